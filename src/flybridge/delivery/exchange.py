@@ -1,0 +1,121 @@
+"""One HTTP exchange as values, and what an answer means for each item that was sent.
+
+An endpoint is a vendor API as two pure functions and its limits. It opens no socket, reads no clock and
+never retries: `delivery.worker` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from flybridge.records import Delivery
+
+
+class HttpRequest(Struct, frozen=True):
+    """A request as it goes out. `gzip` asks the transport to compress the body."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    gzip: bool = False
+
+
+class HttpResponse(Struct, frozen=True):
+    """An answer as it came. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Accepted(Struct, frozen=True, tag=True):
+    """The vendor has it."""
+
+
+class Retry(Struct, frozen=True, tag=True):
+    """Not now. `after_s` is the vendor's own wait in seconds, None leaves it to the backoff.
+
+    `counts` is False where no try was made of this item (throttled before it was looked at).
+    """
+
+    reason: str
+    after_s: float | None = None
+    counts: bool = True
+
+
+class Reject(Struct, frozen=True, tag=True):
+    """The vendor will never take this item as it is: a dead letter."""
+
+    reason: str
+    detail: str
+    remedy: str
+
+
+class Split(Struct, frozen=True, tag=True):
+    """The request was too large: send its items in smaller requests. An item alone in its request dies."""
+
+    reason: str
+
+
+class Halt(Struct, frozen=True, tag=True):
+    """The endpoint as a whole does not work (key, firewall, wrong address). Costs no try; operator acts."""
+
+    reason: str
+    remedy: str
+    after_s: float = 60.0
+
+
+Verdict = Accepted | Retry | Reject | Split | Halt
+
+
+class Limits(Struct, frozen=True):
+    """What one request may hold, and how fast requests may follow each other.
+
+    `max_bytes` is the size of the uncompressed body; `requests_per_s` and `items_per_s` 0 means no limit.
+    """
+
+    max_items: int
+    max_bytes: int
+    concurrency: int
+    requests_per_s: float = 0.0
+    items_per_s: float = 0.0
+
+
+class Endpoint(Protocol):
+    """A vendor API as values.
+
+    `deduplicates` says whether the vendor ignores a repeated item. Where it does not, a process that dies
+    in flight leaves its items uncertain.
+    """
+
+    name: str
+    limits: Limits
+    deduplicates: bool
+
+    def request(self, batch: Sequence[Delivery]) -> HttpRequest:
+        """Build one request that holds every item of the batch, in order."""
+        ...
+
+    def size(self, delivery: Delivery) -> int:
+        """Give the bytes this item adds to a request's uncompressed body (an upper bound)."""
+        ...
+
+    def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
+        """Read an answer: one verdict per item, in the batch's order. Never raises, whatever the body."""
+        ...
+
+
+class Transport(Protocol):
+    """The one door outward."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send and read the whole answer. Raises `errors.TransportError` when there is none."""
+        ...
+
+    async def close(self) -> None:
+        """Close pooled connections."""
+        ...

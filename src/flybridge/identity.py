@@ -1,0 +1,79 @@
+"""Identifiers: which strings are ids, how they are normalised, and the keyed hashes that match them.
+
+A matching key is `HMAC-SHA256(secret, app, kind, normalised id)`, so that the store can match people without
+being able to name them. Advertising ids are UUIDs and arrive in both cases: AppsFlyer reports a GAID in lower
+and an IDFA in upper case, Amplitude's SDKs as the platform gives them. Keys are therefore made from the
+lower-case form, while what is sent to Amplitude keeps the case it came in, because Amplitude's own matching
+is case sensitive (https://amplitude.com/docs/apis/analytics/attribution, read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+import hmac
+from enum import StrEnum
+from typing import Final
+
+
+class IdKind(StrEnum):
+    """The kinds of identifier a person is matched by."""
+
+    IDFA = "idfa"
+    IDFV = "idfv"
+    ADID = "adid"  # Google's GAID, or Amazon's advertising id on Amazon devices
+    OAID = "oaid"
+    APP_SET_ID = "app_set_id"
+    APPSFLYER_ID = "appsflyer_id"
+    CUSTOMER_USER_ID = "customer_user_id"
+
+
+CASELESS: Final = frozenset({IdKind.IDFA, IdKind.IDFV, IdKind.ADID, IdKind.OAID, IdKind.APP_SET_ID})
+"""Kinds that are the same id in either case. Customer user ids are the company's own and keep theirs."""
+
+# https://amplitude.com/docs/apis/analytics/http-v2 lists ids it refuses; the rest are what SDKs send when
+# they have none.
+JUNK: Final = frozenset(
+    {
+        "", "anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "{}", "lmy47d", "0", "-1",
+        "(null)", "nan", "false", "true", "[]",
+    }
+)  # fmt: skip
+
+
+def usable(value: str | None) -> str | None:
+    """Give the id trimmed, or None if it names nobody: absent, all zeros, or a placeholder word."""
+    if not value:
+        return None
+    value = value.strip()
+    if value.lower() in JUNK or not value.strip("0-"):
+        return None
+    return value
+
+
+def normalise(kind: IdKind, value: str | None) -> str | None:
+    """Give the form an id is compared in, or None if it is no id."""
+    value = usable(value)
+    if value is None:
+        return None
+    return value.lower() if kind in CASELESS else value
+
+
+class Keyring:
+    """Makes matching keys. The first secret makes new keys; older ones are kept to find what they made."""
+
+    def __init__(self, *secrets: bytes) -> None:
+        if not secrets or not all(secrets):
+            raise ValueError("a keyring needs at least one secret, and none may be empty")
+        self._secrets = secrets
+
+    def key(self, app: str, kind: IdKind, value: str | None) -> bytes | None:
+        """Give the 16-byte matching key under the current secret, or None if the value is no id."""
+        keys = self.keys(app, kind, value)
+        return keys[0] if keys else None
+
+    def keys(self, app: str, kind: IdKind, value: str | None) -> tuple[bytes, ...]:
+        """Give the matching keys under every secret, current first."""
+        normal = normalise(kind, value)
+        if normal is None:
+            return ()
+        message = f"{app}\0{kind.value}\0{normal}".encode("utf-8", "surrogatepass")
+        return tuple(hmac.digest(secret, message, "sha256")[:16] for secret in self._secrets)

@@ -1,0 +1,79 @@
+"""The inbox: the durable log in front of everything.
+
+Guarantees every backend keeps, and `tests/contract/test_inbox.py` checks:
+
+1. When `accept` returns, the envelope survives `kill -9` and loss of power.
+2. An envelope is leased until its lease is acknowledged or lapses; a lapsed lease is given again, with the
+   same receipts, to whoever asks next. An acknowledged envelope is never given again.
+3. A late acknowledgement by a former owner is harmless.
+4. Envelopes are given roughly in the order in which they were accepted.
+5. `received` counts what was accepted, per app and day, in the same transaction that made it durable; it is
+   independent of the store's counters, which is what makes comparing the two a check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from flybridge.records import Envelope
+
+
+class Leased(Struct, frozen=True):
+    """Envelopes handed out together. `token` is the backend's own and goes back with `ack`."""
+
+    token: Any
+    envelopes: Sequence[Envelope]
+
+
+class Depth(Struct, frozen=True):
+    """How much waits, in envelopes. `waiting` includes `leased`. `oldest_ms` is 0 when empty."""
+
+    waiting: int
+    leased: int
+    oldest_ms: int
+
+
+class Inbox(Protocol):
+    """A durable log that accepts, leases and acknowledges envelopes."""
+
+    async def open(self) -> None:
+        """Open or create the log; recover what a crash left behind."""
+        ...
+
+    async def close(self) -> None:
+        """Flush what was accepted and close."""
+        ...
+
+    def accept(self, envelope: Envelope) -> Awaitable[None]:
+        """Make one envelope durable. Raises `errors.InboxUnavailable` and then nothing was accepted.
+
+        Many callers share one flush to disk, so callers should not wait for each other.
+        """
+        ...
+
+    async def lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
+        """Lease about `limit` envelopes (whole groups, so it may be a few more), None when none wait."""
+        ...
+
+    async def ack(self, leased: Leased) -> None:
+        """The store has filed them: forget them."""
+        ...
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when something was accepted, or after the timeout; may return early for no reason."""
+        ...
+
+    async def depth(self, now_ms: int) -> Depth:
+        """Count what waits."""
+        ...
+
+    async def received(self) -> Mapping[tuple[str, str], int]:
+        """Count all accepted envelopes since the beginning, by (app, day)."""
+        ...
+
+    async def waiting(self) -> Mapping[tuple[str, str], int]:
+        """Count envelopes not yet acknowledged, by (app, day)."""
+        ...

@@ -1,0 +1,46 @@
+"""Sealing: bytes that hold personal data are encrypted before they are written anywhere.
+
+AES-256-GCM with a random 96-bit nonce. Keys are derived from the configured secrets with HKDF, so that
+the hashing of identifiers and the sealing of bytes never share a key. Erasing is then deleting the row: pages
+that a database leaves behind, in its file or its log, hold nothing readable.
+"""
+
+from __future__ import annotations
+
+from os import urandom
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from flybridge.errors import SealBroken
+
+NONCE_BYTES: Final = 12
+
+
+class Seal:
+    """Seals and opens bytes. The first secret seals; all of them open, so that a secret can be rotated."""
+
+    def __init__(self, *secrets: bytes) -> None:
+        if not secrets or not all(secrets):
+            raise ValueError("a seal needs at least one secret, and none may be empty")
+        self._ciphers = [
+            AESGCM(HKDF(SHA256(), 32, salt=None, info=b"flybridge seal v1").derive(secret)) for secret in secrets
+        ]
+
+    def seal(self, clear: bytes) -> bytes:
+        """Encrypt and authenticate; 28 bytes longer than what went in."""
+        nonce = urandom(NONCE_BYTES)
+        return nonce + self._ciphers[0].encrypt(nonce, clear, None)
+
+    def open(self, sealed: bytes) -> bytes:
+        """Decrypt, trying every secret. Raises `SealBroken` when none fits."""
+        nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        for cipher in self._ciphers:
+            try:
+                return cipher.decrypt(nonce, text, None)
+            except (InvalidTag, ValueError):
+                continue
+        raise SealBroken("Sealed data can't be opened: was `secret` changed? Put the former one into `former_secrets`.")

@@ -1,0 +1,229 @@
+"""What flybridge keeps: envelopes, what becomes of them, and deliveries.
+
+All times are integer milliseconds since the Unix epoch, UTC, and end in `_ms`. A `day` is the UTC date of
+an envelope's reception as `YYYY-MM-DD`; accounting is per app and day.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+from msgspec import Struct
+
+DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
+
+
+@lru_cache(maxsize=64)
+def _day(number: int) -> str:
+    return datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()
+
+
+def day_of(time_ms: int) -> str:
+    """Give the UTC date of a time in milliseconds, as `YYYY-MM-DD`."""
+    return _day(time_ms // DAY_MS)
+
+
+class Source(StrEnum):
+    """Where an envelope came from."""
+
+    PUSH = "push"
+    FILE = "file"
+    PULL = "pull"
+    STREAM = "stream"
+    COHORT = "cohort"
+    SIGHTINGS = "sightings"
+
+
+class Media(StrEnum):
+    """How an envelope's bytes are to be read."""
+
+    JSON = "json"
+    QUERY = "query"
+
+
+class Envelope(Struct, frozen=True, array_like=True):
+    """Raw bytes received once.
+
+    `receipt` names this reception: the inbox gives it, it stays the same when the envelope is leased
+    again, and the store refuses to file it twice. It is empty until the inbox has stored the envelope.
+    """
+
+    app: str
+    source: Source
+    media: Media
+    received_ms: int
+    body: bytes
+    receipt: str = ""
+
+
+class OutcomeKind(StrEnum):
+    """Where an envelope stands. Every envelope is in exactly one of these, and they add up to `received`."""
+
+    DUPLICATE = "duplicate"  # the same content was filed before, within the dedup window
+    FILTERED = "filtered"  # the configuration leaves it out
+    REFUSED = "refused"  # a rule forbids sending it (no usable id, restricted source, consent)
+    APPLIED = "applied"  # it changed what flybridge knows (sighting, cohort) and asks for no delivery
+    HELD = "held"  # waits for a sighting of its user
+    EXPIRED = "expired"  # waited for the whole window
+    PENDING = "pending"  # a delivery is due or in flight
+    DELIVERED = "delivered"
+    DEAD = "dead"  # kept as a dead letter, can be replayed
+    FORGOTTEN = "forgotten"  # removed on request of the person
+
+
+class Deliver(Struct, frozen=True, tag=True):
+    """Send `body` (one item, JSON, without identity) through `endpoint` of the app.
+
+    `insert_id` is the content hash that the vendor deduplicates by; `user_id` and `device_id` are Amplitude's
+    and are put into the item when the request is built, so that a hold and a delivery keep the same bytes.
+    """
+
+    endpoint: str
+    insert_id: str
+    event_type: str
+    body: bytes
+    user_id: str | None = None
+    device_id: str | None = None
+
+
+class Hold(Struct, frozen=True, tag=True):
+    """Keep `item` until one of `keys` is sighted, or until `expires_ms`.
+
+    `event_ms` orders the release of one person's events; `media_source` and `key_kinds` are for people who
+    look at what waits.
+    """
+
+    item: Deliver
+    keys: tuple[bytes, ...]
+    key_kinds: tuple[str, ...]
+    event_ms: int
+    expires_ms: int
+    media_source: str = ""
+
+
+class Filter(Struct, frozen=True, tag=True):
+    """Left out because the configuration says so."""
+
+    reason: str
+
+
+class Refuse(Struct, frozen=True, tag=True):
+    """Not sent because a rule forbids it. `reason` is a code from the docs' list of reasons."""
+
+    reason: str
+
+
+class Apply(Struct, frozen=True, tag=True):
+    """Nothing to send: the sightings (or members) of this envelope are its whole effect."""
+
+    reason: str = "sighting"
+
+
+class Dead(Struct, frozen=True, tag=True):
+    """Can't be processed. `stage` is `decode`, `map` or `deliver`; `remedy` says what would help."""
+
+    stage: str
+    reason: str
+    detail: str
+    remedy: str
+
+
+Decision = Deliver | Hold | Filter | Refuse | Apply | Dead
+
+
+class Sighting(Struct, frozen=True):
+    """Evidence that an Amplitude user or device owns an identifier. `key` is the identifier's keyed hash."""
+
+    app: str
+    key: bytes
+    kind: str
+    seen_ms: int
+    user_id: str | None = None
+    device_id: str | None = None
+
+
+class Measure(Struct, frozen=True):
+    """What one event adds to the insight rollups. `revenue` and `cost` are US dollars, 0.0 when absent."""
+
+    kind: str
+    event: str
+    media_source: str
+    campaign: str
+    country: str
+    platform: str
+    event_day: str
+    revenue: float = 0.0
+    cost: float = 0.0
+
+
+class Filing(Struct, frozen=True):
+    """All that one envelope leads to, filed in one transaction.
+
+    `key` is the content identity: while it is remembered (until `key_until_ms`) a second filing with the same
+    key is a duplicate and has no effect but to be counted. None means: never a duplicate.
+    `replayed` marks a dead letter processed again: it is not received anew, and its key does not stop it.
+    """
+
+    envelope: Envelope
+    decision: Decision
+    key: bytes | None = None
+    key_until_ms: int = 0
+    sightings: tuple[Sighting, ...] = ()
+    measure: Measure | None = None
+    replayed: bool = False
+
+
+class Delivery(Struct, frozen=True):
+    """One leased item on its way out. `tries` counts sends that had an answer or may have been applied.
+
+    `uncertain` counts how often it was in flight when a process died: the vendor may have it already.
+    `split` asks to be sent on its own, because a request that held it was too large.
+    """
+
+    id: int
+    app: str
+    endpoint: str
+    insert_id: str
+    event_type: str
+    body: bytes
+    user_id: str | None
+    device_id: str | None
+    tries: int
+    uncertain: int
+    split: bool
+    received_ms: int
+
+
+class DeadLetter(Struct, frozen=True):
+    """What could not be processed or delivered, with all that a person needs to decide.
+
+    `body` is the original bytes (stage decode, map) or the item (stage deliver); `version` is flybridge's.
+    """
+
+    id: int
+    receipt: str
+    app: str
+    source: str
+    media: str
+    stage: str
+    reason: str
+    detail: str
+    remedy: str
+    body: bytes
+    version: str
+    received_ms: int
+    died_ms: int
+
+
+def content_key(*parts: bytes) -> bytes:
+    """Hash parts to a 16-byte identity. Parts are length-prefixed, so that ("a", "bc") is not ("ab", "c")."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(4, "big"))
+        digest.update(part)
+    return digest.digest()
