@@ -1,0 +1,109 @@
+"""What Amplitude sends out about people: streamed events, users, and cohort members, read as sightings.
+
+Amplitude's webhook posts one event in the Export API's format, one user in the Identify API's, or whatever JSON
+a FreeMarker template makes of them; a cohort webhook posts a list of users with properties. An Export API file
+holds the same events a line each. In all of them a sighting is an object with a `user_id` and/or a
+`device_id` and, at the top or among its `user_properties`, identifiers that AppsFlyer's postbacks carry too.
+
+https://amplitude.com/docs/data/destination-catalog/webhooks,
+https://amplitude.com/docs/data/destination-catalog/cohort-webhooks,
+https://amplitude.com/docs/apis/analytics/export (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.identity import IdKind, usable
+
+# Apps name these properties as they like; the names are those that the two vendors' SDKs and docs use.
+NAMES: Final[Mapping[IdKind, tuple[str, ...]]] = {
+    IdKind.IDFA: ("idfa", "ios_idfa"),
+    IdKind.IDFV: ("idfv", "ios_idfv"),
+    IdKind.ADID: ("adid", "gaid", "advertising_id", "amazon_aid"),
+    IdKind.OAID: ("oaid",),
+    IdKind.APP_SET_ID: ("android_app_set_id", "app_set_id"),
+    IdKind.APPSFLYER_ID: ("appsflyer_id", "appsflyerId", "AppsFlyer ID", "[AppsFlyer] appsflyer id"),
+}
+
+# Amplitude's iOS SDK uses the vendor id as device id unless the app sets one; a random device id is then a
+# key that no postback carries, which is harmless.
+IOS: Final = frozenset({"ios", "ipados", "iphone os"})
+
+
+class Seen(Struct, frozen=True):
+    """One person or device in Amplitude, and the identifiers that belong to it. `seen_ms` None: not said."""
+
+    user_id: str | None
+    device_id: str | None
+    ids: Mapping[IdKind, str]
+    seen_ms: int | None
+
+
+def read(body: bytes) -> Iterator[Seen]:
+    """Find every sighting in a message: an event, a user, a cohort batch, or a list of any of them.
+
+    Raises `msgspec.DecodeError` for bytes that are not JSON; what is JSON but says nothing yields nothing.
+    """
+    yield from _walk(msgspec.json.decode(body))
+
+
+def _walk(message: Any) -> Iterator[Seen]:
+    if isinstance(message, Sequence) and not isinstance(message, str):
+        for part in message:
+            yield from _walk(part)
+    elif isinstance(message, Mapping):
+        if isinstance(message.get("users"), Sequence):
+            yield from _walk(message["users"])
+        elif (seen := _seen(message)) is not None:
+            yield seen
+
+
+def _seen(event: Mapping[str, Any]) -> Seen | None:
+    user_id, device_id = _text(event.get("user_id")), _text(event.get("device_id"))
+    if user_id is None and device_id is None:
+        return None
+    properties = event.get("user_properties")
+    places = (event, properties) if isinstance(properties, Mapping) else (event,)
+    ids = {kind: found for kind, names in NAMES.items() if (found := _first(places, names)) is not None}
+    platform = _text(event.get("platform")) or _text(event.get("os_name")) or ""
+    if device_id and IdKind.IDFV not in ids and platform.lower() in IOS:
+        ids[IdKind.IDFV] = device_id
+    if user_id:
+        ids[IdKind.CUSTOMER_USER_ID] = user_id
+    time = event.get("event_time") or event.get("client_event_time") or event.get("time")
+    return Seen(user_id, device_id, ids, time_ms(time))
+
+
+def _first(places: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str | None:
+    for place in places:
+        for name in names:
+            if (value := _text(place.get(name))) is not None:
+                return value
+    return None
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return usable(value) if isinstance(value, str) else None
+
+
+def time_ms(value: Any) -> int | None:
+    """Read `2022-08-18 08:44:02.740000` (UTC), ISO 8601, or milliseconds; None if it is none of them."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if value > 0 else None
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return round(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flybridge.identity import IdKind, Keyring, normalise, usable
+
+ZEROS = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize(
+    "junk", [None, "", "  ", ZEROS, "0000", "0", "-1", "NULL", "n/a", "Unknown", "(null)", "LMY47D"]
+)
+def test_placeholders_and_zeros_name_nobody(junk):
+    """Ids that SDKs send when they have none are no ids."""
+    assert usable(junk) is None
+    assert Keyring(b"secret").keys("app", IdKind.IDFA, junk) == ()
+
+
+def test_advertising_ids_match_in_either_case():
+    """AppsFlyer and Amplitude report the same advertising id in different case."""
+    ring = Keyring(b"secret")
+    assert ring.key("app", IdKind.IDFA, "AEBE52E7-03EE") == ring.key("app", IdKind.IDFA, " aebe52e7-03ee ")
+
+
+def test_customer_user_ids_keep_their_case():
+    """A company may have both `Ann` and `ann`."""
+    assert normalise(IdKind.CUSTOMER_USER_ID, "Ann") != normalise(IdKind.CUSTOMER_USER_ID, "ann")
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_keys_of_different_apps_and_kinds_never_meet(app, value):
+    """A key belongs to one app and one kind."""
+    ring = Keyring(b"secret")
+    keys = [ring.key(a, kind, value) for a in (app, app + "x") for kind in IdKind]
+    found = [key for key in keys if key is not None]
+    assert len(set(found)) == len(found)
+
+
+def test_rotation_still_finds_keys_of_former_secrets():
+    """After a rotation, the former secret's keys are among those that are looked up."""
+    former = Keyring(b"former").key("app", IdKind.ADID, "aebe52e7")
+    keys = Keyring(b"current", b"former").keys("app", IdKind.ADID, "aebe52e7")
+    assert keys[0] == Keyring(b"current").key("app", IdKind.ADID, "aebe52e7")
+    assert keys[1] == former
+
+
+def test_an_empty_secret_is_refused():
+    """Hashing without a secret would let anybody name the people behind the keys."""
+    with pytest.raises(ValueError, match="empty"):
+        Keyring(b"")

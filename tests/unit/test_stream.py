@@ -1,0 +1,78 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flybridge.amplitude.stream import read, time_ms
+from flybridge.identity import IdKind
+
+EVENT = {
+    "user_id": "ann@example.com",
+    "device_id": "C8F9E604-F01A-4BD9-95C6-8E5357DF265D",
+    "event_type": "Trial Started",
+    "event_time": "2026-01-18 08:44:02.740000",
+    "platform": "iOS",
+    "idfa": "AEBE52E7-03EE-455A-B3C4-E57283966239",
+    "user_properties": {"appsflyer_id": "1629191854863-7087037"},
+}
+
+
+def test_an_exported_event_teaches_every_identifier_it_carries():
+    """User, device, advertising id and AppsFlyer id belong together."""
+    (seen,) = read(json.dumps(EVENT).encode())
+    assert (seen.user_id, seen.device_id, seen.seen_ms) == (EVENT["user_id"], EVENT["device_id"], 1768725842740)
+    assert seen.ids == {
+        IdKind.IDFA: EVENT["idfa"],
+        IdKind.IDFV: EVENT["device_id"],
+        IdKind.APPSFLYER_ID: "1629191854863-7087037",
+        IdKind.CUSTOMER_USER_ID: EVENT["user_id"],
+    }
+
+
+def test_the_device_id_is_a_vendor_id_on_ios_only():
+    """Amplitude's Android SDK makes its device ids up."""
+    (seen,) = read(json.dumps(EVENT | {"platform": "Android"}).encode())
+    assert IdKind.IDFV not in seen.ids
+
+
+def test_a_cohort_batch_teaches_about_each_of_its_users():
+    """Members with properties are sightings too."""
+    users = [{"user_id": f"user-{n}", "user_properties": {"idfv": f"F00D-{n}"}} for n in range(3)]
+    found = list(read(json.dumps({"cohort_id": "7khm89cz", "in_cohort": True, "users": users}).encode()))
+    assert [seen.ids[IdKind.IDFV] for seen in found] == ["F00D-0", "F00D-1", "F00D-2"]
+
+
+def test_junk_ids_teach_nothing():
+    """All-zero ids and placeholders belong to nobody."""
+    event = {"user_id": "unknown", "device_id": "00000000-0000-0000-0000-000000000000"}
+    assert list(read(json.dumps(event).encode())) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("2026-01-18 08:44:02", 1768725842000), ("2026-01-18T08:44:02Z", 1768725842000), (12, 12), ("soon", None),
+     (True, None), (None, None), (-5, None)],
+)  # fmt: skip
+def test_times_are_read_in_every_documented_form(value, expected):
+    """Unreadable times are absent, not an error."""
+    assert time_ms(value) == expected
+
+
+def test_bytes_that_are_not_json_say_so():
+    """The flow makes a dead letter of it."""
+    with pytest.raises(ValueError, match="JSON"):
+        list(read(b"{nope"))
+
+
+NAMES = st.sampled_from(["users", "user_id", "device_id", "user_properties", "idfa", "x"])
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner),
+)
+
+
+@given(json_values)
+def test_any_json_is_read_without_an_error(value):
+    """Custom templates send anything."""
+    list(read(json.dumps(value).encode()))
