@@ -166,6 +166,7 @@ class Filing(Struct, frozen=True):
 
     `key` is the content identity: while it is remembered (until `key_until_ms`) a second filing with the same
     key is a duplicate and has no effect but to be counted. None means: never a duplicate.
+    `digest` is that of the bytes as they came: who has a message can ask the ledger what became of it.
     `replayed` marks a dead letter processed again: it is not received anew, and its key does not stop it.
     """
 
@@ -176,6 +177,7 @@ class Filing(Struct, frozen=True):
     sightings: tuple[Sighting, ...] = ()
     measure: Measure | None = None
     replayed: bool = False
+    digest: bytes = b""
 
 
 class Delivery(Struct, frozen=True):
@@ -218,6 +220,11 @@ class DeadLetter(Struct, frozen=True):
     version: str
     received_ms: int
     died_ms: int
+
+
+def digest_of(app: str, body: bytes) -> bytes:
+    """Give the digest of a message as it came, 16 bytes."""
+    return content_key(app.encode(), body)
 
 
 def content_key(*parts: bytes) -> bytes:

@@ -53,6 +53,7 @@ class Settlement(Struct, frozen=True):
     reason: str = ""
     detail: str = ""
     remedy: str = ""
+    uncertain: int = 0  # added to the delivery's own count
 
 
 class Settled(Struct, frozen=True):
@@ -82,7 +83,7 @@ class Count(Struct, frozen=True):
 
 
 class LedgerEntry(Struct, frozen=True):
-    """One envelope's line in the ledger."""
+    """One envelope's line in the ledger. `digest` is `records.digest_of` its bytes."""
 
     receipt: str
     app: str
@@ -93,6 +94,7 @@ class LedgerEntry(Struct, frozen=True):
     received_ms: int
     changed_ms: int
     uncertain: int
+    digest: bytes = b""
 
 
 class Held(Struct, frozen=True):

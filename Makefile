@@ -1,0 +1,77 @@
+# The project's verbs. A fresh machine needs python3.11 (or newer), git and make; nothing else is installed outside .venv.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export UV_PYTHON_DOWNLOADS := never
+export UV_SYSTEM_CERTS := true
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup test demo check lint types imports docs pages bench requirements format clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+setup: $(STAMP) ## install everything into .venv; quick when nothing has changed
+
+# What is installed is exactly what the files with hashes name. pip takes over where uv can't reach an index that
+# only pip is configured for.
+$(STAMP): pyproject.toml requirements/dev.txt requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "There is no python3.11 on this machine: install it, or set PYTHON=/path/to/it."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11: set PYTHON=/path/to/python3.11."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt || \
+		{ echo "uv could not reach its index; pip tries with its own settings."; \
+		$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt; }
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: setup ## run all tests
+	$(BIN)/pytest
+
+demo: setup ## see it work: sandbox, traffic, bridge and console, on this machine alone
+	$(BIN)/flybridge demo
+
+check: lint types imports docs ## what has to hold before a commit, beside the tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports --no-cache
+
+docs: setup ## check that the docs say what the code does
+	$(BIN)/pytest tests/docs
+
+pages: setup ## print the reference pages that come from the code
+	$(BIN)/python -m flybridge.config_page > docs/reference/config.md
+	$(BIN)/python -m flybridge.mapping.page > docs/reference/mapping.md
+
+format: setup ## put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## measure on this machine
+	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+# The files carry hashes and no address of an index, so that they work with any.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links
+
+requirements: setup ## resolve the dependencies anew, and write them down with hashes
+	$(COMPILE) --upgrade pyproject.toml -o requirements/run.txt
+	$(COMPILE) --upgrade pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	echo uv | $(COMPILE) --upgrade - -o requirements/uv.txt
+
+clean: ## remove what tools left behind, but not .venv and no data
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

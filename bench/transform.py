@@ -1,0 +1,170 @@
+"""Measures the road from postback bytes to Amplitude JSON with identity, in events per CPU-second.
+
+    python bench/transform.py
+
+Reads realistic Push API v2 messages of about 2.3 KB, maps them, and splices the ids in; then does the least that any
+program must do with the same bytes in plain Python (json.loads, copy the fields to another dict, json.dumps), so that
+the ratio means the same on every machine. Uses one core; the best of several rounds counts.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable
+from time import process_time
+
+from flybridge.amplitude.event import with_identity
+from flybridge.appsflyer.postback import read
+from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
+from flybridge.records import Media
+
+EVENTS = 1000
+ROUNDS = 15
+RECEIVED_MS = 1_769_903_999_123
+
+RULES = Rules(app="shop-android", platform="android")
+
+
+def message(number: int, chance: random.Random) -> dict[str, object]:
+    """Build one message as AppsFlyer sends it: every fifth an install, the others in-app events."""
+    install = number % 5 == 0
+    second = f"{number // 60 % 60:02d}:{number % 60:02d}"
+    gaid = f"{chance.getrandbits(128):032x}"
+    gaid = f"{gaid[:8]}-{gaid[8:12]}-{gaid[12:16]}-{gaid[16:20]}-{gaid[20:]}"
+    fields: dict[str, object] = {
+        "idfv": None,
+        "device_category": "phone",
+        "af_sub1": "spring|lookalike|7",
+        "customer_user_id": f"user-{chance.getrandbits(40):010d}",
+        "bundle_id": "com.example.shop",
+        "event_value": ""
+        if install
+        else json.dumps(
+            {
+                "af_content_id": f"sku-{chance.randrange(9999)}",
+                "af_quantity": 1 + number % 3,
+                "af_price": "12.95",
+                "af_currency": "EUR",
+                "category": "running shoes",
+                "checkout_step": "paid",
+                "amplitude_device_id": f"{chance.getrandbits(64):016x}R",
+                "amplitude_session_id": 1_769_900_000_000 + number,
+            }
+        ),
+        "app_version": "4.21.0",
+        "city": "Hamburg",
+        "device_model": "samsung::SM-G991B",
+        "af_c_id": f"{chance.randrange(40) + 23854961230000400}",
+        "attributed_touch_time_selected_timezone": f"2026-01-31 11:58:0{number % 10}.000+0000",
+        "selected_currency": "USD",
+        "app_name": "Example Shop: shoes and more",
+        "install_time_selected_timezone": f"2026-01-31 12:{second}.311+0000",
+        "postal_code": "20095",
+        "wifi": number % 3 > 0,
+        "install_time": f"2026-01-31 12:{second}.311",
+        "operator": "Telekom.de",
+        "attributed_touch_type": "click",
+        "af_attribution_lookback": "7d",
+        "campaign_type": "ua",
+        "keyword_match_type": None,
+        "af_adset_id": f"{chance.randrange(90) + 23854961230000800}",
+        "device_download_time_selected_timezone": f"2026-01-31 11:59:{number % 60:02d}.000+0000",
+        "conversion_type": "install",
+        "api_version": "2.0",
+        "attributed_touch_time": f"2026-01-31 11:58:0{number % 10}.000",
+        "is_retargeting": False,
+        "country_code": "DE",
+        "match_type": "gp_referrer",
+        "appsflyer_id": f"17698{number:08d}-{chance.getrandbits(50)}",
+        "dma": "276005",
+        "http_referrer": "android-app://com.android.vending",
+        "af_prt": "exampleagency",
+        "event_revenue_currency": "EUR",
+        "store_reinstall": None,
+        "install_app_store": "google_play",
+        "media_source": chance.choice(("googleadwords_int", "tiktokglobal_int", "applovin_int", "newsletter")),
+        "deeplink_url": None,
+        "campaign": f"DE_Android_Shoes_Broad_{chance.randrange(40)}",
+        "af_keywords": "running shoes",
+        "region": "EU",
+        "ip": f"203.0.113.{number % 250}",
+        "event_time": f"2026-01-31 12:{second}.{number % 1000:03d}",
+        "is_receipt_validated": None,
+        "contributor_1_media_source": "applovin_int",
+        "contributor_1_campaign": "DE_Android_Shoes_Video",
+        "contributor_1_touch_type": "impression",
+        "contributor_1_touch_time": "2026-01-30 21:13:45.000",
+        "gp_referrer": "utm_source=google-play&utm_medium=organic&gclid=Cj0KCQiA" + "x" * 40,
+        "gp_click_time": "2026-01-31 11:58:02.000",
+        "gp_install_begin": "2026-01-31 11:58:40.000",
+        "user_agent": "Dalvik/2.1.0 (Linux; U; Android 14; SM-G991B Build/UP1A.231005.007)",
+        "event_source": "SDK",
+        "os_version": "14",
+        "sdk_version": "v6.14.2",
+        "advertising_id": gaid,
+        "af_channel": "ACI_Search",
+        "af_siteid": f"site-{chance.randrange(500)}",
+        "af_adset": f"Broad 25-44 {chance.randrange(90)}",
+        "af_ad": f"video_{chance.randrange(30)}_1080x1920.mp4",
+        "af_ad_id": f"{chance.randrange(300) + 23854961230000900}",
+        "language": "de-DE",
+        "app_id": "com.example.shop",
+        "event_name": "install" if install else chance.choice(("af_purchase", "af_add_to_cart", "level_done")),
+        "is_primary_attribution": True,
+        "platform": "android",
+        "is_lat": False,
+        "selected_timezone": "UTC",
+        "event_revenue": None if install else 12.95 + number % 7,
+        "event_revenue_usd": None if install else 14.03 + number % 7,
+    }
+    return {name: value for name, value in fields.items() if value is not None and value != ""}
+
+
+def ours(bodies: list[bytes]) -> int:
+    """Read, map and write every message; give the bytes written."""
+    written = 0
+    for body in bodies:
+        postback = read(body, Media.JSON)
+        mapped = map_postback(postback, RULES, RECEIVED_MS)  # type: ignore[arg-type]
+        if not isinstance(mapped, Mapped):
+            sys.exit(f"The benchmark's own message was not mapped: {mapped}")
+        written += len(with_identity(mapped.body, mapped.user_id, mapped.device_id))
+    return written
+
+
+def plain(bodies: list[bytes]) -> int:
+    """Copy every message to another dict with the standard library; give the bytes written."""
+    written = 0
+    for body in bodies:
+        properties = {name: value for name, value in json.loads(body).items() if value is not None}
+        written += len(json.dumps({"event_type": properties["event_name"], "event_properties": properties}))
+    return written
+
+
+def best(road: Callable[[list[bytes]], int], bodies: list[bytes]) -> float:
+    """Give events per CPU-second in the best round."""
+    rounds = []
+    for _ in range(ROUNDS):
+        start = process_time()
+        road(bodies)
+        rounds.append(process_time() - start)
+    return len(bodies) / min(rounds)
+
+
+def main() -> None:
+    """Measure and print."""
+    chance = random.Random(7)
+    bodies = [json.dumps(message(number, chance)).encode() for number in range(EVENTS)]
+    size = sum(map(len, bodies)) / len(bodies)
+    ours(bodies[:200]), plain(bodies[:200])
+    mapped, copied = best(ours, bodies), best(plain, bodies)
+    print(f"messages            {len(bodies)} of {size:,.0f} bytes on average")
+    print(f"read, map, write    {mapped:>10,.0f} events per CPU-second   {1e6 / mapped:6.1f} microseconds each")
+    print(f"plain json copy     {copied:>10,.0f} events per CPU-second   {1e6 / copied:6.1f} microseconds each")
+    print(f"ratio               {mapped / copied:>10.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m flybridge`."""
+
+from flybridge.cli import main
+
+main()

@@ -1,0 +1,74 @@
+"""Amplitude's Attribution API: requests, and what every answer means.
+
+https://amplitude.com/docs/apis/analytics/attribution, read 2026-11-24. One event per request, as the form fields
+`api_key` and `event`; the page also allows them in the URL, where the key would end up in access logs.
+
+Only 200 and 400 are documented. Nothing says that a repeated event is recognised, so `deduplicates` is False:
+an event whose answer is missing, or is a server error, may have been applied and is counted as uncertain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote_from_bytes
+
+from flybridge.amplitude.upload import ADDRESS_REMEDY, KEY_REMEDY, ORIGINS, clip, status_verdict
+from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Limits, Reject, Verdict
+from flybridge.records import Delivery
+
+
+class AttributionApi:
+    """POST /attribution. Amplitude matches by advertising or vendor id, so user and device ids are not sent."""
+
+    name = "attribution"
+    deduplicates = False
+
+    def __init__(
+        self,
+        api_key: str,
+        origin: str = ORIGINS["us"],
+        *,
+        concurrency: int = 16,
+        requests_per_s: float = 0.0,
+        max_bytes: int = 990_000,
+    ) -> None:
+        self._head = b"api_key=" + quote_from_bytes(api_key.encode()).encode() + b"&event="
+        self._secret = api_key
+        self._url = origin.rstrip("/") + "/attribution"
+        self.limits = Limits(1, max_bytes, concurrency, requests_per_s)
+
+    def request(self, batch: Sequence[Delivery]) -> HttpRequest:
+        """Build the request of one event."""
+        (delivery,) = batch
+        return HttpRequest("POST", self._url, _FORM, self._head + quote_from_bytes(delivery.body, "").encode())
+
+    def size(self, delivery: Delivery) -> int:
+        """Give at most how many bytes the request has: every byte of the event may need an escape."""
+        return len(self._head) + 3 * len(delivery.body)
+
+    def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
+        """Read an answer. The text of a 200 is not documented, so any that is no web page will do."""
+        return [self._verdict(response, alone=len(batch) == 1)] * len(batch)
+
+    def _verdict(self, response: HttpResponse, *, alone: bool) -> Verdict:
+        page = response.body.lstrip()[:1] == b"<"
+        match response.status:
+            case 200 | 400 if page:
+                return Halt("wrong_address", ADDRESS_REMEDY)
+            case 200:
+                return Accepted()
+            case 400:
+                text = clip(response.body.decode("utf-8", "replace"), self._secret)
+                if "api key" in text.casefold() or "api_key" in text.casefold():
+                    return Halt("invalid_api_key", KEY_REMEDY)
+                return Reject("invalid_event", f"Amplitude refuses the attribution event: {text or 'no text'}", _REMEDY)
+            case _:
+                return status_verdict(response, alone=alone)
+
+
+_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+_REMEDY: Final = (
+    "See with `flybridge explain` whether the event has a platform and an advertising or vendor id, correct the "
+    "mapping, then replay the dead letter."
+)

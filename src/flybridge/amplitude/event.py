@@ -1,0 +1,166 @@
+"""What Amplitude accepts in an event, and how to bring properties inside that without losing the event.
+
+- Text has at most 1,024 characters, and objects nest at most 40 deep.
+- `time` is whole milliseconds since 1970.
+- A user or device id has at least 5 characters, unless the request says otherwise, and is none of a list of words.
+- `$identify`, `$groupidentify` and names that begin with `[Amplitude]` are Amplitude's own.
+- User property operations (`$set`, `$setOnce`, ...) are read only in `$identify` events.
+
+https://amplitude.com/docs/apis/analytics/http-v2 (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.identity import usable
+
+MAX_TEXT: Final = 1024
+MAX_DEPTH: Final = 40
+MIN_ID_LENGTH: Final = 5
+
+# Amplitude publishes no limit for the properties of one event, but stops indexing a project's at 2,000
+# (https://amplitude.com/docs/faq/limits). An event with more than this many is an accident.
+MAX_PROPERTIES: Final = 1000
+MAX_PROPERTY_BYTES: Final = 200_000
+
+# Numbers beyond this are not the same number to a JSON reader with 64-bit integers.
+MAX_INTEGER: Final = 2**63 - 1
+
+RESERVED: Final = ("$", "[Amplitude]")
+
+EMPTY_OBJECT: Final = len(b"{}")
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+class Event(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """An event's own fields, without its person, device and place. What is None is not written."""
+
+    event_type: str
+    time: int
+    insert_id: str | None = None
+    platform: str | None = None
+    os_name: str | None = None
+    session_id: int | None = None
+    idfa: str | None = None
+    idfv: str | None = None
+    adid: str | None = None
+    android_id: str | None = None
+    android_app_set_id: str | None = None
+    revenue: float | None = None
+    currency: str | None = None
+    revenueType: str | None = None  # noqa: N815 - the wire's name
+    productId: str | None = None  # noqa: N815
+    quantity: int | None = None
+    event_properties: msgspec.Raw | None = None
+    user_properties: msgspec.Raw | None = None
+
+
+def identifier(value: str | None, min_length: int = MIN_ID_LENGTH) -> str | None:
+    """Give an id as Amplitude takes it, or None if Amplitude would refuse or remove it."""
+    found = usable(value)
+    return found if found is not None and min_length <= len(found) <= MAX_TEXT else None
+
+
+def is_reserved(event_type: str) -> bool:
+    """Say whether a name is Amplitude's own, so that an app's event must not have it."""
+    return event_type.startswith(RESERVED)
+
+
+def text(value: str) -> str:
+    """Cut text to what Amplitude keeps."""
+    return value if len(value) <= MAX_TEXT else value[:MAX_TEXT]
+
+
+def within_limits(properties: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    """Give a copy of properties that Amplitude takes whole, and note what had to change.
+
+    Long text is cut, what nests too deep becomes text, numbers that JSON can't carry become text or nothing, and of too
+    many properties the last are left out. The input is not changed.
+    """
+    kept: dict[str, Any] = {}
+    size = 0
+    for name, value in properties.items():
+        found = _fit(value, MAX_DEPTH - 1, name, notes)
+        size += len(name) + (len(found) if isinstance(found, str) else 8)
+        if isinstance(found, dict | list):
+            size += len(_encoder.encode(found))
+        if len(kept) >= MAX_PROPERTIES or size > MAX_PROPERTY_BYTES:
+            notes.append(f"Of {len(properties)} properties only {len(kept)} were kept: the event would be too large.")
+            break
+        kept[text(name)] = found
+    return kept
+
+
+def _fit(value: Any, layers: int, name: str, notes: list[str]) -> Any:
+    match value:
+        case str() if len(value) > MAX_TEXT:
+            notes.append(f"The text of {name} was cut to {MAX_TEXT} characters.")
+            return value[:MAX_TEXT]
+        case bool() | str() | None:
+            return value
+        case int() if not -MAX_INTEGER <= value <= MAX_INTEGER:
+            notes.append(f"The number in {name} is too large for JSON readers and was made text.")
+            return _digits(value)
+        case float() if not isfinite(value):
+            notes.append(f"The number in {name} is not finite and was left out.")
+            return None
+        case dict() | list() if layers <= 1:
+            notes.append(f"What nests deeper than {MAX_DEPTH} layers in {name} was made text.")
+            return _flat(value)
+        case dict():
+            return {text(str(key)): _fit(part, layers - 1, name, notes) for key, part in value.items()}
+        case list():
+            return [_fit(part, layers - 1, name, notes) for part in value]
+        case _:
+            return value
+
+
+def _flat(value: Any) -> str:
+    try:
+        return _encoder.encode(value)[: 4 * MAX_TEXT].decode("utf-8", "ignore")[:MAX_TEXT]
+    except (msgspec.MsgspecError, OverflowError, RecursionError, UnicodeError):
+        return "…"
+
+
+def _digits(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python refuses to write numbers of more than 4,300 digits
+        return "…"
+
+
+def joined(first: bytes, second: bytes) -> bytes:
+    """Make one JSON object of two, which must have no key in common."""
+    if len(second) == EMPTY_OBJECT:
+        return first
+    return second if len(first) == EMPTY_OBJECT else first[:-1] + b"," + second[1:]
+
+
+def with_identity(body: bytes, user_id: str | None, device_id: str | None) -> bytes:
+    """Put the two ids into a JSON object's bytes, as its first keys, without decoding it.
+
+    `body` must be one JSON object that has neither. An id that is None is left out.
+    """
+    head = b""
+    if user_id is not None:
+        head = b'"user_id":' + _quoted(user_id)
+    if device_id is not None:
+        head += (b"," if head else b"") + b'"device_id":' + _quoted(device_id)
+    if not head:
+        return body
+    rest = body[1:]
+    return b"{" + head + (rest if rest.lstrip()[:1] == b"}" else b"," + rest)
+
+
+def _quoted(value: str) -> bytes:
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError:
+        return _encoder.encode(value.encode("utf-8", "replace").decode())

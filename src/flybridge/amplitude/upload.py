@@ -1,0 +1,325 @@
+"""Amplitude HTTP V2 and Batch Event Upload: requests, and what every answer means.
+
+https://amplitude.com/docs/apis/analytics/http-v2 and https://amplitude.com/docs/apis/analytics/batch-event-upload,
+both read 2026-11-24. The whole table, with what the operator sees, is `docs/reference/verdicts.md`.
+
+Amplitude ignores an event whose `insert_id` it has seen on the same `device_id` within seven days, so sending again
+after an uncertain answer is safe. The pages do not mention compressed requests, while Amplitude's own mobile and
+browser SDKs have sent gzip since 2026 (github.com/amplitude/Amplitude-Swift/pull/364): an option, off by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import Any, Final
+
+import msgspec
+
+from flybridge.amplitude.event import with_identity
+from flybridge.delivery.exchange import (
+    Accepted,
+    Halt,
+    HttpRequest,
+    HttpResponse,
+    Limits,
+    Reject,
+    Retry,
+    Split,
+    Verdict,
+)
+from flybridge.errors import ConfigError
+from flybridge.records import Delivery
+
+ORIGINS: Final = {"us": "https://api2.amplitude.com", "eu": "https://api.eu.amplitude.com"}
+
+THROTTLED_S: Final = 30.0  # "pause ... for a period of 30 seconds"
+QUOTA_S: Final = 3600.0  # the daily quota is a rolling window that moves by the hour
+MAX_WAIT_S: Final = 24 * 3600.0
+DETAIL_CHARS: Final = 200
+
+KEY_REMEDY: Final = (
+    "Check `amplitude.api_key` of the app: it must be the project's API key, and the project must be in the "
+    "configured `region`. Nothing is lost meanwhile."
+)
+ADDRESS_REMEDY: Final = (
+    "Check `amplitude.base_url` and `region` of the app, and any proxy on the way: what answered is not "
+    "Amplitude's upload API. Nothing is lost meanwhile."
+)
+FIREWALL_REMEDY: Final = (
+    "Amplitude's firewall refuses this sender (a sanctioned region, or values it takes for an attack). "
+    "Check from which country requests leave, then ask Amplitude's support."
+)
+
+
+def origin(region: str, base_url: str = "") -> str:
+    """Give where requests go: `base_url` if set, else the region's host. Raises `ConfigError`."""
+    if base_url:
+        return base_url.rstrip("/")
+    if region not in ORIGINS:
+        raise ConfigError("apps.amplitude.region", f"There is no region {region!r}.", "Write `us` or `eu`.")
+    return ORIGINS[region]
+
+
+class HttpV2:
+    """POST /2/httpapi: under 1 MB and fewer than 2,000 events per request.
+
+    `min_id_length` overrides Amplitude's minimum of five characters for user and device ids. `items_per_s` is for
+    Starter plans, which are limited to 1,000 events a second.
+    """
+
+    name = "http_v2"
+    deduplicates = True
+    path = "/2/httpapi"
+
+    def __init__(
+        self,
+        api_key: str,
+        origin: str = ORIGINS["us"],
+        *,
+        min_id_length: int = 5,
+        max_items: int = 1_000,
+        max_bytes: int = 990_000,
+        concurrency: int = 4,
+        requests_per_s: float = 0.0,
+        items_per_s: float = 0.0,
+        gzip: bool = False,
+    ) -> None:
+        head: dict[str, Any] = {"api_key": api_key, "options": {"min_id_length": min_id_length}}
+        self._head = msgspec.json.encode(head)[:-1] + b',"events":['
+        self._secret = api_key
+        self._url = origin.rstrip("/") + self.path
+        self._gzip = gzip
+        room = max_bytes - len(self._head) - 2
+        self.limits = Limits(max_items, room, concurrency, requests_per_s, items_per_s)
+
+    def request(self, batch: Sequence[Delivery]) -> HttpRequest:
+        """Build the upload of a batch. Bodies are joined as bytes; none is decoded."""
+        events = b",".join([with_identity(d.body, d.user_id or None, d.device_id or None) for d in batch])
+        return HttpRequest("POST", self._url, _JSON, b"".join((self._head, events, b"]}")), self._gzip)
+
+    def size(self, delivery: Delivery) -> int:
+        """Give at most how many bytes this event adds to the body: its own, the two ids escaped, one comma."""
+        ids = sum(_escaped_bytes(i) for i in (delivery.user_id, delivery.device_id) if i)
+        return len(delivery.body) + ids + _IDENTITY_BYTES
+
+    def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
+        """Read an answer: one verdict per event. Never raises."""
+        answer = read(response.body)
+        match response.status:
+            case 200:
+                return [_ingested(answer, len(batch))] * len(batch)
+            case 400:
+                return self._invalid(batch, response, answer)
+            case 429:
+                named = _throttled(batch, answer, response)
+                return named or [status_verdict(response, alone=len(batch) == 1)] * len(batch)
+            case _:
+                return [status_verdict(response, alone=len(batch) == 1)] * len(batch)
+
+    def _invalid(
+        self, batch: Sequence[Delivery], response: HttpResponse, answer: Mapping[str, Any] | None
+    ) -> list[Verdict]:
+        alone = len(batch) == 1
+        if answer is None:  # a proxy's page: it says nothing about the events
+            return [Retry("http_400") if alone else Split("http_400")] * len(batch)
+        error = clip(answer.get("error"), self._secret)
+        if "invalid api key" in error.casefold():
+            return [Halt("invalid_api_key", KEY_REMEDY)] * len(batch)
+        if "invalid request path" in error.casefold():
+            return [Halt("wrong_address", ADDRESS_REMEDY)] * len(batch)
+        named = _refused(batch, answer, response)
+        if named:
+            return named
+        missing = clip(answer.get("missing_field"), self._secret)
+        if missing == "api_key":
+            return [Halt("missing_api_key", KEY_REMEDY)] * len(batch)
+        if not alone:
+            return [Split("invalid_request")] * len(batch)
+        field = f" (field {missing})" if missing else ""
+        return [Reject("invalid_event", f"Amplitude refuses the event: {error or 'no reason given'}{field}.", _MAPPING)]
+
+
+class Batch(HttpV2):
+    """POST /batch: 20 MB and 2,000 events per request, for imports. Not for what should be seen at once."""
+
+    name = "batch"
+    path = "/batch"
+
+    def __init__(
+        self,
+        api_key: str,
+        origin: str = ORIGINS["us"],
+        *,
+        min_id_length: int = 5,
+        max_items: int = 2_000,
+        max_bytes: int = 19_800_000,
+        concurrency: int = 2,
+        requests_per_s: float = 0.0,
+        items_per_s: float = 0.0,
+        gzip: bool = False,
+    ) -> None:
+        super().__init__(
+            api_key,
+            origin,
+            min_id_length=min_id_length,
+            max_items=max_items,
+            max_bytes=max_bytes,
+            concurrency=concurrency,
+            requests_per_s=requests_per_s,
+            items_per_s=items_per_s,
+            gzip=gzip,
+        )
+
+
+def status_verdict(response: HttpResponse, *, alone: bool) -> Verdict:
+    """Say what a status means where its body names no item. Shared with the Attribution API."""
+    after_s = retry_after_s(response)
+    match response.status:
+        case 401:
+            return Halt("unauthorized", KEY_REMEDY)
+        case 403:
+            # The firewall judges content too: one hostile campaign name must not stop everybody's events.
+            return Halt("forbidden", FIREWALL_REMEDY) if alone else Split("forbidden")
+        case 413:
+            return Split("too_large")
+        case 429:
+            return Retry("rate_limited", max(THROTTLED_S, after_s or 0.0))
+        case 408 | 425:
+            return Retry(f"http_{response.status}", after_s)
+        case status if status >= 500:
+            return Retry(f"server_error_{status}", after_s)
+        case 404 | 405 | 407 | 410 | 421 | 426 | 451:
+            return Halt("wrong_address", ADDRESS_REMEDY)
+        case status if status >= 400:
+            return Retry(f"http_{status}", after_s) if alone else Split(f"http_{status}")
+        case _:
+            return Halt("wrong_address", ADDRESS_REMEDY)
+
+
+def retry_after_s(response: HttpResponse) -> float | None:
+    """Read Retry-After, in seconds or as a date measured against the answer's own Date; None if unusable."""
+    text = response.headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            until = parsedate_to_datetime(text)
+            seconds = (until - parsedate_to_datetime(response.headers.get("date", ""))).total_seconds()
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return min(max(0.0, seconds), MAX_WAIT_S) if isfinite(seconds) else None
+
+
+def read(body: bytes) -> Mapping[str, Any] | None:
+    """Read an answer's JSON object, None if it is anything else."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _ingested(answer: Mapping[str, Any] | None, sent: int) -> Verdict:
+    """Read a 200. Fewer `events_ingested` than sent means that some were dropped and none is named.
+
+    Sending again is safe, so a part is found by halving, and where nothing at all was taken the request is
+    tried again later, until its tries are spent.
+    """
+    if answer is None:
+        return Halt("wrong_address", ADDRESS_REMEDY)
+    ingested = answer.get("events_ingested")
+    if not isinstance(ingested, int) or isinstance(ingested, bool) or ingested >= sent:
+        return Accepted()
+    return Split("partly_ingested") if ingested > 0 else Retry("not_ingested")
+
+
+def _refused(batch: Sequence[Delivery], answer: Mapping[str, Any], response: HttpResponse) -> list[Verdict] | None:
+    """Read a 400 that names events; None if it names none of this batch.
+
+    Only what is named dies or waits. The rest goes again at once: each answer ends at least one event, so that
+    this can't go on for ever.
+    """
+    count = len(batch)
+    faults: dict[int, list[str]] = {}
+    for key, word in (("events_with_invalid_fields", "invalid"), ("events_with_missing_fields", "missing")):
+        for field, indexes in _mapping(answer.get(key)).items():
+            for index in _indexes(indexes, count):
+                faults.setdefault(index, []).append(f"the field {clip(field)} is {word}")
+    silenced = set(_indexes(answer.get("silenced_events"), count))
+    devices = _names(answer.get("silenced_devices"))
+    silenced.update(i for i, d in enumerate(batch) if d.device_id in devices)
+    waits = _waits(batch, answer, response)
+    if not (faults or silenced or waits):
+        return None
+    verdicts: list[Verdict] = []
+    for index in range(count):
+        if index in faults:
+            detail = f"Amplitude refuses the event: {', '.join(faults[index])}."
+            verdicts.append(Reject("invalid_fields", detail, _MAPPING))
+        elif index in silenced:
+            verdicts.append(Reject("silenced", "Amplitude has silenced this event's device.", _SILENCED))
+        else:
+            verdicts.append(waits.get(index, _AT_ONCE))
+    return verdicts
+
+
+def _throttled(
+    batch: Sequence[Delivery], answer: Mapping[str, Any] | None, response: HttpResponse
+) -> list[Verdict] | None:
+    """Read a 429 that names events, devices or users; None if it names none of this batch."""
+    waits = _waits(batch, answer or {}, response)
+    return [waits.get(index, _AT_ONCE) for index in range(len(batch))] if waits else None
+
+
+def _waits(batch: Sequence[Delivery], answer: Mapping[str, Any], response: HttpResponse) -> dict[int, Verdict]:
+    """Find who has to wait: 30 seconds for a rate, an hour for a daily quota, Retry-After if longer."""
+    asked = retry_after_s(response) or 0.0
+    slow = Retry("throttled", max(THROTTLED_S, asked), counts=False)
+    spent = Retry("daily_quota", max(QUOTA_S, asked), counts=False)
+    waits: dict[int, Verdict] = dict.fromkeys(_indexes(answer.get("throttled_events"), len(batch)), slow)
+    slow_devices, slow_users = _names(answer.get("throttled_devices")), _names(answer.get("throttled_users"))
+    spent_devices = _names(answer.get("exceeded_daily_quota_devices"))
+    spent_users = _names(answer.get("exceeded_daily_quota_users"))
+    if slow_devices or slow_users or spent_devices or spent_users:
+        for index, delivery in enumerate(batch):
+            if delivery.device_id in spent_devices or delivery.user_id in spent_users:
+                waits[index] = spent
+            elif delivery.device_id in slow_devices or delivery.user_id in slow_users:
+                waits[index] = slow
+    return waits
+
+
+def _indexes(value: Any, count: int) -> list[int]:
+    if not isinstance(value, list):
+        return []
+    return [i for i in value if isinstance(i, int) and not isinstance(i, bool) and 0 <= i < count]
+
+
+def _names(value: Any) -> Collection[str]:
+    return {name for name in value if isinstance(name, str)} if isinstance(value, dict | list) else ()
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def clip(value: Any, secret: str = "") -> str:
+    """Give the beginning of a vendor's text, without the key that it may repeat."""
+    if not isinstance(value, str):
+        return ""
+    return (value.replace(secret, "***") if secret else value)[:DETAIL_CHARS]
+
+
+def _escaped_bytes(text: str) -> int:
+    return len(text) if text.isascii() and text.isalnum() else 6 * len(text)
+
+
+_JSON: Final = {"Content-Type": "application/json", "Accept": "*/*"}
+_IDENTITY_BYTES: Final = len('"user_id":"","device_id":"",,')
+_AT_ONCE: Final = Retry("not_tried", 0.0, counts=False)
+_MAPPING: Final = "Correct the mapping of that field (see `flybridge explain`), then replay the dead letter."
+_SILENCED: Final = "Ask Amplitude why the device is silenced (usually a flood of events), then replay the dead letter."

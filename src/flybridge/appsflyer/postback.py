@@ -1,0 +1,204 @@
+"""Reads an AppsFlyer message, however it is written.
+
+Most messages are what the documentation says and are decoded in one step. The others, with blank fields, a
+number where text belongs, words for nothing, Push API v1 names, or broken text, are read field by field: what can't
+be understood is left out and noted, and never costs the message.
+
+https://support.appsflyer.com/hc/en-us/articles/207034356 (Push API),
+https://support.appsflyer.com/hc/en-us/articles/360004349657 (Push API v1, read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, Flag, LongText, Postback, Text
+from flybridge.appsflyer.postback_kind import Kind, kind_of
+from flybridge.records import Dead, Media
+
+__all__ = ["Kind", "Postback", "kind_of", "read"]
+
+_decoder: Final = msgspec.json.Decoder(Postback, strict=False)
+_set: Final = msgspec.structs.force_setattr
+
+# Push API v1 name -> the v2 field that says the same.
+V1_NAMES: Final[Mapping[str, str]] = {
+    "appsflyer_device_id": "appsflyer_id",
+    "re_targeting_conversion_type": "retargeting_conversion_type",
+    "currency": "event_revenue_currency",
+    "agency": "af_prt",
+    "click_time": "attributed_touch_time",
+    "click_time_selected_timezone": "attributed_touch_time_selected_timezone",
+    "download_time": "device_download_time",
+    "download_time_selected_timezone": "device_download_time_selected_timezone",
+    "click_url": "original_url",
+    "cost_per_install": "af_cost_value",
+    "fb_campaign_name": "campaign",
+    "fb_campaign_id": "af_c_id",
+    "fb_adset_name": "af_adset",
+    "fb_adset_id": "af_adset_id",
+    "fb_adgroup_name": "af_ad",
+    "fb_adgroup_id": "af_ad_id",
+}
+
+YES: Final = frozenset({"true", "1", "yes", "y", "t", "on"})
+NO: Final = frozenset({"false", "0", "no", "n", "f", "off"})
+
+MAX_FIELDS: Final = 2000
+
+
+def read(body: bytes, media: Media) -> Postback | Dead:
+    """Read one message. Gives `Dead` for bytes that are no JSON object and no query string; never raises."""
+    try:
+        return _read_query(body) if media is Media.QUERY else _read_json(body)
+    except RecursionError:
+        return Dead(
+            "decode",
+            "nested_too_deep",
+            "The message nests objects or lists deeper than can be read.",
+            "AppsFlyer sends flat messages: find out who sent this one.",
+        )
+
+
+def _read_json(body: bytes) -> Postback | Dead:
+    try:
+        postback = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeError):
+        return _read_tolerantly(body)
+    if postback.event_type is not None or postback.appsflyer_device_id is not None:
+        return _read_tolerantly(body)
+    if b'"null"' in body or b'"N/A"' in body:
+        return _read_tolerantly(body)
+    _set(postback, "body", body)
+    return postback
+
+
+def _read_query(body: bytes) -> Postback | Dead:
+    text = body.decode("utf-8", "replace").strip().removeprefix("?")
+    try:
+        pairs = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        pairs = {}
+    if not pairs:
+        return Dead(
+            "decode",
+            "not_query",
+            "The message came by GET, but its query string holds no fields.",
+            "Check the endpoint's URL in AppsFlyer's Push API settings, or choose POST there.",
+        )
+    return _coerce(pairs, msgspec.json.encode(pairs), [])
+
+
+def _read_tolerantly(body: bytes) -> Postback | Dead:
+    notes: list[str] = []
+    try:
+        message = msgspec.json.decode(body)
+        msgspec.json.encode(message)
+    except (msgspec.MsgspecError, UnicodeError, OverflowError, ValueError):
+        try:
+            body = _mend(body)
+            message = msgspec.json.decode(body)
+        except (ValueError, OverflowError) as problem:
+            return _not_json(problem)
+        notes.append("The message was not clean JSON (broken text or numbers) and was mended before it was read.")
+    if not isinstance(message, dict):
+        return Dead(
+            "decode",
+            "not_an_object",
+            f"The message is JSON, but a {type(message).__name__} and not an object with fields.",
+            "Send one AppsFlyer message per request, as a JSON object.",
+        )
+    return _coerce(message, body, notes)
+
+
+def _mend(body: bytes) -> bytes:
+    # The standard library reads what msgspec rightly refuses: halves of surrogate pairs (names cut within an emoji),
+    # NaN, numbers without end. Replacing them keeps the rest of the message.
+    text = body.decode("utf-8-sig", "replace")
+    loaded = json.loads(text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_small)
+    return json.dumps(loaded, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if isfinite(number) else None
+
+
+def _small(digits: str) -> int | str:
+    return int(digits) if len(digits) < 19 else digits
+
+
+def _coerce(message: Mapping[str, Any], body: bytes, notes: list[str]) -> Postback:
+    found: dict[str, Any] = {}
+    for name in NAMES:
+        if (value := message.get(name)) is not None:
+            found[name] = _one(name, value, notes)
+    for old, name in V1_NAMES.items():
+        if found.get(name) is None and (value := message.get(old)) is not None:
+            found[name] = _one(name, value, notes)
+    return Postback(**found, body=body, notes=tuple(notes))
+
+
+def _one(name: str, value: Any, notes: list[str]) -> Any:
+    if isinstance(value, str) and value.strip().lower() in ABSENT:
+        return None
+    kind = KINDS[name]
+    if kind in (Text, LongText):
+        found = _text(value)
+        if kind == Text and len(found) > MAX_TEXT:
+            notes.append(f"The text of {name} was cut to {MAX_TEXT} characters.")
+            found = found[:MAX_TEXT]
+        return found or None
+    if kind == Flag:
+        return _flag(name, value, notes)
+    if kind == Amount:
+        return _amount(name, value, notes)
+    return value
+
+
+def _text(value: Any) -> str:
+    match value:
+        case str():
+            return value.strip()
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value)
+        case _:
+            return msgspec.json.encode(value).decode()
+
+
+def _flag(name: str, value: Any, notes: list[str]) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in YES or word in NO:
+        return word in YES
+    notes.append(f"The field {name} is neither true nor false and was left out.")
+    return None
+
+
+def _amount(name: str, value: Any, notes: list[str]) -> float | None:
+    try:
+        number = None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or not -1e15 <= number <= 1e15:
+        notes.append(f"The field {name} is no amount and was left out.")
+        return None
+    return number
+
+
+def _not_json(problem: Exception) -> Dead:
+    return Dead(
+        "decode",
+        "not_json",
+        f"The message is not readable JSON: {type(problem).__name__}.",
+        "Check that AppsFlyer's Push API, and nothing else, posts to this address.",
+    )

@@ -1,0 +1,179 @@
+"""Which of AppsFlyer's event types a message is.
+
+AppsFlyer tells them apart by `event_name`, `conversion_type` and `campaign_type`; older messages by
+`is_retargeting` and `retargeting_conversion_type`, Push API v1 by `event_type` and `attribution_type`:
+
+| message | event_name | conversion_type | campaign_type |
+| --- | --- | --- | --- |
+| install | install | install | ua, organic |
+| reinstall | reinstall | reinstall | ua, organic |
+| re-engagement | re-engagement | re-engagement | retargeting |
+| re-attribution | re-attribution | reinstall | retargeting |
+| in-app event of each | the app's own | as above | as above |
+
+https://support.appsflyer.com/hc/en-us/articles/207034356, "Message characteristics" (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+from flybridge.appsflyer.fields import Postback
+
+
+class Kind(StrEnum):
+    """AppsFlyer's event types, by AppsFlyer's names."""
+
+    INSTALL = "install"
+    ORGANIC_INSTALL = "organic-install"
+    REINSTALL = "reinstall"
+    ORGANIC_REINSTALL = "organic-reinstall"
+    RE_ENGAGEMENT = "re-engagement"
+    RE_ATTRIBUTION = "re-attribution"
+    INSTALL_IN_APP = "install-in-app-event"
+    ORGANIC_INSTALL_IN_APP = "organic-install-in-app-event"
+    RE_ENGAGEMENT_IN_APP = "re-engagement-in-app-event"
+    RE_ATTRIBUTION_IN_APP = "re-attribution-in-app-event"
+    UNINSTALL = "uninstall"
+    SKADNETWORK = "skadnetwork"
+
+    # Enum's own hash is a Python function; members are looked up several times for every message.
+    __hash__ = str.__hash__
+
+    @property
+    def is_conversion(self) -> bool:
+        """Say whether it is an install, reinstall, re-engagement or re-attribution."""
+        return self in CONVERSIONS
+
+    @property
+    def is_in_app(self) -> bool:
+        """Say whether it is an in-app event."""
+        return self in IN_APP
+
+    @property
+    def is_organic(self) -> bool:
+        """Say whether no advertising led to it."""
+        return self in ORGANIC
+
+    @property
+    def family(self) -> str:
+        """Give the conversion without its source: an organic and an attributed install are both `install`."""
+        return self.value.removeprefix("organic-")
+
+    @property
+    def as_organic(self) -> Kind:
+        """Give the kind that says nothing of advertising. A re-engagement has none and stays what it is."""
+        return AS_ORGANIC.get(self, self)
+
+
+CONVERSIONS: Final = frozenset(
+    {
+        Kind.INSTALL,
+        Kind.ORGANIC_INSTALL,
+        Kind.REINSTALL,
+        Kind.ORGANIC_REINSTALL,
+        Kind.RE_ENGAGEMENT,
+        Kind.RE_ATTRIBUTION,
+    }
+)
+IN_APP: Final = frozenset(
+    {Kind.INSTALL_IN_APP, Kind.ORGANIC_INSTALL_IN_APP, Kind.RE_ENGAGEMENT_IN_APP, Kind.RE_ATTRIBUTION_IN_APP}
+)
+ORGANIC: Final = frozenset({Kind.ORGANIC_INSTALL, Kind.ORGANIC_REINSTALL, Kind.ORGANIC_INSTALL_IN_APP})
+AS_ORGANIC: Final = {
+    Kind.INSTALL: Kind.ORGANIC_INSTALL,
+    Kind.REINSTALL: Kind.ORGANIC_REINSTALL,
+    Kind.RE_ATTRIBUTION: Kind.ORGANIC_REINSTALL,
+    Kind.INSTALL_IN_APP: Kind.ORGANIC_INSTALL_IN_APP,
+    Kind.RE_ENGAGEMENT_IN_APP: Kind.ORGANIC_INSTALL_IN_APP,
+    Kind.RE_ATTRIBUTION_IN_APP: Kind.ORGANIC_INSTALL_IN_APP,
+}
+
+# What a conversion is called, in event_name, conversion_type and retargeting_conversion_type, without separators.
+ACTS: Final = {
+    "install": "install",
+    "organicinstall": "install",
+    "reinstall": "reinstall",
+    "organicreinstall": "reinstall",
+    "redownload": "reinstall",
+    "reengagement": "re-engagement",
+    "reattribution": "re-attribution",
+    "uninstall": "uninstall",
+    "organicuninstall": "uninstall",
+}
+
+WITHOUT_SEPARATORS: Final = str.maketrans("", "", "-_ ")
+
+
+@lru_cache(maxsize=4096)
+def _act(word: str | None) -> str | None:
+    return ACTS.get(word.lower().translate(WITHOUT_SEPARATORS)) if word else None
+
+
+def kind_of(postback: Postback) -> Kind | None:
+    """Say what a message is; None if it names no event at all."""
+    if postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version:
+        return Kind.SKADNETWORK
+    retargeting, organic = _campaign(postback)
+    named = _act(postback.event_name)
+    if postback.event_type is not None:
+        in_app = "app" in postback.event_type.lower()
+        named = None if in_app else _act(postback.event_type) or named
+        if in_app and postback.event_name is None:
+            return None
+    if named is None and postback.event_name is not None:
+        return _in_app(_conversion(postback, None, retargeting), organic)
+    act = named or _act(postback.conversion_type) or _act(postback.retargeting_conversion_type)
+    if act is None:
+        return None
+    if act == "uninstall":
+        return Kind.UNINSTALL
+    act = _conversion(postback, act, retargeting)
+    if organic and act in ("install", "reinstall"):
+        return Kind(f"organic-{act}")
+    return Kind(act)
+
+
+def _campaign(postback: Postback) -> tuple[bool, bool]:
+    """Say whether the message is of a retargeting campaign, and whether it is organic."""
+    campaign_type = postback.campaign_type
+    if campaign_type is not None:
+        word = campaign_type.lower()
+        if word in ("ua", "retargeting", "organic"):
+            return word == "retargeting", word == "organic"
+    by_type = _act(postback.retargeting_conversion_type) in ("re-engagement", "re-attribution", "reinstall")
+    retargeting = postback.is_retargeting is True or (postback.is_retargeting is None and by_type)
+    if retargeting:
+        return True, False
+    if postback.is_organic is not None:
+        return False, postback.is_organic
+    source = postback.media_source or postback.attribution_type or "organic"
+    return False, source.lower() == "organic"
+
+
+def _conversion(postback: Postback, named: str | None, retargeting: bool) -> str:
+    """Give the conversion a message is, or belongs to. The most specific of its fields decides."""
+    if named in ("re-engagement", "re-attribution"):
+        return named
+    said = _act(postback.conversion_type)
+    if not retargeting:
+        if said in ("re-engagement", "re-attribution"):
+            return said
+        return "reinstall" if "reinstall" in (named, said) else "install"
+    if said is None:
+        said = _act(postback.retargeting_conversion_type)
+    if said == "re-engagement":
+        return said
+    return "re-attribution" if said is not None or named is not None else "re-engagement"
+
+
+def _in_app(act: str, organic: bool) -> Kind:
+    match act:
+        case "re-engagement":
+            return Kind.RE_ENGAGEMENT_IN_APP
+        case "re-attribution":
+            return Kind.RE_ATTRIBUTION_IN_APP
+        case _:
+            return Kind.ORGANIC_INSTALL_IN_APP if organic else Kind.INSTALL_IN_APP

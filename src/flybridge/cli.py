@@ -1,0 +1,270 @@
+"""The command line: read the arguments, call one function, print. Exit codes: 0 done, 1 failed, 2 used wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from flybridge import cli_demo, cli_look, service
+from flybridge.clock import SystemClock
+from flybridge.config import Config, Platform, Region, Route, load, loads
+from flybridge.demo.run import Plan
+from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.init import Answers, render, what_to_paste
+from flybridge.insight.account import Account
+from flybridge.replay import Replayed
+from flybridge.replay import replay as replay_letters
+from flybridge.sandbox.__main__ import main as run_sandbox
+from flybridge.sandbox.faults import SCRIPTS
+from flybridge.telemetry import LogForm, configure_logging
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="flybridge",
+    help="Joins AppsFlyer and Amplitude, and accounts for every event.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The configuration file.", envvar="FLYBRIDGE_CONFIG")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+AppName = Annotated[str | None, typer.Option("--app", help="Only this app.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the fastest loop there is."""
+    if sys.platform == "win32":
+        return asyncio.run(work)
+    import uvloop  # noqa: PLC0415 - not there on Windows
+
+    return uvloop.run(work)
+
+
+def configured(path: Path | None) -> Config:
+    """Load the configuration."""
+    return load(path, os.environ)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Give an event that SIGINT and SIGTERM set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+@app.command()
+def init(  # noqa: PLR0917 - Typer gives every argument by name
+    path: Annotated[Path, typer.Option("--config", "-c", help="The file to write.")] = Path("flybridge.toml"),
+    name: Annotated[str, typer.Option(prompt="A short name for the app (it appears in addresses)")] = "my-app",
+    platform: Annotated[Platform, typer.Option(prompt="Platform")] = Platform.ANDROID,
+    appsflyer_app_id: Annotated[str, typer.Option(prompt="The app's id in AppsFlyer")] = "com.example.app",
+    route: Annotated[
+        Route, typer.Option(prompt="Route to Amplitude (see docs/how-to/choose-a-route.md)")
+    ] = Route.HTTP_V2,
+    region: Annotated[Region, typer.Option(prompt="Region of the Amplitude project")] = Region.US,
+    public_url: Annotated[str, typer.Option(help="The address the vendors will reach.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+) -> None:
+    """Write a commented configuration, and say what to paste where."""
+    if path.exists() and not force:
+        raise ConfigError("", f"{path} exists already.", "Use --force to overwrite it, or --config to write another.")
+    answers = Answers(
+        name=name,
+        appsflyer_app_id=appsflyer_app_id,
+        platform=platform,
+        route=route,
+        region=region,
+        public_url=public_url,
+    )
+    text = render(answers)
+    # Checked with placeholder secrets before it is written: a name or an id may be wrong.
+    config = loads(text, path.absolute().parent, SHOWN_SECRETS)
+    path.write_text(text, encoding="utf-8")
+    typer.echo(f"Wrote {path}. Set the environment variables it names, then run `flybridge serve`.\n")
+    typer.echo(what_to_paste(config))
+
+
+SHOWN_SECRETS = {
+    "FLYBRIDGE_SECRET": "(the value of FLYBRIDGE_SECRET)",
+    "AF_PUSH_TOKEN": "value-of-AF_PUSH_TOKEN",
+    "AMPLITUDE_API_KEY": "value-of-AMPLITUDE_API_KEY",
+    "AMPLITUDE_WEBHOOK_TOKEN": "value-of-AMPLITUDE_WEBHOOK_TOKEN",
+}
+
+
+@app.command()
+def serve(
+    config: ConfigPath = None,
+    only: Annotated[service.Part | None, typer.Option("--only", help="Do only this part of the work.")] = None,
+    log: Annotated[LogForm, typer.Option("--log", help="How log lines look.")] = LogForm.AUTO,
+    level: Annotated[str, typer.Option("--level", help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Take messages in, map them, deliver them. Runs until SIGTERM or Ctrl-C, then finishes what it has begun."""
+    settings = configured(config)
+    configure_logging(log, level)
+
+    async def work() -> None:
+        host = settings.server.host
+        await service.Service(settings, only).run(
+            stop_on_signals(), lambda port: print_line(f"flybridge listening on http://{host}:{port}")
+        )
+
+    run(work())
+
+
+def print_line(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+@app.command()
+def account(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Show what came in and what became of it, per app and day. Exit code 1 if a single event is unaccounted for."""
+
+    async def work() -> Account:
+        async with service.opened(configured(config)) as (inbox, store):
+            return await cli_look.draw_account(inbox, store)
+
+    drawn = run(work())
+    cli_look.show_account(drawn, as_json=as_json)
+    if not drawn.balanced:
+        raise typer.Exit(1)
+
+
+@app.command()
+def holds(config: ConfigPath = None, only_app: AppName = None, limit: Limit = 100, as_json: AsJson = False) -> None:
+    """List the events that wait for their user, oldest first."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with service.opened(configured(config)) as (_, store):
+            now_ms = SystemClock().now_ms()
+            return cli_look.hold_rows(await store.holds(app=only_app, limit=limit), now_ms)
+
+    show(run(work()), "Waiting for their user", "Nothing waits.", as_json)
+
+
+@app.command()
+def dead(
+    config: ConfigPath = None,
+    only_app: AppName = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Only this reason.")] = None,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters: what could not be processed or delivered, why, and what would help."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with service.opened(configured(config)) as (_, store):
+            return cli_look.dead_rows(await store.dead(app=only_app, reason=reason, limit=limit))
+
+    show(run(work()), "Dead letters", "There are no dead letters.", as_json)
+
+
+def show(rows: list[dict[str, Any]], title: str, nothing: str, as_json: bool) -> None:
+    """Print rows, for programs or for people."""
+    if as_json:
+        cli_look.print_json(rows)
+    else:
+        cli_look.print_rows(title, rows, nothing)
+
+
+@app.command()
+def replay(  # noqa: PLR0917 - Typer gives every argument by name
+    ids: Annotated[list[int] | None, typer.Argument(help="Ids that `flybridge dead` shows.")] = None,
+    config: ConfigPath = None,
+    every: Annotated[bool, typer.Option("--all", help="All that --app and --reason leave.")] = False,
+    only_app: AppName = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Only this reason.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Process or deliver dead letters again."""
+    if bool(ids) == every:
+        raise typer.BadParameter("Name the ids to replay, or say --all.")
+    settings = configured(config)
+
+    async def work() -> Replayed:
+        async with service.opened(settings) as (_, store):
+            letters = await store.dead(app=only_app, reason=reason, limit=1_000_000)
+            chosen = [letter for letter in letters if every or letter.id in set(ids or ())]
+            return await replay_letters(store, service.build_flow(settings), chosen, SystemClock().now_ms())
+
+    done = run(work())
+    if as_json:
+        cli_look.print_json(done)
+    else:
+        typer.echo(f"{done.redelivered} are due for delivery again, {done.processed} were processed again.")
+        for outcome, n in sorted(done.outcomes.items()):
+            typer.echo(f"  {outcome}: {n}")
+    if ids and done.redelivered + done.processed < len(ids):
+        typer.echo("Some of these ids are no dead letters (any more).", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def migrate(config: ConfigPath = None) -> None:
+    """Bring the store to this version. `serve` does it too, when it starts."""
+
+    async def work() -> None:
+        async with service.opened(configured(config)):
+            typer.echo("Inbox and store are up to date.")
+
+    run(work())
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option("--port", help="The port; 0 chooses a free one.")] = 8701,
+    faults: Annotated[str, typer.Option("--faults", help=f"One of {', '.join(SCRIPTS)}.")] = "none",
+    seed: Annotated[int, typer.Option("--seed", help="Of the faults.")] = 0,
+    speed: Annotated[float, typer.Option("--speed", help="How many times faster its clock runs.")] = 1.0,
+) -> None:
+    """Answer as Amplitude does, on this machine, without an account. Runs until Ctrl-C."""
+    words = ["--port", str(port), "--faults", faults, "--seed", str(seed), "--speed", str(speed)]
+    raise typer.Exit(run_sandbox(words))
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Without the live table.")] = False,
+    events: Annotated[int, typer.Option("--events", min=1, help="How many postbacks to send.")] = 5_000,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed plays the same people and faults.")] = 1,
+    faults: Annotated[str, typer.Option("--faults", help=f"One of {', '.join(SCRIPTS)}.")] = "flaky",
+    json: Annotated[Path | None, typer.Option("--json", help="Write the result to this file; - prints it.")] = None,
+) -> None:
+    """Start everything on this machine, send traffic, and compare truth, ledger and Amplitude event by event.
+
+    Exit code 1 on any difference.
+    """
+    if faults not in SCRIPTS:
+        raise typer.BadParameter(f"There are no faults named {faults!r}; there are {', '.join(SCRIPTS)}.")
+    outcome = run(cli_demo.run_demo(Plan(events, seed, faults), quiet=once))
+    if json is not None:
+        cli_demo.write_json(outcome, json)
+    if str(json) != "-":
+        cli_demo.tell(outcome)
+    if outcome.differences:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; give errors as sentences."""
+    try:
+        app()
+    except FlybridgeError as problem:
+        sys.stderr.write(f"{problem}\n")
+        sys.exit(2 if isinstance(problem, ConfigError) else 1)

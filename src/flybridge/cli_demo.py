@@ -1,0 +1,92 @@
+"""The commands that play: `sandbox` and `demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.live import Live
+
+from flybridge.cli_look import account_rows, console, print_json, print_rows
+from flybridge.demo.run import Outcome, Plan, play, staged
+from flybridge.demo.sender import Sent
+from flybridge.demo.verdict import SHOWN
+from flybridge.demo.watch import Glance, Screen
+
+async def run_demo(plan: Plan, *, quiet: bool) -> Outcome:
+    """Play a plan, with a live table unless `quiet`."""
+    async with staged(plan) as stage:
+        if quiet:
+            return await play(stage, plan, _look_away)
+        console.print(f"flybridge on {stage.bridge.origin}, sandbox on {stage.sandbox.origin}, faults: {plan.faults}")
+        screen = Screen()
+        with Live(console=console, refresh_per_second=4) as live:
+            return await play(stage, plan, lambda now, sent: live.update(screen.draw(now, sent)))
+
+
+def _look_away(_: Glance, __: Sent) -> None:
+    """Draw nothing."""
+
+
+def as_plain(outcome: Outcome) -> dict[str, Any]:
+    """Give an outcome as plain values, for a file or a program."""
+    return {
+        "events": outcome.plan.events,
+        "seed": outcome.plan.seed,
+        "faults": outcome.plan.faults,
+        "seconds": outcome.seconds,
+        "events_per_s": outcome.events_per_s,
+        "sent": outcome.sent,
+        "balanced": outcome.account.balanced,
+        "account": account_rows(outcome.account),
+        "reasons": outcome.account.reasons,
+        "apps": msgspec.to_builtins(outcome.apps),
+        "discrepancies": msgspec.to_builtins(outcome.account.discrepancies),
+        "differences": outcome.differences,
+    }
+
+
+def tell(outcome: Outcome) -> None:
+    """Say in words what the demo found."""
+    print_rows("The account", account_rows(outcome.account), "Nothing was received.")
+    rows = [
+        {
+            "app": app.app,
+            "route": app.route,
+            "sent": app.messages,
+            "right in Amplitude": app.delivered,
+            "rejected as scripted": app.rejected,
+            "sent again knowingly": app.doubled,
+            "differences": len(app.disagreements),
+        }
+        for app in outcome.apps
+    ]
+    print_rows("Truth, ledger and Amplitude, event by event", rows, "There was no app.")
+    for line in _wrong(outcome):
+        console.print(line, style="red", markup=False)
+    if outcome.differences:
+        console.print(f"{outcome.differences} differences.", style="bold red")
+    else:
+        done = f"{sum(app.messages for app in outcome.apps):,} messages in {outcome.seconds} s"
+        console.print(f"{done}: truth, ledger and Amplitude agree. Differences: 0.", style="bold green")
+
+
+def _wrong(outcome: Outcome) -> Iterable[str]:
+    for app in outcome.apps:
+        for found in app.disagreements[:SHOWN]:
+            yield f"{app.app}: {found.what}"
+        if len(app.disagreements) > SHOWN:
+            yield f"{app.app}: and {len(app.disagreements) - SHOWN} more."
+    for wrong in outcome.account.discrepancies[:SHOWN]:
+        yield f"{wrong.app} {wrong.day}: {wrong.what} Expected {wrong.expected}, found {wrong.found}."
+
+
+def write_json(outcome: Outcome, path: Path) -> None:
+    """Write an outcome to a file, or to standard output for `-`."""
+    plain = as_plain(outcome)
+    if str(path) == "-":
+        print_json(plain)
+    else:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n")

@@ -1,0 +1,392 @@
+"""One lane at work: lease, pack, send, read the verdicts, settle. Lanes know nothing of each other.
+
+What the order of things guarantees:
+
+1. Nothing is sent on a lease that could lapse before its answer: the deadline is checked before each request.
+2. To a vendor that does not deduplicate, the intent to send is durable (`store.begin`) before the first byte, for
+   a small group at a time: only that group is uncertain after a crash.
+3. Answers are settled in groups. Settlements that the store did not take are kept and offered again, and nothing
+   new is leased before they are in.
+4. A request refused as too large is halved and sent again within the same lease.
+5. A vendor that refuses an item sent alone refuses either the lane or the item. It is the item if another, sent
+   afterwards, is accepted and it is then refused a second time: it dies. Until that is known the lane halts.
+6. Cancelling is dying: nothing more is settled, leases lapse, and what had begun is uncertain. Use `stop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from math import ceil
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from flybridge.clock import Clock
+from flybridge.delivery import circuit as breaker
+from flybridge.delivery.attempt import Attempt, attempt
+from flybridge.delivery.batching import halve, pack
+from flybridge.delivery.circuit import Admission, Circuit, Phase
+from flybridge.delivery.exchange import Accepted, Endpoint, Halt, Reject, Retry, Split, Transport, Verdict
+from flybridge.delivery.lifecycle import DUE, Policy, give_back, settle
+from flybridge.delivery.observer import Exchange, Observer
+from flybridge.delivery.pace import pace, take
+from flybridge.records import Delivery
+from flybridge.store.protocol import Lane, Settlement, Store
+
+SUSPECTS: Final = 3  # items refused alone, with nothing accepted since, that prove the lane itself is refused
+REMEMBERED: Final = 1_000  # items refused alone, over all rounds of work
+
+
+class Settings(Struct, frozen=True):
+    """How a worker works. Times are milliseconds.
+
+    `lease_ms` must be longer than `timeout_ms`, the transport's limit of one exchange: the difference is how long a
+    leased item may wait for its turn. `wave_items` bounds one lease, `wave_begun` where intent is recorded.
+    """
+
+    lease_ms: int = 120_000
+    timeout_ms: int = 35_000
+    poll_ms: int = 500
+    rescue_ms: int = 15_000
+    settle_ms: int = 500
+    wave_items: int = 8_000
+    wave_begun: int = 64
+
+
+class Shell(Struct, frozen=True):
+    """What every lane of a worker shares."""
+
+    store: Store
+    transport: Transport
+    clock: Clock
+    policy: Policy
+    rules: breaker.Rules
+    settings: Settings
+    observer: Observer
+    owner: str
+    jitter: Callable[[], float]
+
+
+class _Load(Struct):
+    """Items for one request, until when they are leased, and its number in the lane's sequence of requests.
+
+    `halved` marks a part of a request that was refused as too large.
+    """
+
+    items: Sequence[Delivery]
+    deadline_ms: int
+    number: int = 0
+    halved: bool = False
+
+
+class _Suspect(Struct, frozen=True):
+    load: _Load
+    halt: Halt
+    number: int
+
+
+class LaneWork:
+    """Sends what is due in one lane."""
+
+    def __init__(self, lane: Lane, endpoint: Endpoint, shell: Shell) -> None:
+        self.lane = lane
+        self.circuit = breaker.CLOSED
+        self.stale = 0
+        self.ended = 0
+        self._endpoint = endpoint
+        self._shell = shell
+        self._pace = pace(endpoint.limits)
+        self._queue: deque[_Load] = deque()
+        self._outbox: list[Settlement] = []
+        self._outbox_since_ms = 0
+        self._suspects: list[_Suspect] = []
+        self._refused: dict[int, int] = {}  # items refused alone: the newest request of the lane at that time
+        self._accepted = 0  # the newest request of which something was accepted
+        self._number = 0
+        self._mean_bytes = 2_000.0
+        self._more = True
+        self._signal = asyncio.Event()
+
+    def more(self) -> None:
+        """Say that something has become due, while the lane is at work."""
+        self._more = True
+        self._signal.set()
+
+    def idle(self) -> bool:
+        """Say whether the circuit lets nothing through now."""
+        return breaker.admission(self.circuit, self._shell.clock.now_ms()) is Admission.NONE
+
+    def unsettled(self) -> bool:
+        """Say whether answers are kept that the store did not take yet."""
+        return bool(self._outbox)
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Send until nothing is due, the circuit opens, or `stop` is set; then finish what is in flight."""
+        flying: set[asyncio.Task[None]] = set()
+        self._more = True
+        try:
+            while await self._launch(flying, stop):
+                await self._signal.wait()
+                self._signal.clear()
+        except asyncio.CancelledError:
+            for task in flying:
+                task.cancel()
+            raise
+        except Exception as error:
+            self._trouble(error)
+        if flying:
+            await asyncio.wait(flying)
+        self._close_round()
+        await self.flush()
+
+    async def _launch(self, flying: set[asyncio.Task[None]], stop: asyncio.Event) -> bool:
+        """Start as many requests as may fly. False when none is in flight and none can be."""
+        while not stop.is_set() and len(flying) < self._width():
+            load = await self._next()
+            if load is None:
+                break
+            if await self._turn(load, stop):
+                self._number += 1
+                load.number = self._number
+                if self.circuit.phase is not Phase.CLOSED:
+                    self.circuit = breaker.probing(self.circuit)
+                task = asyncio.create_task(self._exchange(load))
+                flying.add(task)
+                task.add_done_callback(flying.discard)
+                task.add_done_callback(lambda _: self._signal.set())
+            elif load.halved and not stop.is_set():  # the lease was too short for halving: send these alone
+                self._settle([(item, Split("too_large")) for item in load.items])
+            else:
+                self._return(load)
+        return bool(flying)
+
+    def _width(self) -> int:
+        match breaker.admission(self.circuit, self._shell.clock.now_ms()):
+            case Admission.ALL:
+                return self._endpoint.limits.concurrency
+            case Admission.PROBE:
+                return 1
+            case Admission.NONE:
+                return 0
+
+    async def _next(self) -> _Load | None:
+        if not self._queue and self._more:
+            self._more = False
+            try:
+                await self._refill()
+            except Exception as error:
+                self._trouble(error)
+        elif self._outbox and (not self._queue or self._outbox_age_ms() > self._shell.settings.settle_ms):
+            await self.flush()
+        return self._queue.popleft() if self._queue else None
+
+    async def _refill(self) -> None:
+        shell, endpoint = self._shell, self._endpoint
+        if not await self.flush():
+            return
+        limit = self._room()
+        now_ms = shell.clock.now_ms()
+        items = await shell.store.lease(self.lane, limit, now_ms, shell.settings.lease_ms, shell.owner)
+        if not items:
+            return
+        self._more = len(items) >= limit
+        if not endpoint.deduplicates:
+            items = await self._begin(items)
+        deadline_ms = now_ms + shell.settings.lease_ms
+        sizes = {item.id: endpoint.size(item) for item in items}
+        self._mean_bytes = sum(sizes.values()) / max(1, len(sizes))
+        self._queue.extend(
+            _Load(batch, deadline_ms) for batch in pack(items, endpoint.limits, lambda item: sizes[item.id])
+        )
+
+    async def _begin(self, items: Sequence[Delivery]) -> Sequence[Delivery]:
+        try:
+            owned = set(await self._shell.store.begin([item.id for item in items], self._shell.owner))
+        except Exception:
+            now_ms = self._shell.clock.now_ms()
+            self._keep([give_back(item, now_ms) for item in items])
+            raise
+        return [item for item in items if item.id in owned]
+
+    def _room(self) -> int:
+        """Give how many items to lease: enough for every connection, not more than the pace sends in seconds."""
+        limits, settings = self._endpoint.limits, self._shell.settings
+        per_request = max(1, min(limits.max_items, int(limits.max_bytes / max(1.0, self._mean_bytes))))
+        probe = self.circuit.phase is not Phase.CLOSED
+        if probe:
+            return max(per_request, SUSPECTS)
+        room = per_request * limits.concurrency
+        if not self._endpoint.deduplicates:
+            room = min(settings.wave_begun, 4 * room)
+        elif per_request == 1:
+            room *= 16
+        if limits.items_per_s > 0:
+            room = min(room, max(1, ceil(limits.items_per_s * 5)))
+        if limits.requests_per_s > 0:
+            room = min(room, max(1, ceil(limits.requests_per_s * 5)) * per_request)
+        return min(room, settings.wave_items)
+
+    async def _turn(self, load: _Load, stop: asyncio.Event) -> bool:
+        """Wait for the lane's pace. False if the lease would not last, or a stop was asked meanwhile."""
+        clock = self._shell.clock
+        self._pace, wait_s = take(self._pace, len(load.items), clock.now_ms())
+        if wait_s > 0:
+            await self.flush()
+            await pause(clock, wait_s, stop)
+        return not stop.is_set() and clock.now_ms() + self._shell.settings.timeout_ms < load.deadline_ms
+
+    async def _exchange(self, load: _Load) -> None:
+        done = await attempt(self._endpoint, self._shell.transport, load.items)
+        if done.error is not None:
+            self._trouble(done.error)
+        self._tell(load, done)
+        self._judge(load, done)
+
+    def _judge(self, load: _Load, done: Attempt) -> None:
+        """Turn one answer into settlements, halves, and what it says about the lane."""
+        alone = len(load.items) == 1
+        halt = next((verdict for verdict in done.verdicts if isinstance(verdict, Halt)), None)
+        if halt is not None and alone:
+            self._suspect(load, halt)
+            return
+        verdicts = done.verdicts
+        if halt is not None:
+            self._halt(halt)
+        elif done.failed:
+            verdicts = self._fail(verdicts)
+        elif not all(isinstance(verdict, Split) for verdict in verdicts):  # which says nothing about the lane
+            self._succeed(load.number, any(isinstance(verdict, Accepted) for verdict in verdicts))
+        maybe_applied = done.maybe_applied and not self._endpoint.deduplicates
+        pairs = list(zip(load.items, verdicts, strict=True))
+        large = [] if alone else [item for item, verdict in pairs if isinstance(verdict, Split)]
+        if large:
+            for half in reversed(halve(large) if len(large) > 1 else (large,)):
+                self._queue.appendleft(_Load(half, load.deadline_ms, halved=True))
+            pairs = [(item, verdict) for item, verdict in pairs if not isinstance(verdict, Split)]
+        self._settle(pairs, alone=alone, maybe_applied=maybe_applied)
+
+    def _settle(
+        self, pairs: Sequence[tuple[Delivery, Verdict]], *, alone: bool = False, maybe_applied: bool = False
+    ) -> None:
+        shell = self._shell
+        now_ms = shell.clock.now_ms()
+        settlements = [
+            settle(item, verdict, now_ms, shell.jitter(), shell.policy, alone=alone, maybe_applied=maybe_applied)
+            for item, verdict in pairs
+        ]
+        if any(s.state == DUE and s.due_ms <= now_ms for s in settlements):
+            self._more = True
+        self._keep(settlements)
+
+    def _fail(self, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+        """Note a failed request. Once the lane is known to be down, its failures cost the items no tries."""
+        down = self.circuit.phase is not Phase.CLOSED
+        retries = [verdict for verdict in verdicts if isinstance(verdict, Retry)]
+        now_ms = self._shell.clock.now_ms()
+        self._turn_circuit(breaker.failed(self.circuit, retries[0].reason, now_ms, self._shell.rules))
+        return [replace(retry, counts=False) for retry in retries] if down else verdicts
+
+    def _succeed(self, number: int, accepted: bool) -> None:
+        """Note an answered request. What is accepted now gives those refused before a second look."""
+        self._turn_circuit(breaker.succeeded(self.circuit))
+        if not accepted:
+            return
+        self._accepted = max(self._accepted, number)
+        cleared = [suspect for suspect in self._suspects if suspect.number < number]
+        if cleared:
+            self._suspects = [suspect for suspect in self._suspects if suspect.number >= number]
+            self._queue.extendleft(suspect.load for suspect in cleared)
+
+    def _suspect(self, load: _Load, halt: Halt) -> None:
+        """Note an item that was refused alone; it dies if something was accepted since it was refused before."""
+        item = load.items[0]
+        before = self._refused.pop(item.id, None)
+        if before is not None and before < self._accepted:
+            detail = f"Refused alone, twice, while others were accepted in between: {halt.reason}."
+            self._settle([(item, Reject("refused_alone", detail, halt.remedy))], alone=True)
+            return
+        while len(self._refused) >= REMEMBERED:
+            self._refused.pop(next(iter(self._refused)))
+        self._refused[item.id] = self._number if before is None else before
+        self._suspects.append(_Suspect(load, halt, self._number))
+        if len(self._suspects) >= SUSPECTS or self.circuit.phase is Phase.OPEN:
+            self._convict()
+
+    def _convict(self) -> None:
+        """It is the lane: halt it, and give the suspects back."""
+        suspects, self._suspects = self._suspects, []
+        for suspect in suspects:
+            self._settle([(suspect.load.items[0], suspect.halt)], alone=True)
+        if suspects:
+            self._halt(suspects[-1].halt)
+
+    def _halt(self, halt: Halt) -> None:
+        now_ms = self._shell.clock.now_ms()
+        self._turn_circuit(breaker.halted(self.circuit, halt, now_ms, self._shell.rules))
+
+    def _turn_circuit(self, after: Circuit) -> None:
+        before, self.circuit = self.circuit, after
+        if (before.phase is Phase.CLOSED) != (after.phase is Phase.CLOSED):  # another failed probe is no news
+            with suppress(Exception):
+                self._shell.observer.on_circuit(self.lane, after)
+
+    def _close_round(self) -> None:
+        """End a round of work: judge who is still suspected, give back what was leased and not sent."""
+        self._convict()
+        while self._queue:
+            self._return(self._queue.popleft())
+
+    def _return(self, load: _Load) -> None:
+        now_ms = self._shell.clock.now_ms()
+        self._keep([give_back(item, now_ms) for item in load.items])
+
+    def _keep(self, settlements: Sequence[Settlement]) -> None:
+        if not self._outbox:
+            self._outbox_since_ms = self._shell.clock.now_ms()
+        self._outbox.extend(settlements)
+
+    async def flush(self) -> bool:
+        """Settle what has been answered. False if the store did not take it; it is kept for the next time."""
+        if not self._outbox:
+            return True
+        outbox, self._outbox = self._outbox, []
+        try:
+            done = await self._shell.store.settle(outbox, self._shell.owner, self._shell.clock.now_ms())
+        except Exception as error:
+            self._outbox = outbox + self._outbox
+            self._trouble(error)
+            return False
+        self.stale += done.stale
+        self.ended += sum(settlement.state != DUE for settlement in outbox)
+        return True
+
+    def _outbox_age_ms(self) -> int:
+        return self._shell.clock.now_ms() - self._outbox_since_ms
+
+    def _tell(self, load: _Load, done: Attempt) -> None:
+        bad = next((verdict for verdict in done.verdicts if not isinstance(verdict, Accepted)), None)
+        now_ms = self._shell.clock.now_ms()
+        ages_s = [(now_ms - item.received_ms) / 1000 for item in load.items]
+        reason = bad.reason if bad else ""
+        exchange = Exchange(self.lane, done.verdicts, ages_s, done.seconds, done.status, reason)
+        with suppress(Exception):
+            self._shell.observer.on_exchange(exchange)
+
+    def _trouble(self, error: Exception) -> None:
+        with suppress(Exception):
+            self._shell.observer.on_trouble(self.lane, error)
+
+
+async def pause(clock: Clock, seconds: float, *until: asyncio.Event) -> None:
+    """Wait that many of the clock's seconds, or until one of the events is set."""
+    waits = [asyncio.ensure_future(clock.sleep(seconds)), *(asyncio.ensure_future(e.wait()) for e in until)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)

@@ -1,0 +1,148 @@
+"""What becomes of a delivery after a verdict: the one place that decides about retries. Pure.
+
+The defaults give a delivery 20 counted tries. The wait after the n-th is 2, 4, 8, ... seconds up to 8 hours, half of
+it fixed and half random, so that the last try is between 25 and 49 hours after the first. Only tries that
+speak against the item are counted: throttling, a halted lane and a vendor that can't be reached cost none.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, assert_never
+
+from msgspec import Struct
+
+from flybridge.delivery.exchange import Accepted, Halt, Reject, Retry, Split, Verdict
+from flybridge.records import Delivery
+from flybridge.store.protocol import Settlement
+
+DELIVERED: Final = "delivered"
+DUE: Final = "due"
+DEAD: Final = "dead"
+PARKED: Final = "parked"
+
+# A throttled crowd that was told the same wait must not come back in the same millisecond.
+SPREAD: Final = 0.1
+
+
+class Uncertain(StrEnum):
+    """What to do with an item the vendor may have, at a vendor that does not recognise a repeat."""
+
+    RESEND = "resend"  # nothing is lost, and it may arrive twice
+    PARK = "park"  # nothing arrives twice, and a person decides
+
+
+class Policy(Struct, frozen=True):
+    """How often and when to try again. `tries` is a count, the waits are in seconds."""
+
+    tries: int = 20
+    base_s: float = 2.0
+    factor: float = 2.0
+    cap_s: float = 8 * 3600.0
+    uncertain: Uncertain = Uncertain.RESEND
+
+
+def backoff_s(tries: int, jitter: float, policy: Policy) -> float:
+    """Give the wait in seconds after that many tries. `jitter` is in [0, 1): half of the wait depends on it."""
+    exponent = min(max(tries, 1) - 1, 64)
+    full = min(policy.cap_s, policy.base_s * policy.factor**exponent)
+    return full * (1 + jitter) / 2
+
+
+def settle(
+    delivery: Delivery,
+    verdict: Verdict,
+    now_ms: int,
+    jitter: float,
+    policy: Policy,
+    *,
+    alone: bool = False,
+    maybe_applied: bool = False,
+) -> Settlement:
+    """Decide what becomes of one delivery.
+
+    `alone` says that the request held nothing else. `maybe_applied` says that the vendor does not deduplicate and
+    may have taken the item although the verdict is to retry. `Settlement.tries` is the new total.
+    """
+    match verdict:
+        case Accepted():
+            return Settlement(delivery.id, DELIVERED, tries=delivery.tries + 1)
+        case Retry():
+            return _again(delivery, verdict, now_ms, jitter, policy, maybe_applied=maybe_applied)
+        case Reject():
+            return Settlement(
+                delivery.id,
+                DEAD,
+                tries=delivery.tries + 1,
+                reason=verdict.reason,
+                detail=verdict.detail,
+                remedy=verdict.remedy,
+            )
+        case Split():
+            if alone or delivery.split:
+                return _too_large(delivery)
+            return Settlement(delivery.id, DUE, due_ms=now_ms, tries=delivery.tries, split=True, reason=verdict.reason)
+        case Halt():
+            return give_back(delivery, now_ms + round(verdict.after_s * 1000), verdict.reason)
+        case _:
+            assert_never(verdict)
+
+
+def give_back(delivery: Delivery, due_ms: int, reason: str = "") -> Settlement:
+    """Return an item that was not tried, or whose try says nothing about it: no try is spent."""
+    return Settlement(delivery.id, DUE, due_ms=due_ms, tries=delivery.tries, split=delivery.split, reason=reason)
+
+
+def _again(
+    delivery: Delivery, retry: Retry, now_ms: int, jitter: float, policy: Policy, *, maybe_applied: bool
+) -> Settlement:
+    tries = delivery.tries + 1 if retry.counts else delivery.tries
+    uncertain = 1 if maybe_applied else 0
+    if maybe_applied and policy.uncertain is Uncertain.PARK:
+        return Settlement(
+            delivery.id,
+            PARKED,
+            tries=tries,
+            split=delivery.split,
+            reason="uncertain",
+            detail=f"The vendor may have taken this item: {retry.reason}.",
+            remedy="Look for the event at the vendor. Replay the dead letter if it is not there.",
+            uncertain=uncertain,
+        )
+    if retry.counts and tries >= policy.tries:
+        return Settlement(
+            delivery.id,
+            DEAD,
+            tries=tries,
+            reason="tries_spent",
+            detail=f"Tried {tries} times; the last answer was: {retry.reason}.",
+            remedy="Look at the lane's exchanges for the cause, then replay the dead letter.",
+            uncertain=uncertain,
+        )
+    return Settlement(
+        delivery.id,
+        DUE,
+        due_ms=now_ms + round(_wait_s(retry, tries, jitter, policy) * 1000),
+        tries=tries,
+        split=delivery.split,
+        reason=retry.reason,
+        uncertain=uncertain,
+    )
+
+
+def _wait_s(retry: Retry, tries: int, jitter: float, policy: Policy) -> float:
+    if retry.after_s is None:
+        return backoff_s(tries, jitter, policy)
+    asked = max(0.0, retry.after_s) * (1 + SPREAD * jitter)
+    return max(asked, backoff_s(tries, jitter, policy)) if retry.counts else asked
+
+
+def _too_large(delivery: Delivery) -> Settlement:
+    return Settlement(
+        delivery.id,
+        DEAD,
+        tries=delivery.tries + 1,
+        reason="too_large",
+        detail=f"The vendor refuses this item as too large even alone; its body has {len(delivery.body)} bytes.",
+        remedy="Send fewer or shorter properties (leave fields out in the mapping), then replay the dead letter.",
+    )

@@ -1,0 +1,62 @@
+"""What delivery tells about itself: one value per exchange, for a log line and the metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from flybridge.delivery.circuit import Circuit
+from flybridge.delivery.exchange import Verdict
+from flybridge.store.protocol import Lane
+
+
+class Exchange(Struct, frozen=True):
+    """One request and its answer.
+
+    `verdicts` and `ages_s` (seconds since each item was received) are in the order of the items; `seconds` is the
+    time on the wire, `status` 0 means that no answer came, `reason` is that of the first verdict that is not
+    `Accepted`. Nothing here identifies a person.
+    """
+
+    lane: Lane
+    verdicts: Sequence[Verdict]
+    ages_s: Sequence[float]
+    seconds: float
+    status: int
+    reason: str
+
+    def counts(self) -> Mapping[str, int]:
+        """Count the items by verdict: `accepted`, `retry`, `reject`, `split`, `halt`."""
+        return Counter(type(verdict).__name__.lower() for verdict in self.verdicts)
+
+
+class Observer(Protocol):
+    """Is told what happens. Must not wait; what it raises is ignored."""
+
+    def on_exchange(self, exchange: Exchange) -> None:
+        """A request was answered, or ended without an answer."""
+        ...
+
+    def on_circuit(self, lane: Lane, circuit: Circuit) -> None:
+        """A lane stopped, or sends again."""
+        ...
+
+    def on_trouble(self, lane: Lane | None, error: Exception) -> None:
+        """The store, an endpoint or the transport did what it must not. The work goes on."""
+        ...
+
+
+class Silent:
+    """Observes nothing."""
+
+    def on_exchange(self, exchange: Exchange) -> None:
+        """Do nothing."""
+
+    def on_circuit(self, lane: Lane, circuit: Circuit) -> None:
+        """Do nothing."""
+
+    def on_trouble(self, lane: Lane | None, error: Exception) -> None:
+        """Do nothing."""

@@ -1,0 +1,134 @@
+"""The one door outward: HTTP over aiohttp (3.11 or newer), pooled and bounded.
+
+Redirects are not followed and proxies of the environment are used only if asked: a body holds a key and personal
+data, and goes to the configured origin or nowhere. Answers are read up to a limit and are never decompressed,
+so that no answer can fill the memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.errors import TransportError
+
+# Shorter than the idle time after which usual load balancers close a connection (60 s), because a request
+# written to a closing connection may or may not have been applied.
+KEEPALIVE_S: Final = 20.0
+
+# Compressing this much takes longer than handing it to a thread.
+THREAD_BYTES: Final = 64 * 1024
+
+_NEVER_SENT: Final = (
+    aiohttp.ClientConnectorError,  # refused, name not found, TLS handshake, certificate
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.ConnectionTimeoutError,  # no connection, or none free in the pool, within the time
+    aiohttp.InvalidURL,
+)
+
+
+class HttpTransport:
+    """Sends requests. One per process: the pool and its limit are shared by all lanes.
+
+    `timeout_s` bounds a whole exchange; the wait for a free or new connection may take half of it, so that a request
+    that was never sent is known as such. `connect_s` bounds one attempt to connect; `max_response_bytes` is what is
+    read of an answer (the rest is thrown away with its connection).
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout_s: float = 30.0,
+        connect_s: float = 10.0,
+        connections: int = 100,
+        max_response_bytes: int = 1 << 20,
+        user_agent: str = "flybridge",
+        tls: ssl.SSLContext | None = None,
+        trust_env: bool = False,
+    ) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s / 2, sock_connect=connect_s)
+        self._connections = connections
+        self._max_bytes = max_response_bytes
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        self._tls: ssl.SSLContext | bool = tls or True
+        self._trust_env = trust_env
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send and read the whole answer. Raises `TransportError` when there is none."""
+        session = self._session or self._open()
+        body, headers = request.body, request.headers
+        if request.gzip:
+            body, headers = await _compress(body), {**headers, "Content-Encoding": "gzip"}
+        url = URL(request.url, encoded=True)
+        try:
+            async with session.request(
+                request.method, url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                names = {name.lower(): value for name, value in answer.headers.items()}
+                return HttpResponse(answer.status, names, await self._read(answer))
+        except _NEVER_SENT as error:
+            raise TransportError(_sentence(url, error), maybe_applied=False) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
+            raise TransportError(_sentence(url, error), maybe_applied=True) from error
+
+    async def close(self) -> None:
+        """Close pooled connections. A later `send` opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, keepalive_timeout=KEEPALIVE_S, ssl=self._tls, ttl_dns_cache=60
+            ),
+            timeout=self._timeout,
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=self._trust_env,
+        )
+        return self._session
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        length = answer.content_length
+        if length is not None and length <= self._max_bytes:
+            return await answer.read()
+        chunks: list[bytes] = []
+        left = self._max_bytes
+        while left > 0 and (chunk := await answer.content.readany()):
+            chunks.append(chunk[:left])
+            left -= len(chunk)
+        if left <= 0:
+            answer.close()
+        return b"".join(chunks)
+
+
+async def _compress(body: bytes) -> bytes:
+    if len(body) < THREAD_BYTES:
+        return gzip.compress(body, 6, mtime=0)
+    return await asyncio.to_thread(gzip.compress, body, 6, mtime=0)
+
+
+def _sentence(url: URL, error: Exception) -> str:
+    """Name the host and what went wrong. Never the path, the query or the body: they may hold keys and ids."""
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            what = "no connection within the time limit"
+        case TimeoutError():
+            what = "no answer within the time limit"
+        case aiohttp.ServerDisconnectedError():
+            what = "the connection was closed before an answer"
+        case aiohttp.ClientConnectorError():
+            what = f"no connection ({error.os_error.strerror or type(error).__name__})"
+        case _:
+            what = f"the exchange broke off ({type(error).__name__})"
+    return f"{url.scheme}://{url.host}: {what}"

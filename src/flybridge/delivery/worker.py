@@ -1,0 +1,160 @@
+"""The delivery worker: every lane that has something due is worked at once, and none waits for another.
+
+A worker is stateless between items: all it knows is in the store, leased to its owner id. Any number of workers,
+in any number of processes, may share a store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+from uuid import uuid4
+
+from flybridge.clock import Clock
+from flybridge.delivery.circuit import Circuit, Rules
+from flybridge.delivery.exchange import Endpoint, Transport
+from flybridge.delivery.lane import LaneWork, Settings, Shell, pause
+from flybridge.delivery.lifecycle import Policy, Uncertain
+from flybridge.delivery.observer import Observer, Silent
+from flybridge.store.protocol import Lane, Store
+
+FLUSHES_AT_STOP: Final = 3
+
+
+class Worker:
+    """Delivers what is due through `endpoints`, one per lane.
+
+    `owner` names this process in its leases and must be unique; by default it is random. `replaces` names a former
+    owner that is known to be gone (the embedded service: its data directory is locked): its leases are taken
+    back at once instead of when they lapse.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        transport: Transport,
+        endpoints: Mapping[Lane, Endpoint],
+        clock: Clock,
+        *,
+        policy: Policy | None = None,
+        rules: Rules | None = None,
+        settings: Settings | None = None,
+        observer: Observer | None = None,
+        owner: str = "",
+        replaces: str | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._shell = Shell(
+            store=store,
+            transport=transport,
+            clock=clock,
+            policy=policy or Policy(),
+            rules=rules or Rules(),
+            settings=settings or Settings(),
+            observer=observer or Silent(),
+            owner=owner or f"worker-{uuid4().hex}",
+            jitter=jitter,
+        )
+        if self._shell.settings.timeout_ms * 2 > self._shell.settings.lease_ms:
+            raise ValueError("lease_ms must be at least twice timeout_ms, or leased items lapse in the queue")
+        self._lanes = {lane: LaneWork(lane, endpoint, self._shell) for lane, endpoint in endpoints.items()}
+        self._replaces = replaces
+        self._rescued_ms: int | None = None
+        self._wake = asyncio.Event()
+        self.unserved: set[Lane] = set()
+
+    @property
+    def owner(self) -> str:
+        """Name this worker as the store's leases do."""
+        return self._shell.owner
+
+    @property
+    def stale(self) -> int:
+        """Count settlements that came too late: another worker had the item already."""
+        return sum(lane.stale for lane in self._lanes.values())
+
+    def circuits(self) -> dict[Lane, Circuit]:
+        """Give every lane's circuit, with the reason and the remedy where it is open."""
+        return {lane: work.circuit for lane, work in self._lanes.items()}
+
+    def notify(self) -> None:
+        """Say that something was filed: look at once instead of at the next poll."""
+        self._wake.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until `stop` is set; then finish what is in flight, settle it, and give the rest back.
+
+        Never raises for the store's, the vendor's or the network's sake: it is reported, and tried again. Cancelling
+        instead of setting `stop` is dying: nothing more is settled, and leases lapse.
+        """
+        settings = self._shell.settings
+        running: dict[Lane, asyncio.Task[None]] = {}
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                for work in await self._due():
+                    task = running.get(work.lane)
+                    if task is None or task.done():
+                        running[work.lane] = asyncio.create_task(self._guarded(work, stop))
+                    else:
+                        work.more()
+                await pause(self._shell.clock, settings.poll_ms / 1000, self._wake, stop)
+        except asyncio.CancelledError:
+            for task in running.values():
+                task.cancel()
+            raise
+        finally:
+            await asyncio.gather(*running.values(), return_exceptions=True)
+        for _ in range(FLUSHES_AT_STOP):
+            if all([await work.flush() for work in self._lanes.values()]):
+                break
+
+    async def step(self) -> int:
+        """Work every lane until nothing is due at this moment; give how many deliveries ended for good."""
+        before = sum(work.ended for work in self._lanes.values())
+        never = asyncio.Event()
+        await asyncio.gather(*(self._guarded(work, never) for work in await self._due()))
+        return sum(work.ended for work in self._lanes.values()) - before
+
+    async def drain(self) -> int:
+        """Repeat `step` until one ends nothing; what waits for a later time stays."""
+        ended = 0
+        while step := await self.step():
+            ended += step
+        return ended
+
+    async def _due(self) -> list[LaneWork]:
+        """Name the lanes to work now, after taking back what others let lapse."""
+        shell = self._shell
+        try:
+            await self._rescue()
+            due = await shell.store.lanes(shell.clock.now_ms())
+        except Exception as error:
+            with suppress(Exception):
+                shell.observer.on_trouble(None, error)
+            return []
+        self.unserved = {lane for lane in due if lane not in self._lanes}
+        named = set(due)
+        return [work for lane, work in self._lanes.items() if (lane in named and not work.idle()) or work.unsettled()]
+
+    async def _rescue(self) -> None:
+        shell = self._shell
+        now_ms = shell.clock.now_ms()
+        if self._rescued_ms is not None and now_ms - self._rescued_ms < shell.settings.rescue_ms:
+            return
+        resend = shell.policy.uncertain is Uncertain.RESEND
+        if self._replaces is not None:
+            await shell.store.rescue(now_ms, owner=self._replaces, resend_uncertain=resend)
+            self._replaces = None
+        await shell.store.rescue(now_ms, resend_uncertain=resend)
+        self._rescued_ms = now_ms
+
+    async def _guarded(self, work: LaneWork, stop: asyncio.Event) -> None:
+        try:
+            await work.work(stop)
+        except Exception as error:
+            with suppress(Exception):
+                self._shell.observer.on_trouble(work.lane, error)

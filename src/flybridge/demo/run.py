@@ -1,0 +1,155 @@
+"""The demo itself: start everything, send traffic, watch, wait for rest, compare."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from flybridge import service
+from flybridge.config import load
+from flybridge.demo.sender import Outgoing, Sender, Sent
+from flybridge.demo.stage import Stage, StageApp
+from flybridge.demo.verdict import AppVerdict, Evidence, judge
+from flybridge.demo.watch import Glance, glance
+from flybridge.errors import FlybridgeError
+from flybridge.insight.account import Account, balance
+from flybridge.records import digest_of
+from flybridge.sandbox.traffic import App, Message, Options, generate
+from flybridge.store.protocol import LedgerEntry
+
+REST_S: Final = 600.0
+LOOK_S: Final = 0.5
+
+
+class Plan(Struct, frozen=True):
+    """What to play. The same plan plays the same traffic and the same faults."""
+
+    events: int = 2_000
+    seed: int = 1
+    faults: str = "none"
+    options: Options = Options(malformed=0.0)
+
+
+class Outcome(Struct, frozen=True):
+    """What the demo found. `agrees` is the point of it."""
+
+    plan: Plan
+    seconds: float
+    events_per_s: float
+    sent: dict[str, Any]
+    account: Account
+    apps: Sequence[AppVerdict]
+
+    @property
+    def differences(self) -> int:
+        """Count everything that is not as it must be."""
+        return len(self.account.discrepancies) + sum(len(app.disagreements) for app in self.apps)
+
+
+@asynccontextmanager
+async def staged(plan: Plan) -> AsyncIterator[Stage]:
+    """Give a started stage in a directory that is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="flybridge-demo-") as directory:
+        stage = Stage(Path(directory), faults=plan.faults, seed=plan.seed)
+        try:
+            await stage.start()
+            yield stage
+        finally:
+            await stage.stop()
+
+
+async def play(stage: Stage, plan: Plan, look: Callable[[Glance, Sent], None]) -> Outcome:
+    """Play a plan on a started stage. Raises `FlybridgeError` when things do not come to rest within ten minutes."""
+    apps = [App(app.name, app.platform, app.appsflyer_app_id) for app in stage.apps]
+    messages = list(generate(plan.seed, plan.events, apps, plan.options))
+    sender = Sender(stage.bridge.origin)
+    headers = {"Authorization": stage.token, "Content-Type": "application/json"}
+    started = perf_counter()
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        watching = asyncio.create_task(_watch(session, stage.bridge.origin, sender, look))
+        try:
+            await sender.send(Outgoing(message.path, message.body, headers) for message in messages)
+            await _rest(session, stage.bridge.origin, len(messages))
+        finally:
+            watching.cancel()
+        seconds = perf_counter() - started
+        look(await glance(session, stage.bridge.origin), sender.sent)
+        saved = await _record(session, stage.sandbox.origin, "saved")
+        saved += await _record(session, stage.sandbox.origin, "waiting")
+        rejected = await _record(session, stage.sandbox.origin, "rejected")
+    if code := await stage.bridge.stop():
+        raise FlybridgeError(f"flybridge ended with exit code {code}; see {stage.directory}/flybridge.log.")
+    account, ledger = await _books(stage)
+    repeats = Counter(digest for digest in sender.repeated)
+    verdicts = [
+        judge(_evidence(app, messages, ledger, saved=saved, rejected=rejected, repeats=repeats)) for app in stage.apps
+    ]
+    sent = {"acknowledged": sender.sent.acknowledged, "again": sender.sent.again, "refused": sender.sent.refused}
+    sent |= {"p50_ms": round(sender.sent.p(0.5) * 1000, 2), "p99_ms": round(sender.sent.p(0.99) * 1000, 2)}
+    return Outcome(plan, round(seconds, 2), round(len(messages) / seconds, 1), sent, account, verdicts)
+
+
+async def _watch(
+    session: aiohttp.ClientSession, origin: str, sender: Sender, look: Callable[[Glance, Sent], None]
+) -> None:
+    while True:
+        look(await glance(session, origin), sender.sent)
+        await asyncio.sleep(LOOK_S)
+
+
+async def _rest(session: aiohttp.ClientSession, origin: str, messages: int) -> None:
+    """Wait until everything has come to rest, seen twice."""
+    deadline, quiet = perf_counter() + REST_S, 0
+    while quiet < 2:
+        if perf_counter() > deadline:
+            raise FlybridgeError(f"After {REST_S:.0f} seconds there is still something in flight.")
+        now = await glance(session, origin)
+        quiet = quiet + 1 if now.in_flight == 0 and sum(now.outcomes.values()) >= messages else 0
+        await asyncio.sleep(LOOK_S / 2)
+
+
+async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> list[dict[str, Any]]:
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    async with session.get(f"{origin}/sandbox/record", params={"kind": kind}) as response:
+        return [decode(line) for line in (await response.read()).splitlines() if line]
+
+
+async def _books(stage: Stage) -> tuple[Account, list[LedgerEntry]]:
+    async with service.opened(load(stage.config_path, os.environ)) as (inbox, store):
+        account = balance(await inbox.received(), await inbox.waiting(), await store.counts(), await store.audit())
+        return account, [entry async for entry in store.ledger()]
+
+
+def _evidence(
+    app: StageApp,
+    messages: Sequence[Message],
+    ledger: Sequence[LedgerEntry],
+    *,
+    saved: Sequence[dict[str, Any]],
+    rejected: Sequence[dict[str, Any]],
+    repeats: Counter[bytes],
+) -> Evidence:
+    own = [message for message in messages if message.truth.app == app.name]
+    digests = [digest_of(app.name, message.body) for message in own]
+    return Evidence(
+        app=app.name,
+        route=app.route,
+        messages=own,
+        digests=digests,
+        ledger=[entry for entry in ledger if entry.app == app.name],
+        saved=[row for row in saved if row["project"] == app.api_key],
+        rejected=[row for row in rejected if row["project"] == app.api_key],
+        repeats={digest: repeats[digest] for digest in digests if digest in repeats},
+    )

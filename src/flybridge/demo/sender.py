@@ -1,0 +1,87 @@
+"""Sends messages as AppsFlyer and Amplitude would, many at a time, and tries again until each is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from time import perf_counter
+
+import aiohttp
+from msgspec import Struct
+
+from flybridge.records import digest_of
+
+
+class Outgoing(Struct, frozen=True):
+    """One message: where it goes, and the bytes."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Sent(Struct):
+    """What the sender saw. `latencies_s` is of acknowledged tries, in seconds; `again` counts repeated tries."""
+
+    acknowledged: int = 0
+    again: int = 0
+    latencies_s: list[float] = []
+    refused: dict[int, int] = {}
+
+    def p(self, share: float) -> float:
+        """Give a percentile of the latencies, in seconds; 0.0 when there are none."""
+        ordered = sorted(self.latencies_s)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+class Sender:
+    """Sends over `connections` connections. A message is repeated until the server answers 200, or refuses it.
+
+    A connection that breaks before the answer leaves the message in doubt; it is sent again, as AppsFlyer does, and
+    the receiver has to find out that it is a repeat. `repeated` holds the digest of each message so sent again.
+    """
+
+    def __init__(self, origin: str, connections: int = 64, patience_s: float = 60.0) -> None:
+        self._origin = origin
+        self._connections = connections
+        self._patience_s = patience_s
+        self.sent = Sent()
+        self.repeated: list[bytes] = []
+
+    async def send(self, messages: Iterable[Outgoing]) -> Sent:
+        """Send all messages. Raises `TimeoutError` when one is not acknowledged within the patience."""
+        line = iter(messages)
+        connector = aiohttp.TCPConnector(limit=self._connections)
+        timeout = aiohttp.ClientTimeout(total=self._patience_s)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session, asyncio.TaskGroup() as group:
+            for _ in range(self._connections):
+                group.create_task(self._work(session, line))
+        return self.sent
+
+    async def _work(self, session: aiohttp.ClientSession, line: Iterator[Outgoing]) -> None:
+        for message in line:
+            await asyncio.wait_for(self._deliver(session, message), self._patience_s)
+
+    async def _deliver(self, session: aiohttp.ClientSession, message: Outgoing) -> None:
+        while True:
+            started = perf_counter()
+            try:
+                async with session.post(
+                    self._origin + message.path, data=message.body, headers=message.headers
+                ) as response:
+                    await response.read()
+                    status = response.status
+            except aiohttp.ClientConnectorError:
+                status = 0
+            except (aiohttp.ClientError, ConnectionError):
+                self.repeated.append(digest_of(message.path.rpartition("/")[2], message.body))
+                status = 0
+            if status == 200:
+                self.sent.acknowledged += 1
+                self.sent.latencies_s.append(perf_counter() - started)
+                return
+            if status not in (0, 500, 502, 503, 504):
+                self.sent.refused[status] = self.sent.refused.get(status, 0) + 1
+                return
+            self.sent.again += 1
+            await asyncio.sleep(0.05)

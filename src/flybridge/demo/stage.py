@@ -1,0 +1,148 @@
+"""A stage: a directory, a configuration, and the processes on it. Used by the demo, the crash tests and benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.errors import FlybridgeError
+
+START_S: Final = 30.0
+STOP_S: Final = 60.0
+
+
+class StageApp(Struct, frozen=True):
+    """One app of the demo."""
+
+    name: str
+    platform: str
+    appsflyer_app_id: str
+    route: str
+
+    @property
+    def api_key(self) -> str:
+        """Name the app's project in the sandbox's Amplitude."""
+        return f"key-{self.name}"
+
+
+APPS: Final = (
+    StageApp("shop-android", "android", "com.example.shop", "http_v2"),
+    StageApp("shop-ios", "ios", "id1234567890", "http_v2"),
+    StageApp("game-ios", "ios", "id2345678901", "attribution"),
+)
+
+
+class Process:
+    """One child process that says on which address it listens, in a line that ends with it."""
+
+    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+        self.name = name
+        self.origin = ""
+        self._arguments = arguments
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """Give the process id of the running process."""
+        if self._process is None:
+            raise FlybridgeError(f"{self.name} is not running.")
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start, and wait until it listens. Raises `FlybridgeError` with the end of its log if it does not."""
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", *self._arguments, stdout=asyncio.subprocess.PIPE, stderr=log, env=_environment()
+            )
+        assert self._process.stdout is not None
+        try:
+            line = await asyncio.wait_for(self._process.stdout.readline(), START_S)
+        except TimeoutError:
+            line = b""
+        if b"http://" not in line:
+            await self.kill()
+            tail = self._log.read_text(errors="replace")[-2000:]
+            raise FlybridgeError(f"{self.name} did not start. The end of its log:\n{tail}")
+        self.origin = line.decode().split()[-1]
+
+    async def kill(self) -> None:
+        """Kill with SIGKILL, as a power cut would."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def stop(self) -> int:
+        """Ask it to stop, wait until it has, and give its exit code."""
+        if self._process is None:
+            return 0
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self._process.wait(), STOP_S)
+            except TimeoutError:
+                await self.kill()
+        return self._process.returncode or 0
+
+
+def _environment() -> dict[str, str]:
+    # A proxy of the surroundings must not stand between two processes on the loopback.
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+
+
+class Stage:
+    """Directory, configuration, sandbox and bridge. Ports are free ones, all on the loopback."""
+
+    def __init__(
+        self, directory: Path, *, faults: str = "none", seed: int = 0, apps: Sequence[StageApp] = APPS
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.apps = apps
+        self.token = token_hex(12)
+        self.config_path = directory / "flybridge.toml"
+        sandbox = ("flybridge.sandbox", "--port", "0", "--faults", faults, "--seed", str(seed))
+        bridge = ("flybridge", "serve", "--config", str(self.config_path))
+        self.sandbox = Process("the sandbox", sandbox, directory / "sandbox.log")
+        self.bridge = Process("flybridge", bridge, directory / "flybridge.log")
+
+    async def start(self) -> None:
+        """Start both."""
+        await self.sandbox.start()
+        self.config_path.write_text(self.config(self.sandbox.origin), encoding="utf-8")
+        await self.bridge.start()
+
+    async def stop(self) -> None:
+        """Stop both, the bridge first."""
+        await self.bridge.stop()
+        await self.sandbox.stop()
+
+    def config(self, amplitude: str) -> str:
+        """Write the configuration. `amplitude` is the origin that all Amplitude calls go to."""
+        head = f'data_dir = "./data"\nsecret = "{token_hex(16)}"\n\n[server]\nport = 0\n'
+        return head + "".join(
+            f"""
+[[apps]]
+name = "{app.name}"
+appsflyer_app_id = "{app.appsflyer_app_id}"
+platform = "{app.platform}"
+route = "{app.route}"
+
+[apps.appsflyer]
+push_token = "{self.token}"
+
+[apps.amplitude]
+api_key = "{app.api_key}"
+base_url = "{amplitude}"
+webhook_token = "{self.token}"
+"""
+            for app in self.apps
+        )

@@ -1,0 +1,121 @@
+"""The comparison of three records, event by event: the generator's truth, our ledger, and the sandbox's Amplitude.
+
+Pure. The ledger is matched to the truth by the digest of the bytes that were sent, Amplitude's record by what an event
+is (app, type and time), so that no side is asked about itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from flybridge.records import OutcomeKind
+from flybridge.sandbox.traffic import Message
+from flybridge.sandbox.truth import Comparison, Fate, compare
+from flybridge.store.protocol import LedgerEntry
+
+SHOWN: Final = 20
+
+
+class Disagreement(Struct, frozen=True):
+    """One event that the records do not agree about."""
+
+    app: str
+    what: str
+
+
+class AppVerdict(Struct, frozen=True):
+    """How one app's three records compare. `doubled` events were sent again knowingly: `uncertain` in the ledger."""
+
+    app: str
+    route: str
+    messages: int
+    delivered: int
+    rejected: int
+    doubled: int
+    disagreements: Sequence[Disagreement]
+
+
+class Evidence(Struct, frozen=True):
+    """What one app left behind. `digests` are of `messages`, in the same order.
+
+    `repeats` says how often a message was sent again because its answer was lost on the way in: up to so many
+    duplicates more may be in the ledger.
+    """
+
+    app: str
+    route: str
+    messages: Sequence[Message]
+    digests: Sequence[bytes]
+    ledger: Sequence[LedgerEntry]
+    saved: Sequence[Mapping[str, Any]]
+    rejected: Sequence[Mapping[str, Any]]
+    repeats: Mapping[bytes, int] = {}
+
+
+def judge(evidence: Evidence) -> AppVerdict:
+    """Compare the three records of one app."""
+    lines: defaultdict[bytes, list[LedgerEntry]] = defaultdict(list)
+    for entry in evidence.ledger:
+        lines[entry.digest].append(entry)
+    truths = [message.truth for message in evidence.messages]
+    comparison = compare(truths, evidence.saved, evidence.rejected, route=evidence.route)
+    refused = set(comparison.rejected)
+    expected: defaultdict[bytes, Counter[str]] = defaultdict(Counter)
+    names: dict[bytes, int] = {}
+    uncertain: Counter[int] = Counter()
+    for message, digest in zip(evidence.messages, evidence.digests, strict=True):
+        truth = message.truth
+        fate = truth.expected(evidence.route).fate
+        # What the sandbox is scripted to reject must end as a dead letter here, and not as delivered.
+        expected[digest][Fate.DEAD if truth.id in refused else fate] += 1
+        names.setdefault(digest, truth.id)
+        if fate is Fate.DELIVERED:
+            uncertain[truth.id] += sum(entry.uncertain for entry in lines[digest])
+    wrong = list(_ledger_against_truth(evidence, expected, lines, names))
+    doubled = [row for row in comparison.doubled if uncertain[row]]
+    wrong += [Disagreement(evidence.app, what) for what in _amplitude_against_truth(comparison, set(doubled))]
+    return AppVerdict(
+        evidence.app,
+        evidence.route,
+        len(evidence.messages),
+        comparison.right + len(doubled),
+        len(comparison.rejected),
+        len(doubled),
+        wrong,
+    )
+
+
+def _ledger_against_truth(
+    evidence: Evidence,
+    expected: Mapping[bytes, Counter[str]],
+    lines: Mapping[bytes, list[LedgerEntry]],
+    names: Mapping[bytes, int],
+) -> Iterable[Disagreement]:
+    for digest, fates in expected.items():
+        found = Counter(entry.outcome for entry in lines.get(digest, ()))
+        wanted = Counter({str(fate): n for fate, n in fates.items()})
+        again = found[OutcomeKind.DUPLICATE] - wanted[OutcomeKind.DUPLICATE]
+        if 0 < again <= evidence.repeats.get(digest, 0):
+            wanted[OutcomeKind.DUPLICATE] += again
+        if +found != +wanted:
+            ends = ", ".join(f"{n} {outcome}" for outcome, n in sorted(found.items())) or "nothing"
+            due = ", ".join(f"{n} {fate}" for fate, n in sorted((+wanted).items()))
+            yield Disagreement(evidence.app, f"Message {names[digest]} must be {due}; the ledger has {ends}.")
+    for digest in lines.keys() - expected.keys():
+        yield Disagreement(evidence.app, f"The ledger has {len(lines[digest])} lines of a message nobody sent.")
+
+
+def _amplitude_against_truth(comparison: Comparison, doubled: set[int]) -> Iterable[str]:
+    for truth_id in comparison.missing:
+        yield f"Message {truth_id} is not in Amplitude."
+    for truth_id in comparison.doubled:
+        if truth_id not in doubled:
+            yield f"Message {truth_id} is in Amplitude more than once."
+    for row in comparison.unexpected:
+        yield f"Amplitude has an event {row['event_type']!r} at {row['time_ms']} that nobody sent."
+    for different in comparison.different:
+        yield f"Message {different.id}: {different.field} is {different.found!r}, and must be {different.true!r}."

@@ -1,0 +1,212 @@
+"""The journeys: an envelope becomes a filing. Opening this file shows what happens to a message.
+
+    read -> protect and map (`mapping`) -> resolve: deliver with identity, or hold under its keys
+    stream, cohort, sightings -> what they teach about who owns which identifier
+
+`Flow.filings` is pure: no I/O, no clock. `run` is the loop that moves batches from the inbox to the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import assert_never
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.amplitude import stream
+from flybridge.appsflyer import postback
+from flybridge.clock import Clock
+from flybridge.errors import FlybridgeError
+from flybridge.identity import IdKind, Keyring
+from flybridge.inbox.protocol import Inbox
+from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
+from flybridge.matching import expires_ms
+from flybridge.records import (
+    DAY_MS,
+    Apply,
+    Dead,
+    Decision,
+    Deliver,
+    Envelope,
+    Filing,
+    Filter,
+    Hold,
+    Refuse,
+    Sighting,
+    Source,
+    digest_of,
+)
+from flybridge.store.protocol import Filed, Store
+
+
+class AppFlow(Struct, frozen=True):
+    """How one app's messages go: the mapping rules, how long to hold, how long to remember content keys.
+
+    `hold_attribution` makes the Attribution API's items wait for a sighting too, instead of at Amplitude.
+    Conversions are remembered for `conversion_days`, longer than events, because files bring them again late.
+    """
+
+    rules: Rules
+    hold_window_hours: float = 72.0
+    hold_attribution: bool = False
+    dedup_days: int = 7
+    conversion_days: int = 90
+
+
+class Flow:
+    """Turns envelopes into filings by the rules of their app."""
+
+    def __init__(self, apps: Mapping[str, AppFlow], keyring: Keyring) -> None:
+        self._apps = apps
+        self._keyring = keyring
+
+    def filings(self, envelopes: Iterable[Envelope]) -> list[Filing]:
+        """Process a batch. Every envelope gives exactly one filing, whatever is in it."""
+        return [self.safe_filing(envelope) for envelope in envelopes]
+
+    def safe_filing(self, envelope: Envelope) -> Filing:
+        """Process one envelope; a fault of ours makes it a dead letter."""
+        # One message that trips over a fault of ours must neither stop the road nor be lost: it becomes a dead
+        # letter, to be replayed by the version that mends the fault.
+        try:
+            return self.filing(envelope)
+        except Exception as fault:
+            detail = f"flybridge failed on this message: a {type(fault).__name__}."
+            return Filing(
+                envelope,
+                Dead("map", "fault", detail, "Report it; replay it after an upgrade."),
+                digest=digest_of(envelope.app, envelope.body),
+            )
+
+    def filing(self, envelope: Envelope) -> Filing:
+        """Process one envelope. May raise where flybridge itself is at fault."""
+        app = self._apps.get(envelope.app)
+        if app is None:
+            return Filing(envelope, _unknown_app(envelope.app), digest=digest_of(envelope.app, envelope.body))
+        match envelope.source:
+            case Source.PUSH | Source.FILE | Source.PULL:
+                return self._postback(envelope, app)
+            case Source.STREAM | Source.COHORT | Source.SIGHTINGS:
+                return self._sightings(envelope, app)
+            case _:
+                assert_never(envelope.source)
+
+    def _postback(self, envelope: Envelope, app: AppFlow) -> Filing:
+        digest = digest_of(envelope.app, envelope.body)
+        read = postback.read(envelope.body, envelope.media)
+        mapped = read if isinstance(read, Dead) else map_postback(read, app.rules, envelope.received_ms)
+        if not isinstance(mapped, Mapped):
+            # The bytes themselves are the identity of what has no other, so that a repeat is one message.
+            until_ms = envelope.received_ms + app.dedup_days * DAY_MS
+            return Filing(envelope, mapped, digest, until_ms, digest=digest)
+        days = app.conversion_days if mapped.kind.is_conversion else app.dedup_days
+        return Filing(
+            envelope,
+            self._resolve(mapped, envelope, app),
+            mapped.key,
+            envelope.received_ms + days * DAY_MS,
+            self._known(mapped, envelope),
+            mapped.measure,
+            digest=digest,
+        )
+
+    def _resolve(self, mapped: Mapped, envelope: Envelope, app: AppFlow) -> Decision:
+        item = Deliver(
+            mapped.endpoint, mapped.insert_id, mapped.event_type, mapped.body, mapped.user_id, mapped.device_id
+        )
+        known = mapped.user_id or mapped.device_id
+        if not app.hold_attribution if mapped.endpoint == "attribution" else known:
+            return item
+        keys = {kind: self._keyring.keys(envelope.app, kind, value) for kind, value in mapped.ids.items()}
+        keys = {kind: found for kind, found in keys.items() if found}
+        if not keys:
+            return Refuse("no_identity")
+        return Hold(
+            item,
+            tuple(key for found in keys.values() for key in found),
+            tuple(kind.value for kind in keys),
+            mapped.event_ms,
+            expires_ms(envelope.received_ms, app.hold_window_hours),
+            mapped.media_source,
+        )
+
+    def _known(self, mapped: Mapped, envelope: Envelope) -> tuple[Sighting, ...]:
+        if mapped.endpoint == "attribution" or not (mapped.user_id or mapped.device_id):
+            return ()
+        seen_ms = min(mapped.event_ms, envelope.received_ms)
+        return self._teach(envelope.app, mapped.ids, mapped.user_id, mapped.device_id, seen_ms)
+
+    def _sightings(self, envelope: Envelope, app: AppFlow) -> Filing:
+        key = digest_of(envelope.app, envelope.body)
+        until_ms = envelope.received_ms + app.dedup_days * DAY_MS
+        try:
+            found = [
+                sighting
+                for seen in stream.read(envelope.body)
+                for sighting in self._teach(
+                    envelope.app,
+                    seen.ids,
+                    seen.user_id,
+                    seen.device_id,
+                    min(seen.seen_ms or envelope.received_ms, envelope.received_ms),
+                )
+            ]
+        except (msgspec.DecodeError, RecursionError) as problem:
+            detail = f"The message from Amplitude is not readable JSON: {problem}."
+            return Filing(
+                envelope, Dead("decode", "not_json", detail, "Send JSON; see the webhook's template."), key, digest=key
+            )
+        decision: Decision = Apply("sighting") if found else Filter("nothing_to_learn")
+        return Filing(envelope, decision, key, until_ms, tuple(found), digest=key)
+
+    def _teach(
+        self, app: str, ids: Mapping[IdKind, str], user_id: str | None, device_id: str | None, seen_ms: int
+    ) -> tuple[Sighting, ...]:
+        return tuple(
+            Sighting(app, key, kind.value, seen_ms, user_id, device_id)
+            for kind, value in ids.items()
+            if (key := self._keyring.key(app, kind, value)) is not None
+        )
+
+
+def _unknown_app(app: str) -> Dead:
+    return Dead(
+        "decode",
+        "unknown_app",
+        f"The app {app!r} is not in the configuration any more.",
+        "Add it under [[apps]] and replay.",
+    )
+
+
+async def run(
+    flow: Flow,
+    inbox: Inbox,
+    store: Store,
+    *,
+    clock: Clock,
+    stop: asyncio.Event,
+    filed: Callable[[Sequence[Filing], Filed], None],
+    failed: Callable[[FlybridgeError], None],
+    batch: int = 500,
+    lease_s: float = 60.0,
+) -> None:
+    """Move envelopes from the inbox to the store until `stop` is set.
+
+    The inbox is acknowledged after the store has committed; a crash between the two files nothing twice, because
+    the store knows the receipts. A store or inbox that is away is waited for; nothing is given up.
+    """
+    while not stop.is_set():
+        try:
+            leased = await inbox.lease(batch, clock.now_ms(), int(lease_s * 1000))
+            if leased is None:
+                await inbox.wait(0.5)
+                continue
+            filings = await asyncio.to_thread(flow.filings, leased.envelopes)
+            outcome = await store.file(filings, clock.now_ms())
+            await inbox.ack(leased)
+            filed(filings, outcome)
+        except FlybridgeError as problem:
+            failed(problem)
+            await asyncio.sleep(1.0)

@@ -1,0 +1,309 @@
+"""The embedded inbox: one SQLite file, one flush to disk for everybody who waits.
+
+`accept` only appends to a queue. One thread takes all that is queued, packs it into one sealed blob (a chunk)
+and commits it, so the price of `fsync` is shared by as many callers as arrived during the one before.
+
+A chunk is leased and acknowledged as a whole. Several processes may have the file open; only the one that
+accepted an envelope wakes up from `wait` for it, the others find it when their wait times out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from flybridge.errors import InboxUnavailable
+from flybridge.inbox.protocol import Depth, Leased
+from flybridge.privacy import Seal
+from flybridge.records import Envelope, day_of
+
+T = TypeVar("T")
+Entry = tuple[Envelope, "asyncio.Future[None]"]
+
+VERSION: Final = 1
+CHUNK_ENVELOPES: Final = 512
+CHUNK_BYTES: Final = 4 * 2**20
+PAGE_BYTES: Final = 16_384  # bodies are blobs of up to megabytes: large pages halve the cost of writing them
+SHRINK_BYTES: Final = 16 * 2**20  # free space worth giving back to the file system once nothing waits
+
+# The body has its own table because an UPDATE rewrites the whole row: leasing must not copy megabytes.
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE, n INTEGER NOT NULL, tally BLOB NOT NULL,
+    oldest_ms INTEGER NOT NULL, leased_until_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE IF NOT EXISTS bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS received (
+    app TEXT NOT NULL, day TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (app, day)
+) STRICT, WITHOUT ROWID;
+"""
+
+_unpack: Final = msgspec.msgpack.Decoder(list[Envelope]).decode
+_tally: Final = msgspec.msgpack.Decoder(list[tuple[str, str, int]]).decode
+
+
+class SqliteInbox:
+    """An inbox in one SQLite file.
+
+    `max_waiting` and `max_waiting_bytes` bound what waits in memory for the next flush, not what waits on disk.
+    All methods are called from the event loop that called `open`.
+    """
+
+    def __init__(
+        self, path: str | Path, seal: Seal, *, max_waiting: int = 20_000, max_waiting_bytes: int = 128 * 2**20
+    ) -> None:
+        self._path = Path(path)
+        self._seal = seal
+        self._max_waiting = max_waiting
+        self._max_waiting_bytes = max_waiting_bytes
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._open = False
+        self._queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._arrived = asyncio.Event()
+        # Threads of one process take turns here; SQLite's own way of waiting for a lock is to sleep and look again.
+        self._turn = threading.Lock()
+
+    async def open(self) -> None:
+        """Open or create the log. What a crash left behind was either committed or never answered for."""
+        self._loop = asyncio.get_running_loop()
+        self._side = ThreadPoolExecutor(1, "inbox-side")
+        try:
+            self._writer = await self._loop.run_in_executor(self._side, self._prepare)
+            self._reader = await self._loop.run_in_executor(self._side, self._connect, "NORMAL")
+        except sqlite3.Error as error:
+            self._side.shutdown()
+            raise InboxUnavailable(f"The inbox {self._path} can't be opened: {error}.") from error
+        self._thread = threading.Thread(target=self._write_forever, name="inbox-writer", daemon=True)
+        self._thread.start()
+        self._open = True
+
+    async def close(self) -> None:
+        """Flush what was accepted and close."""
+        if not self._open:
+            return
+        self._open = False
+        self._queue.put(None)
+        await self._loop.run_in_executor(self._side, self._thread.join)
+        await asyncio.sleep(0)  # lets the last flush answer those who wait for it
+        await self._loop.run_in_executor(self._side, self._reader.close)
+        self._side.shutdown()
+
+    def accept(self, envelope: Envelope) -> asyncio.Future[None]:
+        """Queue one envelope for the next flush. The future fails with `InboxUnavailable` if it can't be stored."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if not self._open:
+            future.set_exception(InboxUnavailable("The inbox is closed: the server is stopping. Try again later."))
+        elif self._waiting >= self._max_waiting or self._waiting_bytes >= self._max_waiting_bytes:
+            future.set_exception(
+                InboxUnavailable(f"{self._waiting} envelopes wait for the disk already. Try again later.", 1)
+            )
+        else:
+            self._waiting += 1
+            self._waiting_bytes += len(envelope.body)
+            self._queue.put((envelope, future))
+        return future
+
+    async def lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
+        """Lease whole chunks until they hold at least `limit` envelopes; None when none wait.
+
+        Raises `SealBroken` for a chunk that no configured secret opens; it is offered again after the lease.
+        """
+        return await self._aside(self._lease, limit, now_ms, lease_ms)
+
+    async def ack(self, leased: Leased) -> None:
+        """Forget the chunks. Losing this to a power cut is harmless: the store knows the receipts."""
+        await self._aside(self._ack, leased.token)
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when this process accepted something since the last wait, or after the timeout."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._arrived.wait(), timeout_s)
+        self._arrived.clear()
+
+    async def depth(self, now_ms: int) -> Depth:
+        """Count what waits."""
+        sql = """SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER (WHERE leased_until_ms > ?), 0),
+                        coalesce(min(oldest_ms), 0) FROM chunks"""
+        return Depth(*(await self._aside(self._select, sql, now_ms))[0])
+
+    async def received(self) -> Mapping[tuple[str, str], int]:
+        """Count all accepted envelopes since the beginning, by (app, day)."""
+        rows = await self._aside(self._select, "SELECT app, day, n FROM received")
+        return {(app, day): n for app, day, n in rows}
+
+    async def waiting(self) -> Mapping[tuple[str, str], int]:
+        """Count envelopes not yet acknowledged, by (app, day)."""
+        counter: Counter[tuple[str, str]] = Counter()
+        for (tally,) in await self._aside(self._select, "SELECT tally FROM chunks"):
+            for app, day, n in _tally(tally):
+                counter[app, day] += n
+        return counter
+
+    # --- the writing thread
+
+    def _write_forever(self) -> None:
+        while group := self._next_group():
+            failure = None
+            try:
+                self._commit([envelope for envelope, _ in group])
+            except Exception as error:  # whatever it is, those who wait must be told and the next group tried
+                failure = InboxUnavailable(f"The inbox {self._path} can't be written: {error}. Free space on its disk.")
+            self._loop.call_soon_threadsafe(self._answer, group, failure)
+        self._writer.close()
+
+    def _next_group(self) -> list[Entry]:
+        first = self._queue.get()
+        if first is None:
+            return []
+        group, size = [first], len(first[0].body)
+        while len(group) < CHUNK_ENVELOPES and size < CHUNK_BYTES:
+            try:
+                entry = self._queue.get_nowait()
+            except Empty:
+                break
+            if entry is None:
+                self._queue.put(None)
+                break
+            group.append(entry)
+            size += len(entry[0].body)
+        return group
+
+    def _commit(self, envelopes: list[Envelope]) -> None:
+        tally = Counter((envelope.app, day_of(envelope.received_ms)) for envelope in envelopes)
+        counts = [(app, day, n) for (app, day), n in tally.items()]
+        body = self._seal.seal(msgspec.msgpack.encode(envelopes))
+        oldest_ms = min(envelope.received_ms for envelope in envelopes)
+        chunk = (secrets.token_hex(8), len(envelopes), msgspec.msgpack.encode(counts), oldest_ms)
+        with self._transaction(self._writer) as db:
+            row = db.execute("INSERT INTO chunks (uid, n, tally, oldest_ms) VALUES (?, ?, ?, ?)", chunk)
+            db.execute("INSERT INTO bodies (id, body) VALUES (?, ?)", (row.lastrowid, body))
+            db.executemany(
+                """INSERT INTO received (app, day, n) VALUES (?, ?, ?)
+                   ON CONFLICT (app, day) DO UPDATE SET n = n + excluded.n""",
+                counts,
+            )
+
+    def _answer(self, group: list[Entry], failure: InboxUnavailable | None) -> None:
+        self._waiting -= len(group)
+        for envelope, future in group:
+            self._waiting_bytes -= len(envelope.body)
+            if future.done():  # its caller went away
+                continue
+            if failure is None:
+                future.set_result(None)
+            else:
+                future.set_exception(failure)
+        self._arrived.set()
+
+    # --- the side thread: leases, acknowledgements, figures
+
+    async def _aside(self, work: Callable[..., T], *arguments: object) -> T:
+        try:
+            return await self._loop.run_in_executor(self._side, work, *arguments)
+        except sqlite3.Error as error:
+            raise InboxUnavailable(f"The inbox {self._path} can't be read: {error}.") from error
+
+    def _select(self, sql: str, *values: object) -> list[Any]:
+        return self._reader.execute(sql, values).fetchall()
+
+    def _lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
+        chunks: list[tuple[str, bytes]] = []
+        with self._transaction(self._reader) as db:
+            n = 0
+            rows = db.execute(
+                """SELECT chunks.id, uid, n, body FROM chunks JOIN bodies USING (id)
+                   WHERE leased_until_ms <= ? ORDER BY chunks.id""",
+                (now_ms,),
+            )
+            ids = []
+            for chunk_id, uid, size, body in rows:
+                ids.append((now_ms + lease_ms, chunk_id))
+                chunks.append((uid, body))
+                n += size
+                if n >= limit:
+                    break
+            rows.close()
+            db.executemany("UPDATE chunks SET leased_until_ms = ? WHERE id = ?", ids)
+        envelopes = [
+            Envelope(e.app, e.source, e.media, e.received_ms, e.body, f"{uid}.{i}")
+            for uid, body in chunks
+            for i, e in enumerate(_unpack(self._seal.open(body)))
+        ]
+        return Leased(tuple(uid for uid, _ in chunks), envelopes) if chunks else None
+
+    def _ack(self, uids: Sequence[str]) -> None:
+        rows = [(uid,) for uid in uids]
+        with self._transaction(self._reader) as db:
+            db.executemany("DELETE FROM bodies WHERE id = (SELECT id FROM chunks WHERE uid = ?)", rows)
+            db.executemany("DELETE FROM chunks WHERE uid = ?", rows)
+            emptied = db.execute("SELECT NOT EXISTS (SELECT 1 FROM chunks)").fetchone()[0]
+        if emptied and self._reader.execute("PRAGMA freelist_count").fetchone()[0] * PAGE_BYTES > SHRINK_BYTES:
+            with self._turn:
+                # `execute` would stop after the first page.
+                self._reader.executescript(f"PRAGMA incremental_vacuum({4 * SHRINK_BYTES // PAGE_BYTES})")
+
+    # --- connections
+
+    def _transaction(self, db: sqlite3.Connection) -> AbstractContextManager[sqlite3.Connection]:
+        return _Turn(self._turn, db)
+
+    def _prepare(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        db = self._connect("FULL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            db.close()
+            raise InboxUnavailable(
+                f"The inbox {self._path} was written by a newer flybridge (format {version}, this is {VERSION}). "
+                "Install that version again."
+            )
+        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
+        return db
+
+    def _connect(self, synchronous: str) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=10, isolation_level=None, check_same_thread=False)
+        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {16 * 2**20 // PAGE_BYTES}")
+        db.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")
+        return db
+
+
+class _Turn:
+    """One write transaction, after waiting for the process's other thread."""
+
+    def __init__(self, turn: threading.Lock, db: sqlite3.Connection) -> None:
+        self._turn = turn
+        self._db = db
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._turn.acquire()
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self._turn.release()
+            raise
+        return self._db
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._turn.release()

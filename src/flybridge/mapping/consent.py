@@ -1,0 +1,96 @@
+"""Which identifiers may leave, by what the person has allowed. One table; the first column is the condition.
+
+An identifier that may not leave is not used for matching either: hashing it would still be using it. Vendor ids
+(IDFV, App Set ID), AppsFlyer's own id and the app's own user id are not advertising ids and stay.
+
+- ATT: https://support.appsflyer.com/hc/en-us/articles/360014090597. Where it is known, `is_lat` has no meaning any
+  more; `af_unknown` and `af_unavailable` are not known.
+- Consent: https://dev.appsflyer.com/hc/docs/consent_data (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct
+
+ADVERTISING_IDS: Final = frozenset({"idfa", "adid", "oaid", "android_id"})
+"""The Android id goes with them: it outlives a reset of the advertising id."""
+
+AUTHORISED: Final = frozenset({"authorized", "authorised", "af_authorized", "3"})
+NOT_AUTHORISED: Final = frozenset({"not_determined", "restricted", "denied", "0", "1", "2"})
+
+
+class Signals(Struct, frozen=True):
+    """What a postback says about permission. None: not said."""
+
+    att: str | None = None
+    is_lat: bool | None = None
+    gdpr_applies: bool | None = None
+    ad_user_data: bool | None = None
+    ad_personalization: bool | None = None
+
+
+class Rule(Struct, frozen=True):
+    """One line of the table. `removes` are ids that may not leave while `applies`; `because` is for the reader."""
+
+    name: str
+    applies: Callable[[Signals], bool]
+    removes: frozenset[str]
+    because: str
+
+
+def _att_not_authorised(signals: Signals) -> bool:
+    return signals.att in NOT_AUTHORISED
+
+
+def _limits_tracking(signals: Signals) -> bool:
+    return signals.is_lat is True and signals.att not in AUTHORISED | NOT_AUTHORISED
+
+
+def _data_refused(signals: Signals) -> bool:
+    return signals.gdpr_applies is True and signals.ad_user_data is False
+
+
+def _personalization_refused(signals: Signals) -> bool:
+    return signals.gdpr_applies is True and signals.ad_personalization is False
+
+
+RULES: Final = (
+    Rule("att", _att_not_authorised, frozenset({"idfa"}), "`att` is known and is not `authorized`."),
+    Rule("lat", _limits_tracking, ADVERTISING_IDS, "`is_lat` is true, and no `att` says more."),
+    Rule("gdpr_ad_user_data", _data_refused, ADVERTISING_IDS, "`gdpr_applies`, and `ad_user_data_enabled` is false."),
+    Rule(
+        "gdpr_ad_personalization",
+        _personalization_refused,
+        ADVERTISING_IDS,
+        "`gdpr_applies`, and `ad_personalization_enabled` is false.",
+    ),
+)
+
+NOTHING: Final[frozenset[str]] = frozenset()
+
+
+@lru_cache(maxsize=1024)
+def withheld(
+    att: str | None,
+    is_lat: bool | None,
+    gdpr_applies: bool | None,
+    ad_user_data: bool | None,
+    ad_personalization: bool | None,
+) -> frozenset[str]:
+    """Give the names of the identifiers that may not leave."""
+    if att is not None:
+        att = att.strip().lower()
+    signals = Signals(att, is_lat, gdpr_applies, ad_user_data, ad_personalization)
+    return NOTHING.union(*(rule.removes for rule in RULES if rule.applies(signals)))
+
+
+def as_markdown() -> str:
+    """Print the table."""
+    lines = ["| Rule | When | Does not leave |", "| --- | --- | --- |"]
+    for rule in RULES:
+        lines.append(f"| {rule.name} | {rule.because} | {', '.join(sorted(rule.removes))} |")
+    return "\n".join(lines)

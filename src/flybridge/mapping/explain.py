@@ -1,0 +1,115 @@
+"""How one postback is mapped, line by line, for people: the same rows and rules, nothing sent, personal ids masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.amplitude.event import with_identity
+from flybridge.appsflyer.fields import NAMES, Postback
+from flybridge.mapping.person import ID_KEYS, PERSONAL, custom_data, parsed
+from flybridge.mapping.restrictions import PASS, policy_of
+from flybridge.mapping.rows import DERIVED
+from flybridge.mapping.rules import Rules, all_rows, tells_the_source
+from flybridge.mapping.table import Explained, explain_rows, mask, with_prefix
+from flybridge.mapping.to_amplitude import Mapped, map_postback
+from flybridge.records import Dead, Filter, Refuse
+
+
+class Explanation(Struct, frozen=True):
+    """What becomes of a postback, and every line that led there. `outcome` is a word and, where there is one, why."""
+
+    outcome: str
+    rows: tuple[Explained, ...]
+    notes: tuple[str, ...]
+
+
+def explain(postback: Postback, rules: Rules, received_ms: int) -> Explanation:
+    """Map a postback and say why it came out so."""
+    match map_postback(postback, rules, received_ms):
+        case Mapped() as mapped:
+            rows = (*_rows(postback, rules, mapped), *_derived(postback, rules, mapped), *_identity(postback, mapped))
+            outcome = f"mapped to {mapped.event_type} for {mapped.endpoint}"
+            return Explanation(outcome, rows, mapped.notes)
+        case Filter(reason):
+            return Explanation(f"filtered: {reason}", (), postback.notes)
+        case Refuse(reason):
+            return Explanation(f"refused: {reason}", (), postback.notes)
+        case Dead() as dead:
+            return Explanation(f"dead: {dead.detail} {dead.remedy}", (), postback.notes)
+
+
+def _rows(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
+    restricted = policy_of(postback.media_source, rules.compiled.policies) is not PASS
+    applying = []
+    for row in all_rows(rules):
+        if row.conversions_only and not mapped.kind.is_conversion:
+            continue
+        if restricted and tells_the_source(row):
+            raw = _find(postback, row.source)
+            if raw is not None:
+                yield Explained(row.source, mask(raw), row.target, None, f"Restricted source: {mapped.restricted}.")
+            continue
+        applying.append(row)
+    yield from explain_rows(applying, lambda source: _find(postback, source), PERSONAL, rules.prefix)
+
+
+def _find(postback: Postback, source: str) -> Any:
+    place, dot, key = source.partition(".")
+    if dot and place == "custom_data":
+        return custom_data(postback).get(key)
+    if dot and place == "event_value":
+        value = parsed(postback.event_value)
+        return value.get(key) if isinstance(value, dict) else None
+    return getattr(postback, source) if source in NAMES else postback.get(source)
+
+
+def _derived(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
+    event = msgspec.json.decode(mapped.body)
+    for rule in DERIVED:
+        section, dot, key = rule.target.partition(".")
+        target = f"{section}.{with_prefix(key, rules.prefix)}" if dot else rule.target
+        found = event.get(section, {}).get(with_prefix(key, rules.prefix)) if dot else event.get(rule.target)
+        if found is None:
+            continue
+        if rule.target == "event_properties":
+            found = _shown(parsed(postback.event_value))
+            if found is None:
+                continue
+        elif PERSONAL.intersection(rule.sources) and rule.target in ID_KEYS:
+            found = mask(found)
+        for source in rule.sources:
+            raw = getattr(postback, source)
+            if raw is None:
+                continue
+            raw = _shown(parsed(raw)) if source in ("event_value", "custom_data") else raw
+            yield Explained(source, mask(raw) if source in ID_KEYS else raw, target, found, rule.note)
+
+
+def _identity(postback: Postback, mapped: Mapped) -> Iterator[Explained]:
+    source = "custom_data, event_value, customer_user_id"
+    for target, value in (("user_id", mapped.user_id), ("device_id", mapped.device_id)):
+        if value is not None:
+            yield Explained(source, mask(value), target, mask(value), "The person, as the app names them.")
+    for kind, value in mapped.ids.items():
+        yield Explained(kind.value, mask(value), "(matching)", mask(value), "Only its keyed hash is kept.")
+
+
+def _shown(value: Any) -> Any:
+    """Give an event's value with every text masked under a key that may name somebody."""
+    if not isinstance(value, dict):
+        return mask(value) if isinstance(value, str) else value
+    return {key: mask(part) if _is_personal(key) else part for key, part in value.items()}
+
+
+def _is_personal(key: str) -> bool:
+    lower = key.lower()
+    return lower in ID_KEYS or any(word in lower for word in ("id", "mail", "phone", "name", "user", "device"))
+
+
+def preview(mapped: Mapped) -> bytes:
+    """Give the item as it would be sent, ids included: for the operator's own eyes, not for logs."""
+    return with_identity(mapped.body, mapped.user_id, mapped.device_id)

@@ -1,0 +1,218 @@
+"""Who a postback is about: the Amplitude ids that the app passed along, and the identifiers to match by.
+
+The app can give AppsFlyer its Amplitude device, session and user ids in custom data or in an event's value, under
+configured keys. An id is only ever what its own field says; nothing is made up, and none stands in for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.amplitude.event import MAX_TEXT, identifier
+from flybridge.appsflyer.fields import Postback
+from flybridge.identity import IdKind, usable
+from flybridge.mapping.consent import withheld
+
+_encoder: Final = msgspec.json.Encoder()
+
+MAX_DEVICE_ID: Final = 128
+MAX_SESSION: Final = 2**53
+
+# A shorter identifier is found in any text.
+MIN_TELLING: Final = 8
+
+EMPTY: Final[Mapping[str, Any]] = {}
+
+PERSONAL: Final = frozenset(
+    {
+        "appsflyer_id", "appsflyer_device_id", "customer_user_id", "advertising_id", "idfa", "idfv", "android_id",
+        "amazon_aid", "oaid", "imei", "android_app_set_id", "ip", "custom_data", "original_url", "http_referrer",
+        "deeplink_url", "gp_referrer", "gp_broadcast_referrer", "user_agent", "event_value",
+    }
+)  # fmt: skip
+"""Fields that name a person or a device, or may contain what does. They are masked where people read them."""
+
+ID_KINDS: Final = {
+    "idfa": IdKind.IDFA,
+    "idfv": IdKind.IDFV,
+    "adid": IdKind.ADID,
+    "oaid": IdKind.OAID,
+    "android_app_set_id": IdKind.APP_SET_ID,
+}
+"""What people are matched by. An Android id and an IMEI are no keys: no sighting brings them."""
+
+DEVICE_FIELDS: Final = (
+    "idfa", "idfv", "advertising_id", "amazon_aid", "oaid", "imei", "android_id", "android_app_set_id",
+)  # fmt: skip
+"""Fields that are nothing but a device's identifier. They are never properties."""
+
+_device_values: Final = attrgetter(*DEVICE_FIELDS)
+
+TOP: Final = frozenset({"idfa", "idfv", "adid", "android_id", "android_app_set_id"})
+"""The identifiers that Amplitude has a field for."""
+
+
+ID_KEYS: Final = frozenset(DEVICE_FIELDS) | {
+    "adid", "gaid", "aaid", "google_advertising_id", "advertiser_id", "app_set_id", "mac", "mac_address", "device_imei",
+}  # fmt: skip
+"""Keys of `event_value` that hold an identifier by name, in lower case."""
+
+
+class Keys(Struct, frozen=True):
+    """Under which keys the app passes its Amplitude ids, and what else is one."""
+
+    device_id: str
+    session_id: str
+    user_id: str
+    min_id_length: int
+    use_customer_user_id: bool
+
+
+class Person(Struct, frozen=True, gc=False):
+    """What a postback says about whom it is. `top` are the identifiers that go to Amplitude's own fields.
+
+    `devices` are all device identifiers of the message, in lower case, whether they may leave or not.
+    """
+
+    user_id: str | None
+    device_id: str | None
+    session_id: int | None
+    ids: Mapping[IdKind, str]
+    top: Mapping[str, str]
+    devices: Sequence[bytes]
+
+
+def parsed(value: Any) -> Any:
+    """Give what JSON in text says, or the value itself if it is none."""
+    if not isinstance(value, str):
+        return value
+    if value[:1] not in ("{", "["):
+        return value.strip() or None
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return value
+
+
+def custom_data(postback: Postback) -> Mapping[str, Any]:
+    """Give custom data by key: a JSON object, JSON in text, or `key=value&key=value`."""
+    if postback.custom_data is None:
+        return EMPTY
+    value = parsed(postback.custom_data)
+    if isinstance(value, str) and "=" in value:
+        try:
+            value = dict(parse_qsl(value, max_num_fields=1000))
+        except ValueError:
+            return EMPTY
+    return value if isinstance(value, dict) else EMPTY
+
+
+def identify(postback: Postback, event_value: Any, keys: Keys, notes: list[str]) -> Person:
+    """Find the person. An id that Amplitude would refuse is left out and noted."""
+    user_id = device_id = session_id = None
+    given = event_value if isinstance(event_value, dict) else EMPTY
+    if postback.custom_data is not None:
+        given = {**given, **custom_data(postback)}
+    if given:
+        device_id = _given("device id", given.get(keys.device_id), keys, notes)
+        user_id = _given("user id", given.get(keys.user_id), keys, notes)
+        session_id = _session(given.get(keys.session_id), notes)
+    customer_user_id = usable(postback.customer_user_id) if keys.use_customer_user_id else None
+    if user_id is None and customer_user_id is not None:
+        if keys.min_id_length <= len(customer_user_id) <= MAX_TEXT:
+            user_id = customer_user_id
+        else:
+            notes.append("The customer user id is too short or too long for Amplitude and was not used as user id.")
+    ids, top, devices = _devices(postback, notes)
+    if (appsflyer_id := usable(postback.appsflyer_id)) is not None:
+        ids[IdKind.APPSFLYER_ID] = appsflyer_id
+    if customer_user_id is not None:
+        ids[IdKind.CUSTOMER_USER_ID] = customer_user_id
+    return Person(user_id, device_id, session_id, ids, top, devices)
+
+
+def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
+    if raw is None or raw == "":
+        return None
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        raw = str(raw)
+    found = identifier(raw, keys.min_id_length) if isinstance(raw, str) else None
+    if found is None:
+        notes.append(f"The {what} that the app passed is none that Amplitude takes and was left out.")
+    return found
+
+
+def _session(raw: Any, notes: list[str]) -> int | None:
+    if raw is None or raw in ("", -1, "-1"):
+        return None
+    if type(raw) is int and 0 < raw < MAX_SESSION:
+        return raw
+    if isinstance(raw, str) and raw.strip().isascii() and raw.strip().isdigit() and len(raw) < 20:
+        raw = int(raw)
+    if isinstance(raw, float) and raw.is_integer():
+        raw = int(raw)
+    if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < MAX_SESSION:
+        return raw
+    notes.append("The session id is no time in milliseconds and was left out.")
+    return None
+
+
+def _devices(postback: Postback, notes: list[str]) -> tuple[dict[IdKind, str], dict[str, str], list[bytes]]:
+    """Give the identifiers to match by, those for Amplitude's own fields, and all there are."""
+    ids: dict[IdKind, str] = {}
+    top: dict[str, str] = {}
+    devices: list[bytes] = []
+    adid_field = "amazon_aid" if _prefers_amazon(postback) else "advertising_id"
+    refused = withheld(
+        postback.att,
+        postback.is_lat,
+        postback.gdpr_applies,
+        postback.ad_user_data_enabled,
+        postback.ad_personalization_enabled,
+    )
+    for field, raw in zip(DEVICE_FIELDS, _device_values(postback), strict=True):
+        if raw is None or (value := _device(raw)) is None:
+            continue
+        if len(value) >= MIN_TELLING:
+            devices.append(_encoder.encode(value)[1:-1].lower())
+        name = "adid" if field == adid_field else field
+        if name in refused:
+            notes.append(f"The {name} may not leave: the person has not allowed it.")
+            continue
+        if (kind := ID_KINDS.get(name)) is not None:
+            ids[kind] = value
+        if name in TOP:
+            top[name] = value
+    return ids, top, devices
+
+
+def _device(value: str) -> str | None:
+    # A device's identifier is a UUID or a shorter code. What is longer is something else in the wrong field.
+    return usable(value) if len(value) <= MAX_DEVICE_ID else None
+
+
+def _prefers_amazon(postback: Postback) -> bool:
+    if postback.amazon_aid is None or _device(postback.amazon_aid) is None:
+        return False
+    google = postback.advertising_id
+    return google is None or _device(google) is None or _is_amazon(postback)
+
+
+def _is_amazon(postback: Postback) -> bool:
+    places = (postback.device_brand, postback.device_model, postback.device_type, postback.install_app_store)
+    return any(place is not None and "amazon" in place.lower() for place in places)
+
+
+def names_a_device(value: Any, devices: Iterable[bytes]) -> bool:
+    """Say whether a property's value contains one of the person's identifiers, in whatever case."""
+    try:
+        written = _encoder.encode(value).lower()
+    except (OverflowError, ValueError, RecursionError):
+        return True
+    return any(device in written for device in devices)

@@ -1,0 +1,64 @@
+"""What may leave about a media source: some forbid that their data reaches analytics, or their name does.
+
+AppsFlyer itself reports such a source as `restricted`. What else applies is the advertiser's contract with each
+source and changes often, so it is configuration: source -> policy, and `default` for the others.
+
+https://support.appsflyer.com/hc/en-us/articles/360006868017, "Attribution field list" (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Policy(StrEnum):
+    """What is sent of a source's events."""
+
+    PASS = "pass"  # noqa: S105 - a policy, not a password
+    REDACT = "redact"  # the event, without source, campaign and their details
+    ORGANIC = "organic"  # the same, and as if it were organic
+    DROP = "drop"  # nothing
+
+    __hash__ = str.__hash__
+
+
+PASS: Final = Policy.PASS
+
+DEFAULTS: Final[Mapping[str, Policy]] = {"restricted": Policy.ORGANIC, "default": Policy.PASS}
+
+ADVERTISING: Final = frozenset(
+    {
+        "media_source", "campaign", "campaign_type", "conversion_type", "is_retargeting", "retargeting_conversion_type",
+        "af_c_id", "af_adset", "af_adset_id", "af_ad", "af_ad_id", "af_ad_type", "af_channel", "af_keywords",
+        "keyword_id", "keyword_match_type", "af_prt", "af_siteid", "af_sub_siteid",
+        "af_sub1", "af_sub2", "af_sub3", "af_sub4", "af_sub5",
+        "af_cost_model", "af_cost_value", "af_cost_currency", "cost_in_selected_currency",
+        "af_attribution_lookback", "af_reengagement_window", "attributed_touch_type", "attributed_touch_time",
+        "attributed_touch_time_selected_timezone", "match_type", "engagement_type", "network_account_id",
+        "original_url", "deeplink_url", "http_referrer", "gp_referrer", "gp_broadcast_referrer", "gp_click_time",
+        "gp_install_begin", "custom_dimension", "rejected_reason", "rejected_reason_value", "is_primary_attribution",
+        "store_product_page", "is_organic", "attribution_type",
+    }
+    | {
+        f"contributor_{number}_{part}"
+        for number in (1, 2, 3)
+        for part in ("af_prt", "campaign", "match_type", "media_source", "touch_time", "touch_type")
+    }
+)  # fmt: skip
+"""The fields that say where a person came from. Of a restricted source none of them leaves."""
+
+
+def policies(configured: Mapping[str, str]) -> Mapping[str, Policy]:
+    """Give the policies by source in lower case, the defaults filled in. Raises ValueError for an unknown policy."""
+    return {**DEFAULTS, **{source.strip().lower(): Policy(policy) for source, policy in configured.items()}}
+
+
+def policy_of(media_source: str | None, by_source: Mapping[str, Policy]) -> Policy:
+    """Say what may leave. Without a source, and for organic, nothing is restricted unless it is named."""
+    source = (media_source or "organic").strip().lower()
+    found = by_source.get(source)
+    if found is not None:
+        return found
+    return PASS if source == "organic" else by_source["default"]

@@ -1,0 +1,83 @@
+"""Revenue and cost of a postback. What is absent is not zero.
+
+AppsFlyer reports an amount in the event's currency, in US dollars, and in the app's currency. Amplitude converts
+currencies itself, so the event's own amount goes; the others stand in where it was not selected. A message of
+Push API v1 has only `af_revenue` in the event's value.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Struct
+
+from flybridge.amplitude.event import text
+from flybridge.appsflyer.fields import Postback
+from flybridge.mapping.table import integer, money, plain
+
+
+class Revenue(Struct, frozen=True, gc=False):
+    """An amount in `currency` (ISO 4217, None: not said), and what was bought. A negative amount is a refund."""
+
+    amount: float
+    currency: str | None
+    type: str | None
+    product_id: str | None
+    quantity: int | None
+
+
+def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenue | None:
+    """Find the revenue; None if the message has none."""
+    bought = event_value if isinstance(event_value, dict) else {}
+    found = _amount(postback, bought)
+    if found is None:
+        return None
+    amount, said = found
+    currency = _currency(said) if said else None
+    if said and currency is None:
+        notes.append("The currency is no three-letter code and was left out.")
+    kind = "Refund" if amount < 0 else "Ad" if postback.event_name == "af_ad_revenue" else None
+    product = bought.get("af_content_id")
+    if isinstance(product, list) and len(product) == 1:
+        product = product[0]
+    product_id = plain(product)
+    quantity = integer(bought.get("af_quantity"))
+    return Revenue(amount, currency, kind, text(product_id) if product_id else None, quantity if quantity else None)
+
+
+@lru_cache(maxsize=256)
+def _currency(said: str) -> str | None:
+    code = said.strip().upper()
+    return code if len(code) == 3 and code.isascii() and code.isalpha() else None
+
+
+def _amount(postback: Postback, bought: dict[str, Any]) -> tuple[float, str | None] | None:
+    if postback.event_revenue is not None:
+        return postback.event_revenue, postback.event_revenue_currency
+    if postback.event_revenue_usd is not None:
+        return postback.event_revenue_usd, "USD"
+    if postback.revenue_in_selected_currency is not None:
+        return postback.revenue_in_selected_currency, postback.selected_currency
+    amount = money(bought.get("af_revenue"))
+    if amount is None:
+        return None
+    said = bought.get("af_currency")
+    return amount, said if isinstance(said, str) else postback.event_revenue_currency
+
+
+def revenue_usd(postback: Postback, event_value: Any) -> float:
+    """Give the revenue in US dollars as far as AppsFlyer says it; 0.0 where it does not."""
+    if postback.event_revenue_usd is not None:
+        return postback.event_revenue_usd
+    found = _amount(postback, event_value if isinstance(event_value, dict) else {})
+    return found[0] if found is not None and (found[1] or "").upper() == "USD" else 0.0
+
+
+def cost_usd(postback: Postback) -> float:
+    """Give the cost of a conversion in US dollars as far as AppsFlyer says it; 0.0 where it does not."""
+    if postback.af_cost_value is not None and (postback.af_cost_currency or "USD").upper() == "USD":
+        return postback.af_cost_value
+    if postback.cost_in_selected_currency is not None and (postback.selected_currency or "").upper() == "USD":
+        return postback.cost_in_selected_currency
+    return 0.0

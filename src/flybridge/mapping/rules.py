@@ -1,0 +1,190 @@
+"""What an app's configuration says about mapping, checked and compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from functools import cached_property, lru_cache
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from flybridge.amplitude.event import MIN_ID_LENGTH, is_reserved, text
+from flybridge.appsflyer.fields import NAMES
+from flybridge.errors import ConfigError
+from flybridge.mapping import rows as table
+from flybridge.mapping.form import Form
+from flybridge.mapping.person import ID_KEYS, Keys
+from flybridge.mapping.restrictions import ADVERTISING, PASS, Policy, policies
+from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
+
+NO_TEXTS: Final[Mapping[str, str]] = {}
+
+CONFIGURED: Final = "https://support.appsflyer.com/hc/en-us/articles/208387843"
+
+FORBIDDEN: Final = frozenset({'"', "\\"} | {chr(code) for code in range(32)})
+
+TOP_TARGETS: Final = frozenset(row.target for row in table.TOP)
+
+
+class Rules(Struct, frozen=True, kw_only=True, dict=True):
+    """How one app's postbacks become Amplitude events. Raises `ConfigError` for what can't be done.
+
+    `include` and `exclude` are names or globs. Both apply to in-app events, by AppsFlyer's event name; `exclude` also
+    to conversions, by AppsFlyer's event type (`re-engagement`, `organic-*`). `rename` replaces an event name, or an
+    event type as it would be sent (`[AppsFlyer] Install`). `rows` are more fields to carry over, as source and
+    target; a source may be a field that flybridge does not know, or a key of `custom_data.` or `event_value.`.
+    `without` names fields that are not carried over. `restrictions` is media source to `pass`, `redact`,
+    `organic` or `drop`, in either case of letters, and `default`.
+    """
+
+    app: str
+    platform: Literal["android", "ios", "other"]
+    route: Literal["http_v2", "attribution"] = "http_v2"
+    prefix: str = PREFIX
+    rename: Mapping[str, str] = NO_TEXTS
+    rows: tuple[tuple[str, str], ...] = ()
+    without: tuple[str, ...] = ()
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    device_id_key: str = "amplitude_device_id"
+    session_id_key: str = "amplitude_session_id"
+    user_id_key: str = "amplitude_user_id"
+    use_customer_user_id: bool = True
+    min_id_length: int = MIN_ID_LENGTH
+    restrictions: Mapping[str, str] = NO_TEXTS
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be done, with the key and what to write instead."""
+        if self.platform not in ("android", "ios", "other"):
+            raise ConfigError("platform", f"There is no platform {self.platform!r}.", "Write android, ios or other.")
+        if self.route not in ("http_v2", "attribution"):
+            raise ConfigError("route", f"There is no route {self.route!r}.", "Write http_v2 or attribution.")
+        if not FORBIDDEN.isdisjoint(self.prefix):
+            raise ConfigError("prefix", "The prefix holds a quote or a control character.", "Write it without.")
+        try:
+            policies(self.restrictions)
+        except ValueError as problem:
+            raise ConfigError("restrictions", f"{problem}.", "Write pass, redact, organic or drop.") from None
+        for source, target in self.rows:
+            self._check(source, target)
+
+    def _check(self, source: str, target: str) -> None:
+        if not FORBIDDEN.isdisjoint(target):
+            raise ConfigError(f"rows.{source}", "A target holds a quote or a control character.", "Write it without.")
+        section, dot, key = target.partition(".")
+        in_section = section in ("event_properties", "user_properties") and bool(dot and key)
+        if not in_section and target not in TOP_TARGETS:
+            raise ConfigError(
+                f"rows.{source}",
+                f"The target {target!r} is not one that a row can fill.",
+                f"Write event_properties.x, user_properties.x, or one of {', '.join(sorted(TOP_TARGETS))}.",
+            )
+        last = source.rpartition(".")[2].lower()
+        if last in ID_KEYS:
+            raise ConfigError(
+                f"rows.{source}",
+                "Device identifiers go to Amplitude's own fields, never to properties.",
+                "Remove the row: flybridge sends the identifiers that consent allows.",
+            )
+
+    @cached_property
+    def compiled(self) -> Compiled:
+        """Give the plans and look-ups made from these rules."""
+        return Compiled(self)
+
+
+class Compiled:
+    """Rules turned into plans and look-ups. One per `Rules`; safe to share between threads."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.keys = Keys(
+            rules.device_id_key,
+            rules.session_id_key,
+            rules.user_id_key,
+            rules.min_id_length,
+            rules.use_customer_user_id,
+        )
+        self.policies = policies(rules.restrictions)
+        self.media_source_key = f"{rules.prefix}media source"
+        self.message_type_key = f"{rules.prefix}message type"
+        self._plans = {
+            (conversion, restricted): self._plan(rules, conversion, restricted)
+            for conversion in (True, False)
+            for restricted in (True, False)
+        }
+        hidden = ID_KEYS | {rules.device_id_key.lower(), rules.session_id_key.lower(), rules.user_id_key.lower()}
+        taken = frozenset(key for plan in self._plans.values() for key in plan.event.keys)
+        self.hides: Callable[[str], bool] = lru_cache(maxsize=4096)(lambda key: key in taken or key.lower() in hidden)
+        self.in_app_name: Callable[[str], str | None] = lru_cache(maxsize=4096)(_naming(rules))
+        self.excludes: Callable[[str], bool] = lru_cache(maxsize=64)(
+            lambda kind: any(fnmatchcase(kind, pattern) for pattern in rules.exclude)
+        )
+        self.conversion_name = {
+            family: text(rules.rename.get(rules.prefix + title, rules.prefix + title))
+            for family, title in TITLES.items()
+        }
+
+    def plan(self, conversion: bool, policy: Policy) -> Plan:
+        """Give the forms for a message."""
+        return self._plans[conversion, policy is not PASS]
+
+    def _plan(self, rules: Rules, conversion: bool, restricted: bool) -> Plan:
+        rows = [
+            row
+            for row in all_rows(rules)
+            if (conversion or not row.conversions_only) and not (restricted and tells_the_source(row))
+        ]
+        placed = {
+            section: [(with_prefix(row.place[1], rules.prefix), row) for row in rows if row.place[0] is section]
+            for section in Section
+        }
+        return Plan(
+            Form(placed[Section.TOP]),
+            Form(placed[Section.EVENT], (self.media_source_key, self.message_type_key)),
+            Form(placed[Section.USER], (self.media_source_key,) if conversion else ()),
+        )
+
+
+class Plan(Struct, frozen=True):
+    """The forms of one kind of message."""
+
+    top: Form
+    event: Form
+    user: Form
+
+
+TITLES: Final = {
+    "install": "Install",
+    "reinstall": "Reinstall",
+    "re-engagement": "Re-engagement",
+    "re-attribution": "Re-attribution",
+}
+
+
+def _naming(rules: Rules) -> Callable[[str], str | None]:
+    def name(event_name: str) -> str | None:
+        if any(fnmatchcase(event_name, pattern) for pattern in rules.exclude):
+            return None
+        if not any(fnmatchcase(event_name, pattern) for pattern in rules.include):
+            return None
+        found = rules.rename.get(event_name, event_name)
+        return text(rules.prefix + found if is_reserved(found) else found)
+
+    return name
+
+
+def all_rows(rules: Rules) -> tuple[Row, ...]:
+    """Give the rows that apply to an app: its own first, so that they win."""
+    extra = tuple(Row(source, target, as_is, CONFIGURED, "From the configuration.") for source, target in rules.rows)
+    default = table.USER if rules.route == "attribution" else table.ROWS
+    if rules.route == "attribution":
+        extra = tuple(row for row in extra if row.target.startswith("user_properties."))
+    return (*extra, *(row for row in default if row.source not in rules.without))
+
+
+def tells_the_source(row: Row) -> bool:
+    """Say whether a row may tell where a person came from: also a field that nobody knows may."""
+    return row.source in ADVERTISING or (
+        row.source not in NAMES and not row.source.startswith(("custom_data.", "event_value."))
+    )

@@ -1,0 +1,169 @@
+"""From an AppsFlyer postback to one Amplitude item: an HTTP V2 event, or an Attribution API event.
+
+    kind -> filters -> restriction of the source -> person and consent -> rows -> derived fields -> JSON and identity
+
+Pure: the same postback, rules and reception time give the same bytes. The item has no user and device id yet; they are
+put in when it is sent (`amplitude.event.with_identity`), because a held item gets them later.
+
+https://amplitude.com/docs/apis/analytics/http-v2, https://amplitude.com/docs/apis/analytics/attribution,
+https://support.appsflyer.com/hc/en-us/articles/211200306 (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from flybridge.amplitude.event import MAX_TEXT, within_limits
+from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.postback_kind import Kind, kind_of
+from flybridge.appsflyer.postback_time import time_ms, zoned_ms
+from flybridge.identity import IdKind
+from flybridge.mapping.content import Content, identity
+from flybridge.mapping.item import Item
+from flybridge.mapping.person import identify, parsed
+from flybridge.mapping.restrictions import PASS, Policy, policy_of
+from flybridge.mapping.rules import Compiled, Rules
+from flybridge.records import Dead, Filter, Measure, Refuse
+
+__all__ = ["Mapped", "Rules", "map_postback"]
+
+# AppsFlyer's names of platforms, as Amplitude's SDKs write them. Fire OS is Android.
+PLATFORMS: Final = {
+    "android": "android",
+    "amazon": "android",
+    "ios": "ios",
+    "ipados": "ios",
+    "iphone": "ios",
+    "ipad": "ios",
+}
+MAX_FLAT: Final = 30
+V1_IDS: Final = {"ios": ("idfa", "idfv"), "android": ("adid", "android_app_set_id")}
+
+
+class Mapped(Struct, frozen=True, kw_only=True, gc=False):
+    """One item for Amplitude, and all that flybridge needs to know about it.
+
+    `body` is JSON without `user_id` and `device_id`; the Attribution API has no place for them, so that on its route
+    both are None. `key` is the content identity, `insert_id` its hex form.
+    `ids` are the identifiers to match by. `restricted` is the policy that was applied to the media source, or empty.
+    `notes` are sentences about what was changed or left out.
+    """
+
+    kind: Kind
+    event_type: str
+    endpoint: str
+    insert_id: str
+    key: bytes
+    body: bytes
+    user_id: str | None
+    device_id: str | None
+    ids: Mapping[IdKind, str]
+    event_ms: int
+    measure: Measure
+    media_source: str
+    notes: tuple[str, ...]
+    restricted: str = ""
+
+
+def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped | Filter | Refuse | Dead:
+    """Map one postback. `received_ms` stands in where the message has no time."""
+    compiled = rules.compiled
+    kind = kind_of(postback)
+    if kind is None:
+        return Dead(
+            "map",
+            "no_event_name",
+            "The message names no event: event_name and conversion_type are missing.",
+            "Select event_name, conversion_type and campaign_type in AppsFlyer's Push API settings.",
+        )
+    event_type = _event_type(kind, postback, rules, compiled)
+    if not isinstance(event_type, str):
+        return event_type
+    policy = policy_of(postback.media_source, compiled.policies)
+    if policy is Policy.DROP:
+        return Refuse("restricted_source")
+    platform = _platform(postback, rules)
+    if rules.route == "attribution" and platform not in V1_IDS:
+        return Refuse("platform_unsupported")
+
+    notes = list(postback.notes)
+    whole = parsed(postback.event_value)
+    value = _within_limits(postback.event_value, whole, notes)
+    person = identify(postback, value, compiled.keys, notes)
+    if rules.route == "attribution" and not any(name in person.top for name in V1_IDS[platform]):
+        return Refuse("no_usable_id")
+    said_ms, installed_ms = _said(postback, notes)
+    # Identity rests on what AppsFlyer said, not on what a policy makes of it: changing a policy makes no new event.
+    key = identity(Content(rules.app, kind, postback, whole, said_ms, installed_ms, received_ms))
+    event_ms = said_ms or installed_ms or received_ms
+    if policy is Policy.ORGANIC:
+        kind = kind.as_organic
+        event_type = compiled.conversion_name[kind.family] if kind.is_conversion else event_type
+
+    item = Item(postback, rules, compiled, kind, event_type, policy, platform, person, value, event_ms, key.hex())
+    on_v2 = rules.route == "http_v2"
+    body = item.http_v2(notes) if on_v2 else item.attribution(notes)
+    source = item.media_source() or ""
+    return Mapped(
+        kind=kind,
+        event_type=event_type,
+        endpoint=rules.route,
+        insert_id=item.insert_id,
+        key=key,
+        body=body,
+        user_id=person.user_id if on_v2 else None,
+        device_id=person.device_id if on_v2 else None,
+        ids=person.ids,
+        event_ms=event_ms,
+        measure=item.measure(source),
+        media_source=source,
+        notes=tuple(notes),
+        restricted="" if policy is PASS else policy.value,
+    )
+
+
+def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled) -> str | Filter:
+    if postback.blocked_reason is not None:
+        return Filter("blocked_as_fraud")
+    if kind.is_conversion:
+        return Filter("event_excluded") if compiled.excludes(kind.value) else compiled.conversion_name[kind.family]
+    if kind is Kind.UNINSTALL or kind is Kind.SKADNETWORK:
+        return Filter(kind.value)
+    if rules.route == "attribution":
+        return Filter("in_app_on_attribution_route")
+    return compiled.in_app_name(postback.event_name or "") or Filter("event_excluded")
+
+
+def _platform(postback: Postback, rules: Rules) -> str:
+    if postback.platform is None:
+        return rules.platform
+    said = postback.platform.lower()
+    return PLATFORMS.get(said, said)
+
+
+def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
+    # What is written short and flat can't be outside the limits, and nearly every event value is.
+    if value is None or (isinstance(raw, str) and len(raw) <= MAX_TEXT and raw.count("{") + raw.count("[") < MAX_FLAT):
+        return value
+    if isinstance(value, dict):
+        return within_limits(value, notes)
+    return within_limits({"event_value": value}, notes).get("event_value")
+
+
+def _said(postback: Postback, notes: list[str]) -> tuple[int | None, int | None]:
+    event_ms = time_ms(postback.event_time) if postback.event_time is not None else None
+    if event_ms is None:
+        event_ms = _twin(postback, "event_time", postback.event_time_selected_timezone, notes)
+    install_ms = time_ms(postback.install_time) if postback.install_time is not None else None
+    if install_ms is None:
+        install_ms = _twin(postback, "install_time", postback.install_time_selected_timezone, notes)
+    return event_ms, install_ms
+
+
+def _twin(postback: Postback, name: str, twin: str | None, notes: list[str]) -> int | None:
+    if getattr(postback, name) is not None:
+        notes.append(f"The {name} is no time and was not used.")
+    return zoned_ms(twin, postback.selected_timezone) if twin is not None else None

@@ -1,0 +1,67 @@
+"""One canonical line per hop, and the metrics beside it: emitted once, from the values the core returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from flybridge.delivery.circuit import Circuit
+from flybridge.delivery.observer import Exchange
+from flybridge.errors import FlybridgeError
+from flybridge.records import Filing
+from flybridge.store.protocol import Filed, Lane
+from flybridge.telemetry import Metrics
+
+
+class Report:
+    """Tells the log and the metrics what the flow and the worker did."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._log = structlog.get_logger("flybridge")
+
+    def filed(self, filings: Sequence[Filing], outcome: Filed) -> None:
+        """A batch is in the store."""
+        self._metrics.filed(outcome)
+        repeated = {"repeated": outcome.repeated} if outcome.repeated else {}
+        self._log.info("filed", n=len(filings), matched=outcome.matched, **repeated, **outcome.outcomes)
+
+    def expired(self, n: int) -> None:
+        """Holds ended unmatched."""
+        self._log.info("expired", n=n)
+
+    def failed(self, problem: FlybridgeError) -> None:
+        """A step could not be done and will be tried again."""
+        self._log.error("failed", kind=type(problem).__name__, problem=str(problem))
+
+    def on_exchange(self, exchange: Exchange) -> None:
+        """A request was answered, or ended without an answer."""
+        self._metrics.attempted(exchange.lane, exchange.verdicts, exchange.seconds, exchange.ages_s)
+        self._log.info(
+            "attempted",
+            app=exchange.lane.app,
+            endpoint=exchange.lane.endpoint,
+            status=exchange.status,
+            ms=round(exchange.seconds * 1000),
+            reason=exchange.reason,
+            **exchange.counts(),
+        )
+
+    def on_circuit(self, lane: Lane, circuit: Circuit) -> None:
+        """A lane stopped, or sends again."""
+        self._metrics.circuit(lane, is_open=circuit.phase != "closed")
+        self._log.warning(
+            "circuit",
+            app=lane.app,
+            endpoint=lane.endpoint,
+            phase=circuit.phase.value,
+            reason=circuit.reason,
+            remedy=circuit.remedy,
+            until_ms=circuit.until_ms,
+        )
+
+    def on_trouble(self, lane: Lane | None, error: Exception) -> None:
+        """The store, an endpoint or the transport did what it must not."""
+        where = {"app": lane.app, "endpoint": lane.endpoint} if lane else {}
+        self._log.error("trouble", kind=type(error).__name__, problem=str(error), **where)

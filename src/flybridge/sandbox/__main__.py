@@ -1,0 +1,72 @@
+"""`python -m flybridge.sandbox`: the sandbox on its own, for a staging app or a test that kills only flybridge."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from flybridge.errors import ConfigError
+from flybridge.sandbox.clock import FastClock
+from flybridge.sandbox.faults import SCRIPTS, Faults
+from flybridge.sandbox.server import Sandbox, serve_sandbox
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until interrupted. Prints one line with the address once it answers. Gives the exit code."""
+    parser = argparse.ArgumentParser("python -m flybridge.sandbox", description="Answers as Amplitude does.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8701, help="0 chooses a free one (default: 8701)")
+    parser.add_argument("--faults", choices=sorted(SCRIPTS), default="none")
+    parser.add_argument("--seed", type=int, default=0, help="of the faults")
+    parser.add_argument("--speed", type=float, default=1.0, help="how many times faster the clock runs")
+    parser.add_argument("--keep", choices=("light", "full"), default="light", help="full keeps every event's body")
+    parser.add_argument("--api-key", action="append", help="a project's key, repeatable (default: any key)")
+    options = parser.parse_args(arguments)
+    try:
+        clock = FastClock(options.speed)
+    except ValueError as problem:
+        parser.error(f"--speed: {problem}")
+    sandbox = Sandbox(
+        clock,
+        Faults.named(options.faults, options.seed),
+        api_keys=options.api_key,
+        keep_bodies=options.keep == "full",
+    )
+    try:
+        _run(_serve(sandbox, options.host, options.port))
+    except ConfigError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    return 0
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    if sys.platform == "win32":
+        asyncio.run(work)
+        return
+    import uvloop  # noqa: PLC0415 - not there on Windows
+
+    uvloop.run(work)
+
+
+async def _serve(sandbox: Sandbox, host: str, port: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(name, stop.set)
+
+    def ready(bound: int) -> None:
+        sys.stdout.write(f"sandbox listening on http://{host}:{bound}\n")
+        sys.stdout.flush()
+
+    await serve_sandbox(sandbox, host, port, stop, ready=ready)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

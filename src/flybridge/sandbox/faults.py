@@ -1,0 +1,193 @@
+"""Scripted faults: what goes wrong between a sender and Amplitude, by name and by seed.
+
+| name | what it does |
+| --- | --- |
+| `none` | nothing |
+| `flaky` | 5xx before and after the events are applied, connections cut before and after, half answers, slowness |
+| `throttle` | 429 for some devices or users, the first time each is seen |
+| `reject` | some events have an invalid field, some devices are silenced: for ever, so that a retry changes nothing |
+| `outage` | at first 503 for everything, later a while of 403 |
+| `all` | all of them |
+
+What happens to a request is drawn in the order of requests from the seed; what happens to an event depends on its
+`insert_id` or device alone, so that it is the same event in every run. Nothing here waits, sends or reads a clock.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from random import Random
+from typing import Final
+from zlib import crc32
+
+from msgspec import Struct
+
+from flybridge.sandbox.validation import Event
+
+
+class Act(StrEnum):
+    """What is done to one request. `before` and `after`: before or after its events are applied."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    ERROR_BEFORE = "error_before"
+    ERROR_AFTER = "error_after"
+    UNAVAILABLE = "unavailable"
+    FORBIDDEN = "forbidden"
+    CUT_BEFORE = "cut_before"
+    CUT_AFTER = "cut_after"
+    HALF_ANSWER = "half_answer"
+    SLOW = "slow"
+
+
+class Step(Struct, frozen=True):
+    """What is done to one request: the act, the status of an error, the wait of a slow answer in real seconds."""
+
+    act: Act
+    status: int = 200
+    wait_s: float = 0.0
+
+
+class Window(Struct, frozen=True):
+    """A while in which every request meets one act.
+
+    It begins with request number `first` (from 0) and ends after `requests` requests or `seconds` real seconds,
+    whichever comes first, so that a sender that waits politely is not kept out for ever.
+    """
+
+    act: Act
+    status: int
+    first: int
+    requests: int
+    seconds: float
+
+
+class Script(Struct, frozen=True):
+    """How often what happens. `requests` gives shares of requests by act; the others shares of devices or events."""
+
+    requests: tuple[tuple[Act, float], ...] = ()
+    windows: tuple[Window, ...] = ()
+    throttled_devices: float = 0.0
+    throttle_times: int = 1
+    silenced_devices: float = 0.0
+    invalid_events: float = 0.0
+    slow_s: tuple[float, float] = (0.05, 0.6)
+
+
+_FLAKY: Final = (
+    (Act.ERROR_BEFORE, 0.03),
+    (Act.ERROR_AFTER, 0.03),
+    (Act.UNAVAILABLE, 0.02),
+    (Act.CUT_BEFORE, 0.02),
+    (Act.CUT_AFTER, 0.02),
+    (Act.HALF_ANSWER, 0.01),
+    (Act.SLOW, 0.03),
+)
+_OUTAGE: Final = (
+    Window(Act.UNAVAILABLE, 503, first=0, requests=20, seconds=3.0),
+    Window(Act.FORBIDDEN, 403, first=60, requests=3, seconds=2.0),
+)
+
+SCRIPTS: Final = {
+    "none": Script(),
+    "flaky": Script(requests=_FLAKY),
+    "throttle": Script(throttled_devices=0.02),
+    "reject": Script(silenced_devices=0.005, invalid_events=0.01),
+    "outage": Script(windows=_OUTAGE),
+    "all": Script(
+        requests=_FLAKY,
+        windows=_OUTAGE,
+        throttled_devices=0.02,
+        silenced_devices=0.005,
+        invalid_events=0.01,
+    ),
+}
+"""Faults by name."""
+
+INVALID_FIELDS: Final = ("time", "event_properties", "price", "session_id")
+"""The fields that a rejected event is said to have wrong."""
+
+MAYBE_APPLIED: Final = (500, 502, 504)
+"""The statuses after which, by the documentation, events may have been taken all the same."""
+
+
+class Faults:
+    """A script being played. `counts` says how often each act was played."""
+
+    def __init__(self, script: Script, seed: int = 0) -> None:
+        self._script = script
+        self._seed = seed
+        self._random = Random(f"faults {seed}")  # noqa: S311 - repeatable on purpose
+        self._salt = crc32(f"faults {seed}".encode())
+        self._requests = 0
+        self._began: dict[int, float] = {}
+        self._throttled: dict[str, int] = {}
+        self.counts = dict.fromkeys(Act, 0)
+
+    @classmethod
+    def named(cls, name: str, seed: int = 0) -> Faults:
+        """Give the faults of that name. Raises `ValueError` with the names there are."""
+        if name not in SCRIPTS:
+            raise ValueError(f"there are no faults named {name!r}; there are {', '.join(SCRIPTS)}")
+        return cls(SCRIPTS[name], seed)
+
+    def step(self, now_s: float) -> Step:
+        """Decide about the next request. `now_s` is a steady clock in real seconds."""
+        step = self._window(now_s) or self._drawn()
+        self._requests += 1
+        self.counts[step.act] += 1
+        return step
+
+    def _window(self, now_s: float) -> Step | None:
+        for number, window in enumerate(self._script.windows):
+            if not window.first <= self._requests < window.first + window.requests:
+                continue
+            if now_s - self._began.setdefault(number, now_s) < window.seconds:
+                return Step(window.act, window.status)
+        return None
+
+    def _drawn(self) -> Step:
+        # Three draws per request, used or not: what a request meets doesn't depend on what others met.
+        point, kind, wait = self._random.random(), self._random.choice(MAYBE_APPLIED), self._random.random()
+        for act, share in self._script.requests:
+            if point >= share:
+                point -= share
+                continue
+            match act:
+                case Act.ERROR_BEFORE | Act.ERROR_AFTER:
+                    return Step(act, kind)
+                case Act.UNAVAILABLE:
+                    return Step(act, 503)
+                case Act.SLOW:
+                    shortest, longest = self._script.slow_s
+                    return Step(act, wait_s=shortest + (longest - shortest) * wait)
+                case _:
+                    return Step(act)
+        return Step(Act.PASS)
+
+    @property
+    def looks_at_events(self) -> bool:
+        """Say whether any event can be refused."""
+        script = self._script
+        return bool(script.throttled_devices or script.silenced_devices or script.invalid_events)
+
+    def invalid_field(self, event: Event) -> str | None:
+        """Give the field that this event is said to have wrong, always the same for the same `insert_id`."""
+        point = self._point("event", event.insert_id or f"{event.device_id}/{event.event_type}/{event.time}")
+        if point >= self._script.invalid_events:
+            return None
+        return INVALID_FIELDS[int(point * 1e6) % len(INVALID_FIELDS)]
+
+    def is_silenced(self, device_id: str | None) -> bool:
+        """Say whether a device is silenced, now and always."""
+        return device_id is not None and self._point("silenced", device_id) < self._script.silenced_devices
+
+    def throttle(self, who: str) -> bool:
+        """Say whether this device or user is throttled in the request at hand, and count that it was."""
+        if self._point("throttled", who) >= self._script.throttled_devices:
+            return False
+        times = self._throttled.get(who, 0)
+        self._throttled[who] = times + 1
+        return times < self._script.throttle_times
+
+    def _point(self, what: str, name: str) -> float:
+        return crc32(f"{what} {name}".encode("utf-8", "surrogatepass"), self._salt) / 2**32

@@ -1,0 +1,133 @@
+"""Puts the sandbox together and serves it on one port: Amplitude's paths as they are, its own under `/sandbox/`.
+
+The server is granian's embedded one, in the caller's event loop. The listening socket is made here and handed over:
+granian binds with SO_REUSEPORT, so that a second sandbox would silently share the port of the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from flybridge.errors import ConfigError
+from flybridge.sandbox.amplitude import Amplitude
+from flybridge.sandbox.clock import FastClock, MovableClock
+from flybridge.sandbox.faults import Faults
+from flybridge.sandbox.http import Receive, Scope, Send
+from flybridge.sandbox.record import records_app
+
+BACKLOG: Final = 1024
+"""Connections that are open at once, and that wait to be accepted."""
+
+
+class Sandbox:
+    """The whole sandbox as one ASGI application. `amplitude` can be asked directly by tests in the same process."""
+
+    def __init__(
+        self,
+        clock: MovableClock | None = None,
+        faults: Faults | None = None,
+        *,
+        api_keys: Collection[str] | None = None,
+        keep_bodies: bool = False,
+    ) -> None:
+        self.clock: MovableClock = clock or FastClock()
+        self.amplitude = Amplitude(
+            self.clock, faults or Faults.named("none"), api_keys=api_keys, keep_bodies=keep_bodies
+        )
+        self._records: Any = records_app(self.amplitude, self.clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["path"].startswith("/sandbox/") or scope["path"] == "/healthz":
+            await self._records(scope, receive, send)
+        else:
+            await self.amplitude(scope, receive, send)
+
+
+class _Server(Server):
+    """Granian's embedded server on a socket that listens already."""
+
+    def __init__(self, sandbox: Sandbox, listener: socket.socket) -> None:
+        super().__init__(
+            sandbox,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            websockets=False,
+            backlog=BACKLOG,
+            backpressure=BACKLOG,
+            log_enabled=False,
+        )
+        self.workers_kill_timeout: int | None = 2
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        self._shd = SocketHolder(self._listener.detach(), False, BACKLOG)  # type: ignore[call-arg,assignment]
+
+
+async def serve_sandbox(
+    sandbox: Sandbox,
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    *,
+    ready: Callable[[int], None] | None = None,
+) -> None:
+    """Serve until `stop` is set. `ready` is called with the port, which port 0 leaves to the system.
+
+    Requests that are not finished two seconds after `stop` are given up. Raises `errors.ConfigError` when the
+    address can't be opened.
+    """
+    listener = _bind(host, port)
+    bound: int = listener.getsockname()[1]
+    server = _Server(sandbox, listener)
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    if ready is not None:
+        ready(bound)  # whoever connects before the server is up waits in the backlog
+    try:
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            await serving
+    finally:
+        stopping.cancel()
+        server.stop()  # type: ignore[no-untyped-call]
+        await asyncio.wait({serving})
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as problem:
+        raise ConfigError(
+            "", f"The sandbox can't listen on {host}:{port} ({problem.strerror}).", "Give it another host or port."
+        ) from problem
+    # Accepted connections inherit it: answers are small and must not wait for more.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setblocking(False)
+    return listener
+
+
+@asynccontextmanager
+async def running(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve within the calling event loop for as long as the context lasts. Gives the origin, `http://host:port`."""
+    stop = asyncio.Event()
+    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve_sandbox(sandbox, host, port, stop, ready=bound.set_result))
+    try:
+        either: set[asyncio.Future[Any]] = {serving, bound}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not bound.done():
+            await serving
+        yield f"http://{host}:{bound.result()}"
+    finally:
+        stop.set()
+        await serving

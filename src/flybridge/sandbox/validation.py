@@ -1,0 +1,321 @@
+"""Reads uploads the way Amplitude's documentation says they are read, down to each error body.
+
+https://amplitude.com/docs/apis/analytics/http-v2, .../batch-event-upload, .../attribution (read 2026-11-24).
+What a page leaves open is marked *unverified* here and listed in `docs/how-to/sandbox.md`.
+
+The quick way is one typed decode. Only a body that fails it is looked at field by field, to name what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import fields
+
+from flybridge.identity import usable
+
+MAX_DEPTH: Final = 40
+DEFAULT_MIN_ID_LENGTH: Final = 5
+
+REFUSED_IDS: Final = frozenset(
+    {
+        "anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "",
+        "00000000-0000-0000-0000-000000000000", "{}", "lmy47d", "0", "-1",
+    }
+)  # fmt: skip
+"""Ids that make Amplitude answer 400. Compared without case (*unverified*)."""
+
+
+class Event(Struct, gc=False):
+    """One event of an upload. Fields flybridge never sends are read too, so that their types are checked."""
+
+    event_type: str | None = None
+    user_id: str | None = None
+    device_id: str | None = None
+    time: int | None = None
+    insert_id: str | None = None
+    event_properties: dict[str, Any] | None = None
+    user_properties: dict[str, Any] | None = None
+    groups: dict[str, Any] | None = None
+    group_properties: dict[str, Any] | None = None
+    session_id: int | None = None
+    event_id: int | None = None
+    app_version: str | None = None
+    platform: str | None = None
+    os_name: str | None = None
+    os_version: str | None = None
+    device_brand: str | None = None
+    device_manufacturer: str | None = None
+    device_model: str | None = None
+    carrier: str | None = None
+    country: str | None = None
+    region: str | None = None
+    city: str | None = None
+    dma: str | None = None
+    language: str | None = None
+    ip: str | None = None
+    price: float | None = None
+    quantity: int | None = None
+    revenue: float | None = None
+    currency: str | None = None
+    productId: str | None = None  # noqa: N815 - Amplitude's spelling
+    revenueType: str | None = None  # noqa: N815 - Amplitude's spelling
+    location_lat: float | None = None
+    location_lng: float | None = None
+    idfa: str | None = None
+    idfv: str | None = None
+    adid: str | None = None
+    android_id: str | None = None
+    android_app_set_id: str | None = None
+    partner_id: str | None = None
+    plan: dict[str, Any] | None = None
+
+
+class Options(Struct, gc=False):
+    """Options of a request."""
+
+    min_id_length: int | None = None
+
+
+class Upload(Struct):
+    """A request that can be applied: every event is valid, ids that are too short are gone."""
+
+    api_key: str
+    events: list[Event]
+    options: Options | None = None
+
+
+class Attribution(Struct, gc=False):
+    """The `event` argument of the Attribution API. `insert_id` is not documented there, and not deduplicated by."""
+
+    event_type: str
+    platform: str
+    idfa: str | None = None
+    idfv: str | None = None
+    adid: str | None = None
+    android_app_set_id: str | None = None
+    android_id: str | None = None
+    user_properties: dict[str, Any] | None = None
+    time: int | None = None
+    insert_id: str | None = None
+
+    def ids(self) -> dict[str, str]:
+        """Give the ids it can be matched by, by Amplitude's field name, in the case they came in."""
+        names = ("idfa", "idfv") if self.platform == "ios" else ("adid", "android_app_set_id")
+        return {name: value for name in names if (value := usable(getattr(self, name))) is not None}
+
+
+class Bounds(Struct, frozen=True):
+    """What one request to an endpoint may hold, and how its error body names bad events.
+
+    `max_bytes` and `max_events` are the largest that pass. `names_all`: the batch page promises the indexes of all
+    bad events, the HTTP V2 page that of the first per field.
+    """
+
+    max_bytes: int
+    max_events: int
+    names_all: bool
+    eps: int
+
+
+HTTP_V2: Final = Bounds(max_bytes=1_000_000 - 1, max_events=1_999, names_all=False, eps=30)
+BATCH: Final = Bounds(max_bytes=20_000_000, max_events=2_000, names_all=True, eps=1_000)
+
+
+class Refusal(Struct, frozen=True):
+    """An error answer. `bad` gives the events that are to blame, by index, with the reason,
+    for a refusal that was found while reading; `events` and `api_key` say whose they are.
+    """
+
+    status: int
+    body: Mapping[str, Any]
+    bad: Mapping[int, str] = {}
+    events: Sequence[Event] = ()
+    api_key: str = ""
+
+
+TOO_LARGE: Final = Refusal(413, {"code": 413, "error": "Payload too large"})
+FORBIDDEN: Final = Refusal(403, {"code": 403, "error": "Forbidden"})
+
+_decode = msgspec.json.Decoder(Upload).decode
+_TYPES: Final = {field.encode_name: field.type for field in fields(Event)}
+
+
+def bad_request(error: str, **more: Any) -> Refusal:
+    """Give a 400 with one of the documented errors."""
+    return Refusal(400, {"code": 400, "error": error, **more})
+
+
+def read_upload(body: bytes, bounds: Bounds, knows: Callable[[str], bool]) -> Upload | Refusal:
+    """Read a body of HTTP V2 or Batch. `knows` says whether an API key is one; it is checked before the events."""
+    if not body:
+        return bad_request("Missing request body")
+    if len(body) > bounds.max_bytes:
+        return TOO_LARGE
+    try:
+        upload = _decode(body)
+    except msgspec.ValidationError:
+        return _explain(body, bounds, knows)
+    except (msgspec.DecodeError, RecursionError):
+        return bad_request("Invalid JSON request body")
+    if not knows(upload.api_key):
+        return bad_request("Invalid API key")
+    if len(upload.events) > bounds.max_events:
+        return TOO_LARGE
+    missing, invalid = _check(upload.events, _shortest(upload.options))
+    return field_errors(missing, invalid, bounds, upload.events, upload.api_key) if missing or invalid else upload
+
+
+Fields = dict[str, list[int]]
+
+
+def _shortest(options: Options | None) -> int:
+    if options is None or options.min_id_length is None:
+        return DEFAULT_MIN_ID_LENGTH
+    return options.min_id_length
+
+
+def _check(events: Sequence[Event], shortest: int) -> tuple[Fields, Fields]:
+    # An id that is too short is removed from its event; a placeholder is an error even beside a good id.
+    missing: Fields = {}
+    invalid: Fields = {}
+    for index, event in enumerate(events):
+        if not event.event_type:
+            missing.setdefault("event_type", []).append(index)
+        user_id, device_id = event.user_id, event.device_id
+        if user_id is not None and user_id.lower() in REFUSED_IDS:
+            invalid.setdefault("user_id", []).append(index)
+        elif user_id is not None and len(user_id) < shortest:
+            event.user_id = None
+        if device_id is not None and device_id.lower() in REFUSED_IDS:
+            invalid.setdefault("device_id", []).append(index)
+        elif device_id is not None and len(device_id) < shortest:
+            event.device_id = None
+        if event.user_id is None and event.device_id is None:
+            missing.setdefault("user_id", []).append(index)
+            missing.setdefault("device_id", []).append(index)
+        if event.event_properties and too_deep(event.event_properties):
+            invalid.setdefault("event_properties", []).append(index)
+        if event.user_properties and too_deep(event.user_properties):
+            invalid.setdefault("user_properties", []).append(index)
+    return missing, invalid
+
+
+_CONTAINERS: Final = frozenset({dict, list})
+
+
+def too_deep(value: Any, left: int = MAX_DEPTH) -> bool:
+    """Say whether objects and arrays are nested deeper than Amplitude allows."""
+    if isinstance(value, dict):
+        inner: Collection[Any] = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return False
+    if left == 0:
+        return True
+    # Nearly all properties are flat, which is seen without a loop in Python.
+    if _CONTAINERS.isdisjoint(map(type, inner)):
+        return False
+    return any(too_deep(part, left - 1) for part in inner)
+
+
+def field_errors(
+    missing: Mapping[str, list[int]],
+    invalid: Mapping[str, list[int]],
+    bounds: Bounds,
+    events: Sequence[Event],
+    api_key: str = "",
+) -> Refusal:
+    """Give the 400 that names events by field and index. The request as a whole is refused."""
+    bad: dict[int, str] = {}
+    for word, table in (("missing", missing), ("invalid", invalid)):
+        for name, indexes in table.items():
+            for index in indexes:
+                bad.setdefault(index, f"{word}:{name}")
+    body = {
+        "code": 400,
+        "error": "Invalid field values on some events" if invalid else "Request missing required field",
+        "missing_field": None,
+        "events_with_invalid_fields": {name: _named(indexes, bounds) for name, indexes in invalid.items()},
+        "events_with_missing_fields": {name: _named(indexes, bounds) for name, indexes in missing.items()},
+    }
+    return Refusal(400, body, bad, events, api_key)
+
+
+def _named(indexes: list[int], bounds: Bounds) -> list[int]:
+    return indexes if bounds.names_all else indexes[:1]
+
+
+def _explain(body: bytes, bounds: Bounds, knows: Callable[[str], bool]) -> Upload | Refusal:
+    try:
+        request = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return bad_request("Invalid JSON request body")
+    if not isinstance(request, dict):
+        return bad_request("Invalid JSON request body")
+    for name in ("api_key", "events"):
+        if request.get(name) is None:
+            return bad_request("Request missing required field", missing_field=name)
+    if not isinstance(request["api_key"], str) or not knows(request["api_key"]):
+        return bad_request("Invalid API key")
+    events = request["events"]
+    if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
+        return bad_request("Invalid event JSON")
+    if not _fits(request.get("options"), Options | None):
+        return bad_request("Invalid JSON request body")
+    if len(events) > bounds.max_events:
+        return TOO_LARGE
+    return _explain_events(events, msgspec.convert(request.get("options"), Options | None), bounds, request["api_key"])
+
+
+def _explain_events(raw: list[dict[str, Any]], options: Options | None, bounds: Bounds, api_key: str) -> Refusal:
+    wrong: Fields = {}
+    events: list[Event] = []
+    for index, fields_ in enumerate(raw):
+        good = {}
+        for name, type_ in _TYPES.items():
+            if _fits(fields_.get(name), type_):
+                good[name] = fields_.get(name)
+            else:
+                wrong.setdefault(name, []).append(index)
+        events.append(msgspec.convert(good, Event))
+    missing, invalid = _check(events, _shortest(options))
+    # A field of the wrong type was left out for the check, so that it is invalid and not missing too.
+    mistyped = {index for indexes in wrong.values() for index in indexes}
+    missing = {name: left for name, indexes in missing.items() if (left := [i for i in indexes if i not in mistyped])}
+    for name, indexes in wrong.items():
+        invalid[name] = sorted({*invalid.get(name, ()), *indexes})
+    return field_errors(missing, invalid, bounds, events, api_key)
+
+
+def _fits(value: Any, type_: Any) -> bool:
+    try:
+        msgspec.convert(value, type_)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+BAD_ATTRIBUTION: Final = Refusal(400, {"code": 400, "error": "The expected JSON is formatted incorrectly."})
+
+
+def read_attribution(event: str | None) -> Attribution | Refusal:
+    """Read the `event` argument: one event, with a platform and at least one of its platform's ids."""
+    if not event:
+        return bad_request("Request missing required field", missing_field="event")
+    try:
+        attribution = msgspec.json.decode(event, type=Attribution)
+    except (msgspec.DecodeError, RecursionError):
+        return BAD_ATTRIBUTION
+    sent = (
+        (attribution.idfa, attribution.idfv)
+        if attribution.platform == "ios"
+        else (attribution.adid, attribution.android_app_set_id)
+    )
+    if attribution.platform not in {"ios", "android"} or not attribution.event_type or not any(sent):
+        return BAD_ATTRIBUTION
+    return attribution

@@ -1,0 +1,86 @@
+"""Migrations: numbered `.sql` files, each applied once and in order.
+
+The files of a backend are `store/sql/<backend>/NNN_name.sql`. Which of them are missing is decided here for all
+backends; applying them is the backend's, and `apply_sqlite` is SQLite's.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.errors import StoreUnavailable
+
+TABLE: Final = "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL)"
+
+
+class Script(Struct, frozen=True):
+    """One migration file."""
+
+    number: int
+    name: str
+    sql: str
+
+
+def scripts(backend: str, root: Traversable | None = None) -> list[Script]:
+    """Read a backend's migrations, in order. `root` is the folder of all backends, the package's own by default."""
+    folder = (root or files("flybridge.store") / "sql") / backend
+    found = []
+    for file in folder.iterdir():
+        number, _, name = file.name.removesuffix(".sql").partition("_")
+        if file.name.endswith(".sql") and number.isdigit():
+            found.append(Script(int(number), name, file.read_text("utf-8")))
+    found.sort(key=lambda script: script.number)
+    if [script.number for script in found] != list(range(1, len(found) + 1)):
+        raise ValueError(f"the migrations of {backend} must be numbered 1, 2, 3, ... without gaps")
+    return found
+
+
+def missing(known: Sequence[Script], applied: Mapping[int, str]) -> list[Script]:
+    """Give the scripts a database still needs. `applied` maps numbers to names as the database recorded them.
+
+    Raises `StoreUnavailable` if the database has migrations that this version does not know.
+    """
+    names = {script.number: script.name for script in known}
+    for number, name in sorted(applied.items()):
+        if names.get(number) != name:
+            raise StoreUnavailable(
+                f"The store was made by another version of flybridge: it has migration {number:03}_{name}, "
+                f"and this version knows {len(known)}. Install the version that made it, or a newer one."
+            )
+    return [script for script in known if script.number not in applied]
+
+
+def apply_sqlite(db: sqlite3.Connection, known: Sequence[Script]) -> int:
+    """Apply what is missing in one transaction, give how many files that was. Safe when two processes start at once."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.execute(TABLE)
+        todo = missing(known, dict(db.execute("SELECT number, name FROM migrations")))
+        for script in todo:
+            for statement in statements(script.sql):
+                db.execute(statement)
+            db.execute("INSERT INTO migrations (number, name) VALUES (?, ?)", (script.number, script.name))
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return len(todo)
+
+
+def statements(sql: str) -> Iterator[str]:
+    """Split a script: `executescript` would commit the transaction that makes a migration all or nothing."""
+    text = ""
+    for line in sql.splitlines(keepends=True):
+        text += line
+        if sqlite3.complete_statement(text):
+            yield text
+            text = ""
+    if text.strip():
+        yield text

@@ -1,0 +1,169 @@
+"""Connections to the store's file: one thread that writes, a few that read.
+
+Verbs that are queued while the disk is busy share the next transaction, each in a savepoint of its own: every
+one is all or nothing, and all of them pay for one flush.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+from flybridge.errors import StoreUnavailable
+
+T = TypeVar("T")
+Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+
+JOBS_PER_TRANSACTION: Final = 32
+PARAMETERS: Final = 16_384  # SQLite's own ceiling is 32,766 in one statement
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file. A commit is on disk when it returns (`synchronous = FULL`)."""
+    db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=512)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA cache_size = -65536")
+    db.execute("PRAGMA wal_autocheckpoint = 4000")
+    db.execute(f"PRAGMA journal_size_limit = {128 * 2**20}")
+    db.execute("PRAGMA temp_store = MEMORY")
+    return db
+
+
+def among(db: sqlite3.Connection, sql: str, values: Iterable[object], *first: object) -> Iterator[Any]:
+    """Run a SELECT whose text ends a list with `IN (??)`, for any number of values; `first` binds what stands before.
+
+    Lists are filled up with NULL, which equals nothing, to a power of two: few texts, so they stay prepared.
+    """
+    values = list(values)
+    for start in range(0, len(values), PARAMETERS):
+        part = values[start : start + PARAMETERS]
+        size = 1 << (len(part) - 1).bit_length()
+        marks = ",".join("?" * size)
+        yield from db.execute(sql.replace("??", marks), (*first, *part, *[None] * (size - len(part))))
+
+
+class Writer:
+    """The thread that owns the writing connection. `undo` is called when something was rolled back."""
+
+    def __init__(self, db: sqlite3.Connection, undo: Callable[[], None]) -> None:
+        self._db = db
+        self._undo = undo
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def run(self, verb: Callable[[], T]) -> asyncio.Future[T]:
+        """Run a verb in a transaction. Raises `StoreUnavailable` if SQLite refuses; then nothing was changed."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put((verb, future))
+        return future
+
+    async def close(self) -> None:
+        """Finish what is queued and close the connection."""
+        self._queue.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    def _work(self) -> None:
+        while jobs := self._next():
+            try:
+                answers = self._transaction(jobs)
+            except Exception as error:  # nobody may wait for ever, and the next verb may well succeed
+                answers = [_failure(error)] * len(jobs)
+            self._loop.call_soon_threadsafe(_answer, jobs, answers)
+        self._db.close()
+
+    def _next(self) -> list[Job]:
+        first = self._queue.get()
+        jobs = [] if first is None else [first]
+        while 0 < len(jobs) < JOBS_PER_TRANSACTION:
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                break
+            if job is None:
+                self._queue.put(None)
+                break
+            jobs.append(job)
+        return jobs
+
+    def _transaction(self, jobs: Sequence[Job]) -> list[object]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            answers = [self._attempt(verb) for verb, _ in jobs]
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._undo()
+            raise
+        return answers
+
+    def _attempt(self, verb: Callable[[], object]) -> object:
+        self._db.execute("SAVEPOINT verb")
+        try:
+            answer = verb()
+        except Exception as error:
+            if not self._db.in_transaction:  # a full disk may end the whole transaction
+                raise
+            self._db.execute("ROLLBACK TO verb")
+            self._undo()
+            answer = _failure(error) if isinstance(error, sqlite3.Error) else error
+        self._db.execute("RELEASE verb")
+        return answer
+
+
+def _failure(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"The store did not commit: {error}. Nothing was changed; it will be tried again.")
+
+
+def _answer(jobs: Sequence[Job], answers: Sequence[object]) -> None:
+    for (_, future), answer in zip(jobs, answers, strict=True):
+        if future.done():  # its caller was cancelled
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+
+class Reader:
+    """Threads with a reading connection each, so that a long look at everything does not stop a short one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._own = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._pool = ThreadPoolExecutor(2, "store-reader")
+
+    async def run(self, look: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function in one reading transaction: all it reads is of the same moment."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._look, look)
+
+    async def close(self) -> None:
+        """Wait for what runs and close the connections."""
+        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+        for db in self._all:
+            db.close()
+
+    def _look(self, look: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if not hasattr(self._own, "db"):
+                self._own.db = connect(self._path)
+                self._own.db.execute("PRAGMA query_only = ON")
+                self._all.append(self._own.db)
+            db: sqlite3.Connection = self._own.db
+            db.execute("BEGIN")
+            try:
+                return look(db)
+            finally:
+                db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"The store {self._path} can't be read: {error}.") from error

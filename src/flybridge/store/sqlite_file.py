@@ -1,0 +1,230 @@
+"""Filing: what a batch of envelopes leads to, written table by table.
+
+The batch is decided first, in order and in memory, against what three reads brought in (known receipts,
+remembered keys, sightings); then every table gets its rows in one statement.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, assert_never
+
+from flybridge.privacy import Seal
+from flybridge.records import (
+    Apply,
+    Dead,
+    Deliver,
+    Filing,
+    Filter,
+    Hold,
+    Measure,
+    OutcomeKind,
+    Refuse,
+    day_of,
+)
+from flybridge.store.protocol import Filed, Lane
+from flybridge.store.sqlite_book import Book, Place
+from flybridge.store.sqlite_connection import among
+from flybridge.store.sqlite_dead import DEAD_SQL, VERSION, without_letters
+from flybridge.store.sqlite_item import pack_keys, seal_item
+from flybridge.store.sqlite_match import Matched, People, reason_of, release
+
+TABLES: Final = (
+    (
+        "ledger",
+        """INSERT INTO ledger (receipt, cell, insert_id, received_ms, changed_ms, id, digest, uncertain)
+           VALUES (?, ?, ?, ?, ?, ?, ?, 0)""",
+    ),
+    ("revived", "UPDATE ledger SET insert_id = ?, changed_ms = ? WHERE id = ?"),
+    (
+        "seen",
+        "INSERT INTO seen (key, until_ms) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms",
+    ),
+    ("items", "INSERT INTO items (id, sealed) VALUES (?, ?)"),
+    ("deliveries", "INSERT INTO deliveries (id, line, lane, received_ms, due_ms) VALUES (?, ?, ?, ?, ?)"),
+    (
+        "holds",
+        """INSERT INTO holds (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+    ),
+    ("hold_keys", "INSERT INTO hold_keys (key, hold) VALUES (?, ?)"),
+    ("dead", DEAD_SQL),
+    (
+        "rollups",
+        """INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           ON CONFLICT DO UPDATE
+           SET n = n + excluded.n, revenue = revenue + excluded.revenue, cost = cost + excluded.cost""",
+    ),
+)
+
+
+def file(book: Book, seal: Seal, filings: Sequence[Filing], now_ms: int) -> Filed:
+    """File a batch. See `store.protocol.Store.file`."""
+    batch = _Batch(book, seal, now_ms)
+    effective = batch.sift(filings)
+    batch.people.load(key for _, filing in effective for key in _keys(filing))
+    sighted = batch.people.add(sighting for _, filing in effective for sighting in filing.sightings)
+    batch.matched += release(book, seal, batch.people, sighted, now_ms)
+    for line, filing in effective:
+        batch.decide(line, filing)
+    batch.write()
+    return Filed(dict(batch.outcomes), len(batch.matched), batch.repeated)
+
+
+def _keys(filing: Filing) -> list[bytes]:
+    keys = [sighting.key for sighting in filing.sightings]
+    if isinstance(filing.decision, Hold):
+        keys += filing.decision.keys
+    return keys
+
+
+class _Batch:
+    """The rows of one batch, by table."""
+
+    def __init__(self, book: Book, seal: Seal, now_ms: int) -> None:
+        self.people = People(book, seal)
+        self.matched: list[Matched] = []
+        self.outcomes: Counter[str] = Counter()
+        self.repeated = 0
+        self._book = book
+        self._seal = seal
+        self._now_ms = now_ms
+        self._rows: dict[str, list[tuple[object, ...]]] = {table: [] for table, _ in TABLES}
+        self._measured: dict[tuple[str, ...], list[float]] = {}
+        self._dead_cells: dict[int, int] = {}
+
+    def sift(self, filings: Sequence[Filing]) -> list[tuple[int, Filing]]:
+        """Leave out what was filed before; count duplicates. Gives what has an effect, with its line's id."""
+        first = self._book.ids(len(filings))
+        known = self._known(filings)
+        keys = [filing.key for filing in filings if filing.key is not None and not filing.replayed]
+        sql = "SELECT key FROM seen WHERE until_ms > ? AND key IN (??)"
+        seen = {key for (key,) in among(self._book.db, sql, keys, self._now_ms)}
+        effective: list[tuple[int, Filing]] = []
+        for line, filing in enumerate(filings, first):
+            receipt = filing.envelope.receipt
+            if filing.replayed:
+                letter = known.get(receipt, 0)
+                if letter not in self._dead_cells:
+                    self.repeated += 1
+                    continue
+                effective.append((letter, filing))
+            elif receipt in known:
+                self.repeated += 1
+                continue
+            elif filing.key in seen:
+                self._enter(line, filing, OutcomeKind.DUPLICATE, "")
+            else:
+                effective.append((line, filing))
+            known[receipt] = 0
+            if filing.key is not None and filing.key_until_ms > self._now_ms:
+                seen.add(filing.key)
+        without_letters(self._book, [line for line, filing in effective if filing.replayed])
+        return effective
+
+    def _known(self, filings: Sequence[Filing]) -> dict[str, int]:
+        """Read the lines that exist already, as ids by receipt; notes which of them are dead."""
+        receipts = [filing.envelope.receipt for filing in filings]
+        known = {}
+        for receipt, line, cell in among(
+            self._book.db, "SELECT receipt, id, cell FROM ledger WHERE receipt IN (??)", receipts
+        ):
+            known[receipt] = line
+            if self._book.place(cell).outcome == OutcomeKind.DEAD:
+                self._dead_cells[line] = cell
+        return known
+
+    def decide(self, line: int, filing: Filing) -> None:
+        """Turn one decision into rows."""
+        if filing.key is not None:
+            self._rows["seen"].append((filing.key, filing.key_until_ms))
+        if filing.measure is not None and not isinstance(filing.decision, Dead):
+            self._measure(filing.envelope.app, filing.measure)
+        match filing.decision:
+            case Deliver() as item:
+                self._enter(line, filing, OutcomeKind.PENDING, "", item.insert_id)
+                self._rows["items"].append((line, seal_item(self._seal, item)))
+                lane = self._book.lane(Lane(filing.envelope.app, item.endpoint))
+                # A direct delivery's id is its line's, unless the line had a delivery with that id before.
+                delivery = self._book.ids(1) if filing.replayed else line
+                self._rows["deliveries"].append((delivery, line, lane, filing.envelope.received_ms, self._now_ms))
+            case Hold() as hold:
+                self._hold(line, filing, hold)
+            case Filter(reason):
+                self._enter(line, filing, OutcomeKind.FILTERED, reason)
+            case Refuse(reason):
+                self._enter(line, filing, OutcomeKind.REFUSED, reason)
+            case Apply(reason):
+                self._enter(line, filing, OutcomeKind.APPLIED, reason)
+            case Dead() as end:
+                self._enter(line, filing, OutcomeKind.DEAD, end.reason)
+                self._rows["items"].append((line, self._seal.seal(filing.envelope.body)))
+                detail = self._seal.seal(end.detail.encode("utf-8", "surrogatepass"))
+                media = filing.envelope.media.value
+                self._rows["dead"].append(
+                    (line, None, end.stage, media, end.reason, detail, end.remedy, VERSION, self._now_ms)
+                )
+            case _:
+                assert_never(filing.decision)
+
+    def _hold(self, line: int, filing: Filing, hold: Hold) -> None:
+        """Match at once, or let it wait. Who is known already needs no window, so a late filing still matches."""
+        item, received_ms = hold.item, filing.envelope.received_ms
+        lane = self._book.lane(Lane(filing.envelope.app, item.endpoint))
+        match = self.people.match(filing.envelope.app, hold.keys)
+        if match is None and hold.expires_ms <= self._now_ms:
+            self._enter(line, filing, OutcomeKind.EXPIRED, "", item.insert_id)
+            return
+        if match is not None:
+            self._enter(line, filing, OutcomeKind.PENDING, reason_of(match), item.insert_id)
+            item = Deliver(item.endpoint, item.insert_id, item.event_type, item.body, match.user_id, match.device_id)
+            self.matched.append(Matched(hold.event_ms, line, lane, received_ms))
+        else:
+            self._enter(line, filing, OutcomeKind.HELD, "", item.insert_id)
+            kinds, keys = " ".join(hold.key_kinds), pack_keys(hold.keys)
+            self._rows["holds"].append(
+                (
+                    line,
+                    lane,
+                    item.event_type,
+                    hold.media_source,
+                    kinds,
+                    keys,
+                    received_ms,
+                    hold.event_ms,
+                    hold.expires_ms,
+                )
+            )
+            self._rows["hold_keys"] += [(key, line) for key in set(hold.keys)]
+        self._rows["items"].append((line, seal_item(self._seal, item)))
+
+    def _enter(self, line: int, filing: Filing, outcome: OutcomeKind, reason: str, insert_id: str = "") -> None:
+        self.outcomes[outcome.value] += 1
+        envelope = filing.envelope
+        if filing.replayed:
+            self._book.move(line, self._dead_cells[line], outcome, reason, self._now_ms)
+            self._rows["revived"].append((insert_id, self._now_ms, line))
+            return
+        place = Place(envelope.app, day_of(envelope.received_ms), envelope.source.value, outcome.value, reason)
+        cell = self._book.enter(place)
+        self._rows["ledger"].append(
+            (envelope.receipt, cell, insert_id, envelope.received_ms, self._now_ms, line, filing.digest)
+        )
+
+    def _measure(self, app: str, m: Measure) -> None:
+        cell = (app, m.event_day, m.kind, m.event, m.media_source, m.campaign, m.country, m.platform)
+        sums = self._measured.setdefault(cell, [0, 0.0, 0.0])
+        sums[0] += 1
+        sums[1] += m.revenue
+        sums[2] += m.cost
+
+    def write(self) -> None:
+        """Write every table once."""
+        first = self._book.ids(len(self.matched)) if self.matched else 0
+        for delivery, event in enumerate(sorted(self.matched), first):
+            self._rows["deliveries"].append((delivery, event.line, event.lane, event.received_ms, self._now_ms))
+        self._rows["rollups"] += [(*cell, *sums) for cell, sums in self._measured.items()]
+        for table, sql in TABLES:
+            if self._rows[table]:
+                self._book.db.executemany(sql, self._rows[table])

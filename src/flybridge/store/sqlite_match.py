@@ -1,0 +1,144 @@
+"""Sightings and holds: who was seen with which key, and which waiting events that releases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from flybridge.matching import Match, choose
+from flybridge.privacy import Seal
+from flybridge.records import OutcomeKind, Sighting
+from flybridge.store.sqlite_book import Book
+from flybridge.store.sqlite_connection import among
+from flybridge.store.sqlite_item import open_seen, seal_seen, seal_who, unpack_keys
+
+SIGHTINGS_PER_KEY: Final = 8
+"""Identities remembered per key, the newest. More than one means a shared device or a reused id."""
+
+AppKey = tuple[str, bytes]
+
+
+class Matched(NamedTuple):
+    """An event that found its person, in the order in which one person's events are sent."""
+
+    event_ms: int
+    line: int
+    lane: int
+    received_ms: int
+
+
+def merged(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
+    """Keep the newest sighting of every identity, newest first, at most `SIGHTINGS_PER_KEY` of them.
+
+    Whatever the order in which sightings come, the same ones are kept.
+    """
+    newest: dict[tuple[str | None, str | None], Sighting] = {}
+    for sighting in sightings:
+        who = (sighting.user_id, sighting.device_id)
+        if who != (None, None) and (who not in newest or newest[who].seen_ms < sighting.seen_ms):
+            newest[who] = sighting
+    ranked = sorted(newest.values(), key=lambda s: (-s.seen_ms, s.user_id or "", s.device_id or ""))
+    return tuple(ranked[:SIGHTINGS_PER_KEY])
+
+
+class People:
+    """The sightings that one batch needs, read once, with its own added."""
+
+    def __init__(self, book: Book, seal: Seal) -> None:
+        self._book = book
+        self._seal = seal
+        self._seen: dict[AppKey, tuple[Sighting, ...]] = {}
+        self._loaded: set[bytes] = set()
+
+    def load(self, keys: Iterable[bytes]) -> None:
+        """Read what is known of these keys."""
+        new = set(keys) - self._loaded
+        self._loaded |= new
+        for key, app, sealed in among(self._book.db, "SELECT key, app, sealed FROM sightings WHERE key IN (??)", new):
+            self._seen[app, key] = open_seen(self._seal, sealed, app, key)
+
+    def add(self, sightings: Iterable[Sighting]) -> list[AppKey]:
+        """Record sightings; give the keys they were of. Their keys must have been loaded."""
+        by_key: dict[AppKey, list[Sighting]] = {}
+        for sighting in sightings:
+            if sighting.user_id is not None or sighting.device_id is not None:
+                by_key.setdefault((sighting.app, sighting.key), []).append(sighting)
+        rows = []
+        for (app, key), new in by_key.items():
+            before = self._seen.get((app, key), ())
+            after = merged((*before, *new))
+            if after != before:
+                self._seen[app, key] = after
+                rows.append((key, app, after[0].seen_ms, seal_seen(self._seal, after)))
+        self._book.db.executemany(
+            "INSERT OR REPLACE INTO sightings (key, app, seen_ms, sealed) VALUES (?, ?, ?, ?)", rows
+        )
+        return list(by_key)
+
+    def match(self, app: str, keys: Iterable[bytes]) -> Match | None:
+        """Decide who an event with these keys belongs to."""
+        return choose(sighting for key in keys for sighting in self._seen.get((app, key), ()))
+
+
+def release(book: Book, seal: Seal, people: People, sighted: list[AppKey], now_ms: int) -> list[Matched]:
+    """Take out the holds that wait for one of these keys, as pending lines with an identity.
+
+    A hold whose window is over is not released, even if `expire` has not come round to it yet.
+    """
+    waiting = among(
+        book.db,
+        "SELECT hold FROM hold_keys JOIN holds ON holds.id = hold WHERE expires_ms > ? AND key IN (??)",
+        {key for _, key in sighted},
+        now_ms,
+    )
+    ids = {hold for (hold,) in waiting}
+    rows = list(
+        among(
+            book.db,
+            """SELECT holds.id, app, lane, keys, event_ms, holds.received_ms, cell
+               FROM holds JOIN lanes ON lanes.id = lane JOIN ledger ON ledger.id = holds.id WHERE holds.id IN (??)""",
+            ids,
+        )
+    )
+    keys = {row[0]: unpack_keys(row[3]) for row in rows}
+    people.load(key for of_hold in keys.values() for key in of_hold)
+    freed: list[Matched] = []
+    identities = []
+    for line, app, lane, _, event_ms, received_ms, cell in rows:
+        match = people.match(app, keys[line])
+        if match is None:
+            continue
+        identities.append((seal_who(seal, match.user_id, match.device_id), line))
+        book.move(line, cell, OutcomeKind.PENDING, reason_of(match), now_ms)
+        freed.append(Matched(event_ms, line, lane, received_ms))
+    book.db.executemany("UPDATE items SET who = ? WHERE id = ?", identities)
+    remove_holds(book, [(hold.line, keys[hold.line]) for hold in freed])
+    return freed
+
+
+def remove_holds(book: Book, holds: Iterable[tuple[int, list[bytes]]]) -> None:
+    """Delete holds with their keys; not their items."""
+    holds = list(holds)
+    book.db.executemany(
+        "DELETE FROM hold_keys WHERE key = ? AND hold = ?", [(key, i) for i, keys in holds for key in keys]
+    )
+    book.db.executemany("DELETE FROM holds WHERE id = ?", [(i,) for i, _ in holds])
+
+
+def expire(book: Book, now_ms: int, limit: int) -> int:
+    """End holds whose window is over; their items are erased."""
+    rows = book.db.execute(
+        """SELECT holds.id, keys, cell FROM holds JOIN ledger ON ledger.id = holds.id
+           WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?""",
+        (now_ms, limit),
+    ).fetchall()
+    for line, _, cell in rows:
+        book.move(line, cell, OutcomeKind.EXPIRED, None, now_ms)
+    remove_holds(book, [(line, unpack_keys(keys)) for line, keys, _ in rows])
+    book.db.executemany("DELETE FROM items WHERE id = ?", [(line,) for line, _, _ in rows])
+    return len(rows)
+
+
+def reason_of(match: Match) -> str:
+    """Name how a hold found its person: `matched`, or `conflict` if other sightings name somebody else."""
+    return "conflict" if match.conflict else "matched"

@@ -1,0 +1,382 @@
+"""What flybridge says about itself: log lines, and metrics for Prometheus.
+
+Log lines go to stderr, one canonical line per hop, each emitted from the value the hop returned:
+
+    received    what the doors let in and turned away, once per second in which something came
+    filed       one batch moved from the inbox to the store
+    attempted   one request to a vendor, with its verdicts
+    dead        something could not be processed or delivered
+
+They carry counts, durations and decisions, never an identifier of a person and never a secret: `scrub` sits in
+front of the renderer and takes out both what is named like one and what looks like one.
+
+Metrics belong to a `Metrics` object that the composition root makes; no module keeps any. Their names are listed
+in docs/reference/metrics.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from enum import StrEnum
+from itertools import accumulate
+from typing import Any, Final, TextIO
+
+import structlog
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from flybridge.clock import Clock
+from flybridge.delivery.exchange import Accepted, Verdict
+from flybridge.errors import FlybridgeError
+from flybridge.inbox.protocol import Depth, Inbox
+from flybridge.store.protocol import Filed, Lane, LaneDepth, Store
+
+PERSONAL: Final = frozenset(
+    {
+        "adid", "advertising_id", "amazon_aid", "android_app_set_id", "android_id", "app_set_id", "appsflyer_id",
+        "customer_user_id", "device_id", "email", "gaid", "idfa", "idfv", "imei", "ip", "ip_address", "oaid", "phone",
+        "user_id", "user_properties", "event_properties", "body", "payload", "query_string", "headers",
+    }
+)  # fmt: skip
+"""Keys whose values name a person, or hold something that does."""
+
+SECRET: Final = frozenset(
+    {
+        "api_key", "api_token", "authentication", "authorization", "bearer", "dev_key", "import_key", "password",
+        "push_token", "s2s_key", "secret", "secret_key", "token", "webhook_token",
+    }
+)  # fmt: skip
+"""Keys whose values open something."""
+
+# Advertising and vendor ids are UUIDs; an AppsFlyer id is 13 digits, a dash, and 7 to 19 digits.
+_ID: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?<!\d)\d{13}-\d{7,19}")
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return _ID.sub("[id]", value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"[{len(value)} bytes]"
+    if isinstance(value, Mapping):
+        return {k: _clean(v) for k, v in value.items() if str(k).lower() not in PERSONAL | SECRET}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(v) for v in value]
+    return value
+
+
+def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take identifiers and secrets out of a log event: keys that are named like one, and text that looks like one.
+
+    Bytes are replaced by their length. Works on nested mappings and lists, and on the text of tracebacks.
+    """
+    kept = {
+        key: value if key in ("exc_info", "_record") else _clean(value)
+        for key, value in event.items()
+        if key.lower() not in PERSONAL and key.lower() not in SECRET
+    }
+    event.clear()
+    event.update(kept)
+    return event
+
+
+class LogForm(StrEnum):
+    """How log lines look: `json` for machines, `console` for people, `auto` by whether stderr is a terminal."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+def configure_logging(form: LogForm = LogForm.AUTO, level: str = "info", stream: TextIO | None = None) -> None:
+    """Send every log line of this process, flybridge's and its libraries', to `stream` (stderr).
+
+    To be called once, by the program; a library use of flybridge leaves the host's logging alone.
+    """
+    out = sys.stderr if stream is None else stream
+    plain = form is LogForm.CONSOLE or (form is LogForm.AUTO and out.isatty())
+    # Tracebacks are rendered to text before `scrub` sees them, and without local variables: those hold postbacks.
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        scrub,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        if plain
+        else structlog.processors.JSONRenderer()
+    )
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+class Tally:
+    """What one door counted since the process started. Plain integers: counting must cost next to nothing.
+
+    `slots[n]` counts answers that took less than `2**n` nanoseconds and at least half of that.
+    """
+
+    __slots__ = ("accepted", "app", "elapsed_ns", "refused", "slots", "source")
+
+    def __init__(self, app: str, source: str) -> None:
+        self.app = app
+        self.source = source
+        self.accepted = 0
+        self.refused: dict[int, int] = {}
+        self.elapsed_ns = 0
+        self.slots = [0] * 64
+
+    def accept(self, elapsed_ns: int) -> None:
+        """Count one request that was taken."""
+        self.accepted += 1
+        self.elapsed_ns += elapsed_ns
+        self.slots[elapsed_ns.bit_length()] += 1
+
+    def refuse(self, status: int) -> None:
+        """Count one request that was turned away."""
+        self.refused[status] = self.refused.get(status, 0) + 1
+
+
+class Received:
+    """Turns tallies into the `received` lines: what has changed since it was last asked."""
+
+    def __init__(self, tallies: Sequence[Tally]) -> None:
+        self._tallies = tallies
+        self._seen: list[tuple[int, dict[int, int]]] = [(0, {}) for _ in tallies]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Give one line per door that was used since the last call."""
+        lines = []
+        for n, tally in enumerate(self._tallies):
+            accepted, refused = tally.accepted, dict(tally.refused)
+            before, refused_before = self._seen[n]
+            turned_away = {
+                str(s): c - refused_before.get(s, 0) for s, c in refused.items() if c != refused_before.get(s)
+            }
+            if accepted != before or turned_away:
+                line = {"app": tally.app, "source": tally.source, "accepted": accepted - before, "refused": turned_away}
+                lines.append(line)
+            self._seen[n] = (accepted, refused)
+        return lines
+
+
+async def log_received(received: Received, clock: Clock, every_s: float = 1.0) -> None:
+    """Log what the doors did, every `every_s` seconds in which they did something, until cancelled."""
+    log = structlog.get_logger("flybridge")
+    try:
+        while True:
+            await clock.sleep(every_s)
+            for line in received.lines():
+                log.info("received", **line)
+    finally:
+        for line in received.lines():
+            log.info("received", **line)
+
+
+class Standing(Struct, frozen=True):
+    """How inbox and store stand at one moment. None: not asked, or away."""
+
+    depth: Depth | None = None
+    outcomes: Mapping[tuple[str, str, str, str], int] | None = None
+    lanes: Sequence[LaneDepth] | None = None
+    up: Mapping[str, bool] = {}
+    at_ms: int = 0
+
+
+async def standing(inbox: Inbox, store: Store | None, now_ms: int) -> Standing:
+    """Ask inbox and store how they stand. One that is away is reported as down; nothing is raised."""
+    up: dict[str, bool] = {}
+    depth = outcomes = lanes = None
+    try:
+        depth = await inbox.depth(now_ms)
+        up["inbox"] = True
+    except FlybridgeError:
+        up["inbox"] = False
+    if store is not None:
+        try:
+            sums: dict[tuple[str, str, str, str], int] = {}
+            for count in await store.counts():
+                key = (count.app, count.source, count.outcome, count.reason)
+                sums[key] = sums.get(key, 0) + count.n
+            outcomes, lanes = sums, await store.depths(now_ms)
+            up["store"] = True
+        except FlybridgeError:
+            up["store"] = False
+    return Standing(depth, outcomes, lanes, up, now_ms)
+
+
+_SLOT_BOUNDS: Final = tuple(range(14, 35))  # 2**14 ns is 16 microseconds, 2**34 ns is 17 seconds
+_DELIVERY_BOUNDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43_200, 259_200)
+_REQUEST_BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class _Registry(CollectorRegistry):
+    """A registry without the `_created` times that the client adds to every counter: nobody draws them."""
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in super().collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+class Metrics(Collector):
+    """Every metric of one process. Doors are counted in tallies, state is taken from the last `Standing`."""
+
+    def __init__(self, version: str, tallies: Sequence[Tally] = ()) -> None:
+        self.registry = _Registry()
+        self._version = version
+        self._tallies = tallies
+        self._standing = Standing()
+        lane = ("app", "endpoint")
+        self._attempts = Counter(
+            "flybridge_attempts", "Items sent to a vendor, by verdict.", (*lane, "verdict"), registry=self.registry
+        )
+        self._requests = Histogram(
+            "flybridge_request_seconds",
+            "How long vendors took to answer a request.",
+            lane,
+            buckets=_REQUEST_BOUNDS,
+            registry=self.registry,
+        )
+        self._delivery = Histogram(
+            "flybridge_delivery_seconds",
+            "From receiving an event to its acceptance by the vendor, the wait for a match included.",
+            lane,
+            buckets=_DELIVERY_BOUNDS,
+            registry=self.registry,
+        )
+        self._circuit = Gauge(
+            "flybridge_circuit_open", "1 while sending through this lane is paused.", lane, registry=self.registry
+        )
+        self._filed = Counter(
+            "flybridge_filed",
+            "Envelopes filed by this process, by first outcome.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._matched = Counter(
+            "flybridge_matched", "Holds that found their user in this process.", registry=self.registry
+        )
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def filed(self, filed: Filed) -> None:
+        """Count one filed batch."""
+        for outcome, n in filed.outcomes.items():
+            self._filed.labels(outcome).inc(n)
+        self._matched.inc(filed.matched)
+
+    def attempted(self, lane: Lane, verdicts: Sequence[Verdict], seconds: float, ages_s: Sequence[float]) -> None:
+        """Count one request: what the vendor said of each item, and how old each item was (same order)."""
+        self._requests.labels(lane.app, lane.endpoint).observe(seconds)
+        delivery = self._delivery.labels(lane.app, lane.endpoint)
+        for verdict, age_s in zip(verdicts, ages_s, strict=True):
+            self._attempts.labels(lane.app, lane.endpoint, type(verdict).__name__.lower()).inc()
+            if isinstance(verdict, Accepted):
+                delivery.observe(age_s)
+
+    def circuit(self, lane: Lane, *, is_open: bool) -> None:
+        """Note whether sending through a lane is paused."""
+        self._circuit.labels(lane.app, lane.endpoint).set(is_open)
+
+    def observe(self, standing: Standing) -> None:
+        """Take over how inbox and store stand."""
+        self._standing = standing
+
+    def render(self) -> bytes:
+        """Give all metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is counted elsewhere; called by the registry."""
+        info = GaugeMetricFamily("flybridge_info", "Always 1; carries the version.", labels=("version",))
+        info.add_metric((self._version,), 1)
+        yield info
+        yield from self._doors()
+        yield from self._state()
+
+    def _doors(self) -> Iterator[Metric]:
+        accepted = CounterMetricFamily(
+            "flybridge_intake_accepted", "Envelopes made durable and answered 200.", labels=("app", "source")
+        )
+        refused = CounterMetricFamily(
+            "flybridge_intake_refused", "Requests turned away, by status.", labels=("app", "source", "status")
+        )
+        slots: dict[str, list[int]] = {}
+        elapsed: dict[str, int] = {}
+        for tally in self._tallies:
+            if tally.app:
+                accepted.add_metric((tally.app, tally.source), tally.accepted)
+                slots[tally.source] = [
+                    a + b for a, b in zip(slots.get(tally.source, [0] * 64), tally.slots, strict=True)
+                ]
+                elapsed[tally.source] = elapsed.get(tally.source, 0) + tally.elapsed_ns
+            for status, n in sorted(tally.refused.items()):
+                refused.add_metric((tally.app, tally.source, str(status)), n)
+        latency = HistogramMetricFamily(
+            "flybridge_intake_seconds", "From a request's headers to its 200, the flush included.", labels=("source",)
+        )
+        for source, counted in slots.items():
+            upto = list(accumulate(counted))
+            buckets = [(repr(2**n / 1e9), float(upto[n])) for n in _SLOT_BOUNDS]
+            latency.add_metric((source,), [*buckets, ("+Inf", float(upto[-1]))], elapsed[source] / 1e9)
+        yield from (accepted, refused, latency)
+
+    def _state(self) -> Iterator[Metric]:
+        now = self._standing
+        up = GaugeMetricFamily("flybridge_up", "1 if the part answered when it was last asked.", labels=("part",))
+        for part, well in now.up.items():
+            up.add_metric((part,), well)
+        yield up
+        if now.depth is not None:
+            yield GaugeMetricFamily("flybridge_inbox_waiting", "Envelopes accepted, not yet filed.", now.depth.waiting)
+            yield GaugeMetricFamily("flybridge_inbox_leased", "Of those, being worked on.", now.depth.leased)
+            yield GaugeMetricFamily(
+                "flybridge_inbox_oldest_seconds", "Age of the oldest of them.", _age_s(now.depth.oldest_ms, now.at_ms)
+            )
+        if now.outcomes is not None:
+            outcomes = GaugeMetricFamily(
+                "flybridge_envelopes", "Where envelopes stand now.", labels=("app", "source", "outcome", "reason")
+            )
+            for key, n in now.outcomes.items():
+                outcomes.add_metric(key, n)
+            yield outcomes
+        if now.lanes is not None:
+            due, later, leased, oldest = (
+                GaugeMetricFamily(f"flybridge_lane_{name}", text, labels=("app", "endpoint"))
+                for name, text in (
+                    ("due", "Deliveries that could be sent now."),
+                    ("later", "Deliveries that wait for another try."),
+                    ("leased", "Deliveries in a worker's hands."),
+                    ("oldest_seconds", "Age of the oldest delivery that is due."),
+                )
+            )
+            for lane in now.lanes:
+                labels = (lane.lane.app, lane.lane.endpoint)
+                due.add_metric(labels, lane.due)
+                later.add_metric(labels, lane.later)
+                leased.add_metric(labels, lane.leased)
+                oldest.add_metric(labels, _age_s(lane.oldest_ms, now.at_ms))
+            yield from (due, later, leased, oldest)
+
+
+def _age_s(since_ms: int, now_ms: int) -> float:
+    return max(0, now_ms - since_ms) / 1000 if since_ms else 0.0

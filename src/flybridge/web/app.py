@@ -1,0 +1,172 @@
+"""The one ASGI application of a process: doors, health, metrics, and whatever console it is given.
+
+/v1/...         the doors (web.intake)
+/healthz        200 while the process lives
+/readyz         200 if requests can be taken; 503 with reasons while stopping, or if inbox or store are away
+/metrics        Prometheus text
+/openapi.json   the description of all this
+everything else the console, if there is one
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from flybridge.clock import Clock
+from flybridge.errors import FlybridgeError
+from flybridge.inbox.protocol import Inbox
+from flybridge.store.protocol import Store
+from flybridge.telemetry import Metrics, standing
+from flybridge.web.intake import Header, Intake, Message, Read, Receive, Refusal, Scope, Send, SenderGone, answer
+from flybridge.web.openapi import description
+
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CHECK_TIMEOUT_S: Final = 2.0
+"""How long inbox and store may take to say that they are there, in seconds."""
+
+_STOPPING: Final = Refusal(
+    503,
+    "flybridge is stopping; nothing was stored.",
+    "Send it again in a few seconds.",
+    (("retry-after", "5"), ("connection", "close")),
+)
+
+
+class WebApp:
+    """Sends every request where it belongs. `store` is absent where a process only takes data in."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        inbox: Inbox,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        version: str,
+        store: Store | None = None,
+        console: AsgiApp | None = None,
+    ) -> None:
+        self._intake = intake
+        self._inbox = inbox
+        self._metrics = metrics
+        self._clock = clock
+        self._store = store
+        self._console = console
+        self._description = msgspec.json.encode(description(version))
+        self._draining = False
+        self._log = structlog.get_logger("flybridge")
+
+    def drain(self) -> None:
+        """Take nothing new: /readyz fails and doors answer 503, while requests in flight are finished."""
+        self._draining = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Whatever goes wrong, the sender gets a status and the log a traceback."""
+        if scope["type"] != "http":
+            return await _not_http(scope, receive, send)
+        try:
+            if scope["path"].startswith("/v1/"):
+                if self._draining:
+                    return await answer(send, _STOPPING)
+                return await self._intake(scope, receive, send)
+            return await self._other(scope, receive, send)
+        except Exception:
+            return await answer(send, self._failed(scope["method"], scope["path"]))
+
+    async def take(self, path: str, method: str, query: bytes, header: Header, read: Read) -> Refusal | None:
+        """Answer one request at a door, given as plain values: what a server calls that needs no ASGI for it."""
+        if self._draining:
+            return _STOPPING
+        try:
+            return await self._intake.take(path, method, query, header, read)
+        except SenderGone:
+            raise
+        except Exception:
+            return self._failed(method, path)
+
+    def _failed(self, method: str, path: str) -> Refusal:
+        # Of the path only the door is logged, and no query: a query string can be a whole postback.
+        self._log.exception("request_failed", method=method, door=path.split("/")[1:3])
+        return Refusal(500, "flybridge failed at this request.", "Send it again; the operator's log says why.")
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        page = {
+            "/healthz": self._health,
+            "/readyz": self._ready,
+            "/metrics": self._measure,
+            "/openapi.json": self._describe,
+        }.get(path)
+        if page is None:
+            if self._console is not None:
+                return await self._console(scope, receive, send)
+            return await answer(
+                send, Refusal(404, "There is nothing at this path.", "Data is taken at /v1/; see /openapi.json.")
+            )
+        if scope["method"] not in ("GET", "HEAD"):
+            return await answer(
+                send,
+                Refusal(405, f"The method {scope['method']} is not answered here.", "Use GET.", (("allow", "GET"),)),
+            )
+        status, kind, body = await page()
+        headers = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        return None
+
+    async def _health(self) -> tuple[int, bytes, bytes]:
+        return 200, b"application/json", b'{"alive":true}'
+
+    async def _describe(self) -> tuple[int, bytes, bytes]:
+        return 200, b"application/json", self._description
+
+    async def _measure(self) -> tuple[int, bytes, bytes]:
+        now_ms = self._clock.now_ms()
+        self._metrics.observe(await standing(self._inbox, self._store, now_ms))
+        return 200, b"text/plain; version=0.0.4; charset=utf-8", self._metrics.render()
+
+    async def _ready(self) -> tuple[int, bytes, bytes]:
+        reasons = await self._reasons()
+        body = msgspec.json.encode({"ready": not reasons, "reasons": reasons})
+        return (503 if reasons else 200), b"application/json", body
+
+    async def _reasons(self) -> Sequence[str]:
+        """Say why requests should go elsewhere. After a refusal the inbox is avoided only as long as it asked for."""
+        now_ms = self._clock.now_ms()
+        if self._draining:
+            return ["flybridge is stopping."]
+        reasons = []
+        if now_ms < self._intake.refused_until_ms:
+            reasons.append("The inbox has just refused to store: see the answers to senders for the reason.")
+        reasons += await _away("inbox", self._inbox.depth(now_ms))
+        if self._store is not None:
+            reasons += await _away("store", self._store.lanes(now_ms))
+        return reasons
+
+
+async def _away(part: str, question: Coroutine[Any, Any, object]) -> list[str]:
+    try:
+        await asyncio.wait_for(question, CHECK_TIMEOUT_S)
+    except TimeoutError:
+        return [f"The {part} did not answer within {CHECK_TIMEOUT_S:.0f} seconds."]
+    except FlybridgeError as problem:
+        return [f"The {part} is away: {problem}"]
+    return []
+
+
+async def _not_http(scope: Scope, receive: Receive, send: Send) -> None:
+    """Let servers that announce start and stop do so; turn everything else away."""
+    if scope["type"] != "lifespan":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    while True:
+        message: Message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

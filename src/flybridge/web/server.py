@@ -1,0 +1,284 @@
+"""Runs an ASGI application inside this process' own event loop.
+
+Granian does the HTTP work in native threads. Two things are done here rather than there:
+
+- The listening socket. Granian binds with SO_REUSEPORT: two processes could then hold one port and share its
+  requests without a word.
+- ASGI. Granian's own interface (RSGI) hands over a body and takes an answer in one call each, and reads no header
+  that isn't asked for. Used directly for what comes in at the doors, that saves a fifth of all processor time
+  there; everything else is called as ASGI over it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Protocol
+
+import structlog
+from granian._granian import RSGIProtocolClosed, SocketHolder
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.web.intake import BROKEN_OFF, Header, Read, Refusal, rendered
+
+BACKLOG: Final = 1024
+"""Connections the system keeps waiting before they are accepted."""
+
+MAX_CONNECTIONS: Final = 4096
+"""Connections that are open at once; more wait in the backlog. Granian calls it backpressure."""
+
+HEADER_TIMEOUT_MS: Final = 15_000
+"""How long a connection may take to send its headers, and how long it may idle, in milliseconds."""
+
+
+WHOLE_BYTES: Final = 65_536
+"""Bodies at the doors that announce at most this size are read in one go, in bytes."""
+
+COLLECT_EVERY: Final = 20_000
+"""Objects that are made between two runs of the garbage collector while serving."""
+
+
+class ServerDied(FlybridgeError):
+    """The HTTP server ended without having been asked to."""
+
+
+class App(Protocol):
+    """What is served: an ASGI application that can also take what comes in at its doors as plain values."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request as ASGI."""
+        ...
+
+    async def take(self, path: str, method: str, query: bytes, header: Header, read: Read) -> Refusal | None:
+        """Answer one request under /v1/."""
+        ...
+
+
+class _Front:
+    """Calls the application for a request that comes as RSGI."""
+
+    def __init__(self, app: App, server: tuple[str, int]) -> None:
+        self._app = app
+        self._server = server
+
+    async def __rsgi__(self, request: Any, protocol: Any) -> None:
+        path, method, headers = request.path, request.method, request.headers
+        length = headers.get("content-length")
+        if not path.startswith("/v1/") or not (method == "GET" or (length and _is_small(length))):
+            await self._as_asgi(path, method, headers, request, protocol)
+            return
+
+        async def read() -> bytes | Refusal:
+            try:
+                return await protocol()  # type: ignore[no-any-return]
+            except RSGIProtocolClosed:
+                return BROKEN_OFF
+
+        refusal = await self._app.take(path, method, request.query_string.encode(), headers.get, read)
+        protocol.response_bytes(*rendered(refusal))
+
+    async def _as_asgi(self, path: str, method: str, headers: Any, request: Any, protocol: Any) -> None:
+        client, _, client_port = request.client.rpartition(":")
+        exchange = _Exchange(protocol)
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": request.http_version,
+            "method": method,
+            "scheme": request.scheme,
+            "path": path,
+            "root_path": "",
+            "query_string": request.query_string.encode(),
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+            "client": (client.strip("[]"), int(client_port)),
+            "server": self._server,
+        }
+        await self._app(scope, exchange.receive, exchange.send)
+
+
+def _is_small(length: str) -> bool:
+    return length.isascii() and length.isdigit() and int(length[:9]) <= WHOLE_BYTES and len(length) < 9
+
+
+class _Exchange:
+    """One request and its answer, as ASGI's `receive` and `send`.
+
+    A body comes in parts, so that the application can stop at its limit. One that breaks off looks like one that
+    has ended: whoever reads it must check its length or its syntax.
+    """
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self._parts = aiter(protocol)
+        self._read = False
+        self._stream: Any = None
+
+    async def receive(self) -> dict[str, Any]:
+        if self._read:
+            await self._protocol.client_disconnect()
+            return {"type": "http.disconnect"}
+        part = await anext(self._parts, b"")
+        self._read = not part
+        return {"type": "http.request", "body": part, "more_body": not self._read}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            self._headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in message.get("headers", ())]
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._stream is None and not more:
+            self._protocol.response_bytes(self._status, self._headers, body)
+            return
+        if self._stream is None:
+            self._stream = self._protocol.response_stream(self._status, self._headers)
+        if body:
+            with suppress(RSGIProtocolClosed):  # the client went away; the application learns it from `receive`
+                await self._stream.send_bytes(body)
+        if not more:
+            self._stream = None  # ends the answer
+
+
+class _Server(Server):
+    """Granian's embedded server on a socket that is already bound."""
+
+    def __init__(self, app: App, listener: socket.socket, grace_s: int) -> None:
+        super().__init__(
+            _Front(app, listener.getsockname()[:2]),
+            interface=Interfaces.RSGI,
+            http=HTTPModes.http1,
+            websockets=False,
+            backlog=BACKLOG,
+            backpressure=MAX_CONNECTIONS,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
+            log_enabled=False,
+            log_level=LogLevels.error,
+        )
+        self.workers_kill_timeout: int | None = grace_s
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        self._shd = SocketHolder(self._listener.detach(), False, BACKLOG)  # type: ignore[call-arg,assignment]
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Make the listening socket. Port 0 means a free one. Raises `errors.ConfigError` when that is impossible."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        )[0]
+    except OSError as problem:
+        raise ConfigError("server.host", f"{host!r} is no address of this machine ({problem}).", _HOST) from problem
+    listener = socket.socket(family, kind)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections inherit these. Keep-alive finds senders that vanished inside a request.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as problem:
+        listener.close()
+        raise _cannot_bind(host, port, problem) from problem
+    return listener
+
+
+_HOST: Final = "Write 127.0.0.1 for this machine only, or 0.0.0.0 for all its addresses."
+
+
+def _cannot_bind(host: str, port: int, problem: OSError) -> ConfigError:
+    match problem.errno:
+        case errno.EADDRINUSE:
+            return ConfigError(
+                "server.port", f"Port {port} of {host} is taken by another process.", "Stop it, or write another port."
+            )
+        case errno.EACCES:
+            return ConfigError(
+                "server.port", f"Port {port} may not be opened by this user.", "Write a port above 1023."
+            )
+        case errno.EADDRNOTAVAIL:
+            return ConfigError("server.host", f"{host} is no address of this machine.", _HOST)
+        case _:
+            return ConfigError("server", f"{host}:{port} can't be opened: {problem.strerror}.", "Write another one.")
+
+
+async def serve(
+    app: App,
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    *,
+    ready: Callable[[int], None] | None = None,
+    grace_s: int = 10,
+) -> None:
+    """Serve `app` until `stop` is set; then accept nothing, finish what is in flight, and return.
+
+    `ready` is called with the port once it accepts connections. Requests that are not finished `grace_s` seconds
+    after `stop` are given up. Raises `errors.ConfigError` when the address can't be opened, and `ServerDied`.
+    """
+    listener = bind(host, port)
+    address = listener.getsockname()
+    server = _Server(app, listener, grace_s)
+    with _rare_collections():
+        await _serve(server, address, stop, ready)
+
+
+async def _serve(
+    server: _Server, address: tuple[Any, ...], stop: asyncio.Event, ready: Callable[[int], None] | None
+) -> None:
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        if await _answers(address, {serving, stopping}) and ready is not None:
+            ready(address[1])
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            raise ServerDied(f"The HTTP server on port {address[1]} ended by itself.") from serving.exception()
+    finally:
+        stopping.cancel()
+        server.stop()  # type: ignore[no-untyped-call]
+        await asyncio.wait({serving})
+        if serving.exception() is not None:
+            structlog.get_logger("flybridge").warning("requests_given_up", after_s=server.workers_kill_timeout)
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let the garbage collector run less often, and not over what was there at the start.
+
+    Hundreds of requests in flight are tens of thousands of objects, none of them garbage: with Python's usual
+    threshold a fifth of all time goes into looking at them again and again.
+    """
+    usual = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
+
+
+async def _answers(address: tuple[Any, ...], unless: set[asyncio.Task[Any]]) -> bool:
+    """Wait until a request is answered. False if one of the tasks `unless` ended before that."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104 - compared, not bound
+    reader, writer = await asyncio.open_connection(host, address[1])
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answer = asyncio.create_task(reader.read())
+    await asyncio.wait({answer, *unless}, return_when=asyncio.FIRST_COMPLETED)
+    answered = answer.done()
+    answer.cancel()
+    writer.close()
+    return answered

@@ -1,0 +1,174 @@
+"""What only the SQLite inbox promises: its file, its bounds, and what it does when the disk refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flybridge.errors import InboxUnavailable, SealBroken
+from flybridge.inbox.sqlite import CHUNK_BYTES, SHRINK_BYTES, SqliteInbox
+from flybridge.privacy import Seal
+from flybridge.records import Envelope, Media, Source
+
+NOW_MS = 1_764_000_000_000
+SEAL = Seal(b"the secret of the contract suite")
+
+
+@pytest.fixture
+async def inbox(tmp_path):
+    """Give an inbox that lets 100 envelopes wait for the disk."""
+    inbox = SqliteInbox(tmp_path / "inbox.db", SEAL, max_waiting=100)
+    await inbox.open()
+    yield inbox
+    await inbox.close()
+
+
+def envelope(body: bytes = b"{}") -> Envelope:
+    """Build an envelope."""
+    return Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, body)
+
+
+@contextmanager
+def full_disk(largest: int):
+    """Let no file of this process grow beyond `largest` bytes, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_full_disk_refuses_and_recovers_by_itself(inbox, tmp_path):
+    """Everybody in the failed group is told; once there is space, the next envelope is stored."""
+    await inbox.accept(envelope(b"before"))
+    with full_disk((tmp_path / "inbox.db-wal").stat().st_size + 4096):
+        answers = await asyncio.gather(
+            *(inbox.accept(envelope(b"x" * 100_000)) for _ in range(10)), return_exceptions=True
+        )
+    assert [InboxUnavailable] * 10 == [type(answer) for answer in answers]
+    await inbox.accept(envelope(b"after"))
+    leased = await inbox.lease(100, NOW_MS, 1000)
+    assert [e.body for e in leased.envelopes] == [b"before", b"after"]
+    assert await inbox.received() == {("shop", "2025-11-24"): 2}
+
+
+async def test_what_waits_for_the_disk_is_bounded(inbox):
+    """Beyond the bound callers are refused at once, and room is made by the flush."""
+    answers = [inbox.accept(envelope()) for _ in range(130)]
+    results = await asyncio.gather(*answers, return_exceptions=True)
+    assert (results.count(None), sum(isinstance(r, InboxUnavailable) for r in results)) == (100, 30)
+    await inbox.accept(envelope())
+
+
+async def test_what_waits_for_the_disk_is_bounded_in_bytes(tmp_path):
+    """A few huge bodies can't fill the memory either."""
+    inbox = SqliteInbox(tmp_path / "inbox.db", SEAL, max_waiting_bytes=1000)
+    await inbox.open()
+    answers = [inbox.accept(envelope(b"x" * 600)) for _ in range(3)]
+    results = await asyncio.gather(*answers, return_exceptions=True)
+    await inbox.close()
+    assert [None, None, InboxUnavailable] == [r and type(r) for r in results]
+
+
+async def test_groups_are_capped(inbox):
+    """A burst becomes several chunks, so that no lease is larger than a worker can hold."""
+    await asyncio.gather(*(inbox.accept(envelope(b"x" * CHUNK_BYTES)) for _ in range(4)))
+    leased = await inbox.lease(1, NOW_MS, 1000)
+    assert len(leased.envelopes) == 1
+
+
+async def test_no_byte_of_a_body_is_readable_on_disk(inbox, tmp_path):
+    """Neither the file nor its log hold the advertising id, before and after the acknowledgement."""
+    await inbox.accept(envelope(b"38400000-8cf0-11bd-b23e-10b96e40000d"))
+    contents = [path.read_bytes() for path in tmp_path.iterdir()]
+    await inbox.ack(await inbox.lease(1, NOW_MS, 1000))
+    contents += [path.read_bytes() for path in tmp_path.iterdir()]
+    assert not any(b"38400000-8cf0" in content for content in contents)
+
+
+async def test_space_is_used_again(inbox, tmp_path):
+    """A file through which ten times its size has gone is not ten times larger."""
+    sizes = []
+    for _ in range(10):
+        for _ in range(4):
+            await asyncio.gather(*(inbox.accept(envelope(b"x" * 50_000)) for _ in range(20)))
+        while leased := await inbox.lease(1000, NOW_MS, 1000):
+            await inbox.ack(leased)
+        inbox._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        sizes.append((tmp_path / "inbox.db").stat().st_size)
+    assert sizes[-1] <= 2 * sizes[0]
+
+
+async def test_a_backlog_that_is_worked_off_gives_its_space_back(inbox, tmp_path):
+    """Once nothing waits, the file shrinks."""
+    await asyncio.gather(*(inbox.accept(envelope(b"x" * 50_000)) for _ in range(100)))
+    await asyncio.gather(*(inbox.accept(envelope(b"x" * SHRINK_BYTES)) for _ in range(2)))
+    inbox._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    full = (tmp_path / "inbox.db").stat().st_size
+    while leased := await inbox.lease(1000, NOW_MS, 1000):
+        await inbox.ack(leased)
+    inbox._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert (tmp_path / "inbox.db").stat().st_size < full / 10
+
+
+async def test_another_secret_is_named_as_the_cause(inbox, tmp_path):
+    """Whoever changed the secret reads what to do, and nothing is lost."""
+    await inbox.accept(envelope(b"kept"))
+    stranger = SqliteInbox(tmp_path / "inbox.db", Seal(b"another secret"))
+    await stranger.open()
+    with pytest.raises(SealBroken, match="former_secrets"):
+        await stranger.lease(1, NOW_MS, 1000)
+    await stranger.close()
+    leased = await inbox.lease(1, NOW_MS + 1000, 1000)
+    assert [e.body for e in leased.envelopes] == [b"kept"]
+
+
+async def test_a_file_of_a_newer_version_is_refused(inbox, tmp_path):
+    """An older program never touches what it does not understand."""
+    await inbox.close()
+    db = sqlite3.connect(tmp_path / "inbox.db")
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(InboxUnavailable, match="newer flybridge"):
+        await SqliteInbox(tmp_path / "inbox.db", SEAL).open()
+
+
+CHILD = """
+import asyncio, os, signal, sys
+from flybridge.inbox.sqlite import SqliteInbox
+from flybridge.privacy import Seal
+from flybridge.records import Envelope, Media, Source
+
+async def main():
+    inbox = SqliteInbox(sys.argv[1], Seal(b"the secret of the contract suite"))
+    await inbox.open()
+    bodies = [b"%d" % n for n in range(300)]
+    await asyncio.gather(*(inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, 0, body)) for body in bodies))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_accepted_survives_kill_9(tmp_path: Path):
+    """A process that is killed the moment `accept` has returned leaves all of it behind."""
+    child = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", CHILD, str(tmp_path / "inbox.db")], check=False
+    )
+    assert child.returncode == -signal.SIGKILL
+    inbox = SqliteInbox(tmp_path / "inbox.db", SEAL)
+    await inbox.open()
+    got = []
+    while leased := await inbox.lease(100, NOW_MS, 1000):
+        got += [e.body for e in leased.envelopes]
+    await inbox.close()
+    assert [b"%d" % n for n in range(300)] == got

@@ -1,0 +1,231 @@
+"""What only the SQLite store promises: what its audit sees, what its file hides, and how it takes a full disk."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+
+import pytest
+from filings import DAY, NOW_MS, direct, envelope, key, lease, names, sighting, standing, waiting
+
+from flybridge.errors import SealBroken, StoreUnavailable
+from flybridge.privacy import Seal
+from flybridge.records import Apply, Dead, Deliver, Filing, Hold
+from flybridge.store.protocol import Settlement
+from flybridge.store.sqlite import SqliteStore
+
+SEAL = Seal(b"the secret of the contract suite")
+END = Dead("map", "no_event_time", "The postback has no event_time.", "Select event_time.")
+
+
+@pytest.fixture
+async def store(tmp_path):
+    """Give a store in `store.db`."""
+    store = SqliteStore(tmp_path / "store.db", SEAL)
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def damage(tmp_path):
+    """Give a function that changes the file behind the store's back."""
+
+    def run(sql: str, *values: object) -> None:
+        with sqlite3.connect(tmp_path / "store.db") as db:
+            assert db.execute(sql, values).rowcount > 0
+        db.close()
+
+    return run
+
+
+DAMAGES = {
+    "a counter too high": (
+        "UPDATE cells SET n = n + 1 WHERE outcome = 'applied'",
+        [("shop", DAY, "2 envelopes from push are counted as applied (sighting)", 2, 1)],
+    ),
+    "a pruned tally too high": (
+        "UPDATE cells SET pruned = 1 WHERE outcome = 'applied'",
+        [("shop", DAY, "but the ledger has 1 lines", 0, 1)],
+    ),
+    "a ledger line lost": (
+        "DELETE FROM ledger WHERE cell = (SELECT id FROM cells WHERE outcome = 'applied')",
+        [("shop", DAY, "but the ledger has 0 lines", 1, 0)],
+    ),
+    "a ledger line in no cell": (
+        "UPDATE ledger SET cell = 99 WHERE cell = (SELECT id FROM cells WHERE outcome = 'applied')",
+        [("shop", DAY, "but the ledger has 0 lines", 1, 0), ("", "", "stand in cell 99", 0, 1)],
+    ),
+    "a hold lost": (
+        "DELETE FROM holds",
+        [
+            ("shop", DAY, "1 envelopes are counted as held, but 0 holds exist", 1, 0),
+            ("", "", "1 bodies are kept", 0, 1),
+            ("", "", "1 matching keys are kept", 0, 1),
+        ],
+    ),
+    "a delivery lost": (
+        "DELETE FROM deliveries",
+        [
+            ("shop", DAY, "1 envelopes are counted as pending, but 0 deliveries exist", 1, 0),
+            ("", "", "1 bodies are kept", 0, 1),
+        ],
+    ),
+    "a delivery doubled": (
+        "INSERT INTO deliveries (id, line, lane, received_ms, due_ms) SELECT 999, line, lane, 0, 0 FROM deliveries",
+        [
+            ("shop", DAY, "2 deliveries belong to 1 envelopes", 1, 2),
+            ("shop", DAY, "1 envelopes are counted as pending, but 2 deliveries exist", 1, 2),
+        ],
+    ),
+    "a dead letter lost": (
+        "DELETE FROM dead",
+        [
+            ("shop", DAY, "1 envelopes are counted as dead, but 0 dead letters exist", 1, 0),
+            ("", "", "1 bodies are kept", 0, 1),
+        ],
+    ),
+    "a hold of a line that is not held": (
+        "UPDATE holds SET id = (SELECT id FROM ledger WHERE receipt = 'sighted')",
+        [
+            ("shop", DAY, "1 holds exist of envelopes that the ledger has as applied", 0, 1),
+            ("shop", DAY, "1 envelopes are counted as held, but 0 holds exist", 1, 0),
+            ("", "", "1 bodies are kept", 0, 1),
+            ("", "", "have lost their body", 0, 1),
+            ("", "", "1 matching keys are kept", 0, 1),
+        ],
+    ),
+    "a body lost": (
+        "DELETE FROM items WHERE id = (SELECT line FROM deliveries)",
+        [("", "", "1 holds, deliveries or dead letters have lost their body", 0, 1)],
+    ),
+    "a body left behind": (
+        "INSERT INTO items (id, sealed) VALUES (999, x'00')",
+        [("", "", "1 bodies are kept that no hold, delivery or dead letter needs", 0, 1)],
+    ),
+    "a key left behind": (
+        "INSERT INTO hold_keys (key, hold) VALUES (x'00', 999)",
+        [("", "", "1 matching keys are kept of holds that do not exist", 0, 1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+async def test_the_audit_sees(store, damage, name):
+    """Every figure that can go wrong is reported, with both sides and a sentence, and nothing else is."""
+    sql, expected = DAMAGES[name]
+    filings = [direct("p"), waiting("w", "k"), Filing(envelope("sighted"), Apply()), Filing(envelope(), END)]
+    await store.file(filings, NOW_MS)
+    assert await store.audit() == []
+    damage(sql)
+    found = await store.audit()
+    assert [(d.app, d.day, d.expected, d.found) for d in found] == [(a, d, e, f) for a, d, _, e, f in expected]
+    for discrepancy, (_, _, words, _, _) in zip(found, expected, strict=True):
+        assert words in discrepancy.what
+
+
+async def test_no_identifier_is_readable_on_disk(store, tmp_path):
+    """Bodies, users, devices and details of holds, deliveries, sightings and dead letters are all sealed."""
+    secrets = {name: f"secret-{name}-38400000" for name in ("body", "user", "device", "detail", "raw")}
+    body = secrets["body"].encode()
+    item = Deliver("http_v2", "id", "install", body, secrets["user"], secrets["device"])
+    await store.file(
+        [
+            Filing(envelope(), item),
+            Filing(envelope(), Hold(item, (key("k"),), ("idfa",), 0, NOW_MS + 99)),
+            Filing(envelope(), Hold(item, (key("seen"),), ("idfa",), 0, NOW_MS + 99)),
+            Filing(envelope(), Apply(), sightings=(sighting("seen", secrets["user"], secrets["device"]),)),
+            Filing(envelope(body=secrets["raw"].encode()), Dead("map", "r", secrets["detail"], "remedy")),
+        ],
+        NOW_MS,
+    )
+    await store.file([Filing(envelope(), Apply(), sightings=(sighting("k", secrets["user"], None),))], NOW_MS)
+    leased = await lease(store)
+    await store.settle([Settlement(leased[0].id, "dead", detail=secrets["detail"])], "worker", NOW_MS)
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"install" in content  # the reading is right: event types are not sealed
+    assert [name for name, secret in secrets.items() if secret.encode() in content] == []
+
+
+async def test_what_is_delivered_or_expired_leaves_no_body(store, tmp_path):
+    """Erasing is deleting: not even the sealed bytes remain as a row."""
+    await store.file([direct("a"), waiting("w", "k", expires_ms=NOW_MS + 1)], NOW_MS)
+    (delivery,) = await lease(store)
+    await store.settle([Settlement(delivery.id, "delivered")], "worker", NOW_MS)
+    await store.expire(NOW_MS + 1)
+    db = sqlite3.connect(tmp_path / "store.db")
+    tables = ("items", "deliveries", "holds", "hold_keys")
+    assert [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables] == [0, 0, 0, 0]
+    db.close()
+
+
+async def test_a_full_disk_changes_nothing_and_passes(store, tmp_path):
+    """The verb says so, what was filed stays, and the next one works once there is space."""
+    await store.file([direct("before", receipt="before")], NOW_MS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = (tmp_path / "store.db-wal").stat().st_size + 8192
+    big = Deliver("http_v2", "id-big", "install", b"x" * 1_000_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    try:
+        with pytest.raises(StoreUnavailable, match="Nothing was changed"):
+            await store.file([direct("no", receipt="no", key=key("c")), Filing(envelope("big"), big)], NOW_MS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert await standing(store) == {"pending": 1}
+    assert (await store.file([direct("no", receipt="no", key=key("c"))], NOW_MS)).repeated == 0
+    assert await names(store) == ["before", "no"]
+    assert await store.audit() == []
+
+
+async def test_another_secret_is_named_as_the_cause(store, tmp_path):
+    """Leasing with a changed secret says what to do, and leases nothing."""
+    await store.file([direct("a")], NOW_MS)
+    stranger = SqliteStore(tmp_path / "store.db", Seal(b"another secret"))
+    await stranger.open()
+    with pytest.raises(SealBroken, match="former_secrets"):
+        await lease(stranger)
+    await stranger.close()
+    assert await names(store) == ["a"]
+
+
+async def test_a_store_of_a_newer_version_is_refused(store, damage, tmp_path):
+    """An older program never touches what it does not understand."""
+    damage("INSERT INTO migrations (number, name) VALUES (99, 'from_the_future')")
+    with pytest.raises(StoreUnavailable, match="099_from_the_future"):
+        await SqliteStore(tmp_path / "store.db", SEAL).open()
+
+
+async def test_a_path_that_can_not_be_opened_is_named(tmp_path):
+    """The sentence says which file."""
+    with pytest.raises(StoreUnavailable, match=str(tmp_path)):
+        await SqliteStore(tmp_path, SEAL).open()
+
+
+async def test_cost_does_not_grow_with_what_waits(store, tmp_path):
+    """Every statement of filing, matching, leasing, settling, rescue and expiry finds its rows by index."""
+    spoken: set[str] = set()
+    store._book.db.set_trace_callback(spoken.add)
+    await store.file([direct("a", key=key("a")), direct("b"), waiting("w", "k"), waiting("x", "y")], NOW_MS)
+    await store.file([Filing(envelope(), Apply(), sightings=(sighting("k"),)), Filing(envelope(), END)], NOW_MS)
+    first, second, third = await lease(store)
+    await store.begin([first.id], "worker")
+    await store.settle([Settlement(first.id, "delivered"), Settlement(second.id, "dead")], "worker", NOW_MS)
+    await store.settle([Settlement(third.id, "due", due_ms=NOW_MS)], "worker", NOW_MS)
+    await lease(store)
+    await store.rescue(NOW_MS + 60_000)
+    await store.expire(NOW_MS * 2)
+    await store.redeliver([letter.id for letter in await store.dead()], NOW_MS)
+    store._book.db.set_trace_callback(None)
+    large = ("ledger", "deliveries", "holds", "hold_keys", "items", "seen", "sightings", "dead")
+    db = sqlite3.connect(tmp_path / "store.db")
+    plans = {
+        sql: [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        for sql in spoken
+        if sql.lstrip().startswith(("SELECT", "UPDATE", "DELETE"))
+    }
+    db.close()
+    assert len(plans) > 20
+    scans = {
+        sql: plan for sql, plan in plans.items() for step in plan if step.startswith(tuple(f"SCAN {t}" for t in large))
+    }
+    assert scans == {}

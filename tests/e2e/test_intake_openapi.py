@@ -1,0 +1,72 @@
+"""The served description is true: schemathesis makes requests of it, good and bad, and checks every answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.checks import negative_data_rejection
+
+from flybridge.clock import SystemClock
+from flybridge.inbox.protocol import Depth
+from flybridge.records import Envelope
+from flybridge.telemetry import Metrics
+from flybridge.web.app import WebApp
+from flybridge.web.intake import Intake, IntakeApp
+from flybridge.web.openapi import description
+
+
+class Counting:
+    """Counts what it is given; lives in whatever event loop it is called from."""
+
+    def __init__(self) -> None:
+        self.kept = 0
+
+    async def accept(self, envelope: Envelope) -> None:
+        self.kept += 1
+
+    async def depth(self, now_ms: int) -> Depth:
+        return Depth(self.kept, 0, 0)
+
+
+def _without_app(methods: dict[str, Any]) -> dict[str, Any]:
+    return {name: method for name, method in methods.items() if name != "parameters"}
+
+
+DOORS = {path: methods for path, methods in description("1.0")["paths"].items() if path.startswith("/v1/")}
+inbox = Counting()
+intake = Intake([IntakeApp("shop", b"right", b"right")], inbox, SystemClock())
+app = WebApp(intake, inbox, Metrics("1.0", intake.tallies), SystemClock(), version="1.0")
+schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+
+# The same with the one app that exists, so that requests get past the path.
+of_shop = schemathesis.openapi.from_dict(
+    description("1.0") | {"paths": {p.replace("{app}", "shop"): _without_app(m) for p, m in DOORS.items()}}
+)
+of_shop.app = app
+
+
+@schema.parametrize()
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_answers_are_as_described(case):
+    """Any request to any app: no failure, only described statuses, and bodies of the described shape."""
+    case.call_and_validate()
+
+
+@of_shop.parametrize()
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_answers_behind_the_token_are_as_described(case):
+    """With the right app and token the bodies are judged: stored and answered 200, or refused."""
+    before = inbox.kept
+    # In a query any parameter is a field of the postback: there is no wrong one that could be refused.
+    excluded = [negative_data_rejection] if case.method == "GET" else []
+    response = case.call_and_validate(headers={"Authorization": "right"}, excluded_checks=excluded)
+    assert inbox.kept - before == (response.status_code == 200)
+
+
+@pytest.mark.parametrize("path", ["/v1/push/{app}", "/v1/stream/{app}", "/v1/cohorts/{app}", "/readyz", "/metrics"])
+def test_every_door_is_described(path):
+    """No path is missing from the description."""
+    assert path in schema.raw_schema["paths"]

@@ -1,0 +1,410 @@
+"""The configuration file: what is accepted, and in which words the rest is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flybridge.config import (
+    AtExpiry,
+    Cadence,
+    Config,
+    HoldV1,
+    Identifier,
+    Platform,
+    Region,
+    Route,
+    Secret,
+    Uncertain,
+    load,
+    loads,
+    shown,
+)
+from flybridge.errors import ConfigError
+
+SMALL = """
+secret = "0123456789abcdef"
+[[apps]]
+name = "shop"
+appsflyer_app_id = "com.example.shop"
+platform = "android"
+[apps.appsflyer]
+push_token = "letmein"
+[apps.amplitude]
+api_key = "key"
+"""
+
+FULL = """
+data_dir = "/var/lib/flybridge"
+secret = "env:FLYBRIDGE_SECRET"
+former_secrets = ["file:former.txt"]
+
+[server]
+host = "0.0.0.0"
+port = "env:PORT"
+public_url = "https://bridge.example.com"
+max_body_bytes = 2048
+max_pending = 5
+
+[cluster]
+nats = ["nats://a:4222", "env:NATS_B"]
+postgres = "postgresql://flybridge:pw@db/flybridge"
+
+[console]
+password = "file:console.txt"
+
+[delivery]
+max_tries = 7
+uncertain = "park"
+max_items = 100
+concurrency = 3
+requests_per_s = 2
+gzip = false
+
+[retention]
+ledger_days = 60
+dead_days = 90
+dedup_days = 14
+
+[[apps]]
+name = "shop-ios"
+appsflyer_app_id = "id123456789"
+platform = "ios"
+route = "attribution"
+[apps.appsflyer]
+push_token = "env:AF_PUSH_TOKEN"
+token_header = "X-Flybridge"
+s2s_key = "s2s"
+api_token = "api"
+base_url = "http://127.0.0.1:8800"
+[apps.amplitude]
+api_key = "key"
+secret_key = "secret-key"
+region = "eu"
+base_url = "https://proxy.example.com:8443"
+webhook_token = "hook"
+[apps.hold]
+window_hours = 720
+at_expiry = "send-as-customer-user-id"
+v1 = "when-seen"
+[apps.mapping]
+prefix = "AF"
+rename = { "af_purchase" = "Purchase" }
+include = ["af_*"]
+exclude = ["af_debug"]
+device_id_key = "amp_device"
+session_id_key = "amp_session"
+user_id_key = "amp_user"
+use_customer_user_id = false
+[[apps.mapping.rows]]
+source = "custom_data.shop"
+target = "event_properties.shop"
+[apps.restrictions]
+"Facebook Ads" = "redact"
+default = "drop"
+[[apps.streams]]
+events = ["Purchase", "Trial *"]
+rename = { "Purchase" = "af_purchase" }
+[[apps.streams.where]]
+property = "user_properties.plan"
+one_of = ["pro"]
+[apps.streams.properties]
+appsflyer_id = "user_properties.appsflyer_id"
+af_revenue = "event_properties.price"
+[[apps.audiences]]
+cohort = "7khm89cz"
+import_key = "import"
+identifier = "idfv"
+cadence = "hourly"
+max_devices = 500
+"""
+
+ENV = {
+    "FLYBRIDGE_SECRET": "fedcba9876543210",
+    "PORT": "9000",
+    "NATS_B": "nats://b:4222",
+    "AF_PUSH_TOKEN": "push-token",
+}
+
+
+def small(replace: str = "", by: str = "") -> Config:
+    """Load the small file with one part of it replaced."""
+    assert replace in SMALL
+    return loads(SMALL.replace(replace, by, 1), Path("/etc/flybridge"), ENV)
+
+
+def refusal(replace: str, by: str) -> ConfigError:
+    """Give the error of the small file with one part of it replaced."""
+    with pytest.raises(ConfigError) as caught:
+        small(replace, by)
+    return caught.value
+
+
+def test_a_small_file_gets_the_documented_defaults():
+    """What is left out has a value that is safe to run with."""
+    config = small()
+    app = config.apps[0]
+    assert config.data_dir == Path("/etc/flybridge/data")
+    assert (config.server.host, config.server.port, config.server.loopback) == ("127.0.0.1", 8700, True)
+    assert config.cluster is None
+    assert config.console.password is None
+    assert config.delivery.uncertain is Uncertain.RESEND
+    assert (config.retention.ledger_days, config.retention.dead_days, config.retention.dedup_days) == (30, 30, 7)
+    assert (app.route, app.amplitude.region) == (Route.HTTP_V2, Region.US)
+    assert (app.hold.window_hours, app.hold.at_expiry, app.hold.v1) == (72, AtExpiry.DROP, HoldV1.IMMEDIATELY)
+    assert app.mapping.include == ("*",)
+    assert app.appsflyer.token_header == "Authorization"
+
+
+def test_every_key_is_read(tmp_path):
+    """A file that sets everything comes out as it was written, with references resolved."""
+    (tmp_path / "former.txt").write_text("an older secret 1\n")
+    (tmp_path / "console.txt").write_text("open sesame\r\n")
+    config = loads(FULL, tmp_path, ENV)
+    app = config.apps[0]
+    assert config.data_dir == Path("/var/lib/flybridge")
+    assert config.secrets == (b"fedcba9876543210", b"an older secret 1")
+    assert (config.server.port, config.server.loopback) == (9000, False)
+    assert config.console.password == Secret("open sesame")
+    assert config.cluster is not None
+    assert [server.reveal() for server in config.cluster.nats] == ["nats://a:4222", "nats://b:4222"]
+    assert config.delivery.requests_per_s == 2.0
+    assert config.delivery.gzip is False
+    assert config.app("shop-ios") is app
+    assert config.app("shop") is None
+    assert (app.platform, app.route) == (Platform.IOS, Route.ATTRIBUTION)
+    assert app.appsflyer.push_token == Secret("push-token")
+    assert app.mapping.rename == {"af_purchase": "Purchase"}
+    assert app.restrictions == {"Facebook Ads": "redact", "default": "drop"}
+    assert app.mapping.rows[0].target == "event_properties.shop"
+    assert app.streams[0].where[0].one_of == ("pro",)
+    assert app.streams[0].properties["af_revenue"] == "event_properties.price"
+    assert (app.audiences[0].identifier, app.audiences[0].cadence) == (Identifier.IDFV, Cadence.HOURLY)
+
+
+def test_the_file_is_found_by_argument_then_variable_then_name(tmp_path, monkeypatch):
+    """The option wins over FLYBRIDGE_CONFIG, which wins over ./flybridge.toml."""
+    for name in ("argument", "variable", "flybridge"):
+        (tmp_path / f"{name}.toml").write_text(SMALL.replace('"shop"', f'"{name}"'))
+    monkeypatch.chdir(tmp_path)
+    env = {"FLYBRIDGE_CONFIG": str(tmp_path / "variable.toml")}
+    assert load(tmp_path / "argument.toml", env).apps[0].name == "argument"
+    assert load(None, env).apps[0].name == "variable"
+    assert load(None, {}).apps[0].name == "flybridge"
+    assert load(Path("flybridge.toml"), {}).data_dir == tmp_path / "data"
+
+
+def test_a_missing_file_names_the_command_that_writes_one(tmp_path):
+    """Nobody is left with a stack trace on the first start."""
+    with pytest.raises(ConfigError, match=r"no configuration file .*flybridge init"):
+        load(tmp_path / "none.toml", {})
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    """A wrong path to some binary file is said to be that."""
+    (tmp_path / "flybridge.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load(tmp_path / "flybridge.toml", {})
+    with pytest.raises(ConfigError, match="can't be read"):
+        load(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("replace", "by", "path", "words"),
+    [
+        ("secret =", "secret", "", "not valid TOML"),
+        ("name =", "nmae =", "apps[0].nmae", "Did you mean 'name'?"),
+        ("[apps.amplitude]", "[apps.amplitud]", "apps[0].amplitud", "Did you mean 'amplitude'?"),
+        ("api_key", "key_for_the_api", "apps[0].amplitude.key_for_the_api", "Known here: api_key, base_url"),
+        ('name = "shop"\n', "", "apps[0].name", "is missing. Write text of letters"),
+        ('"shop"', '"a shop"', "apps[0].name", "found 'a shop'"),
+        ('"shop"', '"../x"', "apps[0].name", "found '../x'"),
+        ('"shop"', "5", "apps[0].name", "found 5"),
+        ('"android"', '"Android"', "apps[0].platform", "\"other\". Did you mean 'android'?"),
+        ('"com.example.shop"', '""', "apps[0].appsflyer_app_id", "text, not empty"),
+        ('platform = "android"', 'platform = "ios"', "apps[0].appsflyer_app_id", "such as \"id123456789\""),
+        ('"0123456789abcdef"', '"0123456789abcde"', "secret", "has 15 characters and needs 16"),
+        ('"0123456789abcdef"', "12345678901234567890", "secret", "found int"),
+        ('secret = "0123456789abcdef"\n', "", "secret", "is missing"),
+        ("[[apps]]", 'former_secrets = ["short"]\n[[apps]]', "former_secrets[0]", "has 5 characters"),
+        ("[[apps]]", 'former_secrets = "short"\n[[apps]]', "former_secrets", "a list, each text"),
+        ("[[apps]]", "[server]\nport = 65536\n[[apps]]", "server.port", "at most 65_535"),
+        ("[[apps]]", "[server]\nport = true\n[[apps]]", "server.port", "found true"),
+        ("[[apps]]", '[server]\nport = "8700"\n[[apps]]', "server.port", "found '8700'"),
+        ("[[apps]]", '[server]\nhost = ""\n[[apps]]', "server.host", "not empty"),
+        ("[[apps]]", '[server]\npublic_url = "bridge"\n[[apps]]', "server.public_url", "https://host"),
+        ("[[apps]]", "server = 5\n[[apps]]", "server", "a table, [server]"),
+        ("[[apps]]", '[cluster]\nnats = ["n"]\n[[apps]]', "cluster.postgres", "is missing"),
+        ("[[apps]]", '[cluster]\nnats = []\npostgres = "p"\n[[apps]]', "cluster.nats", "is an empty list"),
+        ("[[apps]]", '[console]\npassword = ""\n[[apps]]', "console.password", "is empty"),
+        ("[[apps]]", '[delivery]\nuncertain = "maybe"\n[[apps]]', "delivery.uncertain", '"resend", "park"'),
+        ("[[apps]]", "[delivery]\nrequests_per_s = nan\n[[apps]]", "delivery.requests_per_s", "a number"),
+        ("[[apps]]", "[retention]\nledger_days = 1.5\n[[apps]]", "retention.ledger_days", "a whole number"),
+        ("[[apps]]", "[apps]", "apps", "a list, each a table"),
+        ("[apps.amplitude]", '[apps.amplitude]\nregion = "de"', "apps[0].amplitude.region", 'one of "us", "eu"'),
+        ('"key"', '""', "apps[0].amplitude.api_key", "is empty"),
+        ("[apps.amplitude]", "[apps.hold]\nwindow_hours = 0\n[apps.amplitude]", "apps[0].hold.window_hours", "more"),
+        ("[apps.amplitude]", "[apps.hold]\nwindow_hours = 720.1\n[apps.amplitude]", "apps[0].hold.window_hours", "720"),
+        ("[apps.amplitude]", "[apps.hold]\nwindow_hours = nan\n[apps.amplitude]", "apps[0].hold.window_hours", "720"),
+        ("[apps.amplitude]", '[apps.hold]\nat_expiry = "sent"\n[apps.amplitude]', "apps[0].hold.at_expiry", '"drop"'),
+        (
+            "[apps.amplitude]",
+            '[apps.restrictions]\n"Facebook Ads" = "hide"\n[apps.amplitude]',
+            'apps[0].restrictions."Facebook Ads"',
+            '"pass", "redact", "organic", "drop"',
+        ),
+        ("[apps.amplitude]", "[apps.mapping]\ninclude = []\n[apps.amplitude]", "apps[0].mapping.include", '["*"]'),
+        (
+            "[apps.amplitude]",
+            "[apps.mapping]\n[[apps.mapping.rows]]\nsource = 'a'\n[apps.amplitude]",
+            "apps[0].mapping.rows[0].target",
+            "is missing",
+        ),
+        ("[apps.amplitude]", '[apps.amplitude]\nbase_url = "ftp://h"', "apps[0].amplitude.base_url", "https://host"),
+        ("[apps.amplitude]", '[apps.amplitude]\nbase_url = "https://h/"', "apps[0].amplitude.base_url", "slash"),
+        ("[apps.amplitude]", '[apps.amplitude]\nbase_url = "https://u:p@h"', "apps[0].amplitude.base_url", "a user"),
+        ("[apps.amplitude]", '[apps.amplitude]\nbase_url = "http://h:x"', "apps[0].amplitude.base_url", "address"),
+        ('push_token = "letmein"\n', "", "apps[0].appsflyer.push_token", "is missing. Enter a token"),
+        ('"letmein"', '"let me in!"', "apps[0].appsflyer.push_token", "does not take"),
+        ('"letmein"', f'"{"x" * 2001}"', "apps[0].appsflyer.push_token", "2000 characters"),
+        ('"letmein"', '"t"\ntoken_header = "Token"', "apps[0].appsflyer.token_header", "`Authorization`, or `X-`"),
+        ('"letmein"', f'"t"\ntoken_header = "X-{"a" * 29}"', "apps[0].appsflyer.token_header", "30 characters"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_refused_with_its_path_and_a_remedy(replace, by, path, words):
+    """Each refusal names the key, what was found and what is allowed."""
+    error = refusal(replace, by)
+    assert error.path == path
+    assert words in str(error)
+
+
+def test_two_apps_may_not_share_a_name():
+    """A name is part of addresses: it must lead to one app."""
+    error = refusal("[[apps]]", SMALL.partition("[[apps]]")[1] + SMALL.partition("[[apps]]")[2] + "[[apps]]")
+    assert error.path == "apps[1].name"
+    assert "apps[0] is called 'shop' too" in str(error)
+
+
+def test_a_file_without_apps_is_refused():
+    """There would be nothing to do."""
+    with pytest.raises(ConfigError, match="apps: is missing"):
+        loads('secret = "0123456789abcdef"', Path(), {})
+    with pytest.raises(ConfigError, match="Add one"):
+        loads('secret = "0123456789abcdef"\napps = []', Path(), {})
+
+
+def test_ios_ids_of_digits_alone_get_the_right_spelling():
+    """AppsFlyer answers 200 to a wrong iOS id and records nothing, so it is refused here."""
+    error = refusal('"com.example.shop"\nplatform = "android"', '"123456789"\nplatform = "ios"')
+    assert 'Write "id123456789".' in str(error)
+
+
+def test_the_attribution_route_needs_a_mobile_platform():
+    """Amplitude's Attribution API knows two platforms."""
+    error = refusal('platform = "android"', 'platform = "other"\nroute = "attribution"')
+    assert error.path == "apps[0].route"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
+def test_an_open_door_is_allowed_on_this_machine(host):
+    """For trying things out, the token may be empty while nobody else can connect."""
+    text = SMALL.replace("letmein", "").replace("[[apps]]", f'[server]\nhost = "{host}"\n[[apps]]', 1)
+    token = loads(text, Path(), {}).apps[0].appsflyer.push_token
+    assert token is not None
+    assert not token
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "bridge.example.com"])
+def test_an_open_door_is_refused_where_others_can_connect(host):
+    """An empty token anywhere else lets anybody write into the company's analytics."""
+    text = SMALL.replace("letmein", "").replace("[[apps]]", f'[server]\nhost = "{host}"\n[[apps]]', 1)
+    with pytest.raises(ConfigError, match="anybody could send"):
+        loads(text, Path(), {})
+
+
+@pytest.mark.parametrize(
+    ("lines", "path"),
+    [
+        ('webhook_token = "t"\n[[apps.streams]]\nevents = ["A"]', "apps[0].appsflyer.s2s_key"),
+        ('webhook_token = "t"\n[[apps.streams]]\nevents = []', "apps[0].streams[0].events"),
+        ('webhook_token = "t"\n[[apps.streams]]', "apps[0].streams[0].events"),
+        ('[[apps.streams]]\nevents = ["A"]\nproperties = {}', "apps[0].streams[0].properties"),
+        ('[[apps.streams]]\nevents = ["A"]\n[[apps.streams.where]]\nproperty = "x"', "apps[0].streams[0].where[0]"),
+        ('[[apps.audiences]]\ncohort = "c"\nimport_key = "i"\nidentifier = "gaid"', "apps[0].appsflyer.api_token"),
+        ('[[apps.audiences]]\ncohort = "c"\nimport_key = "i"\nidentifier = "idfv"', "apps[0].audiences[0].identifier"),
+        ('[[apps.audiences]]\ncohort = "c"\nimport_key = "i"\nidentifier = "gaids"', "apps[0].audiences[0].identifier"),
+    ],
+)
+def test_what_a_section_needs_is_asked_for(lines, path):
+    """A stream or audience that could never work is refused at the start, not found out at night."""
+    assert refusal('api_key = "key"\n', f'api_key = "key"\n{lines}\n').path == path
+
+
+def test_a_stream_needs_to_be_let_in():
+    """Without the webhook token the events would never arrive."""
+    error = refusal(
+        '"letmein"\n[apps.amplitude]\napi_key = "key"\n',
+        '"letmein"\ns2s_key = "s"\n[apps.amplitude]\napi_key = "key"\n[[apps.streams]]\nevents = ["A"]\n',
+    )
+    assert error.path == "apps[0].amplitude.webhook_token"
+
+
+def test_an_audience_needs_a_way_to_its_cohort_and_only_one_section():
+    """A cohort is downloaded or sent; one audience is not fed twice."""
+    section = '[[apps.audiences]]\ncohort = "c"\nimport_key = "i"\nidentifier = "gaid"\n'
+    before = '"letmein"\n[apps.amplitude]\napi_key = "key"\n'
+    error = refusal(before, '"letmein"\napi_token = "a"\n[apps.amplitude]\napi_key = "key"\n' + section)
+    assert error.path == "apps[0].amplitude.secret_key"
+    error = refusal(
+        before, '"letmein"\napi_token = "a"\n[apps.amplitude]\napi_key = "key"\nsecret_key = "s"\n' + section * 2
+    )
+    assert error.path == "apps[0].audiences[1].cohort"
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("env:NOT_SET", "the environment variable NOT_SET is not set"),
+        ("env:EMPTY", "the environment variable EMPTY is set, but empty"),
+        ("file:none.txt", "can't be read"),
+        ("file:empty.txt", "is empty"),
+        ("file:binary", "is not UTF-8 text"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_refused(reference, words, tmp_path):
+    """A forgotten variable must not become an empty key."""
+    (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff")
+    with pytest.raises(ConfigError) as caught:
+        loads(SMALL.replace('"key"', f'"{reference}"'), tmp_path, {"EMPTY": ""})
+    assert caught.value.path == "apps[0].amplitude.api_key"
+    assert words in str(caught.value)
+
+
+def test_a_number_may_be_a_reference_and_its_text_is_not_shown():
+    """Containers give ports by environment; a reference that does not fit is shown as it is written."""
+    text = SMALL.replace("[[apps]]", '[server]\nport = "env:PORT"\n[[apps]]', 1)
+    assert loads(text, Path(), {"PORT": "80"}).server.port == 80
+    with pytest.raises(ConfigError) as caught:
+        loads(text, Path(), {"PORT": "hunter2"})
+    assert "found 'env:PORT', which stands for something else" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_nothing_can_be_changed_after_loading():
+    """The configuration is frozen: what was checked is what runs."""
+    config = small()
+    with pytest.raises(AttributeError):
+        config.secret = Secret("another secret 12")  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        config.apps[0].hold.window_hours = 1  # type: ignore[misc]
+
+
+def test_the_configuration_in_effect_can_be_shown():
+    """People may look at everything but secrets, and the result is plain JSON."""
+    text = json.dumps(shown(small()))
+    assert '"api_key": "***"' in text
+    assert '"window_hours": 72.0' in text
+    assert "letmein" not in text

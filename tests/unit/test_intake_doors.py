@@ -1,0 +1,357 @@
+"""The doors judge a request in a fixed order, store before they answer, and say what is wrong in sentences."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from flybridge.errors import InboxUnavailable
+from flybridge.records import Envelope, Media, Source
+from flybridge.web.intake import Intake, IntakeApp
+
+NOW_MS = 1_900_000_000_000
+POSTBACK = b'{"event_name":"install","campaign":"\xc3\xbcber"}'
+
+
+class StillClock:
+    """A clock that stands still."""
+
+    def now_ms(self) -> int:
+        return NOW_MS
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("a door does not wait")
+
+
+class RecordingInbox:
+    """Keeps what it is given, or refuses it."""
+
+    def __init__(self) -> None:
+        self.kept: list[Envelope] = []
+        self.refuses: InboxUnavailable | None = None
+
+    async def accept(self, envelope: Envelope) -> None:
+        if self.refuses:
+            raise self.refuses
+        self.kept.append(envelope)
+
+
+class Answer:
+    """What an ASGI application sent."""
+
+    def __init__(self, messages: list[dict[str, Any]]) -> None:
+        self.messages = messages
+        self.status = messages[0]["status"]
+        self.headers = {name.decode(): value.decode() for name, value in messages[0]["headers"]}
+        self.json = json.loads(messages[1]["body"])
+
+
+@pytest.fixture
+def inbox() -> RecordingInbox:
+    return RecordingInbox()
+
+
+@pytest.fixture
+def intake(inbox: RecordingInbox) -> Intake:
+    apps = [
+        IntakeApp("shop", push_token=b"push secret", stream_token=b"stream-secret"),
+        IntakeApp("game", push_token=b"t", token_header=b"X-AF-Token"),
+        IntakeApp("open", push_token=b""),
+    ]
+    return Intake(apps, inbox, StillClock(), max_bytes=5_000)
+
+
+async def ask(
+    app: Any,
+    path: str = "/v1/push/shop",
+    body: bytes | list[bytes] = POSTBACK,
+    *,
+    method: str = "POST",
+    query: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    token: str | None = "push secret",
+    ends: str = "http.request",
+) -> Answer | None:
+    """Send one request as ASGI; None if it was not answered."""
+    parts = [body] if isinstance(body, bytes) else body
+    given = {"content-type": "application/json"} | ({"authorization": token} if token is not None else {})
+    if len(parts) == 1:
+        given["content-length"] = str(len(parts[0]))
+    given |= headers or {}
+    messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    messages[-1]["more_body"] = False
+    if ends == "http.disconnect":
+        messages[-1] = {"type": ends}
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": query,
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in given.items()],
+    }
+    await app(scope, receive, send)
+    return Answer(sent) if sent else None
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "source"),
+    [
+        ("/v1/push/shop", "push secret", Source.PUSH),
+        ("/v1/stream/shop", "stream-secret", Source.STREAM),
+        ("/v1/cohorts/shop", "stream-secret", Source.COHORT),
+    ],
+)
+async def test_each_door_stores_the_bytes_untouched(intake, inbox, path, token, source):
+    """What is answered 200 is in the inbox, byte for byte, with its source and time."""
+    answer = await ask(intake, path, token=token)
+    assert (answer.status, answer.json) == (200, {"stored": True})
+    assert [Envelope("shop", source, Media.JSON, NOW_MS, POSTBACK)] == inbox.kept
+
+
+async def test_a_query_string_is_an_envelope(intake, inbox):
+    """The query string of a GET is kept as it came, escapes included."""
+    answer = await ask(intake, method="GET", query=b"event_name=install&campaign=%C3%BCber", body=b"")
+    assert answer.status == 200
+    assert [Envelope("shop", Source.PUSH, Media.QUERY, NOW_MS, b"event_name=install&campaign=%C3%BCber")] == inbox.kept
+
+
+async def test_a_body_in_many_parts_is_one_envelope(intake, inbox):
+    """A body that arrives byte by byte, without an announced length, is put together."""
+    answer = await ask(intake, body=[POSTBACK[i : i + 1] for i in range(len(POSTBACK))])
+    assert answer.status == 200
+    assert [envelope.body for envelope in inbox.kept] == [POSTBACK]
+
+
+async def test_a_gzip_body_is_stored_inflated(intake, inbox):
+    """A compressed body is kept as the JSON it holds."""
+    answer = await ask(intake, body=gzip.compress(POSTBACK), headers={"content-encoding": "gzip"})
+    assert answer.status == 200
+    assert inbox.kept[0].body == POSTBACK
+
+
+async def test_a_gzip_bomb_is_too_large(intake, inbox):
+    """The limit holds for what a body inflates to, and inflating stops there."""
+    bomb = gzip.compress(b'{"a":"' + b"x" * 50_000_000 + b'"}')[:4_900]
+    answer = await ask(intake, body=bomb, headers={"content-encoding": "gzip"})
+    assert (answer.status, inbox.kept) == (413, [])
+
+
+@pytest.mark.parametrize("body", [gzip.compress(POSTBACK)[:-9], gzip.compress(POSTBACK) + b"x", POSTBACK, b""])
+async def test_what_is_no_gzip_stream_is_refused(intake, inbox, body):
+    """A cut, a trailing, and no gzip stream at all are told apart from a good one."""
+    answer = await ask(intake, body=body, headers={"content-encoding": "gzip"})
+    assert (answer.status, inbox.kept) == (400, [])
+    assert "gzip" in answer.json["error"]
+
+
+@pytest.mark.parametrize("token", ["push secret", "Bearer push secret", "bearer push secret"])
+async def test_a_token_may_have_bearer_in_front(intake, token):
+    """Senders that only know bearer tokens are let in, too."""
+    assert (await ask(intake, token=token)).status == 200
+
+
+@pytest.mark.parametrize("token", [None, "", "push secre", "push secret2", "stream-secret", "Bearer", "\xfc"])
+async def test_a_wrong_token_is_refused_before_the_body_is_read(intake, inbox, token):
+    """Without the right token nothing of the body is looked at, and the header is named."""
+    answer = await ask(intake, token=token, body=b"{", headers={"content-length": "999999999"})
+    assert (answer.status, inbox.kept) == (401, [])
+    assert "authorization" in answer.json["error"]
+    assert "push_token" in answer.json["remedy"]
+
+
+async def test_a_door_without_a_token_is_shut(intake):
+    """No configured token means nobody enters, not everybody."""
+    answer = await ask(intake, "/v1/stream/game", token="")
+    assert (answer.status, answer.json["remedy"]) == (401, "Set amplitude.webhook_token for it.")
+
+
+async def test_an_empty_token_leaves_the_door_open(intake):
+    """An empty token is the configured wish to try things out without one."""
+    assert (await ask(intake, "/v1/push/open", token=None)).status == 200
+
+
+@pytest.mark.parametrize("headers", [{"x-af-token": "t"}, {"authorization": "t"}])
+async def test_the_header_of_the_token_can_be_named(intake, headers):
+    """The configured header counts, and Authorization still does."""
+    assert (await ask(intake, "/v1/push/game", token=None, headers=headers)).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/push/none", "/v1/push/shop/", "/v1/push", "/v1/else/shop", "/v1/", "/v1/push/Shop"]
+)
+async def test_an_unknown_app_is_not_found(intake, path):
+    """A path that leads to no door is answered 404, and counted."""
+    answer = await ask(intake, path)
+    assert answer.status == 404
+    assert intake.tallies[0].refused == {404: 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "allow"),
+    [("/v1/push/shop", "PUT", "GET, POST"), ("/v1/stream/shop", "GET", "POST"), ("/v1/cohorts/shop", "DELETE", "POST")],
+)
+async def test_other_methods_are_told_what_is_allowed(intake, path, method, allow):
+    """405 comes with Allow."""
+    answer = await ask(intake, path, method=method)
+    assert (405, allow) == (answer.status, answer.headers["allow"])
+
+
+@pytest.mark.parametrize(("method", "query"), [("GET", b""), ("GET", b"?"), ("HEAD", b""), ("HEAD", b"a=b")])
+async def test_push_without_a_postback_is_refused(intake, inbox, method, query):
+    """A GET needs fields in its query; HEAD, as link checkers send it, stores nothing."""
+    answer = await ask(intake, method=method, query=query, body=b"")
+    assert (answer.status, inbox.kept) == (400, [])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", "Application/JSON; charset=UTF-8", 'application/json;charset="utf-8"', "text/plain",
+     "text/plain; charset=us-ascii", "application/vnd.api+json", ""],
+)  # fmt: skip
+async def test_kinds_that_can_be_json_are_taken(intake, kind):
+    """What senders write for JSON is accepted."""
+    assert (await ask(intake, headers={"content-type": kind})).status == 200
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["application/xml", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "image/png",
+     "application/json; charset=utf-16", "text/plain; charset=latin-1"],
+)  # fmt: skip
+async def test_kinds_that_are_not_json_are_refused(intake, inbox, kind):
+    """Clearly wrong kinds and charsets are refused by header."""
+    answer = await ask(intake, headers={"content-type": kind})
+    assert (answer.status, inbox.kept) == (415, [])
+    assert "Content-Type" in answer.json["error"]
+
+
+async def test_an_unknown_encoding_is_refused(intake):
+    """The answer names the encodings that are read."""
+    answer = await ask(intake, headers={"content-encoding": "br"})
+    assert (answer.status, answer.headers["accept-encoding"]) == (415, "gzip, identity")
+
+
+@pytest.mark.parametrize("length", ["5001", "9" * 5000])
+async def test_an_announced_size_over_the_limit_is_refused_unread(intake, length):
+    """413 is known from the header: the body is not waited for."""
+    answer = await ask(intake, body=b"", headers={"content-length": length})
+    assert answer.status == 413
+    assert "5000 bytes" in answer.json["error"]
+
+
+async def test_an_unannounced_size_over_the_limit_is_refused_while_reading(intake, inbox):
+    """Reading stops as soon as the limit is passed."""
+    parts = [b'{"a":"'] + [b"x" * 1000] * 1000
+    answer = await ask(intake, body=parts)
+    assert (answer.status, inbox.kept) == (413, [])
+
+
+async def test_a_size_at_the_limit_is_taken(intake):
+    """The limit itself is allowed."""
+    body = b'{"a":"' + b"x" * (5_000 - 8) + b'"}'
+    assert len(body) == 5_000
+    assert (await ask(intake, body=body)).status == 200
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "1.5", "\xb2"])
+async def test_a_length_that_is_no_number_is_refused(intake, length):
+    """A malformed Content-Length is named."""
+    answer = await ask(intake, headers={"content-length": length})
+    assert answer.status == 400
+    assert "Content-Length" in answer.json["error"]
+
+
+async def test_a_body_shorter_than_announced_is_refused(intake, inbox):
+    """A body that does not fit its length is not stored."""
+    answer = await ask(intake, headers={"content-length": str(len(POSTBACK) + 1)})
+    assert (answer.status, inbox.kept) == (400, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b"{", "not valid JSON"),
+        (b'{"a":1} x', "not valid JSON"),
+        (b'{"a":1}{"a":2}', "not valid JSON"),
+        (b'{"a":NaN}', "not valid JSON"),
+        (b'{"a":"\\u00fc","b":NaN}', "not valid JSON"),
+        (b"{'a':1}", "not valid JSON"),
+        (b'{"a":01}', "not valid JSON"),
+        (b'{"a":"\x01"}', "not valid JSON"),
+        (b'\xef\xbb\xbf{"a":1}', "not valid JSON"),
+        ('{"a":1}'.encode("utf-16"), "not valid JSON"),
+        (b'{"a":"\xff"}', "not UTF-8 at byte 6"),
+        (b'{"\xc3":1}', "not UTF-8"),
+        (b"[]", "not an object"),
+        (b'"text"', "not an object"),
+        (b"null", "not an object"),
+        (b'{"a":' + b"[" * 4_000, "nested too deeply"),
+        (b'{"":' * 990 + b"1" + b"}" * 990, "nested too deeply"),
+    ],
+)
+async def test_unreadable_bodies_are_refused_with_a_reason(intake, inbox, body, says):
+    """Each kind of unreadable body has its own sentence, and nothing is stored."""
+    answer = await ask(intake, body=body)
+    assert (answer.status, inbox.kept) == (400, [])
+    assert says in answer.json["error"]
+    assert answer.json["remedy"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{}", b'{"a":1,"a":2}', b'{"a":"' + b"x" * 4_000 + b'"}', b'{"n":1e999999}', b'{"n":' + b"9" * 3_000 + b"}",
+     b'{"cut emoji":"\\ud83d"}', b'{"event_value":"{\\"a\\":1}"}', b'{"nul":"\\u0000"}'],
+)  # fmt: skip
+async def test_readable_json_is_stored_whatever_it_means(intake, inbox, body):
+    """What can't be mapped is for later to judge: it must not be lost at the door."""
+    assert (await ask(intake, body=body)).status == 200
+    assert [body] == [envelope.body for envelope in inbox.kept]
+
+
+async def test_a_stream_may_send_a_list(intake, inbox):
+    """A list of events is one envelope at the stream's door, and refused at the cohorts' door."""
+    assert (await ask(intake, "/v1/stream/shop", b'[{"event_type":"a"}]', token="stream-secret")).status == 200
+    assert (await ask(intake, "/v1/stream/shop", b"[[]]", token="stream-secret")).status == 400
+    assert (await ask(intake, "/v1/cohorts/shop", b"[{}]", token="stream-secret")).status == 400
+    assert len(inbox.kept) == 1
+
+
+async def test_an_inbox_that_refuses_is_answered_503(intake, inbox):
+    """Nothing was stored, and Retry-After says when to come back."""
+    inbox.refuses = InboxUnavailable("The disk is full.", 7)
+    answer = await ask(intake)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "7")
+    assert "The disk is full." in answer.json["error"]
+    assert intake.refused_until_ms == NOW_MS + 7_000
+
+
+async def test_a_sender_that_goes_away_leaves_nothing(intake, inbox):
+    """A body that breaks off is neither stored nor answered, and no error."""
+    assert await ask(intake, body=[b'{"a":', b""], ends="http.disconnect") is None
+    assert inbox.kept == []
+
+
+async def test_doors_count_what_they_did(intake, inbox):
+    """Every door counts accepted requests, refusals by status, and times."""
+    await ask(intake)
+    await ask(intake, token="wrong")
+    await ask(intake, body=b"{")
+    await ask(intake, body=b"[")
+    tally = next(t for t in intake.tallies if (t.app, t.source) == ("shop", "push"))
+    assert (tally.accepted, tally.refused) == (1, {401: 1, 400: 2})
+    assert sum(tally.slots) == 1
+    assert tally.elapsed_ns > 0

@@ -1,0 +1,203 @@
+"""Reading AppsFlyer's messages: what is understood, what is left out, and what can't be read at all."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from flybridge.appsflyer.fields import NAMES
+from flybridge.appsflyer.postback import Postback, read
+from flybridge.records import Dead, Media
+
+SELECTABLE = """
+api_version af_c_id campaign af_adset_id af_adset af_ad_id af_ad af_ad_type af_channel af_cost_currency af_cost_model
+af_cost_value af_keywords af_attribution_lookback af_prt af_reengagement_window af_siteid af_sub_siteid af_sub1 af_sub2
+af_sub3 af_sub4 af_sub5 is_retargeting media_source original_url user_agent advertising_id android_id amazon_aid app_id
+app_name app_version appsflyer_id bundle_id carrier country_code custom_data customer_user_id device_category
+device_type device_model event_name event_revenue event_revenue_currency event_time event_value idfa idfv imei
+install_app_store install_time ip language operator os_version platform sdk_version wifi gp_broadcast_referrer city
+attributed_touch_time attributed_touch_type contributor_1_af_prt contributor_1_campaign contributor_1_match_type
+contributor_1_media_source contributor_1_touch_time contributor_1_touch_type contributor_2_af_prt
+contributor_2_campaign contributor_2_match_type contributor_2_media_source contributor_2_touch_time
+contributor_2_touch_type contributor_3_af_prt contributor_3_campaign contributor_3_match_type
+contributor_3_media_source contributor_3_touch_time contributor_3_touch_type dma event_revenue_usd event_source
+http_referrer is_primary_attribution is_receipt_validated match_type postal_code region retargeting_conversion_type
+state network_account_id gp_click_time gp_install_begin gp_referrer keyword_match_type selected_currency
+revenue_in_selected_currency cost_in_selected_currency attributed_touch_time_selected_timezone
+install_time_selected_timezone event_time_selected_timezone selected_timezone deeplink_url oaid keyword_id
+store_reinstall is_lat device_download_time device_download_time_selected_timezone conversion_type custom_dimension
+campaign_type
+""".split()
+
+
+def parse(message: Any, media: Media = Media.JSON) -> Postback:
+    postback = read(message if isinstance(message, bytes) else json.dumps(message).encode(), media)
+    assert isinstance(postback, Postback), postback
+    return postback
+
+
+def dead(body: bytes, media: Media = Media.JSON) -> Dead:
+    found = read(body, media)
+    assert isinstance(found, Dead), found
+    assert found.stage == "decode"
+    assert found.detail.endswith(".")
+    assert found.remedy.endswith(".")
+    return found
+
+
+def test_every_selectable_field_of_push_api_v2_has_a_place() -> None:
+    """The 114 fields of AppsFlyer's Push API configuration are all in the struct."""
+    assert len(SELECTABLE) == 114
+    assert set(SELECTABLE) <= set(NAMES)
+
+
+def test_a_message_of_text_fields_is_read_as_it_is() -> None:
+    """Text is kept character by character."""
+    postback = parse({"media_source": "Ünïcode 😀", "campaign": " spaced "})
+    assert (postback.media_source, postback.campaign) == ("Ünïcode 😀", " spaced ")
+    assert postback.notes == ()
+
+
+@pytest.mark.parametrize("nothing", [None, "", "null", "NULL", "N/A", "n/a", "  ", "None", "undefined"])
+def test_absent_null_blank_and_words_for_nothing_are_alike(nothing: str | None) -> None:
+    """All that means nothing is None, also beside a field that needs the tolerant reader."""
+    assert parse({"campaign": nothing, "city": "", "event_name": "install"}).campaign is None
+
+
+@pytest.mark.parametrize("word", ["null", "N/A"])
+def test_words_for_nothing_are_found_in_a_message_that_is_otherwise_clean(word: str) -> None:
+    """The fast reader notices the two words that are really seen."""
+    assert parse({"campaign": word, "event_name": "install"}).campaign is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(True, True), (False, False), ("true", True), ("TRUE", True), ("1", True), (1, True), ("0", False), ("no", False)],
+)
+def test_flags_may_be_words_or_numbers(value: Any, expected: bool) -> None:
+    """A flag is a flag however it is written."""
+    assert parse({"is_retargeting": value}).is_retargeting is expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [("12.50", 12.5), (12.5, 12.5), (7, 7.0), ("-3", -3.0), (" 4 ", 4.0)])
+def test_amounts_may_be_text(value: Any, expected: float) -> None:
+    """An amount is a number however it is written."""
+    assert parse({"event_revenue": value}).event_revenue == expected
+
+
+@pytest.mark.parametrize("value", ["12,50 €", "NaN", "inf", True, [1], {"a": 1}, "1e400"])
+def test_an_amount_that_is_none_is_left_out_and_noted(value: Any) -> None:
+    """One odd field does not cost the message, and is not taken for zero."""
+    postback = parse({"event_revenue": value, "event_name": "af_purchase"})
+    assert postback.event_revenue is None
+    assert postback.event_name == "af_purchase"
+    assert any("event_revenue" in note for note in postback.notes)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(14, "14"), (4.5, "4.5"), (True, "true"), ([1, 2], "[1,2]")])
+def test_text_fields_take_what_is_not_text(value: Any, expected: str) -> None:
+    """A number where text belongs becomes text."""
+    assert parse({"os_version": value}).os_version == expected
+
+
+def test_an_odd_flag_is_left_out_and_noted() -> None:
+    """A flag that is neither yes nor no is not guessed."""
+    postback = parse({"wifi": "sometimes", "city": "Hamburg"})
+    assert (postback.wifi, postback.city) == (None, "Hamburg")
+    assert any("wifi" in note for note in postback.notes)
+
+
+def test_long_text_is_cut_and_noted_but_addresses_are_whole() -> None:
+    """AppsFlyer's own limit is kept; addresses may be longer and are not sent."""
+    postback = parse({"campaign": "c" * 3000, "original_url": "u" * 3000})
+    assert postback.campaign is not None
+    assert len(postback.campaign) == 1024
+    assert postback.original_url == "u" * 3000
+    assert any("campaign" in note for note in postback.notes)
+
+
+def test_of_two_equal_keys_the_last_counts() -> None:
+    """A repeated key is no error."""
+    assert parse(b'{"campaign": "one", "campaign": "two"}').campaign == "two"
+
+
+def test_unknown_fields_are_reachable_by_name() -> None:
+    """AppsFlyer adds fields without notice; the configuration can use them at once."""
+    postback = parse({"event_name": "install", "brand_new": {"a": 1}, "blank_new": ""})
+    assert postback.get("brand_new") == {"a": 1}
+    assert postback.get("blank_new") is None
+    assert postback.get("event_name") == "install"
+    assert postback.get("never_heard_of") is None
+
+
+def test_the_struct_takes_nothing_of_its_own_from_the_message() -> None:
+    """A message can't write what the reader writes."""
+    body = b'{"event_name": "install", "flybridge:notes": ["x"], "flybridge:body": "AAAA"}'
+    postback = parse(body)
+    assert postback.notes == ()
+    assert postback.body == body
+
+
+def test_a_query_string_is_read_like_json() -> None:
+    """GET messages carry the same fields as text."""
+    postback = parse(
+        b"event_name=af_purchase&is_retargeting=false&event_revenue=3.5&city=&event_value=%7B%22a%22%3A1%7D&new=1",
+        Media.QUERY,
+    )
+    assert (postback.event_name, postback.is_retargeting, postback.event_revenue) == ("af_purchase", False, 3.5)
+    assert (postback.city, postback.event_value, postback.get("new")) == (None, '{"a":1}', "1")
+
+
+def test_push_api_v1_names_are_understood() -> None:
+    """Old messages say the same by other names."""
+    postback = parse({"event_type": "install", "appsflyer_device_id": "1-2", "fb_campaign_name": "x", "agency": "y"})
+    assert (postback.appsflyer_id, postback.campaign, postback.af_prt) == ("1-2", "x", "y")
+
+
+def test_a_v1_name_does_not_replace_the_v2_field() -> None:
+    """Where both are there, the present name wins."""
+    assert parse({"event_type": "install", "appsflyer_device_id": "old", "appsflyer_id": "new"}).appsflyer_id == "new"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"campaign": "half an emoji \\ud83d", "event_name": "install"}',
+        b'{"campaign": "latin \xff", "event_name": "install"}',
+        b'\xef\xbb\xbf{"event_name": "install"}',
+        b'{"event_name": "install", "af_cost_value": NaN}',
+        b'{"event_name": "install", "event_value": 123456789012345678901234567890}',
+        b'{"event_name": "install", "event_revenue": 1e999}',
+    ],
+)
+def test_broken_text_and_numbers_do_not_cost_the_message(body: bytes) -> None:
+    """Truncated names and odd numbers are mended, the rest is read."""
+    assert parse(body).event_name == "install"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not_json"),
+        (b"{", "not_json"),
+        (b"hello", "not_json"),
+        (b"\xff\xfe", "not_json"),
+        (b"[]", "not_an_object"),
+        (b'"text"', "not_an_object"),
+        (b"null", "not_an_object"),
+        (b'{"event_value": ' + b"[" * 100_000, "nested_too_deep"),
+        (b'{"new": ' + b'{"a":' * 100_000, "nested_too_deep"),
+        (b"[" * 100_000, "nested_too_deep"),
+    ],
+)
+def test_what_is_no_json_object_is_dead_with_a_reason(body: bytes, reason: str) -> None:
+    """Bytes that can't be a message become a dead letter, never an exception."""
+    assert dead(body).reason == reason
+
+
+@pytest.mark.parametrize("body", [b"", b"?", b"&&&", b"&".join([b"a=1"] * 5000)])
+def test_a_query_string_without_fields_is_dead(body: bytes) -> None:
+    """An empty GET, or a flood of pairs, is no message."""
+    assert dead(body, Media.QUERY).reason == "not_query"
