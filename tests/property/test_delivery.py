@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.amplitude.attribution import AttributionApi
+from flybridge.amplitude.attribution import AttributionApi, quoted
 from flybridge.amplitude.upload import Batch, HttpV2
 from flybridge.delivery.batching import pack
 from flybridge.delivery.circuit import CLOSED, Admission, Phase, Rules, admission, failed, halted, probing, succeeded
@@ -86,6 +87,12 @@ def test_an_upload_is_json_with_every_identity_and_no_larger_than_announced(
     events = msgspec.json.decode(sent)["events"]
     assert [(e.get("user_id"), e.get("device_id")) for e in events] == [(u or None, d or None) for u, d in ids]
     assert all(e["event_properties"] == msgspec.json.decode(body)["event_properties"] for e in events)
+
+
+@given(st.binary(max_size=60) | JSON.map(msgspec.json.encode))
+def test_form_fields_are_escaped_as_the_standard_library_does(value: bytes) -> None:
+    """Any bytes, with every special one escaped once."""
+    assert quoted(value) == quote_from_bytes(value, "").encode()
 
 
 @given(

@@ -87,7 +87,7 @@ def test_amounts_may_be_text(value: Any, expected: float) -> None:
     assert parse({"event_revenue": value}).event_revenue == expected
 
 
-@pytest.mark.parametrize("value", ["12,50 €", "NaN", "inf", True, [1], {"a": 1}, "1e400"])
+@pytest.mark.parametrize("value", ["12,50 €", "-inf", "inf", True, [1], {"a": 1}, "1e400"])
 def test_an_amount_that_is_none_is_left_out_and_noted(value: Any) -> None:
     """One odd field does not cost the message, and is not taken for zero."""
     postback = parse({"event_revenue": value, "event_name": "af_purchase"})

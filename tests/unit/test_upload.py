@@ -74,6 +74,12 @@ def test_a_full_request_stays_below_the_documented_size(endpoint: HttpV2) -> Non
     assert endpoint.limits.max_items <= (2000 if endpoint.name == "batch" else 1999)
 
 
+def test_a_configured_count_never_exceeds_the_documented_one() -> None:
+    """Less is kept, more is cut."""
+    assert [HttpV2(KEY, max_items=n).limits.max_items for n in (7, 5000)] == [7, 1999]
+    assert Batch(KEY, max_items=5000).limits.max_items == 2000
+
+
 def test_batch_has_its_own_address_and_the_same_body() -> None:
     """Only path and limits differ."""
     assert Batch(KEY).request(BATCH).url == "https://api2.amplitude.com/batch"

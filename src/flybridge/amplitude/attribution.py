@@ -9,9 +9,9 @@ an event whose answer is missing, or is a server error, may have been applied an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import quote_from_bytes
 
 from flybridge.amplitude.upload import ADDRESS_REMEDY, KEY_REMEDY, ORIGINS, clip, status_verdict
 from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Limits, Reject, Verdict
@@ -33,7 +33,7 @@ class AttributionApi:
         requests_per_s: float = 0.0,
         max_bytes: int = 990_000,
     ) -> None:
-        self._head = b"api_key=" + quote_from_bytes(api_key.encode()).encode() + b"&event="
+        self._head = b"api_key=" + quoted(api_key.encode()) + b"&event="
         self._secret = api_key
         self._url = origin.rstrip("/") + "/attribution"
         self.limits = Limits(1, max_bytes, concurrency, requests_per_s)
@@ -41,7 +41,7 @@ class AttributionApi:
     def request(self, batch: Sequence[Delivery]) -> HttpRequest:
         """Build the request of one event."""
         (delivery,) = batch
-        return HttpRequest("POST", self._url, _FORM, self._head + quote_from_bytes(delivery.body, "").encode())
+        return HttpRequest("POST", self._url, _FORM, self._head + quoted(delivery.body))
 
     def size(self, delivery: Delivery) -> int:
         """Give at most how many bytes the request has: every byte of the event may need an escape."""
@@ -67,6 +67,18 @@ class AttributionApi:
                 return status_verdict(response, alone=alone)
 
 
+def quoted(value: bytes) -> bytes:
+    """Escape bytes for a form field: the same as `urllib.parse.quote_from_bytes(value, "")`.
+
+    That one takes longer than all the rest of sending an event, because it looks at each byte in Python.
+    """
+    for byte, escape in _USUAL:
+        value = value.replace(byte, escape)
+    return _RARE.sub(lambda found: b"%%%02X" % found[0][0], value)
+
+
+_USUAL: Final = [(bytes([byte]), b"%%%02X" % byte) for byte in b'%"{}[]:, /\\']  # JSON's own; % must be first
+_RARE: Final = re.compile(rb"[^A-Za-z0-9_.~%-]")
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 _REMEDY: Final = (
     "See with `flybridge explain` whether the event has a platform and an advertising or vendor id, correct the "

@@ -72,6 +72,7 @@ class HttpV2:
     name = "http_v2"
     deduplicates = True
     path = "/2/httpapi"
+    most_items = 1_999  # documented; a larger `max_items` is cut to it
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class HttpV2:
         self._url = origin.rstrip("/") + self.path
         self._gzip = gzip
         room = max_bytes - len(self._head) - 2
-        self.limits = Limits(max_items, room, concurrency, requests_per_s, items_per_s)
+        self.limits = Limits(min(max_items, self.most_items), room, concurrency, requests_per_s, items_per_s)
 
     def request(self, batch: Sequence[Delivery]) -> HttpRequest:
         """Build the upload of a batch. Bodies are joined as bytes; none is decoded."""
@@ -146,6 +147,7 @@ class Batch(HttpV2):
 
     name = "batch"
     path = "/batch"
+    most_items = 2_000
 
     def __init__(
         self,

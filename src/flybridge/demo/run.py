@@ -28,7 +28,7 @@ from flybridge.records import digest_of
 from flybridge.sandbox.traffic import App, Message, Options, generate
 from flybridge.store.protocol import LedgerEntry
 
-REST_S: Final = 600.0
+REST_S: Final = 300.0
 LOOK_S: Final = 0.5
 
 

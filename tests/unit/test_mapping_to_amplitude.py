@@ -1,0 +1,590 @@
+"""From a postback to an Amplitude item: names, identity, revenue, restrictions, consent, content identity."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from flybridge.appsflyer.postback import Kind, Postback, read
+from flybridge.errors import ConfigError
+from flybridge.identity import IdKind
+from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
+from flybridge.records import Dead, Filter, Media, Refuse
+
+NOW_MS = 1_790_000_000_000
+GAID = "1738f7d9-3d9c-4724-91e2-0b8f6b0d549b"
+IDFA = "6D92078A-8246-4BA4-AE5B-76104861E7DC"
+IDFV = "A894C35F-75A3-48BA-9197-04151F8A5A12"
+
+INSTALL: dict[str, Any] = {
+    "event_name": "install",
+    "conversion_type": "install",
+    "campaign_type": "ua",
+    "media_source": "partner_int",
+    "campaign": "Spring",
+    "af_sub1": "secret-campaign-detail",
+    "appsflyer_id": "1769860811311-4118287541818",
+    "install_time": "2026-01-31 12:00:11.311",
+    "event_time": "2026-01-31 12:00:11.311",
+    "platform": "android",
+    "advertising_id": GAID,
+}
+EVENT = INSTALL | {"event_name": "af_purchase", "event_time": "2026-02-01 09:30:00.500"}
+IOS = {"platform": "ios", "advertising_id": None, "idfa": IDFA, "idfv": IDFV}
+
+
+def rules(**given: Any) -> Rules:
+    return Rules(**{"app": "shop", "platform": "android", **given})
+
+
+def outcome(message: dict[str, Any], **given: Any) -> Any:
+    postback = read(json.dumps(message).encode(), Media.JSON)
+    assert isinstance(postback, Postback)
+    return map_postback(postback, rules(**given), NOW_MS)
+
+
+def mapped(message: dict[str, Any], **given: Any) -> Mapped:
+    found = outcome(message, **given)
+    assert isinstance(found, Mapped), found
+    return found
+
+
+def item(message: dict[str, Any], **given: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(mapped(message, **given).body)
+    return found
+
+
+# Event types and filters
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, "[AppsFlyer] Install"),
+        ({"campaign_type": "organic"}, "[AppsFlyer] Install"),
+        ({"event_name": "reinstall", "conversion_type": "reinstall"}, "[AppsFlyer] Reinstall"),
+        (
+            {"event_name": "re-engagement", "conversion_type": "re-engagement", "campaign_type": "retargeting"},
+            "[AppsFlyer] Re-engagement",
+        ),
+        (
+            {"event_name": "re-attribution", "conversion_type": "reinstall", "campaign_type": "retargeting"},
+            "[AppsFlyer] Re-attribution",
+        ),
+    ],
+)
+def test_conversions_have_the_names_of_the_native_integration(change: dict[str, str], expected: str) -> None:
+    """Charts built on the native integration go on working."""
+    found = mapped(INSTALL | change)
+    assert found.event_type == json.loads(found.body)["event_type"] == expected
+
+
+def test_in_app_events_keep_their_name_unless_renamed() -> None:
+    """Renaming is by AppsFlyer's name; the prefix is only for conversions."""
+    assert item(EVENT)["event_type"] == "af_purchase"
+    assert item(EVENT, rename={"af_purchase": "Purchase"})["event_type"] == "Purchase"
+    assert item(INSTALL, rename={"[AppsFlyer] Install": "Installed"})["event_type"] == "Installed"
+
+
+@pytest.mark.parametrize("name", ["$identify", "$groupidentify", "[Amplitude] Revenue"])
+def test_an_app_event_never_passes_for_one_of_amplitudes_own(name: str) -> None:
+    """An event called $identify would change user properties."""
+    assert item(EVENT | {"event_name": name})["event_type"] == f"[AppsFlyer] {name}"
+
+
+def test_include_and_exclude_choose_in_app_events() -> None:
+    """Globs and names; conversions are not touched by include."""
+    assert isinstance(outcome(EVENT, include=("af_*",)), Mapped)
+    assert outcome(EVENT, include=("level_*",)) == Filter("event_excluded")
+    assert outcome(EVENT, exclude=("af_purchase",)) == Filter("event_excluded")
+    assert isinstance(outcome(INSTALL, include=("level_*",)), Mapped)
+    assert outcome(INSTALL | {"campaign_type": "organic"}, exclude=("organic-*",)) == Filter("event_excluded")
+
+
+def test_what_is_no_event_for_amplitude_is_filtered() -> None:
+    """Uninstalls, SKAdNetwork and fraud have their own reasons."""
+    assert outcome(INSTALL | {"event_name": "uninstall"}) == Filter("uninstall")
+    assert outcome({"event_name": "x", "skad_transaction_id": "1"}) == Filter("skadnetwork")
+    assert outcome(INSTALL | {"blocked_reason": "bots"}) == Filter("blocked_as_fraud")
+
+
+def test_a_message_without_any_event_is_dead() -> None:
+    """A person is told which fields to select in AppsFlyer."""
+    found = outcome({"media_source": "x"})
+    assert isinstance(found, Dead)
+    assert (found.stage, found.reason) == ("map", "no_event_name")
+    assert "event_name" in found.remedy
+
+
+# Time
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, 1_769_938_200_500),
+        ({"event_time": None, "event_time_selected_timezone": "2026-02-01 10:30:00.500+0100"}, 1_769_938_200_500),
+        ({"event_time": "nonsense", "event_time_selected_timezone": "2026-02-01 10:30:00.500+0100"}, 1_769_938_200_500),
+        ({"event_time": None}, 1_769_860_811_311),
+        ({"event_time": "2026-02-31 00:00:00", "install_time": None}, NOW_MS),
+    ],
+)
+def test_the_time_is_the_events_then_the_installs_then_the_receptions(change: dict[str, Any], expected: int) -> None:
+    """A message without a time is not lost."""
+    found = mapped(EVENT | change)
+    assert found.event_ms == json.loads(found.body)["time"] == expected
+    assert bool(found.notes) == ("event_time" in change and change["event_time"] is not None)
+
+
+# Identity
+
+
+def test_without_identity_both_ids_are_none() -> None:
+    """Nobody is made up: the caller holds the item."""
+    found = mapped(INSTALL)
+    assert (found.user_id, found.device_id) == (None, None)
+    assert found.ids == {IdKind.ADID: GAID, IdKind.APPSFLYER_ID: INSTALL["appsflyer_id"]}
+
+
+@pytest.mark.parametrize(
+    "custom_data",
+    [
+        '{"amplitude_device_id": "device-1", "amplitude_user_id": "user-1", "amplitude_session_id": 1769860000000}',
+        {"amplitude_device_id": "device-1", "amplitude_user_id": "user-1", "amplitude_session_id": "1769860000000"},
+        "amplitude_device_id=device-1&amplitude_user_id=user-1&amplitude_session_id=1769860000000",
+    ],
+)
+def test_the_apps_own_amplitude_ids_are_found_in_custom_data(custom_data: Any) -> None:
+    """JSON in text, an object, or a query string."""
+    found = mapped(INSTALL | {"custom_data": custom_data, "customer_user_id": "customer-1"})
+    assert (found.user_id, found.device_id) == ("user-1", "device-1")
+    assert json.loads(found.body)["session_id"] == 1_769_860_000_000
+
+
+def test_ids_in_the_event_value_are_used_and_are_no_properties() -> None:
+    """They are taken out of the event's properties."""
+    value = json.dumps({"amplitude_device_id": "device-1", "amplitude_session_id": 1769860000000, "price": 3})
+    found = mapped(EVENT | {"event_value": value})
+    properties = json.loads(found.body)["event_properties"]
+    assert found.device_id == "device-1"
+    assert properties["price"] == 3
+    assert not [key for key in properties if key.startswith("amplitude_")]
+
+
+def test_other_key_names_can_be_configured() -> None:
+    """The default keys then mean nothing."""
+    data = {"did": "device-1", "amplitude_device_id": "device-2"}
+    assert mapped(INSTALL | {"custom_data": data}, device_id_key="did").device_id == "device-1"
+
+
+def test_the_customer_user_id_is_the_user_id_unless_configured_otherwise() -> None:
+    """With the switch off it is neither sent nor matched by."""
+    message = INSTALL | {"customer_user_id": "customer-1"}
+    on, off = mapped(message), mapped(message, use_customer_user_id=False)
+    assert (on.user_id, on.ids[IdKind.CUSTOMER_USER_ID]) == ("customer-1", "customer-1")
+    assert off.user_id is None
+    assert IdKind.CUSTOMER_USER_ID not in off.ids
+    assert b"customer-1" not in off.body
+
+
+@pytest.mark.parametrize("bad", ["abc", "null", "00000000-0000-0000-0000-000000000000", "-1", True, ["x"]])
+def test_ids_that_amplitude_would_refuse_are_left_out_and_noted(bad: Any) -> None:
+    """The event goes on without them."""
+    found = mapped(INSTALL | {"custom_data": {"amplitude_device_id": bad}})
+    assert found.device_id is None
+    assert any("device id" in note for note in found.notes)
+
+
+def test_short_ids_pass_where_the_minimum_is_shorter() -> None:
+    """The app's own minimum counts."""
+    assert mapped(INSTALL | {"customer_user_id": "ab1"}).user_id is None
+    assert mapped(INSTALL | {"customer_user_id": "ab1"}, min_id_length=3).user_id == "ab1"
+
+
+def test_device_identifiers_are_in_their_own_fields_and_nowhere_else() -> None:
+    """Not by key, not within a text, not in another case, not from a sub parameter."""
+    value = {"IDFA": IDFA, "gaid": "x", "url": f"https://x/?a={GAID.upper()}", "deep": {"list": [GAID]}, "ok": 1}
+    found = item(EVENT | {"event_value": value})
+    assert found["adid"] == GAID
+    assert set(found["event_properties"]) & {"IDFA", "gaid", "url", "deep"} == set()
+    assert found["event_properties"]["ok"] == 1
+    assert json.dumps(item(INSTALL | {"af_sub1": f"click-{GAID}"})).count(GAID) == 1
+
+
+def test_identifiers_keep_their_case() -> None:
+    """Amplitude's matching is case sensitive."""
+    found = item(INSTALL | IOS | {"att": "authorized"}, platform="ios")
+    assert (found["idfa"], found["idfv"]) == (IDFA, IDFV)
+
+
+def test_zero_ids_are_no_ids() -> None:
+    """Limit ad tracking sends zeros."""
+    found = mapped(INSTALL | {"advertising_id": "00000000-0000-0000-0000-000000000000"})
+    assert "adid" not in json.loads(found.body)
+    assert IdKind.ADID not in found.ids
+
+
+# Revenue
+
+
+def test_absent_revenue_is_not_zero_and_zero_is_not_absent() -> None:
+    """No revenue field at all, unless AppsFlyer reports an amount."""
+    assert "revenue" not in item(EVENT | {"event_revenue_currency": "USD"})
+    assert item(EVENT | {"event_revenue": 0})["revenue"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "revenue", "currency"),
+    [
+        ({"event_revenue": 9.5, "event_revenue_currency": "eur", "event_revenue_usd": 11}, 9.5, "EUR"),
+        ({"event_revenue_usd": 11, "revenue_in_selected_currency": 8, "selected_currency": "GBP"}, 11, "USD"),
+        ({"revenue_in_selected_currency": 8, "selected_currency": "GBP"}, 8, "GBP"),
+        ({"event_value": {"af_revenue": "7.5", "af_currency": "JPY"}}, 7.5, "JPY"),
+        ({"event_revenue": 9.5, "event_revenue_currency": "euros"}, 9.5, None),
+    ],
+)
+def test_the_amount_is_taken_in_the_events_own_currency_first(
+    change: dict[str, Any], revenue: float, currency: str | None
+) -> None:
+    """The others stand in; a currency that is no code is left out."""
+    found = item(EVENT | change)
+    assert found["revenue"] == revenue
+    assert found.get("currency") == currency
+
+
+def test_refunds_and_advertising_revenue_are_named() -> None:
+    """A negative amount is a refund."""
+    assert item(EVENT | {"event_revenue": -3})["revenueType"] == "Refund"
+    assert item(EVENT | {"event_revenue": 0.01, "event_name": "af_ad_revenue"})["revenueType"] == "Ad"
+    assert "revenueType" not in item(EVENT | {"event_revenue": 3})
+
+
+def test_product_and_quantity_need_revenue() -> None:
+    """Amplitude takes them only with an amount."""
+    value = {"af_content_id": ["sku-1"], "af_quantity": "2"}
+    found = item(EVENT | {"event_revenue": 3, "event_value": value})
+    assert (found["productId"], found["quantity"]) == ("sku-1", 2)
+    assert "productId" not in item(EVENT | {"event_value": value})
+
+
+# Event value
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('{"a": 1, "b": {"c": [1, 2]}}', {"a": 1, "b": {"c": [1, 2]}}),
+        ({"a": 1}, {"a": 1}),
+        ("just text", {"event_value": "just text"}),
+        ("[1, 2]", {"event_value": [1, 2]}),
+        ([1, 2], {"event_value": [1, 2]}),
+        ("{broken", {"event_value": "{broken"}),
+        (7, {"event_value": 7}),
+        ("", {}),
+        ("{}", {}),
+        (None, {}),
+    ],
+)
+def test_the_event_value_becomes_properties(value: Any, expected: dict[str, Any]) -> None:
+    """JSON in text, JSON, plain text, a list, or nothing."""
+    properties = item(EVENT | {"event_value": value})["event_properties"]
+    assert {key: found for key, found in properties.items() if not key.startswith("[AppsFlyer]")} == expected
+
+
+def test_the_apps_own_property_does_not_replace_attribution() -> None:
+    """An app can't say that it came from elsewhere, and no key is written twice."""
+    found = mapped(EVENT | {"event_value": {"[AppsFlyer] campaign": "forged"}})
+    assert found.body.count(b'"[AppsFlyer] campaign"') == 1
+    assert json.loads(found.body)["event_properties"]["[AppsFlyer] campaign"] == "Spring"
+
+
+def test_a_huge_event_value_is_brought_inside_the_limits() -> None:
+    """The event is kept, with a note for what was cut."""
+    deep: Any = 1
+    for _ in range(100):
+        deep = [deep]
+    found = mapped(EVENT | {"event_value": {"text": "x" * 9000, "deep": deep, "big": 10**40}})
+    assert len(json.loads(found.body)["event_properties"]["text"]) == 1024
+    assert len(found.notes) >= 3
+
+
+# Route attribution
+
+
+def test_the_attribution_route_sends_identifiers_and_user_properties_only() -> None:
+    """As the Attribution API is documented."""
+    found = mapped(INSTALL, route="attribution")
+    assert found.endpoint == "attribution"
+    assert (found.user_id, found.device_id) == (None, None)
+    body = json.loads(found.body)
+    assert set(body) == {"event_type", "platform", "time", "adid", "user_properties"}
+    assert body["platform"] == "android"
+    assert body["user_properties"]["[AppsFlyer] campaign"] == "Spring"
+    assert all(key.startswith("[AppsFlyer] ") for key in body["user_properties"])
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"event_name": "af_purchase"}, Filter("in_app_on_attribution_route")),
+        ({"advertising_id": "00000000-0000-0000-0000-000000000000"}, Refuse("no_usable_id")),
+        ({"advertising_id": None, "android_id": "9774d56d682e549c"}, Refuse("no_usable_id")),
+        ({"is_lat": True}, Refuse("no_usable_id")),
+        ({"platform": "windowsphone"}, Refuse("platform_unsupported")),
+        ({"platform": "ios"}, Refuse("no_usable_id")),
+    ],
+)
+def test_the_attribution_route_refuses_what_amplitude_could_not_match(change: dict[str, Any], expected: Any) -> None:
+    """Without a platform and an identifier it would be dropped in silence."""
+    assert outcome(INSTALL | change, route="attribution") == expected
+
+
+def test_an_app_set_id_is_enough_under_limit_ad_tracking() -> None:
+    """Vendor ids stay."""
+    message = INSTALL | {"is_lat": True, "android_app_set_id": "9ae2f9c1-8f0e-4a52-b55a-2d1f3b6c7d80"}
+    body = item(message, route="attribution")
+    assert body["android_app_set_id"] == "9ae2f9c1-8f0e-4a52-b55a-2d1f3b6c7d80"
+    assert "adid" not in body
+
+
+# Consent
+
+
+@pytest.mark.parametrize(
+    ("signals", "leaves"),
+    [
+        ({}, {"idfa", "idfv"}),
+        ({"att": "authorized"}, {"idfa", "idfv"}),
+        ({"att": "af_authorized", "is_lat": True}, {"idfa", "idfv"}),
+        ({"att": "denied"}, {"idfv"}),
+        ({"att": "not_determined"}, {"idfv"}),
+        ({"att": "af_unavailable"}, {"idfa", "idfv"}),
+        ({"att": "af_unavailable", "is_lat": True}, {"idfv"}),
+        ({"is_lat": "true"}, {"idfv"}),
+        ({"gdpr_applies": True, "ad_user_data_enabled": False}, {"idfv"}),
+        ({"gdpr_applies": True, "ad_personalization_enabled": False}, {"idfv"}),
+        ({"gdpr_applies": False, "ad_user_data_enabled": False}, {"idfa", "idfv"}),
+        ({"gdpr_applies": True, "ad_user_data_enabled": True, "ad_personalization_enabled": True}, {"idfa", "idfv"}),
+    ],
+)
+def test_consent_decides_which_ids_leave_and_are_matched_by(signals: dict[str, Any], leaves: set[str]) -> None:
+    """What may not leave is not hashed for matching either."""
+    found = mapped(INSTALL | IOS | signals, platform="ios")
+    assert {"idfa", "idfv"} & set(json.loads(found.body)) == leaves
+    assert {kind.value for kind in found.ids} & {"idfa", "idfv"} == leaves
+
+
+def test_without_consent_the_android_ids_do_not_leave() -> None:
+    """GAID, OAID and the Android id go together."""
+    message = INSTALL | {"is_lat": True, "oaid": "oaid-1234-5678", "android_id": "9774d56d682e549c"}
+    found = mapped(message)
+    assert set(found.ids) == {IdKind.APPSFLYER_ID}
+    assert all(one.encode() not in found.body for one in (GAID, "oaid-1234-5678", "9774d56d682e549c"))
+
+
+# Restricted sources
+
+DETAILS = (b"partner_int", b"Spring", b"secret-campaign-detail")
+
+
+@pytest.mark.parametrize("message", [INSTALL, EVENT])
+@pytest.mark.parametrize(("policy", "source"), [("redact", None), ("organic", "organic")])
+def test_a_restricted_source_leaves_no_trace(message: dict[str, Any], policy: str, source: str | None) -> None:
+    """Neither the item nor the rollups nor the hold tell it, in either case of its letters."""
+    found = mapped(message, restrictions={"PARTNER_INT": policy})
+    assert found.restricted == policy
+    assert not [detail for detail in DETAILS if detail in found.body]
+    assert json.loads(found.body)["event_properties"].get("[AppsFlyer] media source") == source
+    assert (found.media_source, found.measure.media_source) == (source or "", source or "")
+    assert found.measure.campaign == ""
+
+
+def test_organic_makes_conversions_organic_and_keeps_their_identity() -> None:
+    """A policy that changes makes no second event of the same install."""
+    found = mapped(INSTALL, restrictions={"partner_int": "organic"})
+    assert found.kind is Kind.ORGANIC_INSTALL
+    assert found.key == mapped(INSTALL).key
+    retargeted = INSTALL | {"event_name": "re-attribution", "campaign_type": "retargeting", "conversion_type": "reinstall"}
+    assert mapped(retargeted, restrictions={"default": "organic"}).event_type == "[AppsFlyer] Reinstall"
+
+
+def test_drop_refuses_and_default_is_for_every_named_source() -> None:
+    """Organic is no source: the default does not meet it."""
+    assert outcome(INSTALL, restrictions={"partner_int": "drop"}) == Refuse("restricted_source")
+    assert outcome(INSTALL, restrictions={"default": "drop"}) == Refuse("restricted_source")
+    assert isinstance(outcome(INSTALL, restrictions={"default": "drop", "partner_int": "pass"}), Mapped)
+    assert isinstance(outcome(INSTALL | {"media_source": None}, restrictions={"default": "drop"}), Mapped)
+
+
+def test_appsflyers_word_restricted_is_organic_unless_configured() -> None:
+    """The source that AppsFlyer hides itself."""
+    hidden = INSTALL | {"media_source": "restricted"}
+    assert mapped(hidden).restricted == "organic"
+    assert mapped(hidden, restrictions={"restricted": "redact"}).restricted == "redact"
+
+
+def test_a_restricted_source_hides_configured_rows_too() -> None:
+    """A row of the configuration can't tell what the policy hides; unknown fields are not trusted."""
+    extra = (("campaign", "event_properties.c"), ("new_field", "event_properties.n"), ("custom_data.plan", "event_properties.p"))
+    message = INSTALL | {"new_field": "Spring 2", "custom_data": {"plan": "pro"}}
+    properties = item(message, rows=extra, restrictions={"partner_int": "redact"})["event_properties"]
+    assert "c" not in properties
+    assert "n" not in properties
+    assert properties["p"] == "pro"
+
+
+# Configured rows
+
+
+def test_configured_rows_reach_known_unknown_and_custom_fields() -> None:
+    """They come before the table's own rows."""
+    extra = (
+        ("af_siteid", "user_properties.sub_publisher"),
+        ("new_field", "event_properties.new"),
+        ("custom_data.plan", "user_properties.plan"),
+        ("event_value.level", "event_properties.level"),
+        ("campaign", "carrier"),
+    )
+    message = EVENT | {
+        "af_siteid": "s1", "new_field": 5, "custom_data": {"plan": "pro"}, "event_value": {"level": 3}, "carrier": "x",
+    }  # fmt: skip
+    found = item(message, rows=extra)
+    assert found["user_properties"] == {"sub_publisher": "s1", "plan": "pro"}
+    assert (found["event_properties"]["new"], found["event_properties"]["level"]) == (5, 3)
+    assert found["carrier"] == "Spring"
+
+
+def test_configured_rows_never_tell_a_device() -> None:
+    """Neither a field that is an identifier, nor a value that contains one."""
+    found = item(INSTALL | {"original_url": f"https://x/?gaid={GAID}"}, rows=(("original_url", "event_properties.url"),))
+    assert "url" not in found["event_properties"]
+    with pytest.raises(ConfigError, match=r"rows\.idfa"):
+        rules(rows=(("idfa", "event_properties.x"),))
+    with pytest.raises(ConfigError, match="custom_data"):
+        rules(rows=(("custom_data.gaid", "event_properties.x"),))
+
+
+def test_fields_can_be_left_out() -> None:
+    """For example the IP address."""
+    assert "ip" in item(INSTALL | {"ip": "203.0.113.7"})
+    assert "ip" not in item(INSTALL | {"ip": "203.0.113.7"}, without=("ip",))
+
+
+def test_another_prefix_is_used_everywhere() -> None:
+    """Event types and properties alike."""
+    found = item(INSTALL, prefix="[AF] ")
+    assert found["event_type"] == "[AF] Install"
+    assert found["user_properties"]["[AF] campaign"] == "Spring"
+    assert "[AppsFlyer]" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({"platform": "palm"}, "platform"),
+        ({"route": "both"}, "route"),
+        ({"restrictions": {"x": "hide"}}, "restrictions"),
+        ({"rows": (("campaign", "user_id"),)}, "rows.campaign"),
+        ({"rows": (("campaign", "event_properties."),)}, "rows.campaign"),
+        ({"rows": (("campaign", 'event_properties.a"b'),)}, "rows.campaign"),
+        ({"prefix": "[A\n] "}, "prefix"),
+    ],
+)
+def test_rules_that_cannot_be_followed_are_refused_with_their_path(given: dict[str, Any], path: str) -> None:
+    """At start, not at the first message."""
+    with pytest.raises(ConfigError) as refused:
+        rules(**given)
+    assert refused.value.path == path
+
+
+# Content identity
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    left, right = mapped(one), mapped(other)
+    assert (left.key == right.key) == (left.insert_id == right.insert_id)
+    return left.key == right.key
+
+
+def test_the_insert_id_is_the_hex_form_of_the_key() -> None:
+    """One identity, two spellings."""
+    found = mapped(INSTALL)
+    assert found.insert_id == found.key.hex() == json.loads(found.body)["insert_id"]
+
+
+def test_an_install_is_one_whether_pushed_or_in_a_file() -> None:
+    """A file has no milliseconds, no campaign_type, and other columns."""
+    in_file = {key: INSTALL[key] for key in ("event_name", "appsflyer_id", "media_source", "platform")}
+    assert same(INSTALL, in_file | {"install_time": "2026-01-31 12:00:11", "event_time": "2026-01-31 12:00:11"})
+
+
+def test_a_purchase_is_one_whether_pushed_or_in_a_file() -> None:
+    """The value's spelling and the amount's do not matter."""
+    pushed = EVENT | {"event_revenue": 12.5, "event_revenue_currency": "EUR", "event_value": '{"a": 1, "b": 2}'}
+    in_file = EVENT | {
+        "event_revenue": "12.50", "event_revenue_currency": "EUR", "event_value": '{"b":2,"a":1}',
+        "event_time": "2026-02-01 09:30:00",
+    }  # fmt: skip
+    assert same(pushed, in_file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"appsflyer_id": "1769860811311-1"},
+        {"event_name": "af_other"},
+        {"event_time": "2026-02-01 09:30:01.500"},
+        {"event_value": {"a": 2}},
+        {"event_revenue": 13},
+        {"event_revenue_currency": "USD"},
+    ],
+)
+def test_events_that_differ_are_not_one(change: dict[str, Any]) -> None:
+    """Person, name, second, value, amount and currency each make another event."""
+    base = EVENT | {"event_revenue": 12.5, "event_revenue_currency": "EUR", "event_value": {"a": 1}}
+    assert not same(base, base | change)
+
+
+def test_an_event_reported_for_two_campaigns_is_one() -> None:
+    """AppsFlyer reports it for the install and for the re-engagement; revenue counts once."""
+    retargeted = {"conversion_type": "re-engagement", "campaign_type": "retargeting", "is_primary_attribution": False}
+    assert same(EVENT, EVENT | retargeted)
+
+
+def test_a_person_can_be_re_engaged_twice_after_one_install() -> None:
+    """Re-engagements are known by when they happened."""
+    again = INSTALL | {"event_name": "re-engagement", "conversion_type": "re-engagement", "campaign_type": "retargeting"}
+    assert not same(again | {"event_time": "2026-03-01 10:00:00"}, again | {"event_time": "2026-04-01 10:00:00"})
+
+
+def test_apps_do_not_share_identities() -> None:
+    """The same message to two apps is two events."""
+    assert mapped(INSTALL, app="one").key != mapped(INSTALL, app="two").key
+
+
+# Place and device
+
+
+def test_countries_are_named_and_the_continent_is_no_region() -> None:
+    """AppsFlyer's region is a continent, its UK is GB; Amplitude's own events carry names."""
+    found = item(INSTALL | {"country_code": "UK", "region": "EU", "state": "LND", "city": "London", "dma": "826"})
+    assert (found["country"], found["region"], found["city"]) == ("United Kingdom", "LND", "London")
+    assert item(INSTALL | {"country_code": "zz"})["country"] == "zz"
+
+
+def test_brand_and_model_are_told_apart() -> None:
+    """AppsFlyer writes both in one field."""
+    found = item(INSTALL | {"device_model": "xiaomi::Redmi Note 8T"})
+    assert (found["device_brand"], found["device_model"]) == ("xiaomi", "Redmi Note 8T")
+    assert "device_brand" not in item(INSTALL | {"device_type": "iPhone15,2"})
+
+
+@pytest.mark.parametrize(
+    ("said", "platform", "os_name"), [("android", "Android", "android"), ("iOS", "iOS", "ios"), ("windows", "windows", None)]
+)
+def test_platforms_are_written_as_amplitudes_sdks_do(said: str, platform: str, os_name: str | None) -> None:
+    """So that they are one platform in charts."""
+    found = item(INSTALL | {"platform": said})
+    assert (found["platform"], found.get("os_name")) == (platform, os_name)
