@@ -210,6 +210,7 @@ class Service:
             report, halt = Report(metrics), asyncio.Event()
             tasks = [asyncio.create_task(telemetry.log_received(telemetry.Received(intake.tallies), self._clock))]
             if claim is not None:
+                await inbox.reclaim()
                 transport = HttpTransport(trust_env=True)
                 stack.push_async_callback(transport.close)
                 worker = self._worker(store, transport, claim, report)

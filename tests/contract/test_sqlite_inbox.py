@@ -172,3 +172,13 @@ async def test_what_was_accepted_survives_kill_9(tmp_path: Path):
         got += [e.body for e in leased.envelopes]
     await inbox.close()
     assert [b"%d" % n for n in range(300)] == got
+
+
+async def test_the_only_worker_takes_back_what_its_predecessor_had_leased(inbox):
+    """A worker that was killed left leases behind; the next one need not wait for them to lapse."""
+    await inbox.accept(envelope())
+    first = await inbox.lease(10, NOW_MS, 60_000)
+    assert await inbox.lease(10, NOW_MS, 60_000) is None
+    await inbox.reclaim()
+    again = await inbox.lease(10, NOW_MS, 60_000)
+    assert [e.receipt for e in again.envelopes] == [e.receipt for e in first.envelopes]

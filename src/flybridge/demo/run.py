@@ -6,8 +6,8 @@ import asyncio
 import os
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -69,8 +69,17 @@ async def staged(plan: Plan) -> AsyncIterator[Stage]:
             await stage.stop()
 
 
-async def play(stage: Stage, plan: Plan, look: Callable[[Glance, Sent], None]) -> Outcome:
-    """Play a plan on a started stage. Raises `FlybridgeError` when things do not come to rest within ten minutes."""
+async def play(
+    stage: Stage,
+    plan: Plan,
+    look: Callable[[Glance, Sent], None],
+    *,
+    after_sending: Awaitable[None] | None = None,
+) -> Outcome:
+    """Play a plan on a started stage. `after_sending` is waited for before everything must come to rest.
+
+    Raises `FlybridgeError` when it does not within five minutes.
+    """
     apps = [App(app.name, app.platform, app.appsflyer_app_id) for app in stage.apps]
     messages = list(generate(plan.seed, plan.events, apps, plan.options))
     sender = Sender(stage.bridge.origin)
@@ -81,6 +90,8 @@ async def play(stage: Stage, plan: Plan, look: Callable[[Glance, Sent], None]) -
         watching = asyncio.create_task(_watch(session, stage.bridge.origin, sender, look))
         try:
             await sender.send(Outgoing(message.path, message.body, headers) for message in messages)
+            if after_sending is not None:
+                await after_sending
             await _rest(session, stage.bridge.origin, len(messages))
         finally:
             watching.cancel()
@@ -105,7 +116,8 @@ async def _watch(
     session: aiohttp.ClientSession, origin: str, sender: Sender, look: Callable[[Glance, Sent], None]
 ) -> None:
     while True:
-        look(await glance(session, origin), sender.sent)
+        with suppress(aiohttp.ClientError, ConnectionError):
+            look(await glance(session, origin), sender.sent)
         await asyncio.sleep(LOOK_S)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,6 +99,14 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
+def free_port() -> int:
+    """Give a port that is free on the loopback at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class Stage:
     """Directory, configuration, sandbox and bridge. Ports are free ones, all on the loopback."""
 
@@ -108,6 +117,9 @@ class Stage:
         self.directory = directory
         self.apps = apps
         self.token = token_hex(12)
+        self._secret = token_hex(16)
+        # The bridge keeps its port when it is killed and started again, so that senders find it.
+        self._port = free_port()
         self.config_path = directory / "flybridge.toml"
         sandbox = ("flybridge.sandbox", "--port", "0", "--faults", faults, "--seed", str(seed))
         bridge = ("flybridge", "serve", "--config", str(self.config_path))
@@ -127,7 +139,7 @@ class Stage:
 
     def config(self, amplitude: str) -> str:
         """Write the configuration. `amplitude` is the origin that all Amplitude calls go to."""
-        head = f'data_dir = "./data"\nsecret = "{token_hex(16)}"\n\n[server]\nport = 0\n'
+        head = f'data_dir = "./data"\nsecret = "{self._secret}"\n\n[server]\nport = {self._port}\n'
         return head + "".join(
             f"""
 [[apps]]

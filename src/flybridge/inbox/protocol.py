@@ -62,6 +62,13 @@ class Inbox(Protocol):
         """The store has filed them: forget them."""
         ...
 
+    async def reclaim(self) -> None:
+        """Take back every lease at once. Only for who knows that nobody else works: a log with one worker.
+
+        A log shared by many workers lets leases lapse instead, and does nothing here.
+        """
+        ...
+
     async def wait(self, timeout_s: float) -> None:
         """Return when something was accepted, or after the timeout; may return early for no reason."""
         ...
