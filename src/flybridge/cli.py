@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 import typer
 
-from flybridge import cli_demo, cli_look, service
+from flybridge import cli_demo, cli_explain, cli_look, service
 from flybridge.clock import SystemClock
 from flybridge.config import Config, Platform, Region, Route, load, loads
 from flybridge.demo.run import Plan
@@ -23,6 +25,7 @@ from flybridge.replay import Replayed
 from flybridge.replay import replay as replay_letters
 from flybridge.sandbox.__main__ import main as run_sandbox
 from flybridge.sandbox.faults import SCRIPTS
+from flybridge.sandbox.remote_clock import following
 from flybridge.telemetry import LogForm, configure_logging
 
 T = TypeVar("T")
@@ -112,6 +115,7 @@ def serve(
     only: Annotated[service.Part | None, typer.Option("--only", help="Do only this part of the work.")] = None,
     log: Annotated[LogForm, typer.Option("--log", help="How log lines look.")] = LogForm.AUTO,
     level: Annotated[str, typer.Option("--level", help="debug, info, warning or error.")] = "info",
+    clock_of: Annotated[str | None, typer.Option("--clock-of", hidden=True)] = None,
 ) -> None:
     """Take messages in, map them, deliver them. Runs until SIGTERM or Ctrl-C, then finishes what it has begun."""
     settings = configured(config)
@@ -119,9 +123,10 @@ def serve(
 
     async def work() -> None:
         host = settings.server.host
-        await service.Service(settings, only).run(
-            stop_on_signals(), lambda port: print_line(f"flybridge listening on http://{host}:{port}")
-        )
+        async with following(clock_of) if clock_of else nullcontext(SystemClock()) as clock:
+            await service.Service(settings, only, clock).run(
+                stop_on_signals(), lambda port: print_line(f"flybridge listening on http://{host}:{port}")
+            )
 
     run(work())
 
@@ -227,6 +232,20 @@ def migrate(config: ConfigPath = None) -> None:
 
 
 @app.command()
+def explain(
+    message: Annotated[str, typer.Argument(help="A file with one postback, the JSON itself, or - for standard input.")],
+    config: ConfigPath = None,
+    only_app: AppName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how one postback would be mapped, row by row. Nothing is stored and nothing is sent."""
+    body = cli_explain.read_message(message)
+    chosen = cli_explain.choose_app(configured(config), only_app, body)
+    found = cli_explain.explain_message(chosen, body, SystemClock().now_ms())
+    cli_explain.show_explanation(chosen, found, as_json=as_json)
+
+
+@app.command()
 def sandbox(
     port: Annotated[int, typer.Option("--port", help="The port; 0 chooses a free one.")] = 8701,
     faults: Annotated[str, typer.Option("--faults", help=f"One of {', '.join(SCRIPTS)}.")] = "none",
@@ -238,12 +257,18 @@ def sandbox(
     raise typer.Exit(run_sandbox(words))
 
 
+SHARE = "The share of postbacks of people {}, 0 to 1."
+
+
 @app.command()
-def demo(
+def demo(  # noqa: PLR0917 - Typer gives every argument by name
     once: Annotated[bool, typer.Option("--once", help="Without the live table.")] = False,
     events: Annotated[int, typer.Option("--events", min=1, help="How many postbacks to send.")] = 5_000,
     seed: Annotated[int, typer.Option("--seed", help="The same seed plays the same people and faults.")] = 1,
     faults: Annotated[str, typer.Option("--faults", help=f"One of {', '.join(SCRIPTS)}.")] = "flaky",
+    late: Annotated[float, typer.Option("--late", help=SHARE.format("whom only Amplitude's stream names"))] = 0.0,
+    never: Annotated[float, typer.Option("--never", help=SHARE.format("whom Amplitude never sees"))] = 0.08,
+    restricted: Annotated[float, typer.Option("--restricted", help=SHARE.format("of a restricted source"))] = 0.1,
     json: Annotated[Path | None, typer.Option("--json", help="Write the result to this file; - prints it.")] = None,
 ) -> None:
     """Start everything on this machine, send traffic, and compare truth, ledger and Amplitude event by event.
@@ -252,7 +277,10 @@ def demo(
     """
     if faults not in SCRIPTS:
         raise typer.BadParameter(f"There are no faults named {faults!r}; there are {', '.join(SCRIPTS)}.")
-    outcome = run(cli_demo.run_demo(Plan(events, seed, faults), quiet=once))
+    if min(late, never, restricted) < 0 or late + never > 1 or restricted > 1:
+        raise typer.BadParameter("Shares are from 0 to 1, and --late and --never together at most 1.")
+    options = msgspec.structs.replace(Plan().options, late_seen=late, held=never, restricted=restricted)
+    outcome = run(cli_demo.run_demo(Plan(events, seed, faults, options), quiet=once))
     if json is not None:
         cli_demo.write_json(outcome, json)
     if str(json) != "-":

@@ -15,6 +15,7 @@ from flybridge.demo.sender import Sent
 from flybridge.demo.verdict import SHOWN
 from flybridge.demo.watch import Glance, Screen
 
+
 async def run_demo(plan: Plan, *, quiet: bool) -> Outcome:
     """Play a plan, with a live table unless `quiet`."""
     async with staged(plan) as stage:
@@ -59,6 +60,8 @@ def tell(outcome: Outcome) -> None:
             "right in Amplitude": app.delivered,
             "rejected as scripted": app.rejected,
             "sent again knowingly": app.doubled,
+            "of people never seen": app.never,
+            "expired": app.expired,
             "differences": len(app.disagreements),
         }
         for app in outcome.apps

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.account import Account, balance
@@ -30,12 +31,13 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], nothing: str) -> N
     if not rows:
         console.print(nothing)
         return
+    # Values are anybody's text: brackets in them are no markup.
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in rows[0]:
         numeric = isinstance(rows[0][column], int | float)
         table.add_column(str(column), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(Text(str(value)) for value in row.values()))
     console.print(table)
 
 

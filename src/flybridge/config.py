@@ -134,8 +134,8 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The most requests in flight for one app and endpoint. 0 leaves it to the endpoint."""
     requests_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
     """The most requests in a second for one app and endpoint. 0 leaves it to the endpoint."""
-    gzip: bool = True
-    """Whether bodies are compressed where the vendor takes it."""
+    gzip: bool = False
+    """Whether uploads to Amplitude are compressed. Its SDKs do it; the pages of the HTTP V2 API do not mention it."""
 
 
 class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

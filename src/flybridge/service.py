@@ -15,8 +15,8 @@ from flybridge import __version__, flow, telemetry
 from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2, origin
 from flybridge.clock import Clock, SystemClock
-from flybridge.config import App, Config, HoldV1, Secret
-from flybridge.delivery.exchange import Endpoint
+from flybridge.config import App, AtExpiry, Config, Delivery, HoldV1, Secret
+from flybridge.delivery.exchange import Endpoint, Limits
 from flybridge.delivery.lifecycle import Policy, Uncertain
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
@@ -49,19 +49,25 @@ class Part(StrEnum):
 
 def open_inbox(config: Config) -> Inbox:
     """Choose the inbox."""
-    _embedded_only(config)
+    _supported(config)
     return SqliteInbox(config.data_dir / "inbox.db", Seal(*config.secrets), max_waiting=config.server.max_pending)
 
 
 def open_store(config: Config) -> Store:
     """Choose the store."""
-    _embedded_only(config)
+    _supported(config)
     return SqliteStore(config.data_dir / "store.db", Seal(*config.secrets))
 
 
-def _embedded_only(config: Config) -> None:
+def _supported(config: Config) -> None:
+    """Refuse settings that this version reads and does nothing with: a setting without effect is a silent loss."""
     if config.cluster is not None:
         raise ConfigError("cluster", "this version has no clustered backends.", "Leave [cluster] out.")
+    for number, app in enumerate(config.apps):
+        if app.streams:
+            raise ConfigError(f"apps[{number}].streams", "this version does not send to AppsFlyer.", "Leave it out.")
+        if app.audiences:
+            raise ConfigError(f"apps[{number}].audiences", "this version has no audiences.", "Leave it out.")
 
 
 @asynccontextmanager
@@ -88,6 +94,8 @@ def rules_of(app: App) -> Rules:
         rows=tuple((row.source, row.target) for row in m.rows),
         include=m.include,
         exclude=m.exclude,
+        without=m.without,
+        min_id_length=app.amplitude.min_id_length,
         device_id_key=m.device_id_key,
         session_id_key=m.session_id_key,
         user_id_key=m.user_id_key,
@@ -103,6 +111,7 @@ def build_flow(config: Config) -> Flow:
             rules_of(app),
             hold_window_hours=app.hold.window_hours,
             hold_attribution=app.hold.v1 is HoldV1.WHEN_SEEN,
+            customer_user_at_expiry=app.hold.at_expiry is AtExpiry.SEND_AS_CUSTOMER_USER_ID,
             dedup_days=config.retention.dedup_days,
         )
         for app in config.apps
@@ -112,19 +121,27 @@ def build_flow(config: Config) -> Flow:
 
 def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
     """Give the endpoints of all apps. Both routes of an app are there, so that a changed route finishes the old one."""
-    own = config.delivery
-    limits = {"concurrency": own.concurrency, "requests_per_s": own.requests_per_s}
-    asked = {name: limit for name, limit in limits.items() if limit}
     endpoints: dict[Lane, Endpoint] = {}
     for app in config.apps:
         key = app.amplitude.api_key.reveal()
         host = origin(app.amplitude.region.value, app.amplitude.base_url)
-        count = {"max_items": own.max_items} if own.max_items else {}
-        http_v2 = HttpV2(key, host, gzip=own.gzip, **count, **asked)  # type: ignore[arg-type]
-        attribution = AttributionApi(key, host, **asked)  # type: ignore[arg-type]
-        endpoints[Lane(app.name, http_v2.name)] = http_v2
-        endpoints[Lane(app.name, attribution.name)] = attribution
+        http_v2 = HttpV2(key, host, min_id_length=app.amplitude.min_id_length, gzip=config.delivery.gzip)
+        attribution = AttributionApi(key, host)
+        for endpoint in (http_v2, attribution):
+            endpoint.limits = _tuned(endpoint.limits, config.delivery)
+            endpoints[Lane(app.name, endpoint.name)] = endpoint
     return endpoints
+
+
+def _tuned(limits: Limits, own: Delivery) -> Limits:
+    """Put the operator's limits in place of an endpoint's; the vendor's bound of items stays."""
+    return Limits(
+        min(own.max_items or limits.max_items, limits.max_items),
+        limits.max_bytes,
+        own.concurrency or limits.concurrency,
+        own.requests_per_s or limits.requests_per_s,
+        limits.items_per_s,
+    )
 
 
 def policy_of(config: Config) -> Policy:

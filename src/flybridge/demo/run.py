@@ -33,12 +33,16 @@ LOOK_S: Final = 0.5
 
 
 class Plan(Struct, frozen=True):
-    """What to play. The same plan plays the same traffic and the same faults."""
+    """What to play. The same plan plays the same traffic and the same faults.
+
+    `expires`: in the end the clock is moved past every hold's window, so that what never matched expires.
+    """
 
     events: int = 2_000
     seed: int = 1
     faults: str = "none"
-    options: Options = Options(malformed=0.0)
+    options: Options = Options()
+    expires: bool = True
 
 
 class Outcome(Struct, frozen=True):
@@ -93,20 +97,23 @@ async def play(
             if after_sending is not None:
                 await after_sending
             await _rest(session, stage.bridge.origin, len(messages))
+            if plan.expires:
+                await _expire(session, stage, len(messages))
         finally:
             watching.cancel()
         seconds = perf_counter() - started
         look(await glance(session, stage.bridge.origin), sender.sent)
         saved = await _record(session, stage.sandbox.origin, "saved")
+        # What Amplitude had to wait for in vain was delivered to it all the same.
         saved += await _record(session, stage.sandbox.origin, "waiting")
+        saved += await _record(session, stage.sandbox.origin, "dropped")
         rejected = await _record(session, stage.sandbox.origin, "rejected")
     if code := await stage.bridge.stop():
         raise FlybridgeError(f"flybridge ended with exit code {code}; see {stage.directory}/flybridge.log.")
     account, ledger = await _books(stage)
     repeats = Counter(digest for digest in sender.repeated)
-    verdicts = [
-        judge(_evidence(app, messages, ledger, saved=saved, rejected=rejected, repeats=repeats)) for app in stage.apps
-    ]
+    evidence = [_evidence(app, messages, ledger, saved=saved, rejected=rejected, repeats=repeats) for app in stage.apps]
+    verdicts = [judge(msgspec.structs.replace(one, after_expiry=plan.expires)) for one in evidence]
     sent = {"acknowledged": sender.sent.acknowledged, "again": sender.sent.again, "refused": sender.sent.refused}
     sent |= {"p50_ms": round(sender.sent.p(0.5) * 1000, 2), "p99_ms": round(sender.sent.p(0.99) * 1000, 2)}
     return Outcome(plan, round(seconds, 2), round(len(messages) / seconds, 1), sent, account, verdicts)
@@ -130,6 +137,19 @@ async def _rest(session: aiohttp.ClientSession, origin: str, messages: int) -> N
         now = await glance(session, origin)
         quiet = quiet + 1 if now.in_flight == 0 and sum(now.outcomes.values()) >= messages else 0
         await asyncio.sleep(LOOK_S / 2)
+
+
+async def _expire(session: aiohttp.ClientSession, stage: Stage, messages: int) -> None:
+    """Move the sandbox's clock, which flybridge follows, past the window of all that waits; wait until nothing does."""
+    advance = {"advance_s": str(round(stage.window_hours * 3600) + 3600)}
+    async with session.post(f"{stage.sandbox.origin}/sandbox/clock", params=advance) as response:
+        response.raise_for_status()
+    deadline = perf_counter() + REST_S
+    while (await glance(session, stage.bridge.origin)).outcomes["held"]:
+        if perf_counter() > deadline:
+            raise FlybridgeError(f"{REST_S:.0f} seconds after the end of their window there are still events held.")
+        await asyncio.sleep(LOOK_S / 2)
+    await _rest(session, stage.bridge.origin, messages)
 
 
 async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> list[dict[str, Any]]:

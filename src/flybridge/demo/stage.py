@@ -58,6 +58,10 @@ class Process:
             raise FlybridgeError(f"{self.name} is not running.")
         return self._process.pid
 
+    def follow(self, *words: str) -> None:
+        """Add arguments that are known only now, for every start from now on."""
+        self._arguments = (*self._arguments, *words)
+
     async def start(self) -> None:
         """Start, and wait until it listens. Raises `FlybridgeError` with the end of its log if it does not."""
         with self._log.open("ab") as log:
@@ -116,6 +120,7 @@ class Stage:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.apps = apps
+        self.window_hours = 72.0
         self.token = token_hex(12)
         self._secret = token_hex(16)
         # The bridge keeps its port when it is killed and started again, so that senders find it.
@@ -130,6 +135,7 @@ class Stage:
         """Start both."""
         await self.sandbox.start()
         self.config_path.write_text(self.config(self.sandbox.origin), encoding="utf-8")
+        self.bridge.follow("--clock-of", self.sandbox.origin)
         await self.bridge.start()
 
     async def stop(self) -> None:

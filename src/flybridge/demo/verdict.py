@@ -28,7 +28,10 @@ class Disagreement(Struct, frozen=True):
 
 
 class AppVerdict(Struct, frozen=True):
-    """How one app's three records compare. `doubled` events were sent again knowingly: `uncertain` in the ledger."""
+    """How one app's three records compare. `doubled` events were sent again knowingly: `uncertain` in the ledger.
+
+    `never` counts the events of people whom Amplitude never sees; `expired` what ended so in the ledger.
+    """
 
     app: str
     route: str
@@ -37,13 +40,16 @@ class AppVerdict(Struct, frozen=True):
     rejected: int
     doubled: int
     disagreements: Sequence[Disagreement]
+    never: int = 0
+    expired: int = 0
 
 
 class Evidence(Struct, frozen=True):
     """What one app left behind. `digests` are of `messages`, in the same order.
 
     `repeats` says how often a message was sent again because its answer was lost on the way in: up to so many
-    duplicates more may be in the ledger.
+    duplicates more may be in the ledger. `after_expiry`: the clock was moved past every hold's window, so that what
+    must be held must be expired instead.
     """
 
     app: str
@@ -54,6 +60,7 @@ class Evidence(Struct, frozen=True):
     saved: Sequence[Mapping[str, Any]]
     rejected: Sequence[Mapping[str, Any]]
     repeats: Mapping[bytes, int] = {}
+    after_expiry: bool = False
 
 
 def judge(evidence: Evidence) -> AppVerdict:
@@ -65,14 +72,16 @@ def judge(evidence: Evidence) -> AppVerdict:
     comparison = compare(truths, evidence.saved, evidence.rejected, route=evidence.route)
     refused = set(comparison.rejected)
     expected: defaultdict[bytes, Counter[str]] = defaultdict(Counter)
+    never = 0
     names: dict[bytes, int] = {}
     uncertain: Counter[int] = Counter()
     for message, digest in zip(evidence.messages, evidence.digests, strict=True):
         truth = message.truth
         fate = truth.expected(evidence.route).fate
         # What the sandbox is scripted to reject must end as a dead letter here, and not as delivered.
-        expected[digest][Fate.DEAD if truth.id in refused else fate] += 1
+        expected[digest][Fate.DEAD if truth.id in refused else _end(fate, evidence.after_expiry)] += 1
         names.setdefault(digest, truth.id)
+        never += fate is Fate.HELD
         if fate is Fate.DELIVERED:
             uncertain[truth.id] += sum(entry.uncertain for entry in lines[digest])
     wrong = list(_ledger_against_truth(evidence, expected, lines, names))
@@ -86,7 +95,13 @@ def judge(evidence: Evidence) -> AppVerdict:
         len(comparison.rejected),
         len(doubled),
         wrong,
+        never,
+        sum(entry.outcome == OutcomeKind.EXPIRED for entry in evidence.ledger),
     )
+
+
+def _end(fate: Fate, after_expiry: bool) -> str:
+    return OutcomeKind.EXPIRED if after_expiry and fate is Fate.HELD else fate
 
 
 def _ledger_against_truth(

@@ -74,8 +74,7 @@ class _Object(Struct):
     """Any JSON object: no field is looked at, so msgspec checks the syntax and builds nothing."""
 
 
-_OBJECT: Final = msgspec.json.Decoder(_Object)
-_OBJECT_OR_LIST: Final = msgspec.json.Decoder(_Object | list[_Object])
+_ANY: Final = msgspec.json.Decoder(_Object | list[Any] | str | int | float | bool | None)
 
 Header = Callable[[str], str | None]
 """Gives a header's value by its name in lower case, None if it is absent."""
@@ -123,7 +122,6 @@ class _Door:
         self.app = app
         self.source = source
         self.tally = Tally(app, source.value)
-        self.decoder: msgspec.json.Decoder[Any] = _OBJECT_OR_LIST if source is Source.STREAM else _OBJECT
         self._token = None if token is None else token.strip()
         self._header = header.decode("latin-1").lower()
         self._setting = "appsflyer.push_token" if source is Source.PUSH else "amplitude.webhook_token"
@@ -198,7 +196,7 @@ class Intake:
             elif len(body) > self._max_bytes:
                 refusal = _too_large(self._max_bytes)
             else:
-                refusal = _unreadable(body, door.decoder) or await self._keep(door, Media.JSON, body)
+                refusal = _unreadable(body) or await self._keep(door, Media.JSON, body)
         if refusal is not None:
             door.tally.refuse(refusal.status)
             return refusal
@@ -282,16 +280,16 @@ def _inflate(body: bytes, max_bytes: int) -> bytes | Refusal:
     return clear
 
 
-def _unreadable(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Refusal | None:
-    """Say what is wrong with a JSON body. Costs about a microsecond for 2 KB, whatever the fields."""
+def _unreadable(body: bytes) -> Refusal | None:
+    """Say what is wrong with a JSON body. Costs about a microsecond for 2 KB, whatever the fields.
+
+    JSON of any kind is taken: what is no message of the kind expected becomes a dead letter, which can be looked at.
+    """
     try:
-        decoder.decode(body)
+        _ANY.decode(body)
         # msgspec skips over strings without looking at their bytes.
         if not body.isascii():
             str(body, "utf-8")
-    except msgspec.ValidationError:
-        kinds = "an object" if decoder is _OBJECT else "an object or a list of objects"
-        return Refusal(400, f"The body is JSON, but not {kinds}.", "Send one JSON object per message.")
     except UnicodeDecodeError as problem:
         return Refusal(400, f"The body is not UTF-8 at byte {problem.start}.", "Encode the JSON as UTF-8.")
     except RecursionError:
@@ -299,13 +297,13 @@ def _unreadable(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Refusal | No
     except msgspec.DecodeError as problem:
         if not body.strip():
             return Refusal(400, "The body is empty.", "Send one JSON object.")
-        if _escapes_half_a_character(body, list if decoder is _OBJECT_OR_LIST else dict):
+        if _escapes_half_a_character(body):
             return None
         return Refusal(400, f"The body is not valid JSON: {problem}.", "Send one JSON object, encoded as UTF-8.")
     return None
 
 
-def _escapes_half_a_character(body: bytes, also: type) -> bool:
+def _escapes_half_a_character(body: bytes) -> bool:
     """Tell whether the body is JSON but for lone surrogates, as senders write that cut a text inside an emoji.
 
     The grammar of JSON allows them (RFC 8259, section 8.2), msgspec doesn't. The message is taken: it is not lost.
@@ -313,9 +311,10 @@ def _escapes_half_a_character(body: bytes, also: type) -> bool:
     if b"\\u" not in body:
         return False
     try:
-        return isinstance(json.loads(str(body, "utf-8"), parse_constant=_refuse_constant), dict | also)
+        json.loads(str(body, "utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return False
+    return True
 
 
 def _refuse_constant(name: str) -> None:

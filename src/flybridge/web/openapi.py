@@ -1,6 +1,6 @@
 """The doors as an OpenAPI 3.1 description, served at /openapi.json and tested against what the application answers.
 
-Bodies are described as loosely as they are taken: any JSON object. What the fields mean is AppsFlyer's and Amplitude's
+Bodies are described as loosely as they are taken: any JSON. What the fields mean is AppsFlyer's and Amplitude's
 to describe.
 """
 
@@ -66,7 +66,8 @@ _PUSH: Final[Node] = {
     "post": _post(
         "push",
         "An AppsFlyer Push API message",
-        "Any JSON object is taken; fields that are not known are kept.",
+        "An object with the postback's fields; unknown ones are kept. JSON of another kind is taken too, and "
+        "becomes a dead letter.",
         {"$ref": "#/components/schemas/Postback"},
     ),
     "get": {
@@ -106,9 +107,9 @@ _SCHEMAS: Final[Node] = {
         },
         "additionalProperties": False,
     },
-    "Postback": {"type": "object", "examples": [{"event_name": "install", "media_source": "organic"}]},
-    "StreamEvent": {"type": "object", "examples": [{"event_type": "Purchase", "user_id": "someone"}]},
-    "CohortMessage": {"type": "object", "examples": [{"cohort_id": "7khm89cz", "users": []}]},
+    "Postback": {"examples": [{"event_name": "install", "media_source": "organic"}]},
+    "StreamEvent": {"examples": [{"event_type": "Purchase", "user_id": "someone"}]},
+    "CohortMessage": {"examples": [{"cohort_id": "7khm89cz", "users": []}]},
     "Readiness": {
         "type": "object",
         "required": ["ready", "reasons"],

@@ -1,0 +1,157 @@
+"""From envelopes to filings: what the flow decides, and that it decides about everything."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flybridge.flow import AppFlow, Flow
+from flybridge.identity import IdKind, Keyring
+from flybridge.mapping.to_amplitude import Rules
+from flybridge.records import (
+    DAY_MS,
+    HOUR_MS,
+    Apply,
+    Dead,
+    Deliver,
+    Envelope,
+    Filter,
+    Hold,
+    Media,
+    Refuse,
+    Source,
+    digest_of,
+)
+
+NOW_MS = 1_769_904_000_000
+IDFV = "BCCE52E7-03EE-321A-B3D4-E57123966239"
+RING = Keyring(b"a secret for the tests")
+
+INSTALL = {
+    "event_name": "install",
+    "conversion_type": "install",
+    "campaign_type": "ua",
+    "media_source": "googleadwords_int",
+    "campaign": "winter",
+    "appsflyer_id": "1629191854863-7087037",
+    "event_time": "2026-01-31 11:59:59.123",
+    "install_time": "2026-01-31 11:59:59.123",
+    "platform": "ios",
+    "idfv": IDFV,
+}
+KNOWN = {"custom_data": json.dumps({"amplitude_device_id": "device-of-ann"}), "customer_user_id": "ann@example.com"}
+
+
+def flow_of(**settings):
+    """Build a flow of one app."""
+    route = settings.pop("route", "http_v2")
+    return Flow({"shop": AppFlow(Rules(app="shop", platform="ios", route=route), **settings)}, RING)
+
+
+def envelope(message, source=Source.PUSH, app="shop"):
+    """Wrap a message."""
+    return Envelope(app, source, Media.JSON, NOW_MS, json.dumps(message).encode(), "r.0")
+
+
+def test_a_postback_with_an_amplitude_identity_is_delivered_and_teaches_its_keys():
+    """The device id the app passed is Amplitude's; every identifier of the postback belongs to it from now on."""
+    filing = flow_of().filing(envelope(INSTALL | KNOWN))
+    assert isinstance(filing.decision, Deliver)
+    assert (filing.decision.user_id, filing.decision.device_id) == ("ann@example.com", "device-of-ann")
+    assert {s.kind for s in filing.sightings} == {"idfv", "appsflyer_id", "customer_user_id"}
+    assert RING.key("shop", IdKind.IDFV, IDFV.lower()) in {s.key for s in filing.sightings}
+
+
+def test_a_postback_without_identity_is_held_under_all_its_keys():
+    """It waits for the whole window from receipt, and teaches nothing."""
+    filing = flow_of(hold_window_hours=48).filing(envelope(INSTALL))
+    assert isinstance(filing.decision, Hold)
+    assert filing.decision.expires_ms == NOW_MS + 48 * HOUR_MS
+    assert set(filing.decision.key_kinds) == {"idfv", "appsflyer_id"}
+    assert filing.sightings == ()
+    assert IDFV.encode() not in b"".join(filing.decision.keys)
+
+
+def test_a_postback_with_neither_identity_nor_key_is_refused():
+    """Nobody could ever be found for it."""
+    nobody = {k: v for k, v in INSTALL.items() if k not in ("idfv", "appsflyer_id")}
+    assert flow_of().filing(envelope(nobody)).decision == Refuse("no_identity")
+
+
+def test_the_attribution_route_lets_amplitude_wait_unless_told_otherwise():
+    """`immediately` sends at once, `when-seen` holds until a sighting."""
+    assert isinstance(flow_of(route="attribution").filing(envelope(INSTALL)).decision, Deliver)
+    assert isinstance(flow_of(route="attribution", hold_attribution=True).filing(envelope(INSTALL)).decision, Hold)
+
+
+def test_an_install_is_one_whoever_brings_it_and_is_remembered_longer_than_an_event():
+    """Push and file differ in bytes, not in content; files come late."""
+    flow = flow_of(dedup_days=7, conversion_days=90)
+    push = flow.filing(envelope(INSTALL))
+    file = flow.filing(envelope(INSTALL | {"install_time": "2026-01-31 11:59:59", "extra": 1}, Source.FILE))
+    event = flow.filing(envelope(INSTALL | {"event_name": "af_purchase", "campaign_type": "ua"}))
+    assert push.key == file.key
+    assert push.digest != file.digest
+    assert (push.key_until_ms, event.key_until_ms) == (NOW_MS + 90 * DAY_MS, NOW_MS + 7 * DAY_MS)
+
+
+def test_a_streamed_event_is_applied_as_sightings():
+    """Amplitude's own events tell who owns which identifier; nothing is sent for them."""
+    event = {"user_id": "ann@example.com", "device_id": IDFV, "platform": "iOS", "event_time": "2026-01-31 11:00:00"}
+    filing = flow_of().filing(envelope(event, Source.STREAM))
+    assert filing.decision == Apply("sighting")
+    assert {s.key for s in filing.sightings} >= {RING.key("shop", IdKind.IDFV, IDFV)}
+
+
+def test_a_sighting_from_the_future_counts_as_seen_now():
+    """A device with a wrong clock must not win over everybody for ever."""
+    event = {"user_id": "ann@example.com", "idfv": IDFV, "event_time": "2036-01-31 11:00:00"}
+    assert {s.seen_ms for s in flow_of().filing(envelope(event, Source.STREAM)).sightings} == {NOW_MS}
+
+
+def test_a_message_that_teaches_nothing_is_filtered():
+    """It is counted, with its reason."""
+    assert flow_of().filing(envelope({"event_type": "x"}, Source.STREAM)).decision == Filter("nothing_to_learn")
+
+
+def test_an_app_that_left_the_configuration_makes_dead_letters():
+    """They can be replayed when it is back."""
+    decision = flow_of().filing(envelope(INSTALL, app="gone")).decision
+    assert isinstance(decision, Dead)
+    assert decision.reason == "unknown_app"
+
+
+class BrokenKeyring(Keyring):
+    """A keyring with a fault."""
+
+    def keys(self, app, kind, value):
+        """Fail, naming a person in the message as a careless library might."""
+        raise ZeroDivisionError(value)
+
+
+def test_a_fault_of_ours_is_a_dead_letter_that_names_nobody():
+    """One message that trips over a fault neither stops the batch nor is lost, and its ids do not leak."""
+    flow = Flow({"shop": AppFlow(Rules(app="shop", platform="ios"))}, BrokenKeyring(b"secret"))
+    (filing,) = flow.filings([envelope(INSTALL)])
+    assert isinstance(filing.decision, Dead)
+    assert (filing.decision.stage, filing.decision.reason) == ("map", "fault")
+    assert IDFV not in filing.decision.detail
+
+
+@given(st.binary(max_size=200), st.sampled_from(list(Source)), st.sampled_from(list(Media)))
+def test_every_envelope_gives_exactly_one_filing(body, source, media):
+    """Whatever the bytes, there is a decision, and none of them is a fault of ours."""
+    sent = Envelope("shop", source, media, NOW_MS, body, "r.0")
+    (filing,) = flow_of().filings([sent])
+    assert filing.digest == digest_of("shop", body)
+    assert not (isinstance(filing.decision, Dead) and filing.decision.reason == "fault")
+
+
+@pytest.mark.parametrize("body", [b"{", b"[" * 5000, b"\xff"])
+def test_unreadable_bytes_are_dead_letters_from_every_source(body):
+    """Also where the door let them through."""
+    for source in Source:
+        filing = flow_of().filing(Envelope("shop", source, Media.JSON, NOW_MS, body, "r.0"))
+        assert isinstance(filing.decision, Dead)
+        assert filing.decision.remedy
