@@ -24,6 +24,7 @@ class IdKind(StrEnum):
     APP_SET_ID = "app_set_id"
     APPSFLYER_ID = "appsflyer_id"
     CUSTOMER_USER_ID = "customer_user_id"
+    AMPLITUDE_DEVICE_ID = "amplitude_device_id"  # names a person who is to be forgotten; nothing is matched by it
 
 
 CASELESS: Final = frozenset({IdKind.IDFA, IdKind.IDFV, IdKind.ADID, IdKind.OAID, IdKind.APP_SET_ID})

@@ -406,7 +406,11 @@ def test_organic_makes_conversions_organic_and_keeps_their_identity() -> None:
     found = mapped(INSTALL, restrictions={"partner_int": "organic"})
     assert found.kind is Kind.ORGANIC_INSTALL
     assert found.key == mapped(INSTALL).key
-    retargeted = INSTALL | {"event_name": "re-attribution", "campaign_type": "retargeting", "conversion_type": "reinstall"}
+    retargeted = INSTALL | {
+        "event_name": "re-attribution",
+        "campaign_type": "retargeting",
+        "conversion_type": "reinstall",
+    }
     assert mapped(retargeted, restrictions={"default": "organic"}).event_type == "[AppsFlyer] Reinstall"
 
 
@@ -427,7 +431,11 @@ def test_appsflyers_word_restricted_is_organic_unless_configured() -> None:
 
 def test_a_restricted_source_hides_configured_rows_too() -> None:
     """A row of the configuration can't tell what the policy hides; unknown fields are not trusted."""
-    extra = (("campaign", "event_properties.c"), ("new_field", "event_properties.n"), ("custom_data.plan", "event_properties.p"))
+    extra = (
+        ("campaign", "event_properties.c"),
+        ("new_field", "event_properties.n"),
+        ("custom_data.plan", "event_properties.p"),
+    )
     message = INSTALL | {"new_field": "Spring 2", "custom_data": {"plan": "pro"}}
     properties = item(message, rows=extra, restrictions={"partner_int": "redact"})["event_properties"]
     assert "c" not in properties
@@ -458,7 +466,9 @@ def test_configured_rows_reach_known_unknown_and_custom_fields() -> None:
 
 def test_configured_rows_never_tell_a_device() -> None:
     """Neither a field that is an identifier, nor a value that contains one."""
-    found = item(INSTALL | {"original_url": f"https://x/?gaid={GAID}"}, rows=(("original_url", "event_properties.url"),))
+    found = item(
+        INSTALL | {"original_url": f"https://x/?gaid={GAID}"}, rows=(("original_url", "event_properties.url"),)
+    )
     assert "url" not in found["event_properties"]
     with pytest.raises(ConfigError, match=r"rows\.idfa"):
         rules(rows=(("idfa", "event_properties.x"),))
@@ -555,7 +565,11 @@ def test_an_event_reported_for_two_campaigns_is_one() -> None:
 
 def test_a_person_can_be_re_engaged_twice_after_one_install() -> None:
     """Re-engagements are known by when they happened."""
-    again = INSTALL | {"event_name": "re-engagement", "conversion_type": "re-engagement", "campaign_type": "retargeting"}
+    again = INSTALL | {
+        "event_name": "re-engagement",
+        "conversion_type": "re-engagement",
+        "campaign_type": "retargeting",
+    }
     assert not same(again | {"event_time": "2026-03-01 10:00:00"}, again | {"event_time": "2026-04-01 10:00:00"})
 
 
@@ -582,7 +596,8 @@ def test_brand_and_model_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "platform", "os_name"), [("android", "Android", "android"), ("iOS", "iOS", "ios"), ("windows", "windows", None)]
+    ("said", "platform", "os_name"),
+    [("android", "Android", "android"), ("iOS", "iOS", "ios"), ("windows", "windows", None)],
 )
 def test_platforms_are_written_as_amplitudes_sdks_do(said: str, platform: str, os_name: str | None) -> None:
     """So that they are one platform in charts."""

@@ -11,7 +11,8 @@ from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback import Postback, read
 from flybridge.records import Dead, Media
 
-SELECTABLE = """
+SELECTABLE = frozenset(
+    """
 api_version af_c_id campaign af_adset_id af_adset af_ad_id af_ad af_ad_type af_channel af_cost_currency af_cost_model
 af_cost_value af_keywords af_attribution_lookback af_prt af_reengagement_window af_siteid af_sub_siteid af_sub1 af_sub2
 af_sub3 af_sub4 af_sub5 is_retargeting media_source original_url user_agent advertising_id android_id amazon_aid app_id
@@ -29,7 +30,8 @@ revenue_in_selected_currency cost_in_selected_currency attributed_touch_time_sel
 install_time_selected_timezone event_time_selected_timezone selected_timezone deeplink_url oaid keyword_id
 store_reinstall is_lat device_download_time device_download_time_selected_timezone conversion_type custom_dimension
 campaign_type
-""".split()
+    """.split()  # noqa: SIM905 - one name a line would be a page
+)
 
 
 def parse(message: Any, media: Media = Media.JSON) -> Postback:

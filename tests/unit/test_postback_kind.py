@@ -36,7 +36,9 @@ PRESENT = [
 
 
 @pytest.mark.parametrize(("name", "conversion", "campaign", "expected"), PRESENT)
-def test_present_messages(name: str | None, conversion: str | None, campaign: str | None, expected: Kind | None) -> None:
+def test_present_messages(
+    name: str | None, conversion: str | None, campaign: str | None, expected: Kind | None
+) -> None:
     """event_name, conversion_type and campaign_type decide."""
     postback = Postback(event_name=name, conversion_type=conversion, campaign_type=campaign, media_source="x_int")
     assert kind_of(postback) is expected
@@ -61,7 +63,10 @@ FORMER: list[tuple[dict[str, Any], Kind | None]] = [
     ),
     ({"event_type": "install", "attribution_type": "regular", "media_source": "x"}, Kind.INSTALL),
     ({"event_type": "install", "attribution_type": "organic"}, Kind.ORGANIC_INSTALL),
-    ({"event_type": "in-app-event", "attribution_type": "organic", "event_name": "install"}, Kind.ORGANIC_INSTALL_IN_APP),
+    (
+        {"event_type": "in-app-event", "attribution_type": "organic", "event_name": "install"},
+        Kind.ORGANIC_INSTALL_IN_APP,
+    ),
     ({"event_type": "in-app-event"}, None),
     (
         {"event_type": "install", "is_retargeting": True, "retargeting_conversion_type": "re-engagement"},
@@ -81,7 +86,10 @@ def test_former_messages(fields: dict[str, Any], expected: Kind | None) -> None:
 def test_every_kind_is_a_conversion_or_in_app_or_neither() -> None:
     """The three groups do not overlap."""
     assert [kind for kind in Kind if kind.is_conversion and kind.is_in_app] == []
-    assert {kind for kind in Kind if not kind.is_conversion and not kind.is_in_app} == {Kind.UNINSTALL, Kind.SKADNETWORK}
+    assert {kind for kind in Kind if not kind.is_conversion and not kind.is_in_app} == {
+        Kind.UNINSTALL,
+        Kind.SKADNETWORK,
+    }
 
 
 def test_organic_kinds_stay_what_they_are() -> None:

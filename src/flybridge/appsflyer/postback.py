@@ -11,7 +11,8 @@ https://support.appsflyer.com/hc/en-us/articles/360004349657 (Push API v1, read 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -52,6 +53,11 @@ NO: Final = frozenset({"false", "0", "no", "n", "f", "off"})
 
 MAX_FIELDS: Final = 2000
 
+# In JSON a quote behind a colon always opens a value: within a text it would be escaped.
+_NOTHING: Final = re.compile(
+    rb':\s*"\s*(?:' + b"|".join(re.escape(word.encode()) for word in sorted(ABSENT) if word) + rb')?\s*"', re.IGNORECASE
+)
+
 
 def read(body: bytes, media: Media) -> Postback | Dead:
     """Read one message. Gives `Dead` for bytes that are no JSON object and no query string; never raises."""
@@ -67,16 +73,27 @@ def read(body: bytes, media: Media) -> Postback | Dead:
 
 
 def _read_json(body: bytes) -> Postback | Dead:
+    postback: Postback | None
     try:
         postback = _decoder.decode(body)
+    except msgspec.ValidationError:
+        postback = _read_blanks(body)
     except (msgspec.DecodeError, UnicodeError):
         return _read_tolerantly(body)
-    if postback.event_type is not None or postback.appsflyer_device_id is not None:
+    if postback is None or postback.event_type is not None or postback.appsflyer_device_id is not None:
         return _read_tolerantly(body)
     if b'"null"' in body or b'"N/A"' in body:
         return _read_tolerantly(body)
     _set(postback, "body", body)
     return postback
+
+
+def _read_blanks(body: bytes) -> Postback | None:
+    """Read a message whose only fault is blank fields, as older Push API messages have them by the dozen."""
+    try:
+        return _decoder.decode(_NOTHING.sub(b":null", body))
+    except (msgspec.DecodeError, UnicodeError):
+        return None
 
 
 def _read_query(body: bytes) -> Postback | Dead:
@@ -148,17 +165,22 @@ def _coerce(message: Mapping[str, Any], body: bytes, notes: list[str]) -> Postba
 def _one(name: str, value: Any, notes: list[str]) -> Any:
     if isinstance(value, str) and value.strip().lower() in ABSENT:
         return None
-    kind = KINDS[name]
-    if kind in (Text, LongText):
-        found = _text(value)
-        if kind == Text and len(found) > MAX_TEXT:
-            notes.append(f"The text of {name} was cut to {MAX_TEXT} characters.")
-            found = found[:MAX_TEXT]
-        return found or None
-    if kind == Flag:
-        return _flag(name, value, notes)
-    if kind == Amount:
-        return _amount(name, value, notes)
+    return _READERS[name](name, value, notes)
+
+
+def _short(name: str, value: Any, notes: list[str]) -> str | None:
+    found = _text(value)
+    if len(found) > MAX_TEXT:
+        notes.append(f"The text of {name} was cut to {MAX_TEXT} characters.")
+        found = found[:MAX_TEXT]
+    return found or None
+
+
+def _long(_: str, value: Any, __: list[str]) -> str | None:
+    return _text(value) or None
+
+
+def _as_is(_: str, value: Any, __: list[str]) -> Any:
     return value
 
 
@@ -193,6 +215,13 @@ def _amount(name: str, value: Any, notes: list[str]) -> float | None:
         notes.append(f"The field {name} is no amount and was left out.")
         return None
     return number
+
+
+_BY_KIND: Final = ((Text, _short), (LongText, _long), (Flag, _flag), (Amount, _amount))
+# Comparing types is slow: which reader a field has is decided once.
+_READERS: Final[Mapping[str, Callable[[str, Any, list[str]], Any]]] = {
+    name: next((reader for known, reader in _BY_KIND if known == kind), _as_is) for name, kind in KINDS.items()
+}
 
 
 def _not_json(problem: Exception) -> Dead:

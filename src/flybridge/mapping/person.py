@@ -77,7 +77,7 @@ class Keys(Struct, frozen=True):
 class Person(Struct, frozen=True, gc=False):
     """What a postback says about whom it is. `top` are the identifiers that go to Amplitude's own fields.
 
-    `devices` are all device identifiers of the message, in lower case, whether they may leave or not.
+    `devices` are all device identifiers of the message as JSON text in lower case, whether they may leave or not.
     """
 
     user_id: str | None
@@ -149,10 +149,10 @@ def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
 
 
 def _session(raw: Any, notes: list[str]) -> int | None:
-    if raw is None or raw in ("", -1, "-1"):
-        return None
     if type(raw) is int and 0 < raw < MAX_SESSION:
         return raw
+    if raw is None or raw in ("", -1, "-1"):
+        return None
     if isinstance(raw, str) and raw.strip().isascii() and raw.strip().isdigit() and len(raw) < 20:
         raw = int(raw)
     if isinstance(raw, float) and raw.is_integer():

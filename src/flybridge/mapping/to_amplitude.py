@@ -95,7 +95,9 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
     person = identify(postback, value, compiled.keys, notes)
     if rules.route == "attribution" and not any(name in person.top for name in V1_IDS[platform]):
         return Refuse("no_usable_id")
-    said_ms, installed_ms = _said(postback, notes)
+    said_ms = _time(postback, "event_time", notes)
+    # An in-app event needs the install's time only where it has none of its own.
+    installed_ms = _time(postback, "install_time", notes) if kind.is_conversion or said_ms is None else None
     # Identity rests on what AppsFlyer said, not on what a policy makes of it: changing a policy makes no new event.
     key = identity(Content(rules.app, kind, postback, whole, said_ms, installed_ms, received_ms))
     event_ms = said_ms or installed_ms or received_ms
@@ -153,17 +155,11 @@ def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
     return within_limits({"event_value": value}, notes).get("event_value")
 
 
-def _said(postback: Postback, notes: list[str]) -> tuple[int | None, int | None]:
-    event_ms = time_ms(postback.event_time) if postback.event_time is not None else None
-    if event_ms is None:
-        event_ms = _twin(postback, "event_time", postback.event_time_selected_timezone, notes)
-    install_ms = time_ms(postback.install_time) if postback.install_time is not None else None
-    if install_ms is None:
-        install_ms = _twin(postback, "install_time", postback.install_time_selected_timezone, notes)
-    return event_ms, install_ms
-
-
-def _twin(postback: Postback, name: str, twin: str | None, notes: list[str]) -> int | None:
-    if getattr(postback, name) is not None:
+def _time(postback: Postback, name: str, notes: list[str]) -> int | None:
+    said: str | None = getattr(postback, name)
+    if said is not None and (ms := time_ms(said)) is not None:
+        return ms
+    if said is not None:
         notes.append(f"The {name} is no time and was not used.")
+    twin: str | None = getattr(postback, f"{name}_selected_timezone")
     return zoned_ms(twin, postback.selected_timezone) if twin is not None else None

@@ -1,0 +1,134 @@
+"""AppsFlyer's OpenDSR API: asking that a data subject be erased, and what every answer means.
+
+https://dev.appsflyer.com/hc/reference/create-opendsr-request and
+https://support.appsflyer.com/hc/en-us/articles/11332840660625-OpenDSR-API, read 2026-11-24. `POST
+/api/gdpr/v1/opendsr_requests` with the API token V2 as bearer, 350 requests a minute. A request names one app
+(`property_id`) and has a random id of ours; the same id again is answered `e213`. Documented are 201, and 400 with a
+code; other statuses are read as usual. That a request may hold several identities is not said, so each has its own.
+
+A customer user id is found only if the app sent it with a device id in a login or registration event, and people
+who limit ad tracking can't be erased over this API (`e321`): both are AppsFlyer's rules.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse
+from flybridge.identity import IdKind
+
+ORIGIN: Final = "https://hq1.appsflyer.com"
+PATH: Final = "/api/gdpr/v1/opendsr_requests"
+
+IDENTITIES: Final = {
+    "android": {
+        IdKind.APPSFLYER_ID: "appsflyer_id",
+        IdKind.CUSTOMER_USER_ID: "customer_user_id",
+        IdKind.ADID: "android_advertising_id",
+    },
+    "ios": {
+        IdKind.APPSFLYER_ID: "appsflyer_id",
+        IdKind.CUSTOMER_USER_ID: "customer_user_id",
+        IdKind.IDFA: "ios_advertising_id",
+        IdKind.IDFV: "idfv",
+    },
+    "other": {IdKind.APPSFLYER_ID: "appsflyer_id", IdKind.CUSTOMER_USER_ID: "customer_user_id"},
+}
+"""What AppsFlyer calls the kinds of identifier, by platform."""
+
+THERE_ALREADY: Final = frozenset({"e213", "e215"})
+"""The same request, or another open one about the same identity."""
+
+CODES: Final = {
+    "e212": "AppsFlyer does not permit the request: check the token's permissions.",
+    "e317": "AppsFlyer does not take the app's id: check appsflyer_app_id.",
+    "e318": "AppsFlyer does not know this kind of identifier for the app.",
+    "e319": "AppsFlyer does not take this kind of identifier on the app's platform.",
+    "e321": "AppsFlyer does not erase people who limit ad tracking over this API: write to privacy@appsflyer.com.",
+    "e325": "AppsFlyer does not take the identifier: check how it is written.",
+    "e411": "The app is not one of the token's account: check appsflyer_app_id and api_token.",
+    "e511": "AppsFlyer has a problem of its own: run the command again in an hour.",
+}
+
+
+class Problem(msgspec.Struct):
+    """AppsFlyer's error."""
+
+    af_gdpr_code: str = ""
+
+
+class Wrapped(msgspec.Struct):
+    """The error, as this operation wraps it."""
+
+    error: Problem = msgspec.field(default_factory=Problem)
+
+
+class Created(msgspec.Struct):
+    """The answer to a request that was taken."""
+
+    expected_completion_time: str = ""
+
+
+def request(
+    origin: str, api_token: str, *, request_id: str, app_id: str, identity: str, value: str, now_ms: int
+) -> HttpRequest:
+    """Ask for the erasure of one identity. `request_id` is a UUID v4; `identity` one of the names in `IDENTITIES`."""
+    submitted = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body: dict[str, Any] = {
+        "subject_request_id": request_id,
+        "subject_request_type": "erasure",
+        "submitted_time": submitted,
+        "subject_identities": [{"identity_type": identity, "identity_value": value, "identity_format": "raw"}],
+        "property_id": app_id,
+    }
+    headers = {
+        "Authorization": f"Bearer {api_token}",
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+    }
+    return HttpRequest("POST", (origin or ORIGIN).rstrip("/") + PATH, headers, msgspec.json.encode(body))
+
+
+def read(response: HttpResponse) -> Erasure:
+    """Say what an answer means. Never raises, and never quotes the answer: it repeats ids."""
+    match response.status:
+        case 200 | 201 | 202:
+            return _created(response.body)
+        case 400:
+            return _refused(response.body)
+        case 401 | 403:
+            return Erasure(False, "AppsFlyer does not accept the token: check api_token of the app.")
+        case 404:
+            return Erasure(False, "What answered is not AppsFlyer's OpenDSR API: check base_url.")
+        case 429:
+            return Erasure(False, "AppsFlyer takes 350 requests a minute: run the command again.")
+        case status:
+            return Erasure(False, f"AppsFlyer answered {status}: run the command again later.")
+
+
+def _created(body: bytes) -> Erasure:
+    try:
+        answer = msgspec.json.decode(body, type=Created)
+    except (msgspec.DecodeError, RecursionError):
+        return Erasure(False, "AppsFlyer's answer can't be read: check base_url and any proxy, then run it again.")
+    until = answer.expected_completion_time[:10]
+    if until.replace("-", "").isdecimal():
+        return Erasure(True, f"AppsFlyer has taken the request and expects to be done by {until}.")
+    return Erasure(True, "AppsFlyer has taken the request.")
+
+
+def _refused(body: bytes) -> Erasure:
+    try:
+        code = msgspec.json.decode(body, type=Wrapped).error.af_gdpr_code
+        code = code or msgspec.json.decode(body, type=Problem).af_gdpr_code
+    except (msgspec.DecodeError, RecursionError):
+        code = ""
+    if code in THERE_ALREADY:
+        return Erasure(True, f"AppsFlyer has this request already ({code}).")
+    if code in CODES:
+        return Erasure(False, f"{CODES[code]} ({code})")
+    named = f" with {code}" if len(code) == 4 and code[1:].isdigit() else ""
+    return Erasure(False, f"AppsFlyer refuses the request (400{named}).")
