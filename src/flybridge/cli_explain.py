@@ -63,10 +63,14 @@ def show_explanation(app: App, found: Explanation, *, as_json: bool) -> None:
         return
     console.print(f"[bold]{app.name}[/bold] (route {app.route}): {found.outcome}", highlight=False)
     rows: list[dict[str, Any]] = [
-        {"AppsFlyer": row.source, "value": row.raw, "Amplitude": row.target, "as": row.value, "note": row.note}
+        {"AppsFlyer": row.source, "value": row.raw, "Amplitude": row.target, "as": _said(row.value), "note": row.note}
         for row in found.rows
     ]
     if rows:
         print_rows("Row by row", rows, "")
     for note in found.notes:
         console.print(f"  note: {note}", markup=False, highlight=False)
+
+
+def _said(value: Any) -> Any:
+    return "(not sent)" if value is None else value

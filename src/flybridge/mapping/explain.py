@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import with_identity
 from flybridge.appsflyer.fields import NAMES, Postback
-from flybridge.mapping.person import ID_KEYS, PERSONAL, custom_data, parsed
+from flybridge.mapping.person import ID_KEYS, PERSONAL, custom_data, identify, names_a_device, parsed
 from flybridge.mapping.restrictions import PASS, policy_of
 from flybridge.mapping.rows import DERIVED
 from flybridge.mapping.rules import Rules, all_rows, tells_the_source
@@ -31,7 +31,7 @@ def explain(postback: Postback, rules: Rules, received_ms: int) -> Explanation:
     """Map a postback and say why it came out so."""
     match map_postback(postback, rules, received_ms):
         case Mapped() as mapped:
-            rows = (*_rows(postback, rules, mapped), *_derived(postback, rules, mapped), *_identity(postback, mapped))
+            rows = (*_rows(postback, rules, mapped), *_derived(postback, rules, mapped), *_identity(mapped))
             outcome = f"mapped to {mapped.event_type} for {mapped.endpoint}"
             return Explanation(outcome, rows, mapped.notes)
         case Filter(reason):
@@ -69,27 +69,42 @@ def _find(postback: Postback, source: str) -> Any:
 
 def _derived(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
     event = msgspec.json.decode(mapped.body)
+    ids = identify(postback, parsed(postback.event_value), rules.compiled.keys, []).devices
     for rule in DERIVED:
         section, dot, key = rule.target.partition(".")
         target = f"{section}.{with_prefix(key, rules.prefix)}" if dot else rule.target
         found = event.get(section, {}).get(with_prefix(key, rules.prefix)) if dot else event.get(rule.target)
-        if found is None:
+        said = {source: raw for source in rule.sources if (raw := getattr(postback, source)) is not None}
+        if found is None or not said:
             continue
         if rule.target == "event_properties":
-            found = _shown(parsed(postback.event_value))
-            if found is None:
-                continue
-        elif PERSONAL.intersection(rule.sources) and rule.target in ID_KEYS:
+            yield from _values(postback, found, rule.note, ids)
+            continue
+        if PERSONAL.intersection(rule.sources) and rule.target in ID_KEYS:
             found = mask(found)
-        for source in rule.sources:
-            raw = getattr(postback, source)
-            if raw is None:
-                continue
-            raw = _shown(parsed(raw)) if source in ("event_value", "custom_data") else raw
-            yield Explained(source, mask(raw) if source in ID_KEYS else raw, target, found, rule.note)
+        raws = [_raw(source, raw, ids) for source, raw in said.items()]
+        shown = raws[0] if len(raws) == 1 else ", ".join(str(raw) for raw in raws)
+        yield Explained(", ".join(said), shown, target, found, rule.note)
 
 
-def _identity(postback: Postback, mapped: Mapped) -> Iterator[Explained]:
+def _values(postback: Postback, sent: dict[str, Any], note: str, ids: Sequence[bytes]) -> Iterator[Explained]:
+    """Give a line for each key of the event's value."""
+    value = parsed(postback.event_value)
+    keys = value if isinstance(value, dict) else {}
+    for key, part in keys.items():
+        shown = _masked(key, part, ids)
+        yield Explained(f"event_value.{key}", shown, f"event_properties.{key}", shown if key in sent else None, note)
+        note = ""
+
+
+def _raw(source: str, raw: Any, ids: Sequence[bytes]) -> Any:
+    """Show one field that a rule looked at; of a whole object only that it was there."""
+    if isinstance(parsed(raw), dict):
+        return "{…}"
+    return mask(raw) if source in ID_KEYS or names_a_device(raw, ids) else raw
+
+
+def _identity(mapped: Mapped) -> Iterator[Explained]:
     source = "custom_data, event_value, customer_user_id"
     for target, value in (("user_id", mapped.user_id), ("device_id", mapped.device_id)):
         if value is not None:
@@ -98,11 +113,9 @@ def _identity(postback: Postback, mapped: Mapped) -> Iterator[Explained]:
         yield Explained(kind.value, mask(value), "(matching)", mask(value), "Only its keyed hash is kept.")
 
 
-def _shown(value: Any) -> Any:
-    """Give an event's value with every text masked under a key that may name somebody."""
-    if not isinstance(value, dict):
-        return mask(value) if isinstance(value, str) else value
-    return {key: mask(part) if _is_personal(key) else part for key, part in value.items()}
+def _masked(key: str, value: Any, ids: Sequence[bytes]) -> Any:
+    """Mask what names a person: what is under a key for ids, and any text that contains one of this person's."""
+    return mask(value) if _is_personal(key) or names_a_device(value, ids) else value
 
 
 def _is_personal(key: str) -> bool:
