@@ -16,7 +16,7 @@ import asyncio
 import os
 import sys
 import tempfile
-import time
+from asyncio.subprocess import DEVNULL
 from pathlib import Path
 from statistics import median
 
@@ -70,12 +70,7 @@ async def whole_way(events: int, seed: int) -> Round:
 async def bare(events: int) -> float:
     """Give the processor seconds that the bare server spends on receiving as many of the same bodies."""
     port = free_port()
-    pid = os.fork()
-    if pid == 0:
-        uvloop.run(
-            Server(_answer, address="127.0.0.1", port=port, interface=Interfaces.ASGINL, websockets=False).serve()
-        )
-        os._exit(0)
+    server = await asyncio.create_subprocess_exec(sys.executable, __file__, "--bare", str(port), stderr=DEVNULL)
     try:
         app = App(APPS[0].name, APPS[0].platform, APPS[0].appsflyer_app_id)
         messages = [Outgoing(m.path, m.body, {}) for m in generate(1, events, [app])]
@@ -86,12 +81,18 @@ async def bare(events: int) -> float:
                         break
                 except aiohttp.ClientError:
                     await asyncio.sleep(0.05)
-        before = cpu_seconds(pid)
+        before = cpu_seconds(server.pid)
         await Sender(f"http://127.0.0.1:{port}").send(messages)
-        return cpu_seconds(pid) - before
+        return cpu_seconds(server.pid) - before
     finally:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
+        server.kill()
+        await server.wait()
+
+
+def serve_bare(port: int) -> None:
+    """Be the bare server until killed."""
+    server = Server(_answer, address="127.0.0.1", port=port, interface=Interfaces.ASGINL, websockets=False)
+    uvloop.run(server.serve())
 
 
 async def _answer(scope: object, receive: object, send: object) -> None:
@@ -129,5 +130,6 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    started = time.perf_counter()
+    if "--bare" in sys.argv:
+        serve_bare(int(sys.argv[-1]))
     sys.exit(asyncio.run(main()))

@@ -152,7 +152,7 @@ async def measure(holds: int, body: int, folder: Path) -> dict[str, float]:
     await store.close()
     if counted != holds + 1 - n:
         raise SystemExit(f"{counted} holds are counted, and there must be {holds + 1 - n}.")
-    size_mb = path.stat().st_size / 1e6  # noqa: ASYNC240 - nobody else waits
+    size_mb = path.stat().st_size / 1e6
     print(
         f"{holds:>10,} holds  lookup {lookup[0]:7.1f} us ({lookup[1]:6.1f} cpu)  "
         f"lookup+release {release[0]:7.1f} us ({release[1]:6.1f} cpu)  counting them {counting_ms:5.2f} ms  "

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
-from collections.abc import Coroutine
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from flybridge import cli_demo, cli_explain, cli_look, service
+from flybridge import cli_demo, cli_explain, cli_holds, cli_import, cli_look, cli_privacy, service
+from flybridge.cli_run import AppName, AsJson, ConfigPath, Limit, configured, run, show
 from flybridge.clock import SystemClock
-from flybridge.config import Config, Platform, Region, Route, load, loads
+from flybridge.config import Platform, Region, Route, loads
 from flybridge.demo.run import Plan
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.init import Answers, render, what_to_paste
@@ -28,8 +27,6 @@ from flybridge.sandbox.faults import SCRIPTS
 from flybridge.sandbox.remote_clock import following
 from flybridge.telemetry import LogForm, configure_logging
 
-T = TypeVar("T")
-
 app = typer.Typer(
     name="flybridge",
     help="Joins AppsFlyer and Amplitude, and accounts for every event.",
@@ -38,26 +35,10 @@ app = typer.Typer(
     add_completion=False,
 )
 
-ConfigPath = Annotated[
-    Path | None, typer.Option("--config", "-c", help="The configuration file.", envvar="FLYBRIDGE_CONFIG")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-AppName = Annotated[str | None, typer.Option("--app", help="Only this app.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the fastest loop there is."""
-    if sys.platform == "win32":
-        return asyncio.run(work)
-    import uvloop  # noqa: PLC0415 - not there on Windows
-
-    return uvloop.run(work)
-
-
-def configured(path: Path | None) -> Config:
-    """Load the configuration."""
-    return load(path, os.environ)
+app.add_typer(cli_holds.app, name="holds")
+app.command("import")(cli_import.import_files)
+app.command()(cli_privacy.forget)
+app.command()(cli_privacy.doctor)
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -152,18 +133,6 @@ def account(config: ConfigPath = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def holds(config: ConfigPath = None, only_app: AppName = None, limit: Limit = 100, as_json: AsJson = False) -> None:
-    """List the events that wait for their user, oldest first."""
-
-    async def work() -> list[dict[str, Any]]:
-        async with service.opened(configured(config)) as (_, store):
-            now_ms = SystemClock().now_ms()
-            return cli_look.hold_rows(await store.holds(app=only_app, limit=limit), now_ms)
-
-    show(run(work()), "Waiting for their user", "Nothing waits.", as_json)
-
-
-@app.command()
 def dead(
     config: ConfigPath = None,
     only_app: AppName = None,
@@ -178,14 +147,6 @@ def dead(
             return cli_look.dead_rows(await store.dead(app=only_app, reason=reason, limit=limit))
 
     show(run(work()), "Dead letters", "There are no dead letters.", as_json)
-
-
-def show(rows: list[dict[str, Any]], title: str, nothing: str, as_json: bool) -> None:
-    """Print rows, for programs or for people."""
-    if as_json:
-        cli_look.print_json(rows)
-    else:
-        cli_look.print_rows(title, rows, nothing)
 
 
 @app.command()

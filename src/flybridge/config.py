@@ -116,7 +116,8 @@ class Console(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The pages for people."""
 
     password: Secret | None = None
-    """The password of the console. Absent: the console answers on loopback only."""
+    """The password of the console. Absent: the console answers on loopback only. This version has no console yet:
+    the setting is read, so that a file can be written once, and guards nothing."""
 
 
 class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import assert_never
+from functools import lru_cache
+from typing import Final, assert_never
 
 import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude import stream
+from flybridge.amplitude.event import identifier
 from flybridge.appsflyer import postback
+from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.postback_time import time_ms
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.identity import IdKind, Keyring
@@ -26,6 +30,7 @@ from flybridge.matching import expires_ms
 from flybridge.records import (
     DAY_MS,
     Apply,
+    Carried,
     Dead,
     Decision,
     Deliver,
@@ -33,6 +38,7 @@ from flybridge.records import (
     Filing,
     Filter,
     Hold,
+    Person,
     Refuse,
     Sighting,
     Source,
@@ -40,17 +46,24 @@ from flybridge.records import (
 )
 from flybridge.store.protocol import Filed, Store
 
+MAX_LABEL: Final = 64
+KEYS_REMEMBERED: Final = 32_768
+
+Named = tuple[IdKind, str | None]
+
 
 class AppFlow(Struct, frozen=True):
     """How one app's messages go: the mapping rules, how long to hold, how long to remember content keys.
 
     `hold_attribution` makes the Attribution API's items wait for a sighting too, instead of at Amplitude.
+    `customer_user_at_expiry` sends what was never matched under its customer user id, if it has one.
     Conversions are remembered for `conversion_days`, longer than events, because files bring them again late.
     """
 
     rules: Rules
     hold_window_hours: float = 72.0
     hold_attribution: bool = False
+    customer_user_at_expiry: bool = False
     dedup_days: int = 7
     conversion_days: int = 90
 
@@ -60,7 +73,8 @@ class Flow:
 
     def __init__(self, apps: Mapping[str, AppFlow], keyring: Keyring) -> None:
         self._apps = apps
-        self._keyring = keyring
+        # A message's keys are needed up to three times, a person's with every message.
+        self._keys = lru_cache(KEYS_REMEMBERED)(keyring.keys)
 
     def filings(self, envelopes: Iterable[Envelope]) -> list[Filing]:
         """Process a batch. Every envelope gives exactly one filing, whatever is in it."""
@@ -97,29 +111,37 @@ class Flow:
         digest = digest_of(envelope.app, envelope.body)
         read = postback.read(envelope.body, envelope.media)
         mapped = read if isinstance(read, Dead) else map_postback(read, app.rules, envelope.received_ms)
+        persons = () if isinstance(read, Dead) else self._person(envelope.app, *_named(read, mapped))
         if not isinstance(mapped, Mapped):
             # The bytes themselves are the identity of what has no other, so that a repeat is one message.
             until_ms = envelope.received_ms + app.dedup_days * DAY_MS
-            return Filing(envelope, mapped, digest, until_ms, digest=digest)
+            return Filing(envelope, mapped, digest, until_ms, digest=digest, persons=persons)
         days = app.conversion_days if mapped.kind.is_conversion else app.dedup_days
         return Filing(
             envelope,
-            self._resolve(mapped, envelope, app),
+            self._resolve(mapped, envelope, app, self._fallback(read, mapped, app)),
             mapped.key,
             envelope.received_ms + days * DAY_MS,
             self._known(mapped, envelope),
             mapped.measure,
             digest=digest,
+            carried=_carried(read, mapped, app.rules),
+            persons=persons,
         )
 
-    def _resolve(self, mapped: Mapped, envelope: Envelope, app: AppFlow) -> Decision:
+    def _fallback(self, postback: Postback | Dead, mapped: Mapped, app: AppFlow) -> str | None:
+        if not app.customer_user_at_expiry or mapped.endpoint == "attribution" or isinstance(postback, Dead):
+            return None
+        return identifier(postback.customer_user_id, app.rules.min_id_length)
+
+    def _resolve(self, mapped: Mapped, envelope: Envelope, app: AppFlow, fallback: str | None) -> Decision:
         item = Deliver(
             mapped.endpoint, mapped.insert_id, mapped.event_type, mapped.body, mapped.user_id, mapped.device_id
         )
         known = mapped.user_id or mapped.device_id
         if not app.hold_attribution if mapped.endpoint == "attribution" else known:
             return item
-        keys = {kind: self._keyring.keys(envelope.app, kind, value) for kind, value in mapped.ids.items()}
+        keys = {kind: self._keys(envelope.app, kind, value) for kind, value in mapped.ids.items()}
         keys = {kind: found for kind, found in keys.items() if found}
         if not keys:
             return Refuse("no_identity")
@@ -130,6 +152,7 @@ class Flow:
             mapped.event_ms,
             expires_ms(envelope.received_ms, app.hold_window_hours),
             mapped.media_source,
+            fallback,
         )
 
     def _known(self, mapped: Mapped, envelope: Envelope) -> tuple[Sighting, ...]:
@@ -142,24 +165,33 @@ class Flow:
         key = digest_of(envelope.app, envelope.body)
         until_ms = envelope.received_ms + app.dedup_days * DAY_MS
         try:
-            found = [
-                sighting
-                for seen in stream.read(envelope.body)
-                for sighting in self._teach(
-                    envelope.app,
-                    seen.ids,
-                    seen.user_id,
-                    seen.device_id,
-                    min(seen.seen_ms or envelope.received_ms, envelope.received_ms),
-                )
-            ]
+            seen = list(stream.read(envelope.body))
         except (msgspec.DecodeError, RecursionError) as problem:
             detail = f"The message from Amplitude is not readable JSON: {problem}."
             return Filing(
                 envelope, Dead("decode", "not_json", detail, "Send JSON; see the webhook's template."), key, digest=key
             )
+        times_ms = [min(one.seen_ms or envelope.received_ms, envelope.received_ms) for one in seen]
+        found = [
+            sighting
+            for one, seen_ms in zip(seen, times_ms, strict=True)
+            for sighting in self._teach(envelope.app, one.ids, one.user_id, one.device_id, seen_ms)
+        ]
         decision: Decision = Apply("sighting") if found else Filter("nothing_to_learn")
-        return Filing(envelope, decision, key, until_ms, tuple(found), digest=key)
+        return Filing(
+            envelope,
+            decision,
+            key,
+            until_ms,
+            tuple(found),
+            digest=key,
+            persons=tuple(person for one in seen for person in self._person(envelope.app, *_named_by_amplitude(one))),
+        )
+
+    def _person(self, app: str, ids: Iterable[Named], event_ms: int) -> tuple[Person, ...]:
+        # Under every secret: what a former secret has filed must be found, too.
+        keys = dict.fromkeys([key for kind, value in ids if value for key in self._keys(app, kind, value)])
+        return (Person(tuple(keys), event_ms),) if keys else ()
 
     def _teach(
         self, app: str, ids: Mapping[IdKind, str], user_id: str | None, device_id: str | None, seen_ms: int
@@ -167,8 +199,44 @@ class Flow:
         return tuple(
             Sighting(app, key, kind.value, seen_ms, user_id, device_id)
             for kind, value in ids.items()
-            if (key := self._keyring.key(app, kind, value)) is not None
+            for key in self._keys(app, kind, value)[:1]
         )
+
+
+def _carried(postback: Postback | Dead, mapped: Mapped, rules: Rules) -> Carried | None:
+    if isinstance(postback, Dead):
+        return None
+    kinds = [kind.value for kind in mapped.ids]
+    kinds += [f"amplitude_{name}" for name in ("user_id", "device_id") if getattr(mapped, name) is not None]
+    platform = (postback.platform or rules.platform).lower()[:MAX_LABEL]
+    return Carried(platform, (postback.app_version or "")[:MAX_LABEL], mapped.media_source, " ".join(sorted(kinds)))
+
+
+def _named(postback: Postback, mapped: Mapped | Decision) -> tuple[list[Named], int]:
+    """Give every identifier of a message, also those that may not leave, the steadiest first; and when it happened."""
+    if isinstance(mapped, Mapped):
+        user_id, device_id, event_ms = mapped.user_id, mapped.device_id, mapped.event_ms
+    else:
+        user_id = device_id = None
+        event_ms = time_ms(postback.event_time or "") or time_ms(postback.install_time or "") or 0
+    ids = [
+        (IdKind.APPSFLYER_ID, postback.appsflyer_id),
+        (IdKind.AMPLITUDE_DEVICE_ID, device_id),
+        (IdKind.IDFV, postback.idfv),
+        (IdKind.APP_SET_ID, postback.android_app_set_id),
+        (IdKind.IDFA, postback.idfa),
+        (IdKind.ADID, postback.advertising_id),
+        (IdKind.ADID, postback.amazon_aid),
+        (IdKind.OAID, postback.oaid),
+        (IdKind.CUSTOMER_USER_ID, postback.customer_user_id),
+        (IdKind.CUSTOMER_USER_ID, user_id),
+    ]
+    return ids, event_ms
+
+
+def _named_by_amplitude(seen: stream.Seen) -> tuple[list[Named], int]:
+    first = (IdKind.APPSFLYER_ID, seen.ids.get(IdKind.APPSFLYER_ID))
+    return [first, (IdKind.AMPLITUDE_DEVICE_ID, seen.device_id), *seen.ids.items()], seen.seen_ms or 0
 
 
 def _unknown_app(app: str) -> Dead:

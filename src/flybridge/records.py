@@ -95,7 +95,7 @@ class Hold(Struct, frozen=True, tag=True):
     """Keep `item` until one of `keys` is sighted, or until `expires_ms`.
 
     `event_ms` orders the release of one person's events; `media_source` and `key_kinds` are for people who
-    look at what waits.
+    look at what waits. With a `fallback_user_id` the item is sent under that id when its window is over.
     """
 
     item: Deliver
@@ -104,6 +104,7 @@ class Hold(Struct, frozen=True, tag=True):
     event_ms: int
     expires_ms: int
     media_source: str = ""
+    fallback_user_id: str | None = None
 
 
 class Filter(Struct, frozen=True, tag=True):
@@ -161,6 +162,26 @@ class Measure(Struct, frozen=True):
     cost: float = 0.0
 
 
+class Carried(Struct, frozen=True):
+    """By what one event could be matched, for the coverage counters.
+
+    `kinds` are the kinds of matching key on it (`identity.IdKind` values), and `amplitude_user_id` and
+    `amplitude_device_id` where the event named its user itself; sorted, joined by a space.
+    """
+
+    platform: str
+    app_version: str
+    media_source: str
+    kinds: str
+
+
+class Person(Struct, frozen=True, gc=False):
+    """Somebody a message is about: every matching key, the steadiest first, and when it happened (0: not said)."""
+
+    keys: tuple[bytes, ...]
+    event_ms: int = 0
+
+
 class Filing(Struct, frozen=True):
     """All that one envelope leads to, filed in one transaction.
 
@@ -168,6 +189,7 @@ class Filing(Struct, frozen=True):
     key is a duplicate and has no effect but to be counted. None means: never a duplicate.
     `digest` is that of the bytes as they came: who has a message can ask the ledger what became of it.
     `replayed` marks a dead letter processed again: it is not received anew, and its key does not stop it.
+    `persons` are those the message is about: by these a person is forgotten, and stays forgotten.
     """
 
     envelope: Envelope
@@ -178,6 +200,8 @@ class Filing(Struct, frozen=True):
     measure: Measure | None = None
     replayed: bool = False
     digest: bytes = b""
+    carried: Carried | None = None
+    persons: tuple[Person, ...] = ()
 
 
 class Delivery(Struct, frozen=True):

@@ -44,4 +44,6 @@ def _refiled(flow: Flow, letter: DeadLetter) -> Filing:
         filing.measure,
         replayed=True,
         digest=filing.digest,
+        carried=filing.carried,
+        persons=filing.persons,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 
 from flybridge.delivery.circuit import Circuit
 from flybridge.delivery.observer import Exchange
 from flybridge.errors import FlybridgeError
+from flybridge.insight.coverage import Fall
 from flybridge.records import Filing
 from flybridge.store.protocol import Filed, Lane
 from flybridge.telemetry import Metrics
@@ -19,6 +20,7 @@ class Report:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._fallen: set[tuple[str, str, str, str]] = set()
         self._log = structlog.get_logger("flybridge")
 
     def filed(self, filings: Sequence[Filing], outcome: Filed) -> None:
@@ -30,6 +32,14 @@ class Report:
     def expired(self, n: int) -> None:
         """Holds ended unmatched."""
         self._log.info("expired", n=n)
+
+    def fell(self, falls: Iterable[Fall]) -> None:
+        """Events carry less of a kind of key than before. Told once each."""
+        for fall in falls:
+            name = (fall.app, fall.platform, fall.kind, fall.since)
+            if name not in self._fallen:
+                self._fallen.add(name)
+                self._log.warning("coverage", app=fall.app, kind=fall.kind, since=fall.since, problem=fall.sentence)
 
     def failed(self, problem: FlybridgeError) -> None:
         """A step could not be done and will be tried again."""

@@ -16,7 +16,7 @@ from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2, origin
 from flybridge.clock import Clock, SystemClock
 from flybridge.config import App, AtExpiry, Config, Delivery, HoldV1, Secret
-from flybridge.delivery.exchange import Endpoint, Limits
+from flybridge.delivery.exchange import Endpoint, Limits, Transport
 from flybridge.delivery.lifecycle import Policy, Uncertain
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
@@ -25,9 +25,10 @@ from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
+from flybridge.insight.coverage import falls
 from flybridge.mapping.to_amplitude import Rules
 from flybridge.privacy import Seal
-from flybridge.records import Filing
+from flybridge.records import DAY_MS, Filing, day_of
 from flybridge.report import Report
 from flybridge.store.protocol import Filed, Lane, Store
 from flybridge.store.sqlite import SqliteStore
@@ -37,6 +38,8 @@ from flybridge.web.server import serve
 
 HOUSEKEEPING_S: Final = 1.0
 PRUNE_MS: Final = 3_600_000
+COVERAGE_MS: Final = 600_000
+COVERAGE_DAYS: Final = 14
 
 
 class Part(StrEnum):
@@ -44,7 +47,6 @@ class Part(StrEnum):
 
     INTAKE = "intake"
     WORK = "work"
-    CONSOLE = "console"
 
 
 def open_inbox(config: Config) -> Inbox:
@@ -57,6 +59,11 @@ def open_store(config: Config) -> Store:
     """Choose the store."""
     _supported(config)
     return SqliteStore(config.data_dir / "store.db", Seal(*config.secrets))
+
+
+def open_transport() -> Transport:
+    """Choose the door outward."""
+    return HttpTransport(trust_env=True)
 
 
 def _supported(config: Config) -> None:
@@ -228,7 +235,7 @@ class Service:
             tasks = [asyncio.create_task(telemetry.log_received(telemetry.Received(intake.tallies), self._clock))]
             if claim is not None:
                 await inbox.reclaim()
-                transport = HttpTransport(trust_env=True)
+                transport = open_transport()
                 stack.push_async_callback(transport.close)
                 worker = self._worker(store, transport, claim, report)
                 tasks += self._work(inbox, store, worker, report, halt)
@@ -246,7 +253,7 @@ class Service:
             for task in (server, *tasks[1:]):
                 task.result()
 
-    def _worker(self, store: Store, transport: HttpTransport, claim: Claim, report: Report) -> Worker:
+    def _worker(self, store: Store, transport: Transport, claim: Claim, report: Report) -> Worker:
         return Worker(
             store,
             transport,
@@ -271,18 +278,26 @@ class Service:
         return [
             asyncio.create_task(road, name="flow"),
             asyncio.create_task(worker.run(halt), name="worker"),
-            asyncio.create_task(self._keep_house(store, report, halt), name="housekeeping"),
+            asyncio.create_task(self._keep_house(store, worker, report, halt), name="housekeeping"),
         ]
 
-    async def _keep_house(self, store: Store, report: Report, halt: asyncio.Event) -> None:
-        """End holds whose window is over, each second; forget what is past its retention, each hour."""
-        kept, pruned_ms = self._config.retention, 0
+    async def _keep_house(self, store: Store, worker: Worker, report: Report, halt: asyncio.Event) -> None:
+        """End holds whose window is over, each second; forget what is past its retention, each hour.
+
+        Each ten minutes, look whether events carry less to be matched by than before.
+        """
+        kept, pruned_ms, looked_ms = self._config.retention, 0, 0
         while not halt.is_set():
             now_ms = self._clock.now_ms()
             try:
                 if expired := await store.expire(now_ms):
                     report.expired(expired)
+                    worker.notify()  # some may have to be sent as their customer user
                     continue
+                if now_ms - looked_ms >= COVERAGE_MS:
+                    since = day_of(now_ms - COVERAGE_DAYS * DAY_MS)
+                    report.fell(falls(await store.coverage(since_day=since)))
+                    looked_ms = now_ms
                 if now_ms - pruned_ms >= PRUNE_MS:
                     await store.prune(now_ms, ledger_days=kept.ledger_days, dead_days=kept.dead_days)
                     pruned_ms = now_ms

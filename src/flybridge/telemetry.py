@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from enum import StrEnum
 from itertools import accumulate
 from typing import Any, Final, TextIO
@@ -34,6 +34,9 @@ from flybridge.clock import Clock
 from flybridge.delivery.exchange import Accepted, Verdict
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Depth, Inbox
+from flybridge.insight.coverage import Cover, covers
+from flybridge.insight.hints import HeldSum, summed
+from flybridge.records import DAY_MS, day_of
 from flybridge.store.protocol import Filed, Lane, LaneDepth, Store
 
 PERSONAL: Final = frozenset(
@@ -199,12 +202,16 @@ class Standing(Struct, frozen=True):
     lanes: Sequence[LaneDepth] | None = None
     up: Mapping[str, bool] = {}
     at_ms: int = 0
+    holds: Sequence[HeldSum] = ()
+    covers: Sequence[Cover] = ()
 
 
 async def standing(inbox: Inbox, store: Store | None, now_ms: int) -> Standing:
     """Ask inbox and store how they stand. One that is away is reported as down; nothing is raised."""
     up: dict[str, bool] = {}
     depth = outcomes = lanes = None
+    holds: Sequence[HeldSum] = ()
+    covered: Sequence[Cover] = ()
     try:
         depth = await inbox.depth(now_ms)
         up["inbox"] = True
@@ -217,12 +224,15 @@ async def standing(inbox: Inbox, store: Store | None, now_ms: int) -> Standing:
                 key = (count.app, count.source, count.outcome, count.reason)
                 sums[key] = sums.get(key, 0) + count.n
             outcomes, lanes = sums, await store.depths(now_ms)
+            holds = summed(await store.hold_counts(), now_ms, sources=MEDIA_SOURCES)
+            covered = covers(await store.coverage(since_day=day_of(now_ms - DAY_MS)), "app", "platform")
             up["store"] = True
         except FlybridgeError:
             up["store"] = False
-    return Standing(depth, outcomes, lanes, up, now_ms)
+    return Standing(depth, outcomes, lanes, up, now_ms, holds, covered)
 
 
+MEDIA_SOURCES: Final = 20  # of an app that have a label of their own in `flybridge_holds`; the others share one
 _SLOT_BOUNDS: Final = tuple(range(14, 35))  # 2**14 ns is 16 microseconds, 2**34 ns is 17 seconds
 _DELIVERY_BOUNDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43_200, 259_200)
 _REQUEST_BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -353,29 +363,37 @@ class Metrics(Collector):
                 "flybridge_inbox_oldest_seconds", "Age of the oldest of them.", _age_s(now.depth.oldest_ms, now.at_ms)
             )
         if now.outcomes is not None:
-            outcomes = GaugeMetricFamily(
-                "flybridge_envelopes", "Where envelopes stand now.", labels=("app", "source", "outcome", "reason")
-            )
-            for key, n in now.outcomes.items():
-                outcomes.add_metric(key, n)
-            yield outcomes
+            labels = ("app", "source", "outcome", "reason")
+            yield _gauge("flybridge_envelopes", "Where envelopes stand now.", labels, now.outcomes.items())
+        yield from self._holds()
         if now.lanes is not None:
-            due, later, leased, oldest = (
-                GaugeMetricFamily(f"flybridge_lane_{name}", text, labels=("app", "endpoint"))
-                for name, text in (
-                    ("due", "Deliveries that could be sent now."),
-                    ("later", "Deliveries that wait for another try."),
-                    ("leased", "Deliveries in a worker's hands."),
-                    ("oldest_seconds", "Age of the oldest delivery that is due."),
-                )
-            )
-            for lane in now.lanes:
-                labels = (lane.lane.app, lane.lane.endpoint)
-                due.add_metric(labels, lane.due)
-                later.add_metric(labels, lane.later)
-                leased.add_metric(labels, lane.leased)
-                oldest.add_metric(labels, _age_s(lane.oldest_ms, now.at_ms))
-            yield from (due, later, leased, oldest)
+            oldest = [_age_s(lane.oldest_ms, now.at_ms) for lane in now.lanes]
+            for name, text, figures in (
+                ("due", "Deliveries that could be sent now.", [lane.due for lane in now.lanes]),
+                ("later", "Deliveries that wait for another try.", [lane.later for lane in now.lanes]),
+                ("leased", "Deliveries in a worker's hands.", [lane.leased for lane in now.lanes]),
+                ("oldest_seconds", "Age of the oldest delivery that is due.", oldest),
+            ):
+                at = ((lane.lane.app, lane.lane.endpoint) for lane in now.lanes)
+                yield _gauge(f"flybridge_lane_{name}", text, ("app", "endpoint"), zip(at, figures, strict=True))
+
+    def _holds(self) -> Iterator[Metric]:
+        held, covered = self._standing.holds, self._standing.covers
+        labels: tuple[str, ...] = ("app", "media_source", "keys", "age")
+        waiting = [((row.app, row.media_source, row.keys, row.age), float(row.n)) for row in held]
+        yield _gauge("flybridge_holds", "Events that wait for their user, by class of age.", labels, waiting)
+        labels = ("app", "platform")
+        events = [((cover.app, cover.platform), float(cover.events)) for cover in covered]
+        yield _gauge("flybridge_coverage_events", "Events of today and yesterday (UTC).", labels, events)
+        shares = [((cover.app, cover.platform, kind), cover.share(kind)) for cover in covered for kind in cover.carried]
+        yield _gauge("flybridge_coverage_share", "Of them, those with a kind of key.", (*labels, "kind"), shares)
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], rows: Iterable[tuple[Sequence[str], float]]) -> Metric:
+    metric = GaugeMetricFamily(name, text, labels=labels)
+    for values, n in rows:
+        metric.add_metric(values, n)
+    return metric
 
 
 def _age_s(since_ms: int, now_ms: int) -> float:

@@ -62,6 +62,7 @@ DAMAGES = {
             ("shop", DAY, "1 envelopes are counted as held, but 0 holds exist", 1, 0),
             ("", "", "1 bodies are kept", 0, 1),
             ("", "", "1 matching keys are kept", 0, 1),
+            ("", "", "1 cells of waiting events", 0, 1),
         ],
     ),
     "a delivery lost": (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from filings import LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lease, sighting, standing, waiting
+from msgspec import structs
 
 from flybridge.records import Apply, Dead, Filing, Filter, Refuse
 from flybridge.store.protocol import Rescued, Settlement
@@ -32,6 +33,9 @@ DECISIONS = {
     "`Hold`, somebody with one of its keys is known": waiting("w", "known").decision,
     "`Hold`, nobody is known": waiting("w", "k").decision,
     "`Hold`, nobody is known, and its window is over": waiting("w", "k", expires_ms=NOW_MS).decision,
+    "`Hold`, nobody is known, its window is over, and it has a fallback": structs.replace(
+        waiting("w", "k", expires_ms=NOW_MS).decision, fallback_user_id="customer"
+    ),
     "`Dead`": DEAD,
 }
 
@@ -82,6 +86,17 @@ async def envelope_event(store, before: str, what: str) -> None:
         case "held", "`expire` at or after `expires_ms`":
             await store.file([waiting("w", "k")], NOW_MS)
             await store.expire(NOW_MS + WINDOW_MS)
+        case "held", "`expire` at or after `expires_ms`, and it has a fallback":
+            waits = waiting("w", "k")
+            hold = structs.replace(waits.decision, fallback_user_id="customer")
+            await store.file([structs.replace(waits, decision=hold)], NOW_MS)
+            await store.expire(NOW_MS + WINDOW_MS)
+        case "held", "`expire_now` by an operator":
+            await store.file([waiting("w", "k")], NOW_MS)
+            await store.expire_now([hold.id for hold in await store.holds()], NOW_MS)
+        case "held", "`release` by an operator":
+            await store.file([waiting("w", "k")], NOW_MS)
+            await store.release([hold.id for hold in await store.holds()], NOW_MS, user_id="ada")
         case "pending", "rescued in flight, must not be sent twice":
             await store.file([direct()], NOW_MS)
             await begun(store)

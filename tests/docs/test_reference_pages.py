@@ -27,7 +27,15 @@ def commands() -> dict[str, set[str]]:
     group = typer.main.get_command(app)
     found = {}
     for name, command in group.commands.items():
-        options = {text for parameter in command.params for text in parameter.opts if text.startswith("--")}
+        parts = [command, *getattr(command, "commands", {}).values()]
+        options = {
+            text
+            for part in parts
+            for parameter in part.params
+            if not getattr(parameter, "hidden", False)
+            for text in parameter.opts
+            if text.startswith("--")
+        }
         found[name] = options - {"--help"}
     return found
 

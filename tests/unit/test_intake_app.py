@@ -67,6 +67,12 @@ class Store:
     async def depths(self, now_ms: int) -> list[Any]:
         return await self.lanes(0)
 
+    async def hold_counts(self) -> list[Any]:
+        return await self.lanes(0)
+
+    async def coverage(self, *, since_day: str = "", app: str | None = None) -> list[Any]:
+        return await self.lanes(0)
+
 
 async def console(scope: Any, receive: Any, send: Any) -> None:
     """A console that says where it was asked, or breaks."""

@@ -16,8 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from flybridge.delivery.exchange import Accepted, Reject, Retry
 from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.inbox.protocol import Depth
+from flybridge.insight.coverage import Cover
+from flybridge.insight.hints import HeldSum
 from flybridge.records import OutcomeKind
-from flybridge.store.protocol import Count, Filed, Lane, LaneDepth
+from flybridge.store.protocol import Count, CoverageRow, Filed, HeldCount, Lane, LaneDepth
 from flybridge.telemetry import (
     LogForm,
     Metrics,
@@ -54,7 +56,10 @@ def full() -> Metrics:
     metrics.circuit(LANE, is_open=True)
     outcomes = {("shop", "push", OutcomeKind.DEAD.value, "invalid"): 4}
     lanes = [LaneDepth(LANE, 7, 8, 9, 40_000)]
-    metrics.observe(Standing(Depth(5, 2, 70_000), outcomes, lanes, {"inbox": True, "store": True}, 100_000))
+    holds = [HeldSum("shop", "tiktok", "idfv", "6h", 12)]
+    covers = [Cover(40, {"any": 30, "idfv": 10}, app="shop", platform="ios")]
+    up = {"inbox": True, "store": True}
+    metrics.observe(Standing(Depth(5, 2, 70_000), outcomes, lanes, up, 100_000, holds, covers))
     return metrics
 
 
@@ -94,6 +99,9 @@ def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
         (("flybridge_inbox_oldest_seconds",), 30),
         (("flybridge_envelopes", "shop", "dead", "invalid", "push"), 4),
         (("flybridge_lane_due", "shop", "http_v2"), 7),
+        (("flybridge_holds", "6h", "shop", "idfv", "tiktok"), 12),
+        (("flybridge_coverage_events", "shop", "ios"), 40),
+        (("flybridge_coverage_share", "shop", "idfv", "ios"), 0.25),
         (("flybridge_lane_oldest_seconds", "shop", "http_v2"), 60),
     ],
 )
@@ -146,6 +154,12 @@ class Present:
     async def depths(self, now_ms: int) -> list[LaneDepth]:
         return [LaneDepth(LANE, 1, 2, 3, 4)]
 
+    async def hold_counts(self) -> list[HeldCount]:
+        return [HeldCount("shop", "tiktok", ("idfv",), hour * 3_600_000, 2) for hour in (1, 2)]
+
+    async def coverage(self, *, since_day: str = "", app: str | None = None) -> list[CoverageRow]:
+        return [CoverageRow("shop", since_day, "ios", version, "tiktok", ("idfv",), 3) for version in ("1", "2")]
+
 
 async def test_parts_that_are_away_are_reported_as_down():
     """A scrape works, and says so, while inbox and store are away."""
@@ -161,6 +175,8 @@ async def test_days_are_added_up():
     now = await standing(Present(), Present(), 10)
     assert now.outcomes == {("shop", "push", "held", ""): 4}
     assert (now.depth, now.at_ms) == (Depth(3, 1, 5), 10)
+    assert [(cover.app, cover.platform, cover.events) for cover in now.covers] == [("shop", "ios", 6)]
+    assert [(row.app, row.age, row.n) for row in now.holds] == [("shop", "1h", 4)]
 
 
 async def test_an_intake_process_has_no_store():

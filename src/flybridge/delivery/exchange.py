@@ -119,3 +119,10 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Close pooled connections."""
         ...
+
+
+class Erasure(Struct, frozen=True):
+    """What a vendor's answer to a deletion request means: `done`, or to be asked again. `detail` names nobody."""
+
+    done: bool
+    detail: str

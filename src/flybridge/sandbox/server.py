@@ -19,6 +19,7 @@ from granian.server.embed import Server
 from flybridge.errors import ConfigError
 from flybridge.sandbox.amplitude import Amplitude
 from flybridge.sandbox.clock import FastClock, MovableClock
+from flybridge.sandbox.deletion import Deletions
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send
 from flybridge.sandbox.record import records_app
@@ -42,12 +43,15 @@ class Sandbox:
         self.amplitude = Amplitude(
             self.clock, faults or Faults.named("none"), api_keys=api_keys, keep_bodies=keep_bodies
         )
+        self.deletions = Deletions(self.clock)
         self._records: Any = records_app(self.amplitude, self.clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["path"].startswith("/sandbox/") or scope["path"] == "/healthz":
             await self._records(scope, receive, send)
+        elif self.deletions.takes(scope["path"]):
+            await self.deletions(scope, receive, send)
         else:
             await self.amplitude(scope, receive, send)
 

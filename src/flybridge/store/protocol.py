@@ -111,6 +111,48 @@ class Held(Struct, frozen=True):
     expires_ms: int
 
 
+class HeldCount(Struct, frozen=True):
+    """How many events wait, of one app, media source and set of key kinds, received in the hour from `hour_ms`."""
+
+    app: str
+    media_source: str
+    key_kinds: tuple[str, ...]
+    hour_ms: int
+    n: int
+
+
+class Released(Struct, frozen=True):
+    """What a release by hand did, as ids of holds. `nameless`: have nobody to be delivered to, and still wait.
+
+    `gone`: do not wait, because they never did or do no more.
+    """
+
+    released: Sequence[int] = ()
+    nameless: Sequence[int] = ()
+    gone: Sequence[int] = ()
+
+
+class CoverageRow(Struct, frozen=True):
+    """How many events of one cell carried exactly these kinds of key. `day` is the UTC date of reception."""
+
+    app: str
+    day: str
+    platform: str
+    app_version: str
+    media_source: str
+    kinds: tuple[str, ...]
+    n: int
+
+
+class SightedKind(Struct, frozen=True):
+    """How many sightings Amplitude has sent of one app with one kind of identifier, and when the last was filed."""
+
+    app: str
+    kind: str
+    n: int
+    last_ms: int
+
+
 class LaneDepth(Struct, frozen=True):
     """How a lane stands: `due` now, `later` (waiting for a retry), `leased`; `oldest_ms` of what is due."""
 
@@ -145,6 +187,68 @@ class Discrepancy(Struct, frozen=True):
     what: str
     expected: int
     found: int
+
+
+class Removed(Struct, frozen=True):
+    """What was removed of a person. All are counts, so that a receipt names nobody.
+
+    `held`, `pending` and `dead` are envelopes that end as forgotten; `anonymised` are ledger lines that stay counted
+    and lost what pointed at their content. `shared` counts keys so widely shared that they were not followed.
+    """
+
+    installations: int = 0
+    held: int = 0
+    pending: int = 0
+    dead: int = 0
+    anonymised: int = 0
+    sightings: int = 0
+    tombstones: int = 0
+    shared: int = 0
+
+    def plus(self, other: Removed) -> Removed:
+        """Add what a later run removed. Tombstones and shared keys are those of the later run."""
+        return Removed(
+            self.installations + other.installations,
+            self.held + other.held,
+            self.pending + other.pending,
+            self.dead + other.dead,
+            self.anonymised + other.anonymised,
+            self.sightings + other.sightings,
+            other.tombstones,
+            other.shared,
+        )
+
+
+class VendorStep(Struct, frozen=True):
+    """One deletion request to a vendor. `request_id` is a random name that stays the same when it is sent again.
+
+    `state` is `open`, `done`, `failed` (run the command again) or `skipped`; `detail` is a sentence of ours, never
+    the vendor's, because those quote ids.
+    """
+
+    vendor: str
+    app: str
+    kind: str
+    request_id: str
+    state: str = "open"
+    status: int = 0
+    detail: str = ""
+    changed_ms: int = 0
+
+
+class Receipt(Struct, frozen=True):
+    """What was done about one request to be forgotten. `keys` are the hashes of the ids that were named."""
+
+    id: str
+    made_ms: int
+    keys: tuple[bytes, ...]
+    removed: Removed
+    steps: tuple[VendorStep, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Say whether no vendor request is left to be sent."""
+        return all(step.state in {"done", "skipped"} for step in self.steps)
 
 
 class Store(Protocol):
@@ -190,7 +294,35 @@ class Store(Protocol):
         ...
 
     async def expire(self, now_ms: int, limit: int = 1000) -> int:
-        """End holds whose window is over at `now_ms` (`expires_ms <= now_ms`): outcome expired, ids erased."""
+        """End holds whose window is over at `now_ms` (`expires_ms <= now_ms`): outcome expired, ids erased.
+
+        One with a `fallback_user_id` becomes pending instead, with that user. Gives how many ended either way.
+        """
+        ...
+
+    async def expire_now(self, ids: Sequence[int], now_ms: int) -> Sequence[int]:
+        """End these holds by hand, without sending: outcome expired. Gives the ids that did wait."""
+        ...
+
+    async def release(
+        self, ids: Sequence[int], now_ms: int, *, user_id: str | None = None, device_id: str | None = None
+    ) -> Released:
+        """Make these holds pending by hand, as of this user or device.
+
+        Without either, only what can be delivered nameless (the Attribution API's items) is released.
+        """
+        ...
+
+    async def hold_counts(self) -> Sequence[HeldCount]:
+        """Count what waits, from counters: the cost does not grow with the number of holds."""
+        ...
+
+    async def sighted_kinds(self) -> Sequence[SightedKind]:
+        """Give by which kinds of identifier Amplitude has shown people."""
+        ...
+
+    async def coverage(self, *, since_day: str = "", app: str | None = None) -> Sequence[CoverageRow]:
+        """Give the counters of which keys events carried, from this day on (`YYYY-MM-DD`)."""
         ...
 
     async def holds(self, *, app: str | None = None, limit: int = 100) -> Sequence[Held]:
@@ -209,6 +341,27 @@ class Store(Protocol):
 
     async def take_dead(self, ids: Sequence[int]) -> Sequence[DeadLetter]:
         """Give dead letters of stage `decode` or `map` for processing again; `file` with `replayed` ends them."""
+        ...
+
+    async def forget(
+        self, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int] = ()
+    ) -> Receipt:
+        """Remove the person with these matching keys everywhere, and the lines `also`; write the receipt.
+
+        What waits (held, pending, dead) ends as forgotten and its content is erased; what is settled stays counted and
+        loses digest and insert_id; sightings are deleted. A tombstone per key stays: what is filed later about this
+        person and happened before `now_ms`, or does not say when, ends as forgotten (`before_request`) and has no other
+        effect; what the person does after it is a new person's. A settlement of what was in flight is stale.
+        Raises `FlybridgeError` when a key is that of more installations than one human being has.
+        """
+        ...
+
+    async def note(self, receipt: str, steps: Sequence[VendorStep]) -> None:
+        """Write down how the vendor requests of a receipt stand."""
+        ...
+
+    async def receipts(self, *, keys: Sequence[bytes] = (), limit: int = 100) -> Sequence[Receipt]:
+        """List receipts, newest first: all, or those for exactly these keys."""
         ...
 
     async def prune(self, now_ms: int, *, ledger_days: int, dead_days: int) -> int:

@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file, one thread that writes.
 
 This module says which verb runs where; what a verb does is in the module of its concern: `sqlite_file` (filing),
-`sqlite_match` (sightings and holds), `sqlite_delivery`, `sqlite_dead`, `sqlite_prune`, `sqlite_audit`.
+`sqlite_match` (sightings), `sqlite_hold`, `sqlite_delivery`, `sqlite_dead`, `sqlite_prune`, `sqlite_audit`.
 Any number of processes may have the file open: every writing verb begins with SQLite's write lock.
 """
 
@@ -11,33 +11,50 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from flybridge.errors import StoreUnavailable
 from flybridge.privacy import Seal
-from flybridge.records import DAY_MS, DeadLetter, Delivery, Filing
+from flybridge.records import DAY_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.store import sqlite_audit as look
 from flybridge.store.migrate import apply_sqlite, scripts
 from flybridge.store.protocol import (
     Count,
+    CoverageRow,
     Discrepancy,
     Filed,
     Held,
+    HeldCount,
     Lane,
     LaneDepth,
     LedgerEntry,
+    Receipt,
+    Released,
     Rescued,
     RollupRow,
     Settled,
     Settlement,
+    SightedKind,
+    VendorStep,
 )
 from flybridge.store.sqlite_book import Book
-from flybridge.store.sqlite_connection import Reader, Writer, connect
+from flybridge.store.sqlite_connection import WRITER_CACHE_MB, Reader, Writer, connect
 from flybridge.store.sqlite_dead import listed, redeliver, taken
 from flybridge.store.sqlite_delivery import begin, lease, rescue, settle
 from flybridge.store.sqlite_file import file
-from flybridge.store.sqlite_match import expire
-from flybridge.store.sqlite_prune import Step, prune_dead, prune_lines, prune_seen
+from flybridge.store.sqlite_forget import forget, note, receipts
+from flybridge.store.sqlite_hold import (
+    coverage,
+    expire,
+    expire_now,
+    hold_counts,
+    prune_coverage,
+    release_by_hand,
+    sighted_kinds,
+)
+from flybridge.store.sqlite_prune import Step, prune_dead, prune_lines, prune_people, prune_seen
+
+COVERAGE_DAYS: Final = 90
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,7 +85,7 @@ class SqliteStore:
 
     def _prepare(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        db = connect(self._path)
+        db = connect(self._path, WRITER_CACHE_MB)
         try:
             apply_sqlite(db, scripts("sqlite"))
         except BaseException:
@@ -116,15 +133,41 @@ class SqliteStore:
         """End holds whose window is over at `now_ms`."""
         return await self._write(expire, now_ms, limit)
 
+    async def expire_now(self, ids: Sequence[int], now_ms: int) -> Sequence[int]:
+        """End these holds by hand, without sending."""
+        return await self._write(expire_now, ids, now_ms)
+
+    async def release(
+        self, ids: Sequence[int], now_ms: int, *, user_id: str | None = None, device_id: str | None = None
+    ) -> Released:
+        """Make these holds pending by hand, as of this user or device."""
+        return await self._write(release_by_hand, self._seal, ids, now_ms, user_id=user_id, device_id=device_id)
+
     async def redeliver(self, ids: Sequence[int], now_ms: int) -> int:
         """Make dead letters of stage `deliver` due again."""
         return await self._write(redeliver, ids, now_ms)
+
+    async def forget(
+        self, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int] = ()
+    ) -> Receipt:
+        """Remove the person with these keys everywhere, and the lines `also`."""
+        return await self._write(forget, keys, now_ms, receipt, also)
+
+    async def note(self, receipt: str, steps: Sequence[VendorStep]) -> None:
+        """Write down how a receipt's vendor requests stand."""
+        await self._write(note, receipt, steps)
+
+    async def receipts(self, *, keys: Sequence[bytes] = (), limit: int = 100) -> Sequence[Receipt]:
+        """List receipts, newest first."""
+        return await self._reader.run(lambda db: receipts(db, keys, limit))
 
     async def prune(self, now_ms: int, *, ledger_days: int, dead_days: int) -> int:
         """Delete what is past its retention, in many short transactions; gives how many rows that was."""
         lines = await self._steps(prune_lines, now_ms - ledger_days * DAY_MS, 0)
         letters = await self._steps(prune_dead, now_ms - dead_days * DAY_MS, 0)
-        return lines + letters + await self._steps(prune_seen, now_ms, b"")
+        covered = await self._write(prune_coverage, day_of(now_ms - COVERAGE_DAYS * DAY_MS))
+        people = await self._steps(prune_people, 0, 0)
+        return lines + letters + covered + people + await self._steps(prune_seen, now_ms, b"")
 
     async def _steps(self, prune: Callable[[Book, int, Any], Step], until_ms: int, after: int | bytes) -> int:
         deleted, start = 0, after
@@ -142,6 +185,18 @@ class SqliteStore:
     async def holds(self, *, app: str | None = None, limit: int = 100) -> Sequence[Held]:
         """List what waits, oldest first."""
         return await self._reader.run(lambda db: look.holds(db, app, limit))
+
+    async def hold_counts(self) -> Sequence[HeldCount]:
+        """Count what waits, from counters."""
+        return await self._reader.run(hold_counts)
+
+    async def sighted_kinds(self) -> Sequence[SightedKind]:
+        """Give by which kinds of identifier Amplitude has shown people."""
+        return await self._reader.run(sighted_kinds)
+
+    async def coverage(self, *, since_day: str = "", app: str | None = None) -> Sequence[CoverageRow]:
+        """Give the counters of which keys events carried. They are kept for 90 days."""
+        return await self._reader.run(lambda db: coverage(db, since_day, app))
 
     async def dead(
         self, *, app: str | None = None, reason: str | None = None, limit: int = 100

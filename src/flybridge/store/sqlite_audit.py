@@ -155,6 +155,13 @@ def _parts(db: sqlite3.Connection) -> list[Discrepancy]:
             "matching keys are kept of holds that do not exist.",
             "SELECT count(*) FROM hold_keys WHERE hold NOT IN (SELECT id FROM holds)",
         ),
+        (
+            "cells of waiting events are counted differently from the holds in them.",
+            """SELECT count(*) FROM (
+                 SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts UNION ALL
+                                SELECT lane, media_source, key_kinds, received_ms / 3600000, -1 FROM holds)
+                 GROUP BY lane, media_source, key_kinds, hour HAVING sum(n) <> 0)""",
+        ),
     )
     found = []
     for sentence, sql in checks:

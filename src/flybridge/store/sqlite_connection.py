@@ -21,15 +21,21 @@ T = TypeVar("T")
 Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 JOBS_PER_TRANSACTION: Final = 32
+WRITER_CACHE_MB: Final = 256
 PARAMETERS: Final = 16_384  # SQLite's own ceiling is 32,766 in one statement
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the file. A commit is on disk when it returns (`synchronous = FULL`)."""
+def connect(path: Path, cache_mb: int = 64) -> sqlite3.Connection:
+    """Open the file. A commit is on disk when it returns (`synchronous = FULL`).
+
+    `cache_mb` bounds the pages that are kept in the process; a small store uses little of it. The first 2 GB of the
+    file are mapped, which is all that SQLite allows: a page of theirs is read without copying it.
+    """
     db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=512)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA cache_size = -65536")
+    db.execute(f"PRAGMA cache_size = {-1024 * cache_mb}")
+    db.execute(f"PRAGMA mmap_size = {2**31}")
     db.execute("PRAGMA wal_autocheckpoint = 4000")
     db.execute(f"PRAGMA journal_size_limit = {128 * 2**20}")
     db.execute("PRAGMA temp_store = MEMORY")

@@ -10,9 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, assert_never
 
+from msgspec import structs
+
 from flybridge.privacy import Seal
 from flybridge.records import (
+    HOUR_MS,
     Apply,
+    Carried,
     Dead,
     Deliver,
     Filing,
@@ -21,34 +25,39 @@ from flybridge.records import (
     Measure,
     OutcomeKind,
     Refuse,
+    Source,
     day_of,
 )
 from flybridge.store.protocol import Filed, Lane
 from flybridge.store.sqlite_book import Book, Place
 from flybridge.store.sqlite_connection import among
 from flybridge.store.sqlite_dead import DEAD_SQL, VERSION, without_letters
-from flybridge.store.sqlite_item import pack_keys, seal_item
-from flybridge.store.sqlite_match import Matched, People, reason_of, release
+from flybridge.store.sqlite_forget import BEFORE_REQUEST, blank, link, spared, tombstones
+from flybridge.store.sqlite_hold import AS_CUSTOMER, COUNT_SQL, DELIVERY_SQL, Matched, enqueue
+from flybridge.store.sqlite_item import pack_keys, seal_item, seal_who
+from flybridge.store.sqlite_match import People, reason_of, release
 
 TABLES: Final = (
     (
         "ledger",
-        """INSERT INTO ledger (receipt, cell, insert_id, received_ms, changed_ms, id, digest, uncertain)
-           VALUES (?, ?, ?, ?, ?, ?, ?, 0)""",
+        """INSERT INTO ledger (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, uncertain)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)""",
     ),
-    ("revived", "UPDATE ledger SET insert_id = ?, changed_ms = ? WHERE id = ?"),
+    ("revived", "UPDATE ledger SET insert_id = ?, changed_ms = ?, person = ? WHERE id = ?"),
     (
         "seen",
         "INSERT INTO seen (key, until_ms) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms",
     ),
     ("items", "INSERT INTO items (id, sealed) VALUES (?, ?)"),
-    ("deliveries", "INSERT INTO deliveries (id, line, lane, received_ms, due_ms) VALUES (?, ?, ?, ?, ?)"),
+    ("deliveries", DELIVERY_SQL),
     (
         "holds",
-        """INSERT INTO holds (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        """INSERT INTO holds
+             (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
     ),
     ("hold_keys", "INSERT INTO hold_keys (key, hold) VALUES (?, ?)"),
+    ("hold_counts", COUNT_SQL),
     ("dead", DEAD_SQL),
     (
         "rollups",
@@ -56,7 +65,20 @@ TABLES: Final = (
            ON CONFLICT DO UPDATE
            SET n = n + excluded.n, revenue = revenue + excluded.revenue, cost = cost + excluded.cost""",
     ),
+    (
+        "coverage",
+        """INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n) VALUES (?, ?, ?, ?, ?, ?, ?)
+           ON CONFLICT DO UPDATE SET n = n + excluded.n""",
+    ),
+    (
+        "sighted",
+        """INSERT INTO sighted (app, kind, n, last_ms) VALUES (?, ?, ?, ?)
+           ON CONFLICT DO UPDATE SET n = n + excluded.n, last_ms = max(last_ms, excluded.last_ms)""",
+    ),
 )
+
+TELLS: Final = frozenset({Source.STREAM, Source.COHORT, Source.SIGHTINGS})
+"""Where Amplitude itself tells who somebody is. What postbacks teach is no sign that it does."""
 
 
 def file(book: Book, seal: Seal, filings: Sequence[Filing], now_ms: int) -> Filed:
@@ -85,6 +107,7 @@ class _Batch:
     def __init__(self, book: Book, seal: Seal, now_ms: int) -> None:
         self.people = People(book, seal)
         self.matched: list[Matched] = []
+        self._unmatched: list[Matched] = []
         self.outcomes: Counter[str] = Counter()
         self.repeated = 0
         self._book = book
@@ -92,10 +115,17 @@ class _Batch:
         self._now_ms = now_ms
         self._rows: dict[str, list[tuple[object, ...]]] = {table: [] for table, _ in TABLES}
         self._measured: dict[tuple[str, ...], list[float]] = {}
+        self._carried: Counter[tuple[str, str, Carried]] = Counter()
+        self._sighted: Counter[tuple[str, str]] = Counter()
+        self._held: Counter[tuple[int, str, str, int]] = Counter()
         self._dead_cells: dict[int, int] = {}
+        self._persons: dict[str, int] = {}
+        self._gone: set[str] = set()
 
     def sift(self, filings: Sequence[Filing]) -> list[tuple[int, Filing]]:
         """Leave out what was filed before; count duplicates. Gives what has an effect, with its line's id."""
+        filings = self._spare(filings)
+        self._persons = link(self._book, filings)
         first = self._book.ids(len(filings))
         known = self._known(filings)
         keys = [filing.key for filing in filings if filing.key is not None and not filing.replayed]
@@ -123,6 +153,13 @@ class _Batch:
         without_letters(self._book, [line for line, filing in effective if filing.replayed])
         return effective
 
+    def _spare(self, filings: Sequence[Filing]) -> list[Filing]:
+        """Take out what is about people who are forgotten."""
+        stones = tombstones(self._book, filings)
+        left = [spared(filing, stones) if stones else filing for filing in filings]
+        self._gone = {filing.envelope.receipt for filing, spare in zip(filings, left, strict=True) if spare is None}
+        return [spare or blank(filing) for filing, spare in zip(filings, left, strict=True)]
+
     def _known(self, filings: Sequence[Filing]) -> dict[str, int]:
         """Read the lines that exist already, as ids by receipt; notes which of them are dead."""
         receipts = [filing.envelope.receipt for filing in filings]
@@ -137,10 +174,17 @@ class _Batch:
 
     def decide(self, line: int, filing: Filing) -> None:
         """Turn one decision into rows."""
+        if filing.envelope.receipt in self._gone:
+            self._enter(line, filing, OutcomeKind.FORGOTTEN, BEFORE_REQUEST)
+            return
         if filing.key is not None:
             self._rows["seen"].append((filing.key, filing.key_until_ms))
         if filing.measure is not None and not isinstance(filing.decision, Dead):
             self._measure(filing.envelope.app, filing.measure)
+        if filing.carried is not None:
+            self._carried[filing.envelope.app, day_of(filing.envelope.received_ms), filing.carried] += 1
+        if filing.envelope.source in TELLS:
+            self._sighted.update([(sighting.app, sighting.kind) for sighting in filing.sightings])
         match filing.decision:
             case Deliver() as item:
                 self._enter(line, filing, OutcomeKind.PENDING, "", item.insert_id)
@@ -173,16 +217,23 @@ class _Batch:
         item, received_ms = hold.item, filing.envelope.received_ms
         lane = self._book.lane(Lane(filing.envelope.app, item.endpoint))
         match = self.people.match(filing.envelope.app, hold.keys)
-        if match is None and hold.expires_ms <= self._now_ms:
+        over = hold.expires_ms <= self._now_ms
+        if match is None and over and hold.fallback_user_id is None:
             self._enter(line, filing, OutcomeKind.EXPIRED, "", item.insert_id)
             return
-        if match is not None:
+        if match is None and over:
+            self._enter(line, filing, OutcomeKind.PENDING, AS_CUSTOMER, item.insert_id)
+            item = structs.replace(item, user_id=hold.fallback_user_id)
+            self._unmatched.append(Matched(hold.event_ms, line, lane, received_ms))
+        elif match is not None:
             self._enter(line, filing, OutcomeKind.PENDING, reason_of(match), item.insert_id)
             item = Deliver(item.endpoint, item.insert_id, item.event_type, item.body, match.user_id, match.device_id)
             self.matched.append(Matched(hold.event_ms, line, lane, received_ms))
         else:
             self._enter(line, filing, OutcomeKind.HELD, "", item.insert_id)
             kinds, keys = " ".join(hold.key_kinds), pack_keys(hold.keys)
+            fallback = seal_who(self._seal, hold.fallback_user_id, None) if hold.fallback_user_id else None
+            self._held[lane, hold.media_source, kinds, received_ms // HOUR_MS] += 1
             self._rows["holds"].append(
                 (
                     line,
@@ -194,6 +245,7 @@ class _Batch:
                     received_ms,
                     hold.event_ms,
                     hold.expires_ms,
+                    fallback,
                 )
             )
             self._rows["hold_keys"] += [(key, line) for key in set(hold.keys)]
@@ -202,14 +254,15 @@ class _Batch:
     def _enter(self, line: int, filing: Filing, outcome: OutcomeKind, reason: str, insert_id: str = "") -> None:
         self.outcomes[outcome.value] += 1
         envelope = filing.envelope
+        person = self._persons.get(envelope.receipt)
         if filing.replayed:
             self._book.move(line, self._dead_cells[line], outcome, reason, self._now_ms)
-            self._rows["revived"].append((insert_id, self._now_ms, line))
+            self._rows["revived"].append((insert_id, self._now_ms, person, line))
             return
         place = Place(envelope.app, day_of(envelope.received_ms), envelope.source.value, outcome.value, reason)
         cell = self._book.enter(place)
         self._rows["ledger"].append(
-            (envelope.receipt, cell, insert_id, envelope.received_ms, self._now_ms, line, filing.digest)
+            (envelope.receipt, cell, insert_id, envelope.received_ms, self._now_ms, line, filing.digest, person)
         )
 
     def _measure(self, app: str, m: Measure) -> None:
@@ -221,9 +274,13 @@ class _Batch:
 
     def write(self) -> None:
         """Write every table once."""
-        first = self._book.ids(len(self.matched)) if self.matched else 0
-        for delivery, event in enumerate(sorted(self.matched), first):
-            self._rows["deliveries"].append((delivery, event.line, event.lane, event.received_ms, self._now_ms))
+        enqueue(self._book, (*self.matched, *self._unmatched), self._now_ms)
+        self._rows["hold_counts"] += [(*cell, n) for cell, n in self._held.items()]
+        self._rows["coverage"] += [
+            (day, app, seen.platform, seen.app_version, seen.media_source, seen.kinds, n)
+            for (app, day, seen), n in self._carried.items()
+        ]
+        self._rows["sighted"] += [(app, kind, n, self._now_ms) for (app, kind), n in self._sighted.items()]
         self._rows["rollups"] += [(*cell, *sums) for cell, sums in self._measured.items()]
         for table, sql in TABLES:
             if self._rows[table]:

@@ -1,30 +1,22 @@
-"""Sightings and holds: who was seen with which key, and which waiting events that releases."""
+"""Sightings: who was seen with which key, and which waiting events that releases."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 from flybridge.matching import Match, choose
 from flybridge.privacy import Seal
 from flybridge.records import OutcomeKind, Sighting
 from flybridge.store.sqlite_book import Book
 from flybridge.store.sqlite_connection import among
+from flybridge.store.sqlite_hold import Matched, remove_holds
 from flybridge.store.sqlite_item import open_seen, seal_seen, seal_who, unpack_keys
 
 SIGHTINGS_PER_KEY: Final = 8
 """Identities remembered per key, the newest. More than one means a shared device or a reused id."""
 
 AppKey = tuple[str, bytes]
-
-
-class Matched(NamedTuple):
-    """An event that found its person, in the order in which one person's events are sent."""
-
-    event_ms: int
-    line: int
-    lane: int
-    received_ms: int
 
 
 def merged(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
@@ -114,29 +106,6 @@ def release(book: Book, seal: Seal, people: People, sighted: list[AppKey], now_m
     book.db.executemany("UPDATE items SET who = ? WHERE id = ?", identities)
     remove_holds(book, [(hold.line, keys[hold.line]) for hold in freed])
     return freed
-
-
-def remove_holds(book: Book, holds: Iterable[tuple[int, list[bytes]]]) -> None:
-    """Delete holds with their keys; not their items."""
-    holds = list(holds)
-    book.db.executemany(
-        "DELETE FROM hold_keys WHERE key = ? AND hold = ?", [(key, i) for i, keys in holds for key in keys]
-    )
-    book.db.executemany("DELETE FROM holds WHERE id = ?", [(i,) for i, _ in holds])
-
-
-def expire(book: Book, now_ms: int, limit: int) -> int:
-    """End holds whose window is over; their items are erased."""
-    rows = book.db.execute(
-        """SELECT holds.id, keys, cell FROM holds JOIN ledger ON ledger.id = holds.id
-           WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?""",
-        (now_ms, limit),
-    ).fetchall()
-    for line, _, cell in rows:
-        book.move(line, cell, OutcomeKind.EXPIRED, None, now_ms)
-    remove_holds(book, [(line, unpack_keys(keys)) for line, keys, _ in rows])
-    book.db.executemany("DELETE FROM items WHERE id = ?", [(line,) for line, _, _ in rows])
-    return len(rows)
 
 
 def reason_of(match: Match) -> str:

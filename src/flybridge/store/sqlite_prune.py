@@ -59,6 +59,25 @@ def prune_seen(book: Book, now_ms: int, after: bytes) -> Step:
     return Step(len(old), rows[-1][0] if len(rows) == STEP * 5 else None)
 
 
+def prune_people(book: Book, _: int, after: int) -> Step:
+    """Delete the keys of people of whom no line and no sighting is left."""
+    page = [
+        person
+        for (person,) in book.db.execute(
+            "SELECT DISTINCT person FROM people WHERE person > ? ORDER BY person LIMIT ?", (after, STEP)
+        )
+    ]
+    deleted = 0
+    for person in page:
+        deleted += book.db.execute(
+            """DELETE FROM people WHERE person = ?1
+                 AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.person = ?1)
+                 AND NOT EXISTS (SELECT 1 FROM sightings WHERE sightings.key = people.key)""",
+            (person,),
+        ).rowcount
+    return Step(deleted, page[-1] if len(page) == STEP else None)
+
+
 def _delete_lines(book: Book, lines: list[tuple[int, int]]) -> None:
     book.db.executemany("UPDATE cells SET pruned = pruned + 1 WHERE id = ?", [(cell,) for _, cell in lines])
     book.db.executemany("DELETE FROM ledger WHERE id = ?", [(i,) for i, _ in lines])

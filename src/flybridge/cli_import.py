@@ -1,0 +1,83 @@
+"""`flybridge import`: files into the inbox."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flybridge import cli_look, service
+from flybridge.cli_run import AppName, AsJson, ConfigPath, configured, run
+from flybridge.clock import SystemClock
+from flybridge.config import Config
+from flybridge.errors import ConfigError
+from flybridge.sightings import Imported, import_file
+
+SHOWN = 20
+
+
+def import_files(
+    files: Annotated[list[Path], typer.Argument(help="Files, compressed with gzip or not.")],
+    config: ConfigPath = None,
+    only_app: AppName = None,
+    sightings: Annotated[
+        bool,
+        typer.Option("--sightings", help="They say who owns which identifier: CSV, JSON lines, Amplitude exports."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring files into the inbox. May be used beside a running server; the same file again changes nothing."""
+    if not sightings:
+        raise typer.BadParameter("Say what the files hold: --sightings.")
+    settings = configured(config)
+    name = chosen_app(settings, only_app)
+
+    async def work() -> list[Imported]:
+        async with service.opened(settings) as (inbox, _):
+            now_ms = SystemClock().now_ms()
+            return [await import_file(path, name, inbox.accept, now_ms, _progress(path)) for path in files]
+
+    done = run(work())
+    if as_json:
+        cli_look.print_json(done)
+    else:
+        cli_look.print_rows("Brought into the inbox", [_row(one) for one in done], "There was no file.")
+        for one in done:
+            for bad in one.bad[:SHOWN]:
+                typer.echo(f"{one.file}, line {bad.line}: {bad.problem}", err=True)
+            if len(one.bad) > SHOWN:
+                typer.echo(f"{one.file}: and {len(one.bad) - SHOWN} more.", err=True)
+    if any(one.bad for one in done):
+        raise typer.Exit(1)
+
+
+def chosen_app(settings: Config, name: str | None) -> str:
+    """Give the app that the files are of: the one that is named, or the only one."""
+    names = [app.name for app in settings.apps]
+    if name is None and len(names) == 1:
+        return names[0]
+    if name not in names:
+        raise ConfigError("", f"The files belong to one of the apps {', '.join(names)}.", "Name it with --app.")
+    return str(name)
+
+
+def _row(one: Imported) -> dict[str, Any]:
+    return {
+        "file": one.file,
+        "lines": one.lines,
+        "taken": one.taken,
+        "name nobody": one.silent,
+        "bad": len(one.bad),
+        "messages": one.envelopes,
+    }
+
+
+def _progress(path: Path) -> Any:
+    def tell(lines: int) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{path}: {lines:,} lines")
+            sys.stderr.flush()
+
+    return tell

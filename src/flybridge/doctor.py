@@ -1,0 +1,142 @@
+"""Looking for what is wrong: settings, directory, account; and for identifiers that lie in the clear.
+
+The search reads every byte of every file of the data directory, logs and left-over pages of databases included, and
+every value of every row besides, because a database may cut a value in two. It never repeats what it finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from flybridge.insight.account import Account
+
+PIECE_BYTES: Final = 8 * 2**20
+OVERLAP_BYTES: Final = 1024
+SQLITE: Final = b"SQLite format 3\0"
+_HEX: Final = rb"[0-9A-Fa-f]"
+_UUID: Final = rb"(?<![0-9A-Fa-f])(?!0{8}-)" + _HEX + rb"{8}(?:-" + _HEX + rb"{4}){3}-" + _HEX + rb"{12}(?![0-9A-Fa-f])"
+PATTERNS: Final = (
+    ("a UUID, as advertising and vendor ids are", re.compile(_UUID)),
+    ("an AppsFlyer id", re.compile(rb"(?<!\d)\d{13}-\d{7,19}(?!\d)")),
+)
+
+Named = tuple[str, re.Pattern[bytes]]
+
+
+class Check(Struct, frozen=True):
+    """One thing that was looked at. `detail` says what is wrong and what to do, or what was found to be right."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+class Find(Struct, frozen=True):
+    """Where an identifier lies in the clear: a byte of a file, or a column of a table in it. Never the identifier."""
+
+    file: str
+    where: str
+    what: str
+
+
+def writable(directory: Path) -> Check:
+    """Say whether files can be made in the data directory."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=directory) as probe:
+            probe.write(b"x")
+    except OSError as problem:
+        return Check(
+            "data_dir", False, f"{directory} can't be written: {problem.strerror}. Give it to flybridge's user."
+        )
+    return Check("data_dir", True, f"{directory} can be written.")
+
+
+def balanced(account: Account) -> Check:
+    """Say whether every event is accounted for."""
+    if account.balanced:
+        return Check("account", True, "Every event is accounted for.")
+    return Check("account", False, f"{len(account.discrepancies)} figures do not agree: see `flybridge account`.")
+
+
+async def resolvable(origins: Iterable[str]) -> list[Check]:
+    """Say which of these origins' hosts have an address. Nothing is sent to them."""
+    return [await _resolve(host) for host in sorted({urlsplit(origin).hostname or origin for origin in origins})]
+
+
+async def _resolve(host: str) -> Check:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as problem:
+        return Check(host, False, f"has no address: {problem.strerror}. Look at the network, and at the name.")
+    return Check(host, True, f"has {len(found)} addresses.")
+
+
+def search(directory: Path, ids: Sequence[str] = ()) -> list[Find]:
+    """Search all files below a directory for what looks like an identifier, and for these `ids`, in any case."""
+    named = [*PATTERNS, *((f"id {number} of those given", _exactly(value)) for number, value in enumerate(ids, 1))]
+    found: list[Find] = []
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        name = str(path.relative_to(directory))
+        found += (Find(name, f"byte {offset}", what) for offset, what in _in_bytes(path, named))
+        if _is_sqlite(path):
+            found += (Find(name, place, what) for place, what in _in_rows(path, named))
+    return found
+
+
+def _exactly(value: str) -> re.Pattern[bytes]:
+    return re.compile(re.escape(value.encode()), re.IGNORECASE)
+
+
+def _in_bytes(path: Path, named: Sequence[Named]) -> Iterator[tuple[int, str]]:
+    """Read a file piece by piece. Pieces overlap, and what begins in the overlap is told with the next piece."""
+    start, before = 0, b""
+    with path.open("rb") as file:
+        while True:
+            new = file.read(PIECE_BYTES)
+            piece = before + new
+            last = len(new) < PIECE_BYTES
+            end = len(piece) if last else len(piece) - OVERLAP_BYTES
+            for what, pattern in named:
+                for match in pattern.finditer(piece):
+                    if match.start() < end:
+                        yield start + match.start(), what
+            if last:
+                return
+            before, start = piece[end:], start + end
+
+
+def _is_sqlite(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(SQLITE)) == SQLITE
+
+
+def _in_rows(path: Path, named: Sequence[Named]) -> Iterator[tuple[str, str]]:
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    db.text_factory = bytes
+    try:
+        tables = [name.decode() for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            rows = db.execute(f'SELECT * FROM "{table}"')  # noqa: S608 - a name out of the file's own schema
+            columns = [column[0] for column in rows.description]
+            found = {
+                (column, what)
+                for row in rows
+                for column, value in zip(columns, row, strict=True)
+                if isinstance(value, bytes)
+                for what, pattern in named
+                if pattern.search(value)
+            }
+            yield from ((f"table {table}, column {column}", what) for column, what in sorted(found))
+    finally:
+        db.close()

@@ -1,0 +1,161 @@
+"""How many events carry what they could be matched by, and where that share falls. Pure.
+
+A new version of an app that no longer passes an identifier is not seen in any total for days: events are held and
+expire, each for itself. The share of events that carry a kind of key shows it at once, when it is compared with what
+was there before.
+
+When is a fall worth a warning? All of these must hold, so that neither small numbers nor ordinary weeks cause one:
+
+- at least `MIN_EVENTS` events on both sides,
+- the share is lower by at least `MIN_POINTS`, and by at least `MIN_PART` of what it was,
+- and by `MIN_DEVIATIONS` standard deviations of what chance alone would do to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from math import sqrt
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.store.protocol import CoverageRow
+
+MIN_EVENTS: Final = 200
+MIN_POINTS: Final = 0.1
+MIN_PART: Final = 0.25
+MIN_DEVIATIONS: Final = 4.0
+DAYS_BEFORE: Final = 7
+
+FIELDS: Final = ("app", "day", "platform", "app_version", "media_source")
+
+
+class Cover(Struct, frozen=True):
+    """How many events there were, and how many of them carried each kind of key. A field not asked for is empty."""
+
+    events: int
+    carried: dict[str, int]
+    app: str = ""
+    day: str = ""
+    platform: str = ""
+    app_version: str = ""
+    media_source: str = ""
+
+    def share(self, kind: str) -> float:
+        """Give the share of events that carried this kind, 0 to 1."""
+        return self.carried.get(kind, 0) / self.events if self.events else 0.0
+
+    @property
+    def matchable(self) -> int:
+        """Count the events that carried any key at all."""
+        return self.carried.get("any", 0)
+
+
+class Fall(Struct, frozen=True):
+    """A kind of key that fewer events carry than before. `since` is a version of the app, or a day."""
+
+    app: str
+    platform: str
+    kind: str
+    since: str
+    by: str
+    share: float
+    before: float
+    events: int
+
+    @property
+    def sentence(self) -> str:
+        """Say it, with what to look at."""
+        what = "version" if self.by == "app_version" else "day"
+        carried = "any key at all" if self.kind == "any" else self.kind
+        return (
+            f"{self.app}, {self.platform or 'any platform'}: since {what} {self.since} only {self.share:.0%} of events "
+            f"carry {carried}, before it was {self.before:.0%}. See what that {what} changed in the app, its consent "
+            "dialogue, or AppsFlyer's Push API fields."
+        )
+
+
+class _Halves(Struct, frozen=True):
+    """What is compared: the newest part, and what was there before it."""
+
+    by: str
+    since: str
+    after: Sequence[Cover]
+    before: Sequence[Cover]
+
+
+def covers(rows: Iterable[CoverageRow], *by: str) -> list[Cover]:
+    """Sum the counters up by these fields (`FIELDS`), the most events first."""
+    if unknown := set(by) - set(FIELDS):
+        raise ValueError(f"coverage has no {', '.join(sorted(unknown))}; it has {', '.join(FIELDS)}")
+    events: Counter[tuple[str, ...]] = Counter()
+    carried: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        cell = tuple(getattr(row, name) for name in by)
+        events[cell] += row.n
+        for kind in row.kinds:
+            carried[cell][kind] += row.n
+        if row.kinds:
+            carried[cell]["any"] += row.n
+    return [
+        Cover(n, dict(sorted(carried[cell].items())), **dict(zip(by, cell, strict=True)))
+        for cell, n in sorted(events.items(), key=lambda one: (-one[1], one[0]))
+    ]
+
+
+def falls(rows: Iterable[CoverageRow]) -> list[Fall]:
+    """Find what the newest version of each app, and its last day, carry less of than those before."""
+    apart: defaultdict[tuple[str, str], list[CoverageRow]] = defaultdict(list)
+    for row in rows:
+        apart[row.app, row.platform].append(row)
+    found: list[Fall] = []
+    for (app, platform), own in sorted(apart.items()):
+        found += _compared(app, platform, _by_version(own))
+        found += _compared(app, platform, _by_day(own))
+    return found
+
+
+def _by_version(rows: Sequence[CoverageRow]) -> _Halves:
+    """Split into the newest version with enough events, and all older ones."""
+    versions = [cover for cover in covers(rows, "app_version") if cover.app_version]
+    versions.sort(key=lambda cover: version_key(cover.app_version))
+    while versions and versions[-1].events < MIN_EVENTS:
+        versions.pop()
+    return _Halves("app_version", versions[-1].app_version if versions else "", versions[-1:], versions[:-1])
+
+
+def _by_day(rows: Sequence[CoverageRow]) -> _Halves:
+    """Split into the last day with enough events, and the days before it."""
+    days = sorted(covers(rows, "day"), key=lambda cover: cover.day)
+    while days and days[-1].events < MIN_EVENTS:
+        days.pop()
+    return _Halves("day", days[-1].day if days else "", days[-1:], days[-1 - DAYS_BEFORE : -1])
+
+
+def _compared(app: str, platform: str, halves: _Halves) -> Iterable[Fall]:
+    after, before = halves.after, halves.before
+    n, n_before = sum(cover.events for cover in after), sum(cover.events for cover in before)
+    if n < MIN_EVENTS or n_before < MIN_EVENTS:
+        return
+    for kind in sorted({kind for cover in before for kind in cover.carried}):
+        share = sum(cover.carried.get(kind, 0) for cover in after) / n
+        usual = sum(cover.carried.get(kind, 0) for cover in before) / n_before
+        if fell(share, n, usual, n_before):
+            yield Fall(app, platform, kind, halves.since, halves.by, share, usual, n)
+
+
+def fell(share: float, n: int, before: float, n_before: int) -> bool:
+    """Say whether a share is notably lower than before. See the thresholds at the head of this module."""
+    lost = before - share
+    if n < MIN_EVENTS or n_before < MIN_EVENTS or lost < MIN_POINTS or lost < MIN_PART * before:
+        return False
+    pooled = (share * n + before * n_before) / (n + n_before)
+    deviation = sqrt(pooled * (1 - pooled) * (1 / n + 1 / n_before))
+    return lost >= MIN_DEVIATIONS * deviation
+
+
+def version_key(version: str) -> tuple[tuple[int, ...], str]:
+    """Give the order of versions: by their numbers, `4.10` after `4.9`, then by their text."""
+    return tuple(int(digits) for digits in re.findall(r"\d{1,9}", version)), version

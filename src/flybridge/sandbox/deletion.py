@@ -1,0 +1,172 @@
+"""The vendors' deletion APIs: Amplitude's User Privacy API and AppsFlyer's OpenDSR, as far as they are documented.
+
+Requests are taken and remembered, nothing is deleted: in reality that happens days later. `trouble` is answered before
+anything else, a status per request, so that a test can let the vendors fail.
+
+https://amplitude.com/docs/apis/analytics/user-privacy,
+https://dev.appsflyer.com/hc/reference/create-opendsr-request (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.clock import Clock
+from flybridge.records import DAY_MS
+from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer
+
+AMPLITUDE: Final = "/api/2/deletions/users"
+APPSFLYER: Final = "/api/gdpr/v1/opendsr_requests"
+MAX_BYTES: Final = 1_000_000
+MAX_USERS: Final = 100
+IDENTITIES: Final = frozenset(
+    {
+        "ios_advertising_id", "android_advertising_id", "fire_advertising_id", "microsoft_advertising_id",
+        "appsflyer_id", "customer_user_id", "idfv",
+    }
+)  # fmt: skip
+
+
+class Users(Struct):
+    """What Amplitude is asked to delete."""
+
+    user_ids: list[str | int] = []
+    amplitude_ids: list[int] = []
+    requester: str = ""
+    ignore_invalid_id: bool = False
+    delete_from_org: bool = False
+
+
+class Identity(Struct):
+    """By what AppsFlyer is to find a data subject."""
+
+    identity_type: str
+    identity_value: str
+    identity_format: str
+
+
+class Subject(Struct):
+    """What AppsFlyer is asked to do."""
+
+    subject_request_id: str
+    subject_request_type: str
+    submitted_time: str
+    subject_identities: list[Identity]
+    property_id: str
+
+
+class Deletions:
+    """Both APIs as one ASGI application. `asked` are the requests that were taken: vendor, account or app, id."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.trouble: list[int] = []
+        self._clock = clock
+        self._requests: set[str] = set()
+
+    @staticmethod
+    def takes(path: str) -> bool:
+        """Say whether this application answers the path."""
+        return path in {AMPLITUDE, APPSFLYER}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body = await read_body(scope, receive, MAX_BYTES)
+        await send_answer(send, self._answer(scope, body or b""))
+
+    def _answer(self, scope: Scope, body: bytes) -> Answer:
+        if self.trouble:
+            return self.trouble.pop(0), "scripted"
+        if scope["method"] != "POST":
+            return 405, "only POST is played"
+        authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        return (self._users if scope["path"] == AMPLITUDE else self._subject)(authorization, body)
+
+    def _users(self, authorization: str, body: bytes) -> Answer:
+        key = _account(authorization)
+        if key is None:
+            return 401, "Unauthorized"
+        try:
+            asked = msgspec.json.decode(body, type=Users)
+        except msgspec.DecodeError:
+            return 400, {"error": "invalid request"}
+        if not 0 < len(asked.user_ids) + len(asked.amplitude_ids) <= MAX_USERS:
+            return 400, {"error": "between 1 and 100 users"}
+        self.asked += [("amplitude", key, str(user)) for user in (*asked.user_ids, *asked.amplitude_ids)]
+        today = self._day(0)
+        ids = [
+            {"amplitude_id": number, "requester": asked.requester, "requested_on_day": today}
+            for number, _ in enumerate((*asked.user_ids, *asked.amplitude_ids), 1)
+        ]
+        job: dict[str, Any] = {"day": self._day(14), "status": "staging", "amplitude_ids": ids}
+        if asked.ignore_invalid_id:
+            job["invalid_ids"] = []
+        return 200, job
+
+    def _subject(self, authorization: str, body: bytes) -> Answer:
+        kind, _, token = authorization.partition(" ")
+        if kind != "Bearer" or not token:
+            return 401, "Unauthorized"
+        try:
+            asked = msgspec.json.decode(body, type=Subject)
+        except msgspec.ValidationError:
+            return _refused("e323")
+        except msgspec.DecodeError:
+            return _refused("e326")
+        if (code := _fault(asked)) is not None:
+            return _refused(code)
+        if asked.subject_request_id in self._requests:
+            return _refused("e213")
+        self._requests.add(asked.subject_request_id)
+        self.asked += [("appsflyer", asked.property_id, one.identity_value) for one in asked.subject_identities]
+        return 201, {
+            "subject_request_id": asked.subject_request_id,
+            "expected_completion_time": f"{self._day(15)}T00:00:00Z",
+            "received_time": asked.submitted_time,
+            "encoded_request": "",
+        }
+
+    def _day(self, ahead: int) -> str:
+        return datetime.fromtimestamp((self._clock.now_ms() + ahead * DAY_MS) / 1000, UTC).date().isoformat()
+
+
+def _account(authorization: str) -> str | None:
+    kind, _, credentials = authorization.partition(" ")
+    try:
+        key, _, secret = b64decode(credentials, validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    return key if kind == "Basic" and key and secret else None
+
+
+def _fault(asked: Subject) -> str | None:
+    try:
+        if UUID(asked.subject_request_id).version != 4:
+            return "e313"
+    except ValueError:
+        return "e313"
+    try:
+        datetime.fromisoformat(asked.submitted_time)
+    except ValueError:
+        return "e314"
+    if asked.subject_request_type != "erasure":
+        return "e322"
+    if not asked.subject_identities:
+        return "e324"
+    if not asked.property_id:
+        return "e317"
+    if any(one.identity_type not in IDENTITIES for one in asked.subject_identities):
+        return "e318"
+    if any(not one.identity_value or one.identity_format != "raw" for one in asked.subject_identities):
+        return "e325"
+    return None
+
+
+def _refused(code: str) -> Answer:
+    return 400, {"error": {"code": 400, "af_gdpr_code": code, "message": "refused"}}

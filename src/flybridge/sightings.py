@@ -1,0 +1,165 @@
+"""Files of sightings: who owns which identifier, read from CSV, NDJSON and Amplitude exports, into the inbox.
+
+What is in the files takes the same road as what Amplitude's stream sends. Many lines travel in one envelope, and the
+same file makes the same envelopes: importing it again is a repeat that changes nothing.
+
+A line names a `user_id` and/or a `device_id` and the identifiers that belong to them, by the names of
+`amplitude.stream.NAMES`; files of Amplitude's Export API are NDJSON of that kind
+(https://amplitude.com/docs/apis/analytics/export, read 2026-11-24). Compressed files are told by their first bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import IO, Final, cast
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.amplitude import stream
+from flybridge.errors import FlybridgeError
+from flybridge.records import Envelope, Media, Source
+
+LINES_PER_ENVELOPE: Final = 100
+MAX_LINE: Final = 1_000_000
+TIMES: Final = ("event_time", "client_event_time", "time")
+_encode: Final = msgspec.json.Encoder().encode
+_gzip: Final = b"\x1f\x8b"
+
+
+class BadLine(Struct, frozen=True):
+    """A line that can't be read, by its number in the file (from 1), and why."""
+
+    line: int
+    problem: str
+
+
+class Line(Struct, frozen=True):
+    """One object of a file, as JSON. `tells` says whether it names somebody together with an identifier."""
+
+    line: int
+    body: bytes
+    tells: bool
+
+
+class Imported(Struct):
+    """What was read from one file. `taken` lines went into `envelopes`; `silent` ones name nobody or nothing."""
+
+    file: str
+    lines: int = 0
+    taken: int = 0
+    silent: int = 0
+    envelopes: int = 0
+    bad: list[BadLine] = []
+
+
+def read_file(path: Path) -> Iterator[Line | BadLine]:
+    """Read a file of sightings line by line. Raises `FlybridgeError` when it is none, or can't be opened."""
+    try:
+        with path.open("rb") as probe:
+            packed = probe.read(2) == _gzip
+        with gzip.open(path, "rb") if packed else path.open("rb") as file:
+            yield from read_lines(cast("IO[bytes]", file), str(path))
+    except (OSError, EOFError) as problem:
+        raise FlybridgeError(f"{path} can't be read: {problem}.") from problem
+
+
+def read_lines(file: IO[bytes], name: str) -> Iterator[Line | BadLine]:
+    """Read lines: JSON objects if the first one begins like one, else CSV with a header."""
+    number, first = 0, b""
+    while not first.strip():
+        number, first = number + 1, file.readline(MAX_LINE)
+        if not first:
+            return
+    first = first.removeprefix(b"\xef\xbb\xbf")
+    if first.lstrip()[:1] in (b"{", b"["):
+        yield from _json_lines(chain([first], iter(lambda: file.readline(MAX_LINE), b"")), number)
+    else:
+        yield from _csv_lines(file, first, number, name)
+
+
+def _json_lines(lines: Iterator[bytes], number: int) -> Iterator[Line | BadLine]:
+    for at, raw in enumerate(lines, number):
+        text = raw.strip()
+        if not text:
+            continue
+        try:
+            tells = _tells(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+            yield BadLine(at, f"It is not readable JSON: {problem}.")
+            continue
+        if text[:1] != b"{":
+            yield BadLine(at, "It is no JSON object.")
+        else:
+            yield Line(at, text, tells)
+
+
+def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterator[Line | BadLine]:
+    header = next(csv.reader([first.decode("utf-8", "replace")]))
+    columns = [column.strip() for column in header]
+    if not {"user_id", "device_id"} & set(columns):
+        raise FlybridgeError(
+            f"{name} is neither JSON lines nor a CSV file with a column user_id or device_id. "
+            f"Its first line has: {', '.join(columns[:10])}."
+        )
+    reader = csv.reader(raw.decode("utf-8", "replace") for raw in file)
+    while True:
+        at = number + reader.line_num + 1
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as problem:
+            yield BadLine(at, f"It is no line of CSV: {problem}.")
+            continue
+        if not values:
+            continue
+        if len(values) != len(columns):
+            yield BadLine(at, f"It has {len(values)} values, and the header has {len(columns)}.")
+            continue
+        found: dict[str, str | int] = {column: value for column, value in zip(columns, values, strict=True) if value}
+        for time in TIMES:
+            if str(found.get(time, "")).isdecimal():
+                found[time] = int(found[time])
+        body = _encode(found)
+        yield Line(at, body, _tells(body))
+
+
+def _tells(body: bytes) -> bool:
+    return any(seen.ids for seen in stream.read(body))
+
+
+async def import_file(
+    path: Path, app: str, accept: Callable[[Envelope], Awaitable[None]], now_ms: int, progress: Callable[[int], None]
+) -> Imported:
+    """Bring one file into the inbox, envelope by envelope. `progress` is told how many lines were read so far."""
+    done = Imported(str(path))
+    waiting: list[bytes] = []
+
+    async def flush() -> None:
+        body = b"[" + b",".join(waiting) + b"]"
+        await accept(Envelope(app, Source.SIGHTINGS, Media.JSON, now_ms, body))
+        done.envelopes += 1
+        waiting.clear()
+        progress(done.lines)
+
+    for line in read_file(path):
+        done.lines += 1
+        match line:
+            case BadLine():
+                done.bad.append(line)
+            case Line(tells=False):
+                done.silent += 1
+            case Line(body=body):
+                done.taken += 1
+                waiting.append(body)
+                if len(waiting) == LINES_PER_ENVELOPE:
+                    await flush()
+    if waiting:
+        await flush()
+    progress(done.lines)
+    return done

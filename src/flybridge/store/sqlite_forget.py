@@ -1,0 +1,242 @@
+"""Forgetting: who a line belongs to, removing a person everywhere, and what keeps them forgotten.
+
+A line of the ledger carries the number of its person; `people` says which keys that person was met by. A person is
+one installation (or, where no AppsFlyer id is known, one device or user); installations that share a key are one
+human being's, unless so many share it that it is nobody's.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import structs
+
+from flybridge.errors import FlybridgeError
+from flybridge.records import Filing, OutcomeKind, Person
+from flybridge.store.protocol import Receipt, Removed, VendorStep
+from flybridge.store.sqlite_book import Book
+from flybridge.store.sqlite_connection import among
+from flybridge.store.sqlite_hold import remove_holds
+from flybridge.store.sqlite_item import pack_keys, unpack_keys
+
+SHARED: Final = 50
+"""A key of more installations than this is a default, a placeholder or a test device: it leads to nobody else."""
+
+MOST: Final = 500
+"""Installations of one request. No human being has more."""
+
+BEFORE_REQUEST: Final = "before_request"
+
+WIPED: Final = (OutcomeKind.HELD, OutcomeKind.PENDING, OutcomeKind.DEAD)
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_removed: Final = msgspec.msgpack.Decoder(Removed).decode
+_steps: Final = msgspec.msgpack.Decoder(tuple[VendorStep, ...]).decode
+
+
+class Line(NamedTuple):
+    """A ledger line of the person, with what of it points at content."""
+
+    id: int
+    cell: int
+    insert_id: str
+    digest: bytes
+
+
+# --- filing
+
+
+def link(book: Book, filings: Iterable[Filing]) -> dict[str, int]:
+    """Find or make the person of each filing; give persons by receipt.
+
+    A filing about several people teaches their keys, but its line is nobody's.
+    """
+    known: dict[bytes, int] = {}
+    met = [(filing, person.keys) for filing in filings for person in filing.persons]
+    for _, (first, *_) in met:
+        if first not in known:
+            (number,) = book.db.execute("SELECT min(person) FROM people WHERE key = ?", (first,)).fetchone()
+            if number is not None:
+                known[first] = number
+    there = set(among(book.db, "SELECT key, person FROM people WHERE person IN (??)", known.values()))
+    rows: set[tuple[bytes, int]] = set()
+    found: dict[str, int] = {}
+    for filing, keys in met:
+        number = known.get(keys[0])
+        if number is None:
+            number = known[keys[0]] = book.ids(1)
+        rows.update([(key, number) for key in keys])
+        if len(filing.persons) == 1:
+            found[filing.envelope.receipt] = number
+    book.db.executemany("INSERT INTO people (key, person) VALUES (?, ?)", sorted(rows - there))
+    return found
+
+
+def tombstones(book: Book, filings: Iterable[Filing]) -> dict[bytes, int]:
+    """Give since when the people of these filings are forgotten, by key; empty if none is."""
+    if book.db.execute("SELECT 1 FROM tombstones LIMIT 1").fetchone() is None:
+        return {}
+    keys = {key for filing in filings for person in filing.persons for key in person.keys}
+    return dict(among(book.db, "SELECT key, since_ms FROM tombstones WHERE key IN (??)", keys))
+
+
+def spared(filing: Filing, stones: Mapping[bytes, int]) -> Filing | None:
+    """Give what of a filing may have an effect; None if all of it is about the forgotten, before they asked."""
+    there = [person for person in filing.persons if not _is_gone(person, stones)]
+    if len(there) == len(filing.persons):
+        return filing
+    if not there:
+        return None
+    gone = {key for person in filing.persons if _is_gone(person, stones) for key in person.keys}
+    left = tuple(sighting for sighting in filing.sightings if sighting.key not in gone)
+    return structs.replace(filing, sightings=left, persons=tuple(there))
+
+
+def _is_gone(person: Person, stones: Mapping[bytes, int]) -> bool:
+    # What does not say when it happened may be from before.
+    return any(person.event_ms <= stones[key] for key in person.keys if key in stones)
+
+
+def blank(filing: Filing) -> Filing:
+    """Take out of a filing all that would remember its content or its person."""
+    return structs.replace(filing, key=None, sightings=(), measure=None, carried=None, digest=b"", persons=())
+
+
+# --- removing
+
+
+def forget(book: Book, keys: Sequence[bytes], now_ms: int, receipt: str, also: Sequence[int]) -> Receipt:
+    """Remove the person with these keys, and the lines `also`. See `store.protocol.Store.forget`."""
+    persons, all_keys, shared = _reach(book.db, keys)
+    lines = _lines(book.db, persons, all_keys, also)
+    wiped = _wipe(book, lines, now_ms)
+    marks = sorted(all_keys)
+    sightings = sum(book.db.execute("DELETE FROM sightings WHERE key = ?", (key,)).rowcount for key in marks)
+    book.db.executemany("DELETE FROM people WHERE person = ?", [(person,) for person in persons])
+    book.db.executemany(
+        """INSERT INTO tombstones (key, since_ms) VALUES (?, ?)
+           ON CONFLICT (key) DO UPDATE SET since_ms = max(since_ms, excluded.since_ms)""",
+        [(key, now_ms) for key in marks],
+    )
+    removed = Removed(
+        installations=len(persons),
+        held=wiped[OutcomeKind.HELD],
+        pending=wiped[OutcomeKind.PENDING],
+        dead=wiped[OutcomeKind.DEAD],
+        anonymised=len(lines) - sum(wiped.values()),
+        sightings=sightings,
+        tombstones=len(marks),
+        shared=shared,
+    )
+    return _written(book.db, receipt, now_ms, keys, removed)
+
+
+def _reach(db: sqlite3.Connection, named: Sequence[bytes]) -> tuple[set[int], set[bytes], int]:
+    """Follow keys to installations and their other keys; give both, and how many keys were too widely shared."""
+    keys, persons, shared = set(named), set[int](), set[bytes]()
+    new = list(keys)
+    while new:
+        met: set[int] = set()
+        for key in new:
+            rows = db.execute("SELECT person FROM people WHERE key = ? LIMIT ?", (key, MOST + 1)).fetchall()
+            if len(rows) > SHARED and key not in named:
+                shared.add(key)
+            else:
+                met.update(person for (person,) in rows)
+        fresh = met - persons
+        persons |= fresh
+        if len(persons) > MOST:
+            raise FlybridgeError(
+                f"These identifiers lead to more than {MOST} installations, so one of them is not one person's. "
+                "Nothing was removed. Name another, such as the AppsFlyer id."
+            )
+        linked = {key for (key,) in among(db, "SELECT key FROM people WHERE person IN (??)", fresh)}
+        new = list(linked - keys - shared)
+        keys |= linked
+    return persons, keys - shared, len(shared)
+
+
+def _lines(db: sqlite3.Connection, persons: set[int], keys: set[bytes], also: Sequence[int]) -> list[Line]:
+    held = {hold for (hold,) in among(db, "SELECT hold FROM hold_keys WHERE key IN (??)", keys)}
+    columns = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
+    rows = list(among(db, f"{columns} person IN (??)", persons))
+    rows += among(db, f"{columns} id IN (??)", held.union(also))
+    return sorted({row[0]: Line(*row) for row in rows}.values())
+
+
+def _wipe(book: Book, lines: Sequence[Line], now_ms: int) -> dict[OutcomeKind, int]:
+    """Erase what waits of these lines and end it as forgotten; make the others nobody's. Gives what waited."""
+    wiped = dict.fromkeys(WIPED, 0)
+    ended: list[int] = []
+    for line in lines:
+        stood = book.place(line.cell).outcome
+        if stood in WIPED:
+            wiped[OutcomeKind(stood)] += 1
+            book.move(line.id, line.cell, OutcomeKind.FORGOTTEN, "", now_ms)
+            ended.append(line.id)
+    holds = among(book.db, "SELECT id, keys FROM holds WHERE id IN (??)", ended)
+    remove_holds(book, [(line, unpack_keys(keys)) for line, keys in holds])
+    # A delivery is found by its own id everywhere else: an index by line would cost every event, this costs a walk
+    # through what is in flight.
+    deliveries = list(among(book.db, "SELECT id FROM deliveries WHERE line IN (??)", ended))
+    book.db.executemany("DELETE FROM deliveries WHERE id = ?", deliveries)
+    rows = [(line,) for line in ended]
+    book.db.executemany("DELETE FROM dead WHERE id = ?", rows)
+    book.db.executemany("DELETE FROM items WHERE id = ?", rows)
+    # An insert_id is the content key in hex; what has none was remembered by its digest.
+    remembered = [(_key(line),) for line in lines]
+    book.db.executemany("DELETE FROM seen WHERE key = ?", remembered)
+    book.db.executemany(
+        "UPDATE ledger SET digest = x'', insert_id = '', person = NULL WHERE id = ?", [(line.id,) for line in lines]
+    )
+    return wiped
+
+
+def _key(line: Line) -> bytes:
+    try:
+        return bytes.fromhex(line.insert_id) or line.digest
+    except ValueError:
+        return line.digest
+
+
+# --- receipts
+
+
+def _written(db: sqlite3.Connection, receipt: str, now_ms: int, keys: Sequence[bytes], removed: Removed) -> Receipt:
+    """Write a receipt, or add to the one that is there: the command was run again."""
+    before = _read(db, "WHERE id = ?", receipt)
+    if before:
+        removed = before[0].removed.plus(removed)
+        db.execute("UPDATE receipts SET removed = ? WHERE id = ?", (_encode(removed), receipt))
+        return structs.replace(before[0], removed=removed)
+    made = Receipt(receipt, now_ms, tuple(sorted(keys)), removed)
+    db.execute(
+        "INSERT INTO receipts (id, made_ms, keys, removed, steps) VALUES (?, ?, ?, ?, ?)",
+        (receipt, now_ms, pack_keys(made.keys), _encode(removed), _encode(())),
+    )
+    return made
+
+
+def note(book: Book, receipt: str, steps: Sequence[VendorStep]) -> None:
+    """Write down how a receipt's vendor requests stand."""
+    book.db.execute("UPDATE receipts SET steps = ? WHERE id = ?", (_encode(tuple(steps)), receipt))
+
+
+def receipts(db: sqlite3.Connection, keys: Sequence[bytes], limit: int) -> list[Receipt]:
+    """List receipts, newest first: all, or those of exactly these keys."""
+    if keys:
+        return _read(
+            db, "WHERE keys = ? ORDER BY made_ms DESC, rowid DESC LIMIT ?", pack_keys(tuple(sorted(keys))), limit
+        )
+    return _read(db, "ORDER BY made_ms DESC, rowid DESC LIMIT ?", limit)
+
+
+def _read(db: sqlite3.Connection, where: str, *values: object) -> list[Receipt]:
+    rows = db.execute(f"SELECT id, made_ms, keys, removed, steps FROM receipts {where}", values)  # noqa: S608 - ours
+    return [
+        Receipt(receipt, made_ms, tuple(unpack_keys(keys)), _removed(removed), _steps(steps))
+        for receipt, made_ms, keys, removed, steps in rows
+    ]

@@ -1,0 +1,141 @@
+"""No identifier of any person is in the clear: not in a file, a write-ahead log, a log line or a metric."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from flybridge.demo.run import Plan, play
+from flybridge.demo.sender import Outgoing, Sender
+from flybridge.demo.stage import Stage
+from flybridge.demo.watch import glance
+from flybridge.doctor import search
+from flybridge.sandbox.people import ZEROS
+from flybridge.sandbox.traffic import App, Message, Options, generate
+
+FIELDS = {
+    "idfa", "idfv", "advertising_id", "android_app_set_id", "app_set_id", "android_id", "oaid", "imei", "amazon_aid",
+    "adid", "appsflyer_id", "customer_user_id", "user_id", "device_id", "amplitude_device_id", "amplitude_user_id",
+    "ip",
+}  # fmt: skip
+MIXED = Options(malformed=0.03, held=0.2, late_seen=0.2)
+
+
+def traffic(stage: Stage, plan: Plan) -> list[Message]:
+    """Give the messages that a plan sends."""
+    apps = [App(app.name, app.platform, app.appsflyer_app_id) for app in stage.apps]
+    return list(generate(plan.seed, plan.events, apps, plan.options))
+
+
+def ids_in(value: Any, name: str = "") -> Iterator[str]:
+    """Give every identifier in a message, however deep, also in JSON in text."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from ids_in(part, key)
+    elif isinstance(value, list):
+        for part in value:
+            yield from ids_in(part, name)
+    elif isinstance(value, str) and value[:1] in ("{", "["):
+        yield from ids_in(json.loads(value), name)
+    elif isinstance(value, str) and name in FIELDS and value != ZEROS:
+        yield value
+
+
+def identifiers(messages: Iterable[Message]) -> set[bytes]:
+    """Give all identifiers of the people in the traffic, in lower case."""
+    return {one.lower().encode() for message in messages for one in ids_in(json.loads(message.body)) if len(one) > 4}
+
+
+def hits(ids: set[bytes], paths: Iterable[Path]) -> list[tuple[str, bytes]]:
+    """Search files for identifiers, in any case."""
+    return [(path.name, one) for path in paths for data in [path.read_bytes().lower()] for one in ids if one in data]
+
+
+def written(stage: Stage) -> list[Path]:
+    """Give every file that the bridge has written."""
+    data = [path for path in (stage.directory / "data").rglob("*") if path.is_file()]
+    return [*data, stage.directory / "flybridge.log"]
+
+
+async def metrics(origin: str) -> bytes:
+    """Read the metrics as text, in lower case."""
+    async with aiohttp.ClientSession() as session, session.get(f"{origin}/metrics") as response:
+        return (await response.read()).lower()
+
+
+async def output(*words: str) -> bytes:
+    """Run a command and give all that it prints, in lower case."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "flybridge", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    return (await process.communicate())[0].lower()
+
+
+@pytest.fixture
+async def stage(tmp_path):
+    """Give a stage whose vendor fails now and then."""
+    stage = Stage(tmp_path / "stage", faults="flaky", seed=4)
+    yield stage
+    await stage.bridge.kill()
+    await stage.sandbox.stop()
+
+
+def test_the_search_finds_what_it_is_for(stage, tmp_path):
+    """A file of messages as they come has every identifier, and both searches find them."""
+    messages = traffic(stage, Plan(events=50, seed=4, options=MIXED))
+    ids = identifiers(messages)
+    assert len(ids) > 30
+    (tmp_path / "leak").mkdir()
+    (tmp_path / "leak" / "clear.db-wal").write_bytes(b"\0".join(message.body for message in messages))
+    assert {one for _, one in hits(ids, (tmp_path / "leak").iterdir())} == ids
+    assert {find.what[:7] for find in search(tmp_path / "leak")} == {"a UUID,", "an Apps"}
+
+
+async def test_nothing_is_in_the_clear_after_a_run(stage):
+    """Held, dead, retried and delivered events, and a bridge that was stopped in order."""
+    plan = Plan(events=500, seed=4, faults="flaky", options=MIXED)
+    ids = identifiers(traffic(stage, plan))
+    await stage.start()
+    outcome = await play(stage, plan, lambda now, sent: None)
+    outcomes = {kind for line in outcome.account.lines for kind, n in line.outcomes.items() if n}
+    assert {"dead", "delivered", "applied"} <= outcomes
+    assert {"held", "expired"} & outcomes
+    assert hits(ids, written(stage)) == []
+    assert search(stage.directory / "data", [one.decode() for one in sorted(ids)[:20]]) == []
+    for words in (["account"], ["holds", "--limit", "1000"], ["dead", "--limit", "1000"]):
+        shown = await output(*words, "--config", str(stage.config_path), "--json")
+        assert shown.startswith((b"{", b"["))
+        assert [one for one in ids if one in shown] == []
+
+
+async def test_nothing_is_in_the_clear_after_a_kill(stage):
+    """Killed in the middle of work: write-ahead logs and leases are left behind."""
+    plan = Plan(events=600, seed=9, faults="flaky", options=MIXED)
+    messages = traffic(stage, plan)
+    ids = identifiers(messages)
+    await stage.start()
+    headers = {"Authorization": stage.token, "Content-Type": "application/json"}
+    sending = Sender(stage.bridge.origin).send(Outgoing(one.path, one.body, headers) for one in messages)
+    sent = await sending
+    async with aiohttp.ClientSession() as session:
+        for _ in range(1000):
+            now = (await glance(session, stage.bridge.origin)).outcomes
+            if now["delivered"] and now["held"] and now["dead"]:
+                break
+            await asyncio.sleep(0.02)
+    shown = await metrics(stage.bridge.origin)
+    await stage.bridge.kill()
+    assert sent.acknowledged == len(messages)
+    assert min(now["delivered"], now["held"], now["dead"]) > 0
+    logs = [path for path in written(stage) if path.name.endswith("-wal") and path.stat().st_size]
+    assert len(logs) == 2
+    assert hits(ids, written(stage)) == []
+    assert search(stage.directory / "data") == []
+    assert [one for one in ids if one in shown] == []

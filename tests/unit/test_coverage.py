@@ -1,0 +1,80 @@
+"""Which keys events carry, and when fewer do than before."""
+
+from __future__ import annotations
+
+import pytest
+
+from flybridge.insight.coverage import MIN_EVENTS, covers, falls, fell, version_key
+from flybridge.store.protocol import CoverageRow
+
+
+def row(n: int, kinds: str = "idfv", *, day: str = "2026-01-02", version: str = "1.0", **fields) -> CoverageRow:
+    """Build one counter."""
+    given = {"app": "shop", "platform": "ios", "media_source": "tiktok"} | fields
+    return CoverageRow(day=day, app_version=version, kinds=tuple(kinds.split()), n=n, **given)
+
+
+def test_shares_are_of_all_events_of_the_cell():
+    """An event with two kinds counts for both, one without any for none."""
+    (cover,) = covers([row(60, "idfa idfv"), row(20, "idfv"), row(20, "")], "app", "platform")
+    assert (cover.events, cover.matchable) == (100, 80)
+    assert (cover.share("idfv"), cover.share("idfa"), cover.share("adid")) == (0.8, 0.6, 0.0)
+
+
+def test_cells_are_by_what_is_asked():
+    """The largest first; unknown fields are refused with those there are."""
+    rows = [row(1, media_source="meta"), row(2, version="2.0"), row(3)]
+    assert [(c.media_source, c.events) for c in covers(rows, "media_source")] == [("tiktok", 5), ("meta", 1)]
+    assert [(c.app_version, c.events) for c in covers(rows, "app_version")] == [("1.0", 4), ("2.0", 2)]
+    with pytest.raises(ValueError, match="no campaign; it has app, day"):
+        covers(rows, "campaign")
+
+
+def test_a_newer_version_that_lost_a_key_is_found():
+    """By version, with both shares and a sentence; a key that stayed is not."""
+    rows = [row(1000, "appsflyer_id idfv", version="4.9"), row(300, "appsflyer_id", version="4.10")]
+    (fall,) = falls(rows)
+    assert (fall.kind, fall.by, fall.since, fall.share, fall.before) == ("idfv", "app_version", "4.10", 0.0, 1.0)
+    assert "since version 4.10 only 0% of events carry idfv, before it was 100%" in fall.sentence
+
+
+def test_a_day_that_lost_a_key_is_found():
+    """The last day with enough events against the seven before it, not against what is older."""
+    before = [row(500, day=f"2026-01-{day:02d}") for day in range(2, 9)]
+    lost = [row(400, "idfa", day="2026-01-09"), row(10, day="2026-01-10")]
+    older = [row(9000, "oaid", day="2026-01-01")]
+    assert [(f.kind, f.by, f.since) for f in falls([*older, *before, *lost]) if f.kind != "any"] == [
+        ("idfv", "day", "2026-01-09")
+    ]
+
+
+def test_apps_and_platforms_are_not_mixed():
+    """Another app that never had the key makes no fall."""
+    rows = [row(1000), row(1000, "adid", app="game", version="2.0"), row(1000, "adid", platform="android", version="2")]
+    assert falls(rows) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "before", "n_before", "expected"),
+    [
+        (0.5, 1000, 0.9, 1000, True),
+        (0.5, MIN_EVENTS - 1, 0.9, 1000, False),
+        (0.5, 1000, 0.9, MIN_EVENTS - 1, False),
+        (0.95, 100_000, 1.0, 100_000, False),
+        (0.72, 100_000, 0.9, 100_000, False),
+        (0.67, 100_000, 0.9, 100_000, True),
+        (0.20, 200, 0.31, 200, False),
+        (0.20, 5000, 0.31, 5000, True),
+        (0.9, 1000, 0.5, 1000, False),
+        (1.0, 1000, 1.0, 1000, False),
+    ],
+)
+def test_small_numbers_and_small_falls_are_no_alarm(share, n, before, n_before, expected):
+    """Each threshold on its own is enough to keep quiet."""
+    assert fell(share, n, before, n_before) is expected
+
+
+def test_versions_are_in_their_own_order():
+    """By numbers, not by letters."""
+    versions = ["4.10.0", "4.9", "4.9.1-beta2", "", "10.0", "4.9.1"]
+    assert sorted(versions, key=version_key) == ["", "4.9", "4.9.1", "4.9.1-beta2", "4.10.0", "10.0"]

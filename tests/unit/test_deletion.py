@@ -1,0 +1,112 @@
+"""Deletion requests: built as documented, and every documented answer read."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+
+import pytest
+
+from flybridge.amplitude import deletion as amplitude
+from flybridge.appsflyer import deletion as appsflyer
+from flybridge.delivery.exchange import HttpResponse
+from flybridge.identity import IdKind
+
+ADA = "ada@example.com"
+
+
+def answer(status: int, body: object = b"") -> HttpResponse:
+    """Build an answer."""
+    return HttpResponse(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def test_amplitude_is_asked_for_one_user_with_both_keys():
+    """Basic authentication, a user id, who asked, and unknown users tolerated."""
+    asked = amplitude.request(amplitude.ORIGINS["eu"], "key", "secret", ADA, "dpo@example.com")
+    assert (asked.method, asked.url) == ("POST", "https://analytics.eu.amplitude.com/api/2/deletions/users")
+    assert b64decode(asked.headers["Authorization"].removeprefix("Basic ")) == b"key:secret"
+    body = json.loads(asked.body)
+    assert (body["user_ids"], body["requester"], body["ignore_invalid_id"]) == ([ADA], "dpo@example.com", True)
+    assert "requester" not in json.loads(amplitude.request("https://a", "k", "s", ADA).body)
+
+
+@pytest.mark.parametrize(
+    ("response", "done", "says"),
+    [
+        (answer(200, {"day": "2026-12-01", "status": "staging", "amplitude_ids": []}), True, "2026-12-01"),
+        (
+            answer(200, [{"day": "2026-12-02", "app": 1}, {"day": "2026-12-01", "app": 2}]),
+            True,
+            "2026-12-01, 2026-12-02",
+        ),
+        (answer(200, {"invalid_ids": [ADA]}), True, "no such user"),
+        (answer(200, {"day": ADA}), True, "accepted"),
+        (answer(200, b"<html>"), False, "can't be read"),
+        (answer(400, {"error": ADA}), False, "refuses the request"),
+        (answer(401), False, "secret_key"),
+        (answer(403), False, "region"),
+        (answer(404), False, "base_url"),
+        (answer(429), False, "one deletion request a second"),
+        (answer(503, ADA.encode()), False, "503"),
+    ],
+)
+def test_amplitudes_answers(response, done, says):
+    """Done or to be asked again, in a sentence of ours that never repeats the id."""
+    read = amplitude.read(response)
+    assert (read.done, says in read.detail, ADA in read.detail) == (done, True, False)
+
+
+def test_appsflyer_is_asked_for_one_identity_of_one_app():
+    """The fields of OpenDSR, the token as bearer, the time in UTC."""
+    asked = appsflyer.request(
+        "",
+        "token",
+        request_id="5e2bca4e-5a0f-4d4c-9a4c-0a6cbf5f4c3b",
+        app_id="id123",
+        identity=appsflyer.IDENTITIES["ios"][IdKind.IDFA],
+        value="AB",
+        now_ms=1_764_000_000_000,
+    )
+    assert asked.url == "https://hq1.appsflyer.com/api/gdpr/v1/opendsr_requests"
+    assert asked.headers["Authorization"] == "Bearer token"
+    assert json.loads(asked.body) == {
+        "subject_request_id": "5e2bca4e-5a0f-4d4c-9a4c-0a6cbf5f4c3b",
+        "subject_request_type": "erasure",
+        "submitted_time": "2025-11-24T16:00:00Z",
+        "subject_identities": [
+            {"identity_type": "ios_advertising_id", "identity_value": "AB", "identity_format": "raw"}
+        ],
+        "property_id": "id123",
+    }
+
+
+def problem(code: str) -> dict[str, object]:
+    """Build AppsFlyer's error."""
+    return {"error": {"code": 400, "af_gdpr_code": code, "message": f"about {ADA}"}}
+
+
+@pytest.mark.parametrize(
+    ("response", "done", "says"),
+    [
+        (answer(201, {"expected_completion_time": "2026-12-09T00:00:00Z"}), True, "2026-12-09"),
+        (answer(201, {"expected_completion_time": ADA}), True, "has taken"),
+        (answer(201, b"<html>"), False, "can't be read"),
+        (answer(400, problem("e213")), True, "already"),
+        (answer(400, problem("e215")), True, "already"),
+        (answer(400, problem("e321")), False, "limit ad tracking"),
+        (answer(400, problem("e411")), False, "api_token"),
+        (answer(400, problem("e511")), False, "in an hour"),
+        (answer(400, problem("e999")), False, "400 with e999"),
+        (answer(400, problem(ADA)), False, "(400)"),
+        (answer(400, {"af_gdpr_code": "e319"}), False, "platform"),
+        (answer(400, b"no"), False, "(400)"),
+        (answer(401), False, "token"),
+        (answer(404), False, "base_url"),
+        (answer(429), False, "350"),
+        (answer(500), False, "500"),
+    ],
+)
+def test_appsflyers_answers(response, done, says):
+    """Done or to be asked again; a request that is there already is done."""
+    read = appsflyer.read(response)
+    assert (read.done, says in read.detail, ADA in read.detail) == (done, True, False)

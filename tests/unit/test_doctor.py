@@ -1,0 +1,80 @@
+"""The doctor finds what is wrong, and says where an identifier lies without repeating it."""
+
+from __future__ import annotations
+
+import sqlite3
+from uuid import uuid4
+
+import pytest
+
+from flybridge.doctor import OVERLAP_BYTES, PIECE_BYTES, Find, balanced, resolvable, search, writable
+from flybridge.insight.account import Account
+from flybridge.store.protocol import Discrepancy
+
+IDFA = "3F2504E0-4F89-41D3-9A0C-0305E82C3301"
+APPSFLYER_ID = "1767225600000-395333685396563426"
+
+
+def test_ids_are_found_wherever_they_are(tmp_path):
+    """At the first byte, between others, and in a file of a directory below."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.db").write_bytes(b"\0\1" + IDFA.encode() + b"\0" + IDFA.lower().encode())
+    (tmp_path / "deep" / "b.log").write_bytes(APPSFLYER_ID.encode())
+    found = search(tmp_path)
+    assert [(find.file, find.where) for find in found] == [
+        ("a.db", "byte 2"),
+        ("a.db", "byte 39"),
+        ("deep/b.log", "byte 0"),
+    ]
+    assert not any(secret in str(found) for secret in (IDFA, IDFA.lower(), APPSFLYER_ID))
+
+
+@pytest.mark.parametrize("offset", [-40, -20, -1, 0, 1, -OVERLAP_BYTES - 10, -OVERLAP_BYTES, OVERLAP_BYTES])
+def test_an_id_across_two_pieces_is_found_once(tmp_path, offset):
+    """Files are read in pieces; none hides an id at its edge."""
+    at = PIECE_BYTES + offset
+    (tmp_path / "big").write_bytes(b"\0" * at + IDFA.encode() + b"\0" * 100)
+    assert search(tmp_path) == [Find("big", f"byte {at}", "a UUID, as advertising and vendor ids are")]
+
+
+def test_what_only_looks_like_an_id_is_none(tmp_path):
+    """Zeros, hexadecimal without dashes, times and too long numbers."""
+    text = f"00000000-0000-0000-0000-000000000000 worker-{uuid4().hex} 1767225600000 11767225600000-1234567 2026-11-24"
+    (tmp_path / "a").write_text(text)
+    assert search(tmp_path) == []
+
+
+def test_an_id_can_be_asked_for_in_any_case(tmp_path):
+    """A customer user id has no shape; it is named by its place in the question."""
+    (tmp_path / "a").write_text("... Ada@Example.com ...")
+    assert search(tmp_path, ["bob", "ada@example.com"]) == [Find("a", "byte 4", "id 2 of those given")]
+
+
+def test_a_value_that_a_database_cuts_in_two_is_found(tmp_path):
+    """A long row goes on in pages elsewhere, and an id may begin in one and end in the other."""
+    db = sqlite3.connect(tmp_path / "a.db")
+    db.execute("PRAGMA page_size = 512")
+    db.execute("CREATE TABLE t (body BLOB)")
+    bodies = [b"x" * n + IDFA.encode() + b"y" * 3000 for n in range(400, 520, 4)]
+    db.executemany("INSERT INTO t VALUES (?)", [(body,) for body in bodies])
+    db.commit()
+    db.close()
+    found = search(tmp_path)
+    assert sum(find.where.startswith("byte") for find in found) < len(bodies)
+    assert [find.where for find in found if not find.where.startswith("byte")] == ["table t, column body"]
+
+
+def test_the_directory_and_the_account(tmp_path):
+    """Each says what is wrong."""
+    assert writable(tmp_path / "new").ok
+    (tmp_path / "file").write_text("")
+    assert not writable(tmp_path / "file").ok
+    assert balanced(Account([], {}, [])).ok
+    wrong = balanced(Account([], {}, [Discrepancy("shop", "2026-11-24", "What.", 1, 2)]))
+    assert (wrong.ok, "1 figures" in wrong.detail) == (False, True)
+
+
+async def test_hosts_are_looked_up_once_each():
+    """An address on this machine is there; one that can't be is not."""
+    checks = await resolvable(["http://127.0.0.1:1/a", "http://127.0.0.1:2/b", "http://nowhere.invalid"])
+    assert [(check.what, check.ok) for check in checks] == [("127.0.0.1", True), ("nowhere.invalid", False)]

@@ -1,0 +1,196 @@
+"""Forgetting a person: which keys, which vendor requests, and what a second run does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flybridge.config import loads
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.errors import FlybridgeError, TransportError
+from flybridge.forget import Person, forget, keys_of, plan
+from flybridge.identity import IdKind, Keyring
+from flybridge.privacy import Seal
+from flybridge.records import Dead, Envelope, Filing, Media, Source
+from flybridge.store.sqlite import SqliteStore
+
+KEYRING = Keyring(b"secret", b"former")
+APP = """
+[[apps]]
+name = "{name}"
+appsflyer_app_id = "id123456789"
+platform = "{platform}"
+[apps.appsflyer]
+push_token = "token"
+{api_token}
+[apps.amplitude]
+api_key = "{key}"
+{secret_key}
+"""
+
+
+def apps(*names: str, keys: bool = True, shared: bool = False):
+    """Build apps: `a` is Android, `i` is iOS, `o` is something else."""
+    platforms = {"a": "android", "i": "ios", "o": "other"}
+    text = 'secret = "0123456789abcdef"\n' + "".join(
+        APP.format(
+            name=name,
+            platform=platforms[name],
+            key="key" if shared else f"key-{name}",
+            api_token='api_token = "api"' if keys else "",
+            secret_key='secret_key = "s"' if keys else "",
+        )
+        for name in names
+    )
+    return loads(text, Path(), {}).apps
+
+
+class StillClock:
+    """A clock that stands still and remembers how long was waited."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def now_ms(self) -> int:
+        """Give the same time always."""
+        return 1_764_000_000_000
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for nothing."""
+        self.slept.append(seconds)
+
+
+class Vendors:
+    """Answers in the order of the script, then 201 for AppsFlyer and 200 for Amplitude."""
+
+    def __init__(self, *script: int | TransportError) -> None:
+        self.script = list(script)
+        self.asked: list[HttpRequest] = []
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request."""
+        self.asked.append(request)
+        status = self.script.pop(0) if self.script else (201 if "gdpr" in request.url else 200)
+        if isinstance(status, TransportError):
+            raise status
+        return HttpResponse(status, {}, b"{}")
+
+    async def close(self) -> None:
+        """Have nothing to close."""
+
+
+@pytest.fixture
+async def store(tmp_path):
+    """Give an empty store."""
+    store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
+    await store.open()
+    yield store
+    await store.close()
+
+
+def test_keys_are_those_of_every_app_kind_and_secret():
+    """What was filed under a former secret, or in either case of the letters, is found too."""
+    keys = keys_of(Person(advertising_id="AB-CD-EF"), apps("a", "i"), KEYRING)
+    assert len(keys) == 2 * 5 * 2
+    assert keys == tuple(sorted(keys)) == keys_of(Person(advertising_id="ab-cd-ef"), apps("i", "a"), KEYRING)
+    device = keys_of(Person(device_id="AB-CD-EF"), apps("i"), KEYRING)
+    assert set(device) == {
+        *KEYRING.keys("i", IdKind.AMPLITUDE_DEVICE_ID, "AB-CD-EF"),
+        *KEYRING.keys("i", IdKind.IDFV, "ab-cd-ef"),
+    }
+
+
+def said(person: Person, *names: str, **named) -> list[tuple[str, str, str, str]]:
+    """Give the plan in short."""
+    return [(step.vendor, step.app, step.kind, step.state) for step in plan(person, apps(*names, **named))]
+
+
+def test_the_plan_has_a_request_for_each_id_that_a_vendor_knows():
+    """Amplitude by user id; AppsFlyer by AppsFlyer id, user id, and the platform's advertising id."""
+    person = Person("ada", "device", "123-456", "ab-cd")
+    assert said(person, "a", "i", "o") == [
+        ("amplitude", "a", "customer_user_id", "open"),
+        ("appsflyer", "a", "appsflyer_id", "open"),
+        ("appsflyer", "a", "customer_user_id", "open"),
+        ("appsflyer", "a", "adid", "open"),
+        ("amplitude", "i", "customer_user_id", "open"),
+        ("appsflyer", "i", "appsflyer_id", "open"),
+        ("appsflyer", "i", "customer_user_id", "open"),
+        ("appsflyer", "i", "idfa", "open"),
+        ("amplitude", "o", "customer_user_id", "open"),
+        ("appsflyer", "o", "appsflyer_id", "open"),
+        ("appsflyer", "o", "customer_user_id", "open"),
+    ]
+
+
+def test_what_can_not_be_asked_says_so():
+    """No user id, no credentials, one project for two apps, or an id that AppsFlyer does not know."""
+    assert said(Person(device_id="device"), "a") == [
+        ("amplitude", "a", "customer_user_id", "skipped"),
+        ("appsflyer", "a", "", "skipped"),
+    ]
+    assert {state for *_, state in said(Person("ada"), "a", keys=False)} == {"failed"}
+    assert [s for vendor, *_, s in said(Person("ada"), "a", "i", shared=True) if vendor == "amplitude"] == [
+        "open",
+        "skipped",
+    ]
+
+
+async def test_a_failed_request_is_sent_again_under_the_same_name(store):
+    """The second run asks only what failed; the receipt is the same and has no id of anybody."""
+    clock, person = StillClock(), Person("ada@example.com")
+    lost = TransportError("https://hq1.appsflyer.com: no answer within the time limit", maybe_applied=True)
+    first_vendors, second_vendors = Vendors(200, lost), Vendors()
+    first = await forget(person, apps("a"), store, KEYRING, clock=clock, transport=first_vendors)
+    assert [(step.vendor, step.state, step.status) for step in first.steps] == [
+        ("amplitude", "done", 200),
+        ("appsflyer", "failed", 0),
+    ]
+    assert not first.settled
+    second = await forget(person, apps("a"), store, KEYRING, clock=clock, transport=second_vendors)
+    assert (second.id, second.settled) == (first.id, True)
+    assert [request.body for request in second_vendors.asked] == [first_vendors.asked[1].body]
+    assert await store.receipts() == [second]
+    assert "ada" not in str(second)
+    third = await forget(person, apps("a"), store, KEYRING, clock=clock, transport=Vendors())
+    assert third.id != first.id
+
+
+async def test_amplitude_is_asked_once_a_second(store):
+    """Two projects: a pause between them, none after the last."""
+    clock = StillClock()
+    await forget(Person("ada"), apps("a", "i"), store, KEYRING, clock=clock, transport=Vendors())
+    assert clock.slept == [1.0]
+
+
+async def test_without_vendors_nobody_is_asked(store):
+    """The receipt has no steps, and a later run with vendors asks them all."""
+    receipt = await forget(Person("ada"), apps("a"), store, KEYRING, clock=StillClock())
+    assert (receipt.steps, receipt.settled) == ((), True)
+    later = await forget(Person("ada"), apps("a"), store, KEYRING, clock=StillClock(), transport=Vendors())
+    assert [step.state for step in later.steps] == ["done", "done"]
+
+
+async def test_ids_that_name_nobody_are_refused(store):
+    """Zeros would have a key of their own, of everybody."""
+    with pytest.raises(FlybridgeError, match="name nobody"):
+        await forget(Person(advertising_id="00000000-0000"), apps("a"), store, KEYRING, clock=StillClock())
+
+
+async def test_what_could_not_be_read_is_searched_for_the_ids(store):
+    """An unreadable message that holds the id is forgotten; one that holds a longer id is somebody else's."""
+    bodies = [b'[{"customer_user_id": "ADA-1"}', b'[{"customer_user_id": "ada-12"}', b'["other-ada-1"]']
+    await store.file(
+        [
+            Filing(
+                Envelope("a", Source.PUSH, Media.JSON, 1_764_000_000_000, body, f"r{number}"),
+                Dead("decode", "not_json", "", ""),
+            )
+            for number, body in enumerate(bodies)
+        ],
+        1_764_000_000_000,
+    )
+    receipt = await forget(Person("ada-1"), apps("a"), store, KEYRING, clock=StillClock())
+    assert receipt.removed.dead == 1
+    assert sorted(letter.receipt for letter in await store.dead()) == ["r1", "r2"]

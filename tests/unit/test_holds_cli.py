@@ -1,0 +1,153 @@
+"""`flybridge holds` and `flybridge import`, as people type them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flybridge import service
+from flybridge.cli import app
+from flybridge.config import load
+from flybridge.records import Envelope, Media, Source
+
+NOW_MS = 1_764_000_000_000
+CONFIG = """
+data_dir = "./data"
+secret = "0123456789abcdef0123456789abcdef"
+
+[[apps]]
+name = "shop"
+appsflyer_app_id = "id123456789"
+platform = "ios"
+
+[apps.appsflyer]
+push_token = "a-token"
+
+[apps.amplitude]
+api_key = "a-key"
+
+[apps.hold]
+window_hours = 720
+"""
+IDFV = "9A1B2C3D-0000-4000-8000-00000000000{}"
+
+
+def postback(number: int) -> Envelope:
+    """Build an install that has to wait."""
+    body = {
+        "event_name": "install",
+        "event_time": f"2025-11-24 15:0{number}:00.000",
+        "platform": "ios",
+        "app_version": "4.2",
+        "idfv": IDFV.format(number),
+        "media_source": "tiktokglobal_int",
+    }
+    return Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, json.dumps(body).encode(), f"r{number}")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Give a configuration whose store holds three installs."""
+    path = tmp_path / "flybridge.toml"
+    path.write_text(CONFIG)
+
+    async def fill() -> None:
+        settings = load(path, {})
+        async with service.opened(settings) as (_, store):
+            await store.file(service.build_flow(settings).filings([postback(n) for n in range(3)]), NOW_MS)
+
+    asyncio.run(fill())
+    return path
+
+
+def flybridge(*words: str | Path, code: int = 0):
+    """Run a command."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def listed(config: Path) -> list[dict]:
+    """Give what waits."""
+    return json.loads(flybridge("holds", "--config", config, "--json").stdout)
+
+
+def test_the_listing_says_why(config):
+    """Age, source, keys, time left and a sentence; nothing that names a person."""
+    rows = listed(config)
+    assert len(rows) == 3
+    assert rows[0] | {"waits for": "", "time left": ""} == {
+        "id": rows[0]["id"],
+        "app": "shop",
+        "event": "[AppsFlyer] Install",
+        "media source": "tiktokglobal_int",
+        "keys": "idfv",
+        "waits for": "",
+        "time left": "",
+        "why": rows[0]["why"],
+    }
+    assert rows[0]["why"].startswith("No stream from Amplitude has arrived yet for shop")
+    assert "9A1B2C3D" not in json.dumps(rows)
+
+
+def test_summary_and_coverage(config):
+    """Counts by cell, and shares with what they are of."""
+    (row,) = json.loads(flybridge("holds", "-c", config, "--summary", "--json").stdout)
+    assert (row["app"], row["media source"], row["keys"], row["events"]) == ("shop", "tiktokglobal_int", "idfv", 3)
+    found = json.loads(flybridge("holds", "-c", config, "--coverage", "--days", "9999", "--json").stdout)
+    (version,) = found["by_app_version"]
+    assert (version["app version"], version["events"], version["any"], version["keys"]) == (
+        "4.2",
+        3,
+        "100%",
+        "idfv 100%",
+    )
+    assert found["falls"] == []
+    assert (
+        "Events that carry a key, by media source"
+        in flybridge("holds", "-c", config, "--coverage", "--days", 9999).stdout
+    )
+
+
+def test_release_needs_somebody_and_says_so(config):
+    """A sentence per hold that stays, exit code 1; with a user it goes out."""
+    first, second, third = (row["id"] for row in listed(config))
+    refused = flybridge("holds", "release", first, "-c", config, code=1)
+    assert f"Hold {first} can't be delivered: nobody is known to be its user." in refused.output
+    assert len(listed(config)) == 3
+    assert "Released: 2." in flybridge("holds", "release", first, second, "--user-id", "user-1", "-c", config).stdout
+    assert [row["id"] for row in listed(config)] == [third]
+    gone = flybridge("holds", "release", first, "--user-id", "user-1", "-c", config, code=1)
+    assert f"Hold {first} does not wait (any more)" in gone.output
+
+
+def test_an_id_that_amplitude_refuses_is_refused_here(config):
+    """Before anything is released."""
+    assert "Amplitude would refuse" in flybridge("holds", "release", 1, "--user-id", "x", "-c", config, code=2).output
+    assert len(listed(config)) == 3
+
+
+def test_expire_ends_what_is_named(config):
+    """The configuration may be named before or after the word."""
+    first, second, _ = (row["id"] for row in listed(config))
+    assert "Expired: 1." in flybridge("holds", "--config", config, "expire", first).stdout
+    again = flybridge("holds", "expire", first, second, "--config", config, code=1)
+    assert "Expired: 1." in again.output
+    assert f"Hold {first} does not wait" in again.output
+    assert len(listed(config)) == 1
+
+
+def test_import_reports_lines(config, tmp_path):
+    """What was read, what was bad, and exit code 1 for it; without saying what the files hold nothing is read."""
+    people = tmp_path / "people.csv"
+    people.write_text("user_id,idfv\nada-lovelace," + IDFV.format(1) + "\nnobody\n")
+    result = flybridge("import", "--sightings", people, "-c", config, code=1)
+    assert "line 3: It has 1 values, and the header has 2." in result.output
+    (row,) = json.loads(flybridge("import", "--sightings", people, "-c", config, "--json", code=1).stdout)
+    assert (row["lines"], row["taken"], row["envelopes"]) == (2, 1, 1)
+    assert "--sightings" in flybridge("import", people, "-c", config, code=2).output
+    flybridge("import", "--sightings", people, "-c", config, "--app", "other", code=1)
