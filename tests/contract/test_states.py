@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from filings import LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lease, sighting, standing, waiting
 from msgspec import structs
+from msgspec import structs
 
-from flybridge.records import Apply, Dead, Filing, Filter, Refuse
+from flybridge.records import Apply, Dead, Filing, Filter, Person, Refuse
 from flybridge.store.protocol import Rescued, Settlement
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "states.md").read_text()
@@ -66,6 +67,11 @@ async def redeliver(store) -> None:
     assert await store.redeliver([letter.id for letter in await store.dead()], NOW_MS) == 1
 
 
+def of_ada(filing: Filing) -> Filing:
+    """Say that a filing is about Ada."""
+    return structs.replace(filing, persons=(Person((key("ada"),), NOW_MS),))
+
+
 async def envelope_event(store, before: str, what: str) -> None:
     """Bring an envelope to where it is before, and let happen what the row says."""
     filed = re.fullmatch(r"(filed|replayed) as (.*)", what)
@@ -77,6 +83,18 @@ async def envelope_event(store, before: str, what: str) -> None:
         await store.file([Filing(envelope("it"), DECISIONS[filed[2]], replayed=replayed)], NOW_MS)
         return
     match before, what:
+        case "received", "filed about somebody who was forgotten after it happened":
+            await store.forget([key("ada")], LATER_MS, receipt="receipt")
+            await store.file([of_ada(direct())], LATER_MS)
+        case "held", "its person is forgotten":
+            await store.file([of_ada(waiting("w", "k"))], NOW_MS)
+            await store.forget([key("ada")], NOW_MS, receipt="receipt")
+        case "pending", "its person is forgotten":
+            await store.file([of_ada(direct())], NOW_MS)
+            await store.forget([key("ada")], NOW_MS, receipt="receipt")
+        case "dead", "its person is forgotten":
+            await store.file([of_ada(Filing(envelope("it"), DEAD))], NOW_MS)
+            await store.forget([key("ada")], NOW_MS, receipt="receipt")
         case "received", "filed with a content key that is remembered":
             for receipt in ("first", "it"):
                 await store.file([Filing(envelope(receipt), Apply(), key=key("c"), key_until_ms=LATER_MS)], NOW_MS)

@@ -343,9 +343,7 @@ class Store(Protocol):
         """Give dead letters of stage `decode` or `map` for processing again; `file` with `replayed` ends them."""
         ...
 
-    async def forget(
-        self, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int] = ()
-    ) -> Receipt:
+    async def forget(self, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int] = ()) -> Receipt:
         """Remove the person with these matching keys everywhere, and the lines `also`; write the receipt.
 
         What waits (held, pending, dead) ends as forgotten and its content is erased; what is settled stays counted and

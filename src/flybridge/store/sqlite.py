@@ -147,9 +147,7 @@ class SqliteStore:
         """Make dead letters of stage `deliver` due again."""
         return await self._write(redeliver, ids, now_ms)
 
-    async def forget(
-        self, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int] = ()
-    ) -> Receipt:
+    async def forget(self, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int] = ()) -> Receipt:
         """Remove the person with these keys everywhere, and the lines `also`."""
         return await self._write(forget, keys, now_ms, receipt, also)
 
