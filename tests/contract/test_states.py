@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from filings import LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lease, sighting, standing, waiting
 from msgspec import structs
-from msgspec import structs
 
 from flybridge.records import Apply, Dead, Filing, Filter, Person, Refuse
 from flybridge.store.protocol import Rescued, Settlement
