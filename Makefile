@@ -68,8 +68,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links
 
 requirements: setup ## resolve the dependencies anew, and write them down with hashes
-	$(COMPILE) --upgrade pyproject.toml -o requirements/run.txt
-	$(COMPILE) --upgrade pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) --upgrade pyproject.toml --extra cluster -o requirements/run.txt
+	$(COMPILE) --upgrade pyproject.toml --extra cluster --group dev -c requirements/run.txt -o requirements/dev.txt
 	echo uv | $(COMPILE) --upgrade - -o requirements/uv.txt
 
 clean: ## remove what tools left behind, but not .venv and no data
