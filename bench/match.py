@@ -28,9 +28,9 @@ from time import perf_counter, process_time
 
 from flybridge.privacy import Seal
 from flybridge.records import Apply, Deliver, Envelope, Filing, Hold, Media, Sighting, Source
+from flybridge.store.sealed import seal_item
 from flybridge.store.sqlite import SqliteStore
 from flybridge.store.sqlite_connection import connect
-from flybridge.store.sqlite_item import seal_item
 
 NOW_MS = 1_769_903_999_123
 WINDOW_MS = 72 * 3_600_000

@@ -205,7 +205,7 @@ async def test_a_path_that_can_not_be_opened_is_named(tmp_path):
 async def test_cost_does_not_grow_with_what_waits(store, tmp_path):
     """Every statement of filing, matching, leasing, settling, rescue and expiry finds its rows by index."""
     spoken: set[str] = set()
-    store._book.db.set_trace_callback(spoken.add)
+    store._tables.db.set_trace_callback(spoken.add)
     await store.file([direct("a", key=key("a")), direct("b"), waiting("w", "k"), waiting("x", "y")], NOW_MS)
     await store.file([Filing(envelope(), Apply(), sightings=(sighting("k"),)), Filing(envelope(), END)], NOW_MS)
     first, second, third = await lease(store)
@@ -216,7 +216,7 @@ async def test_cost_does_not_grow_with_what_waits(store, tmp_path):
     await store.rescue(NOW_MS + 60_000)
     await store.expire(NOW_MS * 2)
     await store.redeliver([letter.id for letter in await store.dead()], NOW_MS)
-    store._book.db.set_trace_callback(None)
+    store._tables.db.set_trace_callback(None)
     large = ("ledger", "deliveries", "holds", "hold_keys", "items", "seen", "sightings", "dead")
     db = sqlite3.connect(tmp_path / "store.db")
     plans = {

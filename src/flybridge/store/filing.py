@@ -1,6 +1,6 @@
 """Filing: what a batch of envelopes leads to, written table by table.
 
-The batch is decided first, in order and in memory, against what three reads brought in (known receipts,
+The batch is decided first, in order and in memory, against what a few reads brought in (known receipts,
 remembered keys, sightings); then every table gets its rows in one statement.
 """
 
@@ -26,56 +26,33 @@ from flybridge.records import (
     OutcomeKind,
     Refuse,
     Source,
+    content_key,
     day_of,
 )
+from flybridge.store.book import Book
+from flybridge.store.forgetting import BEFORE_REQUEST, blank, link, spared, tombstones
+from flybridge.store.holding import AS_CUSTOMER, Matched, enqueue
+from flybridge.store.letters import VERSION, without_letters
+from flybridge.store.people import People, reason_of, release
 from flybridge.store.protocol import Filed, Lane
-from flybridge.store.sqlite_book import Book, Place
-from flybridge.store.sqlite_connection import among
-from flybridge.store.sqlite_dead import DEAD_SQL, VERSION, without_letters
-from flybridge.store.sqlite_forget import BEFORE_REQUEST, blank, link, spared, tombstones
-from flybridge.store.sqlite_hold import AS_CUSTOMER, COUNT_SQL, DELIVERY_SQL, Matched, enqueue
-from flybridge.store.sqlite_item import pack_keys, seal_item, seal_who
-from flybridge.store.sqlite_match import People, reason_of, release
+from flybridge.store.sealed import pack_keys, seal_item, seal_who
+from flybridge.store.tables import Place, Read, Write
 
-TABLES: Final = (
-    (
-        "ledger",
-        """INSERT INTO ledger (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, uncertain)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)""",
-    ),
-    ("revived", "UPDATE ledger SET insert_id = ?, changed_ms = ?, person = ? WHERE id = ?"),
-    (
-        "seen",
-        "INSERT INTO seen (key, until_ms) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms",
-    ),
-    ("items", "INSERT INTO items (id, sealed) VALUES (?, ?)"),
-    ("deliveries", DELIVERY_SQL),
-    (
-        "holds",
-        """INSERT INTO holds
-             (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-    ),
-    ("hold_keys", "INSERT INTO hold_keys (key, hold) VALUES (?, ?)"),
-    ("hold_counts", COUNT_SQL),
-    ("dead", DEAD_SQL),
-    (
-        "rollups",
-        """INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-           ON CONFLICT DO UPDATE
-           SET n = n + excluded.n, revenue = revenue + excluded.revenue, cost = cost + excluded.cost""",
-    ),
-    (
-        "coverage",
-        """INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n) VALUES (?, ?, ?, ?, ?, ?, ?)
-           ON CONFLICT DO UPDATE SET n = n + excluded.n""",
-    ),
-    (
-        "sighted",
-        """INSERT INTO sighted (app, kind, n, last_ms) VALUES (?, ?, ?, ?)
-           ON CONFLICT DO UPDATE SET n = n + excluded.n, last_ms = max(last_ms, excluded.last_ms)""",
-    ),
+ORDER: Final = (
+    Write.LINES,
+    Write.REVIVE,
+    Write.SEEN,
+    Write.SEEN_AGAIN,
+    Write.ITEMS,
+    Write.DELIVERIES,
+    Write.HOLDS,
+    Write.HOLD_KEYS,
+    Write.DEAD,
+    Write.ROLLUPS,
+    Write.COVERAGE,
+    Write.SIGHTED,
 )
+"""Always the same, so that two batches never wait for each other."""
 
 TELLS: Final = frozenset({Source.STREAM, Source.COHORT, Source.SIGHTINGS})
 """Where Amplitude itself tells who somebody is. What postbacks teach is no sign that it does."""
@@ -84,6 +61,7 @@ TELLS: Final = frozenset({Source.STREAM, Source.COHORT, Source.SIGHTINGS})
 def file(book: Book, seal: Seal, filings: Sequence[Filing], now_ms: int) -> Filed:
     """File a batch. See `store.protocol.Store.file`."""
     batch = _Batch(book, seal, now_ms)
+    book.tables.lock(_locked(filings))
     effective = batch.sift(filings)
     batch.people.load(key for _, filing in effective for key in _keys(filing))
     sighted = batch.people.add(sighting for _, filing in effective for sighting in filing.sightings)
@@ -101,6 +79,21 @@ def _keys(filing: Filing) -> list[bytes]:
     return keys
 
 
+def _locked(filings: Sequence[Filing]) -> set[bytes]:
+    """Give what nobody else may file about meanwhile.
+
+    A hold and a sighting of one key must see each other, whoever files them. Somebody new gets one number, by the
+    first key. A letter is replayed once.
+    """
+    keys: set[bytes] = set()
+    for filing in filings:
+        keys.update(_keys(filing))
+        keys.update([person.keys[0] for person in filing.persons])
+        if filing.replayed:
+            keys.add(content_key(b"replay", filing.envelope.receipt.encode()))
+    return keys
+
+
 class _Batch:
     """The rows of one batch, by table."""
 
@@ -113,11 +106,11 @@ class _Batch:
         self._book = book
         self._seal = seal
         self._now_ms = now_ms
-        self._rows: dict[str, list[tuple[object, ...]]] = {table: [] for table, _ in TABLES}
+        self._rows: dict[Write, list[tuple[object, ...]]] = {what: [] for what in ORDER}
         self._measured: dict[tuple[str, ...], list[float]] = {}
         self._carried: Counter[tuple[str, str, Carried]] = Counter()
         self._sighted: Counter[tuple[str, str]] = Counter()
-        self._held: Counter[tuple[int, str, str, int]] = Counter()
+        self._until_ms: dict[Write, dict[bytes, int]] = {Write.SEEN: {}, Write.SEEN_AGAIN: {}}
         self._dead_cells: dict[int, int] = {}
         self._persons: dict[str, int] = {}
         self._gone: set[str] = set()
@@ -126,13 +119,12 @@ class _Batch:
         """Leave out what was filed before; count duplicates. Gives what has an effect, with its line's id."""
         filings = self._spare(filings)
         self._persons = link(self._book, filings)
-        first = self._book.ids(len(filings))
+        ids = self._book.tables.ids(len(filings))
         known = self._known(filings)
         keys = [filing.key for filing in filings if filing.key is not None and not filing.replayed]
-        sql = "SELECT key FROM seen WHERE until_ms > ? AND key IN (??)"
-        seen = {key for (key,) in among(self._book.db, sql, keys, self._now_ms)}
+        seen = {key for (key,) in self._book.tables.among(Read.SEEN, keys, self._now_ms)}
         effective: list[tuple[int, Filing]] = []
-        for line, filing in enumerate(filings, first):
+        for line, filing in zip(ids, filings, strict=True):
             receipt = filing.envelope.receipt
             if filing.replayed:
                 letter = known.get(receipt, 0)
@@ -164,11 +156,10 @@ class _Batch:
         """Read the lines that exist already, as ids by receipt; notes which of them are dead."""
         receipts = [filing.envelope.receipt for filing in filings]
         known = {}
-        for receipt, line, cell in among(
-            self._book.db, "SELECT receipt, id, cell FROM ledger WHERE receipt IN (??)", receipts
-        ):
+        tables = self._book.tables
+        for receipt, line, cell in tables.among(Read.LINES, receipts):
             known[receipt] = line
-            if self._book.place(cell).outcome == OutcomeKind.DEAD:
+            if tables.place(cell).outcome == OutcomeKind.DEAD:
                 self._dead_cells[line] = cell
         return known
 
@@ -178,7 +169,8 @@ class _Batch:
             self._enter(line, filing, OutcomeKind.FORGOTTEN, BEFORE_REQUEST)
             return
         if filing.key is not None:
-            self._rows["seen"].append((filing.key, filing.key_until_ms))
+            again = Write.SEEN_AGAIN if filing.replayed else Write.SEEN
+            self._until_ms[again][filing.key] = filing.key_until_ms
         if filing.measure is not None and not isinstance(filing.decision, Dead):
             self._measure(filing.envelope.app, filing.measure)
         if filing.carried is not None:
@@ -188,11 +180,11 @@ class _Batch:
         match filing.decision:
             case Deliver() as item:
                 self._enter(line, filing, OutcomeKind.PENDING, "", item.insert_id)
-                self._rows["items"].append((line, seal_item(self._seal, item)))
-                lane = self._book.lane(Lane(filing.envelope.app, item.endpoint))
+                self._rows[Write.ITEMS].append((line, seal_item(self._seal, item)))
+                lane = self._book.tables.lane(Lane(filing.envelope.app, item.endpoint))
                 # A direct delivery's id is its line's, unless the line had a delivery with that id before.
-                delivery = self._book.ids(1) if filing.replayed else line
-                self._rows["deliveries"].append((delivery, line, lane, filing.envelope.received_ms, self._now_ms))
+                (delivery,) = self._book.tables.ids(1) if filing.replayed else (line,)
+                self._rows[Write.DELIVERIES].append((delivery, line, lane, filing.envelope.received_ms, self._now_ms))
             case Hold() as hold:
                 self._hold(line, filing, hold)
             case Filter(reason):
@@ -203,10 +195,10 @@ class _Batch:
                 self._enter(line, filing, OutcomeKind.APPLIED, reason)
             case Dead() as end:
                 self._enter(line, filing, OutcomeKind.DEAD, end.reason)
-                self._rows["items"].append((line, self._seal.seal(filing.envelope.body)))
+                self._rows[Write.ITEMS].append((line, self._seal.seal(filing.envelope.body)))
                 detail = self._seal.seal(end.detail.encode("utf-8", "surrogatepass"))
                 media = filing.envelope.media.value
-                self._rows["dead"].append(
+                self._rows[Write.DEAD].append(
                     (line, None, end.stage, media, end.reason, detail, end.remedy, VERSION, self._now_ms)
                 )
             case _:
@@ -215,7 +207,7 @@ class _Batch:
     def _hold(self, line: int, filing: Filing, hold: Hold) -> None:
         """Match at once, or let it wait. Who is known already needs no window, so a late filing still matches."""
         item, received_ms = hold.item, filing.envelope.received_ms
-        lane = self._book.lane(Lane(filing.envelope.app, item.endpoint))
+        lane = self._book.tables.lane(Lane(filing.envelope.app, item.endpoint))
         match = self.people.match(filing.envelope.app, hold.keys)
         over = hold.expires_ms <= self._now_ms
         if match is None and over and hold.fallback_user_id is None:
@@ -233,8 +225,8 @@ class _Batch:
             self._enter(line, filing, OutcomeKind.HELD, "", item.insert_id)
             kinds, keys = " ".join(hold.key_kinds), pack_keys(hold.keys)
             fallback = seal_who(self._seal, hold.fallback_user_id, None) if hold.fallback_user_id else None
-            self._held[lane, hold.media_source, kinds, received_ms // HOUR_MS] += 1
-            self._rows["holds"].append(
+            self._book.waits([(lane, hold.media_source, kinds, received_ms // HOUR_MS)])
+            self._rows[Write.HOLDS].append(
                 (
                     line,
                     lane,
@@ -248,8 +240,8 @@ class _Batch:
                     fallback,
                 )
             )
-            self._rows["hold_keys"] += [(key, line) for key in set(hold.keys)]
-        self._rows["items"].append((line, seal_item(self._seal, item)))
+            self._rows[Write.HOLD_KEYS] += [(key, line) for key in set(hold.keys)]
+        self._rows[Write.ITEMS].append((line, seal_item(self._seal, item)))
 
     def _enter(self, line: int, filing: Filing, outcome: OutcomeKind, reason: str, insert_id: str = "") -> None:
         self.outcomes[outcome.value] += 1
@@ -257,11 +249,11 @@ class _Batch:
         person = self._persons.get(envelope.receipt)
         if filing.replayed:
             self._book.move(line, self._dead_cells[line], outcome, reason, self._now_ms)
-            self._rows["revived"].append((insert_id, self._now_ms, person, line))
+            self._rows[Write.REVIVE].append((insert_id, self._now_ms, person, line))
             return
         place = Place(envelope.app, day_of(envelope.received_ms), envelope.source.value, outcome.value, reason)
         cell = self._book.enter(place)
-        self._rows["ledger"].append(
+        self._rows[Write.LINES].append(
             (envelope.receipt, cell, insert_id, envelope.received_ms, self._now_ms, line, filing.digest, person)
         )
 
@@ -275,13 +267,14 @@ class _Batch:
     def write(self) -> None:
         """Write every table once."""
         enqueue(self._book, (*self.matched, *self._unmatched), self._now_ms)
-        self._rows["hold_counts"] += [(*cell, n) for cell, n in self._held.items()]
-        self._rows["coverage"] += [
+        new, again = self._until_ms[Write.SEEN], self._until_ms[Write.SEEN_AGAIN]
+        self._rows[Write.SEEN] += [(key, until_ms, self._now_ms) for key, until_ms in new.items()]
+        self._rows[Write.SEEN_AGAIN] += list(again.items())
+        self._rows[Write.COVERAGE] += [
             (day, app, seen.platform, seen.app_version, seen.media_source, seen.kinds, n)
             for (app, day, seen), n in self._carried.items()
         ]
-        self._rows["sighted"] += [(app, kind, n, self._now_ms) for (app, kind), n in self._sighted.items()]
-        self._rows["rollups"] += [(*cell, *sums) for cell, sums in self._measured.items()]
-        for table, sql in TABLES:
-            if self._rows[table]:
-                self._book.db.executemany(sql, self._rows[table])
+        self._rows[Write.SIGHTED] += [(app, kind, n, self._now_ms) for (app, kind), n in self._sighted.items()]
+        self._rows[Write.ROLLUPS] += [(*cell, *sums) for cell, sums in self._measured.items()]
+        for what in ORDER:
+            self._book.tables.write(what, self._rows[what])

@@ -7,7 +7,6 @@ human being's, unless so many share it that it is nobody's.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -16,11 +15,11 @@ from msgspec import structs
 
 from flybridge.errors import FlybridgeError
 from flybridge.records import Filing, OutcomeKind, Person
+from flybridge.store.book import Book
+from flybridge.store.holding import remove_holds, waiting
 from flybridge.store.protocol import Receipt, Removed, VendorStep
-from flybridge.store.sqlite_book import Book
-from flybridge.store.sqlite_connection import among
-from flybridge.store.sqlite_hold import remove_holds
-from flybridge.store.sqlite_item import pack_keys, unpack_keys
+from flybridge.store.sealed import pack_keys, unpack_keys
+from flybridge.store.tables import Read, Rows, Write
 
 SHARED: Final = 50
 """A key of more installations than this is a default, a placeholder or a test device: it leads to nobody else."""
@@ -54,33 +53,30 @@ def link(book: Book, filings: Iterable[Filing]) -> dict[str, int]:
 
     A filing about several people teaches their keys, but its line is nobody's.
     """
-    known: dict[bytes, int] = {}
+    tables = book.tables
     met = [(filing, person.keys) for filing in filings for person in filing.persons]
-    for _, (first, *_) in met:
-        if first not in known:
-            (number,) = book.db.execute("SELECT min(person) FROM people WHERE key = ?", (first,)).fetchone()
-            if number is not None:
-                known[first] = number
-    there = set(among(book.db, "SELECT key, person FROM people WHERE person IN (??)", known.values()))
+    known: dict[bytes, int] = dict(tables.among(Read.PERSONS, {first for _, (first, *_) in met}))
+    there = set(tables.among(Read.PEOPLE, set(known.values())))
     rows: set[tuple[bytes, int]] = set()
     found: dict[str, int] = {}
     for filing, keys in met:
         number = known.get(keys[0])
         if number is None:
-            number = known[keys[0]] = book.ids(1)
+            (number,) = tables.ids(1)
+            known[keys[0]] = number
         rows.update([(key, number) for key in keys])
         if len(filing.persons) == 1:
             found[filing.envelope.receipt] = number
-    book.db.executemany("INSERT INTO people (key, person) VALUES (?, ?)", sorted(rows - there))
+    tables.write(Write.PEOPLE, sorted(rows - there))
     return found
 
 
 def tombstones(book: Book, filings: Iterable[Filing]) -> dict[bytes, int]:
     """Give since when the people of these filings are forgotten, by key; empty if none is."""
-    if book.db.execute("SELECT 1 FROM tombstones LIMIT 1").fetchone() is None:
+    if not book.tables.read(Read.TOMBSTONED):
         return {}
     keys = {key for filing in filings for person in filing.persons for key in person.keys}
-    return dict(among(book.db, "SELECT key, since_ms FROM tombstones WHERE key IN (??)", keys))
+    return dict(book.tables.among(Read.TOMBSTONES, keys))
 
 
 def spared(filing: Filing, stones: Mapping[bytes, int]) -> Filing | None:
@@ -110,17 +106,14 @@ def blank(filing: Filing) -> Filing:
 
 def forget(book: Book, keys: Sequence[bytes], now_ms: int, receipt: str, also: Sequence[int]) -> Receipt:
     """Remove the person with these keys, and the lines `also`. See `store.protocol.Store.forget`."""
-    persons, all_keys, shared = _reach(book.db, keys)
-    lines = _lines(book.db, persons, all_keys, also)
+    tables = book.tables
+    persons, all_keys, shared = _reach(tables, keys)
+    lines = _lines(tables, persons, all_keys, also)
     wiped = _wipe(book, lines, now_ms)
     marks = sorted(all_keys)
-    sightings = sum(book.db.execute("DELETE FROM sightings WHERE key = ?", (key,)).rowcount for key in marks)
-    book.db.executemany("DELETE FROM people WHERE person = ?", [(person,) for person in persons])
-    book.db.executemany(
-        """INSERT INTO tombstones (key, since_ms) VALUES (?, ?)
-           ON CONFLICT (key) DO UPDATE SET since_ms = max(since_ms, excluded.since_ms)""",
-        [(key, now_ms) for key in marks],
-    )
+    sightings = tables.count(Write.DROP_SIGHTINGS, [(key,) for key in marks])
+    tables.write(Write.DROP_PEOPLE, [(person,) for person in sorted(persons)])
+    tables.write(Write.TOMBSTONES, [(key, now_ms) for key in marks])
     removed = Removed(
         installations=len(persons),
         held=wiped[OutcomeKind.HELD],
@@ -131,17 +124,17 @@ def forget(book: Book, keys: Sequence[bytes], now_ms: int, receipt: str, also: S
         tombstones=len(marks),
         shared=shared,
     )
-    return _written(book.db, receipt, now_ms, keys, removed)
+    return _written(book, receipt, now_ms, keys, removed)
 
 
-def _reach(db: sqlite3.Connection, named: Sequence[bytes]) -> tuple[set[int], set[bytes], int]:
+def _reach(db: Rows, named: Sequence[bytes]) -> tuple[set[int], set[bytes], int]:
     """Follow keys to installations and their other keys; give both, and how many keys were too widely shared."""
     keys, persons, shared = set(named), set[int](), set[bytes]()
     new = list(keys)
     while new:
         met: set[int] = set()
         for key in new:
-            rows = db.execute("SELECT person FROM people WHERE key = ? LIMIT ?", (key, MOST + 1)).fetchall()
+            rows = db.read(Read.PERSONS_OF_KEY, key, MOST + 1)
             if len(rows) > SHARED and key not in named:
                 shared.add(key)
             else:
@@ -153,17 +146,15 @@ def _reach(db: sqlite3.Connection, named: Sequence[bytes]) -> tuple[set[int], se
                 f"These identifiers lead to more than {MOST} installations, so one of them is not one person's. "
                 "Nothing was removed. Name another, such as the AppsFlyer id."
             )
-        linked = {key for (key,) in among(db, "SELECT key FROM people WHERE person IN (??)", fresh)}
+        linked = {key for (key,) in db.among(Read.KEYS_OF_PERSONS, fresh)}
         new = list(linked - keys - shared)
         keys |= linked
     return persons, keys - shared, len(shared)
 
 
-def _lines(db: sqlite3.Connection, persons: set[int], keys: set[bytes], also: Sequence[int]) -> list[Line]:
-    held = {hold for (hold,) in among(db, "SELECT hold FROM hold_keys WHERE key IN (??)", keys)}
-    columns = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
-    rows = list(among(db, f"{columns} person IN (??)", persons))
-    rows += among(db, f"{columns} id IN (??)", held.union(also))
+def _lines(db: Rows, persons: set[int], keys: set[bytes], also: Sequence[int]) -> list[Line]:
+    held = {hold for (hold,) in db.among(Read.HOLDS_OF_ANY_KEY, keys)}
+    rows = [*db.among(Read.LINES_OF_PERSONS, persons), *db.among(Read.LINES_BY_ID, held.union(also))]
     return sorted({row[0]: Line(*row) for row in rows}.values())
 
 
@@ -172,26 +163,22 @@ def _wipe(book: Book, lines: Sequence[Line], now_ms: int) -> dict[OutcomeKind, i
     wiped = dict.fromkeys(WIPED, 0)
     ended: list[int] = []
     for line in lines:
-        stood = book.place(line.cell).outcome
+        stood = book.tables.place(line.cell).outcome
         if stood in WIPED:
             wiped[OutcomeKind(stood)] += 1
             book.move(line.id, line.cell, OutcomeKind.FORGOTTEN, "", now_ms)
             ended.append(line.id)
-    holds = among(book.db, "SELECT id, keys FROM holds WHERE id IN (??)", ended)
-    remove_holds(book, [(line, unpack_keys(keys)) for line, keys in holds])
+    tables = book.tables
+    remove_holds(book, waiting(book, ended))
     # A delivery is found by its own id everywhere else: an index by line would cost every event, this costs a walk
     # through what is in flight.
-    deliveries = list(among(book.db, "SELECT id FROM deliveries WHERE line IN (??)", ended))
-    book.db.executemany("DELETE FROM deliveries WHERE id = ?", deliveries)
+    tables.write(Write.DROP_DELIVERIES, [tuple(row) for row in tables.among(Read.DELIVERIES_OF_LINES, ended)])
     rows = [(line,) for line in ended]
-    book.db.executemany("DELETE FROM dead WHERE id = ?", rows)
-    book.db.executemany("DELETE FROM items WHERE id = ?", rows)
+    tables.write(Write.DROP_DEAD, rows)
+    tables.write(Write.DROP_ITEMS, rows)
     # An insert_id is the content key in hex; what has none was remembered by its digest.
-    remembered = [(_key(line),) for line in lines]
-    book.db.executemany("DELETE FROM seen WHERE key = ?", remembered)
-    book.db.executemany(
-        "UPDATE ledger SET digest = x'', insert_id = '', person = NULL WHERE id = ?", [(line.id,) for line in lines]
-    )
+    tables.write(Write.FORGET_SEEN, [(_key(line),) for line in lines])
+    tables.write(Write.ANONYMISE, [(line.id,) for line in lines])
     return wiped
 
 
@@ -205,38 +192,32 @@ def _key(line: Line) -> bytes:
 # --- receipts
 
 
-def _written(db: sqlite3.Connection, receipt: str, now_ms: int, keys: Sequence[bytes], removed: Removed) -> Receipt:
+def _written(book: Book, receipt: str, now_ms: int, keys: Sequence[bytes], removed: Removed) -> Receipt:
     """Write a receipt, or add to the one that is there: the command was run again."""
-    before = _read(db, "WHERE id = ?", receipt)
+    before = _read(book.tables, Read.RECEIPT, receipt)
     if before:
         removed = before[0].removed.plus(removed)
-        db.execute("UPDATE receipts SET removed = ? WHERE id = ?", (_encode(removed), receipt))
+        book.tables.write(Write.RECEIPT_REMOVED, [(_encode(removed), receipt)])
         return structs.replace(before[0], removed=removed)
     made = Receipt(receipt, now_ms, tuple(sorted(keys)), removed)
-    db.execute(
-        "INSERT INTO receipts (id, made_ms, keys, removed, steps) VALUES (?, ?, ?, ?, ?)",
-        (receipt, now_ms, pack_keys(made.keys), _encode(removed), _encode(())),
-    )
+    book.tables.write(Write.RECEIPTS, [(receipt, now_ms, pack_keys(made.keys), _encode(removed), _encode(()))])
     return made
 
 
 def note(book: Book, receipt: str, steps: Sequence[VendorStep]) -> None:
     """Write down how a receipt's vendor requests stand."""
-    book.db.execute("UPDATE receipts SET steps = ? WHERE id = ?", (_encode(tuple(steps)), receipt))
+    book.tables.write(Write.RECEIPT_STEPS, [(_encode(tuple(steps)), receipt)])
 
 
-def receipts(db: sqlite3.Connection, keys: Sequence[bytes], limit: int) -> list[Receipt]:
+def receipts(db: Rows, keys: Sequence[bytes], limit: int) -> list[Receipt]:
     """List receipts, newest first: all, or those of exactly these keys."""
     if keys:
-        return _read(
-            db, "WHERE keys = ? ORDER BY made_ms DESC, rowid DESC LIMIT ?", pack_keys(tuple(sorted(keys))), limit
-        )
-    return _read(db, "ORDER BY made_ms DESC, rowid DESC LIMIT ?", limit)
+        return _read(db, Read.RECEIPTS_OF_KEYS, pack_keys(tuple(sorted(keys))), limit)
+    return _read(db, Read.RECEIPTS, limit)
 
 
-def _read(db: sqlite3.Connection, where: str, *values: object) -> list[Receipt]:
-    rows = db.execute(f"SELECT id, made_ms, keys, removed, steps FROM receipts {where}", values)  # noqa: S608 - ours
+def _read(db: Rows, what: Read, *values: object) -> list[Receipt]:
     return [
         Receipt(receipt, made_ms, tuple(unpack_keys(keys)), _removed(removed), _steps(steps))
-        for receipt, made_ms, keys, removed, steps in rows
+        for receipt, made_ms, keys, removed, steps in db.read(what, *values)
     ]

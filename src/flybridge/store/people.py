@@ -8,10 +8,10 @@ from typing import Final
 from flybridge.matching import Match, choose
 from flybridge.privacy import Seal
 from flybridge.records import OutcomeKind, Sighting
-from flybridge.store.sqlite_book import Book
-from flybridge.store.sqlite_connection import among
-from flybridge.store.sqlite_hold import Matched, remove_holds
-from flybridge.store.sqlite_item import open_seen, seal_seen, seal_who, unpack_keys
+from flybridge.store.book import Book
+from flybridge.store.holding import Matched, remove_holds, waiting
+from flybridge.store.sealed import open_seen, seal_seen, seal_who
+from flybridge.store.tables import Read, Write
 
 SIGHTINGS_PER_KEY: Final = 8
 """Identities remembered per key, the newest. More than one means a shared device or a reused id."""
@@ -46,7 +46,7 @@ class People:
         """Read what is known of these keys."""
         new = set(keys) - self._loaded
         self._loaded |= new
-        for key, app, sealed in among(self._book.db, "SELECT key, app, sealed FROM sightings WHERE key IN (??)", new):
+        for key, app, sealed in self._book.tables.among(Read.SIGHTINGS, new):
             self._seen[app, key] = open_seen(self._seal, sealed, app, key)
 
     def add(self, sightings: Iterable[Sighting]) -> list[AppKey]:
@@ -62,9 +62,7 @@ class People:
             if after != before:
                 self._seen[app, key] = after
                 rows.append((key, app, after[0].seen_ms, seal_seen(self._seal, after)))
-        self._book.db.executemany(
-            "INSERT OR REPLACE INTO sightings (key, app, seen_ms, sealed) VALUES (?, ?, ?, ?)", rows
-        )
+        self._book.tables.write(Write.SIGHTINGS, rows)
         return list(by_key)
 
     def match(self, app: str, keys: Iterable[bytes]) -> Match | None:
@@ -77,35 +75,22 @@ def release(book: Book, seal: Seal, people: People, sighted: list[AppKey], now_m
 
     A hold whose window is over is not released, even if `expire` has not come round to it yet.
     """
-    waiting = among(
-        book.db,
-        "SELECT hold FROM hold_keys JOIN holds ON holds.id = hold WHERE expires_ms > ? AND key IN (??)",
-        {key for _, key in sighted},
-        now_ms,
-    )
-    ids = {hold for (hold,) in waiting}
-    rows = list(
-        among(
-            book.db,
-            """SELECT holds.id, app, lane, keys, event_ms, holds.received_ms, cell
-               FROM holds JOIN lanes ON lanes.id = lane JOIN ledger ON ledger.id = holds.id WHERE holds.id IN (??)""",
-            ids,
-        )
-    )
-    keys = {row[0]: unpack_keys(row[3]) for row in rows}
+    found = book.tables.among(Read.HOLDS_OF_KEYS, {key for _, key in sighted}, now_ms)
+    holds = waiting(book, (hold for (hold,) in found))
+    keys = {hold.line: hold.keys for hold in holds}
     people.load(key for of_hold in keys.values() for key in of_hold)
-    freed: list[Matched] = []
+    freed = []
     identities = []
-    for line, app, lane, _, event_ms, received_ms, cell in rows:
-        match = people.match(app, keys[line])
+    for hold in holds:
+        match = people.match(book.tables.lane_of(hold.lane).app, keys[hold.line])
         if match is None:
             continue
-        identities.append((seal_who(seal, match.user_id, match.device_id), line))
-        book.move(line, cell, OutcomeKind.PENDING, reason_of(match), now_ms)
-        freed.append(Matched(event_ms, line, lane, received_ms))
-    book.db.executemany("UPDATE items SET who = ? WHERE id = ?", identities)
-    remove_holds(book, [(hold.line, keys[hold.line]) for hold in freed])
-    return freed
+        identities.append((seal_who(seal, match.user_id, match.device_id), hold.line))
+        book.move(hold.line, hold.cell, OutcomeKind.PENDING, reason_of(match), now_ms)
+        freed.append(hold)
+    book.tables.write(Write.WHO, identities)
+    remove_holds(book, freed)
+    return [hold.matched for hold in freed]
 
 
 def reason_of(match: Match) -> str:
