@@ -41,13 +41,22 @@ app.command()(cli_privacy.forget)
 app.command()(cli_privacy.doctor)
 
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
 def stop_on_signals() -> asyncio.Event:
-    """Give an event that SIGINT and SIGTERM set."""
+    """Give an event that SIGINT and SIGTERM set. The second one finds it set: an orderly stop is not hurried."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def ignore_signals() -> None:
+    """Ignore a further SIGTERM while the interpreter ends: what it would break off is done."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @app.command()
@@ -91,15 +100,23 @@ SHOWN_SECRETS = {
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0917 - Typer gives every argument by name
     config: ConfigPath = None,
-    only: Annotated[service.Part | None, typer.Option("--only", help="Do only this part of the work.")] = None,
+    only: Annotated[
+        service.Part | None, typer.Option("--only", help="Do only this part of the work.", envvar="FLYBRIDGE_PART")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="Instead of server.port.", envvar="FLYBRIDGE_PORT"),
+    ] = None,
     log: Annotated[LogForm, typer.Option("--log", help="How log lines look.")] = LogForm.AUTO,
     level: Annotated[str, typer.Option("--level", help="debug, info, warning or error.")] = "info",
     clock_of: Annotated[str | None, typer.Option("--clock-of", hidden=True)] = None,
 ) -> None:
     """Take messages in, map them, deliver them. Runs until SIGTERM or Ctrl-C, then finishes what it has begun."""
     settings = configured(config)
+    if port is not None:
+        settings = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))
     configure_logging(log, level)
 
     async def work() -> None:
@@ -110,6 +127,7 @@ def serve(
             )
 
     run(work())
+    ignore_signals()
 
 
 def print_line(line: str) -> None:

@@ -22,6 +22,7 @@ async def run_demo(plan: Plan, *, quiet: bool) -> Outcome:
         if quiet:
             return await play(stage, plan, _look_away)
         console.print(f"flybridge on {stage.bridge.origin}, sandbox on {stage.sandbox.origin}, faults: {plan.faults}")
+        console.print(f"Console, while it plays: {stage.bridge.origin}/")
         screen = Screen()
         with Live(console=console, refresh_per_second=4) as live:
             return await play(stage, plan, lambda now, sent: live.update(screen.draw(now, sent)))

@@ -13,13 +13,12 @@ from flybridge.amplitude.event import identifier
 from flybridge.cli_run import AppName, AsJson, ConfigPath, Limit, configured, run, show
 from flybridge.clock import SystemClock
 from flybridge.insight.coverage import Cover, covers, falls
-from flybridge.insight.hints import Known, hint, known_by_app, summed
-from flybridge.records import DAY_MS, Source, day_of
+from flybridge.insight.hints import Known, hint, known_by_app, summed, told_apps
+from flybridge.records import DAY_MS, day_of
 from flybridge.store.protocol import CoverageRow, Held, Released, Store
 
 app = typer.Typer(help="List the events that wait for their user, oldest first; release or expire them by hand.")
 
-TOLD_BY = frozenset({Source.STREAM.value, Source.COHORT.value, Source.SIGHTINGS.value})
 Ids = Annotated[list[int], typer.Argument(help="Ids that `flybridge holds` shows.")]
 
 
@@ -63,8 +62,7 @@ async def _summary(config: Path | None, only_app: str | None) -> list[dict[str, 
 
 async def what_amplitude_told(store: Store) -> dict[str, Known]:
     """Ask the store by what identifiers Amplitude has shown people, per app."""
-    told = {count.app for count in await store.counts() if count.source in TOLD_BY}
-    return known_by_app(await store.sighted_kinds(), told)
+    return known_by_app(await store.sighted_kinds(), told_apps(await store.counts()))
 
 
 def rows(held: Iterable[Held], now_ms: int, known: Mapping[str, Known]) -> list[dict[str, Any]]:

@@ -90,6 +90,9 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_pending: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """How many messages may wait for the disk at once, in one process. One more is answered 503 with
     `Retry-After`, so that memory stays bounded."""
+    drain_s: Annotated[float, Meta(ge=0, le=300)] = 0.0
+    """How long the doors go on after SIGTERM while `/readyz` says 503, in seconds: the time that a load balancer
+    needs to notice. 0 where there is none."""
 
     @property
     def loopback(self) -> bool:
@@ -116,8 +119,8 @@ class Console(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The pages for people."""
 
     password: Secret | None = None
-    """The password of the console. Absent: the console answers on loopback only. This version has no console yet:
-    the setting is read, so that a file can be written once, and guards nothing."""
+    """The password of the console, with any user name: 8 characters or more. Absent: the console answers only
+    who connects from the same machine, directly and not through a proxy."""
 
 
 class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -214,6 +217,12 @@ def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
     check_secret("secret", config.secret)
     for number, former in enumerate(config.former_secrets):
         check_secret(f"former_secrets[{number}]", former)
+    if config.console.password is not None and len(config.console.password.reveal()) < 8:
+        raise ConfigError(
+            "console.password",
+            "needs 8 characters or more.",
+            "Make one with `openssl rand -hex 16`.",
+        )
     check_origin("server.public_url", config.server.public_url)
     if not config.apps:
         raise ConfigError("apps", "there is no app.", "Add one [[apps]] section for each app.")

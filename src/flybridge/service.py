@@ -3,50 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from enum import StrEnum
-from pathlib import Path
-from typing import Final
-from uuid import uuid4
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
-from flybridge import __version__, flow, telemetry
+from flybridge import __version__, flow, running, telemetry
 from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2, origin
+from flybridge.claim import Owner, claimed, one_of_many
 from flybridge.clock import Clock, SystemClock
 from flybridge.config import App, AtExpiry, Config, Delivery, HoldV1, Secret
 from flybridge.delivery.exchange import Endpoint, Limits, Transport
 from flybridge.delivery.lifecycle import Policy, Uncertain
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
-from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.errors import ConfigError
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
-from flybridge.insight.coverage import falls
 from flybridge.mapping.to_amplitude import Rules
+from flybridge.part import Part, duties_of
 from flybridge.privacy import Seal
-from flybridge.records import DAY_MS, Filing, day_of
+from flybridge.records import Filing
 from flybridge.report import Report
 from flybridge.store.protocol import Filed, Lane, Store
 from flybridge.store.sqlite import SqliteStore
 from flybridge.web.app import WebApp
+from flybridge.web.console.app import Console
 from flybridge.web.intake import Intake, IntakeApp
-from flybridge.web.server import serve
 
-HOUSEKEEPING_S: Final = 1.0
-PRUNE_MS: Final = 3_600_000
-COVERAGE_MS: Final = 600_000
-COVERAGE_DAYS: Final = 14
-
-
-class Part(StrEnum):
-    """What a process does. All of them, unless it is told to do only one."""
-
-    INTAKE = "intake"
-    WORK = "work"
+__all__ = [
+    "Part",
+    "Service",
+    "build_flow",
+    "endpoints_of",
+    "open_inbox",
+    "open_store",
+    "open_transport",
+    "opened",
+    "policy_of",
+    "rules_of",
+]
 
 
 def open_inbox(config: Config) -> Inbox:
@@ -78,15 +75,42 @@ def _supported(config: Config) -> None:
 
 
 @asynccontextmanager
+async def opened_inbox(config: Config) -> AsyncIterator[Inbox]:
+    """Open the inbox, and close it whatever happens."""
+    inbox = open_inbox(config)
+    await inbox.open()
+    try:
+        yield inbox
+    finally:
+        await inbox.close()
+
+
+@asynccontextmanager
+async def opened_store(config: Config) -> AsyncIterator[Store]:
+    """Open the store, and close it whatever happens."""
+    store = open_store(config)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[tuple[Inbox, Store]]:
     """Open inbox and store, and close them whatever happens. May be used beside a running server."""
-    async with AsyncExitStack() as stack:
-        inbox, store = open_inbox(config), open_store(config)
-        await inbox.open()
-        stack.push_async_callback(inbox.close)
-        await store.open()
-        stack.push_async_callback(store.close)
+    async with opened_inbox(config) as inbox, opened_store(config) as store:
         yield inbox, store
+
+
+@contextmanager
+def owner_of(config: Config) -> Iterator[Owner]:
+    """Say in whose name this process works: alone on its directory, or as one of many on shared servers."""
+    if config.cluster is not None:
+        yield one_of_many()
+        return
+    with claimed(config.data_dir) as owner:
+        yield owner
 
 
 def rules_of(app: App) -> Rules:
@@ -173,87 +197,57 @@ def _bytes(secret: Secret | None) -> bytes | None:
     return None if secret is None else secret.reveal().encode()
 
 
-class Claim:
-    """The right to be the one worker on a data directory, and the name of the worker before.
-
-    The lock ends with the process, however it ends; then what the former worker had leased can be taken back at
-    once instead of when the leases lapse.
-    """
-
-    def __init__(self, data_dir: Path) -> None:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        self._file = (data_dir / "worker.lock").open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise ConfigError(
-                "data_dir", f"another flybridge works on {data_dir} already.", "Stop it, or use another directory."
-            ) from None
-        self._file.seek(0)
-        self.former = self._file.read().strip() or None
-        self.owner = f"worker-{uuid4().hex}"
-        self._file.truncate(0)
-        self._file.write(self.owner)
-        self._file.flush()
-
-    def release(self) -> None:
-        """Let go. The name stays, for the next worker."""
-        self._file.close()
-
-
 class Service:
-    """The running parts of one process.
+    """One process, put together from a configuration.
 
-    A process that only takes data in has no store and no worker; one that only works has no doors.
+    One that only takes in has no store and no worker; one that only works has no doors; one that only shows reads.
     """
 
     def __init__(self, config: Config, only: Part | None = None, clock: Clock | None = None) -> None:
         self._config = config
-        self._works = only in (None, Part.WORK)
-        self._takes = only in (None, Part.INTAKE)
+        self._duties = duties_of(only)
         self._clock = clock or SystemClock()
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None] | None = None) -> None:
-        """Run until `stop` is set, then drain: nothing new is taken, what is in flight is finished.
+        """Run until `stop` is set, then end in order; see `running.run`.
 
         `ready` is called with the port when requests are answered. Raises `errors.FlybridgeError` when a part can't
-        start or ends by itself.
+        start or ends by itself: whoever supervises the process starts it again. A server that goes away while it
+        runs is waited for.
         """
-        config = self._config
+        config, duties = self._config, self._duties
         async with AsyncExitStack() as stack:
-            claim = Claim(config.data_dir) if self._works else None
-            if claim is not None:
-                stack.callback(claim.release)
-            inbox, store = await stack.enter_async_context(opened(config))
+            owner = stack.enter_context(owner_of(config)) if duties.works else None
+            inbox = await stack.enter_async_context(opened_inbox(config))
+            store = await stack.enter_async_context(opened_store(config)) if duties.needs_store else None
             intake = Intake(
-                doors_of(config) if self._takes else (), inbox, self._clock, max_bytes=config.server.max_body_bytes
+                doors_of(config) if duties.takes else (), inbox, self._clock, max_bytes=config.server.max_body_bytes
             )
             metrics = telemetry.Metrics(__version__, intake.tallies)
-            web = WebApp(intake, inbox, metrics, self._clock, version=__version__, store=store if self._works else None)
-            report, halt = Report(metrics), asyncio.Event()
-            tasks = [asyncio.create_task(telemetry.log_received(telemetry.Received(intake.tallies), self._clock))]
-            if claim is not None:
-                await inbox.reclaim()
+            report = Report(metrics)
+            worker, jobs = None, dict[str, running.Job]()
+            if owner is not None and store is not None:
+                if owner.alone:
+                    await inbox.reclaim()
                 transport = open_transport()
                 stack.push_async_callback(transport.close)
-                worker = self._worker(store, transport, claim, report)
-                tasks += self._work(inbox, store, worker, report, halt)
-            server_stop = asyncio.Event()
-            server = asyncio.create_task(serve(web, config.server.host, config.server.port, server_stop, ready=ready))
-            try:
-                await _first(stop, server, *tasks)
-            finally:
-                web.drain()
-                server_stop.set()
-                await asyncio.wait({server})
-                halt.set()
-                tasks[0].cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-            for task in (server, *tasks[1:]):
-                task.result()
+                worker = self._worker(store, transport, owner, report)
+                jobs = self._jobs(inbox, store, worker, report)
+            console = self._console(inbox, store, worker) if duties.shows and store is not None else None
+            web = WebApp(
+                intake,
+                inbox,
+                metrics,
+                self._clock,
+                version=__version__,
+                store=store,
+                console=console,
+                duties=duties,
+            )
+            received = telemetry.Received(intake.tallies)
+            await running.run(web, config.server, jobs, received, clock=self._clock, stop=stop, ready=ready)
 
-    def _worker(self, store: Store, transport: Transport, claim: Claim, report: Report) -> Worker:
+    def _worker(self, store: Store, transport: Transport, owner: Owner, report: Report) -> Worker:
         return Worker(
             store,
             transport,
@@ -261,54 +255,35 @@ class Service:
             self._clock,
             policy=policy_of(self._config),
             observer=report,
-            owner=claim.owner,
-            replaces=claim.former,
+            owner=owner.name,
+            replaces=owner.former,
         )
 
-    def _work(
-        self, inbox: Inbox, store: Store, worker: Worker, report: Report, halt: asyncio.Event
-    ) -> list[asyncio.Task[None]]:
+    def _jobs(self, inbox: Inbox, store: Store, worker: Worker, report: Report) -> dict[str, running.Job]:
+        """Give what a working process does until it is told to halt."""
+        clock, kept = self._clock, self._config.retention
+
         def filed(filings: Sequence[Filing], outcome: Filed) -> None:
             report.filed(filings, outcome)
             worker.notify()
 
-        road = flow.run(
-            build_flow(self._config), inbox, store, clock=self._clock, stop=halt, filed=filed, failed=report.failed
+        built = build_flow(self._config)
+        return {
+            "flow": lambda halt: flow.run(
+                built, inbox, store, clock=clock, stop=halt, filed=filed, failed=report.failed
+            ),
+            "worker": worker.run,
+            "housekeeping": lambda halt: running.keep_house(store, worker, report, kept=kept, clock=clock, halt=halt),
+        }
+
+    def _console(self, inbox: Inbox, store: Store, worker: Worker | None) -> Console:
+        config = self._config
+        return Console(
+            inbox,
+            store,
+            self._clock,
+            windows={app.name: app.hold.window_hours for app in config.apps},
+            password=_bytes(config.console.password),
+            circuits=worker.circuits if worker is not None else None,
+            version=__version__,
         )
-        return [
-            asyncio.create_task(road, name="flow"),
-            asyncio.create_task(worker.run(halt), name="worker"),
-            asyncio.create_task(self._keep_house(store, worker, report, halt), name="housekeeping"),
-        ]
-
-    async def _keep_house(self, store: Store, worker: Worker, report: Report, halt: asyncio.Event) -> None:
-        """End holds whose window is over, each second; forget what is past its retention, each hour.
-
-        Each ten minutes, look whether events carry less to be matched by than before.
-        """
-        kept, pruned_ms, looked_ms = self._config.retention, 0, 0
-        while not halt.is_set():
-            now_ms = self._clock.now_ms()
-            try:
-                if expired := await store.expire(now_ms):
-                    report.expired(expired)
-                    worker.notify()  # some may have to be sent as their customer user
-                    continue
-                if now_ms - looked_ms >= COVERAGE_MS:
-                    since = day_of(now_ms - COVERAGE_DAYS * DAY_MS)
-                    report.fell(falls(await store.coverage(since_day=since)))
-                    looked_ms = now_ms
-                if now_ms - pruned_ms >= PRUNE_MS:
-                    await store.prune(now_ms, ledger_days=kept.ledger_days, dead_days=kept.dead_days)
-                    pruned_ms = now_ms
-            except FlybridgeError as problem:
-                report.failed(problem)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(halt.wait(), HOUSEKEEPING_S)
-
-
-async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
-    """Wait until a stop is asked for, or a part ends by itself."""
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()

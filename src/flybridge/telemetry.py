@@ -60,9 +60,14 @@ SECRET: Final = frozenset(
 _ID: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?<!\d)\d{13}-\d{7,19}")
 
 
+def masked(text: str) -> str:
+    """Take out of a text what looks like an identifier of a person."""
+    return _ID.sub("[id]", text)
+
+
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return _ID.sub("[id]", value)
+        return masked(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return f"[{len(value)} bytes]"
     if isinstance(value, Mapping):

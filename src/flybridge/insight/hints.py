@@ -9,8 +9,8 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.identity import IdKind
-from flybridge.records import HOUR_MS
-from flybridge.store.protocol import HeldCount, SightedKind
+from flybridge.records import HOUR_MS, Source
+from flybridge.store.protocol import Count, HeldCount, SightedKind
 
 FRESH_MS: Final = HOUR_MS
 """Amplitude's stream usually names people within this time: before it, waiting says nothing."""
@@ -30,11 +30,20 @@ REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
+TOLD_BY: Final = frozenset({Source.STREAM.value, Source.COHORT.value, Source.SIGHTINGS.value})
+"""Sources that tell who is who."""
+
+
 class Known(Struct, frozen=True):
     """What Amplitude has told of one app so far: with which kinds of identifier, and whether it told anything."""
 
     kinds: Set[str] = frozenset()
     told: bool = False
+
+
+def told_apps(counts: Iterable[Count]) -> set[str]:
+    """Name the apps from which anything has come that tells who is who."""
+    return {count.app for count in counts if count.source in TOLD_BY}
 
 
 def known_by_app(sighted: Iterable[SightedKind], told: Iterable[str]) -> dict[str, Known]:

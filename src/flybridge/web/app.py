@@ -2,7 +2,7 @@
 
 /v1/...         the doors (web.intake)
 /healthz        200 while the process lives
-/readyz         200 if requests can be taken; 503 with reasons while stopping, or if inbox or store are away
+/readyz         200 if this process can do its part; 503 with reasons while stopping, or if what it needs is away
 /metrics        Prometheus text
 /openapi.json   the description of all this
 everything else the console, if there is one
@@ -20,6 +20,7 @@ import structlog
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Inbox
+from flybridge.part import EVERYTHING, Duties
 from flybridge.store.protocol import Store
 from flybridge.telemetry import Metrics, standing
 from flybridge.web.intake import Header, Intake, Message, Read, Receive, Refusal, Scope, Send, SenderGone, answer
@@ -39,7 +40,11 @@ _STOPPING: Final = Refusal(
 
 
 class WebApp:
-    """Sends every request where it belongs. `store` is absent where a process only takes data in."""
+    """Sends every request where it belongs.
+
+    `store` is absent where a process only takes data in. `duties` decide which doors there are and what /readyz
+    looks at.
+    """
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class WebApp:
         version: str,
         store: Store | None = None,
         console: AsgiApp | None = None,
+        duties: Duties = EVERYTHING,
     ) -> None:
         self._intake = intake
         self._inbox = inbox
@@ -58,13 +64,18 @@ class WebApp:
         self._clock = clock
         self._store = store
         self._console = console
+        self._duties = duties
         self._description = msgspec.json.encode(description(version))
-        self._draining = False
+        self._leaving = self._draining = False
         self._log = structlog.get_logger("flybridge")
+
+    def leave(self) -> None:
+        """Make /readyz fail while everything is still answered, so that a load balancer goes elsewhere."""
+        self._leaving = True
 
     def drain(self) -> None:
         """Take nothing new: /readyz fails and doors answer 503, while requests in flight are finished."""
-        self._draining = True
+        self._leaving = self._draining = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Whatever goes wrong, the sender gets a status and the log a traceback."""
@@ -72,8 +83,8 @@ class WebApp:
             return await _not_http(scope, receive, send)
         try:
             if scope["path"].startswith("/v1/"):
-                if self._draining:
-                    return await answer(send, _STOPPING)
+                if turned_away := self._turned_away():
+                    return await answer(send, turned_away)
                 return await self._intake(scope, receive, send)
             return await self._other(scope, receive, send)
         except Exception:
@@ -81,14 +92,20 @@ class WebApp:
 
     async def take(self, path: str, method: str, query: bytes, header: Header, read: Read) -> Refusal | None:
         """Answer one request at a door, given as plain values: what a server calls that needs no ASGI for it."""
-        if self._draining:
-            return _STOPPING
+        if turned_away := self._turned_away():
+            return turned_away
         try:
             return await self._intake.take(path, method, query, header, read)
         except SenderGone:
             raise
         except Exception:
             return self._failed(method, path)
+
+    def _turned_away(self) -> Refusal | None:
+        """Say why no door is open here at all. With 503, so that a sender who was sent here by mistake comes again."""
+        if self._draining:
+            return _STOPPING
+        return None if self._duties.takes else _no_doors(self._duties.name)
 
     def _failed(self, method: str, path: str) -> Refusal:
         # Of the path only the door is logged, and no query: a query string can be a whole postback.
@@ -133,21 +150,31 @@ class WebApp:
 
     async def _ready(self) -> tuple[int, bytes, bytes]:
         reasons = await self._reasons()
-        body = msgspec.json.encode({"ready": not reasons, "reasons": reasons})
+        body = msgspec.json.encode({"ready": not reasons, "part": self._duties.name, "reasons": reasons})
         return (503 if reasons else 200), b"application/json", body
 
     async def _reasons(self) -> Sequence[str]:
-        """Say why requests should go elsewhere. After a refusal the inbox is avoided only as long as it asked for."""
+        """Say why this process can't do its part. A refusal of the inbox counts as long as it asked for."""
         now_ms = self._clock.now_ms()
-        if self._draining:
+        if self._leaving:
             return ["flybridge is stopping."]
         reasons = []
         if now_ms < self._intake.refused_until_ms:
             reasons.append("The inbox has just refused to store: see the answers to senders for the reason.")
-        reasons += await _away("inbox", self._inbox.depth(now_ms))
+        if self._duties.needs_inbox:
+            reasons += await _away("inbox", self._inbox.depth(now_ms))
         if self._store is not None:
             reasons += await _away("store", self._store.lanes(now_ms))
         return reasons
+
+
+def _no_doors(part: str) -> Refusal:
+    return Refusal(
+        503,
+        f"This process does the part {part!r} and takes no data in; nothing was stored.",
+        "Send it to one that does the part 'intake'.",
+        (("retry-after", "30"),),
+    )
 
 
 async def _away(part: str, question: Coroutine[Any, Any, object]) -> list[str]:

@@ -112,8 +112,12 @@ _SCHEMAS: Final[Node] = {
     "CohortMessage": {"examples": [{"cohort_id": "7khm89cz", "users": []}]},
     "Readiness": {
         "type": "object",
-        "required": ["ready", "reasons"],
-        "properties": {"ready": {"type": "boolean"}, "reasons": {"type": "array", "items": {"type": "string"}}},
+        "required": ["ready", "part", "reasons"],
+        "properties": {
+            "ready": {"type": "boolean"},
+            "part": {"enum": ["all", "intake", "work", "console"]},
+            "reasons": {"type": "array", "items": {"type": "string"}},
+        },
     },
     "Life": {"type": "object", "required": ["alive"], "properties": {"alive": {"const": True}}},
 }

@@ -1,0 +1,132 @@
+"""What each reason code means and what to do, in the words of docs/reference/reasons.md.
+
+The page is for reading, this table for programs that show sentences; a test keeps the two the same, word for word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.records import OutcomeKind
+
+
+class Reason(Struct, frozen=True):
+    """What an outcome with this reason code means, and what to do about it."""
+
+    meaning: str
+    remedy: str
+
+
+UNKNOWN: Final = Reason("this version has no words for it", "see the log")
+
+_K: Final = OutcomeKind
+# fmt: off
+REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
+    (_K.PENDING, "matched"): Reason("a sighting named its user", "nothing"),
+    (_K.PENDING, "as_customer_user_id"): Reason(
+        "nobody was seen within the window, and it was sent under its customer user id",
+        "nothing; see `hold.at_expiry`",
+    ),
+    (_K.PENDING, "released"): Reason("an operator released it", "nothing"),
+    (_K.PENDING, "conflict"): Reason(
+        "sightings named different users; the newest was believed",
+        "if there are many, see whether devices are shared, or test devices reused",
+    ),
+    (_K.HELD, ""): Reason("waits for a sighting of its user", "nothing; if all are held, see step 5 of the set-up"),
+    (_K.EXPIRED, ""): Reason(
+        "nobody with one of its identifiers was seen within `hold.window_hours`",
+        "compare which identifiers both SDKs collect; let the app pass its Amplitude device id; hold longer",
+    ),
+    (_K.EXPIRED, "by_hand"): Reason("an operator ended the wait", "nothing"),
+    (_K.DUPLICATE, ""): Reason(
+        "the same content was filed before",
+        "nothing: AppsFlyer sends again when it is in doubt",
+    ),
+    (_K.FILTERED, "event_excluded"): Reason(
+        "`mapping.include` or `mapping.exclude` leave this event out",
+        "change them if you miss it",
+    ),
+    (_K.FILTERED, "in_app_on_attribution_route"): Reason(
+        "an in-app event on the route `attribution`, which takes conversions only",
+        "deselect in-app events in AppsFlyer, or choose `http_v2`",
+    ),
+    (_K.FILTERED, "blocked_as_fraud"): Reason("AppsFlyer has blocked it as fraud", "nothing"),
+    (_K.FILTERED, "uninstall"): Reason("an uninstall: no act of a user", "nothing"),
+    (_K.FILTERED, "skadnetwork"): Reason("a SKAdNetwork message: it names no user", "deselect them in AppsFlyer"),
+    (_K.FILTERED, "nothing_to_learn"): Reason(
+        "an event, user or cohort of Amplitude without an identifier to match by",
+        "let the app send one, see the set-up",
+    ),
+    (_K.REFUSED, "restricted_source"): Reason(
+        "the media source's policy is `drop`",
+        "change `apps.restrictions` if your contract allows",
+    ),
+    (_K.REFUSED, "no_usable_id"): Reason(
+        "the Attribution API needs an advertising id, vendor id or App Set id; there is none, or the person has not "
+        "allowed it",
+        "route `http_v2` finds users by other identifiers too",
+    ),
+    (_K.REFUSED, "no_identity"): Reason(
+        "no user, no device, and no identifier to wait with",
+        "select the identifier fields in AppsFlyer's Push API settings",
+    ),
+    (_K.REFUSED, "platform_unsupported"): Reason("the Attribution API knows Android and iOS only", "route `http_v2`"),
+    (_K.APPLIED, "sighting"): Reason("it told who somebody is; there is nothing to send", "nothing"),
+    (_K.FORGOTTEN, ""): Reason("it waited, was in flight or dead when its person was forgotten", "nothing"),
+    (_K.FORGOTTEN, "before_request"): Reason(
+        "it came, or was processed, later, and happened before the request or does not say when",
+        "nothing",
+    ),
+    (_K.DEAD, "not_json"): Reason("the message is not readable JSON", "find out who sends to this address"),
+    (_K.DEAD, "not_an_object"): Reason("JSON, but no object with fields", "one message per request"),
+    (_K.DEAD, "not_query"): Reason(
+        "a GET whose query string holds no fields",
+        "correct the endpoint's address, or choose POST",
+    ),
+    (_K.DEAD, "nested_too_deep"): Reason(
+        "objects or lists nested deeper than can be read",
+        "find out who sends to this address",
+    ),
+    (_K.DEAD, "no_event_name"): Reason(
+        "neither `event_name` nor `conversion_type`",
+        "select these fields in AppsFlyer",
+    ),
+    (_K.DEAD, "unknown_app"): Reason("the app was taken out of the configuration", "add it again, then replay"),
+    (_K.DEAD, "fault"): Reason("flybridge itself failed on this message", "report it; replay after an upgrade"),
+    (_K.DEAD, "invalid_event"): Reason(
+        "the vendor refuses the item; the detail has its words",
+        "correct the mapping, or replay after an upgrade",
+    ),
+    (_K.DEAD, "invalid_fields"): Reason(
+        "the vendor names fields it refuses",
+        "leave the field out, or correct the mapping",
+    ),
+    (_K.DEAD, "silenced"): Reason(
+        "Amplitude has silenced the event's device",
+        "unblock it in Amplitude, if it is no test device",
+    ),
+    (_K.DEAD, "too_large"): Reason("one item alone is larger than the vendor takes", "leave fields out in the mapping"),
+    (_K.DEAD, "tries_spent"): Reason(
+        "every try failed; the detail has the last answer",
+        "look for the cause, then replay",
+    ),
+    (_K.DEAD, "refused_alone"): Reason(
+        "the vendor stops a request that holds only this item, twice, while others pass",
+        "look at the item: a firewall may dislike a text in it",
+    ),
+    (_K.DEAD, "unfit"): Reason("no request can be built from the item", "report it"),
+    (_K.DEAD, "uncertain"): Reason(
+        "the answer was lost, the vendor may have it and can't recognise a repeat, and `delivery.uncertain` is `park`",
+        "look for it at the vendor; replay it if it is not there",
+    ),
+}
+# fmt: on
+
+
+def reason_of(outcome: str, code: str) -> Reason:
+    """Give the sentences for a code. Delivered and pending share theirs, as their codes tell how the user was found."""
+    kind = OutcomeKind.PENDING if outcome == OutcomeKind.DELIVERED else OutcomeKind(outcome)
+    return REASONS.get((kind, code), UNKNOWN)

@@ -1,0 +1,125 @@
+"""The console: read-only pages about how everything stands, for people. Starlette and Jinja2, no script.
+
+No page shows an identifier of a person or the content of a message: the console reads counters, and has nothing
+else to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import Any, Final
+
+import structlog
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from flybridge.clock import Clock
+from flybridge.errors import FlybridgeError
+from flybridge.inbox.protocol import Inbox
+from flybridge.store.protocol import Store
+from flybridge.web.console import pages
+from flybridge.web.console.access import refused
+from flybridge.web.console.reading import Circuits, Reader, Reading
+from flybridge.web.console.words import clock_time, ticked
+from flybridge.web.intake import Receive, Refusal, Scope, Send, answer
+
+DAYS: Final = 14
+MAX_DAYS: Final = 400
+EVERY: Final = (10, 60)
+"""How often a page may fetch itself again, in seconds, where somebody asks for it."""
+
+HEADERS: Final = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+_NOTHING: Final = Refusal(404, "There is nothing at this path.", "Data is taken at /v1/; see /openapi.json.")
+_Page = Callable[[Reading, Request], dict[str, Any]]
+
+
+class Console:
+    """The pages as one ASGI application, behind the question who asks.
+
+    `windows` are the hours that attribution of each app waits; `circuits` tells how lanes stand where the worker is in
+    the same process.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        store: Store,
+        clock: Clock,
+        *,
+        windows: Mapping[str, float],
+        password: bytes | None,
+        circuits: Circuits | None = None,
+        version: str = "",
+    ) -> None:
+        self._reader = Reader(inbox, store, clock, circuits)
+        self._password = password
+        self._version = version
+        self._style = files(__package__).joinpath("static/console.css").read_bytes()
+        self._templates = Environment(
+            loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+            lstrip_blocks=True,
+        )  # fmt: skip
+        self._templates.filters["ticked"] = ticked
+        shown: dict[str, tuple[str, _Page]] = {
+            "/": ("overview", lambda reading, request: pages.overview(reading, _days(request))),
+            "/holds": ("holds", lambda reading, _: pages.holds(reading, windows)),
+            "/dead": ("dead", lambda reading, _: pages.dead(reading)),
+            "/lanes": ("lanes", lambda reading, _: pages.lanes(reading)),
+        }
+        routes = [Route(path, self._endpoint(name, page), methods=["GET"]) for path, (name, page) in shown.items()]
+        routes.append(Route("/console.css", self._stylesheet, methods=["GET"]))
+        self._paths = frozenset(route.path for route in routes)
+        self._app = Starlette(routes=routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. That a path does not exist is no secret; what stands at the others is."""
+        if scope["path"] not in self._paths:
+            return await answer(send, _NOTHING)
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if refusal := refused(self._password, headers, (scope.get("client") or ("",))[0]):
+            return await answer(send, refusal)
+        return await self._app(scope, receive, send)
+
+    def _endpoint(self, name: str, page: _Page) -> Callable[[Request], Any]:
+        template = self._templates.get_template(f"{name}.html")
+
+        async def show(request: Request) -> Response:
+            frame = {"page": name, "version": self._version, "every": _every(request), "intervals": EVERY}
+            try:
+                reading = await self._reader.read()
+            except FlybridgeError as problem:
+                structlog.get_logger("flybridge").error("console", kind=type(problem).__name__, problem=str(problem))
+                body = self._templates.get_template("away.html").render(frame, at="")
+                return HTMLResponse(body, 503, {**HEADERS, "retry-after": "10"})
+            frame["at"] = clock_time(reading.at_ms)
+            return HTMLResponse(template.render(frame, **page(reading, request)), 200, HEADERS)
+
+        return show
+
+    async def _stylesheet(self, _: Request) -> Response:
+        return Response(self._style, 200, {**HEADERS, "content-type": "text/css; charset=utf-8"})
+
+
+def _days(request: Request) -> int:
+    """Read how many days are asked for; what makes no sense is the usual number."""
+    asked = request.query_params.get("days", "")
+    return min(int(asked), MAX_DAYS) if asked.isascii() and asked.isdigit() and int(asked[:9]) > 0 else DAYS
+
+
+def _every(request: Request) -> int:
+    asked = request.query_params.get("every", "")
+    return int(asked) if asked in {str(seconds) for seconds in EVERY} else 0

@@ -1,0 +1,101 @@
+"""What the console reads: counters only, so that a page costs the same on the first day and on the thousandth.
+
+One reading serves all pages that are asked for within a second, however many people look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.clock import Clock
+from flybridge.delivery.circuit import Circuit
+from flybridge.errors import InboxUnavailable
+from flybridge.inbox.protocol import Depth, Inbox
+from flybridge.insight.account import Account, balance
+from flybridge.insight.coverage import Fall, falls
+from flybridge.insight.hints import Known, known_by_app, told_apps
+from flybridge.insight.moving import Look, balance_moving
+from flybridge.records import DAY_MS, day_of
+from flybridge.store.protocol import Count, HeldCount, Lane, LaneDepth, Store
+
+FRESH_MS: Final = 1_000
+COVERAGE_DAYS: Final = 14
+
+Circuits = Callable[[], Mapping[Lane, Circuit]]
+
+
+class Reading(Struct, frozen=True):
+    """How everything stood at `at_ms`. `circuits` is None where another process does the work.
+
+    `inbox_away` says why the inbox could not be read; then there are no sums, and `account` has no discrepancies.
+    """
+
+    at_ms: int
+    account: Account
+    counts: Sequence[Count]
+    holds: Sequence[HeldCount]
+    lanes: Sequence[LaneDepth]
+    known: Mapping[str, Known]
+    falls: Sequence[Fall]
+    depth: Depth | None = None
+    inbox_away: str = ""
+    circuits: Mapping[Lane, Circuit] | None = None
+
+
+class Reader:
+    """Reads inbox and store for the console, at most once a second."""
+
+    def __init__(self, inbox: Inbox, store: Store, clock: Clock, circuits: Circuits | None) -> None:
+        self._inbox = inbox
+        self._store = store
+        self._clock = clock
+        self._circuits = circuits
+        self._last: Reading | None = None
+        self._turn = asyncio.Lock()
+
+    async def read(self) -> Reading:
+        """Give a reading that is less than a second old. Raises `FlybridgeError` when the store is away."""
+        async with self._turn:
+            now_ms = self._clock.now_ms()
+            if self._last is None or not 0 <= now_ms - self._last.at_ms < FRESH_MS:
+                self._last = await self._read(now_ms)
+            return self._last
+
+    async def _read(self, now_ms: int) -> Reading:
+        store = self._store
+        try:
+            depth, before = await self._inbox.depth(now_ms), await self._look()
+            counts = await store.counts()
+            account, away = balance_moving(before, counts, await self._look()), ""
+        except InboxUnavailable as problem:
+            depth, away, counts = None, str(problem), await store.counts()
+            account = _one_sided(counts)
+        return Reading(
+            now_ms,
+            account,
+            counts,
+            await store.hold_counts(),
+            await store.depths(now_ms),
+            known_by_app(await store.sighted_kinds(), told_apps(counts)),
+            falls(await store.coverage(since_day=day_of(now_ms - COVERAGE_DAYS * DAY_MS))),
+            depth,
+            away,
+            self._circuits() if self._circuits is not None else None,
+        )
+
+    async def _look(self) -> Look:
+        received = await self._inbox.received()
+        return Look(received, await self._inbox.waiting())
+
+
+def _one_sided(counts: Sequence[Count]) -> Account:
+    """Draw up what the store alone says: what it has counted passes for what was received."""
+    filed: Counter[tuple[str, str]] = Counter()
+    for count in counts:
+        filed[count.app, count.day] += count.n
+    return balance(filed, {}, counts)

@@ -1,0 +1,57 @@
+"""How values are shown: spans and shares in words, and text of others without what must not be seen."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from markupsafe import Markup, escape
+
+from flybridge.telemetry import masked
+
+MAX_TEXT: Final = 80
+_EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
+
+
+def shown(text: object) -> str:
+    """Give a text that came from outside, a media source say, as it may be shown.
+
+    What looks like an identifier of a person is masked, because AppsFlyer's macros put anything into such fields;
+    what can't be printed, or turns the direction of what follows, becomes a mark; a long text is cut.
+    """
+    plain = "".join(sign if sign.isprintable() else "\ufffd" for sign in str(text)[: MAX_TEXT * 4])
+    plain = _EMAIL.sub("[email]", masked(plain))
+    return plain if len(plain) <= MAX_TEXT else plain[: MAX_TEXT - 1] + "\u2026"
+
+
+def span(ms: int) -> str:
+    """Give a duration in the two units that matter."""
+    seconds = max(0, ms) // 1000
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{days} d {hours % 24} h"
+
+
+def share(n: int, of: int) -> str:
+    """Give a share in percent, so that something is never 0 % and less than all never 100 %."""
+    if not of or n in (0, of):
+        return "100 %" if n and n == of else "0 %"
+    percent = 100 * n / of
+    return "< 1 %" if percent < 1 else "> 99 %" if percent > 99 else f"{percent:.0f} %"
+
+
+def ticked(sentence: str) -> Markup:
+    """Give a sentence as HTML, with what stands between backticks as code. Everything in it is escaped."""
+    parts = [escape(part) for part in sentence.split("`")]
+    if len(parts) % 2 == 0:
+        return escape(sentence)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
+
+
+def clock_time(ms: int) -> str:
+    """Give a moment as UTC date and time."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,252 @@
+"""The console over HTTP: what people see, who may see it, and what is never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+from base64 import b64encode
+from contextlib import asynccontextmanager
+from html.parser import HTMLParser
+
+import aiohttp
+import pytest
+
+from flybridge.config import load
+from flybridge.service import Part, Service
+
+CONFIG = """
+data_dir = "./data"
+secret = "a secret of sixteen characters"
+{console}
+
+[server]
+port = 0
+
+[[apps]]
+name = "shop"
+appsflyer_app_id = "id1234567890"
+platform = "ios"
+route = "http_v2"
+
+[apps.appsflyer]
+push_token = "push-token"
+
+[apps.amplitude]
+api_key = "the-api-key"
+base_url = "http://127.0.0.1:9"
+webhook_token = "stream-token"
+"""
+
+PAGES = ("/", "/holds", "/dead", "/lanes")
+IDFV = "BCCE52E7-03EE-321A-B3D4-E57123966239"
+APPSFLYER_ID = "1629191854863-7087037"
+HOSTILE = f'<script>alert("x")</script>\u202e&{APPSFLYER_ID} ann@example.com'
+
+SENDER = {"Authorization": "push-token", "Content-Type": "application/json"}
+HELD = {
+    "event_name": "install",
+    "conversion_type": "install",
+    "media_source": HOSTILE,
+    "appsflyer_id": APPSFLYER_ID,
+    "event_time": "2026-01-31 11:59:59.123",
+    "install_time": "2026-01-31 11:59:59.123",
+    "platform": "ios",
+    "idfv": IDFV,
+}
+
+
+@asynccontextmanager
+async def serving(tmp_path, console="", only=None):
+    """Run a service; give its origin and a session."""
+    path = tmp_path / "flybridge.toml"
+    path.write_text(CONFIG.format(console=console))
+    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(Service(load(path, {}), only).run(stop, port.set_result))
+    try:
+        await asyncio.wait({running, port}, return_when=asyncio.FIRST_COMPLETED)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port.result()}") as session:
+            yield session
+    finally:
+        stop.set()
+        await running
+
+
+def basic(password):
+    """Give the header that a browser sends."""
+    return {"Authorization": "Basic " + b64encode(f"ann:{password}".encode()).decode()}
+
+
+async def text(session, path, status=200, **options):
+    """Give a page."""
+    async with session.get(path, **options) as response:
+        assert response.status == status
+        return await response.text()
+
+
+async def push(session, body):
+    """Send a postback."""
+    async with session.post("/v1/push/shop", data=body, headers=SENDER) as response:
+        assert response.status == 200
+
+
+async def shown(session, path, sign):
+    """Give a page once it has this sign; it is at most a second behind."""
+    for _ in range(200):
+        page = await text(session, path)
+        if sign in page:
+            return page
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{sign!r} is not on {path}: {page}")
+
+
+class Outline(HTMLParser):
+    """What a screen reader goes by, and whether every element is closed."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.headings, self.found = [], [], []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in {"meta", "link"}:
+            self.open.append(tag)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def tags(self, tag):
+        """Give the attributes of every element of a kind."""
+        return [attrs for name, attrs in self.found if name == tag]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_works_before_anything_came(tmp_path, path):
+    """An empty store is a state like others."""
+    async with serving(tmp_path) as session:
+        page = await text(session, path)
+    said = {
+        "/": "Nothing was received yet",
+        "/holds": "Nothing waits",
+        "/dead": "no dead letters",
+        "/lanes": "0 messages",
+    }
+    assert said[path] in page
+
+
+async def test_pages_say_what_came_waits_and_died_and_name_nobody(tmp_path):
+    """Sums, why it waits, what to do about the dead; a hostile media source is text, and no identifier is anywhere."""
+    async with serving(tmp_path) as session:
+        await push(session, json.dumps(HELD))
+        await push(session, b'"a letter of ann"')
+        account = await shown(session, "/", "1 event could not be processed")
+        holds = await shown(session, "/holds", "Waiting now: 1")
+        dead = await shown(session, "/dead", "not_an_object")
+        lanes = await text(session, "/lanes")
+    assert "Balanced" in account
+    assert "No stream from Amplitude has arrived yet for shop" in holds
+    assert "&lt;script&gt;alert(" in holds
+    assert "2 d 2" in holds
+    assert "one message per request" in dead
+    assert "0 messages wait to be mapped" in lanes
+    for page in (account, holds, dead, lanes):
+        assert "<script" not in page
+        assert "\u202e" not in page
+        for personal in (IDFV, APPSFLYER_ID, "ann@example.com", "a letter of ann"):
+            assert personal not in page
+            assert personal.lower() not in page
+
+
+async def test_pages_can_be_read_by_everybody(tmp_path):
+    """Language, title, one first heading, no level left out, captions, scopes, names for pictures, where one is."""
+    async with serving(tmp_path) as session:
+        await push(session, json.dumps(HELD))
+        await push(session, b'"a letter of ann"')
+        await shown(session, "/", "1 event could not be processed")
+        pages = {path: Outline(await text(session, path)) for path in PAGES}
+    for path, page in pages.items():
+        assert page.tags("html")[0]["lang"] == "en"
+        assert len(page.tags("title")) >= 1
+        assert page.headings[0] == 1
+        assert page.headings.count(1) == 1
+        assert all(after <= before + 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
+        assert len(page.tags("caption")) == len(page.tags("table"))
+        assert all("scope" in head for head in page.tags("th"))
+        assert all(picture["aria-label"] for picture in page.tags("svg"))
+        assert [link["href"] for link in page.tags("a") if link.get("aria-current")] == [path]
+        assert page.tags("script") == []
+        assert not any("style" in attrs or any(name.startswith("on") for name in attrs) for _, attrs in page.found)
+    assert pages["/"].tags("svg")
+
+
+async def test_answers_carry_what_keeps_a_browser_from_harm(tmp_path):
+    """Nothing from elsewhere, no frame, no cache, no guessing of types; pages and stylesheet alike."""
+    async with serving(tmp_path) as session:
+        for path in (*PAGES, "/console.css"):
+            async with session.get(path) as response:
+                assert response.status == 200
+                assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+                assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+                assert response.headers["Cache-Control"] == "no-store"
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+                assert response.headers["Content-Type"].partition(";")[0] in {"text/html", "text/css"}
+
+
+async def test_without_a_password_a_proxy_sees_nothing(tmp_path):
+    """Who is passed on is not of this machine, and another name of this machine is none."""
+    async with serving(tmp_path) as session:
+        for headers in ({"X-Forwarded-For": "203.0.113.9"}, {"Host": "bridge.example.com"}):
+            answer = json.loads(await text(session, "/holds", 403, headers=headers))
+            assert "console.password" in answer["remedy"]
+        await text(session, "/v1/nowhere", 404, headers={"X-Forwarded-For": "203.0.113.9"})
+        await text(session, "/healthz", headers={"X-Forwarded-For": "203.0.113.9"})
+
+
+async def test_with_a_password_every_page_needs_it(tmp_path):
+    """Basic, with any user name; doors and health go on without."""
+    console = '[console]\npassword = "correct horse"'
+    async with serving(tmp_path, console, Part.CONSOLE) as session:
+        for path in (*PAGES, "/console.css"):
+            async with session.get(path) as response:
+                assert response.status == 401
+                assert response.headers["WWW-Authenticate"].startswith("Basic ")
+            await text(session, path, 401, headers=basic("wrong horse"))
+            await text(session, path, headers=basic("correct horse"))
+        await text(session, "/readyz")
+
+
+async def test_pages_change_nothing(tmp_path):
+    """There is no other method than looking."""
+    async with serving(tmp_path) as session, session.post("/dead") as response:
+        assert response.status == 405
+
+
+@pytest.mark.parametrize("query", ["days=0", "days=-1", "days=x", "days=99999999999999999999", "days=²", "every=1"])
+async def test_nonsense_in_the_address_is_the_usual_page(tmp_path, query):
+    """Nobody breaks a page by its address."""
+    async with serving(tmp_path, only=Part.CONSOLE) as session:
+        assert "http-equiv" not in await text(session, f"/?{query}")
+
+
+async def test_a_page_fetches_itself_again_only_where_asked(tmp_path):
+    """Nothing moves under a reader who did not ask for it."""
+    async with serving(tmp_path, only=Part.CONSOLE) as session:
+        assert '<meta http-equiv="refresh" content="10">' in await text(session, "/lanes?every=10")
+
+
+async def test_figures_that_do_not_agree_are_sentences(tmp_path):
+    """An outcome vanishes behind flybridge's back: the first page says so with both figures."""
+    async with serving(tmp_path) as session:
+        await push(session, b'"a letter of ann"')
+        await shown(session, "/", "1 event could not be processed")
+    with sqlite3.connect(tmp_path / "data" / "store.db") as db:
+        db.execute("UPDATE cells SET n = n - 1 WHERE outcome = 'dead'")
+    async with serving(tmp_path, only=Part.CONSOLE) as session:
+        page = await text(session, "/")
+    assert "Envelopes were received that neither wait nor have an outcome. Expected 1, found 0." in page
+    assert "Balanced" not in page
