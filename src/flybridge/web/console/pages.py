@@ -218,7 +218,7 @@ def lanes(reading: Reading) -> dict[str, Any]:
         "inbox": depth_of_inbox,
         "inbox_oldest": span(reading.at_ms - depth_of_inbox.oldest_ms)
         if depth_of_inbox and depth_of_inbox.oldest_ms
-        else "-",
+        else "",
         "elsewhere": circuits is None,
     }
 
