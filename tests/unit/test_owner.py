@@ -1,0 +1,70 @@
+"""In whose name a process works: alone on a directory, or as one of many on shared servers."""
+
+from __future__ import annotations
+
+import pytest
+
+from flybridge.claim import claimed
+from flybridge.config import Config, loads
+from flybridge.errors import ConfigError
+from flybridge.part import Part, duties_of
+from flybridge.service import owner_of
+
+CONFIG = """
+data_dir = "./data"
+secret = "a secret of sixteen characters"
+{cluster}
+[[apps]]
+name = "shop"
+appsflyer_app_id = "com.example.shop"
+platform = "android"
+route = "http_v2"
+
+[apps.appsflyer]
+push_token = "push-token"
+
+[apps.amplitude]
+api_key = "key"
+"""
+
+
+def config(tmp_path, cluster: str = "") -> Config:
+    """Give a configuration whose data directory is not made yet."""
+    return loads(CONFIG.format(cluster=cluster), tmp_path, {})
+
+
+def test_on_a_directory_there_is_one_owner_who_knows_the_one_before(tmp_path):
+    """While it works a second is refused; the next one may take back at once what it had."""
+    with claimed(tmp_path / "data") as first:
+        assert (first.alone, first.former) == (True, None)
+        with pytest.raises(ConfigError, match="works on"), claimed(tmp_path / "data"):
+            pass
+    with owner_of(config(tmp_path)) as second:
+        assert (second.alone, second.former) == (True, first.name)
+        assert second.name != first.name
+
+
+def test_on_shared_servers_everybody_is_one_of_many(tmp_path):
+    """Any number at once, each with a name of its own, none with a right to what others have leased."""
+    shared = config(tmp_path, '[cluster]\nnats = ["nats://127.0.0.1:4222"]\npostgres = "postgresql://127.0.0.1/x"\n')
+    with owner_of(shared) as first, owner_of(shared) as second:
+        assert first.name != second.name
+        for owner in (first, second):
+            assert (owner.alone, owner.former) == (False, None)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("only", "does", "needs"),
+    [
+        (None, (True, True, True), (True, True)),
+        (Part.INTAKE, (True, False, False), (True, False)),
+        (Part.WORK, (False, True, False), (True, True)),
+        (Part.CONSOLE, (False, False, True), (False, True)),
+    ],
+)
+def test_a_process_needs_what_its_part_needs(only, does, needs):
+    """Doors, work, pages; inbox, store. A load balancer is told about these, and of nothing else."""
+    duties = duties_of(only)
+    assert (duties.takes, duties.works, duties.shows) == does
+    assert (duties.needs_inbox, duties.needs_store) == needs
