@@ -110,9 +110,20 @@ class Cluster(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     nats: Annotated[tuple[Secret, ...], Meta(min_length=1)]
     """Addresses of the NATS servers whose JetStream is the inbox, `nats://host:4222`. They may hold a password
-    and are not printed."""
+    and are not printed. nats-server 2.12 or newer."""
     postgres: Secret
     """The address of the PostgreSQL database that is the store. It may hold a password and is not printed."""
+    stream: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")] = "flybridge"
+    """The name of the stream, and the beginning of its subjects. It is made when it is not there."""
+    replicas: Annotated[int, Meta(ge=1, le=5)] = 3
+    """On how many NATS servers each message is kept. A message is answered 200 when most of them have it: with 3, one
+    server may be lost."""
+    max_bytes: Annotated[int, Meta(ge=0)] = 0
+    """The most bytes that may wait in the stream. Beyond, senders are answered 503 and come again; nothing is
+    dropped. 0 leaves it to the servers' own limit."""
+    max_age_hours: Annotated[float, Meta(ge=0)] = 0.0
+    """After how many hours NATS drops a message that nobody has worked on. It is lost then, and the account says so.
+    0: never."""
 
 
 class Console(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -29,7 +29,7 @@ class ConfigError(FlybridgeError):
 
 
 class InboxUnavailable(FlybridgeError):
-    """The inbox did not make the bytes durable. Nothing was accepted; `retry_after_s` is in seconds."""
+    """The inbox did not make the bytes durable. Nothing was promised; `retry_after_s` is in seconds."""
 
     def __init__(self, reason: str, retry_after_s: int = 5) -> None:
         super().__init__(reason)

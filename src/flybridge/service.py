@@ -19,6 +19,8 @@ from flybridge.delivery.worker import Worker
 from flybridge.errors import ConfigError
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
+from flybridge.inbox.jetstream import JetStreamInbox
+from flybridge.inbox.jetstream_link import StreamSettings
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.mapping.to_amplitude import Rules
@@ -49,7 +51,17 @@ __all__ = [
 def open_inbox(config: Config) -> Inbox:
     """Choose the inbox."""
     _supported(config)
-    return SqliteInbox(config.data_dir / "inbox.db", Seal(*config.secrets), max_waiting=config.server.max_pending)
+    seal, cluster = Seal(*config.secrets), config.cluster
+    if cluster is None:
+        return SqliteInbox(config.data_dir / "inbox.db", seal, max_waiting=config.server.max_pending)
+    settings = StreamSettings(cluster.stream, cluster.replicas, cluster.max_age_hours * 3600, cluster.max_bytes)
+    return JetStreamInbox(
+        [server.reveal() for server in cluster.nats],
+        seal,
+        settings,
+        max_waiting=config.server.max_pending,
+        max_body_bytes=config.server.max_body_bytes,
+    )
 
 
 def open_store(config: Config) -> Store:

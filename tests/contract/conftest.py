@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
+import pytest_asyncio
 
+from flybridge.demo.nats import NatsCluster, binary
+from flybridge.errors import FlybridgeError
+from flybridge.inbox.jetstream import JetStreamInbox
+from flybridge.inbox.jetstream_link import StreamSettings
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.privacy import Seal
@@ -14,18 +21,41 @@ from flybridge.store.protocol import Store
 from flybridge.store.sqlite import SqliteStore
 
 SEAL = Seal(b"the secret of the contract suite")
+ACK_WAIT_S = 3.0
+"""How long the leases of a process that is gone hold on a shared log."""
 
 OpenInbox = Callable[[], Awaitable[Inbox]]
 OpenStore = Callable[[], Awaitable[Store]]
 
 
-@pytest.fixture(params=["sqlite"])
-async def open_inbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenInbox]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsCluster]:
+    """Give three NATS servers that all tests share; each test has a stream of its own."""
+    try:
+        binary()
+    except FlybridgeError as missing:
+        pytest.skip(str(missing))
+    async with NatsCluster(tmp_path_factory.mktemp("nats")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", pytest.param("jetstream", marks=pytest.mark.service)])
+def new_inbox(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Inbox]:
+    """Give a function that makes an inbox on the one log of this test."""
+    if request.param == "sqlite":
+        return lambda: SqliteInbox(tmp_path / "inbox.db", SEAL)
+    servers = request.getfixturevalue("nats").urls
+    settings = StreamSettings(stream=f"test-{token_hex(4)}", ack_wait_s=ACK_WAIT_S)
+    return lambda: JetStreamInbox(servers, SEAL, settings)
+
+
+@pytest.fixture
+async def open_inbox(new_inbox: Callable[[], Inbox]) -> AsyncIterator[OpenInbox]:
     """Give a function that opens the one log of this test once more, as another process would."""
     opened: list[Inbox] = []
 
     async def open_once_more() -> Inbox:
-        inbox = {"sqlite": lambda: SqliteInbox(tmp_path / "inbox.db", SEAL)}[request.param]()
+        inbox = new_inbox()
         await inbox.open()
         opened.append(inbox)
         return inbox
@@ -33,6 +63,13 @@ async def open_inbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
     yield open_once_more
     for inbox in opened:
         await inbox.close()
+
+
+@pytest.fixture
+def gone(request: pytest.FixtureRequest) -> Callable[[], Awaitable[None]]:
+    """Give a function that waits until a shared log misses a process that is gone; a file needs no such time."""
+    shared = request.node.callspec.params["new_inbox"] != "sqlite"
+    return lambda: asyncio.sleep(ACK_WAIT_S * 1.2 if shared else 0)
 
 
 @pytest.fixture

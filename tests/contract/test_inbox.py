@@ -124,7 +124,7 @@ async def test_what_one_process_accepts_another_one_leases(open_inbox):
     assert len({e.receipt for e in got}) == 60
 
 
-async def test_what_was_accepted_is_there_after_a_restart(open_inbox):
+async def test_what_was_accepted_is_there_after_a_restart(open_inbox, gone):
     """Closing flushes, and opening again finds everything, leases included."""
     first = await open_inbox()
     await fill(first, range(10))
@@ -134,6 +134,7 @@ async def test_what_was_accepted_is_there_after_a_restart(open_inbox):
     assert [
         e for e in await drain(second, NOW_MS, ack=False) if e.receipt in {x.receipt for x in leased.envelopes}
     ] == []
+    await gone()
     assert {envelope(n).body for n in range(10)} == {e.body for e in await drain(second, NOW_MS + DAY_MS)}
 
 
@@ -166,8 +167,8 @@ async def test_received_counts_for_ever_and_waiting_until_the_acknowledgement(in
 async def test_depth_tells_what_waits_what_is_leased_and_since_when(inbox):
     """An empty inbox has depth zero throughout; a lapsed lease is not leased."""
     assert Depth(0, 0, 0) == await inbox.depth(NOW_MS)
-    await inbox.accept(envelope(1, received_ms=NOW_MS + 5))
-    await inbox.accept(envelope(2, received_ms=NOW_MS + 3))
+    await inbox.accept(envelope(1, received_ms=NOW_MS + 3))
+    await inbox.accept(envelope(2, received_ms=NOW_MS + 5))
     await inbox.lease(1, NOW_MS, 500)
     assert Depth(2, 1, NOW_MS + 3) == await inbox.depth(NOW_MS + 499)
     assert Depth(2, 0, NOW_MS + 3) == await inbox.depth(NOW_MS + 500)

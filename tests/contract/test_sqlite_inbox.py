@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from flybridge.errors import InboxUnavailable, SealBroken
+from flybridge.inbox.protocol import Depth
 from flybridge.inbox.sqlite import CHUNK_BYTES, SHRINK_BYTES, SqliteInbox
 from flybridge.privacy import Seal
 from flybridge.records import Envelope, Media, Source
@@ -95,6 +96,13 @@ async def test_no_byte_of_a_body_is_readable_on_disk(inbox, tmp_path):
     assert not any(b"38400000-8cf0" in content for content in contents)
 
 
+async def test_the_oldest_is_found_in_whatever_order_it_came(inbox):
+    """Two processes' clocks may differ: the earliest time of reception counts, not the first chunk's."""
+    for received_ms in (NOW_MS + 5, NOW_MS + 3, NOW_MS + 4):
+        await inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, received_ms, b"{}"))
+    assert await inbox.depth(NOW_MS) == Depth(3, 0, NOW_MS + 3)
+
+
 async def test_space_is_used_again(inbox, tmp_path):
     """A file through which ten times its size has gone is not ten times larger."""
     sizes = []
@@ -144,6 +152,7 @@ async def test_a_file_of_a_newer_version_is_refused(inbox, tmp_path):
 
 CHILD = """
 import asyncio, os, signal, sys
+from flybridge.inbox.protocol import Depth
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.privacy import Seal
 from flybridge.records import Envelope, Media, Source

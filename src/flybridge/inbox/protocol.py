@@ -48,7 +48,10 @@ class Inbox(Protocol):
         ...
 
     def accept(self, envelope: Envelope) -> Awaitable[None]:
-        """Make one envelope durable. Raises `errors.InboxUnavailable` and then nothing was accepted.
+        """Make one envelope durable. Raises `errors.InboxUnavailable` and then nothing was promised.
+
+        On one machine nothing was stored then. A log on other machines may have stored it, with only the answer lost:
+        it is then received, given and counted as any other, and the sender's repeat is a duplicate.
 
         Many callers share one flush to disk, so callers should not wait for each other.
         """
