@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 CONSUMER: Final = "work"
 MAX_LEASED_CHUNKS: Final = 1000
 DEDUP_S: Final = 120.0
-OPEN_S: Final = 15.0
 ASK_S: Final = 2.0
 NS: Final = 10**9
 
@@ -87,7 +86,9 @@ class Link:
         connecting = asyncio.create_task(self._connect())
         denied = asyncio.create_task(self._denied.wait())
         try:
-            await asyncio.wait({connecting, denied}, timeout=OPEN_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {connecting, denied}, timeout=self.settings.deadline_s, return_when=asyncio.FIRST_COMPLETED
+            )
             if self._denied.is_set():
                 raise InboxUnavailable(
                     f"NATS at {self.hosts} refuses the user or password. Correct the addresses in cluster.nats."

