@@ -20,7 +20,7 @@ import msgspec
 
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.jetstream_lease import Leases
-from flybridge.inbox.jetstream_link import CONSUMER, NOT_FOUND, Link, Refused, StreamSettings, chunk_of
+from flybridge.inbox.jetstream_link import CONSUMER, Link, Refused, StreamSettings, chunk_of, header
 from flybridge.inbox.jetstream_publish import OLDEST, Publisher
 from flybridge.inbox.protocol import Depth, Leased
 from flybridge.privacy import Seal
@@ -124,7 +124,7 @@ class JetStreamInbox:
 
         async def read(subject: str) -> list[tuple[str, str, int]]:
             async with turn:
-                message = await self._message({"last_by_subj": subject})
+                message = await self._link.message({"last_by_subj": subject})
             return _tally(base64.b64decode(message["data"])) if message else []
 
         counter: Counter[tuple[str, str]] = Counter()
@@ -167,23 +167,11 @@ class JetStreamInbox:
     async def _oldest_ms(self, floor: int) -> int:
         """Give the time of the first chunk after `floor`, up to which all is acknowledged. Reads it once per floor."""
         if self._oldest[0] != floor:
-            message = await self._message({"seq": floor + 1, "next_by_subj": f"{self._stream}.chunk.>"})
-            lines = base64.b64decode((message or {}).get("hdrs", "")).decode().splitlines()
-            times = [line.partition(":")[2] for line in lines if line.startswith(OLDEST)]
-            if not times:
+            message = await self._link.message({"seq": floor + 1, "next_by_subj": f"{self._stream}.chunk.>"})
+            if message is None or not (oldest_ms := header(message, OLDEST)):
                 return 0
-            self._oldest = (floor, int(times[0]))
+            self._oldest = (floor, int(oldest_ms))
         return self._oldest[1]
-
-    async def _message(self, which: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Read one message from the stream's leader, None if there is none."""
-        try:
-            message: dict[str, Any] = (await self._link.ask(f"STREAM.MSG.GET.{self._stream}", which))["message"]
-        except Refused as refused:
-            if refused.code in NOT_FOUND:
-                return None
-            raise InboxUnavailable(self._link.sentence(refused)) from None
-        return message
 
     async def _ask(self, verb: str, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
         try:

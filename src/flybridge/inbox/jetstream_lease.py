@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S: Final = 0.25
 """How long a lease waits for the first chunk: a server of the cluster may be that much behind another one."""
+RETURN_S: Final = 2.0
+"""How long at most what was just given back takes to be given again."""
 WAIT_S: Final = 5.0
 PULL_BYTES: Final = 4 * 2**20
 ACKS_IN_FLIGHT: Final = 64
@@ -83,10 +85,11 @@ class Leases:
         if self._broken is not None:
             broken, self._broken = self._broken, None
             raise broken
-        for chunk in [chunk for chunk in self._held.values() if chunk.until_ms <= now_ms]:
+        lapsed = [chunk for chunk in self._held.values() if chunk.until_ms <= now_ms]
+        for chunk in lapsed:
             del self._held[chunk.sequence]
             await self._tell(chunk.reply, GIVE_BACK)
-        messages = await self._take() or await self._pull(1, PATIENCE_S)
+        messages = await self._take() or await self._pull(1, RETURN_S if lapsed else PATIENCE_S)
         n, largest = sum(map(_size, messages)), max(map(_size, messages), default=1)
         while messages and n < limit:
             # Chunks differ in size, so ask for no more than would fill the lease if all were like the largest.

@@ -9,6 +9,7 @@ The stream keeps two kinds of messages, and `inbox.jetstream` says why:
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -68,6 +69,15 @@ def chunk_of(subject: str) -> tuple[str, str, int]:
     """Give app, day and number of envelopes from a chunk's name."""
     app, day, n = subject.split(".")[-3:]
     return unquote(app), day, int(n)
+
+
+def header(message: Mapping[str, Any], name: str) -> str:
+    """Give a header of a message that was read by `Link.message`, empty if it has none of that name."""
+    for line in base64.b64decode(message.get("hdrs", "")).decode().splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return value.strip()
+    return ""
 
 
 class Link:
@@ -138,6 +148,16 @@ class Link:
             if loop.time() > due:
                 raise InboxUnavailable(f"NATS at {self.hosts}: {problem}")
             await asyncio.sleep(0.1)
+
+    async def message(self, which: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Read one message from the stream's leader, None if there is none. What it has is agreed upon."""
+        try:
+            found: dict[str, Any] = (await self.ask(f"STREAM.MSG.GET.{self.settings.stream}", which))["message"]
+        except Refused as refused:
+            if refused.code in NOT_FOUND:
+                return None
+            raise InboxUnavailable(self.sentence(refused)) from None
+        return found
 
     def sentence(self, refused: Refused) -> str:
         """Say what JetStream's refusal means and what to do."""

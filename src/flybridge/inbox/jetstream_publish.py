@@ -5,8 +5,9 @@ it is, the larger the groups. A group is published as one atomic batch: the slot
 for each app and day. Either all of it is stored, or none.
 
 An answer that was lost is asked for by publishing the same batch again. It can't be stored twice: its chunks carry a
-`Nats-Msg-Id`, and beyond JetStream's window for these its tally names the sequence number it expects to replace. A
-slot whose last batch has an unknown end is never used again, so that its tally, stored or not, agrees with its chunks.
+`Nats-Msg-Id`, and beyond JetStream's window for these its tally names the sequence number it expects to replace. Where
+one of the two is refused, the tally that is stored says whether it came with one of these tries. A slot whose last
+batch has an unknown end is never used again, so that its tally, stored or not, agrees with its chunks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.errors import InboxUnavailable
-from flybridge.inbox.jetstream_link import FULL, Link, Refused, chunk_subject
+from flybridge.inbox.jetstream_link import FULL, Link, Refused, chunk_subject, header
 from flybridge.privacy import Seal
 from flybridge.records import Envelope, content_key, day_of
 
@@ -32,7 +33,7 @@ ENVELOPE_OVERHEAD_BYTES: Final = 128
 HEADER_BYTES: Final = 1024
 TALLY_ENTRIES: Final = 64
 ATTEMPT_S: Final = 1.5
-STORED_BEFORE: Final = frozenset({10071, 10201})  # wrong last sequence, message id known: an earlier try was stored
+KNOWN: Final = frozenset({10071, 10158, 10201})  # wrong last sequence, message id known: perhaps of an earlier try
 OLDEST: Final = "Flybridge-Oldest-Ms"
 
 Tally = Counter[tuple[str, str]]
@@ -70,7 +71,7 @@ class Publisher:
         self._waiting = 0
         self._waiting_bytes = 0
         self._open = False
-        self._away = False
+        self._trouble = ""
         self._process = token_hex(8)
         self._numbers = count(1)
 
@@ -117,8 +118,8 @@ class Publisher:
             return InboxUnavailable("The inbox is closed: the server is stopping. Try again later.")
         if cost > self._room:
             return self.too_large(cost)
-        if self._away and self._waiting >= SLOTS:
-            return InboxUnavailable(f"NATS at {self._link.hosts} does not confirm at present. Try again later.")
+        if self._trouble and self._waiting >= SLOTS:  # a few go on trying; the others need not wait to hear the same
+            return InboxUnavailable(self._trouble)
         if self._waiting >= self._max_waiting or self._waiting_bytes >= self._max_waiting_bytes:
             return InboxUnavailable(f"{self._waiting} envelopes wait for NATS already. Try again later.", 1)
         return None
@@ -129,9 +130,9 @@ class Publisher:
             failure: InboxUnavailable | None = None
             try:
                 slot = await self._publish(slot, group)
-                self._away = False
+                self._trouble = ""
             except InboxUnavailable as problem:
-                failure, slot, self._away = problem, self._fresh_slot(), True
+                failure, slot, self._trouble = problem, self._fresh_slot(), str(problem)
             except Exception as fault:  # whatever it is, those who wait must be told and the next group tried
                 failure, slot = InboxUnavailable(f"The inbox failed: {fault!r}."), self._fresh_slot()
             self._answer(group, failure)
@@ -159,27 +160,40 @@ class Publisher:
             by_day[entry.envelope.app, day_of(entry.envelope.received_ms)].append(entry.envelope)
         chunks = [self._chunk(app, day, envelopes) for (app, day), envelopes in by_day.items()]
         tally = slot.tally + Counter({key: len(envelopes) for key, envelopes in by_day.items()})
-        due, tries, reason = group[0].due, 0, "there is no connection"
+        due, batches, reason = group[0].due, set[str](), "no answer"
         while self._loop.time() < due:
             if not self._link.up:
+                reason = "no connection"
                 await asyncio.sleep(0.05)
                 continue
+            batches.add(batch := token_hex(16))
             try:
-                sequence = await self._attempt([self._tally(slot, tally), *chunks], due)
+                slot.sequence = await self._attempt(batch, [self._tally(slot, tally), *chunks], due) - len(chunks)
             except Refused as refused:
                 if refused.code in FULL:
                     raise InboxUnavailable(self._link.sentence(refused)) from None
-                if refused.code in STORED_BEFORE and tries:
-                    return self._fresh_slot()
-                reason = refused.description
+                if refused.code not in KNOWN or not await self._was_stored(slot, batches):
+                    reason = refused.description
+                    await asyncio.sleep(0.05)
+                    continue
             except TimeoutError:
-                reason = "there is no answer"
-            else:
-                slot.tally, slot.sequence = tally, sequence - len(chunks)
-                return slot if len(tally) < TALLY_ENTRIES else self._fresh_slot()
-            tries += 1
-            await asyncio.sleep(0.05)
+                reason = "no answer"
+                await asyncio.sleep(0.05)
+                continue
+            slot.tally = tally
+            return slot if len(tally) < TALLY_ENTRIES else self._fresh_slot()
         raise InboxUnavailable(f"NATS at {self._link.hosts} did not confirm in time: {reason}. Try again later.")
+
+    async def _was_stored(self, slot: Slot, batches: set[str]) -> bool:
+        """Tell whether one of these batches is the one that the slot's tally came with, and note where that is.
+
+        That JetStream knows an id already is no proof: it may have been on its way, and got lost, with a leader.
+        """
+        found = await self._link.message({"last_by_subj": self._tally_subject(slot)})
+        if found is None or header(found, "Nats-Batch-Id") not in batches:
+            return False
+        slot.sequence = found["seq"]
+        return True
 
     def _chunk(self, app: str, day: str, envelopes: list[Envelope]) -> Message:
         body = self._seal.seal(msgspec.msgpack.encode(envelopes))
@@ -198,16 +212,19 @@ class Publisher:
             "Nats-Expected-Last-Subject-Sequence": str(slot.sequence),
         }
         body = msgspec.msgpack.encode([(app, day, n) for (app, day), n in tally.items()])
-        return f"{self._link.settings.stream}.tally.{slot.name}", body, headers
+        return self._tally_subject(slot), body, headers
 
-    async def _attempt(self, messages: list[Message], due: float) -> int:
+    def _tally_subject(self, slot: Slot) -> str:
+        return f"{self._link.settings.stream}.tally.{slot.name}"
+
+    async def _attempt(self, batch: str, messages: list[Message], due: float) -> int:
         """Publish one atomic batch; give the sequence number of its last message.
 
         Raises `Refused` where nothing was stored by this attempt, and `TimeoutError` where that is not known.
         """
         from nats.errors import Error  # noqa: PLC0415
 
-        client, batch = self._link.client, token_hex(16)
+        client = self._link.client
         try:
             for number, (subject, body, headers) in enumerate(messages, 1):
                 marked = {**headers, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
