@@ -329,7 +329,7 @@ async def test_json_of_any_kind_is_taken(intake, inbox, door, body):
 
 
 async def test_an_inbox_that_refuses_is_answered_503(intake, inbox):
-    """Nothing was stored, and Retry-After says when to come back."""
+    """Nothing was promised, and Retry-After says when to come back."""
     inbox.refuses = InboxUnavailable("The disk is full.", 7)
     answer = await ask(intake)
     assert (answer.status, answer.headers["retry-after"]) == (503, "7")

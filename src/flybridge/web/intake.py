@@ -222,7 +222,7 @@ class Intake:
             self.refused_until_ms = self._clock.now_ms() + problem.retry_after_s * 1000
             return Refusal(
                 503,
-                f"Nothing was stored: {problem}",
+                f"Not confirmed as stored: {problem}",
                 f"Send it again in {problem.retry_after_s} seconds.",
                 (("retry-after", str(problem.retry_after_s)),),
             )

@@ -26,7 +26,7 @@ _REFUSALS: Final = {
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is of a kind, a charset or an encoding that is not read here.",
-    503: "Nothing was stored: flybridge is stopping, or its log refuses. Retry-After says when to come back.",
+    503: "Not confirmed as stored: flybridge is stopping, or its log refuses. Retry-After says when to come back.",
 }
 
 
