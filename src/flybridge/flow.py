@@ -196,10 +196,11 @@ class Flow:
     def _teach(
         self, app: str, ids: Mapping[IdKind, str], user_id: str | None, device_id: str | None, seen_ms: int
     ) -> tuple[Sighting, ...]:
+        # Under every secret: what was held before the secret was changed waits under the former one's keys alone.
         return tuple(
             Sighting(app, key, kind.value, seen_ms, user_id, device_id)
             for kind, value in ids.items()
-            for key in self._keys(app, kind, value)[:1]
+            for key in self._keys(app, kind, value)
         )
 
 

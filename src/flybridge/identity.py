@@ -59,7 +59,7 @@ def normalise(kind: IdKind, value: str | None) -> str | None:
 
 
 class Keyring:
-    """Makes matching keys. The first secret makes new keys; older ones are kept to find what they made."""
+    """Makes matching keys, under every secret: what older ones made must be found, and find, until it is gone."""
 
     def __init__(self, *secrets: bytes) -> None:
         if not secrets or not all(secrets):

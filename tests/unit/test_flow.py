@@ -155,3 +155,15 @@ def test_unreadable_bytes_are_dead_letters_from_every_source(body):
         filing = flow_of().filing(Envelope("shop", source, Media.JSON, NOW_MS, body, "r.0"))
         assert isinstance(filing.decision, Dead)
         assert filing.decision.remedy
+
+
+def test_after_a_change_of_the_secret_a_sighting_still_finds_what_waits_under_the_former():
+    """A hold is filed once; who is seen later is taught under every secret, or it would wait in vain."""
+    (held,) = [flow_of().filing(envelope(INSTALL)).decision]
+    rotated = Flow(
+        {"shop": AppFlow(Rules(app="shop", platform="ios"))}, Keyring(b"the secret after it", b"a secret for the tests")
+    )
+    seen = rotated.filing(envelope({"user_id": "ann@example.com", "idfv": IDFV}, Source.STREAM))
+    assert set(held.keys) & {sighting.key for sighting in seen.sightings}
+    known = rotated.filing(envelope(INSTALL | KNOWN))
+    assert set(held.keys) & {sighting.key for sighting in known.sightings}
