@@ -20,6 +20,7 @@ from flybridge.demo.run import Plan
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.init import Answers, render, what_to_paste
 from flybridge.insight.account import Account
+from flybridge.insight.restricted import Change, changes
 from flybridge.replay import Replayed
 from flybridge.replay import replay as replay_letters
 from flybridge.sandbox.__main__ import main as run_sandbox
@@ -140,12 +141,12 @@ def print_line(line: str) -> None:
 def account(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Show what came in and what became of it, per app and day. Exit code 1 if a single event is unaccounted for."""
 
-    async def work() -> Account:
+    async def work() -> tuple[Account, list[Change]]:
         async with service.opened(configured(config)) as (inbox, store):
-            return await cli_look.draw_account(inbox, store)
+            return await cli_look.draw_account(inbox, store), changes(await store.rollups())
 
-    drawn = run(work())
-    cli_look.show_account(drawn, as_json=as_json)
+    drawn, restricted = run(work())
+    cli_look.show_account(drawn, restricted, as_json=as_json)
     if not drawn.balanced:
         raise typer.Exit(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.account import Account, balance
+from flybridge.insight.restricted import Change
 from flybridge.records import DeadLetter, OutcomeKind
 from flybridge.store.protocol import Held, Store
 
@@ -72,17 +74,28 @@ def account_rows(account: Account) -> list[dict[str, Any]]:
     ]
 
 
-def show_account(account: Account, *, as_json: bool) -> None:
-    """Print the account, its reasons, and what does not agree."""
+def restricted_sums(restricted: Iterable[Change]) -> list[str]:
+    """Give a sentence part for each source that a restriction changed, all days together."""
+    sums: Counter[tuple[str, str]] = Counter()
+    for row in restricted:
+        sums[row.media_source, row.policy] += row.events
+    return [f"{source} {policy} {n}" for (source, policy), n in sorted(sums.items())]
+
+
+def show_account(account: Account, restricted: Sequence[Change] = (), *, as_json: bool) -> None:
+    """Print the account, its reasons, what restrictions changed, and what does not agree."""
     rows = account_rows(account)
     if as_json:
         found = [msgspec.structs.asdict(d) for d in account.discrepancies]
-        print_json({"balanced": account.balanced, "days": rows, "reasons": account.reasons, "discrepancies": found})
+        told = {"balanced": account.balanced, "days": rows, "reasons": account.reasons, "discrepancies": found}
+        print_json({**told, "restricted": [msgspec.structs.asdict(row) for row in restricted]})
         return
     print_rows("What came in, and what became of it", rows, "Nothing was received yet.")
     for outcome, reasons in sorted(account.reasons.items()):
         shares = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
         console.print(f"  {outcome}: {shares}")
+    if restricted:
+        console.print(f"  restricted: {', '.join(restricted_sums(restricted))}")
     if account.balanced:
         console.print("[green]Every event is accounted for.[/green]")
     for wrong in account.discrepancies:

@@ -238,9 +238,10 @@ class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mapping: EventMapping = field(default_factory=EventMapping)
     """How a postback becomes an Amplitude event."""
     restrictions: dict[str, Policy] = field(default_factory=dict)
-    """What may leave about a media source, and under `default` about all others. `pass` sends all, `redact` sends
-    the event without source and campaign, `organic` sends it as organic, `drop` sends nothing. What is not named:
-    `restricted` (as AppsFlyer reports sources that forbid sharing) is `organic`, `default` is `pass`."""
+    """What may leave about a media source, or one kind of its touches (`"Facebook Ads/impression"`), and under
+    `default` about all others. `pass` sends all, `redact` sends the event without source and campaign, `organic` sends
+    it as organic, `drop` sends nothing. What is not named: `restricted` (as AppsFlyer reports sources that forbid
+    sharing) and the view-through attribution of sources on AppsFlyer's list are `organic`, `default` is `pass`."""
     streams: tuple[Stream, ...] = ()
     """Amplitude events that go to AppsFlyer."""
     audiences: tuple[Audience, ...] = ()

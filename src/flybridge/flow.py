@@ -25,6 +25,8 @@ from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox
+from flybridge.insight.restricted import change
+from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
 from flybridge.matching import expires_ms
 from flybridge.records import (
@@ -38,10 +40,12 @@ from flybridge.records import (
     Filing,
     Filter,
     Hold,
+    Measure,
     Person,
     Refuse,
     Sighting,
     Source,
+    day_of,
     digest_of,
 )
 from flybridge.store.protocol import Filed, Store
@@ -112,10 +116,11 @@ class Flow:
         read = postback.read(envelope.body, envelope.media)
         mapped = read if isinstance(read, Dead) else map_postback(read, app.rules, envelope.received_ms)
         persons = () if isinstance(read, Dead) else self._person(envelope.app, *_named(read, mapped))
+        restricted = _restricted(read, mapped, app.rules, envelope)
         if not isinstance(mapped, Mapped):
             # The bytes themselves are the identity of what has no other, so that a repeat is one message.
             until_ms = envelope.received_ms + app.dedup_days * DAY_MS
-            return Filing(envelope, mapped, digest, until_ms, digest=digest, persons=persons)
+            return Filing(envelope, mapped, digest, until_ms, digest=digest, persons=persons, restricted=restricted)
         days = app.conversion_days if mapped.kind.is_conversion else app.dedup_days
         return Filing(
             envelope,
@@ -127,6 +132,7 @@ class Flow:
             digest=digest,
             carried=_carried(read, mapped, app.rules),
             persons=persons,
+            restricted=restricted,
         )
 
     def _fallback(self, postback: Postback | Dead, mapped: Mapped, app: AppFlow) -> str | None:
@@ -213,13 +219,28 @@ def _carried(postback: Postback | Dead, mapped: Mapped, rules: Rules) -> Carried
     return Carried(platform, (postback.app_version or "")[:MAX_LABEL], mapped.media_source, " ".join(sorted(kinds)))
 
 
+def _restricted(read: Postback | Dead, mapped: Mapped | Decision, rules: Rules, envelope: Envelope) -> Measure | None:
+    """Say what a policy changed. What other rules keep back is not counted: there is nothing to tell of it."""
+    if isinstance(read, Dead) or not (isinstance(mapped, Mapped) or mapped == Refuse("restricted_source")):
+        return None
+    policy = rules.compiled.policy(read.media_source, read.attributed_touch_type)
+    if policy is PASS:
+        return None
+    event_ms = mapped.event_ms if isinstance(mapped, Mapped) else _said_ms(read) or envelope.received_ms
+    return change(read.media_source, policy.value, day_of(event_ms))
+
+
+def _said_ms(postback: Postback) -> int | None:
+    return time_ms(postback.event_time or "") or time_ms(postback.install_time or "")
+
+
 def _named(postback: Postback, mapped: Mapped | Decision) -> tuple[list[Named], int]:
     """Give every identifier of a message, also those that may not leave, the steadiest first; and when it happened."""
     if isinstance(mapped, Mapped):
         user_id, device_id, event_ms = mapped.user_id, mapped.device_id, mapped.event_ms
     else:
         user_id = device_id = None
-        event_ms = time_ms(postback.event_time or "") or time_ms(postback.install_time or "") or 0
+        event_ms = _said_ms(postback) or 0
     ids = [
         (IdKind.APPSFLYER_ID, postback.appsflyer_id),
         (IdKind.AMPLITUDE_DEVICE_ID, device_id),

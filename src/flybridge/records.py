@@ -148,6 +148,10 @@ class Sighting(Struct, frozen=True):
     device_id: str | None = None
 
 
+RESTRICTED_KIND: Final = "restricted"
+"""The `kind` of rollups that count what a restriction changed; their `event` is the policy."""
+
+
 class Measure(Struct, frozen=True):
     """What one event adds to the insight rollups. `revenue` and `cost` are US dollars, 0.0 when absent."""
 
@@ -190,6 +194,7 @@ class Filing(Struct, frozen=True):
     `digest` is that of the bytes as they came: who has a message can ask the ledger what became of it.
     `replayed` marks a dead letter processed again: it is not received anew, and its key does not stop it.
     `persons` are those the message is about: by these a person is forgotten, and stays forgotten.
+    `restricted` counts that a policy changed what is told of its source.
     """
 
     envelope: Envelope
@@ -202,6 +207,7 @@ class Filing(Struct, frozen=True):
     digest: bytes = b""
     carried: Carried | None = None
     persons: tuple[Person, ...] = ()
+    restricted: Measure | None = None
 
 
 class Delivery(Struct, frozen=True):

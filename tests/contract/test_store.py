@@ -20,8 +20,9 @@ from filings import (
     waiting,
 )
 from filings import key as content
+from msgspec import structs
 
-from flybridge.records import DAY_MS, Apply, Dead, Filing, Filter, Media, Refuse, Source
+from flybridge.records import DAY_MS, Apply, Dead, Filing, Filter, Measure, Media, Refuse, Source
 from flybridge.store.protocol import Count, LedgerEntry, RollupRow, Settlement
 
 DEAD = Dead("map", "no_event_time", "The postback has no event_time.", "Select event_time in the Push API.")
@@ -239,6 +240,18 @@ async def test_rollups_add_up_what_had_an_effect(store):
     assert rows == [
         RollupRow("shop", DAY, "install", "install", *cell, 1, 0.0, 0.5),
         RollupRow("shop", DAY, "purchase", "purchase", *cell, 3, 7.75, 1.5),
+    ]
+
+
+async def test_what_restrictions_changed_is_counted_once_and_beside_the_events(store):
+    """A duplicate changes nothing; what was refused for its source counts too."""
+    changed = Measure("restricted", "redact", "Facebook Ads", "", "", "", DAY)
+    kept_back = Filing(envelope(), Refuse("restricted_source"), restricted=changed)
+    again = Filing(envelope(), Refuse("restricted_source"), content("again"), NOW_MS * 2, restricted=changed)
+    await store.file([kept_back, again], NOW_MS)
+    await store.file([structs.replace(again, envelope=envelope())], NOW_MS)
+    assert await store.rollups() == [
+        RollupRow("shop", DAY, "restricted", "redact", "Facebook Ads", "", "", "", 2, 0.0, 0.0)
     ]
 
 

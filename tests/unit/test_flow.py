@@ -167,3 +167,21 @@ def test_after_a_change_of_the_secret_a_sighting_still_finds_what_waits_under_th
     assert set(held.keys) & {sighting.key for sighting in seen.sightings}
     known = rotated.filing(envelope(INSTALL | KNOWN))
     assert set(held.keys) & {sighting.key for sighting in known.sightings}
+
+
+@pytest.mark.parametrize(
+    ("source", "policies", "counted"),
+    [
+        ("restricted", {}, ("restricted", "organic")),
+        ("Facebook Ads", {"Facebook Ads": "redact"}, ("Facebook Ads", "redact")),
+        ("Facebook Ads", {"Facebook Ads": "drop"}, ("Facebook Ads", "drop")),
+        ("Facebook Ads", {}, None),
+    ],
+)
+def test_what_a_restriction_changes_is_counted_by_source_and_day(source, policies, counted):
+    """As AppsFlyer names the source, which the event's own counters must not, on the day of the event."""
+    rules = Rules(app="shop", platform="ios", restrictions=policies)
+    filing = Flow({"shop": AppFlow(rules)}, RING).filing(envelope(INSTALL | {"media_source": source}))
+    found = filing.restricted
+    assert (found and (found.media_source, found.event)) == counted
+    assert found is None or (found.kind, found.event_day) == ("restricted", "2026-01-31")

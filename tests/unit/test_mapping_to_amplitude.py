@@ -603,3 +603,31 @@ def test_platforms_are_written_as_amplitudes_sdks_do(said: str, platform: str, o
     """So that they are one platform in charts."""
     found = item(INSTALL | {"platform": said})
     assert (found["platform"], found.get("os_name")) == (platform, os_name)
+
+
+@pytest.mark.parametrize(
+    ("touch", "restrictions", "policy"),
+    [
+        ("impression", {}, "organic"),
+        ("click", {}, ""),
+        (None, {}, ""),
+        ("Impression", {"Facebook Ads": "pass"}, ""),
+        ("impression", {"Facebook Ads": "pass", "Facebook Ads/impression": "redact"}, "redact"),
+        ("click", {"facebook ads/impression": "pass", "default": "redact"}, "redact"),
+    ],
+)
+def test_a_kind_of_touch_may_have_a_policy_of_its_own(
+    touch: str | None, restrictions: dict[str, str], policy: str
+) -> None:
+    """View-through of the sources on AppsFlyer's list is organic, unless somebody says otherwise."""
+    seen = INSTALL | {"media_source": "Facebook Ads", "attributed_touch_type": touch}
+    assert mapped(seen, restrictions=restrictions).restricted == policy
+
+
+@pytest.mark.parametrize("message", [INSTALL, EVENT])
+def test_an_organic_event_carries_no_campaign(message: dict[str, Any]) -> None:
+    """Whatever else a message says, what is organic has no campaign, in properties and rollups."""
+    found = mapped(message | {"media_source": "organic", "campaign_type": "organic", "campaign": "Spring"})
+    assert b"Spring" not in found.body
+    assert found.measure.campaign == ""
+    assert found.restricted == ""

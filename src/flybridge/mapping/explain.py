@@ -11,7 +11,7 @@ from msgspec import Struct
 from flybridge.amplitude.event import with_identity
 from flybridge.appsflyer.fields import NAMES, Postback
 from flybridge.mapping.person import ID_KEYS, PERSONAL, custom_data, identify, names_a_device, parsed
-from flybridge.mapping.restrictions import PASS, policy_of
+from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.rows import DERIVED
 from flybridge.mapping.rules import Rules, all_rows, tells_the_source
 from flybridge.mapping.table import Explained, explain_rows, mask, with_prefix
@@ -43,7 +43,9 @@ def explain(postback: Postback, rules: Rules, received_ms: int) -> Explanation:
 
 
 def _rows(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
-    restricted = policy_of(postback.media_source, rules.compiled.policies) is not PASS
+    restricted = rules.compiled.policy(postback.media_source, postback.attributed_touch_type) is not PASS
+    why = f"Restricted source: {mapped.restricted}." if restricted else "Organic events carry no campaign."
+    restricted = restricted or (mapped.kind.is_organic and postback.campaign is not None)
     applying = []
     for row in all_rows(rules):
         if row.conversions_only and not mapped.kind.is_conversion:
@@ -51,7 +53,7 @@ def _rows(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explaine
         if restricted and tells_the_source(row):
             raw = _find(postback, row.source)
             if raw is not None:
-                yield Explained(row.source, mask(raw), row.target, None, f"Restricted source: {mapped.restricted}.")
+                yield Explained(row.source, mask(raw), row.target, None, why)
             continue
         applying.append(row)
     yield from explain_rows(applying, lambda source: _find(postback, source), PERSONAL, rules.prefix)

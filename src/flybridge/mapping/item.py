@@ -90,7 +90,13 @@ class Item(Struct, frozen=True, gc=False):
     @property
     def plan(self) -> Plan:
         """Give the forms for this kind of message."""
-        return self.compiled.plan(self.kind.is_conversion, self.policy)
+        policy = Policy.ORGANIC if self.is_told_apart else self.policy
+        return self.compiled.plan(self.kind.is_conversion, policy)
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Say whether it is organic and names a campaign all the same. Organic events carry none."""
+        return self.postback.campaign is not None and self.kind.is_organic
 
     def event_properties(self, notes: list[str]) -> bytes:
         """Write the properties: the app's own, and those of the rows."""
@@ -144,7 +150,7 @@ class Item(Struct, frozen=True, gc=False):
     def measure(self, source: str) -> Measure:
         """Say what the item adds to the rollups."""
         postback = self.postback
-        told = self.policy is PASS
+        told = self.policy is PASS and not self.is_told_apart
         return Measure(
             kind=self.kind.value,
             event=self.event_type,

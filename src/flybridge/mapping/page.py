@@ -50,7 +50,11 @@ def _tables() -> tuple[str, ...]:
 def _restricted() -> str:
     defaults = ", ".join(f"`{source}` is `{policy}`" for source, policy in DEFAULTS.items())
     fields = ", ".join(f"`{name}`" for name in sorted(ADVERTISING))
-    return f"Without configuration {defaults}. The fields that do not leave: {fields}."
+    return (
+        f"Without configuration {defaults}. `source/touch type` stands before `source`; who names a source decides "
+        f"about all of its touches.\n\nThe fields that do not leave: {fields}.\n\nEvery change is counted, by source, "
+        "policy and day of the event: `flybridge account` shows the sums."
+    )
 
 
 def _consent() -> str:

@@ -1,9 +1,12 @@
 """What may leave about a media source: some forbid that their data reaches analytics, or their name does.
 
-AppsFlyer itself reports such a source as `restricted`. What else applies is the advertiser's contract with each
-source and changes often, so it is configuration: source -> policy, and `default` for the others.
+AppsFlyer itself reports such a source as `restricted`: Amazon Ads and Discord always, Meta, Pinterest, Roku, Samsung,
+Snapchat, TikTok, X and Reddit by kind of touch and by what the advertiser has agreed to. What else applies is the
+advertiser's contract with each source and changes often, so it is configuration: source -> policy, or
+`source/touch type` -> policy, and `default` for the others.
 
-https://support.appsflyer.com/hc/en-us/articles/360006868017, "Attribution field list" (read 2026-11-24).
+https://support.appsflyer.com/hc/en-us/articles/360006868017, "Media source restrictions" and "Attribution field list"
+(read 2026-11-24).
 """
 
 from __future__ import annotations
@@ -26,7 +29,18 @@ class Policy(StrEnum):
 
 PASS: Final = Policy.PASS
 
-DEFAULTS: Final[Mapping[str, Policy]] = {"restricted": Policy.ORGANIC, "default": Policy.PASS}
+VIEW_RESTRICTED: Final = (
+    "facebook ads", "snapchat_int", "bytedanceglobal_int", "tiktokglobal_int", "pinterest_int", "twitter",
+)  # fmt: skip
+"""Sources of AppsFlyer's list, by their ids, whose view-through attribution may not be passed on. AppsFlyer reports it
+as `restricted` today; a message that names them all the same is old, or of an account with terms of its own. The list
+names brands; sources whose ids are not public (Roku, Samsung, Reddit, Amazon, Discord) are not here."""
+
+DEFAULTS: Final[Mapping[str, Policy]] = {
+    "restricted": Policy.ORGANIC,
+    **{f"{source}/impression": Policy.ORGANIC for source in VIEW_RESTRICTED},
+    "default": Policy.PASS,
+}
 
 ADVERTISING: Final = frozenset(
     {
@@ -51,14 +65,20 @@ ADVERTISING: Final = frozenset(
 
 
 def policies(configured: Mapping[str, str]) -> Mapping[str, Policy]:
-    """Give the policies by source in lower case, the defaults filled in. Raises ValueError for an unknown policy."""
-    return {**DEFAULTS, **{source.strip().lower(): Policy(policy) for source, policy in configured.items()}}
+    """Give the policies by source in lower case, the defaults filled in. Raises ValueError for an unknown policy.
+
+    Who names a source has decided about all of its touches: the defaults for some of them are left out.
+    """
+    own = {source.strip().lower(): Policy(policy) for source, policy in configured.items()}
+    return {**{name: policy for name, policy in DEFAULTS.items() if name.partition("/")[0] not in own}, **own}
 
 
-def policy_of(media_source: str | None, by_source: Mapping[str, Policy]) -> Policy:
+def policy_of(media_source: str | None, touch_type: str | None, by_source: Mapping[str, Policy]) -> Policy:
     """Say what may leave. Without a source, and for organic, nothing is restricted unless it is named."""
     source = (media_source or "organic").strip().lower()
-    found = by_source.get(source)
+    found = by_source.get(f"{source}/{touch_type.strip().lower()}") if touch_type else None
+    if found is None:
+        found = by_source.get(source)
     if found is not None:
         return found
     return PASS if source == "organic" else by_source["default"]

@@ -15,7 +15,7 @@ from flybridge.errors import ConfigError
 from flybridge.mapping import rows as table
 from flybridge.mapping.form import Form
 from flybridge.mapping.person import ID_KEYS, Keys
-from flybridge.mapping.restrictions import ADVERTISING, PASS, Policy, policies
+from flybridge.mapping.restrictions import ADVERTISING, PASS, Policy, policies, policy_of
 from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
 
 NO_TEXTS: Final[Mapping[str, str]] = {}
@@ -34,8 +34,8 @@ class Rules(Struct, frozen=True, kw_only=True, dict=True):
     to conversions, by AppsFlyer's event type (`re-engagement`, `organic-*`). `rename` replaces an event name, or an
     event type as it would be sent (`[AppsFlyer] Install`). `rows` are more fields to carry over, as source and
     target; a source may be a field that flybridge does not know, or a key of `custom_data.` or `event_value.`.
-    `without` names fields that are not carried over. `restrictions` is media source to `pass`, `redact`,
-    `organic` or `drop`, in either case of letters, and `default`.
+    `without` names fields that are not carried over. `restrictions` is media source, or `source/touch type`, to
+    `pass`, `redact`, `organic` or `drop`, in either case of letters, and `default`.
     """
 
     app: str
@@ -105,7 +105,8 @@ class Compiled:
             rules.min_id_length,
             rules.use_customer_user_id,
         )
-        self.policies = policies(rules.restrictions)
+        by_source = policies(rules.restrictions)
+        self.policy = lru_cache(4096)(lambda source, touch: policy_of(source, touch, by_source))
         self.media_source_key = f"{rules.prefix}media source"
         self.message_type_key = f"{rules.prefix}message type"
         self._plans = {

@@ -24,7 +24,7 @@ from flybridge.identity import IdKind
 from flybridge.mapping.content import Content, identity
 from flybridge.mapping.item import Item
 from flybridge.mapping.person import identify, parsed
-from flybridge.mapping.restrictions import PASS, Policy, policy_of
+from flybridge.mapping.restrictions import PASS, Policy
 from flybridge.mapping.rules import Compiled, Rules
 from flybridge.records import Dead, Filter, Measure, Refuse
 
@@ -82,7 +82,7 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
     event_type = _event_type(kind, postback, rules, compiled)
     if not isinstance(event_type, str):
         return event_type
-    policy = policy_of(postback.media_source, compiled.policies)
+    policy = compiled.policy(postback.media_source, postback.attributed_touch_type)
     if policy is Policy.DROP:
         return Refuse("restricted_source")
     platform = _platform(postback, rules)

@@ -173,6 +173,8 @@ class _Batch:
             self._until_ms[again][filing.key] = filing.key_until_ms
         if filing.measure is not None and not isinstance(filing.decision, Dead):
             self._measure(filing.envelope.app, filing.measure)
+        if filing.restricted is not None:
+            self._measure(filing.envelope.app, filing.restricted)
         if filing.carried is not None:
             self._carried[filing.envelope.app, day_of(filing.envelope.received_ms), filing.carried] += 1
         if filing.envelope.source in TELLS:

@@ -98,7 +98,9 @@ def _is_gone(person: Person, stones: Mapping[bytes, int]) -> bool:
 
 def blank(filing: Filing) -> Filing:
     """Take out of a filing all that would remember its content or its person."""
-    return structs.replace(filing, key=None, sightings=(), measure=None, carried=None, digest=b"", persons=())
+    return structs.replace(
+        filing, key=None, sightings=(), measure=None, carried=None, digest=b"", persons=(), restricted=None
+    )
 
 
 # --- removing
