@@ -16,7 +16,7 @@ from msgspec import structs
 from flybridge.errors import FlybridgeError
 from flybridge.records import Filing, OutcomeKind, Person
 from flybridge.store.book import Book
-from flybridge.store.holding import remove_holds, waiting
+from flybridge.store.holding import drop_spent, remove_holds, waiting
 from flybridge.store.protocol import Receipt, Removed, VendorStep
 from flybridge.store.sealed import pack_keys, unpack_keys
 from flybridge.store.tables import Read, Rows, Write
@@ -172,6 +172,7 @@ def _wipe(book: Book, lines: Sequence[Line], now_ms: int) -> dict[OutcomeKind, i
             ended.append(line.id)
     tables = book.tables
     remove_holds(book, waiting(book, ended))
+    drop_spent(book, [line.id for line in lines])
     # A delivery is found by its own id everywhere else: an index by line would cost every event, this costs a walk
     # through what is in flight.
     tables.write(Write.DROP_DELIVERIES, [tuple(row) for row in tables.among(Read.DELIVERIES_OF_LINES, ended)])

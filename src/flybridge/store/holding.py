@@ -22,6 +22,8 @@ RELEASED: Final = "released"
 NAMELESS: Final = "attribution"
 """The endpoint whose items name nobody: Amplitude finds the user itself."""
 
+SPENT_AT_ONCE: Final = 5_000
+
 
 class Matched(NamedTuple):
     """An event that goes out after a wait, in the order in which one person's events are sent."""
@@ -73,17 +75,29 @@ def enqueue(book: Book, freed: Iterable[Matched], now_ms: int) -> None:
 
 def remove_holds(book: Book, holds: Sequence[Waiting]) -> None:
     """Delete holds with their keys, and count them out; not their items."""
-    # In the order of the trees they are deleted from: neighbours share pages.
-    keys = sorted((key, hold.line) for hold in holds for key in set(hold.keys))
-    book.tables.write(Write.DROP_HOLD_KEYS, keys)
-    book.tables.write(Write.DROP_HOLDS, sorted((hold.line,) for hold in holds))
+    _drop(book, [(hold.line, hold.packed) for hold in holds])
     book.waits_no_more(hold.counted for hold in holds)
+
+
+def drop_spent(book: Book, lines: Iterable[int]) -> None:
+    """Delete what is left of those of these lines' holds that have found their person."""
+    if book.tables.keeps_spent:
+        _drop(book, book.tables.among(Read.SPENT_OF_LINES, lines))
+
+
+def _drop(book: Book, holds: Sequence[tuple[int, bytes]]) -> None:
+    # In the order of the trees they are deleted from: neighbours share pages.
+    keys = sorted((key, line) for line, packed in holds for key in set(unpack_keys(packed)))
+    book.tables.write(Write.DROP_HOLD_KEYS, keys)
+    book.tables.write(Write.DROP_HOLDS, sorted((line,) for line, _ in holds))
 
 
 def expire(book: Book, now_ms: int, limit: int) -> int:
     """End holds whose window is over: those with a fallback are sent under it, the items of the others are erased."""
     if not book.tables.only("expire"):
         return 0
+    if book.tables.keeps_spent:
+        _drop(book, book.tables.read(Read.SPENT, now_ms, SPENT_AT_ONCE))
     over = [Waiting(*row) for row in book.tables.read(Read.OVER, now_ms, limit)]
     sent = [hold for hold in over if hold.fallback is not None]
     for hold in sent:

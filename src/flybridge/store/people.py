@@ -50,20 +50,25 @@ class People:
             self._seen[app, key] = open_seen(self._seal, sealed, app, key)
 
     def add(self, sightings: Iterable[Sighting]) -> list[AppKey]:
-        """Record sightings; give the keys they were of. Their keys must have been loaded."""
+        """Record sightings; give those of their keys that nobody was known by. Their keys must have been loaded.
+
+        Under a key that somebody is known by nothing waits: it would have been matched when it was filed.
+        """
         by_key: dict[AppKey, list[Sighting]] = {}
         for sighting in sightings:
             if sighting.user_id is not None or sighting.device_id is not None:
                 by_key.setdefault((sighting.app, sighting.key), []).append(sighting)
-        rows = []
+        rows, first = [], []
         for (app, key), new in by_key.items():
             before = self._seen.get((app, key), ())
+            if not before:
+                first.append((app, key))
             after = merged((*before, *new))
             if after != before:
                 self._seen[app, key] = after
                 rows.append((key, app, after[0].seen_ms, seal_seen(self._seal, after)))
         self._book.tables.write(Write.SIGHTINGS, rows)
-        return list(by_key)
+        return first
 
     def match(self, app: str, keys: Iterable[bytes]) -> Match | None:
         """Decide who an event with these keys belongs to."""
@@ -73,7 +78,8 @@ class People:
 def release(book: Book, seal: Seal, people: People, sighted: list[AppKey], now_ms: int) -> list[Matched]:
     """Take out the holds that wait for one of these keys, as pending lines with an identity.
 
-    A hold whose window is over is not released, even if `expire` has not come round to it yet.
+    A hold whose window is over is not released, even if `expire` has not come round to it yet. Where the backend keeps
+    spent holds, their rows stay till then: each is on a page of its own, and a release would change them all.
     """
     found = book.tables.among(Read.HOLDS_OF_KEYS, {key for _, key in sighted}, now_ms)
     holds = waiting(book, (hold for (hold,) in found))
@@ -89,7 +95,10 @@ def release(book: Book, seal: Seal, people: People, sighted: list[AppKey], now_m
         book.move(hold.line, hold.cell, OutcomeKind.PENDING, reason_of(match), now_ms)
         freed.append(hold)
     book.tables.write(Write.WHO, identities)
-    remove_holds(book, freed)
+    if book.tables.keeps_spent:
+        book.waits_no_more(hold.counted for hold in freed)
+    else:
+        remove_holds(book, freed)
     return [hold.matched for hold in freed]
 
 

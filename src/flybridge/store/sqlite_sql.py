@@ -12,20 +12,25 @@ from typing import Final
 from flybridge.store.tables import Read, Write
 
 WAITING: Final = """SELECT holds.id, keys, cell, lane, event_ms, holds.received_ms, fallback, media_source, key_kinds
-                    FROM holds JOIN ledger ON ledger.id = holds.id"""
+                    FROM holds JOIN ledger ON ledger.id = holds.id JOIN cells ON cells.id = cell
+                    WHERE outcome = 'held' AND"""
+SPENT: Final = """SELECT holds.id, keys FROM holds LEFT JOIN ledger ON ledger.id = holds.id
+                  LEFT JOIN cells ON cells.id = cell WHERE outcome IS NOT 'held' AND"""
+HELD: Final = """(SELECT holds.* FROM holds JOIN ledger USING (id) JOIN cells ON cells.id = cell
+                  WHERE outcome = 'held')"""
 LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
 LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
                           version, received_ms, died_ms, lane
                    FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN items ON items.id = dead.id"""
 LINE: Final = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
 RECEIPT: Final = "SELECT id, made_ms, keys, removed, steps FROM receipts"
-OWNERS: Final = "SELECT id AS line FROM holds UNION ALL SELECT line FROM deliveries UNION ALL SELECT id FROM dead"
+OWNERS: Final = f"SELECT id AS line FROM {HELD} UNION ALL SELECT line FROM deliveries UNION ALL SELECT id FROM dead"
 
 
 def _kept(table: str, line: str) -> str:
     return f"""SELECT coalesce(app, ''), coalesce(day, ''), coalesce(outcome, 'nowhere'),
-                      count(*), count(DISTINCT {table}.{line})
-               FROM {table} LEFT JOIN ledger ON ledger.id = {table}.{line} LEFT JOIN cells ON cells.id = cell
+                      count(*), count(DISTINCT kept.{line})
+               FROM {table} AS kept LEFT JOIN ledger ON ledger.id = kept.{line} LEFT JOIN cells ON cells.id = cell
                GROUP BY 1, 2, 3"""
 
 
@@ -39,8 +44,10 @@ READS: Final[Mapping[Read, str]] = {
     Read.SIGHTINGS: "SELECT key, app, sealed FROM sightings WHERE key IN (??)",
     Read.HOLDS_OF_KEYS: """SELECT hold FROM hold_keys JOIN holds ON holds.id = hold
                            WHERE expires_ms > ? AND key IN (??)""",
-    Read.WAITING: f"{WAITING} WHERE holds.id IN (??)",
-    Read.OVER: f"{WAITING} WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?",
+    Read.WAITING: f"{WAITING} holds.id IN (??)",
+    Read.OVER: f"{WAITING} expires_ms <= ? ORDER BY expires_ms LIMIT ?",
+    Read.SPENT: f"{SPENT} expires_ms <= ? ORDER BY expires_ms LIMIT ?",
+    Read.SPENT_OF_LINES: f"{SPENT} holds.id IN (??)",
     Read.ITEMS: "SELECT id, sealed, who FROM items WHERE id IN (??)",
     Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed, who
                  FROM deliveries JOIN items ON items.id = line
@@ -81,10 +88,10 @@ READS: Final[Mapping[Read, str]] = {
     Read.LANES: """SELECT app, endpoint FROM lanes
                    WHERE EXISTS (SELECT 1 FROM deliveries WHERE lane = lanes.id AND owner IS NULL AND due_ms <= ?)
                    ORDER BY app, endpoint""",
-    Read.HOLDS: """SELECT holds.id, receipt, app, event_type, media_source, key_kinds, holds.received_ms, event_ms,
-                          expires_ms
-                   FROM holds JOIN ledger USING (id) JOIN lanes ON lanes.id = lane
-                   WHERE ?1 IS NULL OR app = ?1 ORDER BY holds.id LIMIT ?2""",
+    Read.HOLDS: """SELECT holds.id, receipt, lanes.app, event_type, media_source, key_kinds, holds.received_ms,
+                          event_ms, expires_ms
+                   FROM holds JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN lanes ON lanes.id = lane
+                   WHERE outcome = 'held' AND (?1 IS NULL OR lanes.app = ?1) ORDER BY holds.id LIMIT ?2""",
     Read.LEDGER: """SELECT ledger.id, receipt, app, source, outcome, reason, insert_id, received_ms, changed_ms,
                            uncertain, digest
                     FROM ledger JOIN cells ON cells.id = cell
@@ -99,16 +106,16 @@ READS: Final[Mapping[Read, str]] = {
     Read.CELLS: "SELECT id, app, day, source, outcome, reason, n, pruned FROM cells",
     Read.LINES_PER_CELL: "SELECT cell, count(*) FROM ledger GROUP BY cell",
     Read.COUNTED: "SELECT app, day, sum(n - pruned) FROM cells WHERE outcome = ? GROUP BY app, day",
-    Read.KEPT_HOLDS: _kept("holds", "id"),
+    Read.KEPT_HOLDS: _kept(HELD, "id"),
     Read.KEPT_DELIVERIES: _kept("deliveries", "line"),
     Read.KEPT_LETTERS: _kept("dead", "id"),
     Read.LOOSE_ITEMS: f"SELECT count(*) FROM items WHERE id NOT IN ({OWNERS})",
     Read.LOST_ITEMS: f"SELECT count(*) FROM ({OWNERS}) WHERE line NOT IN (SELECT id FROM items)",
     Read.LOOSE_KEYS: "SELECT count(*) FROM hold_keys WHERE hold NOT IN (SELECT id FROM holds)",
-    Read.MISCOUNTED_HOLDS: """SELECT count(*) FROM (
+    Read.MISCOUNTED_HOLDS: f"""SELECT count(*) FROM (
                                 SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts UNION ALL
                                                SELECT lane, media_source, key_kinds, received_ms / 3600000, -1
-                                               FROM holds)
+                                               FROM {HELD})
                                 GROUP BY lane, media_source, key_kinds, hour HAVING sum(n) <> 0)""",
 }
 

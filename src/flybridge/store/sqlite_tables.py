@@ -33,6 +33,8 @@ class SqliteTables(SqliteRows):
     Whoever writes has SQLite's write lock: there is nobody else.
     """
 
+    keeps_spent = True
+
     def __init__(self, db: sqlite3.Connection) -> None:
         super().__init__(db)
         self._cells: dict[Place, int] = {}
