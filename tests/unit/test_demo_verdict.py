@@ -86,6 +86,8 @@ def test_a_double_is_forgiven_only_where_the_ledger_counts_it_as_uncertain():
     ]
     verdict = judge(replace(doubled, ledger=known))
     assert (verdict.disagreements, verdict.doubled) == ([], 1)
+    twice = replace(doubled, saved=[*doubled.saved, evidence.saved[0]])
+    assert judge(replace(twice, ledger=known)).disagreements
 
 
 def test_as_many_repeats_on_the_way_in_are_forgiven_as_the_sender_made():

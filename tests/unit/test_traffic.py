@@ -250,7 +250,7 @@ def test_a_comparison_tells_missing_doubled_unexpected_different_and_rejected_ap
     found = compare(truths, saved, [row(5)])
     assert found.right == 1
     assert found.missing == [4]
-    assert found.doubled == [1]
+    assert found.doubled == {1: 1}
     assert found.unexpected == [row(6)]
     assert found.different == [Difference(2, "revenue", 1.5, 2.5), Difference(3, "appsflyer_id", "1-2", "9-9")]
     assert found.rejected == [5]

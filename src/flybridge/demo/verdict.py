@@ -85,7 +85,8 @@ def judge(evidence: Evidence) -> AppVerdict:
         if fate is Fate.DELIVERED:
             uncertain[truth.id] += sum(entry.uncertain for entry in lines[digest])
     wrong = list(_ledger_against_truth(evidence, expected, lines, names))
-    doubled = [row for row in comparison.doubled if uncertain[row]]
+    # Each doubt may have become one repeat, and no repeat is without its doubt.
+    doubled = [row for row, more in comparison.doubled.items() if more <= uncertain[row]]
     wrong += [Disagreement(evidence.app, what) for what in _amplitude_against_truth(comparison, set(doubled))]
     return AppVerdict(
         evidence.app,

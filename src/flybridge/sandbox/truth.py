@@ -78,14 +78,15 @@ class Difference(Struct, frozen=True):
 class Comparison(Struct, frozen=True):
     """The truth against what Amplitude holds, for one app. All lists are empty where the bridge did its work.
 
-    `missing`: ids of messages that had to be delivered and are not there. `doubled`: ids saved more than once.
+    `missing`: ids of messages that had to be delivered and are not there. `doubled`: ids saved more than once,
+    and how often more.
     `unexpected`: rows that no message explains. `rejected`: ids that the sandbox refused as scripted; they are not
     missing.
     """
 
     right: int
     missing: list[int]
-    doubled: list[int]
+    doubled: Mapping[int, int]
     unexpected: list[Mapping[str, Any]]
     different: list[Difference]
     rejected: list[int]
@@ -130,7 +131,7 @@ def compare(
     return Comparison(
         right=sum(1 for id_, times in seen.items() if times == 1 and id_ not in wrong),
         missing=missing,
-        doubled=[id_ for id_, times in seen.items() if times > 1],
+        doubled={id_: times - 1 for id_, times in seen.items() if times > 1},
         unexpected=unexpected,
         different=different,
         rejected=sorted(gone - seen.keys()),
