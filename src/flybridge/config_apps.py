@@ -99,6 +99,11 @@ class AppsFlyer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The header that carries `push_token`, as chosen in AppsFlyer's Push API settings."""
     s2s_key: Secret | None = None
     """The server-to-server key. Needed by `apps.streams`."""
+    s2s_concurrency: Annotated[int, Meta(ge=1, le=1_000)] = 256
+    """The most server-to-server requests in flight: each holds one event, so what can be sent in a second is this
+    number divided by AppsFlyer's answering time."""
+    s2s_requests_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
+    """The most server-to-server requests in a second. 0 sets no limit: AppsFlyer publishes none."""
     api_token: Secret | None = None
     """The API token V2. Needed by `apps.audiences`."""
     base_url: str = ""
@@ -123,6 +128,10 @@ class Amplitude(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     webhook_token: Secret | None = None
     """The token that Amplitude's event stream and cohort webhooks send in the `Authorization` header. Absent:
     `/v1/stream/{app}` and `/v1/cohorts/{app}` refuse everything."""
+    stream_fields: dict[str, Name] = field(default_factory=dict)
+    """How a webhook with a template of your own names things: a field of Amplitude's default payload (`event_type`,
+    `event_time`, `user_id`, `user_properties`, `user_properties.plan`), and where it is in your message (`name`,
+    `properties`)."""
 
 
 class Hold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -176,29 +185,71 @@ class EventMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """More fields to carry over, beside those of the mapping table."""
 
 
+Scalar = Annotated[str | int | float | bool, Meta(description="text, a number, true or false")]
+Amount = Annotated[str | int | float, Meta(description="a number or text")]
+
+
 class Where(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A condition on a property. Values are compared as text, because Amplitude's webhooks send text."""
+    """A condition on an event. What it asks for must all hold. Values are compared as text, because Amplitude's
+    webhooks send user properties as text, and as numbers where both are; a list passes if one of its values does.
+    """
 
     property: Name
-    """Where the property is found: `event_properties.plan`, `user_properties.country`."""
+    """Where the value is found: `event_properties.plan`, `user_properties.country`, `group_properties.`,
+    `groups.` or `data.` and a key, or a field of the event itself (`platform`)."""
+    equals: Scalar | None = field(default=None, name="is")
+    """The event passes if the property is this."""
+    differs: Scalar | None = field(default=None, name="is_not")
+    """The event passes if the property is not this, or absent."""
     one_of: tuple[str, ...] = ()
     """The event passes if the property has one of these values."""
     none_of: tuple[str, ...] = ()
     """The event passes if the property has none of these values; a property that is absent has none."""
+    contains: Name | None = None
+    """The event passes if this is part of the property's text."""
+    not_contains: Name | None = None
+    """The event passes if this is no part of the property's text, or the property is absent."""
+    gt: Amount | None = None
+    """The event passes if the property is greater: as numbers if both are, else in the order of text."""
+    ge: Amount | None = None
+    """Greater, or the same."""
+    lt: Amount | None = None
+    """Less."""
+    le: Amount | None = None
+    """Less, or the same."""
+    exists: bool = False
+    """With true, the event passes if the property is there and not empty."""
+    absent: bool = False
+    """With true, the event passes if the property is not there, or empty."""
 
 
 class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Amplitude events that go to AppsFlyer as server-to-server in-app events."""
+    """Amplitude events that go to AppsFlyer as server-to-server in-app events. The first stream that chooses an event
+    maps it; one event is sent once.
+    """
 
     events: tuple[Name, ...]
-    """Amplitude event names or globs (`Trial *`)."""
+    """Amplitude event names or globs (`Trial *`). Amplitude's own events (`$...`, `[Amplitude] ...`) only by their full
+    name."""
     where: tuple[Where, ...] = ()
     """Conditions that must all hold."""
     rename: dict[str, Name] = field(default_factory=dict)
     """Events that get another name in AppsFlyer: Amplitude's name, AppsFlyer's name."""
-    properties: dict[str, Name] = field(default_factory=lambda: {"appsflyer_id": "user_properties.appsflyer_id"})
-    """AppsFlyer parameter, and where in the Amplitude event it is found. `appsflyer_id` is what AppsFlyer knows
-    a device by: an event without it can't be sent."""
+    properties: dict[str, Name] = field(default_factory=dict)
+    """AppsFlyer parameter, or `eventValue.` and a key, and where in the Amplitude event it is found, or `value:` and a
+    fixed text. It replaces the mapping table's rows for this parameter."""
+    extras: tuple[Name, ...] = ()
+    """Event properties that go into `eventValue` as they are, by name or glob, the most important first; `["*"]` for
+    all; `user_properties.` in front for those of the user. Empty sends none, as Amplitude's own integration."""
+    without: tuple[Name, ...] = ()
+    """AppsFlyer parameters that are not sent, though the mapping table has them."""
+    sharing_filter: tuple[Name, ...] = ()
+    """AppsFlyer partners that the events are not shared with; `["all"]` for all partners."""
+    wait_hours: Annotated[float, Meta(ge=0, le=MAX_WINDOW_HOURS)] = 0.0
+    """How long an event without an AppsFlyer id waits for a postback that tells it, in hours since it was received.
+    0: what is known at that moment counts, and without it the event is filtered."""
+    loop: bool = False
+    """Whether events that came from AppsFlyer in the first place may go back to it."""
 
 
 class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,8 +6,11 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from flybridge.config_apps import App, AppsFlyer, Audience, Identifier, Platform, Route, Stream
+from msgspec.structs import fields
+
+from flybridge.config_apps import App, AppsFlyer, Audience, Identifier, Platform, Route, Stream, Where
 from flybridge.config_secret import Secret
+from flybridge.config_streams import streams_of
 from flybridge.errors import ConfigError
 
 MIN_SECRET_CHARACTERS: Final = 16
@@ -77,6 +80,7 @@ def check_app(path: str, app: App, *, open_door: bool) -> None:
         )
     for number, stream in enumerate(app.streams):
         _check_stream(f"{path}.streams[{number}]", stream)
+    streams_of(app, path)
     if app.streams:
         _needs(f"{path}.appsflyer.s2s_key", app.appsflyer.s2s_key, f"{path}.streams")
         _needs(f"{path}.amplitude.webhook_token", app.amplitude.webhook_token, f"{path}.streams")
@@ -110,17 +114,17 @@ def _check_push_token(path: str, appsflyer: AppsFlyer, *, open_door: bool) -> No
 def _check_stream(path: str, stream: Stream) -> None:
     if not stream.events:
         raise ConfigError(f"{path}.events", "is an empty list.", 'Name events, or write ["*"] for all of them.')
-    if "appsflyer_id" not in stream.properties:
-        raise ConfigError(
-            f"{path}.properties",
-            "does not say where appsflyer_id is found, and AppsFlyer takes no event without it.",
-            'Add appsflyer_id = "user_properties.appsflyer_id", or where your app puts it.',
-        )
     for number, where in enumerate(stream.where):
-        if not where.one_of and not where.none_of:
-            raise ConfigError(
-                f"{path}.where[{number}]", "asks for nothing.", "Add one_of or none_of with a list of values."
-            )
+        here = f"{path}.where[{number}]"
+        if where.exists and where.absent:
+            raise ConfigError(here, "asks for what is there and absent at once.", "Remove `exists` or `absent`.")
+        operators = [field for field in fields(Where) if field.name != "property"]
+        if all(getattr(where, field.name) in _UNASKED for field in operators):
+            words = ", ".join(field.encode_name for field in operators)
+            raise ConfigError(here, "asks for nothing.", f"Add one of {words}.")
+
+
+_UNASKED: Final = (None, (), False)
 
 
 def _check_audiences(path: str, app: App) -> None:

@@ -2,6 +2,7 @@
 
     read -> protect and map (`mapping`) -> resolve: deliver with identity, or hold under its keys
     stream, cohort, sightings -> what they teach about who owns which identifier
+    an event of a stream -> choose and map (`mapping.to_appsflyer`), deliver to AppsFlyer, or hold for its AppsFlyer id
 
 `Flow.filings` is pure: no I/O, no clock. `run` is the loop that moves batches from the inbox to the store.
 """
@@ -11,14 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.amplitude import stream
 from flybridge.amplitude.event import identifier
-from flybridge.appsflyer import postback
+from flybridge.amplitude.streamed import Streamed, event_in, events_in, reshaped
+from flybridge.appsflyer import inapp_event, postback
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.clock import Clock
@@ -27,10 +29,15 @@ from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.restricted import change
 from flybridge.mapping.restrictions import PASS
+from flybridge.mapping import to_appsflyer
+from flybridge.mapping.person import identify, parsed
+from flybridge.mapping.s2s import appsflyer_id
+from flybridge.mapping.stream_rules import StreamRules
 from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
 from flybridge.matching import expires_ms
 from flybridge.records import (
     DAY_MS,
+    HOUR_MS,
     Apply,
     Carried,
     Dead,
@@ -53,6 +60,8 @@ from flybridge.store.protocol import Filed, Store
 MAX_LABEL: Final = 64
 KEYS_REMEMBERED: Final = 32_768
 
+NO_NAMES: Final[Mapping[str, str]] = {}
+
 Named = tuple[IdKind, str | None]
 
 
@@ -62,6 +71,7 @@ class AppFlow(Struct, frozen=True):
     `hold_attribution` makes the Attribution API's items wait for a sighting too, instead of at Amplitude.
     `customer_user_at_expiry` sends what was never matched under its customer user id, if it has one.
     Conversions are remembered for `conversion_days`, longer than events, because files bring them again late.
+    `streams` send Amplitude's events to AppsFlyer; `stream_fields` reads webhooks with a template of their own.
     """
 
     rules: Rules
@@ -70,6 +80,8 @@ class AppFlow(Struct, frozen=True):
     customer_user_at_expiry: bool = False
     dedup_days: int = 7
     conversion_days: int = 90
+    streams: tuple[StreamRules, ...] = ()
+    stream_fields: Mapping[str, str] = NO_NAMES
 
 
 class Flow:
@@ -115,19 +127,31 @@ class Flow:
         digest = digest_of(envelope.app, envelope.body)
         read = postback.read(envelope.body, envelope.media)
         mapped = read if isinstance(read, Dead) else map_postback(read, app.rules, envelope.received_ms)
-        persons = () if isinstance(read, Dead) else self._person(envelope.app, *_named(read, mapped))
+        ids, event_ms = ([], 0) if isinstance(read, Dead) else _named(read, mapped)
+        installed = () if isinstance(read, Dead) or not app.streams else self._installed(read, mapped, envelope, app)
+        keys = [sighting.key for sighting in installed]
+        persons = () if isinstance(read, Dead) else self._person(envelope.app, ids, event_ms, keys)
         restricted = _restricted(read, mapped, app.rules, envelope)
         if not isinstance(mapped, Mapped):
             # The bytes themselves are the identity of what has no other, so that a repeat is one message.
             until_ms = envelope.received_ms + app.dedup_days * DAY_MS
-            return Filing(envelope, mapped, digest, until_ms, digest=digest, persons=persons, restricted=restricted)
+            return Filing(
+                envelope,
+                mapped,
+                digest,
+                until_ms,
+                installed,
+                digest=digest,
+                persons=persons,
+                restricted=restricted,
+            )
         days = app.conversion_days if mapped.kind.is_conversion else app.dedup_days
         return Filing(
             envelope,
             self._resolve(mapped, envelope, app, self._fallback(read, mapped, app)),
             mapped.key,
             envelope.received_ms + days * DAY_MS,
-            self._known(mapped, envelope),
+            self._known(mapped, envelope) + installed,
             mapped.measure,
             digest=digest,
             carried=_carried(read, mapped, app.rules),
@@ -167,11 +191,26 @@ class Flow:
         seen_ms = min(mapped.event_ms, envelope.received_ms)
         return self._teach(envelope.app, mapped.ids, mapped.user_id, mapped.device_id, seen_ms)
 
+    def _installed(
+        self, postback: Postback, mapped: Mapped | Decision, envelope: Envelope, app: AppFlow
+    ) -> tuple[Sighting, ...]:
+        """Give what a postback tells about whose AppsFlyer id it carries, for the events that go to AppsFlyer."""
+        installation = appsflyer_id(postback.appsflyer_id or "")
+        if installation is None or isinstance(mapped, Dead) or postback.blocked_reason is not None:
+            return ()
+        person = identify(postback, parsed(postback.event_value), app.rules.compiled.keys, [])
+        named = ((IdKind.INSTALLED_BY_USER, person.user_id), (IdKind.INSTALLED_ON_DEVICE, person.device_id))
+        ids = {kind: value for kind, value in named if value is not None}
+        said_ms = mapped.event_ms if isinstance(mapped, Mapped) else time_ms(postback.event_time or "")
+        seen_ms = min(said_ms or envelope.received_ms, envelope.received_ms)
+        return self._teach(envelope.app, ids, None, installation, seen_ms)
+
     def _sightings(self, envelope: Envelope, app: AppFlow) -> Filing:
         key = digest_of(envelope.app, envelope.body)
         until_ms = envelope.received_ms + app.dedup_days * DAY_MS
         try:
-            seen = list(stream.read(envelope.body))
+            message = reshaped(msgspec.json.decode(envelope.body), app.stream_fields)
+            seen = list(stream.walk(message))
         except (msgspec.DecodeError, RecursionError) as problem:
             detail = f"The message from Amplitude is not readable JSON: {problem}."
             return Filing(
@@ -184,19 +223,64 @@ class Flow:
             for sighting in self._teach(envelope.app, one.ids, one.user_id, one.device_id, seen_ms)
         ]
         decision: Decision = Apply("sighting") if found else Filter("nothing_to_learn")
-        return Filing(
+        filing = Filing(
             envelope,
             decision,
             key,
             until_ms,
             tuple(found),
             digest=key,
-            persons=tuple(person for one in seen for person in self._person(envelope.app, *_named_by_amplitude(one))),
+            persons=tuple(
+                person
+                for one in seen
+                for person in self._person(envelope.app, *_named_by_amplitude(one, streams=bool(app.streams)))
+            ),
+        )
+        if envelope.source is not Source.STREAM or not app.streams:
+            return filing
+        return self._streamed(filing, message, app)
+
+    def _streamed(self, filing: Filing, message: Any, app: AppFlow) -> Filing:
+        """Send an event of a stream to AppsFlyer if it is chosen; what it teaches is in the filing already."""
+        event = event_in(message)
+        if event is None:
+            # The door takes lists apart. One that gets here was stored before the app had streams, or is nested.
+            several = isinstance(message, list) and events_in(message)
+            return structs.replace(filing, decision=_SEVERAL) if several else filing
+        rules = to_appsflyer.choose(event, app.streams)
+        if isinstance(rules, to_appsflyer.Left):
+            decision: Decision = Apply(rules.reason) if filing.sightings else Filter(rules.reason)
+            return structs.replace(filing, decision=decision)
+        mapped = to_appsflyer.map_event(event, rules, filing.envelope.received_ms)
+        if isinstance(mapped, Dead):
+            return structs.replace(filing, decision=mapped)
+        key = mapped.key or filing.digest
+        item = Deliver(inapp_event.NAME, key.hex(), mapped.event_name, mapped.body, None, mapped.appsflyer_id)
+        decision = item if mapped.appsflyer_id else self._wait(item, event, mapped, rules, filing.envelope)
+        return structs.replace(filing, decision=decision, key=key, remarks=mapped.remarks)
+
+    def _wait(
+        self, item: Deliver, event: Streamed, mapped: to_appsflyer.Mapped, rules: StreamRules, envelope: Envelope
+    ) -> Decision:
+        """Let the store find the AppsFlyer id: at once if postbacks have told it, else within the stream's hours."""
+        unmet = "bad_appsflyer_id" if mapped.misread else "no_appsflyer_id"
+        named = ((IdKind.INSTALLED_ON_DEVICE, event.device_id), (IdKind.INSTALLED_BY_USER, event.user_id))
+        keys = {kind: self._keys(envelope.app, kind, value) for kind, value in named if value}
+        if not any(keys.values()):
+            return Filter(unmet)
+        return Hold(
+            item,
+            tuple(key for found in keys.values() for key in found),
+            tuple(kind.value for kind in keys),
+            mapped.event_ms or envelope.received_ms,
+            envelope.received_ms + round(rules.wait_hours * HOUR_MS),
+            unmet="" if rules.wait_hours else unmet,
         )
 
-    def _person(self, app: str, ids: Iterable[Named], event_ms: int) -> tuple[Person, ...]:
+    def _person(self, app: str, ids: Iterable[Named], event_ms: int, also: Iterable[bytes] = ()) -> tuple[Person, ...]:
         # Under every secret: what a former secret has filed must be found, too.
         keys = dict.fromkeys([key for kind, value in ids if value for key in self._keys(app, kind, value)])
+        keys |= dict.fromkeys(also)
         return (Person(tuple(keys), event_ms),) if keys else ()
 
     def _teach(
@@ -256,9 +340,20 @@ def _named(postback: Postback, mapped: Mapped | Decision) -> tuple[list[Named], 
     return ids, event_ms
 
 
-def _named_by_amplitude(seen: stream.Seen) -> tuple[list[Named], int]:
-    first = (IdKind.APPSFLYER_ID, seen.ids.get(IdKind.APPSFLYER_ID))
-    return [first, (IdKind.AMPLITUDE_DEVICE_ID, seen.device_id), *seen.ids.items()], seen.seen_ms or 0
+def _named_by_amplitude(seen: stream.Seen, *, streams: bool) -> tuple[list[Named], int]:
+    ids: list[Named] = [(IdKind.APPSFLYER_ID, seen.ids.get(IdKind.APPSFLYER_ID))]
+    ids += [(IdKind.AMPLITUDE_DEVICE_ID, seen.device_id), *seen.ids.items()]
+    if streams:  # what waits for its AppsFlyer id waits under these
+        ids += [(IdKind.INSTALLED_ON_DEVICE, seen.device_id), (IdKind.INSTALLED_BY_USER, seen.user_id)]
+    return ids, seen.seen_ms or 0
+
+
+_SEVERAL: Final = Dead(
+    "map",
+    "several_events",
+    "The message is a list of events, and each is to be sent and accounted for on its own.",
+    "Send the events of the list again to /v1/stream: the door takes a list apart.",
+)
 
 
 def _unknown_app(app: str) -> Dead:

@@ -57,7 +57,18 @@ def keys_of(person: Person, apps: Iterable[App], keyring: Keyring) -> tuple[byte
     ids = [(IdKind.CUSTOMER_USER_ID, person.customer_user_id), (IdKind.APPSFLYER_ID, person.appsflyer_id)]
     ids += [(kind, person.device_id) for kind in (IdKind.AMPLITUDE_DEVICE_ID, IdKind.IDFV)]
     ids += [(kind, person.advertising_id) for kind in ADVERTISING]
-    return tuple(sorted({key for app in apps for kind, value in ids for key in keyring.keys(app.name, kind, value)}))
+    # An app that streams to AppsFlyer keeps who is installed where under keys of their own.
+    streamed = [(IdKind.INSTALLED_BY_USER, person.customer_user_id), (IdKind.INSTALLED_ON_DEVICE, person.device_id)]
+    return tuple(
+        sorted(
+            {
+                key
+                for app in apps
+                for kind, value in (ids + streamed if app.streams else ids)
+                for key in keyring.keys(app.name, kind, value)
+            }
+        )
+    )
 
 
 async def forget(
@@ -159,8 +170,10 @@ def _value(person: Person, kind: IdKind) -> str | None:
             return person.customer_user_id
         case IdKind.APPSFLYER_ID:
             return person.appsflyer_id
-        case IdKind.AMPLITUDE_DEVICE_ID:
+        case IdKind.AMPLITUDE_DEVICE_ID | IdKind.INSTALLED_ON_DEVICE:
             return person.device_id
+        case IdKind.INSTALLED_BY_USER:
+            return person.customer_user_id
         case IdKind.IDFA | IdKind.IDFV | IdKind.ADID | IdKind.OAID | IdKind.APP_SET_ID:
             return person.advertising_id
         case _:

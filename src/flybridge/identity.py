@@ -25,6 +25,10 @@ class IdKind(StrEnum):
     APPSFLYER_ID = "appsflyer_id"
     CUSTOMER_USER_ID = "customer_user_id"
     AMPLITUDE_DEVICE_ID = "amplitude_device_id"  # names a person who is to be forgotten; nothing is matched by it
+    # The other direction: whose AppsFlyer id an event of Amplitude is sent under. What is found under these is never
+    # an Amplitude identity, so they share no key with the kinds above.
+    INSTALLED_BY_USER = "installed_by_user"
+    INSTALLED_ON_DEVICE = "installed_on_device"
 
 
 CASELESS: Final = frozenset({IdKind.IDFA, IdKind.IDFV, IdKind.ADID, IdKind.OAID, IdKind.APP_SET_ID})

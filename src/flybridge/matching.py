@@ -35,8 +35,15 @@ RANK: Final = {
 }
 
 
+# An event of Amplitude belongs to the installation on its own device, also when its user has a newer one elsewhere.
+EXACT: Final = IdKind.INSTALLED_ON_DEVICE.value
+
+
 class Match(Struct, frozen=True):
-    """The Amplitude identity that a waiting event gets. `conflict`: other sightings name somebody else."""
+    """The identity that a waiting event gets. `conflict`: other sightings name somebody else.
+
+    It is Amplitude's; of an event that goes to AppsFlyer, `device_id` is the AppsFlyer id.
+    """
 
     user_id: str | None
     device_id: str | None
@@ -46,12 +53,14 @@ class Match(Struct, frozen=True):
 def choose(sightings: Iterable[Sighting]) -> Match | None:
     """Choose among sightings of any of an event's keys: the newest wins, then the better kind.
 
+    Of an AppsFlyer id, one seen on the event's own device wins over any of its user's others.
+
     What the winner lacks (a device without a user id, or the other way) is taken from the next that does not
     contradict it: nobody's user id is ever joined with somebody else's device. None if nothing names anybody.
     """
     ranked = sorted(
         (s for s in sightings if s.user_id or s.device_id),
-        key=lambda s: (-s.seen_ms, RANK.get(s.kind, len(RANK)), s.user_id or "", s.device_id or ""),
+        key=lambda s: (s.kind != EXACT, -s.seen_ms, RANK.get(s.kind, len(RANK)), s.user_id or "", s.device_id or ""),
     )
     if not ranked:
         return None

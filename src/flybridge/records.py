@@ -81,6 +81,7 @@ class Deliver(Struct, frozen=True, tag=True):
 
     `insert_id` is the content hash that the vendor deduplicates by; `user_id` and `device_id` are Amplitude's
     and are put into the item when the request is built, so that a hold and a delivery keep the same bytes.
+    Of an item for AppsFlyer, `device_id` is the AppsFlyer id.
     """
 
     endpoint: str
@@ -96,6 +97,8 @@ class Hold(Struct, frozen=True, tag=True):
 
     `event_ms` orders the release of one person's events; `media_source` and `key_kinds` are for people who
     look at what waits. With a `fallback_user_id` the item is sent under that id when its window is over.
+    `unmet`: if no key finds anybody, and the window is over when it is filed, it is filtered for this reason instead
+    of expired: it was never meant to wait.
     """
 
     item: Deliver
@@ -105,6 +108,7 @@ class Hold(Struct, frozen=True, tag=True):
     expires_ms: int
     media_source: str = ""
     fallback_user_id: str | None = None
+    unmet: str = ""
 
 
 class Filter(Struct, frozen=True, tag=True):
@@ -195,6 +199,7 @@ class Filing(Struct, frozen=True):
     `replayed` marks a dead letter processed again: it is not received anew, and its key does not stop it.
     `persons` are those the message is about: by these a person is forgotten, and stays forgotten.
     `restricted` counts that a policy changed what is told of its source.
+    `remarks` are codes of what was noticed on the way (`late`, `trimmed`), for the metrics.
     """
 
     envelope: Envelope
@@ -208,6 +213,7 @@ class Filing(Struct, frozen=True):
     carried: Carried | None = None
     persons: tuple[Person, ...] = ()
     restricted: Measure | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Delivery(Struct, frozen=True):

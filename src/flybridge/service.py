@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Final
 
 from flybridge import __version__, flow, running, telemetry
 from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2, origin
+from flybridge.appsflyer.inapp_event import ORIGIN as APPSFLYER
+from flybridge.appsflyer.inapp_event import InAppEvent
 from flybridge.claim import Owner, claimed, one_of_many
 from flybridge.clock import Clock, SystemClock
 from flybridge.config import App, AtExpiry, Config, Delivery, HoldV1, Secret
+from flybridge.config_streams import streams_of
 from flybridge.delivery.exchange import Endpoint, Limits, Transport
 from flybridge.delivery.lifecycle import Policy, Uncertain
 from flybridge.delivery.transport import HttpTransport
@@ -47,6 +51,9 @@ __all__ = [
     "rules_of",
 ]
 
+CONNECTIONS: Final = 1_000
+"""More than all lanes have in flight: what waits for a connection would wait behind another lane's."""
+
 
 def open_inbox(config: Config) -> Inbox:
     """Choose the inbox."""
@@ -72,7 +79,7 @@ def open_store(config: Config) -> Store:
 
 def open_transport() -> Transport:
     """Choose the door outward."""
-    return HttpTransport(trust_env=True)
+    return HttpTransport(trust_env=True, connections=CONNECTIONS)
 
 
 def _supported(config: Config) -> None:
@@ -80,8 +87,6 @@ def _supported(config: Config) -> None:
     if config.cluster is not None:
         raise ConfigError("cluster", "this version has no clustered backends.", "Leave [cluster] out.")
     for number, app in enumerate(config.apps):
-        if app.streams:
-            raise ConfigError(f"apps[{number}].streams", "this version does not send to AppsFlyer.", "Leave it out.")
         if app.audiences:
             raise ConfigError(f"apps[{number}].audiences", "this version has no audiences.", "Leave it out.")
 
@@ -156,8 +161,10 @@ def build_flow(config: Config) -> Flow:
             hold_attribution=app.hold.v1 is HoldV1.WHEN_SEEN,
             customer_user_at_expiry=app.hold.at_expiry is AtExpiry.SEND_AS_CUSTOMER_USER_ID,
             dedup_days=config.retention.dedup_days,
+            streams=streams_of(app, f"apps[{number}]"),
+            stream_fields=app.amplitude.stream_fields,
         )
-        for app in config.apps
+        for number, app in enumerate(config.apps)
     }
     return Flow(apps, Keyring(*config.secrets))
 
@@ -173,6 +180,15 @@ def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
         for endpoint in (http_v2, attribution):
             endpoint.limits = _tuned(endpoint.limits, config.delivery)
             endpoints[Lane(app.name, endpoint.name)] = endpoint
+        if app.appsflyer.s2s_key:  # also without streams: what was filed while there were some is sent
+            to_appsflyer = InAppEvent(
+                app.appsflyer.s2s_key.reveal(),
+                app.appsflyer_app_id,
+                app.appsflyer.base_url or APPSFLYER,
+                concurrency=config.delivery.concurrency or app.appsflyer.s2s_concurrency,
+                requests_per_s=app.appsflyer.s2s_requests_per_s or config.delivery.requests_per_s,
+            )
+            endpoints[Lane(app.name, to_appsflyer.name)] = to_appsflyer
     return endpoints
 
 
@@ -200,6 +216,7 @@ def doors_of(config: Config) -> list[IntakeApp]:
             push_token=_bytes(app.appsflyer.push_token),
             stream_token=_bytes(app.amplitude.webhook_token),
             token_header=app.appsflyer.token_header.lower().encode(),
+            takes_apart=bool(app.streams),
         )
         for app in config.apps
     ]

@@ -330,7 +330,7 @@ def test_an_open_door_is_refused_where_others_can_connect(host):
         ('webhook_token = "t"\n[[apps.streams]]\nevents = ["A"]', "apps[0].appsflyer.s2s_key"),
         ('webhook_token = "t"\n[[apps.streams]]\nevents = []', "apps[0].streams[0].events"),
         ('webhook_token = "t"\n[[apps.streams]]', "apps[0].streams[0].events"),
-        ('[[apps.streams]]\nevents = ["A"]\nproperties = {}', "apps[0].streams[0].properties"),
+        ('[[apps.streams]]\nevents = ["A"]\nwithout = ["appsflyer_id"]', "apps[0].streams[0].without"),
         ('[[apps.streams]]\nevents = ["A"]\n[[apps.streams.where]]\nproperty = "x"', "apps[0].streams[0].where[0]"),
         ('[[apps.audiences]]\ncohort = "c"\nimport_key = "i"\nidentifier = "gaid"', "apps[0].appsflyer.api_token"),
         ('[[apps.audiences]]\ncohort = "c"\nimport_key = "i"\nidentifier = "idfv"', "apps[0].audiences[0].identifier"),

@@ -50,16 +50,17 @@ def read(body: bytes) -> Iterator[Seen]:
 
     Raises `msgspec.DecodeError` for bytes that are not JSON; what is JSON but says nothing yields nothing.
     """
-    yield from _walk(msgspec.json.decode(body))
+    yield from walk(msgspec.json.decode(body))
 
 
-def _walk(message: Any) -> Iterator[Seen]:
+def walk(message: Any) -> Iterator[Seen]:
+    """Find every sighting in a message that is decoded already."""
     if isinstance(message, Sequence) and not isinstance(message, str):
         for part in message:
-            yield from _walk(part)
+            yield from walk(part)
     elif isinstance(message, Mapping):
         if isinstance(message.get("users"), Sequence):
-            yield from _walk(message["users"])
+            yield from walk(message["users"])
         elif (seen := _seen(message)) is not None:
             yield seen
 

@@ -213,7 +213,8 @@ class _Batch:
         match = self.people.match(filing.envelope.app, hold.keys)
         over = hold.expires_ms <= self._now_ms
         if match is None and over and hold.fallback_user_id is None:
-            self._enter(line, filing, OutcomeKind.EXPIRED, "", item.insert_id)
+            outcome = OutcomeKind.FILTERED if hold.unmet else OutcomeKind.EXPIRED
+            self._enter(line, filing, outcome, hold.unmet, item.insert_id)
             return
         if match is None and over:
             self._enter(line, filing, OutcomeKind.PENDING, AS_CUSTOMER, item.insert_id)

@@ -9,7 +9,8 @@ A framework would cost more than everything done here, so there is none: `Intake
 as plain values, and `Intake.__call__` is the same as an ASGI application. Guarantees:
 
 1. 200 is answered only after the inbox has made the bytes durable.
-2. Any other status means that nothing was accepted, and the body says why and what to do.
+2. Any other status means that nothing was accepted, and the body says why and what to do. (Of a list of events some
+   may have been: sent again, they are repeats that change nothing.)
 3. Whatever is readable JSON is taken, also what can't be mapped later: it becomes a dead letter, not a lost message.
 
 The order in which a request is judged: app (404), method (405), token (401), kind of body (415), size (413),
@@ -44,6 +45,9 @@ Send = Callable[[Message], Awaitable[None]]
 MAX_BYTES: Final = 1_000_000
 """Default limit of a body, in bytes, after inflating. Fits the 1 MiB that a NATS server takes by default."""
 
+AT_ONCE: Final = 500
+"""Members of a list that are stored at once, so that a long list fits where other messages wait, too."""
+
 BODY_TIMEOUT_S: Final = 30.0
 """How long the rest of a body may take to arrive once its first part is there, in seconds."""
 
@@ -52,13 +56,15 @@ class IntakeApp(Struct, frozen=True):
     """One app's doors. A token of None keeps a door shut (401); an empty one leaves it open to everybody.
 
     `push_token` guards push, `stream_token` guards stream and cohorts. Tokens are compared with the header
-    `token_header` and with `Authorization`, with or without `Bearer` in front.
+    `token_header` and with `Authorization`, with or without `Bearer` in front. `takes_apart`: the events of a list at
+    the stream's door become messages of their own, because each is to be accounted for.
     """
 
     name: str
     push_token: bytes | None = None
     stream_token: bytes | None = None
     token_header: bytes = b"authorization"
+    takes_apart: bool = False
 
 
 class Refusal(Struct, frozen=True):
@@ -74,6 +80,7 @@ class _Object(Struct):
     """Any JSON object: no field is looked at, so msgspec checks the syntax and builds nothing."""
 
 
+_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY: Final = msgspec.json.Decoder(_Object | list[Any] | str | int | float | bool | None)
 
 Header = Callable[[str], str | None]
@@ -118,8 +125,11 @@ async def answer(send: Send, refusal: Refusal | None) -> None:
 class _Door:
     """One source of one app: who may enter, with what, and what was counted."""
 
-    def __init__(self, app: str, source: Source, token: bytes | None, header: bytes) -> None:
+    def __init__(
+        self, app: str, source: Source, token: bytes | None, header: bytes, *, takes_apart: bool = False
+    ) -> None:
         self.app = app
+        self.takes_apart = takes_apart and source is Source.STREAM
         self.source = source
         self.tally = Tally(app, source.value)
         self._token = None if token is None else token.strip()
@@ -159,7 +169,11 @@ class Intake:
         self._max_bytes = max_bytes
         self._doors = {
             f"/v1/{path}/{app.name}": _Door(
-                app.name, source, app.push_token if source is Source.PUSH else app.stream_token, app.token_header
+                app.name,
+                source,
+                app.push_token if source is Source.PUSH else app.stream_token,
+                app.token_header,
+                takes_apart=app.takes_apart,
             )
             for app in apps
             for path, source in _PATHS.items()
@@ -215,9 +229,22 @@ class Intake:
         body = await read()
         return _inflate(body, self._max_bytes) if isinstance(body, bytes) else body
 
+    async def _keep_all(self, door: _Door, now_ms: int, parts: Sequence[bytes]) -> None:
+        # If one is refused the sender sends all again; what was stored is then a repeat.
+        accepts = [self._inbox.accept(Envelope(door.app, door.source, Media.JSON, now_ms, part)) for part in parts]
+        for outcome in await asyncio.gather(*accepts, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+
     async def _keep(self, door: _Door, media: Media, body: bytes) -> Refusal | None:
+        now_ms = self._clock.now_ms()
+        parts = _parts(body) if door.takes_apart and body.lstrip()[:1] == b"[" else None
         try:
-            await self._inbox.accept(Envelope(door.app, door.source, media, self._clock.now_ms(), body))
+            if parts is None:
+                await self._inbox.accept(Envelope(door.app, door.source, media, now_ms, body))
+            else:
+                for start in range(0, len(parts), AT_ONCE):
+                    await self._keep_all(door, now_ms, parts[start : start + AT_ONCE])
         except InboxUnavailable as problem:
             self.refused_until_ms = self._clock.now_ms() + problem.retry_after_s * 1000
             return Refusal(
@@ -227,6 +254,15 @@ class Intake:
                 (("retry-after", str(problem.retry_after_s)),),
             )
         return None
+
+
+def _parts(body: bytes) -> list[bytes] | None:
+    """Give the members of a list; None if it has none, or can't be taken apart."""
+    try:
+        found = _LIST.decode(body)
+    except msgspec.DecodeError:
+        return None
+    return [bytes(part) for part in found] or None
 
 
 async def _read(receive: Receive, length: str | None, max_bytes: int) -> bytes | Refusal:

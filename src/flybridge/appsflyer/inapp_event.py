@@ -1,0 +1,157 @@
+"""AppsFlyer's server-to-server API for in-app events of mobile apps, v3: requests, and what every answer means.
+
+https://dev.appsflyer.com/hc/reference/s2s-events-api3-post, read 2026-11-24. One event per request, of one kilobyte at
+most, with the S2S key in the header `authentication`. Documented are 200, 400 with a text, 401, 403 and 500; other
+statuses are read as usual. 200 says that the request could be read, not that the event is recorded: an iOS app id
+without `id`, or a malformed AppsFlyer id, is answered 200 and recorded nowhere, so both are caught before sending.
+
+No page says that a repeated event is recognised, so `deduplicates` is False: an event whose answer is missing, or is
+a server error, may have been applied and is counted as uncertain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from flybridge.delivery.exchange import (
+    Accepted,
+    Halt,
+    HttpRequest,
+    HttpResponse,
+    Limits,
+    Reject,
+    Retry,
+    Split,
+    Verdict,
+)
+from flybridge.records import Delivery
+
+ORIGIN: Final = "https://api3.appsflyer.com"
+NAME: Final = "inapp_event"
+MAX_BYTES: Final = 1024
+DETAIL_CHARS: Final = 200
+THROTTLED_S: Final = 30.0
+MAX_WAIT_S: Final = 24 * 3600.0
+
+KEY_REMEDY: Final = (
+    "Check `appsflyer.s2s_key` and `appsflyer_app_id` of the app: the key must be the app's server-to-server key, not "
+    "its dev key. Nothing is lost meanwhile."
+)
+APP_REMEDY: Final = (
+    "Check `appsflyer_app_id` of the app: it must be written as in AppsFlyer (`id` and digits on iOS), and the S2S key "
+    "must be this app's. Nothing is lost meanwhile."
+)
+PACKAGE_REMEDY: Final = (
+    "AppsFlyer says that the account's package takes no such events. Ask AppsFlyer, or remove `apps.streams`. Nothing "
+    "is lost meanwhile."
+)
+ADDRESS_REMEDY: Final = (
+    "Check `appsflyer.base_url` of the app, and any proxy on the way: what answered is not AppsFlyer's "
+    "server-to-server API. Nothing is lost meanwhile."
+)
+EVENT_REMEDY: Final = "See with `flybridge explain` what is sent, correct the stream's mapping, then replay."
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class InAppEvent:
+    """POST /inappevent/{app_id}. A delivery's `device_id` is its AppsFlyer id."""
+
+    name = NAME
+    deduplicates = False
+
+    def __init__(
+        self,
+        s2s_key: str,
+        app_id: str,
+        origin: str = ORIGIN,
+        *,
+        concurrency: int = 256,
+        requests_per_s: float = 0.0,
+    ) -> None:
+        self._secret = s2s_key
+        self._headers = {"Content-Type": "application/json", "Accept": "*/*", "authentication": s2s_key}
+        self._url = f"{origin.rstrip('/')}/inappevent/{quote(app_id, safe='')}"
+        self.limits = Limits(1, MAX_BYTES, concurrency, requests_per_s)
+
+    def request(self, batch: Sequence[Delivery]) -> HttpRequest:
+        """Build the request of one event."""
+        (delivery,) = batch
+        if not delivery.device_id:
+            raise ValueError("the event has no AppsFlyer id")
+        head = b'{"appsflyer_id":' + _encode(delivery.device_id)
+        return HttpRequest("POST", self._url, self._headers, head + b"," + delivery.body[1:])
+
+    def size(self, delivery: Delivery) -> int:
+        """Give how many bytes the request has."""
+        return len(delivery.body) + len(_encode(delivery.device_id or "")) + len(b'"appsflyer_id":,')
+
+    def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
+        """Read an answer. The text of a 200 is `OK`; any that is no web page will do."""
+        return [self._verdict(response)] * len(batch)
+
+    def _verdict(self, response: HttpResponse) -> Verdict:
+        page = response.body.lstrip()[:1] == b"<"
+        after_s = _retry_after_s(response)
+        match response.status:
+            case 200 | 400 if page:
+                return Halt("wrong_address", ADDRESS_REMEDY)
+            case 200:
+                return Accepted()
+            case 400:
+                return self._bad_request(response)
+            case 401:
+                return Halt("unauthorized", KEY_REMEDY)
+            case 403:
+                return Halt("forbidden", PACKAGE_REMEDY)
+            case 413:
+                return Split("too_large")
+            case 429:
+                return Retry("rate_limited", max(THROTTLED_S, after_s or 0.0))
+            case 408 | 425:
+                return Retry(f"http_{response.status}", after_s)
+            case status if status >= 500:
+                return Retry(f"server_error_{status}", after_s)
+            case 404 | 405 | 407 | 410 | 421 | 426 | 451:
+                return Halt("wrong_address", ADDRESS_REMEDY)
+            case status if status >= 400:
+                return Retry(f"http_{status}", after_s)
+            case _:
+                return Halt("wrong_address", ADDRESS_REMEDY)
+
+    def _bad_request(self, response: HttpResponse) -> Verdict:
+        text = self._clip(response.body)
+        said = text.casefold()
+        if "authenticate" in said or "authentication" in said:
+            return Halt("invalid_s2s_key", KEY_REMEDY)
+        if "appsflyer_id" in said:
+            return Reject("invalid_appsflyer_id", f"AppsFlyer refuses the event's id: {text}.", EVENT_REMEDY)
+        if "app_id" in said or "app id" in said:
+            return Halt("app_id_mismatch", APP_REMEDY)
+        return Reject("invalid_event", f"AppsFlyer refuses the event: {text or 'no text'}.", EVENT_REMEDY)
+
+    def _clip(self, body: bytes) -> str:
+        text = body[: 4 * DETAIL_CHARS].decode("utf-8", "replace").strip().strip('"').rstrip(".")
+        return text.replace(self._secret, "***")[:DETAIL_CHARS]
+
+
+def _retry_after_s(response: HttpResponse) -> float | None:
+    """Read Retry-After, in seconds or as a date measured against the answer's own Date; None if unusable."""
+    text = response.headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            until = parsedate_to_datetime(text)
+            seconds = (until - parsedate_to_datetime(response.headers.get("date", ""))).total_seconds()
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return min(max(0.0, seconds), MAX_WAIT_S) if isfinite(seconds) else None

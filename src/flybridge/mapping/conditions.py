@@ -1,0 +1,116 @@
+"""Conditions on an Amplitude event: how two values compare, and what each operator asks. Pure, and never raises.
+
+Values compare as text, because Amplitude's webhooks send user properties as text; where both are numbers, or text that
+is one, they compare as numbers, so that `10` is more than `9` and `1.0` is `1`. A list is taken value by value: a
+condition passes if one value passes, a negative one if none is what it excludes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+from operator import ge, gt, le, lt
+from typing import Any, Final
+
+from msgspec import Struct
+
+from flybridge.amplitude.streamed import Streamed
+from flybridge.mapping.table import plain
+
+Value = str | int | float | bool
+
+MAX_DIGITS: Final = 40
+"""Longer text is an id and no number, whatever its characters."""
+
+COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
+
+
+class Condition(Struct, frozen=True, kw_only=True):
+    """What one property must be. All that is asked must hold; None and empty ask nothing."""
+
+    path: str
+    equals: Value | None = None
+    differs: Value | None = None
+    one_of: tuple[Value, ...] = ()
+    none_of: tuple[Value, ...] = ()
+    contains: str | None = None
+    not_contains: str | None = None
+    gt: Value | None = None
+    ge: Value | None = None
+    lt: Value | None = None
+    le: Value | None = None
+    exists: bool = False
+    absent: bool = False
+
+    def holds(self, event: Streamed) -> bool:
+        """Say whether the event passes."""
+        values = _values(event.find(self.path))
+        if (self.exists and not values) or (self.absent and values):
+            return False
+        if self.equals is not None and not _is_one(values, (self.equals,)):
+            return False
+        if self.differs is not None and _is_one(values, (self.differs,)):
+            return False
+        if self.one_of and not _is_one(values, self.one_of):
+            return False
+        if self.none_of and _is_one(values, self.none_of):
+            return False
+        return self._text_fits(values) and self._order_fits(values)
+
+    def _text_fits(self, values: Sequence[Any]) -> bool:
+        if self.contains is not None and not any(self.contains in _text(value) for value in values):
+            return False
+        return self.not_contains is None or not any(self.not_contains in _text(value) for value in values)
+
+    def _order_fits(self, values: Sequence[Any]) -> bool:
+        asked = [(name, bound) for name in COMPARISONS if (bound := getattr(self, name)) is not None]
+        return not asked or any(all(_compares(name, value, bound) for name, bound in asked) for value in values)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Say whether two values are the same, as numbers if both are, else as text."""
+    first, second = number(one), number(other)
+    if first is not None and second is not None:
+        return first == second
+    return _text(one) == _text(other)
+
+
+def number(value: Any) -> float | None:
+    """Give a value as a number, None if it is none. A flag is none, and neither is text such as `nan` or `1_000`."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str) and (len(value) > MAX_DIGITS or not value.isascii() or "_" in value):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if isfinite(found) else None
+
+
+def _values(found: Any) -> Sequence[Any]:
+    if found is None:
+        return ()
+    if isinstance(found, list):
+        return [value for value in found if value is not None]
+    return (found,)
+
+
+def _is_one(values: Sequence[Any], wanted: Sequence[Value]) -> bool:
+    return any(same(value, one) for value in values for one in wanted)
+
+
+def _compares(name: str, value: Any, bound: Value) -> bool:
+    compare = COMPARISONS[name]
+    first, second = number(value), number(bound)
+    if first is not None and second is not None:
+        return compare(first, second)
+    return compare(_text(value), _text(bound))
+
+
+def _text(value: Any) -> str:
+    try:
+        found = plain(value)
+    except ValueError:  # Python refuses to write numbers of more than 4,300 digits
+        return ""
+    return "" if found is None else found

@@ -1,0 +1,237 @@
+"""Values as AppsFlyer's server-to-server API takes them.
+
+Converters: each makes of a value of an event, never None, a value for the request; None leaves the parameter out.
+
+https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from hashlib import sha256
+from ipaddress import AddressValueError, IPv4Address
+from typing import Any, Final
+
+import msgspec
+
+from flybridge.identity import usable
+from flybridge.mapping.table import flag, plain
+
+MAX_TEXT: Final = 1_000
+MAX_AMOUNT: Final = Decimal("1e15")
+
+# The page has 13 digits, a dash, and 19 digits for Android, 7 for iOS, and an example of 7 for both.
+_APPSFLYER_ID: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_HASHED: Final = re.compile(r"[0-9a-fA-F]{64}")
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+
+# https://developer.apple.com/documentation/apptrackingtransparency/attrackingmanager/authorizationstatus
+ATT: Final = {"not_determined": 0, "restricted": 1, "denied": 2, "authorized": 3, "authorised": 3}
+
+TCF: Final = frozenset({"policy_version", "gdpr_applies", "cmp_sdk_id", "cmp_sdk_version", "tcstring"})
+MANUAL: Final = ("gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled")
+
+
+def words(value: Any) -> str | None:
+    """Text of anything, trimmed."""
+    found = plain(value)
+    return (found.strip()[:MAX_TEXT] or None) if found is not None else None
+
+
+def appsflyer_id(value: Any) -> str | None:
+    """13 digits, a dash, 7 to 19 digits; nothing else is an AppsFlyer id."""
+    found = words(value)
+    return found if found is not None and _APPSFLYER_ID.fullmatch(found) else None
+
+
+def user(value: Any) -> str | None:
+    """An id that names somebody: no zeros, no word for nothing."""
+    found = words(value)
+    return usable(found) if found is not None else None
+
+
+def device(value: Any) -> str | None:
+    """A device's identifier, 128 characters at most, that is not all zeros."""
+    found = user(value)
+    return found if found is not None and len(found) <= 128 else None
+
+
+def apple(value: Any) -> str | None:
+    """An IDFA or IDFV: a UUID in upper case."""
+    found = user(value)
+    return found.upper() if found is not None and _UUID.fullmatch(found) else None
+
+
+def ipv4(value: Any) -> str | None:
+    """An IPv4 address; the parameter has no room for another."""
+    try:
+        return str(IPv4Address(words(value) or ""))
+    except (AddressValueError, ValueError):
+        return None
+
+
+def version(value: Any) -> str | None:
+    """The digits and dots of a version: `iOS 17.5.1` is `17.5.1`."""
+    found = _VERSION.search(words(value) or "")
+    return found[0] if found else None
+
+
+def att(value: Any) -> int | None:
+    """0 to 3, or ATTrackingManager's word for it, also with AppsFlyer's `af_` in front."""
+    found = (words(value) or "").lower().removeprefix("af_").replace(" ", "_")
+    if found in {"0", "1", "2", "3"}:
+        return int(found)
+    return ATT.get(found)
+
+
+def yes(value: Any) -> bool | None:
+    """True or false, also as text."""
+    return flag(value) if isinstance(value, bool | str) else flag(words(value) or "")
+
+
+def no(value: Any) -> bool | None:
+    """The opposite of true or false."""
+    found = yes(value)
+    return None if found is None else not found
+
+
+def amount(value: Any) -> str | None:
+    """A number in plain digits, with a minus in front of a refund: no signs, no thousands, no exponent."""
+    found = decimal(value)
+    return None if found is None else written(found)
+
+
+def decimal(value: Any) -> Decimal | None:
+    """An amount to reckon with."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        text = value.strip() if isinstance(value, str) else str(value)
+        found = Decimal(text) if "_" not in text and len(text) <= 40 else Decimal("NaN")
+    except (InvalidOperation, ValueError):
+        return None
+    return found if found.is_finite() and abs(found) <= MAX_AMOUNT else None
+
+
+def written(value: Decimal) -> str:
+    """Write an amount in plain digits, six places at most, without zeros at the end."""
+    text = f"{value:.6f}".rstrip("0").rstrip(".")
+    return "0" if text in {"-0", ""} else text
+
+
+def currency(value: Any) -> str | None:
+    """A three-letter code in upper case."""
+    found = (words(value) or "").upper()
+    return found if _CURRENCY.fullmatch(found) else None
+
+
+def content(value: Any) -> Any:
+    """Text, a number, a flag, or a list of them."""
+    if isinstance(value, list):
+        found = [part for part in (content(each) for each in value if not isinstance(each, list)) if part is not None]
+        return found or None
+    if isinstance(value, bool | int | float):
+        return value if _writable(value) else None
+    return words(value)
+
+
+def anything(value: Any) -> Any:
+    """Whatever it is, if JSON can carry it."""
+    if isinstance(value, str):
+        return value[:MAX_TEXT] or None
+    return value if _writable(value) else None
+
+
+def json_text(value: Any) -> str | None:
+    """JSON in text: text as it is, anything else written as JSON."""
+    if isinstance(value, str):
+        return value.strip()[:MAX_TEXT] or None
+    return msgspec.json.encode(value).decode() if _writable(value) else None
+
+
+def partners(value: Any) -> str | list[str] | None:
+    """`all`, or a list of partner ids."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.strip().strip("[]").replace('"', "").split(",")]
+    if not isinstance(value, list):
+        return None
+    names = [name for each in value if isinstance(each, str) and (name := each.strip())]
+    return "all" if "all" in names else names or None
+
+
+def consent(value: Any) -> dict[str, Any] | None:
+    """AppsFlyer's consent object, also as JSON in text: `tcf` or `manual`, and in it what is documented."""
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+    if not isinstance(value, Mapping):
+        return None
+    if isinstance(tcf := value.get("tcf"), Mapping):
+        kept = {key: part for key, part in tcf.items() if key in TCF and isinstance(part, int | str)}
+        return {"tcf": kept} if kept and _writable(kept) else None
+    manual = value.get("manual")
+    return manual_consent(manual) if isinstance(manual, Mapping) else None
+
+
+def manual_consent(flags: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The consent object of three flags; None if none of them says anything."""
+    kept = {name: said for name in MANUAL if (said := yes(flags.get(name))) is not None}
+    return {"manual": kept} if kept else None
+
+
+def email(value: Any) -> str | None:
+    """SHA-256 of an e-mail address, trimmed and in lower case; a hash stays as it is."""
+    found = words(value)
+    if found is None or _HASHED.fullmatch(found):
+        return None if found is None else found.lower()
+    return _hash(found.lower()) if "@" in found else None
+
+
+def phone(value: Any) -> str | None:
+    """SHA-256 of a phone number's digits with country code, without leading zeros; a hash stays as it is."""
+    found = words(value)
+    if found is None or _HASHED.fullmatch(found):
+        return None if found is None else found.lower()
+    digits = _digits(found)
+    return _hash(digits) if digits else None
+
+
+def phone_e164(value: Any) -> str | None:
+    """SHA-256 of a phone number in E.164, `+` and digits; a hash stays as it is."""
+    found = words(value)
+    if found is None or _HASHED.fullmatch(found):
+        return None if found is None else found.lower()
+    digits = _digits(found)
+    return _hash(f"+{digits}") if digits else None
+
+
+def name(value: Any) -> str | None:
+    """SHA-256 of a name in lower case; a hash stays as it is."""
+    found = words(value)
+    if found is None or _HASHED.fullmatch(found):
+        return None if found is None else found.lower()
+    return _hash(found.lower())
+
+
+def _digits(text: str) -> str:
+    # An international number has 7 to 15 digits; what is shorter or longer is something else.
+    digits = re.sub(r"[^0-9]", "", text).lstrip("0")
+    return digits if 7 <= len(digits) <= 15 else ""
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _writable(value: Any) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except (msgspec.MsgspecError, OverflowError, RecursionError, UnicodeError, TypeError, ValueError):
+        return False
+    return True
