@@ -45,6 +45,7 @@ def as_plain(outcome: Outcome) -> dict[str, Any]:
         "account": account_rows(outcome.account),
         "reasons": outcome.account.reasons,
         "apps": msgspec.to_builtins(outcome.apps),
+        "streams": msgspec.to_builtins(outcome.streams),
         "discrepancies": msgspec.to_builtins(outcome.account.discrepancies),
         "differences": outcome.differences,
     }
@@ -68,21 +69,39 @@ def tell(outcome: Outcome) -> None:
         for app in outcome.apps
     ]
     print_rows("Truth, ledger and Amplitude, event by event", rows, "There was no app.")
+    rows = [
+        {
+            "app": stream.app,
+            "product events": stream.events,
+            "at AppsFlyer": stream.delivered,
+            "by a postback's id": stream.by_identity,
+            "left out": stream.left_out,
+            "without any id": stream.unknown,
+            "rejected as scripted": stream.rejected,
+            "copies": stream.copies,
+            "in doubt": stream.uncertain,
+            "differences": len(stream.disagreements),
+        }
+        for stream in outcome.streams
+    ]
+    print_rows("And the other way: truth, ledger and AppsFlyer, event by event", rows, "There was no stream.")
     for line in _wrong(outcome):
         console.print(line, style="red", markup=False)
     if outcome.differences:
         console.print(f"{outcome.differences} differences.", style="bold red")
     else:
-        done = f"{sum(app.messages for app in outcome.apps):,} messages in {outcome.seconds} s"
-        console.print(f"{done}: truth, ledger and Amplitude agree. Differences: 0.", style="bold green")
+        count = sum(app.messages for app in outcome.apps) + sum(stream.events for stream in outcome.streams)
+        agree = "truth, ledger, Amplitude and AppsFlyer agree"
+        console.print(f"{count:,} messages in {outcome.seconds} s: {agree}. Differences: 0.", style="bold green")
 
 
 def _wrong(outcome: Outcome) -> Iterable[str]:
-    for app in outcome.apps:
-        for found in app.disagreements[:SHOWN]:
-            yield f"{app.app}: {found.what}"
-        if len(app.disagreements) > SHOWN:
-            yield f"{app.app}: and {len(app.disagreements) - SHOWN} more."
+    lists = [(app.app, app.disagreements) for app in outcome.apps]
+    for name, found in (*lists, *((stream.app, stream.disagreements) for stream in outcome.streams)):
+        for one in found[:SHOWN]:
+            yield f"{name}: {one.what}"
+        if len(found) > SHOWN:
+            yield f"{name}: and {len(found) - SHOWN} more."
     for wrong in outcome.account.discrepancies[:SHOWN]:
         yield f"{wrong.app} {wrong.day}: {wrong.what} Expected {wrong.expected}, found {wrong.found}."
 

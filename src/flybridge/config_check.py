@@ -119,12 +119,9 @@ def _check_stream(path: str, stream: Stream) -> None:
         if where.exists and where.absent:
             raise ConfigError(here, "asks for what is there and absent at once.", "Remove `exists` or `absent`.")
         operators = [field for field in fields(Where) if field.name != "property"]
-        if all(getattr(where, field.name) in _UNASKED for field in operators):
+        if all(getattr(where, field.name) == field.default for field in operators):
             words = ", ".join(field.encode_name for field in operators)
             raise ConfigError(here, "asks for nothing.", f"Add one of {words}.")
-
-
-_UNASKED: Final = (None, (), False)
 
 
 def _check_audiences(path: str, app: App) -> None:

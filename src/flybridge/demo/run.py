@@ -18,13 +18,16 @@ from msgspec import Struct
 
 from flybridge import service
 from flybridge.config import load
+from flybridge.demo import streams
 from flybridge.demo.sender import Outgoing, Sender, Sent
 from flybridge.demo.stage import Stage, StageApp
+from flybridge.demo.streams import StreamVerdict, interleaved
 from flybridge.demo.verdict import AppVerdict, Evidence, judge
 from flybridge.demo.watch import Glance, glance
 from flybridge.errors import FlybridgeError
 from flybridge.insight.account import Account, balance
 from flybridge.records import digest_of
+from flybridge.sandbox.products import products
 from flybridge.sandbox.traffic import App, Message, Options, generate
 from flybridge.store.protocol import LedgerEntry
 
@@ -36,6 +39,7 @@ class Plan(Struct, frozen=True):
     """What to play. The same plan plays the same traffic and the same faults.
 
     `expires`: in the end the clock is moved past every hold's window, so that what never matched expires.
+    `products`: product events on their way to AppsFlyer, as a share of the postbacks.
     """
 
     events: int = 2_000
@@ -43,6 +47,7 @@ class Plan(Struct, frozen=True):
     faults: str = "none"
     options: Options = Options()
     expires: bool = True
+    products: float = 0.4
 
 
 class Outcome(Struct, frozen=True):
@@ -54,11 +59,14 @@ class Outcome(Struct, frozen=True):
     sent: dict[str, Any]
     account: Account
     apps: Sequence[AppVerdict]
+    streams: Sequence[StreamVerdict] = ()
 
     @property
     def differences(self) -> int:
         """Count everything that is not as it must be."""
-        return len(self.account.discrepancies) + sum(len(app.disagreements) for app in self.apps)
+        found = sum(len(app.disagreements) for app in self.apps)
+        found += sum(len(stream.disagreements) for stream in self.streams)
+        return len(self.account.discrepancies) + found
 
 
 @asynccontextmanager
@@ -86,6 +94,8 @@ async def play(
     """
     apps = [App(app.name, app.platform, app.appsflyer_app_id) for app in stage.apps]
     messages = list(generate(plan.seed, plan.events, apps, plan.options))
+    made = list(products(messages, plan.seed, plan.products))
+    count = len(messages) + len(made)
     sender = Sender(stage.bridge.origin)
     headers = {"Authorization": stage.token, "Content-Type": "application/json"}
     started = perf_counter()
@@ -93,12 +103,13 @@ async def play(
     async with aiohttp.ClientSession(timeout=timeout) as session:
         watching = asyncio.create_task(_watch(session, stage.bridge.origin, sender, look))
         try:
-            await sender.send(Outgoing(message.path, message.body, headers) for message in messages)
+            line = interleaved(messages, made)
+            await sender.send(Outgoing(message.path, message.body, headers) for message in line)
             if after_sending is not None:
                 await after_sending
-            await _rest(session, stage.bridge.origin, len(messages))
+            await _rest(session, stage.bridge.origin, count)
             if plan.expires:
-                await _expire(session, stage, len(messages))
+                await _expire(session, stage, count)
         finally:
             watching.cancel()
         seconds = perf_counter() - started
@@ -108,15 +119,33 @@ async def play(
         saved += await _record(session, stage.sandbox.origin, "waiting")
         saved += await _record(session, stage.sandbox.origin, "dropped")
         rejected = await _record(session, stage.sandbox.origin, "rejected")
+        taken = await streams.record(session, stage.sandbox.origin, "record")
+        refused = await streams.record(session, stage.sandbox.origin, "rejected")
     if code := await stage.bridge.stop():
         raise FlybridgeError(f"flybridge ended with exit code {code}; see {stage.directory}/flybridge.log.")
     account, ledger = await _books(stage)
     repeats = Counter(digest for digest in sender.repeated)
+    streamed = [
+        streams.evidence(
+            app.name,
+            app.appsflyer_app_id,
+            made,
+            ledger,
+            taken=taken,
+            rejected=refused,
+            repeats=repeats,
+            after_expiry=plan.expires,
+        )
+        for app in stage.apps
+    ]
+    ours = {digest for one in streamed for digest in one.digests}
+    ledger = [entry for entry in ledger if entry.digest not in ours]
     evidence = [_evidence(app, messages, ledger, saved=saved, rejected=rejected, repeats=repeats) for app in stage.apps]
     verdicts = [judge(msgspec.structs.replace(one, after_expiry=plan.expires)) for one in evidence]
     sent = {"acknowledged": sender.sent.acknowledged, "again": sender.sent.again, "refused": sender.sent.refused}
     sent |= {"p50_ms": round(sender.sent.p(0.5) * 1000, 2), "p99_ms": round(sender.sent.p(0.99) * 1000, 2)}
-    return Outcome(plan, round(seconds, 2), round(len(messages) / seconds, 1), sent, account, verdicts)
+    judged = [streams.judge_stream(one) for one in streamed]
+    return Outcome(plan, round(seconds, 2), round(count / seconds, 1), sent, account, verdicts, judged)
 
 
 async def _watch(

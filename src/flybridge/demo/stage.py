@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.errors import FlybridgeError
+from flybridge.sandbox.products import STREAM
 
 START_S: Final = 30.0
 STOP_S: Final = 60.0
@@ -144,7 +145,7 @@ class Stage:
         await self.sandbox.stop()
 
     def config(self, amplitude: str) -> str:
-        """Write the configuration. `amplitude` is the origin that all Amplitude calls go to."""
+        """Write the configuration. `amplitude` is the origin that all calls to the vendors go to."""
         head = f'data_dir = "./data"\nsecret = "{self._secret}"\n\n[server]\nport = {self._port}\n'
         return head + "".join(
             f"""
@@ -156,11 +157,13 @@ route = "{app.route}"
 
 [apps.appsflyer]
 push_token = "{self.token}"
+s2s_key = "s2s-{app.name}"
+base_url = "{amplitude}"
 
 [apps.amplitude]
 api_key = "{app.api_key}"
 base_url = "{amplitude}"
 webhook_token = "{self.token}"
-"""
+{STREAM}"""
             for app in self.apps
         )

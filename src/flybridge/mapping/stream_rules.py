@@ -59,11 +59,11 @@ class StreamRules(Struct, frozen=True, kw_only=True, dict=True):
         """Refuse what can't be done, with the key and what to write instead."""
         for target, source in self.properties.items():
             self._check(f"properties.{target}", target)
-            if source.startswith(FIXED) and _converter(target)(source.removeprefix(FIXED)) is None:
+            if source.startswith(FIXED) and _converter(target_of(target))(source.removeprefix(FIXED)) is None:
                 raise ConfigError(
                     f"properties.{target}",
                     f"AppsFlyer takes no such {target}.",
-                    f"Write a value that fits: {_converter(target).__doc__}",
+                    f"Write a value that fits: {_converter(target_of(target)).__doc__}",
                 )
         for target in self.without:
             self._check("without", target)
@@ -81,10 +81,8 @@ class StreamRules(Struct, frozen=True, kw_only=True, dict=True):
         if target.startswith(table.VALUE) and target != table.VALUE:
             return
         known = (*table.PARAMETERS, *(row.target for row in table.ROWS))
-        if target in known:
+        if target_of(target) in known:
             return
-        if f"{table.VALUE}{target}" in known:
-            raise ConfigError(path, f"{target} is a key of eventValue.", f'Write "{table.VALUE}{target}".')
         near = get_close_matches(target, known, n=1)
         remedy = f"Did you mean {near[0]!r}?" if near else f"Write one of {', '.join(table.PARAMETERS)}."
         raise ConfigError(
@@ -102,7 +100,7 @@ class Compiled:
 
     def __init__(self, rules: StreamRules) -> None:
         self.rows = rows_of(rules)
-        self.targets = tuple(dict.fromkeys(row.target for row in self.rows))
+        self.fixed = frozenset(target_of(target) for target in (*rules.properties, *rules.without))
         self.names: Callable[[str], bool] = lru_cache(maxsize=4096)(_naming(rules.events))
         self.message_type_key = f"{rules.prefix}message type"
         self._taken = frozenset(row.source for row in self.rows)
@@ -136,18 +134,30 @@ def _converter(target: str) -> Converter:
     return table.CONVERTERS.get(target, s2s.anything)
 
 
+def target_of(name: str) -> str:
+    """Give a row's target by its name in the configuration: AppsFlyer's own keys of `eventValue` need no prefix."""
+    return _IN_VALUE.get(name, name)
+
+
+_IN_VALUE: Final = {
+    row.target.removeprefix(table.VALUE): row.target for row in table.ROWS if row.target.startswith(table.VALUE)
+}
+
+
 def rows_of(rules: StreamRules) -> tuple[Row, ...]:
     """Give the rows that apply to a stream: configured ones in place of the table's, those of the platform alone."""
     foreign = {"android": table.IOS_ONLY, "ios": table.ANDROID_ONLY}.get(rules.platform, frozenset[str]())
     rows: list[Row] = [
-        Row(source, target, _converter(target), table.S2S, "From the configuration.")
+        Row(source, target_of(target), _converter(target_of(target)), table.S2S, "From the configuration.")
         for target, source in rules.properties.items()
     ]
+    configured = {row.target for row in rows}
     for row in table.ROWS:
-        if row.target in rules.properties or (row.source == "user_id" and not rules.use_customer_user_id):
+        if row.target in configured or (row.source == "user_id" and not rules.use_customer_user_id):
             continue
         rows.append(row)
-    return tuple(row for row in rows if row.target not in foreign and row.target not in rules.without)
+    without = foreign | {target_of(target) for target in rules.without}
+    return tuple(row for row in rows if row.target not in without)
 
 
 def found_at(event: Streamed, source: str) -> Any:

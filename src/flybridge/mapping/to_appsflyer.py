@@ -178,14 +178,19 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> dict[str, A
 def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
     """Decide what rests on several properties."""
     revenue = "eventValue.af_revenue"
-    if revenue not in found and revenue not in rules.without and revenue not in rules.properties:
+    if revenue not in found and revenue not in rules.compiled.fixed:
         price = s2s.decimal(event.find("event_properties.$price"))
         quantity = s2s.decimal(event.find("event_properties.$quantity") or 1)
         if price is not None and quantity is not None:
             found[revenue] = s2s.written(price * quantity)
-    if "advertising_id" in found and "amazon_aid" not in found and _is_amazon(event):
+    if (
+        "advertising_id" in found
+        and "amazon_aid" not in found
+        and "amazon_aid" not in rules.compiled.fixed
+        and _is_amazon(event)
+    ):
         found["amazon_aid"] = found.pop("advertising_id")
-    if "consent_data" not in found and "consent_data" not in rules.without:
+    if "consent_data" not in found and "consent_data" not in rules.compiled.fixed:
         consent = s2s.manual_consent(event.section("user_properties"))
         if consent is not None:
             found["consent_data"] = consent

@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Faults.named(options.faults, options.seed),
         api_keys=options.api_key,
         keep_bodies=options.keep == "full",
+        # Its own dice: what one vendor meets doesn't depend on what the other was sent.
+        appsflyer_faults=Faults.named(options.faults, options.seed + 1),
     )
     try:
         _run(_serve(sandbox, options.host, options.port))

@@ -18,11 +18,13 @@ from granian.server.embed import Server
 
 from flybridge.errors import ConfigError
 from flybridge.sandbox.amplitude import Amplitude
+from flybridge.sandbox.appsflyer import AppsFlyer
 from flybridge.sandbox.clock import FastClock, MovableClock
 from flybridge.sandbox.deletion import Deletions
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send
 from flybridge.sandbox.record import records_app
+from flybridge.sandbox.streamer import Streamer
 
 BACKLOG: Final = 1024
 """Connections that are open at once, and that wait to be accepted."""
@@ -38,17 +40,24 @@ class Sandbox:
         *,
         api_keys: Collection[str] | None = None,
         keep_bodies: bool = False,
+        appsflyer_faults: Faults | None = None,
     ) -> None:
         self.clock: MovableClock = clock or FastClock()
         self.amplitude = Amplitude(
             self.clock, faults or Faults.named("none"), api_keys=api_keys, keep_bodies=keep_bodies
         )
         self.deletions = Deletions(self.clock)
+        self.appsflyer = AppsFlyer(self.clock, appsflyer_faults or Faults.named("none"))
+        self.streamer = Streamer(self.amplitude, self.clock)
         self._records: Any = records_app(self.amplitude, self.clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["path"].startswith("/sandbox/") or scope["path"] == "/healthz":
+        if self.appsflyer.takes(scope["path"]):
+            await self.appsflyer(scope, receive, send)
+        elif self.streamer.takes(scope["path"]):
+            await self.streamer(scope, receive, send)
+        elif scope["path"].startswith("/sandbox/") or scope["path"] == "/healthz":
             await self._records(scope, receive, send)
         elif self.deletions.takes(scope["path"]):
             await self.deletions(scope, receive, send)
@@ -102,6 +111,7 @@ async def serve_sandbox(
             await serving
     finally:
         stopping.cancel()
+        await sandbox.streamer.stop()
         server.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait({serving})
 
