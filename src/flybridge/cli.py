@@ -213,16 +213,17 @@ def migrate(config: ConfigPath = None) -> None:
 
 @app.command()
 def explain(
-    message: Annotated[str, typer.Argument(help="A file with one postback, the JSON itself, or - for standard input.")],
+    message: Annotated[str, typer.Argument(help="A file with one message, the JSON itself, or - for standard input.")],
     config: ConfigPath = None,
     only_app: AppName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how one postback would be mapped, row by row. Nothing is stored and nothing is sent."""
+    """Show how one postback, or one event of Amplitude, would be mapped, row by row. Nothing is stored or sent."""
     body = cli_explain.read_message(message)
     chosen = cli_explain.choose_app(configured(config), only_app, body)
     found = cli_explain.explain_message(chosen, body, SystemClock().now_ms())
-    cli_explain.show_explanation(chosen, found, as_json=as_json)
+    streamed = cli_explain.amplitude_event(chosen, body) is not None
+    cli_explain.show_explanation(chosen, found, as_json=as_json, streamed=streamed)
 
 
 @app.command()

@@ -8,11 +8,14 @@ from typing import Any
 
 import msgspec
 
+from flybridge.amplitude.streamed import Streamed, event_in, reshaped
 from flybridge.appsflyer import postback
 from flybridge.cli_look import console, print_json, print_rows
 from flybridge.config import App, Config
+from flybridge.config_streams import streams_of
 from flybridge.errors import ConfigError
 from flybridge.mapping.explain import Explanation, explain
+from flybridge.mapping.explain_stream import explain_event
 from flybridge.records import Dead, Media
 from flybridge.service import rules_of
 
@@ -48,22 +51,36 @@ def choose_app(config: Config, name: str | None, body: bytes) -> App:
     return matching[0]
 
 
+def amplitude_event(app: App, body: bytes) -> Streamed | None:
+    """Give the message as an event of Amplitude, None if it is a postback."""
+    try:
+        message = reshaped(msgspec.json.decode(body), app.amplitude.stream_fields)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    found = event_in(message)
+    return None if found is None or found.find("event_name") or found.find("conversion_type") else found
+
+
 def explain_message(app: App, body: bytes, now_ms: int) -> Explanation:
-    """Explain a postback by the rules of an app."""
+    """Explain a postback, or an event of Amplitude, by the rules of an app."""
+    if (event := amplitude_event(app, body)) is not None:
+        return explain_event(event, streams_of(app), now_ms)
     read = postback.read(body, Media.JSON)
     if isinstance(read, Dead):
         return Explanation(f"dead: {read.detail} {read.remedy}", (), ())
     return explain(read, rules_of(app), now_ms)
 
 
-def show_explanation(app: App, found: Explanation, *, as_json: bool) -> None:
-    """Print an explanation. Personal ids are masked in it."""
+def show_explanation(app: App, found: Explanation, *, as_json: bool, streamed: bool = False) -> None:
+    """Print an explanation, of an event of Amplitude if `streamed`. Personal ids are masked in it."""
     if as_json:
         print_json({"app": app.name, **msgspec.to_builtins(found)})
         return
-    console.print(f"[bold]{app.name}[/bold] (route {app.route}): {found.outcome}", highlight=False)
+    side = "to AppsFlyer" if streamed else f"route {app.route}"
+    came, goes = ("Amplitude", "AppsFlyer") if streamed else ("AppsFlyer", "Amplitude")
+    console.print(f"[bold]{app.name}[/bold] ({side}): {found.outcome}", highlight=False)
     rows: list[dict[str, Any]] = [
-        {"AppsFlyer": row.source, "value": row.raw, "Amplitude": row.target, "as": _said(row.value), "note": row.note}
+        {came: row.source, "value": row.raw, goes: row.target, "as": _said(row.value), "note": row.note}
         for row in found.rows
     ]
     if rows:

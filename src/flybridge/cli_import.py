@@ -13,12 +13,12 @@ from flybridge.cli_run import AppName, AsJson, ConfigPath, configured, run
 from flybridge.clock import SystemClock
 from flybridge.config import Config
 from flybridge.errors import ConfigError
-from flybridge.sightings import Imported, import_file
+from flybridge.sightings import Imported, import_events, import_file
 
 SHOWN = 20
 
 
-def import_files(
+def import_files(  # noqa: PLR0917 - Typer gives every argument by name
     files: Annotated[list[Path], typer.Argument(help="Files, compressed with gzip or not.")],
     config: ConfigPath = None,
     only_app: AppName = None,
@@ -26,18 +26,23 @@ def import_files(
         bool,
         typer.Option("--sightings", help="They say who owns which identifier: CSV, JSON lines, Amplitude exports."),
     ] = False,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="They hold Amplitude's events, as its Export API writes them: JSON lines."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring files into the inbox. May be used beside a running server; the same file again changes nothing."""
-    if not sightings:
-        raise typer.BadParameter("Say what the files hold: --sightings.")
+    if sightings == stream:
+        raise typer.BadParameter("Say what the files hold: --sightings or --stream.")
     settings = configured(config)
     name = chosen_app(settings, only_app)
 
     async def work() -> list[Imported]:
         async with service.opened(settings) as (inbox, _):
             now_ms = SystemClock().now_ms()
-            return [await import_file(path, name, inbox.accept, now_ms, _progress(path)) for path in files]
+            bring = import_events if stream else import_file
+            return [await bring(path, name, inbox.accept, now_ms, _progress(path)) for path in files]
 
     done = run(work())
     if as_json:

@@ -25,7 +25,7 @@ class Report:
 
     def filed(self, filings: Sequence[Filing], outcome: Filed) -> None:
         """A batch is in the store."""
-        self._metrics.filed(outcome)
+        self._metrics.filed(outcome, ((one.envelope.app, remark) for one in filings for remark in one.remarks))
         repeated = {"repeated": outcome.repeated} if outcome.repeated else {}
         self._log.info("filed", n=len(filings), matched=outcome.matched, **repeated, **outcome.outcomes)
 

@@ -1,4 +1,4 @@
-"""Files of sightings: who owns which identifier, read from CSV, NDJSON and Amplitude exports, into the inbox.
+"""Files of sightings, who owns which identifier, and of events: CSV, NDJSON and Amplitude exports, into the inbox.
 
 What is in the files takes the same road as what Amplitude's stream sends. Many lines travel in one envelope, and the
 same file makes the same envelopes: importing it again is a repeat that changes nothing.
@@ -10,6 +10,7 @@ A line names a `user_id` and/or a `device_id` and the identifiers that belong to
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 from collections.abc import Awaitable, Callable, Iterator
@@ -159,6 +160,37 @@ async def import_file(
                 waiting.append(body)
                 if len(waiting) == LINES_PER_ENVELOPE:
                     await flush()
+    if waiting:
+        await flush()
+    progress(done.lines)
+    return done
+
+
+async def import_events(
+    path: Path, app: str, accept: Callable[[Envelope], Awaitable[None]], now_ms: int, progress: Callable[[int], None]
+) -> Imported:
+    """Bring a file of Amplitude's events into the inbox, a message each, as if its stream had sent them.
+
+    Each is accounted for on its own, so that one may be delivered to AppsFlyer and the next be left out.
+    """
+    done = Imported(str(path))
+    waiting: list[bytes] = []
+
+    async def flush() -> None:
+        await asyncio.gather(*(accept(Envelope(app, Source.STREAM, Media.JSON, now_ms, body)) for body in waiting))
+        done.envelopes += len(waiting)
+        waiting.clear()
+        progress(done.lines)
+
+    for line in read_file(path):
+        done.lines += 1
+        if isinstance(line, BadLine):
+            done.bad.append(line)
+            continue
+        done.taken += 1
+        waiting.append(line.body)
+        if len(waiting) == LINES_PER_ENVELOPE:
+            await flush()
     if waiting:
         await flush()
     progress(done.lines)

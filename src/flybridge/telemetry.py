@@ -290,11 +290,15 @@ class Metrics(Collector):
         self._matched = Counter(
             "flybridge_matched", "Holds that found their user in this process.", registry=self.registry
         )
+        remarks = "What was noticed about events on their way to AppsFlyer."
+        self._remarks = Counter("flybridge_stream_remarks", remarks, ("app", "remark"), registry=self.registry)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
-    def filed(self, filed: Filed) -> None:
-        """Count one filed batch."""
+    def filed(self, filed: Filed, remarks: Iterable[tuple[str, str]] = ()) -> None:
+        """Count one filed batch, and what was noticed about its events, as app and remark."""
+        for app, remark in remarks:
+            self._remarks.labels(app, remark).inc()
         for outcome, n in filed.outcomes.items():
             self._filed.labels(outcome).inc(n)
         self._matched.inc(filed.matched)
