@@ -29,7 +29,7 @@ async def stage(tmp_path):
     class WithKeys(Stage):
         def config(self, amplitude: str) -> str:
             text = super().config(amplitude)
-            text = text.replace("[apps.appsflyer]", f'[apps.appsflyer]\napi_token = "api"\nbase_url = "{amplitude}"')
+            text = text.replace("[apps.appsflyer]", '[apps.appsflyer]\napi_token = "api"')
             return text.replace("[apps.amplitude]", '[apps.amplitude]\nsecret_key = "secret"')
 
     stage = WithKeys(tmp_path / "stage", apps=(SHOP,))

@@ -353,3 +353,28 @@ async def test_doors_count_what_they_did(intake, inbox):
     assert (tally.accepted, tally.refused) == (1, {401: 1, 400: 2})
     assert sum(tally.slots) == 1
     assert tally.elapsed_ns > 0
+
+
+async def test_a_list_of_events_becomes_messages_of_their_own(inbox: RecordingInbox) -> None:
+    """Where each is to be accounted for; the bytes of each are those that came."""
+    intake = Intake([IntakeApp("shop", stream_token=b"t", takes_apart=True)], inbox, StillClock())
+    answer = await ask(intake, "/v1/stream/shop", b' [{"event_type": "a"}, {"event_type":"b"} ]', token="t")
+    assert answer is not None
+    assert answer.status == 200
+    assert [envelope.body for envelope in inbox.kept] == [b'{"event_type": "a"}', b'{"event_type":"b"}']
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"event_type":"a"}', b'"[1]"'])
+async def test_what_is_no_list_of_events_stays_one_message(inbox: RecordingInbox, body: bytes) -> None:
+    """An empty list is a message, too: it was sent, and is accounted for."""
+    intake = Intake([IntakeApp("shop", stream_token=b"t", takes_apart=True)], inbox, StillClock())
+    await ask(intake, "/v1/stream/shop", body, token="t")
+    assert [envelope.body for envelope in inbox.kept] == [body]
+
+
+@pytest.mark.parametrize("path", ["/v1/cohorts/shop", "/v1/push/shop"])
+async def test_other_doors_take_nothing_apart(inbox: RecordingInbox, path: str) -> None:
+    """A cohort's list is one message about many people."""
+    intake = Intake([IntakeApp("shop", b"t", b"t", takes_apart=True)], inbox, StillClock())
+    await ask(intake, path, b"[{},{}]", token="t")
+    assert [envelope.body for envelope in inbox.kept] == [b"[{},{}]"]

@@ -1,0 +1,29 @@
+"""docs/reference/mapping-to-appsflyer.md is what the mapping prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flybridge.mapping.consent import RULES
+from flybridge.mapping.page_to_appsflyer import page
+from flybridge.mapping.rows_to_appsflyer import DERIVED, OPTIONAL, PARAMETERS, ROWS
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "mapping-to-appsflyer.md"
+
+
+def test_the_page_is_current() -> None:
+    """If it is not: make pages."""
+    assert PAGE.read_text() == page()
+
+
+def test_every_row_rule_and_parameter_is_on_the_page() -> None:
+    """Nothing is sent that the page does not tell."""
+    text = PAGE.read_text()
+    for row in (*ROWS, *OPTIONAL):
+        assert f"[`{row.target}`]({row.doc}) | `{row.source}`" in text
+    for derived in DERIVED:
+        assert f"[`{derived.target}`]({derived.doc})" in text
+    for parameter in PARAMETERS:
+        assert f"`{parameter}`" in text
+    for rule in RULES:
+        assert rule.because in text

@@ -1,0 +1,243 @@
+"""From an Amplitude event to AppsFlyer's item: who is chosen, what is sent, and what is not."""
+
+import json
+
+import pytest
+
+from flybridge.amplitude.streamed import Streamed
+from flybridge.mapping.conditions import Condition
+from flybridge.mapping.stream_rules import StreamRules
+from flybridge.mapping.to_appsflyer import MAX_BYTES, Left, Mapped, choose, is_late, map_event, stamp
+from flybridge.records import Dead
+
+NOW_MS = 1_763_985_600_000  # 2025-11-24 12:00 UTC
+AF_ID = "1629191854863-7087037"
+GAID = "38400000-8cf0-11bd-b23e-10b96e40000d"
+IDFA = "AEBE52E7-03EE-455A-B3C4-E57283966239"
+EVENT = {
+    "event_type": "Order Completed",
+    "event_time": "2025-11-24 11:59:59.123000",
+    "$insert_id": "i-1",
+    "user_id": "ada-1",
+    "device_id": "ada-phone",
+    "event_properties": {"revenue": 9.99, "currency": "EUR", "color": "blue"},
+    "user_properties": {"appsflyer_id": AF_ID},
+}
+
+
+def rules(**settings) -> StreamRules:
+    """Build the rules of one stream."""
+    return StreamRules(**{"app": "shop", "platform": "android", "events": ("*",)} | settings)
+
+
+def mapped(event: dict, **settings) -> Mapped:
+    """Map an event."""
+    found = map_event(Streamed(event), rules(**settings), NOW_MS)
+    assert isinstance(found, Mapped)
+    return found
+
+
+def sent(event: dict, **settings) -> dict:
+    """Map an event and give its item, the value decoded."""
+    body = json.loads(mapped(event, **settings).body)
+    return body | {"eventValue": json.loads(body["eventValue"]) if body["eventValue"] else {}}
+
+
+def with_user(**properties) -> dict:
+    """Give the event with more user properties."""
+    return EVENT | {"user_properties": EVENT["user_properties"] | properties}
+
+
+def with_event(**properties) -> dict:
+    """Give the event with other properties."""
+    return EVENT | {"event_properties": properties}
+
+
+def test_a_standard_event_is_sent_without_any_configuration():
+    """Name, time with milliseconds, user, money; no property that nobody asked for."""
+    found = mapped(EVENT)
+    assert found.appsflyer_id == AF_ID
+    assert json.loads(found.body) == {
+        "eventName": "Order Completed",
+        "eventTime": "2025-11-24 11:59:59.123",
+        "customer_user_id": "ada-1",
+        "eventCurrency": "EUR",
+        "eventValue": '{"af_revenue":"9.99"}',
+    }
+    assert (found.dropped, found.notes, found.late) == ((), (), False)
+
+
+def test_an_event_without_value_sends_empty_text():
+    """As the page says."""
+    assert json.loads(mapped(with_event()).body)["eventValue"] == ""
+
+
+def test_the_first_stream_that_fits_takes_the_event():
+    """And the reason why none does is that of the one that came nearest."""
+    paid = Condition(path="event_properties.revenue", gt=100)
+    first, second = rules(events=("Order *",), where=(paid,)), rules(events=("Order *",))
+    assert choose(Streamed(EVENT), [first, second]) is second
+    assert choose(Streamed(EVENT), [first]) == Left("condition_not_met")
+    assert choose(Streamed(EVENT), [rules(events=("Trial *",))]) == Left("not_chosen")
+
+
+@pytest.mark.parametrize("name", ["$identify", "[Amplitude] Page Viewed"])
+def test_amplitudes_own_events_are_chosen_by_name_alone(name):
+    """A star means the app's events."""
+    assert choose(Streamed({"event_type": name}), [rules()]) == Left("not_chosen")
+    assert isinstance(choose(Streamed({"event_type": name}), [rules(events=(name,))]), StreamRules)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event_type": "[AppsFlyer] Install"},
+        {"event_type": "af_purchase", "event_properties": {"[AppsFlyer] message type": "install-in-app-event"}},
+        {"event_type": "x", "is_attribution_event": True},
+    ],
+)
+def test_what_came_from_appsflyer_does_not_go_back(event):
+    """Unless asked for: else the two would count each other's events for ever."""
+    assert choose(Streamed(event), [rules()]) == Left("loop_guard")
+    assert isinstance(choose(Streamed(event), [rules(loop=True)]), StreamRules)
+
+
+def test_a_prefix_of_ones_own_is_guarded_too():
+    """The loop guard knows what the mapping calls its events."""
+    assert choose(Streamed({"event_type": "[AF] Install"}), [rules(prefix="[AF] ")]) == Left("loop_guard")
+
+
+def test_refunds_are_negative_and_price_times_quantity_is_revenue():
+    """Where there is no amount; what is called a refund and is not negative is noted."""
+    assert sent(with_event(**{"$revenue": -5}))["eventValue"]["af_revenue"] == "-5"
+    assert sent(with_event(**{"$price": "2.5", "$quantity": 3}))["eventValue"]["af_revenue"] == "7.5"
+    assert any("refund" in note for note in mapped(with_event(**{"$revenue": 5, "$revenueType": "Refund"})).notes)
+    assert any("can't be" in note for note in mapped(with_event(revenue="9,99")).notes)
+
+
+def test_a_malformed_appsflyer_id_is_none():
+    """AppsFlyer would answer 200 and record nothing."""
+    found = mapped(with_user(appsflyer_id="af-1"))
+    assert (found.appsflyer_id, found.misread, found.remarks) == (None, True, ("bad_appsflyer_id",))
+    assert not mapped(EVENT | {"user_properties": {}}).misread
+
+
+def test_the_platform_decides_which_identifiers_there_are():
+    """An IDFA is none of Android's parameters."""
+    event = EVENT | {"adid": GAID, "idfa": IDFA}
+    assert "idfa" not in sent(event)
+    assert sent(event)["advertising_id"] == GAID
+    assert sent(event, platform="ios")["idfa"] == IDFA
+    assert "advertising_id" not in sent(event, platform="ios")
+
+
+def test_on_a_device_of_amazon_the_advertising_id_is_amazons():
+    """Amplitude's SDK reports both as `adid`."""
+    found = sent(EVENT | {"adid": GAID, "device_manufacturer": "Amazon"})
+    assert (found["amazon_aid"], found.get("advertising_id")) == (GAID, None)
+
+
+@pytest.mark.parametrize(
+    ("platform", "user", "gone"),
+    [
+        ("ios", {"att": "denied"}, "idfa"),
+        ("ios", {"att": 0}, "idfa"),
+        ("android", {"aie": "false"}, "advertising_id"),
+        ("android", {"limit_ad_tracking": "true"}, "advertising_id"),
+        ("android", {"gdpr_applies": "true", "ad_user_data_enabled": "false"}, "advertising_id"),
+        ("android", {"aie": False, "imei": "AA-BBBBBB-CCCCCC-D"}, "imei"),
+    ],
+)
+def test_an_identifier_that_may_not_leave_does_not(platform, user, gone):
+    """By the same table of consent as in the other direction; also not inside another property."""
+    event = with_user(**user) | {"adid": GAID, "idfa": IDFA}
+    event["event_properties"] = {"copy": f"x {GAID} {IDFA}", "color": "blue"}
+    found = sent(event, platform=platform, extras=("*",))
+    assert gone not in found
+    assert found["eventValue"] == {"color": "blue"}
+    assert any("may not leave" in note for note in mapped(event, platform=platform).notes)
+
+
+def test_consent_flags_make_the_manual_object():
+    """Flags arrive as text in webhooks."""
+    found = sent(with_user(gdpr_applies="true", ad_user_data_enabled="true", ad_personalization_enabled="false"))
+    manual = {"gdpr_applies": True, "ad_user_data_enabled": True, "ad_personalization_enabled": False}
+    assert found["consent_data"] == {"manual": manual}
+
+
+def test_extras_are_what_is_asked_for_in_that_order_and_nobodys_id():
+    """Globs of event properties, user properties by their prefix; contacts and device ids never."""
+    event = with_event(color="blue", email="a@b.c", gaid=GAID, note="n", **{"$price": 1}) | {
+        "user_properties": {"appsflyer_id": AF_ID, "tier": "gold"}
+    }
+    found = sent(event, extras=("note", "*", "user_properties.tier"))["eventValue"]
+    assert list(found) == ["af_revenue", "af_price", "note", "color", "tier"]
+
+
+def test_configured_properties_replace_the_tables_rows():
+    """From another place, as a fixed text, or under a key of one's own."""
+    found = sent(
+        with_event(amount="7", revenue=9, shop="north"),
+        properties={
+            "af_revenue": "event_properties.amount",
+            "bundleIdentifier": "value:com.example.shop",
+            "eventValue.branch": "event_properties.shop",
+        },
+        without=("customer_user_id",),
+        sharing_filter=("x_int",),
+        rename={"Order Completed": "af_purchase"},
+    )
+    assert found["eventValue"] == {"af_revenue": "7", "branch": "north"}
+    assert (found["bundleIdentifier"], found["sharing_filter"]) == ("com.example.shop", ["x_int"])
+    assert "customer_user_id" not in found
+    assert found["eventName"] == "af_purchase"
+
+
+def test_too_much_is_left_out_from_the_least_important_and_said():
+    """Extras go first, the last first; what fits still goes."""
+    event = with_event(revenue=1, first="a" * 300, second="b" * 300, third="c" * 400, last="d")
+    found = mapped(event, extras=("*",))
+    assert found.dropped == ("eventValue.third",)
+    assert found.remarks == ("trimmed",)
+    assert len(found.body) + 52 <= MAX_BYTES
+    assert json.loads(json.loads(found.body)["eventValue"])["last"] == "d"
+    assert any("eventValue.third" in note for note in found.notes)
+
+
+def test_an_event_that_can_not_fit_is_kept_as_a_dead_letter():
+    """Nothing is cut in the middle, and nothing is lost."""
+    found = map_event(Streamed(EVENT | {"event_type": "n" * 990}), rules(), NOW_MS)
+    assert isinstance(found, Dead)
+    assert found.reason == "larger_than_1kb"
+
+
+@pytest.mark.parametrize(
+    ("arrives", "late"),
+    [("2025-11-24 23:59", False), ("2025-11-25 02:00", False), ("2025-11-25 02:01", True), ("2025-12-24 00:00", True)],
+)
+def test_an_event_is_late_after_two_in_the_morning_of_its_next_day(arrives, late):
+    """AppsFlyer then stamps it with its arrival."""
+    from datetime import UTC, datetime
+
+    arrives_ms = int(datetime.fromisoformat(arrives).replace(tzinfo=UTC).timestamp() * 1000)
+    assert is_late(NOW_MS, arrives_ms) is late
+
+
+def test_a_late_event_is_sent_and_remarked():
+    """Its own time is sent all the same: AppsFlyer decides."""
+    found = mapped(EVENT | {"event_time": "2025-11-20 10:00:00"})
+    assert found.remarks == ("late",)
+    assert json.loads(found.body)["eventTime"] == "2025-11-20 10:00:00.000"
+
+
+def test_a_time_has_milliseconds():
+    """Also where they are zero."""
+    assert stamp(NOW_MS + 7) == "2025-11-24 12:00:00.007"
+
+
+def test_the_same_event_is_one_event_whatever_its_bytes():
+    """A retry, or a file of the Export API, brings it again."""
+    other = EVENT | {"processed_time": "2025-11-24 12:01:00"}
+    assert mapped(EVENT).key == mapped(other).key
+    assert mapped(EVENT).key != mapped(EVENT | {"device_id": "another"}).key
+    assert mapped(EVENT).key != mapped(EVENT, app="game").key

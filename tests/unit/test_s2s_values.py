@@ -1,0 +1,96 @@
+"""Values as AppsFlyer's server-to-server API takes them."""
+
+from hashlib import sha256
+
+import pytest
+
+from flybridge.mapping import s2s
+
+
+def digest(text: str) -> str:
+    """Hash as the page says: SHA-256, in hex."""
+    return sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("convert", "value", "expected"),
+    [
+        (s2s.appsflyer_id, " 1629191854863-7087037 ", "1629191854863-7087037"),
+        (s2s.appsflyer_id, "1629191854863-1234567890123456789", "1629191854863-1234567890123456789"),
+        (s2s.appsflyer_id, "162919185486-7087037", None),
+        (s2s.appsflyer_id, "1629191854863_7087037", None),
+        (s2s.appsflyer_id, "1629191854863-7087037\n1", None),
+        (s2s.user, "ada", "ada"),
+        (s2s.user, "null", None),
+        (s2s.user, 42, "42"),
+        (s2s.device, "00000000-0000-0000-0000-000000000000", None),
+        (s2s.device, "x" * 129, None),
+        (s2s.apple, "aebe52e7-03ee-455a-b3c4-e57283966239", "AEBE52E7-03EE-455A-B3C4-E57283966239"),
+        (s2s.apple, "AEBE52E7", None),
+        (s2s.ipv4, "192.0.2.1", "192.0.2.1"),
+        (s2s.ipv4, "2001:db8::1", None),
+        (s2s.ipv4, "300.1.1.1", None),
+        (s2s.version, "iOS 17.5.1", "17.5.1"),
+        (s2s.version, 14, "14"),
+        (s2s.version, "beta", None),
+        (s2s.att, "authorized", 3),
+        (s2s.att, "af_authorized", 3),
+        (s2s.att, "Not Determined", 0),
+        (s2s.att, "2", 2),
+        (s2s.att, 1, 1),
+        (s2s.att, "unknown", None),
+        (s2s.yes, "true", True),
+        (s2s.yes, 0, False),
+        (s2s.no, "true", False),
+        (s2s.no, "perhaps", None),
+        (s2s.amount, "6", "6"),
+        (s2s.amount, -9.99, "-9.99"),
+        (s2s.amount, "1e3", "1000"),
+        (s2s.amount, 0.1 + 0.2, "0.3"),
+        (s2s.amount, -0.0, "0"),
+        (s2s.amount, "9,99", None),
+        (s2s.amount, "$9", None),
+        (s2s.amount, True, None),
+        (s2s.amount, "inf", None),
+        (s2s.currency, " eur ", "EUR"),
+        (s2s.currency, "euro", None),
+        (s2s.content, ["a", 1, None, []], ["a", 1]),
+        (s2s.content, [], None),
+        (s2s.content, {"a": 1}, None),
+        (s2s.json_text, {"a": 1}, '{"a":1}'),
+        (s2s.json_text, '{"a":1}', '{"a":1}'),
+        (s2s.partners, "all", "all"),
+        (s2s.partners, ["x_int", "all"], "all"),
+        (s2s.partners, '["x_int", "y_int"]', ["x_int", "y_int"]),
+        (s2s.partners, [], None),
+        (s2s.consent, '{"manual":{"gdpr_applies":"true"}}', {"manual": {"gdpr_applies": True}}),
+        (s2s.consent, {"tcf": {"tcstring": "x", "junk": 1}}, {"tcf": {"tcstring": "x"}}),
+        (s2s.consent, {"other": 1}, None),
+        (s2s.consent, "no", None),
+    ],
+)
+def test_a_value_is_what_the_page_asks_for_or_left_out(convert, value, expected):
+    """Nothing is sent that AppsFlyer would answer with 200 and not understand."""
+    assert convert(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("convert", "value", "hashed"),
+    [
+        (s2s.email, " Ann@Example.COM ", "ann@example.com"),
+        (s2s.phone, "+1 (650) 555-1212", "16505551212"),
+        (s2s.phone, "001 650 555 1212", "16505551212"),
+        (s2s.phone_e164, "+1 213-373-4253", "+12133734253"),
+        (s2s.name, "ZOË", "zoë"),
+    ],
+)
+def test_a_contact_is_normalised_and_hashed(convert, value, hashed):
+    """As the page says for each; the clear value is nowhere in what comes out."""
+    assert convert(value) == digest(hashed)
+    assert convert(digest(hashed).upper()) == digest(hashed)
+
+
+@pytest.mark.parametrize(("convert", "value"), [(s2s.email, "no address"), (s2s.phone, "12"), (s2s.phone_e164, "x")])
+def test_what_is_no_contact_is_left_out(convert, value):
+    """The hash of a placeholder would match strangers with each other."""
+    assert convert(value) is None

@@ -1,0 +1,80 @@
+"""Settings of streams: what can't be done is refused with its path and a remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from flybridge.config import loads
+from flybridge.errors import ConfigError
+from flybridge.service import build_flow, doors_of, endpoints_of
+from flybridge.store.protocol import Lane
+
+HEAD = """
+secret = "a secret of sixteen"
+[[apps]]
+name = "shop"
+appsflyer_app_id = "com.example.shop"
+platform = "android"
+[apps.appsflyer]
+push_token = "t"
+s2s_key = "s2s"
+s2s_requests_per_s = 50
+[apps.amplitude]
+api_key = "key"
+webhook_token = "t"
+[[apps.streams]]
+events = ["Order *"]
+"""
+
+
+def read(lines: str):
+    """Read a configuration with these lines in its stream."""
+    return loads(HEAD + lines, Path(), {})
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "words"),
+    [
+        ('properties = { idfaa = "x" }', "properties.idfaa", "Did you mean 'idfa'?"),
+        ('properties = { shop = "x" }', "properties.shop", "eventValue.shop"),
+        ('properties = { advertising_id = "value:0" }', "properties.advertising_id", "takes no such"),
+        ('without = ["appsflyer_id"]', "without", "no event without appsflyer_id"),
+        ('without = ["nope"]', "without", "no parameter 'nope'"),
+        ('rename = { "Order" = " af" }', "rename", "no name for an event"),
+        ("wait_hours = -1", "wait_hours", "at least 0"),
+        ('[[apps.streams.where]]\nproperty = "p"', "where[0]", "Add one of is, is_not, one_of"),
+        ('[[apps.streams.where]]\nproperty = "p"\nexists = true\nabsent = true', "where[0]", "at once"),
+        ('[[apps.streams.where]]\nproperty = "p"\ngt = []', "where[0].gt", "a number or text"),
+        ('[[apps.streams.where]]\nproperty = "p"\nis_not_ = 1', "where[0].is_not_", "Did you mean 'is_not'"),
+    ],
+)
+def test_a_stream_that_can_not_work_is_refused(lines, path, words):
+    """At the start, by the key and with what to write instead."""
+    with pytest.raises(ConfigError) as caught:
+        read(lines)
+    assert caught.value.path == f"apps[0].streams[0].{path}"
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "lines", ["gt = 0", "is = false", 'is = ""', "exists = true", 'contains = "x"', 'one_of = ["a"]']
+)
+def test_every_operator_asks_something_even_with_zero_and_false(lines):
+    """Zero is a number to compare with, and false a value."""
+    config = read(f'[[apps.streams.where]]\nproperty = "p"\n{lines}')
+    build_flow(config)
+    assert len(config.apps[0].streams[0].where) == 1
+
+
+def test_an_app_with_streams_has_a_lane_to_appsflyer_and_takes_lists_apart():
+    """With its own rate and concurrency."""
+    config = read("")
+    endpoint = endpoints_of(config)[Lane("shop", "inapp_event")]
+    assert (endpoint.limits.concurrency, endpoint.limits.requests_per_s) == (256, 50.0)
+    assert doors_of(config)[0].takes_apart
+
+
+def test_settings_of_all_lanes_bound_this_one_too():
+    """`delivery.concurrency` is the most for one app and endpoint."""
+    config = loads(HEAD.replace("[[apps]]", "[delivery]\nconcurrency = 8\n[[apps]]", 1), Path(), {})
+    assert endpoints_of(config)[Lane("shop", "inapp_event")].limits.concurrency == 8
