@@ -21,6 +21,7 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.init import Answers, render, what_to_paste
 from flybridge.insight.account import Account
 from flybridge.insight.restricted import Change, changes
+from flybridge.open_files import allow_more
 from flybridge.replay import Replayed
 from flybridge.replay import replay as replay_letters
 from flybridge.sandbox.__main__ import main as run_sandbox
@@ -119,6 +120,7 @@ def serve(  # noqa: PLR0917 - Typer gives every argument by name
     if port is not None:
         settings = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))
     configure_logging(log, level)
+    allow_more()
 
     async def work() -> None:
         host = settings.server.host

@@ -99,9 +99,10 @@ class AppsFlyer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The header that carries `push_token`, as chosen in AppsFlyer's Push API settings."""
     s2s_key: Secret | None = None
     """The server-to-server key. Needed by `apps.streams`."""
-    s2s_concurrency: Annotated[int, Meta(ge=1, le=1_000)] = 256
-    """The most server-to-server requests in flight: each holds one event, so what can be sent in a second is this
-    number divided by AppsFlyer's answering time."""
+    s2s_concurrency: Annotated[int, Meta(ge=1, le=2_000)] = 1_000
+    """The most server-to-server requests in flight. Each holds one event, so what can be sent in a second is this
+    number divided by AppsFlyer's answering time. No more fly than the rate of events needs, and what flies is what a
+    crash leaves uncertain."""
     s2s_requests_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
     """The most server-to-server requests in a second. 0 sets no limit: AppsFlyer publishes none."""
     api_token: Secret | None = None

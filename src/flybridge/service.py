@@ -51,7 +51,7 @@ __all__ = [
     "rules_of",
 ]
 
-CONNECTIONS: Final = 1_000
+CONNECTIONS: Final = 2_000
 """More than all lanes have in flight: what waits for a connection would wait behind another lane's."""
 
 

@@ -70,7 +70,7 @@ def test_an_app_with_streams_has_a_lane_to_appsflyer_and_takes_lists_apart():
     """With its own rate and concurrency."""
     config = read("")
     endpoint = endpoints_of(config)[Lane("shop", "inapp_event")]
-    assert (endpoint.limits.concurrency, endpoint.limits.requests_per_s) == (256, 50.0)
+    assert (endpoint.limits.concurrency, endpoint.limits.requests_per_s) == (1_000, 50.0)
     assert doors_of(config)[0].takes_apart
 
 

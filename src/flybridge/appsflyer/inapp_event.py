@@ -72,7 +72,7 @@ class InAppEvent:
         app_id: str,
         origin: str = ORIGIN,
         *,
-        concurrency: int = 256,
+        concurrency: int = 1_000,
         requests_per_s: float = 0.0,
     ) -> None:
         self._secret = s2s_key

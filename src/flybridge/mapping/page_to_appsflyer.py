@@ -68,48 +68,49 @@ _HEAD = """\
 # Mapping: from Amplitude to AppsFlyer
 
 This page is printed from the table that maps (`python -m flybridge.mapping.page_to_appsflyer`), so it says what the
-software does. `flybridge explain` shows the same rows for one event. How to set it up:
-[stream to AppsFlyer](../how-to/stream-to-appsflyer.md).
+software does. `flybridge explain` shows the same rows for one event. How to set it up: [stream to
+AppsFlyer](../how-to/stream-to-appsflyer.md).
 
 An event is read in the Export API's format. Of several rows with one parameter, the first that gives a value wins;
-`apps.streams.properties` replaces all rows of a parameter, `without` leaves it out. A value that AppsFlyer would not take
-is left out and noted, and never costs the event. A parameter of the other platform is not sent. What follows `eventValue.`
-is a key of that JSON text; an event without any sends the empty text."""
+`apps.streams.properties` replaces all rows of a parameter, `without` leaves it out. A value that AppsFlyer would
+not take is left out and noted, and never costs the event. A parameter of the other platform is not sent. What
+follows `eventValue.` is a key of that JSON text; an event without any sends the empty text."""
 
 _OPTIONAL = """\
 ## Parameters to add
 
-These are sent only if `apps.streams.properties` says where they are found; the source here is an example. `value:` and a
-text is a value of your own. Contacts are normalised and hashed as AppsFlyer asks (SHA-256, hex); what is a hash
-already goes as it is. The clear value never leaves. Any other key of `eventValue` is configured as `eventValue.` and its
-name."""
+These are sent only if `apps.streams.properties` says where they are found; the source here is an example. `value:`
+and a text is a value of your own. Contacts are normalised and hashed as AppsFlyer asks (SHA-256, hex); what is a
+hash already goes as it is. The clear value never leaves. Any other key of `eventValue` is configured as
+`eventValue.` and its name."""
 
 _CONSENT = """\
 ## Consent
 
-An identifier that may not leave is left out; the event is sent. A property that contains a device identifier is no extra."""
+An identifier that may not leave is left out; the event is sent. A property that contains a device identifier is no
+extra."""
 
 _SIZE = """\
 ## One kilobyte
 
-AppsFlyer takes "up to 1KB" per event; flybridge keeps to {bytes} bytes, the smaller reading. What there is no room for
-is left out in this order, from the end, and said: in `flybridge explain`, and in
-[`flybridge_stream_remarks_total`](metrics.md) as `trimmed`. An event whose first line alone is too large is kept as a dead
-letter (`larger_than_1kb`)."""
+AppsFlyer takes "up to 1KB" per event; flybridge keeps to {bytes} bytes, the smaller reading. What there is no room
+for is left out in this order, from the end, and said: in `flybridge explain`, and in
+[`flybridge_stream_remarks_total`](metrics.md) as `trimmed`. An event whose first line alone is too large is kept as
+a dead letter (`larger_than_1kb`)."""
 
 _TAIL = """\
 ## Time
 
-`eventTime` is Amplitude's `event_time`, UTC with milliseconds. AppsFlyer stamps an event with its own time if it arrives
-by 02:00 UTC of the following day, and with its arrival after that. Such an event is sent all the same, and counted as
-`late`.
+`eventTime` is Amplitude's `event_time`, UTC with milliseconds. AppsFlyer stamps an event with its own time if it
+arrives by 02:00 UTC of the following day, and with its arrival after that. Such an event is sent all the same, and
+counted as `late`.
 
 ## One event once
 
-An event is known by app, `$insert_id` and device (else user), without an `$insert_id` by its `uuid`, and without either
-by its bytes. While it is remembered (`retention.dedup_days`) a repeat is a duplicate: Amplitude tries up to ten times over
-four hours, and a file of the Export API may bring it again. AppsFlyer itself recognises no repeat; what that means for
-lost answers is in [verdicts](verdicts.md#what-exactly-once-means-here).
+An event is known by app, `$insert_id` and device (else user), without an `$insert_id` by its `uuid`, and without
+either by its bytes. While it is remembered (`retention.dedup_days`) a repeat is a duplicate: Amplitude tries up to
+ten times over four hours, and a file of the Export API may bring it again. AppsFlyer itself recognises no repeat;
+what that means for lost answers is in [verdicts](verdicts.md#what-exactly-once-means-here).
 """
 
 
