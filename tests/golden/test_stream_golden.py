@@ -38,6 +38,7 @@ CONFIGURED: dict[str, Any] = {
         "app_type": "value:app_clip",
         "custom_data": "user_properties.custom_data",
         "ua": "user_properties.user_agent",
+        "app_set_id": "user_properties.app_set_id",
         "eventValue.af_revenue": "event_properties.total",
         "eventValue.branch": "event_properties.shop",
     },

@@ -21,7 +21,7 @@ PERSONAL: Final = frozenset(
     {
         "appsflyer_id", "customer_user_id", "advertising_id", "amazon_aid", "oaid", "imei", "idfa", "idfv", "ip",
         "email_hashed", "phone_number_hashed", "phone_number_e164_hashed", "first_name_hashed", "last_name_hashed",
-        "fb_login_id", "ua", "custom_data",
+        "fb_login_id", "ua", "custom_data", "app_set_id",
     }
 )  # fmt: skip
 """Parameters that name a person or a device, or may contain what does."""

@@ -87,8 +87,8 @@ hash already goes as it is. The clear value never leaves. Any other key of `even
 _CONSENT = """\
 ## Consent
 
-An identifier that may not leave is left out; the event is sent. A property that contains a device identifier is no
-extra."""
+An identifier that may not leave is left out; the event is sent. A TCF text is passed on, and not read. A property
+that contains a device identifier is no extra."""
 
 _SIZE = """\
 ## One kilobyte

@@ -160,6 +160,13 @@ OPTIONAL: Final = (
     Row("user_properties.phone", "phone_number_e164_hashed", s2s.phone_e164, S2S, "As above, with `+` in front."),
     Row("user_properties.first_name", "first_name_hashed", s2s.name, S2S, "Only the hash leaves."),
     Row("user_properties.last_name", "last_name_hashed", s2s.name, S2S, "Only the hash leaves."),
+    Row(
+        "user_properties.app_set_id",
+        "app_set_id",
+        s2s.app_set,
+        S2S,
+        "Android. An object with `id` and `scope`, or the id.",
+    ),
     Row("user_properties.fb_login_id", "fb_login_id", s2s.words, S2S),
     Row("user_properties.user_agent", "ua", s2s.words, S2S),
     Row("user_properties.custom_data", "custom_data", s2s.json_text, S2S, "JSON; an object is written as text."),
@@ -208,7 +215,7 @@ ESSENTIAL: Final = frozenset(
 )
 """Parameters without which an event would be counted wrongly, or shared with whom it may not: these always go."""
 
-ANDROID_ONLY: Final = frozenset({"advertising_id", "amazon_aid", "oaid", "imei", "app_store"})
+ANDROID_ONLY: Final = frozenset({"advertising_id", "amazon_aid", "oaid", "imei", "app_store", "app_set_id"})
 IOS_ONLY: Final = frozenset({"idfa", "idfv", "att", "app_type"})
 
 CONVERTERS: Final[dict[str, Converter]] = {row.target: row.convert for row in (*OPTIONAL, *ROWS) if row.target != "aie"}

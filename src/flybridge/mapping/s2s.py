@@ -153,6 +153,16 @@ def json_text(value: Any) -> str | None:
     return msgspec.json.encode(value).decode() if _writable(value) else None
 
 
+def app_set(value: Any) -> dict[str, Any] | None:
+    """The App Set id as an object: `id`, and `scope` 1 (this app) or 2 (this developer) where it is said."""
+    given = value if isinstance(value, Mapping) else {"id": value}
+    found = device(given.get("id"))
+    if found is None:
+        return None
+    scope = {"1": 1, "2": 2, "app": 1, "developer": 2}.get((words(given.get("scope")) or "").lower())
+    return {"id": found} if scope is None else {"scope": scope, "id": found}
+
+
 def partners(value: Any) -> str | list[str] | None:
     """`all`, or a list of partner ids."""
     if isinstance(value, str):
