@@ -30,7 +30,7 @@ def test_a_template_of_ones_own_is_put_into_the_default_shape():
     names = {
         "event_type": "name",
         "user_id": "external_id",
-        "event_time": "at",
+        "event_time": "when",
         "user_properties.mail": "properties.email",
         "device_id": "gone",
     }
