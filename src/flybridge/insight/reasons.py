@@ -56,6 +56,23 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
     (_K.FILTERED, "blocked_as_fraud"): Reason("AppsFlyer has blocked it as fraud", "nothing"),
     (_K.FILTERED, "uninstall"): Reason("an uninstall: no act of a user", "nothing"),
     (_K.FILTERED, "skadnetwork"): Reason("a SKAdNetwork message: it names no user", "deselect them in AppsFlyer"),
+    (_K.FILTERED, "not_chosen"): Reason(
+        "no stream names this event of Amplitude",
+        "add it to `apps.streams` if you miss it",
+    ),
+    (_K.FILTERED, "condition_not_met"): Reason(
+        "a stream names it, and one of its conditions says no",
+        "see `apps.streams.where`",
+    ),
+    (_K.FILTERED, "loop_guard"): Reason("the event came from AppsFlyer", "nothing; `loop = true` sends it back"),
+    (_K.FILTERED, "no_appsflyer_id"): Reason(
+        "the event has no AppsFlyer id, and no postback has told one of its device or user",
+        "pass the id to Amplitude, or set `wait_hours`",
+    ),
+    (_K.FILTERED, "bad_appsflyer_id"): Reason(
+        "what it has can't be an AppsFlyer id, and no postback has told one",
+        "correct the property, or where `properties` looks for it",
+    ),
     (_K.FILTERED, "nothing_to_learn"): Reason(
         "an event, user or cohort of Amplitude without an identifier to match by",
         "let the app send one, see the set-up",
@@ -75,6 +92,18 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
     ),
     (_K.REFUSED, "platform_unsupported"): Reason("the Attribution API knows Android and iOS only", "route `http_v2`"),
     (_K.APPLIED, "sighting"): Reason("it told who somebody is; there is nothing to send", "nothing"),
+    (_K.APPLIED, "not_chosen"): Reason(
+        "it told who somebody is, and no stream names it",
+        "add it to `apps.streams` if AppsFlyer is to have it",
+    ),
+    (_K.APPLIED, "condition_not_met"): Reason(
+        "it told who somebody is; a stream names it, and one of its conditions says no",
+        "see `apps.streams.where`",
+    ),
+    (_K.APPLIED, "loop_guard"): Reason(
+        "it told who somebody is, and came from AppsFlyer",
+        "nothing; `loop = true` sends it back",
+    ),
     (_K.FORGOTTEN, ""): Reason("it waited, was in flight or dead when its person was forgotten", "nothing"),
     (_K.FORGOTTEN, "before_request"): Reason(
         "it came, or was processed, later, and happened before the request or does not say when",
@@ -94,6 +123,14 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "neither `event_name` nor `conversion_type`",
         "select these fields in AppsFlyer",
     ),
+    (_K.DEAD, "larger_than_1kb"): Reason(
+        "an event for AppsFlyer is too large even without all that may be left out",
+        "a shorter name (`rename`), fewer parameters (`without`)",
+    ),
+    (_K.DEAD, "several_events"): Reason(
+        "a list of events that was stored before the app had streams, or is nested",
+        "send its events again: the door takes a list apart",
+    ),
     (_K.DEAD, "unknown_app"): Reason("the app was taken out of the configuration", "add it again, then replay"),
     (_K.DEAD, "fault"): Reason("flybridge itself failed on this message", "report it; replay after an upgrade"),
     (_K.DEAD, "invalid_event"): Reason(
@@ -103,6 +140,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
     (_K.DEAD, "invalid_fields"): Reason(
         "the vendor names fields it refuses",
         "leave the field out, or correct the mapping",
+    ),
+    (_K.DEAD, "invalid_appsflyer_id"): Reason(
+        "AppsFlyer refuses the event's AppsFlyer id",
+        "see `flybridge explain`, correct the property",
     ),
     (_K.DEAD, "silenced"): Reason(
         "Amplitude has silenced the event's device",
