@@ -68,3 +68,9 @@ def test_sums_add_hours_up_and_take_small_sources_together():
         ("tiktok", "6h", 4),
     ]
     assert sum(row.n for row in summed(counts, now_ms)) == 17
+
+
+def test_an_event_for_appsflyer_waits_for_a_postback():
+    """What Amplitude shows has nothing to do with it."""
+    said = hint("shop", ("installed_on_device", "installed_by_user"), 0, Known())
+    assert said.startswith("No postback has told this person's AppsFlyer id yet")

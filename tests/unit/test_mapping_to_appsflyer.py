@@ -103,8 +103,9 @@ def test_what_came_from_appsflyer_does_not_go_back(event):
 
 
 def test_a_prefix_of_ones_own_is_guarded_too():
-    """The loop guard knows what the mapping calls its events."""
-    assert choose(Streamed({"event_type": "[AF] Install"}), [rules(prefix="[AF] ")]) == Left("loop_guard")
+    """The loop guard knows what the mapping calls its events, and what AppsFlyer's own integration does."""
+    for name in ("[AF] Install", "[AppsFlyer] Install"):
+        assert choose(Streamed({"event_type": name}), [rules(prefix="[AF] ")]) == Left("loop_guard")
 
 
 def test_refunds_are_negative_and_price_times_quantity_is_revenue():

@@ -34,6 +34,10 @@ TOLD_BY: Final = frozenset({Source.STREAM.value, Source.COHORT.value, Source.SIG
 """Sources that tell who is who."""
 
 
+OF_APPSFLYER: Final = frozenset({IdKind.INSTALLED_BY_USER.value, IdKind.INSTALLED_ON_DEVICE.value})
+"""What events on their way to AppsFlyer wait by: postbacks show it, and not Amplitude."""
+
+
 class Known(Struct, frozen=True):
     """What Amplitude has told of one app so far: with which kinds of identifier, and whether it told anything."""
 
@@ -56,6 +60,11 @@ def known_by_app(sighted: Iterable[SightedKind], told: Iterable[str]) -> dict[st
 
 def hint(app: str, key_kinds: Sequence[str], waited_ms: int, known: Known) -> str:
     """Say why an event with these kinds of key is probably not matched yet, and what to look at."""
+    if key_kinds and set(key_kinds) <= OF_APPSFLYER:
+        return (
+            "No postback has told this person's AppsFlyer id yet: does the app pass it to Amplitude as a user property "
+            "named appsflyer_id, or its Amplitude device id to AppsFlyer?"
+        )
     if not known.told:
         return (
             f"No stream from Amplitude has arrived yet for {app}: without it nobody can be recognised. "

@@ -83,10 +83,11 @@ def _lines(event: Streamed, rules: StreamRules, mapped: Mapped) -> Iterator[Expl
     for key in [*values, *(name.removeprefix(table.VALUE) for name in mapped.dropped if name.startswith(table.VALUE))]:
         if table.VALUE + key in told:
             continue
-        raw = event.find(f"event_properties.{key}") or event.find(f"user_properties.{key}")
-        note = "One kilobyte has no room for it." if table.VALUE + key in mapped.dropped else "An extra."
+        raw = event.section("event_properties").get(key, event.section("user_properties").get(key))
+        source, note = (key, "An extra.") if raw is not None else ("(a rule)", "See the mapping page.")
+        note = "One kilobyte has no room for it." if table.VALUE + key in mapped.dropped else note
         value = values.get(key)
-        yield Explained(key, _named(key, raw, ids), table.VALUE + key, _named(key, value, ids), note)
+        yield Explained(source, _named(key, raw, ids), table.VALUE + key, _named(key, value, ids), note)
 
 
 def _ids(event: Streamed, rules: StreamRules) -> list[bytes]:

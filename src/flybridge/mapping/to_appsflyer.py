@@ -27,6 +27,7 @@ from flybridge.mapping import s2s
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.person import MIN_TELLING, names_a_device
 from flybridge.mapping.stream_rules import StreamRules, found_at
+from flybridge.mapping.table import PREFIX
 from flybridge.records import DAY_MS, HOUR_MS, Dead, content_key
 
 MAX_BYTES: Final = 1_000
@@ -93,10 +94,10 @@ def choose(event: Streamed, streams: Sequence[StreamRules]) -> StreamRules | Lef
 def came_from_appsflyer(event: Streamed, rules: StreamRules) -> bool:
     """Say whether AppsFlyer had the event first: a conversion by its name, an in-app event by the mapping's mark.
 
-    Events of the Attribution API, which AppsFlyer's own integration uses too, are marked by Amplitude.
+    Events of AppsFlyer's own integration have the same names; those of the Attribution API are marked by Amplitude.
     """
     return (
-        event.event_type.startswith(rules.prefix)
+        event.event_type.startswith((rules.prefix, PREFIX))
         or event.find("is_attribution_event") in (True, "true")
         or rules.compiled.message_type_key in event.section("event_properties")
     )

@@ -36,6 +36,7 @@ from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import Inbox
 from flybridge.records import Envelope, Media, Source
 from flybridge.telemetry import Tally
+from flybridge.web.members import AT_ONCE, members
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -44,9 +45,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 MAX_BYTES: Final = 1_000_000
 """Default limit of a body, in bytes, after inflating. Fits the 1 MiB that a NATS server takes by default."""
-
-AT_ONCE: Final = 500
-"""Members of a list that are stored at once, so that a long list fits where other messages wait, too."""
 
 BODY_TIMEOUT_S: Final = 30.0
 """How long the rest of a body may take to arrive once its first part is there, in seconds."""
@@ -80,7 +78,6 @@ class _Object(Struct):
     """Any JSON object: no field is looked at, so msgspec checks the syntax and builds nothing."""
 
 
-_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY: Final = msgspec.json.Decoder(_Object | list[Any] | str | int | float | bool | None)
 
 Header = Callable[[str], str | None]
@@ -238,7 +235,7 @@ class Intake:
 
     async def _keep(self, door: _Door, media: Media, body: bytes) -> Refusal | None:
         now_ms = self._clock.now_ms()
-        parts = _parts(body) if door.takes_apart and body.lstrip()[:1] == b"[" else None
+        parts = members(body) if door.takes_apart else None
         try:
             if parts is None:
                 await self._inbox.accept(Envelope(door.app, door.source, media, now_ms, body))
@@ -254,15 +251,6 @@ class Intake:
                 (("retry-after", str(problem.retry_after_s)),),
             )
         return None
-
-
-def _parts(body: bytes) -> list[bytes] | None:
-    """Give the members of a list; None if it has none, or can't be taken apart."""
-    try:
-        found = _LIST.decode(body)
-    except msgspec.DecodeError:
-        return None
-    return [bytes(part) for part in found] or None
 
 
 async def _read(receive: Receive, length: str | None, max_bytes: int) -> bytes | Refusal:
