@@ -2,10 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from flybridge.appsflyer.inapp_event import InAppEvent
 from flybridge.clock import SystemClock
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
-from flybridge.delivery.lane import Settings
 from flybridge.delivery.worker import Worker
 from flybridge.privacy import Seal
 from flybridge.records import Deliver, Envelope, Filing, Media, Source
@@ -13,7 +14,7 @@ from flybridge.store.protocol import Lane
 from flybridge.store.sqlite import SqliteStore
 
 LANE = Lane("shop", "inapp_event")
-EVENTS, CONCURRENCY = 400, 250
+EVENTS = 1_000
 
 
 class Counting(SqliteStore):
@@ -32,8 +33,9 @@ class Counting(SqliteStore):
 class Distant:
     """Answers nobody until as many requests fly as may, then everybody."""
 
-    def __init__(self, store: Counting) -> None:
+    def __init__(self, store: Counting, concurrency: int) -> None:
         self.store = store
+        self.concurrency = concurrency
         self.flying = self.most = self.answered = 0
         self.waiting_begun = 0
         self.full = asyncio.Event()
@@ -43,7 +45,7 @@ class Distant:
         self.flying += 1
         self.most = max(self.most, self.flying)
         self.waiting_begun = max(self.waiting_begun, self.store.begun - self.answered - self.flying)
-        if self.flying >= CONCURRENCY:
+        if self.flying >= self.concurrency:
             self.full.set()
         await self.full.wait()
         self.flying -= 1
@@ -54,7 +56,8 @@ class Distant:
         """Nothing is open."""
 
 
-async def test_groups_are_begun_while_others_fly(tmp_path):
+@pytest.mark.parametrize(("concurrency", "group"), [(16, 64), (250, 64), (800, 100)])
+async def test_groups_are_begun_while_others_fly(tmp_path, concurrency, group):
     """As many as may be fly at once; beside those that fly, one small group at most is uncertain after a crash."""
     store = Counting(tmp_path / "store.db", Seal(b"a secret for the tests"))
     await store.open()
@@ -70,12 +73,12 @@ async def test_groups_are_begun_while_others_fly(tmp_path):
         ],
         now_ms,
     )
-    distant = Distant(store)
-    endpoint = InAppEvent("key", "com.example.shop", "http://127.0.0.1:1", concurrency=CONCURRENCY)
+    distant = Distant(store, concurrency)
+    endpoint = InAppEvent("key", "com.example.shop", "http://127.0.0.1:1", concurrency=concurrency)
     worker = Worker(store, distant, {LANE: endpoint}, clock)
     assert await worker.drain() == EVENTS
-    assert distant.most == CONCURRENCY
-    assert max(store.groups) <= Settings().wave_begun
-    assert distant.waiting_begun <= Settings().wave_begun
+    assert distant.most == concurrency
+    assert max(store.groups) == group
+    assert distant.waiting_begun <= group
     assert {c.outcome: c.n for c in await store.counts() if c.n} == {"delivered": EVENTS}
     await store.close()

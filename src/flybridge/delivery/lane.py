@@ -45,7 +45,8 @@ class Settings(Struct, frozen=True):
     """How a worker works. Times are milliseconds.
 
     `lease_ms` must be longer than `timeout_ms`, the transport's limit of one exchange: the difference is how long a
-    leased item may wait for its turn. `wave_items` bounds one lease, `wave_begun` where intent is recorded.
+    leased item may wait for its turn. `wave_items` bounds one lease, `wave_begun` where intent is recorded (or
+    an eighth of what may be in flight, where that is more: begun is then still little beside what flies).
     """
 
     lease_ms: int = 120_000
@@ -221,7 +222,7 @@ class LaneWork:
             return max(per_request, SUSPECTS)
         room = per_request * limits.concurrency
         if not self._endpoint.deduplicates:
-            room = min(settings.wave_begun, 4 * room)
+            room = min(max(settings.wave_begun, room // 8), 4 * room)
         elif per_request == 1:
             room *= 16
         if limits.items_per_s > 0:
