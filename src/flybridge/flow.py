@@ -28,9 +28,9 @@ from flybridge.errors import FlybridgeError
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.restricted import change
-from flybridge.mapping.restrictions import PASS
 from flybridge.mapping import to_appsflyer
 from flybridge.mapping.person import identify, parsed
+from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.s2s import appsflyer_id
 from flybridge.mapping.stream_rules import StreamRules
 from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
