@@ -1,12 +1,31 @@
-"""Rules for all tests."""
+"""Rules for all tests, and the stores that tests run on: SQLite, and PostgreSQL on a server that is started once."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Generator
+import tempfile
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from flybridge.demo.postgres import PostgresServer
+from flybridge.errors import FlybridgeError
+from flybridge.privacy import Seal
+from flybridge.store.postgres import PostgresStore
+from flybridge.store.protocol import Store
+from flybridge.store.sqlite import SqliteStore
+
+SEAL = Seal(b"the secret of the tests")
+TEMPLATE = "ready"
+
+MakeStore = Callable[[], Store]
+NewPlace = Callable[[], AbstractAsyncContextManager[MakeStore]]
+_numbers = count(1)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -23,3 +42,52 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} needs a server and was skipped, which is a failure with CI set. {reason}"
     return report
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Give a server with a database that has all tables, to make others from."""
+    with tempfile.TemporaryDirectory(prefix="flybridge-postgres-") as directory:
+        try:
+            server = PostgresServer(Path(directory) / "server", {"fsync": "off"})  # making databases is what costs
+        except FlybridgeError as missing:
+            pytest.skip(str(missing))
+        asyncio.run(_ready(server))
+        yield server
+        asyncio.run(server.stop())
+
+
+async def _ready(server: PostgresServer) -> None:
+    await server.start()
+    store = PostgresStore(await server.create(TEMPLATE), SEAL)
+    await store.open()
+    await store.close()
+
+
+@asynccontextmanager
+async def postgres_database(server: PostgresServer, template: str = TEMPLATE) -> AsyncIterator[str]:
+    """Give the address of a database of one's own."""
+    name = f"test_{next(_numbers)}"
+    yield await server.create(name, template)
+    await server.drop(name)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.service)])
+def new_place(request: pytest.FixtureRequest) -> NewPlace:
+    """Give a function that makes an empty place for a store. In it, stores are made as by several processes."""
+    if request.param == "sqlite":
+        return _sqlite_place
+    server = request.getfixturevalue("postgres_server")
+    return lambda: _postgres_place(server)
+
+
+@asynccontextmanager
+async def _sqlite_place() -> AsyncIterator[MakeStore]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield lambda: SqliteStore(Path(folder) / "store.db", SEAL)
+
+
+@asynccontextmanager
+async def _postgres_place(server: PostgresServer) -> AsyncIterator[MakeStore]:
+    async with postgres_database(server) as dsn:
+        yield lambda: PostgresStore(dsn, SEAL)

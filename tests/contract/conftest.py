@@ -1,9 +1,10 @@
-"""Backends under contract. A further backend is a further parameter and a branch in `open_inbox` or `open_store`."""
+"""Backends under contract. A further one is a parameter and a branch: in `open_inbox`, or in `new_place` for a store."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from secrets import token_hex
 
@@ -18,7 +19,6 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.privacy import Seal
 from flybridge.store.protocol import Store
-from flybridge.store.sqlite import SqliteStore
 
 SEAL = Seal(b"the secret of the contract suite")
 ACK_WAIT_S = 3.0
@@ -26,6 +26,7 @@ ACK_WAIT_S = 3.0
 
 OpenInbox = Callable[[], Awaitable[Inbox]]
 OpenStore = Callable[[], Awaitable[Store]]
+NewPlace = Callable[[], AbstractAsyncContextManager[Callable[[], Store]]]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -78,22 +79,23 @@ async def inbox(open_inbox: OpenInbox) -> Inbox:
     return await open_inbox()
 
 
-@pytest.fixture(params=["sqlite"])
-async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStore]:
+@pytest.fixture
+async def open_store(new_place: NewPlace) -> AsyncIterator[OpenStore]:
     """Give a function that opens the one store of this test once more; its account must add up in the end."""
     opened: list[Store] = []
+    async with new_place() as make:
 
-    async def open_once_more() -> Store:
-        store = {"sqlite": lambda: SqliteStore(tmp_path / "store.db", SEAL)}[request.param]()
-        await store.open()
-        opened.append(store)
-        return store
+        async def open_once_more() -> Store:
+            store = make()
+            await store.open()
+            opened.append(store)
+            return store
 
-    yield open_once_more
-    for store in opened:
-        discrepancies = await store.audit()
-        await store.close()
-        assert discrepancies == []
+        yield open_once_more
+        for store in opened:
+            discrepancies = await store.audit()
+            await store.close()
+            assert discrepancies == []
 
 
 @pytest.fixture

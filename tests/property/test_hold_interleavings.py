@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,10 +13,8 @@ from hypothesis import strategies as st
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.rules import Rules
-from flybridge.privacy import Seal
 from flybridge.records import HOUR_MS, Envelope, Media, Source
 from flybridge.store.protocol import Lane
-from flybridge.store.sqlite import SqliteStore
 
 SECRET = b"the secret of the property suite"
 START_MS = 1_764_000_000_000
@@ -60,10 +56,10 @@ def seen(person: int, number: int) -> Envelope:
 facts = st.lists(st.tuples(st.sampled_from((install, seen)), st.integers(0, 2)), min_size=1, max_size=8)
 
 
-async def played(batches: list[list[Envelope]], route: str) -> tuple[Counter, dict[str, str], list]:
+async def played(new_place, batches: list[list[Envelope]], route: str) -> tuple[Counter, dict[str, str], list]:
     """File the batches; give what goes out as (item, user, device), the ledger, and the audit."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = SqliteStore(Path(folder) / "store.db", Seal(SECRET))
+    async with new_place() as make:
+        store = make()
         await store.open()
         for batch in batches:
             await store.file(FLOWS[route].filings(batch), START_MS)
@@ -74,16 +70,16 @@ async def played(batches: list[list[Envelope]], route: str) -> tuple[Counter, di
     return Counter((d.insert_id or d.body, d.user_id, d.device_id) for d in sent), ledger, audit
 
 
-@given(facts, st.sampled_from(("shop", "v1")), st.data())
+@given(facts=facts, route=st.sampled_from(("shop", "v1")), data=st.data())
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_order_and_any_batches_end_the_same(facts, route, data):
+def test_any_order_and_any_batches_end_the_same(new_place, facts, route, data):
     """Hold-then-sight equals sight-then-hold, with the identities that go out, and as the facts themselves say."""
     envelopes = [make(person, number) for number, (make, person) in enumerate(facts)]
     shuffled = data.draw(st.permutations(envelopes))
     cuts = sorted({0, len(shuffled), *data.draw(st.lists(st.integers(0, len(shuffled)), max_size=3))})
     batches = [shuffled[a:b] for a, b in pairwise(cuts)]
-    sent, ledger, audit = asyncio.run(played(batches, route))
-    assert (sent, ledger, audit) == asyncio.run(played([[one] for one in envelopes], route))
+    sent, ledger, audit = asyncio.run(played(new_place, batches, route))
+    assert (sent, ledger, audit) == asyncio.run(played(new_place, [[one] for one in envelopes], route))
     known = {person for make, person in facts if make is seen}
     for number, (make, person) in enumerate(facts):
         receipt = f"{'install' if make is install else 'seen'}-{number}"
@@ -97,14 +93,16 @@ def test_any_order_and_any_batches_end_the_same(facts, route, data):
     assert audit == []
 
 
-@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 2)), min_size=1, max_size=6), st.integers(0, 60))
+@given(
+    windows=st.lists(st.tuples(st.integers(1, 50), st.integers(0, 2)), min_size=1, max_size=6), at=st.integers(0, 60)
+)
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_wait_ends_at_its_own_millisecond(windows, at):
+def test_every_wait_ends_at_its_own_millisecond(new_place, windows, at):
     """Whatever the windows: what is over has expired, what is not still waits, and no sighting wakes the expired."""
 
     async def play() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            store = SqliteStore(Path(folder) / "store.db", Seal(SECRET))
+        async with new_place() as make:
+            store = make()
             await store.open()
             for number, (window_ms, person) in enumerate(windows):
                 app = AppFlow(Rules(app="shop", platform="ios"), hold_window_hours=window_ms / HOUR_MS)
@@ -123,14 +121,14 @@ def test_every_wait_ends_at_its_own_millisecond(windows, at):
     asyncio.run(play())
 
 
-@given(st.lists(st.integers(0, 2), min_size=1, max_size=12), st.randoms(use_true_random=False))
+@given(persons=st.lists(st.integers(0, 2), min_size=1, max_size=12), chance=st.randoms(use_true_random=False))
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-def test_two_processes_that_race_for_the_same_people_release_each_event_once(persons, chance):
-    """Two stores on one file, sightings and installs thrown at both: what goes out is what came in."""
+def test_two_processes_that_race_for_the_same_people_release_each_event_once(new_place, persons, chance):
+    """Two stores in one place, sightings and installs thrown at both: what goes out is what came in."""
 
     async def race() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            stores = [SqliteStore(Path(folder) / "store.db", Seal(SECRET)) for _ in range(2)]
+        async with new_place() as make:
+            stores = [make(), make()]
             for store in stores:
                 await store.open()
             envelopes = [install(person, number) for number, person in enumerate(persons)]

@@ -153,15 +153,12 @@ class _Batch:
         return [spare or blank(filing) for filing, spare in zip(filings, left, strict=True)]
 
     def _known(self, filings: Sequence[Filing]) -> dict[str, int]:
-        """Read the lines that exist already, as ids by receipt; notes which of them are dead."""
-        receipts = [filing.envelope.receipt for filing in filings]
-        known = {}
+        """Read the lines that exist already, as ids by receipt; notes which of those to be replayed are dead."""
         tables = self._book.tables
-        for receipt, line, cell in tables.among(Read.LINES, receipts):
-            known[receipt] = line
-            if tables.place(cell).outcome == OutcomeKind.DEAD:
-                self._dead_cells[line] = cell
-        return known
+        replayed = [filing.envelope.receipt for filing in filings if filing.replayed]
+        self._dead_cells = dict(tables.among(Read.LETTERS_OF, replayed))
+        receipts = [filing.envelope.receipt for filing in filings]
+        return {receipt: line for receipt, line, _ in tables.among(Read.LINES, receipts)}
 
     def decide(self, line: int, filing: Filing) -> None:
         """Turn one decision into rows."""

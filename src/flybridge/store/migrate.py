@@ -10,12 +10,16 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 from flybridge.errors import StoreUnavailable
 
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+MIGRATION_LOCK: Final = 0x666C796D
 TABLE: Final = "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL)"
 
 
@@ -71,6 +75,23 @@ def apply_sqlite(db: sqlite3.Connection, known: Sequence[Script]) -> int:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+    return len(todo)
+
+
+def apply_postgres(db: Connection[tuple[Any, ...]], known: Sequence[Script]) -> int:
+    """Apply what is missing in one transaction, give how many files that was. Who comes second waits.
+
+    Looks first, so that a database that is complete needs no right to make tables.
+    """
+    with db.transaction():
+        db.execute("SELECT pg_advisory_xact_lock($1)", (MIGRATION_LOCK,))
+        there = db.execute("SELECT to_regclass('migrations') IS NOT NULL").fetchone()
+        if there != (True,):
+            db.execute(TABLE.encode())
+        todo = missing(known, dict(db.execute("SELECT number, name FROM migrations").fetchall()))
+        for script in todo:
+            db.execute(script.sql.encode(), prepare=False)
+            db.execute("INSERT INTO migrations (number, name) VALUES ($1, $2)", (script.number, script.name))
     return len(todo)
 
 

@@ -36,6 +36,7 @@ def _kept(table: str, line: str) -> str:
 
 READS: Final[Mapping[Read, str]] = {
     Read.LINES: "SELECT receipt, id, cell FROM ledger WHERE receipt IN (??)",
+    Read.LETTERS_OF: "SELECT dead.id, cell FROM dead JOIN ledger USING (id) WHERE receipt IN (??)",
     Read.SEEN: "SELECT key FROM seen WHERE until_ms > ? AND key IN (??)",
     Read.TOMBSTONED: "SELECT 1 FROM tombstones LIMIT 1",
     Read.TOMBSTONES: "SELECT key, since_ms FROM tombstones WHERE key IN (??)",

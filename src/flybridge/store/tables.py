@@ -32,7 +32,8 @@ class Read(Enum):
     """
 
     # filing
-    LINES = auto()  # among receipts: receipt, line, cell. Own, where the line is dead.
+    LINES = auto()  # among receipts: receipt, line, cell
+    LETTERS_OF = auto()  # among receipts: line, cell, of those that are dead. Own.
     SEEN = auto()  # now_ms, among keys: key
     TOMBSTONED = auto()  # whether anybody is forgotten: a row, or none
     TOMBSTONES = auto()  # among keys: key, since_ms

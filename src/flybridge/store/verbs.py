@@ -69,7 +69,7 @@ class Verbs(ABC):
     async def _look(self, look: Callable[[Rows], T]) -> T:
         """Run a function that reads; all it reads is of the same moment."""
 
-    async def _tidy(self) -> None:
+    async def _tidy(self, now_ms: int) -> None:
         """Do what else the backend has to keep small."""
         return
 
@@ -130,7 +130,7 @@ class Verbs(ABC):
         covered = await self._write(prune_coverage, day_of(now_ms - COVERAGE_DAYS * DAY_MS))
         people = await self._prune_people()
         seen = await self._steps(prune_seen, now_ms, b"")
-        await self._tidy()
+        await self._tidy(now_ms)
         return lines + letters + covered + people + seen
 
     async def _steps(self, prune: Callable[[Book, int, Any], Step], until_ms: int, after: int | bytes) -> int:
