@@ -14,7 +14,7 @@ from flybridge.appsflyer.inapp_event import ORIGIN as APPSFLYER
 from flybridge.appsflyer.inapp_event import InAppEvent
 from flybridge.claim import Owner, claimed, one_of_many
 from flybridge.clock import Clock, SystemClock
-from flybridge.config import App, AtExpiry, Config, Delivery, HoldV1, Secret
+from flybridge.config import App, AtExpiry, Cluster, Config, Delivery, HoldV1, Secret
 from flybridge.config_streams import streams_of
 from flybridge.delivery.exchange import Endpoint, Limits, Transport
 from flybridge.delivery.lifecycle import Policy, Uncertain
@@ -74,7 +74,19 @@ def open_inbox(config: Config) -> Inbox:
 def open_store(config: Config) -> Store:
     """Choose the store."""
     _supported(config)
+    if config.cluster is not None:
+        return _postgres_store(config.cluster, Seal(*config.secrets))
     return SqliteStore(config.data_dir / "store.db", Seal(*config.secrets))
+
+
+def _postgres_store(cluster: Cluster, seal: Seal) -> Store:
+    try:
+        from flybridge.store.postgres import PostgresStore  # noqa: PLC0415 - psycopg is an extra
+    except ImportError:
+        raise ConfigError(
+            "cluster.postgres", "the client of PostgreSQL is not installed.", "pip install 'flybridge[cluster]'."
+        ) from None
+    return PostgresStore(cluster.postgres.reveal(), seal)
 
 
 def open_transport() -> Transport:

@@ -1,4 +1,4 @@
-"""Backends under contract. A further one is a parameter and a branch: in `open_inbox`, or in `new_place` for a store."""
+"""Backends under contract. A further one is a parameter and a branch in `open_inbox`, for a store in `new_place`."""
 
 from __future__ import annotations
 

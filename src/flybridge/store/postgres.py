@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from time import sleep
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -31,6 +29,7 @@ from flybridge.store.postgres_connection import (
     reason_of,
     refusal,
 )
+from flybridge.store.postgres_pool import Pool, Unsent
 from flybridge.store.postgres_sql import FOLD
 from flybridge.store.postgres_tables import Blocks, Conflict, Names, PostgresRows, PostgresTables
 from flybridge.store.tables import Rows
@@ -57,7 +56,8 @@ class PostgresStore(Verbs):
     """A store in one PostgreSQL database, given by its address.
 
     A verb raises `StoreUnavailable` when the server does not answer or the connection breaks. Whether it was committed
-    may then be unknown: every verb may be repeated. The next verb connects anew.
+    may then be unknown: every verb may be repeated. The next verb connects anew. A verb that finds its connection
+    broken before it has asked for anything to be kept does so itself.
     """
 
     def __init__(self, dsn: str, seal: Seal) -> None:
@@ -70,8 +70,8 @@ class PostgresStore(Verbs):
         await asyncio.to_thread(self._prepare)
         self._blocks = Blocks()
         self._names = Names(lambda: connect(self._dsn))
-        self._writers = _Threads(lambda: connect_writer(self._dsn), WRITERS, "store-writer")
-        self._readers = _Threads(lambda: connect_reader(self._dsn), READERS, "store-reader")
+        self._writers = Pool(lambda: connect_writer(self._dsn), WRITERS, "store-writer")
+        self._readers = Pool(lambda: connect_reader(self._dsn), READERS, "store-reader")
         self._open = True
 
     def _prepare(self) -> None:
@@ -113,23 +113,32 @@ class PostgresStore(Verbs):
     def _attempt(self, db: Db, verb: Callable[[Book], T], alone: bool) -> T:
         tables = PostgresTables(db, self._names, self._blocks)
         book = Book(tables)
+        committing = False
         try:
             with db.pipeline():
                 tables.enter(alone=alone)
                 result = verb(book)
                 book.flush()
                 tables.finish()
+                committing = True
                 db.commit()
-        except BaseException:
+        except psycopg.OperationalError as error:
+            if db.closed and not committing:
+                raise Unsent(reason_of(error)) from error
+            raise
+        finally:
             if not db.closed:
                 db.rollback()
-            raise
         return result
 
     async def _look(self, look: Callable[[Rows], T]) -> T:
         def transaction(db: Db) -> T:
             try:
                 return look(PostgresRows(db))
+            except psycopg.OperationalError as error:
+                if db.closed:
+                    raise Unsent(reason_of(error)) from error
+                raise
             finally:
                 if not db.closed:
                     db.rollback()
@@ -145,51 +154,3 @@ def _fold(book: Book, before_day: str) -> None:
     if isinstance(book.tables, PostgresTables) and book.tables.only("fold"):
         book.tables.db.execute(FOLD[0].encode())
         book.tables.db.execute(FOLD[1].encode(), (before_day,))
-
-
-class _Threads:
-    """Threads with a connection each. One that breaks takes all that were opened before with it."""
-
-    def __init__(self, connect: Callable[[], Db], n: int, name: str) -> None:
-        self._connect = connect
-        self._own = threading.local()
-        self._all: set[Db] = set()
-        self._era = 0
-        self._pool = ThreadPoolExecutor(n, name)
-
-    async def run(self, work: Callable[[Db], T]) -> T:
-        """Run a function in a thread. Raises `StoreUnavailable` if the server does not answer or refuses."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, work)
-
-    def _run(self, work: Callable[[Db], T]) -> T:
-        era = self._era
-        try:
-            db = self._connection()
-            return work(db)
-        except psycopg.Error as error:
-            broken = isinstance(error, psycopg.OperationalError)
-            if broken and era == self._era:
-                self._era += 1  # who broke one connection has probably broken all: a server that was restarted
-            raise _unavailable(error) from error
-
-    def _connection(self) -> Db:
-        db: Db | None = getattr(self._own, "db", None)
-        if db is not None and (db.closed or self._own.era != self._era):
-            db.close()
-            self._all.discard(db)
-            db = None
-        if db is None:
-            self._own.era = self._era
-            db = self._own.db = self._connect()
-            self._all.add(db)
-        return db
-
-    async def close(self) -> None:
-        """Wait for what runs and close the connections."""
-        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
-        for db in self._all:
-            db.close()
-
-
-def _unavailable(error: psycopg.Error) -> StoreUnavailable:
-    return StoreUnavailable(f"The store did not answer: {reason_of(error)}. It will be tried again.")

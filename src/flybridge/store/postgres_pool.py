@@ -1,0 +1,80 @@
+"""Threads with a connection each, which outlive a server that is restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import psycopg
+
+from flybridge.errors import StoreUnavailable
+from flybridge.store.postgres_connection import Db, reason_of
+
+T = TypeVar("T")
+
+
+class Unsent(Exception):
+    """The connection broke before anything was to be kept: it may be done on another one without a second effect."""
+
+
+class Pool:
+    """Threads with a connection each, made when it is needed. One that breaks takes all that were made before with it.
+
+    `connect` makes a connection and raises psycopg's errors.
+    """
+
+    def __init__(self, connect: Callable[[], Db], n: int, name: str) -> None:
+        self._connect = connect
+        self._own = threading.local()
+        self._all: set[Db] = set()
+        self._era = 0
+        self._pool = ThreadPoolExecutor(n, name)
+
+    async def run(self, work: Callable[[Db], T]) -> T:
+        """Run a function in a thread. Raises `StoreUnavailable` if the server does not answer or refuses."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, work)
+
+    def _run(self, work: Callable[[Db], T]) -> T:
+        try:
+            try:
+                return self._attempt(work)
+            except Unsent:
+                return self._attempt(work)
+        except Unsent as broken:
+            raise _unavailable(str(broken)) from broken
+        except psycopg.Error as error:
+            raise _unavailable(reason_of(error)) from error
+
+    def _attempt(self, work: Callable[[Db], T]) -> T:
+        db = self._connection()
+        era: int = self._own.era
+        try:
+            return work(db)
+        finally:
+            if db.closed and era == self._era:
+                self._era += 1  # what broke one connection has probably broken all: a server that was restarted
+
+    def _connection(self) -> Db:
+        db: Db | None = getattr(self._own, "db", None)
+        if db is not None and (db.closed or self._own.era != self._era):
+            db.close()
+            self._all.discard(db)
+            db = None
+        if db is None:
+            self._own.era = self._era
+            db = self._own.db = self._connect()
+            self._all.add(db)
+        return db
+
+    async def close(self) -> None:
+        """Wait for what runs and close the connections."""
+        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+        for db in self._all:
+            db.close()
+
+
+def _unavailable(reason: str) -> StoreUnavailable:
+    return StoreUnavailable(f"The store did not answer: {reason}. It will be tried again.")
