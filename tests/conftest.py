@@ -65,12 +65,17 @@ async def _ready(server: PostgresServer) -> None:
     await store.close()
 
 
-@asynccontextmanager
-async def postgres_database(server: PostgresServer, template: str = TEMPLATE) -> AsyncIterator[str]:
-    """Give the address of a database of one's own."""
-    name = f"test_{next(_numbers)}"
-    yield await server.create(name, template)
-    await server.drop(name)
+@pytest.fixture
+def new_database(postgres_server: PostgresServer) -> Callable[..., AbstractAsyncContextManager[str]]:
+    """Give a function that makes a database, with all tables or from another template, and gives its address."""
+
+    @asynccontextmanager
+    async def made(template: str = TEMPLATE) -> AsyncIterator[str]:
+        name = f"test_{next(_numbers)}"
+        yield await postgres_server.create(name, template)
+        await postgres_server.drop(name)
+
+    return made
 
 
 EMPTY = """DO $$ DECLARE name text; BEGIN

@@ -152,5 +152,5 @@ class PostgresStore(Verbs):
 
 def _fold(book: Book, before_day: str) -> None:
     if isinstance(book.tables, PostgresTables) and book.tables.only("fold"):
-        book.tables.db.execute(FOLD[0].encode())
-        book.tables.db.execute(FOLD[1].encode(), (before_day,))
+        for sql in FOLD:
+            book.tables.db.execute(sql.encode(), (before_day,) if "$1" in sql else ())

@@ -210,12 +210,14 @@ WRITES: Final[Mapping[Write, str]] = {
                            FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
                              AS new (lane, media_source, key_kinds, hour, n)
                            ORDER BY 1, 2, 3, 4
-                           ON CONFLICT ON CONSTRAINT hold_counts_pkey DO UPDATE SET n = hold_counts.n + excluded.n""",
+                           ON CONFLICT (lane, hour, cell_of(media_source, key_kinds), shard) DO UPDATE
+                           SET n = hold_counts.n + excluded.n""",
     Write.DROP_HOLD_COUNTS: f"""DELETE FROM hold_counts
                                 USING unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])
                                   AS old (lane, media_source, key_kinds, hour)
-                                WHERE hold_counts.lane = old.lane AND hold_counts.media_source = old.media_source
-                                  AND hold_counts.key_kinds = old.key_kinds AND hold_counts.hour = old.hour
+                                WHERE hold_counts.lane = old.lane AND hold_counts.hour = old.hour
+                                  AND cell_of(hold_counts.media_source, hold_counts.key_kinds)
+                                      = cell_of(old.media_source, old.key_kinds)
                                   AND shard = {SHARD} AND n = 0""",
     Write.DEAD: """INSERT INTO dead (id, lane, stage, media, reason, detail, remedy, version, died_ms)
                    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[],
@@ -248,14 +250,17 @@ WRITES: Final[Mapping[Write, str]] = {
                        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                                    $8::text[], $9::bigint[], $10::double precision[], $11::double precision[]) AS new
                        ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
-                       ON CONFLICT ON CONSTRAINT rollups_pkey DO UPDATE
+                       ON CONFLICT (
+                         cell_of(app, event_day, kind, event, media_source, campaign, country, platform), shard)
+                       DO UPDATE
                        SET n = rollups.n + excluded.n, revenue = rollups.revenue + excluded.revenue,
                            cost = rollups.cost + excluded.cost""",
     Write.COVERAGE: f"""INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n, shard)
                         SELECT *, {SHARD} FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
                                                       $6::text[], $7::bigint[]) AS new
                         ORDER BY 1, 2, 3, 4, 5, 6
-                        ON CONFLICT ON CONSTRAINT coverage_pkey DO UPDATE SET n = coverage.n + excluded.n""",
+                        ON CONFLICT (day, cell_of(app, platform, app_version, media_source, kinds), shard) DO UPDATE
+                        SET n = coverage.n + excluded.n""",
     Write.DROP_COVERAGE: "DELETE FROM coverage WHERE day < ANY($1::text[])",
     Write.SIGHTED: f"""INSERT INTO sighted (app, kind, n, last_ms, shard)
                        SELECT *, {SHARD} FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS new
@@ -269,10 +274,11 @@ EXACT: Final = frozenset({Write.SEEN})
 
 # What else the store has to keep small, while nobody writes: hours of holds that are over, and old tallies.
 FOLD: Final = (
+    "SET LOCAL enable_hashjoin = on",
     """DELETE FROM hold_counts USING (
          SELECT lane, media_source, key_kinds, hour FROM hold_counts GROUP BY 1, 2, 3, 4 HAVING sum(n) = 0) AS ended
-       WHERE hold_counts.lane = ended.lane AND hold_counts.media_source = ended.media_source
-         AND hold_counts.key_kinds = ended.key_kinds AND hold_counts.hour = ended.hour""",
+       WHERE hold_counts.lane = ended.lane AND hold_counts.hour = ended.hour
+         AND cell_of(hold_counts.media_source, hold_counts.key_kinds) = cell_of(ended.media_source, ended.key_kinds)""",
     """WITH old AS (
          DELETE FROM tallies WHERE cell IN (
            SELECT tallies.cell FROM tallies JOIN cells ON cells.id = tallies.cell

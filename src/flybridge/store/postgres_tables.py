@@ -173,6 +173,8 @@ class PostgresRows:
 class PostgresTables(PostgresRows):
     """What a transaction that writes needs. Statements that write are sent and not waited for, until `finish`."""
 
+    keeps_spent = False
+
     def __init__(self, db: Db, names: Names, blocks: Blocks) -> None:
         super().__init__(db)
         self._blocks = blocks

@@ -109,6 +109,11 @@ CREATE TABLE dead (
 );
 CREATE INDEX dead_age ON dead (died_ms);
 
+-- What tells cells of counters apart, whatever is in their names and however long those are: an index entry has to
+-- fit on a third of a page. Always the same for the same names, because the database holds UTF-8.
+CREATE FUNCTION cell_of(VARIADIC names text[]) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT sha256(convert_to(array_to_string(names, chr(31)), 'UTF8')) $$;
+
 -- The shard is the connection's that counted; the figure of a cell is the sum.
 CREATE TABLE rollups (
     app text NOT NULL,
@@ -122,6 +127,7 @@ CREATE TABLE rollups (
     n bigint NOT NULL,
     revenue double precision NOT NULL,
     cost double precision NOT NULL,
-    shard integer NOT NULL DEFAULT 0,
-    PRIMARY KEY (app, event_day, kind, event, media_source, campaign, country, platform, shard)
+    shard integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
+CREATE UNIQUE INDEX rollups_cell
+    ON rollups (cell_of(app, event_day, kind, event, media_source, campaign, country, platform), shard);

@@ -9,9 +9,9 @@ CREATE TABLE hold_counts (
     key_kinds text NOT NULL,
     hour bigint NOT NULL, -- since the epoch
     n bigint NOT NULL,
-    shard integer NOT NULL DEFAULT 0,
-    PRIMARY KEY (lane, media_source, key_kinds, hour, shard)
+    shard integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
+CREATE UNIQUE INDEX hold_counts_cell ON hold_counts (lane, hour, cell_of(media_source, key_kinds), shard);
 
 -- How many events carried exactly these kinds of key.
 CREATE TABLE coverage (
@@ -22,9 +22,9 @@ CREATE TABLE coverage (
     media_source text NOT NULL,
     kinds text NOT NULL,
     n bigint NOT NULL,
-    shard integer NOT NULL DEFAULT 0,
-    PRIMARY KEY (day, app, platform, app_version, media_source, kinds, shard)
+    shard integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
+CREATE UNIQUE INDEX coverage_cell ON coverage (day, cell_of(app, platform, app_version, media_source, kinds), shard);
 
 -- By which kinds of identifier Amplitude has shown people, in sightings.
 CREATE TABLE sighted (
