@@ -7,7 +7,7 @@ Two of three events name their user and teach three keys, the third waits under 
 later events, a fifth of the events are a person's first. SQLite runs in one process, because it has one writer. On
 PostgreSQL each filer is a process of its own, as a worker is, and the server runs beside them on the same machine, with
 `fsync = on`. Time is wall time per event of all filers together; `cpu` is processor time per event, of the filers and,
-on Linux, of the server. On a machine with few cores more filers show whether they hinder each other, not how far it goes.
+on Linux, of the server. With few cores more filers show whether they hinder each other, not how far it goes.
 """
 
 from __future__ import annotations

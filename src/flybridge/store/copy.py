@@ -1,0 +1,221 @@
+"""Moving house: everything that an embedded store keeps, into an empty PostgreSQL database.
+
+The rows are the same on both sides, sealed bytes included, so that nothing is opened on the way. The bridge must not be
+running: what it files while its store is being read stays behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from msgspec import Struct
+
+from flybridge.errors import FlybridgeError, StoreUnavailable
+from flybridge.store.looking import audit
+from flybridge.store.migrate import apply_postgres, apply_sqlite, scripts
+from flybridge.store.postgres_connection import GATE, Db, checked, connect, place_of, refusal
+from flybridge.store.postgres_tables import PostgresRows
+from flybridge.store.sqlite_connection import connect as open_file
+from flybridge.store.sqlite_tables import SqliteRows
+
+PAGE: Final = 5000
+
+# Every table with its columns and their types in PostgreSQL, in the order of copying.
+TABLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "cells": {
+        "id": "int8",
+        "app": "text",
+        "day": "text",
+        "source": "text",
+        "outcome": "text",
+        "reason": "text",
+        "n": "int8",
+        "pruned": "int8",
+    },
+    "lanes": {"id": "int8", "app": "text", "endpoint": "text"},
+    "ledger": {
+        "id": "int8",
+        "receipt": "text",
+        "cell": "int8",
+        "insert_id": "text",
+        "received_ms": "int8",
+        "changed_ms": "int8",
+        "uncertain": "int4",
+        "digest": "bytea",
+        "person": "int8",
+    },
+    "seen": {"key": "bytea", "until_ms": "int8"},
+    "items": {"id": "int8", "sealed": "bytea", "who": "bytea"},
+    "deliveries": {
+        "id": "int8",
+        "line": "int8",
+        "lane": "int8",
+        "received_ms": "int8",
+        "due_ms": "int8",
+        "owner": "text",
+        "leased_until_ms": "int8",
+        "begun": "int4",
+        "tries": "int4",
+        "uncertain": "int4",
+        "split": "int4",
+    },
+    "holds": {
+        "id": "int8",
+        "lane": "int8",
+        "event_type": "text",
+        "media_source": "text",
+        "key_kinds": "text",
+        "keys": "bytea",
+        "received_ms": "int8",
+        "event_ms": "int8",
+        "expires_ms": "int8",
+        "fallback": "bytea",
+    },
+    "hold_keys": {"key": "bytea", "hold": "int8"},
+    "hold_counts": {"lane": "int8", "media_source": "text", "key_kinds": "text", "hour": "int8", "n": "int8"},
+    "sightings": {"key": "bytea", "app": "text", "seen_ms": "int8", "sealed": "bytea"},
+    "sighted": {"app": "text", "kind": "text", "n": "int8", "last_ms": "int8"},
+    "dead": {
+        "id": "int8",
+        "lane": "int8",
+        "stage": "text",
+        "media": "text",
+        "reason": "text",
+        "detail": "bytea",
+        "remedy": "text",
+        "version": "text",
+        "died_ms": "int8",
+    },
+    "rollups": {
+        "app": "text",
+        "event_day": "text",
+        "kind": "text",
+        "event": "text",
+        "media_source": "text",
+        "campaign": "text",
+        "country": "text",
+        "platform": "text",
+        "n": "int8",
+        "revenue": "float8",
+        "cost": "float8",
+    },
+    "coverage": {
+        "day": "text",
+        "app": "text",
+        "platform": "text",
+        "app_version": "text",
+        "media_source": "text",
+        "kinds": "text",
+        "n": "int8",
+    },
+    "people": {"key": "bytea", "person": "int8"},
+    "tombstones": {"key": "bytea", "since_ms": "int8"},
+    "receipts": {"id": "text", "made_ms": "int8", "keys": "bytea", "removed": "bytea", "steps": "bytea"},
+}
+
+ORDERED: Final[Mapping[str, str]] = {"receipts": "made_ms, rowid"}
+"""Tables whose rows get a number on the way, and the order in which they get it."""
+
+
+class Copied(Struct, frozen=True):
+    """How many rows were copied, by table."""
+
+    rows: Mapping[str, int]
+
+
+async def copy_store(
+    sqlite_path: str | Path, postgres_dsn: str, progress: Callable[[str, int], None] | None = None
+) -> Copied:
+    """Copy a store from its file into an empty database, all or nothing, and check it there.
+
+    `progress` is told, from another thread, the table and how many of its rows have gone. Raises `StoreUnavailable` if
+    one of the two can't be used, and `FlybridgeError` if the database is not empty or does not hold afterwards what the
+    file holds. Then nothing was changed.
+    """
+    return await asyncio.to_thread(_copy, Path(sqlite_path), postgres_dsn, progress or (lambda table, rows: None))
+
+
+def _copy(path: Path, dsn: str, progress: Callable[[str, int], None]) -> Copied:
+    if not path.is_file():
+        raise StoreUnavailable(f"There is no store at {path}: name the file store.db in the data directory.")
+    try:
+        with connect(dsn) as db:
+            checked(db)
+            apply_postgres(db, scripts("postgres"))
+            file = open_file(path)
+            try:
+                apply_sqlite(file, scripts("sqlite"))
+                file.execute("BEGIN")  # one moment for everything that is read
+                with db.transaction():
+                    return _copied(file, db, progress, place_of(dsn))
+            finally:
+                file.close()
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"The store {path} can't be read: {error}.") from error
+    except psycopg.Error as error:
+        raise refusal(dsn, error) from None
+
+
+def _copied(file: sqlite3.Connection, db: Db, progress: Callable[[str, int], None], where: str) -> Copied:
+    db.execute("SELECT pg_advisory_xact_lock($1::bigint)", (GATE,))
+    full = [table for table in (*TABLES, "tallies") if _count(db, table, "LIMIT 1")]
+    if full:
+        raise FlybridgeError(
+            f"{where[0].upper()}{where[1:]} has rows in {', '.join(full)} already. Copy into an empty one."
+        )
+    rows = {table: _table(file, db, table, progress) for table in TABLES}
+    _number_on(file, db)
+    for table, n in rows.items():
+        if (found := _count(db, table)) != n:
+            raise FlybridgeError(f"{n} rows of {table} were read and {found} have arrived. Nothing was copied.")
+    before, after = audit(SqliteRows(file)), audit(PostgresRows(db))
+    if before != after:
+        what = next((one.what for one in after if one not in before), "a discrepancy of the file is gone")
+        raise FlybridgeError(f"The copy's account differs from the file's: {what} Nothing was copied.")
+    return Copied(rows)
+
+
+def _table(file: sqlite3.Connection, db: Db, table: str, progress: Callable[[str, int], None]) -> int:
+    columns = TABLES[table]
+    names, n = ", ".join(columns), 0
+    order = f" ORDER BY {ORDERED[table]}" if table in ORDERED else ""
+    cursor = file.execute(f"SELECT {names} FROM {table}{order}")  # noqa: S608 - our own names
+    copying = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)".encode()
+    with db.cursor() as target, target.copy(copying) as copy:
+        copy.set_types(list(columns.values()))
+        for page in _pages(cursor):
+            for row in page:
+                copy.write_row([_clean(value) for value in row])
+            n += len(page)
+            progress(table, n)
+    return n
+
+
+def _pages(cursor: sqlite3.Cursor) -> Iterator[list[tuple[Any, ...]]]:
+    while page := cursor.fetchmany(PAGE):
+        yield page
+
+
+def _clean(value: object) -> object:
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
+
+
+def _number_on(file: sqlite3.Connection, db: Db) -> None:
+    """Let ids, cells and lanes go on where the file's end."""
+    (following,) = file.execute("SELECT next FROM ids").fetchone()
+    db.execute("SELECT setval('ids', $1::bigint)", (following,))
+    for table in ("cells", "lanes"):
+        db.execute(
+            f"""SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id))
+                FROM {table} HAVING max(id) IS NOT NULL""".encode()  # noqa: S608 - our own names
+        )
+
+
+def _count(db: Db, table: str, limit: str = "") -> int:
+    row = db.execute(f"SELECT count(*) FROM (SELECT 1 FROM {table} {limit}) AS rows".encode()).fetchone()  # noqa: S608
+    return 0 if row is None else int(row[0])

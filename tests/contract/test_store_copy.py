@@ -1,0 +1,163 @@
+"""Moving from the file to the server: everything arrives, goes on where it stood, and nothing half."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import psycopg
+import pytest
+from filings import DAY, LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lease, lines, measure, sighting, waiting
+from msgspec import structs
+
+from flybridge.errors import FlybridgeError, StoreUnavailable
+from flybridge.privacy import Seal
+from flybridge.records import Apply, Carried, Dead, Filing, Person, Source
+from flybridge.store.copy import TABLES, copy_store
+from flybridge.store.postgres import PostgresStore
+from flybridge.store.protocol import Settlement, VendorStep
+from flybridge.store.sqlite import SqliteStore
+
+pytestmark = pytest.mark.service
+
+SEAL = Seal(b"the secret of the contract suite")
+DEAD = Dead("map", "no_event_time", "detail", "remedy")
+
+
+@pytest.fixture
+async def dsn(new_database):
+    """Give an empty database with all tables."""
+    async with new_database() as address:
+        yield address
+
+
+@pytest.fixture
+async def path(tmp_path):
+    """Give a file with something in every table."""
+    store = SqliteStore(tmp_path / "store.db", SEAL)
+    await store.open()
+    carried = Carried("ios", "1", "tik\0tok", "idfa")
+    about = Person((key("af"), key("idfa")), NOW_MS)
+    gone = structs.replace(direct("gone"), persons=(Person((key("bob"),), NOW_MS),))
+    told = Filing(envelope(source=Source.STREAM), Apply(), sightings=(sighting("k"), sighting("other")))
+    await store.file(
+        [
+            structs.replace(direct("a", key=key("c"), key_until_ms=LATER_MS, measure=measure()), persons=(about,)),
+            direct("b"),
+            direct("c"),
+            waiting("w", "x", "y", carried=carried),
+            waiting("m", "k"),
+            Filing(envelope("letter"), DEAD),
+            told,
+            gone,
+        ],
+        NOW_MS,
+    )
+    first, second = await lease(store, limit=2)
+    await store.settle(
+        [Settlement(first.id, "delivered"), Settlement(second.id, "dead", reason="no")], "worker", NOW_MS
+    )
+    await store.forget([key("bob")], NOW_MS, receipt="one")
+    await store.forget([key("eve")], NOW_MS, receipt="two")
+    await store.note("one", [VendorStep("amplitude", "shop", "customer_user_id", "1", "done")])
+    await lease(store, limit=1, owner="before")
+    await store.close()
+    return tmp_path / "store.db"
+
+
+async def everything(store) -> dict[str, object]:
+    """Read all that a store shows."""
+    return {
+        "lines": await lines(store),
+        "counts": sorted(map(repr, await store.counts())),
+        "holds": [structs.replace(hold, media_source="") for hold in await store.holds()],
+        "hold_counts": [structs.replace(count, media_source="") for count in await store.hold_counts()],
+        "dead": await store.dead(),
+        "rollups": await store.rollups(),
+        "coverage": [structs.replace(row, media_source="") for row in await store.coverage()],
+        "sighted": await store.sighted_kinds(),
+        "receipts": await store.receipts(),
+        "depths": await store.depths(NOW_MS),
+        "audit": await store.audit(),
+    }
+
+
+async def test_everything_arrives_and_goes_on(path, dsn):
+    """What one shows the other shows; leases, holds, keys, tombstones and ids go on where they stood."""
+    copied = await copy_store(path, dsn)
+    assert all(copied.rows.values()), copied.rows
+    file, server = SqliteStore(path, SEAL), PostgresStore(dsn, SEAL)
+    await file.open()
+    await server.open()
+    assert await everything(file) == await everything(server)
+    assert (await server.file([direct("a", key=key("c"), key_until_ms=LATER_MS)], NOW_MS)).outcomes == {"duplicate": 1}
+    filed = await server.file(
+        [Filing(envelope(), Apply(), sightings=(sighting("x", "eve"),)), waiting("z", "k")], NOW_MS
+    )
+    assert (filed.matched, filed.outcomes) == (2, {"applied": 1, "pending": 1})
+    assert (await server.rescue(NOW_MS, owner="before")).returned == 1
+    sent = {delivery.insert_id: delivery.user_id for delivery in await lease(server)}
+    assert {name: sent[name] for name in ("id-w", "id-z", "id-m")} == {"id-w": "eve", "id-z": "ada", "id-m": "ada"}
+    about_bob = structs.replace(direct("late"), persons=(Person((key("bob"),), NOW_MS),))
+    assert (await server.file([about_bob], NOW_MS)).outcomes == {"forgotten": 1}
+    newest = max(line for (line,) in sqlite3.connect(path).execute("SELECT id FROM ledger"))
+    with psycopg.connect(dsn) as db:
+        assert db.execute("SELECT count(*) FROM ledger WHERE id > %s", (newest,)).fetchone() == (4,)
+    assert await server.expire(NOW_MS + WINDOW_MS) == 0
+    await file.close()
+    await server.close()
+
+
+async def test_a_database_with_rows_is_refused(path, dsn):
+    """Two stores are never mixed, and the sentence names the tables."""
+    store = PostgresStore(dsn, SEAL)
+    await store.open()
+    await store.file([direct("there")], NOW_MS)
+    await store.close()
+    with pytest.raises(FlybridgeError, match=r"has rows in cells, lanes, ledger, .*empty one"):
+        await copy_store(path, dsn)
+
+
+async def test_a_file_that_is_not_there_is_named(tmp_path, dsn):
+    """And none is made."""
+    with pytest.raises(StoreUnavailable, match=r"store\.db"):
+        await copy_store(tmp_path / "store.db", dsn)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_copy_that_fails_leaves_nothing(path, dsn):
+    """The database is as empty as before, and the next try finds it so."""
+
+    def stop(table: str, rows: int) -> None:
+        if table == "people":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await copy_store(path, dsn, stop)
+    with psycopg.connect(dsn) as db:
+        assert [db.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES] == [(0,)] * len(TABLES)
+    assert (await copy_store(path, dsn)).rows["ledger"] == 8
+
+
+async def test_a_discrepancy_of_the_file_is_carried_over_not_hidden(path, dsn):
+    """The account shows the same on both sides."""
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE cells SET n = n + 1 WHERE outcome = 'applied'")
+    db.close()
+    await copy_store(path, dsn)
+    store = PostgresStore(dsn, SEAL)
+    await store.open()
+    assert [(one.day, one.expected, one.found) for one in await store.audit()] == [(DAY, 2, 1)]
+    await store.close()
+
+
+def test_every_table_and_column_is_copied(tmp_path):
+    """A migration that adds one has to say here how it is copied."""
+    from flybridge.store.migrate import apply_sqlite, scripts
+
+    db = sqlite3.connect(tmp_path / "empty.db", isolation_level=None)
+    apply_sqlite(db, scripts("sqlite"))
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert tables - {"migrations", "ids"} == set(TABLES)
+    for table, columns in TABLES.items():
+        assert {row[1] for row in db.execute(f"PRAGMA table_info({table})")} == set(columns)
+    db.close()
