@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -37,6 +38,14 @@ async def store(dsn):
     await store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def own_server():
+    """Give a server to kill. Not in pytest's directory: other runs of pytest close that to the user it runs as."""
+    with tempfile.TemporaryDirectory(prefix="flybridge-postgres-") as folder:
+        async with postgres(Path(folder) / "server") as server:
+            yield server
 
 
 def query(dsn: str, sql: str) -> list[tuple]:
@@ -171,57 +180,55 @@ async def test_prune_folds_the_counters_of_days_that_are_over(store, dsn):
     assert await store.audit() == []
 
 
-async def test_a_restarted_server_is_met_by_the_next_verb(tmp_path):
+async def test_a_restarted_server_is_met_by_the_next_verb(own_server):
     """While it is away every verb says so; when it is back nobody has to do anything."""
-    async with postgres(tmp_path / "server") as server:
-        store = PostgresStore(await server.create("bridge"), SEAL)
-        await store.open()
-        await store.file([direct("a", receipt="a")], NOW_MS)
-        await server.kill()
-        with pytest.raises(StoreUnavailable, match="did not answer"):
-            await store.file([direct("b", receipt="b")], NOW_MS)
-        with pytest.raises(StoreUnavailable, match="did not answer"):
-            await store.counts()
-        await server.start()
-        filed = await store.file([direct("b", receipt="b"), direct("a", receipt="a")], NOW_MS)
-        assert filed.repeated == 1
-        assert await names(store) == ["a", "b"]
-        assert await store.audit() == []
-        await store.close()
+    store = PostgresStore(await own_server.create("bridge"), SEAL)
+    await store.open()
+    await store.file([direct("a", receipt="a")], NOW_MS)
+    await own_server.kill()
+    with pytest.raises(StoreUnavailable, match="did not answer"):
+        await store.file([direct("b", receipt="b")], NOW_MS)
+    with pytest.raises(StoreUnavailable, match="did not answer"):
+        await store.counts()
+    await own_server.start()
+    filed = await store.file([direct("b", receipt="b"), direct("a", receipt="a")], NOW_MS)
+    assert filed.repeated == 1
+    assert await names(store) == ["a", "b"]
+    assert await store.audit() == []
+    await store.close()
 
 
-async def test_a_server_killed_in_the_middle_leaves_batches_whole(tmp_path):
+async def test_a_server_killed_in_the_middle_leaves_batches_whole(own_server):
     """Whatever was answered is there, what was not is there whole or not at all, and filing it again does no harm."""
-    async with postgres(tmp_path / "server") as server:
-        store = PostgresStore(await server.create("bridge"), SEAL)
-        await store.open()
-        answered: set[int] = set()
-        enough = asyncio.Event()
+    store = PostgresStore(await own_server.create("bridge"), SEAL)
+    await store.open()
+    answered: set[int] = set()
+    enough = asyncio.Event()
 
-        async def feed(first: int) -> None:
-            for turn in range(first, first + 400, 4):
-                await store.file([direct(f"{turn}-{n}", receipt=f"{turn}-{n}") for n in range(40)], NOW_MS)
-                answered.add(turn)
-                if len(answered) == 12:
-                    enough.set()
-
-        feeders = [asyncio.create_task(feed(first)) for first in range(4)]
-        await enough.wait()
-        await server.kill()
-        failed = await asyncio.gather(*feeders, return_exceptions=True)
-        assert all(isinstance(problem, StoreUnavailable) for problem in failed)
-        await server.start()
-        per_turn: dict[int, int] = {}
-        for line in await lines(store):
-            turn = int(line.receipt.split("-")[0])
-            per_turn[turn] = per_turn.get(turn, 0) + 1
-        assert answered <= per_turn.keys()
-        assert set(per_turn.values()) == {40}
-        for turn in sorted(answered | per_turn.keys() | {400}):
+    async def feed(first: int) -> None:
+        for turn in range(first, first + 400, 4):
             await store.file([direct(f"{turn}-{n}", receipt=f"{turn}-{n}") for n in range(40)], NOW_MS)
-        assert await standing(store) == {"pending": 40 * len(per_turn.keys() | {400})}
-        assert await store.audit() == []
-        await store.close()
+            answered.add(turn)
+            if len(answered) == 12:
+                enough.set()
+
+    feeders = [asyncio.create_task(feed(first)) for first in range(4)]
+    await enough.wait()
+    await own_server.kill()
+    failed = await asyncio.gather(*feeders, return_exceptions=True)
+    assert all(isinstance(problem, StoreUnavailable) for problem in failed)
+    await own_server.start()
+    per_turn: dict[int, int] = {}
+    for line in await lines(store):
+        turn = int(line.receipt.split("-")[0])
+        per_turn[turn] = per_turn.get(turn, 0) + 1
+    assert answered <= per_turn.keys()
+    assert set(per_turn.values()) == {40}
+    for turn in sorted(answered | per_turn.keys() | {400}):
+        await store.file([direct(f"{turn}-{n}", receipt=f"{turn}-{n}") for n in range(40)], NOW_MS)
+    assert await standing(store) == {"pending": 40 * len(per_turn.keys() | {400})}
+    assert await store.audit() == []
+    await store.close()
 
 
 @pytest.mark.parametrize(

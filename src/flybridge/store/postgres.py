@@ -70,9 +70,13 @@ class PostgresStore(Verbs):
         await asyncio.to_thread(self._prepare)
         self._blocks = Blocks()
         self._names = Names(lambda: connect(self._dsn))
-        self._writers = Pool(lambda: connect_writer(self._dsn), WRITERS, "store-writer")
-        self._readers = Pool(lambda: connect_reader(self._dsn), READERS, "store-reader")
+        self._writers = Pool(lambda: connect_writer(self._dsn), WRITERS, "store-writer", self._broken)
+        self._readers = Pool(lambda: connect_reader(self._dsn), READERS, "store-reader", self._broken)
         self._open = True
+
+    def _broken(self) -> None:
+        self._names.forget()
+        self._blocks.forget()
 
     def _prepare(self) -> None:
         try:

@@ -23,11 +23,12 @@ class Unsent(Exception):
 class Pool:
     """Threads with a connection each, made when it is needed. One that breaks takes all that were made before with it.
 
-    `connect` makes a connection and raises psycopg's errors.
+    `connect` makes a connection and raises psycopg's errors. `broken` is called once when connections are given up.
     """
 
-    def __init__(self, connect: Callable[[], Db], n: int, name: str) -> None:
+    def __init__(self, connect: Callable[[], Db], n: int, name: str, broken: Callable[[], None]) -> None:
         self._connect = connect
+        self._broken = broken
         self._own = threading.local()
         self._all: set[Db] = set()
         self._era = 0
@@ -44,9 +45,9 @@ class Pool:
             except Unsent:
                 return self._attempt(work)
         except Unsent as broken:
-            raise _unavailable(str(broken)) from broken
+            raise StoreUnavailable(f"The store did not answer: {broken}. It will be tried again.") from broken
         except psycopg.Error as error:
-            raise _unavailable(reason_of(error)) from error
+            raise _unavailable(error) from error
 
     def _attempt(self, work: Callable[[Db], T]) -> T:
         db = self._connection()
@@ -56,6 +57,7 @@ class Pool:
         finally:
             if db.closed and era == self._era:
                 self._era += 1  # what broke one connection has probably broken all: a server that was restarted
+                self._broken()
 
     def _connection(self) -> Db:
         db: Db | None = getattr(self._own, "db", None)
@@ -76,5 +78,10 @@ class Pool:
             db.close()
 
 
-def _unavailable(reason: str) -> StoreUnavailable:
-    return StoreUnavailable(f"The store did not answer: {reason}. It will be tried again.")
+def _unavailable(error: psycopg.Error) -> StoreUnavailable:
+    gone = error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
+    if gone:  # or going: what it was asked to keep may be kept or not
+        return StoreUnavailable(f"The store did not answer: {reason_of(error)}. It will be tried again.")
+    return StoreUnavailable(
+        f"The store did not commit: {reason_of(error)}. Nothing was changed; it will be tried again."
+    )

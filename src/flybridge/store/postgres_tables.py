@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, Final
 from zlib import crc32
 
+from flybridge.errors import StoreUnavailable
 from flybridge.store.postgres_arrays import columns
 from flybridge.store.postgres_connection import GATE, TASK_LOCKS, Db
 from flybridge.store.postgres_sql import EXACT, READS, WRITES
@@ -50,6 +51,11 @@ class Blocks:
         self._left: list[int] = []
         self._until_s = 0.0
 
+    def forget(self) -> None:
+        """Give up what is left: a server that crashed may give the same block again."""
+        with self._guard:
+            self._left = []
+
     def take(self, db: Db, n: int) -> list[int]:
         """Give n ids, rising."""
         with self._guard:
@@ -69,8 +75,7 @@ class Names:
     """Cells and lanes by name, for all connections of a process.
 
     A new one is made at once, on a connection of its own: a cell that counts nothing harms nobody, and so nobody waits
-    for the end of the batch that was the first to need it. It need not be flushed: what points at it comes later in the
-    same log.
+    for the end of the batch that was the first to need it.
     """
 
     def __init__(self, connect: Callable[[], Db]) -> None:
@@ -136,14 +141,19 @@ class Names:
         with self._guard:
             row = self._open().execute(sql, values).fetchone()
         if row is None:
-            raise LookupError(f"The store has no name for {values[0]}: rows were deleted by hand.")
+            raise StoreUnavailable(f"The store has no cell or lane {values[0]}: rows were deleted by hand.")
         return row
 
     def _open(self) -> Db:
         if self._db is None or self._db.closed:
             self._db = self._connect()
-            self._db.execute("SET synchronous_commit = off")
         return self._db
+
+    def forget(self) -> None:
+        """Ask the database anew: the connections broke, and another server may have taken over that knows less."""
+        with self._guard:
+            self._cells, self._places, self._lanes, self._numbers = {}, {}, {}, {}
+            self.close()
 
     def close(self) -> None:
         """Close the connection."""
