@@ -45,9 +45,9 @@ SETTINGS: Final[Mapping[str, str]] = {
 }
 
 
-def programs() -> Path:
+def programs(package: str = PACKAGE) -> Path:
     """Find the directory of the server's programs. Raises `FlybridgeError` if the package is not there."""
-    spec = find_spec(PACKAGE)
+    spec = find_spec(package)
     for place in (spec.submodule_search_locations or ()) if spec else ():
         found = Path(place) / "pginstall" / "bin"
         if (found / "postgres").exists():

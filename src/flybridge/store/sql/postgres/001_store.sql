@@ -21,7 +21,7 @@ CREATE TABLE tallies (
     PRIMARY KEY (cell, shard)
 ) WITH (fillfactor = 50);
 
--- A line is changed once or twice and `cell` is in no index: with room on its page a change touches no index.
+-- A line is changed once or twice and `cell` is in no index: where its page has room, a change touches no index.
 CREATE TABLE ledger (
     id bigint PRIMARY KEY,
     receipt text NOT NULL UNIQUE,
