@@ -45,7 +45,6 @@ LOST_RACES: Final = (
     errors.UniqueViolation,
     errors.SerializationFailure,
     errors.DeadlockDetected,
-    errors.LockNotAvailable,
 )
 
 P = ParamSpec("P")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import psycopg
@@ -12,6 +13,9 @@ from flybridge.errors import StoreUnavailable
 from flybridge.store.postgres_arrays import register
 
 Db = psycopg.Connection[tuple[Any, ...]]
+
+# It warns of what comes after an error in a pipeline. The error itself is raised, and handled or told.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 OLDEST: Final = 140_000
 SHARDS: Final = 32
