@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
+from time import sleep
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -167,6 +168,24 @@ async def test_who_counts_waits_for_nobody_who_counts(store, dsn):
         await other.file([direct("b"), waiting("x", "l"), seen], NOW_MS)
     await other.close()
     assert await standing(store) == {"pending": 3, "held": 1, "applied": 1}
+
+
+def wait_until_somebody_waits(dsn: str) -> None:
+    """Return when a transaction waits for another."""
+    while query(dsn, "SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]:
+        sleep(0.01)
+
+
+async def test_who_waits_for_a_person_keeps_nobody_else_waiting(store, dsn):
+    """Somebody files about a key for a long time: who needs it waits, and others of the same process do not."""
+    with psycopg.connect(dsn) as busy:
+        busy.execute("INSERT INTO locks (key) VALUES (%s)", (key("k"),))
+        blocked = asyncio.create_task(store.file([waiting("w", "k")], NOW_MS))
+        await asyncio.to_thread(wait_until_somebody_waits, dsn)
+        await store.file([direct(str(n)) for n in range(2500)], NOW_MS)
+        assert not blocked.done()
+    assert (await blocked).outcomes == {"held": 1}
+    assert await standing(store) == {"pending": 2500, "held": 1}
 
 
 async def test_prune_folds_the_counters_of_days_that_are_over(store, dsn):

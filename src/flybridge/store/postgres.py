@@ -67,8 +67,8 @@ class PostgresStore(Verbs):
     async def open(self) -> None:
         """Connect, and apply pending migrations. Ten processes may do so at once."""
         await asyncio.to_thread(self._prepare)
-        self._blocks = Blocks()
         self._names = Names(lambda: connect(self._dsn))
+        self._blocks = Blocks(self._names.blocks)
         self._writers = Pool(lambda: connect_writer(self._dsn), WRITERS, "store-writer", self._broken)
         self._readers = Pool(lambda: connect_reader(self._dsn), READERS, "store-reader", self._broken)
         self._open = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
 from threading import Lock
 from time import monotonic
 from typing import Any, Final
@@ -44,9 +43,14 @@ class Conflict(Exception):
 
 
 class Blocks:
-    """Ids, taken from the database in blocks and shared by all connections of a process."""
+    """Ids, taken from the database in blocks and shared by all connections of a process.
 
-    def __init__(self) -> None:
+    `more` gives the first ids of so many new blocks. It must not wait for any transaction: whoever waits here may be
+    the one who holds what that waits for.
+    """
+
+    def __init__(self, more: Callable[[int], list[int]]) -> None:
+        self._more = more
         self._guard = Lock()
         self._left: list[int] = []
         self._until_s = 0.0
@@ -56,17 +60,16 @@ class Blocks:
         with self._guard:
             self._left = []
 
-    def take(self, db: Db, n: int) -> list[int]:
+    def take(self, n: int) -> list[int]:
         """Give n ids, rising."""
         with self._guard:
             if monotonic() > self._until_s:
                 self._left = []
             if len(self._left) < n:
-                blocks = -(-(n - len(self._left)) // BLOCK)
-                for (first,) in db.execute(b"SELECT nextval('ids') FROM generate_series(1, $1)", (blocks,)).fetchall():
+                for first in self._more(-(-(n - len(self._left)) // BLOCK)):
                     self._left += range(first, first + BLOCK)
                 self._until_s = monotonic() + BLOCK_S
-            taken = list(islice(self._left, n))
+            taken = self._left[:n]
             del self._left[:n]
             return taken
 
@@ -75,7 +78,7 @@ class Names:
     """Cells and lanes by name, for all connections of a process.
 
     A new one is made at once, on a connection of its own: a cell that counts nothing harms nobody, and so nobody waits
-    for the end of the batch that was the first to need it.
+    for the end of the batch that was the first to need it. New ids come by the same way.
     """
 
     def __init__(self, connect: Callable[[], Db]) -> None:
@@ -126,6 +129,12 @@ class Names:
         if lane is None:
             lane = self._numbers[number] = Lane(*self._row(b"SELECT app, endpoint FROM lanes WHERE id = $1", (number,)))
         return lane
+
+    def blocks(self, n: int) -> list[int]:
+        """Take so many blocks of ids, give the first id of each."""
+        with self._guard:
+            rows = self._open().execute(b"SELECT nextval('ids') FROM generate_series(1, $1)", (n,)).fetchall()
+        return [int(first) for (first,) in rows]
 
     def _number(self, name: Sequence[str], find: bytes, make: bytes) -> int:
         with self._guard:
@@ -215,7 +224,7 @@ class PostgresTables(PostgresRows):
 
     def ids(self, n: int) -> list[int]:
         """Give n new ids."""
-        return self._blocks.take(self.db, n) if n else []
+        return self._blocks.take(n) if n else []
 
     def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:
         """Run a statement for all rows."""
