@@ -184,6 +184,7 @@ async def test_who_waits_for_a_person_keeps_nobody_else_waiting(store, dsn):
         await asyncio.to_thread(wait_until_somebody_waits, dsn)
         await store.file([direct(str(n)) for n in range(2500)], NOW_MS)
         assert not blocked.done()
+        busy.rollback()
     assert (await blocked).outcomes == {"held": 1}
     assert await standing(store) == {"pending": 2500, "held": 1}
 

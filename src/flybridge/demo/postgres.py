@@ -177,7 +177,11 @@ class PostgresServer:
         process, self._process = self._process, None
         if process is None:
             return
+        children = _children(process.pid) if how is signal.SIGKILL else []
         process.send_signal(how)
+        for child in children:  # they would finish what they are at before they notice
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         try:
             process.wait(STOP_S)
         except subprocess.TimeoutExpired:
@@ -200,6 +204,16 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _children(pid: int) -> list[int]:
+    """Give the processes that a process has started, where the system tells."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if path.read_text().rpartition(")")[2].split()[1] == str(pid):
+                found.append(int(path.parent.name))
+    return found
 
 
 def _unprivileged() -> dict[str, Any]:

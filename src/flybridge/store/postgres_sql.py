@@ -272,8 +272,10 @@ WRITES: Final[Mapping[Write, str]] = {
 EXACT: Final = frozenset({Write.SEEN})
 """Writes that must change one row for each that is given: else somebody else was faster."""
 
-# What else the store has to keep small, while nobody writes: hours of holds that are over, and old tallies.
+# What else the store has to keep small, while nobody writes: hours of holds that are over, old tallies, and locks, which
+# are nobody's then.
 FOLD: Final = (
+    "DELETE FROM locks",
     "SET LOCAL enable_hashjoin = on",
     """DELETE FROM hold_counts USING (
          SELECT lane, media_source, key_kinds, hour FROM hold_counts GROUP BY 1, 2, 3, 4 HAVING sum(n) = 0) AS ended
