@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import tempfile
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from flybridge.demo.postgres import PostgresServer, postgres, programs
+from flybridge.demo.postgres import PostgresServer, copied_programs, postgres, programs
 from flybridge.errors import FlybridgeError
 
 
@@ -72,6 +73,15 @@ async def test_a_server_that_died_is_stopped_without_a_fuss(server):
     await server.stop()
     await server.start()
     assert ask(server, "SELECT 1") == [(1,)]
+
+
+@pytest.mark.service
+def test_programs_run_from_where_they_were_copied_to(postgres_server, tmp_path):
+    """With the libraries they need: an environment in root's own directory is closed to who runs the server."""
+    copied = copied_programs(programs(), tmp_path)
+    assert tmp_path in copied.parents
+    told = subprocess.run([copied / "initdb", "--version"], capture_output=True, text=True, check=True)
+    assert "PostgreSQL" in told.stdout
 
 
 def test_a_missing_package_is_named():

@@ -148,8 +148,7 @@ class PostgresServer:
         os.chown(self._directory, self._as["user"], self._as["group"])
         _open_way(self._directory, self._as["user"])
         if not _reachable(self._bin, self._as["user"]):
-            shutil.copytree(self._bin.parent, self._directory / "pginstall", symlinks=True, dirs_exist_ok=True)
-            self._bin = self._directory / "pginstall" / "bin"
+            self._bin = copied_programs(self._bin, self._directory / "programs")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
@@ -198,6 +197,16 @@ async def postgres(directory: str | Path, settings: Mapping[str, str] | None = N
         yield server
     finally:
         await server.stop()
+
+
+def copied_programs(programs: Path, to: Path) -> Path:
+    """Copy the programs with the libraries beside their package, where a wheel has them; give their new directory."""
+    package = programs.parents[1]
+    for source in (programs.parent, package.with_name(f"{package.name}.libs")):
+        if source.exists():
+            target = to / source.relative_to(package.parent)
+            shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+    return to / programs.relative_to(package.parent)
 
 
 def _free_port() -> int:

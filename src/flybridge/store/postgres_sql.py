@@ -272,8 +272,8 @@ WRITES: Final[Mapping[Write, str]] = {
 EXACT: Final = frozenset({Write.SEEN})
 """Writes that must change one row for each that is given: else somebody else was faster."""
 
-# What else the store has to keep small, while nobody writes: hours of holds that are over, old tallies, and locks, which
-# are nobody's then.
+# What else the store has to keep small, while nobody writes: hours of holds that are over, old tallies, and locks that
+# are nobody's.
 FOLD: Final = (
     "DELETE FROM locks",
     "SET LOCAL enable_hashjoin = on",
