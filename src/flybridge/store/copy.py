@@ -118,8 +118,13 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "receipts": {"id": "text", "made_ms": "int8", "keys": "bytea", "removed": "bytea", "steps": "bytea"},
 }
 
-ORDERED: Final[Mapping[str, str]] = {"receipts": "made_ms, rowid"}
-"""Tables whose rows get a number on the way, and the order in which they get it."""
+HELD: Final = "SELECT ledger.id FROM ledger JOIN cells ON cells.id = cell WHERE outcome = 'held'"
+RESTS: Final[Mapping[str, str]] = {
+    "receipts": "ORDER BY made_ms, rowid",  # their rows get a number on the way
+    "holds": f"WHERE id IN ({HELD})",  # the file keeps the rows of spent ones, the database does not
+    "hold_keys": f"WHERE hold IN ({HELD})",
+}
+"""What a table's rows are to be read with."""
 
 
 class Copied(Struct, frozen=True):
@@ -183,8 +188,7 @@ def _copied(file: sqlite3.Connection, db: Db, progress: Callable[[str, int], Non
 def _table(file: sqlite3.Connection, db: Db, table: str, progress: Callable[[str, int], None]) -> int:
     columns = TABLES[table]
     names, n = ", ".join(columns), 0
-    order = f" ORDER BY {ORDERED[table]}" if table in ORDERED else ""
-    cursor = file.execute(f"SELECT {names} FROM {table}{order}")  # noqa: S608 - our own names
+    cursor = file.execute(f"SELECT {names} FROM {table} {RESTS.get(table, '')}")  # noqa: S608 - our own names
     copying = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)".encode()
     with db.cursor() as target, target.copy(copying) as copy:
         copy.set_types(list(columns.values()))
