@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from flybridge import cli_demo, cli_explain, cli_holds, cli_import, cli_look, cli_privacy, service
+from flybridge import cli_cohorts, cli_demo, cli_explain, cli_holds, cli_import, cli_look, cli_privacy, service
 from flybridge.cli_run import AppName, AsJson, ConfigPath, Limit, configured, run, show
 from flybridge.clock import SystemClock
 from flybridge.config import Platform, Region, Route, loads
@@ -37,6 +37,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
+app.add_typer(cli_cohorts.app, name="cohorts")
 app.add_typer(cli_holds.app, name="holds")
 app.command("import")(cli_import.import_files)
 app.command()(cli_privacy.forget)

@@ -46,6 +46,7 @@ def as_plain(outcome: Outcome) -> dict[str, Any]:
         "reasons": outcome.account.reasons,
         "apps": msgspec.to_builtins(outcome.apps),
         "streams": msgspec.to_builtins(outcome.streams),
+        "cohort": msgspec.to_builtins(outcome.cohort),
         "discrepancies": msgspec.to_builtins(outcome.account.discrepancies),
         "differences": outcome.differences,
     }
@@ -85,6 +86,9 @@ def tell(outcome: Outcome) -> None:
         for stream in outcome.streams
     ]
     print_rows("And the other way: truth, ledger and AppsFlyer, event by event", rows, "There was no stream.")
+    if outcome.cohort is not None:
+        told = msgspec.structs.asdict(outcome.cohort) | {"differences": outcome.cohort.differences}
+        print_rows("A cohort, and AppsFlyer's audience", [told], "")
     for line in _wrong(outcome):
         console.print(line, style="red", markup=False)
     if outcome.differences:

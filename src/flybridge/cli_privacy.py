@@ -100,6 +100,7 @@ def _tell(receipt: Receipt) -> None:
         {"what": "dead letters ended and erased", "n": removed.dead},
         {"what": "ledger lines made anonymous", "n": removed.anonymised},
         {"what": "sightings deleted", "n": removed.sightings},
+        {"what": "audiences left; AppsFlyer is asked in their next run, at once", "n": removed.audiences},
         {"what": "tombstones in place", "n": removed.tombstones},
     ]
     print_rows("Removed here", rows, "")

@@ -258,15 +258,39 @@ class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     cohort: Name
     """The id of the cohort in Amplitude (the last part of its address)."""
+    name: AppName | None = None
+    """What the audience is called in commands and metrics, unique in its app. Absent: the id of the cohort."""
     import_key: Secret
     """The import key of the audience, from AppsFlyer Audiences."""
     identifier: Identifier
-    """The identifier that people are listed by. iOS knows `idfa idfv cuid braze_id amplitude_id`, Android `gaid
-    oaid imei cuid braze_id amplitude_id`."""
+    """The identifier that people are listed by. iOS knows `idfa idfv cuid braze_id amplitude_id`, Android `gaid oaid
+    imei cuid braze_id amplitude_id`. `cuid` is the Amplitude user id, `amplitude_id` Amplitude's own; the others are
+    user properties."""
+    property: str = ""
+    """The user property that holds the identifier. Empty: the names that the vendors' SDKs use (`adid`, `gaid`,
+    `advertising_id`; `idfv`; ...)."""
+    where: tuple[Where, ...] = ()
+    """Conditions on user properties that a member must meet to be sent, such as consent. Who does not, or of whom
+    nothing is said, is counted as lacking."""
+    email_property: str = ""
+    """The user property with an e-mail address. Its SHA-256 goes to AppsFlyer's additional identifiers. Empty: none."""
+    phone_property: str = ""
+    """The user property with a phone number that begins with `+` or `00` and the country code. Its SHA-256 goes to
+    AppsFlyer's additional-identifiers API. Empty: none."""
     cadence: Cadence = Cadence.DAILY
-    """How often the cohort is taken over; `realtime` waits for Amplitude's cohort webhook."""
+    """How often the audience is brought in step. `once`, `hourly` and `daily` download the cohort if the app has a
+    `secret_key`, and Amplitude allows 500 downloads a month on most plans; without one, and with `realtime` (each
+    minute), what Amplitude's cohort webhook or list integration has sent counts."""
+    max_shrink_percent: Annotated[float, Meta(ge=0, le=100)] = 50.0
+    """A downloaded cohort that would remove more than so much of the members is not taken over, until
+    `flybridge cohorts run NAME --accept-shrink` says so. 100 lets everything pass."""
     max_devices: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
-    """Devices in one request. AppsFlyer does not publish its limit and names it only when it refuses."""
+    """Devices in one request. AppsFlyer names its limit only when it refuses; then it is learnt."""
+
+
+def called(audience: Audience) -> str:
+    """Give the name of an audience."""
+    return audience.name or audience.cohort
 
 
 class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

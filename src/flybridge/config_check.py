@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import fields
 
-from flybridge.config_apps import App, AppsFlyer, Audience, Identifier, Platform, Route, Stream, Where
+from flybridge.config_apps import App, AppsFlyer, Audience, Identifier, Platform, Route, Stream, Where, called
 from flybridge.config_secret import Secret
 from flybridge.config_streams import streams_of
 from flybridge.errors import ConfigError
@@ -126,12 +126,19 @@ def _check_stream(path: str, stream: Stream) -> None:
 
 def _check_audiences(path: str, app: App) -> None:
     seen: set[tuple[str, Secret]] = set()
+    names: set[str] = set()
     for number, audience in enumerate(app.audiences):
         here = f"{path}.audiences[{number}]"
         _check_identifier(f"{here}.identifier", audience, app.platform)
         if (audience.cohort, audience.import_key) in seen:
             raise ConfigError(f"{here}.cohort", "goes to the same audience twice.", "Remove one of the two sections.")
         seen.add((audience.cohort, audience.import_key))
+        if called(audience) in names:
+            raise ConfigError(
+                f"{here}.name", f"{called(audience)!r} is another audience's name, too.", "Give each a name of its own."
+            )
+        names.add(called(audience))
+        _check_additional(here, audience)
     if app.audiences:
         _needs(f"{path}.appsflyer.api_token", app.appsflyer.api_token, f"{path}.audiences")
     if app.audiences and not (app.amplitude.secret_key or app.amplitude.webhook_token):
@@ -140,6 +147,22 @@ def _check_audiences(path: str, app: App) -> None:
             f"is missing, and {path}.audiences needs it.",
             "Set it to download cohorts, or set webhook_token to have Amplitude send them.",
         )
+
+
+def _check_additional(path: str, audience: Audience) -> None:
+    extra = audience.email_property or audience.phone_property
+    if extra and audience.identifier in {Identifier.BRAZE_ID, Identifier.AMPLITUDE_ID}:
+        raise ConfigError(
+            f"{path}.{'email_property' if audience.email_property else 'phone_property'}",
+            f"can't be used with the identifier {audience.identifier.value!r}: AppsFlyer's additional identifiers need "
+            "one that it knows devices by.",
+            "Use another identifier, or leave it out.",
+        )
+    for number, where in enumerate(audience.where):
+        if not where.one_of and not where.none_of:
+            raise ConfigError(
+                f"{path}.where[{number}]", "asks for nothing.", "Add one_of or none_of with a list of values."
+            )
 
 
 def _check_identifier(path: str, audience: Audience, platform: Platform) -> None:

@@ -24,11 +24,13 @@ from flybridge.appsflyer import inapp_event, postback
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.clock import Clock
+from flybridge.cohorts import Rule
 from flybridge.errors import FlybridgeError
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.restricted import change
 from flybridge.mapping import to_appsflyer
+from flybridge.mapping.members import with_members
 from flybridge.mapping.person import identify, parsed
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.s2s import appsflyer_id
@@ -82,13 +84,14 @@ class AppFlow(Struct, frozen=True):
     conversion_days: int = 90
     streams: tuple[StreamRules, ...] = ()
     stream_fields: Mapping[str, str] = NO_NAMES
+    audiences: tuple[Rule, ...] = ()
 
 
 class Flow:
     """Turns envelopes into filings by the rules of their app."""
 
     def __init__(self, apps: Mapping[str, AppFlow], keyring: Keyring) -> None:
-        self._apps = apps
+        self._apps, self._keyring = apps, keyring
         # A message's keys are needed up to three times, a person's with every message.
         self._keys = lru_cache(KEYS_REMEMBERED)(keyring.keys)
 
@@ -118,6 +121,11 @@ class Flow:
         match envelope.source:
             case Source.PUSH | Source.FILE | Source.PULL:
                 return self._postback(envelope, app)
+            case Source.COHORT if app.audiences:
+                filing = self._sightings(envelope, app)
+                return (
+                    filing if isinstance(filing.decision, Dead) else with_members(filing, app.audiences, self._keyring)
+                )
             case Source.STREAM | Source.COHORT | Source.SIGHTINGS:
                 return self._sightings(envelope, app)
             case _:

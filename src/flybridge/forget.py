@@ -176,6 +176,8 @@ def _value(person: Person, kind: IdKind) -> str | None:
             return person.customer_user_id
         case IdKind.IDFA | IdKind.IDFV | IdKind.ADID | IdKind.OAID | IdKind.APP_SET_ID:
             return person.advertising_id
+        case IdKind.AMPLITUDE_ID | IdKind.BRAZE_ID | IdKind.IMEI:
+            return None
         case _:
             assert_never(kind)
 

@@ -29,6 +29,9 @@ class IdKind(StrEnum):
     # an Amplitude identity, so they share no key with the kinds above.
     INSTALLED_BY_USER = "installed_by_user"
     INSTALLED_ON_DEVICE = "installed_on_device"
+    AMPLITUDE_ID = "amplitude_id"  # these three name members of an audience; nothing is matched by them
+    BRAZE_ID = "braze_id"
+    IMEI = "imei"
 
 
 CASELESS: Final = frozenset({IdKind.IDFA, IdKind.IDFV, IdKind.ADID, IdKind.OAID, IdKind.APP_SET_ID})

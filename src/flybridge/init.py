@@ -99,6 +99,7 @@ default = "pass"
 # import_key = "env:AF_IMPORT_KEY"
 # identifier = "{identifier}"
 # cadence = "daily"
+# docs/how-to/cohorts.md says how.
 """
 
 

@@ -190,6 +190,40 @@ class Person(Struct, frozen=True, gc=False):
     event_ms: int = 0
 
 
+class Member(Struct, frozen=True, gc=False):
+    """One person of a cohort, and what an audience may list them by.
+
+    `persons` are the keyed hashes of who it is, under the current secret first, and `marks` those of the identifier;
+    `identifier` is that in the clear, to be sealed. Without `told` the message says nothing about identifiers, and
+    the known one stays. `lack` says why there is none (`store.cohort_protocol.Lack`); `who` is the person's name in
+    Amplitude, kept sealed while something is lacking. `extra` is what goes to the additional-identifiers API: hashes,
+    as JSON.
+    """
+
+    persons: tuple[bytes, ...]
+    marks: tuple[bytes, ...] = ()
+    kind: str = ""
+    identifier: str = ""
+    told: bool = True
+    lack: int = 0
+    who: str = ""
+    extra: bytes = b""
+
+
+class MemberChange(Struct, frozen=True, gc=False):
+    """What a message says about one member of an audience: in it or not, as computed at `said_ms`.
+
+    `title` is the cohort's name in Amplitude, if the message says it.
+    """
+
+    app: str
+    audience: str
+    said_ms: int
+    wanted: bool
+    member: Member
+    title: str = ""
+
+
 class Filing(Struct, frozen=True):
     """All that one envelope leads to, filed in one transaction.
 
@@ -200,6 +234,7 @@ class Filing(Struct, frozen=True):
     `persons` are those the message is about: by these a person is forgotten, and stays forgotten.
     `restricted` counts that a policy changed what is told of its source.
     `remarks` are codes of what was noticed on the way (`late`, `trimmed`), for the metrics.
+    `members` are the cohort members it names, per audience that follows the cohort.
     """
 
     envelope: Envelope
@@ -214,6 +249,7 @@ class Filing(Struct, frozen=True):
     persons: tuple[Person, ...] = ()
     restricted: Measure | None = None
     remarks: tuple[str, ...] = ()
+    members: tuple[MemberChange, ...] = ()
 
 
 class Delivery(Struct, frozen=True):

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import structlog
+from msgspec import structs
 
 from flybridge.delivery.circuit import Circuit
 from flybridge.delivery.observer import Exchange
 from flybridge.errors import FlybridgeError
 from flybridge.insight.coverage import Fall
 from flybridge.records import Filing
+from flybridge.store.cohort_protocol import Run
 from flybridge.store.protocol import Filed, Lane
 from flybridge.telemetry import Metrics
+from flybridge.telemetry_cohorts import AudienceMetrics
 
 
 class Report:
@@ -20,6 +23,7 @@ class Report:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self.audiences = AudienceMetrics(metrics.registry)
         self._fallen: set[tuple[str, str, str, str]] = set()
         self._log = structlog.get_logger("flybridge")
 
@@ -40,6 +44,13 @@ class Report:
             if name not in self._fallen:
                 self._fallen.add(name)
                 self._log.warning("coverage", app=fall.app, kind=fall.kind, since=fall.since, problem=fall.sentence)
+
+    def ran(self, app: str, audience: str, run: Run) -> None:
+        """An audience was run."""
+        self.audiences.ran(app, audience, run)
+        told = {name: value for name, value in structs.asdict(run).items() if value not in ("", 0) or name == "outcome"}
+        seconds = (told.pop("ended_ms", 0) - told.pop("began_ms", 0)) / 1000
+        self._log.info("synced", app=app, audience=audience, seconds=seconds, **told)
 
     def failed(self, problem: FlybridgeError) -> None:
         """A step could not be done and will be tried again."""

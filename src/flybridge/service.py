@@ -12,12 +12,17 @@ from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2, origin
 from flybridge.appsflyer.inapp_event import ORIGIN as APPSFLYER
 from flybridge.appsflyer.inapp_event import InAppEvent
+from flybridge.audiences import plans
+from flybridge.audiences.run import Runner
+from flybridge.audiences.schedule import keep_in_step
 from flybridge.claim import Owner, claimed, one_of_many
 from flybridge.clock import Clock, SystemClock
 from flybridge.config import App, AtExpiry, Cluster, Config, Delivery, HoldV1, Secret
 from flybridge.config_streams import streams_of
+from flybridge.delivery.download import HttpDownload
 from flybridge.delivery.exchange import Endpoint, Limits, Transport
 from flybridge.delivery.lifecycle import Policy, Uncertain
+from flybridge.delivery.observer import Observer
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.errors import ConfigError
@@ -32,8 +37,10 @@ from flybridge.part import Part, duties_of
 from flybridge.privacy import Seal
 from flybridge.records import Filing
 from flybridge.report import Report
+from flybridge.store.cohort_protocol import CohortStore
 from flybridge.store.protocol import Filed, Lane, Store
 from flybridge.store.sqlite import SqliteStore
+from flybridge.store.sqlite_cohort import SqliteCohorts
 from flybridge.web.app import WebApp
 from flybridge.web.console.app import Console
 from flybridge.web.intake import Intake, IntakeApp
@@ -94,13 +101,16 @@ def open_transport() -> Transport:
     return HttpTransport(trust_env=True, connections=CONNECTIONS)
 
 
+def open_cohorts(config: Config) -> CohortStore:
+    """Choose the store of cohorts: the same as that of everything else."""
+    _supported(config)
+    return SqliteCohorts(config.data_dir / "store.db", Seal(*config.secrets))
+
+
 def _supported(config: Config) -> None:
     """Refuse settings that this version reads and does nothing with: a setting without effect is a silent loss."""
     if config.cluster is not None:
         raise ConfigError("cluster", "this version has no clustered backends.", "Leave [cluster] out.")
-    for number, app in enumerate(config.apps):
-        if app.audiences:
-            raise ConfigError(f"apps[{number}].audiences", "this version has no audiences.", "Leave it out.")
 
 
 @asynccontextmanager
@@ -130,6 +140,34 @@ async def opened(config: Config) -> AsyncIterator[tuple[Inbox, Store]]:
     """Open inbox and store, and close them whatever happens. May be used beside a running server."""
     async with opened_inbox(config) as inbox, opened_store(config) as store:
         yield inbox, store
+
+
+@asynccontextmanager
+async def opened_cohorts(config: Config) -> AsyncIterator[CohortStore]:
+    """Open the store of cohorts, and close it whatever happens. May be used beside a running server."""
+    cohorts = open_cohorts(config)
+    await cohorts.open()
+    try:
+        yield cohorts
+    finally:
+        await cohorts.close()
+
+
+@asynccontextmanager
+async def opened_runner(
+    config: Config,
+    cohorts: CohortStore,
+    transport: Transport,
+    clock: Clock | None = None,
+    observer: Observer | None = None,
+) -> AsyncIterator[Runner]:
+    """Give what runs audiences. The store says if another process runs one at the same time."""
+    download = HttpDownload(trust_env=True)
+    try:
+        keyring = Keyring(*config.secrets)
+        yield Runner(cohorts, transport, download, clock or SystemClock(), keyring, observer=observer)
+    finally:
+        await download.close()
 
 
 @contextmanager
@@ -175,6 +213,7 @@ def build_flow(config: Config) -> Flow:
             dedup_days=config.retention.dedup_days,
             streams=streams_of(app, f"apps[{number}]"),
             stream_fields=app.amplitude.stream_fields,
+            audiences=plans.rules_of(app),
         )
         for number, app in enumerate(config.apps)
     }
@@ -229,6 +268,7 @@ def doors_of(config: Config) -> list[IntakeApp]:
             stream_token=_bytes(app.amplitude.webhook_token),
             token_header=app.appsflyer.token_header.lower().encode(),
             takes_apart=bool(app.streams),
+            cohorts=frozenset(one.cohort for one in app.audiences),
         )
         for app in config.apps
     ]
@@ -274,6 +314,7 @@ class Service:
                 stack.push_async_callback(transport.close)
                 worker = self._worker(store, transport, owner, report)
                 jobs = self._jobs(inbox, store, worker, report)
+                jobs |= await self._audiences(stack, transport, report)
             console = self._console(inbox, store, worker) if duties.shows and store is not None else None
             web = WebApp(
                 intake,
@@ -315,6 +356,26 @@ class Service:
             ),
             "worker": worker.run,
             "housekeeping": lambda halt: running.keep_house(store, worker, report, kept=kept, clock=clock, halt=halt),
+        }
+
+    async def _audiences(self, stack: AsyncExitStack, transport: Transport, report: Report) -> dict[str, running.Job]:
+        """Give what keeps audiences in step, if there are any."""
+        followed = plans.plans_of(self._config)
+        if not followed:
+            return {}
+        cohorts = await stack.enter_async_context(opened_cohorts(self._config))
+        runner = await stack.enter_async_context(opened_runner(self._config, cohorts, transport, self._clock, report))
+        return {
+            "audiences": lambda halt: keep_in_step(
+                runner,
+                cohorts,
+                followed,
+                clock=self._clock,
+                stop=halt,
+                ran=report.ran,
+                standing=report.audiences.standing,
+                failed=report.failed,
+            )
         }
 
     def _console(self, inbox: Inbox, store: Store, worker: Worker | None) -> Console:

@@ -18,13 +18,16 @@ from flybridge.inbox.jetstream_link import StreamSettings
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.privacy import Seal
+from flybridge.store.cohort_protocol import CohortStore, Target
 from flybridge.store.protocol import Store
+from flybridge.store.sqlite_cohort import SqliteCohorts
 
 SEAL = Seal(b"the secret of the contract suite")
 ACK_WAIT_S = 3.0
 """How long the leases of a process that is gone hold on a shared log."""
 
 OpenInbox = Callable[[], Awaitable[Inbox]]
+OpenCohorts = Callable[[], Awaitable[CohortStore]]
 OpenStore = Callable[[], Awaitable[Store]]
 NewPlace = Callable[[], AbstractAsyncContextManager[Callable[[], Store]]]
 
@@ -102,3 +105,33 @@ async def open_store(new_place: NewPlace) -> AsyncIterator[OpenStore]:
 async def store(open_store: OpenStore) -> Store:
     """Give an empty store."""
     return await open_store()
+
+
+@pytest.fixture
+async def open_cohorts(request: pytest.FixtureRequest, open_store: OpenStore, tmp_path: Path) -> AsyncIterator[OpenCohorts]:
+    """Give a function that opens the cohorts of this test's store once more; their counters must agree in the end."""
+    backend = request.node.callspec.params["new_place"]
+    if backend != "sqlite":
+        pytest.skip(f"there are no cohorts on {backend} yet")
+    opened: list[CohortStore] = []
+    await open_store()
+
+    async def open_once_more() -> CohortStore:
+        cohorts = SqliteCohorts(tmp_path / "store.db", SEAL)
+        await cohorts.open()
+        opened.append(cohorts)
+        return cohorts
+
+    yield open_once_more
+    for cohorts in opened:
+        wrong = await cohorts.audit()
+        await cohorts.close()
+        assert wrong == []
+
+
+@pytest.fixture
+async def cohorts(open_cohorts: OpenCohorts) -> CohortStore:
+    """Give cohorts with one audience, `shop/spenders`, of which nothing is known yet."""
+    cohorts = await open_cohorts()
+    await cohorts.keep([Target("shop", "spenders", "c1", b"key")])
+    return cohorts

@@ -93,10 +93,15 @@ def test_every_path_is_documented(root):
                 assert re.search(rf"\b{status}\b", text)
 
 
+def metrics_source(root: Path) -> str:
+    """Read the modules that make metrics."""
+    return "".join(path.read_text(encoding="utf-8") for path in sorted((root / "src/flybridge").glob("telemetry*.py")))
+
+
 def test_every_metric_is_documented(root):
     """Metrics are found in the source by their prefix, and on the page by their name."""
     text = read(root, "metrics.md")
-    source = (root / "src/flybridge/telemetry.py").read_text(encoding="utf-8")
+    source = metrics_source(root)
     names = set(re.findall(r'f?"(flybridge_[a-z_]+)', source))
     assert names
     missing = [name for name in sorted(names) if f"`{name}" not in text]
@@ -107,7 +112,7 @@ def test_no_metric_is_documented_that_does_not_exist(root):
     """A metric that was taken away is taken out of the page."""
     from flybridge.telemetry import Metrics
 
-    source = (root / "src/flybridge/telemetry.py").read_text(encoding="utf-8")
+    source = metrics_source(root)
     made = tuple(re.findall(r'f?"(flybridge_[a-z_]+)', source))
     for name in re.findall(r"`(flybridge_[a-z_]+)", read(root, "metrics.md")):
         assert name.removesuffix("_total").startswith(made)

@@ -6,7 +6,8 @@ never retries: `delivery.worker` does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from msgspec import Struct
@@ -114,6 +115,29 @@ class Transport(Protocol):
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send and read the whole answer. Raises `errors.TransportError` when there is none."""
+        ...
+
+    async def close(self) -> None:
+        """Close pooled connections."""
+        ...
+
+
+class Streamed(Protocol):
+    """An answer whose body is read in pieces. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Give the body in pieces. Raises `errors.TransportError` if it breaks off."""
+        ...
+
+
+class Download(Protocol):
+    """The door outward for answers too large to be held in memory. Redirects are not followed."""
+
+    def open(self, request: HttpRequest) -> AbstractAsyncContextManager[Streamed]:
+        """Send, and give the answer once its headers are there. Raises `errors.TransportError` if there is none."""
         ...
 
     async def close(self) -> None:

@@ -122,7 +122,7 @@ def _again(
     return Settlement(
         delivery.id,
         DUE,
-        due_ms=now_ms + round(_wait_s(retry, tries, jitter, policy) * 1000),
+        due_ms=now_ms + round(wait_s(retry, tries, jitter, policy) * 1000),
         tries=tries,
         split=delivery.split,
         reason=retry.reason,
@@ -130,7 +130,8 @@ def _again(
     )
 
 
-def _wait_s(retry: Retry, tries: int, jitter: float, policy: Policy) -> float:
+def wait_s(retry: Retry, tries: int, jitter: float, policy: Policy) -> float:
+    """Give the wait in seconds before the next try: the vendor's own, the backoff, or the longer of the two."""
     if retry.after_s is None:
         return backoff_s(tries, jitter, policy)
     asked = max(0.0, retry.after_s) * (1 + SPREAD * jitter)

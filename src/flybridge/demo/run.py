@@ -19,6 +19,7 @@ from msgspec import Struct
 from flybridge import service
 from flybridge.config import load
 from flybridge.demo import streams
+from flybridge.demo.cohorts import CohortVerdict
 from flybridge.demo.sender import Outgoing, Sender, Sent
 from flybridge.demo.stage import Stage, StageApp
 from flybridge.demo.streams import StreamVerdict, interleaved
@@ -60,12 +61,14 @@ class Outcome(Struct, frozen=True):
     account: Account
     apps: Sequence[AppVerdict]
     streams: Sequence[StreamVerdict] = ()
+    cohort: CohortVerdict | None = None
 
     @property
     def differences(self) -> int:
         """Count everything that is not as it must be."""
         found = sum(len(app.disagreements) for app in self.apps)
         found += sum(len(stream.disagreements) for stream in self.streams)
+        found += self.cohort.differences if self.cohort is not None else 0
         return len(self.account.discrepancies) + found
 
 
@@ -73,7 +76,7 @@ class Outcome(Struct, frozen=True):
 async def staged(plan: Plan) -> AsyncIterator[Stage]:
     """Give a started stage in a directory that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="flybridge-demo-") as directory:
-        stage = Stage(Path(directory), faults=plan.faults, seed=plan.seed)
+        stage = Stage(Path(directory), faults=plan.faults, seed=plan.seed, with_cohort=True)
         try:
             await stage.start()
             yield stage
@@ -102,16 +105,21 @@ async def play(
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         watching = asyncio.create_task(_watch(session, stage.bridge.origin, sender, look))
+        moving = asyncio.create_task(_move(session, stage))
         try:
             line = interleaved(messages, made)
             await sender.send(Outgoing(message.path, message.body, headers) for message in line)
             if after_sending is not None:
                 await after_sending
+            await moving
             await _rest(session, stage.bridge.origin, count)
             if plan.expires:
                 await _expire(session, stage, count)
+            places = (stage.sandbox.origin, stage.bridge.origin)
+            cohort = await stage.cohort.judge(session, *places) if stage.cohort is not None else None
         finally:
             watching.cancel()
+            moving.cancel()
         seconds = perf_counter() - started
         look(await glance(session, stage.bridge.origin), sender.sent)
         saved = await _record(session, stage.sandbox.origin, "saved")
@@ -145,7 +153,12 @@ async def play(
     sent = {"acknowledged": sender.sent.acknowledged, "again": sender.sent.again, "refused": sender.sent.refused}
     sent |= {"p50_ms": round(sender.sent.p(0.5) * 1000, 2), "p99_ms": round(sender.sent.p(0.99) * 1000, 2)}
     judged = [streams.judge_stream(one) for one in streamed]
-    return Outcome(plan, round(seconds, 2), round(count / seconds, 1), sent, account, verdicts, judged)
+    return Outcome(plan, round(seconds, 2), round(count / seconds, 1), sent, account, verdicts, judged, cohort)
+
+
+async def _move(session: aiohttp.ClientSession, stage: Stage) -> None:
+    if stage.cohort is not None:
+        await stage.cohort.move(session, stage.sandbox.origin, stage.bridge.origin)
 
 
 async def _watch(

@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from flybridge.demo.cohorts import CohortPlay, section
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.products import STREAM
 
@@ -116,13 +117,20 @@ class Stage:
     """Directory, configuration, sandbox and bridge. Ports are free ones, all on the loopback."""
 
     def __init__(
-        self, directory: Path, *, faults: str = "none", seed: int = 0, apps: Sequence[StageApp] = APPS
+        self,
+        directory: Path,
+        *,
+        faults: str = "none",
+        seed: int = 0,
+        apps: Sequence[StageApp] = APPS,
+        with_cohort: bool = False,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.apps = apps
         self.window_hours = 72.0
         self.token = token_hex(12)
+        self.cohort = CohortPlay(seed, self.token) if with_cohort else None
         self._secret = token_hex(16)
         # The bridge keeps its port when it is killed and started again, so that senders find it.
         self._port = free_port()
@@ -135,6 +143,8 @@ class Stage:
     async def start(self) -> None:
         """Start both."""
         await self.sandbox.start()
+        if self.cohort is not None:
+            await self.cohort.begin(self.sandbox.origin)
         self.config_path.write_text(self.config(self.sandbox.origin), encoding="utf-8")
         self.bridge.follow("--clock-of", self.sandbox.origin)
         await self.bridge.start()
@@ -147,6 +157,8 @@ class Stage:
     def config(self, amplitude: str) -> str:
         """Write the configuration. `amplitude` is the origin that all calls to the vendors go to."""
         head = f'data_dir = "./data"\nsecret = "{self._secret}"\n\n[server]\nport = {self._port}\n'
+        if self.cohort is not None:
+            head += section(amplitude, self.token)
         return head + "".join(
             f"""
 [[apps]]

@@ -92,6 +92,9 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
     ),
     (_K.REFUSED, "platform_unsupported"): Reason("the Attribution API knows Android and iOS only", "route `http_v2`"),
     (_K.APPLIED, "sighting"): Reason("it told who somebody is; there is nothing to send", "nothing"),
+    (_K.APPLIED, "cohort"): Reason(
+        "it told who is in a cohort that an audience follows; the audience's runs send what differs", "nothing"
+    ),
     (_K.APPLIED, "not_chosen"): Reason(
         "it told who somebody is, and no stream names it",
         "add it to `apps.streams` if AppsFlyer is to have it",

@@ -19,7 +19,9 @@ from granian.server.embed import Server
 from flybridge.errors import ConfigError
 from flybridge.sandbox.amplitude import Amplitude
 from flybridge.sandbox.appsflyer import AppsFlyer
+from flybridge.sandbox.audiences import Audiences
 from flybridge.sandbox.clock import FastClock, MovableClock
+from flybridge.sandbox.cohorts import Cohorts
 from flybridge.sandbox.deletion import Deletions
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send
@@ -43,9 +45,10 @@ class Sandbox:
         appsflyer_faults: Faults | None = None,
     ) -> None:
         self.clock: MovableClock = clock or FastClock()
-        self.amplitude = Amplitude(
-            self.clock, faults or Faults.named("none"), api_keys=api_keys, keep_bodies=keep_bodies
-        )
+        faults = faults or Faults.named("none")
+        self.amplitude = Amplitude(self.clock, faults, api_keys=api_keys, keep_bodies=keep_bodies)
+        self.cohorts = Cohorts(self.clock, faults)
+        self.audiences = Audiences(self.clock, faults)
         self.deletions = Deletions(self.clock)
         self.appsflyer = AppsFlyer(self.clock, appsflyer_faults or Faults.named("none"))
         self.streamer = Streamer(self.amplitude, self.clock)
@@ -53,10 +56,10 @@ class Sandbox:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if self.appsflyer.takes(scope["path"]):
-            await self.appsflyer(scope, receive, send)
-        elif self.streamer.takes(scope["path"]):
-            await self.streamer(scope, receive, send)
+        parts = (self.cohorts, self.audiences, self.appsflyer, self.streamer)
+        part = next((part for part in parts if part.takes(scope["path"])), None)
+        if part is not None:
+            await part(scope, receive, send)
         elif scope["path"].startswith("/sandbox/") or scope["path"] == "/healthz":
             await self._records(scope, receive, send)
         elif self.deletions.takes(scope["path"]):

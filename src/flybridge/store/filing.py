@@ -33,6 +33,7 @@ from flybridge.store.book import Book
 from flybridge.store.forgetting import BEFORE_REQUEST, blank, link, spared, tombstones
 from flybridge.store.holding import AS_CUSTOMER, Matched, enqueue
 from flybridge.store.letters import VERSION, without_letters
+from flybridge.store.membership import file_members
 from flybridge.store.people import People, reason_of, release
 from flybridge.store.protocol import Filed, Lane
 from flybridge.store.sealed import pack_keys, seal_item, seal_who
@@ -68,6 +69,7 @@ def file(book: Book, seal: Seal, filings: Sequence[Filing], now_ms: int) -> File
     batch.matched += release(book, seal, batch.people, sighted, now_ms)
     for line, filing in effective:
         batch.decide(line, filing)
+    file_members(book.tables, seal, (change for _, filing in effective for change in filing.members))
     batch.write()
     return Filed(dict(batch.outcomes), len(batch.matched), batch.repeated)
 

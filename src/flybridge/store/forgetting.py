@@ -14,9 +14,11 @@ import msgspec
 from msgspec import structs
 
 from flybridge.errors import FlybridgeError
+from flybridge.privacy import Seal
 from flybridge.records import Filing, OutcomeKind, Person
 from flybridge.store.book import Book
 from flybridge.store.holding import drop_spent, remove_holds, waiting
+from flybridge.store.membership import forget_members
 from flybridge.store.protocol import Receipt, Removed, VendorStep
 from flybridge.store.sealed import pack_keys, unpack_keys
 from flybridge.store.tables import Read, Rows, Write
@@ -88,7 +90,8 @@ def spared(filing: Filing, stones: Mapping[bytes, int]) -> Filing | None:
         return None
     gone = {key for person in filing.persons if _is_gone(person, stones) for key in person.keys}
     left = tuple(sighting for sighting in filing.sightings if sighting.key not in gone)
-    return structs.replace(filing, sightings=left, persons=tuple(there))
+    members = tuple(one for one in filing.members if gone.isdisjoint(one.member.persons + one.member.marks))
+    return structs.replace(filing, sightings=left, persons=tuple(there), members=members)
 
 
 def _is_gone(person: Person, stones: Mapping[bytes, int]) -> bool:
@@ -99,14 +102,14 @@ def _is_gone(person: Person, stones: Mapping[bytes, int]) -> bool:
 def blank(filing: Filing) -> Filing:
     """Take out of a filing all that would remember its content or its person."""
     return structs.replace(
-        filing, key=None, sightings=(), measure=None, carried=None, digest=b"", persons=(), restricted=None
+        filing, key=None, sightings=(), measure=None, carried=None, digest=b"", persons=(), restricted=None, members=()
     )
 
 
 # --- removing
 
 
-def forget(book: Book, keys: Sequence[bytes], now_ms: int, receipt: str, also: Sequence[int]) -> Receipt:
+def forget(book: Book, seal: Seal, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int]) -> Receipt:
     """Remove the person with these keys, and the lines `also`. See `store.protocol.Store.forget`."""
     tables = book.tables
     persons, all_keys, shared = _reach(tables, keys)
@@ -125,6 +128,7 @@ def forget(book: Book, keys: Sequence[bytes], now_ms: int, receipt: str, also: S
         sightings=sightings,
         tombstones=len(marks),
         shared=shared,
+        audiences=forget_members(tables, seal, all_keys),
     )
     return _written(book, receipt, now_ms, keys, removed)
 

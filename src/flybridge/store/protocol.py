@@ -204,6 +204,7 @@ class Removed(Struct, frozen=True):
     sightings: int = 0
     tombstones: int = 0
     shared: int = 0
+    audiences: int = 0
 
     def plus(self, other: Removed) -> Removed:
         """Add what a later run removed. Tombstones and shared keys are those of the later run."""
@@ -216,6 +217,7 @@ class Removed(Struct, frozen=True):
             self.sightings + other.sightings,
             other.tombstones,
             other.shared,
+            self.audiences + other.audiences,
         )
 
 

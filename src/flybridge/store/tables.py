@@ -66,6 +66,13 @@ class Read(Enum):
     RECEIPT = auto()  # id: id, made_ms, keys, removed, steps
     RECEIPTS = auto()  # limit: the same, newest first
     RECEIPTS_OF_KEYS = auto()  # packed keys, limit: the same
+    # membership
+    AUDIENCE = auto()  # app, name: audience, floor_ms. Own.
+    MEMBERS = auto()  # audience, among persons: person, wanted, said_ms, mark, lack, extra
+    DEVICES = auto()  # audience, among marks: mark
+    MEMBERS_OF_PERSONS = auto()  # among persons: audience, person, wanted, mark, lack, extra
+    MEMBERS_OF_MARKS = auto()  # among marks: the same. Reads all members: there is no index.
+    DEVICES_OF_MARKS = auto()  # among marks: audience, mark
     # retention
     LINES_AFTER = auto()  # line, limit: line, cell, changed_ms, received_ms, in the order of filing
     OLD_LETTERS = auto()  # until_ms, limit: line, cell, oldest first. Own, free.
@@ -136,6 +143,17 @@ class Write(Enum):
     RECEIPTS = auto()  # id, made_ms, keys, removed, steps
     RECEIPT_REMOVED = auto()  # removed, id
     RECEIPT_STEPS = auto()  # steps, id
+    AUDIENCES = auto()  # app, name: unless it is known
+    AUDIENCE = auto()  # more people, more lacking, title (may be empty), audience: its revision goes up
+    AUDIENCES_CHANGED = auto()  # (nothing): the revision of every audience goes up
+    AUDIENCE_AT_ONCE = auto()  # audience: is due at once
+    MEMBERS = auto()  # audience, person, wanted, said_ms, mark, lack, who, extra: in place of what there was
+    DROP_MEMBERS = auto()  # audience, person
+    WANT_DEVICES = auto()  # audience, mark, sealed, more wanted, extra (may be None)
+    UNWANT_DEVICES = auto()  # less wanted, audience, mark: with nobody left to want it, extra goes
+    TAKE_BACK = auto()  # extra, audience, mark
+    UNCOUNT_DEVICES = auto()  # audience, mark, audience: counts it as refused no more, if DROP_DEVICES will take it
+    DROP_DEVICES = auto()  # audience, mark: if nobody wants it, it is not listed, and has no extra
     ROLLUPS = auto()  # the fields of `protocol.RollupRow`, to be added
     COVERAGE = auto()  # day, app, platform, app_version, media_source, kinds, more
     DROP_COVERAGE = auto()  # first day that stays

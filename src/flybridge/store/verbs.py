@@ -113,7 +113,7 @@ class Verbs(ABC):
 
     async def forget(self, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int] = ()) -> Receipt:
         """Remove the person with these keys everywhere, and the lines `also`."""
-        return await self._write_alone(forget, keys, now_ms, receipt, also)
+        return await self._write_alone(forget, self._seal, keys, now_ms, receipt=receipt, also=also)
 
     async def note(self, receipt: str, steps: Sequence[VendorStep]) -> None:
         """Write down how a receipt's vendor requests stand."""

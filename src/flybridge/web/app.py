@@ -23,7 +23,19 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.part import EVERYTHING, Duties
 from flybridge.store.protocol import Store
 from flybridge.telemetry import Metrics, standing
-from flybridge.web.intake import Header, Intake, Message, Read, Receive, Refusal, Scope, Send, SenderGone, answer
+from flybridge.web.intake import (
+    Header,
+    Intake,
+    Message,
+    Read,
+    Receive,
+    Refusal,
+    Reply,
+    Scope,
+    Send,
+    SenderGone,
+    answer,
+)
 from flybridge.web.openapi import description
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -90,7 +102,7 @@ class WebApp:
         except Exception:
             return await answer(send, self._failed(scope["method"], scope["path"]))
 
-    async def take(self, path: str, method: str, query: bytes, header: Header, read: Read) -> Refusal | None:
+    async def take(self, path: str, method: str, query: bytes, header: Header, read: Read) -> Reply:
         """Answer one request at a door, given as plain values: what a server calls that needs no ASGI for it."""
         if turned_away := self._turned_away():
             return turned_away

@@ -4,6 +4,7 @@
     GET  /v1/push/{app}?...  the same as query parameters; the query string is what is kept
     POST /v1/stream/{app}    an event (or a list of events) of an Amplitude event stream
     POST /v1/cohorts/{app}   an Amplitude cohort webhook
+    POST /v1/cohorts/{app}/lists...   the calls of a list-based partner integration (`web.lists`)
 
 A framework would cost more than everything done here, so there is none: `Intake.take` judges a request that is given
 as plain values, and `Intake.__call__` is the same as an ASGI application. Guarantees:
@@ -36,6 +37,7 @@ from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import Inbox
 from flybridge.records import Envelope, Media, Source
 from flybridge.telemetry import Tally
+from flybridge.web import lists
 from flybridge.web.members import AT_ONCE, members
 
 Scope = MutableMapping[str, Any]
@@ -63,6 +65,7 @@ class IntakeApp(Struct, frozen=True):
     stream_token: bytes | None = None
     token_header: bytes = b"authorization"
     takes_apart: bool = False
+    cohorts: frozenset[str] = frozenset()  # of which lists may be made
 
 
 class Refusal(Struct, frozen=True):
@@ -72,6 +75,10 @@ class Refusal(Struct, frozen=True):
     error: str
     remedy: str
     headers: tuple[tuple[str, str], ...] = ()
+
+
+Reply = Refusal | lists.Made | None
+"""What a request is answered. None: its bytes are stored."""
 
 
 class _Object(Struct):
@@ -99,10 +106,12 @@ class SenderGone(Exception):
     """The sender went away before its body was complete. Nothing was accepted, nobody waits for an answer."""
 
 
-def rendered(refusal: Refusal | None) -> tuple[int, Sequence[tuple[str, str]], bytes]:
+def rendered(refusal: Reply) -> tuple[int, Sequence[tuple[str, str]], bytes]:
     """Give an answer as status, headers and body; no refusal means that the bytes are stored."""
     if refusal is None:
         return 200, _STORED_HEADERS, b'{"stored":true}'
+    if isinstance(refusal, lists.Made):
+        return 200, _STORED_HEADERS, refusal.body
     body = msgspec.json.encode({"error": refusal.error, "remedy": refusal.remedy})
     return refusal.status, [("content-type", "application/json"), *refusal.headers], body
 
@@ -110,7 +119,7 @@ def rendered(refusal: Refusal | None) -> tuple[int, Sequence[tuple[str, str]], b
 _STORED_HEADERS: Final = [("content-type", "application/json")]
 
 
-async def answer(send: Send, refusal: Refusal | None) -> None:
+async def answer(send: Send, refusal: Reply) -> None:
     """Send an answer as ASGI."""
     status, headers, body = rendered(refusal)
     pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
@@ -122,13 +131,13 @@ async def answer(send: Send, refusal: Refusal | None) -> None:
 class _Door:
     """One source of one app: who may enter, with what, and what was counted."""
 
-    def __init__(
-        self, app: str, source: Source, token: bytes | None, header: bytes, *, takes_apart: bool = False
-    ) -> None:
-        self.app = app
-        self.takes_apart = takes_apart and source is Source.STREAM
+    def __init__(self, app: IntakeApp, source: Source) -> None:
+        token, header = app.push_token if source is Source.PUSH else app.stream_token, app.token_header
+        self.app = app.name
+        self.takes_apart = app.takes_apart and source is Source.STREAM
+        self.cohorts = app.cohorts
         self.source = source
-        self.tally = Tally(app, source.value)
+        self.tally = Tally(app.name, source.value)
         self._token = None if token is None else token.strip()
         self._header = header.decode("latin-1").lower()
         self._setting = "appsflyer.push_token" if source is Source.PUSH else "amplitude.webhook_token"
@@ -144,6 +153,8 @@ class _Door:
         given = (header(self._header) or header("authorization") or "").encode("latin-1", "replace")
         if given[:7].lower() == b"bearer ":
             given = given[7:].strip()
+        elif given[:6].lower() == b"basic ":
+            given = lists.user_of(given[6:].strip())
         # Compared even when the door is shut, so that the time taken does not tell the two cases apart.
         if compare_digest(given, token or b"\0") and token is not None:
             return None
@@ -164,17 +175,7 @@ class Intake:
         self._inbox = inbox
         self._clock = clock
         self._max_bytes = max_bytes
-        self._doors = {
-            f"/v1/{path}/{app.name}": _Door(
-                app.name,
-                source,
-                app.push_token if source is Source.PUSH else app.stream_token,
-                app.token_header,
-                takes_apart=app.takes_apart,
-            )
-            for app in apps
-            for path, source in _PATHS.items()
-        }
+        self._doors = {f"/v1/{path}/{app.name}": _Door(app, source) for app in apps for path, source in _PATHS.items()}
         self._nowhere = Tally("", "")
         self.tallies: Sequence[Tally] = [self._nowhere, *(door.tally for door in self._doors.values())]
         self.refused_until_ms = 0
@@ -190,14 +191,16 @@ class Intake:
             return
         await answer(send, refusal)
 
-    async def take(self, path: str, method: str, query: bytes, header: Header, read: Read) -> Refusal | None:
+    async def take(self, path: str, method: str, query: bytes, header: Header, read: Read) -> Reply:
         """Judge one request and make its bytes durable. None means that they are; what `read` raises is passed on."""
         started = perf_counter_ns()
-        door = self._doors.get(path)
+        door, call = self._doors.get(path), None
+        if door is None and (call := lists.call_of(path)) is not None:
+            door = self._doors.get(call.door)
         if door is None:
             self._nowhere.refuse(404)
             return _no_door(path)
-        refusal = door.stops(method, header)
+        refusal: Reply = door.stops(method, header)
         if refusal is None and method != "POST":
             refusal = _no_query(method, query, self._max_bytes) or await self._keep(door, Media.QUERY, query)
         elif refusal is None:
@@ -207,12 +210,13 @@ class Intake:
             elif len(body) > self._max_bytes:
                 refusal = _too_large(self._max_bytes)
             else:
-                refusal = _unreadable(body) or await self._keep(door, Media.JSON, body)
-        if refusal is not None:
+                refusal = _unreadable(body) or await self._list(door, call, body)
+        if isinstance(refusal, Refusal):
             door.tally.refuse(refusal.status)
             return refusal
-        door.tally.accept(perf_counter_ns() - started)
-        return None
+        if refusal is None:
+            door.tally.accept(perf_counter_ns() - started)
+        return refusal
 
     async def _body(self, header: Header, read: Read) -> bytes | Refusal:
         kind = header("content-type")
@@ -232,6 +236,12 @@ class Intake:
         for outcome in await asyncio.gather(*accepts, return_exceptions=True):
             if outcome is not None:
                 raise outcome
+
+    async def _list(self, door: _Door, call: lists.Call | None, body: bytes) -> Reply:
+        judged = body if call is None else lists.judge(call, body, door.cohorts)
+        if isinstance(judged, lists.No):
+            return Refusal(judged.status, judged.error, judged.remedy)
+        return await self._keep(door, Media.JSON, judged) if isinstance(judged, bytes) else judged
 
     async def _keep(self, door: _Door, media: Media, body: bytes) -> Refusal | None:
         now_ms = self._clock.now_ms()

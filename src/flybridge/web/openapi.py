@@ -46,14 +46,14 @@ def _answers(*statuses: int) -> Node:
     return {"200": stored} | refusals
 
 
-def _post(name: str, summary: str, text: str, schema: Node) -> Node:
+def _post(name: str, summary: str, text: str, schema: Node, made: Node | None = None) -> Node:
     return {
         "operationId": name,
         "summary": summary,
         "description": text,
         "security": [{"token": []}, {"bearer": []}],
         "requestBody": {"required": True, "content": _json(schema)},
-        "responses": _answers(400, 401, 404, 405, 408, 413, 415, 503),
+        "responses": _answers(400, 401, 404, 405, 408, 413, 415, 503) | (made or {}),
     }
 
 
@@ -90,6 +90,26 @@ _PUSH: Final[Node] = {
     },
 }
 
+_LIST: Final[list[Node]] = [
+    {
+        "name": "list",
+        "in": "path",
+        "required": True,
+        "description": "The list's id, which is that of its cohort.",
+        "schema": {"type": "string", "minLength": 1},
+    },
+    {"name": "action", "in": "path", "required": True, "schema": {"enum": ["add", "remove"]}},
+]
+
+_LIST_MADE: Final[Node] = {
+    "200": {
+        "description": "There is such a list.",
+        "content": _json(
+            {"type": "object", "required": ["listId"], "properties": {"listId": {"type": "string"}}},
+        ),
+    }
+}
+
 _SCHEMAS: Final[Node] = {
     "Stored": {
         "type": "object",
@@ -109,6 +129,13 @@ _SCHEMAS: Final[Node] = {
     },
     "Postback": {"examples": [{"event_name": "install", "media_source": "organic"}]},
     "StreamEvent": {"examples": [{"event_type": "Purchase", "user_id": "someone"}]},
+    "List": {
+        "type": "object",
+        "required": ["name"],
+        "properties": {"name": {"type": "string", "pattern": ": ?[A-Za-z0-9_-]+$"}},
+        "examples": [{"name": "[Amplitude] Spenders: 7khm89cz"}],
+    },
+    "ListBatch": {"examples": [{"userIds": ["someone"]}]},
     "CohortMessage": {"examples": [{"cohort_id": "7khm89cz", "users": []}]},
     "Readiness": {
         "type": "object",
@@ -154,6 +181,25 @@ def description(version: str) -> Node:
                     "An Amplitude cohort webhook",
                     "Members who joined or left a cohort.",
                     {"$ref": "#/components/schemas/CohortMessage"},
+                ),
+            },
+            "/v1/cohorts/{app}/lists": {
+                "parameters": [_APP],
+                "post": _post(
+                    "create_list",
+                    "A list of a list-based partner integration",
+                    "Nothing is stored: the list's id is that of its cohort, which an audience must follow.",
+                    {"$ref": "#/components/schemas/List"},
+                    _LIST_MADE,
+                ),
+            },
+            "/v1/cohorts/{app}/lists/{list}/{action}": {
+                "parameters": [_APP, *_LIST],
+                "post": _post(
+                    "change_list",
+                    "People who come into a cohort, or leave it",
+                    "A batch of a list-based partner integration, 10,000 people at most as Amplitude sends it.",
+                    {"$ref": "#/components/schemas/ListBatch"},
                 ),
             },
             "/healthz": _figure("health", "Whether the process lives", {"200": alive}),

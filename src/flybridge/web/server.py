@@ -27,7 +27,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from flybridge.errors import ConfigError, FlybridgeError
-from flybridge.web.intake import BROKEN_OFF, Header, Read, Refusal, rendered
+from flybridge.web.intake import BROKEN_OFF, Header, Read, Refusal, Reply, rendered
 
 BACKLOG: Final = 1024
 """Connections the system keeps waiting before they are accepted."""
@@ -57,7 +57,7 @@ class App(Protocol):
         """Answer one request as ASGI."""
         ...
 
-    async def take(self, path: str, method: str, query: bytes, header: Header, read: Read) -> Refusal | None:
+    async def take(self, path: str, method: str, query: bytes, header: Header, read: Read) -> Reply:
         """Answer one request under /v1/."""
         ...
 

@@ -1,0 +1,181 @@
+"""Amplitude's Behavioral Cohorts API: what is asked, and what every answer means. No socket, no clock.
+
+https://amplitude.com/docs/apis/analytics/behavioral-cohorts, read 2026-11-24. A download takes three steps: request
+(202 and a `request_id`), status (202 while it runs, 200 when it is done), file (200 with the rows, or 302 to an
+address of Amazon S3 that is valid for a minute; the request stays valid for seven days). Limits: 60 requests of a
+cohort in 10 minutes and 4 at a time per project, 5 at a time over downloads and the Dashboard API, 500 a month on
+Growth and Enterprise plans, 2 million users.
+
+The page documents neither the bodies of errors nor a failed job. What is not 202 or 200 is therefore read by its
+status, and any other `async_status` that is final by its words ("FAILED", "ERROR") ends the download.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Retry, Verdict
+
+ORIGINS: Final = {"us": "https://amplitude.com", "eu": "https://analytics.eu.amplitude.com"}
+REQUESTS_PER_S: Final = 30 / 600
+BURST_S: Final = 600.0
+"""A bucket of 30 that is refilled with 30 in 10 minutes never gives more than 60 within 10 minutes."""
+PARALLEL: Final = 4
+REQUEST_VALID_MS: Final = 7 * 86_400_000
+
+_RUNS: Final = frozenset({"JOB INPROGRESS", "JOB IN PROGRESS", "JOB_INPROGRESS", "JOB QUEUED", "JOB PENDING"})
+
+
+class Account(Struct, frozen=True):
+    """Whose cohorts they are. `origin` is the host without a slash at its end."""
+
+    origin: str
+    api_key: str
+    secret_key: str
+
+    def headers(self) -> dict[str, str]:
+        """Give the headers of a request."""
+        credentials = b64encode(f"{self.api_key}:{self.secret_key}".encode()).decode()
+        return {"Authorization": f"Basic {credentials}", "Accept": "application/json, text/csv"}
+
+
+class Cohort(Struct, frozen=True):
+    """A cohort as Amplitude lists it. `computed_s` is when it was computed last, in seconds."""
+
+    id: str
+    name: str
+    size: int = 0
+    computed_s: int = 0
+    archived: bool = False
+
+
+class Asked(Struct, frozen=True):
+    """The answer to a request of a cohort, or to a question how it stands. Exactly one of the three says something.
+
+    `verdict` is Accepted when `request_id` is known and, for the status, the file is there; Retry while the job runs
+    (reason `job_running`, costs no try) or the vendor can't answer; Halt where an operator has to act.
+    """
+
+    verdict: Verdict
+    request_id: str = ""
+
+
+def list_request(account: Account) -> HttpRequest:
+    """Ask for all cohorts that are discoverable."""
+    return HttpRequest("GET", f"{account.origin}/api/3/cohorts", account.headers(), b"")
+
+
+def ask_request(account: Account, cohort: str, properties: Sequence[str]) -> HttpRequest:
+    """Ask for a cohort to be made ready. `properties` are user properties to include; none asks for ids alone."""
+    query = urlencode([("props", "1"), *(("propKeys", name) for name in properties)]) if properties else "props=0"
+    url = f"{account.origin}/api/5/cohorts/request/{quote(cohort, safe='')}?{query}"
+    return HttpRequest("GET", url, account.headers(), b"")
+
+
+def status_request(account: Account, request_id: str) -> HttpRequest:
+    """Ask how a request stands."""
+    url = f"{account.origin}/api/5/cohorts/request-status/{quote(request_id, safe='')}"
+    return HttpRequest("GET", url, account.headers(), b"")
+
+
+def file_request(account: Account, request_id: str) -> HttpRequest:
+    """Ask for the file."""
+    url = f"{account.origin}/api/5/cohorts/request/{quote(request_id, safe='')}/file"
+    return HttpRequest("GET", url, account.headers(), b"")
+
+
+def redirected(location: str) -> HttpRequest:
+    """Ask for the file where it lies. The address carries its own signature, and is not shown our credentials."""
+    return HttpRequest("GET", location, {"Accept": "text/csv, application/octet-stream"}, b"")
+
+
+def read_list(response: HttpResponse) -> list[Cohort]:
+    """Read the list of cohorts; what can't be read is left out. Never raises."""
+    listed = _json(response).get("cohorts")
+    found = []
+    for one in listed if isinstance(listed, list) else ():
+        if isinstance(one, dict) and (name := _text(one.get("id"))):
+            size, computed = one.get("size"), one.get("lastComputed")
+            found.append(
+                Cohort(
+                    name,
+                    _text(one.get("name")),
+                    size if isinstance(size, int) else 0,
+                    computed if isinstance(computed, int) else 0,
+                    one.get("archived") is True,
+                )
+            )
+    return found
+
+
+def read_asked(response: HttpResponse) -> Asked:
+    """Say what came of a request for a cohort. Never raises."""
+    request_id = _text(_json(response).get("request_id"))
+    if response.status in {200, 202} and request_id:
+        return Asked(Accepted(), request_id)
+    if response.status in {200, 202}:
+        return Asked(Retry("unreadable_answer"))
+    return Asked(refusal(response, "the cohort"))
+
+
+def read_status(response: HttpResponse) -> Asked:
+    """Say how a request stands. Never raises."""
+    answer = _json(response)
+    status = _text(answer.get("async_status")).upper()
+    if response.status == 202 or (response.status == 200 and status in _RUNS):
+        return Asked(Retry("job_running", counts=False), _text(answer.get("request_id")))
+    if response.status == 200 and ("FAIL" in status or "ERROR" in status):
+        return Asked(Retry("job_failed"))
+    if response.status == 200:
+        return Asked(Accepted(), _text(answer.get("request_id")))
+    return Asked(refusal(response, "the request"))
+
+
+def refusal(response: HttpResponse, what: str) -> Verdict:
+    """Say what a status other than success means. `what` names what was asked for."""
+    match response.status:
+        case 400 | 404 | 410:
+            remedy = f"Amplitude does not know {what}: compare apps.audiences.cohort with the address of the cohort in "
+            return Halt("unknown_cohort", remedy + "Amplitude, and see that it is discoverable.", 3600.0)
+        case 401:
+            return Halt("unauthorized", "Correct apps.amplitude.api_key and secret_key; is the region right?")
+        case 403:
+            return Halt("forbidden", "See apps.amplitude.region, the plan's access to cohort downloads, and any proxy.")
+        case 413:
+            return Halt(
+                "cohort_too_large", "Amplitude gives out 2 million users at most: use its cohort webhook.", 3600.0
+            )
+        case 429:
+            return Retry("rate_limited", retry_after_s(response) or 60.0, counts=False)
+        case status if status >= 500:
+            return Retry(f"server_error_{status}", retry_after_s(response))
+        case 408 | 425:
+            return Retry(f"http_{response.status}")
+        case _:
+            return Halt(
+                "wrong_address", "What answers is not Amplitude's Cohorts API: see base_url, region and proxies."
+            )
+
+
+def retry_after_s(response: HttpResponse) -> float | None:
+    """Read the vendor's own wait, in seconds, at most a day."""
+    value = response.headers.get("retry-after", "")
+    return min(float(value), 86_400.0) if value.isascii() and value.isdigit() else None
+
+
+def _json(response: HttpResponse) -> dict[str, Any]:
+    try:
+        answer = msgspec.json.decode(response.body)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""

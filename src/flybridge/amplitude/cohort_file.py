@@ -1,0 +1,105 @@
+"""The file of a downloaded cohort: CSV, read in pieces as it arrives, so that millions of rows are never in memory.
+
+https://amplitude.com/docs/apis/analytics/behavioral-cohorts, read 2026-11-24. The page shows no file. What is read
+here: a header, then a row per member, with a column for the user id, one for Amplitude's own id, and one for each
+property asked for. Column names are compared without regard to case, quotes, blanks and the prefixes that Amplitude's
+exports put before user properties, and a file compressed with gzip is opened. A file without a column that names
+people is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from flybridge.errors import FlybridgeError
+
+USER_ID: Final = ("user_id", "userid", "user id")
+AMPLITUDE_ID: Final = ("amplitude_id", "amplitudeid", "amplitude id")
+PREFIXES: Final = ("user_properties.", "user_properties:", "userdata.", "gp:", "user:")
+MAX_ROW: Final = 1 << 20
+"""Characters of one row. A file that has no end of a row for longer is broken."""
+
+
+class CohortFileError(FlybridgeError):
+    """The file is not what a cohort's file is, or breaks off. Nothing of it takes effect."""
+
+
+def column(name: str) -> str:
+    """Give the form a column's name is compared in."""
+    name = name.strip().strip('"').strip().lower()
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+class CohortFile:
+    """Turns pieces of a file into rows. `header` is known after the first row; give `feed` every piece, then `end`."""
+
+    def __init__(self) -> None:
+        self.header: dict[str, int] | None = None
+        self.rows = 0
+        self._rest = b""
+        self._inflate: Any = None
+        self._begun = False
+
+    def feed(self, piece: bytes) -> Iterator[Sequence[str]]:
+        """Give the rows that this piece completes. Raises `CohortFileError` for what can't be read."""
+        yield from self._take(self._opened(piece), last=False)
+
+    def end(self) -> Iterator[Sequence[str]]:
+        """Give what is left. Raises `CohortFileError` if the file breaks off."""
+        if self._inflate is not None and not self._inflate.eof:
+            raise CohortFileError("The compressed file of the cohort breaks off.")
+        yield from self._take(b"", last=True)
+        if self.header is None:
+            raise CohortFileError("The file of the cohort is empty: it has not even a header.")
+
+    def _opened(self, piece: bytes) -> bytes:
+        if not self._begun and piece:
+            self._begun = True
+            if piece[:2] == b"\x1f\x8b":
+                self._inflate = zlib.decompressobj(wbits=31)
+            piece = piece.removeprefix(b"\xef\xbb\xbf")
+        if self._inflate is None:
+            return piece
+        try:
+            return bytes(self._inflate.decompress(piece))
+        except zlib.error as problem:
+            raise CohortFileError("The compressed file of the cohort is damaged.") from problem
+
+    def _take(self, piece: bytes, *, last: bool) -> Iterator[Sequence[str]]:
+        data = self._rest + piece
+        end = len(data) if last else data.rfind(b"\n") + 1
+        # A line break within quotes is none: then the number of quotes before it is odd.
+        while not last and end and data.count(b'"', 0, end) % 2:
+            end = data.rfind(b"\n", 0, end - 1) + 1
+        self._rest = data[end:]
+        if len(self._rest) > MAX_ROW + len(piece):
+            raise CohortFileError(f"The file of the cohort has a row of more than {MAX_ROW} characters.")
+        try:
+            text = data[:end].decode()
+            for row in csv.reader(io.StringIO(text, newline=""), strict=True):
+                if not row:
+                    continue
+                if self.header is None:
+                    self._head(row)
+                else:
+                    self.rows += 1
+                    yield row
+        except (UnicodeDecodeError, csv.Error) as problem:
+            raise CohortFileError(f"The file of the cohort can't be read after row {self.rows}.") from problem
+
+    def _head(self, row: Sequence[str]) -> None:
+        header = {column(name): number for number, name in enumerate(row)}
+        if not any(name in header for name in (*USER_ID, *AMPLITUDE_ID)):
+            raise CohortFileError("The file of the cohort has no column that names people: user_id or amplitude_id.")
+        self.header = header
+
+
+def reader(header: Mapping[str, int], names: Sequence[str]) -> int | None:
+    """Give the number of the first column that has one of these names, None if there is none."""
+    return next((header[column(name)] for name in names if column(name) in header), None)

@@ -1,0 +1,123 @@
+"""What Amplitude sends about cohorts by itself: webhook batches, and the calls of a list-based partner integration.
+
+https://amplitude.com/docs/data/destination-catalog/cohort-webhooks and
+https://amplitude.com/docs/partners/receiving-behavioral-cohorts (read 2026-11-24). A webhook batch is `{cohort_name,
+cohort_id, in_cohort, computed_time, message_id, users: [{user_id, user_properties}]}`; `computed_time` is seconds as
+text, `message_id` stays the same when it is sent again. A list is created with a name `[Amplitude] {cohort_name}:
+{cohort_id}`, and people are added and removed with `{userIds: [...]}`; what stands in the list is the customer's
+choice in the integration, so an entry may be an object with properties, too.
+
+The doors for lists keep a body inside a frame that says which list it is about and what is asked (`framed`): an
+address is not part of a body, and the body must stay as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+FRAME: Final = "flybridge_list"
+ADD: Final = "add"
+REMOVE: Final = "remove"
+
+
+class Entry(Struct, frozen=True):
+    """One person in a message. `properties` None: the message carries none, and says nothing about identifiers."""
+
+    user_id: str
+    amplitude_id: str = ""
+    properties: Mapping[str, Any] | None = None
+
+
+class CohortMessage(Struct, frozen=True):
+    """People who came into a cohort, or left it. `computed_ms` None: not said."""
+
+    cohort: str
+    entering: bool
+    entries: Sequence[Entry]
+    title: str = ""
+    message_id: str = ""
+    computed_ms: int | None = None
+
+
+def framed(cohort: str, action: str, body: bytes) -> bytes:
+    """Put a list call's body, which is JSON, into its frame."""
+    return b'{"%s":%s,"action":%s,"message":%s}' % (
+        FRAME.encode(),
+        msgspec.json.encode(cohort),
+        msgspec.json.encode(action),
+        body,
+    )
+
+
+def cohort_of(name: str) -> str:
+    """Give the cohort's id out of a list's name, `[Amplitude] {cohort_name}: {cohort_id}`; empty if there is none."""
+    _, colon, cohort = name.rpartition(":")
+    return cohort.strip() if colon else ""
+
+
+def read(body: bytes) -> CohortMessage | None:
+    """Read a message; None if it is JSON but names no cohort. Raises `msgspec.DecodeError` for what is not JSON."""
+    message = msgspec.json.decode(body)
+    if not isinstance(message, Mapping):
+        return None
+    if FRAME in message:
+        return _list_call(message)
+    cohort, entering = _text(message.get("cohort_id")), _flag(message.get("in_cohort"))
+    users = message.get("users")
+    if not cohort or entering is None or not isinstance(users, Sequence) or isinstance(users, str):
+        return None
+    return CohortMessage(
+        cohort,
+        entering,
+        [entry for user in users if (entry := _entry(user)) is not None],
+        _text(message.get("cohort_name")),
+        _text(message.get("message_id")),
+        _seconds(message.get("computed_time")),
+    )
+
+
+def _list_call(frame: Mapping[str, Any]) -> CohortMessage | None:
+    message, action = frame.get("message"), frame.get("action")
+    users = message.get("userIds", message.get("users")) if isinstance(message, Mapping) else message
+    if action not in {ADD, REMOVE} or not isinstance(users, Sequence) or isinstance(users, str):
+        return None
+    entries = [entry for user in users if (entry := _entry(user)) is not None]
+    return CohortMessage(_text(frame.get(FRAME)), action == ADD, entries)
+
+
+def _entry(user: Any) -> Entry | None:
+    if not isinstance(user, Mapping):
+        name = _text(user)
+        return Entry(name) if name else None
+    name, number = _text(user.get("user_id", user.get("userId"))), _text(user.get("amplitude_id"))
+    if not name and not number:
+        return None
+    properties = user.get("user_properties")
+    return Entry(name, number, properties if isinstance(properties, Mapping) else None)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def _flag(value: Any) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def _seconds(value: Any) -> int | None:
+    """Read seconds since the epoch, as text or number; milliseconds are told by their size."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return None
+    if not 0 < seconds < 1e14:
+        return None
+    return round(seconds) if seconds > 1e11 else round(seconds * 1000)

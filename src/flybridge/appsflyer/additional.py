@@ -1,0 +1,102 @@
+"""AppsFlyer's additional identifiers: hashed e-mail addresses and phone numbers of a device, for partners that match
+by them.
+
+https://dev.appsflyer.com/hc/reference/audience-put-additional-identifier, read 2026-11-24. `PUT
+/api/audience-bulk-api/v1/additional-identifiers/app/{app-id}`, bearer token V2, `{key_type, action, data}` with at
+most 4,000 rows, answers 202 `{message, received, invalid, trace-id}`. A row is a device's identifier and its hashes:
+up to two e-mail addresses (lower case, without white space), the phone number as digits with country code and without
+leading zeroes, and in E.164 form with the plus sign; each as SHA-256 in hex. Removing names the kinds only. Rows
+AppsFlyer counts as invalid are not named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from flybridge.appsflyer.audience import ORIGIN, headers_of, message_of
+from flybridge.appsflyer.audience import common as common_verdict
+from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Reject, Split, Verdict
+
+PATH: Final = "/api/audience-bulk-api/v1/additional-identifiers/app/"
+MAX_ROWS: Final = 4000
+KEY_TYPES: Final = {
+    "gaid": "gaid",
+    "oaid": "oaid",
+    "imei": "imei",
+    "idfa": "idfa",
+    "idfv": "idfv",
+    "cuid": "customer_user_id",
+}
+"""The identifiers a row may be about, by their name in the Audience Import API."""
+KINDS: Final = ("hashed_emails", "phone_number_sha256", "phone_number_e164_sha256")
+
+_MAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+def hashed_email(value: str) -> str | None:
+    """Hash an e-mail address as documented; None if it is none."""
+    address = "".join(value.split()).lower()
+    return _hash(address) if _MAIL.fullmatch(address) else None
+
+
+def hashed_phone(value: str) -> tuple[str, str] | None:
+    """Hash a phone number, as digits and as E.164; None if it has no country code, or is none.
+
+    The country code is known by a leading `+` or `00`. A number without is a number of nobody knows which country.
+    """
+    text = value.strip()
+    digits = re.sub(r"\D", "", text)
+    if text.startswith("00"):
+        digits = digits[2:]
+    elif not text.startswith("+"):
+        return None
+    if not 7 <= len(digits) <= 15 or digits.startswith("0"):
+        return None
+    return _hash(digits), _hash("+" + digits)
+
+
+def extra_of(email: str, phone: str) -> bytes:
+    """Give the hashes of an address and a number as JSON; nothing if neither is one."""
+    found: dict[str, Any] = {}
+    if (mail := hashed_email(email)) is not None:
+        found["hashed_emails"] = [mail]
+    if (hashes := hashed_phone(phone)) is not None:
+        found["phone_number_sha256"], found["phone_number_e164_sha256"] = hashes
+    return msgspec.json.encode(found, order="sorted") if found else b""
+
+
+def request(
+    origin: str, api_token: str, app_id: str, kind: str, rows: Sequence[tuple[str, bytes]], *, remove: bool = False
+) -> HttpRequest:
+    """Tell the hashes of devices, as (identifier, JSON of `extra_of`), or take all kinds of them back."""
+    data = [{"key_value": value, "identifiers": list(KINDS) if remove else msgspec.Raw(extra)} for value, extra in rows]
+    body = {"key_type": KEY_TYPES[kind], "action": "remove" if remove else "add", "data": data}
+    url = (origin or ORIGIN).rstrip("/") + PATH + quote(app_id, safe="")
+    return HttpRequest("PUT", url, headers_of(api_token), msgspec.json.encode(body))
+
+
+def verdict(response: HttpResponse, rows: int) -> Verdict:
+    """Say what an answer to a request with so many rows means, for all of them alike. Never raises."""
+    message = message_of(response)
+    match response.status:
+        case 200 | 202 if message is not None:
+            return Accepted()
+        case 200 | 202:
+            return Halt("wrong_address", "What answers is not AppsFlyer's API: see base_url and proxies.")
+        case 400 if "too many invalid" in (message or "").lower() or "exceed" in (message or "").lower():
+            invalid = Reject("invalid_device", "AppsFlyer does not take this row.", "See apps.audiences.identifier.")
+            return Split("invalid_rows") if rows > 1 else invalid
+        case 413:
+            return Split("too_large")
+        case status:
+            return common_verdict(response, status)
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

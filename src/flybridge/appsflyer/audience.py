@@ -1,0 +1,156 @@
+"""AppsFlyer's Audience Import API: adding, removing and overwriting devices, and what every answer means.
+
+https://dev.appsflyer.com/hc/reference/audience-import-post, read 2026-11-24. `POST
+/api/audiences-import-api/v2/{add|remove|overwrite}`, bearer token V2. A device is `app_id` and one identifier;
+Android knows `gaid oaid imei cuid braze_id amplitude_id`, iOS `idfv cuid braze_id amplitude_id` (and `idfa` in the
+schema). An answer is for the whole request: 200 means that all of it was taken. The page documents no limit of
+devices and no rate: the limit is learnt from the text of a 400, the rate is held down here and given way at 429.
+Texts are compared by their telling words, because the page spells some of them in two ways.
+
+Adding what is there and removing what is not has no effect, so a request whose answer was lost is sent again.
+`overwrite` makes the audience exactly what stands in the request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.delivery.exchange import (
+    Accepted,
+    Halt,
+    HttpRequest,
+    HttpResponse,
+    Limits,
+    Reject,
+    Retry,
+    Split,
+    Verdict,
+)
+
+ORIGIN: Final = "https://hq1.appsflyer.com"
+PATH: Final = "/api/audiences-import-api/v2/"
+LIMITS: Final = Limits(max_items=10_000, max_bytes=5_000_000, concurrency=1, requests_per_s=2.0)
+
+REVOKED: Final = (
+    "Correct apps.appsflyer.api_token. AppsFlyer has revoked every API token V2 that was made before "
+    "2026-03-10 19:00 UTC: make a new one if yours is older."
+)
+
+_TOO_MANY: Final = re.compile(r"cannot process more than\s+([\d,. ]*\d)\s+devices", re.IGNORECASE)
+_OF_DEVICES: Final = ("valid unique identifier", "understand one or more", "more than one identifier")
+
+
+class Audience(Struct, frozen=True):
+    """Where devices go. `platform` is `ios` or `android`."""
+
+    app_id: str
+    platform: str
+    import_key: str
+    api_token: str
+    origin: str = ""
+
+
+def headers_of(api_token: str) -> dict[str, str]:
+    """Give the headers of a request."""
+    return {
+        "Authorization": f"Bearer {api_token}",
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+    }
+
+
+def request(audience: Audience, action: str, devices: Sequence[tuple[str, str]]) -> HttpRequest:
+    """Ask for devices, as (kind, value), to be added, removed, or to be the whole audience."""
+    body = {
+        "import_key": audience.import_key,
+        "platform": audience.platform,
+        "devices": [{"app_id": audience.app_id, kind: value} for kind, value in devices],
+    }
+    url = (audience.origin or ORIGIN).rstrip("/") + PATH + action
+    return HttpRequest("POST", url, headers_of(audience.api_token), msgspec.json.encode(body))
+
+
+def verdict(response: HttpResponse, devices: int) -> Verdict:
+    """Say what an answer to a request with so many devices means, for all of them alike. Never raises."""
+    message = message_of(response)
+    match response.status:
+        case 200 | 202 if message is None:
+            return Halt("wrong_address", "What answers is not AppsFlyer's Audiences API: see base_url and proxies.")
+        case 200 | 202:
+            return Accepted()
+        case 400:
+            return _refused((message or "").lower(), devices)
+        case 413:
+            return Split("too_large") if devices > 1 else Halt("too_large", "A proxy takes no request at all.")
+        case status:
+            return common(response, status)
+
+
+def common(response: HttpResponse, status: int) -> Verdict:
+    """Say what a status means that has the same meaning for every endpoint of AppsFlyer's audiences."""
+    match status:
+        case 401:
+            return Halt("unauthorized", REVOKED)
+        case 403:
+            return Halt(
+                "forbidden", f"{REVOKED} The account needs Audiences, and the token's user access to the app.", 900.0
+            )
+        case 404 | 405 | 410:
+            return Halt(
+                "wrong_address", "What answers is not AppsFlyer's Audiences API: see base_url and proxies.", 900.0
+            )
+        case 408 | 425:
+            return Retry(f"http_{status}")
+        case 429:
+            return Retry("rate_limited", _wait_s(response), counts=False)
+        case _ if status >= 500:
+            return Retry(f"server_error_{status}", _wait_s(response))
+        case _:
+            return Halt("refused", f"AppsFlyer answers {status}, which its page does not know: see the log.")
+
+
+def limit_of(response: HttpResponse) -> int:
+    """Read how many devices a request may hold out of a refusal; 0 if it does not say."""
+    found = _TOO_MANY.search(message_of(response) or "") if response.status == 400 else None
+    digits = re.sub(r"\D", "", found.group(1)) if found else ""
+    return int(digits) if 0 < len(digits) < 8 else 0
+
+
+def message_of(response: HttpResponse) -> str | None:
+    """Give the message of an answer; None if it is no JSON object. The page writes `messege` once."""
+    try:
+        answer: Any = msgspec.json.decode(response.body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if not isinstance(answer, dict):
+        return None
+    for name in ("message", "messege", "error"):
+        if isinstance(answer.get(name), str):
+            return str(answer[name])
+    return ""
+
+
+def _refused(message: str, devices: int) -> Verdict:
+    if "cannot process more than" in message:
+        return Split("too_many_devices") if devices > 1 else Halt("too_many_devices", "Lower max_devices.")
+    if "audience platform" in message:
+        remedy = "The audience is another platform's: make one for this app in AppsFlyer, and use its import key."
+        return Halt("wrong_platform", remedy, 3600.0)
+    if "app id" in message:
+        return Halt("no_app_id", "Correct appsflyer_app_id; iOS ids begin with id.", 3600.0)
+    if any(words in message for words in _OF_DEVICES):
+        if devices > 1:
+            return Split("invalid_devices")
+        return Reject("invalid_device", "AppsFlyer does not take this identifier.", "See apps.audiences.identifier.")
+    # A text that is not known speaks about the request more likely than about one of its devices.
+    return Halt("refused", "AppsFlyer refuses the request: see the import key and the log.")
+
+
+def _wait_s(response: HttpResponse) -> float | None:
+    value = response.headers.get("retry-after", "")
+    return min(float(value), 86_400.0) if value.isascii() and value.isdigit() else None

@@ -1,0 +1,202 @@
+"""A cohort that is kept in step while the traffic runs: it moves, partly told by webhook, and is compared in the end.
+
+It belongs to an app of its own, so that the events of the others are judged as ever. The truth is the sandbox's
+Amplitude, what is compared with it is the sandbox's AppsFlyer; flybridge is asked only whether it has come to rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from time import perf_counter
+from typing import Any, Final
+from uuid import UUID
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+from prometheus_client.parser import text_string_to_metric_families
+
+from flybridge.errors import FlybridgeError
+from flybridge.sandbox.cohorts import Group, Person
+
+APP: Final = "loyalty-android"
+PROJECT: Final = "key-loyalty"
+COHORT: Final = "vip"
+IMPORT_KEY: Final = "import-vip"
+PEOPLE: Final = 1_000
+ROUNDS: Final = 4
+HOURS: Final = 2
+MOVED: Final = 40
+REST_S: Final = 240.0
+IMPATIENCE_S: Final = 4.0
+
+
+class CohortVerdict(Struct, frozen=True):
+    """How the audience compares with the cohort, in devices. `runs` and `failed` are flybridge's own."""
+
+    app: str
+    people: int
+    listed: int
+    missing: int
+    extra: int
+    runs: int
+    failed: int
+
+    @property
+    def differences(self) -> int:
+        """Count the devices that are not where they must be."""
+        return self.missing + self.extra
+
+
+def section(origin: str, token: str) -> str:
+    """Write the app's part of the configuration."""
+    return f"""
+[[apps]]
+name = "{APP}"
+appsflyer_app_id = "com.example.loyalty"
+platform = "android"
+
+[apps.appsflyer]
+push_token = "{token}"
+api_token = "token-loyalty"
+base_url = "{origin}"
+
+[apps.amplitude]
+api_key = "{PROJECT}"
+secret_key = "secret-loyalty"
+base_url = "{origin}"
+webhook_token = "{token}"
+
+[[apps.audiences]]
+cohort = "{COHORT}"
+import_key = "{IMPORT_KEY}"
+identifier = "gaid"
+cadence = "hourly"
+"""
+
+
+class CohortPlay:
+    """Moves the cohort, and judges what became of it. The same seed moves the same people."""
+
+    def __init__(self, seed: int, token: str) -> None:
+        self._random = Random(f"cohort {seed}")  # noqa: S311 - repeatable on purpose
+        self._token = token
+        self._number = 0
+        self._members: dict[str, str] = {}
+        for _ in range(PEOPLE):
+            self._born()
+
+    def _born(self) -> str:
+        name = f"vip-{self._number:05}@example.com"
+        self._number += 1
+        self._members[name] = str(UUID(int=self._random.getrandbits(128), version=4))
+        return name
+
+    async def begin(self, sandbox: str) -> None:
+        """Put the cohort into Amplitude, before anybody asks for it."""
+        async with aiohttp.ClientSession() as session:
+            await self._put(session, sandbox)
+
+    async def move(self, session: aiohttp.ClientSession, sandbox: str, bridge: str) -> None:
+        """Let people leave and join, a few times; every other time the webhook tells it, some of it twice and late."""
+        late: list[bytes] = []
+        for number in range(ROUNDS):
+            await asyncio.sleep(1.1)  # Amplitude tells times in whole seconds
+            leaving = self._random.sample(sorted(self._members), MOVED)
+            told = [self._message(number, leaving, entering=False)]
+            for name in leaving:
+                del self._members[name]
+            told.append(self._message(number, [self._born() for _ in range(MOVED)], entering=True))
+            await self._put(session, sandbox)
+            if number % 2 == 0:
+                late += [told[0], *told]
+        self._random.shuffle(late)
+        for body in late:
+            await self._tell(session, bridge, body)
+
+    def _message(self, number: int, names: list[str], *, entering: bool) -> bytes:
+        users = [{"user_id": name, "user_properties": {"gaid": self._members[name]}} for name in names]
+        message: dict[str, Any] = {"cohort_name": "VIPs", "cohort_id": COHORT, "in_cohort": entering, "users": users}
+        message["message_id"] = f"round-{number}::{'enter' if entering else 'exit'}::0"
+        return msgspec.json.encode(message)
+
+    async def _put(self, session: aiohttp.ClientSession, sandbox: str) -> None:
+        members = [Person(name, number, {"gaid": gaid}) for number, (name, gaid) in enumerate(self._members.items(), 1)]
+        body = msgspec.json.encode(Group(COHORT, "VIPs", members))
+        async with session.post(f"{sandbox}/sandbox/cohorts", params={"project": PROJECT}, data=body) as response:
+            response.raise_for_status()
+
+    async def _tell(self, session: aiohttp.ClientSession, bridge: str, body: bytes) -> None:
+        headers = {"Authorization": self._token, "Content-Type": "application/json"}
+        async with session.post(f"{bridge}/v1/cohorts/{APP}", data=body, headers=headers) as response:
+            response.raise_for_status()
+
+    async def judge(self, session: aiohttp.ClientSession, sandbox: str, bridge: str) -> CohortVerdict:
+        """Let the cohort move and an hour pass, a few times; each time wait until the audience is in step; compare.
+
+        Raises `FlybridgeError` when it does not come to rest.
+        """
+        for _ in range(HOURS):
+            for name in self._random.sample(sorted(self._members), MOVED):
+                del self._members[name]
+                self._born()
+            await self._put(session, sandbox)
+            moved_ms = await _advance(session, sandbox, 3700) - 3_700_000
+            figures = await self._in_step(session, sandbox, bridge, moved_ms)
+        async with session.get(f"{sandbox}/sandbox/audiences", params={"import_key": IMPORT_KEY}) as response:
+            listed = {value for _, value in (await response.json())["devices"]}
+        wanted = set(self._members.values())
+        return CohortVerdict(
+            APP, len(wanted), len(listed), len(wanted - listed), len(listed - wanted), figures.runs, figures.failed
+        )
+
+    async def _in_step(self, session: aiohttp.ClientSession, sandbox: str, bridge: str, moved_ms: int) -> _Figures:
+        deadline, impatient, step_s = perf_counter() + REST_S, perf_counter() + IMPATIENCE_S, 120
+        while True:
+            figures = await _figures(session, bridge)
+            if figures.in_step_ms >= figures.snapshot_ms > moved_ms and not figures.pending:
+                return figures
+            if perf_counter() > deadline:
+                raise FlybridgeError(f"After {REST_S:.0f} seconds the audience is not in step.")
+            if perf_counter() > impatient:  # waits after failures, and for the next hour, are of the sandbox's time
+                await _advance(session, sandbox, step_s)
+                impatient, step_s = perf_counter() + IMPATIENCE_S, min(3700, step_s * 8)
+            await asyncio.sleep(0.3)
+
+
+class _Figures(Struct):
+    """What the bridge says about the audience."""
+
+    in_step_ms: float = 0.0
+    snapshot_ms: float = 0.0
+    pending: float = 0.0
+    runs: int = 0
+    failed: int = 0
+
+
+async def _figures(session: aiohttp.ClientSession, bridge: str) -> _Figures:
+    async with session.get(f"{bridge}/metrics") as response:
+        text = await response.text()
+    found = _Figures()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.labels.get("app") != APP:
+                continue
+            match sample.name:
+                case "flybridge_audience_in_step_timestamp_seconds":
+                    found.in_step_ms = sample.value * 1000
+                case "flybridge_audience_snapshot_timestamp_seconds":
+                    found.snapshot_ms = sample.value * 1000
+                case "flybridge_audience_pending":
+                    found.pending += sample.value
+                case "flybridge_audience_runs_total":
+                    found.runs += int(sample.value)
+                    found.failed += int(sample.value) if sample.labels["outcome"] != "done" else 0
+    return found
+
+
+async def _advance(session: aiohttp.ClientSession, sandbox: str, seconds: int) -> int:
+    async with session.post(f"{sandbox}/sandbox/clock", params={"advance_s": str(seconds)}) as response:
+        response.raise_for_status()
+        return int((await response.json())["now_ms"])

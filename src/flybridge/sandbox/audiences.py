@@ -1,0 +1,215 @@
+"""AppsFlyer's Audiences as its documentation describes them: import (add, remove, overwrite) and additional
+identifiers.
+
+An audience is what was imported under a key. `GET /sandbox/audiences` tells what is in each, so that it can be
+compared with the truth. The page states neither a limit of devices nor a rate: `max_devices` and `requests_per_s` are
+the sandbox's own.
+
+https://dev.appsflyer.com/hc/reference/audience-import-post,
+https://dev.appsflyer.com/hc/reference/audience-put-additional-identifier (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.clock import Clock
+from flybridge.sandbox.faults import Faults
+from flybridge.sandbox.http import Receive, Scope, Send, read_body
+from flybridge.sandbox.played import Page, play, send_page
+
+IMPORT: Final = "/api/audiences-import-api/v2/"
+ADDITIONAL: Final = "/api/audience-bulk-api/v1/additional-identifiers/app/"
+CONTROL: Final = "/sandbox/audiences"
+MAX_BYTES: Final = 16 * 2**20
+MAX_ROWS: Final = 4000
+FITTING: Final = {
+    "android": ("gaid", "oaid", "imei", "cuid", "braze_id", "amplitude_id"),
+    "ios": ("idfv", "idfa", "cuid", "braze_id", "amplitude_id"),
+}
+UUIDS: Final = frozenset({"gaid", "idfa", "idfv"})
+KEY_TYPES: Final = frozenset({"idfa", "gaid", "idfv", "customer_user_id", "imei", "oaid"})
+KINDS: Final = frozenset({"hashed_emails", "phone_number_sha256", "phone_number_e164_sha256"})
+TOLD: Final = "Invalid audience platform, this audience is already configured for {}. "
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
+
+
+class _Import(Struct):
+    import_key: str
+    platform: str
+    devices: list[dict[str, Any]]
+
+
+class _Row(Struct):
+    key_value: str
+    identifiers: dict[str, Any] | list[str]
+
+
+class _Bulk(Struct):
+    key_type: str = ""
+    action: str = "add"
+    data: list[_Row] = []
+
+
+Identifier = tuple[str, str]
+
+
+class Audiences:
+    """Both APIs. `listed` holds (kind, value) by import key; `extras` the hashes by app and (key type, value)."""
+
+    def __init__(
+        self, clock: Clock, faults: Faults, *, max_devices: int = 10_000, requests_per_s: float = 50.0
+    ) -> None:
+        self.listed: defaultdict[str, set[Identifier]] = defaultdict(set)
+        self.extras: defaultdict[str, dict[Identifier, dict[str, Any]]] = defaultdict(dict)
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.max_devices = max_devices
+        self.requests_per_s = requests_per_s
+        self._platforms: dict[str, str] = {}
+        self._clock = clock
+        self._faults = faults
+        self._second = (0, 0)
+
+    @staticmethod
+    def takes(path: str) -> bool:
+        """Say whether this application answers the path."""
+        return path.startswith((IMPORT, ADDITIONAL)) or path == CONTROL
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body = await read_body(scope, receive, MAX_BYTES)
+        if scope["path"] == CONTROL:
+            return await send_page(send, self._control(scope))
+        return await play(self._faults, scope, send, lambda: self._counted(scope, body))
+
+    def _control(self, scope: Scope) -> Page:
+        key = parse_qs(scope["query_string"].decode()).get("import_key", [""])[0]
+        if key:
+            return Page(200, {"devices": sorted(map(list, self.listed[key]))})
+        return Page(200, {"audiences": {key: len(devices) for key, devices in self.listed.items()}})
+
+    def _counted(self, scope: Scope, body: bytes | None) -> Page:
+        page = self._answer(scope, body)
+        self.answers[scope["path"], page.status] += 1
+        return page
+
+    def _answer(self, scope: Scope, body: bytes | None) -> Page:
+        kind, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
+        if kind != "Bearer" or not token or token.startswith(("invalid", "revoked")):
+            return Page(403, {"message": "Forbidden"})
+        if body is None:
+            return Page(413, {"message": "Payload too large"})
+        if self._too_fast():
+            return Page(429, {"message": "Too many requests"}, {"retry-after": "1"})
+        if scope["path"].startswith(ADDITIONAL):
+            return self._additional(scope, body)
+        action = scope["path"].removeprefix(IMPORT)
+        if scope["method"] != "POST" or action not in {"add", "remove", "overwrite"}:
+            return Page(404, {"message": "Not found"})
+        try:
+            asked = msgspec.json.decode(body, type=_Import)
+        except msgspec.DecodeError:
+            return Page(400, {"message": "Invalid request body"})
+        problem = self._problem(action, asked)
+        if problem:
+            return Page(400, {"message": problem})
+        self._platforms.setdefault(asked.import_key, asked.platform)
+        devices = {_identifier(asked.platform, device) for device in asked.devices}
+        match action:
+            case "add":
+                self.listed[asked.import_key] |= devices
+            case "remove":
+                self.listed[asked.import_key] -= devices
+            case _:
+                self.listed[asked.import_key] = devices
+        return Page(200, {"message": "The request was successful"})
+
+    def _too_fast(self) -> bool:
+        second = self._clock.now_ms() // 1000
+        before, n = self._second
+        self._second = (second, n + 1 if second == before else 1)
+        return self._second[1] > self.requests_per_s
+
+    def _problem(self, action: str, asked: _Import) -> str:
+        fitting = FITTING.get(asked.platform, ())
+        configured = self._platforms.get(asked.import_key, asked.platform)
+        if not fitting or configured != asked.platform:
+            rest = "To use a different platform, please create a new audience in the UI"
+            return TOLD.format("iOS" if configured == "ios" else "Android") + rest
+        if not asked.devices:
+            return "Device list cannot be empty"
+        if len(asked.devices) > self.max_devices:
+            counted = f"({len(asked.devices)} devices counted in this request)"
+            return f"Cannot process more than {self.max_devices} devices per request {counted}"
+        nameless = sum(not device.get("app_id") for device in asked.devices)
+        if nameless:
+            rest = "You must attach an app id to each row."
+            return f"{nameless} or more of your rows do not contain an app id. {rest}"
+        kinds = [[name for name in device if name != "app_id"] for device in asked.devices]
+        bare = sum(not any(name in fitting for name in names) for names in kinds)
+        if bare:
+            return f"{bare} or more of your rows does not contain a valid unique identifier"
+        several = sum(len(names) > 1 for names in kinds)
+        if action == "remove" and several:
+            return f"{several} or more of devices to remove contain more than one identifier per device"
+        if not all(_understood(*_identifier(asked.platform, device)) for device in asked.devices):
+            return "We couldn’t understand one or more of your device IDs"  # noqa: RUF001 - as the page spells it
+        return ""
+
+    def _additional(self, scope: Scope, body: bytes) -> Page:
+        trace = {"trace-id": "698ed323-c787-45b5-b792-463c67c94064"}
+        if scope["method"] != "PUT":
+            return Page(404, {"error": "Page not found", **trace})
+        try:
+            asked = msgspec.json.decode(body, type=_Bulk)
+        except msgspec.DecodeError:
+            return Page(400, {"error": "Request body must be valid JSON", **trace})
+        if asked.key_type not in KEY_TYPES:
+            return Page(400, {"error": "Request body must have a valid key_type", **trace})
+        if not 0 < len(asked.data) <= MAX_ROWS:
+            text = f"Request 'data' should not exceeds the size of {MAX_ROWS} in a single request"
+            return Page(400, {"error": text, **trace})
+        good = [row for row in asked.data if _is_row(asked.action, row)]
+        invalid = len(asked.data) - len(good)
+        if invalid > len(good):
+            text = "Request data has too many invalid 'data' elements"
+            return Page(400, {"error": text, "valid": len(good), "invalid": invalid, **trace})
+        kept = self.extras[scope["path"].removeprefix(ADDITIONAL)]
+        for row in good:
+            name = (asked.key_type, row.key_value)
+            if isinstance(row.identifiers, dict):
+                kept.setdefault(name, {}).update(row.identifiers)
+            else:
+                left = {kind: value for kind, value in kept.pop(name, {}).items() if kind not in row.identifiers}
+                kept.update({name: left} if left else {})
+        answer = {"message": "Accepted for processing", "received": len(asked.data), "invalid": invalid}
+        return Page(202, {**answer, **trace})
+
+
+def _identifier(platform: str, device: dict[str, Any]) -> Identifier:
+    kind = next(name for name in device if name in FITTING[platform])
+    return kind, str(device[kind])
+
+
+def _understood(kind: str, value: str) -> bool:
+    return bool(_UUID.fullmatch(value)) if kind in UUIDS else bool(value.strip())
+
+
+def _is_row(action: str, row: _Row) -> bool:
+    if not row.key_value:
+        return False
+    if isinstance(row.identifiers, list):
+        return action == "remove" and set(row.identifiers) <= KINDS
+    values = [one for value in row.identifiers.values() for one in (value if isinstance(value, list) else [value])]
+    return action == "add" and set(row.identifiers) <= KINDS and bool(values) and all(map(_is_hash, values))
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and bool(_HASH.fullmatch(value))

@@ -1,0 +1,217 @@
+"""Amplitude's Behavioral Cohorts API as its documentation describes it: list, request, status, and the file by
+redirect.
+
+Cohorts are what a test, or `POST /sandbox/cohorts`, has put there. A request copies the members as they are then; its
+job takes `job_s` of the sandbox's clock. A file of more than `small_rows` is given out by a 302 to an address that is
+valid for a minute. Limits: 60 requests in 10 minutes, 4 jobs at a time, per project; the page does not show the
+bodies of errors.
+
+https://amplitude.com/docs/apis/analytics/behavioral-cohorts (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from base64 import b64decode
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.clock import Clock
+from flybridge.sandbox.faults import Faults
+from flybridge.sandbox.http import Receive, Scope, Send, read_body
+from flybridge.sandbox.played import Page, play, send_page
+
+API: Final = "/api/3/cohorts"
+REQUEST: Final = "/api/5/cohorts/request/"
+STATUS: Final = "/api/5/cohorts/request-status/"
+STORAGE: Final = "/sandbox/storage/"
+CONTROL: Final = "/sandbox/cohorts"
+WINDOW_MS: Final = 600_000
+REQUESTS: Final = 60
+PARALLEL: Final = 4
+LINK_MS: Final = 60_000
+VALID_MS: Final = 7 * 86_400_000
+MAX_BYTES: Final = 256 * 2**20
+
+
+class Person(Struct, frozen=True):
+    """A member, with the properties a download may ask for."""
+
+    user_id: str = ""
+    amplitude_id: int = 0
+    properties: dict[str, str] = {}
+
+
+class Group(Struct):
+    """A cohort."""
+
+    id: str
+    name: str = "Cohort"
+    members: list[Person] = []
+    computed_ms: int = 0
+
+
+class _Job(Struct):
+    """One request of a cohort."""
+
+    project: str
+    cohort: str
+    ready_ms: int
+    asked_ms: int
+    file: bytes
+    rows: int
+
+
+class Cohorts:
+    """The API, for every project. `groups` are the cohorts by project (API key) and id."""
+
+    def __init__(self, clock: Clock, faults: Faults, *, job_s: float = 3.0, small_rows: int = 100) -> None:
+        self.groups: defaultdict[str, dict[str, Group]] = defaultdict(dict)
+        self.job_s = job_s
+        self.small_rows = small_rows
+        self.asked = 0
+        self._clock = clock
+        self._faults = faults
+        self._jobs: dict[str, _Job] = {}
+        self._asked: defaultdict[str, list[int]] = defaultdict(list)
+        self._links: dict[str, tuple[str, int]] = {}
+
+    @staticmethod
+    def takes(path: str) -> bool:
+        """Say whether this application answers the path."""
+        return path.startswith(("/api/3/cohorts", "/api/5/cohorts/", STORAGE)) or path == CONTROL
+
+    def put(self, project: str, group: Group) -> None:
+        """Make a cohort what it is from now on."""
+        group.computed_ms = self._clock.now_ms()
+        self.groups[project][group.id] = group
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body = await read_body(scope, receive, MAX_BYTES)
+        if scope["path"] == CONTROL:
+            return await send_page(send, self._control(scope, body or b""))
+        return await play(self._faults, scope, send, lambda: self._answer(scope))
+
+    def _control(self, scope: Scope, body: bytes) -> Page:
+        project = parse_qs(scope["query_string"].decode()).get("project", [""])[0]
+        if scope["method"] == "GET":
+            return Page(200, {"cohorts": [_listed(group) for group in self.groups[project].values()]})
+        try:
+            self.put(project, msgspec.json.decode(body, type=Group))
+        except msgspec.DecodeError as problem:
+            return Page(400, {"error": f"The body is no cohort: {problem}.", "remedy": "Send id, name and members."})
+        return Page(200, {"stored": True})
+
+    def _answer(self, scope: Scope) -> Page:
+        path, now_ms = scope["path"], self._clock.now_ms()
+        if scope["method"] != "GET":
+            return Page(405, {"error": "method not allowed"})
+        if path.startswith(STORAGE):
+            return self._stored(path.removeprefix(STORAGE), now_ms)
+        project = _account(scope)
+        if project is None:
+            return Page(401, {"error": "Unauthorized"})
+        if path == API:
+            return Page(200, {"cohorts": [_listed(group) for group in self.groups[project].values()]})
+        if path.startswith(STATUS):
+            return self._status(project, path.removeprefix(STATUS), now_ms)
+        name, _, file = path.removeprefix(REQUEST).partition("/")
+        if file == "file":
+            return self._file(project, name, scope, now_ms)
+        query = parse_qs(scope["query_string"].decode())
+        return self._request(project, name, query, now_ms)
+
+    def _request(self, project: str, cohort: str, query: dict[str, list[str]], now_ms: int) -> Page:
+        group = self.groups[project].get(cohort)
+        if group is None:
+            return Page(404, {"error": "cohort not found"})
+        times = self._asked[project] = [at for at in self._asked[project] if now_ms - at < WINDOW_MS]
+        running = sum(job.project == project and job.ready_ms > now_ms for job in self._jobs.values())
+        if len(times) >= REQUESTS or running >= PARALLEL:
+            return Page(429, {"error": "Too many requests"}, {"retry-after": "30"})
+        times.append(now_ms)
+        self.asked += 1
+        names = query.get("propKeys", []) if query.get("props") == ["1"] else []
+        if query.get("props") == ["1"] and not names:
+            names = sorted({name for one in group.members for name in one.properties})
+        job = _Job(
+            project,
+            cohort,
+            now_ms + round(self.job_s * 1000),
+            now_ms,
+            written(group.members, names),
+            len(group.members),
+        )
+        request_id = f"r{self.asked}"
+        self._jobs[request_id] = job
+        return Page(202, {"request_id": request_id, "cohort_id": cohort})
+
+    def _job(self, project: str, request_id: str, now_ms: int) -> _Job | None:
+        job = self._jobs.get(request_id)
+        return job if job is not None and job.project == project and now_ms - job.asked_ms < VALID_MS else None
+
+    def _status(self, project: str, request_id: str, now_ms: int) -> Page:
+        job = self._job(project, request_id, now_ms)
+        if job is None:
+            return Page(404, {"error": "request not found"})
+        ready = job.ready_ms <= now_ms
+        status = "JOB COMPLETED" if ready else "JOB INPROGRESS"
+        answer = {"request_id": request_id, "cohort_id": job.cohort, "async_status": status}
+        return Page(200 if ready else 202, answer)
+
+    def _file(self, project: str, request_id: str, scope: Scope, now_ms: int) -> Page:
+        job = self._job(project, request_id, now_ms)
+        if job is None or job.ready_ms > now_ms:
+            return Page(404, {"error": "file not found"})
+        if job.rows <= self.small_rows:
+            return Page(200, job.file)
+        link = f"{request_id}-{len(self._links)}"
+        self._links[link] = (request_id, now_ms + LINK_MS)
+        host = next((value.decode() for name, value in scope["headers"] if name == b"host"), "")
+        return Page(302, "", {"location": f"http://{host}{STORAGE}{link}"})
+
+    def _stored(self, link: str, now_ms: int) -> Page:
+        request_id, until_ms = self._links.get(link, ("", 0))
+        if now_ms > until_ms:
+            return Page(403, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
+        return Page(200, self._jobs[request_id].file)
+
+
+def written(members: Sequence[Person], names: Sequence[str]) -> bytes:
+    """Write members as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("amplitude_id", "user_id", *names))
+    writer.writerows(
+        (one.amplitude_id or "", one.user_id, *(one.properties.get(name, "") for name in names)) for one in members
+    )
+    return text.getvalue().encode()
+
+
+def _listed(group: Group) -> dict[str, Any]:
+    return {
+        "id": group.id,
+        "name": group.name,
+        "size": len(group.members),
+        "lastComputed": group.computed_ms // 1000,
+        "archived": False,
+        "published": True,
+        "type": "redshift",
+    }
+
+
+def _account(scope: Scope) -> str | None:
+    authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+    kind, _, credentials = authorization.partition(" ")
+    try:
+        key, _, secret = b64decode(credentials, validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    return key if kind == "Basic" and key and secret and not key.startswith("invalid") else None

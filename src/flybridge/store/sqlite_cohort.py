@@ -1,0 +1,232 @@
+"""Cohorts in the embedded store: the same SQLite file, with connections of its own for work on millions of rows."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from flybridge.errors import StoreUnavailable
+from flybridge.privacy import Seal
+from flybridge.records import DAY_MS, Member
+from flybridge.store import sqlite_audience as verbs
+from flybridge.store.cohort_protocol import (
+    Action,
+    Applied,
+    Claim,
+    Device,
+    Lack,
+    LackingMember,
+    Run,
+    Standing,
+    Target,
+)
+from flybridge.store.migrate import apply_sqlite, scripts
+from flybridge.store.sqlite_connection import Writer
+from flybridge.store.sqlite_snapshot import Stage, lean, remove
+
+T = TypeVar("T")
+
+KEPT_DAYS: Final = 30
+
+_run: Final = msgspec.msgpack.Decoder(Run).decode
+
+
+class SqliteCohorts:
+    """Cohorts in the store's file. The verbs and their guarantees are described at `store.cohort_protocol.CohortStore`.
+
+    All methods are called from the event loop that called `open`.
+    """
+
+    def __init__(self, path: str | Path, seal: Seal) -> None:
+        self._path = Path(path)
+        self._seal = seal
+        self._open = False
+        self._stages: dict[int, Stage] = {}
+
+    async def open(self) -> None:
+        """Open, and apply pending migrations."""
+        try:
+            db = await asyncio.to_thread(self._prepare)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"The store {self._path} can't be opened: {error}.") from error
+        self._writer = Writer(db, lambda: None)
+        self._db = db
+        self._reader = ThreadPoolExecutor(1, "cohorts-reader")
+        self._reading: sqlite3.Connection | None = None
+        self._open = True
+
+    def _prepare(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        db = lean(self._path)
+        try:
+            apply_sqlite(db, scripts("sqlite"))
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    async def close(self) -> None:
+        """Finish what runs and close; what is staged is thrown away."""
+        if not self._open:
+            return
+        self._open = False
+        for stage in self._stages.values():
+            await asyncio.to_thread(stage.close)
+        self._stages.clear()
+        await self._writer.close()
+        await asyncio.to_thread(self._reader.shutdown)
+        if self._reading is not None:
+            self._reading.close()
+
+    async def _write(self, verb: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._writer.run(lambda: verb(self._db))
+
+    async def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
+        def reading() -> T:
+            try:
+                if self._reading is None:
+                    self._reading = lean(self._path)
+                    self._reading.execute("PRAGMA query_only = ON")
+                self._reading.execute("BEGIN")
+                try:
+                    return look(self._reading)
+                finally:
+                    self._reading.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise StoreUnavailable(f"The store {self._path} can't be read: {error}.") from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, reading)
+
+    async def keep(self, targets: Sequence[Target]) -> None:
+        """Make configured audiences known."""
+        await self._write(lambda db: verbs.keep(db, targets))
+
+    async def drop(self, app: str, name: str) -> bool:
+        """Erase an audience that is not followed any more."""
+        return await self._write(lambda db: verbs.drop(db, app, name))
+
+    async def due(self, now_ms: int) -> Sequence[Standing]:
+        """List the audiences whose time has come and that nobody runs."""
+        sql = f"{verbs.STANDINGS} WHERE next_ms <= ? AND (owner IS NULL OR leased_until_ms <= ?) ORDER BY next_ms, id"
+        return await self._read(lambda db: verbs.standings(db, sql, (now_ms, now_ms, now_ms)))
+
+    async def standings(self, now_ms: int) -> Sequence[Standing]:
+        """List all audiences."""
+        return await self._read(lambda db: verbs.standings(db, f"{verbs.STANDINGS} ORDER BY app, name", (now_ms,)))
+
+    async def claim(self, app: str, name: str, owner: str, now_ms: int, lease_ms: int) -> Claim | None:
+        """Take an audience to run it."""
+        claim = await self._write(lambda db: verbs.claim(db, app, name, owner, now_ms=now_ms, lease_ms=lease_ms))
+        if claim is not None:
+            await self.unstage(claim)
+        return claim
+
+    async def renew(self, claim: Claim, now_ms: int, lease_ms: int) -> bool:
+        """Hold on to a claim."""
+        sql = "UPDATE audiences SET leased_until_ms = ? WHERE id = ? AND owner = ?"
+        return await self._write(lambda db: db.execute(sql, (now_ms + lease_ms, claim.id, claim.owner)).rowcount > 0)
+
+    def _scratch(self, claim: Claim) -> Path:
+        return self._path.with_name(f"{self._path.name}.cohort-{claim.id}")
+
+    async def stage(self, claim: Claim, members: Sequence[Member]) -> None:
+        """Put a part of a snapshot aside."""
+
+        def load() -> None:
+            if claim.id not in self._stages:
+                self._stages[claim.id] = Stage(self._path, self._scratch(claim), self._seal, claim.id)
+            self._stages[claim.id].load(members)
+
+        await self._bulk(load)
+
+    async def unstage(self, claim: Claim) -> None:
+        """Throw away what was put aside."""
+        stage = self._stages.pop(claim.id, None)
+        await self._bulk(stage.close if stage is not None else lambda: remove(self._scratch(claim)))
+
+    async def apply(self, claim: Claim, said_ms: int, max_shrink: float | None, *, dry: bool = False) -> Applied:
+        """Make what was put aside the truth as of `said_ms`."""
+        if claim.id not in self._stages:
+            await self.stage(claim, ())
+        stage = self._stages[claim.id]
+        try:
+            return await self._bulk(lambda: stage.apply(claim, said_ms, max_shrink, dry=dry))
+        finally:
+            await self.unstage(claim)
+
+    async def _bulk(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"The snapshot could not be taken over: {error}. Nothing was changed.") from error
+
+    async def changes(self, claim: Claim, action: Action, limit: int, after: bytes) -> Sequence[Device]:
+        """Give devices to add or remove; durably before that they are not known."""
+        return await self._write(lambda db: verbs.changes(db, self._seal, claim, action, limit=limit, after=after))
+
+    async def settle(self, claim: Claim, action: Action, marks: Sequence[bytes], *, refused: bool = False) -> int:
+        """Record that AppsFlyer has done as asked, or refuses these devices for good."""
+        return await self._write(lambda db: verbs.settle(db, claim, action, marks, refused))
+
+    async def empty(self, claim: Claim) -> None:
+        """Record that all devices are not known."""
+        await self._write(lambda db: verbs.empty(db, claim))
+
+    async def extras(self, claim: Claim, limit: int, after: bytes) -> Sequence[Device]:
+        """Give devices about which the additional-identifiers API is to be told something."""
+        return await self._read(lambda db: verbs.extras(db, self._seal, claim, limit, after))
+
+    async def settle_extras(self, claim: Claim, devices: Sequence[Device]) -> None:
+        """Erase what the additional-identifiers API knows now."""
+        await self._write(lambda db: verbs.settle_extras(db, self._seal, claim, devices))
+
+    async def learn(self, claim: Claim, *, max_devices: int = 0, title: str = "") -> None:
+        """Remember what AppsFlyer takes in one request, or what the cohort is called."""
+        sql = """UPDATE audiences SET max_devices = CASE WHEN ?1 > 0 THEN ?1 ELSE max_devices END,
+                   title = CASE WHEN ?2 <> '' THEN ?2 ELSE title END WHERE id = ?3"""
+        await self._write(lambda db: db.execute(sql, (max_devices, title, claim.id)))
+
+    async def requested(self, claim: Claim, request_id: str, now_ms: int) -> None:
+        """Remember a request for the cohort."""
+        sql = "UPDATE audiences SET request_id = ?, requested_ms = ? WHERE id = ? AND owner = ?"
+        await self._write(lambda db: db.execute(sql, (request_id, now_ms, claim.id, claim.owner)))
+
+    async def finish(self, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool = True) -> None:
+        """Give a claim back, and write the run down."""
+        await self._write(lambda db: verbs.finish(db, claim, run, next_ms=next_ms, tries=tries, recorded=recorded))
+
+    async def history(
+        self, app: str | None = None, name: str | None = None, limit: int = 100
+    ) -> Sequence[tuple[str, str, Run]]:
+        """List runs, newest first."""
+        sql = """SELECT app, name, told FROM audience_runs r JOIN audiences a ON a.id = r.audience
+                 WHERE (?1 IS NULL OR app = ?1) AND (?2 IS NULL OR name = ?2)
+                 ORDER BY r.ended_ms DESC, r.id DESC LIMIT ?3"""
+        return await self._read(lambda db: [(a, n, _run(told)) for a, n, told in db.execute(sql, (app, name, limit))])
+
+    async def lacking(self, app: str, name: str, limit: int) -> Sequence[LackingMember]:
+        """List members without an identifier that may be sent."""
+        sql = """SELECT who, lack FROM members WHERE audience = (SELECT id FROM audiences WHERE app = ? AND name = ?)
+                   AND wanted = 1 AND lack > 0 LIMIT ?"""
+
+        def look(db: sqlite3.Connection) -> list[LackingMember]:
+            return [
+                LackingMember(self._seal.open(who).decode("utf-8", "surrogatepass") if who else "", Lack(lack))
+                for who, lack in db.execute(sql, (app, name, limit))
+            ]
+
+        return await self._read(look)
+
+    async def prune(self, now_ms: int) -> int:
+        """Forget runs, and members who are out, after 30 days."""
+        return await self._write(lambda db: verbs.prune(db, now_ms - KEPT_DAYS * DAY_MS))
+
+    async def audit(self) -> Sequence[str]:
+        """Compare the counters with the rows they count."""
+        return await self._read(verbs.audit)

@@ -1,0 +1,216 @@
+"""Whatever comes in whatever order, and wherever it breaks off: in the end AppsFlyer's audience is the last truth."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from uuid import NAMESPACE_DNS, uuid5
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flybridge.amplitude.cohort import Account
+from flybridge.appsflyer.audience import Audience
+from flybridge.audiences.run import Runner
+from flybridge.audiences.schedule import targets
+from flybridge.audiences.work import LEASE_MS, Plan
+from flybridge.cohorts import Rule
+from flybridge.delivery.exchange import HttpRequest
+from flybridge.errors import TransportError
+from flybridge.flow import AppFlow, Flow
+from flybridge.identity import Keyring
+from flybridge.mapping.to_amplitude import Rules
+from flybridge.privacy import Seal
+from flybridge.records import Envelope, Media, Source
+from flybridge.sandbox.cohorts import Group, Person
+from flybridge.sandbox.inside import Inside
+from flybridge.sandbox.server import Sandbox
+from flybridge.store.sqlite import SqliteStore
+from flybridge.store.sqlite_cohort import SqliteCohorts
+
+SECRET = b"the secret of the property suite"
+ORIGIN = "http://sandbox"
+RULE = Rule("shop", "spenders", "c1", "gaid")
+APP = AppFlow(Rules(app="shop", platform="android", route="http_v2"), audiences=(RULE,))
+PEOPLE = "abcdefg"
+PHONES = {name: str(uuid5(NAMESPACE_DNS, "fg" if name in "fg" else name)) for name in PEOPLE}  # f and g share one
+
+
+class JumpClock:
+    """Never waits: a sleep moves it forward."""
+
+    def __init__(self) -> None:
+        self.ms = 1_764_000_000_000
+
+    def now_ms(self) -> int:
+        """Tell the time."""
+        return self.ms
+
+    async def sleep(self, seconds: float) -> None:
+        """Move forward."""
+        self.advance(seconds)
+        await asyncio.sleep(0)
+
+    def advance(self, seconds: float) -> None:
+        """Move forward."""
+        self.ms += round(seconds * 1000)
+
+
+class Killed(Exception):
+    """The process died in the middle of a request."""
+
+
+class World:
+    """Amplitude, AppsFlyer, and a flybridge between them that may die at any request."""
+
+    def __init__(self, directory: Path, *, downloads: bool) -> None:
+        self.clock = JumpClock()
+        self.sandbox = Sandbox(self.clock)
+        self.sandbox.audiences.max_devices = 3
+        self.sandbox.cohorts.small_rows = 2
+        self.doors = Inside(self.sandbox, piece=40)
+        account = Account(ORIGIN, "key", "secret") if downloads else None
+        audience = Audience("com.example.shop", "android", "import", "token", ORIGIN)
+        self.plan = Plan(RULE, audience, "hourly", account, max_shrink=1.0)
+        self.truth: set[str] = set()
+        self.late: list[bytes] = []
+        self.receipts = 0
+        self._path = directory / "store.db"
+        self._flow = Flow({"shop": APP}, Keyring(SECRET))
+
+    async def start(self) -> None:
+        """Start flybridge, as after a crash: under another name, when the lease of the former has lapsed."""
+        self.store = SqliteStore(self._path, Seal(SECRET))
+        self.cohorts = SqliteCohorts(self._path, Seal(SECRET))
+        await self.store.open()
+        await self.cohorts.open()
+        self.clock.advance(LEASE_MS / 1000)
+        self.runner = Runner(self.cohorts, self.doors, self.doors, self.clock, Keyring(SECRET), jitter=lambda: 0.5)
+        await self.cohorts.keep(targets({("shop", "spenders"): self.plan}, self.clock.now_ms()))
+
+    async def stop(self) -> None:
+        """Close the files; whatever was not committed is gone."""
+        await self.cohorts.close()
+        await self.store.close()
+
+    def change(self, names: str) -> None:
+        """Let people enter who were out and leave who were in; Amplitude will say so at some time."""
+        self.clock.advance(2)
+        for entering in (True, False):
+            moved = [name for name in sorted(set(names)) if (name in self.truth) is not entering]
+            if moved:
+                self.late.append(self.message(moved, entering=entering))
+        self.truth ^= set(names)
+        members = [Person(name, ord(name), {"gaid": PHONES[name]}) for name in sorted(self.truth)]
+        self.sandbox.cohorts.put("key", Group("c1", "Spenders", members))
+
+    def message(self, names: list[str], *, entering: bool) -> bytes:
+        """Build what Amplitude's webhook sends."""
+        self.receipts += 1
+        users = [{"user_id": name, "user_properties": {"gaid": PHONES[name]} if entering else {}} for name in names]
+        fields = {"cohort_name": "Spenders", "cohort_id": "c1", "in_cohort": entering, "users": users}
+        fields |= {"computed_time": str(self.clock.now_ms() // 1000), "message_id": f"m{self.receipts}"}
+        return json.dumps(fields).encode()
+
+    async def deliver(self, body: bytes) -> None:
+        """Take a message in, as often as it comes."""
+        self.receipts += 1
+        envelope = Envelope("shop", Source.COHORT, Media.JSON, self.clock.now_ms(), body, f"r{self.receipts}")
+        await self.store.file(self._flow.filings([envelope]), self.clock.now_ms())
+
+    async def run(self, trouble: Callable[[HttpRequest], None] | None = None, *, after: bool = False) -> None:
+        """Run the audience once; `trouble` raises before a request arrives, or when its answer is lost."""
+        calm: Callable[[HttpRequest], None] = lambda _: None  # noqa: E731 - nothing
+        self.doors.before, self.doors.after = calm, calm
+        if trouble is not None:
+            setattr(self.doors, "after" if after else "before", trouble)
+        try:
+            await self.runner.run(self.plan)
+        except Killed:
+            await self.stop()
+            await self.start()
+        self.clock.advance(1)
+
+    @property
+    def listed(self) -> set[str]:
+        """Give what AppsFlyer has."""
+        return {value for _, value in self.sandbox.audiences.listed["import"]}
+
+
+def at(number: int, error: Exception) -> Callable[[HttpRequest], None]:
+    """Raise at the request of that number."""
+    seen = 0
+
+    def trouble(_: HttpRequest) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            raise error
+
+    return trouble
+
+
+names = st.text(PEOPLE, min_size=1, max_size=5)
+steps = st.one_of(
+    st.tuples(st.just("change"), names),
+    st.tuples(st.just("deliver"), st.integers(0, 20), st.booleans()),
+    st.tuples(st.just("run")),
+    st.tuples(st.just("lost"), st.integers(1, 8), st.booleans()),
+    st.tuples(st.just("killed"), st.integers(1, 8), st.booleans()),
+)
+
+
+async def play(sequence: list[tuple], *, downloads: bool) -> None:
+    """Play a sequence; then let everything arrive, run without trouble, and compare."""
+    with tempfile.TemporaryDirectory() as directory:
+        world = World(Path(directory), downloads=downloads)
+        await world.start()
+        try:
+            for step in sequence:
+                match step:
+                    case ("change", people):
+                        world.change(people)
+                    case ("deliver", number, again) if world.late:
+                        body = world.late[number % len(world.late)]
+                        await world.deliver(body)
+                        if not again:
+                            world.late.remove(body)
+                    case ("run",):
+                        await world.run()
+                    case ("lost", number, after):
+                        lost = TransportError("lost", maybe_applied=after)
+                        await world.run(at(number, lost), after=after)
+                    case ("killed", number, after):
+                        await world.run(at(number, Killed()), after=after)
+            for body in world.late:
+                await world.deliver(body)
+            world.clock.advance(3600)
+            await world.run()
+            assert world.listed == {PHONES[name] for name in world.truth}
+            (standing,) = await world.cohorts.standings(world.clock.now_ms())
+            assert (standing.to_add, standing.to_remove, standing.people) == (0, 0, len(world.truth))
+            assert standing.listed == len(world.listed)
+            assert await world.cohorts.audit() == []
+            assert await world.store.audit() == []
+        finally:
+            await world.stop()
+
+
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@FEW
+@given(st.lists(steps, max_size=25))
+def test_what_amplitude_sends_converges(sequence):
+    """Increments in any order, repeated, with crashes and lost answers between them."""
+    asyncio.run(play(sequence, downloads=False))
+
+
+@FEW
+@given(st.lists(steps, max_size=25))
+def test_what_is_downloaded_converges_with_what_is_sent(sequence):
+    """The same with whole cohorts in between: a snapshot and a message about the same person agree in the end."""
+    asyncio.run(play(sequence, downloads=True))

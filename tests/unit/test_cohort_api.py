@@ -1,0 +1,195 @@
+"""Amplitude's cohorts: what is asked, what answers mean, and how files and messages are read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flybridge.amplitude import cohort
+from flybridge.amplitude.cohort_file import CohortFile, CohortFileError, reader
+from flybridge.amplitude.cohort_message import CohortMessage, Entry, cohort_of, framed, read
+from flybridge.delivery.exchange import Accepted, Halt, HttpResponse, Retry
+
+ACCOUNT = cohort.Account("https://amplitude.com", "key", "secret")
+
+
+def answer(status: int, body: object = None, **headers: str) -> HttpResponse:
+    """Build an answer."""
+    return HttpResponse(status, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def test_what_is_asked():
+    """Paths, properties and credentials, as documented."""
+    asked = cohort.ask_request(ACCOUNT, "7khm89cz", ("Property1", "a b"))
+    assert asked.url == "https://amplitude.com/api/5/cohorts/request/7khm89cz?props=1&propKeys=Property1&propKeys=a+b"
+    assert asked.headers["Authorization"] == "Basic a2V5OnNlY3JldA=="
+    assert cohort.ask_request(ACCOUNT, "a/b", ()).url.endswith("/request/a%2Fb?props=0")
+    assert cohort.status_request(ACCOUNT, "r1").url == "https://amplitude.com/api/5/cohorts/request-status/r1"
+    assert cohort.file_request(ACCOUNT, "r1").url == "https://amplitude.com/api/5/cohorts/request/r1/file"
+    assert "Authorization" not in cohort.redirected("https://s3/x").headers
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (answer(202, {"request_id": "r1", "cohort_id": "c"}), Accepted()),
+        (answer(202, b"?"), Retry("unreadable_answer")),
+        (answer(429, {}), Retry("rate_limited", 60.0, False)),
+        (answer(429, {}, **{"retry-after": "5"}), Retry("rate_limited", 5.0, False)),
+        (answer(500, {}), Retry("server_error_500")),
+        (answer(400, {}), "unknown_cohort"),
+        (answer(404, {}), "unknown_cohort"),
+        (answer(401, {}), "unauthorized"),
+        (answer(403, {}), "forbidden"),
+        (answer(413, {}), "cohort_too_large"),
+        (answer(302, {}), "wrong_address"),
+    ],
+)
+def test_each_answer_to_a_request_has_its_verdict(response, expected):
+    """A refusal of the whole stops until somebody acts; everything else is asked again."""
+    found = cohort.read_asked(response).verdict
+    assert found == expected or (isinstance(found, Halt) and found.reason == expected)
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (answer(202, {"async_status": "JOB INPROGRESS"}), Retry("job_running", counts=False)),
+        (answer(200, {"async_status": "JOB INPROGRESS"}), Retry("job_running", counts=False)),
+        (answer(200, {"async_status": "JOB COMPLETED"}), Accepted()),
+        (answer(200, {"async_status": "JOB FAILED"}), Retry("job_failed")),
+        (answer(503, {}), Retry("server_error_503")),
+    ],
+)
+def test_each_status_has_its_verdict(response, expected):
+    """Only a completed job has a file."""
+    assert cohort.read_status(response).verdict == expected
+
+
+def test_the_list_is_read_as_far_as_it_can_be():
+    """An entry that says nothing is left out."""
+    found = cohort.read_list(answer(200, {"cohorts": [{"id": "c", "name": "N", "size": 3, "lastComputed": 9}, {}, 7]}))
+    assert found == [cohort.Cohort("c", "N", 3, 9)]
+    assert cohort.read_list(answer(200, b"?")) == []
+
+
+def rows(data: bytes, size: int) -> tuple[list[list[str]], CohortFile]:
+    """Read a file in pieces of that size."""
+    file, found = CohortFile(), []
+    for start in range(0, len(data), size):
+        found += file.feed(data[start : start + size])
+    found += file.end()
+    return [list(row) for row in found], file
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")), st.text('ab\n",')),
+        max_size=8,
+    ),
+    st.integers(1, 50),
+    st.booleans(),
+)
+def test_a_file_is_the_same_in_pieces_of_any_size(people, size, packed):
+    """Line breaks and commas within quotes, characters cut in two, compressed or not."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    csv.writer(text).writerows([("user_id", "note"), *people])
+    data = text.getvalue().encode()
+    found, file = rows(gzip.compress(data) if packed else data, size)
+    assert found == [list(row) for row in people]
+    assert file.rows == len(people)
+
+
+def test_columns_are_found_however_they_are_spelled():
+    """With prefixes, quotes and capitals."""
+    _, file = rows(b'\xef\xbb\xbf"User_ID",amplitude_id,gp:AdId\n1,2,3\n', 5)
+    assert file.header is not None
+    assert reader(file.header, ("user_id",)) == 0
+    assert reader(file.header, ("gaid", "adid")) == 2
+    assert reader(file.header, ("idfv",)) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (b"name,city\nada,rome\n", "no column that names people"),
+        (b"user_id\nada\n\xff\xfe\n", "can't be read"),
+        (b'user_id\n"ada', "can't be read"),
+        (gzip.compress(b"user_id\nada\n")[:-9], "breaks off"),
+        (b"\x1f\x8bnonsense", "damaged"),
+        (b'user_id\n"' + b"x" * (3 << 20), "can't be read|more than"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(data, words):
+    """In a sentence."""
+    with pytest.raises(CohortFileError, match=words):
+        rows(data, 1 << 16)
+
+
+def test_a_webhook_batch_is_read():
+    """As its documentation shows it; times in seconds, as text."""
+    body = {
+        "cohort_name": "My Test Cohort",
+        "cohort_id": "7khm89cz",
+        "in_cohort": True,
+        "computed_time": "1692206763",
+        "message_id": "m::enter::0",
+        "users": [{"user_id": "one", "user_properties": {"gaid": "g"}}, {"user_id": 2}, {}, None, "three"],
+    }
+    assert read(json.dumps(body).encode()) == CohortMessage(
+        "7khm89cz",
+        True,
+        [Entry("one", "", {"gaid": "g"}), Entry("2"), Entry("three")],
+        "My Test Cohort",
+        "m::enter::0",
+        1_692_206_763_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "value"),
+    [
+        ({"in_cohort": "false", "computed_time": 1692206763}, (False, 1_692_206_763_000)),
+        ({"in_cohort": "true", "computed_time": 1692206763123}, (True, 1_692_206_763_123)),
+        ({"in_cohort": True, "computed_time": "soon"}, (True, None)),
+        ({"in_cohort": True}, (True, None)),
+    ],
+)
+def test_a_template_may_write_flags_and_times_in_other_ways(fields, value):
+    """FreeMarker templates are the customer's."""
+    found = read(json.dumps({"cohort_id": "c", "users": []} | fields).encode())
+    assert found is not None
+    assert (found.entering, found.computed_ms) == value
+
+
+@pytest.mark.parametrize("message", [[], 7, {}, {"cohort_id": "c", "users": []}, {"cohort_id": "c", "in_cohort": True}])
+def test_what_names_no_cohort_is_no_batch(message):
+    """It may teach who is who, all the same."""
+    assert read(json.dumps(message).encode()) is None
+
+
+def test_what_is_not_json_is_an_error():
+    """The flow makes a dead letter of it."""
+    with pytest.raises(msgspec.DecodeError):
+        read(b"{")
+
+
+def test_a_frame_that_was_tampered_with_is_no_batch():
+    """Only add and remove are known."""
+    assert read(framed("c", "burn", b"{}")) is None
+    assert read(framed("c", "add", b"7")) is None
+
+
+@pytest.mark.parametrize(("name", "found"), [("[Amplitude] A: b: c1", "c1"), ("A:c1", "c1"), ("A", ""), ("A: ", "")])
+def test_a_list_is_named_for_its_cohort(name, found):
+    """The id comes last."""
+    assert cohort_of(name) == found
