@@ -121,13 +121,8 @@ class Flow:
         match envelope.source:
             case Source.PUSH | Source.FILE | Source.PULL:
                 return self._postback(envelope, app)
-            case Source.COHORT if app.audiences:
-                filing = self._sightings(envelope, app)
-                return (
-                    filing if isinstance(filing.decision, Dead) else with_members(filing, app.audiences, self._keyring)
-                )
             case Source.STREAM | Source.COHORT | Source.SIGHTINGS:
-                return self._sightings(envelope, app)
+                return with_members(self._sightings(envelope, app), app.audiences, self._keyring)
             case _:
                 assert_never(envelope.source)
 

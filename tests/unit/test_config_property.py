@@ -37,7 +37,14 @@ BASE: dict[str, Any] = {
             "hold": {"window_hours": 72},
             "mapping": {"prefix": "AppsFlyer", "rows": [{"source": "a", "target": "b"}]},
             "streams": [{"events": ["*"], "where": [{"property": "p", "one_of": ["x"]}]}],
-            "audiences": [{"cohort": "c", "import_key": "S3CRET-import", "identifier": "gaid"}],
+            "audiences": [
+                {
+                    "cohort": "c",
+                    "import_key": "S3CRET-import",
+                    "identifier": "gaid",
+                    "where": [{"property": "p", "one_of": ["x"]}],
+                }
+            ],
         }
     ],
 }

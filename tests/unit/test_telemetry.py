@@ -19,6 +19,8 @@ from flybridge.inbox.protocol import Depth
 from flybridge.insight.coverage import Cover
 from flybridge.insight.hints import HeldSum
 from flybridge.records import OutcomeKind
+from flybridge.store.cohort_protocol import Run
+from flybridge.store.cohort_protocol import Standing as Audience
 from flybridge.store.protocol import Count, CoverageRow, Filed, HeldCount, Lane, LaneDepth
 from flybridge.telemetry import (
     LogForm,
@@ -30,6 +32,7 @@ from flybridge.telemetry import (
     log_received,
     standing,
 )
+from flybridge.telemetry_cohorts import AudienceMetrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 GAID = "cdda802e-fb9c-47ad-9866-0794d394c912"
@@ -60,6 +63,11 @@ def full() -> Metrics:
     covers = [Cover(40, {"any": 30, "idfv": 10}, app="shop", platform="ios")]
     up = {"inbox": True, "store": True}
     metrics.observe(Standing(Depth(5, 2, 70_000), outcomes, lanes, up, 100_000, holds, covers))
+    audiences = AudienceMetrics(metrics.registry)
+    audiences.ran("shop", "vips", Run(began_ms=0, added=3, removed=1))
+    audiences.standing(
+        [Audience("shop", "vips", "c", "VIPs", 9, 2, 6, 1, 3, 1, 5, 2, 0, 1000, 2000, 3000, 4000, False)]
+    )
     return metrics
 
 
@@ -77,6 +85,17 @@ def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
     ("sample", "value"),
     [
         (("flybridge_info", "1.2.3"), 1),
+        (("flybridge_audience_people", "shop", "vips"), 9),
+        (("flybridge_audience_lacking", "shop", "vips"), 2),
+        (("flybridge_audience_listed", "shop", "vips"), 6),
+        (("flybridge_audience_refused", "shop", "vips"), 1),
+        (("flybridge_audience_pending", "add", "shop", "vips"), 3),
+        (("flybridge_audience_pending", "remove", "shop", "vips"), 1),
+        (("flybridge_audience_held_people", "shop", "vips"), 5),
+        (("flybridge_audience_failures", "shop", "vips"), 2),
+        (("flybridge_audience_in_step_timestamp_seconds", "shop", "vips"), 3),
+        (("flybridge_audience_runs_total", "shop", "vips", "done"), 1),
+        (("flybridge_audience_sent_total", "add", "shop", "vips"), 3),
         (("flybridge_intake_accepted_total", "shop", "push"), 2),
         (("flybridge_intake_accepted_total", "shop", "stream"), 0),
         (("flybridge_intake_refused_total", "shop", "push", "401"), 1),

@@ -77,8 +77,7 @@ class Refusal(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Reply = Refusal | lists.Made | None
-"""What a request is answered. None: its bytes are stored."""
+Reply = Refusal | lists.Made | None  # None: its bytes are stored
 
 
 class _Object(Struct):
@@ -239,9 +238,9 @@ class Intake:
 
     async def _list(self, door: _Door, call: lists.Call | None, body: bytes) -> Reply:
         judged = body if call is None else lists.judge(call, body, door.cohorts)
-        if isinstance(judged, lists.No):
-            return Refusal(judged.status, judged.error, judged.remedy)
-        return await self._keep(door, Media.JSON, judged) if isinstance(judged, bytes) else judged
+        if isinstance(judged, bytes):
+            return await self._keep(door, Media.JSON, judged)
+        return judged if isinstance(judged, lists.Made) else Refusal(judged.status, judged.error, judged.remedy)
 
     async def _keep(self, door: _Door, media: Media, body: bytes) -> Refusal | None:
         now_ms = self._clock.now_ms()
