@@ -103,7 +103,9 @@ def open_transport() -> Transport:
 
 def open_cohorts(config: Config) -> CohortStore:
     """Choose the store of cohorts: the same as that of everything else."""
-    _supported(config)
+    if config.cluster is not None:
+        problem = "audiences are kept in step by the embedded store only."
+        raise ConfigError("apps.audiences", problem, "Leave [cluster] or the audiences out.")
     return SqliteCohorts(config.data_dir / "store.db", Seal(*config.secrets))
 
 

@@ -20,6 +20,7 @@ from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.privacy import Seal
 from flybridge.store.cohort_protocol import CohortStore, Target
 from flybridge.store.protocol import Store
+from flybridge.store.sqlite import SqliteStore
 from flybridge.store.sqlite_cohort import SqliteCohorts
 
 SEAL = Seal(b"the secret of the contract suite")
@@ -108,16 +109,15 @@ async def store(open_store: OpenStore) -> Store:
 
 
 @pytest.fixture
-async def open_cohorts(request: pytest.FixtureRequest, open_store: OpenStore, tmp_path: Path) -> AsyncIterator[OpenCohorts]:
+async def open_cohorts(open_store: OpenStore) -> AsyncIterator[OpenCohorts]:
     """Give a function that opens the cohorts of this test's store once more; their counters must agree in the end."""
-    backend = request.node.callspec.params["new_place"]
-    if backend != "sqlite":
-        pytest.skip(f"there are no cohorts on {backend} yet")
     opened: list[CohortStore] = []
-    await open_store()
+    store = await open_store()
 
     async def open_once_more() -> CohortStore:
-        cohorts = SqliteCohorts(tmp_path / "store.db", SEAL)
+        if not isinstance(store, SqliteStore):
+            pytest.skip("audiences are kept in the embedded store only")
+        cohorts = SqliteCohorts(store._path, store._seal)
         await cohorts.open()
         opened.append(cohorts)
         return cohorts

@@ -87,6 +87,7 @@ async def test_ten_processes_may_start_at_once(new_database):
             "store",
             "holds",
             "forget",
+            "cohorts",
         ]
         for store in stores:
             await store.close()

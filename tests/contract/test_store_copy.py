@@ -11,11 +11,13 @@ from msgspec import structs
 
 from flybridge.errors import FlybridgeError, StoreUnavailable
 from flybridge.privacy import Seal
-from flybridge.records import Apply, Carried, Dead, Filing, Person, Source
+from flybridge.records import Apply, Carried, Dead, Filing, Member, MemberChange, Person, Source
+from flybridge.store.cohort_protocol import Run
 from flybridge.store.copy import TABLES, copy_store
 from flybridge.store.postgres import PostgresStore
 from flybridge.store.protocol import Settlement, VendorStep
 from flybridge.store.sqlite import SqliteStore
+from flybridge.store.sqlite_cohort import SqliteCohorts
 
 pytestmark = pytest.mark.service
 
@@ -38,7 +40,10 @@ async def path(tmp_path):
     carried = Carried("ios", "1", "tik\0tok", "idfa")
     about = Person((key("af"), key("idfa")), NOW_MS)
     gone = structs.replace(direct("gone"), persons=(Person((key("bob"),), NOW_MS),))
-    told = Filing(envelope(source=Source.STREAM), Apply(), sightings=(sighting("k"), sighting("other")))
+    member = Member((key("member"),), (key("phone"),), "gaid", "gaid-of-member")
+    joined = (MemberChange("shop", "spenders", NOW_MS, True, member),)
+    seen = (sighting("k"), sighting("other"))
+    told = Filing(envelope(source=Source.STREAM), Apply(), sightings=seen, members=joined)
     await store.file(
         [
             structs.replace(direct("a", key=key("c"), key_until_ms=LATER_MS, measure=measure()), persons=(about,)),
@@ -63,6 +68,11 @@ async def path(tmp_path):
     await store.note("one", [VendorStep("amplitude", "shop", "customer_user_id", "1", "done")])
     await lease(store, limit=1, owner="before")
     await store.close()
+    cohorts = SqliteCohorts(tmp_path / "store.db", SEAL)
+    await cohorts.open()
+    claim = await cohorts.claim("shop", "spenders", "me", NOW_MS, 1000)
+    await cohorts.finish(claim, Run(began_ms=NOW_MS, ended_ms=NOW_MS), next_ms=NOW_MS, tries=0)
+    await cohorts.close()
     return tmp_path / "store.db"
 
 

@@ -115,6 +115,50 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "people": {"key": "bytea", "person": "int8"},
     "tombstones": {"key": "bytea", "since_ms": "int8"},
+    "audiences": {
+        "id": "int8",
+        "app": "text",
+        "name": "text",
+        "cohort": "text",
+        "title": "text",
+        "target": "bytea",
+        "revision": "int8",
+        "floor_ms": "int8",
+        "snapshot_ms": "int8",
+        "people": "int8",
+        "lacking": "int8",
+        "listed": "int8",
+        "refused": "int8",
+        "max_devices": "int8",
+        "tries": "int8",
+        "next_ms": "int8",
+        "ran_ms": "int8",
+        "complete_ms": "int8",
+        "held": "int8",
+        "request_id": "text",
+        "requested_ms": "int8",
+        "owner": "text",
+        "leased_until_ms": "int8",
+    },
+    "members": {
+        "audience": "int8",
+        "person": "bytea",
+        "wanted": "int8",
+        "said_ms": "int8",
+        "mark": "bytea",
+        "lack": "int8",
+        "who": "bytea",
+        "extra": "bytea",
+    },
+    "devices": {
+        "audience": "int8",
+        "mark": "bytea",
+        "sealed": "bytea",
+        "wanted": "int8",
+        "standing": "int8",
+        "extra": "bytea",
+    },
+    "audience_runs": {"id": "int8", "audience": "int8", "began_ms": "int8", "ended_ms": "int8", "told": "bytea"},
     "receipts": {"id": "text", "made_ms": "int8", "keys": "bytea", "removed": "bytea", "steps": "bytea"},
 }
 
@@ -213,7 +257,7 @@ def _number_on(file: sqlite3.Connection, db: Db) -> None:
     """Let ids, cells and lanes go on where the file's end."""
     (following,) = file.execute("SELECT next FROM ids").fetchone()
     db.execute("SELECT setval('ids', $1::bigint)", (following,))
-    for table in ("cells", "lanes"):
+    for table in ("cells", "lanes", "audiences", "audience_runs"):
         db.execute(
             f"""SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id))
                 FROM {table} HAVING max(id) IS NOT NULL""".encode()  # noqa: S608 - our own names

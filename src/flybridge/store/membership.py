@@ -154,7 +154,7 @@ def forget_members(tables: Tables, seal: Seal, keys: Iterable[bytes]) -> int:
     """
     keys = sorted(set(keys))
     # A snapshot that is being compared now must be compared anew: it may hold the person. It waits for this.
-    tables.write(Write.AUDIENCES_CHANGED, [()])
+    tables.write(Write.AUDIENCES_CHANGED, [(0,)])
     members = {*tables.among(Read.MEMBERS_OF_PERSONS, keys), *tables.among(Read.MEMBERS_OF_MARKS, keys)}
     marks: defaultdict[tuple[int, bytes], int] = defaultdict(int)
     sums: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])

@@ -136,7 +136,7 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.AUDIENCES: "INSERT OR IGNORE INTO audiences (app, name, cohort, target) VALUES (?, ?, '', x'')",
     Write.AUDIENCE: """UPDATE audiences SET people = people + ?, lacking = lacking + ?, revision = revision + 1,
                          title = coalesce(nullif(?, ''), title) WHERE id = ?""",
-    Write.AUDIENCES_CHANGED: "UPDATE audiences SET revision = revision + 1",
+    Write.AUDIENCES_CHANGED: "UPDATE audiences SET revision = revision + 1 WHERE id > ?",
     Write.AUDIENCE_AT_ONCE: "UPDATE audiences SET next_ms = -1 WHERE id = ?",
     Write.MEMBERS: """INSERT INTO members (audience, person, wanted, said_ms, mark, lack, who, extra)
                       VALUES (?, ?, ?, ?, ?, ?, ?, ?)

@@ -145,7 +145,7 @@ class Write(Enum):
     RECEIPT_STEPS = auto()  # steps, id
     AUDIENCES = auto()  # app, name: unless it is known
     AUDIENCE = auto()  # more people, more lacking, title (may be empty), audience: its revision goes up
-    AUDIENCES_CHANGED = auto()  # (nothing): the revision of every audience goes up
+    AUDIENCES_CHANGED = auto()  # an audience: the revision of all from behind it goes up
     AUDIENCE_AT_ONCE = auto()  # audience: is due at once
     MEMBERS = auto()  # audience, person, wanted, said_ms, mark, lack, who, extra: in place of what there was
     DROP_MEMBERS = auto()  # audience, person
