@@ -152,7 +152,8 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.AUDIENCES: """INSERT INTO audiences (app, name, cohort, target)
                         SELECT app, name, '', '' FROM unnest($1::text[], $2::text[]) AS new (app, name)
                         ORDER BY app COLLATE "C", name COLLATE "C" ON CONFLICT DO NOTHING""",
-    Write.AUDIENCE: """UPDATE audiences SET people = audiences.people + new.people, lacking = audiences.lacking + new.lacking,
+    Write.AUDIENCE: """UPDATE audiences SET people = audiences.people + new.people,
+                         lacking = audiences.lacking + new.lacking,
                          revision = revision + 1, title = coalesce(nullif(new.title, ''), audiences.title)
                        FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[])
                          AS new (people, lacking, title, id) WHERE audiences.id = new.id""",

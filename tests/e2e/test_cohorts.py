@@ -1,0 +1,59 @@
+"""The whole service between a flaky Amplitude and a flaky AppsFlyer: the audience is the cohort, the forgotten are out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import aiohttp
+import pytest
+
+from flybridge.demo.cohorts import APP, IMPORT_KEY
+from flybridge.demo.stage import Stage
+
+
+async def run(stage: Stage, *words: str) -> tuple[int, str]:
+    """Run a command on the stage's configuration; give its exit code and what it printed."""
+    command = (sys.executable, "-m", "flybridge", *words)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    printed, _ = await process.communicate()
+    return process.returncode or 0, printed.decode()
+
+
+async def devices(stage: Stage, session: aiohttp.ClientSession) -> set[str]:
+    """Give what AppsFlyer has."""
+    params = {"import_key": IMPORT_KEY}
+    async with session.get(f"{stage.sandbox.origin}/sandbox/audiences", params=params) as response:
+        return {value for _, value in (await response.json())["devices"]}
+
+
+@pytest.mark.parametrize("faults", ["none", "flaky"])
+async def test_an_audience_is_kept_in_step_and_the_forgotten_leave_it(faults, tmp_path):
+    """Hour by hour, by download and webhook; then one person asks to be forgotten and is out at once, for good."""
+    stage = Stage(tmp_path / "stage", faults=faults, seed=3, apps=(), with_cohort=True)
+    assert stage.cohort is not None
+    await stage.start()
+    try:
+        async with aiohttp.ClientSession() as session:
+            places = (stage.sandbox.origin, stage.bridge.origin)
+            await stage.cohort.move(session, *places)
+            verdict = await stage.cohort.judge(session, *places)
+            assert (verdict.people, verdict.listed, verdict.differences) == (1000, 1000, 0)
+            config = ("--config", str(stage.config_path))
+            name, gaid = next(iter(stage.cohort._members.items()))
+            code, printed = await run(stage, "forget", "--customer-user-id", name, "--no-vendors", "--json", *config)
+            assert (code, json.loads(printed)["removed"]["audiences"]) == (0, 1)
+            assert name not in printed
+            for _ in range(600):
+                if gaid not in await devices(stage, session):
+                    break
+                await asyncio.sleep(0.1)
+            assert gaid not in await devices(stage, session)
+            code, printed = await run(stage, "cohorts", *config, "--json")
+            (row,) = json.loads(printed)
+            assert (row["app"], row["cohort"], row["people"]) == (APP, "VIPs vip", 999)
+            code, printed = await run(stage, "doctor", "--privacy", "--id", name, "--id", gaid, "--json", *config)
+            assert (code, json.loads(printed)["finds"]) == (0, [])
+    finally:
+        await stage.stop()
