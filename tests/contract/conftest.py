@@ -115,8 +115,7 @@ async def open_cohorts(open_store: OpenStore) -> AsyncIterator[OpenCohorts]:
     store = await open_store()
 
     async def open_once_more() -> CohortStore:
-        if not isinstance(store, SqliteStore):
-            pytest.skip("audiences are kept in the embedded store only")
+        assert isinstance(store, SqliteStore)
         cohorts = SqliteCohorts(store._path, store._seal)
         await cohorts.open()
         opened.append(cohorts)

@@ -1,4 +1,4 @@
-"""The whole service between a flaky Amplitude and a flaky AppsFlyer: the audience is the cohort, the forgotten are out."""
+"""The whole service between a flaky Amplitude and a flaky AppsFlyer: the audience is the cohort."""
 
 from __future__ import annotations
 
