@@ -88,6 +88,7 @@ async def test_ten_processes_may_start_at_once(new_database):
             "holds",
             "forget",
             "cohorts",
+            "who",
         ]
         for store in stores:
             await store.close()

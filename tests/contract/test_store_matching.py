@@ -22,7 +22,7 @@ from filings import (
 )
 
 from flybridge.records import Apply, Filing, Hold
-from flybridge.store.protocol import Held, Lane
+from flybridge.store.protocol import Held, Lane, Settlement
 
 
 def seen(*sightings) -> Filing:
@@ -47,6 +47,23 @@ async def test_a_hold_waits_and_a_sighting_releases_it(store):
         ("pending", "matched"),
         ("applied", "sighting"),
     ]
+
+
+@pytest.mark.parametrize("end", ["dead", "parked", "lapsed"])
+async def test_what_a_match_gave_is_kept_through_death(store, end):
+    """An item that dies after its match is delivered under the same identity, if it is after all."""
+    await store.file([waiting("w", "k")], NOW_MS)
+    await store.file([seen(sighting("k"))], NOW_MS)
+    [leased] = await lease(store)
+    if end == "lapsed":
+        assert await store.begin([leased.id], "worker") == [leased.id]
+        assert (await store.rescue(NOW_MS, owner="worker", resend_uncertain=False)).parked == 1
+    else:
+        await store.settle([Settlement(leased.id, end, reason="invalid")], "worker", NOW_MS)
+    [letter] = await store.dead()
+    assert await store.redeliver([letter.id], NOW_MS) == 1
+    assert await people(store) == {"w": ("ada", "ada-phone")}
+    assert await store.audit() == []
 
 
 async def test_who_was_seen_before_needs_no_wait(store):

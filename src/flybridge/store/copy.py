@@ -63,6 +63,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "tries": "int4",
         "uncertain": "int4",
         "split": "int4",
+        "who": "bytea",
     },
     "holds": {
         "id": "int8",

@@ -56,6 +56,7 @@ def settle(book: Book, seal: Seal, settlements: Sequence[Settlement], owner: str
         for row in book.tables.among(Read.OWNED, [settlement.id for settlement in settlements], owner)
     }
     ends: list[tuple[Leased, Settlement]] = []
+    buried: list[tuple[int]] = []
     gone: list[tuple[int]] = []
     erased: list[tuple[int]] = []
     again: list[tuple[int, int, int, int, int]] = []
@@ -78,14 +79,17 @@ def settle(book: Book, seal: Seal, settlements: Sequence[Settlement], owner: str
                 erased.append((leased.line,))
             case "dead":
                 ends.append((leased, settlement))
+                buried.append((settlement.id,))
             case "parked":
                 ends.append((leased, _parked(settlement)))
+                buried.append((settlement.id,))
             case _:
                 raise ValueError(f"delivery {settlement.id} can't become {settlement.state!r}")
         gone.append((settlement.id,))
     write = book.tables.write
     write(Write.AGAIN, again)
     write(Write.DOUBT, doubted)
+    write(Write.KEEP_WHO, buried)
     write(Write.DROP_DELIVERIES, gone)
     write(Write.DROP_ITEMS, erased)
     bury(book, seal, ends, now_ms)
@@ -110,6 +114,7 @@ def rescue(book: Book, seal: Seal, now_ms: int, owner: str | None, resend_uncert
         back, parked = [row for row in rows if not row[4]], begun
     tables.write(Write.RETURN, [(row[0],) for row in back])
     ends = [(Leased(*place), _parked(Settlement(delivery, "parked"))) for delivery, *place, _ in parked]
+    tables.write(Write.KEEP_WHO, [(row[0],) for row in parked])
     tables.write(Write.DROP_DELIVERIES, [(row[0],) for row in parked])
     bury(book, seal, ends, now_ms)
     return Rescued(len(rows) - len(begun), len(begun) - len(parked), len(parked))

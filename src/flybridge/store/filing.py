@@ -185,7 +185,9 @@ class _Batch:
                 lane = self._book.tables.lane(Lane(filing.envelope.app, item.endpoint))
                 # A direct delivery's id is its line's, unless the line had a delivery with that id before.
                 (delivery,) = self._book.tables.ids(1) if filing.replayed else (line,)
-                self._rows[Write.DELIVERIES].append((delivery, line, lane, filing.envelope.received_ms, self._now_ms))
+                self._rows[Write.DELIVERIES].append(
+                    (delivery, line, lane, filing.envelope.received_ms, self._now_ms, None)
+                )
             case Hold() as hold:
                 self._hold(line, filing, hold)
             case Filter(reason):

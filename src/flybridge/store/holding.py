@@ -26,12 +26,16 @@ SPENT_AT_ONCE: Final = 5_000
 
 
 class Matched(NamedTuple):
-    """An event that goes out after a wait, in the order in which one person's events are sent."""
+    """An event that goes out after a wait, in the order in which one person's events are sent.
+
+    `who` is the sealed identity that it was given, None where its item names somebody or nobody has to be named.
+    """
 
     event_ms: int
     line: int
     lane: int
     received_ms: int
+    who: bytes | None = None
 
 
 class Waiting(NamedTuple):
@@ -52,10 +56,9 @@ class Waiting(NamedTuple):
         """Give its matching keys."""
         return unpack_keys(self.packed)
 
-    @property
-    def matched(self) -> Matched:
-        """Give its place in the order of sending."""
-        return Matched(self.event_ms, self.line, self.lane, self.received_ms)
+    def sent_as(self, who: bytes | None) -> Matched:
+        """Give its place in the order of sending, with the identity it is sent under."""
+        return Matched(self.event_ms, self.line, self.lane, self.received_ms, who)
 
     @property
     def counted(self) -> HourCell:
@@ -69,7 +72,7 @@ def enqueue(book: Book, freed: Iterable[Matched], now_ms: int) -> None:
     ids = book.tables.ids(len(freed))
     book.tables.write(
         Write.DELIVERIES,
-        [(delivery, e.line, e.lane, e.received_ms, now_ms) for delivery, e in zip(ids, freed, strict=True)],
+        [(delivery, e.line, e.lane, e.received_ms, now_ms, e.who) for delivery, e in zip(ids, freed, strict=True)],
     )
 
 
@@ -102,8 +105,7 @@ def expire(book: Book, now_ms: int, limit: int) -> int:
     sent = [hold for hold in over if hold.fallback is not None]
     for hold in sent:
         book.move(hold.line, hold.cell, OutcomeKind.PENDING, AS_CUSTOMER, now_ms)
-    book.tables.write(Write.WHO, [(hold.fallback, hold.line) for hold in sent])
-    enqueue(book, (hold.matched for hold in sent), now_ms)
+    enqueue(book, (hold.sent_as(hold.fallback) for hold in sent), now_ms)
     remove_holds(book, sent)
     _end(book, [hold for hold in over if hold.fallback is None], None, now_ms)
     return len(over)
@@ -135,10 +137,8 @@ def release_by_hand(
     free = [hold for hold in holds if named or hold.line in nameless | known]
     for hold in free:
         book.move(hold.line, hold.cell, OutcomeKind.PENDING, RELEASED, now_ms)
-    if named:
-        given = [(seal_who(seal, user_id, device_id), hold.line) for hold in free if hold.line not in nameless]
-        book.tables.write(Write.WHO, given)
-    enqueue(book, (hold.matched for hold in free), now_ms)
+    who = seal_who(seal, user_id, device_id) if named else None
+    enqueue(book, (hold.sent_as(None if hold.line in nameless else who) for hold in free), now_ms)
     remove_holds(book, free)
     released, there = {hold.line for hold in free}, {hold.line for hold in holds}
     return Released(

@@ -86,20 +86,19 @@ def release(book: Book, seal: Seal, people: People, sighted: list[AppKey], now_m
     keys = {hold.line: hold.keys for hold in holds}
     people.load(key for of_hold in keys.values() for key in of_hold)
     freed = []
-    identities = []
+    matched = []
     for hold in holds:
         match = people.match(book.tables.lane_of(hold.lane).app, keys[hold.line])
         if match is None:
             continue
-        identities.append((seal_who(seal, match.user_id, match.device_id), hold.line))
         book.move(hold.line, hold.cell, OutcomeKind.PENDING, reason_of(match), now_ms)
         freed.append(hold)
-    book.tables.write(Write.WHO, identities)
+        matched.append(hold.sent_as(seal_who(seal, match.user_id, match.device_id)))
     if book.tables.keeps_spent:
         book.waits_no_more(hold.counted for hold in freed)
     else:
         remove_holds(book, freed)
-    return [hold.matched for hold in freed]
+    return matched
 
 
 def reason_of(match: Match) -> str:

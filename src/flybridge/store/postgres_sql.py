@@ -62,7 +62,8 @@ READS: Final[Mapping[Read, str]] = {
     Read.WAITING: f"{WAITING} WHERE holds.id = ANY($1::bigint[]) ORDER BY holds.id FOR UPDATE OF holds",
     Read.OVER: f"{WAITING} WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE OF holds SKIP LOCKED",
     Read.ITEMS: "SELECT id, sealed, who FROM items WHERE id = ANY($1::bigint[])",
-    Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed, who
+    Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
+                        coalesce(deliveries.who, items.who)
                  FROM deliveries JOIN items ON items.id = line
                  WHERE lane = (SELECT id FROM lanes WHERE app = $1 AND endpoint = $2) AND owner IS NULL AND due_ms <= $3
                  ORDER BY due_ms, deliveries.id LIMIT $4 FOR UPDATE OF deliveries SKIP LOCKED""",
@@ -228,11 +229,12 @@ WRITES: Final[Mapping[Write, str]] = {
                         WHERE seen.key = old.key AND seen.until_ms <= old.until_ms""",
     Write.FORGET_SEEN: "DELETE FROM seen WHERE key = ANY($1::bytea[])",
     Write.ITEMS: "INSERT INTO items (id, sealed) SELECT * FROM unnest($1::bigint[], $2::bytea[])",
-    Write.WHO: """UPDATE items SET who = new.who FROM unnest($1::bytea[], $2::bigint[]) AS new (who, id)
-                  WHERE items.id = new.id""",
+    Write.KEEP_WHO: """UPDATE items SET who = given.who FROM deliveries AS given
+                       WHERE given.id = ANY($1::bigint[]) AND given.who IS NOT NULL AND items.id = given.line""",
     Write.DROP_ITEMS: "DELETE FROM items WHERE id = ANY($1::bigint[])",
-    Write.DELIVERIES: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms)
-                         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])""",
+    Write.DELIVERIES: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, who)
+                         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                                              $6::bytea[])""",
     Write.REDELIVER: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, uncertain)
                         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
                                              $6::bigint[])""",

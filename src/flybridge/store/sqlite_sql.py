@@ -62,7 +62,8 @@ READS: Final[Mapping[Read, str]] = {
     Read.SPENT: f"{SPENT} expires_ms <= ? ORDER BY expires_ms LIMIT ?",
     Read.SPENT_OF_LINES: f"{SPENT} holds.id IN (??)",
     Read.ITEMS: "SELECT id, sealed, who FROM items WHERE id IN (??)",
-    Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed, who
+    Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
+                        coalesce(deliveries.who, items.who)
                  FROM deliveries JOIN items ON items.id = line
                  WHERE lane = (SELECT id FROM lanes WHERE app = ? AND endpoint = ?) AND owner IS NULL AND due_ms <= ?
                  ORDER BY due_ms, deliveries.id LIMIT ?""",
@@ -171,9 +172,10 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.DROP_SEEN: "DELETE FROM seen WHERE key = ? AND until_ms <= ?",
     Write.FORGET_SEEN: "DELETE FROM seen WHERE key = ?",
     Write.ITEMS: "INSERT INTO items (id, sealed) VALUES (?, ?)",
-    Write.WHO: "UPDATE items SET who = ? WHERE id = ?",
+    Write.KEEP_WHO: """UPDATE items SET who = given.who FROM deliveries AS given
+                       WHERE given.id = ? AND given.who IS NOT NULL AND items.id = given.line""",
     Write.DROP_ITEMS: "DELETE FROM items WHERE id = ?",
-    Write.DELIVERIES: "INSERT INTO deliveries (id, line, lane, received_ms, due_ms) VALUES (?, ?, ?, ?, ?)",
+    Write.DELIVERIES: "INSERT INTO deliveries (id, line, lane, received_ms, due_ms, who) VALUES (?, ?, ?, ?, ?, ?)",
     Write.REDELIVER: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, uncertain)
                         VALUES (?, ?, ?, ?, ?, ?)""",
     Write.LEASE: "UPDATE deliveries SET owner = ?, leased_until_ms = ? WHERE id = ?",

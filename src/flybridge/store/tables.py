@@ -117,9 +117,9 @@ class Write(Enum):
     DROP_SEEN = auto()  # key, until_ms: unless it is remembered longer
     FORGET_SEEN = auto()  # key
     ITEMS = auto()  # line, sealed
-    WHO = auto()  # who, line
+    KEEP_WHO = auto()  # delivery: the identity it was given goes to its item, if there is one
     DROP_ITEMS = auto()  # line
-    DELIVERIES = auto()  # id, line, lane, received_ms, due_ms
+    DELIVERIES = auto()  # id, line, lane, received_ms, due_ms, who
     REDELIVER = auto()  # id, line, lane, received_ms, due_ms, uncertain
     LEASE = auto()  # owner, leased_until_ms, id
     BEGIN = auto()  # id
