@@ -301,8 +301,5 @@ def digest_of(app: str, body: bytes) -> bytes:
 
 def content_key(*parts: bytes) -> bytes:
     """Hash parts to a 16-byte identity. Parts are length-prefixed, so that ("a", "bc") is not ("ab", "c")."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(len(part).to_bytes(4, "big"))
-        digest.update(part)
-    return digest.digest()
+    whole = b"".join([piece for part in parts for piece in (len(part).to_bytes(4, "big"), part)])
+    return blake2b(whole, digest_size=16).digest()

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from operator import attrgetter
+from typing import Any, Final
 
 from flybridge.appsflyer.fields import Postback
 
@@ -39,28 +40,26 @@ class Kind(StrEnum):
     UNINSTALL = "uninstall"
     SKADNETWORK = "skadnetwork"
 
-    # Enum's own hash is a Python function; members are looked up several times for every message.
+    # Enum's own hash is a Python function, and so is `value`; members are looked up several times for every message.
     __hash__ = str.__hash__
 
-    @property
-    def is_conversion(self) -> bool:
-        """Say whether it is an install, reinstall, re-engagement or re-attribution."""
-        return self in CONVERSIONS
+    word: str
+    """AppsFlyer's name of it, as plain text."""
+    family: str
+    """The conversion without its source: an organic and an attributed install are both `install`."""
+    is_organic: bool
+    """Whether no advertising led to it."""
+    is_in_app: bool
+    """Whether it is an in-app event."""
+    is_conversion: bool
+    """Whether it is an install, reinstall, re-engagement or re-attribution."""
 
-    @property
-    def is_in_app(self) -> bool:
-        """Say whether it is an in-app event."""
-        return self in IN_APP
-
-    @property
-    def is_organic(self) -> bool:
-        """Say whether no advertising led to it."""
-        return self in ORGANIC
-
-    @property
-    def family(self) -> str:
-        """Give the conversion without its source: an organic and an attributed install are both `install`."""
-        return self.value.removeprefix("organic-")
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.family = word.removeprefix("organic-")
+        self.is_organic = word.startswith("organic-")
+        self.is_in_app = word.endswith("-in-app-event")
+        self.is_conversion = not self.is_in_app and word not in ("uninstall", "skadnetwork")
 
     @property
     def as_organic(self) -> Kind:
@@ -68,20 +67,6 @@ class Kind(StrEnum):
         return AS_ORGANIC.get(self, self)
 
 
-CONVERSIONS: Final = frozenset(
-    {
-        Kind.INSTALL,
-        Kind.ORGANIC_INSTALL,
-        Kind.REINSTALL,
-        Kind.ORGANIC_REINSTALL,
-        Kind.RE_ENGAGEMENT,
-        Kind.RE_ATTRIBUTION,
-    }
-)
-IN_APP: Final = frozenset(
-    {Kind.INSTALL_IN_APP, Kind.ORGANIC_INSTALL_IN_APP, Kind.RE_ENGAGEMENT_IN_APP, Kind.RE_ATTRIBUTION_IN_APP}
-)
-ORGANIC: Final = frozenset({Kind.ORGANIC_INSTALL, Kind.ORGANIC_REINSTALL, Kind.ORGANIC_INSTALL_IN_APP})
 AS_ORGANIC: Final = {
     Kind.INSTALL: Kind.ORGANIC_INSTALL,
     Kind.REINSTALL: Kind.ORGANIC_REINSTALL,
@@ -116,6 +101,24 @@ def kind_of(postback: Postback) -> Kind | None:
     """Say what a message is; None if it names no event at all."""
     if postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version:
         return Kind.SKADNETWORK
+    return _decided(*_deciding(postback))
+
+
+DECIDING: Final = (
+    "event_name", "event_type", "conversion_type", "retargeting_conversion_type", "campaign_type", "is_retargeting",
+    "is_organic", "media_source", "attribution_type",
+)  # fmt: skip
+"""The fields that say what a message is. An app's messages have a few combinations of them, again and again."""
+
+_deciding: Final = attrgetter(*DECIDING)
+
+
+@lru_cache(maxsize=4096)
+def _decided(*said: Any) -> Kind | None:
+    return _decide(Postback(**dict(zip(DECIDING, said, strict=True))))
+
+
+def _decide(postback: Postback) -> Kind | None:
     retargeting, organic = _campaign(postback)
     named = _act(postback.event_name)
     if postback.event_type is not None:

@@ -8,7 +8,7 @@ Push API v1 has only `af_revenue` in the event's value.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -20,11 +20,14 @@ from flybridge.mapping.table import integer, money, plain
 class Revenue(Struct, frozen=True, gc=False):
     """An amount in `currency` (ISO 4217, None: not said), and what was bought. A negative amount is a refund."""
 
-    amount: float
-    currency: str | None
-    type: str | None
-    product_id: str | None
-    quantity: int | None
+    amount: float | None
+    currency: str | None = None
+    type: str | None = None
+    product_id: str | None = None
+    quantity: int | None = None
+
+
+NO_REVENUE: Final = Revenue(None)
 
 
 def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenue | None:

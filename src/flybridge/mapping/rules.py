@@ -9,13 +9,13 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from flybridge.amplitude.event import MIN_ID_LENGTH, is_reserved, text
+from flybridge.amplitude.event import MIN_ID_LENGTH, Event, is_reserved, text
 from flybridge.appsflyer.fields import NAMES
 from flybridge.errors import ConfigError
 from flybridge.mapping import rows as table
 from flybridge.mapping.form import Form
 from flybridge.mapping.person import ID_KEYS, Keys
-from flybridge.mapping.restrictions import ADVERTISING, PASS, Policy, policies, policy_of
+from flybridge.mapping.restrictions import ADVERTISING, policies, policy_of
 from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
 
 NO_TEXTS: Final[Mapping[str, str]] = {}
@@ -107,8 +107,6 @@ class Compiled:
         )
         by_source = policies(rules.restrictions)
         self.policy = lru_cache(4096)(lambda source, touch: policy_of(source, touch, by_source))
-        self.media_source_key = f"{rules.prefix}media source"
-        self.message_type_key = f"{rules.prefix}message type"
         self._plans = {
             (conversion, restricted): self._plan(rules, conversion, restricted)
             for conversion in (True, False)
@@ -126,9 +124,9 @@ class Compiled:
             for family, title in TITLES.items()
         }
 
-    def plan(self, conversion: bool, policy: Policy) -> Plan:
-        """Give the forms for a message."""
-        return self._plans[conversion, policy is not PASS]
+    def plan(self, conversion: bool, restricted: bool) -> Plan:
+        """Give the forms for a message; `restricted` are those that tell nothing of where a person came from."""
+        return self._plans[conversion, restricted]
 
     def _plan(self, rules: Rules, conversion: bool, restricted: bool) -> Plan:
         rows = [
@@ -140,15 +138,20 @@ class Compiled:
             section: [(with_prefix(row.place[1], rules.prefix), row) for row in rows if row.place[0] is section]
             for section in Section
         }
+        media_source, message_type = f"{rules.prefix}media source", f"{rules.prefix}message type"
         return Plan(
-            Form(placed[Section.TOP]),
-            Form(placed[Section.EVENT], (self.media_source_key, self.message_type_key)),
-            Form(placed[Section.USER], (self.media_source_key,) if conversion else ()),
+            Form(placed[Section.TOP], before=Event.__struct_fields__),
+            Form(placed[Section.EVENT], after=(media_source, message_type)),
+            Form(placed[Section.USER], after=(media_source,) if conversion else ()),
         )
 
 
 class Plan(Struct, frozen=True):
-    """The forms of one kind of message."""
+    """The forms of one kind of message.
+
+    `top` is given the fields of `amplitude.event.Event`, `event` the media source and the message type, `user` of
+    conversions the media source.
+    """
 
     top: Form
     event: Form

@@ -95,9 +95,11 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
     person = identify(postback, value, compiled.keys, notes)
     if rules.route == "attribution" and not any(name in person.top for name in V1_IDS[platform]):
         return Refuse("no_usable_id")
-    said_ms = _time(postback, "event_time", notes)
+    said_ms = _time(postback, "event_time", postback.event_time, notes)
     # An in-app event needs the install's time only where it has none of its own.
-    installed_ms = _time(postback, "install_time", notes) if kind.is_conversion or said_ms is None else None
+    installed_ms = None
+    if kind.is_conversion or said_ms is None:
+        installed_ms = _time(postback, "install_time", postback.install_time, notes)
     # Identity rests on what AppsFlyer said, not on what a policy makes of it: changing a policy makes no new event.
     key = identity(Content(rules.app, kind, postback, whole, said_ms, installed_ms, received_ms))
     event_ms = said_ms or installed_ms or received_ms
@@ -105,10 +107,24 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
         kind = kind.as_organic
         event_type = compiled.conversion_name[kind.family] if kind.is_conversion else event_type
 
-    item = Item(postback, rules, compiled, kind, event_type, policy, platform, person, value, event_ms, key.hex())
+    # Organic events carry no campaign: one that names it all the same tells of it no more than a restricted one.
+    is_told = policy is PASS and not (kind.is_organic and postback.campaign is not None)
+    item = Item(
+        postback,
+        compiled,
+        compiled.plan(kind.is_conversion, not is_told),
+        kind,
+        event_type,
+        _media_source(postback, kind, policy),
+        is_told,
+        platform,
+        person,
+        value,
+        event_ms,
+        key.hex(),
+    )
     on_v2 = rules.route == "http_v2"
     body = item.http_v2(notes) if on_v2 else item.attribution(notes)
-    source = item.media_source() or ""
     return Mapped(
         kind=kind,
         event_type=event_type,
@@ -120,8 +136,8 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
         device_id=person.device_id if on_v2 else None,
         ids=person.ids,
         event_ms=event_ms,
-        measure=item.measure(source),
-        media_source=source,
+        measure=item.measure(),
+        media_source=item.source or "",
         notes=tuple(notes),
         restricted="" if policy is PASS else policy.value,
     )
@@ -131,12 +147,22 @@ def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled
     if postback.blocked_reason is not None:
         return Filter("blocked_as_fraud")
     if kind.is_conversion:
-        return Filter("event_excluded") if compiled.excludes(kind.value) else compiled.conversion_name[kind.family]
+        return Filter("event_excluded") if compiled.excludes(kind.word) else compiled.conversion_name[kind.family]
     if kind is Kind.UNINSTALL or kind is Kind.SKADNETWORK:
-        return Filter(kind.value)
+        return Filter(kind.word)
     if rules.route == "attribution":
         return Filter("in_app_on_attribution_route")
     return compiled.in_app_name(postback.event_name or "") or Filter("event_excluded")
+
+
+def _media_source(postback: Postback, kind: Kind, policy: Policy) -> str | None:
+    """Give the source as it may be told; None if it may not, or nobody knows it."""
+    if policy is not PASS:
+        return "organic" if policy is Policy.ORGANIC else None
+    source = postback.media_source
+    if source is None:
+        return "organic" if kind.is_organic else None
+    return "organic" if source.lower() == "organic" else source
 
 
 def _platform(postback: Postback, rules: Rules) -> str:
@@ -155,8 +181,7 @@ def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
     return within_limits({"event_value": value}, notes).get("event_value")
 
 
-def _time(postback: Postback, name: str, notes: list[str]) -> int | None:
-    said: str | None = getattr(postback, name)
+def _time(postback: Postback, name: str, said: str | None, notes: list[str]) -> int | None:
     if said is not None and (ms := time_ms(said)) is not None:
         return ms
     if said is not None:
