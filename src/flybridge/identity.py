@@ -46,13 +46,15 @@ JUNK: Final = frozenset(
     }
 )  # fmt: skip
 
+LONGEST_JUNK: Final = max(map(len, JUNK))
+
 
 def usable(value: str | None) -> str | None:
     """Give the id trimmed, or None if it names nobody: absent, all zeros, or a placeholder word."""
     if not value:
         return None
     value = value.strip()
-    if value.lower() in JUNK or not value.strip("0-"):
+    if not value.strip("0-") or (len(value) <= LONGEST_JUNK and value.lower() in JUNK):
         return None
     return value
 

@@ -301,5 +301,7 @@ def digest_of(app: str, body: bytes) -> bytes:
 
 def content_key(*parts: bytes) -> bytes:
     """Hash parts to a 16-byte identity. Parts are length-prefixed, so that ("a", "bc") is not ("ab", "c")."""
-    whole = b"".join([piece for part in parts for piece in (len(part).to_bytes(4, "big"), part)])
+    whole = b""
+    for part in parts:
+        whole += len(part).to_bytes(4, "big") + part
     return blake2b(whole, digest_size=16).digest()

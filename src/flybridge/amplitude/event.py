@@ -148,19 +148,21 @@ def with_identity(body: bytes, user_id: str | None, device_id: str | None) -> by
 
     `body` must be one JSON object that has neither. An id that is None is left out.
     """
-    head = b""
-    if user_id is not None:
-        head = b'"user_id":' + _quoted(user_id)
-    if device_id is not None:
-        head += (b"," if head else b"") + b'"device_id":' + _quoted(device_id)
-    if not head:
+    if user_id is None and device_id is None:
         return body
-    rest = body[1:]
-    return b"{" + head + (rest if rest.lstrip()[:1] == b"}" else b"," + rest)
-
-
-def _quoted(value: str) -> bytes:
     try:
-        return _encoder.encode(value)
+        head = _encoder.encode(_Ids(user_id, device_id))
     except UnicodeEncodeError:
-        return _encoder.encode(value.encode("utf-8", "replace").decode())
+        head = _encoder.encode(_Ids(_whole(user_id), _whole(device_id)))
+    rest = body[1:]
+    return head[:-1] + (rest if rest.lstrip()[:1] == b"}" else b"," + rest)
+
+
+class _Ids(Struct, omit_defaults=True, gc=False):
+    user_id: str | None = None
+    device_id: str | None = None
+
+
+def _whole(value: str | None) -> str | None:
+    """Give text without halves of surrogate pairs, which UTF-8 has no bytes for."""
+    return None if value is None else value.encode("utf-8", "replace").decode()

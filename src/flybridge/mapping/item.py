@@ -109,8 +109,10 @@ class Item(Struct, frozen=True, gc=False):
         """Give the properties in the event's value, without those that hold an identifier by name."""
         if not isinstance(self.value, dict):
             return {"event_value": self.value}
-        hides = self.compiled.hides
-        return {key: part for key, part in self.value.items() if not hides(key)}
+        own = self.value.copy()
+        for key in filter(self.compiled.hides, self.value):
+            del own[key]
+        return own
 
     def _tells(self, written: bytes) -> bool:
         """Say whether properties contain one of the person's device identifiers."""

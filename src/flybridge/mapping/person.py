@@ -20,6 +20,7 @@ from flybridge.identity import IdKind, usable
 from flybridge.mapping.consent import withheld
 
 _encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder()
 
 MAX_DEVICE_ID: Final = 128
 MAX_SESSION: Final = 2**53
@@ -38,6 +39,10 @@ PERSONAL: Final = frozenset(
 )  # fmt: skip
 """Fields that name a person or a device, or may contain what does. They are masked where people read them."""
 
+# A member of an enum is found by name each time it is written; a name of the module is not.
+APPSFLYER_ID: Final = IdKind.APPSFLYER_ID
+CUSTOMER_USER_ID: Final = IdKind.CUSTOMER_USER_ID
+
 ID_KINDS: Final = {
     "idfa": IdKind.IDFA,
     "idfv": IdKind.IDFV,
@@ -53,6 +58,9 @@ DEVICE_FIELDS: Final = (
 """Fields that are nothing but a device's identifier. They are never properties."""
 
 _device_values: Final = attrgetter(*DEVICE_FIELDS)
+_signals: Final = attrgetter(
+    "att", "is_lat", "gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled"
+)  # fmt: skip
 
 TOP: Final = frozenset({"idfa", "idfv", "adid", "android_id", "android_app_set_id"})
 """The identifiers that Amplitude has a field for."""
@@ -95,7 +103,7 @@ def parsed(value: Any) -> Any:
     if value[:1] not in ("{", "["):
         return value.strip() or None
     try:
-        return msgspec.json.decode(value)
+        return _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return value
 
@@ -120,9 +128,12 @@ def identify(postback: Postback, event_value: Any, keys: Keys, notes: list[str])
     if postback.custom_data is not None:
         given = {**given, **custom_data(postback)}
     if given:
-        device_id = _given("device id", given.get(keys.device_id), keys, notes)
-        user_id = _given("user id", given.get(keys.user_id), keys, notes)
-        session_id = _session(given.get(keys.session_id), notes)
+        if (raw := given.get(keys.device_id)) is not None:
+            device_id = _given("device id", raw, keys, notes)
+        if (raw := given.get(keys.user_id)) is not None:
+            user_id = _given("user id", raw, keys, notes)
+        if (raw := given.get(keys.session_id)) is not None:
+            session_id = _session(raw, notes)
     customer_user_id = usable(postback.customer_user_id) if keys.use_customer_user_id else None
     if user_id is None and customer_user_id is not None:
         if keys.min_id_length <= len(customer_user_id) <= MAX_TEXT:
@@ -131,14 +142,14 @@ def identify(postback: Postback, event_value: Any, keys: Keys, notes: list[str])
             notes.append("The customer user id is too short or too long for Amplitude and was not used as user id.")
     ids, top, devices = _devices(postback, notes)
     if (appsflyer_id := usable(postback.appsflyer_id)) is not None:
-        ids[IdKind.APPSFLYER_ID] = appsflyer_id
+        ids[APPSFLYER_ID] = appsflyer_id
     if customer_user_id is not None:
-        ids[IdKind.CUSTOMER_USER_ID] = customer_user_id
+        ids[CUSTOMER_USER_ID] = customer_user_id
     return Person(user_id, device_id, session_id, ids, top, devices)
 
 
 def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
-    if raw is None or raw == "":
+    if raw == "":
         return None
     if isinstance(raw, int | float) and not isinstance(raw, bool):
         raw = str(raw)
@@ -151,7 +162,7 @@ def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
 def _session(raw: Any, notes: list[str]) -> int | None:
     if type(raw) is int and 0 < raw < MAX_SESSION:
         return raw
-    if raw is None or raw in ("", -1, "-1"):
+    if raw in ("", -1, "-1"):
         return None
     if isinstance(raw, str) and raw.strip().isascii() and raw.strip().isdigit() and len(raw) < 20:
         raw = int(raw)
@@ -168,16 +179,10 @@ def _devices(postback: Postback, notes: list[str]) -> tuple[dict[IdKind, str], d
     ids: dict[IdKind, str] = {}
     top: dict[str, str] = {}
     devices: list[bytes] = []
-    adid_field = "amazon_aid" if _prefers_amazon(postback) else "advertising_id"
-    refused = withheld(
-        postback.att,
-        postback.is_lat,
-        postback.gdpr_applies,
-        postback.ad_user_data_enabled,
-        postback.ad_personalization_enabled,
-    )
-    for field, raw in zip(DEVICE_FIELDS, _device_values(postback), strict=True):
-        if raw is None or (value := _device(raw)) is None:
+    adid_field = "amazon_aid" if postback.amazon_aid is not None and _prefers_amazon(postback) else "advertising_id"
+    refused = withheld(*_signals(postback))
+    for field, raw in zip(DEVICE_FIELDS, _device_values(postback)):  # noqa: B905 - as many names as values
+        if raw is None or len(raw) > MAX_DEVICE_ID or (value := usable(raw)) is None:
             continue
         if len(value) >= MIN_TELLING:
             devices.append(_encoder.encode(value)[1:-1].lower())

@@ -44,7 +44,7 @@ def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenu
     product = bought.get("af_content_id")
     if isinstance(product, list) and len(product) == 1:
         product = product[0]
-    product_id = plain(product)
+    product_id = product if isinstance(product, str) else plain(product)
     quantity = integer(bought.get("af_quantity"))
     return Revenue(amount, currency, kind, text(product_id) if product_id else None, quantity if quantity else None)
 

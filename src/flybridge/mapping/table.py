@@ -128,6 +128,8 @@ def money(value: Any) -> float | None:
 
 def integer(value: Any) -> int | None:
     """A whole number."""
+    if type(value) is int and -1e15 <= value <= 1e15:
+        return value
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -40,6 +40,10 @@ PLATFORMS: Final = {
     "ipad": "ios",
 }
 MAX_FLAT: Final = 30
+
+# A member of an enum is found by name each time it is written; a name of the module is not.
+ORGANIC, DROP = Policy.ORGANIC, Policy.DROP
+NEVER_SENT: Final = frozenset({Kind.UNINSTALL, Kind.SKADNETWORK})
 V1_IDS: Final = {"ios": ("idfa", "idfv"), "android": ("adid", "android_app_set_id")}
 
 
@@ -83,7 +87,7 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
     if not isinstance(event_type, str):
         return event_type
     policy = compiled.policy(postback.media_source, postback.attributed_touch_type)
-    if policy is Policy.DROP:
+    if policy is DROP:
         return Refuse("restricted_source")
     platform = _platform(postback, rules)
     if rules.route == "attribution" and platform not in V1_IDS:
@@ -103,7 +107,7 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
     # Identity rests on what AppsFlyer said, not on what a policy makes of it: changing a policy makes no new event.
     key = identity(Content(rules.app, kind, postback, whole, said_ms, installed_ms, received_ms))
     event_ms = said_ms or installed_ms or received_ms
-    if policy is Policy.ORGANIC:
+    if policy is ORGANIC:
         kind = kind.as_organic
         event_type = compiled.conversion_name[kind.family] if kind.is_conversion else event_type
 
@@ -148,7 +152,7 @@ def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled
         return Filter("blocked_as_fraud")
     if kind.is_conversion:
         return Filter("event_excluded") if compiled.excludes(kind.word) else compiled.conversion_name[kind.family]
-    if kind is Kind.UNINSTALL or kind is Kind.SKADNETWORK:
+    if kind in NEVER_SENT:
         return Filter(kind.word)
     if rules.route == "attribution":
         return Filter("in_app_on_attribution_route")
@@ -158,7 +162,7 @@ def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled
 def _media_source(postback: Postback, kind: Kind, policy: Policy) -> str | None:
     """Give the source as it may be told; None if it may not, or nobody knows it."""
     if policy is not PASS:
-        return "organic" if policy is Policy.ORGANIC else None
+        return "organic" if policy is ORGANIC else None
     source = postback.media_source
     if source is None:
         return "organic" if kind.is_organic else None
