@@ -25,7 +25,7 @@ from flybridge.records import Dead, Media
 
 __all__ = ["Kind", "Postback", "kind_of", "read"]
 
-_decoder: Final = msgspec.json.Decoder(Postback, strict=False)
+_decode: Final = msgspec.json.Decoder(Postback, strict=False).decode
 _set: Final = msgspec.structs.force_setattr
 
 # Push API v1 name -> the v2 field that says the same.
@@ -53,6 +53,8 @@ NO: Final = frozenset({"false", "0", "no", "n", "f", "off"})
 
 MAX_FIELDS: Final = 2000
 
+JSON: Final = Media.JSON
+
 # In JSON a quote behind a colon always opens a value: within a text it would be escaped.
 _NOTHING: Final = re.compile(
     rb':\s*"\s*(?:' + b"|".join(re.escape(word.encode()) for word in sorted(ABSENT) if word) + rb')?\s*"', re.IGNORECASE
@@ -62,7 +64,7 @@ _NOTHING: Final = re.compile(
 def read(body: bytes, media: Media) -> Postback | Dead:
     """Read one message. Gives `Dead` for bytes that are no JSON object and no query string; never raises."""
     try:
-        return _read_query(body) if media is Media.QUERY else _read_json(body)
+        return _read_json(body) if media is JSON else _read_query(body)
     except RecursionError:
         return Dead(
             "decode",
@@ -75,7 +77,7 @@ def read(body: bytes, media: Media) -> Postback | Dead:
 def _read_json(body: bytes) -> Postback | Dead:
     postback: Postback | None
     try:
-        postback = _decoder.decode(body)
+        postback = _decode(body)
     except msgspec.ValidationError:
         postback = _read_blanks(body)
     except (msgspec.DecodeError, UnicodeError):
@@ -91,7 +93,7 @@ def _read_json(body: bytes) -> Postback | Dead:
 def _read_blanks(body: bytes) -> Postback | None:
     """Read a message whose only fault is blank fields, as older Push API messages have them by the dozen."""
     try:
-        return _decoder.decode(_NOTHING.sub(b":null", body))
+        return _decode(_NOTHING.sub(b":null", body))
     except (msgspec.DecodeError, UnicodeError):
         return None
 

@@ -28,15 +28,18 @@ class Revenue(Struct, frozen=True, gc=False):
 
 
 NO_REVENUE: Final = Revenue(None)
+NOTHING: Final[dict[str, Any]] = {}
 
 
 def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenue | None:
     """Find the revenue; None if the message has none."""
-    bought = event_value if isinstance(event_value, dict) else {}
-    found = _amount(postback, bought)
-    if found is None:
-        return None
-    amount, said = found
+    bought = event_value if isinstance(event_value, dict) else NOTHING
+    amount, said = postback.event_revenue, postback.event_revenue_currency
+    if amount is None:
+        found = _amount(postback, bought)
+        if found is None:
+            return None
+        amount, said = found
     currency = _currency(said) if said else None
     if said and currency is None:
         notes.append("The currency is no three-letter code and was left out.")
@@ -46,7 +49,7 @@ def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenu
         product = product[0]
     product_id = product if isinstance(product, str) else plain(product)
     quantity = integer(bought.get("af_quantity"))
-    return Revenue(amount, currency, kind, text(product_id) if product_id else None, quantity if quantity else None)
+    return Revenue(amount, currency, kind, text(product_id) if product_id else None, quantity or None)
 
 
 @lru_cache(maxsize=256)
@@ -73,7 +76,7 @@ def revenue_usd(postback: Postback, event_value: Any) -> float:
     """Give the revenue in US dollars as far as AppsFlyer says it; 0.0 where it does not."""
     if postback.event_revenue_usd is not None:
         return postback.event_revenue_usd
-    found = _amount(postback, event_value if isinstance(event_value, dict) else {})
+    found = _amount(postback, event_value if isinstance(event_value, dict) else NOTHING)
     return found[0] if found is not None and (found[1] or "").upper() == "USD" else 0.0
 
 
