@@ -1,0 +1,77 @@
+"""The function that is written for the rows of one section."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from flybridge.appsflyer.fields import Postback
+from flybridge.mapping import form as module
+from flybridge.mapping.form import Form
+from flybridge.mapping.table import Row, as_is, brand, moment, text
+
+ROWS = (
+    ("campaign", Row("campaign", "campaign", text, "")),
+    ("touch time", Row("attributed_touch_time", "touch time", moment, "")),
+    ("device_brand", Row("device_brand", "device_brand", text, "")),
+    ("device_brand", Row("device_model", "device_brand", brand, "")),
+)
+UNKNOWN = ("new", Row("new", "new", as_is, ""))
+
+
+def filled(form: Form, postback: Postback, *given: Any, **found: Any) -> dict[str, Any]:
+    section = form.fill(postback, found.get, *given)
+    written: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(section))
+    assert written == form.as_dict(section)
+    assert list(written) == [key for key in form.keys if key in written]
+    return written
+
+
+def test_the_docstring_shows_what_is_generated() -> None:
+    """Who reads the module sees the text that runs."""
+    shown = "\n".join(line.removeprefix("    ") for line in (module.__doc__ or "").splitlines())
+    assert Form(ROWS, after=("source",)).text in shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, {}),
+        (
+            {"campaign": "Spring", "device_brand": "a", "device_model": "b::c"},
+            {"campaign": "Spring", "device_brand": "a"},
+        ),
+        ({"device_model": "b::c"}, {"device_brand": "b"}),
+        ({"attributed_touch_time": "2026-01-31 12:00:00.5"}, {"touch time": "2026-01-31T12:00:00"}),
+        ({"attributed_touch_time": "yesterday"}, {}),
+    ],
+)
+def test_the_first_row_that_gives_a_value_wins(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    """And what is absent, or can't be converted, is not written."""
+    assert filled(Form(ROWS), Postback(**fields)) == expected
+
+
+def test_what_the_caller_gives_stands_before_or_after_or_in_the_place_of_a_row() -> None:
+    """A row with the same key is not asked."""
+    form = Form(ROWS, before=("time",), after=("campaign", "source"))
+    assert form.keys == ("time", "campaign", "touch time", "device_brand", "source")
+    found = filled(form, Postback(campaign="Spring"), 5, "given", None)
+    assert found == {"time": 5, "campaign": "given"}
+
+
+def test_a_source_that_is_no_field_is_looked_for_under_its_name() -> None:
+    """Whatever the name is: it is quoted, so that it can't become code."""
+    strange = "x') or exit() #\n"
+    form = Form((("odd", Row(strange, "odd", as_is, "")), UNKNOWN, *ROWS))
+    assert form.keys == ("campaign", "touch time", "device_brand", "odd", "new")
+    assert filled(form, Postback(), new=3, **{strange: "seen"}) == {"odd": "seen", "new": 3}
+
+
+def test_of_a_field_and_an_unknown_one_the_first_wins() -> None:
+    """The configuration's rows stand first, so that they outrank the table's."""
+    known, unknown = ROWS[0], ("campaign", Row("new", "campaign", as_is, ""))
+    assert filled(Form((unknown, known)), Postback(campaign="old"), new="new") == {"campaign": "new"}
+    assert filled(Form((unknown, known)), Postback(campaign="old")) == {"campaign": "old"}
+    assert filled(Form((known, unknown)), Postback(campaign="old"), new="new") == {"campaign": "old"}
