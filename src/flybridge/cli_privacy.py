@@ -122,13 +122,18 @@ def doctor(
 ) -> None:
     """Look whether all is well. Exit code 1 if something is not, or if an id lies in the clear."""
     settings = configured(config)
-    checks = [Check("configuration", True, f"{len(settings.apps)} apps."), look.writable(settings.data_dir)]
+    checks = [Check("configuration", True, f"{len(settings.apps)} apps.")]
+    if settings.cluster is None:
+        checks.append(look.writable(settings.data_dir))
     if checks[-1].ok:
         checks.append(run(_account(settings)))
     if resolve:
         checks += run(look.resolvable(_origins(settings)))
     finds: list[Find] = []
-    if privacy or ids:
+    if (privacy or ids) and settings.cluster is not None:
+        where = "What is stored lies on the servers of NATS and PostgreSQL, where this command can't look."
+        checks.append(Check("privacy", False, where))
+    elif privacy or ids:
         finds = look.search(settings.data_dir, ids or ())
         checks.append(_privacy(finds))
     if as_json:

@@ -149,6 +149,9 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The most requests in flight for one app and endpoint. 0 leaves it to the endpoint."""
     requests_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
     """The most requests in a second for one app and endpoint. 0 leaves it to the endpoint."""
+    timeout_s: Annotated[float, Meta(ge=5, le=300)] = 30.0
+    """How long a vendor may take to answer. What a worker that died had in its hands goes to another one after four
+    times as long."""
     gzip: bool = False
     """Whether uploads to Amplitude are compressed. Its SDKs do it; the pages of the HTTP V2 API do not mention it."""
 

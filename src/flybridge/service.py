@@ -21,6 +21,7 @@ from flybridge.config import App, AtExpiry, Cluster, Config, Delivery, HoldV1, S
 from flybridge.config_streams import streams_of
 from flybridge.delivery.download import HttpDownload
 from flybridge.delivery.exchange import Endpoint, Limits, Transport
+from flybridge.delivery.lane import Settings
 from flybridge.delivery.lifecycle import Policy, Uncertain
 from flybridge.delivery.observer import Observer
 from flybridge.delivery.transport import HttpTransport
@@ -56,6 +57,7 @@ __all__ = [
     "opened",
     "policy_of",
     "rules_of",
+    "settings_of",
 ]
 
 CONNECTIONS: Final = 2_000
@@ -64,7 +66,6 @@ CONNECTIONS: Final = 2_000
 
 def open_inbox(config: Config) -> Inbox:
     """Choose the inbox."""
-    _supported(config)
     seal, cluster = Seal(*config.secrets), config.cluster
     if cluster is None:
         return SqliteInbox(config.data_dir / "inbox.db", seal, max_waiting=config.server.max_pending)
@@ -80,7 +81,6 @@ def open_inbox(config: Config) -> Inbox:
 
 def open_store(config: Config) -> Store:
     """Choose the store."""
-    _supported(config)
     if config.cluster is not None:
         return _postgres_store(config.cluster, Seal(*config.secrets))
     return SqliteStore(config.data_dir / "store.db", Seal(*config.secrets))
@@ -96,9 +96,9 @@ def _postgres_store(cluster: Cluster, seal: Seal) -> Store:
     return PostgresStore(cluster.postgres.reveal(), seal)
 
 
-def open_transport() -> Transport:
+def open_transport(timeout_s: float = 30.0) -> Transport:
     """Choose the door outward."""
-    return HttpTransport(trust_env=True, connections=CONNECTIONS)
+    return HttpTransport(timeout_s=timeout_s, trust_env=True, connections=CONNECTIONS)
 
 
 def open_cohorts(config: Config) -> CohortStore:
@@ -107,12 +107,6 @@ def open_cohorts(config: Config) -> CohortStore:
         problem = "audiences are kept in step by the embedded store only."
         raise ConfigError("apps.audiences", problem, "Leave [cluster] or the audiences out.")
     return SqliteCohorts(config.data_dir / "store.db", Seal(*config.secrets))
-
-
-def _supported(config: Config) -> None:
-    """Refuse settings that this version reads and does nothing with: a setting without effect is a silent loss."""
-    if config.cluster is not None:
-        raise ConfigError("cluster", "this version has no clustered backends.", "Leave [cluster] out.")
 
 
 @asynccontextmanager
@@ -261,6 +255,12 @@ def policy_of(config: Config) -> Policy:
     return Policy(tries=config.delivery.max_tries, uncertain=Uncertain(config.delivery.uncertain.value))
 
 
+def settings_of(config: Config) -> Settings:
+    """Give the times a worker keeps to. The lease leaves an exchange twice the time it may take, and a reserve."""
+    timeout_s = config.delivery.timeout_s
+    return Settings(lease_ms=round(timeout_s * 4000), timeout_ms=round(timeout_s * 1000) + 5000)
+
+
 def doors_of(config: Config) -> list[IntakeApp]:
     """Give the doors of all apps."""
     return [
@@ -312,7 +312,7 @@ class Service:
             if owner is not None and store is not None:
                 if owner.alone:
                     await inbox.reclaim()
-                transport = open_transport()
+                transport = open_transport(config.delivery.timeout_s)
                 stack.push_async_callback(transport.close)
                 worker = self._worker(store, transport, owner, report)
                 jobs = self._jobs(inbox, store, worker, report)
@@ -338,6 +338,7 @@ class Service:
             endpoints_of(self._config),
             self._clock,
             policy=policy_of(self._config),
+            settings=settings_of(self._config),
             observer=report,
             owner=owner.name,
             replaces=owner.former,
