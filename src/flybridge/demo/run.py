@@ -21,10 +21,10 @@ from flybridge.config import load
 from flybridge.demo import streams
 from flybridge.demo.cohorts import CohortVerdict
 from flybridge.demo.sender import Outgoing, Sender, Sent
-from flybridge.demo.stage import Stage, StageApp
+from flybridge.demo.stage import Scene, Stage, StageApp
 from flybridge.demo.streams import StreamVerdict, interleaved
 from flybridge.demo.verdict import AppVerdict, Evidence, judge
-from flybridge.demo.watch import Glance, glance
+from flybridge.demo.watch import Glance, look_around
 from flybridge.errors import FlybridgeError
 from flybridge.insight.account import Account, balance
 from flybridge.records import digest_of
@@ -73,10 +73,10 @@ class Outcome(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def staged(plan: Plan) -> AsyncIterator[Stage]:
-    """Give a started stage in a directory that is removed afterwards."""
+async def staged(plan: Plan, kind: Callable[..., Scene] = Stage) -> AsyncIterator[Scene]:
+    """Give a started stage, of one process or another kind, in a directory that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="flybridge-demo-") as directory:
-        stage = Stage(Path(directory), faults=plan.faults, seed=plan.seed, with_cohort=True)
+        stage = kind(Path(directory), faults=plan.faults, seed=plan.seed, with_cohort=kind is Stage)
         try:
             await stage.start()
             yield stage
@@ -85,7 +85,7 @@ async def staged(plan: Plan) -> AsyncIterator[Stage]:
 
 
 async def play(
-    stage: Stage,
+    stage: Scene,
     plan: Plan,
     look: Callable[[Glance, Sent], None],
     *,
@@ -99,12 +99,12 @@ async def play(
     messages = list(generate(plan.seed, plan.events, apps, plan.options))
     made = list(products(messages, plan.seed, plan.products))
     count = len(messages) + len(made)
-    sender = Sender(stage.bridge.origin)
+    sender = Sender(*stage.doors, late=stage.late_refusals)
     headers = {"Authorization": stage.token, "Content-Type": "application/json"}
     started = perf_counter()
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        watching = asyncio.create_task(_watch(session, stage.bridge.origin, sender, look))
+        watching = asyncio.create_task(_watch(session, stage, sender, look))
         moving = asyncio.create_task(_move(session, stage))
         try:
             line = interleaved(messages, made)
@@ -112,16 +112,16 @@ async def play(
             if after_sending is not None:
                 await after_sending
             await moving
-            await _rest(session, stage.bridge.origin, count)
+            await _rest(session, stage, count)
             if plan.expires:
                 await _expire(session, stage, count)
-            places = (stage.sandbox.origin, stage.bridge.origin)
+            places = (stage.sandbox.origin, stage.doors[0])
             cohort = await stage.cohort.judge(session, *places) if stage.cohort is not None else None
         finally:
             watching.cancel()
             moving.cancel()
         seconds = perf_counter() - started
-        look(await glance(session, stage.bridge.origin), sender.sent)
+        look(await _glance(session, stage), sender.sent)
         saved = await _record(session, stage.sandbox.origin, "saved")
         # What Amplitude had to wait for in vain was delivered to it all the same.
         saved += await _record(session, stage.sandbox.origin, "waiting")
@@ -129,9 +129,8 @@ async def play(
         rejected = await _record(session, stage.sandbox.origin, "rejected")
         taken = await streams.record(session, stage.sandbox.origin, "record")
         refused = await streams.record(session, stage.sandbox.origin, "rejected")
-    if code := await stage.bridge.stop():
-        raise FlybridgeError(f"flybridge ended with exit code {code}; see {stage.directory}/flybridge.log.")
-    account, ledger = await _books(stage)
+    await stage.close()
+    account, ledger = await books(stage)
     repeats = Counter(digest for digest in sender.repeated)
     streamed = [
         streams.evidence(
@@ -156,42 +155,46 @@ async def play(
     return Outcome(plan, round(seconds, 2), round(count / seconds, 1), sent, account, verdicts, judged, cohort)
 
 
-async def _move(session: aiohttp.ClientSession, stage: Stage) -> None:
+async def _move(session: aiohttp.ClientSession, stage: Scene) -> None:
     if stage.cohort is not None:
-        await stage.cohort.move(session, stage.sandbox.origin, stage.bridge.origin)
+        await stage.cohort.move(session, stage.sandbox.origin, stage.doors[0])
+
+
+async def _glance(session: aiohttp.ClientSession, stage: Scene) -> Glance:
+    return await look_around(session, stage.doors, stage.windows)
 
 
 async def _watch(
-    session: aiohttp.ClientSession, origin: str, sender: Sender, look: Callable[[Glance, Sent], None]
+    session: aiohttp.ClientSession, stage: Scene, sender: Sender, look: Callable[[Glance, Sent], None]
 ) -> None:
     while True:
-        with suppress(aiohttp.ClientError, ConnectionError):
-            look(await glance(session, origin), sender.sent)
+        with suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
+            look(await _glance(session, stage), sender.sent)
         await asyncio.sleep(LOOK_S)
 
 
-async def _rest(session: aiohttp.ClientSession, origin: str, messages: int) -> None:
+async def _rest(session: aiohttp.ClientSession, stage: Scene, messages: int) -> None:
     """Wait until everything has come to rest, seen twice."""
     deadline, quiet = perf_counter() + REST_S, 0
     while quiet < 2:
         if perf_counter() > deadline:
             raise FlybridgeError(f"After {REST_S:.0f} seconds there is still something in flight.")
-        now = await glance(session, origin)
+        now = await _glance(session, stage)
         quiet = quiet + 1 if now.in_flight == 0 and sum(now.outcomes.values()) >= messages else 0
         await asyncio.sleep(LOOK_S / 2)
 
 
-async def _expire(session: aiohttp.ClientSession, stage: Stage, messages: int) -> None:
+async def _expire(session: aiohttp.ClientSession, stage: Scene, messages: int) -> None:
     """Move the sandbox's clock, which flybridge follows, past the window of all that waits; wait until nothing does."""
     advance = {"advance_s": str(round(stage.window_hours * 3600) + 3600)}
     async with session.post(f"{stage.sandbox.origin}/sandbox/clock", params=advance) as response:
         response.raise_for_status()
     deadline = perf_counter() + REST_S
-    while (await glance(session, stage.bridge.origin)).outcomes["held"]:
+    while (await _glance(session, stage)).outcomes["held"]:
         if perf_counter() > deadline:
             raise FlybridgeError(f"{REST_S:.0f} seconds after the end of their window there are still events held.")
         await asyncio.sleep(LOOK_S / 2)
-    await _rest(session, stage.bridge.origin, messages)
+    await _rest(session, stage, messages)
 
 
 async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> list[dict[str, Any]]:
@@ -200,7 +203,8 @@ async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> lis
         return [decode(line) for line in (await response.read()).splitlines() if line]
 
 
-async def _books(stage: Stage) -> tuple[Account, list[LedgerEntry]]:
+async def books(stage: Scene) -> tuple[Account, list[LedgerEntry]]:
+    """Draw up the account and read the ledger, while no process runs."""
     async with service.opened(load(stage.config_path, os.environ)) as (inbox, store):
         account = balance(await inbox.received(), await inbox.waiting(), await store.counts(), await store.audit())
         return account, [entry async for entry in store.ledger()]

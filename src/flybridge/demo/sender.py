@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 
 import aiohttp
@@ -39,10 +39,14 @@ class Sender:
 
     A connection that breaks before the answer leaves the message in doubt; it is sent again, as AppsFlyer does, and
     the receiver has to find out that it is a repeat. `repeated` holds the digest of each message so sent again.
+
+    With several `doors`, connections are spread over them, and a message goes on at the next one when one is away
+    or refuses. `late` is set where a refusal leaves it in doubt, too: servers that were asked may have stored it.
     """
 
-    def __init__(self, origin: str, connections: int = 64, patience_s: float = 60.0) -> None:
-        self._origin = origin
+    def __init__(self, *doors: str, connections: int = 64, patience_s: float = 60.0, late: bool = False) -> None:
+        self._doors: Sequence[str] = doors
+        self._late = late
         self._connections = connections
         self._patience_s = patience_s
         self.sent = Sent()
@@ -54,21 +58,20 @@ class Sender:
         connector = aiohttp.TCPConnector(limit=self._connections)
         timeout = aiohttp.ClientTimeout(total=self._patience_s)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session, asyncio.TaskGroup() as group:
-            for _ in range(self._connections):
-                group.create_task(self._work(session, line))
+            for number in range(self._connections):
+                group.create_task(self._work(session, line, number))
         return self.sent
 
-    async def _work(self, session: aiohttp.ClientSession, line: Iterator[Outgoing]) -> None:
+    async def _work(self, session: aiohttp.ClientSession, line: Iterator[Outgoing], number: int) -> None:
         for message in line:
-            await asyncio.wait_for(self._deliver(session, message), self._patience_s)
+            number = await asyncio.wait_for(self._deliver(session, message, number), self._patience_s)
 
-    async def _deliver(self, session: aiohttp.ClientSession, message: Outgoing) -> None:
+    async def _deliver(self, session: aiohttp.ClientSession, message: Outgoing, number: int) -> int:
+        """Send one message until it is answered; give the number of the door that did."""
         while True:
-            started = perf_counter()
+            started, door = perf_counter(), self._doors[number % len(self._doors)]
             try:
-                async with session.post(
-                    self._origin + message.path, data=message.body, headers=message.headers
-                ) as response:
+                async with session.post(door + message.path, data=message.body, headers=message.headers) as response:
                     await response.read()
                     status = response.status
             except aiohttp.ClientConnectorError:
@@ -79,9 +82,12 @@ class Sender:
             if status == 200:
                 self.sent.acknowledged += 1
                 self.sent.latencies_s.append(perf_counter() - started)
-                return
+                return number
             if status not in (0, 500, 502, 503, 504):
                 self.sent.refused[status] = self.sent.refused.get(status, 0) + 1
-                return
+                return number
+            if status and self._late:
+                self.repeated.append(digest_of(message.path.rpartition("/")[2], message.body))
+            number += 1
             self.sent.again += 1
             await asyncio.sleep(0.05)

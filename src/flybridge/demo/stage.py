@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from flybridge.sandbox.products import STREAM
 
 START_S: Final = 30.0
 STOP_S: Final = 60.0
+PR_SET_PDEATHSIG: Final = 1
 
 
 class StageApp(Struct, frozen=True):
@@ -68,7 +70,13 @@ class Process:
         """Start, and wait until it listens. Raises `FlybridgeError` with the end of its log if it does not."""
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", *self._arguments, stdout=asyncio.subprocess.PIPE, stderr=log, env=_environment()
+                sys.executable,
+                "-m",
+                *self._arguments,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=_environment(),
+                preexec_fn=die_with_parent,
             )
         assert self._process.stdout is not None
         try:
@@ -105,6 +113,12 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
+def die_with_parent() -> None:
+    """Let a child process be killed when the thread that starts it ends, also by SIGKILL. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def free_port() -> int:
     """Give a port that is free on the loopback at this moment."""
     with socket.socket() as probe:
@@ -113,8 +127,14 @@ def free_port() -> int:
         return port
 
 
-class Stage:
-    """Directory, configuration, sandbox and bridge. Ports are free ones, all on the loopback."""
+class Scene:
+    """Directory, configuration, sandbox, and the processes of flybridge. Ports are free ones, all on the loopback.
+
+    Subclasses say which processes there are: `doors` are the origins that senders may use, `windows` those where
+    figures are to be seen, in order of preference; `late_refusals` where what was refused may be stored all the same.
+    """
+
+    late_refusals = False
 
     def __init__(
         self,
@@ -132,31 +152,55 @@ class Stage:
         self.token = token_hex(12)
         self.cohort = CohortPlay(seed, self.token) if with_cohort else None
         self._secret = token_hex(16)
-        # The bridge keeps its port when it is killed and started again, so that senders find it.
-        self._port = free_port()
         self.config_path = directory / "flybridge.toml"
         sandbox = ("flybridge.sandbox", "--port", "0", "--faults", faults, "--seed", str(seed))
-        bridge = ("flybridge", "serve", "--config", str(self.config_path))
         self.sandbox = Process("the sandbox", sandbox, directory / "sandbox.log")
-        self.bridge = Process("flybridge", bridge, directory / "flybridge.log")
+        self.parts: Sequence[Process] = ()
+        """The processes of flybridge, in the order in which they start; they stop in this order, too."""
+
+    @property
+    def doors(self) -> Sequence[str]:
+        """Give the origins to send to."""
+        return [part.origin for part in self.parts]
+
+    @property
+    def windows(self) -> Sequence[str]:
+        """Give the origins to look at."""
+        return self.doors
+
+    def part(self, name: str, *words: str) -> Process:
+        """Give a process of flybridge. It keeps its port when it is killed and started again, so that it is found."""
+        serve = ("flybridge", "serve", "--config", str(self.config_path), "--port", str(free_port()), *words)
+        return Process(name, serve, self.directory / f"{name.replace(' ', '-')}.log")
 
     async def start(self) -> None:
-        """Start both."""
+        """Start everything."""
         await self.sandbox.start()
         if self.cohort is not None:
             await self.cohort.begin(self.sandbox.origin)
         self.config_path.write_text(self.config(self.sandbox.origin), encoding="utf-8")
-        self.bridge.follow("--clock-of", self.sandbox.origin)
-        await self.bridge.start()
+        for part in self.parts:
+            part.follow("--clock-of", self.sandbox.origin)
+        await asyncio.gather(*(part.start() for part in self.parts))
+
+    async def close(self) -> None:
+        """Let flybridge end in order. Raises `FlybridgeError` if one of its processes fails at that."""
+        for part in self.parts:
+            if code := await part.stop():
+                raise FlybridgeError(f"{part.name} ended with exit code {code}; see its log in {self.directory}.")
 
     async def stop(self) -> None:
-        """Stop both, the bridge first."""
-        await self.bridge.stop()
-        await self.sandbox.stop()
+        """Stop everything, the sandbox last."""
+        for part in (*self.parts, self.sandbox):
+            await part.stop()
+
+    def shared(self) -> str:
+        """Give what the configuration says about shared servers."""
+        return ""
 
     def config(self, amplitude: str) -> str:
         """Write the configuration. `amplitude` is the origin that all calls to the vendors go to."""
-        head = f'data_dir = "./data"\nsecret = "{self._secret}"\n\n[server]\nport = {self._port}\n'
+        head = f'data_dir = "./data"\nsecret = "{self._secret}"\n{self.shared()}'
         if self.cohort is not None:
             head += section(amplitude, self.token)
         return head + "".join(
@@ -179,3 +223,20 @@ webhook_token = "{self.token}"
 {STREAM}"""
             for app in self.apps
         )
+
+
+class Stage(Scene):
+    """One process that does everything, on a directory."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        faults: str = "none",
+        seed: int = 0,
+        apps: Sequence[StageApp] = APPS,
+        with_cohort: bool = False,
+    ) -> None:
+        super().__init__(directory, faults=faults, seed=seed, apps=apps, with_cohort=with_cohort)
+        self.bridge = self.part("flybridge")
+        self.parts = (self.bridge,)
