@@ -12,7 +12,17 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from flybridge import cli_cohorts, cli_demo, cli_explain, cli_holds, cli_import, cli_look, cli_privacy, service
+from flybridge import (
+    cli_cohorts,
+    cli_demo,
+    cli_explain,
+    cli_holds,
+    cli_import,
+    cli_look,
+    cli_migrate,
+    cli_privacy,
+    service,
+)
 from flybridge.cli_run import AppName, AsJson, ConfigPath, Limit, configured, run, show
 from flybridge.clock import SystemClock
 from flybridge.config import Platform, Region, Route, loads
@@ -42,6 +52,7 @@ app.add_typer(cli_holds.app, name="holds")
 app.command("import")(cli_import.import_files)
 app.command()(cli_privacy.forget)
 app.command()(cli_privacy.doctor)
+app.command()(cli_migrate.migrate)
 
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -201,17 +212,6 @@ def replay(  # noqa: PLR0917 - Typer gives every argument by name
     if ids and done.redelivered + done.processed < len(ids):
         typer.echo("Some of these ids are no dead letters (any more).", err=True)
         raise typer.Exit(1)
-
-
-@app.command()
-def migrate(config: ConfigPath = None) -> None:
-    """Bring the store to this version. `serve` does it too, when it starts."""
-
-    async def work() -> None:
-        async with service.opened(configured(config)):
-            typer.echo("Inbox and store are up to date.")
-
-    run(work())
 
 
 @app.command()

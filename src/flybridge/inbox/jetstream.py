@@ -27,6 +27,7 @@ from flybridge.privacy import Seal
 from flybridge.records import Envelope
 
 READS_IN_FLIGHT: Final = 32
+CARRIED_ENTRIES: Final = 1000
 SETTLE_S: Final = 0.01
 SETTLE_TIMES: Final = 50
 
@@ -132,6 +133,15 @@ class JetStreamInbox:
             for app, day, n in entries:
                 counter[app, day] += n
         return counter
+
+    async def carry(self, received: Mapping[tuple[str, str], int]) -> None:
+        """Count what another inbox had received, as moved here. Replaces what was carried here before."""
+        entries = [(app, day, n) for (app, day), n in sorted(received.items())]
+        for number, start in enumerate(range(0, len(entries), CARRIED_ENTRIES), 1):
+            body = msgspec.msgpack.encode(entries[start : start + CARRIED_ENTRIES])
+            await self._link.put(
+                f"{self._stream}.tally.moved-{number}", body, {"Nats-Rollup": "sub", "Nats-TTL": "never"}
+            )
 
     async def waiting(self) -> Mapping[tuple[str, str], int]:
         """Count envelopes not yet acknowledged, by (app, day).

@@ -159,6 +159,18 @@ class Link:
             raise InboxUnavailable(self.sentence(refused)) from None
         return found
 
+    async def put(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        """Store one message, confirmed. Raises `InboxUnavailable`; then it may be there all the same."""
+        from nats.errors import Error  # noqa: PLC0415
+
+        try:
+            reply = await self.client.request(subject, body, timeout=self.settings.deadline_s, headers=headers)
+            _checked(json.loads(reply.data))
+        except (Error, OSError) as problem:
+            raise InboxUnavailable(f"NATS at {self.hosts} did not confirm: {problem}. Try again.") from None
+        except Refused as refused:
+            raise InboxUnavailable(self.sentence(refused)) from None
+
     def sentence(self, refused: Refused) -> str:
         """Say what JetStream's refusal means and what to do."""
         stream, replicas = self.settings.stream, self.settings.replicas

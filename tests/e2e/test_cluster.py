@@ -1,0 +1,249 @@
+"""On real servers of NATS and PostgreSQL: every command works, the demo agrees, and a directory moves there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections import Counter
+from contextlib import asynccontextmanager
+from pathlib import Path
+from secrets import token_hex
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from test_processes import CONFIG, INSTALL, amplitude, bridge, environment, until
+
+from flybridge.demo.cluster import ClusterStage
+from flybridge.demo.nats import NatsCluster, binary
+from flybridge.demo.run import Plan, play, staged
+from flybridge.demo.sender import Outgoing, Sender
+from flybridge.demo.stage import Process, Stage, free_port
+from flybridge.demo.watch import glance
+from flybridge.errors import FlybridgeError
+from flybridge.sandbox.traffic import App, generate
+
+pytestmark = pytest.mark.service
+
+NOBODY = {
+    **INSTALL,
+    "appsflyer_id": "1629191854863-7087038",
+    "custom_data": "",
+    "idfa": "a" * 8 + "-0000-1111-2222-" + "b" * 12,
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def nats():
+    """Give one NATS server."""
+    try:
+        binary()
+    except FlybridgeError as missing:
+        pytest.skip(str(missing))
+    with tempfile.TemporaryDirectory(prefix="flybridge-nats-") as directory:
+        async with NatsCluster(Path(directory), nodes=1) as cluster:
+            yield cluster
+
+
+@pytest.fixture
+async def shared(nats, new_database):
+    """Give a section of a configuration that names a stream and a database of this test."""
+    async with new_database("template1") as dsn:
+        servers = f'nats = ["{nats.urls[0]}"]\npostgres = "{dsn}"\nreplicas = 1\nstream = "test-{token_hex(4)}"'
+        yield f"\n[cluster]\n{servers}\n"
+
+
+async def command(path, *words):
+    """Run a command to its end; give exit code, standard output and the rest."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "flybridge", *words, "--config", str(path),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(),
+    )  # fmt: skip
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+def configured(tmp_path, shared):
+    """Give a function that writes the configuration of a cluster, and gives its path."""
+
+    def write(origin):
+        path = tmp_path / "cluster.toml"
+        path.write_text(CONFIG.format(origin=origin, drain_s=0).replace("\n[server]", shared + "\n[server]"))
+        return path
+
+    return write
+
+
+@asynccontextmanager
+async def parts(path, *names):
+    """Run one process for each part."""
+    running = [bridge(path, "--only", name) for name in names]
+    try:
+        yield await asyncio.gather(*(one.__aenter__() for one in running))
+    finally:
+        await asyncio.gather(*(one.__aexit__(None, None, None) for one in running))
+
+
+async def account(path):
+    """Give what `flybridge account` says."""
+    code, out, err = await command(path, "account", "--json")
+    assert code == 0, out + err
+    return json.loads(out)
+
+
+async def test_each_part_does_its_own_and_no_directory_is_made(configured):
+    """Two intakes take, two workers deliver once, the console shows; each is ready."""
+    async with amplitude() as (origin, kept):
+        path = configured(origin)
+        async with parts(path, "intake", "intake", "work", "work", "console") as (first, second, *rest):
+            assert [await first.push(), await second.push(), await rest[0].push()] == [200, 200, 503]
+            await until(lambda: kept)
+            assert [(await one.ready())[1]["reasons"] for one in (first, second, *rest)] == [[]] * 5
+            status, page = await rest[-1].get("/")
+            assert (status, "shop" in page) == (200, True)
+            assert [await one.end() for one in (first, second, *rest)] == [0] * 5
+        assert [event["device_id"] for upload in kept for event in upload["events"]] == ["device-of-ann"]
+        assert not (path.parent / "data").exists()
+        (line,) = (await account(path))["days"]
+        assert (line["received"], line["delivered"], line["duplicate"]) == (2, 1, 1)
+
+
+async def test_every_command_works(configured, tmp_path):
+    """What is held, dead, replayed, imported and forgotten on the servers is seen and changed from anywhere."""
+    async with amplitude() as (origin, kept):
+        path = configured(origin)
+        assert (await command(path, "migrate"))[:2] == (0, "Inbox and store are up to date.\n")
+        async with bridge(path) as whole:
+            assert await whole.push(NOBODY) == 200
+            assert await whole.push({**INSTALL, "event_name": "", "conversion_type": ""}) == 200
+            assert (await at_rest(whole.session, whole.origin, 2)).outcomes == {"held": 1, "dead": 1}
+            code, out, _ = await command(path, "holds", "--json")
+            assert (code, len(json.loads(out))) == (0, 1)
+            code, out, _ = await command(path, "dead", "--json")
+            (letter,) = json.loads(out)
+            assert (code, letter["app"]) == (0, "shop")
+            code, out, _ = await command(path, "replay", "--all", "--json")
+            assert (code, json.loads(out)["outcomes"]) == (0, {"dead": 1})
+            message = tmp_path / "message.json"
+            message.write_text(json.dumps(INSTALL))
+            assert (await command(path, "explain", str(message)))[0] == 0
+            sightings = tmp_path / "seen.csv"
+            sightings.write_text(f"device_id,idfa\ndevice-of-bob,{NOBODY['idfa']}\n")
+            code, out, err = await command(path, "import", "--sightings", str(sightings))
+            assert code == 0, out + err
+            await until(lambda: kept)
+            assert [event["device_id"] for upload in kept for event in upload["events"]] == ["device-of-bob"]
+            code, out, err = await command(path, "forget", "--device-id", "device-of-bob", "--no-vendors", "--json")
+            assert code == 0, out + err
+            assert json.loads(out)["removed"]["tombstones"] > 0
+            code, out, _ = await command(path, "doctor", "--json")
+            assert (code, json.loads(out)["ok"]) == (0, True)
+            code, out, _ = await command(path, "doctor", "--privacy")
+            assert (code, "can't look" in out) == (1, True)
+            assert await whole.end() == 0
+        assert not (path.parent / "data").exists()
+
+
+async def test_the_demo_of_a_cluster_agrees_and_leaves_nothing_behind(nats):
+    """Both directions, with faults; every record agrees about every event, and all that was started has ended."""
+    plan = Plan(events=400, seed=3, faults="flaky")
+    async with staged(plan, ClusterStage) as stage:
+        outcome = await play(stage, plan, lambda now, sent: None)
+        servers = [node.process for node in stage.nats.nodes]
+    assert [one.what for found in (*outcome.apps, *outcome.streams) for one in found.disagreements] == []
+    assert outcome.account.discrepancies == []
+    assert sum(app.delivered for app in outcome.apps) > 100
+    assert (len(stage.doors), len(stage.windows)) == (2, 3)
+    assert all(server.returncode is not None for server in servers)
+    assert stage.postgres.pid is None
+    assert not stage.directory.exists()
+
+
+async def at_rest(session, origin, n):
+    """Wait until `n` messages have an outcome and none is on its way."""
+    for _ in range(600):
+        now = await glance(session, origin)
+        if not now.in_flight and sum(now.outcomes.values()) >= n:
+            return now
+        await asyncio.sleep(0.1)
+    raise AssertionError("it does not come to rest")
+
+
+async def test_a_directory_moves_to_a_cluster_with_its_account(tmp_path, shared):
+    """A day embedded, a move, a day in the cluster: what was held is matched, repeats are known, both days balance."""
+    stage = Stage(tmp_path / "stage")
+    embedded, cluster = stage.config_path, tmp_path / "stage/cluster.toml"
+    apps = [App(app.name, app.platform, app.appsflyer_app_id) for app in stage.apps]
+    headers = {"Authorization": stage.token, "Content-Type": "application/json"}
+    messages = [Outgoing(m.path, m.body, headers) for m in generate(5, 300, apps)]
+    port = str(free_port())
+    serve = ("flybridge", "serve", "--config", str(cluster), "--port", port)
+    moved = Process("the cluster", serve, tmp_path / "stage/cluster.log")
+    async with aiohttp.ClientSession() as session:
+        try:
+            await stage.start()
+            text = embedded.read_text()
+            cluster.write_text(text.replace("\n[[apps]]", shared + "\n[[apps]]", 1))
+            await Sender(stage.bridge.origin).send(messages)
+            await at_rest(session, stage.bridge.origin, 300)
+            code, _, err = await command(embedded, "migrate", "--to", str(cluster))
+            assert (code, "works on" in err) == (2, True)
+            assert await stage.bridge.stop() == 0
+            before = await account(embedded)
+            assert sum(line["held"] for line in before["days"]) > 5
+
+            code, out, err = await command(embedded, "migrate", "--to", str(cluster))
+            assert code == 0, out + err
+            assert "300 messages received" in out
+            assert await account(cluster) == before
+            code, _, err = await command(embedded, "migrate", "--to", str(cluster))
+            assert (code, "filed messages already" in err) == (1, True)
+
+            async with session.post(f"{stage.sandbox.origin}/sandbox/clock", params={"advance_s": "86400"}) as answer:
+                answer.raise_for_status()
+            moved.follow("--clock-of", stage.sandbox.origin)
+            await moved.start()
+            await Sender(moved.origin).send(messages)
+            await at_rest(session, moved.origin, 600)
+            assert await moved.stop() == 0
+        finally:
+            await moved.stop()
+            await stage.stop()
+    after = await account(cluster)
+    days = Counter()
+    for line in after["days"]:
+        days[line["day"]] += line["received"]
+    assert sorted(days.values()) == [300, 300]
+    assert sum(line.get("duplicate", 0) for line in after["days"] if line["day"] == max(days)) == 300
+    assert all(line["missing"] == 0 for line in after["days"])
+
+
+async def test_what_does_not_fit_is_not_moved(tmp_path, shared):
+    """Messages that wait, other secrets and missing apps are refused with a remedy, and the cluster stays empty."""
+    text = CONFIG.format(origin="http://127.0.0.1:9", drain_s=0)
+    embedded, cluster = tmp_path / "flybridge.toml", tmp_path / "cluster.toml"
+    embedded.write_text(text)
+    cluster.write_text(text.replace("\n[server]", shared + "\n[server]"))
+    code, _, err = await command(embedded, "migrate", "--to", str(cluster))
+    assert (code, "there is no store" in err) == (2, True)
+    assert (await command(embedded, "migrate"))[0] == 0
+    async with bridge(embedded, "--only", "intake") as intake:
+        assert await intake.push() == 200
+        assert await intake.end() == 0
+    code, _, err = await command(embedded, "migrate", "--to", str(cluster))
+    assert (code, "1 messages wait" in err) == (1, True)
+    for wrong, sentence in (
+        (text, "is missing where --to moves to"),
+        (cluster.read_text().replace("a secret of sixteen", "another secret of sixteen"), "other secrets"),
+        (cluster.read_text().replace('name = "shop"', 'name = "other"'), "does not have shop"),
+    ):
+        other = tmp_path / "other.toml"
+        other.write_text(wrong)
+        code, _, err = await command(embedded, "migrate", "--to", str(other))
+        assert (code, sentence in err) == (2, True), err
+    code, _, err = await command(cluster, "migrate", "--to", str(cluster))
+    assert (code, "embedded directory" in err) == (2, True)
+    assert (await account(cluster))["days"] == []
