@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
+
+import pytest
 
 
 def test_every_module_stands_in_a_layer(root):
@@ -18,3 +25,35 @@ def test_every_module_stands_in_a_layer(root):
     }
     assert sorted(modules - placed) == []
     assert {f"flybridge.{name}.protocol" for name in ("inbox", "store")} <= placed
+
+
+def linted(root: Path, copy: Path, module: str, line: str) -> subprocess.CompletedProcess[str]:
+    """Check the contracts on a copy of the code in which a module has one import more."""
+    shutil.copytree(root / "src/flybridge", copy / "flybridge", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "pyproject.toml", copy)
+    target = copy / "flybridge" / module
+    target.write_text(target.read_text() + f"\n{line}\n")
+    return subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "name"),
+    [
+        ("flow.py", "from flybridge.inbox.jetstream import JetStreamInbox", "Only the service names concrete"),
+        ("flow.py", "import flybridge.config", "Flow and worker do not know"),
+        ("delivery/worker.py", "import flybridge.store.postgres", "Only the service names concrete"),
+        ("delivery/lane.py", "import sqlite3", "Only the service names concrete"),
+    ],
+)
+def test_neither_flow_nor_worker_can_branch_on_the_backend(root, tmp_path, module, line, name):
+    """A backend, or the setting that chooses it, imported there breaks the contract that says so."""
+    broken = linted(root, tmp_path, module, line)
+    assert broken.returncode == 1
+    assert any(found.startswith(name) and "BROKEN" in found for found in broken.stdout.splitlines())
