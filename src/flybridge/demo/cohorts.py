@@ -29,7 +29,7 @@ ROUNDS: Final = 4
 HOURS: Final = 2
 MOVED: Final = 40
 REST_S: Final = 240.0
-IMPATIENCE_S: Final = 4.0
+IMPATIENCE_S: Final = 1.5
 
 
 class CohortVerdict(Struct, frozen=True):
