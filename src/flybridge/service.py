@@ -17,7 +17,7 @@ from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import keep_in_step
 from flybridge.claim import Owner, claimed, one_of_many
 from flybridge.clock import Clock, SystemClock
-from flybridge.config import App, AtExpiry, Cluster, Config, Delivery, HoldV1, Secret
+from flybridge.config import App, AtExpiry, Config, Delivery, HoldV1, Secret
 from flybridge.config_streams import streams_of
 from flybridge.delivery.download import HttpDownload
 from flybridge.delivery.exchange import Endpoint, Limits, Transport
@@ -82,18 +82,19 @@ def open_inbox(config: Config) -> Inbox:
 def open_store(config: Config) -> Store:
     """Choose the store."""
     if config.cluster is not None:
-        return _postgres_store(config.cluster, Seal(*config.secrets))
+        return _postgres()[0](config.cluster.postgres.reveal(), Seal(*config.secrets))
     return SqliteStore(config.data_dir / "store.db", Seal(*config.secrets))
 
 
-def _postgres_store(cluster: Cluster, seal: Seal) -> Store:
+def _postgres() -> tuple[Callable[[str, Seal], Store], Callable[[str, Seal], CohortStore]]:
     try:
         from flybridge.store.postgres import PostgresStore  # noqa: PLC0415 - psycopg is an extra
+        from flybridge.store.postgres_cohort import PostgresCohorts  # noqa: PLC0415
     except ImportError:
         raise ConfigError(
             "cluster.postgres", "the client of PostgreSQL is not installed.", "pip install 'flybridge[cluster]'."
         ) from None
-    return PostgresStore(cluster.postgres.reveal(), seal)
+    return PostgresStore, PostgresCohorts
 
 
 def open_transport(timeout_s: float = 30.0) -> Transport:
@@ -104,8 +105,7 @@ def open_transport(timeout_s: float = 30.0) -> Transport:
 def open_cohorts(config: Config) -> CohortStore:
     """Choose the store of cohorts: the same as that of everything else."""
     if config.cluster is not None:
-        problem = "audiences are kept in step by the embedded store only."
-        raise ConfigError("apps.audiences", problem, "Leave [cluster] or the audiences out.")
+        return _postgres()[1](config.cluster.postgres.reveal(), Seal(*config.secrets))
     return SqliteCohorts(config.data_dir / "store.db", Seal(*config.secrets))
 
 

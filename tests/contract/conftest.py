@@ -19,6 +19,8 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.privacy import Seal
 from flybridge.store.cohort_protocol import CohortStore, Target
+from flybridge.store.postgres import PostgresStore
+from flybridge.store.postgres_cohort import PostgresCohorts
 from flybridge.store.protocol import Store
 from flybridge.store.sqlite import SqliteStore
 from flybridge.store.sqlite_cohort import SqliteCohorts
@@ -115,8 +117,12 @@ async def open_cohorts(open_store: OpenStore) -> AsyncIterator[OpenCohorts]:
     store = await open_store()
 
     async def open_once_more() -> CohortStore:
-        assert isinstance(store, SqliteStore)
-        cohorts = SqliteCohorts(store._path, store._seal)
+        cohorts: CohortStore
+        if isinstance(store, PostgresStore):
+            cohorts = PostgresCohorts(store._dsn, store._seal)
+        else:
+            assert isinstance(store, SqliteStore)
+            cohorts = SqliteCohorts(store._path, store._seal)
         await cohorts.open()
         opened.append(cohorts)
         return cohorts

@@ -9,9 +9,6 @@ from flybridge.errors import StoreUnavailable
 from flybridge.records import DAY_MS, Apply, Filing, Member, MemberChange, Person, Source
 from flybridge.store.cohort_protocol import NEVER_MS, Action, Lack, Run, Target
 
-pytestmark = pytest.mark.parametrize("new_place", ["sqlite"], indirect=True)
-"""Where audiences are kept. A further backend is a further parameter, and a branch in `open_cohorts`."""
-
 LEASE_MS = 60_000
 NONE = ""
 

@@ -61,7 +61,7 @@ class Standing(Struct, frozen=True):
 
     `people` are the cohort's members, `lacking` those of them without an identifier that may be sent; `listed`
     devices AppsFlyer has, `refused` those it does not take. `to_add` and `to_remove` are counted up to
-    `store.sqlite_cohort.COUNTED`. `held` people would be removed by a snapshot that the shrink guard did not let
+    `store.audience.COUNTED`. `held` people would be removed by a snapshot that the shrink guard did not let
     pass.
     """
 

@@ -139,7 +139,9 @@ def file_members(tables: Tables, seal: Seal, changes: Iterable[MemberChange]) ->
         by_audience[change.app, change.audience].append(change)
     for name, theirs in sorted(by_audience.items()):
         tables.write(Write.AUDIENCES, [name])  # where nobody has made it known yet
-        ((number, floor_ms),) = tables.read(Read.AUDIENCE, *name)
+        while not (found := tables.read(Read.AUDIENCE, *name)):
+            tables.write(Write.AUDIENCES, [name])  # it was dropped in between
+        ((number, floor_ms),) = found
         audience = _Audience(tables, seal, number, floor_ms)
         audience.load(theirs)
         for change in theirs:

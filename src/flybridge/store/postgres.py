@@ -7,15 +7,11 @@ described in docs/adr/0009-postgres-store.md, and doing anew what lost a race.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
-from time import sleep
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import psycopg
-from psycopg import errors
 
-from flybridge.errors import StoreUnavailable
 from flybridge.privacy import Seal
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.book import Book
@@ -29,23 +25,15 @@ from flybridge.store.postgres_connection import (
     reason_of,
     refusal,
 )
-from flybridge.store.postgres_pool import Pool, Unsent
+from flybridge.store.postgres_pool import Pool, Unsent, repeated
 from flybridge.store.postgres_sql import FOLD
-from flybridge.store.postgres_tables import Blocks, Conflict, Names, PostgresRows, PostgresTables
+from flybridge.store.postgres_tables import Blocks, Names, PostgresRows, PostgresTables
 from flybridge.store.tables import Rows
 from flybridge.store.verbs import Verbs
 
 WRITERS: Final = 4
 READERS: Final = 2
-ATTEMPTS: Final = 8
 FOLD_DAYS: Final = 3
-
-LOST_RACES: Final = (
-    Conflict,
-    errors.UniqueViolation,
-    errors.SerializationFailure,
-    errors.DeadlockDetected,
-)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,17 +89,7 @@ class PostgresStore(Verbs):
         return await self._writers.run(lambda db: self._transaction(db, lambda b: verb(b, *arguments, **named), True))
 
     def _transaction(self, db: Db, verb: Callable[[Book], T], alone: bool) -> T:
-        for attempt in range(ATTEMPTS):
-            try:
-                return self._attempt(db, verb, alone)
-            except LOST_RACES as lost:
-                if attempt == ATTEMPTS - 1:
-                    raise StoreUnavailable(
-                        f"Others were faster {ATTEMPTS} times: {reason_of(lost)}. Nothing was changed; it will be "
-                        "tried again."
-                    ) from lost
-                sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - no secret
-        raise AssertionError("unreachable")
+        return repeated(lambda: self._attempt(db, verb, alone))
 
     def _attempt(self, db: Db, verb: Callable[[Book], T], alone: bool) -> T:
         tables = PostgresTables(db, self._names, self._blocks)

@@ -1,23 +1,51 @@
-"""Threads with a connection each, which outlive a server that is restarted."""
+"""Threads with a connection each, which outlive a server that is restarted; and doing anew what lost a race."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from time import sleep
+from typing import Final, TypeVar
 
 import psycopg
+from psycopg import errors
 
 from flybridge.errors import StoreUnavailable
 from flybridge.store.postgres_connection import Db, reason_of
+from flybridge.store.postgres_tables import Conflict
+
+ATTEMPTS: Final = 8
+
+LOST_RACES: Final = (
+    Conflict,
+    errors.UniqueViolation,
+    errors.SerializationFailure,
+    errors.DeadlockDetected,
+)
 
 T = TypeVar("T")
 
 
 class Unsent(Exception):
     """The connection broke before anything was to be kept: it may be done on another one without a second effect."""
+
+
+def repeated(attempt: Callable[[], T]) -> T:
+    """Do what loses a race anew, a few times. Raises `StoreUnavailable` if others are always faster."""
+    for number in range(ATTEMPTS):
+        try:
+            return attempt()
+        except LOST_RACES as lost:
+            if number == ATTEMPTS - 1:
+                raise StoreUnavailable(
+                    f"Others were faster {ATTEMPTS} times: {reason_of(lost)}. Nothing was changed; it will be "
+                    "tried again."
+                ) from lost
+            sleep(random.uniform(0, 0.01 * 2**number))  # noqa: S311 - no secret
+    raise AssertionError("unreachable")
 
 
 class Pool:
@@ -47,7 +75,7 @@ class Pool:
         except Unsent as broken:
             raise StoreUnavailable(f"The store did not answer: {broken}. It will be tried again.") from broken
         except psycopg.Error as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def _attempt(self, work: Callable[[Db], T]) -> T:
         db = self._connection()
@@ -78,7 +106,8 @@ class Pool:
             db.close()
 
 
-def _unavailable(error: psycopg.Error) -> StoreUnavailable:
+def unavailable(error: psycopg.Error) -> StoreUnavailable:
+    """Say that the server does not answer, or refuses."""
     gone = error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
     if gone:  # or going: what it was asked to keep may be kept or not
         return StoreUnavailable(f"The store did not answer: {reason_of(error)}. It will be tried again.")

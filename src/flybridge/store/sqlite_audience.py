@@ -6,25 +6,13 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-from msgspec import structs
-
 from flybridge.privacy import Seal
+from flybridge.store.audience import CLAIMED, COUNTED, DUE, standing_after, standing_of, told_of
 from flybridge.store.cohort_protocol import Action, Claim, Device, Run, Standing, Target
 from flybridge.store.membership import erase, open_device
 from flybridge.store.sqlite_connection import among
 from flybridge.store.sqlite_sql import ERASABLE
 from flybridge.store.sqlite_tables import SqliteTables
-
-COUNTED: Final = 1_000_000
-"""So many devices that wait are counted; more are shown as this many and one."""
-
-
-DUE: Final = {
-    Action.ADD: "wanted > 0 AND standing IN (0, 2)",
-    Action.REMOVE: "wanted <= 0 AND standing IN (1, 2)",
-}
-"""What is to be done, in the words of the indexes that hold it."""
 
 STANDINGS: Final = f"""
     SELECT app, name, cohort, title, people, lacking, listed, refused,
@@ -32,8 +20,6 @@ STANDINGS: Final = f"""
       (SELECT count(*) FROM (SELECT 1 FROM devices WHERE audience = a.id AND {DUE[Action.REMOVE]} LIMIT {COUNTED + 1})),
       held, tries, max_devices, snapshot_ms, ran_ms, complete_ms, next_ms, owner IS NOT NULL AND leased_until_ms > ?
     FROM audiences a"""  # noqa: S608 - ours
-
-_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def keep(db: sqlite3.Connection, targets: Sequence[Target]) -> None:
@@ -55,7 +41,10 @@ def keep(db: sqlite3.Connection, targets: Sequence[Target]) -> None:
             # What is wanted stays; AppsFlyer has nothing of it under the new key.
             db.execute("DELETE FROM devices WHERE audience = ? AND wanted <= 0", (number,))
             db.execute("UPDATE devices SET standing = 0 WHERE audience = ? AND standing <> 0", (number,))
-            db.execute("UPDATE audiences SET listed = 0, refused = 0, next_ms = 0 WHERE id = ?", (number,))
+            db.execute(
+                "UPDATE audiences SET listed = 0, refused = 0, next_ms = 0, revision = revision + 1 WHERE id = ?",
+                (number,),
+            )
         db.execute("UPDATE audiences SET cohort = ?, target = ? WHERE id = ?", (one.cohort, one.target, number))
 
 
@@ -71,16 +60,15 @@ def drop(db: sqlite3.Connection, app: str, name: str) -> bool:
 
 def standings(db: sqlite3.Connection, sql: str, values: tuple[object, ...]) -> list[Standing]:
     """Read how audiences stand; `sql` begins with `STANDINGS`."""
-    return [structs.replace(Standing(*row), running=bool(row[-1])) for row in db.execute(sql, values)]
+    return [standing_of(row) for row in db.execute(sql, values)]
 
 
 def claim(db: sqlite3.Connection, app: str, name: str, owner: str, *, now_ms: int, lease_ms: int) -> Claim | None:
     """Take an audience that nobody has."""
     row = db.execute(
-        """UPDATE audiences SET owner = ?, leased_until_ms = ?, next_ms = max(next_ms, 0)
+        f"""UPDATE audiences SET owner = ?, leased_until_ms = ?, next_ms = max(next_ms, 0)
            WHERE app = ? AND name = ? AND (owner IS NULL OR leased_until_ms <= ?)
-           RETURNING id, app, name, owner, people, tries, max_devices, snapshot_ms, title, request_id, requested_ms,
-             next_ms""",
+           RETURNING {CLAIMED}""",  # noqa: S608 - ours
         (owner, now_ms + lease_ms, app, name, now_ms),
     ).fetchone()
     return None if row is None else Claim(*row)
@@ -115,7 +103,7 @@ def settle(db: sqlite3.Connection, claim: Claim, action: Action, marks: Sequence
     """Record that devices are in, out, or refused."""
     if not _owned(db, claim):
         return 0
-    standing = 0 if action is Action.REMOVE else 3 if refused else 1
+    standing = standing_after(action, refused)
     rows = [(claim.id, mark) for mark in marks]
     done = db.executemany(
         f"UPDATE devices SET standing = {standing} WHERE audience = ? AND mark = ? AND standing = 2",  # noqa: S608 - ours
@@ -174,7 +162,7 @@ def finish(db: sqlite3.Connection, claim: Claim, run: Run, *, next_ms: int, trie
     if done and recorded:
         db.execute(
             "INSERT INTO audience_runs (audience, began_ms, ended_ms, told) VALUES (?, ?, ?, ?)",
-            (claim.id, run.began_ms, run.ended_ms, _encode(run)),
+            (claim.id, run.began_ms, run.ended_ms, told_of(run)),
         )
 
 
@@ -184,30 +172,3 @@ def prune(db: sqlite3.Connection, until_ms: int) -> int:
     gone += db.execute("DELETE FROM members WHERE wanted = 0 AND said_ms <= ?", (until_ms,)).rowcount
     db.execute("UPDATE audiences SET floor_ms = max(floor_ms, ?)", (until_ms,))
     return gone
-
-
-def audit(db: sqlite3.Connection) -> list[str]:
-    """Compare counters with rows; a sentence for each that does not agree."""
-    counted = {
-        "people": "SELECT count(*) FROM members WHERE audience = a.id AND wanted = 1",
-        "lacking": "SELECT count(*) FROM members WHERE audience = a.id AND wanted = 1 AND lack > 0",
-        "listed": "SELECT count(*) FROM devices WHERE audience = a.id AND standing = 1",
-        "refused": "SELECT count(*) FROM devices WHERE audience = a.id AND standing = 3",
-    }
-    wrong = []
-    for column, sql in counted.items():
-        for name, counter, found in db.execute(f"SELECT name, {column}, ({sql}) FROM audiences a"):  # noqa: S608 - ours
-            if counter != found:
-                wrong.append(f"{name}: {column} is {counter} and there are {found}.")
-    wanting = """
-        WITH named AS (SELECT audience, mark, count(*) AS n FROM members WHERE wanted = 1 AND mark IS NOT NULL
-                       GROUP BY 1, 2)
-        SELECT name, (SELECT count(*) FROM named JOIN devices d USING (audience, mark)
-                      WHERE audience = a.id AND d.wanted = n),
-          (SELECT count(*) FROM devices WHERE audience = a.id AND wanted > 0),
-          (SELECT count(*) FROM named WHERE audience = a.id)
-        FROM audiences a"""
-    for name, agreeing, devices, marks in db.execute(wanting):
-        if not agreeing == devices == marks:
-            wrong.append(f"{name}: members name {marks} devices, {devices} are wanted, {agreeing} by as many as said.")
-    return wrong

@@ -7,20 +7,18 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from flybridge.errors import StoreUnavailable
 from flybridge.privacy import Seal
 from flybridge.records import DAY_MS, Member
 from flybridge.store import sqlite_audience as verbs
+from flybridge.store.audience import KEPT_DAYS, audit, lacking_of, run_of
 from flybridge.store.cohort_protocol import (
     Action,
     Applied,
     Claim,
     Device,
-    Lack,
     LackingMember,
     Run,
     Standing,
@@ -31,10 +29,6 @@ from flybridge.store.sqlite_connection import Writer
 from flybridge.store.sqlite_snapshot import Stage, lean, remove
 
 T = TypeVar("T")
-
-KEPT_DAYS: Final = 30
-
-_run: Final = msgspec.msgpack.Decoder(Run).decode
 
 
 class SqliteCohorts:
@@ -208,7 +202,7 @@ class SqliteCohorts:
         sql = """SELECT app, name, told FROM audience_runs r JOIN audiences a ON a.id = r.audience
                  WHERE (?1 IS NULL OR app = ?1) AND (?2 IS NULL OR name = ?2)
                  ORDER BY r.ended_ms DESC, r.id DESC LIMIT ?3"""
-        return await self._read(lambda db: [(a, n, _run(told)) for a, n, told in db.execute(sql, (app, name, limit))])
+        return await self._read(lambda db: [(a, n, run_of(told)) for a, n, told in db.execute(sql, (app, name, limit))])
 
     async def lacking(self, app: str, name: str, limit: int) -> Sequence[LackingMember]:
         """List members without an identifier that may be sent."""
@@ -216,10 +210,7 @@ class SqliteCohorts:
                    AND wanted = 1 AND lack > 0 LIMIT ?"""
 
         def look(db: sqlite3.Connection) -> list[LackingMember]:
-            return [
-                LackingMember(self._seal.open(who).decode("utf-8", "surrogatepass") if who else "", Lack(lack))
-                for who, lack in db.execute(sql, (app, name, limit))
-            ]
+            return [lacking_of(self._seal, who, lack) for who, lack in db.execute(sql, (app, name, limit))]
 
         return await self._read(look)
 
@@ -229,4 +220,4 @@ class SqliteCohorts:
 
     async def audit(self) -> Sequence[str]:
         """Compare the counters with the rows they count."""
-        return await self._read(verbs.audit)
+        return await self._read(lambda db: audit(db.execute))

@@ -10,17 +10,17 @@ done once more within the lock.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 from flybridge.errors import StoreUnavailable
 from flybridge.privacy import Seal
-from flybridge.records import Member, content_key
-from flybridge.store.cohort_protocol import Applied, Claim, Lack
-from flybridge.store.membership import seal_device
+from flybridge.records import Member
+from flybridge.store.cohort_protocol import Applied, Claim
 from flybridge.store.sqlite_connection import among, connect
 from flybridge.store.sqlite_sql import ERASABLE
+from flybridge.store.staging import marks_of, older_of, staged
 
 CACHE_MB: Final = 16
 
@@ -121,7 +121,6 @@ class Stage:
         self._db.execute("PRAGMA staged.synchronous = OFF")
         self._db.execute(f"PRAGMA staged.cache_size = {-1024 * CACHE_MB}")
         self._db.execute(LOADED)
-        self._rows = 0
 
     def close(self) -> None:
         """Throw everything away."""
@@ -130,28 +129,16 @@ class Stage:
 
     def load(self, members: Sequence[Member]) -> None:
         """Put members aside. Identifiers are sealed only where the store has not sealed them already."""
-        db, sealed = self._db, self._seal.seal
+        db = self._db
         db.execute("BEGIN")
-        known = self._known("SELECT mark FROM devices WHERE audience = ? AND mark IN (??)", [m.marks for m in members])
-        # A key of a former secret is looked for only if there are former secrets.
-        older = [m.persons for m in members if len(m.persons) > 1]
-        there = self._known("SELECT person FROM members WHERE audience = ? AND person IN (??)", older)
-        rows = []
-        for m in members:
-            person = next((key for key in m.persons if key in there), m.persons[0])
-            mark = next((key for key in m.marks if key in known), m.marks[0] if m.marks else None)
-            device = None if mark is None or mark in known else seal_device(self._seal, m.kind, m.identifier)
-            lack = m.lack if mark is not None else m.lack or int(Lack.IDENTIFIER)
-            who = sealed(m.who.encode("utf-8", "surrogatepass")) if lack and m.who else None
-            extra, told = (content_key(m.extra), sealed(m.extra)) if m.extra and mark is not None else (None, None)
-            rows.append((person, mark, device, lack, who, extra, told, m.told))
+        devices = self._known("SELECT mark FROM devices WHERE audience = ? AND mark IN (??)", marks_of(members))
+        people = self._known("SELECT person FROM members WHERE audience = ? AND person IN (??)", older_of(members))
+        rows = staged(self._seal, members, devices, people)
         db.executemany("INSERT INTO staged.loaded VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         db.execute("COMMIT")
-        self._rows += len(rows)
 
-    def _known(self, sql: str, keys: Sequence[tuple[bytes, ...]]) -> set[bytes]:
-        wanted = {key for some in keys for key in some}
-        return {key for (key,) in among(self._db, sql, wanted, self._audience)}
+    def _known(self, sql: str, keys: Collection[bytes]) -> set[bytes]:
+        return {key for (key,) in among(self._db, sql, keys, self._audience)}
 
     def apply(self, claim: Claim, said_ms: int, max_shrink: float | None, *, dry: bool = False) -> Applied:
         """Compare and take over. See `store.cohort_protocol.CohortStore.apply`."""

@@ -1,0 +1,251 @@
+"""Cohorts in PostgreSQL: any number of processes keep the audiences of one database in step.
+
+An audience is run by who has claimed it, until its lease lapses; of many workers that find it due one gets the claim.
+The row of the audience is the lock on everything about it, see `postgres_audience`. The gate of
+docs/adr/0009-postgres-store.md is not taken: who is forgotten locks the rows of all audiences.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+from zlib import crc32
+
+import psycopg
+
+from flybridge.privacy import Seal
+from flybridge.records import DAY_MS, Member
+from flybridge.store import postgres_audience as verbs
+from flybridge.store.audience import KEPT_DAYS, audit, lacking_of, run_of
+from flybridge.store.cohort_protocol import (
+    Action,
+    Applied,
+    Claim,
+    Device,
+    LackingMember,
+    Run,
+    Standing,
+    Target,
+)
+from flybridge.store.migrate import apply_postgres, scripts
+from flybridge.store.postgres_connection import (
+    TASK_LOCKS,
+    WRITER,
+    Db,
+    checked,
+    connect,
+    connect_reader,
+    reason_of,
+    refusal,
+)
+from flybridge.store.postgres_pool import Pool, Unsent, repeated, unavailable
+from flybridge.store.postgres_snapshot import Stage
+
+WRITERS: Final = 2
+PRUNE: Final = crc32(b"prune audiences") >> 1
+
+T = TypeVar("T")
+
+
+def _connect_writer(dsn: str) -> Db:
+    db = connect(dsn)
+    db.execute(WRITER)
+    db.autocommit = False
+    db.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    return db
+
+
+class PostgresCohorts:
+    """Cohorts in the store's database. The verbs and guarantees are those of `store.cohort_protocol.CohortStore`.
+
+    A verb raises `StoreUnavailable` when the server does not answer or the connection breaks; every verb may be
+    repeated. All methods are called from the event loop that called `open`.
+    """
+
+    def __init__(self, dsn: str, seal: Seal) -> None:
+        self._dsn = dsn
+        self._seal = seal
+        self._open = False
+        self._stages: dict[int, Stage] = {}
+
+    async def open(self) -> None:
+        """Connect, and apply pending migrations. Ten processes may do so at once."""
+        await asyncio.to_thread(self._prepare)
+        self._writers = Pool(lambda: _connect_writer(self._dsn), WRITERS, "cohorts-writer", lambda: None)
+        self._readers = Pool(lambda: connect_reader(self._dsn), 1, "cohorts-reader", lambda: None)
+        self._open = True
+
+    def _prepare(self) -> None:
+        try:
+            with connect(self._dsn) as db:
+                checked(db)
+                apply_postgres(db, scripts("postgres"))
+        except psycopg.Error as error:
+            raise refusal(self._dsn, error) from None
+
+    async def close(self) -> None:
+        """Finish what runs and close; what is staged is thrown away."""
+        if not self._open:
+            return
+        self._open = False
+        for stage in self._stages.values():
+            await asyncio.to_thread(stage.close)
+        self._stages.clear()
+        await self._writers.close()
+        await self._readers.close()
+
+    async def _write(self, verb: Callable[[Db], T]) -> T:
+        return await self._writers.run(lambda db: repeated(lambda: _transaction(db, verb)))
+
+    async def _read(self, look: Callable[[Db], T]) -> T:
+        return await self._readers.run(lambda db: _transaction(db, look))
+
+    async def keep(self, targets: Sequence[Target]) -> None:
+        """Make configured audiences known."""
+        for one in targets:
+            await self._write(lambda db, one=one: verbs.keep(db, one))  # type: ignore[misc]
+
+    async def drop(self, app: str, name: str) -> bool:
+        """Erase an audience that is not followed any more."""
+        return await self._write(lambda db: verbs.drop(db, app, name))
+
+    async def due(self, now_ms: int) -> Sequence[Standing]:
+        """List the audiences whose time has come and that nobody runs."""
+        due = """WHERE next_ms <= $1::bigint AND (owner IS NULL OR leased_until_ms <= $1::bigint)
+                 ORDER BY next_ms, id"""
+        return await self._read(lambda db: verbs.standings(db, due, now_ms))
+
+    async def standings(self, now_ms: int) -> Sequence[Standing]:
+        """List all audiences."""
+        order = 'ORDER BY app COLLATE "C", name COLLATE "C"'
+        return await self._read(lambda db: verbs.standings(db, order, now_ms))
+
+    async def claim(self, app: str, name: str, owner: str, now_ms: int, lease_ms: int) -> Claim | None:
+        """Take an audience to run it."""
+        claim = await self._write(lambda db: verbs.claim(db, app, name, owner, now_ms=now_ms, lease_ms=lease_ms))
+        if claim is not None:
+            await self.unstage(claim)
+        return claim
+
+    async def renew(self, claim: Claim, now_ms: int, lease_ms: int) -> bool:
+        """Hold on to a claim."""
+        sql = "UPDATE audiences SET leased_until_ms = $1 WHERE id = $2 AND owner = $3"
+        return await self._write(lambda db: verbs.run(db, sql, now_ms + lease_ms, claim.id, claim.owner) > 0)
+
+    async def stage(self, claim: Claim, members: Sequence[Member]) -> None:
+        """Put a part of a snapshot aside."""
+
+        def load() -> None:
+            if claim.id not in self._stages:
+                self._stages[claim.id] = Stage(self._dsn, self._seal, claim.id)
+            self._stages[claim.id].load(members)
+
+        await self._bulk(load)
+
+    async def unstage(self, claim: Claim) -> None:
+        """Throw away what was put aside."""
+        if (stage := self._stages.pop(claim.id, None)) is not None:
+            await self._bulk(stage.close)
+
+    async def apply(self, claim: Claim, said_ms: int, max_shrink: float | None, *, dry: bool = False) -> Applied:
+        """Make what was put aside the truth as of `said_ms`."""
+        if claim.id not in self._stages:
+            await self.stage(claim, ())
+        stage = self._stages[claim.id]
+        try:
+            return await self._bulk(lambda: stage.apply(claim, said_ms, max_shrink, dry=dry))
+        finally:
+            await self.unstage(claim)
+
+    async def _bulk(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except psycopg.Error as error:
+            raise unavailable(error) from error
+
+    async def changes(self, claim: Claim, action: Action, limit: int, after: bytes) -> Sequence[Device]:
+        """Give devices to add or remove; durably before that they are not known."""
+        return await self._write(lambda db: verbs.changes(db, self._seal, claim, action, limit=limit, after=after))
+
+    async def settle(self, claim: Claim, action: Action, marks: Sequence[bytes], *, refused: bool = False) -> int:
+        """Record that AppsFlyer has done as asked, or refuses these devices for good."""
+        return await self._write(lambda db: verbs.settle(db, claim, action, marks, refused))
+
+    async def empty(self, claim: Claim) -> None:
+        """Record that all devices are not known."""
+        await self._write(lambda db: verbs.empty(db, claim))
+
+    async def extras(self, claim: Claim, limit: int, after: bytes) -> Sequence[Device]:
+        """Give devices about which the additional-identifiers API is to be told something."""
+        return await self._read(lambda db: verbs.extras(db, self._seal, claim, limit, after))
+
+    async def settle_extras(self, claim: Claim, devices: Sequence[Device]) -> None:
+        """Erase what the additional-identifiers API knows now."""
+        await self._write(lambda db: verbs.settle_extras(db, self._seal, claim, devices))
+
+    async def learn(self, claim: Claim, *, max_devices: int = 0, title: str = "") -> None:
+        """Remember what AppsFlyer takes in one request, or what the cohort is called."""
+        sql = """UPDATE audiences SET max_devices = coalesce(nullif($1::bigint, 0), max_devices),
+                   title = coalesce(nullif($2::text, ''), title) WHERE id = $3"""
+        await self._write(lambda db: verbs.run(db, sql, max_devices, verbs.text(title), claim.id))
+
+    async def requested(self, claim: Claim, request_id: str, now_ms: int) -> None:
+        """Remember a request for the cohort."""
+        sql = "UPDATE audiences SET request_id = $1, requested_ms = $2 WHERE id = $3 AND owner = $4"
+        await self._write(lambda db: verbs.run(db, sql, verbs.text(request_id), now_ms, claim.id, claim.owner))
+
+    async def finish(self, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool = True) -> None:
+        """Give a claim back, and write the run down."""
+        await self._write(lambda db: verbs.finish(db, claim, run, next_ms=next_ms, tries=tries, recorded=recorded))
+
+    async def history(
+        self, app: str | None = None, name: str | None = None, limit: int = 100
+    ) -> Sequence[tuple[str, str, Run]]:
+        """List runs, newest first."""
+        sql = """SELECT app, name, told FROM audience_runs r JOIN audiences a ON a.id = r.audience
+                 WHERE ($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR name = $2)
+                 ORDER BY r.ended_ms DESC, r.id DESC LIMIT $3"""
+        rows = await self._read(lambda db: verbs.rows_of(db, sql, app, name, limit))
+        return [(app, name, run_of(told)) for app, name, told in rows]
+
+    async def lacking(self, app: str, name: str, limit: int) -> Sequence[LackingMember]:
+        """List members without an identifier that may be sent."""
+        sql = """SELECT who, lack FROM members
+                 WHERE audience = (SELECT id FROM audiences WHERE app = $1 AND name = $2) AND wanted = 1 AND lack > 0
+                 LIMIT $3"""
+        rows = await self._read(lambda db: verbs.rows_of(db, sql, app, name, limit))
+        return [lacking_of(self._seal, who, lack) for who, lack in rows]
+
+    async def prune(self, now_ms: int) -> int:
+        """Forget runs, and members who are out, after 30 days: each audience by itself, by one worker at a time."""
+        until_ms, gone = now_ms - KEPT_DAYS * DAY_MS, 0
+
+        def one(db: Db, number: int) -> int:
+            ((alone,),) = verbs.rows_of(db, "SELECT pg_try_advisory_xact_lock($1, $2)", TASK_LOCKS, PRUNE)
+            return verbs.prune(db, number, until_ms) if alone else 0
+
+        for (number,) in await self._read(lambda db: verbs.rows_of(db, "SELECT id FROM audiences ORDER BY id")):
+            gone += await self._write(lambda db, number=number: one(db, number))  # type: ignore[misc]
+        return gone
+
+    async def audit(self) -> Sequence[str]:
+        """Compare the counters with the rows they count."""
+        return await self._read(lambda db: audit(lambda sql: verbs.rows_of(db, sql)))
+
+
+def _transaction(db: Db, verb: Callable[[Db], T]) -> T:
+    """Do it in one transaction. A connection that was broken before is no reason to fail: then it is made anew."""
+    committing = False
+    try:
+        result = verb(db)
+        committing = True
+        db.commit()
+    except psycopg.OperationalError as error:
+        if db.closed and not committing:
+            raise Unsent(reason_of(error)) from error
+        raise
+    finally:
+        if not db.closed:
+            db.rollback()
+    return result
