@@ -238,6 +238,13 @@ async def test_one_owner_at_a_time_and_a_former_one_changes_nothing(store, cohor
     assert await send(cohorts) == (["gaid-ada"], [])
 
 
+async def test_who_finds_an_audience_due_too_late_does_not_run_it_again(store, cohorts):
+    """Somebody else has, between the look and the claim. Who does not ask whether it is due may."""
+    await release(cohorts, await take(cohorts), next_ms=NOW_MS + 100)
+    assert await cohorts.claim("shop", "spenders", "late", NOW_MS + 99, LEASE_MS, due=True) is None
+    assert await cohorts.claim("shop", "spenders", "in time", NOW_MS + 100, LEASE_MS, due=True) is not None
+
+
 async def test_changes_are_given_in_pages(store, cohorts):
     """Each device once in a pass, in the order of marks."""
     await say(store, *map(member, "abcde"))

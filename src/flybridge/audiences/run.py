@@ -56,13 +56,20 @@ class Runner:
         self._owner = owner or f"cohorts-{uuid4().hex}"
         self._jitter = jitter
 
-    async def run(self, plan: Plan, wishes: Wishes = Wishes(), stop: asyncio.Event | None = None) -> Run | None:  # noqa: B008
-        """Run an audience once. None if somebody else runs it, or took it over meanwhile.
+    async def run(
+        self,
+        plan: Plan,
+        wishes: Wishes = Wishes(),  # noqa: B008 - never changed
+        stop: asyncio.Event | None = None,
+        *,
+        due: bool = False,
+    ) -> Run | None:
+        """Run an audience once. None if somebody else runs it, took it over meanwhile, or (`due`) was faster.
 
         Raises `StoreUnavailable`; the audience is then free again when its lease lapses.
         """
         began_ms = self._clock.now_ms()
-        claim = await self._store.claim(plan.rule.app, plan.rule.audience, self._owner, began_ms, LEASE_MS)
+        claim = await self._store.claim(plan.rule.app, plan.rule.audience, self._owner, began_ms, LEASE_MS, due=due)
         if claim is None:
             return None
         work = Work(plan, claim, began_ms)

@@ -53,7 +53,7 @@ async def keep_in_step(
 
     async def work(name: Name) -> None:
         try:
-            run = await runner.run(plans[name], stop=stop)
+            run = await runner.run(plans[name], stop=stop, due=True)
         except FlybridgeError as problem:
             failed(problem)
             await clock.sleep(LOOK_S)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import structs
 
 from flybridge.privacy import Seal
-from flybridge.store.cohort_protocol import Action, Lack, LackingMember, Run, Standing
+from flybridge.store.cohort_protocol import NEVER_MS, Action, Lack, LackingMember, Run, Standing
 
 KEPT_DAYS: Final = 30
 """So long runs are remembered, and people who are out."""
@@ -46,6 +46,25 @@ told_of: Final = msgspec.msgpack.Encoder().encode
 """Pack a run."""
 run_of: Final = msgspec.msgpack.Decoder(Run).decode
 """Unpack a run."""
+
+
+class Lease(NamedTuple):
+    """For whom an audience is claimed, and for how long. `due`: only if its time has come."""
+
+    owner: str
+    now_ms: int
+    lease_ms: int
+    due: bool
+
+    @property
+    def until_ms(self) -> int:
+        """Give when it lapses."""
+        return self.now_ms + self.lease_ms
+
+    @property
+    def next_ms(self) -> int:
+        """Give until when an audience's time must have come."""
+        return self.now_ms if self.due else NEVER_MS
 
 
 def standing_of(row: Sequence[Any]) -> Standing:

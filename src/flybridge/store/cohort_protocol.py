@@ -181,8 +181,13 @@ class CohortStore(Protocol):
         """List all audiences."""
         ...
 
-    async def claim(self, app: str, name: str, owner: str, now_ms: int, lease_ms: int) -> Claim | None:
-        """Take an audience to run it. None if there is none of that name, or somebody has it."""
+    async def claim(
+        self, app: str, name: str, owner: str, now_ms: int, lease_ms: int, *, due: bool = False
+    ) -> Claim | None:
+        """Take an audience to run it. None if there is none of that name, or somebody has it.
+
+        With `due` also None if its time has not come: somebody else has run it since it was seen to be due.
+        """
         ...
 
     async def renew(self, claim: Claim, now_ms: int, lease_ms: int) -> bool:

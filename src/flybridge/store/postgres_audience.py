@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from flybridge.privacy import Seal
-from flybridge.store.audience import CLAIMED, COUNTED, DUE, standing_after, standing_of, told_of
+from flybridge.store.audience import CLAIMED, COUNTED, DUE, Lease, standing_after, standing_of, told_of
 from flybridge.store.cohort_protocol import Action, Claim, Device, Run, Standing, Target
 from flybridge.store.membership import open_device
 from flybridge.store.postgres_arrays import Array, columns
@@ -83,14 +83,15 @@ def standings(db: Db, rest: str, now_ms: int) -> list[Standing]:
     return [standing_of(row) for row in rows_of(db, f"{STANDINGS} {rest}", now_ms)]
 
 
-def claim(db: Db, app: str, name: str, owner: str, *, now_ms: int, lease_ms: int) -> Claim | None:
+def claim(db: Db, app: str, name: str, lease: Lease) -> Claim | None:
     """Take an audience that nobody has. Of many who ask at once the row lets one in; the others see the lease."""
     rows = rows_of(
         db,
         f"""UPDATE audiences SET owner = $1, leased_until_ms = $2, next_ms = greatest(next_ms, 0)
-            WHERE app = $3 AND name = $4 AND (owner IS NULL OR leased_until_ms <= $5::bigint)
+            WHERE app = $3 AND name = $4 AND next_ms <= $5::bigint
+              AND (owner IS NULL OR leased_until_ms <= $6::bigint)
             RETURNING {CLAIMED}""",  # noqa: S608 - ours
-        *(owner, now_ms + lease_ms, app, name, now_ms),
+        *(lease.owner, lease.until_ms, app, name, lease.next_ms, lease.now_ms),
     )
     return Claim(*rows[0]) if rows else None
 

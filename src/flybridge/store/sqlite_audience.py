@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from flybridge.privacy import Seal
-from flybridge.store.audience import CLAIMED, COUNTED, DUE, standing_after, standing_of, told_of
+from flybridge.store.audience import CLAIMED, COUNTED, DUE, Lease, standing_after, standing_of, told_of
 from flybridge.store.cohort_protocol import Action, Claim, Device, Run, Standing, Target
 from flybridge.store.membership import erase, open_device
 from flybridge.store.sqlite_connection import among
@@ -63,13 +63,13 @@ def standings(db: sqlite3.Connection, sql: str, values: tuple[object, ...]) -> l
     return [standing_of(row) for row in db.execute(sql, values)]
 
 
-def claim(db: sqlite3.Connection, app: str, name: str, owner: str, *, now_ms: int, lease_ms: int) -> Claim | None:
+def claim(db: sqlite3.Connection, app: str, name: str, lease: Lease) -> Claim | None:
     """Take an audience that nobody has."""
     row = db.execute(
         f"""UPDATE audiences SET owner = ?, leased_until_ms = ?, next_ms = max(next_ms, 0)
-           WHERE app = ? AND name = ? AND (owner IS NULL OR leased_until_ms <= ?)
+           WHERE app = ? AND name = ? AND next_ms <= ? AND (owner IS NULL OR leased_until_ms <= ?)
            RETURNING {CLAIMED}""",  # noqa: S608 - ours
-        (owner, now_ms + lease_ms, app, name, now_ms),
+        (lease.owner, lease.until_ms, app, name, lease.next_ms, lease.now_ms),
     ).fetchone()
     return None if row is None else Claim(*row)
 

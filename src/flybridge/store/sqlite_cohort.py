@@ -13,7 +13,7 @@ from flybridge.errors import StoreUnavailable
 from flybridge.privacy import Seal
 from flybridge.records import DAY_MS, Member
 from flybridge.store import sqlite_audience as verbs
-from flybridge.store.audience import KEPT_DAYS, audit, lacking_of, run_of
+from flybridge.store.audience import KEPT_DAYS, Lease, audit, lacking_of, run_of
 from flybridge.store.cohort_protocol import (
     Action,
     Applied,
@@ -114,9 +114,12 @@ class SqliteCohorts:
         """List all audiences."""
         return await self._read(lambda db: verbs.standings(db, f"{verbs.STANDINGS} ORDER BY app, name", (now_ms,)))
 
-    async def claim(self, app: str, name: str, owner: str, now_ms: int, lease_ms: int) -> Claim | None:
+    async def claim(
+        self, app: str, name: str, owner: str, now_ms: int, lease_ms: int, *, due: bool = False
+    ) -> Claim | None:
         """Take an audience to run it."""
-        claim = await self._write(lambda db: verbs.claim(db, app, name, owner, now_ms=now_ms, lease_ms=lease_ms))
+        lease = Lease(owner, now_ms, lease_ms, due)
+        claim = await self._write(lambda db: verbs.claim(db, app, name, lease))
         if claim is not None:
             await self.unstage(claim)
         return claim
