@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 from uuid import NAMESPACE_DNS, uuid5
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,11 +23,14 @@ from flybridge.errors import TransportError
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude import Rules
-from flybridge.privacy import Seal
 from flybridge.records import Envelope, Media, Source
 from flybridge.sandbox.cohorts import Group, Person
 from flybridge.sandbox.inside import Inside
 from flybridge.sandbox.server import Sandbox
+from flybridge.store.cohort_protocol import CohortStore
+from flybridge.store.postgres import PostgresStore
+from flybridge.store.postgres_cohort import PostgresCohorts
+from flybridge.store.protocol import Store
 from flybridge.store.sqlite import SqliteStore
 from flybridge.store.sqlite_cohort import SqliteCohorts
 
@@ -37,6 +40,10 @@ RULE = Rule("shop", "spenders", "c1", "gaid")
 APP = AppFlow(Rules(app="shop", platform="android", route="http_v2"), audiences=(RULE,))
 PEOPLE = "abcdefg"
 PHONES = {name: str(uuid5(NAMESPACE_DNS, "fg" if name in "fg" else name)) for name in PEOPLE}  # f and g share one
+
+
+MakeStore = Callable[[], Store]
+NewPlace = Callable[[], AbstractAsyncContextManager[MakeStore]]
 
 
 class JumpClock:
@@ -66,7 +73,7 @@ class Killed(Exception):
 class World:
     """Amplitude, AppsFlyer, and a flybridge between them that may die at any request."""
 
-    def __init__(self, directory: Path, *, downloads: bool) -> None:
+    def __init__(self, make: MakeStore, *, downloads: bool) -> None:
         self.clock = JumpClock()
         self.sandbox = Sandbox(self.clock)
         self.sandbox.audiences.max_devices = 3
@@ -78,13 +85,13 @@ class World:
         self.truth: set[str] = set()
         self.late: list[bytes] = []
         self.receipts = 0
-        self._path = directory / "store.db"
+        self._make = make
         self._flow = Flow({"shop": APP}, Keyring(SECRET))
 
     async def start(self) -> None:
         """Start flybridge, as after a crash: under another name, when the lease of the former has lapsed."""
-        self.store = SqliteStore(self._path, Seal(SECRET))
-        self.cohorts = SqliteCohorts(self._path, Seal(SECRET))
+        self.store = self._make()
+        self.cohorts = cohorts_of(self.store)
         await self.store.open()
         await self.cohorts.open()
         self.clock.advance(LEASE_MS / 1000)
@@ -163,10 +170,18 @@ steps = st.one_of(
 )
 
 
-async def play(sequence: list[tuple], *, downloads: bool) -> None:
+def cohorts_of(store: Store) -> CohortStore:
+    """Give the cohorts that lie beside a store."""
+    if isinstance(store, PostgresStore):
+        return PostgresCohorts(store._dsn, store._seal)
+    assert isinstance(store, SqliteStore)
+    return SqliteCohorts(store._path, store._seal)
+
+
+async def play(sequence: list[tuple], new_place: NewPlace, *, downloads: bool) -> None:
     """Play a sequence; then let everything arrive, run without trouble, and compare."""
-    with tempfile.TemporaryDirectory() as directory:
-        world = World(Path(directory), downloads=downloads)
+    async with new_place() as make:
+        world = World(make, downloads=downloads)
         await world.start()
         try:
             for step in sequence:
@@ -202,15 +217,29 @@ async def play(sequence: list[tuple], *, downloads: bool) -> None:
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+sqlite = pytest.mark.parametrize("new_place", ["sqlite"], indirect=True)
+postgres = pytest.mark.parametrize("new_place", [pytest.param("postgres", marks=pytest.mark.service)], indirect=True)
+
+
+@sqlite
 @FEW
-@given(st.lists(steps, max_size=25))
-def test_what_amplitude_sends_converges(sequence):
+@given(sequence=st.lists(steps, max_size=25))
+def test_what_amplitude_sends_converges(sequence, new_place):
     """Increments in any order, repeated, with crashes and lost answers between them."""
-    asyncio.run(play(sequence, downloads=False))
+    asyncio.run(play(sequence, new_place, downloads=False))
 
 
+@sqlite
 @FEW
-@given(st.lists(steps, max_size=25))
-def test_what_is_downloaded_converges_with_what_is_sent(sequence):
+@given(sequence=st.lists(steps, max_size=25))
+def test_what_is_downloaded_converges_with_what_is_sent(sequence, new_place):
     """The same with whole cohorts in between: a snapshot and a message about the same person agree in the end."""
-    asyncio.run(play(sequence, downloads=True))
+    asyncio.run(play(sequence, new_place, downloads=True))
+
+
+@postgres
+@settings(FEW, max_examples=20)
+@given(sequence=st.lists(steps, max_size=25), downloads=st.booleans())
+def test_it_converges_on_a_server_as_well(sequence, new_place, downloads):
+    """Both ways; a server takes longer for each step, so there are fewer."""
+    asyncio.run(play(sequence, new_place, downloads=downloads))
