@@ -3,6 +3,7 @@
     python bench/cohort.py                   # 200 thousand members, and a fifth of it before
     python bench/cohort.py --members 5M      # the size that memory is promised for
     python bench/cohort.py --members 1M --change 10
+    python bench/cohort.py --postgres        # on a PostgreSQL server that it starts
 
 Everything is flybridge's own: the file is read in pieces of 256 KB, people and identifiers are hashed, rows are staged,
 compared by SQL, taken over, and what differs is sent in requests of 10,000. Only the vendors are missing: the file is
@@ -34,8 +35,11 @@ from flybridge.audiences.work import Plan
 from flybridge.clock import SystemClock
 from flybridge.cohorts import Rule
 from flybridge.delivery.exchange import HttpRequest, HttpResponse, Limits
+from flybridge.demo.postgres import postgres
 from flybridge.identity import Keyring
 from flybridge.privacy import Seal
+from flybridge.store.cohort_protocol import CohortStore
+from flybridge.store.postgres_cohort import PostgresCohorts
 from flybridge.store.sqlite_cohort import SqliteCohorts
 
 SECRET = b"the secret of the benchmark"
@@ -115,11 +119,23 @@ class Vendors:
             yield b"%d,user-%010d@example.com,%08x-8cf0-41bd-b23e-%012x\n" % (n, n, n * 2654435761 & 0xFFFFFFFF, n)
 
 
-async def measure(members: int, change: float) -> Measured:
-    """Take a cohort over, then one that has changed."""
+@asynccontextmanager
+async def place(on_postgres: bool) -> AsyncIterator[tuple[CohortStore, Path]]:
+    """Give an empty store, and the directory it grows in."""
     with tempfile.TemporaryDirectory(prefix="flybridge-bench-") as directory:
-        path = Path(directory) / "store.db"
-        store, vendors, clock = SqliteCohorts(path, Seal(SECRET)), Vendors(), SystemClock()
+        path = Path(directory) / "store"
+        if on_postgres:
+            async with postgres(path) as server:
+                yield PostgresCohorts(server.dsn(), Seal(SECRET)), path
+        else:
+            path.mkdir()
+            yield SqliteCohorts(path / "store.db", Seal(SECRET)), path
+
+
+async def measure(members: int, change: float, on_postgres: bool) -> Measured:
+    """Take a cohort over, then one that has changed."""
+    async with place(on_postgres) as (store, directory):
+        vendors, clock = Vendors(), SystemClock()
         await store.open()
         plan = Plan(
             Rule("shop", "big", "c", "gaid"),
@@ -143,14 +159,15 @@ async def measure(members: int, change: float) -> Measured:
             rounds.append(Round(run.rows, run.joined, run.left, taken_s, ended - began - taken_s, run.requests))
         assert await store.audit() == []
         await store.close()
-        size = sum(file.stat().st_size for file in path.parent.iterdir())
+        size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Measured(rounds, peak, size / 2**20)
 
 
-def in_a_process(members: int, change: float) -> Measured:
+def in_a_process(members: int, change: float, on_postgres: bool) -> Measured:
     """Measure one size in a fresh process."""
     words = [sys.executable, __file__, "--one", str(members), "--change", str(change)]
+    words += ["--postgres"] if on_postgres else []
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE)
     return msgspec.json.decode(done.stdout, type=Measured)
 
@@ -160,15 +177,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=number, default=200_000, help="the larger of two sizes, such as 5M")
     parser.add_argument("--change", type=float, default=2.0, help="percent: half of it leaves, half of it joins")
+    parser.add_argument("--postgres", action="store_true", help="keep it in PostgreSQL; its memory is not counted")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        sys.stdout.write(msgspec.json.encode(asyncio.run(measure(options.one, options.change))).decode())
+        sys.stdout.write(
+            msgspec.json.encode(asyncio.run(measure(options.one, options.change, options.postgres))).decode()
+        )
         return
     columns = ("members", "snapshot", "joined", "left", "taken over s", "µs/member", "sent s", "requests", "peak MB")
     print(" ".join(f"{name:>12}" for name in columns))
     for members in (options.members // 5, options.members):
-        found = in_a_process(members, options.change)
+        found = in_a_process(members, options.change, options.postgres)
         for name, one in zip(("first", "changed"), found.rounds, strict=True):
             figures = (
                 f"{members:,}", name, f"{one.joined:,}", f"{one.left:,}", f"{one.taken_s:.1f}",
