@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from filings import NOW_MS, envelope, key
 
+from flybridge.config import loads
 from flybridge.demo.postgres import postgres
 from flybridge.errors import StoreUnavailable
 from flybridge.privacy import Seal
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source
+from flybridge.service import opened_cohorts
 from flybridge.store.cohort_protocol import NEVER_MS, Action, Run, Target
 from flybridge.store.postgres import PostgresStore
 from flybridge.store.postgres_cohort import PostgresCohorts
@@ -21,6 +23,25 @@ pytestmark = pytest.mark.service
 
 SEAL = Seal(b"the secret of the contract suite")
 LEASE_MS = 60_000
+CONFIG = """
+data_dir = "./data"
+secret = "a secret of sixteen characters"
+[cluster]
+nats = ["nats://127.0.0.1:4222"]
+postgres = "{dsn}"
+
+[[apps]]
+name = "shop"
+appsflyer_app_id = "com.example.shop"
+platform = "android"
+route = "http_v2"
+
+[apps.appsflyer]
+push_token = "push-token"
+
+[apps.amplitude]
+api_key = "key"
+"""
 TARGETS = [Target("shop", f"a{number}", f"c{number}", b"key") for number in range(4)]
 
 
@@ -198,3 +219,13 @@ async def test_a_snapshot_is_lost_with_its_server_and_the_next_worker_goes_on(po
             assert await cohorts.audit() == []
             await cohorts.close()
             await store.close()
+
+
+async def test_a_configured_cluster_keeps_its_audiences_in_the_cluster(dsn, tmp_path):
+    """In the store of everything else, whatever the data directory is."""
+    config = loads(CONFIG.format(dsn=dsn), tmp_path, {})
+    async with opened_cohorts(config) as cohorts:
+        await cohorts.keep(TARGETS)
+    async with opened_cohorts(config) as cohorts:
+        assert [one.name for one in await cohorts.standings(NOW_MS)] == ["a0", "a1", "a2", "a3"]
+    assert not (tmp_path / "data").exists()
