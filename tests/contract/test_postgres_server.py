@@ -91,14 +91,11 @@ def test_a_missing_package_is_named():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to hand its directory to somebody else")
-async def test_root_is_told_where_the_server_can_not_go():
+async def test_root_is_told_where_the_server_can_not_go(tmp_path, monkeypatch):
     """A directory that is closed to everybody else, outside the temporary ones, is named and not opened."""
-    place = Path(__file__).parent / "closed"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    place = tmp_path / "closed"
     place.mkdir(mode=0o700)
-    try:
-        with pytest.raises(FlybridgeError, match="refuses to run as root"):
-            await PostgresServer(place / "server").start()
-        assert place.stat().st_mode & 0o777 == 0o700
-    finally:
-        (place / "server").rmdir()
-        place.rmdir()
+    with pytest.raises(FlybridgeError, match="refuses to run as root"):
+        await PostgresServer(place / "server").start()
+    assert place.stat().st_mode & 0o777 == 0o700

@@ -152,7 +152,7 @@ async def test_a_failed_request_is_sent_again_under_the_same_name(store):
     assert (second.id, second.settled) == (first.id, True)
     assert [request.body for request in second_vendors.asked] == [first_vendors.asked[1].body]
     assert await store.receipts() == [second]
-    assert "ada" not in str(second)
+    assert "ada@" not in str(second)
     third = await forget(person, apps("a"), store, KEYRING, clock=clock, transport=Vendors())
     assert third.id != first.id
 
