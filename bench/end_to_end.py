@@ -50,7 +50,7 @@ def cpu_seconds(pid: int) -> float:
 
 async def whole_way(events: int, seed: int) -> Round:
     """Play traffic of two V2 apps without faults and look at the bridge's processor time."""
-    plan = Plan(events, seed, options=Options(held=0.0, duplicates=0.0, malformed=0.0))
+    plan = Plan(events, seed, options=Options(held=0.0, duplicates=0.0, malformed=0.0), products=0.0)
     with tempfile.TemporaryDirectory(prefix="flybridge-bench-", dir=os.environ.get("BENCH_DIR")) as directory:
         stage = Stage(Path(directory), apps=APPS[:2])
         await stage.start()
