@@ -6,11 +6,12 @@ import resource
 import sqlite3
 
 import pytest
-from filings import LATER_MS, NOW_MS, direct, envelope, key, lease, names, sighting, standing, waiting
+from filings import LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lease, names, sighting, standing, waiting
 
 from flybridge.errors import StoreUnavailable
 from flybridge.privacy import Seal
 from flybridge.records import DAY_MS, Apply, Dead, Deliver, Filing, Hold
+from flybridge.store.holding import SPENT_AT_ONCE
 from flybridge.store.protocol import Settlement
 from flybridge.store.sqlite import SqliteStore
 
@@ -77,6 +78,39 @@ async def test_what_was_matched_is_cleared_away_when_its_window_is_over(store, t
     db = sqlite3.connect(tmp_path / "store.db")
     assert [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("holds", "hold_keys")] == [0, 0]
     db.close()
+
+
+async def test_many_spent_holds_are_cleared_away_in_parts(store, tmp_path):
+    """One step stops when it has cleared enough, and the next one goes on: nobody waits for all of them."""
+    n = SPENT_AT_ONCE + 10
+    await store.file([waiting(str(i), "k", expires_ms=LATER_MS) for i in range(n)], NOW_MS)
+    await store.file([Filing(envelope(), Apply(), sightings=(sighting("k"),))], NOW_MS)
+    await store.file([waiting("w", "other", expires_ms=LATER_MS)], NOW_MS)
+    assert [await store.expire(LATER_MS, limit) for limit in (SPENT_AT_ONCE, 100)] == [0, 1]
+    db = sqlite3.connect(tmp_path / "store.db")
+    assert [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("holds", "hold_keys")] == [0, 0]
+    db.close()
+
+
+async def test_ending_some_holds_reads_none_of_the_others(store):
+    """After a long pause all of them are over: the work of a step is that of what it ends."""
+    work = 0
+
+    def working() -> int:
+        nonlocal work
+        work += 1
+        return 0
+
+    async def ended(behind: int) -> int:
+        nonlocal work
+        await store.file([waiting(f"{behind}-{n}", f"{behind}-{n}") for n in range(behind)], NOW_MS)
+        work = 0
+        assert await store.expire(NOW_MS + WINDOW_MS, 10) == 10
+        return work
+
+    store._tables.db.set_progress_handler(working, 10)
+    few, many = await ended(20), await ended(2_000)
+    assert many < 1.5 * few
 
 
 async def test_a_full_disk_changes_nothing_and_passes(store, tmp_path):

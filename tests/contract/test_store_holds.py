@@ -92,6 +92,16 @@ async def test_the_fallback_sends_one_persons_events_in_their_order(store):
     assert list(await people(store, LATER_MS + WINDOW_MS)) == ["a", "b", "c"]
 
 
+async def test_the_fallback_keeps_the_order_where_others_have_been_matched_meanwhile(store):
+    """What is between two events of one person does not part them."""
+    batch = [held("c", fallback="u", event_ms=3), waiting("m", "met"), held("a", fallback="u", event_ms=1)]
+    await store.file(batch, NOW_MS)
+    await store.file([Filing(envelope(), Apply(), sightings=(sighting("met"),))], NOW_MS)
+    assert list(await people(store)) == ["m"]
+    assert await store.expire(LATER_MS + WINDOW_MS, limit=2) == 2
+    assert list(await people(store, LATER_MS + WINDOW_MS))[-2:] == ["a", "c"]
+
+
 @pytest.mark.parametrize(("given", "who"), [({"user_id": "eve"}, ("eve", None)), ({"device_id": "d"}, (None, "d"))])
 async def test_an_operator_releases_as_of_somebody(store, given, who):
     """Only what was named goes out, as of whom was said."""

@@ -183,6 +183,16 @@ async def test_expire_ends_the_oldest_first_and_no_more_than_asked(store):
     assert await store.expire(NOW_MS + 9, limit=2) == 1
 
 
+async def test_what_has_found_its_person_does_not_stand_in_the_way_of_what_expires(store):
+    """Of holds of the same moment, those that wait end, as many as asked for, whatever is between them."""
+    at = NOW_MS + 9
+    await store.file([waiting(str(n), f"k{n}", expires_ms=at) for n in range(12)], NOW_MS)
+    await store.file([seen(*(sighting(f"k{n}") for n in range(12) if n % 4))], NOW_MS)
+    assert [await store.expire(at, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert await standing(store) == {"applied": 1, "expired": 3, "pending": 9}
+    assert await store.audit() == []
+
+
 async def test_holds_show_what_waits_and_nobody(store):
     """Enough to understand why it waits, nothing that identifies a person."""
     hold = Hold(item("w"), (key("a"), key("b")), ("idfa", "customer_user_id"), 7, NOW_MS + WINDOW_MS, "tiktok")

@@ -11,8 +11,9 @@ from typing import Final
 
 from flybridge.store.tables import Read, Write
 
-WAITING: Final = """SELECT holds.id, keys, cell, lane, event_ms, holds.received_ms, fallback, media_source, key_kinds
-                    FROM holds JOIN ledger ON ledger.id = holds.id JOIN cells ON cells.id = cell
+HOLD: Final = """SELECT holds.id, keys, coalesce(cell, 0), lane, event_ms, holds.received_ms, fallback, media_source,
+                        key_kinds"""
+WAITING: Final = f"""{HOLD} FROM holds JOIN ledger ON ledger.id = holds.id JOIN cells ON cells.id = cell
                     WHERE outcome = 'held' AND"""
 SPENT: Final = """SELECT holds.id, keys FROM holds LEFT JOIN ledger ON ledger.id = holds.id
                   LEFT JOIN cells ON cells.id = cell WHERE outcome IS NOT 'held' AND"""
@@ -58,8 +59,10 @@ READS: Final[Mapping[Read, str]] = {
     Read.HOLDS_OF_KEYS: """SELECT hold FROM hold_keys JOIN holds ON holds.id = hold
                            WHERE expires_ms > ? AND key IN (??)""",
     Read.WAITING: f"{WAITING} holds.id IN (??)",
-    Read.OVER: f"{WAITING} expires_ms <= ? ORDER BY expires_ms LIMIT ?",
-    Read.SPENT: f"{SPENT} expires_ms <= ? ORDER BY expires_ms LIMIT ?",
+    # In the order of expiry and filing, so that neighbours share pages. The spent among them are not skipped: who
+    # looks for those would read through all that wait.
+    Read.OVER: f"""{HOLD} FROM holds LEFT JOIN ledger ON ledger.id = holds.id
+                   WHERE expires_ms <= ? ORDER BY expires_ms, holds.id LIMIT ?""",
     Read.SPENT_OF_LINES: f"{SPENT} holds.id IN (??)",
     Read.ITEMS: "SELECT id, sealed, who FROM items WHERE id IN (??)",
     Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,

@@ -43,9 +43,8 @@ class Read(Enum):
     HOLDS_OF_KEYS = auto()  # now_ms, among keys: hold, of those whose window is not over
     # holds
     WAITING = auto()  # among holds: the fields of `holding.Waiting`. Own.
-    OVER = auto()  # now_ms, limit: the same of holds whose window is over, longest first. Own, free.
-    SPENT = auto()  # now_ms, limit: line, packed keys of holds kept though they do not wait, whose window is over
-    SPENT_OF_LINES = auto()  # among lines: the same, whatever their window
+    OVER = auto()  # now_ms, limit: the same of holds whose window is over, spent ones too, longest first. Own, free.
+    SPENT_OF_LINES = auto()  # among lines: line, packed keys of holds kept though they do not wait
     ITEMS = auto()  # among lines: line, sealed, who
     # deliveries
     DUE = auto()  # app, endpoint, now_ms, limit: id, tries, uncertain, split, received_ms, sealed, who. Own, free.
@@ -176,8 +175,8 @@ class Tables(Rows, Protocol):
     """All that decisions need inside one transaction that writes.
 
     A backend that says `keeps_spent` leaves the rows of a released hold where they are until its window is over. Its
-    line says that it does not wait any more, and every statement about holds looks at that; `SPENT` and
-    `SPENT_OF_LINES` are asked of no other.
+    line says that it does not wait any more, and every statement about holds but `OVER` looks at that;
+    `SPENT_OF_LINES` is asked of no other.
     """
 
     keeps_spent: bool

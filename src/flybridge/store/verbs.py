@@ -94,7 +94,7 @@ class Verbs(ABC):
         return await self._write(rescue, self._seal, now_ms, owner, resend_uncertain)
 
     async def expire(self, now_ms: int, limit: int = 1000) -> int:
-        """End holds whose window is over at `now_ms`. 0 also while another process is doing it."""
+        """End holds whose window is over at `now_ms`. 0 also while another process does it, or if it only cleared."""
         return await self._write(expire, now_ms, limit)
 
     async def expire_now(self, ids: Sequence[int], now_ms: int) -> Sequence[int]:
