@@ -1,16 +1,24 @@
 """Measures what matching costs while many events wait: a lookup that finds nothing, a release, and the end of a wait.
 
-    python bench/match.py                          # 10 thousand, 1 million and 10 million holds, one after the other
+    python bench/match.py                          # 10 thousand, 1 million and 10 million holds
     python bench/match.py --sizes 10k,1M --body 300
 
 Each hold has two keys and an item of `--body` bytes. The store is filled with SQL directly, because filing ten million
-postbacks would take an hour; everything measured goes through `Store.file`, in batches as the flow makes them, every
-one its own transaction, flushed to disk. What was just written is in the operating system's cache: that is what "warm"
-means here, and 10 million holds need about 10 GB of disk and as much free memory to stay so.
+postbacks would take an hour; everything measured goes through `Store.file` and `Store.expire`, in batches as the flow
+makes them, every one its own transaction, flushed to disk. The stores take turns, a batch each, so that whatever else
+the machine does meets all of them.
 
-A release changes the item's identity and the line of the ledger, and adds a delivery; the hold's own rows stay until
-its window is over, when those of many holds are cleared together. With few holds many of the changed rows share a page,
-with many each has its own: that, not the search, is what grows. Holds are chosen at random, which is the worst case.
+The store is measured as a bridge that has run for hours has it: its file is in the operating system's cache, and the
+writer's own cache is full. So 10 million holds need about 10 GB of disk, and as much free memory.
+
+A release changes the line of the ledger and adds a delivery; the hold's own rows stay until its window is over, when
+those of many holds are cleared together. With few holds many of the changed rows share a page, with many each has its
+own: that, not the search, is what grows. Holds are chosen at random, which is the worst case: people who are seen are
+mostly people of today.
+
+At the end of a window half of the holds have found their person: those are cleared away, the others expire. The figure
+is per hold of either kind, the oldest of the store, as it is in life. Their lines and items are neighbours, their keys
+are not.
 
 The wall time is the median of the batches, the processor time the mean of all, the log's checkpoints included.
 """
@@ -19,12 +27,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -39,8 +48,12 @@ NOW_MS = 1_769_903_999_123
 WINDOW_MS = 72 * 3_600_000
 BATCH = 100
 WARM, MEASURED = 5, 40
-ENDED = 5_000
+N = (WARM + MEASURED) * BATCH
+ENDED = 4_000
 SEAL = Seal(b"the secret of the benchmark")
+MEASURES = ("lookup", "release", "ending")
+OLDEST = """SELECT oldest.id FROM (SELECT id FROM holds ORDER BY expires_ms, id LIMIT ?) AS oldest
+            JOIN ledger USING (id) JOIN cells ON cells.id = cell WHERE outcome = 'held'"""
 
 FILL = (
     "DROP INDEX holds_expiry",
@@ -70,6 +83,7 @@ def envelope(receipt: str, source: Source) -> Envelope:
 def fill(path: Path, holds: int, body: int) -> None:
     """Add so many holds to a store that has one, whose lane, cell and counter they share."""
     db = connect(path)
+    db.execute("PRAGMA journal_mode = OFF")
     db.execute("PRAGMA synchronous = OFF")
     db.execute("PRAGMA temp_store = FILE")
     db.execute("PRAGMA cache_size = -1000000")
@@ -82,8 +96,9 @@ def fill(path: Path, holds: int, body: int) -> None:
     for sql in FILL:
         db.execute(sql, {name: value for name, value in given.items() if f":{name}" in sql})
     db.execute("COMMIT")
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def keys_of(path: Path, chosen: Sequence[int]) -> list[bytes]:
@@ -106,75 +121,155 @@ def sightings(keys: Sequence[bytes], name: str) -> list[Filing]:
     ]
 
 
-async def timed(store: SqliteStore, filings: Sequence[Filing], *, matched: bool) -> tuple[float, float]:
-    """File in batches; give the median wall time and the mean processor time of one filing, in microseconds."""
-    walls, cpu = [], 0.0
-    for at in range(0, len(filings), BATCH):
-        part = filings[at : at + BATCH]
+class Spending:
+    """The time that one measure takes, batch by batch."""
+
+    def __init__(self) -> None:
+        self._walls: list[float] = []
+        self._cpu_s = 0.0
+        self._n = 0
+
+    async def of(self, work: Awaitable[int], *, counts: bool = True) -> int:
+        """Do a batch; gives how many it was of."""
         began, used = perf_counter(), process_time()
-        filed = await store.file(part, NOW_MS)
-        wall = (perf_counter() - began) / len(part) * 1e6
-        if filed.matched != (len(part) if matched else 0):
-            raise SystemExit(
-                f"{filed.matched} of {len(part)} sightings found their hold: the store was filled wrongly."
+        n = await work
+        if counts:
+            self._walls.append((perf_counter() - began) / n * 1e6)
+            self._cpu_s += process_time() - used
+            self._n += n
+        return n
+
+    @property
+    def wall_us(self) -> float:
+        """Give what one costs, as the median of the batches."""
+        return median(self._walls)
+
+    @property
+    def cpu_us(self) -> float:
+        """Give the processor time of one, as the mean of all."""
+        return self._cpu_s / self._n * 1e6
+
+
+class Bed:
+    """A store with so many holds, and what has been measured of it."""
+
+    def __init__(self, holds: int, body: int, folder: Path) -> None:
+        self.holds = holds
+        self._body = body
+        self._path = folder / f"{holds}.db"
+        self.spent = {name: Spending() for name in MEASURES}
+        self._left = holds + 1  # of those that wait
+
+    async def open(self) -> None:
+        """Fill the store, and open it."""
+        store = SqliteStore(self._path, SEAL)
+        await store.open()
+        first = Hold(
+            Deliver("http_v2", "first", "[AppsFlyer] Install", b"{}"),
+            (b"1" * 16, b"2" * 16),
+            ("idfv", "appsflyer_id"),
+            NOW_MS,
+            NOW_MS + WINDOW_MS,
+            "googleadwords_int",
+        )
+        await store.file([Filing(envelope("first", Source.PUSH), first)], NOW_MS)
+        await store.close()
+        began = perf_counter()
+        fill(self._path, self.holds, self._body)
+        size_mb = self._path.stat().st_size / 1e6
+        print(f"{self.holds:>10,} holds: {size_mb:,.0f} MB, filled in {perf_counter() - began:.0f} s", flush=True)
+        chosen = random.Random(7).sample(range(1001, 1001 + self.holds), N)
+        self._keys = keys_of(self._path, chosen)
+        self._store = SqliteStore(self._path, SEAL)
+        await self._store.open()
+
+    async def warm(self) -> None:
+        """Bring the store to where it is after hours: its file in the system's cache, the writer's own cache full."""
+        with self._path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
+        db = self._store._tables.db
+        await self._store._writer.run(lambda: db.execute("SELECT sum(length(sealed)) FROM items").fetchall())
+
+    async def look_up(self, at: int) -> None:
+        """Show people nobody waits for."""
+        shown = sightings([random.randbytes(16) for _ in range(BATCH)], f"u{at}-")
+        await self._file("lookup", shown, at, matched=0)
+
+    async def release(self, at: int) -> None:
+        """Show people somebody waits for."""
+        await self._file("release", sightings(self._keys[at : at + BATCH], f"k{at}-"), at, matched=BATCH)
+
+    async def _file(self, name: str, shown: Sequence[Filing], at: int, *, matched: int) -> None:
+        async def filed() -> int:
+            found = (await self._store.file(shown, NOW_MS)).matched
+            if found != matched:
+                raise SystemExit(f"{found} of {matched} sightings found their hold: the store was filled wrongly.")
+            return len(shown)
+
+        await self.spent[name].of(filed(), counts=at >= WARM * BATCH)
+        self._left -= matched
+
+    async def find_half(self) -> None:
+        """Let half of the oldest holds have found their person."""
+        db = sqlite3.connect(self._path)
+        waiting = [i for (i,) in db.execute(OLDEST, (ENDED,))]
+        db.close()
+        found = random.Random(8).sample(waiting, len(waiting) - ENDED // 2)
+        for at in range(0, len(found), BATCH):
+            shown = sightings(keys_of(self._path, found[at : at + BATCH]), f"e{at}-")
+            await self._store.file(shown, NOW_MS)
+        self._left -= len(found)
+
+    async def end(self) -> None:
+        """Let the windows of some of the oldest holds end; the spent ones among them are cleared away."""
+
+        async def ended() -> int:
+            return 2 * await self._store.expire(NOW_MS + WINDOW_MS, BATCH // 2)
+
+        self._left -= await self.spent["ending"].of(ended()) // 2
+
+    async def close(self) -> None:
+        """Count what is left, and close."""
+        began = perf_counter()
+        counted = sum(count.n for count in await self._store.hold_counts())
+        counting_ms = (perf_counter() - began) * 1000
+        await self._store.close()
+        if counted != self._left:
+            raise SystemExit(f"{counted} holds are counted, and there must be {self._left}.")
+        figures = "  ".join(
+            f"{name} {spent.wall_us:6.1f} us ({spent.cpu_us:6.1f} cpu)" for name, spent in self.spent.items()
+        )
+        print(f"{self.holds:>10,} holds  {figures}  counting them {counting_ms:5.2f} ms", flush=True)
+
+
+async def measure(sizes: Sequence[int], body: int, folder: Path) -> None:
+    """Fill a store of every size, measure them in turns, and compare the last with the first."""
+    beds = [Bed(size, body, folder) for size in sizes]
+    for bed in beds:
+        await bed.open()
+    for bed in beds:
+        await bed.warm()
+    for at in range(0, N, BATCH):
+        for bed in beds:
+            await bed.look_up(at)
+    for at in range(0, N, BATCH):
+        for bed in beds:
+            await bed.release(at)
+    for bed in beds:
+        await bed.find_half()
+    for _ in range(0, ENDED, BATCH):
+        for bed in beds:
+            await bed.end()
+    for bed in beds:
+        await bed.close()
+    if len(beds) > 1:
+        for name in MEASURES:
+            small, large = beds[0].spent[name], beds[-1].spent[name]
+            print(
+                f"{name}: the largest costs {large.wall_us / small.wall_us:.2f} times the smallest, "
+                f"{large.cpu_us / small.cpu_us:.2f} times its processor time"
             )
-        if at >= WARM * BATCH:
-            walls.append(wall)
-            cpu += process_time() - used
-    return median(walls), cpu / (len(filings) - WARM * BATCH) * 1e6
-
-
-async def ended(store: SqliteStore) -> float:
-    """Let the windows of some holds end, those of spent ones among them; give what one costs, in microseconds."""
-    began, n = perf_counter(), 0
-    while n < ENDED:
-        n += await store.expire(NOW_MS + WINDOW_MS, min(1000, ENDED - n))
-    return (perf_counter() - began) / n * 1e6
-
-
-async def measure(holds: int, body: int, folder: Path) -> dict[str, float]:
-    """Fill a store with so many holds and measure it."""
-    path = folder / "store.db"
-    store = SqliteStore(path, SEAL)
-    await store.open()
-    first = Hold(
-        Deliver("http_v2", "first", "[AppsFlyer] Install", b"{}"),
-        (b"1" * 16, b"2" * 16),
-        ("idfv", "appsflyer_id"),
-        NOW_MS,
-        NOW_MS + WINDOW_MS,
-        "googleadwords_int",
-    )
-    await store.file([Filing(envelope("first", Source.PUSH), first)], NOW_MS)
-    await store.close()
-    began = perf_counter()
-    fill(path, holds, body)
-    filled_s = perf_counter() - began
-    chance = random.Random(7)
-    n = (WARM + MEASURED) * BATCH
-    chosen = chance.sample(range(1001, 1001 + holds), n)
-    known, unknown = keys_of(path, chosen), [chance.randbytes(16) for _ in range(n)]
-    store = SqliteStore(path, SEAL)
-    await store.open()
-    lookup = await timed(store, sightings(unknown, "u"), matched=False)
-    release = await timed(store, sightings(known, "k"), matched=True)
-    ending_us = await ended(store)
-    began = perf_counter()
-    counted = sum(count.n for count in await store.hold_counts())
-    counting_ms = (perf_counter() - began) * 1000
-    await store.close()
-    left = holds + 1 - n - ENDED
-    if counted != left:
-        raise SystemExit(f"{counted} holds are counted, and there must be {left}.")
-    size_mb = path.stat().st_size / 1e6
-    print(
-        f"{holds:>10,} holds  lookup {lookup[0]:7.1f} us ({lookup[1]:6.1f} cpu)  "
-        f"lookup+release {release[0]:7.1f} us ({release[1]:6.1f} cpu)  ending {ending_us:6.1f} us  "
-        f"counting them {counting_ms:5.2f} ms  "
-        f"[{size_mb:,.0f} MB, filled in {filled_s:.0f} s]",
-        flush=True,
-    )
-    return {"lookup": lookup[0], "release": release[0], "lookup_cpu": lookup[1], "release_cpu": release[1]}
 
 
 def number(text: str) -> int:
@@ -190,15 +285,11 @@ def main() -> None:
     parser.add_argument("--body", type=int, default=300, help="bytes of an item")
     parser.add_argument("--folder", type=Path, help="where to make the stores (default: the system's temporary one)")
     options = parser.parse_args()
-    found = []
-    for size in map(number, options.sizes.split(",")):
-        folder = Path(tempfile.mkdtemp(prefix="flybridge-match-", dir=options.folder))
-        try:
-            found.append(asyncio.run(measure(size, options.body, folder)))
-        finally:
-            shutil.rmtree(folder)
-    for name in found[0] if len(found) > 1 else ():
-        print(f"{name}: the largest costs {found[-1][name] / found[0][name]:.2f} times the smallest")
+    folder = Path(tempfile.mkdtemp(prefix="flybridge-match-", dir=options.folder))
+    try:
+        asyncio.run(measure([number(size) for size in options.sizes.split(",")], options.body, folder))
+    finally:
+        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
