@@ -15,15 +15,13 @@ import psycopg
 from flybridge.privacy import Seal
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.book import Book
-from flybridge.store.migrate import apply_postgres, scripts
 from flybridge.store.postgres_connection import (
     Db,
-    checked,
     connect,
     connect_reader,
     connect_writer,
+    prepare,
     reason_of,
-    refusal,
 )
 from flybridge.store.postgres_pool import Pool, Unsent, repeated
 from flybridge.store.postgres_sql import FOLD
@@ -54,7 +52,7 @@ class PostgresStore(Verbs):
 
     async def open(self) -> None:
         """Connect, and apply pending migrations. Ten processes may do so at once."""
-        await asyncio.to_thread(self._prepare)
+        await asyncio.to_thread(prepare, self._dsn)
         self._names = Names(lambda: connect(self._dsn))
         self._blocks = Blocks(self._names.blocks)
         self._writers = Pool(lambda: connect_writer(self._dsn), WRITERS, "store-writer", self._broken)
@@ -64,14 +62,6 @@ class PostgresStore(Verbs):
     def _broken(self) -> None:
         self._names.forget()
         self._blocks.forget()
-
-    def _prepare(self) -> None:
-        try:
-            with connect(self._dsn) as db:
-                checked(db)
-                apply_postgres(db, scripts("postgres"))
-        except psycopg.Error as error:
-            raise refusal(self._dsn, error) from None
 
     async def close(self) -> None:
         """Finish what runs and close."""

@@ -28,16 +28,14 @@ from flybridge.store.cohort_protocol import (
     Standing,
     Target,
 )
-from flybridge.store.migrate import apply_postgres, scripts
 from flybridge.store.postgres_connection import (
     TASK_LOCKS,
     WRITER,
     Db,
-    checked,
     connect,
     connect_reader,
+    prepare,
     reason_of,
-    refusal,
 )
 from flybridge.store.postgres_pool import Pool, Unsent, repeated, unavailable
 from flybridge.store.postgres_snapshot import Stage
@@ -71,18 +69,10 @@ class PostgresCohorts:
 
     async def open(self) -> None:
         """Connect, and apply pending migrations. Ten processes may do so at once."""
-        await asyncio.to_thread(self._prepare)
+        await asyncio.to_thread(prepare, self._dsn)
         self._writers = Pool(lambda: _connect_writer(self._dsn), WRITERS, "cohorts-writer", lambda: None)
         self._readers = Pool(lambda: connect_reader(self._dsn), 1, "cohorts-reader", lambda: None)
         self._open = True
-
-    def _prepare(self) -> None:
-        try:
-            with connect(self._dsn) as db:
-                checked(db)
-                apply_postgres(db, scripts("postgres"))
-        except psycopg.Error as error:
-            raise refusal(self._dsn, error) from None
 
     async def close(self) -> None:
         """Finish what runs and close; what is staged is thrown away."""

@@ -10,6 +10,7 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
 from flybridge.errors import StoreUnavailable
+from flybridge.store.migrate import apply_postgres, scripts
 from flybridge.store.postgres_arrays import register
 
 Db = psycopg.Connection[tuple[Any, ...]]
@@ -94,6 +95,16 @@ def checked(db: Db) -> None:
             f"The database at {place_of(db.info.dsn)} does not hold Unicode. Make one: CREATE DATABASE flybridge "
             "ENCODING 'UTF8' TEMPLATE template0."
         )
+
+
+def prepare(dsn: str) -> None:
+    """Apply pending migrations. Ten processes may do so at once. Raises `StoreUnavailable`."""
+    try:
+        with connect(dsn) as db:
+            checked(db)
+            apply_postgres(db, scripts("postgres"))
+    except psycopg.Error as error:
+        raise refusal(dsn, error) from None
 
 
 def place_of(dsn: str) -> str:

@@ -6,16 +6,13 @@ Any number of processes may have the file open: every writing verb begins with S
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from flybridge.errors import StoreUnavailable
 from flybridge.privacy import Seal
 from flybridge.store.book import Book
-from flybridge.store.migrate import apply_sqlite, scripts
-from flybridge.store.sqlite_connection import WRITER_CACHE_MB, Reader, Writer, connect
+from flybridge.store.sqlite_connection import WRITER_CACHE_MB, Reader, Writer, connect, prepared
 from flybridge.store.sqlite_tables import SqliteRows, SqliteTables
 from flybridge.store.tables import Rows
 from flybridge.store.verbs import Verbs
@@ -34,25 +31,12 @@ class SqliteStore(Verbs):
 
     async def open(self) -> None:
         """Open, and apply pending migrations."""
-        try:
-            db = await asyncio.to_thread(self._prepare)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"The store {self._path} can't be opened: {error}.") from error
+        db = await asyncio.to_thread(prepared, self._path, lambda path: connect(path, WRITER_CACHE_MB))
         self._tables = SqliteTables(db)
         self._book = Book(self._tables)
         self._writer = Writer(db, self._undo)
         self._reader = Reader(self._path)
         self._open = True
-
-    def _prepare(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        db = connect(self._path, WRITER_CACHE_MB)
-        try:
-            apply_sqlite(db, scripts("sqlite"))
-        except BaseException:
-            db.close()
-            raise
-        return db
 
     async def close(self) -> None:
         """Finish what runs and close."""

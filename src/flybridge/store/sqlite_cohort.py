@@ -24,8 +24,7 @@ from flybridge.store.cohort_protocol import (
     Standing,
     Target,
 )
-from flybridge.store.migrate import apply_sqlite, scripts
-from flybridge.store.sqlite_connection import Writer
+from flybridge.store.sqlite_connection import Writer, prepared
 from flybridge.store.sqlite_snapshot import Stage, lean, remove
 
 T = TypeVar("T")
@@ -45,25 +44,12 @@ class SqliteCohorts:
 
     async def open(self) -> None:
         """Open, and apply pending migrations."""
-        try:
-            db = await asyncio.to_thread(self._prepare)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"The store {self._path} can't be opened: {error}.") from error
+        db = await asyncio.to_thread(prepared, self._path, lean)
         self._writer = Writer(db, lambda: None)
         self._db = db
         self._reader = ThreadPoolExecutor(1, "cohorts-reader")
         self._reading: sqlite3.Connection | None = None
         self._open = True
-
-    def _prepare(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        db = lean(self._path)
-        try:
-            apply_sqlite(db, scripts("sqlite"))
-        except BaseException:
-            db.close()
-            raise
-        return db
 
     async def close(self) -> None:
         """Finish what runs and close; what is staged is thrown away."""

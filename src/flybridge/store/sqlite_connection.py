@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from flybridge.errors import StoreUnavailable
+from flybridge.store.migrate import apply_sqlite, scripts
 
 T = TypeVar("T")
 Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
@@ -39,6 +40,21 @@ def connect(path: Path, cache_mb: int = 64) -> sqlite3.Connection:
     db.execute("PRAGMA wal_autocheckpoint = 4000")
     db.execute(f"PRAGMA journal_size_limit = {128 * 2**20}")
     db.execute("PRAGMA temp_store = MEMORY")
+    return db
+
+
+def prepared(path: Path, opened: Callable[[Path], sqlite3.Connection]) -> sqlite3.Connection:
+    """Open the file as `opened` does, also where there is none yet, and apply pending migrations."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = opened(path)
+        try:
+            apply_sqlite(db, scripts("sqlite"))
+        except BaseException:
+            db.close()
+            raise
+    except (sqlite3.Error, OSError) as error:
+        raise StoreUnavailable(f"The store {path} can't be opened: {error}.") from error
     return db
 
 
