@@ -15,19 +15,17 @@ from zlib import crc32
 import psycopg
 
 from flybridge.privacy import Seal
-from flybridge.records import DAY_MS, Member
+from flybridge.records import DAY_MS
 from flybridge.store import postgres_audience as verbs
-from flybridge.store.audience import KEPT_DAYS, Lease, audit, lacking_of, run_of
+from flybridge.store.audience import KEPT_DAYS, audit, lacking_of, run_of
 from flybridge.store.cohort_protocol import (
-    Action,
-    Applied,
     Claim,
-    Device,
     LackingMember,
     Run,
     Standing,
     Target,
 )
+from flybridge.store.cohort_verbs import CohortVerbs, Snapshot
 from flybridge.store.postgres_connection import (
     TASK_LOCKS,
     WRITER,
@@ -54,7 +52,7 @@ def _connect_writer(dsn: str) -> Db:
     return db
 
 
-class PostgresCohorts:
+class PostgresCohorts(CohortVerbs[Db]):
     """Cohorts in the store's database. The verbs and guarantees are those of `store.cohort_protocol.CohortStore`.
 
     A verb raises `StoreUnavailable` when the server does not answer or the connection breaks; every verb may be
@@ -62,10 +60,9 @@ class PostgresCohorts:
     """
 
     def __init__(self, dsn: str, seal: Seal) -> None:
+        super().__init__(verbs, seal)
         self._dsn = dsn
-        self._seal = seal
         self._open = False
-        self._stages: dict[int, Stage] = {}
 
     async def open(self) -> None:
         """Connect, and apply pending migrations. Ten processes may do so at once."""
@@ -79,9 +76,7 @@ class PostgresCohorts:
         if not self._open:
             return
         self._open = False
-        for stage in self._stages.values():
-            await asyncio.to_thread(stage.close)
-        self._stages.clear()
+        await self._unstage_all()
         await self._writers.close()
         await self._readers.close()
 
@@ -96,10 +91,6 @@ class PostgresCohorts:
         for one in targets:
             await self._write(lambda db, one=one: verbs.keep(db, one))  # type: ignore[misc]
 
-    async def drop(self, app: str, name: str) -> bool:
-        """Erase an audience that is not followed any more."""
-        return await self._write(lambda db: verbs.drop(db, app, name))
-
     async def due(self, now_ms: int) -> Sequence[Standing]:
         """List the audiences whose time has come and that nobody runs."""
         due = """WHERE next_ms <= $1::bigint AND (owner IS NULL OR leased_until_ms <= $1::bigint)
@@ -111,71 +102,24 @@ class PostgresCohorts:
         order = 'ORDER BY app COLLATE "C", name COLLATE "C"'
         return await self._read(lambda db: verbs.standings(db, order, now_ms))
 
-    async def claim(
-        self, app: str, name: str, owner: str, now_ms: int, lease_ms: int, *, due: bool = False
-    ) -> Claim | None:
-        """Take an audience to run it."""
-        lease = Lease(owner, now_ms, lease_ms, due)
-        claim = await self._write(lambda db: verbs.claim(db, app, name, lease))
-        if claim is not None:
-            await self.unstage(claim)
-        return claim
-
     async def renew(self, claim: Claim, now_ms: int, lease_ms: int) -> bool:
         """Hold on to a claim."""
         sql = "UPDATE audiences SET leased_until_ms = $1 WHERE id = $2 AND owner = $3"
         return await self._write(lambda db: verbs.run(db, sql, now_ms + lease_ms, claim.id, claim.owner) > 0)
 
-    async def stage(self, claim: Claim, members: Sequence[Member]) -> None:
-        """Put a part of a snapshot aside."""
-
-        def load() -> None:
-            if claim.id not in self._stages:
-                self._stages[claim.id] = Stage(self._dsn, self._seal, claim.id)
-            self._stages[claim.id].load(members)
-
-        await self._bulk(load)
+    def _snapshot(self, claim: Claim) -> Snapshot:
+        return Stage(self._dsn, self._seal, claim.id)
 
     async def unstage(self, claim: Claim) -> None:
         """Throw away what was put aside."""
         if (stage := self._stages.pop(claim.id, None)) is not None:
             await self._bulk(stage.close)
 
-    async def apply(self, claim: Claim, said_ms: int, max_shrink: float | None, *, dry: bool = False) -> Applied:
-        """Make what was put aside the truth as of `said_ms`."""
-        if claim.id not in self._stages:
-            await self.stage(claim, ())
-        stage = self._stages[claim.id]
-        try:
-            return await self._bulk(lambda: stage.apply(claim, said_ms, max_shrink, dry=dry))
-        finally:
-            await self.unstage(claim)
-
     async def _bulk(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.to_thread(work)
         except psycopg.Error as error:
             raise unavailable(error) from error
-
-    async def changes(self, claim: Claim, action: Action, limit: int, after: bytes) -> Sequence[Device]:
-        """Give devices to add or remove; durably before that they are not known."""
-        return await self._write(lambda db: verbs.changes(db, self._seal, claim, action, limit=limit, after=after))
-
-    async def settle(self, claim: Claim, action: Action, marks: Sequence[bytes], *, refused: bool = False) -> int:
-        """Record that AppsFlyer has done as asked, or refuses these devices for good."""
-        return await self._write(lambda db: verbs.settle(db, claim, action, marks, refused))
-
-    async def empty(self, claim: Claim) -> None:
-        """Record that all devices are not known."""
-        await self._write(lambda db: verbs.empty(db, claim))
-
-    async def extras(self, claim: Claim, limit: int, after: bytes) -> Sequence[Device]:
-        """Give devices about which the additional-identifiers API is to be told something."""
-        return await self._read(lambda db: verbs.extras(db, self._seal, claim, limit, after))
-
-    async def settle_extras(self, claim: Claim, devices: Sequence[Device]) -> None:
-        """Erase what the additional-identifiers API knows now."""
-        await self._write(lambda db: verbs.settle_extras(db, self._seal, claim, devices))
 
     async def learn(self, claim: Claim, *, max_devices: int = 0, title: str = "") -> None:
         """Remember what AppsFlyer takes in one request, or what the cohort is called."""
@@ -187,10 +131,6 @@ class PostgresCohorts:
         """Remember a request for the cohort."""
         sql = "UPDATE audiences SET request_id = $1, requested_ms = $2 WHERE id = $3 AND owner = $4"
         await self._write(lambda db: verbs.run(db, sql, verbs.text(request_id), now_ms, claim.id, claim.owner))
-
-    async def finish(self, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool = True) -> None:
-        """Give a claim back, and write the run down."""
-        await self._write(lambda db: verbs.finish(db, claim, run, next_ms=next_ms, tries=tries, recorded=recorded))
 
     async def history(
         self, app: str | None = None, name: str | None = None, limit: int = 100

@@ -11,36 +11,33 @@ from typing import TypeVar
 
 from flybridge.errors import StoreUnavailable
 from flybridge.privacy import Seal
-from flybridge.records import DAY_MS, Member
+from flybridge.records import DAY_MS
 from flybridge.store import sqlite_audience as verbs
-from flybridge.store.audience import KEPT_DAYS, Lease, audit, lacking_of, run_of
+from flybridge.store.audience import KEPT_DAYS, audit, lacking_of, run_of
 from flybridge.store.cohort_protocol import (
-    Action,
-    Applied,
     Claim,
-    Device,
     LackingMember,
     Run,
     Standing,
     Target,
 )
+from flybridge.store.cohort_verbs import CohortVerbs, Snapshot
 from flybridge.store.sqlite_connection import Writer, prepared
 from flybridge.store.sqlite_snapshot import Stage, lean, remove
 
 T = TypeVar("T")
 
 
-class SqliteCohorts:
+class SqliteCohorts(CohortVerbs[sqlite3.Connection]):
     """Cohorts in the store's file. The verbs and their guarantees are described at `store.cohort_protocol.CohortStore`.
 
     All methods are called from the event loop that called `open`.
     """
 
     def __init__(self, path: str | Path, seal: Seal) -> None:
+        super().__init__(verbs, seal)
         self._path = Path(path)
-        self._seal = seal
         self._open = False
-        self._stages: dict[int, Stage] = {}
 
     async def open(self) -> None:
         """Open, and apply pending migrations."""
@@ -56,9 +53,7 @@ class SqliteCohorts:
         if not self._open:
             return
         self._open = False
-        for stage in self._stages.values():
-            await asyncio.to_thread(stage.close)
-        self._stages.clear()
+        await self._unstage_all()
         await self._writer.close()
         await asyncio.to_thread(self._reader.shutdown)
         if self._reading is not None:
@@ -87,10 +82,6 @@ class SqliteCohorts:
         """Make configured audiences known."""
         await self._write(lambda db: verbs.keep(db, targets))
 
-    async def drop(self, app: str, name: str) -> bool:
-        """Erase an audience that is not followed any more."""
-        return await self._write(lambda db: verbs.drop(db, app, name))
-
     async def due(self, now_ms: int) -> Sequence[Standing]:
         """List the audiences whose time has come and that nobody runs."""
         sql = f"{verbs.STANDINGS} WHERE next_ms <= ? AND (owner IS NULL OR leased_until_ms <= ?) ORDER BY next_ms, id"
@@ -100,16 +91,6 @@ class SqliteCohorts:
         """List all audiences."""
         return await self._read(lambda db: verbs.standings(db, f"{verbs.STANDINGS} ORDER BY app, name", (now_ms,)))
 
-    async def claim(
-        self, app: str, name: str, owner: str, now_ms: int, lease_ms: int, *, due: bool = False
-    ) -> Claim | None:
-        """Take an audience to run it."""
-        lease = Lease(owner, now_ms, lease_ms, due)
-        claim = await self._write(lambda db: verbs.claim(db, app, name, lease))
-        if claim is not None:
-            await self.unstage(claim)
-        return claim
-
     async def renew(self, claim: Claim, now_ms: int, lease_ms: int) -> bool:
         """Hold on to a claim."""
         sql = "UPDATE audiences SET leased_until_ms = ? WHERE id = ? AND owner = ?"
@@ -118,56 +99,19 @@ class SqliteCohorts:
     def _scratch(self, claim: Claim) -> Path:
         return self._path.with_name(f"{self._path.name}.cohort-{claim.id}")
 
-    async def stage(self, claim: Claim, members: Sequence[Member]) -> None:
-        """Put a part of a snapshot aside."""
-
-        def load() -> None:
-            if claim.id not in self._stages:
-                self._stages[claim.id] = Stage(self._path, self._scratch(claim), self._seal, claim.id)
-            self._stages[claim.id].load(members)
-
-        await self._bulk(load)
+    def _snapshot(self, claim: Claim) -> Snapshot:
+        return Stage(self._path, self._scratch(claim), self._seal, claim.id)
 
     async def unstage(self, claim: Claim) -> None:
         """Throw away what was put aside."""
         stage = self._stages.pop(claim.id, None)
         await self._bulk(stage.close if stage is not None else lambda: remove(self._scratch(claim)))
 
-    async def apply(self, claim: Claim, said_ms: int, max_shrink: float | None, *, dry: bool = False) -> Applied:
-        """Make what was put aside the truth as of `said_ms`."""
-        if claim.id not in self._stages:
-            await self.stage(claim, ())
-        stage = self._stages[claim.id]
-        try:
-            return await self._bulk(lambda: stage.apply(claim, said_ms, max_shrink, dry=dry))
-        finally:
-            await self.unstage(claim)
-
     async def _bulk(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.to_thread(work)
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"The snapshot could not be taken over: {error}. Nothing was changed.") from error
-
-    async def changes(self, claim: Claim, action: Action, limit: int, after: bytes) -> Sequence[Device]:
-        """Give devices to add or remove; durably before that they are not known."""
-        return await self._write(lambda db: verbs.changes(db, self._seal, claim, action, limit=limit, after=after))
-
-    async def settle(self, claim: Claim, action: Action, marks: Sequence[bytes], *, refused: bool = False) -> int:
-        """Record that AppsFlyer has done as asked, or refuses these devices for good."""
-        return await self._write(lambda db: verbs.settle(db, claim, action, marks, refused))
-
-    async def empty(self, claim: Claim) -> None:
-        """Record that all devices are not known."""
-        await self._write(lambda db: verbs.empty(db, claim))
-
-    async def extras(self, claim: Claim, limit: int, after: bytes) -> Sequence[Device]:
-        """Give devices about which the additional-identifiers API is to be told something."""
-        return await self._read(lambda db: verbs.extras(db, self._seal, claim, limit, after))
-
-    async def settle_extras(self, claim: Claim, devices: Sequence[Device]) -> None:
-        """Erase what the additional-identifiers API knows now."""
-        await self._write(lambda db: verbs.settle_extras(db, self._seal, claim, devices))
 
     async def learn(self, claim: Claim, *, max_devices: int = 0, title: str = "") -> None:
         """Remember what AppsFlyer takes in one request, or what the cohort is called."""
@@ -179,10 +123,6 @@ class SqliteCohorts:
         """Remember a request for the cohort."""
         sql = "UPDATE audiences SET request_id = ?, requested_ms = ? WHERE id = ? AND owner = ?"
         await self._write(lambda db: db.execute(sql, (request_id, now_ms, claim.id, claim.owner)))
-
-    async def finish(self, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool = True) -> None:
-        """Give a claim back, and write the run down."""
-        await self._write(lambda db: verbs.finish(db, claim, run, next_ms=next_ms, tries=tries, recorded=recorded))
 
     async def history(
         self, app: str | None = None, name: str | None = None, limit: int = 100
