@@ -14,24 +14,20 @@ was delivered exactly once, or if a figure is below --at-least.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import gc
-import subprocess
 import sys
 import tempfile
-import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 import msgspec
-import uvloop
 
+from _delivering import Spent, Vendor, ask, measured, send_bare
 from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2
 from flybridge.clock import SystemClock
-from flybridge.delivery.exchange import Endpoint, HttpRequest
+from flybridge.delivery.exchange import Endpoint
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.privacy import Seal
@@ -44,41 +40,19 @@ REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %
 KEY = "key-of-the-bench"
 
 
-class Vendor(asyncio.Protocol):
-    """Answers every POST with 200 as soon as its body is complete, and counts its events by their mark."""
+class Amplitude(Vendor):
+    """Answers every POST with 200 and counts its events by their mark."""
 
     events = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self.transport = transport
-        self.buffer = bytearray()
+    def told(self, head: bytes) -> bytes:
+        """Tell how many there were."""
+        return b"%d" % self.events
 
-    def data_received(self, data: bytes) -> None:
-        """Answer what is complete."""
-        self.buffer += data
-        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = bytes(self.buffer[:end]).lower()
-            at = head.find(b"content-length:")
-            total = end + 4 + (int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0)
-            if len(self.buffer) < total:
-                return
-            if head.startswith(b"get"):
-                text = b"%d" % Vendor.events
-                self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
-            else:
-                Vendor.events += self.buffer.count(b"bench_mark", end, total)
-                self.transport.write(REPLY)
-            del self.buffer[:total]
-
-
-async def vendor() -> None:
-    """Serve on a free port until stdin ends."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Vendor, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
-    server.close()
+    def posted(self, start: int, end: int) -> None:
+        """Count, and answer."""
+        type(self).events += self.buffer.count(b"bench_mark", start, end)
+        self.transport.write(REPLY)
 
 
 def event(number: int) -> bytes:
@@ -111,27 +85,6 @@ async def fill(store: SqliteStore, lane: Lane, count: int) -> None:
         await store.file(filings, now_ms)
 
 
-class Spent:
-    """Processor time and clock time of a block, in seconds."""
-
-    def __enter__(self) -> Spent:
-        gc.collect()
-        self.cpu, self.wall = -time.process_time(), -time.perf_counter()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.cpu += time.process_time()
-        self.wall += time.perf_counter()
-
-
-async def received(port: int) -> int:
-    """Ask the vendor how many events it has had."""
-    transport = HttpTransport()
-    answer = await transport.send(HttpRequest("GET", f"http://127.0.0.1:{port}/", {}, b""))
-    await transport.close()
-    return int(answer.body)
-
-
 async def bridge(endpoint: Endpoint, count: int, port: int) -> tuple[float, float, bool]:
     """Deliver through store and worker; gives events per CPU second, per second, and whether each went once."""
     lane = Lane("shop", endpoint.name)
@@ -142,12 +95,12 @@ async def bridge(endpoint: Endpoint, count: int, port: int) -> tuple[float, floa
         )
         await store.open()
         await fill(store, lane, count)
-        before = await received(port)
+        before = int(await ask(port))
         worker = Worker(store, transport, {lane: endpoint}, SystemClock())
         with Spent() as spent:
             ended = await worker.drain()
         counts = {c.outcome: c.n for c in await store.counts()}
-        sound = ended == counts.get("delivered") == await received(port) - before == count
+        sound = ended == counts.get("delivered") == int(await ask(port)) - before == count
         await transport.close()
         await store.close()
     return count / spent.cpu, count / spent.wall, sound
@@ -161,15 +114,7 @@ async def bare(endpoint: Endpoint, count: int) -> tuple[float, float]:
         for n in range(count)
     ]
     queue = deque(endpoint.request(items[start : start + size]) for start in range(0, count, size))
-    transport = HttpTransport()
-
-    async def sender(queue: deque[HttpRequest]) -> None:
-        while queue:
-            assert (await transport.send(queue.popleft())).status == 200
-
-    with Spent() as spent:
-        await asyncio.gather(*(sender(queue) for _ in range(endpoint.limits.concurrency)))
-    await transport.close()
+    spent = await send_bare(HttpTransport(), queue, endpoint.limits.concurrency)
     return count / spent.cpu, count / spent.wall
 
 
@@ -207,21 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--v1", type=int, default=6_000, help="events through the Attribution API, one per request")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--at-least", type=float, default=0.0, help="HTTP V2 events per CPU second to be reached")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.serve:
-        uvloop.run(vendor())
-        return 0
-    with subprocess.Popen(
-        [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        assert server.stdin is not None
-        try:
-            good = uvloop.run(run(options, int(server.stdout.readline())))
-        finally:
-            server.stdin.close()
-    return 0 if good else 1
+    return measured(parser, Amplitude, run, arguments)
 
 
 if __name__ == "__main__":

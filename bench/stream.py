@@ -16,22 +16,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
-import subprocess
 import sys
 import tempfile
-import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import uvloop
 from msgspec import Struct
 
+from _delivering import Spent, Vendor, ask, measured, send_bare
 from flybridge.appsflyer.inapp_event import InAppEvent
 from flybridge.clock import SystemClock
-from flybridge.delivery.exchange import HttpRequest
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.privacy import Seal
@@ -43,7 +39,7 @@ REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r
 LANE = Lane("shop", "inapp_event")
 
 
-class AppsFlyer(asyncio.Protocol):
+class AppsFlyer(Vendor):
     """Answers every POST after the latency, and counts: events, and the most that were in flight at once.
 
     GET /?latency=MS sets the latency and gives the counts, which begin anew.
@@ -52,45 +48,25 @@ class AppsFlyer(asyncio.Protocol):
     latency_s = 0.005
     events = flying = most = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self.transport = transport
-        self.buffer = bytearray()
-
-    def data_received(self, data: bytes) -> None:
-        """Answer what is complete, later."""
+    def told(self, head: bytes) -> bytes:
+        """Tell the counts; set the latency."""
         cls = type(self)
-        self.buffer += data
-        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = bytes(self.buffer[:end]).lower()
-            at = head.find(b"content-length:")
-            total = end + 4 + (int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0)
-            if len(self.buffer) < total:
-                return
-            if head.startswith(b"get"):
-                text = b"%d %d" % (cls.events, cls.most)
-                cls.events = cls.most = 0
-                cls.latency_s = int(head.split(b"latency=")[1].split()[0]) / 1000
-                self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
-            else:
-                cls.events += 1
-                cls.flying += 1
-                cls.most = max(cls.most, cls.flying)
-                asyncio.get_running_loop().call_later(cls.latency_s, self._answer)
-            del self.buffer[:total]
+        text = b"%d %d" % (cls.events, cls.most)
+        cls.events = cls.most = 0
+        cls.latency_s = int(head.split(b"latency=")[1].split()[0]) / 1000
+        return text
+
+    def posted(self, start: int, end: int) -> None:
+        """Count, and answer later."""
+        cls = type(self)
+        cls.events += 1
+        cls.flying += 1
+        cls.most = max(cls.most, cls.flying)
+        asyncio.get_running_loop().call_later(cls.latency_s, self._answer)
 
     def _answer(self) -> None:
         type(self).flying -= 1
         self.transport.write(REPLY)
-
-
-async def serve() -> None:
-    """Serve on a free port until stdin ends."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(AppsFlyer, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
-    server.close()
 
 
 def event(number: int) -> bytes:
@@ -143,18 +119,16 @@ async def bridge(port: int, count: int, latency_ms: int, *, concurrency: int, ra
         transport = HttpTransport(connections=2_000)
         await store.open()
         await fill(store, count)
-        await ask(port, latency_ms)
+        await set_latency(port, latency_ms)
         worker = Worker(store, transport, {LANE: endpoint}, SystemClock())
-        gc.collect()
-        cpu, wall = -time.process_time(), -time.perf_counter()
-        ended = await worker.drain()
-        cpu, wall = cpu + time.process_time(), wall + time.perf_counter()
-        events, most = await ask(port, latency_ms)
+        with Spent() as spent:
+            ended = await worker.drain()
+        events, most = await set_latency(port, latency_ms)
         counts = {c.outcome: c.n for c in await store.counts()}
         await transport.close()
         await store.close()
     sound = ended == counts.get("delivered") == events == count
-    return Run(count / wall, cpu / count * 1e6, most, sound)
+    return Run(count / spent.wall, spent.cpu / count * 1e6, most, sound)
 
 
 async def bare(port: int, count: int, latency_ms: int, concurrency: int) -> Run:
@@ -162,28 +136,15 @@ async def bare(port: int, count: int, latency_ms: int, concurrency: int) -> Run:
     endpoint = InAppEvent("key", "com.example.shop", f"http://127.0.0.1:{port}")
     items = [Delivery(n, "shop", "e", "i", "t", event(n), None, appsflyer_id(n), 0, 0, False, 0) for n in range(count)]
     queue = deque(endpoint.request([item]) for item in items)
-    transport = HttpTransport(connections=2_000)
-    await ask(port, latency_ms)
-
-    async def sender(queue: deque[HttpRequest]) -> None:
-        while queue:
-            assert (await transport.send(queue.popleft())).status == 200
-
-    gc.collect()
-    cpu, wall = -time.process_time(), -time.perf_counter()
-    await asyncio.gather(*(sender(queue) for _ in range(concurrency)))
-    cpu, wall = cpu + time.process_time(), wall + time.perf_counter()
-    await transport.close()
-    events, most = await ask(port, latency_ms)
-    return Run(count / wall, cpu / count * 1e6, most, events == count)
+    await set_latency(port, latency_ms)
+    spent = await send_bare(HttpTransport(connections=2_000), queue, concurrency)
+    events, most = await set_latency(port, latency_ms)
+    return Run(count / spent.wall, spent.cpu / count * 1e6, most, events == count)
 
 
-async def ask(port: int, latency_ms: int) -> tuple[int, int]:
+async def set_latency(port: int, latency_ms: int) -> tuple[int, int]:
     """Set the latency; give how many events came since the last time, and the most in flight."""
-    transport = HttpTransport()
-    answer = await transport.send(HttpRequest("GET", f"http://127.0.0.1:{port}/?latency={latency_ms}", {}, b""))
-    await transport.close()
-    events, most = answer.body.split()
+    events, most = (await ask(port, f"?latency={latency_ms}")).split()
     return int(events), int(most)
 
 
@@ -213,21 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--latencies", default="5,50,200", help="milliseconds, with commas between")
     parser.add_argument("--concurrency", type=int, default=1_000)
     parser.add_argument("--rate", type=float, default=0.0, help="the most requests in a second, 0 for no limit")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.serve:
-        uvloop.run(serve())
-        return 0
-    with subprocess.Popen(
-        [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        assert server.stdin is not None
-        try:
-            good = uvloop.run(run(options, int(server.stdout.readline())))
-        finally:
-            server.stdin.close()
-    return 0 if good else 1
+    return measured(parser, AppsFlyer, run, arguments)
 
 
 if __name__ == "__main__":
