@@ -31,7 +31,7 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.insight.restricted import change
 from flybridge.mapping import to_appsflyer
 from flybridge.mapping.members import with_members
-from flybridge.mapping.person import identify, parsed
+from flybridge.mapping.person import identify, parsed, refused_ids
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.s2s import appsflyer_id
 from flybridge.mapping.stream_rules import StreamRules
@@ -201,7 +201,8 @@ class Flow:
         installation = appsflyer_id(postback.appsflyer_id or "")
         if installation is None or isinstance(mapped, Dead) or postback.blocked_reason is not None:
             return ()
-        person = identify(postback, parsed(postback.event_value), app.rules.compiled.keys, [])
+        value, keys = parsed(postback.event_value), app.rules.compiled.keys
+        person = identify(postback, value, keys, refused_ids(postback), [])
         named = ((IdKind.INSTALLED_BY_USER, person.user_id), (IdKind.INSTALLED_ON_DEVICE, person.device_id))
         ids = {kind: value for kind, value in named if value is not None}
         said_ms = mapped.event_ms if isinstance(mapped, Mapped) else time_ms(postback.event_time or "")

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import lru_cache
-from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 from flybridge.appsflyer.fields import Postback
 
@@ -101,24 +100,6 @@ def kind_of(postback: Postback) -> Kind | None:
     """Say what a message is; None if it names no event at all."""
     if postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version:
         return Kind.SKADNETWORK
-    return _decided(*_deciding(postback))
-
-
-DECIDING: Final = (
-    "event_name", "event_type", "conversion_type", "retargeting_conversion_type", "campaign_type", "is_retargeting",
-    "is_organic", "media_source", "attribution_type",
-)  # fmt: skip
-"""The fields that say what a message is. An app's messages have a few combinations of them, again and again."""
-
-_deciding: Final = attrgetter(*DECIDING)
-
-
-@lru_cache(maxsize=4096)
-def _decided(*said: Any) -> Kind | None:
-    return _decide(Postback(**dict(zip(DECIDING, said, strict=True))))
-
-
-def _decide(postback: Postback) -> Kind | None:
     retargeting, organic = _campaign(postback)
     named = _act(postback.event_name)
     if postback.event_type is not None:

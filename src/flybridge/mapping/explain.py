@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import with_identity
 from flybridge.appsflyer.fields import NAMES, Postback
-from flybridge.mapping.person import ID_KEYS, PERSONAL, custom_data, identify, names_a_device, parsed
+from flybridge.mapping.person import ID_KEYS, PERSONAL, custom_data, identify, names_a_device, parsed, refused_ids
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.rows import DERIVED
 from flybridge.mapping.rules import Rules, all_rows, tells_the_source
@@ -71,7 +71,7 @@ def _find(postback: Postback, source: str) -> Any:
 
 def _derived(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
     event = msgspec.json.decode(mapped.body)
-    ids = identify(postback, parsed(postback.event_value), rules.compiled.keys, []).devices
+    ids = identify(postback, parsed(postback.event_value), rules.compiled.keys, refused_ids(postback), []).devices
     for rule in DERIVED:
         section, dot, key = rule.target.partition(".")
         target = f"{section}.{with_prefix(key, rules.prefix)}" if dot else rule.target

@@ -11,35 +11,22 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
-from flybridge.amplitude.event import Event, is_reserved, joined, within_limits
+from flybridge.amplitude.event import Event, joined, within_limits
 from flybridge.appsflyer.fields import Postback
-from flybridge.appsflyer.postback_kind import Kind
 from flybridge.mapping.person import Person, custom_data, names_a_device
 from flybridge.mapping.revenue import NO_REVENUE, cost_usd, revenue_of, revenue_usd
-from flybridge.mapping.rules import Compiled, Plan
+from flybridge.mapping.rules import Compiled, Treatment
 from flybridge.records import Measure, day_of
 
 _encoder: Final = msgspec.json.Encoder()
 
-DISPLAY: Final = {"android": "Android", "ios": "iOS"}
-"""Platforms as Amplitude's SDKs write them."""
-
 
 class Item(Struct, frozen=True, gc=False):
-    """One item in the making: everything that is known before its JSON is written.
-
-    `source` is the media source as it may be told, and `is_told` says whether anything else may be of where the person
-    came from.
-    """
+    """One item in the making: everything that is known before its JSON is written."""
 
     postback: Postback
     compiled: Compiled
-    plan: Plan
-    kind: Kind
-    event_type: str
-    source: str | None
-    is_told: bool
-    platform: str
+    treatment: Treatment
     person: Person
     value: Any
     event_ms: int
@@ -47,21 +34,21 @@ class Item(Struct, frozen=True, gc=False):
 
     def http_v2(self, notes: list[str]) -> bytes:
         """Write the item for the HTTP V2 API."""
-        postback, platform, identifier = self.postback, self.platform, self.person.top.get
+        postback, treatment, identifier = self.postback, self.treatment, self.person.top.get
         revenue = revenue_of(postback, self.value, notes) or NO_REVENUE
-        if is_reserved(postback.event_name or ""):
+        if treatment.is_renamed:
             notes.append("The event's name is one of Amplitude's own and got the prefix.")
         event_properties = self.event_properties(notes)
-        user_properties = self.user_properties(notes) if self.plan.user.keys else None
-        event = self.plan.top.fill(
+        user_properties = self.user_properties(notes) if treatment.plan.user.keys else None
+        event = treatment.plan.top.fill(
             postback,
             self.find,
             # The fields of `Event`, in its order.
-            self.event_type,
+            treatment.event_type,
             self.event_ms,
             self.insert_id,
-            DISPLAY.get(platform, platform),
-            platform if platform in DISPLAY else None,
+            treatment.display,
+            treatment.os_name,
             self.person.session_id,
             identifier("idfa"),
             identifier("idfv"),
@@ -80,7 +67,8 @@ class Item(Struct, frozen=True, gc=False):
 
     def attribution(self, notes: list[str]) -> bytes:
         """Write the item for the Attribution API: identifiers and user properties, no event properties."""
-        event = Event(event_type=self.event_type, time=self.event_ms, platform=self.platform)
+        treatment = self.treatment
+        event = Event(event_type=treatment.event_type, time=self.event_ms, platform=treatment.platform)
         event.user_properties = Raw(self.user_properties(notes))
         for name, value in self.person.top.items():
             setattr(event, name, value)
@@ -88,8 +76,9 @@ class Item(Struct, frozen=True, gc=False):
 
     def event_properties(self, notes: list[str]) -> bytes:
         """Write the properties: the app's own, and those of the rows."""
-        form = self.plan.event
-        section = form.fill(self.postback, self.find, self.source, self.kind.word)
+        treatment = self.treatment
+        form = treatment.plan.event
+        section = form.fill(self.postback, self.find, treatment.source, treatment.kind.word)
         written = _encoder.encode(section)
         own: dict[str, Any] = {}
         if self.value is not None:
@@ -99,8 +88,9 @@ class Item(Struct, frozen=True, gc=False):
 
     def user_properties(self, notes: list[str]) -> bytes:
         """Write the user's properties. The source is told of conversions, which are what it is known from."""
-        form = self.plan.user
-        given = (self.source,) if self.kind.is_conversion else ()
+        treatment = self.treatment
+        form = treatment.plan.user
+        given = (treatment.source,) if treatment.is_conversion else ()
         section = form.fill(self.postback, self.find, *given)
         written = _encoder.encode(section)
         return self._without_devices(form.as_dict(section), notes) if self._tells(written) else written
@@ -142,17 +132,18 @@ class Item(Struct, frozen=True, gc=False):
 
     def measure(self) -> Measure:
         """Say what the item adds to the rollups."""
-        postback, is_told = self.postback, self.is_told
+        postback, treatment = self.postback, self.treatment
+        is_told = treatment.is_told
         return Measure(
-            self.kind.word,
-            self.event_type,
-            self.source or "",
+            treatment.kind.word,
+            treatment.event_type,
+            treatment.source or "",
             (postback.campaign or "") if is_told else "",
             postback.country_code or "",
-            self.platform,
+            treatment.platform,
             day_of(self.event_ms),
             revenue_usd(postback, self.value),
-            cost_usd(postback) if is_told and self.kind.is_conversion else 0.0,
+            cost_usd(postback) if is_told and treatment.is_conversion else 0.0,
         )
 
 

@@ -57,7 +57,6 @@ DEVICE_FIELDS: Final = (
 )  # fmt: skip
 """Fields that are nothing but a device's identifier. They are never properties."""
 
-_device_values: Final = attrgetter(*DEVICE_FIELDS)
 _signals: Final = attrgetter(
     "att", "is_lat", "gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled"
 )  # fmt: skip
@@ -121,8 +120,13 @@ def custom_data(postback: Postback) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else EMPTY
 
 
-def identify(postback: Postback, event_value: Any, keys: Keys, notes: list[str]) -> Person:
-    """Find the person. An id that Amplitude would refuse is left out and noted."""
+def refused_ids(postback: Postback) -> frozenset[str]:
+    """Give the names of the identifiers that may not leave, by what the person has allowed."""
+    return withheld(*_signals(postback))
+
+
+def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozenset[str], notes: list[str]) -> Person:
+    """Find the person. An id that Amplitude would refuse is left out and noted, and so is one that may not leave."""
     user_id = device_id = session_id = None
     given = event_value if isinstance(event_value, dict) else EMPTY
     if postback.custom_data is not None:
@@ -140,7 +144,7 @@ def identify(postback: Postback, event_value: Any, keys: Keys, notes: list[str])
             user_id = customer_user_id
         else:
             notes.append("The customer user id is too short or too long for Amplitude and was not used as user id.")
-    ids, top, devices = _devices(postback, notes)
+    ids, top, devices = _devices(postback, refused, notes)
     if (appsflyer_id := usable(postback.appsflyer_id)) is not None:
         ids[APPSFLYER_ID] = appsflyer_id
     if customer_user_id is not None:
@@ -174,19 +178,18 @@ def _session(raw: Any, notes: list[str]) -> int | None:
     return None
 
 
-def _devices(postback: Postback, notes: list[str]) -> tuple[dict[IdKind, str], dict[str, str], list[bytes]]:
+def _devices(
+    postback: Postback, refused: frozenset[str], notes: list[str]
+) -> tuple[dict[IdKind, str], dict[str, str], list[bytes]]:
     """Give the identifiers to match by, those for Amplitude's own fields, and all there are."""
     ids: dict[IdKind, str] = {}
     top: dict[str, str] = {}
     devices: list[bytes] = []
-    adid_field = "amazon_aid" if postback.amazon_aid is not None and _prefers_amazon(postback) else "advertising_id"
-    refused = withheld(*_signals(postback))
-    for field, raw in zip(DEVICE_FIELDS, _device_values(postback)):  # noqa: B905 - as many names as values
-        if raw is None or len(raw) > MAX_DEVICE_ID or (value := usable(raw)) is None:
+    for name, raw in _named_devices(postback):
+        if len(raw) > MAX_DEVICE_ID or (value := usable(raw)) is None:
             continue
         if len(value) >= MIN_TELLING:
             devices.append(_encoder.encode(value)[1:-1].lower())
-        name = "adid" if field == adid_field else field
         if name in refused:
             notes.append(f"The {name} may not leave: the person has not allowed it.")
             continue
@@ -195,6 +198,32 @@ def _devices(postback: Postback, notes: list[str]) -> tuple[dict[IdKind, str], d
         if name in TOP:
             top[name] = value
     return ids, top, devices
+
+
+def _named_devices(postback: Postback) -> list[tuple[str, str]]:
+    """Give the fields of `DEVICE_FIELDS` that are there, in that order, by what Amplitude calls them."""
+    # Written out: a message has one or two of the eight, and going through them all for it takes three times as long.
+    found: list[tuple[str, str]] = []
+    adid, amazon = "adid", "amazon_aid"
+    if postback.amazon_aid is not None and _prefers_amazon(postback):
+        adid, amazon = "advertising_id", "adid"
+    if (raw := postback.idfa) is not None:
+        found.append(("idfa", raw))
+    if (raw := postback.idfv) is not None:
+        found.append(("idfv", raw))
+    if (raw := postback.advertising_id) is not None:
+        found.append((adid, raw))
+    if (raw := postback.amazon_aid) is not None:
+        found.append((amazon, raw))
+    if (raw := postback.oaid) is not None:
+        found.append(("oaid", raw))
+    if (raw := postback.imei) is not None:
+        found.append(("imei", raw))
+    if (raw := postback.android_id) is not None:
+        found.append(("android_id", raw))
+    if (raw := postback.android_app_set_id) is not None:
+        found.append(("android_app_set_id", raw))
+    return found
 
 
 def _device(value: str) -> str | None:

@@ -11,12 +11,14 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import MIN_ID_LENGTH, Event, is_reserved, text
 from flybridge.appsflyer.fields import NAMES
+from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
 from flybridge.mapping import rows as table
 from flybridge.mapping.form import Form
 from flybridge.mapping.person import ID_KEYS, Keys
 from flybridge.mapping.restrictions import ADVERTISING, policies, policy_of
 from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
+from flybridge.records import Dead, Filter, Refuse
 
 NO_TEXTS: Final[Mapping[str, str]] = {}
 
@@ -115,14 +117,13 @@ class Compiled:
         hidden = ID_KEYS | {rules.device_id_key.lower(), rules.session_id_key.lower(), rules.user_id_key.lower()}
         taken = frozenset(key for plan in self._plans.values() for key in plan.event.keys)
         self.hides: Callable[[str], bool] = lru_cache(maxsize=4096)(lambda key: key in taken or key.lower() in hidden)
-        self.in_app_name: Callable[[str], str | None] = lru_cache(maxsize=4096)(_naming(rules))
-        self.excludes: Callable[[str], bool] = lru_cache(maxsize=64)(
-            lambda kind: any(fnmatchcase(kind, pattern) for pattern in rules.exclude)
-        )
+        self.in_app_name = _naming(rules)
         self.conversion_name = {
             family: text(rules.rename.get(rules.prefix + title, rules.prefix + title))
             for family, title in TITLES.items()
         }
+
+        self.treatments: dict[tuple[object, ...], Treatment | Filter | Refuse | Dead] = {}
 
     def plan(self, conversion: bool, restricted: bool) -> Plan:
         """Give the forms for a message; `restricted` are those that tell nothing of where a person came from."""
@@ -156,6 +157,30 @@ class Plan(Struct, frozen=True):
     top: Form
     event: Form
     user: Form
+
+
+class Treatment(Struct, frozen=True, gc=False):
+    """What is decided about a message before its own values are looked at.
+
+    `said` is the kind as AppsFlyer reports it, `kind` the one that may be told; `source` is the media source as it may
+    be told, and `is_told` says whether anything else may be of where the person came from. `restricted` is the policy
+    that applies to the source, or empty. `display` is the platform as Amplitude's SDKs write it, `os_name` None where
+    it is none of theirs. `refused` are the identifiers that may not leave.
+    """
+
+    said: Kind
+    kind: Kind
+    is_conversion: bool
+    event_type: str
+    is_renamed: bool
+    source: str | None
+    is_told: bool
+    restricted: str
+    platform: str
+    display: str
+    os_name: str | None
+    refused: frozenset[str]
+    plan: Plan
 
 
 TITLES: Final = {

@@ -18,33 +18,19 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_TEXT, within_limits
 from flybridge.appsflyer.fields import Postback
-from flybridge.appsflyer.postback_kind import Kind, kind_of
+from flybridge.appsflyer.postback_kind import Kind
 from flybridge.appsflyer.postback_time import time_ms, zoned_ms
 from flybridge.identity import IdKind
 from flybridge.mapping.content import Content, identity
 from flybridge.mapping.item import Item
 from flybridge.mapping.person import identify, parsed
-from flybridge.mapping.restrictions import PASS, Policy
-from flybridge.mapping.rules import Compiled, Rules
+from flybridge.mapping.rules import Rules, Treatment
+from flybridge.mapping.treatment import V1_IDS, treatment
 from flybridge.records import Dead, Filter, Measure, Refuse
 
 __all__ = ["Mapped", "Rules", "map_postback"]
 
-# AppsFlyer's names of platforms, as Amplitude's SDKs write them. Fire OS is Android.
-PLATFORMS: Final = {
-    "android": "android",
-    "amazon": "android",
-    "ios": "ios",
-    "ipados": "ios",
-    "iphone": "ios",
-    "ipad": "ios",
-}
 MAX_FLAT: Final = 30
-
-# A member of an enum is found by name each time it is written; a name of the module is not.
-ORGANIC, DROP = Policy.ORGANIC, Policy.DROP
-NEVER_SENT: Final = frozenset({Kind.UNINSTALL, Kind.SKADNETWORK})
-V1_IDS: Final = {"ios": ("idfa", "idfv"), "android": ("adid", "android_app_set_id")}
 
 
 class Mapped(Struct, frozen=True, kw_only=True, gc=False):
@@ -75,63 +61,28 @@ class Mapped(Struct, frozen=True, kw_only=True, gc=False):
 def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped | Filter | Refuse | Dead:
     """Map one postback. `received_ms` stands in where the message has no time."""
     compiled = rules.compiled
-    kind = kind_of(postback)
-    if kind is None:
-        return Dead(
-            "map",
-            "no_event_name",
-            "The message names no event: event_name and conversion_type are missing.",
-            "Select event_name, conversion_type and campaign_type in AppsFlyer's Push API settings.",
-        )
-    event_type = _event_type(kind, postback, rules, compiled)
-    if not isinstance(event_type, str):
-        return event_type
-    policy = compiled.policy(postback.media_source, postback.attributed_touch_type)
-    if policy is DROP:
-        return Refuse("restricted_source")
-    platform = _platform(postback, rules)
-    if rules.route == "attribution" and platform not in V1_IDS:
-        return Refuse("platform_unsupported")
-
+    treated = treatment(postback, rules, compiled)
+    if not isinstance(treated, Treatment):
+        return treated
     notes = list(postback.notes)
     whole = parsed(postback.event_value)
     value = _within_limits(postback.event_value, whole, notes)
-    person = identify(postback, value, compiled.keys, notes)
-    if rules.route == "attribution" and not any(name in person.top for name in V1_IDS[platform]):
+    person = identify(postback, value, compiled.keys, treated.refused, notes)
+    on_v2 = rules.route == "http_v2"
+    if not on_v2 and not any(name in person.top for name in V1_IDS[treated.platform]):
         return Refuse("no_usable_id")
     said_ms = _time(postback, "event_time", postback.event_time, notes)
     # An in-app event needs the install's time only where it has none of its own.
     installed_ms = None
-    if kind.is_conversion or said_ms is None:
+    if treated.is_conversion or said_ms is None:
         installed_ms = _time(postback, "install_time", postback.install_time, notes)
     # Identity rests on what AppsFlyer said, not on what a policy makes of it: changing a policy makes no new event.
-    key = identity(Content(rules.app, kind, postback, whole, said_ms, installed_ms, received_ms))
-    event_ms = said_ms or installed_ms or received_ms
-    if policy is ORGANIC:
-        kind = kind.as_organic
-        event_type = compiled.conversion_name[kind.family] if kind.is_conversion else event_type
-
-    # Organic events carry no campaign: one that names it all the same tells of it no more than a restricted one.
-    is_told = policy is PASS and not (kind.is_organic and postback.campaign is not None)
-    item = Item(
-        postback,
-        compiled,
-        compiled.plan(kind.is_conversion, not is_told),
-        kind,
-        event_type,
-        _media_source(postback, kind, policy),
-        is_told,
-        platform,
-        person,
-        value,
-        event_ms,
-        key.hex(),
-    )
-    on_v2 = rules.route == "http_v2"
+    key = identity(Content(rules.app, treated.said, postback, whole, said_ms, installed_ms, received_ms))
+    item = Item(postback, compiled, treated, person, value, said_ms or installed_ms or received_ms, key.hex())
     body = item.http_v2(notes) if on_v2 else item.attribution(notes)
     return Mapped(
-        kind=kind,
-        event_type=event_type,
+        kind=treated.kind,
+        event_type=treated.event_type,
         endpoint=rules.route,
         insert_id=item.insert_id,
         key=key,
@@ -139,41 +90,12 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
         user_id=person.user_id if on_v2 else None,
         device_id=person.device_id if on_v2 else None,
         ids=person.ids,
-        event_ms=event_ms,
+        event_ms=item.event_ms,
         measure=item.measure(),
-        media_source=item.source or "",
+        media_source=treated.source or "",
         notes=tuple(notes),
-        restricted="" if policy is PASS else policy.value,
+        restricted=treated.restricted,
     )
-
-
-def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled) -> str | Filter:
-    if postback.blocked_reason is not None:
-        return Filter("blocked_as_fraud")
-    if kind.is_conversion:
-        return Filter("event_excluded") if compiled.excludes(kind.word) else compiled.conversion_name[kind.family]
-    if kind in NEVER_SENT:
-        return Filter(kind.word)
-    if rules.route == "attribution":
-        return Filter("in_app_on_attribution_route")
-    return compiled.in_app_name(postback.event_name or "") or Filter("event_excluded")
-
-
-def _media_source(postback: Postback, kind: Kind, policy: Policy) -> str | None:
-    """Give the source as it may be told; None if it may not, or nobody knows it."""
-    if policy is not PASS:
-        return "organic" if policy is ORGANIC else None
-    source = postback.media_source
-    if source is None:
-        return "organic" if kind.is_organic else None
-    return "organic" if source.lower() == "organic" else source
-
-
-def _platform(postback: Postback, rules: Rules) -> str:
-    if postback.platform is None:
-        return rules.platform
-    said = postback.platform.lower()
-    return PLATFORMS.get(said, said)
 
 
 def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
