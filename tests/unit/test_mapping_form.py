@@ -21,8 +21,9 @@ ROWS = (
 UNKNOWN = ("new", Row("new", "new", as_is, ""))
 
 
-def filled(form: Form, postback: Postback, *given: Any, **found: Any) -> dict[str, Any]:
-    section = form.fill(postback, found.get, *given)
+def filled(form: Form, postback: Postback, *given: Any, **fields: Any) -> dict[str, Any]:
+    postback = msgspec.structs.replace(postback, body=msgspec.json.encode(fields))
+    section = form.fill(postback, None, *given)
     written: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(section))
     assert written == form.as_dict(section)
     assert list(written) == [key for key in form.keys if key in written]

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.event import with_identity
-from flybridge.appsflyer.fields import NAMES, Postback
-from flybridge.mapping.person import ID_KEYS, PERSONAL, custom_data, identify, names_a_device, parsed, refused_ids
+from flybridge.appsflyer.fields import Postback
+from flybridge.mapping.person import ID_KEYS, PERSONAL, find, identify, names_a_device, parsed, refused_ids
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.rows import DERIVED
 from flybridge.mapping.rules import Rules, all_rows, tells_the_source
@@ -46,27 +46,18 @@ def _rows(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explaine
     restricted = rules.compiled.policy(postback.media_source, postback.attributed_touch_type) is not PASS
     why = f"Restricted source: {mapped.restricted}." if restricted else "Organic events carry no campaign."
     restricted = restricted or (mapped.kind.is_organic and postback.campaign is not None)
+    value = parsed(postback.event_value)
     applying = []
     for row in all_rows(rules):
         if row.conversions_only and not mapped.kind.is_conversion:
             continue
         if restricted and tells_the_source(row):
-            raw = _find(postback, row.source)
+            raw = find(postback, value, row.source)
             if raw is not None:
                 yield Explained(row.source, mask(raw), row.target, None, why)
             continue
         applying.append(row)
-    yield from explain_rows(applying, lambda source: _find(postback, source), PERSONAL, rules.prefix)
-
-
-def _find(postback: Postback, source: str) -> Any:
-    place, dot, key = source.partition(".")
-    if dot and place == "custom_data":
-        return custom_data(postback).get(key)
-    if dot and place == "event_value":
-        value = parsed(postback.event_value)
-        return value.get(key) if isinstance(value, dict) else None
-    return getattr(postback, source) if source in NAMES else postback.get(source)
+    yield from explain_rows(applying, lambda source: find(postback, value, source), PERSONAL, rules.prefix)
 
 
 def _derived(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explained]:

@@ -5,13 +5,13 @@ cost more than all else. As dataclasses and attrs do for `__init__`, a form ther
 straight-line function when the configuration is read, and runs that. For the targets `campaign`, `touch time` and
 `device_brand` of `mapping.rows` it is:
 
-    def fill(postback, find, given_0):
+    def fill(postback, value, given_0):
         slot_1 = postback.attributed_touch_time
         if slot_1 is not None:
             slot_1 = moment(slot_1)
         slot_2 = postback.device_brand
-        if slot_2 is None and (value := postback.device_model) is not None:
-            slot_2 = brand(value)
+        if slot_2 is None and (other := postback.device_model) is not None:
+            slot_2 = brand(other)
         return Section(
             postback.campaign,
             slot_1,
@@ -32,17 +32,15 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.appsflyer.fields import KINDS, NAMES, Flag, Text
+from flybridge.mapping.person import find
 from flybridge.mapping.table import Row, flag, text
-
-Finder = Callable[[str], Any]
-"""Gives the value of a source that is no field of `Postback`: a new field, or a key of custom data."""
 
 
 class Form:
     """One section of an event. `keys` are the targets in order; of several rows for one the first value wins.
 
-    `fill(postback, find, *given)` makes the section, as a struct that is to be written as JSON; `given` are the values
-    of `before` and `after`. `text` is the function as it was generated.
+    `fill(postback, value, *given)` makes the section, as a struct that is to be written as JSON; `value` is the event's
+    value, parsed, and `given` are the values of `before` and `after`. `text` is the function as it was generated.
     """
 
     def __init__(
@@ -77,7 +75,7 @@ class Form:
                 lines += _chosen(f"slot_{slot}", rows[key])
         self.text = "\n".join(
             (
-                f"def fill({', '.join(('postback', 'find', *given.values()))}):",
+                f"def fill({', '.join(('postback', 'value', *given.values()))}):",
                 *(f"    {line}" for line in lines),
                 "    return Section(",
                 *(f"        {value}," for value in values),
@@ -85,7 +83,7 @@ class Form:
             )
         )
         scope: dict[str, Any] = {row.convert.__name__: row.convert for _, row in placed}
-        scope["Section"] = self._section
+        scope |= {"Section": self._section, "find": find}
         exec(self.text, scope)  # noqa: S102 - our own text; see above for what gets into it
         self.fill: Callable[..., Struct] = scope["fill"]
 
@@ -102,13 +100,13 @@ def _chosen(slot: str, rows: Sequence[Row]) -> list[str]:
     if not _is_kept(first):
         lines += [f"if {slot} is not None:", f"    {slot} = {first.convert.__name__}({slot})"]
     for row in others:
-        value = "value" if _is_kept(row) else f"{row.convert.__name__}(value)"
-        lines += [f"if {slot} is None and (value := {_source(row)}) is not None:", f"    {slot} = {value}"]
+        found = "other" if _is_kept(row) else f"{row.convert.__name__}(other)"
+        lines += [f"if {slot} is None and (other := {_source(row)}) is not None:", f"    {slot} = {found}"]
     return lines
 
 
 def _source(row: Row) -> str:
-    return f"postback.{row.source}" if row.source in NAMES else f"find({row.source!r})"
+    return f"postback.{row.source}" if row.source in NAMES else f"find(postback, value, {row.source!r})"
 
 
 def _is_kept(row: Row) -> bool:

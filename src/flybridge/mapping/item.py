@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from flybridge.amplitude.event import Event, joined, within_limits
 from flybridge.appsflyer.fields import Postback
-from flybridge.mapping.person import Person, custom_data, names_a_device
+from flybridge.mapping.person import Person, names_a_device
 from flybridge.mapping.revenue import NO_REVENUE, cost_usd, revenue_of, revenue_usd
 from flybridge.mapping.rules import Compiled, Treatment
 from flybridge.records import Measure, day_of
@@ -42,7 +42,7 @@ class Item(Struct, frozen=True, gc=False):
         user_properties = self.user_properties(notes) if treatment.plan.user.keys else None
         event = treatment.plan.top.fill(
             postback,
-            self.find,
+            self.value,
             # The fields of `Event`, in its order.
             treatment.event_type,
             self.event_ms,
@@ -78,7 +78,7 @@ class Item(Struct, frozen=True, gc=False):
         """Write the properties: the app's own, and those of the rows."""
         treatment = self.treatment
         form = treatment.plan.event
-        section = form.fill(self.postback, self.find, treatment.source, treatment.kind.word)
+        section = form.fill(self.postback, self.value, treatment.source, treatment.kind.word)
         written = _encoder.encode(section)
         own: dict[str, Any] = {}
         if self.value is not None:
@@ -91,7 +91,7 @@ class Item(Struct, frozen=True, gc=False):
         treatment = self.treatment
         form = treatment.plan.user
         given = (treatment.source,) if treatment.is_conversion else ()
-        section = form.fill(self.postback, self.find, *given)
+        section = form.fill(self.postback, self.value, *given)
         written = _encoder.encode(section)
         return self._without_devices(form.as_dict(section), notes) if self._tells(written) else written
 
@@ -120,15 +120,6 @@ class Item(Struct, frozen=True, gc=False):
             del properties[key]
             notes.append(f"The property {key} contains a device identifier and was left out.")
         return _write(properties, notes)
-
-    def find(self, source: str) -> Any:
-        """Give a source that is no field of `Postback`."""
-        place, dot, key = source.partition(".")
-        if dot and place == "custom_data":
-            return custom_data(self.postback).get(key)
-        if dot and place == "event_value":
-            return self.value.get(key) if isinstance(self.value, dict) else None
-        return self.postback.get(source)
 
     def measure(self) -> Measure:
         """Say what the item adds to the rollups."""

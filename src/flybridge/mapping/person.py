@@ -120,6 +120,16 @@ def custom_data(postback: Postback) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else EMPTY
 
 
+def find(postback: Postback, event_value: Any, source: str) -> Any:
+    """Give a source of a row: a field, listed or new, or a key of `custom_data.` or of `event_value.`, parsed."""
+    place, dot, key = source.partition(".")
+    if dot and place == "custom_data":
+        return custom_data(postback).get(key)
+    if dot and place == "event_value":
+        return event_value.get(key) if isinstance(event_value, dict) else None
+    return postback.get(source)
+
+
 def refused_ids(postback: Postback) -> frozenset[str]:
     """Give the names of the identifiers that may not leave, by what the person has allowed."""
     return withheld(*_signals(postback))
