@@ -36,7 +36,7 @@ RESERVED: Final = ("$", "[Amplitude]")
 
 EMPTY_OBJECT: Final = len(b"{}")
 
-_encoder: Final = msgspec.json.Encoder()
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Event(Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -90,7 +90,7 @@ def within_limits(properties: Mapping[str, Any], notes: list[str]) -> dict[str, 
         found = _fit(value, MAX_DEPTH - 1, name, notes)
         size += len(name) + (len(found) if isinstance(found, str) else 8)
         if isinstance(found, dict | list):
-            size += len(_encoder.encode(found))
+            size += len(_encode(found))
         if len(kept) >= MAX_PROPERTIES or size > MAX_PROPERTY_BYTES:
             notes.append(f"Of {len(properties)} properties only {len(kept)} were kept: the event would be too large.")
             break
@@ -124,7 +124,7 @@ def _fit(value: Any, layers: int, name: str, notes: list[str]) -> Any:
 
 def _flat(value: Any) -> str:
     try:
-        return _encoder.encode(value)[: 4 * MAX_TEXT].decode("utf-8", "ignore")[:MAX_TEXT]
+        return _encode(value)[: 4 * MAX_TEXT].decode("utf-8", "ignore")[:MAX_TEXT]
     except (msgspec.MsgspecError, OverflowError, RecursionError, UnicodeError):
         return "…"
 
@@ -151,16 +151,19 @@ def with_identity(body: bytes, user_id: str | None, device_id: str | None) -> by
     if user_id is None and device_id is None:
         return body
     try:
-        head = _encoder.encode(_Ids(user_id, device_id))
+        head = _head(user_id, device_id)
     except UnicodeEncodeError:
-        head = _encoder.encode(_Ids(_whole(user_id), _whole(device_id)))
+        head = _head(_whole(user_id), _whole(device_id))
     rest = body[1:]
-    return head[:-1] + (rest if rest.lstrip()[:1] == b"}" else b"," + rest)
+    return head + rest if rest.lstrip()[:1] == b"}" else head + b"," + rest
 
 
-class _Ids(Struct, omit_defaults=True, gc=False):
-    user_id: str | None = None
-    device_id: str | None = None
+def _head(user_id: str | None, device_id: str | None) -> bytes:
+    if user_id is None:
+        return b'{"device_id":' + _encode(device_id)
+    if device_id is None:
+        return b'{"user_id":' + _encode(user_id)
+    return b'{"user_id":' + _encode(user_id) + b',"device_id":' + _encode(device_id)
 
 
 def _whole(value: str | None) -> str | None:
