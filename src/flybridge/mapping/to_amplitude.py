@@ -33,7 +33,7 @@ __all__ = ["Mapped", "Rules", "map_postback"]
 MAX_FLAT: Final = 30
 
 
-class Mapped(Struct, frozen=True, kw_only=True, gc=False):
+class Mapped(Struct, frozen=True, gc=False):
     """One item for Amplitude, and all that flybridge needs to know about it.
 
     `body` is JSON without `user_id` and `device_id`; the Attribution API has no place for them, so that on its route
@@ -80,21 +80,22 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
     key = identity(Content(rules.app, treated.said, postback, whole, said_ms, installed_ms, received_ms))
     item = Item(postback, compiled, treated, person, value, said_ms or installed_ms or received_ms, key.hex())
     body = item.http_v2(notes) if on_v2 else item.attribution(notes)
+    # By position: names take msgspec as long as a whole section.
     return Mapped(
-        kind=treated.kind,
-        event_type=treated.event_type,
-        endpoint=rules.route,
-        insert_id=item.insert_id,
-        key=key,
-        body=body,
-        user_id=person.user_id if on_v2 else None,
-        device_id=person.device_id if on_v2 else None,
-        ids=person.ids,
-        event_ms=item.event_ms,
-        measure=item.measure(),
-        media_source=treated.source or "",
-        notes=tuple(notes),
-        restricted=treated.restricted,
+        treated.kind,
+        treated.event_type,
+        rules.route,
+        item.insert_id,
+        key,
+        body,
+        person.user_id if on_v2 else None,
+        person.device_id if on_v2 else None,
+        person.ids,
+        item.event_ms,
+        item.measure(),
+        treated.source or "",
+        tuple(notes),
+        treated.restricted,
     )
 
 
