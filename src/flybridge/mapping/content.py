@@ -16,32 +16,42 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from flybridge.amplitude.event import within_limits
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.records import content_key
 
-_encoder: Final = msgspec.json.Encoder(order="sorted")
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+
+INSTALLED: Final = frozenset({"install", "reinstall"})
+"""Families of conversions that are known by when the app was installed."""
 
 
-class Content(Struct, frozen=True, gc=False):
-    """What an identity is made of. The two times are what the message itself says; `received_ms` stands in."""
-
-    app: str
-    kind: Kind
-    postback: Postback
-    event_value: Any
-    event_ms: int | None
-    install_ms: int | None
-    received_ms: int
+def conversion_identity(
+    app: str, kind: Kind, postback: Postback, event_ms: int | None, install_ms: int | None
+) -> bytes:
+    """Give the 16-byte identity of a conversion. The two times are what the message itself says."""
+    first, second = (install_ms, event_ms) if kind.family in INSTALLED else (event_ms, install_ms)
+    moment = first or second or 0
+    return content_key(_encode((app, _who(postback), kind.family, moment // 1000)))
 
 
-def identity(content: Content) -> bytes:
-    """Give the 16-byte identity."""
-    postback, kind = content.postback, content.kind
-    who = (
+def event_identity(app: str, postback: Postback, event_value: Any, event_ms: int) -> bytes:
+    """Give the 16-byte identity of an in-app event. `event_ms` is when it was received if it does not say more."""
+    revenue = postback.event_revenue
+    currency = None if revenue is None else (postback.event_revenue_currency or "").upper()
+    # Keys are sorted when it is written, and an empty value is as good as none.
+    value = event_value or None
+    facts = (app, _who(postback), postback.event_name, event_ms // 1000, revenue, currency)
+    try:
+        return content_key(_encode((*facts, value)))
+    except (OverflowError, ValueError, RecursionError):
+        return content_key(_encode((*facts, within_limits({"": value}, []))))
+
+
+def _who(postback: Postback) -> str | None:
+    return (
         postback.appsflyer_id
         or postback.customer_user_id
         or postback.idfa
@@ -51,19 +61,3 @@ def identity(content: Content) -> bytes:
         or postback.amazon_aid
         or postback.oaid
     )
-    if kind.is_conversion:
-        installed = kind.family in ("install", "reinstall")
-        first, second = content.install_ms, content.event_ms
-        moment = (first or second or 0) if installed else (second or first or 0)
-        return content_key(_encoder.encode((content.app, who, kind.family, moment // 1000)))
-    revenue = postback.event_revenue
-    moment = content.event_ms or content.received_ms
-    currency = None if revenue is None else (postback.event_revenue_currency or "").upper()
-    # Keys are sorted when it is written, and an empty value is as good as none.
-    value = content.event_value or None
-    facts = [content.app, who, postback.event_name, moment // 1000, revenue, currency, value]
-    try:
-        return content_key(_encoder.encode(facts))
-    except (OverflowError, ValueError, RecursionError):
-        facts[-1] = within_limits({"": value}, [])
-        return content_key(_encoder.encode(facts))

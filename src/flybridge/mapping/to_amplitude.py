@@ -21,7 +21,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.appsflyer.postback_time import time_ms, zoned_ms
 from flybridge.identity import IdKind
-from flybridge.mapping.content import Content, identity
+from flybridge.mapping.content import conversion_identity, event_identity
 from flybridge.mapping.item import Item
 from flybridge.mapping.person import identify, parsed
 from flybridge.mapping.rules import Rules, Treatment
@@ -77,7 +77,10 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
     if treated.is_conversion or said_ms is None:
         installed_ms = _time(postback, "install_time", postback.install_time, notes)
     # Identity rests on what AppsFlyer said, not on what a policy makes of it: changing a policy makes no new event.
-    key = identity(Content(rules.app, treated.said, postback, whole, said_ms, installed_ms, received_ms))
+    if treated.is_conversion:
+        key = conversion_identity(rules.app, treated.said, postback, said_ms, installed_ms)
+    else:
+        key = event_identity(rules.app, postback, whole, said_ms or received_ms)
     item = Item(postback, compiled, treated, person, value, said_ms or installed_ms or received_ms, key.hex())
     body = item.http_v2(notes) if on_v2 else item.attribution(notes)
     # By position: names take msgspec as long as a whole section.
