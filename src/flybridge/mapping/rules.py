@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -23,6 +23,8 @@ from flybridge.records import Dead, Filter, Refuse
 NO_TEXTS: Final[Mapping[str, str]] = {}
 
 CONFIGURED: Final = "https://support.appsflyer.com/hc/en-us/articles/208387843"
+
+MAX_PLAIN: Final = 4096
 
 FORBIDDEN: Final = frozenset({'"', "\\"} | {chr(code) for code in range(32)})
 
@@ -114,9 +116,10 @@ class Compiled:
             for conversion in (True, False)
             for restricted in (True, False)
         }
-        hidden = ID_KEYS | {rules.device_id_key.lower(), rules.session_id_key.lower(), rules.user_id_key.lower()}
-        taken = frozenset(key for plan in self._plans.values() for key in plan.event.keys)
-        self.hides: Callable[[str], bool] = lru_cache(maxsize=4096)(lambda key: key in taken or key.lower() in hidden)
+        self._passed = (rules.device_id_key, rules.session_id_key, rules.user_id_key)
+        self._hidden = ID_KEYS.union(key.lower() for key in self._passed)
+        self._taken = frozenset(key for plan in self._plans.values() for key in plan.event.keys)
+        self._plain: set[str] = set()
         self.in_app_name = _naming(rules)
         self.conversion_name = {
             family: text(rules.rename.get(rules.prefix + title, rules.prefix + title))
@@ -128,6 +131,20 @@ class Compiled:
     def plan(self, conversion: bool, restricted: bool) -> Plan:
         """Give the forms for a message; `restricted` are those that tell nothing of where a person came from."""
         return self._plans[conversion, restricted]
+
+    def own(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Give an event's value without keys that hold an identifier by name, and those that a row fills."""
+        own = dict(value)
+        for key in self._passed:
+            own.pop(key, None)
+        # An app's events have the same keys again and again: which of them stay is remembered.
+        if not self._plain.issuperset(own):
+            for key in value:
+                if key in self._taken or key.lower() in self._hidden:
+                    own.pop(key, None)
+            if len(self._plain) < MAX_PLAIN:
+                self._plain.update(own)
+        return own
 
     def _plan(self, rules: Rules, conversion: bool, restricted: bool) -> Plan:
         rows = [
