@@ -89,8 +89,10 @@ class Item(Struct, frozen=True, gc=False):
         """Write the user's properties. The source is told of conversions, which are what it is known from."""
         treatment = self.treatment
         form = treatment.plan.user
-        given = (treatment.source,) if treatment.is_conversion else ()
-        section = form.fill(self.postback, self.value, *given)
+        if treatment.is_conversion:
+            section = form.fill(self.postback, self.value, treatment.source)
+        else:
+            section = form.fill(self.postback, self.value)
         written = _encoder.encode(section)
         return self._without_devices(form.as_dict(section), notes) if self._tells(written) else written
 

@@ -165,9 +165,9 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
 def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
     if raw == "":
         return None
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
-        raw = str(raw)
-    found = identifier(raw, keys.min_id_length) if isinstance(raw, str) else None
+    if not isinstance(raw, str):
+        raw = str(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) else None
+    found = identifier(raw, keys.min_id_length)
     if found is None:
         notes.append(f"The {what} that the app passed is none that Amplitude takes and was left out.")
     return found

@@ -34,22 +34,20 @@ NOTHING: Final[dict[str, Any]] = {}
 def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenue | None:
     """Find the revenue; None if the message has none."""
     bought = event_value if isinstance(event_value, dict) else NOTHING
-    amount, said = postback.event_revenue, postback.event_revenue_currency
-    if amount is None:
-        found = _amount(postback, bought)
-        if found is None:
-            return None
-        amount, said = found
+    found = _amount(postback, bought)
+    if found is None:
+        return None
+    amount, said = found
     currency = _currency(said) if said else None
     if said and currency is None:
         notes.append("The currency is no three-letter code and was left out.")
     kind = "Refund" if amount < 0 else "Ad" if postback.event_name == "af_ad_revenue" else None
-    product = bought.get("af_content_id")
-    if isinstance(product, list) and len(product) == 1:
-        product = product[0]
-    product_id = product if isinstance(product, str) else plain(product)
-    quantity = integer(bought.get("af_quantity"))
-    return Revenue(amount, currency, kind, text(product_id) if product_id else None, quantity or None)
+    product, quantity = bought.get("af_content_id"), bought.get("af_quantity")
+    if product is not None and not isinstance(product, str):
+        product = plain(product[0] if isinstance(product, list) and len(product) == 1 else product)
+    if quantity is not None:
+        quantity = integer(quantity)
+    return Revenue(amount, currency, kind, text(product) if product else None, quantity or None)
 
 
 @lru_cache(maxsize=256)
@@ -65,7 +63,8 @@ def _amount(postback: Postback, bought: dict[str, Any]) -> tuple[float, str | No
         return postback.event_revenue_usd, "USD"
     if postback.revenue_in_selected_currency is not None:
         return postback.revenue_in_selected_currency, postback.selected_currency
-    amount = money(bought.get("af_revenue"))
+    raw = bought.get("af_revenue")
+    amount = None if raw is None else money(raw)
     if amount is None:
         return None
     said = bought.get("af_currency")
