@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from flybridge.amplitude.event import Event, within_limits
 from flybridge.appsflyer.fields import Postback
-from flybridge.mapping.person import Person, names_a_device
+from flybridge.mapping.person import TOP, Person, names_a_device
 from flybridge.mapping.revenue import NO_REVENUE, cost_usd, revenue_of, revenue_usd
 from flybridge.mapping.rules import Compiled, Treatment
 from flybridge.records import Measure, day_of
@@ -36,7 +36,7 @@ class Item(Struct, frozen=True, gc=False):
 
     def http_v2(self, notes: list[str]) -> bytes:
         """Write the item for the HTTP V2 API."""
-        postback, treatment, identifier = self.postback, self.treatment, self.person.top.get
+        postback, treatment, person = self.postback, self.treatment, self.person
         revenue = revenue_of(postback, self.value, notes) or NO_REVENUE
         if treatment.is_renamed:
             notes.append("The event's name is one of Amplitude's own and got the prefix.")
@@ -51,12 +51,12 @@ class Item(Struct, frozen=True, gc=False):
             self.insert_id,
             treatment.display,
             treatment.os_name,
-            self.person.session_id,
-            identifier("idfa"),
-            identifier("idfv"),
-            identifier("adid"),
-            identifier("android_id"),
-            identifier("android_app_set_id"),
+            person.session_id,
+            person.idfa,
+            person.idfv,
+            person.adid,
+            person.android_id,
+            person.android_app_set_id,
             revenue.amount,
             revenue.currency,
             revenue.type,
@@ -72,8 +72,8 @@ class Item(Struct, frozen=True, gc=False):
         treatment = self.treatment
         event = Event(event_type=treatment.event_type, time=self.event_ms, platform=treatment.platform)
         event.user_properties = Raw(self.user_properties(notes))
-        for name, value in self.person.top.items():
-            setattr(event, name, value)
+        for name in TOP:
+            setattr(event, name, getattr(self.person, name))
         return _encoder.encode(event)
 
     def event_properties(self, notes: list[str]) -> bytes | bytearray:

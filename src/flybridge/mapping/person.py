@@ -61,7 +61,7 @@ _signals: Final = attrgetter(
     "att", "is_lat", "gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled"
 )  # fmt: skip
 
-TOP: Final = frozenset({"idfa", "idfv", "adid", "android_id", "android_app_set_id"})
+TOP: Final = ("idfa", "idfv", "adid", "android_id", "android_app_set_id")
 """The identifiers that Amplitude has a field for."""
 
 
@@ -82,17 +82,22 @@ class Keys(Struct, frozen=True):
 
 
 class Person(Struct, frozen=True, gc=False):
-    """What a postback says about whom it is. `top` are the identifiers that go to Amplitude's own fields.
+    """What a postback says about whom it is. `idfa` to `android_app_set_id` go to Amplitude's own fields.
 
-    `devices` are all device identifiers of the message as JSON text in lower case, whether they may leave or not.
+    `ids` is what the person is matched by; `devices` are all device identifiers of the message as JSON text in lower
+    case, whether they may leave or not.
     """
 
     user_id: str | None
     device_id: str | None
     session_id: int | None
     ids: Mapping[IdKind, str]
-    top: Mapping[str, str]
     devices: Sequence[bytes]
+    idfa: str | None = None
+    idfv: str | None = None
+    adid: str | None = None
+    android_id: str | None = None
+    android_app_set_id: str | None = None
 
 
 def parsed(value: Any) -> Any:
@@ -154,12 +159,59 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
             user_id = customer_user_id
         else:
             notes.append("The customer user id is too short or too long for Amplitude and was not used as user id.")
-    ids, top, devices = _devices(postback, refused, notes)
+    found = Devices({}, [], refused, notes)
+    # Written out: a message has one or two of the eight, and a loop over their names costs more than they do.
+    idfa = idfv = adid = android_id = app_set_id = None
+    if (raw := postback.idfa) is not None:
+        idfa = found.take("idfa", raw)
+    if (raw := postback.idfv) is not None:
+        idfv = found.take("idfv", raw)
+    amazon = postback.amazon_aid
+    if amazon is not None and _prefers_amazon(postback, amazon):
+        if (raw := postback.advertising_id) is not None:
+            found.take("advertising_id", raw)
+        adid = found.take("adid", amazon)
+    else:
+        if (raw := postback.advertising_id) is not None:
+            adid = found.take("adid", raw)
+        if amazon is not None:
+            found.take("amazon_aid", amazon)
+    if (raw := postback.oaid) is not None:
+        found.take("oaid", raw)
+    if (raw := postback.imei) is not None:
+        found.take("imei", raw)
+    if (raw := postback.android_id) is not None:
+        android_id = found.take("android_id", raw)
+    if (raw := postback.android_app_set_id) is not None:
+        app_set_id = found.take("android_app_set_id", raw)
+    ids = found.ids
     if (appsflyer_id := usable(postback.appsflyer_id)) is not None:
         ids[APPSFLYER_ID] = appsflyer_id
     if customer_user_id is not None:
         ids[CUSTOMER_USER_ID] = customer_user_id
-    return Person(user_id, device_id, session_id, ids, top, devices)
+    return Person(user_id, device_id, session_id, ids, found.telling, idfa, idfv, adid, android_id, app_set_id)
+
+
+class Devices(Struct, gc=False):
+    """The device identifiers of a message, as they are found: those to match by, and all there are as JSON text."""
+
+    ids: dict[IdKind, str]
+    telling: list[bytes]
+    refused: frozenset[str]
+    notes: list[str]
+
+    def take(self, name: str, raw: str) -> str | None:
+        """Take one, by Amplitude's name of it. Gives it trimmed, or None if it is none or may not leave."""
+        if len(raw) > MAX_DEVICE_ID or (value := usable(raw)) is None:
+            return None
+        if len(value) >= MIN_TELLING:
+            self.telling.append(_encoder.encode(value)[1:-1].lower())
+        if name in self.refused:
+            self.notes.append(f"The {name} may not leave: the person has not allowed it.")
+            return None
+        if (kind := ID_KINDS.get(name)) is not None:
+            self.ids[kind] = value
+        return value
 
 
 def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
@@ -188,61 +240,13 @@ def _session(raw: Any, notes: list[str]) -> int | None:
     return None
 
 
-def _devices(
-    postback: Postback, refused: frozenset[str], notes: list[str]
-) -> tuple[dict[IdKind, str], dict[str, str], list[bytes]]:
-    """Give the identifiers to match by, those for Amplitude's own fields, and all there are."""
-    ids: dict[IdKind, str] = {}
-    top: dict[str, str] = {}
-    devices: list[bytes] = []
-    for name, raw in _named_devices(postback):
-        if len(raw) > MAX_DEVICE_ID or (value := usable(raw)) is None:
-            continue
-        if len(value) >= MIN_TELLING:
-            devices.append(_encoder.encode(value)[1:-1].lower())
-        if name in refused:
-            notes.append(f"The {name} may not leave: the person has not allowed it.")
-            continue
-        if (kind := ID_KINDS.get(name)) is not None:
-            ids[kind] = value
-        if name in TOP:
-            top[name] = value
-    return ids, top, devices
-
-
-def _named_devices(postback: Postback) -> list[tuple[str, str]]:
-    """Give the fields of `DEVICE_FIELDS` that are there, in that order, by what Amplitude calls them."""
-    # Written out: a message has one or two of the eight, and going through them all for it takes three times as long.
-    found: list[tuple[str, str]] = []
-    adid, amazon = "adid", "amazon_aid"
-    if postback.amazon_aid is not None and _prefers_amazon(postback):
-        adid, amazon = "advertising_id", "adid"
-    if (raw := postback.idfa) is not None:
-        found.append(("idfa", raw))
-    if (raw := postback.idfv) is not None:
-        found.append(("idfv", raw))
-    if (raw := postback.advertising_id) is not None:
-        found.append((adid, raw))
-    if (raw := postback.amazon_aid) is not None:
-        found.append((amazon, raw))
-    if (raw := postback.oaid) is not None:
-        found.append(("oaid", raw))
-    if (raw := postback.imei) is not None:
-        found.append(("imei", raw))
-    if (raw := postback.android_id) is not None:
-        found.append(("android_id", raw))
-    if (raw := postback.android_app_set_id) is not None:
-        found.append(("android_app_set_id", raw))
-    return found
-
-
 def _device(value: str) -> str | None:
     # A device's identifier is a UUID or a shorter code. What is longer is something else in the wrong field.
     return usable(value) if len(value) <= MAX_DEVICE_ID else None
 
 
-def _prefers_amazon(postback: Postback) -> bool:
-    if postback.amazon_aid is None or _device(postback.amazon_aid) is None:
+def _prefers_amazon(postback: Postback, amazon: str) -> bool:
+    if _device(amazon) is None:
         return False
     google = postback.advertising_id
     return google is None or _device(google) is None or _is_amazon(postback)

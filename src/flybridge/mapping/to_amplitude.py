@@ -69,7 +69,7 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
     value = _within_limits(postback.event_value, whole, notes)
     person = identify(postback, value, compiled.keys, treated.refused, notes)
     on_v2 = rules.route == "http_v2"
-    if not on_v2 and not any(name in person.top for name in V1_IDS[treated.platform]):
+    if not on_v2 and all(getattr(person, name) is None for name in V1_IDS[treated.platform]):
         return Refuse("no_usable_id")
     said_ms = _time(postback, "event_time", postback.event_time, notes)
     # An in-app event needs the install's time only where it has none of its own.
