@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from flybridge.amplitude.event import Event
 from flybridge.appsflyer.fields import Postback
 from flybridge.mapping import form as module
 from flybridge.mapping.form import Form
+from flybridge.mapping.rules import OWN
 from flybridge.mapping.table import Row, as_is, brand, moment, text
 
 ROWS = (
@@ -33,7 +35,7 @@ def filled(form: Form, postback: Postback, *given: Any, **fields: Any) -> dict[s
 def test_the_docstring_shows_what_is_generated() -> None:
     """Who reads the module sees the text that runs."""
     shown = "\n".join(line.removeprefix("    ") for line in (module.__doc__ or "").splitlines())
-    assert Form(ROWS, after=("source",)).text in shown
+    assert Form(ROWS, given=("treatment",), after={"source": "treatment.source"}).text in shown
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_the_first_row_that_gives_a_value_wins(fields: dict[str, Any], expected:
 
 def test_what_the_caller_gives_stands_before_or_after_or_in_the_place_of_a_row() -> None:
     """A row with the same key is not asked."""
-    form = Form(ROWS, before=("time",), after=("campaign", "source"))
+    form = Form(ROWS, given=("at", "name", "no"), before={"time": "at"}, after={"campaign": "name", "source": "no"})
     assert form.keys == ("time", "campaign", "touch time", "device_brand", "source")
     found = filled(form, Postback(campaign="Spring"), 5, "given", None)
     assert found == {"time": 5, "campaign": "given"}
@@ -76,3 +78,8 @@ def test_of_a_field_and_an_unknown_one_the_first_wins() -> None:
     assert filled(Form((unknown, known)), Postback(campaign="old"), new="new") == {"campaign": "new"}
     assert filled(Form((unknown, known)), Postback(campaign="old")) == {"campaign": "old"}
     assert filled(Form((known, unknown)), Postback(campaign="old"), new="new") == {"campaign": "old"}
+
+
+def test_the_event_s_own_fields_are_written_in_its_order() -> None:
+    """Both routes write the same fields."""
+    assert tuple(OWN) == Event.__struct_fields__

@@ -5,7 +5,7 @@ cost more than all else. As dataclasses and attrs do for `__init__`, a form ther
 straight-line function when the configuration is read, and runs that. For the targets `campaign`, `touch time` and
 `device_brand` of `mapping.rows` it is:
 
-    def fill(postback, value, given_0):
+    def fill(postback, value, treatment):
         slot_1 = postback.attributed_touch_time
         if slot_1 is not None:
             slot_1 = moment(slot_1)
@@ -16,17 +16,17 @@ straight-line function when the configuration is read, and runs that. For the ta
             postback.campaign,
             slot_1,
             slot_2,
-            given_0,
+            treatment.source,
         )
 
-Nothing but names of fields, names of our own converters, and quoted text get into it. The struct writes itself as JSON
-without what is absent.
+Nothing but names of fields, names of our own converters and values, and quoted text get into it. The struct writes
+itself as JSON without what is absent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -35,21 +35,29 @@ from flybridge.appsflyer.fields import KINDS, NAMES, Flag, Text
 from flybridge.mapping.person import find
 from flybridge.mapping.table import Row, flag, text
 
+NO_KEYS: Final[Mapping[str, str]] = {}
+
 
 class Form:
     """One section of an event. `keys` are the targets in order; of several rows for one the first value wins.
 
     `fill(postback, value, *given)` makes the section, as a struct that is to be written as JSON; `value` is the event's
-    value, parsed, and `given` are the values of `before` and `after`. `text` is the function as it was generated.
+    value, parsed, and `given` is what the caller knows besides. `text` is the function as it was generated.
     """
 
     def __init__(
-        self, placed: Sequence[tuple[str, Row]], *, before: Sequence[str] = (), after: Sequence[str] = ()
+        self,
+        placed: Sequence[tuple[str, Row]],
+        *,
+        given: Sequence[str] = (),
+        before: Mapping[str, str] = NO_KEYS,
+        after: Mapping[str, str] = NO_KEYS,
     ) -> None:
         """Compile rows, each with its key.
 
-        `before` and `after` are keys that the caller has the values of, whatever rows say: they stand before and after
-        those of the rows, or in the place of a row with the same key.
+        `before` and `after` are keys that have the caller's values, whatever rows say: where each is found in `given`,
+        as `treatment.source`. They stand before and after those of the rows, or in the place of a row with the same
+        key.
         """
         rows: dict[str, list[Row]] = {}
         for key, row in placed:
@@ -63,11 +71,11 @@ class Form:
             omit_defaults=True,
             gc=False,
         )
-        given = {key: f"given_{number}" for number, key in enumerate((*before, *after))}
+        known = {**before, **after}
         lines, values = [], []
         for slot, key in enumerate(self.keys):
-            if key in given:
-                values.append(given[key])
+            if key in known:
+                values.append(known[key])
             elif len(rows[key]) == 1 and _is_kept(rows[key][0]):
                 values.append(_source(rows[key][0]))
             else:
@@ -75,7 +83,7 @@ class Form:
                 lines += _chosen(f"slot_{slot}", rows[key])
         self.text = "\n".join(
             (
-                f"def fill({', '.join(('postback', 'value', *given.values()))}):",
+                f"def fill({', '.join(('postback', 'value', *given))}):",
                 *(f"    {line}" for line in lines),
                 "    return Section(",
                 *(f"        {value}," for value in values),

@@ -18,7 +18,8 @@ from flybridge.mapping.revenue import NO_REVENUE, cost_usd, revenue_of, revenue_
 from flybridge.mapping.rules import Compiled, Treatment
 from flybridge.records import Measure, day_of
 
-_encoder: Final = msgspec.json.Encoder()
+_encode: Final = msgspec.json.Encoder().encode
+_encode_into: Final = msgspec.json.Encoder().encode_into
 
 COMMA: Final = ord(",")
 
@@ -36,36 +37,13 @@ class Item(Struct, frozen=True, gc=False):
 
     def http_v2(self, notes: list[str]) -> bytes:
         """Write the item for the HTTP V2 API."""
-        postback, treatment, person = self.postback, self.treatment, self.person
-        revenue = revenue_of(postback, self.value, notes) or NO_REVENUE
+        treatment = self.treatment
+        revenue = revenue_of(self.postback, self.value, notes) or NO_REVENUE
         if treatment.is_renamed:
             notes.append("The event's name is one of Amplitude's own and got the prefix.")
-        event_properties = self.event_properties(notes)
-        user_properties = self.user_properties(notes) if treatment.plan.user.keys else None
-        event = treatment.plan.top.fill(
-            postback,
-            self.value,
-            # The fields of `Event`, in its order.
-            treatment.event_type,
-            self.event_ms,
-            self.insert_id,
-            treatment.display,
-            treatment.os_name,
-            person.session_id,
-            person.idfa,
-            person.idfv,
-            person.adid,
-            person.android_id,
-            person.android_app_set_id,
-            revenue.amount,
-            revenue.currency,
-            revenue.type,
-            revenue.product_id,
-            revenue.quantity,
-            Raw(event_properties),
-            None if user_properties is None else Raw(user_properties),
-        )
-        return _encoder.encode(event)
+        plan, event_properties = treatment.plan, Raw(self.event_properties(notes))
+        user_properties = Raw(self.user_properties(notes)) if plan.user.keys else None
+        return _encode(plan.top.fill(self.postback, self.value, self, revenue, event_properties, user_properties))
 
     def attribution(self, notes: list[str]) -> bytes:
         """Write the item for the Attribution API: identifiers and user properties, no event properties."""
@@ -74,26 +52,21 @@ class Item(Struct, frozen=True, gc=False):
         event.user_properties = Raw(self.user_properties(notes))
         for name in TOP:
             setattr(event, name, getattr(self.person, name))
-        return _encoder.encode(event)
+        return _encode(event)
 
     def event_properties(self, notes: list[str]) -> bytes | bytearray:
         """Write the properties: the app's own, and those of the rows."""
-        treatment = self.treatment
-        form = treatment.plan.event
-        section = form.fill(self.postback, self.value, treatment.source, treatment.kind.word)
+        form = self.treatment.plan.event
+        section = form.fill(self.postback, self.value, self.treatment)
         own = self.own_properties()
-        written = _joined(own, section, notes) if own else _encoder.encode(section)
+        written = _joined(own, section, notes) if own else _encode(section)
         return self._without_devices(own | form.as_dict(section), notes) if self._tells(written) else written
 
     def user_properties(self, notes: list[str]) -> bytes:
-        """Write the user's properties. The source is told of conversions, which are what it is known from."""
-        treatment = self.treatment
-        form = treatment.plan.user
-        if treatment.is_conversion:
-            section = form.fill(self.postback, self.value, treatment.source)
-        else:
-            section = form.fill(self.postback, self.value)
-        written = _encoder.encode(section)
+        """Write the user's properties."""
+        form = self.treatment.plan.user
+        section = form.fill(self.postback, self.value, self.treatment)
+        written = _encode(section)
         return self._without_devices(form.as_dict(section), notes) if self._tells(written) else written
 
     def own_properties(self) -> dict[str, Any]:
@@ -141,12 +114,12 @@ def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray
     """Write two as one JSON object; neither is empty."""
     written = bytearray()
     try:
-        _encoder.encode_into(own, written)
+        _encode_into(own, written)
     except (OverflowError, ValueError, RecursionError):
         written[:] = _write(own, notes)
     # The opening brace of the second falls on the closing one of the first, and becomes a comma.
     seam = len(written) - 1
-    _encoder.encode_into(section, written, seam)
+    _encode_into(section, written, seam)
     written[seam] = COMMA
     return written
 
@@ -154,6 +127,6 @@ def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray
 def _write(properties: dict[str, Any], notes: list[str]) -> bytes:
     """Write JSON; what JSON can't carry is brought inside the limits first."""
     try:
-        return _encoder.encode(properties)
+        return _encode(properties)
     except (OverflowError, ValueError, RecursionError):
-        return _encoder.encode(within_limits(properties, notes))
+        return _encode(within_limits(properties, notes))

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from flybridge.amplitude.event import MIN_ID_LENGTH, Event, is_reserved, text
+from flybridge.amplitude.event import MIN_ID_LENGTH, is_reserved, text
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
@@ -29,6 +29,29 @@ MAX_PLAIN: Final = 4096
 FORBIDDEN: Final = frozenset({'"', "\\"} | {chr(code) for code in range(32)})
 
 TOP_TARGETS: Final = frozenset(row.target for row in table.TOP)
+
+
+OWN: Final[Mapping[str, str]] = {
+    "event_type": "item.treatment.event_type",
+    "time": "item.event_ms",
+    "insert_id": "item.insert_id",
+    "platform": "item.treatment.display",
+    "os_name": "item.treatment.os_name",
+    "session_id": "item.person.session_id",
+    "idfa": "item.person.idfa",
+    "idfv": "item.person.idfv",
+    "adid": "item.person.adid",
+    "android_id": "item.person.android_id",
+    "android_app_set_id": "item.person.android_app_set_id",
+    "revenue": "revenue.amount",
+    "currency": "revenue.currency",
+    "revenueType": "revenue.type",
+    "productId": "revenue.product_id",
+    "quantity": "revenue.quantity",
+    "event_properties": "event_properties",
+    "user_properties": "user_properties",
+}
+"""The fields of `amplitude.event.Event`, in its order, and where `mapping.item` has them."""
 
 
 class Rules(Struct, frozen=True, kw_only=True, dict=True):
@@ -158,17 +181,25 @@ class Compiled:
         }
         media_source, message_type = f"{rules.prefix}media source", f"{rules.prefix}message type"
         return Plan(
-            Form(placed[Section.TOP], before=Event.__struct_fields__),
-            Form(placed[Section.EVENT], after=(media_source, message_type)),
-            Form(placed[Section.USER], after=(media_source,) if conversion else ()),
+            Form(placed[Section.TOP], given=("item", "revenue", "event_properties", "user_properties"), before=OWN),
+            Form(
+                placed[Section.EVENT],
+                given=("treatment",),
+                after={media_source: "treatment.source", message_type: "treatment.kind.word"},
+            ),
+            # The source is told of conversions, which are what it is known from.
+            Form(
+                placed[Section.USER],
+                given=("treatment",),
+                after={media_source: "treatment.source"} if conversion else {},
+            ),
         )
 
 
 class Plan(Struct, frozen=True):
     """The forms of one kind of message.
 
-    `top` is given the fields of `amplitude.event.Event`, `event` the media source and the message type, `user` of
-    conversions the media source.
+    `top` is given the item, its revenue and its properties as JSON, the others the treatment.
     """
 
     top: Form
