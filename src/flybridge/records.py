@@ -6,6 +6,7 @@ an envelope's reception as `YYYY-MM-DD`; accounting is per app and day.
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -16,6 +17,7 @@ from msgspec import Struct
 
 # Copying a hasher is cheaper than configuring a new one.
 _HASHER: Final = blake2b(digest_size=16)
+_length: Final = struct.Struct(">I").pack
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
@@ -306,6 +308,6 @@ def content_key(*parts: bytes) -> bytes:
     """Hash parts to a 16-byte identity. Parts are length-prefixed, so that ("a", "bc") is not ("ab", "c")."""
     hasher = _HASHER.copy()
     for part in parts:
-        hasher.update(len(part).to_bytes(4, "big"))
+        hasher.update(_length(len(part)))
         hasher.update(part)
     return hasher.digest()

@@ -151,19 +151,16 @@ def with_identity(body: bytes, user_id: str | None, device_id: str | None) -> by
     if user_id is None and device_id is None:
         return body
     try:
-        head = _head(user_id, device_id)
+        if user_id is None:
+            head = b'{"device_id":' + _encode(device_id)
+        elif device_id is None:
+            head = b'{"user_id":' + _encode(user_id)
+        else:
+            head = b'{"user_id":' + _encode(user_id) + b',"device_id":' + _encode(device_id)
     except UnicodeEncodeError:
-        head = _head(_whole(user_id), _whole(device_id))
+        return with_identity(body, _whole(user_id), _whole(device_id))
     rest = body[1:]
-    return head + rest if rest.lstrip()[:1] == b"}" else head + b"," + rest
-
-
-def _head(user_id: str | None, device_id: str | None) -> bytes:
-    if user_id is None:
-        return b'{"device_id":' + _encode(device_id)
-    if device_id is None:
-        return b'{"user_id":' + _encode(user_id)
-    return b'{"user_id":' + _encode(user_id) + b',"device_id":' + _encode(device_id)
+    return head + rest if rest.lstrip().startswith(b"}") else head + b"," + rest
 
 
 def _whole(value: str | None) -> str | None:

@@ -12,6 +12,8 @@ from typing import Final
 EPOCH: Final = datetime(1970, 1, 1)
 MILLISECOND: Final = timedelta(milliseconds=1)
 
+_read: Final = datetime.fromisoformat
+
 # Before there was an app store, and further than any clock is wrong by accident.
 EARLIEST_MS: Final = 1_199_145_600_000
 LATEST_MS: Final = 4_102_444_800_000
@@ -24,7 +26,7 @@ def time_ms(text: str) -> int | None:
     1970. A time without a zone is UTC.
     """
     try:
-        moment = datetime.fromisoformat(text)
+        moment = _read(text)
     except ValueError:
         return _unusual(text)
     ms = _since_epoch(moment) if moment.tzinfo is not None else (moment - EPOCH) // MILLISECOND

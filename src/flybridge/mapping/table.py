@@ -24,6 +24,8 @@ from flybridge.mapping.countries import COUNTRIES
 USUAL_LENGTHS: Final = (19, 23)
 FIRST_YEAR, LAST_YEAR = 2008, 2099
 
+_read: Final = datetime.fromisoformat
+
 Converter = Callable[[Any], Any]
 
 PREFIX: Final = "[AppsFlyer] "
@@ -153,7 +155,7 @@ def moment(value: str) -> str | None:
     """A time as `YYYY-MM-DDTHH:MM:SS`, UTC: Amplitude compares times as text."""
     if len(value) in USUAL_LENGTHS:
         try:
-            read = datetime.fromisoformat(value)
+            read = _read(value)
         except ValueError:
             return None
         if read.tzinfo is None:
