@@ -54,9 +54,9 @@ def usable(value: str | None) -> str | None:
     if not value:
         return None
     value = value.strip()
-    if not value.strip("0-") or (len(value) <= LONGEST_JUNK and value.lower() in JUNK):
+    if len(value) <= LONGEST_JUNK and value.lower() in JUNK:
         return None
-    return value
+    return value if value.strip("0-") else None
 
 
 def normalise(kind: IdKind, value: str | None) -> str | None:

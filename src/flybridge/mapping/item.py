@@ -21,6 +21,7 @@ from flybridge.records import Measure, day_of
 _encode: Final = msgspec.json.Encoder().encode
 _encode_into: Final = msgspec.json.Encoder().encode_into
 
+NOTHING: Final[dict[str, Any]] = {}
 COMMA: Final = ord(",")
 
 
@@ -58,7 +59,9 @@ class Item(Struct, frozen=True, gc=False):
         """Write the properties: the app's own, and those of the rows."""
         form = self.treatment.plan.event
         section = form.fill(self.postback, self.value, self.treatment)
-        own = self.own_properties()
+        value, own = self.value, NOTHING
+        if value is not None:
+            own = self.compiled.own(value) if isinstance(value, dict) else {"event_value": value}
         written = _joined(own, section, notes) if own else _encode(section)
         return self._without_devices(own | form.as_dict(section), notes) if self._tells(written) else written
 
@@ -68,13 +71,6 @@ class Item(Struct, frozen=True, gc=False):
         section = form.fill(self.postback, self.value, self.treatment)
         written = _encode(section)
         return self._without_devices(form.as_dict(section), notes) if self._tells(written) else written
-
-    def own_properties(self) -> dict[str, Any]:
-        """Give the properties in the event's value, without those that hold an identifier by name."""
-        value = self.value
-        if isinstance(value, dict):
-            return self.compiled.own(value)
-        return {} if value is None else {"event_value": value}
 
     def _tells(self, written: bytes | bytearray) -> bool:
         """Say whether properties contain one of the person's device identifiers."""

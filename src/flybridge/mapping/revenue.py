@@ -34,10 +34,12 @@ NOTHING: Final[dict[str, Any]] = {}
 def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenue | None:
     """Find the revenue; None if the message has none."""
     bought = event_value if isinstance(event_value, dict) else NOTHING
-    found = _amount(postback, bought)
-    if found is None:
-        return None
-    amount, said = found
+    amount, said = postback.event_revenue, postback.event_revenue_currency
+    if amount is None:
+        found = _amount(postback, bought)
+        if found is None:
+            return None
+        amount, said = found
     currency = _currency(said) if said else None
     if said and currency is None:
         notes.append("The currency is no three-letter code and was left out.")

@@ -155,9 +155,9 @@ class Compiled:
         """Give the forms for a message; `restricted` are those that tell nothing of where a person came from."""
         return self._plans[conversion, restricted]
 
-    def own(self, value: Mapping[str, Any]) -> dict[str, Any]:
+    def own(self, value: dict[str, Any]) -> dict[str, Any]:
         """Give an event's value without keys that hold an identifier by name, and those that a row fills."""
-        own = dict(value)
+        own = value.copy()
         for key in self._passed:
             own.pop(key, None)
         # An app's events have the same keys again and again: which of them stay is remembered.

@@ -65,8 +65,9 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
     if not isinstance(treated, Treatment):
         return treated
     notes = list(postback.notes)
-    whole = parsed(postback.event_value)
-    value = _within_limits(postback.event_value, whole, notes)
+    whole = value = parsed(postback.event_value)
+    if whole is not None:
+        value = _within_limits(postback.event_value, whole, notes)
     person = identify(postback, value, compiled.keys, treated.refused, notes)
     on_v2 = rules.route == "http_v2"
     if not on_v2 and all(getattr(person, name) is None for name in V1_IDS[treated.platform]):
@@ -104,7 +105,7 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
 
 def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
     # What is written short and flat can't be outside the limits, and nearly every event value is.
-    if value is None or (isinstance(raw, str) and len(raw) <= MAX_TEXT and raw.count("{") + raw.count("[") < MAX_FLAT):
+    if isinstance(raw, str) and len(raw) <= MAX_TEXT and raw.count("{") + raw.count("[") < MAX_FLAT:
         return value
     if isinstance(value, dict):
         return within_limits(value, notes)
