@@ -160,7 +160,9 @@ def with_identity(body: bytes, user_id: str | None, device_id: str | None) -> by
     except UnicodeEncodeError:
         return with_identity(body, _whole(user_id), _whole(device_id))
     rest = body[1:]
-    return head + rest if rest.lstrip().startswith(b"}") else head + b"," + rest
+    if rest.startswith(b'"') or not rest.lstrip().startswith(b"}"):
+        return head + b"," + rest
+    return head + rest
 
 
 def _whole(value: str | None) -> str | None:

@@ -64,7 +64,22 @@ _NOTHING: Final = re.compile(
 def read(body: bytes, media: Media) -> Postback | Dead:
     """Read one message. Gives `Dead` for bytes that are no JSON object and no query string; never raises."""
     try:
-        return _read_json(body) if media is JSON else _read_query(body)
+        if media is not JSON:
+            return _read_query(body)
+        postback: Postback | None
+        try:
+            postback = _decode(body)
+        except msgspec.ValidationError:
+            postback = _read_blanks(body)
+        except (msgspec.DecodeError, UnicodeError):
+            return _read_tolerantly(body)
+        if postback is None or postback.event_type is not None or postback.appsflyer_device_id is not None:
+            return _read_tolerantly(body)
+        # `find` and not `in`, which makes and drops an exception for every search; few messages hold an N at all.
+        if body.find(b'"null"') >= 0 or (body.find(b"N") >= 0 and body.find(b'"N/A"') >= 0):
+            return _read_tolerantly(body)
+        _set(postback, "body", body)
+        return postback
     except RecursionError:
         return Dead(
             "decode",
@@ -72,23 +87,6 @@ def read(body: bytes, media: Media) -> Postback | Dead:
             "The message nests objects or lists deeper than can be read.",
             "AppsFlyer sends flat messages: find out who sent this one.",
         )
-
-
-def _read_json(body: bytes) -> Postback | Dead:
-    postback: Postback | None
-    try:
-        postback = _decode(body)
-    except msgspec.ValidationError:
-        postback = _read_blanks(body)
-    except (msgspec.DecodeError, UnicodeError):
-        return _read_tolerantly(body)
-    if postback is None or postback.event_type is not None or postback.appsflyer_device_id is not None:
-        return _read_tolerantly(body)
-    # `find` and not `in`, which makes and drops an exception for every search; and few messages hold an N at all.
-    if body.find(b'"null"') >= 0 or (body.find(b"N") >= 0 and body.find(b'"N/A"') >= 0):
-        return _read_tolerantly(body)
-    _set(postback, "body", body)
-    return postback
 
 
 def _read_blanks(body: bytes) -> Postback | None:

@@ -94,7 +94,7 @@ class Item(Struct, frozen=True, gc=False):
         postback, treatment = self.postback, self.treatment
         is_told = treatment.is_told
         return Measure(
-            treatment.kind.word,
+            treatment.message_type,
             treatment.event_type,
             treatment.source or "",
             (postback.campaign or "") if is_told else "",

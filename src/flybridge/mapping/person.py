@@ -6,7 +6,7 @@ configured keys. An id is only ever what its own field says; nothing is made up,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -19,8 +19,8 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.identity import IdKind, usable
 from flybridge.mapping.consent import withheld
 
-_encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder()
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
 
 MAX_DEVICE_ID: Final = 128
 MAX_SESSION: Final = 2**53
@@ -81,7 +81,7 @@ class Keys(Struct, frozen=True):
     use_customer_user_id: bool
 
 
-class Person(Struct, frozen=True, gc=False):
+class Person(Struct, gc=False):
     """What a postback says about whom it is. `idfa` to `android_app_set_id` go to Amplitude's own fields.
 
     `ids` is what the person is matched by; `devices` are all device identifiers of the message as JSON text in lower
@@ -91,13 +91,26 @@ class Person(Struct, frozen=True, gc=False):
     user_id: str | None
     device_id: str | None
     session_id: int | None
-    ids: Mapping[IdKind, str]
-    devices: Sequence[bytes]
+    ids: dict[IdKind, str]
+    devices: list[bytes]
     idfa: str | None = None
     idfv: str | None = None
     adid: str | None = None
     android_id: str | None = None
     android_app_set_id: str | None = None
+
+    def take(self, name: str, raw: str, refused: frozenset[str], notes: list[str]) -> str | None:
+        """Take a device identifier by Amplitude's name of it. Gives it trimmed, or None: it is none, or may not leave."""
+        if len(raw) > MAX_DEVICE_ID or (value := usable(raw)) is None:
+            return None
+        if len(value) >= MIN_TELLING:
+            self.devices.append(_encode(value)[1:-1].lower())
+        if name in refused:
+            notes.append(f"The {name} may not leave: the person has not allowed it.")
+            return None
+        if (kind := ID_KINDS.get(name)) is not None:
+            self.ids[kind] = value
+        return value
 
 
 def parsed(value: Any) -> Any:
@@ -107,7 +120,7 @@ def parsed(value: Any) -> Any:
     if value[:1] not in ("{", "["):
         return value.strip() or None
     try:
-        return _decoder.decode(value)
+        return _decode(value)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return value
 
@@ -159,59 +172,41 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
             user_id = customer_user_id
         else:
             notes.append("The customer user id is too short or too long for Amplitude and was not used as user id.")
-    found = Devices({}, [], refused, notes)
-    # Written out: a message has one or two of the eight, and a loop over their names costs more than they do.
-    idfa = idfv = adid = android_id = app_set_id = None
-    if (raw := postback.idfa) is not None:
-        idfa = found.take("idfa", raw)
-    if (raw := postback.idfv) is not None:
-        idfv = found.take("idfv", raw)
-    amazon = postback.amazon_aid
-    if amazon is not None and _prefers_amazon(postback, amazon):
-        if (raw := postback.advertising_id) is not None:
-            found.take("advertising_id", raw)
-        adid = found.take("adid", amazon)
-    else:
-        if (raw := postback.advertising_id) is not None:
-            adid = found.take("adid", raw)
-        if amazon is not None:
-            found.take("amazon_aid", amazon)
-    if (raw := postback.oaid) is not None:
-        found.take("oaid", raw)
-    if (raw := postback.imei) is not None:
-        found.take("imei", raw)
-    if (raw := postback.android_id) is not None:
-        android_id = found.take("android_id", raw)
-    if (raw := postback.android_app_set_id) is not None:
-        app_set_id = found.take("android_app_set_id", raw)
-    ids = found.ids
+    person = Person(user_id, device_id, session_id, {}, [])
+    _take_devices(postback, person, refused, notes)
     if (appsflyer_id := usable(postback.appsflyer_id)) is not None:
-        ids[APPSFLYER_ID] = appsflyer_id
+        person.ids[APPSFLYER_ID] = appsflyer_id
     if customer_user_id is not None:
-        ids[CUSTOMER_USER_ID] = customer_user_id
-    return Person(user_id, device_id, session_id, ids, found.telling, idfa, idfv, adid, android_id, app_set_id)
+        person.ids[CUSTOMER_USER_ID] = customer_user_id
+    return person
 
 
-class Devices(Struct, gc=False):
-    """The device identifiers of a message, as they are found: those to match by, and all there are as JSON text."""
-
-    ids: dict[IdKind, str]
-    telling: list[bytes]
-    refused: frozenset[str]
-    notes: list[str]
-
-    def take(self, name: str, raw: str) -> str | None:
-        """Take one, by Amplitude's name of it. Gives it trimmed, or None if it is none or may not leave."""
-        if len(raw) > MAX_DEVICE_ID or (value := usable(raw)) is None:
-            return None
-        if len(value) >= MIN_TELLING:
-            self.telling.append(_encoder.encode(value)[1:-1].lower())
-        if name in self.refused:
-            self.notes.append(f"The {name} may not leave: the person has not allowed it.")
-            return None
-        if (kind := ID_KINDS.get(name)) is not None:
-            self.ids[kind] = value
-        return value
+def _take_devices(postback: Postback, person: Person, refused: frozenset[str], notes: list[str]) -> None:
+    # Written out: a message has one or two of the eight, and a loop over their names costs more than they do.
+    if (raw := postback.idfa) is not None:
+        person.idfa = person.take("idfa", raw, refused, notes)
+    if (raw := postback.idfv) is not None:
+        person.idfv = person.take("idfv", raw, refused, notes)
+    google, amazon = postback.advertising_id, postback.amazon_aid
+    if amazon is None:
+        if google is not None:
+            person.adid = person.take("adid", google, refused, notes)
+    elif _prefers_amazon(postback, google, amazon):
+        if google is not None:
+            person.take("advertising_id", google, refused, notes)
+        person.adid = person.take("adid", amazon, refused, notes)
+    else:
+        if google is not None:
+            person.adid = person.take("adid", google, refused, notes)
+        person.take("amazon_aid", amazon, refused, notes)
+    if (raw := postback.oaid) is not None:
+        person.take("oaid", raw, refused, notes)
+    if (raw := postback.imei) is not None:
+        person.take("imei", raw, refused, notes)
+    if (raw := postback.android_id) is not None:
+        person.android_id = person.take("android_id", raw, refused, notes)
+    if (raw := postback.android_app_set_id) is not None:
+        person.android_app_set_id = person.take("android_app_set_id", raw, refused, notes)
 
 
 def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
@@ -245,10 +240,9 @@ def _device(value: str) -> str | None:
     return usable(value) if len(value) <= MAX_DEVICE_ID else None
 
 
-def _prefers_amazon(postback: Postback, amazon: str) -> bool:
+def _prefers_amazon(postback: Postback, google: str | None, amazon: str) -> bool:
     if _device(amazon) is None:
         return False
-    google = postback.advertising_id
     return google is None or _device(google) is None or _is_amazon(postback)
 
 
@@ -260,7 +254,7 @@ def _is_amazon(postback: Postback) -> bool:
 def names_a_device(value: Any, devices: Iterable[bytes]) -> bool:
     """Say whether a property's value contains one of the person's identifiers, in whatever case."""
     try:
-        written = _encoder.encode(value).lower()
+        written = _encode(value).lower()
     except (OverflowError, ValueError, RecursionError):
         return True
     return any(device in written for device in devices)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.amplitude.event import text
+from flybridge.amplitude.event import MAX_TEXT
 from flybridge.appsflyer.fields import Postback
 from flybridge.mapping.table import integer, money, plain
 
@@ -49,7 +49,7 @@ def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenu
         product = plain(product[0] if isinstance(product, list) and len(product) == 1 else product)
     if quantity is not None:
         quantity = integer(quantity)
-    return Revenue(amount, currency, kind, text(product) if product else None, quantity or None)
+    return Revenue(amount, currency, kind, product[:MAX_TEXT] if product else None, quantity or None)
 
 
 @lru_cache(maxsize=256)

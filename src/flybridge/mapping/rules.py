@@ -185,7 +185,7 @@ class Compiled:
             Form(
                 placed[Section.EVENT],
                 given=("treatment",),
-                after={media_source: "treatment.source", message_type: "treatment.kind.word"},
+                after={media_source: "treatment.source", message_type: "treatment.message_type"},
             ),
             # The source is told of conversions, which are what it is known from.
             Form(
@@ -210,14 +210,15 @@ class Plan(Struct, frozen=True):
 class Treatment(Struct, frozen=True, gc=False):
     """What is decided about a message before its own values are looked at.
 
-    `said` is the kind as AppsFlyer reports it, `kind` the one that may be told; `source` is the media source as it may
-    be told, and `is_told` says whether anything else may be of where the person came from. `restricted` is the policy
-    that applies to the source, or empty. `display` is the platform as Amplitude's SDKs write it, `os_name` None where
-    it is none of theirs. `refused` are the identifiers that may not leave.
+    `said` is the kind as AppsFlyer reports it, `kind` the one that may be told, `message_type` its name. `source` is
+    the media source as it may be told; `is_told` says whether anything else may be of where the person came from.
+    `restricted` is the policy that applies to the source, or empty. `display` is the platform as Amplitude's SDKs write
+    it, `os_name` None where it is none of theirs. `refused` are the identifiers that may not leave.
     """
 
     said: Kind
     kind: Kind
+    message_type: str
     is_conversion: bool
     event_type: str
     is_renamed: bool

@@ -72,7 +72,9 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
     on_v2 = rules.route == "http_v2"
     if not on_v2 and all(getattr(person, name) is None for name in V1_IDS[treated.platform]):
         return Refuse("no_usable_id")
-    said_ms = _time(postback, "event_time", postback.event_time, notes)
+    said = postback.event_time
+    if said is None or (said_ms := time_ms(said)) is None:
+        said_ms = _time(postback, "event_time", said, notes)
     # An in-app event needs the install's time only where it has none of its own.
     installed_ms = None
     if treated.is_conversion or said_ms is None:

@@ -1,7 +1,7 @@
 """What is decided about a message before its own values are looked at: its name, platform and plan, and what may leave.
 
 An app's messages have a few combinations of the fields that decide, again and again. The decision is therefore made
-once for each combination and remembered; what `_decide` reads is in `_deciding`, and nothing else.
+once for each combination and remembered. `_decide` reads no field that is not in the combination.
 """
 
 from __future__ import annotations
@@ -38,19 +38,8 @@ V1_IDS: Final = {"ios": ("idfa", "idfv"), "android": ("adid", "android_app_set_i
 
 def treatment(postback: Postback, rules: Rules, compiled: Compiled) -> Treatment | Filter | Refuse | Dead:
     """Say how a message is mapped, or why it is not. `compiled` are those of the rules."""
-    deciding = _deciding(postback)
-    found = compiled.treatments.get(deciding)
-    if found is None:
-        found = _decide(postback, rules, compiled)
-        if len(compiled.treatments) >= MAX_REMEMBERED:
-            compiled.treatments.clear()
-        compiled.treatments[deciding] = found
-    return found
-
-
-def _deciding(postback: Postback) -> tuple[object, ...]:
-    """Give the fields that decide; of what differs from message to message only whether it is there."""
-    return (
+    # The fields that decide; of what differs from message to message only whether it is there.
+    deciding = (
         postback.event_name,
         postback.event_type,
         postback.conversion_type,
@@ -71,6 +60,13 @@ def _deciding(postback: Postback) -> tuple[object, ...]:
         postback.blocked_reason is None,
         (postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version) is None,
     )
+    found = compiled.treatments.get(deciding)
+    if found is None:
+        found = _decide(postback, rules, compiled)
+        if len(compiled.treatments) >= MAX_REMEMBERED:
+            compiled.treatments.clear()
+        compiled.treatments[deciding] = found
+    return found
 
 
 def _decide(postback: Postback, rules: Rules, compiled: Compiled) -> Treatment | Filter | Refuse | Dead:
@@ -100,6 +96,7 @@ def _decide(postback: Postback, rules: Rules, compiled: Compiled) -> Treatment |
     return Treatment(
         said,
         kind,
+        kind.word,
         kind.is_conversion,
         event_type,
         is_reserved(postback.event_name or ""),
