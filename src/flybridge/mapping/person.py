@@ -100,7 +100,7 @@ class Person(Struct, gc=False):
     android_app_set_id: str | None = None
 
     def take(self, name: str, raw: str, refused: frozenset[str], notes: list[str]) -> str | None:
-        """Take a device identifier by Amplitude's name of it. Gives it trimmed, or None: it is none, or may not leave."""
+        """Take a device identifier by its name; give it trimmed, or None if it is none or may not leave."""
         if len(raw) > MAX_DEVICE_ID or (value := usable(raw)) is None:
             return None
         if len(value) >= MIN_TELLING:
