@@ -43,11 +43,13 @@ def event_identity(app: str, postback: Postback, event_value: Any, event_ms: int
     currency = None if revenue is None else (postback.event_revenue_currency or "").upper()
     # Keys are sorted when it is written, and an empty value is as good as none.
     value = event_value or None
-    facts = (app, _who(postback), postback.event_name, event_ms // 1000, revenue, currency)
+    facts = [app, _who(postback), postback.event_name, event_ms // 1000, revenue, currency, value]
     try:
-        return content_key(_encode((*facts, value)))
+        written = _encode(facts)
     except (OverflowError, ValueError, RecursionError):
-        return content_key(_encode((*facts, within_limits({"": value}, []))))
+        facts[-1] = within_limits({"": value}, [])
+        written = _encode(facts)
+    return content_key(written)
 
 
 def _who(postback: Postback) -> str | None:

@@ -38,13 +38,15 @@ class Item(Struct, frozen=True, gc=False):
 
     def http_v2(self, notes: list[str]) -> bytes:
         """Write the item for the HTTP V2 API."""
-        treatment = self.treatment
-        revenue = revenue_of(self.postback, self.value, notes) or NO_REVENUE
+        postback, value, treatment = self.postback, self.value, self.treatment
+        revenue = revenue_of(postback, value, notes) or NO_REVENUE
         if treatment.is_renamed:
             notes.append("The event's name is one of Amplitude's own and got the prefix.")
         plan, event_properties = treatment.plan, Raw(self.event_properties(notes))
         user_properties = Raw(self.user_properties(notes)) if plan.user.keys else None
-        return _encode(plan.top.fill(self.postback, self.value, self, revenue, event_properties, user_properties))
+        return _encode(
+            plan.top.fill(postback, value, self, treatment, self.person, revenue, event_properties, user_properties)
+        )
 
     def attribution(self, notes: list[str]) -> bytes:
         """Write the item for the Attribution API: identifiers and user properties, no event properties."""

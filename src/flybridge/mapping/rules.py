@@ -32,17 +32,17 @@ TOP_TARGETS: Final = frozenset(row.target for row in table.TOP)
 
 
 OWN: Final[Mapping[str, str]] = {
-    "event_type": "item.treatment.event_type",
+    "event_type": "treatment.event_type",
     "time": "item.event_ms",
     "insert_id": "item.insert_id",
-    "platform": "item.treatment.display",
-    "os_name": "item.treatment.os_name",
-    "session_id": "item.person.session_id",
-    "idfa": "item.person.idfa",
-    "idfv": "item.person.idfv",
-    "adid": "item.person.adid",
-    "android_id": "item.person.android_id",
-    "android_app_set_id": "item.person.android_app_set_id",
+    "platform": "treatment.display",
+    "os_name": "treatment.os_name",
+    "session_id": "person.session_id",
+    "idfa": "person.idfa",
+    "idfv": "person.idfv",
+    "adid": "person.adid",
+    "android_id": "person.android_id",
+    "android_app_set_id": "person.android_app_set_id",
     "revenue": "revenue.amount",
     "currency": "revenue.currency",
     "revenueType": "revenue.type",
@@ -181,7 +181,11 @@ class Compiled:
         }
         media_source, message_type = f"{rules.prefix}media source", f"{rules.prefix}message type"
         return Plan(
-            Form(placed[Section.TOP], given=("item", "revenue", "event_properties", "user_properties"), before=OWN),
+            Form(
+                placed[Section.TOP],
+                given=("item", "treatment", "person", "revenue", "event_properties", "user_properties"),
+                before=OWN,
+            ),
             Form(
                 placed[Section.EVENT],
                 given=("treatment",),
@@ -199,7 +203,7 @@ class Compiled:
 class Plan(Struct, frozen=True):
     """The forms of one kind of message.
 
-    `top` is given the item, its revenue and its properties as JSON, the others the treatment.
+    `top` is given the item, the parts of it, its revenue and its properties as JSON, the others the treatment.
     """
 
     top: Form
