@@ -91,6 +91,13 @@ def read(body: bytes, media: Media) -> Postback | Dead:
 
 def _read_blanks(body: bytes) -> Postback | None:
     """Read a message whose only fault is blank fields, as older Push API messages have them by the dozen."""
+    # Nearly all of them are written without blanks. Going through the bytes for one text costs a tenth of a pattern.
+    try:
+        return _decode(body.replace(b':""', b":null"))
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeError):
+        return None
     try:
         return _decode(_NOTHING.sub(b":null", body))
     except (msgspec.DecodeError, UnicodeError):
