@@ -31,8 +31,8 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.insight.restricted import change
 from flybridge.mapping import to_appsflyer
 from flybridge.mapping.members import with_members
+from flybridge.mapping.person import Person as Identified
 from flybridge.mapping.person import identify, parsed, refused_ids
-from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.s2s import appsflyer_id
 from flybridge.mapping.stream_rules import StreamRules
 from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
@@ -63,6 +63,11 @@ MAX_LABEL: Final = 64
 KEYS_REMEMBERED: Final = 32_768
 
 NO_NAMES: Final[Mapping[str, str]] = {}
+HTTP_V2: Final = "http_v2"
+
+# A member of an enum is found by name each time it is written; a name of the module is not.
+INSTALLED_BY_USER: Final = IdKind.INSTALLED_BY_USER
+INSTALLED_ON_DEVICE: Final = IdKind.INSTALLED_ON_DEVICE
 
 Named = tuple[IdKind, str | None]
 
@@ -180,8 +185,8 @@ class Flow:
             return Refuse("no_identity")
         return Hold(
             item,
-            tuple(key for found in keys.values() for key in found),
-            tuple(kind.value for kind in keys),
+            tuple([key for found in keys.values() for key in found]),
+            tuple([kind.word for kind in keys]),
             mapped.event_ms,
             expires_ms(envelope.received_ms, app.hold_window_hours),
             mapped.media_source,
@@ -201,9 +206,14 @@ class Flow:
         installation = appsflyer_id(postback.appsflyer_id or "")
         if installation is None or isinstance(mapped, Dead) or postback.blocked_reason is not None:
             return ()
-        value, keys = parsed(postback.event_value), app.rules.compiled.keys
-        person = identify(postback, value, keys, refused_ids(postback), [])
-        named = ((IdKind.INSTALLED_BY_USER, person.user_id), (IdKind.INSTALLED_ON_DEVICE, person.device_id))
+        # What is mapped for HTTP V2 says whom the app named; nothing else does.
+        told: Mapped | Identified
+        if isinstance(mapped, Mapped) and mapped.endpoint == HTTP_V2:
+            told = mapped
+        else:
+            value, keys = parsed(postback.event_value), app.rules.compiled.keys
+            told = identify(postback, value, keys, refused_ids(postback), [])
+        named = ((INSTALLED_BY_USER, told.user_id), (INSTALLED_ON_DEVICE, told.device_id))
         ids = {kind: value for kind, value in named if value is not None}
         said_ms = mapped.event_ms if isinstance(mapped, Mapped) else time_ms(postback.event_time or "")
         seen_ms = min(said_ms or envelope.received_ms, envelope.received_ms)
@@ -268,14 +278,14 @@ class Flow:
     ) -> Decision:
         """Let the store find the AppsFlyer id: at once if postbacks have told it, else within the stream's hours."""
         unmet = "bad_appsflyer_id" if mapped.misread else "no_appsflyer_id"
-        named = ((IdKind.INSTALLED_ON_DEVICE, event.device_id), (IdKind.INSTALLED_BY_USER, event.user_id))
+        named = ((INSTALLED_ON_DEVICE, event.device_id), (INSTALLED_BY_USER, event.user_id))
         keys = {kind: self._keys(envelope.app, kind, value) for kind, value in named if value}
         if not any(keys.values()):
             return Filter(unmet)
         return Hold(
             item,
             tuple(key for found in keys.values() for key in found),
-            tuple(kind.value for kind in keys),
+            tuple(kind.word for kind in keys),
             mapped.event_ms or envelope.received_ms,
             envelope.received_ms + round(rules.wait_hours * HOUR_MS),
             unmet="" if rules.wait_hours else unmet,
@@ -291,29 +301,34 @@ class Flow:
         self, app: str, ids: Mapping[IdKind, str], user_id: str | None, device_id: str | None, seen_ms: int
     ) -> tuple[Sighting, ...]:
         # Under every secret: what was held before the secret was changed waits under the former one's keys alone.
-        return tuple(
-            Sighting(app, key, kind.value, seen_ms, user_id, device_id)
+        taught = [
+            Sighting(app, key, kind.word, seen_ms, user_id, device_id)
             for kind, value in ids.items()
             for key in self._keys(app, kind, value)
-        )
+        ]
+        return tuple(taught)
 
 
 def _carried(postback: Postback | Dead, mapped: Mapped, rules: Rules) -> Carried | None:
     if isinstance(postback, Dead):
         return None
-    kinds = [kind.value for kind in mapped.ids]
-    kinds += [f"amplitude_{name}" for name in ("user_id", "device_id") if getattr(mapped, name) is not None]
+    kinds = _kinds(tuple(mapped.ids), mapped.user_id is not None, mapped.device_id is not None)
     platform = (postback.platform or rules.platform).lower()[:MAX_LABEL]
-    return Carried(platform, (postback.app_version or "")[:MAX_LABEL], mapped.media_source, " ".join(sorted(kinds)))
+    return Carried(platform, (postback.app_version or "")[:MAX_LABEL], mapped.media_source, kinds)
+
+
+@lru_cache(1024)
+def _kinds(kinds: tuple[IdKind, ...], named_user: bool, named_device: bool) -> str:
+    own = (("amplitude_user_id", named_user), ("amplitude_device_id", named_device))
+    return " ".join(sorted([kind.word for kind in kinds] + [name for name, is_there in own if is_there]))
 
 
 def _restricted(read: Postback | Dead, mapped: Mapped | Decision, rules: Rules, envelope: Envelope) -> Measure | None:
     """Say what a policy changed. What other rules keep back is not counted: there is nothing to tell of it."""
-    if isinstance(read, Dead) or not (isinstance(mapped, Mapped) or mapped == Refuse("restricted_source")):
+    is_changed = mapped.restricted if isinstance(mapped, Mapped) else mapped == Refuse("restricted_source")
+    if not is_changed or isinstance(read, Dead):
         return None
     policy = rules.compiled.policy(read.media_source, read.attributed_touch_type)
-    if policy is PASS:
-        return None
     event_ms = mapped.event_ms if isinstance(mapped, Mapped) else _said_ms(read) or envelope.received_ms
     return change(read.media_source, policy.value, day_of(event_ms))
 
@@ -348,7 +363,7 @@ def _named_by_amplitude(seen: stream.Seen, *, streams: bool) -> tuple[list[Named
     ids: list[Named] = [(IdKind.APPSFLYER_ID, seen.ids.get(IdKind.APPSFLYER_ID))]
     ids += [(IdKind.AMPLITUDE_DEVICE_ID, seen.device_id), *seen.ids.items()]
     if streams:  # what waits for its AppsFlyer id waits under these
-        ids += [(IdKind.INSTALLED_ON_DEVICE, seen.device_id), (IdKind.INSTALLED_BY_USER, seen.user_id)]
+        ids += [(INSTALLED_ON_DEVICE, seen.device_id), (INSTALLED_BY_USER, seen.user_id)]
     return ids, seen.seen_ms or 0
 
 

@@ -10,11 +10,12 @@ is case sensitive (https://amplitude.com/docs/apis/analytics/attribution, read 2
 from __future__ import annotations
 
 import hmac
-from enum import StrEnum
 from typing import Final
 
+from flybridge.word import Word
 
-class IdKind(StrEnum):
+
+class IdKind(Word):
     """The kinds of identifier a person is matched by."""
 
     IDFA = "idfa"
@@ -85,5 +86,5 @@ class Keyring:
         normal = normalise(kind, value)
         if normal is None:
             return ()
-        message = f"{app}\0{kind.value}\0{normal}".encode("utf-8", "surrogatepass")
+        message = f"{app}\0{kind.word}\0{normal}".encode("utf-8", "surrogatepass")
         return tuple(hmac.digest(secret, message, "sha256")[:16] for secret in self._secrets)

@@ -1,5 +1,7 @@
 """What flybridge keeps: envelopes, what becomes of them, and deliveries.
 
+These are made by the thousand, and none can hold itself: the garbage collector need not look at them.
+
 All times are integer milliseconds since the Unix epoch, UTC, and end in `_ms`. A `day` is the UTC date of
 an envelope's reception as `YYYY-MM-DD`; accounting is per app and day.
 """
@@ -8,12 +10,13 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
 from msgspec import Struct
+
+from flybridge.word import Word
 
 # Copying a hasher is cheaper than configuring a new one.
 _HASHER: Final = blake2b(digest_size=16)
@@ -33,7 +36,7 @@ def day_of(time_ms: int) -> str:
     return _day(time_ms // DAY_MS)
 
 
-class Source(StrEnum):
+class Source(Word):
     """Where an envelope came from."""
 
     PUSH = "push"
@@ -44,14 +47,14 @@ class Source(StrEnum):
     SIGHTINGS = "sightings"
 
 
-class Media(StrEnum):
+class Media(Word):
     """How an envelope's bytes are to be read."""
 
     JSON = "json"
     QUERY = "query"
 
 
-class Envelope(Struct, frozen=True, array_like=True):
+class Envelope(Struct, frozen=True, array_like=True, gc=False):
     """Raw bytes received once.
 
     `receipt` names this reception: the inbox gives it, it stays the same when the envelope is leased
@@ -66,7 +69,7 @@ class Envelope(Struct, frozen=True, array_like=True):
     receipt: str = ""
 
 
-class OutcomeKind(StrEnum):
+class OutcomeKind(Word):
     """Where an envelope stands. Every envelope is in exactly one of these, and they add up to `received`."""
 
     DUPLICATE = "duplicate"  # the same content was filed before, within the dedup window
@@ -81,7 +84,7 @@ class OutcomeKind(StrEnum):
     FORGOTTEN = "forgotten"  # removed on request of the person
 
 
-class Deliver(Struct, frozen=True, tag=True):
+class Deliver(Struct, frozen=True, tag=True, gc=False):
     """Send `body` (one item, JSON, without identity) through `endpoint` of the app.
 
     `insert_id` is the content hash that the vendor deduplicates by; `user_id` and `device_id` are Amplitude's
@@ -97,7 +100,7 @@ class Deliver(Struct, frozen=True, tag=True):
     device_id: str | None = None
 
 
-class Hold(Struct, frozen=True, tag=True):
+class Hold(Struct, frozen=True, tag=True, gc=False):
     """Keep `item` until one of `keys` is sighted, or until `expires_ms`.
 
     `event_ms` orders the release of one person's events; `media_source` and `key_kinds` are for people who
@@ -116,25 +119,25 @@ class Hold(Struct, frozen=True, tag=True):
     unmet: str = ""
 
 
-class Filter(Struct, frozen=True, tag=True):
+class Filter(Struct, frozen=True, tag=True, gc=False):
     """Left out because the configuration says so."""
 
     reason: str
 
 
-class Refuse(Struct, frozen=True, tag=True):
+class Refuse(Struct, frozen=True, tag=True, gc=False):
     """Not sent because a rule forbids it. `reason` is a code from the docs' list of reasons."""
 
     reason: str
 
 
-class Apply(Struct, frozen=True, tag=True):
+class Apply(Struct, frozen=True, tag=True, gc=False):
     """Nothing to send: the sightings (or members) of this envelope are its whole effect."""
 
     reason: str = "sighting"
 
 
-class Dead(Struct, frozen=True, tag=True):
+class Dead(Struct, frozen=True, tag=True, gc=False):
     """Can't be processed. `stage` is `decode`, `map` or `deliver`; `remedy` says what would help."""
 
     stage: str
@@ -146,7 +149,7 @@ class Dead(Struct, frozen=True, tag=True):
 Decision = Deliver | Hold | Filter | Refuse | Apply | Dead
 
 
-class Sighting(Struct, frozen=True):
+class Sighting(Struct, frozen=True, gc=False):
     """Evidence that an Amplitude user or device owns an identifier. `key` is the identifier's keyed hash."""
 
     app: str
@@ -175,7 +178,7 @@ class Measure(Struct, frozen=True, gc=False):
     cost: float = 0.0
 
 
-class Carried(Struct, frozen=True):
+class Carried(Struct, frozen=True, gc=False):
     """By what one event could be matched, for the coverage counters.
 
     `kinds` are the kinds of matching key on it (`identity.IdKind` values), and `amplitude_user_id` and
@@ -229,7 +232,7 @@ class MemberChange(Struct, frozen=True, gc=False):
     title: str = ""
 
 
-class Filing(Struct, frozen=True):
+class Filing(Struct, frozen=True, gc=False):
     """All that one envelope leads to, filed in one transaction.
 
     `key` is the content identity: while it is remembered (until `key_until_ms`) a second filing with the same
@@ -257,7 +260,7 @@ class Filing(Struct, frozen=True):
     members: tuple[MemberChange, ...] = ()
 
 
-class Delivery(Struct, frozen=True):
+class Delivery(Struct, frozen=True, gc=False):
     """One leased item on its way out. `tries` counts sends that had an answer or may have been applied.
 
     `uncertain` counts how often it was in flight when a process died: the vendor may have it already.
