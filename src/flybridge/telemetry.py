@@ -230,7 +230,7 @@ async def standing(inbox: Inbox, store: Store | None, now_ms: int) -> Standing:
                 sums[key] = sums.get(key, 0) + count.n
             outcomes, lanes = sums, await store.depths(now_ms)
             holds = summed(await store.hold_counts(), now_ms, sources=MEDIA_SOURCES)
-            covered = covers(await store.coverage(since_day=day_of(now_ms - DAY_MS)), "app", "platform")
+            covered = covers(await store.covered(since_day=day_of(now_ms - DAY_MS)), "app", "platform")
             up["store"] = True
         except FlybridgeError:
             up["store"] = False

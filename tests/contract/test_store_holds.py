@@ -192,6 +192,25 @@ async def test_coverage_counts_each_event_once(store):
     assert await store.coverage(since_day="2025-11-25") == []
 
 
+async def test_coverage_is_summed_over_versions_and_sources(store):
+    """What is shown of an app and a platform does not grow with its versions."""
+    await store.file(
+        [
+            direct("a", carried=Carried("ios", "4.2", "tiktok", "appsflyer_id idfv")),
+            direct("b", carried=Carried("ios", "4.3", "", "appsflyer_id idfv")),
+            direct("c", carried=Carried("ios", "4.3", "tiktok", "")),
+            direct("d", carried=Carried("android", "4.3", "tiktok", "adid")),
+        ],
+        NOW_MS,
+    )
+    assert sorted(await store.covered(since_day=DAY), key=lambda row: (row.platform, row.n)) == [
+        CoverageRow("shop", "", "android", "", "", ("adid",), 1),
+        CoverageRow("shop", "", "ios", "", "", (), 1),
+        CoverageRow("shop", "", "ios", "", "", ("appsflyer_id", "idfv"), 2),
+    ]
+    assert await store.covered(since_day="2025-11-25") == []
+
+
 async def test_old_coverage_is_pruned(store):
     """Counters of 90 days are enough to compare with."""
     await store.file([direct("a", carried=Carried("ios", "4.2", "tiktok", "idfv"))], NOW_MS)

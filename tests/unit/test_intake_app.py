@@ -70,7 +70,7 @@ class Store:
     async def hold_counts(self) -> list[Any]:
         return await self.lanes(0)
 
-    async def coverage(self, *, since_day: str = "", app: str | None = None) -> list[Any]:
+    async def covered(self, *, since_day: str) -> list[Any]:
         return await self.lanes(0)
 
 

@@ -176,7 +176,7 @@ class Present:
     async def hold_counts(self) -> list[HeldCount]:
         return [HeldCount("shop", "tiktok", ("idfv",), hour * 3_600_000, 2) for hour in (1, 2)]
 
-    async def coverage(self, *, since_day: str = "", app: str | None = None) -> list[CoverageRow]:
+    async def covered(self, *, since_day: str) -> list[CoverageRow]:
         return [CoverageRow("shop", since_day, "ios", version, "tiktok", ("idfv",), 3) for version in ("1", "2")]
 
 

@@ -34,7 +34,7 @@ class Book:
     def move(self, line: int, cell: int, outcome: OutcomeKind, reason: str | None, now_ms: int) -> None:
         """Move a line out of `cell` to its app's, day's and source's cell of that outcome. Reason None: as before."""
         place = self.tables.place(cell)
-        new = self.tables.cell(place._replace(outcome=outcome.value, reason=place.reason if reason is None else reason))
+        new = self.tables.cell(place._replace(outcome=outcome.word, reason=place.reason if reason is None else reason))
         self._n[cell] -= 1
         self._n[new] += 1
         self._moved.append((new, now_ms, line))

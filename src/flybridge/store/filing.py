@@ -200,7 +200,7 @@ class _Batch:
                 self._enter(line, filing, OutcomeKind.DEAD, end.reason)
                 self._rows[Write.ITEMS].append((line, self._seal.seal(filing.envelope.body)))
                 detail = self._seal.seal(end.detail.encode("utf-8", "surrogatepass"))
-                media = filing.envelope.media.value
+                media = filing.envelope.media.word
                 self._rows[Write.DEAD].append(
                     (line, None, end.stage, media, end.reason, detail, end.remedy, VERSION, self._now_ms)
                 )
@@ -248,14 +248,14 @@ class _Batch:
         self._rows[Write.ITEMS].append((line, seal_item(self._seal, item)))
 
     def _enter(self, line: int, filing: Filing, outcome: OutcomeKind, reason: str, insert_id: str = "") -> None:
-        self.outcomes[outcome.value] += 1
+        self.outcomes[outcome.word] += 1
         envelope = filing.envelope
         person = self._persons.get(envelope.receipt)
         if filing.replayed:
             self._book.move(line, self._dead_cells[line], outcome, reason, self._now_ms)
             self._rows[Write.REVIVE].append((insert_id, self._now_ms, person, line))
             return
-        place = Place(envelope.app, day_of(envelope.received_ms), envelope.source.value, outcome.value, reason)
+        place = Place(envelope.app, day_of(envelope.received_ms), envelope.source.word, outcome.word, reason)
         cell = self._book.enter(place)
         self._rows[Write.LINES].append(
             (envelope.receipt, cell, insert_id, envelope.received_ms, self._now_ms, line, filing.digest, person)

@@ -59,13 +59,12 @@ def link(book: Book, filings: Iterable[Filing]) -> dict[str, int]:
     met = [(filing, person.keys) for filing in filings for person in filing.persons]
     known: dict[bytes, int] = dict(tables.among(Read.PERSONS, {first for _, (first, *_) in met}))
     there = set(tables.among(Read.PEOPLE, set(known.values())))
+    new = dict.fromkeys(keys[0] for _, keys in met if keys[0] not in known)
+    known.update(zip(new, tables.ids(len(new)), strict=True))
     rows: set[tuple[bytes, int]] = set()
     found: dict[str, int] = {}
     for filing, keys in met:
-        number = known.get(keys[0])
-        if number is None:
-            (number,) = tables.ids(1)
-            known[keys[0]] = number
+        number = known[keys[0]]
         rows.update([(key, number) for key in keys])
         if len(filing.persons) == 1:
             found[filing.envelope.receipt] = number

@@ -192,6 +192,14 @@ def sighted_kinds(db: Rows) -> list[SightedKind]:
     return [SightedKind(*row) for row in db.read(Read.SIGHTED)]
 
 
+def covered(db: Rows, since_day: str) -> list[CoverageRow]:
+    """Sum the coverage counters up by app, platform and kinds, from a day on."""
+    return [
+        CoverageRow(app, "", platform, "", "", tuple(kinds.split()), n)
+        for app, platform, kinds, n in db.read(Read.COVERED, since_day)
+    ]
+
+
 def coverage(db: Rows, since_day: str, app: str | None) -> list[CoverageRow]:
     """Give the coverage counters from a day on."""
     return [

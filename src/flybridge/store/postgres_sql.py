@@ -125,6 +125,8 @@ READS: Final[Mapping[Read, str]] = {
                          ORDER BY hour, app COLLATE "C", media_source COLLATE "C", key_kinds COLLATE "C" """,
     Read.SIGHTED: """SELECT app, kind, sum(n)::bigint, max(last_ms) FROM sighted GROUP BY 1, 2
                      ORDER BY app COLLATE "C", kind COLLATE "C" """,
+    Read.COVERED: """SELECT app, platform, kinds, sum(n)::bigint FROM coverage WHERE day >= $1
+                     GROUP BY app, platform, kinds""",
     Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, sum(n)::bigint FROM coverage
                       WHERE day >= $1 AND ($2::text IS NULL OR app = $2) GROUP BY 1, 2, 3, 4, 5, 6
                       ORDER BY day, app COLLATE "C" """,

@@ -38,7 +38,7 @@ class Filed(Struct, frozen=True):
     repeated: int = 0  # receipts that were known already: filed before a crash, not filed again
 
 
-class Settlement(Struct, frozen=True):
+class Settlement(Struct, frozen=True, gc=False):
     """What becomes of one leased delivery.
 
     `state` is `delivered`, `due` (again at `due_ms`), `dead` (with stage `deliver`) or `parked` (waits for an
@@ -321,6 +321,10 @@ class Store(Protocol):
 
     async def sighted_kinds(self) -> Sequence[SightedKind]:
         """Give by which kinds of identifier Amplitude has shown people."""
+        ...
+
+    async def covered(self, *, since_day: str) -> Sequence[CoverageRow]:
+        """Sum these counters up by app, platform and kinds; day, version and media source are empty."""
         ...
 
     async def coverage(self, *, since_day: str = "", app: str | None = None) -> Sequence[CoverageRow]:

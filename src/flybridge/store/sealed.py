@@ -11,7 +11,7 @@ from flybridge.privacy import Seal
 from flybridge.records import Deliver, Sighting
 
 
-class Item(Struct, frozen=True, array_like=True):
+class Item(Struct, frozen=True, array_like=True, gc=False):
     """All of a delivery that a hold, a delivery or a dead letter carries, whatever state it is in."""
 
     body: bytes
@@ -21,7 +21,7 @@ class Item(Struct, frozen=True, array_like=True):
     device_id: str | None = None
 
 
-class Seen(Struct, frozen=True, array_like=True):
+class Seen(Struct, frozen=True, array_like=True, gc=False):
     """One identity seen with a key."""
 
     seen_ms: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -58,17 +58,18 @@ def prepared(path: Path, opened: Callable[[Path], sqlite3.Connection]) -> sqlite
     return db
 
 
-def among(db: sqlite3.Connection, sql: str, values: Iterable[object], *first: object) -> Iterator[Any]:
+def among(db: sqlite3.Connection, sql: str, values: Iterable[object], *first: object) -> list[Any]:
     """Run a SELECT whose text ends a list with `IN (??)`, for any number of values; `first` binds what stands before.
 
     Lists are filled up with NULL, which equals nothing, to a power of two: few texts, so they stay prepared.
     """
-    values = list(values)
+    values, found = list(values), []
     for start in range(0, len(values), PARAMETERS):
         part = values[start : start + PARAMETERS]
         size = 1 << (len(part) - 1).bit_length()
         marks = ",".join("?" * size)
-        yield from db.execute(sql.replace("??", marks), (*first, *part, *[None] * (size - len(part))))
+        found += db.execute(sql.replace("??", marks), (*first, *part, *[None] * (size - len(part)))).fetchall()
+    return found
 
 
 class Writer:

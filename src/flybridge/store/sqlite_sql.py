@@ -118,6 +118,7 @@ READS: Final[Mapping[Read, str]] = {
                          FROM hold_counts JOIN lanes ON lanes.id = lane GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0
                          ORDER BY hour, app, media_source, key_kinds""",
     Read.SIGHTED: "SELECT app, kind, n, last_ms FROM sighted ORDER BY app, kind",
+    Read.COVERED: "SELECT app, platform, kinds, sum(n) FROM coverage WHERE day >= ? GROUP BY app, platform, kinds",
     Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, n FROM coverage
                       WHERE day >= ?1 AND (?2 IS NULL OR app = ?2) ORDER BY day, app""",
     Read.CELLS: "SELECT id, app, day, source, outcome, reason, n, pruned FROM cells",
@@ -162,14 +163,15 @@ WRITES: Final[Mapping[Write, str]] = {
                       (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, uncertain)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)""",
     Write.REVIVE: "UPDATE ledger SET insert_id = ?, changed_ms = ?, person = ? WHERE id = ?",
-    Write.MOVE: "UPDATE ledger SET cell = ?, changed_ms = ? WHERE id = ?",
+    Write.MOVE: """UPDATE ledger SET cell = column1, changed_ms = column2 FROM (VALUES (?, ?, ?))
+                   WHERE ledger.id = column3""",
     Write.DOUBT: "UPDATE ledger SET uncertain = uncertain + ? WHERE id = ?",
     Write.ANONYMISE: "UPDATE ledger SET digest = x'', insert_id = '', person = NULL WHERE id = ?",
     Write.DROP_LINES: "DELETE FROM ledger WHERE id = ?",
     Write.TALLY: "UPDATE cells SET n = n + ? WHERE id = ?",
     Write.TALLY_PRUNED: "UPDATE cells SET pruned = pruned + ? WHERE id = ?",
-    Write.SEEN: """INSERT INTO seen (key, until_ms) VALUES (?1, ?2)
-                   ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms WHERE until_ms <= ?3""",
+    Write.SEEN: """INSERT INTO seen (key, until_ms) SELECT column1, column2 FROM (VALUES (?, ?, ?)) WHERE true
+                   ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms""",
     Write.SEEN_AGAIN: """INSERT INTO seen (key, until_ms) VALUES (?, ?)
                          ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms""",
     Write.DROP_SEEN: "DELETE FROM seen WHERE key = ? AND until_ms <= ?",
@@ -177,18 +179,19 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.ITEMS: "INSERT INTO items (id, sealed) VALUES (?, ?)",
     Write.KEEP_WHO: """UPDATE items SET who = given.who FROM deliveries AS given
                        WHERE given.id = ? AND given.who IS NOT NULL AND items.id = given.line""",
-    Write.DROP_ITEMS: "DELETE FROM items WHERE id = ?",
+    Write.DROP_ITEMS: "DELETE FROM items WHERE id IN (VALUES (?))",
     Write.DELIVERIES: "INSERT INTO deliveries (id, line, lane, received_ms, due_ms, who) VALUES (?, ?, ?, ?, ?, ?)",
     Write.REDELIVER: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, uncertain)
                         VALUES (?, ?, ?, ?, ?, ?)""",
-    Write.LEASE: "UPDATE deliveries SET owner = ?, leased_until_ms = ? WHERE id = ?",
+    Write.LEASE: """UPDATE deliveries SET owner = column1, leased_until_ms = column2 FROM (VALUES (?, ?, ?))
+                    WHERE deliveries.id = column3""",
     Write.BEGIN: "UPDATE deliveries SET begun = 1 WHERE id = ?",
     Write.AGAIN: """UPDATE deliveries
                     SET owner = NULL, begun = 0, due_ms = ?, tries = ?, split = ?, uncertain = uncertain + ?
                     WHERE id = ?""",
     Write.RETURN: """UPDATE deliveries SET owner = NULL, tries = tries + begun, uncertain = uncertain + begun, begun = 0
                      WHERE id = ?""",
-    Write.DROP_DELIVERIES: "DELETE FROM deliveries WHERE id = ?",
+    Write.DROP_DELIVERIES: "DELETE FROM deliveries WHERE id IN (VALUES (?))",
     Write.HOLDS: """INSERT INTO holds
                       (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from flybridge.store.protocol import Lane
 from flybridge.store.sqlite_connection import among
+from flybridge.store.sqlite_spread import Spread
 from flybridge.store.sqlite_sql import READS, WRITES
 from flybridge.store.tables import Place, Read, Write
+
+_WRITES: Final = {what: Spread(sql) for what, sql in WRITES.items()}
 
 
 class SqliteRows:
@@ -24,7 +27,7 @@ class SqliteRows:
 
     def among(self, what: Read, keys: Iterable[object], *first: object) -> list[Any]:
         """Run a statement for a list of any length."""
-        return list(among(self.db, READS[what], keys, *first))
+        return among(self.db, READS[what], keys, *first)
 
 
 class SqliteTables(SqliteRows):
@@ -101,11 +104,11 @@ class SqliteTables(SqliteRows):
     def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:
         """Run a statement for all rows."""
         if rows:
-            self.db.executemany(WRITES[what], rows)
+            _WRITES[what].run(self.db, rows)
 
     def count(self, what: Write, rows: Sequence[tuple[object, ...]]) -> int:
         """Run a statement for all rows, give how many rows of the table it changed."""
-        return self.db.executemany(WRITES[what], rows).rowcount if rows else 0
+        return _WRITES[what].run(self.db, rows) if rows else 0
 
     def undo(self) -> None:
         """Forget the names: the transaction that made them was rolled back."""

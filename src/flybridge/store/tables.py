@@ -31,6 +31,8 @@ class Read(Enum):
     somebody else owns, they wait for the end and look again, or, where it says *free*, leave it out.
     """
 
+    __hash__ = object.__hash__  # a member is only ever itself; Enum's own hash is a function in Python
+
     # filing
     LINES = auto()  # among receipts: receipt, line, cell
     LETTERS_OF = auto()  # among receipts: line, cell, of those that are dead. Own.
@@ -86,6 +88,7 @@ class Read(Enum):
     ROLLUPS = auto()  # the fields of `protocol.RollupRow`
     HOLD_COUNTS = auto()  # app, media source, key kinds as text, hour, n
     SIGHTED = auto()  # app, kind, n, last_ms
+    COVERED = auto()  # first day: app, platform, kinds as text, how many
     COVERAGE = auto()  # first day, app (may be None): the fields of `protocol.CoverageRow`, kinds as text
     # the audit
     CELLS = auto()  # cell, app, day, source, outcome, reason, n, pruned
@@ -102,6 +105,8 @@ class Read(Enum):
 
 class Write(Enum):
     """Statements that write, for any number of rows."""
+
+    __hash__ = object.__hash__
 
     LINES = auto()  # receipt, cell, insert_id, received_ms, changed_ms, line, digest, person
     REVIVE = auto()  # insert_id, changed_ms, person, line

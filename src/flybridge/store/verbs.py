@@ -17,7 +17,15 @@ from flybridge.store.book import Book
 from flybridge.store.delivering import begin, lease, rescue, settle
 from flybridge.store.filing import file
 from flybridge.store.forgetting import forget, note, receipts
-from flybridge.store.holding import coverage, expire, expire_now, hold_counts, release_by_hand, sighted_kinds
+from flybridge.store.holding import (
+    coverage,
+    covered,
+    expire,
+    expire_now,
+    hold_counts,
+    release_by_hand,
+    sighted_kinds,
+)
 from flybridge.store.letters import listed, redeliver, taken
 from flybridge.store.protocol import (
     Count,
@@ -127,11 +135,11 @@ class Verbs(ABC):
         """Delete what is past its retention, in many short transactions; gives how many rows that was."""
         lines = await self._steps(prune_lines, now_ms - ledger_days * DAY_MS, 0)
         letters = await self._steps(prune_dead, now_ms - dead_days * DAY_MS, 0)
-        covered = await self._write(prune_coverage, day_of(now_ms - COVERAGE_DAYS * DAY_MS))
+        carried = await self._write(prune_coverage, day_of(now_ms - COVERAGE_DAYS * DAY_MS))
         people = await self._prune_people()
         seen = await self._steps(prune_seen, now_ms, b"")
         await self._tidy(now_ms)
-        return lines + letters + covered + people + seen
+        return lines + letters + carried + people + seen
 
     async def _steps(self, prune: Callable[[Book, int, Any], Step], until_ms: int, after: int | bytes) -> int:
         deleted, start = 0, after
@@ -167,6 +175,10 @@ class Verbs(ABC):
     async def sighted_kinds(self) -> Sequence[SightedKind]:
         """Give by which kinds of identifier Amplitude has shown people."""
         return await self._look(sighted_kinds)
+
+    async def covered(self, *, since_day: str) -> Sequence[CoverageRow]:
+        """Sum the counters of coverage up by app, platform and kinds."""
+        return await self._look(lambda db: covered(db, since_day))
 
     async def coverage(self, *, since_day: str = "", app: str | None = None) -> Sequence[CoverageRow]:
         """Give the counters of which keys events carried. They are kept for 90 days."""
