@@ -34,7 +34,7 @@ Entry = tuple[Envelope, "asyncio.Future[None]"]
 VERSION: Final = 1
 CHUNK_ENVELOPES: Final = 512
 CHUNK_BYTES: Final = 4 * 2**20
-PAGE_BYTES: Final = 16_384  # bodies are blobs of up to megabytes: large pages halve the cost of writing them
+PAGE_BYTES: Final = 8_192  # bodies are blobs of up to megabytes, but most flushes bring a few tens of kilobytes
 SHRINK_BYTES: Final = 16 * 2**20  # free space worth giving back to the file system once nothing waits
 
 # The body has its own table because an UPDATE rewrites the whole row: leasing must not copy megabytes.

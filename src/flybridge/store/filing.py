@@ -7,7 +7,7 @@ remembered keys, sightings); then every table gets its rows in one statement.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, assert_never
 
 from msgspec import structs
@@ -81,19 +81,17 @@ def _keys(filing: Filing) -> list[bytes]:
     return keys
 
 
-def _locked(filings: Sequence[Filing]) -> set[bytes]:
+def _locked(filings: Sequence[Filing]) -> Iterator[bytes]:
     """Give what nobody else may file about meanwhile.
 
     A hold and a sighting of one key must see each other, whoever files them. Somebody new gets one number, by the
     first key. A letter is replayed once.
     """
-    keys: set[bytes] = set()
     for filing in filings:
-        keys.update(_keys(filing))
-        keys.update([person.keys[0] for person in filing.persons])
+        yield from _keys(filing)
+        yield from [person.keys[0] for person in filing.persons]
         if filing.replayed:
-            keys.add(content_key(b"replay", filing.envelope.receipt.encode()))
-    return keys
+            yield content_key(b"replay", filing.envelope.receipt.encode())
 
 
 class _Batch:

@@ -29,6 +29,8 @@ def merged(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
         who = (sighting.user_id, sighting.device_id)
         if who != (None, None) and (who not in newest or newest[who].seen_ms < sighting.seen_ms):
             newest[who] = sighting
+    if len(newest) == 1:
+        return tuple(newest.values())
     ranked = sorted(newest.values(), key=lambda s: (-s.seen_ms, s.user_id or "", s.device_id or ""))
     return tuple(ranked[:SIGHTINGS_PER_KEY])
 

@@ -212,7 +212,7 @@ class PostgresTables(PostgresRows):
 
     def lock(self, keys: Iterable[bytes]) -> None:
         """Be the only one who files about these keys until the transaction ends."""
-        self._locked = [(key,) for key in keys]
+        self._locked = [(key,) for key in set(keys)]
         if self._locked:
             self.db.execute(_LOCK, columns(("bytea",), self._locked))
 

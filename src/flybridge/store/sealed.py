@@ -57,7 +57,7 @@ def seal_who(seal: Seal, user_id: str | None, device_id: str | None) -> bytes:
 
 def seal_seen(seal: Seal, sightings: tuple[Sighting, ...]) -> bytes:
     """Seal what was seen with one key."""
-    return seal.seal(_encode([Seen(s.seen_ms, s.kind, s.user_id, s.device_id) for s in sightings]))
+    return seal.seal(_encode([(s.seen_ms, s.kind, s.user_id, s.device_id) for s in sightings]))
 
 
 def open_seen(seal: Seal, sealed: bytes, app: str, key: bytes) -> tuple[Sighting, ...]:

@@ -42,7 +42,7 @@ HEADER_TIMEOUT_MS: Final = 15_000
 WHOLE_BYTES: Final = 65_536
 """Bodies at the doors that announce at most this size are read in one go, in bytes."""
 
-COLLECT_EVERY: Final = 20_000
+COLLECT_EVERY: Final = 100_000
 """Objects that are made between two runs of the garbage collector while serving."""
 
 
