@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping, Sequence
 from functools import partial
 from hmac import compare_digest
 from time import perf_counter_ns
@@ -94,6 +94,8 @@ Read = Callable[[], Awaitable["bytes | Refusal"]]
 
 _PATHS: Final = {"push": Source.PUSH, "stream": Source.STREAM, "cohorts": Source.COHORT}
 _USUAL_TYPES: Final = frozenset({None, "application/json", "application/json; charset=utf-8", "text/plain"})
+_PACKED: Final = frozenset({"gzip", "x-gzip"})
+_ENCODINGS: Final = _PACKED | {"", "identity"}
 _CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
@@ -202,14 +204,13 @@ class Intake:
         refusal: Reply = door.stops(method, header)
         if refusal is None and method != "POST":
             refusal = _no_query(method, query, self._max_bytes) or await self._keep(door, Media.QUERY, query)
-        elif refusal is None:
-            body = await self._body(header, read)
+        elif refusal is None and (refusal := _unwanted(header)) is None:
+            body = _unpacked(await read(), header, self._max_bytes)
             if isinstance(body, Refusal):
                 refusal = body
-            elif len(body) > self._max_bytes:
-                refusal = _too_large(self._max_bytes)
-            else:
-                refusal = _unreadable(body) or await self._list(door, call, body)
+            elif (refusal := _unreadable(body)) is None:
+                kept = body if call is None else _listed(call, body, door.cohorts)
+                refusal = await self._keep(door, Media.JSON, kept) if isinstance(kept, bytes) else kept
         if isinstance(refusal, Refusal):
             door.tally.refuse(refusal.status)
             return refusal
@@ -217,30 +218,12 @@ class Intake:
             door.tally.accept(perf_counter_ns() - started)
         return refusal
 
-    async def _body(self, header: Header, read: Read) -> bytes | Refusal:
-        kind = header("content-type")
-        if kind not in _USUAL_TYPES and (refusal := _wrong_type(kind or "")):
-            return refusal
-        encoding = header("content-encoding")
-        if encoding is None:
-            return await read()
-        if encoding.lower() not in ("gzip", "x-gzip"):
-            return await read() if encoding.lower() in ("", "identity") else _wrong_encoding()
-        body = await read()
-        return _inflate(body, self._max_bytes) if isinstance(body, bytes) else body
-
     async def _keep_all(self, door: _Door, now_ms: int, parts: Sequence[bytes]) -> None:
         # If one is refused the sender sends all again; what was stored is then a repeat.
         accepts = [self._inbox.accept(Envelope(door.app, door.source, Media.JSON, now_ms, part)) for part in parts]
         for outcome in await asyncio.gather(*accepts, return_exceptions=True):
             if outcome is not None:
                 raise outcome
-
-    async def _list(self, door: _Door, call: lists.Call | None, body: bytes) -> Reply:
-        judged = body if call is None else lists.judge(call, body, door.cohorts)
-        if isinstance(judged, bytes):
-            return await self._keep(door, Media.JSON, judged)
-        return judged if isinstance(judged, lists.Made) else Refusal(judged.status, judged.error, judged.remedy)
 
     async def _keep(self, door: _Door, media: Media, body: bytes) -> Refusal | None:
         now_ms = self._clock.now_ms()
@@ -296,6 +279,27 @@ async def _read(receive: Receive, length: str | None, max_bytes: int) -> bytes |
             "Send the size of the body in bytes as Content-Length.",
         )
     return b"".join(parts)
+
+
+def _listed(call: lists.Call, body: bytes, cohorts: Collection[str]) -> bytes | lists.Made | Refusal:
+    judged = lists.judge(call, body, cohorts)
+    return Refusal(judged.status, judged.error, judged.remedy) if isinstance(judged, lists.No) else judged
+
+
+def _unwanted(header: Header) -> Refusal | None:
+    """Judge by its headers what kind of body comes."""
+    kind, encoding = header("content-type"), header("content-encoding")
+    if kind not in _USUAL_TYPES and (refusal := _wrong_type(kind or "")):
+        return refusal
+    return None if encoding is None or encoding.lower() in _ENCODINGS else _wrong_encoding()
+
+
+def _unpacked(body: bytes | Refusal, header: Header, max_bytes: int) -> bytes | Refusal:
+    if isinstance(body, Refusal):
+        return body
+    if (header("content-encoding") or "").lower() in _PACKED:
+        return _inflate(body, max_bytes)
+    return body if len(body) <= max_bytes else _too_large(max_bytes)
 
 
 def _inflate(body: bytes, max_bytes: int) -> bytes | Refusal:
