@@ -10,7 +10,8 @@ import pytest
 from flybridge.amplitude.cohort_message import CohortMessage, Entry, read
 from flybridge.clock import SystemClock
 from flybridge.records import Envelope, Source
-from flybridge.web.intake import Intake, IntakeApp, rendered
+from flybridge.web.answers import rendered
+from flybridge.web.intake import Intake, IntakeApp
 
 NAME = "[Amplitude] Big spenders: c1"
 

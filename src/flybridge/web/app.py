@@ -23,19 +23,9 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.part import EVERYTHING, Duties
 from flybridge.store.protocol import Store
 from flybridge.telemetry import Metrics, standing
-from flybridge.web.intake import (
-    Header,
-    Intake,
-    Message,
-    Read,
-    Receive,
-    Refusal,
-    Reply,
-    Scope,
-    Send,
-    SenderGone,
-    answer,
-)
+from flybridge.web.answers import Message, Receive, Refusal, Reply, Scope, Send, answer
+from flybridge.web.body import Header, Read, SenderGone
+from flybridge.web.intake import Intake
 from flybridge.web.openapi import description
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]

@@ -21,15 +21,12 @@ content (400). Nothing of the body is read before the token is known to be right
 from __future__ import annotations
 
 import asyncio
-import json
-import zlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from hmac import compare_digest
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from flybridge.clock import Clock
@@ -38,18 +35,14 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.records import Envelope, Media, Source
 from flybridge.telemetry import Tally
 from flybridge.web import lists
+from flybridge.web.answers import Receive, Refusal, Reply, Scope, Send, answer
+from flybridge.web.body import Header, Read, SenderGone, no_query, read_asgi, unpacked, unreadable, unwanted
 from flybridge.web.members import AT_ONCE, members
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 MAX_BYTES: Final = 1_000_000
 """Default limit of a body, in bytes, after inflating. Fits the 1 MiB that a NATS server takes by default."""
 
-BODY_TIMEOUT_S: Final = 30.0
-"""How long the rest of a body may take to arrive once its first part is there, in seconds."""
+_PATHS: Final = {"push": Source.PUSH, "stream": Source.STREAM, "cohorts": Source.COHORT}
 
 
 class IntakeApp(Struct, frozen=True):
@@ -66,67 +59,6 @@ class IntakeApp(Struct, frozen=True):
     token_header: bytes = b"authorization"
     takes_apart: bool = False
     cohorts: frozenset[str] = frozenset()  # of which lists may be made
-
-
-class Refusal(Struct, frozen=True):
-    """An answer other than 200. `error` says what is wrong with which part, `remedy` what to do about it."""
-
-    status: int
-    error: str
-    remedy: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-Reply = Refusal | lists.Made | None  # None: its bytes are stored
-
-
-class _Object(Struct):
-    """Any JSON object: no field is looked at, so msgspec checks the syntax and builds nothing."""
-
-
-_ANY: Final = msgspec.json.Decoder(_Object | list[Any] | str | int | float | bool | None)
-
-Header = Callable[[str], str | None]
-"""Gives a header's value by its name in lower case, None if it is absent."""
-
-Read = Callable[[], Awaitable["bytes | Refusal"]]
-"""Reads the whole body, or says why not. Raises when the sender goes away before it is complete."""
-
-_PATHS: Final = {"push": Source.PUSH, "stream": Source.STREAM, "cohorts": Source.COHORT}
-_USUAL_TYPES: Final = frozenset({None, "application/json", "application/json; charset=utf-8", "text/plain"})
-_PACKED: Final = frozenset({"gzip", "x-gzip"})
-_ENCODINGS: Final = _PACKED | {"", "identity"}
-_CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
-
-
-BROKEN_OFF: Final = Refusal(400, "The body ended before it was complete.", "Send it again, all of it.")
-"""For a sender that stops inside its body and may still listen."""
-
-
-class SenderGone(Exception):
-    """The sender went away before its body was complete. Nothing was accepted, nobody waits for an answer."""
-
-
-def rendered(refusal: Reply) -> tuple[int, Sequence[tuple[str, str]], bytes]:
-    """Give an answer as status, headers and body; no refusal means that the bytes are stored."""
-    if refusal is None:
-        return 200, _STORED_HEADERS, b'{"stored":true}'
-    if isinstance(refusal, lists.Made):
-        return 200, _STORED_HEADERS, refusal.body
-    body = msgspec.json.encode({"error": refusal.error, "remedy": refusal.remedy})
-    return refusal.status, [("content-type", "application/json"), *refusal.headers], body
-
-
-_STORED_HEADERS: Final = [("content-type", "application/json")]
-
-
-async def answer(send: Send, refusal: Reply) -> None:
-    """Send an answer as ASGI."""
-    status, headers, body = rendered(refusal)
-    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    pairs.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
-    await send({"type": "http.response.body", "body": body})
 
 
 class _Door:
@@ -185,7 +117,7 @@ class Intake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request as an ASGI application."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        read = partial(_read, receive, headers.get("content-length"), self._max_bytes)
+        read = partial(read_asgi, receive, headers.get("content-length"), self._max_bytes)
         try:
             refusal = await self.take(scope["path"], scope["method"], scope["query_string"], headers.get, read)
         except SenderGone:
@@ -203,12 +135,12 @@ class Intake:
             return _no_door(path)
         refusal: Reply = door.stops(method, header)
         if refusal is None and method != "POST":
-            refusal = _no_query(method, query, self._max_bytes) or await self._keep(door, Media.QUERY, query)
-        elif refusal is None and (refusal := _unwanted(header)) is None:
-            body = _unpacked(await read(), header, self._max_bytes)
+            refusal = no_query(method, query, self._max_bytes) or await self._keep(door, Media.QUERY, query)
+        elif refusal is None and (refusal := unwanted(header)) is None:
+            body = unpacked(await read(), header, self._max_bytes)
             if isinstance(body, Refusal):
                 refusal = body
-            elif (refusal := _unreadable(body)) is None:
+            elif (refusal := unreadable(body)) is None:
                 kept = body if call is None else _listed(call, body, door.cohorts)
                 refusal = await self._keep(door, Media.JSON, kept) if isinstance(kept, bytes) else kept
         if isinstance(refusal, Refusal):
@@ -245,154 +177,9 @@ class Intake:
         return None
 
 
-async def _read(receive: Receive, length: str | None, max_bytes: int) -> bytes | Refusal:
-    """Read a body. A body that arrives in one part, as nearly all do, costs one call of `receive`."""
-    declared = -1
-    if length is not None:
-        if not (length.isascii() and length.isdigit()):
-            return Refusal(400, "The header Content-Length is no number.", "Send the size of the body in bytes.")
-        if len(length) > 18 or (declared := int(length)) > max_bytes:
-            return _too_large(max_bytes)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if len(body) == declared:
-        return body
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            parts, size = [body], len(body)
-            while message.get("more_body", False) and size <= max_bytes:
-                message = await receive()
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-    except TimeoutError:
-        return Refusal(
-            408, f"The body did not arrive within {BODY_TIMEOUT_S:.0f} seconds.", "Send it again, all at once."
-        )
-    if message["type"] == "http.disconnect":
-        raise SenderGone
-    if size > max_bytes:
-        return _too_large(max_bytes)
-    if declared not in (-1, size):
-        return Refusal(
-            400,
-            f"The body has {size} bytes, the header Content-Length says {declared}.",
-            "Send the size of the body in bytes as Content-Length.",
-        )
-    return b"".join(parts)
-
-
 def _listed(call: lists.Call, body: bytes, cohorts: Collection[str]) -> bytes | lists.Made | Refusal:
     judged = lists.judge(call, body, cohorts)
     return Refusal(judged.status, judged.error, judged.remedy) if isinstance(judged, lists.No) else judged
-
-
-def _unwanted(header: Header) -> Refusal | None:
-    """Judge by its headers what kind of body comes."""
-    kind, encoding = header("content-type"), header("content-encoding")
-    if kind not in _USUAL_TYPES and (refusal := _wrong_type(kind or "")):
-        return refusal
-    return None if encoding is None or encoding.lower() in _ENCODINGS else _wrong_encoding()
-
-
-def _unpacked(body: bytes | Refusal, header: Header, max_bytes: int) -> bytes | Refusal:
-    if isinstance(body, Refusal):
-        return body
-    if (header("content-encoding") or "").lower() in _PACKED:
-        return _inflate(body, max_bytes)
-    return body if len(body) <= max_bytes else _too_large(max_bytes)
-
-
-def _inflate(body: bytes, max_bytes: int) -> bytes | Refusal:
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        clear = stream.decompress(body, max_bytes + 1)
-    except zlib.error:
-        clear = b""
-    if len(clear) > max_bytes:
-        return _too_large(max_bytes)
-    if not stream.eof or stream.unused_data:
-        return Refusal(
-            400, "The body is not one gzip stream, as Content-Encoding says.", "Send it complete, or uncompressed."
-        )
-    return clear
-
-
-def _unreadable(body: bytes) -> Refusal | None:
-    """Say what is wrong with a JSON body. Costs about a microsecond for 2 KB, whatever the fields.
-
-    JSON of any kind is taken: what is no message of the kind expected becomes a dead letter, which can be looked at.
-    """
-    try:
-        _ANY.decode(body)
-        # msgspec skips over strings without looking at their bytes.
-        if not body.isascii():
-            str(body, "utf-8")
-    except UnicodeDecodeError as problem:
-        return Refusal(400, f"The body is not UTF-8 at byte {problem.start}.", "Encode the JSON as UTF-8.")
-    except RecursionError:
-        return Refusal(400, "The body is nested too deeply.", "Send JSON that is nested less than 500 levels deep.")
-    except msgspec.DecodeError as problem:
-        if not body.strip():
-            return Refusal(400, "The body is empty.", "Send one JSON object.")
-        if _escapes_half_a_character(body):
-            return None
-        return Refusal(400, f"The body is not valid JSON: {problem}.", "Send one JSON object, encoded as UTF-8.")
-    return None
-
-
-def _escapes_half_a_character(body: bytes) -> bool:
-    """Tell whether the body is JSON but for lone surrogates, as senders write that cut a text inside an emoji.
-
-    The grammar of JSON allows them (RFC 8259, section 8.2), msgspec doesn't. The message is taken: it is not lost.
-    """
-    if b"\\u" not in body:
-        return False
-    try:
-        json.loads(str(body, "utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _wrong_type(value: str) -> Refusal | None:
-    kind, *parameters = value.lower().split(";")
-    kind = kind.strip()
-    for parameter in parameters:
-        name, _, charset = parameter.partition("=")
-        if name.strip() == "charset" and charset.strip().strip("\"'") not in _CHARSETS:
-            return Refusal(415, "The header Content-Type names a charset that is not UTF-8.", "Send JSON as UTF-8.")
-    if kind in ("", "application/json", "text/plain", "text/json") or kind.endswith("+json"):
-        return None
-    return Refusal(415, "The header Content-Type names a kind that is not JSON.", "Send application/json.")
-
-
-def _wrong_encoding() -> Refusal:
-    return Refusal(
-        415,
-        "The header Content-Encoding names an encoding that is not known here.",
-        "Send the body uncompressed, or as gzip.",
-        (("accept-encoding", "gzip, identity"),),
-    )
-
-
-def _too_large(max_bytes: int) -> Refusal:
-    return Refusal(
-        413, f"The body is larger than {max_bytes} bytes.", "Send fewer fields, or fewer people or events at once."
-    )
-
-
-def _no_query(method: str, query: bytes, max_bytes: int) -> Refusal | None:
-    if method == "HEAD":
-        return Refusal(400, "HEAD carries no postback.", "Send it with POST as JSON, or with GET as query parameters.")
-    if b"=" not in query:
-        return Refusal(
-            400, "The query string is empty.", "Send the postback's fields as query parameters, or use POST."
-        )
-    return _too_large(max_bytes) if len(query) > max_bytes else None
 
 
 def _no_door(path: str) -> Refusal:

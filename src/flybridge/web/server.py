@@ -27,7 +27,8 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from flybridge.errors import ConfigError, FlybridgeError
-from flybridge.web.intake import BROKEN_OFF, Header, Read, Refusal, Reply, rendered
+from flybridge.web.answers import BROKEN_OFF, Refusal, Reply, rendered
+from flybridge.web.body import Header, Read
 
 BACKLOG: Final = 1024
 """Connections the system keeps waiting before they are accepted."""

@@ -19,7 +19,7 @@ from hmac import compare_digest
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from flybridge.web.intake import Refusal
+from flybridge.web.answers import Refusal
 
 FORWARDED: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 CHALLENGE: Final = ("www-authenticate", 'Basic realm="flybridge console", charset="UTF-8"')

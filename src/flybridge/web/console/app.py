@@ -21,11 +21,11 @@ from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Inbox
 from flybridge.store.protocol import Store
+from flybridge.web.answers import Receive, Refusal, Scope, Send, answer
 from flybridge.web.console import pages
 from flybridge.web.console.access import refused
 from flybridge.web.console.reading import Circuits, Reader, Reading
 from flybridge.web.console.words import clock_time, ticked
-from flybridge.web.intake import Receive, Refusal, Scope, Send, answer
 
 DAYS: Final = 14
 MAX_DAYS: Final = 400
