@@ -15,7 +15,7 @@ from flybridge.insight.coverage import falls
 from flybridge.records import DAY_MS, day_of
 from flybridge.report import Report
 from flybridge.store.protocol import Store
-from flybridge.telemetry import Received, log_received
+from flybridge.tally import Received, log_received
 from flybridge.web.app import WebApp
 from flybridge.web.server import serve
 

@@ -42,6 +42,7 @@ from flybridge.store.cohort_protocol import CohortStore
 from flybridge.store.protocol import Filed, Lane, Store
 from flybridge.store.sqlite import SqliteStore
 from flybridge.store.sqlite_cohort import SqliteCohorts
+from flybridge.tally import Received
 from flybridge.web.app import WebApp
 from flybridge.web.console.app import Console
 from flybridge.web.intake import Intake, IntakeApp
@@ -328,7 +329,7 @@ class Service:
                 console=console,
                 duties=duties,
             )
-            received = telemetry.Received(intake.tallies)
+            received = Received(intake.tallies)
             await running.run(web, config.server, jobs, received, clock=self._clock, stop=stop, ready=ready)
 
     def _worker(self, store: Store, transport: Transport, owner: Owner, report: Report) -> Worker:

@@ -1,14 +1,4 @@
-"""What flybridge says about itself: log lines, and metrics for Prometheus.
-
-Log lines go to stderr, one canonical line per hop, each emitted from the value the hop returned:
-
-    received    what the doors let in and turned away, once per second in which something came
-    filed       one batch moved from the inbox to the store
-    attempted   one request to a vendor, with its verdicts
-    dead        something could not be processed or delivered
-
-They carry counts, durations and decisions, never an identifier of a person and never a secret: `scrub` sits in
-front of the renderer and takes out both what is named like one and what looks like one.
+"""What flybridge says about itself to Prometheus.
 
 Metrics belong to a `Metrics` object that the composition root makes; no module keeps any. Their names are listed
 in docs/reference/metrics.md.
@@ -16,21 +6,15 @@ in docs/reference/metrics.md.
 
 from __future__ import annotations
 
-import logging
-import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Any, Final, TextIO
+from typing import Final
 
-import structlog
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from flybridge.clock import Clock
 from flybridge.delivery.exchange import Accepted, Verdict
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Depth, Inbox
@@ -38,165 +22,7 @@ from flybridge.insight.coverage import Cover, covers
 from flybridge.insight.hints import HeldSum, summed
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.protocol import Filed, Lane, LaneDepth, Store
-
-PERSONAL: Final = frozenset(
-    {
-        "adid", "advertising_id", "amazon_aid", "android_app_set_id", "android_id", "app_set_id", "appsflyer_id",
-        "customer_user_id", "device_id", "email", "gaid", "idfa", "idfv", "imei", "ip", "ip_address", "oaid", "phone",
-        "user_id", "user_properties", "event_properties", "body", "payload", "query_string", "headers",
-    }
-)  # fmt: skip
-"""Keys whose values name a person, or hold something that does."""
-
-SECRET: Final = frozenset(
-    {
-        "api_key", "api_token", "authentication", "authorization", "bearer", "dev_key", "import_key", "password",
-        "push_token", "s2s_key", "secret", "secret_key", "token", "webhook_token",
-    }
-)  # fmt: skip
-"""Keys whose values open something."""
-
-# Advertising and vendor ids are UUIDs; an AppsFlyer id is 13 digits, a dash, and 7 to 19 digits.
-_ID: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?<!\d)\d{13}-\d{7,19}")
-
-
-def masked(text: str) -> str:
-    """Take out of a text what looks like an identifier of a person."""
-    return _ID.sub("[id]", text)
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return masked(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return f"[{len(value)} bytes]"
-    if isinstance(value, Mapping):
-        return {k: _clean(v) for k, v in value.items() if str(k).lower() not in PERSONAL | SECRET}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_clean(v) for v in value]
-    return value
-
-
-def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Take identifiers and secrets out of a log event: keys that are named like one, and text that looks like one.
-
-    Bytes are replaced by their length. Works on nested mappings and lists, and on the text of tracebacks.
-    """
-    kept = {
-        key: value if key in ("exc_info", "_record") else _clean(value)
-        for key, value in event.items()
-        if key.lower() not in PERSONAL and key.lower() not in SECRET
-    }
-    event.clear()
-    event.update(kept)
-    return event
-
-
-class LogForm(StrEnum):
-    """How log lines look: `json` for machines, `console` for people, `auto` by whether stderr is a terminal."""
-
-    AUTO = "auto"
-    JSON = "json"
-    CONSOLE = "console"
-
-
-def configure_logging(form: LogForm = LogForm.AUTO, level: str = "info", stream: TextIO | None = None) -> None:
-    """Send every log line of this process, flybridge's and its libraries', to `stream` (stderr).
-
-    To be called once, by the program; a library use of flybridge leaves the host's logging alone.
-    """
-    out = sys.stderr if stream is None else stream
-    plain = form is LogForm.CONSOLE or (form is LogForm.AUTO and out.isatty())
-    # Tracebacks are rendered to text before `scrub` sees them, and without local variables: those hold postbacks.
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        scrub,
-    ]
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        if plain
-        else structlog.processors.JSONRenderer()
-    )
-    number = logging.getLevelNamesMapping()[level.upper()]
-    structlog.configure(
-        processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(out),
-        cache_logger_on_first_use=False,
-    )
-    handler = logging.StreamHandler(out)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
-
-
-class Tally:
-    """What one door counted since the process started. Plain integers: counting must cost next to nothing.
-
-    `slots[n]` counts answers that took less than `2**n` nanoseconds and at least half of that.
-    """
-
-    __slots__ = ("accepted", "app", "elapsed_ns", "refused", "slots", "source")
-
-    def __init__(self, app: str, source: str) -> None:
-        self.app = app
-        self.source = source
-        self.accepted = 0
-        self.refused: dict[int, int] = {}
-        self.elapsed_ns = 0
-        self.slots = [0] * 64
-
-    def accept(self, elapsed_ns: int) -> None:
-        """Count one request that was taken."""
-        self.accepted += 1
-        self.elapsed_ns += elapsed_ns
-        self.slots[elapsed_ns.bit_length()] += 1
-
-    def refuse(self, status: int) -> None:
-        """Count one request that was turned away."""
-        self.refused[status] = self.refused.get(status, 0) + 1
-
-
-class Received:
-    """Turns tallies into the `received` lines: what has changed since it was last asked."""
-
-    def __init__(self, tallies: Sequence[Tally]) -> None:
-        self._tallies = tallies
-        self._seen: list[tuple[int, dict[int, int]]] = [(0, {}) for _ in tallies]
-
-    def lines(self) -> list[dict[str, Any]]:
-        """Give one line per door that was used since the last call."""
-        lines = []
-        for n, tally in enumerate(self._tallies):
-            accepted, refused = tally.accepted, dict(tally.refused)
-            before, refused_before = self._seen[n]
-            turned_away = {
-                str(s): c - refused_before.get(s, 0) for s, c in refused.items() if c != refused_before.get(s)
-            }
-            if accepted != before or turned_away:
-                line = {"app": tally.app, "source": tally.source, "accepted": accepted - before, "refused": turned_away}
-                lines.append(line)
-            self._seen[n] = (accepted, refused)
-        return lines
-
-
-async def log_received(received: Received, clock: Clock, every_s: float = 1.0) -> None:
-    """Log what the doors did, every `every_s` seconds in which they did something, until cancelled."""
-    log = structlog.get_logger("flybridge")
-    try:
-        while True:
-            await clock.sleep(every_s)
-            for line in received.lines():
-                log.info("received", **line)
-    finally:
-        for line in received.lines():
-            log.info("received", **line)
+from flybridge.tally import Tally
 
 
 class Standing(Struct, frozen=True):

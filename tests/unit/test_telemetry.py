@@ -18,20 +18,13 @@ from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.inbox.protocol import Depth
 from flybridge.insight.coverage import Cover
 from flybridge.insight.hints import HeldSum
+from flybridge.logs import LogForm, configure_logging
 from flybridge.records import OutcomeKind
 from flybridge.store.cohort_protocol import Run
 from flybridge.store.cohort_protocol import Standing as Audience
 from flybridge.store.protocol import Count, CoverageRow, Filed, HeldCount, Lane, LaneDepth
-from flybridge.telemetry import (
-    LogForm,
-    Metrics,
-    Received,
-    Standing,
-    Tally,
-    configure_logging,
-    log_received,
-    standing,
-)
+from flybridge.tally import Received, Tally, log_received
+from flybridge.telemetry import Metrics, Standing, standing
 from flybridge.telemetry_cohorts import AudienceMetrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
