@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from flybridge.amplitude.upload import ORIGINS, Batch, HttpV2, origin, retry_after_s
-from flybridge.delivery.exchange import Accepted, Halt, HttpResponse, Reject, Retry, Split, Verdict
+from flybridge.amplitude.upload import ORIGINS, Batch, HttpV2, origin
+from flybridge.delivery.exchange import Accepted, Halt, HttpResponse, Reject, Retry, Split, Verdict, retry_after_s
 from flybridge.errors import ConfigError
 from flybridge.records import Delivery
 

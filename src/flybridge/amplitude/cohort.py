@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
-from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Retry, Verdict
+from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Retry, Verdict, retry_after_s
 
 ORIGINS: Final = {"us": "https://amplitude.com", "eu": "https://analytics.eu.amplitude.com"}
 REQUESTS_PER_S: Final = 30 / 600
@@ -161,12 +161,6 @@ def refusal(response: HttpResponse, what: str) -> Verdict:
             return Halt(
                 "wrong_address", "What answers is not Amplitude's Cohorts API: see base_url, region and proxies."
             )
-
-
-def retry_after_s(response: HttpResponse) -> float | None:
-    """Read the vendor's own wait, in seconds, at most a day."""
-    value = response.headers.get("retry-after", "")
-    return min(float(value), 86_400.0) if value.isascii() and value.isdigit() else None
 
 
 def _json(response: HttpResponse) -> dict[str, Any]:

@@ -11,8 +11,6 @@ browser SDKs have sent gzip since 2026 (github.com/amplitude/Amplitude-Swift/pul
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from email.utils import parsedate_to_datetime
-from math import isfinite
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +26,7 @@ from flybridge.delivery.exchange import (
     Retry,
     Split,
     Verdict,
+    retry_after_s,
 )
 from flybridge.errors import ConfigError
 from flybridge.records import Delivery
@@ -36,7 +35,6 @@ ORIGINS: Final = {"us": "https://api2.amplitude.com", "eu": "https://api.eu.ampl
 
 THROTTLED_S: Final = 30.0  # "pause ... for a period of 30 seconds"
 QUOTA_S: Final = 3600.0  # the daily quota is a rolling window that moves by the hour
-MAX_WAIT_S: Final = 24 * 3600.0
 DETAIL_CHARS: Final = 200
 
 KEY_REMEDY: Final = (
@@ -198,22 +196,6 @@ def status_verdict(response: HttpResponse, *, alone: bool) -> Verdict:
             return Retry(f"http_{status}", after_s) if alone else Split(f"http_{status}")
         case _:
             return Halt("wrong_address", ADDRESS_REMEDY)
-
-
-def retry_after_s(response: HttpResponse) -> float | None:
-    """Read Retry-After, in seconds or as a date measured against the answer's own Date; None if unusable."""
-    text = response.headers.get("retry-after", "").strip()
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            until = parsedate_to_datetime(text)
-            seconds = (until - parsedate_to_datetime(response.headers.get("date", ""))).total_seconds()
-        except (TypeError, ValueError, OverflowError):
-            return None
-    return min(max(0.0, seconds), MAX_WAIT_S) if isfinite(seconds) else None
 
 
 def read(body: bytes) -> Mapping[str, Any] | None:

@@ -12,8 +12,6 @@ a server error, may have been applied and is counted as uncertain.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from email.utils import parsedate_to_datetime
-from math import isfinite
 from typing import Final
 from urllib.parse import quote
 
@@ -29,6 +27,7 @@ from flybridge.delivery.exchange import (
     Retry,
     Split,
     Verdict,
+    retry_after_s,
 )
 from flybridge.records import Delivery
 
@@ -37,7 +36,6 @@ NAME: Final = "inapp_event"
 MAX_BYTES: Final = 1024
 DETAIL_CHARS: Final = 200
 THROTTLED_S: Final = 30.0
-MAX_WAIT_S: Final = 24 * 3600.0
 
 KEY_REMEDY: Final = (
     "Check `appsflyer.s2s_key` and `appsflyer_app_id` of the app: the key must be the app's server-to-server key, not "
@@ -98,7 +96,7 @@ class InAppEvent:
 
     def _verdict(self, response: HttpResponse) -> Verdict:
         page = response.body.lstrip()[:1] == b"<"
-        after_s = _retry_after_s(response)
+        after_s = retry_after_s(response)
         match response.status:
             case 200 | 400 if page:
                 return Halt("wrong_address", ADDRESS_REMEDY)
@@ -139,19 +137,3 @@ class InAppEvent:
     def _clip(self, body: bytes) -> str:
         text = body[: 4 * DETAIL_CHARS].decode("utf-8", "replace").strip().strip('"').rstrip(".")
         return text.replace(self._secret, "***")[:DETAIL_CHARS]
-
-
-def _retry_after_s(response: HttpResponse) -> float | None:
-    """Read Retry-After, in seconds or as a date measured against the answer's own Date; None if unusable."""
-    text = response.headers.get("retry-after", "").strip()
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            until = parsedate_to_datetime(text)
-            seconds = (until - parsedate_to_datetime(response.headers.get("date", ""))).total_seconds()
-        except (TypeError, ValueError, OverflowError):
-            return None
-    return min(max(0.0, seconds), MAX_WAIT_S) if isfinite(seconds) else None

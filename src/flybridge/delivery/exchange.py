@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from flybridge.records import Delivery
+
+MAX_WAIT_S: Final = 24 * 3600.0
+"""No vendor may ask for a longer wait."""
 
 
 class HttpRequest(Struct, frozen=True):
@@ -26,11 +31,27 @@ class HttpRequest(Struct, frozen=True):
 
 
 class HttpResponse(Struct, frozen=True):
-    """An answer as it came. Header names are lower case."""
+    """An answer as it came. Headers are asked for by names in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+def retry_after_s(response: HttpResponse) -> float | None:
+    """Read Retry-After, in seconds or as a date measured against the answer's own Date; None if unusable."""
+    text = response.headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            until = parsedate_to_datetime(text)
+            seconds = (until - parsedate_to_datetime(response.headers.get("date", ""))).total_seconds()
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return min(max(0.0, seconds), MAX_WAIT_S) if isfinite(seconds) else None
 
 
 class Accepted(Struct, frozen=True, tag=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
+from functools import lru_cache
 from typing import Final
 
 import aiohttp
@@ -67,13 +68,12 @@ class HttpTransport:
         body, headers = request.body, request.headers
         if request.gzip:
             body, headers = await _compress(body), {**headers, "Content-Encoding": "gzip"}
-        url = URL(request.url, encoded=True)
+        url = _url(request.url)
         try:
             async with session.request(
                 request.method, url, data=body, headers=headers, allow_redirects=False
             ) as answer:
-                names = {name.lower(): value for name, value in answer.headers.items()}
-                return HttpResponse(answer.status, names, await self._read(answer))
+                return HttpResponse(answer.status, answer.headers, await self._read(answer))
         except _NEVER_SENT as error:
             raise TransportError(_sentence(url, error), maybe_applied=False) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
@@ -110,6 +110,12 @@ class HttpTransport:
         if left <= 0:
             answer.close()
         return b"".join(chunks)
+
+
+@lru_cache(maxsize=1024)
+def _url(text: str) -> URL:
+    # A lane sends all its requests to one address.
+    return URL(text, encoded=True)
 
 
 async def _compress(body: bytes) -> bytes:
