@@ -40,7 +40,7 @@ class Plan(Struct, frozen=True):
     """What to play. The same plan plays the same traffic and the same faults.
 
     `expires`: in the end the clock is moved past every hold's window, so that what never matched expires.
-    `products`: product events on their way to AppsFlyer, as a share of the postbacks.
+    `products`: product events on their way to AppsFlyer, as a share of the postbacks. `connections`: of the sender.
     """
 
     events: int = 2_000
@@ -49,6 +49,7 @@ class Plan(Struct, frozen=True):
     options: Options = Options()
     expires: bool = True
     products: float = 0.4
+    connections: int = 64
 
 
 class Outcome(Struct, frozen=True):
@@ -99,7 +100,7 @@ async def play(
     messages = list(generate(plan.seed, plan.events, apps, plan.options))
     made = list(products(messages, plan.seed, plan.products))
     count = len(messages) + len(made)
-    sender = Sender(*stage.doors, late=stage.late_refusals)
+    sender = Sender(*stage.doors, connections=plan.connections, late=stage.late_refusals)
     headers = {"Authorization": stage.token, "Content-Type": "application/json"}
     started = perf_counter()
     timeout = aiohttp.ClientTimeout(total=30)
