@@ -28,7 +28,6 @@ from flybridge.cohorts import Rule
 from flybridge.errors import FlybridgeError
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox
-from flybridge.insight.restricted import change
 from flybridge.mapping import to_appsflyer
 from flybridge.mapping.members import with_members
 from flybridge.mapping.person import Person as Identified
@@ -36,12 +35,12 @@ from flybridge.mapping.person import identify, parsed, refused_ids
 from flybridge.mapping.s2s import appsflyer_id
 from flybridge.mapping.stream_rules import StreamRules
 from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
+from flybridge.mapping.told import Named, carried, named, named_by_amplitude, restricted
 from flybridge.matching import expires_ms
 from flybridge.records import (
     DAY_MS,
     HOUR_MS,
     Apply,
-    Carried,
     Dead,
     Decision,
     Deliver,
@@ -49,17 +48,14 @@ from flybridge.records import (
     Filing,
     Filter,
     Hold,
-    Measure,
     Person,
     Refuse,
     Sighting,
     Source,
-    day_of,
     digest_of,
 )
 from flybridge.store.protocol import Filed, Store
 
-MAX_LABEL: Final = 64
 KEYS_REMEMBERED: Final = 32_768
 
 NO_NAMES: Final[Mapping[str, str]] = {}
@@ -68,8 +64,6 @@ HTTP_V2: Final = "http_v2"
 # A member of an enum is found by name each time it is written; a name of the module is not.
 INSTALLED_BY_USER: Final = IdKind.INSTALLED_BY_USER
 INSTALLED_ON_DEVICE: Final = IdKind.INSTALLED_ON_DEVICE
-
-Named = tuple[IdKind, str | None]
 
 
 class AppFlow(Struct, frozen=True):
@@ -132,26 +126,20 @@ class Flow:
                 assert_never(envelope.source)
 
     def _postback(self, envelope: Envelope, app: AppFlow) -> Filing:
+        # The bytes themselves are the identity of what has no other, so that a repeat is one message.
         digest = digest_of(envelope.app, envelope.body)
+        until_ms = envelope.received_ms + app.dedup_days * DAY_MS
         read = postback.read(envelope.body, envelope.media)
-        mapped = read if isinstance(read, Dead) else map_postback(read, app.rules, envelope.received_ms)
-        ids, event_ms = ([], 0) if isinstance(read, Dead) else _named(read, mapped)
-        installed = () if isinstance(read, Dead) or not app.streams else self._installed(read, mapped, envelope, app)
-        keys = [sighting.key for sighting in installed]
-        persons = () if isinstance(read, Dead) else self._person(envelope.app, ids, event_ms, keys)
-        restricted = _restricted(read, mapped, app.rules, envelope)
+        if isinstance(read, Dead):
+            return Filing(envelope, read, digest, until_ms, digest=digest)
+        mapped = map_postback(read, app.rules, envelope.received_ms)
+        installed = self._installed(read, mapped, envelope, app) if app.streams else ()
+        ids, event_ms = named(read, mapped)
+        persons = self._person(envelope.app, ids, event_ms, [sighting.key for sighting in installed])
+        changed = restricted(read, mapped, app.rules, envelope.received_ms)
         if not isinstance(mapped, Mapped):
-            # The bytes themselves are the identity of what has no other, so that a repeat is one message.
-            until_ms = envelope.received_ms + app.dedup_days * DAY_MS
             return Filing(
-                envelope,
-                mapped,
-                digest,
-                until_ms,
-                installed,
-                digest=digest,
-                persons=persons,
-                restricted=restricted,
+                envelope, mapped, digest, until_ms, installed, digest=digest, persons=persons, restricted=changed
             )
         days = app.conversion_days if mapped.kind.is_conversion else app.dedup_days
         return Filing(
@@ -162,13 +150,13 @@ class Flow:
             self._known(mapped, envelope) + installed,
             mapped.measure,
             digest=digest,
-            carried=_carried(read, mapped, app.rules),
+            carried=carried(read, mapped, app.rules),
             persons=persons,
-            restricted=restricted,
+            restricted=changed,
         )
 
-    def _fallback(self, postback: Postback | Dead, mapped: Mapped, app: AppFlow) -> str | None:
-        if not app.customer_user_at_expiry or mapped.endpoint == "attribution" or isinstance(postback, Dead):
+    def _fallback(self, postback: Postback, mapped: Mapped, app: AppFlow) -> str | None:
+        if not app.customer_user_at_expiry or mapped.endpoint == "attribution":
             return None
         return identifier(postback.customer_user_id, app.rules.min_id_length)
 
@@ -247,7 +235,7 @@ class Flow:
             persons=tuple(
                 person
                 for one in seen
-                for person in self._person(envelope.app, *_named_by_amplitude(one, streams=bool(app.streams)))
+                for person in self._person(envelope.app, *named_by_amplitude(one, streams=bool(app.streams)))
             ),
         )
         if envelope.source is not Source.STREAM or not app.streams:
@@ -307,64 +295,6 @@ class Flow:
             for key in self._keys(app, kind, value)
         ]
         return tuple(taught)
-
-
-def _carried(postback: Postback | Dead, mapped: Mapped, rules: Rules) -> Carried | None:
-    if isinstance(postback, Dead):
-        return None
-    kinds = _kinds(tuple(mapped.ids), mapped.user_id is not None, mapped.device_id is not None)
-    platform = (postback.platform or rules.platform).lower()[:MAX_LABEL]
-    return Carried(platform, (postback.app_version or "")[:MAX_LABEL], mapped.media_source, kinds)
-
-
-@lru_cache(1024)
-def _kinds(kinds: tuple[IdKind, ...], named_user: bool, named_device: bool) -> str:
-    own = (("amplitude_user_id", named_user), ("amplitude_device_id", named_device))
-    return " ".join(sorted([kind.word for kind in kinds] + [name for name, is_there in own if is_there]))
-
-
-def _restricted(read: Postback | Dead, mapped: Mapped | Decision, rules: Rules, envelope: Envelope) -> Measure | None:
-    """Say what a policy changed. What other rules keep back is not counted: there is nothing to tell of it."""
-    is_changed = mapped.restricted if isinstance(mapped, Mapped) else mapped == Refuse("restricted_source")
-    if not is_changed or isinstance(read, Dead):
-        return None
-    policy = rules.compiled.policy(read.media_source, read.attributed_touch_type)
-    event_ms = mapped.event_ms if isinstance(mapped, Mapped) else _said_ms(read) or envelope.received_ms
-    return change(read.media_source, policy.value, day_of(event_ms))
-
-
-def _said_ms(postback: Postback) -> int | None:
-    return time_ms(postback.event_time or "") or time_ms(postback.install_time or "")
-
-
-def _named(postback: Postback, mapped: Mapped | Decision) -> tuple[list[Named], int]:
-    """Give every identifier of a message, also those that may not leave, the steadiest first; and when it happened."""
-    if isinstance(mapped, Mapped):
-        user_id, device_id, event_ms = mapped.user_id, mapped.device_id, mapped.event_ms
-    else:
-        user_id = device_id = None
-        event_ms = _said_ms(postback) or 0
-    ids = [
-        (IdKind.APPSFLYER_ID, postback.appsflyer_id),
-        (IdKind.AMPLITUDE_DEVICE_ID, device_id),
-        (IdKind.IDFV, postback.idfv),
-        (IdKind.APP_SET_ID, postback.android_app_set_id),
-        (IdKind.IDFA, postback.idfa),
-        (IdKind.ADID, postback.advertising_id),
-        (IdKind.ADID, postback.amazon_aid),
-        (IdKind.OAID, postback.oaid),
-        (IdKind.CUSTOMER_USER_ID, postback.customer_user_id),
-        (IdKind.CUSTOMER_USER_ID, user_id),
-    ]
-    return ids, event_ms
-
-
-def _named_by_amplitude(seen: stream.Seen, *, streams: bool) -> tuple[list[Named], int]:
-    ids: list[Named] = [(IdKind.APPSFLYER_ID, seen.ids.get(IdKind.APPSFLYER_ID))]
-    ids += [(IdKind.AMPLITUDE_DEVICE_ID, seen.device_id), *seen.ids.items()]
-    if streams:  # what waits for its AppsFlyer id waits under these
-        ids += [(INSTALLED_ON_DEVICE, seen.device_id), (INSTALLED_BY_USER, seen.user_id)]
-    return ids, seen.seen_ms or 0
 
 
 _SEVERAL: Final = Dead(

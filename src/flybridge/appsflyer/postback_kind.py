@@ -16,14 +16,14 @@ https://support.appsflyer.com/hc/en-us/articles/207034356, "Message characterist
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
 from flybridge.appsflyer.fields import Postback
+from flybridge.word import Word
 
 
-class Kind(StrEnum):
+class Kind(Word):
     """AppsFlyer's event types, by AppsFlyer's names."""
 
     INSTALL = "install"
@@ -39,11 +39,6 @@ class Kind(StrEnum):
     UNINSTALL = "uninstall"
     SKADNETWORK = "skadnetwork"
 
-    # Enum's own hash is a Python function, and so is `value`; members are looked up several times for every message.
-    __hash__ = str.__hash__
-
-    word: str
-    """AppsFlyer's name of it, as plain text."""
     family: str
     """The conversion without its source: an organic and an attributed install are both `install`."""
     is_organic: bool
@@ -54,7 +49,7 @@ class Kind(StrEnum):
     """Whether it is an install, reinstall, re-engagement or re-attribution."""
 
     def __init__(self, word: str) -> None:
-        self.word = word
+        super().__init__(word)
         self.family = word.removeprefix("organic-")
         self.is_organic = word.startswith("organic-")
         self.is_in_app = word.endswith("-in-app-event")

@@ -12,19 +12,18 @@ https://support.appsflyer.com/hc/en-us/articles/360006868017, "Media source rest
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Final
 
+from flybridge.word import Word
 
-class Policy(StrEnum):
+
+class Policy(Word):
     """What is sent of a source's events."""
 
     PASS = "pass"  # noqa: S105 - a policy, not a password
     REDACT = "redact"  # the event, without source, campaign and their details
     ORGANIC = "organic"  # the same, and as if it were organic
     DROP = "drop"  # nothing
-
-    __hash__ = str.__hash__
 
 
 PASS: Final = Policy.PASS

@@ -102,7 +102,7 @@ def _decide(postback: Postback, rules: Rules, compiled: Compiled) -> Treatment |
         is_reserved(postback.event_name or ""),
         _media_source(postback, kind, policy),
         is_told,
-        "" if policy is PASS else policy.value,
+        "" if policy is PASS else policy.word,
         platform,
         DISPLAY.get(platform, platform),
         platform if platform in DISPLAY else None,
