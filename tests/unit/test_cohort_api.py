@@ -7,7 +7,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flybridge.amplitude import cohort
@@ -95,6 +95,7 @@ def rows(data: bytes, size: int) -> tuple[list[list[str]], CohortFile]:
     st.integers(1, 50),
     st.booleans(),
 )
+@example([], 1, True)
 def test_a_file_is_the_same_in_pieces_of_any_size(people, size, packed):
     """Line breaks and commas within quotes, characters cut in two, compressed or not."""
     import csv
@@ -193,3 +194,10 @@ def test_a_frame_that_was_tampered_with_is_no_batch():
 def test_a_list_is_named_for_its_cohort(name, found):
     """The id comes last."""
     assert cohort_of(name) == found
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header():
+    """However few of its bytes come at once."""
+    data = b"\xef\xbb\xbfuser_id\nann\n"
+    for size in (1, 2, 3, 50):
+        assert rows(data, size)[0] == [["ann"]]

@@ -20,6 +20,8 @@ from flybridge.errors import FlybridgeError
 USER_ID: Final = ("user_id", "userid", "user id")
 AMPLITUDE_ID: Final = ("amplitude_id", "amplitudeid", "amplitude id")
 PREFIXES: Final = ("user_properties.", "user_properties:", "userdata.", "gp:", "user:")
+GZIP: Final = b"\x1f\x8b"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 MAX_ROW: Final = 1 << 20
 """Characters of one row. A file that has no end of a row for longer is broken."""
 
@@ -44,26 +46,31 @@ class CohortFile:
         self.rows = 0
         self._rest = b""
         self._inflate: Any = None
-        self._begun = False
+        self._first: bytes | None = b""  # the file's first bytes, until they say what it is
 
     def feed(self, piece: bytes) -> Iterator[Sequence[str]]:
         """Give the rows that this piece completes. Raises `CohortFileError` for what can't be read."""
-        yield from self._take(self._opened(piece), last=False)
+        yield from self._take(self._opened(piece, last=False), last=False)
 
     def end(self) -> Iterator[Sequence[str]]:
         """Give what is left. Raises `CohortFileError` if the file breaks off."""
+        piece = self._opened(b"", last=True)
         if self._inflate is not None and not self._inflate.eof:
             raise CohortFileError("The compressed file of the cohort breaks off.")
-        yield from self._take(b"", last=True)
+        yield from self._take(piece, last=True)
         if self.header is None:
             raise CohortFileError("The file of the cohort is empty: it has not even a header.")
 
-    def _opened(self, piece: bytes) -> bytes:
-        if not self._begun and piece:
-            self._begun = True
-            if piece[:2] == b"\x1f\x8b":
+    def _opened(self, piece: bytes, *, last: bool) -> bytes:
+        if self._first is not None:
+            piece = self._first + piece
+            if len(piece) < len(BYTE_ORDER_MARK) and not last:
+                self._first = piece
+                return b""
+            self._first = None
+            if piece.startswith(GZIP):
                 self._inflate = zlib.decompressobj(wbits=31)
-            piece = piece.removeprefix(b"\xef\xbb\xbf")
+            piece = piece.removeprefix(BYTE_ORDER_MARK)
         if self._inflate is None:
             return piece
         try:
