@@ -201,8 +201,8 @@ class Flow:
         else:
             value, keys = parsed(postback.event_value), app.rules.compiled.keys
             told = identify(postback, value, keys, refused_ids(postback), [])
-        named = ((INSTALLED_BY_USER, told.user_id), (INSTALLED_ON_DEVICE, told.device_id))
-        ids = {kind: value for kind, value in named if value is not None}
+        known = ((INSTALLED_BY_USER, told.user_id), (INSTALLED_ON_DEVICE, told.device_id))
+        ids = {kind: value for kind, value in known if value is not None}
         said_ms = mapped.event_ms if isinstance(mapped, Mapped) else time_ms(postback.event_time or "")
         seen_ms = min(said_ms or envelope.received_ms, envelope.received_ms)
         return self._teach(envelope.app, ids, None, installation, seen_ms)
@@ -266,8 +266,8 @@ class Flow:
     ) -> Decision:
         """Let the store find the AppsFlyer id: at once if postbacks have told it, else within the stream's hours."""
         unmet = "bad_appsflyer_id" if mapped.misread else "no_appsflyer_id"
-        named = ((INSTALLED_ON_DEVICE, event.device_id), (INSTALLED_BY_USER, event.user_id))
-        keys = {kind: self._keys(envelope.app, kind, value) for kind, value in named if value}
+        known = ((INSTALLED_ON_DEVICE, event.device_id), (INSTALLED_BY_USER, event.user_id))
+        keys = {kind: self._keys(envelope.app, kind, value) for kind, value in known if value}
         if not any(keys.values()):
             return Filter(unmet)
         return Hold(

@@ -30,6 +30,7 @@ from flybridge.delivery.exchange import (
     Retry,
     Split,
     Verdict,
+    retry_after_s,
 )
 
 ORIGIN: Final = "https://hq1.appsflyer.com"
@@ -107,9 +108,9 @@ def common(response: HttpResponse, status: int) -> Verdict:
         case 408 | 425:
             return Retry(f"http_{status}")
         case 429:
-            return Retry("rate_limited", _wait_s(response), counts=False)
+            return Retry("rate_limited", retry_after_s(response), counts=False)
         case _ if status >= 500:
-            return Retry(f"server_error_{status}", _wait_s(response))
+            return Retry(f"server_error_{status}", retry_after_s(response))
         case _:
             return Halt("refused", f"AppsFlyer answers {status}, which its page does not know: see the log.")
 
@@ -149,8 +150,3 @@ def _refused(message: str, devices: int) -> Verdict:
         return Reject("invalid_device", "AppsFlyer does not take this identifier.", "See apps.audiences.identifier.")
     # A text that is not known speaks about the request more likely than about one of its devices.
     return Halt("refused", "AppsFlyer refuses the request: see the import key and the log.")
-
-
-def _wait_s(response: HttpResponse) -> float | None:
-    value = response.headers.get("retry-after", "")
-    return min(float(value), 86_400.0) if value.isascii() and value.isdigit() else None
