@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Postback, Text
-from flybridge.appsflyer.postback import read
+from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, LongText, Postback, Text
+from flybridge.appsflyer.postback import LONG, read
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS, time_ms, zoned_ms
 from flybridge.records import Dead, Media
@@ -51,6 +51,8 @@ def test_any_json_object_is_read_and_its_promises_are_kept(message: dict[str, An
         if KINDS[name] == Text and value is not None:
             assert isinstance(value, str)
             assert 0 < len(value) <= MAX_TEXT
+        if KINDS[name] == LongText:
+            assert value is None or (isinstance(value, str) and value)
     for name in message:
         found.get(name)
 
@@ -72,6 +74,15 @@ def test_the_fast_and_the_tolerant_reader_agree(message: dict[str, str]) -> None
     assert isinstance(fast, Postback)
     assert isinstance(tolerant, Postback)
     assert {name: getattr(fast, name) for name in NAMES} == {name: getattr(tolerant, name) for name in NAMES}
+
+
+@settings(max_examples=100, deadline=None)
+@given(message=st.dictionaries(st.sampled_from(LONG), st.just("") | st.text(min_size=1).map("x".__add__), min_size=1))
+def test_blank_addresses_are_absent(message: dict[str, str]) -> None:
+    """Referrers, addresses and agents that are blank are absent, and those beside them stay as they are."""
+    found = read(json.dumps(message).encode(), Media.JSON)
+    assert isinstance(found, Postback)
+    assert {name: getattr(found, name) for name in LONG} == {name: message.get(name) or None for name in LONG}
 
 
 @settings(max_examples=150, deadline=None)

@@ -19,7 +19,7 @@ from msgspec import Meta, Struct, field
 MAX_TEXT: Final = 1024
 
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)] | None
-LongText = Annotated[str, Meta(min_length=1)] | None
+LongText = str | None
 Flag = bool | None
 Amount = Annotated[float, Meta(ge=-1e15, le=1e15)] | None
 

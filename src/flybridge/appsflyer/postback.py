@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from math import isfinite
+from operator import attrgetter
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -53,6 +54,9 @@ NO: Final = frozenset({"false", "0", "no", "n", "f", "off"})
 
 MAX_FIELDS: Final = 2000
 
+LONG: Final = tuple(name for name, kind in KINDS.items() if kind == LongText)
+_long: Final = attrgetter(*LONG)
+
 JSON: Final = Media.JSON
 
 # In JSON a quote behind a colon always opens a value: within a text it would be escaped.
@@ -75,9 +79,13 @@ def read(body: bytes, media: Media) -> Postback | Dead:
             return _read_tolerantly(body)
         if postback is None or postback.event_type is not None or postback.appsflyer_device_id is not None:
             return _read_tolerantly(body)
-        # `find` and not `in`, which makes and drops an exception for every search; few messages hold an N at all.
-        if body.find(b'"null"') >= 0 or (body.find(b"N") >= 0 and body.find(b'"N/A"') >= 0):
+        # `find` and not `in`, which makes and drops an exception for every search, and from the end where quotes are
+        # many, which is faster; few messages hold an N at all.
+        if body.rfind(b'"null"') >= 0 or (body.find(b"N") >= 0 and body.find(b'"N/A"') >= 0):
             return _read_tolerantly(body)
+        # Referrers and addresses are blank in many messages, which must not cost each of them a second reading.
+        if "" in _long(postback):
+            _drop_blanks(postback)
         _set(postback, "body", body)
         return postback
     except RecursionError:
@@ -87,6 +95,12 @@ def read(body: bytes, media: Media) -> Postback | Dead:
             "The message nests objects or lists deeper than can be read.",
             "AppsFlyer sends flat messages: find out who sent this one.",
         )
+
+
+def _drop_blanks(postback: Postback) -> None:
+    for name, value in zip(LONG, _long(postback), strict=True):
+        if value == "":
+            _set(postback, name, None)
 
 
 def _read_blanks(body: bytes) -> Postback | None:
@@ -184,7 +198,7 @@ def _short(name: str, value: Any, notes: list[str]) -> str | None:
     return found or None
 
 
-def _long(_: str, value: Any, __: list[str]) -> str | None:
+def _whole(_: str, value: Any, __: list[str]) -> str | None:
     return _text(value) or None
 
 
@@ -225,7 +239,7 @@ def _amount(name: str, value: Any, notes: list[str]) -> float | None:
     return number
 
 
-_BY_KIND: Final = ((Text, _short), (LongText, _long), (Flag, _flag), (Amount, _amount))
+_BY_KIND: Final = ((Text, _short), (LongText, _whole), (Flag, _flag), (Amount, _amount))
 # Comparing types is slow: which reader a field has is decided once.
 _READERS: Final[Mapping[str, Callable[[str, Any, list[str]], Any]]] = {
     name: next((reader for known, reader in _BY_KIND if known == kind), _as_is) for name, kind in KINDS.items()
