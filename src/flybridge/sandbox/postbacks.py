@@ -6,12 +6,14 @@ costs little more than joining strings.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from flybridge.appsflyer.fields import NAMES
 from flybridge.records import day_of
 from flybridge.sandbox.people import Known, Person
 from flybridge.sandbox.sources import ORGANIC, Touch
@@ -19,11 +21,25 @@ from flybridge.sandbox.sources import ORGANIC, Touch
 _encode: Final = msgspec.json.Encoder().encode
 
 # Fields that older messages carry as null or blank, and newer ones leave out.
-NULLS: Final = (
-    ',"af_sub2":null,"af_sub3":null,"af_sub4":"","af_sub5":null,"imei":null,"amazon_aid":null,"oaid":null,'
-    '"contributor_1_media_source":null,"contributor_1_campaign":null,"contributor_2_media_source":null,'
-    '"gp_broadcast_referrer":"","dma":null,"custom_dimension":null,"deeplink_url":null'
-)
+NULLS: Final[Mapping[str, str | None]] = {
+    "af_sub2": None,
+    "af_sub3": None,
+    "af_sub4": "",
+    "af_sub5": None,
+    "imei": None,
+    "amazon_aid": None,
+    "oaid": None,
+    "contributor_1_media_source": None,
+    "contributor_1_campaign": None,
+    "contributor_2_media_source": None,
+    "gp_broadcast_referrer": "",
+    "dma": None,
+    "custom_dimension": None,
+    "deeplink_url": None,
+}
+NEWER: Final[Mapping[str, str | None]] = {}
+
+PLACES: Final = {name: place for place, name in enumerate(NAMES)}
 
 
 class App(Struct, frozen=True):
@@ -99,15 +115,20 @@ def install(
         fields["custom_data"] = _encode(_amplitude_ids(person, bits)).decode()
     if person.known is Known.CUSTOMER_USER_ID:
         fields["customer_user_id"] = person.user_id
-    unnamed = _encode(fields).decode()[1:-1] + (NULLS if bits >> 4 & 3 == 0 else "")
+    fields = {**(NULLS if bits >> 4 & 3 == 0 else NEWER), **fields}
     return Installation(
         appsflyer_id,
         touch,
-        constant=f"{_encode(named).decode()[1:-1]},{unnamed}",
-        unnamed=unnamed,
+        constant=_ordered({**named, **fields}),
+        unnamed=_ordered(fields),
         cuid=f',"customer_user_id":"{person.user_id}"' if person.known is Known.LOGIN else "",
         number_as_text=bits >> 6 & 3 == 0,
     )
+
+
+def _ordered(fields: dict[str, Any]) -> str:
+    """Write fields in the order that AppsFlyer's example messages have."""
+    return _encode(dict(sorted(fields.items(), key=lambda one: PLACES.get(one[0], len(PLACES))))).decode()[1:-1]
 
 
 def _place(person: Person) -> dict[str, Any]:
