@@ -10,8 +10,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-import psycopg
-
 from flybridge.privacy import Seal
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.book import Book
@@ -21,9 +19,8 @@ from flybridge.store.postgres_connection import (
     connect_reader,
     connect_writer,
     prepare,
-    reason_of,
 )
-from flybridge.store.postgres_pool import Pool, Unsent, repeated
+from flybridge.store.postgres_pool import Pool, repeated, transaction
 from flybridge.store.postgres_sql import FOLD
 from flybridge.store.postgres_tables import Blocks, Names, PostgresRows, PostgresTables
 from flybridge.store.tables import Rows
@@ -84,37 +81,20 @@ class PostgresStore(Verbs):
     def _attempt(self, db: Db, verb: Callable[[Book], T], alone: bool) -> T:
         tables = PostgresTables(db, self._names, self._blocks)
         book = Book(tables)
-        committing = False
-        try:
-            with db.pipeline():
-                tables.enter(alone=alone)
-                result = verb(book)
-                book.flush()
-                tables.finish()
-                committing = True
-                db.commit()
-        except psycopg.OperationalError as error:
-            if db.closed and not committing:
-                raise Unsent(reason_of(error)) from error
-            raise
-        finally:
-            if not db.closed:
-                db.rollback()
+        with transaction(db) as commit, db.pipeline():
+            tables.enter(alone=alone)
+            result = verb(book)
+            book.flush()
+            tables.finish()
+            commit()
         return result
 
     async def _look(self, look: Callable[[Rows], T]) -> T:
-        def transaction(db: Db) -> T:
-            try:
+        def looking(db: Db) -> T:
+            with transaction(db):
                 return look(PostgresRows(db))
-            except psycopg.OperationalError as error:
-                if db.closed:
-                    raise Unsent(reason_of(error)) from error
-                raise
-            finally:
-                if not db.closed:
-                    db.rollback()
 
-        return await self._readers.run(transaction)
+        return await self._readers.run(looking)
 
     async def _tidy(self, now_ms: int) -> None:
         """Fold together what connections have counted of days that are over."""

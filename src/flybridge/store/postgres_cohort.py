@@ -28,28 +28,18 @@ from flybridge.store.cohort_protocol import (
 from flybridge.store.cohort_verbs import CohortVerbs, Snapshot
 from flybridge.store.postgres_connection import (
     TASK_LOCKS,
-    WRITER,
     Db,
-    connect,
     connect_reader,
+    connect_writer,
     prepare,
-    reason_of,
 )
-from flybridge.store.postgres_pool import Pool, Unsent, repeated, unavailable
+from flybridge.store.postgres_pool import Pool, repeated, transaction, unavailable
 from flybridge.store.postgres_snapshot import Stage
 
 WRITERS: Final = 2
 PRUNE: Final = crc32(b"prune audiences") >> 1
 
 T = TypeVar("T")
-
-
-def _connect_writer(dsn: str) -> Db:
-    db = connect(dsn)
-    db.execute(WRITER)
-    db.autocommit = False
-    db.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-    return db
 
 
 class PostgresCohorts(CohortVerbs[Db]):
@@ -67,7 +57,7 @@ class PostgresCohorts(CohortVerbs[Db]):
     async def open(self) -> None:
         """Connect, and apply pending migrations. Ten processes may do so at once."""
         await asyncio.to_thread(prepare, self._dsn)
-        self._writers = Pool(lambda: _connect_writer(self._dsn), WRITERS, "cohorts-writer", lambda: None)
+        self._writers = Pool(lambda: connect_writer(self._dsn, counts=False), WRITERS, "cohorts-writer", lambda: None)
         self._readers = Pool(lambda: connect_reader(self._dsn), 1, "cohorts-reader", lambda: None)
         self._open = True
 
@@ -81,10 +71,10 @@ class PostgresCohorts(CohortVerbs[Db]):
         await self._readers.close()
 
     async def _write(self, verb: Callable[[Db], T]) -> T:
-        return await self._writers.run(lambda db: repeated(lambda: _transaction(db, verb)))
+        return await self._writers.run(lambda db: repeated(lambda: _done(db, verb)))
 
     async def _read(self, look: Callable[[Db], T]) -> T:
-        return await self._readers.run(lambda db: _transaction(db, look))
+        return await self._readers.run(lambda db: _done(db, look))
 
     async def keep(self, targets: Sequence[Target]) -> None:
         """Make configured audiences known."""
@@ -167,18 +157,9 @@ class PostgresCohorts(CohortVerbs[Db]):
         return await self._read(lambda db: audit(lambda sql: verbs.rows_of(db, sql)))
 
 
-def _transaction(db: Db, verb: Callable[[Db], T]) -> T:
-    """Do it in one transaction. A connection that was broken before is no reason to fail: then it is made anew."""
-    committing = False
-    try:
+def _done(db: Db, verb: Callable[[Db], T]) -> T:
+    """Do it in one transaction."""
+    with transaction(db) as commit:
         result = verb(db)
-        committing = True
-        db.commit()
-    except psycopg.OperationalError as error:
-        if db.closed and not committing:
-            raise Unsent(reason_of(error)) from error
-        raise
-    finally:
-        if not db.closed:
-            db.rollback()
+        commit()
     return result

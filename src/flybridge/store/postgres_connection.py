@@ -64,11 +64,12 @@ def connect(dsn: str) -> Db:
     return db
 
 
-def connect_writer(dsn: str) -> Db:
-    """Connect for transactions that write, each connection with a shard of the counters to itself."""
+def connect_writer(dsn: str, *, counts: bool = True) -> Db:
+    """Connect for transactions that write. One that counts has a shard of the counters to itself."""
     db = connect(dsn)
     db.execute(WRITER)
-    db.execute(CLAIM_SHARD, (SHARD_LOCKS, SHARDS))
+    if counts:
+        db.execute(CLAIM_SHARD, (SHARD_LOCKS, SHARDS))
     db.autocommit = False
     db.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     return db

@@ -1,12 +1,13 @@
-"""Threads with a connection each, which outlive a server that is restarted; and doing anew what lost a race."""
+"""Threads with a connection each, which outlive a restarted server; transactions, and what lost a race done anew."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from time import sleep
 from typing import Final, TypeVar
 
@@ -46,6 +47,30 @@ def repeated(attempt: Callable[[], T]) -> T:
                 ) from lost
             sleep(random.uniform(0, 0.01 * 2**number))  # noqa: S311 - no secret
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def transaction(db: Db) -> Iterator[Callable[[], None]]:
+    """Work in a transaction and give what commits it; what was not committed when the block ends is undone.
+
+    Raises `Unsent` if the connection breaks before the commit was asked for; after that nobody knows.
+    """
+    committing = False
+
+    def commit() -> None:
+        nonlocal committing
+        committing = True
+        db.commit()
+
+    try:
+        yield commit
+    except psycopg.OperationalError as error:
+        if db.closed and not committing:
+            raise Unsent(reason_of(error)) from error
+        raise
+    finally:
+        if not db.closed:
+            db.rollback()
 
 
 class Pool:
