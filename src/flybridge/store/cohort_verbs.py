@@ -78,6 +78,15 @@ class CohortVerbs(ABC, Generic[Db]):
         self._statements = statements
         self._seal = seal
         self._stages: dict[int, Snapshot] = {}
+        self._open = False
+
+    @abstractmethod
+    async def _connect(self) -> None:
+        """Apply pending migrations, and make what verbs run on."""
+
+    @abstractmethod
+    async def _disconnect(self) -> None:
+        """Finish what runs, and end it."""
 
     @abstractmethod
     async def _write(self, verb: Callable[[Db], T]) -> T:
@@ -99,10 +108,20 @@ class CohortVerbs(ABC, Generic[Db]):
     async def unstage(self, claim: Claim) -> None:
         """Throw away what was put aside."""
 
-    async def _unstage_all(self) -> None:
+    async def open(self) -> None:
+        """Open, and apply pending migrations. Ten processes may do so at once."""
+        await self._connect()
+        self._open = True
+
+    async def close(self) -> None:
+        """Finish what runs and close; what is staged is thrown away."""
+        if not self._open:
+            return
+        self._open = False
         for stage in self._stages.values():
             await asyncio.to_thread(stage.close)
         self._stages.clear()
+        await self._disconnect()
 
     async def drop(self, app: str, name: str) -> bool:
         """Erase an audience that is not followed any more."""

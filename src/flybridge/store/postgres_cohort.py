@@ -52,21 +52,13 @@ class PostgresCohorts(CohortVerbs[Db]):
     def __init__(self, dsn: str, seal: Seal) -> None:
         super().__init__(verbs, seal)
         self._dsn = dsn
-        self._open = False
 
-    async def open(self) -> None:
-        """Connect, and apply pending migrations. Ten processes may do so at once."""
+    async def _connect(self) -> None:
         await asyncio.to_thread(prepare, self._dsn)
         self._writers = Pool(lambda: connect_writer(self._dsn, counts=False), WRITERS, "cohorts-writer", lambda: None)
         self._readers = Pool(lambda: connect_reader(self._dsn), 1, "cohorts-reader", lambda: None)
-        self._open = True
 
-    async def close(self) -> None:
-        """Finish what runs and close; what is staged is thrown away."""
-        if not self._open:
-            return
-        self._open = False
-        await self._unstage_all()
+    async def _disconnect(self) -> None:
         await self._writers.close()
         await self._readers.close()
 

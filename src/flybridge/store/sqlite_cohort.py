@@ -37,23 +37,15 @@ class SqliteCohorts(CohortVerbs[sqlite3.Connection]):
     def __init__(self, path: str | Path, seal: Seal) -> None:
         super().__init__(verbs, seal)
         self._path = Path(path)
-        self._open = False
 
-    async def open(self) -> None:
-        """Open, and apply pending migrations."""
+    async def _connect(self) -> None:
         db = await asyncio.to_thread(prepared, self._path, lean)
         self._writer = Writer(db, lambda: None)
         self._db = db
         self._reader = ThreadPoolExecutor(1, "cohorts-reader")
         self._reading: sqlite3.Connection | None = None
-        self._open = True
 
-    async def close(self) -> None:
-        """Finish what runs and close; what is staged is thrown away."""
-        if not self._open:
-            return
-        self._open = False
-        await self._unstage_all()
+    async def _disconnect(self) -> None:
         await self._writer.close()
         await asyncio.to_thread(self._reader.shutdown)
         if self._reading is not None:
