@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 from flybridge.demo.nats import NatsCluster
 from flybridge.demo.postgres import PostgresServer
-from flybridge.demo.stage import APPS, Scene, StageApp
+from flybridge.demo.stage import Playbill, Scene
 
 TIMEOUT_S: Final = 5.0
 """How long the sandbox may take to answer: so the work of a worker that was killed is taken over after 20 seconds."""
@@ -23,18 +23,8 @@ class ClusterStage(Scene):
 
     late_refusals = True
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        faults: str = "none",
-        seed: int = 0,
-        apps: Sequence[StageApp] = APPS,
-        with_cohort: bool = False,
-        workers: int = 2,
-        intakes: int = 2,
-    ) -> None:
-        super().__init__(directory, faults=faults, seed=seed, apps=apps, with_cohort=with_cohort)
+    def __init__(self, directory: Path, *, workers: int = 2, intakes: int = 2, **playbill: Unpack[Playbill]) -> None:
+        super().__init__(directory, **playbill)
         self.nats = NatsCluster(directory / "nats")
         self.postgres = PostgresServer(directory / "postgres")
         self.intakes = [self.part(f"intake {n}", "--only", "intake") for n in range(1, intakes + 1)]

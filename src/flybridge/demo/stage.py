@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from msgspec import Struct
 
@@ -43,6 +43,15 @@ APPS: Final = (
     StageApp("shop-ios", "ios", "id1234567890", "http_v2"),
     StageApp("game-ios", "ios", "id2345678901", "attribution"),
 )
+
+
+class Playbill(TypedDict, total=False):
+    """What is given on a stage, whatever stands on it: the script of faults and its seed, the apps, and a cohort."""
+
+    faults: str
+    seed: int
+    apps: Sequence[StageApp]
+    with_cohort: bool
 
 
 class Process:
@@ -228,15 +237,7 @@ webhook_token = "{self.token}"
 class Stage(Scene):
     """One process that does everything, on a directory."""
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        faults: str = "none",
-        seed: int = 0,
-        apps: Sequence[StageApp] = APPS,
-        with_cohort: bool = False,
-    ) -> None:
-        super().__init__(directory, faults=faults, seed=seed, apps=apps, with_cohort=with_cohort)
+    def __init__(self, directory: Path, **playbill: Unpack[Playbill]) -> None:
+        super().__init__(directory, **playbill)
         self.bridge = self.part("flybridge")
         self.parts = (self.bridge,)
