@@ -16,7 +16,8 @@ from flybridge.amplitude.cohort import Account
 from flybridge.appsflyer.audience import Audience
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
-from flybridge.audiences.work import LEASE_MS, Plan
+from flybridge.audiences.tenure import LEASE_MS, RENEW_S
+from flybridge.audiences.work import Plan
 from flybridge.cohorts import Rule
 from flybridge.delivery.exchange import HttpRequest
 from flybridge.errors import TransportError
@@ -47,7 +48,7 @@ NewPlace = Callable[[], AbstractAsyncContextManager[MakeStore]]
 
 
 class JumpClock:
-    """Never waits: a sleep moves it forward."""
+    """Never waits: a sleep moves it forward. No run lasts, so that the time to renew a lease does not come."""
 
     def __init__(self) -> None:
         self.ms = 1_764_000_000_000
@@ -58,6 +59,8 @@ class JumpClock:
 
     async def sleep(self, seconds: float) -> None:
         """Move forward."""
+        if seconds == RENEW_S:
+            await asyncio.Event().wait()
         self.advance(seconds)
         await asyncio.sleep(0)
 

@@ -63,7 +63,8 @@ class Inward:
             await self._poll(work, account, request_id, stop)
             await self._fetch(work, account, request_id, stop)
             max_shrink = None if wishes.accept_shrink else work.plan.max_shrink
-            work.applied = await self._store.apply(work.claim, said_ms, max_shrink, dry=wishes.dry)
+            async with work.tenure.taking_over():
+                work.applied = await self._store.apply(work.claim, said_ms, max_shrink, dry=wishes.dry)
             if wishes.dry:
                 return  # the next run goes on with the same request
             await self._store.requested(work.claim, "", 0)
@@ -82,6 +83,7 @@ class Inward:
         project.rate = budget.requests
         if wait > 0:
             await self._clock.sleep(wait)
+        work.tenure.check()  # places and rates may have been waited for
         # Messages tell their time in whole seconds: one of the same second counts as said after the snapshot.
         said_ms = self._clock.now_ms() // 1000 * 1000 - 1
         rule = work.plan.rule
@@ -95,7 +97,7 @@ class Inward:
         """Wait until the file is there."""
         pause_s, since_ms = POLL_FIRST_S, self._clock.now_ms()
         while True:
-            await work.hold(self._store, self._clock, stop)
+            await work.hold(stop)
             asked = amplitude.read_status(await self._ask(amplitude.status_request(account, request_id)))
             match asked.verdict:
                 case Accepted():
@@ -126,7 +128,7 @@ class Inward:
                 async for piece in pieces:
                     page += await asyncio.to_thread(file.read, piece)
                     while len(page) >= PAGE:
-                        await work.hold(self._store, self._clock, stop)
+                        await work.hold(stop)
                         await self._store.stage(work.claim, page[:PAGE])
                         del page[:PAGE]
             page += await asyncio.to_thread(file.end)

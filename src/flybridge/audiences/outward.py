@@ -195,7 +195,7 @@ class Outward:
         stop: asyncio.Event | None,
     ) -> Verdict:
         """Send one request when its turn comes, and read the answer."""
-        await work.hold(self._store, self._clock, stop)
+        await work.hold(stop)
         line = self._lines.setdefault(work.plan.rule.app, _Line(work.plan.limits))
         now_ms = self._clock.now_ms()
         if breaker.admission(line.circuit, now_ms) is Admission.NONE:
@@ -205,6 +205,7 @@ class Outward:
         line.pace, wait = take(line.pace, n, now_ms)
         if wait > 0:
             await self._clock.sleep(wait)
+            work.tenure.check()
         started, status = perf_counter(), 0
         work.requests += 1
         verdict: Verdict

@@ -20,7 +20,8 @@ from msgspec import structs
 
 from flybridge.audiences.inward import Inward
 from flybridge.audiences.outward import Outward
-from flybridge.audiences.work import LEASE_MS, Ended, Lost, Plan, Wishes, Work
+from flybridge.audiences.tenure import LEASE_MS, Lost, Tenure
+from flybridge.audiences.work import Ended, Plan, Wishes, Work
 from flybridge.clock import Clock
 from flybridge.cohorts import REALTIME_PEOPLE, next_ms
 from flybridge.delivery.circuit import Rules
@@ -72,18 +73,11 @@ class Runner:
         claim = await self._store.claim(plan.rule.app, plan.rule.audience, self._owner, began_ms, LEASE_MS, due=due)
         if claim is None:
             return None
-        work = Work(plan, claim, began_ms)
-        ended: Ended | None = None
+        work = Work(plan, claim, began_ms, Tenure(self._store, self._clock, claim))
         try:
-            if plan.account is not None and (plan.cadence != "once" or wishes.download or not claim.snapshot_ms):
-                try:
-                    await self._inward.take_over(work, plan.account, wishes, stop)
-                except Ended as problem:
-                    ended = problem
-            if not wishes.dry:
-                await self._outward.all(work, stop, overwrite=wishes.overwrite)
-        except Ended as problem:
-            ended = problem
+            async with work.tenure:
+                ended = await self._go(work, wishes, stop)
+                await work.tenure.confirm()  # what is told about a run that was lost would not be true
         except Lost:
             return None
         finally:
@@ -97,6 +91,21 @@ class Runner:
         idle = told.outcome == "done" and plan.account is None and not (told.requests or told.refused)
         await self._store.finish(claim, told, next_ms=again_ms, tries=tries, recorded=not idle)
         return told
+
+    async def _go(self, work: Work, wishes: Wishes, stop: asyncio.Event | None) -> Ended | None:
+        """Download and send. Gives why it could not go on, None if it came to its end."""
+        plan, ended = work.plan, None
+        try:
+            if plan.account is not None and (plan.cadence != "once" or wishes.download or not work.claim.snapshot_ms):
+                try:
+                    await self._inward.take_over(work, plan.account, wishes, stop)
+                except Ended as problem:
+                    ended = problem
+            if not wishes.dry:
+                await self._outward.all(work, stop, overwrite=wishes.overwrite)
+        except Ended as problem:
+            ended = problem
+        return ended
 
     def _ended(self, work: Work, ended: Ended | None) -> tuple[Run, int, int]:
         """Give what happened, when to run again, and how many runs have failed in a row."""

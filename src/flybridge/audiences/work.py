@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 from msgspec import Struct
 
 from flybridge.amplitude import cohort as amplitude
 from flybridge.appsflyer import audience as appsflyer
-from flybridge.clock import Clock
+from flybridge.audiences.tenure import Tenure
 from flybridge.cohorts import Rule
 from flybridge.delivery.exchange import Halt, Limits, Retry, Verdict
-from flybridge.store.cohort_protocol import Action, Applied, Claim, CohortStore, Device
-
-LEASE_MS: Final = 600_000
-"""So long an audience is one runner's without a word: longer than any request, and than taking over a snapshot."""
+from flybridge.store.cohort_protocol import Action, Applied, Claim, Device
 
 
 class Plan(Struct, frozen=True):
@@ -48,16 +44,13 @@ class Ended(Exception):
         self.stage = stage
 
 
-class Lost(Exception):
-    """Somebody else runs the audience now."""
-
-
 class Work:
     """A run as it goes."""
 
-    def __init__(self, plan: Plan, claim: Claim, began_ms: int) -> None:
+    def __init__(self, plan: Plan, claim: Claim, began_ms: int, tenure: Tenure) -> None:
         self.plan = plan
         self.claim = claim
+        self.tenure = tenure
         self.limit = min(plan.max_devices, plan.limits.max_items, claim.max_devices or plan.max_devices)
         self.began_ms = began_ms
         self.applied = Applied()
@@ -66,12 +59,11 @@ class Work:
         self.accepted = False
         self.suspects: list[Device] = []
 
-    async def hold(self, store: CohortStore, clock: Clock, stop: asyncio.Event | None) -> None:
-        """Hold on to the claim; end here if a stop is asked for."""
+    async def hold(self, stop: asyncio.Event | None) -> None:
+        """Hold on to the claim; end here if a stop is asked for. Raises `Lost` if somebody else has it."""
         if stop is not None and stop.is_set():
             raise Ended(Retry("stopping", 0.0, counts=False), "flybridge is stopping")
-        if not await store.renew(self.claim, clock.now_ms(), LEASE_MS):
-            raise Lost
+        await self.tenure.confirm()
 
 
 def ended(verdict: Verdict, stage: str) -> Ended:
