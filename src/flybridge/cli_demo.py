@@ -10,6 +10,7 @@ import msgspec
 from rich.live import Live
 
 from flybridge.cli_look import account_rows, console, print_json, print_rows
+from flybridge.cli_run import cleared_away
 from flybridge.demo.run import Outcome, Plan, play, staged
 from flybridge.demo.sender import Sent
 from flybridge.demo.stage import Scene, Stage
@@ -19,7 +20,12 @@ from flybridge.errors import FlybridgeError
 
 
 async def run_demo(plan: Plan, *, quiet: bool, cluster: bool = False) -> Outcome:
-    """Play a plan, with a live table unless `quiet`."""
+    """Play a plan, with a live table unless `quiet`. Nothing is left of it, also when it is terminated."""
+    with cleared_away():
+        return await _run_demo(plan, quiet=quiet, cluster=cluster)
+
+
+async def _run_demo(plan: Plan, *, quiet: bool, cluster: bool) -> Outcome:
     async with staged(plan, _cluster_stage() if cluster else Stage) as stage:
         if quiet:
             return await play(stage, plan, _look_away)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -31,6 +33,31 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     import uvloop  # noqa: PLC0415 - not there on Windows
 
     return uvloop.run(work)
+
+
+@contextmanager
+def cleared_away() -> Iterator[None]:
+    """Let SIGTERM break the running task off as Ctrl-C does, so that what it has begun is cleared away.
+
+    Ends with exit code 143, as a shell says of who was terminated. Asking twice hurries nothing.
+    """
+    loop, task, asked = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+    assert task is not None
+
+    def break_off() -> None:
+        if not asked.is_set():
+            asked.set()
+            task.cancel()
+
+    with suppress(NotImplementedError):  # Windows knows no SIGTERM
+        loop.add_signal_handler(signal.SIGTERM, break_off)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not asked.is_set():
+            raise
+        sys.stderr.write("Terminated. What was begun has been cleared away.\n")
+        raise typer.Exit(128 + signal.SIGTERM) from None
 
 
 def configured(path: Path | None) -> Config:
