@@ -14,7 +14,7 @@ from secrets import token_hex
 import aiohttp
 import pytest
 import pytest_asyncio
-from test_processes import CONFIG, INSTALL, amplitude, bridge, environment, until
+from starting import INSTALL, amplitude, bridge, environment, until, written
 
 from flybridge.demo.cluster import ClusterStage
 from flybridge.demo.nats import NatsCluster, binary
@@ -70,9 +70,7 @@ def configured(tmp_path, shared):
     """Give a function that writes the configuration of a cluster, and gives its path."""
 
     def write(origin):
-        path = tmp_path / "cluster.toml"
-        path.write_text(CONFIG.format(origin=origin, drain_s=0).replace("\n[server]", shared + "\n[server]"))
-        return path
+        return written(tmp_path, origin, name="cluster.toml", top=shared)
 
     return write
 
@@ -223,10 +221,8 @@ async def test_a_directory_moves_to_a_cluster_with_its_account(tmp_path, shared)
 
 async def test_what_does_not_fit_is_not_moved(tmp_path, shared):
     """Messages that wait, other secrets and missing apps are refused with a remedy, and the cluster stays empty."""
-    text = CONFIG.format(origin="http://127.0.0.1:9", drain_s=0)
-    embedded, cluster = tmp_path / "flybridge.toml", tmp_path / "cluster.toml"
-    embedded.write_text(text)
-    cluster.write_text(text.replace("\n[server]", shared + "\n[server]"))
+    embedded, cluster = written(tmp_path), written(tmp_path, name="cluster.toml", top=shared)
+    text = embedded.read_text()
     code, _, err = await command(embedded, "migrate", "--to", str(cluster))
     assert (code, "there is no store" in err) == (2, True)
     assert (await command(embedded, "migrate"))[0] == 0

@@ -12,32 +12,9 @@ from html.parser import HTMLParser
 
 import aiohttp
 import pytest
+from starting import serving, written
 
-from flybridge.config import load
-from flybridge.service import Part, Service
-
-CONFIG = """
-data_dir = "./data"
-secret = "a secret of sixteen characters"
-{console}
-
-[server]
-port = 0
-
-[[apps]]
-name = "shop"
-appsflyer_app_id = "id1234567890"
-platform = "ios"
-route = "http_v2"
-
-[apps.appsflyer]
-push_token = "push-token"
-
-[apps.amplitude]
-api_key = "the-api-key"
-base_url = "http://127.0.0.1:9"
-webhook_token = "stream-token"
-"""
+from flybridge.part import Part
 
 PAGES = ("/", "/holds", "/dead", "/lanes")
 IDFV = "BCCE52E7-03EE-321A-B3D4-E57123966239"
@@ -58,19 +35,13 @@ HELD = {
 
 
 @asynccontextmanager
-async def serving(tmp_path, console="", only=None):
-    """Run a service; give its origin and a session."""
-    path = tmp_path / "flybridge.toml"
-    path.write_text(CONFIG.format(console=console))
-    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
-    running = asyncio.create_task(Service(load(path, {}), only).run(stop, port.set_result))
-    try:
-        await asyncio.wait({running, port}, return_when=asyncio.FIRST_COMPLETED)
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port.result()}") as session:
-            yield session
-    finally:
-        stop.set()
-        await running
+async def shown_by(tmp_path, console="", only=None):
+    """Run a service; give a session with its origin."""
+    async with (
+        serving(written(tmp_path, app=console), only) as origin,
+        aiohttp.ClientSession(origin) as session,
+    ):
+        yield session
 
 
 def basic(password):
@@ -128,7 +99,7 @@ class Outline(HTMLParser):
 @pytest.mark.parametrize("path", PAGES)
 async def test_every_page_works_before_anything_came(tmp_path, path):
     """An empty store is a state like others."""
-    async with serving(tmp_path) as session:
+    async with shown_by(tmp_path) as session:
         page = await text(session, path)
     said = {
         "/": "Nothing was received yet",
@@ -141,7 +112,7 @@ async def test_every_page_works_before_anything_came(tmp_path, path):
 
 async def test_pages_say_what_came_waits_and_died_and_name_nobody(tmp_path):
     """Sums, why it waits, what to do about the dead; a hostile media source is text, and no identifier is anywhere."""
-    async with serving(tmp_path) as session:
+    async with shown_by(tmp_path) as session:
         await push(session, json.dumps(HELD))
         await push(session, b'"a letter of ann"')
         account = await shown(session, "/", "1 event could not be processed")
@@ -164,7 +135,7 @@ async def test_pages_say_what_came_waits_and_died_and_name_nobody(tmp_path):
 
 async def test_pages_can_be_read_by_everybody(tmp_path):
     """Language, title, one first heading, no level left out, captions, scopes, names for pictures, where one is."""
-    async with serving(tmp_path) as session:
+    async with shown_by(tmp_path) as session:
         await push(session, json.dumps(HELD))
         await push(session, b'"a letter of ann"')
         await shown(session, "/", "1 event could not be processed")
@@ -186,7 +157,7 @@ async def test_pages_can_be_read_by_everybody(tmp_path):
 
 async def test_answers_carry_what_keeps_a_browser_from_harm(tmp_path):
     """Nothing from elsewhere, no frame, no cache, no guessing of types; pages and stylesheet alike."""
-    async with serving(tmp_path) as session:
+    async with shown_by(tmp_path) as session:
         for path in (*PAGES, "/console.css"):
             async with session.get(path) as response:
                 assert response.status == 200
@@ -199,7 +170,7 @@ async def test_answers_carry_what_keeps_a_browser_from_harm(tmp_path):
 
 async def test_without_a_password_a_proxy_sees_nothing(tmp_path):
     """Who is passed on is not of this machine, and another name of this machine is none."""
-    async with serving(tmp_path) as session:
+    async with shown_by(tmp_path) as session:
         for headers in ({"X-Forwarded-For": "203.0.113.9"}, {"Host": "bridge.example.com"}):
             answer = json.loads(await text(session, "/holds", 403, headers=headers))
             assert "console.password" in answer["remedy"]
@@ -210,7 +181,7 @@ async def test_without_a_password_a_proxy_sees_nothing(tmp_path):
 async def test_with_a_password_every_page_needs_it(tmp_path):
     """Basic, with any user name; doors and health go on without."""
     console = '[console]\npassword = "correct horse"'
-    async with serving(tmp_path, console, Part.CONSOLE) as session:
+    async with shown_by(tmp_path, console, Part.CONSOLE) as session:
         for path in (*PAGES, "/console.css"):
             async with session.get(path) as response:
                 assert response.status == 401
@@ -222,31 +193,31 @@ async def test_with_a_password_every_page_needs_it(tmp_path):
 
 async def test_pages_change_nothing(tmp_path):
     """There is no other method than looking."""
-    async with serving(tmp_path) as session, session.post("/dead") as response:
+    async with shown_by(tmp_path) as session, session.post("/dead") as response:
         assert response.status == 405
 
 
 @pytest.mark.parametrize("query", ["days=0", "days=-1", "days=x", "days=99999999999999999999", "days=²", "every=1"])
 async def test_nonsense_in_the_address_is_the_usual_page(tmp_path, query):
     """Nobody breaks a page by its address."""
-    async with serving(tmp_path, only=Part.CONSOLE) as session:
+    async with shown_by(tmp_path, only=Part.CONSOLE) as session:
         assert "http-equiv" not in await text(session, f"/?{query}")
 
 
 async def test_a_page_fetches_itself_again_only_where_asked(tmp_path):
     """Nothing moves under a reader who did not ask for it."""
-    async with serving(tmp_path, only=Part.CONSOLE) as session:
+    async with shown_by(tmp_path, only=Part.CONSOLE) as session:
         assert '<meta http-equiv="refresh" content="10">' in await text(session, "/lanes?every=10")
 
 
 async def test_figures_that_do_not_agree_are_sentences(tmp_path):
     """An outcome vanishes behind flybridge's back: the first page says so with both figures."""
-    async with serving(tmp_path) as session:
+    async with shown_by(tmp_path) as session:
         await push(session, b'"a letter of ann"')
         await shown(session, "/", "1 event could not be processed")
     with sqlite3.connect(tmp_path / "data" / "store.db") as db:
         db.execute("UPDATE cells SET n = n - 1 WHERE outcome = 'dead'")
-    async with serving(tmp_path, only=Part.CONSOLE) as session:
+    async with shown_by(tmp_path, only=Part.CONSOLE) as session:
         page = await text(session, "/")
     assert "Envelopes were received that neither wait nor have an outcome. Expected 1, found 0." in page
     assert "Balanced" not in page

@@ -7,13 +7,7 @@ import os
 import signal
 import sys
 
-
-async def until(true):
-    """Wait until something is so, a minute at most."""
-    async with asyncio.timeout(60):
-        while not (found := true()):  # noqa: ASYNC110 - it happens in another process
-            await asyncio.sleep(0.05)
-    return found
+from starting import environment, until
 
 
 def living(directory) -> list[int]:
@@ -32,13 +26,12 @@ def living(directory) -> list[int]:
 
 async def test_a_terminated_demo_removes_its_directory_and_ends_its_processes(tmp_path):
     """In the middle of the traffic; the exit code is that of a terminated program."""
-    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     demo = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "flybridge", "demo", "--once", "--events", "20000",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment | {"TMPDIR": str(tmp_path)},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(TMPDIR=str(tmp_path)),
     )  # fmt: skip
     try:
-        await until(lambda: list(tmp_path.glob("flybridge-demo-*/data/inbox.db")))
+        await until(lambda: list(tmp_path.glob("flybridge-demo-*/data/inbox.db")), 60)
         (directory,) = tmp_path.iterdir()
         assert living(directory)
         demo.send_signal(signal.SIGTERM)

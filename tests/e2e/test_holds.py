@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
+from starting import serving, until, written
 
 from flybridge.config import load
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.remote_clock import RemoteClock, following
 from flybridge.sandbox.server import Sandbox, running
-from flybridge.service import Service, opened
+from flybridge.service import opened
 
-CONFIG = """
-data_dir = "./data"
-secret = "a secret of sixteen characters"
-
-[server]
-port = 0
-
-[[apps]]
-name = "shop"
-appsflyer_app_id = "id1234567890"
-platform = "ios"
-route = "{route}"
-
-[apps.appsflyer]
-push_token = "push-token"
-
-[apps.amplitude]
-api_key = "the-api-key"
-base_url = "{origin}"
-webhook_token = "stream-token"
-
+HOLD = """
 [apps.hold]
 window_hours = 72
 {hold}
@@ -63,15 +44,9 @@ SEEN = {"user_id": "ada-lovelace", "device_id": "a-device", "idfv": IDFV.lower()
 @asynccontextmanager
 async def bridge(folder: Path, sandbox: str, clock: FastClock, route: str, hold: str) -> AsyncIterator[str]:
     """Run a whole flybridge in this process; give its origin."""
-    path = folder / "flybridge.toml"
-    path.write_text(CONFIG.format(route=route, origin=sandbox, hold=hold))
-    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
-    running_service = asyncio.create_task(Service(load(path, {}), clock=clock).run(stop, port.set_result))
-    try:
-        yield f"http://127.0.0.1:{await asyncio.wait_for(port, 20)}"
-    finally:
-        stop.set()
-        await running_service
+    path = written(folder, sandbox, route=route, app=HOLD.format(hold=hold))
+    async with serving(path, clock=clock) as origin:
+        yield origin
 
 
 async def post(origin: str, path: str, token: str, body: dict) -> None:
@@ -82,15 +57,6 @@ async def post(origin: str, path: str, token: str, body: dict) -> None:
         session.post(origin + path, data=json.dumps(body), headers=headers) as response,
     ):
         assert response.status == 200
-
-
-async def until(found: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    for _ in range(1000):
-        if found():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("It did not come to be so within 20 seconds.")
 
 
 async def outcomes(folder: Path) -> dict[tuple[str, str], int]:

@@ -3,147 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
-import sys
-from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
-from aiohttp import web
-
-CONFIG = """
-data_dir = "./data"
-secret = "a secret of sixteen characters"
-
-[server]
-port = 0
-drain_s = {drain_s}
-
-[[apps]]
-name = "shop"
-appsflyer_app_id = "id1234567890"
-platform = "ios"
-route = "http_v2"
-
-[apps.appsflyer]
-push_token = "push-token"
-
-[apps.amplitude]
-api_key = "the-api-key"
-base_url = "{origin}"
-webhook_token = "stream-token"
-"""
-
-INSTALL = {
-    "event_name": "install",
-    "conversion_type": "install",
-    "media_source": "googleadwords_int",
-    "appsflyer_id": "1629191854863-7087037",
-    "event_time": "2026-01-31 11:59:59.123",
-    "install_time": "2026-01-31 11:59:59.123",
-    "platform": "ios",
-    "custom_data": json.dumps({"amplitude_device_id": "device-of-ann"}),
-}
-
-
-@asynccontextmanager
-async def amplitude(gate=None):
-    """Run a server that takes uploads, each only once `gate` is set, and keeps them."""
-    kept = []
-
-    async def take(request):
-        kept.append(await request.json())
-        if gate is not None:
-            await gate.wait()
-        return web.json_response({"code": 200})
-
-    server = web.Application()
-    server.router.add_route("*", "/{tail:.*}", take)
-    runner = web.AppRunner(server)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}", kept
-    finally:
-        if gate is not None:
-            gate.set()
-        await runner.cleanup()
+from starting import INSTALL, NOWHERE, amplitude, bridge, until, written
 
 
 @pytest.fixture
 def configured(tmp_path):
     """Give a function that writes a configuration, and gives its path."""
 
-    def write(origin="http://127.0.0.1:9", drain_s=0):
-        path = tmp_path / "flybridge.toml"
-        path.write_text(CONFIG.format(origin=origin, drain_s=drain_s))
-        return path
+    def write(origin=NOWHERE, drain_s=0):
+        return written(tmp_path, origin, server=f"drain_s = {drain_s}")
 
     return write
-
-
-class Bridge:
-    """A process of flybridge, where it listens, and a session to ask it with."""
-
-    def __init__(self, process, origin, session):
-        self.process = process
-        self.origin = origin
-        self.session = session
-
-    async def get(self, path):
-        """Give status and text."""
-        async with self.session.get(self.origin + path) as response:
-            return response.status, await response.text()
-
-    async def ready(self):
-        """Give what /readyz says."""
-        status, text = await self.get("/readyz")
-        return status, json.loads(text)
-
-    async def push(self, body=None):
-        """Send a postback; give the status."""
-        headers = {"Authorization": "push-token"}
-        async with self.session.post(self.origin + "/v1/push/shop", json=body or INSTALL, headers=headers) as response:
-            return response.status
-
-    async def end(self):
-        """Ask it to stop, and give its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return await self.process.wait()
-
-
-def environment():
-    """Give this environment without a proxy."""
-    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-
-
-@asynccontextmanager
-async def bridge(path, *words):
-    """Run `flybridge serve` until the block is left."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "flybridge", "serve", "--config", str(path), *words,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(),
-    )  # fmt: skip
-    try:
-        line = (await process.stdout.readline()).decode()
-        async with aiohttp.ClientSession() as session:
-            yield Bridge(process, line.split()[-1] if line else "", session)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def until(true):
-    """Wait until a condition holds, ten seconds at most."""
-    for _ in range(400):
-        if found := true():
-            return found
-        await asyncio.sleep(0.025)
-    raise AssertionError("it did not come true")
 
 
 async def test_each_part_does_its_own(configured):

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import os
 import sqlite3
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs
@@ -11,33 +10,10 @@ from urllib.parse import parse_qs
 import aiohttp
 import pytest
 from aiohttp import web
+from starting import answering, serving, until, written
 from typer.testing import CliRunner
 
 from flybridge.cli import app as cli
-from flybridge.config import load
-from flybridge.service import Service
-
-CONFIG = """
-data_dir = "./data"
-secret = "a secret of sixteen characters"
-
-[server]
-port = 0
-
-[[apps]]
-name = "shop"
-appsflyer_app_id = "id1234567890"
-platform = "ios"
-route = "{route}"
-
-[apps.appsflyer]
-push_token = "push-token"
-
-[apps.amplitude]
-api_key = "the-api-key"
-base_url = "{origin}"
-webhook_token = "stream-token"
-"""
 
 INSTALL = {
     "event_name": "install",
@@ -66,31 +42,8 @@ async def stub(answer):
         kept.append((request.path, dict(request.headers), body))
         return answer(body)
 
-    server = web.Application()
-    server.router.add_route("*", "/{tail:.*}", take)
-    runner = web.AppRunner(server)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}", kept
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
-async def serving(path):
-    """Run the service of a configuration file."""
-    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(Service(load(path, os.environ)).run(stop, port.set_result))
-    done, _ = await asyncio.wait({task, port}, return_when=asyncio.FIRST_COMPLETED)
-    if task in done:
-        task.result()
-    try:
-        yield f"http://127.0.0.1:{port.result()}"
-    finally:
-        stop.set()
-        await task
+    async with answering(take) as origin:
+        yield origin, kept
 
 
 async def post(origin, message, path="/v1/push/shop", token="push-token"):
@@ -102,21 +55,12 @@ async def post(origin, message, path="/v1/push/shop", token="push-token"):
         return response.status
 
 
-async def until(condition, seconds=10.0):
-    """Wait until something has come true."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in another process or task
-            await asyncio.sleep(0.02)
-
-
 @pytest.fixture
 def configured(tmp_path):
     """Give a function that writes a configuration and gives its path."""
 
     def write(origin, route="http_v2"):
-        path = tmp_path / "flybridge.toml"
-        path.write_text(CONFIG.format(origin=origin, route=route))
-        return path
+        return written(tmp_path, origin, route=route)
 
     return write
 

@@ -1,0 +1,189 @@
+"""How the tests start a whole service, in this process or its own, and a server in place of the vendors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from flybridge.clock import Clock
+from flybridge.config import load
+from flybridge.part import Part
+from flybridge.service import Service
+
+NOWHERE = "http://127.0.0.1:9"
+"""An origin where nobody answers."""
+
+CONFIG = """
+data_dir = "./data"
+secret = "a secret of sixteen characters"
+{top}
+
+[server]
+port = 0
+{server}
+
+[[apps]]
+name = "shop"
+appsflyer_app_id = "id1234567890"
+platform = "ios"
+route = "{route}"
+
+[apps.appsflyer]
+push_token = "push-token"
+
+[apps.amplitude]
+api_key = "the-api-key"
+base_url = "{origin}"
+webhook_token = "stream-token"
+{app}
+"""
+
+
+INSTALL = {
+    "event_name": "install",
+    "conversion_type": "install",
+    "media_source": "googleadwords_int",
+    "appsflyer_id": "1629191854863-7087037",
+    "event_time": "2026-01-31 11:59:59.123",
+    "install_time": "2026-01-31 11:59:59.123",
+    "platform": "ios",
+    "custom_data": json.dumps({"amplitude_device_id": "device-of-ann"}),
+}
+
+
+def written(
+    folder: Path,
+    origin: str = NOWHERE,
+    *,
+    name: str = "flybridge.toml",
+    route: str = "http_v2",
+    top: str = "",
+    server: str = "",
+    app: str = "",
+) -> Path:
+    """Write the configuration of one app whose Amplitude is at `origin`; give its path.
+
+    `top`, `server` and `app` are lines more of the head, of the server's table, and after those of the app.
+    """
+    path = folder / name
+    path.write_text(CONFIG.format(origin=origin, route=route, top=top, server=server, app=app))
+    return path
+
+
+@asynccontextmanager
+async def serving(path: Path, only: Part | None = None, clock: Clock | None = None) -> AsyncIterator[str]:
+    """Run the service of a configuration in this process; give its origin. What it fails with is raised."""
+    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(Service(load(path, os.environ), only, clock).run(stop, port.set_result))
+    done, _ = await asyncio.wait({task, port}, return_when=asyncio.FIRST_COMPLETED)
+    if task in done:
+        task.result()
+    try:
+        yield f"http://127.0.0.1:{port.result()}"
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def answering(answer: Callable[[web.Request], Any]) -> AsyncIterator[str]:
+    """Run a foreign HTTP server that answers everything in one way; give its origin."""
+    server = web.Application()
+    server.router.add_route("*", "/{tail:.*}", answer)
+    runner = web.AppRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+    finally:
+        await runner.cleanup()
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Give this environment without a proxy, which must not stand between two processes on the loopback."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")} | more
+
+
+async def until(true: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Wait until something has come true; give what it is."""
+    async with asyncio.timeout(seconds):
+        while not (found := true()):  # noqa: ASYNC110 - what is waited for happens in another process or task
+            await asyncio.sleep(0.02)
+    return found
+
+
+@asynccontextmanager
+async def amplitude(gate=None):
+    """Run a server that takes uploads, each only once `gate` is set, and keeps them."""
+    kept = []
+
+    async def take(request):
+        kept.append(await request.json())
+        if gate is not None:
+            await gate.wait()
+        return web.json_response({"code": 200})
+
+    async with answering(take) as origin:
+        try:
+            yield origin, kept
+        finally:
+            if gate is not None:
+                gate.set()
+
+
+class Bridge:
+    """A process of flybridge, where it listens, and a session to ask it with."""
+
+    def __init__(self, process, origin, session):
+        self.process = process
+        self.origin = origin
+        self.session = session
+
+    async def get(self, path):
+        """Give status and text."""
+        async with self.session.get(self.origin + path) as response:
+            return response.status, await response.text()
+
+    async def ready(self):
+        """Give what /readyz says."""
+        status, text = await self.get("/readyz")
+        return status, json.loads(text)
+
+    async def push(self, body=None):
+        """Send a postback; give the status."""
+        headers = {"Authorization": "push-token"}
+        async with self.session.post(self.origin + "/v1/push/shop", json=body or INSTALL, headers=headers) as response:
+            return response.status
+
+    async def end(self):
+        """Ask it to stop, and give its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.process.wait()
+
+
+@asynccontextmanager
+async def bridge(path, *words):
+    """Run `flybridge serve` until the block is left."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "flybridge", "serve", "--config", str(path), *words,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(),
+    )  # fmt: skip
+    try:
+        line = (await process.stdout.readline()).decode()
+        async with aiohttp.ClientSession() as session:
+            yield Bridge(process, line.split()[-1] if line else "", session)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
