@@ -21,6 +21,8 @@ from flybridge import (
     cli_look,
     cli_migrate,
     cli_privacy,
+    config_parts,
+    seams,
     service,
 )
 from flybridge.cli_run import AppName, AsJson, ConfigPath, Limit, configured, run, show
@@ -33,6 +35,7 @@ from flybridge.insight.account import Account
 from flybridge.insight.restricted import Change, changes
 from flybridge.logs import LogForm, configure_logging
 from flybridge.open_files import allow_more
+from flybridge.part import Part
 from flybridge.replay import Replayed
 from flybridge.replay import replay as replay_letters
 from flybridge.sandbox.__main__ import main as run_sandbox
@@ -117,7 +120,7 @@ SHOWN_SECRETS = {
 def serve(  # noqa: PLR0917 - Typer gives every argument by name
     config: ConfigPath = None,
     only: Annotated[
-        service.Part | None, typer.Option("--only", help="Do only this part of the work.", envvar="FLYBRIDGE_PART")
+        Part | None, typer.Option("--only", help="Do only this part of the work.", envvar="FLYBRIDGE_PART")
     ] = None,
     port: Annotated[
         int | None,
@@ -156,7 +159,7 @@ def account(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Show what came in and what became of it, per app and day. Exit code 1 if a single event is unaccounted for."""
 
     async def work() -> tuple[Account, list[Change]]:
-        async with service.opened(configured(config)) as (inbox, store):
+        async with seams.opened(configured(config)) as (inbox, store):
             return await cli_look.draw_account(inbox, store), changes(await store.rollups())
 
     drawn, restricted = run(work())
@@ -176,7 +179,7 @@ def dead(
     """List dead letters: what could not be processed or delivered, why, and what would help."""
 
     async def work() -> list[dict[str, Any]]:
-        async with service.opened(configured(config)) as (_, store):
+        async with seams.opened(configured(config)) as (_, store):
             return cli_look.dead_rows(await store.dead(app=only_app, reason=reason, limit=limit))
 
     show(run(work()), "Dead letters", "There are no dead letters.", as_json)
@@ -197,10 +200,10 @@ def replay(  # noqa: PLR0917 - Typer gives every argument by name
     settings = configured(config)
 
     async def work() -> Replayed:
-        async with service.opened(settings) as (_, store):
+        async with seams.opened(settings) as (_, store):
             letters = await store.dead(app=only_app, reason=reason, limit=1_000_000)
             chosen = [letter for letter in letters if every or letter.id in set(ids or ())]
-            return await replay_letters(store, service.build_flow(settings), chosen, SystemClock().now_ms())
+            return await replay_letters(store, config_parts.build_flow(settings), chosen, SystemClock().now_ms())
 
     done = run(work())
     if as_json:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import structs
 
-from flybridge import service
+from flybridge import seams, service
 from flybridge.amplitude.cohort import list_request, read_list
 from flybridge.audiences.plans import account_of, plans_of
 from flybridge.audiences.schedule import targets
@@ -45,7 +45,7 @@ def cohorts(
     settings = configured(config)
 
     async def work() -> list[dict[str, Any]]:
-        async with service.opened_cohorts(settings) as store:
+        async with seams.opened_cohorts(settings) as store:
             now_ms, plans = SystemClock().now_ms(), plans_of(settings)
             await store.keep(targets(plans, now_ms))
             return [row(one, plans) for one in await store.standings(now_ms) if only_app in (None, one.app)]
@@ -106,7 +106,7 @@ def diff(context: typer.Context, name: Name, config: ConfigPath = None, as_json:
     found = _run(settings, name, Wishes(dry=True, download=True))
 
     async def work() -> Standing:
-        async with service.opened_cohorts(settings) as store:
+        async with seams.opened_cohorts(settings) as store:
             standings = await store.standings(SystemClock().now_ms())
             return next(one for one in standings if (one.app, one.name) == (app_name, audience))
 
@@ -144,7 +144,7 @@ def history(
     chosen = _chosen(settings, name) if name else (None, None)
 
     async def work() -> list[dict[str, Any]]:
-        async with service.opened_cohorts(settings) as store:
+        async with seams.opened_cohorts(settings) as store:
             return [
                 {"app": app_name, "name": audience} | run_row(one)
                 for app_name, audience, one in await store.history(chosen[0], chosen[1], limit)
@@ -168,7 +168,7 @@ def lacking(
     app_name, audience = _chosen(settings, name)
 
     async def work() -> list[dict[str, Any]]:
-        async with service.opened_cohorts(settings) as store:
+        async with seams.opened_cohorts(settings) as store:
             found = await store.lacking(app_name, audience, limit)
             return [{"user": one.who, "lacks": one.lack.name.lower()} for one in found]
 
@@ -182,7 +182,7 @@ def drop(context: typer.Context, name: Name, config: ConfigPath = None) -> None:
     app_name, _, audience = name.rpartition("/")
 
     async def work() -> int:
-        async with service.opened_cohorts(settings) as store:
+        async with seams.opened_cohorts(settings) as store:
             plans = plans_of(settings)
             names = [(one.app, one.name) for one in await store.standings(0) if one.name == audience]
             names = [one for one in names if app_name in ("", one[0])]
@@ -204,7 +204,7 @@ def amplitude(
     accounts = {one.name: account_of(one) for one in settings.apps if only_app in (None, one.name)}
 
     async def work() -> list[dict[str, Any]]:
-        transport, found = service.open_transport(), []
+        transport, found = seams.open_transport(), []
         try:
             for app_name, account in accounts.items():
                 if account is None:
@@ -235,9 +235,9 @@ def _run(settings: Config, name: str, wishes: Wishes) -> Run:
 
     async def work() -> Run | None:
         plans = plans_of(settings)
-        async with service.opened_cohorts(settings) as store:
+        async with seams.opened_cohorts(settings) as store:
             await store.keep(targets(plans, SystemClock().now_ms()))
-            transport = service.open_transport()
+            transport = seams.open_transport()
             try:
                 async with service.opened_runner(settings, store, transport) as runner:
                     return await runner.run(plans[chosen], wishes)

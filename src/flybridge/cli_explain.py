@@ -12,12 +12,12 @@ from flybridge.amplitude.streamed import Streamed, event_in, reshaped
 from flybridge.appsflyer import postback
 from flybridge.cli_look import console, print_json, print_rows
 from flybridge.config import App, Config
+from flybridge.config_parts import rules_of
 from flybridge.config_streams import streams_of
 from flybridge.errors import ConfigError
 from flybridge.mapping.explain import Explanation, explain
 from flybridge.mapping.explain_stream import explain_event
 from flybridge.records import Dead, Media
-from flybridge.service import rules_of
 
 
 def read_message(given: str) -> bytes:

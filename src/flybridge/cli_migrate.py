@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flybridge import service
+from flybridge import seams
 from flybridge.cli_look import account_rows, print_rows
 from flybridge.cli_run import ConfigPath, configured, run
 from flybridge.config import Config
@@ -27,7 +27,7 @@ def migrate(
 
 
 async def _update(config: Config) -> None:
-    async with service.opened(config):
+    async with seams.opened(config):
         typer.echo("Inbox and store are up to date.")
 
 

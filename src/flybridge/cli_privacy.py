@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from flybridge import doctor as look
-from flybridge import service
+from flybridge import seams
 from flybridge.amplitude.deletion import ORIGINS
 from flybridge.amplitude.upload import origin
 from flybridge.appsflyer.deletion import ORIGIN
@@ -50,8 +50,8 @@ def forget(  # noqa: PLR0917 - Typer gives every argument by name
 
     async def work() -> Receipt:
         async with AsyncExitStack() as stack:
-            _, store = await stack.enter_async_context(service.opened(settings))
-            transport = None if no_vendors else service.open_transport()
+            _, store = await stack.enter_async_context(seams.opened(settings))
+            transport = None if no_vendors else seams.open_transport()
             if transport is not None:
                 stack.push_async_callback(transport.close)
             keyring = Keyring(*settings.secrets)
@@ -150,7 +150,7 @@ def doctor(
 
 async def _account(settings: Config) -> Check:
     try:
-        async with service.opened(settings) as (inbox, store):
+        async with seams.opened(settings) as (inbox, store):
             return look.balanced(await draw_account(inbox, store))
     except FlybridgeError as problem:
         return Check("account", False, str(problem))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from flybridge import service
+from flybridge import seams
 from flybridge.config import Config
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.inbox.jetstream import JetStreamInbox
@@ -35,12 +35,12 @@ async def relocate(source: Config, target: Config, progress: Callable[[str, int]
     changed.
     """
     _fit(source, target)
-    with service.owner_of(source):
-        async with service.opened(source) as (inbox, store):
+    with seams.owner_of(source):
+        async with seams.opened(source) as (inbox, store):
             received = await inbox.received()
             account = balance(received, await inbox.waiting(), await store.counts(), await store.audit())
         _at_rest(source, account)
-        async with service.opened(target) as (inbox, store):
+        async with seams.opened(target) as (inbox, store):
             assert isinstance(inbox, JetStreamInbox)  # `_fit` has seen that it is a cluster
             if await store.counts():
                 raise FlybridgeError(
@@ -50,7 +50,7 @@ async def relocate(source: Config, target: Config, progress: Callable[[str, int]
             await inbox.carry(received)
             rows = await _copy(source, target, progress)
             await _same(account, received, inbox, store)
-        async with service.opened_inbox(source) as inbox:
+        async with seams.opened_inbox(source) as inbox:
             if await inbox.received() != received:
                 raise FlybridgeError(
                     f"A process went on to take messages into {source.data_dir} while it was moved. Stop it, start "

@@ -14,7 +14,7 @@ from flybridge.demo.postgres import postgres
 from flybridge.errors import StoreUnavailable
 from flybridge.privacy import Seal
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source
-from flybridge.service import opened_cohorts
+from flybridge.seams import opened_cohorts
 from flybridge.store.cohort_protocol import NEVER_MS, Action, Run, Target
 from flybridge.store.postgres import PostgresStore
 from flybridge.store.postgres_cohort import PostgresCohorts

@@ -46,10 +46,10 @@ def linted(root: Path, copy: Path, module: str, line: str) -> subprocess.Complet
 @pytest.mark.parametrize(
     ("module", "line", "name"),
     [
-        ("flow.py", "from flybridge.inbox.jetstream import JetStreamInbox", "Only the service names concrete"),
+        ("flow.py", "from flybridge.inbox.jetstream import JetStreamInbox", "Only the service and its seams"),
         ("flow.py", "import flybridge.config", "Flow and worker do not know"),
-        ("delivery/worker.py", "import flybridge.store.postgres", "Only the service names concrete"),
-        ("delivery/lane.py", "import sqlite3", "Only the service names concrete"),
+        ("delivery/worker.py", "import flybridge.store.postgres", "Only the service and its seams"),
+        ("delivery/lane.py", "import sqlite3", "Only the service and its seams"),
     ],
 )
 def test_neither_flow_nor_worker_can_branch_on_the_backend(root, tmp_path, module, line, name):

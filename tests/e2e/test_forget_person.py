@@ -11,7 +11,7 @@ from collections import Counter
 import aiohttp
 import pytest
 
-from flybridge import service
+from flybridge import seams
 from flybridge.config import load
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.stage import Stage, StageApp
@@ -62,7 +62,7 @@ async def run(stage: Stage, *words: str) -> tuple[int, dict]:
 
 async def ledger(stage: Stage) -> Counter[str]:
     """Count the ledger by outcome and reason."""
-    async with service.opened(load(stage.config_path, os.environ)) as (_, store):
+    async with seams.opened(load(stage.config_path, os.environ)) as (_, store):
         return Counter([f"{line.outcome} {line.reason}".strip() async for line in store.ledger()])
 
 

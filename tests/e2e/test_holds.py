@@ -17,7 +17,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.remote_clock import RemoteClock, following
 from flybridge.sandbox.server import Sandbox, running
-from flybridge.service import opened
+from flybridge.seams import opened
 
 HOLD = """
 [apps.hold]

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from flybridge import service
+from flybridge import seams
 from flybridge.config import load
 from flybridge.demo import streams
 from flybridge.demo.run import Plan, play
@@ -125,7 +125,7 @@ async def test_what_amplitude_ingested_is_streamed_on_and_what_appsflyer_had_is_
         assert await rest(stage, 3) == {"delivered": 2, "applied": 1}
     finally:
         await stage.stop()
-    async with service.opened(load(stage.config_path, os.environ)) as (_, store):
+    async with seams.opened(load(stage.config_path, os.environ)) as (_, store):
         reasons = {(c.outcome, c.source, c.reason): c.n for c in await store.counts() if c.n}
         assert await store.audit() == []
     assert reasons[("applied", "stream", "not_chosen")] == 1

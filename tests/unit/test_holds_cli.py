@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flybridge import service
+from flybridge import config_parts, seams
 from flybridge.cli import app
 from flybridge.config import load
 from flybridge.records import Envelope, Media, Source
@@ -57,8 +57,8 @@ def config(tmp_path: Path) -> Path:
 
     async def fill() -> None:
         settings = load(path, {})
-        async with service.opened(settings) as (_, store):
-            await store.file(service.build_flow(settings).filings([postback(n) for n in range(3)]), NOW_MS)
+        async with seams.opened(settings) as (_, store):
+            await store.file(config_parts.build_flow(settings).filings([postback(n) for n in range(3)]), NOW_MS)
 
     asyncio.run(fill())
     return path

@@ -8,7 +8,7 @@ from flybridge.claim import claimed
 from flybridge.config import Config, loads
 from flybridge.errors import ConfigError
 from flybridge.part import Part, duties_of
-from flybridge.service import owner_of
+from flybridge.seams import owner_of
 
 CONFIG = """
 data_dir = "./data"

@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from flybridge import service
+from flybridge import seams
 from flybridge.config import load
 from flybridge.demo import streams
 from flybridge.demo.cohorts import CohortVerdict
@@ -206,7 +206,7 @@ async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> lis
 
 async def books(stage: Scene) -> tuple[Account, list[LedgerEntry]]:
     """Draw up the account and read the ledger, while no process runs."""
-    async with service.opened(load(stage.config_path, os.environ)) as (inbox, store):
+    async with seams.opened(load(stage.config_path, os.environ)) as (inbox, store):
         account = balance(await inbox.received(), await inbox.waiting(), await store.counts(), await store.audit())
         return account, [entry async for entry in store.ledger()]
 

@@ -1,0 +1,123 @@
+"""The seams of a configuration: which inbox, store, transport and claim it means; opened, and closed whatever happens.
+
+Only this module and `service` name concrete classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+from flybridge.claim import Owner, claimed, one_of_many
+from flybridge.config import Config
+from flybridge.delivery.exchange import Transport
+from flybridge.delivery.transport import HttpTransport
+from flybridge.errors import ConfigError
+from flybridge.inbox.jetstream import JetStreamInbox
+from flybridge.inbox.jetstream_link import StreamSettings
+from flybridge.inbox.protocol import Inbox
+from flybridge.inbox.sqlite import SqliteInbox
+from flybridge.privacy import Seal
+from flybridge.store.cohort_protocol import CohortStore
+from flybridge.store.protocol import Store
+from flybridge.store.sqlite import SqliteStore
+from flybridge.store.sqlite_cohort import SqliteCohorts
+
+CONNECTIONS: Final = 2_000
+"""More than all lanes have in flight: what waits for a connection would wait behind another lane's."""
+
+
+def open_inbox(config: Config) -> Inbox:
+    """Choose the inbox."""
+    seal, cluster = Seal(*config.secrets), config.cluster
+    if cluster is None:
+        return SqliteInbox(config.data_dir / "inbox.db", seal, max_waiting=config.server.max_pending)
+    settings = StreamSettings(cluster.stream, cluster.replicas, cluster.max_age_hours * 3600, cluster.max_bytes)
+    return JetStreamInbox(
+        [server.reveal() for server in cluster.nats],
+        seal,
+        settings,
+        max_waiting=config.server.max_pending,
+        max_body_bytes=config.server.max_body_bytes,
+    )
+
+
+def open_store(config: Config) -> Store:
+    """Choose the store."""
+    if config.cluster is not None:
+        return _postgres()[0](config.cluster.postgres.reveal(), Seal(*config.secrets))
+    return SqliteStore(config.data_dir / "store.db", Seal(*config.secrets))
+
+
+def _postgres() -> tuple[Callable[[str, Seal], Store], Callable[[str, Seal], CohortStore]]:
+    try:
+        from flybridge.store.postgres import PostgresStore  # noqa: PLC0415 - psycopg is an extra
+        from flybridge.store.postgres_cohort import PostgresCohorts  # noqa: PLC0415
+    except ImportError:
+        raise ConfigError(
+            "cluster.postgres", "the client of PostgreSQL is not installed.", "pip install 'flybridge[cluster]'."
+        ) from None
+    return PostgresStore, PostgresCohorts
+
+
+def open_transport(timeout_s: float = 30.0) -> Transport:
+    """Choose the door outward."""
+    return HttpTransport(timeout_s=timeout_s, trust_env=True, connections=CONNECTIONS)
+
+
+def open_cohorts(config: Config) -> CohortStore:
+    """Choose the store of cohorts: the same as that of everything else."""
+    if config.cluster is not None:
+        return _postgres()[1](config.cluster.postgres.reveal(), Seal(*config.secrets))
+    return SqliteCohorts(config.data_dir / "store.db", Seal(*config.secrets))
+
+
+@asynccontextmanager
+async def opened_inbox(config: Config) -> AsyncIterator[Inbox]:
+    """Open the inbox, and close it whatever happens."""
+    inbox = open_inbox(config)
+    await inbox.open()
+    try:
+        yield inbox
+    finally:
+        await inbox.close()
+
+
+@asynccontextmanager
+async def opened_store(config: Config) -> AsyncIterator[Store]:
+    """Open the store, and close it whatever happens."""
+    store = open_store(config)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[tuple[Inbox, Store]]:
+    """Open inbox and store, and close them whatever happens. May be used beside a running server."""
+    async with opened_inbox(config) as inbox, opened_store(config) as store:
+        yield inbox, store
+
+
+@asynccontextmanager
+async def opened_cohorts(config: Config) -> AsyncIterator[CohortStore]:
+    """Open the store of cohorts, and close it whatever happens. May be used beside a running server."""
+    cohorts = open_cohorts(config)
+    await cohorts.open()
+    try:
+        yield cohorts
+    finally:
+        await cohorts.close()
+
+
+@contextmanager
+def owner_of(config: Config) -> Iterator[Owner]:
+    """Say in whose name this process works: alone on its directory, or as one of many on shared servers."""
+    if config.cluster is not None:
+        yield one_of_many()
+        return
+    with claimed(config.data_dir) as owner:
+        yield owner
