@@ -11,6 +11,8 @@ Guarantees every backend keeps, and `tests/contract/test_store.py` checks:
    changes nothing and is reported in `Settled.stale`.
 5. Counters move in the same transaction as the rows they count. `audit` compares them with the rows.
 6. What holds personal data (bodies, ids) is sealed before it is written and erased when it is not needed.
+
+What is read is described in `figures`, and a receipt in `receipt`; they belong to the protocol and are had from here.
 """
 
 from __future__ import annotations
@@ -21,6 +23,39 @@ from typing import Protocol
 from msgspec import Struct
 
 from flybridge.records import DeadLetter, Delivery, Filing
+from flybridge.store.figures import (
+    Count,
+    CoverageRow,
+    Discrepancy,
+    Held,
+    HeldCount,
+    LedgerEntry,
+    RollupRow,
+    SightedKind,
+)
+from flybridge.store.receipt import Receipt, Removed, VendorStep
+
+__all__ = [
+    "Count",
+    "CoverageRow",
+    "Discrepancy",
+    "Filed",
+    "Held",
+    "HeldCount",
+    "Lane",
+    "LaneDepth",
+    "LedgerEntry",
+    "Receipt",
+    "Released",
+    "Removed",
+    "Rescued",
+    "RollupRow",
+    "Settled",
+    "Settlement",
+    "SightedKind",
+    "Store",
+    "VendorStep",
+]
 
 
 class Lane(Struct, frozen=True, order=True):
@@ -71,56 +106,6 @@ class Rescued(Struct, frozen=True):
     parked: int = 0
 
 
-class Count(Struct, frozen=True):
-    """A counter: envelopes of one app and day that stand at `outcome` for `reason`, from `source`."""
-
-    app: str
-    day: str
-    source: str
-    outcome: str
-    reason: str
-    n: int
-
-
-class LedgerEntry(Struct, frozen=True):
-    """One envelope's line in the ledger. `digest` is `records.digest_of` its bytes."""
-
-    receipt: str
-    app: str
-    source: str
-    outcome: str
-    reason: str
-    insert_id: str
-    received_ms: int
-    changed_ms: int
-    uncertain: int
-    digest: bytes = b""
-
-
-class Held(Struct, frozen=True):
-    """One waiting event, without anything that identifies a person."""
-
-    id: int
-    receipt: str
-    app: str
-    event_type: str
-    media_source: str
-    key_kinds: tuple[str, ...]
-    received_ms: int
-    event_ms: int
-    expires_ms: int
-
-
-class HeldCount(Struct, frozen=True):
-    """How many events wait, of one app, media source and set of key kinds, received in the hour from `hour_ms`."""
-
-    app: str
-    media_source: str
-    key_kinds: tuple[str, ...]
-    hour_ms: int
-    n: int
-
-
 class Released(Struct, frozen=True):
     """What a release by hand did, as ids of holds. `nameless`: have nobody to be delivered to, and still wait.
 
@@ -132,27 +117,6 @@ class Released(Struct, frozen=True):
     gone: Sequence[int] = ()
 
 
-class CoverageRow(Struct, frozen=True):
-    """How many events of one cell carried exactly these kinds of key. `day` is the UTC date of reception."""
-
-    app: str
-    day: str
-    platform: str
-    app_version: str
-    media_source: str
-    kinds: tuple[str, ...]
-    n: int
-
-
-class SightedKind(Struct, frozen=True):
-    """How many sightings Amplitude has sent of one app with one kind of identifier, and when the last was filed."""
-
-    app: str
-    kind: str
-    n: int
-    last_ms: int
-
-
 class LaneDepth(Struct, frozen=True):
     """How a lane stands: `due` now, `later` (waiting for a retry), `leased`; `oldest_ms` of what is due."""
 
@@ -161,96 +125,6 @@ class LaneDepth(Struct, frozen=True):
     later: int
     leased: int
     oldest_ms: int
-
-
-class RollupRow(Struct, frozen=True):
-    """Insight counters of one day and cell. Revenue and cost are US dollars."""
-
-    app: str
-    event_day: str
-    kind: str
-    event: str
-    media_source: str
-    campaign: str
-    country: str
-    platform: str
-    n: int
-    revenue: float
-    cost: float
-
-
-class Discrepancy(Struct, frozen=True):
-    """Two figures that must be equal and are not. `what` is a sentence that names both."""
-
-    app: str
-    day: str
-    what: str
-    expected: int
-    found: int
-
-
-class Removed(Struct, frozen=True):
-    """What was removed of a person. All are counts, so that a receipt names nobody.
-
-    `held`, `pending` and `dead` are envelopes that end as forgotten; `anonymised` are ledger lines that stay counted
-    and lost what pointed at their content. `shared` counts keys so widely shared that they were not followed.
-    """
-
-    installations: int = 0
-    held: int = 0
-    pending: int = 0
-    dead: int = 0
-    anonymised: int = 0
-    sightings: int = 0
-    tombstones: int = 0
-    shared: int = 0
-    audiences: int = 0
-
-    def plus(self, other: Removed) -> Removed:
-        """Add what a later run removed. Tombstones and shared keys are those of the later run."""
-        return Removed(
-            self.installations + other.installations,
-            self.held + other.held,
-            self.pending + other.pending,
-            self.dead + other.dead,
-            self.anonymised + other.anonymised,
-            self.sightings + other.sightings,
-            other.tombstones,
-            other.shared,
-            self.audiences + other.audiences,
-        )
-
-
-class VendorStep(Struct, frozen=True):
-    """One deletion request to a vendor. `request_id` is a random name that stays the same when it is sent again.
-
-    `state` is `open`, `done`, `failed` (run the command again) or `skipped`; `detail` is a sentence of ours, never
-    the vendor's, because those quote ids.
-    """
-
-    vendor: str
-    app: str
-    kind: str
-    request_id: str
-    state: str = "open"
-    status: int = 0
-    detail: str = ""
-    changed_ms: int = 0
-
-
-class Receipt(Struct, frozen=True):
-    """What was done about one request to be forgotten. `keys` are the hashes of the ids that were named."""
-
-    id: str
-    made_ms: int
-    keys: tuple[bytes, ...]
-    removed: Removed
-    steps: tuple[VendorStep, ...] = ()
-
-    @property
-    def settled(self) -> bool:
-        """Say whether no vendor request is left to be sent."""
-        return all(step.state in {"done", "skipped"} for step in self.steps)
 
 
 class Store(Protocol):

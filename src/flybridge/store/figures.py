@@ -1,0 +1,102 @@
+"""What a store tells of itself: its counters, lines and lists as values. None of them identifies a person."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Count(Struct, frozen=True):
+    """A counter: envelopes of one app and day that stand at `outcome` for `reason`, from `source`."""
+
+    app: str
+    day: str
+    source: str
+    outcome: str
+    reason: str
+    n: int
+
+
+class LedgerEntry(Struct, frozen=True):
+    """One envelope's line in the ledger. `digest` is `records.digest_of` its bytes."""
+
+    receipt: str
+    app: str
+    source: str
+    outcome: str
+    reason: str
+    insert_id: str
+    received_ms: int
+    changed_ms: int
+    uncertain: int
+    digest: bytes = b""
+
+
+class Held(Struct, frozen=True):
+    """One waiting event, without anything that identifies a person."""
+
+    id: int
+    receipt: str
+    app: str
+    event_type: str
+    media_source: str
+    key_kinds: tuple[str, ...]
+    received_ms: int
+    event_ms: int
+    expires_ms: int
+
+
+class HeldCount(Struct, frozen=True):
+    """How many events wait, of one app, media source and set of key kinds, received in the hour from `hour_ms`."""
+
+    app: str
+    media_source: str
+    key_kinds: tuple[str, ...]
+    hour_ms: int
+    n: int
+
+
+class CoverageRow(Struct, frozen=True):
+    """How many events of one cell carried exactly these kinds of key. `day` is the UTC date of reception."""
+
+    app: str
+    day: str
+    platform: str
+    app_version: str
+    media_source: str
+    kinds: tuple[str, ...]
+    n: int
+
+
+class SightedKind(Struct, frozen=True):
+    """How many sightings Amplitude has sent of one app with one kind of identifier, and when the last was filed."""
+
+    app: str
+    kind: str
+    n: int
+    last_ms: int
+
+
+class RollupRow(Struct, frozen=True):
+    """Insight counters of one day and cell. Revenue and cost are US dollars."""
+
+    app: str
+    event_day: str
+    kind: str
+    event: str
+    media_source: str
+    campaign: str
+    country: str
+    platform: str
+    n: int
+    revenue: float
+    cost: float
+
+
+class Discrepancy(Struct, frozen=True):
+    """Two figures that must be equal and are not. `what` is a sentence that names both."""
+
+    app: str
+    day: str
+    what: str
+    expected: int
+    found: int
