@@ -12,8 +12,8 @@ from flybridge.audiences import plans
 from flybridge.config import App, AtExpiry, Config, Delivery, HoldV1, Secret
 from flybridge.config_streams import streams_of
 from flybridge.delivery.exchange import Endpoint, Limits
-from flybridge.delivery.lane import Settings
 from flybridge.delivery.lifecycle import Policy, Uncertain
+from flybridge.delivery.shell import Settings
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude import Rules

@@ -17,7 +17,7 @@ import yaml
 
 from flybridge import config as settings
 from flybridge.cli import app as cli
-from flybridge.delivery.lane import Settings
+from flybridge.delivery.shell import Settings
 from flybridge.web.server import serve
 
 ENV_LINE = re.compile(r"^([A-Z][A-Z0-9_]*)=", re.MULTILINE)

@@ -14,9 +14,9 @@ from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2
 from flybridge.delivery.circuit import Circuit, Phase, Rules
 from flybridge.delivery.exchange import Endpoint
-from flybridge.delivery.lane import Settings
 from flybridge.delivery.lifecycle import Policy, Uncertain
 from flybridge.delivery.observer import Exchange
+from flybridge.delivery.shell import Settings
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.errors import StoreUnavailable

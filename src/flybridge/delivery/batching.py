@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from msgspec import Struct
+
 from flybridge.delivery.exchange import Limits
 from flybridge.records import Delivery
 
 Batch = Sequence[Delivery]
+
+
+class Load(Struct):
+    """Items for one request, until when they are leased, and its number in the lane's sequence of requests.
+
+    `halved` marks a part of a request that was refused as too large.
+    """
+
+    items: Sequence[Delivery]
+    deadline_ms: int
+    number: int = 0
+    halved: bool = False
 
 
 def pack(deliveries: Iterable[Delivery], limits: Limits, size: Callable[[Delivery], int]) -> Iterator[Batch]:

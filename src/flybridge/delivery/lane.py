@@ -17,77 +17,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from math import ceil
-from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from flybridge.clock import Clock
 from flybridge.delivery import circuit as breaker
 from flybridge.delivery.attempt import Attempt, attempt
-from flybridge.delivery.batching import halve, pack
+from flybridge.delivery.batching import Load, halve, pack
 from flybridge.delivery.circuit import Admission, Circuit, Phase
-from flybridge.delivery.exchange import Accepted, Endpoint, Halt, Reject, Retry, Split, Transport, Verdict
-from flybridge.delivery.lifecycle import DUE, Policy, give_back, settle
-from flybridge.delivery.observer import Exchange, Observer
+from flybridge.delivery.exchange import Accepted, Endpoint, Halt, Reject, Retry, Split, Verdict
+from flybridge.delivery.lifecycle import DUE, give_back, settle
+from flybridge.delivery.observer import Exchange
+from flybridge.delivery.outbox import Outbox
 from flybridge.delivery.pace import pace, take
+from flybridge.delivery.shell import Shell
+from flybridge.delivery.suspects import SUSPECTS, Suspects
 from flybridge.records import Delivery
-from flybridge.store.protocol import Lane, Settlement, Store
-
-SUSPECTS: Final = 3  # items refused alone, with nothing accepted since, that prove the lane itself is refused
-REMEMBERED: Final = 1_000  # items refused alone, over all rounds of work
-
-
-class Settings(Struct, frozen=True):
-    """How a worker works. Times are milliseconds.
-
-    `lease_ms` must be longer than `timeout_ms`, the transport's limit of one exchange: the difference is how long a
-    leased item may wait for its turn. `wave_items` bounds one lease, `wave_begun` where intent is recorded (or
-    an eighth of what may be in flight, where that is more: begun is then still little beside what flies).
-    """
-
-    lease_ms: int = 120_000
-    timeout_ms: int = 35_000
-    poll_ms: int = 500
-    rescue_ms: int = 15_000
-    settle_ms: int = 500
-    wave_items: int = 8_000
-    wave_begun: int = 64
-
-
-class Shell(Struct, frozen=True):
-    """What every lane of a worker shares."""
-
-    store: Store
-    transport: Transport
-    clock: Clock
-    policy: Policy
-    rules: breaker.Rules
-    settings: Settings
-    observer: Observer
-    owner: str
-    jitter: Callable[[], float]
-
-
-class _Load(Struct):
-    """Items for one request, until when they are leased, and its number in the lane's sequence of requests.
-
-    `halved` marks a part of a request that was refused as too large.
-    """
-
-    items: Sequence[Delivery]
-    deadline_ms: int
-    number: int = 0
-    halved: bool = False
-
-
-class _Suspect(Struct, frozen=True):
-    load: _Load
-    halt: Halt
-    number: int
+from flybridge.store.protocol import Lane
 
 
 class LaneWork:
@@ -96,17 +45,12 @@ class LaneWork:
     def __init__(self, lane: Lane, endpoint: Endpoint, shell: Shell) -> None:
         self.lane = lane
         self.circuit = breaker.CLOSED
-        self.stale = 0
-        self.ended = 0
+        self.outbox = Outbox(shell, self._trouble)
         self._endpoint = endpoint
         self._shell = shell
         self._pace = pace(endpoint.limits)
-        self._queue: deque[_Load] = deque()
-        self._outbox: list[Settlement] = []
-        self._outbox_since_ms = 0
-        self._suspects: list[_Suspect] = []
-        self._refused: dict[int, int] = {}  # items refused alone: the newest request of the lane at that time
-        self._accepted = 0  # the newest request of which something was accepted
+        self._queue: deque[Load] = deque()
+        self._suspects = Suspects()
         self._number = 0
         self._mean_bytes = 2_000.0
         self._more = True
@@ -120,10 +64,6 @@ class LaneWork:
     def idle(self) -> bool:
         """Say whether the circuit lets nothing through now."""
         return breaker.admission(self.circuit, self._shell.clock.now_ms()) is Admission.NONE
-
-    def unsettled(self) -> bool:
-        """Say whether answers are kept that the store did not take yet."""
-        return bool(self._outbox)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Send until nothing is due, the circuit opens, or `stop` is set; then finish what is in flight."""
@@ -142,7 +82,7 @@ class LaneWork:
         if flying:
             await asyncio.wait(flying)
         self._close_round()
-        await self.flush()
+        await self.outbox.flush()
 
     async def _launch(self, flying: set[asyncio.Task[None]], stop: asyncio.Event) -> bool:
         """Start as many requests as may fly. False when none is in flight and none can be."""
@@ -174,20 +114,20 @@ class LaneWork:
             case Admission.NONE:
                 return 0
 
-    async def _next(self) -> _Load | None:
+    async def _next(self) -> Load | None:
         if not self._queue and self._more:
             self._more = False
             try:
                 await self._refill()
             except Exception as error:
                 self._trouble(error)
-        elif self._outbox and (not self._queue or self._outbox_age_ms() > self._shell.settings.settle_ms):
-            await self.flush()
+        elif self.outbox and (not self._queue or self.outbox.age_ms() > self._shell.settings.settle_ms):
+            await self.outbox.flush()
         return self._queue.popleft() if self._queue else None
 
     async def _refill(self) -> None:
         shell, endpoint = self._shell, self._endpoint
-        if not await self.flush():
+        if not await self.outbox.flush():
             return
         limit = self._room()
         now_ms = shell.clock.now_ms()
@@ -201,7 +141,7 @@ class LaneWork:
         sizes = {item.id: endpoint.size(item) for item in items}
         self._mean_bytes = sum(sizes.values()) / max(1, len(sizes))
         self._queue.extend(
-            _Load(batch, deadline_ms) for batch in pack(items, endpoint.limits, lambda item: sizes[item.id])
+            Load(batch, deadline_ms) for batch in pack(items, endpoint.limits, lambda item: sizes[item.id])
         )
 
     async def _begin(self, items: Sequence[Delivery]) -> Sequence[Delivery]:
@@ -209,7 +149,7 @@ class LaneWork:
             owned = set(await self._shell.store.begin([item.id for item in items], self._shell.owner))
         except Exception:
             now_ms = self._shell.clock.now_ms()
-            self._keep([give_back(item, now_ms) for item in items])
+            self.outbox.keep([give_back(item, now_ms) for item in items])
             raise
         return [item for item in items if item.id in owned]
 
@@ -231,23 +171,23 @@ class LaneWork:
             room = min(room, max(1, ceil(limits.requests_per_s * 5)) * per_request)
         return min(room, settings.wave_items)
 
-    async def _turn(self, load: _Load, stop: asyncio.Event) -> bool:
+    async def _turn(self, load: Load, stop: asyncio.Event) -> bool:
         """Wait for the lane's pace. False if the lease would not last, or a stop was asked meanwhile."""
         clock = self._shell.clock
         self._pace, wait_s = take(self._pace, len(load.items), clock.now_ms())
         if wait_s > 0:
-            await self.flush()
+            await self.outbox.flush()
             await pause(clock, wait_s, stop)
         return not stop.is_set() and clock.now_ms() + self._shell.settings.timeout_ms < load.deadline_ms
 
-    async def _exchange(self, load: _Load) -> None:
+    async def _exchange(self, load: Load) -> None:
         done = await attempt(self._endpoint, self._shell.transport, load.items)
         if done.error is not None:
             self._trouble(done.error)
         self._tell(load, done)
         self._judge(load, done)
 
-    def _judge(self, load: _Load, done: Attempt) -> None:
+    def _judge(self, load: Load, done: Attempt) -> None:
         """Turn one answer into settlements, halves, and what it says about the lane."""
         alone = len(load.items) == 1
         halt = next((verdict for verdict in done.verdicts if isinstance(verdict, Halt)), None)
@@ -266,7 +206,7 @@ class LaneWork:
         large = [] if alone else [item for item, verdict in pairs if isinstance(verdict, Split)]
         if large:
             for half in reversed(halve(large) if len(large) > 1 else (large,)):
-                self._queue.appendleft(_Load(half, load.deadline_ms, halved=True))
+                self._queue.appendleft(Load(half, load.deadline_ms, halved=True))
             pairs = [(item, verdict) for item, verdict in pairs if not isinstance(verdict, Split)]
         self._settle(pairs, alone=alone, maybe_applied=maybe_applied)
 
@@ -281,7 +221,7 @@ class LaneWork:
         ]
         if any(s.state == DUE and s.due_ms <= now_ms for s in settlements):
             self._more = True
-        self._keep(settlements)
+        self.outbox.keep(settlements)
 
     def _fail(self, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
         """Note a failed request. Once the lane is known to be down, its failures cost the items no tries."""
@@ -296,30 +236,19 @@ class LaneWork:
         self._turn_circuit(breaker.succeeded(self.circuit))
         if not accepted:
             return
-        self._accepted = max(self._accepted, number)
-        cleared = [suspect for suspect in self._suspects if suspect.number < number]
-        if cleared:
-            self._suspects = [suspect for suspect in self._suspects if suspect.number >= number]
-            self._queue.extendleft(suspect.load for suspect in cleared)
+        self._queue.extendleft(self._suspects.accepted(number))
 
-    def _suspect(self, load: _Load, halt: Halt) -> None:
-        """Note an item that was refused alone; it dies if something was accepted since it was refused before."""
-        item = load.items[0]
-        before = self._refused.pop(item.id, None)
-        if before is not None and before < self._accepted:
+    def _suspect(self, load: Load, halt: Halt) -> None:
+        """Note an item that was refused alone. It is the item, or enough speaks against the lane, or neither yet."""
+        if self._suspects.refused(load, halt, self._number):
             detail = f"Refused alone, twice, while others were accepted in between: {halt.reason}."
-            self._settle([(item, Reject("refused_alone", detail, halt.remedy))], alone=True)
-            return
-        while len(self._refused) >= REMEMBERED:
-            self._refused.pop(next(iter(self._refused)))
-        self._refused[item.id] = self._number if before is None else before
-        self._suspects.append(_Suspect(load, halt, self._number))
-        if len(self._suspects) >= SUSPECTS or self.circuit.phase is Phase.OPEN:
+            self._settle([(load.items[0], Reject("refused_alone", detail, halt.remedy))], alone=True)
+        elif self._suspects.prove or self.circuit.phase is Phase.OPEN:
             self._convict()
 
     def _convict(self) -> None:
         """It is the lane: halt it, and give the suspects back."""
-        suspects, self._suspects = self._suspects, []
+        suspects = self._suspects.released()
         for suspect in suspects:
             self._settle([(suspect.load.items[0], suspect.halt)], alone=True)
         if suspects:
@@ -341,34 +270,11 @@ class LaneWork:
         while self._queue:
             self._return(self._queue.popleft())
 
-    def _return(self, load: _Load) -> None:
+    def _return(self, load: Load) -> None:
         now_ms = self._shell.clock.now_ms()
-        self._keep([give_back(item, now_ms) for item in load.items])
+        self.outbox.keep([give_back(item, now_ms) for item in load.items])
 
-    def _keep(self, settlements: Sequence[Settlement]) -> None:
-        if not self._outbox:
-            self._outbox_since_ms = self._shell.clock.now_ms()
-        self._outbox.extend(settlements)
-
-    async def flush(self) -> bool:
-        """Settle what has been answered. False if the store did not take it; it is kept for the next time."""
-        if not self._outbox:
-            return True
-        outbox, self._outbox = self._outbox, []
-        try:
-            done = await self._shell.store.settle(outbox, self._shell.owner, self._shell.clock.now_ms())
-        except Exception as error:
-            self._outbox = outbox + self._outbox
-            self._trouble(error)
-            return False
-        self.stale += done.stale
-        self.ended += sum(settlement.state != DUE for settlement in outbox)
-        return True
-
-    def _outbox_age_ms(self) -> int:
-        return self._shell.clock.now_ms() - self._outbox_since_ms
-
-    def _tell(self, load: _Load, done: Attempt) -> None:
+    def _tell(self, load: Load, done: Attempt) -> None:
         bad = next((verdict for verdict in done.verdicts if not isinstance(verdict, Accepted)), None)
         now_ms = self._shell.clock.now_ms()
         ages_s = [(now_ms - item.received_ms) / 1000 for item in load.items]

@@ -16,9 +16,10 @@ from uuid import uuid4
 from flybridge.clock import Clock
 from flybridge.delivery.circuit import Circuit, Rules
 from flybridge.delivery.exchange import Endpoint, Transport
-from flybridge.delivery.lane import LaneWork, Settings, Shell, pause
+from flybridge.delivery.lane import LaneWork, pause
 from flybridge.delivery.lifecycle import Policy, Uncertain
 from flybridge.delivery.observer import Observer, Silent
+from flybridge.delivery.shell import Settings, Shell
 from flybridge.store.protocol import Lane, Store
 
 FLUSHES_AT_STOP: Final = 3
@@ -74,7 +75,7 @@ class Worker:
     @property
     def stale(self) -> int:
         """Count settlements that came too late: another worker had the item already."""
-        return sum(lane.stale for lane in self._lanes.values())
+        return sum(lane.outbox.stale for lane in self._lanes.values())
 
     def circuits(self) -> dict[Lane, Circuit]:
         """Give every lane's circuit, with the reason and the remedy where it is open."""
@@ -109,15 +110,15 @@ class Worker:
         finally:
             await asyncio.gather(*running.values(), return_exceptions=True)
         for _ in range(FLUSHES_AT_STOP):
-            if all([await work.flush() for work in self._lanes.values()]):
+            if all([await work.outbox.flush() for work in self._lanes.values()]):
                 break
 
     async def step(self) -> int:
         """Work every lane until nothing is due at this moment; give how many deliveries ended for good."""
-        before = sum(work.ended for work in self._lanes.values())
+        before = sum(work.outbox.ended for work in self._lanes.values())
         never = asyncio.Event()
         await asyncio.gather(*(self._guarded(work, never) for work in await self._due()))
-        return sum(work.ended for work in self._lanes.values()) - before
+        return sum(work.outbox.ended for work in self._lanes.values()) - before
 
     async def drain(self) -> int:
         """Repeat `step` until one ends nothing; what waits for a later time stays."""
@@ -138,7 +139,7 @@ class Worker:
             return []
         self.unserved = {lane for lane in due if lane not in self._lanes}
         named = set(due)
-        return [work for lane, work in self._lanes.items() if (lane in named and not work.idle()) or work.unsettled()]
+        return [work for lane, work in self._lanes.items() if (lane in named and not work.idle()) or work.outbox]
 
     async def _rescue(self) -> None:
         shell = self._shell
