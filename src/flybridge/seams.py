@@ -6,8 +6,8 @@ Only this module and `service` name concrete classes.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Final, Protocol, TypeVar
 
 from flybridge.claim import Owner, claimed, one_of_many
 from flybridge.config import Config
@@ -73,26 +73,36 @@ def open_cohorts(config: Config) -> CohortStore:
     return SqliteCohorts(config.data_dir / "store.db", Seal(*config.secrets))
 
 
+class _Opens(Protocol):
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=_Opens)
+
+
 @asynccontextmanager
-async def opened_inbox(config: Config) -> AsyncIterator[Inbox]:
+async def _opened(one: T) -> AsyncIterator[T]:
+    await one.open()
+    try:
+        yield one
+    finally:
+        await one.close()
+
+
+def opened_inbox(config: Config) -> AbstractAsyncContextManager[Inbox]:
     """Open the inbox, and close it whatever happens."""
-    inbox = open_inbox(config)
-    await inbox.open()
-    try:
-        yield inbox
-    finally:
-        await inbox.close()
+    return _opened(open_inbox(config))
 
 
-@asynccontextmanager
-async def opened_store(config: Config) -> AsyncIterator[Store]:
+def opened_store(config: Config) -> AbstractAsyncContextManager[Store]:
     """Open the store, and close it whatever happens."""
-    store = open_store(config)
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
+    return _opened(open_store(config))
+
+
+def opened_cohorts(config: Config) -> AbstractAsyncContextManager[CohortStore]:
+    """Open the store of cohorts, and close it whatever happens. May be used beside a running server."""
+    return _opened(open_cohorts(config))
 
 
 @asynccontextmanager
@@ -100,17 +110,6 @@ async def opened(config: Config) -> AsyncIterator[tuple[Inbox, Store]]:
     """Open inbox and store, and close them whatever happens. May be used beside a running server."""
     async with opened_inbox(config) as inbox, opened_store(config) as store:
         yield inbox, store
-
-
-@asynccontextmanager
-async def opened_cohorts(config: Config) -> AsyncIterator[CohortStore]:
-    """Open the store of cohorts, and close it whatever happens. May be used beside a running server."""
-    cohorts = open_cohorts(config)
-    await cohorts.open()
-    try:
-        yield cohorts
-    finally:
-        await cohorts.close()
 
 
 @contextmanager
