@@ -187,13 +187,17 @@ class Amplitude:
         }
         return Refusal(429, body)
 
-    def _attribution(self, scope: Scope, body: bytes | None) -> Answer:
+    def _form(self, scope: Scope, body: bytes | None) -> dict[str, str] | Refusal:
+        """Read the fields of a form that names a project's key."""
         fields = _arguments(scope, body)
         if isinstance(fields, Refusal):
+            return fields
+        return self._refuse_key(fields) or fields
+
+    def _attribution(self, scope: Scope, body: bytes | None) -> Answer:
+        fields = self._form(scope, body)
+        if isinstance(fields, Refusal):
             return fields.status, fields.body
-        refusal = self._refuse_key(fields)
-        if refusal is not None:
-            return refusal.status, refusal.body
         attribution = read_attribution(fields.get("event"))
         if isinstance(attribution, Refusal):
             return attribution.status, attribution.body
@@ -201,12 +205,9 @@ class Amplitude:
         return 200, "success"
 
     def _identify(self, scope: Scope, body: bytes | None) -> Answer:
-        fields = _arguments(scope, body)
+        fields = self._form(scope, body)
         if isinstance(fields, Refusal):
             return fields.status, fields.body
-        refusal = self._refuse_key(fields)
-        if refusal is not None:
-            return refusal.status, refusal.body
         people = _identifications(fields.get("identification"))
         if people is None:
             return 400, "missing_event"
