@@ -27,6 +27,7 @@ from flybridge.delivery.exchange import (
     Split,
     Verdict,
     retry_after_s,
+    verdict_of_status,
 )
 from flybridge.errors import ConfigError
 from flybridge.records import Delivery
@@ -175,27 +176,16 @@ class Batch(HttpV2):
 
 def status_verdict(response: HttpResponse, *, alone: bool) -> Verdict:
     """Say what a status means where its body names no item. Shared with the Attribution API."""
-    after_s = retry_after_s(response)
     match response.status:
         case 401:
             return Halt("unauthorized", KEY_REMEDY)
         case 403:
             # The firewall judges content too: one hostile campaign name must not stop everybody's events.
             return Halt("forbidden", FIREWALL_REMEDY) if alone else Split("forbidden")
-        case 413:
-            return Split("too_large")
-        case 429:
-            return Retry("rate_limited", max(THROTTLED_S, after_s or 0.0))
-        case 408 | 425:
-            return Retry(f"http_{response.status}", after_s)
-        case status if status >= 500:
-            return Retry(f"server_error_{status}", after_s)
-        case 404 | 405 | 407 | 410 | 421 | 426 | 451:
-            return Halt("wrong_address", ADDRESS_REMEDY)
-        case status if status >= 400:
-            return Retry(f"http_{status}", after_s) if alone else Split(f"http_{status}")
-        case _:
-            return Halt("wrong_address", ADDRESS_REMEDY)
+        case status:
+            if (told := verdict_of_status(response, ADDRESS_REMEDY, THROTTLED_S)) is not None:
+                return told
+            return Retry(f"http_{status}", retry_after_s(response)) if alone else Split(f"http_{status}")
 
 
 def read(body: bytes) -> Mapping[str, Any] | None:

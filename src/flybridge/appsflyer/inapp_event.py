@@ -25,9 +25,9 @@ from flybridge.delivery.exchange import (
     Limits,
     Reject,
     Retry,
-    Split,
     Verdict,
     retry_after_s,
+    verdict_of_status,
 )
 from flybridge.records import Delivery
 
@@ -96,7 +96,6 @@ class InAppEvent:
 
     def _verdict(self, response: HttpResponse) -> Verdict:
         page = response.body.lstrip()[:1] == b"<"
-        after_s = retry_after_s(response)
         match response.status:
             case 200 | 400 if page:
                 return Halt("wrong_address", ADDRESS_REMEDY)
@@ -108,20 +107,9 @@ class InAppEvent:
                 return Halt("unauthorized", KEY_REMEDY)
             case 403:
                 return Halt("forbidden", PACKAGE_REMEDY)
-            case 413:
-                return Split("too_large")
-            case 429:
-                return Retry("rate_limited", max(THROTTLED_S, after_s or 0.0))
-            case 408 | 425:
-                return Retry(f"http_{response.status}", after_s)
-            case status if status >= 500:
-                return Retry(f"server_error_{status}", after_s)
-            case 404 | 405 | 407 | 410 | 421 | 426 | 451:
-                return Halt("wrong_address", ADDRESS_REMEDY)
-            case status if status >= 400:
-                return Retry(f"http_{status}", after_s)
-            case _:
-                return Halt("wrong_address", ADDRESS_REMEDY)
+            case status:
+                told = verdict_of_status(response, ADDRESS_REMEDY, THROTTLED_S)
+                return told or Retry(f"http_{status}", retry_after_s(response))
 
     def _bad_request(self, response: HttpResponse) -> Verdict:
         text = self._clip(response.body)

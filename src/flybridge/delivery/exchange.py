@@ -94,6 +94,27 @@ class Halt(Struct, frozen=True, tag=True):
 Verdict = Accepted | Retry | Reject | Split | Halt
 
 
+def verdict_of_status(response: HttpResponse, address_remedy: str, throttled_s: float) -> Verdict | None:
+    """Say what a status means that speaks of the request, whoever answers. None for another 4xx.
+
+    `throttled_s` is the least wait at 429; `address_remedy` helps where something else answers than was meant to.
+    """
+    after_s = retry_after_s(response)
+    match response.status:
+        case 413:
+            return Split("too_large")
+        case 429:
+            return Retry("rate_limited", max(throttled_s, after_s or 0.0))
+        case 408 | 425:
+            return Retry(f"http_{response.status}", after_s)
+        case status if status >= 500:
+            return Retry(f"server_error_{status}", after_s)
+        case status if status < 400 or status in {404, 405, 407, 410, 421, 426, 451}:
+            return Halt("wrong_address", address_remedy)
+        case _:
+            return None
+
+
 class Limits(Struct, frozen=True):
     """What one request may hold, and how fast requests may follow each other.
 
