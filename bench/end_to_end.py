@@ -39,6 +39,7 @@ from flybridge.demo.stage import APPS, Stage, free_port
 from flybridge.sandbox.traffic import App, Options, generate
 
 CONNECTIONS = 256
+LOOK_S = 1.0  # every look makes flybridge draw up all its figures; Prometheus looks every 15 seconds or so
 PLAIN = Options(held=0.0, duplicates=0.0, malformed=0.0)
 
 
@@ -67,9 +68,9 @@ def cpu_seconds(pid: int) -> float:
 
 async def whole_way(events: int, seed: int, *, spread: bool) -> Round:
     """Play traffic of two V2 apps without faults and look at the bridge's processor time."""
-    plan = Plan(events, seed, options=PLAIN, products=0.0, connections=CONNECTIONS)
+    plan = Plan(events, seed, options=PLAIN, products=0.0, connections=CONNECTIONS, expires=False, look_s=LOOK_S)
     with tempfile.TemporaryDirectory(prefix="flybridge-bench-", dir=os.environ.get("BENCH_DIR")) as directory:
-        stage = Stage(Path(directory), apps=APPS[:2])
+        stage = Stage(Path(directory), apps=APPS[:2], own_clock=True)
         await stage.start()
         if not spread:
             keep_on(0, stage.bridge.pid)

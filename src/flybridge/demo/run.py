@@ -33,7 +33,6 @@ from flybridge.sandbox.traffic import App, Message, Options, generate
 from flybridge.store.protocol import LedgerEntry
 
 REST_S: Final = 300.0
-LOOK_S: Final = 0.5
 
 
 class Plan(Struct, frozen=True):
@@ -41,6 +40,7 @@ class Plan(Struct, frozen=True):
 
     `expires`: in the end the clock is moved past every hold's window, so that what never matched expires.
     `products`: product events on their way to AppsFlyer, as a share of the postbacks. `connections`: of the sender.
+    `look_s`: how often the figures are looked at, in seconds.
     """
 
     events: int = 2_000
@@ -50,6 +50,7 @@ class Plan(Struct, frozen=True):
     expires: bool = True
     products: float = 0.4
     connections: int = 64
+    look_s: float = 0.5
 
 
 class Outcome(Struct, frozen=True):
@@ -105,7 +106,7 @@ async def play(
     started = perf_counter()
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        watching = asyncio.create_task(_watch(session, stage, sender, look))
+        watching = asyncio.create_task(_watch(session, stage, sender, look, plan.look_s))
         moving = asyncio.create_task(_move(session, stage))
         try:
             line = interleaved(messages, made)
@@ -113,9 +114,9 @@ async def play(
             if after_sending is not None:
                 await after_sending
             await moving
-            await _rest(session, stage, count)
+            await _rest(session, stage, count, plan.look_s)
             if plan.expires:
-                await _expire(session, stage, count)
+                await _expire(session, stage, count, plan.look_s)
             places = (stage.sandbox.origin, stage.doors[0])
             cohort = await stage.cohort.judge(session, *places) if stage.cohort is not None else None
         finally:
@@ -166,15 +167,15 @@ async def _glance(session: aiohttp.ClientSession, stage: Scene) -> Glance:
 
 
 async def _watch(
-    session: aiohttp.ClientSession, stage: Scene, sender: Sender, look: Callable[[Glance, Sent], None]
+    session: aiohttp.ClientSession, stage: Scene, sender: Sender, look: Callable[[Glance, Sent], None], look_s: float
 ) -> None:
     while True:
         with suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
             look(await _glance(session, stage), sender.sent)
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(look_s)
 
 
-async def _rest(session: aiohttp.ClientSession, stage: Scene, messages: int) -> None:
+async def _rest(session: aiohttp.ClientSession, stage: Scene, messages: int, look_s: float) -> None:
     """Wait until everything has come to rest, seen twice."""
     deadline, quiet = perf_counter() + REST_S, 0
     while quiet < 2:
@@ -182,10 +183,10 @@ async def _rest(session: aiohttp.ClientSession, stage: Scene, messages: int) -> 
             raise FlybridgeError(f"After {REST_S:.0f} seconds there is still something in flight.")
         now = await _glance(session, stage)
         quiet = quiet + 1 if now.in_flight == 0 and sum(now.outcomes.values()) >= messages else 0
-        await asyncio.sleep(LOOK_S / 2)
+        await asyncio.sleep(look_s / 2)
 
 
-async def _expire(session: aiohttp.ClientSession, stage: Scene, messages: int) -> None:
+async def _expire(session: aiohttp.ClientSession, stage: Scene, messages: int, look_s: float) -> None:
     """Move the sandbox's clock, which flybridge follows, past the window of all that waits; wait until nothing does."""
     advance = {"advance_s": str(round(stage.window_hours * 3600) + 3600)}
     async with session.post(f"{stage.sandbox.origin}/sandbox/clock", params=advance) as response:
@@ -194,8 +195,8 @@ async def _expire(session: aiohttp.ClientSession, stage: Scene, messages: int) -
     while (await _glance(session, stage)).outcomes["held"]:
         if perf_counter() > deadline:
             raise FlybridgeError(f"{REST_S:.0f} seconds after the end of their window there are still events held.")
-        await asyncio.sleep(LOOK_S / 2)
-    await _rest(session, stage, messages)
+        await asyncio.sleep(look_s / 2)
+    await _rest(session, stage, messages, look_s)
 
 
 async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> list[dict[str, Any]]:

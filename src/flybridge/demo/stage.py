@@ -46,12 +46,13 @@ APPS: Final = (
 
 
 class Playbill(TypedDict, total=False):
-    """What is given on a stage, whatever stands on it: the script of faults and its seed, the apps, and a cohort."""
+    """What is given on a stage, whatever stands on it: script of faults and its seed, apps, a cohort, whose clock."""
 
     faults: str
     seed: int
     apps: Sequence[StageApp]
     with_cohort: bool
+    own_clock: bool
 
 
 class Process:
@@ -140,7 +141,8 @@ class Scene:
     """Directory, configuration, sandbox, and the processes of flybridge. Ports are free ones, all on the loopback.
 
     Subclasses say which processes there are: `doors` are the origins that senders may use, `windows` those where
-    figures are to be seen, in order of preference; `late_refusals` where what was refused may be stored all the same.
+    figures are to be seen, in order of preference; `late_refusals` where what was refused may be stored all the
+    same. With `own_clock`, flybridge goes by the machine's clock, as in earnest, and not by the sandbox's.
     """
 
     late_refusals = False
@@ -153,11 +155,13 @@ class Scene:
         seed: int = 0,
         apps: Sequence[StageApp] = APPS,
         with_cohort: bool = False,
+        own_clock: bool = False,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.apps = apps
         self.window_hours = 72.0
+        self._own_clock = own_clock
         self.token = token_hex(12)
         self.cohort = CohortPlay(seed, self.token) if with_cohort else None
         self._secret = token_hex(16)
@@ -188,7 +192,7 @@ class Scene:
         if self.cohort is not None:
             await self.cohort.begin(self.sandbox.origin)
         self.config_path.write_text(self.config(self.sandbox.origin), encoding="utf-8")
-        for part in self.parts:
+        for part in () if self._own_clock else self.parts:
             part.follow("--clock-of", self.sandbox.origin)
         await asyncio.gather(*(part.start() for part in self.parts))
 
