@@ -9,6 +9,10 @@ STAMP := $(VENV)/.installed
 export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start many processes; one that may not keep what it has compiled takes a second longer to start.
+unexport PYTHONDONTWRITEBYTECODE
+# How many processes `make test` spreads the tests over: one for each core, but two at least and four at most.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 4 ? 4 : n )))
 
 .PHONY: help setup test demo check lint types imports docs pages bench requirements format clean
 
@@ -32,7 +36,7 @@ $(STAMP): pyproject.toml requirements/dev.txt requirements/uv.txt
 	@touch $@
 
 test: setup ## run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 demo: setup ## see it work: sandbox, traffic, bridge and console, on this machine alone
 	$(BIN)/flybridge demo

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from flybridge.demo.postgres import PostgresServer
 from flybridge.errors import FlybridgeError
@@ -23,6 +24,13 @@ from flybridge.store.sqlite import SqliteStore
 
 SEAL = Seal(b"the secret of the tests")
 TEMPLATE = "ready"
+
+FIRST = ("crash", "e2e", "property", "contract")
+"""What takes longest, where several processes share the tests."""
+
+# How long an example takes says more about the machine and who else works on it than about us.
+settings.register_profile("flybridge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("flybridge")
 
 MakeStore = Callable[[], Store]
 NewPlace = Callable[[], AbstractAsyncContextManager[MakeStore]]
@@ -43,6 +51,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} needs a server and was skipped, which is a failure with CI set. {reason}"
     return report
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest where several processes share the tests, so that none is left alone with it."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: FIRST.index(kind) if (kind := item.path.parent.name) in FIRST else len(FIRST))
 
 
 @pytest.fixture(scope="session")
