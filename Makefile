@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml requirements/dev.txt requirements/uv.txt
 	@touch $@
 
 test: setup ## run all tests
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --max-worker-restart 0
 
 demo: setup ## see it work: sandbox, traffic, bridge and console, on this machine alone
 	$(BIN)/flybridge demo
