@@ -4,7 +4,7 @@
 
 Two servers are compared in one run, on one core, by the same load client on another core, in alternating rounds:
 
-    bare      granian, the same ASGI interface: reads the 2.3 KB body and answers 200
+    bare      granian, the same ASGI interface: reads the 2.4 KB body and answers 200
     durable   flybridge: token, JSON check, SQLite inbox on a real disk, answers 200 after the flush
 
 Printed are the rates, the ratio durable / bare, the processor time of either server per request (the figure that
@@ -19,6 +19,7 @@ import asyncio
 import gc
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -41,6 +42,7 @@ from flybridge.telemetry import Metrics
 from flybridge.web.app import WebApp
 from flybridge.web.intake import Intake, IntakeApp
 from flybridge.web.server import BACKLOG, COLLECT_EVERY, MAX_CONNECTIONS, serve
+from transform import message, written
 
 TOKEN = b"bench-token"
 SECRET = b"a secret for benchmarks only"
@@ -98,22 +100,6 @@ async def run_server(kind: str, inbox_path: Path) -> None:
     await (run_bare(stop) if kind == "bare" else run_durable(stop, inbox_path))
 
 
-def message(n: int) -> bytes:
-    """Build a Push API message of about 2.3 KB."""
-    fields: dict[str, Any] = {
-        "app_id": "com.example.shop",
-        "appsflyer_id": f"1629191854863-{7087037 + n}",
-        "event_name": "af_purchase",
-        "event_time": "2026-01-31 23:59:59.123",
-        "event_value": json.dumps({"af_revenue": 9.99, "af_currency": "EUR", "af_content_id": "sku-1"}),
-        "event_revenue": 9.99,
-        "media_source": "organic",
-        "is_retargeting": False,
-    }
-    fields |= {f"af_sub{i}": f"value of field {i}" for i in range(48)}
-    return json.dumps(fields | {"user_agent": "x" * (2300 - len(json.dumps(fields | {"user_agent": ""})))}).encode()
-
-
 class Client(asyncio.Protocol):
     """One keep-alive connection that sends the next request when the last one is answered."""
 
@@ -163,7 +149,7 @@ class Load:
 
 def request(n: int) -> bytes:
     """Build the bytes of one whole request."""
-    body = message(n)
+    body = written(message(n, random.Random(n)))
     head = (
         b"POST /v1/push/shop HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: AppsFlyer\r\nAccept: */*\r\n"
         b"Authorization: %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import asynccontextmanager
+from os import urandom
 from secrets import token_hex
 
 import pytest
@@ -241,7 +242,7 @@ async def test_a_full_stream_refuses_and_loses_nothing(nats):
     stream = settings(max_bytes=2_000_000)
     async with opened(nats, stream) as inbox:
         answers = await asyncio.gather(
-            *(inbox.accept(envelope(b"%d" % n + b"x" * 100_000)) for n in range(40)), return_exceptions=True
+            *(inbox.accept(envelope(b"%d" % n + urandom(100_000))) for n in range(40)), return_exceptions=True
         )
         refused = [answer for answer in answers if answer is not None]
         assert 0 < len(refused) < 40
@@ -405,7 +406,7 @@ async def test_settings_of_a_stream_that_is_there_are_updated(nats):
     smaller = StreamSettings(stream.stream, max_bytes=300_000, max_age_s=3600)
     async with opened(nats, smaller) as inbox:
         answers = await asyncio.gather(
-            *(inbox.accept(envelope(b"x" * 50_000)) for _ in range(20)), return_exceptions=True
+            *(inbox.accept(envelope(urandom(50_000))) for _ in range(20)), return_exceptions=True
         )
     assert any(isinstance(answer, InboxUnavailable) for answer in answers)
 

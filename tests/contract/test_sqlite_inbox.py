@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import contextmanager
+from os import urandom
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ async def test_a_full_disk_refuses_and_recovers_by_itself(inbox, tmp_path):
     await inbox.accept(envelope(b"before"))
     with full_disk((tmp_path / "inbox.db-wal").stat().st_size + 4096):
         answers = await asyncio.gather(
-            *(inbox.accept(envelope(b"x" * 100_000)) for _ in range(10)), return_exceptions=True
+            *(inbox.accept(envelope(urandom(100_000))) for _ in range(10)), return_exceptions=True
         )
     assert [InboxUnavailable] * 10 == [type(answer) for answer in answers]
     await inbox.accept(envelope(b"after"))
@@ -82,7 +83,7 @@ async def test_what_waits_for_the_disk_is_bounded_in_bytes(tmp_path):
 
 async def test_groups_are_capped(inbox):
     """A burst becomes several chunks, so that no lease is larger than a worker can hold."""
-    await asyncio.gather(*(inbox.accept(envelope(b"x" * CHUNK_BYTES)) for _ in range(4)))
+    await asyncio.gather(*(inbox.accept(envelope(urandom(CHUNK_BYTES))) for _ in range(4)))
     leased = await inbox.lease(1, NOW_MS, 1000)
     assert len(leased.envelopes) == 1
 
@@ -108,7 +109,7 @@ async def test_space_is_used_again(inbox, tmp_path):
     sizes = []
     for _ in range(10):
         for _ in range(4):
-            await asyncio.gather(*(inbox.accept(envelope(b"x" * 50_000)) for _ in range(20)))
+            await asyncio.gather(*(inbox.accept(envelope(urandom(50_000))) for _ in range(20)))
         while leased := await inbox.lease(1000, NOW_MS, 1000):
             await inbox.ack(leased)
         inbox._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -118,8 +119,8 @@ async def test_space_is_used_again(inbox, tmp_path):
 
 async def test_a_backlog_that_is_worked_off_gives_its_space_back(inbox, tmp_path):
     """Once nothing waits, the file shrinks."""
-    await asyncio.gather(*(inbox.accept(envelope(b"x" * 50_000)) for _ in range(100)))
-    await asyncio.gather(*(inbox.accept(envelope(b"x" * SHRINK_BYTES)) for _ in range(2)))
+    await asyncio.gather(*(inbox.accept(envelope(urandom(50_000))) for _ in range(100)))
+    await asyncio.gather(*(inbox.accept(envelope(urandom(SHRINK_BYTES))) for _ in range(2)))
     inbox._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     full = (tmp_path / "inbox.db").stat().st_size
     while leased := await inbox.lease(1000, NOW_MS, 1000):

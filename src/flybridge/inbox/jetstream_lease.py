@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from flybridge.errors import InboxUnavailable, SealBroken
+from flybridge.inbox.chunk import unpack
 from flybridge.inbox.jetstream_link import CONSUMER, NS, Link, chunk_of
 from flybridge.inbox.protocol import Leased
 from flybridge.privacy import Seal
@@ -35,8 +35,6 @@ ACKS_IN_FLIGHT: Final = 64
 DONE: Final = b"+ACK"
 GIVE_BACK: Final = b"-NAK"
 RENEW: Final = b"+WPI"
-
-_unpack: Final = msgspec.msgpack.Decoder(list[Envelope]).decode
 
 
 class Chunk(Struct, frozen=True):
@@ -125,10 +123,10 @@ class Leases:
         chunks, envelopes = [], []
         for message in messages:
             try:
-                found = _unpack(self._seal.open(message.data))
-            except (SealBroken, msgspec.DecodeError) as problem:
+                found = unpack(self._seal, message.data)
+            except SealBroken as problem:
                 # Its neighbours must not wait for it. It is told of, and offered again when the servers miss it.
-                self._broken = problem if isinstance(problem, SealBroken) else SealBroken(f"Not a chunk: {problem}.")
+                self._broken = problem
                 continue
             uid = (message.headers or {}).get("Nats-Msg-Id", "")
             chunk = Chunk(message.reply, message.metadata.sequence.stream, len(found), until_ms, until_s)

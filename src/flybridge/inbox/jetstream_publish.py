@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.errors import InboxUnavailable
+from flybridge.inbox.chunk import pack
 from flybridge.inbox.jetstream_link import FULL, Link, Refused, chunk_subject, header
 from flybridge.privacy import Seal
 from flybridge.records import Envelope, content_key, day_of
@@ -196,7 +197,7 @@ class Publisher:
         return True
 
     def _chunk(self, app: str, day: str, envelopes: list[Envelope]) -> Message:
-        body = self._seal.seal(msgspec.msgpack.encode(envelopes))
+        body = pack(self._seal, envelopes)
         # The hash of content and of the seal's nonce: the same for each try of this reception, and another one for
         # the same content received again, which is to be stored, and counted as a duplicate by the store.
         headers = {

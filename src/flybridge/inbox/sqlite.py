@@ -1,6 +1,6 @@
 """The embedded inbox: one SQLite file, one flush to disk for everybody who waits.
 
-`accept` only appends to a queue. One thread takes all that is queued, packs it into one sealed blob (a chunk)
+`accept` only appends to a queue. One thread takes all that is queued, packs it into one sealed blob (`inbox.chunk`)
 and commits it, so the price of `fsync` is shared by as many callers as arrived during the one before.
 
 A chunk is leased and acknowledged as a whole. Several processes may have the file open; only the one that
@@ -24,6 +24,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from flybridge.errors import InboxUnavailable
+from flybridge.inbox.chunk import pack, unpack
 from flybridge.inbox.protocol import Depth, Leased
 from flybridge.privacy import Seal
 from flybridge.records import Envelope, day_of
@@ -49,7 +50,6 @@ CREATE TABLE IF NOT EXISTS received (
 ) STRICT, WITHOUT ROWID;
 """
 
-_unpack: Final = msgspec.msgpack.Decoder(list[Envelope]).decode
 _tally: Final = msgspec.msgpack.Decoder(list[tuple[str, str, int]]).decode
 
 
@@ -187,7 +187,7 @@ class SqliteInbox:
     def _commit(self, envelopes: list[Envelope]) -> None:
         tally = Counter((envelope.app, day_of(envelope.received_ms)) for envelope in envelopes)
         counts = [(app, day, n) for (app, day), n in tally.items()]
-        body = self._seal.seal(msgspec.msgpack.encode(envelopes))
+        body = pack(self._seal, envelopes)
         oldest_ms = min(envelope.received_ms for envelope in envelopes)
         chunk = (secrets.token_hex(8), len(envelopes), msgspec.msgpack.encode(counts), oldest_ms)
         with self._transaction(self._writer) as db:
@@ -243,7 +243,7 @@ class SqliteInbox:
         envelopes = [
             Envelope(e.app, e.source, e.media, e.received_ms, e.body, f"{uid}.{i}")
             for uid, body in chunks
-            for i, e in enumerate(_unpack(self._seal.open(body)))
+            for i, e in enumerate(unpack(self._seal, body))
         ]
         return Leased(tuple(uid for uid, _ in chunks), envelopes) if chunks else None
 
