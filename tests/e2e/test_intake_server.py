@@ -208,6 +208,8 @@ def fuzzed(tmp_path_factory):
     loop.close()
 
 
+SILENCE_S = 0.1
+
 pieces = st.sampled_from(
     [b"POST ", b"GET ", b"/v1/push/shop", b"?a=b", b" HTTP/1.1\r\n", b"Host: x\r\n", b"Authorization: t\r\n", b"\r\n",
      b"Content-Length: 2\r\n", b"Content-Length: 7\r\n", b"Transfer-Encoding: chunked\r\n", b"2\r\n{}\r\n0\r\n\r\n",
@@ -224,21 +226,27 @@ raw = st.binary(max_size=120) | st.lists(pieces, max_size=12).map(b"".join) | da
 @settings(max_examples=150, deadline=None)
 @given(data=raw)
 def test_raw_bytes_never_stop_the_server(fuzzed, data):
-    """Whatever is written to the socket: the count in the inbox grows by the 200s, and the next sender is served."""
+    """Whatever is written to the socket: the count in the inbox grows by the 200s, and the next sender is served.
+
+    Who has hung up before an answer gets none; such a message may be kept all the same, and no other.
+    """
     port, count = fuzzed
-    before = count()
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+    before, answers, hung_up = count(), b"", False
+    with socket.create_connection(("127.0.0.1", port), timeout=SILENCE_S) as client:
         client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
-        answers = b""
         try:
             while part := client.recv(65_536):
                 answers += part
+        except TimeoutError:
+            hung_up = True
         except ConnectionError:
             pass
     assert b"HTTP/1.1 5" not in answers
-    assert count() - before == answers.count(b'{"stored":true}') == answers.count(b"HTTP/1.1 200")
+    # What was taken in before the next message is on the disk when that is answered.
     assert status(asyncio.run(talk(port, post(b"{}")))) == 200
+    unanswered = count() - before - 1 - answers.count(b'{"stored":true}')
+    assert answers.count(b"HTTP/1.1 200") == answers.count(b'{"stored":true}')
+    assert unanswered == 0 or (unanswered == 1 and hung_up)
 
 
 class Slow:
