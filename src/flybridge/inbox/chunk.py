@@ -29,11 +29,15 @@ def pack(seal: Seal, envelopes: Sequence[Envelope]) -> bytes:
     return seal.seal(small if len(small) < len(clear) else clear)
 
 
-def unpack(seal: Seal, chunk: bytes) -> list[Envelope]:
-    """Give the envelopes of a chunk, compressed or not. Raises `SealBroken` for what no secret opens, or is none."""
+def unpack(seal: Seal, uid: str, chunk: bytes) -> list[Envelope]:
+    """Give the envelopes of a chunk, compressed or not, with their receipts: the chunk's `uid` and their place in it.
+
+    Raises `SealBroken` for what no secret opens, or is none.
+    """
     clear = seal.open(chunk)
     try:
         # No list in MessagePack begins as a frame of Zstandard does.
-        return _decode(zstandard.decompress(clear) if clear.startswith(zstandard.FRAME_HEADER) else clear)
+        found = _decode(zstandard.decompress(clear) if clear.startswith(zstandard.FRAME_HEADER) else clear)
     except (msgspec.DecodeError, zstandard.ZstdError) as problem:
         raise SealBroken(f"Not a chunk: {problem}.") from problem
+    return [Envelope(e.app, e.source, e.media, e.received_ms, e.body, f"{uid}.{i}") for i, e in enumerate(found)]

@@ -120,21 +120,19 @@ class Leases:
     # --- from messages to envelopes
 
     def _opened(self, messages: list[Msg], until_ms: int, until_s: float) -> Leased | None:
-        chunks, envelopes = [], []
+        chunks: list[Chunk] = []
+        envelopes: list[Envelope] = []
         for message in messages:
             try:
-                found = unpack(self._seal, message.data)
+                found = unpack(self._seal, (message.headers or {}).get("Nats-Msg-Id", ""), message.data)
             except SealBroken as problem:
                 # Its neighbours must not wait for it. It is told of, and offered again when the servers miss it.
                 self._broken = problem
                 continue
-            uid = (message.headers or {}).get("Nats-Msg-Id", "")
             chunk = Chunk(message.reply, message.metadata.sequence.stream, len(found), until_ms, until_s)
             self._held[chunk.sequence] = chunk
             chunks.append(chunk)
-            envelopes += [
-                Envelope(e.app, e.source, e.media, e.received_ms, e.body, f"{uid}.{i}") for i, e in enumerate(found)
-            ]
+            envelopes += found
         if not chunks and self._broken is not None:
             broken, self._broken = self._broken, None
             raise broken

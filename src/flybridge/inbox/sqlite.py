@@ -240,11 +240,7 @@ class SqliteInbox:
                     break
             rows.close()
             db.executemany("UPDATE chunks SET leased_until_ms = ? WHERE id = ?", ids)
-        envelopes = [
-            Envelope(e.app, e.source, e.media, e.received_ms, e.body, f"{uid}.{i}")
-            for uid, body in chunks
-            for i, e in enumerate(unpack(self._seal, body))
-        ]
+        envelopes = [envelope for uid, body in chunks for envelope in unpack(self._seal, uid, body)]
         return Leased(tuple(uid for uid, _ in chunks), envelopes) if chunks else None
 
     def _reclaim(self) -> None:
