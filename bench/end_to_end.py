@@ -33,6 +33,7 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from msgspec import Struct
 
+from _processor import cpu_s, keep_on
 from flybridge.demo.run import Plan, play
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.stage import APPS, Stage, free_port
@@ -53,19 +54,6 @@ class Round(Struct):
     p99_ms: float
 
 
-def keep_on(core: int, pid: int) -> None:
-    """Keep a process, all its threads, on one core, where there is more than one."""
-    if (os.cpu_count() or 1) > 1:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            os.sched_setaffinity(int(thread), {core})
-
-
-def cpu_seconds(pid: int) -> float:
-    """Give the processor time a process has used, user and system, all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def whole_way(events: int, seed: int, *, spread: bool) -> Round:
     """Play traffic of two V2 apps without faults and look at the bridge's processor time."""
     plan = Plan(events, seed, options=PLAIN, products=0.0, connections=CONNECTIONS, expires=False, look_s=LOOK_S)
@@ -77,11 +65,11 @@ async def whole_way(events: int, seed: int, *, spread: bool) -> Round:
             keep_on(1, stage.sandbox.pid)
             keep_on(1, os.getpid())
         try:
-            before, used = cpu_seconds(stage.bridge.pid), 0.0
+            before, used = cpu_s(stage.bridge.pid), 0.0
 
             def look(*_: object) -> None:
                 nonlocal used
-                used = cpu_seconds(stage.bridge.pid) - before
+                used = cpu_s(stage.bridge.pid) - before
 
             outcome = await play(stage, plan, look)
         finally:
@@ -121,9 +109,9 @@ async def bare(events: int, *, spread: bool) -> float:
                     await asyncio.sleep(0.05)
         if not spread:
             keep_on(0, server.pid)
-        before = cpu_seconds(server.pid)
+        before = cpu_s(server.pid)
         await Sender(f"http://127.0.0.1:{port}", connections=CONNECTIONS).send(messages)
-        return cpu_seconds(server.pid) - before
+        return cpu_s(server.pid) - before
     finally:
         server.kill()
         await server.wait()

@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
+import random
 import sys
 import tempfile
 import time
@@ -32,6 +32,7 @@ from pathlib import Path
 import uvloop
 from msgspec import Struct, field
 
+from _processor import cpu_s
 from flybridge.demo.nats import NatsCluster
 from flybridge.inbox.jetstream import JetStreamInbox
 from flybridge.inbox.jetstream_link import StreamSettings
@@ -39,10 +40,13 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.privacy import Seal
 from flybridge.records import Envelope, Media, Source
+from transform import message, written
 
 SEAL = Seal(b"a secret for benchmarks only")
 NOW_MS = 1_764_000_000_000
 CLUSTERS = {"nats-1": (1, "2m"), "nats-3": (3, "2m"), "nats-3-always": (3, "always")}
+BODIES = [written(message(n, random.Random(n))) for n in range(1024)]
+"""Of about 2.4 KB, as AppsFlyer sends them: a group of them is compressed, so they must not be all alike."""
 
 
 class Backend(Struct):
@@ -64,19 +68,13 @@ class Backend(Struct):
         return sum(map(cpu_s, pids))
 
 
-def cpu_s(pid: int) -> float:
-    """Give the processor time a process has used, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def accept(backend: Backend, callers: int, envelopes: int) -> None:
     """Have so many callers send so many envelopes, each one after its last one is durable."""
     left = iter(range(envelopes))
 
     async def call() -> None:
         for n in left:
-            body = b'{"n": %d, "filler": "%s"}' % (n, b"x" * 2270)
+            body = BODIES[n % len(BODIES)]
             began = time.perf_counter()
             await backend.inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, body))
             backend.latencies.append(time.perf_counter() - began)

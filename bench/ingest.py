@@ -35,6 +35,7 @@ import uvloop
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
+from _processor import cpu_s, keep_on
 from flybridge.clock import SystemClock
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.privacy import Seal
@@ -181,18 +182,6 @@ def server(kind: str, inbox: Path, core: int) -> Iterator[tuple[int, int]]:
             process.wait(30)
 
 
-def cpu_s(pid: int) -> float:
-    """Give the processor time a process has used, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def pin(core: int) -> None:
-    """Keep this process on one core, where there is more than one."""
-    if (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(0, {core})
-
-
 async def held(path: Path) -> int:
     """Count what the inbox holds, as a process that comes after a crash would."""
     inbox = SqliteInbox(path, Seal(SECRET))
@@ -224,7 +213,7 @@ def main() -> int:
     parser.add_argument("--inbox", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--core", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    pin(options.core)
+    keep_on(options.core, os.getpid())
     if options.serve:
         uvloop.run(run_server(options.serve, options.inbox))
         return 0
@@ -236,7 +225,7 @@ def compare(options: argparse.Namespace, path: Path) -> int:
     """Alternate rounds against both servers, then check the inbox."""
     rates: dict[str, list[float]] = {"bare": [], "durable": []}
     latencies: dict[str, list[float]] = {"bare": [], "durable": []}
-    pin(1)
+    keep_on(1, os.getpid())
     cpu = {"bare": 0.0, "durable": 0.0}
     with server("bare", path, 0) as bare_server, server("durable", path, 0) as durable_server:
         servers = {"bare": bare_server, "durable": durable_server}
