@@ -17,6 +17,7 @@ from aiohttp import web
 
 from flybridge.clock import Clock
 from flybridge.config import load
+from flybridge.demo.stage import environment
 from flybridge.part import Part
 from flybridge.service import Service
 
@@ -108,11 +109,6 @@ async def answering(answer: Callable[[web.Request], Any]) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
     finally:
         await runner.cleanup()
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Give this environment without a proxy, which must not stand between two processes on the loopback."""
-    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")} | more
 
 
 async def until(true: Callable[[], Any], seconds: float = 20.0) -> Any:

@@ -85,7 +85,7 @@ class Process:
                 *self._arguments,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=_environment(),
+                env=environment(),
                 preexec_fn=die_with_parent,
             )
         assert self._process.stdout is not None
@@ -118,9 +118,9 @@ class Process:
         return self._process.returncode or 0
 
 
-def _environment() -> dict[str, str]:
-    # A proxy of the surroundings must not stand between two processes on the loopback.
-    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+def environment(**more: str) -> dict[str, str]:
+    """Give this environment without a proxy, which must not stand between two processes on the loopback."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")} | more
 
 
 def die_with_parent() -> None:

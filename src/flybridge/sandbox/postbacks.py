@@ -37,7 +37,6 @@ NULLS: Final[Mapping[str, str | None]] = {
     "custom_dimension": None,
     "deeplink_url": None,
 }
-NEWER: Final[Mapping[str, str | None]] = {}
 
 PLACES: Final = {name: place for place, name in enumerate(NAMES)}
 
@@ -115,7 +114,7 @@ def install(
         fields["custom_data"] = _encode(_amplitude_ids(person, bits)).decode()
     if person.known is Known.CUSTOMER_USER_ID:
         fields["customer_user_id"] = person.user_id
-    fields = {**(NULLS if bits >> 4 & 3 == 0 else NEWER), **fields}
+    fields = {**(NULLS if bits >> 4 & 3 == 0 else {}), **fields}
     return Installation(
         appsflyer_id,
         touch,
