@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from hashlib import sha256
 
 import pytest
 
@@ -114,32 +113,6 @@ def test_a_request_names_one_identifier_per_device():
         "platform": "android",
         "devices": [{"app_id": "com.example.shop", "gaid": "a"}, {"app_id": "com.example.shop", "cuid": "b"}],
     }
-
-
-@pytest.mark.parametrize("text", ["Name@Domain.com", " name@domain.com ", "name @domain. com"])
-def test_an_address_is_hashed_lower_case_without_white_space(text):
-    """As the page shows it."""
-    assert additional.hashed_email(text) == sha256(b"name@domain.com").hexdigest()
-
-
-@pytest.mark.parametrize("text", ["+44 20 7031 3000", "0044-20-7031-3000", "+44 (20) 70313000"])
-def test_a_number_is_hashed_as_digits_and_as_e164(text):
-    """The example of the page."""
-    digits, e164 = sha256(b"442070313000").hexdigest(), sha256(b"+442070313000").hexdigest()
-    assert additional.hashed_phone(text) == (digits, e164)
-
-
-@pytest.mark.parametrize("text", ["020 7031 3000", "7031", "", "+0", "+44"])
-def test_a_number_without_a_country_is_nobodys(text):
-    """It is not guessed."""
-    assert additional.hashed_phone(text) is None
-
-
-@pytest.mark.parametrize("text", ["name", "name@domain", "@", ""])
-def test_what_is_no_address_is_not_hashed(text):
-    """A hash of nothing would match many people."""
-    assert additional.hashed_email(text) is None
-    assert additional.extra_of(text, "") == b""
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flybridge.amplitude.streamed import Streamed
+from flybridge.appsflyer.contacts import NO_COUNTRY
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.stream_rules import StreamRules
 from flybridge.mapping.to_appsflyer import MAX_BYTES, Left, Mapped, choose, is_late, map_event, stamp
@@ -121,6 +122,20 @@ def test_a_malformed_appsflyer_id_is_none():
     found = mapped(with_user(appsflyer_id="af-1"))
     assert (found.appsflyer_id, found.misread, found.remarks) == (None, True, ("bad_appsflyer_id",))
     assert not mapped(EVENT | {"user_properties": {}}).misread
+
+
+def test_a_national_phone_number_is_left_out_counted_and_explained():
+    """The event goes without it; the reason names the remedy, and not the number."""
+    configured = rules(properties={"phone_number_hashed": "user_properties.phone"})
+    found = map_event(Streamed(with_user(phone="0170 1234567")), configured, NOW_MS)
+    assert isinstance(found, Mapped)
+    assert "phone_number_hashed" not in json.loads(found.body)
+    assert found.remarks == ("bad_contact",)
+    (note,) = [note for note in found.notes if "phone" in note]
+    assert note == f"user_properties.phone can't be phone_number_hashed and was left out. {NO_COUNTRY.reason}"
+    taken = map_event(Streamed(with_user(phone="+49 170 1234567")), configured, NOW_MS)
+    assert isinstance(taken, Mapped)
+    assert taken.remarks == ()
 
 
 def test_the_platform_decides_which_identifiers_there_are():

@@ -3,17 +3,14 @@ by them.
 
 https://dev.appsflyer.com/hc/reference/audience-put-additional-identifier, read 2026-11-24. `PUT
 /api/audience-bulk-api/v1/additional-identifiers/app/{app-id}`, bearer token V2, `{key_type, action, data}` with at
-most 4,000 rows, answers 202 `{message, received, invalid, trace-id}`. A row is a device's identifier and its hashes:
-up to two e-mail addresses (lower case, without white space), the phone number as digits with country code and without
-leading zeroes, and in E.164 form with the plus sign; each as SHA-256 in hex. Removing names the kinds only. Rows
-AppsFlyer counts as invalid are not named.
+most 4,000 rows, answers 202 `{message, received, invalid, trace-id}`. A row is a device's identifier and its hashes
+(`appsflyer.contacts`): up to two e-mail addresses, the phone number as digits and in E.164. Removing names the kinds
+only. Rows AppsFlyer counts as invalid are not named.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -21,6 +18,7 @@ import msgspec
 
 from flybridge.appsflyer.audience import ORIGIN, headers_of, message_of
 from flybridge.appsflyer.audience import common as common_verdict
+from flybridge.appsflyer.contacts import PhoneHashes, hash_email, hash_phone
 from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Reject, Split, Verdict
 
 PATH: Final = "/api/audience-bulk-api/v1/additional-identifiers/app/"
@@ -36,38 +34,14 @@ KEY_TYPES: Final = {
 """The identifiers a row may be about, by their name in the Audience Import API."""
 KINDS: Final = ("hashed_emails", "phone_number_sha256", "phone_number_e164_sha256")
 
-_MAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-
-
-def hashed_email(value: str) -> str | None:
-    """Hash an e-mail address as documented; None if it is none."""
-    address = "".join(value.split()).lower()
-    return _hash(address) if _MAIL.fullmatch(address) else None
-
-
-def hashed_phone(value: str) -> tuple[str, str] | None:
-    """Hash a phone number, as digits and as E.164; None if it has no country code, or is none.
-
-    The country code is known by a leading `+` or `00`. A number without is a number of nobody knows which country.
-    """
-    text = value.strip()
-    digits = re.sub(r"\D", "", text)
-    if text.startswith("00"):
-        digits = digits[2:]
-    elif not text.startswith("+"):
-        return None
-    if not 7 <= len(digits) <= 15 or digits.startswith("0"):
-        return None
-    return _hash(digits), _hash("+" + digits)
-
 
 def extra_of(email: str, phone: str) -> bytes:
-    """Give the hashes of an address and a number as JSON; nothing if neither is one."""
+    """Give the hashes of an address and a number as JSON; nothing if neither can be hashed."""
     found: dict[str, Any] = {}
-    if (mail := hashed_email(email)) is not None:
-        found["hashed_emails"] = [mail]
-    if (hashes := hashed_phone(phone)) is not None:
-        found["phone_number_sha256"], found["phone_number_e164_sha256"] = hashes
+    if isinstance(address := hash_email(email), str):
+        found["hashed_emails"] = [address]
+    if isinstance(hashes := hash_phone(phone), PhoneHashes):
+        found["phone_number_sha256"], found["phone_number_e164_sha256"] = hashes.digits, hashes.e164
     return msgspec.json.encode(found, order="sorted") if found else b""
 
 
@@ -96,7 +70,3 @@ def verdict(response: HttpResponse, rows: int) -> Verdict:
             return Split("too_large")
         case status:
             return common_verdict(response, status)
-
-
-def _hash(text: str) -> str:
-    return sha256(text.encode()).hexdigest()

@@ -10,6 +10,7 @@ import msgspec
 from flybridge.amplitude.event import joined
 from flybridge.amplitude.streamed import Streamed
 from flybridge.mapping import rows_to_appsflyer as table
+from flybridge.mapping import s2s
 from flybridge.mapping.explain import Explanation
 from flybridge.mapping.person import ID_KEYS, MIN_TELLING, names_a_device
 from flybridge.mapping.stream_rules import FIXED, StreamRules, found_at
@@ -70,7 +71,7 @@ def _lines(event: Streamed, rules: StreamRules, mapped: Mapped) -> Iterator[Expl
         if row.target in told:
             value, note = None, "An earlier row has filled this target."
         elif row.convert(raw) is None:
-            value, note = None, "It is none that AppsFlyer takes."
+            value, note = None, s2s.refusal(row.convert, raw) or "It is none that AppsFlyer takes."
         else:
             told.add(row.target)
             note = "One kilobyte has no room for it." if row.target in mapped.dropped else note

@@ -81,8 +81,9 @@ _OPTIONAL = """\
 
 These are sent only if `apps.streams.properties` says where they are found; the source here is an example. `value:`
 and a text is a value of your own. Contacts are normalised and hashed as AppsFlyer asks (SHA-256, hex); what is a
-hash already goes as it is. The clear value never leaves. Any other key of `eventValue` is configured as
-`eventValue.` and its name."""
+hash already goes as it is. A phone number needs `+` or `00` and its country code: a national number is left out and
+counted in [`flybridge_stream_remarks_total`](metrics.md) as `bad_contact`, and `flybridge explain` says why. The clear
+value never leaves. Any other key of `eventValue` is configured as `eventValue.` and its name."""
 
 _CONSENT = """\
 ## Consent

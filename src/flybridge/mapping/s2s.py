@@ -8,14 +8,14 @@ https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-24).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from hashlib import sha256
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any, Final
 
 import msgspec
 
+from flybridge.appsflyer import contacts
 from flybridge.identity import usable
 from flybridge.mapping.table import flag, plain
 
@@ -26,7 +26,6 @@ MAX_AMOUNT: Final = Decimal("1e15")
 _APPSFLYER_ID: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
-_HASHED: Final = re.compile(r"[0-9a-fA-F]{64}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 # https://developer.apple.com/documentation/apptrackingtransparency/attrackingmanager/authorizationstatus
@@ -196,47 +195,55 @@ def manual_consent(flags: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def email(value: Any) -> str | None:
-    """SHA-256 of an e-mail address, trimmed and in lower case; a hash stays as it is."""
-    found = words(value)
-    if found is None or _HASHED.fullmatch(found):
-        return None if found is None else found.lower()
-    return _hash(found.lower()) if "@" in found else None
+    """SHA-256 of an e-mail address, in lower case and without white space; a hash stays as it is."""
+    return _hashed(contacts.hash_email, value)
 
 
 def phone(value: Any) -> str | None:
-    """SHA-256 of a phone number's digits with country code, without leading zeros; a hash stays as it is."""
-    found = words(value)
-    if found is None or _HASHED.fullmatch(found):
-        return None if found is None else found.lower()
-    digits = _digits(found)
-    return _hash(digits) if digits else None
+    """SHA-256 of the digits of a phone number with `+` or `00` and its country code; a hash stays as it is."""
+    return _hashed(_phone_digits, value)
 
 
 def phone_e164(value: Any) -> str | None:
-    """SHA-256 of a phone number in E.164, `+` and digits; a hash stays as it is."""
-    found = words(value)
-    if found is None or _HASHED.fullmatch(found):
-        return None if found is None else found.lower()
-    digits = _digits(found)
-    return _hash(f"+{digits}") if digits else None
+    """SHA-256 of such a phone number in E.164, `+` and digits; a hash stays as it is."""
+    return _hashed(_phone_e164, value)
 
 
 def name(value: Any) -> str | None:
     """SHA-256 of a name in lower case; a hash stays as it is."""
     found = words(value)
-    if found is None or _HASHED.fullmatch(found):
-        return None if found is None else found.lower()
-    return _hash(found.lower())
+    return None if found is None else contacts.already_hashed(found) or contacts.sha256_hex(found.lower())
 
 
-def _digits(text: str) -> str:
-    # An international number has 7 to 15 digits; what is shorter or longer is something else.
-    digits = re.sub(r"[^0-9]", "", text).lstrip("0")
-    return digits if 7 <= len(digits) <= 15 else ""
+def refusal(convert: Callable[[Any], Any], value: Any) -> str:
+    """Return why an address or a number is not hashed by its converter; empty for no text and other converters."""
+    hashing, text = _CONTACTS.get(convert), words(value)
+    if hashing is None or text is None:
+        return ""
+    found = hashing(text)
+    return found.reason if isinstance(found, contacts.Refused) else ""
 
 
-def _hash(text: str) -> str:
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def _hashed(hashing: Callable[[str], str | contacts.Refused], value: Any) -> str | None:
+    found = hashing(words(value) or "")
+    return None if isinstance(found, contacts.Refused) else found
+
+
+def _phone_digits(text: str) -> str | contacts.Refused:
+    hashes = contacts.hash_phone(text)
+    return contacts.already_hashed(text) or (hashes if isinstance(hashes, contacts.Refused) else hashes.digits)
+
+
+def _phone_e164(text: str) -> str | contacts.Refused:
+    hashes = contacts.hash_phone(text)
+    return contacts.already_hashed(text) or (hashes if isinstance(hashes, contacts.Refused) else hashes.e164)
+
+
+_CONTACTS: Final[Mapping[Callable[[Any], Any], Callable[[str], str | contacts.Refused]]] = {
+    email: contacts.hash_email,
+    phone: _phone_digits,
+    phone_e164: _phone_e164,
+}
 
 
 def _writable(value: Any) -> bool:

@@ -54,7 +54,8 @@ class Mapped(Struct, frozen=True, kw_only=True):
 
     `body` is JSON without `appsflyer_id`; `appsflyer_id` None: the event has none, and `misread` says that it has one
     that can't be AppsFlyer's. `key` is the content identity, None where the event has nothing to be known by.
-    `dropped` are parameters and keys that one kilobyte had no room for; `notes` sentences about what was changed.
+    `dropped` are parameters and keys that one kilobyte had no room for; `notes` sentences about what was changed;
+    `bad_contact` says that an e-mail address or a phone number was not hashed.
     """
 
     event_name: str
@@ -66,11 +67,17 @@ class Mapped(Struct, frozen=True, kw_only=True):
     dropped: tuple[str, ...]
     notes: tuple[str, ...]
     late: bool
+    bad_contact: bool
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """Give the codes of what is to be counted about it."""
-        found = (("late", self.late), ("trimmed", bool(self.dropped)), ("bad_appsflyer_id", self.misread))
+        found = (
+            ("late", self.late),
+            ("trimmed", bool(self.dropped)),
+            ("bad_appsflyer_id", self.misread),
+            ("bad_contact", self.bad_contact),
+        )
         return tuple(code for code, is_so in found if is_so)
 
 
@@ -106,7 +113,7 @@ def came_from_appsflyer(event: Streamed, rules: StreamRules) -> bool:
 def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> Mapped | Dead:
     """Map an event that the stream has chosen."""
     notes: list[str] = []
-    found = _apply(event, rules, notes)
+    found, bad_contact = _apply(event, rules, notes)
     _derive(event, rules, found, notes)
     devices = _withhold(event, found, notes)
     event_name = rules.rename.get(event.event_type, event.event_type).strip()
@@ -145,6 +152,7 @@ def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> Mapped |
         dropped=tuple(dropped),
         notes=tuple(notes),
         late=late,
+        bad_contact=bad_contact,
     )
 
 
@@ -158,10 +166,10 @@ def is_late(event_ms: int, arrives_ms: int) -> bool:
     return arrives_ms > (event_ms // DAY_MS + 1) * DAY_MS + LATE_HOUR * HOUR_MS
 
 
-def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> dict[str, Any]:
-    """Apply the rows: target and value."""
+def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[str, Any], bool]:
+    """Apply the rows: target and value, and whether an address or a number was refused."""
     found: dict[str, Any] = {}
-    failed: dict[str, str] = {}
+    failed: dict[str, tuple[str, str]] = {}
     for row in rules.compiled.rows:
         if row.target in found or (raw := found_at(event, row.source)) is None:
             continue
@@ -169,11 +177,13 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> dict[str, A
         if value is not None:
             found[row.target] = value
         else:
-            failed.setdefault(row.target, row.source)
-    for target, source in failed.items():
+            failed.setdefault(row.target, (row.source, s2s.refusal(row.convert, raw)))
+    bad_contact = False
+    for target, (source, reason) in failed.items():
         if target not in found and target != "appsflyer_id":
-            notes.append(f"{source} can't be {target} and was left out.")
-    return found
+            notes.append(f"{source} can't be {target} and was left out. {reason}".rstrip())
+            bad_contact = bad_contact or bool(reason)
+    return found, bad_contact
 
 
 def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
