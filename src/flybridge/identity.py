@@ -12,7 +12,7 @@ from __future__ import annotations
 import hmac
 from typing import Final
 
-from flybridge.word import Word
+from flybridge.records import Word
 
 
 class IdKind(Word):

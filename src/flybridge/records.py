@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
 from msgspec import Struct
-
-from flybridge.word import Word
 
 # Copying a hasher is cheaper than configuring a new one.
 _HASHER: Final = blake2b(digest_size=16)
@@ -24,6 +23,18 @@ _length: Final = struct.Struct(">I").pack
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
+
+
+class Word(StrEnum):
+    """One word of a list. Enum's own `value` and hash are functions in Python; `word` is plain text, the hash str's."""
+
+    __hash__ = str.__hash__
+
+    word: str
+    """The text of it."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
 
 
 @lru_cache(maxsize=64)

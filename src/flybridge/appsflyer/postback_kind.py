@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Final
 
 from flybridge.appsflyer.fields import Postback
-from flybridge.word import Word
+from flybridge.records import Word
 
 
 class Kind(Word):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from flybridge.word import Word
+from flybridge.records import Word
 
 
 class Policy(Word):
