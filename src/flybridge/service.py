@@ -14,9 +14,9 @@ from flybridge.claim import Owner
 from flybridge.clock import Clock, SystemClock
 from flybridge.config import Config
 from flybridge.config_parts import build_flow, clear, doors_of, endpoints_of, policy_of, settings_of
-from flybridge.delivery.download import HttpDownload
 from flybridge.delivery.exchange import Transport
 from flybridge.delivery.observer import Observer
+from flybridge.delivery.transport import HttpDownload
 from flybridge.delivery.worker import Worker
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
