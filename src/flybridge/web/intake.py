@@ -27,6 +27,7 @@ from hmac import compare_digest
 from time import perf_counter_ns
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from flybridge.clock import Clock
@@ -37,7 +38,6 @@ from flybridge.tally import Tally
 from flybridge.web import lists
 from flybridge.web.answers import Receive, Refusal, Reply, Scope, Send, answer
 from flybridge.web.body import Header, Read, SenderGone, no_query, read_asgi, unpacked, unreadable, unwanted
-from flybridge.web.members import AT_ONCE, members
 
 MAX_BYTES: Final = 1_000_000
 """Default limit of a body, in bytes, after inflating. Fits the 1 MiB that a NATS server takes by default."""
@@ -191,3 +191,19 @@ def _no_door(path: str) -> Refusal:
             "Compare the last part of the path with the names in [[apps]].",
         )
     return Refusal(404, "There is nothing at this path.", "Use /v1/push/{app}, /v1/stream/{app} or /v1/cohorts/{app}.")
+
+
+AT_ONCE: Final = 500
+"""Members of a list that are stored at once, so that a long list fits where other messages wait, too."""
+
+_list: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def members(body: bytes) -> list[bytes] | None:
+    """Give the members of a list, with the bytes they came in; None if it is no list, or has none."""
+    if body.lstrip()[:1] != b"[":
+        return None
+    try:
+        return [bytes(part) for part in _list.decode(body)] or None
+    except msgspec.DecodeError:
+        return None
