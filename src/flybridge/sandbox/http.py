@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
-
-from flybridge.sandbox.connection import cut
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -59,3 +59,34 @@ async def send_nothing(scope: Scope, send: Send) -> None:
     """Cut the connection without an answer; where that is impossible, break an answer off."""
     if not (scope.get("client") and cut(scope["client"])):
         await send_answer(send, (200, "broken off"), half=True)
+
+
+def cut(client: tuple[str, int | str]) -> bool:
+    """Shut down the connection that comes from `client` (host and port). False if it can't be found."""
+    peer = (client[0], int(client[1]))
+    try:
+        names = os.listdir("/dev/fd")
+    except OSError:
+        return False
+    return any(_shut_down(int(name), peer) for name in names)
+
+
+def _shut_down(number: int, peer: tuple[str, int]) -> bool:
+    # A duplicate is looked at: other threads open and close sockets meanwhile, and a number may change its owner.
+    try:
+        duplicate = os.dup(number)
+    except OSError:
+        return False
+    try:
+        connection = socket.socket(fileno=duplicate)
+    except OSError:
+        os.close(duplicate)
+        return False
+    with connection:
+        try:
+            if connection.family not in {socket.AF_INET, socket.AF_INET6} or connection.getpeername()[:2] != peer:
+                return False
+            connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return False
+        return True
