@@ -36,8 +36,9 @@ from msgspec import Struct
 from _processor import cpu_s, keep_on
 from flybridge.demo.run import Plan, play
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.demo.stage import APPS, Stage, free_port
+from flybridge.demo.stage import APPS, Stage
 from flybridge.sandbox.traffic import App, Options, generate
+from flybridge.testing.processes import free_port
 
 CONNECTIONS = 256
 LOOK_S = 1.0  # every look makes flybridge draw up all its figures; Prometheus looks every 15 seconds or so

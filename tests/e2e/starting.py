@@ -17,9 +17,9 @@ from aiohttp import web
 
 from flybridge.clock import Clock
 from flybridge.config import load
-from flybridge.demo.stage import environment
 from flybridge.part import Part
 from flybridge.service import Service
+from flybridge.testing.processes import environment
 
 NOWHERE = "http://127.0.0.1:9"
 """An origin where nobody answers."""

@@ -20,10 +20,11 @@ from flybridge.demo.cluster import ClusterStage
 from flybridge.demo.nats import NatsCluster, binary
 from flybridge.demo.run import Plan, play, staged
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.demo.stage import Process, Stage, free_port
+from flybridge.demo.stage import Stage
 from flybridge.demo.watch import glance
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.traffic import App, generate
+from flybridge.testing.processes import Process, free_port
 
 pytestmark = pytest.mark.service
 

@@ -111,7 +111,7 @@ async def test_a_process_that_cannot_start_says_why_and_fails(configured, tmp_pa
 
 async def test_the_port_of_a_process_may_be_named_outside_the_file(configured):
     """Processes of one file on one machine need ports of their own."""
-    from flybridge.demo.stage import free_port
+    from flybridge.testing.processes import free_port
 
     port = free_port()
     async with bridge(configured(), "--only", "console", "--port", str(port)) as console:

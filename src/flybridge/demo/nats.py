@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from flybridge.demo.stage import die_with_parent, free_port
 from flybridge.errors import FlybridgeError
+from flybridge.testing.processes import die_with_parent, free_port
 
 START_S: Final = 30.0
 STOP_S: Final = 20.0

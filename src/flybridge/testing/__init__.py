@@ -1,0 +1,1 @@
+"""Servers, processes and clocks that the demo, the tests and the benchmarks start."""

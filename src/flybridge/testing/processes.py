@@ -1,0 +1,101 @@
+"""Child processes on this machine that end with the process that started them."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from flybridge.errors import FlybridgeError
+
+START_S: Final = 30.0
+STOP_S: Final = 60.0
+PR_SET_PDEATHSIG: Final = 1
+
+
+class Process:
+    """One child process that says on which address it listens, in a line that ends with it."""
+
+    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+        self.name = name
+        self.origin = ""
+        self._arguments = arguments
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """Give the process id of the running process."""
+        if self._process is None:
+            raise FlybridgeError(f"{self.name} is not running.")
+        return self._process.pid
+
+    def follow(self, *words: str) -> None:
+        """Add arguments that are known only now, for every start from now on."""
+        self._arguments = (*self._arguments, *words)
+
+    async def start(self) -> None:
+        """Start, and wait until it listens. Raises `FlybridgeError` with the end of its log if it does not."""
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                *self._arguments,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=environment(),
+                preexec_fn=die_with_parent,
+            )
+        assert self._process.stdout is not None
+        try:
+            line = await asyncio.wait_for(self._process.stdout.readline(), START_S)
+        except TimeoutError:
+            line = b""
+        if b"http://" not in line:
+            await self.kill()
+            tail = self._log.read_text(errors="replace")[-2000:]
+            raise FlybridgeError(f"{self.name} did not start. The end of its log:\n{tail}")
+        self.origin = line.decode().split()[-1]
+
+    async def kill(self) -> None:
+        """Kill with SIGKILL, as a power cut would."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def stop(self) -> int:
+        """Ask it to stop, wait until it has, and give its exit code."""
+        if self._process is None:
+            return 0
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self._process.wait(), STOP_S)
+            except TimeoutError:
+                await self.kill()
+        return self._process.returncode or 0
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Give this environment without a proxy, which must not stand between two processes on the loopback."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")} | more
+
+
+def die_with_parent() -> None:
+    """Let a child process be killed when the thread that starts it ends, also by SIGKILL. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def free_port() -> int:
+    """Give a port that is free on the loopback at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
