@@ -15,7 +15,8 @@ from flybridge.clock import SystemClock
 from flybridge.insight.coverage import Cover, covers, falls
 from flybridge.insight.hints import Known, hint, known_by_app, summed, told_apps
 from flybridge.records import DAY_MS, day_of
-from flybridge.store.protocol import CoverageRow, Held, Released, Store
+from flybridge.store.figures import CoverageRow, Held
+from flybridge.store.protocol import Released, Store
 
 app = typer.Typer(help="List the events that wait for their user, oldest first; release or expire them by hand.")
 

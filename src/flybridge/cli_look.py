@@ -17,7 +17,8 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.insight.account import Account, balance
 from flybridge.insight.restricted import Change
 from flybridge.records import DeadLetter, OutcomeKind
-from flybridge.store.protocol import Held, Store
+from flybridge.store.figures import Held
+from flybridge.store.protocol import Store
 
 # Into a file or a pipe there is no width to respect.
 console = Console(width=None if sys.stdout.isatty() else 200)

@@ -23,7 +23,7 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.forget import Person
 from flybridge.forget import forget as forget_person
 from flybridge.identity import Keyring
-from flybridge.store.protocol import Receipt
+from flybridge.store.receipt import Receipt
 
 Given = str | None
 

@@ -20,7 +20,8 @@ from flybridge.config import App
 from flybridge.delivery.exchange import Erasure, HttpRequest, Transport
 from flybridge.errors import FlybridgeError, TransportError
 from flybridge.identity import IdKind, Keyring, usable
-from flybridge.store.protocol import Receipt, Store, VendorStep
+from flybridge.store.protocol import Store
+from flybridge.store.receipt import Receipt, VendorStep
 
 ADVERTISING: Final = (IdKind.IDFA, IdKind.ADID, IdKind.OAID, IdKind.IDFV, IdKind.APP_SET_ID)
 

@@ -23,7 +23,8 @@ from filings import key as content
 from msgspec import structs
 
 from flybridge.records import DAY_MS, Apply, Dead, Filing, Filter, Measure, Media, Refuse, Source
-from flybridge.store.protocol import Count, LedgerEntry, RollupRow, Settlement
+from flybridge.store.figures import Count, LedgerEntry, RollupRow
+from flybridge.store.protocol import Settlement
 
 DEAD = Dead("map", "no_event_time", "The postback has no event_time.", "Select event_time in the Push API.")
 

@@ -15,7 +15,8 @@ from flybridge.records import Apply, Carried, Dead, Filing, Member, MemberChange
 from flybridge.store.cohort_protocol import Run
 from flybridge.store.copy import TABLES, copy_store
 from flybridge.store.postgres import PostgresStore
-from flybridge.store.protocol import Settlement, VendorStep
+from flybridge.store.protocol import Settlement
+from flybridge.store.receipt import VendorStep
 from flybridge.store.sqlite import SqliteStore
 from flybridge.store.sqlite_cohort import SqliteCohorts
 

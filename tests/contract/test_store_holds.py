@@ -20,7 +20,8 @@ from filings import (
 )
 
 from flybridge.records import HOUR_MS, Apply, Carried, Deliver, Filing, Hold, Source
-from flybridge.store.protocol import CoverageRow, HeldCount, Lane, Released, SightedKind
+from flybridge.store.figures import CoverageRow, HeldCount, SightedKind
+from flybridge.store.protocol import Lane, Released
 
 V1 = Lane("shop", "attribution")
 

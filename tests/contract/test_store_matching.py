@@ -22,7 +22,8 @@ from filings import (
 )
 
 from flybridge.records import Apply, Filing, Hold
-from flybridge.store.protocol import Held, Lane, Settlement
+from flybridge.store.figures import Held
+from flybridge.store.protocol import Lane, Settlement
 
 
 def seen(*sightings) -> Filing:

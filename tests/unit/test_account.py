@@ -1,5 +1,5 @@
 from flybridge.insight.account import balance
-from flybridge.store.protocol import Count, Discrepancy
+from flybridge.store.figures import Count, Discrepancy
 
 DAY = "2026-01-31"
 

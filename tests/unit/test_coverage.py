@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flybridge.insight.coverage import MIN_EVENTS, covers, falls, fell, version_key
-from flybridge.store.protocol import CoverageRow
+from flybridge.store.figures import CoverageRow
 
 
 def row(n: int, kinds: str = "idfv", *, day: str = "2026-01-02", version: str = "1.0", **fields) -> CoverageRow:

@@ -12,7 +12,7 @@ from flybridge.records import digest_of
 from flybridge.sandbox.products import Act, Product, ProductTruth, products
 from flybridge.sandbox.traffic import App, Options, generate
 from flybridge.sandbox.truth import Fate
-from flybridge.store.protocol import LedgerEntry
+from flybridge.store.figures import LedgerEntry
 
 AF_ID = "1629191854863-7087037"
 TRUTH = ProductTruth(

@@ -9,7 +9,7 @@ from flybridge.demo.verdict import Evidence, judge
 from flybridge.records import digest_of
 from flybridge.sandbox.traffic import App, generate
 from flybridge.sandbox.truth import Fate
-from flybridge.store.protocol import LedgerEntry
+from flybridge.store.figures import LedgerEntry
 
 APP = App("shop-ios", "ios", "id1234567890")
 

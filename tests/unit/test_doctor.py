@@ -9,7 +9,7 @@ import pytest
 
 from flybridge.doctor import OVERLAP_BYTES, PIECE_BYTES, Find, balanced, resolvable, search, writable
 from flybridge.insight.account import Account
-from flybridge.store.protocol import Discrepancy
+from flybridge.store.figures import Discrepancy
 
 IDFA = "3F2504E0-4F89-41D3-9A0C-0305E82C3301"
 APPSFLYER_ID = "1767225600000-395333685396563426"

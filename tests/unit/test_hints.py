@@ -7,7 +7,7 @@ import pytest
 from flybridge.insight.hints import OTHERS, REMEDIES, Known, age_of, hint, known_by_app, summed
 from flybridge.matching import RANK
 from flybridge.records import HOUR_MS
-from flybridge.store.protocol import HeldCount, SightedKind
+from flybridge.store.figures import HeldCount, SightedKind
 
 LONG_MS = 9 * HOUR_MS
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flybridge.insight.moving import Look, balance_moving, by_reason
-from flybridge.store.protocol import Count
+from flybridge.store.figures import Count
 
 CELL = ("shop", "2026-01-31")
 

@@ -3,7 +3,7 @@
 from flybridge.cli_look import restricted_sums, show_account
 from flybridge.insight.account import balance
 from flybridge.insight.restricted import Change, changes
-from flybridge.store.protocol import RollupRow
+from flybridge.store.figures import RollupRow
 
 
 def row(kind, event, source, n, day="2026-01-31"):

@@ -22,7 +22,8 @@ from flybridge.logs import LogForm, configure_logging
 from flybridge.records import OutcomeKind
 from flybridge.store.cohort_protocol import Run
 from flybridge.store.cohort_protocol import Standing as Audience
-from flybridge.store.protocol import Count, CoverageRow, Filed, HeldCount, Lane, LaneDepth
+from flybridge.store.figures import Count, CoverageRow, HeldCount
+from flybridge.store.protocol import Filed, Lane, LaneDepth
 from flybridge.tally import Received, Tally, log_received
 from flybridge.telemetry import Metrics, Standing, standing
 from flybridge.telemetry_cohorts import AudienceMetrics

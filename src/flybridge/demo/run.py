@@ -30,7 +30,7 @@ from flybridge.insight.account import Account, balance
 from flybridge.records import digest_of
 from flybridge.sandbox.products import products
 from flybridge.sandbox.traffic import App, Message, Options, generate
-from flybridge.store.protocol import LedgerEntry
+from flybridge.store.figures import LedgerEntry
 
 REST_S: Final = 300.0
 

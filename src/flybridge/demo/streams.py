@@ -20,7 +20,7 @@ from flybridge.sandbox.appsflyer import OWN
 from flybridge.sandbox.planned import Message
 from flybridge.sandbox.products import Act, Product, ProductTruth
 from flybridge.sandbox.truth import Fate
-from flybridge.store.protocol import LedgerEntry
+from flybridge.store.figures import LedgerEntry
 
 Row = Mapping[str, Any]
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from flybridge.records import OutcomeKind
 from flybridge.sandbox.traffic import Message
 from flybridge.sandbox.truth import Comparison, Fate, compare
-from flybridge.store.protocol import LedgerEntry
+from flybridge.store.figures import LedgerEntry
 
 SHOWN: Final = 20
 

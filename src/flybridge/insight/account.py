@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from flybridge.records import OutcomeKind
-from flybridge.store.protocol import Count, Discrepancy
+from flybridge.store.figures import Count, Discrepancy
 
 
 class Line(Struct, frozen=True):

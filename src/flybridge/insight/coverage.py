@@ -21,7 +21,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.store.protocol import CoverageRow
+from flybridge.store.figures import CoverageRow
 
 MIN_EVENTS: Final = 200
 MIN_POINTS: Final = 0.1

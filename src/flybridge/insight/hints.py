@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from flybridge.identity import IdKind
 from flybridge.records import HOUR_MS, Source
-from flybridge.store.protocol import Count, HeldCount, SightedKind
+from flybridge.store.figures import Count, HeldCount, SightedKind
 
 FRESH_MS: Final = HOUR_MS
 """Amplitude's stream usually names people within this time: before it, waiting says nothing."""

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from flybridge.insight.account import Account, Line, balance
-from flybridge.store.protocol import Count, Discrepancy
+from flybridge.store.figures import Count, Discrepancy
 
 Cells = Mapping[tuple[str, str], int]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from flybridge.records import RESTRICTED_KIND, Measure
-from flybridge.store.protocol import RollupRow
+from flybridge.store.figures import RollupRow
 
 MAX_SOURCE = 128
 

@@ -19,7 +19,7 @@ from flybridge.records import Filing, OutcomeKind, Person
 from flybridge.store.book import Book
 from flybridge.store.holding import drop_spent, remove_holds, waiting
 from flybridge.store.membership import forget_members
-from flybridge.store.protocol import Receipt, Removed, VendorStep
+from flybridge.store.receipt import Receipt, Removed, VendorStep
 from flybridge.store.sealed import pack_keys, unpack_keys
 from flybridge.store.tables import Read, Rows, Write
 

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from flybridge.privacy import Seal
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.store.book import Book, HourCell
-from flybridge.store.protocol import CoverageRow, HeldCount, Released, SightedKind
+from flybridge.store.figures import CoverageRow, HeldCount, SightedKind
+from flybridge.store.protocol import Released
 from flybridge.store.sealed import open_item, seal_who, unpack_keys
 from flybridge.store.tables import Read, Rows, Write
 

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import Final
 
 from flybridge.records import OutcomeKind
-from flybridge.store.protocol import Count, Discrepancy, Held, Lane, LaneDepth, LedgerEntry, RollupRow
+from flybridge.store.figures import Count, Discrepancy, Held, LedgerEntry, RollupRow
+from flybridge.store.protocol import Lane, LaneDepth
 from flybridge.store.tables import Read, Rows
 
 LEDGER_PAGE: Final = 1000

@@ -12,7 +12,7 @@ Guarantees every backend keeps, and `tests/contract/test_store.py` checks:
 5. Counters move in the same transaction as the rows they count. `audit` compares them with the rows.
 6. What holds personal data (bodies, ids) is sealed before it is written and erased when it is not needed.
 
-What is read is described in `figures`, and a receipt in `receipt`; they belong to the protocol and are had from here.
+What is read is described in `figures`, the receipt of a request to be forgotten in `receipt`.
 """
 
 from __future__ import annotations
@@ -33,29 +33,7 @@ from flybridge.store.figures import (
     RollupRow,
     SightedKind,
 )
-from flybridge.store.receipt import Receipt, Removed, VendorStep
-
-__all__ = [
-    "Count",
-    "CoverageRow",
-    "Discrepancy",
-    "Filed",
-    "Held",
-    "HeldCount",
-    "Lane",
-    "LaneDepth",
-    "LedgerEntry",
-    "Receipt",
-    "Released",
-    "Removed",
-    "Rescued",
-    "RollupRow",
-    "Settled",
-    "Settlement",
-    "SightedKind",
-    "Store",
-    "VendorStep",
-]
+from flybridge.store.receipt import Receipt, VendorStep
 
 
 class Lane(Struct, frozen=True, order=True):

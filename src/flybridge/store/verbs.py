@@ -15,6 +15,16 @@ from flybridge.records import DAY_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.store import looking as look
 from flybridge.store.book import Book
 from flybridge.store.delivering import begin, lease, rescue, settle
+from flybridge.store.figures import (
+    Count,
+    CoverageRow,
+    Discrepancy,
+    Held,
+    HeldCount,
+    LedgerEntry,
+    RollupRow,
+    SightedKind,
+)
 from flybridge.store.filing import file
 from flybridge.store.forgetting import forget, note, receipts
 from flybridge.store.holding import (
@@ -27,26 +37,9 @@ from flybridge.store.holding import (
     sighted_kinds,
 )
 from flybridge.store.letters import listed, redeliver, taken
-from flybridge.store.protocol import (
-    Count,
-    CoverageRow,
-    Discrepancy,
-    Filed,
-    Held,
-    HeldCount,
-    Lane,
-    LaneDepth,
-    LedgerEntry,
-    Receipt,
-    Released,
-    Rescued,
-    RollupRow,
-    Settled,
-    Settlement,
-    SightedKind,
-    VendorStep,
-)
+from flybridge.store.protocol import Filed, Lane, LaneDepth, Released, Rescued, Settled, Settlement
 from flybridge.store.pruning import Step, lonely, prune_coverage, prune_dead, prune_lines, prune_people, prune_seen
+from flybridge.store.receipt import Receipt, VendorStep
 from flybridge.store.tables import Rows
 
 COVERAGE_DAYS: Final = 90

@@ -14,7 +14,8 @@ from flybridge.insight.hints import AGES, OLDER, Known, age_of, hint
 from flybridge.insight.moving import by_reason
 from flybridge.insight.reasons import Reason, reason_of
 from flybridge.records import HOUR_MS, OutcomeKind
-from flybridge.store.protocol import HeldCount, Lane
+from flybridge.store.figures import HeldCount
+from flybridge.store.protocol import Lane
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.words import share, shown, span
 

@@ -21,7 +21,8 @@ from flybridge.insight.coverage import Fall, falls
 from flybridge.insight.hints import Known, known_by_app, told_apps
 from flybridge.insight.moving import Look, balance_moving
 from flybridge.records import DAY_MS, day_of
-from flybridge.store.protocol import Count, HeldCount, Lane, LaneDepth, Store
+from flybridge.store.figures import Count, HeldCount
+from flybridge.store.protocol import Lane, LaneDepth, Store
 
 FRESH_MS: Final = 1_000
 COVERAGE_DAYS: Final = 14
