@@ -179,7 +179,7 @@ def dead(
     """List dead letters: what could not be processed or delivered, why, and what would help."""
 
     async def work() -> list[dict[str, Any]]:
-        async with seams.opened(configured(config)) as (_, store):
+        async with seams.opened_store(configured(config)) as store:
             return cli_look.dead_rows(await store.dead(app=only_app, reason=reason, limit=limit))
 
     show(run(work()), "Dead letters", "There are no dead letters.", as_json)
@@ -200,7 +200,7 @@ def replay(  # noqa: PLR0917 - Typer gives every argument by name
     settings = configured(config)
 
     async def work() -> Replayed:
-        async with seams.opened(settings) as (_, store):
+        async with seams.opened_store(settings) as store:
             letters = await store.dead(app=only_app, reason=reason, limit=1_000_000)
             chosen = [letter for letter in letters if every or letter.id in set(ids or ())]
             return await replay_letters(store, config_parts.build_flow(settings), chosen, SystemClock().now_ms())

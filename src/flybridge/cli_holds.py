@@ -47,13 +47,13 @@ def holds(  # noqa: PLR0917 - Typer gives every argument by name
 
 
 async def _listing(config: Path | None, only_app: str | None, limit: int) -> list[dict[str, Any]]:
-    async with seams.opened(configured(config)) as (_, store):
+    async with seams.opened_store(configured(config)) as store:
         held, known = await store.holds(app=only_app, limit=limit), await what_amplitude_told(store)
         return rows(held, SystemClock().now_ms(), known)
 
 
 async def _summary(config: Path | None, only_app: str | None) -> list[dict[str, Any]]:
-    async with seams.opened(configured(config)) as (_, store):
+    async with seams.opened_store(configured(config)) as store:
         counts = [count for count in await store.hold_counts() if only_app in (None, count.app)]
         return [
             {"app": row.app, "media source": row.media_source or "-", "keys": row.keys, "age": row.age, "events": row.n}
@@ -77,7 +77,7 @@ def rows(held: Iterable[Held], now_ms: int, known: Mapping[str, Known]) -> list[
 
 def _show_coverage(config: Path | None, only_app: str | None, days: int, *, as_json: bool) -> None:
     async def work() -> Sequence[CoverageRow]:
-        async with seams.opened(configured(config)) as (_, store):
+        async with seams.opened_store(configured(config)) as store:
             since = day_of(SystemClock().now_ms() - days * DAY_MS)
             return await store.coverage(since_day=since, app=only_app)
 
@@ -130,7 +130,7 @@ def release(
             )
 
     async def work() -> Released:
-        async with seams.opened(configured(config or context.obj)) as (_, store):
+        async with seams.opened_store(configured(config or context.obj)) as store:
             return await store.release(ids, SystemClock().now_ms(), user_id=user_id, device_id=device_id)
 
     done = run(work())
@@ -150,7 +150,7 @@ def expire(context: typer.Context, ids: Ids, config: ConfigPath = None) -> None:
     """End the wait of events without sending them. This can't be undone: what they hold is erased."""
 
     async def work() -> Sequence[int]:
-        async with seams.opened(configured(config or context.obj)) as (_, store):
+        async with seams.opened_store(configured(config or context.obj)) as store:
             return await store.expire_now(ids, SystemClock().now_ms())
 
     ended = set(run(work()))

@@ -39,7 +39,7 @@ def import_files(  # noqa: PLR0917 - Typer gives every argument by name
     name = chosen_app(settings, only_app)
 
     async def work() -> list[Imported]:
-        async with seams.opened(settings) as (inbox, _):
+        async with seams.opened_inbox(settings) as inbox:
             now_ms = SystemClock().now_ms()
             bring = import_events if stream else import_file
             return [await bring(path, name, inbox.accept, now_ms, _progress(path)) for path in files]

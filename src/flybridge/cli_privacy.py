@@ -50,7 +50,7 @@ def forget(  # noqa: PLR0917 - Typer gives every argument by name
 
     async def work() -> Receipt:
         async with AsyncExitStack() as stack:
-            _, store = await stack.enter_async_context(seams.opened(settings))
+            store = await stack.enter_async_context(seams.opened_store(settings))
             transport = None if no_vendors else seams.open_transport()
             if transport is not None:
                 stack.push_async_callback(transport.close)

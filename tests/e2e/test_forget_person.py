@@ -62,7 +62,7 @@ async def run(stage: Stage, *words: str) -> tuple[int, dict]:
 
 async def ledger(stage: Stage) -> Counter[str]:
     """Count the ledger by outcome and reason."""
-    async with seams.opened(load(stage.config_path, os.environ)) as (_, store):
+    async with seams.opened_store(load(stage.config_path, os.environ)) as store:
         return Counter([f"{line.outcome} {line.reason}".strip() async for line in store.ledger()])
 
 

@@ -17,7 +17,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.remote_clock import RemoteClock, following
 from flybridge.sandbox.server import Sandbox, running
-from flybridge.seams import opened
+from flybridge.seams import opened_store
 
 HOLD = """
 [apps.hold]
@@ -61,7 +61,7 @@ async def post(origin: str, path: str, token: str, body: dict) -> None:
 
 async def outcomes(folder: Path) -> dict[tuple[str, str], int]:
     """Read the counters, beside the running service."""
-    async with opened(load(folder / "flybridge.toml", {})) as (_, store):
+    async with opened_store(load(folder / "flybridge.toml", {})) as store:
         return {(count.outcome, count.reason): count.n for count in await store.counts() if count.source == "push"}
 
 

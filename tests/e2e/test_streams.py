@@ -125,7 +125,7 @@ async def test_what_amplitude_ingested_is_streamed_on_and_what_appsflyer_had_is_
         assert await rest(stage, 3) == {"delivered": 2, "applied": 1}
     finally:
         await stage.stop()
-    async with seams.opened(load(stage.config_path, os.environ)) as (_, store):
+    async with seams.opened_store(load(stage.config_path, os.environ)) as store:
         reasons = {(c.outcome, c.source, c.reason): c.n for c in await store.counts() if c.n}
         assert await store.audit() == []
     assert reasons[("applied", "stream", "not_chosen")] == 1

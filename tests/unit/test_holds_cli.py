@@ -57,7 +57,7 @@ def config(tmp_path: Path) -> Path:
 
     async def fill() -> None:
         settings = load(path, {})
-        async with seams.opened(settings) as (_, store):
+        async with seams.opened_store(settings) as store:
             await store.file(config_parts.build_flow(settings).filings([postback(n) for n in range(3)]), NOW_MS)
 
     asyncio.run(fill())
