@@ -29,7 +29,8 @@ SEAL = Seal(b"the secret of the contract suite")
 ACK_WAIT_S = 3.0
 """How long the leases of a process that is gone hold on a shared log."""
 
-OpenInbox = Callable[[], Awaitable[Inbox]]
+NewInbox = Callable[..., Inbox]
+OpenInbox = Callable[..., Awaitable[Inbox]]
 OpenCohorts = Callable[[], Awaitable[CohortStore]]
 OpenStore = Callable[[], Awaitable[Store]]
 NewPlace = Callable[[], AbstractAsyncContextManager[Callable[[], Store]]]
@@ -47,22 +48,22 @@ async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsCl
 
 
 @pytest.fixture(params=["sqlite", pytest.param("jetstream", marks=pytest.mark.service)])
-def new_inbox(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Inbox]:
-    """Give a function that makes an inbox on the one log of this test."""
+def new_inbox(request: pytest.FixtureRequest, tmp_path: Path) -> NewInbox:
+    """Return a function that makes an inbox on the one log of this test, with another seal if it is given one."""
     if request.param == "sqlite":
-        return lambda: SqliteInbox(tmp_path / "inbox.db", SEAL)
+        return lambda seal=SEAL: SqliteInbox(tmp_path / "inbox.db", seal)
     servers = request.getfixturevalue("nats").urls
     settings = StreamSettings(stream=f"test-{token_hex(4)}", ack_wait_s=ACK_WAIT_S)
-    return lambda: JetStreamInbox(servers, SEAL, settings)
+    return lambda seal=SEAL: JetStreamInbox(servers, seal, settings)
 
 
 @pytest.fixture
-async def open_inbox(new_inbox: Callable[[], Inbox]) -> AsyncIterator[OpenInbox]:
+async def open_inbox(new_inbox: NewInbox) -> AsyncIterator[OpenInbox]:
     """Give a function that opens the one log of this test once more, as another process would."""
     opened: list[Inbox] = []
 
-    async def open_once_more() -> Inbox:
-        inbox = new_inbox()
+    async def open_once_more(seal: Seal = SEAL) -> Inbox:
+        inbox = new_inbox(seal)
         await inbox.open()
         opened.append(inbox)
         return inbox

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import msgspec
 import pytest
+import zstandard
 
-from flybridge.errors import InboxUnavailable
+from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.protocol import Depth
+from flybridge.privacy import Seal
 from flybridge.records import DAY_MS, Envelope, Media, Source
 
 NOW_MS = 1_764_000_000_000  # 2025-11-24
@@ -197,3 +200,86 @@ async def test_a_caller_who_goes_away_does_not_disturb_the_others(inbox):
     await asyncio.gather(*(answer for answer in answers if not answer.cancelled()), return_exceptions=True)
     await inbox.close()
     assert [answer.result() for answer in answers if not answer.cancelled()] == [None] * 9
+
+
+SECRET = b"the secret of the contract suite"
+
+
+class Replacing(Seal):
+    """A seal that writes the given bytes in place of every chunk."""
+
+    def __init__(self, written: bytes) -> None:
+        super().__init__(SECRET)
+        self._written = written
+
+    def seal(self, clear: bytes) -> bytes:
+        """Return the bytes given."""
+        return self._written
+
+
+def sealed(clear: bytes) -> bytes:
+    """Seal with the secret of the suite."""
+    return Seal(SECRET).seal(clear)
+
+
+UNREADABLE = {
+    "empty": lambda: b"",
+    "not sealed": lambda: b"neither a nonce nor anything that was sealed",
+    "not a list": lambda: sealed(msgspec.msgpack.encode({"app": "shop"})),
+    "of another shape": lambda: sealed(msgspec.msgpack.encode([[1, 2, 3]])),
+    "ends early": lambda: sealed(msgspec.msgpack.encode([envelope(1)])[:-3]),
+    "text that is not UTF-8": lambda: sealed(
+        msgspec.msgpack.encode([envelope(1, app="shop")]).replace(b"sh", b"\xff\xfe")
+    ),
+    "a damaged frame": lambda: sealed(zstandard.compress(b"x" * 1000)[:-2]),
+    "a frame of exabytes": lambda: sealed(zstandard.FRAME_HEADER + b"\xe0" + b"\xff" * 7 + b"\x0f" + b"\x01\x00\x00"),
+}
+
+
+async def read_all(inbox, now_ms: int, want: int) -> tuple[list[bytes], list[str]]:
+    """Lease and acknowledge as a worker does, for a few times; return the bodies and what was reported."""
+    bodies, reported = [], []
+    for _ in range(12):
+        try:
+            leased = await inbox.lease(2, now_ms, 60_000)
+        except SealBroken as problem:
+            reported.append(str(problem))
+            continue
+        if leased is not None:
+            bodies += [e.body for e in leased.envelopes]
+            await inbox.ack(leased)
+        elif reported and len(bodies) >= want:
+            break
+    return bodies, reported
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+async def test_a_chunk_that_cannot_be_opened_is_reported_and_kept_while_the_others_go_on(open_inbox, kind):
+    """Whatever is wrong with it, its neighbours are leased at once, and an error says whose messages wait."""
+    inbox, damaging = await open_inbox(), await open_inbox(Replacing(UNREADABLE[kind]()))
+    await inbox.accept(envelope(1))
+    await damaging.accept(envelope(2))
+    await inbox.accept(envelope(3))
+    bodies, reported = await read_all(inbox, NOW_MS, 2)
+    assert bodies == [envelope(1).body, envelope(3).body]
+    assert reported
+    assert all("1 message of shop received on 2025-11-24" in text for text in reported)
+    assert await inbox.waiting() == {("shop", DAY): 1}
+
+
+async def test_chunks_of_another_secret_hold_up_nothing_and_are_given_once_it_is_known(open_inbox, gone):
+    """More of them than a lease takes, before and between the others; all are counted, and none is lost."""
+    inbox, stranger = await open_inbox(), await open_inbox(Seal(b"another secret"))
+    for number in range(15):
+        await stranger.accept(envelope(number))
+        if number % 5 == 4:
+            await inbox.accept(envelope(100 + number))
+    bodies, reported = await read_all(inbox, NOW_MS, 3)
+    assert bodies == [envelope(n).body for n in (104, 109, 114)]
+    assert all("former_secrets" in text for text in reported)
+    assert sum(int(text.split()[0]) for text in reported) >= 15
+    assert await inbox.waiting() == {("shop", DAY): 15}
+    await inbox.close()
+    await gone()
+    both = await open_inbox(Seal(SECRET, b"another secret"))
+    assert Counter(e.body for e in await drain(both, NOW_MS + DAY_MS)) == Counter(envelope(n).body for n in range(15))

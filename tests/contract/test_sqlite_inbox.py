@@ -141,6 +141,46 @@ async def test_another_secret_is_named_as_the_cause(inbox, tmp_path):
     assert [e.body for e in leased.envelopes] == [b"kept"]
 
 
+def drop_body(db: sqlite3.Connection) -> None:
+    """Remove the body of the second chunk."""
+    db.execute("DELETE FROM bodies WHERE id = 2")
+
+
+def break_body(db: sqlite3.Connection) -> None:
+    """Let the first page that continues the body of the second chunk name one beyond the end of the file."""
+    size = db.execute("PRAGMA page_size").fetchone()[0]
+    path = db.execute("PRAGMA database_list").fetchone()[2]
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    body = db.execute("SELECT body FROM bodies WHERE id = 2").fetchone()[0]
+    content = Path(path).read_bytes()
+    page = next(at for at in range(0, len(content), size) if content[at + 4 : at + size] in body)
+    with Path(path).open("r+b") as file:
+        file.seek(page)
+        file.write(b"\x7f\xff\xff\xff")
+
+
+@pytest.mark.parametrize("damage", [drop_body, break_body])
+async def test_damage_to_the_file_under_one_chunk_does_not_hold_up_the_others(tmp_path, damage):
+    """A page that can't be read costs only the chunk it belongs to, and that one is reported and kept."""
+    first = SqliteInbox(tmp_path / "inbox.db", SEAL)
+    await first.open()
+    for body in (b"1", urandom(100_000), b"3"):
+        await first.accept(envelope(body))
+    await first.close()
+    db = sqlite3.connect(tmp_path / "inbox.db", isolation_level=None)
+    damage(db)
+    db.close()
+    inbox = SqliteInbox(tmp_path / "inbox.db", SEAL)
+    await inbox.open()
+    leased = await inbox.lease(10, NOW_MS, 1000)
+    assert [e.body for e in leased.envelopes] == [b"1", b"3"]
+    with pytest.raises(SealBroken, match=r"1 message of shop received on 2025-11-24 .* damaged .* from a copy"):
+        await inbox.lease(10, NOW_MS, 1000)
+    await inbox.ack(leased)
+    assert await inbox.waiting() == {("shop", "2025-11-24"): 1}
+    await inbox.close()
+
+
 async def test_a_file_of_a_newer_version_is_refused(inbox, tmp_path):
     """An older program never touches what it does not understand."""
     await inbox.close()

@@ -7,7 +7,8 @@ the log and once out of it, on a cluster to each of three servers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +19,8 @@ from flybridge.privacy import Seal
 from flybridge.records import Envelope
 
 LEVEL: Final = 1
+NAMED: Final = 3
+"""How many apps and days a report of unreadable chunks names."""
 
 _decode: Final = msgspec.msgpack.Decoder(list[Envelope]).decode
 
@@ -32,12 +35,48 @@ def pack(seal: Seal, envelopes: Sequence[Envelope]) -> bytes:
 def unpack(seal: Seal, uid: str, chunk: bytes) -> list[Envelope]:
     """Give the envelopes of a chunk, compressed or not, with their receipts: the chunk's `uid` and their place in it.
 
-    Raises `SealBroken` for what no secret opens, or is none.
+    Raises `SealBroken` for what no secret opens, or is no chunk.
     """
     clear = seal.open(chunk)
     try:
         # No list in MessagePack begins as a frame of Zstandard does.
         found = _decode(zstandard.decompress(clear) if clear.startswith(zstandard.FRAME_HEADER) else clear)
-    except (msgspec.DecodeError, zstandard.ZstdError) as problem:
-        raise SealBroken(f"Not a chunk: {problem}.") from problem
+    # Damaged bytes may raise anything: beside errors of the two formats, UnicodeDecodeError for a text and MemoryError
+    # for a frame that claims to be huge.
+    except Exception as problem:
+        raise SealBroken(f"The bytes are damaged ({problem}): restore the inbox from a copy.") from problem
     return [Envelope(e.app, e.source, e.media, e.received_ms, e.body, f"{uid}.{i}") for i, e in enumerate(found)]
+
+
+class Unreadable:
+    """Chunks that could not be opened, until they are reported.
+
+    A lease passes over them, so that the others do not wait for them. They stay in the inbox, leased like any chunk,
+    and are tried again when the lease lapses.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._problem: SealBroken | None = None
+
+    def add(self, counts: Iterable[tuple[str, str, int]], problem: SealBroken) -> None:
+        """Note one chunk by app, day of reception and number of its messages."""
+        self._problem = problem
+        for app, day, n in counts:
+            self._counts[app, day] += n
+
+    def report(self) -> None:
+        """Raise `SealBroken` for all that was noted since the last time; it says whose messages wait, and why."""
+        if self._problem is None:
+            return
+        counts, problem = self._counts, self._problem
+        self._counts, self._problem = Counter(), None
+        named = [
+            f"{n} {'message' if n == 1 else 'messages'} of {app} received on {day}"
+            for (app, day), n in counts.most_common(NAMED)
+        ]
+        if others := len(counts) - len(named):
+            named.append(f"those of {others} more apps and days")
+        raise SealBroken(
+            f"{', '.join(named)} can't be read; they stay in the inbox and are tried again. {problem}"
+        ) from problem

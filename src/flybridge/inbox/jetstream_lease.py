@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from flybridge.errors import InboxUnavailable, SealBroken
-from flybridge.inbox.chunk import unpack
+from flybridge.inbox.chunk import Unreadable, unpack
 from flybridge.inbox.jetstream_link import CONSUMER, NS, Link, chunk_of
 from flybridge.inbox.protocol import Leased
 from flybridge.privacy import Seal
@@ -55,7 +55,7 @@ class Leases:
         self._seal = seal
         self._held: dict[int, Chunk] = {}
         self._ready: list[tuple[float, Msg]] = []
-        self._broken: SealBroken | None = None
+        self._unreadable = Unreadable()
 
     def start(self) -> None:
         """Begin to renew leases, on the running event loop."""
@@ -76,18 +76,28 @@ class Leases:
         return sum(chunk.n for chunk in live), len(live), len(self._held) - len(live) + len(self._ready)
 
     async def lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
-        """Lease whole chunks until they hold at least `limit` envelopes; None when none wait.
-
-        Raises `SealBroken` for a chunk that no configured secret opens; it is offered again after the lease.
-        """
-        if self._broken is not None:
-            broken, self._broken = self._broken, None
-            raise broken
+        """Lease whole chunks until they hold at least `limit` envelopes; None when none wait."""
+        self._unreadable.report()
         lapsed = [chunk for chunk in self._held.values() if chunk.until_ms <= now_ms]
         for chunk in lapsed:
             del self._held[chunk.sequence]
             await self._tell(chunk.reply, GIVE_BACK)
-        messages = await self._take() or await self._pull(1, RETURN_S if lapsed else PATIENCE_S)
+        messages = await self._gather(limit, RETURN_S if lapsed else PATIENCE_S)
+        until_s = time.monotonic() + lease_ms / 1000
+        # What can't be opened comes again when the servers miss it, and before anything else: go on until then.
+        again_s = time.monotonic() + self._link.settings.ack_wait_s / 2
+        while messages:
+            if leased := self._opened(messages, now_ms + lease_ms, until_s):
+                return leased
+            if time.monotonic() > again_s:
+                break
+            messages = await self._gather(limit, PATIENCE_S)
+        self._unreadable.report()
+        return None
+
+    async def _gather(self, limit: int, patience_s: float) -> list[Msg]:
+        """Pull chunks until they hold at least `limit` envelopes, or none waits."""
+        messages = await self._take() or await self._pull(1, patience_s)
         n, largest = sum(map(_size, messages)), max(map(_size, messages), default=1)
         while messages and n < limit:
             # Chunks differ in size, so ask for no more than would fill the lease if all were like the largest.
@@ -96,8 +106,7 @@ class Leases:
                 break
             messages += more
             n, largest = n + sum(map(_size, more)), max(largest, *map(_size, more))
-        until_s = time.monotonic() + lease_ms / 1000
-        return self._opened(messages, now_ms + lease_ms, until_s)
+        return messages
 
     async def ack(self, leased: Leased) -> None:
         """Have the servers confirm that the chunks are done.
@@ -126,16 +135,12 @@ class Leases:
             try:
                 found = unpack(self._seal, (message.headers or {}).get("Nats-Msg-Id", ""), message.data)
             except SealBroken as problem:
-                # Its neighbours must not wait for it. It is told of, and offered again when the servers miss it.
-                self._broken = problem
+                self._unreadable.add([_named(message)], problem)
                 continue
             chunk = Chunk(message.reply, message.metadata.sequence.stream, len(found), until_ms, until_s)
             self._held[chunk.sequence] = chunk
             chunks.append(chunk)
             envelopes += found
-        if not chunks and self._broken is not None:
-            broken, self._broken = self._broken, None
-            raise broken
         return Leased(tuple(chunks), envelopes) if chunks else None
 
     # --- pulling
@@ -240,8 +245,13 @@ def _away() -> tuple[type[Exception], ...]:
 
 
 def _size(message: Msg) -> int:
-    """Give the number of envelopes in a chunk, 1 if its name does not say."""
+    """Return the number of envelopes in a chunk, 1 if its name does not say."""
+    return max(1, _named(message)[2])
+
+
+def _named(message: Msg) -> tuple[str, str, int]:
+    """Return app, day and number of envelopes of a chunk; its subject and 1 if that does not say."""
     try:
-        return max(1, chunk_of(message.subject)[2])
+        return chunk_of(message.subject)
     except ValueError:
-        return 1
+        return message.subject, "an unknown day", 1

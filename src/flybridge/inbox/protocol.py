@@ -9,6 +9,8 @@ Guarantees every backend keeps, and `tests/contract/test_inbox.py` checks:
 4. Envelopes are given roughly in the order in which they were accepted.
 5. `received` counts what was accepted, per app and day, in the same transaction that made it durable; it is
    independent of the store's counters, which is what makes comparing the two a check.
+6. What can't be opened (another secret, damaged bytes) is passed over, reported by `lease`, kept and tried again when
+   its lease lapses; it holds up nothing else.
 """
 
 from __future__ import annotations
@@ -58,7 +60,10 @@ class Inbox(Protocol):
         ...
 
     async def lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
-        """Lease about `limit` envelopes (whole groups, so it may be a few more), None when none wait."""
+        """Lease about `limit` envelopes (whole groups, so it may be a few more), None when none wait.
+
+        Raises `errors.SealBroken` for what the lease, or the one before it, passed over because it can't be opened.
+        """
         ...
 
     async def ack(self, leased: Leased) -> None:

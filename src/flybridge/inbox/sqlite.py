@@ -23,8 +23,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from flybridge.errors import InboxUnavailable
-from flybridge.inbox.chunk import pack, unpack
+from flybridge.errors import InboxUnavailable, SealBroken
+from flybridge.inbox.chunk import Unreadable, pack, unpack
 from flybridge.inbox.protocol import Depth, Leased
 from flybridge.privacy import Seal
 from flybridge.records import Envelope, day_of
@@ -53,6 +53,14 @@ CREATE TABLE IF NOT EXISTS received (
 _tally: Final = msgspec.msgpack.Decoder(list[tuple[str, str, int]]).decode
 
 
+class _Chunk(msgspec.Struct, frozen=True):
+    """One row of `chunks`."""
+
+    id: int
+    uid: str
+    tally: bytes
+
+
 class SqliteInbox:
     """An inbox in one SQLite file.
 
@@ -72,6 +80,7 @@ class SqliteInbox:
         self._open = False
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._arrived = asyncio.Event()
+        self._unreadable = Unreadable()
         # Threads of one process take turns here; SQLite's own way of waiting for a lock is to sleep and look again.
         self._turn = threading.Lock()
 
@@ -116,10 +125,7 @@ class SqliteInbox:
         return future
 
     async def lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
-        """Lease whole chunks until they hold at least `limit` envelopes; None when none wait.
-
-        Raises `SealBroken` for a chunk that no configured secret opens; it is offered again after the lease.
-        """
+        """Lease whole chunks until they hold at least `limit` envelopes; None when none wait."""
         return await self._aside(self._lease, limit, now_ms, lease_ms)
 
     async def ack(self, leased: Leased) -> None:
@@ -223,25 +229,56 @@ class SqliteInbox:
         return self._reader.execute(sql, values).fetchall()
 
     def _lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
-        chunks: list[tuple[str, bytes]] = []
+        self._unreadable.report()
+        uids: list[str] = []
+        envelopes: list[Envelope] = []
+        last_id = 0
+        while not uids and (chunks := self._claim(last_id, limit, now_ms, lease_ms)):
+            last_id = chunks[-1].id
+            for chunk in chunks:
+                try:
+                    if (body := self._body(chunk.id)) is not None:
+                        envelopes += unpack(self._seal, chunk.uid, body)
+                        uids.append(chunk.uid)
+                except SealBroken as problem:
+                    self._unreadable.add(_tally(chunk.tally), problem)
+        if not uids:
+            self._unreadable.report()
+        return Leased(tuple(uids), envelopes) if uids else None
+
+    def _claim(self, last_id: int, limit: int, now_ms: int, lease_ms: int) -> list[_Chunk]:
+        """Lease chunks after `last_id`, readable or not, until they hold at least `limit` envelopes."""
+        chunks: list[_Chunk] = []
         with self._transaction(self._reader) as db:
             n = 0
             rows = db.execute(
-                """SELECT chunks.id, uid, n, body FROM chunks JOIN bodies USING (id)
-                   WHERE leased_until_ms <= ? ORDER BY chunks.id""",
-                (now_ms,),
+                "SELECT id, uid, tally, n FROM chunks WHERE id > ? AND leased_until_ms <= ? ORDER BY id",
+                (last_id, now_ms),
             )
-            ids = []
-            for chunk_id, uid, size, body in rows:
-                ids.append((now_ms + lease_ms, chunk_id))
-                chunks.append((uid, body))
+            for *chunk, size in rows:
+                chunks.append(_Chunk(*chunk))
                 n += size
                 if n >= limit:
                     break
             rows.close()
-            db.executemany("UPDATE chunks SET leased_until_ms = ? WHERE id = ?", ids)
-        envelopes = [envelope for uid, body in chunks for envelope in unpack(self._seal, uid, body)]
-        return Leased(tuple(uid for uid, _ in chunks), envelopes) if chunks else None
+            db.executemany(
+                "UPDATE chunks SET leased_until_ms = ? WHERE id = ?",
+                [(now_ms + lease_ms, chunk.id) for chunk in chunks],
+            )
+        return chunks
+
+    def _body(self, chunk_id: int) -> bytes | None:
+        """Read one body: None if the chunk was acknowledged meanwhile. Raises `SealBroken` if its pages are damaged."""
+        sql = "SELECT body FROM chunks LEFT JOIN bodies USING (id) WHERE id = ?"
+        try:
+            row = self._reader.execute(sql, (chunk_id,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:  # an extended code keeps its class in a byte
+                raise
+            raise SealBroken(f"The inbox {self._path} is damaged ({error}): restore it from a copy.") from error
+        if row is not None and row[0] is None:
+            raise SealBroken(f"The inbox {self._path} is damaged (a body is missing): restore it from a copy.")
+        return None if row is None else row[0]
 
     def _reclaim(self) -> None:
         with self._transaction(self._reader) as db:
