@@ -25,143 +25,16 @@ from flybridge.store.sqlite_tables import SqliteRows
 
 PAGE: Final = 5000
 
-# Every table with its columns and their types in PostgreSQL, in the order of copying.
-TABLES: Final[Mapping[str, Mapping[str, str]]] = {
-    "cells": {
-        "id": "int8",
-        "app": "text",
-        "day": "text",
-        "source": "text",
-        "outcome": "text",
-        "reason": "text",
-        "n": "int8",
-        "pruned": "int8",
-    },
-    "lanes": {"id": "int8", "app": "text", "endpoint": "text"},
-    "ledger": {
-        "id": "int8",
-        "receipt": "text",
-        "cell": "int8",
-        "insert_id": "text",
-        "received_ms": "int8",
-        "changed_ms": "int8",
-        "uncertain": "int4",
-        "digest": "bytea",
-        "person": "int8",
-    },
-    "seen": {"key": "bytea", "until_ms": "int8"},
-    "items": {"id": "int8", "sealed": "bytea", "who": "bytea"},
-    "deliveries": {
-        "id": "int8",
-        "line": "int8",
-        "lane": "int8",
-        "received_ms": "int8",
-        "due_ms": "int8",
-        "owner": "text",
-        "leased_until_ms": "int8",
-        "begun": "int4",
-        "tries": "int4",
-        "uncertain": "int4",
-        "split": "int4",
-        "who": "bytea",
-    },
-    "holds": {
-        "id": "int8",
-        "lane": "int8",
-        "event_type": "text",
-        "media_source": "text",
-        "key_kinds": "text",
-        "keys": "bytea",
-        "received_ms": "int8",
-        "event_ms": "int8",
-        "expires_ms": "int8",
-        "fallback": "bytea",
-    },
-    "hold_keys": {"key": "bytea", "hold": "int8"},
-    "hold_counts": {"lane": "int8", "media_source": "text", "key_kinds": "text", "hour": "int8", "n": "int8"},
-    "sightings": {"key": "bytea", "app": "text", "seen_ms": "int8", "sealed": "bytea"},
-    "sighted": {"app": "text", "kind": "text", "n": "int8", "last_ms": "int8"},
-    "dead": {
-        "id": "int8",
-        "lane": "int8",
-        "stage": "text",
-        "media": "text",
-        "reason": "text",
-        "detail": "bytea",
-        "remedy": "text",
-        "version": "text",
-        "died_ms": "int8",
-    },
-    "rollups": {
-        "app": "text",
-        "event_day": "text",
-        "kind": "text",
-        "event": "text",
-        "media_source": "text",
-        "campaign": "text",
-        "country": "text",
-        "platform": "text",
-        "n": "int8",
-        "revenue": "float8",
-        "cost": "float8",
-    },
-    "coverage": {
-        "day": "text",
-        "app": "text",
-        "platform": "text",
-        "app_version": "text",
-        "media_source": "text",
-        "kinds": "text",
-        "n": "int8",
-    },
-    "people": {"key": "bytea", "person": "int8"},
-    "tombstones": {"key": "bytea", "since_ms": "int8"},
-    "audiences": {
-        "id": "int8",
-        "app": "text",
-        "name": "text",
-        "cohort": "text",
-        "title": "text",
-        "target": "bytea",
-        "revision": "int8",
-        "floor_ms": "int8",
-        "snapshot_ms": "int8",
-        "people": "int8",
-        "lacking": "int8",
-        "listed": "int8",
-        "refused": "int8",
-        "max_devices": "int8",
-        "tries": "int8",
-        "next_ms": "int8",
-        "ran_ms": "int8",
-        "complete_ms": "int8",
-        "held": "int8",
-        "request_id": "text",
-        "requested_ms": "int8",
-        "owner": "text",
-        "leased_until_ms": "int8",
-    },
-    "members": {
-        "audience": "int8",
-        "person": "bytea",
-        "wanted": "int8",
-        "said_ms": "int8",
-        "mark": "bytea",
-        "lack": "int8",
-        "who": "bytea",
-        "extra": "bytea",
-    },
-    "devices": {
-        "audience": "int8",
-        "mark": "bytea",
-        "sealed": "bytea",
-        "wanted": "int8",
-        "standing": "int8",
-        "extra": "bytea",
-    },
-    "audience_runs": {"id": "int8", "audience": "int8", "began_ms": "int8", "ended_ms": "int8", "told": "bytea"},
-    "receipts": {"id": "text", "made_ms": "int8", "keys": "bytea", "removed": "bytea", "steps": "bytea"},
-}
+TABLES: Final = (
+    "cells", "lanes", "ledger", "seen", "items", "deliveries", "holds", "hold_keys", "hold_counts", "sightings",
+    "sighted", "dead", "rollups", "coverage", "people", "tombstones", "audiences", "members", "devices",
+    "audience_runs", "receipts",
+)  # fmt: skip
+"""Every table that is copied, in this order. Its columns are those that the file has."""
+
+TYPES: Final = b"""
+    SELECT attname, atttypid FROM pg_attribute
+    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"""
 
 HELD: Final = "SELECT ledger.id FROM ledger JOIN cells ON cells.id = cell WHERE outcome = 'held'"
 RESTS: Final[Mapping[str, str]] = {
@@ -231,12 +104,13 @@ def _copied(file: sqlite3.Connection, db: Db, progress: Callable[[str, int], Non
 
 
 def _table(file: sqlite3.Connection, db: Db, table: str, progress: Callable[[str, int], None]) -> int:
-    columns = TABLES[table]
+    columns = [name for _, name, *_ in file.execute(f"PRAGMA table_info({table})")]
+    types: dict[str, int] = dict(db.execute(TYPES, (table,)).fetchall())
     names, n = ", ".join(columns), 0
     cursor = file.execute(f"SELECT {names} FROM {table} {RESTS.get(table, '')}")  # noqa: S608 - our own names
     copying = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)".encode()
     with db.cursor() as target, target.copy(copying) as copy:
-        copy.set_types(list(columns.values()))
+        copy.set_types([types[name] for name in columns])
         for page in _pages(cursor):
             for row in page:
                 copy.write_row([_clean(value) for value in row])
