@@ -11,13 +11,13 @@ from msgspec import structs
 
 from flybridge import seams, service
 from flybridge.amplitude.cohort import list_request, read_list
-from flybridge.audiences.plans import account_of, plans_of
 from flybridge.audiences.schedule import targets
 from flybridge.audiences.work import Plan, Wishes
 from flybridge.cli_look import console, print_json
 from flybridge.cli_run import AppName, AsJson, ConfigPath, Limit, configured, run, show
 from flybridge.clock import SystemClock
 from flybridge.config import Config
+from flybridge.config_parts import account_of, plans_of
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.store.cohort_protocol import NEVER_MS, Run, Standing
 

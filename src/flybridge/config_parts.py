@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from flybridge.amplitude import cohort
 from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2, origin
+from flybridge.appsflyer import audience
 from flybridge.appsflyer.inapp_event import ORIGIN as APPSFLYER
 from flybridge.appsflyer.inapp_event import InAppEvent
-from flybridge.audiences import plans
-from flybridge.config import App, AtExpiry, Config, Delivery, HoldV1, Secret
+from flybridge.audiences.work import Plan
+from flybridge.cohorts import Condition, Rule
+from flybridge.config import App, AtExpiry, Audience, Cadence, Config, Delivery, HoldV1, Secret
+from flybridge.config_apps import called
 from flybridge.config_streams import streams_of
 from flybridge.delivery.exchange import Endpoint, Limits
 from flybridge.delivery.lifecycle import Policy, Uncertain
@@ -54,7 +58,7 @@ def build_flow(config: Config) -> Flow:
             dedup_days=config.retention.dedup_days,
             streams=streams_of(app, f"apps[{number}]"),
             stream_fields=app.amplitude.stream_fields,
-            audiences=plans.rules_of(app),
+            audiences=followed_of(app),
         )
         for number, app in enumerate(config.apps)
     }
@@ -124,3 +128,57 @@ def doors_of(config: Config) -> list[IntakeApp]:
 def clear(secret: Secret | None) -> bytes | None:
     """Give a secret in the clear, None if there is none."""
     return None if secret is None else secret.reveal().encode()
+
+
+def plans_of(config: Config) -> Mapping[tuple[str, str], Plan]:
+    """Give how the audiences of all apps are kept in step, by app and name."""
+    return {(app.name, called(one)): _plan(app, one) for app in config.apps for one in app.audiences}
+
+
+def followed_of(app: App) -> tuple[Rule, ...]:
+    """Give how members of the app's audiences are listed."""
+    return tuple(_followed(app, one) for one in app.audiences)
+
+
+def account_of(app: App) -> cohort.Account | None:
+    """Give whose cohorts are downloaded; None if the app has no secret key."""
+    secret = app.amplitude.secret_key
+    if secret is None:
+        return None
+    host = app.amplitude.base_url or cohort.ORIGINS[app.amplitude.region.value]
+    return cohort.Account(host, app.amplitude.api_key.reveal(), secret.reveal())
+
+
+def _plan(app: App, one: Audience) -> Plan:
+    token = app.appsflyer.api_token
+    return Plan(
+        _followed(app, one),
+        audience.Audience(
+            app.appsflyer_app_id,
+            app.platform.value,
+            one.import_key.reveal(),
+            token.reveal() if token else "",
+            app.appsflyer.base_url,
+        ),
+        one.cadence.value,
+        None if one.cadence is Cadence.REALTIME else account_of(app),
+        one.max_devices,
+        one.max_shrink_percent / 100,
+    )
+
+
+def _followed(app: App, one: Audience) -> Rule:
+    return Rule(
+        app.name,
+        called(one),
+        one.cohort,
+        one.identifier.value,
+        _property(one.property),
+        _property(one.email_property),
+        _property(one.phone_property),
+        tuple(Condition(where.property, where.one_of, where.none_of) for where in one.where),
+    )
+
+
+def _property(property_name: str) -> str:
+    return property_name.removeprefix("user_properties.")

@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from flybridge import __version__, flow, running, telemetry
-from flybridge.audiences import plans
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import keep_in_step
 from flybridge.claim import Owner
 from flybridge.clock import Clock, SystemClock
 from flybridge.config import Config
-from flybridge.config_parts import build_flow, clear, doors_of, endpoints_of, policy_of, settings_of
+from flybridge.config_parts import build_flow, clear, doors_of, endpoints_of, plans_of, policy_of, settings_of
 from flybridge.delivery.exchange import Transport
 from flybridge.delivery.observer import Observer
 from flybridge.delivery.transport import HttpDownload
@@ -132,7 +131,7 @@ class Service:
 
     async def _audiences(self, stack: AsyncExitStack, transport: Transport, report: Report) -> dict[str, running.Job]:
         """Give what keeps audiences in step, if there are any."""
-        followed = plans.plans_of(self._config)
+        followed = plans_of(self._config)
         if not followed:
             return {}
         cohorts = await stack.enter_async_context(opened_cohorts(self._config))
