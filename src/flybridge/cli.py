@@ -34,10 +34,10 @@ from flybridge.init import Answers, render, what_to_paste
 from flybridge.insight.account import Account
 from flybridge.insight.restricted import Change, changes
 from flybridge.logs import LogForm, configure_logging
-from flybridge.open_files import allow_more
 from flybridge.part import Part
 from flybridge.replay import Replayed
 from flybridge.replay import replay as replay_letters
+from flybridge.running import allow_more
 from flybridge.sandbox.__main__ import main as run_sandbox
 from flybridge.sandbox.faults import SCRIPTS
 from flybridge.sandbox.remote_clock import following
