@@ -57,9 +57,9 @@ docs: setup ## check that the docs say what the code does
 	$(BIN)/pytest tests/docs
 
 pages: setup ## print the reference pages that come from the code
-	$(BIN)/python -m flybridge.config_page > docs/reference/config.md
-	$(BIN)/python -m flybridge.mapping.page > docs/reference/mapping.md
-	$(BIN)/python -m flybridge.mapping.page_to_appsflyer > docs/reference/mapping-to-appsflyer.md
+	$(BIN)/python -m flybridge.config.page > docs/reference/config.md
+	$(BIN)/python -m flybridge.mapping.to_amplitude.page > docs/reference/mapping.md
+	$(BIN)/python -m flybridge.mapping.to_appsflyer.page > docs/reference/mapping-to-appsflyer.md
 
 format: setup ## put the code into its form
 	$(BIN)/ruff check --fix .

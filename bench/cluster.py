@@ -33,7 +33,7 @@ from flybridge.demo.run import books
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.stage import APPS, Scene
 from flybridge.demo.watch import look_around
-from flybridge.sandbox.traffic import App, Options, generate
+from flybridge.sandbox.traffic.traffic import App, Options, generate
 from flybridge.testing.processes import Process
 
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -29,18 +29,18 @@ from msgspec import Struct
 
 from flybridge.amplitude.cohort import Account
 from flybridge.appsflyer.audience import Audience
+from flybridge.audiences.plan import Plan
+from flybridge.audiences.rules import Rule
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
-from flybridge.audiences.work import Plan
 from flybridge.clock import SystemClock
-from flybridge.cohorts import Rule
 from flybridge.delivery.exchange import HttpRequest, HttpResponse, Limits
-from flybridge.demo.postgres import postgres
 from flybridge.identity import Keyring
-from flybridge.privacy import Seal
-from flybridge.store.cohort_protocol import CohortStore
-from flybridge.store.postgres_cohort import PostgresCohorts
-from flybridge.store.sqlite_cohort import SqliteCohorts
+from flybridge.sealing import Seal
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.postgres.cohorts import PostgresCohorts
+from flybridge.store.sqlite.cohorts import SqliteCohorts
+from flybridge.testing.postgres import postgres
 
 SECRET = b"the secret of the benchmark"
 PIECE = 1 << 18

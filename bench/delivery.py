@@ -30,10 +30,10 @@ from flybridge.clock import SystemClock
 from flybridge.delivery.exchange import Endpoint
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
-from flybridge.privacy import Seal
 from flybridge.records import Deliver, Delivery, Envelope, Filing, Media, Source
+from flybridge.sealing import Seal
 from flybridge.store.protocol import Lane
-from flybridge.store.sqlite import SqliteStore
+from flybridge.store.sqlite.store import SqliteStore
 
 ANSWER = b'{"code":200}'
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)

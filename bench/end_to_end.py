@@ -37,7 +37,7 @@ from _processor import cpu_s, keep_on
 from flybridge.demo.run import Plan, play
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.stage import APPS, Stage
-from flybridge.sandbox.traffic import App, Options, generate
+from flybridge.sandbox.traffic.traffic import App, Options, generate
 from flybridge.testing.processes import free_port
 
 CONNECTIONS = 256

@@ -33,13 +33,13 @@ import uvloop
 from msgspec import Struct, field
 
 from _processor import cpu_s
-from flybridge.demo.nats import NatsCluster
-from flybridge.inbox.jetstream import JetStreamInbox
-from flybridge.inbox.jetstream_link import StreamSettings
+from flybridge.inbox.nats.inbox import JetStreamInbox
+from flybridge.inbox.nats.link import StreamSettings
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
-from flybridge.privacy import Seal
 from flybridge.records import Envelope, Media, Source
+from flybridge.sealing import Seal
+from flybridge.testing.nats import NatsCluster
 from transform import message, written
 
 SEAL = Seal(b"a secret for benchmarks only")

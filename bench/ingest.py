@@ -38,8 +38,8 @@ from granian.server.embed import Server
 from _processor import cpu_s, keep_on
 from flybridge.clock import SystemClock
 from flybridge.inbox.sqlite import SqliteInbox
-from flybridge.privacy import Seal
-from flybridge.telemetry import Metrics
+from flybridge.sealing import Seal
+from flybridge.telemetry.metrics import Metrics
 from flybridge.web.app import WebApp
 from flybridge.web.intake import Intake, IntakeApp
 from flybridge.web.server import BACKLOG, COLLECT_EVERY, MAX_CONNECTIONS, serve

@@ -38,11 +38,11 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
-from flybridge.privacy import Seal
 from flybridge.records import Apply, Deliver, Envelope, Filing, Hold, Media, Sighting, Source
-from flybridge.store.sealed import seal_item
-from flybridge.store.sqlite import SqliteStore
-from flybridge.store.sqlite_connection import connect
+from flybridge.sealing import Seal
+from flybridge.store.core.sealed import seal_item
+from flybridge.store.sqlite.connection import connect
+from flybridge.store.sqlite.store import SqliteStore
 
 NOW_MS = 1_769_903_999_123
 WINDOW_MS = 72 * 3_600_000

@@ -20,7 +20,7 @@ import uvloop
 
 from flybridge.demo.run import Plan, play
 from flybridge.demo.stage import APPS, Stage
-from flybridge.sandbox.traffic import App, generate
+from flybridge.sandbox.traffic.traffic import App, generate
 
 SMALL: float = 0.05
 """Tables with fewer rows per event than this are not listed."""

@@ -25,8 +25,6 @@ from time import perf_counter, process_time
 
 from msgspec import Struct
 
-from flybridge.demo.postgres import PostgresServer, postgres
-from flybridge.privacy import Seal
 from flybridge.records import (
     HOUR_MS,
     Carried,
@@ -41,9 +39,11 @@ from flybridge.records import (
     Source,
     content_key,
 )
-from flybridge.store.postgres import PostgresStore
+from flybridge.sealing import Seal
+from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Lane, Settlement, Store
-from flybridge.store.sqlite import SqliteStore
+from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.postgres import PostgresServer, postgres
 
 NOW_MS = 1_769_903_999_123
 DAY = "2026-01-31"

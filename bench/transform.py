@@ -21,7 +21,7 @@ import msgspec
 
 from flybridge.amplitude.event import with_identity
 from flybridge.appsflyer.postback import Postback, read
-from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
 from flybridge.records import Media
 
 EVENTS = 1000

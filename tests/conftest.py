@@ -15,12 +15,12 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from flybridge.demo.postgres import PostgresServer
 from flybridge.errors import FlybridgeError
-from flybridge.privacy import Seal
-from flybridge.store.postgres import PostgresStore
+from flybridge.sealing import Seal
+from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Store
-from flybridge.store.sqlite import SqliteStore
+from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.postgres import PostgresServer
 
 SEAL = Seal(b"the secret of the tests")
 TEMPLATE = "ready"

@@ -1,5 +1,5 @@
 """`python -m flybridge`."""
 
-from flybridge.cli import main
+from flybridge.cli.app import main
 
 main()

@@ -23,19 +23,19 @@ from flybridge.amplitude.streamed import Streamed, event_in, events_in, reshaped
 from flybridge.appsflyer import inapp_event, postback
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_time import time_ms
+from flybridge.audiences.messages import with_members
+from flybridge.audiences.rules import Rule
 from flybridge.clock import Clock
-from flybridge.cohorts import Rule
 from flybridge.errors import FlybridgeError
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox
-from flybridge.mapping import to_appsflyer
-from flybridge.mapping.members import with_members
 from flybridge.mapping.person import Person as Identified
 from flybridge.mapping.person import identify, parsed, refused_ids
-from flybridge.mapping.s2s import appsflyer_id
-from flybridge.mapping.stream_rules import StreamRules
-from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
-from flybridge.mapping.told import Named, carried, named, named_by_amplitude, restricted
+from flybridge.mapping.to_amplitude.facts import Named, carried, named, named_by_amplitude, restricted
+from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
+from flybridge.mapping.to_appsflyer import map as to_appsflyer
+from flybridge.mapping.to_appsflyer.convert import appsflyer_id
+from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.matching import expires_ms
 from flybridge.records import (
     DAY_MS,

@@ -11,19 +11,19 @@ from secrets import token_hex
 import pytest
 import pytest_asyncio
 
-from flybridge.demo.nats import NatsCluster, binary
 from flybridge.errors import FlybridgeError
-from flybridge.inbox.jetstream import JetStreamInbox
-from flybridge.inbox.jetstream_link import StreamSettings
+from flybridge.inbox.nats.inbox import JetStreamInbox
+from flybridge.inbox.nats.link import StreamSettings
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
-from flybridge.privacy import Seal
-from flybridge.store.cohort_protocol import CohortStore, Target
-from flybridge.store.postgres import PostgresStore
-from flybridge.store.postgres_cohort import PostgresCohorts
+from flybridge.sealing import Seal
+from flybridge.store.audiences.protocol import CohortStore, Target
+from flybridge.store.postgres.cohorts import PostgresCohorts
+from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Store
-from flybridge.store.sqlite import SqliteStore
-from flybridge.store.sqlite_cohort import SqliteCohorts
+from flybridge.store.sqlite.cohorts import SqliteCohorts
+from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.nats import NatsCluster, binary
 
 SEAL = Seal(b"the secret of the contract suite")
 ACK_WAIT_S = 3.0

@@ -8,10 +8,10 @@ import pytest
 from filings import NOW_MS, envelope, key
 
 from flybridge.appsflyer.audience import Audience
+from flybridge.audiences.lease import LEASE_MS, RENEW_S, TAKE_OVER_MS, Lost, Tenure
+from flybridge.audiences.plan import Plan
+from flybridge.audiences.rules import Rule
 from flybridge.audiences.run import Runner
-from flybridge.audiences.tenure import LEASE_MS, RENEW_S, TAKE_OVER_MS, Lost, Tenure
-from flybridge.audiences.work import Plan
-from flybridge.cohorts import Rule
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.identity import Keyring
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source

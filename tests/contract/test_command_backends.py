@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from flybridge import config_parts, seams
-from flybridge.cli import app
-from flybridge.config import load
+from flybridge.cli.app import app
+from flybridge.config.settings import load
 from flybridge.records import Envelope, Media, Source
+from flybridge.service import backends, wiring
 from flybridge.testing.processes import free_port
 
 NOW_MS = 1_764_000_000_000
@@ -115,12 +115,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 async def _fill(path: Path) -> None:
     settings = load(path, {})
     messages = [envelope(json.dumps(INSTALL).encode(), "held"), envelope(b"no JSON", "dead")]
-    async with seams.opened_store(settings) as store:
-        await store.file(config_parts.build_flow(settings).filings(messages), NOW_MS)
+    async with backends.opened_store(settings) as store:
+        await store.file(wiring.build_flow(settings).filings(messages), NOW_MS)
 
 
 async def _held(path: Path) -> str:
-    async with seams.opened_store(load(path, {})) as store:
+    async with backends.opened_store(load(path, {})) as store:
         (hold,) = await store.holds()
         return str(hold.id)
 
@@ -142,7 +142,7 @@ async def test_a_command_of_the_inbox_works_while_the_store_is_away(place, tmp_p
     async with place("store") as path:
         code, told = await flybridge(*(word.format(people=people) for word in words), "--config", str(path))
         assert code == 0, told
-        async with seams.opened_inbox(load(path, {})) as inbox:
+        async with backends.opened_inbox(load(path, {})) as inbox:
             assert sum((await inbox.waiting()).values()) == 1
 
 

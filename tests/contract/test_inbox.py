@@ -11,8 +11,8 @@ import zstandard
 
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.protocol import Depth
-from flybridge.privacy import Seal
 from flybridge.records import DAY_MS, Envelope, Media, Source
+from flybridge.sealing import Seal
 
 NOW_MS = 1_764_000_000_000  # 2025-11-24
 DAY = "2025-11-24"

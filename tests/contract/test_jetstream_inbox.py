@@ -13,13 +13,13 @@ from secrets import token_hex
 
 import pytest
 
-from flybridge.demo.nats import NatsCluster, binary
 from flybridge.errors import FlybridgeError, InboxUnavailable, SealBroken
-from flybridge.inbox.jetstream import JetStreamInbox
-from flybridge.inbox.jetstream_link import StreamSettings
+from flybridge.inbox.nats.inbox import JetStreamInbox
+from flybridge.inbox.nats.link import StreamSettings
 from flybridge.inbox.protocol import Depth
-from flybridge.privacy import Seal
 from flybridge.records import Envelope, Media, Source
+from flybridge.sealing import Seal
+from flybridge.testing.nats import NatsCluster, binary
 
 pytestmark = pytest.mark.service
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from filings import NOW_MS, envelope, key
 
-from flybridge.config import loads
-from flybridge.demo.postgres import postgres
+from flybridge.config.settings import loads
 from flybridge.errors import StoreUnavailable
-from flybridge.privacy import Seal
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source
-from flybridge.seams import opened_cohorts
-from flybridge.store.cohort_protocol import NEVER_MS, Action, Run, Target
-from flybridge.store.postgres import PostgresStore
-from flybridge.store.postgres_cohort import PostgresCohorts
+from flybridge.sealing import Seal
+from flybridge.service.backends import opened_cohorts
+from flybridge.store.audiences.protocol import NEVER_MS, Action, Run, Target
+from flybridge.store.postgres.cohorts import PostgresCohorts
+from flybridge.store.postgres.store import PostgresStore
+from flybridge.testing.postgres import postgres
 
 pytestmark = pytest.mark.service
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from flybridge.demo.postgres import PostgresServer, copied_programs, postgres, programs
 from flybridge.errors import FlybridgeError
+from flybridge.testing.postgres import PostgresServer, copied_programs, postgres, programs
 
 
 @pytest.fixture

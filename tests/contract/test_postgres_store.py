@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from filings import NOW_MS, direct, envelope, key, lease, lines, names, sighting, standing, waiting
 
-from flybridge.demo.postgres import postgres
 from flybridge.errors import StoreUnavailable
-from flybridge.privacy import Seal
 from flybridge.records import DAY_MS, Apply, Dead, Deliver, Filing, Hold
-from flybridge.store.postgres import PostgresStore
+from flybridge.sealing import Seal
+from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Settlement
+from flybridge.testing.postgres import postgres
 
 pytestmark = pytest.mark.service
 

@@ -17,8 +17,8 @@ import pytest
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.protocol import Depth
 from flybridge.inbox.sqlite import CHUNK_BYTES, SHRINK_BYTES, SqliteInbox
-from flybridge.privacy import Seal
 from flybridge.records import Envelope, Media, Source
+from flybridge.sealing import Seal
 
 NOW_MS = 1_764_000_000_000
 SEAL = Seal(b"the secret of the contract suite")

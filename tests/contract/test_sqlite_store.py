@@ -9,11 +9,11 @@ import pytest
 from filings import LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lease, names, sighting, standing, waiting
 
 from flybridge.errors import StoreUnavailable
-from flybridge.privacy import Seal
 from flybridge.records import DAY_MS, Apply, Dead, Deliver, Filing, Hold
-from flybridge.store.holding import SPENT_AT_ONCE
+from flybridge.sealing import Seal
+from flybridge.store.core.holding import SPENT_AT_ONCE
 from flybridge.store.protocol import Settlement
-from flybridge.store.sqlite import SqliteStore
+from flybridge.store.sqlite.store import SqliteStore
 
 SEAL = Seal(b"the secret of the contract suite")
 END = Dead("map", "no_event_time", "The postback has no event_time.", "Select event_time.")

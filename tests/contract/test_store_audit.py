@@ -10,10 +10,10 @@ from filings import DAY, NOW_MS, direct, envelope, lease, names, standing, waiti
 from msgspec import structs
 
 from flybridge.errors import SealBroken, StoreUnavailable
-from flybridge.privacy import Seal
 from flybridge.records import Apply, Carried, Dead, Filing, Measure
-from flybridge.store.postgres import PostgresStore
-from flybridge.store.sqlite import SqliteStore
+from flybridge.sealing import Seal
+from flybridge.store.postgres.store import PostgresStore
+from flybridge.store.sqlite.store import SqliteStore
 
 END = Dead("map", "no_event_time", "The postback has no event_time.", "Select event_time.")
 

@@ -10,15 +10,15 @@ from filings import DAY, LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lea
 from msgspec import structs
 
 from flybridge.errors import FlybridgeError, StoreUnavailable
-from flybridge.privacy import Seal
 from flybridge.records import Apply, Carried, Dead, Filing, Member, MemberChange, Person, Source
-from flybridge.store.cohort_protocol import Run
+from flybridge.sealing import Seal
+from flybridge.store.audiences.protocol import Run
 from flybridge.store.copy import RESTS, TABLES, copy_store
-from flybridge.store.postgres import PostgresStore
+from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Settlement
 from flybridge.store.receipt import VendorStep
-from flybridge.store.sqlite import SqliteStore
-from flybridge.store.sqlite_cohort import SqliteCohorts
+from flybridge.store.sqlite.cohorts import SqliteCohorts
+from flybridge.store.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.service
 

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 from msgspec.structs import fields
 
-from flybridge import config, config_apps
-from flybridge.config_page import field_docs, keys, page
+from flybridge.config import apps, settings
+from flybridge.config.page import field_docs, keys, page
 
 STRUCTS = [
     kind
-    for module in (config, config_apps)
+    for module in (settings, apps)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
 ]

@@ -15,9 +15,9 @@ import pytest
 import typer
 import yaml
 
-from flybridge import config as settings
-from flybridge.cli import app as cli
-from flybridge.delivery.shell import Settings
+from flybridge.cli.app import app as cli
+from flybridge.config import settings
+from flybridge.delivery.context import Settings
 from flybridge.web.server import serve
 
 ENV_LINE = re.compile(r"^([A-Z][A-Z0-9_]*)=", re.MULTILINE)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from flybridge.config import loads
+from flybridge.config.settings import loads
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
-from flybridge.mapping.rules import Rules
+from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Apply, Dead, Envelope, Hold, Media, Source
 
 TUTORIAL = "docs/tutorial.md"

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.mapping.consent import RULES
-from flybridge.mapping.page import page
-from flybridge.mapping.rows import DERIVED, OPTIONAL, ROWS
+from flybridge.mapping.to_amplitude.page import page
+from flybridge.mapping.to_amplitude.rows import DERIVED, OPTIONAL, ROWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "mapping.md"
 
 
 def test_the_page_is_current() -> None:
-    """If it is not: python -m flybridge.mapping.page > docs/reference/mapping.md."""
+    """If it is not: python -m flybridge.mapping.to_amplitude.page > docs/reference/mapping.md."""
     assert PAGE.read_text() == page()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from flybridge.mapping.consent import RULES
-from flybridge.mapping.page_to_appsflyer import page
-from flybridge.mapping.rows_to_appsflyer import DERIVED, OPTIONAL, PARAMETERS, ROWS
+from flybridge.mapping.to_appsflyer.page import page
+from flybridge.mapping.to_appsflyer.rows import DERIVED, OPTIONAL, PARAMETERS, ROWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "mapping-to-appsflyer.md"
 

@@ -22,7 +22,7 @@ def commands() -> dict[str, set[str]]:
     """Give every command with its options."""
     import typer
 
-    from flybridge.cli import app
+    from flybridge.cli.app import app
 
     group = typer.main.get_command(app)
     found = {}
@@ -95,7 +95,7 @@ def test_every_path_is_documented(root):
 
 def metrics_source(root: Path) -> str:
     """Read the modules that make metrics."""
-    return "".join(path.read_text(encoding="utf-8") for path in sorted((root / "src/flybridge").glob("telemetry*.py")))
+    return "".join(path.read_text(encoding="utf-8") for path in sorted((root / "src/flybridge").glob("telemetry/*.py")))
 
 
 def test_every_metric_is_documented(root):
@@ -110,7 +110,7 @@ def test_every_metric_is_documented(root):
 
 def test_no_metric_is_documented_that_does_not_exist(root):
     """A metric that was taken away is taken out of the page."""
-    from flybridge.telemetry import Metrics
+    from flybridge.telemetry.metrics import Metrics
 
     source = metrics_source(root)
     made = tuple(re.findall(r'f?"(flybridge_[a-z_]+)', source))

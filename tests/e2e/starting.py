@@ -16,9 +16,9 @@ import aiohttp
 from aiohttp import web
 
 from flybridge.clock import Clock
-from flybridge.config import load
-from flybridge.part import Part
-from flybridge.service import Service
+from flybridge.config.settings import load
+from flybridge.roles import Part
+from flybridge.service.process import Service
 from flybridge.testing.processes import environment
 
 NOWHERE = "http://127.0.0.1:9"

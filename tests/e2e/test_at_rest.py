@@ -16,9 +16,9 @@ from flybridge.demo.run import Plan, play
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.stage import Stage
 from flybridge.demo.watch import glance
-from flybridge.doctor import search
-from flybridge.sandbox.people import ZEROS
-from flybridge.sandbox.traffic import App, Message, Options, generate
+from flybridge.operations.doctor import search
+from flybridge.sandbox.traffic.people import ZEROS
+from flybridge.sandbox.traffic.traffic import App, Message, Options, generate
 
 FIELDS = {
     "idfa", "idfv", "advertising_id", "android_app_set_id", "app_set_id", "android_id", "oaid", "imei", "amazon_aid",

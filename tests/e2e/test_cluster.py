@@ -17,13 +17,13 @@ import pytest_asyncio
 from starting import INSTALL, amplitude, bridge, environment, until, written
 
 from flybridge.demo.cluster import ClusterStage
-from flybridge.demo.nats import NatsCluster, binary
 from flybridge.demo.run import Plan, play, staged
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.stage import Stage
 from flybridge.demo.watch import glance
 from flybridge.errors import FlybridgeError
-from flybridge.sandbox.traffic import App, generate
+from flybridge.sandbox.traffic.traffic import App, generate
+from flybridge.testing.nats import NatsCluster, binary
 from flybridge.testing.processes import Process, free_port
 
 pytestmark = pytest.mark.service

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from starting import serving, written
 
-from flybridge.part import Part
+from flybridge.roles import Part
 
 PAGES = ("/", "/holds", "/dead", "/lanes")
 IDFV = "BCCE52E7-03EE-321A-B3D4-E57123966239"

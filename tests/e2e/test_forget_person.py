@@ -11,13 +11,13 @@ from collections import Counter
 import aiohttp
 import pytest
 
-from flybridge import seams
-from flybridge.config import load
+from flybridge.config.settings import load
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.stage import Stage, StageApp
 from flybridge.demo.watch import glance
-from flybridge.sandbox.postbacks import App
-from flybridge.sandbox.traffic import Options, generate
+from flybridge.sandbox.traffic.postbacks import App
+from flybridge.sandbox.traffic.traffic import Options, generate
+from flybridge.service import backends
 
 SHOP = StageApp("shop-android", "android", "com.example.shop", "http_v2")
 
@@ -62,7 +62,7 @@ async def run(stage: Stage, *words: str) -> tuple[int, dict]:
 
 async def ledger(stage: Stage) -> Counter[str]:
     """Count the ledger by outcome and reason."""
-    async with seams.opened_store(load(stage.config_path, os.environ)) as store:
+    async with backends.opened_store(load(stage.config_path, os.environ)) as store:
         return Counter([f"{line.outcome} {line.reason}".strip() async for line in store.ledger()])
 
 

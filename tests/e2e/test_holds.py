@@ -12,12 +12,12 @@ import aiohttp
 import pytest
 from starting import serving, until, written
 
-from flybridge.config import load
+from flybridge.config.settings import load
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.clock import FastClock
-from flybridge.sandbox.remote_clock import RemoteClock, following
 from flybridge.sandbox.server import Sandbox, running
-from flybridge.seams import opened_store
+from flybridge.service.backends import opened_store
+from flybridge.testing.clocks import RemoteClock, following
 
 HOLD = """
 [apps.hold]

@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 from flybridge.clock import SystemClock
 from flybridge.inbox.protocol import Depth
 from flybridge.records import Envelope
-from flybridge.telemetry import Metrics
+from flybridge.telemetry.metrics import Metrics
 from flybridge.web.app import WebApp
 from flybridge.web.intake import Intake, IntakeApp
 from flybridge.web.openapi import description

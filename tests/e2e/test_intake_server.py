@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from flybridge.clock import SystemClock
 from flybridge.errors import ConfigError, InboxUnavailable
 from flybridge.inbox.sqlite import SqliteInbox
-from flybridge.privacy import Seal
-from flybridge.telemetry import Metrics
+from flybridge.sealing import Seal
+from flybridge.telemetry.metrics import Metrics
 from flybridge.web.app import WebApp
 from flybridge.web.intake import Intake, IntakeApp
 from flybridge.web.server import WHOLE_BYTES, bind, serve

@@ -90,10 +90,10 @@ async def test_a_worker_finishes_what_is_in_flight(configured):
             whole.process.send_signal(signal.SIGTERM)
             gate.set()
             assert await whole.process.wait() == 0
-    from flybridge import seams
-    from flybridge.config import load
+    from flybridge.config.settings import load
+    from flybridge.service import backends
 
-    async with seams.opened(load(path, {})) as (inbox, store):
+    async with backends.opened(load(path, {})) as (inbox, store):
         assert {count.outcome: count.n for count in await store.counts()} == {"delivered": 1}
         assert [depth.leased for depth in await store.depths(0)] in ([], [0])
         assert (await inbox.depth(0)).waiting == 0

@@ -9,14 +9,14 @@ import pytest
 
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
-from flybridge.mapping.rules import Rules
+from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.matching import choose
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filter, Hold, Media, Refuse, Sighting, Source
-from flybridge.sandbox.ledger import Ledger
-from flybridge.sandbox.record import KINDS
-from flybridge.sandbox.traffic import App, Options, generate
-from flybridge.sandbox.truth import Fate, Truth, compare
-from flybridge.sandbox.validation import Attribution, Event
+from flybridge.sandbox.traffic.traffic import App, Options, generate
+from flybridge.sandbox.traffic.truth import Fate, Truth, compare
+from flybridge.sandbox.vendors.ledger import Ledger
+from flybridge.sandbox.vendors.record import KINDS
+from flybridge.sandbox.vendors.validation import Attribution, Event
 
 APPS = (App("shop-android", "android", "com.example.shop"), App("shop-ios", "ios", "id1234567890"))
 FATES = {

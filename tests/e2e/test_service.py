@@ -13,7 +13,7 @@ from aiohttp import web
 from starting import answering, serving, until, written
 from typer.testing import CliRunner
 
-from flybridge.cli import app as cli
+from flybridge.cli.app import app as cli
 
 INSTALL = {
     "event_name": "install",

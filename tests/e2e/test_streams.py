@@ -12,12 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from flybridge import seams
-from flybridge.config import load
+from flybridge.config.settings import load
 from flybridge.demo import streams
 from flybridge.demo.run import Plan, play
 from flybridge.demo.stage import Stage, StageApp
 from flybridge.demo.watch import glance
+from flybridge.service import backends
 
 SHOP = StageApp("shop-ios", "ios", "id1234567890", "http_v2")
 AF_ID = "1629191854863-7087037"
@@ -125,7 +125,7 @@ async def test_what_amplitude_ingested_is_streamed_on_and_what_appsflyer_had_is_
         assert await rest(stage, 3) == {"delivered": 2, "applied": 1}
     finally:
         await stage.stop()
-    async with seams.opened_store(load(stage.config_path, os.environ)) as store:
+    async with backends.opened_store(load(stage.config_path, os.environ)) as store:
         reasons = {(c.outcome, c.source, c.reason): c.n for c in await store.counts() if c.n}
         assert await store.audit() == []
     assert reasons[("applied", "stream", "not_chosen")] == 1

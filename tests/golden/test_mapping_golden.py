@@ -16,8 +16,8 @@ import pytest
 
 from flybridge.amplitude.event import with_identity
 from flybridge.appsflyer.postback import Postback, read
-from flybridge.mapping.rules import Rules
-from flybridge.mapping.to_amplitude import Mapped, map_postback
+from flybridge.mapping.to_amplitude.map import Mapped, map_postback
+from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Media
 
 HERE = Path(__file__).parent

@@ -16,9 +16,9 @@ import msgspec
 import pytest
 
 from flybridge.amplitude.streamed import Streamed
-from flybridge.mapping.rows_to_appsflyer import PARAMETERS
-from flybridge.mapping.stream_rules import StreamRules
-from flybridge.mapping.to_appsflyer import Left, Mapped, choose, map_event
+from flybridge.mapping.to_appsflyer.map import Left, Mapped, choose, map_event
+from flybridge.mapping.to_appsflyer.rows import PARAMETERS
+from flybridge.mapping.to_appsflyer.rules import StreamRules
 
 HERE = Path(__file__).parent
 NAMES = sorted(path.stem for path in (HERE / "events").glob("*.json"))

@@ -14,26 +14,26 @@ from hypothesis import strategies as st
 
 from flybridge.amplitude.cohort import Account
 from flybridge.appsflyer.audience import Audience
+from flybridge.audiences.lease import LEASE_MS, RENEW_S
+from flybridge.audiences.plan import Plan
+from flybridge.audiences.rules import Rule
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
-from flybridge.audiences.tenure import LEASE_MS, RENEW_S
-from flybridge.audiences.work import Plan
-from flybridge.cohorts import Rule
 from flybridge.delivery.exchange import HttpRequest
 from flybridge.errors import TransportError
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
-from flybridge.mapping.to_amplitude import Rules
+from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import Envelope, Media, Source
-from flybridge.sandbox.cohorts import Group, Person
-from flybridge.sandbox.inside import Inside
 from flybridge.sandbox.server import Sandbox
-from flybridge.store.cohort_protocol import CohortStore
-from flybridge.store.postgres import PostgresStore
-from flybridge.store.postgres_cohort import PostgresCohorts
+from flybridge.sandbox.vendors.cohorts import Group, Person
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.postgres.cohorts import PostgresCohorts
+from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Store
-from flybridge.store.sqlite import SqliteStore
-from flybridge.store.sqlite_cohort import SqliteCohorts
+from flybridge.store.sqlite.cohorts import SqliteCohorts
+from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.inside import Inside
 
 SECRET = b"the secret of the property suite"
 ORIGIN = "http://sandbox"

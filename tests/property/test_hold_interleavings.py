@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
-from flybridge.mapping.rules import Rules
+from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import HOUR_MS, Envelope, Media, Source
 from flybridge.store.protocol import Lane
 

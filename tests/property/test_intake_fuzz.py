@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from flybridge.clock import SystemClock
 from flybridge.inbox.sqlite import SqliteInbox
-from flybridge.privacy import Seal
 from flybridge.records import Envelope
-from flybridge.telemetry import Metrics
+from flybridge.sealing import Seal
+from flybridge.telemetry.metrics import Metrics
 from flybridge.web.app import WebApp
 from flybridge.web.intake import Intake, IntakeApp
 from flybridge.web.openapi import description

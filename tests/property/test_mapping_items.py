@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from flybridge.amplitude.event import MAX_DEPTH, MAX_TEXT, with_identity
 from flybridge.appsflyer.fields import NAMES, Postback
 from flybridge.appsflyer.postback import read
-from flybridge.mapping.explain import Explanation, explain
-from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.explain import Explanation, explain
+from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
 from flybridge.records import Dead, Filter, Media, Refuse
 
 NOW_MS = 1_790_000_000_000

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from flybridge.amplitude.event import with_identity
 from flybridge.appsflyer.fields import NAMES, Postback
 from flybridge.appsflyer.postback import read
-from flybridge.mapping.rules import Rules
-from flybridge.mapping.to_amplitude import map_postback
-from flybridge.mapping.treatment import treatment
+from flybridge.mapping.to_amplitude.classify import treatment
+from flybridge.mapping.to_amplitude.map import map_postback
+from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Media, content_key
 
 NOW_MS = 1_790_000_000_000

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flybridge.amplitude.streamed import Streamed, reshaped
-from flybridge.mapping.conditions import Condition
-from flybridge.mapping.explain_stream import explain_event
-from flybridge.mapping.stream_rules import StreamRules
-from flybridge.mapping.to_appsflyer import Mapped, choose, map_event
+from flybridge.mapping.to_appsflyer.conditions import Condition
+from flybridge.mapping.to_appsflyer.explain import explain_event
+from flybridge.mapping.to_appsflyer.map import Mapped, choose, map_event
+from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Dead
-from flybridge.sandbox.appsflyer import Taken, _read
+from flybridge.sandbox.vendors.appsflyer import Taken, _read
 
 NOW_MS = 1_763_985_600_000
 AF_ID = "1629191854863-7087037"

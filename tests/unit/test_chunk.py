@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from flybridge.errors import SealBroken
 from flybridge.inbox.chunk import pack, unpack
-from flybridge.privacy import NONCE_BYTES, Seal
 from flybridge.records import Envelope, Media, Source
+from flybridge.sealing import NONCE_BYTES, Seal
 
 SEAL = Seal(b"the secret of the tests")
 TAG_BYTES = 16

@@ -3,7 +3,7 @@
 import pytest
 
 from flybridge.amplitude.streamed import Streamed
-from flybridge.mapping.conditions import Condition, number, same
+from flybridge.mapping.to_appsflyer.conditions import Condition, number, same
 
 EVENT = Streamed(
     {

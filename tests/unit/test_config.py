@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flybridge.config import (
+from flybridge.config.settings import (
     AtExpiry,
     Cadence,
     Config,

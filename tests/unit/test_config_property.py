@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.config import Config, loads, shown
-from flybridge.config_page import keys
-from flybridge.config_read import Reader
+from flybridge.config.page import keys
+from flybridge.config.read import Reader
+from flybridge.config.settings import Config, loads, shown
 from flybridge.errors import ConfigError
 
 BASE: dict[str, Any] = {

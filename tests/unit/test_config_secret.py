@@ -9,7 +9,7 @@ import pickle
 import msgspec
 import pytest
 
-from flybridge.config import Secret
+from flybridge.config.settings import Secret
 
 VALUE = "correct horse battery staple"
 

@@ -9,9 +9,9 @@ import pytest
 from flybridge.clock import SystemClock
 from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.inbox.sqlite import SqliteInbox
-from flybridge.privacy import Seal
 from flybridge.records import Dead, Envelope, Filing, Media, Source
-from flybridge.store.sqlite import SqliteStore
+from flybridge.sealing import Seal
+from flybridge.store.sqlite.store import SqliteStore
 from flybridge.web.console.app import Console
 
 NOW_MS = 1_800_000_000_000

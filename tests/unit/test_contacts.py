@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from flybridge.appsflyer import additional, contacts
-from flybridge.mapping import s2s
+from flybridge.mapping.to_appsflyer import convert as s2s
 
 
 def digest(text: str) -> str:

@@ -9,9 +9,9 @@ import pytest
 
 from flybridge.demo.streams import StreamEvidence, interleaved, judge_stream
 from flybridge.records import digest_of
-from flybridge.sandbox.products import Act, Product, ProductTruth, products
-from flybridge.sandbox.traffic import App, Options, generate
-from flybridge.sandbox.truth import Fate
+from flybridge.sandbox.traffic.products import Act, Product, ProductTruth, products
+from flybridge.sandbox.traffic.traffic import App, Options, generate
+from flybridge.sandbox.traffic.truth import Fate
 from flybridge.store.figures import LedgerEntry
 
 AF_ID = "1629191854863-7087037"

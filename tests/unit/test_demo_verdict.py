@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from flybridge.demo.verdict import Evidence, judge
 from flybridge.records import digest_of
-from flybridge.sandbox.traffic import App, generate
-from flybridge.sandbox.truth import Fate
+from flybridge.sandbox.traffic.traffic import App, generate
+from flybridge.sandbox.traffic.truth import Fate
 from flybridge.store.figures import LedgerEntry
 
 APP = App("shop-ios", "ios", "id1234567890")

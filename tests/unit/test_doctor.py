@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from flybridge.doctor import OVERLAP_BYTES, PIECE_BYTES, Find, balanced, resolvable, search, writable
 from flybridge.insight.account import Account
+from flybridge.operations.doctor import OVERLAP_BYTES, PIECE_BYTES, Find, balanced, resolvable, search, writable
 from flybridge.store.figures import Discrepancy
 
 IDFA = "3F2504E0-4F89-41D3-9A0C-0305E82C3301"

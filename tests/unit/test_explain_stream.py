@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from flybridge.amplitude.streamed import Streamed
-from flybridge.cli import app as cli
-from flybridge.mapping.explain_stream import explain_event
-from flybridge.mapping.stream_rules import StreamRules
+from flybridge.cli.app import app as cli
+from flybridge.mapping.to_appsflyer.explain import explain_event
+from flybridge.mapping.to_appsflyer.rules import StreamRules
 
 NOW_MS = 1_763_985_600_000
 AF_ID = "1629191854863-7087037"

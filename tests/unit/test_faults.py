@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flybridge.sandbox.faults import SCRIPTS, Act, Faults, Script, Window
-from flybridge.sandbox.validation import Event
+from flybridge.sandbox.vendors.validation import Event
 
 
 def steps(faults: Faults, count: int, now_s: float = 0.0) -> list[tuple[Act, int, float]]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import IdKind, Keyring
-from flybridge.mapping.to_amplitude import Rules
+from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import (
     DAY_MS,
     HOUR_MS,

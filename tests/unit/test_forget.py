@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from flybridge.config import loads
+from flybridge.config.settings import loads
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.errors import FlybridgeError, TransportError
-from flybridge.forget import Person, forget, keys_of, plan
 from flybridge.identity import IdKind, Keyring
-from flybridge.privacy import Seal
+from flybridge.operations.forget import Person, forget, keys_of, plan
 from flybridge.records import Dead, Envelope, Filing, Media, Source
-from flybridge.store.sqlite import SqliteStore
+from flybridge.sealing import Seal
+from flybridge.store.sqlite.store import SqliteStore
 
 KEYRING = Keyring(b"secret", b"former")
 APP = """

@@ -6,7 +6,7 @@ import json
 
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import IdKind, Keyring
-from flybridge.mapping.to_amplitude import Rules
+from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import Dead, Envelope, Media, Person, Source
 
 NOW_MS = 1_764_000_000_000

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flybridge import config_parts, seams
-from flybridge.cli import app
-from flybridge.config import load
+from flybridge.cli.app import app
+from flybridge.config.settings import load
 from flybridge.records import Envelope, Media, Source
+from flybridge.service import backends, wiring
 
 NOW_MS = 1_764_000_000_000
 CONFIG = """
@@ -57,8 +57,8 @@ def config(tmp_path: Path) -> Path:
 
     async def fill() -> None:
         settings = load(path, {})
-        async with seams.opened_store(settings) as store:
-            await store.file(config_parts.build_flow(settings).filings([postback(n) for n in range(3)]), NOW_MS)
+        async with backends.opened_store(settings) as store:
+            await store.file(wiring.build_flow(settings).filings([postback(n) for n in range(3)]), NOW_MS)
 
     asyncio.run(fill())
     return path

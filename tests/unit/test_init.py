@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.config import Platform, Region, Route, loads
-from flybridge.init import Answers, render, what_to_paste
+from flybridge.config.settings import Platform, Region, Route, loads
+from flybridge.config.template import Answers, render, what_to_paste
 
 ENV = {
     "FLYBRIDGE_SECRET": "0123456789abcdef",

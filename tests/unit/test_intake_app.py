@@ -11,7 +11,7 @@ import pytest
 from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.inbox.protocol import Depth
 from flybridge.records import Envelope
-from flybridge.telemetry import Metrics
+from flybridge.telemetry.metrics import Metrics
 from flybridge.web.app import WebApp
 from flybridge.web.intake import Intake, IntakeApp
 

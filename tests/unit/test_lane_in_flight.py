@@ -8,10 +8,10 @@ from flybridge.appsflyer.inapp_event import InAppEvent
 from flybridge.clock import SystemClock
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.worker import Worker
-from flybridge.privacy import Seal
 from flybridge.records import Deliver, Envelope, Filing, Media, Source
+from flybridge.sealing import Seal
 from flybridge.store.protocol import Lane
-from flybridge.store.sqlite import SqliteStore
+from flybridge.store.sqlite.store import SqliteStore
 
 LANE = Lane("shop", "inapp_event")
 EVENTS = 1_000

@@ -9,10 +9,10 @@ import pytest
 
 from flybridge.amplitude.event import Event
 from flybridge.appsflyer.fields import Postback
-from flybridge.mapping import form as module
-from flybridge.mapping.form import Form
-from flybridge.mapping.rules import OWN
 from flybridge.mapping.table import Row, as_is, brand, moment, text
+from flybridge.mapping.to_amplitude import sections as module
+from flybridge.mapping.to_amplitude.rules import OWN
+from flybridge.mapping.to_amplitude.sections import Form
 
 ROWS = (
     ("campaign", Row("campaign", "campaign", text, "")),

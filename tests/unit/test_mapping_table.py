@@ -10,13 +10,13 @@ import pytest
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback import Postback, read
 from flybridge.mapping.consent import RULES as CONSENT
-from flybridge.mapping.countries import COUNTRIES
-from flybridge.mapping.explain import Explanation, explain, preview
 from flybridge.mapping.restrictions import ADVERTISING
-from flybridge.mapping.rows import DERIVED, OPTIONAL, ROWS
-from flybridge.mapping.rules import Rules
 from flybridge.mapping.table import brand, country, flag, integer, mask, model, moment, money, plain, time_ms
-from flybridge.mapping.to_amplitude import Mapped, map_postback
+from flybridge.mapping.to_amplitude.countries import COUNTRIES
+from flybridge.mapping.to_amplitude.explain import Explanation, explain, preview
+from flybridge.mapping.to_amplitude.map import Mapped, map_postback
+from flybridge.mapping.to_amplitude.rows import DERIVED, OPTIONAL, ROWS
+from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Media
 
 GAID = "1738f7d9-3d9c-4724-91e2-0b8f6b0d549b"

@@ -10,7 +10,7 @@ import pytest
 from flybridge.appsflyer.postback import Kind, Postback, read
 from flybridge.errors import ConfigError
 from flybridge.identity import IdKind
-from flybridge.mapping.to_amplitude import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
 from flybridge.records import Dead, Filter, Media, Refuse
 
 NOW_MS = 1_790_000_000_000

@@ -6,9 +6,9 @@ import pytest
 
 from flybridge.amplitude.streamed import Streamed
 from flybridge.appsflyer.contacts import NO_COUNTRY
-from flybridge.mapping.conditions import Condition
-from flybridge.mapping.stream_rules import StreamRules
-from flybridge.mapping.to_appsflyer import MAX_BYTES, Left, Mapped, choose, is_late, map_event, stamp
+from flybridge.mapping.to_appsflyer.conditions import Condition
+from flybridge.mapping.to_appsflyer.map import MAX_BYTES, Left, Mapped, choose, is_late, map_event, stamp
+from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Dead
 
 NOW_MS = 1_763_985_600_000  # 2025-11-24 12:00 UTC

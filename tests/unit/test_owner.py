@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from flybridge.claim import claimed
-from flybridge.config import Config, loads
+from flybridge.config.settings import Config, loads
 from flybridge.errors import ConfigError
-from flybridge.part import Part, duties_of
-from flybridge.seams import owner_of
+from flybridge.roles import Part, duties_of
+from flybridge.service.backends import owner_of
+from flybridge.service.data_lock import claimed
 
 CONFIG = """
 data_dir = "./data"

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flybridge.errors import SealBroken
-from flybridge.privacy import Seal
+from flybridge.sealing import Seal
 
 
 @given(st.binary())

@@ -1,6 +1,6 @@
 """What restrictions changed, as people read it."""
 
-from flybridge.cli_look import restricted_sums, show_account
+from flybridge.cli.inspect import restricted_sums, show_account
 from flybridge.insight.account import balance
 from flybridge.insight.restricted import Change, changes
 from flybridge.store.figures import RollupRow

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from flybridge.sandbox.clock import FastClock, ManualClock
-from flybridge.sandbox.ledger import Ledger
-from flybridge.sandbox.properties import described
-from flybridge.sandbox.rates import Rates
-from flybridge.sandbox.validation import Attribution, Event
+from flybridge.sandbox.vendors.ledger import Ledger
+from flybridge.sandbox.vendors.properties import described
+from flybridge.sandbox.vendors.rates import Rates
+from flybridge.sandbox.vendors.validation import Attribution, Event
 
 
 def test_a_fast_clock_starts_where_it_is_told_and_runs_ahead():

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.sandbox.validation import BATCH, HTTP_V2, Attribution, Refusal, Upload, read_attribution, read_upload
+from flybridge.sandbox.vendors.validation import (
+    BATCH,
+    HTTP_V2,
+    Attribution,
+    Refusal,
+    Upload,
+    read_attribution,
+    read_upload,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),

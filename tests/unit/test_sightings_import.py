@@ -13,11 +13,11 @@ from flybridge.errors import FlybridgeError
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.inbox.sqlite import SqliteInbox
-from flybridge.mapping.rules import Rules
-from flybridge.privacy import Seal
+from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.operations.import_files import LINES_PER_ENVELOPE, BadLine, Line, import_file, read_file, read_lines
 from flybridge.records import Source
-from flybridge.sightings import LINES_PER_ENVELOPE, BadLine, Line, import_file, read_file, read_lines
-from flybridge.store.sqlite import SqliteStore
+from flybridge.sealing import Seal
+from flybridge.store.sqlite.store import SqliteStore
 
 NOW_MS = 1_764_000_000_000
 SECRET = b"the secret of the import tests"

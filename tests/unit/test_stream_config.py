@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from flybridge.config import loads
-from flybridge.config_parts import build_flow, doors_of, endpoints_of
+from flybridge.config.settings import loads
 from flybridge.errors import ConfigError
+from flybridge.service.wiring import build_flow, doors_of, endpoints_of
 from flybridge.store.protocol import Lane
 
 HEAD = """

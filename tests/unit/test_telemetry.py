@@ -18,15 +18,15 @@ from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.inbox.protocol import Depth
 from flybridge.insight.coverage import Cover
 from flybridge.insight.hints import HeldSum
-from flybridge.logs import LogForm, configure_logging
 from flybridge.records import OutcomeKind
-from flybridge.store.cohort_protocol import Run
-from flybridge.store.cohort_protocol import Standing as Audience
+from flybridge.store.audiences.protocol import Run
+from flybridge.store.audiences.protocol import Standing as Audience
 from flybridge.store.figures import Count, CoverageRow, HeldCount
 from flybridge.store.protocol import Filed, Lane, LaneDepth
-from flybridge.tally import Received, Tally, log_received
-from flybridge.telemetry import Metrics, Standing, standing
-from flybridge.telemetry_cohorts import AudienceMetrics
+from flybridge.telemetry.audience_metrics import AudienceMetrics
+from flybridge.telemetry.door_counts import Received, Tally, log_received
+from flybridge.telemetry.logs import LogForm, configure_logging
+from flybridge.telemetry.metrics import Metrics, Standing, standing
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 GAID = "cdda802e-fb9c-47ad-9866-0794d394c912"

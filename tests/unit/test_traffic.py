@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from flybridge.sandbox.planned import Message
-from flybridge.sandbox.traffic import App, Options, generate
-from flybridge.sandbox.truth import Difference, Expected, Fate, Truth, compare
+from flybridge.sandbox.traffic.planned import Message
+from flybridge.sandbox.traffic.traffic import App, Options, generate
+from flybridge.sandbox.traffic.truth import Difference, Expected, Fate, Truth, compare
 
 APPS = (App("shop-android", "android", "com.example.shop"), App("shop-ios", "ios", "id1234567890"))
 MIXED = Options(late_seen=0.1, malformed=0.02, odd=0.02)

@@ -13,17 +13,17 @@ from aiohttp import web
 from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2
 from flybridge.delivery.circuit import Circuit, Phase, Rules
+from flybridge.delivery.context import Settings
 from flybridge.delivery.exchange import Endpoint
 from flybridge.delivery.lifecycle import Policy, Uncertain
 from flybridge.delivery.observer import Exchange
-from flybridge.delivery.shell import Settings
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.errors import StoreUnavailable
-from flybridge.privacy import Seal
 from flybridge.records import Deliver, Envelope, Filing, Media, Source
+from flybridge.sealing import Seal
 from flybridge.store.protocol import Lane, Settled, Settlement
-from flybridge.store.sqlite import SqliteStore
+from flybridge.store.sqlite.store import SqliteStore
 
 START = 1_700_000_000_000
 POLL_MS = 777

@@ -18,18 +18,18 @@ from uuid import uuid4
 
 from msgspec import structs
 
-from flybridge.audiences.inward import Inward
-from flybridge.audiences.outward import Outward
-from flybridge.audiences.tenure import LEASE_MS, Lost, Tenure
-from flybridge.audiences.work import Ended, Plan, Wishes, Work
+from flybridge.audiences.download import Inward
+from flybridge.audiences.lease import LEASE_MS, Lost, Tenure
+from flybridge.audiences.plan import Ended, Plan, Wishes, Work
+from flybridge.audiences.rules import REALTIME_PEOPLE, next_ms
+from flybridge.audiences.sync import Outward
 from flybridge.clock import Clock
-from flybridge.cohorts import REALTIME_PEOPLE, next_ms
 from flybridge.delivery.circuit import Rules
 from flybridge.delivery.exchange import Download, Halt, Retry, Transport
 from flybridge.delivery.lifecycle import Policy, wait_s
 from flybridge.delivery.observer import Observer, Silent
 from flybridge.identity import Keyring
-from flybridge.store.cohort_protocol import Action, CohortStore, Run
+from flybridge.store.audiences.protocol import Action, CohortStore, Run
 
 
 class Runner:

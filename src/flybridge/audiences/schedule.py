@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+from flybridge.audiences.plan import Plan
+from flybridge.audiences.rules import next_ms
 from flybridge.audiences.run import Runner
-from flybridge.audiences.work import Plan
 from flybridge.clock import Clock
-from flybridge.cohorts import next_ms
 from flybridge.errors import FlybridgeError
 from flybridge.records import content_key
-from flybridge.store.cohort_protocol import CohortStore, Run, Standing, Target
+from flybridge.store.audiences.protocol import CohortStore, Run, Standing, Target
 
 LOOK_S: Final = 1.0
 TOLD_MS: Final = 5_000

@@ -28,12 +28,12 @@ from flybridge.delivery import circuit as breaker
 from flybridge.delivery.attempt import Attempt, attempt
 from flybridge.delivery.batching import Load, halve, pack
 from flybridge.delivery.circuit import Admission, Circuit, Phase
+from flybridge.delivery.context import Shell
 from flybridge.delivery.exchange import Accepted, Endpoint, Halt, Reject, Retry, Split, Verdict
 from flybridge.delivery.lifecycle import DUE, give_back, settle
 from flybridge.delivery.observer import Exchange
 from flybridge.delivery.outbox import Outbox
 from flybridge.delivery.pace import pace, take
-from flybridge.delivery.shell import Shell
 from flybridge.delivery.suspects import SUSPECTS, Suspects
 from flybridge.records import Delivery
 from flybridge.store.protocol import Lane

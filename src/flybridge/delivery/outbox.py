@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from flybridge.delivery.context import Shell
 from flybridge.delivery.lifecycle import DUE
-from flybridge.delivery.shell import Shell
 from flybridge.store.protocol import Settlement
 
 

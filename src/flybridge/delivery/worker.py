@@ -15,11 +15,11 @@ from uuid import uuid4
 
 from flybridge.clock import Clock
 from flybridge.delivery.circuit import Circuit, Rules
+from flybridge.delivery.context import Settings, Shell
 from flybridge.delivery.exchange import Endpoint, Transport
 from flybridge.delivery.lane import LaneWork, pause
 from flybridge.delivery.lifecycle import Policy, Uncertain
 from flybridge.delivery.observer import Observer, Silent
-from flybridge.delivery.shell import Settings, Shell
 from flybridge.store.protocol import Lane, Store
 
 FLUSHES_AT_STOP: Final = 3

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Unpack
 
-from flybridge.demo.nats import NatsCluster
-from flybridge.demo.postgres import PostgresServer
 from flybridge.demo.stage import Playbill, Scene
+from flybridge.testing.nats import NatsCluster
+from flybridge.testing.postgres import PostgresServer
 
 TIMEOUT_S: Final = 5.0
 """How long the sandbox may take to answer: so the work of a worker that was killed is taken over after 20 seconds."""

@@ -18,7 +18,7 @@ from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from flybridge.errors import FlybridgeError
-from flybridge.sandbox.cohorts import Group, Person
+from flybridge.sandbox.vendors.cohorts import Group, Person
 
 APP: Final = "loyalty-android"
 PROJECT: Final = "key-loyalty"

@@ -16,8 +16,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from flybridge import seams
-from flybridge.config import load
+from flybridge.config.settings import load
 from flybridge.demo import streams
 from flybridge.demo.cohorts import CohortVerdict
 from flybridge.demo.sender import Outgoing, Sender, Sent
@@ -28,8 +27,9 @@ from flybridge.demo.watch import Glance, look_around
 from flybridge.errors import FlybridgeError
 from flybridge.insight.account import Account, balance
 from flybridge.records import digest_of
-from flybridge.sandbox.products import products
-from flybridge.sandbox.traffic import App, Message, Options, generate
+from flybridge.sandbox.traffic.products import products
+from flybridge.sandbox.traffic.traffic import App, Message, Options, generate
+from flybridge.service import backends
 from flybridge.store.figures import LedgerEntry
 
 REST_S: Final = 300.0
@@ -207,7 +207,7 @@ async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> lis
 
 async def books(stage: Scene) -> tuple[Account, list[LedgerEntry]]:
     """Draw up the account and read the ledger, while no process runs."""
-    async with seams.opened(load(stage.config_path, os.environ)) as (inbox, store):
+    async with backends.opened(load(stage.config_path, os.environ)) as (inbox, store):
         account = balance(await inbox.received(), await inbox.waiting(), await store.counts(), await store.audit())
         return account, [entry async for entry in store.ledger()]
 

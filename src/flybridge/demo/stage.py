@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from flybridge.demo.cohorts import CohortPlay, section
 from flybridge.errors import FlybridgeError
-from flybridge.sandbox.products import STREAM
+from flybridge.sandbox.traffic.products import STREAM
 from flybridge.testing.processes import Process, free_port
 
 

@@ -16,10 +16,10 @@ from msgspec import Struct
 
 from flybridge.demo.verdict import Disagreement
 from flybridge.records import OutcomeKind, digest_of
-from flybridge.sandbox.appsflyer import OWN
-from flybridge.sandbox.planned import Message
-from flybridge.sandbox.products import Act, Product, ProductTruth
-from flybridge.sandbox.truth import Fate
+from flybridge.sandbox.traffic.planned import Message
+from flybridge.sandbox.traffic.products import Act, Product, ProductTruth
+from flybridge.sandbox.traffic.truth import Fate
+from flybridge.sandbox.vendors.appsflyer import OWN
 from flybridge.store.figures import LedgerEntry
 
 Row = Mapping[str, Any]

@@ -13,8 +13,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from flybridge.records import OutcomeKind
-from flybridge.sandbox.traffic import Message
-from flybridge.sandbox.truth import Comparison, Fate, compare
+from flybridge.sandbox.traffic.traffic import Message
+from flybridge.sandbox.traffic.truth import Comparison, Fate, compare
 from flybridge.store.figures import LedgerEntry
 
 SHOWN: Final = 20

@@ -15,8 +15,8 @@ import msgspec
 import zstandard
 
 from flybridge.errors import SealBroken
-from flybridge.privacy import Seal
 from flybridge.records import Envelope
+from flybridge.sealing import Seal
 
 LEVEL: Final = 1
 NAMED: Final = 3

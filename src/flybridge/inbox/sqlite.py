@@ -26,8 +26,8 @@ import msgspec
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.chunk import Unreadable, pack, unpack
 from flybridge.inbox.protocol import Depth, Leased
-from flybridge.privacy import Seal
 from flybridge.records import Envelope, day_of
+from flybridge.sealing import Seal
 
 T = TypeVar("T")
 Entry = tuple[Envelope, "asyncio.Future[None]"]

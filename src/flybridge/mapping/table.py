@@ -1,8 +1,8 @@
 """A mapping as a table: rows of source, target and converter, and their printouts.
 
-A row names functions, not strings that name functions. The same rows are compiled (`mapping.form`), explained
-for one message in the console, and printed as the reference page. Of several rows with one target, the first that
-gives a value wins.
+A row names functions, not strings that name functions. The same rows are compiled (`mapping.to_amplitude.sections`),
+explained for one message in the console, and printed as the reference page. Of several rows with one target, the
+first that gives a value wins.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_INTEGER, MAX_TEXT
 from flybridge.appsflyer.postback_time import time_ms as read_time_ms
-from flybridge.mapping.countries import COUNTRIES
+from flybridge.mapping.to_amplitude.countries import COUNTRIES
 
 # `2026-01-31 23:59:59` and the same with milliseconds.
 USUAL_LENGTHS: Final = (19, 23)

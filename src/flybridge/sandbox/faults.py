@@ -22,7 +22,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from flybridge.sandbox.validation import Event
+from flybridge.sandbox.vendors.validation import Event
 
 
 class Act(StrEnum):

@@ -17,16 +17,16 @@ from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
 from flybridge.errors import ConfigError
-from flybridge.sandbox.amplitude import Amplitude
-from flybridge.sandbox.appsflyer import AppsFlyer
-from flybridge.sandbox.audiences import Audiences
 from flybridge.sandbox.clock import FastClock, MovableClock
-from flybridge.sandbox.cohorts import Cohorts
-from flybridge.sandbox.deletion import Deletions
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send
-from flybridge.sandbox.record import records_app
-from flybridge.sandbox.streamer import Streamer
+from flybridge.sandbox.vendors.amplitude import Amplitude
+from flybridge.sandbox.vendors.appsflyer import AppsFlyer
+from flybridge.sandbox.vendors.audiences import Audiences
+from flybridge.sandbox.vendors.cohorts import Cohorts
+from flybridge.sandbox.vendors.deletion import Deletions
+from flybridge.sandbox.vendors.record import records_app
+from flybridge.sandbox.vendors.streamer import Streamer
 
 BACKLOG: Final = 1024
 """Connections that are open at once, and that wait to be accepted."""

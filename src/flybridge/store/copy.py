@@ -16,12 +16,12 @@ import psycopg
 from msgspec import Struct
 
 from flybridge.errors import FlybridgeError, StoreUnavailable
-from flybridge.store.looking import audit
+from flybridge.store.core.reports import audit
 from flybridge.store.migrate import apply_postgres, apply_sqlite, scripts
-from flybridge.store.postgres_connection import GATE, Db, checked, connect, place_of, refusal
-from flybridge.store.postgres_tables import PostgresRows
-from flybridge.store.sqlite_connection import connect as open_file
-from flybridge.store.sqlite_tables import SqliteRows
+from flybridge.store.postgres.connection import GATE, Db, checked, connect, place_of, refusal
+from flybridge.store.postgres.tables import PostgresRows
+from flybridge.store.sqlite.connection import connect as open_file
+from flybridge.store.sqlite.tables import SqliteRows
 
 PAGE: Final = 5000
 

@@ -20,9 +20,9 @@ import structlog
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Inbox
-from flybridge.part import EVERYTHING, Duties
+from flybridge.roles import EVERYTHING, Duties
 from flybridge.store.protocol import Store
-from flybridge.telemetry import Metrics, standing
+from flybridge.telemetry.metrics import Metrics, standing
 from flybridge.web.answers import Message, Receive, Refusal, Reply, Scope, Send, answer
 from flybridge.web.body import Header, Read, SenderGone
 from flybridge.web.intake import Intake

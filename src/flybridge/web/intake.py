@@ -34,7 +34,7 @@ from flybridge.clock import Clock
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import Inbox
 from flybridge.records import Envelope, Media, Source
-from flybridge.tally import Tally
+from flybridge.telemetry.door_counts import Tally
 from flybridge.web import lists
 from flybridge.web.answers import Receive, Refusal, Reply, Scope, Send, answer
 from flybridge.web.body import Header, Read, SenderGone, no_query, read_asgi, unpacked, unreadable, unwanted

@@ -8,7 +8,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from flybridge.logs import masked
+from flybridge.telemetry.logs import masked
 
 MAX_TEXT: Final = 80
 _EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")

@@ -1,0 +1,208 @@
+"""Inward: a cohort is asked for, waited for, and streamed into the stage, in pieces, so that its size does not matter.
+
+A request that was made is gone on with by the next run, so that a download that broke off costs no second one of the
+month's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+from urllib.parse import urlsplit
+
+from flybridge.amplitude import cohort as amplitude
+from flybridge.amplitude.cohort_file import AMPLITUDE_ID, USER_ID, CohortFile, CohortFileError, reader
+from flybridge.appsflyer import additional
+from flybridge.audiences.plan import Ended, Wishes, Work, ended
+from flybridge.audiences.rules import Rule, member_of
+from flybridge.clock import Clock
+from flybridge.delivery.exchange import Accepted, Download, Halt, HttpRequest, HttpResponse, Retry, Transport
+from flybridge.delivery.pace import Bucket, Pace, bucket, take
+from flybridge.errors import TransportError
+from flybridge.identity import Keyring
+from flybridge.records import Member
+from flybridge.store.audiences.protocol import CohortStore
+
+PAGE: Final = 5_000
+POLL_FIRST_S: Final = 2.0
+POLL_MOST_S: Final = 30.0
+PATIENCE_MS: Final = 3_600_000
+"""So long a request for a cohort is waited for and gone on with; then it is asked for anew."""
+
+
+class _Project:
+    """What downloads of one Amplitude project share: a rate, and places."""
+
+    def __init__(self) -> None:
+        self.rate: Bucket = bucket(amplitude.REQUESTS_PER_S, amplitude.BURST_S)
+        self.places = asyncio.Semaphore(amplitude.PARALLEL)
+
+
+class Inward:
+    """Downloads cohorts. Rates and places of an Amplitude project are shared by all of its cohorts."""
+
+    def __init__(
+        self, store: CohortStore, transport: Transport, download: Download, clock: Clock, keyring: Keyring
+    ) -> None:
+        self._store = store
+        self._transport = transport
+        self._download = download
+        self._clock = clock
+        self._keyring = keyring
+        self._projects: dict[str, _Project] = {}
+
+    async def take_over(
+        self, work: Work, account: amplitude.Account, wishes: Wishes, stop: asyncio.Event | None
+    ) -> None:
+        """Bring the cohort in as a whole."""
+        project = self._projects.setdefault(f"{account.origin} {account.api_key}", _Project())
+        async with project.places:
+            request_id, said_ms = await self._request(work, account, project)
+            await self._poll(work, account, request_id, stop)
+            await self._fetch(work, account, request_id, stop)
+            max_shrink = None if wishes.accept_shrink else work.plan.max_shrink
+            async with work.tenure.taking_over():
+                work.applied = await self._store.apply(work.claim, said_ms, max_shrink, dry=wishes.dry)
+            if wishes.dry:
+                return  # the next run goes on with the same request
+            await self._store.requested(work.claim, "", 0)
+        if not work.claim.title:
+            with suppress(TransportError):
+                listed = amplitude.read_list(await self._transport.send(amplitude.list_request(account)))
+                title = next((one.name for one in listed if one.id == work.plan.rule.cohort), "")
+                await self._store.learn(work.claim, title=title)
+
+    async def _request(self, work: Work, account: amplitude.Account, project: _Project) -> tuple[str, int]:
+        """Ask for the cohort, or go on with what was asked before. Gives the request and when it was made."""
+        now_ms, claim = self._clock.now_ms(), work.claim
+        if claim.request_id and 0 <= now_ms - claim.requested_ms < PATIENCE_MS:
+            return claim.request_id, claim.requested_ms
+        budget, wait = take(Pace(project.rate, bucket(0)), 1, now_ms)
+        project.rate = budget.requests
+        if wait > 0:
+            await self._clock.sleep(wait)
+        work.tenure.check()  # places and rates may have been waited for
+        # Messages tell their time in whole seconds: one of the same second counts as said after the snapshot.
+        said_ms = self._clock.now_ms() // 1000 * 1000 - 1
+        rule = work.plan.rule
+        asked = amplitude.read_asked(await self._ask(amplitude.ask_request(account, rule.cohort, rule.properties)))
+        if not isinstance(asked.verdict, Accepted):
+            raise ended(asked.verdict, "Amplitude, asked for the cohort")
+        await self._store.requested(claim, asked.request_id, said_ms)
+        return asked.request_id, said_ms
+
+    async def _poll(self, work: Work, account: amplitude.Account, request_id: str, stop: asyncio.Event | None) -> None:
+        """Wait until the file is there."""
+        pause_s, since_ms = POLL_FIRST_S, self._clock.now_ms()
+        while True:
+            await work.hold(stop)
+            asked = amplitude.read_status(await self._ask(amplitude.status_request(account, request_id)))
+            match asked.verdict:
+                case Accepted():
+                    return
+                case Retry(reason="job_running"):
+                    if self._clock.now_ms() - since_ms > PATIENCE_MS:
+                        await self._store.requested(work.claim, "", 0)
+                        raise Ended(Retry("job_slow"), "Amplitude, computing the cohort")
+                case verdict:
+                    # A request that failed is not worth going on with, one that could not be asked about is.
+                    if isinstance(verdict, Halt) or verdict == Retry("job_failed"):
+                        await self._store.requested(work.claim, "", 0)
+                    raise ended(verdict, "Amplitude, computing the cohort")
+            await self._clock.sleep(pause_s)
+            pause_s = min(POLL_MOST_S, pause_s * 1.5)
+
+    async def _ask(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return await self._transport.send(request)
+        except TransportError as problem:
+            raise Ended(Retry("no_answer" if problem.maybe_applied else "unreachable"), "Amplitude") from problem
+
+    async def _fetch(self, work: Work, account: amplitude.Account, request_id: str, stop: asyncio.Event | None) -> None:
+        """Stream the file into the stage."""
+        file, page = _Rows(work.plan.rule, self._keyring), list[Member]()
+        try:
+            async with self._file(account, request_id) as pieces:
+                async for piece in pieces:
+                    page += await asyncio.to_thread(file.read, piece)
+                    while len(page) >= PAGE:
+                        await work.hold(stop)
+                        await self._store.stage(work.claim, page[:PAGE])
+                        del page[:PAGE]
+            page += await asyncio.to_thread(file.end)
+            await self._store.stage(work.claim, page)
+        except CohortFileError as problem:
+            await self._store.requested(work.claim, "", 0)
+            raise Ended(Retry("unreadable_file"), str(problem)) from problem
+        except TransportError as problem:
+            raise Ended(Retry("broken_download"), "Amplitude, giving out the file") from problem
+
+    @asynccontextmanager
+    async def _file(self, account: amplitude.Account, request_id: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        request = amplitude.file_request(account, request_id)
+        async with self._download.open(request) as answer:
+            if answer.status == 200:
+                yield answer.pieces()
+                return
+            if answer.status not in {301, 302, 303, 307, 308}:
+                response = HttpResponse(answer.status, answer.headers, b"")
+                raise ended(amplitude.refusal(response, "the request"), "Amplitude, giving out the file")
+            location = answer.headers.get("location", "")
+        if not _may_follow(location, account.origin):
+            raise Ended(Halt("wrong_address", "Amplitude's file lies at no https address."), "The redirect")
+        async with self._download.open(amplitude.redirected(location)) as answer:
+            if answer.status != 200:
+                # The address is valid for a minute; the next run asks for another.
+                raise Ended(Retry(f"http_{answer.status}"), "The storage with the file")
+            yield answer.pieces()
+
+
+class _Rows:
+    """Turns pieces of a file into members. Runs in a thread of its own."""
+
+    def __init__(self, rule: Rule, keyring: Keyring) -> None:
+        self._rule = rule
+        self._keyring = keyring
+        self._file = CohortFile()
+        self._columns: Mapping[str, int] = {}
+        self._user: int | None = None
+        self._number: int | None = None
+        self._told = False
+        self._row: Sequence[str] = ()
+        self._places: dict[str, int | None] = {}
+
+    def read(self, piece: bytes) -> list[Member]:
+        """Give the members of the rows that this piece completes."""
+        return [member for row in self._file.feed(piece) if (member := self._member(row)) is not None]
+
+    def end(self) -> list[Member]:
+        """Give the rest."""
+        return [member for row in self._file.end() if (member := self._member(row)) is not None]
+
+    def _member(self, row: Sequence[str]) -> Member | None:
+        if not self._columns:
+            header = self._file.header or {}
+            self._columns = header
+            self._user, self._number = reader(header, USER_ID), reader(header, AMPLITUDE_ID)
+            self._told = any(reader(header, (name,)) is not None for name in self._rule.properties)
+        user_id, number = _cell(row, self._user) or "", _cell(row, self._number) or ""
+        self._row = row
+        return member_of(self._rule, self._keyring, additional.extra_of, user_id, number, self._value, told=self._told)
+
+    def _value(self, name: str) -> str | None:
+        """Give what the present row says under a name. Columns are looked for once per file."""
+        if name not in self._places:
+            self._places[name] = reader(self._columns, (name,)) if name else None
+        return _cell(self._row, self._places[name])
+
+
+def _cell(row: Sequence[str], at: int | None) -> str | None:
+    return row[at].strip() if at is not None and at < len(row) else None
+
+
+def _may_follow(location: str, origin: str) -> bool:
+    """Say whether a file may come from there: an https address, or the configured server itself."""
+    parts, own = urlsplit(location), urlsplit(origin)
+    return bool(parts.netloc) and (parts.scheme == "https" or (parts.scheme, parts.netloc) == (own.scheme, own.netloc))

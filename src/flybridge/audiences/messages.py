@@ -1,0 +1,41 @@
+"""From a message about a cohort to members of the audiences that follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from flybridge.amplitude import cohort_message
+from flybridge.appsflyer.additional import extra_of
+from flybridge.audiences.rules import Rule, is_told, member_of
+from flybridge.identity import Keyring
+from flybridge.records import Apply, Dead, Filing, MemberChange, Person, Source, content_key
+
+
+def with_members(filing: Filing, rules: Sequence[Rule], keyring: Keyring) -> Filing:
+    """Add to what a message teaches who came into a cohort or left it.
+
+    What is no message about a cohort, or about one that no rule follows, is left as it is.
+    """
+    envelope = filing.envelope
+    if not rules or envelope.source is not Source.COHORT or isinstance(filing.decision, Dead):
+        return filing
+    message = cohort_message.read(envelope.body)
+    following = [rule for rule in rules if message is not None and rule.cohort == message.cohort]
+    if message is None or not following:
+        return filing
+    said_ms = min(message.computed_ms or envelope.received_ms, envelope.received_ms)
+    changes = []
+    for rule in following:
+        for entry in message.entries:
+            value, told = (entry.properties or {}).get, is_told(rule, entry.properties)
+            member = member_of(rule, keyring, extra_of, entry.user_id, entry.amplitude_id, value, told=told)
+            if member is not None:
+                changes.append(MemberChange(rule.app, rule.audience, said_ms, message.entering, member, message.title))
+    # The same list of people may come again and mean something new, unless it says when it was computed.
+    key = filing.key if message.computed_ms is not None else None
+    if message.message_id:
+        key = content_key(envelope.app.encode(), b"cohort", message.message_id.encode())
+    persons = filing.persons or tuple(Person(change.member.persons + change.member.marks) for change in changes)
+    return structs.replace(filing, decision=Apply("cohort"), key=key, members=tuple(changes), persons=persons)

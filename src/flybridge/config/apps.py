@@ -1,0 +1,324 @@
+"""Settings of one app: where it comes from, where it goes, and what happens on the way.
+
+The text under each field is its documentation: docs/reference/config.md is printed from it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from flybridge.config.secret import MAY_BE_EMPTY, Secret
+from flybridge.mapping.restrictions import Policy
+from flybridge.matching import MAX_WINDOW_HOURS
+
+Name = Annotated[str, Meta(min_length=1)]
+AppName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z",
+        description="text of letters, digits, `.`, `_` and `-`, 64 characters at most, the first a letter or a digit",
+    ),
+]
+HeaderName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(Authorization|[Xx]-[A-Za-z0-9_-]{1,28})\Z",
+        description="`Authorization`, or `X-` and letters, digits, `-` and `_`, 30 characters at most",
+    ),
+]
+
+
+class Platform(StrEnum):
+    """What the app runs on."""
+
+    ANDROID = "android"
+    IOS = "ios"
+    OTHER = "other"
+
+
+class Route(StrEnum):
+    """How attribution reaches Amplitude. One of the two: both at once would double every event."""
+
+    HTTP_V2 = "http_v2"
+    ATTRIBUTION = "attribution"
+
+
+class Region(StrEnum):
+    """Where the Amplitude project keeps its data."""
+
+    US = "us"
+    EU = "eu"
+
+
+class AtExpiry(StrEnum):
+    """What becomes of attribution whose user was never seen."""
+
+    DROP = "drop"
+    SEND_AS_CUSTOMER_USER_ID = "send-as-customer-user-id"
+
+
+class HoldV1(StrEnum):
+    """When the route `attribution` sends."""
+
+    IMMEDIATELY = "immediately"
+    WHEN_SEEN = "when-seen"
+
+
+class Identifier(StrEnum):
+    """The identifier an audience is made of."""
+
+    GAID = "gaid"
+    OAID = "oaid"
+    IMEI = "imei"
+    IDFA = "idfa"
+    IDFV = "idfv"
+    CUID = "cuid"
+    BRAZE_ID = "braze_id"
+    AMPLITUDE_ID = "amplitude_id"
+
+
+class Cadence(StrEnum):
+    """How often a cohort is taken over."""
+
+    ONCE = "once"
+    HOURLY = "hourly"
+    DAILY = "daily"
+    REALTIME = "realtime"
+
+
+class AppsFlyer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The AppsFlyer side of the app."""
+
+    push_token: Annotated[Secret, MAY_BE_EMPTY] | None = None
+    """The token AppsFlyer sends with every Push API message. Required. It may be the empty text only while
+    `server.host` is a loopback address: an open door for trying things out on one machine."""
+    token_header: HeaderName = "Authorization"  # noqa: S105 - a header name
+    """The header that carries `push_token`, as chosen in AppsFlyer's Push API settings."""
+    s2s_key: Secret | None = None
+    """The server-to-server key. Needed by `apps.streams`."""
+    s2s_concurrency: Annotated[int, Meta(ge=1, le=2_000)] = 1_000
+    """The most server-to-server requests in flight. Each holds one event, so what can be sent in a second is this
+    number divided by AppsFlyer's answering time. No more fly than the rate of events needs, and what flies is what a
+    crash leaves uncertain."""
+    s2s_requests_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
+    """The most server-to-server requests in a second. 0 sets no limit: AppsFlyer publishes none."""
+    api_token: Secret | None = None
+    """The API token V2. Needed by `apps.audiences`."""
+    base_url: str = ""
+    """Empty: AppsFlyer's own hosts. Set: every AppsFlyer call goes to this origin, with the same paths; this is
+    how a staging app talks to the sandbox."""
+
+
+class Amplitude(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The Amplitude side of the app."""
+
+    api_key: Secret
+    """The API key of the Amplitude project."""
+    secret_key: Secret | None = None
+    """The secret key of the project. Needed to download cohorts."""
+    region: Region = Region.US
+    """Where the project keeps its data. It is never guessed: a wrong region is answered 403 by Amplitude."""
+    base_url: str = ""
+    """Empty: Amplitude's own hosts for the region. Set: every Amplitude call goes to this origin."""
+    min_id_length: Annotated[int, Meta(ge=1, le=64)] = 5
+    """The shortest user or device id that counts as one. Amplitude's own minimum is five characters; it is told to
+    take shorter ones if this is less."""
+    webhook_token: Secret | None = None
+    """The token that Amplitude's event stream and cohort webhooks send in the `Authorization` header. Absent:
+    `/v1/stream/{app}` and `/v1/cohorts/{app}` refuse everything."""
+    stream_fields: dict[str, Name] = field(default_factory=dict)
+    """How a webhook with a template of your own names things: a field of Amplitude's default payload (`event_type`,
+    `event_time`, `user_id`, `user_properties`, `user_properties.plan`), and where it is in your message (`name`,
+    `properties`)."""
+
+
+class Hold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How attribution waits for its user."""
+
+    window_hours: Annotated[float, Meta(gt=0, le=MAX_WINDOW_HOURS)] = 72.0
+    """How long attribution waits for a sighting of its user, in hours since it was received."""
+    at_expiry: AtExpiry = AtExpiry.DROP
+    """What happens then. `drop` ends it as expired; `send-as-customer-user-id` sends what has a customer user id
+    under that id, which makes a new user in Amplitude if there is none."""
+    v1: HoldV1 = HoldV1.IMMEDIATELY
+    """When the route `attribution` sends: `immediately`, so that Amplitude does the waiting (72 hours, then
+    it drops without a word), or `when-seen`, so that flybridge waits and accounts for what never matched."""
+
+
+class MappingRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One more field to carry over."""
+
+    source: Name
+    """The AppsFlyer field, or `custom_data.` or `event_value.` and a key."""
+    target: Name
+    """Where it goes in the Amplitude event: `event_properties.` or `user_properties.` and a key, or a field of the
+    event itself that the mapping table fills."""
+
+
+class EventMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a postback becomes an Amplitude event."""
+
+    prefix: str = "AppsFlyer"
+    """The word in brackets before event and property names: `[AppsFlyer] Install`."""
+    rename: dict[str, Name] = field(default_factory=dict)
+    """Events that get another name in Amplitude: AppsFlyer's name of an in-app event, or the name of a conversion as
+    it would be sent (`[AppsFlyer] Install`), and the new name."""
+    include: tuple[Name, ...] = ("*",)
+    """In-app events that are sent, by AppsFlyer's name or a glob (`af_*`). Others end as filtered."""
+    exclude: tuple[Name, ...] = ()
+    """What is not sent, even if included: in-app events by name or glob, conversions by AppsFlyer's event type
+    (`re-engagement`, `organic-*`)."""
+    device_id_key: str = "amplitude_device_id"
+    """The key of AppsFlyer's custom data under which the app passes its Amplitude device id. With it a postback
+    finds its user without waiting."""
+    session_id_key: str = "amplitude_session_id"
+    """The key of custom data under which the app passes its Amplitude session id."""
+    user_id_key: str = "amplitude_user_id"
+    """The key of custom data under which the app passes its Amplitude user id."""
+    use_customer_user_id: bool = True
+    """Whether AppsFlyer's customer user id is the Amplitude user id. Set it to false if the two differ."""
+    without: tuple[Name, ...] = ()
+    """AppsFlyer fields that are not carried over, though the mapping table has them."""
+    rows: tuple[MappingRow, ...] = ()
+    """More fields to carry over, beside those of the mapping table."""
+
+
+Scalar = Annotated[str | int | float | bool, Meta(description="text, a number, true or false")]
+Amount = Annotated[str | int | float, Meta(description="a number or text")]
+
+
+class Where(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A condition on an event. What it asks for must all hold. Values are compared as text, because Amplitude's
+    webhooks send user properties as text, and as numbers where both are; a list passes if one of its values does.
+    """
+
+    property: Name
+    """Where the value is found: `event_properties.plan`, `user_properties.country`, `group_properties.`,
+    `groups.` or `data.` and a key, or a field of the event itself (`platform`)."""
+    equals: Scalar | None = field(default=None, name="is")
+    """The event passes if the property is this."""
+    differs: Scalar | None = field(default=None, name="is_not")
+    """The event passes if the property is not this, or absent."""
+    one_of: tuple[str, ...] = ()
+    """The event passes if the property has one of these values."""
+    none_of: tuple[str, ...] = ()
+    """The event passes if the property has none of these values; a property that is absent has none."""
+    contains: Name | None = None
+    """The event passes if this is part of the property's text."""
+    not_contains: Name | None = None
+    """The event passes if this is no part of the property's text, or the property is absent."""
+    gt: Amount | None = None
+    """The event passes if the property is greater: as numbers if both are, else in the order of text."""
+    ge: Amount | None = None
+    """Greater, or the same."""
+    lt: Amount | None = None
+    """Less."""
+    le: Amount | None = None
+    """Less, or the same."""
+    exists: bool = False
+    """With true, the event passes if the property is there and not empty."""
+    absent: bool = False
+    """With true, the event passes if the property is not there, or empty."""
+
+
+class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Amplitude events that go to AppsFlyer as server-to-server in-app events. The first stream that chooses an event
+    maps it; one event is sent once.
+    """
+
+    events: tuple[Name, ...]
+    """Amplitude event names or globs (`Trial *`). Amplitude's own events (`$...`, `[Amplitude] ...`) only by their full
+    name."""
+    where: tuple[Where, ...] = ()
+    """Conditions that must all hold."""
+    rename: dict[str, Name] = field(default_factory=dict)
+    """Events that get another name in AppsFlyer: Amplitude's name, AppsFlyer's name."""
+    properties: dict[str, Name] = field(default_factory=dict)
+    """AppsFlyer parameter, or `eventValue.` and a key, and where in the Amplitude event it is found, or `value:` and a
+    fixed text. It replaces the mapping table's rows for this parameter."""
+    extras: tuple[Name, ...] = ()
+    """Event properties that go into `eventValue` as they are, by name or glob, the most important first; `["*"]` for
+    all; `user_properties.` in front for those of the user. Empty sends none, as Amplitude's own integration."""
+    without: tuple[Name, ...] = ()
+    """AppsFlyer parameters that are not sent, though the mapping table has them."""
+    sharing_filter: tuple[Name, ...] = ()
+    """AppsFlyer partners that the events are not shared with; `["all"]` for all partners."""
+    wait_hours: Annotated[float, Meta(ge=0, le=MAX_WINDOW_HOURS)] = 0.0
+    """How long an event without an AppsFlyer id waits for a postback that tells it, in hours since it was received.
+    0: what is known at that moment counts, and without it the event is filtered."""
+    loop: bool = False
+    """Whether events that came from AppsFlyer in the first place may go back to it."""
+
+
+class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An Amplitude cohort that is kept in step with an AppsFlyer audience."""
+
+    cohort: Name
+    """The id of the cohort in Amplitude (the last part of its address)."""
+    name: AppName | None = None
+    """What the audience is called in commands and metrics, unique in its app. Absent: the id of the cohort."""
+    import_key: Secret
+    """The import key of the audience, from AppsFlyer Audiences."""
+    identifier: Identifier
+    """The identifier that people are listed by. iOS knows `idfa idfv cuid braze_id amplitude_id`, Android `gaid oaid
+    imei cuid braze_id amplitude_id`. `cuid` is the Amplitude user id, `amplitude_id` Amplitude's own; the others are
+    user properties."""
+    property: str = ""
+    """The user property that holds the identifier. Empty: the names that the vendors' SDKs use (`adid`, `gaid`,
+    `advertising_id`; `idfv`; ...)."""
+    where: tuple[Where, ...] = ()
+    """Conditions on user properties that a member must meet to be sent, such as consent. Who does not, or of whom
+    nothing is said, is counted as lacking."""
+    email_property: str = ""
+    """The user property with an e-mail address. Its SHA-256 goes to AppsFlyer's additional identifiers. Empty: none."""
+    phone_property: str = ""
+    """The user property with a phone number that begins with `+` or `00` and the country code. Its SHA-256 goes to
+    AppsFlyer's additional-identifiers API. Empty: none."""
+    cadence: Cadence = Cadence.DAILY
+    """How often the audience is brought in step. `once`, `hourly` and `daily` download the cohort if the app has a
+    `secret_key`, and Amplitude allows 500 downloads a month on most plans; without one, and with `realtime` (each
+    minute), what Amplitude's cohort webhook or list integration has sent counts."""
+    max_shrink_percent: Annotated[float, Meta(ge=0, le=100)] = 50.0
+    """A downloaded cohort that would remove more than so much of the members is not taken over, until
+    `flybridge cohorts run NAME --accept-shrink` says so. 100 lets everything pass."""
+    max_devices: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    """Devices in one request. AppsFlyer names its limit only when it refuses; then it is learnt."""
+
+
+def called(audience: Audience) -> str:
+    """Give the name of an audience."""
+    return audience.name or audience.cohort
+
+
+class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One app: an AppsFlyer app and the Amplitude project it is joined with."""
+
+    name: AppName
+    """Appears in addresses, metrics and reports."""
+    appsflyer_app_id: Name
+    """The app's id in AppsFlyer: `com.example.shop` for Android, `id123456789` for iOS."""
+    platform: Platform
+    """What the app runs on."""
+    route: Route = Route.HTTP_V2
+    """How attribution reaches Amplitude. `http_v2` sends events with a known user, and in-app events; `attribution`
+    sends installs and re-engagements to the Attribution API, where Amplitude looks for the user."""
+    appsflyer: AppsFlyer = field(default_factory=AppsFlyer)
+    """The AppsFlyer side of the app."""
+    amplitude: Amplitude
+    """The Amplitude side of the app."""
+    hold: Hold = field(default_factory=Hold)
+    """How attribution waits for its user."""
+    mapping: EventMapping = field(default_factory=EventMapping)
+    """How a postback becomes an Amplitude event."""
+    restrictions: dict[str, Policy] = field(default_factory=dict)
+    """What may leave about a media source, or one kind of its touches (`"Facebook Ads/impression"`), and under
+    `default` about all others. `pass` sends all, `redact` sends the event without source and campaign, `organic` sends
+    it as organic, `drop` sends nothing. What is not named: `restricted` (as AppsFlyer reports sources that forbid
+    sharing) and the view-through attribution of sources on AppsFlyer's list are `organic`, `default` is `pass`."""
+    streams: tuple[Stream, ...] = ()
+    """Amplitude events that go to AppsFlyer."""
+    audiences: tuple[Audience, ...] = ()
+    """Amplitude cohorts that go to AppsFlyer Audiences."""

@@ -1,0 +1,180 @@
+"""Rules that span several settings: what one of them asks for, another must give."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec.structs import fields
+
+from flybridge.config.apps import App, AppsFlyer, Audience, Identifier, Platform, Route, Stream, Where, called
+from flybridge.config.secret import Secret
+from flybridge.config.streams import streams_of
+from flybridge.errors import ConfigError
+
+MIN_SECRET_CHARACTERS: Final = 16
+MAX_TOKEN_CHARACTERS: Final = 2000
+
+# What AppsFlyer lets a customer enter as the Push API token
+# (https://support.appsflyer.com/hc/en-us/articles/207034356, read 2026-11-24).
+_TOKEN = re.compile(r"[A-Za-z0-9\-_. \t]+")
+_IOS_APP_ID = re.compile(r"id[0-9]+")
+
+# https://dev.appsflyer.com/hc/reference/audience-import (read 2026-11-24)
+_BOTH: Final = frozenset({Identifier.CUID, Identifier.BRAZE_ID, Identifier.AMPLITUDE_ID})
+AUDIENCE_IDENTIFIERS: Final = {
+    Platform.ANDROID: _BOTH | {Identifier.GAID, Identifier.OAID, Identifier.IMEI},
+    Platform.IOS: _BOTH | {Identifier.IDFA, Identifier.IDFV},
+    Platform.OTHER: frozenset[Identifier](),
+}
+
+
+def check_secret(path: str, secret: Secret) -> None:
+    """Refuse a secret that could be guessed."""
+    found = len(secret.reveal())
+    if found < MIN_SECRET_CHARACTERS:
+        raise ConfigError(
+            path,
+            f"has {found} characters and needs {MIN_SECRET_CHARACTERS} or more.",
+            "Make one with `openssl rand -hex 32`.",
+        )
+
+
+def check_origin(path: str, address: str) -> None:
+    """Refuse an address that is more, or less, than scheme, host and port."""
+    if not address:
+        return
+    remedy = 'Write "https://host" or "http://host:port", without a path, a user or a slash at the end.'
+    try:
+        parts = urlsplit(address)
+        port_fits = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ConfigError(path, "is not an address.", remedy) from None
+    fits = parts.scheme in {"http", "https"} and parts.hostname and port_fits and "@" not in parts.netloc
+    if not fits or address != f"{parts.scheme}://{parts.netloc}":
+        raise ConfigError(path, "is not the address of a server alone.", remedy)
+
+
+def check_app(path: str, app: App, *, open_door: bool) -> None:
+    """Refuse an app whose settings contradict each other. `open_door` allows an empty push token."""
+    if app.platform is Platform.IOS and not _IOS_APP_ID.fullmatch(app.appsflyer_app_id):
+        digits = app.appsflyer_app_id.isascii() and app.appsflyer_app_id.isdigit()
+        raise ConfigError(
+            f"{path}.appsflyer_app_id",
+            f"{app.appsflyer_app_id!r} is no iOS app id: it is `id` and digits.",
+            f'Write "id{app.appsflyer_app_id}".' if digits else 'Write it as in AppsFlyer, such as "id123456789".',
+        )
+    if app.route is Route.ATTRIBUTION and app.platform is Platform.OTHER:
+        raise ConfigError(
+            f"{path}.route",
+            "Amplitude's Attribution API knows android and ios only.",
+            'Write route = "http_v2", or correct the platform.',
+        )
+    check_origin(f"{path}.appsflyer.base_url", app.appsflyer.base_url)
+    check_origin(f"{path}.amplitude.base_url", app.amplitude.base_url)
+    _check_push_token(f"{path}.appsflyer.push_token", app.appsflyer, open_door=open_door)
+    if not app.mapping.include:
+        raise ConfigError(
+            f"{path}.mapping.include", "is an empty list, so nothing would be sent.", 'Write ["*"] to send all events.'
+        )
+    for number, stream in enumerate(app.streams):
+        _check_stream(f"{path}.streams[{number}]", stream)
+    streams_of(app, path)
+    if app.streams:
+        _needs(f"{path}.appsflyer.s2s_key", app.appsflyer.s2s_key, f"{path}.streams")
+        _needs(f"{path}.amplitude.webhook_token", app.amplitude.webhook_token, f"{path}.streams")
+    _check_audiences(path, app)
+
+
+def _check_push_token(path: str, appsflyer: AppsFlyer, *, open_door: bool) -> None:
+    token = appsflyer.push_token
+    if token is None:
+        raise ConfigError(
+            path,
+            "is missing.",
+            "Enter a token in AppsFlyer's Push API settings and write it here, best as "
+            '"env:NAME". Only while server.host is a loopback address may it be "".',
+        )
+    value = token.reveal()
+    if not value and not open_door:
+        raise ConfigError(
+            path,
+            "is empty, and server.host can be reached from other machines: anybody could send events.",
+            "Set a token, the same as in AppsFlyer's Push API settings.",
+        )
+    if value and (not _TOKEN.fullmatch(value) or len(value) > MAX_TOKEN_CHARACTERS):
+        raise ConfigError(
+            path,
+            "holds characters that AppsFlyer does not take in a token, or too many.",
+            f"Use letters, digits, `-`, `_` and `.`, {MAX_TOKEN_CHARACTERS} characters at most.",
+        )
+
+
+def _check_stream(path: str, stream: Stream) -> None:
+    if not stream.events:
+        raise ConfigError(f"{path}.events", "is an empty list.", 'Name events, or write ["*"] for all of them.')
+    for number, where in enumerate(stream.where):
+        here = f"{path}.where[{number}]"
+        if where.exists and where.absent:
+            raise ConfigError(here, "asks for what is there and absent at once.", "Remove `exists` or `absent`.")
+        operators = [field for field in fields(Where) if field.name != "property"]
+        if all(getattr(where, field.name) == field.default for field in operators):
+            words = ", ".join(field.encode_name for field in operators)
+            raise ConfigError(here, "asks for nothing.", f"Add one of {words}.")
+
+
+def _check_audiences(path: str, app: App) -> None:
+    seen: set[tuple[str, Secret]] = set()
+    names: set[str] = set()
+    for number, audience in enumerate(app.audiences):
+        here = f"{path}.audiences[{number}]"
+        _check_identifier(f"{here}.identifier", audience, app.platform)
+        if (audience.cohort, audience.import_key) in seen:
+            raise ConfigError(f"{here}.cohort", "goes to the same audience twice.", "Remove one of the two sections.")
+        seen.add((audience.cohort, audience.import_key))
+        if called(audience) in names:
+            raise ConfigError(
+                f"{here}.name", f"{called(audience)!r} is another audience's name, too.", "Give each a name of its own."
+            )
+        names.add(called(audience))
+        _check_additional(here, audience)
+    if app.audiences:
+        _needs(f"{path}.appsflyer.api_token", app.appsflyer.api_token, f"{path}.audiences")
+    if app.audiences and not (app.amplitude.secret_key or app.amplitude.webhook_token):
+        raise ConfigError(
+            f"{path}.amplitude.secret_key",
+            f"is missing, and {path}.audiences needs it.",
+            "Set it to download cohorts, or set webhook_token to have Amplitude send them.",
+        )
+
+
+def _check_additional(path: str, audience: Audience) -> None:
+    extra = audience.email_property or audience.phone_property
+    if extra and audience.identifier in {Identifier.BRAZE_ID, Identifier.AMPLITUDE_ID}:
+        raise ConfigError(
+            f"{path}.{'email_property' if audience.email_property else 'phone_property'}",
+            f"can't be used with the identifier {audience.identifier.value!r}: AppsFlyer's additional identifiers need "
+            "one that it knows devices by.",
+            "Use another identifier, or leave it out.",
+        )
+    for number, where in enumerate(audience.where):
+        if not where.one_of and not where.none_of:
+            raise ConfigError(
+                f"{path}.where[{number}]", "asks for nothing.", "Add one_of or none_of with a list of values."
+            )
+
+
+def _check_identifier(path: str, audience: Audience, platform: Platform) -> None:
+    fitting = AUDIENCE_IDENTIFIERS[platform]
+    if audience.identifier not in fitting:
+        raise ConfigError(
+            path,
+            f"{audience.identifier.value!r} is no identifier of audiences on {platform.value}.",
+            f"Use one of {', '.join(sorted(fitting))}." if fitting else "Audiences need an Android or iOS app.",
+        )
+
+
+def _needs(path: str, value: Secret | None, because: str) -> None:
+    if not value:
+        raise ConfigError(path, f"is missing, and {because} needs it.", f"Set it, or remove {because}.")

@@ -1,0 +1,114 @@
+"""Prints docs/reference/config.md from the settings themselves: `python -m flybridge.config.page`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from textwrap import dedent
+from typing import Any, Final, get_args, get_origin
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import FieldInfo, fields
+
+from flybridge.config.read import allowed
+from flybridge.config.secret import Secret
+from flybridge.config.settings import Config
+
+HEAD: Final = """\
+# Configuration
+
+One TOML file: the `--config` option, else the file that `FLYBRIDGE_CONFIG` names, else `./flybridge.toml`.
+`flybridge init` writes one that works.
+
+- Any text may be `env:NAME` (an environment variable) or `file:PATH` (the content of a file, without the line end;
+  a relative path starts at the configuration file). Numbers may be given in this way too. A variable that is not
+  set, or set to nothing, and an empty file are refused.
+- Unknown keys are refused, with the nearest known one. Nothing is guessed.
+- Secrets are never printed, not in logs and not in errors.
+
+This page is printed from the code (`make pages`).
+"""
+
+
+def page() -> str:
+    """Give the whole page as Markdown."""
+    return "\n".join([HEAD, *_section(Config, "", many=False)]).rstrip() + "\n"
+
+
+def keys() -> Iterator[str]:
+    """Give the path of every key, such as `apps.hold.window_hours`."""
+    yield from _keys(Config, "")
+
+
+def field_docs(kind: type[Struct]) -> dict[str, str]:
+    """Read the text under each field of a struct."""
+    body = ast.parse(dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    docs: dict[str, str] = {}
+    for field, text in zip(body.body, body.body[1:], strict=False):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                docs[name] = " ".join(words.split())
+    return docs
+
+
+def _keys(kind: type[Struct], prefix: str) -> Iterator[str]:
+    for field in fields(kind):
+        yield prefix + field.encode_name
+        inner = _inner(field.type)
+        if inner is not None:
+            yield from _keys(inner[0], f"{prefix}{field.encode_name}.")
+
+
+def _section(kind: type[Struct], path: str, *, many: bool) -> Iterator[str]:
+    header = f"[[{path}]]" if many else f"[{path}]"
+    yield f"## {header}\n" if path else "## Top of the file\n"
+    yield f"{inspect.getdoc(kind)}\n" if path else "These keys stand before the first table.\n"
+    plain = [field for field in fields(kind) if _inner(field.type) is None]
+    docs = field_docs(kind)
+    if plain:
+        yield "| key | takes | default | what it does |\n| --- | --- | --- | --- |"
+        for field in plain:
+            cells = (f"`{field.encode_name}`", allowed(field.type), _default(field), docs[field.name])
+            yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        yield ""
+    for field in fields(kind):
+        inner = _inner(field.type)
+        if inner is not None:
+            below = f"{path}.{field.encode_name}" if path else field.encode_name
+            yield from _section(inner[0], below, many=inner[1])
+
+
+def _inner(kind: Any) -> tuple[type[Struct], bool] | None:
+    """Give the struct a field holds, and whether it holds many of them."""
+    many = get_origin(kind) is tuple
+    for part in (kind, *get_args(kind)):
+        if isinstance(part, type) and issubclass(part, Struct):
+            return part, many
+    return None
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if field.default_factory is not NODEFAULT:
+        value = field.default_factory()
+    match value:
+        case None:
+            return "absent"
+        case Enum():
+            return f'`"{value.value}"`'
+        case dict() | tuple() | list():
+            return f"`{msgspec.json.encode(value, enc_hook=str).decode()}`" if value else "empty"
+        case bool() | int() | float():
+            return f"`{msgspec.json.encode(value).decode()}`"
+    if value is NODEFAULT or isinstance(value, Secret):
+        return "required"
+    return f'`"{value}"`' if str(value) else "empty"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,259 @@
+"""The configuration: one TOML file, read once, checked as a whole, and never changed after that.
+
+`load` is strict: a key it does not know, a value of the wrong kind and settings that contradict each other
+are refused as `errors.ConfigError`, with the path of the key and what to write instead.
+
+The text under each field is its documentation: docs/reference/config.md is printed from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from flybridge.config.apps import (
+    Amplitude,
+    App,
+    AppsFlyer,
+    AtExpiry,
+    Audience,
+    Cadence,
+    EventMapping,
+    Hold,
+    HoldV1,
+    Identifier,
+    MappingRow,
+    Platform,
+    Region,
+    Route,
+    Stream,
+    Where,
+)
+from flybridge.config.check import check_app, check_origin, check_secret
+from flybridge.config.read import Reader, parse
+from flybridge.config.secret import Secret
+from flybridge.delivery.lifecycle import Uncertain
+from flybridge.errors import ConfigError
+
+__all__ = [
+    "Amplitude",
+    "App",
+    "AppsFlyer",
+    "AtExpiry",
+    "Audience",
+    "Cadence",
+    "Cluster",
+    "Config",
+    "Console",
+    "Delivery",
+    "EventMapping",
+    "Hold",
+    "HoldV1",
+    "Identifier",
+    "MappingRow",
+    "Platform",
+    "Region",
+    "Retention",
+    "Route",
+    "Secret",
+    "Server",
+    "Stream",
+    "Uncertain",
+    "Where",
+    "find",
+    "load",
+    "loads",
+    "shown",
+]
+
+DEFAULT_PATH: Final = "flybridge.toml"
+PATH_VARIABLE: Final = "FLYBRIDGE_CONFIG"
+
+
+class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where flybridge listens, and how much it takes in."""
+
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    """The address to listen on. `0.0.0.0` for all; put a proxy that speaks TLS in front."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8700
+    """The port to listen on. 0 lets the system choose."""
+    public_url: str = ""
+    """The address AppsFlyer and Amplitude reach flybridge by, such as `https://bridge.example.com`. It is only
+    printed, where you are told what to paste. Empty: host and port."""
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 1_000_000
+    """The largest message taken, in bytes. A larger one is answered 413. The default fits what a NATS server takes."""
+    max_pending: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    """How many messages may wait for the disk at once, in one process. One more is answered 503 with
+    `Retry-After`, so that memory stays bounded."""
+    drain_s: Annotated[float, Meta(ge=0, le=300)] = 0.0
+    """How long the doors go on after SIGTERM while `/readyz` says 503, in seconds: the time that a load balancer
+    needs to notice. 0 where there is none."""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class Cluster(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Servers to share between machines. Absent: everything is embedded in `data_dir`."""
+
+    nats: Annotated[tuple[Secret, ...], Meta(min_length=1)]
+    """Addresses of the NATS servers whose JetStream is the inbox, `nats://host:4222`. They may hold a password
+    and are not printed. nats-server 2.12 or newer."""
+    postgres: Secret
+    """The address of the PostgreSQL database that is the store. It may hold a password and is not printed."""
+    stream: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")] = "flybridge"
+    """The name of the stream, and the beginning of its subjects. It is made when it is not there."""
+    replicas: Annotated[int, Meta(ge=1, le=5)] = 3
+    """On how many NATS servers each message is kept. A message is answered 200 when most of them have it: with 3, one
+    server may be lost."""
+    max_bytes: Annotated[int, Meta(ge=0)] = 0
+    """The most bytes that may wait in the stream. Beyond, senders are answered 503 and come again; nothing is
+    dropped. 0 leaves it to the servers' own limit."""
+    max_age_hours: Annotated[float, Meta(ge=0)] = 0.0
+    """After how many hours NATS drops a message that nobody has worked on. It is lost then, and the account says so.
+    0: never."""
+
+
+class Console(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The pages for people."""
+
+    password: Secret | None = None
+    """The password of the console, with any user name: 8 characters or more. Absent: the console answers only
+    who connects from the same machine, directly and not through a proxy."""
+
+
+class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How items are sent to the vendors."""
+
+    max_tries: Annotated[int, Meta(ge=1, le=1000)] = 20
+    """How often an item is sent before it becomes a dead letter. A vendor that is away or refuses the key costs
+    no try."""
+    uncertain: Uncertain = Uncertain.RESEND
+    """What to do with an item that may have arrived although its answer was lost, where the vendor does not
+    recognise a repeat: `resend` may double it, `park` keeps it as a dead letter until somebody decides."""
+    max_items: Annotated[int, Meta(ge=0, le=2000)] = 0
+    """The most items in one request. 0 leaves it to each endpoint's own limit; it never raises that limit."""
+    concurrency: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """The most requests in flight for one app and endpoint. 0 leaves it to the endpoint."""
+    requests_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
+    """The most requests in a second for one app and endpoint. 0 leaves it to the endpoint."""
+    timeout_s: Annotated[float, Meta(ge=5, le=300)] = 30.0
+    """How long a vendor may take to answer. What a worker that died had in its hands goes to another one after four
+    times as long."""
+    gzip: bool = False
+    """Whether uploads to Amplitude are compressed. Its SDKs do it; the pages of the HTTP V2 API do not mention it."""
+
+
+class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long things are kept."""
+
+    ledger_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    """Days that the line of a settled message stays in the ledger. The counters stay for ever."""
+    dead_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    """Days that a dead letter can be looked at and replayed. Then its content is erased."""
+    dedup_days: Annotated[int, Meta(ge=1, le=365)] = 7
+    """Days within which the same in-app event is recognised as a repeat. Amplitude itself remembers seven.
+    Conversions are remembered for 90."""
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    data_dir: Path = Path("./data")
+    """The directory of the embedded inbox and store. A relative one starts at the configuration file."""
+    secret: Secret
+    """Keys the hashing of identifiers and the sealing of stored data: 16 characters or more. Who loses it can't
+    open what waits."""
+    former_secrets: tuple[Secret, ...] = ()
+    """Secrets used before. They still open and find what they made, so that `secret` can be changed."""
+    server: Server = field(default_factory=Server)
+    """Where flybridge listens."""
+    cluster: Cluster | None = None
+    """Servers to share between machines."""
+    console: Console = field(default_factory=Console)
+    """The pages for people."""
+    delivery: Delivery = field(default_factory=Delivery)
+    """How items are sent."""
+    retention: Retention = field(default_factory=Retention)
+    """How long things are kept."""
+    apps: tuple[App, ...]
+    """The apps, one `[[apps]]` each."""
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """Give all secrets as bytes, the current one first."""
+        return tuple(secret.reveal().encode() for secret in (self.secret, *self.former_secrets))
+
+    def app(self, name: str) -> App | None:
+        """Give the app of that name, None if there is none."""
+        return next((app for app in self.apps if app.name == name), None)
+
+
+def find(path: Path | None, env: Mapping[str, str]) -> Path:
+    """Say which file is the configuration: the argument, else FLYBRIDGE_CONFIG, else ./flybridge.toml."""
+    return path or Path(env.get(PATH_VARIABLE) or DEFAULT_PATH)
+
+
+def load(path: Path | None, env: Mapping[str, str]) -> Config:
+    """Read and check the configuration file. Raises `errors.ConfigError`, with a remedy, on the first fault."""
+    path = find(path, env)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            "",
+            f"There is no configuration file {path}.",
+            f"Run `flybridge init` to write one, or name another with --config or {PATH_VARIABLE}.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            "", f"The configuration file {path} can't be read: {reason}.", "Check its path and its permissions."
+        ) from None
+    return loads(text, path.absolute().parent, env)
+
+
+def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
+    """Read and check a configuration given as TOML text. Relative paths start at `base`."""
+    config: Config = Reader(base, env).read(Config, parse(text))
+    check_secret("secret", config.secret)
+    for number, former in enumerate(config.former_secrets):
+        check_secret(f"former_secrets[{number}]", former)
+    if config.console.password is not None and len(config.console.password.reveal()) < 8:
+        raise ConfigError(
+            "console.password",
+            "needs 8 characters or more.",
+            "Make one with `openssl rand -hex 16`.",
+        )
+    check_origin("server.public_url", config.server.public_url)
+    if not config.apps:
+        raise ConfigError("apps", "there is no app.", "Add one [[apps]] section for each app.")
+    seen: dict[str, int] = {}
+    for number, app in enumerate(config.apps):
+        if app.name in seen:
+            raise ConfigError(
+                f"apps[{number}].name",
+                f"apps[{seen[app.name]}] is called {app.name!r} too.",
+                "Give every app a name of its own.",
+            )
+        seen[app.name] = number
+        check_app(f"apps[{number}]", app, open_door=config.server.loopback)
+    return config
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """Give the configuration in effect as plain values for people, with `***` for every secret."""
+    plain: dict[str, Any] = msgspec.to_builtins(config, enc_hook=str)
+    return plain

@@ -1,0 +1,41 @@
+"""From the settings of an app's streams to the rules that choose and map its events."""
+
+from __future__ import annotations
+
+from flybridge.config.apps import App, Stream, Where
+from flybridge.errors import ConfigError
+from flybridge.mapping.to_appsflyer.conditions import Condition
+from flybridge.mapping.to_appsflyer.rules import StreamRules
+
+
+def streams_of(app: App, path: str = "") -> tuple[StreamRules, ...]:
+    """Give the rules of an app's streams. Raises `ConfigError`; `path` is where the app stands in the configuration."""
+    found = []
+    for number, stream in enumerate(app.streams):
+        try:
+            found.append(_stream_rules(app, stream))
+        except ConfigError as error:
+            raise ConfigError(f"{path}.streams[{number}].{error.path}", error.problem, error.remedy) from None
+    return tuple(found)
+
+
+def _stream_rules(app: App, stream: Stream) -> StreamRules:
+    where = (
+        {name: getattr(one, name) for name in Where.__struct_fields__ if name != "property"} | {"path": one.property}
+        for one in stream.where
+    )
+    return StreamRules(
+        app=app.name,
+        platform=app.platform.value,
+        events=stream.events,
+        where=tuple(Condition(**asked) for asked in where),
+        rename=stream.rename,
+        properties=stream.properties,
+        extras=stream.extras,
+        without=stream.without,
+        sharing_filter=stream.sharing_filter,
+        wait_hours=stream.wait_hours,
+        loop=stream.loop,
+        prefix=f"[{app.mapping.prefix}] ",
+        use_customer_user_id=app.mapping.use_customer_user_id,
+    )

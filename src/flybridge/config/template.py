@@ -1,0 +1,186 @@
+"""What `flybridge init` writes and says: a configuration file with explanations, and what to paste where."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.config.settings import App, Config, Platform, Region, Route
+
+
+class Answers(Struct, frozen=True, kw_only=True):
+    """What `flybridge init` has to know. Secrets are written as given: as references, best left so."""
+
+    name: str
+    appsflyer_app_id: str
+    platform: Platform
+    route: Route = Route.HTTP_V2
+    region: Region = Region.US
+    host: str = "127.0.0.1"
+    port: int = 8700
+    public_url: str = ""
+    secret: str = "env:FLYBRIDGE_SECRET"  # noqa: S105 - a reference
+    push_token: str = "env:AF_PUSH_TOKEN"  # noqa: S105 - a reference
+    api_key: str = "env:AMPLITUDE_API_KEY"
+    webhook_token: str = "env:AMPLITUDE_WEBHOOK_TOKEN"  # noqa: S105 - a reference
+
+
+TEMPLATE: Final = """\
+# flybridge: joins AppsFlyer and Amplitude.
+# Any text may be "env:NAME" (an environment variable) or "file:PATH" (the content of a file).
+# All keys: docs/reference/config.md.
+
+# Where messages and state are kept. A relative directory starts at this file.
+data_dir = "./data"
+
+# Keys the hashing of identifiers and the encryption of what is stored. 16 characters or more; keep it safe:
+# without it, what waits can't be opened. To change it, move the old one to `former_secrets`.
+secret = {secret}
+# former_secrets = ["env:FLYBRIDGE_FORMER_SECRET"]
+
+[server]
+# Put a proxy that speaks TLS in front before AppsFlyer sends here.
+host = {host}
+port = {port}
+# The address AppsFlyer and Amplitude reach flybridge by.
+public_url = {public_url}
+
+# [console]
+# Without a password the console answers on this machine only.
+# password = "env:FLYBRIDGE_CONSOLE_PASSWORD"
+
+[[apps]]
+name = {name}
+appsflyer_app_id = {appsflyer_app_id}
+platform = {platform}
+# "http_v2": events with a known user, and in-app events. "attribution": Amplitude looks for the user itself.
+# docs/how-to/choose-a-route.md helps to choose.
+route = {route}
+
+[apps.appsflyer]
+# The token of the Push API settings in AppsFlyer.
+push_token = {push_token}
+# Needed to send Amplitude events to AppsFlyer ([[apps.streams]]):
+# s2s_key = "env:AF_S2S_KEY"
+# Needed for audiences ([[apps.audiences]]):
+# api_token = "env:AF_API_TOKEN"
+
+[apps.amplitude]
+api_key = {api_key}
+# Needed to download cohorts:
+# secret_key = "env:AMPLITUDE_SECRET_KEY"
+# "us" or "eu": where the project keeps its data.
+region = {region}
+# The token that Amplitude sends with its event stream. The stream tells flybridge who its users are, so that
+# attribution that waits finds them.
+webhook_token = {webhook_token}
+
+[apps.hold]
+# How long attribution waits for its user to be seen in Amplitude.
+window_hours = 72
+
+[apps.restrictions]
+# What may leave about a media source: "pass", "redact" (no source, no campaign), "organic" or "drop".
+restricted = "organic"
+default = "pass"
+
+# Amplitude events for AppsFlyer's optimisation and reports:
+# [[apps.streams]]
+# events = ["Purchase", "Trial *"]
+# rename = {{ "Purchase" = "af_purchase" }}
+# [apps.streams.properties]
+# appsflyer_id = "user_properties.appsflyer_id"
+
+# An Amplitude cohort as an AppsFlyer audience:
+# [[apps.audiences]]
+# cohort = "7khm89cz"
+# import_key = "env:AF_IMPORT_KEY"
+# identifier = "{identifier}"
+# cadence = "daily"
+# docs/how-to/cohorts.md says how.
+"""
+
+
+def render(answers: Answers) -> str:
+    """Give the text of a configuration file."""
+    plain = {
+        key: _toml(getattr(answers, key)) if isinstance(getattr(answers, key), str) else getattr(answers, key)
+        for key in Answers.__struct_fields__
+    }
+    return TEMPLATE.format(**plain, identifier="idfv" if answers.platform is Platform.IOS else "gaid")
+
+
+def what_to_paste(config: Config) -> str:
+    """Say, for each app, what to enter in AppsFlyer and Amplitude and what the app has to pass.
+
+    The text holds the tokens in clear: it is for the terminal of the person who asked.
+    """
+    base = config.server.public_url or _local(config.server.host, config.server.port)
+    parts = [_paste(app, base) for app in config.apps]
+    if not config.server.public_url:
+        parts.append(
+            "AppsFlyer and Amplitude need an address they can reach, with https on port 443: AppsFlyer sends to ports\n"
+            f"80 and 443 only. Set server.public_url to it, and read it above in place of {base}.\n"
+        )
+    return "\n".join(parts)
+
+
+def _paste(app: App, base: str) -> str:
+    token = app.appsflyer.push_token
+    webhook = app.amplitude.webhook_token
+    lines = [
+        f"{app.name}",
+        "  In AppsFlyer, in the settings of the Push API (side menu, API access), add an endpoint:",
+        f"    method        POST\n    address       {base}/v1/push/{app.name}",
+        f"    header        {app.appsflyer.token_header}",
+        f"    token         {token.reveal() if token else '(none: this machine only)'}",
+        f"    event types   {_event_types(app.route)}",
+        "    fields        all",
+        "  In Amplitude, in Organization settings > API Keys, choose the project: there are its API key and secret key",
+        "    (apps.amplitude.api_key and secret_key). Its region must be apps.amplitude.region.",
+    ]
+    if webhook:
+        lines += [
+            "  In Amplitude, Data > Catalog > Destinations > Webhook, send events to:",
+            f"    address       {base}/v1/stream/{app.name}",
+            f"    header        Authorization: {webhook.reveal()}",
+            "  and, for cohorts, Cohort Webhook:",
+            f"    address       {base}/v1/cohorts/{app.name}",
+            f"    header        Authorization: {webhook.reveal()}",
+        ]
+    return "\n".join([*lines, *_in_the_app(app)]) + "\n"
+
+
+def _in_the_app(app: App) -> list[str]:
+    """Say what the app has to pass, so that a postback finds its user."""
+    keys = (
+        (app.mapping.device_id_key, "Amplitude's device id"),
+        (app.mapping.user_id_key, "Amplitude's user id, once known"),
+        (app.mapping.session_id_key, "Amplitude's session id"),
+    )
+    lines = ["  In the app, before AppsFlyer's SDK starts, pass as additional (custom) data:"]
+    lines += [f"    {key:<22}{meaning}" for key, meaning in keys if key]
+    if app.mapping.use_customer_user_id:
+        lines.append("    and set AppsFlyer's customer user id to the user id that Amplitude knows.")
+    lines.append("    Set the Amplitude user property appsflyer_id, for the way back to AppsFlyer.")
+    return lines
+
+
+def _event_types(route: Route) -> str:
+    match route:
+        case Route.HTTP_V2:
+            return "all installs, re-engagements, re-attributions, reinstalls and in-app events"
+        case Route.ATTRIBUTION:
+            return "all installs, re-engagements, re-attributions and reinstalls (no in-app events)"
+
+
+def _local(host: str, port: int) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
+
+
+def _toml(text: str) -> str:
+    """Write a TOML string: JSON's escapes are TOML's, but for DEL, which TOML wants escaped too."""
+    return json.dumps(str(text), ensure_ascii=False).replace("\x7f", "\\u007f")

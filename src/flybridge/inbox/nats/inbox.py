@@ -1,0 +1,190 @@
+"""The inbox for many machines: a NATS JetStream stream, copied to a majority of servers before intake answers.
+
+Envelopes are grouped into sealed chunks (`jetstream_publish`), workers share one durable pull consumer
+(`jetstream_lease`), and a chunk is gone from all servers when it is acknowledged.
+
+What was ever received is counted where it is made durable: each atomic batch replaces its publisher's tally, so no
+crash can come between a chunk and its count. What waits is counted by the servers: a chunk's subject says for which
+app and day it holds how many envelopes. Neither reads a body, and neither knows of the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from flybridge.errors import InboxUnavailable
+from flybridge.inbox.nats.lease import Leases
+from flybridge.inbox.nats.link import CONSUMER, Link, Refused, StreamSettings, chunk_of, header
+from flybridge.inbox.nats.publish import OLDEST, Publisher
+from flybridge.inbox.protocol import Depth, Leased
+from flybridge.records import Envelope
+from flybridge.sealing import Seal
+
+READS_IN_FLIGHT: Final = 32
+CARRIED_ENTRIES: Final = 1000
+SETTLE_S: Final = 0.01
+SETTLE_TIMES: Final = 50
+
+_tally: Final = msgspec.msgpack.Decoder(list[tuple[str, str, int]]).decode
+
+
+class JetStreamInbox:
+    """An inbox in one JetStream stream. `servers` are `nats://` addresses; they may hold a password.
+
+    `max_waiting` and `max_waiting_bytes` bound what waits in memory to be confirmed by the servers. All methods are
+    called from the event loop that called `open`, which refuses servers that would not take a body of
+    `max_body_bytes`.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        seal: Seal,
+        settings: StreamSettings | None = None,
+        *,
+        max_waiting: int = 20_000,
+        max_waiting_bytes: int = 128 * 2**20,
+        max_body_bytes: int = 0,
+    ) -> None:
+        self._stream = (settings or StreamSettings()).stream
+        self._link = Link(servers, settings or StreamSettings())
+        self._publisher = Publisher(self._link, seal, max_waiting=max_waiting, max_waiting_bytes=max_waiting_bytes)
+        self._leases = Leases(self._link, seal)
+        self._max_body_bytes = max_body_bytes
+        self._oldest = (-1, 0)
+        self._open = False
+
+    async def open(self) -> None:
+        """Connect, and make or update the stream. Raises `InboxUnavailable` with what to do."""
+        await self._link.open()
+        self._publisher.start()
+        self._leases.start()
+        self._open = True
+        if self._max_body_bytes > self._publisher.largest_body:
+            problem = self._publisher.too_large(self._max_body_bytes)
+            await self.close()
+            raise problem
+
+    async def close(self) -> None:
+        """Publish what was accepted, and close the connection. Leases stay until the servers miss their renewal."""
+        if not self._open:
+            return
+        self._open = False
+        await self._publisher.close()
+        await self._leases.close()
+        await self._link.close()
+
+    def accept(self, envelope: Envelope) -> asyncio.Future[None]:
+        """Queue one envelope for the next group.
+
+        The future fails with `InboxUnavailable` if the servers refused it, or did not confirm it in time. In the second
+        case it may be there all the same: its sender's repeat is then a duplicate, and counted as one.
+        """
+        return self._publisher.accept(envelope)
+
+    async def lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
+        """Lease whole chunks until they hold at least `limit` envelopes; None when none wait."""
+        return await self._leases.lease(limit, now_ms, lease_ms)
+
+    async def ack(self, leased: Leased) -> None:
+        """Forget the chunks; returns when the servers have confirmed it."""
+        await self._leases.ack(leased)
+
+    async def reclaim(self) -> None:
+        """Do nothing: other workers may be alive. What a dead one had is given again after `ack_wait_s`."""
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when something waits that nobody has leased, whoever accepted it, or after the timeout."""
+        await self._leases.wait(timeout_s)
+
+    async def depth(self, now_ms: int) -> Depth:
+        """Count what waits.
+
+        What other processes have leased is told by JetStream in chunks, and counted here as chunks of middle size.
+        `oldest_ms` is that of the first chunk in the stream.
+        """
+        chunks = await self._subjects("chunk")
+        waiting = sum(chunk_of(subject)[2] * times for subject, times in chunks.items())
+        if not waiting:
+            return Depth(0, 0, 0)
+        info = await self._ask(f"CONSUMER.INFO.{self._stream}.{CONSUMER}")
+        own, live, idle = self._leases.held(now_ms)
+        others = max(0, info["num_ack_pending"] - live - idle)
+        leased = own + round(others * waiting / sum(chunks.values()))
+        return Depth(waiting, min(leased, waiting), await self._oldest_ms(info["ack_floor"]["stream_seq"]))
+
+    async def received(self) -> Mapping[tuple[str, str], int]:
+        """Count all accepted envelopes since the beginning, by (app, day)."""
+        turn = asyncio.Semaphore(READS_IN_FLIGHT)
+
+        async def read(subject: str) -> list[tuple[str, str, int]]:
+            async with turn:
+                message = await self._link.message({"last_by_subj": subject})
+            return _tally(base64.b64decode(message["data"])) if message else []
+
+        counter: Counter[tuple[str, str]] = Counter()
+        for entries in await asyncio.gather(*(read(subject) for subject in await self._subjects("tally"))):
+            for app, day, n in entries:
+                counter[app, day] += n
+        return counter
+
+    async def carry(self, received: Mapping[tuple[str, str], int]) -> None:
+        """Count what another inbox had received, as moved here. Replaces what was carried here before."""
+        entries = [(app, day, n) for (app, day), n in sorted(received.items())]
+        for number, start in enumerate(range(0, len(entries), CARRIED_ENTRIES), 1):
+            body = msgspec.msgpack.encode(entries[start : start + CARRIED_ENTRIES])
+            await self._link.put(
+                f"{self._stream}.tally.moved-{number}", body, {"Nats-Rollup": "sub", "Nats-TTL": "never"}
+            )
+
+    async def waiting(self) -> Mapping[tuple[str, str], int]:
+        """Count envelopes not yet acknowledged, by (app, day).
+
+        The stream forgets a chunk a moment after its consumer has; the two are read until they agree, or, while much
+        is going on, for half a second.
+        """
+        for _ in range(SETTLE_TIMES):
+            info = await self._ask(f"CONSUMER.INFO.{self._stream}.{CONSUMER}")
+            chunks = await self._subjects("chunk")
+            if sum(chunks.values()) == info["num_pending"] + info["num_ack_pending"]:
+                break
+            await asyncio.sleep(SETTLE_S)
+        counter: Counter[tuple[str, str]] = Counter()
+        for subject, times in chunks.items():
+            app, day, n = chunk_of(subject)
+            counter[app, day] += n * times
+        return counter
+
+    async def _subjects(self, kind: str) -> dict[str, int]:
+        """Give the subjects of a kind that hold messages, and how many. The stream's leader answers, page by page."""
+        found: dict[str, int] = {}
+        while True:
+            page = await self._ask(
+                f"STREAM.INFO.{self._stream}",
+                {"subjects_filter": f"{self._stream}.{kind}.>", "offset": len(found)},
+            )
+            subjects = page["state"].get("subjects") or {}
+            found |= subjects
+            if not subjects or len(found) >= page.get("total", 0):
+                return found
+
+    async def _oldest_ms(self, floor: int) -> int:
+        """Give the time of the first chunk after `floor`, up to which all is acknowledged. Reads it once per floor."""
+        if self._oldest[0] != floor:
+            message = await self._link.message({"seq": floor + 1, "next_by_subj": f"{self._stream}.chunk.>"})
+            if message is None or not (oldest_ms := header(message, OLDEST)):
+                return 0
+            self._oldest = (floor, int(oldest_ms))
+        return self._oldest[1]
+
+    async def _ask(self, verb: str, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            return await self._link.ask(verb, question)
+        except Refused as refused:
+            raise InboxUnavailable(self._link.sentence(refused)) from None

@@ -1,0 +1,280 @@
+"""The way to the NATS servers: one connection, the stream and its consumer, and what the servers say, as sentences.
+
+The stream keeps two kinds of messages, and `inbox.nats.inbox` says why:
+
+    <stream>.chunk.<app>.<day>.<n>   n sealed envelopes of one app and day of reception; gone when acknowledged
+    <stream>.tally.<slot>            how many envelopes one publisher has stored so far, by app and day; kept
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote, urlsplit
+
+from msgspec import Struct
+
+from flybridge.errors import FlybridgeError, InboxUnavailable
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+CONSUMER: Final = "work"
+MAX_LEASED_CHUNKS: Final = 1000
+DEDUP_S: Final = 120.0
+ASK_S: Final = 2.0
+NS: Final = 10**9
+
+# Codes of nats-server 2.15 (its errors.json, read 2026-11-24).
+NOT_FOUND: Final = frozenset({10037, 10059})  # message, stream
+FULL: Final = frozenset({10002, 10023, 10028, 10047, 10054, 10077, 10122})
+TOO_FEW_SERVERS: Final = frozenset({10005, 10074})
+NOT_ENABLED: Final = frozenset({10039, 10076})
+
+
+class StreamSettings(Struct, frozen=True):
+    """How the stream is made. `max_age_s` and `max_bytes` 0: no bound but the servers' own.
+
+    `ack_wait_s` is how long the chunks of a worker that died stay leased; one that lives renews its leases.
+    A message is refused when the servers have not confirmed it after `deadline_s`.
+    """
+
+    stream: str = "flybridge"
+    replicas: int = 3
+    max_age_s: float = 0.0
+    max_bytes: int = 0
+    ack_wait_s: float = 10.0
+    deadline_s: float = 8.0
+
+
+class Refused(Exception):
+    """JetStream said no; `code` is its error code."""
+
+    def __init__(self, code: int, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+
+
+def chunk_subject(stream: str, app: str, day: str, n: int) -> str:
+    """Name a chunk by what it holds, so that the servers can count what waits without reading it."""
+    return f"{stream}.chunk.{quote(app, safe='').replace('.', '%2E')}.{day}.{n}"
+
+
+def chunk_of(subject: str) -> tuple[str, str, int]:
+    """Give app, day and number of envelopes from a chunk's name."""
+    app, day, n = subject.split(".")[-3:]
+    return unquote(app), day, int(n)
+
+
+def header(message: Mapping[str, Any], name: str) -> str:
+    """Give a header of a message that was read by `Link.message`, empty if it has none of that name."""
+    for line in base64.b64decode(message.get("hdrs", "")).decode().splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return value.strip()
+    return ""
+
+
+class Link:
+    """One connection to any of the servers. Reconnects by itself, for ever."""
+
+    def __init__(self, servers: Sequence[str], settings: StreamSettings) -> None:
+        self.settings = settings
+        self._servers = list(servers)
+        self._denied = asyncio.Event()
+        self.hosts = ", ".join(sorted({urlsplit(server).netloc.rpartition("@")[2] or "?" for server in servers}))
+        """Where the servers are, without user and password."""
+
+    async def open(self) -> None:
+        """Connect, and make or update stream and consumer. Raises `InboxUnavailable`, with what to do."""
+        self.client = _client()
+        connecting = asyncio.create_task(self._connect())
+        denied = asyncio.create_task(self._denied.wait())
+        try:
+            await asyncio.wait(
+                {connecting, denied}, timeout=self.settings.deadline_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self._denied.is_set():
+                raise InboxUnavailable(
+                    f"NATS at {self.hosts} refuses the user or password. Correct the addresses in cluster.nats."
+                )
+            if not connecting.done() or connecting.exception() is not None:
+                raise InboxUnavailable(f"No NATS server answers at {self.hosts}. Start them, or correct cluster.nats.")
+            await self._prepare()
+        except BaseException:
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+            await self.close()
+            raise
+        finally:
+            denied.cancel()
+
+    async def close(self) -> None:
+        """Close the connection, sending what is on its way."""
+        with suppress(Exception):  # whatever state a failed connection is in, it ends here
+            await asyncio.wait_for(self.client.flush(), 1) if self.client.is_connected else None
+        with suppress(Exception):
+            await self.client.close()
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a connection at this moment."""
+        return self.client.is_connected
+
+    async def ask(self, verb: str, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask JetStream's API. Tries again while nobody answers; raises `Refused`, or `InboxUnavailable`."""
+        from nats.errors import Error  # noqa: PLC0415
+
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self.settings.deadline_s
+        body = json.dumps(question).encode() if question is not None else b""
+        while True:
+            try:
+                reply = await self.client.request(f"$JS.API.{verb}", body, timeout=ASK_S)
+                return _checked(json.loads(reply.data))
+            except (Error, OSError, TimeoutError):
+                problem = "JetStream does not answer: its servers are away, or it is not enabled on them."
+            except Refused as refused:
+                if refused.code in NOT_ENABLED:
+                    raise InboxUnavailable(self.sentence(refused)) from None
+                if refused.code not in {10008, 10009}:  # "temporarily unavailable", "cluster has no leader"
+                    raise
+                problem = f"JetStream is not ready: {refused.description}."
+            if loop.time() > due:
+                raise InboxUnavailable(f"NATS at {self.hosts}: {problem}")
+            await asyncio.sleep(0.1)
+
+    async def message(self, which: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Read one message from the stream's leader, None if there is none. What it has is agreed upon."""
+        try:
+            found: dict[str, Any] = (await self.ask(f"STREAM.MSG.GET.{self.settings.stream}", which))["message"]
+        except Refused as refused:
+            if refused.code in NOT_FOUND:
+                return None
+            raise InboxUnavailable(self.sentence(refused)) from None
+        return found
+
+    async def put(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        """Store one message, confirmed. Raises `InboxUnavailable`; then it may be there all the same."""
+        from nats.errors import Error  # noqa: PLC0415
+
+        try:
+            reply = await self.client.request(subject, body, timeout=self.settings.deadline_s, headers=headers)
+            _checked(json.loads(reply.data))
+        except (Error, OSError) as problem:
+            raise InboxUnavailable(f"NATS at {self.hosts} did not confirm: {problem}. Try again.") from None
+        except Refused as refused:
+            raise InboxUnavailable(self.sentence(refused)) from None
+
+    def sentence(self, refused: Refused) -> str:
+        """Say what JetStream's refusal means and what to do."""
+        stream, replicas = self.settings.stream, self.settings.replicas
+        if refused.code in NOT_ENABLED:
+            return f"JetStream is not enabled on NATS at {self.hosts}. Give its servers a `jetstream` section."
+        if refused.code in TOO_FEW_SERVERS:
+            return (
+                f"NATS at {self.hosts} has too few servers for {replicas} copies: {refused.description}. "
+                "Start more, or lower cluster.replicas."
+            )
+        if refused.code in FULL:
+            return (
+                f"The stream {stream} is full: {refused.description}. Start workers, or raise cluster.max_bytes or "
+                "the servers' own limit."
+            )
+        return f"JetStream refuses: {refused.description} (code {refused.code})."
+
+    async def _connect(self) -> None:
+        await self.client.connect(
+            servers=self._servers,
+            name="flybridge",
+            connect_timeout=2,
+            reconnect_time_wait=0.2,  # type: ignore[arg-type] # seconds, and a fraction works
+            max_reconnect_attempts=-1,
+            ping_interval=5,
+            max_outstanding_pings=2,
+            pending_size=16 * 2**20,
+            error_cb=self._heard,
+        )
+
+    async def _heard(self, error: Exception) -> None:
+        if "authorization" in str(error).lower() or "authentication" in str(error).lower():
+            self._denied.set()
+
+    async def _prepare(self) -> None:
+        try:
+            await self.ask("INFO")
+            await self._stream()
+            await self.ask(f"CONSUMER.CREATE.{self.settings.stream}.{CONSUMER}.{self.settings.stream}.chunk.>", {
+                "stream_name": self.settings.stream,
+                "config": {
+                    "durable_name": CONSUMER,
+                    "name": CONSUMER,
+                    "filter_subject": f"{self.settings.stream}.chunk.>",
+                    "ack_policy": "explicit",
+                    "ack_wait": int(self.settings.ack_wait_s * NS),
+                    "max_deliver": -1,
+                    "max_ack_pending": MAX_LEASED_CHUNKS,
+                },
+            })  # fmt: skip
+        except Refused as refused:
+            raise InboxUnavailable(self.sentence(refused)) from None
+
+    async def _stream(self) -> None:
+        """Make the stream; of one that is there, change what can be changed and refuse what can't."""
+        name, wanted = self.settings.stream, self._wanted()
+        try:
+            found = (await self.ask(f"STREAM.INFO.{name}"))["config"]
+        except Refused as refused:
+            if refused.code not in NOT_FOUND:
+                raise
+            made = await self.ask(f"STREAM.CREATE.{name}", wanted)
+        else:
+            for key in ("retention", "storage"):
+                if found[key] != wanted[key]:
+                    raise InboxUnavailable(
+                        f"There is a stream {name} whose {key} is {found[key]}, and it has to be {wanted[key]}, which "
+                        "can't be changed. Choose another name in cluster.stream, or delete that stream."
+                    )
+            changed = any(found.get(key) != value for key, value in wanted.items())
+            made = await self.ask(f"STREAM.UPDATE.{name}", found | wanted) if changed else {"config": found}
+        if not made["config"].get("allow_atomic"):
+            raise InboxUnavailable(f"NATS at {self.hosts} is too old: the inbox needs nats-server 2.12 or newer.")
+
+    def _wanted(self) -> dict[str, Any]:
+        settings = self.settings
+        dedup_s = min(DEDUP_S, settings.max_age_s) if settings.max_age_s else DEDUP_S
+        return {
+            "name": settings.stream,
+            "subjects": [f"{settings.stream}.chunk.>", f"{settings.stream}.tally.>"],
+            "retention": "workqueue",
+            "storage": "file",
+            "discard": "new",
+            "num_replicas": settings.replicas,
+            "max_age": int(settings.max_age_s * NS),
+            "max_bytes": settings.max_bytes or -1,
+            "duplicate_window": int(dedup_s * NS),
+            "allow_atomic": True,
+            "allow_rollup_hdrs": True,
+            "allow_msg_ttl": True,
+        }
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    if error := answer.get("error"):
+        raise Refused(error.get("err_code", 0), error.get("description", "no reason given"))
+    return answer
+
+
+def _client() -> Client:
+    try:
+        from nats.aio.client import Client  # noqa: PLC0415 - part of the extra `cluster`
+    except ImportError:
+        raise FlybridgeError(
+            "The inbox on NATS needs the package nats-py: install flybridge[cluster], or leave [cluster] out."
+        ) from None
+    return Client()

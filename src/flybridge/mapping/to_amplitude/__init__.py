@@ -1,0 +1,1 @@
+"""AppsFlyer postbacks to Amplitude events."""

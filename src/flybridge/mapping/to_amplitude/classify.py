@@ -1,0 +1,142 @@
+"""What is decided about a message before its own values are looked at: its name, platform and plan, and what may leave.
+
+An app's messages have a few combinations of the fields that decide, again and again. The decision is therefore made
+once for each combination and remembered. `_decide` reads no field that is not in the combination.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Final
+
+from flybridge.amplitude.event import is_reserved
+from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.postback_kind import Kind, kind_of
+from flybridge.mapping.person import refused_ids
+from flybridge.mapping.restrictions import PASS, Policy
+from flybridge.mapping.to_amplitude.rules import Compiled, Rules, Treatment
+from flybridge.records import Dead, Filter, Refuse
+
+MAX_REMEMBERED: Final = 4096
+
+# AppsFlyer's names of platforms, as Amplitude's SDKs write them. Fire OS is Android.
+PLATFORMS: Final = {
+    "android": "android",
+    "amazon": "android",
+    "ios": "ios",
+    "ipados": "ios",
+    "iphone": "ios",
+    "ipad": "ios",
+}
+DISPLAY: Final = {"android": "Android", "ios": "iOS"}
+"""Platforms as Amplitude's SDKs write them."""
+
+NEVER_SENT: Final = frozenset({Kind.UNINSTALL, Kind.SKADNETWORK})
+V1_IDS: Final = {"ios": ("idfa", "idfv"), "android": ("adid", "android_app_set_id")}
+"""Platforms of the Attribution API, and the identifiers of which it needs one."""
+
+
+def treatment(postback: Postback, rules: Rules, compiled: Compiled) -> Treatment | Filter | Refuse | Dead:
+    """Say how a message is mapped, or why it is not. `compiled` are those of the rules."""
+    # The fields that decide; of what differs from message to message only whether it is there.
+    deciding = (
+        postback.event_name,
+        postback.event_type,
+        postback.conversion_type,
+        postback.retargeting_conversion_type,
+        postback.campaign_type,
+        postback.is_retargeting,
+        postback.is_organic,
+        postback.media_source,
+        postback.attribution_type,
+        postback.attributed_touch_type,
+        postback.platform,
+        postback.att,
+        postback.is_lat,
+        postback.gdpr_applies,
+        postback.ad_user_data_enabled,
+        postback.ad_personalization_enabled,
+        postback.campaign is None,
+        postback.blocked_reason is None,
+        (postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version) is None,
+    )
+    found = compiled.treatments.get(deciding)
+    if found is None:
+        found = _decide(postback, rules, compiled)
+        if len(compiled.treatments) >= MAX_REMEMBERED:
+            compiled.treatments.clear()
+        compiled.treatments[deciding] = found
+    return found
+
+
+def _decide(postback: Postback, rules: Rules, compiled: Compiled) -> Treatment | Filter | Refuse | Dead:
+    said = kind_of(postback)
+    if said is None:
+        return Dead(
+            "map",
+            "no_event_name",
+            "The message names no event: event_name and conversion_type are missing.",
+            "Select event_name, conversion_type and campaign_type in AppsFlyer's Push API settings.",
+        )
+    event_type = _event_type(said, postback, rules, compiled)
+    if not isinstance(event_type, str):
+        return event_type
+    policy = compiled.policy(postback.media_source, postback.attributed_touch_type)
+    if policy is Policy.DROP:
+        return Refuse("restricted_source")
+    platform = _platform(postback, rules)
+    if rules.route == "attribution" and platform not in V1_IDS:
+        return Refuse("platform_unsupported")
+    kind = said
+    if policy is Policy.ORGANIC:
+        kind = said.as_organic
+        event_type = compiled.conversion_name[kind.family] if kind.is_conversion else event_type
+    # Organic events carry no campaign: one that names it all the same tells of it no more than a restricted one.
+    is_told = policy is PASS and not (kind.is_organic and postback.campaign is not None)
+    return Treatment(
+        said,
+        kind,
+        kind.word,
+        kind.is_conversion,
+        event_type,
+        is_reserved(postback.event_name or ""),
+        _media_source(postback, kind, policy),
+        is_told,
+        "" if policy is PASS else policy.word,
+        platform,
+        DISPLAY.get(platform, platform),
+        platform if platform in DISPLAY else None,
+        refused_ids(postback),
+        compiled.plan(kind.is_conversion, not is_told),
+    )
+
+
+def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled) -> str | Filter:
+    if postback.blocked_reason is not None:
+        return Filter("blocked_as_fraud")
+    if kind.is_conversion:
+        if any(fnmatchcase(kind.word, pattern) for pattern in rules.exclude):
+            return Filter("event_excluded")
+        return compiled.conversion_name[kind.family]
+    if kind in NEVER_SENT:
+        return Filter(kind.word)
+    if rules.route == "attribution":
+        return Filter("in_app_on_attribution_route")
+    return compiled.in_app_name(postback.event_name or "") or Filter("event_excluded")
+
+
+def _media_source(postback: Postback, kind: Kind, policy: Policy) -> str | None:
+    """Give the source as it may be told; None if it may not, or nobody knows it."""
+    if policy is not PASS:
+        return "organic" if policy is Policy.ORGANIC else None
+    source = postback.media_source
+    if source is None:
+        return "organic" if kind.is_organic else None
+    return "organic" if source.lower() == "organic" else source
+
+
+def _platform(postback: Postback, rules: Rules) -> str:
+    if postback.platform is None:
+        return rules.platform
+    said = postback.platform.lower()
+    return PLATFORMS.get(said, said)

@@ -1,0 +1,121 @@
+"""How one postback is mapped, line by line, for people: the same rows and rules, nothing sent, personal ids masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.amplitude.event import with_identity
+from flybridge.appsflyer.fields import Postback
+from flybridge.mapping.person import ID_KEYS, PERSONAL, find, identify, names_a_device, parsed, refused_ids
+from flybridge.mapping.restrictions import PASS
+from flybridge.mapping.table import Explained, explain_rows, mask, with_prefix
+from flybridge.mapping.to_amplitude.map import Mapped, map_postback
+from flybridge.mapping.to_amplitude.rows import DERIVED
+from flybridge.mapping.to_amplitude.rules import Rules, all_rows, tells_the_source
+from flybridge.records import Dead, Filter, Refuse
+
+
+class Explanation(Struct, frozen=True):
+    """What becomes of a postback, and every line that led there. `outcome` is a word and, where there is one, why."""
+
+    outcome: str
+    rows: tuple[Explained, ...]
+    notes: tuple[str, ...]
+
+
+def explain(postback: Postback, rules: Rules, received_ms: int) -> Explanation:
+    """Map a postback and say why it came out so."""
+    match map_postback(postback, rules, received_ms):
+        case Mapped() as mapped:
+            rows = (*_rows(postback, rules, mapped), *_derived(postback, rules, mapped), *_identity(mapped))
+            outcome = f"mapped to {mapped.event_type} for {mapped.endpoint}"
+            return Explanation(outcome, rows, mapped.notes)
+        case Filter(reason):
+            return Explanation(f"filtered: {reason}", (), postback.notes)
+        case Refuse(reason):
+            return Explanation(f"refused: {reason}", (), postback.notes)
+        case Dead() as dead:
+            return Explanation(f"dead: {dead.detail} {dead.remedy}", (), postback.notes)
+
+
+def _rows(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
+    restricted = rules.compiled.policy(postback.media_source, postback.attributed_touch_type) is not PASS
+    why = f"Restricted source: {mapped.restricted}." if restricted else "Organic events carry no campaign."
+    restricted = restricted or (mapped.kind.is_organic and postback.campaign is not None)
+    value = parsed(postback.event_value)
+    applying = []
+    for row in all_rows(rules):
+        if row.conversions_only and not mapped.kind.is_conversion:
+            continue
+        if restricted and tells_the_source(row):
+            raw = find(postback, value, row.source)
+            if raw is not None:
+                yield Explained(row.source, mask(raw), row.target, None, why)
+            continue
+        applying.append(row)
+    yield from explain_rows(applying, lambda source: find(postback, value, source), PERSONAL, rules.prefix)
+
+
+def _derived(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
+    event = msgspec.json.decode(mapped.body)
+    ids = identify(postback, parsed(postback.event_value), rules.compiled.keys, refused_ids(postback), []).devices
+    for rule in DERIVED:
+        section, dot, key = rule.target.partition(".")
+        target = f"{section}.{with_prefix(key, rules.prefix)}" if dot else rule.target
+        found = event.get(section, {}).get(with_prefix(key, rules.prefix)) if dot else event.get(rule.target)
+        said = {source: raw for source in rule.sources if (raw := getattr(postback, source)) is not None}
+        if found is None or not said:
+            continue
+        if rule.target == "event_properties":
+            yield from _values(postback, found, rule.note, ids)
+            continue
+        if PERSONAL.intersection(rule.sources) and rule.target in ID_KEYS:
+            found = mask(found)
+        raws = [_raw(source, raw, ids) for source, raw in said.items()]
+        shown = raws[0] if len(raws) == 1 else ", ".join(str(raw) for raw in raws)
+        yield Explained(", ".join(said), shown, target, found, rule.note)
+
+
+def _values(postback: Postback, sent: dict[str, Any], note: str, ids: Sequence[bytes]) -> Iterator[Explained]:
+    """Give a line for each key of the event's value."""
+    value = parsed(postback.event_value)
+    keys = value if isinstance(value, dict) else {}
+    for key, part in keys.items():
+        shown = _masked(key, part, ids)
+        yield Explained(f"event_value.{key}", shown, f"event_properties.{key}", shown if key in sent else None, note)
+        note = ""
+
+
+def _raw(source: str, raw: Any, ids: Sequence[bytes]) -> Any:
+    """Show one field that a rule looked at; of a whole object only that it was there."""
+    if isinstance(parsed(raw), dict):
+        return "{…}"
+    return mask(raw) if source in ID_KEYS or names_a_device(raw, ids) else raw
+
+
+def _identity(mapped: Mapped) -> Iterator[Explained]:
+    source = "custom_data, event_value, customer_user_id"
+    for target, value in (("user_id", mapped.user_id), ("device_id", mapped.device_id)):
+        if value is not None:
+            yield Explained(source, mask(value), target, mask(value), "The person, as the app names them.")
+    for kind, value in mapped.ids.items():
+        yield Explained(kind.value, mask(value), "(matching)", mask(value), "Only its keyed hash is kept.")
+
+
+def _masked(key: str, value: Any, ids: Sequence[bytes]) -> Any:
+    """Mask what names a person: what is under a key for ids, and any text that contains one of this person's."""
+    return mask(value) if _is_personal(key) or names_a_device(value, ids) else value
+
+
+def _is_personal(key: str) -> bool:
+    lower = key.lower()
+    return lower in ID_KEYS or any(word in lower for word in ("id", "mail", "phone", "name", "user", "device"))
+
+
+def preview(mapped: Mapped) -> bytes:
+    """Give the item as it would be sent, ids included: for the operator's own eyes, not for logs."""
+    return with_identity(mapped.body, mapped.user_id, mapped.device_id)

@@ -1,0 +1,78 @@
+"""What a message tells beside the item that is made of it: whom it names, by what it could be matched, and what a
+policy changed of its source. Pure.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from flybridge.amplitude import stream
+from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.postback_time import time_ms
+from flybridge.identity import IdKind
+from flybridge.insight.restricted import change
+from flybridge.mapping.to_amplitude.map import Mapped, Rules
+from flybridge.records import Carried, Decision, Measure, Refuse, day_of
+
+MAX_LABEL: Final = 64
+
+Named = tuple[IdKind, str | None]
+
+
+def carried(postback: Postback, mapped: Mapped, rules: Rules) -> Carried:
+    """Say by what an event could be matched."""
+    kinds = _kinds(tuple(mapped.ids), mapped.user_id is not None, mapped.device_id is not None)
+    platform = (postback.platform or rules.platform).lower()[:MAX_LABEL]
+    return Carried(platform, (postback.app_version or "")[:MAX_LABEL], mapped.media_source, kinds)
+
+
+@lru_cache(1024)
+def _kinds(kinds: tuple[IdKind, ...], named_user: bool, named_device: bool) -> str:
+    own = (("amplitude_user_id", named_user), ("amplitude_device_id", named_device))
+    return " ".join(sorted([kind.word for kind in kinds] + [name for name, is_there in own if is_there]))
+
+
+def restricted(postback: Postback, mapped: Mapped | Decision, rules: Rules, received_ms: int) -> Measure | None:
+    """Say what a policy changed. What other rules keep back is not counted: there is nothing to tell of it."""
+    if not (mapped.restricted if isinstance(mapped, Mapped) else mapped == Refuse("restricted_source")):
+        return None
+    policy = rules.compiled.policy(postback.media_source, postback.attributed_touch_type)
+    event_ms = mapped.event_ms if isinstance(mapped, Mapped) else said_ms(postback) or received_ms
+    return change(postback.media_source, policy.word, day_of(event_ms))
+
+
+def said_ms(postback: Postback) -> int | None:
+    """Give when it happened, as far as the message says it."""
+    return time_ms(postback.event_time or "") or time_ms(postback.install_time or "")
+
+
+def named(postback: Postback, mapped: Mapped | Decision) -> tuple[list[Named], int]:
+    """Give every identifier of a message, also those that may not leave, the steadiest first; and when it happened."""
+    if isinstance(mapped, Mapped):
+        user_id, device_id, event_ms = mapped.user_id, mapped.device_id, mapped.event_ms
+    else:
+        user_id = device_id = None
+        event_ms = said_ms(postback) or 0
+    ids = [
+        (IdKind.APPSFLYER_ID, postback.appsflyer_id),
+        (IdKind.AMPLITUDE_DEVICE_ID, device_id),
+        (IdKind.IDFV, postback.idfv),
+        (IdKind.APP_SET_ID, postback.android_app_set_id),
+        (IdKind.IDFA, postback.idfa),
+        (IdKind.ADID, postback.advertising_id),
+        (IdKind.ADID, postback.amazon_aid),
+        (IdKind.OAID, postback.oaid),
+        (IdKind.CUSTOMER_USER_ID, postback.customer_user_id),
+        (IdKind.CUSTOMER_USER_ID, user_id),
+    ]
+    return ids, event_ms
+
+
+def named_by_amplitude(seen: stream.Seen, *, streams: bool) -> tuple[list[Named], int]:
+    """Give every identifier of somebody that Amplitude shows, the steadiest first; and when it was seen."""
+    ids: list[Named] = [(IdKind.APPSFLYER_ID, seen.ids.get(IdKind.APPSFLYER_ID))]
+    ids += [(IdKind.AMPLITUDE_DEVICE_ID, seen.device_id), *seen.ids.items()]
+    if streams:  # what waits for its AppsFlyer id waits under these
+        ids += [(IdKind.INSTALLED_ON_DEVICE, seen.device_id), (IdKind.INSTALLED_BY_USER, seen.user_id)]
+    return ids, seen.seen_ms or 0

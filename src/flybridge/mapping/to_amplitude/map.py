@@ -1,0 +1,123 @@
+"""From an AppsFlyer postback to one Amplitude item: an HTTP V2 event, or an Attribution API event.
+
+    kind -> filters -> restriction of the source -> person and consent -> rows -> derived fields -> JSON and identity
+
+Pure: the same postback, rules and reception time give the same bytes. The item has no user and device id yet; they are
+put in when it is sent (`amplitude.event.with_identity`), because a held item gets them later.
+
+https://amplitude.com/docs/apis/analytics/http-v2, https://amplitude.com/docs/apis/analytics/attribution,
+https://support.appsflyer.com/hc/en-us/articles/211200306 (read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from flybridge.amplitude.event import MAX_TEXT, within_limits
+from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.postback_kind import Kind
+from flybridge.appsflyer.postback_time import time_ms, zoned_ms
+from flybridge.identity import IdKind
+from flybridge.mapping.person import identify, parsed
+from flybridge.mapping.to_amplitude.classify import V1_IDS, treatment
+from flybridge.mapping.to_amplitude.content_key import conversion_identity, event_identity
+from flybridge.mapping.to_amplitude.item import Item
+from flybridge.mapping.to_amplitude.rules import Rules, Treatment
+from flybridge.records import Dead, Filter, Measure, Refuse
+
+__all__ = ["Mapped", "Rules", "map_postback"]
+
+MAX_FLAT: Final = 30
+
+
+class Mapped(Struct, frozen=True, gc=False):
+    """One item for Amplitude, and all that flybridge needs to know about it.
+
+    `body` is JSON without `user_id` and `device_id`; the Attribution API has no place for them, so that on its route
+    both are None. `key` is the content identity, `insert_id` its hex form.
+    `ids` are the identifiers to match by. `restricted` is the policy that was applied to the media source, or empty.
+    `notes` are sentences about what was changed or left out.
+    """
+
+    kind: Kind
+    event_type: str
+    endpoint: str
+    insert_id: str
+    key: bytes
+    body: bytes
+    user_id: str | None
+    device_id: str | None
+    ids: Mapping[IdKind, str]
+    event_ms: int
+    measure: Measure
+    media_source: str
+    notes: tuple[str, ...]
+    restricted: str = ""
+
+
+def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped | Filter | Refuse | Dead:
+    """Map one postback. `received_ms` stands in where the message has no time."""
+    compiled = rules.compiled
+    treated = treatment(postback, rules, compiled)
+    if not isinstance(treated, Treatment):
+        return treated
+    notes = list(postback.notes)
+    whole = value = parsed(postback.event_value)
+    if whole is not None:
+        value = _within_limits(postback.event_value, whole, notes)
+    person = identify(postback, value, compiled.keys, treated.refused, notes)
+    on_v2 = rules.route == "http_v2"
+    if not on_v2 and all(getattr(person, name) is None for name in V1_IDS[treated.platform]):
+        return Refuse("no_usable_id")
+    said = postback.event_time
+    if said is None or (said_ms := time_ms(said)) is None:
+        said_ms = _time(postback, "event_time", said, notes)
+    # An in-app event needs the install's time only where it has none of its own.
+    installed_ms = None
+    if treated.is_conversion or said_ms is None:
+        installed_ms = _time(postback, "install_time", postback.install_time, notes)
+    # Identity rests on what AppsFlyer said, not on what a policy makes of it: changing a policy makes no new event.
+    if treated.is_conversion:
+        key = conversion_identity(rules.app, treated.said, postback, said_ms, installed_ms)
+    else:
+        key = event_identity(rules.app, postback, whole, said_ms or received_ms)
+    item = Item(postback, compiled, treated, person, value, said_ms or installed_ms or received_ms, key.hex())
+    body = item.http_v2(notes) if on_v2 else item.attribution(notes)
+    # By position: names take msgspec as long as a whole section.
+    return Mapped(
+        treated.kind,
+        treated.event_type,
+        rules.route,
+        item.insert_id,
+        key,
+        body,
+        person.user_id if on_v2 else None,
+        person.device_id if on_v2 else None,
+        person.ids,
+        item.event_ms,
+        item.measure(),
+        treated.source or "",
+        tuple(notes),
+        treated.restricted,
+    )
+
+
+def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
+    # What is written short and flat can't be outside the limits, and nearly every event value is.
+    if isinstance(raw, str) and len(raw) <= MAX_TEXT and raw.count("{") + raw.count("[") < MAX_FLAT:
+        return value
+    if isinstance(value, dict):
+        return within_limits(value, notes)
+    return within_limits({"event_value": value}, notes).get("event_value")
+
+
+def _time(postback: Postback, name: str, said: str | None, notes: list[str]) -> int | None:
+    if said is not None and (ms := time_ms(said)) is not None:
+        return ms
+    if said is not None:
+        notes.append(f"The {name} is no time and was not used.")
+    twin: str | None = getattr(postback, f"{name}_selected_timezone")
+    return zoned_ms(twin, postback.selected_timezone) if twin is not None else None

@@ -1,0 +1,131 @@
+"""The reference page of the mapping, printed from the rows and rules that map.
+
+`python -m flybridge.mapping.to_amplitude.page` prints it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from flybridge.appsflyer.postback_kind import Kind
+from flybridge.mapping import consent
+from flybridge.mapping.restrictions import ADVERTISING, DEFAULTS
+from flybridge.mapping.table import as_markdown, derived_as_markdown
+from flybridge.mapping.to_amplitude.rows import DERIVED, EVENT, OPTIONAL, TOP, USER
+from flybridge.mapping.to_amplitude.rules import TITLES
+
+
+def page() -> str:
+    """Give docs/reference/mapping.md."""
+    return "\n\n".join(
+        (_HEAD, _kinds(), _ROUTES, *_tables(), _RESTRICTIONS, _restricted(), _CONSENT, _consent(), _TAIL)
+    )
+
+
+def _kinds() -> str:
+    lines = ["| AppsFlyer message | Route `http_v2` | Route `attribution` |", "| --- | --- | --- |"]
+    for kind in Kind:
+        if kind.is_conversion:
+            name = f"`[AppsFlyer] {TITLES[kind.family]}`"
+            lines.append(f"| `{kind}` | {name} | {name} |")
+        elif kind.is_in_app:
+            lines.append(f"| `{kind}` | the event's own name | filtered: `in_app_on_attribution_route` |")
+        else:
+            lines.append(f"| `{kind}` | filtered: `{kind}` | filtered: `{kind}` |")
+    return "\n".join(lines)
+
+
+def _tables() -> tuple[str, ...]:
+    return (
+        "## The event's own fields",
+        as_markdown(TOP),
+        "## Event properties",
+        as_markdown(EVENT),
+        "## User properties",
+        as_markdown(USER),
+        "## What is decided from several fields",
+        derived_as_markdown(DERIVED),
+        _OPTIONAL,
+        as_markdown(OPTIONAL),
+    )
+
+
+def _restricted() -> str:
+    defaults = ", ".join(f"`{source}` is `{policy}`" for source, policy in DEFAULTS.items())
+    fields = ", ".join(f"`{name}`" for name in sorted(ADVERTISING))
+    return (
+        f"Without configuration {defaults}. `source/touch type` stands before `source`; who names a source decides "
+        f"about all of its touches.\n\nThe fields that do not leave: {fields}.\n\nEvery change is counted, by source, "
+        "policy and day of the event: `flybridge account` shows the sums."
+    )
+
+
+def _consent() -> str:
+    return consent.as_markdown()
+
+
+_HEAD = """\
+# Mapping: from AppsFlyer to Amplitude
+
+This page is printed from the table that maps (`python -m flybridge.mapping.to_amplitude.page`), so it says what
+the software does. `flybridge explain` shows the same rows for one message.
+
+A message is read tolerantly: absent, null, blank and words for nothing (`null`, `N/A`, ...) are the same; numbers and
+flags may be text; what can't be understood is left out and noted, and never costs the message. Messages of Push API v1
+are read by their own names. Which event a message is follows from `event_name`, `conversion_type` and
+`campaign_type`, in older messages from `is_retargeting` and `retargeting_conversion_type`."""
+
+_ROUTES = """\
+Advertising revenue (`af_ad_revenue`) is an in-app event with revenue. An uninstall is filtered, because AppsFlyer
+learns of it up to days later and Amplitude would count it as activity. SKAdNetwork messages name no person. Messages
+with a `blocked_reason` (Protect360) are filtered as `blocked_as_fraud`.
+
+On the route `attribution` an event has identifiers and user properties and nothing else; without an identifier that
+the Attribution API takes it is refused (`no_usable_id`), and so is a platform other than iOS and Android
+(`platform_unsupported`).
+
+User properties are plain values, set by conversions: Amplitude reads `$set` and `$setOnce` only in `$identify`
+events, so the last conversion's values stand, and the history is in the events. Text longer than 1,024 characters is
+cut, and nesting deeper than 40 layers becomes text."""
+
+_OPTIONAL = """\
+## Rows to add
+
+These are not sent unless they are configured (`apps.mapping.rows`). A row of the configuration comes before the
+table's own. Its source may also be a field that is not listed here, or a key of custom data (`custom_data.plan`) or of
+the event's value (`event_value.shop`). Device identifiers can't be made properties."""
+
+_RESTRICTIONS = """\
+## Restricted sources
+
+`pass` sends all. `redact` sends the event without its source, campaign and their details. `organic` does the same and
+tells the source as `organic`: an install or reinstall becomes an organic one, and so does a re-attribution; a
+re-engagement stays one. `drop` refuses the event (`restricted_source`). In-app events follow the source they are
+attributed to. A field that flybridge does not know is treated as one that may tell the source."""
+
+_CONSENT = """\
+## Consent
+
+An identifier that may not leave is not used for matching either. Vendor ids (IDFV, App Set ID), the AppsFlyer id and
+the customer user id are not advertising ids and stay. Identifiers are only ever in Amplitude's own fields, in the case
+they came in; a property that contains one is left out."""
+
+_TAIL = """\
+## Identity
+
+The Amplitude device, session and user ids are those that the app passed to AppsFlyer in custom data, or in the event's
+value, under the configured keys; else the customer user id is the user id. No id is ever put in another's place, and
+no user is made up. What Amplitude would refuse (shorter than 5 characters, `null`, zeros, ...) is left out and
+noted. With `use_customer_user_id = false` the customer user id is neither sent nor matched by, because it is a name
+from another space.
+
+## One event once
+
+A conversion is known by app, AppsFlyer id, kind and the second it happened in, an in-app event by app, AppsFlyer id,
+name, second, value and revenue: pushed, pulled or read from a file, it is one event and has one `insert_id`.
+Attribution takes no part in it, so that an in-app event that AppsFlyer reports for two campaigns is counted once.
+"""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,272 @@
+"""What an app's configuration says about mapping, checked and compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from functools import cached_property, lru_cache
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+from flybridge.amplitude.event import MIN_ID_LENGTH, is_reserved, text
+from flybridge.appsflyer.fields import NAMES
+from flybridge.appsflyer.postback_kind import Kind
+from flybridge.errors import ConfigError
+from flybridge.mapping.person import ID_KEYS, Keys
+from flybridge.mapping.restrictions import ADVERTISING, policies, policy_of
+from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
+from flybridge.mapping.to_amplitude import rows as table
+from flybridge.mapping.to_amplitude.sections import Form
+from flybridge.records import Dead, Filter, Refuse
+
+NO_TEXTS: Final[Mapping[str, str]] = {}
+
+CONFIGURED: Final = "https://support.appsflyer.com/hc/en-us/articles/208387843"
+
+MAX_PLAIN: Final = 4096
+
+FORBIDDEN: Final = frozenset({'"', "\\"} | {chr(code) for code in range(32)})
+
+TOP_TARGETS: Final = frozenset(row.target for row in table.TOP)
+
+
+OWN: Final[Mapping[str, str]] = {
+    "event_type": "treatment.event_type",
+    "time": "item.event_ms",
+    "insert_id": "item.insert_id",
+    "platform": "treatment.display",
+    "os_name": "treatment.os_name",
+    "session_id": "person.session_id",
+    "idfa": "person.idfa",
+    "idfv": "person.idfv",
+    "adid": "person.adid",
+    "android_id": "person.android_id",
+    "android_app_set_id": "person.android_app_set_id",
+    "revenue": "revenue.amount",
+    "currency": "revenue.currency",
+    "revenueType": "revenue.type",
+    "productId": "revenue.product_id",
+    "quantity": "revenue.quantity",
+    "event_properties": "event_properties",
+    "user_properties": "user_properties",
+}
+"""The fields of `amplitude.event.Event`, in its order, and where `mapping.to_amplitude.item` has them."""
+
+
+class Rules(Struct, frozen=True, kw_only=True, dict=True):
+    """How one app's postbacks become Amplitude events. Raises `ConfigError` for what can't be done.
+
+    `include` and `exclude` are names or globs. Both apply to in-app events, by AppsFlyer's event name; `exclude` also
+    to conversions, by AppsFlyer's event type (`re-engagement`, `organic-*`). `rename` replaces an event name, or an
+    event type as it would be sent (`[AppsFlyer] Install`). `rows` are more fields to carry over, as source and
+    target; a source may be a field that flybridge does not know, or a key of `custom_data.` or `event_value.`.
+    `without` names fields that are not carried over. `restrictions` is media source, or `source/touch type`, to
+    `pass`, `redact`, `organic` or `drop`, in either case of letters, and `default`.
+    """
+
+    app: str
+    platform: Literal["android", "ios", "other"]
+    route: Literal["http_v2", "attribution"] = "http_v2"
+    prefix: str = PREFIX
+    rename: Mapping[str, str] = NO_TEXTS
+    rows: tuple[tuple[str, str], ...] = ()
+    without: tuple[str, ...] = ()
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    device_id_key: str = "amplitude_device_id"
+    session_id_key: str = "amplitude_session_id"
+    user_id_key: str = "amplitude_user_id"
+    use_customer_user_id: bool = True
+    min_id_length: int = MIN_ID_LENGTH
+    restrictions: Mapping[str, str] = NO_TEXTS
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be done, with the key and what to write instead."""
+        if self.platform not in ("android", "ios", "other"):
+            raise ConfigError("platform", f"There is no platform {self.platform!r}.", "Write android, ios or other.")
+        if self.route not in ("http_v2", "attribution"):
+            raise ConfigError("route", f"There is no route {self.route!r}.", "Write http_v2 or attribution.")
+        if not FORBIDDEN.isdisjoint(self.prefix):
+            raise ConfigError("prefix", "The prefix holds a quote or a control character.", "Write it without.")
+        try:
+            policies(self.restrictions)
+        except ValueError as problem:
+            raise ConfigError("restrictions", f"{problem}.", "Write pass, redact, organic or drop.") from None
+        for source, target in self.rows:
+            self._check(source, target)
+
+    def _check(self, source: str, target: str) -> None:
+        if not FORBIDDEN.isdisjoint(target):
+            raise ConfigError(f"rows.{source}", "A target holds a quote or a control character.", "Write it without.")
+        section, dot, key = target.partition(".")
+        in_section = section in ("event_properties", "user_properties") and bool(dot and key)
+        if not in_section and target not in TOP_TARGETS:
+            raise ConfigError(
+                f"rows.{source}",
+                f"The target {target!r} is not one that a row can fill.",
+                f"Write event_properties.x, user_properties.x, or one of {', '.join(sorted(TOP_TARGETS))}.",
+            )
+        last = source.rpartition(".")[2].lower()
+        if last in ID_KEYS:
+            raise ConfigError(
+                f"rows.{source}",
+                "Device identifiers go to Amplitude's own fields, never to properties.",
+                "Remove the row: flybridge sends the identifiers that consent allows.",
+            )
+
+    @cached_property
+    def compiled(self) -> Compiled:
+        """Give the plans and look-ups made from these rules."""
+        return Compiled(self)
+
+
+class Compiled:
+    """Rules turned into plans and look-ups. One per `Rules`; safe to share between threads."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.keys = Keys(
+            rules.device_id_key,
+            rules.session_id_key,
+            rules.user_id_key,
+            rules.min_id_length,
+            rules.use_customer_user_id,
+        )
+        by_source = policies(rules.restrictions)
+        self.policy = lru_cache(4096)(lambda source, touch: policy_of(source, touch, by_source))
+        self._plans = {
+            (conversion, restricted): self._plan(rules, conversion, restricted)
+            for conversion in (True, False)
+            for restricted in (True, False)
+        }
+        self._passed = (rules.device_id_key, rules.session_id_key, rules.user_id_key)
+        self._hidden = ID_KEYS.union(key.lower() for key in self._passed)
+        self._taken = frozenset(key for plan in self._plans.values() for key in plan.event.keys)
+        self._plain: set[str] = set()
+        self.in_app_name = _naming(rules)
+        self.conversion_name = {
+            family: text(rules.rename.get(rules.prefix + title, rules.prefix + title))
+            for family, title in TITLES.items()
+        }
+
+        self.treatments: dict[tuple[object, ...], Treatment | Filter | Refuse | Dead] = {}
+
+    def plan(self, conversion: bool, restricted: bool) -> Plan:
+        """Give the forms for a message; `restricted` are those that tell nothing of where a person came from."""
+        return self._plans[conversion, restricted]
+
+    def own(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Give an event's value without keys that hold an identifier by name, and those that a row fills."""
+        own = value.copy()
+        for key in self._passed:
+            own.pop(key, None)
+        # An app's events have the same keys again and again: which of them stay is remembered.
+        if not self._plain.issuperset(own):
+            for key in value:
+                if key in self._taken or key.lower() in self._hidden:
+                    own.pop(key, None)
+            if len(self._plain) < MAX_PLAIN:
+                self._plain.update(own)
+        return own
+
+    def _plan(self, rules: Rules, conversion: bool, restricted: bool) -> Plan:
+        rows = [
+            row
+            for row in all_rows(rules)
+            if (conversion or not row.conversions_only) and not (restricted and tells_the_source(row))
+        ]
+        placed = {
+            section: [(with_prefix(row.place[1], rules.prefix), row) for row in rows if row.place[0] is section]
+            for section in Section
+        }
+        media_source, message_type = f"{rules.prefix}media source", f"{rules.prefix}message type"
+        return Plan(
+            Form(
+                placed[Section.TOP],
+                given=("item", "treatment", "person", "revenue", "event_properties", "user_properties"),
+                before=OWN,
+            ),
+            Form(
+                placed[Section.EVENT],
+                given=("treatment",),
+                after={media_source: "treatment.source", message_type: "treatment.message_type"},
+            ),
+            # The source is told of conversions, which are what it is known from.
+            Form(
+                placed[Section.USER],
+                given=("treatment",),
+                after={media_source: "treatment.source"} if conversion else {},
+            ),
+        )
+
+
+class Plan(Struct, frozen=True):
+    """The forms of one kind of message.
+
+    `top` is given the item, the parts of it, its revenue and its properties as JSON, the others the treatment.
+    """
+
+    top: Form
+    event: Form
+    user: Form
+
+
+class Treatment(Struct, frozen=True, gc=False):
+    """What is decided about a message before its own values are looked at.
+
+    `said` is the kind as AppsFlyer reports it, `kind` the one that may be told, `message_type` its name. `source` is
+    the media source as it may be told; `is_told` says whether anything else may be of where the person came from.
+    `restricted` is the policy that applies to the source, or empty. `display` is the platform as Amplitude's SDKs write
+    it, `os_name` None where it is none of theirs. `refused` are the identifiers that may not leave.
+    """
+
+    said: Kind
+    kind: Kind
+    message_type: str
+    is_conversion: bool
+    event_type: str
+    is_renamed: bool
+    source: str | None
+    is_told: bool
+    restricted: str
+    platform: str
+    display: str
+    os_name: str | None
+    refused: frozenset[str]
+    plan: Plan
+
+
+TITLES: Final = {
+    "install": "Install",
+    "reinstall": "Reinstall",
+    "re-engagement": "Re-engagement",
+    "re-attribution": "Re-attribution",
+}
+
+
+def _naming(rules: Rules) -> Callable[[str], str | None]:
+    def name(event_name: str) -> str | None:
+        if any(fnmatchcase(event_name, pattern) for pattern in rules.exclude):
+            return None
+        if not any(fnmatchcase(event_name, pattern) for pattern in rules.include):
+            return None
+        found = rules.rename.get(event_name, event_name)
+        return text(rules.prefix + found if is_reserved(found) else found)
+
+    return name
+
+
+def all_rows(rules: Rules) -> tuple[Row, ...]:
+    """Give the rows that apply to an app: its own first, so that they win."""
+    extra = tuple(Row(source, target, as_is, CONFIGURED, "From the configuration.") for source, target in rules.rows)
+    default = table.USER if rules.route == "attribution" else table.ROWS
+    if rules.route == "attribution":
+        extra = tuple(row for row in extra if row.target.startswith("user_properties."))
+    return (*extra, *(row for row in default if row.source not in rules.without))
+
+
+def tells_the_source(row: Row) -> bool:
+    """Say whether a row may tell where a person came from: also a field that nobody knows may."""
+    return row.source in ADVERTISING or (
+        row.source not in NAMES and not row.source.startswith(("custom_data.", "event_value."))
+    )

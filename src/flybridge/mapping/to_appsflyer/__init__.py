@@ -1,0 +1,1 @@
+"""Amplitude events to AppsFlyer in-app events."""

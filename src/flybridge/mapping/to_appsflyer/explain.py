@@ -1,0 +1,110 @@
+"""How one Amplitude event would go to AppsFlyer, line by line, for people: nothing sent, personal ids masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from flybridge.amplitude.event import joined
+from flybridge.amplitude.streamed import Streamed
+from flybridge.mapping.person import ID_KEYS, MIN_TELLING, names_a_device
+from flybridge.mapping.table import Explained, mask
+from flybridge.mapping.to_amplitude.explain import Explanation
+from flybridge.mapping.to_appsflyer import convert as s2s
+from flybridge.mapping.to_appsflyer import rows as table
+from flybridge.mapping.to_appsflyer.map import MAX_BYTES, Left, Mapped, choose, map_event
+from flybridge.mapping.to_appsflyer.rules import FIXED, StreamRules, found_at
+from flybridge.records import Dead
+
+PERSONAL: Final = frozenset(
+    {
+        "appsflyer_id", "customer_user_id", "advertising_id", "amazon_aid", "oaid", "imei", "idfa", "idfv", "ip",
+        "email_hashed", "phone_number_hashed", "phone_number_e164_hashed", "first_name_hashed", "last_name_hashed",
+        "fb_login_id", "ua", "custom_data", "app_set_id",
+    }
+)  # fmt: skip
+"""Parameters that name a person or a device, or may contain what does."""
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def explain_event(event: Streamed, streams: Sequence[StreamRules], received_ms: int) -> Explanation:
+    """Map an event and say why it came out so."""
+    rules = choose(event, streams)
+    if isinstance(rules, Left):
+        return Explanation(f"left out: {rules.reason}", (), ())
+    number = streams.index(rules)
+    match map_event(event, rules, received_ms):
+        case Dead() as dead:
+            return Explanation(f"dead: {dead.detail} {dead.remedy}", (), ())
+        case Mapped() as mapped:
+            size = len(joined(b'{"appsflyer_id":"%s"}' % (b"0" * 33), mapped.body))
+            chosen = f"chosen by streams[{number}], sent as {mapped.event_name}, about {size} of {MAX_BYTES} bytes"
+            return Explanation(chosen, tuple(_lines(event, rules, mapped)), (*_identity(mapped, rules), *mapped.notes))
+
+
+def _identity(mapped: Mapped, rules: StreamRules) -> Iterator[str]:
+    if mapped.appsflyer_id is None:
+        wait = f"it waits {rules.wait_hours:g} hours" if rules.wait_hours else "it is filtered"
+        yield f"The event has no AppsFlyer id: it gets the one that a postback of the same person told, else {wait}."
+
+
+def _lines(event: Streamed, rules: StreamRules, mapped: Mapped) -> Iterator[Explained]:
+    sent = msgspec.json.decode(mapped.body)
+    values = msgspec.json.decode(sent["eventValue"]) if sent["eventValue"] else {}
+    if mapped.appsflyer_id is not None:
+        sent["appsflyer_id"] = mapped.appsflyer_id
+    ids = _ids(event, rules)
+    yield Explained("event_type", event.event_type, "eventName", mapped.event_name, "")
+    if mapped.event_ms is not None:
+        yield Explained("event_time", event.find("event_time"), "eventTime", sent["eventTime"], "UTC.")
+    told: set[str] = set()
+    for row in rules.compiled.rows:
+        raw = found_at(event, row.source)
+        if raw is None:
+            continue
+        key = row.target.removeprefix(table.VALUE)
+        value = values.get(key) if row.target.startswith(table.VALUE) else sent.get(key)
+        note = row.note
+        if row.target in told:
+            value, note = None, "An earlier row has filled this target."
+        elif row.convert(raw) is None:
+            value, note = None, s2s.refusal(row.convert, raw) or "It is none that AppsFlyer takes."
+        else:
+            told.add(row.target)
+            note = "One kilobyte has no room for it." if row.target in mapped.dropped else note
+        shown = (raw, value) if row.target not in PERSONAL else (mask(raw), mask(value))
+        source = "(fixed)" if row.source.startswith(FIXED) else row.source
+        yield Explained(source, _plain(shown[0], ids), row.target, _plain(shown[1], ids), note)
+    for target in sorted(sent.keys() - {"eventName", "eventTime", "eventValue"} - told):
+        shown_value = mask(sent[target]) if target in PERSONAL else sent[target]
+        yield Explained("(a rule)", None, target, shown_value, "See the mapping page.")
+    for key in [*values, *(name.removeprefix(table.VALUE) for name in mapped.dropped if name.startswith(table.VALUE))]:
+        if table.VALUE + key in told:
+            continue
+        raw = event.section("event_properties").get(key, event.section("user_properties").get(key))
+        source, note = (key, "An extra.") if raw is not None else ("(a rule)", "See the mapping page.")
+        note = "One kilobyte has no room for it." if table.VALUE + key in mapped.dropped else note
+        value = values.get(key)
+        yield Explained(source, _named(key, raw, ids), table.VALUE + key, _named(key, value, ids), note)
+
+
+def _ids(event: Streamed, rules: StreamRules) -> list[bytes]:
+    """Give all that names this person, as JSON text in lower case."""
+    found = [found_at(event, row.source) for row in rules.compiled.rows if row.target in PERSONAL]
+    found += [event.user_id, event.device_id]
+    return [_encode(one)[1:-1].lower() for one in found if isinstance(one, str) and len(one) >= MIN_TELLING]
+
+
+def _plain(value: Any, ids: Sequence[bytes]) -> Any:
+    return mask(value) if isinstance(value, str) and not value.endswith("…") and names_a_device(value, ids) else value
+
+
+def _named(key: str, value: Any, ids: Sequence[bytes]) -> Any:
+    if value is None:
+        return None
+    lower = key.lower()
+    personal = lower in ID_KEYS or any(word in lower for word in ("mail", "phone", "name", "user", "device"))
+    return mask(value) if personal or names_a_device(value, ids) else value

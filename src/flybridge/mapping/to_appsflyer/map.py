@@ -1,0 +1,312 @@
+"""From an Amplitude event to one item for AppsFlyer's server-to-server API.
+
+    choose (name, conditions, loop guard) -> rows -> consent -> money and content -> extras -> one kilobyte -> JSON
+
+Pure: the same event and rules give the same bytes. The item has no `appsflyer_id` yet: it is put in when it is sent
+(`appsflyer.inapp_event`), because an event without one gets it from what postbacks have told.
+
+https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-24). When an event counts as late is said in
+https://support.appsflyer.com/hc/en-us/articles/207034486: recorded with its own time if it arrives by 02:00 UTC of the
+following day, else with the time of its arrival. That page could not be read again when this was written, so nothing
+is held back for it: lateness is remarked and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.amplitude.streamed import Streamed
+from flybridge.mapping.consent import withheld
+from flybridge.mapping.person import MIN_TELLING, names_a_device
+from flybridge.mapping.table import PREFIX
+from flybridge.mapping.to_appsflyer import convert as s2s
+from flybridge.mapping.to_appsflyer import rows as table
+from flybridge.mapping.to_appsflyer.rules import StreamRules, found_at
+from flybridge.records import DAY_MS, HOUR_MS, Dead, content_key
+
+MAX_BYTES: Final = 1_000
+"""AppsFlyer takes "up to 1KB": the smaller reading fits both."""
+
+ID_BYTES: Final = len(b'"appsflyer_id":"",') + 33
+
+SHOWN_NAME: Final = 45
+"""Longer event names are not shown in all of AppsFlyer's reports."""
+
+LATE_HOUR: Final = 2
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Left(Struct, frozen=True):
+    """An event that no stream takes, and why: `not_chosen`, `condition_not_met` or `loop_guard`."""
+
+    reason: str
+
+
+class Mapped(Struct, frozen=True, kw_only=True):
+    """One item for AppsFlyer, and all that flybridge needs to know about it.
+
+    `body` is JSON without `appsflyer_id`; `appsflyer_id` None: the event has none, and `misread` says that it has one
+    that can't be AppsFlyer's. `key` is the content identity, None where the event has nothing to be known by.
+    `dropped` are parameters and keys that one kilobyte had no room for; `notes` sentences about what was changed;
+    `bad_contact` says that an e-mail address or a phone number was not hashed.
+    """
+
+    event_name: str
+    body: bytes
+    appsflyer_id: str | None
+    misread: bool
+    key: bytes | None
+    event_ms: int | None
+    dropped: tuple[str, ...]
+    notes: tuple[str, ...]
+    late: bool
+    bad_contact: bool
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Give the codes of what is to be counted about it."""
+        found = (
+            ("late", self.late),
+            ("trimmed", bool(self.dropped)),
+            ("bad_appsflyer_id", self.misread),
+            ("bad_contact", self.bad_contact),
+        )
+        return tuple(code for code, is_so in found if is_so)
+
+
+def choose(event: Streamed, streams: Sequence[StreamRules]) -> StreamRules | Left:
+    """Give the first stream that takes the event, or why none does: the reason of the one that came nearest."""
+    reasons: set[str] = set()
+    for rules in streams:
+        if not rules.compiled.names(event.event_type):
+            continue
+        if not rules.loop and came_from_appsflyer(event, rules):
+            reasons.add("loop_guard")
+        elif all(condition.holds(event) for condition in rules.where):
+            return rules
+        else:
+            reasons.add("condition_not_met")
+    if "condition_not_met" in reasons:
+        return Left("condition_not_met")
+    return Left("loop_guard") if reasons else Left("not_chosen")
+
+
+def came_from_appsflyer(event: Streamed, rules: StreamRules) -> bool:
+    """Say whether AppsFlyer had the event first: a conversion by its name, an in-app event by the mapping's mark.
+
+    Events of AppsFlyer's own integration have the same names; those of the Attribution API are marked by Amplitude.
+    """
+    return (
+        event.event_type.startswith((rules.prefix, PREFIX))
+        or event.find("is_attribution_event") in (True, "true")
+        or rules.compiled.message_type_key in event.section("event_properties")
+    )
+
+
+def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> Mapped | Dead:
+    """Map an event that the stream has chosen."""
+    notes: list[str] = []
+    found, bad_contact = _apply(event, rules, notes)
+    _derive(event, rules, found, notes)
+    devices = _withhold(event, found, notes)
+    event_name = rules.rename.get(event.event_type, event.event_type).strip()
+    if len(event_name) > SHOWN_NAME:
+        notes.append(f"The event's name is longer than {SHOWN_NAME} characters, which some of AppsFlyer's reports cut.")
+    appsflyer_id: str | None = found.pop("appsflyer_id", None)
+    said = [row.source for row in rules.compiled.rows if row.target == "appsflyer_id" and found_at(event, row.source)]
+    if said and appsflyer_id is None:
+        notes.append(f"{said[0]} is no AppsFlyer id (13 digits, a dash, 7 to 19 digits) and was not used.")
+    event_ms = event.time_ms
+    if event_ms is None:
+        notes.append("The event has no time; AppsFlyer stamps it with its arrival.")
+    late = event_ms is not None and is_late(event_ms, received_ms)
+    if late:
+        notes.append("The event came later than 02:00 UTC of its next day: AppsFlyer stamps it with its arrival.")
+    head = {"eventName": event_name} | ({"eventTime": stamp(event_ms)} if event_ms is not None else {})
+    packed = _pack(head, found, _extras(event, rules, found, devices, notes))
+    if packed is None:
+        return Dead(
+            "map",
+            "larger_than_1kb",
+            f"Without everything that may be left out the event is still larger than {MAX_BYTES} bytes.",
+            "Give it a shorter name with `rename`, or leave parameters out with `without`; then replay.",
+        )
+    body, dropped = packed
+    if dropped:
+        notes.append(f"Left out, because AppsFlyer takes one kilobyte: {', '.join(dropped)}.")
+    known = event.identity
+    return Mapped(
+        event_name=event_name,
+        body=body,
+        appsflyer_id=appsflyer_id,
+        misread=bool(said) and appsflyer_id is None,
+        key=None if known is None else content_key(b"stream", rules.app.encode(), *(_bytes(part) for part in known)),
+        event_ms=event_ms,
+        dropped=tuple(dropped),
+        notes=tuple(notes),
+        late=late,
+        bad_contact=bad_contact,
+    )
+
+
+def stamp(event_ms: int) -> str:
+    """Write a time as AppsFlyer takes it: UTC, with milliseconds."""
+    return datetime.fromtimestamp(event_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{event_ms % 1000:03d}"
+
+
+def is_late(event_ms: int, arrives_ms: int) -> bool:
+    """Say whether AppsFlyer would stamp an event with its arrival instead of with its own time."""
+    return arrives_ms > (event_ms // DAY_MS + 1) * DAY_MS + LATE_HOUR * HOUR_MS
+
+
+def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[str, Any], bool]:
+    """Apply the rows: target and value, and whether an address or a number was refused."""
+    found: dict[str, Any] = {}
+    failed: dict[str, tuple[str, str]] = {}
+    for row in rules.compiled.rows:
+        if row.target in found or (raw := found_at(event, row.source)) is None:
+            continue
+        value = row.convert(raw)
+        if value is not None:
+            found[row.target] = value
+        else:
+            failed.setdefault(row.target, (row.source, s2s.refusal(row.convert, raw)))
+    bad_contact = False
+    for target, (source, reason) in failed.items():
+        if target not in found and target != "appsflyer_id":
+            notes.append(f"{source} can't be {target} and was left out. {reason}".rstrip())
+            bad_contact = bad_contact or bool(reason)
+    return found, bad_contact
+
+
+def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
+    """Decide what rests on several properties."""
+    revenue = "eventValue.af_revenue"
+    if revenue not in found and revenue not in rules.compiled.fixed:
+        price = s2s.decimal(event.find("event_properties.$price"))
+        quantity = s2s.decimal(event.find("event_properties.$quantity") or 1)
+        if price is not None and quantity is not None:
+            found[revenue] = s2s.written(price * quantity)
+    if (
+        "advertising_id" in found
+        and "amazon_aid" not in found
+        and "amazon_aid" not in rules.compiled.fixed
+        and _is_amazon(event)
+    ):
+        found["amazon_aid"] = found.pop("advertising_id")
+    if "consent_data" not in found and "consent_data" not in rules.compiled.fixed:
+        consent = s2s.manual_consent(event.section("user_properties"))
+        if consent is not None:
+            found["consent_data"] = consent
+    if rules.sharing_filter:
+        found["sharing_filter"] = s2s.partners(list(rules.sharing_filter))
+    refund = event.find("event_properties.$revenueType") in ("Refund", "refund")
+    if refund and not str(found.get(revenue, "-")).startswith("-"):
+        notes.append("Amplitude calls it a refund, and the amount is not negative: AppsFlyer will count it as revenue.")
+
+
+def _is_amazon(event: Streamed) -> bool:
+    places = (event.find("device_brand"), event.find("device_manufacturer"), event.find("device_family"))
+    return any(isinstance(place, str) and "amazon" in place.lower() for place in places)
+
+
+def _withhold(event: Streamed, found: dict[str, Any], notes: list[str]) -> list[bytes]:
+    """Take out the identifiers that may not leave. Gives all of the device's, for the search in what else is sent."""
+    devices = [
+        _encode(value)[1:-1].lower()
+        for name in table.WITHHELD_AS
+        if isinstance(value := found.get(name), str) and len(value) >= MIN_TELLING
+    ]
+    consent: Mapping[str, Any] = found.get("consent_data", {})
+    flags: Mapping[str, Any] = consent.get("manual") or consent.get("tcf") or {}
+    aie, att = found.get("aie"), found.get("att")
+    refused = withheld(
+        None if att is None else str(att),
+        None if aie is None else not aie,
+        flags.get("gdpr_applies") in (True, 1) if "gdpr_applies" in flags else None,
+        flags.get("ad_user_data_enabled"),
+        flags.get("ad_personalization_enabled"),
+    )
+    for name, called in table.WITHHELD_AS.items():
+        if called in refused and found.pop(name, None) is not None:
+            notes.append(f"The {name} may not leave: the person has not allowed it.")
+    return devices
+
+
+def _extras(
+    event: Streamed, rules: StreamRules, found: Mapping[str, Any], devices: Sequence[bytes], notes: list[str]
+) -> dict[str, Any]:
+    """Choose the extra properties, the most important first."""
+    extras: dict[str, Any] = {}
+    for section, pattern in rules.compiled.extras:
+        for key, raw in event.section(section).items():
+            target = table.VALUE + key
+            if key in extras or target in found or raw is None or not fnmatchcase(key, pattern):
+                continue
+            if not rules.compiled.is_extra(section, key):
+                continue
+            if (value := s2s.anything(raw)) is None:
+                continue
+            if names_a_device(value, devices):
+                notes.append(f"The property {key} contains a device identifier and was left out.")
+                continue
+            extras[key] = value
+    return extras
+
+
+def _pack(
+    head: Mapping[str, Any], found: Mapping[str, Any], extras: Mapping[str, Any]
+) -> tuple[bytes, list[str]] | None:
+    """Write the item within one kilobyte: in the order of importance, what still fits. None if the head does not."""
+    params: dict[str, Any] = dict(head)
+    values: dict[str, Any] = {}
+    dropped: list[str] = []
+    size = ID_BYTES + len(_encode({**head, "eventValue": "{}"}))
+    for target, value, essential in _in_order(found, extras):
+        of_value = target.startswith(table.VALUE)
+        name = target.removeprefix(table.VALUE) if of_value else target
+        cost = _cost_in_value(name, value) if of_value else len(_encode(name)) + len(_encode(value)) + 2
+        if size + cost > MAX_BYTES:
+            if essential:
+                return None
+            dropped.append(target)
+            continue
+        size += cost
+        (values if of_value else params)[name] = value
+    if size > MAX_BYTES:
+        return None
+    params["eventValue"] = _encode(values).decode() if values else ""
+    return _encode(params), dropped
+
+
+def _in_order(found: Mapping[str, Any], extras: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+    """Give all that may be sent: what must be, identifiers and the app, contents, configured values, extras."""
+    money = "eventValue.af_revenue"
+    rest = [target for target in found if target.startswith(table.VALUE) and target != money]
+    first = [target for target in (money, *table.PARAMETERS) if target in table.ESSENTIAL or target == money]
+    second = [target for target in table.PARAMETERS if target not in table.ESSENTIAL]
+    for target in first:
+        if target in found:
+            yield target, found[target], True
+    for target in (*second, *rest):
+        if target in found:
+            yield target, found[target], False
+    for key, value in extras.items():
+        yield table.VALUE + key, value, False
+
+
+def _cost_in_value(key: str, value: Any) -> int:
+    """Give how many bytes a key adds to `eventValue`, which is JSON in a JSON text."""
+    inner = _encode(key).decode() + ":" + _encode(value).decode() + ","
+    return len(_encode(inner)) - 2
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -1,0 +1,236 @@
+"""Forgetting a person: the keys of their ids, the store, what could not be read, and the vendors' own deletion.
+
+Everything can be run again: what is done stays done, a vendor request that failed is sent again under the same id. The
+receipt says which steps are done and names nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, assert_never
+from uuid import UUID, uuid4
+
+from msgspec import Struct, structs
+
+from flybridge.amplitude import deletion as amplitude
+from flybridge.appsflyer import deletion as appsflyer
+from flybridge.clock import Clock
+from flybridge.config.settings import App
+from flybridge.delivery.exchange import Erasure, HttpRequest, Transport
+from flybridge.errors import FlybridgeError, TransportError
+from flybridge.identity import IdKind, Keyring, usable
+from flybridge.store.protocol import Store
+from flybridge.store.receipt import Receipt, VendorStep
+
+ADVERTISING: Final = (IdKind.IDFA, IdKind.ADID, IdKind.OAID, IdKind.IDFV, IdKind.APP_SET_ID)
+
+MIN_TELLING: Final = 5
+"""A shorter id is found in any text, and is not looked for in what could not be read."""
+
+EVERYTHING: Final = 10_000_000
+
+BY_USER_ID: Final = (
+    "Amplitude deletes by user id only: name it, or look the device up in Amplitude and delete it there."
+)
+
+
+class Person(Struct, frozen=True):
+    """The ids that somebody is to be found by. `device_id` is Amplitude's."""
+
+    customer_user_id: str | None = None
+    device_id: str | None = None
+    appsflyer_id: str | None = None
+    advertising_id: str | None = None
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Give the ids, trimmed, without those that name nobody."""
+        given = (self.customer_user_id, self.device_id, self.appsflyer_id, self.advertising_id)
+        return tuple(found for value in given if (found := usable(value)) is not None)
+
+
+def keys_of(person: Person, apps: Iterable[App], keyring: Keyring) -> tuple[bytes, ...]:
+    """Give the matching keys of a person's ids in these apps, under every secret, in a fixed order.
+
+    A device id is looked for as a vendor id too, because Amplitude's iOS SDK takes that as device id.
+    """
+    ids = [(IdKind.CUSTOMER_USER_ID, person.customer_user_id), (IdKind.APPSFLYER_ID, person.appsflyer_id)]
+    ids += [(kind, person.device_id) for kind in (IdKind.AMPLITUDE_DEVICE_ID, IdKind.IDFV)]
+    ids += [(kind, person.advertising_id) for kind in ADVERTISING]
+    # An app that streams to AppsFlyer keeps who is installed where under keys of their own.
+    streamed = [(IdKind.INSTALLED_BY_USER, person.customer_user_id), (IdKind.INSTALLED_ON_DEVICE, person.device_id)]
+    return tuple(
+        sorted(
+            {
+                key
+                for app in apps
+                for kind, value in (ids + streamed if app.streams else ids)
+                for key in keyring.keys(app.name, kind, value)
+            }
+        )
+    )
+
+
+async def forget(
+    person: Person,
+    apps: Sequence[App],
+    store: Store,
+    keyring: Keyring,
+    *,
+    clock: Clock,
+    transport: Transport | None = None,
+    requester: str = "",
+) -> Receipt:
+    """Remove a person from the store, and ask the vendors to, if there is a transport. Gives the receipt.
+
+    Raises `FlybridgeError` if the ids name nobody, or too many.
+    """
+    keys = keys_of(person, apps, keyring)
+    if not keys:
+        raise FlybridgeError("These ids name nobody: they are empty, zeros or placeholders. Nothing was removed.")
+    earlier = await store.receipts(keys=keys, limit=1)
+    going_on = bool(earlier) and not earlier[0].settled
+    receipt = await store.forget(
+        keys,
+        clock.now_ms(),
+        receipt=earlier[0].id if going_on else uuid4().hex,
+        also=await _unreadable(store, person, apps),
+    )
+    if transport is None:
+        return receipt
+    steps = _merged(plan(person, apps), receipt.steps)
+    for number, step in enumerate(steps):
+        await store.note(receipt.id, steps)
+        if step.state in {"done", "skipped"}:
+            continue
+        app = next(app for app in apps if app.name == step.app)
+        if step.vendor == "amplitude" and any(s.vendor == "amplitude" and s.changed_ms for s in steps[:number]):
+            await clock.sleep(amplitude.INTERVAL_S)
+        steps[number] = await _ask(step, person, app, transport=transport, clock=clock, requester=requester)
+    await store.note(receipt.id, steps)
+    return structs.replace(receipt, steps=tuple(steps))
+
+
+async def _unreadable(store: Store, person: Person, apps: Sequence[App]) -> list[int]:
+    """Find the dead letters whose content names the person: nobody's keys were made of what could not be read."""
+    telling = [re.escape(value) for value in person.values if len(value) >= MIN_TELLING]
+    if not telling:
+        return []
+    # Not within a longer word: 1234567 is not in 12345678.
+    named = re.compile(rf"(?<![\w-])({'|'.join(telling)})(?![\w-])".encode(), re.IGNORECASE)
+    names = {app.name for app in apps}
+    return [
+        letter.id for letter in await store.dead(limit=EVERYTHING) if letter.app in names and named.search(letter.body)
+    ]
+
+
+def plan(person: Person, apps: Iterable[App]) -> list[VendorStep]:
+    """Say which requests the vendors need, and why those that can't be made can't."""
+    steps: list[VendorStep] = []
+    projects: set[str] = set()
+    for app in apps:
+        steps.append(_amplitude_step(person, app, projects))
+        steps += _appsflyer_steps(person, app)
+    return steps
+
+
+def _amplitude_step(person: Person, app: App, projects: set[str]) -> VendorStep:
+    step = VendorStep("amplitude", app.name, IdKind.CUSTOMER_USER_ID.value, uuid4().hex)
+    project = app.amplitude.api_key.reveal()
+    if usable(person.customer_user_id) is None:
+        return structs.replace(step, state="skipped", detail=BY_USER_ID)
+    if project in projects:
+        return structs.replace(step, state="skipped", detail="The project is another app's, too: asked there.")
+    if app.amplitude.secret_key is None:
+        detail = "The app has no apps.amplitude.secret_key: set it and run the command again, or delete by hand."
+        return structs.replace(step, state="failed", detail=detail)
+    projects.add(project)
+    return step
+
+
+def _appsflyer_steps(person: Person, app: App) -> list[VendorStep]:
+    kinds = appsflyer.IDENTITIES[app.platform.value]
+    steps = [
+        VendorStep("appsflyer", app.name, kind.value, uuid4().hex)
+        for kind in (IdKind.APPSFLYER_ID, IdKind.CUSTOMER_USER_ID, IdKind.IDFA, IdKind.ADID)
+        if kind in kinds and usable(_value(person, kind)) is not None
+    ]
+    if not steps:
+        detail = "AppsFlyer does not know people by this kind of id: name the AppsFlyer id."
+        return [VendorStep("appsflyer", app.name, "", uuid4().hex, "skipped", detail=detail)]
+    if app.appsflyer.api_token is None:
+        detail = "The app has no apps.appsflyer.api_token: set it and run the command again, or ask AppsFlyer by hand."
+        return [structs.replace(step, state="failed", detail=detail) for step in steps]
+    return steps
+
+
+def _value(person: Person, kind: IdKind) -> str | None:
+    match kind:
+        case IdKind.CUSTOMER_USER_ID:
+            return person.customer_user_id
+        case IdKind.APPSFLYER_ID:
+            return person.appsflyer_id
+        case IdKind.AMPLITUDE_DEVICE_ID | IdKind.INSTALLED_ON_DEVICE:
+            return person.device_id
+        case IdKind.INSTALLED_BY_USER:
+            return person.customer_user_id
+        case IdKind.IDFA | IdKind.IDFV | IdKind.ADID | IdKind.OAID | IdKind.APP_SET_ID:
+            return person.advertising_id
+        case IdKind.AMPLITUDE_ID | IdKind.BRAZE_ID | IdKind.IMEI:
+            return None
+        case _:
+            assert_never(kind)
+
+
+def _merged(planned: Iterable[VendorStep], before: Iterable[VendorStep]) -> list[VendorStep]:
+    """Keep what was done, and the names of what was tried; take over what the plan says of the rest."""
+    known = {(step.vendor, step.app, step.kind): step for step in before}
+    merged = []
+    for step in planned:
+        old = known.get((step.vendor, step.app, step.kind))
+        if old is None or old.state == "done":
+            merged.append(old or step)
+        else:
+            merged.append(structs.replace(step, request_id=old.request_id))
+    return merged
+
+
+async def _ask(
+    step: VendorStep, person: Person, app: App, *, transport: Transport, clock: Clock, requester: str
+) -> VendorStep:
+    asked = _request(step, person, app, clock.now_ms(), requester)
+    if asked is None:
+        return step
+    try:
+        response = await transport.send(asked)
+    except TransportError as problem:
+        detail = f"{problem}: run the command again."
+        return structs.replace(step, state="failed", status=0, detail=detail, changed_ms=clock.now_ms())
+    read: Erasure = (amplitude if step.vendor == "amplitude" else appsflyer).read(response)
+    state = "done" if read.done else "failed"
+    return structs.replace(step, state=state, status=response.status, detail=read.detail, changed_ms=clock.now_ms())
+
+
+def _request(step: VendorStep, person: Person, app: App, now_ms: int, requester: str) -> HttpRequest | None:
+    """Build a step's request; None if a setting that it needs is missing."""
+    kind = IdKind(step.kind)
+    value = (_value(person, kind) or "").strip()
+    if step.vendor == "amplitude":
+        if app.amplitude.secret_key is None:
+            return None
+        origin = app.amplitude.base_url or amplitude.ORIGINS[app.amplitude.region.value]
+        return amplitude.request(
+            origin, app.amplitude.api_key.reveal(), app.amplitude.secret_key.reveal(), value, requester
+        )
+    if app.appsflyer.api_token is None:
+        return None
+    return appsflyer.request(
+        app.appsflyer.base_url,
+        app.appsflyer.api_token.reveal(),
+        request_id=str(UUID(step.request_id)),
+        app_id=app.appsflyer_app_id,
+        identity=appsflyer.IDENTITIES[app.platform.value][kind],
+        value=value,
+        now_ms=now_ms,
+    )

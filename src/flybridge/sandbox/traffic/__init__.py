@@ -1,0 +1,1 @@
+"""Generated traffic and its truth."""

@@ -1,0 +1,164 @@
+"""A message before it is written, its writing, and the truth about it.
+
+Many messages wait for their time, so that what waits is small: the bytes are made from it when they are sent, and come
+out the same when they are sent twice.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from random import Random
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.sandbox.traffic.happenings import MAKERS, Happening
+from flybridge.sandbox.traffic.people import Known, Person
+from flybridge.sandbox.traffic.postbacks import App, Installation, message, sighting
+from flybridge.sandbox.traffic.sources import ORGANIC, RESTRICTED
+from flybridge.sandbox.traffic.truth import Expected, Fate, Truth
+
+
+class Message(Struct, frozen=True, gc=False):
+    """One message on its way to flybridge: POST `body` to `path`. `send_ms` is when it would be sent."""
+
+    path: str
+    body: bytes
+    truth: Truth
+    send_ms: int
+
+
+class Act(StrEnum):
+    """What a message reports."""
+
+    INSTALL = "install"
+    REINSTALL = "reinstall"
+    RE_ENGAGEMENT = "re-engagement"
+    RE_ATTRIBUTION = "re-attribution"
+    IN_APP = "in-app"
+    SIGHTING = "sighting"
+
+
+class Quirk(StrEnum):
+    """What is wrong with a message."""
+
+    NONE = ""
+    NO_EVENT = "no event"
+    NO_OBJECT = "no object"
+    NONSENSE_TIME = "nonsense time"
+
+
+EVENT_TYPES: Final = {
+    Act.INSTALL: "[AppsFlyer] Install",
+    Act.REINSTALL: "[AppsFlyer] Reinstall",
+    Act.RE_ENGAGEMENT: "[AppsFlyer] Re-engagement",
+    Act.RE_ATTRIBUTION: "[AppsFlyer] Re-attribution",
+}
+"""What conversions are called in Amplitude."""
+
+
+class Planned(Struct, gc=False):
+    """A message that will be written when it is sent: small, because many wait. `number` is given when it is sent."""
+
+    app: App
+    person: Person
+    installation: Installation
+    act: Act
+    name: str
+    event_ms: int
+    bits: int
+    quirk: Quirk = Quirk.NONE
+    carries: bool = False
+    resolved: bool = False
+    copies: int = 0
+    number: int = -1
+
+
+def write(planned: Planned, number: int, send_ms: int, policy: str) -> Message:
+    """Write a message as number `number` of its stream. The first time tells its fate, the second is a duplicate."""
+    app = planned.app
+    if planned.act is Act.SIGHTING:
+        # The bits stand in for the stream's random numbers: a message is the same whenever it is written.
+        body = sighting(
+            app,
+            planned.person,
+            planned.installation.appsflyer_id,
+            planned.event_ms,
+            Random(planned.bits),  # noqa: S311 - repeatable on purpose
+        )
+        applied = Expected(Fate.APPLIED, "sighting")
+        truth = Truth(number, app.name, "sighting", applied, applied, False, None, None, "", planned.event_ms)
+        return Message(f"/v1/stream/{app.name}", body, truth, send_ms)
+    person, installation = planned.person, planned.installation
+    happening = MAKERS[planned.name](person, planned.bits) if planned.act is Act.IN_APP else Happening()
+    value = happening.value
+    if planned.act is Act.IN_APP and person.known is Known.EVENT_VALUE:
+        ids = {"amplitude_device_id": person.device_id, "amplitude_session_id": str(person.session_ms)}
+        value = {**(value or {}), **ids}
+    body = message(
+        installation,
+        None if planned.quirk is Quirk.NO_EVENT else planned.name,
+        planned.event_ms,
+        event_value=value,
+        bought=happening.bought,
+        with_cuid=planned.carries,
+        conversion=planned.act is not Act.IN_APP,
+        nonsense_time=planned.quirk is Quirk.NONSENSE_TIME,
+    )
+    if planned.quirk is Quirk.NO_OBJECT:
+        body = b"[" + body + b"]"
+    return Message(f"/v1/push/{app.name}", body, _truth(planned, number, happening, policy), send_ms)
+
+
+def _truth(planned: Planned, number: int, happening: Happening, policy: str) -> Truth:
+    person, came = planned.person, planned.installation.touch
+    first, duplicate_of = planned.number < 0, None
+    if first:
+        planned.number = number
+    else:
+        duplicate_of = planned.number
+    source: str | None = came.media_source
+    if source == RESTRICTED and policy != "pass":
+        source = ORGANIC if policy == "organic" else None
+    v2, v1 = _fates(planned, policy) if first else (_DUPLICATE, _DUPLICATE)
+    in_app = planned.act is Act.IN_APP
+    return Truth(
+        id=number,
+        app=planned.app.name,
+        kind=planned.act.value,
+        v2=v2,
+        v1=v1,
+        waits=v2.fate is Fate.DELIVERED and not planned.carries,
+        duplicate_of=duplicate_of,
+        appsflyer_id=planned.installation.appsflyer_id,
+        event_type=planned.name if in_app else EVENT_TYPES[planned.act],
+        time_ms=planned.event_ms,
+        user_id=person.user_id if planned.resolved else None,
+        device_id=person.device_id if planned.resolved else None,
+        revenue=happening.bought.amount if happening.bought is not None else None,
+        currency=happening.bought.currency if happening.bought is not None else None,
+        media_source=source,
+        campaign=came.campaign,
+        order_id=happening.order_id,
+        cost_usd=None if in_app else came.cost_usd,
+    )
+
+
+_DELIVERED: Final = Expected(Fate.DELIVERED)
+_DUPLICATE: Final = Expected(Fate.DUPLICATE)
+_HELD: Final = Expected(Fate.HELD, "nobody in Amplitude is known to be this person")
+_FILTERED: Final = Expected(Fate.FILTERED, "the Attribution API takes no in-app events")
+_NO_ID: Final = Expected(Fate.REFUSED, "no advertising or vendor id may be used")
+_DROPPED: Final = Expected(Fate.REFUSED, "the source is restricted")
+
+
+def _fates(planned: Planned, policy: str) -> tuple[Expected, Expected]:
+    """Say what must become of the first of a message, on V2 and on V1."""
+    if planned.quirk in {Quirk.NO_EVENT, Quirk.NO_OBJECT}:
+        dead = Expected(Fate.DEAD, planned.quirk.value)
+        return dead, dead
+    dropped = planned.installation.touch.media_source == RESTRICTED and policy == "drop"
+    v2 = _DROPPED if dropped else _DELIVERED if planned.resolved else _HELD
+    if planned.act is Act.IN_APP:
+        return v2, _FILTERED
+    return v2, _DROPPED if dropped else _DELIVERED if planned.person.has_v1_id else _NO_ID

@@ -1,0 +1,216 @@
+"""What people do where only Amplitude sees it: product events as its webhook streams them, and what AppsFlyer must get.
+
+    for product in products(messages, seed=7, share=0.4):
+        post(product.path, product.body)          # product.truth says what must become of it
+
+They are made for the people of a traffic that is made already, because who can be found depends on what postbacks tell.
+An event without AppsFlyer id is made only for somebody whose postbacks name one installation and no other, or for a
+stranger whom none names: the truth then doesn't depend on the order in which things arrive.
+
+The truth is written down from what was made, never by asking flybridge's mapping. `STREAM` is the configuration it is
+true for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from random import Random
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.sandbox.traffic.planned import Message
+from flybridge.sandbox.traffic.postbacks import written
+from flybridge.sandbox.traffic.truth import Fate, Truth
+
+_encode: Final = msgspec.json.Encoder().encode
+
+STREAM: Final = """
+[[apps.streams]]
+events = ["Order *"]
+rename = { "Order Completed" = "af_purchase" }
+extras = ["*"]
+wait_hours = 24
+[[apps.streams.where]]
+property = "event_properties.plan"
+is_not = "test"
+[[apps.streams.where]]
+property = "event_properties.price"
+gt = 0
+"""
+
+PRICES: Final = (0.99, 4.99, 9.99, 29.0, 119.5)
+CURRENCIES: Final = ("USD", "EUR", "JPY", "BRL")
+
+
+class Act(StrEnum):
+    """What a product event is made to show."""
+
+    ORDER = "order"
+    REFUND = "refund"
+    NAMELESS = "without id"  # its AppsFlyer id is known from postbacks
+    STRANGER = "stranger"  # its AppsFlyer id is known from nowhere
+    TEST = "test order"
+    FREE = "free order"
+    VIEW = "view"
+    LOOP = "loop"
+
+
+ODDS: Final = {
+    Act.ORDER: 34,
+    Act.REFUND: 6,
+    Act.NAMELESS: 20,
+    Act.STRANGER: 10,
+    Act.TEST: 8,
+    Act.FREE: 6,
+    Act.VIEW: 10,
+    Act.LOOP: 6,
+}
+"""How often what is made, of a hundred."""
+
+CHOSEN: Final = frozenset({Act.ORDER, Act.REFUND, Act.NAMELESS})
+
+
+class ProductTruth(Struct, frozen=True, gc=False):
+    """What is true of one product event. Fields from `event_name` on are what AppsFlyer must hold if it is delivered.
+
+    `event_name` and `event_time` together are unique within an app.
+    """
+
+    id: int
+    app: str
+    act: Act
+    fate: Fate
+    event_name: str = ""
+    event_time: str = ""
+    appsflyer_id: str = ""
+    customer_user_id: str | None = None
+    revenue: float | None = None
+    currency: str | None = None
+
+
+class Product(Struct, frozen=True, gc=False):
+    """One product event on its way to flybridge: POST `body` to `path`, after message number `after`."""
+
+    path: str
+    body: bytes
+    truth: ProductTruth
+    after: int
+
+
+def products(messages: Sequence[Message], seed: int, share: float) -> Iterator[Product]:
+    """Give product events for about this share of a traffic's messages, some of them twice."""
+    random = Random(f"products {seed}")  # noqa: S311 - repeatable on purpose
+    installations = _installations(messages)
+    times: set[tuple[str, int]] = set()
+    number = 0
+    for position, message in enumerate(messages):
+        truth = message.truth
+        known = truth.v2.fate is Fate.DELIVERED and truth.appsflyer_id and (truth.user_id or truth.device_id)
+        draw, bits = random.random(), random.getrandbits(64)
+        if not known or draw >= share:
+            continue
+        act = _act(bits % 100)
+        told = _told(truth, installations)
+        if act is Act.NAMELESS and len(told) != 1:
+            act = Act.ORDER
+        time_ms = truth.time_ms + 1_000 + bits % 60_000
+        while (truth.app, time_ms) in times:
+            time_ms += 1
+        times.add((truth.app, time_ms))
+        sent_as = next(iter(told)) if act is Act.NAMELESS else truth.appsflyer_id or ""
+        body, made = _write(Made(truth, act, number, time_ms, bits, sent_as))
+        path = f"/v1/stream/{truth.app}"
+        yield Product(path, body, made, position)
+        number += 1
+        if bits >> 32 & 31 == 0:  # Amplitude is in doubt and sends it again
+            again = ProductTruth(number, made.app, act, Fate.DUPLICATE)
+            yield Product(path, body, again, position)
+            number += 1
+
+
+def _act(point: int) -> Act:
+    for act, odds in ODDS.items():
+        if point < odds:
+            return act
+        point -= odds
+    return Act.ORDER
+
+
+Installations = Mapping[tuple[str, str], set[str]]
+
+
+def _installations(messages: Sequence[Message]) -> Installations:
+    """Give what postbacks tell: which installations there are of each user and device that they name themselves."""
+    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for message in messages:
+        truth = message.truth
+        if truth.v2.fate is Fate.DELIVERED and not truth.waits and truth.appsflyer_id:
+            for name in (truth.user_id, truth.device_id):
+                if name:
+                    found[truth.app, name].add(truth.appsflyer_id)
+    return found
+
+
+def _told(truth: Truth, installations: Installations) -> set[str]:
+    names = [name for name in (truth.user_id, truth.device_id) if name]
+    return {one for name in names for one in installations.get((truth.app, name), ())}
+
+
+class Made(Struct, frozen=True):
+    """What an event is written from. `sent_as` is the AppsFlyer id it must leave under."""
+
+    person: Truth
+    act: Act
+    number: int
+    time_ms: int
+    bits: int
+    sent_as: str
+
+
+def _write(made: Made) -> tuple[bytes, ProductTruth]:
+    truth, act, number, bits = made.person, made.act, made.number, made.bits
+    price = 0.0 if act is Act.FREE else PRICES[bits >> 8 & 3]
+    currency = CURRENCIES[bits >> 12 & 3]
+    revenue = -price if act is Act.REFUND else price
+    event_type = {Act.REFUND: "Order Refunded", Act.VIEW: "Page Viewed", Act.LOOP: "Order Imported"}.get(
+        act, "Order Completed"
+    )
+    properties: dict[str, Any] = {
+        "price": price,
+        "$revenue": revenue,
+        "$currency": currency,
+        "plan": "test" if act is Act.TEST else ("pro", "basic")[bits >> 16 & 1],
+        "note": "x" * (bits >> 20 & 1023) if bits >> 18 & 3 == 0 else "short",
+    }
+    if act is Act.LOOP:
+        properties["[AppsFlyer] message type"] = "install-in-app-event"
+    user_id, device_id, appsflyer_id = truth.user_id, truth.device_id, truth.appsflyer_id
+    if act is Act.STRANGER:
+        user_id, device_id, appsflyer_id = f"stranger-{bits:016x}", f"stranger-{bits:016x}R", None
+    elif act is Act.NAMELESS:
+        appsflyer_id = None
+    time = written(made.time_ms)
+    body = _encode(
+        {
+            "$insert_id": f"{bits:016x}-{number}",
+            "event_type": event_type,
+            "event_time": f"{time}000",
+            "user_id": user_id,
+            "device_id": device_id,
+            "event_properties": properties,
+            "user_properties": {"appsflyer_id": appsflyer_id} if appsflyer_id else {},
+            "is_attribution_event": False,
+            "library": "amplitude-ts/2.11.0",
+        }
+    )
+    if act in CHOSEN:
+        name = "Order Refunded" if act is Act.REFUND else "af_purchase"
+        return body, ProductTruth(
+            number, truth.app, act, Fate.DELIVERED, name, time, made.sent_as, user_id, revenue, currency
+        )
+    fate = Fate.HELD if act is Act.STRANGER else Fate.APPLIED
+    return body, ProductTruth(number, truth.app, act, fate)

@@ -1,0 +1,265 @@
+"""Makes traffic: people who install, act, come back and are reported by AppsFlyer, mistakes included.
+
+    for message in generate(seed=7, events=10_000, apps=[App("shop-android", "android", "com.example.shop")]):
+        post(message.path, message.body)          # message.truth says what must become of it
+
+The same arguments make the same bytes. Messages come in the order in which they would be sent; memory is held only for
+people who still have something to send. A person's whole life is laid out when they arrive, so that the truth about
+their first message may rest on what their last will say.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.sandbox.traffic.happenings import EVENTS, LOGIN, PURCHASE, REFUND
+from flybridge.sandbox.traffic.people import ALWAYS, Known, Person, meet
+from flybridge.sandbox.traffic.planned import Act, Message, Planned, Quirk, write
+from flybridge.sandbox.traffic.postbacks import App, Installation, install
+from flybridge.sandbox.traffic.sources import Weighted, restricted_touch, touch
+
+__all__ = ["App", "Message", "Options", "generate"]
+
+START_MS: Final = 1_767_225_600_000
+"""2026-01-01 00:00 UTC: when the first person arrives, unless the options say otherwise."""
+
+MESSAGES_PER_PERSON: Final = 7.4
+"""About how many messages a person leads to; spreads arrivals over the span."""
+
+MAX_EVENTS: Final = 40
+
+
+class Options(Struct, frozen=True):
+    """Shares of messages (0 to 1), and when.
+
+    `held`: from people whom Amplitude never sees. `late_seen`: from people whom only Amplitude's event stream names,
+    mostly after the fact. `restricted`: from sources that may not be named. `malformed`: no event named, or no JSON
+    object. `odd`: a nonsense date beside a good one. `lat` is the share of people who limit tracking.
+    `restricted_policy` is what the app's configuration makes of the source `restricted`.
+    """
+
+    duplicates: float = 0.03
+    late: float = 0.03
+    held: float = 0.08
+    late_seen: float = 0.0
+    restricted: float = 0.1
+    malformed: float = 0.003
+    odd: float = 0.003
+    lat: float = 0.25
+    restricted_policy: str = "organic"
+    start_ms: int = START_MS
+    span_ms: int = 3 * DAY_MS
+
+
+def generate(
+    seed: int,
+    events: int,
+    apps: Sequence[App],
+    options: Options = Options(),  # noqa: B008 - frozen
+) -> Iterator[Message]:
+    """Give `events` postbacks in the order of sending; sightings of people who are seen late come in addition.
+
+    Raises `ValueError` without an app.
+    """
+    if not apps:
+        raise ValueError("traffic needs at least one app")
+    return _Traffic(seed, events, apps, options).messages()
+
+
+class _Traffic:
+    def __init__(self, seed: int, events: int, apps: Sequence[App], options: Options) -> None:
+        self._random = Random(f"traffic {seed}")  # noqa: S311 - repeatable on purpose
+        self._apps = apps
+        self._options = options
+        self._left = events
+        self._arrival_ms = float(options.start_ms)
+        self._gap_ms = options.span_ms / max(1.0, events / MESSAGES_PER_PERSON)
+        self._known = _ways(options)
+        always = sum(weight for known, weight in _shares(options).items() if known in ALWAYS)
+        self._restricted = min(1.0, options.restricted / always) if always else 0.0
+        self._malformed = min(1.0, options.malformed / always) if always else 0.0
+        self._copies = options.duplicates / (1 - options.duplicates)
+        self._heap: list[tuple[int, int, Planned]] = []
+        self._pushed = 0
+        self._times: set[tuple[str, int]] = set()
+
+    def messages(self) -> Iterator[Message]:
+        number = 0
+        while True:
+            while self._left > 0 and (not self._heap or self._heap[0][0] >= self._arrival_ms):
+                self._arrive()
+            if not self._heap:
+                return
+            send_ms, _, planned = heapq.heappop(self._heap)
+            yield write(planned, number, send_ms, self._options.restricted_policy)
+            number += 1
+
+    def _arrive(self) -> None:
+        """Let one person arrive, and plan all they will do, within what is left to send."""
+        random = self._random
+        arrival_ms = int(self._arrival_ms)
+        self._arrival_ms += random.expovariate(1.0) * self._gap_ms
+        app = self._apps[int(random.random() * len(self._apps))]
+        person = meet(random, app.platform, self._known.draw(random), self._options.lat, arrival_ms)
+        plans = self._life(app, person, arrival_ms)
+        kept: list[Planned] = []
+        for planned in plans:
+            if self._left == 0:
+                break
+            self._left -= 1
+            if self._left and random.random() < self._copies:
+                planned.copies = 1
+                self._left -= 1
+            kept.append(planned)
+        self._settle_identity(person, kept)
+        for planned in kept:
+            self._send(planned, random)
+
+    def _settle_identity(self, person: Person, plans: list[Planned]) -> None:
+        told = person.known is Known.SEEN_LATE or any(planned.carries for planned in plans)
+        for planned in plans:
+            planned.resolved = told
+        if person.known is Known.SEEN_LATE:
+            first = plans[0]
+            # Someone whom Amplitude knew before can be found by what the device says, not by a later installation.
+            known_before = self._random.random() < 0.3 and person.has_v1_id
+            seen_ms = first.event_ms + int((-1 if known_before else 1) * (self._random.random() * 20 + 0.1) * HOUR_MS)
+            seen = Planned(
+                first.app, person, first.installation, Act.SIGHTING, "", seen_ms, self._random.getrandbits(64)
+            )
+            self._push(max(seen_ms + 500, first.event_ms), seen)
+
+    def _send(self, planned: Planned, random: Random) -> None:
+        delay_ms = 300 + random.random() * 60_000
+        if random.random() < self._options.late:
+            delay_ms += (1 + random.random() * 30) * HOUR_MS
+        send_ms = planned.event_ms + int(delay_ms)
+        self._push(send_ms, planned)
+        for _ in range(planned.copies):
+            self._push(send_ms + 1000 + int(random.random() * 900_000), planned)
+
+    def _push(self, send_ms: int, planned: Planned) -> None:
+        self._pushed += 1
+        heapq.heappush(self._heap, (send_ms, self._pushed, planned))
+
+    def _life(self, app: App, person: Person, arrival_ms: int) -> list[Planned]:
+        random = self._random
+        restricted = person.known in ALWAYS and random.random() < self._restricted
+        came = restricted_touch() if restricted else touch(random, app.platform, person.place.country)
+        time_ms = self._free(app, arrival_ms)
+        current = install(
+            random,
+            app,
+            person,
+            came,
+            conversion="install",
+            install_ms=time_ms,
+            appsflyer_id=_appsflyer_id(random, time_ms),
+        )
+        carries = person.known in ALWAYS
+        plans = [self._planned(app, person, current, Act.INSTALL, name="install", time_ms=time_ms, carries=carries)]
+        # Only people who are known everywhere, or nowhere, return: else a second installation would have to be seen.
+        turn = random.randrange(12) if random.random() < 0.2 and person.known in {*ALWAYS, Known.NEVER} else -1
+        names = self._names(person)
+        for position, name in enumerate(names):
+            time_ms = self._free(app, time_ms + self._pause())
+            if position == turn:
+                current, act = self._return(app, person, current, time_ms)
+                plans.append(self._planned(app, person, current, act, name=act.value, time_ms=time_ms, carries=carries))
+                time_ms = self._free(app, time_ms + 5_000)
+            if person.known is Known.EVENT_VALUE or (person.known is Known.LOGIN and name == LOGIN):
+                carries = True
+            plans.append(self._planned(app, person, current, Act.IN_APP, name=name, time_ms=time_ms, carries=carries))
+            if name == REFUND:
+                plans[-1].bits = next(p.bits for p in reversed(plans[:-1]) if p.name == PURCHASE)
+        return plans
+
+    def _names(self, person: Person) -> list[str]:
+        random = self._random
+        names = ["af_complete_registration"] if random.random() < 0.5 else []
+        if random.random() < 0.4:
+            names.append("af_tutorial_completion")
+        if person.known is Known.LOGIN or random.random() < 0.3:
+            names.append(LOGIN)
+        for _ in range(min(MAX_EVENTS, int(random.expovariate(0.2)))):
+            names.append(EVENTS.draw(random))
+            if names[-1] == PURCHASE and random.random() < 0.05:
+                names.append(REFUND)
+        return names
+
+    def _return(self, app: App, person: Person, before: Installation, time_ms: int) -> tuple[Installation, Act]:
+        random = self._random
+        kind = random.random()
+        country = person.place.country
+        if kind < 0.6:
+            act, conversion, appsflyer_id = Act.RE_ENGAGEMENT, "re-engagement", before.appsflyer_id
+        elif kind < 0.8:
+            act, conversion, appsflyer_id = Act.RE_ATTRIBUTION, "reinstall", _appsflyer_id(random, time_ms)
+        else:
+            act, conversion, appsflyer_id = Act.REINSTALL, "reinstall", _appsflyer_id(random, time_ms)
+        retargeting = act is not Act.REINSTALL
+        came = touch(random, app.platform, country, retargeting=retargeting)
+        after = install(
+            random,
+            app,
+            person,
+            came,
+            conversion=conversion,
+            install_ms=time_ms,
+            appsflyer_id=appsflyer_id,
+            retargeting=retargeting,
+        )
+        return after, act
+
+    def _planned(
+        self, app: App, person: Person, current: Installation, act: Act, *, name: str, time_ms: int, carries: bool
+    ) -> Planned:
+        random = self._random
+        quirk = Quirk.NONE
+        if person.known in ALWAYS:
+            point = random.random()
+            if point < self._malformed:
+                quirk = Quirk.NO_EVENT if point < self._malformed / 2 else Quirk.NO_OBJECT
+            elif point < self._malformed + self._options.odd:
+                quirk = Quirk.NONSENSE_TIME
+        return Planned(app, person, current, act, name, time_ms, random.getrandbits(64), quirk, carries)
+
+    def _pause(self) -> int:
+        random = self._random
+        pause_ms = 2_000 + random.expovariate(1.0) * 25 * 60_000
+        return int(pause_ms + (random.random() * 2 * DAY_MS if random.random() < 0.06 else 0))
+
+    def _free(self, app: App, time_ms: int) -> int:
+        # An event is found again by its app, name and time: no two of an app have the same.
+        while (app.name, time_ms) in self._times:
+            time_ms += 1
+        self._times.add((app.name, time_ms))
+        return time_ms
+
+
+def _shares(options: Options) -> dict[Known, float]:
+    rest = max(0.0, 1 - options.held - options.late_seen)
+    return {
+        Known.CUSTOM_DATA: rest * 0.55,
+        Known.CUSTOMER_USER_ID: rest * 0.30,
+        Known.EVENT_VALUE: rest * 0.08,
+        Known.LOGIN: rest * 0.07,
+        Known.SEEN_LATE: options.late_seen,
+        Known.NEVER: options.held,
+    }
+
+
+def _ways(options: Options) -> Weighted[Known]:
+    shares = _shares(options)
+    return Weighted(list(shares), list(shares.values()))
+
+
+def _appsflyer_id(random: Random, install_ms: int) -> str:
+    # 13 digits, a dash, 7 to 19 digits.
+    return f"{install_ms}-{random.getrandbits(59) + 1_000_000}"

@@ -1,0 +1,245 @@
+"""Amplitude as its documentation describes it: HTTP V2, Batch, Attribution and Identify, as an ASGI application.
+
+Order within a request: a scripted fault of the request, what is wrong with the request as a whole, what is wrong with
+its events, silenced devices, throttling; only then the events are applied, all of them.
+
+https://amplitude.com/docs/apis/analytics/http-v2, .../batch-event-upload, .../attribution, .../identify
+(read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, assert_never
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.clock import Clock
+from flybridge.sandbox.faults import Act, Faults
+from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer, send_nothing
+from flybridge.sandbox.vendors.ledger import Ledger
+from flybridge.sandbox.vendors.rates import Rates
+from flybridge.sandbox.vendors.validation import (
+    BATCH,
+    FORBIDDEN,
+    HTTP_V2,
+    TOO_LARGE,
+    Bounds,
+    Event,
+    Refusal,
+    bad_request,
+    field_errors,
+    read_attribution,
+    read_upload,
+)
+
+Handler = Callable[[Scope, bytes | None], Answer]
+
+MAX_FORM_BYTES: Final = 1_000_000
+
+
+class Identification(Struct):
+    """One object of the Identify API's `identification` argument."""
+
+    user_id: str | None = None
+    device_id: str | None = None
+    user_properties: dict[str, object] | None = None
+
+
+class Amplitude:
+    """Answers for every project. `projects` holds what was saved, by API key; `answers` counts by path and status.
+
+    `api_keys` None: every key that does not begin with `invalid` opens a project of its own.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        faults: Faults,
+        *,
+        api_keys: Collection[str] | None = None,
+        keep_bodies: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.faults = faults
+        self.projects: dict[str, Ledger] = {}
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self._api_keys = None if api_keys is None else frozenset(api_keys)
+        self._keep_bodies = keep_bodies
+        self._rates = {bounds: Rates(bounds.eps) for bounds in (HTTP_V2, BATCH)}
+        self._routes: dict[tuple[str, str], tuple[Handler, int]] = {
+            ("POST", "/2/httpapi"): (lambda _, body: self._upload(body, HTTP_V2), HTTP_V2.max_bytes),
+            ("POST", "/batch"): (lambda _, body: self._upload(body, BATCH), BATCH.max_bytes),
+            ("POST", "/attribution"): (self._attribution, MAX_FORM_BYTES),
+            ("POST", "/identify"): (self._identify, MAX_FORM_BYTES),
+            ("GET", "/identify"): (self._identify, MAX_FORM_BYTES),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request to Amplitude, or fail it as scripted."""
+        handler, max_bytes = self._routes.get((scope["method"], scope["path"]), (_no_such_path, 0))
+        body = await read_body(scope, receive, max_bytes)
+        step = self.faults.step(time.monotonic())
+        answer: Answer = (step.status, {"code": step.status, "error": "Server Error"})
+        match step.act:
+            case Act.CUT_BEFORE:
+                return await send_nothing(scope, send)
+            case Act.ERROR_BEFORE | Act.UNAVAILABLE:
+                pass
+            case Act.FORBIDDEN:
+                answer = (FORBIDDEN.status, FORBIDDEN.body)
+            case Act.ERROR_AFTER:
+                handler(scope, body)
+            case Act.CUT_AFTER:
+                handler(scope, body)
+                return await send_nothing(scope, send)
+            case Act.SLOW:
+                await asyncio.sleep(step.wait_s)
+                answer = handler(scope, body)
+            case Act.HALF_ANSWER | Act.PASS:
+                answer = handler(scope, body)
+            case _:
+                assert_never(step.act)
+        self.answers[scope["path"], answer[0]] += 1
+        return await send_answer(send, answer, half=step.act is Act.HALF_ANSWER)
+
+    def ledger(self, api_key: str) -> Ledger:
+        """Give a project's record, an empty one for a key that is new."""
+        if api_key not in self.projects:
+            self.projects[api_key] = Ledger(api_key, keep_bodies=self._keep_bodies)
+        return self.projects[api_key]
+
+    def knows(self, api_key: str) -> bool:
+        """Say whether an API key is one."""
+        if self._api_keys is not None:
+            return api_key in self._api_keys
+        return bool(api_key) and not api_key.startswith("invalid")
+
+    def _upload(self, body: bytes | None, bounds: Bounds) -> Answer:
+        upload = TOO_LARGE if body is None else read_upload(body, bounds, self.knows)
+        if isinstance(upload, Refusal):
+            if upload.bad:
+                self._note(upload)
+            return upload.status, upload.body
+        ledger, now_ms = self.ledger(upload.api_key), self.clock.now_ms()
+        who = Counter([event.device_id or event.user_id or "" for event in upload.events])
+        refusal = self._scripted(upload.events, bounds) or self._throttled(upload.events, who, bounds, now_ms)
+        if refusal is not None:
+            ledger.reject((upload.events[index], reason) for index, reason in refusal.bad.items())
+            return refusal.status, refusal.body
+        self._rates[bounds].count(who)
+        ledger.apply(upload.events, now_ms)
+        return 200, {
+            "code": 200,
+            "events_ingested": len(upload.events),
+            "payload_size_bytes": 0 if body is None else len(body),
+            "server_upload_time": now_ms,
+        }
+
+    def _note(self, refusal: Refusal) -> None:
+        ledger = self.ledger(refusal.api_key)
+        ledger.reject((refusal.events[index], reason) for index, reason in refusal.bad.items())
+
+    def _scripted(self, events: list[Event], bounds: Bounds) -> Refusal | None:
+        if not self.faults.looks_at_events:
+            return None
+        invalid: dict[str, list[int]] = {}
+        for index, event in enumerate(events):
+            if (name := self.faults.invalid_field(event)) is not None:
+                invalid.setdefault(name, []).append(index)
+        if invalid:
+            return field_errors({}, invalid, bounds, events)
+        silenced = {index: "silenced" for index, event in enumerate(events) if self.faults.is_silenced(event.device_id)}
+        if not silenced:
+            return None
+        devices = sorted({device for index in silenced if (device := events[index].device_id)})
+        body = {
+            "code": 400,
+            "error": "Events silenced for device_id",
+            "eps_threshold": bounds.eps,
+            "exceeded_daily_quota_devices": {},
+            "silenced_devices": devices,
+            "silenced_events": list(silenced),
+            "throttled_devices": {},
+            "throttled_events": [],
+        }
+        return Refusal(400, body, silenced)
+
+    def _throttled(self, events: list[Event], who: Mapping[str, int], bounds: Bounds, now_ms: int) -> Refusal | None:
+        slow = self._rates[bounds].over(who, now_ms)
+        if self.faults.looks_at_events:
+            slow |= {name: bounds.eps + 1 for name in who if name not in slow and self.faults.throttle(name)}
+        if not slow:
+            return None
+        devices = {event.device_id for event in events}
+        body = {
+            "code": 429,
+            "error": "Too many requests for some devices and users",
+            "eps_threshold": bounds.eps,
+            "throttled_devices": {name: eps for name, eps in slow.items() if name in devices},
+            "throttled_users": {name: eps for name, eps in slow.items() if name not in devices},
+            "throttled_events": [i for i, event in enumerate(events) if (event.device_id or event.user_id) in slow],
+        }
+        return Refusal(429, body)
+
+    def _form(self, scope: Scope, body: bytes | None) -> dict[str, str] | Refusal:
+        """Read the fields of a form that names a project's key."""
+        fields = _arguments(scope, body)
+        if isinstance(fields, Refusal):
+            return fields
+        return self._refuse_key(fields) or fields
+
+    def _attribution(self, scope: Scope, body: bytes | None) -> Answer:
+        fields = self._form(scope, body)
+        if isinstance(fields, Refusal):
+            return fields.status, fields.body
+        attribution = read_attribution(fields.get("event"))
+        if isinstance(attribution, Refusal):
+            return attribution.status, attribution.body
+        self.ledger(fields["api_key"]).attribute(attribution, self.clock.now_ms())
+        return 200, "success"
+
+    def _identify(self, scope: Scope, body: bytes | None) -> Answer:
+        fields = self._form(scope, body)
+        if isinstance(fields, Refusal):
+            return fields.status, fields.body
+        people = _identifications(fields.get("identification"))
+        if people is None:
+            return 400, "missing_event"
+        self.ledger(fields["api_key"]).tally.identified += len(people)
+        return 200, "success"
+
+    def _refuse_key(self, fields: Mapping[str, str]) -> Refusal | None:
+        key = fields.get("api_key")
+        if not key:
+            return bad_request("Request missing required field", missing_field="api_key")
+        return None if self.knows(key) else bad_request("Invalid API key")
+
+
+def _no_such_path(_: Scope, __: bytes | None) -> Answer:
+    return 400, bad_request("Invalid request path").body
+
+
+def _arguments(scope: Scope, body: bytes | None) -> dict[str, str] | Refusal:
+    # In the URL or as form fields; where both have one, the body's counts.
+    if body is None:
+        return TOO_LARGE
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True) if body else []
+    return dict([*query, *form])
+
+
+def _identifications(text: str | None) -> list[Identification] | None:
+    if not text:
+        return None
+    try:
+        people = msgspec.json.decode(text, type=list[Identification] | Identification)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    people = people if isinstance(people, list) else [people]
+    return people if people and all(one.user_id or one.device_id for one in people) else None

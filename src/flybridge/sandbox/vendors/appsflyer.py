@@ -1,0 +1,216 @@
+"""AppsFlyer's server-to-server API for in-app events as its documentation describes it, traps included.
+
+Order within a request: a scripted fault of the request, the key, the body, scripted faults of the event; only then the
+event is taken. Nothing is deduplicated: what comes twice is there twice. As with AppsFlyer, 200 does not mean that an
+event is recorded: with an iOS app id without `id`, or a malformed AppsFlyer id, it is recorded nowhere.
+
+    GET /sandbox/appsflyer/record?app=      what was taken, as NDJSON; `recorded` false: answered 200, and lost
+    GET /sandbox/appsflyer/counts           counts, answers by status, faults by act
+
+Keys: one that begins with `invalid` is nobody's (401), one with `zero` is of a package that takes no events (403).
+
+https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-24). The page says "up to 1KB" and not what
+becomes of more: here it is refused. 429 is not on the page; it is played only by scripted faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from typing import Any, Final, assert_never
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.clock import Clock
+from flybridge.sandbox.faults import Act, Faults
+from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer, send_nothing
+from flybridge.sandbox.vendors.validation import Event
+
+PATH: Final = "/inappevent/"
+OWN: Final = "/sandbox/appsflyer/"
+MAX_BYTES: Final = 1024
+
+OK: Final[Answer] = (200, "OK")
+NOT_AUTHENTICATED: Final[Answer] = (400, "Failed to Authenticate")
+UNAUTHORIZED: Final[Answer] = (401, "Unauthorized")
+FORBIDDEN: Final[Answer] = (403, "Forbidden")
+NO_ID: Final[Answer] = (400, "appsflyer_id is a mandatory field")
+BAD: Final[Answer] = (400, "Bad request")
+UNPARSED: Final[Answer] = (400, "Payload is missing or failed to parse")
+NOT_STRINGIFIED: Final[Answer] = (500, "Internal Server Error")
+THROTTLED: Final[Answer] = (429, "Too Many Requests")
+
+_ID: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
+_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?")
+
+
+class Taken(Struct, frozen=True, gc=False):
+    """One event that was answered 200. `recorded` false: as AppsFlyer does, without a word, it was not kept."""
+
+    app: str
+    appsflyer_id: str
+    event_name: str
+    event_time: str
+    received_ms: int
+    recorded: bool
+    customer_user_id: str | None = None
+    currency: str | None = None
+    revenue: float | None = None
+    value: str = ""
+    body: str = ""
+
+
+class AppsFlyer:
+    """Answers for every app. `taken` holds what came, in order; `rejected` what a script refuses for ever."""
+
+    def __init__(self, clock: Clock, faults: Faults) -> None:
+        self.clock = clock
+        self.faults = faults
+        self.taken: list[Taken] = []
+        self.rejected: dict[str, Taken] = {}
+        self.answers: Counter[int] = Counter()
+
+    def takes(self, path: str) -> bool:
+        """Say whether a path is AppsFlyer's, or about it."""
+        return path.startswith((PATH, OWN))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request to AppsFlyer, or fail it as scripted."""
+        if scope["path"].startswith(OWN):
+            return await self._own(scope, send)
+        body = await read_body(scope, receive, 64 * MAX_BYTES)
+        step = self.faults.step(time.monotonic())
+        answer: Answer = (step.status, "Internal Server Error")
+        match step.act:
+            case Act.CUT_BEFORE:
+                return await send_nothing(scope, send)
+            case Act.ERROR_BEFORE | Act.UNAVAILABLE:
+                pass
+            case Act.FORBIDDEN:
+                answer = FORBIDDEN
+            case Act.ERROR_AFTER:
+                self._answer(scope, body)
+            case Act.CUT_AFTER:
+                self._answer(scope, body)
+                return await send_nothing(scope, send)
+            case Act.SLOW:
+                await asyncio.sleep(step.wait_s)
+                answer = self._answer(scope, body)
+            case Act.HALF_ANSWER | Act.PASS:
+                answer = self._answer(scope, body)
+            case _:
+                assert_never(step.act)
+        self.answers[answer[0]] += 1
+        return await send_answer(send, answer, half=step.act is Act.HALF_ANSWER)
+
+    def _answer(self, scope: Scope, body: bytes | None) -> Answer:
+        key = dict(scope["headers"]).get(b"authentication", b"").decode("latin-1")
+        app = unquote(scope["path"].removeprefix(PATH))
+        if scope["method"] != "POST" or not app or "/" in app:
+            return BAD
+        if not key:
+            return NOT_AUTHENTICATED
+        if key.startswith("invalid"):
+            return UNAUTHORIZED
+        if key.startswith("zero"):
+            return FORBIDDEN
+        event = _read(app, body, self.clock.now_ms())
+        return self._take(event) if isinstance(event, Taken) else event
+
+    def _take(self, event: Taken) -> Answer:
+        name = f"{event.app}/{event.appsflyer_id}/{event.event_name}/{event.event_time}"
+        if self.faults.looks_at_events:
+            if self.faults.invalid_field(Event(insert_id=name)) is not None:
+                self.rejected.setdefault(name, event)
+                return BAD
+            if self.faults.throttle(f"{event.app}/{event.appsflyer_id}"):
+                return THROTTLED
+        self.taken.append(event)
+        return OK
+
+    async def _own(self, scope: Scope, send: Send) -> None:
+        wanted = parse_qs(scope["query_string"].decode("latin-1")).get("app", [None])[0]
+        match scope["path"].removeprefix(OWN):
+            case "record":
+                await _send_lines(send, [event for event in self.taken if wanted in {None, event.app}])
+            case "rejected":
+                await _send_lines(send, [event for event in self.rejected.values() if wanted in {None, event.app}])
+            case "counts":
+                await send_answer(send, (200, self.counts()))
+            case _:
+                problem = {"error": "There is no such page.", "remedy": f"Ask for {OWN}record, rejected or counts."}
+                await send_answer(send, (404, problem))
+
+    def counts(self) -> dict[str, Any]:
+        """Give what was counted."""
+        return {
+            "taken": len(self.taken),
+            "recorded": sum(event.recorded for event in self.taken),
+            "rejected": len(self.rejected),
+            "answers": {str(status): n for status, n in sorted(self.answers.items())},
+            "faults": {act.value: n for act, n in self.faults.counts.items() if n},
+        }
+
+
+def _read(app: str, body: bytes | None, now_ms: int) -> Taken | Answer:
+    """Read an event, or say what is wrong with it."""
+    if body is None or len(body) > MAX_BYTES:
+        return BAD
+    try:
+        message = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return UNPARSED
+    if not isinstance(message, dict):
+        return UNPARSED
+    appsflyer_id, name, value = message.get("appsflyer_id"), message.get("eventName"), message.get("eventValue")
+    if not isinstance(appsflyer_id, str) or not appsflyer_id:
+        return NO_ID
+    if not isinstance(name, str) or not name.strip():
+        return BAD
+    if not isinstance(value, str):
+        return NOT_STRINGIFIED
+    values = _values(value)
+    time_said = message.get("eventTime", "")
+    if values is None or not isinstance(time_said, str) or (time_said and not _TIME.fullmatch(time_said)):
+        return BAD
+    return Taken(
+        app=app,
+        appsflyer_id=appsflyer_id,
+        event_name=name,
+        event_time=time_said,
+        received_ms=now_ms,
+        recorded=bool(_ID.fullmatch(appsflyer_id)) and not app.isdigit(),
+        customer_user_id=message.get("customer_user_id"),
+        currency=message.get("eventCurrency"),
+        revenue=_revenue(values.get("af_revenue")),
+        value=value,
+        body=body.decode(),
+    )
+
+
+def _values(text: str) -> dict[str, Any] | None:
+    if not text.strip():
+        return {}
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _revenue(said: Any) -> float | None:
+    try:
+        return float(said)
+    except (TypeError, ValueError):
+        return None
+
+
+async def _send_lines(send: Send, rows: list[Taken]) -> None:
+    body = msgspec.json.Encoder().encode_lines(rows)
+    headers = [(b"content-type", b"application/x-ndjson"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,1 @@
+"""One process: its backends, wiring and lifetime."""

@@ -1,0 +1,129 @@
+"""The life of one process: its parts start together and end in order. Knows no backend."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from flybridge.clock import Clock
+from flybridge.config.settings import Retention, Server
+from flybridge.delivery.worker import Worker
+from flybridge.errors import FlybridgeError
+from flybridge.insight.coverage import falls
+from flybridge.records import DAY_MS, day_of
+from flybridge.store.protocol import Store
+from flybridge.telemetry.door_counts import Received, log_received
+from flybridge.telemetry.reporter import Report
+from flybridge.web.app import WebApp
+from flybridge.web.server import serve
+
+HOUSEKEEPING_S: Final = 1.0
+PRUNE_MS: Final = 3_600_000
+COVERAGE_MS: Final = 600_000
+COVERAGE_DAYS: Final = 14
+
+Job = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""Works until the event is set, then finishes what it holds and returns."""
+
+
+async def run(
+    web: WebApp,
+    server: Server,
+    jobs: Mapping[str, Job],
+    received: Received,
+    *,
+    clock: Clock,
+    stop: asyncio.Event,
+    ready: Callable[[int], None] | None = None,
+) -> None:
+    """Serve and work until `stop` is set, then end in this order:
+
+    1. `/readyz` says 503 while the doors still take, for `server.drain_s`: a load balancer looks elsewhere.
+    2. The doors say 503, requests in flight are finished, the server ends.
+    3. The jobs finish what they hold and give back the rest.
+
+    `ready` is called with the port when requests are answered. A part that ends by itself ends the others; what
+    it raised is raised here. Setting `stop` again changes nothing.
+    """
+    halt, server_stop = asyncio.Event(), asyncio.Event()
+    logging = asyncio.create_task(log_received(received, clock))
+    serving = asyncio.create_task(serve(web, server.host, server.port, server_stop, ready=ready), name="server")
+    working = [asyncio.create_task(job(halt), name=name) for name, job in jobs.items()]
+    try:
+        await _first(stop, serving, *working)
+        if stop.is_set() and server.drain_s:
+            web.leave()
+            await asyncio.wait({serving, *working}, timeout=server.drain_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        web.drain()
+        server_stop.set()
+        await asyncio.wait({serving})
+        halt.set()
+        logging.cancel()
+        await asyncio.gather(logging, *working, return_exceptions=True)
+    for task in (serving, *working):
+        task.result()
+
+
+async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
+    """Wait until a stop is asked for, or a part ends by itself."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+
+
+async def keep_house(
+    store: Store, worker: Worker, report: Report, *, kept: Retention, clock: Clock, halt: asyncio.Event
+) -> None:
+    """End holds whose window is over, each second; forget what is past its retention, each hour.
+
+    Each ten minutes, look whether events carry less to be matched by than before. Any number of processes may do
+    this on one store: each verb is a transaction that finds nothing left to do after another's.
+    """
+    pruned_ms = looked_ms = 0
+    while not halt.is_set():
+        now_ms = clock.now_ms()
+        try:
+            if expired := await store.expire(now_ms):
+                report.expired(expired)
+                worker.notify()  # some may have to be sent as their customer user
+                continue
+            if now_ms - looked_ms >= COVERAGE_MS:
+                since = day_of(now_ms - COVERAGE_DAYS * DAY_MS)
+                report.fell(falls(await store.coverage(since_day=since)))
+                looked_ms = now_ms
+            if now_ms - pruned_ms >= PRUNE_MS:
+                await store.prune(now_ms, ledger_days=kept.ledger_days, dead_days=kept.dead_days)
+                pruned_ms = now_ms
+        except FlybridgeError as problem:
+            report.failed(problem)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(halt.wait(), HOUSEKEEPING_S)
+
+
+WANTED: Final = 65_536
+
+
+def allow_more() -> int:
+    """Raise the limit as far as the system lets an ordinary user; give what it is, 0 where there is none.
+
+    Systems let a process begin with 1,024, fewer than the connections of a busy door and a distant vendor together.
+    """
+    if sys.platform == "win32":
+        return 0
+    import resource  # noqa: PLC0415 - not there on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return 0
+    most = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
+    if most > soft:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        except (OSError, ValueError):
+            return soft
+        return most
+    return soft

@@ -1,0 +1,184 @@
+"""From the configuration to what the parts of a process work by: mapping rules, endpoints, times and doors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flybridge.amplitude import cohort
+from flybridge.amplitude.attribution import AttributionApi
+from flybridge.amplitude.upload import HttpV2, origin
+from flybridge.appsflyer import audience
+from flybridge.appsflyer.inapp_event import ORIGIN as APPSFLYER
+from flybridge.appsflyer.inapp_event import InAppEvent
+from flybridge.audiences.plan import Plan
+from flybridge.audiences.rules import Condition, Rule
+from flybridge.config.apps import called
+from flybridge.config.settings import App, AtExpiry, Audience, Cadence, Config, Delivery, HoldV1, Secret
+from flybridge.config.streams import streams_of
+from flybridge.delivery.context import Settings
+from flybridge.delivery.exchange import Endpoint, Limits
+from flybridge.delivery.lifecycle import Policy, Uncertain
+from flybridge.flow import AppFlow, Flow
+from flybridge.identity import Keyring
+from flybridge.mapping.to_amplitude.map import Rules
+from flybridge.store.protocol import Lane
+from flybridge.web.intake import IntakeApp
+
+
+def rules_of(app: App) -> Rules:
+    """Give the mapping rules of one app."""
+    m = app.mapping
+    return Rules(
+        app=app.name,
+        platform=app.platform.value,
+        route=app.route.value,
+        prefix=f"[{m.prefix}] ",
+        rename=m.rename,
+        rows=tuple((row.source, row.target) for row in m.rows),
+        include=m.include,
+        exclude=m.exclude,
+        without=m.without,
+        min_id_length=app.amplitude.min_id_length,
+        device_id_key=m.device_id_key,
+        session_id_key=m.session_id_key,
+        user_id_key=m.user_id_key,
+        use_customer_user_id=m.use_customer_user_id,
+        restrictions={source: policy.value for source, policy in app.restrictions.items()},
+    )
+
+
+def build_flow(config: Config) -> Flow:
+    """Give the flow of all apps."""
+    apps = {
+        app.name: AppFlow(
+            rules_of(app),
+            hold_window_hours=app.hold.window_hours,
+            hold_attribution=app.hold.v1 is HoldV1.WHEN_SEEN,
+            customer_user_at_expiry=app.hold.at_expiry is AtExpiry.SEND_AS_CUSTOMER_USER_ID,
+            dedup_days=config.retention.dedup_days,
+            streams=streams_of(app, f"apps[{number}]"),
+            stream_fields=app.amplitude.stream_fields,
+            audiences=followed_of(app),
+        )
+        for number, app in enumerate(config.apps)
+    }
+    return Flow(apps, Keyring(*config.secrets))
+
+
+def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
+    """Give the endpoints of all apps. Both routes of an app are there, so that a changed route finishes the old one."""
+    endpoints: dict[Lane, Endpoint] = {}
+    for app in config.apps:
+        key = app.amplitude.api_key.reveal()
+        host = origin(app.amplitude.region.value, app.amplitude.base_url)
+        http_v2 = HttpV2(key, host, min_id_length=app.amplitude.min_id_length, gzip=config.delivery.gzip)
+        attribution = AttributionApi(key, host)
+        for endpoint in (http_v2, attribution):
+            endpoint.limits = _tuned(endpoint.limits, config.delivery)
+            endpoints[Lane(app.name, endpoint.name)] = endpoint
+        if app.appsflyer.s2s_key:  # also without streams: what was filed while there were some is sent
+            to_appsflyer = InAppEvent(
+                app.appsflyer.s2s_key.reveal(),
+                app.appsflyer_app_id,
+                app.appsflyer.base_url or APPSFLYER,
+                concurrency=config.delivery.concurrency or app.appsflyer.s2s_concurrency,
+                requests_per_s=app.appsflyer.s2s_requests_per_s or config.delivery.requests_per_s,
+            )
+            endpoints[Lane(app.name, to_appsflyer.name)] = to_appsflyer
+    return endpoints
+
+
+def _tuned(limits: Limits, own: Delivery) -> Limits:
+    """Put the operator's limits in place of an endpoint's; the vendor's bound of items stays."""
+    return Limits(
+        min(own.max_items or limits.max_items, limits.max_items),
+        limits.max_bytes,
+        own.concurrency or limits.concurrency,
+        own.requests_per_s or limits.requests_per_s,
+        limits.items_per_s,
+    )
+
+
+def policy_of(config: Config) -> Policy:
+    """Give the retry policy."""
+    return Policy(tries=config.delivery.max_tries, uncertain=Uncertain(config.delivery.uncertain.value))
+
+
+def settings_of(config: Config) -> Settings:
+    """Give the times a worker keeps to. The lease leaves an exchange twice the time it may take, and a reserve."""
+    timeout_s = config.delivery.timeout_s
+    return Settings(lease_ms=round(timeout_s * 4000), timeout_ms=round(timeout_s * 1000) + 5000)
+
+
+def doors_of(config: Config) -> list[IntakeApp]:
+    """Give the doors of all apps."""
+    return [
+        IntakeApp(
+            name=app.name,
+            push_token=clear(app.appsflyer.push_token),
+            stream_token=clear(app.amplitude.webhook_token),
+            token_header=app.appsflyer.token_header.lower().encode(),
+            takes_apart=bool(app.streams),
+            cohorts=frozenset(one.cohort for one in app.audiences),
+        )
+        for app in config.apps
+    ]
+
+
+def clear(secret: Secret | None) -> bytes | None:
+    """Give a secret in the clear, None if there is none."""
+    return None if secret is None else secret.reveal().encode()
+
+
+def plans_of(config: Config) -> Mapping[tuple[str, str], Plan]:
+    """Give how the audiences of all apps are kept in step, by app and name."""
+    return {(app.name, called(one)): _plan(app, one) for app in config.apps for one in app.audiences}
+
+
+def followed_of(app: App) -> tuple[Rule, ...]:
+    """Give how members of the app's audiences are listed."""
+    return tuple(_followed(app, one) for one in app.audiences)
+
+
+def account_of(app: App) -> cohort.Account | None:
+    """Give whose cohorts are downloaded; None if the app has no secret key."""
+    secret = app.amplitude.secret_key
+    if secret is None:
+        return None
+    host = app.amplitude.base_url or cohort.ORIGINS[app.amplitude.region.value]
+    return cohort.Account(host, app.amplitude.api_key.reveal(), secret.reveal())
+
+
+def _plan(app: App, one: Audience) -> Plan:
+    token = app.appsflyer.api_token
+    return Plan(
+        _followed(app, one),
+        audience.Audience(
+            app.appsflyer_app_id,
+            app.platform.value,
+            one.import_key.reveal(),
+            token.reveal() if token else "",
+            app.appsflyer.base_url,
+        ),
+        one.cadence.value,
+        None if one.cadence is Cadence.REALTIME else account_of(app),
+        one.max_devices,
+        one.max_shrink_percent / 100,
+    )
+
+
+def _followed(app: App, one: Audience) -> Rule:
+    return Rule(
+        app.name,
+        called(one),
+        one.cohort,
+        one.identifier.value,
+        _property(one.property),
+        _property(one.email_property),
+        _property(one.phone_property),
+        tuple(Condition(where.property, where.one_of, where.none_of) for where in one.where),
+    )
+
+
+def _property(property_name: str) -> str:
+    return property_name.removeprefix("user_properties.")

@@ -1,0 +1,95 @@
+"""Audiences, whatever they are kept in: what both stores decide and read alike. Pure, but for the rows it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import structs
+
+from flybridge.sealing import Seal
+from flybridge.store.audiences.protocol import NEVER_MS, Action, Lack, LackingMember, Run, Standing
+
+KEPT_DAYS: Final = 30
+"""So long runs are remembered, and people who are out."""
+
+COUNTED: Final = 1_000_000
+"""So many devices that wait are counted; more are shown as this many and one."""
+
+DUE: Final = {
+    Action.ADD: "wanted > 0 AND standing IN (0, 2)",
+    Action.REMOVE: "wanted <= 0 AND standing IN (1, 2)",
+}
+"""What is to be done, in the words of the indexes that hold it."""
+
+CLAIMED: Final = """id, app, name, owner, people, tries, max_devices, snapshot_ms, title, request_id, requested_ms,
+             next_ms"""
+"""What a claim says, in the order of its fields."""
+
+COUNTED_ROWS: Final = {
+    "people": "SELECT count(*) FROM members WHERE audience = a.id AND wanted = 1",
+    "lacking": "SELECT count(*) FROM members WHERE audience = a.id AND wanted = 1 AND lack > 0",
+    "listed": "SELECT count(*) FROM devices WHERE audience = a.id AND standing = 1",
+    "refused": "SELECT count(*) FROM devices WHERE audience = a.id AND standing = 3",
+}
+WANTING: Final = """
+    WITH named AS (SELECT audience, mark, count(*) AS n FROM members WHERE wanted = 1 AND mark IS NOT NULL
+                   GROUP BY 1, 2)
+    SELECT name, (SELECT count(*) FROM named JOIN devices d USING (audience, mark)
+                  WHERE audience = a.id AND d.wanted = n),
+      (SELECT count(*) FROM devices WHERE audience = a.id AND wanted > 0),
+      (SELECT count(*) FROM named WHERE audience = a.id)
+    FROM audiences a"""
+
+told_of: Final = msgspec.msgpack.Encoder().encode
+"""Pack a run."""
+run_of: Final = msgspec.msgpack.Decoder(Run).decode
+"""Unpack a run."""
+
+
+class Lease(NamedTuple):
+    """For whom an audience is claimed, and for how long. `due`: only if its time has come."""
+
+    owner: str
+    now_ms: int
+    lease_ms: int
+    due: bool
+
+    @property
+    def until_ms(self) -> int:
+        """Give when it lapses."""
+        return self.now_ms + self.lease_ms
+
+    @property
+    def next_ms(self) -> int:
+        """Give until when an audience's time must have come."""
+        return self.now_ms if self.due else NEVER_MS
+
+
+def standing_of(row: Sequence[Any]) -> Standing:
+    """Give how an audience stands; what is last in the row is a number in one store and true or false in another."""
+    return structs.replace(Standing(*row), running=bool(row[-1]))
+
+
+def standing_after(action: Action, refused: bool) -> int:
+    """Decide how a device stands when AppsFlyer has done as asked, or refuses it."""
+    return 0 if action is Action.REMOVE else 3 if refused else 1
+
+
+def lacking_of(seal: Seal, who: bytes | None, lack: int) -> LackingMember:
+    """Name a member who can't be listed."""
+    return LackingMember(seal.open(who).decode("utf-8", "surrogatepass") if who else "", Lack(lack))
+
+
+def audit(rows: Callable[[str], Iterable[Sequence[Any]]]) -> list[str]:
+    """Compare counters with rows, which `rows` reads; a sentence for each that does not agree."""
+    wrong = []
+    for column, sql in COUNTED_ROWS.items():
+        for name, counter, found in rows(f"SELECT name, {column}, ({sql}) FROM audiences a"):  # noqa: S608 - ours
+            if counter != found:
+                wrong.append(f"{name}: {column} is {counter} and there are {found}.")
+    for name, agreeing, devices, marks in rows(WANTING):
+        if not agreeing == devices == marks:
+            wrong.append(f"{name}: members name {marks} devices, {devices} are wanted, {agreeing} by as many as said.")
+    return wrong

@@ -1,0 +1,265 @@
+"""Cohorts in the store: who Amplitude wants in an audience, what AppsFlyer has accepted, and the difference.
+
+There is no queue. Members are wanted or not, devices are listed or not, and the work is what differs. Guarantees
+every backend keeps, and `tests/contract/test_cohort_store.py` checks:
+
+1. Of what is said about one person the newest counts, whatever the order in which it arrives and however often: the
+   later `said_ms` wins, and of two said at the same time the one that takes out. A snapshot speaks about everybody as
+   of its `said_ms`, and wins a tie.
+2. A snapshot takes effect as a whole or not at all: what breaks off while it is staged changes nothing.
+3. A device is listed or not, or it is *not known* which, from before a request goes out until its answer is settled.
+   What is not known is sent again: adding and removing are idempotent at AppsFlyer, so a lost answer costs one
+   request.
+4. A device that two people share is wanted as long as one of them is.
+5. One owner at a time runs an audience. What a former owner settles changes nothing.
+6. Identifiers are sealed. They are erased when AppsFlyer does not have the device (any more) and nobody wants it there.
+7. Counters move in the transaction of the rows they count; `audit` compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum, StrEnum
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from flybridge.records import Member
+
+NEVER_MS: Final = 1 << 62
+"""When an audience runs again that does not run again by itself."""
+
+
+class Lack(IntEnum):
+    """Why a member has no identifier that may be sent."""
+
+    NOTHING = 0
+    IDENTIFIER = 1
+    CONSENT = 2
+
+
+class Action(StrEnum):
+    """What AppsFlyer is asked to do with devices."""
+
+    ADD = "add"
+    REMOVE = "remove"
+    OVERWRITE = "overwrite"
+
+
+class Target(Struct, frozen=True):
+    """An audience as it is configured. `target` is a hash of the import key; it runs at `next_ms` at the latest."""
+
+    app: str
+    name: str
+    cohort: str
+    target: bytes
+    next_ms: int = NEVER_MS
+
+
+class Standing(Struct, frozen=True):
+    """How an audience stands. Times are 0 where it has not happened yet.
+
+    `people` are the cohort's members, `lacking` those of them without an identifier that may be sent; `listed`
+    devices AppsFlyer has, `refused` those it does not take. `to_add` and `to_remove` are counted up to
+    `store.audiences.audience.COUNTED`. `held` people would be removed by a snapshot that the shrink guard did not let
+    pass.
+    """
+
+    app: str
+    name: str
+    cohort: str
+    title: str
+    people: int
+    lacking: int
+    listed: int
+    refused: int
+    to_add: int
+    to_remove: int
+    held: int
+    tries: int
+    max_devices: int
+    snapshot_ms: int
+    ran_ms: int
+    complete_ms: int
+    next_ms: int
+    running: bool
+
+
+class Claim(Struct, frozen=True):
+    """The right to run an audience, until it lapses. `id` is the store's; `owner` names who has it.
+
+    `request_id` is a download that Amplitude was asked for at `requested_ms` and that has not been taken over yet.
+    """
+
+    id: int
+    app: str
+    name: str
+    owner: str
+    people: int = 0
+    tries: int = 0
+    max_devices: int = 0
+    snapshot_ms: int = 0
+    title: str = ""
+    request_id: str = ""
+    requested_ms: int = 0
+    next_ms: int = 0
+
+
+class Applied(Struct, frozen=True):
+    """What a snapshot changed, in people. With `held` it changed nothing: so many would have been removed."""
+
+    rows: int = 0
+    joined: int = 0
+    left: int = 0
+    held: int = 0
+
+
+class Device(Struct, frozen=True, gc=False):
+    """One device to be sent. `extra` is for the additional-identifiers API, as JSON."""
+
+    mark: bytes
+    kind: str
+    value: str
+    extra: bytes = b""
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One run of an audience.
+
+    `outcome` is `done`, `failed` (it is tried again), `held` (by the shrink guard), `stopped` (an operator acts), or
+    `looked`: nothing was to be changed, and it does not count. Counts: `rows` of the snapshot, people `joined` and
+    `left` by it, devices `added`, `removed` and `refused`, `extras` told to the additional-identifiers API, `requests`
+    to AppsFlyer. `reason` is a code, `detail` a sentence of ours that names nobody.
+    """
+
+    began_ms: int
+    ended_ms: int = 0
+    outcome: str = "done"
+    reason: str = ""
+    detail: str = ""
+    rows: int = 0
+    joined: int = 0
+    left: int = 0
+    added: int = 0
+    removed: int = 0
+    refused: int = 0
+    extras: int = 0
+    requests: int = 0
+
+
+class LackingMember(Struct, frozen=True):
+    """A member who can't be listed: their name in Amplitude, and why."""
+
+    who: str
+    lack: Lack
+
+
+class CohortStore(Protocol):
+    """The verbs. Every one is a transaction, and raises `StoreUnavailable` when the store refuses."""
+
+    async def open(self) -> None:
+        """Open, and apply pending migrations."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what runs and close."""
+        ...
+
+    async def keep(self, targets: Sequence[Target]) -> None:
+        """Make configured audiences known. With another import key one is empty at AppsFlyer: all is to be sent."""
+        ...
+
+    async def drop(self, app: str, name: str) -> bool:
+        """Erase an audience that is not followed any more. False if there is none. AppsFlyer's is left as it is."""
+        ...
+
+    async def due(self, now_ms: int) -> Sequence[Standing]:
+        """List the audiences whose time has come and that nobody runs, the longest due first."""
+        ...
+
+    async def standings(self, now_ms: int) -> Sequence[Standing]:
+        """List all audiences."""
+        ...
+
+    async def claim(
+        self, app: str, name: str, owner: str, now_ms: int, lease_ms: int, *, due: bool = False
+    ) -> Claim | None:
+        """Take an audience to run it. None if there is none of that name, or somebody has it.
+
+        With `due` also None if its time has not come: somebody else has run it since it was seen to be due.
+        """
+        ...
+
+    async def renew(self, claim: Claim, now_ms: int, lease_ms: int) -> bool:
+        """Hold on to a claim. False if it has lapsed and was taken, or was given back."""
+        ...
+
+    async def stage(self, claim: Claim, members: Sequence[Member]) -> None:
+        """Put a part of a snapshot aside. It has no effect yet."""
+        ...
+
+    async def unstage(self, claim: Claim) -> None:
+        """Throw away what was put aside."""
+        ...
+
+    async def apply(self, claim: Claim, said_ms: int, max_shrink: float | None, *, dry: bool = False) -> Applied:
+        """Make what was put aside the truth as of `said_ms`, in one transaction; nothing is put aside any more.
+
+        If more than the share `max_shrink` of the members would leave, nothing is changed but `held`. `dry` says what
+        would change, and changes nothing.
+        Raises `StoreUnavailable` if the claim was lost.
+        """
+        ...
+
+    async def changes(self, claim: Claim, action: Action, limit: int, after: bytes) -> Sequence[Device]:
+        """Give devices to add (or remove), in the order of their marks, from behind `after`.
+
+        Durably before they are given they are *not known*: whoever gets them may send them.
+        """
+        ...
+
+    async def settle(self, claim: Claim, action: Action, marks: Sequence[bytes], *, refused: bool = False) -> int:
+        """Record that AppsFlyer has done as asked, or refuses these devices for good. Gives how many took effect."""
+        ...
+
+    async def empty(self, claim: Claim) -> None:
+        """Record that all devices of the audience are *not known*: it is about to be overwritten."""
+        ...
+
+    async def extras(self, claim: Claim, limit: int, after: bytes) -> Sequence[Device]:
+        """Give listed devices about which the additional-identifiers API is to be told something."""
+        ...
+
+    async def settle_extras(self, claim: Claim, devices: Sequence[Device]) -> None:
+        """Erase what the additional-identifiers API knows now, unless it has changed meanwhile."""
+        ...
+
+    async def learn(self, claim: Claim, *, max_devices: int = 0, title: str = "") -> None:
+        """Remember what AppsFlyer takes in one request, or what the cohort is called."""
+        ...
+
+    async def requested(self, claim: Claim, request_id: str, now_ms: int) -> None:
+        """Remember a request for the cohort, for the next run to go on with; with an empty id, that it is used up."""
+        ...
+
+    async def finish(self, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool = True) -> None:
+        """Give a claim back, and write the run down."""
+        ...
+
+    async def history(
+        self, app: str | None = None, name: str | None = None, limit: int = 100
+    ) -> Sequence[tuple[str, str, Run]]:
+        """List runs, newest first: app, name and what happened."""
+        ...
+
+    async def lacking(self, app: str, name: str, limit: int) -> Sequence[LackingMember]:
+        """List members without an identifier that may be sent."""
+        ...
+
+    async def prune(self, now_ms: int) -> int:
+        """Forget runs, and members who are out, after 30 days; what was said before that is no news from then on."""
+        ...
+
+    async def audit(self) -> Sequence[str]:
+        """Compare the counters with the rows they count; a sentence for each that does not agree."""
+        ...

@@ -1,0 +1,1 @@
+"""The decisions of a store, the same for every backend."""

@@ -1,0 +1,282 @@
+"""Filing: what a batch of envelopes leads to, written table by table.
+
+The batch is decided first, in order and in memory, against what a few reads brought in (known receipts,
+remembered keys, sightings); then every table gets its rows in one statement.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final, assert_never
+
+from msgspec import structs
+
+from flybridge.records import (
+    HOUR_MS,
+    Apply,
+    Carried,
+    Dead,
+    Deliver,
+    Filing,
+    Filter,
+    Hold,
+    Measure,
+    OutcomeKind,
+    Refuse,
+    Source,
+    content_key,
+    day_of,
+)
+from flybridge.sealing import Seal
+from flybridge.store.core.dead_letters import VERSION, without_letters
+from flybridge.store.core.forgetting import BEFORE_REQUEST, blank, link, spared, tombstones
+from flybridge.store.core.holding import AS_CUSTOMER, Matched, enqueue
+from flybridge.store.core.ledger import Book
+from flybridge.store.core.membership import file_members
+from flybridge.store.core.people import People, reason_of, release
+from flybridge.store.core.sealed import pack_keys, seal_item, seal_who
+from flybridge.store.core.tables import Place, Read, Write
+from flybridge.store.protocol import Filed, Lane
+
+ORDER: Final = (
+    Write.LINES,
+    Write.REVIVE,
+    Write.SEEN,
+    Write.SEEN_AGAIN,
+    Write.ITEMS,
+    Write.DELIVERIES,
+    Write.HOLDS,
+    Write.HOLD_KEYS,
+    Write.DEAD,
+    Write.ROLLUPS,
+    Write.COVERAGE,
+    Write.SIGHTED,
+)
+"""Always the same, so that two batches never wait for each other."""
+
+TELLS: Final = frozenset({Source.STREAM, Source.COHORT, Source.SIGHTINGS})
+"""Where Amplitude itself tells who somebody is. What postbacks teach is no sign that it does."""
+
+
+def file(book: Book, seal: Seal, filings: Sequence[Filing], now_ms: int) -> Filed:
+    """File a batch. See `store.protocol.Store.file`."""
+    batch = _Batch(book, seal, now_ms)
+    book.tables.lock(_locked(filings))
+    effective = batch.sift(filings)
+    batch.people.load(key for _, filing in effective for key in _keys(filing))
+    sighted = batch.people.add(sighting for _, filing in effective for sighting in filing.sightings)
+    batch.matched += release(book, seal, batch.people, sighted, now_ms)
+    for line, filing in effective:
+        batch.decide(line, filing)
+    file_members(book.tables, seal, (change for _, filing in effective for change in filing.members))
+    batch.write()
+    return Filed(dict(batch.outcomes), len(batch.matched), batch.repeated)
+
+
+def _keys(filing: Filing) -> list[bytes]:
+    keys = [sighting.key for sighting in filing.sightings]
+    if isinstance(filing.decision, Hold):
+        keys += filing.decision.keys
+    return keys
+
+
+def _locked(filings: Sequence[Filing]) -> Iterator[bytes]:
+    """Give what nobody else may file about meanwhile.
+
+    A hold and a sighting of one key must see each other, whoever files them. Somebody new gets one number, by the
+    first key. A letter is replayed once.
+    """
+    for filing in filings:
+        yield from _keys(filing)
+        yield from [person.keys[0] for person in filing.persons]
+        if filing.replayed:
+            yield content_key(b"replay", filing.envelope.receipt.encode())
+
+
+class _Batch:
+    """The rows of one batch, by table."""
+
+    def __init__(self, book: Book, seal: Seal, now_ms: int) -> None:
+        self.people = People(book, seal)
+        self.matched: list[Matched] = []
+        self._unmatched: list[Matched] = []
+        self.outcomes: Counter[str] = Counter()
+        self.repeated = 0
+        self._book = book
+        self._seal = seal
+        self._now_ms = now_ms
+        self._rows: dict[Write, list[tuple[object, ...]]] = {what: [] for what in ORDER}
+        self._measured: dict[tuple[str, ...], list[float]] = {}
+        self._carried: Counter[tuple[str, str, Carried]] = Counter()
+        self._sighted: Counter[tuple[str, str]] = Counter()
+        self._until_ms: dict[Write, dict[bytes, int]] = {Write.SEEN: {}, Write.SEEN_AGAIN: {}}
+        self._dead_cells: dict[int, int] = {}
+        self._persons: dict[str, int] = {}
+        self._gone: set[str] = set()
+
+    def sift(self, filings: Sequence[Filing]) -> list[tuple[int, Filing]]:
+        """Leave out what was filed before; count duplicates. Gives what has an effect, with its line's id."""
+        filings = self._spare(filings)
+        self._persons = link(self._book, filings)
+        ids = self._book.tables.ids(len(filings))
+        known = self._known(filings)
+        keys = [filing.key for filing in filings if filing.key is not None and not filing.replayed]
+        seen = {key for (key,) in self._book.tables.among(Read.SEEN, keys, self._now_ms)}
+        effective: list[tuple[int, Filing]] = []
+        for line, filing in zip(ids, filings, strict=True):
+            receipt = filing.envelope.receipt
+            if filing.replayed:
+                letter = known.get(receipt, 0)
+                if letter not in self._dead_cells:
+                    self.repeated += 1
+                    continue
+                effective.append((letter, filing))
+            elif receipt in known:
+                self.repeated += 1
+                continue
+            elif filing.key in seen:
+                self._enter(line, filing, OutcomeKind.DUPLICATE, "")
+            else:
+                effective.append((line, filing))
+            known[receipt] = 0
+            if filing.key is not None and filing.key_until_ms > self._now_ms:
+                seen.add(filing.key)
+        without_letters(self._book, [line for line, filing in effective if filing.replayed])
+        return effective
+
+    def _spare(self, filings: Sequence[Filing]) -> list[Filing]:
+        """Take out what is about people who are forgotten."""
+        stones = tombstones(self._book, filings)
+        left = [spared(filing, stones) if stones else filing for filing in filings]
+        self._gone = {filing.envelope.receipt for filing, spare in zip(filings, left, strict=True) if spare is None}
+        return [spare or blank(filing) for filing, spare in zip(filings, left, strict=True)]
+
+    def _known(self, filings: Sequence[Filing]) -> dict[str, int]:
+        """Read the lines that exist already, as ids by receipt; notes which of those to be replayed are dead."""
+        tables = self._book.tables
+        replayed = [filing.envelope.receipt for filing in filings if filing.replayed]
+        self._dead_cells = dict(tables.among(Read.LETTERS_OF, replayed))
+        receipts = [filing.envelope.receipt for filing in filings]
+        return {receipt: line for receipt, line, _ in tables.among(Read.LINES, receipts)}
+
+    def decide(self, line: int, filing: Filing) -> None:
+        """Turn one decision into rows."""
+        if filing.envelope.receipt in self._gone:
+            self._enter(line, filing, OutcomeKind.FORGOTTEN, BEFORE_REQUEST)
+            return
+        if filing.key is not None:
+            again = Write.SEEN_AGAIN if filing.replayed else Write.SEEN
+            self._until_ms[again][filing.key] = filing.key_until_ms
+        if filing.measure is not None and not isinstance(filing.decision, Dead):
+            self._measure(filing.envelope.app, filing.measure)
+        if filing.restricted is not None:
+            self._measure(filing.envelope.app, filing.restricted)
+        if filing.carried is not None:
+            self._carried[filing.envelope.app, day_of(filing.envelope.received_ms), filing.carried] += 1
+        if filing.envelope.source in TELLS:
+            self._sighted.update([(sighting.app, sighting.kind) for sighting in filing.sightings])
+        match filing.decision:
+            case Deliver() as item:
+                self._enter(line, filing, OutcomeKind.PENDING, "", item.insert_id)
+                self._rows[Write.ITEMS].append((line, seal_item(self._seal, item)))
+                lane = self._book.tables.lane(Lane(filing.envelope.app, item.endpoint))
+                # A direct delivery's id is its line's, unless the line had a delivery with that id before.
+                (delivery,) = self._book.tables.ids(1) if filing.replayed else (line,)
+                self._rows[Write.DELIVERIES].append(
+                    (delivery, line, lane, filing.envelope.received_ms, self._now_ms, None)
+                )
+            case Hold() as hold:
+                self._hold(line, filing, hold)
+            case Filter(reason):
+                self._enter(line, filing, OutcomeKind.FILTERED, reason)
+            case Refuse(reason):
+                self._enter(line, filing, OutcomeKind.REFUSED, reason)
+            case Apply(reason):
+                self._enter(line, filing, OutcomeKind.APPLIED, reason)
+            case Dead() as end:
+                self._enter(line, filing, OutcomeKind.DEAD, end.reason)
+                self._rows[Write.ITEMS].append((line, self._seal.seal(filing.envelope.body)))
+                detail = self._seal.seal(end.detail.encode("utf-8", "surrogatepass"))
+                media = filing.envelope.media.word
+                self._rows[Write.DEAD].append(
+                    (line, None, end.stage, media, end.reason, detail, end.remedy, VERSION, self._now_ms)
+                )
+            case _:
+                assert_never(filing.decision)
+
+    def _hold(self, line: int, filing: Filing, hold: Hold) -> None:
+        """Match at once, or let it wait. Who is known already needs no window, so a late filing still matches."""
+        item, received_ms = hold.item, filing.envelope.received_ms
+        lane = self._book.tables.lane(Lane(filing.envelope.app, item.endpoint))
+        match = self.people.match(filing.envelope.app, hold.keys)
+        over = hold.expires_ms <= self._now_ms
+        if match is None and over and hold.fallback_user_id is None:
+            outcome = OutcomeKind.FILTERED if hold.unmet else OutcomeKind.EXPIRED
+            self._enter(line, filing, outcome, hold.unmet, item.insert_id)
+            return
+        if match is None and over:
+            self._enter(line, filing, OutcomeKind.PENDING, AS_CUSTOMER, item.insert_id)
+            item = structs.replace(item, user_id=hold.fallback_user_id)
+            self._unmatched.append(Matched(hold.event_ms, line, lane, received_ms))
+        elif match is not None:
+            self._enter(line, filing, OutcomeKind.PENDING, reason_of(match), item.insert_id)
+            item = Deliver(item.endpoint, item.insert_id, item.event_type, item.body, match.user_id, match.device_id)
+            self.matched.append(Matched(hold.event_ms, line, lane, received_ms))
+        else:
+            self._enter(line, filing, OutcomeKind.HELD, "", item.insert_id)
+            kinds, keys = " ".join(hold.key_kinds), pack_keys(hold.keys)
+            fallback = seal_who(self._seal, hold.fallback_user_id, None) if hold.fallback_user_id else None
+            self._book.waits([(lane, hold.media_source, kinds, received_ms // HOUR_MS)])
+            self._rows[Write.HOLDS].append(
+                (
+                    line,
+                    lane,
+                    item.event_type,
+                    hold.media_source,
+                    kinds,
+                    keys,
+                    received_ms,
+                    hold.event_ms,
+                    hold.expires_ms,
+                    fallback,
+                )
+            )
+            self._rows[Write.HOLD_KEYS] += [(key, line) for key in set(hold.keys)]
+        self._rows[Write.ITEMS].append((line, seal_item(self._seal, item)))
+
+    def _enter(self, line: int, filing: Filing, outcome: OutcomeKind, reason: str, insert_id: str = "") -> None:
+        self.outcomes[outcome.word] += 1
+        envelope = filing.envelope
+        person = self._persons.get(envelope.receipt)
+        if filing.replayed:
+            self._book.move(line, self._dead_cells[line], outcome, reason, self._now_ms)
+            self._rows[Write.REVIVE].append((insert_id, self._now_ms, person, line))
+            return
+        place = Place(envelope.app, day_of(envelope.received_ms), envelope.source.word, outcome.word, reason)
+        cell = self._book.enter(place)
+        self._rows[Write.LINES].append(
+            (envelope.receipt, cell, insert_id, envelope.received_ms, self._now_ms, line, filing.digest, person)
+        )
+
+    def _measure(self, app: str, m: Measure) -> None:
+        cell = (app, m.event_day, m.kind, m.event, m.media_source, m.campaign, m.country, m.platform)
+        sums = self._measured.setdefault(cell, [0, 0.0, 0.0])
+        sums[0] += 1
+        sums[1] += m.revenue
+        sums[2] += m.cost
+
+    def write(self) -> None:
+        """Write every table once."""
+        enqueue(self._book, (*self.matched, *self._unmatched), self._now_ms)
+        new, again = self._until_ms[Write.SEEN], self._until_ms[Write.SEEN_AGAIN]
+        self._rows[Write.SEEN] += [(key, until_ms, self._now_ms) for key, until_ms in new.items()]
+        self._rows[Write.SEEN_AGAIN] += list(again.items())
+        self._rows[Write.COVERAGE] += [
+            (day, app, seen.platform, seen.app_version, seen.media_source, seen.kinds, n)
+            for (app, day, seen), n in self._carried.items()
+        ]
+        self._rows[Write.SIGHTED] += [(app, kind, n, self._now_ms) for (app, kind), n in self._sighted.items()]
+        self._rows[Write.ROLLUPS] += [(*cell, *sums) for cell, sums in self._measured.items()]
+        for what in ORDER:
+            self._book.tables.write(what, self._rows[what])

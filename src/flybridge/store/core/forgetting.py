@@ -1,0 +1,229 @@
+"""Forgetting: who a line belongs to, removing a person everywhere, and what keeps them forgotten.
+
+A line of the ledger carries the number of its person; `people` says which keys that person was met by. A person is
+one installation (or, where no AppsFlyer id is known, one device or user); installations that share a key are one
+human being's, unless so many share it that it is nobody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import structs
+
+from flybridge.errors import FlybridgeError
+from flybridge.records import Filing, OutcomeKind, Person
+from flybridge.sealing import Seal
+from flybridge.store.core.holding import drop_spent, remove_holds, waiting
+from flybridge.store.core.ledger import Book
+from flybridge.store.core.membership import forget_members
+from flybridge.store.core.sealed import pack_keys, unpack_keys
+from flybridge.store.core.tables import Read, Rows, Write
+from flybridge.store.receipt import Receipt, Removed, VendorStep
+
+SHARED: Final = 50
+"""A key of more installations than this is a default, a placeholder or a test device: it leads to nobody else."""
+
+MOST: Final = 500
+"""Installations of one request. No human being has more."""
+
+BEFORE_REQUEST: Final = "before_request"
+
+WIPED: Final = (OutcomeKind.HELD, OutcomeKind.PENDING, OutcomeKind.DEAD)
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_removed: Final = msgspec.msgpack.Decoder(Removed).decode
+_steps: Final = msgspec.msgpack.Decoder(tuple[VendorStep, ...]).decode
+
+
+class Line(NamedTuple):
+    """A ledger line of the person, with what of it points at content."""
+
+    id: int
+    cell: int
+    insert_id: str
+    digest: bytes
+
+
+# --- filing
+
+
+def link(book: Book, filings: Iterable[Filing]) -> dict[str, int]:
+    """Find or make the person of each filing; give persons by receipt.
+
+    A filing about several people teaches their keys, but its line is nobody's.
+    """
+    tables = book.tables
+    met = [(filing, person.keys) for filing in filings for person in filing.persons]
+    known: dict[bytes, int] = dict(tables.among(Read.PERSONS, {first for _, (first, *_) in met}))
+    there = set(tables.among(Read.PEOPLE, set(known.values())))
+    new = dict.fromkeys(keys[0] for _, keys in met if keys[0] not in known)
+    known.update(zip(new, tables.ids(len(new)), strict=True))
+    rows: set[tuple[bytes, int]] = set()
+    found: dict[str, int] = {}
+    for filing, keys in met:
+        number = known[keys[0]]
+        rows.update([(key, number) for key in keys])
+        if len(filing.persons) == 1:
+            found[filing.envelope.receipt] = number
+    tables.write(Write.PEOPLE, sorted(rows - there))
+    return found
+
+
+def tombstones(book: Book, filings: Iterable[Filing]) -> dict[bytes, int]:
+    """Give since when the people of these filings are forgotten, by key; empty if none is."""
+    if not book.tables.read(Read.TOMBSTONED):
+        return {}
+    keys = {key for filing in filings for person in filing.persons for key in person.keys}
+    return dict(book.tables.among(Read.TOMBSTONES, keys))
+
+
+def spared(filing: Filing, stones: Mapping[bytes, int]) -> Filing | None:
+    """Give what of a filing may have an effect; None if all of it is about the forgotten, before they asked."""
+    there = [person for person in filing.persons if not _is_gone(person, stones)]
+    if len(there) == len(filing.persons):
+        return filing
+    if not there:
+        return None
+    gone = {key for person in filing.persons if _is_gone(person, stones) for key in person.keys}
+    left = tuple(sighting for sighting in filing.sightings if sighting.key not in gone)
+    members = tuple(one for one in filing.members if gone.isdisjoint(one.member.persons + one.member.marks))
+    return structs.replace(filing, sightings=left, persons=tuple(there), members=members)
+
+
+def _is_gone(person: Person, stones: Mapping[bytes, int]) -> bool:
+    # What does not say when it happened may be from before.
+    return any(person.event_ms <= stones[key] for key in person.keys if key in stones)
+
+
+def blank(filing: Filing) -> Filing:
+    """Take out of a filing all that would remember its content or its person."""
+    return structs.replace(
+        filing, key=None, sightings=(), measure=None, carried=None, digest=b"", persons=(), restricted=None, members=()
+    )
+
+
+# --- removing
+
+
+def forget(book: Book, seal: Seal, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int]) -> Receipt:
+    """Remove the person with these keys, and the lines `also`. See `store.protocol.Store.forget`."""
+    tables = book.tables
+    persons, all_keys, shared = _reach(tables, keys)
+    lines = _lines(tables, persons, all_keys, also)
+    wiped = _wipe(book, lines, now_ms)
+    marks = sorted(all_keys)
+    sightings = tables.count(Write.DROP_SIGHTINGS, [(key,) for key in marks])
+    tables.write(Write.DROP_PEOPLE, [(person,) for person in sorted(persons)])
+    tables.write(Write.TOMBSTONES, [(key, now_ms) for key in marks])
+    removed = Removed(
+        installations=len(persons),
+        held=wiped[OutcomeKind.HELD],
+        pending=wiped[OutcomeKind.PENDING],
+        dead=wiped[OutcomeKind.DEAD],
+        anonymised=len(lines) - sum(wiped.values()),
+        sightings=sightings,
+        tombstones=len(marks),
+        shared=shared,
+        audiences=forget_members(tables, seal, all_keys),
+    )
+    return _written(book, receipt, now_ms, keys, removed)
+
+
+def _reach(db: Rows, named: Sequence[bytes]) -> tuple[set[int], set[bytes], int]:
+    """Follow keys to installations and their other keys; give both, and how many keys were too widely shared."""
+    keys, persons, shared = set(named), set[int](), set[bytes]()
+    new = list(keys)
+    while new:
+        met: set[int] = set()
+        for key in new:
+            rows = db.read(Read.PERSONS_OF_KEY, key, MOST + 1)
+            if len(rows) > SHARED and key not in named:
+                shared.add(key)
+            else:
+                met.update(person for (person,) in rows)
+        fresh = met - persons
+        persons |= fresh
+        if len(persons) > MOST:
+            raise FlybridgeError(
+                f"These identifiers lead to more than {MOST} installations, so one of them is not one person's. "
+                "Nothing was removed. Name another, such as the AppsFlyer id."
+            )
+        linked = {key for (key,) in db.among(Read.KEYS_OF_PERSONS, fresh)}
+        new = list(linked - keys - shared)
+        keys |= linked
+    return persons, keys - shared, len(shared)
+
+
+def _lines(db: Rows, persons: set[int], keys: set[bytes], also: Sequence[int]) -> list[Line]:
+    held = {hold for (hold,) in db.among(Read.HOLDS_OF_ANY_KEY, keys)}
+    rows = [*db.among(Read.LINES_OF_PERSONS, persons), *db.among(Read.LINES_BY_ID, held.union(also))]
+    return sorted({row[0]: Line(*row) for row in rows}.values())
+
+
+def _wipe(book: Book, lines: Sequence[Line], now_ms: int) -> dict[OutcomeKind, int]:
+    """Erase what waits of these lines and end it as forgotten; make the others nobody's. Gives what waited."""
+    wiped = dict.fromkeys(WIPED, 0)
+    ended: list[int] = []
+    for line in lines:
+        stood = book.tables.place(line.cell).outcome
+        if stood in WIPED:
+            wiped[OutcomeKind(stood)] += 1
+            book.move(line.id, line.cell, OutcomeKind.FORGOTTEN, "", now_ms)
+            ended.append(line.id)
+    tables = book.tables
+    remove_holds(book, waiting(book, ended))
+    drop_spent(book, [line.id for line in lines])
+    # A delivery is found by its own id everywhere else: an index by line would cost every event, this costs a walk
+    # through what is in flight.
+    tables.write(Write.DROP_DELIVERIES, [tuple(row) for row in tables.among(Read.DELIVERIES_OF_LINES, ended)])
+    rows = [(line,) for line in ended]
+    tables.write(Write.DROP_DEAD, rows)
+    tables.write(Write.DROP_ITEMS, rows)
+    # An insert_id is the content key in hex; what has none was remembered by its digest.
+    tables.write(Write.FORGET_SEEN, [(_key(line),) for line in lines])
+    tables.write(Write.ANONYMISE, [(line.id,) for line in lines])
+    return wiped
+
+
+def _key(line: Line) -> bytes:
+    try:
+        return bytes.fromhex(line.insert_id) or line.digest
+    except ValueError:
+        return line.digest
+
+
+# --- receipts
+
+
+def _written(book: Book, receipt: str, now_ms: int, keys: Sequence[bytes], removed: Removed) -> Receipt:
+    """Write a receipt, or add to the one that is there: the command was run again."""
+    before = _read(book.tables, Read.RECEIPT, receipt)
+    if before:
+        removed = before[0].removed.plus(removed)
+        book.tables.write(Write.RECEIPT_REMOVED, [(_encode(removed), receipt)])
+        return structs.replace(before[0], removed=removed)
+    made = Receipt(receipt, now_ms, tuple(sorted(keys)), removed)
+    book.tables.write(Write.RECEIPTS, [(receipt, now_ms, pack_keys(made.keys), _encode(removed), _encode(()))])
+    return made
+
+
+def note(book: Book, receipt: str, steps: Sequence[VendorStep]) -> None:
+    """Write down how a receipt's vendor requests stand."""
+    book.tables.write(Write.RECEIPT_STEPS, [(_encode(tuple(steps)), receipt)])
+
+
+def receipts(db: Rows, keys: Sequence[bytes], limit: int) -> list[Receipt]:
+    """List receipts, newest first: all, or those of exactly these keys."""
+    if keys:
+        return _read(db, Read.RECEIPTS_OF_KEYS, pack_keys(tuple(sorted(keys))), limit)
+    return _read(db, Read.RECEIPTS, limit)
+
+
+def _read(db: Rows, what: Read, *values: object) -> list[Receipt]:
+    return [
+        Receipt(receipt, made_ms, tuple(unpack_keys(keys)), _removed(removed), _steps(steps))
+        for receipt, made_ms, keys, removed, steps in db.read(what, *values)
+    ]

@@ -1,0 +1,176 @@
+"""Connections to PostgreSQL: how they are made, what each is told, and what its errors mean to an operator."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
+
+from flybridge.errors import StoreUnavailable
+from flybridge.store.migrate import apply_postgres, scripts
+from flybridge.store.postgres.arrays import register
+
+Db = psycopg.Connection[tuple[Any, ...]]
+
+# It warns of what comes after an error in a pipeline. The error itself is raised, and handled or told.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
+
+OLDEST: Final = 140_000
+SHARDS: Final = 32
+
+# Numbers of advisory locks, which are a database's own.
+GATE: Final = 0x666C7962  # shared by whoever writes; exclusive for what has to be alone
+SHARD_LOCKS: Final = 0x666C7963
+TASK_LOCKS: Final = 0x666C7964
+
+CONNECT: Final[dict[str, Any]] = {
+    "application_name": "flybridge",
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "target_session_attrs": "read-write",
+}
+
+# What a connection that vanishes without a word has locked must not stay locked for the two hours that TCP would wait.
+SESSION: Final = """
+    SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
+    SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '30s'; SET jit = off"""
+
+# Every statement of a transaction that writes finds its rows by index, whatever the statistics of a table say that was
+# empty a minute ago: the cost of a batch does not grow with what is stored. So a plan is made once.
+WRITER: Final = """
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+    SET plan_cache_mode = force_generic_plan"""
+
+CLAIM_SHARD: Final = """
+    SELECT set_config('flybridge.shard', coalesce((
+      SELECT n FROM generate_series(1, $2::integer) AS n WHERE pg_try_advisory_lock($1::integer, n) LIMIT 1
+    ), pg_backend_pid() % $2::integer + 1)::text, false)"""
+
+
+def connect(dsn: str) -> Db:
+    """Connect, with what the address does not say filled in. Raises psycopg's errors."""
+    given = conninfo_to_dict(dsn)
+    settings = {name: value for name, value in CONNECT.items() if name not in given}
+    db = psycopg.connect(dsn, **settings, cursor_factory=psycopg.RawCursor)
+    register(db)
+    db.autocommit = True
+    db.execute(SESSION)
+    return db
+
+
+def connect_writer(dsn: str, *, counts: bool = True) -> Db:
+    """Connect for transactions that write. One that counts has a shard of the counters to itself."""
+    db = connect(dsn)
+    db.execute(WRITER)
+    if counts:
+        db.execute(CLAIM_SHARD, (SHARD_LOCKS, SHARDS))
+    db.autocommit = False
+    db.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    return db
+
+
+def connect_reader(dsn: str) -> Db:
+    """Connect for looks: all that one reads is of the same moment."""
+    db = connect(dsn)
+    db.autocommit = False
+    db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    db.read_only = True
+    return db
+
+
+def checked(db: Db) -> None:
+    """Refuse a server that is too old, or a database that can't hold every name."""
+    if db.info.server_version < OLDEST:
+        raise StoreUnavailable(
+            f"{place_of(db.info.dsn)} is PostgreSQL {db.info.server_version // 10_000}. Use 14 or newer."
+        )
+    row = db.execute("SELECT current_setting('server_encoding')").fetchone()
+    if row is None or row[0] != "UTF8":
+        raise StoreUnavailable(
+            f"The database at {place_of(db.info.dsn)} does not hold Unicode. Make one: CREATE DATABASE flybridge "
+            "ENCODING 'UTF8' TEMPLATE template0."
+        )
+
+
+def prepare(dsn: str) -> None:
+    """Apply pending migrations. Ten processes may do so at once. Raises `StoreUnavailable`."""
+    try:
+        with connect(dsn) as db:
+            checked(db)
+            apply_postgres(db, scripts("postgres"))
+    except psycopg.Error as error:
+        raise refusal(dsn, error) from None
+
+
+def place_of(dsn: str) -> str:
+    """Say where a database is, without the password that an address may hold."""
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        return "the address in [cluster] postgres"
+    host = given.get("host") or given.get("hostaddr") or "the local socket"
+    port = f":{given['port']}" if given.get("port") else ""
+    name = given.get("dbname") or given.get("user") or "?"
+    return f"the database {name} at {host}{port}"
+
+
+# What the server says when it refuses a connection (its language is English unless somebody has changed it), and what
+# helps. libpq gives no codes here.
+REFUSALS: Final[tuple[tuple[str, str], ...]] = (
+    ("password authentication failed", "The user or the password is wrong: correct [cluster] postgres."),
+    ("no password supplied", "The server asks for a password: put it into [cluster] postgres."),
+    ("no pg_hba.conf entry", "The server does not let this machine in: add it to the server's pg_hba.conf."),
+    ("role", "The user does not exist: CREATE ROLE ... LOGIN, or correct [cluster] postgres."),
+    ("database", "The database does not exist: CREATE DATABASE ..., or correct [cluster] postgres."),
+    ("permission denied for database", "The user may not connect: GRANT CONNECT ON DATABASE ... TO the user."),
+    ("session is read-only", "This server is a standby: name the primary, or all of them, in [cluster] postgres."),
+    ("too many clients", "The server has no connection left: raise its max_connections, or start fewer workers."),
+    ("remaining connection slots", "The server has no connection left: raise its max_connections."),
+    ("starting up", "The server is starting: it will be tried again."),
+    ("shutting down", "The server is being stopped: start it again."),
+    ("refused", "No server answers there: start it, or correct the host and port in [cluster] postgres."),
+    ("timeout", "No server answers there: check the host, the port and the firewall."),
+    ("translate host name", "There is no host of that name: correct [cluster] postgres."),
+    ("resolve", "There is no host of that name: correct [cluster] postgres."),
+)
+
+
+def refusal(dsn: str, error: Exception) -> StoreUnavailable:
+    """Say why the store can't be opened, and what to do."""
+    where = place_of(dsn)
+    if isinstance(error, psycopg.ProgrammingError) and not error.sqlstate:
+        # Its own text repeats the address, with the password in it.
+        return StoreUnavailable(
+            "[cluster] postgres is no address of a PostgreSQL database. Write postgresql://user:password@host/database."
+        )
+    if isinstance(error, errors.InsufficientPrivilege):
+        return StoreUnavailable(
+            f"The user may not do that in {where}: {reason_of(error)}. Make it the owner of the database, or GRANT "
+            "CREATE, USAGE ON SCHEMA public TO it."
+        )
+    if isinstance(error, psycopg.OperationalError):
+        told = reason_of(error)
+        for words, remedy in REFUSALS:
+            if _says(told, words):
+                return StoreUnavailable(f"The store can't be opened: {where}: {told}. {remedy}")
+        return StoreUnavailable(f"The store can't be opened: {where}: {told}. Is the server there?")
+    return StoreUnavailable(f"The store can't be opened: {where}: {reason_of(error)}.")
+
+
+def _says(told: str, words: str) -> bool:
+    if words in {"role", "database"}:
+        return f'{words} "' in told and "does not exist" in told
+    return words in told
+
+
+def reason_of(error: Exception) -> str:
+    """Give what an error says, without the rows it quotes."""
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (primary or (lines[0] if lines else type(error).__name__)).rstrip(".")

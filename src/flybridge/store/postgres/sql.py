@@ -1,0 +1,348 @@
+"""PostgreSQL's text for every statement of `store.core.tables`, for 14 and newer.
+
+A write runs once for all its rows, as one array per column. Rows are taken in the order of their key, and what is
+changed by many is locked before it is read, so that two transactions never wait for each other in a circle.
+"""
+# ruff: noqa: S608 - the pieces are this module's own
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from flybridge.store.core.tables import Read, Write
+
+SHARD: Final = "current_setting('flybridge.shard')::integer"
+WAITING: Final = """SELECT holds.id, keys, cell, lane, event_ms, holds.received_ms, fallback, media_source, key_kinds
+                    FROM holds JOIN ledger ON ledger.id = holds.id"""
+LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
+LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
+                          version, received_ms, died_ms, lane
+                   FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
+                   JOIN items ON items.id = dead.id"""
+LINE: Final = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
+RECEIPT: Final = "SELECT id, made_ms, keys, removed, steps FROM receipts"
+STANDING: Final = """(SELECT id, app, day, source, outcome, reason,
+                             (cells.n + coalesce(t.n, 0))::bigint AS n,
+                             (cells.pruned + coalesce(t.pruned, 0))::bigint AS pruned
+                      FROM cells LEFT JOIN (SELECT cell, sum(n) AS n, sum(pruned) AS pruned FROM tallies
+                                            GROUP BY cell) t ON t.cell = cells.id) AS standing"""
+OWNERS: Final = "SELECT id AS line FROM holds UNION ALL SELECT line FROM deliveries UNION ALL SELECT id FROM dead"
+
+
+def _kept(table: str, line: str) -> str:
+    return f"""SELECT coalesce(app, ''), coalesce(day, ''), coalesce(outcome, 'nowhere'),
+                      count(*), count(DISTINCT {table}.{line})
+               FROM {table} LEFT JOIN ledger ON ledger.id = {table}.{line} LEFT JOIN cells ON cells.id = cell
+               GROUP BY 1, 2, 3"""
+
+
+MEMBER: Final = "SELECT audience, person, wanted, mark, lack, extra FROM members WHERE"
+ERASABLE: Final = "devices.wanted <= 0 AND devices.standing IN (0, 3) AND devices.extra IS NULL"
+
+READS: Final[Mapping[Read, str]] = {
+    Read.AUDIENCE: "SELECT id, floor_ms FROM audiences WHERE app = $1 AND name = $2 FOR UPDATE",
+    Read.MEMBERS: """SELECT person, wanted, said_ms, mark, lack, extra FROM members
+                     WHERE audience = $1 AND person = ANY($2::bytea[])""",
+    Read.DEVICES: "SELECT mark FROM devices WHERE audience = $1 AND mark = ANY($2::bytea[])",
+    Read.MEMBERS_OF_PERSONS: f"{MEMBER} person = ANY($1::bytea[])",
+    Read.MEMBERS_OF_MARKS: f"{MEMBER} mark = ANY($1::bytea[])",
+    Read.DEVICES_OF_MARKS: "SELECT audience, mark FROM devices WHERE mark = ANY($1::bytea[])",
+    Read.LINES: "SELECT receipt, id, cell FROM ledger WHERE receipt = ANY($1::text[])",
+    Read.LETTERS_OF: """SELECT dead.id, cell FROM dead JOIN ledger ON ledger.id = dead.id
+                        WHERE receipt = ANY($1::text[]) ORDER BY dead.id FOR UPDATE OF dead""",
+    Read.SEEN: "SELECT key FROM seen WHERE until_ms > $1 AND key = ANY($2::bytea[])",
+    Read.TOMBSTONED: "SELECT 1 FROM tombstones LIMIT 1",
+    Read.TOMBSTONES: "SELECT key, since_ms FROM tombstones WHERE key = ANY($1::bytea[])",
+    Read.PERSONS: "SELECT key, min(person) FROM people WHERE key = ANY($1::bytea[]) GROUP BY key",
+    Read.PEOPLE: "SELECT key, person FROM people WHERE person = ANY($1::bigint[])",
+    Read.SIGHTINGS: "SELECT key, app, sealed FROM sightings WHERE key = ANY($1::bytea[])",
+    Read.HOLDS_OF_KEYS: """SELECT hold FROM hold_keys JOIN holds ON holds.id = hold
+                           WHERE expires_ms > $1 AND key = ANY($2::bytea[])""",
+    Read.WAITING: f"{WAITING} WHERE holds.id = ANY($1::bigint[]) ORDER BY holds.id FOR UPDATE OF holds",
+    Read.OVER: f"{WAITING} WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE OF holds SKIP LOCKED",
+    Read.ITEMS: "SELECT id, sealed, who FROM items WHERE id = ANY($1::bigint[])",
+    Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
+                        coalesce(deliveries.who, items.who)
+                 FROM deliveries JOIN items ON items.id = line
+                 WHERE lane = (SELECT id FROM lanes WHERE app = $1 AND endpoint = $2) AND owner IS NULL AND due_ms <= $3
+                 ORDER BY due_ms, deliveries.id LIMIT $4 FOR UPDATE OF deliveries SKIP LOCKED""",
+    Read.OWNED: """SELECT deliveries.id, line, lane, cell FROM deliveries JOIN ledger ON ledger.id = line
+                   WHERE owner = $1 AND deliveries.id = ANY($2::bigint[])
+                   ORDER BY deliveries.id FOR UPDATE OF deliveries""",
+    Read.LAPSED: f"{LEASED} owner IS NOT NULL AND leased_until_ms <= $1 FOR UPDATE OF deliveries SKIP LOCKED",
+    Read.LEASED_BY: f"{LEASED} owner IS NOT NULL AND owner = $1 FOR UPDATE OF deliveries SKIP LOCKED",
+    Read.LETTERS: f"""{LETTER} WHERE ($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR dead.reason = $2)
+                      ORDER BY died_ms DESC, dead.id DESC LIMIT $3""",
+    Read.LETTERS_TAKEN: f"{LETTER} WHERE lane IS NULL AND dead.id = ANY($1::bigint[])",
+    Read.LETTERS_SENT: """SELECT dead.id, lane, cell, received_ms, uncertain
+                          FROM dead JOIN ledger ON ledger.id = dead.id
+                          WHERE lane IS NOT NULL AND dead.id = ANY($1::bigint[])
+                          ORDER BY dead.id FOR UPDATE OF dead""",
+    Read.PERSONS_OF_KEY: "SELECT person FROM people WHERE key = $1 LIMIT $2",
+    Read.KEYS_OF_PERSONS: "SELECT key FROM people WHERE person = ANY($1::bigint[])",
+    Read.HOLDS_OF_ANY_KEY: "SELECT hold FROM hold_keys WHERE key = ANY($1::bytea[])",
+    Read.LINES_OF_PERSONS: f"{LINE} person = ANY($1::bigint[])",
+    Read.LINES_BY_ID: f"{LINE} id = ANY($1::bigint[])",
+    Read.DELIVERIES_OF_LINES: "SELECT id FROM deliveries WHERE line = ANY($1::bigint[])",
+    Read.RECEIPT: f"{RECEIPT} WHERE id = $1",
+    Read.RECEIPTS: f"{RECEIPT} ORDER BY made_ms DESC, number DESC LIMIT $1",
+    Read.RECEIPTS_OF_KEYS: f"{RECEIPT} WHERE keys = $1 ORDER BY made_ms DESC, number DESC LIMIT $2",
+    Read.LINES_AFTER: "SELECT id, cell, changed_ms, received_ms FROM ledger WHERE id > $1 ORDER BY id LIMIT $2",
+    Read.OLD_LETTERS: """SELECT dead.id, cell FROM dead JOIN ledger ON ledger.id = dead.id
+                         WHERE died_ms <= $1 ORDER BY died_ms LIMIT $2 FOR UPDATE OF dead SKIP LOCKED""",
+    # The oldest first, and those of the page before are gone: it does not matter after which key.
+    Read.OLD_SEEN: """SELECT key, until_ms FROM seen
+                      WHERE $1::bytea IS NOT NULL AND until_ms <= $2 ORDER BY until_ms LIMIT $3""",
+    Read.PERSONS_AFTER: """SELECT person, NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.person = page.person)
+                             AND EXISTS (SELECT 1 FROM people WHERE people.person = page.person AND NOT EXISTS (
+                                           SELECT 1 FROM sightings WHERE sightings.key = people.key))
+                           FROM (SELECT DISTINCT person FROM people WHERE person > $1 ORDER BY person LIMIT $2) page
+                           ORDER BY person""",
+    Read.COUNTS: f"SELECT app, day, source, outcome, reason, n FROM {STANDING} WHERE n <> 0 ORDER BY id",
+    Read.DEPTHS: """SELECT app, endpoint, count(*) FILTER (WHERE owner IS NULL AND due_ms <= $1),
+                           count(*) FILTER (WHERE owner IS NULL AND due_ms > $1),
+                           count(*) FILTER (WHERE owner IS NOT NULL),
+                           coalesce(min(due_ms) FILTER (WHERE owner IS NULL AND due_ms <= $1), 0)
+                    FROM deliveries JOIN lanes ON lanes.id = lane GROUP BY app, endpoint
+                    ORDER BY app COLLATE "C", endpoint COLLATE "C" """,
+    Read.LANES: """SELECT app, endpoint FROM lanes
+                   WHERE EXISTS (SELECT 1 FROM deliveries WHERE lane = lanes.id AND owner IS NULL AND due_ms <= $1)
+                   ORDER BY app COLLATE "C", endpoint COLLATE "C" """,
+    Read.HOLDS: """SELECT holds.id, receipt, app, event_type, media_source, key_kinds, holds.received_ms, event_ms,
+                          expires_ms
+                   FROM holds JOIN ledger ON ledger.id = holds.id JOIN lanes ON lanes.id = lane
+                   WHERE $1::text IS NULL OR app = $1 ORDER BY holds.id LIMIT $2""",
+    Read.LEDGER: """SELECT ledger.id, receipt, app, source, outcome, reason, insert_id, received_ms, changed_ms,
+                           uncertain, digest
+                    FROM ledger JOIN cells ON cells.id = cell
+                    WHERE ledger.id > $1 AND ($2::text IS NULL OR app = $2) ORDER BY ledger.id LIMIT $3""",
+    Read.ROLLUPS: """SELECT app, event_day, kind, event, media_source, campaign, country, platform,
+                            sum(n)::bigint, sum(revenue), sum(cost)
+                     FROM rollups GROUP BY 1, 2, 3, 4, 5, 6, 7, 8""",
+    Read.HOLD_COUNTS: """SELECT app, media_source, key_kinds, hour, sum(n)::bigint
+                         FROM hold_counts JOIN lanes ON lanes.id = lane GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0
+                         ORDER BY hour, app COLLATE "C", media_source COLLATE "C", key_kinds COLLATE "C" """,
+    Read.SIGHTED: """SELECT app, kind, sum(n)::bigint, max(last_ms) FROM sighted GROUP BY 1, 2
+                     ORDER BY app COLLATE "C", kind COLLATE "C" """,
+    Read.COVERED: """SELECT app, platform, kinds, sum(n)::bigint FROM coverage WHERE day >= $1
+                     GROUP BY app, platform, kinds""",
+    Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, sum(n)::bigint FROM coverage
+                      WHERE day >= $1 AND ($2::text IS NULL OR app = $2) GROUP BY 1, 2, 3, 4, 5, 6
+                      ORDER BY day, app COLLATE "C" """,
+    Read.CELLS: f"SELECT id, app, day, source, outcome, reason, n, pruned FROM {STANDING} ORDER BY id",
+    Read.LINES_PER_CELL: "SELECT cell, count(*) FROM ledger GROUP BY cell",
+    Read.COUNTED: f"SELECT app, day, sum(n - pruned)::bigint FROM {STANDING} WHERE outcome = $1 GROUP BY app, day",
+    Read.KEPT_HOLDS: _kept("holds", "id"),
+    Read.KEPT_DELIVERIES: _kept("deliveries", "line"),
+    Read.KEPT_LETTERS: _kept("dead", "id"),
+    Read.LOOSE_ITEMS: """SELECT count(*) FROM items
+                         WHERE NOT EXISTS (SELECT 1 FROM holds WHERE holds.id = items.id)
+                           AND NOT EXISTS (SELECT 1 FROM deliveries WHERE line = items.id)
+                           AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.id = items.id)""",
+    Read.LOST_ITEMS: f"""SELECT count(*) FROM ({OWNERS}) owners
+                         WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.id = owners.line)""",
+    Read.LOOSE_KEYS: """SELECT count(*) FROM hold_keys
+                        WHERE NOT EXISTS (SELECT 1 FROM holds WHERE holds.id = hold_keys.hold)""",
+    Read.MISCOUNTED_HOLDS: """SELECT count(*) FROM (
+                                SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts UNION ALL
+                                               SELECT lane, media_source, key_kinds, received_ms / 3600000, -1
+                                               FROM holds) both_sides
+                                GROUP BY lane, media_source, key_kinds, hour HAVING sum(n) <> 0) different""",
+}
+
+WRITES: Final[Mapping[Write, str]] = {
+    Write.AUDIENCES: """INSERT INTO audiences (app, name, cohort, target)
+                        SELECT app, name, '', '' FROM unnest($1::text[], $2::text[]) AS new (app, name)
+                        ORDER BY app COLLATE "C", name COLLATE "C" ON CONFLICT DO NOTHING""",
+    Write.AUDIENCE: """UPDATE audiences SET people = audiences.people + new.people,
+                         lacking = audiences.lacking + new.lacking,
+                         revision = revision + 1, title = coalesce(nullif(new.title, ''), audiences.title)
+                       FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[])
+                         AS new (people, lacking, title, id) WHERE audiences.id = new.id""",
+    Write.AUDIENCES_CHANGED: "UPDATE audiences SET revision = revision + 1 WHERE id > ALL($1::bigint[])",
+    Write.AUDIENCE_AT_ONCE: "UPDATE audiences SET next_ms = -1 WHERE id = ANY($1::bigint[])",
+    Write.MEMBERS: """INSERT INTO members (audience, person, wanted, said_ms, mark, lack, who, extra)
+                      SELECT audience, person, wanted, said_ms, mark, lack, who, extra
+                      FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[],
+                                  $7::bytea[], $8::bytea[])
+                        AS new (audience, person, wanted, said_ms, mark, lack, who, extra)
+                      ORDER BY audience, person
+                      ON CONFLICT (audience, person) DO UPDATE SET wanted = excluded.wanted,
+                        said_ms = excluded.said_ms, mark = excluded.mark, lack = excluded.lack, who = excluded.who,
+                        extra = excluded.extra""",
+    Write.DROP_MEMBERS: """DELETE FROM members USING unnest($1::bigint[], $2::bytea[]) AS old (audience, person)
+                           WHERE members.audience = old.audience AND members.person = old.person""",
+    Write.WANT_DEVICES: """INSERT INTO devices (audience, mark, sealed, wanted, standing, extra)
+                           SELECT audience, mark, sealed, wanted, 0, extra
+                           FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bytea[])
+                             AS new (audience, mark, sealed, wanted, extra) ORDER BY audience, mark
+                           ON CONFLICT (audience, mark) DO UPDATE SET wanted = devices.wanted + excluded.wanted,
+                             extra = coalesce(excluded.extra, devices.extra)""",
+    Write.UNWANT_DEVICES: """UPDATE devices SET wanted = wanted - less,
+                               extra = CASE WHEN wanted > less THEN extra END
+                             FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS new (less, audience, mark)
+                             WHERE devices.audience = new.audience AND devices.mark = new.mark""",
+    Write.TAKE_BACK: """UPDATE devices SET extra = new.extra
+                        FROM unnest($1::bytea[], $2::bigint[], $3::bytea[]) AS new (extra, audience, mark)
+                        WHERE devices.audience = new.audience AND devices.mark = new.mark""",
+    Write.UNCOUNT_DEVICES: f"""UPDATE audiences SET refused = refused - gone.n
+                               FROM (SELECT devices.audience, count(*) AS n
+                                     FROM devices JOIN unnest($1::bigint[], $2::bytea[], $3::bigint[])
+                                       AS old (audience, mark, number) USING (audience, mark)
+                                     WHERE devices.standing = 3 AND {ERASABLE} GROUP BY devices.audience) AS gone
+                               WHERE audiences.id = gone.audience""",
+    Write.DROP_DEVICES: f"""DELETE FROM devices USING unnest($1::bigint[], $2::bytea[]) AS old (audience, mark)
+                            WHERE devices.audience = old.audience AND devices.mark = old.mark AND {ERASABLE}""",
+    Write.LINES: """INSERT INTO ledger
+                      (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, uncertain)
+                    SELECT *, 0 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[],
+                                            $6::bigint[], $7::bytea[], $8::bigint[]) AS new (receipt)
+                    ORDER BY receipt COLLATE "C" """,
+    Write.REVIVE: """UPDATE ledger SET insert_id = new.insert_id, changed_ms = new.changed_ms, person = new.person
+                     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+                       AS new (insert_id, changed_ms, person, id)
+                     WHERE ledger.id = new.id""",
+    Write.MOVE: """UPDATE ledger SET cell = new.cell, changed_ms = new.changed_ms
+                   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS new (cell, changed_ms, id)
+                   WHERE ledger.id = new.id""",
+    Write.DOUBT: """UPDATE ledger SET uncertain = uncertain + more
+                    FROM unnest($1::bigint[], $2::bigint[]) AS new (more, id) WHERE ledger.id = new.id""",
+    Write.ANONYMISE: "UPDATE ledger SET digest = '', insert_id = '', person = NULL WHERE id = ANY($1::bigint[])",
+    Write.DROP_LINES: "DELETE FROM ledger WHERE id = ANY($1::bigint[])",
+    Write.TALLY: f"""INSERT INTO tallies (cell, shard, n, pruned)
+                     SELECT cell, {SHARD}, n, 0 FROM unnest($1::bigint[], $2::bigint[]) AS new (n, cell) ORDER BY cell
+                     ON CONFLICT (cell, shard) DO UPDATE SET n = tallies.n + excluded.n""",
+    Write.TALLY_PRUNED: f"""INSERT INTO tallies (cell, shard, n, pruned)
+                            SELECT cell, {SHARD}, 0, n FROM unnest($1::bigint[], $2::bigint[]) AS new (n, cell)
+                            ORDER BY cell
+                            ON CONFLICT (cell, shard) DO UPDATE SET pruned = tallies.pruned + excluded.pruned""",
+    # A key that somebody else has added meanwhile stays as it is. Then the count is wrong, and the batch is done anew.
+    Write.SEEN: """INSERT INTO seen (key, until_ms)
+                   SELECT key, until_ms
+                   FROM unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS new (key, until_ms, now_ms)
+                   ORDER BY key
+                   ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms
+                   WHERE seen.until_ms <= ($3::bigint[])[1]""",
+    Write.SEEN_AGAIN: """INSERT INTO seen (key, until_ms)
+                         SELECT * FROM unnest($1::bytea[], $2::bigint[]) AS new (key) ORDER BY key
+                         ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms""",
+    Write.DROP_SEEN: """DELETE FROM seen USING unnest($1::bytea[], $2::bigint[]) AS old (key, until_ms)
+                        WHERE seen.key = old.key AND seen.until_ms <= old.until_ms""",
+    Write.FORGET_SEEN: "DELETE FROM seen WHERE key = ANY($1::bytea[])",
+    Write.ITEMS: "INSERT INTO items (id, sealed) SELECT * FROM unnest($1::bigint[], $2::bytea[])",
+    Write.KEEP_WHO: """UPDATE items SET who = given.who FROM deliveries AS given
+                       WHERE given.id = ANY($1::bigint[]) AND given.who IS NOT NULL AND items.id = given.line""",
+    Write.DROP_ITEMS: "DELETE FROM items WHERE id = ANY($1::bigint[])",
+    Write.DELIVERIES: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, who)
+                         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                                              $6::bytea[])""",
+    Write.REDELIVER: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, uncertain)
+                        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                                             $6::bigint[])""",
+    Write.LEASE: """UPDATE deliveries SET owner = new.owner, leased_until_ms = new.until_ms
+                    FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS new (owner, until_ms, id)
+                    WHERE deliveries.id = new.id""",
+    Write.BEGIN: "UPDATE deliveries SET begun = 1 WHERE id = ANY($1::bigint[])",
+    Write.AGAIN: """UPDATE deliveries
+                    SET owner = NULL, begun = 0, due_ms = new.due_ms, tries = new.tries, split = new.split,
+                        uncertain = uncertain + new.more
+                    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+                      AS new (due_ms, tries, split, more, id)
+                    WHERE deliveries.id = new.id""",
+    Write.RETURN: """UPDATE deliveries SET owner = NULL, tries = tries + begun, uncertain = uncertain + begun, begun = 0
+                     WHERE id = ANY($1::bigint[])""",
+    Write.DROP_DELIVERIES: "DELETE FROM deliveries WHERE id = ANY($1::bigint[])",
+    Write.HOLDS: """INSERT INTO holds
+                      (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback)
+                    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[],
+                                         $7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[])""",
+    Write.HOLD_KEYS: "INSERT INTO hold_keys (key, hold) SELECT * FROM unnest($1::bytea[], $2::bigint[])",
+    Write.DROP_HOLDS: "DELETE FROM holds WHERE id = ANY($1::bigint[])",
+    Write.DROP_HOLD_KEYS: """DELETE FROM hold_keys USING unnest($1::bytea[], $2::bigint[]) AS old (key, hold)
+                             WHERE hold_keys.key = old.key AND hold_keys.hold = old.hold""",
+    Write.HOLD_COUNTS: f"""INSERT INTO hold_counts (lane, media_source, key_kinds, hour, n, shard)
+                           SELECT *, {SHARD}
+                           FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+                             AS new (lane, media_source, key_kinds, hour, n)
+                           ORDER BY 1, 2, 3, 4
+                           ON CONFLICT (lane, hour, cell_of(media_source, key_kinds), shard) DO UPDATE
+                           SET n = hold_counts.n + excluded.n""",
+    Write.DROP_HOLD_COUNTS: f"""DELETE FROM hold_counts
+                                USING unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])
+                                  AS old (lane, media_source, key_kinds, hour)
+                                WHERE hold_counts.lane = old.lane AND hold_counts.hour = old.hour
+                                  AND cell_of(hold_counts.media_source, hold_counts.key_kinds)
+                                      = cell_of(old.media_source, old.key_kinds)
+                                  AND shard = {SHARD} AND n = 0""",
+    Write.DEAD: """INSERT INTO dead (id, lane, stage, media, reason, detail, remedy, version, died_ms)
+                   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[],
+                                        $7::text[], $8::text[], $9::bigint[])""",
+    Write.DROP_DEAD: "DELETE FROM dead WHERE id = ANY($1::bigint[])",
+    Write.SIGHTINGS: """INSERT INTO sightings (key, app, seen_ms, sealed)
+                        SELECT * FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::bytea[]) AS new (key, app)
+                        ORDER BY key, app
+                        ON CONFLICT (key, app) DO UPDATE SET seen_ms = excluded.seen_ms, sealed = excluded.sealed""",
+    Write.DROP_SIGHTINGS: "DELETE FROM sightings WHERE key = ANY($1::bytea[])",
+    Write.PEOPLE: """INSERT INTO people (key, person)
+                     SELECT * FROM unnest($1::bytea[], $2::bigint[]) AS new (key, person) ORDER BY 1, 2
+                     ON CONFLICT DO NOTHING""",
+    Write.DROP_PEOPLE: "DELETE FROM people WHERE person = ANY($1::bigint[])",
+    Write.DROP_LONELY: """DELETE FROM people
+                          WHERE person = ANY($1::bigint[])
+                            AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.person = people.person)
+                            AND NOT EXISTS (SELECT 1 FROM sightings WHERE sightings.key = people.key)""",
+    Write.TOMBSTONES: """INSERT INTO tombstones (key, since_ms) SELECT * FROM unnest($1::bytea[], $2::bigint[])
+                         ON CONFLICT (key) DO UPDATE SET since_ms = greatest(tombstones.since_ms, excluded.since_ms)""",
+    Write.RECEIPTS: """INSERT INTO receipts (id, made_ms, keys, removed, steps)
+                       SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[])""",
+    Write.RECEIPT_REMOVED: """UPDATE receipts SET removed = new.removed
+                              FROM unnest($1::bytea[], $2::text[]) AS new (removed, id) WHERE receipts.id = new.id""",
+    Write.RECEIPT_STEPS: """UPDATE receipts SET steps = new.steps
+                            FROM unnest($1::bytea[], $2::text[]) AS new (steps, id) WHERE receipts.id = new.id""",
+    Write.ROLLUPS: f"""INSERT INTO rollups (app, event_day, kind, event, media_source, campaign, country, platform,
+                                            n, revenue, cost, shard)
+                       SELECT *, {SHARD}
+                       FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                                   $8::text[], $9::bigint[], $10::double precision[], $11::double precision[]) AS new
+                       ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
+                       ON CONFLICT (
+                         cell_of(app, event_day, kind, event, media_source, campaign, country, platform), shard)
+                       DO UPDATE
+                       SET n = rollups.n + excluded.n, revenue = rollups.revenue + excluded.revenue,
+                           cost = rollups.cost + excluded.cost""",
+    Write.COVERAGE: f"""INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n, shard)
+                        SELECT *, {SHARD} FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
+                                                      $6::text[], $7::bigint[]) AS new
+                        ORDER BY 1, 2, 3, 4, 5, 6
+                        ON CONFLICT (day, cell_of(app, platform, app_version, media_source, kinds), shard) DO UPDATE
+                        SET n = coverage.n + excluded.n""",
+    Write.DROP_COVERAGE: "DELETE FROM coverage WHERE day < ANY($1::text[])",
+    Write.SIGHTED: f"""INSERT INTO sighted (app, kind, n, last_ms, shard)
+                       SELECT *, {SHARD} FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS new
+                       ORDER BY 1, 2
+                       ON CONFLICT ON CONSTRAINT sighted_pkey DO UPDATE
+                       SET n = sighted.n + excluded.n, last_ms = greatest(sighted.last_ms, excluded.last_ms)""",
+}
+
+EXACT: Final = frozenset({Write.SEEN})
+"""Writes that must change one row for each that is given: else somebody else was faster."""
+
+# What else the store has to keep small, while nobody writes: hours of holds that are over, old tallies, and locks that
+# are nobody's.
+FOLD: Final = (
+    "DELETE FROM locks",
+    "SET LOCAL enable_hashjoin = on",
+    """DELETE FROM hold_counts USING (
+         SELECT lane, media_source, key_kinds, hour FROM hold_counts GROUP BY 1, 2, 3, 4 HAVING sum(n) = 0) AS ended
+       WHERE hold_counts.lane = ended.lane AND hold_counts.hour = ended.hour
+         AND cell_of(hold_counts.media_source, hold_counts.key_kinds) = cell_of(ended.media_source, ended.key_kinds)""",
+    """WITH old AS (
+         DELETE FROM tallies WHERE cell IN (
+           SELECT tallies.cell FROM tallies JOIN cells ON cells.id = tallies.cell
+           WHERE day < $1 GROUP BY tallies.cell ORDER BY tallies.cell LIMIT 1000)
+         RETURNING cell, n, pruned)
+       UPDATE cells SET n = cells.n + folded.n, pruned = cells.pruned + folded.pruned
+       FROM (SELECT cell, sum(n)::bigint AS n, sum(pruned)::bigint AS pruned FROM old GROUP BY cell) AS folded
+       WHERE cells.id = folded.cell""",
+)

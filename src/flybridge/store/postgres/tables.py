@@ -1,0 +1,257 @@
+"""The store's tables in PostgreSQL: names, ids, locks, and how named statements are run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Lock
+from time import monotonic
+from typing import Any, Final
+from zlib import crc32
+
+from flybridge.errors import StoreUnavailable
+from flybridge.store.core.tables import Place, Read, Write
+from flybridge.store.postgres.arrays import columns
+from flybridge.store.postgres.connection import GATE, TASK_LOCKS, Db
+from flybridge.store.postgres.sql import EXACT, READS, WRITES
+from flybridge.store.protocol import Lane
+
+BLOCK: Final = 1000
+BLOCK_S: Final = 60.0
+"""A block of ids is given up after this, so that the order of ids is the order of filing, to the minute."""
+
+_ARRAY: Final = re.compile(r"\$(\d+)::([a-z ]+)\[\]")
+
+
+def _types(sql: str) -> tuple[str, ...]:
+    """Give the types of a statement's arrays, in the order of their numbers."""
+    return tuple(kind for _, kind in sorted({(int(number), kind) for number, kind in _ARRAY.findall(sql)}))
+
+
+_READS: Final[Mapping[Read, tuple[bytes, tuple[str, ...]]]] = {
+    what: (sql.encode(), _types(sql)) for what, sql in READS.items()
+}
+_WRITES: Final[Mapping[Write, tuple[bytes, tuple[str, ...]]]] = {
+    what: (sql.encode(), _types(sql)) for what, sql in WRITES.items()
+}
+_LOCK: Final = b"INSERT INTO locks (key) SELECT key FROM unnest($1::bytea[]) AS wanted (key) ORDER BY key"
+_UNLOCK: Final = b"DELETE FROM locks WHERE key = ANY($1::bytea[])"
+
+
+class Conflict(Exception):
+    """Another transaction was faster. What this one has read is not true any more: it has to be done anew."""
+
+
+class Blocks:
+    """Ids, taken from the database in blocks and shared by all connections of a process.
+
+    `more` gives the first ids of so many new blocks. It must not wait for any transaction: whoever waits here may be
+    the one who holds what that waits for.
+    """
+
+    def __init__(self, more: Callable[[int], list[int]]) -> None:
+        self._more = more
+        self._guard = Lock()
+        self._left: list[int] = []
+        self._until_s = 0.0
+
+    def forget(self) -> None:
+        """Give up what is left: a server that crashed may give the same block again."""
+        with self._guard:
+            self._left = []
+
+    def take(self, n: int) -> list[int]:
+        """Give n ids, rising."""
+        with self._guard:
+            if monotonic() > self._until_s:
+                self._left = []
+            if len(self._left) < n:
+                for first in self._more(-(-(n - len(self._left)) // BLOCK)):
+                    self._left += range(first, first + BLOCK)
+                self._until_s = monotonic() + BLOCK_S
+            taken = self._left[:n]
+            del self._left[:n]
+            return taken
+
+
+class Names:
+    """Cells and lanes by name, for all connections of a process.
+
+    A new one is made at once, on a connection of its own: a cell that counts nothing harms nobody, and so nobody waits
+    for the end of the batch that was the first to need it. New ids come by the same way.
+    """
+
+    def __init__(self, connect: Callable[[], Db]) -> None:
+        self._connect = connect
+        self._guard = Lock()
+        self._db: Db | None = None
+        self._cells: dict[Place, int] = {}
+        self._places: dict[int, Place] = {}
+        self._lanes: dict[Lane, int] = {}
+        self._numbers: dict[int, Lane] = {}
+
+    def cell(self, place: Place) -> int:
+        """Give the cell's number; make the cell if it is new."""
+        cell = self._cells.get(place)
+        if cell is None:
+            cell = self._number(
+                place,
+                b"SELECT id FROM cells WHERE app = $1 AND day = $2 AND source = $3 AND outcome = $4 AND reason = $5",
+                b"""INSERT INTO cells (app, day, source, outcome, reason) VALUES ($1, $2, $3, $4, $5)
+                    ON CONFLICT DO NOTHING""",
+            )
+            self._cells[place], self._places[cell] = cell, place
+        return cell
+
+    def place(self, cell: int) -> Place:
+        """Give what a cell stands for."""
+        place = self._places.get(cell)
+        if place is None:
+            sql = b"SELECT app, day, source, outcome, reason FROM cells WHERE id = $1"
+            place = self._places[cell] = Place(*self._row(sql, (cell,)))
+        return place
+
+    def lane(self, lane: Lane) -> int:
+        """Give the lane's number; make the lane if it is new."""
+        number = self._lanes.get(lane)
+        if number is None:
+            number = self._number(
+                (lane.app, lane.endpoint),
+                b"SELECT id FROM lanes WHERE app = $1 AND endpoint = $2",
+                b"INSERT INTO lanes (app, endpoint) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            )
+            self._lanes[lane], self._numbers[number] = number, lane
+        return number
+
+    def lane_of(self, number: int) -> Lane:
+        """Give the lane of a number."""
+        lane = self._numbers.get(number)
+        if lane is None:
+            lane = self._numbers[number] = Lane(*self._row(b"SELECT app, endpoint FROM lanes WHERE id = $1", (number,)))
+        return lane
+
+    def blocks(self, n: int) -> list[int]:
+        """Take so many blocks of ids, give the first id of each."""
+        with self._guard:
+            rows = self._open().execute(b"SELECT nextval('ids') FROM generate_series(1, $1)", (n,)).fetchall()
+        return [int(first) for (first,) in rows]
+
+    def _number(self, name: Sequence[str], find: bytes, make: bytes) -> int:
+        with self._guard:
+            row = self._open().execute(find, name).fetchone()
+            if row is None:
+                self._open().execute(make, name)
+                row = self._open().execute(find, name).fetchone()
+        if row is None:
+            raise Conflict(f"{name} was deleted while it was made")
+        return int(row[0])
+
+    def _row(self, sql: bytes, values: Sequence[object]) -> tuple[Any, ...]:
+        with self._guard:
+            row = self._open().execute(sql, values).fetchone()
+        if row is None:
+            raise StoreUnavailable(f"The store has no cell or lane {values[0]}: rows were deleted by hand.")
+        return row
+
+    def _open(self) -> Db:
+        if self._db is None or self._db.closed:
+            self._db = self._connect()
+        return self._db
+
+    def forget(self) -> None:
+        """Ask the database anew: the connections broke, and another server may have taken over that knows less."""
+        with self._guard:
+            self._cells, self._places, self._lanes, self._numbers = {}, {}, {}, {}
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._db is not None:
+            self._db.close()
+
+
+class PostgresRows:
+    """Reads on one connection."""
+
+    def __init__(self, db: Db) -> None:
+        self.db = db
+
+    def read(self, what: Read, *values: object) -> list[Any]:
+        """Run a statement, give its rows."""
+        return self.db.execute(_READS[what][0], values, binary=True).fetchall()
+
+    def among(self, what: Read, keys: Iterable[object], *first: object) -> list[Any]:
+        """Run a statement for a list of any length."""
+        rows = [(key,) for key in keys]
+        if not rows:
+            return []
+        sql, types = _READS[what]
+        return self.db.execute(sql, (*first, *columns(types, rows)), binary=True).fetchall()
+
+
+class PostgresTables(PostgresRows):
+    """What a transaction that writes needs. Statements that write are sent and not waited for, until `finish`."""
+
+    keeps_spent = False
+
+    def __init__(self, db: Db, names: Names, blocks: Blocks) -> None:
+        super().__init__(db)
+        self._blocks = blocks
+        self._locked: list[tuple[bytes]] = []
+        self._exact: list[tuple[Any, int]] = []
+        self.cell = names.cell
+        self.place = names.place
+        self.lane = names.lane
+        self.lane_of = names.lane_of
+
+    def enter(self, *, alone: bool) -> None:
+        """Begin: wait until nobody is alone, or be alone."""
+        self._locked, self._exact = [], []
+        lock = b"pg_advisory_xact_lock" if alone else b"pg_advisory_xact_lock_shared"
+        self.db.execute(b"SELECT %b($1::bigint)" % lock, (GATE,))
+
+    def lock(self, keys: Iterable[bytes]) -> None:
+        """Be the only one who files about these keys until the transaction ends."""
+        self._locked = [(key,) for key in set(keys)]
+        if self._locked:
+            self.db.execute(_LOCK, columns(("bytea",), self._locked))
+
+    def only(self, task: str) -> bool:
+        """Say whether this transaction is the only one with that task."""
+        sql = b"SELECT pg_try_advisory_xact_lock($1::integer, $2::integer)"
+        row = self.db.execute(sql, (TASK_LOCKS, crc32(task.encode()) >> 1)).fetchone()
+        return row is not None and bool(row[0])
+
+    def ids(self, n: int) -> list[int]:
+        """Give n new ids."""
+        return self._blocks.take(n) if n else []
+
+    def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:
+        """Run a statement for all rows."""
+        if rows:
+            cursor = self._send(what, rows)
+            if what in EXACT:
+                self._exact.append((cursor, len(rows)))
+
+    def count(self, what: Write, rows: Sequence[tuple[object, ...]]) -> int:
+        """Run a statement for all rows, give how many rows of the table it changed."""
+        if not rows:
+            return 0
+        with self.db.pipeline() as pipeline:
+            cursor = self._send(what, rows)
+            pipeline.sync()
+            return int(cursor.rowcount)
+
+    def _send(self, what: Write, rows: Sequence[tuple[object, ...]]) -> Any:
+        sql, types = _WRITES[what]
+        return self.db.execute(sql, columns(types, rows))
+
+    def finish(self) -> None:
+        """Wait for what was sent, and see that nobody was faster. Raises `Conflict` if somebody was."""
+        if self._locked:
+            self.db.execute(_UNLOCK, columns(("bytea",), self._locked))
+        if self._exact:
+            with self.db.pipeline() as pipeline:
+                pipeline.sync()
+            if any(cursor.rowcount != n for cursor, n in self._exact):
+                raise Conflict("a key was remembered by another batch at the same time")

@@ -1,0 +1,228 @@
+"""SQLite's text for every statement of `store.core.tables`.
+
+Lists are `(??)`, for `sqlite_connection.among`. Writes run once per row.
+"""
+# ruff: noqa: S608 - the pieces are this module's own
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from flybridge.store.core.tables import Read, Write
+
+HOLD: Final = """SELECT holds.id, keys, coalesce(cell, 0), lane, event_ms, holds.received_ms, fallback, media_source,
+                        key_kinds"""
+WAITING: Final = f"""{HOLD} FROM holds JOIN ledger ON ledger.id = holds.id JOIN cells ON cells.id = cell
+                    WHERE outcome = 'held' AND"""
+SPENT: Final = """SELECT holds.id, keys FROM holds LEFT JOIN ledger ON ledger.id = holds.id
+                  LEFT JOIN cells ON cells.id = cell WHERE outcome IS NOT 'held' AND"""
+HELD: Final = """(SELECT holds.* FROM holds JOIN ledger USING (id) JOIN cells ON cells.id = cell
+                  WHERE outcome = 'held')"""
+LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
+LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
+                          version, received_ms, died_ms, lane
+                   FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN items ON items.id = dead.id"""
+LINE: Final = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
+RECEIPT: Final = "SELECT id, made_ms, keys, removed, steps FROM receipts"
+OWNERS: Final = f"SELECT id AS line FROM {HELD} UNION ALL SELECT line FROM deliveries UNION ALL SELECT id FROM dead"
+
+
+def _kept(table: str, line: str) -> str:
+    return f"""SELECT coalesce(app, ''), coalesce(day, ''), coalesce(outcome, 'nowhere'),
+                      count(*), count(DISTINCT kept.{line})
+               FROM {table} AS kept LEFT JOIN ledger ON ledger.id = kept.{line} LEFT JOIN cells ON cells.id = cell
+               GROUP BY 1, 2, 3"""
+
+
+MEMBER: Final = "SELECT audience, person, wanted, mark, lack, extra FROM members WHERE"
+ERASABLE: Final = "wanted <= 0 AND standing IN (0, 3) AND extra IS NULL"
+"""Of a device: nobody wants it, AppsFlyer does not have it, and nothing is to be told about it."""
+
+
+READS: Final[Mapping[Read, str]] = {
+    Read.AUDIENCE: "SELECT id, floor_ms FROM audiences WHERE app = ? AND name = ?",
+    Read.MEMBERS: """SELECT person, wanted, said_ms, mark, lack, extra FROM members
+                     WHERE audience = ? AND person IN (??)""",
+    Read.DEVICES: "SELECT mark FROM devices WHERE audience = ? AND mark IN (??)",
+    Read.MEMBERS_OF_PERSONS: f"{MEMBER} person IN (??)",
+    Read.MEMBERS_OF_MARKS: f"{MEMBER} mark IN (??)",
+    Read.DEVICES_OF_MARKS: "SELECT audience, mark FROM devices WHERE mark IN (??)",
+    Read.LINES: "SELECT receipt, id, cell FROM ledger WHERE receipt IN (??)",
+    Read.LETTERS_OF: "SELECT dead.id, cell FROM dead JOIN ledger USING (id) WHERE receipt IN (??)",
+    Read.SEEN: "SELECT key FROM seen WHERE until_ms > ? AND key IN (??)",
+    Read.TOMBSTONED: "SELECT 1 FROM tombstones LIMIT 1",
+    Read.TOMBSTONES: "SELECT key, since_ms FROM tombstones WHERE key IN (??)",
+    Read.PERSONS: "SELECT key, min(person) FROM people WHERE key IN (??) GROUP BY key",
+    Read.PEOPLE: "SELECT key, person FROM people WHERE person IN (??)",
+    Read.SIGHTINGS: "SELECT key, app, sealed FROM sightings WHERE key IN (??)",
+    Read.HOLDS_OF_KEYS: """SELECT hold FROM hold_keys JOIN holds ON holds.id = hold
+                           WHERE expires_ms > ? AND key IN (??)""",
+    Read.WAITING: f"{WAITING} holds.id IN (??)",
+    # In the order of expiry and filing, so that neighbours share pages. The spent among them are not skipped: who
+    # looks for those would read through all that wait.
+    Read.OVER: f"""{HOLD} FROM holds LEFT JOIN ledger ON ledger.id = holds.id
+                   WHERE expires_ms <= ? ORDER BY expires_ms, holds.id LIMIT ?""",
+    Read.SPENT_OF_LINES: f"{SPENT} holds.id IN (??)",
+    Read.ITEMS: "SELECT id, sealed, who FROM items WHERE id IN (??)",
+    Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
+                        coalesce(deliveries.who, items.who)
+                 FROM deliveries JOIN items ON items.id = line
+                 WHERE lane = (SELECT id FROM lanes WHERE app = ? AND endpoint = ?) AND owner IS NULL AND due_ms <= ?
+                 ORDER BY due_ms, deliveries.id LIMIT ?""",
+    Read.OWNED: """SELECT deliveries.id, line, lane, cell FROM deliveries JOIN ledger ON ledger.id = line
+                   WHERE owner = ? AND deliveries.id IN (??)""",
+    Read.LAPSED: f"{LEASED} owner IS NOT NULL AND leased_until_ms <= ?",
+    Read.LEASED_BY: f"{LEASED} owner IS NOT NULL AND owner = ?",
+    Read.LETTERS: f"""{LETTER} WHERE (?1 IS NULL OR app = ?1) AND (?2 IS NULL OR dead.reason = ?2)
+                      ORDER BY died_ms DESC, dead.id DESC LIMIT ?3""",
+    Read.LETTERS_TAKEN: f"{LETTER} WHERE lane IS NULL AND dead.id IN (??)",
+    Read.LETTERS_SENT: """SELECT dead.id, lane, cell, received_ms, uncertain FROM dead JOIN ledger USING (id)
+                          WHERE lane IS NOT NULL AND dead.id IN (??)""",
+    Read.PERSONS_OF_KEY: "SELECT person FROM people WHERE key = ? LIMIT ?",
+    Read.KEYS_OF_PERSONS: "SELECT key FROM people WHERE person IN (??)",
+    Read.HOLDS_OF_ANY_KEY: "SELECT hold FROM hold_keys WHERE key IN (??)",
+    Read.LINES_OF_PERSONS: f"{LINE} person IN (??)",
+    Read.LINES_BY_ID: f"{LINE} id IN (??)",
+    Read.DELIVERIES_OF_LINES: "SELECT id FROM deliveries WHERE line IN (??)",
+    Read.RECEIPT: f"{RECEIPT} WHERE id = ?",
+    Read.RECEIPTS: f"{RECEIPT} ORDER BY made_ms DESC, rowid DESC LIMIT ?",
+    Read.RECEIPTS_OF_KEYS: f"{RECEIPT} WHERE keys = ? ORDER BY made_ms DESC, rowid DESC LIMIT ?",
+    Read.LINES_AFTER: "SELECT id, cell, changed_ms, received_ms FROM ledger WHERE id > ? ORDER BY id LIMIT ?",
+    Read.OLD_LETTERS: """SELECT dead.id, cell FROM dead JOIN ledger USING (id)
+                         WHERE died_ms <= ? ORDER BY died_ms LIMIT ?""",
+    # All keys, a page at a time: an index by time would cost every filing more than this costs a day.
+    Read.OLD_SEEN: "SELECT key, until_ms FROM seen WHERE key > ?1 ORDER BY key LIMIT ?3",
+    Read.PERSONS_AFTER: """SELECT person, NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.person = page.person)
+                             AND EXISTS (SELECT 1 FROM people WHERE people.person = page.person AND NOT EXISTS (
+                                           SELECT 1 FROM sightings WHERE sightings.key = people.key))
+                           FROM (SELECT DISTINCT person FROM people WHERE person > ? ORDER BY person LIMIT ?) page""",
+    Read.COUNTS: "SELECT app, day, source, outcome, reason, n FROM cells WHERE n <> 0",
+    Read.DEPTHS: """SELECT app, endpoint, sum(owner IS NULL AND due_ms <= ?1), sum(owner IS NULL AND due_ms > ?1),
+                           sum(owner IS NOT NULL),
+                           coalesce(min(due_ms) FILTER (WHERE owner IS NULL AND due_ms <= ?1), 0)
+                    FROM deliveries JOIN lanes ON lanes.id = lane GROUP BY lane ORDER BY app, endpoint""",
+    Read.LANES: """SELECT app, endpoint FROM lanes
+                   WHERE EXISTS (SELECT 1 FROM deliveries WHERE lane = lanes.id AND owner IS NULL AND due_ms <= ?)
+                   ORDER BY app, endpoint""",
+    Read.HOLDS: """SELECT holds.id, receipt, lanes.app, event_type, media_source, key_kinds, holds.received_ms,
+                          event_ms, expires_ms
+                   FROM holds JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN lanes ON lanes.id = lane
+                   WHERE outcome = 'held' AND (?1 IS NULL OR lanes.app = ?1) ORDER BY holds.id LIMIT ?2""",
+    Read.LEDGER: """SELECT ledger.id, receipt, app, source, outcome, reason, insert_id, received_ms, changed_ms,
+                           uncertain, digest
+                    FROM ledger JOIN cells ON cells.id = cell
+                    WHERE ledger.id > ?1 AND (?2 IS NULL OR app = ?2) ORDER BY ledger.id LIMIT ?3""",
+    Read.ROLLUPS: "SELECT * FROM rollups",
+    Read.HOLD_COUNTS: """SELECT app, media_source, key_kinds, hour, sum(n)
+                         FROM hold_counts JOIN lanes ON lanes.id = lane GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0
+                         ORDER BY hour, app, media_source, key_kinds""",
+    Read.SIGHTED: "SELECT app, kind, n, last_ms FROM sighted ORDER BY app, kind",
+    Read.COVERED: "SELECT app, platform, kinds, sum(n) FROM coverage WHERE day >= ? GROUP BY app, platform, kinds",
+    Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, n FROM coverage
+                      WHERE day >= ?1 AND (?2 IS NULL OR app = ?2) ORDER BY day, app""",
+    Read.CELLS: "SELECT id, app, day, source, outcome, reason, n, pruned FROM cells",
+    Read.LINES_PER_CELL: "SELECT cell, count(*) FROM ledger GROUP BY cell",
+    Read.COUNTED: "SELECT app, day, sum(n - pruned) FROM cells WHERE outcome = ? GROUP BY app, day",
+    Read.KEPT_HOLDS: _kept(HELD, "id"),
+    Read.KEPT_DELIVERIES: _kept("deliveries", "line"),
+    Read.KEPT_LETTERS: _kept("dead", "id"),
+    Read.LOOSE_ITEMS: f"SELECT count(*) FROM items WHERE id NOT IN ({OWNERS})",
+    Read.LOST_ITEMS: f"SELECT count(*) FROM ({OWNERS}) WHERE line NOT IN (SELECT id FROM items)",
+    Read.LOOSE_KEYS: "SELECT count(*) FROM hold_keys WHERE hold NOT IN (SELECT id FROM holds)",
+    Read.MISCOUNTED_HOLDS: f"""SELECT count(*) FROM (
+                                SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts UNION ALL
+                                               SELECT lane, media_source, key_kinds, received_ms / 3600000, -1
+                                               FROM {HELD})
+                                GROUP BY lane, media_source, key_kinds, hour HAVING sum(n) <> 0)""",
+}
+
+WRITES: Final[Mapping[Write, str]] = {
+    Write.AUDIENCES: "INSERT OR IGNORE INTO audiences (app, name, cohort, target) VALUES (?, ?, '', x'')",
+    Write.AUDIENCE: """UPDATE audiences SET people = people + ?, lacking = lacking + ?, revision = revision + 1,
+                         title = coalesce(nullif(?, ''), title) WHERE id = ?""",
+    Write.AUDIENCES_CHANGED: "UPDATE audiences SET revision = revision + 1 WHERE id > ?",
+    Write.AUDIENCE_AT_ONCE: "UPDATE audiences SET next_ms = -1 WHERE id = ?",
+    Write.MEMBERS: """INSERT INTO members (audience, person, wanted, said_ms, mark, lack, who, extra)
+                      VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                      ON CONFLICT (audience, person) DO UPDATE SET wanted = excluded.wanted,
+                        said_ms = excluded.said_ms, mark = excluded.mark, lack = excluded.lack, who = excluded.who,
+                        extra = excluded.extra""",
+    Write.DROP_MEMBERS: "DELETE FROM members WHERE audience = ? AND person = ?",
+    Write.WANT_DEVICES: """INSERT INTO devices (audience, mark, sealed, wanted, standing, extra)
+                           VALUES (?, ?, ?, ?, 0, ?)
+                           ON CONFLICT (audience, mark) DO UPDATE SET wanted = devices.wanted + excluded.wanted,
+                             extra = coalesce(excluded.extra, devices.extra)""",
+    Write.UNWANT_DEVICES: """UPDATE devices SET wanted = wanted - ?1, extra = CASE WHEN wanted > ?1 THEN extra END
+                             WHERE audience = ?2 AND mark = ?3""",
+    Write.TAKE_BACK: "UPDATE devices SET extra = ? WHERE audience = ? AND mark = ?",
+    Write.UNCOUNT_DEVICES: f"""UPDATE audiences SET refused = refused - (SELECT count(*) FROM devices
+                                 WHERE audience = ? AND mark = ? AND standing = 3 AND {ERASABLE}) WHERE id = ?""",
+    Write.DROP_DEVICES: f"DELETE FROM devices WHERE audience = ? AND mark = ? AND {ERASABLE}",
+    Write.LINES: """INSERT INTO ledger
+                      (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, uncertain)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)""",
+    Write.REVIVE: "UPDATE ledger SET insert_id = ?, changed_ms = ?, person = ? WHERE id = ?",
+    Write.MOVE: """UPDATE ledger SET cell = column1, changed_ms = column2 FROM (VALUES (?, ?, ?))
+                   WHERE ledger.id = column3""",
+    Write.DOUBT: "UPDATE ledger SET uncertain = uncertain + ? WHERE id = ?",
+    Write.ANONYMISE: "UPDATE ledger SET digest = x'', insert_id = '', person = NULL WHERE id = ?",
+    Write.DROP_LINES: "DELETE FROM ledger WHERE id = ?",
+    Write.TALLY: "UPDATE cells SET n = n + ? WHERE id = ?",
+    Write.TALLY_PRUNED: "UPDATE cells SET pruned = pruned + ? WHERE id = ?",
+    Write.SEEN: """INSERT INTO seen (key, until_ms) SELECT column1, column2 FROM (VALUES (?, ?, ?)) WHERE true
+                   ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms""",
+    Write.SEEN_AGAIN: """INSERT INTO seen (key, until_ms) VALUES (?, ?)
+                         ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms""",
+    Write.DROP_SEEN: "DELETE FROM seen WHERE key = ? AND until_ms <= ?",
+    Write.FORGET_SEEN: "DELETE FROM seen WHERE key = ?",
+    Write.ITEMS: "INSERT INTO items (id, sealed) VALUES (?, ?)",
+    Write.KEEP_WHO: """UPDATE items SET who = given.who FROM deliveries AS given
+                       WHERE given.id = ? AND given.who IS NOT NULL AND items.id = given.line""",
+    Write.DROP_ITEMS: "DELETE FROM items WHERE id IN (VALUES (?))",
+    Write.DELIVERIES: "INSERT INTO deliveries (id, line, lane, received_ms, due_ms, who) VALUES (?, ?, ?, ?, ?, ?)",
+    Write.REDELIVER: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, uncertain)
+                        VALUES (?, ?, ?, ?, ?, ?)""",
+    Write.LEASE: """UPDATE deliveries SET owner = column1, leased_until_ms = column2 FROM (VALUES (?, ?, ?))
+                    WHERE deliveries.id = column3""",
+    Write.BEGIN: "UPDATE deliveries SET begun = 1 WHERE id = ?",
+    Write.AGAIN: """UPDATE deliveries
+                    SET owner = NULL, begun = 0, due_ms = ?, tries = ?, split = ?, uncertain = uncertain + ?
+                    WHERE id = ?""",
+    Write.RETURN: """UPDATE deliveries SET owner = NULL, tries = tries + begun, uncertain = uncertain + begun, begun = 0
+                     WHERE id = ?""",
+    Write.DROP_DELIVERIES: "DELETE FROM deliveries WHERE id IN (VALUES (?))",
+    Write.HOLDS: """INSERT INTO holds
+                      (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+    Write.HOLD_KEYS: "INSERT INTO hold_keys (key, hold) VALUES (?, ?)",
+    Write.DROP_HOLDS: "DELETE FROM holds WHERE id = ?",
+    Write.DROP_HOLD_KEYS: "DELETE FROM hold_keys WHERE key = ? AND hold = ?",
+    Write.HOLD_COUNTS: """INSERT INTO hold_counts (lane, media_source, key_kinds, hour, n) VALUES (?, ?, ?, ?, ?)
+                          ON CONFLICT DO UPDATE SET n = n + excluded.n""",
+    Write.DROP_HOLD_COUNTS: """DELETE FROM hold_counts
+                               WHERE lane = ? AND media_source = ? AND key_kinds = ? AND hour = ? AND n = 0""",
+    Write.DEAD: """INSERT INTO dead (id, lane, stage, media, reason, detail, remedy, version, died_ms)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+    Write.DROP_DEAD: "DELETE FROM dead WHERE id = ?",
+    Write.SIGHTINGS: "INSERT OR REPLACE INTO sightings (key, app, seen_ms, sealed) VALUES (?, ?, ?, ?)",
+    Write.DROP_SIGHTINGS: "DELETE FROM sightings WHERE key = ?",
+    Write.PEOPLE: "INSERT INTO people (key, person) VALUES (?, ?)",
+    Write.DROP_PEOPLE: "DELETE FROM people WHERE person = ?",
+    Write.DROP_LONELY: """DELETE FROM people
+                          WHERE person = ?1 AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.person = ?1)
+                            AND NOT EXISTS (SELECT 1 FROM sightings WHERE sightings.key = people.key)""",
+    Write.TOMBSTONES: """INSERT INTO tombstones (key, since_ms) VALUES (?, ?)
+                         ON CONFLICT (key) DO UPDATE SET since_ms = max(since_ms, excluded.since_ms)""",
+    Write.RECEIPTS: "INSERT INTO receipts (id, made_ms, keys, removed, steps) VALUES (?, ?, ?, ?, ?)",
+    Write.RECEIPT_REMOVED: "UPDATE receipts SET removed = ? WHERE id = ?",
+    Write.RECEIPT_STEPS: "UPDATE receipts SET steps = ? WHERE id = ?",
+    Write.ROLLUPS: """INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      ON CONFLICT DO UPDATE
+                      SET n = n + excluded.n, revenue = revenue + excluded.revenue, cost = cost + excluded.cost""",
+    Write.COVERAGE: """INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n)
+                       VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n""",
+    Write.DROP_COVERAGE: "DELETE FROM coverage WHERE day < ?",
+    Write.SIGHTED: """INSERT INTO sighted (app, kind, n, last_ms) VALUES (?, ?, ?, ?)
+                      ON CONFLICT DO UPDATE SET n = n + excluded.n, last_ms = max(last_ms, excluded.last_ms)""",
+}

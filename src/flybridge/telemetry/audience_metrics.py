@@ -1,0 +1,77 @@
+"""Metrics of audiences, beside those in `telemetry`: how each stands, and how its runs end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from flybridge.store.audiences.protocol import Run, Standing
+
+LABELS: Final = ("app", "audience")
+
+FIGURES: Final[tuple[tuple[str, str, Callable[[Standing], float]], ...]] = (
+    ("flybridge_audience_people", "Members of the cohort in Amplitude.", lambda one: one.people),
+    ("flybridge_audience_lacking", "Members without an identifier that may be sent.", lambda one: one.lacking),
+    ("flybridge_audience_listed", "Devices that AppsFlyer has accepted.", lambda one: one.listed),
+    ("flybridge_audience_refused", "Devices that AppsFlyer does not take.", lambda one: one.refused),
+    (
+        "flybridge_audience_held_people",
+        "People a snapshot would remove, held by the shrink guard.",
+        lambda one: one.held,
+    ),
+    ("flybridge_audience_failures", "Runs that failed since the last that did not.", lambda one: one.tries),
+    ("flybridge_audience_run_timestamp_seconds", "When it ran last.", lambda one: one.ran_ms / 1000),
+    (
+        "flybridge_audience_snapshot_timestamp_seconds",
+        "As of when the whole cohort was taken over last.",
+        lambda one: one.snapshot_ms / 1000,
+    ),
+    (
+        "flybridge_audience_in_step_timestamp_seconds",
+        "When nothing was left to be sent.",
+        lambda one: one.complete_ms / 1000,
+    ),
+)
+
+
+class AudienceMetrics(Collector):
+    """Figures of all audiences, as they were told last, and counters of runs."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._standings: Sequence[Standing] = ()
+        self._runs = Counter(
+            "flybridge_audience_runs", "Runs of an audience, by outcome.", (*LABELS, "outcome"), registry=registry
+        )
+        self._sent = Counter(
+            "flybridge_audience_sent", "Devices that AppsFlyer has taken in.", (*LABELS, "action"), registry=registry
+        )
+        registry.register(self)
+
+    def ran(self, app: str, audience: str, run: Run) -> None:
+        """Count one run."""
+        self._runs.labels(app, audience, run.outcome).inc()
+        for action, n in (("add", run.added), ("remove", run.removed)):
+            self._sent.labels(app, audience, action).inc(n)
+
+    def standing(self, standings: Sequence[Standing]) -> None:
+        """Take over how audiences stand."""
+        self._standings = standings
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures; called by the registry."""
+        for name, text, figure in FIGURES:
+            family = GaugeMetricFamily(name, text, labels=LABELS)
+            for one in self._standings:
+                family.add_metric((one.app, one.name), figure(one))
+            yield family
+        pending = GaugeMetricFamily(
+            "flybridge_audience_pending", "Devices to be added or removed.", labels=(*LABELS, "action")
+        )
+        for one in self._standings:
+            pending.add_metric((one.app, one.name, "add"), one.to_add)
+            pending.add_metric((one.app, one.name, "remove"), one.to_remove)
+        yield pending

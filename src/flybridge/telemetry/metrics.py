@@ -1,0 +1,255 @@
+"""What flybridge says about itself to Prometheus.
+
+Metrics belong to a `Metrics` object that the composition root makes; no module keeps any. Their names are listed
+in docs/reference/metrics.md.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter as Tallied
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Final
+
+from msgspec import Struct, field
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from flybridge.delivery.exchange import Accepted, Verdict
+from flybridge.errors import FlybridgeError
+from flybridge.inbox.protocol import Depth, Inbox
+from flybridge.insight.coverage import Cover, covers
+from flybridge.insight.hints import HeldSum, summed
+from flybridge.records import DAY_MS, day_of
+from flybridge.store.protocol import Filed, Lane, LaneDepth, Store
+from flybridge.telemetry.door_counts import Tally
+
+
+class Standing(Struct, frozen=True):
+    """How inbox and store stand at one moment. None: not asked, or away."""
+
+    depth: Depth | None = None
+    outcomes: Mapping[tuple[str, str, str, str], int] | None = None
+    lanes: Sequence[LaneDepth] | None = None
+    up: Mapping[str, bool] = {}
+    at_ms: int = 0
+    holds: Sequence[HeldSum] = ()
+    covers: Sequence[Cover] = ()
+
+
+async def standing(inbox: Inbox, store: Store | None, now_ms: int) -> Standing:
+    """Ask inbox and store how they stand. One that is away is reported as down; nothing is raised."""
+    up: dict[str, bool] = {}
+    depth = outcomes = lanes = None
+    holds: Sequence[HeldSum] = ()
+    covered: Sequence[Cover] = ()
+    try:
+        depth = await inbox.depth(now_ms)
+        up["inbox"] = True
+    except FlybridgeError:
+        up["inbox"] = False
+    if store is not None:
+        try:
+            sums: dict[tuple[str, str, str, str], int] = {}
+            for count in await store.counts():
+                key = (count.app, count.source, count.outcome, count.reason)
+                sums[key] = sums.get(key, 0) + count.n
+            outcomes, lanes = sums, await store.depths(now_ms)
+            holds = summed(await store.hold_counts(), now_ms, sources=MEDIA_SOURCES)
+            covered = covers(await store.covered(since_day=day_of(now_ms - DAY_MS)), "app", "platform")
+            up["store"] = True
+        except FlybridgeError:
+            up["store"] = False
+    return Standing(depth, outcomes, lanes, up, now_ms, holds, covered)
+
+
+MEDIA_SOURCES: Final = 20  # of an app that have a label of their own in `flybridge_holds`; the others share one
+_SLOT_BOUNDS: Final = tuple(range(14, 35))  # 2**14 ns is 16 microseconds, 2**34 ns is 17 seconds
+_DELIVERY_BOUNDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43_200, 259_200)
+_REQUEST_BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class _Ages(Struct):
+    """How old a lane's events were when they were accepted: how many by `_DELIVERY_BOUNDS`, and all ages together."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(_DELIVERY_BOUNDS) + 1))
+    total_s: float = 0.0
+
+
+class Metrics(Collector):
+    """Every metric of one process. Doors are counted in tallies, state is taken from the last `Standing`."""
+
+    def __init__(self, version: str, tallies: Sequence[Tally] = ()) -> None:
+        # Else every counter and histogram has a second series with the time it was made.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._version = version
+        self._tallies = tallies
+        self._standing = Standing()
+        lane = ("app", "endpoint")
+        self._attempts = Counter(
+            "flybridge_attempts", "Items sent to a vendor, by verdict.", (*lane, "verdict"), registry=self.registry
+        )
+        self._requests = Histogram(
+            "flybridge_request_seconds",
+            "How long vendors took to answer a request.",
+            lane,
+            buckets=_REQUEST_BOUNDS,
+            registry=self.registry,
+        )
+        self._ages: dict[Lane, _Ages] = {}
+        self._circuit = Gauge(
+            "flybridge_circuit_open", "1 while sending through this lane is paused.", lane, registry=self.registry
+        )
+        self._filed = Counter(
+            "flybridge_filed",
+            "Envelopes filed by this process, by first outcome.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._matched = Counter(
+            "flybridge_matched", "Holds that found their user in this process.", registry=self.registry
+        )
+        remarks = "What was noticed about events on their way to AppsFlyer."
+        self._remarks = Counter("flybridge_stream_remarks", remarks, ("app", "remark"), registry=self.registry)
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def filed(self, filed: Filed, remarks: Iterable[tuple[str, str]] = ()) -> None:
+        """Count one filed batch, and what was noticed about its events, as app and remark."""
+        for app, remark in remarks:
+            self._remarks.labels(app, remark).inc()
+        for outcome, n in filed.outcomes.items():
+            self._filed.labels(outcome).inc(n)
+        self._matched.inc(filed.matched)
+
+    def attempted(self, lane: Lane, verdicts: Sequence[Verdict], seconds: float, ages_s: Sequence[float]) -> None:
+        """Count one request: what the vendor said of each item, and how old each item was (same order)."""
+        self._requests.labels(lane.app, lane.endpoint).observe(seconds)
+        # The client's own objects take several microseconds for each item, so each is asked once for all of them.
+        for kind, n in Tallied(map(type, verdicts)).items():
+            self._attempts.labels(lane.app, lane.endpoint, kind.__name__.lower()).inc(n)
+        ages = self._ages.setdefault(lane, _Ages())
+        for verdict, age_s in zip(verdicts, ages_s, strict=True):
+            if isinstance(verdict, Accepted):
+                ages.counts[bisect_left(_DELIVERY_BOUNDS, age_s)] += 1
+                ages.total_s += age_s
+
+    def circuit(self, lane: Lane, *, is_open: bool) -> None:
+        """Note whether sending through a lane is paused."""
+        self._circuit.labels(lane.app, lane.endpoint).set(is_open)
+
+    def observe(self, standing: Standing) -> None:
+        """Take over how inbox and store stand."""
+        self._standing = standing
+
+    def render(self) -> bytes:
+        """Give all metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is counted elsewhere; called by the registry."""
+        info = GaugeMetricFamily("flybridge_info", "Always 1; carries the version.", labels=("version",))
+        info.add_metric((self._version,), 1)
+        yield info
+        yield from self._doors()
+        yield self._delivered()
+        yield from self._state()
+
+    def _doors(self) -> Iterator[Metric]:
+        accepted = CounterMetricFamily(
+            "flybridge_intake_accepted", "Envelopes made durable and answered 200.", labels=("app", "source")
+        )
+        refused = CounterMetricFamily(
+            "flybridge_intake_refused", "Requests turned away, by status.", labels=("app", "source", "status")
+        )
+        slots: dict[str, list[int]] = {}
+        elapsed: dict[str, int] = {}
+        for tally in self._tallies:
+            if tally.app:
+                accepted.add_metric((tally.app, tally.source), tally.accepted)
+                slots[tally.source] = [
+                    a + b for a, b in zip(slots.get(tally.source, [0] * 64), tally.slots, strict=True)
+                ]
+                elapsed[tally.source] = elapsed.get(tally.source, 0) + tally.elapsed_ns
+            for status, n in sorted(tally.refused.items()):
+                refused.add_metric((tally.app, tally.source, str(status)), n)
+        latency = HistogramMetricFamily(
+            "flybridge_intake_seconds", "From a request's headers to its 200, the flush included.", labels=("source",)
+        )
+        for source, counted in slots.items():
+            upto = list(accumulate(counted))
+            buckets = [(repr(2**n / 1e9), float(upto[n])) for n in _SLOT_BOUNDS]
+            latency.add_metric((source,), [*buckets, ("+Inf", float(upto[-1]))], elapsed[source] / 1e9)
+        yield from (accepted, refused, latency)
+
+    def _delivered(self) -> Metric:
+        metric = HistogramMetricFamily(
+            "flybridge_delivery_seconds",
+            "From receiving an event to its acceptance by the vendor, the wait for a match included.",
+            labels=("app", "endpoint"),
+        )
+        for lane, ages in self._ages.items():
+            *upto, whole = accumulate(ages.counts)
+            bounds = zip(map(str, map(float, _DELIVERY_BOUNDS)), map(float, upto), strict=True)
+            metric.add_metric((lane.app, lane.endpoint), [*bounds, ("+Inf", float(whole))], ages.total_s)
+        return metric
+
+    def _state(self) -> Iterator[Metric]:
+        now = self._standing
+        up = GaugeMetricFamily("flybridge_up", "1 if the part answered when it was last asked.", labels=("part",))
+        for part, well in now.up.items():
+            up.add_metric((part,), well)
+        yield up
+        if now.depth is not None:
+            yield GaugeMetricFamily("flybridge_inbox_waiting", "Envelopes accepted, not yet filed.", now.depth.waiting)
+            yield GaugeMetricFamily("flybridge_inbox_leased", "Of those, being worked on.", now.depth.leased)
+            yield GaugeMetricFamily(
+                "flybridge_inbox_oldest_seconds", "Age of the oldest of them.", _age_s(now.depth.oldest_ms, now.at_ms)
+            )
+        if now.outcomes is not None:
+            labels = ("app", "source", "outcome", "reason")
+            yield _gauge("flybridge_envelopes", "Where envelopes stand now.", labels, now.outcomes.items())
+        yield from self._holds()
+        if now.lanes is not None:
+            oldest = [_age_s(lane.oldest_ms, now.at_ms) for lane in now.lanes]
+            for name, text, figures in (
+                ("due", "Deliveries that could be sent now.", [lane.due for lane in now.lanes]),
+                ("later", "Deliveries that wait for another try.", [lane.later for lane in now.lanes]),
+                ("leased", "Deliveries in a worker's hands.", [lane.leased for lane in now.lanes]),
+                ("oldest_seconds", "Age of the oldest delivery that is due.", oldest),
+            ):
+                at = ((lane.lane.app, lane.lane.endpoint) for lane in now.lanes)
+                yield _gauge(f"flybridge_lane_{name}", text, ("app", "endpoint"), zip(at, figures, strict=True))
+
+    def _holds(self) -> Iterator[Metric]:
+        held, covered = self._standing.holds, self._standing.covers
+        labels: tuple[str, ...] = ("app", "media_source", "keys", "age")
+        waiting = [((row.app, row.media_source, row.keys, row.age), float(row.n)) for row in held]
+        yield _gauge("flybridge_holds", "Events that wait for their user, by class of age.", labels, waiting)
+        labels = ("app", "platform")
+        events = [((cover.app, cover.platform), float(cover.events)) for cover in covered]
+        yield _gauge("flybridge_coverage_events", "Events of today and yesterday (UTC).", labels, events)
+        shares = [((cover.app, cover.platform, kind), cover.share(kind)) for cover in covered for kind in cover.carried]
+        yield _gauge("flybridge_coverage_share", "Of them, those with a kind of key.", (*labels, "kind"), shares)
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], rows: Iterable[tuple[Sequence[str], float]]) -> Metric:
+    metric = GaugeMetricFamily(name, text, labels=labels)
+    for values, n in rows:
+        metric.add_metric(values, n)
+    return metric
+
+
+def _age_s(since_ms: int, now_ms: int) -> float:
+    return max(0, now_ms - since_ms) / 1000 if since_ms else 0.0

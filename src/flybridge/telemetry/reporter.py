@@ -1,0 +1,88 @@
+"""One canonical line per hop, and the metrics beside it: emitted once, from the values the core returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+from msgspec import structs
+
+from flybridge.delivery.circuit import Circuit
+from flybridge.delivery.observer import Exchange
+from flybridge.errors import FlybridgeError
+from flybridge.insight.coverage import Fall
+from flybridge.records import Filing
+from flybridge.store.audiences.protocol import Run
+from flybridge.store.protocol import Filed, Lane
+from flybridge.telemetry.audience_metrics import AudienceMetrics
+from flybridge.telemetry.metrics import Metrics
+
+
+class Report:
+    """Tells the log and the metrics what the flow and the worker did."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.audiences = AudienceMetrics(metrics.registry)
+        self._fallen: set[tuple[str, str, str, str]] = set()
+        self._log = structlog.get_logger("flybridge")
+
+    def filed(self, filings: Sequence[Filing], outcome: Filed) -> None:
+        """A batch is in the store."""
+        self._metrics.filed(outcome, ((one.envelope.app, remark) for one in filings for remark in one.remarks))
+        repeated = {"repeated": outcome.repeated} if outcome.repeated else {}
+        self._log.info("filed", n=len(filings), matched=outcome.matched, **repeated, **outcome.outcomes)
+
+    def expired(self, n: int) -> None:
+        """Holds ended unmatched."""
+        self._log.info("expired", n=n)
+
+    def fell(self, falls: Iterable[Fall]) -> None:
+        """Events carry less of a kind of key than before. Told once each."""
+        for fall in falls:
+            name = (fall.app, fall.platform, fall.kind, fall.since)
+            if name not in self._fallen:
+                self._fallen.add(name)
+                self._log.warning("coverage", app=fall.app, kind=fall.kind, since=fall.since, problem=fall.sentence)
+
+    def ran(self, app: str, audience: str, run: Run) -> None:
+        """An audience was run."""
+        self.audiences.ran(app, audience, run)
+        told = {name: value for name, value in structs.asdict(run).items() if value not in ("", 0) or name == "outcome"}
+        seconds = (told.pop("ended_ms", 0) - told.pop("began_ms", 0)) / 1000
+        self._log.info("synced", app=app, audience=audience, seconds=seconds, **told)
+
+    def failed(self, problem: FlybridgeError) -> None:
+        """A step could not be done and will be tried again."""
+        self._log.error("failed", kind=type(problem).__name__, problem=str(problem))
+
+    def on_exchange(self, exchange: Exchange) -> None:
+        """A request was answered, or ended without an answer."""
+        self._metrics.attempted(exchange.lane, exchange.verdicts, exchange.seconds, exchange.ages_s)
+        self._log.info(
+            "attempted",
+            app=exchange.lane.app,
+            endpoint=exchange.lane.endpoint,
+            status=exchange.status,
+            ms=round(exchange.seconds * 1000),
+            reason=exchange.reason,
+            **exchange.counts(),
+        )
+
+    def on_circuit(self, lane: Lane, circuit: Circuit) -> None:
+        """A lane stopped, or sends again."""
+        self._metrics.circuit(lane, is_open=circuit.phase != "closed")
+        self._log.warning(
+            "circuit",
+            app=lane.app,
+            endpoint=lane.endpoint,
+            phase=circuit.phase.value,
+            reason=circuit.reason,
+            remedy=circuit.remedy,
+            until_ms=circuit.until_ms,
+        )
+
+    def on_trouble(self, lane: Lane | None, error: Exception) -> None:
+        """The store, an endpoint or the transport did what it must not."""
+        where = {"app": lane.app, "endpoint": lane.endpoint} if lane else {}
+        self._log.error("trouble", kind=type(error).__name__, problem=str(error), **where)
