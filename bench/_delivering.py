@@ -42,7 +42,7 @@ class Vendor(asyncio.Protocol):
             del self.buffer[:total]
 
     def told(self, head: bytes) -> bytes:
-        """Give the answer to a GET."""
+        """Return the answer to a GET."""
         raise NotImplementedError
 
     def posted(self, start: int, end: int) -> None:
@@ -60,7 +60,7 @@ async def serve(vendor: type[Vendor]) -> None:
 
 
 async def ask(port: int, query: str = "") -> bytes:
-    """Give what the vendor tells."""
+    """Return what the vendor tells."""
     transport = HttpTransport()
     answer = await transport.send(HttpRequest("GET", f"http://127.0.0.1:{port}/{query}", {}, b""))
     await transport.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cpu_s(pid: int) -> float:
-    """Give the processor time a process has used, in seconds: user and system, all its threads."""
+    """Return the processor time a process has used, in seconds: user and system, all its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

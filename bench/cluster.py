@@ -53,7 +53,7 @@ class Run(Struct, frozen=True):
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Give the processor time that processes and their children, also those that ended, have used."""
+    """Return the processor time that processes and their children, also those that ended, have used."""
     return sum(_with_children(pid) for pid in pids)
 
 
@@ -85,7 +85,7 @@ async def worked_off(stage: Scene, events: int) -> None:
 
 
 def kinds(stage: Scene, workers: Sequence[Process]) -> dict[str, list[int]]:
-    """Give the processes whose processor time counts, by kind."""
+    """Return the processes whose processor time counts, by kind."""
     found = {"worker": [worker.pid for worker in workers]}
     if isinstance(stage, ClusterStage):
         found["NATS"] = [node.process.pid for node in stage.nats.nodes if node.process]
@@ -104,12 +104,12 @@ class Split(Scene):
 
     @property
     def doors(self) -> Sequence[str]:
-        """Give the intake."""
+        """Return the intake."""
         return [self.intake.origin]
 
     @property
     def windows(self) -> Sequence[str]:
-        """Give the console."""
+        """Return the console."""
         return [self.console.origin]
 
 

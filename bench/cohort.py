@@ -92,7 +92,7 @@ class Vendors:
 
     @asynccontextmanager
     async def open(self, _: HttpRequest) -> AsyncIterator[Vendors]:
-        """Give out the file."""
+        """Return out the file."""
         yield self
 
     async def close(self) -> None:
@@ -102,7 +102,7 @@ class Vendors:
     headers: dict[str, str] = {}  # noqa: RUF012 - never changed
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Give the file in pieces, people in no order."""
+        """Return the file in pieces, people in no order."""
         held = b"amplitude_id,user_id,adid\n"
         for row in self._rows():
             held += row
@@ -121,7 +121,7 @@ class Vendors:
 
 @asynccontextmanager
 async def place(on_postgres: bool) -> AsyncIterator[tuple[CohortStore, Path]]:
-    """Give an empty store, and the directory it grows in."""
+    """Return an empty store, and the directory it grows in."""
     with tempfile.TemporaryDirectory(prefix="flybridge-bench-") as directory:
         path = Path(directory) / "store"
         if on_postgres:

@@ -56,7 +56,7 @@ class Amplitude(Vendor):
 
 
 def event(number: int) -> bytes:
-    """Give an event of 1.5 KB as the mapping makes them."""
+    """Return an event of 1.5 KB as the mapping makes them."""
     properties = {f"[AppsFlyer] property {n}": f"value {n} of event {number:08d} " + "x" * 16 for n in range(20)}
     return msgspec.json.encode(
         {

@@ -79,7 +79,7 @@ async def whole_way(events: int, seed: int, *, spread: bool) -> Round:
 
 
 def plain_copy_s(events: int) -> float:
-    """Give the processor seconds of the least that plain Python must do with as many of the same bodies.
+    """Return the processor seconds of the least that plain Python must do with as many of the same bodies.
 
     They are read, their fields copied, and written again with the standard library, on this process' core.
     """
@@ -95,7 +95,7 @@ def plain_copy_s(events: int) -> float:
 
 
 async def bare(events: int, *, spread: bool) -> float:
-    """Give the processor seconds that the bare server spends on receiving as many of the same bodies."""
+    """Return the processor seconds that the bare server spends on receiving as many of the same bodies."""
     port = free_port()
     server = await asyncio.create_subprocess_exec(sys.executable, __file__, "--bare", str(port), stderr=DEVNULL)
     try:

@@ -63,7 +63,7 @@ class Backend(Struct):
     latencies: list[float] = field(default_factory=list)
 
     def servers_cpu(self) -> float:
-        """Give the processor time its servers have used, in seconds."""
+        """Return the processor time its servers have used, in seconds."""
         pids = [node.process.pid for node in self.cluster.nodes if node.process] if self.cluster else []
         return sum(map(cpu_s, pids))
 

@@ -196,7 +196,7 @@ async def held(path: Path) -> int:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Give a percentile in milliseconds."""
+    """Return a percentile in milliseconds."""
     return sorted(values)[int(len(values) * share)] * 1000
 
 

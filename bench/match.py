@@ -141,12 +141,12 @@ class Spending:
 
     @property
     def wall_us(self) -> float:
-        """Give what one costs, as the median of the batches."""
+        """Return what one costs, as the median of the batches."""
         return median(self._walls)
 
     @property
     def cpu_us(self) -> float:
-        """Give the processor time of one, as the mean of all."""
+        """Return the processor time of one, as the mean of all."""
         return self._cpu_s / self._n * 1e6
 
 

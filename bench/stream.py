@@ -70,7 +70,7 @@ class AppsFlyer(Vendor):
 
 
 def event(number: int) -> bytes:
-    """Give an event of half a kilobyte as the mapping makes them."""
+    """Return an event of half a kilobyte as the mapping makes them."""
     value = {"af_revenue": "9.99", "af_content_id": f"sku-{number:08d}", "note": "x" * 120}
     return msgspec.json.encode(
         {
@@ -86,7 +86,7 @@ def event(number: int) -> bytes:
 
 
 def appsflyer_id(number: int) -> str:
-    """Give an AppsFlyer id."""
+    """Return an AppsFlyer id."""
     return f"1629191854863-{number + 1_000_000:019d}"
 
 

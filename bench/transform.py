@@ -154,7 +154,7 @@ def coded(bodies: list[bytes]) -> int:
 
 
 def best(*roads: tuple[Callable[[list[bytes]], int], list[bytes]]) -> list[float]:
-    """Give events per CPU-second of each road in its best round. They take turns, so that a busy time strikes all."""
+    """Return events per CPU-second of each road in its best round. They take turns, so that a busy time strikes all."""
     times = [float("inf")] * len(roads)
     for _ in range(ROUNDS):
         for number, (road, bodies) in enumerate(roads):

@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """Give a server with a database that has all tables, to make others from."""
+    """Return a server with a database that has all tables, to make others from."""
     with tempfile.TemporaryDirectory(prefix="flybridge-postgres-") as directory:
         try:
             server = PostgresServer(Path(directory) / "server", {"fsync": "off"})  # making databases is what costs
@@ -81,7 +81,7 @@ async def _ready(server: PostgresServer) -> None:
 
 @pytest.fixture
 def new_database(postgres_server: PostgresServer) -> Callable[..., AbstractAsyncContextManager[str]]:
-    """Give a function that makes a database, with all tables or from another template, and gives its address."""
+    """Return a function that makes a database, with all tables or from another template, and gives its address."""
 
     @asynccontextmanager
     async def made(template: str = TEMPLATE) -> AsyncIterator[str]:
@@ -103,7 +103,7 @@ _emptied: list[str] = []
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.service)])
 def new_place(request: pytest.FixtureRequest) -> NewPlace:
-    """Give a function that makes an empty place for a store. In it, stores are made as by several processes."""
+    """Return a function that makes an empty place for a store. In it, stores are made as by several processes."""
     if request.param == "sqlite":
         return _sqlite_place
     server = request.getfixturevalue("postgres_server")

@@ -11,7 +11,7 @@ class Clock(Protocol):
     """Tells the time and waits. `now_ms` is milliseconds since the Unix epoch, UTC."""
 
     def now_ms(self) -> int:
-        """Give the present time in milliseconds."""
+        """Return the present time in milliseconds."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -23,7 +23,7 @@ class SystemClock:
     """The machine's clock."""
 
     def now_ms(self) -> int:
-        """Give the present time in milliseconds."""
+        """Return the present time in milliseconds."""
         return time.time_ns() // 1_000_000
 
     async def sleep(self, seconds: float) -> None:

@@ -190,7 +190,7 @@ class Flow:
     def _installed(
         self, postback: Postback, mapped: Mapped | Decision, envelope: Envelope, app: AppFlow
     ) -> tuple[Sighting, ...]:
-        """Give what a postback tells about whose AppsFlyer id it carries, for the events that go to AppsFlyer."""
+        """Return what a postback tells about whose AppsFlyer id it carries, for the events that go to AppsFlyer."""
         installation = appsflyer_id(postback.appsflyer_id or "")
         if installation is None or isinstance(mapped, Dead) or postback.blocked_reason is not None:
             return ()

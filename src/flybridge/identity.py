@@ -51,7 +51,7 @@ LONGEST_JUNK: Final = max(map(len, JUNK))
 
 
 def usable(value: str | None) -> str | None:
-    """Give the id trimmed, or None if it names nobody: absent, all zeros, or a placeholder word."""
+    """Return the id trimmed, or None if it names nobody: absent, all zeros, or a placeholder word."""
     if not value:
         return None
     value = value.strip()
@@ -61,7 +61,7 @@ def usable(value: str | None) -> str | None:
 
 
 def normalise(kind: IdKind, value: str | None) -> str | None:
-    """Give the form an id is compared in, or None if it is no id."""
+    """Return the form an id is compared in, or None if it is no id."""
     value = usable(value)
     if value is None:
         return None
@@ -78,12 +78,12 @@ class Keyring:
         self._hashers = tuple(hmac.new(secret, digestmod="sha256") for secret in secrets)
 
     def key(self, app: str, kind: IdKind, value: str | None) -> bytes | None:
-        """Give the 16-byte matching key under the current secret, or None if the value is no id."""
+        """Return the 16-byte matching key under the current secret, or None if the value is no id."""
         keys = self.keys(app, kind, value)
         return keys[0] if keys else None
 
     def keys(self, app: str, kind: IdKind, value: str | None) -> tuple[bytes, ...]:
-        """Give the matching keys under every secret, current first."""
+        """Return the matching keys under every secret, current first."""
         normal = normalise(kind, value)
         if normal is None:
             return ()

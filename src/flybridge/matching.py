@@ -76,7 +76,7 @@ def choose(sightings: Iterable[Sighting]) -> Match | None:
 
 
 def expires_ms(received_ms: int, window_hours: float) -> int:
-    """Give the first moment at which attribution received at `received_ms` no longer waits."""
+    """Return the first moment at which attribution received at `received_ms` no longer waits."""
     if not 0 < window_hours <= MAX_WINDOW_HOURS:
         raise ValueError(f"a hold window is more than 0 and at most {MAX_WINDOW_HOURS} hours, not {window_hours}")
     return received_ms + round(window_hours * HOUR_MS)

@@ -43,7 +43,7 @@ def _day(number: int) -> str:
 
 
 def day_of(time_ms: int) -> str:
-    """Give the UTC date of a time in milliseconds, as `YYYY-MM-DD`."""
+    """Return the UTC date of a time in milliseconds, as `YYYY-MM-DD`."""
     return _day(time_ms // DAY_MS)
 
 
@@ -314,7 +314,7 @@ class DeadLetter(Struct, frozen=True):
 
 
 def digest_of(app: str, body: bytes) -> bytes:
-    """Give the digest of a message as it came, 16 bytes."""
+    """Return the digest of a message as it came, 16 bytes."""
     return content_key(app.encode(), body)
 
 

@@ -30,12 +30,12 @@ class Duties(Struct, frozen=True):
 
     @property
     def needs_inbox(self) -> bool:
-        """Say whether this process is of no use without the inbox."""
+        """Return whether this process is of no use without the inbox."""
         return self.takes or self.works
 
     @property
     def needs_store(self) -> bool:
-        """Say whether this process is of no use without the store. Otherwise it does not even open it."""
+        """Return whether this process is of no use without the store. Otherwise it does not even open it."""
         return self.works or self.shows
 
 
@@ -43,7 +43,7 @@ EVERYTHING: Final = Duties("all", takes=True, works=True, shows=True)
 
 
 def duties_of(only: Part | None) -> Duties:
-    """Give the duties of a process that does only this part, or of one that does everything."""
+    """Return the duties of a process that does only this part, or of one that does everything."""
     if only is None:
         return EVERYTHING
     return Duties(only.value, takes=only is Part.INTAKE, works=only is Part.WORK, shows=only is Part.CONSOLE)

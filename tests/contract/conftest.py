@@ -38,7 +38,7 @@ NewPlace = Callable[[], AbstractAsyncContextManager[Callable[[], Store]]]
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsCluster]:
-    """Give three NATS servers that all tests share; each test has a stream of its own."""
+    """Return three NATS servers that all tests share; each test has a stream of its own."""
     try:
         binary()
     except FlybridgeError as missing:
@@ -59,7 +59,7 @@ def new_inbox(request: pytest.FixtureRequest, tmp_path: Path) -> NewInbox:
 
 @pytest.fixture
 async def open_inbox(new_inbox: NewInbox) -> AsyncIterator[OpenInbox]:
-    """Give a function that opens the one log of this test once more, as another process would."""
+    """Return a function that opens the one log of this test once more, as another process would."""
     opened: list[Inbox] = []
 
     async def open_once_more(seal: Seal = SEAL) -> Inbox:
@@ -75,20 +75,20 @@ async def open_inbox(new_inbox: NewInbox) -> AsyncIterator[OpenInbox]:
 
 @pytest.fixture
 def gone(request: pytest.FixtureRequest) -> Callable[[], Awaitable[None]]:
-    """Give a function that waits until a shared log misses a process that is gone; a file needs no such time."""
+    """Return a function that waits until a shared log misses a process that is gone; a file needs no such time."""
     shared = request.node.callspec.params["new_inbox"] != "sqlite"
     return lambda: asyncio.sleep(ACK_WAIT_S * 1.2 if shared else 0)
 
 
 @pytest.fixture
 async def inbox(open_inbox: OpenInbox) -> Inbox:
-    """Give an empty inbox."""
+    """Return an empty inbox."""
     return await open_inbox()
 
 
 @pytest.fixture
 async def open_store(new_place: NewPlace) -> AsyncIterator[OpenStore]:
-    """Give a function that opens the one store of this test once more; its account must add up in the end."""
+    """Return a function that opens the one store of this test once more; its account must add up in the end."""
     opened: list[Store] = []
     async with new_place() as make:
 
@@ -107,13 +107,13 @@ async def open_store(new_place: NewPlace) -> AsyncIterator[OpenStore]:
 
 @pytest.fixture
 async def store(open_store: OpenStore) -> Store:
-    """Give an empty store."""
+    """Return an empty store."""
     return await open_store()
 
 
 @pytest.fixture
 async def open_cohorts(open_store: OpenStore) -> AsyncIterator[OpenCohorts]:
-    """Give a function that opens the cohorts of this test's store once more; their counters must agree in the end."""
+    """Return a function that opens the cohorts of this test's store once more; their counters must agree in the end."""
     opened: list[CohortStore] = []
     store = await open_store()
 
@@ -137,7 +137,7 @@ async def open_cohorts(open_store: OpenStore) -> AsyncIterator[OpenCohorts]:
 
 @pytest.fixture
 async def cohorts(open_cohorts: OpenCohorts) -> CohortStore:
-    """Give cohorts with one audience, `shop/spenders`, of which nothing is known yet."""
+    """Return cohorts with one audience, `shop/spenders`, of which nothing is known yet."""
     cohorts = await open_cohorts()
     await cohorts.keep([Target("shop", "spenders", "c1", b"key")])
     return cohorts

@@ -75,7 +75,7 @@ def measure(kind: str = "install", revenue: float = 0.0) -> Measure:
 
 
 async def standing(store) -> dict[str, int]:
-    """Give the counters by outcome."""
+    """Return the counters by outcome."""
     totals: Counter[str] = Counter()
     for c in await store.counts():
         totals[c.outcome] += c.n

@@ -121,7 +121,7 @@ class AppsFlyer:
 
 
 def runner(cohorts, door: AppsFlyer, clock: ManualClock, owner: str) -> Runner:
-    """Give what runs audiences in a process of that name."""
+    """Return what runs audiences in a process of that name."""
     return Runner(cohorts, door, door, clock, Keyring(b"a secret of sixteen characters"), owner=owner)
 
 

@@ -51,7 +51,7 @@ async def release(cohorts, claim, next_ms: int = NEVER_MS) -> None:
 
 
 async def pending(cohorts, action: Action) -> list[str]:
-    """Give what differs, and leave it not known."""
+    """Return what differs, and leave it not known."""
     claim = await take(cohorts)
     devices = await cohorts.changes(claim, action, 100, b"")
     await release(cohorts, claim)
@@ -70,7 +70,7 @@ async def send(cohorts) -> tuple[list[str], list[str]]:
 
 
 async def standing(cohorts):
-    """Give how the audience stands."""
+    """Return how the audience stands."""
     (one,) = [one for one in await cohorts.standings(NOW_MS) if one.name == "spenders"]
     return one
 

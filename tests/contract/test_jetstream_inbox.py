@@ -35,7 +35,7 @@ def envelope(body: bytes = b"{}", app: str = "shop") -> Envelope:
 
 
 def settings(**changes) -> StreamSettings:
-    """Give the settings of a stream of its own, whose dead workers are soon missed."""
+    """Return the settings of a stream of its own, whose dead workers are soon missed."""
     return StreamSettings(**{"stream": f"test-{token_hex(4)}", "ack_wait_s": 2.0} | changes)
 
 
@@ -353,7 +353,7 @@ class Cutting:
 
     @property
     def urls(self) -> list[str]:
-        """Give the address."""
+        """Return the address."""
         return [f"nats://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"]
 
     async def _serve(self, reader, writer) -> None:

@@ -60,14 +60,14 @@ def said(name: str, at: int, *, wanted: bool, audience: str = "a0") -> Filing:
 
 @pytest.fixture
 async def dsn(new_database):
-    """Give a database with all tables."""
+    """Return a database with all tables."""
     async with new_database() as address:
         yield address
 
 
 @pytest.fixture
 async def workers(dsn):
-    """Give what four workers have of it."""
+    """Return what four workers have of it."""
     some = [(PostgresStore(dsn, SEAL), PostgresCohorts(dsn, SEAL)) for _ in range(4)]
     for store, cohorts in some:
         await store.open()

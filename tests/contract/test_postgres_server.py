@@ -17,7 +17,7 @@ from flybridge.testing.postgres import PostgresServer, copied_programs, postgres
 
 @pytest.fixture
 async def server(postgres_server):
-    """Give a server beside the one of the session, whose presence shows that servers can be started here."""
+    """Return a server beside the one of the session, whose presence shows that servers can be started here."""
     with tempfile.TemporaryDirectory(prefix="flybridge-postgres-") as folder:
         async with postgres(Path(folder) / "server") as server:
             yield server

@@ -27,14 +27,14 @@ END = Dead("map", "no_event_time", "The postback has no event_time.", "Select ev
 
 @pytest.fixture
 async def dsn(new_database):
-    """Give a database with all tables."""
+    """Return a database with all tables."""
     async with new_database() as address:
         yield address
 
 
 @pytest.fixture
 async def store(dsn):
-    """Give a store in it."""
+    """Return a store in it."""
     store = PostgresStore(dsn, SEAL)
     await store.open()
     yield store
@@ -43,7 +43,7 @@ async def store(dsn):
 
 @pytest.fixture
 async def own_server():
-    """Give a server to kill. Not in pytest's directory: other runs of pytest close that to the user it runs as."""
+    """Return a server to kill. Not in pytest's directory: other runs of pytest close that to the user it runs as."""
     with tempfile.TemporaryDirectory(prefix="flybridge-postgres-") as folder:
         async with postgres(Path(folder) / "server") as server:
             yield server
@@ -61,7 +61,7 @@ def content_of(folder: Path) -> bytes:
 
 
 def changed(dsn: str, **parts: str) -> str:
-    """Give the address with other parts."""
+    """Return the address with other parts."""
     url = urlsplit(dsn)
     user, password = parts.get("user", url.username), parts.get("password", url.password)
     place = f"{user}:{password}@{parts.get('host', url.hostname)}:{parts.get('port', url.port)}"

@@ -26,7 +26,7 @@ SEAL = Seal(b"the secret of the contract suite")
 
 @pytest.fixture
 async def inbox(tmp_path):
-    """Give an inbox that lets 100 envelopes wait for the disk."""
+    """Return an inbox that lets 100 envelopes wait for the disk."""
     inbox = SqliteInbox(tmp_path / "inbox.db", SEAL, max_waiting=100)
     await inbox.open()
     yield inbox

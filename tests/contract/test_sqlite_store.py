@@ -21,7 +21,7 @@ END = Dead("map", "no_event_time", "The postback has no event_time.", "Select ev
 
 @pytest.fixture
 async def store(tmp_path):
-    """Give a store in `store.db`."""
+    """Return a store in `store.db`."""
     store = SqliteStore(tmp_path / "store.db", SEAL)
     await store.open()
     yield store

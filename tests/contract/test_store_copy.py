@@ -28,14 +28,14 @@ DEAD = Dead("map", "no_event_time", "detail", "remedy")
 
 @pytest.fixture
 async def dsn(new_database):
-    """Give an empty database with all tables."""
+    """Return an empty database with all tables."""
     async with new_database() as address:
         yield address
 
 
 @pytest.fixture
 async def path(tmp_path):
-    """Give a file with something in every table."""
+    """Return a file with something in every table."""
     store = SqliteStore(tmp_path / "store.db", SEAL)
     await store.open()
     carried = Carried("ios", "1", "tik\0tok", "idfa")

@@ -43,7 +43,7 @@ def told(*sightings, source: Source = Source.STREAM) -> Filing:
 
 
 async def ids(store) -> list[int]:
-    """Give the ids of what waits, oldest first."""
+    """Return the ids of what waits, oldest first."""
     return [hold.id for hold in await store.holds()]
 
 

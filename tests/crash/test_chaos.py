@@ -101,7 +101,7 @@ async def test_every_acknowledged_postback_survives_the_loss_of_any_part(short_t
 
 @pytest.fixture
 def short_tmp():
-    """Give a directory that PostgreSQL's own user can reach."""
+    """Return a directory that PostgreSQL's own user can reach."""
     import tempfile
     from pathlib import Path
 

@@ -26,13 +26,13 @@ PLACEHOLDER = "a placeholder of more than sixteen characters"
 
 @pytest.fixture(scope="module")
 def deploy(root) -> Path:
-    """Give the directory."""
+    """Return the directory."""
     return root / "deploy"
 
 
 @pytest.fixture(scope="module")
 def compose(deploy):
-    """Give the compose file as plain values."""
+    """Return the compose file as plain values."""
     return yaml.safe_load((deploy / "compose.yaml").read_text(encoding="utf-8"))
 
 
@@ -60,7 +60,7 @@ def assert_command(words: list[str]) -> None:
 
 
 def ours(compose) -> dict:
-    """Give the services that are flybridge."""
+    """Return the services that are flybridge."""
     return {name: service for name, service in compose["services"].items() if service["image"] == "flybridge"}
 
 

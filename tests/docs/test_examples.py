@@ -19,12 +19,12 @@ TUTORIAL = "docs/tutorial.md"
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """Give the code blocks of a language."""
+    """Return the code blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def document(text: str, name: str) -> bytes:
-    """Give what the tutorial writes to a file of that name."""
+    """Return what the tutorial writes to a file of that name."""
     found = re.search(rf"^cat > {re.escape(name)} <<'END'\n(.*?)^END", text, re.MULTILINE | re.DOTALL)
     assert found
     return found[1].encode()
@@ -32,13 +32,13 @@ def document(text: str, name: str) -> bytes:
 
 @pytest.fixture
 def tutorial(root) -> str:
-    """Give the tutorial."""
+    """Return the tutorial."""
     return (root / TUTORIAL).read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def flow(tutorial) -> Flow:
-    """Give the flow of the tutorial's app."""
+    """Return the flow of the tutorial's app."""
     app = loads(blocks(tutorial, "toml")[0], Path(), {}).apps[0]
     rules = Rules(app=app.name, platform=app.platform.value, route=app.route.value)
     return Flow({app.name: AppFlow(rules)}, Keyring(b"0123456789abcdef"))

@@ -10,13 +10,13 @@ CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 def headings(text: str) -> set[str]:
-    """Give the anchors of a page, as they are made from its headings."""
+    """Return the anchors of a page, as they are made from its headings."""
     lines = re.findall(r"^#+ +(.+?) *$", CODE.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
 
 
 def links(path: Path) -> list[str]:
-    """Give the links of a page that do not leave the repository."""
+    """Return the links of a page that do not leave the repository."""
     found = [one or other for one, other in LINK.findall(CODE.sub("", path.read_text(encoding="utf-8")))]
     return [link for link in found if not re.match(r"[a-z]+:", link)]
 

@@ -19,7 +19,7 @@ def read(root: Path, name: str) -> str:
 
 
 def commands() -> dict[str, set[str]]:
-    """Give every command with its options."""
+    """Return every command with its options."""
     import typer
 
     from flybridge.cli.app import app
@@ -41,7 +41,7 @@ def commands() -> dict[str, set[str]]:
 
 
 def sections(text: str) -> dict[str, str]:
-    """Give the parts of the commands page by command."""
+    """Return the parts of the commands page by command."""
     parts = re.split(r"^## `flybridge (\w+).*$", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -120,7 +120,7 @@ def test_no_metric_is_documented_that_does_not_exist(root):
 
 
 def reasons(source: Path) -> Iterator[str]:
-    """Give the reason codes that stand in the code as text; of one that is put together, its beginning."""
+    """Return the reason codes that stand in the code as text; of one that is put together, its beginning."""
     for path in source.rglob("*.py"):
         if "sandbox" in path.parts:
             continue

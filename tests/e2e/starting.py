@@ -147,12 +147,12 @@ class Bridge:
         self.session = session
 
     async def get(self, path):
-        """Give status and text."""
+        """Return status and text."""
         async with self.session.get(self.origin + path) as response:
             return response.status, await response.text()
 
     async def ready(self):
-        """Give what /readyz says."""
+        """Return what /readyz says."""
         status, text = await self.get("/readyz")
         return status, json.loads(text)
 

@@ -29,13 +29,13 @@ MIXED = Options(malformed=0.03, held=0.2, late_seen=0.2)
 
 
 def traffic(stage: Stage, plan: Plan) -> list[Message]:
-    """Give the messages that a plan sends."""
+    """Return the messages that a plan sends."""
     apps = [App(app.name, app.platform, app.appsflyer_app_id) for app in stage.apps]
     return list(generate(plan.seed, plan.events, apps, plan.options))
 
 
 def ids_in(value: Any, name: str = "") -> Iterator[str]:
-    """Give every identifier in a message, however deep, also in JSON in text."""
+    """Return every identifier in a message, however deep, also in JSON in text."""
     if isinstance(value, dict):
         for key, part in value.items():
             yield from ids_in(part, key)
@@ -49,7 +49,7 @@ def ids_in(value: Any, name: str = "") -> Iterator[str]:
 
 
 def identifiers(messages: Iterable[Message]) -> set[bytes]:
-    """Give all identifiers of the people in the traffic, in lower case."""
+    """Return all identifiers of the people in the traffic, in lower case."""
     return {one.lower().encode() for message in messages for one in ids_in(json.loads(message.body)) if len(one) > 4}
 
 
@@ -59,7 +59,7 @@ def hits(ids: set[bytes], paths: Iterable[Path]) -> list[tuple[str, bytes]]:
 
 
 def written(stage: Stage) -> list[Path]:
-    """Give every file that the bridge has written."""
+    """Return every file that the bridge has written."""
     data = [path for path in (stage.directory / "data").rglob("*") if path.is_file()]
     return [*data, stage.directory / "flybridge.log"]
 
@@ -80,7 +80,7 @@ async def output(*words: str) -> bytes:
 
 @pytest.fixture
 async def stage(tmp_path):
-    """Give a stage whose vendor fails now and then."""
+    """Return a stage whose vendor fails now and then."""
     stage = Stage(tmp_path / "stage", faults="flaky", seed=4)
     yield stage
     await stage.bridge.kill()

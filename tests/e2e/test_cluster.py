@@ -38,7 +38,7 @@ NOBODY = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def nats():
-    """Give one NATS server."""
+    """Return one NATS server."""
     try:
         binary()
     except FlybridgeError as missing:
@@ -50,7 +50,7 @@ async def nats():
 
 @pytest.fixture
 async def shared(nats, new_database):
-    """Give a section of a configuration that names a stream and a database of this test."""
+    """Return a section of a configuration that names a stream and a database of this test."""
     async with new_database("template1") as dsn:
         servers = f'nats = ["{nats.urls[0]}"]\npostgres = "{dsn}"\nreplicas = 1\nstream = "test-{token_hex(4)}"'
         yield f"\n[cluster]\n{servers}\n"
@@ -68,7 +68,7 @@ async def command(path, *words):
 
 @pytest.fixture
 def configured(tmp_path, shared):
-    """Give a function that writes the configuration of a cluster, and gives its path."""
+    """Return a function that writes the configuration of a cluster, and gives its path."""
 
     def write(origin):
         return written(tmp_path, origin, name="cluster.toml", top=shared)
@@ -87,7 +87,7 @@ async def parts(path, *names):
 
 
 async def account(path):
-    """Give what `flybridge account` says."""
+    """Return what `flybridge account` says."""
     code, out, err = await command(path, "account", "--json")
     assert code == 0, out + err
     return json.loads(out)

@@ -22,7 +22,7 @@ async def run(stage: Stage, *words: str) -> tuple[int, str]:
 
 
 async def devices(stage: Stage, session: aiohttp.ClientSession) -> set[str]:
-    """Give what AppsFlyer has."""
+    """Return what AppsFlyer has."""
     params = {"import_key": IMPORT_KEY}
     async with session.get(f"{stage.sandbox.origin}/sandbox/audiences", params=params) as response:
         return {value for _, value in (await response.json())["devices"]}

@@ -45,12 +45,12 @@ async def shown_by(tmp_path, console="", only=None):
 
 
 def basic(password):
-    """Give the header that a browser sends."""
+    """Return the header that a browser sends."""
     return {"Authorization": "Basic " + b64encode(f"ann:{password}".encode()).decode()}
 
 
 async def text(session, path, status=200, **options):
-    """Give a page."""
+    """Return a page."""
     async with session.get(path, **options) as response:
         assert response.status == status
         return await response.text()
@@ -63,7 +63,7 @@ async def push(session, body):
 
 
 async def shown(session, path, sign):
-    """Give a page once it has this sign; it is at most a second behind."""
+    """Return a page once it has this sign; it is at most a second behind."""
     for _ in range(200):
         page = await text(session, path)
         if sign in page:
@@ -92,7 +92,7 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
     def tags(self, tag):
-        """Give the attributes of every element of a kind."""
+        """Return the attributes of every element of a kind."""
         return [attrs for name, attrs in self.found if name == tag]
 
 

@@ -11,7 +11,7 @@ from starting import environment, until
 
 
 def living(directory) -> list[int]:
-    """Give the processes that were started on what lies in a directory."""
+    """Return the processes that were started on what lies in a directory."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():

@@ -24,7 +24,7 @@ SHOP = StageApp("shop-android", "android", "com.example.shop", "http_v2")
 
 @pytest.fixture
 async def stage(tmp_path):
-    """Give a running stage of one app that may ask the vendors to delete."""
+    """Return a running stage of one app that may ask the vendors to delete."""
 
     class WithKeys(Stage):
         def config(self, amplitude: str) -> str:

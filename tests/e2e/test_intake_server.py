@@ -64,7 +64,7 @@ async def answer_of(reader: asyncio.StreamReader) -> bytes:
 
 
 def status(answer: bytes) -> int:
-    """Give the status of an answer; 0 if there is none."""
+    """Return the status of an answer; 0 if there is none."""
     return int(answer[9:12]) if answer else 0
 
 
@@ -95,7 +95,7 @@ async def bridge(path: Any) -> Any:
 
 
 async def stored(inbox: SqliteInbox) -> list[bytes]:
-    """Give the bodies the inbox holds and has not handed out yet."""
+    """Return the bodies the inbox holds and has not handed out yet."""
     leased = await inbox.lease(100_000, SystemClock().now_ms(), 3_600_000)
     return [envelope.body for envelope in leased.envelopes] if leased else []
 

@@ -11,7 +11,7 @@ from starting import INSTALL, NOWHERE, amplitude, bridge, until, written
 
 @pytest.fixture
 def configured(tmp_path):
-    """Give a function that writes a configuration, and gives its path."""
+    """Return a function that writes a configuration, and gives its path."""
 
     def write(origin=NOWHERE, drain_s=0):
         return written(tmp_path, origin, server=f"drain_s = {drain_s}")

@@ -57,7 +57,7 @@ async def post(origin, message, path="/v1/push/shop", token="push-token"):
 
 @pytest.fixture
 def configured(tmp_path):
-    """Give a function that writes a configuration and gives its path."""
+    """Return a function that writes a configuration and gives its path."""
 
     def write(origin, route="http_v2"):
         return written(tmp_path, origin, route=route)

@@ -45,7 +45,7 @@ def order(number: int, **user: str) -> dict[str, Any]:
 
 @pytest.fixture
 async def stage(tmp_path):
-    """Give a running stage of one app."""
+    """Return a running stage of one app."""
     stage = Stage(tmp_path / "stage", apps=(SHOP,))
     await stage.start()
     yield stage
@@ -74,7 +74,7 @@ async def rest(stage: Stage, messages: int) -> dict[str, int]:
 
 
 async def taken(stage: Stage) -> list[dict[str, Any]]:
-    """Give what the sandbox's AppsFlyer has."""
+    """Return what the sandbox's AppsFlyer has."""
     async with aiohttp.ClientSession() as session:
         return await streams.record(session, stage.sandbox.origin, "record")
 

@@ -47,7 +47,7 @@ CONFIGURED: dict[str, Any] = {
 
 
 def rules_for(name: str) -> StreamRules:
-    """Give the stream that a golden event goes through."""
+    """Return the stream that a golden event goes through."""
     first = name.partition("_")[0]
     platform = first if first in {"android", "ios"} else "other"
     settings = CONFIGURED if first == "configured" else {}

@@ -146,7 +146,7 @@ class World:
 
     @property
     def listed(self) -> set[str]:
-        """Give what AppsFlyer has."""
+        """Return what AppsFlyer has."""
         return {value for _, value in self.sandbox.audiences.listed["import"]}
 
 
@@ -174,7 +174,7 @@ steps = st.one_of(
 
 
 def cohorts_of(store: Store) -> CohortStore:
-    """Give the cohorts that lie beside a store."""
+    """Return the cohorts that lie beside a store."""
     if isinstance(store, PostgresStore):
         return PostgresCohorts(store._dsn, store._seal)
     assert isinstance(store, SqliteStore)

@@ -42,7 +42,7 @@ VERDICTS: st.SearchStrategy[Verdict] = st.one_of(
 def item(
     number: int = 0, body: bytes = b"{}", user: str | None = None, tries: int = 0, split: bool = False
 ) -> Delivery:
-    """Give a delivery."""
+    """Return a delivery."""
     return Delivery(number, "shop", "e", "i", "t", body, user, f"device-{number}", tries, 0, split, NOW)
 
 

@@ -21,7 +21,7 @@ def answer(status: int, message: object = None, **headers: str) -> HttpResponse:
 
 
 def kind(found) -> tuple[str, str]:
-    """Give a verdict's kind and reason."""
+    """Return a verdict's kind and reason."""
     return type(found).__name__, getattr(found, "reason", "")
 
 

@@ -8,7 +8,7 @@ from flybridge.records import Delivery
 
 
 def item(number: int, size: int = 10, split: bool = False) -> Delivery:
-    """Give a delivery of that many bytes."""
+    """Return a delivery of that many bytes."""
     return Delivery(number, "a", "e", "i", "t", b"x" * size, None, None, 0, 0, split, 0)
 
 

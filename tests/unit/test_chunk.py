@@ -22,7 +22,7 @@ def envelopes(*bodies: bytes) -> list[Envelope]:
 
 
 def received(group: list[Envelope]) -> list[Envelope]:
-    """Give them with the receipts of the chunk 7f."""
+    """Return them with the receipts of the chunk 7f."""
     return [msgspec.structs.replace(envelope, receipt=f"7f.{place}") for place, envelope in enumerate(group)]
 
 

@@ -19,7 +19,7 @@ BAD_KEY = Halt("invalid_api_key", "check the key", 60.0)
 
 
 def down(now_ms: int = 0) -> Circuit:
-    """Give a circuit that three failures have opened."""
+    """Return a circuit that three failures have opened."""
     circuit = CLOSED
     for _ in range(3):
         circuit = failed(circuit, "server_error_500", now_ms, RULES)

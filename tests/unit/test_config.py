@@ -136,7 +136,7 @@ def small(replace: str = "", by: str = "") -> Config:
 
 
 def refusal(replace: str, by: str) -> ConfigError:
-    """Give the error of the small file with one part of it replaced."""
+    """Return the error of the small file with one part of it replaced."""
     with pytest.raises(ConfigError) as caught:
         small(replace, by)
     return caught.value

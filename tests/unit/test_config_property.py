@@ -64,7 +64,7 @@ def owner(table: Any, path: list[str]) -> tuple[dict[str, Any], str]:
 
 @st.composite
 def misspelt(draw: st.DrawFn, word: str) -> str:
-    """Give a word with one letter left out, doubled, swapped with the next or replaced."""
+    """Return a word with one letter left out, doubled, swapped with the next or replaced."""
     at = draw(st.integers(0, len(word) - 1))
     how = draw(st.sampled_from(["drop", "double", "swap", "replace", "upper"]))
     match how:
@@ -100,7 +100,7 @@ def test_a_misspelt_key_is_refused_with_the_right_suggestion(data):
 
 
 def refusal(work: Callable[[], object]) -> ConfigError | None:
-    """Give the error of a call, if it has one."""
+    """Return the error of a call, if it has one."""
     try:
         work()
     except ConfigError as error:

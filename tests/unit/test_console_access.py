@@ -14,7 +14,7 @@ PASSWORD = "pässword: with a colon".encode()
 
 
 def basic(password: bytes, user: bytes = b"anyone", scheme: str = "Basic") -> dict[str, str]:
-    """Give the header that a browser sends after asking."""
+    """Return the header that a browser sends after asking."""
     return {"authorization": f"{scheme} {b64encode(user + b':' + password).decode()}"}
 
 

@@ -69,7 +69,7 @@ async def parts(tmp_path):
 
 
 async def look(console: Console, path: str = "/") -> tuple[int, str]:
-    """Give status and page, as who sits at this machine sees it."""
+    """Return status and page, as who sits at this machine sees it."""
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

@@ -53,7 +53,7 @@ class StillClock:
         self.slept: list[float] = []
 
     def now_ms(self) -> int:
-        """Give the same time always."""
+        """Return the same time always."""
         return 1_764_000_000_000
 
     async def sleep(self, seconds: float) -> None:
@@ -82,7 +82,7 @@ class Vendors:
 
 @pytest.fixture
 async def store(tmp_path):
-    """Give an empty store."""
+    """Return an empty store."""
     store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
     await store.open()
     yield store
@@ -102,7 +102,7 @@ def test_keys_are_those_of_every_app_kind_and_secret():
 
 
 def said(person: Person, *names: str, **named) -> list[tuple[str, str, str, str]]:
-    """Give the plan in short."""
+    """Return the plan in short."""
     return [(step.vendor, step.app, step.kind, step.state) for step in plan(person, apps(*names, **named))]
 
 

@@ -37,7 +37,7 @@ def persons(message: object, source: Source = Source.PUSH, *secrets: bytes) -> t
 
 
 def keys(*ids: tuple[IdKind, str], secrets: tuple[bytes, ...] = (b"secret",)) -> tuple[bytes, ...]:
-    """Give the matching keys of ids."""
+    """Return the matching keys of ids."""
     return tuple(key for kind, value in ids for key in Keyring(*secrets).keys("shop", kind, value))
 
 

@@ -51,7 +51,7 @@ def postback(number: int) -> Envelope:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Give a configuration whose store holds three installs."""
+    """Return a configuration whose store holds three installs."""
     path = tmp_path / "flybridge.toml"
     path.write_text(CONFIG)
 
@@ -72,7 +72,7 @@ def flybridge(*words: str | Path, code: int = 0):
 
 
 def listed(config: Path) -> list[dict]:
-    """Give what waits."""
+    """Return what waits."""
     return json.loads(flybridge("holds", "--config", config, "--json").stdout)
 
 

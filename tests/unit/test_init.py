@@ -27,7 +27,7 @@ APPS = {Platform.ANDROID: "com.example.shop", Platform.IOS: "id123456789", Platf
 
 
 def answers(platform: Platform = Platform.ANDROID, **more) -> Answers:
-    """Give answers for an app of a platform."""
+    """Return answers for an app of a platform."""
     return Answers(name="shop", appsflyer_app_id=APPS[platform], platform=platform, **more)
 
 

@@ -12,7 +12,7 @@ POLICY = Policy(tries=3, base_s=2.0, factor=2.0, cap_s=100.0)
 
 
 def delivery(tries: int = 0, split: bool = False) -> Delivery:
-    """Give a delivery that was tried that often."""
+    """Return a delivery that was tried that often."""
     return Delivery(7, "shop", "http_v2", "i", "e", b"{}", None, None, tries, 0, split, NOW)
 
 

@@ -45,12 +45,12 @@ def sent(event: dict, **settings) -> dict:
 
 
 def with_user(**properties) -> dict:
-    """Give the event with more user properties."""
+    """Return the event with more user properties."""
     return EVENT | {"user_properties": EVENT["user_properties"] | properties}
 
 
 def with_event(**properties) -> dict:
-    """Give the event with other properties."""
+    """Return the event with other properties."""
     return EVENT | {"event_properties": properties}
 
 

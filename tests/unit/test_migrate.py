@@ -16,7 +16,7 @@ SECOND = Script(2, "second", "ALTER TABLE a ADD COLUMN y;")
 
 @pytest.fixture
 def db(tmp_path):
-    """Give an empty database."""
+    """Return an empty database."""
     db = sqlite3.connect(tmp_path / "m.db", isolation_level=None)
     yield db
     db.close()

@@ -13,12 +13,12 @@ CELL = ("shop", "2026-01-31")
 
 
 def look(received: int, waiting: int) -> Look:
-    """Give what an inbox says of one cell."""
+    """Return what an inbox says of one cell."""
     return Look({CELL: received}, {CELL: waiting})
 
 
 def counted(**outcomes: int) -> list[Count]:
-    """Give what a store says of the same cell."""
+    """Return what a store says of the same cell."""
     return [Count(*CELL, "push", outcome, "", n) for outcome, n in outcomes.items()]
 
 

@@ -29,7 +29,7 @@ api_key = "key"
 
 
 def config(tmp_path, cluster: str = "") -> Config:
-    """Give a configuration whose data directory is not made yet."""
+    """Return a configuration whose data directory is not made yet."""
     return loads(CONFIG.format(cluster=cluster), tmp_path, {})
 
 

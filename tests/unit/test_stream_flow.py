@@ -47,7 +47,7 @@ def filing(message, flow: Flow | None = None, source: Source = Source.STREAM):
 
 
 def installed(kind: IdKind, value: str) -> bytes:
-    """Give the key under which an installation is found."""
+    """Return the key under which an installation is found."""
     found = RING.key("shop", kind, value)
     assert found is not None
     return found

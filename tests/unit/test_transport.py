@@ -37,14 +37,14 @@ async def serve() -> AsyncIterator[Serve]:
 
 @pytest.fixture
 async def transport() -> AsyncIterator[HttpTransport]:
-    """Give a transport that is patient for a second."""
+    """Return a transport that is patient for a second."""
     transport = HttpTransport(timeout_s=1.0, connect_s=0.5, max_response_bytes=1000)
     yield transport
     await transport.close()
 
 
 def post(url: str, body: bytes = b"{}", compressed: bool = False) -> HttpRequest:
-    """Give a request."""
+    """Return a request."""
     return HttpRequest("POST", url, {"Content-Type": "application/json"}, body, compressed)
 
 

@@ -17,7 +17,7 @@ THROTTLED = Retry("throttled", 30.0, counts=False)
 
 
 def item(number: int, user: str | None = None, device: str | None = None, body: bytes = b"{}") -> Delivery:
-    """Give a delivery."""
+    """Return a delivery."""
     return Delivery(number, "shop", "http_v2", "i", "t", body, user, device, 0, 0, False, 0)
 
 
@@ -25,7 +25,7 @@ BATCH = [item(n, f"user-{n}", f"device-{n}") for n in range(8)]
 
 
 def answer(status: int, body: Any = b"", **headers: str) -> HttpResponse:
-    """Give a response; a body that is not bytes is sent as JSON."""
+    """Return a response; a body that is not bytes is sent as JSON."""
     raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
     return HttpResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
 

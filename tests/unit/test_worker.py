@@ -41,7 +41,7 @@ class ManualClock:
         self.slept: list[float] = []
 
     def now_ms(self) -> int:
-        """Give the time it was moved to."""
+        """Return the time it was moved to."""
         return self.now
 
     async def sleep(self, seconds: float) -> None:
@@ -130,7 +130,7 @@ class Bench:
         policy: Policy | None = None,
         store: SqliteStore | None = None,
     ) -> Worker:
-        """Give a worker for both lanes."""
+        """Return a worker for both lanes."""
         endpoints: dict[Lane, Endpoint] = {
             V2: v2 or HttpV2("key-of-app", self.vendor.url),
             V1: v1 or AttributionApi("key-of-app", self.vendor.url),
@@ -168,13 +168,13 @@ class Bench:
         return {outcome: n for outcome, n in counts.items() if n}
 
     async def buried(self) -> dict[str, str]:
-        """Give the reasons of the dead letters, by event type."""
+        """Return the reasons of the dead letters, by event type."""
         return {msgspec.json.decode(dead.body)["event_type"]: dead.reason for dead in await self.store.dead()}
 
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    """Give a bench with everything running."""
+    """Return a bench with everything running."""
     vendor = Vendor()
     app = web.Application(client_max_size=1 << 26)
     app.router.add_post("/2/httpapi", vendor.upload)
@@ -193,7 +193,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 def numbered(count: int) -> list[str]:
-    """Give that many names."""
+    """Return that many names."""
     return [f"event-{n}" for n in range(count)]
 
 

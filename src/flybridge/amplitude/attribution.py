@@ -44,7 +44,7 @@ class AttributionApi:
         return HttpRequest("POST", self._url, _FORM, self._head + quoted(delivery.body))
 
     def size(self, delivery: Delivery) -> int:
-        """Give at most how many bytes the request has: every byte of the event may need an escape."""
+        """Return at most how many bytes the request has: every byte of the event may need an escape."""
         return len(self._head) + 3 * len(delivery.body)
 
     def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:

@@ -40,7 +40,7 @@ class Account(Struct, frozen=True):
     secret_key: str
 
     def headers(self) -> dict[str, str]:
-        """Give the headers of a request."""
+        """Return the headers of a request."""
         credentials = b64encode(f"{self.api_key}:{self.secret_key}".encode()).decode()
         return {"Authorization": f"Basic {credentials}", "Accept": "application/json, text/csv"}
 
@@ -115,7 +115,7 @@ def read_list(response: HttpResponse) -> list[Cohort]:
 
 
 def read_asked(response: HttpResponse) -> Asked:
-    """Say what came of a request for a cohort. Never raises."""
+    """Return what came of a request for a cohort. Never raises."""
     request_id = _text(_json(response).get("request_id"))
     if response.status in {200, 202} and request_id:
         return Asked(Accepted(), request_id)
@@ -125,7 +125,7 @@ def read_asked(response: HttpResponse) -> Asked:
 
 
 def read_status(response: HttpResponse) -> Asked:
-    """Say how a request stands. Never raises."""
+    """Return how a request stands. Never raises."""
     answer = _json(response)
     status = _text(answer.get("async_status")).upper()
     if response.status == 202 or (response.status == 200 and status in _RUNS):
@@ -138,7 +138,7 @@ def read_status(response: HttpResponse) -> Asked:
 
 
 def refusal(response: HttpResponse, what: str) -> Verdict:
-    """Say what a status other than success means. `what` names what was asked for."""
+    """Return what a status other than success means. `what` names what was asked for."""
     match response.status:
         case 400 | 404 | 410:
             remedy = f"Amplitude does not know {what}: compare apps.audiences.cohort with the address of the cohort in "

@@ -31,7 +31,7 @@ class CohortFileError(FlybridgeError):
 
 
 def column(name: str) -> str:
-    """Give the form a column's name is compared in."""
+    """Return the form a column's name is compared in."""
     name = name.strip().strip('"').strip().lower()
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
@@ -49,11 +49,11 @@ class CohortFile:
         self._first: bytes | None = b""  # the file's first bytes, until they say what it is
 
     def feed(self, piece: bytes) -> Iterator[Sequence[str]]:
-        """Give the rows that this piece completes. Raises `CohortFileError` for what can't be read."""
+        """Return the rows that this piece completes. Raises `CohortFileError` for what can't be read."""
         yield from self._take(self._opened(piece, last=False), last=False)
 
     def end(self) -> Iterator[Sequence[str]]:
-        """Give what is left. Raises `CohortFileError` if the file breaks off."""
+        """Return what is left. Raises `CohortFileError` if the file breaks off."""
         piece = self._opened(b"", last=True)
         if self._inflate is not None and not self._inflate.eof:
             raise CohortFileError("The compressed file of the cohort breaks off.")
@@ -108,5 +108,5 @@ class CohortFile:
 
 
 def reader(header: Mapping[str, int], names: Sequence[str]) -> int | None:
-    """Give the number of the first column that has one of these names, None if there is none."""
+    """Return the number of the first column that has one of these names, None if there is none."""
     return next((header[column(name)] for name in names if column(name) in header), None)

@@ -54,7 +54,7 @@ def framed(cohort: str, action: str, body: bytes) -> bytes:
 
 
 def cohort_of(name: str) -> str:
-    """Give the cohort's id out of a list's name, `[Amplitude] {cohort_name}: {cohort_id}`; empty if there is none."""
+    """Return the cohort's id out of a list's name, `[Amplitude] {cohort_name}: {cohort_id}`; empty if there is none."""
     _, colon, cohort = name.rpartition(":")
     return cohort.strip() if colon else ""
 

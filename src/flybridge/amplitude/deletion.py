@@ -39,7 +39,7 @@ def request(origin: str, api_key: str, secret_key: str, user_id: str, requester:
 
 
 def read(response: HttpResponse) -> Erasure:
-    """Say what an answer means. Never raises, and never quotes the answer: it repeats ids."""
+    """Return what an answer means. Never raises, and never quotes the answer: it repeats ids."""
     match response.status:
         case 200:
             return _accepted(response.body)

@@ -63,13 +63,13 @@ class Event(Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 def identifier(value: str | None, min_length: int = MIN_ID_LENGTH) -> str | None:
-    """Give an id as Amplitude takes it, or None if Amplitude would refuse or remove it."""
+    """Return an id as Amplitude takes it, or None if Amplitude would refuse or remove it."""
     found = usable(value)
     return found if found is not None and min_length <= len(found) <= MAX_TEXT else None
 
 
 def is_reserved(event_type: str) -> bool:
-    """Say whether a name is Amplitude's own, so that an app's event must not have it."""
+    """Return whether a name is Amplitude's own, so that an app's event must not have it."""
     return event_type.startswith(RESERVED)
 
 
@@ -79,7 +79,7 @@ def text(value: str) -> str:
 
 
 def within_limits(properties: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """Give a copy of properties that Amplitude takes whole, and note what had to change.
+    """Return a copy of properties that Amplitude takes whole, and note what had to change.
 
     Long text is cut, what nests too deep becomes text, numbers that JSON can't carry become text or nothing, and of too
     many properties the last are left out. The input is not changed.
@@ -166,5 +166,5 @@ def with_identity(body: bytes, user_id: str | None, device_id: str | None) -> by
 
 
 def _whole(value: str | None) -> str | None:
-    """Give text without halves of surrogate pairs, which UTF-8 has no bytes for."""
+    """Return text without halves of surrogate pairs, which UTF-8 has no bytes for."""
     return None if value is None else value.encode("utf-8", "replace").decode()

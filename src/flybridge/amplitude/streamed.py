@@ -31,27 +31,27 @@ class Streamed(Struct, frozen=True):
 
     @property
     def event_type(self) -> str:
-        """Give the event's name."""
+        """Return the event's name."""
         return str(self.fields["event_type"])
 
     @property
     def time_ms(self) -> int | None:
-        """Give when it happened, in milliseconds; None if it does not say."""
+        """Return when it happened, in milliseconds; None if it does not say."""
         return time_ms(self.fields.get("event_time")) or time_ms(self.fields.get("client_event_time"))
 
     @property
     def user_id(self) -> str | None:
-        """Give Amplitude's user id."""
+        """Return Amplitude's user id."""
         return _id(self.fields.get("user_id"))
 
     @property
     def device_id(self) -> str | None:
-        """Give Amplitude's device id."""
+        """Return Amplitude's device id."""
         return _id(self.fields.get("device_id"))
 
     @property
     def identity(self) -> tuple[str, str] | None:
-        """Give what makes two messages the same event: its `$insert_id` on its device, else its `uuid`; None: nothing.
+        """What makes two messages the same event: its `$insert_id` on its device, else its `uuid`; None: nothing.
 
         The bytes of a retry may differ, and a file of the Export API brings the same event in others.
         """
@@ -62,17 +62,17 @@ class Streamed(Struct, frozen=True):
         return None if unique is None else (unique, "")
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """Give an object of the event, empty if it has none."""
+        """Return an object of the event, empty if it has none."""
         found = self.fields.get(name)
         return found if isinstance(found, Mapping) else EMPTY
 
     def find(self, path: str) -> Any:
-        """Give what is at a path; None where nothing is. Blank text is nothing."""
+        """Return what is at a path; None where nothing is. Blank text is nothing."""
         return look_up(self.fields, path)
 
 
 def event_in(message: Any) -> Streamed | None:
-    """Give the message as an event, None if it is none (a user, a cohort, a list)."""
+    """Return the message as an event, None if it is none (a user, a cohort, a list)."""
     if isinstance(message, Mapping) and isinstance(name := message.get("event_type"), str) and name.strip():
         return Streamed(message)
     return None
@@ -96,7 +96,7 @@ def look_up(fields: Mapping[str, Any], path: str) -> Any:
 
 
 def reshaped(message: Any, names: Mapping[str, str]) -> Any:
-    """Give a message of a template's shape in the default one: field of the default payload, and where it is here.
+    """Return a message of a template's shape in the default one: field of the default payload, and where it is here.
 
     What is not named stays as it is. Lists are reshaped part by part.
     """

@@ -53,7 +53,7 @@ FIREWALL_REMEDY: Final = (
 
 
 def origin(region: str, base_url: str = "") -> str:
-    """Give where requests go: `base_url` if set, else the region's host. Raises `ConfigError`."""
+    """Return where requests go: `base_url` if set, else the region's host. Raises `ConfigError`."""
     if base_url:
         return base_url.rstrip("/")
     if region not in ORIGINS:
@@ -100,7 +100,7 @@ class HttpV2:
         return HttpRequest("POST", self._url, _JSON, b"".join((self._head, events, b"]}")), self._gzip)
 
     def size(self, delivery: Delivery) -> int:
-        """Give at most how many bytes this event adds to the body: its own, the two ids escaped, one comma."""
+        """Return at most how many bytes this event adds to the body: its own, the two ids escaped, one comma."""
         ids = sum(_escaped_bytes(i) for i in (delivery.user_id, delivery.device_id) if i)
         return len(delivery.body) + ids + _IDENTITY_BYTES
 
@@ -175,7 +175,7 @@ class Batch(HttpV2):
 
 
 def status_verdict(response: HttpResponse, *, alone: bool) -> Verdict:
-    """Say what a status means where its body names no item. Shared with the Attribution API."""
+    """Return what a status means where its body names no item. Shared with the Attribution API."""
     match response.status:
         case 401:
             return Halt("unauthorized", KEY_REMEDY)
@@ -282,7 +282,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def clip(value: Any, secret: str = "") -> str:
-    """Give the beginning of a vendor's text, without the key that it may repeat."""
+    """Return the beginning of a vendor's text, without the key that it may repeat."""
     if not isinstance(value, str):
         return ""
     return (value.replace(secret, "***") if secret else value)[:DETAIL_CHARS]

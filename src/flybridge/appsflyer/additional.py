@@ -36,7 +36,7 @@ KINDS: Final = ("hashed_emails", "phone_number_sha256", "phone_number_e164_sha25
 
 
 def extra_of(email: str, phone: str) -> bytes:
-    """Give the hashes of an address and a number as JSON; nothing if neither can be hashed."""
+    """Return the hashes of an address and a number as JSON; nothing if neither can be hashed."""
     found: dict[str, Any] = {}
     if isinstance(address := hash_email(email), str):
         found["hashed_emails"] = [address]
@@ -56,7 +56,7 @@ def request(
 
 
 def verdict(response: HttpResponse, rows: int) -> Verdict:
-    """Say what an answer to a request with so many rows means, for all of them alike. Never raises."""
+    """Return what an answer to a request with so many rows means, for all of them alike. Never raises."""
     message = message_of(response)
     match response.status:
         case 200 | 202 if message is not None:

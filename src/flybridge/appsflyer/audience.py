@@ -57,7 +57,7 @@ class Audience(Struct, frozen=True):
 
 
 def headers_of(api_token: str) -> dict[str, str]:
-    """Give the headers of a request."""
+    """Return the headers of a request."""
     return {
         "Authorization": f"Bearer {api_token}",
         "Content-Type": "application/json",
@@ -77,7 +77,7 @@ def request(audience: Audience, action: str, devices: Sequence[tuple[str, str]])
 
 
 def verdict(response: HttpResponse, devices: int) -> Verdict:
-    """Say what an answer to a request with so many devices means, for all of them alike. Never raises."""
+    """Return what an answer to a request with so many devices means, for all of them alike. Never raises."""
     message = message_of(response)
     match response.status:
         case 200 | 202 if message is None:
@@ -93,7 +93,7 @@ def verdict(response: HttpResponse, devices: int) -> Verdict:
 
 
 def common(response: HttpResponse, status: int) -> Verdict:
-    """Say what a status means that has the same meaning for every endpoint of AppsFlyer's audiences."""
+    """Return what a status means that has the same meaning for every endpoint of AppsFlyer's audiences."""
     match status:
         case 401:
             return Halt("unauthorized", REVOKED)
@@ -123,7 +123,7 @@ def limit_of(response: HttpResponse) -> int:
 
 
 def message_of(response: HttpResponse) -> str | None:
-    """Give the message of an answer; None if it is no JSON object. The page writes `messege` once."""
+    """Return the message of an answer; None if it is no JSON object. The page writes `messege` once."""
     try:
         answer: Any = msgspec.json.decode(response.body)
     except (msgspec.DecodeError, RecursionError):

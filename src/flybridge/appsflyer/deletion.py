@@ -93,7 +93,7 @@ def request(
 
 
 def read(response: HttpResponse) -> Erasure:
-    """Say what an answer means. Never raises, and never quotes the answer: it repeats ids."""
+    """Return what an answer means. Never raises, and never quotes the answer: it repeats ids."""
     match response.status:
         case 200 | 201 | 202:
             return _created(response.body)

@@ -184,7 +184,7 @@ class Postback(Struct, frozen=True, kw_only=True, gc=False):
     notes: Annotated[tuple[str, ...], Meta(max_length=0)] = field(default=(), name="flybridge:notes")
 
     def get(self, name: str) -> Any:
-        """Give a field by AppsFlyer's name, also one that is not listed here. None if the message has none."""
+        """Return a field by AppsFlyer's name, also one that is not listed here. None if the message has none."""
         if name in NAMES:
             return getattr(self, name)
         try:

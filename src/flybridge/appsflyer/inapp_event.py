@@ -87,7 +87,7 @@ class InAppEvent:
         return HttpRequest("POST", self._url, self._headers, head + b"," + delivery.body[1:])
 
     def size(self, delivery: Delivery) -> int:
-        """Give how many bytes the request has."""
+        """Return how many bytes the request has."""
         return len(delivery.body) + len(_encode(delivery.device_id or "")) + len(b'"appsflyer_id":,')
 
     def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:

@@ -57,7 +57,7 @@ class Kind(Word):
 
     @property
     def as_organic(self) -> Kind:
-        """Give the kind that says nothing of advertising. A re-engagement has none and stays what it is."""
+        """Return the kind that says nothing of advertising. A re-engagement has none and stays what it is."""
         return AS_ORGANIC.get(self, self)
 
 
@@ -92,7 +92,7 @@ def _act(word: str | None) -> str | None:
 
 
 def kind_of(postback: Postback) -> Kind | None:
-    """Say what a message is; None if it names no event at all."""
+    """Return what a message is; None if it names no event at all."""
     if postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version:
         return Kind.SKADNETWORK
     retargeting, organic = _campaign(postback)
@@ -116,7 +116,7 @@ def kind_of(postback: Postback) -> Kind | None:
 
 
 def _campaign(postback: Postback) -> tuple[bool, bool]:
-    """Say whether the message is of a retargeting campaign, and whether it is organic."""
+    """Return whether the message is of a retargeting campaign, and whether it is organic."""
     campaign_type = postback.campaign_type
     if campaign_type is not None:
         word = campaign_type.lower()
@@ -133,7 +133,7 @@ def _campaign(postback: Postback) -> tuple[bool, bool]:
 
 
 def _conversion(postback: Postback, named: str | None, retargeting: bool) -> str:
-    """Give the conversion a message is, or belongs to. The most specific of its fields decides."""
+    """Return the conversion a message is, or belongs to. The most specific of its fields decides."""
     if named in ("re-engagement", "re-attribution"):
         return named
     said = _act(postback.conversion_type)

@@ -174,11 +174,11 @@ class _Rows:
         self._places: dict[str, int | None] = {}
 
     def read(self, piece: bytes) -> list[Member]:
-        """Give the members of the rows that this piece completes."""
+        """Return the members of the rows that this piece completes."""
         return [member for row in self._file.feed(piece) if (member := self._member(row)) is not None]
 
     def end(self) -> list[Member]:
-        """Give the rest."""
+        """Return the rest."""
         return [member for row in self._file.end() if (member := self._member(row)) is not None]
 
     def _member(self, row: Sequence[str]) -> Member | None:
@@ -192,7 +192,7 @@ class _Rows:
         return member_of(self._rule, self._keyring, additional.extra_of, user_id, number, self._value, told=self._told)
 
     def _value(self, name: str) -> str | None:
-        """Give what the present row says under a name. Columns are looked for once per file."""
+        """Return what the present row says under a name. Columns are looked for once per file."""
         if name not in self._places:
             self._places[name] = reader(self._columns, (name,)) if name else None
         return _cell(self._row, self._places[name])
@@ -203,6 +203,6 @@ def _cell(row: Sequence[str], at: int | None) -> str | None:
 
 
 def _may_follow(location: str, origin: str) -> bool:
-    """Say whether a file may come from there: an https address, or the configured server itself."""
+    """Return whether a file may come from there: an https address, or the configured server itself."""
     parts, own = urlsplit(location), urlsplit(origin)
     return bool(parts.netloc) and (parts.scheme == "https" or (parts.scheme, parts.netloc) == (own.scheme, own.netloc))

@@ -67,7 +67,7 @@ class Work:
 
 
 def ended(verdict: Verdict, stage: str) -> Ended:
-    """Give the end of a run out of a verdict that is no success."""
+    """Return the end of a run out of a verdict that is no success."""
     if isinstance(verdict, Retry | Halt):
         return Ended(verdict, stage)
     return Ended(Retry("unexpected_answer"), stage)

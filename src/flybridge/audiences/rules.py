@@ -55,7 +55,7 @@ class Condition(Struct, frozen=True):
     none_of: tuple[str, ...] = ()
 
     def holds(self, value: Value) -> bool:
-        """Say whether a member meets it. A property that is absent has no value."""
+        """Return whether a member meets it. A property that is absent has no value."""
         found = _text(value(self.property.removeprefix("user_properties.")))
         return (not self.one_of or found in self.one_of) and found not in self.none_of
 
@@ -78,12 +78,12 @@ class Rule(Struct, frozen=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Give the properties the identifier is looked for in."""
+        """Return the properties the identifier is looked for in."""
         return (self.source,) if self.source else PROPERTIES[self.kind]
 
     @property
     def properties(self) -> tuple[str, ...]:
-        """Give every property that a download has to bring."""
+        """Return every property that a download has to bring."""
         own = (self.email_property, self.phone_property)
         asked = [condition.property.removeprefix("user_properties.") for condition in self.conditions]
         return tuple(dict.fromkeys(name for name in (*self.names, *own, *asked) if name))
@@ -99,7 +99,7 @@ def member_of(  # noqa: PLR0917 - all of it is what a row says
     *,
     told: bool = True,
 ) -> Member | None:
-    """Give the member; None for somebody without any usable id. `told` False: nothing is said about properties."""
+    """Return the member; None for somebody without any usable id. `told` False: nothing is said about properties."""
     persons = keyring.keys(rule.app, IdKind.CUSTOMER_USER_ID, user_id)
     persons = persons or keyring.keys(rule.app, IdKind.AMPLITUDE_ID, amplitude_id)
     if not persons:
@@ -134,12 +134,12 @@ def _text(value: Any) -> str:
 
 
 def is_told(rule: Rule, properties: Mapping[str, Any] | None) -> bool:
-    """Say whether a message's properties are about anything that decides how a member is listed."""
+    """Return whether a message's properties are about anything that decides how a member is listed."""
     return properties is not None and any(name in properties for name in rule.properties)
 
 
 def next_ms(app: str, audience: str, cadence: str, now_ms: int) -> int:
-    """Give when an audience runs next. Audiences are spread over the period by a hash of their names."""
+    """Return when an audience runs next. Audiences are spread over the period by a hash of their names."""
     period = PERIODS_MS.get(cadence)
     if period is None:
         return NEVER_MS

@@ -108,7 +108,7 @@ class Runner:
         return ended
 
     def _ended(self, work: Work, ended: Ended | None) -> tuple[Run, int, int]:
-        """Give what happened, when to run again, and how many runs have failed in a row."""
+        """Return what happened, when to run again, and how many runs have failed in a row."""
         now_ms, plan = self._clock.now_ms(), work.plan
         run = Run(
             began_ms=work.began_ms,

@@ -25,7 +25,7 @@ Name = tuple[str, str]
 
 
 def targets(plans: Mapping[Name, Plan], now_ms: int) -> list[Target]:
-    """Give the audiences as the store is to know them."""
+    """Return the audiences as the store is to know them."""
     return [
         Target(app, name, plan.rule.cohort, _target(plan), next_ms(app, name, plan.cadence, now_ms))
         for (app, name), plan in plans.items()

@@ -54,7 +54,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Give an event that SIGINT and SIGTERM set. The second one finds it set: an orderly stop is not hurried."""
+    """Return an event that SIGINT and SIGTERM set. The second one finds it set: an orderly stop is not hurried."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOPS:

@@ -55,7 +55,7 @@ def cohorts(
 
 
 def row(one: Standing, plans: Mapping[tuple[str, str], Plan]) -> dict[str, Any]:
-    """Give how an audience stands as plain values."""
+    """Return how an audience stands as plain values."""
     plan = plans.get((one.app, one.name))
     return {
         "app": one.app,
@@ -101,7 +101,7 @@ def run_one(  # noqa: PLR0917 - Typer gives every argument by name
 
 @app.command()
 def diff(context: typer.Context, name: Name, config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Say what a run would change, without changing or sending anything. Downloads, if the audience is downloaded."""
+    """What a run would change, without changing or sending anything. Downloads, if the audience is downloaded."""
     settings = configured(config or context.obj)
     app_name, audience = _chosen(settings, name)
     found = _run(settings, name, Wishes(dry=True, download=True))
@@ -155,7 +155,7 @@ def history(
 
 
 def run_row(one: Run) -> dict[str, Any]:
-    """Give a run as plain values."""
+    """Return a run as plain values."""
     told = {key: value for key, value in structs.asdict(one).items() if key not in {"began_ms", "ended_ms"}}
     return {"began": _at(one.began_ms), "seconds": round((one.ended_ms - one.began_ms) / 1000, 1)} | told
 

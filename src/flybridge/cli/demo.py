@@ -53,7 +53,7 @@ def _look_away(_: Glance, __: Sent) -> None:
 
 
 def as_plain(outcome: Outcome) -> dict[str, Any]:
-    """Give an outcome as plain values, for a file or a program."""
+    """Return an outcome as plain values, for a file or a program."""
     return {
         "events": outcome.plan.events,
         "seed": outcome.plan.seed,
@@ -73,7 +73,7 @@ def as_plain(outcome: Outcome) -> dict[str, Any]:
 
 
 def tell(outcome: Outcome) -> None:
-    """Say in words what the demo found."""
+    """Return in words what the demo found."""
     print_rows("The account", account_rows(outcome.account), "Nothing was received.")
     rows = [
         {

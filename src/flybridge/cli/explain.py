@@ -21,7 +21,7 @@ from flybridge.service.wiring import rules_of
 
 
 def read_message(given: str) -> bytes:
-    """Give the bytes of a message: of a file, of standard input for `-`, or the argument itself if it is JSON."""
+    """Return the bytes of a message: of a file, of standard input for `-`, or the argument itself if it is JSON."""
     if given == "-":
         return sys.stdin.buffer.read()
     if given.lstrip().startswith("{"):
@@ -35,7 +35,7 @@ def read_message(given: str) -> bytes:
 
 
 def choose_app(config: Config, name: str | None, body: bytes) -> App:
-    """Give the app whose rules apply: the one that is named, the only one, or the one whose id the message carries."""
+    """Return app whose rules apply: the one that is named, the only one, or the one whose id the message carries."""
     if name is not None:
         if (app := config.app(name)) is None:
             known = ", ".join(app.name for app in config.apps)
@@ -52,7 +52,7 @@ def choose_app(config: Config, name: str | None, body: bytes) -> App:
 
 
 def amplitude_event(app: App, body: bytes) -> Streamed | None:
-    """Give the message as an event of Amplitude, None if it is a postback."""
+    """Return the message as an event of Amplitude, None if it is a postback."""
     try:
         message = reshaped(msgspec.json.decode(body), app.amplitude.stream_fields)
     except (msgspec.DecodeError, RecursionError):

@@ -68,7 +68,7 @@ async def what_amplitude_told(store: Store) -> dict[str, Known]:
 
 
 def rows(held: Iterable[Held], now_ms: int, known: Mapping[str, Known]) -> list[dict[str, Any]]:
-    """Give a row per waiting event, with why it probably waits."""
+    """Return a row per waiting event, with why it probably waits."""
     held = list(held)
     return [
         row | {"why": hint(hold.app, hold.key_kinds, now_ms - hold.received_ms, known.get(hold.app, Known()))}

@@ -60,7 +60,7 @@ def import_files(  # noqa: PLR0917 - Typer gives every argument by name
 
 
 def chosen_app(settings: Config, name: str | None) -> str:
-    """Give the app that the files are of: the one that is named, or the only one."""
+    """Return the app that the files are of: the one that is named, or the only one."""
     names = [app.name for app in settings.apps]
     if name is None and len(names) == 1:
         return names[0]

@@ -59,7 +59,7 @@ async def draw_account(inbox: Inbox, store: Store) -> Account:
 
 
 def account_rows(account: Account) -> list[dict[str, Any]]:
-    """Give a row per app and day: what came in, and where it stands."""
+    """Return a row per app and day: what came in, and where it stands."""
     found = {kind for line in account.lines for kind, n in line.outcomes.items() if n}
     kinds = [kind.value for kind in OutcomeKind if kind in found and kind is not OutcomeKind.PENDING]
     return [
@@ -76,7 +76,7 @@ def account_rows(account: Account) -> list[dict[str, Any]]:
 
 
 def restricted_sums(restricted: Iterable[Change]) -> list[str]:
-    """Give a sentence part for each source that a restriction changed, all days together."""
+    """Return a sentence part for each source that a restriction changed, all days together."""
     sums: Counter[tuple[str, str]] = Counter()
     for row in restricted:
         sums[row.media_source, row.policy] += row.events
@@ -105,7 +105,7 @@ def show_account(account: Account, restricted: Sequence[Change] = (), *, as_json
 
 
 def hold_rows(held: Iterable[Held], now_ms: int) -> list[dict[str, Any]]:
-    """Give a row per waiting event, without anything that names a person."""
+    """Return a row per waiting event, without anything that names a person."""
     return [
         {
             "id": hold.id,
@@ -121,7 +121,7 @@ def hold_rows(held: Iterable[Held], now_ms: int) -> list[dict[str, Any]]:
 
 
 def dead_rows(letters: Iterable[DeadLetter]) -> list[dict[str, Any]]:
-    """Give a row per dead letter, without its content."""
+    """Return a row per dead letter, without its content."""
     return [
         {
             "id": letter.id,

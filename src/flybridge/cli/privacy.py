@@ -76,7 +76,7 @@ def _apps(settings: Config, only: str | None) -> list[App]:
 
 
 def receipt_rows(receipt: Receipt) -> dict[str, Any]:
-    """Give a receipt as plain values. It names nobody."""
+    """Return a receipt as plain values. It names nobody."""
     return {
         "receipt": receipt.id,
         "made": datetime.fromtimestamp(receipt.made_ms / 1000, UTC).isoformat(timespec="seconds"),

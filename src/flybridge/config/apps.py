@@ -289,7 +289,7 @@ class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def called(audience: Audience) -> str:
-    """Give the name of an audience."""
+    """Return the name of an audience."""
     return audience.name or audience.cohort
 
 

@@ -35,12 +35,12 @@ This page is printed from the code (`make pages`).
 
 
 def page() -> str:
-    """Give the whole page as Markdown."""
+    """Return the whole page as Markdown."""
     return "\n".join([HEAD, *_section(Config, "", many=False)]).rstrip() + "\n"
 
 
 def keys() -> Iterator[str]:
-    """Give the path of every key, such as `apps.hold.window_hours`."""
+    """Return the path of every key, such as `apps.hold.window_hours`."""
     yield from _keys(Config, "")
 
 
@@ -84,7 +84,7 @@ def _section(kind: type[Struct], path: str, *, many: bool) -> Iterator[str]:
 
 
 def _inner(kind: Any) -> tuple[type[Struct], bool] | None:
-    """Give the struct a field holds, and whether it holds many of them."""
+    """Return the struct a field holds, and whether it holds many of them."""
     many = get_origin(kind) is tuple
     for part in (kind, *get_args(kind)):
         if isinstance(part, type) and issubclass(part, Struct):

@@ -47,7 +47,7 @@ class Reader:
         self._env = env
 
     def read(self, kind: Any, value: object, path: str = "") -> Any:
-        """Give `value` as `kind`, a struct, container or plain type. Raises `errors.ConfigError`."""
+        """Return `value` as `kind`, a struct, container or plain type. Raises `errors.ConfigError`."""
         kind = _not_none(kind)
         if isinstance(kind, type) and issubclass(kind, Struct):
             return self._struct(kind, value, path)
@@ -146,7 +146,7 @@ class Reader:
 
 
 def allowed(kind: Any) -> str:
-    """Say in words what a type takes."""
+    """Return in words what a type takes."""
     kind = _not_none(kind)
     if _bare(kind) is Secret:
         return 'text, best as "env:NAME" or "file:PATH"'
@@ -187,12 +187,12 @@ def _words(kind: type) -> list[str]:
 
 
 def _bare(kind: Any) -> Any:
-    """Give a type without its limits."""
+    """Return a type without its limits."""
     return getattr(kind, "__origin__", kind) if hasattr(kind, "__metadata__") else kind
 
 
 def _not_none(kind: Any) -> Any:
-    """Give the type that an optional one holds."""
+    """Return the type that an optional one holds."""
     some = [part for part in get_args(kind) if part is not NoneType]
     return some[0] if NoneType in get_args(kind) and len(some) == 1 else kind
 

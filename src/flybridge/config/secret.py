@@ -23,7 +23,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Give the credential itself, for a header, a signature or a person who must paste it."""
+        """Return the credential itself, for a header, a signature or a person who must paste it."""
         return self._value
 
     def __repr__(self) -> str:

@@ -193,16 +193,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def secrets(self) -> tuple[bytes, ...]:
-        """Give all secrets as bytes, the current one first."""
+        """Return all secrets as bytes, the current one first."""
         return tuple(secret.reveal().encode() for secret in (self.secret, *self.former_secrets))
 
     def app(self, name: str) -> App | None:
-        """Give the app of that name, None if there is none."""
+        """Return the app of that name, None if there is none."""
         return next((app for app in self.apps if app.name == name), None)
 
 
 def find(path: Path | None, env: Mapping[str, str]) -> Path:
-    """Say which file is the configuration: the argument, else FLYBRIDGE_CONFIG, else ./flybridge.toml."""
+    """Return which file is the configuration: the argument, else FLYBRIDGE_CONFIG, else ./flybridge.toml."""
     return path or Path(env.get(PATH_VARIABLE) or DEFAULT_PATH)
 
 
@@ -254,6 +254,6 @@ def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
 
 
 def shown(config: Config) -> dict[str, Any]:
-    """Give the configuration in effect as plain values for people, with `***` for every secret."""
+    """Return the configuration in effect as plain values for people, with `***` for every secret."""
     plain: dict[str, Any] = msgspec.to_builtins(config, enc_hook=str)
     return plain

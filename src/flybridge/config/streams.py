@@ -9,7 +9,7 @@ from flybridge.mapping.to_appsflyer.rules import StreamRules
 
 
 def streams_of(app: App, path: str = "") -> tuple[StreamRules, ...]:
-    """Give the rules of an app's streams. Raises `ConfigError`; `path` is where the app stands in the configuration."""
+    """Return rules of an app's streams. Raises `ConfigError`; `path` is where the app stands in the configuration."""
     found = []
     for number, stream in enumerate(app.streams):
         try:

@@ -104,7 +104,7 @@ default = "pass"
 
 
 def render(answers: Answers) -> str:
-    """Give the text of a configuration file."""
+    """Return the text of a configuration file."""
     plain = {
         key: _toml(getattr(answers, key)) if isinstance(getattr(answers, key), str) else getattr(answers, key)
         for key in Answers.__struct_fields__
@@ -154,7 +154,7 @@ def _paste(app: App, base: str) -> str:
 
 
 def _in_the_app(app: App) -> list[str]:
-    """Say what the app has to pass, so that a postback finds its user."""
+    """Return what the app has to pass, so that a postback finds its user."""
     keys = (
         (app.mapping.device_id_key, "Amplitude's device id"),
         (app.mapping.user_id_key, "Amplitude's user id, once known"),

@@ -64,7 +64,7 @@ class Circuit(Struct, frozen=True):
 
 
 def admission(circuit: Circuit, now_ms: int) -> Admission:
-    """Say what may be sent now."""
+    """Return what may be sent now."""
     match circuit.phase:
         case Phase.CLOSED:
             return Admission.ALL

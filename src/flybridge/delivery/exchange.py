@@ -95,7 +95,7 @@ Verdict = Accepted | Retry | Reject | Split | Halt
 
 
 def verdict_of_status(response: HttpResponse, address_remedy: str, throttled_s: float) -> Verdict | None:
-    """Say what a status means that speaks of the request, whoever answers. None for another 4xx.
+    """Return what a status means that speaks of the request, whoever answers. None for another 4xx.
 
     `throttled_s` is the least wait at 429; `address_remedy` helps where something else answers than was meant to.
     """
@@ -144,7 +144,7 @@ class Endpoint(Protocol):
         ...
 
     def size(self, delivery: Delivery) -> int:
-        """Give the bytes this item adds to a request's uncompressed body (an upper bound)."""
+        """Return the bytes this item adds to a request's uncompressed body (an upper bound)."""
         ...
 
     def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
@@ -171,7 +171,7 @@ class Streamed(Protocol):
     headers: Mapping[str, str]
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """Give the body in pieces. Raises `errors.TransportError` if it breaks off."""
+        """Return the body in pieces. Raises `errors.TransportError` if it breaks off."""
         ...
 
 

@@ -62,7 +62,7 @@ class LaneWork:
         self._signal.set()
 
     def idle(self) -> bool:
-        """Say whether the circuit lets nothing through now."""
+        """Return whether the circuit lets nothing through now."""
         return breaker.admission(self.circuit, self._shell.clock.now_ms()) is Admission.NONE
 
     async def work(self, stop: asyncio.Event) -> None:
@@ -154,7 +154,7 @@ class LaneWork:
         return [item for item in items if item.id in owned]
 
     def _room(self) -> int:
-        """Give how many items to lease: enough for every connection, not more than the pace sends in seconds."""
+        """Return how many items to lease: enough for every connection, not more than the pace sends in seconds."""
         limits, settings = self._endpoint.limits, self._shell.settings
         per_request = max(1, min(limits.max_items, int(limits.max_bytes / max(1.0, self._mean_bytes))))
         probe = self.circuit.phase is not Phase.CLOSED

@@ -43,7 +43,7 @@ class Policy(Struct, frozen=True):
 
 
 def backoff_s(tries: int, jitter: float, policy: Policy) -> float:
-    """Give the wait in seconds after that many tries. `jitter` is in [0, 1): half of the wait depends on it."""
+    """Return the wait in seconds after that many tries. `jitter` is in [0, 1): half of the wait depends on it."""
     exponent = min(max(tries, 1) - 1, 64)
     full = min(policy.cap_s, policy.base_s * policy.factor**exponent)
     return full * (1 + jitter) / 2
@@ -131,7 +131,7 @@ def _again(
 
 
 def wait_s(retry: Retry, tries: int, jitter: float, policy: Policy) -> float:
-    """Give the wait in seconds before the next try: the vendor's own, the backoff, or the longer of the two."""
+    """Return the wait in seconds before the next try: the vendor's own, the backoff, or the longer of the two."""
     if retry.after_s is None:
         return backoff_s(tries, jitter, policy)
     asked = max(0.0, retry.after_s) * (1 + SPREAD * jitter)

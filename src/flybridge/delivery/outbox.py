@@ -24,7 +24,7 @@ class Outbox:
         self._since_ms = 0
 
     def __bool__(self) -> bool:
-        """Say whether answers are kept that the store did not take yet."""
+        """Return whether answers are kept that the store did not take yet."""
         return bool(self._kept)
 
     def keep(self, settlements: Sequence[Settlement]) -> None:
@@ -34,7 +34,7 @@ class Outbox:
         self._kept.extend(settlements)
 
     def age_ms(self) -> int:
-        """Give for how long the oldest has been kept."""
+        """Return for how long the oldest has been kept."""
         return self._shell.clock.now_ms() - self._since_ms
 
     async def flush(self) -> bool:

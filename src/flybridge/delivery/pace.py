@@ -29,13 +29,13 @@ class Pace(Struct, frozen=True):
 
 
 def bucket(per_s: float, burst_s: float = 1.0) -> Bucket:
-    """Give a full bucket that holds `burst_s` seconds of the rate, at least one token."""
+    """Return a full bucket that holds `burst_s` seconds of the rate, at least one token."""
     burst = max(1.0, per_s * burst_s)
     return Bucket(per_s, burst, burst)
 
 
 def pace(limits: Limits) -> Pace:
-    """Give the pace an endpoint asks for."""
+    """Return the pace an endpoint asks for."""
     return Pace(bucket(limits.requests_per_s), bucket(limits.items_per_s))
 
 

@@ -35,7 +35,7 @@ class Suspects:
 
     @property
     def prove(self) -> bool:
-        """Say whether there are so many that it is the lane."""
+        """Return whether there are so many that it is the lane."""
         return len(self._waiting) >= SUSPECTS
 
     def accepted(self, number: int) -> list[Load]:
@@ -58,6 +58,6 @@ class Suspects:
         return False
 
     def released(self) -> list[Suspect]:
-        """Give all who are suspected now; none is any more."""
+        """Return all who are suspected now; none is any more."""
         waiting, self._waiting = self._waiting, []
         return waiting

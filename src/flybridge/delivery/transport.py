@@ -155,7 +155,7 @@ class StreamedAnswer:
         self._host = host
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Give the body in pieces of at most 256 KB."""
+        """Return the body in pieces of at most 256 KB."""
         try:
             async for piece in self._answer.content.iter_chunked(PIECE_BYTES):
                 yield piece

@@ -78,7 +78,7 @@ class Worker:
         return sum(lane.outbox.stale for lane in self._lanes.values())
 
     def circuits(self) -> dict[Lane, Circuit]:
-        """Give every lane's circuit, with the reason and the remedy where it is open."""
+        """Return every lane's circuit, with the reason and the remedy where it is open."""
         return {lane: work.circuit for lane, work in self._lanes.items()}
 
     def notify(self) -> None:

@@ -34,12 +34,12 @@ class ClusterStage(Scene):
 
     @property
     def doors(self) -> Sequence[str]:
-        """Give the origins of the intakes."""
+        """Return the origins of the intakes."""
         return [intake.origin for intake in self.intakes]
 
     @property
     def windows(self) -> Sequence[str]:
-        """Give the origins of the processes with a store, the console first."""
+        """Return the origins of the processes with a store, the console first."""
         return [part.origin for part in (self.console, *self.workers)]
 
     async def start(self) -> None:
@@ -58,7 +58,7 @@ class ClusterStage(Scene):
                 await self.nats.stop()
 
     def shared(self) -> str:
-        """Give the addresses of the servers."""
+        """Return the addresses of the servers."""
         nats = ", ".join(f'"{url}"' for url in self.nats.urls)
         servers = f'\n[cluster]\nnats = [{nats}]\npostgres = "{self.postgres.dsn()}"\n'
         return f"{servers}\n[delivery]\ntimeout_s = {TIMEOUT_S}\n"

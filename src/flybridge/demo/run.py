@@ -76,7 +76,7 @@ class Outcome(Struct, frozen=True):
 
 @asynccontextmanager
 async def staged(plan: Plan, kind: Callable[..., Scene] = Stage) -> AsyncIterator[Scene]:
-    """Give a started stage, of one process or another kind, in a directory that is removed afterwards."""
+    """Return a started stage, of one process or another kind, in a directory that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="flybridge-demo-") as directory:
         stage = kind(Path(directory), faults=plan.faults, seed=plan.seed, with_cohort=kind is Stage)
         try:

@@ -29,7 +29,7 @@ class Sent(Struct):
     refused: dict[int, int] = {}
 
     def p(self, share: float) -> float:
-        """Give a percentile of the latencies, in seconds; 0.0 when there are none."""
+        """Return a percentile of the latencies, in seconds; 0.0 when there are none."""
         ordered = sorted(self.latencies_s)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 

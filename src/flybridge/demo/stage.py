@@ -83,16 +83,16 @@ class Scene:
 
     @property
     def doors(self) -> Sequence[str]:
-        """Give the origins to send to."""
+        """Return the origins to send to."""
         return [part.origin for part in self.parts]
 
     @property
     def windows(self) -> Sequence[str]:
-        """Give the origins to look at."""
+        """Return the origins to look at."""
         return self.doors
 
     def part(self, name: str, *words: str) -> Process:
-        """Give a process of flybridge. It keeps its port when it is killed and started again, so that it is found."""
+        """Return a process of flybridge. It keeps its port when it is killed and started again, so that it is found."""
         serve = ("flybridge", "serve", "--config", str(self.config_path), "--port", str(free_port()), *words)
         return Process(name, serve, self.directory / f"{name.replace(' ', '-')}.log")
 
@@ -118,7 +118,7 @@ class Scene:
             await part.stop()
 
     def shared(self) -> str:
-        """Give what the configuration says about shared servers."""
+        """Return what the configuration says about shared servers."""
         return ""
 
     def config(self, amplitude: str) -> str:

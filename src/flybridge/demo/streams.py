@@ -58,7 +58,7 @@ class StreamEvidence(Struct, frozen=True):
 
 
 def interleaved(messages: Sequence[Message], made: Iterable[Product]) -> Iterator[Message | Product]:
-    """Give the traffic of both directions in one line."""
+    """Return the traffic of both directions in one line."""
     waiting = defaultdict(list)
     for product in made:
         waiting[product.after].append(product)

@@ -24,7 +24,7 @@ class Glance(Struct, frozen=True):
 
     @property
     def in_flight(self) -> int:
-        """Give what has not come to rest."""
+        """Return what has not come to rest."""
         return self.in_inbox + self.outcomes["pending"]
 
 

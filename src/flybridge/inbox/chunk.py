@@ -33,7 +33,7 @@ def pack(seal: Seal, envelopes: Sequence[Envelope]) -> bytes:
 
 
 def unpack(seal: Seal, uid: str, chunk: bytes) -> list[Envelope]:
-    """Give the envelopes of a chunk, compressed or not, with their receipts: the chunk's `uid` and their place in it.
+    """Return the envelopes of a chunk, compressed or not, with their receipts: the chunk's `uid` and their place in it.
 
     Raises `SealBroken` for what no secret opens, or is no chunk.
     """

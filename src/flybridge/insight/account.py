@@ -29,12 +29,12 @@ class Line(Struct, frozen=True):
 
     @property
     def in_flight(self) -> int:
-        """Give what is on its way: not yet filed, or filed and not yet delivered."""
+        """Return what is on its way: not yet filed, or filed and not yet delivered."""
         return self.in_inbox + self.outcomes.get(OutcomeKind.PENDING, 0)
 
     @property
     def missing(self) -> int:
-        """Give how many envelopes have no outcome (positive) or one too many (negative)."""
+        """Return how many envelopes have no outcome (positive) or one too many (negative)."""
         return self.received - self.in_inbox - sum(self.outcomes.values())
 
 
@@ -47,7 +47,7 @@ class Account(Struct, frozen=True):
 
     @property
     def balanced(self) -> bool:
-        """Say whether every envelope is accounted for."""
+        """Return whether every envelope is accounted for."""
         return not self.discrepancies
 
 

@@ -44,7 +44,7 @@ class Cover(Struct, frozen=True):
     media_source: str = ""
 
     def share(self, kind: str) -> float:
-        """Give the share of events that carried this kind, 0 to 1."""
+        """Return the share of events that carried this kind, 0 to 1."""
         return self.carried.get(kind, 0) / self.events if self.events else 0.0
 
     @property
@@ -147,7 +147,7 @@ def _compared(app: str, platform: str, halves: _Halves) -> Iterable[Fall]:
 
 
 def fell(share: float, n: int, before: float, n_before: int) -> bool:
-    """Say whether a share is notably lower than before. See the thresholds at the head of this module."""
+    """Return whether a share is notably lower than before. See the thresholds at the head of this module."""
     lost = before - share
     if n < MIN_EVENTS or n_before < MIN_EVENTS or lost < MIN_POINTS or lost < MIN_PART * before:
         return False
@@ -157,5 +157,5 @@ def fell(share: float, n: int, before: float, n_before: int) -> bool:
 
 
 def version_key(version: str) -> tuple[tuple[int, ...], str]:
-    """Give the order of versions: by their numbers, `4.10` after `4.9`, then by their text."""
+    """Return the order of versions: by their numbers, `4.10` after `4.9`, then by their text."""
     return tuple(int(digits) for digits in re.findall(r"\d{1,9}", version)), version

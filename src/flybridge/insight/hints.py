@@ -59,7 +59,7 @@ def known_by_app(sighted: Iterable[SightedKind], told: Iterable[str]) -> dict[st
 
 
 def hint(app: str, key_kinds: Sequence[str], waited_ms: int, known: Known) -> str:
-    """Say why an event with these kinds of key is probably not matched yet, and what to look at."""
+    """Return why an event with these kinds of key is probably not matched yet, and what to look at."""
     if key_kinds and set(key_kinds) <= OF_APPSFLYER:
         return (
             "No postback has told this person's AppsFlyer id yet: does the app pass it to Amplitude as a user property "
@@ -96,7 +96,7 @@ class HeldSum(Struct, frozen=True):
 
 
 def age_of(hour_ms: int, now_ms: int) -> str:
-    """Give the class of age of what was received in the hour from `hour_ms`: less than 1h, 6h, 24h, 72h, or older."""
+    """Return the class of age of what was received in the hour from `hour_ms`: less than 1h, 6h, 24h, 72h, or older."""
     hours = (now_ms - hour_ms) // HOUR_MS
     return next((name for limit, name in AGES if hours < limit), OLDER)
 

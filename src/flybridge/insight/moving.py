@@ -50,7 +50,7 @@ def _wrong(line: Line, before: Look, after: Look) -> Discrepancy | None:
 
 
 def by_reason(counts: Iterable[Count], outcome: str) -> list[tuple[str, str, int, str, str]]:
-    """Give (app, reason, n, first day, last day) of one outcome, the most first."""
+    """Return (app, reason, n, first day, last day) of one outcome, the most first."""
     sums: Counter[tuple[str, str]] = Counter()
     days: dict[tuple[str, str], list[str]] = {}
     for count in counts:

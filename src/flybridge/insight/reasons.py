@@ -171,6 +171,6 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
 
 
 def reason_of(outcome: str, code: str) -> Reason:
-    """Give the sentences for a code. Delivered and pending share theirs, as their codes tell how the user was found."""
+    """Return sentences for a code. Delivered and pending share theirs, as their codes tell how the user was found."""
     kind = OutcomeKind.PENDING if outcome == OutcomeKind.DELIVERED else OutcomeKind(outcome)
     return REASONS.get((kind, code), UNKNOWN)

@@ -27,7 +27,7 @@ class Change(Struct, frozen=True):
 
 
 def change(media_source: str | None, policy: str, day: str) -> Measure:
-    """Give what one changed event adds to the rollups."""
+    """Return what one changed event adds to the rollups."""
     source = (media_source or "organic")[:MAX_SOURCE]
     return Measure(RESTRICTED_KIND, policy, source, "", "", "", day)
 

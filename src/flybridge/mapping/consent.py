@@ -81,7 +81,7 @@ def withheld(
     ad_user_data: bool | None,
     ad_personalization: bool | None,
 ) -> frozenset[str]:
-    """Give the names of the identifiers that may not leave."""
+    """Return the names of the identifiers that may not leave."""
     if att is not None:
         att = att.strip().lower()
     signals = Signals(att, is_lat, gdpr_applies, ad_user_data, ad_personalization)

@@ -114,7 +114,7 @@ class Person(Struct, gc=False):
 
 
 def parsed(value: Any) -> Any:
-    """Give what JSON in text says, or the value itself if it is none."""
+    """Return what JSON in text says, or the value itself if it is none."""
     if not isinstance(value, str):
         return value
     if value[:1] not in ("{", "["):
@@ -126,7 +126,7 @@ def parsed(value: Any) -> Any:
 
 
 def custom_data(postback: Postback) -> Mapping[str, Any]:
-    """Give custom data by key: a JSON object, JSON in text, or `key=value&key=value`."""
+    """Return custom data by key: a JSON object, JSON in text, or `key=value&key=value`."""
     if postback.custom_data is None:
         return EMPTY
     value = parsed(postback.custom_data)
@@ -139,7 +139,7 @@ def custom_data(postback: Postback) -> Mapping[str, Any]:
 
 
 def find(postback: Postback, event_value: Any, source: str) -> Any:
-    """Give a source of a row: a field, listed or new, or a key of `custom_data.` or of `event_value.`, parsed."""
+    """Return a source of a row: a field, listed or new, or a key of `custom_data.` or of `event_value.`, parsed."""
     place, dot, key = source.partition(".")
     if dot and place == "custom_data":
         return custom_data(postback).get(key)
@@ -149,7 +149,7 @@ def find(postback: Postback, event_value: Any, source: str) -> Any:
 
 
 def refused_ids(postback: Postback) -> frozenset[str]:
-    """Give the names of the identifiers that may not leave, by what the person has allowed."""
+    """Return the names of the identifiers that may not leave, by what the person has allowed."""
     return withheld(*_signals(postback))
 
 
@@ -252,7 +252,7 @@ def _is_amazon(postback: Postback) -> bool:
 
 
 def names_a_device(value: Any, devices: Iterable[bytes]) -> bool:
-    """Say whether a property's value contains one of the person's identifiers, in whatever case."""
+    """Return whether a property's value contains one of the person's identifiers, in whatever case."""
     try:
         written = _encode(value).lower()
     except (OverflowError, ValueError, RecursionError):

@@ -64,7 +64,7 @@ ADVERTISING: Final = frozenset(
 
 
 def policies(configured: Mapping[str, str]) -> Mapping[str, Policy]:
-    """Give the policies by source in lower case, the defaults filled in. Raises ValueError for an unknown policy.
+    """Return the policies by source in lower case, the defaults filled in. Raises ValueError for an unknown policy.
 
     Who names a source has decided about all of its touches: the defaults for some of them are left out.
     """
@@ -73,7 +73,7 @@ def policies(configured: Mapping[str, str]) -> Mapping[str, Policy]:
 
 
 def policy_of(media_source: str | None, touch_type: str | None, by_source: Mapping[str, Policy]) -> Policy:
-    """Say what may leave. Without a source, and for organic, nothing is restricted unless it is named."""
+    """Return what may leave. Without a source, and for organic, nothing is restricted unless it is named."""
     source = (media_source or "organic").strip().lower()
     found = by_source.get(f"{source}/{touch_type.strip().lower()}") if touch_type else None
     if found is None:

@@ -54,7 +54,7 @@ class Row(Struct, frozen=True):
 
     @property
     def place(self) -> tuple[Section, str]:
-        """Give the section of the target, and the key in it."""
+        """Return the section of the target, and the key in it."""
         head, _, key = self.target.partition(".")
         for section in (Section.EVENT, Section.USER):
             if head == section.value:

@@ -50,7 +50,7 @@ class Find(Struct, frozen=True):
 
 
 def writable(directory: Path) -> Check:
-    """Say whether files can be made in the data directory."""
+    """Return whether files can be made in the data directory."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=directory) as probe:
@@ -63,14 +63,14 @@ def writable(directory: Path) -> Check:
 
 
 def balanced(account: Account) -> Check:
-    """Say whether every event is accounted for."""
+    """Return whether every event is accounted for."""
     if account.balanced:
         return Check("account", True, "Every event is accounted for.")
     return Check("account", False, f"{len(account.discrepancies)} figures do not agree: see `flybridge account`.")
 
 
 async def resolvable(origins: Iterable[str]) -> list[Check]:
-    """Say which of these origins' hosts have an address. Nothing is sent to them."""
+    """Return which of these origins' hosts have an address. Nothing is sent to them."""
     return [await _resolve(host) for host in sorted({urlsplit(origin).hostname or origin for origin in origins})]
 
 

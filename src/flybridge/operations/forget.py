@@ -45,13 +45,13 @@ class Person(Struct, frozen=True):
 
     @property
     def values(self) -> tuple[str, ...]:
-        """Give the ids, trimmed, without those that name nobody."""
+        """Return the ids, trimmed, without those that name nobody."""
         given = (self.customer_user_id, self.device_id, self.appsflyer_id, self.advertising_id)
         return tuple(found for value in given if (found := usable(value)) is not None)
 
 
 def keys_of(person: Person, apps: Iterable[App], keyring: Keyring) -> tuple[bytes, ...]:
-    """Give the matching keys of a person's ids in these apps, under every secret, in a fixed order.
+    """Return the matching keys of a person's ids in these apps, under every secret, in a fixed order.
 
     A device id is looked for as a vendor id too, because Amplitude's iOS SDK takes that as device id.
     """
@@ -126,7 +126,7 @@ async def _unreadable(store: Store, person: Person, apps: Sequence[App]) -> list
 
 
 def plan(person: Person, apps: Iterable[App]) -> list[VendorStep]:
-    """Say which requests the vendors need, and why those that can't be made can't."""
+    """Return which requests the vendors need, and why those that can't be made can't."""
     steps: list[VendorStep] = []
     projects: set[str] = set()
     for app in apps:

@@ -36,7 +36,7 @@ class FastClock:
         self._began = time.monotonic()
 
     def now_ms(self) -> int:
-        """Give the clock's time in milliseconds."""
+        """Return the clock's time in milliseconds."""
         return self._start_ms + int((time.monotonic() - self._began) * 1000 * self._speed)
 
     async def sleep(self, seconds: float) -> None:
@@ -57,7 +57,7 @@ class ManualClock:
         self._count = 0
 
     def now_ms(self) -> int:
-        """Give the clock's time in milliseconds."""
+        """Return the clock's time in milliseconds."""
         return self._now_ms
 
     async def sleep(self, seconds: float) -> None:

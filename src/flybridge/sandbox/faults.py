@@ -125,7 +125,7 @@ class Faults:
 
     @classmethod
     def named(cls, name: str, seed: int = 0) -> Faults:
-        """Give the faults of that name. Raises `ValueError` with the names there are."""
+        """Return the faults of that name. Raises `ValueError` with the names there are."""
         if name not in SCRIPTS:
             raise ValueError(f"there are no faults named {name!r}; there are {', '.join(SCRIPTS)}")
         return cls(SCRIPTS[name], seed)
@@ -166,23 +166,23 @@ class Faults:
 
     @property
     def looks_at_events(self) -> bool:
-        """Say whether any event can be refused."""
+        """Return whether any event can be refused."""
         script = self._script
         return bool(script.throttled_devices or script.silenced_devices or script.invalid_events)
 
     def invalid_field(self, event: Event) -> str | None:
-        """Give the field that this event is said to have wrong, always the same for the same `insert_id`."""
+        """Return the field that this event is said to have wrong, always the same for the same `insert_id`."""
         point = self._point("event", event.insert_id or f"{event.device_id}/{event.event_type}/{event.time}")
         if point >= self._script.invalid_events:
             return None
         return INVALID_FIELDS[int(point * 1e6) % len(INVALID_FIELDS)]
 
     def is_silenced(self, device_id: str | None) -> bool:
-        """Say whether a device is silenced, now and always."""
+        """Return whether a device is silenced, now and always."""
         return device_id is not None and self._point("silenced", device_id) < self._script.silenced_devices
 
     def throttle(self, who: str) -> bool:
-        """Say whether this device or user is throttled in the request at hand, and count that it was."""
+        """Return whether this device or user is throttled in the request at hand, and count that it was."""
         if self._point("throttled", who) >= self._script.throttled_devices:
             return False
         times = self._throttled.get(who, 0)

@@ -26,7 +26,7 @@ class Owner(Struct, frozen=True):
 
 
 def one_of_many() -> Owner:
-    """Give a name that no other process has, and no right to touch what others have leased."""
+    """Return a name that no other process has, and no right to touch what others have leased."""
     return Owner(f"worker-{uuid4().hex}")
 
 

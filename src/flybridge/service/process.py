@@ -41,7 +41,7 @@ async def opened_runner(
     clock: Clock | None = None,
     observer: Observer | None = None,
 ) -> AsyncIterator[Runner]:
-    """Give what runs audiences. The store says if another process runs one at the same time."""
+    """Return what runs audiences. The store says if another process runs one at the same time."""
     download = HttpDownload(trust_env=True)
     try:
         keyring = Keyring(*config.secrets)
@@ -115,7 +115,7 @@ class Service:
         )
 
     def _jobs(self, inbox: Inbox, store: Store, worker: Worker, report: Report) -> dict[str, lifetime.Job]:
-        """Give what a working process does until it is told to halt."""
+        """Return what a working process does until it is told to halt."""
         clock, kept = self._clock, self._config.retention
 
         def filed(filings: Sequence[Filing], outcome: Filed) -> None:
@@ -132,7 +132,7 @@ class Service:
         }
 
     async def _audiences(self, stack: AsyncExitStack, transport: Transport, report: Report) -> dict[str, lifetime.Job]:
-        """Give what keeps audiences in step, if there are any."""
+        """Return what keeps audiences in step, if there are any."""
         followed = plans_of(self._config)
         if not followed:
             return {}

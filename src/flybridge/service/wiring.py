@@ -26,7 +26,7 @@ from flybridge.web.intake import IntakeApp
 
 
 def rules_of(app: App) -> Rules:
-    """Give the mapping rules of one app."""
+    """Return the mapping rules of one app."""
     m = app.mapping
     return Rules(
         app=app.name,
@@ -48,7 +48,7 @@ def rules_of(app: App) -> Rules:
 
 
 def build_flow(config: Config) -> Flow:
-    """Give the flow of all apps."""
+    """Return the flow of all apps."""
     apps = {
         app.name: AppFlow(
             rules_of(app),
@@ -66,7 +66,7 @@ def build_flow(config: Config) -> Flow:
 
 
 def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
-    """Give the endpoints of all apps. Both routes of an app are there, so that a changed route finishes the old one."""
+    """Return endpoints of all apps. Both routes of an app are there, so that a changed route finishes the old one."""
     endpoints: dict[Lane, Endpoint] = {}
     for app in config.apps:
         key = app.amplitude.api_key.reveal()
@@ -100,18 +100,18 @@ def _tuned(limits: Limits, own: Delivery) -> Limits:
 
 
 def policy_of(config: Config) -> Policy:
-    """Give the retry policy."""
+    """Return the retry policy."""
     return Policy(tries=config.delivery.max_tries, uncertain=Uncertain(config.delivery.uncertain.value))
 
 
 def settings_of(config: Config) -> Settings:
-    """Give the times a worker keeps to. The lease leaves an exchange twice the time it may take, and a reserve."""
+    """Return the times a worker keeps to. The lease leaves an exchange twice the time it may take, and a reserve."""
     timeout_s = config.delivery.timeout_s
     return Settings(lease_ms=round(timeout_s * 4000), timeout_ms=round(timeout_s * 1000) + 5000)
 
 
 def doors_of(config: Config) -> list[IntakeApp]:
-    """Give the doors of all apps."""
+    """Return the doors of all apps."""
     return [
         IntakeApp(
             name=app.name,
@@ -126,22 +126,22 @@ def doors_of(config: Config) -> list[IntakeApp]:
 
 
 def clear(secret: Secret | None) -> bytes | None:
-    """Give a secret in the clear, None if there is none."""
+    """Return a secret in the clear, None if there is none."""
     return None if secret is None else secret.reveal().encode()
 
 
 def plans_of(config: Config) -> Mapping[tuple[str, str], Plan]:
-    """Give how the audiences of all apps are kept in step, by app and name."""
+    """Return how the audiences of all apps are kept in step, by app and name."""
     return {(app.name, called(one)): _plan(app, one) for app in config.apps for one in app.audiences}
 
 
 def followed_of(app: App) -> tuple[Rule, ...]:
-    """Give how members of the app's audiences are listed."""
+    """Return how members of the app's audiences are listed."""
     return tuple(_followed(app, one) for one in app.audiences)
 
 
 def account_of(app: App) -> cohort.Account | None:
-    """Give whose cohorts are downloaded; None if the app has no secret key."""
+    """Return whose cohorts are downloaded; None if the app has no secret key."""
     secret = app.amplitude.secret_key
     if secret is None:
         return None

@@ -46,7 +46,7 @@ def scripts(backend: str, root: Traversable | None = None) -> list[Script]:
 
 
 def missing(known: Sequence[Script], applied: Mapping[int, str]) -> list[Script]:
-    """Give the scripts a database still needs. `applied` maps numbers to names as the database recorded them.
+    """Return the scripts a database still needs. `applied` maps numbers to names as the database recorded them.
 
     Raises `StoreUnavailable` if the database has migrations that this version does not know.
     """

@@ -172,7 +172,7 @@ class Store(Protocol):
         ...
 
     async def sighted_kinds(self) -> Sequence[SightedKind]:
-        """Give by which kinds of identifier Amplitude has shown people."""
+        """Return by which kinds of identifier Amplitude has shown people."""
         ...
 
     async def covered(self, *, since_day: str) -> Sequence[CoverageRow]:
@@ -180,7 +180,7 @@ class Store(Protocol):
         ...
 
     async def coverage(self, *, since_day: str = "", app: str | None = None) -> Sequence[CoverageRow]:
-        """Give the counters of which keys events carried, from this day on (`YYYY-MM-DD`)."""
+        """Return the counters of which keys events carried, from this day on (`YYYY-MM-DD`)."""
         ...
 
     async def holds(self, *, app: str | None = None, limit: int = 100) -> Sequence[Held]:
@@ -198,7 +198,7 @@ class Store(Protocol):
         ...
 
     async def take_dead(self, ids: Sequence[int]) -> Sequence[DeadLetter]:
-        """Give dead letters of stage `decode` or `map` for processing again; `file` with `replayed` ends them."""
+        """Return dead letters of stage `decode` or `map` for processing again; `file` with `replayed` ends them."""
         ...
 
     async def forget(self, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int] = ()) -> Receipt:
@@ -225,11 +225,11 @@ class Store(Protocol):
         ...
 
     async def counts(self) -> Sequence[Count]:
-        """Give all counters that are not zero."""
+        """Return all counters that are not zero."""
         ...
 
     async def depths(self, now_ms: int) -> Sequence[LaneDepth]:
-        """Give how every lane stands."""
+        """Return how every lane stands."""
         ...
 
     async def audit(self) -> Sequence[Discrepancy]:
@@ -241,5 +241,5 @@ class Store(Protocol):
         ...
 
     async def rollups(self) -> Sequence[RollupRow]:
-        """Give the insight counters."""
+        """Return the insight counters."""
         ...

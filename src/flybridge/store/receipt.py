@@ -65,5 +65,5 @@ class Receipt(Struct, frozen=True):
 
     @property
     def settled(self) -> bool:
-        """Say whether no vendor request is left to be sent."""
+        """Return whether no vendor request is left to be sent."""
         return all(step.state in {"done", "skipped"} for step in self.steps)

@@ -45,7 +45,7 @@ class Received:
         self._seen: list[tuple[int, dict[int, int]]] = [(0, {}) for _ in tallies]
 
     def lines(self) -> list[dict[str, Any]]:
-        """Give one line per door that was used since the last call."""
+        """Return one line per door that was used since the last call."""
         lines = []
         for n, tally in enumerate(self._tallies):
             accepted, refused = tally.accepted, dict(tally.refused)

@@ -154,7 +154,7 @@ class Metrics(Collector):
         self._standing = standing
 
     def render(self) -> bytes:
-        """Give all metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:

@@ -27,7 +27,7 @@ class RemoteClock:
         self._last_ms = 0
 
     def now_ms(self) -> int:
-        """Give the followed clock's time in milliseconds, as it was known at the last refresh."""
+        """Return the followed clock's time in milliseconds, as it was known at the last refresh."""
         self._last_ms = max(self._last_ms, time.time_ns() // 1_000_000 + self._offset_ms)
         return self._last_ms
 
@@ -42,7 +42,7 @@ class RemoteClock:
 
 @asynccontextmanager
 async def following(origin: str, refresh_s: float = REFRESH_S) -> AsyncIterator[RemoteClock]:
-    """Give a clock that follows the sandbox at `origin` for as long as the context lasts.
+    """Return a clock that follows the sandbox at `origin` for as long as the context lasts.
 
     Raises `FlybridgeError` when the sandbox does not tell the time at first; later it goes on with what it knows.
     """

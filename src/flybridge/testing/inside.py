@@ -33,7 +33,7 @@ class _Answer:
         self._piece = piece
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Give the body in pieces; raise if it was broken off."""
+        """Return the body in pieces; raise if it was broken off."""
         for start in range(0, len(self._body), self._piece):
             yield self._body[start : start + self._piece]
         if not self._complete:

@@ -43,7 +43,7 @@ class NatsNode:
 
     @property
     def url(self) -> str:
-        """Give the address for clients, without a password."""
+        """Return the address for clients, without a password."""
         return f"nats://127.0.0.1:{self.port}"
 
     @property
@@ -83,7 +83,7 @@ class NatsCluster:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Give the addresses of all nodes for clients, with the password if there is one."""
+        """Return the addresses of all nodes for clients, with the password if there is one."""
         login = f"flybridge:{self._password}@" if self._password else ""
         return tuple(f"nats://{login}127.0.0.1:{node.port}" for node in self.nodes)
 
@@ -122,7 +122,7 @@ class NatsCluster:
         await asyncio.gather(*(self._ready(node) for node in self.nodes if node.alive))
 
     async def leader(self, stream: str) -> NatsNode:
-        """Give the node that leads a stream now. Waits for an election to end."""
+        """Return the node that leads a stream now. Waits for an election to end."""
         for _ in range(int(START_S * 10)):
             for node in self.nodes:
                 name = await self._ask(node, f"STREAM.INFO.{stream}") if node.alive else None

@@ -75,12 +75,12 @@ class PostgresServer:
         self._password = ""
 
     def dsn(self, database: str = "postgres") -> str:
-        """Give the address of one of the server's databases, for a user who may do everything."""
+        """Return the address of one of the server's databases, for a user who may do everything."""
         return f"postgresql://{USER}:{self._password}@127.0.0.1:{self._port}/{database}"
 
     @property
     def pid(self) -> int | None:
-        """Give the process id of the server, None while it is down."""
+        """Return the process id of the server, None while it is down."""
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
@@ -147,7 +147,7 @@ class PostgresServer:
             raise FlybridgeError(f"PostgreSQL can't make its data directory {self._data}: {made.stderr.strip()}")
 
     def _hand_over(self) -> None:
-        """Give the directory to the user that the server runs as, because it refuses to run as root."""
+        """Return the directory to the user that the server runs as, because it refuses to run as root."""
         os.chown(self._directory, self._as["user"], self._as["group"])
         _open_way(self._directory, self._as["user"])
         if not _reachable(self._bin, self._as["user"]):
@@ -204,7 +204,7 @@ class PostgresServer:
 
 @asynccontextmanager
 async def postgres(directory: str | Path, settings: Mapping[str, str] | None = None) -> AsyncIterator[PostgresServer]:
-    """Give a running server, and stop it whatever happens."""
+    """Return a running server, and stop it whatever happens."""
     server = PostgresServer(directory, settings)
     await server.start()
     try:
@@ -230,7 +230,7 @@ def _free_port() -> int:
 
 
 def _children(pid: int) -> list[int]:
-    """Give the processes that a process has started, where the system tells."""
+    """Return the processes that a process has started, where the system tells."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -240,7 +240,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _unprivileged() -> dict[str, Any]:
-    """Give what makes a process run as somebody without rights, if we are root; else nothing."""
+    """Return what makes a process run as somebody without rights, if we are root; else nothing."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
@@ -248,7 +248,7 @@ def _unprivileged() -> dict[str, Any]:
 
 
 def _reachable(path: Path, user: int) -> bool:
-    """Say whether a user who owns none of them may pass all directories on the way."""
+    """Return whether a user who owns none of them may pass all directories on the way."""
     return all(part.stat().st_mode & 0o001 or part.stat().st_uid == user for part in (path, *path.parents))
 
 

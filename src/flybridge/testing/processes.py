@@ -31,7 +31,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Give the process id of the running process."""
+        """Return the process id of the running process."""
         if self._process is None:
             raise FlybridgeError(f"{self.name} is not running.")
         return self._process.pid
@@ -83,7 +83,7 @@ class Process:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Give this environment without a proxy, which must not stand between two processes on the loopback."""
+    """Return this environment without a proxy, which must not stand between two processes on the loopback."""
     return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")} | more
 
 
@@ -94,7 +94,7 @@ def die_with_parent() -> None:
 
 
 def free_port() -> int:
-    """Give a port that is free on the loopback at this moment."""
+    """Return a port that is free on the loopback at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -34,7 +34,7 @@ BROKEN_OFF: Final = Refusal(400, "The body ended before it was complete.", "Send
 
 
 def rendered(refusal: Reply) -> tuple[int, Sequence[tuple[str, str]], bytes]:
-    """Give an answer as status, headers and body; no refusal means that the bytes are stored."""
+    """Return an answer as status, headers and body; no refusal means that the bytes are stored."""
     if refusal is None:
         return 200, _STORED_HEADERS, b'{"stored":true}'
     if isinstance(refusal, lists.Made):

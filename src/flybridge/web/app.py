@@ -104,7 +104,7 @@ class WebApp:
             return self._failed(method, path)
 
     def _turned_away(self) -> Refusal | None:
-        """Say why no door is open here at all. With 503, so that a sender who was sent here by mistake comes again."""
+        """Return why this process takes no messages. With 503, so that a load balancer tries another one."""
         if self._draining:
             return _STOPPING
         return None if self._duties.takes else _no_doors(self._duties.name)
@@ -156,7 +156,7 @@ class WebApp:
         return (503 if reasons else 200), b"application/json", body
 
     async def _reasons(self) -> Sequence[str]:
-        """Say why this process can't do its part. A refusal of the inbox counts as long as it asked for."""
+        """Return why this process can't do its part. A refusal of the inbox counts as long as it asked for."""
         now_ms = self._clock.now_ms()
         if self._leaving:
             return ["flybridge is stopping."]

@@ -76,7 +76,7 @@ async def read_asgi(receive: Receive, length: str | None, max_bytes: int) -> byt
 
 
 def no_query(method: str, query: bytes, max_bytes: int) -> Refusal | None:
-    """Say what is wrong with a message in a query string."""
+    """Return what is wrong with a message in a query string."""
     if method == "HEAD":
         return Refusal(400, "HEAD carries no postback.", "Send it with POST as JSON, or with GET as query parameters.")
     if b"=" not in query:
@@ -95,7 +95,7 @@ def unwanted(header: Header) -> Refusal | None:
 
 
 def unpacked(body: bytes | Refusal, header: Header, max_bytes: int) -> bytes | Refusal:
-    """Give a body in the clear, within the limit. What is none already stays what it is."""
+    """Return a body in the clear, within the limit. What is none already stays what it is."""
     if isinstance(body, Refusal):
         return body
     if (header("content-encoding") or "").lower() in _PACKED:
@@ -119,7 +119,7 @@ def _inflate(body: bytes, max_bytes: int) -> bytes | Refusal:
 
 
 def unreadable(body: bytes) -> Refusal | None:
-    """Say what is wrong with a JSON body. Costs about a microsecond for 2 KB, whatever the fields.
+    """Return what is wrong with a JSON body. Costs about a microsecond for 2 KB, whatever the fields.
 
     JSON of any kind is taken: what is no message of the kind expected becomes a dead letter, which can be looked at.
     """

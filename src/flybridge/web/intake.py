@@ -200,7 +200,7 @@ _list: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def members(body: bytes) -> list[bytes] | None:
-    """Give the members of a list, with the bytes they came in; None if it is no list, or has none."""
+    """Return the members of a list, with the bytes they came in; None if it is no list, or has none."""
     if body.lstrip()[:1] != b"[":
         return None
     try:

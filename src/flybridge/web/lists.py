@@ -60,7 +60,7 @@ def call_of(path: str) -> Call | None:
 
 
 def judge(call: Call, body: bytes, cohorts: Collection[str]) -> bytes | Made | No:
-    """Give what is kept of a call, the answer to one of which nothing is kept, or why there is none. `body` is JSON."""
+    """What is kept of a call, the answer to one of which nothing is kept, or why there is none. `body` is JSON."""
     cohort = _named(body) if call.action == CREATE else call.cohort
     if not cohort:
         return No(400, "The body's `name` does not end with a colon and a cohort's id.", NAMED)
@@ -78,7 +78,7 @@ def _named(body: bytes) -> str:
 
 
 def user_of(credentials: bytes) -> bytes:
-    """Give the user name of basic authentication; nothing if it can't be read."""
+    """Return the user name of basic authentication; nothing if it can't be read."""
     try:
         return b64decode(credentials, validate=True).partition(b":")[0]
     except ValueError:

@@ -162,7 +162,7 @@ class JetStreamInbox:
         return counter
 
     async def _subjects(self, kind: str) -> dict[str, int]:
-        """Give the subjects of a kind that hold messages, and how many. The stream's leader answers, page by page."""
+        """Return the subjects of a kind that hold messages, and how many. The stream's leader answers, page by page."""
         found: dict[str, int] = {}
         while True:
             page = await self._ask(
@@ -175,7 +175,7 @@ class JetStreamInbox:
                 return found
 
     async def _oldest_ms(self, floor: int) -> int:
-        """Give the time of the first chunk after `floor`, up to which all is acknowledged. Reads it once per floor."""
+        """Return time of the first chunk after `floor`, up to which all is acknowledged. Reads it once per floor."""
         if self._oldest[0] != floor:
             message = await self._link.message({"seq": floor + 1, "next_by_subj": f"{self._stream}.chunk.>"})
             if message is None or not (oldest_ms := header(message, OLDEST)):

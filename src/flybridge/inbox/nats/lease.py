@@ -71,7 +71,7 @@ class Leases:
         self._ready.clear()
 
     def held(self, now_ms: int) -> tuple[int, int, int]:
-        """Give the envelopes leased here, and the chunks leased here, all and those that have lapsed."""
+        """Return the envelopes leased here, and the chunks leased here, all and those that have lapsed."""
         live = [chunk for chunk in self._held.values() if chunk.until_ms > now_ms]
         return sum(chunk.n for chunk in live), len(live), len(self._held) - len(live) + len(self._ready)
 
@@ -146,7 +146,7 @@ class Leases:
     # --- pulling
 
     async def _take(self) -> list[Msg]:
-        """Give what `wait` has found, unless it has lain so long that the servers may have given it to another one."""
+        """What `wait` has found, unless it has lain so long that the servers may have given it to another one."""
         ready, self._ready = self._ready, []
         fresh_s = time.monotonic() - self._link.settings.ack_wait_s / 2
         return [message for came_s, message in ready if came_s > fresh_s]
@@ -238,7 +238,7 @@ class Leases:
 
 
 def _away() -> tuple[type[Exception], ...]:
-    """Give what the client raises when a server, or the way to it, is lost."""
+    """Return what the client raises when a server, or the way to it, is lost."""
     from nats.errors import Error  # noqa: PLC0415 - part of the extra `cluster`
 
     return (Error, OSError, TimeoutError)

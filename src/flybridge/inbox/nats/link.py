@@ -66,13 +66,13 @@ def chunk_subject(stream: str, app: str, day: str, n: int) -> str:
 
 
 def chunk_of(subject: str) -> tuple[str, str, int]:
-    """Give app, day and number of envelopes from a chunk's name."""
+    """Return app, day and number of envelopes from a chunk's name."""
     app, day, n = subject.split(".")[-3:]
     return unquote(app), day, int(n)
 
 
 def header(message: Mapping[str, Any], name: str) -> str:
-    """Give a header of a message that was read by `Link.message`, empty if it has none of that name."""
+    """Return a header of a message that was read by `Link.message`, empty if it has none of that name."""
     for line in base64.b64decode(message.get("hdrs", "")).decode().splitlines():
         key, _, value = line.partition(":")
         if key == name:
@@ -172,7 +172,7 @@ class Link:
             raise InboxUnavailable(self.sentence(refused)) from None
 
     def sentence(self, refused: Refused) -> str:
-        """Say what JetStream's refusal means and what to do."""
+        """Return what JetStream's refusal means and what to do."""
         stream, replicas = self.settings.stream, self.settings.replicas
         if refused.code in NOT_ENABLED:
             return f"JetStream is not enabled on NATS at {self.hosts}. Give its servers a `jetstream` section."

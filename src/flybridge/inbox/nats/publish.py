@@ -91,7 +91,7 @@ class Publisher:
 
     @property
     def largest_body(self) -> int:
-        """Give how many bytes a body may have, so that its chunk is a message the servers take."""
+        """Return how many bytes a body may have, so that its chunk is a message the servers take."""
         return self._room - 4 * ENVELOPE_OVERHEAD_BYTES
 
     def too_large(self, body: int) -> InboxUnavailable:

@@ -37,7 +37,7 @@ V1_IDS: Final = {"ios": ("idfa", "idfv"), "android": ("adid", "android_app_set_i
 
 
 def treatment(postback: Postback, rules: Rules, compiled: Compiled) -> Treatment | Filter | Refuse | Dead:
-    """Say how a message is mapped, or why it is not. `compiled` are those of the rules."""
+    """Return how a message is mapped, or why it is not. `compiled` are those of the rules."""
     # The fields that decide; of what differs from message to message only whether it is there.
     deciding = (
         postback.event_name,
@@ -126,7 +126,7 @@ def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled
 
 
 def _media_source(postback: Postback, kind: Kind, policy: Policy) -> str | None:
-    """Give the source as it may be told; None if it may not, or nobody knows it."""
+    """Return the source as it may be told; None if it may not, or nobody knows it."""
     if policy is not PASS:
         return "organic" if policy is Policy.ORGANIC else None
     source = postback.media_source

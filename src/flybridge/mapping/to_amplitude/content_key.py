@@ -31,14 +31,14 @@ INSTALLED: Final = frozenset({"install", "reinstall"})
 def conversion_identity(
     app: str, kind: Kind, postback: Postback, event_ms: int | None, install_ms: int | None
 ) -> bytes:
-    """Give the 16-byte identity of a conversion. The two times are what the message itself says."""
+    """Return the 16-byte identity of a conversion. The two times are what the message itself says."""
     first, second = (install_ms, event_ms) if kind.family in INSTALLED else (event_ms, install_ms)
     moment = first or second or 0
     return content_key(_encode((app, _who(postback), kind.family, moment // 1000)))
 
 
 def event_identity(app: str, postback: Postback, event_value: Any, event_ms: int) -> bytes:
-    """Give the 16-byte identity of an in-app event. `event_ms` is when it was received if it does not say more."""
+    """Return the 16-byte identity of an in-app event. `event_ms` is when it was received if it does not say more."""
     revenue = postback.event_revenue
     currency = None if revenue is None else (postback.event_revenue_currency or "").upper()
     # Keys are sorted when it is written, and an empty value is as good as none.

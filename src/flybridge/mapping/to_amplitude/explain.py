@@ -81,7 +81,7 @@ def _derived(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Expla
 
 
 def _values(postback: Postback, sent: dict[str, Any], note: str, ids: Sequence[bytes]) -> Iterator[Explained]:
-    """Give a line for each key of the event's value."""
+    """Return a line for each key of the event's value."""
     value = parsed(postback.event_value)
     keys = value if isinstance(value, dict) else {}
     for key, part in keys.items():
@@ -117,5 +117,5 @@ def _is_personal(key: str) -> bool:
 
 
 def preview(mapped: Mapped) -> bytes:
-    """Give the item as it would be sent, ids included: for the operator's own eyes, not for logs."""
+    """Return the item as it would be sent, ids included: for the operator's own eyes, not for logs."""
     return with_identity(mapped.body, mapped.user_id, mapped.device_id)

@@ -34,7 +34,7 @@ def _kinds(kinds: tuple[IdKind, ...], named_user: bool, named_device: bool) -> s
 
 
 def restricted(postback: Postback, mapped: Mapped | Decision, rules: Rules, received_ms: int) -> Measure | None:
-    """Say what a policy changed. What other rules keep back is not counted: there is nothing to tell of it."""
+    """Return what a policy changed. What other rules keep back is not counted: there is nothing to tell of it."""
     if not (mapped.restricted if isinstance(mapped, Mapped) else mapped == Refuse("restricted_source")):
         return None
     policy = rules.compiled.policy(postback.media_source, postback.attributed_touch_type)
@@ -43,12 +43,12 @@ def restricted(postback: Postback, mapped: Mapped | Decision, rules: Rules, rece
 
 
 def said_ms(postback: Postback) -> int | None:
-    """Give when it happened, as far as the message says it."""
+    """Return when it happened, as far as the message says it."""
     return time_ms(postback.event_time or "") or time_ms(postback.install_time or "")
 
 
 def named(postback: Postback, mapped: Mapped | Decision) -> tuple[list[Named], int]:
-    """Give every identifier of a message, also those that may not leave, the steadiest first; and when it happened."""
+    """Return each identifier of a message, also those that may not leave, the steadiest first, and when it happened."""
     if isinstance(mapped, Mapped):
         user_id, device_id, event_ms = mapped.user_id, mapped.device_id, mapped.event_ms
     else:
@@ -70,7 +70,7 @@ def named(postback: Postback, mapped: Mapped | Decision) -> tuple[list[Named], i
 
 
 def named_by_amplitude(seen: stream.Seen, *, streams: bool) -> tuple[list[Named], int]:
-    """Give every identifier of somebody that Amplitude shows, the steadiest first; and when it was seen."""
+    """Return every identifier of somebody that Amplitude shows, the steadiest first; and when it was seen."""
     ids: list[Named] = [(IdKind.APPSFLYER_ID, seen.ids.get(IdKind.APPSFLYER_ID))]
     ids += [(IdKind.AMPLITUDE_DEVICE_ID, seen.device_id), *seen.ids.items()]
     if streams:  # what waits for its AppsFlyer id waits under these

@@ -75,7 +75,7 @@ class Item(Struct, frozen=True, gc=False):
         return self._without_devices(form.as_dict(section), notes) if self._tells(written) else written
 
     def _tells(self, written: bytes | bytearray) -> bool:
-        """Say whether properties contain one of the person's device identifiers."""
+        """Return whether properties contain one of the person's device identifiers."""
         devices = self.person.devices
         if not devices:
             return False
@@ -92,7 +92,7 @@ class Item(Struct, frozen=True, gc=False):
         return _write(properties, notes)
 
     def measure(self) -> Measure:
-        """Say what the item adds to the rollups."""
+        """Return what the item adds to the rollups."""
         postback, treatment = self.postback, self.treatment
         is_told = treatment.is_told
         return Measure(

@@ -16,7 +16,7 @@ from flybridge.mapping.to_amplitude.rules import TITLES
 
 
 def page() -> str:
-    """Give docs/reference/mapping.md."""
+    """Return docs/reference/mapping.md."""
     return "\n\n".join(
         (_HEAD, _kinds(), _ROUTES, *_tables(), _RESTRICTIONS, _restricted(), _CONSENT, _consent(), _TAIL)
     )

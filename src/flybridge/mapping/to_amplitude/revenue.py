@@ -74,7 +74,7 @@ def _amount(postback: Postback, bought: dict[str, Any]) -> tuple[float, str | No
 
 
 def revenue_usd(postback: Postback, event_value: Any) -> float:
-    """Give the revenue in US dollars as far as AppsFlyer says it; 0.0 where it does not."""
+    """Return the revenue in US dollars as far as AppsFlyer says it; 0.0 where it does not."""
     if postback.event_revenue_usd is not None:
         return postback.event_revenue_usd
     found = _amount(postback, event_value if isinstance(event_value, dict) else NOTHING)
@@ -82,7 +82,7 @@ def revenue_usd(postback: Postback, event_value: Any) -> float:
 
 
 def cost_usd(postback: Postback) -> float:
-    """Give the cost of a conversion in US dollars as far as AppsFlyer says it; 0.0 where it does not."""
+    """Return the cost of a conversion in US dollars as far as AppsFlyer says it; 0.0 where it does not."""
     if postback.af_cost_value is not None and (postback.af_cost_currency or "USD").upper() == "USD":
         return postback.af_cost_value
     if postback.cost_in_selected_currency is not None and (postback.selected_currency or "").upper() == "USD":

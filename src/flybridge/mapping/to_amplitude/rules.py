@@ -117,7 +117,7 @@ class Rules(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def compiled(self) -> Compiled:
-        """Give the plans and look-ups made from these rules."""
+        """Return the plans and look-ups made from these rules."""
         return Compiled(self)
 
 
@@ -152,11 +152,11 @@ class Compiled:
         self.treatments: dict[tuple[object, ...], Treatment | Filter | Refuse | Dead] = {}
 
     def plan(self, conversion: bool, restricted: bool) -> Plan:
-        """Give the forms for a message; `restricted` are those that tell nothing of where a person came from."""
+        """Return the forms for a message; `restricted` are those that tell nothing of where a person came from."""
         return self._plans[conversion, restricted]
 
     def own(self, value: dict[str, Any]) -> dict[str, Any]:
-        """Give an event's value without keys that hold an identifier by name, and those that a row fills."""
+        """Return an event's value without keys that hold an identifier by name, and those that a row fills."""
         own = value.copy()
         for key in self._passed:
             own.pop(key, None)
@@ -257,7 +257,7 @@ def _naming(rules: Rules) -> Callable[[str], str | None]:
 
 
 def all_rows(rules: Rules) -> tuple[Row, ...]:
-    """Give the rows that apply to an app: its own first, so that they win."""
+    """Return the rows that apply to an app: its own first, so that they win."""
     extra = tuple(Row(source, target, as_is, CONFIGURED, "From the configuration.") for source, target in rules.rows)
     default = table.USER if rules.route == "attribution" else table.ROWS
     if rules.route == "attribution":
@@ -266,7 +266,7 @@ def all_rows(rules: Rules) -> tuple[Row, ...]:
 
 
 def tells_the_source(row: Row) -> bool:
-    """Say whether a row may tell where a person came from: also a field that nobody knows may."""
+    """Return whether a row may tell where a person came from: also a field that nobody knows may."""
     return row.source in ADVERTISING or (
         row.source not in NAMES and not row.source.startswith(("custom_data.", "event_value."))
     )

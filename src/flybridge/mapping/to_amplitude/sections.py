@@ -96,7 +96,7 @@ class Form:
         self.fill: Callable[..., Struct] = scope["fill"]
 
     def as_dict(self, section: Struct) -> dict[str, Any]:
-        """Give a section by key, without what is absent."""
+        """Return a section by key, without what is absent."""
         values = msgspec.structs.astuple(section)
         return {key: value for key, value in zip(self.keys, values, strict=True) if value is not None}
 
@@ -118,6 +118,6 @@ def _source(row: Row) -> str:
 
 
 def _is_kept(row: Row) -> bool:
-    """Say whether the value of a row needs no converting, because the field is of that type already."""
+    """Return whether the value of a row needs no converting, because the field is of that type already."""
     kind = KINDS.get(row.source)
     return (kind == Text and row.convert is text) or (kind == Flag and row.convert is flag)

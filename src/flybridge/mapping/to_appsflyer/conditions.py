@@ -43,7 +43,7 @@ class Condition(Struct, frozen=True, kw_only=True):
     absent: bool = False
 
     def holds(self, event: Streamed) -> bool:
-        """Say whether the event passes."""
+        """Return whether the event passes."""
         values = _values(event.find(self.path))
         if (self.exists and not values) or (self.absent and values):
             return False
@@ -68,7 +68,7 @@ class Condition(Struct, frozen=True, kw_only=True):
 
 
 def same(one: Any, other: Any) -> bool:
-    """Say whether two values are the same, as numbers if both are, else as text."""
+    """Return whether two values are the same, as numbers if both are, else as text."""
     first, second = number(one), number(other)
     if first is not None and second is not None:
         return first == second
@@ -76,7 +76,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def number(value: Any) -> float | None:
-    """Give a value as a number, None if it is none. A flag is none, and neither is text such as `nan` or `1_000`."""
+    """Return a value as a number, None if it is none. A flag is none, and neither is text such as `nan` or `1_000`."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str) and (len(value) > MAX_DIGITS or not value.isascii() or "_" in value):

@@ -92,7 +92,7 @@ def _lines(event: Streamed, rules: StreamRules, mapped: Mapped) -> Iterator[Expl
 
 
 def _ids(event: Streamed, rules: StreamRules) -> list[bytes]:
-    """Give all that names this person, as JSON text in lower case."""
+    """Return all that names this person, as JSON text in lower case."""
     found = [found_at(event, row.source) for row in rules.compiled.rows if row.target in PERSONAL]
     found += [event.user_id, event.device_id]
     return [_encode(one)[1:-1].lower() for one in found if isinstance(one, str) and len(one) >= MIN_TELLING]

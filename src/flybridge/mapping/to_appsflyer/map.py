@@ -71,7 +71,7 @@ class Mapped(Struct, frozen=True, kw_only=True):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Give the codes of what is to be counted about it."""
+        """Return the codes of what is to be counted about it."""
         found = (
             ("late", self.late),
             ("trimmed", bool(self.dropped)),
@@ -82,7 +82,7 @@ class Mapped(Struct, frozen=True, kw_only=True):
 
 
 def choose(event: Streamed, streams: Sequence[StreamRules]) -> StreamRules | Left:
-    """Give the first stream that takes the event, or why none does: the reason of the one that came nearest."""
+    """Return the first stream that takes the event, or why none does: the reason of the one that came nearest."""
     reasons: set[str] = set()
     for rules in streams:
         if not rules.compiled.names(event.event_type):
@@ -99,7 +99,7 @@ def choose(event: Streamed, streams: Sequence[StreamRules]) -> StreamRules | Lef
 
 
 def came_from_appsflyer(event: Streamed, rules: StreamRules) -> bool:
-    """Say whether AppsFlyer had the event first: a conversion by its name, an in-app event by the mapping's mark.
+    """Return whether AppsFlyer had the event first: a conversion by its name, an in-app event by the mapping's mark.
 
     Events of AppsFlyer's own integration have the same names; those of the Attribution API are marked by Amplitude.
     """
@@ -162,7 +162,7 @@ def stamp(event_ms: int) -> str:
 
 
 def is_late(event_ms: int, arrives_ms: int) -> bool:
-    """Say whether AppsFlyer would stamp an event with its arrival instead of with its own time."""
+    """Return whether AppsFlyer would stamp an event with its arrival instead of with its own time."""
     return arrives_ms > (event_ms // DAY_MS + 1) * DAY_MS + LATE_HOUR * HOUR_MS
 
 
@@ -287,7 +287,7 @@ def _pack(
 
 
 def _in_order(found: Mapping[str, Any], extras: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    """Give all that may be sent: what must be, identifiers and the app, contents, configured values, extras."""
+    """Return all that may be sent: what must be, identifiers and the app, contents, configured values, extras."""
     money = "eventValue.af_revenue"
     rest = [target for target in found if target.startswith(table.VALUE) and target != money]
     first = [target for target in (money, *table.PARAMETERS) if target in table.ESSENTIAL or target == money]
@@ -303,7 +303,7 @@ def _in_order(found: Mapping[str, Any], extras: Mapping[str, Any]) -> Iterator[t
 
 
 def _cost_in_value(key: str, value: Any) -> int:
-    """Give how many bytes a key adds to `eventValue`, which is JSON in a JSON text."""
+    """Return how many bytes a key adds to `eventValue`, which is JSON in a JSON text."""
     inner = _encode(key).decode() + ":" + _encode(value).decode() + ","
     return len(_encode(inner)) - 2
 

@@ -12,7 +12,7 @@ from flybridge.mapping.to_appsflyer.map import MAX_BYTES
 
 
 def page() -> str:
-    """Give docs/reference/mapping-to-appsflyer.md."""
+    """Return docs/reference/mapping-to-appsflyer.md."""
     return "\n\n".join(
         (
             _HEAD,

@@ -91,7 +91,7 @@ class StreamRules(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def compiled(self) -> Compiled:
-        """Give the look-ups made from these rules."""
+        """Return the look-ups made from these rules."""
         return Compiled(self)
 
 
@@ -111,7 +111,7 @@ class Compiled:
         )
 
     def _is_extra(self, section: str, key: str) -> bool:
-        """Say whether a property may be an extra: not mapped already, nobody's id or contact, not Amplitude's own."""
+        """Whether a property may be an extra: not mapped already, nobody's id or contact, not Amplitude's own."""
         lower = key.lower()
         return not (
             f"{section}.{key}" in self._taken
@@ -135,7 +135,7 @@ def _converter(target: str) -> Converter:
 
 
 def target_of(name: str) -> str:
-    """Give a row's target by its name in the configuration: AppsFlyer's own keys of `eventValue` need no prefix."""
+    """Return a row's target by its name in the configuration: AppsFlyer's own keys of `eventValue` need no prefix."""
     return _IN_VALUE.get(name, name)
 
 
@@ -145,7 +145,7 @@ _IN_VALUE: Final = {
 
 
 def rows_of(rules: StreamRules) -> tuple[Row, ...]:
-    """Give the rows that apply to a stream: configured ones in place of the table's, those of the platform alone."""
+    """Return the rows that apply to a stream: configured ones in place of the table's, those of the platform alone."""
     foreign = {"android": table.IOS_ONLY, "ios": table.ANDROID_ONLY}.get(rules.platform, frozenset[str]())
     rows: list[Row] = [
         Row(source, target_of(target), _converter(target_of(target)), table.S2S, "From the configuration.")
@@ -161,5 +161,5 @@ def rows_of(rules: StreamRules) -> tuple[Row, ...]:
 
 
 def found_at(event: Streamed, source: str) -> Any:
-    """Give what a row's source stands for in an event."""
+    """Return what a row's source stands for in an event."""
     return source.removeprefix(FIXED) if source.startswith(FIXED) else event.find(source)

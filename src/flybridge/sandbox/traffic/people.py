@@ -123,7 +123,7 @@ class Person(Struct, frozen=True, gc=False):
 
     @property
     def has_v1_id(self) -> bool:
-        """Say whether Amplitude's Attribution API can be told who this is by what AppsFlyer's messages carry."""
+        """Return whether Amplitude's Attribution API can be told who this is by what AppsFlyer's messages carry."""
         if self.platform == "ios":
             return self.idfv is not None or (self.advertising_id is not None and not self.limits)
         return self.advertising_id is not None and not self.limits

@@ -153,7 +153,7 @@ _DROPPED: Final = Expected(Fate.REFUSED, "the source is restricted")
 
 
 def _fates(planned: Planned, policy: str) -> tuple[Expected, Expected]:
-    """Say what must become of the first of a message, on V2 and on V1."""
+    """Return what must become of the first of a message, on V2 and on V1."""
     if planned.quirk in {Quirk.NO_EVENT, Quirk.NO_OBJECT}:
         dead = Expected(Fate.DEAD, planned.quirk.value)
         return dead, dead

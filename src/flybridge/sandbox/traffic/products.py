@@ -102,7 +102,7 @@ class Product(Struct, frozen=True, gc=False):
 
 
 def products(messages: Sequence[Message], seed: int, share: float) -> Iterator[Product]:
-    """Give product events for about this share of a traffic's messages, some of them twice."""
+    """Return product events for about this share of a traffic's messages, some of them twice."""
     random = Random(f"products {seed}")  # noqa: S311 - repeatable on purpose
     installations = _installations(messages)
     times: set[tuple[str, int]] = set()
@@ -144,7 +144,7 @@ Installations = Mapping[tuple[str, str], set[str]]
 
 
 def _installations(messages: Sequence[Message]) -> Installations:
-    """Give what postbacks tell: which installations there are of each user and device that they name themselves."""
+    """Return what postbacks tell: which installations there are of each user and device that they name themselves."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for message in messages:
         truth = message.truth

@@ -117,7 +117,7 @@ class Touch(Struct, frozen=True):
 
 
 def restricted_touch() -> Touch:
-    """Give an attribution to a source that may not be named."""
+    """Return an attribution to a source that may not be named."""
     return Touch(RESTRICTED, None, None, {"media_source": RESTRICTED, "match_type": "probabilistic"})
 
 

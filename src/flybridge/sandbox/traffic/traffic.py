@@ -63,7 +63,7 @@ def generate(
     apps: Sequence[App],
     options: Options = Options(),  # noqa: B008 - frozen
 ) -> Iterator[Message]:
-    """Give `events` postbacks in the order of sending; sightings of people who are seen late come in addition.
+    """Return `events` postbacks in the order of sending; sightings of people who are seen late come in addition.
 
     Raises `ValueError` without an app.
     """

@@ -62,7 +62,7 @@ class Truth(Struct, frozen=True, gc=False):
     cost_usd: float | None = None
 
     def expected(self, route: str) -> Expected:
-        """Give the fate on `http_v2` or `attribution`."""
+        """Return the fate on `http_v2` or `attribution`."""
         return self.v1 if route == "attribution" else self.v2
 
 
@@ -93,7 +93,7 @@ class Comparison(Struct, frozen=True):
 
     @property
     def agrees(self) -> bool:
-        """Say whether nothing is missing, doubled, unexpected or different."""
+        """Return whether nothing is missing, doubled, unexpected or different."""
         return not (self.missing or self.doubled or self.unexpected or self.different)
 
 

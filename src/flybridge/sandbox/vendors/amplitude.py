@@ -109,13 +109,13 @@ class Amplitude:
         return await send_answer(send, answer, half=step.act is Act.HALF_ANSWER)
 
     def ledger(self, api_key: str) -> Ledger:
-        """Give a project's record, an empty one for a key that is new."""
+        """Return a project's record, an empty one for a key that is new."""
         if api_key not in self.projects:
             self.projects[api_key] = Ledger(api_key, keep_bodies=self._keep_bodies)
         return self.projects[api_key]
 
     def knows(self, api_key: str) -> bool:
-        """Say whether an API key is one."""
+        """Return whether an API key is one."""
         if self._api_keys is not None:
             return api_key in self._api_keys
         return bool(api_key) and not api_key.startswith("invalid")

@@ -75,7 +75,7 @@ class AppsFlyer:
         self.answers: Counter[int] = Counter()
 
     def takes(self, path: str) -> bool:
-        """Say whether a path is AppsFlyer's, or about it."""
+        """Return whether a path is AppsFlyer's, or about it."""
         return path.startswith((PATH, OWN))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,7 +146,7 @@ class AppsFlyer:
                 await send_answer(send, (404, problem))
 
     def counts(self) -> dict[str, Any]:
-        """Give what was counted."""
+        """Return what was counted."""
         return {
             "taken": len(self.taken),
             "recorded": sum(event.recorded for event in self.taken),

@@ -79,7 +79,7 @@ class Audiences:
 
     @staticmethod
     def takes(path: str) -> bool:
-        """Say whether this application answers the path."""
+        """Return whether this application answers the path."""
         return path.startswith((IMPORT, ADDITIONAL)) or path == CONTROL
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

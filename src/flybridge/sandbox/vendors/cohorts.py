@@ -84,7 +84,7 @@ class Cohorts:
 
     @staticmethod
     def takes(path: str) -> bool:
-        """Say whether this application answers the path."""
+        """Return whether this application answers the path."""
         return path.startswith(("/api/3/cohorts", "/api/5/cohorts/", STORAGE)) or path == CONTROL
 
     def put(self, project: str, group: Group) -> None:

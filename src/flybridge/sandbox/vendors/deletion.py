@@ -72,7 +72,7 @@ class Deletions:
 
     @staticmethod
     def takes(path: str) -> bool:
-        """Say whether this application answers the path."""
+        """Return whether this application answers the path."""
         return path in {AMPLITUDE, APPSFLYER}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

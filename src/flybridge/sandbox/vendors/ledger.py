@@ -174,7 +174,7 @@ class Ledger:
             self._forget(waiting)
 
     def waiting(self) -> list[Waiting]:
-        """Give the attributions that wait, in the order of receipt."""
+        """Return the attributions that wait, in the order of receipt."""
         return [waiting for waiting in self._waiting if not waiting.done]
 
     def _is_repeat(self, event: Event, now_ms: int) -> bool:

@@ -22,7 +22,7 @@ class Rates:
         self._counts: dict[str, int] = {}
 
     def over(self, events: Mapping[str, int], now_ms: int) -> dict[str, int]:
-        """Give who would exceed the threshold with these events more, and their events per second."""
+        """Return who would exceed the threshold with these events more, and their events per second."""
         if now_ms // WINDOW_MS != self._window:
             self._window = now_ms // WINDOW_MS
             self._counts.clear()

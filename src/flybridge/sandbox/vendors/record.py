@@ -31,7 +31,7 @@ CHUNK: Final = 500
 
 
 def records_app(amplitude: Amplitude, clock: MovableClock) -> Starlette:
-    """Give the application that serves `/sandbox/` and `/healthz`."""
+    """Return the application that serves `/sandbox/` and `/healthz`."""
     pages = _Pages(amplitude, clock)
     return Starlette(
         routes=[
@@ -99,7 +99,7 @@ async def _lines(ledgers: Sequence[Ledger], rows: Callable[[Ledger], Iterable[An
 
 
 def counts(amplitude: Amplitude) -> dict[str, Any]:
-    """Give what was counted: events by what became of them, answers by path and status, faults by act.
+    """Return what was counted: events by what became of them, answers by path and status, faults by act.
 
     `saved + repeated == received`, and `attributions == matched + waiting + dropped`.
     """
@@ -154,7 +154,7 @@ def _exported(ledger: Ledger) -> Iterator[dict[str, Any]]:
 
 
 def export_row(event: Saved) -> dict[str, Any]:
-    """Give a saved event as the Export API writes it (https://amplitude.com/docs/apis/analytics/export).
+    """Return a saved event as the Export API writes it (https://amplitude.com/docs/apis/analytics/export).
 
     Properties, device and place are there only if the sandbox keeps everything.
     """

@@ -71,7 +71,7 @@ class Streamer:
         self._task: asyncio.Task[None] | None = None
 
     def takes(self, path: str) -> bool:
-        """Say whether a path is about streams."""
+        """Return whether a path is about streams."""
         return path == PATH
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,7 +103,7 @@ class Streamer:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def counts(self) -> dict[str, Any]:
-        """Give how every stream stands; `waiting` are events not sent yet and those that will be tried again."""
+        """Return how every stream stands; `waiting` are events not sent yet and those that will be tried again."""
         return {
             project: {
                 **msgspec.to_builtins(sync.tally),
@@ -151,7 +151,7 @@ class Streamer:
 
 
 async def _post(session: aiohttp.ClientSession, sync: _Sync, body: bytes) -> int:
-    """Give the status, 0 for none."""
+    """Return the status, 0 for none."""
     try:
         async with session.post(sync.url, data=body, headers=sync.headers) as response:
             await response.read()

@@ -103,7 +103,7 @@ class Attribution(Struct, gc=False):
     insert_id: str | None = None
 
     def ids(self) -> dict[str, str]:
-        """Give the ids it can be matched by, by Amplitude's field name, in the case they came in."""
+        """Return the ids it can be matched by, by Amplitude's field name, in the case they came in."""
         names = ("idfa", "idfv") if self.platform == "ios" else ("adid", "android_app_set_id")
         return {name: value for name in names if (value := usable(getattr(self, name))) is not None}
 
@@ -145,7 +145,7 @@ _TYPES: Final = {field.encode_name: field.type for field in fields(Event)}
 
 
 def bad_request(error: str, **more: Any) -> Refusal:
-    """Give a 400 with one of the documented errors."""
+    """Return a 400 with one of the documented errors."""
     return Refusal(400, {"code": 400, "error": error, **more})
 
 
@@ -208,7 +208,7 @@ _CONTAINERS: Final = frozenset({dict, list})
 
 
 def too_deep(value: Any, left: int = MAX_DEPTH) -> bool:
-    """Say whether objects and arrays are nested deeper than Amplitude allows."""
+    """Return whether objects and arrays are nested deeper than Amplitude allows."""
     if isinstance(value, dict):
         inner: Collection[Any] = value.values()
     elif isinstance(value, list):
@@ -230,7 +230,7 @@ def field_errors(
     events: Sequence[Event],
     api_key: str = "",
 ) -> Refusal:
-    """Give the 400 that names events by field and index. The request as a whole is refused."""
+    """Return the 400 that names events by field and index. The request as a whole is refused."""
     bad: dict[int, str] = {}
     for word, table in (("missing", missing), ("invalid", invalid)):
         for name, indexes in table.items():

@@ -58,17 +58,17 @@ class Lease(NamedTuple):
 
     @property
     def until_ms(self) -> int:
-        """Give when it lapses."""
+        """Return when it lapses."""
         return self.now_ms + self.lease_ms
 
     @property
     def next_ms(self) -> int:
-        """Give until when an audience's time must have come."""
+        """Return until when an audience's time must have come."""
         return self.now_ms if self.due else NEVER_MS
 
 
 def standing_of(row: Sequence[Any]) -> Standing:
-    """Give how an audience stands; what is last in the row is a number in one store and true or false in another."""
+    """Return how an audience stands; what is last in the row is a number in one store and true or false in another."""
     return structs.replace(Standing(*row), running=bool(row[-1]))
 
 

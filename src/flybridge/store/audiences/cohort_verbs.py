@@ -47,7 +47,7 @@ class Statements(Protocol[Db_contra]):
     def changes(
         self, db: Db_contra, seal: Seal, claim: Claim, action: Action, /, *, limit: int, after: bytes
     ) -> list[Device]:
-        """Give devices to add or remove, which are not known from then on."""
+        """Return devices to add or remove, which are not known from then on."""
         ...
 
     def settle(self, db: Db_contra, claim: Claim, action: Action, marks: Sequence[bytes], refused: bool, /) -> int:
@@ -59,7 +59,7 @@ class Statements(Protocol[Db_contra]):
         ...
 
     def extras(self, db: Db_contra, seal: Seal, claim: Claim, limit: int, after: bytes, /) -> list[Device]:
-        """Give devices about which something is to be told."""
+        """Return devices about which something is to be told."""
         ...
 
     def settle_extras(self, db: Db_contra, seal: Seal, claim: Claim, devices: Sequence[Device], /) -> None:
@@ -67,7 +67,7 @@ class Statements(Protocol[Db_contra]):
         ...
 
     def finish(self, db: Db_contra, claim: Claim, run: Run, /, *, next_ms: int, tries: int, recorded: bool) -> None:
-        """Give a claim back."""
+        """Return a claim."""
         ...
 
 
@@ -158,7 +158,7 @@ class CohortVerbs(ABC, Generic[Db]):
             await self.unstage(claim)
 
     async def changes(self, claim: Claim, action: Action, limit: int, after: bytes) -> Sequence[Device]:
-        """Give devices to add or remove; durably before that they are not known."""
+        """Return devices to add or remove; durably before that they are not known."""
         changes = self._statements.changes
         return await self._write(lambda db: changes(db, self._seal, claim, action, limit=limit, after=after))
 
@@ -171,7 +171,7 @@ class CohortVerbs(ABC, Generic[Db]):
         await self._write(lambda db: self._statements.empty(db, claim))
 
     async def extras(self, claim: Claim, limit: int, after: bytes) -> Sequence[Device]:
-        """Give devices about which the additional-identifiers API is to be told something."""
+        """Return devices about which the additional-identifiers API is to be told something."""
         return await self._read(lambda db: self._statements.extras(db, self._seal, claim, limit, after))
 
     async def settle_extras(self, claim: Claim, devices: Sequence[Device]) -> None:
@@ -179,6 +179,6 @@ class CohortVerbs(ABC, Generic[Db]):
         await self._write(lambda db: self._statements.settle_extras(db, self._seal, claim, devices))
 
     async def finish(self, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool = True) -> None:
-        """Give a claim back, and write the run down."""
+        """Return a claim, and write the run down."""
         finish = self._statements.finish
         await self._write(lambda db: finish(db, claim, run, next_ms=next_ms, tries=tries, recorded=recorded))

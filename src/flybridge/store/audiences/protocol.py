@@ -212,7 +212,7 @@ class CohortStore(Protocol):
         ...
 
     async def changes(self, claim: Claim, action: Action, limit: int, after: bytes) -> Sequence[Device]:
-        """Give devices to add (or remove), in the order of their marks, from behind `after`.
+        """Return devices to add (or remove), in the order of their marks, from behind `after`.
 
         Durably before they are given they are *not known*: whoever gets them may send them.
         """
@@ -227,7 +227,7 @@ class CohortStore(Protocol):
         ...
 
     async def extras(self, claim: Claim, limit: int, after: bytes) -> Sequence[Device]:
-        """Give listed devices about which the additional-identifiers API is to be told something."""
+        """Return listed devices about which the additional-identifiers API is to be told something."""
         ...
 
     async def settle_extras(self, claim: Claim, devices: Sequence[Device]) -> None:
@@ -243,7 +243,7 @@ class CohortStore(Protocol):
         ...
 
     async def finish(self, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool = True) -> None:
-        """Give a claim back, and write the run down."""
+        """Return a claim, and write the run down."""
         ...
 
     async def history(

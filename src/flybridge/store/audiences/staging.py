@@ -25,19 +25,19 @@ class Staged(NamedTuple):
 
 
 def marks_of(members: Sequence[Member]) -> set[bytes]:
-    """Give the devices to look for: those that are there need no sealing."""
+    """Return the devices to look for: those that are there need no sealing."""
     return {mark for member in members for mark in member.marks}
 
 
 def older_of(members: Sequence[Member]) -> set[bytes]:
-    """Give the people to look for. A key of a former secret is looked for only if there are former secrets."""
+    """Return the people to look for. A key of a former secret is looked for only if there are former secrets."""
     return {person for member in members if len(member.persons) > 1 for person in member.persons}
 
 
 def staged(
     seal: Seal, members: Sequence[Member], devices: Collection[bytes], people: Collection[bytes]
 ) -> list[Staged]:
-    """Give the rows. `devices` and `people` are those of the ones looked for that are there."""
+    """Return the rows. `devices` and `people` are those of the ones looked for that are there."""
     rows = []
     for m in members:
         person = next((key for key in m.persons if key in people), m.persons[0])

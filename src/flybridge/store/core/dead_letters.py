@@ -28,7 +28,7 @@ class Leased(NamedTuple):
 
 
 def _buried(seal: Seal, leased: Leased, end: Settlement, now_ms: int) -> tuple[object, ...]:
-    """Give the dead letter of a delivery, as a row. Its item stays, so that it can be delivered after all."""
+    """Return the dead letter of a delivery, as a row. Its item stays, so that it can be delivered after all."""
     detail = seal.seal(end.detail.encode("utf-8", "surrogatepass"))
     return leased.line, leased.lane, "deliver", Media.JSON.value, end.reason, detail, end.remedy, VERSION, now_ms
 
@@ -53,7 +53,7 @@ def listed(db: Rows, seal: Seal, app: str | None, reason: str | None, limit: int
 
 
 def taken(db: Rows, seal: Seal, ids: Iterable[int]) -> list[DeadLetter]:
-    """Give the letters that died before there was a delivery, in the order in which they were received."""
+    """Return the letters that died before there was a delivery, in the order in which they were received."""
     return sorted((_letter(seal, row) for row in db.among(Read.LETTERS_TAKEN, ids)), key=lambda letter: letter.id)
 
 

@@ -82,7 +82,7 @@ def _keys(filing: Filing) -> list[bytes]:
 
 
 def _locked(filings: Sequence[Filing]) -> Iterator[bytes]:
-    """Give what nobody else may file about meanwhile.
+    """Return what nobody else may file about meanwhile.
 
     A hold and a sighting of one key must see each other, whoever files them. Somebody new gets one number, by the
     first key. A letter is replayed once.

@@ -73,7 +73,7 @@ def link(book: Book, filings: Iterable[Filing]) -> dict[str, int]:
 
 
 def tombstones(book: Book, filings: Iterable[Filing]) -> dict[bytes, int]:
-    """Give since when the people of these filings are forgotten, by key; empty if none is."""
+    """Return since when the people of these filings are forgotten, by key; empty if none is."""
     if not book.tables.read(Read.TOMBSTONED):
         return {}
     keys = {key for filing in filings for person in filing.persons for key in person.keys}
@@ -81,7 +81,7 @@ def tombstones(book: Book, filings: Iterable[Filing]) -> dict[bytes, int]:
 
 
 def spared(filing: Filing, stones: Mapping[bytes, int]) -> Filing | None:
-    """Give what of a filing may have an effect; None if all of it is about the forgotten, before they asked."""
+    """Return what of a filing may have an effect; None if all of it is about the forgotten, before they asked."""
     there = [person for person in filing.persons if not _is_gone(person, stones)]
     if len(there) == len(filing.persons):
         return filing

@@ -55,16 +55,16 @@ class Waiting(NamedTuple):
 
     @property
     def keys(self) -> list[bytes]:
-        """Give its matching keys."""
+        """Return its matching keys."""
         return unpack_keys(self.packed)
 
     def sent_as(self, who: bytes | None) -> Matched:
-        """Give its place in the order of sending, with the identity it is sent under."""
+        """Return its place in the order of sending, with the identity it is sent under."""
         return Matched(self.event_ms, self.line, self.lane, self.received_ms, who)
 
     @property
     def counted(self) -> HourCell:
-        """Give where it is counted."""
+        """Return where it is counted."""
         return self.lane, self.media_source, self.key_kinds, self.received_ms // HOUR_MS
 
 
@@ -166,12 +166,12 @@ def release_by_hand(
 
 
 def waiting(book: Book, ids: Iterable[int]) -> list[Waiting]:
-    """Give those of these holds that wait, oldest first."""
+    """Return those of these holds that wait, oldest first."""
     return sorted(Waiting(*row) for row in book.tables.among(Read.WAITING, sorted(set(ids))))
 
 
 def _identified(book: Book, seal: Seal, lines: set[int]) -> set[int]:
-    """Give the lines whose item names somebody."""
+    """Return the lines whose item names somebody."""
     found = set()
     for line, sealed, who in book.tables.among(Read.ITEMS, sorted(lines)):
         item = open_item(seal, sealed, who)
@@ -189,7 +189,7 @@ def hold_counts(db: Rows) -> list[HeldCount]:
 
 
 def sighted_kinds(db: Rows) -> list[SightedKind]:
-    """Give by which kinds of identifier Amplitude has shown people."""
+    """Return by which kinds of identifier Amplitude has shown people."""
     return [SightedKind(*row) for row in db.read(Read.SIGHTED)]
 
 
@@ -202,7 +202,7 @@ def covered(db: Rows, since_day: str) -> list[CoverageRow]:
 
 
 def coverage(db: Rows, since_day: str, app: str | None) -> list[CoverageRow]:
-    """Give the coverage counters from a day on."""
+    """Return the coverage counters from a day on."""
     return [
         CoverageRow(of_app, day, platform, version, source, tuple(kinds.split()), n)
         for of_app, day, platform, version, source, kinds, n in db.read(Read.COVERAGE, since_day, app)

@@ -31,12 +31,12 @@ PARTS: Final = (
 
 
 def counts(db: Rows) -> list[Count]:
-    """Give all counters that are not zero."""
+    """Return all counters that are not zero."""
     return [Count(*row) for row in db.read(Read.COUNTS)]
 
 
 def depths(db: Rows, now_ms: int) -> list[LaneDepth]:
-    """Give how lanes stand that have deliveries. `oldest_ms` is since when the first of them has been due."""
+    """Return how lanes stand that have deliveries. `oldest_ms` is since when the first of them has been due."""
     return [LaneDepth(Lane(app, endpoint), *figures) for app, endpoint, *figures in db.read(Read.DEPTHS, now_ms)]
 
 
@@ -56,12 +56,12 @@ def holds(db: Rows, app: str | None, limit: int) -> list[Held]:
 
 
 def ledger_page(db: Rows, app: str | None, after: int) -> list[tuple[int, LedgerEntry]]:
-    """Give the next lines after a line's id, each with its own."""
+    """Return the next lines after a line's id, each with its own."""
     return [(line, LedgerEntry(*entry)) for line, *entry in db.read(Read.LEDGER, after, app, LEDGER_PAGE)]
 
 
 def rollups(db: Rows) -> list[RollupRow]:
-    """Give the insight counters."""
+    """Return the insight counters."""
     return [RollupRow(*row) for row in db.read(Read.ROLLUPS)]
 
 

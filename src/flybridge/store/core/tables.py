@@ -191,27 +191,27 @@ class Tables(Rows, Protocol):
         ...
 
     def only(self, task: str) -> bool:
-        """Say whether this transaction is the only one with that task. If not, somebody else is doing it."""
+        """Return whether this transaction is the only one with that task. If not, somebody else is doing it."""
         ...
 
     def ids(self, n: int) -> Sequence[int]:
-        """Give n new ids, rising. Never given again, also if the transaction fails."""
+        """Return n new ids, rising. Never given again, also if the transaction fails."""
         ...
 
     def cell(self, place: Place) -> int:
-        """Give the cell's number; make the cell if it is new."""
+        """Return the cell's number; make the cell if it is new."""
         ...
 
     def place(self, cell: int) -> Place:
-        """Give what a cell stands for."""
+        """Return what a cell stands for."""
         ...
 
     def lane(self, lane: Lane) -> int:
-        """Give the lane's number; make the lane if it is new."""
+        """Return the lane's number; make the lane if it is new."""
         ...
 
     def lane_of(self, number: int) -> Lane:
-        """Give the lane of a number."""
+        """Return the lane of a number."""
         ...
 
     def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:

@@ -174,7 +174,7 @@ class Verbs(ABC):
         return await self._look(hold_counts)
 
     async def sighted_kinds(self) -> Sequence[SightedKind]:
-        """Give by which kinds of identifier Amplitude has shown people."""
+        """Return by which kinds of identifier Amplitude has shown people."""
         return await self._look(sighted_kinds)
 
     async def covered(self, *, since_day: str) -> Sequence[CoverageRow]:
@@ -182,7 +182,7 @@ class Verbs(ABC):
         return await self._look(lambda db: covered(db, since_day))
 
     async def coverage(self, *, since_day: str = "", app: str | None = None) -> Sequence[CoverageRow]:
-        """Give the counters of which keys events carried. They are kept for 90 days."""
+        """Return the counters of which keys events carried. They are kept for 90 days."""
         return await self._look(lambda db: coverage(db, since_day, app))
 
     async def dead(
@@ -192,15 +192,15 @@ class Verbs(ABC):
         return await self._look(lambda db: listed(db, self._seal, app, reason, limit))
 
     async def take_dead(self, ids: Sequence[int]) -> Sequence[DeadLetter]:
-        """Give dead letters of stage `decode` or `map`; they stay dead until they are filed as `replayed`."""
+        """Return dead letters of stage `decode` or `map`; they stay dead until they are filed as `replayed`."""
         return await self._look(lambda db: taken(db, self._seal, ids))
 
     async def counts(self) -> Sequence[Count]:
-        """Give all counters that are not zero."""
+        """Return all counters that are not zero."""
         return await self._look(look.counts)
 
     async def depths(self, now_ms: int) -> Sequence[LaneDepth]:
-        """Give how every lane with deliveries stands."""
+        """Return how every lane with deliveries stands."""
         return await self._look(lambda db: look.depths(db, now_ms))
 
     async def audit(self) -> Sequence[Discrepancy]:
@@ -216,5 +216,5 @@ class Verbs(ABC):
             after = page[-1][0]
 
     async def rollups(self) -> Sequence[RollupRow]:
-        """Give the insight counters."""
+        """Return the insight counters."""
         return await self._look(look.rollups)

@@ -44,7 +44,7 @@ def _keys(marks: Sequence[bytes]) -> Array:
 
 
 def text(told: str) -> str:
-    """Give a text that PostgreSQL can hold."""
+    """Return a text that PostgreSQL can hold."""
     return told.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
@@ -103,7 +103,7 @@ def owned(db: Db, claim: Claim) -> bool:
 
 
 def changes(db: Db, seal: Seal, claim: Claim, action: Action, *, limit: int, after: bytes) -> list[Device]:
-    """Give what differs, and note that it may be sent."""
+    """Return what differs, and note that it may be sent."""
     if not owned(db, claim):
         return []
     rows = rows_of(
@@ -161,7 +161,7 @@ def empty(db: Db, claim: Claim) -> None:
 
 
 def extras(db: Db, seal: Seal, claim: Claim, limit: int, after: bytes) -> list[Device]:
-    """Give what the additional-identifiers API is to be told."""
+    """Return what the additional-identifiers API is to be told."""
     sql = """SELECT mark, sealed, extra FROM devices WHERE audience = $1 AND mark > $2 AND extra IS NOT NULL
              ORDER BY mark LIMIT $3"""
     rows = rows_of(db, sql, claim.id, after, limit)
@@ -183,7 +183,7 @@ def settle_extras(db: Db, seal: Seal, claim: Claim, devices: Sequence[Device]) -
 
 
 def finish(db: Db, claim: Claim, told: Run, *, next_ms: int, tries: int, recorded: bool) -> None:
-    """Give a claim back; write the run down."""
+    """Return a claim; write the run down."""
     # A person who was forgotten while this ran has made the audience due at once, and so it stays.
     done = run(
         db,

@@ -142,7 +142,7 @@ REFUSALS: Final[tuple[tuple[str, str], ...]] = (
 
 
 def refusal(dsn: str, error: Exception) -> StoreUnavailable:
-    """Say why the store can't be opened, and what to do."""
+    """Return why the store can't be opened, and what to do."""
     where = place_of(dsn)
     if isinstance(error, psycopg.ProgrammingError) and not error.sqlstate:
         # Its own text repeats the address, with the password in it.
@@ -170,7 +170,7 @@ def _says(told: str, words: str) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """Give what an error says, without the rows it quotes."""
+    """Return what an error says, without the rows it quotes."""
     primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (primary or (lines[0] if lines else type(error).__name__)).rstrip(".")

@@ -24,7 +24,7 @@ _ARRAY: Final = re.compile(r"\$(\d+)::([a-z ]+)\[\]")
 
 
 def _types(sql: str) -> tuple[str, ...]:
-    """Give the types of a statement's arrays, in the order of their numbers."""
+    """Return the types of a statement's arrays, in the order of their numbers."""
     return tuple(kind for _, kind in sorted({(int(number), kind) for number, kind in _ARRAY.findall(sql)}))
 
 
@@ -56,12 +56,12 @@ class Blocks:
         self._until_s = 0.0
 
     def forget(self) -> None:
-        """Give up what is left: a server that crashed may give the same block again."""
+        """Return up what is left: a server that crashed may give the same block again."""
         with self._guard:
             self._left = []
 
     def take(self, n: int) -> list[int]:
-        """Give n ids, rising."""
+        """Return n ids, rising."""
         with self._guard:
             if monotonic() > self._until_s:
                 self._left = []
@@ -91,7 +91,7 @@ class Names:
         self._numbers: dict[int, Lane] = {}
 
     def cell(self, place: Place) -> int:
-        """Give the cell's number; make the cell if it is new."""
+        """Return the cell's number; make the cell if it is new."""
         cell = self._cells.get(place)
         if cell is None:
             cell = self._number(
@@ -104,7 +104,7 @@ class Names:
         return cell
 
     def place(self, cell: int) -> Place:
-        """Give what a cell stands for."""
+        """Return what a cell stands for."""
         place = self._places.get(cell)
         if place is None:
             sql = b"SELECT app, day, source, outcome, reason FROM cells WHERE id = $1"
@@ -112,7 +112,7 @@ class Names:
         return place
 
     def lane(self, lane: Lane) -> int:
-        """Give the lane's number; make the lane if it is new."""
+        """Return the lane's number; make the lane if it is new."""
         number = self._lanes.get(lane)
         if number is None:
             number = self._number(
@@ -124,7 +124,7 @@ class Names:
         return number
 
     def lane_of(self, number: int) -> Lane:
-        """Give the lane of a number."""
+        """Return the lane of a number."""
         lane = self._numbers.get(number)
         if lane is None:
             lane = self._numbers[number] = Lane(*self._row(b"SELECT app, endpoint FROM lanes WHERE id = $1", (number,)))
@@ -217,13 +217,13 @@ class PostgresTables(PostgresRows):
             self.db.execute(_LOCK, columns(("bytea",), self._locked))
 
     def only(self, task: str) -> bool:
-        """Say whether this transaction is the only one with that task."""
+        """Return whether this transaction is the only one with that task."""
         sql = b"SELECT pg_try_advisory_xact_lock($1::integer, $2::integer)"
         row = self.db.execute(sql, (TASK_LOCKS, crc32(task.encode()) >> 1)).fetchone()
         return row is not None and bool(row[0])
 
     def ids(self, n: int) -> list[int]:
-        """Give n new ids."""
+        """Return n new ids."""
         return self._blocks.take(n) if n else []
 
     def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:

@@ -82,7 +82,7 @@ def _owned(db: sqlite3.Connection, claim: Claim) -> bool:
 def changes(
     db: sqlite3.Connection, seal: Seal, claim: Claim, action: Action, *, limit: int, after: bytes
 ) -> list[Device]:
-    """Give what differs, and note that it may be sent."""
+    """Return what differs, and note that it may be sent."""
     if not _owned(db, claim):
         return []
     rows = db.execute(
@@ -129,7 +129,7 @@ def empty(db: sqlite3.Connection, claim: Claim) -> None:
 
 
 def extras(db: sqlite3.Connection, seal: Seal, claim: Claim, limit: int, after: bytes) -> list[Device]:
-    """Give what the additional-identifiers API is to be told."""
+    """Return what the additional-identifiers API is to be told."""
     rows = db.execute(
         """SELECT mark, sealed, extra FROM devices WHERE audience = ? AND mark > ? AND extra IS NOT NULL
            ORDER BY mark LIMIT ?""",
@@ -150,7 +150,7 @@ def settle_extras(db: sqlite3.Connection, seal: Seal, claim: Claim, devices: Seq
 
 
 def finish(db: sqlite3.Connection, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool) -> None:
-    """Give a claim back; write the run down."""
+    """Return a claim; write the run down."""
     # A person who was forgotten while this ran has made the audience due at once, and so it stays.
     done = db.execute(
         """UPDATE audiences SET owner = NULL, leased_until_ms = 0, tries = ?,

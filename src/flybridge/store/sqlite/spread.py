@@ -36,7 +36,7 @@ class Spread:
 
     @property
     def is_spread(self) -> bool:
-        """Say whether the statement takes more than one row at once."""
+        """Return whether the statement takes more than one row at once."""
         return bool(self._sizes)
 
     def run(self, db: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> int:

@@ -53,14 +53,14 @@ class SqliteTables(SqliteRows):
         return True
 
     def ids(self, n: int) -> range:
-        """Give n new ids."""
+        """Return n new ids."""
         if not n:
             return range(0)
         row: tuple[int] = self.db.execute("UPDATE ids SET next = next + ? RETURNING next", (n,)).fetchone()
         return range(row[0] - n, row[0])
 
     def cell(self, place: Place) -> int:
-        """Give the cell's number; make the cell if it is new."""
+        """Return the cell's number; make the cell if it is new."""
         cell = self._cells.get(place)
         if cell is None:
             self.db.execute(
@@ -73,7 +73,7 @@ class SqliteTables(SqliteRows):
         return cell
 
     def place(self, cell: int) -> Place:
-        """Give what a cell stands for."""
+        """Return what a cell stands for."""
         place = self._places.get(cell)
         if place is None:
             row = self.db.execute(
@@ -83,7 +83,7 @@ class SqliteTables(SqliteRows):
         return place
 
     def lane(self, lane: Lane) -> int:
-        """Give the lane's number; make the lane if it is new."""
+        """Return the lane's number; make the lane if it is new."""
         number = self._lanes.get(lane)
         if number is None:
             self.db.execute("INSERT OR IGNORE INTO lanes (app, endpoint) VALUES (?, ?)", (lane.app, lane.endpoint))
@@ -94,7 +94,7 @@ class SqliteTables(SqliteRows):
         return number
 
     def lane_of(self, number: int) -> Lane:
-        """Give the lane of a number."""
+        """Return the lane of a number."""
         lane = self._numbers.get(number)
         if lane is None:
             row = self.db.execute("SELECT app, endpoint FROM lanes WHERE id = ?", (number,)).fetchone()

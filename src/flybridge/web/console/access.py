@@ -28,7 +28,7 @@ _REMEDY: Final = "Set console.password in the configuration, restart, and log in
 
 
 def refused(password: bytes | None, headers: Mapping[str, str], peer: str) -> Refusal | None:
-    """Say why this request may not see the console, None if it may. `headers` have lower-case names."""
+    """Return why this request may not see the console, None if it may. `headers` have lower-case names."""
     if password is not None:
         if _knows(password, headers.get("authorization", "")):
             return None
@@ -43,7 +43,7 @@ def refused(password: bytes | None, headers: Mapping[str, str], peer: str) -> Re
 
 
 def of_this_machine(peer: str) -> bool:
-    """Say whether an address is a loopback address, also one of IPv4 written as IPv6."""
+    """Return whether an address is a loopback address, also one of IPv4 written as IPv6."""
     try:
         address = ip_address(peer)
     except ValueError:
@@ -54,7 +54,7 @@ def of_this_machine(peer: str) -> bool:
 
 
 def names_this_machine(host: str) -> bool:
-    """Say whether a Host header names this machine by a loopback address or as localhost."""
+    """Return whether a Host header names this machine by a loopback address or as localhost."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.lower().rstrip(".") == "localhost" or of_this_machine(name)
 

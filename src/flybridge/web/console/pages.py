@@ -69,7 +69,7 @@ class Advice(Struct, frozen=True):
 
 
 def overview(reading: Reading, days: int) -> dict[str, Any]:
-    """Say what came in and what became of it: the sums of each app, then per day, the newest first."""
+    """Return what came in and what became of it: the sums of each app, then per day, the newest first."""
     lines = reading.account.lines
     shown_days = sorted({line.day for line in lines}, reverse=True)[:days]
     apps: defaultdict[str, list[Line]] = defaultdict(list)
@@ -146,7 +146,7 @@ def advice(reading: Reading) -> list[Advice]:
 
 
 def holds(reading: Reading, windows: Mapping[str, float]) -> dict[str, Any]:
-    """Say what waits for its user: by app, media source and kinds of identifier, how long, why, and how long still."""
+    """What waits for its user: by app, media source and kinds of identifier, how long, why, and how long still."""
     groups: defaultdict[tuple[str, str, tuple[str, ...]], list[HeldCount]] = defaultdict(list)
     for held in reading.holds:
         groups[held.app, held.media_source, held.key_kinds].append(held)
@@ -190,12 +190,12 @@ def _held(
 
 
 def dead(reading: Reading) -> dict[str, Any]:
-    """Say what could not be processed or delivered, by reason, with what to do. Nothing of the letters themselves."""
+    """What could not be processed or delivered, by reason, with what to do. Nothing of the letters themselves."""
     return {"rows": _reasons(reading, only="dead")}
 
 
 def lanes(reading: Reading) -> dict[str, Any]:
-    """Say how sending goes, per app and endpoint."""
+    """Return how sending goes, per app and endpoint."""
     depths = {depth.lane: depth for depth in reading.lanes}
     circuits = reading.circuits
     rows = []
@@ -239,7 +239,7 @@ def _state(circuit: Circuit, now_ms: int) -> str:
 
 
 def _reasons(reading: Reading, *, only: str = "", exclude: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """Give a row per outcome, app and reason, in the order of the outcomes, the most first."""
+    """Return a row per outcome, app and reason, in the order of the outcomes, the most first."""
     kinds = [only] if only else [kind for kind in PARTS if kind not in {*exclude, "in flight"}]
     rows = []
     for kind in kinds:
@@ -263,7 +263,7 @@ def _reasons(reading: Reading, *, only: str = "", exclude: Iterable[str] = ()) -
 
 
 def shown_sentence(sentence: str) -> str:
-    """Give a sentence that may quote what came from outside, word by word as it may be shown."""
+    """Return a sentence that may quote what came from outside, word by word as it may be shown."""
     return " ".join(shown(word) for word in sentence.split(" "))
 
 

@@ -60,7 +60,7 @@ class Reader:
         self._turn = asyncio.Lock()
 
     async def read(self) -> Reading:
-        """Give a reading that is less than a second old. Raises `FlybridgeError` when the store is away."""
+        """Return a reading that is less than a second old. Raises `FlybridgeError` when the store is away."""
         async with self._turn:
             now_ms = self._clock.now_ms()
             if self._last is None or not 0 <= now_ms - self._last.at_ms < FRESH_MS:

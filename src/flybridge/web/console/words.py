@@ -15,7 +15,7 @@ _EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 
 
 def shown(text: object) -> str:
-    """Give a text that came from outside, a media source say, as it may be shown.
+    """Return a text that came from outside, a media source say, as it may be shown.
 
     What looks like an identifier of a person is masked, because AppsFlyer's macros put anything into such fields;
     what can't be printed, or turns the direction of what follows, becomes a mark; a long text is cut.
@@ -26,7 +26,7 @@ def shown(text: object) -> str:
 
 
 def span(ms: int) -> str:
-    """Give a duration in the two units that matter."""
+    """Return a duration in the two units that matter."""
     seconds = max(0, ms) // 1000
     if seconds < 60:
         return f"{seconds} s"
@@ -37,7 +37,7 @@ def span(ms: int) -> str:
 
 
 def share(n: int, of: int) -> str:
-    """Give a share in percent, so that something is never 0 % and less than all never 100 %."""
+    """Return a share in percent, so that something is never 0 % and less than all never 100 %."""
     if not of or n in (0, of):
         return "100 %" if n and n == of else "0 %"
     percent = 100 * n / of
@@ -45,7 +45,7 @@ def share(n: int, of: int) -> str:
 
 
 def ticked(sentence: str) -> Markup:
-    """Give a sentence as HTML, with what stands between backticks as code. Everything in it is escaped."""
+    """Return a sentence as HTML, with what stands between backticks as code. Everything in it is escaped."""
     parts = [escape(part) for part in sentence.split("`")]
     if len(parts) % 2 == 0:
         return escape(sentence)
@@ -53,5 +53,5 @@ def ticked(sentence: str) -> Markup:
 
 
 def clock_time(ms: int) -> str:
-    """Give a moment as UTC date and time."""
+    """Return a moment as UTC date and time."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
