@@ -411,6 +411,26 @@ async def test_settings_of_a_stream_that_is_there_are_updated(nats):
     assert any(isinstance(answer, InboxUnavailable) for answer in answers)
 
 
+async def test_what_an_operator_set_on_the_stream_survives_an_update(nats):
+    """Settings that are not the inbox's own stay as they are when its own change."""
+    import nats as client
+
+    stream = settings()
+    async with opened(nats, stream):
+        pass
+    connection = await client.connect(list(nats.urls))
+    context = connection.jetstream()
+    own = {"description": "of operations", "metadata": {"team": "growth"}, "max_msg_size": 900_000, "compression": "s2"}
+    await context.update_stream((await context.stream_info(stream.stream)).config, **own)
+    async with opened(nats, StreamSettings(stream.stream, max_bytes=300_000_000, max_age_s=3600.7)):
+        pass
+    found = (await context.stream_info(stream.stream)).config
+    await connection.close()
+    assert (found.max_bytes, found.max_age, found.duplicate_window) == (300_000_000, 3600.7, 120)
+    assert (found.description, found.max_msg_size, found.compression) == ("of operations", 900_000, "s2")
+    assert found.metadata["team"] == "growth"
+
+
 async def test_what_is_dropped_for_its_age_stays_received(nats):
     """A message nobody worked on in time is missing from the account, and so it is seen: the tally does not age."""
     async with opened(nats, settings(max_age_s=1.0)) as inbox:

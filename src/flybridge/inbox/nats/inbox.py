@@ -11,16 +11,14 @@ app and day it holds how many envelopes. Neither reads a body, and neither knows
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from flybridge.errors import InboxUnavailable
 from flybridge.inbox.nats.lease import Leases
-from flybridge.inbox.nats.link import CONSUMER, Link, Refused, StreamSettings, chunk_of, header
+from flybridge.inbox.nats.link import Link, StreamSettings, chunk_of
 from flybridge.inbox.nats.publish import OLDEST, Publisher
 from flybridge.inbox.protocol import Depth, Leased
 from flybridge.records import Envelope
@@ -109,15 +107,16 @@ class JetStreamInbox:
         What other processes have leased is told by JetStream in chunks, and counted here as chunks of middle size.
         `oldest_ms` is that of the first chunk in the stream.
         """
-        chunks = await self._subjects("chunk")
+        chunks = await self._link.subjects("chunk")
         waiting = sum(chunk_of(subject)[2] * times for subject, times in chunks.items())
         if not waiting:
             return Depth(0, 0, 0)
-        info = await self._ask(f"CONSUMER.INFO.{self._stream}.{CONSUMER}")
+        info = await self._link.consumer()
         own, live, idle = self._leases.held(now_ms)
-        others = max(0, info["num_ack_pending"] - live - idle)
+        others = max(0, (info.num_ack_pending or 0) - live - idle)
+        floor = info.ack_floor.stream_seq if info.ack_floor else 0
         leased = own + round(others * waiting / sum(chunks.values()))
-        return Depth(waiting, min(leased, waiting), await self._oldest_ms(info["ack_floor"]["stream_seq"]))
+        return Depth(waiting, min(leased, waiting), await self._oldest_ms(floor))
 
     async def received(self) -> Mapping[tuple[str, str], int]:
         """Count all accepted envelopes since the beginning, by (app, day)."""
@@ -125,11 +124,11 @@ class JetStreamInbox:
 
         async def read(subject: str) -> list[tuple[str, str, int]]:
             async with turn:
-                message = await self._link.message({"last_by_subj": subject})
-            return _tally(base64.b64decode(message["data"])) if message else []
+                message = await self._link.message(subject=subject)
+            return _tally(message.data) if message and message.data else []
 
         counter: Counter[tuple[str, str]] = Counter()
-        for entries in await asyncio.gather(*(read(subject) for subject in await self._subjects("tally"))):
+        for entries in await asyncio.gather(*(read(subject) for subject in await self._link.subjects("tally"))):
             for app, day, n in entries:
                 counter[app, day] += n
         return counter
@@ -150,9 +149,9 @@ class JetStreamInbox:
         is going on, for half a second.
         """
         for _ in range(SETTLE_TIMES):
-            info = await self._ask(f"CONSUMER.INFO.{self._stream}.{CONSUMER}")
-            chunks = await self._subjects("chunk")
-            if sum(chunks.values()) == info["num_pending"] + info["num_ack_pending"]:
+            info = await self._link.consumer()
+            chunks = await self._link.subjects("chunk")
+            if sum(chunks.values()) == (info.num_pending or 0) + (info.num_ack_pending or 0):
                 break
             await asyncio.sleep(SETTLE_S)
         counter: Counter[tuple[str, str]] = Counter()
@@ -161,30 +160,11 @@ class JetStreamInbox:
             counter[app, day] += n * times
         return counter
 
-    async def _subjects(self, kind: str) -> dict[str, int]:
-        """Return the subjects of a kind that hold messages, and how many. The stream's leader answers, page by page."""
-        found: dict[str, int] = {}
-        while True:
-            page = await self._ask(
-                f"STREAM.INFO.{self._stream}",
-                {"subjects_filter": f"{self._stream}.{kind}.>", "offset": len(found)},
-            )
-            subjects = page["state"].get("subjects") or {}
-            found |= subjects
-            if not subjects or len(found) >= page.get("total", 0):
-                return found
-
     async def _oldest_ms(self, floor: int) -> int:
         """Return time of the first chunk after `floor`, up to which all is acknowledged. Reads it once per floor."""
         if self._oldest[0] != floor:
-            message = await self._link.message({"seq": floor + 1, "next_by_subj": f"{self._stream}.chunk.>"})
-            if message is None or not (oldest_ms := header(message, OLDEST)):
+            message = await self._link.message(seq=floor + 1, subject=f"{self._stream}.chunk.>", next=True)
+            if message is None or not (oldest_ms := (message.headers or {}).get(OLDEST)):
                 return 0
             self._oldest = (floor, int(oldest_ms))
         return self._oldest[1]
-
-    async def _ask(self, verb: str, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        try:
-            return await self._link.ask(verb, question)
-        except Refused as refused:
-            raise InboxUnavailable(self._link.sentence(refused)) from None

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.chunk import Unreadable, unpack
-from flybridge.inbox.nats.link import CONSUMER, NS, Link, chunk_of
+from flybridge.inbox.nats.link import CONSUMER, Link, chunk_of
 from flybridge.inbox.protocol import Leased
 from flybridge.records import Envelope
 from flybridge.sealing import Seal
@@ -31,6 +31,7 @@ RETURN_S: Final = 2.0
 """How long at most what was just given back takes to be given again."""
 WAIT_S: Final = 5.0
 PULL_BYTES: Final = 4 * 2**20
+NS: Final = 10**9
 ACKS_IN_FLIGHT: Final = 64
 DONE: Final = b"+ACK"
 GIVE_BACK: Final = b"-NAK"
@@ -153,6 +154,8 @@ class Leases:
 
     async def _pull(self, batch: int, expires_s: float | None) -> list[Msg]:
         """Ask for up to `batch` chunks: those that are there, or (with `expires_s`) wait for the first ones."""
+        # By hand: `fetch` of nats-py can't bound the bytes of a pull, nor ask for several chunks without waiting;
+        # it takes a consumer that is deleted meanwhile for an empty one, and gives nothing back when cancelled.
         if not self._link.up:
             raise InboxUnavailable(f"There is no connection to NATS at {self._link.hosts}.")
         came = await self._link.client.subscribe(self._link.client.new_inbox())
@@ -221,6 +224,8 @@ class Leases:
             await self._link.client.publish(reply, word)
 
     async def _ack(self, reply: str) -> None:
+        # By hand, because `ack_sync` of nats-py refuses a chunk that was given back or acknowledged already, and a late
+        # acknowledgement is to count; and it would hold each chunk's bytes as long as its lease.
         due = time.monotonic() + self._link.settings.deadline_s
         async with self._acks:
             while True:

@@ -9,11 +9,11 @@ The stream keeps two kinds of messages, and `inbox.nats.inbox` says why:
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from msgspec import Struct
@@ -22,18 +22,23 @@ from flybridge.errors import FlybridgeError, InboxUnavailable
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+    from nats.js import JetStreamContext
+    from nats.js.api import ConsumerInfo, RawStreamMsg
+    from nats.js.errors import APIError
+
+T = TypeVar("T")
 
 CONSUMER: Final = "work"
 MAX_LEASED_CHUNKS: Final = 1000
 DEDUP_S: Final = 120.0
 ASK_S: Final = 2.0
-NS: Final = 10**9
 
 # Codes of nats-server 2.15 (its errors.json, read 2026-11-24).
 NOT_FOUND: Final = frozenset({10037, 10059})  # message, stream
 FULL: Final = frozenset({10002, 10023, 10028, 10047, 10054, 10077, 10122})
 TOO_FEW_SERVERS: Final = frozenset({10005, 10074})
 NOT_ENABLED: Final = frozenset({10039, 10076})
+NOT_READY: Final = frozenset({10008, 10009})  # temporarily unavailable, cluster without a leader
 
 
 class StreamSettings(Struct, frozen=True):
@@ -69,15 +74,6 @@ def chunk_of(subject: str) -> tuple[str, str, int]:
     """Return app, day and number of envelopes from a chunk's name."""
     app, day, n = subject.split(".")[-3:]
     return unquote(app), day, int(n)
-
-
-def header(message: Mapping[str, Any], name: str) -> str:
-    """Return a header of a message that was read by `Link.message`, empty if it has none of that name."""
-    for line in base64.b64decode(message.get("hdrs", "")).decode().splitlines():
-        key, _, value = line.partition(":")
-        if key == name:
-            return value.strip()
-    return ""
 
 
 class Link:
@@ -126,50 +122,84 @@ class Link:
         """Whether there is a connection at this moment."""
         return self.client.is_connected
 
-    async def ask(self, verb: str, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Ask JetStream's API. Tries again while nobody answers; raises `Refused`, or `InboxUnavailable`."""
-        from nats.errors import Error  # noqa: PLC0415
+    async def consumer(self) -> ConsumerInfo:
+        """Return how the consumer stands."""
+        return await self._ask(lambda api: api.consumer_info(self.settings.stream, CONSUMER))
 
-        loop = asyncio.get_running_loop()
-        due = loop.time() + self.settings.deadline_s
-        body = json.dumps(question).encode() if question is not None else b""
-        while True:
-            try:
-                reply = await self.client.request(f"$JS.API.{verb}", body, timeout=ASK_S)
-                return _checked(json.loads(reply.data))
-            except (Error, OSError, TimeoutError):
-                problem = "JetStream does not answer: its servers are away, or it is not enabled on them."
-            except Refused as refused:
-                if refused.code in NOT_ENABLED:
-                    raise InboxUnavailable(self.sentence(refused)) from None
-                if refused.code not in {10008, 10009}:  # "temporarily unavailable", "cluster has no leader"
-                    raise
-                problem = f"JetStream is not ready: {refused.description}."
-            if loop.time() > due:
-                raise InboxUnavailable(f"NATS at {self.hosts}: {problem}")
-            await asyncio.sleep(0.1)
-
-    async def message(self, which: Mapping[str, Any]) -> dict[str, Any] | None:
+    async def message(self, **which: Any) -> RawStreamMsg | None:
         """Read one message from the stream's leader, None if there is none. What it has is agreed upon."""
         try:
-            found: dict[str, Any] = (await self.ask(f"STREAM.MSG.GET.{self.settings.stream}", which))["message"]
+            return await self._call(lambda api: api.get_msg(self.settings.stream, **which))
         except Refused as refused:
             if refused.code in NOT_FOUND:
                 return None
             raise InboxUnavailable(self.sentence(refused)) from None
-        return found
+
+    async def subjects(self, kind: str) -> dict[str, int]:
+        """Return the subjects of a kind that hold messages, and how many. The stream's leader answers, page by page."""
+        found: dict[str, int] = {}
+        while True:
+            page = await self._ask(partial(self._page, kind, len(found)))
+            subjects = page["state"].get("subjects") or {}
+            found |= subjects
+            if not subjects or len(found) >= page.get("total", 0):
+                return found
+
+    async def _page(self, kind: str, offset: int, _: JetStreamContext) -> dict[str, Any]:
+        from nats.js.errors import APIError  # noqa: PLC0415
+
+        # By hand, because `stream_info` of nats-py asks for the first page only.
+        stream = self.settings.stream
+        question = {"subjects_filter": f"{stream}.{kind}.>", "offset": offset}
+        reply = await self.client.request(f"$JS.API.STREAM.INFO.{stream}", json.dumps(question).encode(), timeout=ASK_S)
+        page: dict[str, Any] = json.loads(reply.data)
+        if error := page.get("error"):
+            raise APIError.from_error(error)
+        return page
 
     async def put(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
         """Store one message, confirmed. Raises `InboxUnavailable`; then it may be there all the same."""
         from nats.errors import Error  # noqa: PLC0415
+        from nats.js.errors import APIError  # noqa: PLC0415
 
         try:
-            reply = await self.client.request(subject, body, timeout=self.settings.deadline_s, headers=headers)
-            _checked(json.loads(reply.data))
+            await self.client.jetstream().publish(subject, body, timeout=self.settings.deadline_s, headers=headers)
+        except APIError as error:
+            raise InboxUnavailable(self.sentence(_refused(error))) from None
         except (Error, OSError) as problem:
             raise InboxUnavailable(f"NATS at {self.hosts} did not confirm: {problem}. Try again.") from None
+
+    async def _ask(self, call: Callable[[JetStreamContext], Awaitable[T]]) -> T:
+        try:
+            return await self._call(call)
         except Refused as refused:
             raise InboxUnavailable(self.sentence(refused)) from None
+
+    async def _call(self, call: Callable[[JetStreamContext], Awaitable[T]]) -> T:
+        """Call JetStream's API. Tries again while nobody answers; raises `Refused`, or `InboxUnavailable`."""
+        from nats.errors import Error  # noqa: PLC0415
+        from nats.js.errors import APIError  # noqa: PLC0415
+
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self.settings.deadline_s
+        api = self.client.jetstream(timeout=ASK_S)
+        while True:
+            problem = "JetStream does not answer: its servers are away, or it is not enabled on them."
+            try:
+                return await call(api)
+            except APIError as error:
+                refused = _refused(error)
+                if refused.code in NOT_ENABLED:
+                    raise InboxUnavailable(self.sentence(refused)) from None
+                if refused.code in NOT_READY:
+                    problem = f"JetStream is not ready: {refused.description}."
+                elif refused.code:  # none: there was nobody to answer
+                    raise refused from None
+            except (Error, OSError, TimeoutError):
+                pass
+            if loop.time() > due:
+                raise InboxUnavailable(f"NATS at {self.hosts}: {problem}")
+            await asyncio.sleep(0.1)
 
     def sentence(self, refused: Refused) -> str:
         """Return what JetStream's refusal means and what to do."""
@@ -206,48 +236,45 @@ class Link:
             self._denied.set()
 
     async def _prepare(self) -> None:
-        try:
-            await self.ask("INFO")
-            await self._stream()
-            await self.ask(f"CONSUMER.CREATE.{self.settings.stream}.{CONSUMER}.{self.settings.stream}.chunk.>", {
-                "stream_name": self.settings.stream,
-                "config": {
-                    "durable_name": CONSUMER,
-                    "name": CONSUMER,
-                    "filter_subject": f"{self.settings.stream}.chunk.>",
-                    "ack_policy": "explicit",
-                    "ack_wait": int(self.settings.ack_wait_s * NS),
-                    "max_deliver": -1,
-                    "max_ack_pending": MAX_LEASED_CHUNKS,
-                },
-            })  # fmt: skip
-        except Refused as refused:
-            raise InboxUnavailable(self.sentence(refused)) from None
+        await self._ask(lambda api: api.account_info())
+        await self._stream()
+        await self._ask(
+            lambda api: api.add_consumer(
+                self.settings.stream,
+                name=CONSUMER,
+                durable_name=CONSUMER,
+                filter_subject=f"{self.settings.stream}.chunk.>",
+                ack_wait=self.settings.ack_wait_s,
+                max_deliver=-1,
+                max_ack_pending=MAX_LEASED_CHUNKS,
+            )
+        )
 
     async def _stream(self) -> None:
         """Make the stream; of one that is there, change what can be changed and refuse what can't."""
         name, wanted = self.settings.stream, self._wanted()
         try:
-            found = (await self.ask(f"STREAM.INFO.{name}"))["config"]
+            found = (await self._call(lambda api: api.stream_info(name))).config
         except Refused as refused:
             if refused.code not in NOT_FOUND:
-                raise
-            made = await self.ask(f"STREAM.CREATE.{name}", wanted)
+                raise InboxUnavailable(self.sentence(refused)) from None
+            made = (await self._ask(lambda api: api.add_stream(**wanted))).config
         else:
             for key in ("retention", "storage"):
-                if found[key] != wanted[key]:
+                if getattr(found, key) != wanted[key]:
                     raise InboxUnavailable(
-                        f"There is a stream {name} whose {key} is {found[key]}, and it has to be {wanted[key]}, which "
-                        "can't be changed. Choose another name in cluster.stream, or delete that stream."
+                        f"There is a stream {name} whose {key} is {getattr(found, key)}, and it has to be "
+                        f"{wanted[key]}, which can't be changed. Choose another name in cluster.stream, or delete that "
+                        "stream."
                     )
-            changed = any(found.get(key) != value for key, value in wanted.items())
-            made = await self.ask(f"STREAM.UPDATE.{name}", found | wanted) if changed else {"config": found}
-        if not made["config"].get("allow_atomic"):
+            made = found
+            if any(getattr(found, key) != value for key, value in wanted.items()):
+                made = (await self._ask(lambda api: api.update_stream(found, **wanted))).config
+        if not made.allow_atomic:
             raise InboxUnavailable(f"NATS at {self.hosts} is too old: the inbox needs nats-server 2.12 or newer.")
 
     def _wanted(self) -> dict[str, Any]:
         settings = self.settings
-        dedup_s = min(DEDUP_S, settings.max_age_s) if settings.max_age_s else DEDUP_S
         return {
             "name": settings.stream,
             "subjects": [f"{settings.stream}.chunk.>", f"{settings.stream}.tally.>"],
@@ -255,19 +282,17 @@ class Link:
             "storage": "file",
             "discard": "new",
             "num_replicas": settings.replicas,
-            "max_age": int(settings.max_age_s * NS),
+            "max_age": settings.max_age_s,
             "max_bytes": settings.max_bytes or -1,
-            "duplicate_window": int(dedup_s * NS),
+            "duplicate_window": min(DEDUP_S, settings.max_age_s) if settings.max_age_s else DEDUP_S,
             "allow_atomic": True,
             "allow_rollup_hdrs": True,
             "allow_msg_ttl": True,
         }
 
 
-def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    if error := answer.get("error"):
-        raise Refused(error.get("err_code", 0), error.get("description", "no reason given"))
-    return answer
+def _refused(error: APIError) -> Refused:
+    return Refused(error.err_code or 0, error.description or "no reason given")
 
 
 def _client() -> Client:

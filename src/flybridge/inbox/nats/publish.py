@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.chunk import pack
-from flybridge.inbox.nats.link import FULL, Link, Refused, chunk_subject, header
+from flybridge.inbox.nats.link import FULL, Link, Refused, chunk_subject
 from flybridge.records import Envelope, content_key, day_of
 from flybridge.sealing import Seal
 
@@ -190,10 +190,10 @@ class Publisher:
 
         That JetStream knows an id already is no proof: it may have been on its way, and got lost, with a leader.
         """
-        found = await self._link.message({"last_by_subj": self._tally_subject(slot)})
-        if found is None or header(found, "Nats-Batch-Id") not in batches:
+        found = await self._link.message(subject=self._tally_subject(slot))
+        if found is None or (found.headers or {}).get("Nats-Batch-Id") not in batches:
             return False
-        slot.sequence = found["seq"]
+        slot.sequence = found.seq or 0
         return True
 
     def _chunk(self, app: str, day: str, envelopes: list[Envelope]) -> Message:
