@@ -161,9 +161,9 @@ async def test_a_worker_is_woken_by_another_process(nats):
 
 CHILD = """
 import asyncio, os, signal, sys
-from flybridge.inbox.jetstream import JetStreamInbox
-from flybridge.inbox.jetstream_link import StreamSettings
-from flybridge.privacy import Seal
+from flybridge.inbox.nats.inbox import JetStreamInbox
+from flybridge.inbox.nats.link import StreamSettings
+from flybridge.sealing import Seal
 from flybridge.records import Envelope, Media, Source
 
 TASK, STREAM, *SERVERS = sys.argv[1:]

@@ -195,7 +195,7 @@ CHILD = """
 import asyncio, os, signal, sys
 from flybridge.inbox.protocol import Depth
 from flybridge.inbox.sqlite import SqliteInbox
-from flybridge.privacy import Seal
+from flybridge.sealing import Seal
 from flybridge.records import Envelope, Media, Source
 
 async def main():

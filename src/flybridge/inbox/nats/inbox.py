@@ -1,7 +1,7 @@
 """The inbox for many machines: a NATS JetStream stream, copied to a majority of servers before intake answers.
 
-Envelopes are grouped into sealed chunks (`jetstream_publish`), workers share one durable pull consumer
-(`jetstream_lease`), and a chunk is gone from all servers when it is acknowledged.
+Envelopes are grouped into sealed chunks (`inbox.nats.publish`), workers share one durable pull consumer
+(`inbox.nats.lease`), and a chunk is gone from all servers when it is acknowledged.
 
 What was ever received is counted where it is made durable: each atomic batch replaces its publisher's tally, so no
 crash can come between a chunk and its count. What waits is counted by the servers: a chunk's subject says for which
