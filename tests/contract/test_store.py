@@ -171,6 +171,37 @@ async def test_dead_letters_are_listed_newest_first_and_by_app_and_reason(store)
     assert [letter.receipt for letter in await store.dead(reason="no_event_time")] == ["r1", "r0"]
 
 
+async def test_dead_letters_are_listed_by_id(store):
+    """Just these, newest first, however many; what is no dead letter is left out, and app and reason leave fewer."""
+    await store.file([direct("a", receipt="alive")], NOW_MS)
+    for at in range(120):
+        await store.file([Filing(envelope(f"r{at}", "game" if at % 2 else "shop"), DEAD)], NOW_MS + at)
+    listed = await store.dead(limit=200)
+    ids = [letter.id for letter in listed]
+    others = range(ids[-1] - 3, ids[-1])
+    assert await store.dead(ids=[*reversed(ids), ids[0], *others, 0, -1, 2**63 - 1, 2**63, 10**30]) == listed
+    assert await store.dead(ids=ids[:3]) == listed[:3]
+    assert await store.dead(ids=[]) == []
+    assert await store.dead(ids=ids[:3], app=listed[1].app) == [listed[1]]
+    assert await store.dead(ids=ids, reason="other") == []
+
+
+async def test_the_ids_of_dead_letters_are_read_in_pages(store):
+    """In the order in which they were received; a letter that dies again keeps its place."""
+    other = Dead("decode", "not_json", "", "")
+    ends = (("shop", DEAD), ("game", DEAD), ("shop", other), ("shop", DEAD))
+    for at, (app, end) in enumerate(ends):
+        await store.file([Filing(envelope(f"r{at}", app), end)], NOW_MS - at)
+    ids = [letter.id for letter in await store.dead()]
+    assert await store.dead_ids() == ids == sorted(ids)
+    assert await store.dead_ids(limit=2) == ids[:2]
+    assert await store.dead_ids(after=ids[1], limit=2) == ids[2:]
+    assert await store.dead_ids(after=ids[3]) == []
+    assert await store.dead_ids(app="shop", reason=DEAD.reason) == [ids[0], ids[3]]
+    await store.file([Filing(envelope("r0"), DEAD, replayed=True)], NOW_MS + 9)
+    assert await store.dead_ids() == ids
+
+
 async def test_a_replayed_letter_is_not_received_anew(store):
     """It leaves the dead letters, its line moves, its key does not stop it, and its measure counts once."""
     dead = Filing(envelope("r"), DEAD, key=content("a"), key_until_ms=LATER_MS, measure=measure())

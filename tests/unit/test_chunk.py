@@ -35,6 +35,16 @@ def test_what_is_packed_is_unpacked_and_never_grows(bodies):
     assert len(chunk) <= len(msgspec.msgpack.encode(group)) + NONCE_BYTES + TAG_BYTES
 
 
+@pytest.mark.parametrize("field", [field.name for field in msgspec.structs.fields(Envelope)])
+def test_every_field_of_an_envelope_comes_back(field):
+    """A field that it gets in time must not be lost on the way through the inbox; only the receipt is made anew."""
+    full = Envelope("shop", Source.COHORT, Media.QUERY, 1_764_000_000_000, b"{}", "7f.0")
+    (declared,) = (each for each in msgspec.structs.fields(Envelope) if each.name == field)
+    assert getattr(full, field) != declared.default, "give it a value above"
+    (found,) = unpack(SEAL, "7f", pack(SEAL, [full]))
+    assert getattr(found, field) == getattr(full, field)
+
+
 def test_messages_that_say_much_the_same_take_a_fraction_of_the_room():
     """A hundred postbacks of one campaign."""
     bodies = [b'{"event_name":"af_purchase","campaign":"spring","appsflyer_id":"%d"}' % n for n in range(100)]

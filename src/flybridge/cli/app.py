@@ -23,7 +23,7 @@ from flybridge.demo.run import Plan
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.insight.account import Account
 from flybridge.insight.restricted import Change, changes
-from flybridge.operations.replay import Replayed
+from flybridge.operations.replay import Replayed, replay_all
 from flybridge.operations.replay import replay as replay_letters
 from flybridge.roles import Part
 from flybridge.sandbox.__main__ import main as run_sandbox
@@ -192,10 +192,12 @@ def replay(  # noqa: PLR0917 - Typer gives every argument by name
     settings = configured(config)
 
     async def work() -> Replayed:
+        clock, flow = SystemClock(), wiring.build_flow(settings)
         async with backends.opened_store(settings) as store:
-            letters = await store.dead(app=only_app, reason=reason, limit=1_000_000)
-            chosen = [letter for letter in letters if every or letter.id in set(ids or ())]
-            return await replay_letters(store, wiring.build_flow(settings), chosen, SystemClock().now_ms())
+            if every:
+                return await replay_all(store, flow, clock, app=only_app, reason=reason)
+            letters = await store.dead(ids=ids, app=only_app, reason=reason)
+            return await replay_letters(store, flow, [letter.id for letter in letters], clock.now_ms())
 
     done = run(work())
     if as_json:
@@ -204,7 +206,7 @@ def replay(  # noqa: PLR0917 - Typer gives every argument by name
         typer.echo(f"{done.redelivered} are due for delivery again, {done.processed} were processed again.")
         for outcome, n in sorted(done.outcomes.items()):
             typer.echo(f"  {outcome}: {n}")
-    if ids and done.redelivered + done.processed < len(ids):
+    if ids and done.redelivered + done.processed < len(set(ids)):
         typer.echo("Some of these ids are no dead letters (any more).", err=True)
         raise typer.Exit(1)
 

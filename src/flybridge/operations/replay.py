@@ -1,14 +1,20 @@
-"""Dead letters back on the road: what died before it was an item is processed again, what died on its way is sent."""
+"""Replay dead letters: reprocess those that failed before delivery, resend those that failed during it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from flybridge.clock import Clock
 from flybridge.flow import Flow
 from flybridge.records import DeadLetter, Envelope, Filing, Media, Source
 from flybridge.store.protocol import Store
+
+PAGE: Final = 500
+"""How many letters `replay_all` holds in memory."""
 
 
 class Replayed(Struct, frozen=True):
@@ -19,31 +25,30 @@ class Replayed(Struct, frozen=True):
     outcomes: dict[str, int]
 
 
-async def replay(store: Store, flow: Flow, letters: Sequence[DeadLetter], now_ms: int) -> Replayed:
-    """Replay dead letters. One that is not dead any more, because somebody else replayed it, is left alone."""
-    again = [letter.id for letter in letters if letter.stage != "deliver"]
-    taken = await store.take_dead(again) if again else []
-    filings = [_refiled(flow, letter) for letter in taken]
+async def replay(store: Store, flow: Flow, ids: Sequence[int], now_ms: int) -> Replayed:
+    """Replay dead letters. An id that is none, or none any more because another process replayed it, is left alone."""
+    filings = [_refiled(flow, letter) for letter in await store.take_dead(ids)]
     filed = await store.file(filings, now_ms) if filings else None
-    onward = [letter.id for letter in letters if letter.stage == "deliver"]
-    redelivered = await store.redeliver(onward, now_ms) if onward else 0
+    redelivered = await store.redeliver(ids, now_ms)
     return Replayed(redelivered, len(filings), dict(filed.outcomes) if filed else {})
+
+
+async def replay_all(
+    store: Store, flow: Flow, clock: Clock, *, app: str | None = None, reason: str | None = None
+) -> Replayed:
+    """Replay all dead letters of an app and a reason, in the order in which they were received, a page at a time."""
+    redelivered = processed = after = 0
+    outcomes: Counter[str] = Counter()
+    # A letter that dies again keeps its id, so no page holds it a second time.
+    while ids := await store.dead_ids(app=app, reason=reason, after=after, limit=PAGE):
+        done = await replay(store, flow, ids, clock.now_ms())
+        redelivered, processed, after = redelivered + done.redelivered, processed + done.processed, ids[-1]
+        outcomes.update(done.outcomes)
+    return Replayed(redelivered, processed, dict(outcomes))
 
 
 def _refiled(flow: Flow, letter: DeadLetter) -> Filing:
     envelope = Envelope(
         letter.app, Source(letter.source), Media(letter.media), letter.received_ms, letter.body, letter.receipt
     )
-    filing = flow.safe_filing(envelope)
-    return Filing(
-        envelope,
-        filing.decision,
-        filing.key,
-        filing.key_until_ms,
-        filing.sightings,
-        filing.measure,
-        replayed=True,
-        digest=filing.digest,
-        carried=filing.carried,
-        persons=filing.persons,
-    )
+    return structs.replace(flow.safe_filing(envelope), replayed=True)

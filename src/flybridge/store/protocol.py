@@ -188,9 +188,20 @@ class Store(Protocol):
         ...
 
     async def dead(
-        self, *, app: str | None = None, reason: str | None = None, limit: int = 100
+        self,
+        *,
+        app: str | None = None,
+        reason: str | None = None,
+        ids: Sequence[int] | None = None,
+        limit: int = 100,
     ) -> Sequence[DeadLetter]:
-        """List dead letters, newest first."""
+        """List dead letters, newest first; with `ids` just these, whatever the limit."""
+        ...
+
+    async def dead_ids(
+        self, *, app: str | None = None, reason: str | None = None, after: int = 0, limit: int = 100
+    ) -> Sequence[int]:
+        """List the ids of dead letters above `after`, ascending: in the order in which they were received."""
         ...
 
     async def redeliver(self, ids: Sequence[int], now_ms: int) -> int:

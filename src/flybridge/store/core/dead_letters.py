@@ -13,6 +13,7 @@ from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.protocol import Settlement
 
+LARGEST_ID: Final = 2**63 - 1
 VERSION: Final = version("flybridge")
 UNCERTAIN: Final = "uncertain"
 UNCERTAIN_DETAIL: Final = "The process ended while this was on its way: the vendor may have it already."
@@ -50,6 +51,18 @@ def without_letters(book: Book, lines: Sequence[int]) -> None:
 def listed(db: Rows, seal: Seal, app: str | None, reason: str | None, limit: int) -> list[DeadLetter]:
     """List dead letters, newest first."""
     return [_letter(seal, row) for row in db.read(Read.LETTERS, app, reason, limit)]
+
+
+def named(db: Rows, seal: Seal, app: str | None, reason: str | None, ids: Iterable[int]) -> list[DeadLetter]:
+    """List the dead letters with these ids, newest first. An id that no database can hold is that of no letter."""
+    possible = {number for number in ids if 0 < number <= LARGEST_ID}
+    letters = [_letter(seal, row) for row in db.among(Read.LETTERS_NAMED, possible, app, reason)]
+    return sorted(letters, key=lambda letter: (letter.died_ms, letter.id), reverse=True)
+
+
+def listed_ids(db: Rows, app: str | None, reason: str | None, after: int, limit: int) -> list[int]:
+    """List the ids of dead letters above `after`, ascending."""
+    return [number for (number,) in db.read(Read.LETTER_IDS, app, reason, after, limit)]
 
 
 def taken(db: Rows, seal: Seal, ids: Iterable[int]) -> list[DeadLetter]:

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from flybridge.records import DAY_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.sealing import Seal
 from flybridge.store.core import reports as look
-from flybridge.store.core.dead_letters import listed, redeliver, taken
+from flybridge.store.core.dead_letters import listed, listed_ids, named, redeliver, taken
 from flybridge.store.core.delivering import begin, lease, rescue, settle
 from flybridge.store.core.filing import file
 from flybridge.store.core.forgetting import forget, note, receipts
@@ -186,10 +186,23 @@ class Verbs(ABC):
         return await self._look(lambda db: coverage(db, since_day, app))
 
     async def dead(
-        self, *, app: str | None = None, reason: str | None = None, limit: int = 100
+        self,
+        *,
+        app: str | None = None,
+        reason: str | None = None,
+        ids: Sequence[int] | None = None,
+        limit: int = 100,
     ) -> Sequence[DeadLetter]:
-        """List dead letters, newest first."""
+        """List dead letters, newest first; with `ids` just these, whatever the limit."""
+        if ids is not None:
+            return await self._look(lambda db: named(db, self._seal, app, reason, ids))
         return await self._look(lambda db: listed(db, self._seal, app, reason, limit))
+
+    async def dead_ids(
+        self, *, app: str | None = None, reason: str | None = None, after: int = 0, limit: int = 100
+    ) -> Sequence[int]:
+        """List the ids of dead letters above `after`, ascending."""
+        return await self._look(lambda db: listed_ids(db, app, reason, after, limit))
 
     async def take_dead(self, ids: Sequence[int]) -> Sequence[DeadLetter]:
         """Return dead letters of stage `decode` or `map`; they stay dead until they are filed as `replayed`."""

@@ -20,6 +20,7 @@ LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reas
                           version, received_ms, died_ms, lane
                    FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
                    JOIN items ON items.id = dead.id"""
+CHOSEN: Final = "($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR dead.reason = $2)"
 LINE: Final = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
 RECEIPT: Final = "SELECT id, made_ms, keys, removed, steps FROM receipts"
 STANDING: Final = """(SELECT id, app, day, source, outcome, reason,
@@ -72,8 +73,10 @@ READS: Final[Mapping[Read, str]] = {
                    ORDER BY deliveries.id FOR UPDATE OF deliveries""",
     Read.LAPSED: f"{LEASED} owner IS NOT NULL AND leased_until_ms <= $1 FOR UPDATE OF deliveries SKIP LOCKED",
     Read.LEASED_BY: f"{LEASED} owner IS NOT NULL AND owner = $1 FOR UPDATE OF deliveries SKIP LOCKED",
-    Read.LETTERS: f"""{LETTER} WHERE ($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR dead.reason = $2)
-                      ORDER BY died_ms DESC, dead.id DESC LIMIT $3""",
+    Read.LETTERS: f"{LETTER} WHERE {CHOSEN} ORDER BY died_ms DESC, dead.id DESC LIMIT $3",
+    Read.LETTERS_NAMED: f"{LETTER} WHERE {CHOSEN} AND dead.id = ANY($3::bigint[])",
+    Read.LETTER_IDS: f"""SELECT dead.id FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
+                         WHERE {CHOSEN} AND dead.id > $3 ORDER BY dead.id LIMIT $4""",
     Read.LETTERS_TAKEN: f"{LETTER} WHERE lane IS NULL AND dead.id = ANY($1::bigint[])",
     Read.LETTERS_SENT: """SELECT dead.id, lane, cell, received_ms, uncertain
                           FROM dead JOIN ledger ON ledger.id = dead.id

@@ -23,6 +23,7 @@ LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries J
 LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
                           version, received_ms, died_ms, lane
                    FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN items ON items.id = dead.id"""
+CHOSEN: Final = "(?1 IS NULL OR app = ?1) AND (?2 IS NULL OR dead.reason = ?2)"
 LINE: Final = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
 RECEIPT: Final = "SELECT id, made_ms, keys, removed, steps FROM receipts"
 OWNERS: Final = f"SELECT id AS line FROM {HELD} UNION ALL SELECT line FROM deliveries UNION ALL SELECT id FROM dead"
@@ -74,8 +75,10 @@ READS: Final[Mapping[Read, str]] = {
                    WHERE owner = ? AND deliveries.id IN (??)""",
     Read.LAPSED: f"{LEASED} owner IS NOT NULL AND leased_until_ms <= ?",
     Read.LEASED_BY: f"{LEASED} owner IS NOT NULL AND owner = ?",
-    Read.LETTERS: f"""{LETTER} WHERE (?1 IS NULL OR app = ?1) AND (?2 IS NULL OR dead.reason = ?2)
-                      ORDER BY died_ms DESC, dead.id DESC LIMIT ?3""",
+    Read.LETTERS: f"{LETTER} WHERE {CHOSEN} ORDER BY died_ms DESC, dead.id DESC LIMIT ?3",
+    Read.LETTERS_NAMED: f"{LETTER} WHERE {CHOSEN} AND dead.id IN (??)",
+    Read.LETTER_IDS: f"""SELECT dead.id FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell
+                         WHERE {CHOSEN} AND dead.id > ?3 ORDER BY dead.id LIMIT ?4""",
     Read.LETTERS_TAKEN: f"{LETTER} WHERE lane IS NULL AND dead.id IN (??)",
     Read.LETTERS_SENT: """SELECT dead.id, lane, cell, received_ms, uncertain FROM dead JOIN ledger USING (id)
                           WHERE lane IS NOT NULL AND dead.id IN (??)""",

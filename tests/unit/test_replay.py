@@ -1,0 +1,227 @@
+"""`flybridge replay`: a dead letter processed again has every effect of a message that is processed the first time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from flybridge.cli.app import app
+from flybridge.clock import SystemClock
+from flybridge.config.settings import load
+from flybridge.operations.replay import replay
+from flybridge.records import (
+    Apply,
+    Carried,
+    Dead,
+    DeadLetter,
+    Envelope,
+    Filing,
+    Measure,
+    Media,
+    Member,
+    MemberChange,
+    Person,
+    Sighting,
+    Source,
+)
+from flybridge.service import backends, wiring
+from flybridge.store.protocol import Filed
+
+NOW_MS = 1_764_000_000_000
+HEAD = """
+data_dir = "./data"
+secret = "0123456789abcdef0123456789abcdef"
+"""
+APP = """
+[[apps]]
+name = "{}"
+appsflyer_app_id = "com.example.{}"
+platform = "android"
+
+[apps.appsflyer]
+push_token = "a-token"
+api_token = "an-api-token"
+
+[apps.amplitude]
+api_key = "a-key"
+webhook_token = "a-webhook-token"
+"""
+AUDIENCE = """
+[[apps.audiences]]
+name = "spenders"
+cohort = "7khm89cz"
+import_key = "an-import-key"
+identifier = "gaid"
+"""
+GAID = "38400000-8cf0-11bd-b23e-10b96e40000d"
+COHORT = {
+    "cohort_name": "Spenders",
+    "cohort_id": "7khm89cz",
+    "in_cohort": True,
+    "computed_time": str(NOW_MS // 1000),
+    "message_id": "m-1",
+    "users": [{"user_id": "ada", "user_properties": {"gaid": GAID}}],
+}
+UNREADABLE = Dead("decode", "not_json", "The message is not readable.", "Send JSON.")
+
+PERSON = Person((b"p" * 16,), NOW_MS)
+CHANGE = MemberChange("shop", "spenders", NOW_MS, True, Member((b"p" * 16,), (b"m" * 16,), "gaid", GAID))
+MEASURE = Measure("install", "install", "tiktok", "summer", "DE", "android", "2025-11-24")
+FULL = Filing(
+    Envelope("shop", Source.COHORT, Media.JSON, NOW_MS, b"{}", "r1"),
+    Apply("cohort"),
+    key=b"k" * 16,
+    key_until_ms=NOW_MS + 1,
+    sightings=(Sighting("shop", b"s" * 16, "adid", NOW_MS, "ada"),),
+    measure=MEASURE,
+    replayed=True,
+    digest=b"d" * 16,
+    carried=Carried("android", "4.2", "tiktok", "adid"),
+    persons=(PERSON,),
+    restricted=MEASURE,
+    remarks=("late",),
+    members=(CHANGE,),
+)
+"""A filing in which no field has its default."""
+
+
+def flybridge(*words: object, code: int = 0):
+    """Run a command."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def configure(path: Path, *apps: str) -> Path:
+    """Write a configuration of these sections."""
+    path.write_text(HEAD + "".join(apps))
+    return path
+
+
+def stored(path: Path, *filings: Filing, envelopes: tuple[Envelope, ...] = ()) -> None:
+    """File these, and what the configuration makes of the envelopes."""
+
+    async def work() -> None:
+        settings = load(path, {})
+        async with backends.opened(settings) as (_, store):
+            await store.file([*filings, *wiring.build_flow(settings).filings(envelopes)], NOW_MS)
+
+    asyncio.run(work())
+
+
+def letters(path: Path) -> list[int]:
+    """Return the ids of all dead letters, newest first."""
+    return [row["id"] for row in json.loads(flybridge("dead", "--config", path, "--json").stdout)]
+
+
+def unreadable(n: int, app: str = "shop") -> list[Filing]:
+    """Build messages that died, and die again when they are processed again."""
+    envelopes = [Envelope(app, Source.STREAM, Media.JSON, NOW_MS + i, b"no JSON", f"{app}{i}") for i in range(n)]
+    return [Filing(envelope, UNREADABLE) for envelope in envelopes]
+
+
+def test_a_replayed_cohort_message_changes_the_membership(tmp_path):
+    """The app was not configured when Amplitude sent it; once it is, replaying is as good as receiving."""
+    path = configure(tmp_path / "flybridge.toml", APP.format("game", "game"))
+    body = json.dumps(COHORT).encode()
+    stored(path, envelopes=(Envelope("shop", Source.COHORT, Media.JSON, NOW_MS, body, "r1"),))
+    configure(path, APP.format("shop", "shop"), AUDIENCE)
+    done = json.loads(flybridge("replay", "--all", "--config", path, "--json").stdout)
+    assert done == {"redelivered": 0, "processed": 1, "outcomes": {"applied": 1}}
+    (row,) = json.loads(flybridge("cohorts", "--config", path, "--json").stdout)
+    assert (row["people"], row["lacking"]) == (1, 0)
+
+
+@pytest.mark.parametrize("field", [field.name for field in msgspec.structs.fields(Filing)])
+def test_a_replay_keeps_every_field(field):
+    """Whatever a filing gets in time, it must not be lost by being replayed."""
+    (declared,) = (each for each in msgspec.structs.fields(Filing) if each.name == field)
+    assert getattr(FULL, field) != declared.default, "give it a value in FULL"
+
+    class Rules:
+        def safe_filing(self, envelope: Envelope) -> Filing:
+            return msgspec.structs.replace(FULL, envelope=envelope, replayed=False)
+
+    class Kept:
+        filed: list[Filing]
+
+        async def take_dead(self, ids):
+            return [
+                DeadLetter(n, "r1", "shop", "cohort", "json", "decode", "", "", "", b"{}", "1", NOW_MS, NOW_MS)
+                for n in ids
+            ]
+
+        async def redeliver(self, ids, now_ms):
+            return 0
+
+        async def file(self, filings, now_ms):
+            self.filed = filings
+            return Filed({"applied": 1})
+
+    store = Kept()
+    asyncio.run(replay(store, Rules(), [1], NOW_MS))
+    (filing,) = store.filed
+    assert getattr(filing, field) == getattr(FULL, field)
+
+
+def test_only_the_named_letters_are_replayed(tmp_path):
+    """Ids may be told twice; an app or a reason beside them leaves fewer."""
+    path = configure(tmp_path / "flybridge.toml", APP.format("shop", "shop"), APP.format("game", "game"))
+    stored(path, *unreadable(3), *unreadable(1, "game"))
+    ids = letters(path)
+    assert len(ids) == 4
+    first = json.loads(flybridge("replay", ids[1], ids[1], "--config", path, "--json").stdout)
+    assert first == {"redelivered": 0, "processed": 1, "outcomes": {"dead": 1}}
+    both = flybridge("replay", *ids, "--app", "game", "--config", path, "--json", code=1)
+    assert json.loads(both.stdout)["processed"] == 1
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**63, 10**30, 999])
+def test_an_id_that_is_no_dead_letter_is_named_as_that(tmp_path, number):
+    """Whatever the number is, also one that no database can hold."""
+    path = configure(tmp_path / "flybridge.toml", APP.format("shop", "shop"))
+    stored(path, *unreadable(1))
+    result = flybridge("replay", "--config", path, "--", number, code=1)
+    assert "no dead letters" in result.stderr
+
+
+def test_all_are_replayed_once_in_pages(tmp_path, monkeypatch):
+    """A letter that dies again is not met again; what the app and the reason leave out stays as it is."""
+    monkeypatch.setattr("flybridge.operations.replay.PAGE", 3)
+    path = configure(tmp_path / "flybridge.toml", APP.format("shop", "shop"), APP.format("game", "game"))
+    stored(path, *unreadable(7), *unreadable(2, "game"))
+    done = json.loads(flybridge("replay", "--all", "--app", "shop", "--config", path, "--json").stdout)
+    assert done == {"redelivered": 0, "processed": 7, "outcomes": {"dead": 7}}
+    none = json.loads(flybridge("replay", "--all", "--reason", "other", "--config", path, "--json").stdout)
+    assert none == {"redelivered": 0, "processed": 0, "outcomes": {}}
+
+
+def test_a_message_that_dies_again_says_when(tmp_path):
+    """Replaying takes the time of now."""
+    path = configure(tmp_path / "flybridge.toml", APP.format("shop", "shop"))
+    stored(path, *unreadable(1))
+    before_ms = SystemClock().now_ms()
+    flybridge("replay", "--all", "--config", path)
+
+    async def died_ms() -> int:
+        async with backends.opened_store(load(path, {})) as store:
+            return (await store.dead())[0].died_ms
+
+    assert asyncio.run(died_ms()) >= before_ms
+
+
+@pytest.mark.parametrize("words", [("dead",), ("replay", "--all"), ("replay", "1")])
+def test_dead_letters_need_no_inbox(tmp_path, words):
+    """What can't be opened, and is not asked, hinders nobody."""
+    path = configure(tmp_path / "flybridge.toml", APP.format("shop", "shop"))
+    stored(path, *unreadable(1))
+    inbox = tmp_path / "data" / "inbox.db"
+    for file in inbox.parent.glob("inbox.db*"):
+        file.unlink()
+    inbox.mkdir()
+    flybridge(*words, "--config", path)
