@@ -8,7 +8,7 @@ from contextlib import suppress
 from time import monotonic
 
 import aiohttp
-from msgspec import Struct
+from msgspec import Struct, structs
 from prometheus_client.parser import text_string_to_metric_families
 from rich.table import Table
 
@@ -64,7 +64,7 @@ async def look_around(session: aiohttp.ClientSession, doors: Sequence[str], wind
         if door != origin:
             with suppress(aiohttp.ClientError, TimeoutError):
                 taken = await glance(session, door)
-                seen = Glance(seen.durable + taken.durable, seen.outcomes, seen.in_inbox)
+                seen = structs.replace(seen, durable=seen.durable + taken.durable)
     return seen
 
 

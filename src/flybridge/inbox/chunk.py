@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 import zstandard
+from msgspec import structs
 
 from flybridge.errors import SealBroken
 from flybridge.records import Envelope
@@ -45,7 +46,7 @@ def unpack(seal: Seal, uid: str, chunk: bytes) -> list[Envelope]:
     # for a frame that claims to be huge.
     except Exception as problem:
         raise SealBroken(f"The bytes are damaged ({problem}): restore the inbox from a copy.") from problem
-    return [Envelope(e.app, e.source, e.media, e.received_ms, e.body, f"{uid}.{i}") for i, e in enumerate(found)]
+    return [structs.replace(envelope, receipt=f"{uid}.{place}") for place, envelope in enumerate(found)]
 
 
 class Unreadable:

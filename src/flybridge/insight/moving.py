@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.insight.account import Account, Line, balance
 from flybridge.store.figures import Count, Discrepancy
@@ -34,7 +34,7 @@ def balance_moving(before: Look, counts: Sequence[Count], after: Look) -> Accoun
     """Draw up the account from the store's counters and a look at the inbox on either side of them."""
     drawn = balance(after.received, after.waiting, counts)
     found = [wrong for line in drawn.lines if (wrong := _wrong(line, before, after))]
-    return Account(drawn.lines, drawn.reasons, found)
+    return structs.replace(drawn, discrepancies=found)
 
 
 def _wrong(line: Line, before: Look, after: Look) -> Discrepancy | None:

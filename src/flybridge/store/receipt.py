@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 
 class Removed(Struct, frozen=True):
@@ -24,17 +24,8 @@ class Removed(Struct, frozen=True):
 
     def plus(self, other: Removed) -> Removed:
         """Add what a later run removed. Tombstones and shared keys are those of the later run."""
-        return Removed(
-            self.installations + other.installations,
-            self.held + other.held,
-            self.pending + other.pending,
-            self.dead + other.dead,
-            self.anonymised + other.anonymised,
-            self.sightings + other.sightings,
-            other.tombstones,
-            other.shared,
-            self.audiences + other.audiences,
-        )
+        sums = {name: n + getattr(other, name) for name, n in structs.asdict(self).items()}
+        return structs.replace(Removed(**sums), tombstones=other.tombstones, shared=other.shared)
 
 
 class VendorStep(Struct, frozen=True):

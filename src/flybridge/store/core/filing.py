@@ -221,7 +221,7 @@ class _Batch:
             self._unmatched.append(Matched(hold.event_ms, line, lane, received_ms))
         elif match is not None:
             self._enter(line, filing, OutcomeKind.PENDING, reason_of(match), item.insert_id)
-            item = Deliver(item.endpoint, item.insert_id, item.event_type, item.body, match.user_id, match.device_id)
+            item = structs.replace(item, user_id=match.user_id, device_id=match.device_id)
             self.matched.append(Matched(hold.event_ms, line, lane, received_ms))
         else:
             self._enter(line, filing, OutcomeKind.HELD, "", item.insert_id)

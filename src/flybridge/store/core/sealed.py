@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.records import Deliver, Sighting
 from flybridge.sealing import Seal
@@ -47,7 +47,8 @@ def open_item(seal: Seal, sealed: bytes, who: bytes | None) -> Item:
     item = _item(seal.open(sealed))
     if who is None:
         return item
-    return Item(item.body, item.insert_id, item.event_type, *_who(seal.open(who)))
+    user_id, device_id = _who(seal.open(who))
+    return structs.replace(item, user_id=user_id, device_id=device_id)
 
 
 def seal_who(seal: Seal, user_id: str | None, device_id: str | None) -> bytes:
