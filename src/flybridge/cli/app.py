@@ -21,7 +21,7 @@ from flybridge.config.settings import Platform, Region, Route, loads
 from flybridge.config.template import Answers, render, what_to_paste
 from flybridge.demo.run import Plan
 from flybridge.errors import ConfigError, FlybridgeError
-from flybridge.insight.account import Account
+from flybridge.insight.account import Account, read_account
 from flybridge.insight.restricted import Change, changes
 from flybridge.operations.replay import Replayed, replay_all
 from flybridge.operations.replay import replay as replay_letters
@@ -152,7 +152,8 @@ def account(config: ConfigPath = None, as_json: AsJson = False) -> None:
 
     async def work() -> tuple[Account, list[Change]]:
         async with backends.opened(configured(config)) as (inbox, store):
-            return await inspect.draw_account(inbox, store), changes(await store.rollups())
+            drawn, _ = await read_account(inbox, store, audit=True)
+            return drawn, changes(await store.rollups())
 
     drawn, restricted = run(work())
     inspect.show_account(drawn, restricted, as_json=as_json)

@@ -13,12 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flybridge.inbox.protocol import Inbox
-from flybridge.insight.account import Account, balance
+from flybridge.insight.account import Account
 from flybridge.insight.restricted import Change
 from flybridge.records import DeadLetter, OutcomeKind
 from flybridge.store.figures import Held
-from flybridge.store.protocol import Store
 
 # Into a file or a pipe there is no width to respect.
 console = Console(width=None if sys.stdout.isatty() else 200)
@@ -42,20 +40,6 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], nothing: str) -> N
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row.values()))
     console.print(table)
-
-
-async def draw_account(inbox: Inbox, store: Store) -> Account:
-    """Draw up the account.
-
-    The inbox is asked before and after the store: while a server runs, envelopes move from one to the other.
-    """
-    for _ in range(5):
-        received, waiting = await inbox.received(), await inbox.waiting()
-        counts, audit = await store.counts(), await store.audit()
-        account = balance(received, waiting, counts, audit)
-        if account.balanced or (received, waiting) == (await inbox.received(), await inbox.waiting()):
-            break
-    return account
 
 
 def account_rows(account: Account) -> list[dict[str, Any]]:

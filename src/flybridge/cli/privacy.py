@@ -13,11 +13,12 @@ from flybridge.amplitude.deletion import ORIGINS
 from flybridge.amplitude.upload import origin
 from flybridge.appsflyer.deletion import ORIGIN
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run
-from flybridge.cli.inspect import console, draw_account, print_json, print_rows
+from flybridge.cli.inspect import console, print_json, print_rows
 from flybridge.clock import SystemClock
 from flybridge.config.settings import App, Config
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.identity import Keyring
+from flybridge.insight.account import read_account
 from flybridge.operations import doctor as look
 from flybridge.operations.doctor import Check, Find
 from flybridge.operations.forget import Person
@@ -151,7 +152,8 @@ def doctor(
 async def _account(settings: Config) -> Check:
     try:
         async with backends.opened(settings) as (inbox, store):
-            return look.balanced(await draw_account(inbox, store))
+            drawn, _ = await read_account(inbox, store, audit=True)
+            return look.balanced(drawn)
     except FlybridgeError as problem:
         return Check("account", False, str(problem))
 

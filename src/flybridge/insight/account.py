@@ -5,17 +5,37 @@
 `received` is counted by the inbox, in the transaction that made the bytes durable. The right-hand side is counted by
 the store, in the transactions that changed the outcomes; `in flight` is what waits in the inbox plus
 deliveries that are due. The two sides share no counter, so that equality is a finding and not a definition.
+
+While a process works, envelopes move from the inbox to the store between the questions, so the figures need not agree
+to the last one. How much they may differ is known: the inbox is read before and after the store, and
+
+    filed <= received after            what has an outcome was received
+    filed >= received before - waiting before
+
+because whatever was received and did not wait had an outcome already, and outcomes are never taken back. Where nothing
+waits and nothing moves both bounds are the same figure.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from flybridge.inbox.protocol import Inbox
 from flybridge.records import OutcomeKind
 from flybridge.store.figures import Count, Discrepancy
+from flybridge.store.protocol import Store
+
+Cells = Mapping[tuple[str, str], int]
+
+
+class Look(Struct, frozen=True):
+    """What an inbox reports, by (app, day). `received` must have been asked for before `waiting`."""
+
+    received: Cells
+    waiting: Cells
 
 
 class Line(Struct, frozen=True):
@@ -51,35 +71,85 @@ class Account(Struct, frozen=True):
         return not self.discrepancies
 
 
-def balance(
-    received: Mapping[tuple[str, str], int],
-    waiting: Mapping[tuple[str, str], int],
-    counts: Iterable[Count],
-    audit: Iterable[Discrepancy] = (),
-) -> Account:
+async def read_account(inbox: Inbox, store: Store, *, audit: bool = False) -> tuple[Account, Sequence[Count]]:
+    """Ask the inbox and the store while they work. Return the account and the store's counters behind it.
+
+    With `audit` the store compares its counters with its rows, too, which takes longer the more there are.
+    """
+    before = await _look(inbox)
+    counts = await store.counts()
+    after = await _look(inbox)
+    return balance_moving(before, counts, after, await store.audit() if audit else ()), counts
+
+
+async def _look(inbox: Inbox) -> Look:
+    received = await inbox.received()
+    return Look(received, await inbox.waiting())
+
+
+def balance(received: Cells, waiting: Cells, counts: Iterable[Count], audit: Iterable[Discrepancy] = ()) -> Account:
     """Draw up the account from the inbox's figures, the store's, and the store's audit of its own rows.
 
     The figures must be taken while nothing moves, or `missing` shows what moved in between.
     """
-    outcomes: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    reasons: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    outcomes, reasons = _summed(counts)
+    lines = [
+        Line(app, day, received.get((app, day), 0), outcomes.get((app, day), {}), waiting.get((app, day), 0))
+        for app, day in sorted({*received, *waiting, *outcomes})
+    ]
+    what = "The inbox received another number of envelopes than have an outcome or wait."
+    unbalanced = [
+        Discrepancy(line.app, line.day, what, line.received, line.received - line.missing)
+        for line in lines
+        if line.missing
+    ]
+    return Account(lines, reasons, [*unbalanced, *audit])
+
+
+def balance_moving(before: Look, counts: Iterable[Count], after: Look, audit: Iterable[Discrepancy] = ()) -> Account:
+    """Draw up the account from the store's counters and a look at the inbox on either side of them.
+
+    A line is as of the second look: in the inbox is what was received and had no outcome yet. Only what can't be there
+    is `missing`.
+    """
+    outcomes, reasons = _summed(counts)
+    lines = []
+    for cell in sorted({*after.received, *after.waiting, *outcomes}):
+        received, found = after.received.get(cell, 0), outcomes.get(cell, {})
+        may_wait = received - before.received.get(cell, 0) + before.waiting.get(cell, 0)
+        in_inbox = min(max(received - sum(found.values()), 0), may_wait)
+        lines.append(Line(*cell, received, found, in_inbox))
+    return Account(lines, reasons, [*(_out_of_bounds(line) for line in lines if line.missing), *audit])
+
+
+def _out_of_bounds(line: Line) -> Discrepancy:
+    filed = sum(line.outcomes.values())
+    what = (
+        "Envelopes were received that neither wait nor have an outcome."
+        if line.missing > 0
+        else "More envelopes have an outcome than were received."
+    )
+    return Discrepancy(line.app, line.day, what, filed + line.missing, filed)
+
+
+def _summed(counts: Iterable[Count]) -> tuple[dict[tuple[str, str], dict[str, int]], dict[str, dict[str, int]]]:
+    """Return the envelopes per (app, day) and outcome, and per outcome and reason."""
+    outcomes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
     for count in counts:
         outcomes[count.app, count.day][count.outcome] += count.n
         if count.reason:
             reasons[count.outcome][count.reason] += count.n
-    lines = [
-        Line(app, day, received.get((app, day), 0), dict(outcomes.get((app, day), {})), waiting.get((app, day), 0))
-        for app, day in sorted({*received, *waiting, *outcomes})
-    ]
-    unbalanced = [
-        Discrepancy(
-            line.app,
-            line.day,
-            "The inbox received another number of envelopes than have an outcome or wait.",
-            line.received,
-            line.received - line.missing,
-        )
-        for line in lines
-        if line.missing
-    ]
-    return Account(lines, {kind: dict(found) for kind, found in reasons.items()}, [*unbalanced, *audit])
+    return {cell: dict(found) for cell, found in outcomes.items()}, {kind: dict(n) for kind, n in reasons.items()}
+
+
+def by_reason(counts: Iterable[Count], outcome: str) -> list[tuple[str, str, int, str, str]]:
+    """Return (app, reason, n, first day, last day) of one outcome, the most first."""
+    sums: Counter[tuple[str, str]] = Counter()
+    days: dict[tuple[str, str], list[str]] = {}
+    for count in counts:
+        if count.outcome == outcome and count.n:
+            sums[count.app, count.reason] += count.n
+            days.setdefault((count.app, count.reason), []).append(count.day)
+    ordered = sorted(sums.items(), key=lambda one: (-one[1], one[0]))
+    return [(app, reason, n, min(days[app, reason]), max(days[app, reason])) for (app, reason), n in ordered]

@@ -9,9 +9,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from flybridge.delivery.circuit import Circuit, Phase
-from flybridge.insight.account import Line
+from flybridge.insight.account import Line, by_reason
 from flybridge.insight.hints import AGES, OLDER, Known, age_of, hint
-from flybridge.insight.moving import by_reason
 from flybridge.insight.reasons import Reason, reason_of
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.store.figures import HeldCount

@@ -16,10 +16,9 @@ from flybridge.clock import Clock
 from flybridge.delivery.circuit import Circuit
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import Depth, Inbox
-from flybridge.insight.account import Account, balance
+from flybridge.insight.account import Account, balance, read_account
 from flybridge.insight.coverage import Fall, falls
 from flybridge.insight.hints import Known, known_by_app, told_apps
-from flybridge.insight.moving import Look, balance_moving
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.figures import Count, HeldCount
 from flybridge.store.protocol import Lane, LaneDepth, Store
@@ -70,9 +69,8 @@ class Reader:
     async def _read(self, now_ms: int) -> Reading:
         store = self._store
         try:
-            depth, before = await self._inbox.depth(now_ms), await self._look()
-            counts = await store.counts()
-            account, away = balance_moving(before, counts, await self._look()), ""
+            depth, away = await self._inbox.depth(now_ms), ""
+            account, counts = await read_account(self._inbox, store)
         except InboxUnavailable as problem:
             depth, away, counts = None, str(problem), await store.counts()
             account = _one_sided(counts)
@@ -88,10 +86,6 @@ class Reader:
             away,
             self._circuits() if self._circuits is not None else None,
         )
-
-    async def _look(self) -> Look:
-        received = await self._inbox.received()
-        return Look(received, await self._inbox.waiting())
 
 
 def _one_sided(counts: Sequence[Count]) -> Account:
