@@ -159,3 +159,14 @@ def test_every_reason_is_documented(root):
 def test_every_outcome_is_documented(outcome, root):
     """The page has a heading for each outcome that needs explaining."""
     assert re.search(rf"^## .*{outcome}", read(root, "reasons.md"), re.MULTILINE | re.IGNORECASE)
+
+
+def test_the_equation_of_the_account_names_every_outcome(root):
+    """The sum in the README adds up, because no outcome is left out of it."""
+    from flybridge.records import OutcomeKind
+
+    text = (root / "README.md").read_text(encoding="utf-8")
+    (sum_,) = re.findall(r"^received = (.+)$", text, re.MULTILINE)
+    assert sorted(sum_.split(" + ")) == sorted(
+        "in flight" if kind is OutcomeKind.PENDING else kind.value for kind in OutcomeKind
+    )
