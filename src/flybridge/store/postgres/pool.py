@@ -1,4 +1,8 @@
-"""Threads with a connection each, which outlive a restarted server; transactions, and what lost a race done anew."""
+"""Threads with a connection each, which outlive a restarted server; transactions, and what lost a race done anew.
+
+Not `psycopg_pool`: while the server is away it reconnects behind its callers, who wait for a timeout that does not give
+the server's reason. psycopg blocks, so the threads are needed anyway, and none of them waits for another's connection.
+"""
 
 from __future__ import annotations
 
