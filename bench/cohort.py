@@ -28,7 +28,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.cohort import Account
-from flybridge.appsflyer.audience import Audience
+from flybridge.appsflyer.audience import ImportTarget
 from flybridge.audiences.plan import Plan
 from flybridge.audiences.rules import Rule
 from flybridge.audiences.run import Runner
@@ -139,7 +139,7 @@ async def measure(members: int, change: float, on_postgres: bool) -> Measured:
         await store.open()
         plan = Plan(
             Rule("shop", "big", "c", "gaid"),
-            Audience("com.example.shop", "android", "key", "token"),
+            ImportTarget("com.example.shop", "android", "key", "token"),
             "hourly",
             Account("https://localhost", "key", "secret"),
             limits=Limits(10_000, 5_000_000, 1),

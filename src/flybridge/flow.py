@@ -1,7 +1,7 @@
-"""The journeys: an envelope becomes a filing. Opening this file shows what happens to a message.
+"""The pipeline from envelope to filing: what happens to each kind of message, in order.
 
     read -> protect and map (`mapping`) -> resolve: deliver with identity, or hold under its keys
-    stream, cohort, sightings -> what they teach about who owns which identifier
+    stream, cohort, sightings -> sightings of who owns which identifier
     an event of a stream -> choose and map (`mapping.to_appsflyer`), deliver to AppsFlyer, or hold for its AppsFlyer id
 
 `Flow.filings` is pure: no I/O, no clock. `run` is the loop that moves batches from the inbox to the store.
@@ -29,8 +29,7 @@ from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox
-from flybridge.mapping.person import Person as Identified
-from flybridge.mapping.person import identify, parsed, refused_ids
+from flybridge.mapping.person import Identified, identify, parsed, refused_ids
 from flybridge.mapping.to_amplitude.facts import Named, carried, named, named_by_amplitude, restricted
 from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
 from flybridge.mapping.to_appsflyer import map as to_appsflyer
@@ -61,15 +60,15 @@ KEYS_REMEMBERED: Final = 32_768
 NO_NAMES: Final[Mapping[str, str]] = {}
 HTTP_V2: Final = "http_v2"
 
-# A member of an enum is found by name each time it is written; a name of the module is not.
+# Looking up an enum member costs more than a module's name.
 INSTALLED_BY_USER: Final = IdKind.INSTALLED_BY_USER
 INSTALLED_ON_DEVICE: Final = IdKind.INSTALLED_ON_DEVICE
 
 
 class AppFlow(Struct, frozen=True):
-    """How one app's messages go: the mapping rules, how long to hold, how long to remember content keys.
+    """How one app's messages are processed: mapping rules, hold window, and how long content keys are remembered.
 
-    `hold_attribution` makes the Attribution API's items wait for a sighting too, instead of at Amplitude.
+    `hold_attribution` makes the Attribution API's items wait for a sighting here instead of at Amplitude.
     `customer_user_at_expiry` sends what was never matched under its customer user id, if it has one.
     Conversions are remembered for `conversion_days`, longer than events, because files bring them again late.
     `streams` send Amplitude's events to AppsFlyer; `stream_fields` reads webhooks with a template of their own.
@@ -91,17 +90,17 @@ class Flow:
 
     def __init__(self, apps: Mapping[str, AppFlow], keyring: Keyring) -> None:
         self._apps, self._keyring = apps, keyring
-        # A message's keys are needed up to three times, a person's with every message.
+        # The keys of a message are needed up to three times, and those of a person with every message.
         self._keys = lru_cache(KEYS_REMEMBERED)(keyring.keys)
 
     def filings(self, envelopes: Iterable[Envelope]) -> list[Filing]:
-        """Process a batch. Every envelope gives exactly one filing, whatever is in it."""
+        """Process a batch. Every envelope gives exactly one filing."""
         return [self.safe_filing(envelope) for envelope in envelopes]
 
     def safe_filing(self, envelope: Envelope) -> Filing:
-        """Process one envelope; a fault of ours makes it a dead letter."""
-        # One message that trips over a fault of ours must neither stop the road nor be lost: it becomes a dead
-        # letter, to be replayed by the version that mends the fault.
+        """Process one envelope; an unexpected error makes it a dead letter."""
+        # A message that meets a defect of flybridge must neither stop the pipeline nor be lost: it becomes a dead
+        # letter, to be replayed by the version that fixes the defect.
         try:
             return self.filing(envelope)
         except Exception as fault:
@@ -113,7 +112,7 @@ class Flow:
             )
 
     def filing(self, envelope: Envelope) -> Filing:
-        """Process one envelope. May raise where flybridge itself is at fault."""
+        """Process one envelope. May raise any exception if flybridge itself has a defect."""
         app = self._apps.get(envelope.app)
         if app is None:
             return Filing(envelope, _unknown_app(envelope.app), digest=digest_of(envelope.app, envelope.body))
@@ -190,21 +189,21 @@ class Flow:
     def _installed(
         self, postback: Postback, mapped: Mapped | Decision, envelope: Envelope, app: AppFlow
     ) -> tuple[Sighting, ...]:
-        """Return what a postback tells about whose AppsFlyer id it carries, for the events that go to AppsFlyer."""
+        """Return sightings of the owner of a postback's AppsFlyer id, for the events that go to AppsFlyer."""
         installation = appsflyer_id(postback.appsflyer_id or "")
         if installation is None or isinstance(mapped, Dead) or postback.blocked_reason is not None:
             return ()
-        # What is mapped for HTTP V2 says whom the app named; nothing else does.
-        told: Mapped | Identified
+        # An item for HTTP V2 has the person's ids already.
+        person: Mapped | Identified
         if isinstance(mapped, Mapped) and mapped.endpoint == HTTP_V2:
-            told = mapped
+            person = mapped
         else:
             value, keys = parsed(postback.event_value), app.rules.compiled.keys
-            told = identify(postback, value, keys, refused_ids(postback), [])
-        known = ((INSTALLED_BY_USER, told.user_id), (INSTALLED_ON_DEVICE, told.device_id))
+            person = identify(postback, value, keys, refused_ids(postback), [])
+        known = ((INSTALLED_BY_USER, person.user_id), (INSTALLED_ON_DEVICE, person.device_id))
         ids = {kind: value for kind, value in known if value is not None}
-        said_ms = mapped.event_ms if isinstance(mapped, Mapped) else time_ms(postback.event_time or "")
-        seen_ms = min(said_ms or envelope.received_ms, envelope.received_ms)
+        event_ms = mapped.event_ms if isinstance(mapped, Mapped) else time_ms(postback.event_time or "")
+        seen_ms = min(event_ms or envelope.received_ms, envelope.received_ms)
         return self._teach(envelope.app, ids, None, installation, seen_ms)
 
     def _sightings(self, envelope: Envelope, app: AppFlow) -> Filing:
@@ -243,10 +242,10 @@ class Flow:
         return self._streamed(filing, message, app)
 
     def _streamed(self, filing: Filing, message: Any, app: AppFlow) -> Filing:
-        """Send an event of a stream to AppsFlyer if it is chosen; what it teaches is in the filing already."""
+        """Send an event of a stream to AppsFlyer if it is chosen. Its sightings are in the filing already."""
         event = event_in(message)
         if event is None:
-            # The door takes lists apart. One that gets here was stored before the app had streams, or is nested.
+            # The intake splits lists. One that gets here was stored before the app had streams, or is nested.
             several = isinstance(message, list) and events_in(message)
             return structs.replace(filing, decision=_SEVERAL) if several else filing
         rules = to_appsflyer.choose(event, app.streams)
@@ -262,9 +261,9 @@ class Flow:
         return structs.replace(filing, decision=decision, key=key, remarks=mapped.remarks)
 
     def _wait(
-        self, item: Deliver, event: Streamed, mapped: to_appsflyer.Mapped, rules: StreamRules, envelope: Envelope
+        self, item: Deliver, event: Streamed, mapped: to_appsflyer.MappedEvent, rules: StreamRules, envelope: Envelope
     ) -> Decision:
-        """Let the store find the AppsFlyer id: at once if postbacks have told it, else within the stream's hours."""
+        """Hold the item for its AppsFlyer id. The store finds one that a postback has brought at once."""
         unmet = "bad_appsflyer_id" if mapped.misread else "no_appsflyer_id"
         known = ((INSTALLED_ON_DEVICE, event.device_id), (INSTALLED_BY_USER, event.user_id))
         keys = {kind: self._keys(envelope.app, kind, value) for kind, value in known if value}
@@ -280,7 +279,7 @@ class Flow:
         )
 
     def _person(self, app: str, ids: Iterable[Named], event_ms: int, also: Iterable[bytes] = ()) -> tuple[Person, ...]:
-        # Under every secret: what a former secret has filed must be found, too.
+        # Under every secret, to find also what was filed under a former one.
         keys = dict.fromkeys([key for kind, value in ids if value for key in self._keys(app, kind, value)])
         keys |= dict.fromkeys(also)
         return (Person(tuple(keys), event_ms),) if keys else ()
@@ -288,7 +287,7 @@ class Flow:
     def _teach(
         self, app: str, ids: Mapping[IdKind, str], user_id: str | None, device_id: str | None, seen_ms: int
     ) -> tuple[Sighting, ...]:
-        # Under every secret: what was held before the secret was changed waits under the former one's keys alone.
+        # Under every secret: what was held before the secret changed has keys of the former one only.
         taught = [
             Sighting(app, key, kind.word, seen_ms, user_id, device_id)
             for kind, value in ids.items()
@@ -301,7 +300,7 @@ _SEVERAL: Final = Dead(
     "map",
     "several_events",
     "The message is a list of events, and each is to be sent and accounted for on its own.",
-    "Send the events of the list again to /v1/stream: the door takes a list apart.",
+    "Send the events of the list again to /v1/stream: the intake splits it.",
 )
 
 
@@ -329,7 +328,7 @@ async def run(
     """Move envelopes from the inbox to the store until `stop` is set.
 
     The inbox is acknowledged after the store has committed; a crash between the two files nothing twice, because
-    the store knows the receipts. A store or inbox that is away is waited for; nothing is given up.
+    the store knows the receipts. While a store or inbox is unavailable, it is tried again.
     """
     while not stop.is_set():
         try:

@@ -1,4 +1,4 @@
-"""Identifiers: which strings are ids, how they are normalised, and the keyed hashes that match them.
+"""Identifiers: which strings are ids, how they are normalised, and the keyed hashes by which they are matched.
 
 A matching key is `HMAC-SHA256(secret, app, kind, normalised id)`, so that the store can match people without
 being able to name them. Advertising ids are UUIDs and arrive in both cases: AppsFlyer reports a GAID in lower
@@ -25,12 +25,12 @@ class IdKind(Word):
     APP_SET_ID = "app_set_id"
     APPSFLYER_ID = "appsflyer_id"
     CUSTOMER_USER_ID = "customer_user_id"
-    AMPLITUDE_DEVICE_ID = "amplitude_device_id"  # names a person who is to be forgotten; nothing is matched by it
-    # The other direction: whose AppsFlyer id an event of Amplitude is sent under. What is found under these is never
-    # an Amplitude identity, so they share no key with the kinds above.
+    AMPLITUDE_DEVICE_ID = "amplitude_device_id"  # names a person to be forgotten; not used for matching
+    # For events that go to AppsFlyer: under these the AppsFlyer id of an Amplitude user or device is found. They share
+    # no key with the kinds above, because what is found is never an Amplitude identity.
     INSTALLED_BY_USER = "installed_by_user"
     INSTALLED_ON_DEVICE = "installed_on_device"
-    AMPLITUDE_ID = "amplitude_id"  # these three name members of an audience; nothing is matched by them
+    AMPLITUDE_ID = "amplitude_id"  # these three name members of an audience; not used for matching
     BRAZE_ID = "braze_id"
     IMEI = "imei"
 
@@ -51,7 +51,7 @@ LONGEST_JUNK: Final = max(map(len, JUNK))
 
 
 def usable(value: str | None) -> str | None:
-    """Return the id trimmed, or None if it names nobody: absent, all zeros, or a placeholder word."""
+    """Return the id trimmed, or None if it is absent, all zeros, or a placeholder word."""
     if not value:
         return None
     value = value.strip()
@@ -61,7 +61,7 @@ def usable(value: str | None) -> str | None:
 
 
 def normalise(kind: IdKind, value: str | None) -> str | None:
-    """Return the form an id is compared in, or None if it is no id."""
+    """Return the form in which an id is compared, or None if the value is not an id."""
     value = usable(value)
     if value is None:
         return None
@@ -69,7 +69,7 @@ def normalise(kind: IdKind, value: str | None) -> str | None:
 
 
 class Keyring:
-    """Makes matching keys, under every secret: what older ones made must be found, and find, until it is gone."""
+    """Makes matching keys under the current and former secrets, because older keys stay in use until they expire."""
 
     def __init__(self, *secrets: bytes) -> None:
         if not secrets or not all(secrets):

@@ -1,7 +1,6 @@
-"""Who an identifier belongs to, and until when attribution waits for them. Pure: values in, values out.
+"""Choose whom an identifier belongs to, and until when attribution waits for a match. Pure.
 
-The bridge's store and the sandbox's Amplitude both decide with these functions, so that the two can only differ
-where their data does.
+The store and the sandbox's Amplitude both decide with these functions, so that they differ only where their data does.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ MAX_WINDOW_HOURS: Final = 30 * 24
 
 # An advertising id is a person's across apps and re-installs, a vendor or App Set id a device's until the vendor's
 # last app is removed, an AppsFlyer id one installation's, and a customer user id whatever the company made it:
-# the order in which they are believed when sightings of the same moment disagree.
+# the order of precedence when sightings of the same moment disagree.
 RANK: Final = {
     kind.value: rank
     for rank, kind in enumerate(
@@ -35,14 +34,14 @@ RANK: Final = {
 }
 
 
-# An event of Amplitude belongs to the installation on its own device, also when its user has a newer one elsewhere.
+# An event of Amplitude belongs to the installation on its own device, even if its user has a newer one elsewhere.
 EXACT: Final = IdKind.INSTALLED_ON_DEVICE.value
 
 
 class Match(Struct, frozen=True):
-    """The identity that a waiting event gets. `conflict`: other sightings name somebody else.
+    """The identity given to a held event. `conflict`: other sightings name another person.
 
-    It is Amplitude's; of an event that goes to AppsFlyer, `device_id` is the AppsFlyer id.
+    The ids are Amplitude's; for an event that goes to AppsFlyer, `device_id` is the AppsFlyer id.
     """
 
     user_id: str | None
@@ -53,10 +52,10 @@ class Match(Struct, frozen=True):
 def choose(sightings: Iterable[Sighting]) -> Match | None:
     """Choose among sightings of any of an event's keys: the newest wins, then the better kind.
 
-    Of an AppsFlyer id, one seen on the event's own device wins over any of its user's others.
+    An AppsFlyer id seen on the event's own device takes precedence over others of its user.
 
-    What the winner lacks (a device without a user id, or the other way) is taken from the next that does not
-    contradict it: nobody's user id is ever joined with somebody else's device. None if nothing names anybody.
+    What the winner lacks (a device without a user id, or the reverse) is taken from the next sighting that does not
+    contradict it: a user id is never joined with another person's device. None if no sighting names a person.
     """
     ranked = sorted(
         (s for s in sightings if s.user_id or s.device_id),

@@ -1,6 +1,6 @@
-"""What flybridge keeps: envelopes, what becomes of them, and deliveries.
+"""The records that flybridge keeps: envelopes, the decisions on them, and deliveries.
 
-These are made by the thousand, and none can hold itself: the garbage collector need not look at them.
+They hold no references to themselves, so the garbage collector is told to ignore them (`gc=False`).
 
 All times are integer milliseconds since the Unix epoch, UTC, and end in `_ms`. A `day` is the UTC date of
 an envelope's reception as `YYYY-MM-DD`; accounting is per app and day.
@@ -26,12 +26,11 @@ HOUR_MS: Final = 3_600_000
 
 
 class Word(StrEnum):
-    """One word of a list. Enum's own `value` and hash are functions in Python; `word` is plain text, the hash str's."""
+    """An enum of words whose text and hash are cheap. `Enum.value` and `Enum.__hash__` are functions in Python."""
 
     __hash__ = str.__hash__
 
     word: str
-    """The text of it."""
 
     def __init__(self, word: str) -> None:
         self.word = word
@@ -48,7 +47,7 @@ def day_of(time_ms: int) -> str:
 
 
 class Source(Word):
-    """Where an envelope came from."""
+    """The intake that an envelope came through."""
 
     PUSH = "push"
     FILE = "file"
@@ -81,7 +80,7 @@ class Envelope(Struct, frozen=True, array_like=True, gc=False):
 
 
 class OutcomeKind(Word):
-    """Where an envelope stands. Every envelope is in exactly one of these, and they add up to `received`."""
+    """The state of an envelope. Every envelope is in exactly one of these, and they add up to `received`."""
 
     DUPLICATE = "duplicate"  # the same content was filed before, within the dedup window
     FILTERED = "filtered"  # the configuration leaves it out
@@ -114,10 +113,10 @@ class Deliver(Struct, frozen=True, tag=True, gc=False):
 class Hold(Struct, frozen=True, tag=True, gc=False):
     """Keep `item` until one of `keys` is sighted, or until `expires_ms`.
 
-    `event_ms` orders the release of one person's events; `media_source` and `key_kinds` are for people who
-    look at what waits. With a `fallback_user_id` the item is sent under that id when its window is over.
-    `unmet`: if no key finds anybody, and the window is over when it is filed, it is filtered for this reason instead
-    of expired: it was never meant to wait.
+    `event_ms` orders the release of one person's events; `media_source` and `key_kinds` are shown in lists of holds.
+    With a `fallback_user_id` the item is sent under that id when its window is over.
+    `unmet`: if no key matches, and the window is over when the hold is filed, the item is filtered for this reason
+    instead of expired: it was not meant to wait.
     """
 
     item: Deliver
@@ -203,7 +202,7 @@ class Carried(Struct, frozen=True, gc=False):
 
 
 class Person(Struct, frozen=True, gc=False):
-    """Somebody a message is about: every matching key, the steadiest first, and when it happened (0: not said)."""
+    """A person that a message is about: all matching keys, the most stable first, and the time (0: unknown)."""
 
     keys: tuple[bytes, ...]
     event_ms: int = 0

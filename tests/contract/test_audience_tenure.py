@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from filings import NOW_MS, envelope, key
 
-from flybridge.appsflyer.audience import Audience
+from flybridge.appsflyer.audience import ImportTarget
 from flybridge.audiences.lease import LEASE_MS, RENEW_S, TAKE_OVER_MS, Lost, Tenure
 from flybridge.audiences.plan import Plan
 from flybridge.audiences.rules import Rule
@@ -19,7 +19,7 @@ from flybridge.sandbox.clock import ManualClock
 
 PLAN = Plan(
     Rule("shop", "spenders", "c1", "gaid"),
-    Audience("com.example.shop", "android", "import", "token", "https://appsflyer.invalid"),
+    ImportTarget("com.example.shop", "android", "import", "token", "https://appsflyer.invalid"),
     "realtime",
     max_devices=1,
 )

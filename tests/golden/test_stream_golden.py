@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from flybridge.amplitude.streamed import Streamed
-from flybridge.mapping.to_appsflyer.map import Left, Mapped, choose, map_event
+from flybridge.mapping.to_appsflyer.map import Left, MappedEvent, choose, map_event
 from flybridge.mapping.to_appsflyer.rows import PARAMETERS
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 
@@ -61,7 +61,7 @@ def outcome(name: str) -> dict[str, Any]:
     if isinstance(rules, Left):
         return {"outcome": "left out", "reason": rules.reason}
     mapped = map_event(event, rules, RECEIVED_MS)
-    if not isinstance(mapped, Mapped):
+    if not isinstance(mapped, MappedEvent):
         return {"outcome": msgspec.to_builtins(mapped)}
     return {
         "outcome": "mapped",

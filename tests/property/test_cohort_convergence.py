@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flybridge.amplitude.cohort import Account
-from flybridge.appsflyer.audience import Audience
+from flybridge.appsflyer.audience import ImportTarget
 from flybridge.audiences.lease import LEASE_MS, RENEW_S
 from flybridge.audiences.plan import Plan
 from flybridge.audiences.rules import Rule
@@ -83,7 +83,7 @@ class World:
         self.sandbox.cohorts.small_rows = 2
         self.doors = Inside(self.sandbox, piece=40)
         account = Account(ORIGIN, "key", "secret") if downloads else None
-        audience = Audience("com.example.shop", "android", "import", "token", ORIGIN)
+        audience = ImportTarget("com.example.shop", "android", "import", "token", ORIGIN)
         self.plan = Plan(RULE, audience, "hourly", account, max_shrink=1.0)
         self.truth: set[str] = set()
         self.late: list[bytes] = []

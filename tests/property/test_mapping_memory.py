@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from flybridge.amplitude.event import with_identity
 from flybridge.appsflyer.fields import NAMES, Postback
 from flybridge.appsflyer.postback import read
-from flybridge.mapping.to_amplitude.classify import treatment
+from flybridge.mapping.to_amplitude.classify import classify
 from flybridge.mapping.to_amplitude.map import map_postback
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Media, content_key
@@ -93,7 +93,7 @@ def test_nothing_decides_that_is_not_remembered(message: dict[str, Any], rules: 
     assert isinstance(postback, Postback)
     compiled = replace(rules).compiled
     first, second = Watched(postback), Watched(postback)
-    assert treatment(first, rules, compiled) is treatment(second, rules, compiled)  # type: ignore[arg-type]
+    assert classify(first, rules, compiled) is classify(second, rules, compiled)  # type: ignore[arg-type]
     assert first.seen == second.seen
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flybridge.amplitude.streamed import Streamed, reshaped
 from flybridge.mapping.to_appsflyer.conditions import Condition
 from flybridge.mapping.to_appsflyer.explain import explain_event
-from flybridge.mapping.to_appsflyer.map import Mapped, choose, map_event
+from flybridge.mapping.to_appsflyer.map import MappedEvent, choose, map_event
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Dead
 from flybridge.sandbox.vendors.appsflyer import Taken, _read
@@ -84,7 +84,7 @@ def test_an_item_fits_into_one_kilobyte_and_is_one_that_appsflyer_reads(event: d
     if isinstance(found, Dead):
         assert found.reason == "larger_than_1kb"
         return
-    assert isinstance(found, Mapped)
+    assert isinstance(found, MappedEvent)
     longest = "1629191854863-" + "9" * 19
     whole = b'{"appsflyer_id":"' + longest.encode() + b'",' + found.body[1:]
     assert len(whole) <= 1_000
@@ -102,7 +102,7 @@ def test_what_is_left_out_would_not_have_fitted(lengths: list[int]) -> None:
     extras = {f"p{n}": "x" * length for n, length in enumerate(lengths)}
     event = {"event_type": "e", "event_properties": extras, "user_properties": {"appsflyer_id": AF_ID}}
     found = map_event(Streamed(event), rules(extras=("*",)), NOW_MS)
-    assert isinstance(found, Mapped)
+    assert isinstance(found, MappedEvent)
     sent = json.loads(json.loads(found.body)["eventValue"] or "{}")
     assert list(sent) == [name for name in extras if name in sent]
     for name in found.dropped:

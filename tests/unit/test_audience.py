@@ -7,10 +7,10 @@ import json
 import pytest
 
 from flybridge.appsflyer import additional
-from flybridge.appsflyer.audience import Audience, limit_of, request, verdict
+from flybridge.appsflyer.audience import ImportTarget, limit_of, request, verdict
 from flybridge.delivery.exchange import Accepted, Halt, HttpResponse, Reject, Retry, Split
 
-AUDIENCE = Audience("com.example.shop", "android", "import-key", "api-token")
+AUDIENCE = ImportTarget("com.example.shop", "android", "import-key", "api-token")
 OK = b'{"message": "The request was successful"}'
 
 

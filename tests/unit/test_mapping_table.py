@@ -13,8 +13,7 @@ from flybridge.mapping.consent import RULES as CONSENT
 from flybridge.mapping.restrictions import ADVERTISING
 from flybridge.mapping.table import brand, country, flag, integer, mask, model, moment, money, plain, time_ms
 from flybridge.mapping.to_amplitude.countries import COUNTRIES
-from flybridge.mapping.to_amplitude.explain import Explanation, explain, preview
-from flybridge.mapping.to_amplitude.map import Mapped, map_postback
+from flybridge.mapping.to_amplitude.explain import Explanation, explain
 from flybridge.mapping.to_amplitude.rows import DERIVED, OPTIONAL, ROWS
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Media
@@ -143,15 +142,6 @@ def test_what_is_not_mapped_is_explained_too(change: dict[str, Any], word: str) 
 def test_a_refusal_is_explained() -> None:
     """With the reason code of the docs."""
     assert explained(MESSAGE, restrictions={"default": "drop"}).outcome == "refused: restricted_source"
-
-
-def test_a_preview_is_the_item_with_its_ids() -> None:
-    """What would be sent."""
-    postback = read(json.dumps(MESSAGE).encode(), Media.JSON)
-    assert isinstance(postback, Postback)
-    found = map_postback(postback, Rules(app="shop", platform="android"), 1)
-    assert isinstance(found, Mapped)
-    assert json.loads(preview(found))["user_id"] == "customer-48213"
 
 
 def test_masks_show_a_beginning_of_long_values_only() -> None:

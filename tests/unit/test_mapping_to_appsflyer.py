@@ -7,7 +7,7 @@ import pytest
 from flybridge.amplitude.streamed import Streamed
 from flybridge.appsflyer.contacts import NO_COUNTRY
 from flybridge.mapping.to_appsflyer.conditions import Condition
-from flybridge.mapping.to_appsflyer.map import MAX_BYTES, Left, Mapped, choose, is_late, map_event, stamp
+from flybridge.mapping.to_appsflyer.map import MAX_BYTES, Left, MappedEvent, choose, is_late, map_event, stamp
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Dead
 
@@ -31,10 +31,10 @@ def rules(**settings) -> StreamRules:
     return StreamRules(**{"app": "shop", "platform": "android", "events": ("*",)} | settings)
 
 
-def mapped(event: dict, **settings) -> Mapped:
+def mapped(event: dict, **settings) -> MappedEvent:
     """Map an event."""
     found = map_event(Streamed(event), rules(**settings), NOW_MS)
-    assert isinstance(found, Mapped)
+    assert isinstance(found, MappedEvent)
     return found
 
 
@@ -128,13 +128,13 @@ def test_a_national_phone_number_is_left_out_counted_and_explained():
     """The event goes without it; the reason names the remedy, and not the number."""
     configured = rules(properties={"phone_number_hashed": "user_properties.phone"})
     found = map_event(Streamed(with_user(phone="0170 1234567")), configured, NOW_MS)
-    assert isinstance(found, Mapped)
+    assert isinstance(found, MappedEvent)
     assert "phone_number_hashed" not in json.loads(found.body)
     assert found.remarks == ("bad_contact",)
     (note,) = [note for note in found.notes if "phone" in note]
     assert note == f"user_properties.phone can't be phone_number_hashed and was left out. {NO_COUNTRY.reason}"
     taken = map_event(Streamed(with_user(phone="+49 170 1234567")), configured, NOW_MS)
-    assert isinstance(taken, Mapped)
+    assert isinstance(taken, MappedEvent)
     assert taken.remarks == ()
 
 

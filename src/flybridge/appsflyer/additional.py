@@ -48,7 +48,7 @@ def extra_of(email: str, phone: str) -> bytes:
 def request(
     origin: str, api_token: str, app_id: str, kind: str, rows: Sequence[tuple[str, bytes]], *, remove: bool = False
 ) -> HttpRequest:
-    """Tell the hashes of devices, as (identifier, JSON of `extra_of`), or take all kinds of them back."""
+    """Build the request that adds hashes to devices, as (identifier, JSON of `extra_of`), or removes all of them."""
     data = [{"key_value": value, "identifiers": list(KINDS) if remove else msgspec.Raw(extra)} for value, extra in rows]
     body = {"key_type": KEY_TYPES[kind], "action": "remove" if remove else "add", "data": data}
     url = (origin or ORIGIN).rstrip("/") + PATH + quote(app_id, safe="")
@@ -56,7 +56,7 @@ def request(
 
 
 def verdict(response: HttpResponse, rows: int) -> Verdict:
-    """Return what an answer to a request with so many rows means, for all of them alike. Never raises."""
+    """Return the one verdict of an answer, which applies to all `rows` of the request. Never raises."""
     message = message_of(response)
     match response.status:
         case 200 | 202 if message is not None:

@@ -46,8 +46,8 @@ _TOO_MANY: Final = re.compile(r"cannot process more than\s+([\d,. ]*\d)\s+device
 _OF_DEVICES: Final = ("valid unique identifier", "understand one or more", "more than one identifier")
 
 
-class Audience(Struct, frozen=True):
-    """Where devices go. `platform` is `ios` or `android`."""
+class ImportTarget(Struct, frozen=True):
+    """The audience that devices are sent to. `platform` is `ios` or `android`."""
 
     app_id: str
     platform: str
@@ -57,7 +57,6 @@ class Audience(Struct, frozen=True):
 
 
 def headers_of(api_token: str) -> dict[str, str]:
-    """Return the headers of a request."""
     return {
         "Authorization": f"Bearer {api_token}",
         "Content-Type": "application/json",
@@ -65,8 +64,8 @@ def headers_of(api_token: str) -> dict[str, str]:
     }
 
 
-def request(audience: Audience, action: str, devices: Sequence[tuple[str, str]]) -> HttpRequest:
-    """Ask for devices, as (kind, value), to be added, removed, or to be the whole audience."""
+def request(audience: ImportTarget, action: str, devices: Sequence[tuple[str, str]]) -> HttpRequest:
+    """Build the request that adds or removes devices, given as (kind, value), or makes them the whole audience."""
     body = {
         "import_key": audience.import_key,
         "platform": audience.platform,
@@ -77,7 +76,7 @@ def request(audience: Audience, action: str, devices: Sequence[tuple[str, str]])
 
 
 def verdict(response: HttpResponse, devices: int) -> Verdict:
-    """Return what an answer to a request with so many devices means, for all of them alike. Never raises."""
+    """Return the one verdict of an answer, which applies to all `devices` of the request. Never raises."""
     message = message_of(response)
     match response.status:
         case 200 | 202 if message is None:
@@ -93,7 +92,7 @@ def verdict(response: HttpResponse, devices: int) -> Verdict:
 
 
 def common(response: HttpResponse, status: int) -> Verdict:
-    """Return what a status means that has the same meaning for every endpoint of AppsFlyer's audiences."""
+    """Return the verdict of a status that means the same at every endpoint of AppsFlyer's audiences."""
     match status:
         case 401:
             return Halt("unauthorized", REVOKED)
@@ -116,7 +115,7 @@ def common(response: HttpResponse, status: int) -> Verdict:
 
 
 def limit_of(response: HttpResponse) -> int:
-    """Read how many devices a request may hold out of a refusal; 0 if it does not say."""
+    """Return the number of devices that a refusal says a request may hold; 0 if it says none."""
     found = _TOO_MANY.search(message_of(response) or "") if response.status == 400 else None
     digits = re.sub(r"\D", "", found.group(1)) if found else ""
     return int(digits) if 0 < len(digits) < 8 else 0
@@ -148,5 +147,5 @@ def _refused(message: str, devices: int) -> Verdict:
         if devices > 1:
             return Split("invalid_devices")
         return Reject("invalid_device", "AppsFlyer does not take this identifier.", "See apps.audiences.identifier.")
-    # A text that is not known speaks about the request more likely than about one of its devices.
+    # An unknown text is more likely about the request than about one of its devices.
     return Halt("refused", "AppsFlyer refuses the request: see the import key and the log.")

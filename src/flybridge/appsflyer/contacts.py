@@ -3,7 +3,7 @@
 An e-mail address is hashed in lower case and without white space. A phone number is hashed in two forms: as digits
 with country code and without leading zeros, and in E.164, which has a plus sign in front of the same digits. Each
 hash is SHA-256 of UTF-8, in hex. Nothing else is hashed: a number of an unknown country, or two numbers in one text,
-would match other people or nobody.
+would match other people or no one.
 
 https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (`email_hashed`, `phone_number_hashed`,
 `phone_number_e164_hashed`), https://dev.appsflyer.com/hc/reference/audience-put-additional-identifier
@@ -34,7 +34,7 @@ _ZERO_STAYS: Final = frozenset({"39", "225", "226", "229", "241", "242", "378"})
 
 
 class Refused(Struct, frozen=True):
-    """A text that is not hashed. `reason` says why and what to write; the text itself is not in it."""
+    """A text that is not hashed. `reason` says why and what to write, without repeating the text."""
 
     reason: str
 

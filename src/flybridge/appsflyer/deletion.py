@@ -75,7 +75,10 @@ class Created(msgspec.Struct):
 def request(
     origin: str, api_token: str, *, request_id: str, app_id: str, identity: str, value: str, now_ms: int
 ) -> HttpRequest:
-    """Ask for the erasure of one identity. `request_id` is a UUID v4; `identity` one of the names in `IDENTITIES`."""
+    """Build the request for the erasure of one identity.
+
+    `request_id` is a UUID v4, `identity` one of the names in `IDENTITIES`.
+    """
     submitted = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     body: dict[str, Any] = {
         "subject_request_id": request_id,
@@ -93,7 +96,7 @@ def request(
 
 
 def read(response: HttpResponse) -> Erasure:
-    """Return what an answer means. Never raises, and never quotes the answer: it repeats ids."""
+    """Return the result that an answer reports. Never raises, and never quotes the answer, which repeats ids."""
     match response.status:
         case 200 | 201 | 202:
             return _created(response.body)

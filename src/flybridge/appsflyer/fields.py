@@ -201,4 +201,4 @@ KINDS: Final = {spec.name: spec.type for spec in msgspec.structs.fields(Postback
 """Field name to one of `Text`, `LongText`, `Flag`, `Amount` or `Any`."""
 
 ABSENT: Final = frozenset({"", "null", "none", "nil", "n/a", "undefined", "(null)", "<null>", "nan"})
-"""Words, in lower case, that say that there is nothing."""
+"""Words, in lower case, that mean that there is no value."""

@@ -79,7 +79,6 @@ class InAppEvent:
         self.limits = Limits(1, MAX_BYTES, concurrency, requests_per_s)
 
     def request(self, batch: Sequence[Delivery]) -> HttpRequest:
-        """Build the request of one event."""
         (delivery,) = batch
         if not delivery.device_id:
             raise ValueError("the event has no AppsFlyer id")
@@ -87,11 +86,11 @@ class InAppEvent:
         return HttpRequest("POST", self._url, self._headers, head + b"," + delivery.body[1:])
 
     def size(self, delivery: Delivery) -> int:
-        """Return how many bytes the request has."""
+        """The size of the request in bytes."""
         return len(delivery.body) + len(_encode(delivery.device_id or "")) + len(b'"appsflyer_id":,')
 
     def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
-        """Read an answer. The text of a 200 is `OK`; any that is no web page will do."""
+        """Return the verdict of an answer. The text of a 200 is `OK`; any text but a web page is accepted."""
         return [self._verdict(response)] * len(batch)
 
     def _verdict(self, response: HttpResponse) -> Verdict:
@@ -108,8 +107,8 @@ class InAppEvent:
             case 403:
                 return Halt("forbidden", PACKAGE_REMEDY)
             case status:
-                told = verdict_of_status(response, ADDRESS_REMEDY, THROTTLED_S)
-                return told or Retry(f"http_{status}", retry_after_s(response))
+                known = verdict_of_status(response, ADDRESS_REMEDY, THROTTLED_S)
+                return known or Retry(f"http_{status}", retry_after_s(response))
 
     def _bad_request(self, response: HttpResponse) -> Verdict:
         text = self._clip(response.body)

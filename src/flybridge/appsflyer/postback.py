@@ -1,4 +1,4 @@
-"""Reads an AppsFlyer message, however it is written.
+"""Read an AppsFlyer message in any of the forms in which it is sent.
 
 Most messages are what the documentation says and are decoded in one step. The others, with blank fields, a
 number where text belongs, words for nothing, Push API v1 names, or broken text, are read field by field: what can't
@@ -66,7 +66,7 @@ _NOTHING: Final = re.compile(
 
 
 def read(body: bytes, media: Media) -> Postback | Dead:
-    """Read one message. Gives `Dead` for bytes that are no JSON object and no query string; never raises."""
+    """Return the message, or `Dead` for bytes that are neither a JSON object nor a query string. Never raises."""
     try:
         if media is not JSON:
             return _read_query(body)

@@ -1,4 +1,4 @@
-"""Which of AppsFlyer's event types a message is.
+"""AppsFlyer's event types, and which of them a message is.
 
 AppsFlyer tells them apart by `event_name`, `conversion_type` and `campaign_type`; older messages by
 `is_retargeting` and `retargeting_conversion_type`, Push API v1 by `event_type` and `attribution_type`:
@@ -57,7 +57,7 @@ class Kind(Word):
 
     @property
     def as_organic(self) -> Kind:
-        """Return the kind that says nothing of advertising. A re-engagement has none and stays what it is."""
+        """The kind that does not mention advertising. A re-engagement has no such kind and stays the same."""
         return AS_ORGANIC.get(self, self)
 
 
@@ -92,7 +92,7 @@ def _act(word: str | None) -> str | None:
 
 
 def kind_of(postback: Postback) -> Kind | None:
-    """Return what a message is; None if it names no event at all."""
+    """Return the kind of a message; None if it names no event at all."""
     if postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version:
         return Kind.SKADNETWORK
     retargeting, organic = _campaign(postback)
@@ -133,7 +133,7 @@ def _campaign(postback: Postback) -> tuple[bool, bool]:
 
 
 def _conversion(postback: Postback, named: str | None, retargeting: bool) -> str:
-    """Return the conversion a message is, or belongs to. The most specific of its fields decides."""
+    """Return the conversion that a message is or belongs to, by the most specific of its fields."""
     if named in ("re-engagement", "re-attribution"):
         return named
     said = _act(postback.conversion_type)

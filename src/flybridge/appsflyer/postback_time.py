@@ -20,7 +20,7 @@ LATEST_MS: Final = 4_102_444_800_000
 
 
 def time_ms(text: str) -> int | None:
-    """Read a time as milliseconds since 1970, UTC; None for what is no time between 2008 and 2099.
+    """Return a time in milliseconds since 1970, UTC; None if the text is no time between 2008 and 2099.
 
     Reads `yyyy-mm-dd hh:mm:ss` with or without fraction, `T`, `Z` and offset, and seconds or milliseconds since
     1970. A time without a zone is UTC.

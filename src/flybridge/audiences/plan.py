@@ -18,7 +18,7 @@ class Plan(Struct, frozen=True):
     """How one audience is kept in step. `account` None: it is fed by what Amplitude sends; nothing is downloaded."""
 
     rule: Rule
-    audience: appsflyer.Audience
+    audience: appsflyer.ImportTarget
     cadence: str
     account: amplitude.Account | None = None
     max_devices: int = appsflyer.LIMITS.max_items

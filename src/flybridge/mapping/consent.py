@@ -24,7 +24,7 @@ NOT_AUTHORISED: Final = frozenset({"not_determined", "restricted", "denied", "0"
 
 
 class Signals(Struct, frozen=True):
-    """What a postback says about permission. None: not said."""
+    """What a postback says about permission. None: unknown."""
 
     att: str | None = None
     is_lat: bool | None = None
@@ -89,7 +89,7 @@ def withheld(
 
 
 def as_markdown() -> str:
-    """Print the table."""
+    """Return the table for the reference page."""
     lines = ["| Rule | When | Does not leave |", "| --- | --- | --- |"]
     for rule in RULES:
         lines.append(f"| {rule.name} | {rule.because} | {', '.join(sorted(rule.removes))} |")

@@ -1,4 +1,4 @@
-"""Who a postback is about: the Amplitude ids that the app passed along, and the identifiers to match by.
+"""Identify the person of a postback: the Amplitude ids that the app passed along, and the identifiers to match by.
 
 The app can give AppsFlyer its Amplitude device, session and user ids in custom data or in an event's value, under
 configured keys. An id is only ever what its own field says; nothing is made up, and none stands in for another.
@@ -39,7 +39,7 @@ PERSONAL: Final = frozenset(
 )  # fmt: skip
 """Fields that name a person or a device, or may contain what does. They are masked where people read them."""
 
-# A member of an enum is found by name each time it is written; a name of the module is not.
+# Looking up an enum member costs more than a module's name.
 APPSFLYER_ID: Final = IdKind.APPSFLYER_ID
 CUSTOMER_USER_ID: Final = IdKind.CUSTOMER_USER_ID
 
@@ -50,12 +50,12 @@ ID_KINDS: Final = {
     "oaid": IdKind.OAID,
     "android_app_set_id": IdKind.APP_SET_ID,
 }
-"""What people are matched by. An Android id and an IMEI are no keys: no sighting brings them."""
+"""What people are matched by. An Android id and an IMEI are not in it, because no sighting brings them."""
 
 DEVICE_FIELDS: Final = (
     "idfa", "idfv", "advertising_id", "amazon_aid", "oaid", "imei", "android_id", "android_app_set_id",
 )  # fmt: skip
-"""Fields that are nothing but a device's identifier. They are never properties."""
+"""Fields that hold a device's identifier and nothing else. They are never properties."""
 
 _signals: Final = attrgetter(
     "att", "is_lat", "gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled"
@@ -81,8 +81,8 @@ class Keys(Struct, frozen=True):
     use_customer_user_id: bool
 
 
-class Person(Struct, gc=False):
-    """What a postback says about whom it is. `idfa` to `android_app_set_id` go to Amplitude's own fields.
+class Identified(Struct, gc=False):
+    """The person of a postback. `idfa` to `android_app_set_id` go to Amplitude's own fields.
 
     `ids` is what the person is matched by; `devices` are all device identifiers of the message as JSON text in lower
     case, whether they may leave or not.
@@ -100,7 +100,7 @@ class Person(Struct, gc=False):
     android_app_set_id: str | None = None
 
     def take(self, name: str, raw: str, refused: frozenset[str], notes: list[str]) -> str | None:
-        """Take a device identifier by its name; give it trimmed, or None if it is none or may not leave."""
+        """Record a device identifier; return it trimmed, or None if it is not one or may not leave."""
         if len(raw) > MAX_DEVICE_ID or (value := usable(raw)) is None:
             return None
         if len(value) >= MIN_TELLING:
@@ -114,7 +114,7 @@ class Person(Struct, gc=False):
 
 
 def parsed(value: Any) -> Any:
-    """Return what JSON in text says, or the value itself if it is none."""
+    """Return the value of JSON in text, or the value itself if it is not JSON."""
     if not isinstance(value, str):
         return value
     if value[:1] not in ("{", "["):
@@ -139,7 +139,7 @@ def custom_data(postback: Postback) -> Mapping[str, Any]:
 
 
 def find(postback: Postback, event_value: Any, source: str) -> Any:
-    """Return a source of a row: a field, listed or new, or a key of `custom_data.` or of `event_value.`, parsed."""
+    """Return the value of a row's source: a field, listed or new, or a key of `custom_data.` or of `event_value.`."""
     place, dot, key = source.partition(".")
     if dot and place == "custom_data":
         return custom_data(postback).get(key)
@@ -153,8 +153,8 @@ def refused_ids(postback: Postback) -> frozenset[str]:
     return withheld(*_signals(postback))
 
 
-def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozenset[str], notes: list[str]) -> Person:
-    """Find the person. An id that Amplitude would refuse is left out and noted, and so is one that may not leave."""
+def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozenset[str], notes: list[str]) -> Identified:
+    """Return the person. An id that Amplitude would refuse is left out and noted, and so is one that may not leave."""
     user_id = device_id = session_id = None
     given = event_value if isinstance(event_value, dict) else EMPTY
     if postback.custom_data is not None:
@@ -172,7 +172,7 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
             user_id = customer_user_id
         else:
             notes.append("The customer user id is too short or too long for Amplitude and was not used as user id.")
-    person = Person(user_id, device_id, session_id, {}, [])
+    person = Identified(user_id, device_id, session_id, {}, [])
     _take_devices(postback, person, refused, notes)
     if (appsflyer_id := usable(postback.appsflyer_id)) is not None:
         person.ids[APPSFLYER_ID] = appsflyer_id
@@ -181,7 +181,7 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
     return person
 
 
-def _take_devices(postback: Postback, person: Person, refused: frozenset[str], notes: list[str]) -> None:
+def _take_devices(postback: Postback, person: Identified, refused: frozenset[str], notes: list[str]) -> None:
     # Written out: a message has one or two of the eight, and a loop over their names costs more than they do.
     if (raw := postback.idfa) is not None:
         person.idfa = person.take("idfa", raw, refused, notes)

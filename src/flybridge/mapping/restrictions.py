@@ -66,14 +66,14 @@ ADVERTISING: Final = frozenset(
 def policies(configured: Mapping[str, str]) -> Mapping[str, Policy]:
     """Return the policies by source in lower case, the defaults filled in. Raises ValueError for an unknown policy.
 
-    Who names a source has decided about all of its touches: the defaults for some of them are left out.
+    A configured source applies to all of its touch types: the defaults for some of them are left out.
     """
     own = {source.strip().lower(): Policy(policy) for source, policy in configured.items()}
     return {**{name: policy for name, policy in DEFAULTS.items() if name.partition("/")[0] not in own}, **own}
 
 
 def policy_of(media_source: str | None, touch_type: str | None, by_source: Mapping[str, Policy]) -> Policy:
-    """Return what may leave. Without a source, and for organic, nothing is restricted unless it is named."""
+    """Return the policy of a source. Organic events, and events without a source, are restricted only if configured."""
     source = (media_source or "organic").strip().lower()
     found = by_source.get(f"{source}/{touch_type.strip().lower()}") if touch_type else None
     if found is None:

@@ -32,7 +32,7 @@ PREFIX: Final = "[AppsFlyer] "
 
 
 class Section(StrEnum):
-    """Where in an Amplitude event a target is."""
+    """The part of an Amplitude event that holds a target."""
 
     TOP = ""
     EVENT = "event_properties"
@@ -54,7 +54,7 @@ class Row(Struct, frozen=True):
 
     @property
     def place(self) -> tuple[Section, str]:
-        """Return the section of the target, and the key in it."""
+        """The section of the target, and the key in it."""
         head, _, key = self.target.partition(".")
         for section in (Section.EVENT, Section.USER):
             if head == section.value:
@@ -184,14 +184,14 @@ def model(value: str) -> str | None:
 
 
 def with_prefix(name: str, prefix: str) -> str:
-    """Put the configured prefix where the table has its own."""
+    """Replace the table's prefix by the configured one."""
     return prefix + name.removeprefix(PREFIX) if name.startswith(PREFIX) else name
 
 
 def explain_rows(
     rows: Iterable[Row], find: Callable[[str], Any], personal: frozenset[str], prefix: str
 ) -> Iterable[Explained]:
-    """Say of each row whose source is there what it makes of it. `find` gives a source's raw value."""
+    """Yield what each row makes of its source, if that is present. `find` returns a source's raw value."""
     filled: set[str] = set()
     for row in rows:
         raw = find(row.source)
@@ -209,7 +209,7 @@ def explain_rows(
 
 
 def mask(value: Any) -> Any:
-    """Show the beginning of a personal id, so that one can be told from another and none be used."""
+    """Return the beginning of a personal id: enough to compare two, too little to use one."""
     if value is None:
         return None
     shown = str(value)
@@ -217,7 +217,6 @@ def mask(value: Any) -> Any:
 
 
 def as_markdown(rows: Iterable[Row]) -> str:
-    """Print rows as a table."""
     lines = ["| AppsFlyer | Amplitude | As | For | Note |", "| --- | --- | --- | --- | --- |"]
     for row in rows:
         scope = "conversions" if row.conversions_only else "all"
@@ -227,7 +226,6 @@ def as_markdown(rows: Iterable[Row]) -> str:
 
 
 def derived_as_markdown(rows: Iterable[Derived]) -> str:
-    """Print rules as a table."""
     lines = ["| Amplitude | From AppsFlyer | Rule |", "| --- | --- | --- |"]
     for row in rows:
         sources = ", ".join(f"`{source}`" for source in row.sources)

@@ -153,7 +153,7 @@ def _plan(app: App, one: Audience) -> Plan:
     token = app.appsflyer.api_token
     return Plan(
         _followed(app, one),
-        audience.Audience(
+        audience.ImportTarget(
             app.appsflyer_app_id,
             app.platform.value,
             one.import_key.reveal(),

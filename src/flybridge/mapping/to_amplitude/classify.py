@@ -1,7 +1,7 @@
-"""What is decided about a message before its own values are looked at: its name, platform and plan, and what may leave.
+"""Classify a message before its own values are read: its name, platform and plan, and what may leave.
 
-An app's messages have a few combinations of the fields that decide, again and again. The decision is therefore made
-once for each combination and remembered. `_decide` reads no field that is not in the combination.
+An app's messages repeat a few combinations of the fields that decide. The classification is therefore made once per
+combination and cached. `_decide` reads no field that is not in the combination.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.mapping.person import refused_ids
 from flybridge.mapping.restrictions import PASS, Policy
-from flybridge.mapping.to_amplitude.rules import Compiled, Rules, Treatment
+from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, Rules
 from flybridge.records import Dead, Filter, Refuse
 
 MAX_REMEMBERED: Final = 4096
@@ -36,9 +36,9 @@ V1_IDS: Final = {"ios": ("idfa", "idfv"), "android": ("adid", "android_app_set_i
 """Platforms of the Attribution API, and the identifiers of which it needs one."""
 
 
-def treatment(postback: Postback, rules: Rules, compiled: Compiled) -> Treatment | Filter | Refuse | Dead:
-    """Return how a message is mapped, or why it is not. `compiled` are those of the rules."""
-    # The fields that decide; of what differs from message to message only whether it is there.
+def classify(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classification | Filter | Refuse | Dead:
+    """Return how a message is mapped, or why it is not. `compiled` is that of the rules."""
+    # The fields that decide; of those that differ from message to message only whether they are present.
     deciding = (
         postback.event_name,
         postback.event_type,
@@ -60,25 +60,25 @@ def treatment(postback: Postback, rules: Rules, compiled: Compiled) -> Treatment
         postback.blocked_reason is None,
         (postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version) is None,
     )
-    found = compiled.treatments.get(deciding)
+    found = compiled.classifications.get(deciding)
     if found is None:
         found = _decide(postback, rules, compiled)
-        if len(compiled.treatments) >= MAX_REMEMBERED:
-            compiled.treatments.clear()
-        compiled.treatments[deciding] = found
+        if len(compiled.classifications) >= MAX_REMEMBERED:
+            compiled.classifications.clear()
+        compiled.classifications[deciding] = found
     return found
 
 
-def _decide(postback: Postback, rules: Rules, compiled: Compiled) -> Treatment | Filter | Refuse | Dead:
-    said = kind_of(postback)
-    if said is None:
+def _decide(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classification | Filter | Refuse | Dead:
+    reported = kind_of(postback)
+    if reported is None:
         return Dead(
             "map",
             "no_event_name",
             "The message names no event: event_name and conversion_type are missing.",
             "Select event_name, conversion_type and campaign_type in AppsFlyer's Push API settings.",
         )
-    event_type = _event_type(said, postback, rules, compiled)
+    event_type = _event_type(reported, postback, rules, compiled)
     if not isinstance(event_type, str):
         return event_type
     policy = compiled.policy(postback.media_source, postback.attributed_touch_type)
@@ -87,31 +87,31 @@ def _decide(postback: Postback, rules: Rules, compiled: Compiled) -> Treatment |
     platform = _platform(postback, rules)
     if rules.route == "attribution" and platform not in V1_IDS:
         return Refuse("platform_unsupported")
-    kind = said
+    kind = reported
     if policy is Policy.ORGANIC:
-        kind = said.as_organic
+        kind = reported.as_organic
         event_type = compiled.conversion_name[kind.family] if kind.is_conversion else event_type
-    # Organic events carry no campaign: one that names it all the same tells of it no more than a restricted one.
-    is_told = policy is PASS and not (kind.is_organic and postback.campaign is not None)
-    return Treatment(
-        said,
+    # Organic events have no campaign: one that names a campaign reveals it no more than a restricted one.
+    shows_source = policy is PASS and not (kind.is_organic and postback.campaign is not None)
+    return Classification(
+        reported,
         kind,
         kind.word,
         kind.is_conversion,
         event_type,
         is_reserved(postback.event_name or ""),
         _media_source(postback, kind, policy),
-        is_told,
+        shows_source,
         "" if policy is PASS else policy.word,
         platform,
         DISPLAY.get(platform, platform),
         platform if platform in DISPLAY else None,
         refused_ids(postback),
-        compiled.plan(kind.is_conversion, not is_told),
+        compiled.plan(kind.is_conversion, not shows_source),
     )
 
 
-def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled) -> str | Filter:
+def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: CompiledRules) -> str | Filter:
     if postback.blocked_reason is not None:
         return Filter("blocked_as_fraud")
     if kind.is_conversion:
@@ -126,7 +126,7 @@ def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled
 
 
 def _media_source(postback: Postback, kind: Kind, policy: Policy) -> str | None:
-    """Return the source as it may be told; None if it may not, or nobody knows it."""
+    """Return the source as it may be sent; None if it may not be sent, or is unknown."""
     if policy is not PASS:
         return "organic" if policy is Policy.ORGANIC else None
     source = postback.media_source
@@ -138,5 +138,5 @@ def _media_source(postback: Postback, kind: Kind, policy: Policy) -> str | None:
 def _platform(postback: Postback, rules: Rules) -> str:
     if postback.platform is None:
         return rules.platform
-    said = postback.platform.lower()
-    return PLATFORMS.get(said, said)
+    name = postback.platform.lower()
+    return PLATFORMS.get(name, name)

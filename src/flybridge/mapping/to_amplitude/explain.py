@@ -1,4 +1,4 @@
-"""How one postback is mapped, line by line, for people: the same rows and rules, nothing sent, personal ids masked."""
+"""Explain line by line how one postback is mapped, by the rows and rules that map it. Personal ids are masked."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from flybridge.amplitude.event import with_identity
 from flybridge.appsflyer.fields import Postback
 from flybridge.mapping.person import ID_KEYS, PERSONAL, find, identify, names_a_device, parsed, refused_ids
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.table import Explained, explain_rows, mask, with_prefix
 from flybridge.mapping.to_amplitude.map import Mapped, map_postback
 from flybridge.mapping.to_amplitude.rows import DERIVED
-from flybridge.mapping.to_amplitude.rules import Rules, all_rows, tells_the_source
+from flybridge.mapping.to_amplitude.rules import Rules, all_rows, reveals_source
 from flybridge.records import Dead, Filter, Refuse
 
 
 class Explanation(Struct, frozen=True):
-    """What becomes of a postback, and every line that led there. `outcome` is a word and, where there is one, why."""
+    """The outcome of a postback and every line that led to it. `outcome` is a word and, if there is one, the reason."""
 
     outcome: str
     rows: tuple[Explained, ...]
@@ -28,7 +27,7 @@ class Explanation(Struct, frozen=True):
 
 
 def explain(postback: Postback, rules: Rules, received_ms: int) -> Explanation:
-    """Map a postback and say why it came out so."""
+    """Map a postback and explain the result."""
     match map_postback(postback, rules, received_ms):
         case Mapped() as mapped:
             rows = (*_rows(postback, rules, mapped), *_derived(postback, rules, mapped), *_identity(mapped))
@@ -51,7 +50,7 @@ def _rows(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explaine
     for row in all_rows(rules):
         if row.conversions_only and not mapped.kind.is_conversion:
             continue
-        if restricted and tells_the_source(row):
+        if restricted and reveals_source(row):
             raw = find(postback, value, row.source)
             if raw is not None:
                 yield Explained(row.source, mask(raw), row.target, None, why)
@@ -67,21 +66,21 @@ def _derived(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Expla
         section, dot, key = rule.target.partition(".")
         target = f"{section}.{with_prefix(key, rules.prefix)}" if dot else rule.target
         found = event.get(section, {}).get(with_prefix(key, rules.prefix)) if dot else event.get(rule.target)
-        said = {source: raw for source in rule.sources if (raw := getattr(postback, source)) is not None}
-        if found is None or not said:
+        given = {source: raw for source in rule.sources if (raw := getattr(postback, source)) is not None}
+        if found is None or not given:
             continue
         if rule.target == "event_properties":
             yield from _values(postback, found, rule.note, ids)
             continue
         if PERSONAL.intersection(rule.sources) and rule.target in ID_KEYS:
             found = mask(found)
-        raws = [_raw(source, raw, ids) for source, raw in said.items()]
+        raws = [_raw(source, raw, ids) for source, raw in given.items()]
         shown = raws[0] if len(raws) == 1 else ", ".join(str(raw) for raw in raws)
-        yield Explained(", ".join(said), shown, target, found, rule.note)
+        yield Explained(", ".join(given), shown, target, found, rule.note)
 
 
 def _values(postback: Postback, sent: dict[str, Any], note: str, ids: Sequence[bytes]) -> Iterator[Explained]:
-    """Return a line for each key of the event's value."""
+    """Yield a line for each key of the event's value."""
     value = parsed(postback.event_value)
     keys = value if isinstance(value, dict) else {}
     for key, part in keys.items():
@@ -91,7 +90,7 @@ def _values(postback: Postback, sent: dict[str, Any], note: str, ids: Sequence[b
 
 
 def _raw(source: str, raw: Any, ids: Sequence[bytes]) -> Any:
-    """Show one field that a rule looked at; of a whole object only that it was there."""
+    """Return a field that a rule read, masked if personal; of an object only that it was present."""
     if isinstance(parsed(raw), dict):
         return "{…}"
     return mask(raw) if source in ID_KEYS or names_a_device(raw, ids) else raw
@@ -107,15 +106,10 @@ def _identity(mapped: Mapped) -> Iterator[Explained]:
 
 
 def _masked(key: str, value: Any, ids: Sequence[bytes]) -> Any:
-    """Mask what names a person: what is under a key for ids, and any text that contains one of this person's."""
+    """Mask values under a key for ids, and text that contains one of this person's ids."""
     return mask(value) if _is_personal(key) or names_a_device(value, ids) else value
 
 
 def _is_personal(key: str) -> bool:
     lower = key.lower()
     return lower in ID_KEYS or any(word in lower for word in ("id", "mail", "phone", "name", "user", "device"))
-
-
-def preview(mapped: Mapped) -> bytes:
-    """Return the item as it would be sent, ids included: for the operator's own eyes, not for logs."""
-    return with_identity(mapped.body, mapped.user_id, mapped.device_id)

@@ -1,5 +1,5 @@
-"""What a message tells beside the item that is made of it: whom it names, by what it could be matched, and what a
-policy changed of its source. Pure.
+"""Facts of a message beside its item: whom it names, by what it could be matched, and what a policy changed of its
+source. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Named = tuple[IdKind, str | None]
 
 
 def carried(postback: Postback, mapped: Mapped, rules: Rules) -> Carried:
-    """Say by what an event could be matched."""
+    """Return by what an event could be matched."""
     kinds = _kinds(tuple(mapped.ids), mapped.user_id is not None, mapped.device_id is not None)
     platform = (postback.platform or rules.platform).lower()[:MAX_LABEL]
     return Carried(platform, (postback.app_version or "")[:MAX_LABEL], mapped.media_source, kinds)
@@ -34,26 +34,26 @@ def _kinds(kinds: tuple[IdKind, ...], named_user: bool, named_device: bool) -> s
 
 
 def restricted(postback: Postback, mapped: Mapped | Decision, rules: Rules, received_ms: int) -> Measure | None:
-    """Return what a policy changed. What other rules keep back is not counted: there is nothing to tell of it."""
+    """Return what a policy changed, to be counted; None if no policy applied. Other rules are not counted."""
     if not (mapped.restricted if isinstance(mapped, Mapped) else mapped == Refuse("restricted_source")):
         return None
     policy = rules.compiled.policy(postback.media_source, postback.attributed_touch_type)
-    event_ms = mapped.event_ms if isinstance(mapped, Mapped) else said_ms(postback) or received_ms
+    event_ms = mapped.event_ms if isinstance(mapped, Mapped) else reported_ms(postback) or received_ms
     return change(postback.media_source, policy.word, day_of(event_ms))
 
 
-def said_ms(postback: Postback) -> int | None:
-    """Return when it happened, as far as the message says it."""
+def reported_ms(postback: Postback) -> int | None:
+    """Return the time that the message itself reports."""
     return time_ms(postback.event_time or "") or time_ms(postback.install_time or "")
 
 
 def named(postback: Postback, mapped: Mapped | Decision) -> tuple[list[Named], int]:
-    """Return each identifier of a message, also those that may not leave, the steadiest first, and when it happened."""
+    """Return all identifiers of a message, the most stable first, and its time. Includes ids that may not leave."""
     if isinstance(mapped, Mapped):
         user_id, device_id, event_ms = mapped.user_id, mapped.device_id, mapped.event_ms
     else:
         user_id = device_id = None
-        event_ms = said_ms(postback) or 0
+        event_ms = reported_ms(postback) or 0
     ids = [
         (IdKind.APPSFLYER_ID, postback.appsflyer_id),
         (IdKind.AMPLITUDE_DEVICE_ID, device_id),
@@ -70,9 +70,9 @@ def named(postback: Postback, mapped: Mapped | Decision) -> tuple[list[Named], i
 
 
 def named_by_amplitude(seen: stream.Seen, *, streams: bool) -> tuple[list[Named], int]:
-    """Return every identifier of somebody that Amplitude shows, the steadiest first; and when it was seen."""
+    """Return every identifier that Amplitude shows of a person, the most stable first, and the time of the sighting."""
     ids: list[Named] = [(IdKind.APPSFLYER_ID, seen.ids.get(IdKind.APPSFLYER_ID))]
     ids += [(IdKind.AMPLITUDE_DEVICE_ID, seen.device_id), *seen.ids.items()]
-    if streams:  # what waits for its AppsFlyer id waits under these
+    if streams:  # events held for their AppsFlyer id have these keys
         ids += [(IdKind.INSTALLED_ON_DEVICE, seen.device_id), (IdKind.INSTALLED_BY_USER, seen.user_id)]
     return ids, seen.seen_ms or 0

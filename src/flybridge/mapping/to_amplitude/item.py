@@ -1,4 +1,4 @@
-"""One Amplitude item in the making, and its two forms.
+"""Write one Amplitude item, for the HTTP V2 API or the Attribution API.
 
 https://amplitude.com/docs/apis/analytics/http-v2, https://amplitude.com/docs/apis/analytics/attribution
 (read 2026-11-24).
@@ -13,9 +13,9 @@ from msgspec import Raw, Struct
 
 from flybridge.amplitude.event import Event, within_limits
 from flybridge.appsflyer.fields import Postback
-from flybridge.mapping.person import TOP, Person, names_a_device
+from flybridge.mapping.person import TOP, Identified, names_a_device
 from flybridge.mapping.to_amplitude.revenue import NO_REVENUE, cost_usd, revenue_of, revenue_usd
-from flybridge.mapping.to_amplitude.rules import Compiled, Treatment
+from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules
 from flybridge.records import Measure, day_of
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -26,32 +26,34 @@ COMMA: Final = ord(",")
 
 
 class Item(Struct, frozen=True, gc=False):
-    """One item in the making: everything that is known before its JSON is written."""
+    """All that is known of one item before its JSON is written."""
 
     postback: Postback
-    compiled: Compiled
-    treatment: Treatment
-    person: Person
+    compiled: CompiledRules
+    classification: Classification
+    person: Identified
     value: Any
     event_ms: int
     insert_id: str
 
     def http_v2(self, notes: list[str]) -> bytes:
         """Write the item for the HTTP V2 API."""
-        postback, value, treatment = self.postback, self.value, self.treatment
+        postback, value, classification = self.postback, self.value, self.classification
         revenue = revenue_of(postback, value, notes) or NO_REVENUE
-        if treatment.is_renamed:
+        if classification.is_renamed:
             notes.append("The event's name is one of Amplitude's own and got the prefix.")
-        plan, event_properties = treatment.plan, Raw(self.event_properties(notes))
+        plan, event_properties = classification.plan, Raw(self.event_properties(notes))
         user_properties = Raw(self.user_properties(notes)) if plan.user.keys else None
         return _encode(
-            plan.top.fill(postback, value, self, treatment, self.person, revenue, event_properties, user_properties)
+            plan.top.fill(
+                postback, value, self, classification, self.person, revenue, event_properties, user_properties
+            )
         )
 
     def attribution(self, notes: list[str]) -> bytes:
         """Write the item for the Attribution API: identifiers and user properties, no event properties."""
-        treatment = self.treatment
-        event = Event(event_type=treatment.event_type, time=self.event_ms, platform=treatment.platform)
+        classification = self.classification
+        event = Event(event_type=classification.event_type, time=self.event_ms, platform=classification.platform)
         event.user_properties = Raw(self.user_properties(notes))
         for name in TOP:
             setattr(event, name, getattr(self.person, name))
@@ -59,22 +61,21 @@ class Item(Struct, frozen=True, gc=False):
 
     def event_properties(self, notes: list[str]) -> bytes | bytearray:
         """Write the properties: the app's own, and those of the rows."""
-        form = self.treatment.plan.event
-        section = form.fill(self.postback, self.value, self.treatment)
+        writer = self.classification.plan.event
+        section = writer.fill(self.postback, self.value, self.classification)
         value, own = self.value, NOTHING
         if value is not None:
             own = self.compiled.own(value) if isinstance(value, dict) else {"event_value": value}
         written = _joined(own, section, notes) if own else _encode(section)
-        return self._without_devices(own | form.as_dict(section), notes) if self._tells(written) else written
+        return self._without_devices(own | writer.as_dict(section), notes) if self._names_a_device(written) else written
 
     def user_properties(self, notes: list[str]) -> bytes:
-        """Write the user's properties."""
-        form = self.treatment.plan.user
-        section = form.fill(self.postback, self.value, self.treatment)
+        writer = self.classification.plan.user
+        section = writer.fill(self.postback, self.value, self.classification)
         written = _encode(section)
-        return self._without_devices(form.as_dict(section), notes) if self._tells(written) else written
+        return self._without_devices(writer.as_dict(section), notes) if self._names_a_device(written) else written
 
-    def _tells(self, written: bytes | bytearray) -> bool:
+    def _names_a_device(self, written: bytes | bytearray) -> bool:
         """Return whether properties contain one of the person's device identifiers."""
         devices = self.person.devices
         if not devices:
@@ -93,18 +94,18 @@ class Item(Struct, frozen=True, gc=False):
 
     def measure(self) -> Measure:
         """Return what the item adds to the rollups."""
-        postback, treatment = self.postback, self.treatment
-        is_told = treatment.is_told
+        postback, classification = self.postback, self.classification
+        shows_source = classification.shows_source
         return Measure(
-            treatment.message_type,
-            treatment.event_type,
-            treatment.source or "",
-            (postback.campaign or "") if is_told else "",
+            classification.message_type,
+            classification.event_type,
+            classification.source or "",
+            (postback.campaign or "") if shows_source else "",
             postback.country_code or "",
-            treatment.platform,
+            classification.platform,
             day_of(self.event_ms),
             revenue_usd(postback, self.value),
-            cost_usd(postback) if is_told and treatment.is_conversion else 0.0,
+            cost_usd(postback) if shows_source and classification.is_conversion else 0.0,
         )
 
 
@@ -115,7 +116,7 @@ def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray
         _encode_into(own, written)
     except (OverflowError, ValueError, RecursionError):
         written[:] = _write(own, notes)
-    # The opening brace of the second falls on the closing one of the first, and becomes a comma.
+    # The second's opening brace overwrites the first's closing one, and becomes a comma.
     seam = len(written) - 1
     _encode_into(section, written, seam)
     written[seam] = COMMA
@@ -123,7 +124,7 @@ def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray
 
 
 def _write(properties: dict[str, Any], notes: list[str]) -> bytes:
-    """Write JSON; what JSON can't carry is brought inside the limits first."""
+    """Write JSON, after bringing values inside the limits if JSON can't represent them."""
     try:
         return _encode(properties)
     except (OverflowError, ValueError, RecursionError):

@@ -22,10 +22,10 @@ from flybridge.appsflyer.postback_kind import Kind
 from flybridge.appsflyer.postback_time import time_ms, zoned_ms
 from flybridge.identity import IdKind
 from flybridge.mapping.person import identify, parsed
-from flybridge.mapping.to_amplitude.classify import V1_IDS, treatment
+from flybridge.mapping.to_amplitude.classify import V1_IDS, classify
 from flybridge.mapping.to_amplitude.content_key import conversion_identity, event_identity
 from flybridge.mapping.to_amplitude.item import Item
-from flybridge.mapping.to_amplitude.rules import Rules, Treatment
+from flybridge.mapping.to_amplitude.rules import Classification, Rules
 from flybridge.records import Dead, Filter, Measure, Refuse
 
 __all__ = ["Mapped", "Rules", "map_postback"]
@@ -59,37 +59,37 @@ class Mapped(Struct, frozen=True, gc=False):
 
 
 def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped | Filter | Refuse | Dead:
-    """Map one postback. `received_ms` stands in where the message has no time."""
+    """Map one postback. `received_ms` is used if the message has no time."""
     compiled = rules.compiled
-    treated = treatment(postback, rules, compiled)
-    if not isinstance(treated, Treatment):
-        return treated
+    classified = classify(postback, rules, compiled)
+    if not isinstance(classified, Classification):
+        return classified
     notes = list(postback.notes)
     whole = value = parsed(postback.event_value)
     if whole is not None:
         value = _within_limits(postback.event_value, whole, notes)
-    person = identify(postback, value, compiled.keys, treated.refused, notes)
+    person = identify(postback, value, compiled.keys, classified.refused, notes)
     on_v2 = rules.route == "http_v2"
-    if not on_v2 and all(getattr(person, name) is None for name in V1_IDS[treated.platform]):
+    if not on_v2 and all(getattr(person, name) is None for name in V1_IDS[classified.platform]):
         return Refuse("no_usable_id")
-    said = postback.event_time
-    if said is None or (said_ms := time_ms(said)) is None:
-        said_ms = _time(postback, "event_time", said, notes)
+    written = postback.event_time
+    if written is None or (reported_ms := time_ms(written)) is None:
+        reported_ms = _time(postback, "event_time", written, notes)
     # An in-app event needs the install's time only where it has none of its own.
     installed_ms = None
-    if treated.is_conversion or said_ms is None:
+    if classified.is_conversion or reported_ms is None:
         installed_ms = _time(postback, "install_time", postback.install_time, notes)
-    # Identity rests on what AppsFlyer said, not on what a policy makes of it: changing a policy makes no new event.
-    if treated.is_conversion:
-        key = conversion_identity(rules.app, treated.said, postback, said_ms, installed_ms)
+    # The identity rests on what AppsFlyer reports, not on what a policy makes of it: a new policy makes no new event.
+    if classified.is_conversion:
+        key = conversion_identity(rules.app, classified.reported, postback, reported_ms, installed_ms)
     else:
-        key = event_identity(rules.app, postback, whole, said_ms or received_ms)
-    item = Item(postback, compiled, treated, person, value, said_ms or installed_ms or received_ms, key.hex())
+        key = event_identity(rules.app, postback, whole, reported_ms or received_ms)
+    item = Item(postback, compiled, classified, person, value, reported_ms or installed_ms or received_ms, key.hex())
     body = item.http_v2(notes) if on_v2 else item.attribution(notes)
     # By position: names take msgspec as long as a whole section.
     return Mapped(
-        treated.kind,
-        treated.event_type,
+        classified.kind,
+        classified.event_type,
         rules.route,
         item.insert_id,
         key,
@@ -99,14 +99,14 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
         person.ids,
         item.event_ms,
         item.measure(),
-        treated.source or "",
+        classified.source or "",
         tuple(notes),
-        treated.restricted,
+        classified.restricted,
     )
 
 
 def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
-    # What is written short and flat can't be outside the limits, and nearly every event value is.
+    # A short, flat text can't exceed the limits, and nearly every event value is one.
     if isinstance(raw, str) and len(raw) <= MAX_TEXT and raw.count("{") + raw.count("[") < MAX_FLAT:
         return value
     if isinstance(value, dict):
@@ -114,10 +114,10 @@ def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
     return within_limits({"event_value": value}, notes).get("event_value")
 
 
-def _time(postback: Postback, name: str, said: str | None, notes: list[str]) -> int | None:
-    if said is not None and (ms := time_ms(said)) is not None:
+def _time(postback: Postback, name: str, written: str | None, notes: list[str]) -> int | None:
+    if written is not None and (ms := time_ms(written)) is not None:
         return ms
-    if said is not None:
+    if written is not None:
         notes.append(f"The {name} is no time and was not used.")
     twin: str | None = getattr(postback, f"{name}_selected_timezone")
     return zoned_ms(twin, postback.selected_timezone) if twin is not None else None

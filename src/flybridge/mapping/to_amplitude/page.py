@@ -101,7 +101,7 @@ _RESTRICTIONS = """\
 `pass` sends all. `redact` sends the event without its source, campaign and their details. `organic` does the same and
 tells the source as `organic`: an install or reinstall becomes an organic one, and so does a re-attribution; a
 re-engagement stays one. `drop` refuses the event (`restricted_source`). In-app events follow the source they are
-attributed to. A field that flybridge does not know is treated as one that may tell the source."""
+attributed to. A field that flybridge does not know is treated as one that may reveal the source."""
 
 _CONSENT = """\
 ## Consent

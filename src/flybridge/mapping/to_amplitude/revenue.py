@@ -18,7 +18,7 @@ from flybridge.mapping.table import integer, money, plain
 
 
 class Revenue(Struct, frozen=True, gc=False):
-    """An amount in `currency` (ISO 4217, None: not said), and what was bought. A negative amount is a refund."""
+    """An amount in `currency` (ISO 4217, None: unknown), and what was bought. A negative amount is a refund."""
 
     amount: float | None
     currency: str | None = None
@@ -32,16 +32,16 @@ NOTHING: Final[dict[str, Any]] = {}
 
 
 def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenue | None:
-    """Find the revenue; None if the message has none."""
+    """Return the revenue; None if the message has none."""
     bought = event_value if isinstance(event_value, dict) else NOTHING
-    amount, said = postback.event_revenue, postback.event_revenue_currency
+    amount, code = postback.event_revenue, postback.event_revenue_currency
     if amount is None:
         found = _amount(postback, bought)
         if found is None:
             return None
-        amount, said = found
-    currency = _currency(said) if said else None
-    if said and currency is None:
+        amount, code = found
+    currency = _currency(code) if code else None
+    if code and currency is None:
         notes.append("The currency is no three-letter code and was left out.")
     kind = "Refund" if amount < 0 else "Ad" if postback.event_name == "af_ad_revenue" else None
     product, quantity = bought.get("af_content_id"), bought.get("af_quantity")
@@ -53,8 +53,8 @@ def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenu
 
 
 @lru_cache(maxsize=256)
-def _currency(said: str) -> str | None:
-    code = said.strip().upper()
+def _currency(written: str) -> str | None:
+    code = written.strip().upper()
     return code if len(code) == 3 and code.isascii() and code.isalpha() else None
 
 
@@ -69,12 +69,12 @@ def _amount(postback: Postback, bought: dict[str, Any]) -> tuple[float, str | No
     amount = None if raw is None else money(raw)
     if amount is None:
         return None
-    said = bought.get("af_currency")
-    return amount, said if isinstance(said, str) else postback.event_revenue_currency
+    code = bought.get("af_currency")
+    return amount, code if isinstance(code, str) else postback.event_revenue_currency
 
 
 def revenue_usd(postback: Postback, event_value: Any) -> float:
-    """Return the revenue in US dollars as far as AppsFlyer says it; 0.0 where it does not."""
+    """Return the revenue in US dollars; 0.0 if AppsFlyer does not report it."""
     if postback.event_revenue_usd is not None:
         return postback.event_revenue_usd
     found = _amount(postback, event_value if isinstance(event_value, dict) else NOTHING)
@@ -82,7 +82,7 @@ def revenue_usd(postback: Postback, event_value: Any) -> float:
 
 
 def cost_usd(postback: Postback) -> float:
-    """Return the cost of a conversion in US dollars as far as AppsFlyer says it; 0.0 where it does not."""
+    """Return the cost of a conversion in US dollars; 0.0 if AppsFlyer does not report it."""
     if postback.af_cost_value is not None and (postback.af_cost_currency or "USD").upper() == "USD":
         return postback.af_cost_value
     if postback.cost_in_selected_currency is not None and (postback.selected_currency or "").upper() == "USD":

@@ -1,4 +1,4 @@
-"""What an app's configuration says about mapping, checked and compiled once."""
+"""The mapping rules of one app's configuration, checked and compiled once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flybridge.mapping.person import ID_KEYS, Keys
 from flybridge.mapping.restrictions import ADVERTISING, policies, policy_of
 from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
 from flybridge.mapping.to_amplitude import rows as table
-from flybridge.mapping.to_amplitude.sections import Form
+from flybridge.mapping.to_amplitude.sections import SectionWriter
 from flybridge.records import Dead, Filter, Refuse
 
 NO_TEXTS: Final[Mapping[str, str]] = {}
@@ -32,11 +32,11 @@ TOP_TARGETS: Final = frozenset(row.target for row in table.TOP)
 
 
 OWN: Final[Mapping[str, str]] = {
-    "event_type": "treatment.event_type",
+    "event_type": "classification.event_type",
     "time": "item.event_ms",
     "insert_id": "item.insert_id",
-    "platform": "treatment.display",
-    "os_name": "treatment.os_name",
+    "platform": "classification.display",
+    "os_name": "classification.os_name",
     "session_id": "person.session_id",
     "idfa": "person.idfa",
     "idfv": "person.idfv",
@@ -82,7 +82,7 @@ class Rules(Struct, frozen=True, kw_only=True, dict=True):
     restrictions: Mapping[str, str] = NO_TEXTS
 
     def __post_init__(self) -> None:
-        """Refuse what can't be done, with the key and what to write instead."""
+        """Raise `ConfigError` for a setting that can't work, with its key and what to write instead."""
         if self.platform not in ("android", "ios", "other"):
             raise ConfigError("platform", f"There is no platform {self.platform!r}.", "Write android, ios or other.")
         if self.route not in ("http_v2", "attribution"):
@@ -116,12 +116,12 @@ class Rules(Struct, frozen=True, kw_only=True, dict=True):
             )
 
     @cached_property
-    def compiled(self) -> Compiled:
-        """Return the plans and look-ups made from these rules."""
-        return Compiled(self)
+    def compiled(self) -> CompiledRules:
+        """The plans and look-ups made from these rules."""
+        return CompiledRules(self)
 
 
-class Compiled:
+class CompiledRules:
     """Rules turned into plans and look-ups. One per `Rules`; safe to share between threads."""
 
     def __init__(self, rules: Rules) -> None:
@@ -149,10 +149,10 @@ class Compiled:
             for family, title in TITLES.items()
         }
 
-        self.treatments: dict[tuple[object, ...], Treatment | Filter | Refuse | Dead] = {}
+        self.classifications: dict[tuple[object, ...], Classification | Filter | Refuse | Dead] = {}
 
     def plan(self, conversion: bool, restricted: bool) -> Plan:
-        """Return the forms for a message; `restricted` are those that tell nothing of where a person came from."""
+        """Return the section writers for a message; `restricted` ones do not reveal where a person came from."""
         return self._plans[conversion, restricted]
 
     def own(self, value: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class Compiled:
         own = value.copy()
         for key in self._passed:
             own.pop(key, None)
-        # An app's events have the same keys again and again: which of them stay is remembered.
+        # An app's events repeat the same keys: those that stay are remembered.
         if not self._plain.issuperset(own):
             for key in value:
                 if key in self._taken or key.lower() in self._hidden:
@@ -173,7 +173,7 @@ class Compiled:
         rows = [
             row
             for row in all_rows(rules)
-            if (conversion or not row.conversions_only) and not (restricted and tells_the_source(row))
+            if (conversion or not row.conversions_only) and not (restricted and reveals_source(row))
         ]
         placed = {
             section: [(with_prefix(row.place[1], rules.prefix), row) for row in rows if row.place[0] is section]
@@ -181,53 +181,53 @@ class Compiled:
         }
         media_source, message_type = f"{rules.prefix}media source", f"{rules.prefix}message type"
         return Plan(
-            Form(
+            SectionWriter(
                 placed[Section.TOP],
-                given=("item", "treatment", "person", "revenue", "event_properties", "user_properties"),
+                given=("item", "classification", "person", "revenue", "event_properties", "user_properties"),
                 before=OWN,
             ),
-            Form(
+            SectionWriter(
                 placed[Section.EVENT],
-                given=("treatment",),
-                after={media_source: "treatment.source", message_type: "treatment.message_type"},
+                given=("classification",),
+                after={media_source: "classification.source", message_type: "classification.message_type"},
             ),
-            # The source is told of conversions, which are what it is known from.
-            Form(
+            # Only conversions say the source of a user.
+            SectionWriter(
                 placed[Section.USER],
-                given=("treatment",),
-                after={media_source: "treatment.source"} if conversion else {},
+                given=("classification",),
+                after={media_source: "classification.source"} if conversion else {},
             ),
         )
 
 
 class Plan(Struct, frozen=True):
-    """The forms of one kind of message.
+    """The section writers of one kind of message.
 
-    `top` is given the item, the parts of it, its revenue and its properties as JSON, the others the treatment.
+    `top` is given the item, its parts, its revenue and its properties as JSON; the others the classification.
     """
 
-    top: Form
-    event: Form
-    user: Form
+    top: SectionWriter
+    event: SectionWriter
+    user: SectionWriter
 
 
-class Treatment(Struct, frozen=True, gc=False):
-    """What is decided about a message before its own values are looked at.
+class Classification(Struct, frozen=True, gc=False):
+    """What is decided about a message before its own values are read.
 
-    `said` is the kind as AppsFlyer reports it, `kind` the one that may be told, `message_type` its name. `source` is
-    the media source as it may be told; `is_told` says whether anything else may be of where the person came from.
+    `reported` is the kind as AppsFlyer reports it, `kind` the one that may be sent, `message_type` its name. `source`
+    is the media source as it may be sent, `shows_source` whether the other fields of its origin may be sent as well.
     `restricted` is the policy that applies to the source, or empty. `display` is the platform as Amplitude's SDKs write
     it, `os_name` None where it is none of theirs. `refused` are the identifiers that may not leave.
     """
 
-    said: Kind
+    reported: Kind
     kind: Kind
     message_type: str
     is_conversion: bool
     event_type: str
     is_renamed: bool
     source: str | None
-    is_told: bool
+    shows_source: bool
     restricted: str
     platform: str
     display: str
@@ -257,7 +257,7 @@ def _naming(rules: Rules) -> Callable[[str], str | None]:
 
 
 def all_rows(rules: Rules) -> tuple[Row, ...]:
-    """Return the rows that apply to an app: its own first, so that they win."""
+    """Return the rows that apply to an app, its own first, so that they take precedence."""
     extra = tuple(Row(source, target, as_is, CONFIGURED, "From the configuration.") for source, target in rules.rows)
     default = table.USER if rules.route == "attribution" else table.ROWS
     if rules.route == "attribution":
@@ -265,8 +265,8 @@ def all_rows(rules: Rules) -> tuple[Row, ...]:
     return (*extra, *(row for row in default if row.source not in rules.without))
 
 
-def tells_the_source(row: Row) -> bool:
-    """Return whether a row may tell where a person came from: also a field that nobody knows may."""
+def reveals_source(row: Row) -> bool:
+    """Return whether a row may reveal where a person came from. Unknown fields are treated as revealing."""
     return row.source in ADVERTISING or (
         row.source not in NAMES and not row.source.startswith(("custom_data.", "event_value."))
     )

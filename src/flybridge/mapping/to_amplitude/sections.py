@@ -1,11 +1,11 @@
-"""Rows compiled for speed: one section of an event as a struct, filled by a function that is written for its rows.
+"""Section writers: rows compiled to a function that fills one section of an event as a struct.
 
 Most messages fill the same seventy targets from the same fields, so that going through the rows for every message would
-cost more than all else. As dataclasses and attrs do for `__init__`, a form therefore writes the text of one
-straight-line function when the configuration is read, and runs that. For the targets `campaign`, `touch time` and
+cost more than all else. As dataclasses and attrs do for `__init__`, a writer therefore generates one
+straight-line function when the configuration is read. For the targets `campaign`, `touch time` and
 `device_brand` of `mapping.to_amplitude.rows` it is:
 
-    def fill(postback, value, treatment):
+    def fill(postback, value, classification):
         slot_1 = postback.attributed_touch_time
         if slot_1 is not None:
             slot_1 = moment(slot_1)
@@ -16,10 +16,10 @@ straight-line function when the configuration is read, and runs that. For the ta
             postback.campaign,
             slot_1,
             slot_2,
-            treatment.source,
+            classification.source,
         )
 
-Nothing but names of fields, names of our own converters and values, and quoted text get into it. The struct writes
+Only names of fields, names of flybridge's own converters and values, and quoted text get into it. The struct writes
 itself as JSON without what is absent.
 """
 
@@ -38,7 +38,7 @@ from flybridge.mapping.table import Row, flag, text
 NO_KEYS: Final[Mapping[str, str]] = {}
 
 
-class Form:
+class SectionWriter:
     """One section of an event. `keys` are the targets in order; of several rows for one the first value wins.
 
     `fill(postback, value, *given)` makes the section, as a struct that is to be written as JSON; `value` is the event's
@@ -55,8 +55,8 @@ class Form:
     ) -> None:
         """Compile rows, each with its key.
 
-        `before` and `after` are keys that have the caller's values, whatever rows say: where each is found in `given`,
-        as `treatment.source`. They stand before and after those of the rows, or in the place of a row with the same
+        `before` and `after` are keys whose values come from the caller, with where each is found in `given`, such as
+        `classification.source`. They are placed before and after those of the rows, and replace a row with the same
         key.
         """
         rows: dict[str, list[Row]] = {}
@@ -102,7 +102,7 @@ class Form:
 
 
 def _chosen(slot: str, rows: Sequence[Row]) -> list[str]:
-    """Write the lines that give a slot the first value that one of its rows has."""
+    """Return the lines that give a slot the first value that one of its rows has."""
     first, *others = rows
     lines = [f"{slot} = {_source(first)}"]
     if not _is_kept(first):

@@ -26,7 +26,7 @@ COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {"gt": gt, "ge": ge,
 
 
 class Condition(Struct, frozen=True, kw_only=True):
-    """What one property must be. All that is asked must hold; None and empty ask nothing."""
+    """Requirements on one property. All must hold; None and empty require nothing."""
 
     path: str
     equals: Value | None = None

@@ -48,7 +48,7 @@ def appsflyer_id(value: Any) -> str | None:
 
 
 def user(value: Any) -> str | None:
-    """An id that names somebody: no zeros, no word for nothing."""
+    """An id: not all zeros, and no word for nothing."""
     found = words(value)
     return usable(found) if found is not None else None
 

@@ -1,4 +1,4 @@
-"""How one Amplitude event would go to AppsFlyer, line by line, for people: nothing sent, personal ids masked."""
+"""Explain line by line how one Amplitude event would go to AppsFlyer. Nothing is sent, personal ids are masked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flybridge.mapping.table import Explained, mask
 from flybridge.mapping.to_amplitude.explain import Explanation
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
-from flybridge.mapping.to_appsflyer.map import MAX_BYTES, Left, Mapped, choose, map_event
+from flybridge.mapping.to_appsflyer.map import MAX_BYTES, Left, MappedEvent, choose, map_event
 from flybridge.mapping.to_appsflyer.rules import FIXED, StreamRules, found_at
 from flybridge.records import Dead
 
@@ -31,7 +31,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def explain_event(event: Streamed, streams: Sequence[StreamRules], received_ms: int) -> Explanation:
-    """Map an event and say why it came out so."""
+    """Map an event and explain the result."""
     rules = choose(event, streams)
     if isinstance(rules, Left):
         return Explanation(f"left out: {rules.reason}", (), ())
@@ -39,19 +39,19 @@ def explain_event(event: Streamed, streams: Sequence[StreamRules], received_ms: 
     match map_event(event, rules, received_ms):
         case Dead() as dead:
             return Explanation(f"dead: {dead.detail} {dead.remedy}", (), ())
-        case Mapped() as mapped:
+        case MappedEvent() as mapped:
             size = len(joined(b'{"appsflyer_id":"%s"}' % (b"0" * 33), mapped.body))
             chosen = f"chosen by streams[{number}], sent as {mapped.event_name}, about {size} of {MAX_BYTES} bytes"
             return Explanation(chosen, tuple(_lines(event, rules, mapped)), (*_identity(mapped, rules), *mapped.notes))
 
 
-def _identity(mapped: Mapped, rules: StreamRules) -> Iterator[str]:
+def _identity(mapped: MappedEvent, rules: StreamRules) -> Iterator[str]:
     if mapped.appsflyer_id is None:
         wait = f"it waits {rules.wait_hours:g} hours" if rules.wait_hours else "it is filtered"
-        yield f"The event has no AppsFlyer id: it gets the one that a postback of the same person told, else {wait}."
+        yield f"The event has no AppsFlyer id: it gets the one that a postback of the same person brought, else {wait}."
 
 
-def _lines(event: Streamed, rules: StreamRules, mapped: Mapped) -> Iterator[Explained]:
+def _lines(event: Streamed, rules: StreamRules, mapped: MappedEvent) -> Iterator[Explained]:
     sent = msgspec.json.decode(mapped.body)
     values = msgspec.json.decode(sent["eventValue"]) if sent["eventValue"] else {}
     if mapped.appsflyer_id is not None:
@@ -60,7 +60,7 @@ def _lines(event: Streamed, rules: StreamRules, mapped: Mapped) -> Iterator[Expl
     yield Explained("event_type", event.event_type, "eventName", mapped.event_name, "")
     if mapped.event_ms is not None:
         yield Explained("event_time", event.find("event_time"), "eventTime", sent["eventTime"], "UTC.")
-    told: set[str] = set()
+    filled: set[str] = set()
     for row in rules.compiled.rows:
         raw = found_at(event, row.source)
         if raw is None:
@@ -68,21 +68,21 @@ def _lines(event: Streamed, rules: StreamRules, mapped: Mapped) -> Iterator[Expl
         key = row.target.removeprefix(table.VALUE)
         value = values.get(key) if row.target.startswith(table.VALUE) else sent.get(key)
         note = row.note
-        if row.target in told:
+        if row.target in filled:
             value, note = None, "An earlier row has filled this target."
         elif row.convert(raw) is None:
             value, note = None, s2s.refusal(row.convert, raw) or "It is none that AppsFlyer takes."
         else:
-            told.add(row.target)
+            filled.add(row.target)
             note = "One kilobyte has no room for it." if row.target in mapped.dropped else note
         shown = (raw, value) if row.target not in PERSONAL else (mask(raw), mask(value))
         source = "(fixed)" if row.source.startswith(FIXED) else row.source
         yield Explained(source, _plain(shown[0], ids), row.target, _plain(shown[1], ids), note)
-    for target in sorted(sent.keys() - {"eventName", "eventTime", "eventValue"} - told):
+    for target in sorted(sent.keys() - {"eventName", "eventTime", "eventValue"} - filled):
         shown_value = mask(sent[target]) if target in PERSONAL else sent[target]
         yield Explained("(a rule)", None, target, shown_value, "See the mapping page.")
     for key in [*values, *(name.removeprefix(table.VALUE) for name in mapped.dropped if name.startswith(table.VALUE))]:
-        if table.VALUE + key in told:
+        if table.VALUE + key in filled:
             continue
         raw = event.section("event_properties").get(key, event.section("user_properties").get(key))
         source, note = (key, "An extra.") if raw is not None else ("(a rule)", "See the mapping page.")
@@ -92,7 +92,7 @@ def _lines(event: Streamed, rules: StreamRules, mapped: Mapped) -> Iterator[Expl
 
 
 def _ids(event: Streamed, rules: StreamRules) -> list[bytes]:
-    """Return all that names this person, as JSON text in lower case."""
+    """Return all identifiers of this person, as JSON text in lower case."""
     found = [found_at(event, row.source) for row in rules.compiled.rows if row.target in PERSONAL]
     found += [event.user_id, event.device_id]
     return [_encode(one)[1:-1].lower() for one in found if isinstance(one, str) and len(one) >= MIN_TELLING]

@@ -3,7 +3,7 @@
     choose (name, conditions, loop guard) -> rows -> consent -> money and content -> extras -> one kilobyte -> JSON
 
 Pure: the same event and rules give the same bytes. The item has no `appsflyer_id` yet: it is put in when it is sent
-(`appsflyer.inapp_event`), because an event without one gets it from what postbacks have told.
+(`appsflyer.inapp_event`), because an event without one gets it from earlier postbacks.
 
 https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-24). When an event counts as late is said in
 https://support.appsflyer.com/hc/en-us/articles/207034486: recorded with its own time if it arrives by 02:00 UTC of the
@@ -49,7 +49,7 @@ class Left(Struct, frozen=True):
     reason: str
 
 
-class Mapped(Struct, frozen=True, kw_only=True):
+class MappedEvent(Struct, frozen=True, kw_only=True):
     """One item for AppsFlyer, and all that flybridge needs to know about it.
 
     `body` is JSON without `appsflyer_id`; `appsflyer_id` None: the event has none, and `misread` says that it has one
@@ -71,7 +71,7 @@ class Mapped(Struct, frozen=True, kw_only=True):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return the codes of what is to be counted about it."""
+        """The codes of what is to be counted about it."""
         found = (
             ("late", self.late),
             ("trimmed", bool(self.dropped)),
@@ -99,7 +99,7 @@ def choose(event: Streamed, streams: Sequence[StreamRules]) -> StreamRules | Lef
 
 
 def came_from_appsflyer(event: Streamed, rules: StreamRules) -> bool:
-    """Return whether AppsFlyer had the event first: a conversion by its name, an in-app event by the mapping's mark.
+    """Return whether the event came from AppsFlyer: a conversion by its name, an in-app event by the mapping's mark.
 
     Events of AppsFlyer's own integration have the same names; those of the Attribution API are marked by Amplitude.
     """
@@ -110,7 +110,7 @@ def came_from_appsflyer(event: Streamed, rules: StreamRules) -> bool:
     )
 
 
-def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> Mapped | Dead:
+def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> MappedEvent | Dead:
     """Map an event that the stream has chosen."""
     notes: list[str] = []
     found, bad_contact = _apply(event, rules, notes)
@@ -120,9 +120,9 @@ def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> Mapped |
     if len(event_name) > SHOWN_NAME:
         notes.append(f"The event's name is longer than {SHOWN_NAME} characters, which some of AppsFlyer's reports cut.")
     appsflyer_id: str | None = found.pop("appsflyer_id", None)
-    said = [row.source for row in rules.compiled.rows if row.target == "appsflyer_id" and found_at(event, row.source)]
-    if said and appsflyer_id is None:
-        notes.append(f"{said[0]} is no AppsFlyer id (13 digits, a dash, 7 to 19 digits) and was not used.")
+    given = [row.source for row in rules.compiled.rows if row.target == "appsflyer_id" and found_at(event, row.source)]
+    if given and appsflyer_id is None:
+        notes.append(f"{given[0]} is no AppsFlyer id (13 digits, a dash, 7 to 19 digits) and was not used.")
     event_ms = event.time_ms
     if event_ms is None:
         notes.append("The event has no time; AppsFlyer stamps it with its arrival.")
@@ -142,11 +142,11 @@ def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> Mapped |
     if dropped:
         notes.append(f"Left out, because AppsFlyer takes one kilobyte: {', '.join(dropped)}.")
     known = event.identity
-    return Mapped(
+    return MappedEvent(
         event_name=event_name,
         body=body,
         appsflyer_id=appsflyer_id,
-        misread=bool(said) and appsflyer_id is None,
+        misread=bool(given) and appsflyer_id is None,
         key=None if known is None else content_key(b"stream", rules.app.encode(), *(_bytes(part) for part in known)),
         event_ms=event_ms,
         dropped=tuple(dropped),
@@ -218,7 +218,7 @@ def _is_amazon(event: Streamed) -> bool:
 
 
 def _withhold(event: Streamed, found: dict[str, Any], notes: list[str]) -> list[bytes]:
-    """Take out the identifiers that may not leave. Gives all of the device's, for the search in what else is sent."""
+    """Remove the identifiers that may not leave. Return all of the device, to search for them in the other values."""
     devices = [
         _encode(value)[1:-1].lower()
         for name in table.WITHHELD_AS
@@ -287,7 +287,7 @@ def _pack(
 
 
 def _in_order(found: Mapping[str, Any], extras: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    """Return all that may be sent: what must be, identifiers and the app, contents, configured values, extras."""
+    """Yield all that may be sent, in the order of importance: what must be sent first, extras last."""
     money = "eventValue.af_revenue"
     rest = [target for target in found if target.startswith(table.VALUE) and target != money]
     first = [target for target in (money, *table.PARAMETERS) if target in table.ESSENTIAL or target == money]
@@ -303,7 +303,7 @@ def _in_order(found: Mapping[str, Any], extras: Mapping[str, Any]) -> Iterator[t
 
 
 def _cost_in_value(key: str, value: Any) -> int:
-    """Return how many bytes a key adds to `eventValue`, which is JSON in a JSON text."""
+    """Return the bytes that a key adds to `eventValue`, which is JSON in a JSON text."""
     inner = _encode(key).decode() + ":" + _encode(value).decode() + ","
     return len(_encode(inner)) - 2
 

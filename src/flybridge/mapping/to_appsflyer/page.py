@@ -33,7 +33,6 @@ def page() -> str:
 
 
 def rows_as_markdown(rows: Iterable[Row]) -> str:
-    """Print rows as a table."""
     lines = ["| AppsFlyer | Amplitude | As | Note |", "| --- | --- | --- | --- |"]
     for row in rows:
         lines.append(f"| [`{row.target}`]({row.doc}) | `{row.source}` | {row.convert.__name__} | {row.note} |")
@@ -41,7 +40,6 @@ def rows_as_markdown(rows: Iterable[Row]) -> str:
 
 
 def derived_as_markdown(rows: Iterable[Derived]) -> str:
-    """Print rules as a table."""
     lines = ["| AppsFlyer | From Amplitude | Rule |", "| --- | --- | --- |"]
     for row in rows:
         sources = ", ".join(f"`{source}`" for source in row.sources)

@@ -40,7 +40,7 @@ IDS: Final = (
         "event_properties.appsflyer_id",
         "appsflyer_id",
         doc=DESTINATION,
-        note="Without it, the id that a postback of the same user or device told.",
+        note="Without it, the id that a postback of the same user or device brought.",
     ),
     *_from(
         "customer_user_id",

@@ -1,4 +1,4 @@
-"""What one `[[apps.streams]]` says, checked and compiled once."""
+"""The rules of one `[[apps.streams]]`, checked and compiled once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CONTACTS: Final = frozenset(
 
 
 class StreamRules(Struct, frozen=True, kw_only=True, dict=True):
-    """How one stream chooses and maps. Raises `ConfigError` for what can't be done, with the key's name.
+    """How one stream chooses and maps events. Raises `ConfigError` for a setting that can't work, with its key.
 
     `prefix` is that of events which flybridge brings from AppsFlyer, with its brackets and blank; `app` is part of an
     event's identity. The other fields are those of `config_apps.Stream`.
@@ -56,7 +56,7 @@ class StreamRules(Struct, frozen=True, kw_only=True, dict=True):
     use_customer_user_id: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what can't be done, with the key and what to write instead."""
+        """Raise `ConfigError` for a setting that can't work, with its key and what to write instead."""
         for target, source in self.properties.items():
             self._check(f"properties.{target}", target)
             if source.startswith(FIXED) and _converter(target_of(target))(source.removeprefix(FIXED)) is None:
@@ -90,12 +90,12 @@ class StreamRules(Struct, frozen=True, kw_only=True, dict=True):
         )
 
     @cached_property
-    def compiled(self) -> Compiled:
-        """Return the look-ups made from these rules."""
-        return Compiled(self)
+    def compiled(self) -> CompiledStream:
+        """The look-ups made from these rules."""
+        return CompiledStream(self)
 
 
-class Compiled:
+class CompiledStream:
     """Rules turned into look-ups. One per `StreamRules`; safe to share between threads."""
 
     def __init__(self, rules: StreamRules) -> None:
@@ -111,7 +111,7 @@ class Compiled:
         )
 
     def _is_extra(self, section: str, key: str) -> bool:
-        """Whether a property may be an extra: not mapped already, nobody's id or contact, not Amplitude's own."""
+        """Return whether a property may be an extra: not mapped already, no id or contact, not Amplitude's own."""
         lower = key.lower()
         return not (
             f"{section}.{key}" in self._taken
@@ -161,5 +161,5 @@ def rows_of(rules: StreamRules) -> tuple[Row, ...]:
 
 
 def found_at(event: Streamed, source: str) -> Any:
-    """Return what a row's source stands for in an event."""
+    """Return the value of a row's source in an event."""
     return source.removeprefix(FIXED) if source.startswith(FIXED) else event.find(source)

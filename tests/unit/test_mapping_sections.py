@@ -12,7 +12,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.mapping.table import Row, as_is, brand, moment, text
 from flybridge.mapping.to_amplitude import sections as module
 from flybridge.mapping.to_amplitude.rules import OWN
-from flybridge.mapping.to_amplitude.sections import Form
+from flybridge.mapping.to_amplitude.sections import SectionWriter
 
 ROWS = (
     ("campaign", Row("campaign", "campaign", text, "")),
@@ -23,19 +23,19 @@ ROWS = (
 UNKNOWN = ("new", Row("new", "new", as_is, ""))
 
 
-def filled(form: Form, postback: Postback, *given: Any, **fields: Any) -> dict[str, Any]:
+def filled(writer: SectionWriter, postback: Postback, *given: Any, **fields: Any) -> dict[str, Any]:
     postback = msgspec.structs.replace(postback, body=msgspec.json.encode(fields))
-    section = form.fill(postback, None, *given)
+    section = writer.fill(postback, None, *given)
     written: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(section))
-    assert written == form.as_dict(section)
-    assert list(written) == [key for key in form.keys if key in written]
+    assert written == writer.as_dict(section)
+    assert list(written) == [key for key in writer.keys if key in written]
     return written
 
 
 def test_the_docstring_shows_what_is_generated() -> None:
     """Who reads the module sees the text that runs."""
     shown = "\n".join(line.removeprefix("    ") for line in (module.__doc__ or "").splitlines())
-    assert Form(ROWS, given=("treatment",), after={"source": "treatment.source"}).text in shown
+    assert SectionWriter(ROWS, given=("classification",), after={"source": "classification.source"}).text in shown
 
 
 @pytest.mark.parametrize(
@@ -53,31 +53,33 @@ def test_the_docstring_shows_what_is_generated() -> None:
 )
 def test_the_first_row_that_gives_a_value_wins(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     """And what is absent, or can't be converted, is not written."""
-    assert filled(Form(ROWS), Postback(**fields)) == expected
+    assert filled(SectionWriter(ROWS), Postback(**fields)) == expected
 
 
 def test_what_the_caller_gives_stands_before_or_after_or_in_the_place_of_a_row() -> None:
     """A row with the same key is not asked."""
-    form = Form(ROWS, given=("at", "name", "no"), before={"time": "at"}, after={"campaign": "name", "source": "no"})
-    assert form.keys == ("time", "campaign", "touch time", "device_brand", "source")
-    found = filled(form, Postback(campaign="Spring"), 5, "given", None)
+    writer = SectionWriter(
+        ROWS, given=("at", "name", "no"), before={"time": "at"}, after={"campaign": "name", "source": "no"}
+    )
+    assert writer.keys == ("time", "campaign", "touch time", "device_brand", "source")
+    found = filled(writer, Postback(campaign="Spring"), 5, "given", None)
     assert found == {"time": 5, "campaign": "given"}
 
 
 def test_a_source_that_is_no_field_is_looked_for_under_its_name() -> None:
     """Whatever the name is: it is quoted, so that it can't become code."""
     strange = "x') or exit() #\n"
-    form = Form((("odd", Row(strange, "odd", as_is, "")), UNKNOWN, *ROWS))
-    assert form.keys == ("campaign", "touch time", "device_brand", "odd", "new")
-    assert filled(form, Postback(), new=3, **{strange: "seen"}) == {"odd": "seen", "new": 3}
+    writer = SectionWriter((("odd", Row(strange, "odd", as_is, "")), UNKNOWN, *ROWS))
+    assert writer.keys == ("campaign", "touch time", "device_brand", "odd", "new")
+    assert filled(writer, Postback(), new=3, **{strange: "seen"}) == {"odd": "seen", "new": 3}
 
 
 def test_of_a_field_and_an_unknown_one_the_first_wins() -> None:
     """The configuration's rows stand first, so that they outrank the table's."""
     known, unknown = ROWS[0], ("campaign", Row("new", "campaign", as_is, ""))
-    assert filled(Form((unknown, known)), Postback(campaign="old"), new="new") == {"campaign": "new"}
-    assert filled(Form((unknown, known)), Postback(campaign="old")) == {"campaign": "old"}
-    assert filled(Form((known, unknown)), Postback(campaign="old"), new="new") == {"campaign": "old"}
+    assert filled(SectionWriter((unknown, known)), Postback(campaign="old"), new="new") == {"campaign": "new"}
+    assert filled(SectionWriter((unknown, known)), Postback(campaign="old")) == {"campaign": "old"}
+    assert filled(SectionWriter((known, unknown)), Postback(campaign="old"), new="new") == {"campaign": "old"}
 
 
 def test_the_event_s_own_fields_are_written_in_its_order() -> None:
