@@ -1,8 +1,8 @@
 """Sealing: bytes that hold personal data are encrypted before they are written anywhere.
 
-AES-256-GCM with a random 96-bit nonce. Keys are derived from the configured secrets with HKDF, so that
-the hashing of identifiers and the sealing of bytes never share a key. Erasing is then deleting the row: pages
-that a database leaves behind, in its file or its log, hold nothing readable.
+AES-256-GCM with a random 96-bit nonce. Keys are derived from the configured secrets with HKDF, so that the hashing of
+identifiers and the sealing of bytes never share a key. To erase is to delete the row: pages that a database leaves
+behind, in its file or its log, hold nothing readable.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Seal:
         ]
 
     def seal(self, clear: bytes) -> bytes:
-        """Encrypt and authenticate; 28 bytes longer than what went in."""
+        """Encrypt and authenticate. The result is 28 bytes longer."""
         nonce = urandom(NONCE_BYTES)
         return nonce + self._ciphers[0].encrypt(nonce, clear, None)
 
     def open(self, sealed: bytes) -> bytes:
-        """Decrypt, trying every secret. Raises `SealBroken` when none fits."""
+        """Decrypt with the first secret that fits. Raises `SealBroken` when none does."""
         nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         for cipher in self._ciphers:
             try:

@@ -11,7 +11,7 @@ from filings import LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lease, n
 from flybridge.errors import StoreUnavailable
 from flybridge.records import DAY_MS, Apply, Dead, Deliver, Filing, Hold
 from flybridge.sealing import Seal
-from flybridge.store.core.holding import SPENT_AT_ONCE
+from flybridge.store.core.holding import RELEASED_AT_ONCE
 from flybridge.store.protocol import Settlement
 from flybridge.store.sqlite.store import SqliteStore
 
@@ -82,11 +82,11 @@ async def test_what_was_matched_is_cleared_away_when_its_window_is_over(store, t
 
 async def test_many_spent_holds_are_cleared_away_in_parts(store, tmp_path):
     """One step stops when it has cleared enough, and the next one goes on: nobody waits for all of them."""
-    n = SPENT_AT_ONCE + 10
+    n = RELEASED_AT_ONCE + 10
     await store.file([waiting(str(i), "k", expires_ms=LATER_MS) for i in range(n)], NOW_MS)
     await store.file([Filing(envelope(), Apply(), sightings=(sighting("k"),))], NOW_MS)
     await store.file([waiting("w", "other", expires_ms=LATER_MS)], NOW_MS)
-    assert [await store.expire(LATER_MS, limit) for limit in (SPENT_AT_ONCE, 100)] == [0, 1]
+    assert [await store.expire(LATER_MS, limit) for limit in (RELEASED_AT_ONCE, 100)] == [0, 1]
     db = sqlite3.connect(tmp_path / "store.db")
     assert [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("holds", "hold_keys")] == [0, 0]
     db.close()

@@ -36,15 +36,15 @@ DAMAGES = {
     ),
     "a pruned tally too high": (
         "UPDATE cells SET pruned = 1 WHERE outcome = 'applied'",
-        [("shop", DAY, "but the ledger has 1 lines", 0, 1)],
+        [("shop", DAY, "but the ledger has 1 rows", 0, 1)],
     ),
     "a ledger line lost": (
         "DELETE FROM ledger WHERE cell = (SELECT id FROM cells WHERE outcome = 'applied')",
-        [("shop", DAY, "but the ledger has 0 lines", 1, 0)],
+        [("shop", DAY, "but the ledger has 0 rows", 1, 0)],
     ),
     "a ledger line in no cell": (
         "UPDATE ledger SET cell = 99 WHERE cell = (SELECT id FROM cells WHERE outcome = 'applied')",
-        [("shop", DAY, "but the ledger has 0 lines", 1, 0), ("", "", "stand in cell 99", 0, 1)],
+        [("shop", DAY, "but the ledger has 0 rows", 1, 0), ("", "", "stand in counter 99", 0, 1)],
     ),
     "a hold lost": (
         "DELETE FROM holds",
@@ -52,7 +52,7 @@ DAMAGES = {
             ("shop", DAY, "1 envelopes are counted as held, but 0 holds exist", 1, 0),
             ("", "", "1 bodies are kept", 0, 1),
             ("", "", "1 matching keys are kept", 0, 1),
-            ("", "", "1 cells of waiting events", 0, 1),
+            ("", "", "1 counters of waiting events", 0, 1),
         ],
     ),
     "a delivery lost": (

@@ -1,7 +1,7 @@
-"""Moving house: everything that an embedded store keeps, into an empty PostgreSQL database.
+"""Copying an embedded store into an empty PostgreSQL database.
 
 The rows are the same on both sides, sealed bytes included, so that nothing is opened on the way. The bridge must not be
-running: what it files while its store is being read stays behind.
+running: what it files while its store is being read is not copied.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TYPES: Final = b"""
 HELD: Final = "SELECT ledger.id FROM ledger JOIN cells ON cells.id = cell WHERE outcome = 'held'"
 RESTS: Final[Mapping[str, str]] = {
     "receipts": "ORDER BY made_ms, rowid",  # their rows get a number on the way
-    "holds": f"WHERE id IN ({HELD})",  # the file keeps the rows of spent ones, the database does not
+    "holds": f"WHERE id IN ({HELD})",  # the file keeps the rows of released ones, the database does not
     "hold_keys": f"WHERE hold IN ({HELD})",
 }
 """What a table's rows are to be read with."""
@@ -56,9 +56,9 @@ async def copy_store(
 ) -> Copied:
     """Copy a store from its file into an empty database, all or nothing, and check it there.
 
-    `progress` is told, from another thread, the table and how many of its rows have gone. Raises `StoreUnavailable` if
-    one of the two can't be used, and `FlybridgeError` if the database is not empty or does not hold afterwards what the
-    file holds. Then nothing was changed.
+    `progress` is called, from another thread, with the table and how many of its rows have been copied. Raises
+    `StoreUnavailable` if one of the two can't be used, and `FlybridgeError` if the database is not empty or does not
+    hold afterwards what the file holds. Then nothing was changed.
     """
     return await asyncio.to_thread(_copy, Path(sqlite_path), postgres_dsn, progress or (lambda table, rows: None))
 
@@ -129,7 +129,7 @@ def _clean(value: object) -> object:
 
 
 def _number_on(file: sqlite3.Connection, db: Db) -> None:
-    """Let ids, cells and lanes go on where the file's end."""
+    """Continue ids, counters and lanes after the file's last."""
     (following,) = file.execute("SELECT next FROM ids").fetchone()
     db.execute("SELECT setval('ids', $1::bigint)", (following,))
     for table in ("cells", "lanes", "audiences", "audience_runs"):

@@ -1,4 +1,4 @@
-"""What a store tells of itself: its counters, lines and lists as values. None of them identifies a person."""
+"""Reports of the store as values: counters, ledger entries and lists. None of them identifies a person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Count(Struct, frozen=True):
 
 
 class LedgerEntry(Struct, frozen=True):
-    """One envelope's line in the ledger. `digest` is `records.digest_of` its bytes."""
+    """One envelope's entry in the ledger. `digest` is `records.digest_of` its bytes."""
 
     receipt: str
     app: str

@@ -61,7 +61,7 @@ def missing(known: Sequence[Script], applied: Mapping[int, str]) -> list[Script]
 
 
 def apply_sqlite(db: sqlite3.Connection, known: Sequence[Script]) -> int:
-    """Apply what is missing in one transaction, give how many files that was. Safe when two processes start at once."""
+    """Apply what is missing in one transaction. Returns how many files. Safe when two processes start at once."""
     db.execute("BEGIN IMMEDIATE")
     try:
         db.execute(TABLE)
@@ -79,7 +79,7 @@ def apply_sqlite(db: sqlite3.Connection, known: Sequence[Script]) -> int:
 
 
 def apply_postgres(db: Connection[tuple[Any, ...]], known: Sequence[Script]) -> int:
-    """Apply what is missing in one transaction, give how many files that was. Who comes second waits.
+    """Apply what is missing in one transaction. Returns how many files. A second process waits.
 
     Looks first, so that a database that is complete needs no right to make tables.
     """
@@ -96,7 +96,7 @@ def apply_postgres(db: Connection[tuple[Any, ...]], known: Sequence[Script]) -> 
 
 
 def statements(sql: str) -> Iterator[str]:
-    """Split a script: `executescript` would commit the transaction that makes a migration all or nothing."""
+    """Yield a script's statements. `executescript` would commit, and a migration is all or nothing."""
     text = ""
     for line in sql.splitlines(keepends=True):
         text += line

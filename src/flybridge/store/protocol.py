@@ -1,9 +1,9 @@
-"""The store: state in lifecycle verbs. Each verb is one transaction.
+"""The store's protocol: the state of the bridge behind lifecycle verbs.
 
-Guarantees every backend keeps, and `tests/contract/test_store.py` checks:
+Guarantees that every backend keeps and `tests/contract/test_store.py` checks:
 
-1. `file` is all or nothing for its batch, and idempotent by receipt: an envelope whose receipt is known has no
-   second effect, so an inbox may hand it out again after a crash.
+1. Each verb is one transaction. `file` is idempotent by receipt: an envelope whose receipt is known has no second
+   effect, so an inbox may hand it out again after a crash.
 2. A filing whose content key is remembered changes nothing but the count of duplicates. The key is
    remembered in the same transaction as the effect it guards.
 3. Hold-then-sight equals sight-then-hold, whatever the order and however many processes file at once.
@@ -12,7 +12,7 @@ Guarantees every backend keeps, and `tests/contract/test_store.py` checks:
 5. Counters move in the same transaction as the rows they count. `audit` compares them with the rows.
 6. What holds personal data (bodies, ids) is sealed before it is written and erased when it is not needed.
 
-What is read is described in `figures`, the receipt of a request to be forgotten in `receipt`.
+`figures` describes what is read, `receipt` the receipt of a request to be forgotten.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from flybridge.store.receipt import Receipt, VendorStep
 
 
 class Lane(Struct, frozen=True, order=True):
-    """All deliveries of one app through one endpoint: they share credentials, limits and a circuit."""
+    """The deliveries of one app through one endpoint: they share credentials, limits and a circuit."""
 
     app: str
     endpoint: str
 
 
 class Filed(Struct, frozen=True):
-    """What `file` did, in envelopes, by outcome kind (`records.OutcomeKind` values), plus holds released."""
+    """The result of `file`: envelopes by outcome (`records.OutcomeKind`), and holds that found their person."""
 
     outcomes: Mapping[str, int]
     matched: int = 0
@@ -52,7 +52,7 @@ class Filed(Struct, frozen=True):
 
 
 class Settlement(Struct, frozen=True, gc=False):
-    """What becomes of one leased delivery.
+    """The result of one leased delivery.
 
     `state` is `delivered`, `due` (again at `due_ms`), `dead` (with stage `deliver`) or `parked` (waits for an
     operator's decision; counted as dead with reason `uncertain`).
@@ -70,14 +70,14 @@ class Settlement(Struct, frozen=True, gc=False):
 
 
 class Settled(Struct, frozen=True):
-    """How many settlements took effect, and how many came too late from a former owner."""
+    """How many settlements took effect, and how many were of a former owner and did not."""
 
     settled: int
     stale: int = 0
 
 
 class Rescued(Struct, frozen=True):
-    """What `rescue` found: leases that lapsed before sending (given back), and in flight (uncertain)."""
+    """The result of `rescue`: leases that lapsed before sending (returned) and in flight (uncertain or parked)."""
 
     returned: int = 0
     uncertain: int = 0
@@ -85,9 +85,9 @@ class Rescued(Struct, frozen=True):
 
 
 class Released(Struct, frozen=True):
-    """What a release by hand did, as ids of holds. `nameless`: have nobody to be delivered to, and still wait.
+    """The result of `release`, as ids of holds.
 
-    `gone`: do not wait, because they never did or do no more.
+    `nameless` still wait, because they have no user or device to be delivered to; `gone` do not wait (any more).
     """
 
     released: Sequence[int] = ()
@@ -96,7 +96,7 @@ class Released(Struct, frozen=True):
 
 
 class LaneDepth(Struct, frozen=True):
-    """How a lane stands: `due` now, `later` (waiting for a retry), `leased`; `oldest_ms` of what is due."""
+    """The deliveries of a lane: `due` now, `later` (waiting for a retry), `leased`; `oldest_ms` is of what is due."""
 
     lane: Lane
     due: int
@@ -106,85 +106,101 @@ class LaneDepth(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """State behind lifecycle verbs. `now_ms` is always the caller's clock."""
+    """State behind lifecycle verbs. `now_ms` is always the caller's clock.
+
+    All methods are called from the event loop that called `open`. Every one raises `StoreUnavailable` when the
+    database refuses; then nothing was changed, or the verb can be repeated without a second effect.
+    """
 
     async def open(self) -> None:
-        """Open, and apply pending migrations."""
+        """Open the store and apply pending migrations."""
         ...
 
     async def close(self) -> None:
-        """Finish the running transaction and close."""
+        """Finish running transactions and close."""
         ...
 
     async def file(self, filings: Sequence[Filing], now_ms: int) -> Filed:
-        """File a batch: ledger, dedup keys, deliveries, holds, sightings and matches, rollups, dead letters."""
+        """File a batch, all or nothing: ledger, content keys, deliveries, holds, sightings, counters, dead letters.
+
+        - A receipt that is known has no effect, and is counted in `Filed.repeated`.
+        - A content key that is remembered makes a duplicate, which has no effect but to be counted.
+        - `Filed.matched` counts every hold that found its person, at once or after waiting.
+        - What is about a forgotten person and from before the request ends as forgotten and has no other effect.
+        """
         ...
 
     async def lanes(self, now_ms: int) -> Sequence[Lane]:
-        """Name the lanes that have something due."""
+        """Return the lanes that have something due."""
         ...
 
     async def lease(self, lane: Lane, limit: int, now_ms: int, lease_ms: int, owner: str) -> Sequence[Delivery]:
-        """Lease due deliveries, oldest first."""
+        """Lease due deliveries to `owner`, those due longest first."""
         ...
 
     async def begin(self, ids: Sequence[int], owner: str) -> Sequence[int]:
-        """Record the intent to send, durably, before sending. Gives the ids still owned.
+        """Record, durably and before sending, that these are about to be sent. Returns the ids that `owner` still has.
 
-        Asked for only where the vendor does not deduplicate: what has begun and is not settled when its
-        lease lapses is uncertain.
+        Needed only where the vendor does not deduplicate: what has begun and is not settled when its lease lapses is
+        uncertain.
         """
         ...
 
     async def settle(self, settlements: Sequence[Settlement], owner: str, now_ms: int) -> Settled:
-        """Record what became of leased deliveries; erase the bodies of what is delivered."""
+        """Record the results of leased deliveries.
+
+        - A delivery that `owner` no longer has stays as it is and is counted in `Settled.stale`.
+        - The body of what is delivered is erased; that of a dead letter stays, so that it can be delivered after all.
+        """
         ...
 
     async def rescue(self, now_ms: int, *, owner: str | None = None, resend_uncertain: bool = True) -> Rescued:
-        """Take back lapsed leases (or all leases of `owner`, which is known to be gone).
+        """Take back lapsed leases, or all leases of `owner`, whose process is known to be gone.
 
-        What had begun becomes uncertain: due again with `uncertain` one higher, or parked as a dead letter.
+        - What had not begun is due again, in its former place.
+        - What had begun is due again with `tries` and `uncertain` one higher, or parked if not `resend_uncertain`.
         """
         ...
 
     async def expire(self, now_ms: int, limit: int = 1000) -> int:
-        """End holds whose window is over at `now_ms` (`expires_ms <= now_ms`): outcome expired, ids erased.
+        """End holds whose window is over at `now_ms` (`expires_ms <= now_ms`). Returns how many ended.
 
-        One with a `fallback_user_id` becomes pending instead, with that user. Gives how many ended either way.
+        - One with a `fallback_user_id` becomes pending with that user; the others are expired, and their bodies erased.
+        - Returns 0 also while another process does the same, or if only rows of released holds were cleared away.
         """
         ...
 
     async def expire_now(self, ids: Sequence[int], now_ms: int) -> Sequence[int]:
-        """End these holds by hand, without sending: outcome expired. Gives the ids that did wait."""
+        """Expire these holds without sending them. Returns the ids that did wait."""
         ...
 
     async def release(
         self, ids: Sequence[int], now_ms: int, *, user_id: str | None = None, device_id: str | None = None
     ) -> Released:
-        """Make these holds pending by hand, as of this user or device.
+        """Make these holds pending, as of this user or device.
 
-        Without either, only what can be delivered nameless (the Attribution API's items) is released.
+        Without either, only those are released whose item needs no user (the Attribution API's) or has one.
         """
         ...
 
     async def hold_counts(self) -> Sequence[HeldCount]:
-        """Count what waits, from counters: the cost does not grow with the number of holds."""
+        """Return how many events wait, from counters: the cost does not grow with the number of holds."""
         ...
 
     async def sighted_kinds(self) -> Sequence[SightedKind]:
-        """Return by which kinds of identifier Amplitude has shown people."""
+        """Return the kinds of identifier by which Amplitude has shown people."""
         ...
 
     async def covered(self, *, since_day: str) -> Sequence[CoverageRow]:
-        """Sum these counters up by app, platform and kinds; day, version and media source are empty."""
+        """Return the coverage counters summed by app, platform and kinds; day, version and media source are empty."""
         ...
 
     async def coverage(self, *, since_day: str = "", app: str | None = None) -> Sequence[CoverageRow]:
-        """Return the counters of which keys events carried, from this day on (`YYYY-MM-DD`)."""
+        """Return the counters of matching keys on events since this day (`YYYY-MM-DD`). They are kept for 90 days."""
         ...
 
     async def holds(self, *, app: str | None = None, limit: int = 100) -> Sequence[Held]:
-        """List what waits, oldest first."""
+        """Return waiting events in the order of filing."""
         ...
 
     async def dead(
@@ -195,60 +211,69 @@ class Store(Protocol):
         ids: Sequence[int] | None = None,
         limit: int = 100,
     ) -> Sequence[DeadLetter]:
-        """List dead letters, newest first; with `ids` just these, whatever the limit."""
+        """Return dead letters, newest first; with `ids` just these, whatever the limit."""
         ...
 
     async def dead_ids(
         self, *, app: str | None = None, reason: str | None = None, after: int = 0, limit: int = 100
     ) -> Sequence[int]:
-        """List the ids of dead letters above `after`, ascending: in the order in which they were received."""
+        """Return the ids of dead letters above `after`, ascending: in the order of reception."""
         ...
 
     async def redeliver(self, ids: Sequence[int], now_ms: int) -> int:
-        """Make dead letters of stage `deliver` due again, with no tries spent."""
+        """Make dead letters of stage `deliver` due again with no tries spent, in the order of reception."""
         ...
 
     async def take_dead(self, ids: Sequence[int]) -> Sequence[DeadLetter]:
-        """Return dead letters of stage `decode` or `map` for processing again; `file` with `replayed` ends them."""
+        """Return dead letters of stage `decode` or `map`, in the order of reception, to be processed again.
+
+        They stay dead until they are filed with `replayed`.
+        """
         ...
 
     async def forget(self, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int] = ()) -> Receipt:
-        """Remove the person with these matching keys everywhere, and the lines `also`; write the receipt.
+        """Remove the person with these matching keys, and the ledger rows `also`; write the receipt.
 
-        What waits (held, pending, dead) ends as forgotten and its content is erased; what is settled stays counted and
-        loses digest and insert_id; sightings are deleted. A tombstone per key stays: what is filed later about this
-        person and happened before `now_ms`, or does not say when, ends as forgotten (`before_request`) and has no other
-        effect; what the person does after it is a new person's. A settlement of what was in flight is stale.
-        Raises `FlybridgeError` when a key is that of more installations than one human being has.
+        - What is held, pending or dead ends as forgotten and its content is erased. A later settlement of it is stale.
+        - What is settled stays counted, and loses its digest, insert_id and content key.
+        - Sightings and memberships are deleted.
+        - A tombstone per key stays: what is filed later about this person and happened at or before `now_ms`, or does
+          not say when, ends as forgotten (`before_request`). Later events are those of a new person.
+        - With a known `receipt` the counts are added to it.
+
+        Raises `FlybridgeError` when a key belongs to more installations than one person has; nothing is removed then.
         """
         ...
 
     async def note(self, receipt: str, steps: Sequence[VendorStep]) -> None:
-        """Write down how the vendor requests of a receipt stand."""
+        """Write the state of the vendor requests of a receipt."""
         ...
 
     async def receipts(self, *, keys: Sequence[bytes] = (), limit: int = 100) -> Sequence[Receipt]:
-        """List receipts, newest first: all, or those for exactly these keys."""
+        """Return receipts, newest first: all, or those for exactly these keys."""
         ...
 
     async def prune(self, now_ms: int, *, ledger_days: int, dead_days: int) -> int:
-        """Delete settled ledger lines, dead letters and dedup keys that are past their retention."""
+        """Delete what is past its retention, in many short transactions. Returns how many rows that was.
+
+        Settled ledger rows, dead letters, content keys, coverage counters, and keys of people without rows are deleted.
+        """
         ...
 
     async def counts(self) -> Sequence[Count]:
-        """Return all counters that are not zero."""
+        """Return all ledger counters that are not zero."""
         ...
 
     async def depths(self, now_ms: int) -> Sequence[LaneDepth]:
-        """Return how every lane stands."""
+        """Return the depth of every lane that has deliveries."""
         ...
 
     async def audit(self) -> Sequence[Discrepancy]:
-        """Compare every counter with the rows it counts; empty when all is well."""
+        """Compare every counter with the rows it counts, at one moment; empty when all agree."""
         ...
 
     def ledger(self, *, app: str | None = None) -> AsyncIterator[LedgerEntry]:
-        """Stream the ledger."""
+        """Yield the ledger in the order of filing. A row that changes meanwhile is yielded once."""
         ...
 
     async def rollups(self) -> Sequence[RollupRow]:

@@ -6,10 +6,10 @@ from msgspec import Struct, structs
 
 
 class Removed(Struct, frozen=True):
-    """What was removed of a person. All are counts, so that a receipt names nobody.
+    """What was removed of a person. All are counts, so that a receipt identifies no one.
 
-    `held`, `pending` and `dead` are envelopes that end as forgotten; `anonymised` are ledger lines that stay counted
-    and lost what pointed at their content. `shared` counts keys so widely shared that they were not followed.
+    `held`, `pending` and `dead` are envelopes that end as forgotten; `anonymised` are ledger rows that stay counted and
+    lost what pointed at their content. `shared` counts keys so widely shared that they were not followed.
     """
 
     installations: int = 0
@@ -56,5 +56,5 @@ class Receipt(Struct, frozen=True):
 
     @property
     def settled(self) -> bool:
-        """Return whether no vendor request is left to be sent."""
+        """Whether no vendor request is left to be sent."""
         return all(step.state in {"done", "skipped"} for step in self.steps)

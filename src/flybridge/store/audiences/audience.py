@@ -1,4 +1,4 @@
-"""Audiences, whatever they are kept in: what both stores decide and read alike. Pure, but for the rows it is given."""
+"""What both stores decide and read alike about audiences. Pure, but for the rows it is given."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ WANTING: Final = """
       (SELECT count(*) FROM named WHERE audience = a.id)
     FROM audiences a"""
 
-told_of: Final = msgspec.msgpack.Encoder().encode
+packed_run: Final = msgspec.msgpack.Encoder().encode
 """Pack a run."""
-run_of: Final = msgspec.msgpack.Decoder(Run).decode
+unpacked_run: Final = msgspec.msgpack.Decoder(Run).decode
 """Unpack a run."""
 
 
 class Lease(NamedTuple):
-    """For whom an audience is claimed, and for how long. `due`: only if its time has come."""
+    """The owner of a claim and its time. `due`: claim only if the audience's time has come."""
 
     owner: str
     now_ms: int
@@ -58,32 +58,32 @@ class Lease(NamedTuple):
 
     @property
     def until_ms(self) -> int:
-        """Return when it lapses."""
+        """When the lease lapses."""
         return self.now_ms + self.lease_ms
 
     @property
     def next_ms(self) -> int:
-        """Return until when an audience's time must have come."""
+        """The latest `next_ms` of an audience that may be claimed."""
         return self.now_ms if self.due else NEVER_MS
 
 
 def standing_of(row: Sequence[Any]) -> Standing:
-    """Return how an audience stands; what is last in the row is a number in one store and true or false in another."""
+    """Return an audience's standing. The last column is a number in one store and a boolean in the other."""
     return structs.replace(Standing(*row), running=bool(row[-1]))
 
 
 def standing_after(action: Action, refused: bool) -> int:
-    """Decide how a device stands when AppsFlyer has done as asked, or refuses it."""
+    """Return the standing of a device after AppsFlyer has done as asked, or refused it."""
     return 0 if action is Action.REMOVE else 3 if refused else 1
 
 
 def lacking_of(seal: Seal, who: bytes | None, lack: int) -> LackingMember:
-    """Name a member who can't be listed."""
+    """Return a member who can't be listed."""
     return LackingMember(seal.open(who).decode("utf-8", "surrogatepass") if who else "", Lack(lack))
 
 
 def audit(rows: Callable[[str], Iterable[Sequence[Any]]]) -> list[str]:
-    """Compare counters with rows, which `rows` reads; a sentence for each that does not agree."""
+    """Compare counters with rows, which `rows` reads. Returns a sentence for each that does not agree."""
     wrong = []
     for column, sql in COUNTED_ROWS.items():
         for name, counter, found in rows(f"SELECT name, {column}, ({sql}) FROM audiences a"):  # noqa: S608 - ours

@@ -1,18 +1,17 @@
-"""Cohorts in the store: who Amplitude wants in an audience, what AppsFlyer has accepted, and the difference.
+"""The store of audiences: the members Amplitude wants, the devices AppsFlyer has accepted, and the difference.
 
-There is no queue. Members are wanted or not, devices are listed or not, and the work is what differs. Guarantees
-every backend keeps, and `tests/contract/test_cohort_store.py` checks:
+There is no queue. Members are wanted or not, devices are listed or not, and the work is what differs. Guarantees that
+every backend keeps and `tests/contract/test_cohort_store.py` checks:
 
-1. Of what is said about one person the newest counts, whatever the order in which it arrives and however often: the
-   later `said_ms` wins, and of two said at the same time the one that takes out. A snapshot speaks about everybody as
-   of its `said_ms`, and wins a tie.
-2. A snapshot takes effect as a whole or not at all: what breaks off while it is staged changes nothing.
-3. A device is listed or not, or it is *not known* which, from before a request goes out until its answer is settled.
-   What is not known is sent again: adding and removing are idempotent at AppsFlyer, so a lost answer costs one
-   request.
+1. Of the statements about one person the newest counts, in whatever order they arrive and however often: the later
+   `said_ms` wins, and of two at the same time the one that takes out. A snapshot speaks about everyone as of its
+   `said_ms`, and wins a tie.
+2. A snapshot takes effect as a whole or not at all: one that breaks off while it is staged changes nothing.
+3. A device is listed or not, or it is *not known*, from before a request is sent until its answer is settled. What is
+   not known is sent again: adding and removing are idempotent at AppsFlyer, so a lost answer costs one request.
 4. A device that two people share is wanted as long as one of them is.
-5. One owner at a time runs an audience. What a former owner settles changes nothing.
-6. Identifiers are sealed. They are erased when AppsFlyer does not have the device (any more) and nobody wants it there.
+5. One owner at a time runs an audience. A settlement of a former owner changes nothing.
+6. Identifiers are sealed. They are erased when AppsFlyer does not have the device (any more) and no member wants it.
 7. Counters move in the transaction of the rows they count; `audit` compares them.
 """
 
@@ -39,7 +38,7 @@ class Lack(IntEnum):
 
 
 class Action(StrEnum):
-    """What AppsFlyer is asked to do with devices."""
+    """The requests about devices that AppsFlyer takes."""
 
     ADD = "add"
     REMOVE = "remove"
@@ -128,8 +127,8 @@ class Run(Struct, frozen=True, kw_only=True):
 
     `outcome` is `done`, `failed` (it is tried again), `held` (by the shrink guard), `stopped` (an operator acts), or
     `looked`: nothing was to be changed, and it does not count. Counts: `rows` of the snapshot, people `joined` and
-    `left` by it, devices `added`, `removed` and `refused`, `extras` told to the additional-identifiers API, `requests`
-    to AppsFlyer. `reason` is a code, `detail` a sentence of ours that names nobody.
+    `left` by it, devices `added`, `removed` and `refused`, `extras` sent to the additional-identifiers API, `requests`
+    to AppsFlyer. `reason` is a code, `detail` a sentence of ours without identifiers.
     """
 
     began_ms: int
@@ -155,71 +154,75 @@ class LackingMember(Struct, frozen=True):
 
 
 class CohortStore(Protocol):
-    """The verbs. Every one is a transaction, and raises `StoreUnavailable` when the store refuses."""
+    """The verbs. Each is one transaction, and raises `StoreUnavailable` when the store refuses.
+
+    All methods are called from the event loop that called `open`.
+    """
 
     async def open(self) -> None:
-        """Open, and apply pending migrations."""
+        """Open the store and apply pending migrations."""
         ...
 
     async def close(self) -> None:
-        """Finish what runs and close."""
+        """Finish what runs and close. What is staged is discarded."""
         ...
 
     async def keep(self, targets: Sequence[Target]) -> None:
-        """Make configured audiences known. With another import key one is empty at AppsFlyer: all is to be sent."""
+        """Register configured audiences. With another import key one is empty at AppsFlyer, and all is to be sent."""
         ...
 
     async def drop(self, app: str, name: str) -> bool:
-        """Erase an audience that is not followed any more. False if there is none. AppsFlyer's is left as it is."""
+        """Erase an audience that is not followed any more. False if there is none. AppsFlyer's stays as it is."""
         ...
 
     async def due(self, now_ms: int) -> Sequence[Standing]:
-        """List the audiences whose time has come and that nobody runs, the longest due first."""
+        """Return the audiences whose time has come and that no process runs, longest due first."""
         ...
 
     async def standings(self, now_ms: int) -> Sequence[Standing]:
-        """List all audiences."""
+        """Return all audiences."""
         ...
 
     async def claim(
         self, app: str, name: str, owner: str, now_ms: int, lease_ms: int, *, due: bool = False
     ) -> Claim | None:
-        """Take an audience to run it. None if there is none of that name, or somebody has it.
+        """Claim an audience to run it. None if there is none of that name, or another process has it.
 
-        With `due` also None if its time has not come: somebody else has run it since it was seen to be due.
+        With `due` also None if its time has not come: another process has run it since it was seen to be due.
         """
         ...
 
     async def renew(self, claim: Claim, now_ms: int, lease_ms: int) -> bool:
-        """Hold on to a claim. False if it has lapsed and was taken, or was given back."""
+        """Extend a claim. False if it has lapsed and was taken, or was given back."""
         ...
 
     async def stage(self, claim: Claim, members: Sequence[Member]) -> None:
-        """Put a part of a snapshot aside. It has no effect yet."""
+        """Stage a part of a snapshot. It has no effect yet."""
         ...
 
     async def unstage(self, claim: Claim) -> None:
-        """Throw away what was put aside."""
+        """Discard what was staged."""
         ...
 
     async def apply(self, claim: Claim, said_ms: int, max_shrink: float | None, *, dry: bool = False) -> Applied:
-        """Make what was put aside the truth as of `said_ms`, in one transaction; nothing is put aside any more.
+        """Make what was staged the truth as of `said_ms`, in one transaction. Nothing is staged any more.
 
-        If more than the share `max_shrink` of the members would leave, nothing is changed but `held`. `dry` says what
-        would change, and changes nothing.
+        - If more than the share `max_shrink` of the members would leave, nothing is changed but `held`.
+        - With `dry` nothing is changed; the result says what would be.
+
         Raises `StoreUnavailable` if the claim was lost.
         """
         ...
 
     async def changes(self, claim: Claim, action: Action, limit: int, after: bytes) -> Sequence[Device]:
-        """Return devices to add (or remove), in the order of their marks, from behind `after`.
+        """Return devices to add (or remove), in the order of their marks, those after `after`.
 
-        Durably before they are given they are *not known*: whoever gets them may send them.
+        Durably before they are returned they are *not known*: the caller may send them.
         """
         ...
 
     async def settle(self, claim: Claim, action: Action, marks: Sequence[bytes], *, refused: bool = False) -> int:
-        """Record that AppsFlyer has done as asked, or refuses these devices for good. Gives how many took effect."""
+        """Record that AppsFlyer has done as asked, or refuses these devices for good. Returns how many took effect."""
         ...
 
     async def empty(self, claim: Claim) -> None:
@@ -227,7 +230,7 @@ class CohortStore(Protocol):
         ...
 
     async def extras(self, claim: Claim, limit: int, after: bytes) -> Sequence[Device]:
-        """Return listed devices about which the additional-identifiers API is to be told something."""
+        """Return listed devices about which something is to be sent to the additional-identifiers API."""
         ...
 
     async def settle_extras(self, claim: Claim, devices: Sequence[Device]) -> None:
@@ -235,31 +238,31 @@ class CohortStore(Protocol):
         ...
 
     async def learn(self, claim: Claim, *, max_devices: int = 0, title: str = "") -> None:
-        """Remember what AppsFlyer takes in one request, or what the cohort is called."""
+        """Remember AppsFlyer's limit of devices in one request, or the cohort's name."""
         ...
 
     async def requested(self, claim: Claim, request_id: str, now_ms: int) -> None:
-        """Remember a request for the cohort, for the next run to go on with; with an empty id, that it is used up."""
+        """Remember a download for the next run to go on with; with an empty id, that it is used up."""
         ...
 
     async def finish(self, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool = True) -> None:
-        """Return a claim, and write the run down."""
+        """Give a claim back and, if `recorded`, write the run."""
         ...
 
     async def history(
         self, app: str | None = None, name: str | None = None, limit: int = 100
     ) -> Sequence[tuple[str, str, Run]]:
-        """List runs, newest first: app, name and what happened."""
+        """Return runs, newest first: app, name and run."""
         ...
 
     async def lacking(self, app: str, name: str, limit: int) -> Sequence[LackingMember]:
-        """List members without an identifier that may be sent."""
+        """Return members without an identifier that may be sent."""
         ...
 
     async def prune(self, now_ms: int) -> int:
-        """Forget runs, and members who are out, after 30 days; what was said before that is no news from then on."""
+        """Delete runs, and members who are out, after 30 days. What was said before that is no news from then on."""
         ...
 
     async def audit(self) -> Sequence[str]:
-        """Compare the counters with the rows they count; a sentence for each that does not agree."""
+        """Compare the counters with the rows they count. Returns a sentence for each that does not agree."""
         ...

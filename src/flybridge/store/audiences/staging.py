@@ -12,7 +12,7 @@ from flybridge.store.core.membership import seal_device
 
 
 class Staged(NamedTuple):
-    """One member as the file has them. `told` is 1 if the file says anything about identifiers."""
+    """One member of a snapshot. `told` is 1 if the file says anything about identifiers."""
 
     person: bytes
     mark: bytes | None
@@ -25,19 +25,19 @@ class Staged(NamedTuple):
 
 
 def marks_of(members: Sequence[Member]) -> set[bytes]:
-    """Return the devices to look for: those that are there need no sealing."""
+    """Return the devices to look up: known ones need no sealing."""
     return {mark for member in members for mark in member.marks}
 
 
 def older_of(members: Sequence[Member]) -> set[bytes]:
-    """Return the people to look for. A key of a former secret is looked for only if there are former secrets."""
+    """Return the people to look up. A key of a former secret is looked up only if there are former secrets."""
     return {person for member in members if len(member.persons) > 1 for person in member.persons}
 
 
 def staged(
     seal: Seal, members: Sequence[Member], devices: Collection[bytes], people: Collection[bytes]
 ) -> list[Staged]:
-    """Return the rows. `devices` and `people` are those of the ones looked for that are there."""
+    """Return the rows. `devices` and `people` are those of the looked-up ones that exist."""
     rows = []
     for m in members:
         person = next((key for key in m.persons if key in people), m.persons[0])

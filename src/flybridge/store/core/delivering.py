@@ -7,8 +7,8 @@ from typing import Any
 
 from flybridge.records import Delivery, OutcomeKind
 from flybridge.sealing import Seal
-from flybridge.store.core.dead_letters import UNCERTAIN, UNCERTAIN_DETAIL, UNCERTAIN_REMEDY, Leased, bury
-from flybridge.store.core.ledger import Book
+from flybridge.store.core.dead_letters import UNCERTAIN, UNCERTAIN_DETAIL, UNCERTAIN_REMEDY, LeasedRow, bury
+from flybridge.store.core.ledger import Ledger
 from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Write
 from flybridge.store.protocol import Lane, Rescued, Settled, Settlement
@@ -16,10 +16,11 @@ from flybridge.store.protocol import Lane, Rescued, Settled, Settlement
 Row = tuple[Any, ...]
 
 
-def lease(book: Book, seal: Seal, lane: Lane, *, limit: int, now_ms: int, lease_ms: int, owner: str) -> list[Delivery]:
-    """Lease due deliveries of a lane, those that have been due longest first."""
-    rows = book.tables.read(Read.DUE, lane.app, lane.endpoint, now_ms, limit)
-    book.tables.write(Write.LEASE, [(owner, now_ms + lease_ms, row[0]) for row in rows])
+def lease(
+    ledger: Ledger, seal: Seal, lane: Lane, *, limit: int, now_ms: int, lease_ms: int, owner: str
+) -> list[Delivery]:
+    rows = ledger.tables.read(Read.DUE, lane.app, lane.endpoint, now_ms, limit)
+    ledger.tables.write(Write.LEASE, [(owner, now_ms + lease_ms, row[0]) for row in rows])
     return [_delivery(seal, lane, row) for row in rows]
 
 
@@ -42,25 +43,23 @@ def _delivery(seal: Seal, lane: Lane, row: Row) -> Delivery:
     )
 
 
-def begin(book: Book, ids: Sequence[int], owner: str) -> list[int]:
-    """Note that these are about to be sent; give those that `owner` still has, in the order asked."""
-    owned = {row[0] for row in book.tables.among(Read.OWNED, ids, owner)}
-    book.tables.write(Write.BEGIN, [(delivery,) for delivery in sorted(owned)])
+def begin(ledger: Ledger, ids: Sequence[int], owner: str) -> list[int]:
+    owned = {row[0] for row in ledger.tables.among(Read.OWNED, ids, owner)}
+    ledger.tables.write(Write.BEGIN, [(delivery,) for delivery in sorted(owned)])
     return [delivery for delivery in ids if delivery in owned]
 
 
-def settle(book: Book, seal: Seal, settlements: Sequence[Settlement], owner: str, now_ms: int) -> Settled:
-    """Record what became of deliveries that `owner` still has; the others are stale and stay as they are."""
+def settle(ledger: Ledger, seal: Seal, settlements: Sequence[Settlement], owner: str, now_ms: int) -> Settled:
     owned = {
-        row[0]: Leased(*row[1:])
-        for row in book.tables.among(Read.OWNED, [settlement.id for settlement in settlements], owner)
+        row[0]: LeasedRow(*row[1:])
+        for row in ledger.tables.among(Read.OWNED, [settlement.id for settlement in settlements], owner)
     }
-    ends: list[tuple[Leased, Settlement]] = []
+    ends: list[tuple[LeasedRow, Settlement]] = []
     buried: list[tuple[int]] = []
     gone: list[tuple[int]] = []
     erased: list[tuple[int]] = []
     again: list[tuple[int, int, int, int, int]] = []
-    doubted: list[tuple[int, int]] = []
+    uncertain: list[tuple[int, int]] = []
     stale = 0
     for settlement in settlements:
         leased = owned.pop(settlement.id, None)
@@ -68,15 +67,15 @@ def settle(book: Book, seal: Seal, settlements: Sequence[Settlement], owner: str
             stale += 1
             continue
         if settlement.uncertain:
-            doubted.append((settlement.uncertain, leased.line))
+            uncertain.append((settlement.uncertain, leased.row_id))
         match settlement.state:
             case "due":
-                doubt = settlement.uncertain
-                again.append((settlement.due_ms, settlement.tries, int(settlement.split), doubt, settlement.id))
+                more = settlement.uncertain
+                again.append((settlement.due_ms, settlement.tries, int(settlement.split), more, settlement.id))
                 continue
             case "delivered":
-                book.move(leased.line, leased.cell, OutcomeKind.DELIVERED, None, now_ms)
-                erased.append((leased.line,))
+                ledger.move(leased.row_id, leased.counter, OutcomeKind.DELIVERED, None, now_ms)
+                erased.append((leased.row_id,))
             case "dead":
                 ends.append((leased, settlement))
                 buried.append((settlement.id,))
@@ -86,13 +85,13 @@ def settle(book: Book, seal: Seal, settlements: Sequence[Settlement], owner: str
             case _:
                 raise ValueError(f"delivery {settlement.id} can't become {settlement.state!r}")
         gone.append((settlement.id,))
-    write = book.tables.write
+    write = ledger.tables.write
     write(Write.AGAIN, again)
-    write(Write.DOUBT, doubted)
+    write(Write.UNCERTAIN, uncertain)
     write(Write.KEEP_WHO, buried)
     write(Write.DROP_DELIVERIES, gone)
     write(Write.DROP_ITEMS, erased)
-    bury(book, seal, ends, now_ms)
+    bury(ledger, seal, ends, now_ms)
     return Settled(len(gone) + len(again), stale)
 
 
@@ -101,20 +100,19 @@ def _parked(settlement: Settlement) -> Settlement:
     return Settlement(settlement.id, "parked", reason=UNCERTAIN, detail=detail, remedy=remedy)
 
 
-def rescue(book: Book, seal: Seal, now_ms: int, owner: str | None, resend_uncertain: bool) -> Rescued:
-    """Take back lapsed leases, or all of one owner. A returned delivery keeps its place in the order."""
-    tables = book.tables
+def rescue(ledger: Ledger, seal: Seal, now_ms: int, owner: str | None, resend_uncertain: bool) -> Rescued:
+    tables = ledger.tables
     rows = tables.read(Read.LAPSED, now_ms) if owner is None else tables.read(Read.LEASED_BY, owner)
     begun = [row for row in rows if row[4]]
     # What had begun may have been applied: that was a try, and the account shows it.
-    tables.write(Write.DOUBT, [(1, row[1]) for row in begun])
+    tables.write(Write.UNCERTAIN, [(1, row[1]) for row in begun])
     if resend_uncertain:
         back, parked = rows, []
     else:
         back, parked = [row for row in rows if not row[4]], begun
     tables.write(Write.RETURN, [(row[0],) for row in back])
-    ends = [(Leased(*place), _parked(Settlement(delivery, "parked"))) for delivery, *place, _ in parked]
+    ends = [(LeasedRow(*counter_key), _parked(Settlement(delivery, "parked"))) for delivery, *counter_key, _ in parked]
     tables.write(Write.KEEP_WHO, [(row[0],) for row in parked])
     tables.write(Write.DROP_DELIVERIES, [(row[0],) for row in parked])
-    bury(book, seal, ends, now_ms)
+    bury(ledger, seal, ends, now_ms)
     return Rescued(len(rows) - len(begun), len(begun) - len(parked), len(parked))

@@ -1,7 +1,7 @@
 """Filing: what a batch of envelopes leads to, written table by table.
 
-The batch is decided first, in order and in memory, against what a few reads brought in (known receipts,
-remembered keys, sightings); then every table gets its rows in one statement.
+The batch is decided first, in order and in memory, against what a few reads brought in (known receipts, remembered
+keys, sightings); then every table gets its rows in one statement.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from flybridge.records import (
     day_of,
 )
 from flybridge.sealing import Seal
-from flybridge.store.core.dead_letters import VERSION, without_letters
+from flybridge.store.core.dead_letters import VERSION, drop_dead_letters
 from flybridge.store.core.forgetting import BEFORE_REQUEST, blank, link, spared, tombstones
 from flybridge.store.core.holding import AS_CUSTOMER, Matched, enqueue
-from flybridge.store.core.ledger import Book
+from flybridge.store.core.ledger import Ledger
 from flybridge.store.core.membership import file_members
 from flybridge.store.core.people import People, reason_of, release
 from flybridge.store.core.sealed import pack_keys, seal_item, seal_who
-from flybridge.store.core.tables import Place, Read, Write
+from flybridge.store.core.tables import CounterKey, Read, Write
 from flybridge.store.protocol import Filed, Lane
 
 ORDER: Final = (
-    Write.LINES,
-    Write.REVIVE,
+    Write.LEDGER_ROWS,
+    Write.REFILE,
     Write.SEEN,
     Write.SEEN_AGAIN,
     Write.ITEMS,
@@ -53,23 +53,23 @@ ORDER: Final = (
     Write.COVERAGE,
     Write.SIGHTED,
 )
-"""Always the same, so that two batches never wait for each other."""
+"""Always the same order, so that two batches never wait for each other in a circle."""
 
 TELLS: Final = frozenset({Source.STREAM, Source.COHORT, Source.SIGHTINGS})
-"""Where Amplitude itself tells who somebody is. What postbacks teach is no sign that it does."""
+"""Sources in which Amplitude itself identifies people. Sightings taught by postbacks do not count as those."""
 
 
-def file(book: Book, seal: Seal, filings: Sequence[Filing], now_ms: int) -> Filed:
-    """File a batch. See `store.protocol.Store.file`."""
-    batch = _Batch(book, seal, now_ms)
-    book.tables.lock(_locked(filings))
+def file(ledger: Ledger, seal: Seal, filings: Sequence[Filing], now_ms: int) -> Filed:
+    """Implement `Store.file`."""
+    batch = _Batch(ledger, seal, now_ms)
+    ledger.tables.lock(_locked(filings))
     effective = batch.sift(filings)
     batch.people.load(key for _, filing in effective for key in _keys(filing))
     sighted = batch.people.add(sighting for _, filing in effective for sighting in filing.sightings)
-    batch.matched += release(book, seal, batch.people, sighted, now_ms)
-    for line, filing in effective:
-        batch.decide(line, filing)
-    file_members(book.tables, seal, (change for _, filing in effective for change in filing.members))
+    batch.matched += release(ledger, seal, batch.people, sighted, now_ms)
+    for row_id, filing in effective:
+        batch.decide(row_id, filing)
+    file_members(ledger.tables, seal, (change for _, filing in effective for change in filing.members))
     batch.write()
     return Filed(dict(batch.outcomes), len(batch.matched), batch.repeated)
 
@@ -82,10 +82,10 @@ def _keys(filing: Filing) -> list[bytes]:
 
 
 def _locked(filings: Sequence[Filing]) -> Iterator[bytes]:
-    """Return what nobody else may file about meanwhile.
+    """Yield the keys that no other transaction may file about meanwhile.
 
-    A hold and a sighting of one key must see each other, whoever files them. Somebody new gets one number, by the
-    first key. A letter is replayed once.
+    A hold and a sighting of one key must see each other, whichever process files them. A new person gets one number,
+    by the first key. A dead letter is replayed once.
     """
     for filing in filings:
         yield from _keys(filing)
@@ -97,13 +97,13 @@ def _locked(filings: Sequence[Filing]) -> Iterator[bytes]:
 class _Batch:
     """The rows of one batch, by table."""
 
-    def __init__(self, book: Book, seal: Seal, now_ms: int) -> None:
-        self.people = People(book, seal)
+    def __init__(self, ledger: Ledger, seal: Seal, now_ms: int) -> None:
+        self.people = People(ledger, seal)
         self.matched: list[Matched] = []
         self._unmatched: list[Matched] = []
         self.outcomes: Counter[str] = Counter()
         self.repeated = 0
-        self._book = book
+        self._ledger = ledger
         self._seal = seal
         self._now_ms = now_ms
         self._rows: dict[Write, list[tuple[object, ...]]] = {what: [] for what in ORDER}
@@ -111,24 +111,24 @@ class _Batch:
         self._carried: Counter[tuple[str, str, Carried]] = Counter()
         self._sighted: Counter[tuple[str, str]] = Counter()
         self._until_ms: dict[Write, dict[bytes, int]] = {Write.SEEN: {}, Write.SEEN_AGAIN: {}}
-        self._dead_cells: dict[int, int] = {}
+        self._dead_counters: dict[int, int] = {}
         self._persons: dict[str, int] = {}
         self._gone: set[str] = set()
 
     def sift(self, filings: Sequence[Filing]) -> list[tuple[int, Filing]]:
-        """Leave out what was filed before; count duplicates. Gives what has an effect, with its line's id."""
+        """Leave out what was filed before, and count duplicates. Returns the others, with their row ids."""
         filings = self._spare(filings)
-        self._persons = link(self._book, filings)
-        ids = self._book.tables.ids(len(filings))
+        self._persons = link(self._ledger, filings)
+        ids = self._ledger.tables.ids(len(filings))
         known = self._known(filings)
         keys = [filing.key for filing in filings if filing.key is not None and not filing.replayed]
-        seen = {key for (key,) in self._book.tables.among(Read.SEEN, keys, self._now_ms)}
+        seen = {key for (key,) in self._ledger.tables.among(Read.SEEN, keys, self._now_ms)}
         effective: list[tuple[int, Filing]] = []
-        for line, filing in zip(ids, filings, strict=True):
+        for row_id, filing in zip(ids, filings, strict=True):
             receipt = filing.envelope.receipt
             if filing.replayed:
                 letter = known.get(receipt, 0)
-                if letter not in self._dead_cells:
+                if letter not in self._dead_counters:
                     self.repeated += 1
                     continue
                 effective.append((letter, filing))
@@ -136,34 +136,34 @@ class _Batch:
                 self.repeated += 1
                 continue
             elif filing.key in seen:
-                self._enter(line, filing, OutcomeKind.DUPLICATE, "")
+                self._enter(row_id, filing, OutcomeKind.DUPLICATE, "")
             else:
-                effective.append((line, filing))
+                effective.append((row_id, filing))
             known[receipt] = 0
             if filing.key is not None and filing.key_until_ms > self._now_ms:
                 seen.add(filing.key)
-        without_letters(self._book, [line for line, filing in effective if filing.replayed])
+        drop_dead_letters(self._ledger, [row_id for row_id, filing in effective if filing.replayed])
         return effective
 
     def _spare(self, filings: Sequence[Filing]) -> list[Filing]:
-        """Take out what is about people who are forgotten."""
-        stones = tombstones(self._book, filings)
-        left = [spared(filing, stones) if stones else filing for filing in filings]
+        """Remove what is about people who are forgotten."""
+        known = tombstones(self._ledger, filings)
+        left = [spared(filing, known) if known else filing for filing in filings]
         self._gone = {filing.envelope.receipt for filing, spare in zip(filings, left, strict=True) if spare is None}
         return [spare or blank(filing) for filing, spare in zip(filings, left, strict=True)]
 
     def _known(self, filings: Sequence[Filing]) -> dict[str, int]:
-        """Read the lines that exist already, as ids by receipt; notes which of those to be replayed are dead."""
-        tables = self._book.tables
+        """Return the rows that exist already, as ids by receipt; note which of those to be replayed are dead."""
+        tables = self._ledger.tables
         replayed = [filing.envelope.receipt for filing in filings if filing.replayed]
-        self._dead_cells = dict(tables.among(Read.LETTERS_OF, replayed))
+        self._dead_counters = dict(tables.among(Read.DEAD_OF_RECEIPTS, replayed))
         receipts = [filing.envelope.receipt for filing in filings]
-        return {receipt: line for receipt, line, _ in tables.among(Read.LINES, receipts)}
+        return {receipt: row_id for receipt, row_id, _ in tables.among(Read.LEDGER_ROWS, receipts)}
 
-    def decide(self, line: int, filing: Filing) -> None:
+    def decide(self, row_id: int, filing: Filing) -> None:
         """Turn one decision into rows."""
         if filing.envelope.receipt in self._gone:
-            self._enter(line, filing, OutcomeKind.FORGOTTEN, BEFORE_REQUEST)
+            self._enter(row_id, filing, OutcomeKind.FORGOTTEN, BEFORE_REQUEST)
             return
         if filing.key is not None:
             again = Write.SEEN_AGAIN if filing.replayed else Write.SEEN
@@ -178,59 +178,59 @@ class _Batch:
             self._sighted.update([(sighting.app, sighting.kind) for sighting in filing.sightings])
         match filing.decision:
             case Deliver() as item:
-                self._enter(line, filing, OutcomeKind.PENDING, "", item.insert_id)
-                self._rows[Write.ITEMS].append((line, seal_item(self._seal, item)))
-                lane = self._book.tables.lane(Lane(filing.envelope.app, item.endpoint))
-                # A direct delivery's id is its line's, unless the line had a delivery with that id before.
-                (delivery,) = self._book.tables.ids(1) if filing.replayed else (line,)
+                self._enter(row_id, filing, OutcomeKind.PENDING, "", item.insert_id)
+                self._rows[Write.ITEMS].append((row_id, seal_item(self._seal, item)))
+                lane = self._ledger.tables.lane(Lane(filing.envelope.app, item.endpoint))
+                # A direct delivery has the id of its ledger row, unless the row had a delivery with that id before.
+                (delivery,) = self._ledger.tables.ids(1) if filing.replayed else (row_id,)
                 self._rows[Write.DELIVERIES].append(
-                    (delivery, line, lane, filing.envelope.received_ms, self._now_ms, None)
+                    (delivery, row_id, lane, filing.envelope.received_ms, self._now_ms, None)
                 )
             case Hold() as hold:
-                self._hold(line, filing, hold)
+                self._hold(row_id, filing, hold)
             case Filter(reason):
-                self._enter(line, filing, OutcomeKind.FILTERED, reason)
+                self._enter(row_id, filing, OutcomeKind.FILTERED, reason)
             case Refuse(reason):
-                self._enter(line, filing, OutcomeKind.REFUSED, reason)
+                self._enter(row_id, filing, OutcomeKind.REFUSED, reason)
             case Apply(reason):
-                self._enter(line, filing, OutcomeKind.APPLIED, reason)
+                self._enter(row_id, filing, OutcomeKind.APPLIED, reason)
             case Dead() as end:
-                self._enter(line, filing, OutcomeKind.DEAD, end.reason)
-                self._rows[Write.ITEMS].append((line, self._seal.seal(filing.envelope.body)))
+                self._enter(row_id, filing, OutcomeKind.DEAD, end.reason)
+                self._rows[Write.ITEMS].append((row_id, self._seal.seal(filing.envelope.body)))
                 detail = self._seal.seal(end.detail.encode("utf-8", "surrogatepass"))
                 media = filing.envelope.media.word
                 self._rows[Write.DEAD].append(
-                    (line, None, end.stage, media, end.reason, detail, end.remedy, VERSION, self._now_ms)
+                    (row_id, None, end.stage, media, end.reason, detail, end.remedy, VERSION, self._now_ms)
                 )
             case _:
                 assert_never(filing.decision)
 
-    def _hold(self, line: int, filing: Filing, hold: Hold) -> None:
-        """Match at once, or let it wait. Who is known already needs no window, so a late filing still matches."""
+    def _hold(self, row_id: int, filing: Filing, hold: Hold) -> None:
+        """Match at once, or wait. An event whose person is known needs no window, so a late filing still matches."""
         item, received_ms = hold.item, filing.envelope.received_ms
-        lane = self._book.tables.lane(Lane(filing.envelope.app, item.endpoint))
+        lane = self._ledger.tables.lane(Lane(filing.envelope.app, item.endpoint))
         match = self.people.match(filing.envelope.app, hold.keys)
         over = hold.expires_ms <= self._now_ms
         if match is None and over and hold.fallback_user_id is None:
             outcome = OutcomeKind.FILTERED if hold.unmet else OutcomeKind.EXPIRED
-            self._enter(line, filing, outcome, hold.unmet, item.insert_id)
+            self._enter(row_id, filing, outcome, hold.unmet, item.insert_id)
             return
         if match is None and over:
-            self._enter(line, filing, OutcomeKind.PENDING, AS_CUSTOMER, item.insert_id)
+            self._enter(row_id, filing, OutcomeKind.PENDING, AS_CUSTOMER, item.insert_id)
             item = structs.replace(item, user_id=hold.fallback_user_id)
-            self._unmatched.append(Matched(hold.event_ms, line, lane, received_ms))
+            self._unmatched.append(Matched(hold.event_ms, row_id, lane, received_ms))
         elif match is not None:
-            self._enter(line, filing, OutcomeKind.PENDING, reason_of(match), item.insert_id)
+            self._enter(row_id, filing, OutcomeKind.PENDING, reason_of(match), item.insert_id)
             item = structs.replace(item, user_id=match.user_id, device_id=match.device_id)
-            self.matched.append(Matched(hold.event_ms, line, lane, received_ms))
+            self.matched.append(Matched(hold.event_ms, row_id, lane, received_ms))
         else:
-            self._enter(line, filing, OutcomeKind.HELD, "", item.insert_id)
+            self._enter(row_id, filing, OutcomeKind.HELD, "", item.insert_id)
             kinds, keys = " ".join(hold.key_kinds), pack_keys(hold.keys)
             fallback = seal_who(self._seal, hold.fallback_user_id, None) if hold.fallback_user_id else None
-            self._book.waits([(lane, hold.media_source, kinds, received_ms // HOUR_MS)])
+            self._ledger.waits([(lane, hold.media_source, kinds, received_ms // HOUR_MS)])
             self._rows[Write.HOLDS].append(
                 (
-                    line,
+                    row_id,
                     lane,
                     item.event_type,
                     hold.media_source,
@@ -242,33 +242,32 @@ class _Batch:
                     fallback,
                 )
             )
-            self._rows[Write.HOLD_KEYS] += [(key, line) for key in set(hold.keys)]
-        self._rows[Write.ITEMS].append((line, seal_item(self._seal, item)))
+            self._rows[Write.HOLD_KEYS] += [(key, row_id) for key in set(hold.keys)]
+        self._rows[Write.ITEMS].append((row_id, seal_item(self._seal, item)))
 
-    def _enter(self, line: int, filing: Filing, outcome: OutcomeKind, reason: str, insert_id: str = "") -> None:
+    def _enter(self, row_id: int, filing: Filing, outcome: OutcomeKind, reason: str, insert_id: str = "") -> None:
         self.outcomes[outcome.word] += 1
         envelope = filing.envelope
         person = self._persons.get(envelope.receipt)
         if filing.replayed:
-            self._book.move(line, self._dead_cells[line], outcome, reason, self._now_ms)
-            self._rows[Write.REVIVE].append((insert_id, self._now_ms, person, line))
+            self._ledger.move(row_id, self._dead_counters[row_id], outcome, reason, self._now_ms)
+            self._rows[Write.REFILE].append((insert_id, self._now_ms, person, row_id))
             return
-        place = Place(envelope.app, day_of(envelope.received_ms), envelope.source.word, outcome.word, reason)
-        cell = self._book.enter(place)
-        self._rows[Write.LINES].append(
-            (envelope.receipt, cell, insert_id, envelope.received_ms, self._now_ms, line, filing.digest, person)
+        counter_key = CounterKey(envelope.app, day_of(envelope.received_ms), envelope.source.word, outcome.word, reason)
+        counter = self._ledger.enter(counter_key)
+        self._rows[Write.LEDGER_ROWS].append(
+            (envelope.receipt, counter, insert_id, envelope.received_ms, self._now_ms, row_id, filing.digest, person)
         )
 
     def _measure(self, app: str, m: Measure) -> None:
-        cell = (app, m.event_day, m.kind, m.event, m.media_source, m.campaign, m.country, m.platform)
-        sums = self._measured.setdefault(cell, [0, 0.0, 0.0])
+        counter = (app, m.event_day, m.kind, m.event, m.media_source, m.campaign, m.country, m.platform)
+        sums = self._measured.setdefault(counter, [0, 0.0, 0.0])
         sums[0] += 1
         sums[1] += m.revenue
         sums[2] += m.cost
 
     def write(self) -> None:
-        """Write every table once."""
-        enqueue(self._book, (*self.matched, *self._unmatched), self._now_ms)
+        enqueue(self._ledger, (*self.matched, *self._unmatched), self._now_ms)
         new, again = self._until_ms[Write.SEEN], self._until_ms[Write.SEEN_AGAIN]
         self._rows[Write.SEEN] += [(key, until_ms, self._now_ms) for key, until_ms in new.items()]
         self._rows[Write.SEEN_AGAIN] += list(again.items())
@@ -277,6 +276,6 @@ class _Batch:
             for (app, day, seen), n in self._carried.items()
         ]
         self._rows[Write.SIGHTED] += [(app, kind, n, self._now_ms) for (app, kind), n in self._sighted.items()]
-        self._rows[Write.ROLLUPS] += [(*cell, *sums) for cell, sums in self._measured.items()]
+        self._rows[Write.ROLLUPS] += [(*counter, *sums) for counter, sums in self._measured.items()]
         for what in ORDER:
-            self._book.tables.write(what, self._rows[what])
+            self._ledger.tables.write(what, self._rows[what])

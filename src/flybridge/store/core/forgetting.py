@@ -1,8 +1,8 @@
-"""Forgetting: who a line belongs to, removing a person everywhere, and what keeps them forgotten.
+"""Forgetting: whose ledger row it is, removing a person everywhere, and keeping them forgotten.
 
-A line of the ledger carries the number of its person; `people` says which keys that person was met by. A person is
-one installation (or, where no AppsFlyer id is known, one device or user); installations that share a key are one
-human being's, unless so many share it that it is nobody's.
+A ledger row carries the number of its person; the table `people` says by which keys that person was met. A person is
+one installation (or, where no AppsFlyer id is known, one device or user). Installations that share a key belong to the
+same human being, unless so many share it that the key identifies no one.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from msgspec import structs
 from flybridge.errors import FlybridgeError
 from flybridge.records import Filing, OutcomeKind, Person
 from flybridge.sealing import Seal
-from flybridge.store.core.holding import drop_spent, remove_holds, waiting
-from flybridge.store.core.ledger import Book
+from flybridge.store.core.holding import drop_released, remove_holds, waiting
+from flybridge.store.core.ledger import Ledger
 from flybridge.store.core.membership import forget_members
 from flybridge.store.core.sealed import pack_keys, unpack_keys
 from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.receipt import Receipt, Removed, VendorStep
 
 SHARED: Final = 50
-"""A key of more installations than this is a default, a placeholder or a test device: it leads to nobody else."""
+"""A key of more installations than this is a default, a placeholder or a test device: it is not followed."""
 
 MOST: Final = 500
 """Installations of one request. No human being has more."""
@@ -38,11 +38,11 @@ _removed: Final = msgspec.msgpack.Decoder(Removed).decode
 _steps: Final = msgspec.msgpack.Decoder(tuple[VendorStep, ...]).decode
 
 
-class Line(NamedTuple):
-    """A ledger line of the person, with what of it points at content."""
+class PersonRow(NamedTuple):
+    """A ledger row of the person, with what of it points at content."""
 
     id: int
-    cell: int
+    counter: int
     insert_id: str
     digest: bytes
 
@@ -50,12 +50,12 @@ class Line(NamedTuple):
 # --- filing
 
 
-def link(book: Book, filings: Iterable[Filing]) -> dict[str, int]:
-    """Find or make the person of each filing; give persons by receipt.
+def link(ledger: Ledger, filings: Iterable[Filing]) -> dict[str, int]:
+    """Find or make the person of each filing. Returns the persons by receipt.
 
-    A filing about several people teaches their keys, but its line is nobody's.
+    A filing about several people teaches their keys, but its row belongs to none of them.
     """
-    tables = book.tables
+    tables = ledger.tables
     met = [(filing, person.keys) for filing in filings for person in filing.persons]
     known: dict[bytes, int] = dict(tables.among(Read.PERSONS, {first for _, (first, *_) in met}))
     there = set(tables.among(Read.PEOPLE, set(known.values())))
@@ -72,34 +72,34 @@ def link(book: Book, filings: Iterable[Filing]) -> dict[str, int]:
     return found
 
 
-def tombstones(book: Book, filings: Iterable[Filing]) -> dict[bytes, int]:
+def tombstones(ledger: Ledger, filings: Iterable[Filing]) -> dict[bytes, int]:
     """Return since when the people of these filings are forgotten, by key; empty if none is."""
-    if not book.tables.read(Read.TOMBSTONED):
+    if not ledger.tables.read(Read.TOMBSTONED):
         return {}
     keys = {key for filing in filings for person in filing.persons for key in person.keys}
-    return dict(book.tables.among(Read.TOMBSTONES, keys))
+    return dict(ledger.tables.among(Read.TOMBSTONES, keys))
 
 
-def spared(filing: Filing, stones: Mapping[bytes, int]) -> Filing | None:
-    """Return what of a filing may have an effect; None if all of it is about the forgotten, before they asked."""
-    there = [person for person in filing.persons if not _is_gone(person, stones)]
+def spared(filing: Filing, known: Mapping[bytes, int]) -> Filing | None:
+    """Return the part of a filing that may have an effect; None if all is about the forgotten, before their request."""
+    there = [person for person in filing.persons if not _is_gone(person, known)]
     if len(there) == len(filing.persons):
         return filing
     if not there:
         return None
-    gone = {key for person in filing.persons if _is_gone(person, stones) for key in person.keys}
+    gone = {key for person in filing.persons if _is_gone(person, known) for key in person.keys}
     left = tuple(sighting for sighting in filing.sightings if sighting.key not in gone)
     members = tuple(one for one in filing.members if gone.isdisjoint(one.member.persons + one.member.marks))
     return structs.replace(filing, sightings=left, persons=tuple(there), members=members)
 
 
-def _is_gone(person: Person, stones: Mapping[bytes, int]) -> bool:
+def _is_gone(person: Person, known: Mapping[bytes, int]) -> bool:
     # What does not say when it happened may be from before.
-    return any(person.event_ms <= stones[key] for key in person.keys if key in stones)
+    return any(person.event_ms <= known[key] for key in person.keys if key in known)
 
 
 def blank(filing: Filing) -> Filing:
-    """Take out of a filing all that would remember its content or its person."""
+    """Remove from a filing all that would remember its content or its person."""
     return structs.replace(
         filing, key=None, sightings=(), measure=None, carried=None, digest=b"", persons=(), restricted=None, members=()
     )
@@ -108,12 +108,14 @@ def blank(filing: Filing) -> Filing:
 # --- removing
 
 
-def forget(book: Book, seal: Seal, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int]) -> Receipt:
-    """Remove the person with these keys, and the lines `also`. See `store.protocol.Store.forget`."""
-    tables = book.tables
+def forget(
+    ledger: Ledger, seal: Seal, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int]
+) -> Receipt:
+    """Implement `Store.forget`."""
+    tables = ledger.tables
     persons, all_keys, shared = _reach(tables, keys)
-    lines = _lines(tables, persons, all_keys, also)
-    wiped = _wipe(book, lines, now_ms)
+    rows = _rows(tables, persons, all_keys, also)
+    wiped = _wipe(ledger, rows, now_ms)
     marks = sorted(all_keys)
     sightings = tables.count(Write.DROP_SIGHTINGS, [(key,) for key in marks])
     tables.write(Write.DROP_PEOPLE, [(person,) for person in sorted(persons)])
@@ -123,17 +125,17 @@ def forget(book: Book, seal: Seal, keys: Sequence[bytes], now_ms: int, *, receip
         held=wiped[OutcomeKind.HELD],
         pending=wiped[OutcomeKind.PENDING],
         dead=wiped[OutcomeKind.DEAD],
-        anonymised=len(lines) - sum(wiped.values()),
+        anonymised=len(rows) - sum(wiped.values()),
         sightings=sightings,
         tombstones=len(marks),
         shared=shared,
         audiences=forget_members(tables, seal, all_keys),
     )
-    return _written(book, receipt, now_ms, keys, removed)
+    return _written(ledger, receipt, now_ms, keys, removed)
 
 
 def _reach(db: Rows, named: Sequence[bytes]) -> tuple[set[int], set[bytes], int]:
-    """Follow keys to installations and their other keys; give both, and how many keys were too widely shared."""
+    """Follow keys to installations and their other keys. Returns both, and how many keys were too widely shared."""
     keys, persons, shared = set(named), set[int](), set[bytes]()
     new = list(keys)
     while new:
@@ -157,66 +159,63 @@ def _reach(db: Rows, named: Sequence[bytes]) -> tuple[set[int], set[bytes], int]
     return persons, keys - shared, len(shared)
 
 
-def _lines(db: Rows, persons: set[int], keys: set[bytes], also: Sequence[int]) -> list[Line]:
+def _rows(db: Rows, persons: set[int], keys: set[bytes], also: Sequence[int]) -> list[PersonRow]:
     held = {hold for (hold,) in db.among(Read.HOLDS_OF_ANY_KEY, keys)}
-    rows = [*db.among(Read.LINES_OF_PERSONS, persons), *db.among(Read.LINES_BY_ID, held.union(also))]
-    return sorted({row[0]: Line(*row) for row in rows}.values())
+    rows = [*db.among(Read.ROWS_OF_PERSONS, persons), *db.among(Read.ROWS_BY_ID, held.union(also))]
+    return sorted({row[0]: PersonRow(*row) for row in rows}.values())
 
 
-def _wipe(book: Book, lines: Sequence[Line], now_ms: int) -> dict[OutcomeKind, int]:
-    """Erase what waits of these lines and end it as forgotten; make the others nobody's. Gives what waited."""
+def _wipe(ledger: Ledger, rows: Sequence[PersonRow], now_ms: int) -> dict[OutcomeKind, int]:
+    """End what waits of these rows as forgotten, and anonymise all. Returns how many waited, by former outcome."""
     wiped = dict.fromkeys(WIPED, 0)
     ended: list[int] = []
-    for line in lines:
-        stood = book.tables.place(line.cell).outcome
+    for row in rows:
+        stood = ledger.tables.counter_key(row.counter).outcome
         if stood in WIPED:
             wiped[OutcomeKind(stood)] += 1
-            book.move(line.id, line.cell, OutcomeKind.FORGOTTEN, "", now_ms)
-            ended.append(line.id)
-    tables = book.tables
-    remove_holds(book, waiting(book, ended))
-    drop_spent(book, [line.id for line in lines])
-    # A delivery is found by its own id everywhere else: an index by line would cost every event, this costs a walk
-    # through what is in flight.
-    tables.write(Write.DROP_DELIVERIES, [tuple(row) for row in tables.among(Read.DELIVERIES_OF_LINES, ended)])
-    rows = [(line,) for line in ended]
-    tables.write(Write.DROP_DEAD, rows)
-    tables.write(Write.DROP_ITEMS, rows)
+            ledger.move(row.id, row.counter, OutcomeKind.FORGOTTEN, "", now_ms)
+            ended.append(row.id)
+    tables = ledger.tables
+    remove_holds(ledger, waiting(ledger, ended))
+    drop_released(ledger, [row.id for row in rows])
+    # Deliveries have no index by ledger row: it would cost every event. This scans what is in flight.
+    tables.write(Write.DROP_DELIVERIES, [tuple(row) for row in tables.among(Read.DELIVERIES_OF_ROWS, ended)])
+    ids = [(row_id,) for row_id in ended]
+    tables.write(Write.DROP_DEAD, ids)
+    tables.write(Write.DROP_ITEMS, ids)
     # An insert_id is the content key in hex; what has none was remembered by its digest.
-    tables.write(Write.FORGET_SEEN, [(_key(line),) for line in lines])
-    tables.write(Write.ANONYMISE, [(line.id,) for line in lines])
+    tables.write(Write.FORGET_SEEN, [(_key(row),) for row in rows])
+    tables.write(Write.ANONYMISE, [(row.id,) for row in rows])
     return wiped
 
 
-def _key(line: Line) -> bytes:
+def _key(row: PersonRow) -> bytes:
     try:
-        return bytes.fromhex(line.insert_id) or line.digest
+        return bytes.fromhex(row.insert_id) or row.digest
     except ValueError:
-        return line.digest
+        return row.digest
 
 
 # --- receipts
 
 
-def _written(book: Book, receipt: str, now_ms: int, keys: Sequence[bytes], removed: Removed) -> Receipt:
+def _written(ledger: Ledger, receipt: str, now_ms: int, keys: Sequence[bytes], removed: Removed) -> Receipt:
     """Write a receipt, or add to the one that is there: the command was run again."""
-    before = _read(book.tables, Read.RECEIPT, receipt)
+    before = _read(ledger.tables, Read.RECEIPT, receipt)
     if before:
         removed = before[0].removed.plus(removed)
-        book.tables.write(Write.RECEIPT_REMOVED, [(_encode(removed), receipt)])
+        ledger.tables.write(Write.RECEIPT_REMOVED, [(_encode(removed), receipt)])
         return structs.replace(before[0], removed=removed)
     made = Receipt(receipt, now_ms, tuple(sorted(keys)), removed)
-    book.tables.write(Write.RECEIPTS, [(receipt, now_ms, pack_keys(made.keys), _encode(removed), _encode(()))])
+    ledger.tables.write(Write.RECEIPTS, [(receipt, now_ms, pack_keys(made.keys), _encode(removed), _encode(()))])
     return made
 
 
-def note(book: Book, receipt: str, steps: Sequence[VendorStep]) -> None:
-    """Write down how a receipt's vendor requests stand."""
-    book.tables.write(Write.RECEIPT_STEPS, [(_encode(tuple(steps)), receipt)])
+def note(ledger: Ledger, receipt: str, steps: Sequence[VendorStep]) -> None:
+    ledger.tables.write(Write.RECEIPT_STEPS, [(_encode(tuple(steps)), receipt)])
 
 
 def receipts(db: Rows, keys: Sequence[bytes], limit: int) -> list[Receipt]:
-    """List receipts, newest first: all, or those of exactly these keys."""
     if keys:
         return _read(db, Read.RECEIPTS_OF_KEYS, pack_keys(tuple(sorted(keys))), limit)
     return _read(db, Read.RECEIPTS, limit)

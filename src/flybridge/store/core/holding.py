@@ -1,7 +1,7 @@
-"""What ends a wait other than a sighting: the clock, or an operator. And how many wait.
+"""Holds: what ends a wait other than a sighting.
 
-`hold_counts` has a row per hour of reception, so that asking how much waits, and for how long, costs the same with
-ten holds and with ten million. Whoever adds or removes holds moves it in the same transaction.
+`hold_counts` has a row per hour of reception, so that counting what waits costs the same with ten holds and with ten
+million. Whatever adds or removes holds moves it in the same transaction.
 """
 
 from __future__ import annotations
@@ -11,41 +11,40 @@ from typing import Final, NamedTuple
 
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.sealing import Seal
-from flybridge.store.core.ledger import Book, HourCell
+from flybridge.store.core.ledger import HoldCounter, Ledger
 from flybridge.store.core.sealed import open_item, seal_who, unpack_keys
-from flybridge.store.core.tables import Read, Rows, Write
-from flybridge.store.figures import CoverageRow, HeldCount, SightedKind
+from flybridge.store.core.tables import Read, Write
 from flybridge.store.protocol import Released
 
 AS_CUSTOMER: Final = "as_customer_user_id"
 BY_HAND: Final = "by_hand"
 RELEASED: Final = "released"
 NAMELESS: Final = "attribution"
-"""The endpoint whose items name nobody: Amplitude finds the user itself."""
+"""The endpoint whose items need no identity: Amplitude finds the user itself."""
 
-SPENT_AT_ONCE: Final = 2_000
-"""With more than a fifth of a second of clearing away, everybody who files would have to wait."""
+RELEASED_AT_ONCE: Final = 2_000
+"""More than this takes longer than a fifth of a second, in which no filing can commit."""
 
 
 class Matched(NamedTuple):
-    """An event that goes out after a wait, in the order in which one person's events are sent.
+    """An event that is sent after a wait. The order of its fields is the order in which one person's events are sent.
 
-    `who` is the sealed identity that it was given, None where its item names somebody or nobody has to be named.
+    `who` is the sealed identity it was given; None where its item has one or needs none.
     """
 
     event_ms: int
-    line: int
+    row_id: int
     lane: int
     received_ms: int
     who: bytes | None = None
 
 
-class Waiting(NamedTuple):
+class WaitingHold(NamedTuple):
     """One hold, with what is needed to end it. `fallback` is the sealed identity for the end of its window."""
 
-    line: int
+    row_id: int
     packed: bytes
-    cell: int  # 0 where there is no line any more, which only a spent hold outlives
+    counter: int  # 0 where the ledger row is pruned, which only a released hold outlives
     lane: int
     event_ms: int
     received_ms: int
@@ -55,109 +54,106 @@ class Waiting(NamedTuple):
 
     @property
     def keys(self) -> list[bytes]:
-        """Return its matching keys."""
         return unpack_keys(self.packed)
 
     def sent_as(self, who: bytes | None) -> Matched:
-        """Return its place in the order of sending, with the identity it is sent under."""
-        return Matched(self.event_ms, self.line, self.lane, self.received_ms, who)
+        """Return it as an event to send, under the identity `who`."""
+        return Matched(self.event_ms, self.row_id, self.lane, self.received_ms, who)
 
     @property
-    def counted(self) -> HourCell:
-        """Return where it is counted."""
+    def counted(self) -> HoldCounter:
+        """The counter of `hold_counts` that counts it."""
         return self.lane, self.media_source, self.key_kinds, self.received_ms // HOUR_MS
 
 
-def enqueue(book: Book, freed: Iterable[Matched], now_ms: int) -> None:
-    """Make deliveries of what was freed, a person's events in their order."""
+def enqueue(ledger: Ledger, freed: Iterable[Matched], now_ms: int) -> None:
+    """Make deliveries of these events, a person's events in their order."""
     freed = sorted(freed)
-    ids = book.tables.ids(len(freed))
-    book.tables.write(
+    ids = ledger.tables.ids(len(freed))
+    ledger.tables.write(
         Write.DELIVERIES,
-        [(delivery, e.line, e.lane, e.received_ms, now_ms, e.who) for delivery, e in zip(ids, freed, strict=True)],
+        [(delivery, e.row_id, e.lane, e.received_ms, now_ms, e.who) for delivery, e in zip(ids, freed, strict=True)],
     )
 
 
-def remove_holds(book: Book, holds: Sequence[Waiting]) -> None:
-    """Delete holds with their keys, and count them out; not their items."""
-    _drop(book, [(hold.line, hold.packed) for hold in holds])
-    book.waits_no_more(hold.counted for hold in holds)
+def remove_holds(ledger: Ledger, holds: Sequence[WaitingHold]) -> None:
+    """Delete holds with their keys, and count them out. Their items stay."""
+    _drop(ledger, [(hold.row_id, hold.packed) for hold in holds])
+    ledger.waits_no_more(hold.counted for hold in holds)
 
 
-def drop_spent(book: Book, lines: Iterable[int]) -> None:
-    """Delete what is left of those of these lines' holds that have found their person."""
-    if book.tables.keeps_spent:
-        _drop(book, book.tables.among(Read.SPENT_OF_LINES, lines))
+def drop_released(ledger: Ledger, row_ids: Iterable[int]) -> None:
+    """Delete the rows of those of these holds that were released and whose rows were kept."""
+    if ledger.tables.keeps_released:
+        _drop(ledger, ledger.tables.among(Read.RELEASED_OF_ROWS, row_ids))
 
 
-def _drop(book: Book, holds: Sequence[tuple[int, bytes]]) -> None:
+def _drop(ledger: Ledger, holds: Sequence[tuple[int, bytes]]) -> None:
     # In the order of the trees they are deleted from: neighbours share pages.
-    keys = sorted((key, line) for line, packed in holds for key in set(unpack_keys(packed)))
-    book.tables.write(Write.DROP_HOLD_KEYS, keys)
-    book.tables.write(Write.DROP_HOLDS, sorted((line,) for line, _ in holds))
+    keys = sorted((key, row_id) for row_id, packed in holds for key in set(unpack_keys(packed)))
+    ledger.tables.write(Write.DROP_HOLD_KEYS, keys)
+    ledger.tables.write(Write.DROP_HOLDS, sorted((row_id,) for row_id, _ in holds))
 
 
-def expire(book: Book, now_ms: int, limit: int) -> int:
-    """End holds whose window is over: those with a fallback are sent under it, the items of the others are erased.
+def expire(ledger: Ledger, now_ms: int, limit: int) -> int:
+    """Implement `Store.expire`.
 
-    Spent ones are met in the same order and cleared away, about `SPENT_AT_ONCE` of them. Whatever is read is deleted:
-    nothing is read twice, however much is behind.
+    Rows of released holds are met in the same order and cleared away, about `RELEASED_AT_ONCE` of them per call. Every
+    row that is read is deleted, so nothing is read twice however much is overdue.
     """
-    if not book.tables.only("expire"):
+    if not ledger.tables.only("expire"):
         return 0
-    held: list[Waiting] = []
+    held: list[WaitingHold] = []
     cleared = 0
-    while len(held) < limit and cleared < SPENT_AT_ONCE:
-        over = [Waiting(*row) for row in book.tables.read(Read.OVER, now_ms, limit - len(held))]
-        waits = [hold for hold in over if _waits(book, hold)]
-        _drop(book, [(hold.line, hold.packed) for hold in over])
+    while len(held) < limit and cleared < RELEASED_AT_ONCE:
+        over = [WaitingHold(*row) for row in ledger.tables.read(Read.OVER, now_ms, limit - len(held))]
+        waits = [hold for hold in over if _waits(ledger, hold)]
+        _drop(ledger, [(hold.row_id, hold.packed) for hold in over])
         held += waits
         cleared += len(over) - len(waits)
         if len(waits) == len(over):
             break
-    book.waits_no_more(hold.counted for hold in held)
+    ledger.waits_no_more(hold.counted for hold in held)
     sent = [hold for hold in held if hold.fallback is not None]
     for hold in sent:
-        book.move(hold.line, hold.cell, OutcomeKind.PENDING, AS_CUSTOMER, now_ms)
-    enqueue(book, (hold.sent_as(hold.fallback) for hold in sent), now_ms)
-    _end(book, [hold for hold in held if hold.fallback is None], None, now_ms)
+        ledger.move(hold.row_id, hold.counter, OutcomeKind.PENDING, AS_CUSTOMER, now_ms)
+    enqueue(ledger, (hold.sent_as(hold.fallback) for hold in sent), now_ms)
+    _end(ledger, [hold for hold in held if hold.fallback is None], None, now_ms)
     return len(held)
 
 
-def _waits(book: Book, hold: Waiting) -> bool:
-    return hold.cell != 0 and book.tables.place(hold.cell).outcome == OutcomeKind.HELD
+def _waits(ledger: Ledger, hold: WaitingHold) -> bool:
+    return hold.counter != 0 and ledger.tables.counter_key(hold.counter).outcome == OutcomeKind.HELD
 
 
-def expire_now(book: Book, ids: Iterable[int], now_ms: int) -> list[int]:
-    """End these holds without sending them."""
-    holds = waiting(book, ids)
-    remove_holds(book, holds)
-    _end(book, holds, BY_HAND, now_ms)
-    return [hold.line for hold in holds]
+def expire_now(ledger: Ledger, ids: Iterable[int], now_ms: int) -> list[int]:
+    holds = waiting(ledger, ids)
+    remove_holds(ledger, holds)
+    _end(ledger, holds, BY_HAND, now_ms)
+    return [hold.row_id for hold in holds]
 
 
-def _end(book: Book, holds: Sequence[Waiting], reason: str | None, now_ms: int) -> None:
+def _end(ledger: Ledger, holds: Sequence[WaitingHold], reason: str | None, now_ms: int) -> None:
     for hold in holds:
-        book.move(hold.line, hold.cell, OutcomeKind.EXPIRED, reason, now_ms)
-    book.tables.write(Write.DROP_ITEMS, [(hold.line,) for hold in holds])
+        ledger.move(hold.row_id, hold.counter, OutcomeKind.EXPIRED, reason, now_ms)
+    ledger.tables.write(Write.DROP_ITEMS, [(hold.row_id,) for hold in holds])
 
 
 def release_by_hand(
-    book: Book, seal: Seal, ids: Iterable[int], now_ms: int, *, user_id: str | None, device_id: str | None
+    ledger: Ledger, seal: Seal, ids: Iterable[int], now_ms: int, *, user_id: str | None, device_id: str | None
 ) -> Released:
-    """Send these holds now, as of this person; without one, those that need none."""
     ids = list(dict.fromkeys(ids))
-    holds = waiting(book, ids)
+    holds = waiting(ledger, ids)
     named = bool(user_id or device_id)
-    nameless = {hold.line for hold in holds if book.tables.lane_of(hold.lane).endpoint == NAMELESS}
-    known = set() if named else _identified(book, seal, {hold.line for hold in holds} - nameless)
-    free = [hold for hold in holds if named or hold.line in nameless | known]
+    nameless = {hold.row_id for hold in holds if ledger.tables.lane_of(hold.lane).endpoint == NAMELESS}
+    known = set() if named else _identified(ledger, seal, {hold.row_id for hold in holds} - nameless)
+    free = [hold for hold in holds if named or hold.row_id in nameless | known]
     for hold in free:
-        book.move(hold.line, hold.cell, OutcomeKind.PENDING, RELEASED, now_ms)
+        ledger.move(hold.row_id, hold.counter, OutcomeKind.PENDING, RELEASED, now_ms)
     who = seal_who(seal, user_id, device_id) if named else None
-    enqueue(book, (hold.sent_as(None if hold.line in nameless else who) for hold in free), now_ms)
-    remove_holds(book, free)
-    released, there = {hold.line for hold in free}, {hold.line for hold in holds}
+    enqueue(ledger, (hold.sent_as(None if hold.row_id in nameless else who) for hold in free), now_ms)
+    remove_holds(ledger, free)
+    released, there = {hold.row_id for hold in free}, {hold.row_id for hold in holds}
     return Released(
         [i for i in ids if i in released],
         [i for i in ids if i in there - released],
@@ -165,45 +161,16 @@ def release_by_hand(
     )
 
 
-def waiting(book: Book, ids: Iterable[int]) -> list[Waiting]:
+def waiting(ledger: Ledger, ids: Iterable[int]) -> list[WaitingHold]:
     """Return those of these holds that wait, oldest first."""
-    return sorted(Waiting(*row) for row in book.tables.among(Read.WAITING, sorted(set(ids))))
+    return sorted(WaitingHold(*row) for row in ledger.tables.among(Read.WAITING, sorted(set(ids))))
 
 
-def _identified(book: Book, seal: Seal, lines: set[int]) -> set[int]:
-    """Return the lines whose item names somebody."""
+def _identified(ledger: Ledger, seal: Seal, row_ids: set[int]) -> set[int]:
+    """Return the rows whose item has an identity."""
     found = set()
-    for line, sealed, who in book.tables.among(Read.ITEMS, sorted(lines)):
+    for row_id, sealed, who in ledger.tables.among(Read.ITEMS, sorted(row_ids)):
         item = open_item(seal, sealed, who)
         if item.user_id or item.device_id:
-            found.add(line)
+            found.add(row_id)
     return found
-
-
-def hold_counts(db: Rows) -> list[HeldCount]:
-    """Count what waits, oldest first."""
-    return [
-        HeldCount(app, source, tuple(kinds.split()), hour * HOUR_MS, n)
-        for app, source, kinds, hour, n in db.read(Read.HOLD_COUNTS)
-    ]
-
-
-def sighted_kinds(db: Rows) -> list[SightedKind]:
-    """Return by which kinds of identifier Amplitude has shown people."""
-    return [SightedKind(*row) for row in db.read(Read.SIGHTED)]
-
-
-def covered(db: Rows, since_day: str) -> list[CoverageRow]:
-    """Sum the coverage counters up by app, platform and kinds, from a day on."""
-    return [
-        CoverageRow(app, "", platform, "", "", tuple(kinds.split()), n)
-        for app, platform, kinds, n in db.read(Read.COVERED, since_day)
-    ]
-
-
-def coverage(db: Rows, since_day: str, app: str | None) -> list[CoverageRow]:
-    """Return the coverage counters from a day on."""
-    return [
-        CoverageRow(of_app, day, platform, version, source, tuple(kinds.split()), n)
-        for of_app, day, platform, version, source, kinds, n in db.read(Read.COVERAGE, since_day, app)
-    ]

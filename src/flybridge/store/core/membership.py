@@ -1,4 +1,4 @@
-"""Membership: what messages say about members of cohorts, filed with the ledger line, forgotten with the person."""
+"""Membership: changes of cohort members, filed with the ledger row that brought them, forgotten with the person."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def seal_device(seal: Seal, kind: str, value: str) -> bytes:
 
 
 def open_device(seal: Seal, sealed: bytes) -> tuple[str, str]:
-    """Open an identifier: its kind and value."""
+    """Return the kind and value of a sealed identifier."""
     return _decode(seal.open(sealed))
 
 
-class Row(NamedTuple):
+class KnownMember(NamedTuple):
     """What is known of a member."""
 
     wanted: bool
@@ -37,8 +37,8 @@ class Row(NamedTuple):
     extra: bytes | None
 
 
-def is_news(row: Row | None, change: MemberChange, floor_ms: int) -> bool:
-    """Decide whether a change counts: later than what is known, or at the same time and out instead of in."""
+def is_news(row: KnownMember | None, change: MemberChange, floor_ms: int) -> bool:
+    """Whether a change counts: later than what is known, or at the same time and out instead of in."""
     if change.said_ms <= floor_ms:
         return False
     if row is None or change.said_ms > row.said_ms:
@@ -54,24 +54,24 @@ class _Audience:
         self._seal = seal
         self._number = number
         self._floor_ms = floor_ms
-        self._known: dict[bytes, Row] = {}
+        self._known: dict[bytes, KnownMember] = {}
         self._marks: set[bytes] = set()
-        self._written: dict[bytes, tuple[Row, bytes | None]] = {}
+        self._written: dict[bytes, tuple[KnownMember, bytes | None]] = {}
         self._delta: defaultdict[bytes, int] = defaultdict(int)
         self._new: dict[bytes, tuple[bytes, bytes | None]] = {}
         self.people = self.lacking = 0
         self.title = ""
 
     def load(self, changes: Iterable[MemberChange]) -> None:
-        """Read what is known of the people and devices these changes name."""
+        """Read what is known of the people and devices in these changes."""
         persons = {key for change in changes for key in change.member.persons}
         for person, wanted, *rest in self._tables.among(Read.MEMBERS, persons, self._number):
-            self._known[person] = Row(bool(wanted), *rest)
+            self._known[person] = KnownMember(bool(wanted), *rest)
         marks = {key for change in changes for key in change.member.marks}
         self._marks = {mark for (mark,) in self._tables.among(Read.DEVICES, marks, self._number)}
 
     def take(self, change: MemberChange) -> None:
-        """Take over one change, if it is news."""
+        """Apply one change, if it is news."""
         member, self.title = change.member, change.title or self.title
         # A key that is there already may be one of a former secret.
         person = next((key for key in member.persons if key in self._known), member.persons[0])
@@ -89,23 +89,24 @@ class _Audience:
                 if row.mark is not None:
                     self._delta[row.mark] += sign
         if after.mark is not None and member.identifier and after.mark in member.marks:
-            told = before is None or before.extra != after.extra or before.mark != after.mark
-            extra = self._seal.seal(member.extra) if member.extra and told else None
+            is_new = before is None or before.extra != after.extra or before.mark != after.mark
+            extra = self._seal.seal(member.extra) if member.extra and is_new else None
             self._new[after.mark] = (seal_device(self._seal, member.kind, member.identifier), extra)
 
-    def _after(self, change: MemberChange, before: Row | None) -> Row:
+    def _after(self, change: MemberChange, before: KnownMember | None) -> KnownMember:
         member = change.member
         if not change.wanted:
-            return Row(False, change.said_ms, None, Lack.NOTHING, None)
+            return KnownMember(False, change.said_ms, None, Lack.NOTHING, None)
         if not member.told and before is not None and before.mark is not None:
-            return Row(True, change.said_ms, before.mark, Lack.NOTHING, before.extra)
+            return KnownMember(True, change.said_ms, before.mark, Lack.NOTHING, before.extra)
         if not member.marks:
-            return Row(True, change.said_ms, None, member.lack or Lack.IDENTIFIER, None)
+            return KnownMember(True, change.said_ms, None, member.lack or Lack.IDENTIFIER, None)
         mark = next((key for key in member.marks if key in self._marks), member.marks[0])
-        return Row(True, change.said_ms, mark, Lack.NOTHING, content_key(member.extra) if member.extra else None)
+        return KnownMember(
+            True, change.said_ms, mark, Lack.NOTHING, content_key(member.extra) if member.extra else None
+        )
 
     def write(self) -> None:
-        """Write members, devices and counters."""
         tables, number = self._tables, self._number
         rows = sorted(self._written.items())
         tables.write(
@@ -127,18 +128,18 @@ class _Audience:
 
 
 def erase(tables: Tables, marks: Sequence[tuple[int, bytes]]) -> None:
-    """Erase those of these devices that nobody wants and AppsFlyer does not have."""
+    """Delete those of these devices that no member has and AppsFlyer does not list."""
     tables.write(Write.UNCOUNT_DEVICES, [(*mark, *mark[:1]) for mark in marks])
     tables.write(Write.DROP_DEVICES, marks)
 
 
 def file_members(tables: Tables, seal: Seal, changes: Iterable[MemberChange]) -> None:
-    """File what messages say about members, in the transaction of their ledger lines."""
+    """File changes of members, in the transaction of their ledger rows."""
     by_audience: defaultdict[tuple[str, str], list[MemberChange]] = defaultdict(list)
     for change in changes:
         by_audience[change.app, change.audience].append(change)
     for name, theirs in sorted(by_audience.items()):
-        tables.write(Write.AUDIENCES, [name])  # where nobody has made it known yet
+        tables.write(Write.AUDIENCES, [name])  # a message may name an audience before the configuration does
         while not (found := tables.read(Read.AUDIENCE, *name)):
             tables.write(Write.AUDIENCES, [name])  # it was dropped in between
         ((number, floor_ms),) = found
@@ -150,12 +151,12 @@ def file_members(tables: Tables, seal: Seal, changes: Iterable[MemberChange]) ->
 
 
 def forget_members(tables: Tables, seal: Seal, keys: Iterable[bytes]) -> int:
-    """End every membership of a person; give how many audiences they were in.
+    """End every membership of a person. Returns how many audiences that were.
 
     What AppsFlyer may have stays sealed until it has accepted the removal, and every audience is due at once.
     """
     keys = sorted(set(keys))
-    # A snapshot that is being compared now must be compared anew: it may hold the person. It waits for this.
+    # A snapshot that is being compared now waits for this and is compared again: it may hold the person.
     tables.write(Write.AUDIENCES_CHANGED, [(0,)])
     members = {*tables.among(Read.MEMBERS_OF_PERSONS, keys), *tables.among(Read.MEMBERS_OF_MARKS, keys)}
     marks: defaultdict[tuple[int, bytes], int] = defaultdict(int)
@@ -169,9 +170,9 @@ def forget_members(tables: Tables, seal: Seal, keys: Iterable[bytes]) -> int:
     tables.write(Write.DROP_MEMBERS, sorted(row[:2] for row in members))
     tables.write(Write.UNWANT_DEVICES, [(n, *mark) for mark, n in sorted(marks.items())])
     touched = sorted(set(marks).union(map(tuple, tables.among(Read.DEVICES_OF_MARKS, keys))))
-    # What the additional-identifiers API was told about the device is taken back, too.
-    told = {(audience, mark) for audience, _, _, mark, _, extra in members if extra is not None and mark is not None}
-    tables.write(Write.TAKE_BACK, [(seal.seal(b""), *mark) for mark in sorted(told)])
+    # What was sent to the additional-identifiers API about the device is taken back, too.
+    sent = {(audience, mark) for audience, _, _, mark, _, extra in members if extra is not None and mark is not None}
+    tables.write(Write.TAKE_BACK, [(seal.seal(b""), *mark) for mark in sorted(sent)])
     erase(tables, touched)
     tables.write(Write.AUDIENCE, [(*sums[audience], "", audience) for audience in sorted(sums)])
     audiences = {audience for audience, *_ in members} | {audience for audience, _ in touched}

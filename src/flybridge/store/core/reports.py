@@ -1,93 +1,122 @@
-"""Looking at the store: counters, listings, and the audit that compares the two."""
+"""Reports: counters, listings, and the audit that compares the two. `figures` describes the results."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Final
 
-from flybridge.records import OutcomeKind
+from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.store.core.tables import Read, Rows
-from flybridge.store.figures import Count, Discrepancy, Held, LedgerEntry, RollupRow
+from flybridge.store.figures import (
+    Count,
+    CoverageRow,
+    Discrepancy,
+    Held,
+    HeldCount,
+    LedgerEntry,
+    RollupRow,
+    SightedKind,
+)
 from flybridge.store.protocol import Lane, LaneDepth
 
 LEDGER_PAGE: Final = 1000
 
-# The outcomes whose lines have a row of their own, the statement that counts those rows, and what they are called.
+# The outcomes with a row beside the ledger's, the statement that counts those rows, and their name in sentences.
 KEPT: Final = (
     (OutcomeKind.HELD, Read.KEPT_HOLDS, "holds"),
     (OutcomeKind.PENDING, Read.KEPT_DELIVERIES, "deliveries"),
-    (OutcomeKind.DEAD, Read.KEPT_LETTERS, "dead letters"),
+    (OutcomeKind.DEAD, Read.KEPT_DEAD, "dead letters"),
 )
 
 PARTS: Final = (
     (
-        Read.LOOSE_ITEMS,
+        Read.UNNEEDED_ITEMS,
         "bodies are kept that no hold, delivery or dead letter needs: they should have been erased.",
     ),
-    (Read.LOST_ITEMS, "holds, deliveries or dead letters have lost their body."),
-    (Read.LOOSE_KEYS, "matching keys are kept of holds that do not exist."),
-    (Read.MISCOUNTED_HOLDS, "cells of waiting events are counted differently from the holds in them."),
+    (Read.MISSING_ITEMS, "holds, deliveries or dead letters have lost their body."),
+    (Read.UNNEEDED_KEYS, "matching keys are kept of holds that do not exist."),
+    (Read.MISCOUNTED_HOLDS, "counters of waiting events differ from the holds they count."),
 )
 
 
 def counts(db: Rows) -> list[Count]:
-    """Return all counters that are not zero."""
     return [Count(*row) for row in db.read(Read.COUNTS)]
 
 
 def depths(db: Rows, now_ms: int) -> list[LaneDepth]:
-    """Return how lanes stand that have deliveries. `oldest_ms` is since when the first of them has been due."""
     return [LaneDepth(Lane(app, endpoint), *figures) for app, endpoint, *figures in db.read(Read.DEPTHS, now_ms)]
 
 
 def lanes(db: Rows, now_ms: int) -> list[Lane]:
-    """Name the lanes that have something due: one look into the index per lane."""
     return [Lane(*row) for row in db.read(Read.LANES, now_ms)]
 
 
 def holds(db: Rows, app: str | None, limit: int) -> list[Held]:
-    """List what waits, in the order of filing."""
     return [
-        Held(line, receipt, of_app, event_type, source, tuple(kinds.split()), received_ms, event_ms, expires_ms)
-        for line, receipt, of_app, event_type, source, kinds, received_ms, event_ms, expires_ms in db.read(
+        Held(row_id, receipt, of_app, event_type, source, tuple(kinds.split()), received_ms, event_ms, expires_ms)
+        for row_id, receipt, of_app, event_type, source, kinds, received_ms, event_ms, expires_ms in db.read(
             Read.HOLDS, app, limit
         )
     ]
 
 
+def hold_counts(db: Rows) -> list[HeldCount]:
+    return [
+        HeldCount(app, source, tuple(kinds.split()), hour * HOUR_MS, n)
+        for app, source, kinds, hour, n in db.read(Read.HOLD_COUNTS)
+    ]
+
+
+def sighted_kinds(db: Rows) -> list[SightedKind]:
+    return [SightedKind(*row) for row in db.read(Read.SIGHTED)]
+
+
+def covered(db: Rows, since_day: str) -> list[CoverageRow]:
+    return [
+        CoverageRow(app, "", platform, "", "", tuple(kinds.split()), n)
+        for app, platform, kinds, n in db.read(Read.COVERED, since_day)
+    ]
+
+
+def coverage(db: Rows, since_day: str, app: str | None) -> list[CoverageRow]:
+    return [
+        CoverageRow(of_app, day, platform, version, source, tuple(kinds.split()), n)
+        for of_app, day, platform, version, source, kinds, n in db.read(Read.COVERAGE, since_day, app)
+    ]
+
+
 def ledger_page(db: Rows, app: str | None, after: int) -> list[tuple[int, LedgerEntry]]:
-    """Return the next lines after a line's id, each with its own."""
-    return [(line, LedgerEntry(*entry)) for line, *entry in db.read(Read.LEDGER, after, app, LEDGER_PAGE)]
+    """Return the next ledger entries after a row's id, each with its own id."""
+    return [(row_id, LedgerEntry(*entry)) for row_id, *entry in db.read(Read.LEDGER, after, app, LEDGER_PAGE)]
 
 
 def rollups(db: Rows) -> list[RollupRow]:
-    """Return the insight counters."""
     return [RollupRow(*row) for row in db.read(Read.ROLLUPS)]
 
 
 def audit(db: Rows) -> list[Discrepancy]:
-    """Compare counters with rows: every cell, every outcome that keeps rows, and the rows' own parts."""
-    found = _cells(db)
+    """Compare counters with rows: every counter, every outcome that keeps rows, and the rows' own parts."""
+    found = _counters(db)
     for outcome, rows, name in KEPT:
         found += _kept(db, outcome, rows, name)
     return found + _parts(db)
 
 
-def _cells(db: Rows) -> list[Discrepancy]:
-    lines = dict(db.read(Read.LINES_PER_CELL))
+def _counters(db: Rows) -> list[Discrepancy]:
+    row_ids = dict(db.read(Read.ROWS_PER_COUNTER))
     found = []
-    for cell, app, day, source, outcome, reason, n, pruned in db.read(Read.CELLS):
-        rows = lines.pop(cell, 0)
+    for counter, app, day, source, outcome, reason, n, pruned in db.read(Read.COUNTERS):
+        rows = row_ids.pop(counter, 0)
         if n - pruned != rows:
             why = f" ({reason})" if reason else ""
             what = (
-                f"{n} envelopes from {source} are counted as {outcome}{why} and {pruned} of their ledger lines are "
-                f"pruned, but the ledger has {rows} lines of them."
+                f"{n} envelopes from {source} are counted as {outcome}{why} and {pruned} of their ledger rows are "
+                f"pruned, but the ledger has {rows} rows of them."
             )
             found.append(Discrepancy(app, day, what, n - pruned, rows))
     found += [
-        Discrepancy("", "", f"{rows} ledger lines stand in cell {cell}, which does not exist.", 0, rows)
-        for cell, rows in lines.items()
+        Discrepancy("", "", f"{rows} ledger rows stand in counter {counter}, which does not exist.", 0, rows)
+        for counter, rows in row_ids.items()
     ]
     return found
 

@@ -1,7 +1,7 @@
-"""Audiences in PostgreSQL, verb by verb: what each does within its transaction. `postgres_cohort` says where it runs.
+"""The verbs of audiences in PostgreSQL: what each does within its transaction.
 
-Whoever changes anything about an audience locks its row first, and no verb of this module holds two: filing, forgetting
-and runs of the same audience follow each other, and nobody waits in a circle.
+Every change of an audience locks its row first, and no verb of this module holds two: filing, forgetting and runs of
+the same audience follow each other, and cannot deadlock.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from flybridge.sealing import Seal
-from flybridge.store.audiences.audience import CLAIMED, COUNTED, DUE, Lease, standing_after, standing_of, told_of
+from flybridge.store.audiences.audience import CLAIMED, COUNTED, DUE, Lease, packed_run, standing_after, standing_of
 from flybridge.store.audiences.protocol import Action, Claim, Device, Run, Standing, Target
 from flybridge.store.core.membership import open_device
 from flybridge.store.postgres.arrays import Array, columns
@@ -30,12 +30,12 @@ STANDINGS: Final = f"""
 
 
 def run(db: Db, sql: str, *values: object) -> int:
-    """Run a statement, give how many rows it changed."""
+    """Run a statement. Returns how many rows it changed."""
     return db.execute(sql.encode(), values).rowcount
 
 
 def rows_of(db: Db, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    """Run a statement, give its rows."""
+    """Run a statement and return its rows."""
     return db.execute(sql.encode(), values, binary=True).fetchall()
 
 
@@ -43,13 +43,12 @@ def _keys(marks: Sequence[bytes]) -> Array:
     return columns(("bytea",), [(mark,) for mark in marks])[0]
 
 
-def text(told: str) -> str:
-    """Return a text that PostgreSQL can hold."""
-    return told.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+def text(value: str) -> str:
+    """Return a text that PostgreSQL can store."""
+    return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def keep(db: Db, one: Target) -> None:
-    """Make a configured audience known."""
     run(
         db,
         "INSERT INTO audiences (app, name, cohort, target) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
@@ -70,7 +69,6 @@ def keep(db: Db, one: Target) -> None:
 
 
 def drop(db: Db, app: str, name: str) -> bool:
-    """Erase an audience."""
     rows = rows_of(db, "DELETE FROM audiences WHERE app = $1 AND name = $2 RETURNING id", app, name)
     for (number,) in rows:
         for table in ("members", "devices", "audience_runs"):
@@ -79,12 +77,11 @@ def drop(db: Db, app: str, name: str) -> bool:
 
 
 def standings(db: Db, rest: str, now_ms: int) -> list[Standing]:
-    """Read how audiences stand; `rest` is what follows `STANDINGS`."""
+    """Read how audiences stand. `rest` follows `STANDINGS`."""
     return [standing_of(row) for row in rows_of(db, f"{STANDINGS} {rest}", now_ms)]
 
 
 def claim(db: Db, app: str, name: str, lease: Lease) -> Claim | None:
-    """Take an audience that nobody has. Of many who ask at once the row lets one in; the others see the lease."""
     rows = rows_of(
         db,
         f"""UPDATE audiences SET owner = $1, leased_until_ms = $2, next_ms = greatest(next_ms, 0)
@@ -97,13 +94,12 @@ def claim(db: Db, app: str, name: str, lease: Lease) -> Claim | None:
 
 
 def owned(db: Db, claim: Claim) -> bool:
-    """Lock the audience, and say whether it is still the claim's owner's."""
+    """Lock the audience's row. Returns whether the claim's owner still has it."""
     rows = rows_of(db, "SELECT owner FROM audiences WHERE id = $1 FOR UPDATE", claim.id)
     return bool(rows) and rows[0][0] == claim.owner
 
 
 def changes(db: Db, seal: Seal, claim: Claim, action: Action, *, limit: int, after: bytes) -> list[Device]:
-    """Return what differs, and note that it may be sent."""
     if not owned(db, claim):
         return []
     rows = rows_of(
@@ -121,7 +117,6 @@ def changes(db: Db, seal: Seal, claim: Claim, action: Action, *, limit: int, aft
 
 
 def settle(db: Db, claim: Claim, action: Action, marks: Sequence[bytes], refused: bool) -> int:
-    """Record that devices are in, out, or refused."""
     if not owned(db, claim):
         return 0
     standing, done = standing_after(action, refused), 0
@@ -143,7 +138,6 @@ def settle(db: Db, claim: Claim, action: Action, marks: Sequence[bytes], refused
 
 
 def _erase(db: Db, audience: int, marks: Sequence[bytes]) -> None:
-    """Erase those of these devices that nobody wants and AppsFlyer does not have."""
     if not marks:
         return
     erasable = f"audience = $1 AND mark = ANY($2::bytea[]) AND {ERASABLE}"
@@ -154,14 +148,12 @@ def _erase(db: Db, audience: int, marks: Sequence[bytes]) -> None:
 
 
 def empty(db: Db, claim: Claim) -> None:
-    """Make all devices not known."""
     if owned(db, claim):
         run(db, "UPDATE devices SET standing = 2 WHERE audience = $1 AND standing <> 2", claim.id)
         run(db, "UPDATE audiences SET listed = 0, refused = 0 WHERE id = $1", claim.id)
 
 
 def extras(db: Db, seal: Seal, claim: Claim, limit: int, after: bytes) -> list[Device]:
-    """Return what the additional-identifiers API is to be told."""
     sql = """SELECT mark, sealed, extra FROM devices WHERE audience = $1 AND mark > $2 AND extra IS NOT NULL
              ORDER BY mark LIMIT $3"""
     rows = rows_of(db, sql, claim.id, after, limit)
@@ -169,7 +161,6 @@ def extras(db: Db, seal: Seal, claim: Claim, limit: int, after: bytes) -> list[D
 
 
 def settle_extras(db: Db, seal: Seal, claim: Claim, devices: Sequence[Device]) -> None:
-    """Erase what it has been told, unless that has changed."""
     sent = {device.mark: device.extra for device in devices}
     if not sent or not owned(db, claim):
         return
@@ -182,8 +173,7 @@ def settle_extras(db: Db, seal: Seal, claim: Claim, devices: Sequence[Device]) -
         _erase(db, claim.id, same)
 
 
-def finish(db: Db, claim: Claim, told: Run, *, next_ms: int, tries: int, recorded: bool) -> None:
-    """Return a claim; write the run down."""
+def finish(db: Db, claim: Claim, ended: Run, *, next_ms: int, tries: int, recorded: bool) -> None:
     # A person who was forgotten while this ran has made the audience due at once, and so it stays.
     done = run(
         db,
@@ -191,15 +181,15 @@ def finish(db: Db, claim: Claim, told: Run, *, next_ms: int, tries: int, recorde
              ran_ms = CASE WHEN $2::boolean THEN $3::bigint ELSE ran_ms END,
              complete_ms = CASE WHEN $4::boolean THEN $3::bigint ELSE complete_ms END,
              next_ms = CASE WHEN next_ms < 0 THEN 0 ELSE $5::bigint END WHERE id = $6 AND owner = $7""",
-        *(tries, told.outcome != "looked", told.ended_ms, told.outcome == "done", next_ms, claim.id, claim.owner),
+        *(tries, ended.outcome != "looked", ended.ended_ms, ended.outcome == "done", next_ms, claim.id, claim.owner),
     )
     if done and recorded:
         sql = "INSERT INTO audience_runs (audience, began_ms, ended_ms, told) VALUES ($1, $2, $3, $4)"
-        run(db, sql, claim.id, told.began_ms, told.ended_ms, told_of(told))
+        run(db, sql, claim.id, ended.began_ms, ended.ended_ms, packed_run(ended))
 
 
 def prune(db: Db, number: int, until_ms: int) -> int:
-    """Forget runs of an audience, and people who are out of it, of `until_ms` and before."""
+    """Delete runs of an audience, and people who are out of it, of `until_ms` and before."""
     # All rows are walked through, which an index does not make shorter.
     run(db, "SET LOCAL enable_seqscan = on")
     run(db, "UPDATE audiences SET floor_ms = greatest(floor_ms, $1::bigint) WHERE id = $2", until_ms, number)

@@ -1,8 +1,8 @@
-"""Cohorts in PostgreSQL: any number of processes keep the audiences of one database in step.
+"""Audiences in PostgreSQL: any number of processes keep the audiences of one database in step.
 
-An audience is run by who has claimed it, until its lease lapses; of many workers that find it due one gets the claim.
-The row of the audience is the lock on everything about it, see `postgres_audience`. The gate of
-docs/adr/0009-postgres-store.md is not taken: who is forgotten locks the rows of all audiences.
+An audience is run by the worker that has claimed it, until its lease lapses; of many that find it due one gets the
+claim. The row of the audience is the lock on everything about it, see `postgres.audience`. The gate of
+docs/adr/0009-postgres-store.md is not taken: forgetting a person locks the rows of all audiences.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import psycopg
 
 from flybridge.records import DAY_MS
 from flybridge.sealing import Seal
-from flybridge.store.audiences.audience import KEPT_DAYS, audit, lacking_of, run_of
+from flybridge.store.audiences.audience import KEPT_DAYS, audit, lacking_of, unpacked_run
 from flybridge.store.audiences.cohort_verbs import CohortVerbs, Snapshot
 from flybridge.store.audiences.protocol import Claim, LackingMember, Run, Standing, Target
 from flybridge.store.postgres import audience as verbs
 from flybridge.store.postgres.connection import TASK_LOCKS, Db, connect_reader, connect_writer, prepare
 from flybridge.store.postgres.pool import Pool, repeated, transaction, unavailable
-from flybridge.store.postgres.snapshot import Stage
+from flybridge.store.postgres.snapshot import PostgresSnapshot
 
 WRITERS: Final = 2
 PRUNE: Final = crc32(b"prune audiences") >> 1
@@ -31,11 +31,7 @@ T = TypeVar("T")
 
 
 class PostgresCohorts(CohortVerbs[Db]):
-    """Cohorts in the store's database. The verbs and guarantees are those of `store.audiences.protocol.CohortStore`.
-
-    A verb raises `StoreUnavailable` when the server does not answer or the connection breaks; every verb may be
-    repeated. All methods are called from the event loop that called `open`.
-    """
+    """Audiences in the store's database. Every verb may be repeated."""
 
     def __init__(self, dsn: str, seal: Seal) -> None:
         super().__init__(verbs, seal)
@@ -53,35 +49,30 @@ class PostgresCohorts(CohortVerbs[Db]):
     async def _write(self, verb: Callable[[Db], T]) -> T:
         return await self._writers.run(lambda db: repeated(lambda: _done(db, verb)))
 
-    async def _read(self, look: Callable[[Db], T]) -> T:
-        return await self._readers.run(lambda db: _done(db, look))
+    async def _read(self, query: Callable[[Db], T]) -> T:
+        return await self._readers.run(lambda db: _done(db, query))
 
     async def keep(self, targets: Sequence[Target]) -> None:
-        """Make configured audiences known."""
         for one in targets:
             await self._write(lambda db, one=one: verbs.keep(db, one))  # type: ignore[misc]
 
     async def due(self, now_ms: int) -> Sequence[Standing]:
-        """List the audiences whose time has come and that nobody runs."""
         due = """WHERE next_ms <= $1::bigint AND (owner IS NULL OR leased_until_ms <= $1::bigint)
                  ORDER BY next_ms, id"""
         return await self._read(lambda db: verbs.standings(db, due, now_ms))
 
     async def standings(self, now_ms: int) -> Sequence[Standing]:
-        """List all audiences."""
         order = 'ORDER BY app COLLATE "C", name COLLATE "C"'
         return await self._read(lambda db: verbs.standings(db, order, now_ms))
 
     async def renew(self, claim: Claim, now_ms: int, lease_ms: int) -> bool:
-        """Hold on to a claim."""
         sql = "UPDATE audiences SET leased_until_ms = $1 WHERE id = $2 AND owner = $3"
         return await self._write(lambda db: verbs.run(db, sql, now_ms + lease_ms, claim.id, claim.owner) > 0)
 
     def _snapshot(self, claim: Claim) -> Snapshot:
-        return Stage(self._dsn, self._seal, claim.id)
+        return PostgresSnapshot(self._dsn, self._seal, claim.id)
 
     async def unstage(self, claim: Claim) -> None:
-        """Throw away what was put aside."""
         if (stage := self._stages.pop(claim.id, None)) is not None:
             await self._bulk(stage.close)
 
@@ -92,28 +83,24 @@ class PostgresCohorts(CohortVerbs[Db]):
             raise unavailable(error) from error
 
     async def learn(self, claim: Claim, *, max_devices: int = 0, title: str = "") -> None:
-        """Remember what AppsFlyer takes in one request, or what the cohort is called."""
         sql = """UPDATE audiences SET max_devices = coalesce(nullif($1::bigint, 0), max_devices),
                    title = coalesce(nullif($2::text, ''), title) WHERE id = $3"""
         await self._write(lambda db: verbs.run(db, sql, max_devices, verbs.text(title), claim.id))
 
     async def requested(self, claim: Claim, request_id: str, now_ms: int) -> None:
-        """Remember a request for the cohort."""
         sql = "UPDATE audiences SET request_id = $1, requested_ms = $2 WHERE id = $3 AND owner = $4"
         await self._write(lambda db: verbs.run(db, sql, verbs.text(request_id), now_ms, claim.id, claim.owner))
 
     async def history(
         self, app: str | None = None, name: str | None = None, limit: int = 100
     ) -> Sequence[tuple[str, str, Run]]:
-        """List runs, newest first."""
         sql = """SELECT app, name, told FROM audience_runs r JOIN audiences a ON a.id = r.audience
                  WHERE ($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR name = $2)
                  ORDER BY r.ended_ms DESC, r.id DESC LIMIT $3"""
         rows = await self._read(lambda db: verbs.rows_of(db, sql, app, name, limit))
-        return [(app, name, run_of(told)) for app, name, told in rows]
+        return [(app, name, unpacked_run(told)) for app, name, told in rows]
 
     async def lacking(self, app: str, name: str, limit: int) -> Sequence[LackingMember]:
-        """List members without an identifier that may be sent."""
         sql = """SELECT who, lack FROM members
                  WHERE audience = (SELECT id FROM audiences WHERE app = $1 AND name = $2) AND wanted = 1 AND lack > 0
                  LIMIT $3"""
@@ -121,7 +108,6 @@ class PostgresCohorts(CohortVerbs[Db]):
         return [lacking_of(self._seal, who, lack) for who, lack in rows]
 
     async def prune(self, now_ms: int) -> int:
-        """Forget runs, and members who are out, after 30 days: each audience by itself, by one worker at a time."""
         until_ms, gone = now_ms - KEPT_DAYS * DAY_MS, 0
 
         def one(db: Db, number: int) -> int:
@@ -133,12 +119,11 @@ class PostgresCohorts(CohortVerbs[Db]):
         return gone
 
     async def audit(self) -> Sequence[str]:
-        """Compare the counters with the rows they count."""
         return await self._read(lambda db: audit(lambda sql: verbs.rows_of(db, sql)))
 
 
 def _done(db: Db, verb: Callable[[Db], T]) -> T:
-    """Do it in one transaction."""
+    """Run `verb` in one transaction."""
     with transaction(db) as commit:
         result = verb(db)
         commit()

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: how they are made, what each is told, and what its errors mean to an operator."""
+"""Connections to PostgreSQL: how they are made, their settings, and what the server's errors mean to an operator."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from flybridge.store.postgres.arrays import register
 
 Db = psycopg.Connection[tuple[Any, ...]]
 
-# It warns of what comes after an error in a pipeline. The error itself is raised, and handled or told.
+# It warns of what follows an error in a pipeline. The error itself is raised, and handled or reported.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 OLDEST: Final = 140_000
 SHARDS: Final = 32
 
 # Numbers of advisory locks, which are a database's own.
-GATE: Final = 0x666C7962  # shared by whoever writes; exclusive for what has to be alone
+GATE: Final = 0x666C7962  # shared by transactions that write; exclusive for those that must be alone
 SHARD_LOCKS: Final = 0x666C7963
 TASK_LOCKS: Final = 0x666C7964
 
@@ -54,7 +54,7 @@ CLAIM_SHARD: Final = """
 
 
 def connect(dsn: str) -> Db:
-    """Connect, with what the address does not say filled in. Raises psycopg's errors."""
+    """Connect, with defaults for what the address does not say. Raises psycopg's errors."""
     given = conninfo_to_dict(dsn)
     settings = {name: value for name, value in CONNECT.items() if name not in given}
     db = psycopg.connect(dsn, **settings, cursor_factory=psycopg.RawCursor)
@@ -65,7 +65,7 @@ def connect(dsn: str) -> Db:
 
 
 def connect_writer(dsn: str, *, counts: bool = True) -> Db:
-    """Connect for transactions that write. One that counts has a shard of the counters to itself."""
+    """Connect for transactions that write. With `counts` the connection has a shard of the counters to itself."""
     db = connect(dsn)
     db.execute(WRITER)
     if counts:
@@ -76,7 +76,7 @@ def connect_writer(dsn: str, *, counts: bool = True) -> Db:
 
 
 def connect_reader(dsn: str) -> Db:
-    """Connect for looks: all that one reads is of the same moment."""
+    """Connect for reports: all that one reads is of the same moment."""
     db = connect(dsn)
     db.autocommit = False
     db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -85,7 +85,7 @@ def connect_reader(dsn: str) -> Db:
 
 
 def checked(db: Db) -> None:
-    """Refuse a server that is too old, or a database that can't hold every name."""
+    """Raise `StoreUnavailable` for a server that is too old, or a database that does not store Unicode."""
     if db.info.server_version < OLDEST:
         raise StoreUnavailable(
             f"{place_of(db.info.dsn)} is PostgreSQL {db.info.server_version // 10_000}. Use 14 or newer."
@@ -99,7 +99,7 @@ def checked(db: Db) -> None:
 
 
 def prepare(dsn: str) -> None:
-    """Apply pending migrations. Ten processes may do so at once. Raises `StoreUnavailable`."""
+    """Apply pending migrations. Any number of processes may do so at once. Raises `StoreUnavailable`."""
     try:
         with connect(dsn) as db:
             checked(db)
@@ -109,7 +109,7 @@ def prepare(dsn: str) -> None:
 
 
 def place_of(dsn: str) -> str:
-    """Say where a database is, without the password that an address may hold."""
+    """Return the location of a database, without the password that an address may hold."""
     try:
         given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
@@ -120,8 +120,8 @@ def place_of(dsn: str) -> str:
     return f"the database {name} at {host}{port}"
 
 
-# What the server says when it refuses a connection (its language is English unless somebody has changed it), and what
-# helps. libpq gives no codes here.
+# What the server says when it refuses a connection (in English unless it was configured otherwise), and the remedy.
+# libpq returns no codes here.
 REFUSALS: Final[tuple[tuple[str, str], ...]] = (
     ("password authentication failed", "The user or the password is wrong: correct [cluster] postgres."),
     ("no password supplied", "The server asks for a password: put it into [cluster] postgres."),
@@ -142,7 +142,7 @@ REFUSALS: Final[tuple[tuple[str, str], ...]] = (
 
 
 def refusal(dsn: str, error: Exception) -> StoreUnavailable:
-    """Return why the store can't be opened, and what to do."""
+    """Return the error for a store that can't be opened, with a remedy."""
     where = place_of(dsn)
     if isinstance(error, psycopg.ProgrammingError) and not error.sqlstate:
         # Its own text repeats the address, with the password in it.
@@ -155,22 +155,22 @@ def refusal(dsn: str, error: Exception) -> StoreUnavailable:
             "CREATE, USAGE ON SCHEMA public TO it."
         )
     if isinstance(error, psycopg.OperationalError):
-        told = reason_of(error)
+        said = reason_of(error)
         for words, remedy in REFUSALS:
-            if _says(told, words):
-                return StoreUnavailable(f"The store can't be opened: {where}: {told}. {remedy}")
-        return StoreUnavailable(f"The store can't be opened: {where}: {told}. Is the server there?")
+            if _says(said, words):
+                return StoreUnavailable(f"The store can't be opened: {where}: {said}. {remedy}")
+        return StoreUnavailable(f"The store can't be opened: {where}: {said}. Is the server there?")
     return StoreUnavailable(f"The store can't be opened: {where}: {reason_of(error)}.")
 
 
-def _says(told: str, words: str) -> bool:
+def _says(said: str, words: str) -> bool:
     if words in {"role", "database"}:
-        return f'{words} "' in told and "does not exist" in told
-    return words in told
+        return f'{words} "' in said and "does not exist" in said
+    return words in said
 
 
 def reason_of(error: Exception) -> str:
-    """Return what an error says, without the rows it quotes."""
+    """Return an error's text without the rows it quotes."""
     primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (primary or (lines[0] if lines else type(error).__name__)).rstrip(".")

@@ -1,8 +1,4 @@
-"""Threads with a connection each, which outlive a restarted server; transactions, and what lost a race done anew.
-
-Not `psycopg_pool`: while the server is away it reconnects behind its callers, who wait for a timeout that does not give
-the server's reason. psycopg blocks, so the threads are needed anyway, and none of them waits for another's connection.
-"""
+"""Threads with a connection each that survive a server's restart; transactions, and the repetition of lost races."""
 
 from __future__ import annotations
 
@@ -35,11 +31,11 @@ T = TypeVar("T")
 
 
 class Unsent(Exception):
-    """The connection broke before anything was to be kept: it may be done on another one without a second effect."""
+    """The connection broke before the commit was sent: the work may be repeated without a second effect."""
 
 
 def repeated(attempt: Callable[[], T]) -> T:
-    """Do what loses a race anew, a few times. Raises `StoreUnavailable` if others are always faster."""
+    """Repeat an attempt that loses a race, a few times. Raises `StoreUnavailable` if it always does."""
     for number in range(ATTEMPTS):
         try:
             return attempt()
@@ -55,9 +51,9 @@ def repeated(attempt: Callable[[], T]) -> T:
 
 @contextmanager
 def transaction(db: Db) -> Iterator[Callable[[], None]]:
-    """Work in a transaction and give what commits it; what was not committed when the block ends is undone.
+    """Open a transaction and yield what commits it. What was not committed when the block ends is rolled back.
 
-    Raises `Unsent` if the connection breaks before the commit was asked for; after that nobody knows.
+    Raises `Unsent` if the connection breaks before the commit was sent; after that its outcome is unknown.
     """
     committing = False
 
@@ -78,7 +74,7 @@ def transaction(db: Db) -> Iterator[Callable[[], None]]:
 
 
 class Pool:
-    """Threads with a connection each, made when it is needed. One that breaks takes all that were made before with it.
+    """Threads with a connection each, made when it is needed. One that breaks invalidates all that were made before.
 
     `connect` makes a connection and raises psycopg's errors. `broken` is called once when connections are given up.
     """
@@ -136,7 +132,7 @@ class Pool:
 
 
 def unavailable(error: psycopg.Error) -> StoreUnavailable:
-    """Say that the server does not answer, or refuses."""
+    """Return the error that the server does not answer, or refuses."""
     gone = error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
     if gone:  # or going: what it was asked to keep may be kept or not
         return StoreUnavailable(f"The store did not answer: {reason_of(error)}. It will be tried again.")

@@ -1,11 +1,11 @@
-"""Snapshots of whole cohorts in PostgreSQL: staged in temporary tables, compared there, taken over in one transaction.
+"""Snapshots of whole cohorts in PostgreSQL: staged in temporary tables, compared there, applied in one transaction.
 
-Temporary tables are not logged, are seen by nobody else, and go with their connection: a process that dies leaves
-nothing behind. A connection that breaks is not made anew, for what was staged is gone with it: the snapshot has
-failed, and the next run takes it from the start.
+Temporary tables are not logged, are visible to their connection only, and go with it: a process that dies leaves
+nothing behind. A connection that breaks is not made again, for what was staged is gone with it: the snapshot has
+failed, and the next run starts over.
 
 The comparison is made before the audience's row is locked. What was filed meanwhile, and a person who was forgotten,
-show in its `revision`, and then it is made once more behind the lock.
+show in its `revision`, and then it is repeated behind the lock.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ TAKE_OVER: Final = (
 )
 
 
-class Stage:
-    """One snapshot on its way, on a connection of its own. Its methods are called one after the other."""
+class PostgresSnapshot:
+    """A snapshot being staged, on a connection of its own. Its methods are called one after the other."""
 
     def __init__(self, dsn: str, seal: Seal, audience: int) -> None:
         self._seal = seal
@@ -127,11 +127,10 @@ class Stage:
             self._db.execute(sql.encode())
 
     def close(self) -> None:
-        """Throw everything away."""
         self._db.close()
 
     def load(self, members: Sequence[Member]) -> None:
-        """Put members aside. Identifiers are sealed only where the store has not sealed them already."""
+        """Stage members. Identifiers are sealed only where the store has not sealed them already."""
         devices = self._known(b"SELECT mark FROM devices WHERE audience = $1 AND mark = ANY($2)", marks_of(members))
         people = self._known(b"SELECT person FROM members WHERE audience = $1 AND person = ANY($2)", older_of(members))
         if rows := staged(self._seal, members, devices, people):
@@ -144,7 +143,6 @@ class Stage:
         return {key for (key,) in self._db.execute(sql, (self._audience, *wanted), binary=True)}
 
     def apply(self, claim: Claim, said_ms: int, max_shrink: float | None, *, dry: bool = False) -> Applied:
-        """Compare and take over. See `store.audiences.protocol.CohortStore.apply`."""
         named = {"audience": self._audience, "said": said_ms}
         for sql in SORT:
             self._run(sql)
@@ -170,7 +168,7 @@ class Stage:
         return self._cursor.execute(sql.encode(), named)
 
     def _compare(self, named: dict[str, int]) -> None:
-        """Write down what differs."""
+        """Write the differences into `changes` and `moves`."""
         for sql in COMPARE:
             self._run(sql, named)
 

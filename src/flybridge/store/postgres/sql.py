@@ -49,8 +49,8 @@ READS: Final[Mapping[Read, str]] = {
     Read.MEMBERS_OF_PERSONS: f"{MEMBER} person = ANY($1::bytea[])",
     Read.MEMBERS_OF_MARKS: f"{MEMBER} mark = ANY($1::bytea[])",
     Read.DEVICES_OF_MARKS: "SELECT audience, mark FROM devices WHERE mark = ANY($1::bytea[])",
-    Read.LINES: "SELECT receipt, id, cell FROM ledger WHERE receipt = ANY($1::text[])",
-    Read.LETTERS_OF: """SELECT dead.id, cell FROM dead JOIN ledger ON ledger.id = dead.id
+    Read.LEDGER_ROWS: "SELECT receipt, id, cell FROM ledger WHERE receipt = ANY($1::text[])",
+    Read.DEAD_OF_RECEIPTS: """SELECT dead.id, cell FROM dead JOIN ledger ON ledger.id = dead.id
                         WHERE receipt = ANY($1::text[]) ORDER BY dead.id FOR UPDATE OF dead""",
     Read.SEEN: "SELECT key FROM seen WHERE until_ms > $1 AND key = ANY($2::bytea[])",
     Read.TOMBSTONED: "SELECT 1 FROM tombstones LIMIT 1",
@@ -73,26 +73,26 @@ READS: Final[Mapping[Read, str]] = {
                    ORDER BY deliveries.id FOR UPDATE OF deliveries""",
     Read.LAPSED: f"{LEASED} owner IS NOT NULL AND leased_until_ms <= $1 FOR UPDATE OF deliveries SKIP LOCKED",
     Read.LEASED_BY: f"{LEASED} owner IS NOT NULL AND owner = $1 FOR UPDATE OF deliveries SKIP LOCKED",
-    Read.LETTERS: f"{LETTER} WHERE {CHOSEN} ORDER BY died_ms DESC, dead.id DESC LIMIT $3",
-    Read.LETTERS_NAMED: f"{LETTER} WHERE {CHOSEN} AND dead.id = ANY($3::bigint[])",
-    Read.LETTER_IDS: f"""SELECT dead.id FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
+    Read.DEAD_LETTERS: f"{LETTER} WHERE {CHOSEN} ORDER BY died_ms DESC, dead.id DESC LIMIT $3",
+    Read.DEAD_BY_ID: f"{LETTER} WHERE {CHOSEN} AND dead.id = ANY($3::bigint[])",
+    Read.DEAD_IDS: f"""SELECT dead.id FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
                          WHERE {CHOSEN} AND dead.id > $3 ORDER BY dead.id LIMIT $4""",
-    Read.LETTERS_TAKEN: f"{LETTER} WHERE lane IS NULL AND dead.id = ANY($1::bigint[])",
-    Read.LETTERS_SENT: """SELECT dead.id, lane, cell, received_ms, uncertain
+    Read.DEAD_UNMAPPED: f"{LETTER} WHERE lane IS NULL AND dead.id = ANY($1::bigint[])",
+    Read.DEAD_UNDELIVERED: """SELECT dead.id, lane, cell, received_ms, uncertain
                           FROM dead JOIN ledger ON ledger.id = dead.id
                           WHERE lane IS NOT NULL AND dead.id = ANY($1::bigint[])
                           ORDER BY dead.id FOR UPDATE OF dead""",
     Read.PERSONS_OF_KEY: "SELECT person FROM people WHERE key = $1 LIMIT $2",
     Read.KEYS_OF_PERSONS: "SELECT key FROM people WHERE person = ANY($1::bigint[])",
     Read.HOLDS_OF_ANY_KEY: "SELECT hold FROM hold_keys WHERE key = ANY($1::bytea[])",
-    Read.LINES_OF_PERSONS: f"{LINE} person = ANY($1::bigint[])",
-    Read.LINES_BY_ID: f"{LINE} id = ANY($1::bigint[])",
-    Read.DELIVERIES_OF_LINES: "SELECT id FROM deliveries WHERE line = ANY($1::bigint[])",
+    Read.ROWS_OF_PERSONS: f"{LINE} person = ANY($1::bigint[])",
+    Read.ROWS_BY_ID: f"{LINE} id = ANY($1::bigint[])",
+    Read.DELIVERIES_OF_ROWS: "SELECT id FROM deliveries WHERE line = ANY($1::bigint[])",
     Read.RECEIPT: f"{RECEIPT} WHERE id = $1",
     Read.RECEIPTS: f"{RECEIPT} ORDER BY made_ms DESC, number DESC LIMIT $1",
     Read.RECEIPTS_OF_KEYS: f"{RECEIPT} WHERE keys = $1 ORDER BY made_ms DESC, number DESC LIMIT $2",
-    Read.LINES_AFTER: "SELECT id, cell, changed_ms, received_ms FROM ledger WHERE id > $1 ORDER BY id LIMIT $2",
-    Read.OLD_LETTERS: """SELECT dead.id, cell FROM dead JOIN ledger ON ledger.id = dead.id
+    Read.ROWS_AFTER: "SELECT id, cell, changed_ms, received_ms FROM ledger WHERE id > $1 ORDER BY id LIMIT $2",
+    Read.OLD_DEAD: """SELECT dead.id, cell FROM dead JOIN ledger ON ledger.id = dead.id
                          WHERE died_ms <= $1 ORDER BY died_ms LIMIT $2 FOR UPDATE OF dead SKIP LOCKED""",
     # The oldest first, and those of the page before are gone: it does not matter after which key.
     Read.OLD_SEEN: """SELECT key, until_ms FROM seen
@@ -133,19 +133,19 @@ READS: Final[Mapping[Read, str]] = {
     Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, sum(n)::bigint FROM coverage
                       WHERE day >= $1 AND ($2::text IS NULL OR app = $2) GROUP BY 1, 2, 3, 4, 5, 6
                       ORDER BY day, app COLLATE "C" """,
-    Read.CELLS: f"SELECT id, app, day, source, outcome, reason, n, pruned FROM {STANDING} ORDER BY id",
-    Read.LINES_PER_CELL: "SELECT cell, count(*) FROM ledger GROUP BY cell",
+    Read.COUNTERS: f"SELECT id, app, day, source, outcome, reason, n, pruned FROM {STANDING} ORDER BY id",
+    Read.ROWS_PER_COUNTER: "SELECT cell, count(*) FROM ledger GROUP BY cell",
     Read.COUNTED: f"SELECT app, day, sum(n - pruned)::bigint FROM {STANDING} WHERE outcome = $1 GROUP BY app, day",
     Read.KEPT_HOLDS: _kept("holds", "id"),
     Read.KEPT_DELIVERIES: _kept("deliveries", "line"),
-    Read.KEPT_LETTERS: _kept("dead", "id"),
-    Read.LOOSE_ITEMS: """SELECT count(*) FROM items
+    Read.KEPT_DEAD: _kept("dead", "id"),
+    Read.UNNEEDED_ITEMS: """SELECT count(*) FROM items
                          WHERE NOT EXISTS (SELECT 1 FROM holds WHERE holds.id = items.id)
                            AND NOT EXISTS (SELECT 1 FROM deliveries WHERE line = items.id)
                            AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.id = items.id)""",
-    Read.LOST_ITEMS: f"""SELECT count(*) FROM ({OWNERS}) owners
+    Read.MISSING_ITEMS: f"""SELECT count(*) FROM ({OWNERS}) owners
                          WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.id = owners.line)""",
-    Read.LOOSE_KEYS: """SELECT count(*) FROM hold_keys
+    Read.UNNEEDED_KEYS: """SELECT count(*) FROM hold_keys
                         WHERE NOT EXISTS (SELECT 1 FROM holds WHERE holds.id = hold_keys.hold)""",
     Read.MISCOUNTED_HOLDS: """SELECT count(*) FROM (
                                 SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts UNION ALL
@@ -197,30 +197,30 @@ WRITES: Final[Mapping[Write, str]] = {
                                WHERE audiences.id = gone.audience""",
     Write.DROP_DEVICES: f"""DELETE FROM devices USING unnest($1::bigint[], $2::bytea[]) AS old (audience, mark)
                             WHERE devices.audience = old.audience AND devices.mark = old.mark AND {ERASABLE}""",
-    Write.LINES: """INSERT INTO ledger
+    Write.LEDGER_ROWS: """INSERT INTO ledger
                       (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, uncertain)
                     SELECT *, 0 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[],
                                             $6::bigint[], $7::bytea[], $8::bigint[]) AS new (receipt)
                     ORDER BY receipt COLLATE "C" """,
-    Write.REVIVE: """UPDATE ledger SET insert_id = new.insert_id, changed_ms = new.changed_ms, person = new.person
+    Write.REFILE: """UPDATE ledger SET insert_id = new.insert_id, changed_ms = new.changed_ms, person = new.person
                      FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
                        AS new (insert_id, changed_ms, person, id)
                      WHERE ledger.id = new.id""",
     Write.MOVE: """UPDATE ledger SET cell = new.cell, changed_ms = new.changed_ms
                    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS new (cell, changed_ms, id)
                    WHERE ledger.id = new.id""",
-    Write.DOUBT: """UPDATE ledger SET uncertain = uncertain + more
+    Write.UNCERTAIN: """UPDATE ledger SET uncertain = uncertain + more
                     FROM unnest($1::bigint[], $2::bigint[]) AS new (more, id) WHERE ledger.id = new.id""",
     Write.ANONYMISE: "UPDATE ledger SET digest = '', insert_id = '', person = NULL WHERE id = ANY($1::bigint[])",
-    Write.DROP_LINES: "DELETE FROM ledger WHERE id = ANY($1::bigint[])",
-    Write.TALLY: f"""INSERT INTO tallies (cell, shard, n, pruned)
+    Write.DROP_LEDGER_ROWS: "DELETE FROM ledger WHERE id = ANY($1::bigint[])",
+    Write.COUNT: f"""INSERT INTO tallies (cell, shard, n, pruned)
                      SELECT cell, {SHARD}, n, 0 FROM unnest($1::bigint[], $2::bigint[]) AS new (n, cell) ORDER BY cell
                      ON CONFLICT (cell, shard) DO UPDATE SET n = tallies.n + excluded.n""",
-    Write.TALLY_PRUNED: f"""INSERT INTO tallies (cell, shard, n, pruned)
+    Write.COUNT_PRUNED: f"""INSERT INTO tallies (cell, shard, n, pruned)
                             SELECT cell, {SHARD}, 0, n FROM unnest($1::bigint[], $2::bigint[]) AS new (n, cell)
                             ORDER BY cell
                             ON CONFLICT (cell, shard) DO UPDATE SET pruned = tallies.pruned + excluded.pruned""",
-    # A key that somebody else has added meanwhile stays as it is. Then the count is wrong, and the batch is done anew.
+    # A key that another transaction has added meanwhile stays as it is. The count is wrong then, and this is repeated.
     Write.SEEN: """INSERT INTO seen (key, until_ms)
                    SELECT key, until_ms
                    FROM unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS new (key, until_ms, now_ms)
@@ -291,7 +291,7 @@ WRITES: Final[Mapping[Write, str]] = {
                      SELECT * FROM unnest($1::bytea[], $2::bigint[]) AS new (key, person) ORDER BY 1, 2
                      ON CONFLICT DO NOTHING""",
     Write.DROP_PEOPLE: "DELETE FROM people WHERE person = ANY($1::bigint[])",
-    Write.DROP_LONELY: """DELETE FROM people
+    Write.DROP_ORPHANS: """DELETE FROM people
                           WHERE person = ANY($1::bigint[])
                             AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.person = people.person)
                             AND NOT EXISTS (SELECT 1 FROM sightings WHERE sightings.key = people.key)""",
@@ -329,10 +329,10 @@ WRITES: Final[Mapping[Write, str]] = {
 }
 
 EXACT: Final = frozenset({Write.SEEN})
-"""Writes that must change one row for each that is given: else somebody else was faster."""
+"""Writes that must change one row for each that is given: else another transaction was faster."""
 
-# What else the store has to keep small, while nobody writes: hours of holds that are over, old tallies, and locks that
-# are nobody's.
+# What else the store has to keep small, while no other transaction writes: hours of holds that are over, old tallies,
+# and locks that were left.
 FOLD: Final = (
     "DELETE FROM locks",
     "SET LOCAL enable_hashjoin = on",

@@ -1,7 +1,7 @@
 """The store on PostgreSQL: any number of processes work on one database.
 
-The decisions are those of the embedded store. What is added is the order in which transactions wait for each other,
-described in docs/adr/0009-postgres-store.md, and doing anew what lost a race.
+The decisions are those of the embedded store. Added are the order in which transactions wait for each other, described
+in docs/adr/0009-postgres-store.md, and the repetition of those that lost a race.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from flybridge.records import DAY_MS, day_of
 from flybridge.sealing import Seal
-from flybridge.store.core.ledger import Book
+from flybridge.store.core.ledger import Ledger
 from flybridge.store.core.tables import Rows
 from flybridge.store.core.verbs import Verbs
 from flybridge.store.postgres.connection import Db, connect, connect_reader, connect_writer, prepare
 from flybridge.store.postgres.pool import Pool, repeated, transaction
 from flybridge.store.postgres.sql import FOLD
-from flybridge.store.postgres.tables import Blocks, Names, PostgresRows, PostgresTables
+from flybridge.store.postgres.tables import CounterIds, IdBlocks, PostgresRows, PostgresTables
 
 WRITERS: Final = 4
 READERS: Final = 2
@@ -31,9 +31,8 @@ T = TypeVar("T")
 class PostgresStore(Verbs):
     """A store in one PostgreSQL database, given by its address.
 
-    A verb raises `StoreUnavailable` when the server does not answer or the connection breaks. Whether it was committed
-    may then be unknown: every verb may be repeated. The next verb connects anew. A verb that finds its connection
-    broken before it has asked for anything to be kept does so itself.
+    When the connection breaks, it may be unknown whether a verb was committed: every verb may be repeated. The next
+    verb reconnects. A verb whose connection breaks before its commit is repeated by the store itself.
     """
 
     def __init__(self, dsn: str, seal: Seal) -> None:
@@ -42,60 +41,60 @@ class PostgresStore(Verbs):
         self._open = False
 
     async def open(self) -> None:
-        """Connect, and apply pending migrations. Ten processes may do so at once."""
         await asyncio.to_thread(prepare, self._dsn)
-        self._names = Names(lambda: connect(self._dsn))
-        self._blocks = Blocks(self._names.blocks)
+        self._counter_ids = CounterIds(lambda: connect(self._dsn))
+        self._blocks = IdBlocks(self._counter_ids.blocks)
         self._writers = Pool(lambda: connect_writer(self._dsn), WRITERS, "store-writer", self._broken)
         self._readers = Pool(lambda: connect_reader(self._dsn), READERS, "store-reader", self._broken)
         self._open = True
 
     def _broken(self) -> None:
-        self._names.forget()
+        self._counter_ids.forget()
         self._blocks.forget()
 
     async def close(self) -> None:
-        """Finish what runs and close."""
         if not self._open:
             return
         self._open = False
         await self._writers.close()
         await self._readers.close()
-        self._names.close()
+        self._counter_ids.close()
 
-    async def _write(self, verb: Callable[Concatenate[Book, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+    async def _write(self, verb: Callable[Concatenate[Ledger, P], T], *arguments: P.args, **named: P.kwargs) -> T:
         return await self._writers.run(lambda db: self._transaction(db, lambda b: verb(b, *arguments, **named), False))
 
-    async def _write_alone(self, verb: Callable[Concatenate[Book, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+    async def _write_exclusively(
+        self, verb: Callable[Concatenate[Ledger, P], T], *arguments: P.args, **named: P.kwargs
+    ) -> T:
         return await self._writers.run(lambda db: self._transaction(db, lambda b: verb(b, *arguments, **named), True))
 
-    def _transaction(self, db: Db, verb: Callable[[Book], T], alone: bool) -> T:
+    def _transaction(self, db: Db, verb: Callable[[Ledger], T], alone: bool) -> T:
         return repeated(lambda: self._attempt(db, verb, alone))
 
-    def _attempt(self, db: Db, verb: Callable[[Book], T], alone: bool) -> T:
-        tables = PostgresTables(db, self._names, self._blocks)
-        book = Book(tables)
+    def _attempt(self, db: Db, verb: Callable[[Ledger], T], alone: bool) -> T:
+        tables = PostgresTables(db, self._counter_ids, self._blocks)
+        ledger = Ledger(tables)
         with transaction(db) as commit, db.pipeline():
             tables.enter(alone=alone)
-            result = verb(book)
-            book.flush()
+            result = verb(ledger)
+            ledger.flush()
             tables.finish()
             commit()
         return result
 
-    async def _look(self, look: Callable[[Rows], T]) -> T:
+    async def _read(self, query: Callable[[Rows], T]) -> T:
         def looking(db: Db) -> T:
             with transaction(db):
-                return look(PostgresRows(db))
+                return query(PostgresRows(db))
 
         return await self._readers.run(looking)
 
-    async def _tidy(self, now_ms: int) -> None:
+    async def _compact(self, now_ms: int) -> None:
         """Fold together what connections have counted of days that are over."""
-        await self._write_alone(_fold, day_of(now_ms - FOLD_DAYS * DAY_MS))
+        await self._write_exclusively(_fold, day_of(now_ms - FOLD_DAYS * DAY_MS))
 
 
-def _fold(book: Book, before_day: str) -> None:
-    if isinstance(book.tables, PostgresTables) and book.tables.only("fold"):
+def _fold(ledger: Ledger, before_day: str) -> None:
+    if isinstance(ledger.tables, PostgresTables) and ledger.tables.only("fold"):
         for sql in FOLD:
-            book.tables.db.execute(sql.encode(), (before_day,) if "$1" in sql else ())
+            ledger.tables.db.execute(sql.encode(), (before_day,) if "$1" in sql else ())

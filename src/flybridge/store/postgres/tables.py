@@ -1,4 +1,4 @@
-"""The store's tables in PostgreSQL: names, ids, locks, and how named statements are run."""
+"""The store's tables in PostgreSQL: counter ids, row ids, locks, and how named statements are run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from flybridge.errors import StoreUnavailable
-from flybridge.store.core.tables import Place, Read, Write
+from flybridge.store.core.tables import CounterKey, Read, Write
 from flybridge.store.postgres.arrays import columns
 from flybridge.store.postgres.connection import GATE, TASK_LOCKS, Db
 from flybridge.store.postgres.sql import EXACT, READS, WRITES
@@ -39,14 +39,14 @@ _UNLOCK: Final = b"DELETE FROM locks WHERE key = ANY($1::bytea[])"
 
 
 class Conflict(Exception):
-    """Another transaction was faster. What this one has read is not true any more: it has to be done anew."""
+    """Another transaction committed first: what this one has read is outdated, and it is to be repeated."""
 
 
-class Blocks:
-    """Ids, taken from the database in blocks and shared by all connections of a process.
+class IdBlocks:
+    """Row ids, taken from the database in blocks and shared by all connections of a process.
 
-    `more` gives the first ids of so many new blocks. It must not wait for any transaction: whoever waits here may be
-    the one who holds what that waits for.
+    `more` returns the first ids of so many new blocks. It must not wait for any transaction: its caller may hold what
+    that transaction waits for.
     """
 
     def __init__(self, more: Callable[[int], list[int]]) -> None:
@@ -56,7 +56,7 @@ class Blocks:
         self._until_s = 0.0
 
     def forget(self) -> None:
-        """Return up what is left: a server that crashed may give the same block again."""
+        """Give up what is left: a server that crashed may return the same block again."""
         with self._guard:
             self._left = []
 
@@ -74,45 +74,42 @@ class Blocks:
             return taken
 
 
-class Names:
-    """Cells and lanes by name, for all connections of a process.
+class CounterIds:
+    """Ids of counters and lanes by name, cached for all connections of a process.
 
-    A new one is made at once, on a connection of its own: a cell that counts nothing harms nobody, and so nobody waits
-    for the end of the batch that was the first to need it. New ids come by the same way.
+    A new one is made at once, on a connection of its own: a counter of zero does no harm, and no transaction waits for
+    the end of the batch that was the first to need it. Blocks of row ids are taken on the same connection.
     """
 
     def __init__(self, connect: Callable[[], Db]) -> None:
         self._connect = connect
         self._guard = Lock()
         self._db: Db | None = None
-        self._cells: dict[Place, int] = {}
-        self._places: dict[int, Place] = {}
+        self._counters: dict[CounterKey, int] = {}
+        self._counter_keys: dict[int, CounterKey] = {}
         self._lanes: dict[Lane, int] = {}
         self._numbers: dict[int, Lane] = {}
 
-    def cell(self, place: Place) -> int:
-        """Return the cell's number; make the cell if it is new."""
-        cell = self._cells.get(place)
-        if cell is None:
-            cell = self._number(
-                place,
+    def counter(self, counter_key: CounterKey) -> int:
+        counter = self._counters.get(counter_key)
+        if counter is None:
+            counter = self._number(
+                counter_key,
                 b"SELECT id FROM cells WHERE app = $1 AND day = $2 AND source = $3 AND outcome = $4 AND reason = $5",
                 b"""INSERT INTO cells (app, day, source, outcome, reason) VALUES ($1, $2, $3, $4, $5)
                     ON CONFLICT DO NOTHING""",
             )
-            self._cells[place], self._places[cell] = cell, place
-        return cell
+            self._counters[counter_key], self._counter_keys[counter] = counter, counter_key
+        return counter
 
-    def place(self, cell: int) -> Place:
-        """Return what a cell stands for."""
-        place = self._places.get(cell)
-        if place is None:
+    def counter_key(self, counter: int) -> CounterKey:
+        counter_key = self._counter_keys.get(counter)
+        if counter_key is None:
             sql = b"SELECT app, day, source, outcome, reason FROM cells WHERE id = $1"
-            place = self._places[cell] = Place(*self._row(sql, (cell,)))
-        return place
+            counter_key = self._counter_keys[counter] = CounterKey(*self._row(sql, (counter,)))
+        return counter_key
 
     def lane(self, lane: Lane) -> int:
-        """Return the lane's number; make the lane if it is new."""
         number = self._lanes.get(lane)
         if number is None:
             number = self._number(
@@ -124,14 +121,13 @@ class Names:
         return number
 
     def lane_of(self, number: int) -> Lane:
-        """Return the lane of a number."""
         lane = self._numbers.get(number)
         if lane is None:
             lane = self._numbers[number] = Lane(*self._row(b"SELECT app, endpoint FROM lanes WHERE id = $1", (number,)))
         return lane
 
     def blocks(self, n: int) -> list[int]:
-        """Take so many blocks of ids, give the first id of each."""
+        """Take n blocks of row ids. Returns the first id of each."""
         with self._guard:
             rows = self._open().execute(b"SELECT nextval('ids') FROM generate_series(1, $1)", (n,)).fetchall()
         return [int(first) for (first,) in rows]
@@ -150,7 +146,7 @@ class Names:
         with self._guard:
             row = self._open().execute(sql, values).fetchone()
         if row is None:
-            raise StoreUnavailable(f"The store has no cell or lane {values[0]}: rows were deleted by hand.")
+            raise StoreUnavailable(f"The store has no counter or lane {values[0]}: rows were deleted by hand.")
         return row
 
     def _open(self) -> Db:
@@ -159,13 +155,12 @@ class Names:
         return self._db
 
     def forget(self) -> None:
-        """Ask the database anew: the connections broke, and another server may have taken over that knows less."""
+        """Empty the caches: the connections broke, and the server that took over may know less."""
         with self._guard:
-            self._cells, self._places, self._lanes, self._numbers = {}, {}, {}, {}
+            self._counters, self._counter_keys, self._lanes, self._numbers = {}, {}, {}, {}
             self.close()
 
     def close(self) -> None:
-        """Close the connection."""
         if self._db is not None:
             self._db.close()
 
@@ -177,11 +172,9 @@ class PostgresRows:
         self.db = db
 
     def read(self, what: Read, *values: object) -> list[Any]:
-        """Run a statement, give its rows."""
         return self.db.execute(_READS[what][0], values, binary=True).fetchall()
 
     def among(self, what: Read, keys: Iterable[object], *first: object) -> list[Any]:
-        """Run a statement for a list of any length."""
         rows = [(key,) for key in keys]
         if not rows:
             return []
@@ -190,51 +183,46 @@ class PostgresRows:
 
 
 class PostgresTables(PostgresRows):
-    """What a transaction that writes needs. Statements that write are sent and not waited for, until `finish`."""
+    """Statements of a transaction that writes. They are sent and not waited for until `finish`."""
 
-    keeps_spent = False
+    keeps_released = False
 
-    def __init__(self, db: Db, names: Names, blocks: Blocks) -> None:
+    def __init__(self, db: Db, names: CounterIds, blocks: IdBlocks) -> None:
         super().__init__(db)
         self._blocks = blocks
         self._locked: list[tuple[bytes]] = []
         self._exact: list[tuple[Any, int]] = []
-        self.cell = names.cell
-        self.place = names.place
+        self.counter = names.counter
+        self.counter_key = names.counter_key
         self.lane = names.lane
         self.lane_of = names.lane_of
 
     def enter(self, *, alone: bool) -> None:
-        """Begin: wait until nobody is alone, or be alone."""
+        """Take the gate lock, exclusively if `alone`."""
         self._locked, self._exact = [], []
         lock = b"pg_advisory_xact_lock" if alone else b"pg_advisory_xact_lock_shared"
         self.db.execute(b"SELECT %b($1::bigint)" % lock, (GATE,))
 
     def lock(self, keys: Iterable[bytes]) -> None:
-        """Be the only one who files about these keys until the transaction ends."""
         self._locked = [(key,) for key in set(keys)]
         if self._locked:
             self.db.execute(_LOCK, columns(("bytea",), self._locked))
 
     def only(self, task: str) -> bool:
-        """Return whether this transaction is the only one with that task."""
         sql = b"SELECT pg_try_advisory_xact_lock($1::integer, $2::integer)"
         row = self.db.execute(sql, (TASK_LOCKS, crc32(task.encode()) >> 1)).fetchone()
         return row is not None and bool(row[0])
 
     def ids(self, n: int) -> list[int]:
-        """Return n new ids."""
         return self._blocks.take(n) if n else []
 
     def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:
-        """Run a statement for all rows."""
         if rows:
             cursor = self._send(what, rows)
             if what in EXACT:
                 self._exact.append((cursor, len(rows)))
 
     def count(self, what: Write, rows: Sequence[tuple[object, ...]]) -> int:
-        """Run a statement for all rows, give how many rows of the table it changed."""
         if not rows:
             return 0
         with self.db.pipeline() as pipeline:
@@ -247,7 +235,7 @@ class PostgresTables(PostgresRows):
         return self.db.execute(sql, columns(types, rows))
 
     def finish(self) -> None:
-        """Wait for what was sent, and see that nobody was faster. Raises `Conflict` if somebody was."""
+        """Sync the pipeline and detect write conflicts. Raises `Conflict`."""
         if self._locked:
             self.db.execute(_UNLOCK, columns(("bytea",), self._locked))
         if self._exact:

@@ -1,4 +1,4 @@
-"""Audiences in SQLite, verb by verb: what each does within its transaction. `sqlite_cohort` says where it runs."""
+"""The verbs of audiences in SQLite: what each does within its transaction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from flybridge.sealing import Seal
-from flybridge.store.audiences.audience import CLAIMED, COUNTED, DUE, Lease, standing_after, standing_of, told_of
+from flybridge.store.audiences.audience import CLAIMED, COUNTED, DUE, Lease, packed_run, standing_after, standing_of
 from flybridge.store.audiences.protocol import Action, Claim, Device, Run, Standing, Target
 from flybridge.store.core.membership import erase, open_device
 from flybridge.store.sqlite.connection import among
@@ -23,7 +23,6 @@ STANDINGS: Final = f"""
 
 
 def keep(db: sqlite3.Connection, targets: Sequence[Target]) -> None:
-    """Make configured audiences known."""
     for one in targets:
         db.execute(
             "UPDATE audiences SET next_ms = min(next_ms, ?) WHERE app = ? AND name = ?",
@@ -49,7 +48,6 @@ def keep(db: sqlite3.Connection, targets: Sequence[Target]) -> None:
 
 
 def drop(db: sqlite3.Connection, app: str, name: str) -> bool:
-    """Erase an audience."""
     row = db.execute("DELETE FROM audiences WHERE app = ? AND name = ? RETURNING id", (app, name)).fetchone()
     if row is None:
         return False
@@ -59,12 +57,11 @@ def drop(db: sqlite3.Connection, app: str, name: str) -> bool:
 
 
 def standings(db: sqlite3.Connection, sql: str, values: tuple[object, ...]) -> list[Standing]:
-    """Read how audiences stand; `sql` begins with `STANDINGS`."""
+    """Read how audiences stand. `sql` begins with `STANDINGS`."""
     return [standing_of(row) for row in db.execute(sql, values)]
 
 
 def claim(db: sqlite3.Connection, app: str, name: str, lease: Lease) -> Claim | None:
-    """Take an audience that nobody has."""
     row = db.execute(
         f"""UPDATE audiences SET owner = ?, leased_until_ms = ?, next_ms = max(next_ms, 0)
            WHERE app = ? AND name = ? AND next_ms <= ? AND (owner IS NULL OR leased_until_ms <= ?)
@@ -82,7 +79,6 @@ def _owned(db: sqlite3.Connection, claim: Claim) -> bool:
 def changes(
     db: sqlite3.Connection, seal: Seal, claim: Claim, action: Action, *, limit: int, after: bytes
 ) -> list[Device]:
-    """Return what differs, and note that it may be sent."""
     if not _owned(db, claim):
         return []
     rows = db.execute(
@@ -100,7 +96,6 @@ def changes(
 
 
 def settle(db: sqlite3.Connection, claim: Claim, action: Action, marks: Sequence[bytes], refused: bool) -> int:
-    """Record that devices are in, out, or refused."""
     if not _owned(db, claim):
         return 0
     standing = standing_after(action, refused)
@@ -122,14 +117,12 @@ def settle(db: sqlite3.Connection, claim: Claim, action: Action, marks: Sequence
 
 
 def empty(db: sqlite3.Connection, claim: Claim) -> None:
-    """Make all devices not known."""
     if _owned(db, claim):
         db.execute("UPDATE devices SET standing = 2 WHERE audience = ? AND standing <> 2", (claim.id,))
         db.execute("UPDATE audiences SET listed = 0, refused = 0 WHERE id = ?", (claim.id,))
 
 
 def extras(db: sqlite3.Connection, seal: Seal, claim: Claim, limit: int, after: bytes) -> list[Device]:
-    """Return what the additional-identifiers API is to be told."""
     rows = db.execute(
         """SELECT mark, sealed, extra FROM devices WHERE audience = ? AND mark > ? AND extra IS NOT NULL
            ORDER BY mark LIMIT ?""",
@@ -139,7 +132,6 @@ def extras(db: sqlite3.Connection, seal: Seal, claim: Claim, limit: int, after: 
 
 
 def settle_extras(db: sqlite3.Connection, seal: Seal, claim: Claim, devices: Sequence[Device]) -> None:
-    """Erase what it has been told, unless that has changed."""
     if not _owned(db, claim):
         return
     sent = {device.mark: device.extra for device in devices}
@@ -150,7 +142,6 @@ def settle_extras(db: sqlite3.Connection, seal: Seal, claim: Claim, devices: Seq
 
 
 def finish(db: sqlite3.Connection, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool) -> None:
-    """Return a claim; write the run down."""
     # A person who was forgotten while this ran has made the audience due at once, and so it stays.
     done = db.execute(
         """UPDATE audiences SET owner = NULL, leased_until_ms = 0, tries = ?,
@@ -162,12 +153,12 @@ def finish(db: sqlite3.Connection, claim: Claim, run: Run, *, next_ms: int, trie
     if done and recorded:
         db.execute(
             "INSERT INTO audience_runs (audience, began_ms, ended_ms, told) VALUES (?, ?, ?, ?)",
-            (claim.id, run.began_ms, run.ended_ms, told_of(run)),
+            (claim.id, run.began_ms, run.ended_ms, packed_run(run)),
         )
 
 
 def prune(db: sqlite3.Connection, until_ms: int) -> int:
-    """Forget runs, and people who are out, of `until_ms` and before."""
+    """Delete runs, and people who are out of an audience, of `until_ms` and before."""
     gone = db.execute("DELETE FROM audience_runs WHERE ended_ms <= ?", (until_ms,)).rowcount
     gone += db.execute("DELETE FROM members WHERE wanted = 0 AND said_ms <= ?", (until_ms,)).rowcount
     db.execute("UPDATE audiences SET floor_ms = max(floor_ms, ?)", (until_ms,))

@@ -1,7 +1,7 @@
 """Connections to the store's file: one thread that writes, a few that read.
 
-Verbs that are queued while the disk is busy share the next transaction, each in a savepoint of its own: every
-one is all or nothing, and all of them pay for one flush.
+Verbs that are queued while the disk is busy share the next transaction, each in a savepoint of its own: every one is
+all or nothing, and all of them pay for one flush.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def connect(path: Path, cache_mb: int = 64) -> sqlite3.Connection:
 
 
 def prepared(path: Path, opened: Callable[[Path], sqlite3.Connection]) -> sqlite3.Connection:
-    """Open the file as `opened` does, also where there is none yet, and apply pending migrations."""
+    """Open the file with `opened`, creating it if needed, and apply pending migrations."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = opened(path)
@@ -73,7 +73,7 @@ def among(db: sqlite3.Connection, sql: str, values: Iterable[object], *first: ob
 
 
 class Writer:
-    """The thread that owns the writing connection. `undo` is called when something was rolled back."""
+    """The thread that owns the writing connection. It calls `undo` after a rollback."""
 
     def __init__(self, db: sqlite3.Connection, undo: Callable[[], None]) -> None:
         self._db = db
@@ -98,7 +98,7 @@ class Writer:
         while jobs := self._next():
             try:
                 answers = self._transaction(jobs)
-            except Exception as error:  # nobody may wait for ever, and the next verb may well succeed
+            except Exception as error:  # no caller may wait for ever, and the next verb may well succeed
                 answers = [_failure(error)] * len(jobs)
             self._loop.call_soon_threadsafe(_answer, jobs, answers)
         self._db.close()
@@ -157,8 +157,8 @@ def _answer(jobs: Sequence[Job], answers: Sequence[object]) -> None:
             future.set_result(answer)
 
 
-class Reader:
-    """Threads with a reading connection each, so that a long look at everything does not stop a short one."""
+class ReaderPool:
+    """Threads with a reading connection each, so that a long report does not stop a short one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -166,9 +166,9 @@ class Reader:
         self._all: list[sqlite3.Connection] = []
         self._pool = ThreadPoolExecutor(2, "store-reader")
 
-    async def run(self, look: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a function in one reading transaction: all it reads is of the same moment."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._look, look)
+    async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function in one read transaction: all it reads is of the same moment."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, query)
 
     async def close(self) -> None:
         """Wait for what runs and close the connections."""
@@ -176,7 +176,7 @@ class Reader:
         for db in self._all:
             db.close()
 
-    def _look(self, look: Callable[[sqlite3.Connection], T]) -> T:
+    def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if not hasattr(self._own, "db"):
                 self._own.db = connect(self._path)
@@ -185,7 +185,7 @@ class Reader:
             db: sqlite3.Connection = self._own.db
             db.execute("BEGIN")
             try:
-                return look(db)
+                return query(db)
             finally:
                 db.execute("ROLLBACK")
         except sqlite3.Error as error:

@@ -1,10 +1,9 @@
-"""Snapshots of whole cohorts: staged beside the store, compared by SQL, and taken over in one transaction.
+"""Snapshots of whole cohorts: staged beside the store, compared by SQL, and applied in one transaction.
 
-What is staged lies in a scratch file of its own, so that millions of rows neither swell the store nor pass through
-its log; it holds keyed hashes and sealed identifiers, and is deleted whatever happens. Both sides of the comparison
-are in the order of their primary keys, which makes it a merge: memory does not grow with the cohort. It is done
-before the store's write lock is taken; what was filed meanwhile shows in the audience's `revision`, and then it is
-done once more within the lock.
+The scratch file keeps millions of rows out of the store and its log; it holds keyed hashes and sealed identifiers, and
+is deleted whatever happens. Both sides of the comparison are in the order of their primary keys, which makes it a
+merge: memory does not grow with the cohort. It is done before the store's write lock is taken; what was filed meanwhile
+shows in the audience's `revision`, and then it is repeated within the lock.
 """
 
 from __future__ import annotations
@@ -107,8 +106,8 @@ def lean(path: Path, cache_mb: int = CACHE_MB) -> sqlite3.Connection:
     return db
 
 
-class Stage:
-    """One snapshot on its way. Its methods are called one after the other, from any thread."""
+class SqliteSnapshot:
+    """A snapshot being staged, in a scratch file. Its methods are called one after the other."""
 
     def __init__(self, store: Path, scratch: Path, seal: Seal, audience: int) -> None:
         self._seal = seal
@@ -123,12 +122,11 @@ class Stage:
         self._db.execute(LOADED)
 
     def close(self) -> None:
-        """Throw everything away."""
         self._db.close()
         remove(self._scratch)
 
     def load(self, members: Sequence[Member]) -> None:
-        """Put members aside. Identifiers are sealed only where the store has not sealed them already."""
+        """Stage members. Identifiers are sealed only where the store has not sealed them already."""
         db = self._db
         db.execute("BEGIN")
         devices = self._known("SELECT mark FROM devices WHERE audience = ? AND mark IN (??)", marks_of(members))
@@ -141,7 +139,6 @@ class Stage:
         return {key for (key,) in among(self._db, sql, keys, self._audience)}
 
     def apply(self, claim: Claim, said_ms: int, max_shrink: float | None, *, dry: bool = False) -> Applied:
-        """Compare and take over. See `store.audiences.protocol.CohortStore.apply`."""
         db = self._db
         named = {"audience": self._audience, "said": said_ms}
         for sql in SORT:
@@ -172,7 +169,7 @@ class Stage:
         return Applied(rows, joined, left)
 
     def _compare(self, named: dict[str, int]) -> int:
-        """Write down what differs; give the audience's revision as of which that is so."""
+        """Write the differences. Returns the audience's revision as of which they hold."""
         db = self._db
         (revision,) = db.execute("SELECT revision FROM audiences WHERE id = ?", (self._audience,)).fetchone()
         for sql in COMPARE:

@@ -1,6 +1,6 @@
 """Many rows in one statement of SQLite.
 
-Python gives its lock away for every step of a statement, and has to get it back: in a process whose other threads want
+Python releases its lock for every step of a statement and has to take it again: in a process whose other threads want
 it too, that costs more than the step does. A statement whose parameters are all in one `VALUES (?, ...)` is therefore
 run for groups of rows, of a few fixed sizes, so that the texts stay prepared.
 """

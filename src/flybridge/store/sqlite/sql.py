@@ -1,6 +1,6 @@
 """SQLite's text for every statement of `store.core.tables`.
 
-Lists are `(??)`, for `sqlite_connection.among`. Writes run once per row.
+Lists are `(??)`, for `sqlite.connection.among`. Writes run once per row.
 """
 # ruff: noqa: S608 - the pieces are this module's own
 
@@ -38,7 +38,7 @@ def _kept(table: str, line: str) -> str:
 
 MEMBER: Final = "SELECT audience, person, wanted, mark, lack, extra FROM members WHERE"
 ERASABLE: Final = "wanted <= 0 AND standing IN (0, 3) AND extra IS NULL"
-"""Of a device: nobody wants it, AppsFlyer does not have it, and nothing is to be told about it."""
+"""A device that no member has, that AppsFlyer does not list, and about which nothing is to be sent."""
 
 
 READS: Final[Mapping[Read, str]] = {
@@ -49,8 +49,8 @@ READS: Final[Mapping[Read, str]] = {
     Read.MEMBERS_OF_PERSONS: f"{MEMBER} person IN (??)",
     Read.MEMBERS_OF_MARKS: f"{MEMBER} mark IN (??)",
     Read.DEVICES_OF_MARKS: "SELECT audience, mark FROM devices WHERE mark IN (??)",
-    Read.LINES: "SELECT receipt, id, cell FROM ledger WHERE receipt IN (??)",
-    Read.LETTERS_OF: "SELECT dead.id, cell FROM dead JOIN ledger USING (id) WHERE receipt IN (??)",
+    Read.LEDGER_ROWS: "SELECT receipt, id, cell FROM ledger WHERE receipt IN (??)",
+    Read.DEAD_OF_RECEIPTS: "SELECT dead.id, cell FROM dead JOIN ledger USING (id) WHERE receipt IN (??)",
     Read.SEEN: "SELECT key FROM seen WHERE until_ms > ? AND key IN (??)",
     Read.TOMBSTONED: "SELECT 1 FROM tombstones LIMIT 1",
     Read.TOMBSTONES: "SELECT key, since_ms FROM tombstones WHERE key IN (??)",
@@ -60,11 +60,11 @@ READS: Final[Mapping[Read, str]] = {
     Read.HOLDS_OF_KEYS: """SELECT hold FROM hold_keys JOIN holds ON holds.id = hold
                            WHERE expires_ms > ? AND key IN (??)""",
     Read.WAITING: f"{WAITING} holds.id IN (??)",
-    # In the order of expiry and filing, so that neighbours share pages. The spent among them are not skipped: who
+    # In the order of expiry and filing, so that neighbours share pages. The released among them are not skipped: who
     # looks for those would read through all that wait.
     Read.OVER: f"""{HOLD} FROM holds LEFT JOIN ledger ON ledger.id = holds.id
                    WHERE expires_ms <= ? ORDER BY expires_ms, holds.id LIMIT ?""",
-    Read.SPENT_OF_LINES: f"{SPENT} holds.id IN (??)",
+    Read.RELEASED_OF_ROWS: f"{SPENT} holds.id IN (??)",
     Read.ITEMS: "SELECT id, sealed, who FROM items WHERE id IN (??)",
     Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
                         coalesce(deliveries.who, items.who)
@@ -75,24 +75,24 @@ READS: Final[Mapping[Read, str]] = {
                    WHERE owner = ? AND deliveries.id IN (??)""",
     Read.LAPSED: f"{LEASED} owner IS NOT NULL AND leased_until_ms <= ?",
     Read.LEASED_BY: f"{LEASED} owner IS NOT NULL AND owner = ?",
-    Read.LETTERS: f"{LETTER} WHERE {CHOSEN} ORDER BY died_ms DESC, dead.id DESC LIMIT ?3",
-    Read.LETTERS_NAMED: f"{LETTER} WHERE {CHOSEN} AND dead.id IN (??)",
-    Read.LETTER_IDS: f"""SELECT dead.id FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell
+    Read.DEAD_LETTERS: f"{LETTER} WHERE {CHOSEN} ORDER BY died_ms DESC, dead.id DESC LIMIT ?3",
+    Read.DEAD_BY_ID: f"{LETTER} WHERE {CHOSEN} AND dead.id IN (??)",
+    Read.DEAD_IDS: f"""SELECT dead.id FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell
                          WHERE {CHOSEN} AND dead.id > ?3 ORDER BY dead.id LIMIT ?4""",
-    Read.LETTERS_TAKEN: f"{LETTER} WHERE lane IS NULL AND dead.id IN (??)",
-    Read.LETTERS_SENT: """SELECT dead.id, lane, cell, received_ms, uncertain FROM dead JOIN ledger USING (id)
+    Read.DEAD_UNMAPPED: f"{LETTER} WHERE lane IS NULL AND dead.id IN (??)",
+    Read.DEAD_UNDELIVERED: """SELECT dead.id, lane, cell, received_ms, uncertain FROM dead JOIN ledger USING (id)
                           WHERE lane IS NOT NULL AND dead.id IN (??)""",
     Read.PERSONS_OF_KEY: "SELECT person FROM people WHERE key = ? LIMIT ?",
     Read.KEYS_OF_PERSONS: "SELECT key FROM people WHERE person IN (??)",
     Read.HOLDS_OF_ANY_KEY: "SELECT hold FROM hold_keys WHERE key IN (??)",
-    Read.LINES_OF_PERSONS: f"{LINE} person IN (??)",
-    Read.LINES_BY_ID: f"{LINE} id IN (??)",
-    Read.DELIVERIES_OF_LINES: "SELECT id FROM deliveries WHERE line IN (??)",
+    Read.ROWS_OF_PERSONS: f"{LINE} person IN (??)",
+    Read.ROWS_BY_ID: f"{LINE} id IN (??)",
+    Read.DELIVERIES_OF_ROWS: "SELECT id FROM deliveries WHERE line IN (??)",
     Read.RECEIPT: f"{RECEIPT} WHERE id = ?",
     Read.RECEIPTS: f"{RECEIPT} ORDER BY made_ms DESC, rowid DESC LIMIT ?",
     Read.RECEIPTS_OF_KEYS: f"{RECEIPT} WHERE keys = ? ORDER BY made_ms DESC, rowid DESC LIMIT ?",
-    Read.LINES_AFTER: "SELECT id, cell, changed_ms, received_ms FROM ledger WHERE id > ? ORDER BY id LIMIT ?",
-    Read.OLD_LETTERS: """SELECT dead.id, cell FROM dead JOIN ledger USING (id)
+    Read.ROWS_AFTER: "SELECT id, cell, changed_ms, received_ms FROM ledger WHERE id > ? ORDER BY id LIMIT ?",
+    Read.OLD_DEAD: """SELECT dead.id, cell FROM dead JOIN ledger USING (id)
                          WHERE died_ms <= ? ORDER BY died_ms LIMIT ?""",
     # All keys, a page at a time: an index by time would cost every filing more than this costs a day.
     Read.OLD_SEEN: "SELECT key, until_ms FROM seen WHERE key > ?1 ORDER BY key LIMIT ?3",
@@ -124,15 +124,15 @@ READS: Final[Mapping[Read, str]] = {
     Read.COVERED: "SELECT app, platform, kinds, sum(n) FROM coverage WHERE day >= ? GROUP BY app, platform, kinds",
     Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, n FROM coverage
                       WHERE day >= ?1 AND (?2 IS NULL OR app = ?2) ORDER BY day, app""",
-    Read.CELLS: "SELECT id, app, day, source, outcome, reason, n, pruned FROM cells",
-    Read.LINES_PER_CELL: "SELECT cell, count(*) FROM ledger GROUP BY cell",
+    Read.COUNTERS: "SELECT id, app, day, source, outcome, reason, n, pruned FROM cells",
+    Read.ROWS_PER_COUNTER: "SELECT cell, count(*) FROM ledger GROUP BY cell",
     Read.COUNTED: "SELECT app, day, sum(n - pruned) FROM cells WHERE outcome = ? GROUP BY app, day",
     Read.KEPT_HOLDS: _kept(HELD, "id"),
     Read.KEPT_DELIVERIES: _kept("deliveries", "line"),
-    Read.KEPT_LETTERS: _kept("dead", "id"),
-    Read.LOOSE_ITEMS: f"SELECT count(*) FROM items WHERE id NOT IN ({OWNERS})",
-    Read.LOST_ITEMS: f"SELECT count(*) FROM ({OWNERS}) WHERE line NOT IN (SELECT id FROM items)",
-    Read.LOOSE_KEYS: "SELECT count(*) FROM hold_keys WHERE hold NOT IN (SELECT id FROM holds)",
+    Read.KEPT_DEAD: _kept("dead", "id"),
+    Read.UNNEEDED_ITEMS: f"SELECT count(*) FROM items WHERE id NOT IN ({OWNERS})",
+    Read.MISSING_ITEMS: f"SELECT count(*) FROM ({OWNERS}) WHERE line NOT IN (SELECT id FROM items)",
+    Read.UNNEEDED_KEYS: "SELECT count(*) FROM hold_keys WHERE hold NOT IN (SELECT id FROM holds)",
     Read.MISCOUNTED_HOLDS: f"""SELECT count(*) FROM (
                                 SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts UNION ALL
                                                SELECT lane, media_source, key_kinds, received_ms / 3600000, -1
@@ -162,17 +162,17 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.UNCOUNT_DEVICES: f"""UPDATE audiences SET refused = refused - (SELECT count(*) FROM devices
                                  WHERE audience = ? AND mark = ? AND standing = 3 AND {ERASABLE}) WHERE id = ?""",
     Write.DROP_DEVICES: f"DELETE FROM devices WHERE audience = ? AND mark = ? AND {ERASABLE}",
-    Write.LINES: """INSERT INTO ledger
+    Write.LEDGER_ROWS: """INSERT INTO ledger
                       (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, uncertain)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)""",
-    Write.REVIVE: "UPDATE ledger SET insert_id = ?, changed_ms = ?, person = ? WHERE id = ?",
+    Write.REFILE: "UPDATE ledger SET insert_id = ?, changed_ms = ?, person = ? WHERE id = ?",
     Write.MOVE: """UPDATE ledger SET cell = column1, changed_ms = column2 FROM (VALUES (?, ?, ?))
                    WHERE ledger.id = column3""",
-    Write.DOUBT: "UPDATE ledger SET uncertain = uncertain + ? WHERE id = ?",
+    Write.UNCERTAIN: "UPDATE ledger SET uncertain = uncertain + ? WHERE id = ?",
     Write.ANONYMISE: "UPDATE ledger SET digest = x'', insert_id = '', person = NULL WHERE id = ?",
-    Write.DROP_LINES: "DELETE FROM ledger WHERE id = ?",
-    Write.TALLY: "UPDATE cells SET n = n + ? WHERE id = ?",
-    Write.TALLY_PRUNED: "UPDATE cells SET pruned = pruned + ? WHERE id = ?",
+    Write.DROP_LEDGER_ROWS: "DELETE FROM ledger WHERE id = ?",
+    Write.COUNT: "UPDATE cells SET n = n + ? WHERE id = ?",
+    Write.COUNT_PRUNED: "UPDATE cells SET pruned = pruned + ? WHERE id = ?",
     Write.SEEN: """INSERT INTO seen (key, until_ms) SELECT column1, column2 FROM (VALUES (?, ?, ?)) WHERE true
                    ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms""",
     Write.SEEN_AGAIN: """INSERT INTO seen (key, until_ms) VALUES (?, ?)
@@ -212,7 +212,7 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.DROP_SIGHTINGS: "DELETE FROM sightings WHERE key = ?",
     Write.PEOPLE: "INSERT INTO people (key, person) VALUES (?, ?)",
     Write.DROP_PEOPLE: "DELETE FROM people WHERE person = ?",
-    Write.DROP_LONELY: """DELETE FROM people
+    Write.DROP_ORPHANS: """DELETE FROM people
                           WHERE person = ?1 AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.person = ?1)
                             AND NOT EXISTS (SELECT 1 FROM sightings WHERE sightings.key = people.key)""",
     Write.TOMBSTONES: """INSERT INTO tombstones (key, since_ms) VALUES (?, ?)

@@ -1,6 +1,7 @@
 """The embedded store: one SQLite file, one thread that writes.
 
-Any number of processes may have the file open: every writing verb begins with SQLite's write lock, so each is alone.
+Any number of processes may have the file open: every verb that writes begins with SQLite's write lock, so they run one
+after the other.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from flybridge.sealing import Seal
-from flybridge.store.core.ledger import Book
+from flybridge.store.core.ledger import Ledger
 from flybridge.store.core.tables import Rows
 from flybridge.store.core.verbs import Verbs
-from flybridge.store.sqlite.connection import WRITER_CACHE_MB, Reader, Writer, connect, prepared
+from flybridge.store.sqlite.connection import WRITER_CACHE_MB, ReaderPool, Writer, connect, prepared
 from flybridge.store.sqlite.tables import SqliteRows, SqliteTables
 
 P = ParamSpec("P")
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 
 class SqliteStore(Verbs):
-    """A store in one SQLite file. A verb raises `StoreUnavailable` when SQLite refuses (disk full, I/O error)."""
+    """A store in one SQLite file."""
 
     def __init__(self, path: str | Path, seal: Seal) -> None:
         super().__init__(seal)
@@ -30,16 +31,14 @@ class SqliteStore(Verbs):
         self._open = False
 
     async def open(self) -> None:
-        """Open, and apply pending migrations."""
         db = await asyncio.to_thread(prepared, self._path, lambda path: connect(path, WRITER_CACHE_MB))
         self._tables = SqliteTables(db)
-        self._book = Book(self._tables)
+        self._ledger = Ledger(self._tables)
         self._writer = Writer(db, self._undo)
-        self._reader = Reader(self._path)
+        self._reader = ReaderPool(self._path)
         self._open = True
 
     async def close(self) -> None:
-        """Finish what runs and close."""
         if not self._open:
             return
         self._open = False
@@ -47,19 +46,21 @@ class SqliteStore(Verbs):
         await self._reader.close()
 
     def _undo(self) -> None:
-        self._book.undo()
+        self._ledger.undo()
         self._tables.undo()
 
-    async def _write(self, verb: Callable[Concatenate[Book, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+    async def _write(self, verb: Callable[Concatenate[Ledger, P], T], *arguments: P.args, **named: P.kwargs) -> T:
         def transaction() -> T:
-            result = verb(self._book, *arguments, **named)
-            self._book.flush()
+            result = verb(self._ledger, *arguments, **named)
+            self._ledger.flush()
             return result
 
         return await self._writer.run(transaction)
 
-    async def _write_alone(self, verb: Callable[Concatenate[Book, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+    async def _write_exclusively(
+        self, verb: Callable[Concatenate[Ledger, P], T], *arguments: P.args, **named: P.kwargs
+    ) -> T:
         return await self._write(verb, *arguments, **named)
 
-    async def _look(self, look: Callable[[Rows], T]) -> T:
-        return await self._reader.run(lambda db: look(SqliteRows(db)))
+    async def _read(self, query: Callable[[Rows], T]) -> T:
+        return await self._reader.run(lambda db: query(SqliteRows(db)))
