@@ -28,12 +28,12 @@ import aiohttp
 import uvloop
 from msgspec import Struct
 
-from flybridge.demo.cluster import ClusterStage
-from flybridge.demo.run import books
+from flybridge.demo.cluster import ClusterEnvironment
+from flybridge.demo.environment import APPS, Environment
+from flybridge.demo.run import account_and_ledger
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.demo.stage import APPS, Scene
-from flybridge.demo.watch import look_around
-from flybridge.sandbox.traffic.traffic import App, Options, generate
+from flybridge.demo.watch import read_all_figures
+from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.testing.processes import Process
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -66,72 +66,74 @@ def _with_children(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / TICKS + cpu_seconds(children)
 
 
-async def take_in(stage: Scene, events: int) -> None:
+async def take_in(environment: Environment, events: int) -> None:
     """Send the traffic; each run gets the same."""
-    apps = [App(app.name, app.platform, app.appsflyer_app_id) for app in stage.apps]
-    headers = {"Authorization": stage.token, "Content-Type": "application/json"}
-    plain = Options(held=0.0, duplicates=0.0, malformed=0.0)
-    await Sender(*stage.doors).send(Outgoing(m.path, m.body, headers) for m in generate(1, events, apps, plain))
+    apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
+    headers = {"Authorization": environment.token, "Content-Type": "application/json"}
+    plain = TrafficOptions(held=0.0, duplicates=0.0, malformed=0.0)
+    await Sender(*environment.intake_origins).send(
+        Outgoing(m.path, m.body, headers) for m in generate(1, events, apps, plain)
+    )
 
 
-async def worked_off(stage: Scene, events: int) -> None:
+async def worked_off(environment: Environment, events: int) -> None:
     """Wait until everything has an outcome and nothing is on its way."""
     async with aiohttp.ClientSession() as session:
         while True:
-            now = await look_around(session, [], stage.windows)
+            now = await read_all_figures(session, [], environment.metrics_origins)
             if sum(now.outcomes.values()) >= events and not now.in_flight:
                 return
             await asyncio.sleep(LOOK_S)
 
 
-def kinds(stage: Scene, workers: Sequence[Process]) -> dict[str, list[int]]:
+def kinds(environment: Environment, workers: Sequence[Process]) -> dict[str, list[int]]:
     """Return the processes whose processor time counts, by kind."""
     found = {"worker": [worker.pid for worker in workers]}
-    if isinstance(stage, ClusterStage):
-        found["NATS"] = [node.process.pid for node in stage.nats.nodes if node.process]
-        found["PostgreSQL"] = [stage.postgres.pid or 0]
+    if isinstance(environment, ClusterEnvironment):
+        found["NATS"] = [node.process.pid for node in environment.nats.nodes if node.process]
+        found["PostgreSQL"] = [environment.postgres.pid or 0]
     return found
 
 
-class Split(Scene):
+class Split(Environment):
     """One embedded directory with an intake, a worker and a console."""
 
     def __init__(self, directory: Path, **options: Any) -> None:
         super().__init__(directory, **options)
-        self.intake, self.worker = self.part("intake", "--only", "intake"), self.part("worker", "--only", "work")
-        self.console = self.part("console", "--only", "console")
-        self.parts = (self.intake, self.worker, self.console)
+        self.intake, self.worker = self.process("intake", "--only", "intake"), self.process("worker", "--only", "work")
+        self.console = self.process("console", "--only", "console")
+        self.processes = (self.intake, self.worker, self.console)
 
     @property
-    def doors(self) -> Sequence[str]:
+    def intake_origins(self) -> Sequence[str]:
         """Return the intake."""
         return [self.intake.origin]
 
     @property
-    def windows(self) -> Sequence[str]:
+    def metrics_origins(self) -> Sequence[str]:
         """Return the console."""
         return [self.console.origin]
 
 
-async def measure(name: str, stage: Scene, workers: Sequence[Process], events: int) -> Run:
+async def measure(name: str, environment: Environment, workers: Sequence[Process], events: int) -> Run:
     """Take in while the workers are frozen, let them go, wait, and draw up the account."""
     try:
-        await stage.start()
+        await environment.start()
         for worker in workers:
             os.kill(worker.pid, signal.SIGSTOP)
         await asyncio.sleep(ASKED_S)
-        await take_in(stage, events)
-        pids = kinds(stage, workers)
+        await take_in(environment, events)
+        pids = kinds(environment, workers)
         before, began = {kind: cpu_seconds(found) for kind, found in pids.items()}, perf_counter()
         for worker in workers:
             os.kill(worker.pid, signal.SIGCONT)
-        await worked_off(stage, events)
+        await worked_off(environment, events)
         wall_s = perf_counter() - began
         cpu_s = {kind: cpu_seconds(found) - before[kind] for kind, found in pids.items()}
-        await stage.close()
-        account, _ = await books(stage)
+        await environment.close()
+        account, _ = await account_and_ledger(environment)
     finally:
-        await stage.stop()
+        await environment.stop()
     return Run(name, events, wall_s, cpu_s, account.balanced)
 
 
@@ -154,7 +156,7 @@ async def main() -> int:
         with tempfile.TemporaryDirectory(prefix="flybridge-bench-", dir=os.environ.get("BENCH_DIR")) as directory:
             place, apps = Path(directory), APPS[:2]
             if number:
-                cluster = ClusterStage(place, apps=apps, workers=number, intakes=1)
+                cluster = ClusterEnvironment(place, apps=apps, workers=number, intakes=1)
                 run = await measure(f"cluster, {number} workers", cluster, cluster.workers, options.events)
             else:
                 split = Split(place, apps=apps)

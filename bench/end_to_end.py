@@ -34,15 +34,15 @@ from granian.server.embed import Server
 from msgspec import Struct
 
 from _processor import cpu_s, keep_on
-from flybridge.demo.run import Plan, play
+from flybridge.demo.environment import APPS, LocalEnvironment
+from flybridge.demo.run import Scenario, run_scenario
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.demo.stage import APPS, Stage
-from flybridge.sandbox.traffic.traffic import App, Options, generate
+from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.testing.processes import free_port
 
 CONNECTIONS = 256
 LOOK_S = 1.0  # every look makes flybridge draw up all its figures; Prometheus looks every 15 seconds or so
-PLAIN = Options(held=0.0, duplicates=0.0, malformed=0.0)
+PLAIN = TrafficOptions(held=0.0, duplicates=0.0, malformed=0.0)
 
 
 class Round(Struct):
@@ -57,24 +57,26 @@ class Round(Struct):
 
 async def whole_way(events: int, seed: int, *, spread: bool) -> Round:
     """Play traffic of two V2 apps without faults and look at the bridge's processor time."""
-    plan = Plan(events, seed, options=PLAIN, products=0.0, connections=CONNECTIONS, expires=False, look_s=LOOK_S)
+    scenario = Scenario(
+        events, seed, options=PLAIN, products=0.0, connections=CONNECTIONS, expires=False, poll_s=LOOK_S
+    )
     with tempfile.TemporaryDirectory(prefix="flybridge-bench-", dir=os.environ.get("BENCH_DIR")) as directory:
-        stage = Stage(Path(directory), apps=APPS[:2], own_clock=True)
-        await stage.start()
+        environment = LocalEnvironment(Path(directory), apps=APPS[:2], own_clock=True)
+        await environment.start()
         if not spread:
-            keep_on(0, stage.bridge.pid)
-            keep_on(1, stage.sandbox.pid)
+            keep_on(0, environment.bridge.pid)
+            keep_on(1, environment.sandbox.pid)
             keep_on(1, os.getpid())
         try:
-            before, used = cpu_s(stage.bridge.pid), 0.0
+            before, used = cpu_s(environment.bridge.pid), 0.0
 
-            def look(*_: object) -> None:
+            def show(*_: object) -> None:
                 nonlocal used
-                used = cpu_s(stage.bridge.pid) - before
+                used = cpu_s(environment.bridge.pid) - before
 
-            outcome = await play(stage, plan, look)
+            outcome = await run_scenario(environment, scenario, show)
         finally:
-            await stage.stop()
+            await environment.stop()
     return Round(events, used, outcome.seconds, outcome.differences, outcome.sent["p99_ms"])
 
 
@@ -83,7 +85,7 @@ def plain_copy_s(events: int) -> float:
 
     They are read, their fields copied, and written again with the standard library, on this process' core.
     """
-    app = App(APPS[0].name, APPS[0].platform, APPS[0].appsflyer_app_id)
+    app = TrafficApp(APPS[0].name, APPS[0].platform, APPS[0].appsflyer_app_id)
     bodies = [m.body for m in generate(1, min(events, 2_000), [app], PLAIN)]
     rounds = []
     for _ in range(3):
@@ -99,7 +101,7 @@ async def bare(events: int, *, spread: bool) -> float:
     port = free_port()
     server = await asyncio.create_subprocess_exec(sys.executable, __file__, "--bare", str(port), stderr=DEVNULL)
     try:
-        app = App(APPS[0].name, APPS[0].platform, APPS[0].appsflyer_app_id)
+        app = TrafficApp(APPS[0].name, APPS[0].platform, APPS[0].appsflyer_app_id)
         messages = [Outgoing(m.path, m.body, {}) for m in generate(1, events, [app])]
         async with aiohttp.ClientSession() as session:
             for _ in range(100):

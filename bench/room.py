@@ -18,9 +18,9 @@ from pathlib import Path
 
 import uvloop
 
-from flybridge.demo.run import Plan, play
-from flybridge.demo.stage import APPS, Stage
-from flybridge.sandbox.traffic.traffic import App, generate
+from flybridge.demo.environment import APPS, LocalEnvironment
+from flybridge.demo.run import Scenario, run_scenario
+from flybridge.sandbox.traffic.traffic import TrafficApp, generate
 
 SMALL: float = 0.05
 """Tables with fewer rows per event than this are not listed."""
@@ -28,15 +28,15 @@ SMALL: float = 0.05
 
 async def measure(events: int, directory: Path) -> int:
     """Play, print the room that is taken; give how many events are not where they must be."""
-    stage = Stage(directory, apps=APPS[:2])
-    plan = Plan(events)
-    await stage.start()
+    environment = LocalEnvironment(directory, apps=APPS[:2])
+    scenario = Scenario(events)
+    await environment.start()
     try:
-        outcome = await play(stage, plan, lambda *_: None)
+        outcome = await run_scenario(environment, scenario, lambda *_: None)
     finally:
-        await stage.stop()
-    apps = [App(app.name, app.platform, app.appsflyer_app_id) for app in stage.apps]
-    sizes = [len(message.body) for message in generate(plan.seed, events, apps, plan.options)]
+        await environment.stop()
+    apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
+    sizes = [len(message.body) for message in generate(scenario.seed, events, apps, scenario.options)]
     print(f"message            {sum(sizes) / len(sizes):10,.0f} bytes on average, {len(sizes):,} messages")
     with sqlite3.connect(directory / "data" / "store.db") as db:
         used = dict(db.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name"))

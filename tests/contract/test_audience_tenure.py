@@ -15,7 +15,7 @@ from flybridge.audiences.run import Runner
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.identity import Keyring
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source
-from flybridge.sandbox.clock import ManualClock
+from flybridge.testing.clocks import ManualClock
 
 PLAN = Plan(
     Rule("shop", "spenders", "c1", "gaid"),
@@ -26,19 +26,13 @@ PLAN = Plan(
 
 
 class Watched(ManualClock):
-    """Stands still, and says who sleeps on it."""
+    """A clock that can wait for the sleepers it woke."""
 
     def __init__(self) -> None:
         super().__init__(NOW_MS)
-        self.asleep = asyncio.Event()
-
-    async def sleep(self, seconds: float) -> None:
-        """Say so, then wait until the clock is moved."""
-        self.asleep.set()
-        await super().sleep(seconds)
 
     async def pass_by(self, seconds: float) -> None:
-        """Move, and wait until who was woken has done its work and sleeps again."""
+        """Move forward, and wait until a woken sleeper has done its work and sleeps again."""
         self.asleep.clear()
         self.advance(seconds)
         await asyncio.wait_for(self.asleep.wait(), 30)

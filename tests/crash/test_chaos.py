@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from flybridge.demo.cluster import ClusterStage
-from flybridge.demo.run import Plan, play
+from flybridge.demo.cluster import ClusterEnvironment
+from flybridge.demo.run import Scenario, run_scenario
 from flybridge.errors import FlybridgeError
 
 EVENTS = int(os.environ.get("FLYBRIDGE_CHAOS_EVENTS", "50000"))
@@ -19,8 +19,8 @@ SPREAD_S = EVENTS / 20_000
 class Chaos:
     """Kills one part after the other, each while the others live, and starts it again. Counts the blows."""
 
-    def __init__(self, stage):
-        self.stage = stage
+    def __init__(self, environment):
+        self.environment = environment
         self.moments = random.Random(7)
         self.struck = Counter()
 
@@ -34,24 +34,24 @@ class Chaos:
 
     async def leader(self):
         """Kill the NATS server that leads the stream, and start it once there is another leader."""
-        node = await self.stage.nats.leader("flybridge")
-        await self.stage.nats.kill(node)
-        await self.stage.nats.leader("flybridge")
-        await self.stage.nats.start(node)
+        node = await self.environment.nats.leader("flybridge")
+        await self.environment.nats.kill(node)
+        await self.environment.nats.leader("flybridge")
+        await self.environment.nats.start(node)
 
     async def postgres(self):
         """Kill PostgreSQL, and start it after a while."""
-        await self.stage.postgres.kill()
+        await self.environment.postgres.kill()
         await asyncio.sleep(2)
-        await self.stage.postgres.start()
+        await self.environment.postgres.start()
 
     async def intake(self):
         """Kill an intake, and start it after a while."""
-        await self._part(self.moments.choice(self.stage.intakes))
+        await self._part(self.moments.choice(self.environment.intakes))
 
     async def worker(self):
         """Kill a worker, and start it after a while."""
-        await self._part(self.moments.choice(self.stage.workers))
+        await self._part(self.moments.choice(self.environment.workers))
 
     async def _part(self, process):
         await process.kill()
@@ -65,15 +65,15 @@ class Chaos:
 @pytest.mark.timeout(900)
 async def test_every_acknowledged_postback_survives_the_loss_of_any_part(short_tmp, record_property):
     """V2: exactly once in Amplitude. V1 and S2S: at least once, and what came twice is counted as uncertain by us."""
-    plan = Plan(events=EVENTS, seed=29, faults="none")
+    scenario = Scenario(events=EVENTS, seed=29, faults="none")
     try:
-        stage = ClusterStage(short_tmp, faults=plan.faults, seed=plan.seed)
-        await stage.start()
+        environment = ClusterEnvironment(short_tmp, faults=scenario.faults, seed=scenario.seed)
+        await environment.start()
     except FlybridgeError as missing:
         if "install" not in str(missing):
             raise
         pytest.skip(str(missing))
-    chaos = Chaos(stage)
+    chaos = Chaos(environment)
     blows = asyncio.create_task(chaos.run(2))
     during = Counter()
 
@@ -82,10 +82,10 @@ async def test_every_acknowledged_postback_survives_the_loss_of_any_part(short_t
         await blows
 
     try:
-        outcome = await play(stage, plan, lambda now, sent: None, after_sending=until_the_last())
+        outcome = await run_scenario(environment, scenario, lambda now, sent: None, after_sending=until_the_last())
     finally:
         blows.cancel()
-        await stage.stop()
+        await environment.stop()
     record_property("struck_while_sending", dict(during))
     assert during.total() > 0
     assert chaos.struck == {"leader": 2, "intake": 2, "worker": 2, "postgres": 2}

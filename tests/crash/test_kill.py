@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from flybridge.demo.run import Plan, play
+from flybridge.demo.environment import LocalEnvironment
+from flybridge.demo.run import Scenario, run_scenario
 from flybridge.demo.sender import Sent
-from flybridge.demo.stage import Stage
 
 KILLS = int(os.environ.get("FLYBRIDGE_KILLS", "20"))
 
@@ -19,11 +19,11 @@ KILLS = int(os.environ.get("FLYBRIDGE_KILLS", "20"))
 @pytest.mark.timeout(600)
 async def test_every_acknowledged_postback_survives_twenty_kills(tmp_path):
     """V2: exactly once in Amplitude. V1: at least once, and no more repeats than we counted as uncertain."""
-    plan = Plan(events=KILLS * 400, seed=23, faults="none")
-    stage = Stage(tmp_path, faults=plan.faults, seed=plan.seed)
-    await stage.start()
+    scenario = Scenario(events=KILLS * 400, seed=23, faults="none")
+    environment = LocalEnvironment(tmp_path, faults=scenario.faults, seed=scenario.seed)
+    await environment.start()
     # At random moments of the load, not of the clock: the last kill, too, meets messages that come in.
-    moments = sorted(random.Random(5).sample(range(plan.events // 20, plan.events * 19 // 20), KILLS))
+    moments = sorted(random.Random(5).sample(range(scenario.events // 20, scenario.events * 19 // 20), KILLS))
     sending: list[Sent] = []
     killed: list[int] = []
 
@@ -32,18 +32,20 @@ async def test_every_acknowledged_postback_survives_twenty_kills(tmp_path):
             while not sending or sending[0].acknowledged < moment:  # noqa: ASYNC110 - nothing tells it
                 await asyncio.sleep(0.005)
             killed.append(sending[0].acknowledged)
-            await stage.bridge.kill()
-            await stage.bridge.start()
+            await environment.bridge.kill()
+            await environment.bridge.start()
 
     killer = asyncio.create_task(kill_and_start_again())
     try:
-        outcome = await play(stage, plan, lambda now, sent: sending.append(sent), after_sending=killer)
+        outcome = await run_scenario(
+            environment, scenario, lambda now, sent: sending.append(sent), after_sending=killer
+        )
     finally:
         killer.cancel()
-        await stage.stop()
+        await environment.stop()
     wrong = [found.what for app in outcome.apps for found in app.disagreements]
     assert len(killed) == KILLS
-    assert max(killed) < plan.events
+    assert max(killed) < scenario.events
     assert wrong == []
     # The other way round: AppsFlyer recognises no repeat, so a copy is right only where the ledger is in doubt.
     assert [found.what for stream in outcome.streams for found in stream.disagreements] == []

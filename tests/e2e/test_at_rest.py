@@ -12,26 +12,26 @@ from typing import Any
 import aiohttp
 import pytest
 
-from flybridge.demo.run import Plan, play
+from flybridge.demo.environment import LocalEnvironment
+from flybridge.demo.run import Scenario, run_scenario
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.demo.stage import Stage
-from flybridge.demo.watch import glance
+from flybridge.demo.watch import read_figures
 from flybridge.operations.doctor import search
 from flybridge.sandbox.traffic.people import ZEROS
-from flybridge.sandbox.traffic.traffic import App, Message, Options, generate
+from flybridge.sandbox.traffic.traffic import Message, TrafficApp, TrafficOptions, generate
 
 FIELDS = {
     "idfa", "idfv", "advertising_id", "android_app_set_id", "app_set_id", "android_id", "oaid", "imei", "amazon_aid",
     "adid", "appsflyer_id", "customer_user_id", "user_id", "device_id", "amplitude_device_id", "amplitude_user_id",
     "ip",
 }  # fmt: skip
-MIXED = Options(malformed=0.03, held=0.2, late_seen=0.2)
+MIXED = TrafficOptions(malformed=0.03, held=0.2, late_seen=0.2)
 
 
-def traffic(stage: Stage, plan: Plan) -> list[Message]:
+def traffic(environment: LocalEnvironment, scenario: Scenario) -> list[Message]:
     """Return the messages that a plan sends."""
-    apps = [App(app.name, app.platform, app.appsflyer_app_id) for app in stage.apps]
-    return list(generate(plan.seed, plan.events, apps, plan.options))
+    apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
+    return list(generate(scenario.seed, scenario.events, apps, scenario.options))
 
 
 def ids_in(value: Any, name: str = "") -> Iterator[str]:
@@ -58,10 +58,10 @@ def hits(ids: set[bytes], paths: Iterable[Path]) -> list[tuple[str, bytes]]:
     return [(path.name, one) for path in paths for data in [path.read_bytes().lower()] for one in ids if one in data]
 
 
-def written(stage: Stage) -> list[Path]:
+def written(environment: LocalEnvironment) -> list[Path]:
     """Return every file that the bridge has written."""
-    data = [path for path in (stage.directory / "data").rglob("*") if path.is_file()]
-    return [*data, stage.directory / "flybridge.log"]
+    data = [path for path in (environment.directory / "data").rglob("*") if path.is_file()]
+    return [*data, environment.directory / "flybridge.log"]
 
 
 async def metrics(origin: str) -> bytes:
@@ -79,17 +79,17 @@ async def output(*words: str) -> bytes:
 
 
 @pytest.fixture
-async def stage(tmp_path):
+async def environment(tmp_path):
     """Return a stage whose vendor fails now and then."""
-    stage = Stage(tmp_path / "stage", faults="flaky", seed=4)
-    yield stage
-    await stage.bridge.kill()
-    await stage.sandbox.stop()
+    environment = LocalEnvironment(tmp_path / "stage", faults="flaky", seed=4)
+    yield environment
+    await environment.bridge.kill()
+    await environment.sandbox.stop()
 
 
-def test_the_search_finds_what_it_is_for(stage, tmp_path):
+def test_the_search_finds_what_it_is_for(environment, tmp_path):
     """A file of messages as they come has every identifier, and both searches find them."""
-    messages = traffic(stage, Plan(events=50, seed=4, options=MIXED))
+    messages = traffic(environment, Scenario(events=50, seed=4, options=MIXED))
     ids = identifiers(messages)
     assert len(ids) > 30
     (tmp_path / "leak").mkdir()
@@ -98,44 +98,44 @@ def test_the_search_finds_what_it_is_for(stage, tmp_path):
     assert {find.what[:7] for find in search(tmp_path / "leak")} == {"a UUID,", "an Apps"}
 
 
-async def test_nothing_is_in_the_clear_after_a_run(stage):
+async def test_nothing_is_in_the_clear_after_a_run(environment):
     """Held, dead, retried and delivered events, and a bridge that was stopped in order."""
-    plan = Plan(events=500, seed=4, faults="flaky", options=MIXED)
-    ids = identifiers(traffic(stage, plan))
-    await stage.start()
-    outcome = await play(stage, plan, lambda now, sent: None)
+    scenario = Scenario(events=500, seed=4, faults="flaky", options=MIXED)
+    ids = identifiers(traffic(environment, scenario))
+    await environment.start()
+    outcome = await run_scenario(environment, scenario, lambda now, sent: None)
     outcomes = {kind for line in outcome.account.lines for kind, n in line.outcomes.items() if n}
     assert {"dead", "delivered", "applied"} <= outcomes
     assert {"held", "expired"} & outcomes
-    assert hits(ids, written(stage)) == []
-    assert search(stage.directory / "data", [one.decode() for one in sorted(ids)[:20]]) == []
+    assert hits(ids, written(environment)) == []
+    assert search(environment.directory / "data", [one.decode() for one in sorted(ids)[:20]]) == []
     for words in (["account"], ["holds", "--limit", "1000"], ["dead", "--limit", "1000"]):
-        shown = await output(*words, "--config", str(stage.config_path), "--json")
+        shown = await output(*words, "--config", str(environment.config_path), "--json")
         assert shown.startswith((b"{", b"["))
         assert [one for one in ids if one in shown] == []
 
 
-async def test_nothing_is_in_the_clear_after_a_kill(stage):
+async def test_nothing_is_in_the_clear_after_a_kill(environment):
     """Killed in the middle of work: write-ahead logs and leases are left behind."""
-    plan = Plan(events=600, seed=9, faults="flaky", options=MIXED)
-    messages = traffic(stage, plan)
+    scenario = Scenario(events=600, seed=9, faults="flaky", options=MIXED)
+    messages = traffic(environment, scenario)
     ids = identifiers(messages)
-    await stage.start()
-    headers = {"Authorization": stage.token, "Content-Type": "application/json"}
-    sending = Sender(stage.bridge.origin).send(Outgoing(one.path, one.body, headers) for one in messages)
+    await environment.start()
+    headers = {"Authorization": environment.token, "Content-Type": "application/json"}
+    sending = Sender(environment.bridge.origin).send(Outgoing(one.path, one.body, headers) for one in messages)
     sent = await sending
     async with aiohttp.ClientSession() as session:
         for _ in range(1000):
-            now = (await glance(session, stage.bridge.origin)).outcomes
+            now = (await read_figures(session, environment.bridge.origin)).outcomes
             if now["delivered"] and now["held"] and now["dead"]:
                 break
             await asyncio.sleep(0.02)
-    shown = await metrics(stage.bridge.origin)
-    await stage.bridge.kill()
+    shown = await metrics(environment.bridge.origin)
+    await environment.bridge.kill()
     assert sent.acknowledged == len(messages)
     assert min(now["delivered"], now["held"], now["dead"]) > 0
-    logs = [path for path in written(stage) if path.name.endswith("-wal") and path.stat().st_size]
+    logs = [path for path in written(environment) if path.name.endswith("-wal") and path.stat().st_size]
     assert len(logs) == 2
-    assert hits(ids, written(stage)) == []
-    assert search(stage.directory / "data") == []
+    assert hits(ids, written(environment)) == []
+    assert search(environment.directory / "data") == []
     assert [one for one in ids if one in shown] == []

@@ -16,13 +16,13 @@ import pytest
 import pytest_asyncio
 from starting import INSTALL, amplitude, bridge, environment, until, written
 
-from flybridge.demo.cluster import ClusterStage
-from flybridge.demo.run import Plan, play, staged
+from flybridge.demo.cluster import ClusterEnvironment
+from flybridge.demo.environment import LocalEnvironment
+from flybridge.demo.run import Scenario, run_scenario, started
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.demo.stage import Stage
-from flybridge.demo.watch import glance
+from flybridge.demo.watch import read_figures
 from flybridge.errors import FlybridgeError
-from flybridge.sandbox.traffic.traffic import App, generate
+from flybridge.sandbox.traffic.traffic import TrafficApp, generate
 from flybridge.testing.nats import NatsCluster, binary
 from flybridge.testing.processes import Process, free_port
 
@@ -148,23 +148,23 @@ async def test_every_command_works(configured, tmp_path):
 
 async def test_the_demo_of_a_cluster_agrees_and_leaves_nothing_behind(nats):
     """Both directions, with faults; every record agrees about every event, and all that was started has ended."""
-    plan = Plan(events=400, seed=3, faults="flaky")
-    async with staged(plan, ClusterStage) as stage:
-        outcome = await play(stage, plan, lambda now, sent: None)
-        servers = [node.process for node in stage.nats.nodes]
+    scenario = Scenario(events=400, seed=3, faults="flaky")
+    async with started(scenario, ClusterEnvironment) as environment:
+        outcome = await run_scenario(environment, scenario, lambda now, sent: None)
+        servers = [node.process for node in environment.nats.nodes]
     assert [one.what for found in (*outcome.apps, *outcome.streams) for one in found.disagreements] == []
     assert outcome.account.discrepancies == []
     assert sum(app.delivered for app in outcome.apps) > 100
-    assert (len(stage.doors), len(stage.windows)) == (2, 3)
+    assert (len(environment.intake_origins), len(environment.metrics_origins)) == (2, 3)
     assert all(server.returncode is not None for server in servers)
-    assert stage.postgres.pid is None
-    assert not stage.directory.exists()
+    assert environment.postgres.pid is None
+    assert not environment.directory.exists()
 
 
 async def at_rest(session, origin, n):
     """Wait until `n` messages have an outcome and none is on its way."""
     for _ in range(600):
-        now = await glance(session, origin)
+        now = await read_figures(session, origin)
         if not now.in_flight and sum(now.outcomes.values()) >= n:
             return now
         await asyncio.sleep(0.1)
@@ -173,24 +173,24 @@ async def at_rest(session, origin, n):
 
 async def test_a_directory_moves_to_a_cluster_with_its_account(tmp_path, shared):
     """A day embedded, a move, a day in the cluster: what was held is matched, repeats are known, both days balance."""
-    stage = Stage(tmp_path / "stage")
-    embedded, cluster = stage.config_path, tmp_path / "stage/cluster.toml"
-    apps = [App(app.name, app.platform, app.appsflyer_app_id) for app in stage.apps]
-    headers = {"Authorization": stage.token, "Content-Type": "application/json"}
+    environment = LocalEnvironment(tmp_path / "stage")
+    embedded, cluster = environment.config_path, tmp_path / "stage/cluster.toml"
+    apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
+    headers = {"Authorization": environment.token, "Content-Type": "application/json"}
     messages = [Outgoing(m.path, m.body, headers) for m in generate(5, 300, apps)]
     port = str(free_port())
-    serve = ("flybridge", "serve", "--config", str(cluster), "--port", port)
+    serve = ("flybridge.demo.serve", "--config", str(cluster), "--port", port)
     moved = Process("the cluster", serve, tmp_path / "stage/cluster.log")
     async with aiohttp.ClientSession() as session:
         try:
-            await stage.start()
+            await environment.start()
             text = embedded.read_text()
             cluster.write_text(text.replace("\n[[apps]]", shared + "\n[[apps]]", 1))
-            await Sender(stage.bridge.origin).send(messages)
-            await at_rest(session, stage.bridge.origin, 300)
+            await Sender(environment.bridge.origin).send(messages)
+            await at_rest(session, environment.bridge.origin, 300)
             code, _, err = await command(embedded, "migrate", "--to", str(cluster))
             assert (code, "works on" in err) == (2, True)
-            assert await stage.bridge.stop() == 0
+            assert await environment.bridge.stop() == 0
             before = await account(embedded)
             assert sum(line["held"] for line in before["days"]) > 5
 
@@ -201,16 +201,18 @@ async def test_a_directory_moves_to_a_cluster_with_its_account(tmp_path, shared)
             code, _, err = await command(embedded, "migrate", "--to", str(cluster))
             assert (code, "filed messages already" in err) == (1, True)
 
-            async with session.post(f"{stage.sandbox.origin}/sandbox/clock", params={"advance_s": "86400"}) as answer:
+            async with session.post(
+                f"{environment.sandbox.origin}/sandbox/clock", params={"advance_s": "86400"}
+            ) as answer:
                 answer.raise_for_status()
-            moved.follow("--clock-of", stage.sandbox.origin)
+            moved.follow("--clock-of", environment.sandbox.origin)
             await moved.start()
             await Sender(moved.origin).send(messages)
             await at_rest(session, moved.origin, 600)
             assert await moved.stop() == 0
         finally:
             await moved.stop()
-            await stage.stop()
+            await environment.stop()
     after = await account(cluster)
     days = Counter()
     for line in after["days"]:

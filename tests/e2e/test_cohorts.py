@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 
 from flybridge.demo.cohorts import APP, IMPORT_KEY
-from flybridge.demo.stage import Stage
+from flybridge.demo.environment import LocalEnvironment
 
 
-async def run(stage: Stage, *words: str) -> tuple[int, str]:
+async def run(environment: LocalEnvironment, *words: str) -> tuple[int, str]:
     """Run a command on the stage's configuration; give its exit code and what it printed."""
     command = (sys.executable, "-m", "flybridge", *words)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
@@ -21,39 +21,41 @@ async def run(stage: Stage, *words: str) -> tuple[int, str]:
     return process.returncode or 0, printed.decode()
 
 
-async def devices(stage: Stage, session: aiohttp.ClientSession) -> set[str]:
+async def devices(environment: LocalEnvironment, session: aiohttp.ClientSession) -> set[str]:
     """Return what AppsFlyer has."""
     params = {"import_key": IMPORT_KEY}
-    async with session.get(f"{stage.sandbox.origin}/sandbox/audiences", params=params) as response:
+    async with session.get(f"{environment.sandbox.origin}/sandbox/audiences", params=params) as response:
         return {value for _, value in (await response.json())["devices"]}
 
 
 @pytest.mark.parametrize("faults", ["none", "flaky"])
 async def test_an_audience_is_kept_in_step_and_the_forgotten_leave_it(faults, tmp_path):
     """Hour by hour, by download and webhook; then one person asks to be forgotten and is out at once, for good."""
-    stage = Stage(tmp_path / "stage", faults=faults, seed=3, apps=(), with_cohort=True)
-    assert stage.cohort is not None
-    await stage.start()
+    environment = LocalEnvironment(tmp_path / "stage", faults=faults, seed=3, apps=(), with_cohort=True)
+    assert environment.cohort is not None
+    await environment.start()
     try:
         async with aiohttp.ClientSession() as session:
-            places = (stage.sandbox.origin, stage.bridge.origin)
-            await stage.cohort.move(session, *places)
-            verdict = await stage.cohort.judge(session, *places)
+            places = (environment.sandbox.origin, environment.bridge.origin)
+            await environment.cohort.move(session, *places)
+            verdict = await environment.cohort.judge(session, *places)
             assert (verdict.people, verdict.listed, verdict.differences) == (1000, 1000, 0)
-            config = ("--config", str(stage.config_path))
-            name, gaid = next(iter(stage.cohort._members.items()))
-            code, printed = await run(stage, "forget", "--customer-user-id", name, "--no-vendors", "--json", *config)
+            config = ("--config", str(environment.config_path))
+            name, gaid = next(iter(environment.cohort._members.items()))
+            code, printed = await run(
+                environment, "forget", "--customer-user-id", name, "--no-vendors", "--json", *config
+            )
             assert (code, json.loads(printed)["removed"]["audiences"]) == (0, 1)
             assert name not in printed
             for _ in range(600):
-                if gaid not in await devices(stage, session):
+                if gaid not in await devices(environment, session):
                     break
                 await asyncio.sleep(0.1)
-            assert gaid not in await devices(stage, session)
-            code, printed = await run(stage, "cohorts", *config, "--json")
+            assert gaid not in await devices(environment, session)
+            code, printed = await run(environment, "cohorts", *config, "--json")
             (row,) = json.loads(printed)
             assert (row["app"], row["cohort"], row["people"]) == (APP, "VIPs vip", 999)
-            code, printed = await run(stage, "doctor", "--privacy", "--id", name, "--id", gaid, "--json", *config)
+            code, printed = await run(environment, "doctor", "--privacy", "--id", name, "--id", gaid, "--json", *config)
             assert (code, json.loads(printed)["finds"]) == (0, [])
     finally:
-        await stage.stop()
+        await environment.stop()

@@ -12,99 +12,99 @@ import aiohttp
 import pytest
 
 from flybridge.config.settings import load
+from flybridge.demo.environment import DemoApp, LocalEnvironment
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.demo.stage import Stage, StageApp
-from flybridge.demo.watch import glance
-from flybridge.sandbox.traffic.postbacks import App
-from flybridge.sandbox.traffic.traffic import Options, generate
+from flybridge.demo.watch import read_figures
+from flybridge.sandbox.traffic.postbacks import TrafficApp
+from flybridge.sandbox.traffic.traffic import TrafficOptions, generate
 from flybridge.service import backends
 
-SHOP = StageApp("shop-android", "android", "com.example.shop", "http_v2")
+SHOP = DemoApp("shop-android", "android", "com.example.shop", "http_v2")
 
 
 @pytest.fixture
-async def stage(tmp_path):
+async def environment(tmp_path):
     """Return a running stage of one app that may ask the vendors to delete."""
 
-    class WithKeys(Stage):
+    class WithKeys(LocalEnvironment):
         def config(self, amplitude: str) -> str:
             text = super().config(amplitude)
             text = text.replace("[apps.appsflyer]", '[apps.appsflyer]\napi_token = "api"')
             return text.replace("[apps.amplitude]", '[apps.amplitude]\nsecret_key = "secret"')
 
-    stage = WithKeys(tmp_path / "stage", apps=(SHOP,))
-    await stage.start()
-    yield stage
-    await stage.stop()
+    environment = WithKeys(tmp_path / "stage", apps=(SHOP,))
+    await environment.start()
+    yield environment
+    await environment.stop()
 
 
-async def send(stage: Stage, messages) -> None:
+async def send(environment: LocalEnvironment, messages) -> None:
     """Send messages and wait until the bridge has come to rest."""
-    headers = {"Authorization": stage.token, "Content-Type": "application/json"}
+    headers = {"Authorization": environment.token, "Content-Type": "application/json"}
     async with aiohttp.ClientSession() as session:
-        before = sum((await glance(session, stage.bridge.origin)).outcomes.values())
-        await Sender(stage.bridge.origin).send(Outgoing(one.path, one.body, headers) for one in messages)
+        before = sum((await read_figures(session, environment.bridge.origin)).outcomes.values())
+        await Sender(environment.bridge.origin).send(Outgoing(one.path, one.body, headers) for one in messages)
         for _ in range(500):
-            now = await glance(session, stage.bridge.origin)
+            now = await read_figures(session, environment.bridge.origin)
             if now.in_flight == 0 and sum(now.outcomes.values()) >= before + len(messages):
                 return
             await asyncio.sleep(0.02)
     pytest.fail("the bridge has not come to rest")
 
 
-async def run(stage: Stage, *words: str) -> tuple[int, dict]:
+async def run(environment: LocalEnvironment, *words: str) -> tuple[int, dict]:
     """Run a command on the stage's configuration; give its exit code and what it printed."""
-    command = (sys.executable, "-m", "flybridge", *words, "--config", str(stage.config_path), "--json")
+    command = (sys.executable, "-m", "flybridge", *words, "--config", str(environment.config_path), "--json")
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     printed, _ = await process.communicate()
     return process.returncode or 0, json.loads(printed)
 
 
-async def ledger(stage: Stage) -> Counter[str]:
+async def ledger(environment: LocalEnvironment) -> Counter[str]:
     """Count the ledger by outcome and reason."""
-    async with backends.opened_store(load(stage.config_path, os.environ)) as store:
+    async with backends.opened_store(load(environment.config_path, os.environ)) as store:
         return Counter([f"{line.outcome} {line.reason}".strip() async for line in store.ledger()])
 
 
-async def test_a_person_is_forgotten_and_stays_forgotten(stage):
+async def test_a_person_is_forgotten_and_stays_forgotten(environment):
     """Everything of one AppsFlyer id goes; the receipt is settled; the same messages again end as forgotten."""
-    app = App(SHOP.name, SHOP.platform, SHOP.appsflyer_app_id)
-    messages = list(generate(11, 120, [app], Options(duplicates=0.0, malformed=0.0, odd=0.0, held=0.3)))
+    app = TrafficApp(SHOP.name, SHOP.platform, SHOP.appsflyer_app_id)
+    messages = list(generate(11, 120, [app], TrafficOptions(duplicates=0.0, malformed=0.0, odd=0.0, held=0.3)))
     of = Counter(message.truth.appsflyer_id for message in messages)
     waits = {m.truth.appsflyer_id for m in messages if m.truth.v2.fate == "held"}
     who = max(waits, key=lambda one: of[one])
     theirs = [message for message in messages if message.truth.appsflyer_id == who]
-    await send(stage, messages)
-    before = await ledger(stage)
+    await send(environment, messages)
+    before = await ledger(environment)
     assert before["held"] >= len(theirs) > 1
 
-    code, receipt = await run(stage, "forget", "--appsflyer-id", who)
+    code, receipt = await run(environment, "forget", "--appsflyer-id", who)
     assert (code, receipt["settled"], receipt["removed"]["held"]) == (0, True, len(theirs))
     assert who not in str(receipt)
     assert {(s["vendor"], s["state"]) for s in receipt["vendors"]} == {("amplitude", "skipped"), ("appsflyer", "done")}
 
-    await send(stage, theirs)
-    after = await ledger(stage)
+    await send(environment, theirs)
+    after = await ledger(environment)
     assert after["forgotten"] == after["forgotten before_request"] == len(theirs)
     assert after["held"] == before["held"] - len(theirs)
-    code, account = await run(stage, "account")
+    code, account = await run(environment, "account")
     assert (code, account["balanced"]) == (0, True)
-    code, health = await run(stage, "doctor", "--privacy", "--id", who)
+    code, health = await run(environment, "doctor", "--privacy", "--id", who)
     assert (code, health["ok"], health["finds"]) == (0, True, [])
 
 
-async def test_the_doctor_fails_where_an_id_lies_about(stage):
+async def test_the_doctor_fails_where_an_id_lies_about(environment):
     """Somebody put an export into the data directory."""
-    (stage.directory / "data" / "export.csv").write_text("idfa\n3F2504E0-4F89-41D3-9A0C-0305E82C3301\n")
-    code, health = await run(stage, "doctor", "--privacy")
+    (environment.directory / "data" / "export.csv").write_text("idfa\n3F2504E0-4F89-41D3-9A0C-0305E82C3301\n")
+    code, health = await run(environment, "doctor", "--privacy")
     assert (code, health["ok"]) == (1, False)
     assert [(find["file"], find["where"]) for find in health["finds"]] == [("export.csv", "byte 5")]
 
 
-async def test_a_user_id_is_asked_for_at_both_vendors(stage):
+async def test_a_user_id_is_asked_for_at_both_vendors(environment):
     """By user id Amplitude can delete, too; nothing of the person need be here."""
     code, receipt = await run(
-        stage, "forget", "--customer-user-id", "ada@example.com", "--requester", "dpo@example.com"
+        environment, "forget", "--customer-user-id", "ada@example.com", "--requester", "dpo@example.com"
     )
     assert (code, receipt["settled"]) == (0, True)
     assert [(s["vendor"], s["kind"], s["status"]) for s in receipt["vendors"]] == [

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from flybridge.errors import ConfigError
-from flybridge.sandbox.clock import ManualClock
 from flybridge.sandbox.server import Sandbox, running
+from flybridge.testing.clocks import ManualClock
 
 HOUR = 3600
 IDFA = "AEBE52E7-03EE-455A-B3C4-E57283966239"

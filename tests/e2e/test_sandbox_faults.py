@@ -8,9 +8,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from flybridge.sandbox.clock import ManualClock
-from flybridge.sandbox.faults import Act, Faults, Script, Window
+from flybridge.sandbox.faults import FaultKind, Faults, FaultScript, Window
 from flybridge.sandbox.server import Sandbox, running
+from flybridge.testing.clocks import ManualClock
 
 
 def event(number: int = 0, **fields: Any) -> dict[str, Any]:
@@ -24,8 +24,8 @@ async def upload(
         return response.status, json.loads(await response.read())
 
 
-def always(act: Act) -> Sandbox:
-    return Sandbox(ManualClock(), Faults(Script(requests=((act, 1.0),), slow_s=(0.5, 0.5))))
+def always(act: FaultKind) -> Sandbox:
+    return Sandbox(ManualClock(), Faults(FaultScript(requests=((act, 1.0),), slow_s=(0.5, 0.5))))
 
 
 def held(sandbox: Sandbox) -> int:
@@ -35,9 +35,9 @@ def held(sandbox: Sandbox) -> int:
 @pytest.mark.parametrize(
     ("act", "error", "is_held"),
     [
-        (Act.CUT_BEFORE, aiohttp.ServerDisconnectedError, False),
-        (Act.CUT_AFTER, aiohttp.ServerDisconnectedError, True),
-        (Act.HALF_ANSWER, aiohttp.ClientPayloadError, True),
+        (FaultKind.CUT_BEFORE, aiohttp.ServerDisconnectedError, False),
+        (FaultKind.CUT_AFTER, aiohttp.ServerDisconnectedError, True),
+        (FaultKind.HALF_ANSWER, aiohttp.ClientPayloadError, True),
     ],
 )
 async def test_a_connection_is_really_cut(act, error, is_held):
@@ -52,7 +52,7 @@ async def test_a_connection_is_really_cut(act, error, is_held):
 
 async def test_cutting_one_connection_leaves_the_others_alone():
     """Only the connection of the unlucky request is closed."""
-    sandbox = Sandbox(ManualClock(), Faults(Script(windows=(Window(Act.CUT_BEFORE, 0, 1, 1, 100.0),))))
+    sandbox = Sandbox(ManualClock(), Faults(FaultScript(windows=(Window(FaultKind.CUT_BEFORE, 0, 1, 1, 100.0),))))
     async with running(sandbox) as origin, aiohttp.ClientSession() as one, aiohttp.ClientSession() as other:
         assert (await upload(one, origin, [event(1)]))[0] == 200
         with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -64,10 +64,10 @@ async def test_cutting_one_connection_leaves_the_others_alone():
 @pytest.mark.parametrize(
     ("act", "statuses", "is_held"),
     [
-        (Act.ERROR_BEFORE, {500, 502, 504}, False),
-        (Act.ERROR_AFTER, {500, 502, 504}, True),
-        (Act.UNAVAILABLE, {503}, False),
-        (Act.FORBIDDEN, {403}, False),
+        (FaultKind.ERROR_BEFORE, {500, 502, 504}, False),
+        (FaultKind.ERROR_AFTER, {500, 502, 504}, True),
+        (FaultKind.UNAVAILABLE, {503}, False),
+        (FaultKind.FORBIDDEN, {403}, False),
     ],
 )
 async def test_errors_before_and_after_the_events_are_taken(act, statuses, is_held):
@@ -81,7 +81,7 @@ async def test_errors_before_and_after_the_events_are_taken(act, statuses, is_he
 
 async def test_a_slow_answer_runs_into_the_senders_timeout():
     """The sender gives up, and the events are taken all the same."""
-    sandbox = always(Act.SLOW)
+    sandbox = always(FaultKind.SLOW)
     timeout = aiohttp.ClientTimeout(total=0.05)
     async with running(sandbox) as origin, aiohttp.ClientSession() as patient:
         async with aiohttp.ClientSession(timeout=timeout) as hasty:
@@ -93,7 +93,7 @@ async def test_a_slow_answer_runs_into_the_senders_timeout():
 
 async def test_faults_reach_the_attribution_api_too():
     """One event per request has the same weather."""
-    sandbox = always(Act.CUT_AFTER)
+    sandbox = always(FaultKind.CUT_AFTER)
     form = {"api_key": "key", "event": json.dumps({"event_type": "[A] Install", "platform": "ios", "idfv": "vendor"})}
     async with running(sandbox) as origin, aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -103,7 +103,7 @@ async def test_faults_reach_the_attribution_api_too():
 
 async def test_the_sandboxs_own_pages_are_never_faulty():
     """Tests can read the record in the worst weather."""
-    async with running(always(Act.CUT_BEFORE)) as origin, aiohttp.ClientSession() as session:
+    async with running(always(FaultKind.CUT_BEFORE)) as origin, aiohttp.ClientSession() as session:
         async with session.get(origin + "/sandbox/counts") as response:
             assert (await response.json())["saved"] == 0
         async with session.get(origin + "/sandbox/record") as response:
@@ -112,7 +112,7 @@ async def test_the_sandboxs_own_pages_are_never_faulty():
 
 async def test_a_throttled_device_is_named_and_accepted_the_next_time():
     """429 names devices, users and events, and takes none of the request."""
-    sandbox = Sandbox(ManualClock(), Faults(Script(throttled_devices=1.0)))
+    sandbox = Sandbox(ManualClock(), Faults(FaultScript(throttled_devices=1.0)))
     events = [event(), event(1, device_id=None, user_id="user-1")]
     async with running(sandbox) as origin, aiohttp.ClientSession() as session:
         status, answer = await upload(session, origin, events)
@@ -126,7 +126,7 @@ async def test_a_throttled_device_is_named_and_accepted_the_next_time():
 
 async def test_a_scripted_rejection_is_for_ever_and_is_on_the_record():
     """The documented body names field and index; the record names the event and counts the tries."""
-    sandbox = Sandbox(ManualClock(), Faults(Script(invalid_events=1.0)))
+    sandbox = Sandbox(ManualClock(), Faults(FaultScript(invalid_events=1.0)))
     async with running(sandbox) as origin, aiohttp.ClientSession() as session:
         for _ in range(2):
             status, answer = await upload(session, origin, [event(event_properties={"appsflyer_id": "1-2"})])
@@ -142,7 +142,7 @@ async def test_a_scripted_rejection_is_for_ever_and_is_on_the_record():
 
 async def test_a_silenced_device_has_its_documented_body_and_is_on_the_record():
     """All of the silenced device's events are named."""
-    sandbox = Sandbox(ManualClock(), Faults(Script(silenced_devices=1.0)))
+    sandbox = Sandbox(ManualClock(), Faults(FaultScript(silenced_devices=1.0)))
     events = [event(1, user_id="user-1", device_id=None), event(), event(2, device_id="device-0")]
     async with running(sandbox) as origin, aiohttp.ClientSession() as session:
         status, answer = await upload(session, origin, events)
@@ -162,8 +162,8 @@ async def test_a_silenced_device_has_its_documented_body_and_is_on_the_record():
 
 async def test_an_outage_begins_ends_and_is_followed_by_a_firewall():
     """A window counts requests; what is outside of it is answered as ever."""
-    windows = (Window(Act.UNAVAILABLE, 503, 0, 3, 100.0), Window(Act.FORBIDDEN, 403, 5, 2, 100.0))
-    sandbox = Sandbox(ManualClock(), Faults(Script(windows=windows)))
+    windows = (Window(FaultKind.UNAVAILABLE, 503, 0, 3, 100.0), Window(FaultKind.FORBIDDEN, 403, 5, 2, 100.0))
+    sandbox = Sandbox(ManualClock(), Faults(FaultScript(windows=windows)))
     async with running(sandbox) as origin, aiohttp.ClientSession() as session:
         seen = [(await upload(session, origin, [event(number)]))[0] for number in range(8)]
     assert seen == [503, 503, 503, 200, 200, 403, 403, 200]

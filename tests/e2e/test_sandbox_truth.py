@@ -12,13 +12,13 @@ from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.matching import choose
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filter, Hold, Media, Refuse, Sighting, Source
-from flybridge.sandbox.traffic.traffic import App, Options, generate
+from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.traffic.truth import Fate, Truth, compare
 from flybridge.sandbox.vendors.ledger import Ledger
 from flybridge.sandbox.vendors.record import KINDS
-from flybridge.sandbox.vendors.validation import Attribution, Event
+from flybridge.sandbox.vendors.validation import Attribution, UploadedEvent
 
-APPS = (App("shop-android", "android", "com.example.shop"), App("shop-ios", "ios", "id1234567890"))
+APPS = (TrafficApp("shop-android", "android", "com.example.shop"), TrafficApp("shop-ios", "ios", "id1234567890"))
 FATES = {
     Deliver: Fate.DELIVERED,
     Hold: Fate.HELD,
@@ -43,7 +43,7 @@ class Run:
         self._keys: set[bytes | None] = set()
         self._sightings: dict[bytes, list[Sighting]] = defaultdict(list)
         holds: list[tuple[Truth, Hold]] = []
-        options = Options(late_seen=0.1, malformed=0.02, odd=0.02, restricted_policy=policy)
+        options = TrafficOptions(late_seen=0.1, malformed=0.02, odd=0.02, restricted_policy=policy)
         for message in generate(seed, 6000, APPS, options):
             truth = message.truth
             self.truths[truth.app].append(truth)
@@ -80,7 +80,7 @@ class Run:
             self.ledgers[app].attribute(msgspec.convert(fields, Attribution), 0)
         else:
             fields |= {"user_id": user_id, "device_id": device_id}
-            self.ledgers[app].apply([msgspec.convert(fields, Event)], 0)
+            self.ledgers[app].apply([msgspec.convert(fields, UploadedEvent)], 0)
 
 
 @pytest.mark.parametrize(

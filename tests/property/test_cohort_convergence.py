@@ -26,13 +26,14 @@ from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import Envelope, Media, Source
 from flybridge.sandbox.server import Sandbox
-from flybridge.sandbox.vendors.cohorts import Group, Person
+from flybridge.sandbox.vendors.cohorts import CohortMember, Group
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.postgres.cohorts import PostgresCohorts
 from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Store
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside
 
 SECRET = b"the secret of the property suite"
@@ -47,28 +48,6 @@ MakeStore = Callable[[], Store]
 NewPlace = Callable[[], AbstractAsyncContextManager[MakeStore]]
 
 
-class JumpClock:
-    """Never waits: a sleep moves it forward. No run lasts, so that the time to renew a lease does not come."""
-
-    def __init__(self) -> None:
-        self.ms = 1_764_000_000_000
-
-    def now_ms(self) -> int:
-        """Tell the time."""
-        return self.ms
-
-    async def sleep(self, seconds: float) -> None:
-        """Move forward."""
-        if seconds == RENEW_S:
-            await asyncio.Event().wait()
-        self.advance(seconds)
-        await asyncio.sleep(0)
-
-    def advance(self, seconds: float) -> None:
-        """Move forward."""
-        self.ms += round(seconds * 1000)
-
-
 class Killed(Exception):
     """The process died in the middle of a request."""
 
@@ -77,7 +56,7 @@ class World:
     """Amplitude, AppsFlyer, and a flybridge between them that may die at any request."""
 
     def __init__(self, make: MakeStore, *, downloads: bool) -> None:
-        self.clock = JumpClock()
+        self.clock = JumpingClock(endless_s={RENEW_S})
         self.sandbox = Sandbox(self.clock)
         self.sandbox.audiences.max_devices = 3
         self.sandbox.cohorts.small_rows = 2
@@ -114,7 +93,7 @@ class World:
             if moved:
                 self.late.append(self.message(moved, entering=entering))
         self.truth ^= set(names)
-        members = [Person(name, ord(name), {"gaid": PHONES[name]}) for name in sorted(self.truth)]
+        members = [CohortMember(name, ord(name), {"gaid": PHONES[name]}) for name in sorted(self.truth)]
         self.sandbox.cohorts.put("key", Group("c1", "Spenders", members))
 
     def message(self, names: list[str], *, entering: bool) -> bytes:

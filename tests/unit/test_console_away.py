@@ -6,25 +6,15 @@ from typing import Any
 
 import pytest
 
-from flybridge.clock import SystemClock
 from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.records import Dead, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.clocks import ManualClock
 from flybridge.web.console.app import Console
 
 NOW_MS = 1_800_000_000_000
-
-
-class StillClock(SystemClock):
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.ms = NOW_MS
-
-    def now_ms(self) -> int:
-        return self.ms
 
 
 class Moody:
@@ -52,7 +42,7 @@ async def parts(tmp_path):
     inbox, store, clock = (
         SqliteInbox(tmp_path / "inbox.db", seal),
         SqliteStore(tmp_path / "store.db", seal),
-        StillClock(),
+        ManualClock(NOW_MS),
     )
     await inbox.open()
     await store.open()
@@ -118,6 +108,6 @@ async def test_many_who_look_within_a_second_ask_once(parts):
     for path in ("/", "/holds", "/dead", "/lanes"):
         assert (await look(console, path))[0] == 200
     assert (inbox.asked, store.asked) == asked
-    clock.ms += 1_000
+    clock.advance(1)
     await look(console)
     assert store.asked == 2 * asked[1]

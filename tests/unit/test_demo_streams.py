@@ -9,14 +9,14 @@ import pytest
 
 from flybridge.demo.streams import StreamEvidence, interleaved, judge_stream
 from flybridge.records import digest_of
-from flybridge.sandbox.traffic.products import Act, Product, ProductTruth, products
-from flybridge.sandbox.traffic.traffic import App, Options, generate
+from flybridge.sandbox.traffic.products import Product, ProductKind, ProductTruth, products
+from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.traffic.truth import Fate
 from flybridge.store.figures import LedgerEntry
 
 AF_ID = "1629191854863-7087037"
 TRUTH = ProductTruth(
-    0, "shop", Act.ORDER, Fate.DELIVERED, "af_purchase", "2026-01-01 00:00:00.000", AF_ID, "ada", 5.0, "EUR"
+    0, "shop", ProductKind.ORDER, Fate.DELIVERED, "af_purchase", "2026-01-01 00:00:00.000", AF_ID, "ada", 5.0, "EUR"
 )
 ROW: dict[str, Any] = {
     "app": "com.example.shop",
@@ -88,7 +88,7 @@ def test_what_is_rejected_as_scripted_must_be_dead():
 
 def test_what_nobody_knows_expires_and_is_not_at_appsflyer():
     """Before the end of its window it is held."""
-    stranger = msgspec.structs.replace(TRUTH, fate=Fate.HELD, event_name="", act=Act.STRANGER)
+    stranger = msgspec.structs.replace(TRUTH, fate=Fate.HELD, event_name="", kind=ProductKind.STRANGER)
     assert wrong(found(entry("expired"), taken=[], truth=stranger, after_expiry=True)) == []
     assert wrong(found(entry("held"), taken=[], truth=stranger)) == []
     assert len(wrong(found(entry("delivered"), taken=[ROW], truth=stranger, after_expiry=True))) == 2
@@ -96,11 +96,11 @@ def test_what_nobody_knows_expires_and_is_not_at_appsflyer():
 
 def test_the_same_seed_makes_the_same_events_of_every_kind():
     """In the order of the traffic, with some repeats."""
-    apps = [App("shop", "android", "com.example.shop")]
-    messages = list(generate(3, 3_000, apps, Options()))
+    apps = [TrafficApp("shop", "android", "com.example.shop")]
+    messages = list(generate(3, 3_000, apps, TrafficOptions()))
     made = list(products(messages, 3, 0.5))
     assert made == list(products(messages, 3, 0.5))
-    assert {product.truth.act for product in made} == set(Act)
+    assert {product.truth.kind for product in made} == set(ProductKind)
     assert any(product.truth.fate is Fate.DUPLICATE for product in made)
     keys = [(p.truth.event_name, p.truth.event_time) for p in made if p.truth.event_name]
     assert len(keys) == len(set(keys))

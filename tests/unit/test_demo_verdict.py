@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from flybridge.demo.verdict import Evidence, judge
 from flybridge.records import digest_of
-from flybridge.sandbox.traffic.traffic import App, generate
+from flybridge.sandbox.traffic.traffic import TrafficApp, generate
 from flybridge.sandbox.traffic.truth import Fate
 from flybridge.store.figures import LedgerEntry
 
-APP = App("shop-ios", "ios", "id1234567890")
+APP = TrafficApp("shop-ios", "ios", "id1234567890")
 
 
 def honest(route="http_v2"):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from flybridge.sandbox.faults import SCRIPTS, Act, Faults, Script, Window
-from flybridge.sandbox.vendors.validation import Event
+from flybridge.sandbox.faults import SCRIPTS, FaultKind, Faults, FaultScript, Window
+from flybridge.sandbox.vendors.validation import UploadedEvent
 
 
-def steps(faults: Faults, count: int, now_s: float = 0.0) -> list[tuple[Act, int, float]]:
+def steps(faults: Faults, count: int, now_s: float = 0.0) -> list[tuple[FaultKind, int, float]]:
     return [(step.act, step.status, step.wait_s) for step in (faults.step(now_s) for _ in range(count))]
 
 
-def events(count: int) -> list[Event]:
-    return [Event(event_type="login", insert_id=f"insert-{number}") for number in range(count)]
+def events(count: int) -> list[UploadedEvent]:
+    return [UploadedEvent(event_type="login", insert_id=f"insert-{number}") for number in range(count)]
 
 
 def test_the_same_seed_gives_the_same_steps_and_another_seed_others():
@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_steps_and_another_seed_others():
 def test_none_does_nothing():
     """No faults means none."""
     faults = Faults.named("none")
-    assert {act for act, _, _ in steps(faults, 1000)} == {Act.PASS}
+    assert {act for act, _, _ in steps(faults, 1000)} == {FaultKind.PASS}
     assert not faults.looks_at_events
 
 
@@ -53,19 +53,19 @@ def test_an_unknown_name_is_refused_with_the_names_there_are():
 
 def test_a_window_ends_by_time_for_a_sender_that_waits():
     """Three seconds of outage are over after three seconds, however few requests came."""
-    faults = Faults(Script(windows=(Window(Act.UNAVAILABLE, 503, 1, 100, 3.0),)))
-    assert faults.step(0.0).act is Act.PASS
-    assert faults.step(50.0).act is Act.UNAVAILABLE
-    assert faults.step(52.9).act is Act.UNAVAILABLE
-    assert faults.step(53.0).act is Act.PASS
+    faults = Faults(FaultScript(windows=(Window(FaultKind.UNAVAILABLE, 503, 1, 100, 3.0),)))
+    assert faults.step(0.0).act is FaultKind.PASS
+    assert faults.step(50.0).act is FaultKind.UNAVAILABLE
+    assert faults.step(52.9).act is FaultKind.UNAVAILABLE
+    assert faults.step(53.0).act is FaultKind.PASS
 
 
 def test_windows_do_not_shift_what_is_drawn_afterwards():
     """The composition `all` has an outage of known requests and otherwise the weather of its seed."""
     faults = Faults.named("all", 9)
     seen = [act for act, _, _ in steps(faults, 63)]
-    assert seen[:20] == [Act.UNAVAILABLE] * 20
-    assert seen[60:] == [Act.FORBIDDEN] * 3
+    assert seen[:20] == [FaultKind.UNAVAILABLE] * 20
+    assert seen[60:] == [FaultKind.FORBIDDEN] * 3
 
 
 def test_an_events_fate_rests_on_its_insert_id_alone():
@@ -85,12 +85,12 @@ def test_silenced_devices_stay_silenced_and_nobody_is_silenced_without_a_device(
     silenced = {n for n in range(10_000) if faults.is_silenced(f"device-{n}")}
     assert silenced == {n for n in range(10_000) if faults.is_silenced(f"device-{n}")}
     assert 25 < len(silenced) < 90
-    assert not Faults(Script(silenced_devices=1.0)).is_silenced(None)
+    assert not Faults(FaultScript(silenced_devices=1.0)).is_silenced(None)
 
 
 def test_a_throttled_device_is_let_through_after_its_times():
     """A sender that waits and tries again succeeds."""
-    faults = Faults(Script(throttled_devices=1.0, throttle_times=2))
+    faults = Faults(FaultScript(throttled_devices=1.0, throttle_times=2))
     assert [faults.throttle("device-1") for _ in range(4)] == [True, True, False, False]
     assert faults.throttle("device-2")
     assert not any(Faults.named("none").throttle(f"device-{n}") for n in range(1000))

@@ -14,7 +14,9 @@ from flybridge.operations.forget import Person, forget, keys_of, plan
 from flybridge.records import Dead, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.clocks import JumpingClock
 
+NOW_MS = 1_764_000_000_000
 KEYRING = Keyring(b"secret", b"former")
 APP = """
 [[apps]]
@@ -44,21 +46,6 @@ def apps(*names: str, keys: bool = True, shared: bool = False):
         for name in names
     )
     return loads(text, Path(), {}).apps
-
-
-class StillClock:
-    """A clock that stands still and remembers how long was waited."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-
-    def now_ms(self) -> int:
-        """Return the same time always."""
-        return 1_764_000_000_000
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for nothing."""
-        self.slept.append(seconds)
 
 
 class Vendors:
@@ -139,7 +126,7 @@ def test_what_can_not_be_asked_says_so():
 
 async def test_a_failed_request_is_sent_again_under_the_same_name(store):
     """The second run asks only what failed; the receipt is the same and has no id of anybody."""
-    clock, person = StillClock(), Person("ada@example.com")
+    clock, person = JumpingClock(NOW_MS), Person("ada@example.com")
     lost = TransportError("https://hq1.appsflyer.com: no answer within the time limit", maybe_applied=True)
     first_vendors, second_vendors = Vendors(200, lost), Vendors()
     first = await forget(person, apps("a"), store, KEYRING, clock=clock, transport=first_vendors)
@@ -159,23 +146,23 @@ async def test_a_failed_request_is_sent_again_under_the_same_name(store):
 
 async def test_amplitude_is_asked_once_a_second(store):
     """Two projects: a pause between them, none after the last."""
-    clock = StillClock()
+    clock = JumpingClock(NOW_MS)
     await forget(Person("ada"), apps("a", "i"), store, KEYRING, clock=clock, transport=Vendors())
     assert clock.slept == [1.0]
 
 
 async def test_without_vendors_nobody_is_asked(store):
     """The receipt has no steps, and a later run with vendors asks them all."""
-    receipt = await forget(Person("ada"), apps("a"), store, KEYRING, clock=StillClock())
+    receipt = await forget(Person("ada"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS))
     assert (receipt.steps, receipt.settled) == ((), True)
-    later = await forget(Person("ada"), apps("a"), store, KEYRING, clock=StillClock(), transport=Vendors())
+    later = await forget(Person("ada"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS), transport=Vendors())
     assert [step.state for step in later.steps] == ["done", "done"]
 
 
 async def test_ids_that_name_nobody_are_refused(store):
     """Zeros would have a key of their own, of everybody."""
     with pytest.raises(FlybridgeError, match="name nobody"):
-        await forget(Person(advertising_id="00000000-0000"), apps("a"), store, KEYRING, clock=StillClock())
+        await forget(Person(advertising_id="00000000-0000"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS))
 
 
 async def test_what_could_not_be_read_is_searched_for_the_ids(store):
@@ -184,13 +171,13 @@ async def test_what_could_not_be_read_is_searched_for_the_ids(store):
     await store.file(
         [
             Filing(
-                Envelope("a", Source.PUSH, Media.JSON, 1_764_000_000_000, body, f"r{number}"),
+                Envelope("a", Source.PUSH, Media.JSON, NOW_MS, body, f"r{number}"),
                 Dead("decode", "not_json", "", ""),
             )
             for number, body in enumerate(bodies)
         ],
-        1_764_000_000_000,
+        NOW_MS,
     )
-    receipt = await forget(Person("ada-1"), apps("a"), store, KEYRING, clock=StillClock())
+    receipt = await forget(Person("ada-1"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS))
     assert receipt.removed.dead == 1
     assert sorted(letter.receipt for letter in await store.dead()) == ["r1", "r2"]

@@ -12,21 +12,9 @@ from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.inbox.protocol import Depth
 from flybridge.records import Envelope
 from flybridge.telemetry.metrics import Metrics
+from flybridge.testing.clocks import ManualClock
 from flybridge.web.app import WebApp
 from flybridge.web.intake import Intake, IntakeApp
-
-
-class StillClock:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.ms = 1_000
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0)
 
 
 class Inbox:
@@ -85,7 +73,7 @@ async def console(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 def parts():
     """An application with its inbox, store and clock."""
-    inbox, store, clock = Inbox(), Store(), StillClock()
+    inbox, store, clock = Inbox(), Store(), ManualClock(1_000)
     intake = Intake([IntakeApp("shop", b"t")], inbox, clock)
     app = WebApp(intake, inbox, Metrics("1.0", intake.tallies), clock, version="1.0", store=store, console=console)
     return app, inbox, store, clock
@@ -155,9 +143,9 @@ async def test_a_refusal_makes_the_process_unready_for_as_long_as_senders_wait(p
     inbox.raises = InboxUnavailable("full", 5)
     assert (await ask(app, "/v1/push/shop", "POST"))[0] == 503
     inbox.raises = None
-    clock.ms += 4_999
+    clock.advance(4.999)
     assert (await ask(app, "/readyz"))[0] == 503
-    clock.ms += 1
+    clock.advance(0.001)
     assert (await ask(app, "/readyz"))[0] == 200
 
 

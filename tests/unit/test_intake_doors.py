@@ -11,20 +11,11 @@ import pytest
 
 from flybridge.errors import InboxUnavailable
 from flybridge.records import Envelope, Media, Source
+from flybridge.testing.clocks import ManualClock
 from flybridge.web.intake import Intake, IntakeApp
 
 NOW_MS = 1_900_000_000_000
 POSTBACK = b'{"event_name":"install","campaign":"\xc3\xbcber"}'
-
-
-class StillClock:
-    """A clock that stands still."""
-
-    def now_ms(self) -> int:
-        return NOW_MS
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("a door does not wait")
 
 
 class RecordingInbox:
@@ -62,7 +53,7 @@ def intake(inbox: RecordingInbox) -> Intake:
         IntakeApp("game", push_token=b"t", token_header=b"X-AF-Token"),
         IntakeApp("open", push_token=b""),
     ]
-    return Intake(apps, inbox, StillClock(), max_bytes=5_000)
+    return Intake(apps, inbox, ManualClock(NOW_MS), max_bytes=5_000)
 
 
 async def ask(
@@ -359,7 +350,7 @@ async def test_doors_count_what_they_did(intake, inbox):
 
 async def test_a_list_of_events_becomes_messages_of_their_own(inbox: RecordingInbox) -> None:
     """Where each is to be accounted for; the bytes of each are those that came."""
-    intake = Intake([IntakeApp("shop", stream_token=b"t", takes_apart=True)], inbox, StillClock())
+    intake = Intake([IntakeApp("shop", stream_token=b"t", takes_apart=True)], inbox, ManualClock(NOW_MS))
     answer = await ask(intake, "/v1/stream/shop", b' [{"event_type": "a"}, {"event_type":"b"} ]', token="t")
     assert answer is not None
     assert answer.status == 200
@@ -369,7 +360,7 @@ async def test_a_list_of_events_becomes_messages_of_their_own(inbox: RecordingIn
 @pytest.mark.parametrize("body", [b"[]", b'{"event_type":"a"}', b'"[1]"'])
 async def test_what_is_no_list_of_events_stays_one_message(inbox: RecordingInbox, body: bytes) -> None:
     """An empty list is a message, too: it was sent, and is accounted for."""
-    intake = Intake([IntakeApp("shop", stream_token=b"t", takes_apart=True)], inbox, StillClock())
+    intake = Intake([IntakeApp("shop", stream_token=b"t", takes_apart=True)], inbox, ManualClock(NOW_MS))
     await ask(intake, "/v1/stream/shop", body, token="t")
     assert [envelope.body for envelope in inbox.kept] == [body]
 
@@ -377,6 +368,6 @@ async def test_what_is_no_list_of_events_stays_one_message(inbox: RecordingInbox
 @pytest.mark.parametrize("path", ["/v1/cohorts/shop", "/v1/push/shop"])
 async def test_other_doors_take_nothing_apart(inbox: RecordingInbox, path: str) -> None:
     """A cohort's list is one message about many people."""
-    intake = Intake([IntakeApp("shop", b"t", b"t", takes_apart=True)], inbox, StillClock())
+    intake = Intake([IntakeApp("shop", b"t", b"t", takes_apart=True)], inbox, ManualClock(NOW_MS))
     await ask(intake, path, b"[{},{}]", token="t")
     assert [envelope.body for envelope in inbox.kept] == [b"[{},{}]"]

@@ -9,11 +9,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from flybridge.sandbox.clock import ManualClock
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.server import Sandbox, running
 from flybridge.sandbox.vendors.ledger import Saved
 from flybridge.sandbox.vendors.streamer import AT_ONCE, RETRIES, SPACING_MS, message
+from flybridge.testing.clocks import ManualClock
 
 AF_ID = "1629191854863-7087037"
 EVENT = {"appsflyer_id": AF_ID, "eventName": "af_purchase", "eventValue": '{"af_revenue":"6"}'}

@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
-from flybridge.sandbox.clock import FastClock, ManualClock
+from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.vendors.ledger import Ledger
 from flybridge.sandbox.vendors.properties import described
 from flybridge.sandbox.vendors.rates import Rates
-from flybridge.sandbox.vendors.validation import Attribution, Event
+from flybridge.sandbox.vendors.validation import Attribution, UploadedEvent
+from flybridge.testing.clocks import ManualClock
 
 
 def test_a_fast_clock_starts_where_it_is_told_and_runs_ahead():
@@ -97,16 +98,18 @@ def test_properties_that_only_resemble_are_not_taken():
 def test_revenue_is_price_times_quantity_where_it_is_not_given():
     """As Amplitude counts it."""
     ledger = Ledger("key")
-    ledger.apply([Event("a", device_id="d", price=2.5, quantity=3), Event("b", device_id="d", price=2.0)], 0)
-    ledger.apply([Event("c", device_id="d", price=2.5, revenue=-1.0), Event("d", device_id="d")], 0)
+    ledger.apply(
+        [UploadedEvent("a", device_id="d", price=2.5, quantity=3), UploadedEvent("b", device_id="d", price=2.0)], 0
+    )
+    ledger.apply([UploadedEvent("c", device_id="d", price=2.5, revenue=-1.0), UploadedEvent("d", device_id="d")], 0)
     assert [one.revenue for one in ledger.saved] == [7.5, 2.0, -1.0, None]
 
 
 def test_the_newest_user_of_an_id_gets_the_attribution():
     """A device that changed hands belongs to whom it was seen with last."""
     ledger = Ledger("key")
-    ledger.apply([Event("a", user_id="first", idfa="id-1")], 1)
-    ledger.apply([Event("a", user_id="second", idfa="id-1")], 2)
+    ledger.apply([UploadedEvent("a", user_id="first", idfa="id-1")], 1)
+    ledger.apply([UploadedEvent("a", user_id="second", idfa="id-1")], 2)
     ledger.attribute(Attribution("[A] Install", "ios", idfa="id-1"), 3)
     assert ledger.saved[-1].user_id == "second"
 
@@ -116,8 +119,8 @@ def test_an_attribution_with_two_ids_is_saved_once():
     ledger = Ledger("key")
     for _ in range(2):
         ledger.attribute(Attribution("[A] Install", "ios", idfa="id-1", idfv="id-2"), 1)
-    ledger.apply([Event("a", user_id="user", idfa="id-1", idfv="id-2")], 2)
-    ledger.apply([Event("a", user_id="user", idfa="id-1", idfv="id-2")], 3)
+    ledger.apply([UploadedEvent("a", user_id="user", idfa="id-1", idfv="id-2")], 2)
+    ledger.apply([UploadedEvent("a", user_id="user", idfa="id-1", idfv="id-2")], 3)
     assert (ledger.tally.matched, len(ledger.saved), ledger.waiting()) == (2, 4, [])
     ledger.expire(10**12)
     assert ledger.tally.dropped == 0
@@ -126,9 +129,9 @@ def test_an_attribution_with_two_ids_is_saved_once():
 def test_a_repeat_teaches_nothing():
     """What Amplitude ignores, it ignores whole."""
     ledger = Ledger("key")
-    ledger.apply([Event("a", device_id="d", insert_id="i")], 1)
+    ledger.apply([UploadedEvent("a", device_id="d", insert_id="i")], 1)
     ledger.attribute(Attribution("[A] Install", "ios", idfa="id-1"), 1)
-    ledger.apply([Event("a", device_id="d", insert_id="i", idfa="id-1")], 2)
+    ledger.apply([UploadedEvent("a", device_id="d", insert_id="i", idfa="id-1")], 2)
     assert len(ledger.waiting()) == 1
 
 

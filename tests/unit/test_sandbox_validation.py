@@ -13,7 +13,7 @@ from flybridge.sandbox.vendors.validation import (
     BATCH,
     HTTP_V2,
     Attribution,
-    Refusal,
+    ErrorAnswer,
     Upload,
     read_attribution,
     read_upload,
@@ -28,7 +28,7 @@ NAMES = ["event_type", "user_id", "device_id", "time", "revenue", "user_properti
 EVENTS = st.dictionaries(st.sampled_from(NAMES), JSON | st.just("device-1"), max_size=8)
 
 
-def read(request: Any) -> Upload | Refusal:
+def read(request: Any) -> Upload | ErrorAnswer:
     return read_upload(json.dumps(request).encode(), BATCH, lambda key: key == "key")
 
 
@@ -36,7 +36,7 @@ def read(request: Any) -> Upload | Refusal:
 def test_every_upload_is_either_taken_whole_or_refused_with_a_documented_body(events, options):
     """What is taken has a type and somebody it belongs to; what is refused names its events truly."""
     found = read({"api_key": "key", "events": events, "options": options})
-    if isinstance(found, Refusal):
+    if isinstance(found, ErrorAnswer):
         assert (found.status, found.body["code"]) == (400, 400)
         assert all(0 <= index < len(events) for index in found.bad)
         named = {
@@ -54,13 +54,13 @@ def test_every_upload_is_either_taken_whole_or_refused_with_a_documented_body(ev
 @given(body=st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_get_an_answer(body):
     """Nothing that is sent makes the sandbox fail."""
-    assert isinstance(read_upload(body, HTTP_V2, bool), Refusal)
+    assert isinstance(read_upload(body, HTTP_V2, bool), ErrorAnswer)
 
 
 @given(text=st.text(max_size=60) | JSON.map(json.dumps))
 def test_any_text_as_attribution_gets_an_answer(text):
     """The same for the other door."""
-    assert isinstance(read_attribution(text), Refusal | Attribution)
+    assert isinstance(read_attribution(text), ErrorAnswer | Attribution)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_any_text_as_attribution_gets_an_answer(text):
 def test_a_value_of_the_wrong_type_is_invalid_and_not_missing_too(field, value):
     """The body names exactly what is wrong."""
     found = read({"api_key": "key", "events": [{"event_type": "a", "device_id": "device-1"} | {field: value}]})
-    assert isinstance(found, Refusal)
+    assert isinstance(found, ErrorAnswer)
     assert found.body["events_with_invalid_fields"] == {field: [0]}
     assert found.body["events_with_missing_fields"] == {}
 

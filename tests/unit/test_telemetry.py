@@ -27,6 +27,7 @@ from flybridge.telemetry.audience_metrics import AudienceMetrics
 from flybridge.telemetry.door_counts import Received, Tally, log_received
 from flybridge.telemetry.logs import LogForm, configure_logging
 from flybridge.telemetry.metrics import Metrics, Standing, standing
+from flybridge.testing.clocks import ManualClock
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 GAID = "cdda802e-fb9c-47ad-9866-0794d394c912"
@@ -212,26 +213,11 @@ def test_received_lines_are_differences():
     assert received.lines() == [{"app": "shop", "source": "push", "accepted": 1, "refused": {"401": 1}}]
 
 
-class HandClock:
-    """A clock whose sleep ends when it is told to."""
-
-    def __init__(self) -> None:
-        self.ticks: asyncio.Queue[None] = asyncio.Queue()
-        self.asked = asyncio.Event()
-
-    def now_ms(self) -> int:
-        return 0
-
-    async def sleep(self, seconds: float) -> None:
-        self.asked.set()
-        await self.ticks.get()
-
-
 async def test_what_came_last_is_logged_at_the_end(log):
     """Stopping between two lines loses no count."""
-    doors, clock = tallies(), HandClock()
+    doors, clock = tallies(), ManualClock()
     task = asyncio.create_task(log_received(Received(doors), clock))
-    await clock.asked.wait()
+    await clock.asleep.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

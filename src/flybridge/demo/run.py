@@ -19,23 +19,23 @@ from msgspec import Struct
 from flybridge.config.settings import load
 from flybridge.demo import streams
 from flybridge.demo.cohorts import CohortVerdict
+from flybridge.demo.environment import DemoApp, Environment, LocalEnvironment
 from flybridge.demo.sender import Outgoing, Sender, Sent
-from flybridge.demo.stage import Scene, Stage, StageApp
 from flybridge.demo.streams import StreamVerdict, interleaved
 from flybridge.demo.verdict import AppVerdict, Evidence, judge
-from flybridge.demo.watch import Glance, look_around
+from flybridge.demo.watch import ServiceFigures, read_all_figures
 from flybridge.errors import FlybridgeError
 from flybridge.insight.account import Account, balance
 from flybridge.records import digest_of
 from flybridge.sandbox.traffic.products import products
-from flybridge.sandbox.traffic.traffic import App, Message, Options, generate
+from flybridge.sandbox.traffic.traffic import Message, TrafficApp, TrafficOptions, generate
 from flybridge.service import backends
 from flybridge.store.figures import LedgerEntry
 
 REST_S: Final = 300.0
 
 
-class Plan(Struct, frozen=True):
+class Scenario(Struct, frozen=True):
     """What to play. The same plan plays the same traffic and the same faults.
 
     `expires`: in the end the clock is moved past every hold's window, so that what never matched expires.
@@ -46,17 +46,17 @@ class Plan(Struct, frozen=True):
     events: int = 2_000
     seed: int = 1
     faults: str = "none"
-    options: Options = Options()
+    options: TrafficOptions = TrafficOptions()
     expires: bool = True
     products: float = 0.4
     connections: int = 64
-    look_s: float = 0.5
+    poll_s: float = 0.5
 
 
 class Outcome(Struct, frozen=True):
     """What the demo found. `agrees` is the point of it."""
 
-    plan: Plan
+    scenario: Scenario
     seconds: float
     events_per_s: float
     sent: dict[str, Any]
@@ -75,21 +75,25 @@ class Outcome(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def staged(plan: Plan, kind: Callable[..., Scene] = Stage) -> AsyncIterator[Scene]:
+async def started(
+    scenario: Scenario, kind: Callable[..., Environment] = LocalEnvironment
+) -> AsyncIterator[Environment]:
     """Return a started stage, of one process or another kind, in a directory that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="flybridge-demo-") as directory:
-        stage = kind(Path(directory), faults=plan.faults, seed=plan.seed, with_cohort=kind is Stage)
+        environment = kind(
+            Path(directory), faults=scenario.faults, seed=scenario.seed, with_cohort=kind is LocalEnvironment
+        )
         try:
-            await stage.start()
-            yield stage
+            await environment.start()
+            yield environment
         finally:
-            await stage.stop()
+            await environment.stop()
 
 
-async def play(
-    stage: Scene,
-    plan: Plan,
-    look: Callable[[Glance, Sent], None],
+async def run_scenario(
+    environment: Environment,
+    scenario: Scenario,
+    show: Callable[[ServiceFigures, Sent], None],
     *,
     after_sending: Awaitable[None] | None = None,
 ) -> Outcome:
@@ -97,42 +101,42 @@ async def play(
 
     Raises `FlybridgeError` when it does not within five minutes.
     """
-    apps = [App(app.name, app.platform, app.appsflyer_app_id) for app in stage.apps]
-    messages = list(generate(plan.seed, plan.events, apps, plan.options))
-    made = list(products(messages, plan.seed, plan.products))
+    apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
+    messages = list(generate(scenario.seed, scenario.events, apps, scenario.options))
+    made = list(products(messages, scenario.seed, scenario.products))
     count = len(messages) + len(made)
-    sender = Sender(*stage.doors, connections=plan.connections, late=stage.late_refusals)
-    headers = {"Authorization": stage.token, "Content-Type": "application/json"}
+    sender = Sender(*environment.intake_origins, connections=scenario.connections, late=environment.late_refusals)
+    headers = {"Authorization": environment.token, "Content-Type": "application/json"}
     started = perf_counter()
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        watching = asyncio.create_task(_watch(session, stage, sender, look, plan.look_s))
-        moving = asyncio.create_task(_move(session, stage))
+        watching = asyncio.create_task(_watch(session, environment, sender, show, scenario.poll_s))
+        moving = asyncio.create_task(_move_cohort(session, environment))
         try:
             line = interleaved(messages, made)
             await sender.send(Outgoing(message.path, message.body, headers) for message in line)
             if after_sending is not None:
                 await after_sending
             await moving
-            await _rest(session, stage, count, plan.look_s)
-            if plan.expires:
-                await _expire(session, stage, count, plan.look_s)
-            places = (stage.sandbox.origin, stage.doors[0])
-            cohort = await stage.cohort.judge(session, *places) if stage.cohort is not None else None
+            await _wait_for_rest(session, environment, count, scenario.poll_s)
+            if scenario.expires:
+                await _expire(session, environment, count, scenario.poll_s)
+            places = (environment.sandbox.origin, environment.intake_origins[0])
+            cohort = await environment.cohort.judge(session, *places) if environment.cohort is not None else None
         finally:
             watching.cancel()
             moving.cancel()
         seconds = perf_counter() - started
-        look(await _glance(session, stage), sender.sent)
-        saved = await _record(session, stage.sandbox.origin, "saved")
+        show(await _read(session, environment), sender.sent)
+        saved = await _record(session, environment.sandbox.origin, "saved")
         # What Amplitude had to wait for in vain was delivered to it all the same.
-        saved += await _record(session, stage.sandbox.origin, "waiting")
-        saved += await _record(session, stage.sandbox.origin, "dropped")
-        rejected = await _record(session, stage.sandbox.origin, "rejected")
-        taken = await streams.record(session, stage.sandbox.origin, "record")
-        refused = await streams.record(session, stage.sandbox.origin, "rejected")
-    await stage.close()
-    account, ledger = await books(stage)
+        saved += await _record(session, environment.sandbox.origin, "waiting")
+        saved += await _record(session, environment.sandbox.origin, "dropped")
+        rejected = await _record(session, environment.sandbox.origin, "rejected")
+        taken = await streams.record(session, environment.sandbox.origin, "record")
+        refused = await streams.record(session, environment.sandbox.origin, "rejected")
+    await environment.close()
+    account, ledger = await account_and_ledger(environment)
     repeats = Counter(digest for digest in sender.repeated)
     streamed = [
         streams.evidence(
@@ -143,60 +147,68 @@ async def play(
             taken=taken,
             rejected=refused,
             repeats=repeats,
-            after_expiry=plan.expires,
+            after_expiry=scenario.expires,
         )
-        for app in stage.apps
+        for app in environment.apps
     ]
     ours = {digest for one in streamed for digest in one.digests}
     ledger = [entry for entry in ledger if entry.digest not in ours]
-    evidence = [_evidence(app, messages, ledger, saved=saved, rejected=rejected, repeats=repeats) for app in stage.apps]
-    verdicts = [judge(msgspec.structs.replace(one, after_expiry=plan.expires)) for one in evidence]
+    evidence = [
+        _evidence(app, messages, ledger, saved=saved, rejected=rejected, repeats=repeats) for app in environment.apps
+    ]
+    verdicts = [judge(msgspec.structs.replace(one, after_expiry=scenario.expires)) for one in evidence]
     sent = {"acknowledged": sender.sent.acknowledged, "again": sender.sent.again, "refused": sender.sent.refused}
     sent |= {"p50_ms": round(sender.sent.p(0.5) * 1000, 2), "p99_ms": round(sender.sent.p(0.99) * 1000, 2)}
     judged = [streams.judge_stream(one) for one in streamed]
-    return Outcome(plan, round(seconds, 2), round(count / seconds, 1), sent, account, verdicts, judged, cohort)
+    return Outcome(scenario, round(seconds, 2), round(count / seconds, 1), sent, account, verdicts, judged, cohort)
 
 
-async def _move(session: aiohttp.ClientSession, stage: Scene) -> None:
-    if stage.cohort is not None:
-        await stage.cohort.move(session, stage.sandbox.origin, stage.doors[0])
+async def _move_cohort(session: aiohttp.ClientSession, environment: Environment) -> None:
+    if environment.cohort is not None:
+        await environment.cohort.move(session, environment.sandbox.origin, environment.intake_origins[0])
 
 
-async def _glance(session: aiohttp.ClientSession, stage: Scene) -> Glance:
-    return await look_around(session, stage.doors, stage.windows)
+async def _read(session: aiohttp.ClientSession, environment: Environment) -> ServiceFigures:
+    return await read_all_figures(session, environment.intake_origins, environment.metrics_origins)
 
 
 async def _watch(
-    session: aiohttp.ClientSession, stage: Scene, sender: Sender, look: Callable[[Glance, Sent], None], look_s: float
+    session: aiohttp.ClientSession,
+    environment: Environment,
+    sender: Sender,
+    show: Callable[[ServiceFigures, Sent], None],
+    poll_s: float,
 ) -> None:
     while True:
         with suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
-            look(await _glance(session, stage), sender.sent)
-        await asyncio.sleep(look_s)
+            show(await _read(session, environment), sender.sent)
+        await asyncio.sleep(poll_s)
 
 
-async def _rest(session: aiohttp.ClientSession, stage: Scene, messages: int, look_s: float) -> None:
+async def _wait_for_rest(
+    session: aiohttp.ClientSession, environment: Environment, messages: int, poll_s: float
+) -> None:
     """Wait until everything has come to rest, seen twice."""
     deadline, quiet = perf_counter() + REST_S, 0
     while quiet < 2:
         if perf_counter() > deadline:
             raise FlybridgeError(f"After {REST_S:.0f} seconds there is still something in flight.")
-        now = await _glance(session, stage)
+        now = await _read(session, environment)
         quiet = quiet + 1 if now.in_flight == 0 and sum(now.outcomes.values()) >= messages else 0
-        await asyncio.sleep(look_s / 2)
+        await asyncio.sleep(poll_s / 2)
 
 
-async def _expire(session: aiohttp.ClientSession, stage: Scene, messages: int, look_s: float) -> None:
+async def _expire(session: aiohttp.ClientSession, environment: Environment, messages: int, poll_s: float) -> None:
     """Move the sandbox's clock, which flybridge follows, past the window of all that waits; wait until nothing does."""
-    advance = {"advance_s": str(round(stage.window_hours * 3600) + 3600)}
-    async with session.post(f"{stage.sandbox.origin}/sandbox/clock", params=advance) as response:
+    advance = {"advance_s": str(round(environment.window_hours * 3600) + 3600)}
+    async with session.post(f"{environment.sandbox.origin}/sandbox/clock", params=advance) as response:
         response.raise_for_status()
     deadline = perf_counter() + REST_S
-    while (await _glance(session, stage)).outcomes["held"]:
+    while (await _read(session, environment)).outcomes["held"]:
         if perf_counter() > deadline:
             raise FlybridgeError(f"{REST_S:.0f} seconds after the end of their window there are still events held.")
-        await asyncio.sleep(look_s / 2)
-    await _rest(session, stage, messages, look_s)
+        await asyncio.sleep(poll_s / 2)
+    await _wait_for_rest(session, environment, messages, poll_s)
 
 
 async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> list[dict[str, Any]]:
@@ -205,15 +217,15 @@ async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> lis
         return [decode(line) for line in (await response.read()).splitlines() if line]
 
 
-async def books(stage: Scene) -> tuple[Account, list[LedgerEntry]]:
+async def account_and_ledger(environment: Environment) -> tuple[Account, list[LedgerEntry]]:
     """Draw up the account and read the ledger, while no process runs."""
-    async with backends.opened(load(stage.config_path, os.environ)) as (inbox, store):
+    async with backends.opened(load(environment.config_path, os.environ)) as (inbox, store):
         account = balance(await inbox.received(), await inbox.waiting(), await store.counts(), await store.audit())
         return account, [entry async for entry in store.ledger()]
 
 
 def _evidence(
-    app: StageApp,
+    app: DemoApp,
     messages: Sequence[Message],
     ledger: Sequence[LedgerEntry],
     *,

@@ -44,8 +44,10 @@ class Sender:
     or refuses. `late` is set where a refusal leaves it in doubt, too: servers that were asked may have stored it.
     """
 
-    def __init__(self, *doors: str, connections: int = 64, patience_s: float = 60.0, late: bool = False) -> None:
-        self._doors: Sequence[str] = doors
+    def __init__(
+        self, *intake_origins: str, connections: int = 64, patience_s: float = 60.0, late: bool = False
+    ) -> None:
+        self._origins: Sequence[str] = intake_origins
         self._late = late
         self._connections = connections
         self._patience_s = patience_s
@@ -69,7 +71,7 @@ class Sender:
     async def _deliver(self, session: aiohttp.ClientSession, message: Outgoing, number: int) -> int:
         """Send one message until it is answered; give the number of the door that did."""
         while True:
-            started, door = perf_counter(), self._doors[number % len(self._doors)]
+            started, door = perf_counter(), self._origins[number % len(self._origins)]
             try:
                 async with session.post(door + message.path, data=message.body, headers=message.headers) as response:
                     await response.read()

@@ -17,7 +17,7 @@ from msgspec import Struct
 from flybridge.demo.verdict import Disagreement
 from flybridge.records import OutcomeKind, digest_of
 from flybridge.sandbox.traffic.planned import Message
-from flybridge.sandbox.traffic.products import Act, Product, ProductTruth
+from flybridge.sandbox.traffic.products import Product, ProductKind, ProductTruth
 from flybridge.sandbox.traffic.truth import Fate
 from flybridge.sandbox.vendors.appsflyer import OWN
 from flybridge.store.figures import LedgerEntry
@@ -132,7 +132,7 @@ def judge_stream(found: StreamEvidence) -> StreamVerdict:
         found.app,
         len(found.products),
         len(there),
-        sum(truth.act is Act.NAMELESS for truth in there),
+        sum(truth.kind is ProductKind.NAMELESS for truth in there),
         sum(product.truth.fate is Fate.APPLIED for product in found.products),
         sum(product.truth.fate is Fate.HELD for product in found.products),
         len(refused),

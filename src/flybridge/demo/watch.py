@@ -15,7 +15,7 @@ from rich.table import Table
 from flybridge.demo.sender import Sent
 
 
-class Glance(Struct, frozen=True):
+class ServiceFigures(Struct, frozen=True):
     """Figures of one moment, in envelopes. `in_flight` is what waits in the inbox and deliveries that are due."""
 
     durable: int
@@ -28,7 +28,7 @@ class Glance(Struct, frozen=True):
         return self.in_inbox + self.outcomes["pending"]
 
 
-async def glance(session: aiohttp.ClientSession, origin: str) -> Glance:
+async def read_figures(session: aiohttp.ClientSession, origin: str) -> ServiceFigures:
     """Read the metrics once. Raises `aiohttp.ClientError` where there are none."""
     async with session.get(f"{origin}/metrics") as response:
         response.raise_for_status()
@@ -44,26 +44,28 @@ async def glance(session: aiohttp.ClientSession, origin: str) -> Glance:
                     durable += int(sample.value)
                 case "flybridge_inbox_waiting":
                     in_inbox = int(sample.value)
-    return Glance(durable, outcomes, in_inbox)
+    return ServiceFigures(durable, outcomes, in_inbox)
 
 
-async def look_around(session: aiohttp.ClientSession, doors: Sequence[str], windows: Sequence[str]) -> Glance:
+async def read_all_figures(
+    session: aiohttp.ClientSession, intake_origins: Sequence[str], metrics_origins: Sequence[str]
+) -> ServiceFigures:
     """Add up what each of the doors took, and read all else at the first window that answers.
 
     Any process with a store is a window, and they all show the same. Raises `aiohttp.ClientError` when none answers.
     """
-    seen = Glance(0, Counter(), 0)
-    for number, origin in enumerate(windows, 1):
+    seen = ServiceFigures(0, Counter(), 0)
+    for number, origin in enumerate(metrics_origins, 1):
         try:
-            seen = await glance(session, origin)
+            seen = await read_figures(session, origin)
             break
         except (aiohttp.ClientError, TimeoutError):
-            if number == len(windows):
+            if number == len(metrics_origins):
                 raise
-    for door in doors:
+    for door in intake_origins:
         if door != origin:
             with suppress(aiohttp.ClientError, TimeoutError):
-                taken = await glance(session, door)
+                taken = await read_figures(session, door)
                 seen = structs.replace(seen, durable=seen.durable + taken.durable)
     return seen
 
@@ -74,7 +76,7 @@ class Screen:
     def __init__(self) -> None:
         self._last = (monotonic(), 0)
 
-    def draw(self, now: Glance, sent: Sent) -> Table:
+    def draw(self, now: ServiceFigures, sent: Sent) -> Table:
         """Draw the figures of one moment."""
         at, before = self._last
         self._last = (monotonic(), now.durable)

@@ -22,10 +22,10 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from flybridge.sandbox.vendors.validation import Event
+from flybridge.sandbox.vendors.validation import UploadedEvent
 
 
-class Act(StrEnum):
+class FaultKind(StrEnum):
     """What is done to one request. `before` and `after`: before or after its events are applied."""
 
     PASS = "pass"  # noqa: S105 - no password
@@ -39,10 +39,10 @@ class Act(StrEnum):
     SLOW = "slow"
 
 
-class Step(Struct, frozen=True):
+class Fault(Struct, frozen=True):
     """What is done to one request: the act, the status of an error, the wait of a slow answer in real seconds."""
 
-    act: Act
+    act: FaultKind
     status: int = 200
     wait_s: float = 0.0
 
@@ -54,17 +54,17 @@ class Window(Struct, frozen=True):
     whichever comes first, so that a sender that waits politely is not kept out for ever.
     """
 
-    act: Act
+    act: FaultKind
     status: int
     first: int
     requests: int
     seconds: float
 
 
-class Script(Struct, frozen=True):
+class FaultScript(Struct, frozen=True):
     """How often what happens. `requests` gives shares of requests by act; the others shares of devices or events."""
 
-    requests: tuple[tuple[Act, float], ...] = ()
+    requests: tuple[tuple[FaultKind, float], ...] = ()
     windows: tuple[Window, ...] = ()
     throttled_devices: float = 0.0
     throttle_times: int = 1
@@ -74,26 +74,26 @@ class Script(Struct, frozen=True):
 
 
 _FLAKY: Final = (
-    (Act.ERROR_BEFORE, 0.03),
-    (Act.ERROR_AFTER, 0.03),
-    (Act.UNAVAILABLE, 0.02),
-    (Act.CUT_BEFORE, 0.02),
-    (Act.CUT_AFTER, 0.02),
-    (Act.HALF_ANSWER, 0.01),
-    (Act.SLOW, 0.03),
+    (FaultKind.ERROR_BEFORE, 0.03),
+    (FaultKind.ERROR_AFTER, 0.03),
+    (FaultKind.UNAVAILABLE, 0.02),
+    (FaultKind.CUT_BEFORE, 0.02),
+    (FaultKind.CUT_AFTER, 0.02),
+    (FaultKind.HALF_ANSWER, 0.01),
+    (FaultKind.SLOW, 0.03),
 )
 _OUTAGE: Final = (
-    Window(Act.UNAVAILABLE, 503, first=0, requests=20, seconds=3.0),
-    Window(Act.FORBIDDEN, 403, first=60, requests=3, seconds=2.0),
+    Window(FaultKind.UNAVAILABLE, 503, first=0, requests=20, seconds=3.0),
+    Window(FaultKind.FORBIDDEN, 403, first=60, requests=3, seconds=2.0),
 )
 
 SCRIPTS: Final = {
-    "none": Script(),
-    "flaky": Script(requests=_FLAKY),
-    "throttle": Script(throttled_devices=0.02),
-    "reject": Script(silenced_devices=0.005, invalid_events=0.01),
-    "outage": Script(windows=_OUTAGE),
-    "all": Script(
+    "none": FaultScript(),
+    "flaky": FaultScript(requests=_FLAKY),
+    "throttle": FaultScript(throttled_devices=0.02),
+    "reject": FaultScript(silenced_devices=0.005, invalid_events=0.01),
+    "outage": FaultScript(windows=_OUTAGE),
+    "all": FaultScript(
         requests=_FLAKY,
         windows=_OUTAGE,
         throttled_devices=0.02,
@@ -113,7 +113,7 @@ MAYBE_APPLIED: Final = (500, 502, 504)
 class Faults:
     """A script being played. `counts` says how often each act was played."""
 
-    def __init__(self, script: Script, seed: int = 0) -> None:
+    def __init__(self, script: FaultScript, seed: int = 0) -> None:
         self._script = script
         self._seed = seed
         self._random = Random(f"faults {seed}")  # noqa: S311 - repeatable on purpose
@@ -121,7 +121,7 @@ class Faults:
         self._requests = 0
         self._began: dict[int, float] = {}
         self._throttled: dict[str, int] = {}
-        self.counts = dict.fromkeys(Act, 0)
+        self.counts = dict.fromkeys(FaultKind, 0)
 
     @classmethod
     def named(cls, name: str, seed: int = 0) -> Faults:
@@ -130,22 +130,22 @@ class Faults:
             raise ValueError(f"there are no faults named {name!r}; there are {', '.join(SCRIPTS)}")
         return cls(SCRIPTS[name], seed)
 
-    def step(self, now_s: float) -> Step:
+    def step(self, now_s: float) -> Fault:
         """Decide about the next request. `now_s` is a steady clock in real seconds."""
         step = self._window(now_s) or self._drawn()
         self._requests += 1
         self.counts[step.act] += 1
         return step
 
-    def _window(self, now_s: float) -> Step | None:
+    def _window(self, now_s: float) -> Fault | None:
         for number, window in enumerate(self._script.windows):
             if not window.first <= self._requests < window.first + window.requests:
                 continue
             if now_s - self._began.setdefault(number, now_s) < window.seconds:
-                return Step(window.act, window.status)
+                return Fault(window.act, window.status)
         return None
 
-    def _drawn(self) -> Step:
+    def _drawn(self) -> Fault:
         # Three draws per request, used or not: what a request meets doesn't depend on what others met.
         point, kind, wait = self._random.random(), self._random.choice(MAYBE_APPLIED), self._random.random()
         for act, share in self._script.requests:
@@ -153,16 +153,16 @@ class Faults:
                 point -= share
                 continue
             match act:
-                case Act.ERROR_BEFORE | Act.ERROR_AFTER:
-                    return Step(act, kind)
-                case Act.UNAVAILABLE:
-                    return Step(act, 503)
-                case Act.SLOW:
+                case FaultKind.ERROR_BEFORE | FaultKind.ERROR_AFTER:
+                    return Fault(act, kind)
+                case FaultKind.UNAVAILABLE:
+                    return Fault(act, 503)
+                case FaultKind.SLOW:
                     shortest, longest = self._script.slow_s
-                    return Step(act, wait_s=shortest + (longest - shortest) * wait)
+                    return Fault(act, wait_s=shortest + (longest - shortest) * wait)
                 case _:
-                    return Step(act)
-        return Step(Act.PASS)
+                    return Fault(act)
+        return Fault(FaultKind.PASS)
 
     @property
     def looks_at_events(self) -> bool:
@@ -170,7 +170,7 @@ class Faults:
         script = self._script
         return bool(script.throttled_devices or script.silenced_devices or script.invalid_events)
 
-    def invalid_field(self, event: Event) -> str | None:
+    def invalid_field(self, event: UploadedEvent) -> str | None:
         """Return the field that this event is said to have wrong, always the same for the same `insert_id`."""
         point = self._point("event", event.insert_id or f"{event.device_id}/{event.event_type}/{event.time}")
         if point >= self._script.invalid_events:

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 import msgspec
 from msgspec import Struct
 
-from flybridge.sandbox.faults import Act, Faults
+from flybridge.sandbox.faults import FaultKind, Faults
 from flybridge.sandbox.http import Scope, Send, send_nothing
 
 
@@ -42,22 +42,22 @@ async def play(faults: Faults, scope: Scope, send: Send, answer: Callable[[], Pa
     step = faults.step(time.monotonic())
     page = Page(step.status, {"message": "Internal error"})
     match step.act:
-        case Act.CUT_BEFORE:
+        case FaultKind.CUT_BEFORE:
             return await send_nothing(scope, send)
-        case Act.ERROR_BEFORE | Act.UNAVAILABLE:
+        case FaultKind.ERROR_BEFORE | FaultKind.UNAVAILABLE:
             pass
-        case Act.FORBIDDEN:
+        case FaultKind.FORBIDDEN:
             page = Page(403, {"message": "Forbidden"})
-        case Act.ERROR_AFTER:
+        case FaultKind.ERROR_AFTER:
             answer()
-        case Act.CUT_AFTER:
+        case FaultKind.CUT_AFTER:
             answer()
             return await send_nothing(scope, send)
-        case Act.SLOW:
+        case FaultKind.SLOW:
             await asyncio.sleep(step.wait_s)
             page = answer()
-        case Act.HALF_ANSWER | Act.PASS:
+        case FaultKind.HALF_ANSWER | FaultKind.PASS:
             page = answer()
         case _:
             assert_never(step.act)
-    return await send_page(send, page, half=step.act is Act.HALF_ANSWER)
+    return await send_page(send, page, half=step.act is FaultKind.HALF_ANSWER)

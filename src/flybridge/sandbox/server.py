@@ -20,8 +20,8 @@ from flybridge.errors import ConfigError
 from flybridge.sandbox.clock import FastClock, MovableClock
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send
-from flybridge.sandbox.vendors.amplitude import Amplitude
-from flybridge.sandbox.vendors.appsflyer import AppsFlyer
+from flybridge.sandbox.vendors.amplitude import AmplitudeServer
+from flybridge.sandbox.vendors.appsflyer import AppsFlyerServer
 from flybridge.sandbox.vendors.audiences import Audiences
 from flybridge.sandbox.vendors.cohorts import Cohorts
 from flybridge.sandbox.vendors.deletion import Deletions
@@ -46,11 +46,11 @@ class Sandbox:
     ) -> None:
         self.clock: MovableClock = clock or FastClock()
         faults = faults or Faults.named("none")
-        self.amplitude = Amplitude(self.clock, faults, api_keys=api_keys, keep_bodies=keep_bodies)
+        self.amplitude = AmplitudeServer(self.clock, faults, api_keys=api_keys, keep_bodies=keep_bodies)
         self.cohorts = Cohorts(self.clock, faults)
         self.audiences = Audiences(self.clock, faults)
         self.deletions = Deletions(self.clock)
-        self.appsflyer = AppsFlyer(self.clock, appsflyer_faults or Faults.named("none"))
+        self.appsflyer = AppsFlyerServer(self.clock, appsflyer_faults or Faults.named("none"))
         self.streamer = Streamer(self.amplitude, self.clock)
         self._records: Any = records_app(self.amplitude, self.clock)
 

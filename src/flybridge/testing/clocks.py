@@ -1,13 +1,14 @@
-"""A clock that follows the sandbox's, for a flybridge that plays with it: three days pass there, three days pass here.
+"""Clocks for tests and the demo: one that is moved by hand, one whose waits take no time, one that follows the sandbox.
 
-`now_ms` may be asked any number of times: it adds an offset to the machine's clock, and only the offset is fetched.
+All keep the contract of `flybridge.clock.Clock`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -15,12 +16,66 @@ import aiohttp
 import msgspec
 
 from flybridge.errors import FlybridgeError
+from flybridge.sandbox.clock import milliseconds_forward
 
 REFRESH_S: Final = 0.2
 
 
+class ManualClock:
+    """A clock that stands still until it is moved. A `sleep` ends when the clock has been moved past its end.
+
+    `asleep` is set whenever a `sleep` begins.
+    """
+
+    def __init__(self, start_ms: int = 1_767_225_600_000) -> None:
+        self.asleep = asyncio.Event()
+        self._now_ms = start_ms
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._count = 0
+
+    def now_ms(self) -> int:
+        """Return the clock's time in milliseconds."""
+        return self._now_ms
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock has been moved that far."""
+        self.asleep.set()
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._count += 1
+        heapq.heappush(self._sleepers, (self._now_ms + round(seconds * 1000), self._count, waking))
+        await waking
+
+    def advance(self, seconds: float) -> None:
+        """Move forward and wake the sleepers whose time has come. To be called from their event loop."""
+        self._now_ms += milliseconds_forward(seconds)
+        while self._sleepers and self._sleepers[0][0] <= self._now_ms:
+            waking = heapq.heappop(self._sleepers)[2]
+            if not waking.done():
+                waking.set_result(None)
+
+
+class JumpingClock(ManualClock):
+    """A clock that a `sleep` moves forward at once. `slept` holds the seconds; a sleep of `endless_s` never ends."""
+
+    def __init__(self, start_ms: int = 1_767_225_600_000, endless_s: Collection[float] = ()) -> None:
+        super().__init__(start_ms)
+        self.slept: list[float] = []
+        self._endless_s = endless_s
+
+    async def sleep(self, seconds: float) -> None:
+        """Move forward by that many seconds."""
+        if seconds in self._endless_s:
+            await asyncio.Event().wait()
+        self.slept.append(seconds)
+        self.advance(seconds)
+        await asyncio.sleep(0)
+
+
 class RemoteClock:
-    """The machine's clock with an offset. Never goes back, even if the offset does."""
+    """The machine's clock with an offset that follows another clock. Never goes back, even if the offset does."""
 
     def __init__(self) -> None:
         self._offset_ms = 0
@@ -32,7 +87,7 @@ class RemoteClock:
         return self._last_ms
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that many real seconds: who is moved forward does not sleep less."""
+        """Wait that many real seconds: a move forward does not shorten it."""
         await asyncio.sleep(seconds)
 
     def adjust(self, now_ms: int) -> None:
@@ -42,9 +97,9 @@ class RemoteClock:
 
 @asynccontextmanager
 async def following(origin: str, refresh_s: float = REFRESH_S) -> AsyncIterator[RemoteClock]:
-    """Return a clock that follows the sandbox at `origin` for as long as the context lasts.
+    """Yield a clock that follows the sandbox at `origin`, by an offset that is fetched every `refresh_s` seconds.
 
-    Raises `FlybridgeError` when the sandbox does not tell the time at first; later it goes on with what it knows.
+    Raises `FlybridgeError` if the first fetch fails; after that the last known offset stays.
     """
     clock = RemoteClock()
     address = origin.rstrip("/") + "/sandbox/clock"

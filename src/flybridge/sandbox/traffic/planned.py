@@ -12,9 +12,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.sandbox.traffic.happenings import MAKERS, Happening
-from flybridge.sandbox.traffic.people import Known, Person
-from flybridge.sandbox.traffic.postbacks import App, Installation, message, sighting
+from flybridge.sandbox.traffic.in_app_events import MAKERS, EventContent
+from flybridge.sandbox.traffic.people import IdentitySource, TrafficPerson
+from flybridge.sandbox.traffic.postbacks import Installation, TrafficApp, message, sighting
 from flybridge.sandbox.traffic.sources import ORGANIC, RESTRICTED
 from flybridge.sandbox.traffic.truth import Expected, Fate, Truth
 
@@ -28,7 +28,7 @@ class Message(Struct, frozen=True, gc=False):
     send_ms: int
 
 
-class Act(StrEnum):
+class MessageKind(StrEnum):
     """What a message reports."""
 
     INSTALL = "install"
@@ -49,10 +49,10 @@ class Quirk(StrEnum):
 
 
 EVENT_TYPES: Final = {
-    Act.INSTALL: "[AppsFlyer] Install",
-    Act.REINSTALL: "[AppsFlyer] Reinstall",
-    Act.RE_ENGAGEMENT: "[AppsFlyer] Re-engagement",
-    Act.RE_ATTRIBUTION: "[AppsFlyer] Re-attribution",
+    MessageKind.INSTALL: "[AppsFlyer] Install",
+    MessageKind.REINSTALL: "[AppsFlyer] Reinstall",
+    MessageKind.RE_ENGAGEMENT: "[AppsFlyer] Re-engagement",
+    MessageKind.RE_ATTRIBUTION: "[AppsFlyer] Re-attribution",
 }
 """What conversions are called in Amplitude."""
 
@@ -60,10 +60,10 @@ EVENT_TYPES: Final = {
 class Planned(Struct, gc=False):
     """A message that will be written when it is sent: small, because many wait. `number` is given when it is sent."""
 
-    app: App
-    person: Person
+    app: TrafficApp
+    person: TrafficPerson
     installation: Installation
-    act: Act
+    kind: MessageKind
     name: str
     event_ms: int
     bits: int
@@ -77,7 +77,7 @@ class Planned(Struct, gc=False):
 def write(planned: Planned, number: int, send_ms: int, policy: str) -> Message:
     """Write a message as number `number` of its stream. The first time tells its fate, the second is a duplicate."""
     app = planned.app
-    if planned.act is Act.SIGHTING:
+    if planned.kind is MessageKind.SIGHTING:
         # The bits stand in for the stream's random numbers: a message is the same whenever it is written.
         body = sighting(
             app,
@@ -90,9 +90,9 @@ def write(planned: Planned, number: int, send_ms: int, policy: str) -> Message:
         truth = Truth(number, app.name, "sighting", applied, applied, False, None, None, "", planned.event_ms)
         return Message(f"/v1/stream/{app.name}", body, truth, send_ms)
     person, installation = planned.person, planned.installation
-    happening = MAKERS[planned.name](person, planned.bits) if planned.act is Act.IN_APP else Happening()
-    value = happening.value
-    if planned.act is Act.IN_APP and person.known is Known.EVENT_VALUE:
+    content = MAKERS[planned.name](person, planned.bits) if planned.kind is MessageKind.IN_APP else EventContent()
+    value = content.value
+    if planned.kind is MessageKind.IN_APP and person.identity_source is IdentitySource.EVENT_VALUE:
         ids = {"amplitude_device_id": person.device_id, "amplitude_session_id": str(person.session_ms)}
         value = {**(value or {}), **ids}
     body = message(
@@ -100,17 +100,17 @@ def write(planned: Planned, number: int, send_ms: int, policy: str) -> Message:
         None if planned.quirk is Quirk.NO_EVENT else planned.name,
         planned.event_ms,
         event_value=value,
-        bought=happening.bought,
+        bought=content.bought,
         with_cuid=planned.carries,
-        conversion=planned.act is not Act.IN_APP,
+        conversion=planned.kind is not MessageKind.IN_APP,
         nonsense_time=planned.quirk is Quirk.NONSENSE_TIME,
     )
     if planned.quirk is Quirk.NO_OBJECT:
         body = b"[" + body + b"]"
-    return Message(f"/v1/push/{app.name}", body, _truth(planned, number, happening, policy), send_ms)
+    return Message(f"/v1/push/{app.name}", body, _truth(planned, number, content, policy), send_ms)
 
 
-def _truth(planned: Planned, number: int, happening: Happening, policy: str) -> Truth:
+def _truth(planned: Planned, number: int, content: EventContent, policy: str) -> Truth:
     person, came = planned.person, planned.installation.touch
     first, duplicate_of = planned.number < 0, None
     if first:
@@ -121,25 +121,25 @@ def _truth(planned: Planned, number: int, happening: Happening, policy: str) -> 
     if source == RESTRICTED and policy != "pass":
         source = ORGANIC if policy == "organic" else None
     v2, v1 = _fates(planned, policy) if first else (_DUPLICATE, _DUPLICATE)
-    in_app = planned.act is Act.IN_APP
+    in_app = planned.kind is MessageKind.IN_APP
     return Truth(
         id=number,
         app=planned.app.name,
-        kind=planned.act.value,
+        kind=planned.kind.value,
         v2=v2,
         v1=v1,
         waits=v2.fate is Fate.DELIVERED and not planned.carries,
         duplicate_of=duplicate_of,
         appsflyer_id=planned.installation.appsflyer_id,
-        event_type=planned.name if in_app else EVENT_TYPES[planned.act],
+        event_type=planned.name if in_app else EVENT_TYPES[planned.kind],
         time_ms=planned.event_ms,
         user_id=person.user_id if planned.resolved else None,
         device_id=person.device_id if planned.resolved else None,
-        revenue=happening.bought.amount if happening.bought is not None else None,
-        currency=happening.bought.currency if happening.bought is not None else None,
+        revenue=content.bought.amount if content.bought is not None else None,
+        currency=content.bought.currency if content.bought is not None else None,
         media_source=source,
         campaign=came.campaign,
-        order_id=happening.order_id,
+        order_id=content.order_id,
         cost_usd=None if in_app else came.cost_usd,
     )
 
@@ -159,6 +159,6 @@ def _fates(planned: Planned, policy: str) -> tuple[Expected, Expected]:
         return dead, dead
     dropped = planned.installation.touch.media_source == RESTRICTED and policy == "drop"
     v2 = _DROPPED if dropped else _DELIVERED if planned.resolved else _HELD
-    if planned.act is Act.IN_APP:
+    if planned.kind is MessageKind.IN_APP:
         return v2, _FILTERED
     return v2, _DROPPED if dropped else _DELIVERED if planned.person.has_v1_id else _NO_ID

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from flybridge.appsflyer.fields import NAMES
 from flybridge.records import day_of
-from flybridge.sandbox.traffic.people import Known, Person
+from flybridge.sandbox.traffic.people import IdentitySource, TrafficPerson
 from flybridge.sandbox.traffic.sources import ORGANIC, Touch
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -38,10 +38,10 @@ NULLS: Final[Mapping[str, str | None]] = {
     "deeplink_url": None,
 }
 
-PLACES: Final = {name: place for place, name in enumerate(NAMES)}
+PLACES: Final = {name: country for country, name in enumerate(NAMES)}
 
 
-class App(Struct, frozen=True):
+class TrafficApp(Struct, frozen=True):
     """An app that messages are about. `name` is flybridge's, as in `/v1/push/{name}`."""
 
     name: str
@@ -74,8 +74,8 @@ class Installation(Struct, frozen=True, gc=False):
 
 def install(
     random: Random,
-    app: App,
-    person: Person,
+    app: TrafficApp,
+    person: TrafficPerson,
     touch: Touch,
     *,
     conversion: str,
@@ -110,9 +110,9 @@ def install(
     if bits & 15 == 0:
         for name in ("city", "state", "carrier", "ip", "language", "postal_code", "device_category"):
             fields.pop(name, None)
-    if person.known is Known.CUSTOM_DATA:
+    if person.identity_source is IdentitySource.CUSTOM_DATA:
         fields["custom_data"] = _encode(_amplitude_ids(person, bits)).decode()
-    if person.known is Known.CUSTOMER_USER_ID:
+    if person.identity_source is IdentitySource.CUSTOMER_USER_ID:
         fields["customer_user_id"] = person.user_id
     fields = {**(NULLS if bits >> 4 & 3 == 0 else {}), **fields}
     return Installation(
@@ -120,7 +120,7 @@ def install(
         touch,
         constant=_ordered({**named, **fields}),
         unnamed=_ordered(fields),
-        cuid=f',"customer_user_id":"{person.user_id}"' if person.known is Known.LOGIN else "",
+        cuid=f',"customer_user_id":"{person.user_id}"' if person.identity_source is IdentitySource.LOGIN else "",
         number_as_text=bits >> 6 & 3 == 0,
     )
 
@@ -130,22 +130,22 @@ def _ordered(fields: dict[str, Any]) -> str:
     return _encode(dict(sorted(fields.items(), key=lambda one: PLACES.get(one[0], len(PLACES))))).decode()[1:-1]
 
 
-def _place(person: Person) -> dict[str, Any]:
+def _place(person: TrafficPerson) -> dict[str, Any]:
     return {
-        "country_code": person.place.country,
-        "region": person.place.region,
+        "country_code": person.country.code,
+        "region": person.country.region,
         "state": person.state,
         "city": person.city,
-        "language": person.place.language,
+        "language": person.country.language,
         "carrier": person.carrier,
         "operator": person.carrier,
         "ip": person.ip,
-        "postal_code": "10115" if person.place.country == "DE" else None,
+        "postal_code": "10115" if person.country.code == "DE" else None,
         "wifi": "true" if person.wifi else "false",
     }
 
 
-def _device(app: App, person: Person, bits: int) -> dict[str, Any]:
+def _device(app: TrafficApp, person: TrafficPerson, bits: int) -> dict[str, Any]:
     ios = person.platform == "ios"
     fields: dict[str, Any] = {
         "api_version": "2.0",
@@ -175,7 +175,7 @@ def _device(app: App, person: Person, bits: int) -> dict[str, Any]:
     return fields
 
 
-def _amplitude_ids(person: Person, bits: int) -> dict[str, Any]:
+def _amplitude_ids(person: TrafficPerson, bits: int) -> dict[str, Any]:
     ids: dict[str, Any] = {"amplitude_device_id": person.device_id, "amplitude_session_id": person.session_ms}
     if person.user_id is not None:
         ids["amplitude_user_id"] = person.user_id
@@ -225,7 +225,7 @@ def message(
     return f"{head},{constant}{installation.cuid if with_cuid else ''}}}".encode()
 
 
-def sighting(app: App, person: Person, appsflyer_id: str, seen_ms: int, random: Random) -> bytes:
+def sighting(app: TrafficApp, person: TrafficPerson, appsflyer_id: str, seen_ms: int, random: Random) -> bytes:
     """Write an event of Amplitude's webhook, in the Export API's format, that names the person's ids.
 
     User properties come as strings there. https://amplitude.com/docs/data/destination-catalog/webhooks
@@ -245,7 +245,7 @@ def sighting(app: App, person: Person, appsflyer_id: str, seen_ms: int, random: 
             "city": person.city,
             "client_event_time": time,
             "client_upload_time": time,
-            "country": person.place.country,
+            "country": person.country.code,
             "device_brand": None,
             "device_carrier": person.carrier,
             "device_family": "Apple iPhone" if ios else "Android",
@@ -259,7 +259,7 @@ def sighting(app: App, person: Person, appsflyer_id: str, seen_ms: int, random: 
             "idfa": advertising_id if ios else None,
             "ip_address": person.ip,
             "is_attribution_event": False,
-            "language": person.place.language,
+            "language": person.country.language,
             "library": "amplitude-ios/8.17.1" if ios else "amplitude-android/2.39.8",
             "os_name": "ios" if ios else "android",
             "os_version": person.os_version,

@@ -46,7 +46,7 @@ PRICES: Final = (0.99, 4.99, 9.99, 29.0, 119.5)
 CURRENCIES: Final = ("USD", "EUR", "JPY", "BRL")
 
 
-class Act(StrEnum):
+class ProductKind(StrEnum):
     """What a product event is made to show."""
 
     ORDER = "order"
@@ -60,18 +60,18 @@ class Act(StrEnum):
 
 
 ODDS: Final = {
-    Act.ORDER: 34,
-    Act.REFUND: 6,
-    Act.NAMELESS: 20,
-    Act.STRANGER: 10,
-    Act.TEST: 8,
-    Act.FREE: 6,
-    Act.VIEW: 10,
-    Act.LOOP: 6,
+    ProductKind.ORDER: 34,
+    ProductKind.REFUND: 6,
+    ProductKind.NAMELESS: 20,
+    ProductKind.STRANGER: 10,
+    ProductKind.TEST: 8,
+    ProductKind.FREE: 6,
+    ProductKind.VIEW: 10,
+    ProductKind.LOOP: 6,
 }
 """How often what is made, of a hundred."""
 
-CHOSEN: Final = frozenset({Act.ORDER, Act.REFUND, Act.NAMELESS})
+CHOSEN: Final = frozenset({ProductKind.ORDER, ProductKind.REFUND, ProductKind.NAMELESS})
 
 
 class ProductTruth(Struct, frozen=True, gc=False):
@@ -82,7 +82,7 @@ class ProductTruth(Struct, frozen=True, gc=False):
 
     id: int
     app: str
-    act: Act
+    kind: ProductKind
     fate: Fate
     event_name: str = ""
     event_time: str = ""
@@ -113,31 +113,31 @@ def products(messages: Sequence[Message], seed: int, share: float) -> Iterator[P
         draw, bits = random.random(), random.getrandbits(64)
         if not known or draw >= share:
             continue
-        act = _act(bits % 100)
+        kind = _kind(bits % 100)
         told = _told(truth, installations)
-        if act is Act.NAMELESS and len(told) != 1:
-            act = Act.ORDER
+        if kind is ProductKind.NAMELESS and len(told) != 1:
+            kind = ProductKind.ORDER
         time_ms = truth.time_ms + 1_000 + bits % 60_000
         while (truth.app, time_ms) in times:
             time_ms += 1
         times.add((truth.app, time_ms))
-        sent_as = next(iter(told)) if act is Act.NAMELESS else truth.appsflyer_id or ""
-        body, made = _write(Made(truth, act, number, time_ms, bits, sent_as))
+        sent_as = next(iter(told)) if kind is ProductKind.NAMELESS else truth.appsflyer_id or ""
+        body, made = _write(ProductDraft(truth, kind, number, time_ms, bits, sent_as))
         path = f"/v1/stream/{truth.app}"
         yield Product(path, body, made, position)
         number += 1
         if bits >> 32 & 31 == 0:  # Amplitude is in doubt and sends it again
-            again = ProductTruth(number, made.app, act, Fate.DUPLICATE)
+            again = ProductTruth(number, made.app, kind, Fate.DUPLICATE)
             yield Product(path, body, again, position)
             number += 1
 
 
-def _act(point: int) -> Act:
-    for act, odds in ODDS.items():
+def _kind(point: int) -> ProductKind:
+    for kind, odds in ODDS.items():
         if point < odds:
-            return act
+            return kind
         point -= odds
-    return Act.ORDER
+    return ProductKind.ORDER
 
 
 Installations = Mapping[tuple[str, str], set[str]]
@@ -160,38 +160,40 @@ def _told(truth: Truth, installations: Installations) -> set[str]:
     return {one for name in names for one in installations.get((truth.app, name), ())}
 
 
-class Made(Struct, frozen=True):
+class ProductDraft(Struct, frozen=True):
     """What an event is written from. `sent_as` is the AppsFlyer id it must leave under."""
 
     person: Truth
-    act: Act
+    kind: ProductKind
     number: int
     time_ms: int
     bits: int
     sent_as: str
 
 
-def _write(made: Made) -> tuple[bytes, ProductTruth]:
-    truth, act, number, bits = made.person, made.act, made.number, made.bits
-    price = 0.0 if act is Act.FREE else PRICES[bits >> 8 & 3]
+def _write(made: ProductDraft) -> tuple[bytes, ProductTruth]:
+    truth, kind, number, bits = made.person, made.kind, made.number, made.bits
+    price = 0.0 if kind is ProductKind.FREE else PRICES[bits >> 8 & 3]
     currency = CURRENCIES[bits >> 12 & 3]
-    revenue = -price if act is Act.REFUND else price
-    event_type = {Act.REFUND: "Order Refunded", Act.VIEW: "Page Viewed", Act.LOOP: "Order Imported"}.get(
-        act, "Order Completed"
-    )
+    revenue = -price if kind is ProductKind.REFUND else price
+    event_type = {
+        ProductKind.REFUND: "Order Refunded",
+        ProductKind.VIEW: "Page Viewed",
+        ProductKind.LOOP: "Order Imported",
+    }.get(kind, "Order Completed")
     properties: dict[str, Any] = {
         "price": price,
         "$revenue": revenue,
         "$currency": currency,
-        "plan": "test" if act is Act.TEST else ("pro", "basic")[bits >> 16 & 1],
+        "plan": "test" if kind is ProductKind.TEST else ("pro", "basic")[bits >> 16 & 1],
         "note": "x" * (bits >> 20 & 1023) if bits >> 18 & 3 == 0 else "short",
     }
-    if act is Act.LOOP:
+    if kind is ProductKind.LOOP:
         properties["[AppsFlyer] message type"] = "install-in-app-event"
     user_id, device_id, appsflyer_id = truth.user_id, truth.device_id, truth.appsflyer_id
-    if act is Act.STRANGER:
+    if kind is ProductKind.STRANGER:
         user_id, device_id, appsflyer_id = f"stranger-{bits:016x}", f"stranger-{bits:016x}R", None
-    elif act is Act.NAMELESS:
+    elif kind is ProductKind.NAMELESS:
         appsflyer_id = None
     time = written(made.time_ms)
     body = _encode(
@@ -207,10 +209,10 @@ def _write(made: Made) -> tuple[bytes, ProductTruth]:
             "library": "amplitude-ts/2.11.0",
         }
     )
-    if act in CHOSEN:
-        name = "Order Refunded" if act is Act.REFUND else "af_purchase"
+    if kind in CHOSEN:
+        name = "Order Refunded" if kind is ProductKind.REFUND else "af_purchase"
         return body, ProductTruth(
-            number, truth.app, act, Fate.DELIVERED, name, time, made.sent_as, user_id, revenue, currency
+            number, truth.app, kind, Fate.DELIVERED, name, time, made.sent_as, user_id, revenue, currency
         )
-    fate = Fate.HELD if act is Act.STRANGER else Fate.APPLIED
-    return body, ProductTruth(number, truth.app, act, fate)
+    fate = Fate.HELD if kind is ProductKind.STRANGER else Fate.APPLIED
+    return body, ProductTruth(number, truth.app, kind, fate)

@@ -18,13 +18,13 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.records import DAY_MS, HOUR_MS
-from flybridge.sandbox.traffic.happenings import EVENTS, LOGIN, PURCHASE, REFUND
-from flybridge.sandbox.traffic.people import ALWAYS, Known, Person, meet
-from flybridge.sandbox.traffic.planned import Act, Message, Planned, Quirk, write
-from flybridge.sandbox.traffic.postbacks import App, Installation, install
+from flybridge.sandbox.traffic.in_app_events import EVENTS, LOGIN, PURCHASE, REFUND
+from flybridge.sandbox.traffic.people import ALWAYS, IdentitySource, TrafficPerson, make_person
+from flybridge.sandbox.traffic.planned import Message, MessageKind, Planned, Quirk, write
+from flybridge.sandbox.traffic.postbacks import Installation, TrafficApp, install
 from flybridge.sandbox.traffic.sources import Weighted, restricted_touch, touch
 
-__all__ = ["App", "Message", "Options", "generate"]
+__all__ = ["Message", "TrafficApp", "TrafficOptions", "generate"]
 
 START_MS: Final = 1_767_225_600_000
 """2026-01-01 00:00 UTC: when the first person arrives, unless the options say otherwise."""
@@ -35,7 +35,7 @@ MESSAGES_PER_PERSON: Final = 7.4
 MAX_EVENTS: Final = 40
 
 
-class Options(Struct, frozen=True):
+class TrafficOptions(Struct, frozen=True):
     """Shares of messages (0 to 1), and when.
 
     `held`: from people whom Amplitude never sees. `late_seen`: from people whom only Amplitude's event stream names,
@@ -60,8 +60,8 @@ class Options(Struct, frozen=True):
 def generate(
     seed: int,
     events: int,
-    apps: Sequence[App],
-    options: Options = Options(),  # noqa: B008 - frozen
+    apps: Sequence[TrafficApp],
+    options: TrafficOptions = TrafficOptions(),  # noqa: B008 - frozen
 ) -> Iterator[Message]:
     """Return `events` postbacks in the order of sending; sightings of people who are seen late come in addition.
 
@@ -73,15 +73,15 @@ def generate(
 
 
 class _Traffic:
-    def __init__(self, seed: int, events: int, apps: Sequence[App], options: Options) -> None:
+    def __init__(self, seed: int, events: int, apps: Sequence[TrafficApp], options: TrafficOptions) -> None:
         self._random = Random(f"traffic {seed}")  # noqa: S311 - repeatable on purpose
         self._apps = apps
         self._options = options
         self._left = events
         self._arrival_ms = float(options.start_ms)
         self._gap_ms = options.span_ms / max(1.0, events / MESSAGES_PER_PERSON)
-        self._known = _ways(options)
-        always = sum(weight for known, weight in _shares(options).items() if known in ALWAYS)
+        self._identity_sources = _weighted_sources(options)
+        always = sum(weight for identity_source, weight in _shares(options).items() if identity_source in ALWAYS)
         self._restricted = min(1.0, options.restricted / always) if always else 0.0
         self._malformed = min(1.0, options.malformed / always) if always else 0.0
         self._copies = options.duplicates / (1 - options.duplicates)
@@ -106,7 +106,7 @@ class _Traffic:
         arrival_ms = int(self._arrival_ms)
         self._arrival_ms += random.expovariate(1.0) * self._gap_ms
         app = self._apps[int(random.random() * len(self._apps))]
-        person = meet(random, app.platform, self._known.draw(random), self._options.lat, arrival_ms)
+        person = make_person(random, app.platform, self._identity_sources.draw(random), self._options.lat, arrival_ms)
         plans = self._life(app, person, arrival_ms)
         kept: list[Planned] = []
         for planned in plans:
@@ -121,17 +121,17 @@ class _Traffic:
         for planned in kept:
             self._send(planned, random)
 
-    def _settle_identity(self, person: Person, plans: list[Planned]) -> None:
-        told = person.known is Known.SEEN_LATE or any(planned.carries for planned in plans)
+    def _settle_identity(self, person: TrafficPerson, plans: list[Planned]) -> None:
+        told = person.identity_source is IdentitySource.SEEN_LATE or any(planned.carries for planned in plans)
         for planned in plans:
             planned.resolved = told
-        if person.known is Known.SEEN_LATE:
+        if person.identity_source is IdentitySource.SEEN_LATE:
             first = plans[0]
             # Someone whom Amplitude knew before can be found by what the device says, not by a later installation.
             known_before = self._random.random() < 0.3 and person.has_v1_id
             seen_ms = first.event_ms + int((-1 if known_before else 1) * (self._random.random() * 20 + 0.1) * HOUR_MS)
             seen = Planned(
-                first.app, person, first.installation, Act.SIGHTING, "", seen_ms, self._random.getrandbits(64)
+                first.app, person, first.installation, MessageKind.SIGHTING, "", seen_ms, self._random.getrandbits(64)
             )
             self._push(max(seen_ms + 500, first.event_ms), seen)
 
@@ -148,10 +148,10 @@ class _Traffic:
         self._pushed += 1
         heapq.heappush(self._heap, (send_ms, self._pushed, planned))
 
-    def _life(self, app: App, person: Person, arrival_ms: int) -> list[Planned]:
+    def _life(self, app: TrafficApp, person: TrafficPerson, arrival_ms: int) -> list[Planned]:
         random = self._random
-        restricted = person.known in ALWAYS and random.random() < self._restricted
-        came = restricted_touch() if restricted else touch(random, app.platform, person.place.country)
+        restricted = person.identity_source in ALWAYS and random.random() < self._restricted
+        came = restricted_touch() if restricted else touch(random, app.platform, person.country.code)
         time_ms = self._free(app, arrival_ms)
         current = install(
             random,
@@ -162,30 +162,42 @@ class _Traffic:
             install_ms=time_ms,
             appsflyer_id=_appsflyer_id(random, time_ms),
         )
-        carries = person.known in ALWAYS
-        plans = [self._planned(app, person, current, Act.INSTALL, name="install", time_ms=time_ms, carries=carries)]
+        carries = person.identity_source in ALWAYS
+        plans = [
+            self._planned(app, person, current, MessageKind.INSTALL, name="install", time_ms=time_ms, carries=carries)
+        ]
         # Only people who are known everywhere, or nowhere, return: else a second installation would have to be seen.
-        turn = random.randrange(12) if random.random() < 0.2 and person.known in {*ALWAYS, Known.NEVER} else -1
+        turn = (
+            random.randrange(12)
+            if random.random() < 0.2 and person.identity_source in {*ALWAYS, IdentitySource.NEVER}
+            else -1
+        )
         names = self._names(person)
         for position, name in enumerate(names):
             time_ms = self._free(app, time_ms + self._pause())
             if position == turn:
-                current, act = self._return(app, person, current, time_ms)
-                plans.append(self._planned(app, person, current, act, name=act.value, time_ms=time_ms, carries=carries))
+                current, kind = self._return(app, person, current, time_ms)
+                plans.append(
+                    self._planned(app, person, current, kind, name=kind.value, time_ms=time_ms, carries=carries)
+                )
                 time_ms = self._free(app, time_ms + 5_000)
-            if person.known is Known.EVENT_VALUE or (person.known is Known.LOGIN and name == LOGIN):
+            if person.identity_source is IdentitySource.EVENT_VALUE or (
+                person.identity_source is IdentitySource.LOGIN and name == LOGIN
+            ):
                 carries = True
-            plans.append(self._planned(app, person, current, Act.IN_APP, name=name, time_ms=time_ms, carries=carries))
+            plans.append(
+                self._planned(app, person, current, MessageKind.IN_APP, name=name, time_ms=time_ms, carries=carries)
+            )
             if name == REFUND:
                 plans[-1].bits = next(p.bits for p in reversed(plans[:-1]) if p.name == PURCHASE)
         return plans
 
-    def _names(self, person: Person) -> list[str]:
+    def _names(self, person: TrafficPerson) -> list[str]:
         random = self._random
         names = ["af_complete_registration"] if random.random() < 0.5 else []
         if random.random() < 0.4:
             names.append("af_tutorial_completion")
-        if person.known is Known.LOGIN or random.random() < 0.3:
+        if person.identity_source is IdentitySource.LOGIN or random.random() < 0.3:
             names.append(LOGIN)
         for _ in range(min(MAX_EVENTS, int(random.expovariate(0.2)))):
             names.append(EVENTS.draw(random))
@@ -193,18 +205,19 @@ class _Traffic:
                 names.append(REFUND)
         return names
 
-    def _return(self, app: App, person: Person, before: Installation, time_ms: int) -> tuple[Installation, Act]:
+    def _return(
+        self, app: TrafficApp, person: TrafficPerson, before: Installation, time_ms: int
+    ) -> tuple[Installation, MessageKind]:
         random = self._random
-        kind = random.random()
-        country = person.place.country
-        if kind < 0.6:
-            act, conversion, appsflyer_id = Act.RE_ENGAGEMENT, "re-engagement", before.appsflyer_id
-        elif kind < 0.8:
-            act, conversion, appsflyer_id = Act.RE_ATTRIBUTION, "reinstall", _appsflyer_id(random, time_ms)
+        draw = random.random()
+        if draw < 0.6:
+            kind, conversion, appsflyer_id = MessageKind.RE_ENGAGEMENT, "re-engagement", before.appsflyer_id
+        elif draw < 0.8:
+            kind, conversion, appsflyer_id = MessageKind.RE_ATTRIBUTION, "reinstall", _appsflyer_id(random, time_ms)
         else:
-            act, conversion, appsflyer_id = Act.REINSTALL, "reinstall", _appsflyer_id(random, time_ms)
-        retargeting = act is not Act.REINSTALL
-        came = touch(random, app.platform, country, retargeting=retargeting)
+            kind, conversion, appsflyer_id = MessageKind.REINSTALL, "reinstall", _appsflyer_id(random, time_ms)
+        retargeting = kind is not MessageKind.REINSTALL
+        came = touch(random, app.platform, person.country.code, retargeting=retargeting)
         after = install(
             random,
             app,
@@ -215,27 +228,35 @@ class _Traffic:
             appsflyer_id=appsflyer_id,
             retargeting=retargeting,
         )
-        return after, act
+        return after, kind
 
     def _planned(
-        self, app: App, person: Person, current: Installation, act: Act, *, name: str, time_ms: int, carries: bool
+        self,
+        app: TrafficApp,
+        person: TrafficPerson,
+        current: Installation,
+        kind: MessageKind,
+        *,
+        name: str,
+        time_ms: int,
+        carries: bool,
     ) -> Planned:
         random = self._random
         quirk = Quirk.NONE
-        if person.known in ALWAYS:
+        if person.identity_source in ALWAYS:
             point = random.random()
             if point < self._malformed:
                 quirk = Quirk.NO_EVENT if point < self._malformed / 2 else Quirk.NO_OBJECT
             elif point < self._malformed + self._options.odd:
                 quirk = Quirk.NONSENSE_TIME
-        return Planned(app, person, current, act, name, time_ms, random.getrandbits(64), quirk, carries)
+        return Planned(app, person, current, kind, name, time_ms, random.getrandbits(64), quirk, carries)
 
     def _pause(self) -> int:
         random = self._random
         pause_ms = 2_000 + random.expovariate(1.0) * 25 * 60_000
         return int(pause_ms + (random.random() * 2 * DAY_MS if random.random() < 0.06 else 0))
 
-    def _free(self, app: App, time_ms: int) -> int:
+    def _free(self, app: TrafficApp, time_ms: int) -> int:
         # An event is found again by its app, name and time: no two of an app have the same.
         while (app.name, time_ms) in self._times:
             time_ms += 1
@@ -243,19 +264,19 @@ class _Traffic:
         return time_ms
 
 
-def _shares(options: Options) -> dict[Known, float]:
+def _shares(options: TrafficOptions) -> dict[IdentitySource, float]:
     rest = max(0.0, 1 - options.held - options.late_seen)
     return {
-        Known.CUSTOM_DATA: rest * 0.55,
-        Known.CUSTOMER_USER_ID: rest * 0.30,
-        Known.EVENT_VALUE: rest * 0.08,
-        Known.LOGIN: rest * 0.07,
-        Known.SEEN_LATE: options.late_seen,
-        Known.NEVER: options.held,
+        IdentitySource.CUSTOM_DATA: rest * 0.55,
+        IdentitySource.CUSTOMER_USER_ID: rest * 0.30,
+        IdentitySource.EVENT_VALUE: rest * 0.08,
+        IdentitySource.LOGIN: rest * 0.07,
+        IdentitySource.SEEN_LATE: options.late_seen,
+        IdentitySource.NEVER: options.held,
     }
 
 
-def _ways(options: Options) -> Weighted[Known]:
+def _weighted_sources(options: TrafficOptions) -> Weighted[IdentitySource]:
     shares = _shares(options)
     return Weighted(list(shares), list(shares.values()))
 

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.clock import Clock
-from flybridge.sandbox.faults import Act, Faults
+from flybridge.sandbox.faults import FaultKind, Faults
 from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer, send_nothing
 from flybridge.sandbox.vendors.ledger import Ledger
 from flybridge.sandbox.vendors.rates import Rates
@@ -30,8 +30,8 @@ from flybridge.sandbox.vendors.validation import (
     HTTP_V2,
     TOO_LARGE,
     Bounds,
-    Event,
-    Refusal,
+    ErrorAnswer,
+    UploadedEvent,
     bad_request,
     field_errors,
     read_attribution,
@@ -51,7 +51,7 @@ class Identification(Struct):
     user_properties: dict[str, object] | None = None
 
 
-class Amplitude:
+class AmplitudeServer:
     """Answers for every project. `projects` holds what was saved, by API key; `answers` counts by path and status.
 
     `api_keys` None: every key that does not begin with `invalid` opens a project of its own.
@@ -87,26 +87,26 @@ class Amplitude:
         step = self.faults.step(time.monotonic())
         answer: Answer = (step.status, {"code": step.status, "error": "Server Error"})
         match step.act:
-            case Act.CUT_BEFORE:
+            case FaultKind.CUT_BEFORE:
                 return await send_nothing(scope, send)
-            case Act.ERROR_BEFORE | Act.UNAVAILABLE:
+            case FaultKind.ERROR_BEFORE | FaultKind.UNAVAILABLE:
                 pass
-            case Act.FORBIDDEN:
+            case FaultKind.FORBIDDEN:
                 answer = (FORBIDDEN.status, FORBIDDEN.body)
-            case Act.ERROR_AFTER:
+            case FaultKind.ERROR_AFTER:
                 handler(scope, body)
-            case Act.CUT_AFTER:
+            case FaultKind.CUT_AFTER:
                 handler(scope, body)
                 return await send_nothing(scope, send)
-            case Act.SLOW:
+            case FaultKind.SLOW:
                 await asyncio.sleep(step.wait_s)
                 answer = handler(scope, body)
-            case Act.HALF_ANSWER | Act.PASS:
+            case FaultKind.HALF_ANSWER | FaultKind.PASS:
                 answer = handler(scope, body)
             case _:
                 assert_never(step.act)
         self.answers[scope["path"], answer[0]] += 1
-        return await send_answer(send, answer, half=step.act is Act.HALF_ANSWER)
+        return await send_answer(send, answer, half=step.act is FaultKind.HALF_ANSWER)
 
     def ledger(self, api_key: str) -> Ledger:
         """Return a project's record, an empty one for a key that is new."""
@@ -122,7 +122,7 @@ class Amplitude:
 
     def _upload(self, body: bytes | None, bounds: Bounds) -> Answer:
         upload = TOO_LARGE if body is None else read_upload(body, bounds, self.knows)
-        if isinstance(upload, Refusal):
+        if isinstance(upload, ErrorAnswer):
             if upload.bad:
                 self._note(upload)
             return upload.status, upload.body
@@ -141,11 +141,11 @@ class Amplitude:
             "server_upload_time": now_ms,
         }
 
-    def _note(self, refusal: Refusal) -> None:
+    def _note(self, refusal: ErrorAnswer) -> None:
         ledger = self.ledger(refusal.api_key)
         ledger.reject((refusal.events[index], reason) for index, reason in refusal.bad.items())
 
-    def _scripted(self, events: list[Event], bounds: Bounds) -> Refusal | None:
+    def _scripted(self, events: list[UploadedEvent], bounds: Bounds) -> ErrorAnswer | None:
         if not self.faults.looks_at_events:
             return None
         invalid: dict[str, list[int]] = {}
@@ -168,9 +168,11 @@ class Amplitude:
             "throttled_devices": {},
             "throttled_events": [],
         }
-        return Refusal(400, body, silenced)
+        return ErrorAnswer(400, body, silenced)
 
-    def _throttled(self, events: list[Event], who: Mapping[str, int], bounds: Bounds, now_ms: int) -> Refusal | None:
+    def _throttled(
+        self, events: list[UploadedEvent], who: Mapping[str, int], bounds: Bounds, now_ms: int
+    ) -> ErrorAnswer | None:
         slow = self._rates[bounds].over(who, now_ms)
         if self.faults.looks_at_events:
             slow |= {name: bounds.eps + 1 for name in who if name not in slow and self.faults.throttle(name)}
@@ -185,28 +187,28 @@ class Amplitude:
             "throttled_users": {name: eps for name, eps in slow.items() if name not in devices},
             "throttled_events": [i for i, event in enumerate(events) if (event.device_id or event.user_id) in slow],
         }
-        return Refusal(429, body)
+        return ErrorAnswer(429, body)
 
-    def _form(self, scope: Scope, body: bytes | None) -> dict[str, str] | Refusal:
+    def _form(self, scope: Scope, body: bytes | None) -> dict[str, str] | ErrorAnswer:
         """Read the fields of a form that names a project's key."""
         fields = _arguments(scope, body)
-        if isinstance(fields, Refusal):
+        if isinstance(fields, ErrorAnswer):
             return fields
         return self._refuse_key(fields) or fields
 
     def _attribution(self, scope: Scope, body: bytes | None) -> Answer:
         fields = self._form(scope, body)
-        if isinstance(fields, Refusal):
+        if isinstance(fields, ErrorAnswer):
             return fields.status, fields.body
         attribution = read_attribution(fields.get("event"))
-        if isinstance(attribution, Refusal):
+        if isinstance(attribution, ErrorAnswer):
             return attribution.status, attribution.body
         self.ledger(fields["api_key"]).attribute(attribution, self.clock.now_ms())
         return 200, "success"
 
     def _identify(self, scope: Scope, body: bytes | None) -> Answer:
         fields = self._form(scope, body)
-        if isinstance(fields, Refusal):
+        if isinstance(fields, ErrorAnswer):
             return fields.status, fields.body
         people = _identifications(fields.get("identification"))
         if people is None:
@@ -214,7 +216,7 @@ class Amplitude:
         self.ledger(fields["api_key"]).tally.identified += len(people)
         return 200, "success"
 
-    def _refuse_key(self, fields: Mapping[str, str]) -> Refusal | None:
+    def _refuse_key(self, fields: Mapping[str, str]) -> ErrorAnswer | None:
         key = fields.get("api_key")
         if not key:
             return bad_request("Request missing required field", missing_field="api_key")
@@ -225,7 +227,7 @@ def _no_such_path(_: Scope, __: bytes | None) -> Answer:
     return 400, bad_request("Invalid request path").body
 
 
-def _arguments(scope: Scope, body: bytes | None) -> dict[str, str] | Refusal:
+def _arguments(scope: Scope, body: bytes | None) -> dict[str, str] | ErrorAnswer:
     # In the URL or as form fields; where both have one, the body's counts.
     if body is None:
         return TOO_LARGE

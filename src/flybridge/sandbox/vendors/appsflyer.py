@@ -26,9 +26,9 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.clock import Clock
-from flybridge.sandbox.faults import Act, Faults
+from flybridge.sandbox.faults import FaultKind, Faults
 from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer, send_nothing
-from flybridge.sandbox.vendors.validation import Event
+from flybridge.sandbox.vendors.validation import UploadedEvent
 
 PATH: Final = "/inappevent/"
 OWN: Final = "/sandbox/appsflyer/"
@@ -64,7 +64,7 @@ class Taken(Struct, frozen=True, gc=False):
     body: str = ""
 
 
-class AppsFlyer:
+class AppsFlyerServer:
     """Answers for every app. `taken` holds what came, in order; `rejected` what a script refuses for ever."""
 
     def __init__(self, clock: Clock, faults: Faults) -> None:
@@ -86,26 +86,26 @@ class AppsFlyer:
         step = self.faults.step(time.monotonic())
         answer: Answer = (step.status, "Internal Server Error")
         match step.act:
-            case Act.CUT_BEFORE:
+            case FaultKind.CUT_BEFORE:
                 return await send_nothing(scope, send)
-            case Act.ERROR_BEFORE | Act.UNAVAILABLE:
+            case FaultKind.ERROR_BEFORE | FaultKind.UNAVAILABLE:
                 pass
-            case Act.FORBIDDEN:
+            case FaultKind.FORBIDDEN:
                 answer = FORBIDDEN
-            case Act.ERROR_AFTER:
+            case FaultKind.ERROR_AFTER:
                 self._answer(scope, body)
-            case Act.CUT_AFTER:
+            case FaultKind.CUT_AFTER:
                 self._answer(scope, body)
                 return await send_nothing(scope, send)
-            case Act.SLOW:
+            case FaultKind.SLOW:
                 await asyncio.sleep(step.wait_s)
                 answer = self._answer(scope, body)
-            case Act.HALF_ANSWER | Act.PASS:
+            case FaultKind.HALF_ANSWER | FaultKind.PASS:
                 answer = self._answer(scope, body)
             case _:
                 assert_never(step.act)
         self.answers[answer[0]] += 1
-        return await send_answer(send, answer, half=step.act is Act.HALF_ANSWER)
+        return await send_answer(send, answer, half=step.act is FaultKind.HALF_ANSWER)
 
     def _answer(self, scope: Scope, body: bytes | None) -> Answer:
         key = dict(scope["headers"]).get(b"authentication", b"").decode("latin-1")
@@ -124,7 +124,7 @@ class AppsFlyer:
     def _take(self, event: Taken) -> Answer:
         name = f"{event.app}/{event.appsflyer_id}/{event.event_name}/{event.event_time}"
         if self.faults.looks_at_events:
-            if self.faults.invalid_field(Event(insert_id=name)) is not None:
+            if self.faults.invalid_field(UploadedEvent(insert_id=name)) is not None:
                 self.rejected.setdefault(name, event)
                 return BAD
             if self.faults.throttle(f"{event.app}/{event.appsflyer_id}"):

@@ -40,7 +40,7 @@ VALID_MS: Final = 7 * 86_400_000
 MAX_BYTES: Final = 256 * 2**20
 
 
-class Person(Struct, frozen=True):
+class CohortMember(Struct, frozen=True):
     """A member, with the properties a download may ask for."""
 
     user_id: str = ""
@@ -53,7 +53,7 @@ class Group(Struct):
 
     id: str
     name: str = "Cohort"
-    members: list[Person] = []
+    members: list[CohortMember] = []
     computed_ms: int = 0
 
 
@@ -184,7 +184,7 @@ class Cohorts:
         return Page(200, self._jobs[request_id].file)
 
 
-def written(members: Sequence[Person], names: Sequence[str]) -> bytes:
+def written(members: Sequence[CohortMember], names: Sequence[str]) -> bytes:
     """Write members as CSV."""
     text = io.StringIO()
     writer = csv.writer(text)

@@ -26,7 +26,7 @@ from flybridge.identity import usable
 from flybridge.matching import choose, expires_ms
 from flybridge.records import DAY_MS, Sighting
 from flybridge.sandbox.vendors.properties import described
-from flybridge.sandbox.vendors.validation import Attribution, Event
+from flybridge.sandbox.vendors.validation import Attribution, UploadedEvent
 
 DEDUP_MS: Final = 7 * DAY_MS
 HOLD_HOURS: Final = 72.0
@@ -57,7 +57,7 @@ class Saved(Struct, gc=False):
     body: bytes | None = None
 
 
-class Waiting(Struct, gc=False):
+class WaitingAttribution(Struct, gc=False):
     """An attribution that waits for its user, or was dropped. `ids` are `field=value`."""
 
     event: Saved
@@ -79,7 +79,7 @@ class Rejected(Struct, gc=False):
     times: int = 1
 
 
-class Tally(Struct):
+class ProjectCounts(Struct):
     """Counts of a project. `received = saved + repeated` holds for events that were applied."""
 
     received: int = 0
@@ -97,17 +97,17 @@ class Ledger:
     def __init__(self, project: str, *, keep_bodies: bool = False) -> None:
         self.project = project
         self.saved: list[Saved] = []
-        self.dropped: list[Waiting] = []
+        self.dropped: list[WaitingAttribution] = []
         self.rejected: dict[str, Rejected] = {}
-        self.tally = Tally()
+        self.tally = ProjectCounts()
         self._keep_bodies = keep_bodies
         self._by_insert_id: dict[str, Saved] = {}
         self._by_device: dict[tuple[str, str], Saved] = {}
-        self._waiting: deque[Waiting] = deque()
-        self._waiting_for: dict[str, list[Waiting]] = {}
+        self._waiting: deque[WaitingAttribution] = deque()
+        self._waiting_for: dict[str, list[WaitingAttribution]] = {}
         self._seen: dict[str, list[Sighting]] = {}
 
-    def apply(self, events: Iterable[Event], now_ms: int) -> None:
+    def apply(self, events: Iterable[UploadedEvent], now_ms: int) -> None:
         """Save valid events, ignore repeats, and let attributions find the users that the events name."""
         self.expire(now_ms)
         for event in events:
@@ -137,13 +137,13 @@ class Ledger:
             attribution_ids=",".join(sha256(part.encode("utf-8", "surrogatepass")).hexdigest()[:32] for part in ids),
             body=msgspec.json.encode(_without_ids(attribution)) if self._keep_bodies else None,
         )
-        waiting = Waiting(event, ids, expires_ms(now_ms, HOLD_HOURS))
+        waiting = WaitingAttribution(event, ids, expires_ms(now_ms, HOLD_HOURS))
         if not self._match(waiting):
             self._waiting.append(waiting)
             for part in ids:
                 self._waiting_for.setdefault(part, []).append(waiting)
 
-    def reject(self, events: Iterable[tuple[Event, str]]) -> None:
+    def reject(self, events: Iterable[tuple[UploadedEvent, str]]) -> None:
         """Note events that were rejected for what they are, once each; a retry counts on the first."""
         for event, reason in events:
             known = described(event.event_properties, event.user_properties)
@@ -173,11 +173,11 @@ class Ledger:
             self.dropped.append(waiting)
             self._forget(waiting)
 
-    def waiting(self) -> list[Waiting]:
+    def waiting(self) -> list[WaitingAttribution]:
         """Return the attributions that wait, in the order of receipt."""
         return [waiting for waiting in self._waiting if not waiting.done]
 
-    def _is_repeat(self, event: Event, now_ms: int) -> bool:
+    def _is_repeat(self, event: UploadedEvent, now_ms: int) -> bool:
         if not event.insert_id:
             return False
         owner = event.device_id or f"user:{event.user_id}"
@@ -190,7 +190,7 @@ class Ledger:
         self.tally.repeated += 1
         return True
 
-    def _save(self, event: Event, now_ms: int) -> None:
+    def _save(self, event: UploadedEvent, now_ms: int) -> None:
         known = described(event.event_properties, event.user_properties)
         saved = Saved(
             insert_id=event.insert_id or "",
@@ -218,7 +218,7 @@ class Ledger:
             self._by_insert_id[saved.insert_id] = saved
         self._sight(event, now_ms)
 
-    def _sight(self, event: Event, now_ms: int) -> None:
+    def _sight(self, event: UploadedEvent, now_ms: int) -> None:
         for name, kind in _KINDS:
             value = usable(getattr(event, name))
             if value is None:
@@ -236,7 +236,7 @@ class Ledger:
             if self._match(waiting):
                 self._forget(waiting)
 
-    def _match(self, waiting: Waiting) -> bool:
+    def _match(self, waiting: WaitingAttribution) -> bool:
         match = choose(sighting for part in waiting.ids for sighting in self._seen.get(part, ()))
         if match is None:
             return False
@@ -246,7 +246,7 @@ class Ledger:
         self.tally.matched += 1
         return True
 
-    def _forget(self, waiting: Waiting) -> None:
+    def _forget(self, waiting: WaitingAttribution) -> None:
         for part in waiting.ids:
             left = [other for other in self._waiting_for.get(part, ()) if other is not waiting]
             if left:
@@ -258,7 +258,7 @@ class Ledger:
 _KINDS: Final = (("idfa", "idfa"), ("idfv", "idfv"), ("adid", "adid"), ("android_app_set_id", "app_set_id"))
 
 
-def _revenue(event: Event) -> float | None:
+def _revenue(event: UploadedEvent) -> float | None:
     if event.revenue is not None or event.price is None:
         return event.revenue
     return event.price * (1 if event.quantity is None else event.quantity)

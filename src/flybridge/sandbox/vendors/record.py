@@ -23,14 +23,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from flybridge.sandbox.clock import MovableClock
-from flybridge.sandbox.vendors.amplitude import Amplitude
-from flybridge.sandbox.vendors.ledger import Ledger, Saved, Tally, Waiting
+from flybridge.sandbox.vendors.amplitude import AmplitudeServer
+from flybridge.sandbox.vendors.ledger import Ledger, ProjectCounts, Saved, WaitingAttribution
 
 CHUNK: Final = 500
 """Records per piece of a stream; between pieces other requests are answered."""
 
 
-def records_app(amplitude: Amplitude, clock: MovableClock) -> Starlette:
+def records_app(amplitude: AmplitudeServer, clock: MovableClock) -> Starlette:
     """Return the application that serves `/sandbox/` and `/healthz`."""
     pages = _Pages(amplitude, clock)
     return Starlette(
@@ -46,7 +46,7 @@ def records_app(amplitude: Amplitude, clock: MovableClock) -> Starlette:
 
 
 class _Pages:
-    def __init__(self, amplitude: Amplitude, clock: MovableClock) -> None:
+    def __init__(self, amplitude: AmplitudeServer, clock: MovableClock) -> None:
         self._amplitude = amplitude
         self._clock = clock
 
@@ -98,7 +98,7 @@ async def _lines(ledgers: Sequence[Ledger], rows: Callable[[Ledger], Iterable[An
             await asyncio.sleep(0)
 
 
-def counts(amplitude: Amplitude) -> dict[str, Any]:
+def counts(amplitude: AmplitudeServer) -> dict[str, Any]:
     """Return what was counted: events by what became of them, answers by path and status, faults by act.
 
     `saved + repeated == received`, and `attributions == matched + waiting + dropped`.
@@ -107,7 +107,7 @@ def counts(amplitude: Amplitude) -> dict[str, Any]:
     for ledger in amplitude.projects.values():
         ledger.expire(now_ms)
     projects = {ledger.project: _project(ledger) for ledger in amplitude.projects.values()}
-    names = [*Tally.__struct_fields__, "waiting", "rejected"]
+    names = [*ProjectCounts.__struct_fields__, "waiting", "rejected"]
     return {
         "now_ms": now_ms,
         **{name: sum(project[name] for project in projects.values()) for name in names},
@@ -134,7 +134,7 @@ def _row(event: Saved) -> dict[str, Any]:
     return row
 
 
-def _waited(waiting: Waiting) -> dict[str, Any]:
+def _waited(waiting: WaitingAttribution) -> dict[str, Any]:
     return _row(waiting.event) | {"expires_ms": waiting.expires_ms}
 
 

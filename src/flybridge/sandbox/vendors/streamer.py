@@ -28,7 +28,7 @@ from msgspec import Struct
 from flybridge.records import HOUR_MS
 from flybridge.sandbox.clock import MovableClock
 from flybridge.sandbox.http import Receive, Scope, Send, read_body, send_answer
-from flybridge.sandbox.vendors.amplitude import Amplitude
+from flybridge.sandbox.vendors.amplitude import AmplitudeServer
 from flybridge.sandbox.vendors.ledger import Saved
 from flybridge.sandbox.vendors.record import export_row
 
@@ -42,7 +42,7 @@ LOOK_S: Final = 0.02
 CONNECTIONS: Final = 32
 
 
-class Tally(Struct):
+class StreamCounts(Struct):
     """What was done for one project. `sent` were answered 2xx; `tries` counts every call."""
 
     sent: int = 0
@@ -55,7 +55,7 @@ class _Sync(Struct):
 
     url: str
     headers: Mapping[str, str]
-    tally: Tally
+    tally: StreamCounts
     position: int = 0
     again: list[tuple[int, int, bytes]] = []  # when (of the sandbox's clock), how many retries are left, the body
 
@@ -63,7 +63,7 @@ class _Sync(Struct):
 class Streamer:
     """Follows the projects' ledgers. Events saved before a stream was set up are not sent."""
 
-    def __init__(self, amplitude: Amplitude, clock: MovableClock, seed: int = 0) -> None:
+    def __init__(self, amplitude: AmplitudeServer, clock: MovableClock, seed: int = 0) -> None:
         self._amplitude = amplitude
         self._clock = clock
         self._random = Random(f"streamer {seed}")  # noqa: S311 - repeatable on purpose
@@ -92,7 +92,7 @@ class Streamer:
         if token:
             headers["Authorization"] = token
         position = len(self._amplitude.ledger(project).saved)
-        self._syncs[project] = _Sync(url, headers, Tally(), position)
+        self._syncs[project] = _Sync(url, headers, StreamCounts(), position)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 

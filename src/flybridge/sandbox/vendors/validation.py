@@ -29,7 +29,7 @@ REFUSED_IDS: Final = frozenset(
 """Ids that make Amplitude answer 400. Compared without case (*unverified*)."""
 
 
-class Event(Struct, gc=False):
+class UploadedEvent(Struct, gc=False):
     """One event of an upload. Fields flybridge never sends are read too, so that their types are checked."""
 
     event_type: str | None = None
@@ -74,7 +74,7 @@ class Event(Struct, gc=False):
     plan: dict[str, Any] | None = None
 
 
-class Options(Struct, gc=False):
+class UploadOptions(Struct, gc=False):
     """Options of a request."""
 
     min_id_length: int | None = None
@@ -84,8 +84,8 @@ class Upload(Struct):
     """A request that can be applied: every event is valid, ids that are too short are gone."""
 
     api_key: str
-    events: list[Event]
-    options: Options | None = None
+    events: list[UploadedEvent]
+    options: UploadOptions | None = None
 
 
 class Attribution(Struct, gc=False):
@@ -125,7 +125,7 @@ HTTP_V2: Final = Bounds(max_bytes=1_000_000 - 1, max_events=1_999, names_all=Fal
 BATCH: Final = Bounds(max_bytes=20_000_000, max_events=2_000, names_all=True, eps=1_000)
 
 
-class Refusal(Struct, frozen=True):
+class ErrorAnswer(Struct, frozen=True):
     """An error answer. `bad` gives the events that are to blame, by index, with the reason,
     for a refusal that was found while reading; `events` and `api_key` say whose they are.
     """
@@ -133,23 +133,23 @@ class Refusal(Struct, frozen=True):
     status: int
     body: Mapping[str, Any]
     bad: Mapping[int, str] = {}
-    events: Sequence[Event] = ()
+    events: Sequence[UploadedEvent] = ()
     api_key: str = ""
 
 
-TOO_LARGE: Final = Refusal(413, {"code": 413, "error": "Payload too large"})
-FORBIDDEN: Final = Refusal(403, {"code": 403, "error": "Forbidden"})
+TOO_LARGE: Final = ErrorAnswer(413, {"code": 413, "error": "Payload too large"})
+FORBIDDEN: Final = ErrorAnswer(403, {"code": 403, "error": "Forbidden"})
 
 _decode = msgspec.json.Decoder(Upload).decode
-_TYPES: Final = {field.encode_name: field.type for field in fields(Event)}
+_TYPES: Final = {field.encode_name: field.type for field in fields(UploadedEvent)}
 
 
-def bad_request(error: str, **more: Any) -> Refusal:
+def bad_request(error: str, **more: Any) -> ErrorAnswer:
     """Return a 400 with one of the documented errors."""
-    return Refusal(400, {"code": 400, "error": error, **more})
+    return ErrorAnswer(400, {"code": 400, "error": error, **more})
 
 
-def read_upload(body: bytes, bounds: Bounds, knows: Callable[[str], bool]) -> Upload | Refusal:
+def read_upload(body: bytes, bounds: Bounds, knows: Callable[[str], bool]) -> Upload | ErrorAnswer:
     """Read a body of HTTP V2 or Batch. `knows` says whether an API key is one; it is checked before the events."""
     if not body:
         return bad_request("Missing request body")
@@ -172,13 +172,13 @@ def read_upload(body: bytes, bounds: Bounds, knows: Callable[[str], bool]) -> Up
 Fields = dict[str, list[int]]
 
 
-def _shortest(options: Options | None) -> int:
+def _shortest(options: UploadOptions | None) -> int:
     if options is None or options.min_id_length is None:
         return DEFAULT_MIN_ID_LENGTH
     return options.min_id_length
 
 
-def _check(events: Sequence[Event], shortest: int) -> tuple[Fields, Fields]:
+def _check(events: Sequence[UploadedEvent], shortest: int) -> tuple[Fields, Fields]:
     # An id that is too short is removed from its event; a placeholder is an error even beside a good id.
     missing: Fields = {}
     invalid: Fields = {}
@@ -227,9 +227,9 @@ def field_errors(
     missing: Mapping[str, list[int]],
     invalid: Mapping[str, list[int]],
     bounds: Bounds,
-    events: Sequence[Event],
+    events: Sequence[UploadedEvent],
     api_key: str = "",
-) -> Refusal:
+) -> ErrorAnswer:
     """Return the 400 that names events by field and index. The request as a whole is refused."""
     bad: dict[int, str] = {}
     for word, table in (("missing", missing), ("invalid", invalid)):
@@ -243,14 +243,14 @@ def field_errors(
         "events_with_invalid_fields": {name: _named(indexes, bounds) for name, indexes in invalid.items()},
         "events_with_missing_fields": {name: _named(indexes, bounds) for name, indexes in missing.items()},
     }
-    return Refusal(400, body, bad, events, api_key)
+    return ErrorAnswer(400, body, bad, events, api_key)
 
 
 def _named(indexes: list[int], bounds: Bounds) -> list[int]:
     return indexes if bounds.names_all else indexes[:1]
 
 
-def _explain(body: bytes, bounds: Bounds, knows: Callable[[str], bool]) -> Upload | Refusal:
+def _explain(body: bytes, bounds: Bounds, knows: Callable[[str], bool]) -> Upload | ErrorAnswer:
     try:
         request = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
@@ -265,16 +265,20 @@ def _explain(body: bytes, bounds: Bounds, knows: Callable[[str], bool]) -> Uploa
     events = request["events"]
     if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
         return bad_request("Invalid event JSON")
-    if not _fits(request.get("options"), Options | None):
+    if not _fits(request.get("options"), UploadOptions | None):
         return bad_request("Invalid JSON request body")
     if len(events) > bounds.max_events:
         return TOO_LARGE
-    return _explain_events(events, msgspec.convert(request.get("options"), Options | None), bounds, request["api_key"])
+    return _explain_events(
+        events, msgspec.convert(request.get("options"), UploadOptions | None), bounds, request["api_key"]
+    )
 
 
-def _explain_events(raw: list[dict[str, Any]], options: Options | None, bounds: Bounds, api_key: str) -> Refusal:
+def _explain_events(
+    raw: list[dict[str, Any]], options: UploadOptions | None, bounds: Bounds, api_key: str
+) -> ErrorAnswer:
     wrong: Fields = {}
-    events: list[Event] = []
+    events: list[UploadedEvent] = []
     for index, fields_ in enumerate(raw):
         good = {}
         for name, type_ in _TYPES.items():
@@ -282,7 +286,7 @@ def _explain_events(raw: list[dict[str, Any]], options: Options | None, bounds: 
                 good[name] = fields_.get(name)
             else:
                 wrong.setdefault(name, []).append(index)
-        events.append(msgspec.convert(good, Event))
+        events.append(msgspec.convert(good, UploadedEvent))
     missing, invalid = _check(events, _shortest(options))
     # A field of the wrong type was left out for the check, so that it is invalid and not missing too.
     mistyped = {index for indexes in wrong.values() for index in indexes}
@@ -300,10 +304,10 @@ def _fits(value: Any, type_: Any) -> bool:
     return True
 
 
-BAD_ATTRIBUTION: Final = Refusal(400, {"code": 400, "error": "The expected JSON is formatted incorrectly."})
+BAD_ATTRIBUTION: Final = ErrorAnswer(400, {"code": 400, "error": "The expected JSON is formatted incorrectly."})
 
 
-def read_attribution(event: str | None) -> Attribution | Refusal:
+def read_attribution(event: str | None) -> Attribution | ErrorAnswer:
     """Read the `event` argument: one event, with a platform and at least one of its platform's ids."""
     if not event:
         return bad_request("Request missing required field", missing_field="event")

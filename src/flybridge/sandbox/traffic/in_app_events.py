@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.sandbox.traffic.people import Person
+from flybridge.sandbox.traffic.people import TrafficPerson
 from flybridge.sandbox.traffic.postbacks import Bought
 from flybridge.sandbox.traffic.sources import Weighted
 
@@ -23,7 +23,7 @@ PRICES_USD: Final = (0.99, 1.99, 4.99, 9.99, 14.5, 29.0, 59.99, 119.0)
 PRODUCTS: Final = ("coins_500", "remove_ads", "shirt-blue-M", "premium_monthly", "sofa ”Oslo“", "season_pass")
 
 
-class Happening(Struct, frozen=True, gc=False):
+class EventContent(Struct, frozen=True, gc=False):
     """An event's value, what it earned, and the order it belongs to."""
 
     value: dict[str, Any] | None = None
@@ -31,59 +31,63 @@ class Happening(Struct, frozen=True, gc=False):
     order_id: str | None = None
 
 
-def _nothing(_: Person, __: int) -> Happening:
-    return Happening()
+def _nothing(_: TrafficPerson, __: int) -> EventContent:
+    return EventContent()
 
 
-def _registration(_: Person, bits: int) -> Happening:
-    return Happening({"af_registration_method": ("google", "e-mail", "apple")[bits % 3]})
+def _registration(_: TrafficPerson, bits: int) -> EventContent:
+    return EventContent({"af_registration_method": ("google", "e-mail", "apple")[bits % 3]})
 
 
-def _tutorial(_: Person, bits: int) -> Happening:
-    return Happening({"af_success": bits & 1 == 1, "af_tutorial_id": str(bits >> 1 & 7), "af_content": "first steps"})
-
-
-def _level(_: Person, bits: int) -> Happening:
-    return Happening({"af_level": bits % 60 + 1, "af_score": bits >> 8 & 0xFFFF})
-
-
-def _cart(person: Person, bits: int) -> Happening:
-    price = round(PRICES_USD[bits % 8] * person.place.per_usd, 2)
-    product = PRODUCTS[bits >> 3 & 3]
-    return Happening(
-        {"af_price": price, "af_currency": person.place.currency, "af_content_id": product, "af_quantity": 1}
+def _tutorial(_: TrafficPerson, bits: int) -> EventContent:
+    return EventContent(
+        {"af_success": bits & 1 == 1, "af_tutorial_id": str(bits >> 1 & 7), "af_content": "first steps"}
     )
 
 
-def _search(_: Person, bits: int) -> Happening:
-    return Happening({"af_search_string": ("café", "鞋", "blue shirt", "50% off")[bits & 3], "results": bits >> 2 & 63})
+def _level(_: TrafficPerson, bits: int) -> EventContent:
+    return EventContent({"af_level": bits % 60 + 1, "af_score": bits >> 8 & 0xFFFF})
 
 
-def _purchase(person: Person, bits: int) -> Happening:
+def _cart(person: TrafficPerson, bits: int) -> EventContent:
+    price = round(PRICES_USD[bits % 8] * person.country.per_usd, 2)
+    product = PRODUCTS[bits >> 3 & 3]
+    return EventContent(
+        {"af_price": price, "af_currency": person.country.currency, "af_content_id": product, "af_quantity": 1}
+    )
+
+
+def _search(_: TrafficPerson, bits: int) -> EventContent:
+    return EventContent(
+        {"af_search_string": ("café", "鞋", "blue shirt", "50% off")[bits & 3], "results": bits >> 2 & 63}
+    )
+
+
+def _purchase(person: TrafficPerson, bits: int) -> EventContent:
     return _order(person, bits, 1)
 
 
-def _refund(person: Person, bits: int) -> Happening:
+def _refund(person: TrafficPerson, bits: int) -> EventContent:
     return _order(person, bits, -1)
 
 
-def _order(person: Person, bits: int, sign: int) -> Happening:
+def _order(person: TrafficPerson, bits: int, sign: int) -> EventContent:
     quantity = (bits >> 3 & 3) + 1
     usd = round(sign * PRICES_USD[bits % 8] * quantity, 2)
-    amount = round(usd * person.place.per_usd, 2)
+    amount = round(usd * person.country.per_usd, 2)
     order_id = f"o-{bits >> 8:014x}"
     value = {
         "af_revenue": str(amount) if bits >> 5 & 1 else amount,
-        "af_currency": person.place.currency,
+        "af_currency": person.country.currency,
         "af_content_id": PRODUCTS[(bits >> 6) % len(PRODUCTS)],
         "af_content_type": "product",
         "af_quantity": quantity,
         "af_order_id": order_id,
     }
-    return Happening(value, Bought(amount, person.place.currency, usd), order_id)
+    return EventContent(value, Bought(amount, person.country.currency, usd), order_id)
 
 
-MAKERS: Final[dict[str, Callable[[Person, int], Happening]]] = {
+MAKERS: Final[dict[str, Callable[[TrafficPerson, int], EventContent]]] = {
     "af_complete_registration": _registration,
     "af_tutorial_completion": _tutorial,
     LOGIN: _nothing,
