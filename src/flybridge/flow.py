@@ -130,15 +130,23 @@ class Flow:
         until_ms = envelope.received_ms + app.dedup_days * DAY_MS
         read = postback.read(envelope.body, envelope.media)
         if isinstance(read, Dead):
-            return Filing(envelope, read, digest, until_ms, digest=digest)
-        mapped = map_postback(read, app.rules, envelope.received_ms)
+            return Filing(envelope, read, digest, until_ms, digest=digest, ordinal=envelope.ordinal)
+        mapped = map_postback(read, app.rules, envelope.received_ms, envelope.ordinal)
         installed = self._installed(read, mapped, envelope, app) if app.streams else ()
         ids, event_ms = named(read, mapped)
         persons = self._person(envelope.app, ids, event_ms, [sighting.key for sighting in installed])
         changed = restricted(read, mapped, app.rules, envelope.received_ms)
         if not isinstance(mapped, Mapped):
             return Filing(
-                envelope, mapped, digest, until_ms, installed, digest=digest, persons=persons, restricted=changed
+                envelope,
+                mapped,
+                digest,
+                until_ms,
+                installed,
+                digest=digest,
+                persons=persons,
+                restricted=changed,
+                ordinal=envelope.ordinal,
             )
         days = app.conversion_days if mapped.kind.is_conversion else app.dedup_days
         return Filing(
@@ -152,6 +160,8 @@ class Flow:
             carried=carried(read, mapped, app.rules),
             persons=persons,
             restricted=changed,
+            key_ms=mapped.key_ms,
+            ordinal=mapped.ordinal,
         )
 
     def _fallback(self, postback: Postback, mapped: Mapped, app: AppFlow) -> str | None:

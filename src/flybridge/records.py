@@ -69,6 +69,7 @@ class Envelope(Struct, frozen=True, array_like=True, gc=False):
 
     `receipt` names this reception: the inbox gives it, it stays the same when the envelope is leased
     again, and the store refuses to file it twice. It is empty until the inbox has stored the envelope.
+    `ordinal` is 1, 2, ... for a row of a file or report: which of the rows it is that are the same event to the second.
     """
 
     app: str
@@ -77,6 +78,7 @@ class Envelope(Struct, frozen=True, array_like=True, gc=False):
     received_ms: int
     body: bytes
     receipt: str = ""
+    ordinal: int = 0
 
 
 class OutcomeKind(Word):
@@ -247,6 +249,8 @@ class Filing(Struct, frozen=True, gc=False):
 
     `key` is the content identity: while it is remembered (until `key_until_ms`) a second filing with the same
     key is a duplicate and has no effect but to be counted. None means: never a duplicate.
+    With `key_ms` or `ordinal` the key names a second in which the same may have happened several times: `key_ms` is the
+    millisecond in it, and where the message reports none `ordinal` is 1, 2, ... among the equal rows of its file.
     `digest` is that of the bytes as they came: who has a message can ask the ledger what became of it.
     `replayed` marks a dead letter processed again: it is not received anew, and its key does not stop it.
     `persons` are those the message is about: by these a person is forgotten, and stays forgotten.
@@ -268,6 +272,8 @@ class Filing(Struct, frozen=True, gc=False):
     restricted: Measure | None = None
     remarks: tuple[str, ...] = ()
     members: tuple[MemberChange, ...] = ()
+    key_ms: int | None = None
+    ordinal: int = 0
 
 
 class Delivery(Struct, frozen=True, gc=False):

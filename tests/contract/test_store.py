@@ -327,7 +327,7 @@ async def test_prune_forgets_keys_that_stop_nothing_any_more(store):
 
 async def test_prune_works_through_many_steps(store):
     """Thousands of lines go in one call."""
-    await store.file([Filing(envelope(), Filter("f"), key=content(str(n))) for n in range(2500)], NOW_MS)
+    await store.file([Filing(envelope(), Filter("f"), content(str(n)), NOW_MS + 1) for n in range(2500)], NOW_MS)
     assert await store.prune(NOW_MS + DAY_MS, ledger_days=1, dead_days=1) == 5000
     assert await lines(store) == []
     assert await standing(store) == {"filtered": 2500}

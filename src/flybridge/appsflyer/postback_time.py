@@ -33,6 +33,11 @@ def time_ms(text: str) -> int | None:
     return ms if EARLIEST_MS <= ms < LATEST_MS else None
 
 
+def has_fraction(text: str) -> bool:
+    """Return whether a time that `time_ms` reads is more exact than a second."""
+    return "." in text or "," in text or (text.strip().isdigit() and len(text.strip()) == 13)
+
+
 def zoned_ms(text: str, zone: str | None) -> int | None:
     """Read a `*_selected_timezone` time. Without an offset it means a moment only if the zone is UTC."""
     try:

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, field
 
 from flybridge.config.secret import MAY_BE_EMPTY, Secret
 from flybridge.mapping.restrictions import Policy
+from flybridge.mapping.to_amplitude.rules import DoubleAttribution
 from flybridge.matching import MAX_WINDOW_HOURS
 
 Name = Annotated[str, Meta(min_length=1)]
@@ -180,6 +181,10 @@ class EventMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The key of custom data under which the app passes its Amplitude user id."""
     use_customer_user_id: bool = True
     """Whether AppsFlyer's customer user id is the Amplitude user id. Set it to false if the two differ."""
+    double_attribution: DoubleAttribution = DoubleAttribution.PRIMARY
+    """Which copies of an in-app event are sent that AppsFlyer attributes twice, within an open re-engagement window:
+    `primary` (the other is filtered as `secondary_attribution`), `both` as two events, or the `first` that arrives.
+    AppsFlyer tells them apart by `is_primary_attribution`: select it in the Push API settings."""
     without: tuple[Name, ...] = ()
     """AppsFlyer fields that are not carried over, though the mapping table has them."""
     rows: tuple[MappingRow, ...] = ()

@@ -54,6 +54,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "deselect in-app events in AppsFlyer, or choose `http_v2`",
     ),
     (_K.FILTERED, "blocked_as_fraud"): Reason("AppsFlyer has blocked it as fraud", "nothing"),
+    (_K.FILTERED, "secondary_attribution"): Reason(
+        "AppsFlyer reports the event twice, and this copy is not the primary attribution",
+        "nothing; see `mapping.double_attribution`",
+    ),
     (_K.FILTERED, "uninstall"): Reason("an uninstall: no act of a user", "nothing"),
     (_K.FILTERED, "skadnetwork"): Reason("a SKAdNetwork message: it names no user", "deselect them in AppsFlyer"),
     (_K.FILTERED, "not_chosen"): Reason(

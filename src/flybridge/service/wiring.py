@@ -43,6 +43,7 @@ def rules_of(app: App) -> Rules:
         session_id_key=m.session_id_key,
         user_id_key=m.user_id_key,
         use_customer_user_id=m.use_customer_user_id,
+        double_attribution=m.double_attribution,
         restrictions={source: policy.value for source, policy in app.restrictions.items()},
     )
 

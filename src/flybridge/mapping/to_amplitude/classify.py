@@ -14,7 +14,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.mapping.person import refused_ids
 from flybridge.mapping.restrictions import PASS, Policy
-from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, Rules
+from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, DoubleAttribution, Rules
 from flybridge.records import Dead, Filter, Refuse
 
 MAX_REMEMBERED: Final = 4096
@@ -58,6 +58,7 @@ def classify(postback: Postback, rules: Rules, compiled: CompiledRules) -> Class
         postback.ad_personalization_enabled,
         postback.campaign is None,
         postback.blocked_reason is None,
+        postback.is_primary_attribution,
         (postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version) is None,
     )
     found = compiled.classifications.get(deciding)
@@ -122,6 +123,10 @@ def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled
         return Filter(kind.word)
     if rules.route == "attribution":
         return Filter("in_app_on_attribution_route")
+    # https://support.appsflyer.com/hc/en-us/articles/360016371077: within an open re-engagement window AppsFlyer
+    # reports an event twice, and the copy for the source of the install is the secondary one.
+    if rules.double_attribution is DoubleAttribution.PRIMARY and postback.is_primary_attribution is False:
+        return Filter("secondary_attribution")
     return compiled.in_app_name(postback.event_name or "") or Filter("event_excluded")
 
 

@@ -2,13 +2,15 @@
 
 A conversion happens once per app, AppsFlyer id, kind and second, whether it was pushed (with milliseconds) or comes in
 a file (without). Installs and reinstalls are known by their install time; a person can be re-engaged many times after
-one install, so that re-engagements and re-attributions are known by their event time.
+one install, so that re-engagements and re-attributions are known by their event time. Where that is missing, every
+field they differ in makes another.
 
-An in-app event is known by app, AppsFlyer id, name, second, value and revenue. AppsFlyer reports it twice when a
-retargeting window is open, once for each campaign: that is one event, and has one identity.
+An in-app event is known by app, AppsFlyer id, name, second, value and revenue, and within its second by the
+millisecond, or by its ordinal among the equal rows of a file. The store compares the two (`store.core.occurrences`).
+With `double_attribution = "both"` the media source and campaign are part of it, too.
 
-Unknown fields, the order of keys, and attribution take no part: adding a field in AppsFlyer's settings does not make
-a message another.
+Unknown fields and the order of keys take no part: adding a field in AppsFlyer's settings does not make a message
+another.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from typing import Any, Final
 import msgspec
 
 from flybridge.amplitude.event import within_limits
-from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.fields import NAMES, Postback
 from flybridge.appsflyer.postback_kind import Kind
+from flybridge.mapping.person import DEVICE_FIELDS, Identified
 from flybridge.records import content_key
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
@@ -27,39 +30,65 @@ _encode: Final = msgspec.json.Encoder(order="sorted").encode
 INSTALLED: Final = frozenset({"install", "reinstall"})
 """Families of conversions that are known by when the app was installed."""
 
+DISTINCTIVE: Final = tuple(name for name in NAMES if name not in DEVICE_FIELDS)
+
 
 def conversion_identity(
-    app: str, kind: Kind, postback: Postback, event_ms: int | None, install_ms: int | None
+    app: str, kind: Kind, postback: Postback, person: Identified, *, event_ms: int | None, install_ms: int | None
 ) -> bytes:
     """Return the 16-byte identity of a conversion. The two times are what the message itself says."""
-    first, second = (install_ms, event_ms) if kind.family in INSTALLED else (event_ms, install_ms)
-    moment = first or second or 0
-    return content_key(_encode((app, _who(postback), kind.family, moment // 1000)))
+    moment = (install_ms or event_ms) if kind.family in INSTALLED else event_ms
+    facts: list[Any] = [app, _who(postback, person), kind.family, (moment or 0) // 1000]
+    if moment is None and kind.family != "install":  # an app is installed for the first time once
+        facts.append([getattr(postback, name) for name in DISTINCTIVE])
+    return content_key(_written(facts))
 
 
-def event_identity(app: str, postback: Postback, event_value: Any, event_ms: int) -> bytes:
-    """Return the 16-byte identity of an in-app event. `event_ms` is when it was received if it does not say more."""
+def event_identity(
+    app: str, postback: Postback, person: Identified, event_value: Any, event_ms: int, *, by_attribution: bool
+) -> bytes:
+    """Return the 16-byte identity of all occurrences of an in-app event within one second.
+
+    `event_ms` is the time of reception if the message has none.
+    """
     revenue = postback.event_revenue
     currency = None if revenue is None else (postback.event_revenue_currency or "").upper()
     # Keys are sorted when it is written, and an empty value is as good as none.
     value = event_value or None
-    facts = [app, _who(postback), postback.event_name, event_ms // 1000, revenue, currency, value]
+    facts = [app, _who(postback, person), postback.event_name, event_ms // 1000, revenue, currency, value]
+    if by_attribution:
+        facts[-1:] = [postback.media_source, postback.campaign, postback.is_primary_attribution is not False, value]
+    return content_key(_written(facts))
+
+
+def insert_id(key: bytes, key_ms: int | None, ordinal: int) -> str:
+    """Return the id by which Amplitude deduplicates an occurrence of the event with this identity."""
+    if key_ms is not None:
+        return f"{key.hex()}-{key_ms}"
+    return key.hex() if ordinal <= 1 else f"{key.hex()}-r{ordinal}"
+
+
+def _written(facts: list[Any]) -> bytes:
+    """Return facts as JSON. The last may be anything that a message holds."""
     try:
-        written = _encode(facts)
+        return _encode(facts)
     except (OverflowError, ValueError, RecursionError):
-        facts[-1] = within_limits({"": value}, [])
-        written = _encode(facts)
-    return content_key(written)
+        facts[-1] = within_limits({"": facts[-1]}, [])
+        return _encode(facts)
 
 
-def _who(postback: Postback) -> str | None:
-    return (
-        postback.appsflyer_id
-        or postback.customer_user_id
-        or postback.idfa
+def _who(postback: Postback, person: Identified) -> str | None:
+    if steady := postback.appsflyer_id or postback.customer_user_id:
+        return steady
+    device = (
+        postback.idfa
         or postback.advertising_id
         or postback.idfv
         or postback.android_id
         or postback.amazon_aid
         or postback.oaid
+        or postback.android_app_set_id
+        or postback.imei
     )
+    # SDKs and networks write the same advertising id in either case.
+    return device.lower() if device is not None else person.user_id or person.device_id

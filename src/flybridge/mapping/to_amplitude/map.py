@@ -19,13 +19,13 @@ from msgspec import Struct
 from flybridge.amplitude.event import MAX_TEXT, within_limits
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
-from flybridge.appsflyer.postback_time import time_ms, zoned_ms
+from flybridge.appsflyer.postback_time import has_fraction, time_ms, zoned_ms
 from flybridge.identity import IdKind
 from flybridge.mapping.person import identify, parsed
 from flybridge.mapping.to_amplitude.classify import V1_IDS, classify
-from flybridge.mapping.to_amplitude.content_key import conversion_identity, event_identity
+from flybridge.mapping.to_amplitude.content_key import conversion_identity, event_identity, insert_id
 from flybridge.mapping.to_amplitude.item import Item
-from flybridge.mapping.to_amplitude.rules import Classification, Rules
+from flybridge.mapping.to_amplitude.rules import Classification, DoubleAttribution, Rules
 from flybridge.records import Dead, Filter, Measure, Refuse
 
 __all__ = ["Mapped", "Rules", "map_postback"]
@@ -37,7 +37,8 @@ class Mapped(Struct, frozen=True, gc=False):
     """One item for Amplitude, and all that flybridge needs to know about it.
 
     `body` is JSON without `user_id` and `device_id`; the Attribution API has no place for them, so that on its route
-    both are None. `key` is the content identity, `insert_id` its hex form.
+    both are None. `key` is the content identity; `key_ms` and `ordinal` tell occurrences with the same key apart, as in
+    `records.Filing`.
     `ids` are the identifiers to match by. `restricted` is the policy that was applied to the media source, or empty.
     `notes` are sentences about what was changed or left out.
     """
@@ -56,10 +57,14 @@ class Mapped(Struct, frozen=True, gc=False):
     media_source: str
     notes: tuple[str, ...]
     restricted: str = ""
+    key_ms: int | None = None
+    ordinal: int = 0
 
 
-def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped | Filter | Refuse | Dead:
-    """Map one postback. `received_ms` is used if the message has no time."""
+def map_postback(
+    postback: Postback, rules: Rules, received_ms: int, ordinal: int = 0
+) -> Mapped | Filter | Refuse | Dead:
+    """Map one postback. `received_ms` is used if the message has no time, `ordinal` is that of the envelope."""
     compiled = rules.compiled
     classified = classify(postback, rules, compiled)
     if not isinstance(classified, Classification):
@@ -81,10 +86,17 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
         installed_ms = _time(postback, "install_time", postback.install_time, notes)
     # The identity rests on what AppsFlyer reports, not on what a policy makes of it: a new policy makes no new event.
     if classified.is_conversion:
-        key = conversion_identity(rules.app, classified.reported, postback, reported_ms, installed_ms)
+        key = conversion_identity(
+            rules.app, classified.reported, postback, person, event_ms=reported_ms, install_ms=installed_ms
+        )
+        key_ms, ordinal = None, 0
     else:
-        key = event_identity(rules.app, postback, whole, reported_ms or received_ms)
-    item = Item(postback, compiled, classified, person, value, reported_ms or installed_ms or received_ms, key.hex())
+        both = rules.double_attribution is DoubleAttribution.BOTH
+        key = event_identity(rules.app, postback, person, whole, reported_ms or received_ms, by_attribution=both)
+        key_ms = _millisecond(written, reported_ms, ordinal)
+        ordinal = ordinal or 1
+    event_ms = reported_ms or installed_ms or received_ms
+    item = Item(postback, compiled, classified, person, value, event_ms, insert_id(key, key_ms, ordinal))
     body = item.http_v2(notes) if on_v2 else item.attribution(notes)
     # By position: names take msgspec as long as a whole section.
     return Mapped(
@@ -102,7 +114,17 @@ def map_postback(postback: Postback, rules: Rules, received_ms: int) -> Mapped |
         classified.source or "",
         tuple(notes),
         classified.restricted,
+        key_ms,
+        ordinal,
     )
+
+
+def _millisecond(written: str | None, reported_ms: int | None, ordinal: int) -> int | None:
+    """Return the millisecond within its second that a message reports; None if it reports whole seconds."""
+    if written is None or reported_ms is None or not has_fraction(written):
+        return None
+    # Where files have a fraction at all, ".000" is how a report of whole seconds is written.
+    return reported_ms % 1000 if reported_ms % 1000 or not ordinal else None
 
 
 def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:

@@ -121,9 +121,37 @@ from another space.
 
 ## One event once
 
-A conversion is known by app, AppsFlyer id, kind and the second it happened in, an in-app event by app, AppsFlyer id,
-name, second, value and revenue: pushed, pulled or read from a file, it is one event and has one `insert_id`.
-Attribution takes no part in it, so that an in-app event that AppsFlyer reports for two campaigns is counted once.
+A conversion is known by app, AppsFlyer id, kind and the second it happened in: pushed or read from a file, it is one
+event and has one `insert_id`. A re-engagement without `event_time` is known by all its fields. Without an AppsFlyer id
+and a customer user id the person is known by a device identifier, in either case of letters.
+
+An in-app event is known by app, AppsFlyer id, name, second, value and revenue, and within that second:
+
+- Where a message reports milliseconds, as pushes do, each millisecond is an event: two equal purchases 850 ms apart are
+  two. The same millisecond again is a repeat.
+- Where a report has whole seconds, as files do, its equal rows are counted: two rows are two events.
+- Both together: there are as many events as milliseconds, or as equal rows, whichever is greater, in whatever order
+  they arrive. Two pushes and a file with two equal rows are two events, a third row is a third.
+
+The `insert_id` is the hash of what the event is known by, with the millisecond or the number of the row.
+
+## Double attribution
+
+Within an open re-engagement window AppsFlyer
+[reports an in-app event twice](https://support.appsflyer.com/hc/en-us/articles/360016371077): for the re-engagement
+(`is_primary_attribution` is true) and for the source of the install (false).
+`mapping.double_attribution` decides:
+
+| value | what is sent |
+| --- | --- |
+| `primary` (default) | the primary copy; the other is filtered as `secondary_attribution`, whichever comes first |
+| `both` | both, as two events: revenue counts twice |
+| `first` | whichever comes first; the other is a `duplicate` |
+
+Select `is_primary_attribution` in AppsFlyer: without it the two can't be told apart, and the first is sent. After a
+change from `first` to `primary`, a primary copy whose secondary was sent already is a `duplicate`: Amplitude ignores a
+second event with the same `insert_id`, so the attribution of that event can't be corrected there. After a change from
+`both` it is sent, because it is an event of its own.
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any, Final, Literal
@@ -54,6 +55,14 @@ OWN: Final[Mapping[str, str]] = {
 """The fields of `amplitude.event.Event`, in its order, and where `mapping.to_amplitude.item` has them."""
 
 
+class DoubleAttribution(StrEnum):
+    """Which copies of an in-app event are sent that AppsFlyer attributes twice."""
+
+    PRIMARY = "primary"
+    BOTH = "both"
+    FIRST = "first"
+
+
 class Rules(Struct, frozen=True, kw_only=True, dict=True):
     """How one app's postbacks become Amplitude events. Raises `ConfigError` for what can't be done.
 
@@ -62,7 +71,8 @@ class Rules(Struct, frozen=True, kw_only=True, dict=True):
     event type as it would be sent (`[AppsFlyer] Install`). `rows` are more fields to carry over, as source and
     target; a source may be a field that flybridge does not know, or a key of `custom_data.` or `event_value.`.
     `without` names fields that are not carried over. `restrictions` is media source, or `source/touch type`, to
-    `pass`, `redact`, `organic` or `drop`, in either case of letters, and `default`.
+    `pass`, `redact`, `organic` or `drop`, in either case of letters, and `default`. `double_attribution` says which
+    copies of an event that AppsFlyer attributes twice are events.
     """
 
     app: str
@@ -79,6 +89,7 @@ class Rules(Struct, frozen=True, kw_only=True, dict=True):
     user_id_key: str = "amplitude_user_id"
     use_customer_user_id: bool = True
     min_id_length: int = MIN_ID_LENGTH
+    double_attribution: DoubleAttribution = DoubleAttribution.PRIMARY
     restrictions: Mapping[str, str] = NO_TEXTS
 
     def __post_init__(self) -> None:

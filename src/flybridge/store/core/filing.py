@@ -29,6 +29,7 @@ from flybridge.records import (
     day_of,
 )
 from flybridge.sealing import Seal
+from flybridge.store.core.content_keys import ContentKeys
 from flybridge.store.core.dead_letters import VERSION, drop_dead_letters
 from flybridge.store.core.forgetting import BEFORE_REQUEST, blank, link, spared, tombstones
 from flybridge.store.core.holding import AS_CUSTOMER, Matched, enqueue
@@ -42,8 +43,6 @@ from flybridge.store.protocol import Filed, Lane
 ORDER: Final = (
     Write.LEDGER_ROWS,
     Write.REFILE,
-    Write.SEEN,
-    Write.SEEN_AGAIN,
     Write.ITEMS,
     Write.DELIVERIES,
     Write.HOLDS,
@@ -110,7 +109,7 @@ class _Batch:
         self._measured: dict[tuple[str, ...], list[float]] = {}
         self._carried: Counter[tuple[str, str, Carried]] = Counter()
         self._sighted: Counter[tuple[str, str]] = Counter()
-        self._until_ms: dict[Write, dict[bytes, int]] = {Write.SEEN: {}, Write.SEEN_AGAIN: {}}
+        self._content_keys = ContentKeys(ledger.tables, now_ms)
         self._dead_counters: dict[int, int] = {}
         self._persons: dict[str, int] = {}
         self._gone: set[str] = set()
@@ -121,8 +120,7 @@ class _Batch:
         self._persons = link(self._ledger, filings)
         ids = self._ledger.tables.ids(len(filings))
         known = self._known(filings)
-        keys = [filing.key for filing in filings if filing.key is not None and not filing.replayed]
-        seen = {key for (key,) in self._ledger.tables.among(Read.SEEN, keys, self._now_ms)}
+        self._content_keys.load(filings)
         effective: list[tuple[int, Filing]] = []
         for row_id, filing in zip(ids, filings, strict=True):
             receipt = filing.envelope.receipt
@@ -131,17 +129,16 @@ class _Batch:
                 if letter not in self._dead_counters:
                     self.repeated += 1
                     continue
+                self._content_keys.is_duplicate(filing)
                 effective.append((letter, filing))
             elif receipt in known:
                 self.repeated += 1
                 continue
-            elif filing.key in seen:
+            elif self._content_keys.is_duplicate(filing):
                 self._enter(row_id, filing, OutcomeKind.DUPLICATE, "")
             else:
                 effective.append((row_id, filing))
             known[receipt] = 0
-            if filing.key is not None and filing.key_until_ms > self._now_ms:
-                seen.add(filing.key)
         drop_dead_letters(self._ledger, [row_id for row_id, filing in effective if filing.replayed])
         return effective
 
@@ -165,9 +162,6 @@ class _Batch:
         if filing.envelope.receipt in self._gone:
             self._enter(row_id, filing, OutcomeKind.FORGOTTEN, BEFORE_REQUEST)
             return
-        if filing.key is not None:
-            again = Write.SEEN_AGAIN if filing.replayed else Write.SEEN
-            self._until_ms[again][filing.key] = filing.key_until_ms
         if filing.measure is not None and not isinstance(filing.decision, Dead):
             self._measure(filing.envelope.app, filing.measure)
         if filing.restricted is not None:
@@ -267,10 +261,8 @@ class _Batch:
         sums[2] += m.cost
 
     def write(self) -> None:
+        self._content_keys.write()
         enqueue(self._ledger, (*self.matched, *self._unmatched), self._now_ms)
-        new, again = self._until_ms[Write.SEEN], self._until_ms[Write.SEEN_AGAIN]
-        self._rows[Write.SEEN] += [(key, until_ms, self._now_ms) for key, until_ms in new.items()]
-        self._rows[Write.SEEN_AGAIN] += list(again.items())
         self._rows[Write.COVERAGE] += [
             (day, app, seen.platform, seen.app_version, seen.media_source, seen.kinds, n)
             for (app, day, seen), n in self._carried.items()

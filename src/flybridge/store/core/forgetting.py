@@ -29,6 +29,8 @@ SHARED: Final = 50
 MOST: Final = 500
 """Installations of one request. No human being has more."""
 
+KEY_BYTES: Final = 16
+
 BEFORE_REQUEST: Final = "before_request"
 
 WIPED: Final = (OutcomeKind.HELD, OutcomeKind.PENDING, OutcomeKind.DEAD)
@@ -183,7 +185,7 @@ def _wipe(ledger: Ledger, rows: Sequence[PersonRow], now_ms: int) -> dict[Outcom
     ids = [(row_id,) for row_id in ended]
     tables.write(Write.DROP_DEAD, ids)
     tables.write(Write.DROP_ITEMS, ids)
-    # An insert_id is the content key in hex; what has none was remembered by its digest.
+    # An insert_id begins with the content key in hex; what has none was remembered by its digest.
     tables.write(Write.FORGET_SEEN, [(_key(row),) for row in rows])
     tables.write(Write.ANONYMISE, [(row.id,) for row in rows])
     return wiped
@@ -191,7 +193,7 @@ def _wipe(ledger: Ledger, rows: Sequence[PersonRow], now_ms: int) -> dict[Outcom
 
 def _key(row: PersonRow) -> bytes:
     try:
-        return bytes.fromhex(row.insert_id) or row.digest
+        return bytes.fromhex(row.insert_id[: 2 * KEY_BYTES]) or row.digest
     except ValueError:
         return row.digest
 

@@ -36,7 +36,7 @@ class Read(Enum):
     # filing
     LEDGER_ROWS = auto()  # among receipts: receipt, row, counter
     DEAD_OF_RECEIPTS = auto()  # among receipts: row, counter, of those that are dead. FOR UPDATE
-    SEEN = auto()  # now_ms, among keys: key
+    SEEN = auto()  # now_ms, among keys: key, occurrences
     TOMBSTONED = auto()  # a row if any person is forgotten
     TOMBSTONES = auto()  # among keys: key, since_ms
     PERSONS = auto()  # among first keys: key, person
@@ -120,8 +120,8 @@ class Write(Enum):
     DROP_LEDGER_ROWS = auto()  # row
     COUNT = auto()  # more, counter
     COUNT_PRUNED = auto()  # more, counter
-    SEEN = auto()  # key, until_ms, now_ms: of keys that were not remembered at now_ms
-    SEEN_AGAIN = auto()  # key, until_ms
+    SEEN = auto()  # key, until_ms, occurrences, now_ms: of keys that were not remembered at now_ms
+    SEEN_MORE = auto()  # until_ms (at least), occurrences, occurrences as they were read, key
     DROP_SEEN = auto()  # key, until_ms: unless it is remembered longer
     FORGET_SEEN = auto()  # key
     ITEMS = auto()  # row, sealed

@@ -52,7 +52,7 @@ READS: Final[Mapping[Read, str]] = {
     Read.LEDGER_ROWS: "SELECT receipt, id, cell FROM ledger WHERE receipt = ANY($1::text[])",
     Read.DEAD_OF_RECEIPTS: """SELECT dead.id, cell FROM dead JOIN ledger ON ledger.id = dead.id
                         WHERE receipt = ANY($1::text[]) ORDER BY dead.id FOR UPDATE OF dead""",
-    Read.SEEN: "SELECT key FROM seen WHERE until_ms > $1 AND key = ANY($2::bytea[])",
+    Read.SEEN: "SELECT key, occurrences FROM seen WHERE until_ms > $1 AND key = ANY($2::bytea[])",
     Read.TOMBSTONED: "SELECT 1 FROM tombstones LIMIT 1",
     Read.TOMBSTONES: "SELECT key, since_ms FROM tombstones WHERE key = ANY($1::bytea[])",
     Read.PERSONS: "SELECT key, min(person) FROM people WHERE key = ANY($1::bytea[]) GROUP BY key",
@@ -221,15 +221,18 @@ WRITES: Final[Mapping[Write, str]] = {
                             ORDER BY cell
                             ON CONFLICT (cell, shard) DO UPDATE SET pruned = tallies.pruned + excluded.pruned""",
     # A key that another transaction has added meanwhile stays as it is. The count is wrong then, and this is repeated.
-    Write.SEEN: """INSERT INTO seen (key, until_ms)
-                   SELECT key, until_ms
-                   FROM unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS new (key, until_ms, now_ms)
+    Write.SEEN: """INSERT INTO seen (key, until_ms, occurrences)
+                   SELECT key, until_ms, occurrences
+                   FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::bigint[])
+                     AS new (key, until_ms, occurrences, now_ms)
                    ORDER BY key
-                   ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms
-                   WHERE seen.until_ms <= ($3::bigint[])[1]""",
-    Write.SEEN_AGAIN: """INSERT INTO seen (key, until_ms)
-                         SELECT * FROM unnest($1::bytea[], $2::bigint[]) AS new (key) ORDER BY key
-                         ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms""",
+                   ON CONFLICT (key) DO UPDATE
+                   SET until_ms = excluded.until_ms, occurrences = excluded.occurrences
+                   WHERE seen.until_ms <= ($4::bigint[])[1]""",
+    Write.SEEN_MORE: """UPDATE seen SET until_ms = greatest(seen.until_ms, new.until_ms), occurrences = new.occurrences
+                        FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[])
+                          AS new (until_ms, occurrences, before, key)
+                        WHERE seen.key = new.key AND seen.occurrences IS NOT DISTINCT FROM new.before""",
     Write.DROP_SEEN: """DELETE FROM seen USING unnest($1::bytea[], $2::bigint[]) AS old (key, until_ms)
                         WHERE seen.key = old.key AND seen.until_ms <= old.until_ms""",
     Write.FORGET_SEEN: "DELETE FROM seen WHERE key = ANY($1::bytea[])",
@@ -328,7 +331,7 @@ WRITES: Final[Mapping[Write, str]] = {
                        SET n = sighted.n + excluded.n, last_ms = greatest(sighted.last_ms, excluded.last_ms)""",
 }
 
-EXACT: Final = frozenset({Write.SEEN})
+EXACT: Final = frozenset({Write.SEEN, Write.SEEN_MORE})
 """Writes that must change one row for each that is given: else another transaction was faster."""
 
 # What else the store has to keep small, while no other transaction writes: hours of holds that are over, old tallies,

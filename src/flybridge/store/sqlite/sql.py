@@ -51,7 +51,7 @@ READS: Final[Mapping[Read, str]] = {
     Read.DEVICES_OF_MARKS: "SELECT audience, mark FROM devices WHERE mark IN (??)",
     Read.LEDGER_ROWS: "SELECT receipt, id, cell FROM ledger WHERE receipt IN (??)",
     Read.DEAD_OF_RECEIPTS: "SELECT dead.id, cell FROM dead JOIN ledger USING (id) WHERE receipt IN (??)",
-    Read.SEEN: "SELECT key FROM seen WHERE until_ms > ? AND key IN (??)",
+    Read.SEEN: "SELECT key, occurrences FROM seen WHERE until_ms > ? AND key IN (??)",
     Read.TOMBSTONED: "SELECT 1 FROM tombstones LIMIT 1",
     Read.TOMBSTONES: "SELECT key, since_ms FROM tombstones WHERE key IN (??)",
     Read.PERSONS: "SELECT key, min(person) FROM people WHERE key IN (??) GROUP BY key",
@@ -173,10 +173,11 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.DROP_LEDGER_ROWS: "DELETE FROM ledger WHERE id = ?",
     Write.COUNT: "UPDATE cells SET n = n + ? WHERE id = ?",
     Write.COUNT_PRUNED: "UPDATE cells SET pruned = pruned + ? WHERE id = ?",
-    Write.SEEN: """INSERT INTO seen (key, until_ms) SELECT column1, column2 FROM (VALUES (?, ?, ?)) WHERE true
-                   ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms""",
-    Write.SEEN_AGAIN: """INSERT INTO seen (key, until_ms) VALUES (?, ?)
-                         ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms""",
+    Write.SEEN: """INSERT INTO seen (key, until_ms, occurrences)
+                   SELECT column1, column2, column3 FROM (VALUES (?, ?, ?, ?)) WHERE true
+                   ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms, occurrences = excluded.occurrences""",
+    Write.SEEN_MORE: """UPDATE seen SET until_ms = max(until_ms, ?), occurrences = ?
+                        WHERE occurrences IS ? AND key = ?""",
     Write.DROP_SEEN: "DELETE FROM seen WHERE key = ? AND until_ms <= ?",
     Write.FORGET_SEEN: "DELETE FROM seen WHERE key = ?",
     Write.ITEMS: "INSERT INTO items (id, sealed) VALUES (?, ?)",

@@ -1,0 +1,55 @@
+"""Occurrences: how often the same thing has happened within the second that a content key names.
+
+Some sources report milliseconds: a new one is a new occurrence. Some report whole seconds: only how many equal rows are
+in a file tells those apart. One event may come from both, in any order, so that the number of occurrences is that
+of milliseconds or that of ordinals, whichever is greater:
+
+    state before                message           outcome
+    no occurrence               .100              new
+    .100                        .100              duplicate: the same millisecond
+    .100                        .950              new
+    .100 .950                   ordinals 1, 2     duplicates: the rows of a file that has the same two
+    .100 .950, ordinals 1 2     ordinal 3         new
+    .100 .950, ordinals 1 2 3   .400              duplicate: the third row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+ONE: Final = frozenset({-1})
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(list[int]).decode
+
+
+class Occurrences:
+    """The occurrences of one content key: milliseconds (0 to 999), and ordinals as negative numbers."""
+
+    def __init__(self, marks: Iterable[int] = ()) -> None:
+        self._marks = set(marks)
+
+    def take(self, key_ms: int | None, ordinal: int) -> bool:
+        """Note an occurrence. Returns whether it is a new one."""
+        mark = -ordinal if key_ms is None else key_ms
+        if mark in self._marks:
+            return False
+        before = self._count()
+        self._marks.add(mark)
+        return self._count() > before
+
+    def _count(self) -> int:
+        exact = sum(mark >= 0 for mark in self._marks)
+        return max(exact, len(self._marks) - exact)
+
+    def packed(self) -> bytes | None:
+        """Return them as the store keeps them; None for the first ordinal alone, which needs no room."""
+        return None if self._marks == ONE else _encode(sorted(self._marks))
+
+
+def unpacked(packed: bytes | None) -> Occurrences:
+    """Return what the store has kept. None is also what was remembered before occurrences were told apart."""
+    return Occurrences(ONE if packed is None else _decode(packed))

@@ -1,0 +1,164 @@
+"""Which AppsFlyer messages are the same conversion or event, from messages as they came in the field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from flybridge.appsflyer.postback import read
+from flybridge.flow import AppFlow, Flow
+from flybridge.identity import Keyring
+from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.rules import DoubleAttribution
+from flybridge.records import Envelope, Filter, Media, Source
+from flybridge.sealing import Seal
+from flybridge.store.sqlite.store import SqliteStore
+
+NOW_MS = 1_790_000_000_000
+
+PURCHASE = {
+    "appsflyer_id": "2700000000000-1", "customer_user_id": "cust-270001", "app_id": "com.example.shop",
+    "platform": "android", "media_source": "googleadwords_int", "campaign": "winter", "conversion_type": "install",
+    "campaign_type": "ua", "install_time": "2026-11-19 10:00:00.500", "event_source": "SDK",
+    "event_name": "af_purchase", "event_time": "2026-11-20 10:00:00.100",
+    "event_value": '{"af_revenue":"0.99","af_content_id":"gem"}', "event_revenue": "0.99",
+    "event_revenue_currency": "USD",
+}  # fmt: skip
+SECONDARY = PURCHASE | {"media_source": "green_network", "campaign": "ua-camp", "is_primary_attribution": "false"}
+PRIMARY = PURCHASE | {
+    "media_source": "blue_network", "campaign": "rt-camp", "is_primary_attribution": "true", "is_retargeting": "true",
+    "conversion_type": "re-engagement", "campaign_type": "retargeting", "retargeting_conversion_type": "re-engagement",
+}  # fmt: skip
+RE_ENGAGEMENT = {
+    "appsflyer_id": "2400-1-1", "customer_user_id": "cust-240001", "app_id": "com.example.shop",
+    "platform": "android", "media_source": "criteo", "campaign": "rt", "event_name": "re-engagement",
+    "conversion_type": "re-engagement", "campaign_type": "retargeting", "install_time": "2026-10-01 10:00:00.000",
+}  # fmt: skip
+WITHOUT_ID = {
+    "app_id": "id499000111", "platform": "ios", "event_name": "install", "conversion_type": "install",
+    "campaign_type": "ua", "media_source": "x", "event_time": "2026-11-22 10:00:00.100",
+    "install_time": "2026-11-22 10:00:00.100", "custom_data": '{"amplitude_device_id":"dev-case-test"}',
+}  # fmt: skip
+
+
+def rules(**given: Any) -> Rules:
+    return Rules(app="shop", platform="android", **given)
+
+
+def mapped(message: dict[str, Any], **given: Any) -> Mapped:
+    """Map a message that can be mapped."""
+    result = map_postback(read(json.dumps(message).encode(), Media.JSON), rules(**given), NOW_MS)
+    assert isinstance(result, Mapped)
+    return result
+
+
+async def outcomes(tmp_path, *messages: dict[str, Any], source: Source = Source.PUSH, **given: Any) -> list[str]:
+    """File messages one after the other, and return where each stands."""
+    flow = Flow({"shop": AppFlow(rules(**given))}, Keyring(b"secret"))
+    store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
+    await store.open()
+    found = []
+    for message in messages:
+        body = json.dumps(message).encode()
+        filing = flow.filing(Envelope("shop", source, Media.JSON, NOW_MS, body, f"r{await _count(store)}"))
+        filed = await store.file([filing], NOW_MS)
+        reason = filing.decision.reason if isinstance(filing.decision, Filter) else ""
+        found += [reason if outcome == "filtered" else outcome for outcome in filed.outcomes]
+    await store.close()
+    return found
+
+
+async def _count(store: SqliteStore) -> int:
+    return sum(one.n for one in await store.counts())
+
+
+async def test_two_purchases_in_one_second_are_two(tmp_path) -> None:
+    """Their milliseconds differ; the same again is a repeat."""
+    later = PURCHASE | {"event_time": "2026-11-20 10:00:00.950"}
+    assert await outcomes(tmp_path, PURCHASE, later, PURCHASE, later) == ["pending", "pending"] + ["duplicate"] * 2
+
+
+@pytest.mark.parametrize("order", [(SECONDARY, PRIMARY), (PRIMARY, SECONDARY)])
+async def test_the_primary_copy_is_the_event_whichever_comes_first(tmp_path, order) -> None:
+    """The other is filtered with a reason of its own."""
+    expected = {"false": "secondary_attribution", "true": "pending"}
+    found = await outcomes(tmp_path, *order, *order)
+    assert found[:2] == [expected[one["is_primary_attribution"]] for one in order]
+    assert found[2:] == ["duplicate", "duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [(DoubleAttribution.FIRST, ["pending", "duplicate"]), (DoubleAttribution.BOTH, ["pending", "pending"])],
+)
+async def test_double_attribution_can_be_chosen(tmp_path, setting, expected) -> None:
+    """The first that comes, or both; a repeat of either is a repeat."""
+    found = await outcomes(tmp_path, SECONDARY, PRIMARY, SECONDARY, PRIMARY, double_attribution=setting)
+    assert found == [*expected, "duplicate", "duplicate"]
+
+
+async def test_a_primary_copy_after_its_secondary_was_sent_is_a_duplicate_or_an_event_of_its_own(tmp_path) -> None:
+    """It would have the same insert_id after `first`, which Amplitude ignores, and another one after `both`."""
+    (tmp_path / "first").mkdir()
+    (tmp_path / "both").mkdir()
+    assert await outcomes(tmp_path / "first", SECONDARY, double_attribution=DoubleAttribution.FIRST) == ["pending"]
+    assert await outcomes(tmp_path / "first", PRIMARY) == ["duplicate"]
+    assert mapped(SECONDARY, double_attribution=DoubleAttribution.FIRST).insert_id == mapped(PRIMARY).insert_id
+    assert await outcomes(tmp_path / "both", SECONDARY, double_attribution=DoubleAttribution.BOTH) == ["pending"]
+    assert await outcomes(tmp_path / "both", PRIMARY) == ["pending"]
+
+
+async def test_a_conversion_is_never_left_out_as_a_secondary_copy(tmp_path) -> None:
+    """AppsFlyer doubles in-app events only."""
+    assert await outcomes(tmp_path, RE_ENGAGEMENT | {"is_primary_attribution": "false"}) == ["pending"]
+
+
+@pytest.mark.parametrize(
+    "name", ["idfa", "idfv", "advertising_id", "android_id", "amazon_aid", "oaid", "android_app_set_id", "imei"]
+)
+def test_a_device_identifier_is_the_same_in_either_case(name: str) -> None:
+    """Where the message has no AppsFlyer id; and another identifier is another person."""
+    device = "0e867d8d-2086-4aea-9c25-7fb158aaaaaa"
+    lower, upper = (mapped(WITHOUT_ID | {name: text}) for text in (device, device.upper()))
+    assert (lower.key, lower.insert_id) == (upper.key, upper.insert_id)
+    assert mapped(WITHOUT_ID | {name: device.replace("a", "b")}).key != lower.key
+
+
+def test_a_customer_user_id_keeps_its_case() -> None:
+    """It is the app's own, and two cases may be two people."""
+    one, other = (mapped(WITHOUT_ID | {"customer_user_id": text}) for text in ("ada", "ADA"))
+    assert one.key != other.key
+
+
+def test_people_known_only_by_what_the_app_passed_are_not_one() -> None:
+    """Nor are those who have nothing but an App Set id."""
+    one, other = (mapped(WITHOUT_ID | {"custom_data": {"amplitude_device_id": f"device-{n}"}}) for n in (1, 2))
+    assert one.key != other.key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"campaign": "rt2", "deeplink_url": "app://2"},
+        {"af_adset": "b"},
+        {"attributed_touch_time": "2026-11-01 10:00:00"},
+        {"event_value": {"x": 1}},
+        {"conversion_type": "re-attribution", "event_name": "re-attribution"},
+    ],
+)
+def test_re_engagements_without_a_time_differ_in_what_they_say(change: dict[str, Any]) -> None:
+    """And are the same only if they say the same."""
+    assert mapped(RE_ENGAGEMENT).key != mapped(RE_ENGAGEMENT | change).key
+    assert mapped(RE_ENGAGEMENT).key == mapped(dict(reversed(RE_ENGAGEMENT.items()))).key
+    assert mapped(RE_ENGAGEMENT | {"new_field": "x"}).key == mapped(RE_ENGAGEMENT).key
+
+
+@pytest.mark.parametrize("written", ["2026-11-20 10:00:00.100", "2026-11-20T10:00:00.1Z", "1795168800100"])
+def test_every_way_to_write_milliseconds_is_the_same(written: str) -> None:
+    """And each is the event of a row that has whole seconds."""
+    found = mapped(PURCHASE | {"event_time": written})
+    assert (found.key, found.key_ms) == (mapped(PURCHASE).key, 100)
+    whole = mapped(PURCHASE | {"event_time": "2026-11-20 10:00:00"})
+    assert (whole.key, whole.key_ms, whole.ordinal) == (found.key, None, 1)
