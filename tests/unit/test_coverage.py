@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flybridge.insight.coverage import MIN_EVENTS, covers, falls, fell, version_key
+from flybridge.insight.coverage import MIN_EVENTS, covers, falls, fell, version_key, with_largest_platforms
 from flybridge.store.figures import CoverageRow
 
 
@@ -78,3 +78,14 @@ def test_versions_are_in_their_own_order():
     """By numbers, not by letters."""
     versions = ["4.10.0", "4.9", "4.9.1-beta2", "", "10.0", "4.9.1"]
     assert sorted(versions, key=version_key) == ["", "4.9", "4.9.1", "4.9.1-beta2", "4.10.0", "10.0"]
+
+
+def test_platforms_beyond_the_largest_are_one():
+    """However many texts come as platforms, an app has so many series, and no event is left out."""
+    rows = [row(n, platform=f"platform {n}") for n in range(1, 5001)] + [row(7, app="other", platform="ios")]
+    found = with_largest_platforms(rows, 10)
+    assert len({(one.app, one.platform) for one in found}) == 12
+    assert sum(one.n for one in found) == sum(one.n for one in rows)
+    assert {one.platform for one in found if one.app == "shop"} == {f"platform {n}" for n in range(4991, 5001)} | {
+        "(others)"
+    }

@@ -293,6 +293,18 @@ def test_the_event_value_becomes_properties(value: Any, expected: dict[str, Any]
     assert {key: found for key, found in properties.items() if not key.startswith("[AppsFlyer]")} == expected
 
 
+@pytest.mark.parametrize("key", [GAID, f"seen {GAID.upper()}", IDFV, "ada@example.com", "+14155552671"])
+def test_a_property_is_not_named_by_an_identifier(key: str) -> None:
+    """The person's own or another's; what stands beside it is sent."""
+    found = mapped(EVENT | {"event_value": {key: 1, "level": 2, "by": {key: 3}}})
+    properties = json.loads(found.body)["event_properties"]
+    assert properties["level"] == 2
+    assert key not in properties
+    assert any("left out" in note for note in found.notes)
+    assert not any(key in note for note in found.notes)
+    assert not found.body.count(GAID.encode()) - 1  # only in its own field
+
+
 def test_the_apps_own_property_does_not_replace_attribution() -> None:
     """An app can't say that it came from elsewhere, and no key is written twice."""
     found = mapped(EVENT | {"event_value": {"[AppsFlyer] campaign": "forged"}})

@@ -86,6 +86,8 @@ FULL = Filing(
     restricted=MEASURE,
     remarks=("late",),
     members=(CHANGE,),
+    key_ms=7,
+    ordinal=2,
 )
 """A filing in which no field has its default."""
 

@@ -19,8 +19,9 @@ from collections.abc import Iterable, Sequence
 from math import sqrt
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from flybridge.insight.hints import OTHERS
 from flybridge.store.figures import CoverageRow
 
 MIN_EVENTS: Final = 200
@@ -103,6 +104,21 @@ def covers(rows: Iterable[CoverageRow], *by: str) -> list[Cover]:
         Cover(n, dict(sorted(carried[cell].items())), **dict(zip(by, cell, strict=True)))
         for cell, n in sorted(events.items(), key=lambda one: (-one[1], one[0]))
     ]
+
+
+def with_largest_platforms(rows: Sequence[CoverageRow], n: int) -> list[CoverageRow]:
+    """Return the rows with all platforms of an app but its n largest put together as `OTHERS`.
+
+    A platform is any text that a message has, and each would be a series of its own.
+    """
+    events: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        events[row.app, row.platform] += row.n
+    ranked: defaultdict[str, list[str]] = defaultdict(list)
+    for (app, platform), _ in sorted(events.items(), key=lambda one: (-one[1], one[0])):
+        ranked[app].append(platform)
+    kept = {(app, platform) for app, platforms in ranked.items() for platform in platforms[:n]}
+    return [row if (row.app, row.platform) in kept else structs.replace(row, platform=OTHERS) for row in rows]
 
 
 def falls(rows: Iterable[CoverageRow]) -> list[Fall]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from flybridge.masking import dimension
 from flybridge.records import RESTRICTED_KIND, Measure
 from flybridge.store.figures import RollupRow
 
@@ -28,7 +29,7 @@ class Change(Struct, frozen=True):
 
 def change(media_source: str | None, policy: str, day: str) -> Measure:
     """Return what one changed event adds to the rollups."""
-    source = (media_source or "organic")[:MAX_SOURCE]
+    source = dimension(media_source or "organic")[:MAX_SOURCE]
     return Measure(RESTRICTED_KIND, policy, source, "", "", "", day)
 
 

@@ -7,7 +7,7 @@ backends; applying them is the backend's, and `apply_sqlite` is SQLite's.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from flybridge.errors import StoreUnavailable
+from flybridge.store.mask_labels import Run, mask_labels
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -60,8 +61,14 @@ def missing(known: Sequence[Script], applied: Mapping[int, str]) -> list[Script]
     return [script for script in known if script.number not in applied]
 
 
+STEPS: Final = {"masked_labels": mask_labels}
+"""What a migration does that SQL can't, by its name: run after its file, in the same transaction."""
+
+
 def apply_sqlite(db: sqlite3.Connection, known: Sequence[Script]) -> int:
     """Apply what is missing in one transaction. Returns how many files. Safe when two processes start at once."""
+    db.execute("PRAGMA secure_delete = ON")  # what a migration deletes may name people
+    stepped = False
     db.execute("BEGIN IMMEDIATE")
     try:
         db.execute(TABLE)
@@ -69,13 +76,22 @@ def apply_sqlite(db: sqlite3.Connection, known: Sequence[Script]) -> int:
         for script in todo:
             for statement in statements(script.sql):
                 db.execute(statement)
+            if (step := STEPS.get(script.name)) is not None:
+                stepped |= step(lambda sql, values: db.execute(sql.replace("$", "?"), values).fetchall(), _columns(db))
             db.execute("INSERT INTO migrations (number, name) VALUES (?, ?)", (script.number, script.name))
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+    db.execute("PRAGMA secure_delete = OFF")
+    if stepped:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return len(todo)
+
+
+def _columns(db: sqlite3.Connection) -> Callable[[str], list[str]]:
+    return lambda table: [name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")]
 
 
 def apply_postgres(db: Connection[tuple[Any, ...]], known: Sequence[Script]) -> int:
@@ -91,8 +107,22 @@ def apply_postgres(db: Connection[tuple[Any, ...]], known: Sequence[Script]) -> 
         todo = missing(known, dict(db.execute("SELECT number, name FROM migrations").fetchall()))
         for script in todo:
             db.execute(script.sql.encode(), prepare=False)
+            if (step := STEPS.get(script.name)) is not None:
+                step(_run(db), lambda table: [name for (name,) in _run(db)(NAMES, (table,))])
             db.execute("INSERT INTO migrations (number, name) VALUES ($1, $2)", (script.number, script.name))
     return len(todo)
+
+
+NAMES: Final = """SELECT attname FROM pg_attribute
+                  WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+
+
+def _run(db: Connection[tuple[Any, ...]]) -> Run:
+    def run(sql: str, values: Sequence[object]) -> list[Any]:
+        cursor = db.execute(sql.encode(), values)
+        return cursor.fetchall() if cursor.description else []
+
+    return run
 
 
 def statements(sql: str) -> Iterator[str]:

@@ -12,13 +12,14 @@ front of the renderer and takes out both what is named like one and what looks l
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from enum import StrEnum
 from typing import Any, Final, TextIO
 
 import structlog
+
+from flybridge.masking import masked
 
 PERSONAL: Final = frozenset(
     {
@@ -36,14 +37,6 @@ SECRET: Final = frozenset(
     }
 )  # fmt: skip
 """Keys whose values open something."""
-
-# Advertising and vendor ids are UUIDs; an AppsFlyer id is 13 digits, a dash, and 7 to 19 digits.
-_ID: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?<!\d)\d{13}-\d{7,19}")
-
-
-def masked(text: str) -> str:
-    """Take out of a text what looks like an identifier of a person."""
-    return _ID.sub("[id]", text)
 
 
 def _clean(value: Any) -> Any:

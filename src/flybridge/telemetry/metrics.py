@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 from flybridge.delivery.exchange import Accepted, Verdict
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Depth, Inbox
-from flybridge.insight.coverage import Cover, covers
+from flybridge.insight.coverage import Cover, covers, with_largest_platforms
 from flybridge.insight.hints import HeldSum, summed
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.protocol import Filed, Lane, LaneDepth, Store
@@ -66,7 +66,8 @@ async def standing(inbox: Inbox, store: Store | None, now_ms: int) -> Standing:
                 sums[key] = sums.get(key, 0) + count.n
             outcomes, lanes = sums, await store.depths(now_ms)
             holds = summed(await store.hold_counts(), now_ms, sources=MEDIA_SOURCES)
-            covered = covers(await store.covered(since_day=day_of(now_ms - DAY_MS)), "app", "platform")
+            rows = await store.covered(since_day=day_of(now_ms - DAY_MS))
+            covered = covers(with_largest_platforms(rows, PLATFORMS), "app", "platform")
             up["store"] = True
         except FlybridgeError:
             up["store"] = False
@@ -74,6 +75,7 @@ async def standing(inbox: Inbox, store: Store | None, now_ms: int) -> Standing:
 
 
 MEDIA_SOURCES: Final = 20  # of an app that have a label of their own in `flybridge_holds`; the others share one
+PLATFORMS: Final = 10  # the same in `flybridge_coverage_events` and `flybridge_coverage_share`
 _SLOT_BOUNDS: Final = tuple(range(14, 35))  # 2**14 ns is 16 microseconds, 2**34 ns is 17 seconds
 _DELIVERY_BOUNDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43_200, 259_200)
 _REQUEST_BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

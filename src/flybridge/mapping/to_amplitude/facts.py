@@ -13,6 +13,7 @@ from flybridge.appsflyer.postback_time import time_ms
 from flybridge.identity import IdKind
 from flybridge.insight.restricted import change
 from flybridge.mapping.to_amplitude.map import Mapped, Rules
+from flybridge.masking import dimension
 from flybridge.records import Carried, Decision, Measure, Refuse, day_of
 
 MAX_LABEL: Final = 64
@@ -23,8 +24,10 @@ Named = tuple[IdKind, str | None]
 def carried(postback: Postback, mapped: Mapped, rules: Rules) -> Carried:
     """Return by what an event could be matched."""
     kinds = _kinds(tuple(mapped.ids), mapped.user_id is not None, mapped.device_id is not None)
-    platform = (postback.platform or rules.platform).lower()[:MAX_LABEL]
-    return Carried(platform, (postback.app_version or "")[:MAX_LABEL], mapped.media_source, kinds)
+    # Masked before it is cut: a part of an identifier is not recognised any more.
+    platform = dimension((postback.platform or rules.platform).lower())[:MAX_LABEL]
+    version = dimension(postback.app_version or "")[:MAX_LABEL]
+    return Carried(platform, version, mapped.media_source, kinds)
 
 
 @lru_cache(1024)

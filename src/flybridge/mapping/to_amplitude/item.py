@@ -16,6 +16,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.mapping.person import TOP, Identified, names_a_device
 from flybridge.mapping.to_amplitude.revenue import NO_REVENUE, cost_usd, revenue_of, revenue_usd
 from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules
+from flybridge.masking import masked
 from flybridge.records import Measure, day_of
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -64,8 +65,12 @@ class Item(Struct, frozen=True, gc=False):
         writer = self.classification.plan.event
         section = writer.fill(self.postback, self.value, self.classification)
         value, own = self.value, NOTHING
-        if value is not None:
-            own = self.compiled.own(value) if isinstance(value, dict) else {"event_value": value}
+        if isinstance(value, dict):
+            own = self.compiled.own(value)
+            if len(own) < len(value) and any(key not in own and masked(key) != key for key in value):
+                notes.append("A property whose name is an identifier was left out.")
+        elif value is not None:
+            own = {"event_value": value}
         written = _joined(own, section, notes) if own else _encode(section)
         return self._without_devices(own | writer.as_dict(section), notes) if self._names_a_device(written) else written
 
@@ -87,9 +92,9 @@ class Item(Struct, frozen=True, gc=False):
         return False
 
     def _without_devices(self, properties: dict[str, Any], notes: list[str]) -> bytes:
-        for key in [key for key, value in properties.items() if names_a_device(value, self.person.devices)]:
+        for key in [key for key, value in properties.items() if names_a_device([key, value], self.person.devices)]:
             del properties[key]
-            notes.append(f"The property {key} contains a device identifier and was left out.")
+            notes.append(f"The property {masked(key)} contains a device identifier and was left out.")
         return _write(properties, notes)
 
     def measure(self) -> Measure:

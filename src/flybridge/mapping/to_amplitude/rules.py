@@ -19,6 +19,7 @@ from flybridge.mapping.restrictions import ADVERTISING, policies, policy_of
 from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
 from flybridge.mapping.to_amplitude import rows as table
 from flybridge.mapping.to_amplitude.sections import SectionWriter
+from flybridge.masking import masked
 from flybridge.records import Dead, Filter, Refuse
 
 NO_TEXTS: Final[Mapping[str, str]] = {}
@@ -167,14 +168,14 @@ class CompiledRules:
         return self._plans[conversion, restricted]
 
     def own(self, value: dict[str, Any]) -> dict[str, Any]:
-        """Return an event's value without keys that hold an identifier by name, and those that a row fills."""
+        """Return an event's value without keys that name or are an identifier, and without those that a row fills."""
         own = value.copy()
         for key in self._passed:
             own.pop(key, None)
         # An app's events repeat the same keys: those that stay are remembered.
         if not self._plain.issuperset(own):
             for key in value:
-                if key in self._taken or key.lower() in self._hidden:
+                if key in self._taken or key.lower() in self._hidden or masked(key) != key:
                     own.pop(key, None)
             if len(self._plain) < MAX_PLAIN:
                 self._plain.update(own)

@@ -12,10 +12,10 @@ from typing import Final, assert_never
 
 from msgspec import structs
 
+from flybridge.masking import dimension
 from flybridge.records import (
     HOUR_MS,
     Apply,
-    Carried,
     Dead,
     Deliver,
     Filing,
@@ -107,7 +107,7 @@ class _Batch:
         self._now_ms = now_ms
         self._rows: dict[Write, list[tuple[object, ...]]] = {what: [] for what in ORDER}
         self._measured: dict[tuple[str, ...], list[float]] = {}
-        self._carried: Counter[tuple[str, str, Carried]] = Counter()
+        self._carried: Counter[tuple[str, str, tuple[str, ...], str]] = Counter()
         self._sighted: Counter[tuple[str, str]] = Counter()
         self._content_keys = ContentKeys(ledger.tables, now_ms)
         self._dead_counters: dict[int, int] = {}
@@ -167,7 +167,10 @@ class _Batch:
         if filing.restricted is not None:
             self._measure(filing.envelope.app, filing.restricted)
         if filing.carried is not None:
-            self._carried[filing.envelope.app, day_of(filing.envelope.received_ms), filing.carried] += 1
+            carried = filing.carried
+            names = tuple(map(dimension, (carried.platform, carried.app_version, carried.media_source)))
+            day = day_of(filing.envelope.received_ms)
+            self._carried[filing.envelope.app, day, names, carried.kinds] += 1
         if filing.envelope.source in TELLS:
             self._sighted.update([(sighting.app, sighting.kind) for sighting in filing.sightings])
         match filing.decision:
@@ -221,13 +224,14 @@ class _Batch:
             self._enter(row_id, filing, OutcomeKind.HELD, "", item.insert_id)
             kinds, keys = " ".join(hold.key_kinds), pack_keys(hold.keys)
             fallback = seal_who(self._seal, hold.fallback_user_id, None) if hold.fallback_user_id else None
-            self._ledger.waits([(lane, hold.media_source, kinds, received_ms // HOUR_MS)])
+            source = dimension(hold.media_source)
+            self._ledger.waits([(lane, source, kinds, received_ms // HOUR_MS)])
             self._rows[Write.HOLDS].append(
                 (
                     row_id,
                     lane,
-                    item.event_type,
-                    hold.media_source,
+                    dimension(item.event_type),
+                    source,
                     kinds,
                     keys,
                     received_ms,
@@ -254,7 +258,8 @@ class _Batch:
         )
 
     def _measure(self, app: str, m: Measure) -> None:
-        counter = (app, m.event_day, m.kind, m.event, m.media_source, m.campaign, m.country, m.platform)
+        names = map(dimension, (m.event, m.media_source, m.campaign, m.country, m.platform))
+        counter = (app, m.event_day, m.kind, *names)
         sums = self._measured.setdefault(counter, [0, 0.0, 0.0])
         sums[0] += 1
         sums[1] += m.revenue
@@ -264,8 +269,7 @@ class _Batch:
         self._content_keys.write()
         enqueue(self._ledger, (*self.matched, *self._unmatched), self._now_ms)
         self._rows[Write.COVERAGE] += [
-            (day, app, seen.platform, seen.app_version, seen.media_source, seen.kinds, n)
-            for (app, day, seen), n in self._carried.items()
+            (day, app, *names, kinds, n) for (app, day, names, kinds), n in self._carried.items()
         ]
         self._rows[Write.SIGHTED] += [(app, kind, n, self._now_ms) for (app, kind), n in self._sighted.items()]
         self._rows[Write.ROLLUPS] += [(*counter, *sums) for counter, sums in self._measured.items()]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Final
 
 from markupsafe import Markup, escape
 
-from flybridge.telemetry.logs import masked
+from flybridge.masking import masked
 
 MAX_TEXT: Final = 80
-_EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 
 
 def shown(text: object) -> str:
@@ -21,7 +19,7 @@ def shown(text: object) -> str:
     what can't be printed, or turns the direction of what follows, becomes a mark; a long text is cut.
     """
     plain = "".join(sign if sign.isprintable() else "\ufffd" for sign in str(text)[: MAX_TEXT * 4])
-    plain = _EMAIL.sub("[email]", masked(plain))
+    plain = masked(plain)
     return plain if len(plain) <= MAX_TEXT else plain[: MAX_TEXT - 1] + "\u2026"
 
 

@@ -1,0 +1,45 @@
+"""Masking: identifiers of people are taken out of any text that becomes a dimension, a label, a listing or a log line.
+
+Macros of advertising networks put advertising ids and addresses into campaigns and media sources, and apps put them
+into names of events. What is masked:
+
+- advertising and device ids: UUIDs, with dashes or without, and other runs of 16 or more hexadecimal digits that mix
+  letters and digits (Android ids, OAIDs, hashes of any of them),
+- AppsFlyer ids,
+- e-mail addresses, also percent-encoded,
+- phone numbers with a plus sign, or written as 415-555-2671.
+
+A plain number is not: most ids of campaigns are one. Every pattern is bounded, so that the time grows with the length.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+_DASH: Final = r"(?:-|_|%2[Dd])"
+_HEX: Final = "[0-9A-Fa-f]"
+_ID: Final = re.compile(
+    rf"{_HEX}{{8}}(?:{_DASH}{_HEX}{{4}}){{3}}{_DASH}{_HEX}{{12}}"
+    rf"|(?<![0-9A-Za-z])(?=[0-9]{{0,63}}[A-Fa-f])(?=[A-Fa-f]{{0,63}}[0-9]){_HEX}{{16,}}(?![0-9A-Za-z])"
+    rf"|(?<!\d)\d{{13}}{_DASH}\d{{7,19}}(?!\d)"
+)
+_EMAIL: Final = re.compile(r"[\w.+%'!#$&*/=?^`{|}~-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_PHONE: Final = re.compile(
+    r"(?:\+|%2[Bb])\d(?:[ ().-]{0,2}\d){8,14}(?!\d)"
+    r"|(?<![\d-])(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\d-])"
+)
+
+
+def masked(text: str) -> str:
+    """Return a text with `[id]`, `[email]` and `[phone]` in place of what identifies a person."""
+    if "@" in text or "%40" in text:
+        text = _EMAIL.sub("[email]", text)
+    return _PHONE.sub("[phone]", _ID.sub("[id]", text))
+
+
+@lru_cache(maxsize=8192)
+def dimension(text: str) -> str:
+    """Return a text as it may be counted by. The same as `masked`, remembered for texts that come again."""
+    return masked(text)

@@ -1,0 +1,1 @@
+-- Identifiers of people in labels are masked by store/mask_labels.py: which texts hold one is not SQL's to say.
