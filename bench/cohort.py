@@ -27,10 +27,10 @@ from time import perf_counter
 import msgspec
 from msgspec import Struct
 
-from flybridge.amplitude.cohort import Account
+from flybridge.amplitude.cohort import Credentials
 from flybridge.appsflyer.audience import ImportTarget
-from flybridge.audiences.plan import Plan
-from flybridge.audiences.rules import Rule
+from flybridge.audiences.plan import AudiencePlan
+from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
 from flybridge.clock import SystemClock
@@ -137,11 +137,11 @@ async def measure(members: int, change: float, on_postgres: bool) -> Measured:
     async with place(on_postgres) as (store, directory):
         vendors, clock = Vendors(), SystemClock()
         await store.open()
-        plan = Plan(
-            Rule("shop", "big", "c", "gaid"),
+        plan = AudiencePlan(
+            AudienceRule("shop", "big", "c", "gaid"),
             ImportTarget("com.example.shop", "android", "key", "token"),
             "hourly",
-            Account("https://localhost", "key", "secret"),
+            Credentials("https://localhost", "key", "secret"),
             limits=Limits(10_000, 5_000_000, 1),
         )
         await store.keep(targets({("shop", "big"): plan}, clock.now_ms()))

@@ -1,4 +1,4 @@
-"""Time, as something that is handed in: the core takes `now_ms`, the shell holds a `Clock`."""
+"""Time as a dependency: pure functions take `now_ms`, everything else holds a `Clock`."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time and waits. `now_ms` is milliseconds since the Unix epoch, UTC."""
+    """Tells the time and sleeps."""
 
     def now_ms(self) -> int:
-        """Return the present time in milliseconds."""
+        """Return the time in milliseconds since the Unix epoch, UTC."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that many of this clock's seconds."""
+        """Sleep for this many seconds of this clock."""
         ...
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The clock of the machine."""
 
     def now_ms(self) -> int:
-        """Return the present time in milliseconds."""
         return time.time_ns() // 1_000_000
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
         await asyncio.sleep(seconds)

@@ -1,25 +1,25 @@
-"""What flybridge raises, as one small tree.
+"""The exceptions of flybridge, as one small tree.
 
     FlybridgeError
-    ├── ConfigError        the configuration can't be used; says which key and what to write instead
-    ├── InboxUnavailable   the durable log refuses (disk full, server away); the sender should try again
-    ├── StoreUnavailable   the state store refuses; the work is given back and tried again
-    ├── SealBroken         sealed bytes can't be opened: another secret, or damaged data
-    └── TransportError     an HTTP exchange has no answer; carries whether the request may have been applied
+    ├── ConfigError        the configuration is invalid; names the key and the remedy
+    ├── InboxUnavailable   the inbox did not store the message (disk full, server away); the sender retries
+    ├── StoreUnavailable   the store did not commit; the work is returned and retried
+    ├── SealBroken         sealed bytes can't be decrypted: another secret, or damaged data
+    └── TransportError     an HTTP request got no answer; says whether it may have been applied
 
-Exceptions are for the unexpected. What is expected, a postback that can't be mapped or a delivery that
-is refused, is a value: `records.Outcome` and `delivery.exchange.Verdict`.
+Expected failures, such as a postback that can't be mapped or a delivery that is refused, are values:
+`records.Outcome` and `delivery.exchange.Verdict`.
 """
 
 from __future__ import annotations
 
 
 class FlybridgeError(Exception):
-    """Root of everything flybridge raises on purpose. The text is a sentence with a remedy."""
+    """Base class of all exceptions of flybridge. The text names the problem and the remedy."""
 
 
 class ConfigError(FlybridgeError):
-    """The configuration can't be used. `path` names the key (`apps[0].route`), `remedy` what to do."""
+    """The configuration is invalid. `path` names the key (`apps[0].route`)."""
 
     def __init__(self, path: str, problem: str, remedy: str) -> None:
         super().__init__(f"{path}: {problem} {remedy}" if path else f"{problem} {remedy}")
@@ -29,7 +29,7 @@ class ConfigError(FlybridgeError):
 
 
 class InboxUnavailable(FlybridgeError):
-    """The inbox did not make the bytes durable. Nothing was promised; `retry_after_s` is in seconds."""
+    """The inbox did not store the message durably, and the sender was not acknowledged."""
 
     def __init__(self, reason: str, retry_after_s: int = 5) -> None:
         super().__init__(reason)
@@ -37,15 +37,15 @@ class InboxUnavailable(FlybridgeError):
 
 
 class StoreUnavailable(FlybridgeError):
-    """The store did not commit. Nothing of the batch was filed."""
+    """The store did not commit: no row of the batch was written."""
 
 
 class SealBroken(FlybridgeError):
-    """Sealed bytes can't be opened with any configured secret."""
+    """Sealed bytes can't be decrypted with any configured secret."""
 
 
 class TransportError(FlybridgeError):
-    """An HTTP exchange ended without an answer.
+    """An HTTP request ended without an answer.
 
     `maybe_applied` is False only when the request certainly never reached the vendor (no connection).
     """

@@ -24,7 +24,7 @@ from flybridge.appsflyer import inapp_event, postback
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.audiences.messages import with_members
-from flybridge.audiences.rules import Rule
+from flybridge.audiences.rules import AudienceRule
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.identity import IdKind, Keyring
@@ -82,7 +82,7 @@ class AppFlow(Struct, frozen=True):
     conversion_days: int = 90
     streams: tuple[StreamRules, ...] = ()
     stream_fields: Mapping[str, str] = NO_NAMES
-    audiences: tuple[Rule, ...] = ()
+    audiences: tuple[AudienceRule, ...] = ()
 
 
 class Flow:

@@ -1,4 +1,4 @@
-"""What one process does: take in, work, show people how things stand, or all of it."""
+"""The roles of a process: intake, worker, console, or all of them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import Final
 from msgspec import Struct
 
 
-class Part(StrEnum):
-    """What a process does. All of them, unless it is told to do only one."""
+class Role(StrEnum):
+    """One role. A process has all of them unless `--only` names one."""
 
     INTAKE = "intake"
     WORK = "work"
     CONSOLE = "console"
 
 
-class Duties(Struct, frozen=True):
-    """What a process does, and what it can't do it without: `needs_inbox` and `needs_store` decide `/readyz`.
+class Roles(Struct, frozen=True):
+    """The roles of one process. `needs_inbox` and `needs_store` decide `/readyz`.
 
-    An intake without its inbox turns senders away, a worker without either has nothing to do, and a console that
-    can't read the store has nothing to show; it shows what it can without the inbox.
+    Intake needs the inbox, a worker needs both, and the console needs the store only.
     """
 
     name: str
@@ -30,20 +29,20 @@ class Duties(Struct, frozen=True):
 
     @property
     def needs_inbox(self) -> bool:
-        """Return whether this process is of no use without the inbox."""
+        """Whether the process can do nothing without the inbox."""
         return self.takes or self.works
 
     @property
     def needs_store(self) -> bool:
-        """Return whether this process is of no use without the store. Otherwise it does not even open it."""
+        """Whether the process can do nothing without the store. If not, the store is not opened."""
         return self.works or self.shows
 
 
-EVERYTHING: Final = Duties("all", takes=True, works=True, shows=True)
+ALL_ROLES: Final = Roles("all", takes=True, works=True, shows=True)
 
 
-def duties_of(only: Part | None) -> Duties:
-    """Return the duties of a process that does only this part, or of one that does everything."""
+def roles_of(only: Role | None) -> Roles:
+    """Return the roles of a process started with `--only`; all roles if `only` is None."""
     if only is None:
-        return EVERYTHING
-    return Duties(only.value, takes=only is Part.INTAKE, works=only is Part.WORK, shows=only is Part.CONSOLE)
+        return ALL_ROLES
+    return Roles(only.value, takes=only is Role.INTAKE, works=only is Role.WORK, shows=only is Role.CONSOLE)

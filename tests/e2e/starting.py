@@ -17,7 +17,7 @@ from aiohttp import web
 
 from flybridge.clock import Clock
 from flybridge.config.settings import load
-from flybridge.roles import Part
+from flybridge.roles import Role
 from flybridge.service.process import Service
 from flybridge.testing.processes import environment
 
@@ -82,7 +82,7 @@ def written(
 
 
 @asynccontextmanager
-async def serving(path: Path, only: Part | None = None, clock: Clock | None = None) -> AsyncIterator[str]:
+async def serving(path: Path, only: Role | None = None, clock: Clock | None = None) -> AsyncIterator[str]:
     """Run the service of a configuration in this process; give its origin. What it fails with is raised."""
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
     task = asyncio.create_task(Service(load(path, os.environ), only, clock).run(stop, port.set_result))

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from starting import serving, written
 
-from flybridge.roles import Part
+from flybridge.roles import Role
 
 PAGES = ("/", "/holds", "/dead", "/lanes")
 IDFV = "BCCE52E7-03EE-321A-B3D4-E57123966239"
@@ -180,7 +180,7 @@ async def test_without_a_password_a_proxy_sees_nothing(tmp_path):
 async def test_with_a_password_every_page_needs_it(tmp_path):
     """Basic, with any user name; doors and health go on without."""
     console = '[console]\npassword = "correct horse"'
-    async with shown_by(tmp_path, console, Part.CONSOLE) as session:
+    async with shown_by(tmp_path, console, Role.CONSOLE) as session:
         for path in (*PAGES, "/console.css"):
             async with session.get(path) as response:
                 assert response.status == 401
@@ -199,13 +199,13 @@ async def test_pages_change_nothing(tmp_path):
 @pytest.mark.parametrize("query", ["days=0", "days=-1", "days=x", "days=99999999999999999999", "days=²", "every=1"])
 async def test_nonsense_in_the_address_is_the_usual_page(tmp_path, query):
     """Nobody breaks a page by its address."""
-    async with shown_by(tmp_path, only=Part.CONSOLE) as session:
+    async with shown_by(tmp_path, only=Role.CONSOLE) as session:
         assert "http-equiv" not in await text(session, f"/?{query}")
 
 
 async def test_a_page_fetches_itself_again_only_where_asked(tmp_path):
     """Nothing moves under a reader who did not ask for it."""
-    async with shown_by(tmp_path, only=Part.CONSOLE) as session:
+    async with shown_by(tmp_path, only=Role.CONSOLE) as session:
         assert '<meta http-equiv="refresh" content="10">' in await text(session, "/lanes?every=10")
 
 
@@ -216,7 +216,7 @@ async def test_figures_that_do_not_agree_are_sentences(tmp_path):
         await shown(session, "/", "1 event could not be processed")
     with sqlite3.connect(tmp_path / "data" / "store.db") as db:
         db.execute("UPDATE cells SET n = n - 1 WHERE outcome = 'dead'")
-    async with shown_by(tmp_path, only=Part.CONSOLE) as session:
+    async with shown_by(tmp_path, only=Role.CONSOLE) as session:
         page = await text(session, "/")
     assert "Envelopes were received that neither wait nor have an outcome. Expected 1, found 0." in page
     assert "Balanced" not in page

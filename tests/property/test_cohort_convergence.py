@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flybridge.amplitude.cohort import Account
+from flybridge.amplitude.cohort import Credentials
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.audiences.lease import LEASE_MS, RENEW_S
-from flybridge.audiences.plan import Plan
-from flybridge.audiences.rules import Rule
+from flybridge.audiences.plan import AudiencePlan
+from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
 from flybridge.delivery.exchange import HttpRequest
@@ -38,7 +38,7 @@ from flybridge.testing.inside import Inside
 
 SECRET = b"the secret of the property suite"
 ORIGIN = "http://sandbox"
-RULE = Rule("shop", "spenders", "c1", "gaid")
+RULE = AudienceRule("shop", "spenders", "c1", "gaid")
 APP = AppFlow(Rules(app="shop", platform="android", route="http_v2"), audiences=(RULE,))
 PEOPLE = "abcdefg"
 PHONES = {name: str(uuid5(NAMESPACE_DNS, "fg" if name in "fg" else name)) for name in PEOPLE}  # f and g share one
@@ -61,9 +61,9 @@ class World:
         self.sandbox.audiences.max_devices = 3
         self.sandbox.cohorts.small_rows = 2
         self.doors = Inside(self.sandbox, piece=40)
-        account = Account(ORIGIN, "key", "secret") if downloads else None
+        account = Credentials(ORIGIN, "key", "secret") if downloads else None
         audience = ImportTarget("com.example.shop", "android", "import", "token", ORIGIN)
-        self.plan = Plan(RULE, audience, "hourly", account, max_shrink=1.0)
+        self.plan = AudiencePlan(RULE, audience, "hourly", account, max_shrink=1.0)
         self.truth: set[str] = set()
         self.late: list[bytes] = []
         self.receipts = 0

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from flybridge.amplitude import cohort
 from flybridge.amplitude.cohort_file import CohortFile, CohortFileError, reader
-from flybridge.amplitude.cohort_message import CohortMessage, Entry, cohort_of, framed, read
+from flybridge.amplitude.cohort_message import CohortEntry, CohortMessage, cohort_of, framed, read
 from flybridge.delivery.exchange import Accepted, Halt, HttpResponse, Retry
 
-ACCOUNT = cohort.Account("https://amplitude.com", "key", "secret")
+ACCOUNT = cohort.Credentials("https://amplitude.com", "key", "secret")
 
 
 def answer(status: int, body: object = None, **headers: str) -> HttpResponse:
@@ -122,7 +122,7 @@ def test_columns_are_found_however_they_are_spelled():
     ("data", "words"),
     [
         (b"", "empty"),
-        (b"name,city\nada,rome\n", "no column that names people"),
+        (b"name,city\nada,rome\n", "neither a column user_id"),
         (b"user_id\nada\n\xff\xfe\n", "can't be read"),
         (b'user_id\n"ada', "can't be read"),
         (gzip.compress(b"user_id\nada\n", mtime=0)[:-9], "breaks off"),
@@ -149,7 +149,7 @@ def test_a_webhook_batch_is_read():
     assert read(json.dumps(body).encode()) == CohortMessage(
         "7khm89cz",
         True,
-        [Entry("one", "", {"gaid": "g"}), Entry("2"), Entry("three")],
+        [CohortEntry("one", "", {"gaid": "g"}), CohortEntry("2"), CohortEntry("three")],
         "My Test Cohort",
         "m::enter::0",
         1_692_206_763_000,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flybridge.config.page import keys
-from flybridge.config.read import Reader
+from flybridge.config.read import ConfigReader
 from flybridge.config.settings import Config, loads, shown
 from flybridge.errors import ConfigError
 
@@ -92,7 +92,7 @@ def test_a_misspelt_key_is_refused_with_the_right_suggestion(data):
         return
     table[wrong] = table.pop(path[-1], "anything")
     with pytest.raises(ConfigError) as caught:
-        Reader(Path(), {}).read(Config, tables)
+        ConfigReader(Path(), {}).read(Config, tables)
     assert caught.value.path == f"{where}.{wrong}".removeprefix(".")
     question, _, _ = caught.value.remedy.partition("?")
     assert question.startswith("Did you mean ")
@@ -181,6 +181,6 @@ def test_any_value_is_read_or_refused(path, value):
     tables = msgspec.to_builtins(BASE)
     table, where = owner(tables, path.split(".")[:-1])
     table[path.split(".")[-1]] = value
-    error = refusal(lambda: Reader(Path(), {}).read(Config, tables))
+    error = refusal(lambda: ConfigReader(Path(), {}).read(Config, tables))
     if error is not None:
         assert error.path.startswith(f"{where}.{path.split('.')[-1]}".removeprefix("."))

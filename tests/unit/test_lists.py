@@ -7,7 +7,7 @@ from base64 import b64encode
 
 import pytest
 
-from flybridge.amplitude.cohort_message import CohortMessage, Entry, read
+from flybridge.amplitude.cohort_message import CohortEntry, CohortMessage, read
 from flybridge.clock import SystemClock
 from flybridge.records import Envelope, Source
 from flybridge.web.answers import rendered
@@ -73,7 +73,7 @@ async def test_a_batch_is_kept_as_it_came_with_its_list(action):
     (envelope,) = inbox.envelopes
     assert envelope.source is Source.COHORT
     assert json.dumps(people).encode() in envelope.body
-    entries = [Entry("ada"), Entry("bob", "", {"gaid": "x"}), Entry("7")]
+    entries = [CohortEntry("ada"), CohortEntry("bob", "", {"gaid": "x"}), CohortEntry("7")]
     assert read(envelope.body) == CohortMessage("c1", action == "add", entries)
 
 

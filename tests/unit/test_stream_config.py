@@ -6,7 +6,7 @@ import pytest
 
 from flybridge.config.settings import loads
 from flybridge.errors import ConfigError
-from flybridge.service.wiring import build_flow, doors_of, endpoints_of
+from flybridge.service.wiring import build_flow, endpoints_of, intake_apps_of
 from flybridge.store.protocol import Lane
 
 HEAD = """
@@ -43,7 +43,7 @@ def read(lines: str):
         ('rename = { "Order" = " af" }', "rename", "no name for an event"),
         ("wait_hours = -1", "wait_hours", "at least 0"),
         ('[[apps.streams.where]]\nproperty = "p"', "where[0]", "Add one of is, is_not, one_of"),
-        ('[[apps.streams.where]]\nproperty = "p"\nexists = true\nabsent = true', "where[0]", "at once"),
+        ('[[apps.streams.where]]\nproperty = "p"\nexists = true\nabsent = true', "where[0]", "present and absent"),
         ('[[apps.streams.where]]\nproperty = "p"\ngt = []', "where[0].gt", "a number or text"),
         ('[[apps.streams.where]]\nproperty = "p"\nis_not_ = 1', "where[0].is_not_", "Did you mean 'is_not'"),
     ],
@@ -71,7 +71,7 @@ def test_an_app_with_streams_has_a_lane_to_appsflyer_and_takes_lists_apart():
     config = read("")
     endpoint = endpoints_of(config)[Lane("shop", "inapp_event")]
     assert (endpoint.limits.concurrency, endpoint.limits.requests_per_s) == (1_000, 50.0)
-    assert doors_of(config)[0].takes_apart
+    assert intake_apps_of(config)[0].takes_apart
 
 
 def test_settings_of_all_lanes_bound_this_one_too():

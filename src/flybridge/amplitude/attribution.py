@@ -1,4 +1,4 @@
-"""Amplitude's Attribution API: requests, and what every answer means.
+"""Amplitude's Attribution API: requests, and verdicts of its answers.
 
 https://amplitude.com/docs/apis/analytics/attribution, read 2026-11-24. One event per request, as the form fields
 `api_key` and `event`; the page also allows them in the URL, where the key would end up in access logs.
@@ -19,7 +19,7 @@ from flybridge.records import Delivery
 
 
 class AttributionApi:
-    """POST /attribution. Amplitude matches by advertising or vendor id, so user and device ids are not sent."""
+    """POST /attribution. Amplitude matches by advertising or vendor id; user and device ids are not sent."""
 
     name = "attribution"
     deduplicates = False
@@ -39,16 +39,16 @@ class AttributionApi:
         self.limits = Limits(1, max_bytes, concurrency, requests_per_s)
 
     def request(self, batch: Sequence[Delivery]) -> HttpRequest:
-        """Build the request of one event."""
+        """Build the request for one event."""
         (delivery,) = batch
         return HttpRequest("POST", self._url, _FORM, self._head + quoted(delivery.body))
 
     def size(self, delivery: Delivery) -> int:
-        """Return at most how many bytes the request has: every byte of the event may need an escape."""
+        """Return an upper bound of the request's bytes: every byte of the event may need an escape."""
         return len(self._head) + 3 * len(delivery.body)
 
     def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
-        """Read an answer. The text of a 200 is not documented, so any that is no web page will do."""
+        """Return the verdicts of an answer. The text of a 200 is undocumented, so any but a web page counts."""
         return [self._verdict(response, alone=len(batch) == 1)] * len(batch)
 
     def _verdict(self, response: HttpResponse, *, alone: bool) -> Verdict:
@@ -68,16 +68,16 @@ class AttributionApi:
 
 
 def quoted(value: bytes) -> bytes:
-    """Escape bytes for a form field: the same as `urllib.parse.quote_from_bytes(value, "")`.
+    """Escape bytes for a form field, as `urllib.parse.quote_from_bytes(value, "")` but faster.
 
-    That one takes longer than all the rest of sending an event, because it looks at each byte in Python.
+    That function looks at each byte in Python and takes longer than the rest of sending an event.
     """
     for byte, escape in _USUAL:
         value = value.replace(byte, escape)
     return _RARE.sub(lambda found: b"%%%02X" % found[0][0], value)
 
 
-_USUAL: Final = [(bytes([byte]), b"%%%02X" % byte) for byte in b'%"{}[]:, /\\']  # JSON's own; % must be first
+_USUAL: Final = [(bytes([byte]), b"%%%02X" % byte) for byte in b'%"{}[]:, /\\']  # frequent in JSON; % must be first
 _RARE: Final = re.compile(rb"[^A-Za-z0-9_.~%-]")
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 _REMEDY: Final = (

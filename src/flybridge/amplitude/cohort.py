@@ -1,4 +1,4 @@
-"""Amplitude's Behavioral Cohorts API: what is asked, and what every answer means. No socket, no clock.
+"""Amplitude's Behavioral Cohorts API: requests, and verdicts of its answers. Pure.
 
 https://amplitude.com/docs/apis/analytics/behavioral-cohorts, read 2026-11-24. A download takes three steps: request
 (202 and a `request_id`), status (202 while it runs, 200 when it is done), file (200 with the rows, or 302 to an
@@ -6,8 +6,8 @@ address of Amazon S3 that is valid for a minute; the request stays valid for sev
 cohort in 10 minutes and 4 at a time per project, 5 at a time over downloads and the Dashboard API, 500 a month on
 Growth and Enterprise plans, 2 million users.
 
-The page documents neither the bodies of errors nor a failed job. What is not 202 or 200 is therefore read by its
-status, and any other `async_status` that is final by its words ("FAILED", "ERROR") ends the download.
+The page documents neither error bodies nor a failed job. Other answers are therefore judged by their status, and an
+`async_status` that contains "FAIL" or "ERROR" ends the download.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpRespons
 ORIGINS: Final = {"us": "https://amplitude.com", "eu": "https://analytics.eu.amplitude.com"}
 REQUESTS_PER_S: Final = 30 / 600
 BURST_S: Final = 600.0
-"""A bucket of 30 that is refilled with 30 in 10 minutes never gives more than 60 within 10 minutes."""
+"""A bucket of 30, refilled with 30 in 10 minutes, never exceeds 60 within 10 minutes."""
 PARALLEL: Final = 4
 REQUEST_VALID_MS: Final = 7 * 86_400_000
 
 _RUNS: Final = frozenset({"JOB INPROGRESS", "JOB IN PROGRESS", "JOB_INPROGRESS", "JOB QUEUED", "JOB PENDING"})
 
 
-class Account(Struct, frozen=True):
-    """Whose cohorts they are. `origin` is the host without a slash at its end."""
+class Credentials(Struct, frozen=True):
+    """Credentials of an Amplitude project. `origin` is the host without a trailing slash."""
 
     origin: str
     api_key: str
     secret_key: str
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of a request."""
+        """Return the headers of a request, with basic authentication."""
         credentials = b64encode(f"{self.api_key}:{self.secret_key}".encode()).decode()
         return {"Authorization": f"Basic {credentials}", "Accept": "application/json, text/csv"}
 
 
 class Cohort(Struct, frozen=True):
-    """A cohort as Amplitude lists it. `computed_s` is when it was computed last, in seconds."""
+    """A cohort as Amplitude lists it. `computed_s` is when it was last computed, in Unix seconds."""
 
     id: str
     name: str
@@ -56,47 +56,47 @@ class Cohort(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """The answer to a request of a cohort, or to a question how it stands. Exactly one of the three says something.
+    """The answer to a request for a cohort or for its status.
 
-    `verdict` is Accepted when `request_id` is known and, for the status, the file is there; Retry while the job runs
-    (reason `job_running`, costs no try) or the vendor can't answer; Halt where an operator has to act.
+    `verdict` is Accepted when the request was taken, or for the status when the file is ready; Retry while the job
+    runs (reason `job_running`, costs no try) or Amplitude can't answer; Halt where an operator has to act.
     """
 
     verdict: Verdict
     request_id: str = ""
 
 
-def list_request(account: Account) -> HttpRequest:
-    """Ask for all cohorts that are discoverable."""
-    return HttpRequest("GET", f"{account.origin}/api/3/cohorts", account.headers(), b"")
+def list_request(credentials: Credentials) -> HttpRequest:
+    """Build the request for the list of discoverable cohorts."""
+    return HttpRequest("GET", f"{credentials.origin}/api/3/cohorts", credentials.headers(), b"")
 
 
-def ask_request(account: Account, cohort: str, properties: Sequence[str]) -> HttpRequest:
-    """Ask for a cohort to be made ready. `properties` are user properties to include; none asks for ids alone."""
+def ask_request(credentials: Credentials, cohort: str, properties: Sequence[str]) -> HttpRequest:
+    """Build the request that starts a download. `properties` are the user properties to include."""
     query = urlencode([("props", "1"), *(("propKeys", name) for name in properties)]) if properties else "props=0"
-    url = f"{account.origin}/api/5/cohorts/request/{quote(cohort, safe='')}?{query}"
-    return HttpRequest("GET", url, account.headers(), b"")
+    url = f"{credentials.origin}/api/5/cohorts/request/{quote(cohort, safe='')}?{query}"
+    return HttpRequest("GET", url, credentials.headers(), b"")
 
 
-def status_request(account: Account, request_id: str) -> HttpRequest:
-    """Ask how a request stands."""
-    url = f"{account.origin}/api/5/cohorts/request-status/{quote(request_id, safe='')}"
-    return HttpRequest("GET", url, account.headers(), b"")
+def status_request(credentials: Credentials, request_id: str) -> HttpRequest:
+    """Build the request for the status of a download."""
+    url = f"{credentials.origin}/api/5/cohorts/request-status/{quote(request_id, safe='')}"
+    return HttpRequest("GET", url, credentials.headers(), b"")
 
 
-def file_request(account: Account, request_id: str) -> HttpRequest:
-    """Ask for the file."""
-    url = f"{account.origin}/api/5/cohorts/request/{quote(request_id, safe='')}/file"
-    return HttpRequest("GET", url, account.headers(), b"")
+def file_request(credentials: Credentials, request_id: str) -> HttpRequest:
+    """Build the request for the file."""
+    url = f"{credentials.origin}/api/5/cohorts/request/{quote(request_id, safe='')}/file"
+    return HttpRequest("GET", url, credentials.headers(), b"")
 
 
 def redirected(location: str) -> HttpRequest:
-    """Ask for the file where it lies. The address carries its own signature, and is not shown our credentials."""
+    """Build the request for the address of a redirect. It carries its own signature and gets no credentials."""
     return HttpRequest("GET", location, {"Accept": "text/csv, application/octet-stream"}, b"")
 
 
 def read_list(response: HttpResponse) -> list[Cohort]:
-    """Read the list of cohorts; what can't be read is left out. Never raises."""
+    """Return the listed cohorts; unreadable entries are left out. Never raises."""
     listed = _json(response).get("cohorts")
     found = []
     for one in listed if isinstance(listed, list) else ():
@@ -115,7 +115,7 @@ def read_list(response: HttpResponse) -> list[Cohort]:
 
 
 def read_asked(response: HttpResponse) -> Asked:
-    """Return what came of a request for a cohort. Never raises."""
+    """Return the answer to a request for a cohort. Never raises."""
     request_id = _text(_json(response).get("request_id"))
     if response.status in {200, 202} and request_id:
         return Asked(Accepted(), request_id)
@@ -125,7 +125,7 @@ def read_asked(response: HttpResponse) -> Asked:
 
 
 def read_status(response: HttpResponse) -> Asked:
-    """Return how a request stands. Never raises."""
+    """Return the status of a request. Never raises."""
     answer = _json(response)
     status = _text(answer.get("async_status")).upper()
     if response.status == 202 or (response.status == 200 and status in _RUNS):
@@ -138,7 +138,7 @@ def read_status(response: HttpResponse) -> Asked:
 
 
 def refusal(response: HttpResponse, what: str) -> Verdict:
-    """Return what a status other than success means. `what` names what was asked for."""
+    """Return the verdict of a status other than success. `what` names the object requested."""
     match response.status:
         case 400 | 404 | 410:
             remedy = f"Amplitude does not know {what}: compare apps.audiences.cohort with the address of the cohort in "

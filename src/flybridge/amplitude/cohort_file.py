@@ -1,10 +1,9 @@
-"""The file of a downloaded cohort: CSV, read in pieces as it arrives, so that millions of rows are never in memory.
+"""The file of a downloaded cohort: CSV, parsed in pieces as it arrives, so that it is never in memory as a whole.
 
-https://amplitude.com/docs/apis/analytics/behavioral-cohorts, read 2026-11-24. The page shows no file. What is read
-here: a header, then a row per member, with a column for the user id, one for Amplitude's own id, and one for each
-property asked for. Column names are compared without regard to case, quotes, blanks and the prefixes that Amplitude's
-exports put before user properties, and a file compressed with gzip is opened. A file without a column that names
-people is refused.
+https://amplitude.com/docs/apis/analytics/behavioral-cohorts, read 2026-11-24. The page shows no file. Expected
+is a header, then a row per member, with a column for the user id, one for the Amplitude id, and one for each
+requested property. Column names are compared without case, quotes, blanks and the prefixes that Amplitude's
+exports put before user properties. The file may be compressed with gzip. A file without an id column is refused.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ PREFIXES: Final = ("user_properties.", "user_properties:", "userdata.", "gp:", "
 GZIP: Final = b"\x1f\x8b"
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 MAX_ROW: Final = 1 << 20
-"""Characters of one row. A file that has no end of a row for longer is broken."""
+"""Characters of one row; a longer row means a broken file."""
 
 
 class CohortFileError(FlybridgeError):
-    """The file is not what a cohort's file is, or breaks off. Nothing of it takes effect."""
+    """The file is no cohort file, or it is truncated. None of its rows takes effect."""
 
 
 def column(name: str) -> str:
-    """Return the form a column's name is compared in."""
+    """Return a column name in the form it is compared in."""
     name = name.strip().strip('"').strip().lower()
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
@@ -39,21 +38,21 @@ def column(name: str) -> str:
 
 
 class CohortFile:
-    """Turns pieces of a file into rows. `header` is known after the first row; give `feed` every piece, then `end`."""
+    """Turns pieces of a file into rows: call `feed` with every piece, then `end`. The first row sets `header`."""
 
     def __init__(self) -> None:
         self.header: dict[str, int] | None = None
         self.rows = 0
         self._rest = b""
         self._inflate: Any = None
-        self._first: bytes | None = b""  # the file's first bytes, until they say what it is
+        self._first: bytes | None = b""  # the first bytes, until there are enough to detect the format
 
     def feed(self, piece: bytes) -> Iterator[Sequence[str]]:
-        """Return the rows that this piece completes. Raises `CohortFileError` for what can't be read."""
+        """Yield the rows that this piece completes. Raises `CohortFileError`."""
         yield from self._take(self._opened(piece, last=False), last=False)
 
     def end(self) -> Iterator[Sequence[str]]:
-        """Return what is left. Raises `CohortFileError` if the file breaks off."""
+        """Yield the remaining rows. Raises `CohortFileError` if the file is truncated."""
         piece = self._opened(b"", last=True)
         if self._inflate is not None and not self._inflate.eof:
             raise CohortFileError("The compressed file of the cohort breaks off.")
@@ -81,7 +80,7 @@ class CohortFile:
     def _take(self, piece: bytes, *, last: bool) -> Iterator[Sequence[str]]:
         data = self._rest + piece
         end = len(data) if last else data.rfind(b"\n") + 1
-        # A line break within quotes is none: then the number of quotes before it is odd.
+        # A line break inside quotes does not end a row: the number of quotes before it is odd.
         while not last and end and data.count(b'"', 0, end) % 2:
             end = data.rfind(b"\n", 0, end - 1) + 1
         self._rest = data[end:]
@@ -103,10 +102,10 @@ class CohortFile:
     def _head(self, row: Sequence[str]) -> None:
         header = {column(name): number for number, name in enumerate(row)}
         if not any(name in header for name in (*USER_ID, *AMPLITUDE_ID)):
-            raise CohortFileError("The file of the cohort has no column that names people: user_id or amplitude_id.")
+            raise CohortFileError("The file of the cohort has neither a column user_id nor amplitude_id.")
         self.header = header
 
 
 def reader(header: Mapping[str, int], names: Sequence[str]) -> int | None:
-    """Return the number of the first column that has one of these names, None if there is none."""
+    """Return the index of the first column with one of these names; None if there is none."""
     return next((header[column(name)] for name in names if column(name) in header), None)

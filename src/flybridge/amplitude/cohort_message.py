@@ -1,14 +1,14 @@
-"""What Amplitude sends about cohorts by itself: webhook batches, and the calls of a list-based partner integration.
+"""Messages of Amplitude about cohorts: webhook batches, and the calls of a list-based partner integration.
 
 https://amplitude.com/docs/data/destination-catalog/cohort-webhooks and
 https://amplitude.com/docs/partners/receiving-behavioral-cohorts (read 2026-11-24). A webhook batch is `{cohort_name,
 cohort_id, in_cohort, computed_time, message_id, users: [{user_id, user_properties}]}`; `computed_time` is seconds as
 text, `message_id` stays the same when it is sent again. A list is created with a name `[Amplitude] {cohort_name}:
-{cohort_id}`, and people are added and removed with `{userIds: [...]}`; what stands in the list is the customer's
-choice in the integration, so an entry may be an object with properties, too.
+{cohort_id}`, and members are added and removed with `{userIds: [...]}`; the customer chooses the content of the list
+in the integration, so an entry may be an object with properties, too.
 
-The doors for lists keep a body inside a frame that says which list it is about and what is asked (`framed`): an
-address is not part of a body, and the body must stay as it came.
+The list endpoints store a body inside a frame with the list and the action (`framed`), because both stand in the
+address and the body has to stay as received.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ ADD: Final = "add"
 REMOVE: Final = "remove"
 
 
-class Entry(Struct, frozen=True):
-    """One person in a message. `properties` None: the message carries none, and says nothing about identifiers."""
+class CohortEntry(Struct, frozen=True):
+    """One member in a message. `properties` is None if the message carries none."""
 
     user_id: str
     amplitude_id: str = ""
@@ -33,18 +33,18 @@ class Entry(Struct, frozen=True):
 
 
 class CohortMessage(Struct, frozen=True):
-    """People who came into a cohort, or left it. `computed_ms` None: not said."""
+    """Members who entered or left a cohort. `computed_ms` is None if the message does not carry it."""
 
     cohort: str
     entering: bool
-    entries: Sequence[Entry]
+    entries: Sequence[CohortEntry]
     title: str = ""
     message_id: str = ""
     computed_ms: int | None = None
 
 
 def framed(cohort: str, action: str, body: bytes) -> bytes:
-    """Put a list call's body, which is JSON, into its frame."""
+    """Return the JSON body of a list call inside its frame."""
     return b'{"%s":%s,"action":%s,"message":%s}' % (
         FRAME.encode(),
         msgspec.json.encode(cohort),
@@ -54,13 +54,13 @@ def framed(cohort: str, action: str, body: bytes) -> bytes:
 
 
 def cohort_of(name: str) -> str:
-    """Return the cohort's id out of a list's name, `[Amplitude] {cohort_name}: {cohort_id}`; empty if there is none."""
+    """Return the cohort id in a list name such as `[Amplitude] {cohort_name}: {cohort_id}`; empty if there is none."""
     _, colon, cohort = name.rpartition(":")
     return cohort.strip() if colon else ""
 
 
 def read(body: bytes) -> CohortMessage | None:
-    """Read a message; None if it is JSON but names no cohort. Raises `msgspec.DecodeError` for what is not JSON."""
+    """Return the message; None if it is JSON without a cohort. Raises `msgspec.DecodeError` if it is not JSON."""
     message = msgspec.json.decode(body)
     if not isinstance(message, Mapping):
         return None
@@ -89,15 +89,15 @@ def _list_call(frame: Mapping[str, Any]) -> CohortMessage | None:
     return CohortMessage(_text(frame.get(FRAME)), action == ADD, entries)
 
 
-def _entry(user: Any) -> Entry | None:
+def _entry(user: Any) -> CohortEntry | None:
     if not isinstance(user, Mapping):
         name = _text(user)
-        return Entry(name) if name else None
+        return CohortEntry(name) if name else None
     name, number = _text(user.get("user_id", user.get("userId"))), _text(user.get("amplitude_id"))
     if not name and not number:
         return None
     properties = user.get("user_properties")
-    return Entry(name, number, properties if isinstance(properties, Mapping) else None)
+    return CohortEntry(name, number, properties if isinstance(properties, Mapping) else None)
 
 
 def _text(value: Any) -> str:
@@ -113,7 +113,7 @@ def _flag(value: Any) -> bool | None:
 
 
 def _seconds(value: Any) -> int | None:
-    """Read seconds since the epoch, as text or number; milliseconds are told by their size."""
+    """Return milliseconds out of Unix seconds or milliseconds, as text or number."""
     try:
         seconds = float(value)
     except (TypeError, ValueError):

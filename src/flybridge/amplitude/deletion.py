@@ -1,4 +1,4 @@
-"""Amplitude's User Privacy API: asking that a user be deleted, and what every answer means.
+"""Amplitude's User Privacy API: deletion requests, and the meaning of its answers.
 
 https://amplitude.com/docs/apis/analytics/user-privacy, read 2026-11-24. `POST /api/2/deletions/users`, basic
 authentication with API key and secret key, at most 100 users and one request per second. It takes user ids and
@@ -21,11 +21,11 @@ from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse
 ORIGINS: Final = {"us": "https://amplitude.com", "eu": "https://analytics.eu.amplitude.com"}
 PATH: Final = "/api/2/deletions/users"
 INTERVAL_S: Final = 1.0
-"""At most one request in this time."""
+"""The shortest interval between two requests."""
 
 
 def request(origin: str, api_key: str, secret_key: str, user_id: str, requester: str = "") -> HttpRequest:
-    """Ask for the deletion of one user. `requester` is who asked for it, for Amplitude's own records."""
+    """Build the request that deletes one user. `requester` is recorded by Amplitude."""
     body: dict[str, Any] = {"user_ids": [user_id], "ignore_invalid_id": True, "ignore_invalid_ids": True}
     if requester:
         body["requester"] = requester
@@ -39,7 +39,7 @@ def request(origin: str, api_key: str, secret_key: str, user_id: str, requester:
 
 
 def read(response: HttpResponse) -> Erasure:
-    """Return what an answer means. Never raises, and never quotes the answer: it repeats ids."""
+    """Return the result of a request. Never raises, and never quotes the answer, which repeats ids."""
     match response.status:
         case 200:
             return _accepted(response.body)

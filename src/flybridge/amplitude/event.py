@@ -1,4 +1,4 @@
-"""What Amplitude accepts in an event, and how to bring properties inside that without losing the event.
+"""Limits of an Amplitude event, and how properties are made to fit them without losing the event.
 
 - Text has at most 1,024 characters, and objects nest at most 40 deep.
 - `time` is whole milliseconds since 1970.
@@ -40,7 +40,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Event(Struct, kw_only=True, omit_defaults=True, gc=False):
-    """An event's own fields, without its person, device and place. What is None is not written."""
+    """Fields of an event except its ids, device and location. A field that is None is not written."""
 
     event_type: str
     time: int
@@ -63,26 +63,26 @@ class Event(Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 def identifier(value: str | None, min_length: int = MIN_ID_LENGTH) -> str | None:
-    """Return an id as Amplitude takes it, or None if Amplitude would refuse or remove it."""
+    """Return an id as Amplitude accepts it; None if Amplitude would refuse or remove it."""
     found = usable(value)
     return found if found is not None and min_length <= len(found) <= MAX_TEXT else None
 
 
 def is_reserved(event_type: str) -> bool:
-    """Return whether a name is Amplitude's own, so that an app's event must not have it."""
+    """Return whether an event name is reserved by Amplitude."""
     return event_type.startswith(RESERVED)
 
 
 def text(value: str) -> str:
-    """Cut text to what Amplitude keeps."""
+    """Return text cut to the length that Amplitude keeps."""
     return value if len(value) <= MAX_TEXT else value[:MAX_TEXT]
 
 
 def within_limits(properties: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """Return a copy of properties that Amplitude takes whole, and note what had to change.
+    """Return a copy of properties within Amplitude's limits; append a note for each change.
 
-    Long text is cut, what nests too deep becomes text, numbers that JSON can't carry become text or nothing, and of too
-    many properties the last are left out. The input is not changed.
+    Long text is cut, too deep nesting becomes text, numbers that JSON can't carry become text or null, and of too many
+    properties the last are left out.
     """
     kept: dict[str, Any] = {}
     size = 0
@@ -137,16 +137,16 @@ def _digits(value: int) -> str:
 
 
 def joined(first: bytes, second: bytes) -> bytes:
-    """Make one JSON object of two, which must have no key in common."""
+    """Return one JSON object of two, which must have no key in common."""
     if len(second) == EMPTY_OBJECT:
         return first
     return second if len(first) == EMPTY_OBJECT else first[:-1] + b"," + second[1:]
 
 
 def with_identity(body: bytes, user_id: str | None, device_id: str | None) -> bytes:
-    """Put the two ids into a JSON object's bytes, as its first keys, without decoding it.
+    """Return a JSON object's bytes with the two ids as its first keys, without decoding it.
 
-    `body` must be one JSON object that has neither. An id that is None is left out.
+    `body` must be a JSON object that has neither. An id that is None is left out.
     """
     if user_id is None and device_id is None:
         return body

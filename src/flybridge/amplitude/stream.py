@@ -1,4 +1,4 @@
-"""What Amplitude sends out about people: streamed events, users, and cohort members, read as sightings.
+"""Sightings of users in the messages of Amplitude: streamed events, users, and cohort members.
 
 Amplitude's webhook posts one event in the Export API's format, one user in the Identify API's, or whatever JSON
 a FreeMarker template makes of them; a cohort webhook posts a list of users with properties. An Export API file
@@ -36,8 +36,8 @@ NAMES: Final[Mapping[IdKind, tuple[str, ...]]] = {
 IOS: Final = frozenset({"ios", "ipados", "iphone os"})
 
 
-class Seen(Struct, frozen=True):
-    """One person or device in Amplitude, and the identifiers that belong to it. `seen_ms` None: not said."""
+class SeenUser(Struct, frozen=True):
+    """A user or device in Amplitude, and its identifiers. `seen_ms` is None without a time."""
 
     user_id: str | None
     device_id: str | None
@@ -45,16 +45,16 @@ class Seen(Struct, frozen=True):
     seen_ms: int | None
 
 
-def read(body: bytes) -> Iterator[Seen]:
-    """Find every sighting in a message: an event, a user, a cohort batch, or a list of any of them.
+def read(body: bytes) -> Iterator[SeenUser]:
+    """Yield every sighting in a message: an event, a user, a cohort batch, or a list of any of them.
 
-    Raises `msgspec.DecodeError` for bytes that are not JSON; what is JSON but says nothing yields nothing.
+    Raises `msgspec.DecodeError` for bytes that are not JSON.
     """
     yield from walk(msgspec.json.decode(body))
 
 
-def walk(message: Any) -> Iterator[Seen]:
-    """Find every sighting in a message that is decoded already."""
+def walk(message: Any) -> Iterator[SeenUser]:
+    """Yield every sighting in a decoded message."""
     if isinstance(message, Sequence) and not isinstance(message, str):
         for part in message:
             yield from walk(part)
@@ -65,7 +65,7 @@ def walk(message: Any) -> Iterator[Seen]:
             yield seen
 
 
-def _seen(event: Mapping[str, Any]) -> Seen | None:
+def _seen(event: Mapping[str, Any]) -> SeenUser | None:
     user_id, device_id = _text(event.get("user_id")), _text(event.get("device_id"))
     if user_id is None and device_id is None:
         return None
@@ -78,7 +78,7 @@ def _seen(event: Mapping[str, Any]) -> Seen | None:
     if user_id:
         ids[IdKind.CUSTOMER_USER_ID] = user_id
     time = event.get("event_time") or event.get("client_event_time") or event.get("time")
-    return Seen(user_id, device_id, ids, time_ms(time))
+    return SeenUser(user_id, device_id, ids, time_ms(time))
 
 
 def _first(places: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str | None:
@@ -96,7 +96,7 @@ def _text(value: Any) -> str | None:
 
 
 def time_ms(value: Any) -> int | None:
-    """Read `2022-08-18 08:44:02.740000` (UTC), ISO 8601, or milliseconds; None if it is none of them."""
+    """Return the milliseconds of `2022-08-18 08:44:02.740000` (UTC), ISO 8601, or milliseconds; else None."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value if value > 0 else None
     if not isinstance(value, str):

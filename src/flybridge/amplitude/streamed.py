@@ -1,8 +1,7 @@
-"""One event of Amplitude on its way to AppsFlyer: the stream's message as a value that can be asked by path.
+"""Events of Amplitude's webhook stream, with look-up by path.
 
-The default payload of a webhook is an event in the Export API's format; a FreeMarker template can give it any other
-shape, which `reshaped` turns back by the names that are configured. A user's payload has no `event_type` and is no
-event.
+The default payload of a webhook is an event in the Export API's format. A FreeMarker template can give it any other
+shape, which `reshaped` converts by the configured names. The payload of a user has no `event_type` and is no event.
 
 https://amplitude.com/docs/data/destination-catalog/webhooks, https://amplitude.com/docs/apis/analytics/export
 (read 2026-11-24).
@@ -19,7 +18,7 @@ from flybridge.amplitude.stream import time_ms
 from flybridge.identity import usable
 
 SECTIONS: Final = ("event_properties", "user_properties", "group_properties", "groups", "data")
-"""Where a path leads into an object of its own."""
+"""Fields of an event that are objects."""
 
 EMPTY: Final[Mapping[str, Any]] = {}
 
@@ -31,29 +30,29 @@ class Streamed(Struct, frozen=True):
 
     @property
     def event_type(self) -> str:
-        """Return the event's name."""
+        """The name of the event."""
         return str(self.fields["event_type"])
 
     @property
     def time_ms(self) -> int | None:
-        """Return when it happened, in milliseconds; None if it does not say."""
+        """The time of the event in milliseconds; None without one."""
         return time_ms(self.fields.get("event_time")) or time_ms(self.fields.get("client_event_time"))
 
     @property
     def user_id(self) -> str | None:
-        """Return Amplitude's user id."""
+        """Amplitude's user id."""
         return _id(self.fields.get("user_id"))
 
     @property
     def device_id(self) -> str | None:
-        """Return Amplitude's device id."""
+        """Amplitude's device id."""
         return _id(self.fields.get("device_id"))
 
     @property
     def identity(self) -> tuple[str, str] | None:
-        """What makes two messages the same event: its `$insert_id` on its device, else its `uuid`; None: nothing.
+        """The identity of the event: its `$insert_id` on its device, else its `uuid`; None without either.
 
-        The bytes of a retry may differ, and a file of the Export API brings the same event in others.
+        The bytes of a retry may differ, and a file of the Export API holds the same event in other bytes.
         """
         insert_id = _id(self.fields.get("$insert_id")) or _id(self.fields.get("insert_id"))
         if insert_id is not None:
@@ -62,31 +61,31 @@ class Streamed(Struct, frozen=True):
         return None if unique is None else (unique, "")
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """Return an object of the event, empty if it has none."""
+        """Return an object of the event; empty if absent."""
         found = self.fields.get(name)
         return found if isinstance(found, Mapping) else EMPTY
 
     def find(self, path: str) -> Any:
-        """Return what is at a path; None where nothing is. Blank text is nothing."""
+        """Return the value at a path; None if absent or blank text."""
         return look_up(self.fields, path)
 
 
 def event_in(message: Any) -> Streamed | None:
-    """Return the message as an event, None if it is none (a user, a cohort, a list)."""
+    """Return the message as an event; None for anything else (a user, a cohort, a list)."""
     if isinstance(message, Mapping) and isinstance(name := message.get("event_type"), str) and name.strip():
         return Streamed(message)
     return None
 
 
 def events_in(message: Any) -> int:
-    """Count the events in a message, those in lists included."""
+    """Return the number of events in a message, those in lists included."""
     if isinstance(message, list):
         return sum(events_in(part) for part in message)
     return int(event_in(message) is not None)
 
 
 def look_up(fields: Mapping[str, Any], path: str) -> Any:
-    """Follow a path into an object. A key may hold dots: it is tried whole before it is taken apart."""
+    """Return the value at a path; None if absent or blank. A key with dots is tried whole before it is split."""
     found: Any = fields.get(path)
     if found is None:
         head, dot, rest = path.partition(".")
@@ -96,9 +95,9 @@ def look_up(fields: Mapping[str, Any], path: str) -> Any:
 
 
 def reshaped(message: Any, names: Mapping[str, str]) -> Any:
-    """Return a message of a template's shape in the default one: field of the default payload, and where it is here.
+    """Return a message of a template in the default shape. `names` maps a default field to its path in the message.
 
-    What is not named stays as it is. Lists are reshaped part by part.
+    Other fields stay as they are. Lists are reshaped item by item.
     """
     if not names:
         return message

@@ -1,4 +1,4 @@
-"""Amplitude HTTP V2 and Batch Event Upload: requests, and what every answer means.
+"""Amplitude HTTP V2 and Batch Event Upload: requests, and verdicts of their answers.
 
 https://amplitude.com/docs/apis/analytics/http-v2 and https://amplitude.com/docs/apis/analytics/batch-event-upload,
 both read 2026-11-24. The whole table, with what the operator sees, is `docs/reference/verdicts.md`.
@@ -53,7 +53,7 @@ FIREWALL_REMEDY: Final = (
 
 
 def origin(region: str, base_url: str = "") -> str:
-    """Return where requests go: `base_url` if set, else the region's host. Raises `ConfigError`."""
+    """Return the origin of requests: `base_url` if set, else the region's host. Raises `ConfigError`."""
     if base_url:
         return base_url.rstrip("/")
     if region not in ORIGINS:
@@ -95,17 +95,17 @@ class HttpV2:
         self.limits = Limits(min(max_items, self.most_items), room, concurrency, requests_per_s, items_per_s)
 
     def request(self, batch: Sequence[Delivery]) -> HttpRequest:
-        """Build the upload of a batch. Bodies are joined as bytes; none is decoded."""
+        """Build the upload of a batch. Bodies are joined as bytes, without decoding."""
         events = b",".join([with_identity(d.body, d.user_id or None, d.device_id or None) for d in batch])
         return HttpRequest("POST", self._url, _JSON, b"".join((self._head, events, b"]}")), self._gzip)
 
     def size(self, delivery: Delivery) -> int:
-        """Return at most how many bytes this event adds to the body: its own, the two ids escaped, one comma."""
+        """Return an upper bound of the bytes that this event adds: its body, the two ids escaped, one comma."""
         ids = sum(_escaped_bytes(i) for i in (delivery.user_id, delivery.device_id) if i)
         return len(delivery.body) + ids + _IDENTITY_BYTES
 
     def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
-        """Read an answer: one verdict per event. Never raises."""
+        """Return one verdict per event. Never raises."""
         answer = read(response.body)
         match response.status:
             case 200:
@@ -122,7 +122,7 @@ class HttpV2:
         self, batch: Sequence[Delivery], response: HttpResponse, answer: Mapping[str, Any] | None
     ) -> list[Verdict]:
         alone = len(batch) == 1
-        if answer is None:  # a proxy's page: it says nothing about the events
+        if answer is None:  # a proxy's page, which is not about the events
             return [Retry("http_400") if alone else Split("http_400")] * len(batch)
         error = clip(answer.get("error"), self._secret)
         if "invalid api key" in error.casefold():
@@ -142,7 +142,7 @@ class HttpV2:
 
 
 class Batch(HttpV2):
-    """POST /batch: 20 MB and 2,000 events per request, for imports. Not for what should be seen at once."""
+    """POST /batch: 20 MB and 2,000 events per request, for imports that need not be visible at once."""
 
     name = "batch"
     path = "/batch"
@@ -175,21 +175,21 @@ class Batch(HttpV2):
 
 
 def status_verdict(response: HttpResponse, *, alone: bool) -> Verdict:
-    """Return what a status means where its body names no item. Shared with the Attribution API."""
+    """Return the verdict of a status whose body names no event. Shared with the Attribution API."""
     match response.status:
         case 401:
             return Halt("unauthorized", KEY_REMEDY)
         case 403:
-            # The firewall judges content too: one hostile campaign name must not stop everybody's events.
+            # The firewall inspects content too: one hostile campaign name must not stop all other events.
             return Halt("forbidden", FIREWALL_REMEDY) if alone else Split("forbidden")
         case status:
-            if (told := verdict_of_status(response, ADDRESS_REMEDY, THROTTLED_S)) is not None:
-                return told
+            if (verdict := verdict_of_status(response, ADDRESS_REMEDY, THROTTLED_S)) is not None:
+                return verdict
             return Retry(f"http_{status}", retry_after_s(response)) if alone else Split(f"http_{status}")
 
 
 def read(body: bytes) -> Mapping[str, Any] | None:
-    """Read an answer's JSON object, None if it is anything else."""
+    """Return an answer's JSON object; None if it is anything else."""
     try:
         answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -198,10 +198,9 @@ def read(body: bytes) -> Mapping[str, Any] | None:
 
 
 def _ingested(answer: Mapping[str, Any] | None, sent: int) -> Verdict:
-    """Read a 200. Fewer `events_ingested` than sent means that some were dropped and none is named.
+    """Return the verdict of a 200. Fewer `events_ingested` than sent means that some were dropped, unnamed.
 
-    Sending again is safe, so a part is found by halving, and where nothing at all was taken the request is
-    tried again later, until its tries are spent.
+    Repeats are safe, so the dropped ones are found by halving. If none was ingested the request is retried later.
     """
     if answer is None:
         return Halt("wrong_address", ADDRESS_REMEDY)
@@ -212,10 +211,10 @@ def _ingested(answer: Mapping[str, Any] | None, sent: int) -> Verdict:
 
 
 def _refused(batch: Sequence[Delivery], answer: Mapping[str, Any], response: HttpResponse) -> list[Verdict] | None:
-    """Read a 400 that names events; None if it names none of this batch.
+    """Return the verdicts of a 400 that names events; None if it names none of this batch.
 
-    Only what is named dies or waits. The rest goes again at once: each answer ends at least one event, so that
-    this can't go on for ever.
+    Only named events die or wait; the others are sent again at once. Each answer ends at least one event, so this
+    terminates.
     """
     count = len(batch)
     faults: dict[int, list[str]] = {}
@@ -244,13 +243,13 @@ def _refused(batch: Sequence[Delivery], answer: Mapping[str, Any], response: Htt
 def _throttled(
     batch: Sequence[Delivery], answer: Mapping[str, Any] | None, response: HttpResponse
 ) -> list[Verdict] | None:
-    """Read a 429 that names events, devices or users; None if it names none of this batch."""
+    """Return the verdicts of a 429 that names events, devices or users; None if it names none of this batch."""
     waits = _waits(batch, answer or {}, response)
     return [waits.get(index, _AT_ONCE) for index in range(len(batch))] if waits else None
 
 
 def _waits(batch: Sequence[Delivery], answer: Mapping[str, Any], response: HttpResponse) -> dict[int, Verdict]:
-    """Find who has to wait: 30 seconds for a rate, an hour for a daily quota, Retry-After if longer."""
+    """Return the waits by index: 30 seconds for a rate, an hour for a daily quota, Retry-After if longer."""
     asked = retry_after_s(response) or 0.0
     slow = Retry("throttled", max(THROTTLED_S, asked), counts=False)
     spent = Retry("daily_quota", max(QUOTA_S, asked), counts=False)
@@ -282,7 +281,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def clip(value: Any, secret: str = "") -> str:
-    """Return the beginning of a vendor's text, without the key that it may repeat."""
+    """Return the beginning of a vendor's text, with the API key masked."""
     if not isinstance(value, str):
         return ""
     return (value.replace(secret, "***") if secret else value)[:DETAIL_CHARS]

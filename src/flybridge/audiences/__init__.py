@@ -1,1 +1,1 @@
-"""Amplitude cohorts kept in step with AppsFlyer audiences: run by run, until nothing differs."""
+"""Syncs Amplitude cohorts to AppsFlyer audiences."""

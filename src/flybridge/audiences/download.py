@@ -1,7 +1,7 @@
-"""Inward: a cohort is asked for, waited for, and streamed into the stage, in pieces, so that its size does not matter.
+"""Download of a cohort: request, poll, then stream the file into the stage in pieces of bounded size.
 
-A request that was made is gone on with by the next run, so that a download that broke off costs no second one of the
-month's.
+The next run continues an unfinished request, so that a download that broke off does not count twice against the
+monthly limit.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from flybridge.amplitude import cohort as amplitude
 from flybridge.amplitude.cohort_file import AMPLITUDE_ID, USER_ID, CohortFile, CohortFileError, reader
 from flybridge.appsflyer import additional
-from flybridge.audiences.plan import Ended, Wishes, Work, ended
-from flybridge.audiences.rules import Rule, member_of
+from flybridge.audiences.plan import Ended, RunOptions, Work, ended
+from flybridge.audiences.rules import AudienceRule, member_of
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Accepted, Download, Halt, HttpRequest, HttpResponse, Retry, Transport
 from flybridge.delivery.pace import Bucket, Pace, bucket, take
@@ -29,19 +29,19 @@ PAGE: Final = 5_000
 POLL_FIRST_S: Final = 2.0
 POLL_MOST_S: Final = 30.0
 PATIENCE_MS: Final = 3_600_000
-"""So long a request for a cohort is waited for and gone on with; then it is asked for anew."""
+"""How long a request is waited for and continued; after that a new one is made."""
 
 
 class _Project:
-    """What downloads of one Amplitude project share: a rate, and places."""
+    """Limits that the downloads of one Amplitude project share."""
 
     def __init__(self) -> None:
         self.rate: Bucket = bucket(amplitude.REQUESTS_PER_S, amplitude.BURST_S)
         self.places = asyncio.Semaphore(amplitude.PARALLEL)
 
 
-class Inward:
-    """Downloads cohorts. Rates and places of an Amplitude project are shared by all of its cohorts."""
+class CohortDownload:
+    """Downloads cohorts. The cohorts of one Amplitude project share its limits."""
 
     def __init__(
         self, store: CohortStore, transport: Transport, download: Download, clock: Clock, keyring: Keyring
@@ -54,28 +54,28 @@ class Inward:
         self._projects: dict[str, _Project] = {}
 
     async def take_over(
-        self, work: Work, account: amplitude.Account, wishes: Wishes, stop: asyncio.Event | None
+        self, work: Work, credentials: amplitude.Credentials, options: RunOptions, stop: asyncio.Event | None
     ) -> None:
-        """Bring the cohort in as a whole."""
-        project = self._projects.setdefault(f"{account.origin} {account.api_key}", _Project())
+        """Download the cohort and apply it as one snapshot."""
+        project = self._projects.setdefault(f"{credentials.origin} {credentials.api_key}", _Project())
         async with project.places:
-            request_id, said_ms = await self._request(work, account, project)
-            await self._poll(work, account, request_id, stop)
-            await self._fetch(work, account, request_id, stop)
-            max_shrink = None if wishes.accept_shrink else work.plan.max_shrink
-            async with work.tenure.taking_over():
-                work.applied = await self._store.apply(work.claim, said_ms, max_shrink, dry=wishes.dry)
-            if wishes.dry:
+            request_id, said_ms = await self._request(work, credentials, project)
+            await self._poll(work, credentials, request_id, stop)
+            await self._fetch(work, credentials, request_id, stop)
+            max_shrink = None if options.accept_shrink else work.plan.max_shrink
+            async with work.lease.taking_over():
+                work.applied = await self._store.apply(work.claim, said_ms, max_shrink, dry=options.dry)
+            if options.dry:
                 return  # the next run goes on with the same request
             await self._store.requested(work.claim, "", 0)
         if not work.claim.title:
             with suppress(TransportError):
-                listed = amplitude.read_list(await self._transport.send(amplitude.list_request(account)))
+                listed = amplitude.read_list(await self._transport.send(amplitude.list_request(credentials)))
                 title = next((one.name for one in listed if one.id == work.plan.rule.cohort), "")
                 await self._store.learn(work.claim, title=title)
 
-    async def _request(self, work: Work, account: amplitude.Account, project: _Project) -> tuple[str, int]:
-        """Ask for the cohort, or go on with what was asked before. Gives the request and when it was made."""
+    async def _request(self, work: Work, credentials: amplitude.Credentials, project: _Project) -> tuple[str, int]:
+        """Request the cohort, or continue an earlier request. Returns its id and the time the snapshot stands for."""
         now_ms, claim = self._clock.now_ms(), work.claim
         if claim.request_id and 0 <= now_ms - claim.requested_ms < PATIENCE_MS:
             return claim.request_id, claim.requested_ms
@@ -83,22 +83,24 @@ class Inward:
         project.rate = budget.requests
         if wait > 0:
             await self._clock.sleep(wait)
-        work.tenure.check()  # places and rates may have been waited for
-        # Messages tell their time in whole seconds: one of the same second counts as said after the snapshot.
+        work.lease.check()  # places and rates may have been waited for
+        # Messages carry whole seconds: one of the same second counts as later than the snapshot.
         said_ms = self._clock.now_ms() // 1000 * 1000 - 1
         rule = work.plan.rule
-        asked = amplitude.read_asked(await self._ask(amplitude.ask_request(account, rule.cohort, rule.properties)))
+        asked = amplitude.read_asked(await self._ask(amplitude.ask_request(credentials, rule.cohort, rule.properties)))
         if not isinstance(asked.verdict, Accepted):
             raise ended(asked.verdict, "Amplitude, asked for the cohort")
         await self._store.requested(claim, asked.request_id, said_ms)
         return asked.request_id, said_ms
 
-    async def _poll(self, work: Work, account: amplitude.Account, request_id: str, stop: asyncio.Event | None) -> None:
-        """Wait until the file is there."""
+    async def _poll(
+        self, work: Work, credentials: amplitude.Credentials, request_id: str, stop: asyncio.Event | None
+    ) -> None:
+        """Wait until the file is ready."""
         pause_s, since_ms = POLL_FIRST_S, self._clock.now_ms()
         while True:
             await work.hold(stop)
-            asked = amplitude.read_status(await self._ask(amplitude.status_request(account, request_id)))
+            asked = amplitude.read_status(await self._ask(amplitude.status_request(credentials, request_id)))
             match asked.verdict:
                 case Accepted():
                     return
@@ -107,7 +109,7 @@ class Inward:
                         await self._store.requested(work.claim, "", 0)
                         raise Ended(Retry("job_slow"), "Amplitude, computing the cohort")
                 case verdict:
-                    # A request that failed is not worth going on with, one that could not be asked about is.
+                    # A failed request is not continued; one whose status could not be read is.
                     if isinstance(verdict, Halt) or verdict == Retry("job_failed"):
                         await self._store.requested(work.claim, "", 0)
                     raise ended(verdict, "Amplitude, computing the cohort")
@@ -120,11 +122,13 @@ class Inward:
         except TransportError as problem:
             raise Ended(Retry("no_answer" if problem.maybe_applied else "unreachable"), "Amplitude") from problem
 
-    async def _fetch(self, work: Work, account: amplitude.Account, request_id: str, stop: asyncio.Event | None) -> None:
+    async def _fetch(
+        self, work: Work, credentials: amplitude.Credentials, request_id: str, stop: asyncio.Event | None
+    ) -> None:
         """Stream the file into the stage."""
         file, page = _Rows(work.plan.rule, self._keyring), list[Member]()
         try:
-            async with self._file(account, request_id) as pieces:
+            async with self._file(credentials, request_id) as pieces:
                 async for piece in pieces:
                     page += await asyncio.to_thread(file.read, piece)
                     while len(page) >= PAGE:
@@ -140,8 +144,8 @@ class Inward:
             raise Ended(Retry("broken_download"), "Amplitude, giving out the file") from problem
 
     @asynccontextmanager
-    async def _file(self, account: amplitude.Account, request_id: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        request = amplitude.file_request(account, request_id)
+    async def _file(self, credentials: amplitude.Credentials, request_id: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        request = amplitude.file_request(credentials, request_id)
         async with self._download.open(request) as answer:
             if answer.status == 200:
                 yield answer.pieces()
@@ -150,8 +154,8 @@ class Inward:
                 response = HttpResponse(answer.status, answer.headers, b"")
                 raise ended(amplitude.refusal(response, "the request"), "Amplitude, giving out the file")
             location = answer.headers.get("location", "")
-        if not _may_follow(location, account.origin):
-            raise Ended(Halt("wrong_address", "Amplitude's file lies at no https address."), "The redirect")
+        if not _may_follow(location, credentials.origin):
+            raise Ended(Halt("wrong_address", "Amplitude redirects to an address that is not https."), "The redirect")
         async with self._download.open(amplitude.redirected(location)) as answer:
             if answer.status != 200:
                 # The address is valid for a minute; the next run asks for another.
@@ -160,9 +164,9 @@ class Inward:
 
 
 class _Rows:
-    """Turns pieces of a file into members. Runs in a thread of its own."""
+    """Turns pieces of a file into members. Runs in a worker thread."""
 
-    def __init__(self, rule: Rule, keyring: Keyring) -> None:
+    def __init__(self, rule: AudienceRule, keyring: Keyring) -> None:
         self._rule = rule
         self._keyring = keyring
         self._file = CohortFile()
@@ -174,11 +178,11 @@ class _Rows:
         self._places: dict[str, int | None] = {}
 
     def read(self, piece: bytes) -> list[Member]:
-        """Return the members of the rows that this piece completes."""
+        """Return the members in the rows that this piece completes."""
         return [member for row in self._file.feed(piece) if (member := self._member(row)) is not None]
 
     def end(self) -> list[Member]:
-        """Return the rest."""
+        """Return the members in the remaining rows."""
         return [member for row in self._file.end() if (member := self._member(row)) is not None]
 
     def _member(self, row: Sequence[str]) -> Member | None:
@@ -192,7 +196,7 @@ class _Rows:
         return member_of(self._rule, self._keyring, additional.extra_of, user_id, number, self._value, told=self._told)
 
     def _value(self, name: str) -> str | None:
-        """Return what the present row says under a name. Columns are looked for once per file."""
+        """Return the current row's value in a column. The column is looked up once per file."""
         if name not in self._places:
             self._places[name] = reader(self._columns, (name,)) if name else None
         return _cell(self._row, self._places[name])

@@ -1,11 +1,10 @@
-"""The right to run an audience, for as long as it is run: a short lease, renewed while the work goes on.
+"""The lease of a running audience: short, and renewed while the run goes on.
 
-A process that is killed says nothing any more, and a minute later another one goes on. One that lives renews three
-times a minute, whatever it waits for, and before each request and each piece of a file. Whoever loses the lease all
-the same (a store that did not answer for a minute, a process that stood still, a clock that is wrong) notices at its
-next step at the latest and ends there. A request it has sent by then may be sent again by the other: adding and
-removing are idempotent at AppsFlyer, what a former owner settles changes nothing, and audiences converge by what
-differs, so a repeat is harmless.
+When a process is killed, its lease lapses after a minute and another process continues. A running process renews three
+times a minute, and before each request and each piece of a file. If it loses the lease all the same (the store did not
+answer for a minute, the process was suspended, the clock was wrong), it notices at its next step and ends. A request
+sent by then may be repeated by the new owner, which is harmless: adding and removing are idempotent at AppsFlyer, and
+what a former owner settles changes nothing.
 """
 
 from __future__ import annotations
@@ -21,25 +20,24 @@ from flybridge.errors import FlybridgeError
 from flybridge.store.audiences.protocol import Claim, CohortStore
 
 LEASE_MS: Final = 60_000
-"""So long an audience is one runner's without a word."""
+"""How long a lease lasts without renewal."""
 
 RENEW_S: Final = LEASE_MS / 3_000
-"""So often a word is given: two may fail to arrive before the lease lapses."""
+"""How often it is renewed: two renewals may fail before it lapses."""
 
 TAKE_OVER_MS: Final = 600_000
-"""So long it is one runner's while a snapshot is taken over.
+"""How long the lease lasts while a snapshot is applied.
 
-A first snapshot of millions holds the rows of its audience for minutes. A renewal would wait behind them, and so would
-every other process that tries to claim it.
+Applying a first snapshot of millions locks the rows of its audience for minutes; a renewal would wait behind that lock.
 """
 
 
-class Lost(Exception):
-    """Somebody else runs the audience now."""
+class LeaseLost(Exception):
+    """Another process runs the audience now."""
 
 
-class Tenure:
-    """Holds a claim until the block is left."""
+class AudienceLease:
+    """Renews a claim until the block is left."""
 
     def __init__(self, store: CohortStore, clock: Clock, claim: Claim) -> None:
         self._store = store
@@ -50,43 +48,42 @@ class Tenure:
         self._renewing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Begin to renew."""
         self._renewing = asyncio.create_task(self._renew())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Renew no more; the claim lapses unless it is given back."""
+        """Stop renewing; the claim lapses unless it is finished."""
         assert self._renewing is not None
         self._renewing.cancel()
         await asyncio.gather(self._renewing, return_exceptions=True)
 
     def check(self) -> None:
-        """Raise `Lost` if it is known that somebody else has the audience."""
+        """Raise `LeaseLost` if the lease is known to be lost."""
         if self._lost:
-            raise Lost
+            raise LeaseLost
 
     async def confirm(self) -> None:
-        """Renew now. Raises `Lost` if somebody else has the audience, `StoreUnavailable` if nobody can say."""
+        """Renew now. Raises `LeaseLost` if another process has the audience, or `StoreUnavailable`."""
         async with self._one_at_a_time:
             await self._extend(LEASE_MS)
 
     @asynccontextmanager
     async def taking_over(self) -> AsyncIterator[None]:
-        """Hold the audience without a word for as long as taking over a snapshot may last; then as ever."""
+        """Extend the lease for as long as applying a snapshot may take; shorten it again on exit."""
         async with self._one_at_a_time:
             await self._extend(TAKE_OVER_MS)
             try:
                 yield
             finally:
-                with suppress(FlybridgeError, Lost):  # the next step notices
+                with suppress(FlybridgeError, LeaseLost):  # the next step notices
                     await self._extend(LEASE_MS)
 
     async def _renew(self) -> None:
         while not self._lost:
             await self._clock.sleep(RENEW_S)
-            with suppress(FlybridgeError, Lost):  # tried again; what is lost is remembered
+            with suppress(FlybridgeError, LeaseLost):  # retried; a lost lease is remembered
                 await self.confirm()
 
     async def _extend(self, lease_ms: int) -> None:

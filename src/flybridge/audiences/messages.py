@@ -1,4 +1,4 @@
-"""From a message about a cohort to members of the audiences that follow it."""
+"""Membership changes out of cohort messages."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from msgspec import structs
 
 from flybridge.amplitude import cohort_message
 from flybridge.appsflyer.additional import extra_of
-from flybridge.audiences.rules import Rule, is_told, member_of
+from flybridge.audiences.rules import AudienceRule, is_told, member_of
 from flybridge.identity import Keyring
 from flybridge.records import Apply, Dead, Filing, MemberChange, Person, Source, content_key
 
 
-def with_members(filing: Filing, rules: Sequence[Rule], keyring: Keyring) -> Filing:
-    """Add to what a message teaches who came into a cohort or left it.
+def with_members(filing: Filing, rules: Sequence[AudienceRule], keyring: Keyring) -> Filing:
+    """Return the filing with the membership changes of its message, for every audience of that cohort.
 
-    What is no message about a cohort, or about one that no rule follows, is left as it is.
+    A message about another cohort is returned as it is.
     """
     envelope = filing.envelope
     if not rules or envelope.source is not Source.COHORT or isinstance(filing.decision, Dead):
@@ -33,7 +33,7 @@ def with_members(filing: Filing, rules: Sequence[Rule], keyring: Keyring) -> Fil
             member = member_of(rule, keyring, extra_of, entry.user_id, entry.amplitude_id, value, told=told)
             if member is not None:
                 changes.append(MemberChange(rule.app, rule.audience, said_ms, message.entering, member, message.title))
-    # The same list of people may come again and mean something new, unless it says when it was computed.
+    # The same list of people may come again with a new meaning, unless it carries the time it was computed.
     key = filing.key if message.computed_ms is not None else None
     if message.message_id:
         key = content_key(envelope.app.encode(), b"cohort", message.message_id.encode())

@@ -1,7 +1,7 @@
-"""From a person in a cohort to a member of an audience: which identifier lists them, and whether it may be sent. Pure.
+"""Rules of audiences: which identifier stands for a cohort member, and whether it may be sent. Pure.
 
-An identifier comes from the message or the file itself: flybridge keeps advertising ids as keyed hashes, so what it
-has sighted can't be sent. What the store keeps sealed is what it needs for removing.
+The identifier is read from the message or file: flybridge stores sighted advertising ids as keyed hashes only, which
+can't be sent. Sent identifiers are stored sealed, because removing them needs them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KINDS: Final[Mapping[str, IdKind]] = {
     "braze_id": IdKind.BRAZE_ID,
     "amplitude_id": IdKind.AMPLITUDE_ID,
 }
-"""AppsFlyer's names of identifiers, and ours."""
+"""AppsFlyer's names of identifiers, and the kinds they are keyed by."""
 
 PROPERTIES: Final[Mapping[str, tuple[str, ...]]] = {
     "gaid": ("gaid", "adid", "advertising_id"),
@@ -37,34 +37,33 @@ PROPERTIES: Final[Mapping[str, tuple[str, ...]]] = {
     "braze_id": ("braze_id",),
     "amplitude_id": (),
 }
-"""User properties an identifier is looked for in, unless the configuration names one. None: the person's own id."""
+"""User properties that hold an identifier, unless the configuration names one. Empty: the member's own id."""
 
 PERIODS_MS: Final = {"hourly": HOUR_MS, "daily": DAY_MS, "realtime": 60_000}
 REALTIME_PEOPLE: Final = 1_000_000
-"""Amplitude keeps cohorts of up to so many people in step each minute; a larger one is run each hour."""
+"""Amplitude syncs cohorts of up to this size each minute; a larger one runs each hour."""
 
 Value = Callable[[str], Any]
-"""Gives what a message says under a property's name, None if it does not say anything."""
+"""Returns the value of a user property, None if absent."""
 
 
-class Condition(Struct, frozen=True):
-    """What a property of a member must be: one of these values, and none of those."""
+class MemberCondition(Struct, frozen=True):
+    """The values that a member's property must, and must not, have."""
 
     property: str
     one_of: tuple[str, ...] = ()
     none_of: tuple[str, ...] = ()
 
     def holds(self, value: Value) -> bool:
-        """Return whether a member meets it. A property that is absent has no value."""
+        """Return whether a member meets it. An absent property counts as empty text."""
         found = _text(value(self.property.removeprefix("user_properties.")))
         return (not self.one_of or found in self.one_of) and found not in self.none_of
 
 
-class Rule(Struct, frozen=True):
-    """How the members of one audience are listed.
+class AudienceRule(Struct, frozen=True):
+    """How members of one audience are identified.
 
-    `kind` is AppsFlyer's name of the identifier, `source` the user property that holds it where that is not the usual
-    one.
+    `kind` is AppsFlyer's name of the identifier, `source` the user property that holds it if not the usual one.
     """
 
     app: str
@@ -74,23 +73,23 @@ class Rule(Struct, frozen=True):
     source: str = ""
     email_property: str = ""
     phone_property: str = ""
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[MemberCondition, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the properties the identifier is looked for in."""
+        """The user properties that may hold the identifier."""
         return (self.source,) if self.source else PROPERTIES[self.kind]
 
     @property
     def properties(self) -> tuple[str, ...]:
-        """Return every property that a download has to bring."""
+        """Every user property that a download has to include."""
         own = (self.email_property, self.phone_property)
         asked = [condition.property.removeprefix("user_properties.") for condition in self.conditions]
         return tuple(dict.fromkeys(name for name in (*self.names, *own, *asked) if name))
 
 
-def member_of(  # noqa: PLR0917 - all of it is what a row says
-    rule: Rule,
+def member_of(  # noqa: PLR0917 - the columns of a row
+    rule: AudienceRule,
     keyring: Keyring,
     extra_of: Callable[[str, str], bytes],
     user_id: str,
@@ -99,7 +98,7 @@ def member_of(  # noqa: PLR0917 - all of it is what a row says
     *,
     told: bool = True,
 ) -> Member | None:
-    """Return the member; None for somebody without any usable id. `told` False: nothing is said about properties."""
+    """Return the member; None without a usable id. `told` is whether the message carries the properties at all."""
     persons = keyring.keys(rule.app, IdKind.CUSTOMER_USER_ID, user_id)
     persons = persons or keyring.keys(rule.app, IdKind.AMPLITUDE_ID, amplitude_id)
     if not persons:
@@ -118,7 +117,7 @@ def member_of(  # noqa: PLR0917 - all of it is what a row says
     return Member(persons, marks, rule.kind, identifier, told, who=who, extra=extra)
 
 
-def _identifier(rule: Rule, user_id: str, amplitude_id: str, value: Value) -> str | None:
+def _identifier(rule: AudienceRule, user_id: str, amplitude_id: str, value: Value) -> str | None:
     for name in rule.names:
         if (found := usable(_text(value(name)))) is not None:
             return found
@@ -133,13 +132,13 @@ def _text(value: Any) -> str:
     return str(value).strip() if isinstance(value, str | int | float) else ""
 
 
-def is_told(rule: Rule, properties: Mapping[str, Any] | None) -> bool:
-    """Return whether a message's properties are about anything that decides how a member is listed."""
+def is_told(rule: AudienceRule, properties: Mapping[str, Any] | None) -> bool:
+    """Return whether a message's properties include any that the rule reads."""
     return properties is not None and any(name in properties for name in rule.properties)
 
 
 def next_ms(app: str, audience: str, cadence: str, now_ms: int) -> int:
-    """Return when an audience runs next. Audiences are spread over the period by a hash of their names."""
+    """Return when an audience runs next. A hash of its name spreads audiences over the period."""
     period = PERIODS_MS.get(cadence)
     if period is None:
         return NEVER_MS

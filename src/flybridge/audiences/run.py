@@ -1,12 +1,11 @@
-"""One run of an audience: download the cohort if it is downloaded, then send what differs until nothing does.
+"""One run of an audience: download the cohort, then send the differences.
 
-    inward:  request -> poll -> file (in pieces) -> staged -> taken over as a whole, unless the shrink guard holds it
-    outward: what is to be removed, then what is to be added, in batches of as many devices as AppsFlyer takes
+    download: request -> poll -> file (in pieces) -> stage -> applied as a whole, unless the shrink guard holds it
+    sync:     removals, then additions, in batches of as many devices as AppsFlyer takes
 
-There is no queue and no retry in here. A run that can't go on ends and says when to run again; what was sent is
-settled, what was not differs still, and what nobody knows is sent again. `lifecycle` gives the wait, `pace` the rate,
-`circuit` says when an app's audiences rest. A download that fails does not keep a run from sending what is known
-already: people who want to be forgotten do not wait for Amplitude.
+A run does not retry and has no queue. If it can't continue it ends and sets when to run again: what was sent is
+settled, what was not sent still differs, and what is uncertain is sent again. A failed download does not stop the
+sync: removals of people who asked to be forgotten do not wait for Amplitude.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from uuid import uuid4
 
 from msgspec import structs
 
-from flybridge.audiences.download import Inward
-from flybridge.audiences.lease import LEASE_MS, Lost, Tenure
-from flybridge.audiences.plan import Ended, Plan, Wishes, Work
+from flybridge.audiences.download import CohortDownload
+from flybridge.audiences.lease import LEASE_MS, AudienceLease, LeaseLost
+from flybridge.audiences.plan import AudiencePlan, Ended, RunOptions, Work
 from flybridge.audiences.rules import REALTIME_PEOPLE, next_ms
-from flybridge.audiences.sync import Outward
+from flybridge.audiences.sync import AudienceSync
 from flybridge.clock import Clock
 from flybridge.delivery.circuit import Rules
 from flybridge.delivery.exchange import Download, Halt, Retry, Transport
@@ -33,7 +32,7 @@ from flybridge.store.audiences.protocol import Action, CohortStore, Run
 
 
 class Runner:
-    """Runs audiences. One per process: rates and circuits are shared by all of its runs."""
+    """Runs audiences. One per process: its runs share rates and circuits."""
 
     def __init__(
         self,
@@ -51,64 +50,66 @@ class Runner:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._inward = Inward(store, transport, download, clock, keyring)
-        self._outward = Outward(store, transport, clock, rules or Rules(), observer or Silent())
+        self._download = CohortDownload(store, transport, download, clock, keyring)
+        self._sync = AudienceSync(store, transport, clock, rules or Rules(), observer or Silent())
         self._policy = policy or Policy(cap_s=3600.0)
         self._owner = owner or f"cohorts-{uuid4().hex}"
         self._jitter = jitter
 
     async def run(
         self,
-        plan: Plan,
-        wishes: Wishes = Wishes(),  # noqa: B008 - never changed
+        plan: AudiencePlan,
+        options: RunOptions = RunOptions(),  # noqa: B008 - immutable
         stop: asyncio.Event | None = None,
         *,
         due: bool = False,
     ) -> Run | None:
-        """Run an audience once. None if somebody else runs it, took it over meanwhile, or (`due`) was faster.
+        """Run an audience once. Returns None if another process runs it or (`due`) has just run it.
 
-        Raises `StoreUnavailable`; the audience is then free again when its lease lapses.
+        Raises `StoreUnavailable`; the audience is free again when its lease lapses.
         """
         began_ms = self._clock.now_ms()
         claim = await self._store.claim(plan.rule.app, plan.rule.audience, self._owner, began_ms, LEASE_MS, due=due)
         if claim is None:
             return None
-        work = Work(plan, claim, began_ms, Tenure(self._store, self._clock, claim))
+        work = Work(plan, claim, began_ms, AudienceLease(self._store, self._clock, claim))
         try:
-            async with work.tenure:
-                ended = await self._go(work, wishes, stop)
-                await work.tenure.confirm()  # what is told about a run that was lost would not be true
-        except Lost:
+            async with work.lease:
+                ended = await self._go(work, options, stop)
+                await work.lease.confirm()  # a run that lost its lease must not be recorded
+        except LeaseLost:
             return None
         finally:
             await self._store.unstage(claim)
         run = self._ended(work, ended)
-        if wishes.dry:
+        if options.dry:
             looked = structs.replace(run[0], outcome="looked")
             await self._store.finish(claim, looked, next_ms=claim.next_ms, tries=claim.tries, recorded=False)
             return run[0]
-        told, again_ms, tries = run
-        idle = told.outcome == "done" and plan.account is None and not (told.requests or told.refused)
-        await self._store.finish(claim, told, next_ms=again_ms, tries=tries, recorded=not idle)
-        return told
+        result, again_ms, tries = run
+        idle = result.outcome == "done" and plan.credentials is None and not (result.requests or result.refused)
+        await self._store.finish(claim, result, next_ms=again_ms, tries=tries, recorded=not idle)
+        return result
 
-    async def _go(self, work: Work, wishes: Wishes, stop: asyncio.Event | None) -> Ended | None:
-        """Download and send. Gives why it could not go on, None if it came to its end."""
+    async def _go(self, work: Work, options: RunOptions, stop: asyncio.Event | None) -> Ended | None:
+        """Download and sync. Returns why the run ended early, None if it did not."""
         plan, ended = work.plan, None
         try:
-            if plan.account is not None and (plan.cadence != "once" or wishes.download or not work.claim.snapshot_ms):
+            if plan.credentials is not None and (
+                plan.cadence != "once" or options.download or not work.claim.snapshot_ms
+            ):
                 try:
-                    await self._inward.take_over(work, plan.account, wishes, stop)
+                    await self._download.take_over(work, plan.credentials, options, stop)
                 except Ended as problem:
                     ended = problem
-            if not wishes.dry:
-                await self._outward.all(work, stop, overwrite=wishes.overwrite)
+            if not options.dry:
+                await self._sync.all(work, stop, overwrite=options.overwrite)
         except Ended as problem:
             ended = problem
         return ended
 
     def _ended(self, work: Work, ended: Ended | None) -> tuple[Run, int, int]:
-        """Return what happened, when to run again, and how many runs have failed in a row."""
+        """Return the run as recorded, when to run again, and how many runs have failed in a row."""
         now_ms, plan = self._clock.now_ms(), work.plan
         run = Run(
             began_ms=work.began_ms,

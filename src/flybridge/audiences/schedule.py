@@ -1,4 +1,4 @@
-"""When audiences run: each at its own moment of the minute, hour or day, so that limits hold over all of them."""
+"""The schedule of audiences: each runs at its own moment of the period, so that they do not all run at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from flybridge.audiences.plan import Plan
+from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import next_ms
 from flybridge.audiences.run import Runner
 from flybridge.clock import Clock
@@ -16,7 +16,7 @@ from flybridge.records import content_key
 from flybridge.store.audiences.protocol import CohortStore, Run, Standing, Target
 
 LOOK_S: Final = 1.0
-TOLD_MS: Final = 5_000
+REPORT_MS: Final = 5_000
 PRUNE_MS: Final = 3_600_000
 AT_ONCE: Final = 8
 """Audiences that run at the same time in one process."""
@@ -24,22 +24,22 @@ AT_ONCE: Final = 8
 Name = tuple[str, str]
 
 
-def targets(plans: Mapping[Name, Plan], now_ms: int) -> list[Target]:
-    """Return the audiences as the store is to know them."""
+def targets(plans: Mapping[Name, AudiencePlan], now_ms: int) -> list[Target]:
+    """Return the audiences as targets for the store."""
     return [
         Target(app, name, plan.rule.cohort, _target(plan), next_ms(app, name, plan.cadence, now_ms))
         for (app, name), plan in plans.items()
     ]
 
 
-def _target(plan: Plan) -> bytes:
+def _target(plan: AudiencePlan) -> bytes:
     return content_key(b"audience", plan.audience.app_id.encode(), plan.audience.import_key.encode())
 
 
 async def keep_in_step(
     runner: Runner,
     store: CohortStore,
-    plans: Mapping[Name, Plan],
+    plans: Mapping[Name, AudiencePlan],
     *,
     clock: Clock,
     stop: asyncio.Event,
@@ -47,9 +47,12 @@ async def keep_in_step(
     standing: Callable[[Sequence[Standing]], None],
     failed: Callable[[FlybridgeError], None],
 ) -> None:
-    """Run what is due until `stop` is set; then runs end at their next request. Told: every run, and how all stand."""
+    """Run due audiences until `stop` is set; running ones then end at their next request.
+
+    Reports every run and periodic standings through the callbacks.
+    """
     running: dict[Name, asyncio.Task[None]] = {}
-    known, told_ms, pruned_ms = False, 0, 0
+    known, reported_ms, pruned_ms = False, 0, 0
 
     async def work(name: Name) -> None:
         try:
@@ -72,9 +75,9 @@ async def keep_in_step(
                 running = {other: task for other, task in running.items() if not task.done()}
                 if name in plans and name not in running and len(running) < AT_ONCE:
                     running[name] = asyncio.create_task(work(name))
-            if now_ms - told_ms >= TOLD_MS:
+            if now_ms - reported_ms >= REPORT_MS:
                 standing(await store.standings(now_ms))
-                told_ms = now_ms
+                reported_ms = now_ms
             if now_ms - pruned_ms >= PRUNE_MS:
                 await store.prune(now_ms)
                 pruned_ms = now_ms

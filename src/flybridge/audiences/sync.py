@@ -1,4 +1,4 @@
-"""Outward: what differs goes to AppsFlyer, in batches of as many devices as it takes. Nothing is retried in here."""
+"""Sync of an audience: sends the differences to AppsFlyer in batches of as many devices as it takes. No retries."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from flybridge.store.protocol import Lane
 
 ENDPOINT: Final = "audiences"
 SUSPECTS: Final = 3
-"""So many devices refused alone, with nothing accepted in the run, speak against the audience and not against them."""
+"""With this many devices refused alone and none accepted, the audience is at fault and not the devices."""
 SHARED: Final = frozenset({"unauthorized", "forbidden", "wrong_address"})
-"""Refusals that are meant for every audience of an app."""
+"""Reasons that concern every audience of the app."""
 
 
-class _Line:
-    """What the audiences of one app share: a rate, and a circuit."""
+class _AppLimits:
+    """The rate and the circuit that the audiences of one app share."""
 
     def __init__(self, limits: Limits) -> None:
         self.pace: Pace = pace(limits)
         self.circuit: Circuit = breaker.CLOSED
 
 
-class Outward:
-    """Sends what differs. The rate and the circuit of an app are shared by all of its audiences."""
+class AudienceSync:
+    """Sends the differences. The audiences of one app share its rate and circuit."""
 
     def __init__(
         self, store: CohortStore, transport: Transport, clock: Clock, rules: breaker.Rules, observer: Observer
@@ -58,10 +58,10 @@ class Outward:
         self._clock = clock
         self._rules = rules
         self._observer = observer
-        self._lines: dict[str, _Line] = {}
+        self._limits: dict[str, _AppLimits] = {}
 
     async def all(self, work: Work, stop: asyncio.Event | None, *, overwrite: bool) -> None:
-        """Send everything that differs: first who is to be removed, and what is to be taken back."""
+        """Send all differences: additional identifiers, removals, then additions."""
         if overwrite:
             await self.overwrite(work, stop)
         await self.extras(work, stop)
@@ -70,14 +70,14 @@ class Outward:
         await self.close_suspects(work)
 
     async def send(self, work: Work, action: Action, stop: asyncio.Event | None) -> None:
-        """Send everything that differs, each device once."""
+        """Send the devices to add or to remove, each once."""
         after = b""
         while devices := await self._store.changes(work.claim, action, work.limit, after):
             after = devices[-1].mark
             await self._batch(work, action, devices, stop)
 
     async def _batch(self, work: Work, action: Action, devices: Sequence[Device], stop: asyncio.Event | None) -> None:
-        """Send some devices, in as many requests as it takes."""
+        """Send devices in as many requests as needed."""
         parts = [devices]
         while parts:
             part = parts.pop()
@@ -93,7 +93,7 @@ class Outward:
                     middle = (len(part) + 1) // 2
                     parts += (part[middle:], part[:middle])
                 case Reject() if action is Action.REMOVE:
-                    await self._settle(work, action, part)  # what is no device is in no audience
+                    await self._settle(work, action, part)  # AppsFlyer does not know it, so it is in no audience
                 case Reject():
                     await self._suspect(work, part)
                 case _:
@@ -115,7 +115,7 @@ class Outward:
         work.sent[Action.REMOVE if action is Action.REMOVE else Action.ADD] += done
 
     async def _suspect(self, work: Work, part: Sequence[Device]) -> None:
-        """Note a device that is refused alone. Many, and nothing else accepted: it is the audience."""
+        """Note a device that is refused alone. Raises `Ended` after `SUSPECTS` of them if none was accepted."""
         work.suspects += part
         if work.accepted:
             await self.close_suspects(work)
@@ -131,7 +131,7 @@ class Outward:
             work.refused += await self._store.settle(work.claim, Action.ADD, marks, refused=True)
 
     async def overwrite(self, work: Work, stop: asyncio.Event | None) -> None:
-        """Make the audience exactly what is wanted: one request overwrites, what did not fit in it is added after."""
+        """Replace the audience: one request overwrites, `all` adds what did not fit into it."""
         await self._store.empty(work.claim)
         while devices := await self._store.changes(work.claim, Action.ADD, work.limit, b""):
             verdict = await self._devices(work, Action.OVERWRITE, devices, stop)
@@ -145,10 +145,10 @@ class Outward:
                     raise Ended(Halt("invalid_devices", "Run it without --overwrite."), "AppsFlyer, overwriting")
                 case _:
                     raise ended(verdict, "AppsFlyer, overwriting")
-        raise Ended(Halt("nobody", "Nobody can be listed, and AppsFlyer takes no empty list."), "Overwriting")
+        raise Ended(Halt("nobody", "No member has an identifier, and AppsFlyer takes no empty list."), "Overwriting")
 
     async def extras(self, work: Work, stop: asyncio.Event | None) -> None:
-        """Tell hashed addresses and numbers, and take back those of people who are forgotten."""
+        """Send hashed addresses and numbers, and remove those of forgotten people."""
         after = b""
         while found := await self._store.extras(work.claim, additional.MAX_ROWS, after):
             after = found[-1].mark
@@ -157,9 +157,9 @@ class Outward:
                 for remove in (True, False):
                     rows = [one for one in found if one.kind == kind and (one.extra == b"") is remove]
                     if rows:
-                        await self._tell(work, kind, rows, stop, remove=remove)
+                        await self._send_extras(work, kind, rows, stop, remove=remove)
 
-    async def _tell(
+    async def _send_extras(
         self, work: Work, kind: str, rows: Sequence[Device], stop: asyncio.Event | None, *, remove: bool
     ) -> None:
         audience, parts = work.plan.audience, [rows]
@@ -194,18 +194,18 @@ class Outward:
         read: Callable[[HttpResponse], Awaitable[Verdict]],
         stop: asyncio.Event | None,
     ) -> Verdict:
-        """Send one request when its turn comes, and read the answer."""
+        """Send one request at the app's rate and return its verdict. Raises `Ended` while the circuit is open."""
         await work.hold(stop)
-        line = self._lines.setdefault(work.plan.rule.app, _Line(work.plan.limits))
+        limits = self._limits.setdefault(work.plan.rule.app, _AppLimits(work.plan.limits))
         now_ms = self._clock.now_ms()
-        if breaker.admission(line.circuit, now_ms) is Admission.NONE:
-            after_s = (line.circuit.until_ms - now_ms) / 1000
-            raise Ended(Retry(line.circuit.reason, after_s, counts=False), "The app's audiences rest")
-        line.circuit = breaker.probing(line.circuit)
-        line.pace, wait = take(line.pace, n, now_ms)
+        if breaker.admission(limits.circuit, now_ms) is Admission.NONE:
+            after_s = (limits.circuit.until_ms - now_ms) / 1000
+            raise Ended(Retry(limits.circuit.reason, after_s, counts=False), "The app's audiences are paused")
+        limits.circuit = breaker.probing(limits.circuit)
+        limits.pace, wait = take(limits.pace, n, now_ms)
         if wait > 0:
             await self._clock.sleep(wait)
-            work.tenure.check()
+            work.lease.check()
         started, status = perf_counter(), 0
         work.requests += 1
         verdict: Verdict
@@ -215,26 +215,26 @@ class Outward:
             verdict = Retry("no_answer" if problem.maybe_applied else "unreachable")
         else:
             status, verdict = response.status, await read(response)
-        self._judge(work, line, verdict)
+        self._judge(work, limits, verdict)
         lane = Lane(work.plan.rule.app, ENDPOINT)
         reason = "" if isinstance(verdict, Accepted) else verdict.reason
         with suppress(Exception):
-            told = Exchange(lane, [verdict] * n, [0.0] * n, perf_counter() - started, status, reason)
-            self._observer.on_exchange(told)
+            exchange = Exchange(lane, [verdict] * n, [0.0] * n, perf_counter() - started, status, reason)
+            self._observer.on_exchange(exchange)
         return verdict
 
-    def _judge(self, work: Work, line: _Line, verdict: Verdict) -> None:
-        """Turn the app's circuit by an answer."""
-        before, now_ms = line.circuit, self._clock.now_ms()
+    def _judge(self, work: Work, limits: _AppLimits, verdict: Verdict) -> None:
+        """Update the app's circuit by a verdict."""
+        before, now_ms = limits.circuit, self._clock.now_ms()
         match verdict:
             case Halt(reason) if reason in SHARED:
-                line.circuit = breaker.halted(before, verdict, now_ms, self._rules)
+                limits.circuit = breaker.halted(before, verdict, now_ms, self._rules)
             case Retry(counts=True):
-                line.circuit = breaker.failed(before, verdict.reason, now_ms, self._rules)
+                limits.circuit = breaker.failed(before, verdict.reason, now_ms, self._rules)
             case Retry():
                 pass
             case _:
-                line.circuit = breaker.succeeded(before)
-        if (before.phase is Phase.CLOSED) != (line.circuit.phase is Phase.CLOSED):
+                limits.circuit = breaker.succeeded(before)
+        if (before.phase is Phase.CLOSED) != (limits.circuit.phase is Phase.CLOSED):
             with suppress(Exception):
-                self._observer.on_circuit(Lane(work.plan.rule.app, ENDPOINT), line.circuit)
+                self._observer.on_circuit(Lane(work.plan.rule.app, ENDPOINT), limits.circuit)

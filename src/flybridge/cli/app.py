@@ -24,7 +24,7 @@ from flybridge.insight.account import Account, read_account
 from flybridge.insight.restricted import Change, changes
 from flybridge.operations.replay import Replayed, replay_all
 from flybridge.operations.replay import replay as replay_letters
-from flybridge.roles import Part
+from flybridge.roles import Role
 from flybridge.sandbox.__main__ import main as run_sandbox
 from flybridge.sandbox.faults import SCRIPTS
 from flybridge.service import backends, wiring
@@ -110,7 +110,7 @@ SHOWN_SECRETS = {
 def serve(
     config: ConfigPath = None,
     only: Annotated[
-        Part | None, typer.Option("--only", help="Do only this part of the work.", envvar="FLYBRIDGE_PART")
+        Role | None, typer.Option("--only", help="Do only this part of the work.", envvar="FLYBRIDGE_PART")
     ] = None,
     port: Annotated[
         int | None,

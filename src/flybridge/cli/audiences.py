@@ -10,7 +10,7 @@ import typer
 from msgspec import structs
 
 from flybridge.amplitude.cohort import list_request, read_list
-from flybridge.audiences.plan import Plan, Wishes
+from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.schedule import targets
 from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, run, show
 from flybridge.cli.inspect import console, print_json
@@ -19,7 +19,7 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.service import backends
 from flybridge.service import process as service
-from flybridge.service.wiring import account_of, plans_of
+from flybridge.service.wiring import cohort_credentials_of, plans_of
 from flybridge.store.audiences.protocol import NEVER_MS, Run, Standing
 
 app = typer.Typer(help="List the audiences that follow a cohort; run one, and see what differs and what happened.")
@@ -54,7 +54,7 @@ def cohorts(
     show(run(work()), "Audiences", "No audience follows a cohort: see [[apps.audiences]].", as_json)
 
 
-def row(one: Standing, plans: Mapping[tuple[str, str], Plan]) -> dict[str, Any]:
+def row(one: Standing, plans: Mapping[tuple[str, str], AudiencePlan]) -> dict[str, Any]:
     """Return how an audience stands as plain values."""
     plan = plans.get((one.app, one.name))
     return {
@@ -95,8 +95,8 @@ def run_one(  # noqa: PLR0917 - Typer gives every argument by name
         console.print(OVERWRITE, style="bold yellow")
         if not yes:
             typer.confirm("Overwrite it?", abort=True)
-    wishes = Wishes(accept_shrink=accept_shrink, overwrite=overwrite, download=True)
-    _tell(_run(configured(config or context.obj), name, wishes), as_json=as_json)
+    options = RunOptions(accept_shrink=accept_shrink, overwrite=overwrite, download=True)
+    _tell(_run(configured(config or context.obj), name, options), as_json=as_json)
 
 
 @app.command()
@@ -104,7 +104,7 @@ def diff(context: typer.Context, name: Name, config: ConfigPath = None, as_json:
     """What a run would change, without changing or sending anything. Downloads, if the audience is downloaded."""
     settings = configured(config or context.obj)
     app_name, audience = _chosen(settings, name)
-    found = _run(settings, name, Wishes(dry=True, download=True))
+    found = _run(settings, name, RunOptions(dry=True, download=True))
 
     async def work() -> Standing:
         async with backends.opened_cohorts(settings) as store:
@@ -202,7 +202,7 @@ def amplitude(
 ) -> None:
     """List the cohorts that Amplitude offers, with the ids that apps.audiences.cohort wants."""
     settings = configured(config or context.obj)
-    accounts = {one.name: account_of(one) for one in settings.apps if only_app in (None, one.name)}
+    accounts = {one.name: cohort_credentials_of(one) for one in settings.apps if only_app in (None, one.name)}
 
     async def work() -> list[dict[str, Any]]:
         transport, found = backends.open_transport(), []
@@ -231,7 +231,7 @@ def amplitude(
     show(run(work()), "Cohorts in Amplitude", "There is none, or no app has a secret_key.", as_json)
 
 
-def _run(settings: Config, name: str, wishes: Wishes) -> Run:
+def _run(settings: Config, name: str, options: RunOptions) -> Run:
     chosen = _chosen(settings, name)
 
     async def work() -> Run | None:
@@ -241,7 +241,7 @@ def _run(settings: Config, name: str, wishes: Wishes) -> Run:
             transport = backends.open_transport()
             try:
                 async with service.opened_runner(settings, store, transport) as runner:
-                    return await runner.run(plans[chosen], wishes)
+                    return await runner.run(plans[chosen], options)
             finally:
                 await transport.close()
 

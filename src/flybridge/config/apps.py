@@ -1,4 +1,4 @@
-"""Settings of one app: where it comes from, where it goes, and what happens on the way.
+"""Settings of one app: its AppsFlyer side, its Amplitude side, and what is done between them.
 
 The text under each field is its documentation: docs/reference/config.md is printed from it.
 """
@@ -33,7 +33,7 @@ HeaderName = Annotated[
 
 
 class Platform(StrEnum):
-    """What the app runs on."""
+    """The platform of the app."""
 
     ANDROID = "android"
     IOS = "ios"
@@ -55,7 +55,7 @@ class Region(StrEnum):
 
 
 class AtExpiry(StrEnum):
-    """What becomes of attribution whose user was never seen."""
+    """What happens to attribution whose user was never seen."""
 
     DROP = "drop"
     SEND_AS_CUSTOMER_USER_ID = "send-as-customer-user-id"
@@ -69,7 +69,7 @@ class HoldV1(StrEnum):
 
 
 class Identifier(StrEnum):
-    """The identifier an audience is made of."""
+    """The identifier sent for members of an audience."""
 
     GAID = "gaid"
     OAID = "oaid"
@@ -82,7 +82,7 @@ class Identifier(StrEnum):
 
 
 class Cadence(StrEnum):
-    """How often a cohort is taken over."""
+    """How often a cohort is downloaded and synced."""
 
     ONCE = "once"
     HOURLY = "hourly"
@@ -95,22 +95,23 @@ class AppsFlyer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     push_token: Annotated[Secret, MAY_BE_EMPTY] | None = None
     """The token AppsFlyer sends with every Push API message. Required. It may be the empty text only while
-    `server.host` is a loopback address: an open door for trying things out on one machine."""
+    `server.host` is a loopback address: unauthenticated intake, for trials on one machine."""
     token_header: HeaderName = "Authorization"  # noqa: S105 - a header name
     """The header that carries `push_token`, as chosen in AppsFlyer's Push API settings."""
     s2s_key: Secret | None = None
     """The server-to-server key. Needed by `apps.streams`."""
     s2s_concurrency: Annotated[int, Meta(ge=1, le=2_000)] = 1_000
-    """The most server-to-server requests in flight. Each holds one event, so what can be sent in a second is this
-    number divided by AppsFlyer's answering time. No more fly than the rate of events needs, and what flies is what a
-    crash leaves uncertain."""
+    """The most server-to-server requests in flight. Each holds one event, so the events sent per second are
+    this number divided by AppsFlyer's response time. Only as many requests are in flight as the event rate
+    needs; after a crash those in flight are uncertain."""
     s2s_requests_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
-    """The most server-to-server requests in a second. 0 sets no limit: AppsFlyer publishes none."""
+    """The most server-to-server requests in a second. 0 sets no limit; AppsFlyer's help
+    centre has named 60,000 a minute."""
     api_token: Secret | None = None
     """The API token V2. Needed by `apps.audiences`."""
     base_url: str = ""
-    """Empty: AppsFlyer's own hosts. Set: every AppsFlyer call goes to this origin, with the same paths; this is
-    how a staging app talks to the sandbox."""
+    """Empty: AppsFlyer's own hosts. Set: every AppsFlyer call goes to this origin, with the same paths; for example
+    to send a staging app to the sandbox."""
 
 
 class Amplitude(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,32 +122,33 @@ class Amplitude(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     secret_key: Secret | None = None
     """The secret key of the project. Needed to download cohorts."""
     region: Region = Region.US
-    """Where the project keeps its data. It is never guessed: a wrong region is answered 403 by Amplitude."""
+    """Where the project keeps its data. It is never guessed: Amplitude refuses the API key in the wrong
+    region."""
     base_url: str = ""
     """Empty: Amplitude's own hosts for the region. Set: every Amplitude call goes to this origin."""
     min_id_length: Annotated[int, Meta(ge=1, le=64)] = 5
-    """The shortest user or device id that counts as one. Amplitude's own minimum is five characters; it is told to
-    take shorter ones if this is less."""
+    """The shortest user or device id that is used. Amplitude's own minimum is five characters; requests override it
+    if this is less."""
     webhook_token: Secret | None = None
     """The token that Amplitude's event stream and cohort webhooks send in the `Authorization` header. Absent:
     `/v1/stream/{app}` and `/v1/cohorts/{app}` refuse everything."""
     stream_fields: dict[str, Name] = field(default_factory=dict)
-    """How a webhook with a template of your own names things: a field of Amplitude's default payload (`event_type`,
-    `event_time`, `user_id`, `user_properties`, `user_properties.plan`), and where it is in your message (`name`,
+    """Field names of a webhook template of your own: a field of Amplitude's default payload (`event_type`,
+    `event_time`, `user_id`, `user_properties`, `user_properties.plan`), and its path in your message (`name`,
     `properties`)."""
 
 
-class Hold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HoldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How attribution waits for its user."""
 
     window_hours: Annotated[float, Meta(gt=0, le=MAX_WINDOW_HOURS)] = 72.0
-    """How long attribution waits for a sighting of its user, in hours since it was received."""
+    """How long attribution waits for a sighting of its user, in hours since reception."""
     at_expiry: AtExpiry = AtExpiry.DROP
-    """What happens then. `drop` ends it as expired; `send-as-customer-user-id` sends what has a customer user id
+    """What happens after that. `drop` ends it as expired; `send-as-customer-user-id` sends what has a customer user id
     under that id, which makes a new user in Amplitude if there is none."""
     v1: HoldV1 = HoldV1.IMMEDIATELY
-    """When the route `attribution` sends: `immediately`, so that Amplitude does the waiting (72 hours, then
-    it drops without a word), or `when-seen`, so that flybridge waits and accounts for what never matched."""
+    """When the route `attribution` sends: `immediately`, so that Amplitude waits for the user (72 hours, then it drops
+    the event silently), or `when-seen`, so that flybridge waits and accounts for what never matched."""
 
 
 class MappingRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,7 +157,7 @@ class MappingRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: Name
     """The AppsFlyer field, or `custom_data.` or `event_value.` and a key."""
     target: Name
-    """Where it goes in the Amplitude event: `event_properties.` or `user_properties.` and a key, or a field of the
+    """Its place in the Amplitude event: `event_properties.` or `user_properties.` and a key, or a field of the
     event itself that the mapping table fills."""
 
 
@@ -163,18 +165,18 @@ class EventMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """How a postback becomes an Amplitude event."""
 
     prefix: str = "AppsFlyer"
-    """The word in brackets before event and property names: `[AppsFlyer] Install`."""
+    """The word in brackets in front of event and property names: `[AppsFlyer] Install`."""
     rename: dict[str, Name] = field(default_factory=dict)
     """Events that get another name in Amplitude: AppsFlyer's name of an in-app event, or the name of a conversion as
     it would be sent (`[AppsFlyer] Install`), and the new name."""
     include: tuple[Name, ...] = ("*",)
     """In-app events that are sent, by AppsFlyer's name or a glob (`af_*`). Others end as filtered."""
     exclude: tuple[Name, ...] = ()
-    """What is not sent, even if included: in-app events by name or glob, conversions by AppsFlyer's event type
+    """Events that are not sent, even if included: in-app events by name or glob, conversions by AppsFlyer's event type
     (`re-engagement`, `organic-*`)."""
     device_id_key: str = "amplitude_device_id"
     """The key of AppsFlyer's custom data under which the app passes its Amplitude device id. With it a postback
-    finds its user without waiting."""
+    is matched without waiting."""
     session_id_key: str = "amplitude_session_id"
     """The key of custom data under which the app passes its Amplitude session id."""
     user_id_key: str = "amplitude_user_id"
@@ -186,7 +188,7 @@ class EventMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `primary` (the other is filtered as `secondary_attribution`), `both` as two events, or the `first` that arrives.
     AppsFlyer tells them apart by `is_primary_attribution`: select it in the Push API settings."""
     without: tuple[Name, ...] = ()
-    """AppsFlyer fields that are not carried over, though the mapping table has them."""
+    """AppsFlyer fields of the mapping table that are not sent."""
     rows: tuple[MappingRow, ...] = ()
     """More fields to carry over, beside those of the mapping table."""
 
@@ -248,7 +250,7 @@ class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Event properties that go into `eventValue` as they are, by name or glob, the most important first; `["*"]` for
     all; `user_properties.` in front for those of the user. Empty sends none, as Amplitude's own integration."""
     without: tuple[Name, ...] = ()
-    """AppsFlyer parameters that are not sent, though the mapping table has them."""
+    """AppsFlyer parameters of the mapping table that are not sent."""
     sharing_filter: tuple[Name, ...] = ()
     """AppsFlyer partners that the events are not shared with; `["all"]` for all partners."""
     wait_hours: Annotated[float, Meta(ge=0, le=MAX_WINDOW_HOURS)] = 0.0
@@ -259,38 +261,38 @@ class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An Amplitude cohort that is kept in step with an AppsFlyer audience."""
+    """An Amplitude cohort that is synced to an AppsFlyer audience."""
 
     cohort: Name
     """The id of the cohort in Amplitude (the last part of its address)."""
     name: AppName | None = None
-    """What the audience is called in commands and metrics, unique in its app. Absent: the id of the cohort."""
+    """The name of the audience in commands and metrics, unique in its app. Absent: the id of the cohort."""
     import_key: Secret
     """The import key of the audience, from AppsFlyer Audiences."""
     identifier: Identifier
-    """The identifier that people are listed by. iOS knows `idfa idfv cuid braze_id amplitude_id`, Android `gaid oaid
+    """The identifier that is sent for members. iOS knows `idfa idfv cuid braze_id amplitude_id`, Android `gaid oaid
     imei cuid braze_id amplitude_id`. `cuid` is the Amplitude user id, `amplitude_id` Amplitude's own; the others are
     user properties."""
     property: str = ""
     """The user property that holds the identifier. Empty: the names that the vendors' SDKs use (`adid`, `gaid`,
     `advertising_id`; `idfv`; ...)."""
     where: tuple[Where, ...] = ()
-    """Conditions on user properties that a member must meet to be sent, such as consent. Who does not, or of whom
-    nothing is said, is counted as lacking."""
+    """Conditions on user properties that a member must meet to be sent, such as consent. Members who do not, or
+    whose property is absent, are counted as lacking."""
     email_property: str = ""
     """The user property with an e-mail address. Its SHA-256 goes to AppsFlyer's additional identifiers. Empty: none."""
     phone_property: str = ""
     """The user property with a phone number that begins with `+` or `00` and the country code. Its SHA-256 goes to
     AppsFlyer's additional-identifiers API. Empty: none."""
     cadence: Cadence = Cadence.DAILY
-    """How often the audience is brought in step. `once`, `hourly` and `daily` download the cohort if the app has a
+    """How often the audience is synced. `once`, `hourly` and `daily` download the cohort if the app has a
     `secret_key`, and Amplitude allows 500 downloads a month on most plans; without one, and with `realtime` (each
-    minute), what Amplitude's cohort webhook or list integration has sent counts."""
+    minute), the messages of Amplitude's cohort webhook or list integration count."""
     max_shrink_percent: Annotated[float, Meta(ge=0, le=100)] = 50.0
-    """A downloaded cohort that would remove more than so much of the members is not taken over, until
-    `flybridge cohorts run NAME --accept-shrink` says so. 100 lets everything pass."""
+    """A downloaded cohort that would remove more than this share of the members is not applied until
+    `flybridge cohorts run NAME --accept-shrink` says so. 100 applies every cohort."""
     max_devices: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
-    """Devices in one request. AppsFlyer names its limit only when it refuses; then it is learnt."""
+    """Devices in one request. AppsFlyer names its limit only when it refuses a request; then that limit is used."""
 
 
 def called(audience: Audience) -> str:
@@ -314,14 +316,14 @@ class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The AppsFlyer side of the app."""
     amplitude: Amplitude
     """The Amplitude side of the app."""
-    hold: Hold = field(default_factory=Hold)
+    hold: HoldSettings = field(default_factory=HoldSettings)
     """How attribution waits for its user."""
     mapping: EventMapping = field(default_factory=EventMapping)
     """How a postback becomes an Amplitude event."""
     restrictions: dict[str, Policy] = field(default_factory=dict)
-    """What may leave about a media source, or one kind of its touches (`"Facebook Ads/impression"`), and under
+    """What may be sent about a media source, or one kind of its touches (`"Facebook Ads/impression"`), and under
     `default` about all others. `pass` sends all, `redact` sends the event without source and campaign, `organic` sends
-    it as organic, `drop` sends nothing. What is not named: `restricted` (as AppsFlyer reports sources that forbid
+    it as organic, `drop` sends nothing. Defaults: `restricted` (as AppsFlyer reports sources that forbid
     sharing) and the view-through attribution of sources on AppsFlyer's list are `organic`, `default` is `pass`."""
     streams: tuple[Stream, ...] = ()
     """Amplitude events that go to AppsFlyer."""

@@ -1,4 +1,4 @@
-"""Rules that span several settings: what one of them asks for, another must give."""
+"""Checks that span several settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AUDIENCE_IDENTIFIERS: Final = {
 
 
 def check_secret(path: str, secret: Secret) -> None:
-    """Refuse a secret that could be guessed."""
+    """Raise `ConfigError` for a secret that is too short."""
     found = len(secret.reveal())
     if found < MIN_SECRET_CHARACTERS:
         raise ConfigError(
@@ -42,7 +42,7 @@ def check_secret(path: str, secret: Secret) -> None:
 
 
 def check_origin(path: str, address: str) -> None:
-    """Refuse an address that is more, or less, than scheme, host and port."""
+    """Raise `ConfigError` unless an address is scheme, host and port only."""
     if not address:
         return
     remedy = 'Write "https://host" or "http://host:port", without a path, a user or a slash at the end.'
@@ -56,8 +56,8 @@ def check_origin(path: str, address: str) -> None:
         raise ConfigError(path, "is not the address of a server alone.", remedy)
 
 
-def check_app(path: str, app: App, *, open_door: bool) -> None:
-    """Refuse an app whose settings contradict each other. `open_door` allows an empty push token."""
+def check_app(path: str, app: App, *, open_intake: bool) -> None:
+    """Raise `ConfigError` if settings of an app contradict each other. `open_intake` allows an empty push token."""
     if app.platform is Platform.IOS and not _IOS_APP_ID.fullmatch(app.appsflyer_app_id):
         digits = app.appsflyer_app_id.isascii() and app.appsflyer_app_id.isdigit()
         raise ConfigError(
@@ -73,7 +73,7 @@ def check_app(path: str, app: App, *, open_door: bool) -> None:
         )
     check_origin(f"{path}.appsflyer.base_url", app.appsflyer.base_url)
     check_origin(f"{path}.amplitude.base_url", app.amplitude.base_url)
-    _check_push_token(f"{path}.appsflyer.push_token", app.appsflyer, open_door=open_door)
+    _check_push_token(f"{path}.appsflyer.push_token", app.appsflyer, open_intake=open_intake)
     if not app.mapping.include:
         raise ConfigError(
             f"{path}.mapping.include", "is an empty list, so nothing would be sent.", 'Write ["*"] to send all events.'
@@ -87,7 +87,7 @@ def check_app(path: str, app: App, *, open_door: bool) -> None:
     _check_audiences(path, app)
 
 
-def _check_push_token(path: str, appsflyer: AppsFlyer, *, open_door: bool) -> None:
+def _check_push_token(path: str, appsflyer: AppsFlyer, *, open_intake: bool) -> None:
     token = appsflyer.push_token
     if token is None:
         raise ConfigError(
@@ -97,7 +97,7 @@ def _check_push_token(path: str, appsflyer: AppsFlyer, *, open_door: bool) -> No
             '"env:NAME". Only while server.host is a loopback address may it be "".',
         )
     value = token.reveal()
-    if not value and not open_door:
+    if not value and not open_intake:
         raise ConfigError(
             path,
             "is empty, and server.host can be reached from other machines: anybody could send events.",
@@ -117,7 +117,7 @@ def _check_stream(path: str, stream: Stream) -> None:
     for number, where in enumerate(stream.where):
         here = f"{path}.where[{number}]"
         if where.exists and where.absent:
-            raise ConfigError(here, "asks for what is there and absent at once.", "Remove `exists` or `absent`.")
+            raise ConfigError(here, "asks for a property that is present and absent.", "Remove `exists` or `absent`.")
         operators = [field for field in fields(Where) if field.name != "property"]
         if all(getattr(where, field.name) == field.default for field in operators):
             words = ", ".join(field.encode_name for field in operators)

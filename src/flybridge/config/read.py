@@ -1,7 +1,6 @@
-"""Reads TOML into frozen structs, and refuses what it does not know with words that help.
+"""Reads TOML into frozen structs, and refuses what it does not know with an error that names the remedy.
 
-It is told nothing about flybridge's settings but their types: names, kinds, limits and allowed words are all
-taken from the structs.
+Names, types, limits and allowed words are taken from the structs.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ FILE: Final = "file:"
 FOUND_CHARACTERS: Final = 60
 ALIKE: Final = 0.5
 TIE: Final = 0.1
-"""Likeness, from 0 to 1, from which on a key is suggested, and within which two suggestions are equally good."""
+"""The ratio from which a key is suggested, and the difference within which two suggestions are equally good."""
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Read TOML. Raises `errors.ConfigError` with the line of the mistake."""
+    """Return the tables of a TOML text. Raises `ConfigError` with the line of the mistake."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -39,7 +38,7 @@ def parse(text: str) -> dict[str, Any]:
         ) from None
 
 
-class Reader:
+class ConfigReader:
     """Reads tables into structs. Relative paths start at `base`; `env` is where `env:NAME` looks."""
 
     def __init__(self, base: Path, env: Mapping[str, str]) -> None:
@@ -98,7 +97,7 @@ class Reader:
         reference = isinstance(value, str) and value.startswith((ENV, FILE))
         resolved = self._resolve(value, path) if isinstance(value, str) else value
         try:
-            # What comes from outside is always text, so a number may be written as one there.
+            # Environment variables and files hold text, so a number may be text there.
             return msgspec.convert(resolved, kind, strict=not reference)
         except msgspec.ValidationError:
             raise _wrong(path, value, allowed(kind), _nearest(kind, resolved)) from None
@@ -146,7 +145,7 @@ class Reader:
 
 
 def allowed(kind: Any) -> str:
-    """Return in words what a type takes."""
+    """Return a description of the values that a type takes."""
     kind = _not_none(kind)
     if _bare(kind) is Secret:
         return 'text, best as "env:NAME" or "file:PATH"'
@@ -187,7 +186,7 @@ def _words(kind: type) -> list[str]:
 
 
 def _bare(kind: Any) -> Any:
-    """Return a type without its limits."""
+    """Return a type without its `Annotated` metadata."""
     return getattr(kind, "__origin__", kind) if hasattr(kind, "__metadata__") else kind
 
 
@@ -230,7 +229,7 @@ def _wrong(path: str, value: object, words: str, near: str | None = None, *, sec
 
 
 def _shown(value: object) -> str:
-    """Show what was found. A reference is shown as it is written, never what it stands for."""
+    """Return what was found, as text. A reference is shown as written, never its value."""
     match value:
         case bool():
             return str(value).lower()

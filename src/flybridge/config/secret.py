@@ -1,4 +1,4 @@
-"""A value that must not be printed."""
+"""A credential that is never printed."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from flybridge.config.apps import (
     Audience,
     Cadence,
     EventMapping,
-    Hold,
+    HoldSettings,
     HoldV1,
     Identifier,
     MappingRow,
@@ -35,7 +35,7 @@ from flybridge.config.apps import (
     Where,
 )
 from flybridge.config.check import check_app, check_origin, check_secret
-from flybridge.config.read import Reader, parse
+from flybridge.config.read import ConfigReader, parse
 from flybridge.config.secret import Secret
 from flybridge.delivery.lifecycle import Uncertain
 from flybridge.errors import ConfigError
@@ -50,9 +50,9 @@ __all__ = [
     "Cluster",
     "Config",
     "Console",
-    "Delivery",
+    "DeliverySettings",
     "EventMapping",
-    "Hold",
+    "HoldSettings",
     "HoldV1",
     "Identifier",
     "MappingRow",
@@ -76,23 +76,23 @@ PATH_VARIABLE: Final = "FLYBRIDGE_CONFIG"
 
 
 class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where flybridge listens, and how much it takes in."""
+    """The address to listen on, and limits of intake."""
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     """The address to listen on. `0.0.0.0` for all; put a proxy that speaks TLS in front."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8700
     """The port to listen on. 0 lets the system choose."""
     public_url: str = ""
-    """The address AppsFlyer and Amplitude reach flybridge by, such as `https://bridge.example.com`. It is only
-    printed, where you are told what to paste. Empty: host and port."""
+    """The address at which AppsFlyer and Amplitude reach flybridge, such as `https://bridge.example.com`. It is only
+    printed, with the values to enter at the vendors. Empty: host and port."""
     max_body_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 1_000_000
     """The largest message taken, in bytes. A larger one is answered 413. The default fits what a NATS server takes."""
     max_pending: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """How many messages may wait for the disk at once, in one process. One more is answered 503 with
     `Retry-After`, so that memory stays bounded."""
     drain_s: Annotated[float, Meta(ge=0, le=300)] = 0.0
-    """How long the doors go on after SIGTERM while `/readyz` says 503, in seconds: the time that a load balancer
-    needs to notice. 0 where there is none."""
+    """How long messages are still accepted after SIGTERM while `/readyz` answers 503, in seconds: the time that a load
+    balancer needs to notice. 0 without one."""
 
     @property
     def loopback(self) -> bool:
@@ -106,7 +106,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Cluster(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Servers to share between machines. Absent: everything is embedded in `data_dir`."""
+    """Shared servers for several machines. Absent: everything is embedded in `data_dir`."""
 
     nats: Annotated[tuple[Secret, ...], Meta(min_length=1)]
     """Addresses of the NATS servers whose JetStream is the inbox, `nats://host:4222`. They may hold a password
@@ -114,58 +114,58 @@ class Cluster(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     postgres: Secret
     """The address of the PostgreSQL database that is the store. It may hold a password and is not printed."""
     stream: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")] = "flybridge"
-    """The name of the stream, and the beginning of its subjects. It is made when it is not there."""
+    """The name of the stream, and the beginning of its subjects. It is created if missing."""
     replicas: Annotated[int, Meta(ge=1, le=5)] = 3
     """On how many NATS servers each message is kept. A message is answered 200 when most of them have it: with 3, one
     server may be lost."""
     max_bytes: Annotated[int, Meta(ge=0)] = 0
-    """The most bytes that may wait in the stream. Beyond, senders are answered 503 and come again; nothing is
-    dropped. 0 leaves it to the servers' own limit."""
+    """The most bytes that may wait in the stream. Beyond that, senders are answered 503; nothing stored is
+    dropped. 0 uses the servers' own limit."""
     max_age_hours: Annotated[float, Meta(ge=0)] = 0.0
-    """After how many hours NATS drops a message that nobody has worked on. It is lost then, and the account says so.
+    """After how many hours NATS drops an unprocessed message. It is lost then, and the account says so.
     0: never."""
 
 
 class Console(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pages for people."""
+    """The web console."""
 
     password: Secret | None = None
     """The password of the console, with any user name: 8 characters or more. Absent: the console answers only
-    who connects from the same machine, directly and not through a proxy."""
+    direct connections from the same machine, not through a proxy."""
 
 
-class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How items are sent to the vendors."""
+class DeliverySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How deliveries are sent to the vendors."""
 
     max_tries: Annotated[int, Meta(ge=1, le=1000)] = 20
-    """How often an item is sent before it becomes a dead letter. A vendor that is away or refuses the key costs
-    no try."""
+    """How often a delivery is tried before it becomes a dead letter. An outage of the vendor or a refused key costs no
+    try."""
     uncertain: Uncertain = Uncertain.RESEND
-    """What to do with an item that may have arrived although its answer was lost, where the vendor does not
-    recognise a repeat: `resend` may double it, `park` keeps it as a dead letter until somebody decides."""
+    """What to do with a delivery that may have arrived although its answer was lost, where the vendor does not
+    recognise a repeat: `resend` may double it, `park` makes it a dead letter for you to decide."""
     max_items: Annotated[int, Meta(ge=0, le=2000)] = 0
-    """The most items in one request. 0 leaves it to each endpoint's own limit; it never raises that limit."""
+    """The most items in one request. 0 uses each endpoint's own limit, which this never raises."""
     concurrency: Annotated[int, Meta(ge=0, le=1000)] = 0
-    """The most requests in flight for one app and endpoint. 0 leaves it to the endpoint."""
+    """The most requests in flight for one app and endpoint. 0 uses the endpoint's own limit."""
     requests_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
-    """The most requests in a second for one app and endpoint. 0 leaves it to the endpoint."""
+    """The most requests in a second for one app and endpoint. 0 uses the endpoint's own limit."""
     timeout_s: Annotated[float, Meta(ge=5, le=300)] = 30.0
-    """How long a vendor may take to answer. What a worker that died had in its hands goes to another one after four
-    times as long."""
+    """How long a vendor may take to answer. Deliveries leased by a worker that died go to another one after four times
+    as long."""
     gzip: bool = False
     """Whether uploads to Amplitude are compressed. Its SDKs do it; the pages of the HTTP V2 API do not mention it."""
 
 
 class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long things are kept."""
+    """How long data is kept."""
 
     ledger_days: Annotated[int, Meta(ge=1, le=3650)] = 30
-    """Days that the line of a settled message stays in the ledger. The counters stay for ever."""
+    """Days that the row of a settled message stays in the ledger. Counters are not pruned."""
     dead_days: Annotated[int, Meta(ge=1, le=3650)] = 30
-    """Days that a dead letter can be looked at and replayed. Then its content is erased."""
+    """Days that a dead letter can be inspected and replayed. Then its content is erased."""
     dedup_days: Annotated[int, Meta(ge=1, le=365)] = 7
-    """Days within which the same in-app event is recognised as a repeat. Amplitude itself remembers seven.
-    Conversions are remembered for 90."""
+    """Days within which a repeated in-app event is recognised. Amplitude itself recognises repeats for seven days.
+    Conversions are recognised for 90."""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -174,35 +174,35 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data_dir: Path = Path("./data")
     """The directory of the embedded inbox and store. A relative one starts at the configuration file."""
     secret: Secret
-    """Keys the hashing of identifiers and the sealing of stored data: 16 characters or more. Who loses it can't
-    open what waits."""
+    """The key for hashing identifiers and encrypting stored data: 16 characters or more. If it is lost, queued data
+    cannot be decrypted."""
     former_secrets: tuple[Secret, ...] = ()
-    """Secrets used before. They still open and find what they made, so that `secret` can be changed."""
+    """Earlier secrets. Data and hashes made with them are still read, so that `secret` can be changed."""
     server: Server = field(default_factory=Server)
-    """Where flybridge listens."""
+    """The HTTP server."""
     cluster: Cluster | None = None
-    """Servers to share between machines."""
+    """Shared servers for several machines."""
     console: Console = field(default_factory=Console)
-    """The pages for people."""
-    delivery: Delivery = field(default_factory=Delivery)
-    """How items are sent."""
+    """The web console."""
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    """How deliveries are sent."""
     retention: Retention = field(default_factory=Retention)
-    """How long things are kept."""
+    """How long data is kept."""
     apps: tuple[App, ...]
     """The apps, one `[[apps]]` each."""
 
     @property
     def secrets(self) -> tuple[bytes, ...]:
-        """Return all secrets as bytes, the current one first."""
+        """All secrets as bytes, the current one first."""
         return tuple(secret.reveal().encode() for secret in (self.secret, *self.former_secrets))
 
     def app(self, name: str) -> App | None:
-        """Return the app of that name, None if there is none."""
+        """Return the app of that name; None if there is none."""
         return next((app for app in self.apps if app.name == name), None)
 
 
 def find(path: Path | None, env: Mapping[str, str]) -> Path:
-    """Return which file is the configuration: the argument, else FLYBRIDGE_CONFIG, else ./flybridge.toml."""
+    """Return the path of the configuration: the argument, else FLYBRIDGE_CONFIG, else ./flybridge.toml."""
     return path or Path(env.get(PATH_VARIABLE) or DEFAULT_PATH)
 
 
@@ -227,7 +227,7 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
 
 def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
     """Read and check a configuration given as TOML text. Relative paths start at `base`."""
-    config: Config = Reader(base, env).read(Config, parse(text))
+    config: Config = ConfigReader(base, env).read(Config, parse(text))
     check_secret("secret", config.secret)
     for number, former in enumerate(config.former_secrets):
         check_secret(f"former_secrets[{number}]", former)
@@ -249,11 +249,11 @@ def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
                 "Give every app a name of its own.",
             )
         seen[app.name] = number
-        check_app(f"apps[{number}]", app, open_door=config.server.loopback)
+        check_app(f"apps[{number}]", app, open_intake=config.server.loopback)
     return config
 
 
 def shown(config: Config) -> dict[str, Any]:
-    """Return the configuration in effect as plain values for people, with `***` for every secret."""
+    """Return the configuration as plain values, with `***` for every secret."""
     plain: dict[str, Any] = msgspec.to_builtins(config, enc_hook=str)
     return plain

@@ -1,4 +1,4 @@
-"""From the settings of an app's streams to the rules that choose and map its events."""
+"""Builds the rules of streams from the settings of an app."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flybridge.mapping.to_appsflyer.rules import StreamRules
 
 
 def streams_of(app: App, path: str = "") -> tuple[StreamRules, ...]:
-    """Return rules of an app's streams. Raises `ConfigError`; `path` is where the app stands in the configuration."""
+    """Return the rules of an app's streams. Raises `ConfigError`; `path` is the app's path in the configuration."""
     found = []
     for number, stream in enumerate(app.streams):
         try:

@@ -1,4 +1,4 @@
-"""What `flybridge init` writes and says: a configuration file with explanations, and what to paste where."""
+"""The configuration file that `flybridge init` writes, and the values to enter at the vendors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flybridge.config.settings import App, Config, Platform, Region, Route
 
 
 class Answers(Struct, frozen=True, kw_only=True):
-    """What `flybridge init` has to know. Secrets are written as given: as references, best left so."""
+    """Input of `flybridge init`. Secrets are written as given, best as references."""
 
     name: str
     appsflyer_app_id: str
@@ -32,11 +32,11 @@ TEMPLATE: Final = """\
 # Any text may be "env:NAME" (an environment variable) or "file:PATH" (the content of a file).
 # All keys: docs/reference/config.md.
 
-# Where messages and state are kept. A relative directory starts at this file.
+# The directory of messages and state. A relative path starts at this file.
 data_dir = "./data"
 
-# Keys the hashing of identifiers and the encryption of what is stored. 16 characters or more; keep it safe:
-# without it, what waits can't be opened. To change it, move the old one to `former_secrets`.
+# The key for hashing identifiers and encrypting stored data. 16 characters or more; keep it safe: if it is lost,
+# queued data cannot be decrypted. To change it, move the old one to `former_secrets`.
 secret = {secret}
 # former_secrets = ["env:FLYBRIDGE_FORMER_SECRET"]
 
@@ -44,7 +44,7 @@ secret = {secret}
 # Put a proxy that speaks TLS in front before AppsFlyer sends here.
 host = {host}
 port = {port}
-# The address AppsFlyer and Amplitude reach flybridge by.
+# The address at which AppsFlyer and Amplitude reach flybridge.
 public_url = {public_url}
 
 # [console]
@@ -56,7 +56,7 @@ name = {name}
 appsflyer_app_id = {appsflyer_app_id}
 platform = {platform}
 # "http_v2": events with a known user, and in-app events. "attribution": Amplitude looks for the user itself.
-# docs/how-to/choose-a-route.md helps to choose.
+# See docs/how-to/choose-a-route.md.
 route = {route}
 
 [apps.appsflyer]
@@ -73,16 +73,16 @@ api_key = {api_key}
 # secret_key = "env:AMPLITUDE_SECRET_KEY"
 # "us" or "eu": where the project keeps its data.
 region = {region}
-# The token that Amplitude sends with its event stream. The stream tells flybridge who its users are, so that
-# attribution that waits finds them.
+# The token that Amplitude sends with its event stream. flybridge learns its users from the stream, so that held
+# attribution is matched to them.
 webhook_token = {webhook_token}
 
 [apps.hold]
-# How long attribution waits for its user to be seen in Amplitude.
+# How long attribution is held until its user is seen in Amplitude.
 window_hours = 72
 
 [apps.restrictions]
-# What may leave about a media source: "pass", "redact" (no source, no campaign), "organic" or "drop".
+# What may be sent about a media source: "pass", "redact" (no source, no campaign), "organic" or "drop".
 restricted = "organic"
 default = "pass"
 
@@ -99,7 +99,7 @@ default = "pass"
 # import_key = "env:AF_IMPORT_KEY"
 # identifier = "{identifier}"
 # cadence = "daily"
-# docs/how-to/cohorts.md says how.
+# See docs/how-to/cohorts.md.
 """
 
 
@@ -113,9 +113,9 @@ def render(answers: Answers) -> str:
 
 
 def what_to_paste(config: Config) -> str:
-    """Say, for each app, what to enter in AppsFlyer and Amplitude and what the app has to pass.
+    """Return what to enter in AppsFlyer and Amplitude for each app, and what the app has to pass.
 
-    The text holds the tokens in clear: it is for the terminal of the person who asked.
+    The text holds the tokens in clear: print it to a terminal only.
     """
     base = config.server.public_url or _local(config.server.host, config.server.port)
     parts = [_paste(app, base) for app in config.apps]
@@ -154,7 +154,7 @@ def _paste(app: App, base: str) -> str:
 
 
 def _in_the_app(app: App) -> list[str]:
-    """Return what the app has to pass, so that a postback finds its user."""
+    """Return the values that the app has to pass so that postbacks are matched."""
     keys = (
         (app.mapping.device_id_key, "Amplitude's device id"),
         (app.mapping.user_id_key, "Amplitude's user id, once known"),
@@ -182,5 +182,5 @@ def _local(host: str, port: int) -> str:
 
 
 def _toml(text: str) -> str:
-    """Write a TOML string: JSON's escapes are TOML's, but for DEL, which TOML wants escaped too."""
+    """Return a TOML string. JSON's escapes are valid in TOML, which also requires DEL to be escaped."""
     return json.dumps(str(text), ensure_ascii=False).replace("\x7f", "\\u007f")

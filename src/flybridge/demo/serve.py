@@ -14,7 +14,7 @@ import msgspec
 
 from flybridge.config.settings import load
 from flybridge.errors import FlybridgeError
-from flybridge.roles import Part
+from flybridge.roles import Role
 from flybridge.service.lifetime import allow_more
 from flybridge.service.process import Service
 from flybridge.telemetry.logs import LogForm, configure_logging
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m flybridge.demo.serve", description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--only", type=Part, choices=list(Part))
+    parser.add_argument("--only", type=Role, choices=list(Role))
     parser.add_argument("--clock-of", required=True, help="the origin of the sandbox")
     options = parser.parse_args(arguments)
     configure_logging(LogForm.AUTO, "info")
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _serve(path: Path, port: int, only: Part | None, clock_of: str) -> None:
+async def _serve(path: Path, port: int, only: Role | None, clock_of: str) -> None:
     config = load(path, os.environ)
     config = msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, port=port))
     stop = asyncio.Event()

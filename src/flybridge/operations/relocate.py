@@ -35,7 +35,7 @@ async def relocate(source: Config, target: Config, progress: Callable[[str, int]
     changed.
     """
     _fit(source, target)
-    with backends.owner_of(source):
+    with backends.worker_id_of(source):
         async with backends.opened(source) as (inbox, store):
             received = await inbox.received()
             account = balance(received, await inbox.waiting(), await store.counts(), await store.audit())

@@ -1,6 +1,6 @@
-"""The seams of a configuration: which inbox, store, transport and claim it means; opened, and closed whatever happens.
+"""The backends of a configuration: inbox, store, transport and data lock, as context managers.
 
-Only this module and `service` name concrete classes.
+Only the package `service` names concrete backend classes.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from flybridge.inbox.nats.link import StreamSettings
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.sealing import Seal
-from flybridge.service.data_lock import Owner, claimed, one_of_many
+from flybridge.service.data_lock import WorkerId, data_lock, shared_worker
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Store
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
 
 CONNECTIONS: Final = 2_000
-"""More than all lanes have in flight: what waits for a connection would wait behind another lane's."""
+"""More than all lanes together have in flight, so that no lane waits for another lane's connection."""
 
 
 def open_inbox(config: Config) -> Inbox:
-    """Choose the inbox."""
+    """Build the inbox: SQLite, or NATS with `cluster`."""
     seal, cluster = Seal(*config.secrets), config.cluster
     if cluster is None:
         return SqliteInbox(config.data_dir / "inbox.db", seal, max_waiting=config.server.max_pending)
@@ -44,7 +44,7 @@ def open_inbox(config: Config) -> Inbox:
 
 
 def open_store(config: Config) -> Store:
-    """Choose the store."""
+    """Build the store: SQLite, or PostgreSQL with `cluster`."""
     if config.cluster is not None:
         return _postgres()[0](config.cluster.postgres.reveal(), Seal(*config.secrets))
     return SqliteStore(config.data_dir / "store.db", Seal(*config.secrets))
@@ -62,12 +62,12 @@ def _postgres() -> tuple[Callable[[str, Seal], Store], Callable[[str, Seal], Coh
 
 
 def open_transport(timeout_s: float = 30.0) -> Transport:
-    """Choose the door outward."""
+    """Build the HTTP transport."""
     return HttpTransport(timeout_s=timeout_s, trust_env=True, connections=CONNECTIONS)
 
 
 def open_cohorts(config: Config) -> CohortStore:
-    """Choose the store of cohorts: the same as that of everything else."""
+    """Build the cohort store, in the same database as the store."""
     if config.cluster is not None:
         return _postgres()[1](config.cluster.postgres.reveal(), Seal(*config.secrets))
     return SqliteCohorts(config.data_dir / "store.db", Seal(*config.secrets))
@@ -91,32 +91,32 @@ async def _opened(one: T) -> AsyncIterator[T]:
 
 
 def opened_inbox(config: Config) -> AbstractAsyncContextManager[Inbox]:
-    """Open the inbox, and close it whatever happens."""
+    """Open the inbox; close it on exit."""
     return _opened(open_inbox(config))
 
 
 def opened_store(config: Config) -> AbstractAsyncContextManager[Store]:
-    """Open the store, and close it whatever happens."""
+    """Open the store; close it on exit."""
     return _opened(open_store(config))
 
 
 def opened_cohorts(config: Config) -> AbstractAsyncContextManager[CohortStore]:
-    """Open the store of cohorts, and close it whatever happens. May be used beside a running server."""
+    """Open the cohort store; close it on exit. Safe beside a running server."""
     return _opened(open_cohorts(config))
 
 
 @asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[tuple[Inbox, Store]]:
-    """Open inbox and store, and close them whatever happens. May be used beside a running server."""
+    """Open inbox and store; close them on exit. Safe beside a running server."""
     async with opened_inbox(config) as inbox, opened_store(config) as store:
         yield inbox, store
 
 
 @contextmanager
-def owner_of(config: Config) -> Iterator[Owner]:
-    """Say in whose name this process works: alone on its directory, or as one of many on shared servers."""
+def worker_id_of(config: Config) -> Iterator[WorkerId]:
+    """Yield the id of this worker. An embedded process holds the data lock until exit."""
     if config.cluster is not None:
-        yield one_of_many()
+        yield shared_worker()
         return
-    with claimed(config.data_dir) as owner:
-        yield owner
+    with data_lock(config.data_dir) as worker:
+        yield worker

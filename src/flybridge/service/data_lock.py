@@ -1,4 +1,4 @@
-"""In whose name a process works: alone on a directory, or as one of many on shared servers."""
+"""The id of a worker, and the lock that makes it the only worker of a data directory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from msgspec import Struct
 from flybridge.errors import ConfigError
 
 
-class Owner(Struct, frozen=True):
-    """The name that stands in this process' leases.
+class WorkerId(Struct, frozen=True):
+    """The name of a worker in its leases.
 
-    `alone`: nobody else works here, so that every lease of the inbox is left over. `former` is the worker before,
-    known to be gone. Both let an embedded process go on at once where one of many waits until leases lapse.
+    `alone`: no other process works on this inbox, so every lease in it is stale. `former` is the name of the
+    worker before, known to have ended. Both let an embedded process take over leases at once; in a cluster a
+    worker waits until they lapse.
     """
 
     name: str
@@ -25,17 +26,17 @@ class Owner(Struct, frozen=True):
     former: str | None = None
 
 
-def one_of_many() -> Owner:
-    """Return a name that no other process has, and no right to touch what others have leased."""
-    return Owner(f"worker-{uuid4().hex}")
+def shared_worker() -> WorkerId:
+    """Return the id of one of several workers, with a unique name and no right to the leases of others."""
+    return WorkerId(f"worker-{uuid4().hex}")
 
 
 @contextmanager
-def claimed(data_dir: Path) -> Iterator[Owner]:
-    """Claim a data directory as its only worker. Raises `errors.ConfigError` if somebody else is.
+def data_lock(data_dir: Path) -> Iterator[WorkerId]:
+    """Lock a data directory for one worker. Raises `ConfigError` if another process holds the lock.
 
-    The lock ends with the process, however it ends; then what the former worker had leased can be taken back at
-    once instead of when the leases lapse. The name stays in the file, for the next worker.
+    The system releases the lock when the process ends. The name stays in the file, so that the next worker can
+    take over its leases at once.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "worker.lock").open("a+") as file:
@@ -46,7 +47,7 @@ def claimed(data_dir: Path) -> Iterator[Owner]:
                 "data_dir", f"another flybridge works on {data_dir} already.", "Stop it, or use another directory."
             ) from None
         file.seek(0)
-        owner = Owner(one_of_many().name, alone=True, former=file.read().strip() or None)
+        owner = WorkerId(shared_worker().name, alone=True, former=file.read().strip() or None)
         file.truncate(0)
         file.write(owner.name)
         file.flush()

@@ -1,4 +1,4 @@
-"""The life of one process: its parts start together and end in order. Knows no backend."""
+"""The lifetime of a process: server and jobs start together and end in order. Names no backend."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COVERAGE_MS: Final = 600_000
 COVERAGE_DAYS: Final = 14
 
 Job = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
-"""Works until the event is set, then finishes what it holds and returns."""
+"""Runs until the event is set, then finishes its work in hand and returns."""
 
 
 async def run(
@@ -41,12 +41,13 @@ async def run(
 ) -> None:
     """Serve and work until `stop` is set, then end in this order:
 
-    1. `/readyz` says 503 while the doors still take, for `server.drain_s`: a load balancer looks elsewhere.
-    2. The doors say 503, requests in flight are finished, the server ends.
-    3. The jobs finish what they hold and give back the rest.
+    1. `/readyz` answers 503 for `server.drain_s` while messages are still accepted, so that a load balancer stops
+       sending here.
+    2. Intake answers 503, requests in flight are finished, the server ends.
+    3. The jobs finish their work in hand and return their leases.
 
-    `ready` is called with the port when requests are answered. A part that ends by itself ends the others; what
-    it raised is raised here. Setting `stop` again changes nothing.
+    `ready` is called with the port once requests are answered. A task that ends early ends the others, and its
+    exception is raised here.
     """
     halt, server_stop = asyncio.Event(), asyncio.Event()
     logging = asyncio.create_task(log_received(received, clock))
@@ -69,19 +70,19 @@ async def run(
 
 
 async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
-    """Wait until a stop is asked for, or a part ends by itself."""
+    """Wait until `stop` is set or a task ends by itself."""
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
 
 
-async def keep_house(
+async def housekeeping(
     store: Store, worker: Worker, report: Report, *, kept: Retention, clock: Clock, halt: asyncio.Event
 ) -> None:
-    """End holds whose window is over, each second; forget what is past its retention, each hour.
+    """Expire holds each second, prune each hour, and compare coverage each ten minutes.
 
-    Each ten minutes, look whether events carry less to be matched by than before. Any number of processes may do
-    this on one store: each verb is a transaction that finds nothing left to do after another's.
+    Any number of processes may do this on one store: each verb is a transaction that finds nothing left to do
+    after another's.
     """
     pruned_ms = looked_ms = 0
     while not halt.is_set():
@@ -108,9 +109,9 @@ WANTED: Final = 65_536
 
 
 def allow_more() -> int:
-    """Raise the limit as far as the system lets an ordinary user; give what it is, 0 where there is none.
+    """Raise the limit of open files as far as allowed. Returns the limit, 0 where there is none.
 
-    Systems let a process begin with 1,024, fewer than the connections of a busy door and a distant vendor together.
+    Most systems start a process with 1,024, fewer than the connections of busy senders and a slow vendor together.
     """
     if sys.platform == "win32":
         return 0

@@ -1,4 +1,4 @@
-"""The composition root: from a configuration to a running process. With `seams` alone it names concrete classes."""
+"""The composition root: builds a running process from a configuration."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from flybridge.delivery.worker import Worker
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.records import Filing
-from flybridge.roles import Part, duties_of
+from flybridge.roles import Role, roles_of
 from flybridge.service import lifetime
-from flybridge.service.backends import open_transport, opened_cohorts, opened_inbox, opened_store, owner_of
-from flybridge.service.data_lock import Owner
-from flybridge.service.wiring import build_flow, clear, doors_of, endpoints_of, plans_of, policy_of, settings_of
+from flybridge.service.backends import open_transport, opened_cohorts, opened_inbox, opened_store, worker_id_of
+from flybridge.service.data_lock import WorkerId
+from flybridge.service.wiring import build_flow, clear, endpoints_of, intake_apps_of, plans_of, policy_of, settings_of
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Filed, Store
 from flybridge.telemetry import metrics as telemetry
@@ -41,7 +41,7 @@ async def opened_runner(
     clock: Clock | None = None,
     observer: Observer | None = None,
 ) -> AsyncIterator[Runner]:
-    """Return what runs audiences. The store says if another process runs one at the same time."""
+    """Build the audience runner. The store's claim keeps two processes from running one audience."""
     download = HttpDownload(trust_env=True)
     try:
         keyring = Keyring(*config.secrets)
@@ -51,30 +51,30 @@ async def opened_runner(
 
 
 class Service:
-    """One process, put together from a configuration.
+    """One process, built from a configuration and the roles it has."""
 
-    One that only takes in has no store and no worker; one that only works has no doors; one that only shows reads.
-    """
-
-    def __init__(self, config: Config, only: Part | None = None, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, only: Role | None = None, clock: Clock | None = None) -> None:
         self._config = config
-        self._duties = duties_of(only)
+        self._roles = roles_of(only)
         self._clock = clock or SystemClock()
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None] | None = None) -> None:
-        """Run until `stop` is set, then end in order; see `running.run`.
+        """Run until `stop` is set, then end in order; see `lifetime.run`.
 
-        `ready` is called with the port when requests are answered. Raises `errors.FlybridgeError` when a part can't
-        start or ends by itself: whoever supervises the process starts it again. A server that goes away while it
-        runs is waited for.
+        `ready` is called with the port once requests are answered. Raises `FlybridgeError` when a backend can't be
+        opened or a task ends by itself; a supervisor should restart the process. A backend that goes away later
+        is waited for.
         """
-        config, duties = self._config, self._duties
+        config, roles = self._config, self._roles
         async with AsyncExitStack() as stack:
-            owner = stack.enter_context(owner_of(config)) if duties.works else None
+            owner = stack.enter_context(worker_id_of(config)) if roles.works else None
             inbox = await stack.enter_async_context(opened_inbox(config))
-            store = await stack.enter_async_context(opened_store(config)) if duties.needs_store else None
+            store = await stack.enter_async_context(opened_store(config)) if roles.needs_store else None
             intake = Intake(
-                doors_of(config) if duties.takes else (), inbox, self._clock, max_bytes=config.server.max_body_bytes
+                intake_apps_of(config) if roles.takes else (),
+                inbox,
+                self._clock,
+                max_bytes=config.server.max_body_bytes,
             )
             metrics = telemetry.Metrics(__version__, intake.tallies)
             report = Report(metrics)
@@ -87,7 +87,7 @@ class Service:
                 worker = self._worker(store, transport, owner, report)
                 jobs = self._jobs(inbox, store, worker, report)
                 jobs |= await self._audiences(stack, transport, report)
-            console = self._console(inbox, store, worker) if duties.shows and store is not None else None
+            console = self._console(inbox, store, worker) if roles.shows and store is not None else None
             web = WebApp(
                 intake,
                 inbox,
@@ -96,12 +96,12 @@ class Service:
                 version=__version__,
                 store=store,
                 console=console,
-                duties=duties,
+                roles=roles,
             )
             received = Received(intake.tallies)
             await lifetime.run(web, config.server, jobs, received, clock=self._clock, stop=stop, ready=ready)
 
-    def _worker(self, store: Store, transport: Transport, owner: Owner, report: Report) -> Worker:
+    def _worker(self, store: Store, transport: Transport, owner: WorkerId, report: Report) -> Worker:
         return Worker(
             store,
             transport,
@@ -115,7 +115,7 @@ class Service:
         )
 
     def _jobs(self, inbox: Inbox, store: Store, worker: Worker, report: Report) -> dict[str, lifetime.Job]:
-        """Return what a working process does until it is told to halt."""
+        """Return the jobs of a worker process."""
         clock, kept = self._clock, self._config.retention
 
         def filed(filings: Sequence[Filing], outcome: Filed) -> None:
@@ -128,11 +128,13 @@ class Service:
                 built, inbox, store, clock=clock, stop=halt, filed=filed, failed=report.failed
             ),
             "worker": worker.run,
-            "housekeeping": lambda halt: lifetime.keep_house(store, worker, report, kept=kept, clock=clock, halt=halt),
+            "housekeeping": lambda halt: lifetime.housekeeping(
+                store, worker, report, kept=kept, clock=clock, halt=halt
+            ),
         }
 
     async def _audiences(self, stack: AsyncExitStack, transport: Transport, report: Report) -> dict[str, lifetime.Job]:
-        """Return what keeps audiences in step, if there are any."""
+        """Return the job that runs audiences; no job if none is configured."""
         followed = plans_of(self._config)
         if not followed:
             return {}

@@ -1,4 +1,4 @@
-"""From the configuration to what the parts of a process work by: mapping rules, endpoints, times and doors."""
+"""Builds mapping rules, endpoints, limits, intake apps and audience plans from the configuration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from flybridge.amplitude.upload import HttpV2, origin
 from flybridge.appsflyer import audience
 from flybridge.appsflyer.inapp_event import ORIGIN as APPSFLYER
 from flybridge.appsflyer.inapp_event import InAppEvent
-from flybridge.audiences.plan import Plan
-from flybridge.audiences.rules import Condition, Rule
+from flybridge.audiences.plan import AudiencePlan
+from flybridge.audiences.rules import AudienceRule, MemberCondition
 from flybridge.config.apps import called
-from flybridge.config.settings import App, AtExpiry, Audience, Cadence, Config, Delivery, HoldV1, Secret
+from flybridge.config.settings import App, AtExpiry, Audience, Cadence, Config, DeliverySettings, HoldV1, Secret
 from flybridge.config.streams import streams_of
 from flybridge.delivery.context import Settings
 from flybridge.delivery.exchange import Endpoint, Limits
@@ -49,7 +49,7 @@ def rules_of(app: App) -> Rules:
 
 
 def build_flow(config: Config) -> Flow:
-    """Return the flow of all apps."""
+    """Build the flow of all apps."""
     apps = {
         app.name: AppFlow(
             rules_of(app),
@@ -67,7 +67,7 @@ def build_flow(config: Config) -> Flow:
 
 
 def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
-    """Return endpoints of all apps. Both routes of an app are there, so that a changed route finishes the old one."""
+    """Build the endpoints of all apps, both routes of each: after a change of route the old one is still emptied."""
     endpoints: dict[Lane, Endpoint] = {}
     for app in config.apps:
         key = app.amplitude.api_key.reveal()
@@ -89,8 +89,8 @@ def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
     return endpoints
 
 
-def _tuned(limits: Limits, own: Delivery) -> Limits:
-    """Put the operator's limits in place of an endpoint's; the vendor's bound of items stays."""
+def _tuned(limits: Limits, own: DeliverySettings) -> Limits:
+    """Return the configured limits where set, else the endpoint's. `max_items` never exceeds the vendor's limit."""
     return Limits(
         min(own.max_items or limits.max_items, limits.max_items),
         limits.max_bytes,
@@ -106,13 +106,13 @@ def policy_of(config: Config) -> Policy:
 
 
 def settings_of(config: Config) -> Settings:
-    """Return the times a worker keeps to. The lease leaves an exchange twice the time it may take, and a reserve."""
+    """Return the times of a worker. The lease is four times as long as an exchange may take."""
     timeout_s = config.delivery.timeout_s
     return Settings(lease_ms=round(timeout_s * 4000), timeout_ms=round(timeout_s * 1000) + 5000)
 
 
-def doors_of(config: Config) -> list[IntakeApp]:
-    """Return the doors of all apps."""
+def intake_apps_of(config: Config) -> list[IntakeApp]:
+    """Return the intake settings of all apps."""
     return [
         IntakeApp(
             name=app.name,
@@ -127,32 +127,32 @@ def doors_of(config: Config) -> list[IntakeApp]:
 
 
 def clear(secret: Secret | None) -> bytes | None:
-    """Return a secret in the clear, None if there is none."""
+    """Return the bytes of a secret; None if there is none."""
     return None if secret is None else secret.reveal().encode()
 
 
-def plans_of(config: Config) -> Mapping[tuple[str, str], Plan]:
-    """Return how the audiences of all apps are kept in step, by app and name."""
+def plans_of(config: Config) -> Mapping[tuple[str, str], AudiencePlan]:
+    """Return the plans of the audiences of all apps, by app and name."""
     return {(app.name, called(one)): _plan(app, one) for app in config.apps for one in app.audiences}
 
 
-def followed_of(app: App) -> tuple[Rule, ...]:
-    """Return how members of the app's audiences are listed."""
+def followed_of(app: App) -> tuple[AudienceRule, ...]:
+    """Return the rules of the app's audiences."""
     return tuple(_followed(app, one) for one in app.audiences)
 
 
-def account_of(app: App) -> cohort.Account | None:
-    """Return whose cohorts are downloaded; None if the app has no secret key."""
+def cohort_credentials_of(app: App) -> cohort.Credentials | None:
+    """Return the credentials for cohort downloads; None if the app has no secret key."""
     secret = app.amplitude.secret_key
     if secret is None:
         return None
     host = app.amplitude.base_url or cohort.ORIGINS[app.amplitude.region.value]
-    return cohort.Account(host, app.amplitude.api_key.reveal(), secret.reveal())
+    return cohort.Credentials(host, app.amplitude.api_key.reveal(), secret.reveal())
 
 
-def _plan(app: App, one: Audience) -> Plan:
+def _plan(app: App, one: Audience) -> AudiencePlan:
     token = app.appsflyer.api_token
-    return Plan(
+    return AudiencePlan(
         _followed(app, one),
         audience.ImportTarget(
             app.appsflyer_app_id,
@@ -162,14 +162,14 @@ def _plan(app: App, one: Audience) -> Plan:
             app.appsflyer.base_url,
         ),
         one.cadence.value,
-        None if one.cadence is Cadence.REALTIME else account_of(app),
+        None if one.cadence is Cadence.REALTIME else cohort_credentials_of(app),
         one.max_devices,
         one.max_shrink_percent / 100,
     )
 
 
-def _followed(app: App, one: Audience) -> Rule:
-    return Rule(
+def _followed(app: App, one: Audience) -> AudienceRule:
+    return AudienceRule(
         app.name,
         called(one),
         one.cohort,
@@ -177,7 +177,7 @@ def _followed(app: App, one: Audience) -> Rule:
         _property(one.property),
         _property(one.email_property),
         _property(one.phone_property),
-        tuple(Condition(where.property, where.one_of, where.none_of) for where in one.where),
+        tuple(MemberCondition(where.property, where.one_of, where.none_of) for where in one.where),
     )
 
 

@@ -20,7 +20,7 @@ import structlog
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Inbox
-from flybridge.roles import EVERYTHING, Duties
+from flybridge.roles import ALL_ROLES, Roles
 from flybridge.store.protocol import Store
 from flybridge.telemetry.metrics import Metrics, standing
 from flybridge.web.answers import Message, Receive, Refusal, Reply, Scope, Send, answer
@@ -44,7 +44,7 @@ _STOPPING: Final = Refusal(
 class WebApp:
     """Sends every request where it belongs.
 
-    `store` is absent where a process only takes data in. `duties` decide which doors there are and what /readyz
+    `store` is absent where a process only takes data in. `roles` decide which doors there are and what /readyz
     looks at.
     """
 
@@ -58,7 +58,7 @@ class WebApp:
         version: str,
         store: Store | None = None,
         console: AsgiApp | None = None,
-        duties: Duties = EVERYTHING,
+        roles: Roles = ALL_ROLES,
     ) -> None:
         self._intake = intake
         self._inbox = inbox
@@ -66,7 +66,7 @@ class WebApp:
         self._clock = clock
         self._store = store
         self._console = console
-        self._duties = duties
+        self._roles = roles
         self._description = msgspec.json.encode(description(version))
         self._leaving = self._draining = False
         self._log = structlog.get_logger("flybridge")
@@ -107,7 +107,7 @@ class WebApp:
         """Return why this process takes no messages. With 503, so that a load balancer tries another one."""
         if self._draining:
             return _STOPPING
-        return None if self._duties.takes else _no_doors(self._duties.name)
+        return None if self._roles.takes else _no_doors(self._roles.name)
 
     def _failed(self, method: str, path: str) -> Refusal:
         # Of the path only the door is logged, and no query: a query string can be a whole postback.
@@ -152,7 +152,7 @@ class WebApp:
 
     async def _ready(self) -> tuple[int, bytes, bytes]:
         reasons = await self._reasons()
-        body = msgspec.json.encode({"ready": not reasons, "part": self._duties.name, "reasons": reasons})
+        body = msgspec.json.encode({"ready": not reasons, "part": self._roles.name, "reasons": reasons})
         return (503 if reasons else 200), b"application/json", body
 
     async def _reasons(self) -> Sequence[str]:
@@ -163,7 +163,7 @@ class WebApp:
         reasons = []
         if now_ms < self._intake.refused_until_ms:
             reasons.append("The inbox has just refused to store: see the answers to senders for the reason.")
-        if self._duties.needs_inbox:
+        if self._roles.needs_inbox:
             reasons += await _away("inbox", self._inbox.depth(now_ms))
         if self._store is not None:
             reasons += await _away("store", self._store.lanes(now_ms))

@@ -72,7 +72,7 @@ def named(postback: Postback, mapped: Mapped | Decision) -> tuple[list[Named], i
     return ids, event_ms
 
 
-def named_by_amplitude(seen: stream.Seen, *, streams: bool) -> tuple[list[Named], int]:
+def named_by_amplitude(seen: stream.SeenUser, *, streams: bool) -> tuple[list[Named], int]:
     """Return every identifier that Amplitude shows of a person, the most stable first, and the time of the sighting."""
     ids: list[Named] = [(IdKind.APPSFLYER_ID, seen.ids.get(IdKind.APPSFLYER_ID))]
     ids += [(IdKind.AMPLITUDE_DEVICE_ID, seen.device_id), *seen.ids.items()]

@@ -6,9 +6,9 @@ import pytest
 
 from flybridge.config.settings import Config, loads
 from flybridge.errors import ConfigError
-from flybridge.roles import Part, duties_of
-from flybridge.service.backends import owner_of
-from flybridge.service.data_lock import claimed
+from flybridge.roles import Role, roles_of
+from flybridge.service.backends import worker_id_of
+from flybridge.service.data_lock import data_lock
 
 CONFIG = """
 data_dir = "./data"
@@ -35,11 +35,11 @@ def config(tmp_path, cluster: str = "") -> Config:
 
 def test_on_a_directory_there_is_one_owner_who_knows_the_one_before(tmp_path):
     """While it works a second is refused; the next one may take back at once what it had."""
-    with claimed(tmp_path / "data") as first:
+    with data_lock(tmp_path / "data") as first:
         assert (first.alone, first.former) == (True, None)
-        with pytest.raises(ConfigError, match="works on"), claimed(tmp_path / "data"):
+        with pytest.raises(ConfigError, match="works on"), data_lock(tmp_path / "data"):
             pass
-    with owner_of(config(tmp_path)) as second:
+    with worker_id_of(config(tmp_path)) as second:
         assert (second.alone, second.former) == (True, first.name)
         assert second.name != first.name
 
@@ -47,7 +47,7 @@ def test_on_a_directory_there_is_one_owner_who_knows_the_one_before(tmp_path):
 def test_on_shared_servers_everybody_is_one_of_many(tmp_path):
     """Any number at once, each with a name of its own, none with a right to what others have leased."""
     shared = config(tmp_path, '[cluster]\nnats = ["nats://127.0.0.1:4222"]\npostgres = "postgresql://127.0.0.1/x"\n')
-    with owner_of(shared) as first, owner_of(shared) as second:
+    with worker_id_of(shared) as first, worker_id_of(shared) as second:
         assert first.name != second.name
         for owner in (first, second):
             assert (owner.alone, owner.former) == (False, None)
@@ -58,13 +58,13 @@ def test_on_shared_servers_everybody_is_one_of_many(tmp_path):
     ("only", "does", "needs"),
     [
         (None, (True, True, True), (True, True)),
-        (Part.INTAKE, (True, False, False), (True, False)),
-        (Part.WORK, (False, True, False), (True, True)),
-        (Part.CONSOLE, (False, False, True), (False, True)),
+        (Role.INTAKE, (True, False, False), (True, False)),
+        (Role.WORK, (False, True, False), (True, True)),
+        (Role.CONSOLE, (False, False, True), (False, True)),
     ],
 )
 def test_a_process_needs_what_its_part_needs(only, does, needs):
     """Doors, work, pages; inbox, store. A load balancer is told about these, and of nothing else."""
-    duties = duties_of(only)
-    assert (duties.takes, duties.works, duties.shows) == does
-    assert (duties.needs_inbox, duties.needs_store) == needs
+    roles = roles_of(only)
+    assert (roles.takes, roles.works, roles.shows) == does
+    assert (roles.needs_inbox, roles.needs_store) == needs

@@ -8,17 +8,17 @@ import pytest
 from filings import NOW_MS, envelope, key
 
 from flybridge.appsflyer.audience import ImportTarget
-from flybridge.audiences.lease import LEASE_MS, RENEW_S, TAKE_OVER_MS, Lost, Tenure
-from flybridge.audiences.plan import Plan
-from flybridge.audiences.rules import Rule
+from flybridge.audiences.lease import LEASE_MS, RENEW_S, TAKE_OVER_MS, AudienceLease, LeaseLost
+from flybridge.audiences.plan import AudiencePlan
+from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.run import Runner
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.identity import Keyring
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source
 from flybridge.testing.clocks import ManualClock
 
-PLAN = Plan(
-    Rule("shop", "spenders", "c1", "gaid"),
+PLAN = AudiencePlan(
+    AudienceRule("shop", "spenders", "c1", "gaid"),
     ImportTarget("com.example.shop", "android", "import", "token", "https://appsflyer.invalid"),
     "realtime",
     max_devices=1,
@@ -43,22 +43,22 @@ async def claimed(cohorts, owner: str, now_ms: int):
     return await cohorts.claim("shop", "spenders", owner, now_ms, LEASE_MS)
 
 
-async def tenure_of(cohorts, clock: Watched) -> Tenure:
+async def lease_of(cohorts, clock: Watched) -> AudienceLease:
     """Take the audience."""
     claim = await claimed(cohorts, "me", clock.now_ms())
     assert claim is not None
-    return Tenure(cohorts, clock, claim)
+    return AudienceLease(cohorts, clock, claim)
 
 
 async def test_renewing_keeps_others_out_for_as_long_as_the_work_lasts(cohorts):
     """Much longer than the lease, and nobody does anything but wait."""
     clock = Watched()
-    async with await tenure_of(cohorts, clock) as tenure:
+    async with await lease_of(cohorts, clock) as lease:
         await asyncio.wait_for(clock.asleep.wait(), 30)
         for _ in range(10):
             await clock.pass_by(RENEW_S)
             assert await claimed(cohorts, "another", clock.now_ms() + LEASE_MS - 1) is None
-        tenure.check()
+        lease.check()
     assert await claimed(cohorts, "another", clock.now_ms() + LEASE_MS - 1) is None
     assert await claimed(cohorts, "another", clock.now_ms() + LEASE_MS) is not None
 
@@ -66,7 +66,7 @@ async def test_renewing_keeps_others_out_for_as_long_as_the_work_lasts(cohorts):
 async def test_a_lease_that_is_not_renewed_lapses_after_a_minute(cohorts):
     """The process is gone: nothing is said, and the next one has it."""
     clock = Watched()
-    await tenure_of(cohorts, clock)
+    await lease_of(cohorts, clock)
     assert await claimed(cohorts, "another", NOW_MS + LEASE_MS - 1) is None
     assert await claimed(cohorts, "another", NOW_MS + LEASE_MS) is not None
 
@@ -74,28 +74,28 @@ async def test_a_lease_that_is_not_renewed_lapses_after_a_minute(cohorts):
 async def test_who_waits_notices_that_the_lease_is_lost(cohorts):
     """At the next renewal, and from then on at every step; a confirmation notices by itself."""
     clock = Watched()
-    tenure = await tenure_of(cohorts, clock)
-    async with tenure:
+    lease = await lease_of(cohorts, clock)
+    async with lease:
         await asyncio.wait_for(clock.asleep.wait(), 30)
         assert await claimed(cohorts, "another", NOW_MS + LEASE_MS) is not None
-        tenure.check()
+        lease.check()
         clock.advance(RENEW_S)
-        await asyncio.wait_for(tenure._renewing, 30)
-        with pytest.raises(Lost):
-            tenure.check()
-        with pytest.raises(Lost):
-            await tenure.confirm()
+        await asyncio.wait_for(lease._renewing, 30)
+        with pytest.raises(LeaseLost):
+            lease.check()
+        with pytest.raises(LeaseLost):
+            await lease.confirm()
 
 
 async def test_taking_over_holds_without_a_word_and_then_as_ever(cohorts):
     """Nothing is renewed meanwhile, which would wait behind the rows that are taken over."""
     clock = Watched()
-    tenure = await tenure_of(cohorts, clock)
-    async with tenure.taking_over():
+    lease = await lease_of(cohorts, clock)
+    async with lease.taking_over():
         assert await claimed(cohorts, "another", NOW_MS + TAKE_OVER_MS - 1) is None
     assert await claimed(cohorts, "another", NOW_MS + LEASE_MS) is not None
-    with pytest.raises(Lost):
-        async with tenure.taking_over():
+    with pytest.raises(LeaseLost):
+        async with lease.taking_over():
             raise AssertionError("not reached")
 
 
