@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from math import isfinite
 from typing import Any
+from urllib.parse import urlencode
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, LongText, Postback, Text
-from flybridge.appsflyer.postback import LONG, read
+from flybridge.appsflyer.fields import KINDS, MAX_TEXT, NAMES, LongText, Postback, Text
+from flybridge.appsflyer.postback import read
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS, time_ms, zoned_ms
 from flybridge.records import Dead, Media
@@ -20,6 +21,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
+LONG = [name for name in NAMES if KINDS[name] == LongText]
 MESSAGES = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=12), JSON, max_size=12)
 
 
@@ -57,23 +59,45 @@ def test_any_json_object_is_read_and_its_promises_are_kept(message: dict[str, An
         found.get(name)
 
 
-@settings(max_examples=100, deadline=None)
-@given(
-    message=st.dictionaries(
-        st.sampled_from(
-            [name for name in NAMES if KINDS[name] == Text and name not in ("event_type", "appsflyer_device_id")]
-        ),
-        st.text(min_size=1).filter(lambda text: text == text.strip() and text.lower() not in ABSENT),
-        min_size=1,
-    )
+WORDS = st.sampled_from(
+    ["", "null", "None", "N/A", "N/A ", " nil", "(NULL)", "undefined", "NaN", "  ", " " * 30, "nUll "]
 )
-def test_the_fast_and_the_tolerant_reader_agree(message: dict[str, str]) -> None:
-    """A blank field beside the others changes nothing about them."""
-    fast = read(json.dumps(message).encode(), Media.JSON)
-    tolerant = read(json.dumps({**message, "wifi": ""}).encode(), Media.JSON)
-    assert isinstance(fast, Postback)
-    assert isinstance(tolerant, Postback)
-    assert {name: getattr(fast, name) for name in NAMES} == {name: getattr(tolerant, name) for name in NAMES}
+SPACED = st.tuples(st.sampled_from(["", " ", "\t", "    ", "\u00a0"]), st.text(), st.sampled_from(["", " ", "\n"])).map(
+    "".join
+)
+VALUES = (
+    WORDS | SPACED | st.sampled_from(["true", "0", "12.5", "install", "in-app-event", "1700000000000-1", '{"a":1}'])
+)
+TEXT_MESSAGES = st.dictionaries(
+    st.sampled_from(NAMES) | st.sampled_from(["currency", "agency", "new"]), VALUES, max_size=10
+)
+PERTURBED = st.sampled_from([{}, {"wifi": "maybe"}, {"wifi": ""}, {"wifi": "N/A"}, {"wifi": None}, {"wifi": [1]}])
+
+
+def fields_of(read_message: Postback | Dead) -> dict[str, Any]:
+    assert isinstance(read_message, Postback)
+    return {name: getattr(read_message, name) for name in NAMES if name != "wifi"}
+
+
+@settings(max_examples=500, deadline=None)
+@given(message=TEXT_MESSAGES, beside=PERTURBED, separators=st.sampled_from([(",", ":"), (", ", ": "), (" , ", " :  ")]))
+def test_a_field_is_read_alike_whatever_stands_beside_it(
+    message: dict[str, str], beside: dict[str, Any], separators: tuple[str, str]
+) -> None:
+    """Odd fields beside the others, and another layout of the JSON, change nothing about them."""
+    message.pop("wifi", None)
+    plain = read(json.dumps(message, separators=(",", ":")).encode(), Media.JSON)
+    other = read(json.dumps(message | beside, separators=separators, ensure_ascii=False).encode(), Media.JSON)
+    assert fields_of(plain) == fields_of(other)
+
+
+@settings(max_examples=300, deadline=None)
+@given(message=TEXT_MESSAGES.filter(bool))
+def test_a_query_string_is_read_like_the_same_fields_in_json(message: dict[str, str]) -> None:
+    """GET and POST differ in nothing but their form."""
+    message["event_name"] = "login"
+    by_get = read(urlencode(message).encode(), Media.QUERY)
+    assert fields_of(by_get) == fields_of(read(json.dumps(message).encode(), Media.JSON))
 
 
 @settings(max_examples=100, deadline=None)

@@ -20,8 +20,8 @@ PRESENT = [
     ("reinstall", "reinstall", "retargeting", Kind.RE_ATTRIBUTION),
     ("install", "reinstall", "retargeting", Kind.RE_ATTRIBUTION),
     ("install", "re-engagement", "retargeting", Kind.RE_ENGAGEMENT),
-    ("Re-Engagement", "Re-engagement", "Retargeting", Kind.RE_ENGAGEMENT),
-    ("re_attribution", None, None, Kind.RE_ATTRIBUTION),
+    ("re-engagement", "Re-engagement", "Retargeting", Kind.RE_ENGAGEMENT),
+    ("re-attribution", None, None, Kind.RE_ATTRIBUTION),
     ("af_purchase", "install", "ua", Kind.INSTALL_IN_APP),
     ("af_purchase", "install", "organic", Kind.ORGANIC_INSTALL_IN_APP),
     ("af_purchase", "re-engagement", "retargeting", Kind.RE_ENGAGEMENT_IN_APP),
@@ -42,6 +42,58 @@ def test_present_messages(
     """event_name, conversion_type and campaign_type decide."""
     postback = Postback(event_name=name, conversion_type=conversion, campaign_type=campaign, media_source="x_int")
     assert kind_of(postback) is expected
+
+
+OWN_NAMES = [
+    *("Install", "INSTALL", "organic_install", "organic-install", "Reinstall", "re-install", "redownload"),
+    *("re_engagement", "reengagement", "Re-Engagement", "re_attribution", "Uninstall", "organic uninstall"),
+]
+
+
+@pytest.mark.parametrize("name", OWN_NAMES)
+@pytest.mark.parametrize("campaign", [("install", "ua"), ("reinstall", "retargeting"), (None, None)])
+def test_an_event_of_the_app_may_be_named_like_a_conversion(name: str, campaign: tuple[str | None, str | None]) -> None:
+    """Only AppsFlyer's exact names are conversions."""
+    found = kind_of(Postback(event_name=name, conversion_type=campaign[0], campaign_type=campaign[1]))
+    assert found is not None
+    assert found.is_in_app
+
+
+AT = {"event_time": "2026-11-20 10:00:00.500", "install_time": "2026-11-20 10:00:00.500"}
+LATER = {"event_time": "2026-11-21 10:00:00.500", "install_time": "2026-11-20 10:00:00.500"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_own"),
+    [
+        (AT, False),
+        (AT | {"install_time": "2026-11-20 10:00:00"}, False),
+        (AT | {"install_time": "2026-11-20T10:00:00.500Z"}, False),
+        ({"event_time": "2026-11-20 10:00:00"}, False),
+        ({"install_time": "2026-11-20 10:00:00"}, False),
+        (AT | {"event_time": "unreadable"}, False),
+        (LATER, True),
+        (AT | {"event_value": '{"widget":"clock"}'}, True),
+        (AT | {"event_value": {"widget": "clock"}}, True),
+        (AT | {"event_value": "clock"}, True),
+        (AT | {"event_value": "{}"}, False),
+        (AT | {"event_value": {}}, False),
+        (LATER | {"event_type": "install"}, False),
+        (AT | {"event_type": "in-app-event"}, True),
+    ],
+)
+def test_an_install_happens_at_its_install_time_and_has_no_value(fields: dict[str, Any], is_own: bool) -> None:
+    """Anything else named `install` is an event of the app, unless AppsFlyer says the type."""
+    found = kind_of(Postback(event_name="install", conversion_type="install", campaign_type="ua", **fields))
+    assert found is (Kind.INSTALL_IN_APP if is_own else Kind.INSTALL)
+
+
+@pytest.mark.parametrize("name", ["re-engagement", "re-attribution", "reinstall", "uninstall"])
+def test_other_conversions_happen_after_the_install(name: str) -> None:
+    """Their time says nothing about what they are."""
+    found = kind_of(Postback(event_name=name, conversion_type="reinstall", campaign_type="retargeting", **LATER))
+    assert found is not None
+    assert not found.is_in_app
 
 
 FORMER: list[tuple[dict[str, Any], Kind | None]] = [
@@ -71,6 +123,16 @@ FORMER: list[tuple[dict[str, Any], Kind | None]] = [
     (
         {"event_type": "install", "is_retargeting": True, "retargeting_conversion_type": "re-engagement"},
         Kind.RE_ENGAGEMENT,
+    ),
+    ({"event_type": "re-engagement", "event_name": "re-engagement"}, Kind.RE_ENGAGEMENT),
+    (
+        {
+            "event_type": "re-attribution-in-app-event",
+            "event_name": "re-engagement",
+            "conversion_type": "reinstall",
+            "campaign_type": "retargeting",
+        },
+        Kind.RE_ATTRIBUTION_IN_APP,
     ),
     ({"event_name": "login", "is_organic": True, "media_source": "x"}, Kind.ORGANIC_INSTALL_IN_APP),
     ({"event_name": "af_skad_install", "skad_transaction_id": "1"}, Kind.SKADNETWORK),

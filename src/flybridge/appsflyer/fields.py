@@ -1,8 +1,8 @@
 """One AppsFlyer message as a struct: every field that Push API v2 can send, and the raw-data fields beside them.
 
 Text is never blank and has at most the 1,024 characters that AppsFlyer's dictionary allows, amounts are finite, flags
-are booleans; what a message does not say is None. Fields that are not listed here, because they are new, are kept and
-found by `Postback.get`.
+are booleans; a field that is absent, blank or a word for nothing is None. Fields that are not listed here, because they
+are new, are kept and found by `Postback.get`.
 
 The selectable fields are those of AppsFlyer's Push API configuration
 (https://dev.appsflyer.com/hc/reference/push-api-v2, read 2026-11-24); the others are columns of raw-data reports
@@ -11,6 +11,7 @@ The selectable fields are those of AppsFlyer's Push API configuration
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -18,7 +19,7 @@ from msgspec import Meta, Struct, field
 
 MAX_TEXT: Final = 1024
 
-Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)] | None
+Text = Annotated[str, Meta(max_length=MAX_TEXT)] | None
 LongText = str | None
 Flag = bool | None
 Amount = Annotated[float, Meta(ge=-1e15, le=1e15)] | None
@@ -191,7 +192,7 @@ class Postback(Struct, frozen=True, kw_only=True, gc=False):
             value = msgspec.json.decode(self.body).get(name)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return None
-        return None if value == "" else value
+        return None if isinstance(value, str) and value in ABSENT else value
 
 
 NAMES: Final = tuple(spec.name for spec in msgspec.structs.fields(Postback) if spec.name not in {"body", "notes"})
@@ -200,5 +201,19 @@ NAMES: Final = tuple(spec.name for spec in msgspec.structs.fields(Postback) if s
 KINDS: Final = {spec.name: spec.type for spec in msgspec.structs.fields(Postback) if spec.name in NAMES}
 """Field name to one of `Text`, `LongText`, `Flag`, `Amount` or `Any`."""
 
-ABSENT: Final = frozenset({"", "null", "none", "nil", "n/a", "undefined", "(null)", "<null>", "nan"})
-"""Words, in lower case, that mean that there is no value."""
+_WORDS: Final = ("", "null", "none", "nil", "n/a", "undefined", "(null)", "<null>", "nan")
+_EDGES: Final = ("", " ", "  ", "   ", "\t", "\n", "\r\n")
+
+
+def _cases(word: str) -> set[str]:
+    if len(word) > len("(null)"):  # all 512 of `undefined` would be a table of their own
+        return {word, word.upper(), word.capitalize()}
+    return {"".join(chars) for chars in product(*({char, char.upper()} for char in word))}
+
+
+ABSENT: Final = frozenset(
+    before + spelled + after for word in _WORDS for spelled in _cases(word) for before in _EDGES for after in _EDGES
+) | {" " * n for n in range(MAX_TEXT // 8)}
+"""Texts that mean that there is no value: blanks, and words for nothing in any case, also with some blanks around them.
+
+The list is written out so that one look-up decides. Every way of reading a message decides by it."""

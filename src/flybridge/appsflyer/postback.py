@@ -1,8 +1,8 @@
 """Read an AppsFlyer message in any of the forms in which it is sent.
 
-Most messages are what the documentation says and are decoded in one step. The others, with blank fields, a
-number where text belongs, words for nothing, Push API v1 names, or broken text, are read field by field: what can't
-be understood is left out and noted, and never costs the message.
+Most messages are what the documentation says and are decoded in one step. The others, with a number where text belongs,
+odd flags and amounts, Push API v1 names, or broken text, are read field by field: what can't be understood is left out
+and noted, and never costs the message. Both ways give the same for the same fields, and so do JSON and query strings.
 
 https://support.appsflyer.com/hc/en-us/articles/207034356 (Push API),
 https://support.appsflyer.com/hc/en-us/articles/360004349657 (Push API v1, read 2026-11-24).
@@ -11,7 +11,6 @@ https://support.appsflyer.com/hc/en-us/articles/360004349657 (Push API v1, read 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from math import isfinite
 from operator import attrgetter
@@ -19,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec.structs import astuple
 
 from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, Flag, LongText, Postback, Text
 from flybridge.appsflyer.postback_kind import Kind, kind_of
@@ -54,15 +54,11 @@ NO: Final = frozenset({"false", "0", "no", "n", "f", "off"})
 
 MAX_FIELDS: Final = 2000
 
-LONG: Final = tuple(name for name, kind in KINDS.items() if kind == LongText)
-_long: Final = attrgetter(*LONG)
+TRIMMED: Final = ("event_name", "media_source", "campaign")
+"""Names. Blanks around them are removed; other text is kept as it is."""
+_names: Final = attrgetter(*TRIMMED)
 
 JSON: Final = Media.JSON
-
-# In JSON a quote behind a colon always opens a value: within a text it would be escaped.
-_NOTHING: Final = re.compile(
-    rb':\s*"\s*(?:' + b"|".join(re.escape(word.encode()) for word in sorted(ABSENT) if word) + rb')?\s*"', re.IGNORECASE
-)
 
 
 def read(body: bytes, media: Media) -> Postback | Dead:
@@ -77,16 +73,25 @@ def read(body: bytes, media: Media) -> Postback | Dead:
             postback = _read_blanks(body)
         except (msgspec.DecodeError, UnicodeError):
             return _read_tolerantly(body)
-        if postback is None or postback.event_type is not None or postback.appsflyer_device_id is not None:
+        if postback is None:
             return _read_tolerantly(body)
-        # `find` and not `in`, which makes and drops an exception for every search, and from the end where quotes are
-        # many, which is faster; few messages hold an N at all.
-        if body.rfind(b'"null"') >= 0 or (body.find(b"N") >= 0 and body.find(b'"N/A"') >= 0):
-            return _read_tolerantly(body)
-        # Referrers and addresses are blank in many messages, which must not cost each of them a second reading.
-        if "" in _long(postback):
-            _drop_blanks(postback)
         _set(postback, "body", body)
+        try:
+            has_value = ABSENT.isdisjoint(astuple(postback))
+        except TypeError:  # an object or a list in one of the two fields that may have any type
+            has_value = False
+        if not has_value:
+            _drop_absent(postback)
+        if _is_v1(postback.appsflyer_device_id, postback.event_type, postback.appsflyer_id):
+            return _read_tolerantly(body)
+        # `strip` returns the text itself where there is nothing to remove.
+        name, source, campaign = _names(postback)
+        if (
+            (name is not None and name.strip() is not name)
+            or (source is not None and source.strip() is not source)
+            or (campaign is not None and campaign.strip() is not campaign)
+        ):
+            _trim(postback)
         return postback
     except RecursionError:
         return Dead(
@@ -97,25 +102,35 @@ def read(body: bytes, media: Media) -> Postback | Dead:
         )
 
 
-def _drop_blanks(postback: Postback) -> None:
-    for name, value in zip(LONG, _long(postback), strict=True):
-        if value == "":
+def _trim(postback: Postback) -> None:
+    for name, value in zip(TRIMMED, _names(postback), strict=True):
+        if value is not None:
+            _set(postback, name, None if (trimmed := value.strip()) in ABSENT else trimmed)
+
+
+def _drop_absent(postback: Postback) -> None:
+    for name, value in zip(NAMES, astuple(postback), strict=False):
+        if isinstance(value, str) and value in ABSENT:
             _set(postback, name, None)
 
 
+def _is_v1(device_id: object, event_type: object, appsflyer_id: object) -> bool:
+    """Return whether a message is of Push API v1. In v2 only retargeting messages have an `event_type`."""
+    return device_id is not None or (event_type is not None and appsflyer_id is None)
+
+
 def _read_blanks(body: bytes) -> Postback | None:
-    """Read a message whose only fault is blank fields, as older Push API messages have them by the dozen."""
-    # Nearly all of them are written without blanks. Going through the bytes for one text costs a tenth of a pattern.
-    try:
-        return _decode(body.replace(b':""', b":null"))
-    except msgspec.ValidationError:
-        pass
-    except (msgspec.DecodeError, UnicodeError):
-        return None
-    try:
-        return _decode(_NOTHING.sub(b":null", body))
-    except (msgspec.DecodeError, UnicodeError):
-        return None
+    """Read a message whose only fault is blank flags and amounts, which older Push API messages have by the dozen."""
+    # JSON is written with one blank behind the colon or with none. Within a text the quotes would be escaped.
+    for colon in (b":", b": "):
+        if (blanked := body.replace(colon + b'""', b":null")) != body:
+            try:
+                postback = _decode(blanked)
+            except (msgspec.DecodeError, UnicodeError):
+                return None
+            # In an object a blank is a value, which must stay what it is.
+            return None if type(postback.event_value) is dict or type(postback.custom_data) is dict else postback
+    return None
 
 
 def _read_query(body: bytes) -> Postback | Dead:
@@ -178,15 +193,19 @@ def _coerce(message: Mapping[str, Any], body: bytes, notes: list[str]) -> Postba
     for name in NAMES:
         if (value := message.get(name)) is not None:
             found[name] = _one(name, value, notes)
-    for old, name in V1_NAMES.items():
-        if found.get(name) is None and (value := message.get(old)) is not None:
-            found[name] = _one(name, value, notes)
+    if _is_v1(found.get("appsflyer_device_id"), found.get("event_type"), found.get("appsflyer_id")):
+        for old, name in V1_NAMES.items():
+            if found.get(name) is None and (value := message.get(old)) is not None:
+                found[name] = _one(name, value, notes)
     return Postback(**found, body=body, notes=tuple(notes))
 
 
 def _one(name: str, value: Any, notes: list[str]) -> Any:
-    if isinstance(value, str) and value.strip().lower() in ABSENT:
-        return None
+    if isinstance(value, str):
+        if name in TRIMMED:
+            value = value.strip()
+        if value in ABSENT:
+            return None
     return _READERS[name](name, value, notes)
 
 
@@ -209,7 +228,7 @@ def _as_is(_: str, value: Any, __: list[str]) -> Any:
 def _text(value: Any) -> str:
     match value:
         case str():
-            return value.strip()
+            return value
         case bool():
             return "true" if value else "false"
         case int() | float():

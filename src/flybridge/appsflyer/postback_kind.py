@@ -1,7 +1,8 @@
 """AppsFlyer's event types, and which of them a message is.
 
-AppsFlyer tells them apart by `event_name`, `conversion_type` and `campaign_type`; older messages by
-`is_retargeting` and `retargeting_conversion_type`, Push API v1 by `event_type` and `attribution_type`:
+AppsFlyer distinguishes them by `event_name`, `conversion_type` and `campaign_type`, and retargeting messages also by
+`event_type`; older messages by `is_retargeting` and `retargeting_conversion_type`, Push API v1 by `event_type` and
+`attribution_type`:
 
 | message | event_name | conversion_type | campaign_type |
 | --- | --- | --- | --- |
@@ -12,6 +13,10 @@ AppsFlyer tells them apart by `event_name`, `conversion_type` and `campaign_type
 | in-app event of each | the app's own | as above | as above |
 
 https://support.appsflyer.com/hc/en-us/articles/207034356, "Message characteristics" (read 2026-11-24).
+
+An app names its own events as it likes, also `Install` or `redownload`. A name is therefore a conversion only if it is
+exactly AppsFlyer's, and `install` only if the message looks like one: an install has no event value and happens at its
+install time.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from functools import lru_cache
 from typing import Final
 
 from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.postback_time import time_ms
 from flybridge.records import Word
 
 
@@ -70,7 +76,14 @@ AS_ORGANIC: Final = {
     Kind.RE_ATTRIBUTION_IN_APP: Kind.ORGANIC_INSTALL_IN_APP,
 }
 
-# What a conversion is called, in event_name, conversion_type and retargeting_conversion_type, without separators.
+NAMES: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution", "uninstall"})
+"""The names that AppsFlyer gives to messages that are no in-app events."""
+
+WITHOUT_VALUE: Final = frozenset({"install", "reinstall"})
+SAME_MOMENT_MS: Final = 1000  # files have seconds, pushes milliseconds
+
+# What a conversion is called in conversion_type, retargeting_conversion_type and event_type, without separators. These
+# are AppsFlyer's own fields, written in different ways over the years.
 ACTS: Final = {
     "install": "install",
     "organicinstall": "install",
@@ -88,7 +101,23 @@ WITHOUT_SEPARATORS: Final = str.maketrans("", "", "-_ ")
 
 @lru_cache(maxsize=4096)
 def _act(word: str | None) -> str | None:
-    return ACTS.get(word.lower().translate(WITHOUT_SEPARATORS)) if word else None
+    return ACTS.get(word.strip().lower().translate(WITHOUT_SEPARATORS)) if word else None
+
+
+def is_own_event(postback: Postback) -> bool:
+    """Return whether a message with a name of AppsFlyer's is an event of the app that has the same name."""
+    name = postback.event_name
+    if name not in WITHOUT_VALUE or postback.event_type is not None:
+        return False
+    value = postback.event_value
+    if value and not (isinstance(value, str) and value.strip() in ("{}", "[]")):
+        return True
+    if name != "install" or postback.event_time is None or postback.install_time is None:
+        return False
+    if postback.event_time == postback.install_time:
+        return False
+    event_ms, install_ms = time_ms(postback.event_time), time_ms(postback.install_time)
+    return event_ms is not None and install_ms is not None and abs(event_ms - install_ms) >= SAME_MOMENT_MS
 
 
 def kind_of(postback: Postback) -> Kind | None:
@@ -96,13 +125,14 @@ def kind_of(postback: Postback) -> Kind | None:
     if postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version:
         return Kind.SKADNETWORK
     retargeting, organic = _campaign(postback)
-    named = _act(postback.event_name)
-    if postback.event_type is not None:
-        in_app = "app" in postback.event_type.lower()
-        named = None if in_app else _act(postback.event_type) or named
-        if in_app and postback.event_name is None:
+    name, event_type = postback.event_name, postback.event_type
+    named = name if name in NAMES and not is_own_event(postback) else None
+    if event_type is not None:
+        in_app = "app" in event_type.lower()
+        named = None if in_app else _act(event_type) or named
+        if in_app and name is None:
             return None
-    if named is None and postback.event_name is not None:
+    if named is None and name is not None:
         return _in_app(_conversion(postback, None, retargeting), organic)
     act = named or _act(postback.conversion_type) or _act(postback.retargeting_conversion_type)
     if act is None:
@@ -119,7 +149,7 @@ def _campaign(postback: Postback) -> tuple[bool, bool]:
     """Return whether the message is of a retargeting campaign, and whether it is organic."""
     campaign_type = postback.campaign_type
     if campaign_type is not None:
-        word = campaign_type.lower()
+        word = campaign_type.strip().lower()
         if word in ("ua", "retargeting", "organic"):
             return word == "retargeting", word == "organic"
     by_type = _act(postback.retargeting_conversion_type) in ("re-engagement", "re-attribution", "reinstall")
@@ -136,16 +166,16 @@ def _conversion(postback: Postback, named: str | None, retargeting: bool) -> str
     """Return the conversion that a message is or belongs to, by the most specific of its fields."""
     if named in ("re-engagement", "re-attribution"):
         return named
-    said = _act(postback.conversion_type)
+    reported = _act(postback.conversion_type)
     if not retargeting:
-        if said in ("re-engagement", "re-attribution"):
-            return said
-        return "reinstall" if "reinstall" in (named, said) else "install"
-    if said is None:
-        said = _act(postback.retargeting_conversion_type)
-    if said == "re-engagement":
-        return said
-    return "re-attribution" if said is not None or named is not None else "re-engagement"
+        if reported in ("re-engagement", "re-attribution"):
+            return reported
+        return "reinstall" if "reinstall" in (named, reported) else "install"
+    if reported is None:
+        reported = _act(postback.retargeting_conversion_type)
+    if reported == "re-engagement":
+        return reported
+    return "re-attribution" if reported is not None or named is not None else "re-engagement"
 
 
 def _in_app(act: str, organic: bool) -> Kind:

@@ -71,9 +71,14 @@ This page is printed from the table that maps (`python -m flybridge.mapping.to_a
 the software does. `flybridge explain` shows the same rows for one message.
 
 A message is read tolerantly: absent, null, blank and words for nothing (`null`, `N/A`, ...) are the same; numbers and
-flags may be text; what can't be understood is left out and noted, and never costs the message. Messages of Push API v1
-are read by their own names. Which event a message is follows from `event_name`, `conversion_type` and
-`campaign_type`, in older messages from `is_retargeting` and `retargeting_conversion_type`."""
+flags may be text; what can't be understood is left out and noted, and never costs the message. Blanks around names of
+events, sources and campaigns are removed. GET and POST give the same. Messages of Push API v1 are read by their own
+names.
+
+Which event a message is follows from `event_name`, `conversion_type`, `campaign_type` and, where there is one,
+`event_type`; in older messages from `is_retargeting` and `retargeting_conversion_type`. Only AppsFlyer's exact names
+are conversions: an event of the app that is called `Install` or `redownload` is an in-app event, and so is one called
+`install` that has an event value or did not happen at its install time."""
 
 _ROUTES = """\
 Advertising revenue (`af_ad_revenue`) is an in-app event with revenue. An uninstall is filtered, because AppsFlyer
