@@ -89,7 +89,7 @@ async def run_durable(stop: asyncio.Event, inbox_path: Path) -> None:
     await inbox.open()
     clock = SystemClock()
     intake = Intake([IntakeApp("shop", push_token=TOKEN)], inbox, clock)
-    app = WebApp(intake, inbox, Metrics("bench", intake.tallies), clock, version="bench")
+    app = WebApp(intake, inbox, Metrics("bench", intake.counts), clock, version="bench")
     await serve(app, "127.0.0.1", 0, stop, ready=lambda port: print(port, flush=True))
     await inbox.close()
 

@@ -102,7 +102,7 @@ async def test_every_page_works_before_anything_came(tmp_path, path):
     async with shown_by(tmp_path) as session:
         page = await text(session, path)
     said = {
-        "/": "Nothing was received yet",
+        "/": "Nothing has been received yet",
         "/holds": "Nothing waits",
         "/dead": "no dead letters",
         "/lanes": "0 messages",

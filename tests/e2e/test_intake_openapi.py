@@ -38,7 +38,7 @@ def _without_app(methods: dict[str, Any]) -> dict[str, Any]:
 DOORS = {path: methods for path, methods in description("1.0")["paths"].items() if path.startswith("/v1/")}
 inbox = Counting()
 intake = Intake([IntakeApp("shop", b"right", b"right", cohorts=frozenset({"c1"}))], inbox, SystemClock())
-app = WebApp(intake, inbox, Metrics("1.0", intake.tallies), SystemClock(), version="1.0")
+app = WebApp(intake, inbox, Metrics("1.0", intake.counts), SystemClock(), version="1.0")
 schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 
 # The same with the one app and list that exist, so that requests get past the path.

@@ -88,7 +88,7 @@ async def bridge(path: Any) -> Any:
     await inbox.open()
     clock = SystemClock()
     intake = Intake([IntakeApp("shop", b"t", b"t")], inbox, clock, max_bytes=MAX_BYTES)
-    app = WebApp(intake, inbox, Metrics("1", intake.tallies), clock, version="1")
+    app = WebApp(intake, inbox, Metrics("1", intake.counts), clock, version="1")
     async with running(app) as (port, _, _):
         yield port, inbox
     await inbox.close()

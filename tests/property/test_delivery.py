@@ -12,9 +12,19 @@ from hypothesis import strategies as st
 from flybridge.amplitude.attribution import AttributionApi, quoted
 from flybridge.amplitude.upload import Batch, HttpV2
 from flybridge.delivery.batching import pack
-from flybridge.delivery.circuit import CLOSED, Admission, Phase, Rules, admission, failed, halted, probing, succeeded
+from flybridge.delivery.circuit import (
+    CLOSED,
+    Admission,
+    CircuitRules,
+    Phase,
+    admission,
+    failed,
+    halted,
+    probing,
+    succeeded,
+)
 from flybridge.delivery.exchange import Accepted, Endpoint, Halt, HttpResponse, Limits, Reject, Retry, Split, Verdict
-from flybridge.delivery.lifecycle import Policy, Uncertain, settle
+from flybridge.delivery.lifecycle import RetryPolicy, Uncertain, settle
 from flybridge.records import Delivery
 
 NOW = 1_700_000_000_000
@@ -127,7 +137,7 @@ def test_settling_never_loses_an_item(
 ) -> None:
     """It is delivered only if accepted, dead only with reason and remedy, and else due at a time not in the past."""
     before = item(5, tries=tries, split=split)
-    after = settle(before, verdict, NOW, jitter, Policy(uncertain=uncertain), alone=alone, maybe_applied=maybe)
+    after = settle(before, verdict, NOW, jitter, RetryPolicy(uncertain=uncertain), alone=alone, maybe_applied=maybe)
     assert after.id == 5
     assert tries <= after.tries <= tries + 1
     assert (after.state == "delivered") == isinstance(verdict, Accepted)
@@ -148,7 +158,7 @@ def test_settling_never_loses_an_item(
 @given(steps=st.lists(st.sampled_from(["fail", "halt", "succeed", "probe", "wait"]), max_size=60))
 def test_a_circuit_always_lets_something_through_in_the_end(steps: list[str]) -> None:
     """No order of events stops a lane for longer than the cap or the vendor's own wait."""
-    rules, circuit, now_ms = Rules(threshold=2, base_s=1.0, cap_s=60.0), CLOSED, NOW
+    rules, circuit, now_ms = CircuitRules(threshold=2, base_s=1.0, cap_s=60.0), CLOSED, NOW
     for step in steps:
         match step:
             case "fail":

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.insight.account import Look, balance, balance_moving, by_reason, read_account
+from flybridge.insight.account import InboxFigures, balance, balance_moving, by_reason, read_account
 from flybridge.store.figures import Count, Discrepancy
 
 DAY = "2026-01-31"
@@ -49,9 +49,9 @@ def test_what_the_store_finds_wrong_in_itself_unbalances_the_account():
     assert balance({}, {}, [], [found]).discrepancies == [found]
 
 
-def look(received: int, waiting: int) -> Look:
+def look(received: int, waiting: int) -> InboxFigures:
     """Return what an inbox says of one cell."""
-    return Look({CELL: received}, {CELL: waiting})
+    return InboxFigures({CELL: received}, {CELL: waiting})
 
 
 def counted(**outcomes: int) -> list[Count]:
@@ -90,7 +90,7 @@ def test_what_moves_is_never_a_discrepancy(data):
             filed += step == "f" and filed < received
             acked += step == "a" and acked < filed
 
-    def asked() -> Look:
+    def asked() -> InboxFigures:
         taken = received
         live()
         return look(taken, received - acked)

@@ -4,8 +4,8 @@ from flybridge.delivery.circuit import (
     CLOSED,
     Admission,
     Circuit,
+    CircuitRules,
     Phase,
-    Rules,
     admission,
     failed,
     halted,
@@ -14,7 +14,7 @@ from flybridge.delivery.circuit import (
 )
 from flybridge.delivery.exchange import Halt
 
-RULES = Rules(threshold=3, base_s=5.0, factor=2.0, cap_s=15.0)
+RULES = CircuitRules(threshold=3, base_s=5.0, factor=2.0, cap_s=15.0)
 BAD_KEY = Halt("invalid_api_key", "check the key", 60.0)
 
 

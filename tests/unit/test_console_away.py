@@ -12,7 +12,7 @@ from flybridge.records import Dead, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
-from flybridge.web.console.app import Console
+from flybridge.web.console.app import ConsoleApp
 
 NOW_MS = 1_800_000_000_000
 
@@ -53,12 +53,12 @@ async def parts(tmp_path):
     await store.file([Filing(envelope, Dead("decode", "not_an_object", "what", "remedy"))], NOW_MS)
     await inbox.ack(leased)
     moody = Moody(inbox), Moody(store)
-    yield Console(*moody, clock, windows={"shop": 72.0}, password=None), clock, *moody
+    yield ConsoleApp(*moody, clock, windows={"shop": 72.0}, password=None), clock, *moody
     await store.close()
     await inbox.close()
 
 
-async def look(console: Console, path: str = "/") -> tuple[int, str]:
+async def look(console: ConsoleApp, path: str = "/") -> tuple[int, str]:
     """Return status and page, as who sits at this machine sees it."""
     sent: list[dict[str, Any]] = []
 
@@ -82,7 +82,7 @@ async def test_a_store_that_is_away_is_said_and_comes_back(parts):
     store.away = StoreUnavailable("gone for a while, says host db.internal")
     status, page = await look(console, "/holds")
     assert status == 503
-    assert "What came in is safe" in page
+    assert "Received messages are safe" in page
     assert "db.internal" not in page
     store.away = None
     assert (await look(console, "/holds"))[0] == 200

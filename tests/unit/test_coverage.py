@@ -17,7 +17,7 @@ def row(n: int, kinds: str = "idfv", *, day: str = "2026-01-02", version: str = 
 def test_shares_are_of_all_events_of_the_cell():
     """An event with two kinds counts for both, one without any for none."""
     (cover,) = covers([row(60, "idfa idfv"), row(20, "idfv"), row(20, "")], "app", "platform")
-    assert (cover.events, cover.matchable) == (100, 80)
+    assert (cover.events, cover.carried["any"]) == (100, 80)
     assert (cover.share("idfv"), cover.share("idfa"), cover.share("adid")) == (0.8, 0.6, 0.0)
 
 

@@ -16,7 +16,7 @@ LONG_MS = 9 * HOUR_MS
     ("kinds", "waited_ms", "known", "words"),
     [
         (("idfv",), LONG_MS, Known(), "No stream from Amplitude has arrived yet for shop"),
-        (("idfv",), LONG_MS, Known(told=True), "names no identifier"),
+        (("idfv",), LONG_MS, Known(streaming=True), "names no identifier"),
         (
             ("idfv",),
             LONG_MS,
@@ -25,8 +25,8 @@ LONG_MS = 9 * HOUR_MS
         ),
         (("idfv", "idfa"), LONG_MS, Known({"adid"}, True), "a single idfv (nor idfa) for this app"),
         (("idfv",), 1000, Known({"idfv"}, True), "Nothing is wrong so far"),
-        (("idfv",), LONG_MS, Known({"idfv"}, True), "Not seen by idfv yet: the person has not opened"),
-        (("idfv", "appsflyer_id"), LONG_MS, Known({"idfv"}, True), "can't be found by appsflyer_id"),
+        (("idfv",), LONG_MS, Known({"idfv"}, True), "Not seen by idfv yet: the user has not opened"),
+        (("idfv", "appsflyer_id"), LONG_MS, Known({"idfv"}, True), "can't be matched by appsflyer_id"),
     ],
 )
 def test_the_hint_names_the_likely_cause(kinds, waited_ms, known, words):
@@ -73,4 +73,4 @@ def test_sums_add_hours_up_and_take_small_sources_together():
 def test_an_event_for_appsflyer_waits_for_a_postback():
     """What Amplitude shows has nothing to do with it."""
     said = hint("shop", ("installed_on_device", "installed_by_user"), 0, Known())
-    assert said.startswith("No postback has told this person's AppsFlyer id yet")
+    assert said.startswith("No postback has shown this user's AppsFlyer id yet")

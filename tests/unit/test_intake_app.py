@@ -75,7 +75,7 @@ def parts():
     """An application with its inbox, store and clock."""
     inbox, store, clock = Inbox(), Store(), ManualClock(1_000)
     intake = Intake([IntakeApp("shop", b"t")], inbox, clock)
-    app = WebApp(intake, inbox, Metrics("1.0", intake.tallies), clock, version="1.0", store=store, console=console)
+    app = WebApp(intake, inbox, Metrics("1.0", intake.counts), clock, version="1.0", store=store, console=console)
     return app, inbox, store, clock
 
 

@@ -188,7 +188,7 @@ async def test_an_unknown_app_is_not_found(intake, path):
     """A path that leads to no door is answered 404, and counted."""
     answer = await ask(intake, path)
     assert answer.status == 404
-    assert intake.tallies[0].refused == {404: 1}
+    assert intake.counts[0].refused == {404: 1}
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ async def test_doors_count_what_they_did(intake, inbox):
     await ask(intake, token="wrong")
     await ask(intake, body=b"{")
     await ask(intake, body=b"[")
-    tally = next(t for t in intake.tallies if (t.app, t.source) == ("shop", "push"))
+    tally = next(t for t in intake.counts if (t.app, t.source) == ("shop", "push"))
     assert (tally.accepted, tally.refused) == (1, {401: 1, 400: 2})
     assert sum(tally.slots) == 1
     assert tally.elapsed_ns > 0

@@ -3,12 +3,12 @@
 import pytest
 
 from flybridge.delivery.exchange import Accepted, Halt, Reject, Retry, Split
-from flybridge.delivery.lifecycle import Policy, Uncertain, backoff_s, give_back, settle
+from flybridge.delivery.lifecycle import RetryPolicy, Uncertain, backoff_s, give_back, settle
 from flybridge.records import Delivery
 from flybridge.store.protocol import Settlement
 
 NOW = 1_700_000_000_000
-POLICY = Policy(tries=3, base_s=2.0, factor=2.0, cap_s=100.0)
+POLICY = RetryPolicy(tries=3, base_s=2.0, factor=2.0, cap_s=100.0)
 
 
 def delivery(tries: int = 0, split: bool = False) -> Delivery:
@@ -31,7 +31,7 @@ def test_a_retry_waits_longer_each_time_up_to_the_cap() -> None:
 
 def test_the_default_budget_lasts_between_one_and_three_days() -> None:
     """Twenty tries are spent after 24 to 72 hours, whatever the jitter."""
-    policy = Policy()
+    policy = RetryPolicy()
     for jitter in (0.0, 1.0):
         hours = sum(backoff_s(n, jitter, policy) for n in range(1, policy.tries)) / 3600
         assert 24 < hours < 72
@@ -102,7 +102,7 @@ def test_giving_back_changes_nothing_but_the_owner() -> None:
 @pytest.mark.parametrize(("uncertain", "state"), [(Uncertain.RESEND, "due"), (Uncertain.PARK, "parked")])
 def test_what_may_have_been_applied_is_counted_and_follows_the_policy(uncertain: Uncertain, state: str) -> None:
     """A lost answer of a vendor that does not deduplicate is sent again, or waits for a person."""
-    policy = Policy(tries=3, uncertain=uncertain)
+    policy = RetryPolicy(tries=3, uncertain=uncertain)
     settlement = settle(delivery(), Retry("no_answer"), NOW, 0.0, policy, maybe_applied=True)
     assert (settlement.state, settlement.uncertain, settlement.tries) == (state, 1, 1)
 

@@ -24,9 +24,9 @@ from flybridge.store.audiences.protocol import Standing as Audience
 from flybridge.store.figures import Count, CoverageRow, HeldCount
 from flybridge.store.protocol import Filed, Lane, LaneDepth
 from flybridge.telemetry.audience_metrics import AudienceMetrics
-from flybridge.telemetry.door_counts import Received, Tally, log_received
+from flybridge.telemetry.door_counts import DoorCounts, Received, log_received
 from flybridge.telemetry.logs import LogForm, configure_logging
-from flybridge.telemetry.metrics import Metrics, Standing, standing
+from flybridge.telemetry.metrics import BridgeState, Metrics, bridge_state
 from flybridge.testing.clocks import ManualClock
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
@@ -35,9 +35,9 @@ APPSFLYER_ID = "1629191854863-7087037"
 LANE = Lane("shop", "http_v2")
 
 
-def tallies() -> list[Tally]:
+def tallies() -> list[DoorCounts]:
     """Two doors of one app with something in them, and the place for requests that found none."""
-    nowhere, push, stream = Tally("", ""), Tally("shop", "push"), Tally("shop", "stream")
+    nowhere, push, stream = DoorCounts("", ""), DoorCounts("shop", "push"), DoorCounts("shop", "stream")
     nowhere.refuse(404)
     push.accept(100_000)  # less than 2**17 nanoseconds
     push.accept(3_000_000)  # less than 2**22
@@ -57,7 +57,7 @@ def full() -> Metrics:
     holds = [HeldSum("shop", "tiktok", "idfv", "6h", 12)]
     covers = [Cover(40, {"any": 30, "idfv": 10}, app="shop", platform="ios")]
     up = {"inbox": True, "store": True}
-    metrics.observe(Standing(Depth(5, 2, 70_000), outcomes, lanes, up, 100_000, holds, covers))
+    metrics.observe(BridgeState(Depth(5, 2, 70_000), outcomes, lanes, up, 100_000, holds, covers))
     audiences = AudienceMetrics(metrics.registry)
     audiences.ran("shop", "vips", Run(began_ms=0, added=3, removed=1))
     audiences.standing(
@@ -178,7 +178,7 @@ class Present:
 async def test_parts_that_are_away_are_reported_as_down():
     """A scrape works, and says so, while inbox and store are away."""
     metrics = Metrics("1")
-    metrics.observe(await standing(Away(), Away(), 0))
+    metrics.observe(await bridge_state(Away(), Away(), 0))
     found = samples(metrics)
     assert (found["flybridge_up", "inbox"], found["flybridge_up", "store"]) == (0, 0)
     assert ("flybridge_inbox_waiting",) not in found
@@ -186,7 +186,7 @@ async def test_parts_that_are_away_are_reported_as_down():
 
 async def test_days_are_added_up():
     """The store counts per day, the metric doesn't: its series would grow for ever."""
-    now = await standing(Present(), Present(), 10)
+    now = await bridge_state(Present(), Present(), 10)
     assert now.outcomes == {("shop", "push", "held", ""): 4}
     assert (now.depth, now.at_ms) == (Depth(3, 1, 5), 10)
     assert [(cover.app, cover.platform, cover.events) for cover in now.covers] == [("shop", "ios", 6)]
@@ -195,7 +195,7 @@ async def test_days_are_added_up():
 
 async def test_an_intake_process_has_no_store():
     """Without a store nothing is said about one."""
-    assert (await standing(Present(), None, 10)).up == {"inbox": True}
+    assert (await bridge_state(Present(), None, 10)).up == {"inbox": True}
 
 
 def test_received_lines_are_differences():

@@ -12,10 +12,10 @@ from aiohttp import web
 
 from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2
-from flybridge.delivery.circuit import Circuit, Phase, Rules
+from flybridge.delivery.circuit import Circuit, CircuitRules, Phase
 from flybridge.delivery.context import Settings
 from flybridge.delivery.exchange import Endpoint
-from flybridge.delivery.lifecycle import Policy, Uncertain
+from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.observer import Exchange
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
@@ -109,7 +109,7 @@ class Bench:
         *,
         v2: Endpoint | None = None,
         v1: Endpoint | None = None,
-        policy: Policy | None = None,
+        policy: RetryPolicy | None = None,
         store: SqliteStore | None = None,
     ) -> Worker:
         """Return a worker for both lanes."""
@@ -122,8 +122,8 @@ class Bench:
             self.transport,
             endpoints,
             self.clock,
-            policy=policy or Policy(),
-            rules=Rules(threshold=3, base_s=5.0),
+            policy=policy or RetryPolicy(),
+            rules=CircuitRules(threshold=3, base_s=5.0),
             settings=Settings(poll_ms=POLL_MS),
             observer=self.seen,
             jitter=lambda: 0.0,
@@ -263,7 +263,7 @@ async def test_a_refused_lane_halts_costs_no_try_and_goes_on_when_it_is_mended(
     """The circuit says what to do; with one try each, everything still arrives after a hundred failed probes."""
     await bench.file(numbered(20), lane)
     bench.vendor.script = lambda _: (status, {"code": status, "error": error})
-    worker = bench.worker(policy=Policy(tries=1))
+    worker = bench.worker(policy=RetryPolicy(tries=1))
     for _ in range(100):
         assert await worker.drain() == 0
         bench.clock.advance(30)
@@ -326,7 +326,7 @@ async def test_an_item_that_always_fails_dies_when_its_tries_are_spent(bench: Be
     """Others keep the circuit closed, so its tries count."""
     bench.vendor.script = lambda names: (500 if "poison" in names else 200, {"code": 200})
     await bench.file(["poison"])
-    worker = bench.worker(policy=Policy(tries=3))
+    worker = bench.worker(policy=RetryPolicy(tries=3))
     for n in range(8):
         await worker.drain()
         await bench.file([f"other-{n}"])
@@ -338,7 +338,7 @@ async def test_an_item_that_always_fails_dies_when_its_tries_are_spent(bench: Be
 async def test_nobody_there_costs_no_try_and_is_not_uncertain(bench: Bench) -> None:
     """Without a connection nothing was sent."""
     await bench.file(["a"], V1)
-    worker = bench.worker(v1=AttributionApi("key-of-app", "http://127.0.0.1:9"), policy=Policy(tries=1))
+    worker = bench.worker(v1=AttributionApi("key-of-app", "http://127.0.0.1:9"), policy=RetryPolicy(tries=1))
     for _ in range(10):
         await worker.drain()
         bench.clock.advance(400)
@@ -355,7 +355,7 @@ async def test_a_lost_answer_is_uncertain_where_the_vendor_does_not_deduplicate(
     """It is sent again or waits for a person, as configured."""
     await bench.file(["a"], V1)
     bench.vendor.script = lambda _: (status, b"")
-    worker = bench.worker(policy=Policy(uncertain=policy))
+    worker = bench.worker(policy=RetryPolicy(uncertain=policy))
     await worker.drain()
     bench.vendor.script = lambda _: (200, b"")
     bench.clock.advance(60)
@@ -382,7 +382,7 @@ async def test_503_is_not_uncertain(bench: Bench) -> None:
     """The vendor says that it did not process the request."""
     await bench.file(["a"], V1)
     bench.vendor.script = lambda _: (503, b"")
-    worker = bench.worker(policy=Policy(uncertain=Uncertain.PARK))
+    worker = bench.worker(policy=RetryPolicy(uncertain=Uncertain.PARK))
     await worker.drain()
     assert await bench.outcomes() == {"pending": 1}
 

@@ -23,9 +23,9 @@ from flybridge.audiences.plan import AudiencePlan, Ended, RunOptions, Work
 from flybridge.audiences.rules import REALTIME_PEOPLE, next_ms
 from flybridge.audiences.sync import AudienceSync
 from flybridge.clock import Clock
-from flybridge.delivery.circuit import Rules
+from flybridge.delivery.circuit import CircuitRules
 from flybridge.delivery.exchange import Download, Halt, Retry, Transport
-from flybridge.delivery.lifecycle import Policy, wait_s
+from flybridge.delivery.lifecycle import RetryPolicy, wait_s
 from flybridge.delivery.observer import Observer, Silent
 from flybridge.identity import Keyring
 from flybridge.store.audiences.protocol import Action, CohortStore, Run
@@ -42,8 +42,8 @@ class Runner:
         clock: Clock,
         keyring: Keyring,
         *,
-        policy: Policy | None = None,
-        rules: Rules | None = None,
+        policy: RetryPolicy | None = None,
+        rules: CircuitRules | None = None,
         observer: Observer | None = None,
         owner: str = "",
         jitter: Callable[[], float] = random.random,
@@ -51,8 +51,8 @@ class Runner:
         self._store = store
         self._clock = clock
         self._download = CohortDownload(store, transport, download, clock, keyring)
-        self._sync = AudienceSync(store, transport, clock, rules or Rules(), observer or Silent())
-        self._policy = policy or Policy(cap_s=3600.0)
+        self._sync = AudienceSync(store, transport, clock, rules or CircuitRules(), observer or Silent())
+        self._policy = policy or RetryPolicy(cap_s=3600.0)
         self._owner = owner or f"cohorts-{uuid4().hex}"
         self._jitter = jitter
 

@@ -51,7 +51,7 @@ class AudienceSync:
     """Sends the differences. The audiences of one app share its rate and circuit."""
 
     def __init__(
-        self, store: CohortStore, transport: Transport, clock: Clock, rules: breaker.Rules, observer: Observer
+        self, store: CohortStore, transport: Transport, clock: Clock, rules: breaker.CircuitRules, observer: Observer
     ) -> None:
         self._store = store
         self._transport = transport

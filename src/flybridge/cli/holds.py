@@ -13,7 +13,7 @@ from flybridge.cli import inspect
 from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, run, show
 from flybridge.clock import SystemClock
 from flybridge.insight.coverage import Cover, covers, falls
-from flybridge.insight.hints import Known, hint, known_by_app, summed, told_apps
+from flybridge.insight.hints import Known, hint, known_by_app, streaming_apps, summed
 from flybridge.records import DAY_MS, day_of
 from flybridge.service import backends
 from flybridge.store.figures import CoverageRow, Held
@@ -64,7 +64,7 @@ async def _summary(config: Path | None, only_app: str | None) -> list[dict[str, 
 
 async def what_amplitude_told(store: Store) -> dict[str, Known]:
     """Ask the store by what identifiers Amplitude has shown people, per app."""
-    return known_by_app(await store.sighted_kinds(), told_apps(await store.counts()))
+    return known_by_app(await store.sighted_kinds(), streaming_apps(await store.counts()))
 
 
 def rows(held: Iterable[Held], now_ms: int, known: Mapping[str, Known]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""One request: build, send, read. Whatever goes wrong, there is exactly one verdict per item."""
+"""Send one request and read its answer as exactly one verdict per item, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NOT_APPLIED: Final = frozenset({501, 503, 505})  # server errors that say the re
 
 
 class Attempt(Struct, frozen=True):
-    """What came of one request.
+    """The result of one request.
 
-    `status` 0 means no answer. `maybe_applied` is true where the vendor may have taken items that are to be tried
-    again. `failed` says that the request as a whole came to nothing. `error` is a fault of ours, to be reported.
+    `status` 0 means no answer. `maybe_applied` is true where the vendor may have taken items that will be tried
+    again. `failed` is true where the request as a whole failed. `error` is a bug of ours, to be reported.
     """
 
     verdicts: Sequence[Verdict]
@@ -31,7 +31,7 @@ class Attempt(Struct, frozen=True):
 
 
 async def attempt(endpoint: Endpoint, transport: Transport, items: Sequence[Delivery]) -> Attempt:
-    """Send the items as one request and read the answer. Never raises but when cancelled."""
+    """Send the items as one request and read the answer. Raises nothing but `CancelledError`."""
     count = len(items)
     try:
         request = endpoint.request(items)

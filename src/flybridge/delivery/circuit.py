@@ -1,4 +1,4 @@
-"""When a lane stops sending, and how it finds out that it may again. Pure.
+"""When a lane stops sending, and how it finds out that it may send again. Pure.
 
     closed ──halt, or `threshold` whole requests failed in a row──> open ──wait is over──> half_open
        ^                                                            ^                         │
@@ -21,22 +21,20 @@ from flybridge.delivery.exchange import Halt
 
 
 class Phase(StrEnum):
-    """Where a circuit stands."""
-
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
 
 
 class Admission(StrEnum):
-    """What a lane may send now."""
+    """What a lane may send at a moment."""
 
     ALL = "all"
     PROBE = "probe"
     NONE = "none"
 
 
-class Rules(Struct, frozen=True):
+class CircuitRules(Struct, frozen=True):
     """When a circuit opens, and for how many seconds."""
 
     threshold: int = 5
@@ -49,8 +47,8 @@ class Circuit(Struct, frozen=True):
     """The state of one lane, as the console and the metrics show it.
 
     `failures` counts whole requests that failed in a row, `opens` how often it has opened since it last worked,
-    `since_ms` is when it left closed, `until_ms` when it may be probed. `halted` tells the vendor's refusal (a
-    person must act, see `remedy`) from an outage.
+    `since_ms` is when it left closed, `until_ms` when it may be probed. `halted` distinguishes a refusal by
+    the vendor (an operator must act, see `remedy`) from an outage.
     """
 
     phase: Phase = Phase.CLOSED
@@ -75,19 +73,19 @@ def admission(circuit: Circuit, now_ms: int) -> Admission:
 
 
 def probing(circuit: Circuit) -> Circuit:
-    """A probe goes out."""
+    """Return the circuit while a probe is in flight."""
     return replace(circuit, phase=Phase.HALF_OPEN) if circuit.phase is Phase.OPEN else circuit
 
 
 def succeeded(circuit: Circuit) -> Circuit:
-    """A request was answered for. While open this is a straggler from before, and proves nothing."""
+    """Return the circuit after an answered request. One sent before the circuit opened proves nothing."""
     if circuit.phase is Phase.OPEN or circuit == CLOSED:
         return circuit
     return CLOSED
 
 
-def failed(circuit: Circuit, reason: str, now_ms: int, rules: Rules) -> Circuit:
-    """A whole request failed: no answer, a server error, or everything in it told to come back."""
+def failed(circuit: Circuit, reason: str, now_ms: int, rules: CircuitRules) -> Circuit:
+    """Return the circuit after a whole request failed: no answer, a server error, or a retry for every item."""
     match circuit.phase:
         case Phase.OPEN:
             return circuit
@@ -98,14 +96,14 @@ def failed(circuit: Circuit, reason: str, now_ms: int, rules: Rules) -> Circuit:
             return _open(circuit, Halt(reason, remedy, 0.0), now_ms, rules, halted=False)
 
 
-def halted(circuit: Circuit, halt: Halt, now_ms: int, rules: Rules) -> Circuit:
-    """The vendor refuses the lane as a whole."""
+def halted(circuit: Circuit, halt: Halt, now_ms: int, rules: CircuitRules) -> Circuit:
+    """Return the circuit after the vendor refused the lane as a whole."""
     if circuit.phase is Phase.OPEN:
         return replace(circuit, halted=True, reason=halt.reason, remedy=halt.remedy)
     return _open(circuit, halt, now_ms, rules, halted=True)
 
 
-def _open(circuit: Circuit, cause: Halt, now_ms: int, rules: Rules, *, halted: bool) -> Circuit:
+def _open(circuit: Circuit, cause: Halt, now_ms: int, rules: CircuitRules, *, halted: bool) -> Circuit:
     wait_s = max(cause.after_s, min(rules.cap_s, rules.base_s * rules.factor ** min(circuit.opens, 64)))
     return Circuit(
         phase=Phase.OPEN,

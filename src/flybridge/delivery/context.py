@@ -1,4 +1,4 @@
-"""What every lane of a worker shares: the seams it works through, and the times and sizes it keeps to."""
+"""What every lane of a worker shares: the backends, and the settings of times and sizes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from msgspec import Struct
 from flybridge.clock import Clock
 from flybridge.delivery import circuit as breaker
 from flybridge.delivery.exchange import Transport
-from flybridge.delivery.lifecycle import Policy
+from flybridge.delivery.lifecycle import RetryPolicy
 from flybridge.delivery.observer import Observer
 from flybridge.store.protocol import Store
 
 
 class Settings(Struct, frozen=True):
-    """How a worker works. Times are milliseconds.
+    """Times (in milliseconds) and sizes of a worker.
 
     `lease_ms` must be longer than `timeout_ms`, the transport's limit of one exchange: the difference is how long a
     leased item may wait for its turn. `wave_items` bounds one lease, `wave_begun` where intent is recorded (or
-    an eighth of what may be in flight, where that is more: begun is then still little beside what flies).
+    an eighth of what may be in flight, where that is more).
     """
 
     lease_ms: int = 120_000
@@ -31,14 +31,12 @@ class Settings(Struct, frozen=True):
     wave_begun: int = 64
 
 
-class Shell(Struct, frozen=True):
-    """What every lane of a worker shares."""
-
+class Context(Struct, frozen=True):
     store: Store
     transport: Transport
     clock: Clock
-    policy: Policy
-    rules: breaker.Rules
+    policy: RetryPolicy
+    rules: breaker.CircuitRules
     settings: Settings
     observer: Observer
     owner: str

@@ -1,4 +1,4 @@
-"""One HTTP exchange as values, and what an answer means for each item that was sent.
+"""One HTTP exchange as values, and the meaning of an answer for each item that was sent.
 
 An endpoint is a vendor API as two pure functions and its limits. It opens no socket, reads no clock and
 never retries: `delivery.worker` does.
@@ -21,7 +21,7 @@ MAX_WAIT_S: Final = 24 * 3600.0
 
 
 class HttpRequest(Struct, frozen=True):
-    """A request as it goes out. `gzip` asks the transport to compress the body."""
+    """An HTTP request. `gzip` asks the transport to compress the body."""
 
     method: str
     url: str
@@ -31,7 +31,7 @@ class HttpRequest(Struct, frozen=True):
 
 
 class HttpResponse(Struct, frozen=True):
-    """An answer as it came. Headers are asked for by names in lower case."""
+    """An HTTP response. Names of headers are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,13 +55,13 @@ def retry_after_s(response: HttpResponse) -> float | None:
 
 
 class Accepted(Struct, frozen=True, tag=True):
-    """The vendor has it."""
+    """The vendor has taken the item."""
 
 
 class Retry(Struct, frozen=True, tag=True):
-    """Not now. `after_s` is the vendor's own wait in seconds, None leaves it to the backoff.
+    """To be sent again. `after_s` is the vendor's own wait in seconds, None leaves it to the backoff.
 
-    `counts` is False where no try was made of this item (throttled before it was looked at).
+    `counts` is False where the vendor has not looked at the item (throttled).
     """
 
     reason: str
@@ -78,13 +78,13 @@ class Reject(Struct, frozen=True, tag=True):
 
 
 class Split(Struct, frozen=True, tag=True):
-    """The request was too large: send its items in smaller requests. An item alone in its request dies."""
+    """The request was too large: its items go into smaller requests. An item alone in its request dies."""
 
     reason: str
 
 
 class Halt(Struct, frozen=True, tag=True):
-    """The endpoint as a whole does not work (key, firewall, wrong address). Costs no try; operator acts."""
+    """The endpoint as a whole does not work (key, firewall, wrong address). Costs no try; an operator must act."""
 
     reason: str
     remedy: str
@@ -95,9 +95,9 @@ Verdict = Accepted | Retry | Reject | Split | Halt
 
 
 def verdict_of_status(response: HttpResponse, address_remedy: str, throttled_s: float) -> Verdict | None:
-    """Return what a status means that speaks of the request, whoever answers. None for another 4xx.
+    """Return the verdict for statuses that concern the whole request, or None for another 4xx.
 
-    `throttled_s` is the least wait at 429; `address_remedy` helps where something else answers than was meant to.
+    `throttled_s` is the least wait at 429; `address_remedy` is the remedy where another server answers than was meant.
     """
     after_s = retry_after_s(response)
     match response.status:
@@ -153,10 +153,10 @@ class Endpoint(Protocol):
 
 
 class Transport(Protocol):
-    """The one door outward."""
+    """Sends HTTP requests."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send and read the whole answer. Raises `errors.TransportError` when there is none."""
+        """Send a request and read the whole answer. Raises `errors.TransportError` when there is none."""
         ...
 
     async def close(self) -> None:
@@ -164,22 +164,22 @@ class Transport(Protocol):
         ...
 
 
-class Streamed(Protocol):
+class StreamedResponse(Protocol):
     """An answer whose body is read in pieces. Header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """Return the body in pieces. Raises `errors.TransportError` if it breaks off."""
+        """Yield the body in pieces. Raises `errors.TransportError` if it breaks off."""
         ...
 
 
 class Download(Protocol):
-    """The door outward for answers too large to be held in memory. Redirects are not followed."""
+    """Opens answers that are too large to be held in memory. Redirects are not followed."""
 
-    def open(self, request: HttpRequest) -> AbstractAsyncContextManager[Streamed]:
-        """Send, and give the answer once its headers are there. Raises `errors.TransportError` if there is none."""
+    def open(self, request: HttpRequest) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Return the answer once its headers are there. Raises `errors.TransportError` if there is none."""
         ...
 
     async def close(self) -> None:
@@ -188,7 +188,7 @@ class Download(Protocol):
 
 
 class Erasure(Struct, frozen=True):
-    """What a vendor's answer to a deletion request means: `done`, or to be asked again. `detail` names nobody."""
+    """The result of a deletion request: `done`, or to be asked again. `detail` holds no identifier."""
 
     done: bool
     detail: str

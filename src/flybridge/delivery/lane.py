@@ -1,6 +1,6 @@
-"""One lane at work: lease, pack, send, read the verdicts, settle. Lanes know nothing of each other.
+"""Send what is due in one lane: lease, pack, send, read the verdicts, settle. Lanes are independent of each other.
 
-What the order of things guarantees:
+Guarantees:
 
 1. Nothing is sent on a lease that could lapse before its answer: the deadline is checked before each request.
 2. To a vendor that does not deduplicate, the intent to send is durable (`store.begin`) before the first byte, for
@@ -28,12 +28,12 @@ from flybridge.delivery import circuit as breaker
 from flybridge.delivery.attempt import Attempt, attempt
 from flybridge.delivery.batching import Load, halve, pack
 from flybridge.delivery.circuit import Admission, Circuit, Phase
-from flybridge.delivery.context import Shell
+from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import Accepted, Endpoint, Halt, Reject, Retry, Split, Verdict
 from flybridge.delivery.lifecycle import DUE, give_back, settle
 from flybridge.delivery.observer import Exchange
-from flybridge.delivery.outbox import Outbox
 from flybridge.delivery.pace import pace, take
+from flybridge.delivery.settlements import SettlementBuffer
 from flybridge.delivery.suspects import SUSPECTS, Suspects
 from flybridge.records import Delivery
 from flybridge.store.protocol import Lane
@@ -42,12 +42,12 @@ from flybridge.store.protocol import Lane
 class LaneWork:
     """Sends what is due in one lane."""
 
-    def __init__(self, lane: Lane, endpoint: Endpoint, shell: Shell) -> None:
+    def __init__(self, lane: Lane, endpoint: Endpoint, context: Context) -> None:
         self.lane = lane
         self.circuit = breaker.CLOSED
-        self.outbox = Outbox(shell, self._trouble)
+        self.settlements = SettlementBuffer(context, self._trouble)
         self._endpoint = endpoint
-        self._shell = shell
+        self._context = context
         self._pace = pace(endpoint.limits)
         self._queue: deque[Load] = deque()
         self._suspects = Suspects()
@@ -57,36 +57,36 @@ class LaneWork:
         self._signal = asyncio.Event()
 
     def more(self) -> None:
-        """Say that something has become due, while the lane is at work."""
+        """Note that more has become due while the lane is at work."""
         self._more = True
         self._signal.set()
 
     def idle(self) -> bool:
-        """Return whether the circuit lets nothing through now."""
-        return breaker.admission(self.circuit, self._shell.clock.now_ms()) is Admission.NONE
+        """Whether the circuit lets nothing through now."""
+        return breaker.admission(self.circuit, self._context.clock.now_ms()) is Admission.NONE
 
     async def work(self, stop: asyncio.Event) -> None:
         """Send until nothing is due, the circuit opens, or `stop` is set; then finish what is in flight."""
-        flying: set[asyncio.Task[None]] = set()
+        in_flight: set[asyncio.Task[None]] = set()
         self._more = True
         try:
-            while await self._launch(flying, stop):
+            while await self._launch(in_flight, stop):
                 await self._signal.wait()
                 self._signal.clear()
         except asyncio.CancelledError:
-            for task in flying:
+            for task in in_flight:
                 task.cancel()
             raise
         except Exception as error:
             self._trouble(error)
-        if flying:
-            await asyncio.wait(flying)
+        if in_flight:
+            await asyncio.wait(in_flight)
         self._close_round()
-        await self.outbox.flush()
+        await self.settlements.flush()
 
-    async def _launch(self, flying: set[asyncio.Task[None]], stop: asyncio.Event) -> bool:
-        """Start as many requests as may fly. False when none is in flight and none can be."""
-        while not stop.is_set() and len(flying) < self._width():
+    async def _launch(self, in_flight: set[asyncio.Task[None]], stop: asyncio.Event) -> bool:
+        """Start as many requests as may be in flight. False when none is in flight and none can be."""
+        while not stop.is_set() and len(in_flight) < self._width():
             load = await self._next()
             if load is None:
                 break
@@ -96,17 +96,17 @@ class LaneWork:
                 if self.circuit.phase is not Phase.CLOSED:
                     self.circuit = breaker.probing(self.circuit)
                 task = asyncio.create_task(self._exchange(load))
-                flying.add(task)
-                task.add_done_callback(flying.discard)
+                in_flight.add(task)
+                task.add_done_callback(in_flight.discard)
                 task.add_done_callback(lambda _: self._signal.set())
             elif load.halved and not stop.is_set():  # the lease was too short for halving: send these alone
                 self._settle([(item, Split("too_large")) for item in load.items])
             else:
                 self._return(load)
-        return bool(flying)
+        return bool(in_flight)
 
     def _width(self) -> int:
-        match breaker.admission(self.circuit, self._shell.clock.now_ms()):
+        match breaker.admission(self.circuit, self._context.clock.now_ms()):
             case Admission.ALL:
                 return self._endpoint.limits.concurrency
             case Admission.PROBE:
@@ -121,23 +121,23 @@ class LaneWork:
                 await self._refill()
             except Exception as error:
                 self._trouble(error)
-        elif self.outbox and (not self._queue or self.outbox.age_ms() > self._shell.settings.settle_ms):
-            await self.outbox.flush()
+        elif self.settlements and (not self._queue or self.settlements.age_ms() > self._context.settings.settle_ms):
+            await self.settlements.flush()
         return self._queue.popleft() if self._queue else None
 
     async def _refill(self) -> None:
-        shell, endpoint = self._shell, self._endpoint
-        if not await self.outbox.flush():
+        context, endpoint = self._context, self._endpoint
+        if not await self.settlements.flush():
             return
         limit = self._room()
-        now_ms = shell.clock.now_ms()
-        items = await shell.store.lease(self.lane, limit, now_ms, shell.settings.lease_ms, shell.owner)
+        now_ms = context.clock.now_ms()
+        items = await context.store.lease(self.lane, limit, now_ms, context.settings.lease_ms, context.owner)
         if not items:
             return
         self._more = len(items) >= limit
         if not endpoint.deduplicates:
             items = await self._begin(items)
-        deadline_ms = now_ms + shell.settings.lease_ms
+        deadline_ms = now_ms + context.settings.lease_ms
         sizes = {item.id: endpoint.size(item) for item in items}
         self._mean_bytes = sum(sizes.values()) / max(1, len(sizes))
         self._queue.extend(
@@ -146,16 +146,16 @@ class LaneWork:
 
     async def _begin(self, items: Sequence[Delivery]) -> Sequence[Delivery]:
         try:
-            owned = set(await self._shell.store.begin([item.id for item in items], self._shell.owner))
+            owned = set(await self._context.store.begin([item.id for item in items], self._context.owner))
         except Exception:
-            now_ms = self._shell.clock.now_ms()
-            self.outbox.keep([give_back(item, now_ms) for item in items])
+            now_ms = self._context.clock.now_ms()
+            self.settlements.keep([give_back(item, now_ms) for item in items])
             raise
         return [item for item in items if item.id in owned]
 
     def _room(self) -> int:
         """Return how many items to lease: enough for every connection, not more than the pace sends in seconds."""
-        limits, settings = self._endpoint.limits, self._shell.settings
+        limits, settings = self._endpoint.limits, self._context.settings
         per_request = max(1, min(limits.max_items, int(limits.max_bytes / max(1.0, self._mean_bytes))))
         probe = self.circuit.phase is not Phase.CLOSED
         if probe:
@@ -173,15 +173,15 @@ class LaneWork:
 
     async def _turn(self, load: Load, stop: asyncio.Event) -> bool:
         """Wait for the lane's pace. False if the lease would not last, or a stop was asked meanwhile."""
-        clock = self._shell.clock
+        clock = self._context.clock
         self._pace, wait_s = take(self._pace, len(load.items), clock.now_ms())
         if wait_s > 0:
-            await self.outbox.flush()
+            await self.settlements.flush()
             await pause(clock, wait_s, stop)
-        return not stop.is_set() and clock.now_ms() + self._shell.settings.timeout_ms < load.deadline_ms
+        return not stop.is_set() and clock.now_ms() + self._context.settings.timeout_ms < load.deadline_ms
 
     async def _exchange(self, load: Load) -> None:
-        done = await attempt(self._endpoint, self._shell.transport, load.items)
+        done = await attempt(self._endpoint, self._context.transport, load.items)
         if done.error is not None:
             self._trouble(done.error)
         self._tell(load, done)
@@ -213,22 +213,22 @@ class LaneWork:
     def _settle(
         self, pairs: Sequence[tuple[Delivery, Verdict]], *, alone: bool = False, maybe_applied: bool = False
     ) -> None:
-        shell = self._shell
-        now_ms = shell.clock.now_ms()
+        context = self._context
+        now_ms = context.clock.now_ms()
         settlements = [
-            settle(item, verdict, now_ms, shell.jitter(), shell.policy, alone=alone, maybe_applied=maybe_applied)
+            settle(item, verdict, now_ms, context.jitter(), context.policy, alone=alone, maybe_applied=maybe_applied)
             for item, verdict in pairs
         ]
         if any(s.state == DUE and s.due_ms <= now_ms for s in settlements):
             self._more = True
-        self.outbox.keep(settlements)
+        self.settlements.keep(settlements)
 
     def _fail(self, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
         """Note a failed request. Once the lane is known to be down, its failures cost the items no tries."""
         down = self.circuit.phase is not Phase.CLOSED
         retries = [verdict for verdict in verdicts if isinstance(verdict, Retry)]
-        now_ms = self._shell.clock.now_ms()
-        self._turn_circuit(breaker.failed(self.circuit, retries[0].reason, now_ms, self._shell.rules))
+        now_ms = self._context.clock.now_ms()
+        self._turn_circuit(breaker.failed(self.circuit, retries[0].reason, now_ms, self._context.rules))
         return [replace(retry, counts=False) for retry in retries] if down else verdicts
 
     def _succeed(self, number: int, accepted: bool) -> None:
@@ -255,14 +255,14 @@ class LaneWork:
             self._halt(suspects[-1].halt)
 
     def _halt(self, halt: Halt) -> None:
-        now_ms = self._shell.clock.now_ms()
-        self._turn_circuit(breaker.halted(self.circuit, halt, now_ms, self._shell.rules))
+        now_ms = self._context.clock.now_ms()
+        self._turn_circuit(breaker.halted(self.circuit, halt, now_ms, self._context.rules))
 
     def _turn_circuit(self, after: Circuit) -> None:
         before, self.circuit = self.circuit, after
         if (before.phase is Phase.CLOSED) != (after.phase is Phase.CLOSED):  # another failed probe is no news
             with suppress(Exception):
-                self._shell.observer.on_circuit(self.lane, after)
+                self._context.observer.on_circuit(self.lane, after)
 
     def _close_round(self) -> None:
         """End a round of work: judge who is still suspected, give back what was leased and not sent."""
@@ -271,21 +271,21 @@ class LaneWork:
             self._return(self._queue.popleft())
 
     def _return(self, load: Load) -> None:
-        now_ms = self._shell.clock.now_ms()
-        self.outbox.keep([give_back(item, now_ms) for item in load.items])
+        now_ms = self._context.clock.now_ms()
+        self.settlements.keep([give_back(item, now_ms) for item in load.items])
 
     def _tell(self, load: Load, done: Attempt) -> None:
         bad = next((verdict for verdict in done.verdicts if not isinstance(verdict, Accepted)), None)
-        now_ms = self._shell.clock.now_ms()
+        now_ms = self._context.clock.now_ms()
         ages_s = [(now_ms - item.received_ms) / 1000 for item in load.items]
         reason = bad.reason if bad else ""
         exchange = Exchange(self.lane, done.verdicts, ages_s, done.seconds, done.status, reason)
         with suppress(Exception):
-            self._shell.observer.on_exchange(exchange)
+            self._context.observer.on_exchange(exchange)
 
     def _trouble(self, error: Exception) -> None:
         with suppress(Exception):
-            self._shell.observer.on_trouble(self.lane, error)
+            self._context.observer.on_trouble(self.lane, error)
 
 
 async def pause(clock: Clock, seconds: float, *until: asyncio.Event) -> None:

@@ -1,8 +1,8 @@
-"""What becomes of a delivery after a verdict: the one place that decides about retries. Pure.
+"""The settlement of a delivery after a verdict: the one place that decides about retries. Pure.
 
 The defaults give a delivery 20 counted tries. The wait after the n-th is 2, 4, 8, ... seconds up to 8 hours, half of
-it fixed and half random, so that the last try is between 25 and 49 hours after the first. Only tries that
-speak against the item are counted: throttling, a halted lane and a vendor that can't be reached cost none.
+it fixed and half random, so that the last try is between 25 and 49 hours after the first. Only tries that are
+evidence against the item are counted: throttling, a halted lane and an unreachable vendor cost none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DUE: Final = "due"
 DEAD: Final = "dead"
 PARKED: Final = "parked"
 
-# A throttled crowd that was told the same wait must not come back in the same millisecond.
+# Items that were throttled together with the same wait must not all be sent again in the same millisecond.
 SPREAD: Final = 0.1
 
 
@@ -29,10 +29,10 @@ class Uncertain(StrEnum):
     """What to do with an item the vendor may have, at a vendor that does not recognise a repeat."""
 
     RESEND = "resend"  # nothing is lost, and it may arrive twice
-    PARK = "park"  # nothing arrives twice, and a person decides
+    PARK = "park"  # nothing arrives twice, and an operator decides
 
 
-class Policy(Struct, frozen=True):
+class RetryPolicy(Struct, frozen=True):
     """How often and when to try again. `tries` is a count, the waits are in seconds."""
 
     tries: int = 20
@@ -42,7 +42,7 @@ class Policy(Struct, frozen=True):
     uncertain: Uncertain = Uncertain.RESEND
 
 
-def backoff_s(tries: int, jitter: float, policy: Policy) -> float:
+def backoff_s(tries: int, jitter: float, policy: RetryPolicy) -> float:
     """Return the wait in seconds after that many tries. `jitter` is in [0, 1): half of the wait depends on it."""
     exponent = min(max(tries, 1) - 1, 64)
     full = min(policy.cap_s, policy.base_s * policy.factor**exponent)
@@ -54,12 +54,12 @@ def settle(
     verdict: Verdict,
     now_ms: int,
     jitter: float,
-    policy: Policy,
+    policy: RetryPolicy,
     *,
     alone: bool = False,
     maybe_applied: bool = False,
 ) -> Settlement:
-    """Decide what becomes of one delivery.
+    """Return the settlement of one delivery.
 
     `alone` says that the request held nothing else. `maybe_applied` says that the vendor does not deduplicate and
     may have taken the item although the verdict is to retry. `Settlement.tries` is the new total.
@@ -89,12 +89,12 @@ def settle(
 
 
 def give_back(delivery: Delivery, due_ms: int, reason: str = "") -> Settlement:
-    """Return an item that was not tried, or whose try says nothing about it: no try is spent."""
+    """Return the settlement of an item that was not sent, or whose answer says nothing about it: no try counts."""
     return Settlement(delivery.id, DUE, due_ms=due_ms, tries=delivery.tries, split=delivery.split, reason=reason)
 
 
 def _again(
-    delivery: Delivery, retry: Retry, now_ms: int, jitter: float, policy: Policy, *, maybe_applied: bool
+    delivery: Delivery, retry: Retry, now_ms: int, jitter: float, policy: RetryPolicy, *, maybe_applied: bool
 ) -> Settlement:
     tries = delivery.tries + 1 if retry.counts else delivery.tries
     uncertain = 1 if maybe_applied else 0
@@ -130,7 +130,7 @@ def _again(
     )
 
 
-def wait_s(retry: Retry, tries: int, jitter: float, policy: Policy) -> float:
+def wait_s(retry: Retry, tries: int, jitter: float, policy: RetryPolicy) -> float:
     """Return the wait in seconds before the next try: the vendor's own, the backoff, or the longer of the two."""
     if retry.after_s is None:
         return backoff_s(tries, jitter, policy)

@@ -1,4 +1,4 @@
-"""What delivery tells about itself: one value per exchange, for a log line and the metrics."""
+"""Events of delivery for logs and metrics: one value per exchange."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Exchange(Struct, frozen=True):
 
     `verdicts` and `ages_s` (seconds since each item was received) are in the order of the items; `seconds` is the
     time on the wire, `status` 0 means that no answer came, `reason` is that of the first verdict that is not
-    `Accepted`. Nothing here identifies a person.
+    `Accepted`. Nothing in it identifies a person.
     """
 
     lane: Lane
@@ -34,29 +34,26 @@ class Exchange(Struct, frozen=True):
 
 
 class Observer(Protocol):
-    """Is told what happens. Must not wait; what it raises is ignored."""
+    """Receives events of delivery. Must not block; what it raises is ignored."""
 
     def on_exchange(self, exchange: Exchange) -> None:
-        """A request was answered, or ended without an answer."""
+        """Called after each request, answered or not."""
         ...
 
     def on_circuit(self, lane: Lane, circuit: Circuit) -> None:
-        """A lane stopped, or sends again."""
+        """Called when a lane stops or starts to send."""
         ...
 
     def on_trouble(self, lane: Lane | None, error: Exception) -> None:
-        """The store, an endpoint or the transport did what it must not. The work goes on."""
+        """Called on an unexpected exception of the store, an endpoint or the transport. Delivery goes on."""
         ...
 
 
 class Silent:
     """Observes nothing."""
 
-    def on_exchange(self, exchange: Exchange) -> None:
-        """Do nothing."""
+    def on_exchange(self, exchange: Exchange) -> None: ...
 
-    def on_circuit(self, lane: Lane, circuit: Circuit) -> None:
-        """Do nothing."""
+    def on_circuit(self, lane: Lane, circuit: Circuit) -> None: ...
 
-    def on_trouble(self, lane: Lane | None, error: Exception) -> None:
-        """Do nothing."""
+    def on_trouble(self, lane: Lane | None, error: Exception) -> None: ...

@@ -1,7 +1,7 @@
-"""How fast requests of one lane may follow each other: two token buckets, as values. Pure.
+"""The rate limit of one lane: two token buckets, as values. Pure.
 
 A bucket may go into debt: a request larger than the bucket is sent once the bucket is full enough to
-begin it, and what follows waits until the debt is paid. The mean rate is kept and nothing is stuck.
+begin it, and later requests wait until the debt is paid. The mean rate is kept and nothing is stuck.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def pace(limits: Limits) -> Pace:
 
 
 def take(pace: Pace, items: int, now_ms: int) -> tuple[Pace, float]:
-    """Reserve one request of that many items. Gives the seconds to wait before it may be sent, 0.0 for now."""
+    """Reserve one request of that many items. Returns the seconds to wait before it may be sent, 0.0 for now."""
     requests, first = _take(pace.requests, 1, now_ms)
     bulk, second = _take(pace.items, items, now_ms)
     return Pace(requests, bulk), max(first, second)

@@ -1,4 +1,4 @@
-"""Items that a vendor refused alone: is it the item, or the whole lane? Pure.
+"""Items that a vendor refused alone: tell a bad item from a refused lane. Pure.
 
 It is the item if another one, sent afterwards, is accepted and it is then refused a second time. It is the lane if
 several are refused and nothing is accepted in between.
@@ -26,7 +26,7 @@ class Suspect(Struct, frozen=True):
 
 
 class Suspects:
-    """Those of one lane. Requests are told by their number in the lane's sequence."""
+    """Suspected items of one lane. Requests are identified by their number in the lane's sequence."""
 
     def __init__(self) -> None:
         self._waiting: list[Suspect] = []
@@ -35,11 +35,11 @@ class Suspects:
 
     @property
     def prove(self) -> bool:
-        """Return whether there are so many that it is the lane."""
+        """Whether there are so many that the lane is refused."""
         return len(self._waiting) >= SUSPECTS
 
     def accepted(self, number: int) -> list[Load]:
-        """Note that something of a request was accepted. Gives the loads that get a second look for that."""
+        """Note that something of a request was accepted. Returns the loads to be tried a second time."""
         self._accepted = max(self._accepted, number)
         cleared = [suspect.load for suspect in self._waiting if suspect.number < number]
         self._waiting = [suspect for suspect in self._waiting if suspect.number >= number]
@@ -58,6 +58,6 @@ class Suspects:
         return False
 
     def released(self) -> list[Suspect]:
-        """Return all who are suspected now; none is any more."""
+        """Return and clear all suspects."""
         waiting, self._waiting = self._waiting, []
         return waiting

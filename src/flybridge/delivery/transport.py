@@ -1,4 +1,4 @@
-"""The one door outward: HTTP over aiohttp (3.11 or newer), pooled and bounded.
+"""HTTP over aiohttp (3.11 or newer), pooled and bounded.
 
 Redirects are not followed and proxies of the environment are used only if asked: a body holds a key and personal
 data, and goes to the configured origin or nowhere. Answers are read up to a limit and are never decompressed,
@@ -42,7 +42,7 @@ class HttpTransport:
 
     `timeout_s` bounds a whole exchange; the wait for a free or new connection may take half of it, so that a request
     that was never sent is known as such. `connect_s` bounds one attempt to connect; `max_response_bytes` is what is
-    read of an answer (the rest is thrown away with its connection).
+    read of an answer (the rest is dropped with its connection).
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class HttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send and read the whole answer. Raises `TransportError` when there is none."""
+        """Send a request and read the whole answer. Raises `TransportError` when there is none."""
         session = self._session or self._open()
         body, headers = request.body, request.headers
         if request.gzip:
@@ -146,7 +146,7 @@ PIECE_BYTES = 1 << 18
 
 
 class StreamedAnswer:
-    """One answer while it is read."""
+    """An answer whose body is read in pieces."""
 
     def __init__(self, answer: aiohttp.ClientResponse, host: str) -> None:
         self.status = answer.status
@@ -155,7 +155,7 @@ class StreamedAnswer:
         self._host = host
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Return the body in pieces of at most 256 KB."""
+        """Yield the body in pieces of at most 256 KB."""
         try:
             async for piece in self._answer.content.iter_chunked(PIECE_BYTES):
                 yield piece
@@ -185,7 +185,7 @@ class HttpDownload:
 
     @asynccontextmanager
     async def open(self, request: HttpRequest) -> AsyncIterator[StreamedAnswer]:
-        """Send, and give the answer as soon as its headers are there."""
+        """Send a request and return the answer once its headers are there."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._tls),

@@ -1,6 +1,6 @@
-"""The delivery worker: every lane that has something due is worked at once, and none waits for another.
+"""The delivery worker: all lanes with something due are worked concurrently, and none waits for another.
 
-A worker is stateless between items: all it knows is in the store, leased to its owner id. Any number of workers,
+A worker is stateless between items: its state is in the store, leased to its owner id. Any number of workers,
 in any number of processes, may share a store.
 """
 
@@ -14,11 +14,11 @@ from typing import Final
 from uuid import uuid4
 
 from flybridge.clock import Clock
-from flybridge.delivery.circuit import Circuit, Rules
-from flybridge.delivery.context import Settings, Shell
+from flybridge.delivery.circuit import Circuit, CircuitRules
+from flybridge.delivery.context import Context, Settings
 from flybridge.delivery.exchange import Endpoint, Transport
 from flybridge.delivery.lane import LaneWork, pause
-from flybridge.delivery.lifecycle import Policy, Uncertain
+from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.observer import Observer, Silent
 from flybridge.store.protocol import Lane, Store
 
@@ -40,28 +40,28 @@ class Worker:
         endpoints: Mapping[Lane, Endpoint],
         clock: Clock,
         *,
-        policy: Policy | None = None,
-        rules: Rules | None = None,
+        policy: RetryPolicy | None = None,
+        rules: CircuitRules | None = None,
         settings: Settings | None = None,
         observer: Observer | None = None,
         owner: str = "",
         replaces: str | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._shell = Shell(
+        self._context = Context(
             store=store,
             transport=transport,
             clock=clock,
-            policy=policy or Policy(),
-            rules=rules or Rules(),
+            policy=policy or RetryPolicy(),
+            rules=rules or CircuitRules(),
             settings=settings or Settings(),
             observer=observer or Silent(),
             owner=owner or f"worker-{uuid4().hex}",
             jitter=jitter,
         )
-        if self._shell.settings.timeout_ms * 2 > self._shell.settings.lease_ms:
+        if self._context.settings.timeout_ms * 2 > self._context.settings.lease_ms:
             raise ValueError("lease_ms must be at least twice timeout_ms, or leased items lapse in the queue")
-        self._lanes = {lane: LaneWork(lane, endpoint, self._shell) for lane, endpoint in endpoints.items()}
+        self._lanes = {lane: LaneWork(lane, endpoint, self._context) for lane, endpoint in endpoints.items()}
         self._replaces = replaces
         self._rescued_ms: int | None = None
         self._wake = asyncio.Event()
@@ -69,29 +69,29 @@ class Worker:
 
     @property
     def owner(self) -> str:
-        """Name this worker as the store's leases do."""
-        return self._shell.owner
+        """The owner id in this worker's leases."""
+        return self._context.owner
 
     @property
     def stale(self) -> int:
-        """Count settlements that came too late: another worker had the item already."""
-        return sum(lane.outbox.stale for lane in self._lanes.values())
+        """The number of settlements that came too late: another worker had the item already."""
+        return sum(lane.settlements.stale for lane in self._lanes.values())
 
     def circuits(self) -> dict[Lane, Circuit]:
         """Return every lane's circuit, with the reason and the remedy where it is open."""
         return {lane: work.circuit for lane, work in self._lanes.items()}
 
     def notify(self) -> None:
-        """Say that something was filed: look at once instead of at the next poll."""
+        """Look for due deliveries at once instead of at the next poll."""
         self._wake.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; then finish what is in flight, settle it, and give the rest back.
 
-        Never raises for the store's, the vendor's or the network's sake: it is reported, and tried again. Cancelling
-        instead of setting `stop` is dying: nothing more is settled, and leases lapse.
+        Failures of the store, the vendor and the network are reported and tried again. Cancelling instead of setting
+        `stop` settles nothing more, and leases lapse.
         """
-        settings = self._shell.settings
+        settings = self._context.settings
         running: dict[Lane, asyncio.Task[None]] = {}
         try:
             while not stop.is_set():
@@ -102,7 +102,7 @@ class Worker:
                         running[work.lane] = asyncio.create_task(self._guarded(work, stop))
                     else:
                         work.more()
-                await pause(self._shell.clock, settings.poll_ms / 1000, self._wake, stop)
+                await pause(self._context.clock, settings.poll_ms / 1000, self._wake, stop)
         except asyncio.CancelledError:
             for task in running.values():
                 task.cancel()
@@ -110,15 +110,15 @@ class Worker:
         finally:
             await asyncio.gather(*running.values(), return_exceptions=True)
         for _ in range(FLUSHES_AT_STOP):
-            if all([await work.outbox.flush() for work in self._lanes.values()]):
+            if all([await work.settlements.flush() for work in self._lanes.values()]):
                 break
 
     async def step(self) -> int:
-        """Work every lane until nothing is due at this moment; give how many deliveries ended for good."""
-        before = sum(work.outbox.ended for work in self._lanes.values())
+        """Work every lane until nothing is due at this moment. Returns the number of deliveries that ended for good."""
+        before = sum(work.settlements.ended for work in self._lanes.values())
         never = asyncio.Event()
         await asyncio.gather(*(self._guarded(work, never) for work in await self._due()))
-        return sum(work.outbox.ended for work in self._lanes.values()) - before
+        return sum(work.settlements.ended for work in self._lanes.values()) - before
 
     async def drain(self) -> int:
         """Repeat `step` until one ends nothing; what waits for a later time stays."""
@@ -128,29 +128,29 @@ class Worker:
         return ended
 
     async def _due(self) -> list[LaneWork]:
-        """Name the lanes to work now, after taking back what others let lapse."""
-        shell = self._shell
+        """Return the lanes to work now, after rescuing lapsed leases."""
+        context = self._context
         try:
             await self._rescue()
-            due = await shell.store.lanes(shell.clock.now_ms())
+            due = await context.store.lanes(context.clock.now_ms())
         except Exception as error:
             with suppress(Exception):
-                shell.observer.on_trouble(None, error)
+                context.observer.on_trouble(None, error)
             return []
         self.unserved = {lane for lane in due if lane not in self._lanes}
         named = set(due)
-        return [work for lane, work in self._lanes.items() if (lane in named and not work.idle()) or work.outbox]
+        return [work for lane, work in self._lanes.items() if (lane in named and not work.idle()) or work.settlements]
 
     async def _rescue(self) -> None:
-        shell = self._shell
-        now_ms = shell.clock.now_ms()
-        if self._rescued_ms is not None and now_ms - self._rescued_ms < shell.settings.rescue_ms:
+        context = self._context
+        now_ms = context.clock.now_ms()
+        if self._rescued_ms is not None and now_ms - self._rescued_ms < context.settings.rescue_ms:
             return
-        resend = shell.policy.uncertain is Uncertain.RESEND
+        resend = context.policy.uncertain is Uncertain.RESEND
         if self._replaces is not None:
-            await shell.store.rescue(now_ms, owner=self._replaces, resend_uncertain=resend)
+            await context.store.rescue(now_ms, owner=self._replaces, resend_uncertain=resend)
             self._replaces = None
-        await shell.store.rescue(now_ms, resend_uncertain=resend)
+        await context.store.rescue(now_ms, resend_uncertain=resend)
         self._rescued_ms = now_ms
 
     async def _guarded(self, work: LaneWork, stop: asyncio.Event) -> None:
@@ -158,4 +158,4 @@ class Worker:
             await work.work(stop)
         except Exception as error:
             with suppress(Exception):
-                self._shell.observer.on_trouble(work.lane, error)
+                self._context.observer.on_trouble(work.lane, error)

@@ -1,4 +1,4 @@
-"""The account: what came in against what became of it, per app and day.
+"""The account: messages received against their outcomes, per app and day.
 
     received = duplicate + filtered + refused + applied + held + expired + delivered + dead + in flight + forgotten
 
@@ -28,17 +28,17 @@ from flybridge.records import OutcomeKind
 from flybridge.store.figures import Count, Discrepancy
 from flybridge.store.protocol import Store
 
-Cells = Mapping[tuple[str, str], int]
+ByAppAndDay = Mapping[tuple[str, str], int]
 
 
-class Look(Struct, frozen=True):
-    """What an inbox reports, by (app, day). `received` must have been asked for before `waiting`."""
+class InboxFigures(Struct, frozen=True):
+    """The figures of an inbox, by (app, day). `received` must be read before `waiting`."""
 
-    received: Cells
-    waiting: Cells
+    received: ByAppAndDay
+    waiting: ByAppAndDay
 
 
-class Line(Struct, frozen=True):
+class AccountLine(Struct, frozen=True):
     """One app's day. All figures are envelopes; `missing` is received minus everything else and must be 0."""
 
     app: str
@@ -49,52 +49,54 @@ class Line(Struct, frozen=True):
 
     @property
     def in_flight(self) -> int:
-        """Return what is on its way: not yet filed, or filed and not yet delivered."""
+        """The number of envelopes not yet filed, or filed and not yet delivered."""
         return self.in_inbox + self.outcomes.get(OutcomeKind.PENDING, 0)
 
     @property
     def missing(self) -> int:
-        """Return how many envelopes have no outcome (positive) or one too many (negative)."""
+        """The number of envelopes without an outcome (positive) or with one too many (negative)."""
         return self.received - self.in_inbox - sum(self.outcomes.values())
 
 
 class Account(Struct, frozen=True):
     """All lines, the reasons behind the outcomes, and every figure that does not agree with another."""
 
-    lines: Sequence[Line]
+    lines: Sequence[AccountLine]
     reasons: Mapping[str, Mapping[str, int]]
     discrepancies: Sequence[Discrepancy]
 
     @property
     def balanced(self) -> bool:
-        """Return whether every envelope is accounted for."""
+        """Whether every envelope is accounted for."""
         return not self.discrepancies
 
 
 async def read_account(inbox: Inbox, store: Store, *, audit: bool = False) -> tuple[Account, Sequence[Count]]:
-    """Ask the inbox and the store while they work. Return the account and the store's counters behind it.
+    """Return the account of a running service and the store's counters behind it.
 
     With `audit` the store compares its counters with its rows, too, which takes longer the more there are.
     """
-    before = await _look(inbox)
+    before = await _inbox_figures(inbox)
     counts = await store.counts()
-    after = await _look(inbox)
+    after = await _inbox_figures(inbox)
     return balance_moving(before, counts, after, await store.audit() if audit else ()), counts
 
 
-async def _look(inbox: Inbox) -> Look:
+async def _inbox_figures(inbox: Inbox) -> InboxFigures:
     received = await inbox.received()
-    return Look(received, await inbox.waiting())
+    return InboxFigures(received, await inbox.waiting())
 
 
-def balance(received: Cells, waiting: Cells, counts: Iterable[Count], audit: Iterable[Discrepancy] = ()) -> Account:
-    """Draw up the account from the inbox's figures, the store's, and the store's audit of its own rows.
+def balance(
+    received: ByAppAndDay, waiting: ByAppAndDay, counts: Iterable[Count], audit: Iterable[Discrepancy] = ()
+) -> Account:
+    """Return the account from the figures of the inbox and the store, and the store's audit of its rows.
 
-    The figures must be taken while nothing moves, or `missing` shows what moved in between.
+    The figures must be taken at rest, or `missing` shows what moved in between.
     """
     outcomes, reasons = _summed(counts)
     lines = [
-        Line(app, day, received.get((app, day), 0), outcomes.get((app, day), {}), waiting.get((app, day), 0))
+        AccountLine(app, day, received.get((app, day), 0), outcomes.get((app, day), {}), waiting.get((app, day), 0))
         for app, day in sorted({*received, *waiting, *outcomes})
     ]
     what = "The inbox received another number of envelopes than have an outcome or wait."
@@ -106,23 +108,25 @@ def balance(received: Cells, waiting: Cells, counts: Iterable[Count], audit: Ite
     return Account(lines, reasons, [*unbalanced, *audit])
 
 
-def balance_moving(before: Look, counts: Iterable[Count], after: Look, audit: Iterable[Discrepancy] = ()) -> Account:
-    """Draw up the account from the store's counters and a look at the inbox on either side of them.
+def balance_moving(
+    before: InboxFigures, counts: Iterable[Count], after: InboxFigures, audit: Iterable[Discrepancy] = ()
+) -> Account:
+    """Return the account from the store's counters, with the inbox read before and after them.
 
-    A line is as of the second look: in the inbox is what was received and had no outcome yet. Only what can't be there
-    is `missing`.
+    A line is as of the second reading: what was received and had no outcome yet counts as in the inbox. Only what can't
+    be there is `missing`.
     """
     outcomes, reasons = _summed(counts)
     lines = []
-    for cell in sorted({*after.received, *after.waiting, *outcomes}):
-        received, found = after.received.get(cell, 0), outcomes.get(cell, {})
-        may_wait = received - before.received.get(cell, 0) + before.waiting.get(cell, 0)
+    for key in sorted({*after.received, *after.waiting, *outcomes}):
+        received, found = after.received.get(key, 0), outcomes.get(key, {})
+        may_wait = received - before.received.get(key, 0) + before.waiting.get(key, 0)
         in_inbox = min(max(received - sum(found.values()), 0), may_wait)
-        lines.append(Line(*cell, received, found, in_inbox))
+        lines.append(AccountLine(*key, received, found, in_inbox))
     return Account(lines, reasons, [*(_out_of_bounds(line) for line in lines if line.missing), *audit])
 
 
-def _out_of_bounds(line: Line) -> Discrepancy:
+def _out_of_bounds(line: AccountLine) -> Discrepancy:
     filed = sum(line.outcomes.values())
     what = (
         "Envelopes were received that neither wait nor have an outcome."
@@ -140,7 +144,7 @@ def _summed(counts: Iterable[Count]) -> tuple[dict[tuple[str, str], dict[str, in
         outcomes[count.app, count.day][count.outcome] += count.n
         if count.reason:
             reasons[count.outcome][count.reason] += count.n
-    return {cell: dict(found) for cell, found in outcomes.items()}, {kind: dict(n) for kind, n in reasons.items()}
+    return {key: dict(found) for key, found in outcomes.items()}, {kind: dict(n) for kind, n in reasons.items()}
 
 
 def by_reason(counts: Iterable[Count], outcome: str) -> list[tuple[str, str, int, str, str]]:

@@ -1,8 +1,7 @@
-"""How many events carry what they could be matched by, and where that share falls. Pure.
+"""The share of events that carry an identifier to match by, and where that share falls. Pure.
 
-A new version of an app that no longer passes an identifier is not seen in any total for days: events are held and
-expire, each for itself. The share of events that carry a kind of key shows it at once, when it is compared with what
-was there before.
+A new version of an app that no longer passes an identifier shows in no total for days: its events are held and
+expire. The share of events that carry a kind of key, compared with the time before, shows it at once.
 
 When is a fall worth a warning? All of these must hold, so that neither small numbers nor ordinary weeks cause one:
 
@@ -45,13 +44,8 @@ class Cover(Struct, frozen=True):
     media_source: str = ""
 
     def share(self, kind: str) -> float:
-        """Return the share of events that carried this kind, 0 to 1."""
+        """Return the share of events that carried this kind, from 0 to 1."""
         return self.carried.get(kind, 0) / self.events if self.events else 0.0
-
-    @property
-    def matchable(self) -> int:
-        """Count the events that carried any key at all."""
-        return self.carried.get("any", 0)
 
 
 class Fall(Struct, frozen=True):
@@ -68,7 +62,7 @@ class Fall(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """Say it, with what to look at."""
+        """A sentence with what fell and what to look at."""
         what = "version" if self.by == "app_version" else "day"
         carried = "any key at all" if self.kind == "any" else self.kind
         return (
@@ -79,7 +73,7 @@ class Fall(Struct, frozen=True):
 
 
 class _Halves(Struct, frozen=True):
-    """What is compared: the newest part, and what was there before it."""
+    """The newest part of the events, and the part before it."""
 
     by: str
     since: str
@@ -88,21 +82,21 @@ class _Halves(Struct, frozen=True):
 
 
 def covers(rows: Iterable[CoverageRow], *by: str) -> list[Cover]:
-    """Sum the counters up by these fields (`FIELDS`), the most events first."""
+    """Return the sums of the counters by these fields (`FIELDS`), the most events first."""
     if unknown := set(by) - set(FIELDS):
         raise ValueError(f"coverage has no {', '.join(sorted(unknown))}; it has {', '.join(FIELDS)}")
     events: Counter[tuple[str, ...]] = Counter()
     carried: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     for row in rows:
-        cell = tuple(getattr(row, name) for name in by)
-        events[cell] += row.n
+        values = tuple(getattr(row, name) for name in by)
+        events[values] += row.n
         for kind in row.kinds:
-            carried[cell][kind] += row.n
+            carried[values][kind] += row.n
         if row.kinds:
-            carried[cell]["any"] += row.n
+            carried[values]["any"] += row.n
     return [
-        Cover(n, dict(sorted(carried[cell].items())), **dict(zip(by, cell, strict=True)))
-        for cell, n in sorted(events.items(), key=lambda one: (-one[1], one[0]))
+        Cover(n, dict(sorted(carried[values].items())), **dict(zip(by, values, strict=True)))
+        for values, n in sorted(events.items(), key=lambda one: (-one[1], one[0]))
     ]
 
 
@@ -122,7 +116,7 @@ def with_largest_platforms(rows: Sequence[CoverageRow], n: int) -> list[Coverage
 
 
 def falls(rows: Iterable[CoverageRow]) -> list[Fall]:
-    """Find what the newest version of each app, and its last day, carry less of than those before."""
+    """Return the kinds of key that the newest version of an app, or its last day, carries less often than before."""
     apart: defaultdict[tuple[str, str], list[CoverageRow]] = defaultdict(list)
     for row in rows:
         apart[row.app, row.platform].append(row)
@@ -163,7 +157,7 @@ def _compared(app: str, platform: str, halves: _Halves) -> Iterable[Fall]:
 
 
 def fell(share: float, n: int, before: float, n_before: int) -> bool:
-    """Return whether a share is notably lower than before. See the thresholds at the head of this module."""
+    """Whether a share is notably lower than before. The thresholds are described in the module's docstring."""
     lost = before - share
     if n < MIN_EVENTS or n_before < MIN_EVENTS or lost < MIN_POINTS or lost < MIN_PART * before:
         return False

@@ -1,4 +1,4 @@
-"""Why an event probably still waits, in a sentence; and how many wait, in classes of age. Pure."""
+"""Why an event is probably still held, in a sentence; and the number of held events by age. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flybridge.records import HOUR_MS, Source
 from flybridge.store.figures import Count, HeldCount, SightedKind
 
 FRESH_MS: Final = HOUR_MS
-"""Amplitude's stream usually names people within this time: before it, waiting says nothing."""
+"""Amplitude's stream usually shows a user within this time; a shorter wait says nothing."""
 
 AGES: Final = ((1, "1h"), (6, "6h"), (24, "24h"), (72, "72h"))
 OLDER: Final = "older"
@@ -30,44 +30,44 @@ REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-TOLD_BY: Final = frozenset({Source.STREAM.value, Source.COHORT.value, Source.SIGHTINGS.value})
-"""Sources that tell who is who."""
+IDENTIFYING: Final = frozenset({Source.STREAM.value, Source.COHORT.value, Source.SIGHTINGS.value})
+"""Sources whose messages identify users."""
 
 
 OF_APPSFLYER: Final = frozenset({IdKind.INSTALLED_BY_USER.value, IdKind.INSTALLED_ON_DEVICE.value})
-"""What events on their way to AppsFlyer wait by: postbacks show it, and not Amplitude."""
+"""Kinds of key by which events for AppsFlyer wait: postbacks show them, not Amplitude."""
 
 
 class Known(Struct, frozen=True):
-    """What Amplitude has told of one app so far: with which kinds of identifier, and whether it told anything."""
+    """The kinds of identifier that Amplitude has shown for an app, and whether anything has come from it."""
 
     kinds: Set[str] = frozenset()
-    told: bool = False
+    streaming: bool = False
 
 
-def told_apps(counts: Iterable[Count]) -> set[str]:
-    """Name the apps from which anything has come that tells who is who."""
-    return {count.app for count in counts if count.source in TOLD_BY}
+def streaming_apps(counts: Iterable[Count]) -> set[str]:
+    """Return the apps for which a message has come that can identify users."""
+    return {count.app for count in counts if count.source in IDENTIFYING}
 
 
-def known_by_app(sighted: Iterable[SightedKind], told: Iterable[str]) -> dict[str, Known]:
-    """Put together what is known of each app. `told` are apps from which a stream, cohort or file has come."""
-    kinds: dict[str, set[str]] = {app: set() for app in told}
+def known_by_app(sighted: Iterable[SightedKind], streaming: Iterable[str]) -> dict[str, Known]:
+    """Return what is known of each app. `streaming` are apps for which a stream, cohort or file has come."""
+    kinds: dict[str, set[str]] = {app: set() for app in streaming}
     for seen in sighted:
         kinds.setdefault(seen.app, set()).add(seen.kind)
-    return {app: Known(frozenset(found), told=True) for app, found in kinds.items()}
+    return {app: Known(frozenset(found), streaming=True) for app, found in kinds.items()}
 
 
 def hint(app: str, key_kinds: Sequence[str], waited_ms: int, known: Known) -> str:
-    """Return why an event with these kinds of key is probably not matched yet, and what to look at."""
+    """Return why an event with these kinds of key is probably not matched yet, and what to check."""
     if key_kinds and set(key_kinds) <= OF_APPSFLYER:
         return (
-            "No postback has told this person's AppsFlyer id yet: does the app pass it to Amplitude as a user property "
+            "No postback has shown this user's AppsFlyer id yet: does the app pass it to Amplitude as a user property "
             "named appsflyer_id, or its Amplitude device id to AppsFlyer?"
         )
-    if not known.told:
+    if not known.streaming:
         return (
-            f"No stream from Amplitude has arrived yet for {app}: without it nobody can be recognised. "
+            f"No stream from Amplitude has arrived yet for {app}: without it no user can be matched. "
             f"Set up the webhook to /v1/stream/{app}."
         )
     if not known.kinds:
@@ -79,14 +79,14 @@ def hint(app: str, key_kinds: Sequence[str], waited_ms: int, known: Known) -> st
         return f"Amplitude has not shown a single {first}{more} for this app: {REMEDIES.get(first, 'see its SDK.')}"
     shown = ", ".join(kind for kind in key_kinds if kind in known.kinds)
     if waited_ms < FRESH_MS:
-        return f"Nothing is wrong so far: it may be matched by {shown} when the person opens the app."
+        return f"Nothing is wrong so far: it may be matched by {shown} when the user opens the app."
     if unseen:
-        return f"Not seen by {shown} yet; it can't be found by {', '.join(unseen)}, which Amplitude never shows."
-    return f"Not seen by {shown} yet: the person has not opened the app where Amplitude sees it."
+        return f"Not seen by {shown} yet; it can't be matched by {', '.join(unseen)}, which Amplitude never shows."
+    return f"Not seen by {shown} yet: the user has not opened the app where Amplitude sees it."
 
 
 class HeldSum(Struct, frozen=True):
-    """How many events wait, of one app, media source, set of key kinds and class of age."""
+    """The number of held events of one app, media source, set of key kinds and class of age."""
 
     app: str
     media_source: str
@@ -102,7 +102,7 @@ def age_of(hour_ms: int, now_ms: int) -> str:
 
 
 def summed(counts: Iterable[HeldCount], now_ms: int, *, sources: int | None = None) -> list[HeldSum]:
-    """Sum what waits into classes of age. With `sources`, an app's smaller media sources are taken together."""
+    """Return held events by class of age. With `sources`, an app's smaller media sources are summed as others."""
     counts = list(counts)
     kept = _largest(counts, sources) if sources is not None else None
     sums: Counter[tuple[str, str, str, str]] = Counter()
@@ -110,7 +110,7 @@ def summed(counts: Iterable[HeldCount], now_ms: int, *, sources: int | None = No
         source = count.media_source if kept is None or (count.app, count.media_source) in kept else OTHERS
         sums[count.app, source, " ".join(count.key_kinds), age_of(count.hour_ms, now_ms)] += count.n
     order = {name: place for place, (_, name) in enumerate(AGES)}
-    rows = [HeldSum(*cell, n) for cell, n in sums.items()]
+    rows = [HeldSum(*key, n) for key, n in sums.items()]
     return sorted(rows, key=lambda row: (row.app, row.media_source, row.keys, order.get(row.age, len(order))))
 
 

@@ -1,4 +1,4 @@
-"""What each reason code means and what to do, in the words of docs/reference/reasons.md.
+"""The meaning and the remedy of each reason code, in the words of docs/reference/reasons.md.
 
 The page is for reading, this table for programs that show sentences; a test keeps the two the same, word for word.
 """
@@ -14,7 +14,7 @@ from flybridge.records import OutcomeKind
 
 
 class Reason(Struct, frozen=True):
-    """What an outcome with this reason code means, and what to do about it."""
+    """The meaning of a reason code, and what to do about it."""
 
     meaning: str
     remedy: str
@@ -25,19 +25,19 @@ UNKNOWN: Final = Reason("this version has no words for it", "see the log")
 _K: Final = OutcomeKind
 # fmt: off
 REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
-    (_K.PENDING, "matched"): Reason("a sighting named its user", "nothing"),
+    (_K.PENDING, "matched"): Reason("an identifier was matched to its user", "nothing"),
     (_K.PENDING, "as_customer_user_id"): Reason(
-        "nobody was seen within the window, and it was sent under its customer user id",
+        "no user was seen within the window, and it was sent under its customer user id",
         "nothing; see `hold.at_expiry`",
     ),
     (_K.PENDING, "released"): Reason("an operator released it", "nothing"),
     (_K.PENDING, "conflict"): Reason(
-        "sightings named different users; the newest was believed",
+        "its identifiers belong to different users; the newest was used",
         "if there are many, see whether devices are shared, or test devices reused",
     ),
-    (_K.HELD, ""): Reason("waits for a sighting of its user", "nothing; if all are held, see step 5 of the set-up"),
+    (_K.HELD, ""): Reason("waits until Amplitude shows its user", "nothing; if all are held, see step 5 of the set-up"),
     (_K.EXPIRED, ""): Reason(
-        "nobody with one of its identifiers was seen within `hold.window_hours`",
+        "no user with one of its identifiers was seen within `hold.window_hours`",
         "compare which identifiers both SDKs collect; let the app pass its Amplitude device id; hold longer",
     ),
     (_K.EXPIRED, "by_hand"): Reason("an operator ended the wait", "nothing"),
@@ -58,23 +58,23 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "AppsFlyer reports the event twice, and this copy is not the primary attribution",
         "nothing; see `mapping.double_attribution`",
     ),
-    (_K.FILTERED, "uninstall"): Reason("an uninstall: no act of a user", "nothing"),
-    (_K.FILTERED, "skadnetwork"): Reason("a SKAdNetwork message: it names no user", "deselect them in AppsFlyer"),
+    (_K.FILTERED, "uninstall"): Reason("an uninstall: not an action of a user", "nothing"),
+    (_K.FILTERED, "skadnetwork"): Reason("a SKAdNetwork message: it has no user", "deselect them in AppsFlyer"),
     (_K.FILTERED, "not_chosen"): Reason(
         "no stream names this event of Amplitude",
         "add it to `apps.streams` if you miss it",
     ),
     (_K.FILTERED, "condition_not_met"): Reason(
-        "a stream names it, and one of its conditions says no",
+        "a stream names it, but one of its conditions is not met",
         "see `apps.streams.where`",
     ),
     (_K.FILTERED, "loop_guard"): Reason("the event came from AppsFlyer", "nothing; `loop = true` sends it back"),
     (_K.FILTERED, "no_appsflyer_id"): Reason(
-        "the event has no AppsFlyer id, and no postback has told one of its device or user",
+        "the event has no AppsFlyer id, and no postback has shown one for its device or user",
         "pass the id to Amplitude, or set `wait_hours`",
     ),
     (_K.FILTERED, "bad_appsflyer_id"): Reason(
-        "what it has can't be an AppsFlyer id, and no postback has told one",
+        "its value can't be an AppsFlyer id, and no postback has shown one",
         "correct the property, or where `properties` looks for it",
     ),
     (_K.FILTERED, "nothing_to_learn"): Reason(
@@ -95,29 +95,30 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "select the identifier fields in AppsFlyer's Push API settings",
     ),
     (_K.REFUSED, "platform_unsupported"): Reason("the Attribution API knows Android and iOS only", "route `http_v2`"),
-    (_K.APPLIED, "sighting"): Reason("it told who somebody is; there is nothing to send", "nothing"),
+    (_K.APPLIED, "sighting"): Reason("identified a user; nothing to send", "nothing"),
     (_K.APPLIED, "cohort"): Reason(
-        "it told who is in a cohort that an audience follows; the audience's runs send what differs", "nothing"
+        "changed the members of a cohort that an audience follows; the next run of the audience sends the difference",
+        "nothing",
     ),
     (_K.APPLIED, "not_chosen"): Reason(
-        "it told who somebody is, and no stream names it",
+        "identified a user; no stream names this event",
         "add it to `apps.streams` if AppsFlyer is to have it",
     ),
     (_K.APPLIED, "condition_not_met"): Reason(
-        "it told who somebody is; a stream names it, and one of its conditions says no",
+        "identified a user; a stream names this event, but one of its conditions is not met",
         "see `apps.streams.where`",
     ),
     (_K.APPLIED, "loop_guard"): Reason(
-        "it told who somebody is, and came from AppsFlyer",
+        "identified a user; the event came from AppsFlyer",
         "nothing; `loop = true` sends it back",
     ),
-    (_K.FORGOTTEN, ""): Reason("it waited, was in flight or dead when its person was forgotten", "nothing"),
+    (_K.FORGOTTEN, ""): Reason("it was held, in flight or dead when its person was forgotten", "nothing"),
     (_K.FORGOTTEN, "before_request"): Reason(
         "it came, or was processed, later, and happened before the request or does not say when",
         "nothing",
     ),
     (_K.DEAD, "not_json"): Reason("the message is not readable JSON", "find out who sends to this address"),
-    (_K.DEAD, "not_an_object"): Reason("JSON, but no object with fields", "one message per request"),
+    (_K.DEAD, "not_an_object"): Reason("JSON, but not an object with fields", "one message per request"),
     (_K.DEAD, "not_query"): Reason(
         "a GET whose query string holds no fields",
         "correct the endpoint's address, or choose POST",
@@ -136,7 +137,7 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
     ),
     (_K.DEAD, "several_events"): Reason(
         "a list of events that was stored before the app had streams, or is nested",
-        "send its events again: the door takes a list apart",
+        "send its events again: a list is now taken apart on arrival",
     ),
     (_K.DEAD, "unknown_app"): Reason("the app was taken out of the configuration", "add it again, then replay"),
     (_K.DEAD, "fault"): Reason("flybridge itself failed on this message", "report it; replay after an upgrade"),
@@ -159,11 +160,11 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
     (_K.DEAD, "too_large"): Reason("one item alone is larger than the vendor takes", "leave fields out in the mapping"),
     (_K.DEAD, "tries_spent"): Reason(
         "every try failed; the detail has the last answer",
-        "look for the cause, then replay",
+        "find the cause, then replay",
     ),
     (_K.DEAD, "refused_alone"): Reason(
-        "the vendor stops a request that holds only this item, twice, while others pass",
-        "look at the item: a firewall may dislike a text in it",
+        "the vendor refused a request with only this item, twice, while others passed",
+        "check the item: a firewall may object to a text in it",
     ),
     (_K.DEAD, "unfit"): Reason("no request can be built from the item", "report it"),
     (_K.DEAD, "uncertain"): Reason(
@@ -175,6 +176,6 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
 
 
 def reason_of(outcome: str, code: str) -> Reason:
-    """Return sentences for a code. Delivered and pending share theirs, as their codes tell how the user was found."""
+    """Return the sentences for a code. Delivered and pending share theirs: their codes say how the user was found."""
     kind = OutcomeKind.PENDING if outcome == OutcomeKind.DELIVERED else OutcomeKind(outcome)
     return REASONS.get((kind, code), UNKNOWN)

@@ -1,7 +1,7 @@
-"""What restrictions changed: rows of the rollups, by source as AppsFlyer reported it, policy and day of the event.
+"""Events changed by restrictions: rows of the rollups, by the source AppsFlyer reported, policy and day of the event.
 
-They are beside the rows of the events themselves, which tell a restricted source as the policy does. Who adds up
-rollups by kind of message meets them under a kind of their own.
+They stand beside the rows of the events themselves, which name a restricted source as the policy does. In sums of
+rollups by kind of message they have a kind of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_SOURCE = 128
 
 
 class Change(Struct, frozen=True):
-    """How many events of one source and day a policy changed, or kept back (`drop`)."""
+    """The number of events of one source and day that a policy changed or dropped."""
 
     app: str
     day: str
@@ -34,7 +34,7 @@ def change(media_source: str | None, policy: str, day: str) -> Measure:
 
 
 def changes(rollups: Iterable[RollupRow]) -> list[Change]:
-    """Find the changes among rollups, by app, day and source."""
+    """Return the changes among rollups, by app, day and source."""
     found = [
         Change(row.app, row.event_day, row.media_source, row.event, row.n)
         for row in rollups

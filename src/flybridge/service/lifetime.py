@@ -16,7 +16,7 @@ from flybridge.insight.coverage import falls
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.protocol import Store
 from flybridge.telemetry.door_counts import Received, log_received
-from flybridge.telemetry.reporter import Report
+from flybridge.telemetry.reporter import Reporter
 from flybridge.web.app import WebApp
 from flybridge.web.server import serve
 
@@ -77,7 +77,7 @@ async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
 
 
 async def housekeeping(
-    store: Store, worker: Worker, report: Report, *, kept: Retention, clock: Clock, halt: asyncio.Event
+    store: Store, worker: Worker, report: Reporter, *, kept: Retention, clock: Clock, halt: asyncio.Event
 ) -> None:
     """Expire holds each second, prune each hour, and compare coverage each ten minutes.
 

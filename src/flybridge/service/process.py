@@ -27,9 +27,9 @@ from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Filed, Store
 from flybridge.telemetry import metrics as telemetry
 from flybridge.telemetry.door_counts import Received
-from flybridge.telemetry.reporter import Report
+from flybridge.telemetry.reporter import Reporter
 from flybridge.web.app import WebApp
-from flybridge.web.console.app import Console
+from flybridge.web.console.app import ConsoleApp
 from flybridge.web.intake import Intake
 
 
@@ -76,8 +76,8 @@ class Service:
                 self._clock,
                 max_bytes=config.server.max_body_bytes,
             )
-            metrics = telemetry.Metrics(__version__, intake.tallies)
-            report = Report(metrics)
+            metrics = telemetry.Metrics(__version__, intake.counts)
+            report = Reporter(metrics)
             worker, jobs = None, dict[str, lifetime.Job]()
             if owner is not None and store is not None:
                 if owner.alone:
@@ -98,10 +98,10 @@ class Service:
                 console=console,
                 roles=roles,
             )
-            received = Received(intake.tallies)
+            received = Received(intake.counts)
             await lifetime.run(web, config.server, jobs, received, clock=self._clock, stop=stop, ready=ready)
 
-    def _worker(self, store: Store, transport: Transport, owner: WorkerId, report: Report) -> Worker:
+    def _worker(self, store: Store, transport: Transport, owner: WorkerId, report: Reporter) -> Worker:
         return Worker(
             store,
             transport,
@@ -114,7 +114,7 @@ class Service:
             replaces=owner.former,
         )
 
-    def _jobs(self, inbox: Inbox, store: Store, worker: Worker, report: Report) -> dict[str, lifetime.Job]:
+    def _jobs(self, inbox: Inbox, store: Store, worker: Worker, report: Reporter) -> dict[str, lifetime.Job]:
         """Return the jobs of a worker process."""
         clock, kept = self._clock, self._config.retention
 
@@ -133,7 +133,9 @@ class Service:
             ),
         }
 
-    async def _audiences(self, stack: AsyncExitStack, transport: Transport, report: Report) -> dict[str, lifetime.Job]:
+    async def _audiences(
+        self, stack: AsyncExitStack, transport: Transport, report: Reporter
+    ) -> dict[str, lifetime.Job]:
         """Return the job that runs audiences; no job if none is configured."""
         followed = plans_of(self._config)
         if not followed:
@@ -153,9 +155,9 @@ class Service:
             )
         }
 
-    def _console(self, inbox: Inbox, store: Store, worker: Worker | None) -> Console:
+    def _console(self, inbox: Inbox, store: Store, worker: Worker | None) -> ConsoleApp:
         config = self._config
-        return Console(
+        return ConsoleApp(
             inbox,
             store,
             self._clock,

@@ -17,7 +17,7 @@ from flybridge.config.settings import App, AtExpiry, Audience, Cadence, Config, 
 from flybridge.config.streams import streams_of
 from flybridge.delivery.context import Settings
 from flybridge.delivery.exchange import Endpoint, Limits
-from flybridge.delivery.lifecycle import Policy, Uncertain
+from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.map import Rules
@@ -100,9 +100,9 @@ def _tuned(limits: Limits, own: DeliverySettings) -> Limits:
     )
 
 
-def policy_of(config: Config) -> Policy:
+def policy_of(config: Config) -> RetryPolicy:
     """Return the retry policy."""
-    return Policy(tries=config.delivery.max_tries, uncertain=Uncertain(config.delivery.uncertain.value))
+    return RetryPolicy(tries=config.delivery.max_tries, uncertain=Uncertain(config.delivery.uncertain.value))
 
 
 def settings_of(config: Config) -> Settings:

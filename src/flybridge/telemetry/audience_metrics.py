@@ -1,4 +1,4 @@
-"""Metrics of audiences, beside those in `telemetry`: how each stands, and how its runs end."""
+"""Metrics of audiences: the state of each, and the outcomes of its runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FIGURES: Final[tuple[tuple[str, str, Callable[[Standing], float]], ...]] = (
 
 
 class AudienceMetrics(Collector):
-    """Figures of all audiences, as they were told last, and counters of runs."""
+    """The figures of all audiences last passed to `standing`, and counters of runs."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._standings: Sequence[Standing] = ()
@@ -58,7 +58,7 @@ class AudienceMetrics(Collector):
             self._sent.labels(app, audience, action).inc(n)
 
     def standing(self, standings: Sequence[Standing]) -> None:
-        """Take over how audiences stand."""
+        """Replace the figures of audiences."""
         self._standings = standings
 
     def collect(self) -> Iterator[Metric]:

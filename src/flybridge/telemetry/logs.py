@@ -1,12 +1,12 @@
 """Log lines: to stderr, one canonical line per hop, each emitted from the value the hop returned.
 
-    received    what the doors let in and turned away, once per second in which something came
+    received    requests accepted and refused at each intake endpoint, at most once per second
     filed       one batch moved from the inbox to the store
     attempted   one request to a vendor, with its verdicts
     dead        something could not be processed or delivered
 
-They carry counts, durations and decisions, never an identifier of a person and never a secret: `scrub` sits in
-front of the renderer and takes out both what is named like one and what looks like one.
+They carry counts, durations and decisions, never an identifier of a person and never a secret: `scrub` runs
+before the renderer and removes what is named like one and what looks like one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PERSONAL: Final = frozenset(
         "user_id", "user_properties", "event_properties", "body", "payload", "query_string", "headers",
     }
 )  # fmt: skip
-"""Keys whose values name a person, or hold something that does."""
+"""Keys whose values identify a person, or contain something that does."""
 
 SECRET: Final = frozenset(
     {
@@ -36,7 +36,7 @@ SECRET: Final = frozenset(
         "push_token", "s2s_key", "secret", "secret_key", "token", "webhook_token",
     }
 )  # fmt: skip
-"""Keys whose values open something."""
+"""Keys whose values are secrets."""
 
 
 def _clean(value: Any) -> Any:
@@ -52,7 +52,7 @@ def _clean(value: Any) -> Any:
 
 
 def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Take identifiers and secrets out of a log event: keys that are named like one, and text that looks like one.
+    """Remove identifiers and secrets from a log event: keys that are named like one, and text that looks like one.
 
     Bytes are replaced by their length. Works on nested mappings and lists, and on the text of tracebacks.
     """
@@ -77,7 +77,7 @@ class LogForm(StrEnum):
 def configure_logging(form: LogForm = LogForm.AUTO, level: str = "info", stream: TextIO | None = None) -> None:
     """Send every log line of this process, flybridge's and its libraries', to `stream` (stderr).
 
-    To be called once, by the program; a library use of flybridge leaves the host's logging alone.
+    To be called once, by the program.
     """
     out = sys.stderr if stream is None else stream
     plain = form is LogForm.CONSOLE or (form is LogForm.AUTO and out.isatty())

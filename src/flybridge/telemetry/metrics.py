@@ -1,4 +1,4 @@
-"""What flybridge says about itself to Prometheus.
+"""Prometheus metrics of flybridge.
 
 Metrics belong to a `Metrics` object that the composition root makes; no module keeps any. Their names are listed
 in docs/reference/metrics.md.
@@ -32,11 +32,11 @@ from flybridge.insight.coverage import Cover, covers, with_largest_platforms
 from flybridge.insight.hints import HeldSum, summed
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.protocol import Filed, Lane, LaneDepth, Store
-from flybridge.telemetry.door_counts import Tally
+from flybridge.telemetry.door_counts import DoorCounts
 
 
-class Standing(Struct, frozen=True):
-    """How inbox and store stand at one moment. None: not asked, or away."""
+class BridgeState(Struct, frozen=True):
+    """The figures of inbox and store at one moment. None: not read, or unavailable."""
 
     depth: Depth | None = None
     outcomes: Mapping[tuple[str, str, str, str], int] | None = None
@@ -47,8 +47,8 @@ class Standing(Struct, frozen=True):
     covers: Sequence[Cover] = ()
 
 
-async def standing(inbox: Inbox, store: Store | None, now_ms: int) -> Standing:
-    """Ask inbox and store how they stand. One that is away is reported as down; nothing is raised."""
+async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> BridgeState:
+    """Read the figures of inbox and store. One that is unavailable is reported as down; nothing is raised."""
     up: dict[str, bool] = {}
     depth = outcomes = lanes = None
     holds: Sequence[HeldSum] = ()
@@ -71,7 +71,7 @@ async def standing(inbox: Inbox, store: Store | None, now_ms: int) -> Standing:
             up["store"] = True
         except FlybridgeError:
             up["store"] = False
-    return Standing(depth, outcomes, lanes, up, now_ms, holds, covered)
+    return BridgeState(depth, outcomes, lanes, up, now_ms, holds, covered)
 
 
 MEDIA_SOURCES: Final = 20  # of an app that have a label of their own in `flybridge_holds`; the others share one
@@ -82,22 +82,22 @@ _REQUEST_BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class _Ages(Struct):
-    """How old a lane's events were when they were accepted: how many by `_DELIVERY_BOUNDS`, and all ages together."""
+    """The ages of a lane's events when they were accepted: counts by `_DELIVERY_BOUNDS`, and the sum."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(_DELIVERY_BOUNDS) + 1))
     total_s: float = 0.0
 
 
 class Metrics(Collector):
-    """Every metric of one process. Doors are counted in tallies, state is taken from the last `Standing`."""
+    """All metrics of one process. `counts` are those of the intake endpoints; state is that of the last `observe`."""
 
-    def __init__(self, version: str, tallies: Sequence[Tally] = ()) -> None:
+    def __init__(self, version: str, counts: Sequence[DoorCounts] = ()) -> None:
         # Else every counter and histogram has a second series with the time it was made.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._version = version
-        self._tallies = tallies
-        self._standing = Standing()
+        self._counts = counts
+        self._state = BridgeState()
         lane = ("app", "endpoint")
         self._attempts = Counter(
             "flybridge_attempts", "Items sent to a vendor, by verdict.", (*lane, "verdict"), registry=self.registry
@@ -128,7 +128,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self.registry)
 
     def filed(self, filed: Filed, remarks: Iterable[tuple[str, str]] = ()) -> None:
-        """Count one filed batch, and what was noticed about its events, as app and remark."""
+        """Count one filed batch, and the remarks about its events as pairs of app and remark."""
         for app, remark in remarks:
             self._remarks.labels(app, remark).inc()
         for outcome, n in filed.outcomes.items():
@@ -136,9 +136,9 @@ class Metrics(Collector):
         self._matched.inc(filed.matched)
 
     def attempted(self, lane: Lane, verdicts: Sequence[Verdict], seconds: float, ages_s: Sequence[float]) -> None:
-        """Count one request: what the vendor said of each item, and how old each item was (same order)."""
+        """Count one request: the verdict and the age of each item, in the same order."""
         self._requests.labels(lane.app, lane.endpoint).observe(seconds)
-        # The client's own objects take several microseconds for each item, so each is asked once for all of them.
+        # A call of the client library takes microseconds, so there is one per kind of verdict and not one per item.
         for kind, n in Tallied(map(type, verdicts)).items():
             self._attempts.labels(lane.app, lane.endpoint, kind.__name__.lower()).inc(n)
         ages = self._ages.setdefault(lane, _Ages())
@@ -148,12 +148,12 @@ class Metrics(Collector):
                 ages.total_s += age_s
 
     def circuit(self, lane: Lane, *, is_open: bool) -> None:
-        """Note whether sending through a lane is paused."""
+        """Set whether a lane is paused."""
         self._circuit.labels(lane.app, lane.endpoint).set(is_open)
 
-    def observe(self, standing: Standing) -> None:
-        """Take over how inbox and store stand."""
-        self._standing = standing
+    def observe(self, state: BridgeState) -> None:
+        """Replace the figures of inbox and store."""
+        self._state = state
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -166,7 +166,7 @@ class Metrics(Collector):
         yield info
         yield from self._doors()
         yield self._delivered()
-        yield from self._state()
+        yield from self._figures()
 
     def _doors(self) -> Iterator[Metric]:
         accepted = CounterMetricFamily(
@@ -177,15 +177,15 @@ class Metrics(Collector):
         )
         slots: dict[str, list[int]] = {}
         elapsed: dict[str, int] = {}
-        for tally in self._tallies:
-            if tally.app:
-                accepted.add_metric((tally.app, tally.source), tally.accepted)
-                slots[tally.source] = [
-                    a + b for a, b in zip(slots.get(tally.source, [0] * 64), tally.slots, strict=True)
+        for count in self._counts:
+            if count.app:
+                accepted.add_metric((count.app, count.source), count.accepted)
+                slots[count.source] = [
+                    a + b for a, b in zip(slots.get(count.source, [0] * 64), count.slots, strict=True)
                 ]
-                elapsed[tally.source] = elapsed.get(tally.source, 0) + tally.elapsed_ns
-            for status, n in sorted(tally.refused.items()):
-                refused.add_metric((tally.app, tally.source, str(status)), n)
+                elapsed[count.source] = elapsed.get(count.source, 0) + count.elapsed_ns
+            for status, n in sorted(count.refused.items()):
+                refused.add_metric((count.app, count.source, str(status)), n)
         latency = HistogramMetricFamily(
             "flybridge_intake_seconds", "From a request's headers to its 200, the flush included.", labels=("source",)
         )
@@ -207,8 +207,8 @@ class Metrics(Collector):
             metric.add_metric((lane.app, lane.endpoint), [*bounds, ("+Inf", float(whole))], ages.total_s)
         return metric
 
-    def _state(self) -> Iterator[Metric]:
-        now = self._standing
+    def _figures(self) -> Iterator[Metric]:
+        now = self._state
         up = GaugeMetricFamily("flybridge_up", "1 if the part answered when it was last asked.", labels=("part",))
         for part, well in now.up.items():
             up.add_metric((part,), well)
@@ -235,7 +235,7 @@ class Metrics(Collector):
                 yield _gauge(f"flybridge_lane_{name}", text, ("app", "endpoint"), zip(at, figures, strict=True))
 
     def _holds(self) -> Iterator[Metric]:
-        held, covered = self._standing.holds, self._standing.covers
+        held, covered = self._state.holds, self._state.covers
         labels: tuple[str, ...] = ("app", "media_source", "keys", "age")
         waiting = [((row.app, row.media_source, row.keys, row.age), float(row.n)) for row in held]
         yield _gauge("flybridge_holds", "Events that wait for their user, by class of age.", labels, waiting)

@@ -1,4 +1,4 @@
-"""One canonical line per hop, and the metrics beside it: emitted once, from the values the core returns."""
+"""One log line per hop and its metrics, emitted once from the values the core returns."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from flybridge.telemetry.audience_metrics import AudienceMetrics
 from flybridge.telemetry.metrics import Metrics
 
 
-class Report:
-    """Tells the log and the metrics what the flow and the worker did."""
+class Reporter:
+    """Writes what the flow, the worker and audiences did to the log and the metrics."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -28,17 +28,17 @@ class Report:
         self._log = structlog.get_logger("flybridge")
 
     def filed(self, filings: Sequence[Filing], outcome: Filed) -> None:
-        """A batch is in the store."""
+        """Report a filed batch."""
         self._metrics.filed(outcome, ((one.envelope.app, remark) for one in filings for remark in one.remarks))
         repeated = {"repeated": outcome.repeated} if outcome.repeated else {}
         self._log.info("filed", n=len(filings), matched=outcome.matched, **repeated, **outcome.outcomes)
 
     def expired(self, n: int) -> None:
-        """Holds ended unmatched."""
+        """Report holds that ended unmatched."""
         self._log.info("expired", n=n)
 
     def fell(self, falls: Iterable[Fall]) -> None:
-        """Events carry less of a kind of key than before. Told once each."""
+        """Report, once each, kinds of key that fewer events carry than before."""
         for fall in falls:
             name = (fall.app, fall.platform, fall.kind, fall.since)
             if name not in self._fallen:
@@ -46,18 +46,20 @@ class Report:
                 self._log.warning("coverage", app=fall.app, kind=fall.kind, since=fall.since, problem=fall.sentence)
 
     def ran(self, app: str, audience: str, run: Run) -> None:
-        """An audience was run."""
+        """Report a run of an audience."""
         self.audiences.ran(app, audience, run)
-        told = {name: value for name, value in structs.asdict(run).items() if value not in ("", 0) or name == "outcome"}
-        seconds = (told.pop("ended_ms", 0) - told.pop("began_ms", 0)) / 1000
-        self._log.info("synced", app=app, audience=audience, seconds=seconds, **told)
+        fields = {
+            name: value for name, value in structs.asdict(run).items() if value not in ("", 0) or name == "outcome"
+        }
+        seconds = (fields.pop("ended_ms", 0) - fields.pop("began_ms", 0)) / 1000
+        self._log.info("synced", app=app, audience=audience, seconds=seconds, **fields)
 
     def failed(self, problem: FlybridgeError) -> None:
-        """A step could not be done and will be tried again."""
+        """Report a step that failed and will be tried again."""
         self._log.error("failed", kind=type(problem).__name__, problem=str(problem))
 
     def on_exchange(self, exchange: Exchange) -> None:
-        """A request was answered, or ended without an answer."""
+        """Report one request to a vendor."""
         self._metrics.attempted(exchange.lane, exchange.verdicts, exchange.seconds, exchange.ages_s)
         self._log.info(
             "attempted",
@@ -70,7 +72,7 @@ class Report:
         )
 
     def on_circuit(self, lane: Lane, circuit: Circuit) -> None:
-        """A lane stopped, or sends again."""
+        """Report a lane that stopped or sends again."""
         self._metrics.circuit(lane, is_open=circuit.phase != "closed")
         self._log.warning(
             "circuit",
@@ -83,6 +85,6 @@ class Report:
         )
 
     def on_trouble(self, lane: Lane | None, error: Exception) -> None:
-        """The store, an endpoint or the transport did what it must not."""
+        """Report an unexpected exception of the store, an endpoint or the transport."""
         where = {"app": lane.app, "endpoint": lane.endpoint} if lane else {}
         self._log.error("trouble", kind=type(error).__name__, problem=str(error), **where)

@@ -1,4 +1,4 @@
-"""Answers of the HTTP server: a refusal that says what is wrong and what to do, or that the bytes are stored."""
+"""Answers of the HTTP server: stored, created, or a refusal that says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-
-from flybridge.web import lists
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -25,7 +23,13 @@ class Refusal(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Reply = Refusal | lists.Made | None  # None: its bytes are stored
+class Created(Struct, frozen=True):
+    """A 200 with a body of its own, for a request of which nothing is stored."""
+
+    body: bytes
+
+
+Reply = Refusal | Created | None  # None: the bytes are stored
 
 _STORED_HEADERS: Final = [("content-type", "application/json")]
 
@@ -33,19 +37,19 @@ BROKEN_OFF: Final = Refusal(400, "The body ended before it was complete.", "Send
 """For a sender that stops inside its body and may still listen."""
 
 
-def rendered(refusal: Reply) -> tuple[int, Sequence[tuple[str, str]], bytes]:
-    """Return an answer as status, headers and body; no refusal means that the bytes are stored."""
-    if refusal is None:
+def rendered(reply: Reply) -> tuple[int, Sequence[tuple[str, str]], bytes]:
+    """Return an answer as status, headers and body."""
+    if reply is None:
         return 200, _STORED_HEADERS, b'{"stored":true}'
-    if isinstance(refusal, lists.Made):
-        return 200, _STORED_HEADERS, refusal.body
-    body = msgspec.json.encode({"error": refusal.error, "remedy": refusal.remedy})
-    return refusal.status, [("content-type", "application/json"), *refusal.headers], body
+    if isinstance(reply, Created):
+        return 200, _STORED_HEADERS, reply.body
+    body = msgspec.json.encode({"error": reply.error, "remedy": reply.remedy})
+    return reply.status, [("content-type", "application/json"), *reply.headers], body
 
 
-async def answer(send: Send, refusal: Reply) -> None:
+async def answer(send: Send, reply: Reply) -> None:
     """Send an answer as ASGI."""
-    status, headers, body = rendered(refusal)
+    status, headers, body = rendered(reply)
     pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     pairs.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": pairs})
@@ -53,7 +57,7 @@ async def answer(send: Send, refusal: Reply) -> None:
 
 
 def too_large(max_bytes: int) -> Refusal:
-    """Refuse a body that is longer than this."""
+    """Return the refusal of a body longer than `max_bytes`."""
     return Refusal(
         413, f"The body is larger than {max_bytes} bytes.", "Send fewer fields, or fewer people or events at once."
     )

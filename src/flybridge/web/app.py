@@ -1,8 +1,8 @@
-"""The one ASGI application of a process: doors, health, metrics, and whatever console it is given.
+"""The ASGI application of a process: intake, health, metrics, and the console if there is one.
 
-/v1/...         the doors (web.intake)
+/v1/...         the intake endpoints (web.intake)
 /healthz        200 while the process lives
-/readyz         200 if this process can do its part; 503 with reasons while stopping, or if what it needs is away
+/readyz         200 if this process can play its roles; 503 with reasons while stopping, or if a backend is unavailable
 /metrics        Prometheus text
 /openapi.json   the description of all this
 everything else the console, if there is one
@@ -22,7 +22,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Inbox
 from flybridge.roles import ALL_ROLES, Roles
 from flybridge.store.protocol import Store
-from flybridge.telemetry.metrics import Metrics, standing
+from flybridge.telemetry.metrics import Metrics, bridge_state
 from flybridge.web.answers import Message, Receive, Refusal, Reply, Scope, Send, answer
 from flybridge.web.body import Header, Read, SenderGone
 from flybridge.web.intake import Intake
@@ -31,7 +31,7 @@ from flybridge.web.openapi import description
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CHECK_TIMEOUT_S: Final = 2.0
-"""How long inbox and store may take to say that they are there, in seconds."""
+"""How long inbox and store may take to answer /readyz, in seconds."""
 
 _STOPPING: Final = Refusal(
     503,
@@ -42,10 +42,10 @@ _STOPPING: Final = Refusal(
 
 
 class WebApp:
-    """Sends every request where it belongs.
+    """Dispatches requests.
 
-    `store` is absent where a process only takes data in. `roles` decide which doors there are and what /readyz
-    looks at.
+    `store` is absent in a process that only receives. `roles` decide which endpoints there are and what /readyz
+    checks.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class WebApp:
         self._log = structlog.get_logger("flybridge")
 
     def leave(self) -> None:
-        """Make /readyz fail while everything is still answered, so that a load balancer goes elsewhere."""
+        """Make /readyz fail while requests are still answered, so that a load balancer stops sending here."""
         self._leaving = True
 
     def drain(self) -> None:
-        """Take nothing new: /readyz fails and doors answer 503, while requests in flight are finished."""
+        """Accept nothing new: /readyz fails and intake answers 503, while requests in flight are finished."""
         self._leaving = self._draining = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Whatever goes wrong, the sender gets a status and the log a traceback."""
+        """Answer one request. An unexpected exception becomes a 500 and a traceback in the log."""
         if scope["type"] != "http":
             return await _not_http(scope, receive, send)
         try:
@@ -93,7 +93,7 @@ class WebApp:
             return await answer(send, self._failed(scope["method"], scope["path"]))
 
     async def take(self, path: str, method: str, query: bytes, header: Header, read: Read) -> Reply:
-        """Answer one request at a door, given as plain values: what a server calls that needs no ASGI for it."""
+        """Answer one intake request given as plain values, for servers that need no ASGI."""
         if turned_away := self._turned_away():
             return turned_away
         try:
@@ -104,13 +104,13 @@ class WebApp:
             return self._failed(method, path)
 
     def _turned_away(self) -> Refusal | None:
-        """Return why this process takes no messages. With 503, so that a load balancer tries another one."""
+        """Return why this process accepts no messages, with 503 so that a load balancer tries another one."""
         if self._draining:
             return _STOPPING
-        return None if self._roles.takes else _no_doors(self._roles.name)
+        return None if self._roles.takes else _no_intake(self._roles.name)
 
     def _failed(self, method: str, path: str) -> Refusal:
-        # Of the path only the door is logged, and no query: a query string can be a whole postback.
+        # Only the beginning of the path is logged, and no query: a query string can be a whole postback.
         self._log.exception("request_failed", method=method, door=path.split("/")[1:3])
         return Refusal(500, "flybridge failed at this request.", "Send it again; the operator's log says why.")
 
@@ -147,7 +147,7 @@ class WebApp:
 
     async def _measure(self) -> tuple[int, bytes, bytes]:
         now_ms = self._clock.now_ms()
-        self._metrics.observe(await standing(self._inbox, self._store, now_ms))
+        self._metrics.observe(await bridge_state(self._inbox, self._store, now_ms))
         return 200, b"text/plain; version=0.0.4; charset=utf-8", self._metrics.render()
 
     async def _ready(self) -> tuple[int, bytes, bytes]:
@@ -156,7 +156,7 @@ class WebApp:
         return (503 if reasons else 200), b"application/json", body
 
     async def _reasons(self) -> Sequence[str]:
-        """Return why this process can't do its part. A refusal of the inbox counts as long as it asked for."""
+        """Return why this process can't play its roles. A refusal of the inbox counts until its retry time."""
         now_ms = self._clock.now_ms()
         if self._leaving:
             return ["flybridge is stopping."]
@@ -170,7 +170,7 @@ class WebApp:
         return reasons
 
 
-def _no_doors(part: str) -> Refusal:
+def _no_intake(part: str) -> Refusal:
     return Refusal(
         503,
         f"This process does the part {part!r} and takes no data in; nothing was stored.",
@@ -190,7 +190,7 @@ async def _away(part: str, question: Coroutine[Any, Any, object]) -> list[str]:
 
 
 async def _not_http(scope: Scope, receive: Receive, send: Send) -> None:
-    """Let servers that announce start and stop do so; turn everything else away."""
+    """Answer the lifespan protocol; close everything else."""
     if scope["type"] != "lifespan":
         await send({"type": "websocket.close", "code": 1000})
         return

@@ -1,4 +1,4 @@
-"""What a request brings: read, unpacked, and judged without looking at what it says."""
+"""The body of a request: read, inflated, and checked without looking at its fields."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
 class _Object(Struct):
-    """Any JSON object: no field is looked at, so msgspec checks the syntax and builds nothing."""
+    """Any JSON object. It has no fields, so msgspec checks the syntax and builds nothing."""
 
 
 _ANY: Final = msgspec.json.Decoder(_Object | list[Any] | str | int | float | bool | None)
 
 Header = Callable[[str], str | None]
-"""Gives a header's value by its name in lower case, None if it is absent."""
+"""Returns a header's value by its name in lower case, None if it is absent."""
 
 Read = Callable[[], Awaitable["bytes | Refusal"]]
-"""Reads the whole body, or says why not. Raises when the sender goes away before it is complete."""
+"""Returns the whole body or a refusal. Raises if the sender goes away before it is complete."""
 
 
 class SenderGone(Exception):
-    """The sender went away before its body was complete. Nothing was accepted, nobody waits for an answer."""
+    """The sender went away before its body was complete. Nothing was accepted, and no answer is needed."""
 
 
 async def read_asgi(receive: Receive, length: str | None, max_bytes: int) -> bytes | Refusal:
-    """Read a body. A body that arrives in one part, as nearly all do, costs one call of `receive`."""
+    """Read a body. One that arrives in one part, as nearly all do, costs one call of `receive`."""
     declared = -1
     if length is not None:
         if not (length.isascii() and length.isdigit()):
@@ -76,7 +76,7 @@ async def read_asgi(receive: Receive, length: str | None, max_bytes: int) -> byt
 
 
 def no_query(method: str, query: bytes, max_bytes: int) -> Refusal | None:
-    """Return what is wrong with a message in a query string."""
+    """Return the refusal of a message in a query string, if there is one."""
     if method == "HEAD":
         return Refusal(400, "HEAD carries no postback.", "Send it with POST as JSON, or with GET as query parameters.")
     if b"=" not in query:
@@ -87,7 +87,7 @@ def no_query(method: str, query: bytes, max_bytes: int) -> Refusal | None:
 
 
 def unwanted(header: Header) -> Refusal | None:
-    """Judge by its headers what kind of body comes."""
+    """Return the refusal of a body by its headers, if there is one."""
     kind, encoding = header("content-type"), header("content-encoding")
     if kind not in _USUAL_TYPES and (refusal := _wrong_type(kind or "")):
         return refusal
@@ -95,7 +95,7 @@ def unwanted(header: Header) -> Refusal | None:
 
 
 def unpacked(body: bytes | Refusal, header: Header, max_bytes: int) -> bytes | Refusal:
-    """Return a body in the clear, within the limit. What is none already stays what it is."""
+    """Return a body inflated, within the limit. A refusal is passed on."""
     if isinstance(body, Refusal):
         return body
     if (header("content-encoding") or "").lower() in _PACKED:
@@ -119,9 +119,9 @@ def _inflate(body: bytes, max_bytes: int) -> bytes | Refusal:
 
 
 def unreadable(body: bytes) -> Refusal | None:
-    """Return what is wrong with a JSON body. Costs about a microsecond for 2 KB, whatever the fields.
+    """Return the refusal of a body that is not JSON. Costs about a microsecond for 2 KB.
 
-    JSON of any kind is taken: what is no message of the kind expected becomes a dead letter, which can be looked at.
+    JSON of any kind is accepted: what is not a message of the expected kind becomes a dead letter.
     """
     try:
         _ANY.decode(body)
@@ -142,9 +142,9 @@ def unreadable(body: bytes) -> Refusal | None:
 
 
 def _escapes_half_a_character(body: bytes) -> bool:
-    """Tell whether the body is JSON but for lone surrogates, as senders write that cut a text inside an emoji.
+    """Whether the body is JSON except for lone surrogates, as senders write that cut a text inside an emoji.
 
-    The grammar of JSON allows them (RFC 8259, section 8.2), msgspec doesn't. The message is taken: it is not lost.
+    The grammar of JSON allows them (RFC 8259, section 8.2), msgspec doesn't. Such a message is accepted.
     """
     if b"\\u" not in body:
         return False

@@ -1,13 +1,13 @@
-"""The doors of a list-based partner integration of Amplitude: create a list, add people to it, remove people from it.
+"""The endpoints of a list-based partner integration of Amplitude: create a list, add members, remove members.
 
     POST /v1/cohorts/{app}/lists               {"name": "[Amplitude] {name}: {cohort}"} -> {"listId": "{cohort}"}
     POST /v1/cohorts/{app}/lists/{id}/add      {"userIds": [...]}
     POST /v1/cohorts/{app}/lists/{id}/remove   {"userIds": [...]}
 
-https://amplitude.com/docs/partners/receiving-behavioral-cohorts (read 2026-11-24). A list's id is its cohort's: nothing
-has to be remembered, and creating it twice is the same list. A cohort that no audience follows is refused when its list
-is created, where people see it, and not when its members would be lost. Amplitude sends up to 10,000 people in a batch,
-four batches at a time, and signs in with the token as user name, or as a bearer token.
+https://amplitude.com/docs/partners/receiving-behavioral-cohorts (read 2026-11-24). A list's id is its cohort's: no
+state is needed, and creating it twice gives the same list. A cohort that no audience follows is refused when its list
+is created, so that the error shows in Amplitude before members are lost. Amplitude sends up to 10,000 users in a batch,
+four batches at a time, and authenticates with the token as user name, or as a bearer token.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.cohort_message import ADD, REMOVE, cohort_of, framed
+from flybridge.web.answers import Created, Refusal
 
 CREATE: Final = "create"
 NAMED: Final = "Send the list's name as Amplitude does: `[Amplitude] {cohort name}: {cohort id}`."
@@ -28,29 +29,15 @@ FOLLOWED: Final = "Add an [[apps.audiences]] with that cohort, or stop the sync 
 
 
 class Call(Struct, frozen=True):
-    """What a path asks for. `door` is the path of the app's door for cohorts, whose token guards its lists."""
+    """A call to one of these paths. `endpoint` is the app's cohort endpoint, whose token guards its lists."""
 
-    door: str
+    endpoint: str
     action: str
     cohort: str = ""
 
 
-class Made(Struct, frozen=True):
-    """A 200 with a body of its own, of a request that leaves nothing to be stored."""
-
-    body: bytes
-
-
-class No(Struct, frozen=True):
-    """What is wrong, and what to do."""
-
-    status: int
-    error: str
-    remedy: str
-
-
 def call_of(path: str) -> Call | None:
-    """Read a path; None if it is none of these."""
+    """Return the call of a path, None if it is none of these."""
     match path.split("/"):
         case ["", "v1", "cohorts", app, "lists"]:
             return Call(f"/v1/cohorts/{app}", CREATE)
@@ -59,15 +46,15 @@ def call_of(path: str) -> Call | None:
     return None
 
 
-def judge(call: Call, body: bytes, cohorts: Collection[str]) -> bytes | Made | No:
-    """What is kept of a call, the answer to one of which nothing is kept, or why there is none. `body` is JSON."""
+def judge(call: Call, body: bytes, cohorts: Collection[str]) -> bytes | Created | Refusal:
+    """Return the bytes to be stored, the answer to a call of which nothing is stored, or a refusal. `body` is JSON."""
     cohort = _named(body) if call.action == CREATE else call.cohort
     if not cohort:
-        return No(400, "The body's `name` does not end with a colon and a cohort's id.", NAMED)
+        return Refusal(400, "The body's `name` does not end with a colon and a cohort's id.", NAMED)
     if cohort not in cohorts:
-        return No(404, f"No audience of this app follows the cohort {cohort[:64]!r}.", FOLLOWED)
+        return Refusal(404, f"No audience of this app follows the cohort {cohort[:64]!r}.", FOLLOWED)
     if call.action == CREATE:
-        return Made(msgspec.json.encode({"listId": cohort}))
+        return Created(msgspec.json.encode({"listId": cohort}))
     return framed(cohort, call.action, body)
 
 

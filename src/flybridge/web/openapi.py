@@ -1,7 +1,7 @@
-"""The doors as an OpenAPI 3.1 description, served at /openapi.json and tested against what the application answers.
+"""The OpenAPI 3.1 description of the HTTP endpoints, served at /openapi.json and tested against the application.
 
-The description is `openapi.json` beside this module. Bodies are described as loosely as they are taken: any JSON. What
-the fields mean is AppsFlyer's and Amplitude's to describe.
+The description is `openapi.json` beside this module. Bodies are described as loosely as they are accepted: any
+JSON. The fields are described by AppsFlyer and Amplitude.
 """
 
 from __future__ import annotations

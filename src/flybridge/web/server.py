@@ -1,12 +1,12 @@
-"""Runs an ASGI application inside this process' own event loop.
+"""Serves an ASGI application inside this process' event loop.
 
-Granian does the HTTP work in native threads. Two things are done here rather than there:
+Granian does the HTTP work in native threads. Two things are done here instead:
 
 - The listening socket. Granian binds with SO_REUSEPORT: two processes could then hold one port and share its
-  requests without a word.
+  requests unnoticed.
 - ASGI. Granian's own interface (RSGI) hands over a body and takes an answer in one call each, and reads no header
-  that isn't asked for. Used directly for what comes in at the doors, that saves a fifth of all processor time
-  there; everything else is called as ASGI over it.
+  that isn't asked for. Used directly for intake, that saves a fifth of its processor time; everything else is
+  called as ASGI over it.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ HEADER_TIMEOUT_MS: Final = 15_000
 
 
 WHOLE_BYTES: Final = 65_536
-"""Bodies at the doors that announce at most this size are read in one go, in bytes."""
+"""Intake bodies that announce at most this size are read in one call, in bytes."""
 
 COLLECT_EVERY: Final = 100_000
-"""Objects that are made between two runs of the garbage collector while serving."""
+"""Objects allocated between two runs of the garbage collector while serving."""
 
 
 class ServerDied(FlybridgeError):
-    """The HTTP server ended without having been asked to."""
+    """The HTTP server ended without a stop."""
 
 
-class App(Protocol):
-    """What is served: an ASGI application that can also take what comes in at its doors as plain values."""
+class ServedApp(Protocol):
+    """An ASGI application that also takes intake requests as plain values."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request as ASGI."""
@@ -64,9 +64,9 @@ class App(Protocol):
 
 
 class _Front:
-    """Calls the application for a request that comes as RSGI."""
+    """Calls the application for RSGI requests."""
 
-    def __init__(self, app: App, server: tuple[str, int]) -> None:
+    def __init__(self, app: ServedApp, server: tuple[str, int]) -> None:
         self._app = app
         self._server = server
 
@@ -142,7 +142,7 @@ class _Exchange:
         if self._stream is None:
             self._stream = self._protocol.response_stream(self._status, self._headers)
         if body:
-            with suppress(RSGIProtocolClosed):  # the client went away; the application learns it from `receive`
+            with suppress(RSGIProtocolClosed):  # the client went away; the application learns that from `receive`
                 await self._stream.send_bytes(body)
         if not more:
             self._stream = None  # ends the answer
@@ -151,7 +151,7 @@ class _Exchange:
 class _Server(Server):
     """Granian's embedded server on a socket that is already bound."""
 
-    def __init__(self, app: App, listener: socket.socket, grace_s: int) -> None:
+    def __init__(self, app: ServedApp, listener: socket.socket, grace_s: int) -> None:
         super().__init__(
             _Front(app, listener.getsockname()[:2]),
             interface=Interfaces.RSGI,
@@ -171,7 +171,7 @@ class _Server(Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Make the listening socket. Port 0 means a free one. Raises `errors.ConfigError` when that is impossible."""
+    """Return a listening socket. Port 0 means a free one. Raises `errors.ConfigError` if it can't be opened."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
@@ -215,7 +215,7 @@ def _cannot_bind(host: str, port: int, problem: OSError) -> ConfigError:
 
 
 async def serve(
-    app: App,
+    app: ServedApp,
     host: str,
     port: int,
     stop: asyncio.Event,
@@ -223,10 +223,10 @@ async def serve(
     ready: Callable[[int], None] | None = None,
     grace_s: int = 10,
 ) -> None:
-    """Serve `app` until `stop` is set; then accept nothing, finish what is in flight, and return.
+    """Serve `app` until `stop` is set; then accept nothing new, finish requests in flight, and return.
 
     `ready` is called with the port once it accepts connections. Requests that are not finished `grace_s` seconds
-    after `stop` are given up. Raises `errors.ConfigError` when the address can't be opened, and `ServerDied`.
+    after `stop` are dropped. Raises `errors.ConfigError` when the address can't be opened, and `ServerDied`.
     """
     listener = bind(host, port)
     address = listener.getsockname()
@@ -256,10 +256,10 @@ async def _serve(
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Let the garbage collector run less often, and not over what was there at the start.
+    """Let the garbage collector run less often, and not over the objects that exist at the start.
 
-    Hundreds of requests in flight are tens of thousands of objects, none of them garbage: with Python's usual
-    threshold a fifth of all time goes into looking at them again and again.
+    Hundreds of requests in flight are tens of thousands of objects, none of them garbage: with Python's default
+    threshold a fifth of all time goes into scanning them repeatedly.
     """
     usual = gc.get_threshold()
     gc.collect()

@@ -1,12 +1,12 @@
-"""Who may see the console. With a password: who knows it. Without: who sits at this machine.
+"""Access to the console: with a password, or without one from this machine only.
 
-HTTP Basic rather than a form with a cookie: it works in a browser and in a script alike, there is no session to
-keep in step between processes, and the pages change nothing that a forged request could ask for. Over anything but
-the loopback it needs TLS in front, as the doors do.
+HTTP Basic rather than a form with a cookie: it works in browsers and scripts, there is no session to share between
+processes, and the pages change nothing that a forged request could ask for. Over anything but the loopback it needs
+TLS in front, as the intake endpoints do.
 
-Without a password the peer's address must be of this machine. A reverse proxy on the same machine makes everybody
-look like that, so whatever names a proxy or another host than this machine is turned away as well. The name of the
-host also stops a page on the internet from reading the console through its visitor's browser (DNS rebinding).
+Without a password the peer's address must be of this machine. Behind a reverse proxy on the same machine every
+request looks like that, so requests that name a proxy or another host than this machine are refused as well. The check
+of the host also stops a page on the internet from reading the console through its visitor's browser (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REMEDY: Final = "Set console.password in the configuration, restart, and log in
 
 
 def refused(password: bytes | None, headers: Mapping[str, str], peer: str) -> Refusal | None:
-    """Return why this request may not see the console, None if it may. `headers` have lower-case names."""
+    """Return why this request is refused, None if it is not. `headers` have lower-case names."""
     if password is not None:
         if _knows(password, headers.get("authorization", "")):
             return None
@@ -43,7 +43,7 @@ def refused(password: bytes | None, headers: Mapping[str, str], peer: str) -> Re
 
 
 def of_this_machine(peer: str) -> bool:
-    """Return whether an address is a loopback address, also one of IPv4 written as IPv6."""
+    """Whether an address is a loopback address, also one of IPv4 written as IPv6."""
     try:
         address = ip_address(peer)
     except ValueError:
@@ -54,7 +54,7 @@ def of_this_machine(peer: str) -> bool:
 
 
 def names_this_machine(host: str) -> bool:
-    """Return whether a Host header names this machine by a loopback address or as localhost."""
+    """Whether a Host header names this machine by a loopback address or as localhost."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.lower().rstrip(".") == "localhost" or of_this_machine(name)
 

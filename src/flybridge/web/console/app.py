@@ -1,7 +1,6 @@
-"""The console: read-only pages about how everything stands, for people. Starlette and Jinja2, no script.
+"""The console: read-only pages on Starlette and Jinja2, without scripts.
 
-No page shows an identifier of a person or the content of a message: the console reads counters, and has nothing
-else to show.
+No page shows an identifier of a person or the content of a message: the console reads counters only.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from flybridge.store.protocol import Store
 from flybridge.web.answers import Receive, Refusal, Scope, Send, answer
 from flybridge.web.console import pages
 from flybridge.web.console.access import refused
-from flybridge.web.console.reading import Circuits, Reader, Reading
+from flybridge.web.console.reading import Circuits, ConsoleReader, Reading
 from flybridge.web.console.words import clock_time, ticked
 
 DAYS: Final = 14
 MAX_DAYS: Final = 400
 EVERY: Final = (10, 60)
-"""How often a page may fetch itself again, in seconds, where somebody asks for it."""
+"""Intervals at which a page may reload itself if asked to, in seconds."""
 
 HEADERS: Final = {
     "cache-control": "no-store",
@@ -47,11 +46,11 @@ _NOTHING: Final = Refusal(404, "There is nothing at this path.", "Data is taken 
 _Page = Callable[[Reading, Request], dict[str, Any]]
 
 
-class Console:
-    """The pages as one ASGI application, behind the question who asks.
+class ConsoleApp:
+    """The pages as one ASGI application, behind the access check.
 
-    `windows` are the hours that attribution of each app waits; `circuits` tells how lanes stand where the worker is in
-    the same process.
+    `windows` are the hours that events of each app are held; `circuits` returns the circuits of the lanes where the
+    worker is in the same process.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Console:
         circuits: Circuits | None = None,
         version: str = "",
     ) -> None:
-        self._reader = Reader(inbox, store, clock, circuits)
+        self._reader = ConsoleReader(inbox, store, clock, circuits)
         self._password = password
         self._version = version
         self._style = files(__package__).joinpath("static/console.css").read_bytes()
@@ -86,7 +85,7 @@ class Console:
         self._app = Starlette(routes=routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. That a path does not exist is no secret; what stands at the others is."""
+        """Answer one request. Only existing paths need access."""
         if scope["path"] not in self._paths:
             return await answer(send, _NOTHING)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -115,7 +114,7 @@ class Console:
 
 
 def _days(request: Request) -> int:
-    """Read how many days are asked for; what makes no sense is the usual number."""
+    """Return the number of days asked for, or the default if it is unusable."""
     asked = request.query_params.get("days", "")
     return min(int(asked), MAX_DAYS) if asked.isascii() and asked.isdigit() and int(asked[:9]) > 0 else DAYS
 

@@ -1,4 +1,4 @@
-"""From a reading to what each page says. Pure: values in, values for a template out."""
+"""The values of each page's template from a reading. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from flybridge.delivery.circuit import Circuit, Phase
-from flybridge.insight.account import Line, by_reason
+from flybridge.insight.account import AccountLine, by_reason
 from flybridge.insight.hints import AGES, OLDER, Known, age_of, hint
 from flybridge.insight.reasons import Reason, reason_of
 from flybridge.records import HOUR_MS, OutcomeKind
@@ -19,7 +19,7 @@ from flybridge.web.console.reading import Reading
 from flybridge.web.console.words import share, shown, span
 
 MAX_ROWS: Final = 300
-"""Rows of one table. Media sources are anybody's text, and there may be any number of them."""
+"""Rows of one table. Media sources are text from outside, and there may be any number of them."""
 
 SLOW_INBOX_MS: Final = 300_000
 BAR: Final = 1000
@@ -27,29 +27,29 @@ BAR: Final = 1000
 
 PARTS: Final[Mapping[str, str]] = {
     "delivered": "accepted by Amplitude",
-    "in flight": "on its way: waits to be mapped, sent, or tried again",
+    "in flight": "waits to be mapped, sent, or tried again",
     "held": "waits for its user to be seen in Amplitude",
-    "applied": "told who somebody is; there is nothing to send",
+    "applied": "identified a user or changed a cohort; nothing to send",
     "duplicate": "the same message had come before",
-    "filtered": "left out by the configuration, or by its nature",
+    "filtered": "left out by the configuration, or of a kind that is never sent",
     "refused": "a rule forbids sending it",
     "expired": "its user was not seen in time",
-    "forgotten": "removed on request of the person",
+    "forgotten": "erased at the request of the person",
     "dead": "could not be processed or delivered; kept, and can be sent again",
 }
-"""What adds up to what was received, in the order of the bars."""
+"""The parts that add up to what was received, in the order of the bars."""
 
 
 class Bar(Struct, frozen=True):
-    """One part of a bar: where it begins and how wide it is, of `BAR`."""
+    """One part of a bar: its offset and width, of `BAR`."""
 
     name: str
     x: float
     width: float
 
 
-class Row(Struct, frozen=True):
-    """One line of the account: what came in, and each part of what became of it."""
+class AccountRow(Struct, frozen=True):
+    """One row of the account: what was received, and the outcomes it is made of."""
 
     app: str
     day: str
@@ -60,7 +60,7 @@ class Row(Struct, frozen=True):
 
 
 class Advice(Struct, frozen=True):
-    """Something to look at: how bad, in a sentence, and where to read on."""
+    """Something that needs attention: its level, a sentence, and the page with details."""
 
     level: str
     sentence: str
@@ -68,10 +68,10 @@ class Advice(Struct, frozen=True):
 
 
 def overview(reading: Reading, days: int) -> dict[str, Any]:
-    """Return what came in and what became of it: the sums of each app, then per day, the newest first."""
+    """Return the account: the sums of each app, then per day, the newest first."""
     lines = reading.account.lines
     shown_days = sorted({line.day for line in lines}, reverse=True)[:days]
-    apps: defaultdict[str, list[Line]] = defaultdict(list)
+    apps: defaultdict[str, list[AccountLine]] = defaultdict(list)
     for line in lines:
         apps[line.app].append(line)
     rows = [_row(line.app, line.day, [line]) for line in lines if line.day in shown_days]
@@ -95,7 +95,7 @@ def overview(reading: Reading, days: int) -> dict[str, Any]:
     }
 
 
-def _row(app: str, day: str, lines: Sequence[Line]) -> Row:
+def _row(app: str, day: str, lines: Sequence[AccountLine]) -> AccountRow:
     parts: Counter[str] = Counter()
     for line in lines:
         parts.update({kind: n for kind, n in line.outcomes.items() if kind != OutcomeKind.PENDING})
@@ -109,11 +109,11 @@ def _row(app: str, day: str, lines: Sequence[Line]) -> Row:
             bars.append(Bar(name.replace(" ", "-"), round(x, 2), round(width, 2)))
             x += width
     label = ", ".join(f"{name} {share(parts[name], whole)}" for name in PARTS if parts[name])
-    return Row(shown(app), day, received, parts, bars, label or "nothing yet")
+    return AccountRow(shown(app), day, received, parts, bars, label or "nothing yet")
 
 
 def advice(reading: Reading) -> list[Advice]:
-    """Name what needs a person, the worst first."""
+    """Return what needs an operator, the worst first."""
     found = [
         Advice(
             "bad", f"{shown(wrong.app)}, {wrong.day}: {wrong.what} Expected {wrong.expected:,}, found {wrong.found:,}."
@@ -133,19 +133,21 @@ def advice(reading: Reading) -> list[Advice]:
     depth = reading.depth
     if depth and depth.oldest_ms and reading.at_ms - depth.oldest_ms > SLOW_INBOX_MS:
         age = span(reading.at_ms - depth.oldest_ms)
-        found.append(Advice("warn", f"The oldest message in the inbox waits since {age}: does a worker run?", "lanes"))
+        found.append(
+            Advice("warn", f"The oldest message in the inbox has waited for {age}: is a worker running?", "lanes")
+        )
     waiting = Counter[str]()
     for held in reading.holds:
         waiting[held.app] += held.n
     for app, n in sorted(waiting.items()):
         known = reading.known.get(app, Known())
-        if not known.told or not known.kinds:
+        if not known.streaming or not known.kinds:
             found.append(Advice("warn", f"{_events(n)} wait. {hint(shown(app), (), 0, known)}", "holds"))
     return found
 
 
 def holds(reading: Reading, windows: Mapping[str, float]) -> dict[str, Any]:
-    """What waits for its user: by app, media source and kinds of identifier, how long, why, and how long still."""
+    """Return held events by app, media source and kinds of identifier: their ages, the reason, and the time left."""
     groups: defaultdict[tuple[str, str, tuple[str, ...]], list[HeldCount]] = defaultdict(list)
     for held in reading.holds:
         groups[held.app, held.media_source, held.key_kinds].append(held)
@@ -189,12 +191,12 @@ def _held(
 
 
 def dead(reading: Reading) -> dict[str, Any]:
-    """What could not be processed or delivered, by reason, with what to do. Nothing of the letters themselves."""
+    """Return dead letters by reason with the remedy, without their content."""
     return {"rows": _reasons(reading, only="dead")}
 
 
 def lanes(reading: Reading) -> dict[str, Any]:
-    """Return how sending goes, per app and endpoint."""
+    """Return the state of sending per app and endpoint."""
     depths = {depth.lane: depth for depth in reading.lanes}
     circuits = reading.circuits
     rows = []
@@ -245,7 +247,7 @@ def _reasons(reading: Reading, *, only: str = "", exclude: Iterable[str] = ()) -
         for app, code, n, first, last in by_reason(reading.counts, kind):
             if not code and not only and kind != OutcomeKind.EXPIRED:
                 continue
-            told: Reason = reason_of(kind, code)
+            reason: Reason = reason_of(kind, code)
             rows.append(
                 {
                     "outcome": kind,
@@ -254,15 +256,15 @@ def _reasons(reading: Reading, *, only: str = "", exclude: Iterable[str] = ()) -
                     "n": n,
                     "first": first,
                     "last": last,
-                    "meaning": told.meaning,
-                    "remedy": told.remedy,
+                    "meaning": reason.meaning,
+                    "remedy": reason.remedy,
                 }
             )
     return rows[:MAX_ROWS]
 
 
 def shown_sentence(sentence: str) -> str:
-    """Return a sentence that may quote what came from outside, word by word as it may be shown."""
+    """Return a sentence that may quote text from outside, masked word by word."""
     return " ".join(shown(word) for word in sentence.split(" "))
 
 

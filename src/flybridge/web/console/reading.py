@@ -1,6 +1,6 @@
-"""What the console reads: counters only, so that a page costs the same on the first day and on the thousandth.
+"""The data of the console: counters only, so that the cost of a page does not grow with the number of events.
 
-One reading serves all pages that are asked for within a second, however many people look.
+One reading serves all pages that are requested within a second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import Depth, Inbox
 from flybridge.insight.account import Account, balance, read_account
 from flybridge.insight.coverage import Fall, falls
-from flybridge.insight.hints import Known, known_by_app, told_apps
+from flybridge.insight.hints import Known, known_by_app, streaming_apps
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.figures import Count, HeldCount
 from flybridge.store.protocol import Lane, LaneDepth, Store
@@ -30,9 +30,9 @@ Circuits = Callable[[], Mapping[Lane, Circuit]]
 
 
 class Reading(Struct, frozen=True):
-    """How everything stood at `at_ms`. `circuits` is None where another process does the work.
+    """The figures at `at_ms`. `circuits` is None where another process delivers.
 
-    `inbox_away` says why the inbox could not be read; then there are no sums, and `account` has no discrepancies.
+    `inbox_away` is the reason why the inbox could not be read; then `account` has no discrepancies.
     """
 
     at_ms: int
@@ -47,7 +47,7 @@ class Reading(Struct, frozen=True):
     circuits: Mapping[Lane, Circuit] | None = None
 
 
-class Reader:
+class ConsoleReader:
     """Reads inbox and store for the console, at most once a second."""
 
     def __init__(self, inbox: Inbox, store: Store, clock: Clock, circuits: Circuits | None) -> None:
@@ -80,7 +80,7 @@ class Reader:
             counts,
             await store.hold_counts(),
             await store.depths(now_ms),
-            known_by_app(await store.sighted_kinds(), told_apps(counts)),
+            known_by_app(await store.sighted_kinds(), streaming_apps(counts)),
             falls(await store.coverage(since_day=day_of(now_ms - COVERAGE_DAYS * DAY_MS))),
             depth,
             away,
@@ -89,7 +89,7 @@ class Reader:
 
 
 def _one_sided(counts: Sequence[Count]) -> Account:
-    """Draw up what the store alone says: what it has counted passes for what was received."""
+    """Return the account of the store alone: what it has counted is taken as received."""
     filed: Counter[tuple[str, str]] = Counter()
     for count in counts:
         filed[count.app, count.day] += count.n

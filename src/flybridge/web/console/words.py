@@ -1,4 +1,4 @@
-"""How values are shown: spans and shares in words, and text of others without what must not be seen."""
+"""Formatting of values: durations, shares, and masked text from outside."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MAX_TEXT: Final = 80
 
 
 def shown(text: object) -> str:
-    """Return a text that came from outside, a media source say, as it may be shown.
+    """Return a text from outside, such as a media source, as it may be shown.
 
     What looks like an identifier of a person is masked, because AppsFlyer's macros put anything into such fields;
-    what can't be printed, or turns the direction of what follows, becomes a mark; a long text is cut.
+    characters that can't be printed or change the direction of text become a mark; a long text is cut.
     """
     plain = "".join(sign if sign.isprintable() else "\ufffd" for sign in str(text)[: MAX_TEXT * 4])
     plain = masked(plain)
@@ -24,7 +24,7 @@ def shown(text: object) -> str:
 
 
 def span(ms: int) -> str:
-    """Return a duration in the two units that matter."""
+    """Return a duration in its two largest units."""
     seconds = max(0, ms) // 1000
     if seconds < 60:
         return f"{seconds} s"
@@ -35,7 +35,7 @@ def span(ms: int) -> str:
 
 
 def share(n: int, of: int) -> str:
-    """Return a share in percent, so that something is never 0 % and less than all never 100 %."""
+    """Return a share in percent; only nothing is 0 % and only everything is 100 %."""
     if not of or n in (0, of):
         return "100 %" if n and n == of else "0 %"
     percent = 100 * n / of
@@ -43,7 +43,7 @@ def share(n: int, of: int) -> str:
 
 
 def ticked(sentence: str) -> Markup:
-    """Return a sentence as HTML, with what stands between backticks as code. Everything in it is escaped."""
+    """Return a sentence as escaped HTML, with text between backticks as code."""
     parts = [escape(part) for part in sentence.split("`")]
     if len(parts) % 2 == 0:
         return escape(sentence)
@@ -51,5 +51,5 @@ def ticked(sentence: str) -> Markup:
 
 
 def clock_time(ms: int) -> str:
-    """Return a moment as UTC date and time."""
+    """Return a time as UTC date and time."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
