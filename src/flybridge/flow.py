@@ -37,6 +37,7 @@ from flybridge.mapping.to_appsflyer.convert import appsflyer_id
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.matching import expires_ms
 from flybridge.records import (
+    CUSTOM_DATA_WITHOUT_ID,
     DAY_MS,
     HOUR_MS,
     Apply,
@@ -151,7 +152,7 @@ class Flow:
         days = app.conversion_days if mapped.kind.is_conversion else app.dedup_days
         return Filing(
             envelope,
-            self._resolve(mapped, envelope, app, self._fallback(read, mapped, app)),
+            self._resolve(read, mapped, envelope, app),
             mapped.key,
             envelope.received_ms + days * DAY_MS,
             self._known(mapped, envelope) + installed,
@@ -169,7 +170,7 @@ class Flow:
             return None
         return identifier(postback.customer_user_id, app.rules.min_id_length)
 
-    def _resolve(self, mapped: Mapped, envelope: Envelope, app: AppFlow, fallback: str | None) -> Decision:
+    def _resolve(self, read: Postback, mapped: Mapped, envelope: Envelope, app: AppFlow) -> Decision:
         item = Deliver(
             mapped.endpoint, mapped.insert_id, mapped.event_type, mapped.body, mapped.user_id, mapped.device_id
         )
@@ -180,14 +181,17 @@ class Flow:
         keys = {kind: found for kind, found in keys.items() if found}
         if not keys:
             return Refuse("no_identity")
+        kinds = [kind.word for kind in keys]
+        if read.custom_data is not None and mapped.endpoint == HTTP_V2:
+            kinds.append(CUSTOM_DATA_WITHOUT_ID)
         return Hold(
             item,
             tuple([key for found in keys.values() for key in found]),
-            tuple([kind.word for kind in keys]),
+            tuple(kinds),
             mapped.event_ms,
             expires_ms(envelope.received_ms, app.hold_window_hours),
             mapped.media_source,
-            fallback,
+            self._fallback(read, mapped, app),
         )
 
     def _known(self, mapped: Mapped, envelope: Envelope) -> tuple[Sighting, ...]:

@@ -112,6 +112,10 @@ class Deliver(Struct, frozen=True, tag=True, gc=False):
     device_id: str | None = None
 
 
+CUSTOM_DATA_WITHOUT_ID: Final = "custom_data_without_id"
+"""Stands among the `key_kinds` of a hold whose message has custom data, but no id under the configured keys."""
+
+
 class Hold(Struct, frozen=True, tag=True, gc=False):
     """Keep `item` until one of `keys` is sighted, or until `expires_ms`.
 

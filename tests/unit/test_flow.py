@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import IdKind, Keyring
+from flybridge.insight.hints import Known, hint
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import (
     DAY_MS,
@@ -71,6 +72,29 @@ def test_a_postback_without_identity_is_held_under_all_its_keys():
     assert set(filing.decision.key_kinds) == {"idfv", "appsflyer_id"}
     assert filing.sightings == ()
     assert IDFV.encode() not in b"".join(filing.decision.keys)
+
+
+@pytest.mark.parametrize("data", ['{"plan": "pro"}', {"plan": "pro"}, "unreadable {"])
+def test_a_hold_says_that_its_custom_data_has_no_id(data):
+    """So that the hint is not to set up a webhook, but to look at the keys."""
+    decision = flow_of().filing(envelope(INSTALL | {"custom_data": data})).decision
+    assert isinstance(decision, Hold)
+    assert decision.key_kinds[-1] == "custom_data_without_id"
+    said = hint("shop", decision.key_kinds, 0, Known())
+    assert said.startswith("Custom data is there but has no id under")
+    assert "/v1/stream/shop" in said
+
+
+@pytest.mark.parametrize("blanks", ["", "  ", "\n"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_custom_data_is_read_however_often_it_was_encoded(blanks, times):
+    """The app's own encoding and AppsFlyer's may add up."""
+    data = {"amplitude_device_id": "dev-1", "amplitude_user_id": "anna-77"}
+    for _ in range(times):
+        data = blanks + json.dumps(data)
+    decision = flow_of().filing(envelope(INSTALL | {"custom_data": data})).decision
+    assert isinstance(decision, Deliver)
+    assert (decision.user_id, decision.device_id) == ("anna-77", "dev-1")
 
 
 def test_a_postback_with_neither_identity_nor_key_is_refused():

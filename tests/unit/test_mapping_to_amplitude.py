@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -118,6 +119,90 @@ def test_a_message_without_any_event_is_dead() -> None:
     assert "event_name" in found.remedy
 
 
+NESTED = {"amplitude": {"ids": {"device_id": "device-1"}, "User.Id": "user-1"}, "Session": '{"id": 1769860000}'}
+
+
+@pytest.mark.parametrize("place", ["custom_data", "event_value"])
+@pytest.mark.parametrize("form", [lambda value: value, json.dumps, lambda value: json.dumps(json.dumps(value))])
+def test_ids_are_found_along_a_path(place: str, form: Callable[[Any], Any]) -> None:
+    """The dots of a key lead into objects, and into JSON in text; letters match in either case."""
+    keys = {
+        "device_id_key": "Amplitude.ids.device_id",
+        "user_id_key": "amplitude.user.id",
+        "session_id_key": "session.id",
+    }
+    found = mapped(EVENT | {"event_value": None, "custom_data": None, place: form(NESTED)}, **keys)
+    assert (found.user_id, found.device_id) == ("user-1", "device-1")
+    assert json.loads(found.body)["session_id"] == 1_769_860_000_000
+
+
+def test_a_key_with_dots_may_be_the_whole_key() -> None:
+    """The exact key wins over the path."""
+    data = {"a.b": "device-1", "a": {"b": "device-2"}}
+    assert mapped(INSTALL | {"custom_data": data}, device_id_key="a.b").device_id == "device-1"
+
+
+def test_of_two_spellings_the_exact_one_wins_in_every_order_of_messages() -> None:
+    """What was seen in earlier messages changes nothing."""
+    compiled = rules()
+    spellings = [{"x": 1}, {"Amplitude_Device_Id": "device-2"}, {"amplitude_device_id": "device-1"}]
+    both = {"Amplitude_Device_Id": "device-2", "amplitude_device_id": "device-1"}
+    for data in (*spellings, both, *spellings):
+        postback = read(json.dumps(INSTALL | {"custom_data": data}).encode(), Media.JSON)
+        assert isinstance(postback, Postback)
+        found = map_postback(postback, compiled, NOW_MS)
+        assert isinstance(found, Mapped)
+        assert found.device_id == data.get("amplitude_device_id", data.get("Amplitude_Device_Id"))
+
+
+@pytest.mark.parametrize(
+    "data", ['{"plan":"pro"}', {"amplitude_device_id": ""}, "plan=pro", "pro", '["a"]', '{"broken']
+)
+def test_custom_data_without_an_id_is_noted(data: Any) -> None:
+    """The note names the keys that were looked for."""
+    found = mapped(INSTALL | {"custom_data": data})
+    assert found.device_id is None
+    assert any("no id under 'amplitude_device_id' or 'amplitude_user_id'" in note for note in found.notes)
+
+
+VALUE = {"af_revenue": "5", "af_currency": "USD", "label": "x"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        VALUE,
+        json.dumps(VALUE),
+        f"  {json.dumps(VALUE)}\n",
+        json.dumps(json.dumps(VALUE)),
+        json.dumps(" " + json.dumps(VALUE)),
+        json.dumps(json.dumps(json.dumps(VALUE))),
+        json.dumps(VALUE)[:-1] + ', "cut": "\\ud83d", "none": NaN}',
+    ],
+)
+def test_an_event_value_is_read_however_it_is_encoded(value: Any) -> None:
+    """Blanks around it, JSON encoded again, and broken text in it cost neither properties nor revenue."""
+    event = json.loads(mapped(EVENT | {"event_value": value, "event_revenue": None}).body)
+    assert event["event_properties"]["label"] == "x"
+    assert (event["revenue"], event["currency"]) == (5, "USD")
+
+
+@pytest.mark.parametrize("value", ['{"af_revenue": "5"', "[1, 2", '"{\\"a\\": 1"', "{'a': 1}"])
+def test_an_event_value_that_can_not_be_read_is_noted_and_stays_text(value: str) -> None:
+    """It is a property as it came."""
+    found = mapped(EVENT | {"event_value": value})
+    assert json.loads(found.body)["event_properties"]["event_value"] == value
+    assert any("event_value looks like JSON" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("value", ["plain text", "5", '"quoted" text', "a {b}"])
+def test_an_event_value_that_is_no_json_is_a_property(value: str) -> None:
+    """Nothing is wrong with it."""
+    found = mapped(EVENT | {"event_value": value})
+    assert json.loads(found.body)["event_properties"]["event_value"] == value
+    assert not any("event_value" in note for note in found.notes)
+
+
 # Time
 
 
@@ -127,15 +212,30 @@ def test_a_message_without_any_event_is_dead() -> None:
         ({}, 1_769_938_200_500),
         ({"event_time": None, "event_time_selected_timezone": "2026-02-01 10:30:00.500+0100"}, 1_769_938_200_500),
         ({"event_time": "nonsense", "event_time_selected_timezone": "2026-02-01 10:30:00.500+0100"}, 1_769_938_200_500),
-        ({"event_time": None}, 1_769_860_811_311),
+        ({"event_time": "2026/02/01 09:30:00.500"}, 1_769_938_200_500),
+        (
+            {
+                "event_time": None,
+                "event_time_selected_timezone": "2026-02-01 10:30:00.500",
+                "selected_timezone": "Europe/Berlin",
+            },
+            1_769_938_200_500,
+        ),
+        ({"event_time": None}, NOW_MS),
+        ({"event_time": "yesterday"}, NOW_MS),
         ({"event_time": "2026-02-31 00:00:00", "install_time": None}, NOW_MS),
+        ({"event_time": None, "event_name": "install", "event_value": None}, 1_769_860_811_311),
+        ({"event_time": None, "event_name": "re-engagement", "conversion_type": "re-engagement"}, NOW_MS),
+        ({"event_time": None, "event_name": "install", "event_value": None, "install_time": "?"}, NOW_MS),
     ],
 )
-def test_the_time_is_the_events_then_the_installs_then_the_receptions(change: dict[str, Any], expected: int) -> None:
-    """A message without a time is not lost."""
+def test_the_time_is_the_events_then_the_receptions_and_only_installs_happen_at_the_install(
+    change: dict[str, Any], expected: int
+) -> None:
+    """A message without a time is not lost, and what is dated to its reception says so."""
     found = mapped(EVENT | change)
     assert found.event_ms == json.loads(found.body)["time"] == expected
-    assert bool(found.notes) == ("event_time" in change and change["event_time"] is not None)
+    assert any("reception" in note for note in found.notes) == (expected == NOW_MS)
 
 
 # Identity
@@ -154,6 +254,17 @@ def test_without_identity_both_ids_are_none() -> None:
         '{"amplitude_device_id": "device-1", "amplitude_user_id": "user-1", "amplitude_session_id": 1769860000000}',
         {"amplitude_device_id": "device-1", "amplitude_user_id": "user-1", "amplitude_session_id": "1769860000000"},
         "amplitude_device_id=device-1&amplitude_user_id=user-1&amplitude_session_id=1769860000000",
+        ' \n{"amplitude_device_id": "device-1", "amplitude_user_id": "user-1", "amplitude_session_id": 1769860000000} ',
+        json.dumps('{"amplitude_device_id":"device-1","amplitude_user_id":"user-1","amplitude_session_id":1769860000}'),
+        json.dumps(
+            json.dumps(
+                '{"amplitude_device_id":"device-1","amplitude_user_id":"user-1","amplitude_session_id":"1769860000"}'
+            )
+        ),
+        {"AMPLITUDE_DEVICE_ID": "device-1", "Amplitude_User_Id": "user-1", "amplitude_Session_id": 1769860000000.0},
+        '{"amplitude_device_id":"device-1","amplitude_user_id":"user-1","amplitude_session_id":1769860000,"n":NaN}',
+        '{"amplitude_device_id":"device-1","amplitude_user_id":"user-1","amplitude_session_id":1769860000,"n":"\\ud83d"}',
+        " amplitude_device_id=device-1&Amplitude_User_ID=user-1&amplitude_session_id=1769860000",
     ],
 )
 def test_the_apps_own_amplitude_ids_are_found_in_custom_data(custom_data: Any) -> None:

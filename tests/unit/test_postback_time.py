@@ -24,6 +24,13 @@ NOON = 1_769_860_811_000
         ("2026-01-31 13:00:11.311 0100", NOON + 311),
         ("2026-01-31 12:00:11 UTC", NOON),
         (" 2026-01-31 12:00:11 ", NOON),
+        ("2026/01/31 12:00:11", NOON),
+        ("2026/01/31 12:00:11.311", NOON + 311),
+        ("2026/01/31T13:00:11+01:00", NOON),
+        ("2026/01/31 13:00:11 0100", NOON),
+        ("2026.01.31 12:00:11", NOON),
+        ("31/01/2026 12:00:11", None),
+        ("2026/31/01 12:00:11", None),
         ("1769860811", NOON),
         ("1769860811311", NOON + 311),
         ("", None),
@@ -42,9 +49,36 @@ def test_times_are_milliseconds_utc_or_nothing(text: str, expected: int | None) 
     assert time_ms(text) == expected
 
 
-def test_a_selected_timezone_twin_needs_its_offset() -> None:
-    """A local time without an offset means no moment, unless the app's zone is UTC."""
-    assert zoned_ms("2026-01-31 13:00:11.311+0100", "Europe/Berlin") == NOON + 311
-    assert zoned_ms("2026-01-31 13:00:11.311", "Europe/Berlin") is None
-    assert zoned_ms("2026-01-31 12:00:11.311", "UTC") == NOON + 311
-    assert zoned_ms("nonsense", "UTC") is None
+@pytest.mark.parametrize(
+    ("text", "zone", "expected"),
+    [
+        ("2026-01-31 13:00:11.311+0100", "Europe/Berlin", NOON + 311),
+        ("2026-01-31 13:00:11.311+0100", None, NOON + 311),
+        ("2026-01-31 13:00:11.311", "Europe/Berlin", NOON + 311),
+        ("2026/01/31 13:00:11", "Europe/Berlin", NOON),
+        ("2026-01-31 04:00:11", "America/Los_Angeles", NOON),
+        ("2026-01-31 17:30:11", "Asia/Kolkata", NOON),
+        ("2026-01-31 12:00:11.311", "UTC", NOON + 311),
+        ("2026-01-31 12:00:11", "gmt", NOON),
+        ("2026-01-31 15:00:11", "UTC+3", NOON),
+        ("2026-01-31 08:30:11", "GMT-03:30", NOON),
+        ("2026-01-31 13:00:11", "+0100", NOON),
+        ("2026-01-31 13:00:11", "Middle/Earth", None),
+        ("2026-01-31 13:00:11", "../../etc/passwd", None),
+        ("2026-01-31 13:00:11", "Europe", None),
+        ("2026-01-31 13:00:11", "UTC+99", None),
+        ("2026-01-31 13:00:11", None, None),
+        ("2026-01-31 13:00:11", " ", None),
+        ("nonsense", "UTC", None),
+    ],
+)
+def test_a_local_time_is_of_the_selected_zone(text: str, zone: str | None, expected: int | None) -> None:
+    """An offset wins; without one the zone decides, and what it does not know is no time."""
+    assert zoned_ms(text, zone) == expected
+
+
+def test_a_local_time_follows_the_clocks_of_its_zone() -> None:
+    """Summer and winter differ by an hour."""
+    winter, summer = "2026-01-31 12:00:00", "2026-07-31 12:00:00"
+    for text, hours in ((winter, 1), (summer, 2)):
+        assert zoned_ms(text, "UTC") == (zoned_ms(text, "Europe/Berlin") or 0) + hours * 3_600_000

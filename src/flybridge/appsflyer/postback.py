@@ -24,7 +24,7 @@ from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, F
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.records import Dead, Media
 
-__all__ = ["Kind", "Postback", "kind_of", "read"]
+__all__ = ["Kind", "Postback", "kind_of", "mended", "read"]
 
 _decode: Final = msgspec.json.Decoder(Postback, strict=False).decode
 _set: Final = msgspec.structs.force_setattr
@@ -156,7 +156,7 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
         msgspec.json.encode(message)
     except (msgspec.MsgspecError, UnicodeError, OverflowError, ValueError):
         try:
-            body = _mend(body)
+            body = mended(body.decode("utf-8-sig", "replace"))
             message = msgspec.json.decode(body)
         except (ValueError, OverflowError) as problem:
             return _not_json(problem)
@@ -171,10 +171,10 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
     return _coerce(message, body, notes)
 
 
-def _mend(body: bytes) -> bytes:
+def mended(text: str) -> bytes:
+    """Return JSON with broken text and numbers replaced. Raises `ValueError` if it is no JSON even so."""
     # The standard library reads what msgspec rightly refuses: halves of surrogate pairs (names cut within an emoji),
     # NaN, numbers without end. Replacing them keeps the rest of the message.
-    text = body.decode("utf-8-sig", "replace")
     loaded = json.loads(text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_small)
     return json.dumps(loaded, ensure_ascii=False).encode("utf-8", "replace")
 

@@ -5,14 +5,19 @@ https://support.appsflyer.com/hc/en-us/articles/207034356, section "Format of ti
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 # Naive on purpose: AppsFlyer's times have no zone and mean UTC.
 EPOCH: Final = datetime(1970, 1, 1)
 MILLISECOND: Final = timedelta(milliseconds=1)
 
 _read: Final = datetime.fromisoformat
+
+_OFFSET: Final = re.compile(r"(?:UTC|GMT)?(?:([+-])([0-9]{1,2})(?::?([0-9]{2}))?)?", re.IGNORECASE | re.ASCII)
 
 # Before there was an app store, and further than any clock is wrong by accident.
 EARLIEST_MS: Final = 1_199_145_600_000
@@ -22,8 +27,8 @@ LATEST_MS: Final = 4_102_444_800_000
 def time_ms(text: str) -> int | None:
     """Return a time in milliseconds since 1970, UTC; None if the text is no time between 2008 and 2099.
 
-    Reads `yyyy-mm-dd hh:mm:ss` with or without fraction, `T`, `Z` and offset, and seconds or milliseconds since
-    1970. A time without a zone is UTC.
+    Reads `yyyy-mm-dd hh:mm:ss` with or without fraction, `T`, `Z` and offset, also with slashes or dots in the date,
+    and seconds or milliseconds since 1970. A time without a zone is UTC.
     """
     try:
         moment = _read(text)
@@ -39,14 +44,42 @@ def has_fraction(text: str) -> bool:
 
 
 def zoned_ms(text: str, zone: str | None) -> int | None:
-    """Read a `*_selected_timezone` time. Without an offset it means a moment only if the zone is UTC."""
+    """Return a `*_selected_timezone` time in milliseconds; without an offset it is local time of the selected zone.
+
+    None if the text is no time between 2008 and 2099, or has no offset while the zone is unknown.
+    """
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(_dashed(text.strip()))
     except ValueError:
         return _unusual(text)
-    if moment.tzinfo is None and (zone or "").upper() not in {"UTC", "GMT"}:
-        return None
+    if moment.tzinfo is None:
+        selected = _zone((zone or "").strip())
+        if selected is None:
+            return None
+        moment = moment.replace(tzinfo=selected)
     return _bounded(_since_epoch(moment))
+
+
+@lru_cache(maxsize=256)
+def _zone(name: str) -> tzinfo | None:
+    """Return the zone of a name (`Europe/Berlin`) or an offset (`UTC+2`, `+02:00`); None if there is none."""
+    if not name:
+        return None
+    if found := _OFFSET.fullmatch(name):
+        sign, hours, minutes = found.groups()
+        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+        return timezone(-offset if sign == "-" else offset) if offset < timedelta(days=1) else None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _dashed(text: str) -> str:
+    """Return `2026/01/31 ...` and `2026.01.31 ...` with dashes, other text as it is."""
+    if text[4:5] in ("/", ".") and text[4:5] == text[7:8]:
+        return f"{text[:4]}-{text[5:7]}-{text[8:]}"
+    return text
 
 
 def _since_epoch(moment: datetime) -> int:
@@ -59,7 +92,7 @@ def _since_epoch(moment: datetime) -> int:
 
 
 def _unusual(text: str) -> int | None:
-    text = text.strip()
+    text = _dashed(text.strip())
     if text.isascii() and text.isdigit() and len(text) in (10, 13):
         return _bounded(int(text) * (1000 if len(text) == 10 else 1))
     # A plus sign in a query string that was not escaped arrives as a space: "... 14:57:24.898 0000".

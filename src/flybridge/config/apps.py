@@ -175,10 +175,11 @@ class EventMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Events that are not sent, even if included: in-app events by name or glob, conversions by AppsFlyer's event type
     (`re-engagement`, `organic-*`)."""
     device_id_key: str = "amplitude_device_id"
-    """The key of AppsFlyer's custom data under which the app passes its Amplitude device id. With it a postback
-    is matched without waiting."""
+    """The key of AppsFlyer's custom data, or of an event's value, under which the app passes its Amplitude device id.
+    With it a postback is matched without waiting. Dots lead into objects (`user.device_id`); a key in another case of
+    letters is found if the exact one is not there."""
     session_id_key: str = "amplitude_session_id"
-    """The key of custom data under which the app passes its Amplitude session id."""
+    """The key of custom data under which the app passes its Amplitude session id, in milliseconds or seconds."""
     user_id_key: str = "amplitude_user_id"
     """The key of custom data under which the app passes its Amplitude user id."""
     use_customer_user_id: bool = True

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.identity import IdKind
-from flybridge.records import HOUR_MS, Source
+from flybridge.records import CUSTOM_DATA_WITHOUT_ID, HOUR_MS, Source
 from flybridge.store.figures import Count, HeldCount, SightedKind
 
 FRESH_MS: Final = HOUR_MS
@@ -60,6 +60,12 @@ def known_by_app(sighted: Iterable[SightedKind], streaming: Iterable[str]) -> di
 
 def hint(app: str, key_kinds: Sequence[str], waited_ms: int, known: Known) -> str:
     """Return why an event with these kinds of key is probably not matched yet, and what to check."""
+    if CUSTOM_DATA_WITHOUT_ID in key_kinds:
+        others = [kind for kind in key_kinds if kind != CUSTOM_DATA_WITHOUT_ID]
+        return (
+            "Custom data is there but has no id under mapping.device_id_key or mapping.user_id_key: compare these "
+            f"with the keys that the app writes. {hint(app, others, waited_ms, known)}"
+        )
     if key_kinds and set(key_kinds) <= OF_APPSFLYER:
         return (
             "No postback has shown this user's AppsFlyer id yet: does the app pass it to Amplitude as a user property "

@@ -12,10 +12,12 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from flybridge.amplitude.event import MAX_TEXT, identifier
-from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.fields import ABSENT, Postback
+from flybridge.appsflyer.postback import mended
+from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.identity import IdKind, usable
 from flybridge.mapping.consent import withheld
 
@@ -24,6 +26,13 @@ _decode: Final = msgspec.json.Decoder().decode
 
 MAX_DEVICE_ID: Final = 128
 MAX_SESSION: Final = 2**53
+MAX_SESSION_TEXT: Final = 25
+MAX_NAME: Final = 64
+MAX_UNLIKE: Final = 4096
+MAX_PAIRS: Final = 1000
+SECONDS: Final = range(EARLIEST_MS // 1000, LATEST_MS // 1000)
+MAX_ENCODED: Final = 3
+"""How often JSON may be encoded as text within JSON."""
 
 # A shorter identifier is found in any text.
 MIN_TELLING: Final = 8
@@ -72,13 +81,34 @@ ID_KEYS: Final = frozenset(DEVICE_FIELDS) | {
 
 
 class Keys(Struct, frozen=True):
-    """Under which keys the app passes its Amplitude ids, and what else is one."""
+    """Under which keys the app passes its Amplitude ids, and what else is one.
+
+    A key with dots may also be a path into objects. Letters match in either case if no key matches exactly.
+    """
 
     device_id: str
     session_id: str
     user_id: str
     min_id_length: int
     use_customer_user_id: bool
+    unlike: set[str] = field(default_factory=set)
+    """Names of keys seen in messages that are none of these in another case, and begin no path."""
+
+    def raw_ids(self, given: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+        """Return the device, user and session id as the app passed them."""
+        found = (given.get(self.device_id), given.get(self.user_id), given.get(self.session_id))
+        # An app's messages repeat the same keys, and nearly always the ids are under the exact keys or not there.
+        if None not in found or self.unlike.issuperset(given):
+            return found
+        keys = (self.device_id, self.user_id, self.session_id)
+        beginnings = {key.partition(".")[0].casefold() for key in keys}
+        if len(self.unlike) < MAX_UNLIKE:
+            self.unlike.update(
+                name for name in given if len(name) <= MAX_NAME and name.casefold().partition(".")[0] not in beginnings
+            )
+            self.unlike.update(key for key in keys if "." not in key)
+        device_id, user_id, session_id = (look_up(given, key) for key in keys)
+        return device_id, user_id, session_id
 
 
 class Identified(Struct, gc=False):
@@ -113,38 +143,84 @@ class Identified(Struct, gc=False):
         return value
 
 
-def parsed(value: Any) -> Any:
-    """Return the value of JSON in text, or the value itself if it is not JSON."""
+def parsed(value: Any, notes: list[str] | None = None, name: str = "event_value") -> Any:
+    """Return the value of JSON in text, or the text itself, trimmed, if it is not JSON.
+
+    JSON that was encoded more than once is decoded as often, and broken text and numbers in it are mended as in the
+    message itself. What is mended or looks like JSON and can't be read is noted under the field's `name`.
+    """
     if not isinstance(value, str):
         return value
-    if value[:1] not in ("{", "["):
-        return value.strip() or None
-    try:
-        return _decode(value)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return value
+    if value[:1] in ("{", "["):
+        try:
+            return _decode(value)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            pass
+    return _unusual(value.strip(), [] if notes is None else notes, name)
 
 
-def custom_data(postback: Postback) -> Mapping[str, Any]:
+def _unusual(text: str, notes: list[str], name: str) -> Any:
+    found: Any = text
+    for _ in range(MAX_ENCODED):
+        if not isinstance(found, str) or found[:1] not in ("{", "[", '"'):
+            break
+        try:
+            found = _decode(found)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            try:
+                found = _decode(mended(found))
+            except (ValueError, OverflowError, RecursionError):
+                if "{" in text[:4] or "[" in text[:4]:
+                    notes.append(f"The {name} looks like JSON, but can't be read, and is kept as text.")
+                return text
+            notes.append(f"The {name} was not clean JSON (broken text or numbers) and was mended before it was read.")
+        if isinstance(found, str):
+            found = found.strip()
+    return None if isinstance(found, str) and found in ABSENT else found
+
+
+def custom_data(postback: Postback, notes: list[str] | None = None) -> Mapping[str, Any]:
     """Return custom data by key: a JSON object, JSON in text, or `key=value&key=value`."""
     if postback.custom_data is None:
         return EMPTY
-    value = parsed(postback.custom_data)
-    if isinstance(value, str) and "=" in value:
-        try:
-            value = dict(parse_qsl(value, max_num_fields=1000))
-        except ValueError:
-            return EMPTY
-    return value if isinstance(value, dict) else EMPTY
+    value = parsed(postback.custom_data, notes, "custom_data")
+    if isinstance(value, str) and value.count("&") < MAX_PAIRS:
+        value = dict(parse_qsl(value)) or value
+    if isinstance(value, dict):
+        return value
+    if notes is not None and value is not None:
+        notes.append("The custom_data is neither a JSON object nor key=value pairs and was not used.")
+    return EMPTY
+
+
+def look_up(values: Mapping[str, Any], key: str) -> Any:
+    """Return the value under a key, exactly, in any case of letters, or along the path that its dots make."""
+    if (found := _in_any_case(values, key)) is not None:
+        return found
+    head, dot, rest = key.partition(".")
+    while dot:
+        inner = parsed(_in_any_case(values, head))
+        if isinstance(inner, dict) and (found := look_up(inner, rest)) is not None:
+            return found
+        more, dot, rest = rest.partition(".")
+        head = f"{head}.{more}"
+    return None
+
+
+def _in_any_case(values: Mapping[str, Any], key: str) -> Any:
+    if (found := values.get(key)) is not None:
+        return found
+    folded = key.casefold()
+    return next((found for name, found in values.items() if found is not None and name.casefold() == folded), None)
 
 
 def find(postback: Postback, event_value: Any, source: str) -> Any:
     """Return the value of a row's source: a field, listed or new, or a key of `custom_data.` or of `event_value.`."""
     place, dot, key = source.partition(".")
     if dot and place == "custom_data":
-        return custom_data(postback).get(key)
+        return look_up(custom_data(postback), key)
     if dot and place == "event_value":
-        return event_value.get(key) if isinstance(event_value, dict) else None
+        return look_up(event_value, key) if isinstance(event_value, dict) else None
     return postback.get(source)
 
 
@@ -158,14 +234,17 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
     user_id = device_id = session_id = None
     given = event_value if isinstance(event_value, dict) else EMPTY
     if postback.custom_data is not None:
-        given = {**given, **custom_data(postback)}
+        given = {**given, **custom_data(postback, notes)}
     if given:
-        if (raw := given.get(keys.device_id)) is not None:
-            device_id = _given("device id", raw, keys, notes)
-        if (raw := given.get(keys.user_id)) is not None:
-            user_id = _given("user id", raw, keys, notes)
-        if (raw := given.get(keys.session_id)) is not None:
-            session_id = _session(raw, notes)
+        raw_device_id, raw_user_id, raw_session_id = keys.raw_ids(given)
+        if raw_device_id is not None:
+            device_id = _given("device id", raw_device_id, keys, notes)
+        if raw_user_id is not None:
+            user_id = _given("user id", raw_user_id, keys, notes)
+        if raw_session_id is not None:
+            session_id = _session(raw_session_id, notes)
+    if postback.custom_data is not None and user_id is None and device_id is None:
+        notes.append(f"Custom data is there, but has no id under {keys.device_id!r} or {keys.user_id!r}.")
     customer_user_id = usable(postback.customer_user_id) if keys.use_customer_user_id else None
     if user_id is None and customer_user_id is not None:
         if keys.min_id_length <= len(customer_user_id) <= MAX_TEXT:
@@ -221,16 +300,21 @@ def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
 
 
 def _session(raw: Any, notes: list[str]) -> int | None:
-    if type(raw) is int and 0 < raw < MAX_SESSION:
-        return raw
     if raw in ("", -1, "-1"):
         return None
-    if isinstance(raw, str) and raw.strip().isascii() and raw.strip().isdigit() and len(raw) < 20:
-        raw = int(raw)
-    if isinstance(raw, float) and raw.is_integer():
-        raw = int(raw)
-    if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < MAX_SESSION:
-        return raw
+    found: Any = raw
+    if isinstance(raw, str) and len(raw) < MAX_SESSION_TEXT:
+        try:
+            found = float(raw) if "_" not in raw else None
+        except ValueError:
+            found = None
+    if isinstance(found, float) and found.is_integer():
+        found = int(found)
+    if isinstance(found, int) and not isinstance(found, bool) and 0 < found < MAX_SESSION:
+        if found not in SECONDS:
+            return found
+        notes.append("The session id is a time in seconds and was read as one.")
+        return found * 1000
     notes.append("The session id is no time in milliseconds and was left out.")
     return None
 

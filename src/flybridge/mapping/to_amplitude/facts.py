@@ -12,6 +12,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.identity import IdKind
 from flybridge.insight.restricted import change
+from flybridge.mapping.to_amplitude.content_key import INSTALLED
 from flybridge.mapping.to_amplitude.map import Mapped, Rules
 from flybridge.masking import dimension
 from flybridge.records import Carried, Decision, Measure, Refuse, day_of
@@ -47,7 +48,8 @@ def restricted(postback: Postback, mapped: Mapped | Decision, rules: Rules, rece
 
 def reported_ms(postback: Postback) -> int | None:
     """Return the time that the message itself reports."""
-    return time_ms(postback.event_time or "") or time_ms(postback.install_time or "")
+    installed = postback.install_time if postback.event_name in (None, *INSTALLED) else None
+    return time_ms(postback.event_time or "") or time_ms(installed or "")
 
 
 def named(postback: Postback, mapped: Mapped | Decision) -> tuple[list[Named], int]:

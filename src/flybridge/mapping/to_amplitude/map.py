@@ -23,7 +23,7 @@ from flybridge.appsflyer.postback_time import has_fraction, time_ms, zoned_ms
 from flybridge.identity import IdKind
 from flybridge.mapping.person import identify, parsed
 from flybridge.mapping.to_amplitude.classify import V1_IDS, classify
-from flybridge.mapping.to_amplitude.content_key import conversion_identity, event_identity, insert_id
+from flybridge.mapping.to_amplitude.content_key import INSTALLED, conversion_identity, event_identity, insert_id
 from flybridge.mapping.to_amplitude.item import Item
 from flybridge.mapping.to_amplitude.rules import Classification, DoubleAttribution, Rules
 from flybridge.records import Dead, Filter, Measure, Refuse
@@ -70,7 +70,7 @@ def map_postback(
     if not isinstance(classified, Classification):
         return classified
     notes = list(postback.notes)
-    whole = value = parsed(postback.event_value)
+    whole = value = parsed(postback.event_value, notes)
     if whole is not None:
         value = _within_limits(postback.event_value, whole, notes)
     person = identify(postback, value, compiled.keys, classified.refused, notes)
@@ -80,9 +80,8 @@ def map_postback(
     written = postback.event_time
     if written is None or (reported_ms := time_ms(written)) is None:
         reported_ms = _time(postback, "event_time", written, notes)
-    # An in-app event needs the install's time only where it has none of its own.
     installed_ms = None
-    if classified.is_conversion or reported_ms is None:
+    if classified.is_conversion:
         installed_ms = _time(postback, "install_time", postback.install_time, notes)
     # The identity rests on what AppsFlyer reports, not on what a policy makes of it: a new policy makes no new event.
     if classified.is_conversion:
@@ -95,7 +94,11 @@ def map_postback(
         key = event_identity(rules.app, postback, person, whole, reported_ms or received_ms, by_attribution=both)
         key_ms = _millisecond(written, reported_ms, ordinal)
         ordinal = ordinal or 1
-    event_ms = reported_ms or installed_ms or received_ms
+    # Only an install happens at the install time: everything else may have happened months later.
+    event_ms = reported_ms or (installed_ms if classified.reported.family in INSTALLED else None)
+    if event_ms is None:
+        notes.append("The message has no readable event_time and is dated to its reception.")
+        event_ms = received_ms
     item = Item(postback, compiled, classified, person, value, event_ms, insert_id(key, key_ms, ordinal))
     body = item.http_v2(notes) if on_v2 else item.attribution(notes)
     # By position: names take msgspec as long as a whole section.
@@ -129,7 +132,8 @@ def _millisecond(written: str | None, reported_ms: int | None, ordinal: int) -> 
 
 def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
     # A short, flat text can't exceed the limits, and nearly every event value is one.
-    if isinstance(raw, str) and len(raw) <= MAX_TEXT and raw.count("{") + raw.count("[") < MAX_FLAT:
+    is_plain = isinstance(raw, str) and len(raw) <= MAX_TEXT and not raw.startswith('"')
+    if is_plain and raw.count("{") + raw.count("[") < MAX_FLAT:
         return value
     if isinstance(value, dict):
         return within_limits(value, notes)

@@ -119,10 +119,13 @@ _TAIL = """\
 ## Identity
 
 The Amplitude device, session and user ids are those that the app passed to AppsFlyer in custom data, or in the event's
-value, under the configured keys; else the customer user id is the user id. No id is ever put in another's place, and
-no user is made up. What Amplitude would refuse (shorter than 5 characters, `null`, zeros, ...) is left out and
-noted. With `use_customer_user_id = false` the customer user id is neither sent nor matched by, because it is a name
-from another space.
+value, under the configured keys, which may be paths (`user.device_id`) and match in either case; else the customer
+user id is the user id. JSON in text is read also with blanks around it and if it was encoded more than once. If there
+is custom data, but no id in it, the event is held with that remark (`custom_data_without_id` among its keys).
+
+No id is ever put in another's place, and no user is made up. What Amplitude would refuse (shorter than 5 characters,
+`null`, zeros, ...) is left out and noted. With `use_customer_user_id = false` the customer user id is neither sent nor
+matched by, because it is a name from another space.
 
 ## One event once
 

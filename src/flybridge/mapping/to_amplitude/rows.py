@@ -144,7 +144,8 @@ DERIVED: Final = (
         ("event_time", "event_time_selected_timezone", "install_time", "install_time_selected_timezone"),
         "time",
         HTTP_V2,
-        "Milliseconds. The first that is a time; else when the message was received.",
+        "Milliseconds. `event_time` or its twin; of installs and reinstalls also `install_time`; else when the message "
+        "was received, which is noted.",
     ),
     Derived(("event_name", "event_time", "event_value"), "insert_id", HTTP_V2, "A hash of the content."),
     Derived(("platform",), "platform", HTTP_V2, "`iOS` or `Android`; the app's, where the message has none."),
