@@ -74,9 +74,12 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 async def _ready(server: PostgresServer) -> None:
     await server.start()
-    store = PostgresStore(await server.create(TEMPLATE), SEAL)
+    dsn = await server.create(TEMPLATE)
+    store = PostgresStore(dsn, SEAL)
     await store.open()
     await store.close()
+    with psycopg.connect(dsn) as db:
+        db.execute("DELETE FROM state")  # tests have secrets of their own
 
 
 @pytest.fixture

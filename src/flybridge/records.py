@@ -304,7 +304,8 @@ class Delivery(Struct, frozen=True, gc=False):
 class DeadLetter(Struct, frozen=True):
     """What could not be processed or delivered, with all that a person needs to decide.
 
-    `body` is the original bytes (stage decode, map) or the item (stage deliver); `version` is flybridge's.
+    `body` is the original bytes (stage decode, map) or the item (stage deliver); `version` is flybridge's. `ordinal` is
+    the envelope's. With `is_sealed` the content can't be opened, and the body is empty.
     """
 
     id: int
@@ -320,6 +321,8 @@ class DeadLetter(Struct, frozen=True):
     version: str
     received_ms: int
     died_ms: int
+    ordinal: int = 0
+    is_sealed: bool = False
 
 
 def digest_of(app: str, body: bytes) -> bytes:

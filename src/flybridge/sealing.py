@@ -44,3 +44,11 @@ class Seal:
             except (InvalidTag, ValueError):
                 continue
         raise SealBroken("Sealed data can't be opened: was `secret` changed? Put the former one into `former_secrets`.")
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Return whether the first secret opens it."""
+        try:
+            self._ciphers[0].decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+        except (InvalidTag, ValueError):
+            return False
+        return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -75,10 +75,10 @@ def test_the_time_grows_with_the_length(piece: str) -> None:
 
     def seconds(n: int) -> float:
         text = (piece * n)[:n]
-        started = perf_counter()
+        started = thread_time()
         for _ in range(3):
             masked(text)
-        return perf_counter() - started
+        return thread_time() - started
 
     seconds(1000)
     short, long = min(seconds(10_000) for _ in range(3)), min(seconds(100_000) for _ in range(3))

@@ -167,6 +167,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "check the item: a firewall may object to a text in it",
     ),
     (_K.DEAD, "unfit"): Reason("no request can be built from the item", "report it"),
+    (_K.DEAD, "sealed"): Reason(
+        "its content can't be opened: it was sealed with another secret, or it is damaged",
+        "put the former secret into `former_secrets`, restart, and replay",
+    ),
     (_K.DEAD, "uncertain"): Reason(
         "the answer was lost, the vendor may have it and can't recognise a repeat, and `delivery.uncertain` is `park`",
         "look for it at the vendor; replay it if it is not there",

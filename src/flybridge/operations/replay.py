@@ -49,6 +49,12 @@ async def replay_all(
 
 def _refiled(flow: Flow, letter: DeadLetter) -> Filing:
     envelope = Envelope(
-        letter.app, Source(letter.source), Media(letter.media), letter.received_ms, letter.body, letter.receipt
+        letter.app,
+        Source(letter.source),
+        Media(letter.media),
+        letter.received_ms,
+        letter.body,
+        letter.receipt,
+        letter.ordinal,
     )
     return structs.replace(flow.safe_filing(envelope), replayed=True)

@@ -28,7 +28,7 @@ PAGE: Final = 5000
 TABLES: Final = (
     "cells", "lanes", "ledger", "seen", "items", "deliveries", "holds", "hold_keys", "hold_counts", "sightings",
     "sighted", "dead", "rollups", "coverage", "people", "tombstones", "audiences", "members", "devices",
-    "audience_runs", "receipts",
+    "audience_runs", "receipts", "state",
 )  # fmt: skip
 """Every table that is copied, in this order. Its columns are those that the file has."""
 
@@ -86,11 +86,12 @@ def _copy(path: Path, dsn: str, progress: Callable[[str, int], None]) -> Copied:
 
 def _copied(file: sqlite3.Connection, db: Db, progress: Callable[[str, int], None], where: str) -> Copied:
     db.execute("SELECT pg_advisory_xact_lock($1::bigint)", (GATE,))
-    full = [table for table in (*TABLES, "tallies") if _count(db, table, "LIMIT 1")]
+    full = [table for table in (*TABLES, "tallies") if table != "state" and _count(db, table, "LIMIT 1")]
     if full:
         raise FlybridgeError(
             f"{where[0].upper()}{where[1:]} has rows in {', '.join(full)} already. Copy into an empty one."
         )
+    db.execute("DELETE FROM state")  # that of an empty store, opened before
     rows = {table: _table(file, db, table, progress) for table in TABLES}
     _number_on(file, db)
     for table, n in rows.items():

@@ -113,7 +113,10 @@ class Store(Protocol):
     """
 
     async def open(self) -> None:
-        """Open the store and apply pending migrations."""
+        """Open the store and apply pending migrations.
+
+        Raises `SealBroken` if the configured secrets are not those of the store.
+        """
         ...
 
     async def close(self) -> None:
@@ -135,7 +138,10 @@ class Store(Protocol):
         ...
 
     async def lease(self, lane: Lane, limit: int, now_ms: int, lease_ms: int, owner: str) -> Sequence[Delivery]:
-        """Lease due deliveries to `owner`, those due longest first."""
+        """Lease due deliveries to `owner`, those due longest first.
+
+        A delivery whose content can't be opened becomes a dead letter (`sealed`) and holds up no other.
+        """
         ...
 
     async def begin(self, ids: Sequence[int], owner: str) -> Sequence[int]:
@@ -211,7 +217,7 @@ class Store(Protocol):
         ids: Sequence[int] | None = None,
         limit: int = 100,
     ) -> Sequence[DeadLetter]:
-        """Return dead letters, newest first; with `ids` just these, whatever the limit."""
+        """Return dead letters, newest first; with `ids` just these, whatever the limit. See `DeadLetter.is_sealed`."""
         ...
 
     async def dead_ids(
@@ -227,7 +233,7 @@ class Store(Protocol):
     async def take_dead(self, ids: Sequence[int]) -> Sequence[DeadLetter]:
         """Return dead letters of stage `decode` or `map`, in the order of reception, to be processed again.
 
-        They stay dead until they are filed with `replayed`.
+        They stay dead until they are filed with `replayed`. Those that can't be opened are left out.
         """
         ...
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import structs
 
+from flybridge.errors import SealBroken
 from flybridge.sealing import Seal
-from flybridge.store.audiences.protocol import NEVER_MS, Action, Lack, LackingMember, Run, Standing
+from flybridge.store.audiences.protocol import NEVER_MS, Action, Device, Lack, LackingMember, Run, Standing
+from flybridge.store.core.membership import open_device
 
 KEPT_DAYS: Final = 30
 """So long runs are remembered, and people who are out."""
@@ -77,9 +80,31 @@ def standing_after(action: Action, refused: bool) -> int:
     return 0 if action is Action.REMOVE else 3 if refused else 1
 
 
+def opened(seal: Seal, rows: Iterable[Sequence[Any]]) -> tuple[list[Device], list[bytes]]:
+    """Open devices, given as mark, sealed and, if asked for, extra. Returns also the marks of what can't be opened."""
+    devices, sealed = [], []
+    for mark, device, *extra in rows:
+        try:
+            devices.append(Device(mark, *open_device(seal, device), *map(seal.open, extra)))
+        except SealBroken:
+            sealed.append(mark)
+    return devices, sealed
+
+
+def is_still(seal: Seal, sealed: bytes, clear: bytes) -> bool:
+    """Return whether a sealed value is this one."""
+    try:
+        return seal.open(sealed) == clear
+    except SealBroken:
+        return False
+
+
 def lacking_of(seal: Seal, who: bytes | None, lack: int) -> LackingMember:
     """Return a member who can't be listed."""
-    return LackingMember(seal.open(who).decode("utf-8", "surrogatepass") if who else "", Lack(lack))
+    name = ""
+    with suppress(SealBroken):
+        name = seal.open(who).decode("utf-8", "surrogatepass") if who else ""
+    return LackingMember(name, Lack(lack))
 
 
 def audit(rows: Callable[[str], Iterable[Sequence[Any]]]) -> list[str]:

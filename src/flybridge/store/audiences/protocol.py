@@ -217,7 +217,8 @@ class CohortStore(Protocol):
     async def changes(self, claim: Claim, action: Action, limit: int, after: bytes) -> Sequence[Device]:
         """Return devices to add (or remove), in the order of their marks, those after `after`.
 
-        Durably before they are returned they are *not known*: the caller may send them.
+        Durably before they are returned they are *not known*: the caller may send them. A device whose identifier can't
+        be opened is left out; one to be added counts as refused.
         """
         ...
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
+from flybridge.errors import SealBroken
 from flybridge.records import DeadLetter, Media, OutcomeKind
 from flybridge.sealing import Seal
 from flybridge.store.core.ledger import Ledger
@@ -15,6 +17,9 @@ from flybridge.store.protocol import Settlement
 
 LARGEST_ID: Final = 2**63 - 1
 VERSION: Final = version("flybridge")
+SEALED: Final = "sealed"
+SEALED_DETAIL: Final = "The content can't be opened: it was sealed with another secret, or it is damaged."
+SEALED_REMEDY: Final = "If `secret` was changed, put the former one into `former_secrets`, restart, and replay."
 UNCERTAIN: Final = "uncertain"
 UNCERTAIN_DETAIL: Final = "The process ended while this was on its way: the vendor may have it already."
 UNCERTAIN_REMEDY: Final = "Look for the event at the vendor; redeliver it if it is not there."
@@ -31,7 +36,7 @@ class LeasedRow(NamedTuple):
 def _buried(seal: Seal, leased: LeasedRow, end: Settlement, now_ms: int) -> tuple[object, ...]:
     """Return a delivery's dead letter as a row. Its item stays, so that it can be delivered after all."""
     detail = seal.seal(end.detail.encode("utf-8", "surrogatepass"))
-    return leased.row_id, leased.lane, "deliver", Media.JSON.value, end.reason, detail, end.remedy, VERSION, now_ms
+    return leased.row_id, leased.lane, "deliver", Media.JSON.value, end.reason, detail, end.remedy, VERSION, now_ms, 0
 
 
 def bury(ledger: Ledger, seal: Seal, ends: Sequence[tuple[LeasedRow, Settlement]], now_ms: int) -> None:
@@ -65,7 +70,8 @@ def listed_ids(db: Rows, app: str | None, reason: str | None, after: int, limit:
 
 
 def taken(db: Rows, seal: Seal, ids: Iterable[int]) -> list[DeadLetter]:
-    return sorted((_dead_letter(seal, row) for row in db.among(Read.DEAD_UNMAPPED, ids)), key=lambda letter: letter.id)
+    letters = [_dead_letter(seal, row) for row in db.among(Read.DEAD_UNMAPPED, ids)]
+    return sorted((letter for letter in letters if not letter.is_sealed), key=lambda letter: letter.id)
 
 
 def redeliver(ledger: Ledger, ids: Iterable[int], now_ms: int) -> int:
@@ -85,9 +91,12 @@ def redeliver(ledger: Ledger, ids: Iterable[int], now_ms: int) -> int:
 
 
 def _dead_letter(seal: Seal, row: tuple[Any, ...]) -> DeadLetter:
-    row_id, receipt, app, source, media, stage, reason, detail, remedy, sealed, who, made_by, received, died, lane = row
-    body = seal.open(sealed) if lane is None else open_item(seal, sealed, who).body
-    sentence = seal.open(detail).decode("utf-8", "surrogatepass")
-    return DeadLetter(
-        row_id, receipt, app, source, media, stage, reason, sentence, remedy, body, made_by, received, died
-    )
+    *head, detail, remedy, sealed, who, made_by, received, died, lane, ordinal = row
+    body, sentence, is_sealed = b"", SEALED_DETAIL, False
+    with suppress(SealBroken):
+        sentence = seal.open(detail).decode("utf-8", "surrogatepass")
+    try:
+        body = seal.open(sealed) if lane is None else open_item(seal, sealed, who).body
+    except SealBroken:
+        is_sealed, remedy = True, SEALED_REMEDY
+    return DeadLetter(*[*head, sentence, remedy, body, made_by, received, died, ordinal, is_sealed])

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flybridge.errors import SealBroken
 from flybridge.records import Delivery, OutcomeKind
 from flybridge.sealing import Seal
-from flybridge.store.core.dead_letters import UNCERTAIN, UNCERTAIN_DETAIL, UNCERTAIN_REMEDY, LeasedRow, bury
+from flybridge.store.core.dead_letters import (
+    SEALED,
+    SEALED_DETAIL,
+    SEALED_REMEDY,
+    UNCERTAIN,
+    UNCERTAIN_DETAIL,
+    UNCERTAIN_REMEDY,
+    LeasedRow,
+    bury,
+)
 from flybridge.store.core.ledger import Ledger
 from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Write
@@ -19,9 +29,27 @@ Row = tuple[Any, ...]
 def lease(
     ledger: Ledger, seal: Seal, lane: Lane, *, limit: int, now_ms: int, lease_ms: int, owner: str
 ) -> list[Delivery]:
-    rows = ledger.tables.read(Read.DUE, lane.app, lane.endpoint, now_ms, limit)
-    ledger.tables.write(Write.LEASE, [(owner, now_ms + lease_ms, row[0]) for row in rows])
-    return [_delivery(seal, lane, row) for row in rows]
+    while True:
+        rows = ledger.tables.read(Read.DUE, lane.app, lane.endpoint, now_ms, limit)
+        ledger.tables.write(Write.LEASE, [(owner, now_ms + lease_ms, row[0]) for row in rows])
+        leased, sealed = [], []
+        for row in rows:
+            try:
+                leased.append(_delivery(seal, lane, row))
+            except SealBroken:
+                sealed.append(row[0])
+        _bury_sealed(ledger, seal, sealed, owner, now_ms)
+        if leased or not rows:
+            return leased
+
+
+def _bury_sealed(ledger: Ledger, seal: Seal, ids: Sequence[int], owner: str, now_ms: int) -> None:
+    """Make dead letters of deliveries whose content can't be opened. It stays as it is, and may be opened one day."""
+    end = Settlement(0, "dead", reason=SEALED, detail=SEALED_DETAIL, remedy=SEALED_REMEDY)
+    ends = [(LeasedRow(*place), end) for _, *place in ledger.tables.among(Read.OWNED, ids, owner)]
+    ledger.tables.write(Write.KEEP_WHO, [(number,) for number in ids])
+    ledger.tables.write(Write.DROP_DELIVERIES, [(number,) for number in ids])
+    bury(ledger, seal, ends, now_ms)
 
 
 def _delivery(seal: Seal, lane: Lane, row: Row) -> Delivery:

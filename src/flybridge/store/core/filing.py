@@ -195,9 +195,20 @@ class _Batch:
                 self._enter(row_id, filing, OutcomeKind.DEAD, end.reason)
                 self._rows[Write.ITEMS].append((row_id, self._seal.seal(filing.envelope.body)))
                 detail = self._seal.seal(end.detail.encode("utf-8", "surrogatepass"))
-                media = filing.envelope.media.word
+                media, ordinal = filing.envelope.media.word, filing.envelope.ordinal
                 self._rows[Write.DEAD].append(
-                    (row_id, None, end.stage, media, end.reason, detail, end.remedy, VERSION, self._now_ms)
+                    (
+                        row_id,
+                        None,
+                        end.stage,
+                        media,
+                        end.reason,
+                        detail,
+                        end.remedy,
+                        VERSION,
+                        self._now_ms,
+                        ordinal,
+                    )
                 )
             case _:
                 assert_never(filing.decision)

@@ -7,8 +7,10 @@ million. Whatever adds or removes holds moves it in the same transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
+from flybridge.errors import SealBroken
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.sealing import Seal
 from flybridge.store.core.ledger import HoldCounter, Ledger
@@ -170,7 +172,8 @@ def _identified(ledger: Ledger, seal: Seal, row_ids: set[int]) -> set[int]:
     """Return the rows whose item has an identity."""
     found = set()
     for row_id, sealed, who in ledger.tables.among(Read.ITEMS, sorted(row_ids)):
-        item = open_item(seal, sealed, who)
-        if item.user_id or item.device_id:
-            found.add(row_id)
+        with suppress(SealBroken):  # such a one has no identity to be sent under
+            item = open_item(seal, sealed, who)
+            if item.user_id or item.device_id:
+                found.add(row_id)
     return found

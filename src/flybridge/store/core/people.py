@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
+from flybridge.errors import SealBroken
 from flybridge.matching import Match, choose
 from flybridge.records import OutcomeKind, Sighting
 from flybridge.sealing import Seal
@@ -49,7 +51,9 @@ class People:
         new = set(keys) - self._loaded
         self._loaded |= new
         for key, app, sealed in self._ledger.tables.among(Read.SIGHTINGS, new):
-            self._seen[app, key] = open_seen(self._seal, sealed, app, key)
+            # What does not open counts as not seen: the next sighting of this key takes its place.
+            with suppress(SealBroken):
+                self._seen[app, key] = open_seen(self._seal, sealed, app, key)
 
     def add(self, sightings: Iterable[Sighting]) -> list[AppKey]:
         """Record sightings, whose keys must have been loaded. Returns those keys that had no sighting before.

@@ -83,6 +83,9 @@ class Read(Enum):
     OLD_DEAD = auto()  # until_ms, limit: row, counter, oldest first. FOR UPDATE SKIP LOCKED
     OLD_SEEN = auto()  # key, now_ms, limit: key, until_ms, a page after the key
     PERSONS_AFTER = auto()  # person, limit: person, whether something of it can go
+    # the store itself
+    STATE = auto()  # name: value
+    SEALED = auto()  # limit: sealed, of the newest items and sightings, each so many
     # reports
     COUNTS = auto()  # app, day, source, outcome, reason, n
     DEPTHS = auto()  # now_ms: app, endpoint, due, later, leased, oldest_ms
@@ -112,6 +115,7 @@ class Write(Enum):
 
     __hash__ = object.__hash__
 
+    STATE = auto()  # name, value: in place of what there was
     LEDGER_ROWS = auto()  # receipt, counter, insert_id, received_ms, changed_ms, row, digest, person
     REFILE = auto()  # insert_id, changed_ms, person, row
     MOVE = auto()  # counter, changed_ms, row
@@ -140,7 +144,7 @@ class Write(Enum):
     DROP_HOLD_KEYS = auto()  # key, row
     HOLD_COUNTS = auto()  # lane, media_source, key_kinds, hour, more
     DROP_HOLD_COUNTS = auto()  # lane, media_source, key_kinds, hour: where nothing is left
-    DEAD = auto()  # row, lane, stage, media, reason, detail, remedy, version, died_ms
+    DEAD = auto()  # row, lane, stage, media, reason, detail, remedy, version, died_ms, ordinal
     DROP_DEAD = auto()  # row
     SIGHTINGS = auto()  # key, app, seen_ms, sealed: in place of what there was
     DROP_SIGHTINGS = auto()  # key

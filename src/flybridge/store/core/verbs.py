@@ -28,6 +28,7 @@ from flybridge.store.core.pruning import (
     prune_people,
     prune_seen,
 )
+from flybridge.store.core.seal_check import is_checked, put_check
 from flybridge.store.core.tables import Rows
 from flybridge.store.figures import (
     Count,
@@ -71,6 +72,11 @@ class Verbs(ABC):
     async def _compact(self, now_ms: int) -> None:
         """Compact what only this backend keeps."""
         return
+
+    async def _check_seal(self) -> None:
+        """Raise `SealBroken` if the configured secrets are not those of the store."""
+        if not await self._read(lambda db: is_checked(db, self._seal)):
+            await self._write(put_check, self._seal)
 
     async def file(self, filings: Sequence[Filing], now_ms: int) -> Filed:
         return await self._write(file, self._seal, filings, now_ms)

@@ -10,9 +10,18 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from flybridge.sealing import Seal
-from flybridge.store.audiences.audience import CLAIMED, COUNTED, DUE, Lease, packed_run, standing_after, standing_of
+from flybridge.store.audiences.audience import (
+    CLAIMED,
+    COUNTED,
+    DUE,
+    Lease,
+    is_still,
+    opened,
+    packed_run,
+    standing_after,
+    standing_of,
+)
 from flybridge.store.audiences.protocol import Action, Claim, Device, Run, Standing, Target
-from flybridge.store.core.membership import open_device
 from flybridge.store.postgres.arrays import Array, columns
 from flybridge.store.postgres.connection import Db
 from flybridge.store.postgres.sql import ERASABLE
@@ -102,18 +111,26 @@ def owned(db: Db, claim: Claim) -> bool:
 def changes(db: Db, seal: Seal, claim: Claim, action: Action, *, limit: int, after: bytes) -> list[Device]:
     if not owned(db, claim):
         return []
-    rows = rows_of(
-        db,
-        f"""SELECT mark, sealed, standing FROM devices WHERE audience = $1 AND mark > $2 AND {DUE[action]}
-            ORDER BY mark LIMIT $3""",  # noqa: S608 - ours
-        *(claim.id, after, limit),
-    )
-    if sent := [mark for mark, _, standing in rows if standing != 2]:
-        sql = "UPDATE devices SET standing = 2 WHERE audience = $1 AND mark = ANY($2::bytea[])"
-        run(db, sql, claim.id, _keys(sent))
-    if listed := sum(standing == 1 for *_, standing in rows):
-        run(db, "UPDATE audiences SET listed = listed - $1::bigint WHERE id = $2", listed, claim.id)
-    return [Device(mark, *open_device(seal, sealed)) for mark, sealed, _ in rows]
+    while True:
+        rows = rows_of(
+            db,
+            f"""SELECT mark, sealed, standing FROM devices WHERE audience = $1 AND mark > $2 AND {DUE[action]}
+                ORDER BY mark LIMIT $3""",  # noqa: S608 - ours
+            *(claim.id, after, limit),
+        )
+        devices, sealed = opened(seal, (row[:2] for row in rows))
+        if sent := [mark for mark, _, standing in rows if standing != 2 and mark not in sealed]:
+            sql = "UPDATE devices SET standing = 2 WHERE audience = $1 AND mark = ANY($2::bytea[])"
+            run(db, sql, claim.id, _keys(sent))
+        if listed := sum(standing == 1 and mark not in sealed for mark, _, standing in rows):
+            run(db, "UPDATE audiences SET listed = listed - $1::bigint WHERE id = $2", listed, claim.id)
+        if sealed and action is Action.ADD:
+            sql = "UPDATE devices SET standing = 3 WHERE audience = $1 AND mark = ANY($2::bytea[])"
+            run(db, sql, claim.id, _keys(sealed))
+            run(db, "UPDATE audiences SET refused = refused + $1::bigint WHERE id = $2", len(sealed), claim.id)
+        if devices or not rows:
+            return devices
+        after = rows[-1][0]
 
 
 def settle(db: Db, claim: Claim, action: Action, marks: Sequence[bytes], refused: bool) -> int:
@@ -156,8 +173,11 @@ def empty(db: Db, claim: Claim) -> None:
 def extras(db: Db, seal: Seal, claim: Claim, limit: int, after: bytes) -> list[Device]:
     sql = """SELECT mark, sealed, extra FROM devices WHERE audience = $1 AND mark > $2 AND extra IS NOT NULL
              ORDER BY mark LIMIT $3"""
-    rows = rows_of(db, sql, claim.id, after, limit)
-    return [Device(mark, *open_device(seal, sealed), seal.open(extra)) for mark, sealed, extra in rows]
+    while rows := rows_of(db, sql, claim.id, after, limit):
+        if devices := opened(seal, rows)[0]:
+            return devices
+        after = rows[-1][0]
+    return []
 
 
 def settle_extras(db: Db, seal: Seal, claim: Claim, devices: Sequence[Device]) -> None:
@@ -167,7 +187,7 @@ def settle_extras(db: Db, seal: Seal, claim: Claim, devices: Sequence[Device]) -
     sql = """SELECT mark, extra FROM devices
              WHERE extra IS NOT NULL AND audience = $1 AND mark = ANY($2::bytea[])"""
     rows = rows_of(db, sql, claim.id, _keys(list(sent)))
-    if same := [mark for mark, extra in rows if seal.open(extra) == sent[mark]]:
+    if same := [mark for mark, extra in rows if is_still(seal, extra, sent[mark])]:
         sql = "UPDATE devices SET extra = NULL WHERE audience = $1 AND mark = ANY($2::bytea[])"
         run(db, sql, claim.id, _keys(same))
         _erase(db, claim.id, same)

@@ -17,7 +17,7 @@ WAITING: Final = """SELECT holds.id, keys, cell, lane, event_ms, holds.received_
                     FROM holds JOIN ledger ON ledger.id = holds.id"""
 LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
 LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
-                          version, received_ms, died_ms, lane
+                          version, received_ms, died_ms, lane, dead.ordinal
                    FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
                    JOIN items ON items.id = dead.id"""
 CHOSEN: Final = "($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR dead.reason = $2)"
@@ -102,6 +102,9 @@ READS: Final[Mapping[Read, str]] = {
                                            SELECT 1 FROM sightings WHERE sightings.key = people.key))
                            FROM (SELECT DISTINCT person FROM people WHERE person > $1 ORDER BY person LIMIT $2) page
                            ORDER BY person""",
+    Read.STATE: "SELECT value FROM state WHERE name = $1",
+    Read.SEALED: """(SELECT sealed FROM items ORDER BY id DESC LIMIT $1) UNION ALL
+                    (SELECT sealed FROM sightings LIMIT $1)""",
     Read.COUNTS: f"SELECT app, day, source, outcome, reason, n FROM {STANDING} WHERE n <> 0 ORDER BY id",
     Read.DEPTHS: """SELECT app, endpoint, count(*) FILTER (WHERE owner IS NULL AND due_ms <= $1),
                            count(*) FILTER (WHERE owner IS NULL AND due_ms > $1),
@@ -197,6 +200,8 @@ WRITES: Final[Mapping[Write, str]] = {
                                WHERE audiences.id = gone.audience""",
     Write.DROP_DEVICES: f"""DELETE FROM devices USING unnest($1::bigint[], $2::bytea[]) AS old (audience, mark)
                             WHERE devices.audience = old.audience AND devices.mark = old.mark AND {ERASABLE}""",
+    Write.STATE: """INSERT INTO state (name, value) SELECT * FROM unnest($1::text[], $2::bytea[]) AS new (name)
+                    ON CONFLICT (name) DO UPDATE SET value = excluded.value""",
     Write.LEDGER_ROWS: """INSERT INTO ledger
                       (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, uncertain)
                     SELECT *, 0 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[],
@@ -281,9 +286,9 @@ WRITES: Final[Mapping[Write, str]] = {
                                   AND cell_of(hold_counts.media_source, hold_counts.key_kinds)
                                       = cell_of(old.media_source, old.key_kinds)
                                   AND shard = {SHARD} AND n = 0""",
-    Write.DEAD: """INSERT INTO dead (id, lane, stage, media, reason, detail, remedy, version, died_ms)
+    Write.DEAD: """INSERT INTO dead (id, lane, stage, media, reason, detail, remedy, version, died_ms, ordinal)
                    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[],
-                                        $7::text[], $8::text[], $9::bigint[])""",
+                                        $7::text[], $8::text[], $9::bigint[], $10::bigint[])""",
     Write.DROP_DEAD: "DELETE FROM dead WHERE id = ANY($1::bigint[])",
     Write.SIGHTINGS: """INSERT INTO sightings (key, app, seen_ms, sealed)
                         SELECT * FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::bytea[]) AS new (key, app)

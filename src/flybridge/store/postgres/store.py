@@ -47,6 +47,11 @@ class PostgresStore(Verbs):
         self._writers = Pool(lambda: connect_writer(self._dsn), WRITERS, "store-writer", self._broken)
         self._readers = Pool(lambda: connect_reader(self._dsn), READERS, "store-reader", self._broken)
         self._open = True
+        try:
+            await self._check_seal()
+        except BaseException:
+            await self.close()
+            raise
 
     def _broken(self) -> None:
         self._counter_ids.forget()

@@ -7,9 +7,19 @@ from collections.abc import Sequence
 from typing import Final
 
 from flybridge.sealing import Seal
-from flybridge.store.audiences.audience import CLAIMED, COUNTED, DUE, Lease, packed_run, standing_after, standing_of
+from flybridge.store.audiences.audience import (
+    CLAIMED,
+    COUNTED,
+    DUE,
+    Lease,
+    is_still,
+    opened,
+    packed_run,
+    standing_after,
+    standing_of,
+)
 from flybridge.store.audiences.protocol import Action, Claim, Device, Run, Standing, Target
-from flybridge.store.core.membership import erase, open_device
+from flybridge.store.core.membership import erase
 from flybridge.store.sqlite.connection import among
 from flybridge.store.sqlite.sql import ERASABLE
 from flybridge.store.sqlite.tables import SqliteTables
@@ -81,18 +91,24 @@ def changes(
 ) -> list[Device]:
     if not _owned(db, claim):
         return []
-    rows = db.execute(
-        f"""SELECT mark, sealed, standing FROM devices INDEXED BY devices_{action.value}
-            WHERE audience = ? AND mark > ? AND {DUE[action]} ORDER BY mark LIMIT ?""",  # noqa: S608 - ours
-        (claim.id, after, limit),
-    ).fetchall()
-    db.executemany(
-        "UPDATE devices SET standing = 2 WHERE audience = ? AND mark = ?",
-        [(claim.id, mark) for mark, _, standing in rows if standing != 2],
-    )
-    listed = sum(standing == 1 for *_, standing in rows)
-    db.execute("UPDATE audiences SET listed = listed - ? WHERE id = ?", (listed, claim.id))
-    return [Device(mark, *open_device(seal, sealed)) for mark, sealed, _ in rows]
+    while True:
+        rows = db.execute(
+            f"""SELECT mark, sealed, standing FROM devices INDEXED BY devices_{action.value}
+                WHERE audience = ? AND mark > ? AND {DUE[action]} ORDER BY mark LIMIT ?""",  # noqa: S608 - ours
+            (claim.id, after, limit),
+        ).fetchall()
+        devices, sealed = opened(seal, (row[:2] for row in rows))
+        sent = [(claim.id, mark) for mark, _, standing in rows if standing != 2 and mark not in sealed]
+        db.executemany("UPDATE devices SET standing = 2 WHERE audience = ? AND mark = ?", sent)
+        listed = sum(standing == 1 and mark not in sealed for mark, _, standing in rows)
+        db.execute("UPDATE audiences SET listed = listed - ? WHERE id = ?", (listed, claim.id))
+        if sealed and action is Action.ADD:
+            unsendable = [(claim.id, mark) for mark in sealed]
+            db.executemany("UPDATE devices SET standing = 3 WHERE audience = ? AND mark = ?", unsendable)
+            db.execute("UPDATE audiences SET refused = refused + ? WHERE id = ?", (len(sealed), claim.id))
+        if devices or not rows:
+            return devices
+        after = rows[-1][0]
 
 
 def settle(db: sqlite3.Connection, claim: Claim, action: Action, marks: Sequence[bytes], refused: bool) -> int:
@@ -123,12 +139,13 @@ def empty(db: sqlite3.Connection, claim: Claim) -> None:
 
 
 def extras(db: sqlite3.Connection, seal: Seal, claim: Claim, limit: int, after: bytes) -> list[Device]:
-    rows = db.execute(
-        """SELECT mark, sealed, extra FROM devices WHERE audience = ? AND mark > ? AND extra IS NOT NULL
-           ORDER BY mark LIMIT ?""",
-        (claim.id, after, limit),
-    )
-    return [Device(mark, *open_device(seal, sealed), seal.open(extra)) for mark, sealed, extra in rows]
+    sql = """SELECT mark, sealed, extra FROM devices WHERE audience = ? AND mark > ? AND extra IS NOT NULL
+             ORDER BY mark LIMIT ?"""
+    while rows := db.execute(sql, (claim.id, after, limit)).fetchall():
+        if devices := opened(seal, rows)[0]:
+            return devices
+        after = rows[-1][0]
+    return []
 
 
 def settle_extras(db: sqlite3.Connection, seal: Seal, claim: Claim, devices: Sequence[Device]) -> None:
@@ -136,7 +153,8 @@ def settle_extras(db: sqlite3.Connection, seal: Seal, claim: Claim, devices: Seq
         return
     sent = {device.mark: device.extra for device in devices}
     sql = "SELECT mark, extra FROM devices WHERE extra IS NOT NULL AND audience = ? AND mark IN (??)"
-    same = [(claim.id, mark) for mark, extra in among(db, sql, sent, claim.id) if seal.open(extra) == sent[mark]]
+    rows = among(db, sql, sent, claim.id)
+    same = [(claim.id, mark) for mark, extra in rows if is_still(seal, extra, sent[mark])]
     db.executemany("UPDATE devices SET extra = NULL WHERE audience = ? AND mark = ?", same)
     erase(SqliteTables(db), same)
 

@@ -21,7 +21,7 @@ HELD: Final = """(SELECT holds.* FROM holds JOIN ledger USING (id) JOIN cells ON
                   WHERE outcome = 'held')"""
 LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
 LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
-                          version, received_ms, died_ms, lane
+                          version, received_ms, died_ms, lane, dead.ordinal
                    FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN items ON items.id = dead.id"""
 CHOSEN: Final = "(?1 IS NULL OR app = ?1) AND (?2 IS NULL OR dead.reason = ?2)"
 LINE: Final = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
@@ -100,6 +100,9 @@ READS: Final[Mapping[Read, str]] = {
                              AND EXISTS (SELECT 1 FROM people WHERE people.person = page.person AND NOT EXISTS (
                                            SELECT 1 FROM sightings WHERE sightings.key = people.key))
                            FROM (SELECT DISTINCT person FROM people WHERE person > ? ORDER BY person LIMIT ?) page""",
+    Read.STATE: "SELECT value FROM state WHERE name = ?",
+    Read.SEALED: """SELECT sealed FROM (SELECT sealed FROM items ORDER BY id DESC LIMIT ?1) UNION ALL
+                    SELECT sealed FROM (SELECT sealed FROM sightings LIMIT ?1)""",
     Read.COUNTS: "SELECT app, day, source, outcome, reason, n FROM cells WHERE n <> 0",
     Read.DEPTHS: """SELECT app, endpoint, sum(owner IS NULL AND due_ms <= ?1), sum(owner IS NULL AND due_ms > ?1),
                            sum(owner IS NOT NULL),
@@ -162,6 +165,7 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.UNCOUNT_DEVICES: f"""UPDATE audiences SET refused = refused - (SELECT count(*) FROM devices
                                  WHERE audience = ? AND mark = ? AND standing = 3 AND {ERASABLE}) WHERE id = ?""",
     Write.DROP_DEVICES: f"DELETE FROM devices WHERE audience = ? AND mark = ? AND {ERASABLE}",
+    Write.STATE: "INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)",
     Write.LEDGER_ROWS: """INSERT INTO ledger
                       (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, uncertain)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)""",
@@ -206,8 +210,8 @@ WRITES: Final[Mapping[Write, str]] = {
                           ON CONFLICT DO UPDATE SET n = n + excluded.n""",
     Write.DROP_HOLD_COUNTS: """DELETE FROM hold_counts
                                WHERE lane = ? AND media_source = ? AND key_kinds = ? AND hour = ? AND n = 0""",
-    Write.DEAD: """INSERT INTO dead (id, lane, stage, media, reason, detail, remedy, version, died_ms)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+    Write.DEAD: """INSERT INTO dead (id, lane, stage, media, reason, detail, remedy, version, died_ms, ordinal)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
     Write.DROP_DEAD: "DELETE FROM dead WHERE id = ?",
     Write.SIGHTINGS: "INSERT OR REPLACE INTO sightings (key, app, seen_ms, sealed) VALUES (?, ?, ?, ?)",
     Write.DROP_SIGHTINGS: "DELETE FROM sightings WHERE key = ?",

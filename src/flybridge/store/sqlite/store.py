@@ -37,6 +37,11 @@ class SqliteStore(Verbs):
         self._writer = Writer(db, self._undo)
         self._reader = ReaderPool(self._path)
         self._open = True
+        try:
+            await self._check_seal()
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         if not self._open:

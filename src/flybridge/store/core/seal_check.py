@@ -1,0 +1,56 @@
+"""The seal check: whether the configured secrets open what a store holds, before anything is done with it.
+
+A known text is kept sealed beside the data. If it does not open, the secret was changed, or that very text is damaged:
+the second is so if other content opens.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flybridge.errors import SealBroken
+from flybridge.sealing import Seal
+from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.tables import Read, Rows, Write
+
+NAME: Final = "seal"
+CLEAR: Final = b"flybridge store"
+GIVEN_UP: Final = b""
+"""The check of an operator who has lost the secret and gives up what was sealed with it."""
+
+SAMPLE: Final = 50
+"""How many of the newest pieces of each kind are tried."""
+
+REFUSAL: Final = (
+    "The configured secret does not open what the store holds. If `secret` was changed, put the former one into "
+    "`former_secrets`; if this is another installation's store, name your own. Nothing was changed."
+)
+
+
+def is_checked(db: Rows, seal: Seal) -> bool:
+    """Return whether the check is in place, under the current secret.
+
+    Raises `SealBroken` when the configured secrets open nothing of what the store holds.
+    """
+    check = next((value for (value,) in db.read(Read.STATE, NAME)), None)
+    if check == GIVEN_UP:
+        return False
+    if check is not None and _opens(seal, check):
+        return seal.is_current(check)
+    sample = [sealed for (sealed,) in db.read(Read.SEALED, SAMPLE)]
+    if not any(_opens(seal, sealed) for sealed in sample) and (sample or check is not None):
+        raise SealBroken(REFUSAL)
+    return False
+
+
+def put_check(ledger: Ledger, seal: Seal) -> None:
+    """Seal the check under the current secret."""
+    ledger.tables.write(Write.STATE, [(NAME, seal.seal(CLEAR))])
+
+
+def _opens(seal: Seal, sealed: bytes) -> bool:
+    try:
+        seal.open(sealed)
+    except SealBroken:
+        return False
+    return True
