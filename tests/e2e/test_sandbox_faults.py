@@ -110,9 +110,10 @@ async def test_the_sandboxs_own_pages_are_never_faulty():
             assert await response.text() == ""
 
 
-async def test_a_throttled_device_is_named_and_accepted_the_next_time():
-    """429 names devices, users and events, and takes none of the request."""
-    sandbox = Sandbox(ManualClock(), Faults(FaultScript(throttled_devices=1.0)))
+async def test_a_throttled_device_is_named_and_paused_for_half_a_minute():
+    """429 names devices, users and events, and takes none of the request; new events of the device are refused too."""
+    clock = ManualClock()
+    sandbox = Sandbox(clock, Faults(FaultScript(throttled_devices=1.0)))
     events = [event(), event(1, device_id=None, user_id="user-1")]
     async with running(sandbox) as origin, aiohttp.ClientSession() as session:
         status, answer = await upload(session, origin, events)
@@ -120,7 +121,10 @@ async def test_a_throttled_device_is_named_and_accepted_the_next_time():
         assert answer["throttled_devices"] == {"device-0": 31}
         assert answer["throttled_users"] == {"user-1": 31}
         assert answer["throttled_events"] == [0, 1]
+        clock.advance(20)
+        assert (await upload(session, origin, [event(2, device_id="device-0")]))[0] == 429
         assert held(sandbox) == 0
+        clock.advance(10)
         assert (await upload(session, origin, events))[0] == 200
 
 
@@ -171,7 +175,8 @@ async def test_an_outage_begins_ends_and_is_followed_by_a_firewall():
 
 async def test_a_sender_that_obeys_the_documentation_gets_every_event_in_once_under_all_faults():
     """With insert_ids and patience, everything is held once or is on the record as rejected."""
-    sandbox = Sandbox(ManualClock(), Faults.named("all", seed=3))
+    clock = ManualClock()
+    sandbox = Sandbox(clock, Faults.named("all", seed=3))
     events = {f"insert-{number}": event(number, device_id=f"device-{number % 150}") for number in range(600)}
     left, rejected = dict(events), set()
     async with running(sandbox) as origin, aiohttp.ClientSession() as session:
@@ -188,6 +193,8 @@ async def test_a_sender_that_obeys_the_documentation_gets_every_event_in_once_un
             elif status == 200:
                 bad = {one["insert_id"] for one in batch}
             else:
+                if status == 429:
+                    clock.advance(30)
                 continue
             rejected |= bad if status == 400 else set()
             left = {key: one for key, one in left.items() if key not in bad}

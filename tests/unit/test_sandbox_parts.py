@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -10,6 +11,7 @@ from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.vendors.ledger import Ledger
 from flybridge.sandbox.vendors.properties import described
 from flybridge.sandbox.vendors.rates import Rates
+from flybridge.sandbox.vendors.record import export_row
 from flybridge.sandbox.vendors.validation import Attribution, UploadedEvent
 from flybridge.testing.clocks import ManualClock
 
@@ -142,3 +144,52 @@ def test_rates_are_per_name_and_start_anew_with_each_window():
     rates.count({"a": 900})
     assert rates.over({"a": 1, "b": 1}, 29_999) == {"a": 31}
     assert rates.over({"a": 1}, 30_000) == {}
+
+
+def test_what_is_saved_has_no_identifier_and_an_opaque_hash():
+    """In every kind of event, whatever it carried; the hash says nothing but that there were some."""
+    ledger = Ledger("key", keep_bodies=True)
+    ids = {"adid": "a" * 8, "idfa": "b" * 8, "idfv": "c" * 8, "android_app_set_id": "d" * 8, "android_id": "e" * 8}
+    ledger.apply([UploadedEvent("a", device_id="d", **ids), UploadedEvent("b", device_id="d")], 0)
+    ledger.attribute(Attribution("[A] Install", "android", adid="a" * 8), 0)
+    rows = [export_row(event) for event in ledger.saved]
+    written = json.dumps(rows)
+    assert len(rows) == 3
+    assert not any(value in written for value in ids.values())
+    assert [row["amplitude_attribution_ids"] is None for row in rows] == [False, True, False]
+    assert all((row["adid"], row["idfa"]) == (None, None) and "idfv" not in row for row in rows)
+
+
+def test_an_unknown_user_id_makes_a_new_user_and_a_known_device_does_not():
+    """A device is a user of its own until an event names its user."""
+    ledger = Ledger("key")
+    ledger.apply([UploadedEvent("a", device_id="d1"), UploadedEvent("a", device_id="d2")], 0)
+    assert len(ledger.users) == 2
+    ledger.apply([UploadedEvent("a", user_id="ann", device_id="d1"), UploadedEvent("a", device_id="d1")], 0)
+    assert len(ledger.users) == 2
+    ledger.apply([UploadedEvent("a", user_id="nobody knows this one")], 0)
+    assert len(ledger.users) == 3
+    assert ledger.users.find("ann", None).devices == {"d1"}
+
+
+def test_one_location_field_resets_the_other_three_and_revenue_is_added_raw():
+    """1,500 JPY and 10 USD are 1,510."""
+    ledger = Ledger("key")
+    place = {"country": "Germany", "region": "Berlin", "city": "Berlin", "dma": "Berlin"}
+    ledger.apply([UploadedEvent("a", user_id="ann", revenue=1500.0, currency="JPY", **place)], 0)
+    ledger.apply([UploadedEvent("a", user_id="ann", revenue=10.0, currency="USD")], 0)
+    user = ledger.users.find("ann", None)
+    assert (user.location, user.revenue) == (("Germany", "Berlin", "Berlin", "Berlin"), 1510.0)
+    ledger.apply([UploadedEvent("a", user_id="ann", country="France")], 0)
+    assert user.location == ("France", None, None, None)
+
+
+def test_identify_changes_a_user_and_is_no_event():
+    """Its operations are applied in their documented sense."""
+    ledger = Ledger("key")
+    first = {"$set": {"plan": "pro", "old": 1}, "$setOnce": {"source": "a"}, "$add": {"n": 2}, "$append": {"l": 1}}
+    then = {"$setOnce": {"source": "b"}, "$unset": {"old": "-"}, "$add": {"n": 3}, "$append": {"l": 2}}
+    for operations in (first, then):
+        ledger.apply([UploadedEvent("$identify", user_id="ann", user_properties=operations)], 0)
+    assert ledger.users.find("ann", None).properties == {"plan": "pro", "source": "a", "n": 5, "l": [1, 2]}
+    assert (ledger.saved, ledger.tally.identified, ledger.tally.received) == ([], 2, 0)

@@ -18,6 +18,31 @@ from flybridge.sandbox.traffic.truth import Difference, Expected, Fate, Truth, c
 
 APPS = (TrafficApp("shop-android", "android", "com.example.shop"), TrafficApp("shop-ios", "ios", "id1234567890"))
 MIXED = TrafficOptions(late_seen=0.1, malformed=0.02, odd=0.02)
+# Those that can be selected: https://dev.appsflyer.com/hc/reference/get_fields-platform (read 2026-11-27).
+PUSH_FIELDS = {
+    "api_version", "af_c_id", "campaign", "af_adset_id", "af_adset", "af_ad_id", "af_ad", "af_ad_type",
+    "af_channel", "af_cost_currency", "af_cost_model", "af_cost_value", "af_keywords",
+    "af_attribution_lookback", "af_prt", "af_reengagement_window", "af_siteid", "af_sub_siteid", "af_sub1",
+    "af_sub2", "af_sub3", "af_sub4", "af_sub5", "is_retargeting", "media_source", "original_url", "user_agent",
+    "advertising_id", "android_id", "amazon_aid", "app_id", "app_name", "app_version", "appsflyer_id",
+    "bundle_id", "carrier", "country_code", "custom_data", "customer_user_id", "device_category", "device_type",
+    "device_model", "event_name", "event_revenue", "event_revenue_currency", "event_time", "event_value",
+    "idfa", "idfv", "imei", "install_app_store", "install_time", "ip", "language", "operator", "os_version",
+    "platform", "sdk_version", "wifi", "gp_broadcast_referrer", "city", "attributed_touch_time",
+    "attributed_touch_type", "contributor_1_af_prt", "contributor_1_campaign", "contributor_1_match_type",
+    "contributor_1_media_source", "contributor_1_touch_time", "contributor_1_touch_type",
+    "contributor_2_af_prt", "contributor_2_campaign", "contributor_2_match_type", "contributor_2_media_source",
+    "contributor_2_touch_time", "contributor_2_touch_type", "contributor_3_af_prt", "contributor_3_campaign",
+    "contributor_3_match_type", "contributor_3_media_source", "contributor_3_touch_time",
+    "contributor_3_touch_type", "dma", "event_revenue_usd", "event_source", "http_referrer",
+    "is_primary_attribution", "is_receipt_validated", "match_type", "postal_code", "region",
+    "retargeting_conversion_type", "state", "network_account_id", "gp_click_time", "gp_install_begin",
+    "gp_referrer", "keyword_match_type", "selected_currency", "revenue_in_selected_currency",
+    "cost_in_selected_currency", "attributed_touch_time_selected_timezone", "install_time_selected_timezone",
+    "event_time_selected_timezone", "selected_timezone", "deeplink_url", "oaid", "keyword_id",
+    "store_reinstall", "is_lat", "device_download_time", "device_download_time_selected_timezone",
+    "conversion_type", "custom_dimension", "campaign_type",
+}  # fmt: skip
 ZEROS = "00000000-0000-0000-0000-000000000000"
 
 
@@ -173,19 +198,68 @@ def test_the_truth_about_identity_is_what_messages_carry_or_will_be_told(message
     assert waited > 1000
 
 
-def test_whoever_is_seen_late_is_sighted_with_what_the_truth_says(messages):
-    """The event stream names the AppsFlyer id and both Amplitude ids."""
-    sightings = {}
+def test_push_messages_have_only_fields_that_can_be_selected(messages):
+    """Consent under ATT and GDPR, and the App Set id, come in files only."""
+    for _, body in bodies(messages):
+        assert body.keys() <= PUSH_FIELDS
+
+
+def test_device_ids_are_as_the_sdks_make_them(messages):
+    """An Android device id is random with an R, an advertising id, or an App Set id with an S."""
+    forms = Counter()
+    for message in messages:
+        device_id = message.truth.device_id
+        if device_id and message.truth.app == "shop-android":
+            forms[device_id[36:]] += 1
+        elif device_id:
+            assert len(device_id) == 36
+    assert set(forms) == {"R", "", "S"}
+    assert forms["R"] > forms[""] > forms["S"] > 0
+
+
+def test_in_app_events_of_a_re_engagement_come_twice():
+    """Once for the source of the install, which is secondary, and once for that of the re-engagement."""
+    found = made(6000, options=TrafficOptions(double_attribution=True))
+    copies = [(m.truth, body) for m, body in bodies(found) if "is_primary_attribution" in body]
+    of = {flag: [(t, b) for t, b in copies if b["is_primary_attribution"] == flag] for flag in ("true", "false")}
+    assert of["false"]
+    assert all(truth.v2.fate is Fate.FILTERED for truth, _ in of["false"])
+    primary = {(truth.app, truth.time_ms): body for truth, body in of["true"]}
+    for truth, body in of["false"]:
+        if (truth.app, truth.time_ms) in primary:  # else the traffic ended before it
+            other = primary[truth.app, truth.time_ms]
+            assert other["event_value"] == body["event_value"]
+            assert other.get("is_retargeting") == "true"
+            assert body.get("is_retargeting") == "false"
+
+
+def test_whoever_is_seen_late_is_sighted_as_amplitude_shows_people(messages):
+    """By an AppsFlyer id as user property, set by Identify or in events, or by the device id alone; ids are wiped."""
+    sightings, shown = {}, Counter()
     for message in messages:
         if message.truth.kind == "sighting":
             assert message.path == f"/v1/stream/{message.truth.app}"
             body = json.loads(message.body)
-            sightings[body["user_properties"]["appsflyer_id"]] = body
-    waiting = [m.truth for m in messages if m.truth.waits and m.truth.appsflyer_id in sightings]
-    assert {truth.appsflyer_id for truth in waiting} == sightings.keys()
-    for truth in waiting:
-        seen = sightings[truth.appsflyer_id]
-        assert (seen["user_id"], seen["device_id"]) == (truth.user_id, truth.device_id)
+            sightings[body["user_id"], body["device_id"]] = body
+            assert not any(body.get(name) for name in ("adid", "idfa", "idfv", "android_app_set_id"))
+    for message, body in bodies(messages):
+        truth = message.truth
+        if not truth.waits or (truth.user_id, truth.device_id) not in sightings:
+            continue
+        seen = sightings[truth.user_id, truth.device_id]
+        properties = seen["user_properties"]
+        named = properties.get("$set", properties).get("appsflyer_id")
+        shown["$set" in properties, named is not None] += 1
+        ids = {body.get("idfv"), body.get("idfa"), body.get("advertising_id")}
+        assert named == truth.appsflyer_id or seen["device_id"] in ids
+    assert set(shown) == {(True, True), (False, True), (False, False)}
+
+
+def test_what_can_not_be_matched_says_why(messages):
+    """A random device id, an App Set id that Push messages lack, nobody in Amplitude, or nothing passed yet."""
+    reasons = {m.truth.v2.why for m in messages if m.truth.v2.fate is Fate.HELD}
+    assert len(reasons) >= 3
+    assert all(reasons)
 
 
 def test_on_the_attribution_route_only_conversions_with_a_usable_id_are_delivered(messages):

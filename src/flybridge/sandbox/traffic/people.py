@@ -1,7 +1,11 @@
-"""The sandbox's people: where they live, what they hold in their hands, and by which ids they are known.
+"""The people of the traffic: their country and device, and the ids by which both vendors know them.
 
-A person's identity in Amplitude reaches AppsFlyer in one of the ways that apps really use (`Known`); the way decides
-which of their messages can be delivered at once, which wait, and which wait in vain.
+A person's identity in Amplitude becomes known in one of the ways that apps really use (`IdentitySource`, `SeenBy`); the
+way decides which of their messages are delivered at once, which are matched later, and which expire.
+
+Amplitude's device ids are made as its SDKs make them (`DeviceIdKind`):
+https://amplitude.com/docs/sdks/analytics/android/android-kotlin-sdk, "Device ID lifecycle",
+https://amplitude.com/docs/sdks/analytics/ios/ios-sdk, "Set IDFA as device ID" (read 2026-11-27).
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ ZEROS: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class IdentitySource(StrEnum):
-    """How AppsFlyer's messages tell who the person is in Amplitude."""
+    """Where the person's identity in Amplitude comes from."""
 
     CUSTOM_DATA = "custom_data"  # Amplitude's ids in custom_data of every message
     CUSTOMER_USER_ID = "customer_user_id"  # the company's user id in every message
@@ -26,6 +30,23 @@ class IdentitySource(StrEnum):
     LOGIN = "login"  # the company's user id from the login on: what came before waits
     SEEN_LATE = "seen_late"  # not at all, but Amplitude's event stream tells later (or told before)
     NEVER = "never"  # not at all: held until it expires
+
+
+class SeenBy(StrEnum):
+    """What Amplitude's stream shows of a person whom AppsFlyer's messages do not identify."""
+
+    PROPERTY = "property"  # events with the user property appsflyer_id
+    IDENTIFY = "identify"  # an Identify call that sets appsflyer_id
+    DEVICE_ID = "device id"  # events with a device id, and nothing else that AppsFlyer knows
+
+
+class DeviceIdKind(StrEnum):
+    """How Amplitude's SDK made the device id."""
+
+    VENDOR = "idfv"  # iOS: the default
+    ADVERTISING = "advertising id"  # useAdvertisingIdForDeviceId
+    APP_SET = "app set id"  # Android: useAppSetIdForDeviceId; an S is appended
+    RANDOM = "random"  # Android: the default, an R is appended; iOS: an id of the app's own
 
 
 ALWAYS: Final = frozenset({IdentitySource.CUSTOM_DATA, IdentitySource.CUSTOMER_USER_ID})
@@ -115,17 +136,24 @@ class TrafficPerson(Struct, frozen=True, gc=False):
     limits: bool
     advertising_id: str | None
     idfv: str | None
-    app_set_id: str | None
     android_id: str | None
-    att: str | None
     identity_source: IdentitySource
     user_id: str | None
     device_id: str | None
+    device_id_kind: DeviceIdKind
+    seen_by: SeenBy
     session_ms: int
 
     @property
+    def can_be_matched(self) -> bool:
+        """Whether what Amplitude's stream shows is also in AppsFlyer's Push messages."""
+        if self.seen_by is not SeenBy.DEVICE_ID:
+            return True
+        return self.device_id_kind in {DeviceIdKind.VENDOR, DeviceIdKind.ADVERTISING}
+
+    @property
     def has_v1_id(self) -> bool:
-        """Return whether Amplitude's Attribution API can be told who this is by what AppsFlyer's messages carry."""
+        """Whether Amplitude's Attribution API can be told who this is by what AppsFlyer's messages carry."""
         if self.platform == "ios":
             return self.idfv is not None or (self.advertising_id is not None and not self.limits)
         return self.advertising_id is not None and not self.limits
@@ -149,7 +177,9 @@ def make_person(
     ios = platform == "ios"
     advertising_id = uuid(random)
     vendor_id = uuid(random)
-    user_id, device_id = _identity(identity_source, bits, vendor_id, ios)
+    id_kind = _device_id_kind(bits, ios=ios, limits=limits)
+    device_id = _device_id(id_kind, vendor_id, advertising_id, ios=ios)
+    user_id, known_device_id = _identity(identity_source, bits, device_id)
     return TrafficPerson(
         platform=platform,
         country=country,
@@ -163,20 +193,47 @@ def make_person(
         limits=limits,
         advertising_id=_limited(advertising_id, bits, ios) if limits else _cased(advertising_id, ios),
         idfv=vendor_id.upper() if ios else None,
-        app_set_id=None if ios or limits or bits >> 38 & 1 else vendor_id,
         android_id=None if ios or limits else f"{bits:016x}",
-        att=_att(limits, bits) if ios else None,
         identity_source=identity_source,
         user_id=user_id,
-        device_id=device_id,
+        device_id=known_device_id,
+        device_id_kind=id_kind,
+        seen_by=_SEEN_BY[bits >> 48 & 15],
         session_ms=now_ms - bits % 90_000,
     )
 
 
-def _identity(identity_source: IdentitySource, bits: int, vendor_id: str, ios: bool) -> tuple[str | None, str | None]:
+_SEEN_BY: Final = (SeenBy.PROPERTY,) * 5 + (SeenBy.IDENTIFY,) * 3 + (SeenBy.DEVICE_ID,) * 8
+"""Shares in sixteenths, as the next two."""
+
+_DEVICE_IDS: Final = {
+    "ios": (DeviceIdKind.VENDOR,) * 13 + (DeviceIdKind.ADVERTISING,) + (DeviceIdKind.RANDOM,) * 2,
+    "android": (DeviceIdKind.RANDOM,) * 11 + (DeviceIdKind.ADVERTISING,) * 3 + (DeviceIdKind.APP_SET,) * 2,
+}
+
+
+def _device_id_kind(bits: int, *, ios: bool, limits: bool) -> DeviceIdKind:
+    kind = _DEVICE_IDS["ios" if ios else "android"][bits >> 44 & 15]
+    if kind is DeviceIdKind.ADVERTISING and limits:
+        return DeviceIdKind.VENDOR if ios else DeviceIdKind.RANDOM
+    return kind
+
+
+def _device_id(kind: DeviceIdKind, vendor_id: str, advertising_id: str, *, ios: bool) -> str:
+    match kind:
+        case DeviceIdKind.VENDOR:
+            return vendor_id.upper()
+        case DeviceIdKind.ADVERTISING:
+            return _cased(advertising_id, ios)
+        case DeviceIdKind.APP_SET:
+            return f"{vendor_id}S"
+        case DeviceIdKind.RANDOM:
+            # On iOS not the vendor id, but another UUID.
+            return vendor_id[::-1] if ios else f"{vendor_id}R"
+
+
+def _identity(identity_source: IdentitySource, bits: int, device_id: str) -> tuple[str | None, str | None]:
     user_id = f"u{bits >> 8:014x}"
-    # Amplitude's iOS SDK takes the vendor id, its Android SDK a UUID with an R behind it.
-    device_id = vendor_id.upper() if ios else f"{vendor_id}R"
     match identity_source:
         case IdentitySource.CUSTOM_DATA:
             return (user_id if bits & 1 else None), device_id
@@ -199,9 +256,3 @@ def _limited(advertising_id: str, bits: int, ios: bool) -> str | None:
 
 def _cased(advertising_id: str, ios: bool) -> str:
     return advertising_id.upper() if ios else advertising_id
-
-
-def _att(limits: bool, bits: int) -> str:
-    if not limits:
-        return "authorized"
-    return "denied" if bits >> 39 & 1 else "not_determined"

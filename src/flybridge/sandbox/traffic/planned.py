@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.sandbox.traffic.in_app_events import MAKERS, EventContent
-from flybridge.sandbox.traffic.people import IdentitySource, TrafficPerson
+from flybridge.sandbox.traffic.people import DeviceIdKind, IdentitySource, TrafficPerson
 from flybridge.sandbox.traffic.postbacks import Installation, TrafficApp, message, sighting
 from flybridge.sandbox.traffic.sources import ORGANIC, RESTRICTED
 from flybridge.sandbox.traffic.truth import Expected, Fate, Truth
@@ -58,7 +58,11 @@ EVENT_TYPES: Final = {
 
 
 class Planned(Struct, gc=False):
-    """A message that will be written when it is sent: small, because many wait. `number` is given when it is sent."""
+    """A message that will be written when it is sent: small, because many wait. `number` is given when it is sent.
+
+    `carries`: it names the person's Amplitude ids itself. `resolved`: it will have an identity in the end.
+    `secondary`: the copy of an in-app event for the source of the install, while a re-engagement window is open.
+    """
 
     app: TrafficApp
     person: TrafficPerson
@@ -70,6 +74,7 @@ class Planned(Struct, gc=False):
     quirk: Quirk = Quirk.NONE
     carries: bool = False
     resolved: bool = False
+    secondary: bool = False
     copies: int = 0
     number: int = -1
 
@@ -104,6 +109,7 @@ def write(planned: Planned, number: int, send_ms: int, policy: str) -> Message:
         with_cuid=planned.carries,
         conversion=planned.kind is not MessageKind.IN_APP,
         nonsense_time=planned.quirk is Quirk.NONSENSE_TIME,
+        is_primary=_is_primary(planned),
     )
     if planned.quirk is Quirk.NO_OBJECT:
         body = b"[" + body + b"]"
@@ -144,9 +150,19 @@ def _truth(planned: Planned, number: int, content: EventContent, policy: str) ->
     )
 
 
+def _is_primary(planned: Planned) -> bool | None:
+    if planned.kind is not MessageKind.IN_APP:
+        return None
+    return False if planned.secondary else True if planned.installation.reengages else None
+
+
 _DELIVERED: Final = Expected(Fate.DELIVERED)
 _DUPLICATE: Final = Expected(Fate.DUPLICATE)
-_HELD: Final = Expected(Fate.HELD, "nobody in Amplitude is known to be this person")
+_NEVER_SEEN: Final = Expected(Fate.HELD, "Amplitude never sees the person")
+_NOT_PASSED: Final = Expected(Fate.HELD, "the app has not passed an id yet, and the person did nothing more")
+_RANDOM: Final = Expected(Fate.HELD, "Amplitude's device id is random, and no user property has the AppsFlyer id")
+_APP_SET: Final = Expected(Fate.HELD, "Amplitude's device id is the App Set id, which Push messages do not carry")
+_SECONDARY: Final = Expected(Fate.FILTERED, "the copy for a secondary attribution")
 _FILTERED: Final = Expected(Fate.FILTERED, "the Attribution API takes no in-app events")
 _NO_ID: Final = Expected(Fate.REFUSED, "no advertising or vendor id may be used")
 _DROPPED: Final = Expected(Fate.REFUSED, "the source is restricted")
@@ -157,8 +173,20 @@ def _fates(planned: Planned, policy: str) -> tuple[Expected, Expected]:
     if planned.quirk in {Quirk.NO_EVENT, Quirk.NO_OBJECT}:
         dead = Expected(Fate.DEAD, planned.quirk.value)
         return dead, dead
+    if planned.secondary:
+        return _SECONDARY, _FILTERED
     dropped = planned.installation.touch.media_source == RESTRICTED and policy == "drop"
-    v2 = _DROPPED if dropped else _DELIVERED if planned.resolved else _HELD
+    v2 = _DROPPED if dropped else _DELIVERED if planned.resolved else _held(planned.person)
     if planned.kind is MessageKind.IN_APP:
         return v2, _FILTERED
     return v2, _DROPPED if dropped else _DELIVERED if planned.person.has_v1_id else _NO_ID
+
+
+def _held(person: TrafficPerson) -> Expected:
+    match person.identity_source:
+        case IdentitySource.NEVER:
+            return _NEVER_SEEN
+        case IdentitySource.SEEN_LATE:
+            return _APP_SET if person.device_id_kind is DeviceIdKind.APP_SET else _RANDOM
+        case _:
+            return _NOT_PASSED

@@ -1,4 +1,4 @@
-"""Writes messages as AppsFlyer's Push API sends them, as bytes.
+"""Writes messages as AppsFlyer's Push API sends them, as bytes. They hold only fields that can be selected there.
 
 What is the same in all messages of a person's installation is written once (`Installation`), so that one message
 costs little more than joining strings.
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from flybridge.appsflyer.fields import NAMES
 from flybridge.records import day_of
-from flybridge.sandbox.traffic.people import IdentitySource, TrafficPerson
+from flybridge.sandbox.traffic.people import IdentitySource, SeenBy, TrafficPerson
 from flybridge.sandbox.traffic.sources import ORGANIC, Touch
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -60,8 +60,8 @@ def written(time_ms: int) -> str:
 class Installation(Struct, frozen=True, gc=False):
     """One installation of an app by one person, under one attribution: the constant part of its messages.
 
-    `unnamed` is the same without what names a conversion, `cuid` what a login adds; `number_as_text` says whether
-    amounts are written in quotes.
+    `unnamed` is the same without what names a conversion, `cuid` what a login adds; `number_as_text`: amounts are
+    written in quotes. `reengages`: events of the open window come twice.
     """
 
     appsflyer_id: str
@@ -70,6 +70,7 @@ class Installation(Struct, frozen=True, gc=False):
     unnamed: str
     cuid: str
     number_as_text: bool
+    reengages: bool
 
 
 def install(
@@ -122,6 +123,7 @@ def install(
         unnamed=_ordered(fields),
         cuid=f',"customer_user_id":"{person.user_id}"' if person.identity_source is IdentitySource.LOGIN else "",
         number_as_text=bits >> 6 & 3 == 0,
+        reengages=retargeting and conversion == "re-engagement",
     )
 
 
@@ -167,7 +169,6 @@ def _device(app: TrafficApp, person: TrafficPerson, bits: int) -> dict[str, Any]
         fields["idfa" if ios else "advertising_id"] = person.advertising_id
     if ios:
         fields["idfv"] = person.idfv
-        fields["att"] = person.att
     elif person.android_id is not None:
         fields["android_id"] = person.android_id
     if not ios:
@@ -179,8 +180,6 @@ def _amplitude_ids(person: TrafficPerson, bits: int) -> dict[str, Any]:
     ids: dict[str, Any] = {"amplitude_device_id": person.device_id, "amplitude_session_id": person.session_ms}
     if person.user_id is not None:
         ids["amplitude_user_id"] = person.user_id
-    if person.app_set_id is not None:
-        ids["android_app_set_id"] = person.app_set_id
     if bits >> 20 & 1:
         ids["paywall"] = "B"
     return ids
@@ -204,8 +203,12 @@ def message(
     with_cuid: bool = False,
     conversion: bool = False,
     nonsense_time: bool = False,
+    is_primary: bool | None = None,
 ) -> bytes:
-    """Write one message. `event_name` None: the message names no event, nor a conversion."""
+    """Write one message. `event_name` None: the message names no event, nor a conversion.
+
+    `is_primary` is the field `is_primary_attribution` of an event that AppsFlyer sends once per attribution.
+    """
     quote = '"' if installation.number_as_text else ""
     time = written(event_ms)
     head = f'{{"event_name":"{event_name}",' if event_name is not None else "{"
@@ -221,24 +224,31 @@ def message(
     if conversion and installation.touch.cost_usd is not None:
         cost = installation.touch.cost_usd
         head += f',"af_cost_value":{quote}{cost}{quote},"af_cost_currency":"USD","af_cost_model":"CPI"'
+    if is_primary is not None:
+        head += f',"is_primary_attribution":"{str(is_primary).lower()}"'
     constant = installation.unnamed if event_name is None else installation.constant
     return f"{head},{constant}{installation.cuid if with_cuid else ''}}}".encode()
 
 
 def sighting(app: TrafficApp, person: TrafficPerson, appsflyer_id: str, seen_ms: int, random: Random) -> bytes:
-    """Write an event of Amplitude's webhook, in the Export API's format, that names the person's ids.
+    """Write a message of Amplitude's webhook about the person: an event, or a user as the Identify API has it.
 
-    User properties come as strings there. https://amplitude.com/docs/data/destination-catalog/webhooks
-    (read 2026-11-24).
+    Identifiers are wiped from events after ingestion; what is left is a hash. User properties are strings.
+    https://amplitude.com/docs/data/destination-catalog/webhooks,
+    https://amplitude.com/docs/apis/analytics/export (read 2026-11-27).
     """
+    if person.seen_by is SeenBy.IDENTIFY:
+        named = {"$set": {"appsflyer_id": appsflyer_id}, "$setOnce": {"initial_plan": "free"}}
+        return _encode({"user_id": person.user_id, "device_id": person.device_id, "user_properties": named})
     ios = person.platform == "ios"
-    advertising_id = None if person.limits else person.advertising_id
+    known = {"appsflyer_id": appsflyer_id} if person.seen_by is SeenBy.PROPERTY else {}
     time = f"{written(seen_ms)}000"
     return _encode(
         {
             "$insert_id": f"{random.getrandbits(128):032x}",
             "$schema": 12,
-            "adid": None if ios else advertising_id,
+            "adid": None,
+            "amplitude_attribution_ids": f"{random.getrandbits(128):032x}",
             "amplitude_event_type": "session_start",
             "amplitude_id": random.getrandbits(40),
             "app": sum(app.name.encode()),
@@ -256,7 +266,8 @@ def sighting(app: TrafficApp, person: TrafficPerson, appsflyer_id: str, seen_ms:
             "event_time": time,
             "event_type": "session_start",
             "groups": {},
-            "idfa": advertising_id if ios else None,
+            "idfa": None,
+            "idfv": None,
             "ip_address": person.ip,
             "is_attribution_event": False,
             "language": person.country.language,
@@ -267,7 +278,7 @@ def sighting(app: TrafficApp, person: TrafficPerson, appsflyer_id: str, seen_ms:
             "server_upload_time": time,
             "session_id": person.session_ms,
             "user_id": person.user_id,
-            "user_properties": {"appsflyer_id": appsflyer_id, "plan": "free"},
+            "user_properties": {**known, "plan": "free"},
             "version_name": "5.1.0",
         }
     )

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.traffic.in_app_events import EVENTS, LOGIN, PURCHASE, REFUND
-from flybridge.sandbox.traffic.people import ALWAYS, IdentitySource, TrafficPerson, make_person
+from flybridge.sandbox.traffic.people import ALWAYS, IdentitySource, SeenBy, TrafficPerson, make_person
 from flybridge.sandbox.traffic.planned import Message, MessageKind, Planned, Quirk, write
 from flybridge.sandbox.traffic.postbacks import Installation, TrafficApp, install
 from flybridge.sandbox.traffic.sources import Weighted, restricted_touch, touch
@@ -41,7 +41,9 @@ class TrafficOptions(Struct, frozen=True):
     `held`: from people whom Amplitude never sees. `late_seen`: from people whom only Amplitude's event stream names,
     mostly after the fact. `restricted`: from sources that may not be named. `malformed`: no event named, or no JSON
     object. `odd`: a nonsense date beside a good one. `lat` is the share of people who limit tracking.
-    `restricted_policy` is what the app's configuration makes of the source `restricted`.
+    `restricted_policy` is what the app's configuration makes of the source `restricted`. `double_attribution`: in-app
+    events of an open re-engagement window come twice, for the retargeting source and for that of the install
+    (https://support.appsflyer.com/hc/en-us/articles/360016371077, read 2026-11-27).
     """
 
     duplicates: float = 0.03
@@ -53,6 +55,7 @@ class TrafficOptions(Struct, frozen=True):
     odd: float = 0.003
     lat: float = 0.25
     restricted_policy: str = "organic"
+    double_attribution: bool = False
     start_ms: int = START_MS
     span_ms: int = 3 * DAY_MS
 
@@ -113,7 +116,7 @@ class _Traffic:
             if self._left == 0:
                 break
             self._left -= 1
-            if self._left and random.random() < self._copies:
+            if self._left and random.random() < self._copies and not planned.secondary:
                 planned.copies = 1
                 self._left -= 1
             kept.append(planned)
@@ -122,13 +125,14 @@ class _Traffic:
             self._send(planned, random)
 
     def _settle_identity(self, person: TrafficPerson, plans: list[Planned]) -> None:
-        told = person.identity_source is IdentitySource.SEEN_LATE or any(planned.carries for planned in plans)
+        late = person.identity_source is IdentitySource.SEEN_LATE
+        resolved = (late and person.can_be_matched) or any(planned.carries for planned in plans)
         for planned in plans:
-            planned.resolved = told
-        if person.identity_source is IdentitySource.SEEN_LATE:
+            planned.resolved = resolved
+        if late:
             first = plans[0]
-            # Someone whom Amplitude knew before can be found by what the device says, not by a later installation.
-            known_before = self._random.random() < 0.3 and person.has_v1_id
+            # A device seen before the install can be matched by its device id, not by an AppsFlyer id it had not yet.
+            known_before = self._random.random() < 0.3 and person.seen_by is SeenBy.DEVICE_ID
             seen_ms = first.event_ms + int((-1 if known_before else 1) * (self._random.random() * 20 + 0.1) * HOUR_MS)
             seen = Planned(
                 first.app, person, first.installation, MessageKind.SIGHTING, "", seen_ms, self._random.getrandbits(64)
@@ -190,6 +194,8 @@ class _Traffic:
             )
             if name == REFUND:
                 plans[-1].bits = next(p.bits for p in reversed(plans[:-1]) if p.name == PURCHASE)
+            if current.reengages and self._options.double_attribution and plans[-1].quirk is Quirk.NONE:
+                plans.append(_for_the_install(plans[-1], plans[0].installation))
         return plans
 
     def _names(self, person: TrafficPerson) -> list[str]:
@@ -262,6 +268,21 @@ class _Traffic:
             time_ms += 1
         self._times.add((app.name, time_ms))
         return time_ms
+
+
+def _for_the_install(primary: Planned, installation: Installation) -> Planned:
+    """Return the copy of an in-app event that AppsFlyer attributes to the source of the install."""
+    return Planned(
+        primary.app,
+        primary.person,
+        installation,
+        primary.kind,
+        primary.name,
+        primary.event_ms,
+        primary.bits,
+        carries=primary.carries,
+        secondary=True,
+    )
 
 
 def _shares(options: TrafficOptions) -> dict[IdentitySource, float]:

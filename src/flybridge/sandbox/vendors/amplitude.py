@@ -178,6 +178,7 @@ class AmplitudeServer:
             slow |= {name: bounds.eps + 1 for name in who if name not in slow and self.faults.throttle(name)}
         if not slow:
             return None
+        self._rates[bounds].pause(slow, now_ms)
         devices = {event.device_id for event in events}
         body = {
             "code": 429,
@@ -213,7 +214,10 @@ class AmplitudeServer:
         people = _identifications(fields.get("identification"))
         if people is None:
             return 400, "missing_event"
-        self.ledger(fields["api_key"]).tally.identified += len(people)
+        ledger = self.ledger(fields["api_key"])
+        ledger.tally.identified += len(people)
+        for one in people:
+            ledger.users.identify(one.user_id, one.device_id, one.user_properties)
         return 200, "success"
 
     def _refuse_key(self, fields: Mapping[str, str]) -> ErrorAnswer | None:

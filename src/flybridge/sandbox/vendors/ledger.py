@@ -1,4 +1,4 @@
-"""What the sandbox's Amplitude holds: saved events, attributions that wait, and what it rejected.
+"""What the sandbox's Amplitude holds: saved events, users, attributions that wait, and what it rejected.
 
 One `Ledger` is one project (one API key). Its rules:
 
@@ -6,7 +6,7 @@ One `Ledger` is one project (one API key). Its rules:
   user id, as Amplitude derives a device id from it. A repeat is counted on the event that is kept.
 - An attribution waits 72 hours from receipt for a user whose events carry one of its ids, compared with case;
   then it is dropped. A user known before matches at once. `flybridge.matching` decides who and how long.
-- An attribution is saved without its ids; a hash of them stays.
+- Advertising ids, vendor ids and App Set ids are wiped from what is saved; an opaque hash of them stays.
 
 https://amplitude.com/docs/apis/analytics/http-v2 and .../attribution (read 2026-11-24).
 """
@@ -26,8 +26,10 @@ from flybridge.identity import usable
 from flybridge.matching import choose, expires_ms
 from flybridge.records import DAY_MS, Sighting
 from flybridge.sandbox.vendors.properties import described
+from flybridge.sandbox.vendors.users import Users
 from flybridge.sandbox.vendors.validation import Attribution, UploadedEvent
 
+IDENTIFY: Final = "$identify"
 DEDUP_MS: Final = 7 * DAY_MS
 HOLD_HOURS: Final = 72.0
 
@@ -35,8 +37,8 @@ HOLD_HOURS: Final = 72.0
 class Saved(Struct, gc=False):
     """One event as it was saved. `times` counts how often it came within the dedup window, the first included.
 
-    `body` is the event's JSON when the sandbox keeps everything, else None. `adid` and `idfa` of an attribution
-    are never here: only `attribution_ids`, a hash.
+    `body` is the event's JSON when the sandbox keeps everything, else None. Identifiers are never in it: only
+    `attribution_ids`, a hash.
     """
 
     insert_id: str
@@ -100,6 +102,7 @@ class Ledger:
         self.dropped: list[WaitingAttribution] = []
         self.rejected: dict[str, Rejected] = {}
         self.tally = ProjectCounts()
+        self.users = Users()
         self._keep_bodies = keep_bodies
         self._by_insert_id: dict[str, Saved] = {}
         self._by_device: dict[tuple[str, str], Saved] = {}
@@ -111,6 +114,11 @@ class Ledger:
         """Save valid events, ignore repeats, and let attributions find the users that the events name."""
         self.expire(now_ms)
         for event in events:
+            if event.event_type == IDENTIFY:
+                self.users.identify(event.user_id, event.device_id, event.user_properties)
+                self.tally.identified += 1
+                self._sight(event, now_ms)
+                continue
             self.tally.received += 1
             # What a repeat says about the user was said by the first.
             if not self._is_repeat(event, now_ms):
@@ -134,8 +142,8 @@ class Ledger:
             campaign=known.campaign,
             order_id=known.order_id,
             is_attribution_event=True,
-            attribution_ids=",".join(sha256(part.encode("utf-8", "surrogatepass")).hexdigest()[:32] for part in ids),
-            body=msgspec.json.encode(_without_ids(attribution)) if self._keep_bodies else None,
+            attribution_ids=_hashed(ids),
+            body=_without_ids(attribution) if self._keep_bodies else None,
         )
         waiting = WaitingAttribution(event, ids, expires_ms(now_ms, HOLD_HOURS))
         if not self._match(waiting):
@@ -192,6 +200,8 @@ class Ledger:
 
     def _save(self, event: UploadedEvent, now_ms: int) -> None:
         known = described(event.event_properties, event.user_properties)
+        revenue = _revenue(event)
+        self.users.record(event, revenue)
         saved = Saved(
             insert_id=event.insert_id or "",
             event_type=intern(event.event_type or ""),
@@ -199,13 +209,14 @@ class Ledger:
             device_id=event.device_id,
             time_ms=now_ms if event.time is None else event.time,
             received_ms=now_ms,
-            revenue=_revenue(event),
+            revenue=revenue,
             currency=event.currency and intern(event.currency),
             appsflyer_id=known.appsflyer_id,
             media_source=known.media_source,
             campaign=known.campaign,
             order_id=known.order_id,
-            body=msgspec.json.encode(event) if self._keep_bodies else None,
+            attribution_ids=_hashed(ids) if (ids := _ids(event)) else None,
+            body=_without_ids(event) if self._keep_bodies else None,
         )
         self.tally.saved += 1
         self.saved.append(saved)
@@ -255,6 +266,7 @@ class Ledger:
                 self._waiting_for.pop(part, None)
 
 
+WIPED: Final = frozenset({"idfa", "idfv", "adid", "android_id", "android_app_set_id"})
 _KINDS: Final = (("idfa", "idfa"), ("idfv", "idfv"), ("adid", "adid"), ("android_app_set_id", "app_set_id"))
 
 
@@ -264,11 +276,17 @@ def _revenue(event: UploadedEvent) -> float | None:
     return event.price * (1 if event.quantity is None else event.quantity)
 
 
-def _without_ids(attribution: Attribution) -> dict[str, object]:
-    # As an export shows it: the fields are there, and empty.
-    kept: dict[str, object] = {
-        name: value
-        for name, value in msgspec.to_builtins(attribution).items()
-        if name not in {"idfa", "idfv", "adid", "android_app_set_id", "android_id"}
-    }
-    return kept | {"adid": None, "idfa": None}
+def _ids(event: UploadedEvent) -> list[str]:
+    return [f"{name}={value}" for name, _ in _KINDS if (value := usable(getattr(event, name))) is not None]
+
+
+def _hashed(ids: Iterable[str]) -> str:
+    """Return the opaque form of identifiers that an export shows as `amplitude_attribution_ids`."""
+    return sha256(",".join(ids).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _without_ids(message: Attribution | UploadedEvent) -> bytes:
+    """Return the JSON of a message as it is kept."""
+    # https://amplitude.com/docs/apis/analytics/attribution: the ids are stripped before saving.
+    fields = msgspec.to_builtins(message)
+    return msgspec.json.encode({name: value for name, value in fields.items() if name not in WIPED})

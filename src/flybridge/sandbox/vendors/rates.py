@@ -1,12 +1,15 @@
 """Events per second of each device and user, averaged over 30 seconds, as Amplitude measures them.
 
+A device or user that was throttled stays so for 30 seconds, with all its events: "pause sending events for that user or
+device for a period of 30 seconds before retrying" (https://amplitude.com/docs/apis/analytics/http-v2, read 2026-11-27).
+
 https://amplitude.com/docs/apis/analytics/batch-event-upload, "EPDS and EPUS" (read 2026-11-24). The average is taken
 over fixed windows of 30 seconds, not over a sliding one (*unverified*).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 WINDOW_MS: Final = 30_000
@@ -20,6 +23,7 @@ class Rates:
         self._limit = eps * WINDOW_MS // 1000
         self._window = -1
         self._counts: dict[str, int] = {}
+        self._paused: dict[str, int] = {}
 
     def over(self, events: Mapping[str, int], now_ms: int) -> dict[str, int]:
         """Return who would exceed the threshold with these events more, and their events per second."""
@@ -27,11 +31,20 @@ class Rates:
             self._window = now_ms // WINDOW_MS
             self._counts.clear()
         counts, limit = self._counts, self._limit
-        return {
+        slow = {
             who: -(-(counts.get(who, 0) + count) * 1000 // WINDOW_MS)
             for who, count in events.items()
             if counts.get(who, 0) + count > limit
         }
+        if self._paused:
+            self._paused = {who: until_ms for who, until_ms in self._paused.items() if until_ms > now_ms}
+            slow |= {who: self.eps + 1 for who in events if who in self._paused and who not in slow}
+        return slow
+
+    def pause(self, who: Iterable[str], now_ms: int) -> None:
+        """Refuse the events of these devices or users from now on; who is paused already is not paused longer."""
+        for name in who:
+            self._paused.setdefault(name, now_ms + WINDOW_MS)
 
     def count(self, events: Mapping[str, int]) -> None:
         """Count events that were taken. To be called right after `over`."""

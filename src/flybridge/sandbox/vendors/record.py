@@ -3,6 +3,7 @@
     GET  /sandbox/counts                       counts, per project and in sum
     GET  /sandbox/record?kind=&project=        records as NDJSON: saved (default), waiting, dropped, rejected
     GET  /sandbox/export?project=              saved events in the shape of Amplitude's Export API, as NDJSON
+    GET  /sandbox/users?project=               users: ids, properties, place, and revenue as it was added up
     GET  /sandbox/clock, POST ?advance_s=      tell the time, move it forward
 
 Records are streamed, so that reading a million of them costs no memory.
@@ -25,6 +26,7 @@ from starlette.routing import Route
 from flybridge.sandbox.clock import MovableClock
 from flybridge.sandbox.vendors.amplitude import AmplitudeServer
 from flybridge.sandbox.vendors.ledger import Ledger, ProjectCounts, Saved, WaitingAttribution
+from flybridge.sandbox.vendors.users import LOCATION, User
 
 CHUNK: Final = 500
 """Records per piece of a stream; between pieces other requests are answered."""
@@ -39,6 +41,7 @@ def records_app(amplitude: AmplitudeServer, clock: MovableClock) -> Starlette:
             Route("/sandbox/counts", pages.counts),
             Route("/sandbox/record", pages.record),
             Route("/sandbox/export", pages.export),
+            Route("/sandbox/users", pages.users),
             Route("/sandbox/clock", pages.tell_time, methods=["GET"]),
             Route("/sandbox/clock", pages.move_clock, methods=["POST"]),
         ]
@@ -65,6 +68,9 @@ class _Pages:
 
     async def export(self, request: Request) -> Response:
         return self._stream(request, _exported)
+
+    async def users(self, request: Request) -> Response:
+        return self._stream(request, lambda ledger: map(_user, ledger.users))
 
     async def tell_time(self, _: Request) -> Response:
         return JSONResponse({"now_ms": self._clock.now_ms()})
@@ -107,7 +113,7 @@ def counts(amplitude: AmplitudeServer) -> dict[str, Any]:
     for ledger in amplitude.projects.values():
         ledger.expire(now_ms)
     projects = {ledger.project: _project(ledger) for ledger in amplitude.projects.values()}
-    names = [*ProjectCounts.__struct_fields__, "waiting", "rejected"]
+    names = [*ProjectCounts.__struct_fields__, "users", "waiting", "rejected"]
     return {
         "now_ms": now_ms,
         **{name: sum(project[name] for project in projects.values()) for name in names},
@@ -119,7 +125,12 @@ def counts(amplitude: AmplitudeServer) -> dict[str, Any]:
 
 def _project(ledger: Ledger) -> dict[str, int]:
     tally: dict[str, int] = msgspec.to_builtins(ledger.tally)
-    return {**tally, "waiting": len(ledger.waiting()), "rejected": len(ledger.rejected)}
+    return {**tally, "users": len(ledger.users), "waiting": len(ledger.waiting()), "rejected": len(ledger.rejected)}
+
+
+def _user(user: User) -> dict[str, Any]:
+    row: dict[str, Any] = msgspec.to_builtins(user)
+    return row | {"devices": sorted(user.devices), "location": dict(zip(LOCATION, user.location, strict=True))}
 
 
 def _saved(ledger: Ledger) -> Iterator[dict[str, Any]]:
@@ -156,6 +167,8 @@ def _exported(ledger: Ledger) -> Iterator[dict[str, Any]]:
 def export_row(event: Saved) -> dict[str, Any]:
     """Return a saved event as the Export API writes it (https://amplitude.com/docs/apis/analytics/export).
 
+    `adid` and `idfa` are always null: "usually wiped after ingestion"
+    (https://amplitude.com/docs/analytics/charts/other-charts/other-charts-amplitude-sql-schema, read 2026-11-27).
     Properties, device and place are there only if the sandbox keeps everything.
     """
     body = msgspec.json.decode(event.body) if event.body is not None else {}
@@ -170,8 +183,8 @@ def export_row(event: Saved) -> dict[str, Any]:
         "server_upload_time": _written(event.received_ms),
         "is_attribution_event": event.is_attribution_event,
         "amplitude_attribution_ids": event.attribution_ids,
-        "adid": None if event.is_attribution_event else body.get("adid"),
-        "idfa": None if event.is_attribution_event else body.get("idfa"),
+        "adid": None,
+        "idfa": None,
         "event_properties": body.get("event_properties") or {},
         "user_properties": body.get("user_properties") or {},
         **kept,

@@ -1,0 +1,113 @@
+"""The users of a project in the sandbox's Amplitude: who they are, their properties, their place, their revenue.
+
+- An event with a user id that is not known makes a new user; a device without a user id is a user of its own until an
+  event joins the two.
+- `$identify` changes user properties and is no event.
+- Setting one of country, region, city and DMA resets the other three.
+- Revenue adds up the amounts as they are, whatever their currency.
+
+https://amplitude.com/docs/data/sources/instrument-track-unique-users,
+https://amplitude.com/docs/apis/analytics/identify,
+https://amplitude.com/docs/data/understand-ip-address-and-location,
+https://amplitude.com/docs/data/currency-conversion (read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from flybridge.sandbox.vendors.validation import UploadedEvent
+
+LOCATION: Final = ("country", "region", "city", "dma")
+
+
+class User(Struct, gc=False):
+    """One user. `devices` are those that were seen with the user id; `events` and `revenue` are sums."""
+
+    user_id: str | None
+    devices: set[str]
+    properties: dict[str, Any]
+    location: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
+    events: int = 0
+    revenue: float = 0.0
+
+
+class Users:
+    """The users of one project, by user id and by device."""
+
+    def __init__(self) -> None:
+        self._by_user_id: dict[str, User] = {}
+        self._by_device: dict[str, User] = {}
+
+    def __len__(self) -> int:
+        """Return the number of users. A device whose user is known is none of its own."""
+        return len(self._by_user_id) + sum(user.user_id is None for user in self._by_device.values())
+
+    def __iter__(self) -> Iterator[User]:
+        """Yield the users, those with a user id first."""
+        yield from self._by_user_id.values()
+        yield from (user for user in self._by_device.values() if user.user_id is None)
+
+    def find(self, user_id: str | None, device_id: str | None) -> User:
+        """Return the user of these ids, a new one if none is known."""
+        if user_id is None:
+            device_id = device_id or ""
+            if (user := self._by_device.get(device_id)) is None:
+                user = self._by_device[device_id] = User(None, {device_id}, {})
+            return user
+        if (user := self._by_user_id.get(user_id)) is None:
+            user = self._by_user_id[user_id] = User(user_id, set(), {})
+        if device_id is not None:
+            before = self._by_device.get(device_id)
+            if before is not None and before.user_id is None:
+                # What the device did before it had a user id is the user's.
+                user.properties = {**before.properties, **user.properties}
+                user.events += before.events
+                user.revenue += before.revenue
+            user.devices.add(device_id)
+            self._by_device[device_id] = user
+        return user
+
+    def record(self, event: UploadedEvent, revenue: float | None) -> None:
+        """Let an event change its user."""
+        user = self.find(event.user_id, event.device_id)
+        user.events += 1
+        user.revenue += revenue or 0.0
+        place = (event.country, event.region, event.city, event.dma)
+        if any(place):
+            user.location = place
+        if event.user_properties:
+            user.properties.update(event.user_properties)
+
+    def identify(self, user_id: str | None, device_id: str | None, operations: Mapping[str, Any] | None) -> None:
+        """Apply the operations of an Identify call. A key that is no operation is set."""
+        properties = self.find(user_id, device_id).properties
+        for name, given in (operations or {}).items():
+            if not name.startswith("$"):
+                properties[name] = given
+            elif name == "$clearAll":
+                properties.clear()
+            elif isinstance(given, Mapping):
+                _apply(properties, name, given)
+
+
+def _apply(properties: dict[str, Any], operation: str, given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        match operation:
+            case "$set":
+                properties[name] = value
+            case "$setOnce":
+                properties.setdefault(name, value)
+            case "$unset":
+                properties.pop(name, None)
+            case "$add" if isinstance(value, int | float):
+                before = properties.get(name, 0)
+                properties[name] = (before if isinstance(before, int | float) else 0) + value
+            case "$append":
+                before = properties.get(name, [])
+                properties[name] = [*(before if isinstance(before, list) else [before]), value]
+            case _:
+                pass
