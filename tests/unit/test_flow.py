@@ -64,6 +64,42 @@ def test_a_postback_with_an_amplitude_identity_is_delivered_and_teaches_its_keys
     assert RING.key("shop", IdKind.IDFV, IDFV.lower()) in {s.key for s in filing.sightings}
 
 
+@pytest.mark.parametrize(
+    ("carried", "seen"),
+    [
+        (
+            {"platform": "android", "advertising_id": "38400000-8cf0-41bd-b23e-10b96e40000d"},
+            {
+                "event_type": "session_start", "platform": "Android", "adid": None, "idfa": None, "idfv": None,
+                "device_id": "38400000-8cf0-41bd-b23e-10b96e40000d",
+                "amplitude_attribution_ids": "9a0364b9e99bb480dd25e1f0284c8555",
+            },
+        ),
+        (
+            {"platform": "android", "amazon_aid": "38400000-8cf0-41bd-b23e-10b96e40000d"},
+            {"device_id": "38400000-8CF0-41BD-B23E-10B96E40000D", "platform": "Android"},
+        ),
+        (
+            {"platform": "android", "android_app_set_id": "38400000-8cf0-41bd-b23e-10b96e40000d"},
+            {"event_type": "open", "platform": "Android", "device_id": "38400000-8cf0-41bd-b23e-10b96e40000dS"},
+        ),
+        ({"platform": "ios", "idfv": IDFV}, {"event_type": "open", "os_name": "ios", "device_id": IDFV.lower()}),
+        ({"platform": "ios", "idfa": IDFV}, {"event_type": "open", "platform": "iOS", "device_id": IDFV}),
+        ({}, {"device_id": "dev-2", "user_properties": {"$set": {"appsflyer_id": "1629191854863-7087037"}}}),
+        ({}, {"device_id": "dev-2", "user_properties": {"$setOnce": {"appsflyer_id": "1629191854863-7087037"}}}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("source", [Source.STREAM, Source.SIGHTINGS])
+def test_an_install_waits_under_a_key_that_amplitude_really_shows(carried, seen, source):
+    """Identifiers are wiped from what Amplitude shows; the device id and the operations of Identify are not."""
+    install = {name: value for name, value in INSTALL.items() if name != "idfv"} | carried
+    held = flow_of().filing(envelope(install)).decision
+    taught = flow_of().filing(envelope([seen] if source is Source.SIGHTINGS else seen, source))
+    assert isinstance(held, Hold)
+    assert isinstance(taught.decision, Apply)
+    assert {s.device_id for s in taught.sightings if s.key in held.keys} == {seen["device_id"]}
+
+
 def test_a_postback_without_identity_is_held_under_all_its_keys():
     """It waits for the whole window from receipt, and teaches nothing."""
     filing = flow_of(hold_window_hours=48).filing(envelope(INSTALL))

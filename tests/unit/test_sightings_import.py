@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from zipfile import ZipFile
 
 import msgspec
 import pytest
@@ -97,3 +98,46 @@ async def test_importing_twice_teaches_once(tmp_path):
     assert 250 / LINES_PER_ENVELOPE <= 3
     await inbox.close()
     await store.close()
+
+
+EXPORTED = [{"user_id": "ada", "device_id": GAID.format(n), "platform": "Android", "adid": None} for n in range(4)]
+
+
+@pytest.mark.parametrize("form", ["plain", "gzip", "zip", "zip of gzip"])
+def test_an_export_is_read_as_the_vendor_packs_it(form, tmp_path):
+    """The Export API answers with a zip archive of gzip files; what is unpacked already is read as well."""
+    halves = [b"\n".join(map(msgspec.json.encode, half)) for half in (EXPORTED[:2], EXPORTED[2:])]
+    path = tmp_path / "export"
+    if form.startswith("zip"):
+        with ZipFile(path, "w") as archive:
+            archive.mkdir("153957")
+            for number, half in enumerate(halves):
+                packed = gzip.compress(half) if "gzip" in form else half
+                archive.writestr(f"153957/153957_2026-01-01_{number}#0.json.gz", packed)
+    else:
+        whole = b"\n".join(halves)
+        path.write_bytes(gzip.compress(whole) if form == "gzip" else whole)
+    found = list(read_file(path))
+    assert [msgspec.json.decode(line.body) for line in found] == EXPORTED
+    assert all(line.tells for line in found)
+    assert {seen.ids["adid"] for line in found for seen in stream.read(line.body)} == {GAID.format(n) for n in range(4)}
+
+
+def test_a_bad_line_in_an_archive_is_named_with_its_file(tmp_path):
+    """The number alone would not find it."""
+    with ZipFile(tmp_path / "export.zip", "w") as archive:
+        archive.writestr("a.json", b'{"user_id":"ada"}\n{oops')
+    (_, bad) = read_file(tmp_path / "export.zip")
+    assert (bad.line, bad.problem[:29]) == (2, "In a.json: It is not readable")
+
+
+@pytest.mark.parametrize("damage", ["cut", "member"])
+def test_a_damaged_archive_says_so(damage, tmp_path):
+    """Instead of a traceback."""
+    path = tmp_path / "export.zip"
+    with ZipFile(path, "w") as archive:
+        archive.writestr("a.json.gz", gzip.compress(b'{"user_id":"ada"}\n' * 50)[:-9])
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(FlybridgeError, match="can't be read"):
+        list(read_file(path))

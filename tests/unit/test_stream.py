@@ -65,6 +65,86 @@ def test_bytes_that_are_not_json_say_so():
         list(read(b"{nope"))
 
 
+UUID = "38400000-8cf0-41bd-b23e-10b96e40000d"
+BOTH = {IdKind.IDFV: UUID, IdKind.IDFA: UUID}
+ANDROID = {IdKind.ADID: UUID}
+
+
+@pytest.mark.parametrize(
+    ("device_id", "platform", "expected"),
+    [
+        (UUID, "iOS", BOTH),
+        (UUID.upper(), "ios", {kind: UUID.upper() for kind in BOTH}),
+        (UUID, "tvOS", BOTH),
+        (UUID, "Android", ANDROID),
+        (UUID, "Fire OS", ANDROID),
+        (UUID, "", BOTH | ANDROID),
+        (UUID, "Web", {}),
+        (UUID, "Windows", {}),
+        (UUID + "S", "Android", {IdKind.APP_SET_ID: UUID}),
+        (UUID + "S", "", {IdKind.APP_SET_ID: UUID}),
+        (UUID + "S", "iOS", {}),
+        (UUID + "R", "Android", {}),
+        (UUID + "R", "iOS", {}),
+        (UUID + "R", "", {}),
+        ("dev-2", "iOS", {}),
+        ("dev-2S", "Android", {}),
+        (f" {UUID} ", "Android", ANDROID),
+        ("00000000-0000-0000-0000-000000000000", "Android", None),
+        ("00000000-0000-0000-0000-000000000000S", "Android", {}),
+    ],
+)
+def test_a_device_id_is_read_as_what_the_sdk_made_it(device_id, platform, expected):
+    """IDFV or IDFA on iOS, advertising id on Android, App Set id with an S behind it, never one that is random."""
+    event = {"device_id": device_id, "platform": platform, "adid": None, "idfa": None, "idfv": None}
+    found = [seen.ids for seen in read(json.dumps(event).encode())]
+    assert found == ([] if expected is None else [expected])
+
+
+@pytest.mark.parametrize("name", ["platform", "os_name"])
+def test_the_platform_is_said_by_either_of_two_fields(name):
+    """Some webhooks leave out the first."""
+    (seen,) = read(json.dumps({"device_id": UUID, name: "android"}).encode())
+    assert seen.ids == ANDROID
+
+
+def test_an_identifier_of_its_own_field_takes_precedence_over_the_device_id():
+    """A template may send what the default payload has wiped."""
+    (seen,) = read(json.dumps({"device_id": UUID, "platform": "iOS", "idfv": "A-VENDOR-ID"}).encode())
+    assert seen.ids == {IdKind.IDFV: "A-VENDOR-ID", IdKind.IDFA: UUID}
+
+
+AF_ID = "1629191854863-7000002"
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"appsflyer_id": AF_ID},
+        {"$set": {"appsflyer_id": AF_ID}},
+        {"$setOnce": {"appsflyer_id": AF_ID}},
+        {"$set": {"appsflyer_id": AF_ID}, "$setOnce": {"initial_source": "x"}},
+        {"$set": {"appsflyer_id": AF_ID}, "$setOnce": {"appsflyer_id": "1500000000000-7000001"}},
+        {"$set": {"appsflyer_id": AF_ID}, "appsflyer_id": "1500000000000-7000001"},
+        {"$set": json.dumps({"appsflyer_id": AF_ID}), "plan": "free"},
+        {"$add": {"logins": 1}, "$set": {"AppsFlyer ID": AF_ID}, "$unset": {"appsflyer_id": "-"}},
+    ],
+)
+def test_operations_of_identify_teach_like_properties(properties):
+    """The newest value counts: `$set`, then a plain property, then `$setOnce`."""
+    (seen,) = read(json.dumps({"user_id": "user-2", "device_id": "dev-2", "user_properties": properties}).encode())
+    assert seen.ids == {IdKind.APPSFLYER_ID: AF_ID, IdKind.CUSTOMER_USER_ID: "user-2"}
+
+
+@pytest.mark.parametrize(
+    "properties", [None, [], "x", "{", {"$set": None}, {"$set": "{no"}, {"$set": [1]}, {"$set": {}}]
+)
+def test_properties_of_another_form_teach_nothing(properties):
+    """And do not hide the rest of the message."""
+    (seen,) = read(json.dumps({"user_id": "user-2", "user_properties": properties}).encode())
+    assert seen.ids == {IdKind.CUSTOMER_USER_ID: "user-2"}
+
+
 NAMES = st.sampled_from(["users", "user_id", "device_id", "user_properties", "idfa", "x"])
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -3,15 +3,21 @@
 Amplitude's webhook posts one event in the Export API's format, one user in the Identify API's, or whatever JSON
 a FreeMarker template makes of them; a cohort webhook posts a list of users with properties. An Export API file
 holds the same events a line each. In all of them a sighting is an object with a `user_id` and/or a
-`device_id` and, at the top or among its `user_properties`, identifiers that AppsFlyer's postbacks carry too.
+`device_id` and identifiers that AppsFlyer's postbacks carry too: at the top, among its `user_properties`, in their
+operations `$set` and `$setOnce`, or as the device id itself.
+
+Advertising ids, vendor ids and App Set ids are wiped from what Amplitude shows, so that the device id and the user
+properties are what people are usually found by.
 
 https://amplitude.com/docs/data/destination-catalog/webhooks,
 https://amplitude.com/docs/data/destination-catalog/cohort-webhooks,
-https://amplitude.com/docs/apis/analytics/export (read 2026-11-24).
+https://amplitude.com/docs/apis/analytics/export, https://amplitude.com/docs/apis/analytics/identify
+(read 2026-11-27).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -31,9 +37,17 @@ NAMES: Final[Mapping[IdKind, tuple[str, ...]]] = {
     IdKind.APPSFLYER_ID: ("appsflyer_id", "appsflyerId", "AppsFlyer ID", "[AppsFlyer] appsflyer id"),
 }
 
-# Amplitude's iOS SDK uses the vendor id as device id unless the app sets one; a random device id is then a
-# key that no postback carries, which is harmless.
-IOS: Final = frozenset({"ios", "ipados", "iphone os"})
+IOS: Final = frozenset({"ios", "ipados", "iphone os", "tvos", "watchos", "visionos"})
+ANDROID: Final = frozenset({"android", "fire os", "fireos", "amazon"})
+
+# What the device id of an SDK may be. One that is random, as Android's default with an R behind it, is none of these.
+# https://amplitude.com/docs/sdks/analytics/android/android-kotlin-sdk ("Device ID lifecycle"),
+# https://amplitude.com/docs/sdks/analytics/ios/ios-sdk ("Set IDFA as device ID"), read 2026-11-27.
+OF_IOS: Final = (IdKind.IDFV, IdKind.IDFA)
+OF_ANDROID: Final = (IdKind.ADID,)
+APP_SET_MARK: Final = "S"
+
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class SeenUser(Struct, frozen=True):
@@ -69,16 +83,48 @@ def _seen(event: Mapping[str, Any]) -> SeenUser | None:
     user_id, device_id = _text(event.get("user_id")), _text(event.get("device_id"))
     if user_id is None and device_id is None:
         return None
-    properties = event.get("user_properties")
-    places = (event, properties) if isinstance(properties, Mapping) else (event,)
+    places = _places(event)
     ids = {kind: found for kind, names in NAMES.items() if (found := _first(places, names)) is not None}
-    platform = _text(event.get("platform")) or _text(event.get("os_name")) or ""
-    if device_id and IdKind.IDFV not in ids and platform.lower() in IOS:
-        ids[IdKind.IDFV] = device_id
+    if device_id:
+        platform = _text(event.get("platform")) or _text(event.get("os_name")) or ""
+        for kind, value in device_ids(device_id, platform):
+            ids.setdefault(kind, value)
     if user_id:
         ids[IdKind.CUSTOMER_USER_ID] = user_id
     time = event.get("event_time") or event.get("client_event_time") or event.get("time")
     return SeenUser(user_id, device_id, ids, time_ms(time))
+
+
+def device_ids(device_id: str, platform: str) -> Iterator[tuple[IdKind, str]]:
+    """Yield what a device id may be by its form and its platform, which is empty where the message does not say.
+
+    An id that an app has made up itself may have the form of another. It is then a key that no postback carries.
+    """
+    name = platform.strip().lower()
+    ios, android = name in IOS or not name, name in ANDROID or not name
+    if _UUID.fullmatch(device_id):
+        yield from ((kind, device_id) for kind in OF_IOS if ios)
+        yield from ((kind, device_id) for kind in OF_ANDROID if android)
+    elif android and device_id.endswith(APP_SET_MARK):
+        app_set_id = usable(device_id.removesuffix(APP_SET_MARK))
+        if app_set_id is not None and _UUID.fullmatch(app_set_id):
+            yield IdKind.APP_SET_ID, app_set_id
+
+
+def _places(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the objects that may name an identifier, the newest value of a property first."""
+    properties = _object(event.get("user_properties"))
+    return [event, _object(properties.get("$set")), properties, _object(properties.get("$setOnce"))]
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """Return an object, which the webhook may have written as text."""
+    if isinstance(value, str) and value.lstrip()[:1] == "{":
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return {}
+    return value if isinstance(value, Mapping) else {}
 
 
 def _first(places: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str | None:

@@ -244,7 +244,7 @@ def demo(  # noqa: PLR0917 - Typer gives every argument by name
     events: Annotated[int, typer.Option("--events", min=1, help="How many postbacks to send.")] = 5_000,
     seed: Annotated[int, typer.Option("--seed", help="The same seed plays the same people and faults.")] = 1,
     faults: Annotated[str, typer.Option("--faults", help=f"One of {', '.join(SCRIPTS)}.")] = "flaky",
-    late: Annotated[float, typer.Option("--late", help=SHARE.format("whom only Amplitude's stream names"))] = 0.0,
+    late: Annotated[float, typer.Option("--late", help=SHARE.format("whom only Amplitude's stream names"))] = 0.3,
     never: Annotated[float, typer.Option("--never", help=SHARE.format("whom Amplitude never sees"))] = 0.08,
     restricted: Annotated[float, typer.Option("--restricted", help=SHARE.format("of a restricted source"))] = 0.1,
     json: Annotated[Path | None, typer.Option("--json", help="Write the result to this file; - prints it.")] = None,

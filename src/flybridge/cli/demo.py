@@ -92,6 +92,7 @@ def tell(outcome: Outcome) -> None:
         for app in outcome.apps
     ]
     print_rows("Truth, ledger and Amplitude, event by event", rows, "There was no app.")
+    print_rows("Installs and the people they belong to", list(_install_rows(outcome)), "There was no app.")
     rows = [
         {
             "app": stream.app,
@@ -119,6 +120,14 @@ def tell(outcome: Outcome) -> None:
         count = sum(app.messages for app in outcome.apps) + sum(stream.events for stream in outcome.streams)
         agree = "truth, ledger, Amplitude and AppsFlyer agree"
         console.print(f"{count:,} messages in {outcome.seconds} s: {agree}. Differences: 0.", style="bold green")
+
+
+def _install_rows(outcome: Outcome) -> Iterable[dict[str, Any]]:
+    for app in outcome.apps:
+        found = app.installs
+        for why, n in (("matched", found.matched), *found.unmatched.items(), ("unexplained", found.unexplained)):
+            share = n / found.n if found.n else 0.0
+            yield {"app": app.app, "installs": why, "n": n, "share": f"{share:.1%}"}
 
 
 def _wrong(outcome: Outcome) -> Iterable[str]:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from flybridge.records import OutcomeKind
 from flybridge.sandbox.traffic.traffic import Message
-from flybridge.sandbox.traffic.truth import Comparison, Fate, compare
+from flybridge.sandbox.traffic.truth import Comparison, Expected, Fate, Truth, compare
 from flybridge.store.figures import LedgerEntry
 
 SHOWN: Final = 20
@@ -27,10 +27,28 @@ class Disagreement(Struct, frozen=True):
     what: str
 
 
+class Installs(Struct, frozen=True):
+    """How many installs have their person in Amplitude.
+
+    `unmatched` counts those of people who can't be matched, by the reason. `unexplained` are all others that are
+    neither in Amplitude nor rejected as scripted.
+    """
+
+    n: int
+    matched: int
+    unmatched: Mapping[str, int]
+    unexplained: int
+
+    @property
+    def share(self) -> float:
+        """The share that is matched, 0 to 1."""
+        return self.matched / self.n if self.n else 0.0
+
+
 class AppVerdict(Struct, frozen=True):
     """How one app's three records compare. `doubled` events were sent again knowingly: `uncertain` in the ledger.
 
-    `never` counts the events of people whom Amplitude never sees; `expired` what ended so in the ledger.
+    `never` counts the events of people who can't be matched; `expired` what ended so in the ledger.
     """
 
     app: str
@@ -42,6 +60,7 @@ class AppVerdict(Struct, frozen=True):
     disagreements: Sequence[Disagreement]
     never: int = 0
     expired: int = 0
+    installs: Installs = Installs(0, 0, {}, 0)
 
 
 class Evidence(Struct, frozen=True):
@@ -98,7 +117,26 @@ def judge(evidence: Evidence) -> AppVerdict:
         wrong,
         never,
         sum(entry.outcome == OutcomeKind.EXPIRED for entry in evidence.ledger),
+        _installs(truths, comparison, evidence.route),
     )
+
+
+def _installs(truths: Sequence[Truth], comparison: Comparison, route: str) -> Installs:
+    due, unmatched = 0, Counter[str]()
+    missing = set(comparison.missing)
+    absent = refused = 0
+    for truth in truths:
+        if truth.kind != "install":
+            continue
+        match truth.expected(route):
+            case Expected(Fate.HELD, why):
+                unmatched[why] += 1
+            case Expected(Fate.DELIVERED):
+                due += 1
+                absent += truth.id in missing
+                refused += truth.id in comparison.rejected
+    n = due - refused + unmatched.total()
+    return Installs(n, due - refused - absent, dict(unmatched.most_common()), absent)
 
 
 def _end(fate: Fate, after_expiry: bool) -> str:

@@ -5,7 +5,9 @@ same file makes the same envelopes: importing it again is a repeat that changes 
 
 A line names a `user_id` and/or a `device_id` and the identifiers that belong to them, by the names of
 `amplitude.stream.NAMES`; files of Amplitude's Export API are NDJSON of that kind
-(https://amplitude.com/docs/apis/analytics/export, read 2026-11-24). Compressed files are told by their first bytes.
+(https://amplitude.com/docs/apis/analytics/export, read 2026-11-24). The API
+answers with a zip archive of files that are compressed with gzip: it is read as it is, member by member. What is
+compressed is recognised by its first bytes.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from __future__ import annotations
 import asyncio
 import csv
 import gzip
+import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, Final, cast
+from zipfile import BadZipFile, ZipFile
 
 import msgspec
 from msgspec import Struct
@@ -30,10 +34,11 @@ MAX_LINE: Final = 1_000_000
 TIMES: Final = ("event_time", "client_event_time", "time")
 _encode: Final = msgspec.json.Encoder().encode
 _gzip: Final = b"\x1f\x8b"
+_zip: Final = b"PK\x03\x04"
 
 
 class BadLine(Struct, frozen=True):
-    """A line that can't be read, by its number in the file (from 1), and why."""
+    """A line that can't be read, by its number in the file (from 1), and why, with the name inside an archive."""
 
     line: int
     problem: str
@@ -61,12 +66,37 @@ class Imported(Struct):
 def read_file(path: Path) -> Iterator[Line | BadLine]:
     """Read a file of sightings line by line. Raises `FlybridgeError` when it is none, or can't be opened."""
     try:
-        with path.open("rb") as probe:
-            packed = probe.read(2) == _gzip
-        with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            yield from read_lines(cast("IO[bytes]", file), str(path))
-    except (OSError, EOFError) as problem:
+        with path.open("rb") as file:
+            if _starts_with(file, _zip):
+                yield from _archive_lines(file, path)
+            else:
+                yield from read_lines(_opened(file), str(path))
+    except (OSError, EOFError, zlib.error, BadZipFile, NotImplementedError) as problem:
         raise FlybridgeError(f"{path} can't be read: {problem}.") from problem
+
+
+def _starts_with(file: IO[bytes], mark: bytes) -> bool:
+    found = file.read(len(mark)) == mark
+    file.seek(0)
+    return found
+
+
+def _opened(file: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(file, "rb")) if _starts_with(file, _gzip) else file
+
+
+def _archive_lines(file: IO[bytes], path: Path) -> Iterator[Line | BadLine]:
+    with ZipFile(file) as archive:
+        for member in sorted(archive.infolist(), key=lambda member: member.filename):
+            if member.is_dir():
+                continue
+            with archive.open(member) as packed:
+                for line in read_lines(_opened(packed), f"{path}:{member.filename}"):
+                    yield (
+                        BadLine(line.line, f"In {member.filename}: {line.problem}")
+                        if isinstance(line, BadLine)
+                        else line
+                    )
 
 
 def read_lines(file: IO[bytes], name: str) -> Iterator[Line | BadLine]:

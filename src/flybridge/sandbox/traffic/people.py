@@ -161,7 +161,11 @@ class TrafficPerson(Struct, frozen=True, gc=False):
 
 def uuid(random: Random) -> str:
     """Make a UUID in lower case."""
-    digits = f"{random.getrandbits(128):032x}"
+    return as_uuid(f"{random.getrandbits(128):032x}")
+
+
+def as_uuid(digits: str) -> str:
+    """Write 32 hexadecimal digits as a UUID."""
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
@@ -229,7 +233,7 @@ def _device_id(kind: DeviceIdKind, vendor_id: str, advertising_id: str, *, ios: 
             return f"{vendor_id}S"
         case DeviceIdKind.RANDOM:
             # On iOS not the vendor id, but another UUID.
-            return vendor_id[::-1] if ios else f"{vendor_id}R"
+            return as_uuid(vendor_id.replace("-", "")[::-1]) if ios else f"{vendor_id}R"
 
 
 def _identity(identity_source: IdentitySource, bits: int, device_id: str) -> tuple[str | None, str | None]:

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.sandbox.traffic.in_app_events import MAKERS, EventContent
-from flybridge.sandbox.traffic.people import DeviceIdKind, IdentitySource, TrafficPerson
+from flybridge.sandbox.traffic.people import DeviceIdKind, IdentitySource, SeenBy, TrafficPerson
 from flybridge.sandbox.traffic.postbacks import Installation, TrafficApp, message, sighting
 from flybridge.sandbox.traffic.sources import ORGANIC, RESTRICTED
 from flybridge.sandbox.traffic.truth import Expected, Fate, Truth
@@ -91,7 +91,7 @@ def write(planned: Planned, number: int, send_ms: int, policy: str) -> Message:
             planned.event_ms,
             Random(planned.bits),  # noqa: S311 - repeatable on purpose
         )
-        applied = Expected(Fate.APPLIED, "sighting")
+        applied = _NOTHING if _shows_nothing(planned.person) else _APPLIED
         truth = Truth(number, app.name, "sighting", applied, applied, False, None, None, "", planned.event_ms)
         return Message(f"/v1/stream/{app.name}", body, truth, send_ms)
     person, installation = planned.person, planned.installation
@@ -156,6 +156,14 @@ def _is_primary(planned: Planned) -> bool | None:
     return False if planned.secondary else True if planned.installation.reengages else None
 
 
+def _shows_nothing(person: TrafficPerson) -> bool:
+    """Whether Amplitude's message about a person has no id that AppsFlyer could know: a random device, and no more."""
+    random = person.platform == "android" and person.device_id_kind is DeviceIdKind.RANDOM
+    return random and person.user_id is None and person.seen_by is SeenBy.DEVICE_ID
+
+
+_APPLIED: Final = Expected(Fate.APPLIED, "sighting")
+_NOTHING: Final = Expected(Fate.FILTERED, "nothing to learn")
 _DELIVERED: Final = Expected(Fate.DELIVERED)
 _DUPLICATE: Final = Expected(Fate.DUPLICATE)
 _NEVER_SEEN: Final = Expected(Fate.HELD, "Amplitude never sees the person")

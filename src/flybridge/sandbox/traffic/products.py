@@ -109,7 +109,8 @@ def products(messages: Sequence[Message], seed: int, share: float) -> Iterator[P
     number = 0
     for position, message in enumerate(messages):
         truth = message.truth
-        known = truth.v2.fate is Fate.DELIVERED and truth.appsflyer_id and (truth.user_id or truth.device_id)
+        # Of people whom AppsFlyer's messages identify: the user property must not match those who wait for the stream.
+        known = truth.v2.fate is Fate.DELIVERED and not truth.waits and truth.appsflyer_id
         draw, bits = random.random(), random.getrandbits(64)
         if not known or draw >= share:
             continue

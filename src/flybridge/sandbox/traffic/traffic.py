@@ -55,7 +55,7 @@ class TrafficOptions(Struct, frozen=True):
     odd: float = 0.003
     lat: float = 0.25
     restricted_policy: str = "organic"
-    double_attribution: bool = False
+    double_attribution: bool = True
     start_ms: int = START_MS
     span_ms: int = 3 * DAY_MS
 
