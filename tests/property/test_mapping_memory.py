@@ -21,6 +21,7 @@ from flybridge.records import Media, content_key
 NOW_MS = 1_790_000_000_000
 RULES = (
     Rules(app="shop", platform="android"),
+    Rules(app="shop", platform="android", app_id="com.example.shop"),
     Rules(app="shop", platform="ios", route="attribution"),
     Rules(
         app="shop",
@@ -47,6 +48,7 @@ DECIDING = st.fixed_dictionaries(
         "attribution_type": st.sampled_from(["organic", "regular"]),
         "attributed_touch_type": st.sampled_from(["click", "impression"]),
         "platform": st.sampled_from(["android", "iOS", "web"]),
+        "app_id": st.sampled_from(["com.example.shop", "com.example.other"]),
         "att": st.sampled_from(["authorized", "denied"]),
         "is_lat": st.booleans(),
         "gdpr_applies": st.booleans(),

@@ -203,6 +203,53 @@ def test_an_event_value_that_is_no_json_is_a_property(value: str) -> None:
     assert not any("event_value" in note for note in found.notes)
 
 
+# The app
+
+
+@pytest.mark.parametrize(
+    ("configured", "platform", "change"),
+    [
+        ("com.example.shop", "android", {"app_id": "com.example.shop"}),
+        ("com.example.shop", "android", {"app_id": " com.example.shop "}),
+        ("com.example.shop", "android", {"app_id": None, "platform": None}),
+        ("com.example.shop", "android", {"platform": "amazon"}),
+        ("id499000111", "ios", IOS | {"app_id": "id499000111"}),
+        ("id499000111", "ios", IOS | {"app_id": "499000111"}),
+        ("id499000111", "ios", IOS | {"app_id": "N/A"}),
+        ("id499000111", "other", {"app_id": "id499000111"}),
+        ("com.example.shop", "other", IOS),
+    ],
+)
+def test_a_message_of_the_app_is_mapped(configured: str, platform: str, change: dict[str, Any]) -> None:
+    """AppsFlyer writes iOS ids with and without `id`; what the message does not say is not held against it."""
+    assert isinstance(outcome(INSTALL | change, app_id=configured, platform=platform), Mapped)
+
+
+@pytest.mark.parametrize("event", [INSTALL, EVENT, INSTALL | {"event_name": "uninstall"}])
+@pytest.mark.parametrize("route", ["http_v2", "attribution"])
+@pytest.mark.parametrize(
+    ("app", "change", "named"),
+    [
+        (("com.example.shop", "android"), {"app_id": "com.other.company.app"}, "com.other.company.app"),
+        (("com.example.shop", "android"), {"app_id": "com.example.shop.debug"}, "com.example.shop.debug"),
+        (("com.example.shop", "other"), {"app_id": "com.other.company.app"}, "app_id"),
+        (("id499000111", "ios"), IOS | {"app_id": "id499000112"}, "id499000112"),
+        (("idle.game", "android"), {"app_id": "le.game"}, "le.game"),
+        (("com.example.shop", "android"), IOS, "platform"),
+        (("id499000111", "ios"), {"app_id": "id499000111", "platform": "Android"}, "platform"),
+    ],
+)
+def test_a_message_of_another_app_is_a_dead_letter(
+    event: dict[str, Any], route: str, app: tuple[str, str], change: dict[str, Any], named: str
+) -> None:
+    """Its events must not get into this app's project; it can be replayed when the configuration was wrong."""
+    found = outcome(event | change, app_id=app[0], platform=app[1], route=route)
+    assert isinstance(found, Dead)
+    assert (found.stage, found.reason) == ("map", "other_app")
+    assert named in found.detail
+    assert "appsflyer_app_id" in found.remedy
+
+
 # Time
 
 

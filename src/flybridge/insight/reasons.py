@@ -139,6 +139,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "a list of events that was stored before the app had streams, or is nested",
         "send its events again: a list is now taken apart on arrival",
     ),
+    (_K.DEAD, "other_app"): Reason(
+        "its `app_id` or `platform` is of another app than the address it was posted to",
+        "correct the address in AppsFlyer, or `appsflyer_app_id`; then replay",
+    ),
     (_K.DEAD, "unknown_app"): Reason("the app was taken out of the configuration", "add it again, then replay"),
     (_K.DEAD, "fault"): Reason("flybridge itself failed on this message", "report it; replay after an upgrade"),
     (_K.DEAD, "invalid_event"): Reason(

@@ -31,6 +31,7 @@ def rules_of(app: App) -> Rules:
     return Rules(
         app=app.name,
         platform=app.platform.value,
+        app_id=app.appsflyer_app_id,
         route=app.route.value,
         prefix=f"[{m.prefix}] ",
         rename=m.rename,

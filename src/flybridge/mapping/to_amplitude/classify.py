@@ -18,6 +18,7 @@ from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, 
 from flybridge.records import Dead, Filter, Refuse
 
 MAX_REMEMBERED: Final = 4096
+MAX_SHOWN: Final = 100
 
 # AppsFlyer's names of platforms, as Amplitude's SDKs write them. Fire OS is Android.
 PLATFORMS: Final = {
@@ -51,6 +52,7 @@ def classify(postback: Postback, rules: Rules, compiled: CompiledRules) -> Class
         postback.attribution_type,
         postback.attributed_touch_type,
         postback.platform,
+        postback.app_id,
         postback.att,
         postback.is_lat,
         postback.gdpr_applies,
@@ -72,6 +74,8 @@ def classify(postback: Postback, rules: Rules, compiled: CompiledRules) -> Class
 
 
 def _decide(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classification | Filter | Refuse | Dead:
+    if (other := _other_app(postback, rules)) is not None:
+        return other
     reported = kind_of(postback)
     if reported is None:
         return Dead(
@@ -111,6 +115,31 @@ def _decide(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classi
         refused_ids(postback),
         compiled.plan(kind.is_conversion, not shows_source),
     )
+
+
+def _other_app(postback: Postback, rules: Rules) -> Dead | None:
+    """Return why a message is not of the app that it was posted to; None if it is, or does not say its app."""
+    if not rules.app_id:
+        return None
+    said, platform = postback.app_id, _platform(postback, rules)
+    if said is not None and _plain_app_id(said) != _plain_app_id(rules.app_id):
+        detail = f"Its app_id is {said[:MAX_SHOWN]!r}, and that of the app {rules.app!r} is {rules.app_id!r}."
+    elif {platform, rules.platform} == {"android", "ios"}:
+        detail = f"Its platform is {platform!r}, and that of the app {rules.app!r} is {rules.platform!r}."
+    else:
+        return None
+    remedy = (
+        "Give AppsFlyer the address of the right app for these messages, or correct appsflyer_app_id or platform; "
+        "replay it if the configuration was wrong."
+    )
+    return Dead("map", "other_app", f"The message is of another app. {detail}", remedy)
+
+
+def _plain_app_id(text: str) -> str:
+    """Return an app's id as it is compared: of iOS apps the digits, with or without `id` in front."""
+    folded = text.strip().casefold()
+    digits = folded.removeprefix("id")
+    return digits if digits.isdecimal() else folded
 
 
 def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: CompiledRules) -> str | Filter:

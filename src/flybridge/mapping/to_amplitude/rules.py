@@ -67,6 +67,9 @@ class DoubleAttribution(StrEnum):
 class Rules(Struct, frozen=True, kw_only=True, dict=True):
     """How one app's postbacks become Amplitude events. Raises `ConfigError` for what can't be done.
 
+    `app_id` is the app's id in AppsFlyer: messages of another app, or of another platform, are refused as dead letters.
+    Empty: nothing is compared.
+
     `include` and `exclude` are names or globs. Both apply to in-app events, by AppsFlyer's event name; `exclude` also
     to conversions, by AppsFlyer's event type (`re-engagement`, `organic-*`). `rename` replaces an event name, or an
     event type as it would be sent (`[AppsFlyer] Install`). `rows` are more fields to carry over, as source and
@@ -78,6 +81,7 @@ class Rules(Struct, frozen=True, kw_only=True, dict=True):
 
     app: str
     platform: Literal["android", "ios", "other"]
+    app_id: str = ""
     route: Literal["http_v2", "attribution"] = "http_v2"
     prefix: str = PREFIX
     rename: Mapping[str, str] = NO_TEXTS
