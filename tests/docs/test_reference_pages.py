@@ -26,7 +26,8 @@ def commands() -> dict[str, set[str]]:
 
     group = typer.main.get_command(app)
     found = {}
-    for name, command in group.commands.items():
+    for name in group.commands:
+        command = group.get_command(None, name)
         parts = [command, *getattr(command, "commands", {}).values()]
         options = {
             text

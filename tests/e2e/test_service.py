@@ -133,8 +133,8 @@ async def test_a_rejected_event_is_a_dead_letter_that_can_be_replayed(configured
             await until(lambda: kept)
         listed = json.loads((await invoke("dead", "--config", str(path), "--json")).stdout)
         assert [(row["stage"], row["app"]) for row in listed] == [("deliver", "shop")]
-        assert "ip" in listed[0]["what happened"]
-        assert listed[0]["what to do"]
+        assert "ip" in listed[0]["what_happened"]
+        assert listed[0]["what_to_do"]
         answers.clear()
         done = await invoke("replay", str(listed[0]["id"]), "--config", str(path), "--json")
         assert json.loads(done.stdout)["redelivered"] == 1

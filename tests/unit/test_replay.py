@@ -189,7 +189,7 @@ def test_an_id_that_is_no_dead_letter_is_named_as_that(tmp_path, number):
     path = configure(tmp_path / "flybridge.toml", APP.format("shop", "shop"))
     stored(path, *unreadable(1))
     result = flybridge("replay", "--config", path, "--", number, code=1)
-    assert "no dead letters" in result.stderr
+    assert "not dead letters" in result.stderr
 
 
 def test_all_are_replayed_once_in_pages(tmp_path, monkeypatch):

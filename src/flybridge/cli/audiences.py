@@ -1,4 +1,4 @@
-"""`flybridge cohorts`: how audiences stand, what differs, what happened, and running one by hand."""
+"""`flybridge cohorts`: the state of audiences, what differs, past runs, and running one by hand."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ from msgspec import structs
 from flybridge.amplitude.cohort import list_request, read_list
 from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.schedule import targets
-from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, run, show
-from flybridge.cli.inspect import console, print_json
+from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_cohorts, with_transport
+from flybridge.cli.printing import print_json, say, show
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
+from flybridge.delivery.exchange import Transport
 from flybridge.errors import ConfigError, FlybridgeError
-from flybridge.service import backends
-from flybridge.service import process as service
+from flybridge.service.backends import open_transport
+from flybridge.service.process import opened_runner
 from flybridge.service.wiring import cohort_credentials_of, plans_of
-from flybridge.store.audiences.protocol import NEVER_MS, Run, Standing
+from flybridge.store.audiences.protocol import NEVER_MS, CohortStore, Run, Standing
 
-app = typer.Typer(help="List the audiences that follow a cohort; run one, and see what differs and what happened.")
+app = typer.Typer(
+    help="List the audiences that follow a cohort; run one, show what differs, and list past runs.",
+    add_completion=False,
+)
 
 Name = Annotated[
     str, typer.Argument(help="The audience, as `flybridge cohorts` lists it; APP/NAME if two apps have it.")
 ]
 
 OVERWRITE = (
-    "Overwriting makes the audience in AppsFlyer exactly what Amplitude's cohort is now: whoever was put there by "
-    "other means, an upload or another tool, is lost, and if it breaks off in the middle the audience is smaller "
+    "Overwriting makes the audience in AppsFlyer exactly what Amplitude's cohort is now: everybody who was added by "
+    "other means, such as an upload or another tool, is lost, and if it is interrupted the audience is smaller "
     "until the next run. Adding and removing, which is what happens without it, needs no overwriting."
 )
 
@@ -39,23 +43,23 @@ OVERWRITE = (
 def cohorts(
     context: typer.Context, config: ConfigPath = None, only_app: AppName = None, as_json: AsJson = False
 ) -> None:
-    """List the audiences that follow a cohort, and how each stands."""
+    """List the audiences that follow a cohort, and the state of each."""
     context.obj = config
     if context.invoked_subcommand is not None:
         return
-    settings = configured(config)
+    settings = configured(config, only_app)
 
-    async def work() -> list[dict[str, Any]]:
-        async with backends.opened_cohorts(settings) as store:
-            now_ms, plans = SystemClock().now_ms(), plans_of(settings)
-            await store.keep(targets(plans, now_ms))
-            return [row(one, plans) for one in await store.standings(now_ms) if only_app in (None, one.app)]
+    async def work(store: CohortStore) -> list[dict[str, Any]]:
+        now_ms, plans = SystemClock().now_ms(), plans_of(settings)
+        await store.keep(targets(plans, now_ms))
+        return [row(one, plans) for one in await store.standings(now_ms) if only_app in (None, one.app)]
 
-    show(run(work()), "Audiences", "No audience follows a cohort: see [[apps.audiences]].", as_json)
+    nothing = "No audience follows a cohort: see [[apps.audiences]]."
+    show(with_cohorts(settings, work), "Audiences", nothing, as_json)
 
 
 def row(one: Standing, plans: Mapping[tuple[str, str], AudiencePlan]) -> dict[str, Any]:
-    """Return how an audience stands as plain values."""
+    """Return the state of an audience as plain values."""
     plan = plans.get((one.app, one.name))
     return {
         "app": one.app,
@@ -66,25 +70,25 @@ def row(one: Standing, plans: Mapping[tuple[str, str], AudiencePlan]) -> dict[st
         "lacking": one.lacking,
         "listed": one.listed,
         "refused": one.refused,
-        "to add": one.to_add,
-        "to remove": one.to_remove,
+        "to_add": one.to_add,
+        "to_remove": one.to_remove,
         "held": one.held,
         "failures": one.tries,
-        "last run": _at(one.ran_ms),
-        "in step": _at(one.complete_ms),
-        "next run": "running" if one.running else "never" if one.next_ms >= NEVER_MS else _at(one.next_ms) or "at once",
+        "last_run": _at(one.ran_ms),
+        "in_step": _at(one.complete_ms),
+        "next_run": "running" if one.running else "never" if one.next_ms >= NEVER_MS else _at(one.next_ms) or "at once",
     }
 
 
 @app.command("run")
-def run_one(  # noqa: PLR0917 - Typer gives every argument by name
+def run_one(
     context: typer.Context,
     name: Name,
     accept_shrink: Annotated[
-        bool, typer.Option("--accept-shrink", help="Take the cohort over however many people it removes.")
+        bool, typer.Option("--accept-shrink", help="Take the cohort over, however many people it removes.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Make AppsFlyer's audience anew; see the warning.")
+        bool, typer.Option("--overwrite", help="Replace AppsFlyer's audience; see the warning.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before overwriting.")] = False,
     config: ConfigPath = None,
@@ -92,42 +96,41 @@ def run_one(  # noqa: PLR0917 - Typer gives every argument by name
 ) -> None:
     """Bring one audience in step now: download if it is downloaded, then send what differs. Exit code 1 on failure."""
     if overwrite:
-        console.print(OVERWRITE, style="bold yellow")
+        say(OVERWRITE, "bold yellow")
         if not yes:
             typer.confirm("Overwrite it?", abort=True)
     options = RunOptions(accept_shrink=accept_shrink, overwrite=overwrite, download=True)
-    _tell(_run(configured(config or context.obj), name, options), as_json=as_json)
+    _show_run(_run(configured(config or context.obj), name, options), as_json=as_json)
 
 
 @app.command()
 def diff(context: typer.Context, name: Name, config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """What a run would change, without changing or sending anything. Downloads, if the audience is downloaded."""
+    """Show what a run would change. Nothing is changed or sent; a cohort that is downloaded is downloaded."""
     settings = configured(config or context.obj)
     app_name, audience = _chosen(settings, name)
     found = _run(settings, name, RunOptions(dry=True, download=True))
 
-    async def work() -> Standing:
-        async with backends.opened_cohorts(settings) as store:
-            standings = await store.standings(SystemClock().now_ms())
-            return next(one for one in standings if (one.app, one.name) == (app_name, audience))
+    async def work(store: CohortStore) -> Standing:
+        standings = await store.standings(SystemClock().now_ms())
+        return next(one for one in standings if (one.app, one.name) == (app_name, audience))
 
-    one = run(work())
-    told = {
+    one = with_cohorts(settings, work)
+    plain = {
         "app": app_name,
         "name": audience,
         "outcome": found.outcome,
         "reason": found.reason,
         "detail": found.detail,
-        "members in Amplitude": found.rows,
-        "would join": found.joined,
-        "would leave": found.left,
-        "waits to be added": one.to_add,
-        "waits to be removed": one.to_remove,
+        "members_in_amplitude": found.rows,
+        "would_join": found.joined,
+        "would_leave": found.left,
+        "waits_to_be_added": one.to_add,
+        "waits_to_be_removed": one.to_remove,
     }
     if as_json:
-        print_json(told)
+        print_json(plain)
     else:
-        show([told], "What a run would change", "", False)
+        show([plain], "What a run would change", "", False)
     if found.outcome != "done":
         raise typer.Exit(1)
 
@@ -143,21 +146,15 @@ def history(
     """List runs, newest first: when, how long, what was moved, and what went wrong."""
     settings = configured(config or context.obj)
     chosen = _chosen(settings, name) if name else (None, None)
-
-    async def work() -> list[dict[str, Any]]:
-        async with backends.opened_cohorts(settings) as store:
-            return [
-                {"app": app_name, "name": audience} | run_row(one)
-                for app_name, audience, one in await store.history(chosen[0], chosen[1], limit)
-            ]
-
-    show(run(work()), "Runs", "There was no run yet.", as_json)
+    runs = with_cohorts(settings, lambda store: store.history(chosen[0], chosen[1], limit))
+    rows = [{"app": app_name, "name": audience} | run_row(one) for app_name, audience, one in runs]
+    show(rows, "Runs", "There was no run yet.", as_json)
 
 
 def run_row(one: Run) -> dict[str, Any]:
     """Return a run as plain values."""
-    told = {key: value for key, value in structs.asdict(one).items() if key not in {"began_ms", "ended_ms"}}
-    return {"began": _at(one.began_ms), "seconds": round((one.ended_ms - one.began_ms) / 1000, 1)} | told
+    plain = {key: value for key, value in structs.asdict(one).items() if key not in {"began_ms", "ended_ms"}}
+    return {"began": _at(one.began_ms), "seconds": round((one.ended_ms - one.began_ms) / 1000, 1)} | plain
 
 
 @app.command()
@@ -167,13 +164,9 @@ def lacking(
     """List members who can't be listed in AppsFlyer, by their id in Amplitude, and why."""
     settings = configured(config or context.obj)
     app_name, audience = _chosen(settings, name)
-
-    async def work() -> list[dict[str, Any]]:
-        async with backends.opened_cohorts(settings) as store:
-            found = await store.lacking(app_name, audience, limit)
-            return [{"user": one.who, "lacks": one.lack.name.lower()} for one in found]
-
-    show(run(work()), "Members who can't be listed", "Every member has an identifier.", as_json)
+    found = with_cohorts(settings, lambda store: store.lacking(app_name, audience, limit))
+    rows = [{"user": one.who, "lacks": one.lack.name.lower()} for one in found]
+    show(rows, "Members who can't be listed", "Every member has an identifier.", as_json)
 
 
 @app.command()
@@ -182,18 +175,17 @@ def drop(context: typer.Context, name: Name, config: ConfigPath = None) -> None:
     settings = configured(config or context.obj)
     app_name, _, audience = name.rpartition("/")
 
-    async def work() -> int:
-        async with backends.opened_cohorts(settings) as store:
-            plans = plans_of(settings)
-            names = [(one.app, one.name) for one in await store.standings(0) if one.name == audience]
-            names = [one for one in names if app_name in ("", one[0])]
-            if any(one in plans for one in names):
-                raise ConfigError("apps.audiences", f"{name!r} is configured.", "Take it out of the file first.")
-            return sum([await store.drop(*one) for one in names])
+    async def work(store: CohortStore) -> int:
+        plans = plans_of(settings)
+        names = [(one.app, one.name) for one in await store.standings(0) if one.name == audience]
+        names = [one for one in names if app_name in ("", one[0])]
+        if any(one in plans for one in names):
+            raise ConfigError("apps.audiences", f"{name!r} is configured.", "Take it out of the file first.")
+        return sum([await store.drop(*one) for one in names])
 
-    if not run(work()):
+    if not with_cohorts(settings, work):
         raise FlybridgeError(f"There is no audience {name!r}.")
-    typer.echo(f"Nothing of {name} is kept here any more.")
+    say(f"Nothing of {name} is kept here any more.")
 
 
 @app.command()
@@ -201,63 +193,59 @@ def amplitude(
     context: typer.Context, only_app: AppName = None, config: ConfigPath = None, as_json: AsJson = False
 ) -> None:
     """List the cohorts that Amplitude offers, with the ids that apps.audiences.cohort wants."""
-    settings = configured(config or context.obj)
+    settings = configured(config or context.obj, only_app)
     accounts = {one.name: cohort_credentials_of(one) for one in settings.apps if only_app in (None, one.name)}
 
-    async def work() -> list[dict[str, Any]]:
-        transport, found = backends.open_transport(), []
-        try:
-            for app_name, account in accounts.items():
-                if account is None:
-                    continue
-                response = await transport.send(list_request(account))
-                if response.status != 200:
-                    raise FlybridgeError(f"Amplitude answers {response.status}: see the keys and region of {app_name}.")
-                found += [
-                    {
-                        "app": app_name,
-                        "id": one.id,
-                        "name": one.name,
-                        "size": one.size,
-                        "computed": _at(one.computed_s * 1000),
-                    }
-                    for one in read_list(response)
-                    if not one.archived
-                ]
-        finally:
-            await transport.close()
+    async def work(transport: Transport) -> list[dict[str, Any]]:
+        found = []
+        for app_name, account in accounts.items():
+            if account is None:
+                continue
+            response = await transport.send(list_request(account))
+            if response.status != 200:
+                raise FlybridgeError(f"Amplitude answers {response.status}: check the keys and region of {app_name}.")
+            found += [
+                {
+                    "app": app_name,
+                    "id": one.id,
+                    "name": one.name,
+                    "size": one.size,
+                    "computed": _at(one.computed_s * 1000),
+                }
+                for one in read_list(response)
+                if not one.archived
+            ]
         return found
 
-    show(run(work()), "Cohorts in Amplitude", "There is none, or no app has a secret_key.", as_json)
+    show(with_transport(work), "Cohorts in Amplitude", "There is none, or no app has a secret_key.", as_json)
 
 
 def _run(settings: Config, name: str, options: RunOptions) -> Run:
+    plans = plans_of(settings)
     chosen = _chosen(settings, name)
 
-    async def work() -> Run | None:
-        plans = plans_of(settings)
-        async with backends.opened_cohorts(settings) as store:
-            await store.keep(targets(plans, SystemClock().now_ms()))
-            transport = backends.open_transport()
-            try:
-                async with service.opened_runner(settings, store, transport) as runner:
-                    return await runner.run(plans[chosen], options)
-            finally:
-                await transport.close()
+    async def work(store: CohortStore) -> Run | None:
+        await store.keep(targets(plans, SystemClock().now_ms()))
+        transport = open_transport()
+        try:
+            async with opened_runner(settings, store, transport) as runner:
+                return await runner.run(plans[chosen], options)
+        finally:
+            await transport.close()
 
-    found = run(work())
+    found = with_cohorts(settings, work)
     if found is None:
-        raise FlybridgeError(f"The audience {name} is being run already: try again when that has ended.")
+        raise FlybridgeError(f"Another process runs the audience {name} now: try again when it is done.")
     return found
 
 
-def _tell(found: Run, *, as_json: bool) -> None:
+def _show_run(found: Run, *, as_json: bool) -> None:
     if as_json:
         print_json(run_row(found))
     else:
         show([run_row(found)], "The run", "", False)
         if found.detail:
-            console.print(found.detail, markup=False, style="" if found.outcome == "done" else "bold")
+            say(found.detail, "" if found.outcome == "done" else "bold")
     if found.outcome != "done":
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""How a command begins and ends: the options that many share, the configuration, the loop, the printing of rows."""
+"""What commands share: options, the configuration, the event loop, and the backends that they work on."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from flybridge.cli import inspect
 from flybridge.config.settings import Config, load
+from flybridge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flybridge.delivery.exchange import Transport
+    from flybridge.inbox.protocol import Inbox
+    from flybridge.store.audiences.protocol import CohortStore
+    from flybridge.store.protocol import Store
 
 T = TypeVar("T")
 
@@ -23,11 +29,11 @@ ConfigPath = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 AppName = Annotated[str | None, typer.Option("--app", help="Only this app.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="The most that are shown.")]
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the fastest loop there is."""
+    """Run a coroutine on the fastest event loop there is."""
     if sys.platform == "win32":
         return asyncio.run(work)
     import uvloop  # noqa: PLC0415 - not there on Windows
@@ -37,9 +43,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def cleared_away() -> Iterator[None]:
-    """Let SIGTERM break the running task off as Ctrl-C does, so that what it has begun is cleared away.
+    """Cancel the running task on SIGTERM, as Ctrl-C does, so that it cleans up.
 
-    Ends with exit code 143, as a shell says of who was terminated. Asking twice hurries nothing.
+    Exits with code 143, as a shell reports a terminated process. A second SIGTERM changes nothing.
     """
     loop, task, asked = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
     assert task is not None
@@ -49,25 +55,93 @@ def cleared_away() -> Iterator[None]:
             asked.set()
             task.cancel()
 
-    with suppress(NotImplementedError):  # Windows knows no SIGTERM
+    with suppress(NotImplementedError):  # Windows has no SIGTERM
         loop.add_signal_handler(signal.SIGTERM, break_off)
     try:
         yield
     except asyncio.CancelledError:
         if not asked.is_set():
             raise
-        sys.stderr.write("Terminated. What was begun has been cleared away.\n")
+        sys.stderr.write("Terminated. Everything that was started has been removed.\n")
         raise typer.Exit(128 + signal.SIGTERM) from None
 
 
-def configured(path: Path | None) -> Config:
-    """Load the configuration."""
-    return load(path, os.environ)
+def configured(path: Path | None, app: str | None = None) -> Config:
+    """Load the configuration. Raises `ConfigError` if it does not have the app that was named."""
+    config = load(path, os.environ)
+    if app is not None and config.app(app) is None:
+        known = ", ".join(one.name for one in config.apps)
+        raise ConfigError("--app", f"there is no app {app!r}.", f"Name one of {known}.")
+    return config
 
 
-def show(rows: list[dict[str, Any]], title: str, nothing: str, as_json: bool) -> None:
-    """Print rows, for programs or for people."""
-    if as_json:
-        inspect.print_json(rows)
-    else:
-        inspect.print_rows(title, rows, nothing)
+def with_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
+    """Run `work` on the store. Raises `ConfigError` if the data directory holds none: there is nothing to look at."""
+    from flybridge.service.backends import opened_store  # noqa: PLC0415 - only when a store is opened
+
+    _needs(config, "store")
+
+    async def opened() -> T:
+        async with opened_store(config) as store:
+            return await work(store)
+
+    return run(opened())
+
+
+def with_inbox(config: Config, work: Callable[[Inbox], Awaitable[T]]) -> T:
+    """Run `work` on the inbox, which is made if it is not there."""
+    from flybridge.service.backends import opened_inbox  # noqa: PLC0415 - only when an inbox is opened
+
+    async def opened() -> T:
+        async with opened_inbox(config) as inbox:
+            return await work(inbox)
+
+    return run(opened())
+
+
+def with_both(config: Config, work: Callable[[Inbox, Store], Awaitable[T]]) -> T:
+    """Run `work` on inbox and store. Raises `ConfigError` if the data directory holds none."""
+    from flybridge.service.backends import opened  # noqa: PLC0415 - only when they are opened
+
+    _needs(config, "inbox", "store")
+
+    async def both() -> T:
+        async with opened(config) as (inbox, store):
+            return await work(inbox, store)
+
+    return run(both())
+
+
+def with_cohorts(config: Config, work: Callable[[CohortStore], Awaitable[T]]) -> T:
+    """Run `work` on the store of cohorts, which is made if it is not there: audiences are planned in it."""
+    from flybridge.service.backends import opened_cohorts  # noqa: PLC0415 - only when a store is opened
+
+    async def opened() -> T:
+        async with opened_cohorts(config) as store:
+            return await work(store)
+
+    return run(opened())
+
+
+def with_transport(work: Callable[[Transport], Awaitable[T]]) -> T:
+    """Run `work` with an HTTP transport to the vendors."""
+    from flybridge.service.backends import open_transport  # noqa: PLC0415 - only when a vendor is asked
+
+    async def opened() -> T:
+        transport = open_transport()
+        try:
+            return await work(transport)
+        finally:
+            await transport.close()
+
+    return run(opened())
+
+
+def _needs(config: Config, *names: str) -> None:
+    for name in names:
+        if config.cluster is None and not (config.data_dir / f"{name}.db").exists():
+            raise ConfigError(
+                "data_dir",
+                f"there is no {name} in {config.data_dir}.",
+                "Name the configuration of a bridge that has run, or start it with `flybridge serve`.",
+            )

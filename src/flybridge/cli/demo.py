@@ -1,26 +1,75 @@
-"""The commands that play: `sandbox` and `demo`."""
+"""`flybridge sandbox` and `flybridge demo`: everything on this machine, without an account at a vendor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import typer
 from rich.live import Live
 
-from flybridge.cli.common import cleared_away
-from flybridge.cli.inspect import account_rows, console, print_json, print_rows
+from flybridge.cli.common import cleared_away, run
+from flybridge.cli.inspect import account_rows
+from flybridge.cli.printing import console, print_json, print_rows, say
 from flybridge.demo.environment import Environment, LocalEnvironment
 from flybridge.demo.run import Outcome, Scenario, run_scenario, started
 from flybridge.demo.sender import Sent
 from flybridge.demo.verdict import SHOWN
 from flybridge.demo.watch import Screen, ServiceFigures
 from flybridge.errors import FlybridgeError
+from flybridge.sandbox.__main__ import main as run_sandbox
+from flybridge.sandbox.faults import SCRIPTS
+
+
+def sandbox(
+    port: Annotated[int, typer.Option("--port", help="The port; 0 chooses a free one.")] = 8701,
+    faults: Annotated[str, typer.Option("--faults", help=f"One of {', '.join(SCRIPTS)}.")] = "none",
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same faults.")] = 0,
+    speed: Annotated[float, typer.Option("--speed", help="How many times faster its clock runs.")] = 1.0,
+) -> None:
+    """Answer as Amplitude and AppsFlyer do, on this machine, without an account. Runs until Ctrl-C."""
+    words = ["--port", str(port), "--faults", faults, "--seed", str(seed), "--speed", str(speed)]
+    raise typer.Exit(run_sandbox(words))
+
+
+SHARE = "The share of postbacks of people {}, from 0 to 1."
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Without the live table.")] = False,
+    events: Annotated[int, typer.Option("--events", min=1, help="How many postbacks to send.")] = 5_000,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same people and faults.")] = 1,
+    faults: Annotated[str, typer.Option("--faults", help=f"One of {', '.join(SCRIPTS)}.")] = "flaky",
+    late: Annotated[float, typer.Option("--late", help=SHARE.format("whom only Amplitude's stream names"))] = 0.3,
+    never: Annotated[float, typer.Option("--never", help=SHARE.format("whom Amplitude never sees"))] = 0.08,
+    restricted: Annotated[float, typer.Option("--restricted", help=SHARE.format("of a restricted source"))] = 0.1,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the result to this file; - prints it.")] = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="On NATS and PostgreSQL, with two intakes, two workers and a console.")
+    ] = False,
+) -> None:
+    """Start everything on this machine, send traffic, and compare truth, ledger and Amplitude event by event.
+
+    Exit code 1 on any difference.
+    """
+    if faults not in SCRIPTS:
+        raise typer.BadParameter(f"There are no faults named {faults!r}; there are {', '.join(SCRIPTS)}.")
+    if min(late, never, restricted) < 0 or late + never > 1 or restricted > 1:
+        raise typer.BadParameter("Shares are from 0 to 1, and --late and --never together at most 1.")
+    options = msgspec.structs.replace(Scenario().options, late_seen=late, held=never, restricted=restricted)
+    outcome = run(run_demo(Scenario(events, seed, faults, options), quiet=once, cluster=cluster))
+    if json is not None:
+        write_json(outcome, json)
+    if str(json) != "-":
+        show_outcome(outcome)
+    if outcome.differences:
+        raise typer.Exit(1)
 
 
 async def run_demo(scenario: Scenario, *, quiet: bool, cluster: bool = False) -> Outcome:
-    """Play a plan, with a live table unless `quiet`. Nothing is left of it, also when it is terminated."""
+    """Run a scenario, with a live table unless `quiet`. Leaves nothing behind, even when it is terminated."""
     with cleared_away():
         return await _run_demo(scenario, quiet=quiet, cluster=cluster)
 
@@ -30,10 +79,8 @@ async def _run_demo(scenario: Scenario, *, quiet: bool, cluster: bool) -> Outcom
         if quiet:
             return await run_scenario(environment, scenario, _show_nothing)
         intake_origins = ", ".join(environment.intake_origins)
-        console.print(
-            f"flybridge on {intake_origins}, sandbox on {environment.sandbox.origin}, faults: {scenario.faults}"
-        )
-        console.print(f"Console, while it plays: {environment.metrics_origins[0]}/")
+        say(f"flybridge on {intake_origins}, sandbox on {environment.sandbox.origin}, faults: {scenario.faults}")
+        say(f"Console, while it runs: {environment.metrics_origins[0]}/")
         screen = Screen()
         with Live(console=console, refresh_per_second=4) as live:
             return await run_scenario(environment, scenario, lambda now, sent: live.update(screen.draw(now, sent)))
@@ -74,8 +121,8 @@ def as_plain(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def tell(outcome: Outcome) -> None:
-    """Return in words what the demo found."""
+def show_outcome(outcome: Outcome) -> None:
+    """Print what the demo found."""
     print_rows("The account", account_rows(outcome.account), "Nothing was received.")
     rows = [
         {
@@ -110,16 +157,16 @@ def tell(outcome: Outcome) -> None:
     ]
     print_rows("And the other way: truth, ledger and AppsFlyer, event by event", rows, "There was no stream.")
     if outcome.cohort is not None:
-        told = msgspec.structs.asdict(outcome.cohort) | {"differences": outcome.cohort.differences}
-        print_rows("A cohort, and AppsFlyer's audience", [told], "")
+        row = msgspec.structs.asdict(outcome.cohort) | {"differences": outcome.cohort.differences}
+        print_rows("A cohort, and AppsFlyer's audience", [row], "")
     for line in _wrong(outcome):
-        console.print(line, style="red", markup=False)
+        say(line, "red")
     if outcome.differences:
-        console.print(f"{outcome.differences} differences.", style="bold red")
+        say(f"{outcome.differences} differences.", "bold red")
     else:
         count = sum(app.messages for app in outcome.apps) + sum(stream.events for stream in outcome.streams)
         agree = "truth, ledger, Amplitude and AppsFlyer agree"
-        console.print(f"{count:,} messages in {outcome.seconds} s: {agree}. Differences: 0.", style="bold green")
+        say(f"{count:,} messages in {outcome.seconds} s: {agree}. Differences: 0.", "bold green")
 
 
 def _install_rows(outcome: Outcome) -> Iterable[dict[str, Any]]:

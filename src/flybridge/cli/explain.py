@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import typer
 
 from flybridge.amplitude.streamed import Streamed, event_in, reshaped
 from flybridge.appsflyer import postback
-from flybridge.cli.inspect import console, print_json, print_rows
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured
+from flybridge.cli.printing import print_json, print_rows, say
+from flybridge.clock import SystemClock
 from flybridge.config.settings import App, Config
 from flybridge.config.streams import streams_of
 from flybridge.errors import ConfigError
-from flybridge.mapping.to_amplitude.explain import Explanation, explain
+from flybridge.mapping.to_amplitude.explain import Explanation
+from flybridge.mapping.to_amplitude.explain import explain as explain_postback
 from flybridge.mapping.to_appsflyer.explain import explain_event
 from flybridge.records import Dead, Media
 from flybridge.service.wiring import rules_of
+
+
+def explain(
+    message: Annotated[str, typer.Argument(help="A file with one message, the JSON itself, or - for standard input.")],
+    config: ConfigPath = None,
+    only_app: AppName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how one postback, or one event of Amplitude, would be mapped, row by row. Nothing is stored or sent."""
+    body = read_message(message)
+    app = choose_app(configured(config), only_app, body)
+    found = explain_message(app, body, SystemClock().now_ms())
+    show_explanation(app, found, as_json=as_json, streamed=amplitude_event(app, body) is not None)
 
 
 def read_message(given: str) -> bytes:
@@ -68,7 +85,7 @@ def explain_message(app: App, body: bytes, now_ms: int) -> Explanation:
     read = postback.read(body, Media.JSON)
     if isinstance(read, Dead):
         return Explanation(f"dead: {read.detail} {read.remedy}", (), ())
-    return explain(read, rules_of(app), now_ms)
+    return explain_postback(read, rules_of(app), now_ms)
 
 
 def show_explanation(app: App, found: Explanation, *, as_json: bool, streamed: bool = False) -> None:
@@ -78,7 +95,7 @@ def show_explanation(app: App, found: Explanation, *, as_json: bool, streamed: b
         return
     side = "to AppsFlyer" if streamed else f"route {app.route}"
     came, goes = ("Amplitude", "AppsFlyer") if streamed else ("AppsFlyer", "Amplitude")
-    console.print(f"[bold]{app.name}[/bold] ({side}): {found.outcome}", highlight=False)
+    say(f"{app.name} ({side}): {found.outcome}")
     rows: list[dict[str, Any]] = [
         {came: row.source, "value": row.raw, goes: row.target, "as": _said(row.value), "note": row.note}
         for row in found.rows
@@ -86,7 +103,7 @@ def show_explanation(app: App, found: Explanation, *, as_json: bool, streamed: b
     if rows:
         print_rows("Row by row", rows, "")
     for note in found.notes:
-        console.print(f"  note: {note}", markup=False, highlight=False)
+        say(f"  note: {note}")
 
 
 def _said(value: Any) -> Any:

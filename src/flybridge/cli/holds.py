@@ -1,88 +1,90 @@
-"""`flybridge holds`: what waits and why, what it could be matched by, and ending a wait by hand."""
+"""`flybridge holds`: events that wait for their user, why they wait, and ending a wait by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flybridge.amplitude.event import identifier
-from flybridge.cli import inspect
-from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, run, show
+from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_store
+from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
+from flybridge.config.settings import Config
 from flybridge.insight.coverage import Cover, covers, falls
 from flybridge.insight.hints import Known, hint, known_by_app, streaming_apps, summed
 from flybridge.records import DAY_MS, day_of
-from flybridge.service import backends
-from flybridge.store.figures import CoverageRow, Held
-from flybridge.store.protocol import Released, Store
+from flybridge.store.figures import Held
+from flybridge.store.protocol import Store
 
-app = typer.Typer(help="List the events that wait for their user, oldest first; release or expire them by hand.")
+app = typer.Typer(
+    help="List the events that wait for their user, oldest first; release or expire them by hand.", add_completion=False
+)
 
-Ids = Annotated[list[int], typer.Argument(help="Ids that `flybridge holds` shows.")]
+Ids = Annotated[list[int], typer.Argument(help="Ids that `flybridge holds` lists.")]
 
 
 @app.callback(invoke_without_command=True)
-def holds(  # noqa: PLR0917 - Typer gives every argument by name
+def holds(
     context: typer.Context,
     config: ConfigPath = None,
     only_app: AppName = None,
     limit: Limit = 100,
     as_json: AsJson = False,
     summary: Annotated[bool, typer.Option("--summary", help="Count by app, media source, keys and age.")] = False,
-    coverage: Annotated[bool, typer.Option("--coverage", help="Show how many events carry which key.")] = False,
+    coverage: Annotated[bool, typer.Option("--coverage", help="Show which share of events carries which key.")] = False,
     days: Annotated[int, typer.Option("--days", min=1, help="How many days --coverage goes back.")] = 14,
 ) -> None:
     """List the events that wait for their user, oldest first."""
     context.obj = config
     if context.invoked_subcommand is not None:
         return
+    settings = configured(config, only_app)
     if coverage:
-        _show_coverage(config, only_app, days, as_json=as_json)
-    elif summary:
-        show(run(_summary(config, only_app)), "Waiting for their user", "Nothing waits.", as_json)
-    else:
-        show(run(_listing(config, only_app, limit)), "Waiting for their user", "Nothing waits.", as_json)
+        _show_coverage(settings, only_app, days, as_json=as_json)
+        return
+
+    async def work(store: Store) -> list[dict[str, Any]]:
+        now_ms = SystemClock().now_ms()
+        if summary:
+            counts = [count for count in await store.hold_counts() if only_app in (None, count.app)]
+            names = ("app", "media_source", "keys", "age")
+            return [
+                {name: getattr(one, name) or "-" for name in names} | {"events": one.n}
+                for one in summed(counts, now_ms)
+            ]
+        held, known = await store.holds(app=only_app, limit=limit), await known_identifiers(store)
+        return rows(held, now_ms, known)
+
+    show(with_store(settings, work), "Waiting for their user", "Nothing waits.", as_json)
 
 
-async def _listing(config: Path | None, only_app: str | None, limit: int) -> list[dict[str, Any]]:
-    async with backends.opened_store(configured(config)) as store:
-        held, known = await store.holds(app=only_app, limit=limit), await what_amplitude_told(store)
-        return rows(held, SystemClock().now_ms(), known)
-
-
-async def _summary(config: Path | None, only_app: str | None) -> list[dict[str, Any]]:
-    async with backends.opened_store(configured(config)) as store:
-        counts = [count for count in await store.hold_counts() if only_app in (None, count.app)]
-        return [
-            {"app": row.app, "media source": row.media_source or "-", "keys": row.keys, "age": row.age, "events": row.n}
-            for row in summed(counts, SystemClock().now_ms())
-        ]
-
-
-async def what_amplitude_told(store: Store) -> dict[str, Known]:
-    """Ask the store by what identifiers Amplitude has shown people, per app."""
+async def known_identifiers(store: Store) -> dict[str, Known]:
+    """Return, per app, by which kinds of identifiers Amplitude has shown people."""
     return known_by_app(await store.sighted_kinds(), streaming_apps(await store.counts()))
 
 
 def rows(held: Iterable[Held], now_ms: int, known: Mapping[str, Known]) -> list[dict[str, Any]]:
-    """Return a row per waiting event, with why it probably waits."""
-    held = list(held)
+    """Return a row per waiting event, with why it probably waits, and without anything that names a person."""
     return [
-        row | {"why": hint(hold.app, hold.key_kinds, now_ms - hold.received_ms, known.get(hold.app, Known()))}
-        for hold, row in zip(held, inspect.hold_rows(held, now_ms), strict=True)
+        {
+            "id": hold.id,
+            "app": hold.app,
+            "event": hold.event_type,
+            "media_source": hold.media_source or "-",
+            "time_left_s": (hold.expires_ms - now_ms) // 1000,
+            "keys": " ".join(hold.key_kinds),
+            "waits_for_s": (now_ms - hold.received_ms) // 1000,
+            "why": hint(hold.app, hold.key_kinds, now_ms - hold.received_ms, known.get(hold.app, Known())),
+        }
+        for hold in held
     ]
 
 
-def _show_coverage(config: Path | None, only_app: str | None, days: int, *, as_json: bool) -> None:
-    async def work() -> Sequence[CoverageRow]:
-        async with backends.opened_store(configured(config)) as store:
-            since = day_of(SystemClock().now_ms() - days * DAY_MS)
-            return await store.coverage(since_day=since, app=only_app)
-
-    found = run(work())
+def _show_coverage(settings: Config, only_app: str | None, days: int, *, as_json: bool) -> None:
+    since = day_of(SystemClock().now_ms() - days * DAY_MS)
+    found = with_store(settings, lambda store: store.coverage(since_day=since, app=only_app))
     tables = {
         name: [_cover_row(cover, name) for cover in covers(found, "app", "platform", name)]
         for name in ("app_version", "media_source", "day")
@@ -90,24 +92,24 @@ def _show_coverage(config: Path | None, only_app: str | None, days: int, *, as_j
     warnings = falls(found)
     if as_json:
         fallen = [{"sentence": fall.sentence, **_fields(fall)} for fall in warnings]
-        inspect.print_json({**{f"by_{name}": table for name, table in tables.items()}, "falls": fallen})
+        print_json({**{f"by_{name}": table for name, table in tables.items()}, "falls": fallen})
         return
     for name, table in tables.items():
-        inspect.print_rows(f"Events that carry a key, by {name.replace('_', ' ')}", table, "No event was mapped yet.")
+        print_rows(f"Events that carry a key, by {name.replace('_', ' ')}", table, "No event was mapped yet.")
     for fall in warnings:
-        inspect.console.print(fall.sentence, style="yellow", markup=False)
+        say(fall.sentence, "yellow")
 
 
 def _cover_row(cover: Cover, name: str) -> dict[str, Any]:
     shares = {kind: f"{cover.share(kind):.0%}" for kind in cover.carried if kind != "any"}
-    told = ", ".join(f"{kind} {share}" for kind, share in sorted(shares.items(), key=lambda one: one[0])) or "none"
+    keys = ", ".join(f"{kind} {share}" for kind, share in sorted(shares.items())) or "none"
     return {
         "app": cover.app,
         "platform": cover.platform,
-        name.replace("_", " "): getattr(cover, name) or "-",
+        name: getattr(cover, name) or "-",
         "events": cover.events,
         "any": f"{cover.share('any'):.0%}",
-        "keys": told,
+        "keys": keys,
     }
 
 
@@ -120,28 +122,24 @@ def release(
     context: typer.Context,
     ids: Ids,
     config: ConfigPath = None,
-    user_id: Annotated[str | None, typer.Option("--user-id", help="Send them as of this Amplitude user.")] = None,
-    device_id: Annotated[str | None, typer.Option("--device-id", help="Send them as of this Amplitude device.")] = None,
+    user_id: Annotated[str | None, typer.Option("--user-id", help="Send them for this Amplitude user.")] = None,
+    device_id: Annotated[str | None, typer.Option("--device-id", help="Send them for this Amplitude device.")] = None,
 ) -> None:
-    """Send waiting events now. On the route http_v2 they need a user or a device to be sent as."""
+    """Send waiting events now. On the route http_v2 they need a user or a device to be sent for."""
     for name, value in (("--user-id", user_id), ("--device-id", device_id)):
         if value is not None and identifier(value) is None:
             raise typer.BadParameter(
                 f"Amplitude would refuse {value!r} as {name[2:]}: it is too short, or a placeholder."
             )
 
-    async def work() -> Released:
-        async with backends.opened_store(configured(config or context.obj)) as store:
-            return await store.release(ids, SystemClock().now_ms(), user_id=user_id, device_id=device_id)
-
-    done = run(work())
-    typer.echo(f"Released: {len(done.released)}.")
+    settings = configured(config or context.obj)
+    done = with_store(
+        settings, lambda store: store.release(ids, SystemClock().now_ms(), user_id=user_id, device_id=device_id)
+    )
+    say(f"Released: {len(done.released)}.")
     for hold in done.nameless:
-        typer.echo(
-            f"Hold {hold} can't be delivered: nobody is known to be its user. Say who with --user-id or --device-id.",
-            err=True,
-        )
-    _tell_gone(done.gone)
+        complain(f"Hold {hold} can't be delivered: its user is not known. Name one with --user-id or --device-id.")
+    _report_gone(done.gone)
     if done.nameless or done.gone:
         raise typer.Exit(1)
 
@@ -149,19 +147,15 @@ def release(
 @app.command()
 def expire(context: typer.Context, ids: Ids, config: ConfigPath = None) -> None:
     """End the wait of events without sending them. This can't be undone: what they hold is erased."""
-
-    async def work() -> Sequence[int]:
-        async with backends.opened_store(configured(config or context.obj)) as store:
-            return await store.expire_now(ids, SystemClock().now_ms())
-
-    ended = set(run(work()))
-    typer.echo(f"Expired: {len(ended)}.")
+    settings = configured(config or context.obj)
+    ended = set(with_store(settings, lambda store: store.expire_now(ids, SystemClock().now_ms())))
+    say(f"Expired: {len(ended)}.")
     gone = [hold for hold in dict.fromkeys(ids) if hold not in ended]
-    _tell_gone(gone)
+    _report_gone(gone)
     if gone:
         raise typer.Exit(1)
 
 
-def _tell_gone(ids: Sequence[int]) -> None:
+def _report_gone(ids: Sequence[int]) -> None:
     for hold in ids:
-        typer.echo(f"Hold {hold} does not wait (any more): see `flybridge holds`.", err=True)
+        complain(f"Hold {hold} does not wait, or not any more: see `flybridge holds`.")

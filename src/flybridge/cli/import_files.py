@@ -8,24 +8,24 @@ from typing import Annotated, Any
 
 import typer
 
-from flybridge.cli import inspect
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_inbox
+from flybridge.cli.printing import complain, print_json, print_rows
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
+from flybridge.inbox.protocol import Inbox
 from flybridge.operations.import_files import Imported, import_events, import_file
-from flybridge.service import backends
 
 SHOWN = 20
 
 
-def import_files(  # noqa: PLR0917 - Typer gives every argument by name
+def import_files(
     files: Annotated[list[Path], typer.Argument(help="Files, compressed with gzip or not.")],
     config: ConfigPath = None,
     only_app: AppName = None,
     sightings: Annotated[
         bool,
-        typer.Option("--sightings", help="They say who owns which identifier: CSV, JSON lines, Amplitude exports."),
+        typer.Option("--sightings", help="They list who owns which identifier: CSV, JSON lines, Amplitude exports."),
     ] = False,
     stream: Annotated[
         bool,
@@ -33,34 +33,33 @@ def import_files(  # noqa: PLR0917 - Typer gives every argument by name
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring files into the inbox. May be used beside a running server; the same file again changes nothing."""
+    """Bring files into the inbox. Safe beside a running server; the same file again changes nothing."""
     if sightings == stream:
         raise typer.BadParameter("Say what the files hold: --sightings or --stream.")
     settings = configured(config)
     name = chosen_app(settings, only_app)
 
-    async def work() -> list[Imported]:
-        async with backends.opened_inbox(settings) as inbox:
-            now_ms = SystemClock().now_ms()
-            bring = import_events if stream else import_file
-            return [await bring(path, name, inbox.accept, now_ms, _progress(path)) for path in files]
+    async def work(inbox: Inbox) -> list[Imported]:
+        now_ms = SystemClock().now_ms()
+        bring = import_events if stream else import_file
+        return [await bring(path, name, inbox.accept, now_ms, _progress(path)) for path in files]
 
-    done = run(work())
+    done = with_inbox(settings, work)
     if as_json:
-        inspect.print_json(done)
+        print_json(done)
     else:
-        inspect.print_rows("Brought into the inbox", [_row(one) for one in done], "There was no file.")
+        print_rows("Brought into the inbox", [_row(one) for one in done], "There was no file.")
         for one in done:
             for bad in one.bad[:SHOWN]:
-                typer.echo(f"{one.file}, line {bad.line}: {bad.problem}", err=True)
+                complain(f"{one.file}, line {bad.line}: {bad.problem}")
             if len(one.bad) > SHOWN:
-                typer.echo(f"{one.file}: and {len(one.bad) - SHOWN} more.", err=True)
+                complain(f"{one.file}: and {len(one.bad) - SHOWN} more.")
     if any(one.bad for one in done):
         raise typer.Exit(1)
 
 
 def chosen_app(settings: Config, name: str | None) -> str:
-    """Return the app that the files are of: the one that is named, or the only one."""
+    """Return the app of the files: the one that is named, or the only one."""
     names = [app.name for app in settings.apps]
     if name is None and len(names) == 1:
         return names[0]
@@ -74,7 +73,7 @@ def _row(one: Imported) -> dict[str, Any]:
         "file": one.file,
         "lines": one.lines,
         "taken": one.taken,
-        "name nobody": one.silent,
+        "without_ids": one.silent,
         "bad": len(one.bad),
         "messages": one.envelopes,
     }

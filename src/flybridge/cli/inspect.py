@@ -1,49 +1,90 @@
-"""The commands that look: account, holds, dead letters. Each gives plain rows, printed as a table or as JSON."""
+"""`flybridge account`, `flybridge dead` and `flybridge replay`: the ledger, and what failed."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import typer
 
-from flybridge.insight.account import Account
-from flybridge.insight.restricted import Change
+from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_both, with_store
+from flybridge.cli.printing import complain, print_json, print_rows, say, show
+from flybridge.clock import SystemClock
+from flybridge.inbox.protocol import Inbox
+from flybridge.insight.account import Account, read_account
+from flybridge.insight.restricted import Change, changes
+from flybridge.operations.replay import Replayed, replay_all
+from flybridge.operations.replay import replay as replay_some
 from flybridge.records import DeadLetter, OutcomeKind
-from flybridge.store.figures import Held
+from flybridge.service.wiring import build_flow
+from flybridge.store.protocol import Store
 
-# Into a file or a pipe there is no width to respect.
-console = Console(width=None if sys.stdout.isatty() else 200)
-
-
-def print_json(value: Any) -> None:
-    """Print JSON, indented, as programs and people read it."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
+Reason = Annotated[str | None, typer.Option("--reason", help="Only this reason.")]
 
 
-def print_rows(title: str, rows: Sequence[Mapping[str, Any]], nothing: str) -> None:
-    """Print rows as a table whose columns are the first row's keys."""
-    if not rows:
-        console.print(nothing)
-        return
-    # Values are anybody's text: brackets in them are no markup.
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for column in rows[0]:
-        numeric = isinstance(rows[0][column], int | float)
-        table.add_column(str(column), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))
-    console.print(table)
+def account(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Show what came in and what became of it, per app and day. Exit code 1 if a single event is unaccounted for."""
+
+    async def work(inbox: Inbox, store: Store) -> tuple[Account, list[Change]]:
+        drawn, _ = await read_account(inbox, store, audit=True)
+        return drawn, changes(await store.rollups())
+
+    drawn, restricted = with_both(configured(config), work)
+    show_account(drawn, restricted, as_json=as_json)
+    if not drawn.balanced:
+        raise typer.Exit(1)
+
+
+def dead(
+    config: ConfigPath = None,
+    only_app: AppName = None,
+    reason: Reason = None,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters: what could not be processed or delivered, why, and what would help."""
+    settings = configured(config, only_app)
+    letters = with_store(settings, lambda store: store.dead(app=only_app, reason=reason, limit=limit))
+    show(dead_rows(letters), "Dead letters", "There are no dead letters.", as_json)
+
+
+def replay(
+    ids: Annotated[list[int] | None, typer.Argument(help="Ids that `flybridge dead` lists.")] = None,
+    config: ConfigPath = None,
+    every: Annotated[bool, typer.Option("--all", help="All that --app and --reason select.")] = False,
+    only_app: AppName = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Process or deliver dead letters again."""
+    if bool(ids) == every:
+        raise typer.BadParameter("Name the ids to replay, or say --all.")
+    settings = configured(config, only_app)
+
+    async def work(store: Store) -> Replayed:
+        clock, flow = SystemClock(), build_flow(settings)
+        if every:
+            return await replay_all(store, flow, clock, app=only_app, reason=reason)
+        letters = await store.dead(ids=ids, app=only_app, reason=reason)
+        return await replay_some(store, flow, [letter.id for letter in letters], clock.now_ms())
+
+    done = with_store(settings, work)
+    if as_json:
+        print_json(done)
+    else:
+        say(f"{done.redelivered} are due for delivery again, {done.processed} were processed again.")
+        for outcome, n in sorted(done.outcomes.items()):
+            say(f"  {outcome}: {n}")
+    if ids and done.redelivered + done.processed < len(set(ids)):
+        complain("Some of these ids are not dead letters, or not any more.")
+        raise typer.Exit(1)
 
 
 def account_rows(account: Account) -> list[dict[str, Any]]:
-    """Return a row per app and day: what came in, and where it stands."""
+    """Return a row per app and day: what came in, and in which state it is."""
     found = {kind for line in account.lines for kind, n in line.outcomes.items() if n}
     kinds = [kind.value for kind in OutcomeKind if kind in found and kind is not OutcomeKind.PENDING]
     return [
@@ -52,7 +93,7 @@ def account_rows(account: Account) -> list[dict[str, Any]]:
             "day": line.day,
             "received": line.received,
             **{kind: line.outcomes.get(kind, 0) for kind in kinds},
-            "in flight": line.in_flight,
+            "in_flight": line.in_flight,
             "missing": line.missing,
         }
         for line in account.lines
@@ -72,36 +113,20 @@ def show_account(account: Account, restricted: Sequence[Change] = (), *, as_json
     rows = account_rows(account)
     if as_json:
         found = [msgspec.structs.asdict(d) for d in account.discrepancies]
-        told = {"balanced": account.balanced, "days": rows, "reasons": account.reasons, "discrepancies": found}
-        print_json({**told, "restricted": [msgspec.structs.asdict(row) for row in restricted]})
+        plain = {"balanced": account.balanced, "days": rows, "reasons": account.reasons, "discrepancies": found}
+        print_json({**plain, "restricted": [msgspec.structs.asdict(row) for row in restricted]})
         return
     print_rows("What came in, and what became of it", rows, "Nothing was received yet.")
     for outcome, reasons in sorted(account.reasons.items()):
         shares = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
-        console.print(f"  {outcome}: {shares}")
+        say(f"  {outcome}: {shares}")
     if restricted:
-        console.print(f"  restricted: {', '.join(restricted_sums(restricted))}")
+        say(f"  restricted: {', '.join(restricted_sums(restricted))}")
     if account.balanced:
-        console.print("[green]Every event is accounted for.[/green]")
+        say("Every event is accounted for.", "green")
     for wrong in account.discrepancies:
         where = f"{wrong.app} {wrong.day}".strip()
-        console.print(f"[red]{where}: {wrong.what} Expected {wrong.expected}, found {wrong.found}.[/red]")
-
-
-def hold_rows(held: Iterable[Held], now_ms: int) -> list[dict[str, Any]]:
-    """Return a row per waiting event, without anything that names a person."""
-    return [
-        {
-            "id": hold.id,
-            "app": hold.app,
-            "event": hold.event_type,
-            "media source": hold.media_source or "-",
-            "keys": " ".join(hold.key_kinds),
-            "waits for": _span(now_ms - hold.received_ms),
-            "time left": _span(hold.expires_ms - now_ms),
-        }
-        for hold in held
-    ]
+        say(f"{where}: {wrong.what} Expected {wrong.expected}, found {wrong.found}.", "red")
 
 
 def dead_rows(letters: Iterable[DeadLetter]) -> list[dict[str, Any]]:
@@ -112,17 +137,10 @@ def dead_rows(letters: Iterable[DeadLetter]) -> list[dict[str, Any]]:
             "app": letter.app,
             "stage": letter.stage,
             "reason": letter.reason,
-            "what happened": letter.detail,
-            "what to do": letter.remedy,
+            "what_happened": letter.detail,
+            "what_to_do": letter.remedy,
             "died": datetime.fromtimestamp(letter.died_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "version": letter.version,
         }
         for letter in letters
     ]
-
-
-def _span(ms: int) -> str:
-    minutes = max(0, ms) // 60_000
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{minutes // 1440} d"

@@ -1,4 +1,4 @@
-"""`flybridge migrate`: to this version, or from a directory to a cluster."""
+"""`flybridge migrate`: bring stored data to this version, or from a directory to a cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from flybridge.cli.common import ConfigPath, configured, run
-from flybridge.cli.inspect import account_rows, print_rows
+from flybridge.cli.inspect import account_rows
+from flybridge.cli.printing import print_rows, say
 from flybridge.config.settings import Config
 from flybridge.operations.relocate import relocate
 from flybridge.service import backends
@@ -28,17 +29,17 @@ def migrate(
 
 async def _update(config: Config) -> None:
     async with backends.opened(config):
-        typer.echo("Inbox and store are up to date.")
+        say("Inbox and store are up to date.")
 
 
 async def _move(source: Config, target: Config) -> None:
     moved = await relocate(source, target, _progress)
     rows = [{"table": table, "rows": n} for table, n in moved.rows.items()]
     print_rows(f"Moved from {source.data_dir}", rows, "There was nothing to move.")
-    print_rows("The account, there as here", account_rows(moved.account), "Nothing was ever received.")
-    typer.echo(
-        f"{moved.received} messages received so far are accounted for in the cluster. Start its workers; let nothing "
-        f"work on {source.data_dir} any more, and delete it when you need no backup: it holds personal data."
+    print_rows("The account, the same on both sides", account_rows(moved.account), "Nothing was received.")
+    say(
+        f"{moved.received} messages received so far are accounted for in the cluster. Start its workers. Start "
+        f"none on {source.data_dir} any more, and delete it when you need no backup: it holds personal data."
     )
 
 

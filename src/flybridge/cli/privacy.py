@@ -1,8 +1,7 @@
-"""`flybridge forget` and `flybridge doctor`: removing a person, and looking for what is wrong."""
+"""`flybridge forget` and `flybridge doctor`: removing a person, and checking a bridge."""
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,11 +11,11 @@ import typer
 from flybridge.amplitude.deletion import ORIGINS
 from flybridge.amplitude.upload import origin
 from flybridge.appsflyer.deletion import ORIGIN
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run
-from flybridge.cli.inspect import console, print_json, print_rows
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_store
+from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
-from flybridge.config.settings import App, Config
-from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.config.settings import Config
+from flybridge.errors import FlybridgeError
 from flybridge.identity import Keyring
 from flybridge.insight.account import read_account
 from flybridge.operations import doctor as look
@@ -24,12 +23,13 @@ from flybridge.operations.doctor import Check, Find
 from flybridge.operations.forget import Person
 from flybridge.operations.forget import forget as forget_person
 from flybridge.service import backends
+from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt
 
 Given = str | None
 
 
-def forget(  # noqa: PLR0917 - Typer gives every argument by name
+def forget(
     config: ConfigPath = None,
     customer_user_id: Annotated[Given, typer.Option("--customer-user-id", help="The company's id of the user.")] = None,
     device_id: Annotated[Given, typer.Option("--device-id", help="The Amplitude device id.")] = None,
@@ -46,38 +46,31 @@ def forget(  # noqa: PLR0917 - Typer gives every argument by name
     person = Person(customer_user_id, device_id, appsflyer_id, advertising_id)
     if not person.values:
         raise typer.BadParameter("Name the person by at least one id.")
-    settings = configured(config)
-    apps = _apps(settings, only_app)
+    settings = configured(config, only_app)
+    apps = [app for app in settings.apps if only_app in (None, app.name)]
 
-    async def work() -> Receipt:
-        async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(backends.opened_store(settings))
-            transport = None if no_vendors else backends.open_transport()
-            if transport is not None:
-                stack.push_async_callback(transport.close)
-            keyring = Keyring(*settings.secrets)
+    async def work(store: Store) -> Receipt:
+        keyring, clock = Keyring(*settings.secrets), SystemClock()
+        transport = None if no_vendors else backends.open_transport()
+        try:
             return await forget_person(
-                person, apps, store, keyring, clock=SystemClock(), transport=transport, requester=requester
+                person, apps, store, keyring, clock=clock, transport=transport, requester=requester
             )
+        finally:
+            if transport is not None:
+                await transport.close()
 
-    receipt = run(work())
+    receipt = with_store(settings, work)
     if as_json:
         print_json(receipt_rows(receipt))
     else:
-        _tell(receipt)
+        show_receipt(receipt)
     if not receipt.settled:
         raise typer.Exit(1)
 
 
-def _apps(settings: Config, only: str | None) -> list[App]:
-    apps = [app for app in settings.apps if only in (None, app.name)]
-    if not apps:
-        raise ConfigError("apps", f"there is no app {only!r}.", "Name one of the configuration, or leave --app out.")
-    return apps
-
-
 def receipt_rows(receipt: Receipt) -> dict[str, Any]:
-    """Return a receipt as plain values. It names nobody."""
+    """Return a receipt as plain values. It holds no identifier of a person."""
     return {
         "receipt": receipt.id,
         "made": datetime.fromtimestamp(receipt.made_ms / 1000, UTC).isoformat(timespec="seconds"),
@@ -91,9 +84,9 @@ def receipt_rows(receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def _tell(receipt: Receipt) -> None:
+def show_receipt(receipt: Receipt) -> None:
     removed = receipt.removed
-    console.print(f"Receipt {receipt.id}", markup=False)
+    say(f"Receipt {receipt.id}")
     rows = [
         {"what": "installations found", "n": removed.installations},
         {"what": "waiting events ended and erased", "n": removed.held},
@@ -106,12 +99,12 @@ def _tell(receipt: Receipt) -> None:
     ]
     print_rows("Removed here", rows, "")
     if removed.shared:
-        console.print(f"{removed.shared} identifiers are shared by so many installations that they were not followed.")
+        say(f"{removed.shared} identifiers are shared by so many installations that they were not followed.")
     columns = ("vendor", "app", "kind", "state", "detail")
     steps = [{name: getattr(step, name) for name in columns} for step in receipt.steps]
     print_rows("Asked of the vendors", steps, "The vendors were not asked.")
     if not receipt.settled:
-        console.print("Not everything is done: mend what is said above, and run the same command again.", style="bold")
+        say("Not everything is done: do what is said above, and run the same command again.", "bold")
 
 
 def doctor(
@@ -121,7 +114,7 @@ def doctor(
     resolve: Annotated[bool, typer.Option("--resolve", help="Look up the vendors' addresses.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look whether all is well. Exit code 1 if something is not, or if an id lies in the clear."""
+    """Check the bridge. Exit code 1 if a check fails, or if an identifier is stored in the clear."""
     settings = configured(config)
     checks = [Check("configuration", True, f"{len(settings.apps)} apps.")]
     if settings.cluster is None:
@@ -142,7 +135,7 @@ def doctor(
     else:
         for check in checks:
             mark = "ok " if check.ok else "BAD"
-            console.print(f"{mark} {check.what}: {check.detail}", markup=False, style="" if check.ok else "red")
+            say(f"{mark} {check.what}: {check.detail}", "" if check.ok else "red")
         if finds:
             print_rows("In the clear", [msgspec.structs.asdict(find) for find in finds], "")
     if not all(check.ok for check in checks):

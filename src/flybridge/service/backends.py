@@ -11,10 +11,7 @@ from typing import Final, Protocol, TypeVar
 
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
-from flybridge.delivery.transport import HttpTransport
 from flybridge.errors import ConfigError
-from flybridge.inbox.nats.inbox import JetStreamInbox
-from flybridge.inbox.nats.link import StreamSettings
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.sealing import Seal
@@ -33,6 +30,9 @@ def open_inbox(config: Config) -> Inbox:
     seal, cluster = Seal(*config.secrets), config.cluster
     if cluster is None:
         return SqliteInbox(config.data_dir / "inbox.db", seal, max_waiting=config.server.max_pending)
+    from flybridge.inbox.nats.inbox import JetStreamInbox  # noqa: PLC0415 - of a cluster alone
+    from flybridge.inbox.nats.link import StreamSettings  # noqa: PLC0415
+
     settings = StreamSettings(cluster.stream, cluster.replicas, cluster.max_age_hours * 3600, cluster.max_bytes)
     return JetStreamInbox(
         [server.reveal() for server in cluster.nats],
@@ -63,6 +63,8 @@ def _postgres() -> tuple[Callable[[str, Seal], Store], Callable[[str, Seal], Coh
 
 def open_transport(timeout_s: float = 30.0) -> Transport:
     """Build the HTTP transport."""
+    from flybridge.delivery.transport import HttpTransport  # noqa: PLC0415 - most commands send nothing
+
     return HttpTransport(timeout_s=timeout_s, trust_env=True, connections=CONNECTIONS)
 
 
