@@ -10,7 +10,7 @@ from flybridge.config.settings import loads
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.errors import FlybridgeError, TransportError
 from flybridge.identity import IdKind, Keyring
-from flybridge.operations.forget import Person, forget, keys_of, plan
+from flybridge.operations.forget import PersonIds, forget, keys_of, plan
 from flybridge.records import Dead, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
@@ -78,24 +78,24 @@ async def store(tmp_path):
 
 def test_keys_are_those_of_every_app_kind_and_secret():
     """What was filed under a former secret, or in either case of the letters, is found too."""
-    keys = keys_of(Person(advertising_id="AB-CD-EF"), apps("a", "i"), KEYRING)
+    keys = keys_of(PersonIds(advertising_id="AB-CD-EF"), apps("a", "i"), KEYRING)
     assert len(keys) == 2 * 5 * 2
-    assert keys == tuple(sorted(keys)) == keys_of(Person(advertising_id="ab-cd-ef"), apps("i", "a"), KEYRING)
-    device = keys_of(Person(device_id="AB-CD-EF"), apps("i"), KEYRING)
+    assert keys == tuple(sorted(keys)) == keys_of(PersonIds(advertising_id="ab-cd-ef"), apps("i", "a"), KEYRING)
+    device = keys_of(PersonIds(device_id="AB-CD-EF"), apps("i"), KEYRING)
     assert set(device) == {
         *KEYRING.keys("i", IdKind.AMPLITUDE_DEVICE_ID, "AB-CD-EF"),
         *KEYRING.keys("i", IdKind.IDFV, "ab-cd-ef"),
     }
 
 
-def said(person: Person, *names: str, **named) -> list[tuple[str, str, str, str]]:
+def said(person: PersonIds, *names: str, **named) -> list[tuple[str, str, str, str]]:
     """Return the plan in short."""
     return [(step.vendor, step.app, step.kind, step.state) for step in plan(person, apps(*names, **named))]
 
 
 def test_the_plan_has_a_request_for_each_id_that_a_vendor_knows():
     """Amplitude by user id; AppsFlyer by AppsFlyer id, user id, and the platform's advertising id."""
-    person = Person("ada", "device", "123-456", "ab-cd")
+    person = PersonIds("ada", "device", "123-456", "ab-cd")
     assert said(person, "a", "i", "o") == [
         ("amplitude", "a", "customer_user_id", "open"),
         ("appsflyer", "a", "appsflyer_id", "open"),
@@ -113,12 +113,12 @@ def test_the_plan_has_a_request_for_each_id_that_a_vendor_knows():
 
 def test_what_can_not_be_asked_says_so():
     """No user id, no credentials, one project for two apps, or an id that AppsFlyer does not know."""
-    assert said(Person(device_id="device"), "a") == [
+    assert said(PersonIds(device_id="device"), "a") == [
         ("amplitude", "a", "customer_user_id", "skipped"),
         ("appsflyer", "a", "", "skipped"),
     ]
-    assert {state for *_, state in said(Person("ada"), "a", keys=False)} == {"failed"}
-    assert [s for vendor, *_, s in said(Person("ada"), "a", "i", shared=True) if vendor == "amplitude"] == [
+    assert {state for *_, state in said(PersonIds("ada"), "a", keys=False)} == {"failed"}
+    assert [s for vendor, *_, s in said(PersonIds("ada"), "a", "i", shared=True) if vendor == "amplitude"] == [
         "open",
         "skipped",
     ]
@@ -126,7 +126,7 @@ def test_what_can_not_be_asked_says_so():
 
 async def test_a_failed_request_is_sent_again_under_the_same_name(store):
     """The second run asks only what failed; the receipt is the same and has no id of anybody."""
-    clock, person = JumpingClock(NOW_MS), Person("ada@example.com")
+    clock, person = JumpingClock(NOW_MS), PersonIds("ada@example.com")
     lost = TransportError("https://hq1.appsflyer.com: no answer within the time limit", maybe_applied=True)
     first_vendors, second_vendors = Vendors(200, lost), Vendors()
     first = await forget(person, apps("a"), store, KEYRING, clock=clock, transport=first_vendors)
@@ -147,22 +147,22 @@ async def test_a_failed_request_is_sent_again_under_the_same_name(store):
 async def test_amplitude_is_asked_once_a_second(store):
     """Two projects: a pause between them, none after the last."""
     clock = JumpingClock(NOW_MS)
-    await forget(Person("ada"), apps("a", "i"), store, KEYRING, clock=clock, transport=Vendors())
+    await forget(PersonIds("ada"), apps("a", "i"), store, KEYRING, clock=clock, transport=Vendors())
     assert clock.slept == [1.0]
 
 
 async def test_without_vendors_nobody_is_asked(store):
     """The receipt has no steps, and a later run with vendors asks them all."""
-    receipt = await forget(Person("ada"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS))
+    receipt = await forget(PersonIds("ada"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS))
     assert (receipt.steps, receipt.settled) == ((), True)
-    later = await forget(Person("ada"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS), transport=Vendors())
+    later = await forget(PersonIds("ada"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS), transport=Vendors())
     assert [step.state for step in later.steps] == ["done", "done"]
 
 
 async def test_ids_that_name_nobody_are_refused(store):
     """Zeros would have a key of their own, of everybody."""
-    with pytest.raises(FlybridgeError, match="name nobody"):
-        await forget(Person(advertising_id="00000000-0000"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS))
+    with pytest.raises(FlybridgeError, match="of these ids is usable"):
+        await forget(PersonIds(advertising_id="00000000-0000"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS))
 
 
 async def test_what_could_not_be_read_is_searched_for_the_ids(store):
@@ -178,6 +178,6 @@ async def test_what_could_not_be_read_is_searched_for_the_ids(store):
         ],
         NOW_MS,
     )
-    receipt = await forget(Person("ada-1"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS))
+    receipt = await forget(PersonIds("ada-1"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS))
     assert receipt.removed.dead == 1
     assert sorted(letter.receipt for letter in await store.dead()) == ["r1", "r2"]

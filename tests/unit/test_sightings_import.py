@@ -15,7 +15,7 @@ from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.operations.import_files import LINES_PER_ENVELOPE, BadLine, Line, import_file, read_file, read_lines
+from flybridge.operations.import_files import LINES_PER_ENVELOPE, BadLine, FileLine, import_file, read_file, read_lines
 from flybridge.records import Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
@@ -25,7 +25,7 @@ SECRET = b"the secret of the import tests"
 GAID = "38400000-8cf0-11bd-b23e-10b96e40000{}"
 
 
-def lines(text: str) -> list[Line | BadLine]:
+def lines(text: str) -> list[FileLine | BadLine]:
     """Read a text as a file."""
     return list(read_lines(io.BytesIO(text.encode()), "some.csv"))
 
@@ -33,17 +33,17 @@ def lines(text: str) -> list[Line | BadLine]:
 def test_json_lines_keep_their_bytes_and_numbers():
     """Blank lines count as lines; what names nobody is told apart."""
     found = lines('\n{"user_id":"ada","adid":"38400000-8cf0-11bd-b23e-10b96e40000d"}\n\n{"event_type":"x"}\n')
-    assert [(line.line, line.tells) for line in found] == [(2, True), (4, False)]
+    assert [(line.line, line.identifies) for line in found] == [(2, True), (4, False)]
     assert found[0].body == b'{"user_id":"ada","adid":"38400000-8cf0-11bd-b23e-10b96e40000d"}'
 
 
 def test_bad_lines_are_named_and_the_others_read():
     """No line takes its neighbours with it."""
     found = lines('{"user_id":"ada"}\n{"user_id":\n[1]\n{"user_id":"eve"}\n')
-    assert [type(line) for line in found] == [Line, BadLine, BadLine, Line]
+    assert [type(line) for line in found] == [FileLine, BadLine, BadLine, FileLine]
     assert [(bad.line, bad.problem[:25]) for bad in found[1:3]] == [
         (2, "It is not readable JSON: "),
-        (3, "It is no JSON object."),
+        (3, "It is not a JSON object."),
     ]
 
 
@@ -60,7 +60,7 @@ def test_a_csv_line_of_another_length_is_bad():
     """A missing comma must not shift values into the wrong columns."""
     found = lines("user_id,adid\nada\neve,38400000-8cf0-11bd-b23e-10b96e40000d\n")
     assert found[0] == BadLine(2, "It has 1 values, and the header has 2.")
-    assert isinstance(found[1], Line)
+    assert isinstance(found[1], FileLine)
 
 
 def test_what_is_no_file_of_sightings_is_refused(tmp_path):

@@ -20,7 +20,7 @@ from flybridge.identity import Keyring
 from flybridge.insight.account import read_account
 from flybridge.operations import doctor as look
 from flybridge.operations.doctor import Check, Find
-from flybridge.operations.forget import Person
+from flybridge.operations.forget import PersonIds
 from flybridge.operations.forget import forget as forget_person
 from flybridge.service import backends
 from flybridge.store.protocol import Store
@@ -43,7 +43,7 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Remove a person everywhere, ask the vendors to do so too, and print a receipt. May be run again."""
-    person = Person(customer_user_id, device_id, appsflyer_id, advertising_id)
+    person = PersonIds(customer_user_id, device_id, appsflyer_id, advertising_id)
     if not person.values:
         raise typer.BadParameter("Name the person by at least one id.")
     settings = configured(config, only_app)

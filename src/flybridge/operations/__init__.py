@@ -1,1 +1,1 @@
-"""What an operator does to a bridge: forget, replay, relocate, import, diagnose."""
+"""What an operator does to a bridge: forget, replay, relocate, import, check."""

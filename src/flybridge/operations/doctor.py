@@ -1,7 +1,7 @@
-"""Looking for what is wrong: settings, directory, account; and for identifiers that lie in the clear.
+"""Checks of a bridge: data directory, account, addresses; and a search for identifiers that are stored in the clear.
 
 The search reads every byte of every file of the data directory, logs and left-over pages of databases included, and
-every value of every row besides, because a database may cut a value in two. It never repeats what it finds.
+every value of every row besides, because a database may cut a value in two. What it finds is never repeated.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Named = tuple[str, re.Pattern[bytes]]
 
 
 class Check(Struct, frozen=True):
-    """One thing that was looked at. `detail` says what is wrong and what to do, or what was found to be right."""
+    """The result of one check. `detail` says what is wrong and what to do, or what was found to be right."""
 
     what: str
     ok: bool
@@ -42,7 +42,7 @@ class Check(Struct, frozen=True):
 
 
 class Find(Struct, frozen=True):
-    """Where an identifier lies in the clear: a byte of a file, or a column of a table in it. Never the identifier."""
+    """Where an identifier is stored in the clear: a byte of a file, or a column of a table. Never the identifier."""
 
     file: str
     where: str
@@ -50,7 +50,7 @@ class Find(Struct, frozen=True):
 
 
 def writable(directory: Path) -> Check:
-    """Return whether files can be made in the data directory."""
+    """Check that files can be made in the data directory."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=directory) as probe:
@@ -63,14 +63,14 @@ def writable(directory: Path) -> Check:
 
 
 def balanced(account: Account) -> Check:
-    """Return whether every event is accounted for."""
+    """Check that every event is accounted for."""
     if account.balanced:
         return Check("account", True, "Every event is accounted for.")
     return Check("account", False, f"{len(account.discrepancies)} figures do not agree: see `flybridge account`.")
 
 
 async def resolvable(origins: Iterable[str]) -> list[Check]:
-    """Return which of these origins' hosts have an address. Nothing is sent to them."""
+    """Check that the hosts of these origins have an address. Nothing is sent to them."""
     return [await _resolve(host) for host in sorted({urlsplit(origin).hostname or origin for origin in origins})]
 
 
@@ -78,7 +78,7 @@ async def _resolve(host: str) -> Check:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as problem:
-        return Check(host, False, f"has no address: {problem.strerror}. Look at the network, and at the name.")
+        return Check(host, False, f"has no address: {problem.strerror}. Check the network and the name.")
     return Check(host, True, f"has {len(found)} addresses.")
 
 
@@ -99,7 +99,7 @@ def _exactly(value: str) -> re.Pattern[bytes]:
 
 
 def _in_bytes(path: Path, named: Sequence[Named]) -> Iterator[tuple[int, str]]:
-    """Read a file piece by piece. Pieces overlap, and what begins in the overlap is told with the next piece."""
+    """Yield matches by offset. Pieces overlap; what begins in the overlap is found in the next piece."""
     start, before = 0, b""
     with path.open("rb") as file:
         while True:

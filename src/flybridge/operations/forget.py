@@ -1,7 +1,7 @@
-"""Forgetting a person: the keys of their ids, the store, what could not be read, and the vendors' own deletion.
+"""Remove a person: from the store, from what could not be read, and at the vendors, by their own deletion APIs.
 
-Everything can be run again: what is done stays done, a vendor request that failed is sent again under the same id. The
-receipt says which steps are done and names nobody.
+A removal can be repeated: what is done stays done, and a vendor request that failed is sent again under the same id.
+The receipt says which steps are done and holds no identifier.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from flybridge.store.receipt import Receipt, VendorStep
 
 ADVERTISING: Final = (IdKind.IDFA, IdKind.ADID, IdKind.OAID, IdKind.IDFV, IdKind.APP_SET_ID)
 
-MIN_TELLING: Final = 5
-"""A shorter id is found in any text, and is not looked for in what could not be read."""
+MIN_SEARCHED_CHARACTERS: Final = 5
+"""A shorter id occurs in any text, and is not searched for in what could not be read."""
 
 EVERYTHING: Final = 10_000_000
 
@@ -35,8 +35,8 @@ BY_USER_ID: Final = (
 )
 
 
-class Person(Struct, frozen=True):
-    """The ids that somebody is to be found by. `device_id` is Amplitude's."""
+class PersonIds(Struct, frozen=True):
+    """The ids that a person is found by. `device_id` is Amplitude's."""
 
     customer_user_id: str | None = None
     device_id: str | None = None
@@ -45,15 +45,15 @@ class Person(Struct, frozen=True):
 
     @property
     def values(self) -> tuple[str, ...]:
-        """Return the ids, trimmed, without those that name nobody."""
+        """The ids, trimmed, without zeros and placeholders."""
         given = (self.customer_user_id, self.device_id, self.appsflyer_id, self.advertising_id)
         return tuple(found for value in given if (found := usable(value)) is not None)
 
 
-def keys_of(person: Person, apps: Iterable[App], keyring: Keyring) -> tuple[bytes, ...]:
+def keys_of(person: PersonIds, apps: Iterable[App], keyring: Keyring) -> tuple[bytes, ...]:
     """Return the matching keys of a person's ids in these apps, under every secret, in a fixed order.
 
-    A device id is looked for as a vendor id too, because Amplitude's iOS SDK takes that as device id.
+    A device id is searched for as a vendor id too, because Amplitude's iOS SDK takes that as device id.
     """
     ids = [(IdKind.CUSTOMER_USER_ID, person.customer_user_id), (IdKind.APPSFLYER_ID, person.appsflyer_id)]
     ids += [(kind, person.device_id) for kind in (IdKind.AMPLITUDE_DEVICE_ID, IdKind.IDFV)]
@@ -73,7 +73,7 @@ def keys_of(person: Person, apps: Iterable[App], keyring: Keyring) -> tuple[byte
 
 
 async def forget(
-    person: Person,
+    person: PersonIds,
     apps: Sequence[App],
     store: Store,
     keyring: Keyring,
@@ -82,19 +82,19 @@ async def forget(
     transport: Transport | None = None,
     requester: str = "",
 ) -> Receipt:
-    """Remove a person from the store, and ask the vendors to, if there is a transport. Gives the receipt.
+    """Remove a person from the store, and ask the vendors to if there is a transport. Return the receipt.
 
-    Raises `FlybridgeError` if the ids name nobody, or too many.
+    Raises `FlybridgeError` if no id is usable, or if the ids lead to too many installations.
     """
     keys = keys_of(person, apps, keyring)
     if not keys:
-        raise FlybridgeError("These ids name nobody: they are empty, zeros or placeholders. Nothing was removed.")
+        raise FlybridgeError("None of these ids is usable: they are empty, zeros or placeholders. Nothing was removed.")
     earlier = await store.receipts(keys=keys, limit=1)
-    going_on = bool(earlier) and not earlier[0].settled
+    unfinished = bool(earlier) and not earlier[0].settled
     receipt = await store.forget(
         keys,
         clock.now_ms(),
-        receipt=earlier[0].id if going_on else uuid4().hex,
+        receipt=earlier[0].id if unfinished else uuid4().hex,
         also=await _unreadable(store, person, apps),
     )
     if transport is None:
@@ -112,21 +112,21 @@ async def forget(
     return structs.replace(receipt, steps=tuple(steps))
 
 
-async def _unreadable(store: Store, person: Person, apps: Sequence[App]) -> list[int]:
-    """Find the dead letters whose content names the person: nobody's keys were made of what could not be read."""
-    telling = [re.escape(value) for value in person.values if len(value) >= MIN_TELLING]
-    if not telling:
+async def _unreadable(store: Store, person: PersonIds, apps: Sequence[App]) -> list[int]:
+    """Return the dead letters whose content names the person: what could not be read has no matching keys."""
+    searched = [re.escape(value) for value in person.values if len(value) >= MIN_SEARCHED_CHARACTERS]
+    if not searched:
         return []
     # Not within a longer word: 1234567 is not in 12345678.
-    named = re.compile(rf"(?<![\w-])({'|'.join(telling)})(?![\w-])".encode(), re.IGNORECASE)
+    named = re.compile(rf"(?<![\w-])({'|'.join(searched)})(?![\w-])".encode(), re.IGNORECASE)
     names = {app.name for app in apps}
     return [
         letter.id for letter in await store.dead(limit=EVERYTHING) if letter.app in names and named.search(letter.body)
     ]
 
 
-def plan(person: Person, apps: Iterable[App]) -> list[VendorStep]:
-    """Return which requests the vendors need, and why those that can't be made can't."""
+def plan(person: PersonIds, apps: Iterable[App]) -> list[VendorStep]:
+    """Return the requests to the vendors, and why some can't be made."""
     steps: list[VendorStep] = []
     projects: set[str] = set()
     for app in apps:
@@ -135,7 +135,7 @@ def plan(person: Person, apps: Iterable[App]) -> list[VendorStep]:
     return steps
 
 
-def _amplitude_step(person: Person, app: App, projects: set[str]) -> VendorStep:
+def _amplitude_step(person: PersonIds, app: App, projects: set[str]) -> VendorStep:
     step = VendorStep("amplitude", app.name, IdKind.CUSTOMER_USER_ID.value, uuid4().hex)
     project = app.amplitude.api_key.reveal()
     if usable(person.customer_user_id) is None:
@@ -149,7 +149,7 @@ def _amplitude_step(person: Person, app: App, projects: set[str]) -> VendorStep:
     return step
 
 
-def _appsflyer_steps(person: Person, app: App) -> list[VendorStep]:
+def _appsflyer_steps(person: PersonIds, app: App) -> list[VendorStep]:
     kinds = appsflyer.IDENTITIES[app.platform.value]
     steps = [
         VendorStep("appsflyer", app.name, kind.value, uuid4().hex)
@@ -157,7 +157,7 @@ def _appsflyer_steps(person: Person, app: App) -> list[VendorStep]:
         if kind in kinds and usable(_value(person, kind)) is not None
     ]
     if not steps:
-        detail = "AppsFlyer does not know people by this kind of id: name the AppsFlyer id."
+        detail = "AppsFlyer does not find people by this kind of id: name the AppsFlyer id."
         return [VendorStep("appsflyer", app.name, "", uuid4().hex, "skipped", detail=detail)]
     if app.appsflyer.api_token is None:
         detail = "The app has no apps.appsflyer.api_token: set it and run the command again, or ask AppsFlyer by hand."
@@ -165,7 +165,7 @@ def _appsflyer_steps(person: Person, app: App) -> list[VendorStep]:
     return steps
 
 
-def _value(person: Person, kind: IdKind) -> str | None:
+def _value(person: PersonIds, kind: IdKind) -> str | None:
     match kind:
         case IdKind.CUSTOMER_USER_ID:
             return person.customer_user_id
@@ -184,7 +184,7 @@ def _value(person: Person, kind: IdKind) -> str | None:
 
 
 def _merged(planned: Iterable[VendorStep], before: Iterable[VendorStep]) -> list[VendorStep]:
-    """Keep what was done, and the names of what was tried; take over what the plan says of the rest."""
+    """Return the planned steps with what an earlier run has done, and with its request ids."""
     known = {(step.vendor, step.app, step.kind): step for step in before}
     merged = []
     for step in planned:
@@ -197,7 +197,7 @@ def _merged(planned: Iterable[VendorStep], before: Iterable[VendorStep]) -> list
 
 
 async def _ask(
-    step: VendorStep, person: Person, app: App, *, transport: Transport, clock: Clock, requester: str
+    step: VendorStep, person: PersonIds, app: App, *, transport: Transport, clock: Clock, requester: str
 ) -> VendorStep:
     asked = _request(step, person, app, clock.now_ms(), requester)
     if asked is None:
@@ -212,7 +212,7 @@ async def _ask(
     return structs.replace(step, state=state, status=response.status, detail=read.detail, changed_ms=clock.now_ms())
 
 
-def _request(step: VendorStep, person: Person, app: App, now_ms: int, requester: str) -> HttpRequest | None:
+def _request(step: VendorStep, person: PersonIds, app: App, now_ms: int, requester: str) -> HttpRequest | None:
     """Build a step's request; None if a setting that it needs is missing."""
     kind = IdKind(step.kind)
     value = (_value(person, kind) or "").strip()

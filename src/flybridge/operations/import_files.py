@@ -1,7 +1,7 @@
-"""Files of sightings, who owns which identifier, and of events: CSV, NDJSON and Amplitude exports, into the inbox.
+"""Import files into the inbox: sightings (who owns which identifier) and events, as CSV, NDJSON or Amplitude exports.
 
-What is in the files takes the same road as what Amplitude's stream sends. Many lines travel in one envelope, and the
-same file makes the same envelopes: importing it again is a repeat that changes nothing.
+The content of the files is processed like what Amplitude's stream sends. An envelope holds many lines, and the same
+file makes the same envelopes: importing it again is a repeat that changes nothing.
 
 A line names a `user_id` and/or a `device_id` and the identifiers that belong to them, by the names of
 `amplitude.stream.NAMES`; files of Amplitude's Export API are NDJSON of that kind
@@ -44,16 +44,16 @@ class BadLine(Struct, frozen=True):
     problem: str
 
 
-class Line(Struct, frozen=True):
-    """One object of a file, as JSON. `tells` says whether it names somebody together with an identifier."""
+class FileLine(Struct, frozen=True):
+    """One object of a file, as JSON. `identifies`: it names a user together with an identifier."""
 
     line: int
     body: bytes
-    tells: bool
+    identifies: bool
 
 
 class Imported(Struct):
-    """What was read from one file. `taken` lines went into `envelopes`; `silent` ones name nobody or nothing."""
+    """What was read from one file. `taken` lines went into `envelopes`; `silent` ones name no user or no identifier."""
 
     file: str
     lines: int = 0
@@ -63,8 +63,8 @@ class Imported(Struct):
     bad: list[BadLine] = []
 
 
-def read_file(path: Path) -> Iterator[Line | BadLine]:
-    """Read a file of sightings line by line. Raises `FlybridgeError` when it is none, or can't be opened."""
+def read_file(path: Path) -> Iterator[FileLine | BadLine]:
+    """Yield the lines of a file of sightings. Raises `FlybridgeError` if it is none, or can't be opened."""
     try:
         with path.open("rb") as file:
             if _starts_with(file, _zip):
@@ -85,7 +85,7 @@ def _opened(file: IO[bytes]) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(file, "rb")) if _starts_with(file, _gzip) else file
 
 
-def _archive_lines(file: IO[bytes], path: Path) -> Iterator[Line | BadLine]:
+def _archive_lines(file: IO[bytes], path: Path) -> Iterator[FileLine | BadLine]:
     with ZipFile(file) as archive:
         for member in sorted(archive.infolist(), key=lambda member: member.filename):
             if member.is_dir():
@@ -99,8 +99,8 @@ def _archive_lines(file: IO[bytes], path: Path) -> Iterator[Line | BadLine]:
                     )
 
 
-def read_lines(file: IO[bytes], name: str) -> Iterator[Line | BadLine]:
-    """Read lines: JSON objects if the first one begins like one, else CSV with a header."""
+def read_lines(file: IO[bytes], name: str) -> Iterator[FileLine | BadLine]:
+    """Yield lines: JSON objects if the first one begins like one, else CSV with a header."""
     number, first = 0, b""
     while not first.strip():
         number, first = number + 1, file.readline(MAX_LINE)
@@ -113,23 +113,23 @@ def read_lines(file: IO[bytes], name: str) -> Iterator[Line | BadLine]:
         yield from _csv_lines(file, first, number, name)
 
 
-def _json_lines(lines: Iterator[bytes], number: int) -> Iterator[Line | BadLine]:
+def _json_lines(lines: Iterator[bytes], number: int) -> Iterator[FileLine | BadLine]:
     for at, raw in enumerate(lines, number):
         text = raw.strip()
         if not text:
             continue
         try:
-            tells = _tells(text)
+            identifies = _identifies(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
             yield BadLine(at, f"It is not readable JSON: {problem}.")
             continue
         if text[:1] != b"{":
-            yield BadLine(at, "It is no JSON object.")
+            yield BadLine(at, "It is not a JSON object.")
         else:
-            yield Line(at, text, tells)
+            yield FileLine(at, text, identifies)
 
 
-def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterator[Line | BadLine]:
+def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterator[FileLine | BadLine]:
     header = next(csv.reader([first.decode("utf-8", "replace")]))
     columns = [column.strip() for column in header]
     if not {"user_id", "device_id"} & set(columns):
@@ -145,7 +145,7 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
         except StopIteration:
             return
         except csv.Error as problem:
-            yield BadLine(at, f"It is no line of CSV: {problem}.")
+            yield BadLine(at, f"It is not a line of CSV: {problem}.")
             continue
         if not values:
             continue
@@ -157,17 +157,17 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
             if str(found.get(time, "")).isdecimal():
                 found[time] = int(found[time])
         body = _encode(found)
-        yield Line(at, body, _tells(body))
+        yield FileLine(at, body, _identifies(body))
 
 
-def _tells(body: bytes) -> bool:
+def _identifies(body: bytes) -> bool:
     return any(seen.ids for seen in stream.read(body))
 
 
 async def import_file(
     path: Path, app: str, accept: Callable[[Envelope], Awaitable[None]], now_ms: int, progress: Callable[[int], None]
 ) -> Imported:
-    """Bring one file into the inbox, envelope by envelope. `progress` is told how many lines were read so far."""
+    """Bring one file into the inbox, envelope by envelope. `progress` takes the number of lines read so far."""
     done = Imported(str(path))
     waiting: list[bytes] = []
 
@@ -183,9 +183,9 @@ async def import_file(
         match line:
             case BadLine():
                 done.bad.append(line)
-            case Line(tells=False):
+            case FileLine(identifies=False):
                 done.silent += 1
-            case Line(body=body):
+            case FileLine(body=body):
                 done.taken += 1
                 waiting.append(body)
                 if len(waiting) == LINES_PER_ENVELOPE:

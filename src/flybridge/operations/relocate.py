@@ -1,7 +1,7 @@
-"""Moving house: from an embedded directory to shared servers, with its account.
+"""Move an embedded directory to shared servers, with its account.
 
-The store is copied as it is, and what the directory's inbox has counted as received is told to the shared one, so that
-both sides of the account move. The order makes a move that broke off repeatable: the received counts first, which
+The store is copied as it is, and the received counts of the directory's inbox are added to the shared one, so that both
+sides of the account move. The order makes a move that was interrupted repeatable: the received counts first, which
 replace those of a former try, then the store in one transaction.
 """
 
@@ -30,7 +30,7 @@ class Moved(Struct, frozen=True):
 async def relocate(source: Config, target: Config, progress: Callable[[str, int], None]) -> Moved:
     """Move what `source` keeps in its directory to the servers of `target`, and check it there.
 
-    Raises `ConfigError` if the two do not fit or somebody works on the directory, and `FlybridgeError` if messages
+    Raises `ConfigError` if the two do not fit or a process works on the directory, and `FlybridgeError` if messages
     wait in it, its account does not balance, or the servers' store has filed something already. Then nothing has
     changed.
     """
@@ -53,8 +53,8 @@ async def relocate(source: Config, target: Config, progress: Callable[[str, int]
         async with backends.opened_inbox(source) as inbox:
             if await inbox.received() != received:
                 raise FlybridgeError(
-                    f"A process went on to take messages into {source.data_dir} while it was moved. Stop it, start "
-                    "no worker of the cluster, let `flybridge serve` work them off, empty the database, and move again."
+                    f"A process took messages into {source.data_dir} while it was moved. Stop it, start "
+                    "no worker of the cluster, let `flybridge serve` process them, empty the database, and move again."
                 )
     return Moved(rows, sum(received.values()), account)
 
@@ -63,11 +63,13 @@ def _fit(source: Config, target: Config) -> None:
     if source.cluster is not None:
         raise ConfigError(
             "cluster",
-            "what is moved is an embedded directory.",
+            "only an embedded directory can be moved.",
             "Name its configuration with --config, without [cluster].",
         )
     if target.cluster is None:
-        raise ConfigError("cluster", "is missing where --to moves to.", "Name the cluster's configuration with --to.")
+        raise ConfigError(
+            "cluster", "is missing in the configuration of --to.", "Name the cluster's configuration with --to."
+        )
     if target.secrets[0] != source.secrets[0] or not set(source.secrets) <= set(target.secrets):
         raise ConfigError(
             "secret",
@@ -85,8 +87,8 @@ def _fit(source: Config, target: Config) -> None:
 def _at_rest(source: Config, account: Account) -> None:
     if waiting := sum(line.in_inbox for line in account.lines):
         raise FlybridgeError(
-            f"{waiting} messages wait in the inbox of {source.data_dir}. Lead the senders to the cluster's "
-            "intakes, let `flybridge serve` work these off, stop it, and move again."
+            f"{waiting} messages wait in the inbox of {source.data_dir}. Direct the senders to the cluster's "
+            "intakes, let `flybridge serve` process these, stop it, and move again."
         )
     if not account.balanced:
         raise FlybridgeError(
