@@ -119,7 +119,7 @@ def test_an_export_is_read_as_the_vendor_packs_it(form, tmp_path):
         path.write_bytes(gzip.compress(whole) if form == "gzip" else whole)
     found = list(read_file(path))
     assert [msgspec.json.decode(line.body) for line in found] == EXPORTED
-    assert all(line.tells for line in found)
+    assert all(line.identifies for line in found)
     assert {seen.ids["adid"] for line in found for seen in stream.read(line.body)} == {GAID.format(n) for n in range(4)}
 
 

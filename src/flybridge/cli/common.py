@@ -138,10 +138,9 @@ def with_transport(work: Callable[[Transport], Awaitable[T]]) -> T:
 
 
 def _needs(config: Config, *names: str) -> None:
-    for name in names:
-        if config.cluster is None and not (config.data_dir / f"{name}.db").exists():
-            raise ConfigError(
-                "data_dir",
-                f"there is no {name} in {config.data_dir}.",
-                "Name the configuration of a bridge that has run, or start it with `flybridge serve`.",
-            )
+    if config.cluster is None and not any((config.data_dir / f"{name}.db").exists() for name in names):
+        raise ConfigError(
+            "data_dir",
+            f"there is no {' and no '.join(names)} in {config.data_dir}.",
+            "Name the configuration of a bridge that has run, or start it with `flybridge serve`.",
+        )
