@@ -26,9 +26,10 @@ from flybridge.appsflyer.postback_time import time_ms
 from flybridge.audiences.messages import with_members
 from flybridge.audiences.rules import AudienceRule
 from flybridge.clock import Clock
-from flybridge.errors import FlybridgeError
+from flybridge.cpu_limit import CpuLimitExceeded, cpu_limit
+from flybridge.errors import FlybridgeError, SealBroken
 from flybridge.identity import IdKind, Keyring
-from flybridge.inbox.protocol import Inbox
+from flybridge.inbox.protocol import Inbox, Leased
 from flybridge.mapping.person import Identified, identify, parsed, refused_ids
 from flybridge.mapping.to_amplitude.facts import Named, carried, named, named_by_amplitude, restricted
 from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
@@ -56,6 +57,10 @@ from flybridge.records import (
 )
 from flybridge.store.protocol import Filed, Store
 
+LEASES: Final = 2
+"""After so many leases that were never acknowledged, envelopes are processed one by one."""
+CPU_S: Final = 5.0
+"""How much processor time one envelope may take then, in seconds. A usual one takes 35 microseconds."""
 KEYS_REMEMBERED: Final = 32_768
 
 NO_NAMES: Final[Mapping[str, str]] = {}
@@ -342,7 +347,8 @@ async def run(
     """Move envelopes from the inbox to the store until `stop` is set.
 
     The inbox is acknowledged after the store has committed; a crash between the two files nothing twice, because
-    the store knows the receipts. While a store or inbox is unavailable, it is tried again.
+    the store knows the receipts. While a store or inbox is unavailable, it is tried again. Envelopes that were leased
+    `LEASES` times before without an acknowledgement are processed one by one, see `_file_each`.
     """
     while not stop.is_set():
         try:
@@ -350,10 +356,39 @@ async def run(
             if leased is None:
                 await inbox.wait(0.5)
                 continue
+            if leased.leases >= LEASES:
+                await _file_each(flow, leased, store, clock, filed)
+                await inbox.ack(leased)
+                continue
             filings = await asyncio.to_thread(flow.filings, leased.envelopes)
             outcome = await store.file(filings, clock.now_ms())
             await inbox.ack(leased)
             filed(filings, outcome)
+        except SealBroken as problem:
+            # Raised for chunks that were passed over; others may wait, and these come again only when a lease lapses.
+            failed(problem)
         except FlybridgeError as problem:
             failed(problem)
             await asyncio.sleep(1.0)
+
+
+async def _file_each(
+    flow: Flow, leased: Leased, store: Store, clock: Clock, filed: Callable[[Sequence[Filing], Filed], None]
+) -> None:
+    """Process and file envelopes one by one, because one of them may have stopped the process that had them before.
+
+    What was filed stays filed if that happens again. An envelope that needs more than `CPU_S` of processor time
+    becomes a dead letter. It is processed in the main thread, because only there it can be interrupted.
+    """
+    for envelope in leased.envelopes:
+        try:
+            with cpu_limit(CPU_S):
+                filing = flow.safe_filing(envelope)
+        except CpuLimitExceeded:
+            detail = f"Processing did not end within {CPU_S:g} seconds of processor time."
+            remedy = "Report it; replay it after an upgrade."
+            filing = Filing(
+                envelope, Dead("map", "too_slow", detail, remedy), digest=digest_of(envelope.app, envelope.body)
+            )
+        filed([filing], await store.file([filing], clock.now_ms()))
+        await asyncio.sleep(0)

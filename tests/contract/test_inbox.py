@@ -75,6 +75,33 @@ async def test_a_lease_holds_until_its_last_millisecond(inbox):
     assert [(e.receipt, e.body) for e in first.envelopes] == [(e.receipt, e.body) for e in again.envelopes]
 
 
+@pytest.mark.parametrize("back_ms", [6_000, 6 * 3_600_000, DAY_MS, 400 * DAY_MS])
+async def test_a_clock_that_is_set_back_holds_up_no_lease(inbox, back_ms):
+    """A lease that would begin in the future is over, so that nothing waits for a day that came twice."""
+    await fill(inbox, range(5))
+    await inbox.lease(10, NOW_MS, 60_000)
+    now_ms = NOW_MS - back_ms
+    assert (await inbox.depth(now_ms)).leased == 0
+    again = await inbox.lease(10, now_ms, 60_000)
+    assert [e.body for e in again.envelopes] == [envelope(n).body for n in range(5)]
+    assert await inbox.lease(10, now_ms, 60_000) is None
+
+
+async def test_a_small_step_of_the_clock_ends_no_lease(inbox):
+    """Clocks are corrected by milliseconds all the time."""
+    await fill(inbox, range(5))
+    await inbox.lease(10, NOW_MS, 60_000)
+    assert await inbox.lease(10, NOW_MS - 900, 60_000) is None
+
+
+async def test_a_lease_says_how_often_its_chunks_were_leased_in_vain(inbox):
+    """Each lease that lapses counts."""
+    await fill(inbox, range(3))
+    for times in range(4):
+        leased = await inbox.lease(10, NOW_MS + times * 1000, 1000)
+        assert leased.leases == times
+
+
 async def test_an_acknowledged_envelope_is_never_given_again(inbox):
     """Not even after its lease would have lapsed."""
     await fill(inbox, range(5))
@@ -265,6 +292,7 @@ async def test_a_chunk_that_cannot_be_opened_is_reported_and_kept_while_the_othe
     assert reported
     assert all("1 message of shop received on 2025-11-24" in text for text in reported)
     assert await inbox.waiting() == {("shop", DAY): 1}
+    assert (await inbox.depth(NOW_MS)).unreadable == 1
 
 
 async def test_chunks_of_another_secret_hold_up_nothing_and_are_given_once_it_is_known(open_inbox, gone):
@@ -279,7 +307,9 @@ async def test_chunks_of_another_secret_hold_up_nothing_and_are_given_once_it_is
     assert all("former_secrets" in text for text in reported)
     assert sum(int(text.split()[0]) for text in reported) >= 15
     assert await inbox.waiting() == {("shop", DAY): 15}
+    assert (await inbox.depth(NOW_MS)).unreadable == 15
     await inbox.close()
     await gone()
     both = await open_inbox(Seal(SECRET, b"another secret"))
     assert Counter(e.body for e in await drain(both, NOW_MS + DAY_MS)) == Counter(envelope(n).body for n in range(15))
+    assert (await both.depth(NOW_MS + DAY_MS)).unreadable == 0

@@ -9,14 +9,16 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import contextmanager
+from hashlib import sha256
 from os import urandom
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.protocol import Depth
-from flybridge.inbox.sqlite import CHUNK_BYTES, SHRINK_BYTES, SqliteInbox
+from flybridge.inbox.sqlite import CHUNK_BYTES, SCHEMA, SHRINK_BYTES, VERSION, SqliteInbox
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 
@@ -232,3 +234,50 @@ async def test_the_only_worker_takes_back_what_its_predecessor_had_leased(inbox)
     await inbox.reclaim()
     again = await inbox.lease(10, NOW_MS, 60_000)
     assert [e.receipt for e in again.envelopes] == [e.receipt for e in first.envelopes]
+
+
+FORMAT_1 = """
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE, n INTEGER NOT NULL, tally BLOB NOT NULL,
+    oldest_ms INTEGER NOT NULL, leased_until_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE received (
+    app TEXT NOT NULL, day TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (app, day)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+async def test_a_file_of_the_former_format_is_upgraded_with_what_waits_in_it(tmp_path):
+    """Two processes may open it at the same time."""
+    path = tmp_path / "inbox.db"
+    with sqlite3.connect(path) as db:
+        db.executescript(FORMAT_1)
+        counts = msgspec.msgpack.encode([("shop", "2025-11-24", 1)])
+        db.execute("INSERT INTO chunks (uid, n, tally, oldest_ms) VALUES ('u', 1, ?, ?)", (counts, NOW_MS))
+        clear = msgspec.msgpack.encode([envelope(b"before")])
+        db.execute("INSERT INTO bodies (id, body) VALUES (1, ?)", (SEAL.seal(clear),))
+    first, second = SqliteInbox(path, SEAL), SqliteInbox(path, SEAL)
+    await asyncio.gather(first.open(), second.open())
+    await first.accept(envelope(b"after"))
+    leased = await second.lease(10, NOW_MS, 1000)
+    assert [e.body for e in leased.envelopes] == [b"before", b"after"]
+    await second.ack(leased)
+    await asyncio.gather(first.close(), second.close())
+
+
+async def test_a_file_of_a_newer_format_is_refused_with_a_sentence(tmp_path):
+    """A downgrade must not misread what a newer version wrote, and leaves the file as it is."""
+    path = tmp_path / "inbox.db"
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = path.read_bytes()
+    with pytest.raises(InboxUnavailable, match=f"newer flybridge .format {VERSION + 1}, this is {VERSION}."):
+        await SqliteInbox(path, SEAL).open()
+    assert path.read_bytes()[100:] == before[100:]
+
+
+def test_the_schema_has_the_version_it_was_given():
+    """A change of the tables raises VERSION, so that the version before refuses the file."""
+    assert (VERSION, sha256(SCHEMA.encode()).hexdigest()[:16]) == (2, "a157800741748128")

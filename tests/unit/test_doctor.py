@@ -7,8 +7,18 @@ from uuid import uuid4
 
 import pytest
 
+from flybridge.inbox.protocol import Depth
 from flybridge.insight.account import Account
-from flybridge.operations.doctor import OVERLAP_BYTES, PIECE_BYTES, Find, balanced, resolvable, search, writable
+from flybridge.operations.doctor import (
+    OVERLAP_BYTES,
+    PIECE_BYTES,
+    Find,
+    balanced,
+    readable,
+    resolvable,
+    search,
+    writable,
+)
 from flybridge.store.figures import Discrepancy
 
 IDFA = "3F2504E0-4F89-41D3-9A0C-0305E82C3301"
@@ -78,3 +88,12 @@ async def test_hosts_are_looked_up_once_each():
     """An address on this machine is there; one that can't be is not."""
     checks = await resolvable(["http://127.0.0.1:1/a", "http://127.0.0.1:2/b", "http://nowhere.invalid"])
     assert [(check.what, check.ok) for check in checks] == [("127.0.0.1", True), ("nowhere.invalid", False)]
+
+
+def test_messages_that_cannot_be_opened_are_a_fault_with_a_remedy():
+    """Their number is named, and where their secret belongs."""
+    assert readable(Depth(5, 1, 7)).ok
+    check = readable(Depth(5, 1, 7, 3))
+    assert not check.ok
+    assert "3 of 5" in check.detail
+    assert "former_secrets" in check.detail

@@ -120,7 +120,7 @@ def doctor(
     if settings.cluster is None:
         checks.append(look.writable(settings.data_dir))
     if checks[-1].ok:
-        checks.append(run(_account(settings)))
+        checks += run(_running(settings))
     if resolve:
         checks += run(look.resolvable(_origins(settings)))
     finds: list[Find] = []
@@ -142,13 +142,15 @@ def doctor(
         raise typer.Exit(1)
 
 
-async def _account(settings: Config) -> Check:
+async def _running(settings: Config) -> list[Check]:
+    """Check inbox and account."""
     try:
         async with backends.opened(settings) as (inbox, store):
             drawn, _ = await read_account(inbox, store, audit=True)
-            return look.balanced(drawn)
+            depth = await inbox.depth(SystemClock().now_ms())
+            return [look.readable(depth), look.balanced(drawn)]
     except FlybridgeError as problem:
-        return Check("account", False, str(problem))
+        return [Check("account", False, str(problem))]
 
 
 def _origins(settings: Config) -> set[str]:

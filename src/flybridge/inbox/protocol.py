@@ -4,38 +4,51 @@ Guarantees every backend keeps, and `tests/contract/test_inbox.py` checks:
 
 1. When `accept` returns, the envelope survives `kill -9` and loss of power.
 2. An envelope is leased until its lease is acknowledged or lapses; a lapsed lease is given again, with the
-   same receipts, to whoever asks next. An acknowledged envelope is never given again.
+   same receipts, to the next caller. An acknowledged envelope is never given again. A lease that began later than now,
+   because the clock was set back, has lapsed.
 3. A late acknowledgement by a former owner is harmless.
-4. Envelopes are given roughly in the order in which they were accepted.
+4. Envelopes are leased roughly in the order in which they were accepted.
 5. `received` counts what was accepted, per app and day, in the same transaction that made it durable; it is
    independent of the store's counters, which is what makes comparing the two a check.
-6. What can't be opened (another secret, damaged bytes) is passed over, reported by `lease`, kept and tried again when
-   its lease lapses; it holds up nothing else.
+6. A chunk that can't be opened (another secret, damaged bytes) is passed over, reported by `lease`, counted by `depth`,
+   kept, and tried again when its lease lapses. It delays no other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from flybridge.records import Envelope
 
+CLOCK_STEP_MS: Final = 5_000
+"""A lease that began more than this after now was made before the clock was set back."""
+
 
 class Leased(Struct, frozen=True):
-    """Envelopes handed out together. `token` is the backend's own and goes back with `ack`."""
+    """Envelopes leased together. `token` belongs to the backend and goes back with `ack`.
+
+    `leases` is how often one of their chunks was leased before without being acknowledged.
+    """
 
     token: Any
     envelopes: Sequence[Envelope]
+    leases: int = 0
 
 
 class Depth(Struct, frozen=True):
-    """How much waits, in envelopes. `waiting` includes `leased`. `oldest_ms` is 0 when empty."""
+    """How many envelopes wait. `waiting` includes the others. `oldest_ms` is 0 when empty.
+
+    `unreadable` are those in chunks that could not be opened when they were leased last. A backend on other machines
+    may know only some of them.
+    """
 
     waiting: int
     leased: int
     oldest_ms: int
+    unreadable: int = 0
 
 
 class Inbox(Protocol):

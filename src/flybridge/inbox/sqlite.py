@@ -25,14 +25,15 @@ import msgspec
 
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.chunk import Unreadable, pack, unpack
-from flybridge.inbox.protocol import Depth, Leased
+from flybridge.inbox.protocol import CLOCK_STEP_MS, Depth, Leased
 from flybridge.records import Envelope, day_of
 from flybridge.sealing import Seal
 
 T = TypeVar("T")
 Entry = tuple[Envelope, "asyncio.Future[None]"]
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""The format of the file. 2: chunks may be compressed, and count their leases."""
 CHUNK_ENVELOPES: Final = 512
 CHUNK_BYTES: Final = 4 * 2**20
 PAGE_BYTES: Final = 8_192  # bodies are blobs of up to megabytes, but most flushes bring a few tens of kilobytes
@@ -42,7 +43,8 @@ SHRINK_BYTES: Final = 16 * 2**20  # free space worth giving back to the file sys
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS chunks (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE, n INTEGER NOT NULL, tally BLOB NOT NULL,
-    oldest_ms INTEGER NOT NULL, leased_until_ms INTEGER NOT NULL DEFAULT 0
+    oldest_ms INTEGER NOT NULL, leased_until_ms INTEGER NOT NULL DEFAULT 0, lease_ms INTEGER NOT NULL DEFAULT 0,
+    leases INTEGER NOT NULL DEFAULT 0, unreadable INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS received (
@@ -50,15 +52,39 @@ CREATE TABLE IF NOT EXISTS received (
 ) STRICT, WITHOUT ROWID;
 """
 
+UPGRADE: Final = """
+ALTER TABLE chunks ADD COLUMN lease_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE chunks ADD COLUMN leases INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE chunks ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;
+"""
+"""From format 1."""
+
+# A chunk is leased if its lease is not over, and did not begin in the future: then the clock was set back since.
+DEPTH: Final = """
+SELECT coalesce(sum(n), 0),
+       coalesce(sum(n) FILTER (
+           WHERE leased_until_ms > :now_ms AND leased_until_ms - lease_ms <= :now_ms + :step_ms
+       ), 0),
+       coalesce(min(oldest_ms), 0),
+       coalesce(sum(n) FILTER (WHERE unreadable), 0)
+FROM chunks
+"""
+FREE: Final = """
+SELECT id, uid, tally, leases, n FROM chunks
+WHERE id > :last_id AND NOT (leased_until_ms > :now_ms AND leased_until_ms - lease_ms <= :now_ms + :step_ms)
+ORDER BY id
+"""
+
 _tally: Final = msgspec.msgpack.Decoder(list[tuple[str, str, int]]).decode
 
 
 class _Chunk(msgspec.Struct, frozen=True):
-    """One row of `chunks`."""
+    """One row of `chunks`. `leases` are those before this one."""
 
     id: int
     uid: str
     tally: bytes
+    leases: int
 
 
 class SqliteInbox:
@@ -144,9 +170,8 @@ class SqliteInbox:
 
     async def depth(self, now_ms: int) -> Depth:
         """Count what waits."""
-        sql = """SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER (WHERE leased_until_ms > ?), 0),
-                        coalesce(min(oldest_ms), 0) FROM chunks"""
-        return Depth(*(await self._aside(self._select, sql, now_ms))[0])
+        values = {"now_ms": now_ms, "step_ms": CLOCK_STEP_MS}
+        return Depth(*(await self._aside(self._select, DEPTH, values))[0])
 
     async def received(self) -> Mapping[tuple[str, str], int]:
         """Count all accepted envelopes since the beginning, by (app, day)."""
@@ -225,14 +250,15 @@ class SqliteInbox:
         except sqlite3.Error as error:
             raise InboxUnavailable(f"The inbox {self._path} can't be read: {error}.") from error
 
-    def _select(self, sql: str, *values: object) -> list[Any]:
+    def _select(self, sql: str, values: Mapping[str, object] | tuple[()] = ()) -> list[Any]:
         return self._reader.execute(sql, values).fetchall()
 
     def _lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
         self._unreadable.report()
         uids: list[str] = []
         envelopes: list[Envelope] = []
-        last_id = 0
+        unreadable: list[tuple[int]] = []
+        last_id = leases = 0
         while not uids and (chunks := self._claim(last_id, limit, now_ms, lease_ms)):
             last_id = chunks[-1].id
             for chunk in chunks:
@@ -240,21 +266,23 @@ class SqliteInbox:
                     if (body := self._body(chunk.id)) is not None:
                         envelopes += unpack(self._seal, chunk.uid, body)
                         uids.append(chunk.uid)
+                        leases = max(leases, chunk.leases)
                 except SealBroken as problem:
                     self._unreadable.add(_tally(chunk.tally), problem)
+                    unreadable.append((chunk.id,))
+        if unreadable:
+            with self._transaction(self._reader) as db:
+                db.executemany("UPDATE chunks SET unreadable = 1 WHERE id = ?", unreadable)
         if not uids:
             self._unreadable.report()
-        return Leased(tuple(uids), envelopes) if uids else None
+        return Leased(tuple(uids), envelopes, leases) if uids else None
 
     def _claim(self, last_id: int, limit: int, now_ms: int, lease_ms: int) -> list[_Chunk]:
         """Lease chunks after `last_id`, readable or not, until they hold at least `limit` envelopes."""
         chunks: list[_Chunk] = []
         with self._transaction(self._reader) as db:
             n = 0
-            rows = db.execute(
-                "SELECT id, uid, tally, n FROM chunks WHERE id > ? AND leased_until_ms <= ? ORDER BY id",
-                (last_id, now_ms),
-            )
+            rows = db.execute(FREE, {"last_id": last_id, "now_ms": now_ms, "step_ms": CLOCK_STEP_MS})
             for *chunk, size in rows:
                 chunks.append(_Chunk(*chunk))
                 n += size
@@ -262,8 +290,8 @@ class SqliteInbox:
                     break
             rows.close()
             db.executemany(
-                "UPDATE chunks SET leased_until_ms = ? WHERE id = ?",
-                [(now_ms + lease_ms, chunk.id) for chunk in chunks],
+                "UPDATE chunks SET leased_until_ms = ?, lease_ms = ?, leases = leases + 1 WHERE id = ?",
+                [(now_ms + lease_ms, lease_ms, chunk.id) for chunk in chunks],
             )
         return chunks
 
@@ -310,7 +338,11 @@ class SqliteInbox:
                 f"The inbox {self._path} was written by a newer flybridge (format {version}, this is {VERSION}). "
                 "Install that version again."
             )
-        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
+        db.execute("BEGIN IMMEDIATE")
+        # Read again within the transaction: another process may have upgraded the file meanwhile.
+        upgrade = UPGRADE if db.execute("PRAGMA user_version").fetchone()[0] == 1 else ""
+        for statement in f"{SCHEMA} {upgrade} PRAGMA user_version = {VERSION}; COMMIT".split(";"):
+            db.execute(statement)  # `executescript` would commit first
         return db
 
     def _connect(self, synchronous: str) -> sqlite3.Connection:

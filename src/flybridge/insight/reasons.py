@@ -144,6 +144,9 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "correct the address in AppsFlyer, or `appsflyer_app_id`; then replay",
     ),
     (_K.DEAD, "unknown_app"): Reason("the app was taken out of the configuration", "add it again, then replay"),
+    (_K.DEAD, "too_slow"): Reason(
+        "processing this message did not end in time", "report it; replay after an upgrade"
+    ),
     (_K.DEAD, "fault"): Reason("flybridge itself failed on this message", "report it; replay after an upgrade"),
     (_K.DEAD, "invalid_event"): Reason(
         "the vendor refuses the item; the detail has its words",

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from flybridge.inbox.protocol import Depth
 from flybridge.insight.account import Account
 
 PIECE_BYTES: Final = 8 * 2**20
@@ -67,6 +68,18 @@ def balanced(account: Account) -> Check:
     if account.balanced:
         return Check("account", True, "Every event is accounted for.")
     return Check("account", False, f"{len(account.discrepancies)} figures do not agree: see `flybridge account`.")
+
+
+def readable(depth: Depth) -> Check:
+    """Check that the messages in the inbox can be opened."""
+    if not depth.unreadable:
+        return Check("inbox", True, f"{depth.waiting} messages wait, none is known to be unreadable.")
+    return Check(
+        "inbox",
+        False,
+        f"{depth.unreadable} of {depth.waiting} waiting messages can't be opened: put the former `secret` into "
+        "`former_secrets`, or restore the inbox from a copy.",
+    )
 
 
 async def resolvable(origins: Iterable[str]) -> list[Check]:

@@ -217,6 +217,9 @@ class Metrics(Collector):
             yield GaugeMetricFamily("flybridge_inbox_waiting", "Envelopes accepted, not yet filed.", now.depth.waiting)
             yield GaugeMetricFamily("flybridge_inbox_leased", "Of those, being worked on.", now.depth.leased)
             yield GaugeMetricFamily(
+                "flybridge_inbox_unreadable", "Of those, in chunks that can't be opened.", now.depth.unreadable
+            )
+            yield GaugeMetricFamily(
                 "flybridge_inbox_oldest_seconds", "Age of the oldest of them.", _age_s(now.depth.oldest_ms, now.at_ms)
             )
         if now.outcomes is not None:

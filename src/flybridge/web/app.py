@@ -152,8 +152,17 @@ class WebApp:
 
     async def _ready(self) -> tuple[int, bytes, bytes]:
         reasons = await self._reasons()
-        body = msgspec.json.encode({"ready": not reasons, "part": self._roles.name, "reasons": reasons})
+        state = {"ready": not reasons, "part": self._roles.name, "reasons": reasons}
+        if not reasons and (warnings := await self._warnings()):
+            state["warnings"] = warnings
+        body = msgspec.json.encode(state)
         return (503 if reasons else 200), b"application/json", body
+
+    async def _warnings(self) -> Sequence[str]:
+        """Return what needs an operator although this process can play its roles."""
+        if not self._roles.needs_inbox or not (n := (await self._inbox.depth(self._clock.now_ms())).unreadable):
+            return []
+        return [f"{n} messages in the inbox can't be opened: see `flybridge doctor`."]
 
     async def _reasons(self) -> Sequence[str]:
         """Return why this process can't play its roles. A refusal of the inbox counts until its retry time."""

@@ -17,6 +17,8 @@ from typing import Final
 
 import msgspec
 
+from flybridge.errors import SealBroken
+from flybridge.inbox.chunk import unpack
 from flybridge.inbox.nats.lease import Leases
 from flybridge.inbox.nats.link import Link, StreamSettings, chunk_of
 from flybridge.inbox.nats.publish import OLDEST, Publisher
@@ -55,7 +57,8 @@ class JetStreamInbox:
         self._publisher = Publisher(self._link, seal, max_waiting=max_waiting, max_waiting_bytes=max_waiting_bytes)
         self._leases = Leases(self._link, seal)
         self._max_body_bytes = max_body_bytes
-        self._oldest = (-1, 0)
+        self._seal = seal
+        self._first: tuple[int, int, dict[int, int]] = (-1, 0, {})
         self._open = False
 
     async def open(self) -> None:
@@ -116,7 +119,10 @@ class JetStreamInbox:
         others = max(0, (info.num_ack_pending or 0) - live - idle)
         floor = info.ack_floor.stream_seq if info.ack_floor else 0
         leased = own + round(others * waiting / sum(chunks.values()))
-        return Depth(waiting, min(leased, waiting), await self._oldest_ms(floor))
+        oldest_ms, unreadable = await self._oldest(floor)
+        # A chunk that no worker can open is never acknowledged, so sooner or later the first one in the stream is such
+        # a chunk: a process that leases nothing knows it, too.
+        return Depth(waiting, min(leased, waiting), oldest_ms, sum((self._leases.unreadable() | unreadable).values()))
 
     async def received(self) -> Mapping[tuple[str, str], int]:
         """Count all accepted envelopes since the beginning, by (app, day)."""
@@ -160,11 +166,19 @@ class JetStreamInbox:
             counter[app, day] += n * times
         return counter
 
-    async def _oldest_ms(self, floor: int) -> int:
-        """Return time of the first chunk after `floor`, up to which all is acknowledged. Reads it once per floor."""
-        if self._oldest[0] != floor:
+    async def _oldest(self, floor: int) -> tuple[int, dict[int, int]]:
+        """Return the time of the first chunk after `floor`, and that chunk if it can't be opened.
+
+        Up to `floor` all is acknowledged. The chunk is read once for each floor.
+        """
+        if self._first[0] != floor:
             message = await self._link.message(seq=floor + 1, subject=f"{self._stream}.chunk.>", next=True)
             if message is None or not (oldest_ms := (message.headers or {}).get(OLDEST)):
-                return 0
-            self._oldest = (floor, int(oldest_ms))
-        return self._oldest[1]
+                return 0, {}
+            unreadable = {}
+            try:
+                unpack(self._seal, "", message.data or b"")
+            except SealBroken:
+                unreadable[message.seq or 0] = chunk_of(message.subject or "")[2]
+            self._first = (floor, int(oldest_ms), unreadable)
+        return self._first[1:]

@@ -18,7 +18,7 @@ from msgspec import Struct
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.chunk import Unreadable, unpack
 from flybridge.inbox.nats.link import CONSUMER, Link, chunk_of
-from flybridge.inbox.protocol import Leased
+from flybridge.inbox.protocol import CLOCK_STEP_MS, Leased
 from flybridge.records import Envelope
 from flybridge.sealing import Seal
 
@@ -30,6 +30,8 @@ PATIENCE_S: Final = 0.25
 RETURN_S: Final = 2.0
 """How long at most what was just given back takes to be given again."""
 WAIT_S: Final = 5.0
+FAILED_ROUNDS: Final = 6
+"""A chunk that could not be opened is known as such until it has not come for so many times `ack_wait_s`."""
 PULL_BYTES: Final = 4 * 2**20
 NS: Final = 10**9
 ACKS_IN_FLIGHT: Final = 64
@@ -39,13 +41,18 @@ RENEW: Final = b"+WPI"
 
 
 class Chunk(Struct, frozen=True):
-    """One delivery of one chunk. `until_ms` is by the caller's clock, `until_s` by the monotonic one."""
+    """One delivery of one chunk. `from_ms` and `until_ms` are by the caller's clock, `until_s` by the monotonic one."""
 
     reply: str
     sequence: int
     n: int
+    from_ms: int
     until_ms: int
     until_s: float
+
+    def lapsed(self, now_ms: int) -> bool:
+        """Whether the lease is over, also if it began before the clock was set back."""
+        return self.until_ms <= now_ms or self.from_ms > now_ms + CLOCK_STEP_MS
 
 
 class Leases:
@@ -57,6 +64,7 @@ class Leases:
         self._held: dict[int, Chunk] = {}
         self._ready: list[tuple[float, Msg]] = []
         self._unreadable = Unreadable()
+        self._failed: dict[int, tuple[int, float]] = {}
 
     def start(self) -> None:
         """Begin to renew leases, on the running event loop."""
@@ -73,13 +81,13 @@ class Leases:
 
     def held(self, now_ms: int) -> tuple[int, int, int]:
         """Return the envelopes leased here, and the chunks leased here, all and those that have lapsed."""
-        live = [chunk for chunk in self._held.values() if chunk.until_ms > now_ms]
+        live = [chunk for chunk in self._held.values() if not chunk.lapsed(now_ms)]
         return sum(chunk.n for chunk in live), len(live), len(self._held) - len(live) + len(self._ready)
 
     async def lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
         """Lease whole chunks until they hold at least `limit` envelopes; None when none wait."""
         self._unreadable.report()
-        lapsed = [chunk for chunk in self._held.values() if chunk.until_ms <= now_ms]
+        lapsed = [chunk for chunk in self._held.values() if chunk.lapsed(now_ms)]
         for chunk in lapsed:
             del self._held[chunk.sequence]
             await self._tell(chunk.reply, GIVE_BACK)
@@ -88,7 +96,7 @@ class Leases:
         # What can't be opened comes again when the servers miss it, and before anything else: go on until then.
         again_s = time.monotonic() + self._link.settings.ack_wait_s / 2
         while messages:
-            if leased := self._opened(messages, now_ms + lease_ms, until_s):
+            if leased := self._opened(messages, now_ms, now_ms + lease_ms, until_s):
                 return leased
             if time.monotonic() > again_s:
                 break
@@ -129,20 +137,29 @@ class Leases:
 
     # --- from messages to envelopes
 
-    def _opened(self, messages: list[Msg], until_ms: int, until_s: float) -> Leased | None:
+    def _opened(self, messages: list[Msg], now_ms: int, until_ms: int, until_s: float) -> Leased | None:
         chunks: list[Chunk] = []
         envelopes: list[Envelope] = []
+        leases = 0
         for message in messages:
             try:
                 found = unpack(self._seal, (message.headers or {}).get("Nats-Msg-Id", ""), message.data)
             except SealBroken as problem:
                 self._unreadable.add([_named(message)], problem)
+                self._failed[message.metadata.sequence.stream] = (_size(message), time.monotonic())
                 continue
-            chunk = Chunk(message.reply, message.metadata.sequence.stream, len(found), until_ms, until_s)
+            leases = max(leases, message.metadata.num_delivered - 1)
+            chunk = Chunk(message.reply, message.metadata.sequence.stream, len(found), now_ms, until_ms, until_s)
             self._held[chunk.sequence] = chunk
             chunks.append(chunk)
             envelopes += found
-        return Leased(tuple(chunks), envelopes) if chunks else None
+        return Leased(tuple(chunks), envelopes, leases) if chunks else None
+
+    def unreadable(self) -> dict[int, int]:
+        """Return chunks that this process could not open lately, as sequence numbers with numbers of envelopes."""
+        since_s = time.monotonic() - FAILED_ROUNDS * self._link.settings.ack_wait_s
+        self._failed = {sequence: known for sequence, known in self._failed.items() if known[1] > since_s}
+        return {sequence: n for sequence, (n, _) in self._failed.items()}
 
     # --- pulling
 
