@@ -6,6 +6,7 @@
     ├── StoreUnavailable   the store did not commit; the work is returned and retried
     ├── SealBroken         sealed bytes can't be decrypted: another secret, or damaged data
     └── TransportError     an HTTP request got no answer; says whether it may have been applied
+        └── ForbiddenAddress   a redirect leads to an address that is not public
 
 Expected failures, such as a postback that can't be mapped or a delivery that is refused, are values:
 `records.Outcome` and `delivery.exchange.Verdict`.
@@ -53,3 +54,10 @@ class TransportError(FlybridgeError):
     def __init__(self, reason: str, *, maybe_applied: bool) -> None:
         super().__init__(reason)
         self.maybe_applied = maybe_applied
+
+
+class ForbiddenAddress(TransportError):
+    """A redirect leads to a host without a public address. The request was not sent."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"{host} has no public address", maybe_applied=False)

@@ -3,8 +3,8 @@
 https://amplitude.com/docs/apis/analytics/behavioral-cohorts, read 2026-11-24. A download takes three steps: request
 (202 and a `request_id`), status (202 while it runs, 200 when it is done), file (200 with the rows, or 302 to an
 address of Amazon S3 that is valid for a minute; the request stays valid for seven days). Limits: 60 requests of a
-cohort in 10 minutes and 4 at a time per project, 5 at a time over downloads and the Dashboard API, 500 a month on
-Growth and Enterprise plans, 2 million users.
+cohort in 10 minutes and 4 at a time per project, 5 at a time over downloads and the Dashboard API, 2 million users,
+and on Growth and Enterprise plans 500 requests of a cohort a month, which `GET /api/3/cohorts/usage` counts.
 
 The page documents neither error bodies nor a failed job. Other answers are therefore judged by their status, and an
 `async_status` that contains "FAIL" or "ERROR" ends the download.
@@ -55,6 +55,23 @@ class Cohort(Struct, frozen=True):
     archived: bool = False
 
 
+class Usage(Struct, frozen=True):
+    """Cohort downloads of this month. `limit` is 0 where the plan has none; `resets` is Amplitude's text."""
+
+    used: int
+    limit: int
+    resets: str = ""
+
+    @property
+    def left(self) -> int | None:
+        """The downloads that remain; None without a limit."""
+        return max(0, self.limit - self.used) if self.limit else None
+
+    def __str__(self) -> str:
+        of = f" of {self.limit:,}" if self.limit else ""
+        return f"{self.used:,}{of} cohort downloads of this month are used."
+
+
 class Asked(Struct, frozen=True):
     """The answer to a request for a cohort or for its status.
 
@@ -69,6 +86,11 @@ class Asked(Struct, frozen=True):
 def list_request(credentials: Credentials) -> HttpRequest:
     """Build the request for the list of discoverable cohorts."""
     return HttpRequest("GET", f"{credentials.origin}/api/3/cohorts", credentials.headers(), b"")
+
+
+def usage_request(credentials: Credentials) -> HttpRequest:
+    """Build the request for the count of downloads, which does not count itself."""
+    return HttpRequest("GET", f"{credentials.origin}/api/3/cohorts/usage", credentials.headers(), b"")
 
 
 def ask_request(credentials: Credentials, cohort: str, properties: Sequence[str]) -> HttpRequest:
@@ -112,6 +134,16 @@ def read_list(response: HttpResponse) -> list[Cohort]:
                 )
             )
     return found
+
+
+def read_usage(response: HttpResponse) -> Usage | None:
+    """Return the count of downloads, `rest_download` of the answer; None where it can't be read. Never raises."""
+    answer = _json(response) if response.status == 200 else {}
+    count = answer.get("rest_download", answer)
+    if not isinstance(count, dict):
+        return None
+    used, limit = (_number(count.get(name)) for name in ("usage", "limit"))
+    return None if used is None else Usage(used, limit or 0, _text(count.get("resets_at")))
 
 
 def read_asked(response: HttpResponse) -> Asked:
@@ -169,6 +201,10 @@ def _json(response: HttpResponse) -> dict[str, Any]:
     except (msgspec.DecodeError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _text(value: Any) -> str:

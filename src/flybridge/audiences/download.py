@@ -7,10 +7,11 @@ monthly limit.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import islice
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from flybridge.amplitude import cohort as amplitude
 from flybridge.amplitude.cohort_file import AMPLITUDE_ID, USER_ID, CohortFile, CohortFileError, reader
@@ -20,7 +21,7 @@ from flybridge.audiences.rules import AudienceRule, member_of
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Accepted, Download, Halt, HttpRequest, HttpResponse, Retry, Transport
 from flybridge.delivery.pace import Bucket, Pace, bucket, take
-from flybridge.errors import TransportError
+from flybridge.errors import ForbiddenAddress, TransportError
 from flybridge.identity import Keyring
 from flybridge.records import Member
 from flybridge.store.audiences.protocol import CohortStore
@@ -62,23 +63,36 @@ class CohortDownload:
             request_id, said_ms = await self._request(work, credentials, project)
             await self._poll(work, credentials, request_id, stop)
             await self._fetch(work, credentials, request_id, stop)
+            await self._list(work, credentials)
+            if work.rows < work.size * (1 - work.plan.max_missing) and not options.accept_shrink:
+                work.incomplete = True
+                await self._store.requested(work.claim, "", 0)
+                return
             max_shrink = None if options.accept_shrink else work.plan.max_shrink
             async with work.lease.taking_over():
                 work.applied = await self._store.apply(work.claim, said_ms, max_shrink, dry=options.dry)
-            if options.dry:
-                return  # the next run goes on with the same request
-            await self._store.requested(work.claim, "", 0)
-        if not work.claim.title:
-            with suppress(TransportError):
-                listed = amplitude.read_list(await self._transport.send(amplitude.list_request(credentials)))
-                title = next((one.name for one in listed if one.id == work.plan.rule.cohort), "")
-                await self._store.learn(work.claim, title=title)
+            # A dry run, and one that is held, leave the request: a run that accepts it costs no second download.
+            if not options.dry and not work.applied.held:
+                await self._store.requested(work.claim, "", 0)
+
+    async def _list(self, work: Work, credentials: amplitude.Credentials) -> None:
+        """Note the cohort's size and title as listed. Of several sizes the smallest counts: it may have shrunk."""
+        with suppress(TransportError):
+            listed = amplitude.read_list(await self._transport.send(amplitude.list_request(credentials)))
+            found = next((one for one in listed if one.id == work.plan.rule.cohort), None)
+            if found is None:
+                return
+            work.size = min(work.size or found.size, found.size)
+            if found.name and not work.claim.title:
+                await self._store.learn(work.claim, title=found.name)
 
     async def _request(self, work: Work, credentials: amplitude.Credentials, project: _Project) -> tuple[str, int]:
         """Request the cohort, or continue an earlier request. Returns its id and the time the snapshot stands for."""
         now_ms, claim = self._clock.now_ms(), work.claim
         if claim.request_id and 0 <= now_ms - claim.requested_ms < PATIENCE_MS:
             return claim.request_id, claim.requested_ms
+        await self._count(work, credentials)
+        await self._list(work, credentials)
         budget, wait = take(Pace(project.rate, bucket(0)), 1, now_ms)
         project.rate = budget.requests
         if wait > 0:
@@ -90,8 +104,21 @@ class CohortDownload:
         asked = amplitude.read_asked(await self._ask(amplitude.ask_request(credentials, rule.cohort, rule.properties)))
         if not isinstance(asked.verdict, Accepted):
             raise ended(asked.verdict, "Amplitude, asked for the cohort")
+        work.requested = True
         await self._store.requested(claim, asked.request_id, said_ms)
         return asked.request_id, said_ms
+
+    async def _count(self, work: Work, credentials: amplitude.Credentials) -> None:
+        """Read the month's count of downloads. Raises `Ended` for a scheduled run if only the reserve is left."""
+        with suppress(TransportError):
+            work.usage = amplitude.read_usage(await self._transport.send(amplitude.usage_request(credentials)))
+        usage, reserve = work.usage, work.plan.reserve
+        if work.scheduled and usage is not None and usage.left is not None and usage.left <= reserve:
+            remedy = (
+                f"{usage} The last {reserve:,} are kept for runs by hand (apps.amplitude.cohort_reserve). "
+                "Use a slower cadence, or Amplitude's cohort webhook, which has no such limit."
+            )
+            raise Ended(Halt("monthly_limit", remedy, 3600.0), "Before the download")
 
     async def _poll(
         self, work: Work, credentials: amplitude.Credentials, request_id: str, stop: asyncio.Event | None
@@ -127,19 +154,32 @@ class CohortDownload:
     ) -> None:
         """Stream the file into the stage."""
         file, page = _Rows(work.plan.rule, self._keyring), list[Member]()
+
+        async def stage(members: Iterator[Member]) -> None:
+            """Stage full pages. A small piece of a compressed file may hold any number of members."""
+            while True:
+                page.extend(found := await asyncio.to_thread(list, islice(members, PAGE)))
+                while len(page) >= PAGE:
+                    await work.hold(stop)
+                    await self._store.stage(work.claim, page[:PAGE])
+                    del page[:PAGE]
+                if len(found) < PAGE:
+                    return
+
         try:
             async with self._file(credentials, request_id) as pieces:
                 async for piece in pieces:
-                    page += await asyncio.to_thread(file.read, piece)
-                    while len(page) >= PAGE:
-                        await work.hold(stop)
-                        await self._store.stage(work.claim, page[:PAGE])
-                        del page[:PAGE]
-            page += await asyncio.to_thread(file.end)
+                    await stage(file.read(piece))
+            await stage(file.end())
             await self._store.stage(work.claim, page)
+            work.rows = file.rows
         except CohortFileError as problem:
             await self._store.requested(work.claim, "", 0)
             raise Ended(Retry("unreadable_file"), str(problem)) from problem
+        except ForbiddenAddress as problem:
+            raise Ended(
+                Halt("wrong_address", f"{problem}: see any proxy before Amplitude."), "The redirect"
+            ) from problem
         except TransportError as problem:
             raise Ended(Retry("broken_download"), "Amplitude, giving out the file") from problem
 
@@ -154,9 +194,10 @@ class CohortDownload:
                 response = HttpResponse(answer.status, answer.headers, b"")
                 raise ended(amplitude.refusal(response, "the request"), "Amplitude, giving out the file")
             location = answer.headers.get("location", "")
-        if not _may_follow(location, credentials.origin):
+        own = _same_origin(location, credentials.origin)
+        if not own and not location.lower().startswith("https://"):
             raise Ended(Halt("wrong_address", "Amplitude redirects to an address that is not https."), "The redirect")
-        async with self._download.open(amplitude.redirected(location)) as answer:
+        async with self._download.open(amplitude.redirected(location), public=not own) as answer:
             if answer.status != 200:
                 # The address is valid for a minute; the next run asks for another.
                 raise Ended(Retry(f"http_{answer.status}"), "The storage with the file")
@@ -177,13 +218,18 @@ class _Rows:
         self._row: Sequence[str] = ()
         self._places: dict[str, int | None] = {}
 
-    def read(self, piece: bytes) -> list[Member]:
-        """Return the members in the rows that this piece completes."""
-        return [member for row in self._file.feed(piece) if (member := self._member(row)) is not None]
+    @property
+    def rows(self) -> int:
+        """The rows read so far."""
+        return self._file.rows
 
-    def end(self) -> list[Member]:
-        """Return the members in the remaining rows."""
-        return [member for row in self._file.end() if (member := self._member(row)) is not None]
+    def read(self, piece: bytes) -> Iterator[Member]:
+        """Yield the members in the rows that this piece completes."""
+        return (member for row in self._file.feed(piece) if (member := self._member(row)) is not None)
+
+    def end(self) -> Iterator[Member]:
+        """Yield the members in the remaining rows."""
+        return (member for row in self._file.end() if (member := self._member(row)) is not None)
 
     def _member(self, row: Sequence[str]) -> Member | None:
         if not self._columns:
@@ -206,7 +252,13 @@ def _cell(row: Sequence[str], at: int | None) -> str | None:
     return row[at].strip() if at is not None and at < len(row) else None
 
 
-def _may_follow(location: str, origin: str) -> bool:
-    """Return whether a file may come from there: an https address, or the configured server itself."""
-    parts, own = urlsplit(location), urlsplit(origin)
-    return bool(parts.netloc) and (parts.scheme == "https" or (parts.scheme, parts.netloc) == (own.scheme, own.netloc))
+def _same_origin(location: str, origin: str) -> bool:
+    try:
+        found, own = urlsplit(location), urlsplit(origin)
+        return (found.scheme, found.hostname, _port(found)) == (own.scheme, own.hostname, _port(own))
+    except ValueError:
+        return False
+
+
+def _port(parts: SplitResult) -> int | None:
+    return parts.port or {"http": 80, "https": 443}.get(parts.scheme)

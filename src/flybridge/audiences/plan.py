@@ -23,6 +23,8 @@ class AudiencePlan(Struct, frozen=True):
     credentials: amplitude.Credentials | None = None
     max_devices: int = appsflyer.LIMITS.max_items
     max_shrink: float = 0.5
+    max_missing: float = 0.1
+    reserve: int = 0
     limits: Limits = appsflyer.LIMITS
 
 
@@ -47,12 +49,19 @@ class Ended(Exception):
 class Work:
     """The state of a run."""
 
-    def __init__(self, plan: AudiencePlan, claim: Claim, began_ms: int, lease: AudienceLease) -> None:
+    def __init__(
+        self, plan: AudiencePlan, claim: Claim, began_ms: int, lease: AudienceLease, *, scheduled: bool = False
+    ) -> None:
         self.plan = plan
         self.claim = claim
         self.lease = lease
         self.limit = min(plan.max_devices, plan.limits.max_items, claim.max_devices or plan.max_devices)
         self.began_ms = began_ms
+        self.scheduled = scheduled
+        self.requested = False  # whether this run has made a request that counts against the month's limit
+        self.usage: amplitude.Usage | None = None
+        self.rows = self.size = 0  # of the file, and of the cohort as Amplitude lists it; 0: not known
+        self.incomplete = False
         self.applied = Applied()
         self.sent = {Action.ADD: 0, Action.REMOVE: 0}
         self.refused = self.extras = self.requests = 0

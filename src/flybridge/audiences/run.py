@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from typing import Final
 from uuid import uuid4
 
 from msgspec import structs
@@ -29,6 +30,9 @@ from flybridge.delivery.lifecycle import RetryPolicy, wait_s
 from flybridge.delivery.observer import Observer, Silent
 from flybridge.identity import Keyring
 from flybridge.store.audiences.protocol import Action, CohortStore, Run
+
+PAID_TRIES: Final = 3
+"""After this many failures in a row, a run that has used up a download of the month waits for the cadence."""
 
 
 class Runner:
@@ -72,7 +76,7 @@ class Runner:
         claim = await self._store.claim(plan.rule.app, plan.rule.audience, self._owner, began_ms, LEASE_MS, due=due)
         if claim is None:
             return None
-        work = Work(plan, claim, began_ms, AudienceLease(self._store, self._clock, claim))
+        work = Work(plan, claim, began_ms, AudienceLease(self._store, self._clock, claim), scheduled=due)
         try:
             async with work.lease:
                 ended = await self._go(work, options, stop)
@@ -95,9 +99,7 @@ class Runner:
         """Download and sync. Returns why the run ended early, None if it did not."""
         plan, ended = work.plan, None
         try:
-            if plan.credentials is not None and (
-                plan.cadence != "once" or options.download or not work.claim.snapshot_ms
-            ):
+            if plan.credentials is not None and self._downloads(work, options):
                 try:
                     await self._download.take_over(work, plan.credentials, options, stop)
                 except Ended as problem:
@@ -107,6 +109,20 @@ class Runner:
         except Ended as problem:
             ended = problem
         return ended
+
+    def _downloads(self, work: Work, options: RunOptions) -> bool:
+        """Return whether this run downloads the cohort.
+
+        What was applied in this period is not downloaded again because the sync after it failed.
+        """
+        plan, claim = work.plan, work.claim
+        if options.download or options.dry or options.accept_shrink or claim.request_id or not claim.snapshot_ms:
+            return True
+        if plan.cadence == "once":
+            return False
+        # A snapshot stands for the second before its run began.
+        period_ends_ms = next_ms(plan.rule.app, plan.rule.audience, plan.cadence, claim.snapshot_ms + 2000)
+        return work.began_ms >= period_ends_ms or not (work.scheduled or claim.tries)
 
     def _ended(self, work: Work, ended: Ended | None) -> tuple[Run, int, int]:
         """Return the run as recorded, when to run again, and how many runs have failed in a row."""
@@ -135,17 +151,29 @@ class Runner:
                 f"{plan.max_shrink:.0%}. Nothing was taken over. If that is right: run it with --accept-shrink."
             )
             run = structs.replace(run, outcome="held", reason="shrink_guard", detail=detail)
+        if work.incomplete:
+            detail = (
+                f"The file holds {work.rows:,} members and Amplitude lists {work.size:,}: more than "
+                f"{plan.max_missing:.0%} are missing. Nothing was taken over. If that is right: run it with "
+                "--accept-shrink."
+            )
+            run = structs.replace(run, outcome="held", reason="incomplete_file", detail=detail)
+        if work.usage is not None and not run.detail:
+            run = structs.replace(run, detail=str(work.usage))
         match ended.verdict if ended is not None else None:
             case Halt(reason, remedy, after_s):
                 assert ended is not None
                 run = structs.replace(run, outcome="stopped", reason=reason, detail=f"{ended.stage}: {remedy}")
-                again_ms, tries = now_ms + round(after_s * 1000), work.claim.tries + 1
+                # What an operator has to mend is not tried again before its time; a restart tries at once.
+                again_ms, tries = max(regular_ms, now_ms + round(after_s * 1000)), work.claim.tries + 1
             case Retry() as retry:
                 assert ended is not None
                 tries = work.claim.tries + 1
                 wait_ms = round(wait_s(retry, tries, self._jitter(), self._policy) * 1000)
                 again_ms = now_ms + wait_ms
-                detail = f"{ended.stage}: it is tried again in {wait_ms / 1000:.0f} s."
+                if work.requested and tries > PAID_TRIES:
+                    again_ms = max(again_ms, regular_ms)
+                detail = f"{ended.stage}: it is tried again in {(again_ms - now_ms) / 1000:.0f} s."
                 run = structs.replace(run, outcome="failed", reason=retry.reason, detail=detail)
             case _:
                 pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -24,16 +24,26 @@ AT_ONCE: Final = 8
 Name = tuple[str, str]
 
 
-def targets(plans: Mapping[Name, AudiencePlan], now_ms: int) -> list[Target]:
-    """Return the audiences as targets for the store."""
+def targets(plans: Mapping[Name, AudiencePlan], now_ms: int, at_once: Collection[Name] = ()) -> list[Target]:
+    """Return the audiences as targets for the store. Those in `at_once` are due now."""
     return [
-        Target(app, name, plan.rule.cohort, _target(plan), next_ms(app, name, plan.cadence, now_ms))
+        Target(
+            app,
+            name,
+            plan.rule.cohort,
+            _target(plan),
+            now_ms if (app, name) in at_once else next_ms(app, name, plan.cadence, now_ms),
+        )
         for (app, name), plan in plans.items()
     ]
 
 
 def _target(plan: AudiencePlan) -> bytes:
     return content_key(b"audience", plan.audience.app_id.encode(), plan.audience.import_key.encode())
+
+
+async def _is_stopped(store: CohortStore, app: str, name: str) -> bool:
+    return any(run.outcome == "stopped" for _, _, run in await store.history(app, name, limit=1))
 
 
 async def keep_in_step(
@@ -68,7 +78,9 @@ async def keep_in_step(
         now_ms = clock.now_ms()
         try:
             if not known:
-                await store.keep(targets(plans, now_ms))
+                # This process has read the configuration anew: what an operator had to mend may be mended.
+                stopped = [name for name in plans if await _is_stopped(store, *name)]
+                await store.keep(targets(plans, now_ms, stopped))
                 known = True
             for one in await store.due(now_ms):
                 name = (one.app, one.name)

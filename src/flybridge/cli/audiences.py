@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import structs
 
-from flybridge.amplitude.cohort import list_request, read_list
+from flybridge.amplitude.cohort import list_request, read_list, read_usage, usage_request
 from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.schedule import targets
 from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_cohorts, with_transport
@@ -196,6 +196,8 @@ def amplitude(
     settings = configured(config or context.obj, only_app)
     accounts = {one.name: cohort_credentials_of(one) for one in settings.apps if only_app in (None, one.name)}
 
+    usages: dict[str, str] = {}
+
     async def work(transport: Transport) -> list[dict[str, Any]]:
         found = []
         for app_name, account in accounts.items():
@@ -215,9 +217,13 @@ def amplitude(
                 for one in read_list(response)
                 if not one.archived
             ]
+            if (usage := read_usage(await transport.send(usage_request(account)))) is not None:
+                usages[app_name] = str(usage)
         return found
 
     show(with_transport(work), "Cohorts in Amplitude", "There is none, or no app has a secret_key.", as_json)
+    for app_name, sentence in usages.items():
+        say(f"{app_name}: {sentence}", err=True)
 
 
 def _run(settings: Config, name: str, options: RunOptions) -> Run:

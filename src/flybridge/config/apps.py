@@ -121,6 +121,9 @@ class Amplitude(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The API key of the Amplitude project."""
     secret_key: Secret | None = None
     """The secret key of the project. Needed to download cohorts."""
+    cohort_reserve: Annotated[int, Meta(ge=0, le=1_000_000)] = 50
+    """How many cohort downloads of the month scheduled runs leave unused, for runs by hand. Amplitude allows 500 on
+    most plans, and counts them over all of an organisation's tools."""
     region: Region = Region.US
     """Where the project keeps its data. It is never guessed: Amplitude refuses the API key in the wrong
     region."""
@@ -292,6 +295,9 @@ class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_shrink_percent: Annotated[float, Meta(ge=0, le=100)] = 50.0
     """A downloaded cohort that would remove more than this share of the members is not applied until
     `flybridge cohorts run NAME --accept-shrink` says so. 100 applies every cohort."""
+    max_missing_percent: Annotated[float, Meta(ge=0, le=100)] = 10.0
+    """A downloaded file that lacks more than this share of the members that Amplitude lists for the cohort is held in
+    the same way. 100 applies every file."""
     max_devices: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """Devices in one request. AppsFlyer names its limit only when it refuses a request; then that limit is used."""
 

@@ -178,8 +178,11 @@ class StreamedResponse(Protocol):
 class Download(Protocol):
     """Opens answers that are too large to be held in memory. Redirects are not followed."""
 
-    def open(self, request: HttpRequest) -> AbstractAsyncContextManager[StreamedResponse]:
-        """Return the answer once its headers are there. Raises `errors.TransportError` if there is none."""
+    def open(self, request: HttpRequest, *, public: bool = False) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Return the answer once its headers are there. Raises `errors.TransportError` if there is none.
+
+        With `public` the request is sent to a public address only; raises `errors.ForbiddenAddress` for another.
+        """
         ...
 
     async def close(self) -> None:

@@ -14,12 +14,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Final
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
+from flybridge.delivery.addresses import NotPublicError, PublicResolver, is_address, is_public
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
-from flybridge.errors import TransportError
+from flybridge.errors import ForbiddenAddress, TransportError
 
 # Shorter than the idle time after which usual load balancers close a connection (60 s), because a request
 # written to a closing connection may or may not have been applied.
@@ -181,37 +183,59 @@ class HttpDownload:
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._tls: ssl.SSLContext | bool = tls or True
         self._trust_env = trust_env
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     @asynccontextmanager
-    async def open(self, request: HttpRequest) -> AsyncIterator[StreamedAnswer]:
-        """Send a request and return the answer once its headers are there."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._tls),
+    async def open(self, request: HttpRequest, *, public: bool = False) -> AsyncIterator[StreamedAnswer]:
+        """Send a request and return the answer once its headers are there.
+
+        With `public` it is sent to a public address only. A proxy of the environment decides that itself, because
+        it resolves the name.
+        """
+        try:
+            url = URL(request.url, encoded=True)
+        except ValueError as error:
+            raise _broken("?", error) from error
+        host = url.host or "?"
+        # aiohttp asks no resolver about an address.
+        if public and is_address(host) and not is_public(host):
+            raise ForbiddenAddress(host)
+        resolved_here = public and not (self._trust_env and _has_proxy(url))
+        try:
+            answer = await self._session(resolved_here).request(
+                request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, NotPublicError):
+                raise ForbiddenAddress(host) from error
+            raise _broken(host, error) from error
+        try:
+            yield StreamedAnswer(answer, host)
+        finally:
+            answer.close()  # what is not read to its end is not read at all
+
+    async def close(self) -> None:
+        """Close pooled connections. A later `open` makes new ones."""
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.close()
+
+    def _session(self, public: bool) -> aiohttp.ClientSession:
+        if public not in self._sessions:
+            resolver = PublicResolver() if public else None
+            self._sessions[public] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._tls, resolver=resolver),
                 timeout=self._timeout,
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=self._trust_env,
             )
-        try:
-            url = URL(request.url, encoded=True)
-            answer = await self._session.request(
-                request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
-            )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _broken(URL(request.url, encoded=True).host or "?", error) from error
-        try:
-            yield StreamedAnswer(answer, url.host or "?")
-        finally:
-            answer.close()  # what is not read to its end is not read at all
+        return self._sessions[public]
 
-    async def close(self) -> None:
-        """Close pooled connections. A later `open` makes new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+
+def _has_proxy(url: URL) -> bool:
+    return bool(getproxies().get(url.scheme)) and not proxy_bypass(url.host or "")
 
 
 def _broken(host: str, error: Exception) -> TransportError:

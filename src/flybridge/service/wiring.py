@@ -166,6 +166,8 @@ def _plan(app: App, one: Audience) -> AudiencePlan:
         None if one.cadence is Cadence.REALTIME else cohort_credentials_of(app),
         one.max_devices,
         one.max_shrink_percent / 100,
+        one.max_missing_percent / 100,
+        app.amplitude.cohort_reserve,
     )
 
 

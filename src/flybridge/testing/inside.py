@@ -57,7 +57,7 @@ class Inside:
         return HttpResponse(status, headers, body)
 
     @asynccontextmanager
-    async def open(self, request: HttpRequest) -> AsyncIterator[_Answer]:
+    async def open(self, request: HttpRequest, *, public: bool = False) -> AsyncIterator[_Answer]:
         """Send, and give the answer."""
         yield _Answer(*await self._ask(request), self._piece)
 

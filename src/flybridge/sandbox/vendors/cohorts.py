@@ -1,10 +1,10 @@
-"""Amplitude's Behavioral Cohorts API as its documentation describes it: list, request, status, and the file by
+"""Amplitude's Behavioral Cohorts API as its documentation describes it: list, usage, request, status, and the file by
 redirect.
 
 Cohorts are what a test, or `POST /sandbox/cohorts`, has put there. A request copies the members as they are then; its
 job takes `job_s` of the sandbox's clock. A file of more than `small_rows` is given out by a 302 to an address that is
-valid for a minute. Limits: 60 requests in 10 minutes, 4 jobs at a time, per project; the page does not show the
-bodies of errors.
+valid for a minute. Limits: 60 requests in 10 minutes, 4 jobs at a time, 500 a month (of 30 days), per project; the page
+does not show the bodies of errors.
 
 https://amplitude.com/docs/apis/analytics/behavioral-cohorts (read 2026-11-24).
 """
@@ -28,6 +28,7 @@ from flybridge.sandbox.http import Receive, Scope, Send, read_body
 from flybridge.sandbox.played import Page, play, send_page
 
 API: Final = "/api/3/cohorts"
+USAGE: Final = "/api/3/cohorts/usage"
 REQUEST: Final = "/api/5/cohorts/request/"
 STATUS: Final = "/api/5/cohorts/request-status/"
 STORAGE: Final = "/sandbox/storage/"
@@ -35,6 +36,8 @@ CONTROL: Final = "/sandbox/cohorts"
 WINDOW_MS: Final = 600_000
 REQUESTS: Final = 60
 PARALLEL: Final = 4
+MONTHLY: Final = 500
+MONTH_MS: Final = 30 * 86_400_000
 LINK_MS: Final = 60_000
 VALID_MS: Final = 7 * 86_400_000
 MAX_BYTES: Final = 256 * 2**20
@@ -80,6 +83,7 @@ class Cohorts:
         self._faults = faults
         self._jobs: dict[str, _Job] = {}
         self._asked: defaultdict[str, list[int]] = defaultdict(list)
+        self._used: defaultdict[tuple[str, int], int] = defaultdict(int)  # by project and month
         self._links: dict[str, tuple[str, int]] = {}
 
     @staticmethod
@@ -120,6 +124,10 @@ class Cohorts:
             return Page(401, {"error": "Unauthorized"})
         if path == API:
             return Page(200, {"cohorts": [_listed(group) for group in self.groups[project].values()]})
+        if path == USAGE:
+            used = self._used[project, now_ms // MONTH_MS]
+            resets_ms = (now_ms // MONTH_MS + 1) * MONTH_MS
+            return Page(200, {"rest_download": {"limit": MONTHLY, "usage": used, "resets_at": resets_ms // 1000}})
         if path.startswith(STATUS):
             return self._status(project, path.removeprefix(STATUS), now_ms)
         name, _, file = path.removeprefix(REQUEST).partition("/")
@@ -134,10 +142,12 @@ class Cohorts:
             return Page(404, {"error": "cohort not found"})
         times = self._asked[project] = [at for at in self._asked[project] if now_ms - at < WINDOW_MS]
         running = sum(job.project == project and job.ready_ms > now_ms for job in self._jobs.values())
-        if len(times) >= REQUESTS or running >= PARALLEL:
+        month = (project, now_ms // MONTH_MS)
+        if len(times) >= REQUESTS or running >= PARALLEL or self._used[month] >= MONTHLY:
             return Page(429, {"error": "Too many requests"}, {"retry-after": "30"})
         times.append(now_ms)
         self.asked += 1
+        self._used[month] += 1
         names = query.get("propKeys", []) if query.get("props") == ["1"] else []
         if query.get("props") == ["1"] and not names:
             names = sorted({name for one in group.members for name in one.properties})
