@@ -221,7 +221,7 @@ class Member(Struct, frozen=True, gc=False):
     `identifier` is that in the clear, to be sealed. Without `told` the message says nothing about identifiers, and
     the known one stays. `lack` says why there is none (`store.audiences.protocol.Lack`); `who` is the person's name in
     Amplitude, kept sealed while something is lacking. `extra` is what goes to the additional-identifiers API: hashes,
-    as JSON.
+    as JSON. `anonymous` are the keys by which the person was known before there was a user id.
     """
 
     persons: tuple[bytes, ...]
@@ -232,6 +232,7 @@ class Member(Struct, frozen=True, gc=False):
     lack: int = 0
     who: str = ""
     extra: bytes = b""
+    anonymous: tuple[bytes, ...] = ()
 
 
 class MemberChange(Struct, frozen=True, gc=False):

@@ -21,6 +21,11 @@ def member(name: str, phone: str | None = None, *, told: bool = True, extra: byt
     return Member((key(name),), (key(f"phone {phone}"),), "gaid", f"gaid-{phone}", told, who=name, extra=extra)
 
 
+def logged_in(name: str, before: str) -> Member:
+    """Build a member with a user id who was known by Amplitude's id before."""
+    return Member((key(name),), (key(f"phone {name}"),), "gaid", f"gaid-{name}", who=name, anonymous=(key(before),))
+
+
 async def say(store, *members: Member, at: int = 0, wanted: bool = True, audience: str = "spenders") -> None:
     """File what a message says, as computed so many milliseconds after now."""
     changes = tuple(MemberChange("shop", audience, NOW_MS + at, wanted, one) for one in members)
@@ -409,3 +414,40 @@ async def test_audiences_do_not_know_each_other(store, cohorts):
     await say(store, member("ada"), audience="others")
     await say(store, member("ada"), at=1, wanted=False, audience="others")
     assert await send(cohorts) == (["gaid-ada"], [])
+
+
+async def test_who_logs_in_has_not_left(store, cohorts):
+    """In a snapshot and in a message: their row has another key, and nothing is sent."""
+    await snapshot(cohorts, member("7", "ada"), member("8", "bob"))
+    assert await send(cohorts) == (["gaid-ada", "gaid-bob"], [])
+    applied = await snapshot(cohorts, logged_in("ada", "7"), member("8", "bob"), at=1, max_shrink=0.0)
+    assert (applied.held, applied.joined, applied.left) == (0, 0, 0)
+    await say(store, logged_in("bob", "8"), at=2)
+    assert await send(cohorts) == ([], [])
+    assert (await standing(cohorts)).people == 2
+    await say(store, member("ada"), member("bob"), at=3, wanted=False)
+    assert await send(cohorts) == ([], ["gaid-ada", "gaid-bob"])
+    assert (await standing(cohorts)).people == 0
+    assert await cohorts.audit() == []
+
+
+async def test_a_person_who_logged_in_is_forgotten_by_their_user_id(store, cohorts):
+    """Amplitude's own id need not be known for it."""
+    await snapshot(cohorts, member("7", "ada"))
+    await snapshot(cohorts, logged_in("ada", "7"), at=1)
+    await send(cohorts)
+    assert (await store.forget([key("ada")], NOW_MS + 100, receipt="r")).removed.audiences == 1
+    assert await send(cohorts) == ([], ["gaid-ada"])
+    applied = await snapshot(cohorts, logged_in("ada", "7"), at=200)
+    assert applied.joined == 0
+
+
+async def test_rows_of_both_ids_become_one(store, cohorts):
+    """A message knew the user id, a snapshot Amplitude's: the next snapshot with both keeps one of them."""
+    await say(store, member("ada"))
+    await snapshot(cohorts, member("ada"), member("7", "ada"), at=1)
+    await send(cohorts)
+    await snapshot(cohorts, logged_in("ada", "7"), at=2)
+    assert await send(cohorts) == ([], [])
+    assert (await standing(cohorts)).people == 1
+    assert await cohorts.audit() == []

@@ -255,6 +255,17 @@ async def test_a_redirect_into_the_own_network_is_not_followed(tmp_path):
         assert "latest" not in run.detail
 
 
+async def test_who_logs_in_stays(tmp_path):
+    """An anonymous member gets a user id: nobody comes or leaves, in a download and by message."""
+    async with bridged(tmp_path) as bridge:
+        anonymous = [CohortMember("", one.amplitude_id, one.properties) for one in people(10)]
+        bridge.sandbox.cohorts.put("key", Group("c1", "VIPs", anonymous))
+        await bridge.next_run()
+        bridge.put(10)
+        run = await bridge.next_run()
+        assert (run.outcome, run.joined, run.left, run.added, run.removed) == ("done", 0, 0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("body", "usage"),
     [

@@ -37,5 +37,6 @@ def with_members(filing: Filing, rules: Sequence[AudienceRule], keyring: Keyring
     key = filing.key if message.computed_ms is not None else None
     if message.message_id:
         key = content_key(envelope.app.encode(), b"cohort", message.message_id.encode())
-    persons = filing.persons or tuple(Person(change.member.persons + change.member.marks) for change in changes)
+    members = [change.member for change in changes]
+    persons = filing.persons or tuple(Person(one.persons + one.anonymous + one.marks) for one in members)
     return structs.replace(filing, decision=Apply("cohort"), key=key, members=tuple(changes), persons=persons)

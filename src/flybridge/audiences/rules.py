@@ -99,22 +99,25 @@ def member_of(  # noqa: PLR0917 - the columns of a row
     told: bool = True,
 ) -> Member | None:
     """Return the member; None without a usable id. `told` is whether the message carries the properties at all."""
-    persons = keyring.keys(rule.app, IdKind.CUSTOMER_USER_ID, user_id)
-    persons = persons or keyring.keys(rule.app, IdKind.AMPLITUDE_ID, amplitude_id)
-    if not persons:
+    known = keyring.keys(rule.app, IdKind.AMPLITUDE_ID, amplitude_id)
+    if persons := keyring.keys(rule.app, IdKind.CUSTOMER_USER_ID, user_id):
+        anonymous = known  # who logs in has not left
+    elif known:
+        persons, anonymous = known, ()
+    else:
         return None
     who = user_id or amplitude_id
     told = told or not (rule.names or rule.conditions)
     if rule.conditions and not (told and all(condition.holds(value) for condition in rule.conditions)):
-        return Member(persons, told=told, lack=int(Lack.CONSENT), who=who)
+        return Member(persons, told=told, lack=int(Lack.CONSENT), who=who, anonymous=anonymous)
     identifier = _identifier(rule, user_id, amplitude_id, value)
     marks = keyring.keys(rule.app, KINDS[rule.kind], identifier)
     if identifier is None or not marks:
-        return Member(persons, told=told, lack=int(Lack.IDENTIFIER), who=who)
+        return Member(persons, told=told, lack=int(Lack.IDENTIFIER), who=who, anonymous=anonymous)
     extra = b""
     if rule.email_property or rule.phone_property:
         extra = extra_of(_text(value(rule.email_property)), _text(value(rule.phone_property)))
-    return Member(persons, marks, rule.kind, identifier, told, who=who, extra=extra)
+    return Member(persons, marks, rule.kind, identifier, told, who=who, extra=extra, anonymous=anonymous)
 
 
 def _identifier(rule: AudienceRule, user_id: str, amplitude_id: str, value: Value) -> str | None:

@@ -34,6 +34,11 @@ def older_of(members: Sequence[Member]) -> set[bytes]:
     return {person for member in members if len(member.persons) > 1 for person in member.persons}
 
 
+def anonymous_of(members: Sequence[Member]) -> dict[bytes, bytes]:
+    """Return the keys by which people were known before they had a user id, each with the key they have now."""
+    return {key: member.persons[0] for member in members for key in member.anonymous}
+
+
 def staged(
     seal: Seal, members: Sequence[Member], devices: Collection[bytes], people: Collection[bytes]
 ) -> list[Staged]:

@@ -57,6 +57,7 @@ class _Audience:
         self._known: dict[bytes, KnownMember] = {}
         self._marks: set[bytes] = set()
         self._written: dict[bytes, tuple[KnownMember, bytes | None]] = {}
+        self._renamed: list[bytes] = []
         self._delta: defaultdict[bytes, int] = defaultdict(int)
         self._new: dict[bytes, tuple[bytes, bytes | None]] = {}
         self.people = self.lacking = 0
@@ -64,7 +65,7 @@ class _Audience:
 
     def load(self, changes: Iterable[MemberChange]) -> None:
         """Read what is known of the people and devices in these changes."""
-        persons = {key for change in changes for key in change.member.persons}
+        persons = {key for change in changes for key in (*change.member.persons, *change.member.anonymous)}
         for person, wanted, *rest in self._tables.among(Read.MEMBERS, persons, self._number):
             self._known[person] = KnownMember(bool(wanted), *rest)
         marks = {key for change in changes for key in change.member.marks}
@@ -75,7 +76,7 @@ class _Audience:
         member, self.title = change.member, change.title or self.title
         # A key that is there already may be one of a former secret.
         person = next((key for key in member.persons if key in self._known), member.persons[0])
-        before = self._known.get(person)
+        before = self._known.get(person) or self._logged_in(member.anonymous, person)
         if not is_news(before, change, self._floor_ms):
             return
         after = self._after(change, before)
@@ -93,6 +94,16 @@ class _Audience:
             extra = self._seal.seal(member.extra) if member.extra and is_new else None
             self._new[after.mark] = (seal_device(self._seal, member.kind, member.identifier), extra)
 
+    def _logged_in(self, anonymous: Sequence[bytes], person: bytes) -> KnownMember | None:
+        """Return what is known of somebody before their user id was, and give their row the new key."""
+        key = next((key for key in anonymous if key in self._known), None)
+        if key is None:
+            return None
+        row = self._known[person] = self._known.pop(key)
+        self._written[person] = self._written.pop(key, (row, None))
+        self._renamed.append(key)
+        return row
+
     def _after(self, change: MemberChange, before: KnownMember | None) -> KnownMember:
         member = change.member
         if not change.wanted:
@@ -109,6 +120,7 @@ class _Audience:
     def write(self) -> None:
         tables, number = self._tables, self._number
         rows = sorted(self._written.items())
+        tables.write(Write.DROP_MEMBERS, [(number, person) for person in sorted(self._renamed)])
         tables.write(
             Write.MEMBERS,
             [(number, p, r.wanted, r.said_ms, r.mark, r.lack, w, r.extra) for p, (r, w) in rows],

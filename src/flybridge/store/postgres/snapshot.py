@@ -19,7 +19,7 @@ from flybridge.errors import StoreUnavailable
 from flybridge.records import Member
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Applied, Claim
-from flybridge.store.audiences.staging import marks_of, older_of, staged
+from flybridge.store.audiences.staging import anonymous_of, marks_of, older_of, staged
 from flybridge.store.postgres.arrays import columns
 from flybridge.store.postgres.connection import connect
 from flybridge.store.postgres.sql import ERASABLE
@@ -40,6 +40,9 @@ TABLES: Final = (
 LOAD: Final = b"""
     INSERT INTO pg_temp.loaded SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bytea[],
                                                     $6::bytea[], $7::bytea[], $8::bigint[])"""
+RENAME: Final = b"""
+    UPDATE members SET person = $3 WHERE audience = $1 AND person = $2
+      AND NOT EXISTS (SELECT 1 FROM members WHERE audience = $1 AND person = $3)"""
 TYPES: Final = ("bytea", "bytea", "bytea", "bigint", "bytea", "bytea", "bytea", "bigint")
 
 # In the order of people, one each: with an identifier, if one of their rows has it.
@@ -132,6 +135,10 @@ class PostgresSnapshot:
     def load(self, members: Sequence[Member]) -> None:
         """Stage members. Identifiers are sealed only where the store has not sealed them already."""
         devices = self._known(b"SELECT mark FROM devices WHERE audience = $1 AND mark = ANY($2)", marks_of(members))
+        older = anonymous_of(members)
+        for key in sorted(self._known(b"SELECT person FROM members WHERE audience = $1 AND person = ANY($2)", older)):
+            # With a row of each key the snapshot ends the older one.
+            self._db.execute(RENAME, (self._audience, key, older[key]))
         people = self._known(b"SELECT person FROM members WHERE audience = $1 AND person = ANY($2)", older_of(members))
         if rows := staged(self._seal, members, devices, people):
             self._db.execute(LOAD, columns(TYPES, rows))

@@ -17,7 +17,7 @@ from flybridge.errors import StoreUnavailable
 from flybridge.records import Member
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Applied, Claim
-from flybridge.store.audiences.staging import marks_of, older_of, staged
+from flybridge.store.audiences.staging import anonymous_of, marks_of, older_of, staged
 from flybridge.store.sqlite.connection import among, connect
 from flybridge.store.sqlite.sql import ERASABLE
 
@@ -130,6 +130,13 @@ class SqliteSnapshot:
         db = self._db
         db.execute("BEGIN")
         devices = self._known("SELECT mark FROM devices WHERE audience = ? AND mark IN (??)", marks_of(members))
+        older = anonymous_of(members)
+        for key in self._known("SELECT person FROM members WHERE audience = ? AND person IN (??)", older):
+            # With a row of each key the snapshot ends the older one.
+            db.execute(
+                "UPDATE OR IGNORE members SET person = ? WHERE audience = ? AND person = ?",
+                (older[key], self._audience, key),
+            )
         people = self._known("SELECT person FROM members WHERE audience = ? AND person IN (??)", older_of(members))
         rows = staged(self._seal, members, devices, people)
         db.executemany("INSERT INTO staged.loaded VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
