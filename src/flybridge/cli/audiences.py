@@ -13,7 +13,7 @@ from flybridge.amplitude.cohort import list_request, read_list, read_usage, usag
 from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.schedule import targets
 from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_cohorts, with_transport
-from flybridge.cli.printing import print_json, say, show
+from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
@@ -223,7 +223,7 @@ def amplitude(
 
     show(with_transport(work), "Cohorts in Amplitude", "There is none, or no app has a secret_key.", as_json)
     for app_name, sentence in usages.items():
-        say(f"{app_name}: {sentence}", err=True)
+        complain(f"{app_name}: {sentence}")
 
 
 def _run(settings: Config, name: str, options: RunOptions) -> Run:
