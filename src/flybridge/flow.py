@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final, assert_never
 
@@ -37,6 +38,7 @@ from flybridge.mapping.to_appsflyer import map as to_appsflyer
 from flybridge.mapping.to_appsflyer.convert import appsflyer_id
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.matching import expires_ms
+from flybridge.mentions import keys_in
 from flybridge.records import (
     CUSTOM_DATA_WITHOUT_ID,
     DAY_MS,
@@ -108,14 +110,26 @@ class Flow:
         # A message that meets a defect of flybridge must neither stop the pipeline nor be lost: it becomes a dead
         # letter, to be replayed by the version that fixes the defect.
         try:
-            return self.filing(envelope)
+            return self._with_mentions(self.filing(envelope))
         except Exception as fault:
             detail = f"flybridge failed on this message: a {type(fault).__name__}."
             return Filing(
                 envelope,
                 Dead("map", "fault", detail, "Report it; replay it after an upgrade."),
                 digest=digest_of(envelope.app, envelope.body),
+                mentions=self._mentions(envelope),
             )
+
+    def _with_mentions(self, filing: Filing) -> Filing:
+        """Note what an unreadable message may be about, so that it ends as forgotten if its person is."""
+        if not isinstance(filing.decision, Dead) or filing.persons:
+            return filing
+        return structs.replace(filing, mentions=self._mentions(filing.envelope))
+
+    def _mentions(self, envelope: Envelope) -> tuple[bytes, ...]:
+        with suppress(Exception):  # what has made a message unreadable may be met here again
+            return keys_in(envelope.body, envelope.app, self._keyring)
+        return ()
 
     def filing(self, envelope: Envelope) -> Filing:
         """Process one envelope. May raise any exception if flybridge itself has a defect."""

@@ -258,7 +258,8 @@ class Filing(Struct, frozen=True, gc=False):
     millisecond in it, and where the message reports none `ordinal` is 1, 2, ... among the equal rows of its file.
     `digest` is that of the bytes as they came: who has a message can ask the ledger what became of it.
     `replayed` marks a dead letter processed again: it is not received anew, and its key does not stop it.
-    `persons` are those the message is about: by these a person is forgotten, and stays forgotten.
+    `persons` are those the message is about: by these a person is forgotten, and stays forgotten. `mentions` are the
+    matching keys of everything in an unreadable message that may be an identifier.
     `restricted` counts that a policy changed what is told of its source.
     `remarks` are codes of what was noticed on the way (`late`, `trimmed`), for the metrics.
     `members` are the cohort members it names, per audience that follows the cohort.
@@ -279,6 +280,7 @@ class Filing(Struct, frozen=True, gc=False):
     members: tuple[MemberChange, ...] = ()
     key_ms: int | None = None
     ordinal: int = 0
+    mentions: tuple[bytes, ...] = ()
 
 
 class Delivery(Struct, frozen=True, gc=False):

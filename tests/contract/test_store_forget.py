@@ -17,7 +17,8 @@ ASKED_MS = NOW_MS + 1000
 def about(filing: Filing, *keys: str, event_ms: int = NOW_MS, **fields) -> Filing:
     """Say whom a filing is about."""
     person = Person(tuple(key(k) for k in keys), event_ms)
-    return structs.replace(filing, persons=(person,), **{"digest": b"d" * 16, **fields})
+    came = structs.replace(filing.envelope, received_ms=max(event_ms, filing.envelope.received_ms))
+    return structs.replace(filing, envelope=came, persons=(person,), **{"digest": b"d" * 16, **fields})
 
 
 async def forget(store, *keys: str, now_ms: int = ASKED_MS, receipt: str = "receipt", **named):
@@ -138,6 +139,29 @@ async def test_data_from_before_the_request_has_no_effect(store, event_ms, outco
     assert len(await lease(store, LATER_MS)) == (0 if gone else 1)
 
 
+@pytest.mark.parametrize("ahead_ms", [1, 300_000, 10 * DAY_MS])
+async def test_what_was_received_before_the_request_is_judged_by_reception(store, ahead_ms):
+    """A device whose clock is ahead dates an event after the request that came before it."""
+    await store.forget([key("ada")], NOW_MS, receipt="f")
+    late = structs.replace(direct("late"), persons=(Person((key("ada"),), NOW_MS + ahead_ms),))
+    await store.file([late], NOW_MS + 1)
+    assert (await lines(store))[0].outcome == "forgotten"
+    later = structs.replace(late, envelope=envelope(received_ms=NOW_MS + 1))
+    await store.file([later], NOW_MS + 2)
+    assert await standing(store) == {"forgotten": 1, "pending": 1}
+
+
+async def test_an_unreadable_message_that_waited_in_the_inbox_ends_as_forgotten(store):
+    """It mentions the person, and was received before the request; what is received later is kept."""
+    await store.forget([key("ada")], NOW_MS, receipt="f")
+    dead = Dead("decode", "not_json", "d", "r")
+    for received_ms in (NOW_MS, NOW_MS + 1):
+        about = envelope(received_ms=received_ms, body=b"ada, cut")
+        await store.file([Filing(about, dead, mentions=(key("bob"), key("ada")))], NOW_MS + 2)
+    assert [line.outcome for line in await lines(store)] == ["forgotten", "dead"]
+    assert [letter.received_ms for letter in await store.dead()] == [NOW_MS + 1]
+
+
 async def test_what_is_suppressed_leaves_no_trace_and_is_no_duplicate(store):
     """Not the content key, not a sighting, not a key of the person."""
     await forget(store, "af")
@@ -158,14 +182,16 @@ async def test_only_the_forgotten_are_taken_out_of_a_message_about_many(store):
     assert await file(store, waiting("a", "ada-idfa"), waiting("b", "bob-idfa")) == {"held": 1, "pending": 1}
 
 
-async def test_the_content_key_of_what_is_forgotten_is_forgotten(store):
+@pytest.mark.parametrize("occurrence", ["", "-950", "-r2"])
+async def test_the_content_key_of_what_is_forgotten_is_forgotten(store, occurrence):
     """The same event of a person who came back is no duplicate of something that does not exist."""
     content = key("content")
-    event = structs.replace(direct("e"), decision=structs.replace(item("e"), insert_id=content.hex()))
+    event = structs.replace(direct("e"), decision=structs.replace(item("e"), insert_id=content.hex() + occurrence))
     event = about(event, "af", key=content, key_until_ms=LATER_MS)
     await file(store, event)
     await forget(store, "af")
-    back = structs.replace(event, envelope=envelope(), persons=(Person((key("af"),), ASKED_MS + 1),))
+    back = structs.replace(event, envelope=envelope(received_ms=ASKED_MS + 1))
+    back = structs.replace(back, persons=(Person((key("af"),), ASKED_MS + 1),))
     assert await file(store, back) == {"pending": 1}
 
 

@@ -108,7 +108,7 @@ class Sequences(RuleBasedStateMachine):
                 self.lines[receipt] = "duplicate"
                 continue
             if same is not None:
-                self.seen[same] = self.now_ms + remembered
+                self.seen[same] = max(self.seen.get(same, 0), self.now_ms + remembered)
             effective.append((receipt, what))
         for _, what in effective:
             if what[0] == "see":

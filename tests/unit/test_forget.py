@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,36 @@ async def test_what_could_not_be_read_is_searched_for_the_ids(store):
     receipt = await forget(PersonIds("ada-1"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS))
     assert receipt.removed.dead == 1
     assert sorted(letter.receipt for letter in await store.dead()) == ["r1", "r2"]
+
+
+async def test_dead_letters_are_searched_in_pages_and_whatever_the_escapes(store, monkeypatch):
+    """An id in JSON escapes, in JSON in JSON, or percent-encoded is found, and no more than a page is in memory."""
+    ada = "jos\u00e9@example.com"
+    bodies = [
+        b"{" + json.dumps(ada).encode(),
+        json.dumps({"custom_data": json.dumps({"user": ada})}).encode(),
+        b"user=jos%C3%A9%40example.com",
+        ada.upper().encode(),
+    ]
+    others = [b"{" + json.dumps(f"x{n}@example.com").encode() for n in range(9)]
+    dead = Dead("decode", "not_json", "d", "r")
+    await store.file(
+        [
+            Filing(Envelope("a", Source.PUSH, Media.JSON, NOW_MS, body, f"r{n}"), dead)
+            for n, body in enumerate([*others[:4], *bodies, *others[4:]])
+        ],
+        NOW_MS,
+    )
+    monkeypatch.setattr("flybridge.operations.forget.PAGE", 3)
+    pages = []
+    whole = store.dead
+
+    async def page(**named):
+        pages.append(await whole(**named))
+        return pages[-1]
+
+    monkeypatch.setattr(store, "dead", page)
+    receipt = await forget(PersonIds(customer_user_id=ada), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS))
+    assert receipt.removed.dead == 4
+    assert max(map(len, pages)) == 3
+    assert {letter.body for letter in await whole()} == set(others)

@@ -80,3 +80,15 @@ def test_what_can_not_be_read_is_about_nobody():
     flow = Flow({"shop": AppFlow(RULES)}, Keyring(b"secret"))
     filing = flow.filing(Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, b"{", "r"))
     assert (type(filing.decision), filing.persons) == (Dead, ())
+
+
+def test_an_unreadable_message_mentions_whoever_may_be_in_it():
+    """By the keys that a request to be forgotten would have; a readable one is about its persons alone."""
+    flow = Flow({"shop": AppFlow(RULES)}, Keyring(b"secret"))
+    cut = json.dumps(INSTALL).encode()[:-20]
+    for source in (Source.PUSH, Source.STREAM):
+        filing = flow.safe_filing(Envelope("shop", source, Media.JSON, NOW_MS, cut, "r"))
+        assert isinstance(filing.decision, Dead)
+        assert set(keys(*IDS)) <= set(filing.mentions)
+    whole = flow.safe_filing(Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, json.dumps(INSTALL).encode(), "r"))
+    assert whole.mentions == ()

@@ -88,6 +88,7 @@ FULL = Filing(
     members=(CHANGE,),
     key_ms=7,
     ordinal=2,
+    mentions=(b"m" * 16,),
 )
 """A filing in which no field has its default."""
 

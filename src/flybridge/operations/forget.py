@@ -6,7 +6,7 @@ The receipt says which steps are done and holds no identifier.
 
 from __future__ import annotations
 
-import re
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 from uuid import UUID, uuid4
@@ -20,15 +20,14 @@ from flybridge.config.settings import App
 from flybridge.delivery.exchange import Erasure, HttpRequest, Transport
 from flybridge.errors import FlybridgeError, TransportError
 from flybridge.identity import IdKind, Keyring, usable
+from flybridge.mentions import mentions
 from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt, VendorStep
 
 ADVERTISING: Final = (IdKind.IDFA, IdKind.ADID, IdKind.OAID, IdKind.IDFV, IdKind.APP_SET_ID)
 
-MIN_SEARCHED_CHARACTERS: Final = 5
-"""A shorter id occurs in any text, and is not searched for in what could not be read."""
-
-EVERYTHING: Final = 10_000_000
+PAGE: Final = 500
+"""How many dead letters are held in memory."""
 
 BY_USER_ID: Final = (
     "Amplitude deletes by user id only: name it, or look the device up in Amplitude and delete it there."
@@ -113,16 +112,20 @@ async def forget(
 
 
 async def _unreadable(store: Store, person: PersonIds, apps: Sequence[App]) -> list[int]:
-    """Return the dead letters whose content names the person: what could not be read has no matching keys."""
-    searched = [re.escape(value) for value in person.values if len(value) >= MIN_SEARCHED_CHARACTERS]
-    if not searched:
-        return []
-    # Not within a longer word: 1234567 is not in 12345678.
-    named = re.compile(rf"(?<![\w-])({'|'.join(searched)})(?![\w-])".encode(), re.IGNORECASE)
+    """Find the dead letters whose content mentions the person: what could not be read has no matching keys."""
     names = {app.name for app in apps}
-    return [
-        letter.id for letter in await store.dead(limit=EVERYTHING) if letter.app in names and named.search(letter.body)
-    ]
+    found: list[int] = []
+    after = 0
+    while ids := await store.dead_ids(after=after, limit=PAGE):
+        letters = await store.dead(ids=ids)
+        bodies = [(letter.id, letter.body) for letter in letters if letter.app in names]
+        found += await asyncio.to_thread(_mentioning, bodies, person.values)
+        after = ids[-1]
+    return found
+
+
+def _mentioning(bodies: Iterable[tuple[int, bytes]], values: Sequence[str]) -> list[int]:
+    return [number for number, body in bodies if mentions(body, values)]
 
 
 def plan(person: PersonIds, apps: Iterable[App]) -> list[VendorStep]:

@@ -79,32 +79,37 @@ def tombstones(ledger: Ledger, filings: Iterable[Filing]) -> dict[bytes, int]:
     if not ledger.tables.read(Read.TOMBSTONED):
         return {}
     keys = {key for filing in filings for person in filing.persons for key in person.keys}
+    keys |= {key for filing in filings for key in filing.mentions}
     return dict(ledger.tables.among(Read.TOMBSTONES, keys))
 
 
 def spared(filing: Filing, known: Mapping[bytes, int]) -> Filing | None:
     """Return the part of a filing that may have an effect; None if all is about the forgotten, before their request."""
-    there = [person for person in filing.persons if not _is_gone(person, known)]
+    received_ms = filing.envelope.received_ms
+    if any(received_ms <= known[key] for key in filing.mentions if key in known):
+        return None
+    there = [person for person in filing.persons if not _is_gone(person, received_ms, known)]
     if len(there) == len(filing.persons):
         return filing
     if not there:
         return None
-    gone = {key for person in filing.persons if _is_gone(person, known) for key in person.keys}
+    gone = {key for person in filing.persons if _is_gone(person, received_ms, known) for key in person.keys}
     left = tuple(sighting for sighting in filing.sightings if sighting.key not in gone)
     members = tuple(one for one in filing.members if gone.isdisjoint(one.member.persons + one.member.marks))
     return structs.replace(filing, sightings=left, persons=tuple(there), members=members)
 
 
-def _is_gone(person: Person, known: Mapping[bytes, int]) -> bool:
-    # What does not say when it happened may be from before.
-    return any(person.event_ms <= known[key] for key in person.keys if key in known)
+def _is_gone(person: Person, received_ms: int, known: Mapping[bytes, int]) -> bool:
+    # What does not say when it happened may be from before. What was received before was done before, whatever the
+    # device's clock says.
+    happened_ms = min(person.event_ms, received_ms)
+    return any(happened_ms <= known[key] for key in person.keys if key in known)
 
 
 def blank(filing: Filing) -> Filing:
     """Remove from a filing all that would remember its content or its person."""
-    return structs.replace(
-        filing, key=None, sightings=(), measure=None, carried=None, digest=b"", persons=(), restricted=None, members=()
-    )
+    left = structs.replace(filing, key=None, sightings=(), measure=None, carried=None, digest=b"", persons=())
+    return structs.replace(left, restricted=None, members=(), mentions=())
 
 
 # --- removing

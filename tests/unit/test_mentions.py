@@ -1,0 +1,92 @@
+"""Identifiers are found in bytes however they are written there."""
+
+from __future__ import annotations
+
+import json
+from time import thread_time
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flybridge.identity import IdKind, Keyring
+from flybridge.mentions import MAX_TOKENS, keys_in, mentions
+
+RING = Keyring(b"secret", b"former")
+IDS = [
+    (IdKind.CUSTOMER_USER_ID, "jos\u00e9@example.com"),
+    (IdKind.CUSTOMER_USER_ID, "user|4711/a"),
+    (IdKind.CUSTOMER_USER_ID, "cust-270001"),
+    (IdKind.AMPLITUDE_DEVICE_ID, "ada-phone"),
+    (IdKind.APPSFLYER_ID, "1763985600000-1234567"),
+    (IdKind.IDFA, "6D92078A-8246-4BA4-AE5B-76104861E7DC"),
+    (IdKind.ADID, "38400000-8cf0-11bd-b23e-10b96e40000d"),
+    (IdKind.OAID, "9774d56d682e549c"),
+]
+
+WAYS = {
+    "json": lambda value: json.dumps({"a": value}),
+    "json, not escaped": lambda value: json.dumps({"a": value}, ensure_ascii=False),
+    "json in json": lambda value: json.dumps({"custom_data": json.dumps({"a": value})}),
+    "json in json in json": lambda value: json.dumps({"x": json.dumps({"custom_data": json.dumps({"a": value})})}),
+    "a query": lambda value: urlencode({"a": value, "b": 1}),
+    "a query with json": lambda value: urlencode({"a": json.dumps({"b": value})}),
+    "json with a query": lambda value: json.dumps(
+        {"original_url": f"https://x.example/?a={quote(value, safe='')}&b=1"}
+    ),
+    "cut json": lambda value: json.dumps({"b": 1, "a": value, "c": "xxxx"})[:-5],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("kind", "value"), IDS)
+def test_an_identifier_is_found_however_it_is_written(way: str, kind: IdKind, value: str) -> None:
+    """By its text and by its keys, under every secret."""
+    body = WAYS[way](value).encode()
+    assert mentions(body, [value])
+    assert mentions(body, ["another one", value.upper()])
+    assert set(RING.keys("shop", kind, value)) <= set(keys_in(body, "shop", RING))
+
+
+def test_what_is_only_a_part_of_a_longer_word_is_not_mentioned() -> None:
+    """Nor what is too short to tell anything."""
+    body = b'{"a": "12345678", "b": "no"}'
+    assert not mentions(body, ["1234567"])
+    assert not mentions(body, ["no"])
+    assert not mentions(body, [])
+    assert mentions(body, ["12345678"])
+
+
+def test_bytes_in_another_encoding_are_searched() -> None:
+    """They are no message, and may name a person all the same."""
+    assert mentions("jos\u00e9@example.com".encode("latin-1"), ["jos\u00e9@example.com"])
+
+
+def test_a_message_has_so_many_keys_at_most() -> None:
+    """However long it is, and in a time that grows with its length."""
+    body = b" ".join(b"word%d" % n for n in range(100_000))
+    assert len(keys_in(body, "shop", Keyring(b"secret"))) <= 3 * MAX_TOKENS
+
+
+@pytest.mark.parametrize("piece", ['"', "\\", "\\u0022", "a", "%22", "a-", '\\"', "%25", "{"])
+def test_the_time_grows_with_the_length(piece: str) -> None:
+    """No text from outside makes it quadratic."""
+
+    def seconds(n: int) -> float:
+        text = (piece * n)[:n].encode()
+        started = thread_time()
+        mentions(text, ["ada@example.com"])
+        keys_in(text, "shop", RING)
+        return thread_time() - started
+
+    seconds(1000)
+    short, long = min(seconds(10_000) for _ in range(3)), min(seconds(100_000) for _ in range(3))
+    assert long < 40 * short + 0.05
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_are_too_odd(body: bytes) -> None:
+    """Whatever arrives, it is searched."""
+    assert not mentions(body, ["ada@example.com"]) or b"@" in body or b"%" in body or b"u00" in body
+    keys_in(body, "shop", RING)
