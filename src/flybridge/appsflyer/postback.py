@@ -82,16 +82,15 @@ def read(body: bytes, media: Media) -> Postback | Dead:
             has_value = False
         if not has_value:
             _drop_absent(postback)
-        if _is_v1(postback.appsflyer_device_id, postback.event_type, postback.appsflyer_id):
+        if postback.appsflyer_device_id is not None or (
+            postback.event_type is not None and postback.appsflyer_id is None
+        ):
             return _read_tolerantly(body)
         # `strip` returns the text itself where there is nothing to remove.
-        name, source, campaign = _names(postback)
-        if (
-            (name is not None and name.strip() is not name)
-            or (source is not None and source.strip() is not source)
-            or (campaign is not None and campaign.strip() is not campaign)
-        ):
-            _trim(postback)
+        for name in _names(postback):
+            if name is not None and name.strip() is not name:
+                _trim(postback)
+                break
         return postback
     except RecursionError:
         return Dead(

@@ -94,12 +94,8 @@ class Keys(Struct, frozen=True):
     unlike: set[str] = field(default_factory=set)
     """Names of keys seen in messages that are none of these in another case, and begin no path."""
 
-    def raw_ids(self, given: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-        """Return the device, user and session id as the app passed them."""
-        found = (given.get(self.device_id), given.get(self.user_id), given.get(self.session_id))
-        # An app's messages repeat the same keys, and nearly always the ids are under the exact keys or not there.
-        if None not in found or self.unlike.issuperset(given):
-            return found
+    def looked_up(self, given: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+        """Return the device, user and session id as the app passed them, under whatever spelling of their keys."""
         keys = (self.device_id, self.user_id, self.session_id)
         beginnings = {key.partition(".")[0].casefold() for key in keys}
         if len(self.unlike) < MAX_UNLIKE:
@@ -236,7 +232,13 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
     if postback.custom_data is not None:
         given = {**given, **custom_data(postback, notes)}
     if given:
-        raw_device_id, raw_user_id, raw_session_id = keys.raw_ids(given)
+        raw_device_id, raw_user_id = given.get(keys.device_id), given.get(keys.user_id)
+        raw_session_id = given.get(keys.session_id)
+        # An app's messages repeat the same keys, and nearly always the ids are under the exact keys or not there.
+        if (raw_device_id is None or raw_user_id is None or raw_session_id is None) and not keys.unlike.issuperset(
+            given
+        ):
+            raw_device_id, raw_user_id, raw_session_id = keys.looked_up(given)
         if raw_device_id is not None:
             device_id = _given("device id", raw_device_id, keys, notes)
         if raw_user_id is not None:

@@ -16,7 +16,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.mapping.person import TOP, Identified, names_a_device
 from flybridge.mapping.to_amplitude.revenue import NO_REVENUE, cost_usd, revenue_of, revenue_usd
 from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules
-from flybridge.masking import masked
+from flybridge.masking import dimension, masked
 from flybridge.records import Measure, day_of
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -24,6 +24,7 @@ _encode_into: Final = msgspec.json.Encoder().encode_into
 
 NOTHING: Final[dict[str, Any]] = {}
 COMMA: Final = ord(",")
+MAX_REMEMBERED: Final = 128
 
 
 class Item(Struct, frozen=True, gc=False):
@@ -67,7 +68,7 @@ class Item(Struct, frozen=True, gc=False):
         value, own = self.value, NOTHING
         if isinstance(value, dict):
             own = self.compiled.own(value)
-            if len(own) < len(value) and any(key not in own and masked(key) != key for key in value):
+            if len(own) < len(value) and any(map(_is_identifier, value.keys() - own.keys())):
                 notes.append("A property whose name is an identifier was left out.")
         elif value is not None:
             own = {"event_value": value}
@@ -112,6 +113,11 @@ class Item(Struct, frozen=True, gc=False):
             revenue_usd(postback, self.value),
             cost_usd(postback) if shows_source and classification.is_conversion else 0.0,
         )
+
+
+def _is_identifier(key: str) -> bool:
+    # Short names are remembered, because nearly all messages have the same; others may be as long as a message.
+    return (dimension(key) if len(key) <= MAX_REMEMBERED else masked(key)) != key
 
 
 def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray:

@@ -132,7 +132,7 @@ def _millisecond(written: str | None, reported_ms: int | None, ordinal: int) -> 
 
 def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
     # A short, flat text can't exceed the limits, and nearly every event value is one.
-    is_plain = isinstance(raw, str) and len(raw) <= MAX_TEXT and not raw.startswith('"')
+    is_plain = isinstance(raw, str) and len(raw) <= MAX_TEXT and raw[:1] != '"'
     if is_plain and raw.count("{") + raw.count("[") < MAX_FLAT:
         return value
     if isinstance(value, dict):
