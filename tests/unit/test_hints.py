@@ -21,8 +21,15 @@ LONG_MS = 9 * HOUR_MS
             ("idfv",),
             LONG_MS,
             Known({"adid"}, True),
-            "not shown a single idfv for this app: is idfv tracking switched on",
+            "not shown a single idfv for this app: Amplitude shows it only as the device id",
         ),
+        (
+            ("adid", "appsflyer_id"),
+            LONG_MS,
+            Known({"customer_user_id"}, True),
+            "a single adid (nor appsflyer_id) for this app: set it in Amplitude as the user property appsflyer_id",
+        ),
+        (("adid",), LONG_MS, Known({"adid"}, True), "sees it, or its device id there is another."),
         (("idfv", "idfa"), LONG_MS, Known({"adid"}, True), "a single idfv (nor idfa) for this app"),
         (("idfv",), 1000, Known({"idfv"}, True), "Nothing is wrong so far"),
         (("idfv",), LONG_MS, Known({"idfv"}, True), "Not seen by idfv yet: the user has not opened"),
@@ -37,6 +44,20 @@ def test_the_hint_names_the_likely_cause(kinds, waited_ms, known, words):
 def test_every_kind_has_a_remedy():
     """A new kind of identifier gets advice of its own."""
     assert set(REMEDIES) == set(RANK)
+
+
+def test_no_hint_blames_consent_for_what_amplitude_removes():
+    """An app that has done everything right was told to look at permissions and at tracking."""
+    for kind in REMEDIES:
+        for known in (Known(), Known({"other"}, True), Known({kind}, True)):
+            said = hint("shop", (kind,), LONG_MS, known).lower()
+            assert not any(word in said for word in ("consent", "permission", "allow", "tracking"))
+
+
+def test_every_hint_about_a_missing_kind_names_the_way_that_always_works():
+    """Amplitude's device id, passed to AppsFlyer."""
+    for kind in REMEDIES:
+        assert "custom data" in hint("shop", (kind,), LONG_MS, Known({"other"}, True))
 
 
 def test_known_is_per_app():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -14,19 +14,24 @@ from flybridge.appsflyer.deletion import ORIGIN
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_store
 from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
-from flybridge.config.settings import Config
+from flybridge.config.settings import Config, Route
 from flybridge.errors import FlybridgeError
 from flybridge.identity import Keyring
 from flybridge.insight.account import read_account
+from flybridge.insight.ways import reach
 from flybridge.operations import doctor as look
 from flybridge.operations.doctor import Check, Find
 from flybridge.operations.forget import PersonIds
 from flybridge.operations.forget import forget as forget_person
+from flybridge.records import DAY_MS, day_of
 from flybridge.service import backends
 from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt
 
 Given = str | None
+
+DAYS: Final = 7
+"""How many days of data `doctor` looks at."""
 
 
 def forget(
@@ -143,14 +148,25 @@ def doctor(
 
 
 async def _running(settings: Config) -> list[Check]:
-    """Check inbox and account."""
+    """Check inbox and account, and by which ways each app's messages are matched."""
     try:
         async with backends.opened(settings) as (inbox, store):
             drawn, _ = await read_account(inbox, store, audit=True)
             depth = await inbox.depth(SystemClock().now_ms())
-            return [look.readable(depth), look.balanced(drawn)]
+            return [look.readable(depth), look.balanced(drawn), *await _matching(settings, store)]
     except FlybridgeError as problem:
         return [Check("account", False, str(problem))]
+
+
+async def _matching(settings: Config, store: Store) -> list[Check]:
+    since_ms = SystemClock().now_ms() - DAYS * DAY_MS
+    since_day = day_of(since_ms)
+    covered, sighted = await store.coverage(since_day=since_day), await store.sighted_kinds()
+    counts = await store.counts()
+    # On the Attribution API Amplitude matches by itself.
+    apps = [app.name for app in settings.apps if app.route is Route.HTTP_V2]
+    found = [reach(app, covered, sighted, counts, since_day=since_day, since_ms=since_ms) for app in apps]
+    return [Check(f"matching of {one.app}", one.works, one.sentence) for one in found]
 
 
 def _origins(settings: Config) -> set[str]:

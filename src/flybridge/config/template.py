@@ -154,18 +154,26 @@ def _paste(app: App, base: str) -> str:
 
 
 def _in_the_app(app: App) -> list[str]:
-    """Return the values that the app has to pass so that postbacks are matched."""
+    """Return what the app has to pass so that postbacks are matched, the best way first."""
     keys = (
         (app.mapping.device_id_key, "Amplitude's device id"),
         (app.mapping.user_id_key, "Amplitude's user id, once known"),
         (app.mapping.session_id_key, "Amplitude's session id"),
     )
-    lines = ["  In the app, before AppsFlyer's SDK starts, pass as additional (custom) data:"]
-    lines += [f"    {key:<22}{meaning}" for key, meaning in keys if key]
+    lines = ["  In the app, the best first:", "    1. Before AppsFlyer's SDK starts, pass as additional (custom) data:"]
+    lines += [f"       {key:<22}{meaning}" for key, meaning in keys if key]
+    lines.append("    2. In Amplitude, set the user property appsflyer_id; events for AppsFlyer need it too.")
     if app.mapping.use_customer_user_id:
-        lines.append("    and set AppsFlyer's customer user id to the user id that Amplitude knows.")
-    lines.append("    Set the Amplitude user property appsflyer_id, for the way back to AppsFlyer.")
+        lines.append("    3. Set AppsFlyer's customer user id to the user id that Amplitude knows.")
+    if advice := _DEVICE_IDS.get(app.platform):
+        lines.append(f"    {'4' if app.mapping.use_customer_user_id else '3'}. {advice}")
     return lines
+
+
+_DEVICE_IDS: Final = {
+    Platform.IOS: "Leave Amplitude's device id as its SDK makes it: it is the IDFV.",
+    Platform.ANDROID: "Or let Amplitude's SDK use the advertising id as device id (useAdvertisingIdForDeviceId).",
+}
 
 
 def _event_types(route: Route) -> str:

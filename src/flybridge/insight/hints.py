@@ -19,15 +19,33 @@ AGES: Final = ((1, "1h"), (6, "6h"), (24, "24h"), (72, "72h"))
 OLDER: Final = "older"
 OTHERS: Final = "(others)"
 
+OTHERWISE: Final = "or pass Amplitude's device id to AppsFlyer as custom data, which needs no match."
+
 REMEDIES: Final[Mapping[str, str]] = {
-    IdKind.IDFA: "is the advertising id passed to Amplitude's SDK, and do people allow tracking?",
-    IdKind.IDFV: "is idfv tracking switched on in the SDK?",
-    IdKind.ADID: "is adid tracking switched on in the SDK, and does the app have the permission to read it?",
-    IdKind.OAID: "does the app pass it to Amplitude as a user property named oaid?",
-    IdKind.APP_SET_ID: "is App Set id tracking switched on in the SDK?",
-    IdKind.APPSFLYER_ID: "does the app pass it to Amplitude as a user property named appsflyer_id?",
-    IdKind.CUSTOMER_USER_ID: "do both SDKs get the same user id?",
+    IdKind.APPSFLYER_ID: f"set it in Amplitude as the user property appsflyer_id, {OTHERWISE}",
+    IdKind.CUSTOMER_USER_ID: f"set the same user id in both SDKs, {OTHERWISE}",
+    IdKind.IDFV: (
+        "Amplitude shows it only as the device id of its iOS SDK, unless the app sets one of its own. "
+        f"Leave the SDK's device id as it is, {OTHERWISE}"
+    ),
+    IdKind.ADID: (
+        "Amplitude removes it from what it shows, and the device id of its SDK is another unless "
+        f"useAdvertisingIdForDeviceId is set. Set it, {OTHERWISE}"
+    ),
+    IdKind.IDFA: (
+        "Amplitude removes it from what it shows, and the device id of its SDK is another unless "
+        f"useAdvertisingIdForDeviceId is set. Set it, {OTHERWISE}"
+    ),
+    IdKind.APP_SET_ID: (
+        "Amplitude removes it from what it shows, and the device id of its SDK is another unless "
+        f"useAppSetIdForDeviceId is set. Set it, {OTHERWISE}"
+    ),
+    IdKind.OAID: f"set it in Amplitude as the user property oaid, {OTHERWISE}",
 }
+"""What to do about a kind that Amplitude does not show; the kind that is easiest to mend is first."""
+
+OF_DEVICE: Final = frozenset({IdKind.IDFV.value, IdKind.ADID.value, IdKind.IDFA.value, IdKind.APP_SET_ID.value})
+"""Kinds that Amplitude shows only as the device id of its SDK."""
 
 
 IDENTIFYING: Final = frozenset({Source.STREAM.value, Source.COHORT.value, Source.SIGHTINGS.value})
@@ -80,15 +98,16 @@ def hint(app: str, key_kinds: Sequence[str], waited_ms: int, known: Known) -> st
         return "What Amplitude has sent of this app names no identifier: see which fields its webhook sends."
     unseen = [kind for kind in key_kinds if kind not in known.kinds]
     if len(unseen) == len(key_kinds):
-        first = unseen[0]
         more = f" (nor {', '.join(unseen[1:])})" if unseen[1:] else ""
-        return f"Amplitude has not shown a single {first}{more} for this app: {REMEDIES.get(first, 'see its SDK.')}"
+        remedy = next((remedy for kind, remedy in REMEDIES.items() if kind in unseen), OTHERWISE)
+        return f"Amplitude has not shown a single {unseen[0]}{more} for this app: {remedy}"
     shown = ", ".join(kind for kind in key_kinds if kind in known.kinds)
     if waited_ms < FRESH_MS:
         return f"Nothing is wrong so far: it may be matched by {shown} when the user opens the app."
     if unseen:
-        return f"Not seen by {shown} yet; it can't be matched by {', '.join(unseen)}, which Amplitude never shows."
-    return f"Not seen by {shown} yet: the user has not opened the app where Amplitude sees it."
+        return f"Not seen by {shown} yet; it can't be matched by {', '.join(unseen)}, which Amplitude has not shown."
+    other = ", or its device id there is another" if OF_DEVICE.issuperset(key_kinds) else ""
+    return f"Not seen by {shown} yet: the user has not opened the app where Amplitude sees it{other}."
 
 
 class HeldSum(Struct, frozen=True):

@@ -1,0 +1,135 @@
+"""By which ways an app's postbacks find their user in Amplitude, and what share of them each can reach. Pure.
+
+A way works if postbacks carry an identifier and Amplitude shows one of the same kind. Amplitude removes advertising
+ids, vendor ids and App Set ids from what it shows, so that they can only be matched where its SDK makes the device id
+from them (https://amplitude.com/docs/faq/missing-mobile-attribution-events, read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.identity import IdKind
+from flybridge.records import OutcomeKind
+from flybridge.store.figures import Count, CoverageRow, SightedKind
+
+DEVICE_ID: Final = "amplitude_device_id"
+USER_ID: Final = "amplitude_user_id"
+ENOUGH: Final = 0.95
+"""The share from which nothing more is recommended."""
+
+MATCHED: Final = "matched"
+
+
+class Way(Struct, frozen=True):
+    """A way to find the user: a message with one of `named` names the user itself, one with `kinds` is matched."""
+
+    name: str
+    advice: str
+    named: Set[str] = frozenset()
+    kinds: Set[str] = frozenset()
+
+
+WAYS: Final = (
+    Way(
+        "Amplitude's device id in the message",
+        "pass Amplitude's device id to AppsFlyer as custom data, under mapping.device_id_key",
+        named=frozenset({DEVICE_ID}),
+    ),
+    Way(
+        "the AppsFlyer id",
+        "set the AppsFlyer id in Amplitude as the user property appsflyer_id",
+        kinds=frozenset({IdKind.APPSFLYER_ID.value}),
+    ),
+    Way(
+        "one user id in both",
+        "set the same user id in both SDKs",
+        named=frozenset({USER_ID}),
+        kinds=frozenset({IdKind.CUSTOMER_USER_ID.value}),
+    ),
+    Way(
+        "the device id of Amplitude's SDK",
+        "let Amplitude's SDK make its device id from an identifier that AppsFlyer reports: on iOS it does so unless "
+        "the app sets one, on Android with useAdvertisingIdForDeviceId",
+        kinds=frozenset(
+            {IdKind.IDFV.value, IdKind.IDFA.value, IdKind.ADID.value, IdKind.APP_SET_ID.value, IdKind.OAID.value}
+        ),
+    ),
+)
+"""The best first."""
+
+
+class Reached(Struct, frozen=True):
+    """A way and the share of messages that it can reach at most, from 0 to 1. `works`: some are reached."""
+
+    way: Way
+    share: float
+
+    @property
+    def works(self) -> bool:
+        """Whether any message is reached."""
+        return self.share > 0
+
+
+class Reach(Struct, frozen=True):
+    """What the ways reach of one app's messages, `share` by any of them. `matched` and `expired` count ended holds."""
+
+    app: str
+    messages: int
+    ways: Sequence[Reached]
+    share: float
+    matched: int = 0
+    expired: int = 0
+
+    @property
+    def works(self) -> bool:
+        """Whether there is a way, or nothing has come yet."""
+        return not self.messages or any(reached.works for reached in self.ways)
+
+    @property
+    def sentence(self) -> str:
+        """What works, what it reaches, and what to do next."""
+        if not self.messages:
+            return "No message from AppsFlyer in these days."
+        works = [f"{reached.way.name} ({reached.share:.0%})" for reached in self.ways if reached.works]
+        said = f"Of {self.messages:,} messages {self.share:.0%} can be matched at most: by {', '.join(works)}."
+        if not works:
+            said = f"None of {self.messages:,} messages can be matched: Amplitude has shown no identifier they carry."
+        if ended := self.matched + self.expired:
+            said += f" Of {ended:,} that were held, {self.matched / ended:.0%} were matched before they expired."
+        missing = next((reached.way.advice for reached in self.ways if not reached.works), None)
+        worth = self.share < ENOUGH or self.matched < ENOUGH * ended
+        return f"{said} Next, {missing}." if missing and worth else said
+
+
+def reach(
+    app: str,
+    covered: Iterable[CoverageRow],
+    sighted: Iterable[SightedKind],
+    counts: Iterable[Count],
+    *,
+    since_day: str,
+    since_ms: int,
+) -> Reach:
+    """Return what the ways reach of one app's messages, by the data from `since_day`, which begins at `since_ms`."""
+    rows = [row for row in covered if row.app == app and row.day >= since_day]
+    shown = {seen.kind for seen in sighted if seen.app == app and seen.last_ms >= since_ms}
+    total = sum(row.n for row in rows)
+    found = [_reached(way.named | (way.kinds & shown), rows, total) for way in WAYS]
+    anything = frozenset[str]().union(*(way.named | (way.kinds & shown) for way in WAYS))
+    ended = [count for count in counts if count.app == app and count.day >= since_day]
+    return Reach(
+        app,
+        total,
+        [Reached(way, share) for way, share in zip(WAYS, found, strict=True)],
+        _reached(anything, rows, total),
+        sum(count.n for count in ended if count.outcome == OutcomeKind.DELIVERED and count.reason == MATCHED),
+        sum(count.n for count in ended if count.outcome == OutcomeKind.EXPIRED),
+    )
+
+
+def _reached(kinds: Set[str], rows: Sequence[CoverageRow], total: int) -> float:
+    return sum(row.n for row in rows if not kinds.isdisjoint(row.kinds)) / total if total else 0.0
