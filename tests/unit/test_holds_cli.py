@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flybridge.cli.app import app
+from flybridge.clock import SystemClock
 from flybridge.config.settings import load
 from flybridge.records import Envelope, Media, Source
 from flybridge.service import backends, wiring
@@ -151,3 +152,30 @@ def test_import_reports_lines(config, tmp_path):
     assert (row["lines"], row["taken"], row["envelopes"]) == (2, 1, 1)
     assert "--sightings" in flybridge("import", people, "-c", config, code=2).output
     flybridge("import", "--sightings", people, "-c", config, "--app", "other", code=1)
+
+
+def test_doctor_says_by_which_ways_messages_are_matched(config):
+    """By the data of the last days: nothing at first, then the device id of Amplitude's SDK."""
+    now_ms = SystemClock().now_ms()
+
+    async def fill(body: dict[str, str], source: Source) -> None:
+        settings = load(config, {})
+        async with backends.opened_store(settings) as store:
+            envelope = Envelope("shop", source, Media.JSON, now_ms, json.dumps(body).encode(), f"new-{source}")
+            await store.file(wiring.build_flow(settings).filings([envelope]), now_ms)
+
+    def matching() -> tuple[bool, str]:
+        done = CliRunner().invoke(app, ["doctor", "--json", "--config", str(config)])
+        (check,) = (check for check in json.loads(done.stdout)["checks"] if check["what"] == "matching of shop")
+        return check["ok"], check["detail"]
+
+    assert matching() == (True, "No message from AppsFlyer in these days.")
+    asyncio.run(fill({"event_name": "install", "platform": "ios", "idfv": IDFV.format(9)}, Source.PUSH))
+    ok, detail = matching()
+    assert not ok
+    assert "None of 1 messages can be matched" in detail
+    assert "Next, pass Amplitude's device id to AppsFlyer" in detail
+    asyncio.run(fill({"device_id": IDFV.format(9), "platform": "iOS", "event_type": "open"}, Source.STREAM))
+    ok, detail = matching()
+    assert ok
+    assert "Of 1 messages 100% can be matched at most: by the device id of Amplitude's SDK (100%)" in detail
