@@ -101,6 +101,6 @@ def test_the_command_tells_an_event_from_a_postback(tmp_path):
     path = tmp_path / "flybridge.toml"
     path.write_text(CONFIG)
     done = CliRunner().invoke(cli, ["explain", json.dumps(EVENT), "-c", str(path), "--json"])
-    assert (done.exit_code, json.loads(done.stdout)["outcome"][:6]) == (0, "chosen")
+    assert (done.exit_code, json.loads(done.stdout)["outcome"][:6]) == (0, "delive")
     done = CliRunner().invoke(cli, ["explain", '{"event_name": "install"}', "-c", str(path), "--json"])
-    assert json.loads(done.stdout)["outcome"].startswith("mapped to [AppsFlyer] Install")
+    assert json.loads(done.stdout)["outcome"] == "refused"

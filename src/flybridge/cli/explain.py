@@ -1,4 +1,4 @@
-"""The command `explain`: how one message would be mapped, row by row. Nothing is stored, nothing is sent."""
+"""`flybridge explain`: what would become of a message. Nothing is stored, nothing is sent."""
 
 from __future__ import annotations
 
@@ -9,102 +9,90 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from flybridge.amplitude.streamed import Streamed, event_in, reshaped
-from flybridge.appsflyer import postback
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured
 from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
-from flybridge.config.settings import App, Config
-from flybridge.config.streams import streams_of
+from flybridge.config.settings import App
 from flybridge.errors import ConfigError
-from flybridge.mapping.to_amplitude.explain import Explanation
-from flybridge.mapping.to_amplitude.explain import explain as explain_postback
-from flybridge.mapping.to_appsflyer.explain import explain_event
-from flybridge.records import Dead, Media
-from flybridge.service.wiring import rules_of
+from flybridge.operations.explain import MAX_ROWS, Message, Outcome, app_of, read_messages
+from flybridge.operations.explain import explain as explain_message
+from flybridge.records import Source
 
 
 def explain(
-    message: Annotated[str, typer.Argument(help="A file with one message, the JSON itself, or - for standard input.")],
+    message: Annotated[
+        str, typer.Argument(help="A file (JSON, query string, CSV), the message itself, or - for standard input.")
+    ],
     config: ConfigPath = None,
     only_app: AppName = None,
+    postback: Annotated[bool, typer.Option("--postback", help="It is a message of AppsFlyer.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="It is a message of Amplitude.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how one postback, or one event of Amplitude, would be mapped, row by row. Nothing is stored or sent."""
-    body = read_message(message)
-    app = choose_app(configured(config), only_app, body)
-    found = explain_message(app, body, SystemClock().now_ms())
-    show_explanation(app, found, as_json=as_json, streamed=amplitude_event(app, body) is not None)
+    """Show what `serve` would do with a message: its outcome and reason, and how each field is mapped."""
+    if postback and stream:
+        raise typer.BadParameter("A message is --postback or --stream, not both.")
+    settings = configured(config, only_app)
+    source = Source.PUSH if postback else Source.STREAM if stream else None
+    raw = read_argument(message)
+    app = app_of(settings, only_app, read_messages(raw, source))
+    messages = read_messages(raw, source, app.amplitude.stream_fields)
+    now_ms = SystemClock().now_ms()
+    found = [outcome for one in messages[:MAX_ROWS] for outcome in explain_message(settings, app, one, now_ms)]
+    if as_json:
+        plain = [msgspec.to_builtins(one) for one in found]
+        print_json(plain[0] if len(plain) == 1 else plain)
+        return
+    for one in found:
+        _show(app, one)
+    _hint(messages, source)
 
 
-def read_message(given: str) -> bytes:
-    """Return the bytes of a message: of a file, of standard input for `-`, or the argument itself if it is JSON."""
+def read_argument(given: str) -> bytes:
+    """Return the bytes of a file, of standard input for `-`, or the argument itself if it is a message."""
     if given == "-":
         return sys.stdin.buffer.read()
-    if given.lstrip().startswith("{"):
-        return given.encode()
-    path = Path(given)
-    if not path.is_file():
-        raise ConfigError(
-            "", f"There is no file {given}.", "Name a file, give the JSON itself, or - for standard input."
-        )
-    return path.read_bytes()
-
-
-def choose_app(config: Config, name: str | None, body: bytes) -> App:
-    """Return app whose rules apply: the one that is named, the only one, or the one whose id the message carries."""
-    if name is not None:
-        if (app := config.app(name)) is None:
-            known = ", ".join(app.name for app in config.apps)
-            raise ConfigError("--app", f"There is no app {name!r}.", f"There are {known}.")
-        return app
-    if len(config.apps) == 1:
-        return config.apps[0]
-    read = postback.read(body, Media.JSON)
-    said = None if isinstance(read, Dead) else read.app_id
-    matching = [app for app in config.apps if app.appsflyer_app_id == said]
-    if len(matching) != 1:
-        raise ConfigError("--app", "The message does not say which app it is of.", "Name the app with --app.")
-    return matching[0]
-
-
-def amplitude_event(app: App, body: bytes) -> Streamed | None:
-    """Return the message as an event of Amplitude, None if it is a postback."""
+    if given.lstrip()[:1] in ("{", "["):
+        return given.encode("utf-8", "surrogateescape")
     try:
-        message = reshaped(msgspec.json.decode(body), app.amplitude.stream_fields)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    found = event_in(message)
-    return None if found is None or found.find("event_name") or found.find("conversion_type") else found
+        if (path := Path(given)).is_file():
+            return path.read_bytes()
+    except (OSError, ValueError) as problem:
+        if "=" not in given:
+            raise ConfigError("", f"{given} can't be read: {problem}.", "Name a file that can be read.") from None
+    if "=" in given:
+        return given.encode("utf-8", "surrogateescape")
+    raise ConfigError(
+        "", f"There is no file {given}.", "Name a file, give the message itself, or - for standard input."
+    )
 
 
-def explain_message(app: App, body: bytes, now_ms: int) -> Explanation:
-    """Explain a postback, or an event of Amplitude, by the rules of an app."""
-    if (event := amplitude_event(app, body)) is not None:
-        return explain_event(event, streams_of(app), now_ms)
-    read = postback.read(body, Media.JSON)
-    if isinstance(read, Dead):
-        return Explanation(f"dead: {read.detail} {read.remedy}", (), ())
-    return explain_postback(read, rules_of(app), now_ms)
-
-
-def show_explanation(app: App, found: Explanation, *, as_json: bool, streamed: bool = False) -> None:
-    """Print an explanation, of an event of Amplitude if `streamed`. Personal ids are masked in it."""
-    if as_json:
-        print_json({"app": app.name, **msgspec.to_builtins(found)})
-        return
-    side = "to AppsFlyer" if streamed else f"route {app.route}"
-    came, goes = ("Amplitude", "AppsFlyer") if streamed else ("AppsFlyer", "Amplitude")
-    say(f"{app.name} ({side}): {found.outcome}")
+def _show(app: App, found: Outcome) -> None:
+    reason = f", {found.reason}" if found.reason else ""
+    say(f"{app.name}, {found.form}: {found.outcome}{reason}")
+    say(f"  {found.sentence}")
+    if found.remedy:
+        say(f"  What to do: {found.remedy}")
+    came, goes = ("Amplitude", "AppsFlyer") if found.form == "event of Amplitude" else ("AppsFlyer", "Amplitude")
     rows: list[dict[str, Any]] = [
-        {came: row.source, "value": row.raw, goes: row.target, "as": _said(row.value), "note": row.note}
+        {
+            came: row.source,
+            "value": row.raw,
+            goes: row.target,
+            "as": "(not sent)" if row.value is None else row.value,
+            "note": row.note,
+        }
         for row in found.rows
     ]
     if rows:
-        print_rows("Row by row", rows, "")
+        print_rows(found.mapping, rows, "")
     for note in found.notes:
         say(f"  note: {note}")
 
 
-def _said(value: Any) -> Any:
-    return "(not sent)" if value is None else value
+def _hint(messages: list[Message], source: Source | None) -> None:
+    if len(messages) > MAX_ROWS:
+        say(f"{len(messages)} rows: the first {MAX_ROWS} are explained.")
+    if source is None and messages[0].form in {"postback (POST)", "event of Amplitude"}:
+        other = "--stream" if messages[0].source is Source.PUSH else "--postback"
+        say(f"Read as: {messages[0].form}. {other} reads it as the other kind.")

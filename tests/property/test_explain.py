@@ -1,0 +1,224 @@
+"""`explain` says what `serve` does: of every message in the repository, and of any bytes at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flybridge.config.settings import loads
+from flybridge.operations.explain import explain, read_messages
+from flybridge.records import Envelope, Media, Source
+from flybridge.sealing import Seal
+from flybridge.service.wiring import build_flow
+from flybridge.store.sqlite.store import SqliteStore
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+NOW_MS = 1_790_000_000_000
+CONFIG = """
+secret = "0123456789abcdef0123456789abcdef"
+[[apps]]
+name = "shop"
+appsflyer_app_id = "{app_id}"
+platform = "{platform}"
+route = "{route}"
+appsflyer.push_token = "a-token"
+appsflyer.s2s_key = "a-key"
+amplitude.api_key = "a-key"
+amplitude.webhook_token = "a-token"
+{streams}
+"""
+STREAMS = """
+[[apps.streams]]
+events = ["*"]
+wait_hours = {}
+properties.appsflyer_id = "user_properties.appsflyer_id"
+"""
+CONFIGS = [
+    (platform, route, streams)
+    for platform, app_id in (("android", "com.example.shop"), ("ios", "id123456789"))
+    for route in ("http_v2", "attribution")
+    for streams in ("", STREAMS.format(0), STREAMS.format(6))
+]
+
+
+def config_of(platform: str, route: str, streams: str):
+    """Build a configuration."""
+    app_id = "id123456789" if platform == "ios" else "com.example.shop"
+    return loads(CONFIG.format(platform=platform, route=route, streams=streams, app_id=app_id), Path("/nowhere"), {})
+
+
+def inputs() -> list[tuple[str, Source, bytes, bytes]]:
+    """Return every golden message: its name, source and bytes, and the text given to `explain`."""
+    found = []
+    for path in sorted(GOLDEN.glob("postbacks/*.json")):
+        found.append((path.stem, Source.PUSH, path.read_bytes()))
+    for path in sorted(GOLDEN.glob("events/*.json")):
+        message = json.loads(path.read_bytes())
+        found.append((path.stem, Source.STREAM, json.dumps(message.get("event", message)).encode()))
+    for path in sorted(GOLDEN.glob("cases/*.json")):
+        case = json.loads(path.read_bytes())
+        if isinstance(case.get("message"), dict):
+            found.append((path.stem, Source.PUSH, json.dumps(case["message"]).encode()))
+    return found
+
+
+INPUTS = inputs()
+
+
+async def filed(tmp_path: Path, config, source: Source, media: Media, body: bytes) -> str:
+    """Return the outcome that a pipeline with an empty store gives a message."""
+    store = SqliteStore(tmp_path / "store.db", Seal(*config.secrets))
+    await store.open()
+    try:
+        envelope = Envelope("shop", source, media, NOW_MS, body, "r1")
+        await store.file(build_flow(config).filings([envelope]), NOW_MS)
+        ((outcome, reason),) = {(one.outcome, one.reason) for one in await store.counts()}
+        return f"{'delivered' if outcome == 'pending' else outcome} {reason}".strip()
+    finally:
+        await store.close()
+
+
+def test_there_are_inputs():
+    """The patterns above find the files."""
+    assert len(INPUTS) > 60
+    assert {source for _, source, _ in INPUTS} == {Source.PUSH, Source.STREAM}
+
+
+@pytest.mark.parametrize("number", range(len(CONFIGS)))
+async def test_explain_and_the_pipeline_agree_on_every_message(tmp_path, number):
+    """In outcome and reason, on both routes, with and without streams."""
+    config = config_of(*CONFIGS[number])
+    different = {}
+    for at, (name, source, body) in enumerate(INPUTS):
+        (message,) = read_messages(body)
+        assert message.source is source, name
+        (outcome,) = explain(config, config.apps[0], message, NOW_MS)
+        place = tmp_path / str(at)
+        place.mkdir()
+        done = await filed(place, config, source, Media.JSON, message.body)
+        if f"{outcome.outcome} {outcome.reason}".strip() != done:
+            different[name] = (outcome.outcome, outcome.reason, done)
+        if outcome.outcome == "delivered":
+            assert outcome.rows, name
+    assert different == {}
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(GOLDEN.glob("postbacks/*.json"))][::4])
+def test_get_and_file_explain_as_post_does(name):
+    """The same fields in a query string, and in a row with display names, have the same outcome."""
+    config = config_of("android", "http_v2", "")
+    fields = {
+        key: value for key, value in json.loads((GOLDEN / f"postbacks/{name}.json").read_bytes()).items() if value
+    }
+    texts = {
+        key: json.dumps(value) if isinstance(value, dict | list | bool) else str(value) for key, value in fields.items()
+    }
+    (post,) = read_messages(json.dumps(texts).encode())
+    (get,) = read_messages(urlencode(texts).encode())
+    cells = [f'"{value.replace(chr(34), chr(34) * 2)}"' for value in texts.values()]
+    names = [key.replace("_", " ").title() for key in texts]
+    (row,) = read_messages(f"\ufeff{','.join(names)}\r\n{','.join(cells)}\r\n".encode())
+    assert (get.media, row.source) == (Media.QUERY, Source.FILE)
+    outcomes = [explain(config, config.apps[0], one, NOW_MS)[0] for one in (post, get, row)]
+    assert len({(one.outcome, one.reason, one.event) for one in outcomes}) == 1
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("form", ["json", "csv", "query"])
+def test_a_file_in_any_encoding_is_read(encoding, form):
+    """As editors and spreadsheets save it."""
+    text = {
+        "json": '{"event_name": "Einkauf f\u00fcr Gr\u00f6\u00dfe", "appsflyer_id": "1"}',
+        "csv": "Event Name;AppsFlyer ID\nEinkauf f\u00fcr Gr\u00f6\u00dfe;1\n",
+        "query": "https://x.example/v1/push/shop?event_name=Einkauf+f\u00fcr+Gr\u00f6\u00dfe&appsflyer_id=1",
+    }[form]
+    (message,) = read_messages(text.encode(encoding))
+    assert "f\u00fcr" in message.body.decode()
+    config = config_of("android", "http_v2", "")
+    (outcome,) = explain(config, config.apps[0], message, NOW_MS)
+    assert outcome.outcome != "dead"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_bytes_have_an_outcome(raw):
+    """Whatever a file holds, `explain` gives outcomes and raises nothing."""
+    config = config_of("android", "http_v2", STREAMS.format(0))
+    for source in (None, Source.PUSH, Source.STREAM):
+        for message in read_messages(raw, source):
+            assert explain(config, config.apps[0], message, NOW_MS)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    ["event_name", "event_type", "event_time", "event_value", "appsflyer_id", "customer_user_id", "custom_data",
+     "user_id", "device_id", "event_properties", "user_properties", "idfa", "advertising_id", "event_revenue", "app_id",
+     "events"]
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(FIELDS, JSON, max_size=8), st.booleans())
+def test_any_message_is_explained_as_it_is_filed(message, streams):
+    """Fields of any type: the decision is the flow's, and the rows can always be shown."""
+    config = config_of("android", "http_v2", STREAMS.format(1) if streams else "")
+    body = json.dumps(message).encode()
+    for source in (Source.PUSH, Source.STREAM):
+        (one,) = read_messages(body, source)
+        for outcome in explain(config, config.apps[0], one, NOW_MS):
+            assert outcome.outcome in {"delivered", "held", "filtered", "refused", "applied", "dead", "turned_away"}
+            assert outcome.sentence
+
+
+def test_a_message_of_the_former_push_api_is_a_postback():
+    """It has an `event_type`, as events of Amplitude do."""
+    body = b'{"event_type": "install", "appsflyer_device_id": "1-2", "app_id": "com.example.shop", "click_time": "x"}'
+    assert read_messages(body)[0].source is Source.PUSH
+    assert read_messages(body, Source.STREAM)[0].source is Source.STREAM
+
+
+def test_equal_rows_of_a_file_are_counted():
+    """As the pipeline counts them: the second is another event."""
+    text = b"Event Name,AppsFlyer ID\na,1\na,1\nb,1\n"
+    assert [one.ordinal for one in read_messages(text)] == [1, 2, 1]
+
+
+async def test_the_command_reads_files_arguments_and_lists(tmp_path, monkeypatch, capsys):
+    """Each form, as people type it."""
+    from typer.testing import CliRunner
+
+    from flybridge.cli.app import app
+
+    path = tmp_path / "flybridge.toml"
+    path.write_text(
+        CONFIG.format(platform="android", route="http_v2", app_id="com.example.shop", streams=STREAMS.format(0))
+    )
+    (tmp_path / "rows.csv").write_text(
+        "Event Name,AppsFlyer ID\npurchase,1767225600000-1234567\nother,1767225600000-1234567\n"
+    )
+
+    async def out(*words: str) -> str:
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["explain", *words, "-c", str(path)])
+        assert done.exit_code == 0, (done.output, done.exception)
+        return done.stdout
+
+    assert "shop, row 2 of the file: held" in await out(str(tmp_path / "rows.csv"))
+    assert len(json.loads(await out(str(tmp_path / "rows.csv"), "--json"))) == 2
+    assert "postback (GET): held" in await out("event_name=purchase&appsflyer_id=1767225600000-1234567")
+    told = await out('[{"event_type": "a", "user_id": "u-12345"}, {"event_type": "b", "user_id": "u-12345"}]')
+    assert told.count("event of Amplitude: filtered, no_appsflyer_id") == 2
+    assert "turned_away, 400" in await out('{"event_name":', "--postback")
+    assert "--postback reads it as the other kind" in told
