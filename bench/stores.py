@@ -26,14 +26,16 @@ from time import perf_counter, process_time
 from msgspec import Struct
 
 from flybridge.records import (
+    DAY_MS,
     HOUR_MS,
     Carried,
     Deliver,
+    Dimensions,
     Envelope,
     Filing,
     Hold,
-    Measure,
     Media,
+    Performance,
     Person,
     Sighting,
     Source,
@@ -77,14 +79,15 @@ def filing(filer: int, number: int) -> Filing:
     else:
         waits = tuple(content_key(kind, name.encode()) for kind in (b"hold-a", b"hold-b"))
         decision = Hold(item, waits, ("idfa", "idfv"), NOW_MS, NOW_MS + 72 * HOUR_MS, f"source-{number % 7}")
-    measure = Measure("event", "af_purchase", f"source-{number % 7}", f"c-{number % 40}", "DE", "ios", DAY, 1.0)
+    dimensions = Dimensions("event", "af_purchase", f"source-{number % 7}", f"c-{number % 40}", "", "", "DE", "ios")
+    performance = Performance(dimensions, NOW_MS // DAY_MS, 1_000_000, paid=True)
     return Filing(
         Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, b"", name),
         decision,
         content_key(b"content", name.encode()),
         NOW_MS + 168 * HOUR_MS,
         sightings,
-        measure,
+        performance,
         digest=content_key(b"digest", name.encode()),
         carried=Carried("ios", "4.2", f"source-{number % 7}", "appsflyer_id idfv"),
         persons=(Person(keys, NOW_MS),),

@@ -23,7 +23,8 @@ from flybridge.amplitude.event import identifier
 from flybridge.amplitude.streamed import Streamed, event_in, events_in, reshaped
 from flybridge.appsflyer import inapp_event, postback
 from flybridge.appsflyer.fields import Postback
-from flybridge.appsflyer.postback_time import time_ms
+from flybridge.appsflyer.postback_kind import Kind, kind_of
+from flybridge.appsflyer.postback_time import time_ms, time_of
 from flybridge.audiences.messages import with_members
 from flybridge.audiences.rules import AudienceRule
 from flybridge.clock import Clock
@@ -31,9 +32,13 @@ from flybridge.cpu_limit import CpuLimitExceeded, cpu_limit
 from flybridge.errors import FlybridgeError, SealBroken
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox, Leased
+from flybridge.mapping.performance import Counting, performance_of
 from flybridge.mapping.person import Identified, identify, parsed, refused_ids
+from flybridge.mapping.to_amplitude.classify import platform_of
+from flybridge.mapping.to_amplitude.content_key import identity_of
 from flybridge.mapping.to_amplitude.facts import Named, carried, named, named_by_amplitude, restricted
 from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.rules import DoubleAttribution
 from flybridge.mapping.to_appsflyer import map as to_appsflyer
 from flybridge.mapping.to_appsflyer.convert import appsflyer_id
 from flybridge.mapping.to_appsflyer.rules import StreamRules
@@ -51,6 +56,7 @@ from flybridge.records import (
     Filing,
     Filter,
     Hold,
+    Performance,
     Person,
     Refuse,
     Sighting,
@@ -71,6 +77,7 @@ HTTP_V2: Final = "http_v2"
 # Looking up an enum member costs more than a module's name.
 INSTALLED_BY_USER: Final = IdKind.INSTALLED_BY_USER
 INSTALLED_ON_DEVICE: Final = IdKind.INSTALLED_ON_DEVICE
+APPSFLYER_ID: Final = IdKind.APPSFLYER_ID
 
 
 class AppFlow(Struct, frozen=True):
@@ -90,6 +97,7 @@ class AppFlow(Struct, frozen=True):
     conversion_days: int = 90
     streams: tuple[StreamRules, ...] = ()
     stream_fields: Mapping[str, str] = NO_NAMES
+    counting: Counting = Counting()
     audiences: tuple[AudienceRule, ...] = ()
 
 
@@ -157,16 +165,20 @@ class Flow:
         persons = self._person(envelope.app, ids, event_ms, [sighting.key for sighting in installed])
         changed = restricted(read, mapped, app.rules, envelope.received_ms)
         if not isinstance(mapped, Mapped):
-            return Filing(
-                envelope,
-                mapped,
-                digest,
-                until_ms,
-                installed,
-                digest=digest,
-                persons=persons,
-                restricted=changed,
-                ordinal=envelope.ordinal,
+            return self._unsent(
+                Filing(
+                    envelope,
+                    mapped,
+                    digest,
+                    until_ms,
+                    installed,
+                    digest=digest,
+                    persons=persons,
+                    restricted=changed,
+                    ordinal=envelope.ordinal,
+                ),
+                read,
+                app,
             )
         days = app.conversion_days if mapped.kind.is_conversion else app.dedup_days
         return Filing(
@@ -175,13 +187,59 @@ class Flow:
             mapped.key,
             envelope.received_ms + days * DAY_MS,
             self._known(mapped, envelope) + installed,
-            mapped.measure,
+            self._performance(read, mapped.reported, mapped.value, envelope, app),
             digest=digest,
             carried=carried(read, mapped, app.rules),
             persons=persons,
             restricted=changed,
             key_ms=mapped.key_ms,
             ordinal=mapped.ordinal,
+        )
+
+    def _unsent(self, filing: Filing, postback: Postback, app: AppFlow) -> Filing:
+        """Give a message that is not sent the identity of its event, if it counts: it must not count twice."""
+        kind = kind_of(postback)
+        if isinstance(filing.decision, Dead) or kind is None:
+            return filing
+        value, envelope = parsed(postback.event_value), filing.envelope
+        performance = self._performance(postback, kind, value, envelope, app)
+        if performance is None:
+            return filing
+        person = identify(postback, value, app.rules.compiled.keys, refused_ids(postback), [])
+        identity = identity_of(
+            app.rules,
+            kind,
+            postback,
+            person,
+            value,
+            event_ms=time_of(postback, "event_time"),
+            install_ms=time_of(postback, "install_time"),
+            received_ms=envelope.received_ms,
+            ordinal=envelope.ordinal,
+        )
+        days = app.conversion_days if kind.is_conversion else app.dedup_days
+        return structs.replace(
+            filing,
+            key=identity.key,
+            key_until_ms=envelope.received_ms + days * DAY_MS,
+            key_ms=identity.key_ms,
+            ordinal=identity.ordinal,
+            performance=performance,
+        )
+
+    def _performance(
+        self, postback: Postback, kind: Kind, value: Any, envelope: Envelope, app: AppFlow
+    ) -> Performance | None:
+        if postback.is_primary_attribution is False and app.rules.double_attribution is not DoubleAttribution.FIRST:
+            return None
+        return performance_of(
+            postback,
+            kind,
+            platform_of(postback, app.rules),
+            value,
+            app.counting,
+            received_ms=envelope.received_ms,
+            keys=self._keys(envelope.app, APPSFLYER_ID, postback.appsflyer_id) if postback.appsflyer_id else (),
         )
 
     def _fallback(self, postback: Postback, mapped: Mapped, app: AppFlow) -> str | None:

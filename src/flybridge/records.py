@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -176,22 +176,64 @@ class Sighting(Struct, frozen=True, gc=False):
     device_id: str | None = None
 
 
-RESTRICTED_KIND: Final = "restricted"
-"""The `kind` of rollups that count what a restriction changed; their `event` is the policy."""
+class Restricted(Struct, frozen=True, gc=False):
+    """One event of whose source a policy changed what is sent, for the counters of restrictions."""
+
+    policy: str
+    media_source: str
+    day: str
 
 
-class Measure(Struct, frozen=True, gc=False):
-    """What one event adds to the insight rollups. `revenue` and `cost` are US dollars, 0.0 when absent."""
+class Dimensions(NamedTuple):
+    """What performance is counted by. None of these identifies a person.
+
+    `kind` is one of `PerformanceKind`; `event` is the name of an in-app event, empty for conversions.
+    """
 
     kind: str
     event: str
     media_source: str
     campaign: str
+    adset: str
+    ad: str
     country: str
     platform: str
-    event_day: str
-    revenue: float = 0.0
-    cost: float = 0.0
+
+
+class PerformanceKind:
+    """Kinds of what performance counts."""
+
+    INSTALL: Final = "install"
+    REINSTALL: Final = "reinstall"
+    RE_ENGAGEMENT: Final = "re-engagement"
+    RE_ATTRIBUTION: Final = "re-attribution"
+    EVENT: Final = "event"
+    RETARGETED_EVENT: Final = "retargeted-event"  # attributed to a retargeting campaign
+    UNSEEN: Final = "unseen"  # the cohort of installations whose install was never received
+
+
+class Performance(Struct, frozen=True, gc=False):
+    """What one postback adds to the performance counters. A `day` is a number of days since 1970, in the app's zone.
+
+    `revenue` is in millionths of the app's currency; `not_converted` says that there is an amount in another currency
+    without a rate, and `paid` that something was bought, in any currency. `keys` are the matching keys of the
+    installation, the current secret's first. `begins` says that this is the conversion that began the installation.
+    `origin` is what the installation is counted by: that of the conversion, or as far as an event of an installation
+    tells it; None if it does not. `install_s` is when the app was installed, in seconds since 1970 (0: not said), and
+    `touch_s` when the ad was touched that it is attributed to.
+    """
+
+    dimensions: Dimensions
+    day: int
+    revenue: int = 0
+    not_converted: bool = False
+    paid: bool = False
+    keys: tuple[bytes, ...] = ()
+    begins: bool = False
+    origin: Dimensions | None = None
+    install_day: int = 0
+    install_s: int = 0
+    touch_s: int = 0
 
 
 class Carried(Struct, frozen=True, gc=False):
@@ -261,6 +303,7 @@ class Filing(Struct, frozen=True, gc=False):
     `persons` are those the message is about: by these a person is forgotten, and stays forgotten. `mentions` are the
     matching keys of everything in an unreadable message that may be an identifier.
     `restricted` counts that a policy changed what is told of its source.
+    `performance` is what it adds to the performance counters, whatever the decision.
     `remarks` are codes of what was noticed on the way (`late`, `trimmed`), for the metrics.
     `members` are the cohort members it names, per audience that follows the cohort.
     """
@@ -270,12 +313,12 @@ class Filing(Struct, frozen=True, gc=False):
     key: bytes | None = None
     key_until_ms: int = 0
     sightings: tuple[Sighting, ...] = ()
-    measure: Measure | None = None
+    performance: Performance | None = None
     replayed: bool = False
     digest: bytes = b""
     carried: Carried | None = None
     persons: tuple[Person, ...] = ()
-    restricted: Measure | None = None
+    restricted: Restricted | None = None
     remarks: tuple[str, ...] = ()
     members: tuple[MemberChange, ...] = ()
     key_ms: int | None = None

@@ -9,15 +9,17 @@ from flybridge.records import (
     DAY_MS,
     HOUR_MS,
     Deliver,
+    Dimensions,
     Envelope,
     Filing,
     Hold,
-    Measure,
     Media,
+    Performance,
     Sighting,
     Source,
     content_key,
 )
+from flybridge.store.performance import Slice
 from flybridge.store.protocol import Lane
 
 NOW_MS = 1_764_000_000_000  # 2025-11-24
@@ -69,9 +71,40 @@ def sighting(name: str, user_id: str | None = "ada", device_id: str | None = "ad
     return Sighting(key=key(name), user_id=user_id, device_id=device_id, **fields)
 
 
-def measure(kind: str = "install", revenue: float = 0.0) -> Measure:
-    """Build what an event adds to the rollups."""
-    return Measure(kind, kind, "tiktok", "summer", "DE", "ios", DAY, revenue, 0.5)
+DIMENSIONS = Dimensions("install", "", "tiktok", "summer", "", "", "DE", "ios")
+TODAY = NOW_MS // DAY_MS
+
+
+def bought(revenue: float = 0.0, **named) -> Performance:
+    """Build what an in-app event of no installation counts for."""
+    dimensions = DIMENSIONS._replace(**{"kind": "event", "event": "purchase", **named})
+    return Performance(dimensions, TODAY, round(revenue * 1_000_000), paid=revenue > 0)
+
+
+def installed(who: str = "af", *, install_s: int = NOW_MS // 1000, touch_s: int = 0, **named) -> Performance:
+    """Build what an install counts for."""
+    dimensions = DIMENSIONS._replace(**named)
+    day = install_s // 86_400
+    return Performance(
+        dimensions, day, keys=(key(who),), begins=True, origin=dimensions, install_day=day, install_s=install_s,
+        touch_s=touch_s,
+    )  # fmt: skip
+
+
+def acted(who: str = "af", days: int = 0, revenue: float = 0.0, *, install_s: int = NOW_MS // 1000, **named):
+    """Build what an event of an installation counts for, so many days after the install."""
+    dimensions = DIMENSIONS._replace(kind="event", event="purchase", **named)
+    origin = dimensions._replace(kind="unseen", event="", country="")
+    day = install_s // 86_400
+    return Performance(
+        dimensions, day + days, round(revenue * 1_000_000), paid=revenue > 0, keys=(key(who),), origin=origin,
+        install_day=day, install_s=install_s,
+    )  # fmt: skip
+
+
+async def counted(store) -> int:
+    """Return how many conversions and events the performance counters have."""
+    return sum(row.n for row in await store.performance(Slice(0, 50_000, 50_000)))
 
 
 async def standing(store) -> dict[str, int]:

@@ -15,6 +15,7 @@ from filings import NOW_MS, direct, envelope, key, lease, lines, names, sighting
 from flybridge.errors import StoreUnavailable
 from flybridge.records import DAY_MS, Apply, Dead, Deliver, Filing, Hold
 from flybridge.sealing import Seal
+from flybridge.store.migrate import scripts
 from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Settlement
 from flybridge.testing.postgres import postgres
@@ -83,13 +84,8 @@ async def test_ten_processes_may_start_at_once(new_database):
         await asyncio.gather(*(store.open() for store in stores))
         await asyncio.gather(*(store.file([direct(str(n))], NOW_MS) for n, store in enumerate(stores)))
         assert await standing(stores[0]) == {"pending": 10}
-        assert [name for (name,) in query(dsn, "SELECT name FROM migrations ORDER BY number")] == [
-            "store",
-            "holds",
-            "forget",
-            "cohorts",
-            "who",
-        ]
+        names = [name for (name,) in query(dsn, "SELECT name FROM migrations ORDER BY number")]
+        assert names == [script.name for script in scripts("postgres")]
         for store in stores:
             await store.close()
 
@@ -164,7 +160,7 @@ async def test_who_counts_waits_for_nobody_who_counts(store, dsn):
     other = PostgresStore(dsn, SEAL)
     await other.open()
     with psycopg.connect(dsn) as busy:
-        for table in ("tallies", "rollups", "hold_counts", "coverage", "sighted"):
+        for table in ("tallies", "performance", "restricted_counts", "hold_counts", "coverage", "sighted"):
             busy.execute(f"SELECT * FROM {table} FOR UPDATE")
         seen = Filing(envelope(), Apply(), sightings=(sighting("l"),))
         await other.file([direct("b"), waiting("x", "l"), seen], NOW_MS)

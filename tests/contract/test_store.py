@@ -9,11 +9,12 @@ from filings import (
     DAY,
     LATER_MS,
     NOW_MS,
+    bought,
+    counted,
     direct,
     envelope,
     lease,
     lines,
-    measure,
     names,
     sighting,
     standing,
@@ -22,8 +23,8 @@ from filings import (
 from filings import key as content
 from msgspec import structs
 
-from flybridge.records import DAY_MS, Apply, Dead, Filing, Filter, Measure, Media, Refuse, Source
-from flybridge.store.figures import Count, LedgerEntry, RollupRow
+from flybridge.records import DAY_MS, Apply, Dead, Filing, Filter, Media, Refuse, Restricted, Source
+from flybridge.store.figures import Count, LedgerEntry, RestrictedCount
 from flybridge.store.protocol import Settlement
 
 DEAD = Dead("map", "no_event_time", "The postback has no event_time.", "Select event_time in the Push API.")
@@ -81,14 +82,14 @@ async def test_a_known_receipt_has_no_second_effect(store):
 
 
 async def test_the_same_content_counts_as_duplicate_and_does_nothing_else(store):
-    """Its sightings, its measure and its item are those of the first."""
-    first = direct("a", key=content("a"), key_until_ms=LATER_MS, measure=measure())
+    """Its sightings, its performance and its item are those of the first."""
+    first = direct("a", key=content("a"), key_until_ms=LATER_MS, performance=bought())
     await store.file([waiting("w", "k"), first], NOW_MS)
-    again = direct("a", key=content("a"), key_until_ms=LATER_MS, measure=measure(), sightings=(sighting("k"),))
+    again = direct("a", key=content("a"), key_until_ms=LATER_MS, performance=bought(), sightings=(sighting("k"),))
     filed = await store.file([again], NOW_MS + 1)
     assert (filed.outcomes, filed.matched) == ({"duplicate": 1}, 0)
     assert await names(store, LATER_MS) == ["a"]
-    assert [row.n for row in await store.rollups()] == [1]
+    assert await counted(store) == 1
     assert await standing(store) == {"held": 1, "pending": 1, "duplicate": 1}
 
 
@@ -112,7 +113,7 @@ async def test_a_batch_is_filed_whole_or_not_at_all(store):
     with pytest.raises(AssertionError):
         await store.file([direct("a", key=content("a"), key_until_ms=LATER_MS), waiting("w", "k"), broken], NOW_MS)
     assert await standing(store) == {}
-    assert (await store.rollups(), await store.holds()) == ([], [])
+    assert (await counted(store), await store.holds()) == (0, [])
     await store.file([direct("a", key=content("a"), key_until_ms=LATER_MS)], NOW_MS)
     assert await names(store) == ["a"]
 
@@ -203,17 +204,17 @@ async def test_the_ids_of_dead_letters_are_read_in_pages(store):
 
 
 async def test_a_replayed_letter_is_not_received_anew(store):
-    """It leaves the dead letters, its line moves, its key does not stop it, and its measure counts once."""
-    dead = Filing(envelope("r"), DEAD, key=content("a"), key_until_ms=LATER_MS, measure=measure())
+    """It leaves the dead letters, its line moves, its key does not stop it, and its performance counts once."""
+    dead = Filing(envelope("r"), DEAD, key=content("a"), key_until_ms=LATER_MS, performance=bought())
     await store.file([dead], NOW_MS)
     (letter,) = await store.take_dead([(await store.dead())[0].id])
     replayed = direct(
-        "a", receipt=letter.receipt, key=dead.key, key_until_ms=LATER_MS, measure=measure(), replayed=True
+        "a", receipt=letter.receipt, key=dead.key, key_until_ms=LATER_MS, performance=bought(), replayed=True
     )
     filed = await store.file([replayed, replayed], NOW_MS + 1)
     assert (filed.outcomes, filed.repeated) == ({"pending": 1}, 1)
     assert (await store.dead(), await standing(store)) == ([], {"pending": 1})
-    assert [row.n for row in await store.rollups()] == [1]
+    assert await counted(store) == 1
     assert [line.insert_id for line in await lines(store)] == ["id-a"]
     assert await names(store, LATER_MS) == ["a"]
 
@@ -256,35 +257,14 @@ async def test_take_dead_gives_only_what_can_be_processed_again(store):
     assert len(await store.dead()) == 2
 
 
-async def test_rollups_add_up_what_had_an_effect(store):
-    """Refused events count, as they do at AppsFlyer; dead ones don't yet, duplicates never."""
-    await store.file([direct(measure=measure("purchase", 1.5)), direct(measure=measure("purchase", 2.25))], NOW_MS)
-    await store.file(
-        [
-            direct(measure=measure("purchase", 4.0)),
-            Filing(envelope(), Refuse("restricted_source"), measure=measure()),
-            Filing(envelope(), DEAD, measure=measure()),
-        ],
-        NOW_MS,
-    )
-    rows = sorted(await store.rollups(), key=lambda row: row.kind)
-    cell = ("tiktok", "summer", "DE", "ios")
-    assert rows == [
-        RollupRow("shop", DAY, "install", "install", *cell, 1, 0.0, 0.5),
-        RollupRow("shop", DAY, "purchase", "purchase", *cell, 3, 7.75, 1.5),
-    ]
-
-
 async def test_what_restrictions_changed_is_counted_once_and_beside_the_events(store):
     """A duplicate changes nothing; what was refused for its source counts too."""
-    changed = Measure("restricted", "redact", "Facebook Ads", "", "", "", DAY)
+    changed = Restricted("redact", "Facebook Ads", DAY)
     kept_back = Filing(envelope(), Refuse("restricted_source"), restricted=changed)
     again = Filing(envelope(), Refuse("restricted_source"), content("again"), NOW_MS * 2, restricted=changed)
     await store.file([kept_back, again], NOW_MS)
     await store.file([structs.replace(again, envelope=envelope())], NOW_MS)
-    assert await store.rollups() == [
-        RollupRow("shop", DAY, "restricted", "redact", "Facebook Ads", "", "", "", 2, 0.0, 0.0)
-    ]
+    assert await store.restricted() == [RestrictedCount("shop", DAY, "Facebook Ads", "redact", 2)]
 
 
 async def test_prune_deletes_what_is_settled_and_old_and_keeps_the_counts(store):

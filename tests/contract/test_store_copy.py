@@ -6,14 +6,29 @@ import sqlite3
 
 import psycopg
 import pytest
-from filings import DAY, LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lease, lines, measure, sighting, waiting
+from filings import (
+    DAY,
+    LATER_MS,
+    NOW_MS,
+    TODAY,
+    WINDOW_MS,
+    direct,
+    envelope,
+    installed,
+    key,
+    lease,
+    lines,
+    sighting,
+    waiting,
+)
 from msgspec import structs
 
 from flybridge.errors import FlybridgeError, StoreUnavailable
-from flybridge.records import Apply, Carried, Dead, Filing, Member, MemberChange, Person, Source
+from flybridge.records import Apply, Carried, Dead, Filing, Member, MemberChange, Person, Restricted, Source
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Run
 from flybridge.store.copy import RESTS, TABLES, copy_store
+from flybridge.store.performance import CostRow, Slice
 from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Settlement
 from flybridge.store.receipt import VendorStep
@@ -47,10 +62,12 @@ async def path(tmp_path):
     told = Filing(envelope(source=Source.STREAM), Apply(), sightings=seen, members=joined)
     await store.file(
         [
-            structs.replace(direct("a", key=key("c"), key_until_ms=LATER_MS, measure=measure()), persons=(about,)),
+            structs.replace(
+                direct("a", key=key("c"), key_until_ms=LATER_MS, performance=installed()), persons=(about,)
+            ),
             direct("b"),
             direct("c"),
-            waiting("w", "x", "y", carried=carried),
+            waiting("w", "x", "y", carried=carried, restricted=Restricted("redact", "tiktok", DAY)),
             waiting("m", "k"),
             Filing(envelope("letter"), DEAD),
             told,
@@ -67,6 +84,7 @@ async def path(tmp_path):
     await store.forget([key("bob")], NOW_MS, receipt="one")
     await store.forget([key("eve")], NOW_MS, receipt="two")
     await store.note("one", [VendorStep("amplitude", "shop", "customer_user_id", "1", "done")])
+    await store.replace_costs("shop", "csv", (TODAY, TODAY), [CostRow("shop", TODAY, "tiktok", "", "", "USD", 5)])
     await lease(store, limit=1, owner="before")
     await store.close()
     cohorts = SqliteCohorts(tmp_path / "store.db", SEAL)
@@ -85,7 +103,10 @@ async def everything(store) -> dict[str, object]:
         "holds": [structs.replace(hold, media_source="") for hold in await store.holds()],
         "hold_counts": [structs.replace(count, media_source="") for count in await store.hold_counts()],
         "dead": await store.dead(),
-        "rollups": await store.rollups(),
+        "restricted": await store.restricted(),
+        "performance": sorted(map(repr, await store.performance(Slice(0, 50_000, 50_000)))),
+        "curves": sorted(map(repr, await store.curves(Slice(0, 50_000, 50_000)))),
+        "costs": await store.costs(Slice(0, 50_000, 50_000)),
         "coverage": [structs.replace(row, media_source="") for row in await store.coverage()],
         "sighted": await store.sighted_kinds(),
         "receipts": await store.receipts(),

@@ -10,12 +10,13 @@ from filings import (
     LATER_MS,
     NOW_MS,
     WINDOW_MS,
+    bought,
+    counted,
     direct,
     envelope,
     key,
     lease,
     lines,
-    measure,
     names,
     sighting,
     standing,
@@ -24,6 +25,7 @@ from filings import (
 from msgspec import structs
 
 from flybridge.records import Apply, Carried, Dead, Filing, Filter, Person, Source
+from flybridge.store.performance import Slice
 from flybridge.store.protocol import Settlement
 
 DEAD = Dead("map", "no_event_time", "", "")
@@ -47,7 +49,7 @@ async def test_two_filers_of_the_same_receipts_in_any_order_have_one_effect(open
         make(n)
         for n in range(40)
         for make in (
-            lambda n: direct(f"d{n}", receipt=f"d{n}", measure=measure()),
+            lambda n: direct(f"d{n}", receipt=f"d{n}", performance=bought()),
             lambda n: Filing(envelope(f"f{n}"), Filter("f")),
             lambda n: structs.replace(waiting(f"w{n}", f"k{n}"), envelope=envelope(f"w{n}")),
             lambda n: Filing(envelope(f"x{n}"), DEAD),
@@ -61,7 +63,7 @@ async def test_two_filers_of_the_same_receipts_in_any_order_have_one_effect(open
         filed = await asyncio.gather(*verbs)
         assert sum(sum(each.outcomes.values()) + each.repeated for each in filed) == 2 * len(filings)
     assert await standing(one) == {"pending": 40, "filtered": 40, "held": 40, "dead": 40}
-    assert [row.n for row in await two.rollups()] == [40]
+    assert await counted(two) == 40
     assert sorted(await names(two)) == sorted(f"d{n}" for n in range(40))
 
 
@@ -69,10 +71,10 @@ async def test_the_same_content_filed_twice_at_once_counts_once(open_store):
     """Two receipts, one content key, two processes: one effect and one duplicate."""
     one, two = await pair(open_store)
     for n in range(30):
-        content = {"key": key(f"c{n}"), "key_until_ms": LATER_MS, "measure": measure()}
+        content = {"key": key(f"c{n}"), "key_until_ms": LATER_MS, "performance": bought()}
         await asyncio.gather(*(store.file([direct(f"n{n}", **content)], NOW_MS) for store in (one, two)))
     assert await standing(one) == {"pending": 30, "duplicate": 30}
-    assert [row.n for row in await one.rollups()] == [30]
+    assert await counted(one) == 30
     assert len(await lease(two)) == 30
 
 
@@ -190,13 +192,12 @@ async def test_counters_of_one_hot_day_are_exact(open_store):
     """Everybody counts the same app, day, source, campaign and kind of key at once."""
     one, two = await pair(open_store)
     carried = Carried("ios", "1", "tiktok", "idfa")
-    bought = measure("purchase", 1.0)
     batches = [
-        [direct(measure=bought, carried=carried), waiting("w", f"{n}", carried=carried), seen(f"s{n}")]
+        [direct(performance=bought(1.0), carried=carried), waiting("w", f"{n}", carried=carried), seen(f"s{n}")]
         for n in range(60)
     ]
     await asyncio.gather(*(store.file(batch, NOW_MS) for store, batch in zip((one, two) * 30, batches, strict=True)))
-    assert [(row.n, row.revenue) for row in await one.rollups()] == [(60, 60.0)]
+    assert [(row.n, row.revenue) for row in await one.performance(Slice(0, 50_000, 50_000))] == [(60, 60_000_000)]
     assert [row.n for row in await two.coverage()] == [120]
     assert [count.n for count in await one.hold_counts()] == [60]
     assert [kind.n for kind in await two.sighted_kinds()] == [60]

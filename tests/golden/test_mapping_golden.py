@@ -38,7 +38,6 @@ def outcome(name: str, route: str) -> dict[str, Any]:
         "endpoint": mapped.endpoint,
         "event": whole if route == "http_v2" else json.loads(mapped.body),
         "ids": {kind.value: value for kind, value in mapped.ids.items()},
-        "measure": msgspec.to_builtins(mapped.measure),
         "restricted": mapped.restricted,
         "notes": list(mapped.notes),
     }

@@ -243,5 +243,5 @@ def test_what_a_restriction_changes_is_counted_by_source_and_day(source, policie
     rules = Rules(app="shop", platform="ios", restrictions=policies)
     filing = Flow({"shop": AppFlow(rules)}, RING).filing(envelope(INSTALL | {"media_source": source}))
     found = filing.restricted
-    assert (found and (found.media_source, found.event)) == counted
-    assert found is None or (found.kind, found.event_day) == ("restricted", "2026-01-31")
+    assert (found and (found.media_source, found.policy)) == counted
+    assert found is None or found.day == "2026-01-31"

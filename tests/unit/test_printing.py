@@ -13,11 +13,10 @@ from flybridge.cli import audiences, inspect, printing
 from flybridge.cli.app import app
 from flybridge.config.settings import load
 from flybridge.insight.account import balance
-from flybridge.insight.restricted import Change
 from flybridge.records import DeadLetter, Envelope, Media, Source
 from flybridge.service import backends, wiring
 from flybridge.store.audiences.protocol import Run, Standing
-from flybridge.store.figures import Count, Discrepancy
+from flybridge.store.figures import Count, Discrepancy, RestrictedCount
 
 NOW_MS = 1_764_000_000_000
 CONFIG = """
@@ -120,7 +119,7 @@ def test_the_account_prints_text_as_text(text, capsys):
     counted = Count("shop", "2026-01-31", "push", "filtered", text, 1)
     inspect.show_account(
         balance({("shop", "2026-01-31"): 1}, {}, [counted], [found]),
-        [Change("shop", "2026-01-31", text, "redact", 7)],
+        [RestrictedCount("shop", "2026-01-31", text, "redact", 7)],
         as_json=False,
     )
     output = capsys.readouterr().out

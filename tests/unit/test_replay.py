@@ -19,13 +19,15 @@ from flybridge.records import (
     Carried,
     Dead,
     DeadLetter,
+    Dimensions,
     Envelope,
     Filing,
-    Measure,
     Media,
     Member,
     MemberChange,
+    Performance,
     Person,
+    Restricted,
     Sighting,
     Source,
 )
@@ -71,19 +73,19 @@ UNREADABLE = Dead("decode", "not_json", "The message is not readable.", "Send JS
 
 PERSON = Person((b"p" * 16,), NOW_MS)
 CHANGE = MemberChange("shop", "spenders", NOW_MS, True, Member((b"p" * 16,), (b"m" * 16,), "gaid", GAID))
-MEASURE = Measure("install", "install", "tiktok", "summer", "DE", "android", "2025-11-24")
+DIMENSIONS = Dimensions("install", "", "tiktok", "summer", "", "", "DE", "android")
 FULL = Filing(
     Envelope("shop", Source.COHORT, Media.JSON, NOW_MS, b"{}", "r1"),
     Apply("cohort"),
     key=b"k" * 16,
     key_until_ms=NOW_MS + 1,
     sightings=(Sighting("shop", b"s" * 16, "adid", NOW_MS, "ada"),),
-    measure=MEASURE,
+    performance=Performance(DIMENSIONS, 20_000),
     replayed=True,
     digest=b"d" * 16,
     carried=Carried("android", "4.2", "tiktok", "adid"),
     persons=(PERSON,),
-    restricted=MEASURE,
+    restricted=Restricted("redact", "tiktok", "2025-11-24"),
     remarks=("late",),
     members=(CHANGE,),
     key_ms=7,

@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from flybridge.appsflyer.fields import Postback
+
 # Naive on purpose: AppsFlyer's times have no zone and mean UTC.
 EPOCH: Final = datetime(1970, 1, 1)
 MILLISECOND: Final = timedelta(milliseconds=1)
@@ -41,6 +43,15 @@ def time_ms(text: str) -> int | None:
 def has_fraction(text: str) -> bool:
     """Return whether a time that `time_ms` reads is more exact than a second."""
     return "." in text or "," in text or (text.strip().isdigit() and len(text.strip()) == 13)
+
+
+def time_of(postback: Postback, name: str) -> int | None:
+    """Return a time that a message reports, or its twin in the app's zone; None if it reports neither."""
+    text: str | None = getattr(postback, name)
+    if text is not None and (ms := time_ms(text)) is not None:
+        return ms
+    twin: str | None = getattr(postback, f"{name}_selected_timezone")
+    return None if twin is None else zoned_ms(twin, postback.selected_timezone)
 
 
 def zoned_ms(text: str, zone: str | None) -> int | None:

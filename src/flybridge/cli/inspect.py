@@ -15,11 +15,11 @@ from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.account import Account, read_account
-from flybridge.insight.restricted import Change, changes
 from flybridge.operations.replay import Replayed, replay_all
 from flybridge.operations.replay import replay as replay_some
 from flybridge.records import DeadLetter, OutcomeKind
 from flybridge.service.wiring import build_flow
+from flybridge.store.figures import RestrictedCount
 from flybridge.store.protocol import Store
 
 Reason = Annotated[str | None, typer.Option("--reason", help="Only this reason.")]
@@ -28,9 +28,9 @@ Reason = Annotated[str | None, typer.Option("--reason", help="Only this reason."
 def account(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Show what came in and what became of it, per app and day. Exit code 1 if a single event is unaccounted for."""
 
-    async def work(inbox: Inbox, store: Store) -> tuple[Account, list[Change]]:
+    async def work(inbox: Inbox, store: Store) -> tuple[Account, Sequence[RestrictedCount]]:
         drawn, _ = await read_account(inbox, store, audit=True)
-        return drawn, changes(await store.rollups())
+        return drawn, await store.restricted()
 
     drawn, restricted = with_both(configured(config), work)
     show_account(drawn, restricted, as_json=as_json)
@@ -100,7 +100,7 @@ def account_rows(account: Account) -> list[dict[str, Any]]:
     ]
 
 
-def restricted_sums(restricted: Iterable[Change]) -> list[str]:
+def restricted_sums(restricted: Iterable[RestrictedCount]) -> list[str]:
     """Return a sentence part for each source that a restriction changed, all days together."""
     sums: Counter[tuple[str, str]] = Counter()
     for row in restricted:
@@ -108,7 +108,7 @@ def restricted_sums(restricted: Iterable[Change]) -> list[str]:
     return [f"{source} {policy} {n}" for (source, policy), n in sorted(sums.items())]
 
 
-def show_account(account: Account, restricted: Sequence[Change] = (), *, as_json: bool) -> None:
+def show_account(account: Account, restricted: Sequence[RestrictedCount] = (), *, as_json: bool) -> None:
     """Print the account, its reasons, what restrictions changed, and what does not agree."""
     rows = account_rows(account)
     if as_json:

@@ -307,6 +307,29 @@ def called(audience: Audience) -> str:
     return audience.name or audience.cohort
 
 
+class Detail(StrEnum):
+    """The finest level of an ad that performance is counted by."""
+
+    CAMPAIGN = "campaign"
+    ADSET = "adset"
+    AD = "ad"
+
+
+class AppInsight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the app's performance is counted. What is counted already stays as it was counted."""
+
+    timezone: Name = "UTC"
+    """The zone in which its days begin, by its IANA name (`Europe/Berlin`). Choose the one that the app has in
+    AppsFlyer, so that days can be compared."""
+    currency: Annotated[str, Meta(pattern=r"\A[A-Z]{3}\Z", description="a code of three capital letters")] = "USD"
+    """The currency of all sums: the one that the app has in AppsFlyer. AppsFlyer converts to it and to US dollars."""
+    rates: dict[str, Annotated[float, Meta(gt=0)]] = field(default_factory=dict)
+    """What one unit of another currency is worth in `currency`, for amounts that AppsFlyer has not converted:
+    `{ EUR = 1.08 }`. An amount in any other currency is counted as not converted, and not added up."""
+    detail: Detail = Detail.CAMPAIGN
+    """The finest level that is counted: `campaign`, `adset`, or `ad`. Each makes more cells a day."""
+
+
 class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One app: an AppsFlyer app and the Amplitude project it is joined with."""
 
@@ -332,6 +355,8 @@ class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `default` about all others. `pass` sends all, `redact` sends the event without source and campaign, `organic` sends
     it as organic, `drop` sends nothing. Defaults: `restricted` (as AppsFlyer reports sources that forbid
     sharing) and the view-through attribution of sources on AppsFlyer's list are `organic`, `default` is `pass`."""
+    insight: AppInsight = field(default_factory=AppInsight)
+    """How the app's performance is counted."""
     streams: tuple[Stream, ...] = ()
     """Amplitude events that go to AppsFlyer."""
     audiences: tuple[Audience, ...] = ()

@@ -5,10 +5,22 @@ from __future__ import annotations
 import re
 from typing import Final
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec.structs import fields
 
-from flybridge.config.apps import App, AppsFlyer, Audience, Identifier, Platform, Route, Stream, Where, called
+from flybridge.config.apps import (
+    App,
+    AppInsight,
+    AppsFlyer,
+    Audience,
+    Identifier,
+    Platform,
+    Route,
+    Stream,
+    Where,
+    called,
+)
 from flybridge.config.secret import Secret
 from flybridge.config.streams import streams_of
 from flybridge.errors import ConfigError
@@ -78,6 +90,7 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
         raise ConfigError(
             f"{path}.mapping.include", "is an empty list, so nothing would be sent.", 'Write ["*"] to send all events.'
         )
+    _check_insight(f"{path}.insight", app.insight)
     for number, stream in enumerate(app.streams):
         _check_stream(f"{path}.streams[{number}]", stream)
     streams_of(app, path)
@@ -178,3 +191,19 @@ def _check_identifier(path: str, audience: Audience, platform: Platform) -> None
 def _needs(path: str, value: Secret | None, because: str) -> None:
     if not value:
         raise ConfigError(path, f"is missing, and {because} needs it.", f"Set it, or remove {because}.")
+
+
+def _check_insight(path: str, insight: AppInsight) -> None:
+    try:
+        ZoneInfo(insight.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(
+            f"{path}.timezone",
+            f"there is no zone {insight.timezone!r} on this machine.",
+            'Write its IANA name, such as "Europe/Berlin"; if the machine has no zones, `pip install tzdata`.',
+        ) from None
+    for code in insight.rates:
+        if len(code) != 3 or not code.isascii() or not code.isupper():
+            raise ConfigError(
+                f"{path}.rates.{code}", "is no code of a currency.", 'Write three capital letters, such as "EUR".'
+            )

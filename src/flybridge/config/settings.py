@@ -19,10 +19,12 @@ from msgspec import Meta, Struct, field
 from flybridge.config.apps import (
     Amplitude,
     App,
+    AppInsight,
     AppsFlyer,
     AtExpiry,
     Audience,
     Cadence,
+    Detail,
     EventMapping,
     HoldSettings,
     HoldV1,
@@ -43,6 +45,7 @@ from flybridge.errors import ConfigError
 __all__ = [
     "Amplitude",
     "App",
+    "AppInsight",
     "AppsFlyer",
     "AtExpiry",
     "Audience",
@@ -51,10 +54,12 @@ __all__ = [
     "Config",
     "Console",
     "DeliverySettings",
+    "Detail",
     "EventMapping",
     "HoldSettings",
     "HoldV1",
     "Identifier",
+    "Insight",
     "MappingRow",
     "Platform",
     "Region",
@@ -166,6 +171,17 @@ class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dedup_days: Annotated[int, Meta(ge=1, le=365)] = 7
     """Days within which a repeated in-app event is recognised. Amplitude itself recognises repeats for seven days.
     Conversions are recognised for 90."""
+    installation_days: Annotated[int, Meta(ge=91, le=3650)] = 400
+    """Days after its install that an installation is remembered, by a hash of its AppsFlyer id. Its cohort is
+    complete after 90; until it is forgotten, an install that comes again in a file is not counted twice."""
+
+
+class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is counted about performance, for all apps."""
+
+    max_cells: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
+    """How many combinations of kind, event, media source, campaign, country and platform are counted by name for one
+    app and day. All others are counted together as `(other)`."""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -188,6 +204,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How deliveries are sent."""
     retention: Retention = field(default_factory=Retention)
     """How long data is kept."""
+    insight: Insight = field(default_factory=Insight)
+    """What is counted about performance."""
     apps: tuple[App, ...]
     """The apps, one `[[apps]]` each."""
 

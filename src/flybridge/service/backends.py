@@ -46,11 +46,11 @@ def open_inbox(config: Config) -> Inbox:
 def open_store(config: Config) -> Store:
     """Build the store: SQLite, or PostgreSQL with `cluster`."""
     if config.cluster is not None:
-        return _postgres()[0](config.cluster.postgres.reveal(), Seal(*config.secrets))
-    return SqliteStore(config.data_dir / "store.db", Seal(*config.secrets))
+        return _postgres()[0](config.cluster.postgres.reveal(), Seal(*config.secrets), config.insight.max_cells)
+    return SqliteStore(config.data_dir / "store.db", Seal(*config.secrets), config.insight.max_cells)
 
 
-def _postgres() -> tuple[Callable[[str, Seal], Store], Callable[[str, Seal], CohortStore]]:
+def _postgres() -> tuple[Callable[[str, Seal, int], Store], Callable[[str, Seal], CohortStore]]:
     try:
         from flybridge.store.postgres.cohorts import PostgresCohorts  # noqa: PLC0415
         from flybridge.store.postgres.store import PostgresStore  # noqa: PLC0415 - psycopg is an extra

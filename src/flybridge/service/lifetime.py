@@ -97,7 +97,12 @@ async def housekeeping(
                 report.fell(falls(await store.coverage(since_day=since)))
                 looked_ms = now_ms
             if now_ms - pruned_ms >= PRUNE_MS:
-                await store.prune(now_ms, ledger_days=kept.ledger_days, dead_days=kept.dead_days)
+                await store.prune(
+                    now_ms,
+                    ledger_days=kept.ledger_days,
+                    dead_days=kept.dead_days,
+                    installation_days=kept.installation_days,
+                )
                 pruned_ms = now_ms
         except FlybridgeError as problem:
             report.failed(problem)

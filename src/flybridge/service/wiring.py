@@ -20,6 +20,7 @@ from flybridge.delivery.exchange import Endpoint, Limits
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
+from flybridge.mapping.performance import Counting
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.store.protocol import Lane
 from flybridge.web.intake import IntakeApp
@@ -61,10 +62,17 @@ def build_flow(config: Config) -> Flow:
             streams=streams_of(app, f"apps[{number}]"),
             stream_fields=app.amplitude.stream_fields,
             audiences=followed_of(app),
+            counting=counting_of(app),
         )
         for number, app in enumerate(config.apps)
     }
     return Flow(apps, Keyring(*config.secrets))
+
+
+def counting_of(app: App) -> Counting:
+    """Return how performance of the app is counted."""
+    chosen = app.insight
+    return Counting(chosen.timezone, chosen.currency, chosen.rates, chosen.detail.value)
 
 
 def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:

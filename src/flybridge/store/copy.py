@@ -27,7 +27,8 @@ PAGE: Final = 5000
 
 TABLES: Final = (
     "cells", "lanes", "ledger", "seen", "items", "deliveries", "holds", "hold_keys", "hold_counts", "sightings",
-    "sighted", "dead", "rollups", "coverage", "people", "tombstones", "audiences", "members", "devices",
+    "sighted", "dead", "restricted_counts", "dimensions", "performance_cells", "performance",
+    "install_cohorts", "installations", "costs", "coverage", "people", "tombstones", "audiences", "members", "devices",
     "audience_runs", "receipts", "state",
 )  # fmt: skip
 """Every table that is copied, in this order. Its columns are those that the file has."""
@@ -133,7 +134,7 @@ def _number_on(file: sqlite3.Connection, db: Db) -> None:
     """Continue ids, counters and lanes after the file's last."""
     (following,) = file.execute("SELECT next FROM ids").fetchone()
     db.execute("SELECT setval('ids', $1::bigint)", (following,))
-    for table in ("cells", "lanes", "audiences", "audience_runs"):
+    for table in ("cells", "lanes", "audiences", "audience_runs", "dimensions", "performance_cells"):
         db.execute(
             f"""SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id))
                 FROM {table} HAVING max(id) IS NOT NULL""".encode()  # noqa: S608 - our own names

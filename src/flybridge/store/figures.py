@@ -76,20 +76,14 @@ class SightedKind(Struct, frozen=True):
     last_ms: int
 
 
-class RollupRow(Struct, frozen=True):
-    """Insight counters of one day and cell. Revenue and cost are US dollars."""
+class RestrictedCount(Struct, frozen=True):
+    """How many events of one source and UTC day a policy changed, or kept back (`drop`)."""
 
     app: str
-    event_day: str
-    kind: str
-    event: str
+    day: str
     media_source: str
-    campaign: str
-    country: str
-    platform: str
-    n: int
-    revenue: float
-    cost: float
+    policy: str
+    events: int
 
 
 class Discrepancy(Struct, frozen=True):

@@ -30,9 +30,10 @@ from flybridge.store.figures import (
     Held,
     HeldCount,
     LedgerEntry,
-    RollupRow,
+    RestrictedCount,
     SightedKind,
 )
+from flybridge.store.performance import WHOLE, CohortSums, CostRow, CostSums, CurvePoint, Size, Slice, Sums
 from flybridge.store.receipt import Receipt, VendorStep
 
 
@@ -259,10 +260,11 @@ class Store(Protocol):
         """Return receipts, newest first: all, or those for exactly these keys."""
         ...
 
-    async def prune(self, now_ms: int, *, ledger_days: int, dead_days: int) -> int:
+    async def prune(self, now_ms: int, *, ledger_days: int, dead_days: int, installation_days: int = 400) -> int:
         """Delete what is past its retention, in many short transactions. Returns how many rows that was.
 
-        Settled ledger rows, dead letters, content keys, coverage counters, and keys of people without rows are deleted.
+        Settled ledger rows, dead letters, content keys, coverage counters, keys of people without rows, and
+        installations are deleted. Performance counters stay.
         """
         ...
 
@@ -282,6 +284,37 @@ class Store(Protocol):
         """Yield the ledger in the order of filing. A row that changes meanwhile is yielded once."""
         ...
 
-    async def rollups(self) -> Sequence[RollupRow]:
-        """Return the insight counters."""
+    async def restricted(self) -> Sequence[RestrictedCount]:
+        """Return what policies changed, by app, day and source in that order."""
+        ...
+
+    async def performance(self, question: Slice) -> Sequence[Sums]:
+        """Return what happened in a slice, by the day on which it happened.
+
+        The cost grows with the cells of its days, not with the events counted in them. The same is true of all that
+        follows.
+        """
+        ...
+
+    async def cohort_sizes(self, question: Slice, horizons: Sequence[int]) -> Sequence[Size]:
+        """Return how many installations began on days of a slice that have so many complete days."""
+        ...
+
+    async def cohort_sums(self, question: Slice, horizons: Sequence[int]) -> Sequence[CohortSums]:
+        """Return what the installations of these days did up to each horizon. Horizons are -1 to 90."""
+        ...
+
+    async def curves(self, question: Slice) -> Sequence[CurvePoint]:
+        """Return what the installations of a slice did on each day after, also on days that are not over."""
+        ...
+
+    async def costs(self, question: Slice, horizons: Sequence[int] = (WHOLE,)) -> Sequence[CostSums]:
+        """Return spend, clicks and impressions of a slice. Labels that costs do not have are empty."""
+        ...
+
+    async def replace_costs(self, app: str, origin: str, days: tuple[int, int], rows: Sequence[CostRow]) -> None:
+        """Replace all that `origin` has reported about an app, from the first to the last of these days.
+
+        Origins are `performance.ORIGINS`.
+        """
         ...

@@ -90,7 +90,7 @@ def _decide(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classi
     policy = compiled.policy(postback.media_source, postback.attributed_touch_type)
     if policy is Policy.DROP:
         return Refuse("restricted_source")
-    platform = _platform(postback, rules)
+    platform = platform_of(postback, rules)
     if rules.route == "attribution" and platform not in V1_IDS:
         return Refuse("platform_unsupported")
     kind = reported
@@ -121,7 +121,7 @@ def _other_app(postback: Postback, rules: Rules) -> Dead | None:
     """Return why a message is not of the app that it was posted to; None if it is, or does not say its app."""
     if not rules.app_id:
         return None
-    said, platform = postback.app_id, _platform(postback, rules)
+    said, platform = postback.app_id, platform_of(postback, rules)
     if said is not None and _plain_app_id(said) != _plain_app_id(rules.app_id):
         detail = f"Its app_id is {said[:MAX_SHOWN]!r}, and that of the app {rules.app!r} is {rules.app_id!r}."
     elif {platform, rules.platform} == {"android", "ios"}:
@@ -170,7 +170,8 @@ def _media_source(postback: Postback, kind: Kind, policy: Policy) -> str | None:
     return "organic" if source.lower() == "organic" else source
 
 
-def _platform(postback: Postback, rules: Rules) -> str:
+def platform_of(postback: Postback, rules: Rules) -> str:
+    """Return the platform of a message, in Amplitude's lower-case words."""
     if postback.platform is None:
         return rules.platform
     name = postback.platform.strip().lower()

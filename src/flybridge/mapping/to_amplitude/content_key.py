@@ -15,14 +15,16 @@ another.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from flybridge.amplitude.event import within_limits
 from flybridge.appsflyer.fields import NAMES, Postback
 from flybridge.appsflyer.postback_kind import Kind
+from flybridge.appsflyer.postback_time import has_fraction
 from flybridge.mapping.person import DEVICE_FIELDS, Identified
+from flybridge.mapping.to_amplitude.rules import DoubleAttribution, Rules
 from flybridge.records import content_key
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
@@ -31,6 +33,46 @@ INSTALLED: Final = frozenset({"install", "reinstall"})
 """Families of conversions that are known by when the app was installed."""
 
 DISTINCTIVE: Final = tuple(name for name in NAMES if name not in DEVICE_FIELDS)
+
+
+class Identity(NamedTuple):
+    """What a message is known by: see `records.Filing` for the three."""
+
+    key: bytes
+    key_ms: int | None
+    ordinal: int
+
+
+def identity_of(
+    rules: Rules,
+    kind: Kind,
+    postback: Postback,
+    person: Identified,
+    event_value: Any,
+    *,
+    event_ms: int | None,
+    install_ms: int | None,
+    received_ms: int,
+    ordinal: int,
+) -> Identity:
+    """Return the identity of a conversion or in-app event. The first two times are what the message itself says.
+
+    It rests on what AppsFlyer reports, not on what a policy makes of it: a new policy makes no new event.
+    """
+    if kind.is_conversion:
+        key = conversion_identity(rules.app, kind, postback, person, event_ms=event_ms, install_ms=install_ms)
+        return Identity(key, None, 0)
+    both = rules.double_attribution is DoubleAttribution.BOTH
+    key = event_identity(rules.app, postback, person, event_value, event_ms or received_ms, by_attribution=both)
+    return Identity(key, _millisecond(postback.event_time, event_ms, ordinal), ordinal or 1)
+
+
+def _millisecond(written: str | None, reported_ms: int | None, ordinal: int) -> int | None:
+    """Return the millisecond within its second that a message reports; None if it reports whole seconds."""
+    if written is None or reported_ms is None or not has_fraction(written):
+        return None
+    # Where files have a fraction at all, ".000" is how a report of whole seconds is written.
+    return reported_ms % 1000 if reported_ms % 1000 or not ordinal else None
 
 
 def conversion_identity(

@@ -11,13 +11,13 @@ from flybridge.amplitude import stream
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.identity import IdKind
-from flybridge.insight.restricted import change
 from flybridge.mapping.to_amplitude.content_key import INSTALLED
 from flybridge.mapping.to_amplitude.map import Mapped, Rules
 from flybridge.masking import dimension
-from flybridge.records import Carried, Decision, Measure, Refuse, day_of
+from flybridge.records import Carried, Decision, Refuse, Restricted, day_of
 
 MAX_LABEL: Final = 64
+MAX_SOURCE: Final = 128
 
 Named = tuple[IdKind, str | None]
 
@@ -37,13 +37,13 @@ def _kinds(kinds: tuple[IdKind, ...], named_user: bool, named_device: bool) -> s
     return " ".join(sorted([kind.word for kind in kinds] + [name for name, is_there in own if is_there]))
 
 
-def restricted(postback: Postback, mapped: Mapped | Decision, rules: Rules, received_ms: int) -> Measure | None:
+def restricted(postback: Postback, mapped: Mapped | Decision, rules: Rules, received_ms: int) -> Restricted | None:
     """Return what a policy changed, to be counted; None if no policy applied. Other rules are not counted."""
     if not (mapped.restricted if isinstance(mapped, Mapped) else mapped == Refuse("restricted_source")):
         return None
     policy = rules.compiled.policy(postback.media_source, postback.attributed_touch_type)
     event_ms = mapped.event_ms if isinstance(mapped, Mapped) else reported_ms(postback) or received_ms
-    return change(postback.media_source, policy.word, day_of(event_ms))
+    return Restricted(policy.word, dimension(postback.media_source or "organic")[:MAX_SOURCE], day_of(event_ms))
 
 
 def reported_ms(postback: Postback) -> int | None:

@@ -14,10 +14,9 @@ from msgspec import Raw, Struct
 from flybridge.amplitude.event import Event, within_limits
 from flybridge.appsflyer.fields import Postback
 from flybridge.mapping.person import TOP, Identified, names_a_device
-from flybridge.mapping.to_amplitude.revenue import NO_REVENUE, cost_usd, revenue_of, revenue_usd
+from flybridge.mapping.to_amplitude.revenue import NO_REVENUE, revenue_of
 from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules
 from flybridge.masking import dimension, masked
-from flybridge.records import Measure, day_of
 
 _encode: Final = msgspec.json.Encoder().encode
 _encode_into: Final = msgspec.json.Encoder().encode_into
@@ -97,22 +96,6 @@ class Item(Struct, frozen=True, gc=False):
             del properties[key]
             notes.append(f"The property {masked(key)} contains a device identifier and was left out.")
         return _write(properties, notes)
-
-    def measure(self) -> Measure:
-        """Return what the item adds to the rollups."""
-        postback, classification = self.postback, self.classification
-        shows_source = classification.shows_source
-        return Measure(
-            classification.message_type,
-            classification.event_type,
-            classification.source or "",
-            (postback.campaign or "") if shows_source else "",
-            postback.country_code or "",
-            classification.platform,
-            day_of(self.event_ms),
-            revenue_usd(postback, self.value),
-            cost_usd(postback) if shows_source and classification.is_conversion else 0.0,
-        )
 
 
 def _is_identifier(key: str) -> bool:

@@ -19,14 +19,14 @@ from msgspec import Struct
 from flybridge.amplitude.event import MAX_TEXT, within_limits
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
-from flybridge.appsflyer.postback_time import has_fraction, time_ms, zoned_ms
+from flybridge.appsflyer.postback_time import time_ms, time_of
 from flybridge.identity import IdKind
 from flybridge.mapping.person import identify, parsed
 from flybridge.mapping.to_amplitude.classify import V1_IDS, classify
-from flybridge.mapping.to_amplitude.content_key import INSTALLED, conversion_identity, event_identity, insert_id
+from flybridge.mapping.to_amplitude.content_key import INSTALLED, identity_of, insert_id
 from flybridge.mapping.to_amplitude.item import Item
-from flybridge.mapping.to_amplitude.rules import Classification, DoubleAttribution, Rules
-from flybridge.records import Dead, Filter, Measure, Refuse
+from flybridge.mapping.to_amplitude.rules import Classification, Rules
+from flybridge.records import Dead, Filter, Refuse
 
 __all__ = ["Mapped", "Rules", "map_postback"]
 
@@ -39,11 +39,13 @@ class Mapped(Struct, frozen=True, gc=False):
     `body` is JSON without `user_id` and `device_id`; the Attribution API has no place for them, so that on its route
     both are None. `key` is the content identity; `key_ms` and `ordinal` tell occurrences with the same key apart, as in
     `records.Filing`.
+    `reported` is the kind as AppsFlyer reports it, `value` the value of an in-app event, parsed.
     `ids` are the identifiers to match by. `restricted` is the policy that was applied to the media source, or empty.
     `notes` are sentences about what was changed or left out.
     """
 
     kind: Kind
+    reported: Kind
     event_type: str
     endpoint: str
     insert_id: str
@@ -53,12 +55,12 @@ class Mapped(Struct, frozen=True, gc=False):
     device_id: str | None
     ids: Mapping[IdKind, str]
     event_ms: int
-    measure: Measure
     media_source: str
     notes: tuple[str, ...]
     restricted: str = ""
     key_ms: int | None = None
     ordinal: int = 0
+    value: Any = None
 
 
 def map_postback(
@@ -83,51 +85,44 @@ def map_postback(
     installed_ms = None
     if classified.is_conversion:
         installed_ms = _time(postback, "install_time", postback.install_time, notes)
-    # The identity rests on what AppsFlyer reports, not on what a policy makes of it: a new policy makes no new event.
-    if classified.is_conversion:
-        key = conversion_identity(
-            rules.app, classified.reported, postback, person, event_ms=reported_ms, install_ms=installed_ms
-        )
-        key_ms, ordinal = None, 0
-    else:
-        both = rules.double_attribution is DoubleAttribution.BOTH
-        key = event_identity(rules.app, postback, person, whole, reported_ms or received_ms, by_attribution=both)
-        key_ms = _millisecond(written, reported_ms, ordinal)
-        ordinal = ordinal or 1
+    identity = identity_of(
+        rules,
+        classified.reported,
+        postback,
+        person,
+        whole,
+        event_ms=reported_ms,
+        install_ms=installed_ms,
+        received_ms=received_ms,
+        ordinal=ordinal,
+    )
     # Only an install happens at the install time: everything else may have happened months later.
     event_ms = reported_ms or (installed_ms if classified.reported.family in INSTALLED else None)
     if event_ms is None:
         notes.append("The message has no readable event_time and is dated to its reception.")
         event_ms = received_ms
-    item = Item(postback, compiled, classified, person, value, event_ms, insert_id(key, key_ms, ordinal))
+    item = Item(postback, compiled, classified, person, value, event_ms, insert_id(*identity))
     body = item.http_v2(notes) if on_v2 else item.attribution(notes)
     # By position: names take msgspec as long as a whole section.
     return Mapped(
         classified.kind,
+        classified.reported,
         classified.event_type,
         rules.route,
         item.insert_id,
-        key,
+        identity.key,
         body,
         person.user_id if on_v2 else None,
         person.device_id if on_v2 else None,
         person.ids,
         item.event_ms,
-        item.measure(),
         classified.source or "",
         tuple(notes),
         classified.restricted,
-        key_ms,
-        ordinal,
+        identity.key_ms,
+        identity.ordinal,
+        value,
     )
-
-
-def _millisecond(written: str | None, reported_ms: int | None, ordinal: int) -> int | None:
-    """Return the millisecond within its second that a message reports; None if it reports whole seconds."""
-    if written is None or reported_ms is None or not has_fraction(written):
-        return None
-    # Where files have a fraction at all, ".000" is how a report of whole seconds is written.
-    return reported_ms % 1000 if reported_ms % 1000 or not ordinal else None
 
 
 def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
@@ -141,9 +136,6 @@ def _within_limits(raw: Any, value: Any, notes: list[str]) -> Any:
 
 
 def _time(postback: Postback, name: str, written: str | None, notes: list[str]) -> int | None:
-    if written is not None and (ms := time_ms(written)) is not None:
-        return ms
-    if written is not None:
+    if written is not None and time_ms(written) is None:
         notes.append(f"The {name} is no time and was not used.")
-    twin: str | None = getattr(postback, f"{name}_selected_timezone")
-    return zoned_ms(twin, postback.selected_timezone) if twin is not None else None
+    return time_of(postback, name)

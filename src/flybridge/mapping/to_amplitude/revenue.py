@@ -1,4 +1,4 @@
-"""Revenue and cost of a postback. What is absent is not zero.
+"""Revenue of a postback. What is absent is not zero.
 
 AppsFlyer reports an amount in the event's currency, in US dollars, and in the app's currency. Amplitude converts
 currencies itself, so the event's own amount goes; the others stand in where it was not selected. A message of
@@ -36,11 +36,11 @@ def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenu
     bought = event_value if isinstance(event_value, dict) else NOTHING
     amount, code = postback.event_revenue, postback.event_revenue_currency
     if amount is None:
-        found = _amount(postback, bought)
+        found = amount_of(postback, bought)
         if found is None:
             return None
         amount, code = found
-    currency = _currency(code) if code else None
+    currency = currency_of(code) if code else None
     if code and currency is None:
         notes.append("The currency is no three-letter code and was left out.")
     kind = "Refund" if amount < 0 else "Ad" if postback.event_name == "af_ad_revenue" else None
@@ -53,12 +53,14 @@ def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenu
 
 
 @lru_cache(maxsize=256)
-def _currency(written: str) -> str | None:
+def currency_of(written: str) -> str | None:
+    """Return the code of a currency in capitals; None if it is none."""
     code = written.strip().upper()
     return code if len(code) == 3 and code.isascii() and code.isalpha() else None
 
 
-def _amount(postback: Postback, bought: dict[str, Any]) -> tuple[float, str | None] | None:
+def amount_of(postback: Postback, bought: dict[str, Any]) -> tuple[float, str | None] | None:
+    """Return the first amount that a message reports, and its currency as it is written."""
     if postback.event_revenue is not None:
         return postback.event_revenue, postback.event_revenue_currency
     if postback.event_revenue_usd is not None:
@@ -71,20 +73,3 @@ def _amount(postback: Postback, bought: dict[str, Any]) -> tuple[float, str | No
         return None
     code = bought.get("af_currency")
     return amount, code if isinstance(code, str) else postback.event_revenue_currency
-
-
-def revenue_usd(postback: Postback, event_value: Any) -> float:
-    """Return the revenue in US dollars; 0.0 if AppsFlyer does not report it."""
-    if postback.event_revenue_usd is not None:
-        return postback.event_revenue_usd
-    found = _amount(postback, event_value if isinstance(event_value, dict) else NOTHING)
-    return found[0] if found is not None and (found[1] or "").upper() == "USD" else 0.0
-
-
-def cost_usd(postback: Postback) -> float:
-    """Return the cost of a conversion in US dollars; 0.0 if AppsFlyer does not report it."""
-    if postback.af_cost_value is not None and (postback.af_cost_currency or "USD").upper() == "USD":
-        return postback.af_cost_value
-    if postback.cost_in_selected_currency is not None and (postback.selected_currency or "").upper() == "USD":
-        return postback.cost_in_selected_currency
-    return 0.0

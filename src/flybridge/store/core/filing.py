@@ -21,9 +21,9 @@ from flybridge.records import (
     Filing,
     Filter,
     Hold,
-    Measure,
     OutcomeKind,
     Refuse,
+    Restricted,
     Source,
     content_key,
     day_of,
@@ -36,6 +36,7 @@ from flybridge.store.core.holding import AS_CUSTOMER, Matched, enqueue
 from flybridge.store.core.ledger import Ledger
 from flybridge.store.core.membership import file_members
 from flybridge.store.core.people import People, reason_of, release
+from flybridge.store.core.performance import PerformanceCounters
 from flybridge.store.core.sealed import pack_keys, seal_item, seal_who
 from flybridge.store.core.tables import CounterKey, Read, Write
 from flybridge.store.protocol import Filed, Lane
@@ -48,7 +49,7 @@ ORDER: Final = (
     Write.HOLDS,
     Write.HOLD_KEYS,
     Write.DEAD,
-    Write.ROLLUPS,
+    Write.RESTRICTED,
     Write.COVERAGE,
     Write.SIGHTED,
 )
@@ -62,12 +63,17 @@ def file(ledger: Ledger, seal: Seal, filings: Sequence[Filing], now_ms: int) -> 
     """Implement `Store.file`."""
     batch = _Batch(ledger, seal, now_ms)
     ledger.tables.lock(_locked(filings))
-    effective = batch.sift(filings)
+    effective, repeated = batch.sift(filings)
     batch.people.load(key for _, filing in effective for key in _keys(filing))
     sighted = batch.people.add(sighting for _, filing in effective for sighting in filing.sightings)
-    batch.matched += release(ledger, seal, batch.people, sighted, now_ms)
+    matched, released_keys = release(ledger, seal, batch.people, sighted, now_ms)
+    batch.matched += matched
+    batch.performance.load((filing for _, filing in (*effective, *repeated)), released_keys)
+    batch.performance.reach(released_keys)
     for row_id, filing in effective:
         batch.decide(row_id, filing)
+    for row_id, filing in repeated:
+        batch.repeat(row_id, filing)
     file_members(ledger.tables, seal, (change for _, filing in effective for change in filing.members))
     batch.write()
     return Filed(dict(batch.outcomes), len(batch.matched), batch.repeated)
@@ -93,11 +99,18 @@ def _locked(filings: Sequence[Filing]) -> Iterator[bytes]:
             yield content_key(b"replay", filing.envelope.receipt.encode())
 
 
+def _identity(filing: Filing) -> str:
+    """Return the identity of an event that is not sent, if it has one beside its bytes: to forget it by."""
+    return filing.key.hex() if filing.key is not None and filing.key != filing.digest else ""
+
+
 class _Batch:
     """The rows of one batch, by table."""
 
     def __init__(self, ledger: Ledger, seal: Seal, now_ms: int) -> None:
         self.people = People(ledger, seal)
+        self.performance = PerformanceCounters(ledger.tables)
+        self._cells: dict[int, int | None] = {}
         self.matched: list[Matched] = []
         self._unmatched: list[Matched] = []
         self.outcomes: Counter[str] = Counter()
@@ -106,7 +119,7 @@ class _Batch:
         self._seal = seal
         self._now_ms = now_ms
         self._rows: dict[Write, list[tuple[object, ...]]] = {what: [] for what in ORDER}
-        self._measured: dict[tuple[str, ...], list[float]] = {}
+        self._restricted: Counter[tuple[str, Restricted]] = Counter()
         self._carried: Counter[tuple[str, str, tuple[str, ...], str]] = Counter()
         self._sighted: Counter[tuple[str, str]] = Counter()
         self._content_keys = ContentKeys(ledger.tables, now_ms)
@@ -114,14 +127,15 @@ class _Batch:
         self._persons: dict[str, int] = {}
         self._gone: set[str] = set()
 
-    def sift(self, filings: Sequence[Filing]) -> list[tuple[int, Filing]]:
-        """Leave out what was filed before, and count duplicates. Returns the others, with their row ids."""
+    def sift(self, filings: Sequence[Filing]) -> tuple[list[tuple[int, Filing]], list[tuple[int, Filing]]]:
+        """Leave out what was filed before. Returns what has an effect and the duplicates, with their row ids."""
         filings = self._spare(filings)
         self._persons = link(self._ledger, filings)
         ids = self._ledger.tables.ids(len(filings))
         known = self._known(filings)
         self._content_keys.load(filings)
         effective: list[tuple[int, Filing]] = []
+        repeated: list[tuple[int, Filing]] = []
         for row_id, filing in zip(ids, filings, strict=True):
             receipt = filing.envelope.receipt
             if filing.replayed:
@@ -135,12 +149,12 @@ class _Batch:
                 self.repeated += 1
                 continue
             elif self._content_keys.is_duplicate(filing):
-                self._enter(row_id, filing, OutcomeKind.DUPLICATE, "")
+                repeated.append((row_id, filing))
             else:
                 effective.append((row_id, filing))
             known[receipt] = 0
         drop_dead_letters(self._ledger, [row_id for row_id, filing in effective if filing.replayed])
-        return effective
+        return effective, repeated
 
     def _spare(self, filings: Sequence[Filing]) -> list[Filing]:
         """Remove what is about people who are forgotten."""
@@ -157,15 +171,21 @@ class _Batch:
         receipts = [filing.envelope.receipt for filing in filings]
         return {receipt: row_id for receipt, row_id, _ in tables.among(Read.LEDGER_ROWS, receipts)}
 
+    def repeat(self, row_id: int, filing: Filing) -> None:
+        """Enter a duplicate. It has no effect, but may correct what a conversion is attributed to."""
+        if filing.performance is not None:
+            self._cells[row_id] = self.performance.correct(filing.envelope.app, filing.performance)
+        self._enter(row_id, filing, OutcomeKind.DUPLICATE, "")
+
     def decide(self, row_id: int, filing: Filing) -> None:
         """Turn one decision into rows."""
         if filing.envelope.receipt in self._gone:
             self._enter(row_id, filing, OutcomeKind.FORGOTTEN, BEFORE_REQUEST)
             return
-        if filing.measure is not None and not isinstance(filing.decision, Dead):
-            self._measure(filing.envelope.app, filing.measure)
+        if filing.performance is not None and not isinstance(filing.decision, Dead):
+            self._cells[row_id] = self.performance.count(filing.envelope.app, filing.performance)
         if filing.restricted is not None:
-            self._measure(filing.envelope.app, filing.restricted)
+            self._restricted[filing.envelope.app, filing.restricted] += 1
         if filing.carried is not None:
             carried = filing.carried
             names = tuple(map(dimension, (carried.platform, carried.app_version, carried.media_source)))
@@ -175,6 +195,8 @@ class _Batch:
             self._sighted.update([(sighting.app, sighting.kind) for sighting in filing.sightings])
         match filing.decision:
             case Deliver() as item:
+                if filing.performance is not None and (item.user_id or item.device_id):
+                    self.performance.reach(filing.performance.keys)
                 self._enter(row_id, filing, OutcomeKind.PENDING, "", item.insert_id)
                 self._rows[Write.ITEMS].append((row_id, seal_item(self._seal, item)))
                 lane = self._ledger.tables.lane(Lane(filing.envelope.app, item.endpoint))
@@ -186,9 +208,9 @@ class _Batch:
             case Hold() as hold:
                 self._hold(row_id, filing, hold)
             case Filter(reason):
-                self._enter(row_id, filing, OutcomeKind.FILTERED, reason)
+                self._enter(row_id, filing, OutcomeKind.FILTERED, reason, _identity(filing))
             case Refuse(reason):
-                self._enter(row_id, filing, OutcomeKind.REFUSED, reason)
+                self._enter(row_id, filing, OutcomeKind.REFUSED, reason, _identity(filing))
             case Apply(reason):
                 self._enter(row_id, filing, OutcomeKind.APPLIED, reason)
             case Dead() as end:
@@ -231,6 +253,8 @@ class _Batch:
             self._enter(row_id, filing, OutcomeKind.PENDING, reason_of(match), item.insert_id)
             item = structs.replace(item, user_id=match.user_id, device_id=match.device_id)
             self.matched.append(Matched(hold.event_ms, row_id, lane, received_ms))
+            if filing.performance is not None:
+                self.performance.reach(filing.performance.keys)
         else:
             self._enter(row_id, filing, OutcomeKind.HELD, "", item.insert_id)
             kinds, keys = " ".join(hold.key_kinds), pack_keys(hold.keys)
@@ -260,21 +284,23 @@ class _Batch:
         person = self._persons.get(envelope.receipt)
         if filing.replayed:
             self._ledger.move(row_id, self._dead_counters[row_id], outcome, reason, self._now_ms)
-            self._rows[Write.REFILE].append((insert_id, self._now_ms, person, row_id))
+            self._rows[Write.REFILE].append((insert_id, self._now_ms, person, self._cells.get(row_id), row_id))
             return
         counter_key = CounterKey(envelope.app, day_of(envelope.received_ms), envelope.source.word, outcome.word, reason)
         counter = self._ledger.enter(counter_key)
         self._rows[Write.LEDGER_ROWS].append(
-            (envelope.receipt, counter, insert_id, envelope.received_ms, self._now_ms, row_id, filing.digest, person)
+            (
+                envelope.receipt,
+                counter,
+                insert_id,
+                envelope.received_ms,
+                self._now_ms,
+                row_id,
+                filing.digest,
+                person,
+                self._cells.get(row_id),
+            )
         )
-
-    def _measure(self, app: str, m: Measure) -> None:
-        names = map(dimension, (m.event, m.media_source, m.campaign, m.country, m.platform))
-        counter = (app, m.event_day, m.kind, *names)
-        sums = self._measured.setdefault(counter, [0, 0.0, 0.0])
-        sums[0] += 1
-        sums[1] += m.revenue
-        sums[2] += m.cost
 
     def write(self) -> None:
         self._content_keys.write()
@@ -283,6 +309,9 @@ class _Batch:
             (day, app, *names, kinds, n) for (app, day, names, kinds), n in self._carried.items()
         ]
         self._rows[Write.SIGHTED] += [(app, kind, n, self._now_ms) for (app, kind), n in self._sighted.items()]
-        self._rows[Write.ROLLUPS] += [(*counter, *sums) for counter, sums in self._measured.items()]
+        self._rows[Write.RESTRICTED] += [
+            (app, change.day, change.media_source, change.policy, n) for (app, change), n in self._restricted.items()
+        ]
         for what in ORDER:
             self._ledger.tables.write(what, self._rows[what])
+        self.performance.write()

@@ -108,7 +108,7 @@ def _is_gone(person: Person, received_ms: int, known: Mapping[bytes, int]) -> bo
 
 def blank(filing: Filing) -> Filing:
     """Remove from a filing all that would remember its content or its person."""
-    left = structs.replace(filing, key=None, sightings=(), measure=None, carried=None, digest=b"", persons=())
+    left = structs.replace(filing, key=None, sightings=(), performance=None, carried=None, digest=b"", persons=())
     return structs.replace(left, restricted=None, members=(), mentions=())
 
 
@@ -125,6 +125,7 @@ def forget(
     wiped = _wipe(ledger, rows, now_ms)
     marks = sorted(all_keys)
     sightings = tables.count(Write.DROP_SIGHTINGS, [(key,) for key in marks])
+    tables.write(Write.DROP_INSTALLATIONS, [(key,) for key in marks])
     tables.write(Write.DROP_PEOPLE, [(person,) for person in sorted(persons)])
     tables.write(Write.TOMBSTONES, [(key, now_ms) for key in marks])
     removed = Removed(

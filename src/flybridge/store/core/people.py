@@ -81,8 +81,10 @@ class People:
         return choose(sighting for key in keys for sighting in self._seen.get((app, key), ()))
 
 
-def release(ledger: Ledger, seal: Seal, people: People, sighted: list[AppKey], now_ms: int) -> list[Matched]:
-    """Make pending the holds that wait for one of these keys and now have an identity. Returns them.
+def release(
+    ledger: Ledger, seal: Seal, people: People, sighted: list[AppKey], now_ms: int
+) -> tuple[list[Matched], set[bytes]]:
+    """Make pending the holds that wait for one of these keys and now have an identity. Returns them and their keys.
 
     A hold whose window is over is not released, even if `expire` has not ended it yet. Where the backend keeps released
     holds, their rows stay until then: each is on a page of its own, and a release would change them all.
@@ -104,7 +106,7 @@ def release(ledger: Ledger, seal: Seal, people: People, sighted: list[AppKey], n
         ledger.waits_no_more(hold.counted for hold in freed)
     else:
         remove_holds(ledger, freed)
-    return matched
+    return matched, {key for hold in freed for key in keys[hold.row_id]}
 
 
 def reason_of(match: Match) -> str:

@@ -37,8 +37,8 @@ def prune_ledger(ledger: Ledger, until_ms: int, after: int) -> PruneStep:
         return NOTHING
     rows = ledger.tables.read(Read.ROWS_AFTER, after, STEP)
     old = [
-        (i, counter)
-        for i, counter, changed, _ in rows
+        (i, counter, cell)
+        for i, counter, cell, changed, _ in rows
         if changed <= until_ms and ledger.tables.counter_key(counter).outcome not in UNSETTLED
     ]
     _delete_rows(ledger, old)
@@ -51,8 +51,8 @@ def prune_dead(ledger: Ledger, until_ms: int, _: int) -> PruneStep:
     if not ledger.tables.only(TASK):
         return NOTHING
     rows = ledger.tables.read(Read.OLD_DEAD, until_ms, STEP)
-    ledger.tables.write(Write.DROP_ITEMS, [(i,) for i, _ in rows])
-    ledger.tables.write(Write.DROP_DEAD, [(i,) for i, _ in rows])
+    ledger.tables.write(Write.DROP_ITEMS, [(i,) for i, *_ in rows])
+    ledger.tables.write(Write.DROP_DEAD, [(i,) for i, *_ in rows])
     _delete_rows(ledger, rows)
     return PruneStep(len(rows), None if len(rows) < STEP else 0)
 
@@ -64,6 +64,16 @@ def prune_seen(ledger: Ledger, now_ms: int, after: bytes) -> PruneStep:
     rows = ledger.tables.read(Read.OLD_SEEN, after, now_ms, STEP * 5)
     old = [(key, until_ms) for key, until_ms in rows if until_ms <= now_ms]
     ledger.tables.write(Write.DROP_SEEN, old)
+    return PruneStep(len(old), rows[-1][0] if len(rows) == STEP * 5 else None)
+
+
+def prune_installations(ledger: Ledger, before_day: int, after: bytes) -> PruneStep:
+    """Delete installations of days before this one. The counters keep what they did."""
+    if not ledger.tables.only(TASK):
+        return NOTHING
+    rows = ledger.tables.read(Read.INSTALLATIONS_AFTER, after, STEP * 5)
+    old = [(key,) for key, day in rows if day < before_day]
+    ledger.tables.write(Write.DROP_INSTALLATIONS, old)
     return PruneStep(len(old), rows[-1][0] if len(rows) == STEP * 5 else None)
 
 
@@ -92,7 +102,9 @@ def prune_people(ledger: Ledger, persons: Sequence[int]) -> int:
     return ledger.tables.count(Write.DROP_ORPHANS, [(person,) for person in persons])
 
 
-def _delete_rows(ledger: Ledger, row_ids: Sequence[tuple[int, int]]) -> None:
-    pruned = Counter(counter for _, counter in row_ids)
+def _delete_rows(ledger: Ledger, rows: Sequence[tuple[int, int, int | None]]) -> None:
+    pruned = Counter(counter for _, counter, _ in rows)
+    counted = Counter(cell for *_, cell in rows if cell is not None)
     ledger.tables.write(Write.COUNT_PRUNED, [(n, counter) for counter, n in sorted(pruned.items())])
-    ledger.tables.write(Write.DROP_LEDGER_ROWS, [(i,) for i, _ in row_ids])
+    ledger.tables.write(Write.PERFORMANCE, [(cell, 0, 0, 0, 0, 0, n) for cell, n in sorted(counted.items())])
+    ledger.tables.write(Write.DROP_LEDGER_ROWS, [(i,) for i, *_ in rows])

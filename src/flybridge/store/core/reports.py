@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 from flybridge.records import HOUR_MS, OutcomeKind
+from flybridge.store.core.performance_reports import audit_performance
 from flybridge.store.core.tables import Read, Rows
 from flybridge.store.figures import (
     Count,
@@ -14,7 +15,7 @@ from flybridge.store.figures import (
     Held,
     HeldCount,
     LedgerEntry,
-    RollupRow,
+    RestrictedCount,
     SightedKind,
 )
 from flybridge.store.protocol import Lane, LaneDepth
@@ -90,8 +91,8 @@ def ledger_page(db: Rows, app: str | None, after: int) -> list[tuple[int, Ledger
     return [(row_id, LedgerEntry(*entry)) for row_id, *entry in db.read(Read.LEDGER, after, app, LEDGER_PAGE)]
 
 
-def rollups(db: Rows) -> list[RollupRow]:
-    return [RollupRow(*row) for row in db.read(Read.ROLLUPS)]
+def restricted(db: Rows) -> list[RestrictedCount]:
+    return [RestrictedCount(*row) for row in db.read(Read.RESTRICTED)]
 
 
 def audit(db: Rows) -> list[Discrepancy]:
@@ -99,7 +100,7 @@ def audit(db: Rows) -> list[Discrepancy]:
     found = _counters(db)
     for outcome, rows, name in KEPT:
         found += _kept(db, outcome, rows, name)
-    return found + _parts(db)
+    return found + audit_performance(db) + _parts(db)
 
 
 def _counters(db: Rows) -> list[Discrepancy]:

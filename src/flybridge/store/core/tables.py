@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol
 
+from flybridge.records import Dimensions
 from flybridge.store.protocol import Lane
 
 
@@ -43,6 +44,7 @@ class Read(Enum):
     PEOPLE = auto()  # among persons: key, person
     SIGHTINGS = auto()  # among keys: key, app, sealed
     HOLDS_OF_KEYS = auto()  # now_ms, among keys: hold, of those whose window is not over
+    INSTALLATIONS = auto()  # among keys: key, cell, day, install_s, touch_s, paid_day, reached, days. Own.
     # holds
     WAITING = auto()  # among holds: the fields of `holding.WaitingHold`. FOR UPDATE
     # now_ms, limit: the same of holds whose window is over, released ones too, longest first. FOR UPDATE SKIP LOCKED
@@ -79,9 +81,10 @@ class Read(Enum):
     MEMBERS_OF_MARKS = auto()  # among marks: the same. Reads all members: there is no index.
     DEVICES_OF_MARKS = auto()  # among marks: audience, mark
     # retention
-    ROWS_AFTER = auto()  # row, limit: row, counter, changed_ms, received_ms, in the order of filing
-    OLD_DEAD = auto()  # until_ms, limit: row, counter, oldest first. FOR UPDATE SKIP LOCKED
+    ROWS_AFTER = auto()  # row, limit: row, counter, cell, changed_ms, received_ms, in the order of filing
+    OLD_DEAD = auto()  # until_ms, limit: row, counter, cell, oldest first. FOR UPDATE SKIP LOCKED
     OLD_SEEN = auto()  # key, now_ms, limit: key, until_ms, a page after the key
+    INSTALLATIONS_AFTER = auto()  # key, limit: key, day, a page after the key
     PERSONS_AFTER = auto()  # person, limit: person, whether something of it can go
     # the store itself
     STATE = auto()  # name: value
@@ -92,12 +95,20 @@ class Read(Enum):
     LANES = auto()  # now_ms: app, endpoint
     HOLDS = auto()  # app (may be None), limit: the fields of `protocol.Held`, key kinds as text
     LEDGER = auto()  # row, app (may be None), limit: row, the fields of `protocol.LedgerEntry`
-    ROLLUPS = auto()  # the fields of `protocol.RollupRow`
+    RESTRICTED = auto()  # the fields of `figures.RestrictedCount`
     HOLD_COUNTS = auto()  # app, media source, key kinds as text, hour, n
     SIGHTED = auto()  # app, kind, n, last_ms
     COVERED = auto()  # first day: app, platform, kinds as text, how many
     COVERAGE = auto()  # first day, app (may be None): the fields of `protocol.CoverageRow`, kinds as text
+    # performance: these take the fields of `performance.Slice.parameters` first, and give its labels first
+    PERFORMANCE = auto()  # labels, kind, event, n, revenue, not converted, reached
+    SIZES = auto()  # horizons: labels, kind, horizon, n
+    COHORTS = auto()  # horizons: labels, kind, horizon, active, payers, events, revenue, not converted
+    COSTS = auto()  # horizons: labels, horizon, origin, currency, spend, clicks, impressions
+    CURVES = auto()  # labels with the day, kind, offset, active, payers, events, revenue, not converted
     # the audit
+    MOVED = auto()  # app, n, ledger rows: where what moved between cells is not as much as came
+    COUNTED_ROWS = auto()  # cell, ledger rows less those deleted, rows that the ledger has, where they differ
     COUNTERS = auto()  # counter, app, day, source, outcome, reason, n, pruned
     ROWS_PER_COUNTER = auto()  # counter, n
     COUNTED = auto()  # outcome: app, day, n without what is pruned
@@ -116,8 +127,8 @@ class Write(Enum):
     __hash__ = object.__hash__
 
     STATE = auto()  # name, value: in place of what there was
-    LEDGER_ROWS = auto()  # receipt, counter, insert_id, received_ms, changed_ms, row, digest, person
-    REFILE = auto()  # insert_id, changed_ms, person, row
+    LEDGER_ROWS = auto()  # receipt, counter, insert_id, received_ms, changed_ms, row, digest, person, cell
+    REFILE = auto()  # insert_id, changed_ms, person, cell, row
     MOVE = auto()  # counter, changed_ms, row
     UNCERTAIN = auto()  # more, row
     ANONYMISE = auto()  # row
@@ -166,7 +177,13 @@ class Write(Enum):
     TAKE_BACK = auto()  # extra, audience, mark
     UNCOUNT_DEVICES = auto()  # audience, mark, audience: counts it as refused no more, if DROP_DEVICES will take it
     DROP_DEVICES = auto()  # audience, mark: if no member wants it, it is not listed, and has no extra
-    ROLLUPS = auto()  # the fields of `protocol.RollupRow`, to be added
+    RESTRICTED = auto()  # app, day, media source, policy, more
+    INSTALLATIONS = auto()  # the fields of `Read.INSTALLATIONS`: in place of what there was
+    DROP_INSTALLATIONS = auto()  # key
+    PERFORMANCE = auto()  # cell, more: n, revenue, not converted, reached, ledger rows, of these deleted
+    COHORTS = auto()  # cell, offset, more: active, first purchases, events, revenue, not converted
+    DROP_COSTS = auto()  # app, origin, first day, last day
+    COSTS = auto()  # app, origin, precedence, day, source, campaign, country, currency, spend, clicks, impressions
     COVERAGE = auto()  # day, app, platform, app_version, media_source, kinds, more
     DROP_COVERAGE = auto()  # first day that stays
     SIGHTED = auto()  # app, kind, more, last_ms
@@ -220,6 +237,14 @@ class Tables(Rows, Protocol):
 
     def lane_of(self, number: int) -> Lane:
         """Return the lane with this id."""
+        ...
+
+    def performance_cell(self, app: str, day: int, dimensions: Dimensions) -> int:
+        """Return the id of a cell of performance; make the cell if it is new. Beyond the limit that of all others."""
+        ...
+
+    def performance_cell_of(self, cell: int) -> tuple[int, Dimensions]:
+        """Return the day and dimensions of a cell of performance."""
         ...
 
     def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:

@@ -12,18 +12,20 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from flybridge.records import DAY_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.sealing import Seal
-from flybridge.store.core import reports
+from flybridge.store.core import performance_reports, reports
 from flybridge.store.core.dead_letters import listed, listed_ids, named, redeliver, taken
 from flybridge.store.core.delivering import begin, lease, rescue, settle
 from flybridge.store.core.filing import file
 from flybridge.store.core.forgetting import forget, note, receipts
 from flybridge.store.core.holding import expire, expire_now, release_by_hand
 from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.pruning import (
     PruneStep,
     orphans,
     prune_coverage,
     prune_dead,
+    prune_installations,
     prune_ledger,
     prune_people,
     prune_seen,
@@ -37,9 +39,10 @@ from flybridge.store.figures import (
     Held,
     HeldCount,
     LedgerEntry,
-    RollupRow,
+    RestrictedCount,
     SightedKind,
 )
+from flybridge.store.performance import WHOLE, CohortSums, CostRow, CostSums, CurvePoint, Size, Slice, Sums
 from flybridge.store.protocol import Filed, Lane, LaneDepth, Released, Rescued, Settled, Settlement
 from flybridge.store.receipt import Receipt, VendorStep
 
@@ -52,8 +55,9 @@ T = TypeVar("T")
 class Verbs(ABC):
     """Base class of the stores: the verbs of `store.protocol.Store`."""
 
-    def __init__(self, seal: Seal) -> None:
+    def __init__(self, seal: Seal, max_cells: int = MAX_CELLS) -> None:
         self._seal = seal
+        self._max_cells = max_cells
 
     @abstractmethod
     async def _write(self, verb: Callable[Concatenate[Ledger, P], T], *arguments: P.args, **named: P.kwargs) -> T:
@@ -116,14 +120,15 @@ class Verbs(ABC):
     async def receipts(self, *, keys: Sequence[bytes] = (), limit: int = 100) -> Sequence[Receipt]:
         return await self._read(lambda db: receipts(db, keys, limit))
 
-    async def prune(self, now_ms: int, *, ledger_days: int, dead_days: int) -> int:
+    async def prune(self, now_ms: int, *, ledger_days: int, dead_days: int, installation_days: int = 400) -> int:
         rows = await self._steps(prune_ledger, now_ms - ledger_days * DAY_MS, 0)
         letters = await self._steps(prune_dead, now_ms - dead_days * DAY_MS, 0)
         carried = await self._write(prune_coverage, day_of(now_ms - COVERAGE_DAYS * DAY_MS))
         people = await self._prune_people()
+        installations = await self._steps(prune_installations, now_ms // DAY_MS - installation_days, b"")
         seen = await self._steps(prune_seen, now_ms, b"")
         await self._compact(now_ms)
-        return rows + letters + carried + people + seen
+        return rows + letters + carried + people + installations + seen
 
     async def _steps(self, prune: Callable[[Ledger, int, Any], PruneStep], until_ms: int, after: int | bytes) -> int:
         deleted, start = 0, after
@@ -199,5 +204,23 @@ class Verbs(ABC):
                 yield entry
             after = page[-1][0]
 
-    async def rollups(self) -> Sequence[RollupRow]:
-        return await self._read(reports.rollups)
+    async def restricted(self) -> Sequence[RestrictedCount]:
+        return await self._read(reports.restricted)
+
+    async def performance(self, question: Slice) -> Sequence[Sums]:
+        return await self._read(lambda db: performance_reports.sums(db, question))
+
+    async def cohort_sizes(self, question: Slice, horizons: Sequence[int]) -> Sequence[Size]:
+        return await self._read(lambda db: performance_reports.sizes(db, question, horizons))
+
+    async def cohort_sums(self, question: Slice, horizons: Sequence[int]) -> Sequence[CohortSums]:
+        return await self._read(lambda db: performance_reports.cohort_sums(db, question, horizons))
+
+    async def curves(self, question: Slice) -> Sequence[CurvePoint]:
+        return await self._read(lambda db: performance_reports.curves(db, question))
+
+    async def costs(self, question: Slice, horizons: Sequence[int] = (WHOLE,)) -> Sequence[CostSums]:
+        return await self._read(lambda db: performance_reports.costs(db, question, horizons))
+
+    async def replace_costs(self, app: str, origin: str, days: tuple[int, int], rows: Sequence[CostRow]) -> None:
+        await self._write(performance_reports.replace_costs, app, origin, days, rows)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from flybridge.store.core.performance_sql import queries
 from flybridge.store.core.tables import Read, Write
 
 SHARD: Final = "current_setting('flybridge.shard')::integer"
@@ -42,6 +43,13 @@ MEMBER: Final = "SELECT audience, person, wanted, mark, lack, extra FROM members
 ERASABLE: Final = "devices.wanted <= 0 AND devices.standing IN (0, 3) AND devices.extra IS NULL"
 
 READS: Final[Mapping[Read, str]] = {
+    **queries(
+        "${}::bigint".format,
+        "${}::text".format,
+        "sum({})::bigint".format,
+        lambda column, number: f"{column} = ANY(${number}::bigint[])",
+        "(SELECT generate_series(-1, 90)::bigint AS h) AS series",
+    ),
     Read.AUDIENCE: "SELECT id, floor_ms FROM audiences WHERE app = $1 AND name = $2 FOR UPDATE",
     Read.MEMBERS: """SELECT person, wanted, said_ms, mark, lack, extra FROM members
                      WHERE audience = $1 AND person = ANY($2::bytea[])""",
@@ -60,6 +68,8 @@ READS: Final[Mapping[Read, str]] = {
     Read.SIGHTINGS: "SELECT key, app, sealed FROM sightings WHERE key = ANY($1::bytea[])",
     Read.HOLDS_OF_KEYS: """SELECT hold FROM hold_keys JOIN holds ON holds.id = hold
                            WHERE expires_ms > $1 AND key = ANY($2::bytea[])""",
+    Read.INSTALLATIONS: """SELECT key, cell, day, install_s, touch_s, paid_day, reached, days FROM installations
+                           WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE""",
     Read.WAITING: f"{WAITING} WHERE holds.id = ANY($1::bigint[]) ORDER BY holds.id FOR UPDATE OF holds",
     Read.OVER: f"{WAITING} WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE OF holds SKIP LOCKED",
     Read.ITEMS: "SELECT id, sealed, who FROM items WHERE id = ANY($1::bigint[])",
@@ -91,12 +101,14 @@ READS: Final[Mapping[Read, str]] = {
     Read.RECEIPT: f"{RECEIPT} WHERE id = $1",
     Read.RECEIPTS: f"{RECEIPT} ORDER BY made_ms DESC, number DESC LIMIT $1",
     Read.RECEIPTS_OF_KEYS: f"{RECEIPT} WHERE keys = $1 ORDER BY made_ms DESC, number DESC LIMIT $2",
-    Read.ROWS_AFTER: "SELECT id, cell, changed_ms, received_ms FROM ledger WHERE id > $1 ORDER BY id LIMIT $2",
-    Read.OLD_DEAD: """SELECT dead.id, cell FROM dead JOIN ledger ON ledger.id = dead.id
+    Read.ROWS_AFTER: """SELECT id, cell, performance, changed_ms, received_ms FROM ledger
+                        WHERE id > $1 ORDER BY id LIMIT $2""",
+    Read.OLD_DEAD: """SELECT dead.id, cell, performance FROM dead JOIN ledger ON ledger.id = dead.id
                          WHERE died_ms <= $1 ORDER BY died_ms LIMIT $2 FOR UPDATE OF dead SKIP LOCKED""",
     # The oldest first, and those of the page before are gone: it does not matter after which key.
     Read.OLD_SEEN: """SELECT key, until_ms FROM seen
                       WHERE $1::bytea IS NOT NULL AND until_ms <= $2 ORDER BY until_ms LIMIT $3""",
+    Read.INSTALLATIONS_AFTER: "SELECT key, day FROM installations WHERE key > $1 ORDER BY key LIMIT $2",
     Read.PERSONS_AFTER: """SELECT person, NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.person = page.person)
                              AND EXISTS (SELECT 1 FROM people WHERE people.person = page.person AND NOT EXISTS (
                                            SELECT 1 FROM sightings WHERE sightings.key = people.key))
@@ -123,9 +135,9 @@ READS: Final[Mapping[Read, str]] = {
                            uncertain, digest
                     FROM ledger JOIN cells ON cells.id = cell
                     WHERE ledger.id > $1 AND ($2::text IS NULL OR app = $2) ORDER BY ledger.id LIMIT $3""",
-    Read.ROLLUPS: """SELECT app, event_day, kind, event, media_source, campaign, country, platform,
-                            sum(n)::bigint, sum(revenue), sum(cost)
-                     FROM rollups GROUP BY 1, 2, 3, 4, 5, 6, 7, 8""",
+    Read.RESTRICTED: """SELECT app, day, media_source, policy, sum(n)::bigint FROM restricted_counts
+                        GROUP BY 1, 2, 3, 4
+                        ORDER BY app COLLATE "C", day COLLATE "C", media_source COLLATE "C", policy COLLATE "C" """,
     Read.HOLD_COUNTS: """SELECT app, media_source, key_kinds, hour, sum(n)::bigint
                          FROM hold_counts JOIN lanes ON lanes.id = lane GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0
                          ORDER BY hour, app COLLATE "C", media_source COLLATE "C", key_kinds COLLATE "C" """,
@@ -155,6 +167,16 @@ READS: Final[Mapping[Read, str]] = {
                                                SELECT lane, media_source, key_kinds, received_ms / 3600000, -1
                                                FROM holds) both_sides
                                 GROUP BY lane, media_source, key_kinds, hour HAVING sum(n) <> 0) different""",
+    Read.COUNTED_ROWS: """SELECT counted.cell, counted.n, coalesce(found.n, 0)
+                          FROM (SELECT cell, sum(entered - deleted)::bigint AS n FROM performance
+                                GROUP BY cell) AS counted
+                          LEFT JOIN (SELECT performance AS cell, count(*) AS n FROM ledger
+                                     WHERE performance IS NOT NULL GROUP BY performance) AS found
+                            ON found.cell = counted.cell
+                          WHERE counted.n <> coalesce(found.n, 0)""",
+    Read.MOVED: """SELECT app, sum(n)::bigint, sum(entered)::bigint FROM performance
+                   JOIN performance_cells ON performance_cells.id = performance.cell
+                   JOIN dimensions ON dimensions.id = dimension GROUP BY app HAVING sum(n) <> sum(entered)""",
 }
 
 WRITES: Final[Mapping[Write, str]] = {
@@ -203,13 +225,14 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.STATE: """INSERT INTO state (name, value) SELECT * FROM unnest($1::text[], $2::bytea[]) AS new (name)
                     ON CONFLICT (name) DO UPDATE SET value = excluded.value""",
     Write.LEDGER_ROWS: """INSERT INTO ledger
-                      (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, uncertain)
+                      (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, performance, uncertain)
                     SELECT *, 0 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[],
-                                            $6::bigint[], $7::bytea[], $8::bigint[]) AS new (receipt)
+                                            $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[]) AS new (receipt)
                     ORDER BY receipt COLLATE "C" """,
-    Write.REFILE: """UPDATE ledger SET insert_id = new.insert_id, changed_ms = new.changed_ms, person = new.person
-                     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
-                       AS new (insert_id, changed_ms, person, id)
+    Write.REFILE: """UPDATE ledger SET insert_id = new.insert_id, changed_ms = new.changed_ms, person = new.person,
+                         performance = new.performance
+                     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+                       AS new (insert_id, changed_ms, person, performance, id)
                      WHERE ledger.id = new.id""",
     Write.MOVE: """UPDATE ledger SET cell = new.cell, changed_ms = new.changed_ms
                    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS new (cell, changed_ms, id)
@@ -311,17 +334,51 @@ WRITES: Final[Mapping[Write, str]] = {
                               FROM unnest($1::bytea[], $2::text[]) AS new (removed, id) WHERE receipts.id = new.id""",
     Write.RECEIPT_STEPS: """UPDATE receipts SET steps = new.steps
                             FROM unnest($1::bytea[], $2::text[]) AS new (steps, id) WHERE receipts.id = new.id""",
-    Write.ROLLUPS: f"""INSERT INTO rollups (app, event_day, kind, event, media_source, campaign, country, platform,
-                                            n, revenue, cost, shard)
-                       SELECT *, {SHARD}
-                       FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                                   $8::text[], $9::bigint[], $10::double precision[], $11::double precision[]) AS new
-                       ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
-                       ON CONFLICT (
-                         cell_of(app, event_day, kind, event, media_source, campaign, country, platform), shard)
-                       DO UPDATE
-                       SET n = rollups.n + excluded.n, revenue = rollups.revenue + excluded.revenue,
-                           cost = rollups.cost + excluded.cost""",
+    Write.RESTRICTED: f"""INSERT INTO restricted_counts (app, day, media_source, policy, n, shard)
+                          SELECT *, {SHARD} FROM unnest($1::text[], $2::text[], $3::text[], $4::text[],
+                                                        $5::bigint[]) AS new
+                          ORDER BY 1, 2, 3, 4
+                          ON CONFLICT (app, day, media_source, policy, shard) DO UPDATE
+                          SET n = restricted_counts.n + excluded.n""",
+    Write.INSTALLATIONS: """INSERT INTO installations
+                              (key, cell, day, install_s, touch_s, paid_day, reached, days)
+                            SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                                                 $6::bigint[], $7::bigint[], $8::bytea[]) AS new ORDER BY 1
+                            ON CONFLICT (key) DO UPDATE
+                            SET cell = excluded.cell, day = excluded.day, install_s = excluded.install_s,
+                                touch_s = excluded.touch_s, paid_day = excluded.paid_day, reached = excluded.reached,
+                                days = excluded.days""",
+    Write.DROP_INSTALLATIONS: "DELETE FROM installations WHERE key = ANY($1::bytea[])",
+    Write.PERFORMANCE: f"""INSERT INTO performance
+                             (cell, n, revenue, not_converted, reached, entered, deleted, shard)
+                           SELECT *, {SHARD} FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],
+                                                         $5::bigint[], $6::bigint[], $7::bigint[]) AS new
+                           ORDER BY 1
+                           ON CONFLICT (cell, shard) DO UPDATE
+                           SET n = performance.n + excluded.n, revenue = performance.revenue + excluded.revenue,
+                               not_converted = performance.not_converted + excluded.not_converted,
+                               reached = performance.reached + excluded.reached,
+                               entered = performance.entered + excluded.entered,
+                               deleted = performance.deleted + excluded.deleted""",
+    Write.COHORTS: f"""INSERT INTO install_cohorts
+                         (cell, day_offset, active, payers, events, revenue, not_converted, shard)
+                       SELECT *, {SHARD} FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],
+                                                     $5::bigint[], $6::bigint[], $7::bigint[]) AS new
+                       ORDER BY 1, 2
+                       ON CONFLICT (cell, day_offset, shard) DO UPDATE
+                       SET active = install_cohorts.active + excluded.active,
+                           payers = install_cohorts.payers + excluded.payers,
+                           events = install_cohorts.events + excluded.events,
+                           revenue = install_cohorts.revenue + excluded.revenue,
+                           not_converted = install_cohorts.not_converted + excluded.not_converted""",
+    Write.DROP_COSTS: """DELETE FROM costs USING unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+                           AS old (app, origin, first, last)
+                         WHERE costs.app = old.app AND costs.origin = old.origin
+                           AND costs.day BETWEEN old.first AND old.last""",
+    Write.COSTS: """INSERT INTO costs (app, origin, precedence, day, media_source, campaign, country,
+                                       currency, spend, clicks, impressions)
+                    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],
+                                         $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[])""",
     Write.COVERAGE: f"""INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n, shard)
                         SELECT *, {SHARD} FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
                                                       $6::text[], $7::bigint[]) AS new
@@ -356,4 +413,20 @@ FOLD: Final = (
        UPDATE cells SET n = cells.n + folded.n, pruned = cells.pruned + folded.pruned
        FROM (SELECT cell, sum(n)::bigint AS n, sum(pruned)::bigint AS pruned FROM old GROUP BY cell) AS folded
        WHERE cells.id = folded.cell""",
+    *(
+        f"""WITH old AS (
+             DELETE FROM {table} WHERE shard <> 0 AND cell IN (
+               SELECT cell FROM {table} JOIN performance_cells ON performance_cells.id = cell
+               WHERE shard <> 0 AND day < $1::date - date '1970-01-01' GROUP BY cell ORDER BY cell LIMIT 1000)
+             RETURNING *)
+           INSERT INTO {table} ({", ".join((*key, *sums))}, shard)
+           SELECT {", ".join(key)}, {", ".join(f"sum({name})::bigint" for name in sums)}, 0 FROM old
+           GROUP BY {", ".join(key)}
+           ON CONFLICT ({", ".join(key)}, shard) DO UPDATE
+           SET {", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in sums)}"""
+        for table, key, sums in (
+            ("performance", ("cell",), ("n", "revenue", "not_converted", "reached", "entered", "deleted")),
+            ("install_cohorts", ("cell", "day_offset"), ("active", "payers", "events", "revenue", "not_converted")),
+        )
+    ),
 )

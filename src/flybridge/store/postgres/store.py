@@ -13,6 +13,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 from flybridge.records import DAY_MS, day_of
 from flybridge.sealing import Seal
 from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.tables import Rows
 from flybridge.store.core.verbs import Verbs
 from flybridge.store.postgres.connection import Db, connect, connect_reader, connect_writer, prepare
@@ -35,14 +36,14 @@ class PostgresStore(Verbs):
     verb reconnects. A verb whose connection breaks before its commit is repeated by the store itself.
     """
 
-    def __init__(self, dsn: str, seal: Seal) -> None:
-        super().__init__(seal)
+    def __init__(self, dsn: str, seal: Seal, max_cells: int = MAX_CELLS) -> None:
+        super().__init__(seal, max_cells)
         self._dsn = dsn
         self._open = False
 
     async def open(self) -> None:
         await asyncio.to_thread(prepare, self._dsn)
-        self._counter_ids = CounterIds(lambda: connect(self._dsn))
+        self._counter_ids = CounterIds(lambda: connect(self._dsn), self._max_cells)
         self._blocks = IdBlocks(self._counter_ids.blocks)
         self._writers = Pool(lambda: connect_writer(self._dsn), WRITERS, "store-writer", self._broken)
         self._readers = Pool(lambda: connect_reader(self._dsn), READERS, "store-reader", self._broken)

@@ -10,6 +10,8 @@ from typing import Any, Final
 from zlib import crc32
 
 from flybridge.errors import StoreUnavailable
+from flybridge.records import Dimensions
+from flybridge.store.core.performance_cells import MAX_CELLS, PerformanceCells
 from flybridge.store.core.tables import CounterKey, Read, Write
 from flybridge.store.postgres.arrays import columns
 from flybridge.store.postgres.connection import GATE, TASK_LOCKS, Db
@@ -81,9 +83,10 @@ class CounterIds:
     the end of the batch that was the first to need it. Blocks of row ids are taken on the same connection.
     """
 
-    def __init__(self, connect: Callable[[], Db]) -> None:
+    def __init__(self, connect: Callable[[], Db], max_cells: int = MAX_CELLS) -> None:
         self._connect = connect
         self._guard = Lock()
+        self._performance = PerformanceCells(self._one, max_cells)
         self._db: Db | None = None
         self._counters: dict[CounterKey, int] = {}
         self._counter_keys: dict[int, CounterKey] = {}
@@ -126,6 +129,18 @@ class CounterIds:
             lane = self._numbers[number] = Lane(*self._row(b"SELECT app, endpoint FROM lanes WHERE id = $1", (number,)))
         return lane
 
+    def performance_cell(self, app: str, day: int, dimensions: Dimensions) -> int:
+        with self._guard:
+            return self._performance.cell(app, day, dimensions)
+
+    def performance_cell_of(self, cell: int) -> tuple[int, Dimensions]:
+        with self._guard:
+            return self._performance.named(cell)
+
+    def _one(self, sql: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        cursor = self._open().execute(sql.replace("?", "$").encode(), values)
+        return cursor.fetchone() if cursor.description is not None else None
+
     def blocks(self, n: int) -> list[int]:
         """Take n blocks of row ids. Returns the first id of each."""
         with self._guard:
@@ -158,6 +173,7 @@ class CounterIds:
         """Empty the caches: the connections broke, and the server that took over may know less."""
         with self._guard:
             self._counters, self._counter_keys, self._lanes, self._numbers = {}, {}, {}, {}
+            self._performance.forget()
             self.close()
 
     def close(self) -> None:
@@ -195,6 +211,8 @@ class PostgresTables(PostgresRows):
         self.counter = names.counter
         self.counter_key = names.counter_key
         self.lane = names.lane
+        self.performance_cell = names.performance_cell
+        self.performance_cell_of = names.performance_cell_of
         self.lane_of = names.lane_of
 
     def enter(self, *, alone: bool) -> None:

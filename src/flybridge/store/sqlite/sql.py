@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from flybridge.store.core.performance_sql import queries
 from flybridge.store.core.tables import Read, Write
 
 HOLD: Final = """SELECT holds.id, keys, coalesce(cell, 0), lane, event_ms, holds.received_ms, fallback, media_source,
@@ -41,7 +42,11 @@ ERASABLE: Final = "wanted <= 0 AND standing IN (0, 3) AND extra IS NULL"
 """A device that no member has, that AppsFlyer does not list, and about which nothing is to be sent."""
 
 
+_SERIES: Final = """(WITH RECURSIVE series (h) AS (SELECT -1 UNION ALL SELECT h + 1 FROM series WHERE h < 90)
+                    SELECT h FROM series)"""
+
 READS: Final[Mapping[Read, str]] = {
+    **queries("?{}".format, "?{}".format, "sum({})".format, lambda column, _: f"{column} IN (??)", _SERIES),
     Read.AUDIENCE: "SELECT id, floor_ms FROM audiences WHERE app = ? AND name = ?",
     Read.MEMBERS: """SELECT person, wanted, said_ms, mark, lack, extra FROM members
                      WHERE audience = ? AND person IN (??)""",
@@ -59,6 +64,8 @@ READS: Final[Mapping[Read, str]] = {
     Read.SIGHTINGS: "SELECT key, app, sealed FROM sightings WHERE key IN (??)",
     Read.HOLDS_OF_KEYS: """SELECT hold FROM hold_keys JOIN holds ON holds.id = hold
                            WHERE expires_ms > ? AND key IN (??)""",
+    Read.INSTALLATIONS: """SELECT key, cell, day, install_s, touch_s, paid_day, reached, days FROM installations
+                           WHERE key IN (??)""",
     Read.WAITING: f"{WAITING} holds.id IN (??)",
     # In the order of expiry and filing, so that neighbours share pages. The released among them are not skipped: who
     # looks for those would read through all that wait.
@@ -91,11 +98,13 @@ READS: Final[Mapping[Read, str]] = {
     Read.RECEIPT: f"{RECEIPT} WHERE id = ?",
     Read.RECEIPTS: f"{RECEIPT} ORDER BY made_ms DESC, rowid DESC LIMIT ?",
     Read.RECEIPTS_OF_KEYS: f"{RECEIPT} WHERE keys = ? ORDER BY made_ms DESC, rowid DESC LIMIT ?",
-    Read.ROWS_AFTER: "SELECT id, cell, changed_ms, received_ms FROM ledger WHERE id > ? ORDER BY id LIMIT ?",
-    Read.OLD_DEAD: """SELECT dead.id, cell FROM dead JOIN ledger USING (id)
+    Read.ROWS_AFTER: """SELECT id, cell, performance, changed_ms, received_ms FROM ledger
+                        WHERE id > ? ORDER BY id LIMIT ?""",
+    Read.OLD_DEAD: """SELECT dead.id, cell, performance FROM dead JOIN ledger USING (id)
                          WHERE died_ms <= ? ORDER BY died_ms LIMIT ?""",
     # All keys, a page at a time: an index by time would cost every filing more than this costs a day.
     Read.OLD_SEEN: "SELECT key, until_ms FROM seen WHERE key > ?1 ORDER BY key LIMIT ?3",
+    Read.INSTALLATIONS_AFTER: "SELECT key, day FROM installations WHERE key > ? ORDER BY key LIMIT ?",
     Read.PERSONS_AFTER: """SELECT person, NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.person = page.person)
                              AND EXISTS (SELECT 1 FROM people WHERE people.person = page.person AND NOT EXISTS (
                                            SELECT 1 FROM sightings WHERE sightings.key = people.key))
@@ -119,7 +128,7 @@ READS: Final[Mapping[Read, str]] = {
                            uncertain, digest
                     FROM ledger JOIN cells ON cells.id = cell
                     WHERE ledger.id > ?1 AND (?2 IS NULL OR app = ?2) ORDER BY ledger.id LIMIT ?3""",
-    Read.ROLLUPS: "SELECT * FROM rollups",
+    Read.RESTRICTED: "SELECT app, day, media_source, policy, n FROM restricted_counts ORDER BY 1, 2, 3, 4",
     Read.HOLD_COUNTS: """SELECT app, media_source, key_kinds, hour, sum(n)
                          FROM hold_counts JOIN lanes ON lanes.id = lane GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0
                          ORDER BY hour, app, media_source, key_kinds""",
@@ -141,6 +150,14 @@ READS: Final[Mapping[Read, str]] = {
                                                SELECT lane, media_source, key_kinds, received_ms / 3600000, -1
                                                FROM {HELD})
                                 GROUP BY lane, media_source, key_kinds, hour HAVING sum(n) <> 0)""",
+    Read.COUNTED_ROWS: """SELECT performance.cell, entered - deleted, coalesce(found.n, 0)
+                          FROM performance LEFT JOIN (SELECT performance AS cell, count(*) AS n FROM ledger
+                                                      WHERE performance IS NOT NULL GROUP BY performance) AS found
+                            ON found.cell = performance.cell
+                          WHERE entered - deleted <> coalesce(found.n, 0)""",
+    Read.MOVED: """SELECT app, sum(n), sum(entered) FROM performance
+                   JOIN performance_cells ON performance_cells.id = performance.cell
+                   JOIN dimensions ON dimensions.id = dimension GROUP BY app HAVING sum(n) <> sum(entered)""",
 }
 
 WRITES: Final[Mapping[Write, str]] = {
@@ -167,9 +184,9 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.DROP_DEVICES: f"DELETE FROM devices WHERE audience = ? AND mark = ? AND {ERASABLE}",
     Write.STATE: "INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)",
     Write.LEDGER_ROWS: """INSERT INTO ledger
-                      (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, uncertain)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)""",
-    Write.REFILE: "UPDATE ledger SET insert_id = ?, changed_ms = ?, person = ? WHERE id = ?",
+                      (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, performance, uncertain)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)""",
+    Write.REFILE: "UPDATE ledger SET insert_id = ?, changed_ms = ?, person = ?, performance = ? WHERE id = ?",
     Write.MOVE: """UPDATE ledger SET cell = column1, changed_ms = column2 FROM (VALUES (?, ?, ?))
                    WHERE ledger.id = column3""",
     Write.UNCERTAIN: "UPDATE ledger SET uncertain = uncertain + ? WHERE id = ?",
@@ -225,9 +242,34 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.RECEIPTS: "INSERT INTO receipts (id, made_ms, keys, removed, steps) VALUES (?, ?, ?, ?, ?)",
     Write.RECEIPT_REMOVED: "UPDATE receipts SET removed = ? WHERE id = ?",
     Write.RECEIPT_STEPS: "UPDATE receipts SET steps = ? WHERE id = ?",
-    Write.ROLLUPS: """INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    Write.RESTRICTED: """INSERT INTO restricted_counts (app, day, media_source, policy, n) VALUES (?, ?, ?, ?, ?)
+                         ON CONFLICT DO UPDATE SET n = n + excluded.n""",
+    Write.INSTALLATIONS: """INSERT INTO installations
+                              (key, cell, day, install_s, touch_s, paid_day, reached, days)
+                            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                            ON CONFLICT DO UPDATE
+                            SET cell = excluded.cell, day = excluded.day, install_s = excluded.install_s,
+                                touch_s = excluded.touch_s, paid_day = excluded.paid_day, reached = excluded.reached,
+                                days = excluded.days""",
+    Write.DROP_INSTALLATIONS: "DELETE FROM installations WHERE key IN (VALUES (?))",
+    Write.PERFORMANCE: """INSERT INTO performance (cell, n, revenue, not_converted, reached, entered, deleted)
+                          VALUES (?, ?, ?, ?, ?, ?, ?)
+                          ON CONFLICT DO UPDATE
+                          SET n = n + excluded.n, revenue = revenue + excluded.revenue,
+                              not_converted = not_converted + excluded.not_converted,
+                              reached = reached + excluded.reached, entered = entered + excluded.entered,
+                              deleted = deleted + excluded.deleted""",
+    Write.COHORTS: """INSERT INTO install_cohorts
+                        (cell, day_offset, active, payers, events, revenue, not_converted)
+                      VALUES (?, ?, ?, ?, ?, ?, ?)
                       ON CONFLICT DO UPDATE
-                      SET n = n + excluded.n, revenue = revenue + excluded.revenue, cost = cost + excluded.cost""",
+                      SET active = active + excluded.active, payers = payers + excluded.payers,
+                          events = events + excluded.events, revenue = revenue + excluded.revenue,
+                          not_converted = not_converted + excluded.not_converted""",
+    Write.DROP_COSTS: "DELETE FROM costs WHERE app = ? AND origin = ? AND day BETWEEN ? AND ?",
+    Write.COSTS: """INSERT OR REPLACE INTO costs (app, origin, precedence, day, media_source, campaign, country,
+                                                  currency, spend, clicks, impressions)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
     Write.COVERAGE: """INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n)
                        VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n""",
     Write.DROP_COVERAGE: "DELETE FROM coverage WHERE day < ?",

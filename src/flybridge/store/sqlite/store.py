@@ -13,6 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from flybridge.sealing import Seal
 from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.tables import Rows
 from flybridge.store.core.verbs import Verbs
 from flybridge.store.sqlite.connection import WRITER_CACHE_MB, ReaderPool, Writer, connect, prepared
@@ -25,14 +26,14 @@ T = TypeVar("T")
 class SqliteStore(Verbs):
     """A store in one SQLite file."""
 
-    def __init__(self, path: str | Path, seal: Seal) -> None:
-        super().__init__(seal)
+    def __init__(self, path: str | Path, seal: Seal, max_cells: int = MAX_CELLS) -> None:
+        super().__init__(seal, max_cells)
         self._path = Path(path)
         self._open = False
 
     async def open(self) -> None:
         db = await asyncio.to_thread(prepared, self._path, lambda path: connect(path, WRITER_CACHE_MB))
-        self._tables = SqliteTables(db)
+        self._tables = SqliteTables(db, self._max_cells)
         self._ledger = Ledger(self._tables)
         self._writer = Writer(db, self._undo)
         self._reader = ReaderPool(self._path)

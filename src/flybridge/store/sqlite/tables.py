@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from flybridge.store.core.performance_cells import MAX_CELLS, PerformanceCells
 from flybridge.store.core.tables import CounterKey, Read, Write
 from flybridge.store.protocol import Lane
 from flybridge.store.sqlite.connection import among
@@ -36,8 +37,11 @@ class SqliteTables(SqliteRows):
 
     keeps_released = True
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, max_cells: int = MAX_CELLS) -> None:
         super().__init__(db)
+        self._performance = PerformanceCells(self._one, max_cells)
+        self.performance_cell = self._performance.cell
+        self.performance_cell_of = self._performance.named
         self._counters: dict[CounterKey, int] = {}
         self._counter_keys: dict[int, CounterKey] = {}
         self._lanes: dict[Lane, int] = {}
@@ -95,6 +99,10 @@ class SqliteTables(SqliteRows):
             lane = self._numbers[number] = Lane(*row)
         return lane
 
+    def _one(self, sql: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self.db.execute(sql, values).fetchone()
+        return row
+
     def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:
         if rows:
             _WRITES[what].run(self.db, rows)
@@ -108,3 +116,4 @@ class SqliteTables(SqliteRows):
         self._counter_keys.clear()
         self._lanes.clear()
         self._numbers.clear()
+        self._performance.forget()

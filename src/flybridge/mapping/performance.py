@@ -1,0 +1,192 @@
+"""What a postback adds to the performance counters: whose campaign, on which day, how much money. Pure.
+
+It is the same whatever the configuration sends to Amplitude: a filtered, held or refused event counts as well, under
+the media source that AppsFlyer reports. Not counted are what AppsFlyer does not count either: blocked fraud, uninstall
+measurements and SKAdNetwork copies; and the secondary of two attributions
+(https://support.appsflyer.com/hc/en-us/articles/360016371077, read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.postback_kind import Kind
+from flybridge.appsflyer.postback_time import time_ms, time_of
+from flybridge.mapping.to_amplitude.revenue import amount_of, currency_of
+from flybridge.masking import masked
+from flybridge.records import DAY_MS, Dimensions, Performance, PerformanceKind
+
+MAX_LABEL: Final = 128
+MAX_AMOUNT: Final = 1e9
+"""A larger amount is a mistake, and would spoil every sum it is added to: it is counted as not converted."""
+
+MICRO: Final = 1_000_000
+NO_RATES: Final[Mapping[str, float]] = {}
+QUARTER_MS: Final = 900_000
+EPOCH_DAY: Final = datetime(1970, 1, 1).toordinal()
+
+NOT_COUNTED: Final = frozenset({Kind.UNINSTALL, Kind.SKADNETWORK})
+RETARGETED: Final = frozenset({Kind.RE_ENGAGEMENT_IN_APP, Kind.RE_ATTRIBUTION_IN_APP})
+BEGINS: Final = frozenset({"install", "reinstall", "re-attribution"})
+"""Families of conversions that begin an installation. A re-engagement is of one that is there."""
+
+
+class Counting(Struct, frozen=True, dict=True):
+    """How one app's performance is counted.
+
+    `zone` is where its days begin, by IANA name; `currency` that of all its sums, and `rates` what one unit of another
+    currency is worth in it. `detail` is the finest level of an ad that is counted: `campaign`, `adset` or `ad`.
+    """
+
+    zone: str = "UTC"
+    currency: str = "USD"
+    rates: Mapping[str, float] = NO_RATES
+    detail: str = "campaign"
+
+    @property
+    def day(self) -> Callable[[int], int]:
+        """A function from a time in milliseconds to the number of its day since 1970."""
+        return _calendar(self.zone)
+
+
+@lru_cache(64)
+def _calendar(zone: str) -> Callable[[int], int]:
+    if zone == "UTC":
+        return lambda ms: ms // DAY_MS
+    local = ZoneInfo(zone)
+
+    # Zones are shifted by whole quarters of an hour.
+    @lru_cache(16_384)
+    def day(quarter: int) -> int:
+        return datetime.fromtimestamp(quarter * (QUARTER_MS // 1000), UTC).astimezone(local).toordinal() - EPOCH_DAY
+
+    return lambda ms: day(ms // QUARTER_MS)
+
+
+def performance_of(
+    postback: Postback,
+    kind: Kind,
+    platform: str,
+    value: Any,
+    counting: Counting,
+    *,
+    received_ms: int,
+    keys: tuple[bytes, ...],
+) -> Performance | None:
+    """Return what a message counts for; None if it does not count.
+
+    `value` is the value of an in-app event, parsed; `keys` are the matching keys of the AppsFlyer id.
+    """
+    if kind in NOT_COUNTED or postback.blocked_reason is not None:
+        return None
+    install_ms, event_ms = time_of(postback, "install_time"), time_of(postback, "event_time")
+    family = kind.family
+    begins = family in BEGINS
+    if begins:
+        install_ms = install_ms or event_ms
+        # An installation is of its own day, not of the one on which AppsFlyer heard of it.
+        event_ms = install_ms
+    moment = event_ms or received_ms
+    dimensions = _dimensions(
+        family if kind.is_conversion else _kind_of_event(kind),
+        "" if kind.is_conversion else postback.event_name or "",
+        "organic" if kind.is_organic else postback.media_source or "",
+        None if kind.is_organic else postback.campaign,
+        postback.af_adset if counting.detail != "campaign" else None,
+        postback.af_ad if counting.detail == "ad" else None,
+        postback.country_code,
+        platform,
+    )
+    revenue, paid, converted = (0, False, True) if kind.is_conversion else _money(postback, value, counting)
+    origin: Dimensions | None = None
+    if begins:
+        origin = dimensions
+    elif not kind.is_conversion and kind not in RETARGETED:
+        origin = dimensions._replace(kind=PerformanceKind.UNSEEN, event="", country="")
+    touched = postback.attributed_touch_time
+    day = counting.day
+    return Performance(
+        dimensions,
+        day(moment),
+        revenue,
+        not converted,
+        paid,
+        keys,
+        begins,
+        origin,
+        day(install_ms) if install_ms is not None else 0,
+        install_ms // 1000 if install_ms is not None else 0,
+        (time_ms(touched) or 0) // 1000 if begins and touched is not None else 0,
+    )
+
+
+def _kind_of_event(kind: Kind) -> str:
+    return PerformanceKind.RETARGETED_EVENT if kind in RETARGETED else PerformanceKind.EVENT
+
+
+@lru_cache(32_768)
+def _dimensions(  # noqa: PLR0917 - a cache takes no names
+    kind: str,
+    event: str,
+    source: str,
+    campaign: str | None,
+    adset: str | None,
+    ad: str | None,
+    country: str | None,
+    platform: str,
+) -> Dimensions:
+    """Return labels as they are counted: masked, shortened, and the same for the same source however it is written."""
+    known = source.strip().lower()
+    code = (country or "").strip().upper()
+    return Dimensions(
+        kind,
+        _label(event),
+        known if known in ("organic", "restricted") else _label(source),
+        _label(campaign),
+        _label(adset),
+        _label(ad),
+        code if len(code) == 2 and code.isascii() and code.isalpha() else "",
+        _label(platform),
+    )
+
+
+def _label(text: str | None) -> str:
+    # PostgreSQL stores neither half of a surrogate pair nor NUL.
+    return masked(text.strip())[:MAX_LABEL].encode("utf-8", "replace").decode().replace("\0", "\ufffd") if text else ""
+
+
+def _money(postback: Postback, value: Any, counting: Counting) -> tuple[int, bool, bool]:
+    """Return the amount in millionths of the app's currency, whether it was a purchase, and whether it is known."""
+    bought = value if isinstance(value, dict) else {}
+    found = amount_of(postback, bought)
+    if found is None:
+        return 0, False, True
+    currency = counting.currency
+    known = (
+        (postback.event_revenue, postback.event_revenue_currency),
+        (postback.revenue_in_selected_currency, postback.selected_currency),
+        (postback.event_revenue_usd, "USD"),
+        found,
+    )
+    paid = found[0] > 0
+    for amount, code in known:
+        if amount is not None and code and currency_of(code) == currency:
+            return _micros(amount, paid)
+    for amount, code in known:
+        rate = counting.rates.get(currency_of(code) or "") if amount is not None and code else None
+        if amount is not None and rate is not None:
+            return _micros(amount * rate, paid)
+    return 0, paid, found[0] == 0
+
+
+def _micros(amount: float, paid: bool) -> tuple[int, bool, bool]:
+    if abs(amount) > MAX_AMOUNT:
+        return 0, paid, False
+    return round(amount * MICRO), paid, True

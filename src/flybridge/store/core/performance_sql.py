@@ -1,0 +1,100 @@
+"""The statements about performance that are the same on all backends but for how they write parameters and sums."""
+# ruff: noqa: S608 - the pieces are this module's own
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from flybridge.store.core.tables import Read
+from flybridge.store.performance import LABELS
+
+FILTERS: Final = ("app", "media_source", "campaign", "country", "platform")
+FIRST_FLAG: Final = 4 + len(FILTERS)
+LIST: Final = FIRST_FLAG + len(LABELS) + 1
+"""The number of the list of horizons, after all parameters of a slice."""
+
+
+def queries(
+    number: Callable[[int], str],
+    text: Callable[[int], str],
+    total: Callable[[str], str],
+    among: Callable[[str, int], str],
+    series: str,
+) -> Mapping[Read, str]:
+    """Return the texts. `number` and `text` write a parameter, `total` a sum, `among` a test for a list.
+
+    `series` gives the numbers from -1 to 90 as `h`.
+    """
+
+    def flagged(at: int, column: str, nothing: str) -> str:
+        return f"CASE WHEN {number(FIRST_FLAG + at)} = 1 THEN {column} ELSE {nothing} END"
+
+    def labels(of: Mapping[str, str]) -> str:
+        return ", ".join(
+            flagged(at, of.get(label, "''"), "0" if label == "day" else "''") for at, label in enumerate(LABELS)
+        )
+
+    def chosen(of: Mapping[str, str]) -> str:
+        tests = [f"{of['day']} BETWEEN {number(1)} AND {number(2)}"]
+        tests += [
+            f"({text(4 + at)} IS NULL OR {of[name]} = {text(4 + at)})" for at, name in enumerate(FILTERS) if name in of
+        ]
+        return " AND ".join(tests)
+
+    columns = {label: f"d.{label}" for label in LABELS} | {"day": "c.day"}
+    costs = {label: f"k.{label}" for label in ("app", "day", "media_source", "campaign", "country")}
+    grouped = ", ".join(str(at) for at in range(1, len(LABELS) + 1))
+    n = len(LABELS)
+    event = flagged(n, "d.event", "''")
+    # All parameters are named in every text, so that their numbers are the same in all of them.
+    given = f"{number(3)} IS NOT NULL AND {event} IS NOT NULL"
+    complete = f"c.day + h < {number(3)}"
+    base = "performance_cells c JOIN dimensions d ON d.id = c.dimension"
+    sums = ", ".join(total(f"p.{name}") for name in ("active", "payers", "events", "revenue", "not_converted"))
+    up_to = ", ".join(total(f"p.{name}") for name in ("payers", "events", "revenue", "not_converted"))
+    cost_sums = ", ".join(total(f"k.{name}") for name in ("spend", "clicks", "impressions"))
+    begun = "d.kind IN ('install', 'reinstall', 're-attribution')"
+    best = """NOT EXISTS (SELECT 1 FROM costs b WHERE b.app = k.app AND b.day = k.day
+                          AND b.media_source = k.media_source AND b.precedence < k.precedence)"""
+    unused = " AND ".join(f"({text(at)} IS NULL OR 1 = 1)" for at in (8,))
+    flag = number(FIRST_FLAG + n)
+    return {
+        Read.PERFORMANCE: f"""SELECT {labels(columns)}, d.kind, {event}, {total("p.n")}, {total("p.revenue")},
+                                     {total("p.not_converted")}, {total("p.reached")}
+                              FROM {base} JOIN performance p ON p.cell = c.id
+                              WHERE {chosen(columns)} AND {given}
+                              GROUP BY {grouped}, {n + 1}, {n + 2}""",
+        Read.SIZES: f"""SELECT {labels(columns)}, d.kind, h, {total("p.n")}
+                        FROM {base} JOIN performance p ON p.cell = c.id JOIN {series} ON {complete}
+                        WHERE {chosen(columns)} AND {begun} AND {given} AND {among("h", LIST)}
+                        GROUP BY {grouped}, {n + 1}, {n + 2}""",
+        Read.COHORTS: f"""SELECT {labels(columns)}, d.kind, h,
+                                 {total("CASE WHEN p.day_offset = h THEN p.active ELSE 0 END")}, {up_to}
+                          FROM {base} JOIN install_cohorts p ON p.cell = c.id
+                          JOIN {series} ON {complete} AND p.day_offset <= h
+                          WHERE {chosen(columns)} AND {begun} AND {given} AND {among("h", LIST)}
+                          GROUP BY {grouped}, {n + 1}, {n + 2}""",
+        Read.CURVES: f"""SELECT {labels(columns)}, d.kind, p.day_offset, {sums}
+                         FROM {base} JOIN install_cohorts p ON p.cell = c.id
+                         WHERE {chosen(columns)} AND {given}
+                         GROUP BY {grouped}, {n + 1}, {n + 2}""",
+        Read.COSTS: f"""SELECT {labels(costs)}, h, k.origin, k.currency, {cost_sums}
+                        FROM costs k JOIN {series} ON k.day + h < {number(3)}
+                        WHERE {chosen(costs)} AND {best} AND {unused} AND {flag} IS NOT NULL AND {among("h", LIST)}
+                        GROUP BY {grouped}, {n + 1}, {n + 2}, {n + 3}""",
+    }
+
+
+FIND_DIMENSION: Final = """SELECT id FROM dimensions WHERE app = ?1 AND kind = ?2 AND event = ?3 AND media_source = ?4
+                           AND campaign = ?5 AND adset = ?6 AND ad = ?7 AND country = ?8 AND platform = ?9"""
+MAKE_DIMENSION: Final = """INSERT INTO dimensions
+                             (app, kind, event, media_source, campaign, adset, ad, country, platform)
+                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING"""
+FIND_CELL: Final = "SELECT id FROM performance_cells WHERE day = ?1 AND dimension = ?2"
+MAKE_CELL: Final = "INSERT INTO performance_cells (day, dimension) VALUES (?1, ?2) ON CONFLICT DO NOTHING"
+COUNT_CELLS: Final = """SELECT count(*) FROM performance_cells JOIN dimensions ON dimensions.id = dimension
+                        WHERE day = ?1 AND app = ?2"""
+CELL: Final = """SELECT day, kind, event, media_source, campaign, adset, ad, country, platform
+                 FROM performance_cells JOIN dimensions ON dimensions.id = dimension
+                 WHERE performance_cells.id = ?1"""

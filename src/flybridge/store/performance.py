@@ -1,0 +1,149 @@
+"""What a store tells about performance: which slice is asked for, and its sums. None of them identifies a person.
+
+Days are numbers of days since 1970, in the zone of each app; money is in millionths of its currency.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Final
+
+from msgspec import Struct
+
+LABELS: Final = ("app", "day", "media_source", "campaign", "adset", "ad", "country", "platform")
+"""What sums can be asked for by, beside the name of the event."""
+
+WHOLE: Final = -1
+"""The horizon of sums that need no complete day."""
+
+OTHER: Final = "(other)"
+"""What is counted under no name of its own, because an app's day has too many cells."""
+
+_EPOCH: Final = date(1970, 1, 1)
+
+
+def day_number(day: date) -> int:
+    """Return the number of a day since 1970."""
+    return (day - _EPOCH).days
+
+
+def date_of(number: int) -> date:
+    """Return the day of a number."""
+    return _EPOCH + timedelta(days=number)
+
+
+class Slice(Struct, frozen=True):
+    """A question: sums of the days from `first` to `last`, by labels of `LABELS` and `event`, of what is named.
+
+    `today` is the day that is not over: an install day has n complete days if the n-th after it is before today.
+    """
+
+    first: int
+    last: int
+    today: int
+    by: frozenset[str] = frozenset()
+    app: str | None = None
+    media_source: str | None = None
+    campaign: str | None = None
+    country: str | None = None
+    platform: str | None = None
+
+    @property
+    def parameters(self) -> tuple[object, ...]:
+        """The parameters that every statement about performance takes first."""
+        flags = tuple(int(label in self.by) for label in (*LABELS, "event"))
+        named = (self.app, self.media_source, self.campaign, self.country, self.platform)
+        return (self.first, self.last, self.today, *named, *flags)
+
+
+class Labels(Struct, frozen=True):
+    """What a row of sums is of. A label that was not asked for is empty, a day 0."""
+
+    app: str = ""
+    day: int = 0
+    media_source: str = ""
+    campaign: str = ""
+    adset: str = ""
+    ad: str = ""
+    country: str = ""
+    platform: str = ""
+
+
+class Sums(Struct, frozen=True):
+    """What happened: `n` conversions or events of a kind, by the day on which they happened.
+
+    `reached` counts installations of which something was given to a person in Amplitude.
+    """
+
+    labels: Labels
+    kind: str
+    event: str
+    n: int
+    revenue: int
+    not_converted: int
+    reached: int
+
+
+class Size(Struct, frozen=True):
+    """How many installations began on days that have `horizon` complete days."""
+
+    labels: Labels
+    kind: str
+    horizon: int
+    n: int
+
+
+class CohortSums(Struct, frozen=True):
+    """What the installations of days with `horizon` complete days did: `active` on that day, the others up to it."""
+
+    labels: Labels
+    kind: str
+    horizon: int
+    active: int
+    payers: int
+    events: int
+    revenue: int
+    not_converted: int
+
+
+class CurvePoint(Struct, frozen=True):
+    """What the installations of one day did on the day `offset` days later."""
+
+    labels: Labels
+    kind: str
+    offset: int
+    active: int
+    payers: int
+    events: int
+    revenue: int
+    not_converted: int
+
+
+class CostSums(Struct, frozen=True):
+    """Spend in one currency, of days with `horizon` complete days. None where nothing was reported."""
+
+    labels: Labels
+    horizon: int
+    origin: str
+    currency: str
+    spend: int | None
+    clicks: int | None
+    impressions: int | None
+
+
+class CostRow(Struct, frozen=True):
+    """What `origin` reported about one app, day, source, campaign and country. `spend` is in millionths."""
+
+    app: str
+    day: int
+    media_source: str
+    campaign: str
+    country: str
+    currency: str
+    spend: int | None = None
+    clicks: int | None = None
+    impressions: int | None = None
+
+
+ORIGINS: Final = ("csv", "etl", "master", "aggregate")
+"""Where figures of cost come from. Of one source and day those of the first origin count that has any."""
