@@ -183,6 +183,18 @@ async def test_a_sender_that_leaves_inside_its_body_leaves_nothing(tmp_path, who
         assert await stored(inbox) == [b'{"n":1}']
 
 
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_that_stalls_is_answered_408(tmp_path, monkeypatch, announced):
+    """A small body too: a connection must not be held for ever by who sends nothing."""
+    monkeypatch.setattr("flybridge.web.server.BODY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("flybridge.web.body.BODY_TIMEOUT_S", 0.3)
+    async with bridge(tmp_path) as (port, inbox):
+        began = post(b'{"a":', length=1000) if announced else HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n"
+        async with asyncio.timeout(5):
+            assert status(await talk(port, began)) == 408
+        assert await stored(inbox) == []
+
+
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory):
     """A bridge in a thread of its own, for tests that are not async; gives its port and how to count envelopes."""

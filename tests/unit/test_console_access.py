@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from flybridge.web.console.access import refused
+from flybridge.web.console.access import FORGET_S, FREE, LONGEST_S, PEERS, Guesses, refused, too_many_guesses
 from flybridge.web.console.words import share, shown, span, ticked
 
 LOCAL = {"host": "127.0.0.1:8700"}
@@ -116,3 +116,26 @@ def test_a_share_of_something_is_never_nothing(n, of, text):
 def test_spans_are_in_the_units_that_matter(ms, text):
     """Two units at most."""
     assert span(ms) == text
+
+
+def test_wrong_passwords_make_their_peer_wait_longer_and_longer():
+    """A few are free, others are not held up, and after an hour all is forgotten."""
+    guesses, now_s, waits = Guesses(), 1000.0, []
+    for n in range(1, FREE + 10):
+        now_s += guesses.wait_s("10.0.0.7", now_s)
+        assert guesses.failed("10.0.0.7", now_s) == n
+        waits.append(guesses.wait_s("10.0.0.7", now_s))
+    assert waits[: FREE - 1] == [0.0] * (FREE - 1)
+    assert waits[FREE - 1 :] == sorted(waits[FREE - 1 :])
+    assert waits[-1] == LONGEST_S
+    assert guesses.wait_s("10.0.0.8", now_s) == 0
+    assert guesses.failed("10.0.0.7", now_s + FORGET_S) == 1
+    assert too_many_guesses(0.2).headers == (("retry-after", "1"),)
+
+
+def test_many_peers_take_no_more_memory():
+    """The oldest are forgotten."""
+    guesses = Guesses()
+    for number in range(3 * PEERS):
+        guesses.failed(str(number), 1.0)
+    assert len(guesses._failed) == PEERS

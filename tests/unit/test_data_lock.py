@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from flybridge.config.settings import Config, loads
 from flybridge.errors import ConfigError
+from flybridge.inbox.sqlite import SqliteInbox
+from flybridge.records import Envelope, Media, Source
 from flybridge.roles import Role, roles_of
+from flybridge.sealing import Seal
 from flybridge.service.backends import worker_id_of
 from flybridge.service.data_lock import data_lock
+from flybridge.store.sqlite.store import SqliteStore
 
 CONFIG = """
 data_dir = "./data"
@@ -68,3 +74,35 @@ def test_a_process_needs_what_its_part_needs(only, does, needs):
     roles = roles_of(only)
     assert (roles.takes, roles.works, roles.shows) == does
     assert (roles.needs_inbox, roles.needs_store) == needs
+
+
+@pytest.mark.parametrize("former", [0o000, 0o022, 0o077])
+async def test_data_is_private_whatever_the_umask(tmp_path, former):
+    """Directory, lock, databases and their logs, also those that an earlier version left readable."""
+    umask = os.umask(former)
+    try:
+        data = tmp_path / "data"
+        seal = Seal(b"a secret of sixteen characters")
+        for _ in range(2):
+            with data_lock(data):
+                inbox, store = SqliteInbox(data / "inbox.db", seal), SqliteStore(data / "store.db", seal)
+                await inbox.open()
+                await store.open()
+                await inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, 1, b"{}"))
+                modes = {path.name: path.stat().st_mode & 0o777 for path in data.iterdir()}
+                assert {"worker.lock", "inbox.db", "inbox.db-wal", "store.db", "store.db-wal"} <= set(modes)
+                assert set(modes.values()) == {0o600}
+                await inbox.close()
+                await store.close()
+            assert data.stat().st_mode & 0o777 == 0o700
+            for path in data.iterdir():
+                path.chmod(0o644)
+    finally:
+        os.umask(umask)
+
+
+def test_a_directory_that_cannot_be_made_is_a_sentence(tmp_path):
+    """A file stands in its place."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="can't be written"), data_lock(tmp_path / "file" / "data"):
+        pass

@@ -79,8 +79,10 @@ def parts():
     return app, inbox, store, clock
 
 
-async def ask(app: WebApp, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
-    """Send one request as ASGI; give status, headers and body."""
+async def ask(
+    app: WebApp, path: str, method: str = "GET", *, peer: str | None = None, host: bytes = b"127.0.0.1"
+) -> tuple[int, dict[str, str], bytes]:
+    """Send one request as ASGI, from this process or a peer; return status, headers and body."""
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -89,8 +91,10 @@ async def ask(app: WebApp, path: str, method: str = "GET") -> tuple[int, dict[st
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    headers = [(b"authorization", b"t")]
+    headers = [(b"authorization", b"t"), (b"host", host)]
     scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
+    if peer is not None:
+        scope["client"] = (peer, 1)
     await app(scope, receive, send)
     return sent[0]["status"], {n.decode(): v.decode() for n, v in sent[0]["headers"]}, sent[1]["body"]
 
@@ -135,6 +139,24 @@ async def test_a_part_that_is_away_makes_the_process_unready(parts, part):
     assert said["reasons"] == [f"The {part} is away: The disk is full."]
     assert (await ask(app, "/healthz"))[0] == 200
     assert f'flybridge_up{{part="{part}"}} 0.0'.encode() in (await ask(app, "/metrics"))[2]
+
+
+@pytest.mark.parametrize(("peer", "host"), [("8.8.8.8", b"127.0.0.1"), ("127.0.0.1", b"evil.example.com")])
+async def test_strangers_see_no_figures_and_no_reasons_in_detail(parts, peer, host):
+    """A load balancer may ask from anywhere whether the process is ready; paths and addresses are not its business."""
+    app, inbox, _, _ = parts
+    for path in ("/metrics", "/openapi.json"):
+        assert (await ask(app, path, peer=peer, host=host))[0] == 403
+    inbox.raises = InboxUnavailable("/var/lib/flybridge/inbox.db on db.internal is full.")
+    status, _, body = await ask(app, "/readyz", peer=peer, host=host)
+    assert (status, json.loads(body)["reasons"]) == (503, ["The inbox is away."])
+    assert (await ask(app, "/healthz", peer=peer, host=host))[0] == 200
+    intake = Intake([IntakeApp("shop", b"")], inbox, ManualClock())
+    open_to_all = WebApp(intake, inbox, Metrics("1"), ManualClock(), version="1")
+    status, _, body = await ask(open_to_all, "/v1/push/shop", "POST", peer=peer, host=host)
+    assert status == 503
+    assert b"internal" not in body
+    assert b"/var" not in body
 
 
 async def test_a_refusal_makes_the_process_unready_for_as_long_as_senders_wait(parts):

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from flybridge.errors import InboxUnavailable
+from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.records import Envelope, Media, Source
+from flybridge.sealing import Seal
 from flybridge.testing.clocks import ManualClock
 from flybridge.web.intake import Intake, IntakeApp
 
@@ -371,3 +373,23 @@ async def test_other_doors_take_nothing_apart(inbox: RecordingInbox, path: str) 
     intake = Intake([IntakeApp("shop", b"t", b"t", takes_apart=True)], inbox, ManualClock(NOW_MS))
     await ask(intake, path, b"[{},{}]", token="t")
     assert [envelope.body for envelope in inbox.kept] == [b"[{},{}]"]
+
+
+@pytest.mark.parametrize("pending", [1, 2, 7, 100])
+async def test_a_list_longer_than_the_room_is_stored_in_parts(tmp_path, pending):
+    """What never fits at once must not be refused for ever."""
+    inbox = SqliteInbox(tmp_path / "inbox.db", Seal(b"secret"), max_waiting=pending)
+    await inbox.open()
+    intake = Intake([IntakeApp("shop", b"t", b"t", takes_apart=True)], inbox, ManualClock(), max_pending=pending)
+    body = b"[" + b",".join(b'{"n":%d}' % n for n in range(300)) + b"]"
+    assert (await ask(intake, "/v1/stream/shop", body, token="t")).status == 200
+    assert (await inbox.depth(0)).waiting == 300
+    await inbox.close()
+
+
+async def test_without_tokens_a_refusal_names_no_path(inbox):
+    """Anyone may send there, so anyone reads the answer."""
+    inbox.refuses = InboxUnavailable("The inbox /var/lib/flybridge/inbox.db is full.", 7)
+    answer = await ask(Intake([IntakeApp("shop", b"")], inbox, ManualClock()), token=None)
+    assert answer.status == 503
+    assert "/var" not in json.dumps(answer.json)

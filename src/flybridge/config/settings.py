@@ -95,6 +95,9 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_pending: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """How many messages may wait for the disk at once, in one process. One more is answered 503 with
     `Retry-After`, so that memory stays bounded."""
+    metrics_token: Secret | None = None
+    """The bearer token of `/metrics`, `/openapi.json` and the details of `/readyz`: 8 characters or more. Absent: they
+    answer direct requests from private networks, made to an address or a name without a domain."""
     drain_s: Annotated[float, Meta(ge=0, le=300)] = 0.0
     """How long messages are still accepted after SIGTERM while `/readyz` answers 503, in seconds: the time that a load
     balancer needs to notice. 0 without one."""
@@ -249,12 +252,12 @@ def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
     check_secret("secret", config.secret)
     for number, former in enumerate(config.former_secrets):
         check_secret(f"former_secrets[{number}]", former)
-    if config.console.password is not None and len(config.console.password.reveal()) < 8:
-        raise ConfigError(
-            "console.password",
-            "needs 8 characters or more.",
-            "Make one with `openssl rand -hex 16`.",
-        )
+    for path, secret in (
+        ("console.password", config.console.password),
+        ("server.metrics_token", config.server.metrics_token),
+    ):
+        if secret is not None and len(secret.reveal()) < 8:
+            raise ConfigError(path, "needs 8 characters or more.", "Make one with `openssl rand -hex 16`.")
     check_origin("server.public_url", config.server.public_url)
     if not config.apps:
         raise ConfigError("apps", "there is no app.", "Add one [[apps]] section for each app.")

@@ -26,6 +26,7 @@ import msgspec
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.chunk import Unreadable, pack, unpack
 from flybridge.inbox.protocol import CLOCK_STEP_MS, Depth, Leased
+from flybridge.private_files import private_database, private_directory
 from flybridge.records import Envelope, day_of
 from flybridge.sealing import Seal
 
@@ -117,7 +118,7 @@ class SqliteInbox:
         try:
             self._writer = await self._loop.run_in_executor(self._side, self._prepare)
             self._reader = await self._loop.run_in_executor(self._side, self._connect, "NORMAL")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self._side.shutdown()
             raise InboxUnavailable(f"The inbox {self._path} can't be opened: {error}.") from error
         self._thread = threading.Thread(target=self._write_forever, name="inbox-writer", daemon=True)
@@ -329,7 +330,8 @@ class SqliteInbox:
         return _Turn(self._turn, db)
 
     def _prepare(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        private_directory(self._path.parent)
+        private_database(self._path)
         db = self._connect("FULL")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:

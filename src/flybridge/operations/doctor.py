@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from flybridge.inbox.protocol import Depth
 from flybridge.insight.account import Account
+from flybridge.private_files import private_directory
 
 PIECE_BYTES: Final = 8 * 2**20
 OVERLAP_BYTES: Final = 1024
@@ -53,7 +54,7 @@ class Find(Struct, frozen=True):
 def writable(directory: Path) -> Check:
     """Check that files can be made in the data directory."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        private_directory(directory)
         with TemporaryFile(dir=directory) as probe:
             probe.write(b"x")
     except OSError as problem:

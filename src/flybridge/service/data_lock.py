@@ -11,6 +11,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from flybridge.errors import ConfigError
+from flybridge.private_files import private_directory, private_file
 
 
 class WorkerId(Struct, frozen=True):
@@ -33,13 +34,20 @@ def shared_worker() -> WorkerId:
 
 @contextmanager
 def data_lock(data_dir: Path) -> Iterator[WorkerId]:
-    """Lock a data directory for one worker. Raises `ConfigError` if another process holds the lock.
+    """Lock a data directory for one worker. Raises `ConfigError` if it can't be written, or another process has it.
 
     The system releases the lock when the process ends. The name stays in the file, so that the next worker can
     take over its leases at once.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "worker.lock").open("a+") as file:
+    path = data_dir / "worker.lock"
+    try:
+        private_directory(data_dir)
+        private_file(path)
+    except OSError as problem:
+        raise ConfigError(
+            "data_dir", f"{data_dir} can't be written: {problem.strerror}.", "Give it to the user of flybridge."
+        ) from None
+    with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -75,6 +75,7 @@ class Service:
                 inbox,
                 self._clock,
                 max_bytes=config.server.max_body_bytes,
+                max_pending=config.server.max_pending,
             )
             metrics = telemetry.Metrics(__version__, intake.counts)
             report = Reporter(metrics)
@@ -87,7 +88,7 @@ class Service:
                 worker = self._worker(store, transport, owner, report)
                 jobs = self._jobs(inbox, store, worker, report)
                 jobs |= await self._audiences(stack, transport, report)
-            console = self._console(inbox, store, worker) if roles.shows and store is not None else None
+            console = self._console(inbox, store, worker, metrics) if roles.shows and store is not None else None
             web = WebApp(
                 intake,
                 inbox,
@@ -97,6 +98,7 @@ class Service:
                 store=store,
                 console=console,
                 roles=roles,
+                metrics_token=clear(config.server.metrics_token),
             )
             received = Received(intake.counts)
             await lifetime.run(web, config.server, jobs, received, clock=self._clock, stop=stop, ready=ready)
@@ -155,7 +157,7 @@ class Service:
             )
         }
 
-    def _console(self, inbox: Inbox, store: Store, worker: Worker | None) -> ConsoleApp:
+    def _console(self, inbox: Inbox, store: Store, worker: Worker | None, metrics: telemetry.Metrics) -> ConsoleApp:
         config = self._config
         return ConsoleApp(
             inbox,
@@ -165,4 +167,5 @@ class Service:
             password=clear(config.console.password),
             circuits=worker.circuits if worker is not None else None,
             version=__version__,
+            count=metrics.console_refused,
         )

@@ -124,6 +124,9 @@ class Metrics(Collector):
         )
         remarks = "What was noticed about events on their way to AppsFlyer."
         self._remarks = Counter("flybridge_stream_remarks", remarks, ("app", "remark"), registry=self.registry)
+        self._console = Counter(
+            "flybridge_console_refused", "Console requests turned away.", ("status",), registry=self.registry
+        )
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
@@ -146,6 +149,10 @@ class Metrics(Collector):
             if isinstance(verdict, Accepted):
                 ages.counts[bisect_left(_DELIVERY_BOUNDS, age_s)] += 1
                 ages.total_s += age_s
+
+    def console_refused(self, status: int) -> None:
+        """Count a refused request of the console."""
+        self._console.labels(str(status)).inc()
 
     def circuit(self, lane: Lane, *, is_open: bool) -> None:
         """Set whether a lane is paused."""

@@ -25,11 +25,13 @@ from flybridge.store.protocol import Store
 from flybridge.telemetry.metrics import Metrics, bridge_state
 from flybridge.web.answers import Message, Receive, Refusal, Reply, Scope, Send, answer
 from flybridge.web.body import Header, Read, SenderGone
+from flybridge.web.figures_access import refused
 from flybridge.web.intake import Intake
 from flybridge.web.openapi import description
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+GUARDED: Final = frozenset({"/metrics", "/openapi.json"})
 CHECK_TIMEOUT_S: Final = 2.0
 """How long inbox and store may take to answer /readyz, in seconds."""
 
@@ -59,6 +61,7 @@ class WebApp:
         store: Store | None = None,
         console: AsgiApp | None = None,
         roles: Roles = ALL_ROLES,
+        metrics_token: bytes | None = None,
     ) -> None:
         self._intake = intake
         self._inbox = inbox
@@ -67,6 +70,7 @@ class WebApp:
         self._store = store
         self._console = console
         self._roles = roles
+        self._metrics_token = metrics_token
         self._description = msgspec.json.encode(description(version))
         self._leaving = self._draining = False
         self._log = structlog.get_logger("flybridge")
@@ -133,7 +137,11 @@ class WebApp:
                 send,
                 Refusal(405, f"The method {scope['method']} is not answered here.", "Use GET.", (("allow", "GET"),)),
             )
-        status, kind, body = await page()
+        known = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        refusal = refused(self._metrics_token, known, (scope.get("client") or (None,))[0])
+        if refusal is not None and path in GUARDED:
+            return await answer(send, refusal)
+        status, kind, body = await (page() if page != self._ready else self._ready(details=refusal is None))
         headers = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
@@ -150,8 +158,8 @@ class WebApp:
         self._metrics.observe(await bridge_state(self._inbox, self._store, now_ms))
         return 200, b"text/plain; version=0.0.4; charset=utf-8", self._metrics.render()
 
-    async def _ready(self) -> tuple[int, bytes, bytes]:
-        reasons = await self._reasons()
+    async def _ready(self, *, details: bool = True) -> tuple[int, bytes, bytes]:
+        reasons = await self._reasons(details=details)
         state = {"ready": not reasons, "part": self._roles.name, "reasons": reasons}
         if not reasons and (warnings := await self._warnings()):
             state["warnings"] = warnings
@@ -164,8 +172,11 @@ class WebApp:
             return []
         return [f"{n} messages in the inbox can't be opened: see `flybridge doctor`."]
 
-    async def _reasons(self) -> Sequence[str]:
-        """Return why this process can't play its roles. A refusal of the inbox counts until its retry time."""
+    async def _reasons(self, *, details: bool) -> Sequence[str]:
+        """Return why this process can't play its roles. A refusal of the inbox counts until its retry time.
+
+        Without `details` they hold no text of a backend, which may name paths and addresses.
+        """
         now_ms = self._clock.now_ms()
         if self._leaving:
             return ["flybridge is stopping."]
@@ -173,9 +184,9 @@ class WebApp:
         if now_ms < self._intake.refused_until_ms:
             reasons.append("The inbox has just refused to store: see the answers to senders for the reason.")
         if self._roles.needs_inbox:
-            reasons += await _away("inbox", self._inbox.depth(now_ms))
+            reasons += await _away("inbox", self._inbox.depth(now_ms), details=details)
         if self._store is not None:
-            reasons += await _away("store", self._store.lanes(now_ms))
+            reasons += await _away("store", self._store.lanes(now_ms), details=details)
         return reasons
 
 
@@ -188,13 +199,13 @@ def _no_intake(part: str) -> Refusal:
     )
 
 
-async def _away(part: str, question: Coroutine[Any, Any, object]) -> list[str]:
+async def _away(part: str, question: Coroutine[Any, Any, object], *, details: bool) -> list[str]:
     try:
         await asyncio.wait_for(question, CHECK_TIMEOUT_S)
     except TimeoutError:
         return [f"The {part} did not answer within {CHECK_TIMEOUT_S:.0f} seconds."]
     except FlybridgeError as problem:
-        return [f"The {part} is away: {problem}"]
+        return [f"The {part} is away: {problem}" if details else f"The {part} is away."]
     return []
 
 

@@ -14,7 +14,14 @@ from msgspec import Struct
 from flybridge.web.answers import Receive, Refusal, too_large
 
 BODY_TIMEOUT_S: Final = 30.0
-"""How long the rest of a body may take to arrive once its first part is there, in seconds."""
+"""How long a body may take to arrive, in seconds."""
+
+TOO_SLOW: Final = Refusal(
+    408,
+    f"The body did not arrive within {BODY_TIMEOUT_S:.0f} seconds.",
+    "Send it again, all at once.",
+    (("connection", "close"),),
+)
 
 _USUAL_TYPES: Final = frozenset({None, "application/json", "application/json; charset=utf-8", "text/plain"})
 _PACKED: Final = frozenset({"gzip", "x-gzip"})
@@ -47,21 +54,19 @@ async def read_asgi(receive: Receive, length: str | None, max_bytes: int) -> byt
             return Refusal(400, "The header Content-Length is no number.", "Send the size of the body in bytes.")
         if len(length) > 18 or (declared := int(length)) > max_bytes:
             return too_large(max_bytes)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if len(body) == declared:
-        return body
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
+            message = await receive()
+            body: bytes = message.get("body", b"")
+            if len(body) == declared:
+                return body
             parts, size = [body], len(body)
             while message.get("more_body", False) and size <= max_bytes:
                 message = await receive()
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
     except TimeoutError:
-        return Refusal(
-            408, f"The body did not arrive within {BODY_TIMEOUT_S:.0f} seconds.", "Send it again, all at once."
-        )
+        return TOO_SLOW
     if message["type"] == "http.disconnect":
         raise SenderGone
     if size > max_bytes:

@@ -28,6 +28,7 @@ from time import perf_counter_ns
 from typing import Final
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from flybridge.clock import Clock
@@ -41,6 +42,9 @@ from flybridge.web.body import Header, Read, SenderGone, no_query, read_asgi, un
 
 MAX_BYTES: Final = 1_000_000
 """Default limit of a body, in bytes, after inflating. Fits the 1 MiB that a NATS server takes by default."""
+
+AT_ONCE: Final = 500
+"""Members of a list that are stored at once at most, so that a long list fits into the inbox beside other messages."""
 
 _PATHS: Final = {"push": Source.PUSH, "stream": Source.STREAM, "cohorts": Source.COHORT}
 
@@ -75,6 +79,11 @@ class _Endpoint:
         self._header = header.decode("latin-1").lower()
         self._setting = "appsflyer.push_token" if source is Source.PUSH else "amplitude.webhook_token"
 
+    @property
+    def knows_sender(self) -> bool:
+        """Whether every sender has a token."""
+        return self._token != b""
+
     def refused(self, method: str, header: Header) -> Refusal | None:
         """Return the refusal of a request by its method and token, if there is one."""
         if method != "POST" and not (self.source is Source.PUSH and method in ("GET", "HEAD")):
@@ -104,8 +113,17 @@ class _Endpoint:
 class Intake:
     """All intake endpoints. `counts` has one entry per endpoint, and one without app for requests to unknown paths."""
 
-    def __init__(self, apps: Iterable[IntakeApp], inbox: Inbox, clock: Clock, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        apps: Iterable[IntakeApp],
+        inbox: Inbox,
+        clock: Clock,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_pending: int = 2 * AT_ONCE,
+    ) -> None:
         self._inbox = inbox
+        self._at_once = max(1, min(AT_ONCE, max_pending // 2))
         self._clock = clock
         self._max_bytes = max_bytes
         self._endpoints = {
@@ -168,13 +186,17 @@ class Intake:
             if parts is None:
                 await self._inbox.accept(Envelope(endpoint.app, endpoint.source, media, now_ms, body))
             else:
-                for start in range(0, len(parts), AT_ONCE):
-                    await self._keep_all(endpoint, now_ms, parts[start : start + AT_ONCE])
+                for start in range(0, len(parts), self._at_once):
+                    await self._keep_all(endpoint, now_ms, parts[start : start + self._at_once])
         except InboxUnavailable as problem:
-            self.refused_until_ms = self._clock.now_ms() + problem.retry_after_s * 1000
+            now_ms = self._clock.now_ms()
+            if now_ms >= self.refused_until_ms:
+                structlog.get_logger("flybridge").error("refused", app=endpoint.app, problem=str(problem))
+            self.refused_until_ms = now_ms + problem.retry_after_s * 1000
             return Refusal(
                 503,
-                f"Not confirmed as stored: {problem}",
+                # The problem may name paths and addresses, which are not for strangers: it is logged, too.
+                f"Not confirmed as stored: {problem if endpoint.knows_sender else 'the inbox is away.'}",
                 f"Send it again in {problem.retry_after_s} seconds.",
                 (("retry-after", str(problem.retry_after_s)),),
             )
@@ -191,9 +213,6 @@ def _no_endpoint(path: str) -> Refusal:
         )
     return Refusal(404, "There is nothing at this path.", "Use /v1/push/{app}, /v1/stream/{app} or /v1/cohorts/{app}.")
 
-
-AT_ONCE: Final = 500
-"""Members of a list that are stored at once, so that a long list fits into the inbox beside other messages."""
 
 _list: Final = msgspec.json.Decoder(list[msgspec.Raw])
 

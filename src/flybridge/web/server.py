@@ -28,7 +28,7 @@ from granian.server.embed import Server
 
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.web.answers import BROKEN_OFF, Refusal, Reply, rendered
-from flybridge.web.body import Header, Read
+from flybridge.web.body import BODY_TIMEOUT_S, TOO_SLOW, Header, Read
 
 BACKLOG: Final = 1024
 """Connections the system keeps waiting before they are accepted."""
@@ -79,7 +79,10 @@ class _Front:
 
         async def read() -> bytes | Refusal:
             try:
-                return await protocol()  # type: ignore[no-any-return]
+                async with asyncio.timeout(BODY_TIMEOUT_S):
+                    return await protocol()  # type: ignore[no-any-return]
+            except TimeoutError:
+                return TOO_SLOW
             except RSGIProtocolClosed:
                 return BROKEN_OFF
 
@@ -126,7 +129,11 @@ class _Exchange:
         if self._read:
             await self._protocol.client_disconnect()
             return {"type": "http.disconnect"}
-        part = await anext(self._parts, b"")
+        try:
+            # Without a default: what `anext` then returns can't be cancelled by a timeout.
+            part = await anext(self._parts)
+        except StopAsyncIteration:
+            part = b""
         self._read = not part
         return {"type": "http.request", "body": part, "more_body": not self._read}
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -76,6 +77,15 @@ def chunk_of(subject: str) -> tuple[str, str, int]:
     return unquote(app), day, int(n)
 
 
+def host_of(server: str) -> str:
+    """Return host and port of an address, never a part of its password, however that is written.
+
+    A password may hold characters such as `#`, `/` or `@` that end it for a parser of addresses.
+    """
+    rest = server.partition("://")[2] if "://" in server else server
+    return re.split(r"[/?#]", rest.rpartition("@")[2])[0] or "?"
+
+
 class Link:
     """One connection to any of the servers. Reconnects by itself, for ever."""
 
@@ -83,7 +93,7 @@ class Link:
         self.settings = settings
         self._servers = list(servers)
         self._denied = asyncio.Event()
-        self.hosts = ", ".join(sorted({urlsplit(server).netloc.rpartition("@")[2] or "?" for server in servers}))
+        self.hosts = ", ".join(sorted({host_of(server) for server in servers}))
         """Where the servers are, without user and password."""
 
     async def open(self) -> None:

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from flybridge.errors import StoreUnavailable
+from flybridge.private_files import private_database, private_directory
 from flybridge.store.migrate import apply_sqlite, scripts
 
 T = TypeVar("T")
@@ -46,7 +47,8 @@ def connect(path: Path, cache_mb: int = 64) -> sqlite3.Connection:
 def prepared(path: Path, opened: Callable[[Path], sqlite3.Connection]) -> sqlite3.Connection:
     """Open the file with `opened`, creating it if needed, and apply pending migrations."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_directory(path.parent)
+        private_database(path)
         db = opened(path)
         try:
             apply_sqlite(db, scripts("sqlite"))

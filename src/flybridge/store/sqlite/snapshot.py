@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from flybridge.errors import StoreUnavailable
+from flybridge.private_files import private_file
 from flybridge.records import Member
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Applied, Claim
@@ -114,6 +115,7 @@ class SqliteSnapshot:
         self._audience = audience
         self._scratch = scratch
         remove(scratch)
+        private_file(scratch)
         self._db = lean(store)
         self._db.execute("ATTACH ? AS staged", (str(scratch),))
         self._db.execute("PRAGMA staged.journal_mode = OFF")

@@ -11,6 +11,7 @@ of the host also stops a page on the internet from reading the console through i
 
 from __future__ import annotations
 
+import math
 from base64 import b64decode
 from binascii import Error
 from collections.abc import Mapping
@@ -23,6 +24,11 @@ from flybridge.web.answers import Refusal
 
 FORWARDED: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 CHALLENGE: Final = ("www-authenticate", 'Basic realm="flybridge console", charset="UTF-8"')
+
+FREE: Final = 10
+LONGEST_S: Final = 60.0
+FORGET_S: Final = 3600.0
+PEERS: Final = 1000
 
 _REMEDY: Final = "Set console.password in the configuration, restart, and log in with it and any user name."
 
@@ -40,6 +46,38 @@ def refused(password: bytes | None, headers: Mapping[str, str], peer: str) -> Re
     if not names_this_machine(headers.get("host", "")):
         return Refusal(403, "Without a password the console is shown as localhost only.", _REMEDY)
     return None
+
+
+class Guesses:
+    """Wrong passwords by peer. After `FREE` of them a peer has to wait, twice as long each time, up to `LONGEST_S`.
+
+    Behind a proxy all clients are one peer.
+    """
+
+    def __init__(self) -> None:
+        self._failed: dict[str, tuple[int, float]] = {}
+
+    def wait_s(self, peer: str, now_s: float) -> float:
+        """Return how long this peer has to wait before its next try, in seconds."""
+        n, last_s = self._failed.get(peer, (0, 0.0))
+        if n < FREE:
+            return 0.0
+        return max(0.0, last_s + min(2.0 ** min(n - FREE, 10), LONGEST_S) - now_s)
+
+    def failed(self, peer: str, now_s: float) -> int:
+        """Note a wrong password. Return how many there were; after `FORGET_S` without one they are forgotten."""
+        n, last_s = self._failed.pop(peer, (0, now_s))
+        n = n + 1 if now_s - last_s < FORGET_S else 1
+        self._failed[peer] = (n, now_s)
+        if len(self._failed) > PEERS:
+            del self._failed[next(iter(self._failed))]
+        return n
+
+
+def too_many_guesses(wait_s: float) -> Refusal:
+    """Return the refusal of a try that comes too early. The password is not looked at."""
+    seconds = str(math.ceil(wait_s))
+    return Refusal(429, "Too many wrong passwords.", f"Try again in {seconds} seconds.", (("retry-after", seconds),))
 
 
 def of_this_machine(peer: str) -> bool:

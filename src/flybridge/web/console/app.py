@@ -5,6 +5,7 @@ No page shows an identifier of a person or the content of a message: the console
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any, Final
@@ -22,7 +23,7 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.store.protocol import Store
 from flybridge.web.answers import Receive, Refusal, Scope, Send, answer
 from flybridge.web.console import pages
-from flybridge.web.console.access import refused
+from flybridge.web.console.access import Guesses, refused, too_many_guesses
 from flybridge.web.console.reading import Circuits, ConsoleReader, Reading
 from flybridge.web.console.words import clock_time, ticked
 
@@ -50,7 +51,7 @@ class ConsoleApp:
     """The pages as one ASGI application, behind the access check.
 
     `windows` are the hours that events of each app are held; `circuits` returns the circuits of the lanes where the
-    worker is in the same process.
+    worker is in the same process. `count` is called with the status of each refused request.
     """
 
     def __init__(
@@ -63,9 +64,12 @@ class ConsoleApp:
         password: bytes | None,
         circuits: Circuits | None = None,
         version: str = "",
+        count: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._reader = ConsoleReader(inbox, store, clock, circuits)
         self._password = password
+        self._guesses = Guesses()
+        self._count = count
         self._version = version
         self._style = files(__package__).joinpath("static/console.css").read_bytes()
         self._templates = Environment(
@@ -89,9 +93,22 @@ class ConsoleApp:
         if scope["path"] not in self._paths:
             return await answer(send, _NOTHING)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        if refusal := refused(self._password, headers, (scope.get("client") or ("",))[0]):
+        peer = (scope.get("client") or ("",))[0]
+        if refusal := self._refused(headers, peer):
+            self._count(refusal.status)
             return await answer(send, refusal)
         return await self._app(scope, receive, send)
+
+    def _refused(self, headers: Mapping[str, str], peer: str) -> Refusal | None:
+        now_s = time.monotonic()
+        guessed = self._password is not None and "authorization" in headers
+        if guessed and (wait_s := self._guesses.wait_s(peer, now_s)):
+            return too_many_guesses(wait_s)
+        refusal = refused(self._password, headers, peer)
+        if guessed and refusal is not None:
+            n = self._guesses.failed(peer, now_s)
+            structlog.get_logger("flybridge").warning("console_password", problem="A wrong password.", peer=peer, n=n)
+        return refusal
 
     def _endpoint(self, name: str, page: _Page) -> Callable[[Request], Any]:
         template = self._templates.get_template(f"{name}.html")
@@ -116,7 +133,10 @@ class ConsoleApp:
 def _days(request: Request) -> int:
     """Return the number of days asked for, or the default if it is unusable."""
     asked = request.query_params.get("days", "")
-    return min(int(asked), MAX_DAYS) if asked.isascii() and asked.isdigit() and int(asked[:9]) > 0 else DAYS
+    if not (asked.isascii() and asked.isdigit()):
+        return DAYS
+    # Python refuses to read a number of thousands of digits.
+    return min(int(asked.lstrip("0")[:9] or "0"), MAX_DAYS) or DAYS
 
 
 def _every(request: Request) -> int:

@@ -1,0 +1,70 @@
+"""Access to /metrics and /openapi.json, and to the details of /readyz.
+
+With `server.metrics_token` a request needs the token. Without one it has to come from a private network, directly, and
+name the host by an address or a local name: a page on the internet must not read the figures through its visitor's
+browser (DNS rebinding), nor may a proxy that passes everything publish them.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from hashlib import sha256
+from hmac import compare_digest
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from flybridge.web.answers import Refusal
+from flybridge.web.console.access import FORWARDED
+
+_REMEDY: Final = "Set server.metrics_token in the configuration, and send it as a bearer token."
+
+
+def refused(token: bytes | None, headers: Mapping[str, str], peer: str | None) -> Refusal | None:
+    """Return why this request is refused, None if it is not. `headers` have lower-case names.
+
+    `peer` is None for calls inside this process.
+    """
+    if token is not None:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        known = compare_digest(sha256(given.strip().encode()).digest(), sha256(token).digest())
+        if known and scheme.lower() == "bearer":
+            return None
+        return Refusal(
+            401,
+            "The figures need their token.",
+            "Send server.metrics_token as a bearer token.",
+            (("www-authenticate", "Bearer"),),
+        )
+    if peer is None:
+        return None
+    if not _is_private(peer):
+        return Refusal(403, "Without a token figures are shown in private networks only.", _REMEDY)
+    if found := [name for name in FORWARDED if name in headers]:
+        return Refusal(403, f"Without a token figures are not shown through a proxy ({found[0]}).", _REMEDY)
+    if not _is_local_name(headers.get("host", "")):
+        return Refusal(403, "Without a token figures are shown by address or local name only.", _REMEDY)
+    return None
+
+
+def _is_private(peer: str) -> bool:
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_private or address.is_loopback or address.is_link_local
+
+
+def _is_local_name(host: str) -> bool:
+    """Whether a Host header is an address, a name without a domain, or the name of this machine."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    name = name.lower().rstrip(".")
+    if name and "." not in name:
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return name in {socket.gethostname().lower(), socket.getfqdn().lower()} if name else False
+    return True
