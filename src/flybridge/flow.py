@@ -249,7 +249,7 @@ class Flow:
 
     def _resolve(self, read: Postback, mapped: Mapped, envelope: Envelope, app: AppFlow) -> Decision:
         item = Deliver(
-            mapped.endpoint, mapped.insert_id, mapped.event_type, mapped.body, mapped.user_id, mapped.device_id
+            mapped.endpoint, mapped.insert_id, mapped.event_type, mapped.sent, mapped.user_id, mapped.device_id
         )
         known = mapped.user_id or mapped.device_id
         if not app.hold_attribution if mapped.endpoint == "attribution" else known:

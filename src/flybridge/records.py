@@ -99,6 +99,8 @@ class OutcomeKind(Word):
 class Deliver(Struct, frozen=True, tag=True, gc=False):
     """Send `body` (one item, JSON, without identity) through `endpoint` of the app.
 
+    An item for Amplitude's HTTP V2 may be several events, one JSON object a line, which go out together and in order.
+
     `insert_id` is the content hash that the vendor deduplicates by; `user_id` and `device_id` are Amplitude's
     and are put into the item when the request is built, so that a hold and a delivery keep the same bytes.
     Of an item for AppsFlyer, `device_id` is the AppsFlyer id.
@@ -330,7 +332,8 @@ class Delivery(Struct, frozen=True, gc=False):
     """One leased item on its way out. `tries` counts sends that had an answer or may have been applied.
 
     `uncertain` counts how often it was in flight when a process died: the vendor may have it already.
-    `split` asks to be sent on its own, because a request that held it was too large.
+    `split` asks to be sent on its own, because a request that held it was too large. `age_ms` is how long ago its
+    message had been received when it was leased.
     """
 
     id: int
@@ -345,6 +348,7 @@ class Delivery(Struct, frozen=True, gc=False):
     uncertain: int
     split: bool
     received_ms: int
+    age_ms: int = 0
 
 
 class DeadLetter(Struct, frozen=True):

@@ -37,6 +37,7 @@ def outcome(name: str, route: str) -> dict[str, Any]:
         "kind": mapped.kind.value,
         "endpoint": mapped.endpoint,
         "event": whole if route == "http_v2" else json.loads(mapped.body),
+        **({"identify": json.loads(mapped.identify)} if mapped.identify else {}),
         "ids": {kind.value: value for kind, value in mapped.ids.items()},
         "restricted": mapped.restricted,
         "notes": list(mapped.notes),

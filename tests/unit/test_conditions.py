@@ -3,7 +3,7 @@
 import pytest
 
 from flybridge.amplitude.streamed import Streamed
-from flybridge.mapping.to_appsflyer.conditions import Condition, number, same
+from flybridge.mapping.conditions import Condition, number, same
 
 EVENT = Streamed(
     {
@@ -23,7 +23,7 @@ EVENT = Streamed(
 
 def holds(path: str, **asked) -> bool:
     """Ask one condition of the event."""
-    return Condition(path=path, **asked).holds(EVENT)
+    return Condition(path=path, **asked).holds(EVENT.find)
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_after_a_change_of_the_secret_a_sighting_still_finds_what_waits_under_th
 @pytest.mark.parametrize(
     ("source", "policies", "counted"),
     [
-        ("restricted", {}, ("restricted", "organic")),
+        ("restricted", {}, ("restricted", "redact")),
         ("Facebook Ads", {"Facebook Ads": "redact"}, ("Facebook Ads", "redact")),
         ("Facebook Ads", {"Facebook Ads": "drop"}, ("Facebook Ads", "drop")),
         ("Facebook Ads", {}, None),

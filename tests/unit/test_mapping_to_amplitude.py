@@ -338,9 +338,11 @@ def test_other_key_names_can_be_configured() -> None:
 
 
 def test_the_customer_user_id_is_the_user_id_unless_configured_otherwise() -> None:
-    """With the switch off it is neither sent nor matched by."""
+    """`never`: it is neither sent nor matched by. `when-seen`: it is matched by, and not sent before it was seen."""
     message = INSTALL | {"customer_user_id": "customer-1"}
-    on, off = mapped(message), mapped(message, use_customer_user_id=False)
+    on, off = mapped(message), mapped(message, customer_user_id="never")
+    seen = mapped(message, customer_user_id="when-seen")
+    assert (seen.user_id, seen.ids[IdKind.CUSTOMER_USER_ID]) == (None, "customer-1")
     assert (on.user_id, on.ids[IdKind.CUSTOMER_USER_ID]) == ("customer-1", "customer-1")
     assert off.user_id is None
     assert IdKind.CUSTOMER_USER_ID not in off.ids
@@ -390,7 +392,7 @@ def test_zero_ids_are_no_ids() -> None:
 def test_absent_revenue_is_not_zero_and_zero_is_not_absent() -> None:
     """No revenue field at all, unless AppsFlyer reports an amount."""
     assert "revenue" not in item(EVENT | {"event_revenue_currency": "USD"})
-    assert item(EVENT | {"event_revenue": 0})["revenue"] == 0
+    assert item(EVENT | {"event_revenue": 0, "event_revenue_currency": "USD"})["revenue"] == 0
 
 
 @pytest.mark.parametrize(
@@ -400,29 +402,33 @@ def test_absent_revenue_is_not_zero_and_zero_is_not_absent() -> None:
         ({"event_revenue_usd": 11, "revenue_in_selected_currency": 8, "selected_currency": "GBP"}, 11, "USD"),
         ({"revenue_in_selected_currency": 8, "selected_currency": "GBP"}, 8, "GBP"),
         ({"event_value": {"af_revenue": "7.5", "af_currency": "JPY"}}, 7.5, "JPY"),
-        ({"event_revenue": 9.5, "event_revenue_currency": "euros"}, 9.5, None),
+        ({"event_revenue": 9.5, "event_revenue_currency": "euros"}, None, None),
+        ({"event_revenue": 9.5, "event_revenue_currency": "euros", "event_revenue_usd": 11}, 11, "USD"),
+        ({"event_revenue": 9, "event_value": {"af_currency": "jpy"}, "event_revenue_usd": 11}, 9, "JPY"),
     ],
 )
 def test_the_amount_is_taken_in_the_events_own_currency_first(
-    change: dict[str, Any], revenue: float, currency: str | None
+    change: dict[str, Any], revenue: float | None, currency: str | None
 ) -> None:
-    """The others stand in; a currency that is no code is left out."""
+    """The others stand in, each with its own currency; an amount without a currency is not sent."""
     found = item(EVENT | change)
-    assert found["revenue"] == revenue
+    assert found.get("revenue") == revenue
     assert found.get("currency") == currency
 
 
 def test_refunds_and_advertising_revenue_are_named() -> None:
     """A negative amount is a refund."""
-    assert item(EVENT | {"event_revenue": -3})["revenueType"] == "Refund"
-    assert item(EVENT | {"event_revenue": 0.01, "event_name": "af_ad_revenue"})["revenueType"] == "Ad"
-    assert "revenueType" not in item(EVENT | {"event_revenue": 3})
+    sold = EVENT | {"event_revenue_currency": "USD"}
+    assert item(sold | {"event_revenue": -3})["revenueType"] == "Refund"
+    assert item(sold | {"event_revenue": 0.000123, "event_name": "af_ad_revenue"})["revenueType"] == "Ad"
+    assert item(sold | {"event_revenue": 0.000123, "event_name": "af_ad_revenue"})["revenue"] == 0.000123
+    assert "revenueType" not in item(sold | {"event_revenue": 3})
 
 
 def test_product_and_quantity_need_revenue() -> None:
     """Amplitude takes them only with an amount."""
     value = {"af_content_id": ["sku-1"], "af_quantity": "2"}
-    found = item(EVENT | {"event_revenue": 3, "event_value": value})
+    found = item(EVENT | {"event_revenue": 3, "event_revenue_currency": "USD", "event_value": value})
     assert (found["productId"], found["quantity"]) == ("sku-1", 2)
     assert "productId" not in item(EVENT | {"event_value": value})
 
@@ -560,14 +566,14 @@ DETAILS = (b"partner_int", b"Spring", b"secret-campaign-detail")
 
 
 @pytest.mark.parametrize("message", [INSTALL, EVENT])
-@pytest.mark.parametrize(("policy", "source"), [("redact", None), ("organic", "organic")])
-def test_a_restricted_source_leaves_no_trace(message: dict[str, Any], policy: str, source: str | None) -> None:
+@pytest.mark.parametrize(("policy", "source"), [("redact", "restricted"), ("organic", "organic")])
+def test_a_restricted_source_leaves_no_trace(message: dict[str, Any], policy: str, source: str) -> None:
     """Neither the item nor the hold tells it, in either case of its letters."""
     found = mapped(message, restrictions={"PARTNER_INT": policy})
     assert found.restricted == policy
     assert not [detail for detail in DETAILS if detail in found.body]
     assert json.loads(found.body)["event_properties"].get("[AppsFlyer] media source") == source
-    assert found.media_source == (source or "")
+    assert found.media_source == source
 
 
 def test_organic_makes_conversions_organic_and_keeps_their_identity() -> None:
@@ -591,11 +597,21 @@ def test_drop_refuses_and_default_is_for_every_named_source() -> None:
     assert isinstance(outcome(INSTALL | {"media_source": None}, restrictions={"default": "drop"}), Mapped)
 
 
-def test_appsflyers_word_restricted_is_organic_unless_configured() -> None:
-    """The source that AppsFlyer hides itself."""
+def test_appsflyers_word_restricted_is_a_paid_source_unless_configured() -> None:
+    """The source that AppsFlyer hides itself: paid, and by whom is not told."""
     hidden = INSTALL | {"media_source": "restricted"}
-    assert mapped(hidden).restricted == "organic"
-    assert mapped(hidden, restrictions={"restricted": "redact"}).restricted == "redact"
+    assert (mapped(hidden).restricted, mapped(hidden).media_source) == ("redact", "restricted")
+    assert mapped(hidden).kind is Kind.INSTALL
+    assert mapped(hidden, restrictions={"restricted": "organic"}).restricted == "organic"
+
+
+def test_a_policy_may_be_for_the_view_through_of_all_sources() -> None:
+    """A source's own policy, whatever its touch, goes before it."""
+    seen = INSTALL | {"attributed_touch_type": "impression"}
+    policies = {"default/impression": "drop"}
+    assert outcome(seen, restrictions=policies) == Refuse("restricted_source")
+    assert mapped(INSTALL, restrictions=policies).restricted == ""
+    assert mapped(seen, restrictions=policies | {"partner_int": "pass"}).restricted == ""
 
 
 def test_a_restricted_source_hides_configured_rows_too() -> None:
@@ -751,9 +767,10 @@ def test_apps_do_not_share_identities() -> None:
 
 def test_countries_are_named_and_the_continent_is_no_region() -> None:
     """AppsFlyer's region is a continent, its UK is GB; Amplitude's own events carry names."""
-    found = item(INSTALL | {"country_code": "UK", "region": "EU", "state": "LND", "city": "London", "dma": "826"})
+    place = {"country_code": "UK", "region": "EU", "state": "LND", "city": "London", "dma": "826"}
+    found = item(INSTALL | place)
     assert (found["country"], found["region"], found["city"]) == ("United Kingdom", "LND", "London")
-    assert item(INSTALL | {"country_code": "zz"})["country"] == "zz"
+    assert item(INSTALL | place | {"country_code": "zz"})["country"] == "zz"
 
 
 def test_brand_and_model_are_told_apart() -> None:
@@ -776,7 +793,7 @@ def test_platforms_are_written_as_amplitudes_sdks_do(said: str, platform: str, o
 @pytest.mark.parametrize(
     ("touch", "restrictions", "policy"),
     [
-        ("impression", {}, "organic"),
+        ("impression", {}, "redact"),
         ("click", {}, ""),
         (None, {}, ""),
         ("Impression", {"Facebook Ads": "pass"}, ""),
@@ -787,7 +804,7 @@ def test_platforms_are_written_as_amplitudes_sdks_do(said: str, platform: str, o
 def test_a_kind_of_touch_may_have_a_policy_of_its_own(
     touch: str | None, restrictions: dict[str, str], policy: str
 ) -> None:
-    """View-through of the sources on AppsFlyer's list is organic, unless somebody says otherwise."""
+    """View-through of the sources on AppsFlyer's list is restricted, unless the configuration says otherwise."""
     seen = INSTALL | {"media_source": "Facebook Ads", "attributed_touch_type": touch}
     assert mapped(seen, restrictions=restrictions).restricted == policy
 

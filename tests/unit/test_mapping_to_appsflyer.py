@@ -6,7 +6,7 @@ import pytest
 
 from flybridge.amplitude.streamed import Streamed
 from flybridge.appsflyer.contacts import NO_COUNTRY
-from flybridge.mapping.to_appsflyer.conditions import Condition
+from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_appsflyer.map import MAX_BYTES, Left, MappedEvent, choose, is_late, map_event, stamp
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Dead

@@ -6,8 +6,8 @@ import pytest
 
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import IdKind, Keyring
+from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.mapping.to_appsflyer.conditions import Condition
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Dead, Deliver, Envelope, Filter, Hold, Media, Source
 

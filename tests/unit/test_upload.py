@@ -71,13 +71,13 @@ def test_a_full_request_stays_below_the_documented_size(endpoint: HttpV2) -> Non
     assert len(endpoint.request(batch).body) <= sum(endpoint.size(d) for d in batch) + frame
     documented = 20_000_000 if endpoint.name == "batch" else 1_000_000
     assert endpoint.limits.max_bytes + frame < documented
-    assert endpoint.limits.max_items <= (2000 if endpoint.name == "batch" else 1999)
+    assert endpoint.limits.max_items <= (1000 if endpoint.name == "batch" else 999)
 
 
 def test_a_configured_count_never_exceeds_the_documented_one() -> None:
     """Less is kept, more is cut."""
-    assert [HttpV2(KEY, max_items=n).limits.max_items for n in (7, 5000)] == [7, 1999]
-    assert Batch(KEY, max_items=5000).limits.max_items == 2000
+    assert [HttpV2(KEY, max_items=n).limits.max_items for n in (7, 5000)] == [7, 999]
+    assert Batch(KEY, max_items=5000).limits.max_items == 1000
 
 
 def test_batch_has_its_own_address_and_the_same_body() -> None:

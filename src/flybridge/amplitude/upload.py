@@ -71,7 +71,7 @@ class HttpV2:
     name = "http_v2"
     deduplicates = True
     path = "/2/httpapi"
-    most_items = 1_999  # documented; a larger `max_items` is cut to it
+    most_items = 999  # fewer than 2,000 events, and an item may be two; a larger `max_items` is cut to it
 
     def __init__(
         self,
@@ -79,37 +79,46 @@ class HttpV2:
         origin: str = ORIGINS["us"],
         *,
         min_id_length: int = 5,
-        max_items: int = 1_000,
+        max_items: int = 999,
         max_bytes: int = 990_000,
         concurrency: int = 4,
         requests_per_s: float = 0.0,
         items_per_s: float = 0.0,
         gzip: bool = False,
+        current_ms: int = 3_600_000,
     ) -> None:
         head: dict[str, Any] = {"api_key": api_key, "options": {"min_id_length": min_id_length}}
         self._head = msgspec.json.encode(head)[:-1] + b',"events":['
         self._secret = api_key
         self._url = origin.rstrip("/") + self.path
         self._gzip = gzip
+        self._current_ms = current_ms
         room = max_bytes - len(self._head) - 2
         self.limits = Limits(min(max_items, self.most_items), room, concurrency, requests_per_s, items_per_s)
 
     def request(self, batch: Sequence[Delivery]) -> HttpRequest:
         """Build the upload of a batch. Bodies are joined as bytes, without decoding."""
-        events = b",".join([with_identity(d.body, d.user_id or None, d.device_id or None) for d in batch])
+        events = b",".join([self._events(delivery) for delivery in batch])
         return HttpRequest("POST", self._url, _JSON, b"".join((self._head, events, b"]}")), self._gzip)
 
+    def _events(self, delivery: Delivery) -> bytes:
+        *before, event = delivery.body.split(b"\n")
+        if delivery.age_ms > self._current_ms:
+            event = _HISTORIC + event[1:]
+        lines = (*before, event) if before else (event,)
+        return b",".join([with_identity(line, delivery.user_id or None, delivery.device_id or None) for line in lines])
+
     def size(self, delivery: Delivery) -> int:
-        """Return an upper bound of the bytes that this event adds: its body, the two ids escaped, one comma."""
+        """Return an upper bound of the bytes that this item adds: its body, and for each event the two ids escaped."""
         ids = sum(_escaped_bytes(i) for i in (delivery.user_id, delivery.device_id) if i)
-        return len(delivery.body) + ids + _IDENTITY_BYTES
+        return len(delivery.body) + len(_HISTORIC) + _events_in(delivery) * (ids + _IDENTITY_BYTES)
 
     def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
         """Return one verdict per event. Never raises."""
         answer = read(response.body)
         match response.status:
             case 200:
-                return [_ingested(answer, len(batch))] * len(batch)
+                return [_ingested(answer, sum(map(_events_in, batch)))] * len(batch)
             case 400:
                 return self._invalid(batch, response, answer)
             case 429:
@@ -146,7 +155,7 @@ class Batch(HttpV2):
 
     name = "batch"
     path = "/batch"
-    most_items = 2_000
+    most_items = 1_000
 
     def __init__(
         self,
@@ -154,7 +163,7 @@ class Batch(HttpV2):
         origin: str = ORIGINS["us"],
         *,
         min_id_length: int = 5,
-        max_items: int = 2_000,
+        max_items: int = 1_000,
         max_bytes: int = 19_800_000,
         concurrency: int = 2,
         requests_per_s: float = 0.0,
@@ -216,22 +225,22 @@ def _refused(batch: Sequence[Delivery], answer: Mapping[str, Any], response: Htt
     Only named events die or wait; the others are sent again at once. Each answer ends at least one event, so this
     terminates.
     """
-    count = len(batch)
+    items = _items(batch)
     faults: dict[int, list[str]] = {}
     for key, word in (("events_with_invalid_fields", "invalid"), ("events_with_missing_fields", "missing")):
         for field, indexes in _mapping(answer.get(key)).items():
-            for index in _indexes(indexes, count):
+            for index in _indexes(indexes, items):
                 faults.setdefault(index, []).append(f"the field {clip(field)} is {word}")
-    silenced = set(_indexes(answer.get("silenced_events"), count))
+    silenced = set(_indexes(answer.get("silenced_events"), items))
     devices = _names(answer.get("silenced_devices"))
     silenced.update(i for i, d in enumerate(batch) if d.device_id in devices)
     waits = _waits(batch, answer, response)
     if not (faults or silenced or waits):
         return None
     verdicts: list[Verdict] = []
-    for index in range(count):
+    for index in range(len(batch)):
         if index in faults:
-            detail = f"Amplitude refuses the event: {', '.join(faults[index])}."
+            detail = f"Amplitude refuses the event: {', '.join(dict.fromkeys(faults[index]))}."
             verdicts.append(Reject("invalid_fields", detail, _MAPPING))
         elif index in silenced:
             verdicts.append(Reject("silenced", "Amplitude has silenced this event's device.", _SILENCED))
@@ -253,7 +262,7 @@ def _waits(batch: Sequence[Delivery], answer: Mapping[str, Any], response: HttpR
     asked = retry_after_s(response) or 0.0
     slow = Retry("throttled", max(THROTTLED_S, asked), counts=False)
     spent = Retry("daily_quota", max(QUOTA_S, asked), counts=False)
-    waits: dict[int, Verdict] = dict.fromkeys(_indexes(answer.get("throttled_events"), len(batch)), slow)
+    waits: dict[int, Verdict] = dict.fromkeys(_indexes(answer.get("throttled_events"), _items(batch)), slow)
     slow_devices, slow_users = _names(answer.get("throttled_devices")), _names(answer.get("throttled_users"))
     spent_devices = _names(answer.get("exceeded_daily_quota_devices"))
     spent_users = _names(answer.get("exceeded_daily_quota_users"))
@@ -266,10 +275,20 @@ def _waits(batch: Sequence[Delivery], answer: Mapping[str, Any], response: HttpR
     return waits
 
 
-def _indexes(value: Any, count: int) -> list[int]:
+def _events_in(delivery: Delivery) -> int:
+    return delivery.body.count(b"\n") + 1
+
+
+def _items(batch: Sequence[Delivery]) -> list[int]:
+    """Return for each event of the request, in order, the position of its item in the batch."""
+    return [index for index, delivery in enumerate(batch) for _ in range(_events_in(delivery))]
+
+
+def _indexes(value: Any, items: Sequence[int]) -> list[int]:
+    """Return the items that a list of event indexes means."""
     if not isinstance(value, list):
         return []
-    return [i for i in value if isinstance(i, int) and not isinstance(i, bool) and 0 <= i < count]
+    return [items[i] for i in value if isinstance(i, int) and not isinstance(i, bool) and 0 <= i < len(items)]
 
 
 def _names(value: Any) -> Collection[str]:
@@ -292,6 +311,7 @@ def _escaped_bytes(text: str) -> int:
 
 
 _JSON: Final = {"Content-Type": "application/json", "Accept": "*/*"}
+_HISTORIC: Final = b'{"$skip_user_properties_sync":true,'
 _IDENTITY_BYTES: Final = len('"user_id":"","device_id":"",,')
 _AT_ONCE: Final = Retry("not_tried", 0.0, counts=False)
 _MAPPING: Final = "Correct the mapping of that field (see `flybridge explain`), then replay the dead letter."

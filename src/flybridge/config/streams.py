@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flybridge.config.apps import App, Stream, Where
+from flybridge.config.apps import App, CustomerUserId, Stream, Where
 from flybridge.errors import ConfigError
-from flybridge.mapping.to_appsflyer.conditions import Condition
+from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 
 
@@ -19,16 +19,18 @@ def streams_of(app: App, path: str = "") -> tuple[StreamRules, ...]:
     return tuple(found)
 
 
+def condition_of(where: Where) -> Condition:
+    """Return the condition that a setting asks for."""
+    asked = {name: getattr(where, name) for name in Where.__struct_fields__ if name != "property"}
+    return Condition(path=where.property, **asked)
+
+
 def _stream_rules(app: App, stream: Stream) -> StreamRules:
-    where = (
-        {name: getattr(one, name) for name in Where.__struct_fields__ if name != "property"} | {"path": one.property}
-        for one in stream.where
-    )
     return StreamRules(
         app=app.name,
         platform=app.platform.value,
         events=stream.events,
-        where=tuple(Condition(**asked) for asked in where),
+        where=tuple(condition_of(one) for one in stream.where),
         rename=stream.rename,
         properties=stream.properties,
         extras=stream.extras,
@@ -37,5 +39,5 @@ def _stream_rules(app: App, stream: Stream) -> StreamRules:
         wait_hours=stream.wait_hours,
         loop=stream.loop,
         prefix=f"[{app.mapping.prefix}] ",
-        use_customer_user_id=app.mapping.use_customer_user_id,
+        use_customer_user_id=app.mapping.customer_user is not CustomerUserId.NEVER,
     )

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from flybridge.config.apps import CustomerUserId
 from flybridge.config.settings import App, Config, Platform, Region, Route
 
 
@@ -163,10 +164,10 @@ def _in_the_app(app: App) -> list[str]:
     lines = ["  In the app, the best first:", "    1. Before AppsFlyer's SDK starts, pass as additional (custom) data:"]
     lines += [f"       {key:<22}{meaning}" for key, meaning in keys if key]
     lines.append("    2. In Amplitude, set the user property appsflyer_id; events for AppsFlyer need it too.")
-    if app.mapping.use_customer_user_id:
+    if app.mapping.customer_user is CustomerUserId.SEND:
         lines.append("    3. Set AppsFlyer's customer user id to the user id that Amplitude knows.")
     if advice := _DEVICE_IDS.get(app.platform):
-        lines.append(f"    {'4' if app.mapping.use_customer_user_id else '3'}. {advice}")
+        lines.append(f"    {'4' if app.mapping.customer_user is CustomerUserId.SEND else '3'}. {advice}")
     return lines
 
 

@@ -84,13 +84,17 @@ class Keys(Struct, frozen=True):
     """Under which keys the app passes its Amplitude ids, and what else is one.
 
     A key with dots may also be a path into objects. Letters match in either case if no key matches exactly.
+
+    `customer_user_id` says what AppsFlyer's customer user id is for: `send` it as the user id, match by it `when-seen`
+    in Amplitude, or `never`. `unsent` are identifiers that a person is matched by and that are not sent.
     """
 
     device_id: str
     session_id: str
     user_id: str
     min_id_length: int
-    use_customer_user_id: bool
+    customer_user_id: str = "send"
+    unsent: tuple[str, ...] = ()
     unlike: set[str] = field(default_factory=set)
     """Names of keys seen in messages that are none of these in another case, and begin no path."""
 
@@ -247,14 +251,16 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
             session_id = _session(raw_session_id, notes)
     if postback.custom_data is not None and user_id is None and device_id is None:
         notes.append(f"Custom data is there, but has no id under {keys.device_id!r} or {keys.user_id!r}.")
-    customer_user_id = usable(postback.customer_user_id) if keys.use_customer_user_id else None
-    if user_id is None and customer_user_id is not None:
+    customer_user_id = usable(postback.customer_user_id) if keys.customer_user_id != "never" else None
+    if user_id is None and customer_user_id is not None and keys.customer_user_id == "send":
         if keys.min_id_length <= len(customer_user_id) <= MAX_TEXT:
             user_id = customer_user_id
         else:
             notes.append("The customer user id is too short or too long for Amplitude and was not used as user id.")
     person = Identified(user_id, device_id, session_id, {}, [])
     _take_devices(postback, person, refused, notes)
+    for name in keys.unsent:
+        setattr(person, name, None)
     if (appsflyer_id := usable(postback.appsflyer_id)) is not None:
         person.ids[APPSFLYER_ID] = appsflyer_id
     if customer_user_id is not None:

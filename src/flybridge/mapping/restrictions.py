@@ -3,7 +3,7 @@
 AppsFlyer itself reports such a source as `restricted`: Amazon Ads and Discord always, Meta, Pinterest, Roku, Samsung,
 Snapchat, TikTok, X and Reddit by kind of touch and by what the advertiser has agreed to. What else applies is the
 advertiser's contract with each source and changes often, so it is configuration: source -> policy, or
-`source/touch type` -> policy, and `default` for the others.
+`source/touch type` -> policy, and `default`, or `default/impression`, for the others.
 
 https://support.appsflyer.com/hc/en-us/articles/360006868017, "Media source restrictions" and "Attribution field list"
 (read 2026-11-24).
@@ -21,12 +21,16 @@ class Policy(Word):
     """What is sent of a source's events."""
 
     PASS = "pass"  # noqa: S105 - a policy, not a password
-    REDACT = "redact"  # the event, without source, campaign and their details
-    ORGANIC = "organic"  # the same, and as if it were organic
+    REDACT = "redact"  # the event, from the source `restricted`, without campaign and details
+    ORGANIC = "organic"  # the event as if it were organic
     DROP = "drop"  # nothing
 
 
 PASS: Final = Policy.PASS
+
+RESTRICTED: Final = "restricted"
+"""How AppsFlyer names a source that may not be told: paid, and by whom is not said. What a policy withholds is sent
+under the same name."""
 
 VIEW_RESTRICTED: Final = (
     "facebook ads", "snapchat_int", "bytedanceglobal_int", "tiktokglobal_int", "pinterest_int", "twitter",
@@ -36,8 +40,8 @@ as `restricted` today; a message that names them all the same is old, or of an a
 names brands; sources whose ids are not public (Roku, Samsung, Reddit, Amazon, Discord) are not here."""
 
 DEFAULTS: Final[Mapping[str, Policy]] = {
-    "restricted": Policy.ORGANIC,
-    **{f"{source}/impression": Policy.ORGANIC for source in VIEW_RESTRICTED},
+    RESTRICTED: Policy.REDACT,
+    **{f"{source}/impression": Policy.REDACT for source in VIEW_RESTRICTED},
     "default": Policy.PASS,
 }
 
@@ -75,9 +79,8 @@ def policies(configured: Mapping[str, str]) -> Mapping[str, Policy]:
 def policy_of(media_source: str | None, touch_type: str | None, by_source: Mapping[str, Policy]) -> Policy:
     """Return the policy of a source. Organic events, and events without a source, are restricted only if configured."""
     source = (media_source or "organic").strip().lower()
-    found = by_source.get(f"{source}/{touch_type.strip().lower()}") if touch_type else None
-    if found is None:
-        found = by_source.get(source)
-    if found is not None:
-        return found
-    return PASS if source == "organic" else by_source["default"]
+    touch = touch_type.strip().lower() if touch_type else ""
+    asked = [f"{source}/{touch}", source] if touch else [source]
+    if source != "organic":
+        asked += [f"default/{touch}", "default"] if touch else ["default"]
+    return next((found for name in asked if (found := by_source.get(name)) is not None), PASS)

@@ -161,7 +161,12 @@ def moment(value: str) -> str | None:
         if read.tzinfo is None:
             return f"{value[:10]}T{value[11:19]}" if FIRST_YEAR <= read.year <= LAST_YEAR else None
     ms = read_time_ms(value)
-    return None if ms is None else datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return None if ms is None else moment_of(ms)
+
+
+def moment_of(ms: int) -> str:
+    """Return milliseconds since 1970 as `YYYY-MM-DDTHH:MM:SS`, UTC."""
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @lru_cache(maxsize=1024)

@@ -14,7 +14,7 @@ from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import AudienceRule, MemberCondition
 from flybridge.config.apps import called
 from flybridge.config.settings import App, AtExpiry, Audience, Cadence, Config, DeliverySettings, HoldV1, Secret
-from flybridge.config.streams import streams_of
+from flybridge.config.streams import condition_of, streams_of
 from flybridge.delivery.context import Settings
 from flybridge.delivery.exchange import Endpoint, Limits
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
@@ -22,6 +22,7 @@ from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.performance import Counting
 from flybridge.mapping.to_amplitude.map import Rules
+from flybridge.records import HOUR_MS
 from flybridge.store.protocol import Lane
 from flybridge.web.intake import IntakeApp
 
@@ -44,7 +45,12 @@ def rules_of(app: App) -> Rules:
         device_id_key=m.device_id_key,
         session_id_key=m.session_id_key,
         user_id_key=m.user_id_key,
-        use_customer_user_id=m.use_customer_user_id,
+        customer_user_id=m.customer_user.value,
+        revenue=m.revenue.value,
+        location=m.location.value,
+        advertising_ids=m.advertising_ids.value,
+        uninstalls=m.uninstalls.value,
+        where=tuple(condition_of(one) for one in m.where),
         double_attribution=m.double_attribution,
         restrictions={source: policy.value for source, policy in app.restrictions.items()},
     )
@@ -81,7 +87,13 @@ def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
     for app in config.apps:
         key = app.amplitude.api_key.reveal()
         host = origin(app.amplitude.region.value, app.amplitude.base_url)
-        http_v2 = HttpV2(key, host, min_id_length=app.amplitude.min_id_length, gzip=config.delivery.gzip)
+        http_v2 = HttpV2(
+            key,
+            host,
+            min_id_length=app.amplitude.min_id_length,
+            gzip=config.delivery.gzip,
+            current_ms=round(app.amplitude.current_hours * HOUR_MS),
+        )
         attribution = AttributionApi(key, host)
         for endpoint in (http_v2, attribution):
             endpoint.limits = _tuned(endpoint.limits, config.delivery)

@@ -13,7 +13,7 @@ from flybridge.amplitude.event import is_reserved
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import WITHOUT_VALUE, Kind, is_own_event, kind_of
 from flybridge.mapping.person import refused_ids
-from flybridge.mapping.restrictions import PASS, Policy
+from flybridge.mapping.restrictions import PASS, RESTRICTED, Policy
 from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, DoubleAttribution, Rules
 from flybridge.records import Dead, Filter, Refuse
 
@@ -149,6 +149,8 @@ def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled
         if any(fnmatchcase(kind.word, pattern) for pattern in rules.exclude):
             return Filter("event_excluded")
         return compiled.conversion_name[kind.family]
+    if kind is Kind.UNINSTALL and rules.uninstalls == "send" and rules.route == "http_v2":
+        return compiled.uninstall_name
     if kind in NEVER_SENT:
         return Filter(kind.word)
     if rules.route == "attribution":
@@ -161,9 +163,9 @@ def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled
 
 
 def _media_source(postback: Postback, kind: Kind, policy: Policy) -> str | None:
-    """Return the source as it may be sent; None if it may not be sent, or is unknown."""
+    """Return the source as it may be sent; None if it is unknown."""
     if policy is not PASS:
-        return "organic" if policy is Policy.ORGANIC else None
+        return "organic" if policy is Policy.ORGANIC else RESTRICTED
     source = postback.media_source
     if source is None:
         return "organic" if kind.is_organic else None

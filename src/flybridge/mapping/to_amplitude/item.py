@@ -13,7 +13,9 @@ from msgspec import Raw, Struct
 
 from flybridge.amplitude.event import Event, within_limits
 from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.postback_kind import Kind
 from flybridge.mapping.person import TOP, Identified, names_a_device
+from flybridge.mapping.table import moment_of
 from flybridge.mapping.to_amplitude.revenue import NO_REVENUE, revenue_of
 from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules
 from flybridge.masking import dimension, masked
@@ -40,16 +42,29 @@ class Item(Struct, frozen=True, gc=False):
     def http_v2(self, notes: list[str]) -> bytes:
         """Write the item for the HTTP V2 API."""
         postback, value, classification = self.postback, self.value, self.classification
-        revenue = revenue_of(postback, value, notes) or NO_REVENUE
+        revenue = revenue_of(postback, value, self.compiled.revenue, notes) or NO_REVENUE
         if classification.is_renamed:
             notes.append("The event's name is one of Amplitude's own and got the prefix.")
         plan, event_properties = classification.plan, Raw(self.event_properties(notes))
         user_properties = Raw(self.user_properties(notes)) if plan.user.keys else None
+        top = plan.top if _is_placed(postback) else plan.unplaced
         return _encode(
-            plan.top.fill(
-                postback, value, self, classification, self.person, revenue, event_properties, user_properties
-            )
+            top.fill(postback, value, self, classification, self.person, revenue, event_properties, user_properties)
         )
+
+    def identify(self) -> bytes:
+        """Write the `$identify` event that goes before this one; empty if it says nothing about the user."""
+        kind, block = self.classification.kind, self.compiled.attribution
+        if kind is Kind.UNINSTALL:
+            when = moment_of(self.event_ms)
+            return block.uninstalled(when, time_ms=self.event_ms, insert_id=self.insert_id)
+        if not kind.is_conversion:
+            return b""
+        section = self.classification.plan.user.fill(self.postback, self.value, self.classification)
+        properties = self.classification.plan.user.as_dict(section)
+        for key in [key for key, value in properties.items() if names_a_device(value, self.person.devices)]:
+            del properties[key]
+        return block.write(properties, first=kind.family == "install", time_ms=self.event_ms, insert_id=self.insert_id)
 
     def attribution(self, notes: list[str]) -> bytes:
         """Write the item for the Attribution API: identifiers and user properties, no event properties."""
@@ -65,6 +80,8 @@ class Item(Struct, frozen=True, gc=False):
         writer = self.classification.plan.event
         section = writer.fill(self.postback, self.value, self.classification)
         value, own = self.value, NOTHING
+        if not self.compiled.reads_value:
+            value = None
         if isinstance(value, dict):
             own = self.compiled.own(value)
             if len(own) < len(value) and any(map(_is_identifier, value.keys() - own.keys())):
@@ -101,6 +118,13 @@ class Item(Struct, frozen=True, gc=False):
 def _is_identifier(key: str) -> bool:
     # Short names are remembered, because nearly all messages have the same; others may be as long as a message.
     return (dimension(key) if len(key) <= MAX_REMEMBERED else masked(key)) != key
+
+
+def _is_placed(postback: Postback) -> bool:
+    """Return whether a message has the whole place. Setting one of the four fields resets the others."""
+    return not (
+        postback.country_code is None or postback.state is None or postback.city is None or postback.dma is None
+    )
 
 
 def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray:

@@ -12,6 +12,7 @@ https://support.appsflyer.com/hc/en-us/articles/211200306 (read 2026-11-24).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.appsflyer.postback_time import time_ms, time_of
 from flybridge.identity import IdKind
-from flybridge.mapping.person import identify, parsed
+from flybridge.mapping.person import find, identify, parsed
 from flybridge.mapping.to_amplitude.classify import V1_IDS, classify
 from flybridge.mapping.to_amplitude.content_key import INSTALLED, identity_of, insert_id
 from flybridge.mapping.to_amplitude.item import Item
@@ -36,7 +37,8 @@ MAX_FLAT: Final = 30
 class Mapped(Struct, frozen=True, gc=False):
     """One item for Amplitude, and all that flybridge needs to know about it.
 
-    `body` is JSON without `user_id` and `device_id`; the Attribution API has no place for them, so that on its route
+    `body` is JSON without `user_id` and `device_id`, `identify` the
+    `$identify` event that goes before it; the Attribution API has no place for them, so that on its route
     both are None. `key` is the content identity; `key_ms` and `ordinal` tell occurrences with the same key apart, as in
     `records.Filing`.
     `reported` is the kind as AppsFlyer reports it, `value` the value of an in-app event, parsed.
@@ -61,6 +63,12 @@ class Mapped(Struct, frozen=True, gc=False):
     key_ms: int | None = None
     ordinal: int = 0
     value: Any = None
+    identify: bytes = b""
+
+    @property
+    def sent(self) -> bytes:
+        """What is delivered: the `$identify` event, if there is one, and the event itself, one a line."""
+        return self.identify + b"\n" + self.body if self.identify else self.body
 
 
 def map_postback(
@@ -75,6 +83,8 @@ def map_postback(
     whole = value = parsed(postback.event_value, notes)
     if whole is not None:
         value = _within_limits(postback.event_value, whole, notes)
+    if compiled.where and not all(condition.holds(partial(find, postback, value)) for condition in compiled.where):
+        return Filter("condition_not_met")
     person = identify(postback, value, compiled.keys, classified.refused, notes)
     on_v2 = rules.route == "http_v2"
     if not on_v2 and all(getattr(person, name) is None for name in V1_IDS[classified.platform]):
@@ -122,6 +132,7 @@ def map_postback(
         identity.key_ms,
         identity.ordinal,
         value,
+        item.identify() if on_v2 else b"",
     )
 
 

@@ -1,8 +1,10 @@
-"""Revenue of a postback. What is absent is not zero.
+"""Revenue of a postback. What is absent is not zero, and no amount goes without its currency.
 
-AppsFlyer reports an amount in the event's currency, in US dollars, and in the app's currency. Amplitude converts
-currencies itself, so the event's own amount goes; the others stand in where it was not selected. A message of
-Push API v1 has only `af_revenue` in the event's value.
+AppsFlyer reports an amount up to three times: in the event's currency, in US dollars, and in a currency selected for
+the app; what the SDK was given stands in the event's value. Amplitude adds up the `revenue` of all events as plain
+numbers, whatever their `currency`; only its derived property *Currency Converted Revenue* converts
+(https://amplitude.com/docs/data/currency-conversion, https://amplitude.com/docs/account-management/currency-unit, read
+2026-11-27). An app that sells in several currencies therefore wants `usd` or `selected`.
 """
 
 from __future__ import annotations
@@ -14,11 +16,25 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_TEXT
 from flybridge.appsflyer.fields import Postback
-from flybridge.mapping.table import integer, money, plain
+from flybridge.mapping.amounts import amount_of as read_amount
+from flybridge.mapping.table import integer, plain
+from flybridge.records import Word
+
+USD: Final = "USD"
+NOTHING: Final[dict[str, Any]] = {}
+
+
+class RevenueIn(Word):
+    """The amount that becomes the revenue of an event in Amplitude."""
+
+    EVENT = "event"  # in the currency of the event
+    USD = "usd"  # as AppsFlyer converts it to US dollars
+    SELECTED = "selected"  # as AppsFlyer converts it to the currency selected for the app
+    NONE = "none"  # no revenue: the app's own SDK sends it to Amplitude already
 
 
 class Revenue(Struct, frozen=True, gc=False):
-    """An amount in `currency` (ISO 4217, None: unknown), and what was bought. A negative amount is a refund."""
+    """An amount in `currency` (ISO 4217), and what was bought. A negative amount is a refund."""
 
     amount: float | None
     currency: str | None = None
@@ -27,22 +43,33 @@ class Revenue(Struct, frozen=True, gc=False):
     quantity: int | None = None
 
 
+class RevenueRule(Struct, frozen=True):
+    """Which amount is taken, and the fields of AppsFlyer that it may not be taken from."""
+
+    choice: RevenueIn = RevenueIn.EVENT
+    without: frozenset[str] = frozenset()
+
+
+Money = tuple[float, str]
+"""An amount and its ISO 4217 code."""
+
 NO_REVENUE: Final = Revenue(None)
-NOTHING: Final[dict[str, Any]] = {}
 
 
-def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenue | None:
-    """Return the revenue; None if the message has none."""
+def revenue_of(postback: Postback, event_value: Any, rule: RevenueRule, notes: list[str]) -> Revenue | None:
+    """Return the revenue in the chosen currency; None if the message has none."""
+    if rule.choice is RevenueIn.NONE:
+        return None
     bought = event_value if isinstance(event_value, dict) else NOTHING
-    amount, code = postback.event_revenue, postback.event_revenue_currency
-    if amount is None:
-        found = amount_of(postback, bought)
-        if found is None:
-            return None
-        amount, code = found
-    currency = currency_of(code) if code else None
-    if code and currency is None:
-        notes.append("The currency is no three-letter code and was left out.")
+    raw = bought.get("af_revenue")
+    if raw is None and not _reports(postback):
+        return None
+    money = _chosen(postback, bought, rule)
+    if money is None:
+        if raw is not None or postback.event_revenue is not None:
+            notes.append(_why_none(postback, bought, rule.choice))
+        return None
+    amount, currency = money
     kind = "Refund" if amount < 0 else "Ad" if postback.event_name == "af_ad_revenue" else None
     product, quantity = bought.get("af_content_id"), bought.get("af_quantity")
     if product is not None and not isinstance(product, str):
@@ -52,24 +79,81 @@ def revenue_of(postback: Postback, event_value: Any, notes: list[str]) -> Revenu
     return Revenue(amount, currency, kind, product[:MAX_TEXT] if product else None, quantity or None)
 
 
+def _reports(postback: Postback) -> bool:
+    return not (
+        postback.event_revenue is None
+        and postback.event_revenue_usd is None
+        and postback.revenue_in_selected_currency is None
+    )
+
+
+def _chosen(postback: Postback, bought: dict[str, Any], rule: RevenueRule) -> Money | None:
+    """Return the amount and the currency of one pair. An amount is never joined with the currency of another."""
+    own = _in_event_currency(postback, bought)
+    usd = None if "event_revenue_usd" in rule.without else postback.event_revenue_usd
+    dollars = None if usd is None else (usd, USD)
+    selected = None if "revenue_in_selected_currency" in rule.without else _in_selected_currency(postback)
+    match rule.choice:
+        case RevenueIn.USD:
+            return dollars or _in(USD, own) or _in(USD, selected)
+        case RevenueIn.SELECTED:
+            code = currency_of(postback.selected_currency)
+            return selected or _in(code, own) or _in(code, dollars)
+        case _:
+            return own or dollars or selected
+
+
+def _in_event_currency(postback: Postback, bought: dict[str, Any]) -> Money | None:
+    """Return the amount as the event has it: AppsFlyer's, or what the SDK was given."""
+    currency = currency_of(postback.event_revenue_currency) or currency_of(bought.get("af_currency"))
+    if currency is None:
+        return None
+    amount = postback.event_revenue
+    if amount is None and (raw := bought.get("af_revenue")) is not None:
+        amount = read_amount(raw, currency)
+    return None if amount is None else (amount, currency)
+
+
+def _in_selected_currency(postback: Postback) -> Money | None:
+    amount, currency = postback.revenue_in_selected_currency, currency_of(postback.selected_currency)
+    return None if amount is None or currency is None else (amount, currency)
+
+
+def _in(currency: str | None, money: Money | None) -> Money | None:
+    return money if money is not None and money[1] == currency else None
+
+
+def _why_none(postback: Postback, bought: dict[str, Any], choice: RevenueIn) -> str:
+    own = _in_event_currency(postback, bought)
+    if own is not None:
+        return (
+            f"The revenue is in {own[1]} and was left out: AppsFlyer did not convert it (mapping.revenue is {choice})."
+        )
+    if postback.event_revenue is None and read_amount(bought.get("af_revenue"), "JPY") is None:
+        return "The amount in af_revenue can't be read and was left out: the SDK expects it as 1234.56."
+    if postback.event_revenue is None and read_amount(bought.get("af_revenue")) is None:
+        return "The amount in af_revenue can be read in two ways and was left out: the SDK expects it as 1234.56."
+    return "The revenue has no currency that is a three-letter code and was left out."
+
+
+def currency_of(written: Any) -> str | None:
+    """Return an ISO 4217 code in capitals, None for anything that is not three letters."""
+    return _code(written) if isinstance(written, str) else None
+
+
 @lru_cache(maxsize=256)
-def currency_of(written: str) -> str | None:
-    """Return the code of a currency in capitals; None if it is none."""
+def _code(written: str) -> str | None:
     code = written.strip().upper()
     return code if len(code) == 3 and code.isascii() and code.isalpha() else None
 
 
 def amount_of(postback: Postback, bought: dict[str, Any]) -> tuple[float, str | None] | None:
     """Return the first amount that a message reports, and its currency as it is written."""
-    if postback.event_revenue is not None:
-        return postback.event_revenue, postback.event_revenue_currency
+    if (own := _in_event_currency(postback, bought)) is not None:
+        return own
     if postback.event_revenue_usd is not None:
-        return postback.event_revenue_usd, "USD"
+        return postback.event_revenue_usd, USD
     if postback.revenue_in_selected_currency is not None:
         return postback.revenue_in_selected_currency, postback.selected_currency
-    raw = bought.get("af_revenue")
-    amount = None if raw is None else money(raw)
-    if amount is None:
-        return None
-    code = bought.get("af_currency")
-    return amount, code if isinstance(code, str) else postback.event_revenue_currency
+    amount = postback.event_revenue if postback.event_revenue is not None else read_amount(bought.get("af_revenue"))
+    return None if amount is None else (amount, None)

@@ -14,10 +14,14 @@ from flybridge.amplitude.event import MIN_ID_LENGTH, is_reserved, text
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
-from flybridge.mapping.person import ID_KEYS, Keys
+from flybridge.mapping.conditions import Condition
+from flybridge.mapping.person import ID_KEYS, TOP, Keys
 from flybridge.mapping.restrictions import ADVERTISING, policies, policy_of
 from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
 from flybridge.mapping.to_amplitude import rows as table
+from flybridge.mapping.to_amplitude.attribution_block import AttributionBlock
+from flybridge.mapping.to_amplitude.names import FORBIDDEN, check_patterns, check_renames, check_row, check_without
+from flybridge.mapping.to_amplitude.revenue import RevenueIn, RevenueRule
 from flybridge.mapping.to_amplitude.sections import SectionWriter
 from flybridge.masking import masked
 from flybridge.records import Dead, Filter, Refuse
@@ -27,10 +31,6 @@ NO_TEXTS: Final[Mapping[str, str]] = {}
 CONFIGURED: Final = "https://support.appsflyer.com/hc/en-us/articles/208387843"
 
 MAX_PLAIN: Final = 4096
-
-FORBIDDEN: Final = frozenset({'"', "\\"} | {chr(code) for code in range(32)})
-
-TOP_TARGETS: Final = frozenset(row.target for row in table.TOP)
 
 
 OWN: Final[Mapping[str, str]] = {
@@ -92,7 +92,12 @@ class Rules(Struct, frozen=True, kw_only=True, dict=True):
     device_id_key: str = "amplitude_device_id"
     session_id_key: str = "amplitude_session_id"
     user_id_key: str = "amplitude_user_id"
-    use_customer_user_id: bool = True
+    customer_user_id: Literal["send", "when-seen", "never"] = "send"
+    revenue: Literal["event", "usd", "selected", "none"] = "event"
+    location: Literal["appsflyer", "amplitude"] = "appsflyer"
+    advertising_ids: Literal["send", "match-only"] = "send"
+    uninstalls: Literal["leave-out", "send"] = "leave-out"
+    where: tuple[Condition, ...] = ()
     min_id_length: int = MIN_ID_LENGTH
     double_attribution: DoubleAttribution = DoubleAttribution.PRIMARY
     restrictions: Mapping[str, str] = NO_TEXTS
@@ -109,26 +114,20 @@ class Rules(Struct, frozen=True, kw_only=True, dict=True):
             policies(self.restrictions)
         except ValueError as problem:
             raise ConfigError("restrictions", f"{problem}.", "Write pass, redact, organic or drop.") from None
+        self._check_names()
         for source, target in self.rows:
-            self._check(source, target)
+            check_row(source, target)
 
-    def _check(self, source: str, target: str) -> None:
-        if not FORBIDDEN.isdisjoint(target):
-            raise ConfigError(f"rows.{source}", "A target holds a quote or a control character.", "Write it without.")
-        section, dot, key = target.partition(".")
-        in_section = section in ("event_properties", "user_properties") and bool(dot and key)
-        if not in_section and target not in TOP_TARGETS:
+    def _check_names(self) -> None:
+        check_without(self.without, [source for source, _ in self.rows])
+        check_patterns("include", self.include)
+        check_patterns("exclude", self.exclude)
+        check_renames(self.rename, self.prefix, [self.prefix + title for title in (*TITLES.values(), UNINSTALL)])
+        if self.route == "attribution" and self.advertising_ids == "match-only":
             raise ConfigError(
-                f"rows.{source}",
-                f"The target {target!r} is not one that a row can fill.",
-                f"Write event_properties.x, user_properties.x, or one of {', '.join(sorted(TOP_TARGETS))}.",
-            )
-        last = source.rpartition(".")[2].lower()
-        if last in ID_KEYS:
-            raise ConfigError(
-                f"rows.{source}",
-                "Device identifiers go to Amplitude's own fields, never to properties.",
-                "Remove the row: flybridge sends the identifiers that consent allows.",
+                "advertising_ids",
+                "On the route attribution Amplitude itself matches by the advertising id, so it has to be sent.",
+                'Write "send", or route = "http_v2".',
             )
 
     @cached_property
@@ -146,8 +145,14 @@ class CompiledRules:
             rules.session_id_key,
             rules.user_id_key,
             rules.min_id_length,
-            rules.use_customer_user_id,
+            "never" if "customer_user_id" in rules.without else rules.customer_user_id,
+            _unsent(rules),
         )
+        self.revenue = RevenueRule(
+            RevenueIn.NONE if "event_revenue" in rules.without else RevenueIn(rules.revenue), frozenset(rules.without)
+        )
+        self.reads_value = "event_value" not in rules.without
+        self.where = rules.where
         by_source = policies(rules.restrictions)
         self.policy = lru_cache(4096)(lambda source, touch: policy_of(source, touch, by_source))
         self._plans = {
@@ -155,6 +160,7 @@ class CompiledRules:
             for conversion in (True, False)
             for restricted in (True, False)
         }
+        self.attribution = AttributionBlock(rules.prefix, self._plans[True, False].user.keys, all_rows(rules))
         self._passed = (rules.device_id_key, rules.session_id_key, rules.user_id_key)
         self._hidden = ID_KEYS.union(key.lower() for key in self._passed)
         self._taken = frozenset(key for plan in self._plans.values() for key in plan.event.keys)
@@ -164,7 +170,7 @@ class CompiledRules:
             family: text(rules.rename.get(rules.prefix + title, rules.prefix + title))
             for family, title in TITLES.items()
         }
-
+        self.uninstall_name = text(rules.rename.get(rules.prefix + UNINSTALL, rules.prefix + UNINSTALL))
         self.classifications: dict[tuple[object, ...], Classification | Filter | Refuse | Dead] = {}
 
     def plan(self, conversion: bool, restricted: bool) -> Plan:
@@ -195,23 +201,22 @@ class CompiledRules:
             section: [(with_prefix(row.place[1], rules.prefix), row) for row in rows if row.place[0] is section]
             for section in Section
         }
-        media_source, message_type = f"{rules.prefix}media source", f"{rules.prefix}message type"
+        source = {} if "media_source" in rules.without else {f"{rules.prefix}media source": "classification.source"}
+        given = ("item", "classification", "person", "revenue", "event_properties", "user_properties")
+        unplaced = [(key, row) for key, row in placed[Section.TOP] if row.doc != table.LOCATION]
         return Plan(
-            SectionWriter(
-                placed[Section.TOP],
-                given=("item", "classification", "person", "revenue", "event_properties", "user_properties"),
-                before=OWN,
-            ),
+            SectionWriter(placed[Section.TOP], given=given, before=OWN),
+            SectionWriter(unplaced, given=given, before=OWN),
             SectionWriter(
                 placed[Section.EVENT],
                 given=("classification",),
-                after={media_source: "classification.source", message_type: "classification.message_type"},
+                after={**source, f"{rules.prefix}message type": "classification.message_type"},
             ),
             # Only conversions say the source of a user.
             SectionWriter(
                 placed[Section.USER],
                 given=("classification",),
-                after={media_source: "classification.source"} if conversion else {},
+                after=source if conversion else {},
             ),
         )
 
@@ -220,9 +225,11 @@ class Plan(Struct, frozen=True):
     """The section writers of one kind of message.
 
     `top` is given the item, its parts, its revenue and its properties as JSON; the others the classification.
+    `unplaced` is the same without the place.
     """
 
     top: SectionWriter
+    unplaced: SectionWriter
     event: SectionWriter
     user: SectionWriter
 
@@ -252,12 +259,24 @@ class Classification(Struct, frozen=True, gc=False):
     plan: Plan
 
 
+UNINSTALL: Final = "Uninstall"
 TITLES: Final = {
     "install": "Install",
     "reinstall": "Reinstall",
     "re-engagement": "Re-engagement",
     "re-attribution": "Re-attribution",
 }
+
+
+def _unsent(rules: Rules) -> tuple[str, ...]:
+    """Return the identifier fields of an Amplitude event that stay empty, though the person is matched by them."""
+    unsent = {UNSENT.get(name, name) for name in rules.without} & set(TOP)
+    return tuple(
+        name for name in TOP if name in unsent or (rules.advertising_ids == "match-only" and name in ("idfa", "adid"))
+    )
+
+
+UNSENT: Final = {"advertising_id": "adid", "amazon_aid": "adid"}
 
 
 def _naming(rules: Rules) -> Callable[[str], str | None]:
@@ -275,7 +294,9 @@ def _naming(rules: Rules) -> Callable[[str], str | None]:
 def all_rows(rules: Rules) -> tuple[Row, ...]:
     """Return the rows that apply to an app, its own first, so that they take precedence."""
     extra = tuple(Row(source, target, as_is, CONFIGURED, "From the configuration.") for source, target in rules.rows)
-    default = table.USER if rules.route == "attribution" else table.ROWS
+    default: tuple[Row, ...] = table.USER if rules.route == "attribution" else table.ROWS
+    if rules.location == "amplitude":
+        default = tuple(row for row in default if row.doc != table.LOCATION)
     if rules.route == "attribution":
         extra = tuple(row for row in extra if row.target.startswith("user_properties."))
     return (*extra, *(row for row in default if row.source not in rules.without))

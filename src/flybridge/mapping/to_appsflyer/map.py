@@ -89,7 +89,7 @@ def choose(event: Streamed, streams: Sequence[StreamRules]) -> StreamRules | Lef
             continue
         if not rules.loop and came_from_appsflyer(event, rules):
             reasons.add("loop_guard")
-        elif all(condition.holds(event) for condition in rules.where):
+        elif all(condition.holds(event.find) for condition in rules.where):
             return rules
         else:
             reasons.add("condition_not_met")

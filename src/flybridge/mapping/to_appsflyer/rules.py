@@ -13,11 +13,11 @@ from msgspec import Struct
 from flybridge.amplitude.event import is_reserved
 from flybridge.amplitude.streamed import Streamed
 from flybridge.errors import ConfigError
+from flybridge.mapping.conditions import Condition
 from flybridge.mapping.person import ID_KEYS
 from flybridge.mapping.table import Converter, Row
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
-from flybridge.mapping.to_appsflyer.conditions import Condition
 
 FIXED: Final = "value:"
 USER: Final = "user_properties."

@@ -35,7 +35,7 @@ def lease(
         leased, sealed = [], []
         for row in rows:
             try:
-                leased.append(_delivery(seal, lane, row))
+                leased.append(_delivery(seal, lane, row, now_ms))
             except SealBroken:
                 sealed.append(row[0])
         _bury_sealed(ledger, seal, sealed, owner, now_ms)
@@ -52,7 +52,7 @@ def _bury_sealed(ledger: Ledger, seal: Seal, ids: Sequence[int], owner: str, now
     bury(ledger, seal, ends, now_ms)
 
 
-def _delivery(seal: Seal, lane: Lane, row: Row) -> Delivery:
+def _delivery(seal: Seal, lane: Lane, row: Row, now_ms: int) -> Delivery:
     delivery, tries, uncertain, split, received_ms, sealed, who = row
     item = open_item(seal, sealed, who)
     return Delivery(
@@ -68,6 +68,7 @@ def _delivery(seal: Seal, lane: Lane, row: Row) -> Delivery:
         uncertain=uncertain,
         split=bool(split),
         received_ms=received_ms,
+        age_ms=max(0, now_ms - received_ms),
     )
 
 

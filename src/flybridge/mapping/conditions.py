@@ -1,4 +1,4 @@
-"""Conditions on an Amplitude event: how two values compare, and what each operator asks. Pure, and never raises.
+"""Conditions on a message: how two values compare, and what each operator asks. Pure, and never raises.
 
 Values compare as text, because Amplitude's webhooks send user properties as text; where both are numbers, or text that
 is one, they compare as numbers, so that `10` is more than `9` and `1.0` is `1`. A list is taken value by value: a
@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.amplitude.streamed import Streamed
 from flybridge.mapping.table import plain
 
 Value = str | int | float | bool
@@ -42,9 +41,9 @@ class Condition(Struct, frozen=True, kw_only=True):
     exists: bool = False
     absent: bool = False
 
-    def holds(self, event: Streamed) -> bool:
-        """Return whether the event passes."""
-        values = _values(event.find(self.path))
+    def holds(self, find: Callable[[str], Any]) -> bool:
+        """Return whether a message passes. `find` returns its value at a path, None if there is none."""
+        values = _values(find(self.path))
         if (self.exists and not values) or (self.absent and values):
             return False
         if self.equals is not None and not _is_one(values, (self.equals,)):

@@ -1,0 +1,85 @@
+"""Check the names in an app's mapping settings, so that a misspelt one is refused at start instead of doing nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from flybridge.appsflyer.fields import NAMES
+from flybridge.appsflyer.postback_kind import Kind
+from flybridge.errors import ConfigError
+from flybridge.mapping.person import ID_KEYS
+from flybridge.mapping.to_amplitude import rows as table
+
+FORBIDDEN: Final = frozenset({'"', "\\"} | {chr(code) for code in range(32)})
+TOP_TARGETS: Final = frozenset(row.target for row in table.TOP)
+
+NEEDED: Final = frozenset(
+    {
+        "event_name", "event_time", "event_type", "conversion_type", "campaign_type", "is_retargeting",
+        "retargeting_conversion_type", "platform", "app_id", "install_time",
+    }
+)  # fmt: skip
+"""Fields that decide what an event is. Without them there is none to send."""
+
+SIMILAR: Final = 0.85
+"""How alike two names are, from 0 to 1, for one to be taken for the other misspelt."""
+
+KINDS: Final = tuple(kind.word for kind in Kind if "-" in kind.word and kind.is_conversion)
+
+
+def check_without(without: Iterable[str], configured: Iterable[str]) -> None:
+    """Raise `ConfigError` for a field that no message has, or that can't be left out."""
+    own = set(configured)
+    for name in without:
+        if name in NEEDED:
+            raise ConfigError("without", f"{name} decides what an event is and can't be left out.", "Remove it.")
+        if name not in NAMES and name not in own:
+            raise ConfigError("without", f"AppsFlyer has no field {name!r}.", _nearest(name, NAMES))
+
+
+def check_row(source: str, target: str) -> None:
+    """Raise `ConfigError` for a row that can't be carried over."""
+    path = f"rows.{source}"
+    if not FORBIDDEN.isdisjoint(target):
+        raise ConfigError(path, "A target holds a quote or a control character.", "Write it without.")
+    section, dot, key = target.partition(".")
+    in_section = section in ("event_properties", "user_properties") and bool(dot and key)
+    if not in_section and target not in TOP_TARGETS:
+        raise ConfigError(
+            path,
+            f"The target {target!r} is not one that a row can fill.",
+            f"Write event_properties.x, user_properties.x, or one of {', '.join(sorted(TOP_TARGETS))}.",
+        )
+    if source.rpartition(".")[2].lower() in ID_KEYS:
+        raise ConfigError(
+            path,
+            "Device identifiers go to Amplitude's own fields, never to properties.",
+            "Remove the row: flybridge sends the identifiers that consent allows.",
+        )
+    # A field may be newer than this version, so that a name is refused only if it looks like another misspelt.
+    if source not in NAMES and "." not in source and get_close_matches(source, NAMES, 1, SIMILAR):
+        raise ConfigError(path, f"AppsFlyer has no field {source!r}.", _nearest(source, NAMES))
+
+
+def check_patterns(setting: str, patterns: Iterable[str]) -> None:
+    """Raise `ConfigError` for a pattern that looks like one of AppsFlyer's conversions misspelt."""
+    for pattern in patterns:
+        if pattern in KINDS or not get_close_matches(pattern.lower(), KINDS, 1, SIMILAR):
+            continue
+        raise ConfigError(setting, f"AppsFlyer has no conversion {pattern!r}.", _nearest(pattern.lower(), KINDS))
+
+
+def check_renames(rename: Mapping[str, str], prefix: str, conversions: Iterable[str]) -> None:
+    """Raise `ConfigError` for a name with the prefix of conversions that is none of theirs."""
+    known = tuple(conversions)
+    for name in rename:
+        if name.startswith(prefix) and name not in known:
+            raise ConfigError("rename", f"There is no conversion {name!r}.", _nearest(name, known))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = tuple(known)
+    found = get_close_matches(name, names, 1, 0.6)
+    return f"Write {found[0]!r}." if found else f"Write one of {', '.join(sorted(names))}."

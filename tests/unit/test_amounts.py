@@ -1,0 +1,55 @@
+"""Amounts of money as apps write them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flybridge.mapping.amounts import amount_of
+
+
+@pytest.mark.parametrize(
+    ("written", "amount"),
+    [
+        ("1,234.56", 1234.56), ("1.234,56", 1234.56), ("1 234,56", 1234.56), ("1\u00a0234,56", 1234.56),
+        ("1'234.50", 1234.5), ("1,234,567", 1234567), ("1.234.567,89", 1234567.89), ("12,34,567.50", 1234567.5),
+        ("9,99", 9.99), ("0,999", 0.999), ("$9.99", 9.99), ("€ 9,99", 9.99), ("9.99 USD", 9.99), ("R$ 9,90", 9.9),
+        ("Rs. 1,500.00", 1500), ("-9.99", -9.99), ("\u22129,99", -9.99), ("-$5", -5), (["9.99"], 9.99), (7, 7.0),
+        ("0.000123", 0.000123), (" 5 ", 5),
+    ],
+)  # fmt: skip
+def test_an_amount_is_read_where_it_can_mean_one_thing_only(written, amount):
+    """Grouping, decimal comma, currency signs and codes, a list of one."""
+    assert amount_of(written) == amount
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["1,234", "1,234,56", "9.99.9", "5-3", "9.99-", "($9)", "1 2", "", "abc", "USD", "NaN", "inf", "1e400", True, None,
+     [], ["1", "2"], {"a": 1}, "9" * 41, "$" * 40],
+)  # fmt: skip
+def test_what_is_in_doubt_is_no_amount(written):
+    """A thousand or a little more than one: nobody can tell."""
+    assert amount_of(written) is None
+
+
+@pytest.mark.parametrize("written", ["1,234", "1.234"])
+def test_a_currency_without_cents_has_no_fraction(written):
+    """So that a single group of three digits is thousands."""
+    assert amount_of(written, "JPY") == 1234
+
+
+@given(st.decimals(min_value=-(10**9), max_value=10**9, places=2), st.sampled_from([",.", ".,", " ,", "'."]))
+def test_what_a_locale_prints_is_read_back(amount, signs):
+    """Whatever signs group thousands and begin the fraction."""
+    thousands, point = signs
+    printed = f"{amount:,.2f}".translate({ord(","): thousands, ord("."): point})
+    assert amount_of(printed) == float(amount)
+
+
+@given(st.text(max_size=60))
+def test_no_text_raises(written):
+    """And what is read is a number that JSON can carry."""
+    found = amount_of(written)
+    assert found is None or -1e15 <= found <= 1e15

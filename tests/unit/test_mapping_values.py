@@ -1,0 +1,262 @@
+"""What the values of an event mean in Amplitude: money, place, user properties, and what is left out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flybridge.appsflyer.postback import Postback, read
+from flybridge.errors import ConfigError
+from flybridge.identity import IdKind
+from flybridge.mapping.conditions import Condition
+from flybridge.mapping.to_amplitude.map import Mapped, map_postback
+from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.records import Filter, Media
+
+RECEIVED_MS = 1_764_000_000_000
+GAID = "38400000-8cf0-11bd-b23e-10b96e400001"
+PURCHASE = {
+    "appsflyer_id": "1700000000000-1111111111111111111", "customer_user_id": "cust-000001", "platform": "android",
+    "media_source": "googleadwords_int", "campaign": "winter", "conversion_type": "install", "campaign_type": "ua",
+    "event_time": "2026-11-20 10:07:00.000", "install_time": "2026-11-19 10:00:00.000", "advertising_id": GAID,
+    "event_name": "af_purchase",
+}  # fmt: skip
+INSTALL = PURCHASE | {"event_name": "install", "event_time": PURCHASE["install_time"]}
+
+
+def outcome(message: dict[str, Any], **rules: Any) -> Any:
+    postback = read(json.dumps(message).encode(), Media.JSON)
+    assert isinstance(postback, Postback)
+    return map_postback(postback, Rules(app="shop", platform="android", **rules), RECEIVED_MS)
+
+
+def mapped(message: dict[str, Any], **rules: Any) -> Mapped:
+    found = outcome(message, **rules)
+    assert isinstance(found, Mapped)
+    return found
+
+
+def event(message: dict[str, Any], **rules: Any) -> dict[str, Any]:
+    return json.loads(mapped(message, **rules).body)
+
+
+def value(**pairs: Any) -> dict[str, Any]:
+    return {"event_value": json.dumps(pairs, ensure_ascii=False)}
+
+
+@pytest.mark.parametrize(
+    ("message", "choice", "revenue"),
+    [
+        # A currency that is no code: the pair in US dollars stands in, never the bare number.
+        ({"event_revenue": "150000", "event_revenue_currency": "đ", "event_revenue_usd": "6.1"}
+         | value(af_revenue="150000", af_currency="₫"), "event", (6.1, "USD")),
+        ({"event_revenue": "1000", "event_revenue_usd": "6.5"} | value(af_revenue="1000", af_currency="JPY"),
+         "event", (1000, "JPY")),
+        ({"event_revenue": "1000", "event_revenue_usd": "6.5"} | value(af_revenue="1000", af_currency="JPY"),
+         "usd", (6.5, "USD")),
+        (value(af_revenue="1,234.56", af_currency="USD"), "event", (1234.56, "USD")),
+        (value(af_revenue=["9.99"], af_currency="usd"), "usd", (9.99, "USD")),
+        (value(af_revenue="1,500", af_currency="JPY"), "event", (1500, "JPY")),
+        (value(af_revenue="1,500", af_currency="EUR"), "event", (None, None)),
+        (value(af_revenue="5"), "event", (None, None)),
+        ({"event_revenue": 8, "event_revenue_currency": "JPY"}, "usd", (None, None)),
+        ({"revenue_in_selected_currency": 8, "selected_currency": "GBP", "event_revenue_usd": 11},
+         "selected", (8, "GBP")),
+        ({"event_revenue": 8, "event_revenue_currency": "GBP", "selected_currency": "GBP"}, "selected", (8, "GBP")),
+        ({"event_revenue": 8, "event_revenue_currency": "USD"}, "none", (None, None)),
+    ],
+)  # fmt: skip
+def test_an_amount_and_its_currency_are_chosen_as_a_pair(message, choice, revenue):
+    """By the app's choice; what can't be sent as chosen is left out and noted."""
+    found = mapped(PURCHASE | message, revenue=choice)
+    sent = json.loads(found.body)
+    assert (sent.get("revenue"), sent.get("currency")) == revenue
+    assert revenue[0] is not None or choice == "none" or found.notes
+
+
+MONEY = st.fixed_dictionaries(
+    {},
+    optional={
+        "event_revenue": st.floats(-1e6, 1e6),
+        "event_revenue_currency": st.sampled_from(["USD", "JPY", "₫", "x", "eur"]),
+        "event_revenue_usd": st.floats(-1e6, 1e6), "revenue_in_selected_currency": st.floats(-1e6, 1e6),
+        "selected_currency": st.sampled_from(["GBP", "pounds"]),
+        "event_value": st.sampled_from(
+            [{}, {"af_revenue": "9,99", "af_currency": "EUR"}, {"af_revenue": "1,234"}, {"af_currency": "KRW"}]
+        ),
+    },
+)  # fmt: skip
+
+
+@given(MONEY, st.sampled_from(["event", "usd", "selected", "none"]))
+def test_no_amount_goes_without_its_currency(message, choice):
+    """Amplitude adds amounts up as numbers: a bare one would be added to any currency."""
+    sent = event(PURCHASE | message, revenue=choice)
+    assert ("revenue" in sent) == ("currency" in sent)
+    assert choice != "usd" or sent.get("currency", "USD") == "USD"
+
+
+@pytest.mark.parametrize("missing", ["country_code", "state", "city", "dma", None])
+def test_a_place_is_sent_whole_or_not_at_all(missing):
+    """In Amplitude each of the four fields resets the others."""
+    place = {"country_code": "US", "state": "CA", "city": "San Jose", "dma": "807"}
+    sent = event(PURCHASE | {name: text for name, text in place.items() if name != missing})
+    found = {"country", "region", "city", "dma"} & set(sent)
+    assert found == (set() if missing else {"country", "region", "city", "dma"})
+    assert not {"country", "region"} & set(event(PURCHASE | place, location="amplitude"))
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("advertising_id", "adid"), ("android_id", "android_id"), ("event_revenue", "revenue"), ("ip", "ip"),
+        ("customer_user_id", "user_id"), ("android_app_set_id", "android_app_set_id"), ("app_version", "app_version"),
+    ],
+)  # fmt: skip
+def test_what_is_named_in_without_does_not_leave(name, key):
+    """Rows, identifiers and revenue alike; people are matched by the identifiers all the same."""
+    message = PURCHASE | value(af_revenue="5", note="n") | {
+        "event_revenue": "5", "event_revenue_currency": "USD", "android_id": "a9c8f44443e9ed93", "ip": "192.0.2.9",
+        "android_app_set_id": "9ae2f9c1-8f0e-4a52-b55a-2d1f3b6c7d80", "app_version": "1.2",
+    }  # fmt: skip
+    found = mapped(message, without=(name,))
+    assert key not in json.loads(found.body)
+    assert key != "user_id" or found.user_id is None
+    assert mapped(message, without=("advertising_id",)).ids[IdKind.ADID] == GAID
+
+
+def test_the_source_left_out_is_in_no_property():
+    """Not in the derived ones either."""
+    found = mapped(INSTALL, without=("media_source",))
+    assert b"googleadwords_int" not in found.sent
+
+
+@pytest.mark.parametrize(
+    ("rules", "nearest"),
+    [
+        ({"without": ("compaign",)}, "campaign"),
+        ({"without": ("advertisng_id",)}, "advertising_id"),
+        ({"without": ("event_time",)}, "Remove"),
+        ({"exclude": ("re-engagment",)}, "re-engagement"),
+        ({"include": ("organic-instal",)}, "organic-install"),
+        ({"rename": {"[AppsFlyer] Instal": "x"}}, "[AppsFlyer] Install"),
+        ({"rows": (("campain", "event_properties.c"),)}, "campaign"),
+        ({"route": "attribution", "advertising_ids": "match-only"}, "send"),
+    ],
+)
+def test_a_misspelt_name_is_refused_with_the_nearest(rules, nearest):
+    """It would do nothing, and nobody would notice."""
+    with pytest.raises(ConfigError) as refused:
+        Rules(app="shop", platform="android", **rules)
+    assert nearest in refused.value.remedy
+
+
+def test_names_of_an_apps_own_are_not_taken_for_misspelt_ones():
+    """An event may be called almost as one of AppsFlyer's."""
+    Rules(app="shop", platform="android", exclude=("installs", "af_*"), rows=(("new_field", "event_properties.n"),))
+
+
+def test_advertising_ids_may_be_matched_by_and_never_sent():
+    """Amplitude gets neither, and the person is found all the same."""
+    found = mapped(PURCHASE, advertising_ids="match-only")
+    assert GAID.encode() not in found.sent
+    assert found.ids[IdKind.ADID] == GAID
+
+
+@pytest.mark.parametrize(
+    ("condition", "passes"),
+    [
+        (Condition(path="media_source", equals="googleadwords_int"), True),
+        (Condition(path="country_code", one_of=("DE", "FR")), False),
+        (Condition(path="event_value.plan", equals="pro"), True),
+        (Condition(path="event_value.price", gt=10), False),
+        (Condition(path="campaign", contains="summer"), False),
+    ],
+)
+def test_a_postback_may_have_to_meet_conditions(condition, passes):
+    """On any field of AppsFlyer, or key of the event's value."""
+    found = outcome(PURCHASE | value(plan="pro", price=9), where=(condition,))
+    assert isinstance(found, Mapped) is passes
+    assert passes or found == Filter("condition_not_met")
+
+
+def test_uninstalls_are_sent_if_asked_for():
+    """As an event and as a user property, which the next conversion removes."""
+    message = PURCHASE | {"event_name": "uninstall", "conversion_type": "uninstall"}
+    assert outcome(message) == Filter("uninstall")
+    found = mapped(message, uninstalls="send")
+    assert found.event_type == "[AppsFlyer] Uninstall"
+    user = json.loads(found.identify)["user_properties"]
+    assert user["$set"] == {"[AppsFlyer] uninstalled at": "2026-11-20T10:07:00"}
+    assert "[AppsFlyer] uninstalled at" in json.loads(mapped(INSTALL).identify)["user_properties"]["$unset"]
+
+
+# User properties, folded as Amplitude documents it
+
+
+def fold(user: dict[str, Any], found: Mapped) -> None:
+    """Apply an item to a user's properties: https://amplitude.com/docs/apis/analytics/identify."""
+    for line in found.sent.split(b"\n"):
+        sent = json.loads(line)
+        given = sent.get("user_properties", {})
+        if sent["event_type"] != "$identify":
+            user |= given
+            continue
+        assert set(given) <= {"$set", "$setOnce", "$unset"}
+        user |= given.get("$set", {})
+        user |= {name: text for name, text in given.get("$setOnce", {}).items() if name not in user}
+        for name in given.get("$unset", {}):
+            user.pop(name, None)
+
+
+REMERGE = {"event_name": "re-engagement", "conversion_type": "re-engagement", "campaign_type": "retargeting",
+           "media_source": "remerge_int", "campaign": None, "event_time": "2026-11-25 10:00:00.000"}  # fmt: skip
+ORGANIC = {"event_name": "reinstall", "conversion_type": "reinstall", "campaign_type": "organic",
+           "media_source": "organic", "campaign": None, "install_time": "2026-11-23 10:00:00.000"}  # fmt: skip
+
+
+def test_no_source_stands_beside_the_campaign_of_another():
+    """Install, organic reinstall, re-engagement without a campaign: the first touch stays, the last is whole."""
+    user: dict[str, Any] = {}
+    for message in (INSTALL, INSTALL | ORGANIC, INSTALL | REMERGE):
+        fold(user, mapped({name: text for name, text in message.items() if text is not None}))
+    assert user["[AppsFlyer] media source"] == "remerge_int"
+    assert "[AppsFlyer] campaign" not in user
+    assert user["[AppsFlyer] initial media source"] == "googleadwords_int"
+    assert user["[AppsFlyer] initial campaign"] == "winter"
+
+
+CONVERSION = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from([{}, ORGANIC, REMERGE]),
+        "source": st.sampled_from(["a_int", "b_int", "restricted"]),
+        "with": st.sets(st.sampled_from(["campaign", "af_adset", "af_ad", "af_channel", "af_sub1"])),
+    }
+)
+
+
+@given(st.lists(CONVERSION, min_size=1, max_size=6))
+def test_after_any_conversions_all_of_the_attribution_is_of_the_last(conversions):
+    """And all of the first touch of the first install: every value names the source it came from."""
+    user: dict[str, Any] = {}
+    installs = []
+    for number, one in enumerate(conversions):
+        source = one["source"]
+        told = {name: f"{name} of {source} {number}" for name in one["with"]}
+        message = {**INSTALL, **one["kind"], "media_source": source} | {"campaign": None} | told
+        if one["kind"] is ORGANIC:
+            message |= {"media_source": None} | dict.fromkeys(told)
+        found = mapped({name: text for name, text in message.items() if text is not None})
+        fold(user, found)
+        if not one["kind"]:
+            installs.append((number, source))
+    last = len(conversions) - 1
+    current = [text for name, text in user.items() if " of " in str(text) and "initial" not in name]
+    assert all(text.endswith(f" {last}") for text in current)
+    first = [text for name, text in user.items() if " of " in str(text) and "initial" in name]
+    assert all(text.endswith(f" {installs[0][0]}") for text in first)
+    assert not installs or user["[AppsFlyer] initial media source"] == installs[0][1]
