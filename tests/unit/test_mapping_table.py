@@ -24,7 +24,8 @@ MESSAGE = {
     "campaign": "Spring", "appsflyer_id": "1769860811311-4118287541818", "customer_user_id": "customer-48213",
     "advertising_id": GAID, "ip": "203.0.113.77", "event_time": "2026-02-01 09:30:00.500", "platform": "android",
     "operator": "O2", "carrier": "Telekom", "custom_data": {"amplitude_device_id": "F3C1B2D0-5A7E", "plan": "pro"},
-    "event_value": {"price": 3, "email": "person@example.com", "gaid": GAID}, "event_revenue": 3, "event_revenue_currency": "EUR", "wifi": True,
+    "event_value": {"price": 3, "email": "person@example.com", "gaid": GAID}, "wifi": True,
+    "event_revenue": 3, "event_revenue_currency": "EUR",
 }  # fmt: skip
 
 

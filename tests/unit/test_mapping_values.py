@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from flybridge.appsflyer.postback import Postback, read
 from flybridge.errors import ConfigError
-from flybridge.identity import IdKind
+from flybridge.flow import AppFlow, Flow
+from flybridge.identity import IdKind, Keyring
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.map import Mapped, map_postback
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.records import Filter, Media
+from flybridge.records import Envelope, Filter, Media, Source
 
 RECEIVED_MS = 1_764_000_000_000
 GAID = "38400000-8cf0-11bd-b23e-10b96e400001"
@@ -193,6 +194,25 @@ def test_uninstalls_are_sent_if_asked_for():
     user = json.loads(found.identify)["user_properties"]
     assert user["$set"] == {"[AppsFlyer] uninstalled at": "2026-11-20T10:07:00"}
     assert "[AppsFlyer] uninstalled at" in json.loads(mapped(INSTALL).identify)["user_properties"]["$unset"]
+
+
+@pytest.mark.parametrize(
+    "field", ["skad_source_identifier", "skad_campaign_id", "skad_version", "skad_coarse_conversion_value", "skad_new"]
+)
+def test_skadnetwork_is_recognised_by_any_of_its_fields(field):
+    """Versions 3, 4 and later. There is no person in it, so that nothing is sent."""
+    message = {
+        "event_name": "install",
+        "media_source": "snapchat_int",
+        "campaign": "c1",
+        "platform": "ios",
+        field: "5239",
+    }
+    body = json.dumps(message | {"event_time": "2026-11-20 10:00:00"}).encode()
+    envelope = Envelope("shop", Source.PUSH, Media.JSON, RECEIVED_MS, body, "1")
+    flow = Flow({"shop": AppFlow(Rules(app="shop", platform="ios"))}, Keyring(b"k" * 32))
+    filing = flow.filing(envelope)
+    assert filing.decision == Filter("skadnetwork")
 
 
 # User properties, folded as Amplitude documents it

@@ -120,9 +120,15 @@ def is_own_event(postback: Postback) -> bool:
     return event_ms is not None and install_ms is not None and abs(event_ms - install_ms) >= SAME_MOMENT_MS
 
 
+def is_skadnetwork(postback: Postback) -> bool:
+    """Return whether a message is of Apple's SKAdNetwork: it has a field `skad_...`, of whatever version."""
+    known = postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version
+    return known is not None or postback.body.find(b'"skad_') >= 0
+
+
 def kind_of(postback: Postback) -> Kind | None:
     """Return the kind of a message; None if it names no event at all."""
-    if postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version:
+    if is_skadnetwork(postback):
         return Kind.SKADNETWORK
     retargeting, organic = _campaign(postback)
     name, event_type = postback.event_name, postback.event_type

@@ -78,6 +78,10 @@ region = {region}
 # attribution is matched to them.
 webhook_token = {webhook_token}
 
+[apps.mapping]
+# Amplitude adds up the revenue of all events as plain numbers, whatever their currency, so that it is sent in one.
+revenue = "usd"
+
 [apps.hold]
 # How long attribution is held until its user is seen in Amplitude.
 window_hours = 72

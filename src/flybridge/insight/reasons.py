@@ -65,8 +65,8 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "add it to `apps.streams` if you miss it",
     ),
     (_K.FILTERED, "condition_not_met"): Reason(
-        "a stream names it, but one of its conditions is not met",
-        "see `apps.streams.where`",
+        "a condition of the stream that names it, or of the mapping, leaves it out",
+        "see `apps.streams.where` and `mapping.where`",
     ),
     (_K.FILTERED, "loop_guard"): Reason("the event came from AppsFlyer", "nothing; `loop = true` sends it back"),
     (_K.FILTERED, "no_appsflyer_id"): Reason(

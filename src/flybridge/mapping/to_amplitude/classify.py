@@ -11,7 +11,7 @@ from typing import Final
 
 from flybridge.amplitude.event import is_reserved
 from flybridge.appsflyer.fields import Postback
-from flybridge.appsflyer.postback_kind import WITHOUT_VALUE, Kind, is_own_event, kind_of
+from flybridge.appsflyer.postback_kind import WITHOUT_VALUE, Kind, is_own_event, is_skadnetwork, kind_of
 from flybridge.mapping.person import refused_ids
 from flybridge.mapping.restrictions import PASS, RESTRICTED, Policy
 from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, DoubleAttribution, Rules
@@ -62,7 +62,7 @@ def classify(postback: Postback, rules: Rules, compiled: CompiledRules) -> Class
         postback.blocked_reason is None,
         postback.event_name in WITHOUT_VALUE and is_own_event(postback),
         postback.is_primary_attribution,
-        (postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version) is None,
+        is_skadnetwork(postback),
     )
     found = compiled.classifications.get(deciding)
     if found is None:

@@ -127,8 +127,40 @@ user id is the user id. JSON in text is read also with blanks around it and if i
 is custom data, but no id in it, the event is held with that remark (`custom_data_without_id` among its keys).
 
 No id is ever put in another's place, and no user is made up. What Amplitude would refuse (shorter than 5 characters,
-`null`, zeros, ...) is left out and noted. With `use_customer_user_id = false` the customer user id is neither sent nor
-matched by, because it is a name from another space.
+`null`, zeros, ...) is left out and noted. `mapping.customer_user_id` says what AppsFlyer's customer user id is for: `send` (the default) makes it the
+user id, and Amplitude makes a new user of one that it has not seen; `when-seen` only matches by it; `never` does
+neither, because it is a name from another space.
+
+## Money
+
+An amount and its currency are taken as a pair, and none goes without the other. `mapping.revenue` says which:
+
+| value | the amount that is sent |
+| --- | --- |
+| `event` (default) | in the event's currency: `event_revenue`, or `af_revenue` of the event's value |
+| `usd` | `event_revenue_usd`, or one of the others if it is in US dollars |
+| `selected` | `revenue_in_selected_currency`, or one of the others if it is in `selected_currency` |
+| `none` | none |
+
+The event's currency is `event_revenue_currency`, or `af_currency` of its value. Where neither is a three-letter code,
+the pair in US dollars stands in, then the one in the app's selected currency.
+
+Amplitude's `revenue` metrics
+[add up amounts of all currencies as plain numbers](https://amplitude.com/docs/data/currency-conversion); only its
+derived property *Currency Converted Revenue* converts. `flybridge init` therefore writes `usd` into a new
+configuration. Text in `af_revenue` is read where it can mean one amount only (`1,234.56`, `9,99`, `$9.99`); `1,234`
+is left out and noted, except in a currency without cents.
+
+## User properties
+
+A conversion goes to Amplitude with an `$identify` event, in one request and counted as one message. It sets what the
+attribution has and removes what it lacks, so that no media source stands beside the campaign of another. An install
+also writes `[AppsFlyer] initial ...` by `$setOnce`: where the user first came from. What is absent there is `(none)`.
+On the route `attribution` there is no `$identify`: Amplitude keeps what an attribution lacks from the one before.
+
+A message that is sent more than `amplitude.current_hours` after its reception carries `$skip_user_properties_sync`:
+it keeps its own app version and place, and those of the user stay as they are. Its `$identify` event applies all the
+same.
 
 ## One event once
 

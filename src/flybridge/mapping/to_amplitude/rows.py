@@ -1,8 +1,8 @@
 """The default mapping from an AppsFlyer postback to an Amplitude event, as data.
 
 Property names are those of AppsFlyer's own integration, a prefix in brackets and lower-case words, so that charts built
-on it go on working. User properties are plain values, the last conversion's: Amplitude reads `$set` and `$setOnce`
-only in `$identify` events, so an event can't keep the first of two values. The history is in the events.
+on it go on working. User properties are those of the last conversion; `mapping.to_amplitude.attribution_block` writes
+them as one block, and those of the first install beside them.
 
 Nothing is mapped from `original_url`, `http_referrer`, `deeplink_url`, `gp_referrer` and `user_agent`: the first four
 carry advertising ids and click ids in clear text.
@@ -148,6 +148,12 @@ DERIVED: Final = (
         "was received, which is noted.",
     ),
     Derived(("event_name", "event_time", "event_value"), "insert_id", HTTP_V2, "A hash of the content."),
+    Derived(
+        ("country_code", "state", "city", "dma"),
+        "country",
+        LOCATION,
+        "All four of country, region, city and DMA, or none: in Amplitude one of them resets the others.",
+    ),
     Derived(("platform",), "platform", HTTP_V2, "`iOS` or `Android`; the app's, where the message has none."),
     Derived(("platform",), "os_name", HTTP_V2, "`ios` or `android`."),
     Derived(("custom_data", "event_value"), "session_id", HTTP_V2, "The app's own, under the configured key."),
@@ -155,14 +161,13 @@ DERIVED: Final = (
         ("event_revenue", "event_revenue_usd", "revenue_in_selected_currency", "event_value"),
         "revenue",
         HTTP_V2,
-        "`event_revenue`, because Amplitude converts currencies itself; without it US dollars, then the app's "
-        "currency, then `af_revenue`. Absent is not zero.",
+        "By `mapping.revenue` (see below); never without a currency. Absent is not zero.",
     ),
     Derived(
         ("event_revenue_currency", "selected_currency", "event_value"),
         "currency",
         HTTP_V2,
-        "The currency of the amount that was taken. Left out if it is no three-letter code.",
+        "The currency of the amount that was taken, a three-letter code.",
     ),
     Derived(
         ("event_revenue", "event_name"),
