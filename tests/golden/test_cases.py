@@ -40,7 +40,7 @@ def filed(body: bytes, media: Media) -> Filing:
 
 
 def check_item(decision: Deliver, expected: dict[str, Any]) -> None:
-    event = json.loads(decision.body)
+    event = json.loads(decision.body.split(b"\n")[-1])
     for name in ("device_id", "user_id"):
         if name in expected:
             assert getattr(decision, name) == expected[name]

@@ -105,8 +105,8 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "add it to `apps.streams` if AppsFlyer is to have it",
     ),
     (_K.APPLIED, "condition_not_met"): Reason(
-        "identified a user; a stream names this event, but one of its conditions is not met",
-        "see `apps.streams.where`",
+        "identified a user; a condition of the stream that names it, or of the mapping, leaves it out",
+        "see `apps.streams.where` and `mapping.where`",
     ),
     (_K.APPLIED, "loop_guard"): Reason(
         "identified a user; the event came from AppsFlyer",

@@ -127,7 +127,8 @@ user id is the user id. JSON in text is read also with blanks around it and if i
 is custom data, but no id in it, the event is held with that remark (`custom_data_without_id` among its keys).
 
 No id is ever put in another's place, and no user is made up. What Amplitude would refuse (shorter than 5 characters,
-`null`, zeros, ...) is left out and noted. `mapping.customer_user_id` says what AppsFlyer's customer user id is for: `send` (the default) makes it the
+`null`, zeros, ...) is left out and noted. `mapping.customer_user_id` says what AppsFlyer's customer user id is for:
+`send` (the default) makes it the
 user id, and Amplitude makes a new user of one that it has not seen; `when-seen` only matches by it; `never` does
 neither, because it is a name from another space.
 
