@@ -10,6 +10,7 @@ import pytest
 from flybridge.demo.cluster import ClusterEnvironment
 from flybridge.demo.run import Scenario, run_scenario
 from flybridge.errors import FlybridgeError
+from flybridge.sandbox.push import PushRetries
 
 EVENTS = int(os.environ.get("FLYBRIDGE_CHAOS_EVENTS", "50000"))
 SPREAD_S = EVENTS / 20_000
@@ -65,7 +66,7 @@ class Chaos:
 @pytest.mark.timeout(900)
 async def test_every_acknowledged_postback_survives_the_loss_of_any_part(short_tmp, record_property):
     """V2: exactly once in Amplitude. V1 and S2S: at least once, and what came twice is counted as uncertain by us."""
-    scenario = Scenario(events=EVENTS, seed=29, faults="none")
+    scenario = Scenario(events=EVENTS, seed=29, faults="none", push_retries=PushRetries.ALWAYS)
     try:
         environment = ClusterEnvironment(short_tmp, faults=scenario.faults, seed=scenario.seed)
         await environment.start()

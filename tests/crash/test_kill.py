@@ -10,6 +10,7 @@ import pytest
 from flybridge.demo.environment import LocalEnvironment
 from flybridge.demo.run import Scenario, run_scenario
 from flybridge.demo.sender import Sent
+from flybridge.sandbox.push import PushRetries
 
 KILLS = int(os.environ.get("FLYBRIDGE_KILLS", "20"))
 
@@ -19,7 +20,7 @@ KILLS = int(os.environ.get("FLYBRIDGE_KILLS", "20"))
 @pytest.mark.timeout(600)
 async def test_every_acknowledged_postback_survives_twenty_kills(tmp_path):
     """V2: exactly once in Amplitude. V1: at least once, and no more repeats than we counted as uncertain."""
-    scenario = Scenario(events=KILLS * 400, seed=23, faults="none")
+    scenario = Scenario(events=KILLS * 400, seed=23, faults="none", push_retries=PushRetries.ALWAYS)
     environment = LocalEnvironment(tmp_path, faults=scenario.faults, seed=scenario.seed)
     await environment.start()
     # At random moments of the load, not of the clock: the last kill, too, meets messages that come in.

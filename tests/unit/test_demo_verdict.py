@@ -42,11 +42,11 @@ def test_honest_records_agree():
     [
         (lambda e: replace(e, saved=e.saved[1:]), "is not in Amplitude"),
         (lambda e: replace(e, saved=[*e.saved, e.saved[0]]), "more than once"),
-        (lambda e: replace(e, saved=[*e.saved, e.saved[0] | {"time_ms": 1}]), "that nobody sent"),
+        (lambda e: replace(e, saved=[*e.saved, e.saved[0] | {"time_ms": 1}]), "that was not sent"),
         (lambda e: replace(e, saved=[e.saved[0] | {"revenue": 99.5}, *e.saved[1:]]), "revenue is 99.5"),
         (lambda e: replace(e, saved=[e.saved[0] | {"user_id": "somebody"}, *e.saved[1:]]), "user_id is 'somebody'"),
         (lambda e: replace(e, ledger=e.ledger[1:]), "the ledger has nothing"),
-        (lambda e: replace(e, ledger=[*e.ledger, replace(e.ledger[0], digest=b"?")]), "a message nobody sent"),
+        (lambda e: replace(e, ledger=[*e.ledger, replace(e.ledger[0], digest=b"?")]), "a message that was not sent"),
         (lambda e: replace(e, ledger=[*e.ledger, replace(e.ledger[0], outcome="duplicate")]), "1 duplicate"),
         (lambda e: replace(e, ledger=[replace(e.ledger[0], outcome="dead"), *e.ledger[1:]]), "the ledger has 1 dead"),
     ],

@@ -9,7 +9,7 @@ from flybridge.sandbox.vendors.validation import UploadedEvent
 
 
 def steps(faults: Faults, count: int, now_s: float = 0.0) -> list[tuple[FaultKind, int, float]]:
-    return [(step.act, step.status, step.wait_s) for step in (faults.step(now_s) for _ in range(count))]
+    return [(step.kind, step.status, step.wait_s) for step in (faults.step(now_s) for _ in range(count))]
 
 
 def events(count: int) -> list[UploadedEvent]:
@@ -54,10 +54,10 @@ def test_an_unknown_name_is_refused_with_the_names_there_are():
 def test_a_window_ends_by_time_for_a_sender_that_waits():
     """Three seconds of outage are over after three seconds, however few requests came."""
     faults = Faults(FaultScript(windows=(Window(FaultKind.UNAVAILABLE, 503, 1, 100, 3.0),)))
-    assert faults.step(0.0).act is FaultKind.PASS
-    assert faults.step(50.0).act is FaultKind.UNAVAILABLE
-    assert faults.step(52.9).act is FaultKind.UNAVAILABLE
-    assert faults.step(53.0).act is FaultKind.PASS
+    assert faults.step(0.0).kind is FaultKind.PASS
+    assert faults.step(50.0).kind is FaultKind.UNAVAILABLE
+    assert faults.step(52.9).kind is FaultKind.UNAVAILABLE
+    assert faults.step(53.0).kind is FaultKind.PASS
 
 
 def test_windows_do_not_shift_what_is_drawn_afterwards():

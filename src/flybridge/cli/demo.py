@@ -21,6 +21,7 @@ from flybridge.demo.watch import Screen, ServiceFigures
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.__main__ import main as run_sandbox
 from flybridge.sandbox.faults import SCRIPTS
+from flybridge.sandbox.push import PushRetries
 
 
 def sandbox(
@@ -45,6 +46,9 @@ def demo(
     late: Annotated[float, typer.Option("--late", help=SHARE.format("whom only Amplitude's stream names"))] = 0.3,
     never: Annotated[float, typer.Option("--never", help=SHARE.format("whom Amplitude never sees"))] = 0.08,
     restricted: Annotated[float, typer.Option("--restricted", help=SHARE.format("of a restricted source"))] = 0.1,
+    push_retries: Annotated[
+        PushRetries, typer.Option("--push-retries", help="When AppsFlyer sends a postback again that was not taken.")
+    ] = PushRetries.NEVER,
     json: Annotated[Path | None, typer.Option("--json", help="Write the result to this file; - prints it.")] = None,
     cluster: Annotated[
         bool, typer.Option("--cluster", help="On NATS and PostgreSQL, with two intakes, two workers and a console.")
@@ -59,7 +63,8 @@ def demo(
     if min(late, never, restricted) < 0 or late + never > 1 or restricted > 1:
         raise typer.BadParameter("Shares are from 0 to 1, and --late and --never together at most 1.")
     options = msgspec.structs.replace(Scenario().options, late_seen=late, held=never, restricted=restricted)
-    outcome = run(run_demo(Scenario(events, seed, faults, options), quiet=once, cluster=cluster))
+    scenario = Scenario(events, seed, faults, options, push_retries=push_retries)
+    outcome = run(run_demo(scenario, quiet=once, cluster=cluster))
     if json is not None:
         write_json(outcome, json)
     if str(json) != "-":
@@ -110,6 +115,7 @@ def as_plain(outcome: Outcome) -> dict[str, Any]:
         "seconds": outcome.seconds,
         "events_per_s": outcome.events_per_s,
         "sent": outcome.sent,
+        "lost": outcome.lost,
         "balanced": outcome.account.balanced,
         "account": account_rows(outcome.account),
         "reasons": outcome.account.reasons,
@@ -178,6 +184,8 @@ def _install_rows(outcome: Outcome) -> Iterable[dict[str, Any]]:
 
 
 def _wrong(outcome: Outcome) -> Iterable[str]:
+    if outcome.lost:
+        yield f"{outcome.lost} postbacks were not taken, and AppsFlyer does not send them again."
     lists = [(app.app, app.disagreements) for app in outcome.apps]
     for name, found in (*lists, *((stream.app, stream.disagreements) for stream in outcome.streams)):
         for one in found[:SHOWN]:

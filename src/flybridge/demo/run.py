@@ -1,4 +1,4 @@
-"""The demo itself: start everything, send traffic, watch, wait for rest, compare."""
+"""The demo itself: start everything, send traffic, wait until all of it has ended, compare."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from flybridge.demo.watch import ServiceFigures, read_all_figures
 from flybridge.errors import FlybridgeError
 from flybridge.insight.account import Account, balance
 from flybridge.records import digest_of
+from flybridge.sandbox.push import PushRetries
 from flybridge.sandbox.traffic.products import products
 from flybridge.sandbox.traffic.traffic import Message, TrafficApp, TrafficOptions, generate
 from flybridge.service import backends
@@ -36,11 +37,10 @@ REST_S: Final = 300.0
 
 
 class Scenario(Struct, frozen=True):
-    """What to play. The same plan plays the same traffic and the same faults.
+    """What is sent and what goes wrong. The same scenario has the same traffic and the same faults.
 
-    `expires`: in the end the clock is moved past every hold's window, so that what never matched expires.
-    `products`: product events on their way to AppsFlyer, as a share of the postbacks. `connections`: of the sender.
-    `look_s`: how often the figures are looked at, in seconds.
+    `expires`: at the end the clock is moved past the window of every hold. `products`: product events for AppsFlyer, as
+    a share of the postbacks. `connections`: of the sender. `poll_s`: the interval of reading metrics, in seconds.
     """
 
     events: int = 2_000
@@ -51,15 +51,17 @@ class Scenario(Struct, frozen=True):
     products: float = 0.4
     connections: int = 64
     poll_s: float = 0.5
+    push_retries: PushRetries = PushRetries.NEVER
 
 
 class Outcome(Struct, frozen=True):
-    """What the demo found. `agrees` is the point of it."""
+    """What the demo found."""
 
     scenario: Scenario
     seconds: float
     events_per_s: float
     sent: dict[str, Any]
+    lost: int
     account: Account
     apps: Sequence[AppVerdict]
     streams: Sequence[StreamVerdict] = ()
@@ -67,10 +69,11 @@ class Outcome(Struct, frozen=True):
 
     @property
     def differences(self) -> int:
-        """Count everything that is not as it must be."""
+        """The number of disagreements, and of postbacks that were lost."""
         found = sum(len(app.disagreements) for app in self.apps)
         found += sum(len(stream.disagreements) for stream in self.streams)
         found += self.cohort.differences if self.cohort is not None else 0
+        found += self.lost
         return len(self.account.discrepancies) + found
 
 
@@ -78,7 +81,7 @@ class Outcome(Struct, frozen=True):
 async def started(
     scenario: Scenario, kind: Callable[..., Environment] = LocalEnvironment
 ) -> AsyncIterator[Environment]:
-    """Return a started stage, of one process or another kind, in a directory that is removed afterwards."""
+    """Yield a started environment in a directory that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="flybridge-demo-") as directory:
         environment = kind(
             Path(directory), faults=scenario.faults, seed=scenario.seed, with_cohort=kind is LocalEnvironment
@@ -97,15 +100,20 @@ async def run_scenario(
     *,
     after_sending: Awaitable[None] | None = None,
 ) -> Outcome:
-    """Play a plan on a started stage. `after_sending` is waited for before everything must come to rest.
+    """Send a scenario's traffic, wait until all of it has ended, and compare. Waits for `after_sending` before that.
 
-    Raises `FlybridgeError` when it does not within five minutes.
+    Raises `FlybridgeError` if something is still in flight after five minutes.
     """
     apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
     messages = list(generate(scenario.seed, scenario.events, apps, scenario.options))
     made = list(products(messages, scenario.seed, scenario.products))
     count = len(messages) + len(made)
-    sender = Sender(*environment.intake_origins, connections=scenario.connections, late=environment.late_refusals)
+    sender = Sender(
+        *environment.intake_origins,
+        connections=scenario.connections,
+        late=environment.late_refusals,
+        push_retries=scenario.push_retries,
+    )
     headers = {"Authorization": environment.token, "Content-Type": "application/json"}
     started = perf_counter()
     timeout = aiohttp.ClientTimeout(total=30)
@@ -115,6 +123,7 @@ async def run_scenario(
         try:
             line = interleaved(messages, made)
             await sender.send(Outgoing(message.path, message.body, headers) for message in line)
+            count -= sender.sent.lost
             if after_sending is not None:
                 await after_sending
             await moving
@@ -160,7 +169,17 @@ async def run_scenario(
     sent = {"acknowledged": sender.sent.acknowledged, "again": sender.sent.again, "refused": sender.sent.refused}
     sent |= {"p50_ms": round(sender.sent.p(0.5) * 1000, 2), "p99_ms": round(sender.sent.p(0.99) * 1000, 2)}
     judged = [streams.judge_stream(one) for one in streamed]
-    return Outcome(scenario, round(seconds, 2), round(count / seconds, 1), sent, account, verdicts, judged, cohort)
+    return Outcome(
+        scenario,
+        round(seconds, 2),
+        round(count / seconds, 1),
+        sent,
+        sender.sent.lost,
+        account,
+        verdicts,
+        judged,
+        cohort,
+    )
 
 
 async def _move_cohort(session: aiohttp.ClientSession, environment: Environment) -> None:
@@ -188,7 +207,7 @@ async def _watch(
 async def _wait_for_rest(
     session: aiohttp.ClientSession, environment: Environment, messages: int, poll_s: float
 ) -> None:
-    """Wait until everything has come to rest, seen twice."""
+    """Wait until two readings in a row have nothing in flight."""
     deadline, quiet = perf_counter() + REST_S, 0
     while quiet < 2:
         if perf_counter() > deadline:
@@ -199,7 +218,7 @@ async def _wait_for_rest(
 
 
 async def _expire(session: aiohttp.ClientSession, environment: Environment, messages: int, poll_s: float) -> None:
-    """Move the sandbox's clock, which flybridge follows, past the window of all that waits; wait until nothing does."""
+    """Move the sandbox's clock, which flybridge follows, past the window of every hold; wait until none is left."""
     advance = {"advance_s": str(round(environment.window_hours * 3600) + 3600)}
     async with session.post(f"{environment.sandbox.origin}/sandbox/clock", params=advance) as response:
         response.raise_for_status()
@@ -218,7 +237,7 @@ async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> lis
 
 
 async def account_and_ledger(environment: Environment) -> tuple[Account, list[LedgerEntry]]:
-    """Draw up the account and read the ledger, while no process runs."""
+    """Return the account and the ledger. No process of flybridge may run."""
     async with backends.opened(load(environment.config_path, os.environ)) as (inbox, store):
         account = balance(await inbox.received(), await inbox.waiting(), await store.counts(), await store.audit())
         return account, [entry async for entry in store.ledger()]

@@ -1,4 +1,4 @@
-"""Sends messages as AppsFlyer and Amplitude would, many at a time, and tries again until each is acknowledged."""
+"""Sends messages as AppsFlyer and Amplitude would, many at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from time import perf_counter
 import aiohttp
 from msgspec import Struct
 
+from flybridge.clock import Clock, SystemClock
 from flybridge.records import digest_of
+from flybridge.sandbox.push import AT_ONCE_S, PushRetries
 
 
 class Outgoing(Struct, frozen=True):
@@ -21,10 +23,14 @@ class Outgoing(Struct, frozen=True):
 
 
 class Sent(Struct):
-    """What the sender saw. `latencies_s` is of acknowledged tries, in seconds; `again` counts repeated tries."""
+    """What the sender saw. `latencies_s` is of acknowledged tries, in seconds; `again` counts repeated tries.
+
+    `lost` counts the postbacks that were not taken and are not sent again.
+    """
 
     acknowledged: int = 0
     again: int = 0
+    lost: int = 0
     latencies_s: list[float] = []
     refused: dict[int, int] = {}
 
@@ -35,22 +41,31 @@ class Sent(Struct):
 
 
 class Sender:
-    """Sends over `connections` connections. A message is repeated until the server answers 200, or refuses it.
+    """Sends over `connections` connections, as AppsFlyer sends postbacks and Amplitude its stream.
 
-    A connection that breaks before the answer leaves the message in doubt; it is sent again, as AppsFlyer does, and
-    the receiver has to find out that it is a repeat. `repeated` holds the digest of each message so sent again.
+    A postback that is not acknowledged is sent again as `push_retries` says, by `clock`, or is lost. Other messages are
+    repeated until they are answered 200 or refused. A connection that breaks before the answer leaves the message in
+    doubt. `repeated` holds the digest of each message that may have been stored by a try before the last.
 
-    With several `doors`, connections are spread over them, and a message goes on at the next one when one is away
-    or refuses. `late` is set where a refusal leaves it in doubt, too: servers that were asked may have stored it.
+    With several origins, connections are spread over them, and the next try goes to the next one. `late` is set where a
+    refusal leaves a message in doubt, too: servers that were asked may have stored it.
     """
 
     def __init__(
-        self, *intake_origins: str, connections: int = 64, patience_s: float = 60.0, late: bool = False
+        self,
+        *intake_origins: str,
+        connections: int = 64,
+        patience_s: float = 60.0,
+        late: bool = False,
+        push_retries: PushRetries = PushRetries.ALWAYS,
+        clock: Clock | None = None,
     ) -> None:
         self._origins: Sequence[str] = intake_origins
         self._late = late
         self._connections = connections
         self._patience_s = patience_s
+        self._push_retries = push_retries
+        self._clock = clock or SystemClock()
         self.sent = Sent()
         self.repeated: list[bytes] = []
 
@@ -66,21 +81,15 @@ class Sender:
 
     async def _work(self, session: aiohttp.ClientSession, line: Iterator[Outgoing], number: int) -> None:
         for message in line:
-            number = await asyncio.wait_for(self._deliver(session, message, number), self._patience_s)
+            number = await self._deliver(session, message, number)
 
     async def _deliver(self, session: aiohttp.ClientSession, message: Outgoing, number: int) -> int:
-        """Send one message until it is answered; give the number of the door that did."""
+        """Send one message until it is taken, refused or lost; return the number of the origin that was asked last."""
+        began, tries = perf_counter(), 0
         while True:
-            started, door = perf_counter(), self._origins[number % len(self._origins)]
-            try:
-                async with session.post(door + message.path, data=message.body, headers=message.headers) as response:
-                    await response.read()
-                    status = response.status
-            except aiohttp.ClientConnectorError:
-                status = 0
-            except (aiohttp.ClientError, ConnectionError):
-                self.repeated.append(digest_of(message.path.rpartition("/")[2], message.body))
-                status = 0
+            tries += 1
+            started = perf_counter()
+            status, in_doubt = await self._try(session, message, self._origins[number % len(self._origins)])
             if status == 200:
                 self.sent.acknowledged += 1
                 self.sent.latencies_s.append(perf_counter() - started)
@@ -88,8 +97,26 @@ class Sender:
             if status not in (0, 500, 502, 503, 504):
                 self.sent.refused[status] = self.sent.refused.get(status, 0) + 1
                 return number
-            if status and self._late:
+            is_push = message.path.startswith("/v1/push/")
+            wait_s = self._push_retries.wait_s(status, tries) if is_push else AT_ONCE_S
+            if wait_s is None:
+                self.sent.lost += 1
+                return number
+            if wait_s == AT_ONCE_S and perf_counter() - began > self._patience_s:
+                raise TimeoutError(f"A message to {message.path} was not acknowledged within {self._patience_s} s.")
+            if in_doubt or (status and self._late):
                 self.repeated.append(digest_of(message.path.rpartition("/")[2], message.body))
             number += 1
             self.sent.again += 1
-            await asyncio.sleep(0.05)
+            await self._clock.sleep(wait_s)
+
+    async def _try(self, session: aiohttp.ClientSession, message: Outgoing, origin: str) -> tuple[int, bool]:
+        """Return the status, 0 for none, and whether the message may have been stored without an answer."""
+        try:
+            async with session.post(origin + message.path, data=message.body, headers=message.headers) as response:
+                await response.read()
+                return response.status, False
+        except aiohttp.ClientConnectorError:
+            return 0, False
+        except (aiohttp.ClientError, ConnectionError):
+            return 0, True

@@ -28,7 +28,7 @@ Row = Mapping[str, Any]
 class StreamVerdict(Struct, frozen=True):
     """How one app's three records compare. `copies` are repeats at AppsFlyer, all of which the ledger says may be.
 
-    `by_identity` were delivered under an AppsFlyer id that only postbacks told; `left_out` were not chosen; `unknown`
+    `by_identity` were delivered under an AppsFlyer id from postbacks; `left_out` were not chosen; `unknown`
     waited in vain for their AppsFlyer id.
     """
 

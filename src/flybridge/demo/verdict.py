@@ -160,7 +160,7 @@ def _ledger_against_truth(
             due = ", ".join(f"{n} {fate}" for fate, n in sorted((+wanted).items()))
             yield Disagreement(evidence.app, f"Message {names[digest]} must be {due}; the ledger has {ends}.")
     for digest in lines.keys() - expected.keys():
-        yield Disagreement(evidence.app, f"The ledger has {len(lines[digest])} lines of a message nobody sent.")
+        yield Disagreement(evidence.app, f"The ledger has {len(lines[digest])} lines of a message that was not sent.")
 
 
 def _amplitude_against_truth(comparison: Comparison, doubled: set[int]) -> Iterable[str]:
@@ -170,6 +170,6 @@ def _amplitude_against_truth(comparison: Comparison, doubled: set[int]) -> Itera
         if truth_id not in doubled:
             yield f"Message {truth_id} is in Amplitude more than once."
     for row in comparison.unexpected:
-        yield f"Amplitude has an event {row['event_type']!r} at {row['time_ms']} that nobody sent."
+        yield f"Amplitude has an event {row['event_type']!r} at {row['time_ms']} that was not sent."
     for different in comparison.different:
         yield f"Message {different.id}: {different.field} is {different.found!r}, and must be {different.true!r}."

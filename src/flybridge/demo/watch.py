@@ -62,10 +62,10 @@ async def read_all_figures(
         except (aiohttp.ClientError, TimeoutError):
             if number == len(metrics_origins):
                 raise
-    for door in intake_origins:
-        if door != origin:
+    for intake in intake_origins:
+        if intake != origin:
             with suppress(aiohttp.ClientError, TimeoutError):
-                taken = await read_figures(session, door)
+                taken = await read_figures(session, intake)
                 seen = structs.replace(seen, durable=seen.durable + taken.durable)
     return seen
 

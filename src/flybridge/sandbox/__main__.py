@@ -17,8 +17,10 @@ from flybridge.sandbox.server import Sandbox, serve_sandbox
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted. Prints one line with the address once it answers. Gives the exit code."""
-    parser = argparse.ArgumentParser("python -m flybridge.sandbox", description="Answers as Amplitude does.")
+    """Serve until interrupted. Print one line with the address once it answers, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        "python -m flybridge.sandbox", description="Answers as Amplitude and AppsFlyer do."
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8701, help="0 chooses a free one (default: 8701)")
     parser.add_argument("--faults", choices=sorted(SCRIPTS), default="none")
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Faults.named(options.faults, options.seed),
         api_keys=options.api_key,
         keep_bodies=options.keep == "full",
-        # Its own dice: what one vendor meets doesn't depend on what the other was sent.
+        # A seed of its own: the faults of one vendor don't depend on what the other was sent.
         appsflyer_faults=Faults.named(options.faults, options.seed + 1),
     )
     try:

@@ -26,7 +26,7 @@ from flybridge.sandbox.vendors.validation import UploadedEvent
 
 
 class FaultKind(StrEnum):
-    """What is done to one request. `before` and `after`: before or after its events are applied."""
+    """What happens to one request. `before` and `after`: before or after its events are applied."""
 
     PASS = "pass"  # noqa: S105 - no password
     ERROR_BEFORE = "error_before"
@@ -40,21 +40,21 @@ class FaultKind(StrEnum):
 
 
 class Fault(Struct, frozen=True):
-    """What is done to one request: the act, the status of an error, the wait of a slow answer in real seconds."""
+    """What happens to one request, with the status of an error or the wait of a slow answer in real seconds."""
 
-    act: FaultKind
+    kind: FaultKind
     status: int = 200
     wait_s: float = 0.0
 
 
 class Window(Struct, frozen=True):
-    """A while in which every request meets one act.
+    """A period in which every request meets one fault.
 
     It begins with request number `first` (from 0) and ends after `requests` requests or `seconds` real seconds,
-    whichever comes first, so that a sender that waits politely is not kept out for ever.
+    whichever comes first, so that a sender that backs off is not refused for ever.
     """
 
-    act: FaultKind
+    kind: FaultKind
     status: int
     first: int
     requests: int
@@ -62,7 +62,7 @@ class Window(Struct, frozen=True):
 
 
 class FaultScript(Struct, frozen=True):
-    """How often what happens. `requests` gives shares of requests by act; the others shares of devices or events."""
+    """How often what happens. `requests` are shares of requests by fault; the others shares of devices or events."""
 
     requests: tuple[tuple[FaultKind, float], ...] = ()
     windows: tuple[Window, ...] = ()
@@ -111,7 +111,7 @@ MAYBE_APPLIED: Final = (500, 502, 504)
 
 
 class Faults:
-    """A script being played. `counts` says how often each act was played."""
+    """The faults of one run. `counts` says how often each kind occurred."""
 
     def __init__(self, script: FaultScript, seed: int = 0) -> None:
         self._script = script
@@ -134,7 +134,7 @@ class Faults:
         """Decide about the next request. `now_s` is a steady clock in real seconds."""
         step = self._window(now_s) or self._drawn()
         self._requests += 1
-        self.counts[step.act] += 1
+        self.counts[step.kind] += 1
         return step
 
     def _window(self, now_s: float) -> Fault | None:
@@ -142,31 +142,31 @@ class Faults:
             if not window.first <= self._requests < window.first + window.requests:
                 continue
             if now_s - self._began.setdefault(number, now_s) < window.seconds:
-                return Fault(window.act, window.status)
+                return Fault(window.kind, window.status)
         return None
 
     def _drawn(self) -> Fault:
         # Three draws per request, used or not: what a request meets doesn't depend on what others met.
-        point, kind, wait = self._random.random(), self._random.choice(MAYBE_APPLIED), self._random.random()
-        for act, share in self._script.requests:
+        point, status, wait = self._random.random(), self._random.choice(MAYBE_APPLIED), self._random.random()
+        for kind, share in self._script.requests:
             if point >= share:
                 point -= share
                 continue
-            match act:
+            match kind:
                 case FaultKind.ERROR_BEFORE | FaultKind.ERROR_AFTER:
-                    return Fault(act, kind)
+                    return Fault(kind, status)
                 case FaultKind.UNAVAILABLE:
-                    return Fault(act, 503)
+                    return Fault(kind, 503)
                 case FaultKind.SLOW:
                     shortest, longest = self._script.slow_s
-                    return Fault(act, wait_s=shortest + (longest - shortest) * wait)
+                    return Fault(kind, wait_s=shortest + (longest - shortest) * wait)
                 case _:
-                    return Fault(act)
+                    return Fault(kind)
         return Fault(FaultKind.PASS)
 
     @property
     def looks_at_events(self) -> bool:
-        """Return whether any event can be refused."""
+        """Whether any event can be refused."""
         script = self._script
         return bool(script.throttled_devices or script.silenced_devices or script.invalid_events)
 

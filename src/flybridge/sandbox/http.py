@@ -1,4 +1,4 @@
-"""The little HTTP the sandbox's endpoints need: read a body, send an answer, break one off."""
+"""What the sandbox's endpoints need of HTTP: read a body, send an answer, cut a connection."""
 
 from __future__ import annotations
 

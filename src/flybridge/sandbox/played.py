@@ -41,7 +41,7 @@ async def play(faults: Faults, scope: Scope, send: Send, answer: Callable[[], Pa
     """Answer one request, or fail it as scripted: before or after it is applied."""
     step = faults.step(time.monotonic())
     page = Page(step.status, {"message": "Internal error"})
-    match step.act:
+    match step.kind:
         case FaultKind.CUT_BEFORE:
             return await send_nothing(scope, send)
         case FaultKind.ERROR_BEFORE | FaultKind.UNAVAILABLE:
@@ -59,5 +59,5 @@ async def play(faults: Faults, scope: Scope, send: Send, answer: Callable[[], Pa
         case FaultKind.HALF_ANSWER | FaultKind.PASS:
             page = answer()
         case _:
-            assert_never(step.act)
-    return await send_page(send, page, half=step.act is FaultKind.HALF_ANSWER)
+            assert_never(step.kind)
+    return await send_page(send, page, half=step.kind is FaultKind.HALF_ANSWER)

@@ -33,7 +33,7 @@ BACKLOG: Final = 1024
 
 
 class Sandbox:
-    """The whole sandbox as one ASGI application. `amplitude` can be asked directly by tests in the same process."""
+    """The whole sandbox as one ASGI application. Tests in the same process can read `amplitude` directly."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ async def serve_sandbox(
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     if ready is not None:
-        ready(bound)  # whoever connects before the server is up waits in the backlog
+        ready(bound)  # a client that connects before the server is up waits in the backlog
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
@@ -135,7 +135,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def running(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve within the calling event loop for as long as the context lasts. Gives the origin, `http://host:port`."""
+    """Serve within the calling event loop for as long as the context lasts. Yield the origin, `http://host:port`."""
     stop = asyncio.Event()
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve_sandbox(sandbox, host, port, stop, ready=bound.set_result))

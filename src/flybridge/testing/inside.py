@@ -1,4 +1,4 @@
-"""The sandbox without a network: a transport, and a download, that ask an application in the same process.
+"""The sandbox without a network: a transport and a download that call an application in the same process.
 
 For tests that play thousands of exchanges. `before` is called with each request and may raise, as if it had not
 arrived; `after` is called when it was answered and may raise, as if the answer was lost.
@@ -41,7 +41,7 @@ class _Answer:
 
 
 class Inside:
-    """Both doors outward, to one application. `piece` is how many bytes of a download come at once."""
+    """Transport and download of one application. `piece` is how many bytes of a download come at once."""
 
     def __init__(self, application: Application, *, piece: int = 1 << 16) -> None:
         self.before: Callable[[HttpRequest], None] = _nothing

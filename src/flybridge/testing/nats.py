@@ -199,4 +199,4 @@ class NatsCluster:
 
 
 async def _quiet(_: Exception) -> None:
-    """Say nothing of a server that is not there yet."""
+    """Ignore the error of a server that is not up yet."""

@@ -118,7 +118,7 @@ class PostgresServer:
             self._process = self._spawn()
             if self._answers(deadline_s):
                 return
-            # What was killed a moment ago may still hold its shared memory, or somebody has taken the port.
+            # What was killed a moment ago may still hold its shared memory, or another process has taken the port.
             if monotonic() > deadline_s or not self._busy():
                 tail = self._log.read_text(errors="replace")[-2000:]
                 raise FlybridgeError(f"PostgreSQL does not start in {self._directory}; its log ends:\n{tail}")

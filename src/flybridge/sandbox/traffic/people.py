@@ -28,7 +28,7 @@ class IdentitySource(StrEnum):
     CUSTOMER_USER_ID = "customer_user_id"  # the company's user id in every message
     EVENT_VALUE = "event_value"  # Amplitude's ids in the value of in-app events: the install waits for the first
     LOGIN = "login"  # the company's user id from the login on: what came before waits
-    SEEN_LATE = "seen_late"  # not at all, but Amplitude's event stream tells later (or told before)
+    SEEN_LATE = "seen_late"  # only in Amplitude's stream, later or before
     NEVER = "never"  # not at all: held until it expires
 
 
@@ -153,7 +153,7 @@ class TrafficPerson(Struct, frozen=True, gc=False):
 
     @property
     def has_v1_id(self) -> bool:
-        """Whether Amplitude's Attribution API can be told who this is by what AppsFlyer's messages carry."""
+        """Whether Amplitude's Attribution API can match the person by what AppsFlyer's messages carry."""
         if self.platform == "ios":
             return self.idfv is not None or (self.advertising_id is not None and not self.limits)
         return self.advertising_id is not None and not self.limits

@@ -1,11 +1,11 @@
-"""What people do where only Amplitude sees it: product events as its webhook streams them, and what AppsFlyer must get.
+"""Product events as Amplitude's webhook streams them, and what AppsFlyer must get of them.
 
     for product in products(messages, seed=7, share=0.4):
         post(product.path, product.body)          # product.truth says what must become of it
 
-They are made for the people of a traffic that is made already, because who can be found depends on what postbacks tell.
-An event without AppsFlyer id is made only for somebody whose postbacks name one installation and no other, or for a
-stranger whom none names: the truth then doesn't depend on the order in which things arrive.
+They are made for the people of a given traffic, because its postbacks decide who can be identified.
+An event without AppsFlyer id is made only for a user whose postbacks name exactly one installation, or for one whom
+none names: the truth then does not depend on the order of arrival.
 
 The truth is written down from what was made, never by asking flybridge's mapping. `STREAM` is the configuration it is
 true for.
@@ -115,14 +115,14 @@ def products(messages: Sequence[Message], seed: int, share: float) -> Iterator[P
         if not known or draw >= share:
             continue
         kind = _kind(bits % 100)
-        told = _told(truth, installations)
-        if kind is ProductKind.NAMELESS and len(told) != 1:
+        named = _installations_of(truth, installations)
+        if kind is ProductKind.NAMELESS and len(named) != 1:
             kind = ProductKind.ORDER
         time_ms = truth.time_ms + 1_000 + bits % 60_000
         while (truth.app, time_ms) in times:
             time_ms += 1
         times.add((truth.app, time_ms))
-        sent_as = next(iter(told)) if kind is ProductKind.NAMELESS else truth.appsflyer_id or ""
+        sent_as = next(iter(named)) if kind is ProductKind.NAMELESS else truth.appsflyer_id or ""
         body, made = _write(ProductDraft(truth, kind, number, time_ms, bits, sent_as))
         path = f"/v1/stream/{truth.app}"
         yield Product(path, body, made, position)
@@ -156,7 +156,7 @@ def _installations(messages: Sequence[Message]) -> Installations:
     return found
 
 
-def _told(truth: Truth, installations: Installations) -> set[str]:
+def _installations_of(truth: Truth, installations: Installations) -> set[str]:
     names = [name for name in (truth.user_id, truth.device_id) if name]
     return {one for name in names for one in installations.get((truth.app, name), ())}
 

@@ -4,8 +4,8 @@
         post(message.path, message.body)          # message.truth says what must become of it
 
 The same arguments make the same bytes. Messages come in the order in which they would be sent; memory is held only for
-people who still have something to send. A person's whole life is laid out when they arrive, so that the truth about
-their first message may rest on what their last will say.
+people who still have something to send. All messages of a person are planned when they arrive, because the truth about
+the first may depend on the last.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class _Traffic:
             number += 1
 
     def _arrive(self) -> None:
-        """Let one person arrive, and plan all they will do, within what is left to send."""
+        """Add one person, and plan their messages within what is left to send."""
         random = self._random
         arrival_ms = int(self._arrival_ms)
         self._arrival_ms += random.expovariate(1.0) * self._gap_ms

@@ -39,7 +39,7 @@ class Truth(Struct, frozen=True, gc=False):
     `id` numbers the messages of a stream from 0. `v2` and `v1` are the fates on a route `http_v2` and `attribution`.
     `waits`: on `http_v2` it reaches Amplitude only because the person is sighted, before or after. `time_ms` and
     `event_type` together are unique within an app. On V1 Amplitude finds the person itself: `user_id` and `device_id`
-    are those of `http_v2`. `campaign` is None where it may not be told.
+    are those of `http_v2`. `campaign` is None where it may not be sent.
     """
 
     id: int
@@ -143,7 +143,7 @@ def _differences(truth: Truth, row: Mapping[str, Any], route: str) -> Iterable[D
         true, found = getattr(truth, name), row.get(name)
         if not _same(true, found):
             yield Difference(truth.id, name, true, found)
-    # The AppsFlyer id is sent only by a mapping that was told to.
+    # The AppsFlyer id is sent only by a mapping that is configured to.
     if row.get("appsflyer_id") is not None and row["appsflyer_id"] != truth.appsflyer_id:
         yield Difference(truth.id, "appsflyer_id", truth.appsflyer_id, row["appsflyer_id"])
 

@@ -86,7 +86,7 @@ class AmplitudeServer:
         body = await read_body(scope, receive, max_bytes)
         step = self.faults.step(time.monotonic())
         answer: Answer = (step.status, {"code": step.status, "error": "Server Error"})
-        match step.act:
+        match step.kind:
             case FaultKind.CUT_BEFORE:
                 return await send_nothing(scope, send)
             case FaultKind.ERROR_BEFORE | FaultKind.UNAVAILABLE:
@@ -104,9 +104,9 @@ class AmplitudeServer:
             case FaultKind.HALF_ANSWER | FaultKind.PASS:
                 answer = handler(scope, body)
             case _:
-                assert_never(step.act)
+                assert_never(step.kind)
         self.answers[scope["path"], answer[0]] += 1
-        return await send_answer(send, answer, half=step.act is FaultKind.HALF_ANSWER)
+        return await send_answer(send, answer, half=step.kind is FaultKind.HALF_ANSWER)
 
     def ledger(self, api_key: str) -> Ledger:
         """Return a project's record, an empty one for a key that is new."""

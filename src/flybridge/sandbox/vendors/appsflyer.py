@@ -7,7 +7,7 @@ event is recorded: with an iOS app id without `id`, or a malformed AppsFlyer id,
     GET /sandbox/appsflyer/record?app=      what was taken, as NDJSON; `recorded` false: answered 200, and lost
     GET /sandbox/appsflyer/counts           counts, answers by status, faults by act
 
-Keys: one that begins with `invalid` is nobody's (401), one with `zero` is of a package that takes no events (403).
+Keys: one that begins with `invalid` is unknown (401), one with `zero` is of a package that takes no events (403).
 
 https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-24). The page says "up to 1KB" and not what
 becomes of more: here it is refused. 429 is not on the page; it is played only by scripted faults.
@@ -49,7 +49,7 @@ _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2
 
 
 class Taken(Struct, frozen=True, gc=False):
-    """One event that was answered 200. `recorded` false: as AppsFlyer does, without a word, it was not kept."""
+    """One event that was answered 200. `recorded` false: it was not kept, which AppsFlyer does not say either."""
 
     app: str
     appsflyer_id: str
@@ -85,7 +85,7 @@ class AppsFlyerServer:
         body = await read_body(scope, receive, 64 * MAX_BYTES)
         step = self.faults.step(time.monotonic())
         answer: Answer = (step.status, "Internal Server Error")
-        match step.act:
+        match step.kind:
             case FaultKind.CUT_BEFORE:
                 return await send_nothing(scope, send)
             case FaultKind.ERROR_BEFORE | FaultKind.UNAVAILABLE:
@@ -103,9 +103,9 @@ class AppsFlyerServer:
             case FaultKind.HALF_ANSWER | FaultKind.PASS:
                 answer = self._answer(scope, body)
             case _:
-                assert_never(step.act)
+                assert_never(step.kind)
         self.answers[answer[0]] += 1
-        return await send_answer(send, answer, half=step.act is FaultKind.HALF_ANSWER)
+        return await send_answer(send, answer, half=step.kind is FaultKind.HALF_ANSWER)
 
     def _answer(self, scope: Scope, body: bytes | None) -> Answer:
         key = dict(scope["headers"]).get(b"authentication", b"").decode("latin-1")

@@ -1,8 +1,8 @@
 """AppsFlyer's Audiences as its documentation describes them: import (add, remove, overwrite) and additional
 identifiers.
 
-An audience is what was imported under a key. `GET /sandbox/audiences` tells what is in each, so that it can be
-compared with the truth. The page states neither a limit of devices nor a rate: `max_devices` and `requests_per_s` are
+An audience is what was imported under a key. `GET /sandbox/audiences` shows what is in each.
+The page states neither a limit of devices nor a rate: `max_devices` and `requests_per_s` are
 the sandbox's own.
 
 https://dev.appsflyer.com/hc/reference/audience-import-post,

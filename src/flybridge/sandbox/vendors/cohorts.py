@@ -2,7 +2,7 @@
 redirect.
 
 Cohorts are what a test, or `POST /sandbox/cohorts`, has put there. A request copies the members as they are then; its
-job takes `job_s` of the sandbox's clock. A file of more than `small_rows` is given out by a 302 to an address that is
+job takes `job_s` of the sandbox's clock. A file of more than `small_rows` is answered by a 302 to an address that is
 valid for a minute. Limits: 60 requests in 10 minutes, 4 jobs at a time, 500 a month (of 30 days), per project; the page
 does not show the bodies of errors.
 
@@ -92,7 +92,7 @@ class Cohorts:
         return path.startswith(("/api/3/cohorts", "/api/5/cohorts/", STORAGE)) or path == CONTROL
 
     def put(self, project: str, group: Group) -> None:
-        """Make a cohort what it is from now on."""
+        """Store a cohort, or replace it."""
         group.computed_ms = self._clock.now_ms()
         self.groups[project][group.id] = group
 

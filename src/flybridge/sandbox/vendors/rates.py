@@ -1,7 +1,7 @@
 """Events per second of each device and user, averaged over 30 seconds, as Amplitude measures them.
 
-A device or user that was throttled stays so for 30 seconds, with all its events: "pause sending events for that user or
-device for a period of 30 seconds before retrying" (https://amplitude.com/docs/apis/analytics/http-v2, read 2026-11-27).
+A device or user that was named in a 429 is to pause for 30 seconds: until then all its events are refused
+(https://amplitude.com/docs/apis/analytics/http-v2, read 2026-11-27).
 
 https://amplitude.com/docs/apis/analytics/batch-event-upload, "EPDS and EPUS" (read 2026-11-24). The average is taken
 over fixed windows of 30 seconds, not over a sliding one (*unverified*).
@@ -42,7 +42,7 @@ class Rates:
         return slow
 
     def pause(self, who: Iterable[str], now_ms: int) -> None:
-        """Refuse the events of these devices or users from now on; who is paused already is not paused longer."""
+        """Refuse the events of these devices or users for 30 seconds. A pause that has begun does not get longer."""
         for name in who:
             self._paused.setdefault(name, now_ms + WINDOW_MS)
 

@@ -167,7 +167,7 @@ def _exported(ledger: Ledger) -> Iterator[dict[str, Any]]:
 def export_row(event: Saved) -> dict[str, Any]:
     """Return a saved event as the Export API writes it (https://amplitude.com/docs/apis/analytics/export).
 
-    `adid` and `idfa` are always null: "usually wiped after ingestion"
+    `adid` and `idfa` are always null, because Amplitude wipes them
     (https://amplitude.com/docs/analytics/charts/other-charts/other-charts-amplitude-sql-schema, read 2026-11-27).
     Properties, device and place are there only if the sandbox keeps everything.
     """

@@ -71,11 +71,11 @@ class Streamer:
         self._task: asyncio.Task[None] | None = None
 
     def takes(self, path: str) -> bool:
-        """Return whether a path is about streams."""
+        """Whether a path is about streams."""
         return path == PATH
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Set up a stream, or tell how the streams stand."""
+        """Set up a stream, or report on the streams."""
         await read_body(scope, receive, 1024)
         if scope["method"] == "POST":
             asked = {key: values[0] for key, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
@@ -103,7 +103,7 @@ class Streamer:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def counts(self) -> dict[str, Any]:
-        """Return how every stream stands; `waiting` are events not sent yet and those that will be tried again."""
+        """Return the counts of every stream; `waiting` are events not sent yet and those that will be tried again."""
         return {
             project: {
                 **msgspec.to_builtins(sync.tally),
