@@ -297,7 +297,7 @@ def test_malformed_messages_are_still_json_and_are_dead_for_what_they_are(messag
     ("policy", "source", "fate"),
     [
         ("organic", "organic", Fate.DELIVERED),
-        ("redact", None, Fate.DELIVERED),
+        ("redact", "restricted", Fate.DELIVERED),
         ("pass", "restricted", Fate.DELIVERED),
         ("drop", None, Fate.REFUSED),
     ],

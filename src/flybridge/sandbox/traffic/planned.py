@@ -123,9 +123,9 @@ def _truth(planned: Planned, number: int, content: EventContent, policy: str) ->
         planned.number = number
     else:
         duplicate_of = planned.number
-    source: str | None = came.media_source
-    if source == RESTRICTED and policy != "pass":
-        source = ORGANIC if policy == "organic" else None
+    source = came.media_source
+    if source == RESTRICTED and policy == "organic":
+        source = ORGANIC
     v2, v1 = _fates(planned, policy) if first else (_DUPLICATE, _DUPLICATE)
     in_app = planned.kind is MessageKind.IN_APP
     return Truth(
