@@ -79,9 +79,9 @@ async def test_a_person_is_forgotten_and_stays_forgotten(environment):
     assert before["held"] >= len(theirs) > 1
 
     code, receipt = await run(environment, "forget", "--appsflyer-id", who)
-    assert (code, receipt["settled"], receipt["removed"]["held"]) == (0, True, len(theirs))
+    assert (code, receipt["settled"], receipt["removed"]["held"]) == (1, False, len(theirs))
     assert who not in str(receipt)
-    assert {(s["vendor"], s["state"]) for s in receipt["vendors"]} == {("amplitude", "skipped"), ("appsflyer", "done")}
+    assert {(s["vendor"], s["state"]) for s in receipt["vendors"]} == {("amplitude", "failed"), ("appsflyer", "done")}
 
     await send(environment, theirs)
     after = await ledger(environment)
@@ -113,3 +113,24 @@ async def test_a_user_id_is_asked_for_at_both_vendors(environment):
     ]
     # The app streams to AppsFlyer, so that the user has a key in that direction as well.
     assert receipt["removed"]["tombstones"] == 2
+
+
+async def test_a_device_is_deleted_by_its_amplitude_id(environment):
+    """The sandbox's search finds the user of a device that has sent an event."""
+    event = {"user_id": "ada-lovelace", "device_id": "device-0001", "event_type": "Open", "time": 1}
+    async with aiohttp.ClientSession() as session:
+        url = f"{environment.sandbox.origin}/2/httpapi"
+        async with session.post(url, json={"api_key": SHOP.api_key, "events": [event]}) as response:
+            assert response.status == 200
+    code, receipt = await run(environment, "forget", "--device-id", "device-0001", "--customer-user-id", "ada-lovelace")
+    found = {(s["vendor"], s["kind"], s["state"]) for s in receipt["vendors"]}
+    assert (code, found) == (
+        0,
+        {
+            ("amplitude", "customer_user_id", "done"),
+            ("amplitude", "amplitude_device_id", "done"),
+            ("appsflyer", "customer_user_id", "done"),
+        },
+    )
+    (detail,) = [s["detail"] for s in receipt["vendors"] if s["kind"] == "amplitude_device_id"]
+    assert "deletes the user" in detail

@@ -22,7 +22,7 @@ KEYRING = Keyring(b"secret", b"former")
 APP = """
 [[apps]]
 name = "{name}"
-appsflyer_app_id = "id123456789"
+appsflyer_app_id = "id{number}"
 platform = "{platform}"
 [apps.appsflyer]
 push_token = "token"
@@ -39,6 +39,7 @@ def apps(*names: str, keys: bool = True, shared: bool = False):
     text = 'secret = "0123456789abcdef"\n' + "".join(
         APP.format(
             name=name,
+            number=ord(name),
             platform=platforms[name],
             key="key" if shared else f"key-{name}",
             api_token='api_token = "api"' if keys else "",
@@ -99,14 +100,17 @@ def test_the_plan_has_a_request_for_each_id_that_a_vendor_knows():
     person = PersonIds("ada", "device", "123-456", "ab-cd")
     assert said(person, "a", "i", "o") == [
         ("amplitude", "a", "customer_user_id", "open"),
+        ("amplitude", "a", "amplitude_device_id", "open"),
         ("appsflyer", "a", "appsflyer_id", "open"),
         ("appsflyer", "a", "customer_user_id", "open"),
         ("appsflyer", "a", "adid", "open"),
         ("amplitude", "i", "customer_user_id", "open"),
+        ("amplitude", "i", "amplitude_device_id", "open"),
         ("appsflyer", "i", "appsflyer_id", "open"),
         ("appsflyer", "i", "customer_user_id", "open"),
         ("appsflyer", "i", "idfa", "open"),
         ("amplitude", "o", "customer_user_id", "open"),
+        ("amplitude", "o", "amplitude_device_id", "open"),
         ("appsflyer", "o", "appsflyer_id", "open"),
         ("appsflyer", "o", "customer_user_id", "open"),
     ]
@@ -114,9 +118,13 @@ def test_the_plan_has_a_request_for_each_id_that_a_vendor_knows():
 
 def test_what_can_not_be_asked_says_so():
     """No user id, no credentials, one project for two apps, or an id that AppsFlyer does not know."""
+    assert said(PersonIds(appsflyer_id="1-2"), "a") == [
+        ("amplitude", "a", "", "failed"),
+        ("appsflyer", "a", "appsflyer_id", "open"),
+    ]
     assert said(PersonIds(device_id="device"), "a") == [
-        ("amplitude", "a", "customer_user_id", "skipped"),
-        ("appsflyer", "a", "", "skipped"),
+        ("amplitude", "a", "amplitude_device_id", "open"),
+        ("appsflyer", "a", "", "failed"),
     ]
     assert {state for *_, state in said(PersonIds("ada"), "a", keys=False)} == {"failed"}
     assert [s for vendor, *_, s in said(PersonIds("ada"), "a", "i", shared=True) if vendor == "amplitude"] == [
@@ -215,3 +223,55 @@ async def test_dead_letters_are_searched_in_pages_and_whatever_the_escapes(store
     assert receipt.removed.dead == 4
     assert max(map(len, pages)) == 3
     assert {letter.body for letter in await whole()} == set(others)
+
+
+class Amplitude(Vendors):
+    """Answers a search with these users, and takes every deletion."""
+
+    def __init__(self, *ids: int, kind: str = "match_user_or_device_id") -> None:
+        super().__init__()
+        self.found = json.dumps({"matches": [{"user_id": "u", "amplitude_id": n} for n in ids], "type": kind})
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request."""
+        if "usersearch" not in request.url:
+            return await super().send(request)
+        self.asked.append(request)
+        return HttpResponse(200, {}, self.found.encode())
+
+
+@pytest.mark.parametrize(
+    ("vendors", "state", "says", "deleted"),
+    [
+        (Amplitude(356893043036), "done", "accepted", [356893043036]),
+        (Amplitude(), "done", "no user of this device", None),
+        (Amplitude(1, 2), "failed", "--customer-user-id", None),
+        (Amplitude(7, 7), "done", "accepted", [7]),
+        (Amplitude(1, kind="match_user_id_prefix"), "done", "no user of this device", None),
+        (Amplitude(1, kind="match_amplitude_id"), "done", "no user of this device", None),
+        (Vendors(401), "failed", "secret_key", None),
+        (Vendors(429), "failed", "again", None),
+        (Vendors(200, 200), "done", "no user of this device", None),
+    ],
+)
+async def test_a_device_is_looked_up_and_its_user_deleted_by_number(store, vendors, state, says, deleted):
+    """Nobody else: no other user whose id begins alike, and none of several who used the device."""
+    clock = JumpingClock(NOW_MS)
+    receipt = await forget(PersonIds(device_id="AB CD&x=1"), apps("a"), store, KEYRING, clock=clock, transport=vendors)
+    (step,) = [step for step in receipt.steps if step.vendor == "amplitude"]
+    assert (step.state, says in step.detail) == (state, True), step
+    assert vendors.asked[0].url == "https://amplitude.com/api/2/usersearch?user=AB+CD%26x%3D1"
+    bodies = [json.loads(asked.body) for asked in vendors.asked if asked.url.endswith("/deletions/users")]
+    assert [body.get("amplitude_ids") for body in bodies] == ([deleted] if deleted else [])
+    assert not any("user_ids" in body for body in bodies)
+    assert "AB CD" not in str(receipt)
+
+
+async def test_a_vendor_that_was_not_asked_leaves_the_receipt_open(store):
+    """By an advertising id Amplitude finds nobody: the receipt says what to name."""
+    receipt = await forget(
+        PersonIds(advertising_id="ab-cd"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS), transport=Vendors()
+    )
+    assert [(step.vendor, step.state) for step in receipt.steps] == [("amplitude", "failed"), ("appsflyer", "done")]
+    assert "--device-id" in receipt.steps[0].detail
+    assert not receipt.settled

@@ -2,8 +2,9 @@
 
 https://amplitude.com/docs/apis/analytics/user-privacy, read 2026-11-24. `POST /api/2/deletions/users`, basic
 authentication with API key and secret key, at most 100 users and one request per second. It takes user ids and
-Amplitude's own numeric ids; there is none for device ids. Deletion runs in a job within 30 days and takes everything
-that was added until then; it does not stop new events.
+Amplitude's own numeric ids. For a device the Dashboard REST API names the id: `GET /api/2/usersearch?user=`
+(https://amplitude.com/docs/apis/analytics/dashboard-rest, read 2026-11-26), with the same credentials.
+Deletion runs in a job within 30 days and takes everything that was added until then; it does not stop new events.
 
 The page documents 200, 400 and 401. It spells the switch that tolerates unknown users `ignore_invalid_id` in its table
 and `ignore_invalid_ids` in most examples; which of them the server reads could not be tried, so both are sent.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -20,18 +22,46 @@ from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse
 
 ORIGINS: Final = {"us": "https://amplitude.com", "eu": "https://analytics.eu.amplitude.com"}
 PATH: Final = "/api/2/deletions/users"
+SEARCH: Final = "/api/2/usersearch"
+BY_ID: Final = "match_user_or_device_id"
+"""The type of a search whose text is the whole of a user id or device id."""
 INTERVAL_S: Final = 1.0
 """The shortest interval between two requests."""
 
 
-def request(origin: str, api_key: str, secret_key: str, user_id: str, requester: str = "") -> HttpRequest:
-    """Build the request that deletes one user. `requester` is recorded by Amplitude."""
-    body: dict[str, Any] = {"user_ids": [user_id], "ignore_invalid_id": True, "ignore_invalid_ids": True}
+def search_request(origin: str, api_key: str, secret_key: str, device_id: str) -> HttpRequest:
+    """Build the request that finds the user of a device."""
+    headers = {"Authorization": _basic(api_key, secret_key), "Accept": "application/json"}
+    return HttpRequest("GET", f"{origin.rstrip('/')}{SEARCH}?{urlencode({'user': device_id})}", headers, b"")
+
+
+def read_search(response: HttpResponse) -> int | Erasure:
+    """Return the Amplitude id of the device's user, or why no deletion can be asked for. Never raises."""
+    if response.status != 200:
+        found = read(response)
+        return found if not found.done else Erasure(False, f"Amplitude answered {response.status}: run it again later.")
+    try:
+        answer = msgspec.json.decode(response.body, type=_Found)
+    except (msgspec.DecodeError, RecursionError):
+        return Erasure(False, "Amplitude's answer can't be read: check base_url and any proxy, then run it again.")
+    # A prefix of a user id, or an Amplitude id, would be somebody else's.
+    ids = {one.amplitude_id for one in answer.matches} if answer.type == BY_ID else set()
+    if not ids:
+        return Erasure(True, "Amplitude knows no user of this device in this project.")
+    if len(ids) > 1:
+        detail = f"{len(ids)} users of Amplitude have used this device: name the person by --customer-user-id."
+        return Erasure(False, detail)
+    return ids.pop()
+
+
+def request(origin: str, api_key: str, secret_key: str, user: str | int, requester: str = "") -> HttpRequest:
+    """Build the request that deletes one user, by user id or by Amplitude's number. Amplitude records `requester`."""
+    named = {"amplitude_ids": [user]} if isinstance(user, int) else {"user_ids": [user]}
+    body: dict[str, Any] = {**named, "ignore_invalid_id": True, "ignore_invalid_ids": True}
     if requester:
         body["requester"] = requester
-    credentials = b64encode(f"{api_key}:{secret_key}".encode()).decode()
     headers = {
-        "Authorization": f"Basic {credentials}",
+        "Authorization": _basic(api_key, secret_key),
         "Content-Type": "application/json",
         "Accept": "application/json",
     }
@@ -55,6 +85,19 @@ def read(response: HttpResponse) -> Erasure:
             return Erasure(False, "Amplitude takes one deletion request a second: run the command again.")
         case status:
             return Erasure(False, f"Amplitude answered {status}: run the command again later.")
+
+
+def _basic(api_key: str, secret_key: str) -> str:
+    return "Basic " + b64encode(f"{api_key}:{secret_key}".encode()).decode()
+
+
+class _Match(msgspec.Struct):
+    amplitude_id: int
+
+
+class _Found(msgspec.Struct):
+    matches: list[_Match] = []
+    type: str = ""
 
 
 def _accepted(body: bytes) -> Erasure:

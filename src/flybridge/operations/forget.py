@@ -29,8 +29,13 @@ ADVERTISING: Final = (IdKind.IDFA, IdKind.ADID, IdKind.OAID, IdKind.IDFV, IdKind
 PAGE: Final = 500
 """How many dead letters are held in memory."""
 
-BY_USER_ID: Final = (
-    "Amplitude deletes by user id only: name it, or look the device up in Amplitude and delete it there."
+NOT_AMPLITUDE: Final = (
+    "Amplitude was not asked: it finds people by --customer-user-id or --device-id. Name one of them, or look the "
+    "person up in Amplitude and delete them there."
+)
+NOT_APPSFLYER: Final = (
+    "AppsFlyer was not asked: on this platform it does not find people by these ids. Name --appsflyer-id or "
+    "--customer-user-id, or ask AppsFlyer by hand."
 )
 
 
@@ -101,7 +106,7 @@ async def forget(
     steps = _merged(plan(person, apps), receipt.steps)
     for number, step in enumerate(steps):
         await store.note(receipt.id, steps)
-        if step.state in {"done", "skipped"}:
+        if step.state != "open":
             continue
         app = next(app for app in apps if app.name == step.app)
         if step.vendor == "amplitude" and any(s.vendor == "amplitude" and s.changed_ms for s in steps[:number]):
@@ -133,23 +138,28 @@ def plan(person: PersonIds, apps: Iterable[App]) -> list[VendorStep]:
     steps: list[VendorStep] = []
     projects: set[str] = set()
     for app in apps:
-        steps.append(_amplitude_step(person, app, projects))
+        steps += _amplitude_steps(person, app, projects)
         steps += _appsflyer_steps(person, app)
     return steps
 
 
-def _amplitude_step(person: PersonIds, app: App, projects: set[str]) -> VendorStep:
-    step = VendorStep("amplitude", app.name, IdKind.CUSTOMER_USER_ID.value, uuid4().hex)
-    project = app.amplitude.api_key.reveal()
-    if usable(person.customer_user_id) is None:
-        return structs.replace(step, state="skipped", detail=BY_USER_ID)
-    if project in projects:
-        return structs.replace(step, state="skipped", detail="The project is another app's, too: asked there.")
+def _amplitude_steps(person: PersonIds, app: App, projects: set[str]) -> list[VendorStep]:
+    kinds = (IdKind.CUSTOMER_USER_ID, IdKind.AMPLITUDE_DEVICE_ID)
+    steps = [
+        VendorStep("amplitude", app.name, kind.value, uuid4().hex)
+        for kind in kinds
+        if usable(_value(person, kind)) is not None
+    ]
+    if not steps:
+        return [VendorStep("amplitude", app.name, "", uuid4().hex, "failed", detail=NOT_AMPLITUDE)]
+    if (project := app.amplitude.api_key.reveal()) in projects:
+        detail = "The project is another app's, too: asked there."
+        return [structs.replace(step, state="skipped", detail=detail) for step in steps]
     if app.amplitude.secret_key is None:
         detail = "The app has no apps.amplitude.secret_key: set it and run the command again, or delete by hand."
-        return structs.replace(step, state="failed", detail=detail)
+        return [structs.replace(step, state="failed", detail=detail) for step in steps]
     projects.add(project)
-    return step
+    return steps
 
 
 def _appsflyer_steps(person: PersonIds, app: App) -> list[VendorStep]:
@@ -160,8 +170,7 @@ def _appsflyer_steps(person: PersonIds, app: App) -> list[VendorStep]:
         if kind in kinds and usable(_value(person, kind)) is not None
     ]
     if not steps:
-        detail = "AppsFlyer does not find people by this kind of id: name the AppsFlyer id."
-        return [VendorStep("appsflyer", app.name, "", uuid4().hex, "skipped", detail=detail)]
+        return [VendorStep("appsflyer", app.name, "", uuid4().hex, "failed", detail=NOT_APPSFLYER)]
     if app.appsflyer.api_token is None:
         detail = "The app has no apps.appsflyer.api_token: set it and run the command again, or ask AppsFlyer by hand."
         return [structs.replace(step, state="failed", detail=detail) for step in steps]
@@ -202,38 +211,46 @@ def _merged(planned: Iterable[VendorStep], before: Iterable[VendorStep]) -> list
 async def _ask(
     step: VendorStep, person: PersonIds, app: App, *, transport: Transport, clock: Clock, requester: str
 ) -> VendorStep:
-    asked = _request(step, person, app, clock.now_ms(), requester)
-    if asked is None:
-        return step
+    """Send the requests of a step, which lacks no setting."""
     try:
-        response = await transport.send(asked)
+        if step.vendor == "amplitude":
+            status, read = await _ask_amplitude(step, person, app, transport, requester)
+        else:
+            response = await transport.send(_appsflyer_request(step, person, app, clock.now_ms()))
+            status, read = response.status, appsflyer.read(response)
     except TransportError as problem:
         detail = f"{problem}: run the command again."
         return structs.replace(step, state="failed", status=0, detail=detail, changed_ms=clock.now_ms())
-    read: Erasure = (amplitude if step.vendor == "amplitude" else appsflyer).read(response)
     state = "done" if read.done else "failed"
-    return structs.replace(step, state=state, status=response.status, detail=read.detail, changed_ms=clock.now_ms())
+    return structs.replace(step, state=state, status=status, detail=read.detail, changed_ms=clock.now_ms())
 
 
-def _request(step: VendorStep, person: PersonIds, app: App, now_ms: int, requester: str) -> HttpRequest | None:
-    """Build a step's request; None if a setting that it needs is missing."""
+async def _ask_amplitude(
+    step: VendorStep, person: PersonIds, app: App, transport: Transport, requester: str
+) -> tuple[int, Erasure]:
+    assert app.amplitude.secret_key is not None, "the plan has seen to it"
+    origin = app.amplitude.base_url or amplitude.ORIGINS[app.amplitude.region.value]
+    keys = (app.amplitude.api_key.reveal(), app.amplitude.secret_key.reveal())
+    user: str | int = (_value(person, IdKind(step.kind)) or "").strip()
+    if step.kind == IdKind.AMPLITUDE_DEVICE_ID.value:
+        response = await transport.send(amplitude.search_request(origin, *keys, str(user)))
+        found = amplitude.read_search(response)
+        if isinstance(found, Erasure):
+            return response.status, found
+        user = found
+    response = await transport.send(amplitude.request(origin, *keys, user, requester))
+    return response.status, amplitude.read(response)
+
+
+def _appsflyer_request(step: VendorStep, person: PersonIds, app: App, now_ms: int) -> HttpRequest:
+    assert app.appsflyer.api_token is not None, "the plan has seen to it"
     kind = IdKind(step.kind)
-    value = (_value(person, kind) or "").strip()
-    if step.vendor == "amplitude":
-        if app.amplitude.secret_key is None:
-            return None
-        origin = app.amplitude.base_url or amplitude.ORIGINS[app.amplitude.region.value]
-        return amplitude.request(
-            origin, app.amplitude.api_key.reveal(), app.amplitude.secret_key.reveal(), value, requester
-        )
-    if app.appsflyer.api_token is None:
-        return None
     return appsflyer.request(
         app.appsflyer.base_url,
         app.appsflyer.api_token.reveal(),
         request_id=str(UUID(step.request_id)),
         app_id=app.appsflyer_app_id,
         identity=appsflyer.IDENTITIES[app.platform.value][kind],
-        value=value,
+        value=(_value(person, kind) or "").strip(),
         now_ms=now_ms,
     )

@@ -49,7 +49,7 @@ class Sandbox:
         self.amplitude = AmplitudeServer(self.clock, faults, api_keys=api_keys, keep_bodies=keep_bodies)
         self.cohorts = Cohorts(self.clock, faults)
         self.audiences = Audiences(self.clock, faults)
-        self.deletions = Deletions(self.clock)
+        self.deletions = Deletions(self.clock, lambda project: self.amplitude.ledger(project).users)
         self.appsflyer = AppsFlyerServer(self.clock, appsflyer_faults or Faults.named("none"))
         self.streamer = Streamer(self.amplitude, self.clock)
         self._records: Any = records_app(self.amplitude, self.clock)

@@ -1,17 +1,21 @@
-"""The vendors' deletion APIs: Amplitude's User Privacy API and AppsFlyer's OpenDSR, as far as they are documented.
+"""The vendors' deletion APIs: Amplitude's User Privacy API, with its search for a user, and AppsFlyer's OpenDSR.
 
 Requests are taken and remembered, nothing is deleted: in reality that happens days later. `trouble` is answered before
 anything else, a status per request, so that a test can let the vendors fail.
 
 https://amplitude.com/docs/apis/analytics/user-privacy,
+https://amplitude.com/docs/apis/analytics/dashboard-rest (user search),
 https://dev.appsflyer.com/hc/reference/create-opendsr-request (read 2026-11-24).
 """
 
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, Final
+from urllib.parse import parse_qs
 from uuid import UUID
 
 import msgspec
@@ -20,8 +24,10 @@ from msgspec import Struct
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS
 from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer
+from flybridge.sandbox.vendors.users import User
 
 AMPLITUDE: Final = "/api/2/deletions/users"
+SEARCH: Final = "/api/2/usersearch"
 APPSFLYER: Final = "/api/gdpr/v1/opendsr_requests"
 MAX_BYTES: Final = 1_000_000
 MAX_USERS: Final = 100
@@ -64,16 +70,17 @@ class Subject(Struct):
 class Deletions:
     """Both APIs as one ASGI application. `asked` are the requests that were taken: vendor, account or app, id."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, users: Callable[[str], Iterable[User]] = lambda _: ()) -> None:
         self.asked: list[tuple[str, str, str]] = []
         self.trouble: list[int] = []
         self._clock = clock
+        self._users_of = users
         self._requests: set[str] = set()
 
     @staticmethod
     def takes(path: str) -> bool:
         """Return whether this application answers the path."""
-        return path in {AMPLITUDE, APPSFLYER}
+        return path in {AMPLITUDE, SEARCH, APPSFLYER}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -83,9 +90,11 @@ class Deletions:
     def _answer(self, scope: Scope, body: bytes) -> Answer:
         if self.trouble:
             return self.trouble.pop(0), "scripted"
-        if scope["method"] != "POST":
-            return 405, "only POST is played"
+        if scope["method"] != ("GET" if scope["path"] == SEARCH else "POST"):
+            return 405, "Method Not Allowed"
         authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        if scope["path"] == SEARCH:
+            return self._search(authorization, scope["query_string"])
         return (self._users if scope["path"] == AMPLITUDE else self._subject)(authorization, body)
 
     def _users(self, authorization: str, body: bytes) -> Answer:
@@ -108,6 +117,25 @@ class Deletions:
         if asked.ignore_invalid_id:
             job["invalid_ids"] = []
         return 200, job
+
+    def _search(self, authorization: str, query: bytes) -> Answer:
+        key = _account(authorization)
+        if key is None:
+            return 401, "Unauthorized"
+        text = parse_qs(query.decode("latin-1")).get("user", [""])[0]
+        if not text:
+            return 400, {"error": "user is required"}
+        users = [(number_of(key, user), user) for user in self._users_of(key)]
+        tries: tuple[tuple[str, Callable[[int, User], bool]], ...] = (
+            ("match_amplitude_id", lambda number, _: str(number) == text),
+            ("match_user_or_device_id", lambda _, user: text in {user.user_id, *user.devices}),
+            ("match_user_id_prefix", lambda _, user: (user.user_id or "").startswith(text)),
+        )
+        for kind, fits in tries:
+            if found := [(number, user) for number, user in users if fits(number, user)]:
+                matches = [{"user_id": user.user_id, "amplitude_id": number} for number, user in found]
+                return 200, {"matches": matches, "type": kind}
+        return 200, {"matches": [], "type": "match_none"}
 
     def _subject(self, authorization: str, body: bytes) -> Answer:
         kind, _, token = authorization.partition(" ")
@@ -134,6 +162,12 @@ class Deletions:
 
     def _day(self, ahead: int) -> str:
         return datetime.fromtimestamp((self._clock.now_ms() + ahead * DAY_MS) / 1000, UTC).date().isoformat()
+
+
+def number_of(project: str, user: User) -> int:
+    """Return the Amplitude id of a user of the sandbox."""
+    name = user.user_id or next(iter(sorted(user.devices)), "")
+    return int.from_bytes(blake2b(f"{project} {name}".encode(), digest_size=5).digest())
 
 
 def _account(authorization: str) -> str | None:
