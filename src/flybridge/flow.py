@@ -32,12 +32,14 @@ from flybridge.cpu_limit import CpuLimitExceeded, cpu_limit
 from flybridge.errors import FlybridgeError, SealBroken
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox, Leased
+from flybridge.insight.native import REASON as NATIVE
 from flybridge.mapping.performance import Counting, performance_of
 from flybridge.mapping.person import Identified, identify, parsed, refused_ids
 from flybridge.mapping.to_amplitude.classify import platform_of
 from flybridge.mapping.to_amplitude.content_key import identity_of
 from flybridge.mapping.to_amplitude.facts import Named, carried, named, named_by_amplitude, restricted
 from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.native import from_native_integration
 from flybridge.mapping.to_amplitude.rules import DoubleAttribution
 from flybridge.mapping.to_appsflyer import map as to_appsflyer
 from flybridge.mapping.to_appsflyer.convert import appsflyer_id
@@ -328,9 +330,14 @@ class Flow:
                 for person in self._person(envelope.app, *named_by_amplitude(one, streams=bool(app.streams)))
             ),
         )
-        if envelope.source is not Source.STREAM or not app.streams:
+        if envelope.source is not Source.STREAM:
             return filing
-        return self._streamed(filing, message, app)
+        if app.streams:
+            filing = self._streamed(filing, message, app)
+        if isinstance(filing.decision, Apply | Filter) and from_native_integration(message, app.rules.route):
+            kind = type(filing.decision)
+            filing = structs.replace(filing, decision=kind(NATIVE), remarks=(*filing.remarks, NATIVE))
+        return filing
 
     def _streamed(self, filing: Filing, message: Any, app: AppFlow) -> Filing:
         """Send an event of a stream to AppsFlyer if it is chosen. Its sightings are in the filing already."""

@@ -121,7 +121,7 @@ def doctor(
 ) -> None:
     """Check the bridge. Exit code 1 if a check fails, or if an identifier is stored in the clear."""
     settings = configured(config)
-    checks = [Check("configuration", True, f"{len(settings.apps)} apps.")]
+    checks = [look.startable(settings)]
     if settings.cluster is None:
         checks.append(look.writable(settings.data_dir))
     if checks[-1].ok:

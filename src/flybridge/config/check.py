@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -98,6 +99,25 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
         _needs(f"{path}.appsflyer.s2s_key", app.appsflyer.s2s_key, f"{path}.streams")
         _needs(f"{path}.amplitude.webhook_token", app.amplitude.webhook_token, f"{path}.streams")
     _check_audiences(path, app)
+
+
+def check_never_both(apps: Sequence[App]) -> None:
+    """Refuse two entries that send one AppsFlyer app to one Amplitude project, whatever their routes.
+
+    Each install would be there twice. Two apps in one project, and one app in two projects, stay possible.
+    """
+    seen: dict[tuple[str, str, str], int] = {}
+    for number, app in enumerate(apps):
+        name = app.appsflyer_app_id.strip().lower().removeprefix("id")
+        pair = (name, app.amplitude.api_key.reveal().strip(), app.amplitude.base_url)
+        if pair in seen:
+            raise ConfigError(
+                f"apps[{number}].appsflyer_app_id",
+                f"apps[{seen[pair]}] ({apps[seen[pair]].name}) is the same AppsFlyer app and sends to the same "
+                "Amplitude project: every install would be there twice.",
+                "Remove one of the two entries. An app has one route; to try the other one, use another project.",
+            )
+        seen[pair] = number
 
 
 def _check_push_token(path: str, appsflyer: AppsFlyer, *, open_intake: bool) -> None:

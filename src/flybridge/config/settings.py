@@ -36,7 +36,7 @@ from flybridge.config.apps import (
     Stream,
     Where,
 )
-from flybridge.config.check import check_app, check_origin, check_secret
+from flybridge.config.check import check_app, check_never_both, check_origin, check_secret
 from flybridge.config.read import ConfigReader, parse
 from flybridge.config.secret import Secret
 from flybridge.delivery.lifecycle import Uncertain
@@ -271,6 +271,7 @@ def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
             )
         seen[app.name] = number
         check_app(f"apps[{number}]", app, open_intake=config.server.loopback)
+    check_never_both(config.apps)
     return config
 
 

@@ -68,6 +68,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "a condition of the stream that names it, or of the mapping, leaves it out",
         "see `apps.streams.where` and `mapping.where`",
     ),
+    (_K.FILTERED, "native_integration"): Reason(
+        "an AppsFlyer event that flybridge has not sent: Amplitude's own AppsFlyer integration is on, too",
+        "switch it off in AppsFlyer or Amplitude: installs are counted twice",
+    ),
     (_K.FILTERED, "loop_guard"): Reason("the event came from AppsFlyer", "nothing; `loop = true` sends it back"),
     (_K.FILTERED, "no_appsflyer_id"): Reason(
         "the event has no AppsFlyer id, and no postback has shown one for its device or user",
@@ -107,6 +111,11 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
     (_K.APPLIED, "condition_not_met"): Reason(
         "identified a user; a condition of the stream that names it, or of the mapping, leaves it out",
         "see `apps.streams.where` and `mapping.where`",
+    ),
+    (_K.APPLIED, "native_integration"): Reason(
+        "identified a user; an AppsFlyer event that flybridge has not sent: Amplitude's own AppsFlyer integration is "
+        "on, too",
+        "switch it off in AppsFlyer or Amplitude: installs are counted twice",
     ),
     (_K.APPLIED, "loop_guard"): Reason(
         "identified a user; the event came from AppsFlyer",

@@ -18,9 +18,12 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from flybridge.config.settings import Config
+from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Depth
 from flybridge.insight.account import Account
 from flybridge.private_files import private_directory
+from flybridge.service.wiring import check
 
 PIECE_BYTES: Final = 8 * 2**20
 OVERLAP_BYTES: Final = 1024
@@ -49,6 +52,15 @@ class Find(Struct, frozen=True):
     file: str
     where: str
     what: str
+
+
+def startable(config: Config) -> Check:
+    """Check that `serve` starts with the configuration, by what it builds of it when it starts."""
+    try:
+        check(config)
+    except ConfigError as problem:
+        return Check("configuration", False, str(problem))
+    return Check("configuration", True, f"{len(config.apps)} apps.")
 
 
 def writable(directory: Path) -> Check:

@@ -22,7 +22,16 @@ from flybridge.roles import Role, roles_of
 from flybridge.service import lifetime
 from flybridge.service.backends import open_transport, opened_cohorts, opened_inbox, opened_store, worker_id_of
 from flybridge.service.data_lock import WorkerId
-from flybridge.service.wiring import build_flow, clear, endpoints_of, intake_apps_of, plans_of, policy_of, settings_of
+from flybridge.service.wiring import (
+    build_flow,
+    check,
+    clear,
+    endpoints_of,
+    intake_apps_of,
+    plans_of,
+    policy_of,
+    settings_of,
+)
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Filed, Store
 from flybridge.telemetry import metrics as telemetry
@@ -66,6 +75,7 @@ class Service:
         is waited for.
         """
         config, roles = self._config, self._roles
+        check(config)
         async with AsyncExitStack() as stack:
             owner = stack.enter_context(worker_id_of(config)) if roles.works else None
             inbox = await stack.enter_async_context(opened_inbox(config))

@@ -56,6 +56,18 @@ def rules_of(app: App) -> Rules:
     )
 
 
+def check(config: Config) -> None:
+    """Build everything that `serve` builds from the configuration alone. Raises `ConfigError` for what can't work."""
+    build_flow(config)
+    for app in config.apps:
+        _ = rules_of(app).compiled
+    endpoints_of(config)
+    intake_apps_of(config)
+    plans_of(config)
+    policy_of(config)
+    settings_of(config)
+
+
 def build_flow(config: Config) -> Flow:
     """Build the flow of all apps."""
     apps = {

@@ -11,6 +11,7 @@ from flybridge.delivery.circuit import Circuit
 from flybridge.delivery.observer import Exchange
 from flybridge.errors import FlybridgeError
 from flybridge.insight.coverage import Fall
+from flybridge.insight.native import REASON as NATIVE
 from flybridge.records import Filing
 from flybridge.store.audiences.protocol import Run
 from flybridge.store.protocol import Filed, Lane
@@ -24,12 +25,17 @@ class Reporter:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.audiences = AudienceMetrics(metrics.registry)
+        self._native: set[str] = set()
         self._fallen: set[tuple[str, str, str, str]] = set()
         self._log = structlog.get_logger("flybridge")
 
     def filed(self, filings: Sequence[Filing], outcome: Filed) -> None:
         """Report a filed batch."""
         self._metrics.filed(outcome, ((one.envelope.app, remark) for one in filings for remark in one.remarks))
+        for app in {one.envelope.app for one in filings if NATIVE in one.remarks} - self._native:
+            self._native.add(app)
+            problem = "Amplitude's own AppsFlyer integration is on, too: its events are in the stream. Switch it off."
+            self._log.warning(NATIVE, app=app, problem=problem)
         repeated = {"repeated": outcome.repeated} if outcome.repeated else {}
         self._log.info("filed", n=len(filings), matched=outcome.matched, **repeated, **outcome.outcomes)
 

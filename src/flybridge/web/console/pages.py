@@ -11,6 +11,7 @@ from msgspec import Struct
 from flybridge.delivery.circuit import Circuit, Phase
 from flybridge.insight.account import AccountLine, by_reason
 from flybridge.insight.hints import AGES, OLDER, Known, age_of, hint
+from flybridge.insight.native import native_warnings
 from flybridge.insight.reasons import Reason, reason_of
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.store.figures import HeldCount
@@ -129,6 +130,7 @@ def advice(reading: Reading) -> list[Advice]:
             )
     if dead := sum(count.n for count in reading.counts if count.outcome == OutcomeKind.DEAD):
         found.append(Advice("warn", f"{_events(dead)} could not be processed or delivered.", "dead"))
+    found += [Advice("warn", shown_sentence(one)) for one in native_warnings(reading.counts, reading.at_ms)]
     found += [Advice("warn", shown_sentence(fall.sentence), "holds") for fall in reading.falls]
     depth = reading.depth
     if depth and depth.oldest_ms and reading.at_ms - depth.oldest_ms > SLOW_INBOX_MS:
