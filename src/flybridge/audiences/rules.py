@@ -44,7 +44,7 @@ REALTIME_PEOPLE: Final = 1_000_000
 """Amplitude keeps cohorts of up to so many people in step each minute; a larger one is run each hour."""
 
 Value = Callable[[str], Any]
-"""Gives what a message says under a property's name, None if it does not say anything."""
+"""Return what a message says under a property's name, None if it says nothing."""
 
 
 class Condition(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What every lane of a worker shares: the seams it works through, and the times and sizes it keeps to."""
+"""What every lane of a worker shares: the backends it works through, and the times and sizes it keeps to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seams of a configuration: which inbox, store, transport and claim it means; opened, and closed whatever happens.
+"""The backends of a configuration: which inbox, store, transport and data lock it means; each opened and closed.
 
 Only this module and `service` name concrete classes.
 """

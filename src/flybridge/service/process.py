@@ -1,4 +1,4 @@
-"""The composition root: from a configuration to a running process. With `seams` alone it names concrete classes."""
+"""The composition root: from a configuration to a running process. With `backends` alone it names concrete classes."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class _Object(Struct):
 _ANY: Final = msgspec.json.Decoder(_Object | list[Any] | str | int | float | bool | None)
 
 Header = Callable[[str], str | None]
-"""Gives a header's value by its name in lower case, None if it is absent."""
+"""Return a header's value by its name in lower case, None if it is absent."""
 
 Read = Callable[[], Awaitable["bytes | Refusal"]]
 """Reads the whole body, or says why not. Raises when the sender goes away before it is complete."""

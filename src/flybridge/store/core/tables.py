@@ -54,7 +54,7 @@ class Read(Enum):
     LAPSED = auto()  # now_ms: id, line, lane, cell, begun. Own, free.
     LEASED_BY = auto()  # owner: the same. Own, free.
     # dead letters
-    LETTERS = auto()  # app, reason (each may be None), limit: `letters._letter`, newest first
+    LETTERS = auto()  # app, reason (each may be None), limit: `dead_letters._letter`, newest first
     LETTERS_NAMED = auto()  # app, reason (each may be None), among lines: the same, in any order
     LETTER_IDS = auto()  # app, reason (each may be None), line, limit: lines of dead letters after that line, ascending
     LETTERS_TAKEN = auto()  # among lines: the same, of those without a lane

@@ -1,7 +1,7 @@
 """The verbs of the store, once for all backends.
 
 This module says which decision a verb is; what a decision does is in the module of its concern: `filing`, `people`,
-`holding`, `delivering`, `letters`, `forgetting`, `pruning`, `looking`. A backend gives four ways to run one.
+`holding`, `delivering`, `dead_letters`, `forgetting`, `pruning`, `reports`. A backend gives four ways to run one.
 """
 
 from __future__ import annotations

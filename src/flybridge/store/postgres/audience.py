@@ -1,4 +1,4 @@
-"""Audiences in PostgreSQL, verb by verb: what each does within its transaction. `postgres_cohort` says where it runs.
+"""Audiences in PostgreSQL, verb by verb: what each does within its transaction. `postgres.cohorts` says where it runs.
 
 Whoever changes anything about an audience locks its row first, and no verb of this module holds two: filing, forgetting
 and runs of the same audience follow each other, and nobody waits in a circle.

@@ -1,7 +1,7 @@
 """Cohorts in PostgreSQL: any number of processes keep the audiences of one database in step.
 
 An audience is run by who has claimed it, until its lease lapses; of many workers that find it due one gets the claim.
-The row of the audience is the lock on everything about it, see `postgres_audience`. The gate of
+The row of the audience is the lock on everything about it, see `postgres.audience`. The gate of
 docs/adr/0009-postgres-store.md is not taken: who is forgotten locks the rows of all audiences.
 """
 

@@ -1,4 +1,4 @@
-"""Audiences in SQLite, verb by verb: what each does within its transaction. `sqlite_cohort` says where it runs."""
+"""Audiences in SQLite, verb by verb: what each does within its transaction. `sqlite.cohorts` says where it runs."""
 
 from __future__ import annotations
 

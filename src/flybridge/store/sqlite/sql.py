@@ -1,6 +1,6 @@
 """SQLite's text for every statement of `store.core.tables`.
 
-Lists are `(??)`, for `sqlite_connection.among`. Writes run once per row.
+Lists are `(??)`, for `sqlite.connection.among`. Writes run once per row.
 """
 # ruff: noqa: S608 - the pieces are this module's own
 
