@@ -26,6 +26,11 @@ def private_database(path: Path) -> None:
 
 def private_file(path: Path) -> None:
     """Create an empty file with mode 0600, or take other users' rights to one that exists."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o600)
+    # A file that exists is never opened here: closing any descriptor of a file releases all POSIX locks that the
+    # process holds on it (https://sqlite.org/howtocorrupt.html, section 2.2), and another process would then delete the
+    # log of a database that is in use.
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
