@@ -21,7 +21,11 @@ from msgspec import Struct
 
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 _ADDRESS: Final = re.compile(r"[^@<>()\[\],:;\"\\]+@[^@<>()\[\],:;\"\\.]+(?:\.[^@<>()\[\],:;\"\\.]+)+")
-_EXTENSION: Final = re.compile(r"[\s,;]*(?:extension|ext|x|#)[\s.:=]*[0-9]{1,7}\s*", re.IGNORECASE)
+_EXTENSION: Final = re.compile(r"(?:extension|ext|x|#)[\s.:=]{0,8}[0-9]{1,7}\s{0,8}", re.IGNORECASE)
+
+# The longest address of RFC 5321 has 254 characters. Longer text is refused before its characters are looked at.
+MAX_EMAIL: Final = 512
+MAX_PHONE: Final = 128
 
 MIN_DIGITS: Final = 7
 MAX_DIGITS: Final = 15
@@ -62,6 +66,9 @@ KIND_UNKNOWN: Final = Refused(
 
 def hash_email(text: str) -> str | Refused:
     """Return the hash of an e-mail address; a hash comes back in lower case."""
+    text = text.strip()
+    if len(text) > MAX_EMAIL:
+        return NO_ADDRESS
     if (hashed := already_hashed(text)) is not None:
         return hashed
     # Invisible characters come along when an address is copied from a page.
@@ -73,6 +80,9 @@ def hash_email(text: str) -> str | Refused:
 
 def hash_phone(text: str) -> PhoneHashes | Refused:
     """Return the hashes of a phone number that is written with its country code, behind `+` or `00`."""
+    text = text.strip()
+    if len(text) > MAX_PHONE:
+        return NO_NUMBER
     if already_hashed(text) is not None:
         return KIND_UNKNOWN
     number = _digits_of(text)

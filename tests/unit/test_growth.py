@@ -1,0 +1,199 @@
+"""Nothing that reads text from outside takes time that grows faster than the text.
+
+The patterns are found by themselves: every one that a module of flybridge compiles, with the methods it is called by.
+`re` holds the interpreter, so that one text of a pattern that takes quadratic time stops the whole process.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from time import process_time
+
+import pytest
+
+import flybridge
+from flybridge import masking
+from flybridge.amplitude import cohort_message, stream
+from flybridge.amplitude.cohort_file import CohortFile, CohortFileError
+from flybridge.amplitude.streamed import look_up
+from flybridge.appsflyer import additional, contacts, postback, postback_time
+from flybridge.cli import printing
+from flybridge.mapping.to_appsflyer import convert
+from flybridge.records import Media
+from flybridge.web import lists
+
+SHORT, LONG = 10_000, 100_000
+"""Characters. Linear time grows tenfold from the one to the other, quadratic time a hundredfold."""
+MAX_RATIO = 35.0
+TRIED = 20
+ENOUGH_S = 0.01
+"""Less than this for the long text is quick enough, whatever its ratio."""
+
+# What is repeated, between a beginning that lets a pattern start and an end that lets it fail.
+REPEATED = (
+    " ", "\t", "\n", "0", "a", "A", "f", "x", "-", "_", ".", ",", ";", ":", "#", "+", "@", '"', "\\", "/", "(", ")",
+    "[", "{", "%", "\u2028", "\ud83d", "a.", ".a", "0.", "1,", "a@", "@a", "a@b.", "0-", "-0", "a-", "x 0", "x ", "ext",
+    '""', '" ', '"a', '\\"', "\\\\", "%2", "%40", "+0", "+1 ", "(0", "0 ", "[[", "{}", '{"a":', "UTC+", "0f", "0a-",
+    "12345678-", "1700000000000-", "VALUES (?", "\x1b[",
+)  # fmt: skip
+AROUND = (("", ""), ("", "!"), ("a", "!"), ("1", "@"), ("a@", ""), ("x", "\0"), ('"', "!"), ("{", ""), ("+", "."))
+
+
+def texts(length: int) -> Iterator[str]:
+    for unit in REPEATED:
+        for begin, end in AROUND:
+            yield begin + (unit * (length // len(unit) + 1))[:length] + end
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = process_time()
+    work()
+    return process_time() - began
+
+
+def assert_linear(work: Callable[[str], object], what: str, short: int = SHORT, long: int = LONG) -> None:
+    """Assert that no hostile text takes time that grows with more than its length.
+
+    The texts that take longest when they are short are tried at length.
+    """
+    times = [(seconds(partial(work, text)), number) for number, text in enumerate(texts(short))]
+    slowest = {number: before for before, number in sorted(times)[-TRIED:] if before > ENOUGH_S / 10}
+    for number, (text, longer) in enumerate(zip(texts(short), texts(long), strict=True)):
+        if number not in slowest:
+            continue
+        after = seconds(partial(work, longer))
+        if after > max(ENOUGH_S, MAX_RATIO * slowest[number]):
+            before = min(seconds(partial(work, text)) for _ in range(3))
+            after = min(after, seconds(partial(work, longer)))
+            linear = after <= max(ENOUGH_S, MAX_RATIO * before)
+            assert linear, f"{what}: {before:.4f} s, then {after:.4f} s: {longer[:40]!r}"
+
+
+def modules() -> Iterator[object]:
+    for found in pkgutil.walk_packages(flybridge.__path__, "flybridge."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+CALLS = ("search", "match", "fullmatch", "findall", "finditer", "sub", "subn", "split")
+COMPILED_LATER = ("operations.doctor", "operations.forget")
+"""Modules that compile patterns of escaped text while they run."""
+
+
+def patterns() -> Iterator[tuple[str, re.Pattern, str]]:
+    """Yield every pattern of the package, and the methods by which it is used; `search` if that can't be seen."""
+    for module in modules():
+        try:
+            source = inspect.getsource(module)
+        except OSError:  # an empty file
+            continue
+        for name, value in vars(module).items():
+            for one in value if isinstance(value, tuple | list) else (value,):
+                for part in one if isinstance(one, tuple | list) else (one,):
+                    if isinstance(part, re.Pattern):
+                        used = {method for method in CALLS if re.search(rf"\b{name}\.{method}\(", source)} or {"search"}
+                        for method in sorted(used):
+                            yield f"{module.__name__}.{name}", part, method
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="re"), attr=method),
+                    args=[ast.Constant(value=str() | bytes() as text), *_],
+                ) if method in CALLS:
+                    yield f"{module.__name__}:{node.lineno}", re.compile(text), method
+
+
+FOUND = {(name, method): (pattern, method) for name, pattern, method in patterns()}
+
+
+def test_patterns_are_found():
+    """Those that are known, so that the search itself is tested."""
+    names = {name for name, _ in FOUND}
+    assert "flybridge.appsflyer.contacts._ADDRESS" in names
+    assert "flybridge.masking._EMAIL" in names
+    assert any(name.startswith("flybridge.appsflyer.contacts:") for name in names)
+    assert len(FOUND) >= 20
+
+
+def test_what_is_quadratic_is_noticed():
+    """With the pattern that an address was once compared with."""
+    slow = re.compile(r"[^@]+@[^@]+\.[^@]+")
+    with pytest.raises(AssertionError, match="then"):
+        assert_linear(slow.search, "slow", 4000, 40_000)
+
+
+@pytest.mark.parametrize("found", FOUND, ids="-".join)
+def test_a_pattern_takes_linear_time(found):
+    """On whatever it is repeated."""
+    pattern, method = FOUND[found]
+    binary = isinstance(pattern.pattern, bytes)
+
+    def work(text: str) -> object:
+        given = text.encode("utf-8", "surrogatepass") if binary else text
+        if method in {"sub", "subn"}:
+            return pattern.sub(b"" if binary else "", given)
+        answer = getattr(pattern, method)(given)
+        return list(answer) if method == "finditer" else answer
+
+    assert_linear(work, ".".join(found))
+
+
+def _cohort_file(text: str) -> object:
+    file = CohortFile()
+    try:
+        for start in range(0, len(text), 1000):
+            list(file.feed(text[start : start + 1000].encode("utf-8", "surrogatepass")))
+        return list(file.end())
+    except CohortFileError:
+        return None
+
+
+def _json(text: str) -> bytes:
+    return json.dumps({"event_name": text, "wifi": "N/A", "event_value": text, text[:200]: 1, "is_lat": " "}).encode()
+
+
+def _raw(read: Callable[[bytes], object]) -> Callable[[str], object]:
+    def work(text: str) -> object:
+        try:
+            return read(text.encode("utf-8", "surrogatepass"))
+        except (ValueError, RecursionError):
+            return None
+
+    return work
+
+
+SCANNERS: dict[str, Callable[[str], object]] = {
+    "a cohort's file": _cohort_file,
+    "an address": contacts.hash_email,
+    "a phone number": contacts.hash_phone,
+    "additional identifiers": lambda text: additional.extra_of(text, text),
+    "a postback's fields": lambda text: postback.read(_json(text), Media.JSON),
+    "a postback": _raw(lambda body: postback.read(body, Media.JSON)),
+    "a query string": _raw(lambda body: postback.read(body, Media.QUERY)),
+    "a time": postback_time.time_ms,
+    "a streamed message": _raw(lambda body: list(stream.read(body))),
+    "a streamed time": stream.time_ms,
+    "a path": lambda text: look_up({"a": {}}, text[:1000]),
+    "a cohort message": _raw(cohort_message.read),
+    "a list's name": cohort_message.cohort_of,
+    "a list's call": lambda text: lists.call_of("/v1/cohorts/a/lists/" + text),
+    "an id or an address in text": masking.masked,
+    "a terminal": printing.visible,
+    "a version": convert.version,
+    "an amount": convert.amount,
+    "a currency": convert.currency,
+    "an AppsFlyer id": convert.appsflyer_id,
+}
+
+
+@pytest.mark.parametrize("name", SCANNERS)
+def test_a_scanner_takes_linear_time(name):
+    """Whatever it is given."""
+    assert_linear(SCANNERS[name], name)
