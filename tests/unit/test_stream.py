@@ -51,8 +51,10 @@ def test_junk_ids_teach_nothing():
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("2026-01-18 08:44:02", 1768725842000), ("2026-01-18T08:44:02Z", 1768725842000), (12, 12), ("soon", None),
-     (True, None), (None, None), (-5, None)],
+    [("2026-01-18 08:44:02", 1768725842000), ("2026-01-18T08:44:02Z", 1768725842000), (12, 12_000), ("soon", None),
+     (True, None), (None, None), (-5, None), ("1795168800000", 1795168800000), ("1795168800", 1795168800000),
+     (1795168800.5, 1795168800500), ("1,795,168,800,000", 1795168800000), ("2026-01-18T10:44:02+02:00", 1768725842000),
+     (1e300, None), ("9" * 5000, None), ("", None), (float("nan"), None)],
 )  # fmt: skip
 def test_times_are_read_in_every_documented_form(value, expected):
     """Unreadable times are absent, not an error."""

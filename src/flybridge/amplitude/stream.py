@@ -47,6 +47,11 @@ OF_IOS: Final = (IdKind.IDFV, IdKind.IDFA)
 OF_ANDROID: Final = (IdKind.ADID,)
 APP_SET_MARK: Final = "S"
 
+FIRST_MS: Final = 100_000_000_000  # 1973 in milliseconds, the year 5138 in seconds
+LAST_MS: Final = 253_402_300_800_000  # the year 10000
+MAX_DIGITS: Final = 24
+_SEPARATORS: Final = str.maketrans("", "", ",\u00a0\u202f ")
+
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -142,11 +147,19 @@ def _text(value: Any) -> str | None:
 
 
 def time_ms(value: Any) -> int | None:
-    """Return the milliseconds of `2022-08-18 08:44:02.740000` (UTC), ISO 8601, or milliseconds; else None."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if value > 0 else None
+    """Return milliseconds since 1970; None for what is no time.
+
+    Takes `2022-08-18 08:44:02.740000` (UTC), ISO 8601 with any zone, and seconds or milliseconds as number or text,
+    with the separators that a FreeMarker template writes into numbers.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _since_1970(value)
     if not isinstance(value, str):
         return None
+    value = value.strip()
+    digits = value.translate(_SEPARATORS)
+    if len(digits) <= MAX_DIGITS and digits.isascii() and digits.replace(".", "", 1).isdigit():
+        return _since_1970(float(digits))
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
@@ -154,3 +167,10 @@ def time_ms(value: Any) -> int | None:
         return round(moment.timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
+
+
+def _since_1970(number: float) -> int | None:
+    """Return milliseconds of seconds or milliseconds, which differ by their size from 1973 on; None for neither."""
+    if not 0 < number < LAST_MS:
+        return None
+    return round(number * 1000) if number < FIRST_MS else round(number)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.amplitude.stream import time_ms
+from flybridge.amplitude.stream import ANDROID, IOS, time_ms
 from flybridge.identity import usable
 
 SECTIONS: Final = ("event_properties", "user_properties", "group_properties", "groups", "data")
@@ -36,7 +36,17 @@ class Streamed(Struct, frozen=True):
     @property
     def time_ms(self) -> int | None:
         """The time of the event in milliseconds; None without one."""
-        return time_ms(self.fields.get("event_time")) or time_ms(self.fields.get("client_event_time"))
+        found = (time_ms(self.fields.get(name)) for name in ("event_time", "client_event_time", "time"))
+        return next((time for time in found if time is not None), None)
+
+    @property
+    def platform(self) -> str:
+        """`android`, `ios`, or what the event says in lower case; empty without a platform."""
+        for name in ("platform", "os_name"):
+            said = self.fields.get(name)
+            if isinstance(said, str) and (said := said.strip().lower()):
+                return "ios" if said in IOS else "android" if said in ANDROID else said
+        return ""
 
     @property
     def user_id(self) -> str | None:

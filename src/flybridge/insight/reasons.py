@@ -72,6 +72,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "an AppsFlyer event that flybridge has not sent: Amplitude's own AppsFlyer integration is on, too",
         "switch it off in AppsFlyer or Amplitude: installs are counted twice",
     ),
+    (_K.FILTERED, "other_platform"): Reason(
+        "an event of another mobile platform than the app's",
+        "nothing; stream it to the app of that platform, too",
+    ),
     (_K.FILTERED, "loop_guard"): Reason("the event came from AppsFlyer", "nothing; `loop = true` sends it back"),
     (_K.FILTERED, "no_appsflyer_id"): Reason(
         "the event has no AppsFlyer id, and no postback has shown one for its device or user",
@@ -116,6 +120,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "identified a user; an AppsFlyer event that flybridge has not sent: Amplitude's own AppsFlyer integration is "
         "on, too",
         "switch it off in AppsFlyer or Amplitude: installs are counted twice",
+    ),
+    (_K.APPLIED, "other_platform"): Reason(
+        "identified a user; an event of another mobile platform than the app's",
+        "nothing; stream it to the app of that platform, too",
     ),
     (_K.APPLIED, "loop_guard"): Reason(
         "identified a user; the event came from AppsFlyer",

@@ -27,6 +27,7 @@ from flybridge.mapping.person import MIN_TELLING, names_a_device
 from flybridge.mapping.table import PREFIX
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
+from flybridge.mapping.to_appsflyer.contacts import is_contact
 from flybridge.mapping.to_appsflyer.rules import StreamRules, found_at
 from flybridge.records import DAY_MS, HOUR_MS, Dead, content_key
 
@@ -40,11 +41,17 @@ SHOWN_NAME: Final = 45
 
 LATE_HOUR: Final = 2
 
+MOBILE: Final = frozenset({"android", "ios"})
+OF_THE_DEVICE: Final = frozenset({"os", "app_version_name", "ip"})
+"""Parameters that say something about the device. Those of a browser or a server are not the app's."""
+PURCHASES: Final = frozenset({"af_purchase", "af_subscribe"})
+"""Events of AppsFlyer that are worth money."""
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class Left(Struct, frozen=True):
-    """An event that no stream takes, and why: `not_chosen`, `condition_not_met` or `loop_guard`."""
+    """An event that no stream takes, and why: `not_chosen`, `other_platform`, `condition_not_met` or `loop_guard`."""
 
     reason: str
 
@@ -68,6 +75,8 @@ class MappedEvent(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     late: bool
     bad_contact: bool
+    contact_left_out: bool = False
+    no_revenue: bool = False
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -77,6 +86,9 @@ class MappedEvent(Struct, frozen=True, kw_only=True):
             ("trimmed", bool(self.dropped)),
             ("bad_appsflyer_id", self.misread),
             ("bad_contact", self.bad_contact),
+            ("contact_left_out", self.contact_left_out),
+            ("no_time", self.event_ms is None),
+            ("no_revenue", self.no_revenue),
         )
         return tuple(code for code, is_so in found if is_so)
 
@@ -87,15 +99,16 @@ def choose(event: Streamed, streams: Sequence[StreamRules]) -> StreamRules | Lef
     for rules in streams:
         if not rules.compiled.names(event.event_type):
             continue
-        if not rules.loop and came_from_appsflyer(event, rules):
+        if event.platform in MOBILE - {rules.platform} and rules.platform in MOBILE:
+            reasons.add("other_platform")
+        elif not rules.loop and came_from_appsflyer(event, rules):
             reasons.add("loop_guard")
         elif all(condition.holds(event.find) for condition in rules.where):
             return rules
         else:
             reasons.add("condition_not_met")
-    if "condition_not_met" in reasons:
-        return Left("condition_not_met")
-    return Left("loop_guard") if reasons else Left("not_chosen")
+    nearest = ("condition_not_met", "loop_guard", "other_platform")
+    return Left(next((reason for reason in nearest if reason in reasons), "not_chosen"))
 
 
 def came_from_appsflyer(event: Streamed, rules: StreamRules) -> bool:
@@ -126,11 +139,15 @@ def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> MappedEv
     event_ms = event.time_ms
     if event_ms is None:
         notes.append("The event has no time; AppsFlyer stamps it with its arrival.")
+    no_revenue = event_name in PURCHASES and "eventValue.af_revenue" not in found
+    if no_revenue:
+        notes.append(f"{event_name} has no revenue: is it in another property? See `properties` of the stream.")
     late = event_ms is not None and is_late(event_ms, received_ms)
     if late:
         notes.append("The event came later than 02:00 UTC of its next day: AppsFlyer stamps it with its arrival.")
     head = {"eventName": event_name} | ({"eventTime": stamp(event_ms)} if event_ms is not None else {})
-    packed = _pack(head, found, _extras(event, rules, found, devices, notes))
+    extras, contact_left_out = _extras(event, rules, found, devices, notes)
+    packed = _pack(head, found, extras)
     if packed is None:
         return Dead(
             "map",
@@ -153,6 +170,8 @@ def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> MappedEv
         notes=tuple(notes),
         late=late,
         bad_contact=bad_contact,
+        contact_left_out=contact_left_out,
+        no_revenue=no_revenue,
     )
 
 
@@ -170,7 +189,10 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
     """Apply the rows: target and value, and whether an address or a number was refused."""
     found: dict[str, Any] = {}
     failed: dict[str, tuple[str, str]] = {}
+    elsewhere = rules.platform in MOBILE and event.platform not in ("", rules.platform)
     for row in rules.compiled.rows:
+        if elsewhere and row.target in OF_THE_DEVICE and row.target not in rules.compiled.fixed:
+            continue
         if row.target in found or (raw := found_at(event, row.source)) is None:
             continue
         value = row.convert(raw)
@@ -242,9 +264,10 @@ def _withhold(event: Streamed, found: dict[str, Any], notes: list[str]) -> list[
 
 def _extras(
     event: Streamed, rules: StreamRules, found: Mapping[str, Any], devices: Sequence[bytes], notes: list[str]
-) -> dict[str, Any]:
-    """Choose the extra properties, the most important first."""
+) -> tuple[dict[str, Any], bool]:
+    """Choose the extra properties, the most important first. Returns also whether a contact was left out."""
     extras: dict[str, Any] = {}
+    contacts: set[str] = set()
     for section, pattern in rules.compiled.extras:
         for key, raw in event.section(section).items():
             target = table.VALUE + key
@@ -257,8 +280,13 @@ def _extras(
             if names_a_device(value, devices):
                 notes.append(f"The property {key} contains a device identifier and was left out.")
                 continue
+            if is_contact(key, value):
+                contacts.add(key)
+                continue
             extras[key] = value
-    return extras
+    for key in sorted(contacts):
+        notes.append(f"The property {key} contains an address, a phone number or a name, and was left out.")
+    return extras, bool(contacts)
 
 
 def _pack(

@@ -87,7 +87,15 @@ _CONSENT = """\
 ## Consent
 
 An identifier that may not leave is left out; the event is sent. A TCF text is passed on, and not read. A property
-that contains a device identifier is no extra."""
+that contains a device identifier is no extra, and neither is one that holds an e-mail address, a phone number or a
+name, by its value or by its key; that is counted as `contact_left_out`.
+
+## Platform
+
+An app of Android or iOS sends the events of its own platform and those of no mobile platform (web, servers); events
+of the other one are filtered as `other_platform`, so that one Amplitude project may be streamed to an app of each. Of
+what is not the app's own platform `os`, `app_version_name` and `ip` are not taken from the event, unless `properties`
+name them."""
 
 _SIZE = """\
 ## One kilobyte
