@@ -20,7 +20,7 @@ from msgspec import Struct, structs
 
 from flybridge.amplitude import stream
 from flybridge.amplitude.event import identifier
-from flybridge.amplitude.streamed import Streamed, event_in, events_in, reshaped
+from flybridge.amplitude.streamed import Streamed, event_in, events_in, is_user, not_understood, read_message
 from flybridge.appsflyer import inapp_event, postback
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind, kind_of
@@ -303,7 +303,7 @@ class Flow:
         key = digest_of(envelope.app, envelope.body)
         until_ms = envelope.received_ms + app.dedup_days * DAY_MS
         try:
-            message = reshaped(msgspec.json.decode(envelope.body), app.stream_fields)
+            message = read_message(envelope.body, app.stream_fields)
             seen = list(stream.walk(message))
         except (msgspec.DecodeError, RecursionError) as problem:
             detail = f"The message from Amplitude is not readable JSON: {problem}."
@@ -317,6 +317,8 @@ class Flow:
             for sighting in self._teach(envelope.app, one.ids, one.user_id, one.device_id, seen_ms)
         ]
         decision: Decision = Apply("sighting") if found else Filter("nothing_to_learn")
+        if not _is_understood(message, seen, envelope.source, app):
+            decision = not_understood(message, envelope.source.value)
         filing = Filing(
             envelope,
             decision,
@@ -344,7 +346,7 @@ class Flow:
         event = event_in(message)
         if event is None:
             # The intake splits lists. One that gets here was stored before the app had streams, or is nested.
-            several = isinstance(message, list) and events_in(message)
+            several = isinstance(message, list) and events_in(message) > 0
             return structs.replace(filing, decision=_SEVERAL) if several else filing
         rules = to_appsflyer.choose(event, app.streams)
         if isinstance(rules, to_appsflyer.Left):
@@ -392,6 +394,19 @@ class Flow:
             for key in self._keys(app, kind, value)
         ]
         return tuple(taught)
+
+
+def _is_understood(message: Any, seen: Sequence[stream.SeenUser], source: Source, app: AppFlow) -> bool:
+    """Return whether a message is an event or a user of Amplitude. Cohorts that an audience follows are read later.
+
+    Where events are sent on, a message with a user but with other keys than a user has may be an event under a template
+    that is not configured.
+    """
+    if source is Source.SIGHTINGS or (source is Source.COHORT and app.audiences) or events_in(message):
+        return True
+    if source is Source.STREAM and app.streams and isinstance(message, Mapping) and "users" not in message:
+        return is_user(message)
+    return bool(seen)
 
 
 _SEVERAL: Final = Dead(

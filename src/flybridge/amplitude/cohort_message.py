@@ -19,6 +19,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from flybridge.lenient_json import decode
+
 FRAME: Final = "flybridge_list"
 ADD: Final = "add"
 REMOVE: Final = "remove"
@@ -61,7 +63,42 @@ def cohort_of(name: str) -> str:
 
 def read(body: bytes) -> CohortMessage | None:
     """Return the message; None if it is JSON without a cohort. Raises `msgspec.DecodeError` if it is not JSON."""
-    message = msgspec.json.decode(body)
+    return _batch(decode(body))
+
+
+def read_all(body: bytes) -> list[CohortMessage]:
+    """Return the messages of a body: a webhook batch, a list call, or users who carry a flag for each cohort.
+
+    Such users come from Amplitude's templates for updates per user (`amplitude_{cohort_name}_{cohort_id}`) and from
+    property-based integrations (`traits` with `[Amplitude] {cohort_name}: {cohort_id}`). Raises `msgspec.DecodeError`.
+    """
+    message = decode(body)
+    batch = _batch(message)
+    return [batch] if batch is not None else _flagged(message)
+
+
+def _flagged(message: Any) -> list[CohortMessage]:
+    users = message.get("batch", [message]) if isinstance(message, Mapping) else message
+    found: dict[tuple[str, bool], list[CohortEntry]] = {}
+    for user in users if isinstance(users, list) else ():
+        entry = _entry(user) if isinstance(user, Mapping) else None
+        if entry is None:
+            continue
+        traits = user.get("traits")
+        for name, value in (traits if isinstance(traits, Mapping) else user).items():
+            if (cohort := _flag_of(name)) and (entering := _flag(value)) is not None:
+                found.setdefault((cohort, entering), []).append(entry)
+    return [CohortMessage(cohort, entering, entries) for (cohort, entering), entries in found.items()]
+
+
+def _flag_of(name: str) -> str:
+    """Return the cohort id in the name of a flag, empty if the name is none."""
+    if name.startswith("[Amplitude] "):
+        return cohort_of(name)
+    return name.rpartition("_")[2] if name.startswith("amplitude_") and name != "amplitude_id" else ""
+
+
+def _batch(message: Any) -> CohortMessage | None:
     if not isinstance(message, Mapping):
         return None
     if FRAME in message:
@@ -70,10 +107,13 @@ def read(body: bytes) -> CohortMessage | None:
     users = message.get("users")
     if not cohort or entering is None or not isinstance(users, Sequence) or isinstance(users, str):
         return None
+    entries = [entry for user in users if (entry := _entry(user)) is not None]
+    if users and not entries:
+        return None
     return CohortMessage(
         cohort,
         entering,
-        [entry for user in users if (entry := _entry(user)) is not None],
+        entries,
         _text(message.get("cohort_name")),
         _text(message.get("message_id")),
         _seconds(message.get("computed_time")),
@@ -86,6 +126,8 @@ def _list_call(frame: Mapping[str, Any]) -> CohortMessage | None:
     if action not in {ADD, REMOVE} or not isinstance(users, Sequence) or isinstance(users, str):
         return None
     entries = [entry for user in users if (entry := _entry(user)) is not None]
+    if users and not entries:
+        return None
     return CohortMessage(_text(frame.get(FRAME)), action == ADD, entries)
 
 

@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.identity import IdKind, usable
+from flybridge.lenient_json import decode
 
 # Apps name these properties as they like; the names are those that the two vendors' SDKs and docs use.
 NAMES: Final[Mapping[IdKind, tuple[str, ...]]] = {
@@ -69,7 +70,7 @@ def read(body: bytes) -> Iterator[SeenUser]:
 
     Raises `msgspec.DecodeError` for bytes that are not JSON.
     """
-    yield from walk(msgspec.json.decode(body))
+    yield from walk(decode(body))
 
 
 def walk(message: Any) -> Iterator[SeenUser]:

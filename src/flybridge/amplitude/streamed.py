@@ -16,9 +16,27 @@ from msgspec import Struct
 
 from flybridge.amplitude.stream import ANDROID, IOS, time_ms
 from flybridge.identity import usable
+from flybridge.lenient_json import decode
+from flybridge.masking import masked
+from flybridge.records import Dead
 
 SECTIONS: Final = ("event_properties", "user_properties", "group_properties", "groups", "data")
 """Fields of an event that are objects."""
+
+MAX_WRAPPERS: Final = 4
+
+# https://amplitude.com/docs/apis/analytics/identify, with what exported users and events call the same.
+USER_KEYS: Final = frozenset(
+    {
+        "user_id", "device_id", "amplitude_id", "user_properties", "groups", "group_properties", "app_version",
+        "platform",
+        "os_name", "os_version", "device_brand", "device_manufacturer", "device_model", "device_family", "device_type",
+        "device_carrier", "carrier", "country", "region", "city", "dma", "language", "paying", "start_version",
+        "version_name", "app", "library", "uuid", "event_time", "client_event_time", "server_upload_time",
+        "adid", "idfa", "idfv", "android_app_set_id", "appsflyer_id", "ip_address", "schema", "$schema",
+        "amplitude_attribution_ids", "session_id", "time", "user_creation_time",
+    }
+)  # fmt: skip
 
 EMPTY: Final[Mapping[str, Any]] = {}
 
@@ -87,6 +105,35 @@ def event_in(message: Any) -> Streamed | None:
     return None
 
 
+def read_message(body: bytes, names: Mapping[str, str]) -> Any:
+    """Return a message in the default shape, mended, reshaped and unwrapped. Raises `msgspec.DecodeError`."""
+    message = decode(body)
+    shaped = reshaped(message, names)
+    if event_in(shaped) is not None or (inner := unwrapped(message)) is message:
+        return shaped
+    return reshaped(inner, names)
+
+
+def unwrapped(message: Any) -> Any:
+    """Return what a template has wrapped as `{"events": [...]}` or `{"input": {...}}`; a list of one is that one."""
+    for _ in range(MAX_WRAPPERS):
+        match message:
+            case {"event_type": _}:
+                return message
+            case {"events": list() as inner} | {"input": dict() | list() as inner}:
+                message = inner
+            case [dict() | list() as inner]:
+                message = inner
+            case _:
+                return message
+    return message
+
+
+def is_user(message: Any) -> bool:
+    """Return whether a message is a user in the Identify API's format: its keys are those of a user and no others."""
+    return isinstance(message, Mapping) and bool(message) and USER_KEYS.issuperset(message)
+
+
 def events_in(message: Any) -> int:
     """Return the number of events in a message, those in lists included."""
     if isinstance(message, list):
@@ -132,3 +179,29 @@ def _id(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return usable(value) if isinstance(value, str) else None
+
+
+def not_understood(message: Any, expected: str) -> Dead:
+    """Return the dead letter of a message that is no event, user or cohort. It names the keys that the message has."""
+    first = next((one for one in message if isinstance(one, Mapping)), None) if isinstance(message, list) else message
+    if not isinstance(first, Mapping):
+        kind = "an empty list" if message == [] else f"a {type(message).__name__}"
+        return Dead("decode", "not_an_object", f"The message is JSON, but {kind} and not an object.", _DEFAULT_PAYLOAD)
+    keys = [masked(str(key))[:MAX_KEY] for key in list(first)[:MAX_KEYS]]
+    names = f"its keys are {', '.join(keys)}" if keys else "it has no keys"
+    return Dead(
+        "decode",
+        "not_understood",
+        f"The message can't be read as {'a cohort' if expected == 'cohort' else 'an event or a user'} of Amplitude: "
+        f"{names}.",
+        _DEFAULT_PAYLOAD if expected == "cohort" else _OWN_TEMPLATE,
+    )
+
+
+MAX_KEYS: Final = 20
+MAX_KEY: Final = 40
+_DEFAULT_PAYLOAD: Final = "Send the default payload, or one of the templates in Amplitude's documentation."
+_OWN_TEMPLATE: Final = (
+    "Say under apps.amplitude.stream_fields where event_type, event_time, user_id and the others are found, or send "
+    "the default payload; then replay."
+)

@@ -10,9 +10,7 @@ https://support.appsflyer.com/hc/en-us/articles/360004349657 (Push API v1, read 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from math import isfinite
 from operator import attrgetter
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -22,6 +20,7 @@ from msgspec.structs import astuple
 
 from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, Flag, LongText, Postback, Text
 from flybridge.appsflyer.postback_kind import Kind, kind_of
+from flybridge.lenient_json import mended
 from flybridge.records import Dead, Media
 
 __all__ = ["Kind", "Postback", "kind_of", "mended", "read"]
@@ -168,23 +167,6 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
             "Send one AppsFlyer message per request, as a JSON object.",
         )
     return _coerce(message, body, notes)
-
-
-def mended(text: str) -> bytes:
-    """Return JSON with broken text and numbers replaced. Raises `ValueError` if it is no JSON even so."""
-    # The standard library reads what msgspec rightly refuses: halves of surrogate pairs (names cut within an emoji),
-    # NaN, numbers without end. Replacing them keeps the rest of the message.
-    loaded = json.loads(text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_small)
-    return json.dumps(loaded, ensure_ascii=False).encode("utf-8", "replace")
-
-
-def _finite(digits: str) -> float | None:
-    number = float(digits)
-    return number if isfinite(number) else None
-
-
-def _small(digits: str) -> int | str:
-    return int(digits) if len(digits) < 19 else digits
 
 
 def _coerce(message: Mapping[str, Any], body: bytes, notes: list[str]) -> Postback:

@@ -136,6 +136,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
     ),
     (_K.DEAD, "not_json"): Reason("the message is not readable JSON", "find out who sends to this address"),
     (_K.DEAD, "not_an_object"): Reason("JSON, but not an object with fields", "one message per request"),
+    (_K.DEAD, "not_understood"): Reason(
+        "no event, user or cohort of Amplitude can be read from the message; the detail names its keys",
+        "set `amplitude.stream_fields`, or send the default payload; then replay",
+    ),
     (_K.DEAD, "not_query"): Reason(
         "a GET whose query string holds no fields",
         "correct the endpoint's address, or choose POST",

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from flybridge.amplitude.streamed import event_in, reshaped
+from flybridge.amplitude.streamed import event_in, read_message
 from flybridge.appsflyer import postback
 from flybridge.appsflyer.columns import field_of
 from flybridge.appsflyer.fields import NAMES
@@ -130,7 +130,7 @@ def as_text(raw: bytes) -> str:
 def is_amplitudes(body: bytes, fields: Mapping[str, str]) -> bool:
     """Whether JSON is an event, a user or a list of Amplitude's rather than a postback, by the names of its fields."""
     try:
-        message = reshaped(msgspec.json.decode(body), fields)
+        message = read_message(body, fields)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return False
     if isinstance(message, list):
@@ -211,7 +211,7 @@ def _outcome(config: Config, app: App, message: Message, body: bytes, received_m
 
 def _mapping(app: App, message: Message, body: bytes, received_ms: int) -> Explanation:
     if message.source is Source.STREAM:
-        event = event_in(reshaped(msgspec.json.decode(body), app.amplitude.stream_fields))
+        event = event_in(read_message(body, app.amplitude.stream_fields))
         assert event is not None, "only events are sent to AppsFlyer"
         return explain_event(event, streams_of(app), received_ms)
     read = postback.read(body, message.media)

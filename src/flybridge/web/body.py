@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from flybridge.lenient_json import is_readable
 from flybridge.web.answers import Receive, Refusal, too_large
 
 BODY_TIMEOUT_S: Final = 30.0
@@ -140,28 +140,10 @@ def unreadable(body: bytes) -> Refusal | None:
     except msgspec.DecodeError as problem:
         if not body.strip():
             return Refusal(400, "The body is empty.", "Send one JSON object.")
-        if _escapes_half_a_character(body):
+        if is_readable(body):  # mended when it is processed: broken text, NaN, a byte order mark
             return None
         return Refusal(400, f"The body is not valid JSON: {problem}.", "Send one JSON object, encoded as UTF-8.")
     return None
-
-
-def _escapes_half_a_character(body: bytes) -> bool:
-    """Whether the body is JSON except for lone surrogates, as senders write that cut a text inside an emoji.
-
-    The grammar of JSON allows them (RFC 8259, section 8.2), msgspec doesn't. Such a message is accepted.
-    """
-    if b"\\u" not in body:
-        return False
-    try:
-        json.loads(str(body, "utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _wrong_type(value: str) -> Refusal | None:

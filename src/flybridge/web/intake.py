@@ -29,11 +29,12 @@ from typing import Final
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from flybridge.clock import Clock
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import Inbox
+from flybridge.lenient_json import decode
 from flybridge.records import Envelope, Media, Source
 from flybridge.telemetry.door_counts import DoorCounts
 from flybridge.web import lists
@@ -214,14 +215,36 @@ def _no_endpoint(path: str) -> Refusal:
     return Refusal(404, "There is nothing at this path.", "Use /v1/push/{app}, /v1/stream/{app} or /v1/cohorts/{app}.")
 
 
+class _Wrapped(Struct):
+    events: list[msgspec.Raw] = []
+    event_type: msgspec.Raw | UnsetType = UNSET
+
+
 _list: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_wrapped: Final = msgspec.json.Decoder(_Wrapped)
 
 
 def members(body: bytes) -> list[bytes] | None:
-    """Return the members of a list as they were sent; None if it is no list, or empty."""
-    if body.lstrip()[:1] != b"[":
-        return None
+    """Return the members of a list, or of an object's `events`, as they were sent; None if there are none.
+
+    If one of them has to be mended, all are written anew.
+    """
+    start = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     try:
-        return [bytes(part) for part in _list.decode(body)] or None
-    except msgspec.DecodeError:
+        if start[:1] == b"[":
+            return [bytes(part) for part in _list.decode(start)] or None
+        if start[:1] == b"{" and b'"events"' in start and (wrapped := _wrapped.decode(start)).event_type is UNSET:
+            return [bytes(part) for part in wrapped.events] or None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _mended_members(body)
+    return None
+
+
+def _mended_members(body: bytes) -> list[bytes] | None:
+    try:
+        message = decode(body)
+    except (msgspec.DecodeError, RecursionError):
         return None
+    if isinstance(message, dict) and "event_type" not in message:
+        message = message.get("events")
+    return [msgspec.json.encode(part) for part in message] or None if isinstance(message, list) else None

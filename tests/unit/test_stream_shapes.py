@@ -1,0 +1,212 @@
+"""Messages of Amplitude in other shapes than the default one: taken apart, mended, or kept as dead letters."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from flybridge.amplitude.cohort_message import read_all
+from flybridge.audiences.rules import AudienceRule
+from flybridge.flow import AppFlow, Flow
+from flybridge.identity import Keyring
+from flybridge.mapping.to_amplitude.map import Rules
+from flybridge.mapping.to_appsflyer.rules import StreamRules
+from flybridge.records import Apply, Dead, Deliver, Envelope, Filter, Media, Source
+from flybridge.web.body import unreadable
+from flybridge.web.intake import members
+
+EVENT = {
+    "event_type": "Order Completed", "event_time": "2026-11-20 10:00:00.000000", "user_id": "user-1",
+    "device_id": "dev-1",
+    "user_properties": {"appsflyer_id": "1629191854863-7000006"}, "event_properties": {"price": 3.5},
+    "$insert_id": "i-1",
+}  # fmt: skip
+TEMPLATE = {"external_id": "user-3", "name": "Order Completed", "time": "1795168800000", "properties": {"price": 3.5}}
+FIELDS = {"event_type": "name", "event_time": "time", "user_id": "external_id", "event_properties": "properties"}
+
+
+def flow(*, fields=(), streams: bool = True, audiences: bool = False) -> Flow:
+    rules = Rules(app="shop", platform="android", route="http_v2")
+    chosen = (StreamRules(app="shop", platform="android", events=("Order *",), wait_hours=1.0),) if streams else ()
+    followed = (AudienceRule("shop", "vips", "7khm89cz", "cuid"),) if audiences else ()
+    app = AppFlow(rules, streams=chosen, stream_fields=dict(fields), audiences=followed)
+    return Flow({"shop": app}, Keyring(b"a secret of sixteen bytes"))
+
+
+def filed(body, source: Source = Source.STREAM, **settings):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return flow(**settings).filing(Envelope("shop", source, Media.JSON, 1_795_168_800_000, data, "r-1"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        EVENT, {"events": [EVENT]}, {"input": EVENT}, {"input": {"events": [EVENT]}}, [EVENT], [[EVENT]],
+        b"\xef\xbb\xbf" + json.dumps(EVENT).encode(),
+        json.dumps(EVENT | {"x": 1}).replace("1}", "NaN}").encode(),
+        json.dumps(EVENT | {"x": 1}).replace(": 1}", ": 1e400}").encode(),
+        json.dumps(EVENT | {"x": 1}).replace(": 1}", ": " + "9" * 5000 + "}").encode(),
+        json.dumps(EVENT | {"x": "\ud83d"}).encode(),
+        json.dumps({"events": [EVENT | {"x": "\udc00 half"}]}).encode(),
+    ],
+)  # fmt: skip
+def test_an_event_is_sent_however_it_is_wrapped_or_broken(body):
+    """Lists and wrappers of one event, text and numbers that JSON readers refuse."""
+    decision = filed(body).decision
+    assert isinstance(decision, Deliver)
+    assert decision.event_type == "Order Completed"
+
+
+@pytest.mark.parametrize("wrap", [lambda one: [one, one], lambda one: {"events": [one, one]}])
+def test_several_events_in_one_stored_message_are_not_one(wrap):
+    """The intake splits them; what was stored before is kept."""
+    decision = filed(wrap(EVENT)).decision
+    assert isinstance(decision, Dead)
+    assert decision.reason == "several_events"
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ([EVENT, EVENT], 2),
+        ({"events": [EVENT, EVENT, EVENT]}, 3),
+        ({"events": [EVENT | {"x": "\ud83d"}, EVENT]}, 2),
+        ([EVENT | {"x": "\ud83d"}, EVENT], 2),
+    ],
+)
+def test_the_intake_takes_lists_apart(body, count):
+    """One with half an emoji, too: the others would share its fate."""
+    parts = members(json.dumps(body).encode())
+    assert parts is not None
+    assert len(parts) == count
+    assert all(isinstance(filed(part).decision, Deliver) for part in parts)
+
+
+@pytest.mark.parametrize(
+    "body", [EVENT | {"events": [1, 2]}, {"a": {"events": [1]}}, {"events": 7}, {"events": []}, [], 7]
+)
+def test_what_is_no_list_of_events_stays_one_message(body):
+    """An event may have a field of that name."""
+    assert members(json.dumps(body).encode()) is None
+
+
+def test_a_list_behind_a_byte_order_mark_is_taken_apart():
+    """As some proxies write it."""
+    assert members(b"\xef\xbb\xbf[{}, {}]") == [b"{}", b"{}"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [TEMPLATE, {"events": [TEMPLATE]}, {"user_id": "user-3", "name": "Order Completed", "props": {}}, {"a": 1}, {}],
+)
+def test_a_template_that_is_not_configured_is_a_dead_letter(body):
+    """It names the keys and the setting, and is replayed when that is set."""
+    decision = filed(body).decision
+    assert isinstance(decision, Dead)
+    assert decision.reason == "not_understood"
+    keys = list(body["events"][0] if "events" in body else body)
+    assert all(key in decision.detail for key in keys)
+    assert "stream_fields" in decision.remedy
+
+
+def test_the_template_of_amplitudes_page_is_read_as_configured():
+    """The time in milliseconds as text."""
+    decision = filed(TEMPLATE, fields=FIELDS).decision
+    assert decision.item.event_type == "Order Completed"
+    assert decision.event_ms == 1_795_168_800_000
+
+
+def test_keys_that_name_people_are_not_repeated():
+    """The detail is shown."""
+    decision = filed({"someone@example.com": 1, "x" * 500: 2}).decision
+    assert isinstance(decision, Dead)
+    assert "example.com" not in decision.detail
+    assert len(decision.detail) < 300
+
+
+@pytest.mark.parametrize("body", [7, "text", None, True, [], [1, 2]])
+def test_what_is_no_object_is_a_dead_letter(body):
+    """With its kind."""
+    decision = filed(body).decision
+    assert isinstance(decision, Dead)
+    assert decision.reason == "not_an_object"
+
+
+@pytest.mark.parametrize(
+    ("body", "decision"),
+    [
+        (
+            {"user_id": "user-2", "user_properties": {"$set": {"appsflyer_id": "1629191854863-7000002"}}},
+            Apply("sighting"),
+        ),
+        ({"device_id": "dev-5", "platform": "Android"}, Filter("nothing_to_learn")),
+        ({"device_id": "dev-5", "user_properties": {}, "groups": {}}, Filter("nothing_to_learn")),
+    ],
+)
+def test_users_are_understood(body, decision):
+    """Whether they teach anything or not."""
+    assert filed(body).decision == decision
+    assert filed(body, streams=False).decision == decision
+
+
+PER_USER = [
+    {"user_id": "ada", "amplitude_My Test Cohort_7khm89cz": True},
+    {"user_id": "bob", "amplitude_My Test Cohort_7khm89cz": False},
+    {"user_id": "cid", "amplitude_My Test Cohort_7khm89cz": "true"},
+]
+BY_PROPERTY = {
+    "batch": [
+        {"type": "identify", "traits": {"[Amplitude] My: Cohort: 7khm89cz": True}, "userId": "ada"},
+        {"type": "identify", "traits": {"[Amplitude] My: Cohort: 7khm89cz": False}, "userId": "bob"},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "entering", "leaving"),
+    [(PER_USER, 2, 1), (BY_PROPERTY, 1, 1), (BY_PROPERTY["batch"][0], 1, 0), ([PER_USER[1]], 0, 1)],
+)
+def test_users_with_flags_are_members(body, entering, leaving):
+    """Amplitude's templates per user, and property-based integrations."""
+    changes = filed(body, Source.COHORT, audiences=True).members
+    assert [sum(one.wanted is wanted for one in changes) for wanted in (True, False)] == [entering, leaving]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"cohort": "7khm89cz", "members": ["ada"]},
+        {"cohort_id": "7khm89cz", "in_cohort": True, "users": [{"id": "ada"}]},
+        {"cohort_id": "7khm89cz", "users": [{"user_id": "ada"}]},
+        [{"user_id": "ada", "vip": True}],
+        {"flybridge_list": "7khm89cz", "action": "add", "message": {"ids": ["ada"]}},
+    ],
+)
+def test_a_cohort_that_can_not_be_read_is_a_dead_letter(body):
+    """Although it may name users: the membership would be gone."""
+    filing = filed(body, Source.COHORT, audiences=True)
+    assert isinstance(filing.decision, Dead)
+    assert filing.decision.reason == "not_understood"
+    assert filing.members == ()
+
+
+def test_a_batch_with_half_an_emoji_is_read():
+    """Names of cohorts are written by people."""
+    body = b'{"cohort_name": "VIP \\ud83d", "cohort_id": "c1", "in_cohort": true, "users": [{"user_id": "ada"}]}'
+    (message,) = read_all(body)
+    assert (message.cohort, len(message.entries)) == ("c1", 1)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a": NaN}', b'\xef\xbb\xbf{"a": 1}', b'{"a": 1e400}', b'{"a": "\\ud83d"}', b"[-Infinity]"]
+)
+def test_what_can_be_mended_is_accepted(body):
+    """At every address."""
+    assert unreadable(body) is None
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xef\xbb\xbf", b'{"a": nan}', b"{'a': 1}", b"\xff\xfe{}", b""])
+def test_what_can_not_be_mended_is_refused(body):
+    """The sender learns it at once."""
+    assert unreadable(body) is not None
