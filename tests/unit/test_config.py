@@ -351,6 +351,19 @@ def test_a_stream_needs_to_be_let_in():
     assert error.path == "apps[0].amplitude.webhook_token"
 
 
+def test_user_ids_of_two_spaces_are_not_mixed_in_an_audience():
+    """`cuid` lists Amplitude's user ids; where AppsFlyer's are others, a property holds them."""
+    section = '[apps.mapping]\ncustomer_user_id = "{}"\n[[apps.audiences]]\ncohort = "c"\nimport_key = "i"\n'
+    section += 'identifier = "cuid"\n'
+    before = '"letmein"\n[apps.amplitude]\napi_key = "key"\n'
+    head = '"letmein"\napi_token = "a"\n[apps.amplitude]\napi_key = "key"\nsecret_key = "s"\n'
+    error = refusal(before, head + section.format("never"))
+    assert error.path == "apps[0].audiences[0].identifier"
+    assert "property" in error.remedy
+    for fine in (section.format("send"), section.format("never") + 'property = "af_user"\n'):
+        assert small(before, head + fine).apps[0].audiences
+
+
 def test_an_audience_needs_a_way_to_its_cohort_and_only_one_section():
     """A cohort is downloaded or sent; one audience is not fed twice."""
     section = '[[apps.audiences]]\ncohort = "c"\nimport_key = "i"\nidentifier = "gaid"\n'

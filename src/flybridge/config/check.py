@@ -15,6 +15,7 @@ from flybridge.config.apps import (
     AppInsight,
     AppsFlyer,
     Audience,
+    CustomerUserId,
     Identifier,
     Platform,
     Route,
@@ -162,7 +163,7 @@ def _check_audiences(path: str, app: App) -> None:
     names: set[str] = set()
     for number, audience in enumerate(app.audiences):
         here = f"{path}.audiences[{number}]"
-        _check_identifier(f"{here}.identifier", audience, app.platform)
+        _check_identifier(f"{here}.identifier", audience, app)
         if (audience.cohort, audience.import_key) in seen:
             raise ConfigError(f"{here}.cohort", "goes to the same audience twice.", "Remove one of the two sections.")
         seen.add((audience.cohort, audience.import_key))
@@ -198,13 +199,20 @@ def _check_additional(path: str, audience: Audience) -> None:
             )
 
 
-def _check_identifier(path: str, audience: Audience, platform: Platform) -> None:
-    fitting = AUDIENCE_IDENTIFIERS[platform]
+def _check_identifier(path: str, audience: Audience, app: App) -> None:
+    platform, fitting = app.platform, AUDIENCE_IDENTIFIERS[app.platform]
     if audience.identifier not in fitting:
         raise ConfigError(
             path,
             f"{audience.identifier.value!r} is no identifier of audiences on {platform.value}.",
             f"Use one of {', '.join(sorted(fitting))}." if fitting else "Audiences need an Android or iOS app.",
+        )
+    differ = app.mapping.customer_user is CustomerUserId.NEVER
+    if audience.identifier is Identifier.CUID and differ and not audience.property:
+        raise ConfigError(
+            path,
+            "'cuid' lists Amplitude's user ids, and mapping.customer_user_id says that AppsFlyer's differ from them.",
+            "Name the user property that holds AppsFlyer's customer user id as `property`, or use another identifier.",
         )
 
 
