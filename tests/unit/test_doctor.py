@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from flybridge.inbox.protocol import Depth
+from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
 from flybridge.operations.doctor import (
     OVERLAP_BYTES,
@@ -16,6 +16,7 @@ from flybridge.operations.doctor import (
     balanced,
     readable,
     resolvable,
+    roomy,
     search,
     writable,
 )
@@ -97,3 +98,23 @@ def test_messages_that_cannot_be_opened_are_a_fault_with_a_remedy():
     assert not check.ok
     assert "3 of 5" in check.detail
     assert "former_secrets" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("room", "ok", "says"),
+    [
+        (Room(1, 100, 0), True, "uses"),
+        (Room(1, 0, 100), True, "uses"),
+        (Room(1, 50, 100), True, "uses"),
+        (Room(90, 100, 0), False, "503"),
+        (Room(90, 0, 100), False, "503"),
+        (Room(1, 100, 100), False, "cluster.max_bytes"),
+        (Room(1, 200, 100), False, "cluster.max_bytes"),
+        (Room(1, 0, 0), False, "cluster.max_bytes"),
+    ],
+)
+def test_an_inbox_needs_room_and_a_bound_below_the_limit(room, ok, says):
+    """At the limit of NATS servers nothing can be acknowledged."""
+    check = roomy(room)
+    assert check.ok is ok
+    assert says in check.detail

@@ -153,7 +153,12 @@ async def _running(settings: Config) -> list[Check]:
         async with backends.opened(settings) as (inbox, store):
             drawn, _ = await read_account(inbox, store, audit=True)
             depth = await inbox.depth(SystemClock().now_ms())
-            return [look.readable(depth), look.balanced(drawn), *await _matching(settings, store)]
+            return [
+                look.readable(depth),
+                look.roomy(await inbox.room()),
+                look.balanced(drawn),
+                *await _matching(settings, store),
+            ]
     except FlybridgeError as problem:
         return [Check("account", False, str(problem))]
 

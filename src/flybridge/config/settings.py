@@ -127,8 +127,9 @@ class Cluster(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """On how many NATS servers each message is kept. A message is answered 200 when most of them have it: with 3, one
     server may be lost."""
     max_bytes: Annotated[int, Meta(ge=0)] = 0
-    """The most bytes that may wait in the stream. Beyond that, senders are answered 503; nothing stored is
-    dropped. 0 uses the servers' own limit."""
+    """The most bytes that may wait in the stream, on each server. Beyond that, senders are answered 503; nothing stored
+    is dropped. It has to be below the servers' own limit, at which nothing can be acknowledged either. 0: a stream
+    without a bound gets 13.7 GB, or half, a quarter, ... of that if the servers have less."""
     max_age_hours: Annotated[float, Meta(ge=0)] = 0.0
     """After how many hours NATS drops an unprocessed message. It is lost then, and the account says so.
     0: never."""

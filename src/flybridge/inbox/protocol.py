@@ -51,6 +51,14 @@ class Depth(Struct, frozen=True):
     unreadable: int = 0
 
 
+class Room(Struct, frozen=True):
+    """How many bytes are used, how many may be, and the limit of the disk or servers below that. 0: none is known."""
+
+    used: int
+    bound: int
+    limit: int
+
+
 class Inbox(Protocol):
     """A durable log that accepts, leases and acknowledges envelopes."""
 
@@ -96,6 +104,10 @@ class Inbox(Protocol):
 
     async def depth(self, now_ms: int) -> Depth:
         """Count what waits."""
+        ...
+
+    async def room(self) -> Room:
+        """Measure the room for what waits."""
         ...
 
     async def received(self) -> Mapping[tuple[str, str], int]:

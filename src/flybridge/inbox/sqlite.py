@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 import sqlite3
 import threading
 from collections import Counter
@@ -25,7 +26,8 @@ import msgspec
 
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.chunk import Unreadable, pack, unpack
-from flybridge.inbox.protocol import CLOCK_STEP_MS, Depth, Leased
+from flybridge.inbox.high_water import HighWater
+from flybridge.inbox.protocol import CLOCK_STEP_MS, Depth, Leased, Room
 from flybridge.private_files import private_database, private_directory
 from flybridge.records import Envelope, day_of
 from flybridge.sealing import Seal
@@ -60,6 +62,14 @@ ALTER TABLE chunks ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;
 """
 """From format 1."""
 
+COUNT: Final = """
+INSERT INTO received (app, day, n) VALUES (?, ?, ?)
+ON CONFLICT (app, day) DO UPDATE SET n = n + excluded.n RETURNING app, day, n
+"""
+LOST: Final = """
+INSERT INTO received (app, day, n) VALUES (?, ?, ?)
+ON CONFLICT (app, day) DO UPDATE SET n = excluded.n WHERE n < excluded.n
+"""
 # A chunk is leased if its lease is not over, and did not begin in the future: then the clock was set back since.
 DEPTH: Final = """
 SELECT coalesce(sum(n), 0),
@@ -108,6 +118,7 @@ class SqliteInbox:
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._arrived = asyncio.Event()
         self._unreadable = Unreadable()
+        self._mark = HighWater(self._path.with_suffix(".mark"))
         # Threads of one process take turns here; SQLite's own way of waiting for a lock is to sleep and look again.
         self._turn = threading.Lock()
 
@@ -174,6 +185,10 @@ class SqliteInbox:
         values = {"now_ms": now_ms, "step_ms": CLOCK_STEP_MS}
         return Depth(*(await self._aside(self._select, DEPTH, values))[0])
 
+    async def room(self) -> Room:
+        """Measure the file and the disk. There is no bound but the disk."""
+        return await self._aside(self._room)
+
     async def received(self) -> Mapping[tuple[str, str], int]:
         """Count all accepted envelopes since the beginning, by (app, day)."""
         rows = await self._aside(self._select, "SELECT app, day, n FROM received")
@@ -198,6 +213,7 @@ class SqliteInbox:
                 failure = InboxUnavailable(f"The inbox {self._path} can't be written: {error}. Free space on its disk.")
             self._loop.call_soon_threadsafe(self._answer, group, failure)
         self._writer.close()
+        self._mark.close()
 
     def _next_group(self) -> list[Entry]:
         first = self._queue.get()
@@ -225,11 +241,9 @@ class SqliteInbox:
         with self._transaction(self._writer) as db:
             row = db.execute("INSERT INTO chunks (uid, n, tally, oldest_ms) VALUES (?, ?, ?, ?)", chunk)
             db.execute("INSERT INTO bodies (id, body) VALUES (?, ?)", (row.lastrowid, body))
-            db.executemany(
-                """INSERT INTO received (app, day, n) VALUES (?, ?, ?)
-                   ON CONFLICT (app, day) DO UPDATE SET n = n + excluded.n""",
-                counts,
-            )
+            received = [db.execute(COUNT, count).fetchone() for count in counts]
+        with suppress(OSError):  # what was committed is durable, with or without the mark
+            self._mark.raise_to(received)
 
     def _answer(self, group: list[Entry], failure: InboxUnavailable | None) -> None:
         self._waiting -= len(group)
@@ -253,6 +267,10 @@ class SqliteInbox:
 
     def _select(self, sql: str, values: Mapping[str, object] | tuple[()] = ()) -> list[Any]:
         return self._reader.execute(sql, values).fetchall()
+
+    def _room(self) -> Room:
+        used = sum(path.stat().st_size for path in self._path.parent.glob(f"{self._path.name}*"))
+        return Room(used, 0, used + shutil.disk_usage(self._path.parent).free)
 
     def _lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
         self._unreadable.report()
@@ -345,6 +363,10 @@ class SqliteInbox:
         upgrade = UPGRADE if db.execute("PRAGMA user_version").fetchone()[0] == 1 else ""
         for statement in f"{SCHEMA} {upgrade} PRAGMA user_version = {VERSION}; COMMIT".split(";"):
             db.execute(statement)  # `executescript` would commit first
+        self._mark.close()
+        marked = self._mark.open()
+        with self._transaction(db):
+            db.executemany(LOST, [(app, day, n) for (app, day), n in marked.items()])
         return db
 
     def _connect(self, synchronous: str) -> sqlite3.Connection:

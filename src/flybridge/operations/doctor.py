@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
-from flybridge.inbox.protocol import Depth
+from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
 from flybridge.private_files import private_directory
 from flybridge.service.wiring import check
@@ -93,6 +93,41 @@ def readable(depth: Depth) -> Check:
         f"{depth.unreadable} of {depth.waiting} waiting messages can't be opened: put the former `secret` into "
         "`former_secrets`, or restore the inbox from a copy.",
     )
+
+
+FULL: Final = 0.8
+
+
+def roomy(room: Room) -> Check:
+    """Check that the inbox has room, and a bound below the limit of its servers."""
+    if room.limit and room.bound >= room.limit:
+        return Check(
+            "room",
+            False,
+            f"The bound of the stream ({_mb(room.bound)}) is not below the limit of the NATS account "
+            f"({_mb(room.limit)} for each copy). At that limit workers can't acknowledge either: lower "
+            "cluster.max_bytes, or raise the limit.",
+        )
+    most = room.bound or room.limit
+    if not most:
+        return Check(
+            "room",
+            False,
+            "The stream has no bound but the limit of its servers, at which workers can't acknowledge either: set "
+            "cluster.max_bytes below it.",
+        )
+    if room.used > FULL * most:
+        return Check(
+            "room",
+            False,
+            f"The inbox uses {_mb(room.used)} of {_mb(most)}; when that is full, senders get 503. Start workers, or "
+            "make room.",
+        )
+    return Check("room", True, f"The inbox uses {_mb(room.used)} of {_mb(most)}.")
+
+
+def _mb(n: int) -> str:
+    return f"{n / 1e6:,.1f} MB"
 
 
 async def resolvable(origins: Iterable[str]) -> list[Check]:

@@ -21,6 +21,8 @@ from flybridge.store.protocol import Store
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
 
+AUTO_BYTES: Final = 16 * 2**30
+"""The bound that a stream without `cluster.max_bytes` gets, if the servers have room for it."""
 CONNECTIONS: Final = 2_000
 """More than all lanes together have in flight, so that no lane waits for another lane's connection."""
 
@@ -33,7 +35,9 @@ def open_inbox(config: Config) -> Inbox:
     from flybridge.inbox.nats.inbox import JetStreamInbox  # noqa: PLC0415 - of a cluster alone
     from flybridge.inbox.nats.link import StreamSettings  # noqa: PLC0415
 
-    settings = StreamSettings(cluster.stream, cluster.replicas, cluster.max_age_hours * 3600, cluster.max_bytes)
+    settings = StreamSettings(
+        cluster.stream, cluster.replicas, cluster.max_age_hours * 3600, cluster.max_bytes, AUTO_BYTES
+    )
     return JetStreamInbox(
         [server.reveal() for server in cluster.nats],
         seal,

@@ -62,6 +62,7 @@ class NatsCluster:
 
     `sync` is JetStream's `sync_interval`: "always" flushes each write to the disk before it is acknowledged, a time
     such as "2m", the server's own default, leaves flushing to the operating system between these moments.
+    `max_file_store`, such as "2GB", limits what a server keeps on its disk.
     `jetstream` off gives servers without a log; `password` makes them ask for the user `flybridge`.
     """
 
@@ -74,11 +75,13 @@ class NatsCluster:
         password: str = "",
         jetstream: bool = True,
         max_payload: int = 2**20,
+        max_file_store: str = "",
     ) -> None:
         self._sync = sync
         self._password = password
         self._jetstream = jetstream
         self._max_payload = max_payload
+        self._limit = f", max_file_store: {max_file_store}" if max_file_store else ""
         self.nodes: Sequence[NatsNode] = [NatsNode(f"nats-{n}", directory / f"nats-{n}") for n in range(1, nodes + 1)]
 
     @property
@@ -143,7 +146,7 @@ class NatsCluster:
             )
 
     def _settings(self, node: NatsNode) -> str:
-        store = f'jetstream {{ store_dir: "{node.directory}", sync_interval: "{self._sync}" }}\n'
+        store = f'jetstream {{ store_dir: "{node.directory}", sync_interval: "{self._sync}"{self._limit} }}\n'
         user = f'authorization {{ user: flybridge, password: "{self._password}" }}\n'
         routes = ", ".join(f'"nats://127.0.0.1:{other.route_port}"' for other in self.nodes)
         cluster = f'cluster {{ name: flybridge, listen: "127.0.0.1:{node.route_port}", routes: [{routes}] }}\n'

@@ -22,7 +22,7 @@ from flybridge.inbox.chunk import unpack
 from flybridge.inbox.nats.lease import Leases
 from flybridge.inbox.nats.link import Link, StreamSettings, chunk_of
 from flybridge.inbox.nats.publish import OLDEST, Publisher
-from flybridge.inbox.protocol import Depth, Leased
+from flybridge.inbox.protocol import Depth, Leased, Room
 from flybridge.records import Envelope
 from flybridge.sealing import Seal
 
@@ -123,6 +123,10 @@ class JetStreamInbox:
         # A chunk that no worker can open is never acknowledged, so sooner or later the first one in the stream is such
         # a chunk: a process that leases nothing knows it, too.
         return Depth(waiting, min(leased, waiting), oldest_ms, sum((self._leases.unreadable() | unreadable).values()))
+
+    async def room(self) -> Room:
+        """Measure the room in the stream."""
+        return await self._link.room()
 
     async def received(self) -> Mapping[tuple[str, str], int]:
         """Count all accepted envelopes since the beginning, by (app, day)."""

@@ -20,16 +20,21 @@ from urllib.parse import quote, unquote
 from msgspec import Struct
 
 from flybridge.errors import FlybridgeError, InboxUnavailable
+from flybridge.inbox.protocol import Room
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.js import JetStreamContext
-    from nats.js.api import ConsumerInfo, RawStreamMsg
+    from nats.js.api import ConsumerInfo, RawStreamMsg, StreamConfig, StreamInfo
     from nats.js.errors import APIError
 
 T = TypeVar("T")
 
 CONSUMER: Final = "work"
+FORMAT: Final = 1
+"""The format of chunks and tallies, noted in the stream. A stream of a newer format is refused."""
+FORMAT_KEY: Final = "flybridge-format"
+SMALLEST_BYTES: Final = 256 * 2**20
 MAX_LEASED_CHUNKS: Final = 1000
 DEDUP_S: Final = 120.0
 ASK_S: Final = 2.0
@@ -45,6 +50,9 @@ NOT_READY: Final = frozenset({10008, 10009})  # temporarily unavailable, cluster
 class StreamSettings(Struct, frozen=True):
     """How the stream is made. `max_age_s` and `max_bytes` 0: no bound but the servers' own.
 
+    With `max_bytes` 0 and `auto_bytes` a stream without a bound gets one: 0.8 of `auto_bytes`, or of the largest half,
+    quarter, ... of it that the servers have room for.
+
     `ack_wait_s` is how long the chunks of a worker that died stay leased; one that lives renews its leases.
     A message is refused when the servers have not confirmed it after `deadline_s`.
     """
@@ -53,6 +61,7 @@ class StreamSettings(Struct, frozen=True):
     replicas: int = 3
     max_age_s: float = 0.0
     max_bytes: int = 0
+    auto_bytes: int = 0
     ack_wait_s: float = 10.0
     deadline_s: float = 8.0
 
@@ -263,13 +272,21 @@ class Link:
     async def _stream(self) -> None:
         """Make the stream; of one that is there, change what can be changed and refuse what can't."""
         name, wanted = self.settings.stream, self._wanted()
+        auto = 0 if self.settings.max_bytes else self.settings.auto_bytes
         try:
-            found = (await self._call(lambda api: api.stream_info(name))).config
+            info = await self._call(lambda api: api.stream_info(name))
+            found = info.config
         except Refused as refused:
             if refused.code not in NOT_FOUND:
                 raise InboxUnavailable(self.sentence(refused)) from None
-            made = (await self._ask(lambda api: api.add_stream(**wanted))).config
+            made = await self._made(lambda api, **bound: api.add_stream(**(wanted | bound)), auto)
         else:
+            written = int((found.metadata or {}).get(FORMAT_KEY, "1"))
+            if written > FORMAT:
+                raise InboxUnavailable(
+                    f"The stream {name} was written by a newer flybridge (format {written}, this is {FORMAT}). "
+                    "Install that version again."
+                )
             for key in ("retention", "storage"):
                 if getattr(found, key) != wanted[key]:
                     raise InboxUnavailable(
@@ -277,11 +294,37 @@ class Link:
                         f"{wanted[key]}, which can't be changed. Choose another name in cluster.stream, or delete that "
                         "stream."
                     )
+            # Servers add metadata of their own.
+            wanted["metadata"] = {**(found.metadata or {}), **wanted["metadata"]}
+            if auto and (found.max_bytes or 0) > 0:
+                wanted["max_bytes"], auto = found.max_bytes, 0
             made = found
-            if any(getattr(found, key) != value for key, value in wanted.items()):
-                made = (await self._ask(lambda api: api.update_stream(found, **wanted))).config
+            if auto or any(getattr(found, key) != value for key, value in wanted.items()):
+                made = await self._made(
+                    lambda api, **bound: api.update_stream(found, **(wanted | bound)), auto, info.state.bytes
+                )
         if not made.allow_atomic:
             raise InboxUnavailable(f"NATS at {self.hosts} is too old: the inbox needs nats-server 2.12 or newer.")
+
+    async def _made(self, make: Callable[..., Awaitable[StreamInfo]], candidate: int, used: int = 0) -> StreamConfig:
+        """Create or update the stream. With a `candidate` it gets a bound that the servers have room for."""
+        while candidate >= max(SMALLEST_BYTES, 2 * used):
+            bound = candidate * 4 // 5
+            try:
+                return (await self._call(partial(make, max_bytes=bound))).config
+            except Refused as refused:
+                if refused.code not in FULL | TOO_FEW_SERVERS:
+                    raise InboxUnavailable(self.sentence(refused)) from None
+            candidate //= 2
+        return (await self._ask(make)).config
+
+    async def room(self) -> Room:
+        """Return how full the stream is, its bound, and the limit of its account, which counts every copy."""
+        info = await self._ask(lambda api: api.stream_info(self.settings.stream))
+        account = await self._ask(lambda api: api.account_info())
+        limit = max(0, account.limits.max_storage or 0)
+        copies = info.config.num_replicas or 1
+        return Room(info.state.bytes, max(0, info.config.max_bytes or 0), limit // copies)
 
     def _wanted(self) -> dict[str, Any]:
         settings = self.settings
@@ -298,6 +341,7 @@ class Link:
             "allow_atomic": True,
             "allow_rollup_hdrs": True,
             "allow_msg_ttl": True,
+            "metadata": {FORMAT_KEY: str(FORMAT)},
         }
 
 
