@@ -432,13 +432,14 @@ async def run(
     store: Store,
     *,
     clock: Clock,
+    confirmed: Clock,
     stop: asyncio.Event,
     filed: Callable[[Sequence[Filing], Filed], None],
     failed: Callable[[FlybridgeError], None],
     batch: int = 500,
     lease_s: float = 60.0,
 ) -> None:
-    """Move envelopes from the inbox to the store until `stop` is set.
+    """Move envelopes from the inbox to the store until `stop` is set. `confirmed` tells the time by which data expires.
 
     The inbox is acknowledged after the store has committed; a crash between the two files nothing twice, because
     the store knows the receipts. While a store or inbox is unavailable, it is tried again. Envelopes that were leased
@@ -451,11 +452,11 @@ async def run(
                 await inbox.wait(0.5)
                 continue
             if leased.leases >= LEASES:
-                await _file_each(flow, leased, store, clock, filed)
+                await _file_each(flow, leased, store, confirmed, filed)
                 await inbox.ack(leased)
                 continue
             filings = await asyncio.to_thread(flow.filings, leased.envelopes)
-            outcome = await store.file(filings, clock.now_ms())
+            outcome = await store.file(filings, confirmed.now_ms())
             await inbox.ack(leased)
             filed(filings, outcome)
         except SealBroken as problem:

@@ -62,7 +62,7 @@ async def run(inbox, store, clock, until: int, failed=lambda _: None) -> None:
 
     built = Hanging({"shop": AppFlow(Rules(app="shop", platform="ios", route="http_v2"))}, Keyring(b"0123456789abcdef"))
     async with asyncio.timeout(20):
-        await flow.run(built, inbox, store, clock=clock, stop=stop, filed=filed, failed=failed)
+        await flow.run(built, inbox, store, clock=clock, confirmed=clock, stop=stop, filed=filed, failed=failed)
 
 
 async def test_the_message_that_hangs_becomes_a_dead_letter_and_its_neighbours_go_on(backends, monkeypatch):

@@ -52,6 +52,7 @@ async def keep_in_step(
     plans: Mapping[Name, AudiencePlan],
     *,
     clock: Clock,
+    confirmed: Clock,
     stop: asyncio.Event,
     ran: Callable[[str, str, Run], None],
     standing: Callable[[Sequence[Standing]], None],
@@ -59,7 +60,7 @@ async def keep_in_step(
 ) -> None:
     """Run due audiences until `stop` is set; running ones then end at their next request.
 
-    Reports every run and periodic standings through the callbacks.
+    Reports every run and periodic standings through the callbacks. `confirmed` tells the time by which data expires.
     """
     running: dict[Name, asyncio.Task[None]] = {}
     known, reported_ms, pruned_ms = False, 0, 0
@@ -91,7 +92,7 @@ async def keep_in_step(
                 standing(await store.standings(now_ms))
                 reported_ms = now_ms
             if now_ms - pruned_ms >= PRUNE_MS:
-                await store.prune(now_ms)
+                await store.prune(confirmed.now_ms())
                 pruned_ms = now_ms
         except FlybridgeError as problem:
             failed(problem)

@@ -14,6 +14,7 @@ from flybridge.delivery.worker import Worker
 from flybridge.errors import FlybridgeError
 from flybridge.insight.coverage import falls
 from flybridge.records import DAY_MS, day_of
+from flybridge.service.confirmed_clock import ConfirmedClock
 from flybridge.store.protocol import Store
 from flybridge.telemetry.door_counts import Received, log_received
 from flybridge.telemetry.reporter import Reporter
@@ -21,6 +22,7 @@ from flybridge.web.app import WebApp
 from flybridge.web.server import serve
 
 HOUSEKEEPING_S: Final = 1.0
+NOTE_MS: Final = 60_000
 PRUNE_MS: Final = 3_600_000
 COVERAGE_MS: Final = 600_000
 COVERAGE_DAYS: Final = 14
@@ -77,17 +79,21 @@ async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
 
 
 async def housekeeping(
-    store: Store, worker: Worker, report: Reporter, *, kept: Retention, clock: Clock, halt: asyncio.Event
+    store: Store, worker: Worker, report: Reporter, *, kept: Retention, clock: ConfirmedClock, halt: asyncio.Event
 ) -> None:
     """Expire holds each second, prune each hour, and compare coverage each ten minutes.
 
     Any number of processes may do this on one store: each verb is a transaction that finds nothing left to do
     after another's.
     """
-    pruned_ms = looked_ms = 0
+    pruned_ms = looked_ms = noted_ms = 0
     while not halt.is_set():
         now_ms = clock.now_ms()
+        report.on_clock(clock.jump_s)
         try:
+            if not clock.jump_s and now_ms - noted_ms >= NOTE_MS:
+                await store.confirm(now_ms)
+                noted_ms = now_ms
             if expired := await store.expire(now_ms):
                 report.expired(expired)
                 worker.notify()  # some may have to be sent as their customer user

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -21,6 +22,7 @@ from flybridge.records import Filing
 from flybridge.roles import Role, roles_of
 from flybridge.service import lifetime
 from flybridge.service.backends import open_transport, opened_cohorts, opened_inbox, opened_store, worker_id_of
+from flybridge.service.confirmed_clock import ConfirmedClock
 from flybridge.service.data_lock import WorkerId
 from flybridge.service.wiring import (
     build_flow,
@@ -66,6 +68,12 @@ class Service:
         self._config = config
         self._roles = roles_of(only)
         self._clock = clock or SystemClock()
+        # A clock that is given is moved on purpose, by days at a time, and never wrong.
+        self._moves = clock is not None
+        self._confirmed = ConfirmedClock(self._clock, self._seconds if self._moves else time.monotonic)
+
+    def _seconds(self) -> float:
+        return self._clock.now_ms() / 1000
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None] | None = None) -> None:
         """Run until `stop` is set, then end in order; see `lifetime.run`.
@@ -95,6 +103,8 @@ class Service:
                     await inbox.reclaim()
                 transport = open_transport(config.delivery.timeout_s)
                 stack.push_async_callback(transport.close)
+                if not self._moves:
+                    self._confirmed.begin(await store.confirmed_ms())
                 worker = self._worker(store, transport, owner, report)
                 jobs = self._jobs(inbox, store, worker, report)
                 jobs |= await self._audiences(stack, transport, report)
@@ -128,7 +138,7 @@ class Service:
 
     def _jobs(self, inbox: Inbox, store: Store, worker: Worker, report: Reporter) -> dict[str, lifetime.Job]:
         """Return the jobs of a worker process."""
-        clock, kept = self._clock, self._config.retention
+        clock, confirmed, kept = self._clock, self._confirmed, self._config.retention
 
         def filed(filings: Sequence[Filing], outcome: Filed) -> None:
             report.filed(filings, outcome)
@@ -137,11 +147,11 @@ class Service:
         built = build_flow(self._config)
         return {
             "flow": lambda halt: flow.run(
-                built, inbox, store, clock=clock, stop=halt, filed=filed, failed=report.failed
+                built, inbox, store, clock=clock, confirmed=confirmed, stop=halt, filed=filed, failed=report.failed
             ),
             "worker": worker.run,
             "housekeeping": lambda halt: lifetime.housekeeping(
-                store, worker, report, kept=kept, clock=clock, halt=halt
+                store, worker, report, kept=kept, clock=confirmed, halt=halt
             ),
         }
 
@@ -160,6 +170,7 @@ class Service:
                 cohorts,
                 followed,
                 clock=self._clock,
+                confirmed=self._confirmed,
                 stop=halt,
                 ran=report.ran,
                 standing=report.audiences.standing,

@@ -276,6 +276,14 @@ class Store(Protocol):
         """Return the depth of every lane that has deliveries."""
         ...
 
+    async def confirmed_ms(self) -> int:
+        """Return the last time that was known to be right; 0 if none was noted."""
+        ...
+
+    async def confirm(self, now_ms: int) -> None:
+        """Note a time that is known to be right, for processes that begin later."""
+        ...
+
     async def audit(self) -> Sequence[Discrepancy]:
         """Compare every counter with the rows it counts, at one moment; empty when all agree."""
         ...

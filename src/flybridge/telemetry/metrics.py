@@ -113,6 +113,11 @@ class Metrics(Collector):
         self._circuit = Gauge(
             "flybridge_circuit_open", "1 while sending through this lane is paused.", lane, registry=self.registry
         )
+        self._jump = Gauge(
+            "flybridge_clock_jump_seconds",
+            "By how much the machine's clock has jumped, while that is not confirmed.",
+            registry=self.registry,
+        )
         self._filed = Counter(
             "flybridge_filed",
             "Envelopes filed by this process, by first outcome.",
@@ -153,6 +158,10 @@ class Metrics(Collector):
     def console_refused(self, status: int) -> None:
         """Count a refused request of the console."""
         self._console.labels(str(status)).inc()
+
+    def clock_jump(self, jump_s: float) -> None:
+        """Note by how much the clock has jumped; 0 if it has not, or its time is confirmed."""
+        self._jump.set(jump_s)
 
     def circuit(self, lane: Lane, *, is_open: bool) -> None:
         """Set whether a lane is paused."""

@@ -26,6 +26,7 @@ class Reporter:
         self._metrics = metrics
         self.audiences = AudienceMetrics(metrics.registry)
         self._native: set[str] = set()
+        self._jumped = False
         self._fallen: set[tuple[str, str, str, str]] = set()
         self._log = structlog.get_logger("flybridge")
 
@@ -59,6 +60,22 @@ class Reporter:
         }
         seconds = (fields.pop("ended_ms", 0) - fields.pop("began_ms", 0)) / 1000
         self._log.info("synced", app=app, audience=audience, seconds=seconds, **fields)
+
+    def on_clock(self, jump_s: float) -> None:
+        """The clock has jumped by so much, or has not (any more). Logged when that changes."""
+        self._metrics.clock_jump(jump_s)
+        jumped = bool(jump_s)
+        if jumped == self._jumped:
+            return
+        self._jumped = jumped
+        if jumped:
+            problem = (
+                "The machine's clock has jumped, or the process was away that long: nothing expires and nothing is "
+                "pruned until the new time has been steady for 15 minutes. If it is wrong, set it right before that."
+            )
+            self._log.warning("clock", jump_s=round(jump_s), problem=problem)
+        else:
+            self._log.info("clock", jump_s=0)
 
     def failed(self, problem: FlybridgeError) -> None:
         """Report a step that failed and will be tried again."""

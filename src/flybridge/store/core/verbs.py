@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from flybridge.records import DAY_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.sealing import Seal
 from flybridge.store.core import performance_reports, reports
+from flybridge.store.core.confirmed_time import confirm, confirmed_ms
 from flybridge.store.core.dead_letters import listed, listed_ids, named, redeliver, taken
 from flybridge.store.core.delivering import begin, lease, rescue, settle
 from flybridge.store.core.filing import file
@@ -193,6 +194,12 @@ class Verbs(ABC):
 
     async def depths(self, now_ms: int) -> Sequence[LaneDepth]:
         return await self._read(lambda db: reports.depths(db, now_ms))
+
+    async def confirmed_ms(self) -> int:
+        return await self._read(confirmed_ms)
+
+    async def confirm(self, now_ms: int) -> None:
+        await self._write(confirm, now_ms)
 
     async def audit(self) -> Sequence[Discrepancy]:
         return await self._read(reports.audit)
