@@ -185,7 +185,9 @@ class _Batch:
         if filing.performance is not None and not isinstance(filing.decision, Dead):
             self._cells[row_id] = self.performance.count(filing.envelope.app, filing.performance)
         if filing.restricted is not None:
-            self._restricted[filing.envelope.app, filing.restricted] += 1
+            change = filing.restricted
+            change = Restricted(change.policy, dimension(change.media_source), change.day)
+            self._restricted[filing.envelope.app, change] += 1
         if filing.carried is not None:
             carried = filing.carried
             names = tuple(map(dimension, (carried.platform, carried.app_version, carried.media_source)))

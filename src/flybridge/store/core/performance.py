@@ -12,11 +12,13 @@ install time, a source that is named before a restricted one before organic, the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from flybridge.masking import masked
 from flybridge.records import Dimensions, Filing, Performance, PerformanceKind
 from flybridge.store.core.tables import Read, Tables, Write
 
@@ -126,6 +128,7 @@ class PerformanceCounters:
 
     def count(self, app: str, found: Performance) -> int | None:
         """Count what a filing adds. Returns the cell it is counted in, None if it was counted before."""
+        found = _masked(found)
         installation = self._installation(found)
         if installation is not None:
             if not found.begins or not found.install_s:
@@ -148,6 +151,7 @@ class PerformanceCounters:
         """
         if not found.begins or not found.install_s:
             return None
+        found = _masked(found)
         installation = self._installation(found)
         if installation is None or not self._begin(app, installation, found, is_duplicate=True):
             return None
@@ -248,6 +252,20 @@ class PerformanceCounters:
         installation.days[found.day] = (events + in_app, revenue + found.revenue, unknown + found.not_converted)
         if found.paid and (installation.paid_day == NEVER or found.day < installation.paid_day):
             installation.paid_day = found.day
+
+
+def _masked(found: Performance) -> Performance:
+    """Return it without identifiers of people in its labels."""
+    dimensions = _masked_dimensions(found.dimensions)
+    origin = None if found.origin is None else _masked_dimensions(found.origin)
+    if dimensions == found.dimensions and origin == found.origin:
+        return found
+    return structs.replace(found, dimensions=dimensions, origin=origin)
+
+
+@lru_cache(maxsize=8192)
+def _masked_dimensions(dimensions: Dimensions) -> Dimensions:
+    return Dimensions(*map(masked, dimensions))
 
 
 def _rank(origin: Dimensions, install_s: int, touch_s: int) -> tuple[object, ...]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from msgspec import structs
+
+from flybridge.masking import dimension
 from flybridge.store.core.ledger import Ledger
 from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.figures import Discrepancy
@@ -68,9 +71,38 @@ def replace_costs(ledger: Ledger, app: str, origin: str, days: tuple[int, int], 
                 row.clicks,
                 row.impressions,
             )
-            for row in rows
+            for row in _masked(rows)
         ],
     )
+
+
+def _masked(rows: Sequence[CostRow]) -> list[CostRow]:
+    """Return them without identifiers of people in their labels. Those that become the same are added up."""
+    kept: list[CostRow] = []
+    changed: dict[CostRow, CostRow] = {}
+    for row in rows:
+        clear = structs.replace(
+            row,
+            media_source=dimension(row.media_source),
+            campaign=dimension(row.campaign),
+            country=dimension(row.country),
+        )
+        if clear == row:
+            kept.append(row)
+            continue
+        name = structs.replace(clear, spend=None, clicks=None, impressions=None)
+        before = changed.get(name, name)
+        changed[name] = structs.replace(
+            clear,
+            spend=_sum(before.spend, row.spend),
+            clicks=_sum(before.clicks, row.clicks),
+            impressions=_sum(before.impressions, row.impressions),
+        )
+    return [*kept, *changed.values()]
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else one + other
 
 
 def audit_performance(db: Rows) -> list[Discrepancy]:
