@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.tables import Read, Rows, Write
 
 NAME: Final = "confirmed_ms"
@@ -14,5 +14,5 @@ def confirmed_ms(db: Rows) -> int:
     return next((int(bytes(value)) for (value,) in db.read(Read.STATE, NAME)), 0)
 
 
-def confirm(ledger: Ledger, now_ms: int) -> None:
+def confirm(ledger: LedgerWriter, now_ms: int) -> None:
     ledger.tables.write(Write.STATE, [(NAME, str(now_ms).encode())])

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from flybridge.errors import SealBroken
 from flybridge.records import DeadLetter, Media, OutcomeKind
 from flybridge.sealing import Seal
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.protocol import Settlement
@@ -39,14 +39,14 @@ def _buried(seal: Seal, leased: LeasedRow, end: Settlement, now_ms: int) -> tupl
     return leased.row_id, leased.lane, "deliver", Media.JSON.value, end.reason, detail, end.remedy, VERSION, now_ms, 0
 
 
-def bury(ledger: Ledger, seal: Seal, ends: Sequence[tuple[LeasedRow, Settlement]], now_ms: int) -> None:
+def bury(ledger: LedgerWriter, seal: Seal, ends: Sequence[tuple[LeasedRow, Settlement]], now_ms: int) -> None:
     """Make dead letters of deliveries."""
     for leased, end in ends:
         ledger.move(leased.row_id, leased.counter, OutcomeKind.DEAD, end.reason, now_ms)
     ledger.tables.write(Write.DEAD, [_buried(seal, leased, end, now_ms) for leased, end in ends])
 
 
-def drop_dead_letters(ledger: Ledger, row_ids: Sequence[int]) -> None:
+def drop_dead_letters(ledger: LedgerWriter, row_ids: Sequence[int]) -> None:
     """Delete dead letters with their bodies, because their ledger rows are filed again."""
     rows = [(row_id,) for row_id in row_ids]
     ledger.tables.write(Write.DROP_DEAD, rows)
@@ -74,7 +74,7 @@ def taken(db: Rows, seal: Seal, ids: Iterable[int]) -> list[DeadLetter]:
     return sorted((letter for letter in letters if not letter.is_sealed), key=lambda letter: letter.id)
 
 
-def redeliver(ledger: Ledger, ids: Iterable[int], now_ms: int) -> int:
+def redeliver(ledger: LedgerWriter, ids: Iterable[int], now_ms: int) -> int:
     rows = sorted(ledger.tables.among(Read.DEAD_UNDELIVERED, sorted(set(ids))))
     deliveries = ledger.tables.ids(len(rows))
     ledger.tables.write(

@@ -18,7 +18,7 @@ from flybridge.store.core.dead_letters import (
     LeasedRow,
     bury,
 )
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Write
 from flybridge.store.protocol import Lane, Rescued, Settled, Settlement
@@ -27,7 +27,7 @@ Row = tuple[Any, ...]
 
 
 def lease(
-    ledger: Ledger, seal: Seal, lane: Lane, *, limit: int, now_ms: int, lease_ms: int, owner: str
+    ledger: LedgerWriter, seal: Seal, lane: Lane, *, limit: int, now_ms: int, lease_ms: int, owner: str
 ) -> list[Delivery]:
     while True:
         rows = ledger.tables.read(Read.DUE, lane.app, lane.endpoint, now_ms, limit)
@@ -43,7 +43,7 @@ def lease(
             return leased
 
 
-def _bury_sealed(ledger: Ledger, seal: Seal, ids: Sequence[int], owner: str, now_ms: int) -> None:
+def _bury_sealed(ledger: LedgerWriter, seal: Seal, ids: Sequence[int], owner: str, now_ms: int) -> None:
     """Make dead letters of deliveries whose content can't be opened. It stays as it is, and may be opened one day."""
     end = Settlement(0, "dead", reason=SEALED, detail=SEALED_DETAIL, remedy=SEALED_REMEDY)
     ends = [(LeasedRow(*place), end) for _, *place in ledger.tables.among(Read.OWNED, ids, owner)]
@@ -72,13 +72,13 @@ def _delivery(seal: Seal, lane: Lane, row: Row, now_ms: int) -> Delivery:
     )
 
 
-def begin(ledger: Ledger, ids: Sequence[int], owner: str) -> list[int]:
+def begin(ledger: LedgerWriter, ids: Sequence[int], owner: str) -> list[int]:
     owned = {row[0] for row in ledger.tables.among(Read.OWNED, ids, owner)}
     ledger.tables.write(Write.BEGIN, [(delivery,) for delivery in sorted(owned)])
     return [delivery for delivery in ids if delivery in owned]
 
 
-def settle(ledger: Ledger, seal: Seal, settlements: Sequence[Settlement], owner: str, now_ms: int) -> Settled:
+def settle(ledger: LedgerWriter, seal: Seal, settlements: Sequence[Settlement], owner: str, now_ms: int) -> Settled:
     owned = {
         row[0]: LeasedRow(*row[1:])
         for row in ledger.tables.among(Read.OWNED, [settlement.id for settlement in settlements], owner)
@@ -129,7 +129,7 @@ def _parked(settlement: Settlement) -> Settlement:
     return Settlement(settlement.id, "parked", reason=UNCERTAIN, detail=detail, remedy=remedy)
 
 
-def rescue(ledger: Ledger, seal: Seal, now_ms: int, owner: str | None, resend_uncertain: bool) -> Rescued:
+def rescue(ledger: LedgerWriter, seal: Seal, now_ms: int, owner: str | None, resend_uncertain: bool) -> Rescued:
     tables = ledger.tables
     rows = tables.read(Read.LAPSED, now_ms) if owner is None else tables.read(Read.LEASED_BY, owner)
     begun = [row for row in rows if row[4]]

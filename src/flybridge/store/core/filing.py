@@ -33,7 +33,7 @@ from flybridge.store.core.content_keys import ContentKeys
 from flybridge.store.core.dead_letters import VERSION, drop_dead_letters
 from flybridge.store.core.forgetting import BEFORE_REQUEST, blank, link, spared, tombstones
 from flybridge.store.core.holding import AS_CUSTOMER, Matched, enqueue
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.membership import file_members
 from flybridge.store.core.people import People, reason_of, release
 from flybridge.store.core.performance import PerformanceCounters
@@ -59,7 +59,7 @@ TELLS: Final = frozenset({Source.STREAM, Source.COHORT, Source.SIGHTINGS})
 """Sources in which Amplitude itself identifies people. Sightings taught by postbacks do not count as those."""
 
 
-def file(ledger: Ledger, seal: Seal, filings: Sequence[Filing], now_ms: int) -> Filed:
+def file(ledger: LedgerWriter, seal: Seal, filings: Sequence[Filing], now_ms: int) -> Filed:
     """Implement `Store.file`."""
     batch = _Batch(ledger, seal, now_ms)
     ledger.tables.lock(_locked(filings))
@@ -107,7 +107,7 @@ def _identity(filing: Filing) -> str:
 class _Batch:
     """The rows of one batch, by table."""
 
-    def __init__(self, ledger: Ledger, seal: Seal, now_ms: int) -> None:
+    def __init__(self, ledger: LedgerWriter, seal: Seal, now_ms: int) -> None:
         self.people = People(ledger, seal)
         self.performance = PerformanceCounters(ledger.tables)
         self._cells: dict[int, int | None] = {}

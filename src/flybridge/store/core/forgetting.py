@@ -17,7 +17,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.records import Filing, OutcomeKind, Person
 from flybridge.sealing import Seal
 from flybridge.store.core.holding import drop_released, remove_holds, waiting
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.membership import forget_members
 from flybridge.store.core.sealed import pack_keys, unpack_keys
 from flybridge.store.core.tables import Read, Rows, Write
@@ -52,7 +52,7 @@ class PersonRow(NamedTuple):
 # --- filing
 
 
-def link(ledger: Ledger, filings: Iterable[Filing]) -> dict[str, int]:
+def link(ledger: LedgerWriter, filings: Iterable[Filing]) -> dict[str, int]:
     """Find or make the person of each filing. Returns the persons by receipt.
 
     A filing about several people teaches their keys, but its row belongs to none of them.
@@ -74,7 +74,7 @@ def link(ledger: Ledger, filings: Iterable[Filing]) -> dict[str, int]:
     return found
 
 
-def tombstones(ledger: Ledger, filings: Iterable[Filing]) -> dict[bytes, int]:
+def tombstones(ledger: LedgerWriter, filings: Iterable[Filing]) -> dict[bytes, int]:
     """Return since when the people of these filings are forgotten, by key; empty if none is."""
     if not ledger.tables.read(Read.TOMBSTONED):
         return {}
@@ -116,7 +116,7 @@ def blank(filing: Filing) -> Filing:
 
 
 def forget(
-    ledger: Ledger, seal: Seal, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int]
+    ledger: LedgerWriter, seal: Seal, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int]
 ) -> Receipt:
     """Implement `Store.forget`."""
     tables = ledger.tables
@@ -173,7 +173,7 @@ def _rows(db: Rows, persons: set[int], keys: set[bytes], also: Sequence[int]) ->
     return sorted({row[0]: PersonRow(*row) for row in rows}.values())
 
 
-def _wipe(ledger: Ledger, rows: Sequence[PersonRow], now_ms: int) -> dict[OutcomeKind, int]:
+def _wipe(ledger: LedgerWriter, rows: Sequence[PersonRow], now_ms: int) -> dict[OutcomeKind, int]:
     """End what waits of these rows as forgotten, and anonymise all. Returns how many waited, by former outcome."""
     wiped = dict.fromkeys(WIPED, 0)
     ended: list[int] = []
@@ -207,7 +207,7 @@ def _key(row: PersonRow) -> bytes:
 # --- receipts
 
 
-def _written(ledger: Ledger, receipt: str, now_ms: int, keys: Sequence[bytes], removed: Removed) -> Receipt:
+def _written(ledger: LedgerWriter, receipt: str, now_ms: int, keys: Sequence[bytes], removed: Removed) -> Receipt:
     """Write a receipt, or add to the one that is there: the command was run again."""
     before = _read(ledger.tables, Read.RECEIPT, receipt)
     if before:
@@ -219,7 +219,7 @@ def _written(ledger: Ledger, receipt: str, now_ms: int, keys: Sequence[bytes], r
     return made
 
 
-def note(ledger: Ledger, receipt: str, steps: Sequence[VendorStep]) -> None:
+def note(ledger: LedgerWriter, receipt: str, steps: Sequence[VendorStep]) -> None:
     ledger.tables.write(Write.RECEIPT_STEPS, [(_encode(tuple(steps)), receipt)])
 
 

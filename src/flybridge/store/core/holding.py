@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from flybridge.errors import SealBroken
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.sealing import Seal
-from flybridge.store.core.ledger import HoldCounter, Ledger
+from flybridge.store.core.ledger import HoldCounter, LedgerWriter
 from flybridge.store.core.sealed import open_item, seal_who, unpack_keys
 from flybridge.store.core.tables import Read, Write
 from flybridge.store.protocol import Released
@@ -68,7 +68,7 @@ class WaitingHold(NamedTuple):
         return self.lane, self.media_source, self.key_kinds, self.received_ms // HOUR_MS
 
 
-def enqueue(ledger: Ledger, freed: Iterable[Matched], now_ms: int) -> None:
+def enqueue(ledger: LedgerWriter, freed: Iterable[Matched], now_ms: int) -> None:
     """Make deliveries of these events, a person's events in their order."""
     freed = sorted(freed)
     ids = ledger.tables.ids(len(freed))
@@ -78,26 +78,26 @@ def enqueue(ledger: Ledger, freed: Iterable[Matched], now_ms: int) -> None:
     )
 
 
-def remove_holds(ledger: Ledger, holds: Sequence[WaitingHold]) -> None:
+def remove_holds(ledger: LedgerWriter, holds: Sequence[WaitingHold]) -> None:
     """Delete holds with their keys, and count them out. Their items stay."""
     _drop(ledger, [(hold.row_id, hold.packed) for hold in holds])
     ledger.waits_no_more(hold.counted for hold in holds)
 
 
-def drop_released(ledger: Ledger, row_ids: Iterable[int]) -> None:
+def drop_released(ledger: LedgerWriter, row_ids: Iterable[int]) -> None:
     """Delete the rows of those of these holds that were released and whose rows were kept."""
     if ledger.tables.keeps_released:
         _drop(ledger, ledger.tables.among(Read.RELEASED_OF_ROWS, row_ids))
 
 
-def _drop(ledger: Ledger, holds: Sequence[tuple[int, bytes]]) -> None:
+def _drop(ledger: LedgerWriter, holds: Sequence[tuple[int, bytes]]) -> None:
     # In the order of the trees they are deleted from: neighbours share pages.
     keys = sorted((key, row_id) for row_id, packed in holds for key in set(unpack_keys(packed)))
     ledger.tables.write(Write.DROP_HOLD_KEYS, keys)
     ledger.tables.write(Write.DROP_HOLDS, sorted((row_id,) for row_id, _ in holds))
 
 
-def expire(ledger: Ledger, now_ms: int, limit: int) -> int:
+def expire(ledger: LedgerWriter, now_ms: int, limit: int) -> int:
     """Implement `Store.expire`.
 
     Rows of released holds are met in the same order and cleared away, about `RELEASED_AT_ONCE` of them per call. Every
@@ -124,25 +124,25 @@ def expire(ledger: Ledger, now_ms: int, limit: int) -> int:
     return len(held)
 
 
-def _waits(ledger: Ledger, hold: WaitingHold) -> bool:
+def _waits(ledger: LedgerWriter, hold: WaitingHold) -> bool:
     return hold.counter != 0 and ledger.tables.counter_key(hold.counter).outcome == OutcomeKind.HELD
 
 
-def expire_now(ledger: Ledger, ids: Iterable[int], now_ms: int) -> list[int]:
+def expire_now(ledger: LedgerWriter, ids: Iterable[int], now_ms: int) -> list[int]:
     holds = waiting(ledger, ids)
     remove_holds(ledger, holds)
     _end(ledger, holds, BY_HAND, now_ms)
     return [hold.row_id for hold in holds]
 
 
-def _end(ledger: Ledger, holds: Sequence[WaitingHold], reason: str | None, now_ms: int) -> None:
+def _end(ledger: LedgerWriter, holds: Sequence[WaitingHold], reason: str | None, now_ms: int) -> None:
     for hold in holds:
         ledger.move(hold.row_id, hold.counter, OutcomeKind.EXPIRED, reason, now_ms)
     ledger.tables.write(Write.DROP_ITEMS, [(hold.row_id,) for hold in holds])
 
 
 def release_by_hand(
-    ledger: Ledger, seal: Seal, ids: Iterable[int], now_ms: int, *, user_id: str | None, device_id: str | None
+    ledger: LedgerWriter, seal: Seal, ids: Iterable[int], now_ms: int, *, user_id: str | None, device_id: str | None
 ) -> Released:
     ids = list(dict.fromkeys(ids))
     holds = waiting(ledger, ids)
@@ -163,12 +163,12 @@ def release_by_hand(
     )
 
 
-def waiting(ledger: Ledger, ids: Iterable[int]) -> list[WaitingHold]:
+def waiting(ledger: LedgerWriter, ids: Iterable[int]) -> list[WaitingHold]:
     """Return those of these holds that wait, oldest first."""
     return sorted(WaitingHold(*row) for row in ledger.tables.among(Read.WAITING, sorted(set(ids))))
 
 
-def _identified(ledger: Ledger, seal: Seal, row_ids: set[int]) -> set[int]:
+def _identified(ledger: LedgerWriter, seal: Seal, row_ids: set[int]) -> set[int]:
     """Return the rows whose item has an identity."""
     found = set()
     for row_id, sealed, who in ledger.tables.among(Read.ITEMS, sorted(row_ids)):

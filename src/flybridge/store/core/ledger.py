@@ -16,7 +16,7 @@ HoldCounter = tuple[int, str, str, int]
 """Lane, media source, key kinds and hour of reception: what `hold_counts` counts by."""
 
 
-class Ledger:
+class LedgerWriter:
     """Moves and counts of one transaction, collected, and written by `flush`."""
 
     def __init__(self, tables: Tables) -> None:

@@ -11,7 +11,7 @@ from flybridge.matching import Match, choose
 from flybridge.records import OutcomeKind, Sighting
 from flybridge.sealing import Seal
 from flybridge.store.core.holding import Matched, remove_holds, waiting
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.sealed import open_seen, seal_seen, seal_who
 from flybridge.store.core.tables import Read, Write
 
@@ -40,7 +40,7 @@ def merged(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
 class People:
     """The sightings that one batch needs: read once, with the batch's own added."""
 
-    def __init__(self, ledger: Ledger, seal: Seal) -> None:
+    def __init__(self, ledger: LedgerWriter, seal: Seal) -> None:
         self._ledger = ledger
         self._seal = seal
         self._seen: dict[AppKey, tuple[Sighting, ...]] = {}
@@ -82,7 +82,7 @@ class People:
 
 
 def release(
-    ledger: Ledger, seal: Seal, people: People, sighted: list[AppKey], now_ms: int
+    ledger: LedgerWriter, seal: Seal, people: People, sighted: list[AppKey], now_ms: int
 ) -> tuple[list[Matched], set[bytes]]:
     """Make pending the holds that wait for one of these keys and now have an identity. Returns them and their keys.
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from flybridge.masking import dimension
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.figures import Discrepancy
 from flybridge.store.performance import (
@@ -51,7 +51,7 @@ def _labels(row: Sequence[Any]) -> Labels:
     return Labels(*row[:N])
 
 
-def replace_costs(ledger: Ledger, app: str, origin: str, days: tuple[int, int], rows: Sequence[CostRow]) -> None:
+def replace_costs(ledger: LedgerWriter, app: str, origin: str, days: tuple[int, int], rows: Sequence[CostRow]) -> None:
     """Implement `Store.replace_costs`."""
     tables = ledger.tables
     tables.write(Write.DROP_COSTS, [(app, origin, *days)])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from flybridge.records import OutcomeKind
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.tables import Read, Write
 
 STEP: Final = 1000
@@ -28,7 +28,7 @@ class PruneStep(NamedTuple):
 NOTHING: Final = PruneStep(0, None)
 
 
-def prune_ledger(ledger: Ledger, until_ms: int, after: int) -> PruneStep:
+def prune_ledger(ledger: LedgerWriter, until_ms: int, after: int) -> PruneStep:
     """Delete ledger rows that were settled at or before `until_ms`. The counters keep them.
 
     Rows are in the order of filing: a step that meets only younger ones is the last.
@@ -46,7 +46,7 @@ def prune_ledger(ledger: Ledger, until_ms: int, after: int) -> PruneStep:
     return PruneStep(len(old), None if last else rows[-1][0])
 
 
-def prune_dead(ledger: Ledger, until_ms: int, _: int) -> PruneStep:
+def prune_dead(ledger: LedgerWriter, until_ms: int, _: int) -> PruneStep:
     """Delete dead letters of `until_ms` and before, with their ledger rows. They stay counted as dead."""
     if not ledger.tables.only(TASK):
         return NOTHING
@@ -57,7 +57,7 @@ def prune_dead(ledger: Ledger, until_ms: int, _: int) -> PruneStep:
     return PruneStep(len(rows), None if len(rows) < STEP else 0)
 
 
-def prune_seen(ledger: Ledger, now_ms: int, after: bytes) -> PruneStep:
+def prune_seen(ledger: LedgerWriter, now_ms: int, after: bytes) -> PruneStep:
     """Delete content keys that are remembered no longer. Which keys a page holds depends on the backend."""
     if not ledger.tables.only(TASK):
         return NOTHING
@@ -67,7 +67,7 @@ def prune_seen(ledger: Ledger, now_ms: int, after: bytes) -> PruneStep:
     return PruneStep(len(old), rows[-1][0] if len(rows) == STEP * 5 else None)
 
 
-def prune_installations(ledger: Ledger, before_day: int, after: bytes) -> PruneStep:
+def prune_installations(ledger: LedgerWriter, before_day: int, after: bytes) -> PruneStep:
     """Delete installations of days before this one. The counters keep what they did."""
     if not ledger.tables.only(TASK):
         return NOTHING
@@ -77,7 +77,7 @@ def prune_installations(ledger: Ledger, before_day: int, after: bytes) -> PruneS
     return PruneStep(len(old), rows[-1][0] if len(rows) == STEP * 5 else None)
 
 
-def prune_coverage(ledger: Ledger, before_day: str) -> int:
+def prune_coverage(ledger: LedgerWriter, before_day: str) -> int:
     """Delete the coverage counters of days before this one."""
     return ledger.tables.count(Write.DROP_COVERAGE, [(before_day,)]) if ledger.tables.only(TASK) else 0
 
@@ -89,7 +89,7 @@ class Orphans(NamedTuple):
     after: int | None
 
 
-def orphans(ledger: Ledger, after: int) -> Orphans:
+def orphans(ledger: LedgerWriter, after: int) -> Orphans:
     """Return people without a ledger row who have keys without a sighting."""
     if not ledger.tables.only(TASK):
         return Orphans((), None)
@@ -97,12 +97,12 @@ def orphans(ledger: Ledger, after: int) -> Orphans:
     return Orphans([person for person, gone in page if gone], page[-1][0] if len(page) == STEP else None)
 
 
-def prune_people(ledger: Ledger, persons: Sequence[int]) -> int:
+def prune_people(ledger: LedgerWriter, persons: Sequence[int]) -> int:
     """Delete the keys of these people, if still no row and no sighting needs them. No other transaction may file."""
     return ledger.tables.count(Write.DROP_ORPHANS, [(person,) for person in persons])
 
 
-def _delete_rows(ledger: Ledger, rows: Sequence[tuple[int, int, int | None]]) -> None:
+def _delete_rows(ledger: LedgerWriter, rows: Sequence[tuple[int, int, int | None]]) -> None:
     pruned = Counter(counter for _, counter, _ in rows)
     counted = Counter(cell for *_, cell in rows if cell is not None)
     ledger.tables.write(Write.COUNT_PRUNED, [(n, counter) for counter, n in sorted(pruned.items())])

@@ -10,7 +10,7 @@ from typing import Final
 
 from flybridge.errors import SealBroken
 from flybridge.sealing import Seal
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.tables import Read, Rows, Write
 
 NAME: Final = "seal"
@@ -43,7 +43,7 @@ def is_checked(db: Rows, seal: Seal) -> bool:
     return False
 
 
-def put_check(ledger: Ledger, seal: Seal) -> None:
+def put_check(ledger: LedgerWriter, seal: Seal) -> None:
     """Seal the check under the current secret."""
     ledger.tables.write(Write.STATE, [(NAME, seal.seal(CLEAR))])
 

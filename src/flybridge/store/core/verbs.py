@@ -19,7 +19,7 @@ from flybridge.store.core.delivering import begin, lease, rescue, settle
 from flybridge.store.core.filing import file
 from flybridge.store.core.forgetting import forget, note, receipts
 from flybridge.store.core.holding import expire, expire_now, release_by_hand
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.pruning import (
     PruneStep,
@@ -61,12 +61,12 @@ class Verbs(ABC):
         self._max_cells = max_cells
 
     @abstractmethod
-    async def _write(self, verb: Callable[Concatenate[Ledger, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+    async def _write(self, verb: Callable[Concatenate[LedgerWriter, P], T], *arguments: P.args, **named: P.kwargs) -> T:
         """Run `verb` in one transaction, and flush the ledger at its end."""
 
     @abstractmethod
     async def _write_exclusively(
-        self, verb: Callable[Concatenate[Ledger, P], T], *arguments: P.args, **named: P.kwargs
+        self, verb: Callable[Concatenate[LedgerWriter, P], T], *arguments: P.args, **named: P.kwargs
     ) -> T:
         """Run `verb` like `_write`, while no other transaction writes, in any process."""
 
@@ -131,7 +131,9 @@ class Verbs(ABC):
         await self._compact(now_ms)
         return rows + letters + carried + people + installations + seen
 
-    async def _steps(self, prune: Callable[[Ledger, int, Any], PruneStep], until_ms: int, after: int | bytes) -> int:
+    async def _steps(
+        self, prune: Callable[[LedgerWriter, int, Any], PruneStep], until_ms: int, after: int | bytes
+    ) -> int:
         deleted, start = 0, after
         while True:
             step = await self._write(prune, until_ms, start)

@@ -12,7 +12,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from flybridge.records import DAY_MS, day_of
 from flybridge.sealing import Seal
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.tables import Rows
 from flybridge.store.core.verbs import Verbs
@@ -66,20 +66,20 @@ class PostgresStore(Verbs):
         await self._readers.close()
         self._counter_ids.close()
 
-    async def _write(self, verb: Callable[Concatenate[Ledger, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+    async def _write(self, verb: Callable[Concatenate[LedgerWriter, P], T], *arguments: P.args, **named: P.kwargs) -> T:
         return await self._writers.run(lambda db: self._transaction(db, lambda b: verb(b, *arguments, **named), False))
 
     async def _write_exclusively(
-        self, verb: Callable[Concatenate[Ledger, P], T], *arguments: P.args, **named: P.kwargs
+        self, verb: Callable[Concatenate[LedgerWriter, P], T], *arguments: P.args, **named: P.kwargs
     ) -> T:
         return await self._writers.run(lambda db: self._transaction(db, lambda b: verb(b, *arguments, **named), True))
 
-    def _transaction(self, db: Db, verb: Callable[[Ledger], T], alone: bool) -> T:
+    def _transaction(self, db: Db, verb: Callable[[LedgerWriter], T], alone: bool) -> T:
         return repeated(lambda: self._attempt(db, verb, alone))
 
-    def _attempt(self, db: Db, verb: Callable[[Ledger], T], alone: bool) -> T:
+    def _attempt(self, db: Db, verb: Callable[[LedgerWriter], T], alone: bool) -> T:
         tables = PostgresTables(db, self._counter_ids, self._blocks)
-        ledger = Ledger(tables)
+        ledger = LedgerWriter(tables)
         with transaction(db) as commit, db.pipeline():
             tables.enter(alone=alone)
             result = verb(ledger)
@@ -100,7 +100,7 @@ class PostgresStore(Verbs):
         await self._write_exclusively(_fold, day_of(now_ms - FOLD_DAYS * DAY_MS))
 
 
-def _fold(ledger: Ledger, before_day: str) -> None:
+def _fold(ledger: LedgerWriter, before_day: str) -> None:
     if isinstance(ledger.tables, PostgresTables) and ledger.tables.only("fold"):
         for sql in FOLD:
             ledger.tables.db.execute(sql.encode(), (before_day,) if "$1" in sql else ())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from flybridge.sealing import Seal
-from flybridge.store.core.ledger import Ledger
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.tables import Rows
 from flybridge.store.core.verbs import Verbs
@@ -34,7 +34,7 @@ class SqliteStore(Verbs):
     async def open(self) -> None:
         db = await asyncio.to_thread(prepared, self._path, lambda path: connect(path, WRITER_CACHE_MB))
         self._tables = SqliteTables(db, self._max_cells)
-        self._ledger = Ledger(self._tables)
+        self._ledger = LedgerWriter(self._tables)
         self._writer = Writer(db, self._undo)
         self._reader = ReaderPool(self._path)
         self._open = True
@@ -55,7 +55,7 @@ class SqliteStore(Verbs):
         self._ledger.undo()
         self._tables.undo()
 
-    async def _write(self, verb: Callable[Concatenate[Ledger, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+    async def _write(self, verb: Callable[Concatenate[LedgerWriter, P], T], *arguments: P.args, **named: P.kwargs) -> T:
         def transaction() -> T:
             result = verb(self._ledger, *arguments, **named)
             self._ledger.flush()
@@ -64,7 +64,7 @@ class SqliteStore(Verbs):
         return await self._writer.run(transaction)
 
     async def _write_exclusively(
-        self, verb: Callable[Concatenate[Ledger, P], T], *arguments: P.args, **named: P.kwargs
+        self, verb: Callable[Concatenate[LedgerWriter, P], T], *arguments: P.args, **named: P.kwargs
     ) -> T:
         return await self._write(verb, *arguments, **named)
 
