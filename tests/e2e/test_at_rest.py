@@ -18,7 +18,7 @@ from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.watch import read_figures
 from flybridge.operations.doctor import search
 from flybridge.sandbox.traffic.people import ZEROS
-from flybridge.sandbox.traffic.traffic import Message, TrafficApp, TrafficOptions, generate
+from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficMessage, TrafficOptions, generate
 
 FIELDS = {
     "idfa", "idfv", "advertising_id", "android_app_set_id", "app_set_id", "android_id", "oaid", "imei", "amazon_aid",
@@ -28,7 +28,7 @@ FIELDS = {
 MIXED = TrafficOptions(malformed=0.03, held=0.2, late_seen=0.2)
 
 
-def traffic(environment: LocalEnvironment, scenario: Scenario) -> list[Message]:
+def traffic(environment: LocalEnvironment, scenario: Scenario) -> list[TrafficMessage]:
     """Return the messages that a plan sends."""
     apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
     return list(generate(scenario.seed, scenario.events, apps, scenario.options))
@@ -48,7 +48,7 @@ def ids_in(value: Any, name: str = "") -> Iterator[str]:
         yield value
 
 
-def identifiers(messages: Iterable[Message]) -> set[bytes]:
+def identifiers(messages: Iterable[TrafficMessage]) -> set[bytes]:
     """Return all identifiers of the people in the traffic, in lower case."""
     return {one.lower().encode() for message in messages for one in ids_in(json.loads(message.body)) if len(one) > 4}
 

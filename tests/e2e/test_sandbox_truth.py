@@ -14,7 +14,7 @@ from flybridge.matching import choose
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filter, Hold, Media, Refuse, Sighting, Source
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.traffic.truth import Fate, Truth, compare
-from flybridge.sandbox.vendors.ledger import Ledger
+from flybridge.sandbox.vendors.ledger import ProjectLedger
 from flybridge.sandbox.vendors.record import KINDS
 from flybridge.sandbox.vendors.validation import Attribution, UploadedEvent
 
@@ -37,7 +37,7 @@ class Run:
         rules = {app.name: Rules(app=app.name, platform=app.platform, route=route, restrictions={"restricted": policy})
                  for app in APPS}  # fmt: skip
         self.flow = Flow({name: AppFlow(rule) for name, rule in rules.items()}, Keyring(b"s" * 32))
-        self.ledgers = {app.name: Ledger(app.name) for app in APPS}
+        self.ledgers = {app.name: ProjectLedger(app.name) for app in APPS}
         self.truths: dict[str, list[Truth]] = defaultdict(list)
         self.wrong_fates: Counter[tuple[str, str, str]] = Counter()
         self._keys: set[bytes | None] = set()

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from flybridge.sandbox.clock import FastClock
-from flybridge.sandbox.vendors.ledger import Ledger
+from flybridge.sandbox.vendors.ledger import ProjectLedger
 from flybridge.sandbox.vendors.properties import described
 from flybridge.sandbox.vendors.rates import Rates
 from flybridge.sandbox.vendors.record import export_row
@@ -99,7 +99,7 @@ def test_properties_that_only_resemble_are_not_taken():
 
 def test_revenue_is_price_times_quantity_where_it_is_not_given():
     """As Amplitude counts it."""
-    ledger = Ledger("key")
+    ledger = ProjectLedger("key")
     ledger.apply(
         [UploadedEvent("a", device_id="d", price=2.5, quantity=3), UploadedEvent("b", device_id="d", price=2.0)], 0
     )
@@ -109,7 +109,7 @@ def test_revenue_is_price_times_quantity_where_it_is_not_given():
 
 def test_the_newest_user_of_an_id_gets_the_attribution():
     """A device that changed hands belongs to whom it was seen with last."""
-    ledger = Ledger("key")
+    ledger = ProjectLedger("key")
     ledger.apply([UploadedEvent("a", user_id="first", idfa="id-1")], 1)
     ledger.apply([UploadedEvent("a", user_id="second", idfa="id-1")], 2)
     ledger.attribute(Attribution("[A] Install", "ios", idfa="id-1"), 3)
@@ -118,7 +118,7 @@ def test_the_newest_user_of_an_id_gets_the_attribution():
 
 def test_an_attribution_with_two_ids_is_saved_once():
     """Both ids come into sight in one event, and it is still one install."""
-    ledger = Ledger("key")
+    ledger = ProjectLedger("key")
     for _ in range(2):
         ledger.attribute(Attribution("[A] Install", "ios", idfa="id-1", idfv="id-2"), 1)
     ledger.apply([UploadedEvent("a", user_id="user", idfa="id-1", idfv="id-2")], 2)
@@ -130,7 +130,7 @@ def test_an_attribution_with_two_ids_is_saved_once():
 
 def test_a_repeat_teaches_nothing():
     """What Amplitude ignores, it ignores whole."""
-    ledger = Ledger("key")
+    ledger = ProjectLedger("key")
     ledger.apply([UploadedEvent("a", device_id="d", insert_id="i")], 1)
     ledger.attribute(Attribution("[A] Install", "ios", idfa="id-1"), 1)
     ledger.apply([UploadedEvent("a", device_id="d", insert_id="i", idfa="id-1")], 2)
@@ -148,7 +148,7 @@ def test_rates_are_per_name_and_start_anew_with_each_window():
 
 def test_what_is_saved_has_no_identifier_and_an_opaque_hash():
     """In every kind of event, whatever it carried; the hash says nothing but that there were some."""
-    ledger = Ledger("key", keep_bodies=True)
+    ledger = ProjectLedger("key", keep_bodies=True)
     ids = {"adid": "a" * 8, "idfa": "b" * 8, "idfv": "c" * 8, "android_app_set_id": "d" * 8, "android_id": "e" * 8}
     ledger.apply([UploadedEvent("a", device_id="d", **ids), UploadedEvent("b", device_id="d")], 0)
     ledger.attribute(Attribution("[A] Install", "android", adid="a" * 8), 0)
@@ -162,7 +162,7 @@ def test_what_is_saved_has_no_identifier_and_an_opaque_hash():
 
 def test_an_unknown_user_id_makes_a_new_user_and_a_known_device_does_not():
     """A device is a user of its own until an event names its user."""
-    ledger = Ledger("key")
+    ledger = ProjectLedger("key")
     ledger.apply([UploadedEvent("a", device_id="d1"), UploadedEvent("a", device_id="d2")], 0)
     assert len(ledger.users) == 2
     ledger.apply([UploadedEvent("a", user_id="ann", device_id="d1"), UploadedEvent("a", device_id="d1")], 0)
@@ -174,7 +174,7 @@ def test_an_unknown_user_id_makes_a_new_user_and_a_known_device_does_not():
 
 def test_one_location_field_resets_the_other_three_and_revenue_is_added_raw():
     """1,500 JPY and 10 USD are 1,510."""
-    ledger = Ledger("key")
+    ledger = ProjectLedger("key")
     place = {"country": "Germany", "region": "Berlin", "city": "Berlin", "dma": "Berlin"}
     ledger.apply([UploadedEvent("a", user_id="ann", revenue=1500.0, currency="JPY", **place)], 0)
     ledger.apply([UploadedEvent("a", user_id="ann", revenue=10.0, currency="USD")], 0)
@@ -186,7 +186,7 @@ def test_one_location_field_resets_the_other_three_and_revenue_is_added_raw():
 
 def test_identify_changes_a_user_and_is_no_event():
     """Its operations are applied in their documented sense."""
-    ledger = Ledger("key")
+    ledger = ProjectLedger("key")
     first = {"$set": {"plan": "pro", "old": 1}, "$setOnce": {"source": "a"}, "$add": {"n": 2}, "$append": {"l": 1}}
     then = {"$setOnce": {"source": "b"}, "$unset": {"old": "-"}, "$add": {"n": 3}, "$append": {"l": 2}}
     for operations in (first, then):

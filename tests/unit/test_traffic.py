@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flybridge.sandbox.traffic.planned import Message
+from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.traffic.truth import Difference, Expected, Fate, Truth, compare
 
@@ -46,23 +46,23 @@ PUSH_FIELDS = {
 ZEROS = "00000000-0000-0000-0000-000000000000"
 
 
-def made(events: int = 4000, seed: int = 1, options: TrafficOptions = MIXED) -> list[Message]:
+def made(events: int = 4000, seed: int = 1, options: TrafficOptions = MIXED) -> list[TrafficMessage]:
     return list(generate(seed, events, APPS, options))
 
 
 @pytest.fixture(scope="module")
-def messages() -> list[Message]:
+def messages() -> list[TrafficMessage]:
     return made(12_000)
 
 
-def bodies(messages: Iterable[Message]) -> Iterable[tuple[Message, dict[str, Any]]]:
+def bodies(messages: Iterable[TrafficMessage]) -> Iterable[tuple[TrafficMessage, dict[str, Any]]]:
     for message in messages:
         body = json.loads(message.body)
         if isinstance(body, dict) and message.truth.kind != "sighting":
             yield message, body
 
 
-def share(messages: list[Message], count: int) -> float:
+def share(messages: list[TrafficMessage], count: int) -> float:
     return count / len(messages)
 
 

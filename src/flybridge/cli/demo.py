@@ -14,7 +14,7 @@ from flybridge.cli.common import cleared_away, run
 from flybridge.cli.inspect import account_rows
 from flybridge.cli.printing import console, print_json, print_rows, say
 from flybridge.demo.environment import Environment, LocalEnvironment
-from flybridge.demo.run import Outcome, Scenario, run_scenario, started
+from flybridge.demo.run import DemoResult, Scenario, run_scenario, started
 from flybridge.demo.sender import Sent
 from flybridge.demo.verdict import SHOWN
 from flybridge.demo.watch import Screen, ServiceFigures
@@ -73,13 +73,13 @@ def demo(
         raise typer.Exit(1)
 
 
-async def run_demo(scenario: Scenario, *, quiet: bool, cluster: bool = False) -> Outcome:
+async def run_demo(scenario: Scenario, *, quiet: bool, cluster: bool = False) -> DemoResult:
     """Run a scenario, with a live table unless `quiet`. Leaves nothing behind, even when it is terminated."""
     with cleared_away():
         return await _run_demo(scenario, quiet=quiet, cluster=cluster)
 
 
-async def _run_demo(scenario: Scenario, *, quiet: bool, cluster: bool) -> Outcome:
+async def _run_demo(scenario: Scenario, *, quiet: bool, cluster: bool) -> DemoResult:
     async with started(scenario, _cluster_environment() if cluster else LocalEnvironment) as environment:
         if quiet:
             return await run_scenario(environment, scenario, _show_nothing)
@@ -106,7 +106,7 @@ def _show_nothing(_: ServiceFigures, __: Sent) -> None:
     """Draw nothing."""
 
 
-def as_plain(outcome: Outcome) -> dict[str, Any]:
+def as_plain(outcome: DemoResult) -> dict[str, Any]:
     """Return an outcome as plain values, for a file or a program."""
     return {
         "events": outcome.scenario.events,
@@ -127,7 +127,7 @@ def as_plain(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def show_outcome(outcome: Outcome) -> None:
+def show_outcome(outcome: DemoResult) -> None:
     """Print what the demo found."""
     print_rows("The account", account_rows(outcome.account), "Nothing was received.")
     rows = [
@@ -175,7 +175,7 @@ def show_outcome(outcome: Outcome) -> None:
         say(f"{count:,} messages in {outcome.seconds} s: {agree}. Differences: 0.", "bold green")
 
 
-def _install_rows(outcome: Outcome) -> Iterable[dict[str, Any]]:
+def _install_rows(outcome: DemoResult) -> Iterable[dict[str, Any]]:
     for app in outcome.apps:
         found = app.installs
         for why, n in (("matched", found.matched), *found.unmatched.items(), ("unexplained", found.unexplained)):
@@ -183,7 +183,7 @@ def _install_rows(outcome: Outcome) -> Iterable[dict[str, Any]]:
             yield {"app": app.app, "installs": why, "n": n, "share": f"{share:.1%}"}
 
 
-def _wrong(outcome: Outcome) -> Iterable[str]:
+def _wrong(outcome: DemoResult) -> Iterable[str]:
     if outcome.lost:
         yield f"{outcome.lost} postbacks were not taken, and AppsFlyer does not send them again."
     lists = [(app.app, app.disagreements) for app in outcome.apps]
@@ -196,7 +196,7 @@ def _wrong(outcome: Outcome) -> Iterable[str]:
         yield f"{wrong.app} {wrong.day}: {wrong.what} Expected {wrong.expected}, found {wrong.found}."
 
 
-def write_json(outcome: Outcome, path: Path) -> None:
+def write_json(outcome: DemoResult, path: Path) -> None:
     """Write an outcome to a file, or to standard output for `-`."""
     plain = as_plain(outcome)
     if str(path) == "-":

@@ -29,7 +29,7 @@ from flybridge.insight.account import Account, balance
 from flybridge.records import digest_of
 from flybridge.sandbox.push import PushRetries
 from flybridge.sandbox.traffic.products import products
-from flybridge.sandbox.traffic.traffic import Message, TrafficApp, TrafficOptions, generate
+from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficMessage, TrafficOptions, generate
 from flybridge.service import backends
 from flybridge.store.figures import LedgerEntry
 
@@ -54,7 +54,7 @@ class Scenario(Struct, frozen=True):
     push_retries: PushRetries = PushRetries.NEVER
 
 
-class Outcome(Struct, frozen=True):
+class DemoResult(Struct, frozen=True):
     """What the demo found."""
 
     scenario: Scenario
@@ -99,7 +99,7 @@ async def run_scenario(
     show: Callable[[ServiceFigures, Sent], None],
     *,
     after_sending: Awaitable[None] | None = None,
-) -> Outcome:
+) -> DemoResult:
     """Send a scenario's traffic, wait until all of it has ended, and compare. Waits for `after_sending` before that.
 
     Raises `FlybridgeError` if something is still in flight after five minutes.
@@ -169,7 +169,7 @@ async def run_scenario(
     sent = {"acknowledged": sender.sent.acknowledged, "again": sender.sent.again, "refused": sender.sent.refused}
     sent |= {"p50_ms": round(sender.sent.p(0.5) * 1000, 2), "p99_ms": round(sender.sent.p(0.99) * 1000, 2)}
     judged = [streams.judge_stream(one) for one in streamed]
-    return Outcome(
+    return DemoResult(
         scenario,
         round(seconds, 2),
         round(count / seconds, 1),
@@ -245,7 +245,7 @@ async def account_and_ledger(environment: Environment) -> tuple[Account, list[Le
 
 def _evidence(
     app: DemoApp,
-    messages: Sequence[Message],
+    messages: Sequence[TrafficMessage],
     ledger: Sequence[LedgerEntry],
     *,
     saved: Sequence[dict[str, Any]],

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from flybridge.demo.verdict import Disagreement
 from flybridge.records import OutcomeKind, digest_of
-from flybridge.sandbox.traffic.planned import Message
+from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.products import Product, ProductKind, ProductTruth
 from flybridge.sandbox.traffic.truth import Fate
 from flybridge.sandbox.vendors.appsflyer import OWN
@@ -57,7 +57,7 @@ class StreamEvidence(Struct, frozen=True):
     after_expiry: bool = False
 
 
-def interleaved(messages: Sequence[Message], made: Iterable[Product]) -> Iterator[Message | Product]:
+def interleaved(messages: Sequence[TrafficMessage], made: Iterable[Product]) -> Iterator[TrafficMessage | Product]:
     """Return the traffic of both directions in one line."""
     waiting = defaultdict(list)
     for product in made:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from flybridge.records import OutcomeKind
-from flybridge.sandbox.traffic.traffic import Message
+from flybridge.sandbox.traffic.traffic import TrafficMessage
 from flybridge.sandbox.traffic.truth import Comparison, Expected, Fate, Truth, compare
 from flybridge.store.figures import LedgerEntry
 
@@ -73,7 +73,7 @@ class Evidence(Struct, frozen=True):
 
     app: str
     route: str
-    messages: Sequence[Message]
+    messages: Sequence[TrafficMessage]
     digests: Sequence[bytes]
     ledger: Sequence[LedgerEntry]
     saved: Sequence[Mapping[str, Any]]

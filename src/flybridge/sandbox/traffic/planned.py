@@ -14,12 +14,12 @@ from msgspec import Struct
 
 from flybridge.sandbox.traffic.in_app_events import MAKERS, EventContent
 from flybridge.sandbox.traffic.people import DeviceIdKind, IdentitySource, SeenBy, TrafficPerson
-from flybridge.sandbox.traffic.postbacks import Installation, TrafficApp, message, sighting
+from flybridge.sandbox.traffic.postbacks import TrafficApp, TrafficInstallation, message, sighting
 from flybridge.sandbox.traffic.sources import ORGANIC, RESTRICTED
 from flybridge.sandbox.traffic.truth import Expected, Fate, Truth
 
 
-class Message(Struct, frozen=True, gc=False):
+class TrafficMessage(Struct, frozen=True, gc=False):
     """One message on its way to flybridge: POST `body` to `path`. `send_ms` is when it would be sent."""
 
     path: str
@@ -66,7 +66,7 @@ class Planned(Struct, gc=False):
 
     app: TrafficApp
     person: TrafficPerson
-    installation: Installation
+    installation: TrafficInstallation
     kind: MessageKind
     name: str
     event_ms: int
@@ -79,7 +79,7 @@ class Planned(Struct, gc=False):
     number: int = -1
 
 
-def write(planned: Planned, number: int, send_ms: int, policy: str) -> Message:
+def write(planned: Planned, number: int, send_ms: int, policy: str) -> TrafficMessage:
     """Write a message as number `number` of its stream. The first time tells its fate, the second is a duplicate."""
     app = planned.app
     if planned.kind is MessageKind.SIGHTING:
@@ -93,7 +93,7 @@ def write(planned: Planned, number: int, send_ms: int, policy: str) -> Message:
         )
         applied = _NOTHING if _shows_nothing(planned.person) else _APPLIED
         truth = Truth(number, app.name, "sighting", applied, applied, False, None, None, "", planned.event_ms)
-        return Message(f"/v1/stream/{app.name}", body, truth, send_ms)
+        return TrafficMessage(f"/v1/stream/{app.name}", body, truth, send_ms)
     person, installation = planned.person, planned.installation
     content = MAKERS[planned.name](person, planned.bits) if planned.kind is MessageKind.IN_APP else EventContent()
     value = content.value
@@ -113,7 +113,7 @@ def write(planned: Planned, number: int, send_ms: int, policy: str) -> Message:
     )
     if planned.quirk is Quirk.NO_OBJECT:
         body = b"[" + body + b"]"
-    return Message(f"/v1/push/{app.name}", body, _truth(planned, number, content, policy), send_ms)
+    return TrafficMessage(f"/v1/push/{app.name}", body, _truth(planned, number, content, policy), send_ms)
 
 
 def _truth(planned: Planned, number: int, content: EventContent, policy: str) -> Truth:
@@ -124,8 +124,8 @@ def _truth(planned: Planned, number: int, content: EventContent, policy: str) ->
     else:
         duplicate_of = planned.number
     source = came.media_source
-    if source == RESTRICTED and policy == "organic":
-        source = ORGANIC
+    if source == RESTRICTED:
+        source = {"organic": ORGANIC, "drop": None}.get(policy, RESTRICTED)
     v2, v1 = _fates(planned, policy) if first else (_DUPLICATE, _DUPLICATE)
     in_app = planned.kind is MessageKind.IN_APP
     return Truth(

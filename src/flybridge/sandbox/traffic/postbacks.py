@@ -57,7 +57,7 @@ def written(time_ms: int) -> str:
     return f"{day_of(time_ms)} {hour % 24:02d}:{minute:02d}:{second:02d}.{ms:03d}"
 
 
-class Installation(Struct, frozen=True, gc=False):
+class TrafficInstallation(Struct, frozen=True, gc=False):
     """One installation of an app by one person, under one attribution: the constant part of its messages.
 
     `unnamed` is the same without what names a conversion, `cuid` what a login adds; `number_as_text`: amounts are
@@ -83,7 +83,7 @@ def install(
     install_ms: int,
     appsflyer_id: str,
     retargeting: bool = False,
-) -> Installation:
+) -> TrafficInstallation:
     """Write the constant part. `conversion`: install, reinstall or re-engagement."""
     bits = random.getrandbits(32)
     named = {
@@ -116,7 +116,7 @@ def install(
     if person.identity_source is IdentitySource.CUSTOMER_USER_ID:
         fields["customer_user_id"] = person.user_id
     fields = {**(NULLS if bits >> 4 & 3 == 0 else {}), **fields}
-    return Installation(
+    return TrafficInstallation(
         appsflyer_id,
         touch,
         constant=_ordered({**named, **fields}),
@@ -194,7 +194,7 @@ class Bought(Struct, frozen=True, gc=False):
 
 
 def message(
-    installation: Installation,
+    installation: TrafficInstallation,
     event_name: str | None,
     event_ms: int,
     *,

@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from flybridge.sandbox.traffic.planned import Message
+from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.postbacks import written
 from flybridge.sandbox.traffic.truth import Fate, Truth
 
@@ -101,7 +101,7 @@ class Product(Struct, frozen=True, gc=False):
     after: int
 
 
-def products(messages: Sequence[Message], seed: int, share: float) -> Iterator[Product]:
+def products(messages: Sequence[TrafficMessage], seed: int, share: float) -> Iterator[Product]:
     """Return product events for about this share of a traffic's messages, some of them twice."""
     random = Random(f"products {seed}")  # noqa: S311 - repeatable on purpose
     installations = _installations(messages)
@@ -144,7 +144,7 @@ def _kind(point: int) -> ProductKind:
 Installations = Mapping[tuple[str, str], set[str]]
 
 
-def _installations(messages: Sequence[Message]) -> Installations:
+def _installations(messages: Sequence[TrafficMessage]) -> Installations:
     """Return what postbacks tell: which installations there are of each user and device that they name themselves."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for message in messages:

@@ -20,11 +20,11 @@ from msgspec import Struct
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.traffic.in_app_events import EVENTS, LOGIN, PURCHASE, REFUND
 from flybridge.sandbox.traffic.people import ALWAYS, IdentitySource, SeenBy, TrafficPerson, make_person
-from flybridge.sandbox.traffic.planned import Message, MessageKind, Planned, Quirk, write
-from flybridge.sandbox.traffic.postbacks import Installation, TrafficApp, install
+from flybridge.sandbox.traffic.planned import MessageKind, Planned, Quirk, TrafficMessage, write
+from flybridge.sandbox.traffic.postbacks import TrafficApp, TrafficInstallation, install
 from flybridge.sandbox.traffic.sources import Weighted, restricted_touch, touch
 
-__all__ = ["Message", "TrafficApp", "TrafficOptions", "generate"]
+__all__ = ["TrafficApp", "TrafficMessage", "TrafficOptions", "generate"]
 
 START_MS: Final = 1_767_225_600_000
 """2026-01-01 00:00 UTC: when the first person arrives, unless the options say otherwise."""
@@ -65,7 +65,7 @@ def generate(
     events: int,
     apps: Sequence[TrafficApp],
     options: TrafficOptions = TrafficOptions(),  # noqa: B008 - frozen
-) -> Iterator[Message]:
+) -> Iterator[TrafficMessage]:
     """Return `events` postbacks in the order of sending; sightings of people who are seen late come in addition.
 
     Raises `ValueError` without an app.
@@ -92,7 +92,7 @@ class _Traffic:
         self._pushed = 0
         self._times: set[tuple[str, int]] = set()
 
-    def messages(self) -> Iterator[Message]:
+    def messages(self) -> Iterator[TrafficMessage]:
         number = 0
         while True:
             while self._left > 0 and (not self._heap or self._heap[0][0] >= self._arrival_ms):
@@ -212,8 +212,8 @@ class _Traffic:
         return names
 
     def _return(
-        self, app: TrafficApp, person: TrafficPerson, before: Installation, time_ms: int
-    ) -> tuple[Installation, MessageKind]:
+        self, app: TrafficApp, person: TrafficPerson, before: TrafficInstallation, time_ms: int
+    ) -> tuple[TrafficInstallation, MessageKind]:
         random = self._random
         draw = random.random()
         if draw < 0.6:
@@ -240,7 +240,7 @@ class _Traffic:
         self,
         app: TrafficApp,
         person: TrafficPerson,
-        current: Installation,
+        current: TrafficInstallation,
         kind: MessageKind,
         *,
         name: str,
@@ -270,7 +270,7 @@ class _Traffic:
         return time_ms
 
 
-def _for_the_install(primary: Planned, installation: Installation) -> Planned:
+def _for_the_install(primary: Planned, installation: TrafficInstallation) -> Planned:
     """Return the copy of an in-app event that AppsFlyer attributes to the source of the install."""
     return Planned(
         primary.app,

@@ -22,7 +22,7 @@ from msgspec import Struct
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import FaultKind, Faults
 from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer, send_nothing
-from flybridge.sandbox.vendors.ledger import Ledger
+from flybridge.sandbox.vendors.ledger import ProjectLedger
 from flybridge.sandbox.vendors.rates import Rates
 from flybridge.sandbox.vendors.validation import (
     BATCH,
@@ -67,7 +67,7 @@ class AmplitudeServer:
     ) -> None:
         self.clock = clock
         self.faults = faults
-        self.projects: dict[str, Ledger] = {}
+        self.projects: dict[str, ProjectLedger] = {}
         self.answers: Counter[tuple[str, int]] = Counter()
         self._api_keys = None if api_keys is None else frozenset(api_keys)
         self._keep_bodies = keep_bodies
@@ -108,10 +108,10 @@ class AmplitudeServer:
         self.answers[scope["path"], answer[0]] += 1
         return await send_answer(send, answer, half=step.kind is FaultKind.HALF_ANSWER)
 
-    def ledger(self, api_key: str) -> Ledger:
+    def ledger(self, api_key: str) -> ProjectLedger:
         """Return a project's record, an empty one for a key that is new."""
         if api_key not in self.projects:
-            self.projects[api_key] = Ledger(api_key, keep_bodies=self._keep_bodies)
+            self.projects[api_key] = ProjectLedger(api_key, keep_bodies=self._keep_bodies)
         return self.projects[api_key]
 
     def knows(self, api_key: str) -> bool:

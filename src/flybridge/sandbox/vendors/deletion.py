@@ -39,7 +39,7 @@ IDENTITIES: Final = frozenset(
 )  # fmt: skip
 
 
-class Users(Struct):
+class DeletionRequest(Struct):
     """What Amplitude is asked to delete."""
 
     user_ids: list[str | int] = []
@@ -49,7 +49,7 @@ class Users(Struct):
     delete_from_org: bool = False
 
 
-class Identity(Struct):
+class SubjectIdentity(Struct):
     """By what AppsFlyer is to find a data subject."""
 
     identity_type: str
@@ -63,7 +63,7 @@ class Subject(Struct):
     subject_request_id: str
     subject_request_type: str
     submitted_time: str
-    subject_identities: list[Identity]
+    subject_identities: list[SubjectIdentity]
     property_id: str
 
 
@@ -102,7 +102,7 @@ class Deletions:
         if key is None:
             return 401, "Unauthorized"
         try:
-            asked = msgspec.json.decode(body, type=Users)
+            asked = msgspec.json.decode(body, type=DeletionRequest)
         except msgspec.DecodeError:
             return 400, {"error": "invalid request"}
         if not 0 < len(asked.user_ids) + len(asked.amplitude_ids) <= MAX_USERS:

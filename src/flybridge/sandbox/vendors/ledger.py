@@ -1,6 +1,6 @@
 """What the sandbox's Amplitude holds: saved events, users, attributions that wait, and what it rejected.
 
-One `Ledger` is one project (one API key). Its rules:
+One `ProjectLedger` is one project (one API key). Its rules:
 
 - `insert_id` is deduplicated per device for 7 days of the sandbox's clock; where an event has no device id, per
   user id, as Amplitude derives a device id from it. A repeat is counted on the event that is kept.
@@ -26,7 +26,7 @@ from flybridge.identity import usable
 from flybridge.matching import choose, expires_ms
 from flybridge.records import DAY_MS, Sighting
 from flybridge.sandbox.vendors.properties import described
-from flybridge.sandbox.vendors.users import Users
+from flybridge.sandbox.vendors.users import ProjectUsers
 from flybridge.sandbox.vendors.validation import Attribution, UploadedEvent
 
 IDENTIFY: Final = "$identify"
@@ -93,7 +93,7 @@ class ProjectCounts(Struct):
     dropped: int = 0
 
 
-class Ledger:
+class ProjectLedger:
     """One project's record. Not to be shared between threads."""
 
     def __init__(self, project: str, *, keep_bodies: bool = False) -> None:
@@ -102,7 +102,7 @@ class Ledger:
         self.dropped: list[WaitingAttribution] = []
         self.rejected: dict[str, Rejected] = {}
         self.tally = ProjectCounts()
-        self.users = Users()
+        self.users = ProjectUsers()
         self._keep_bodies = keep_bodies
         self._by_insert_id: dict[str, Saved] = {}
         self._by_device: dict[tuple[str, str], Saved] = {}

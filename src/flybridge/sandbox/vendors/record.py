@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from flybridge.sandbox.clock import MovableClock
 from flybridge.sandbox.vendors.amplitude import AmplitudeServer
-from flybridge.sandbox.vendors.ledger import Ledger, ProjectCounts, Saved, WaitingAttribution
+from flybridge.sandbox.vendors.ledger import ProjectCounts, ProjectLedger, Saved, WaitingAttribution
 from flybridge.sandbox.vendors.users import LOCATION, User
 
 CHUNK: Final = 500
@@ -84,7 +84,7 @@ class _Pages:
         self._expire()
         return JSONResponse({"now_ms": self._clock.now_ms()})
 
-    def _stream(self, request: Request, rows: Callable[[Ledger], Iterable[Any]]) -> Response:
+    def _stream(self, request: Request, rows: Callable[[ProjectLedger], Iterable[Any]]) -> Response:
         self._expire()
         wanted = request.query_params.get("project")
         ledgers = [ledger for ledger in self._amplitude.projects.values() if wanted in {None, ledger.project}]
@@ -95,7 +95,9 @@ class _Pages:
             ledger.expire(self._clock.now_ms())
 
 
-async def _lines(ledgers: Sequence[Ledger], rows: Callable[[Ledger], Iterable[Any]]) -> AsyncIterator[bytes]:
+async def _lines(
+    ledgers: Sequence[ProjectLedger], rows: Callable[[ProjectLedger], Iterable[Any]]
+) -> AsyncIterator[bytes]:
     encoder = msgspec.json.Encoder()
     for ledger in ledgers:
         left = iter(rows(ledger))
@@ -123,7 +125,7 @@ def counts(amplitude: AmplitudeServer) -> dict[str, Any]:
     }
 
 
-def _project(ledger: Ledger) -> dict[str, int]:
+def _project(ledger: ProjectLedger) -> dict[str, int]:
     tally: dict[str, int] = msgspec.to_builtins(ledger.tally)
     return {**tally, "users": len(ledger.users), "waiting": len(ledger.waiting()), "rejected": len(ledger.rejected)}
 
@@ -133,7 +135,7 @@ def _user(user: User) -> dict[str, Any]:
     return row | {"devices": sorted(user.devices), "location": dict(zip(LOCATION, user.location, strict=True))}
 
 
-def _saved(ledger: Ledger) -> Iterator[dict[str, Any]]:
+def _saved(ledger: ProjectLedger) -> Iterator[dict[str, Any]]:
     for event in islice(ledger.saved, len(ledger.saved)):
         yield _row(event)
 
@@ -149,7 +151,7 @@ def _waited(waiting: WaitingAttribution) -> dict[str, Any]:
     return _row(waiting.event) | {"expires_ms": waiting.expires_ms}
 
 
-KINDS: Final[dict[str, Callable[[Ledger], Iterable[dict[str, Any]]]]] = {
+KINDS: Final[dict[str, Callable[[ProjectLedger], Iterable[dict[str, Any]]]]] = {
     "saved": _saved,
     "attributed": lambda ledger: (row for row in _saved(ledger) if row["is_attribution_event"]),
     "waiting": lambda ledger: (_waited(waiting) for waiting in ledger.waiting()),
@@ -159,7 +161,7 @@ KINDS: Final[dict[str, Callable[[Ledger], Iterable[dict[str, Any]]]]] = {
 """The kinds of record."""
 
 
-def _exported(ledger: Ledger) -> Iterator[dict[str, Any]]:
+def _exported(ledger: ProjectLedger) -> Iterator[dict[str, Any]]:
     for event in islice(ledger.saved, len(ledger.saved)):
         yield export_row(event)
 

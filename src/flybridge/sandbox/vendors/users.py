@@ -35,7 +35,7 @@ class User(Struct, gc=False):
     revenue: float = 0.0
 
 
-class Users:
+class ProjectUsers:
     """The users of one project, by user id and by device."""
 
     def __init__(self) -> None:
