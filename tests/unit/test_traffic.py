@@ -368,3 +368,12 @@ def test_the_example_of_the_documentation_runs(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) >= 1000
     assert {line.split()[-1] for line in lines} >= {"delivered", "held", "duplicate", "applied"}
+
+
+@pytest.mark.parametrize(("kind", "rejected"), [("install", [0]), ("in-app", [])])
+def test_a_conversion_whose_identify_call_was_rejected_is_rejected_and_not_missing(kind, rejected):
+    """They travel together; an in-app event at the same time has none."""
+    delivered = Expected(Fate.DELIVERED)
+    truth = Truth(0, "shop", kind, delivered, delivered, False, None, None, "[AppsFlyer] Install", 5)
+    found = compare([truth], [], [{"event_type": "$identify", "time_ms": 5}])
+    assert (found.rejected, found.missing) == (rejected, [] if rejected else [0])

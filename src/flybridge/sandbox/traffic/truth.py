@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -97,6 +97,8 @@ class Comparison(Struct, frozen=True):
         return not (self.missing or self.doubled or self.unexpected or self.different)
 
 
+IN_APP: Final = "in-app"
+IDENTIFY: Final = "$identify"
 COMPARED = ("user_id", "device_id", "revenue", "currency", "media_source", "campaign")
 
 
@@ -125,7 +127,13 @@ def compare(
             continue
         seen[truth.id] += 1
         different.extend(_differences(truth, row, route))
-    gone = {truth.id for key, truth in wanted.items() if key in refused}
+    # A conversion is sent together with an Identify call for its user properties: if one is refused, neither is there.
+    identified = {time_ms for event_type, time_ms in refused if event_type == IDENTIFY}
+    gone = {
+        truth.id
+        for key, truth in wanted.items()
+        if key in refused or (truth.kind != IN_APP and truth.time_ms in identified)
+    }
     missing = [truth.id for truth in wanted.values() if truth.id not in seen and truth.id not in gone]
     wrong = {difference.id for difference in different}
     return Comparison(
