@@ -54,7 +54,7 @@ STORE_ONLY = [
 """The commands that read and change the store alone."""
 
 INBOX_ONLY = [("import", "--sightings", "{people}")]
-BOTH = [("account",), ("doctor",), ("migrate",)]
+BOTH = [("account",), ("doctor", "--no-vendors"), ("migrate",)]
 
 
 def envelope(body: bytes, receipt: str) -> Envelope:

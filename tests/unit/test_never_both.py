@@ -76,7 +76,7 @@ def test_the_doctor_refuses_what_serve_refuses(tmp_path, more):
     found = startable(loads(path.read_text(), tmp_path, {}))
     assert not found.ok
     assert "mapping.rows" in found.detail or "rows" in found.detail
-    for words in (["doctor"], ["serve", "--port", "0"]):
+    for words in (["doctor", "--no-vendors"], ["serve", "--port", "0"]):
         done = CliRunner().invoke(app, [*words, "--config", str(path)])
         assert done.exit_code != 0
         assert "Traceback" not in done.output

@@ -27,6 +27,7 @@ class Commands(LazyGroup):
     """All commands but those of this module."""
 
     later: ClassVar = {
+        "setup": Later("flybridge.cli.setup", "setup", "Print what to enter at the vendors, or enter it."),
         "account": Later("flybridge.cli.inspect", "account", "Show what came in and what became of it."),
         "holds": Later("flybridge.cli.holds", "app", "List, release and expire events that wait for their user."),
         "dead": Later("flybridge.cli.inspect", "dead", "List dead letters: what failed, why, and what helps."),

@@ -11,15 +11,17 @@ import typer
 from flybridge.amplitude.deletion import ORIGINS
 from flybridge.amplitude.upload import origin
 from flybridge.appsflyer.deletion import ORIGIN
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_store
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_store, with_transport
 from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config, Route
 from flybridge.errors import FlybridgeError
 from flybridge.identity import Keyring
 from flybridge.insight.account import read_account
+from flybridge.insight.native import native_warnings
 from flybridge.insight.ways import reach
 from flybridge.operations import doctor as look
+from flybridge.operations.credentials import quota_checks, vendor_checks
 from flybridge.operations.doctor import Check, Find
 from flybridge.operations.forget import PersonIds
 from flybridge.operations.forget import forget as forget_person
@@ -29,6 +31,11 @@ from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt
 
 Given = str | None
+
+MIN_ID = 8
+"""Characters of an id that is searched for in files: a shorter one is found by chance."""
+SHOWN = 100
+"""Places that are listed."""
 
 DAYS: Final = 7
 """How many days of data `doctor` looks at."""
@@ -116,16 +123,23 @@ def doctor(
     config: ConfigPath = None,
     privacy: Annotated[bool, typer.Option("--privacy", help="Search the data directory for clear ids.")] = False,
     ids: Annotated[list[str] | None, typer.Option("--id", help="Search for this id too; repeatable.")] = None,
+    no_vendors: Annotated[bool, typer.Option("--no-vendors", help="Don't ask the vendors about credentials.")] = False,
     resolve: Annotated[bool, typer.Option("--resolve", help="Look up the vendors' addresses.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check the bridge. Exit code 1 if a check fails, or if an identifier is stored in the clear."""
+    if short := [one for one in ids or () if len(one) < MIN_ID]:
+        raise typer.BadParameter(
+            f"{short[0]!r} is found by chance: an id to search for has {MIN_ID} characters or more."
+        )
     settings = configured(config)
-    checks = [look.startable(settings)]
+    checks = [look.startable(settings), *quota_checks(settings.apps)]
     if settings.cluster is None:
         checks.append(look.writable(settings.data_dir))
     if checks[-1].ok:
         checks += run(_running(settings))
+    if not no_vendors:
+        checks += with_transport(lambda transport: vendor_checks(settings, transport))
     if resolve:
         checks += run(look.resolvable(_origins(settings)))
     finds: list[Find] = []
@@ -136,13 +150,17 @@ def doctor(
         finds = look.search(settings.data_dir, ids or ())
         checks.append(_privacy(finds))
     if as_json:
-        print_json({"ok": all(check.ok for check in checks), "checks": checks, "finds": finds})
+        print_json(
+            {"ok": all(check.ok for check in checks), "checks": checks, "finds": finds[:SHOWN], "found": len(finds)}
+        )
     else:
         for check in checks:
-            mark = "ok " if check.ok else "BAD"
-            say(f"{mark} {check.what}: {check.detail}", "" if check.ok else "red")
+            mark = "BAD " if not check.ok else "WARN" if check.warning else "ok  "
+            say(f"{mark} {check.what}: {check.detail}", "red" if not check.ok else "yellow" if check.warning else "")
         if finds:
-            print_rows("In the clear", [msgspec.structs.asdict(find) for find in finds], "")
+            print_rows("In the clear", [msgspec.structs.asdict(find) for find in finds[:SHOWN]], "")
+        if len(finds) > SHOWN:
+            say(f"And {len(finds) - SHOWN:,} more places.")
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
@@ -164,14 +182,16 @@ async def _running(settings: Config) -> list[Check]:
 
 
 async def _matching(settings: Config, store: Store) -> list[Check]:
-    since_ms = SystemClock().now_ms() - DAYS * DAY_MS
+    now_ms = SystemClock().now_ms()
+    since_ms = now_ms - DAYS * DAY_MS
     since_day = day_of(since_ms)
     covered, sighted = await store.coverage(since_day=since_day), await store.sighted_kinds()
     counts = await store.counts()
+    native = [Check("native integration", True, one, warning=True) for one in native_warnings(counts, now_ms)]
     # On the Attribution API Amplitude matches by itself.
     apps = [app.name for app in settings.apps if app.route is Route.HTTP_V2]
     found = [reach(app, covered, sighted, counts, since_day=since_day, since_ms=since_ms) for app in apps]
-    return [Check(f"matching of {one.app}", one.works, one.sentence) for one in found]
+    return [*native, *(Check(f"matching of {one.app}", one.works, one.sentence) for one in found)]
 
 
 def _origins(settings: Config) -> set[str]:

@@ -122,7 +122,7 @@ def what_to_paste(config: Config) -> str:
 
     The text holds the tokens in clear: print it to a terminal only.
     """
-    base = config.server.public_url or _local(config.server.host, config.server.port)
+    base = _base(config)
     parts = [_paste(app, base) for app in config.apps]
     if not config.server.public_url:
         parts.append(
@@ -130,6 +130,15 @@ def what_to_paste(config: Config) -> str:
             f"80 and 443 only. Set server.public_url to it, and read it above in place of {base}.\n"
         )
     return "\n".join(parts)
+
+
+def push_url(config: Config, app: App) -> str:
+    """Return the address that AppsFlyer sends an app's messages to."""
+    return f"{_base(config)}/v1/push/{app.name}"
+
+
+def _base(config: Config) -> str:
+    return config.server.public_url or _local(config.server.host, config.server.port)
 
 
 def _paste(app: App, base: str) -> str:

@@ -39,11 +39,15 @@ Named = tuple[str, re.Pattern[bytes]]
 
 
 class Check(Struct, frozen=True):
-    """The result of one check. `detail` says what is wrong and what to do, or what was found to be right."""
+    """The result of one check. `detail` says what is wrong and what to do, or what was found to be right.
+
+    With `warning` it is not wrong yet, or could not be proven.
+    """
 
     what: str
     ok: bool
     detail: str
+    warning: bool = False
 
 
 class Find(Struct, frozen=True):

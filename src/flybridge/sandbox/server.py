@@ -25,6 +25,7 @@ from flybridge.sandbox.vendors.appsflyer import AppsFlyerServer
 from flybridge.sandbox.vendors.audiences import Audiences
 from flybridge.sandbox.vendors.cohorts import Cohorts
 from flybridge.sandbox.vendors.deletion import Deletions
+from flybridge.sandbox.vendors.push_config import PushConfig
 from flybridge.sandbox.vendors.record import records_app
 from flybridge.sandbox.vendors.streamer import Streamer
 
@@ -51,12 +52,13 @@ class Sandbox:
         self.audiences = Audiences(self.clock, faults)
         self.deletions = Deletions(self.clock, lambda project: self.amplitude.ledger(project).users)
         self.appsflyer = AppsFlyerServer(self.clock, appsflyer_faults or Faults.named("none"))
+        self.push_config = PushConfig()
         self.streamer = Streamer(self.amplitude, self.clock)
         self._records: Any = records_app(self.amplitude, self.clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        parts = (self.cohorts, self.audiences, self.appsflyer, self.streamer)
+        parts = (self.cohorts, self.audiences, self.appsflyer, self.push_config, self.streamer)
         part = next((part for part in parts if part.takes(scope["path"])), None)
         if part is not None:
             await part(scope, receive, send)

@@ -1,0 +1,167 @@
+"""AppsFlyer's Push API configuration API: which messages an app's endpoints get, and the token they are sent with.
+
+https://dev.appsflyer.com/hc/reference/pushapi-config (docs/apis/mos/pushapi_config_api.yaml of AppsFlyer's devhub, read
+2026-11-27). `GET` and `PUT /api/pushapi/v1.0/app/{app-id}` read and replace all endpoints of an app, with the API token
+V2 as bearer; `PUT /tokens/app/{app-id}` sets the token, which all endpoints of the app share and which can't be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+
+ORIGIN: Final = "https://hq1.appsflyer.com"
+PATH: Final = "/api/pushapi/v1.0"
+
+CONVERSIONS: Final = (
+    "install", "organic-install", "re-engagement", "re-attribution", "reinstall", "organic-reinstall",
+)  # fmt: skip
+IN_APP: Final = (
+    "install-in-app-event", "organic-install-in-app-event", "re-engagement-in-app-event",
+    "re-attribution-in-app-event",
+)  # fmt: skip
+
+FIELDS: Final = (
+    "event_name", "event_time", "event_value", "install_time", "conversion_type", "campaign_type", "media_source",
+    "campaign", "appsflyer_id", "customer_user_id", "custom_data", "is_primary_attribution", "app_id",
+)  # fmt: skip
+"""Fields without which messages are read wrongly or their people can't be found."""
+
+IDENTIFIERS: Final[Mapping[str, tuple[str, ...]]] = {"android": ("advertising_id",), "ios": ("idfa", "idfv")}
+
+PROBLEMS: Final = {
+    "MissingAsset": "Push API, or one of its event types, is not part of the AppsFlyer subscription.",
+    "UnknownAppid": "The token's account has no such app: check appsflyer_app_id and api_token.",
+    "AccountProblem": "AppsFlyer has a problem with the account: ask your AppsFlyer contact.",
+    "TooManyEndpoints": "The app has as many Push API endpoints as AppsFlyer allows: remove one there.",
+    "InvalidURL": "AppsFlyer does not take the address: check server.public_url, which needs port 80 or 443.",
+    "RepeatingURL": "Another endpoint of the app has the same address.",
+}
+"""AppsFlyer's codes in words."""
+
+Endpoint = Mapping[str, Any]
+"""One endpoint as AppsFlyer describes it. What is not known here is kept."""
+
+
+class _Answer(msgspec.Struct):
+    endpoints: list[dict[str, Any]] = []
+    code: str = ""
+
+
+def read_request(origin: str, api_token: str, app_id: str) -> HttpRequest:
+    """Build the request for the endpoints of an app."""
+    return HttpRequest("GET", _url(origin, f"app/{quote(app_id, safe='')}"), _headers(api_token), b"")
+
+
+def write_request(origin: str, api_token: str, app_id: str, endpoints: Sequence[Endpoint]) -> HttpRequest:
+    """Build the request that replaces the endpoints of an app."""
+    body = msgspec.json.encode({"endpoints": endpoints})
+    return HttpRequest("PUT", _url(origin, f"app/{quote(app_id, safe='')}"), _headers(api_token), body)
+
+
+def token_request(origin: str, api_token: str, app_id: str, token: str, header: str) -> HttpRequest:
+    """Build the request that sets the token of an app's endpoints, and the header that carries it."""
+    body = msgspec.json.encode({"token": token, "token_name": header})
+    return HttpRequest("PUT", _url(origin, f"tokens/app/{quote(app_id, safe='')}"), _headers(api_token), body)
+
+
+def _url(origin: str, path: str) -> str:
+    return f"{(origin or ORIGIN).rstrip('/')}{PATH}/{path}"
+
+
+def _headers(api_token: str) -> dict[str, str]:
+    return {
+        "Authorization": f"Bearer {api_token}",
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+    }
+
+
+def read(response: HttpResponse) -> list[dict[str, Any]] | str:
+    """Return the endpoints in an answer, or in a sentence why there are none. Never raises, never quotes the answer."""
+    try:
+        answer = msgspec.json.decode(response.body or b"{}", type=_Answer)
+    except (msgspec.DecodeError, RecursionError):
+        answer = _Answer(code="unreadable")
+    match response.status:
+        case 200 if answer.code != "unreadable":
+            return answer.endpoints
+        case 200:
+            return "What answered is not AppsFlyer: check base_url and any proxy."
+        case 401:
+            return (
+                "AppsFlyer does not accept the token: check api_token. Tokens made before March 10, 2026 are revoked."
+            )
+        case 404 | 410:
+            return "What answered is not AppsFlyer's Push API configuration: check base_url."
+        case status:
+            return PROBLEMS.get(answer.code, f"AppsFlyer answered {status}: try again later.")
+
+
+def wanted(url: str, *, in_app: bool) -> dict[str, Any]:
+    """Return the endpoint that flybridge needs. `in_app`: in-app events as well."""
+    endpoint: dict[str, Any] = {
+        "attributing_entity": "appsflyer",
+        "enabled": True,
+        "method": "POST",
+        "url": url,
+        "event_types": [*CONVERSIONS, *IN_APP] if in_app else list(CONVERSIONS),
+        "selected_fields": "all",
+    }
+    return endpoint | {"selected_inapps": "all"} if in_app else endpoint
+
+
+def ours(endpoints: Iterable[Endpoint], url: str) -> list[Endpoint]:
+    """Return the endpoints with this address; by its path alone where it names no host that AppsFlyer could reach."""
+    path, whole = urlsplit(url).path, urlsplit(url).scheme == "https"
+    return [
+        one
+        for one in endpoints
+        if one.get("attributing_entity", "appsflyer") == "appsflyer"
+        and (one.get("url") == url if whole else urlsplit(str(one.get("url"))).path == path)
+    ]
+
+
+def differences(endpoint: Endpoint, platform: str, *, in_app: bool) -> list[str]:
+    """Return in sentences what an endpoint lacks. Empty if it is as flybridge needs it."""
+    found = []
+    if endpoint.get("enabled") is False:
+        found.append("it is switched off")
+    if endpoint.get("method", "POST") != "POST":
+        found.append("its method is GET, and long messages do not fit an address: use POST")
+    types = endpoint.get("event_types") or ()
+    if missing := [name for name in CONVERSIONS if name not in types]:
+        found.append(f"it lacks the event types {', '.join(missing)}")
+    if not in_app and (extra := [name for name in IN_APP if name in types]):
+        found.append(f"the route attribution filters {', '.join(extra)}: deselect them")
+    if in_app and set(types) & set(IN_APP) and endpoint.get("selected_inapps", "all") != "all":
+        found.append("it sends only some in-app events: select all, and leave events out in apps.mapping")
+    fields = endpoint.get("selected_fields", "all")
+    if fields == "default":
+        found.append("it sends the default fields, which may lack custom_data and identifiers: select all")
+    elif fields != "all":
+        needed = (*FIELDS, *IDENTIFIERS.get(platform, ()))
+        if absent := [name for name in needed if name not in fields]:
+            found.append(f"it lacks the fields {', '.join(absent)}")
+    return found
+
+
+def unselected(endpoint: Endpoint) -> list[str]:
+    """Return the types of in-app events that an endpoint does not send, which may be meant so."""
+    return [name for name in IN_APP if name not in (endpoint.get("event_types") or ())]
+
+
+def merged(endpoints: Sequence[Endpoint], url: str, *, in_app: bool) -> list[Endpoint]:
+    """Return the endpoints with ours as flybridge needs it. All others stay as they are."""
+    mine = ours(endpoints, url)
+    found: list[Endpoint] = [one for one in endpoints if one not in mine[1:]]
+    if mine:
+        # What it selects of in-app events must not be there without them.
+        kept = {name: value for name, value in mine[0].items() if name != "selected_inapps"}
+        return [kept | wanted(url, in_app=in_app) if one is mine[0] else one for one in found]
+    return [*found, wanted(url, in_app=in_app)]

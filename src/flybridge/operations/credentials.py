@@ -1,0 +1,186 @@
+"""Checks of an app's credentials at the vendors, by calls that change nothing there, and of what their quotas allow.
+
+| credential | call | why it proves it |
+| --- | --- | --- |
+| `amplitude.api_key` | an upload without events | an unknown key is answered `Invalid API key`, nothing is kept |
+| `amplitude.secret_key` | the count of cohort downloads | it needs both keys, and does not count itself |
+| `appsflyer.api_token` | the Push API configuration of the app | it needs the token of the app's account |
+| `appsflyer.s2s_key` | an event without its mandatory `appsflyer_id` | a wrong key is answered 401, nothing is kept |
+
+https://amplitude.com/docs/apis/analytics/http-v2, https://amplitude.com/docs/apis/analytics/behavioral-cohorts,
+https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from flybridge.amplitude.cohort import read_usage, usage_request
+from flybridge.amplitude.upload import origin
+from flybridge.appsflyer import inapp_event, push_config
+from flybridge.config.apps import called
+from flybridge.config.settings import App, Cadence, Config, Platform, Route
+from flybridge.config.template import push_url
+from flybridge.delivery.exchange import HttpRequest, HttpResponse, Transport
+from flybridge.errors import TransportError
+from flybridge.operations.doctor import Check
+from flybridge.service.wiring import cohort_credentials_of
+
+MONTHLY_DOWNLOADS: Final = 500
+"""Cohort downloads that Amplitude allows a project in a month on most plans."""
+RUNS: Final = {Cadence.HOURLY: 744, Cadence.DAILY: 31}
+"""Downloads of one audience in the longest month."""
+
+
+async def vendor_checks(config: Config, transport: Transport) -> list[Check]:
+    """Ask the vendors about each credential of each app. What can't be reached is a warning: it proves nothing."""
+    found: list[Check] = []
+    for app in config.apps:
+        found.append(await _api_key(app, transport))
+        if app.amplitude.secret_key is not None:
+            found.append(await _secret_key(app, transport))
+        if app.appsflyer.api_token is not None:
+            found += await _push_config(config, app, transport)
+        if app.appsflyer.s2s_key is not None:
+            found.append(await _s2s_key(app, transport))
+    return found
+
+
+def quota_checks(apps: Iterable[App]) -> list[Check]:
+    """Warn of audiences that download more often in a month than Amplitude allows a project."""
+    wanted: defaultdict[str, int] = defaultdict(int)
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for app in apps:
+        for audience in app.audiences if app.amplitude.secret_key is not None else ():
+            key = app.amplitude.api_key.reveal()
+            wanted[key] += RUNS.get(audience.cadence, 0)
+            names[key].append(f"{app.name}/{called(audience)} ({audience.cadence.value})")
+    return [
+        Check(
+            "cohort downloads",
+            True,
+            f"{', '.join(names[key])}: {n} downloads a month, and Amplitude allows {MONTHLY_DOWNLOADS} on most plans. "
+            'Use cadence "daily", or "realtime" with Amplitude\'s cohort webhook.',
+            warning=True,
+        )
+        for key, n in wanted.items()
+        if n > MONTHLY_DOWNLOADS
+    ]
+
+
+async def _send(transport: Transport, request: HttpRequest) -> HttpResponse | str:
+    try:
+        return await transport.send(request)
+    except TransportError as problem:
+        return f"not proven: {problem}."
+
+
+async def _api_key(app: App, transport: Transport) -> Check:
+    what = f"amplitude.api_key of {app.name}"
+    url = f"{origin(app.amplitude.region.value, app.amplitude.base_url)}/2/httpapi"
+    body = msgspec.json.encode({"api_key": app.amplitude.api_key.reveal(), "events": []})
+    answer = await _send(transport, HttpRequest("POST", url, {"Content-Type": "application/json"}, body))
+    if isinstance(answer, str):
+        return Check(what, True, answer, warning=True)
+    region = app.amplitude.region.value
+    if answer.status == 400 and b"Invalid API key" in answer.body:
+        return Check(
+            what,
+            False,
+            f"Amplitude does not know it: check the key and the project's region, which is {region!r} here.",
+        )
+    if answer.status in {200, 400}:
+        return Check(what, True, "Amplitude takes it.")
+    if answer.status == 403:
+        return Check(
+            what, False, "Amplitude refuses this sender (403): check from where requests leave, and any proxy."
+        )
+    return Check(what, True, f"not proven: Amplitude answers {answer.status}.", warning=True)
+
+
+async def _secret_key(app: App, transport: Transport) -> Check:
+    what = f"amplitude.secret_key of {app.name}"
+    credentials = cohort_credentials_of(app)
+    assert credentials is not None, "the app has a secret key"
+    answer = await _send(transport, usage_request(credentials))
+    if isinstance(answer, str):
+        return Check(what, True, answer, warning=True)
+    if answer.status in {401, 403}:
+        return Check(
+            what,
+            False,
+            f"Amplitude answers {answer.status}: secret_key and api_key are not of one project in this region.",
+        )
+    usage = read_usage(answer)
+    if usage is None:
+        return Check(what, True, f"not proven: Amplitude answers {answer.status}.", warning=True)
+    few = usage.left is not None and usage.left <= app.amplitude.cohort_reserve
+    return Check(what, True, f"Amplitude takes it. {usage}", warning=few)
+
+
+async def _push_config(config: Config, app: App, transport: Transport) -> list[Check]:
+    token = f"appsflyer.api_token of {app.name}"
+    assert app.appsflyer.api_token is not None, "the caller has looked"
+    request = push_config.read_request(app.appsflyer.base_url, app.appsflyer.api_token.reveal(), app.appsflyer_app_id)
+    answer = await _send(transport, request)
+    if isinstance(answer, str):
+        return [Check(token, True, answer, warning=True)]
+    endpoints = push_config.read(answer)
+    if answer.status >= 500 or answer.status == 429:
+        return [Check(token, True, f"not proven: AppsFlyer answers {answer.status}.", warning=True)]
+    if answer.status == 402:
+        return [Check(token, True, "AppsFlyer takes it. Push API is not part of the subscription.", warning=True)]
+    if isinstance(endpoints, str):
+        return [Check(token, False, endpoints)]
+    found = [Check(token, True, "AppsFlyer takes it.")]
+    return found if app.platform is Platform.OTHER else [*found, _compared(config, app, endpoints)]
+
+
+def _compared(config: Config, app: App, endpoints: list[dict[str, object]]) -> Check:
+    what, url = f"Push API of {app.name}", push_url(config, app)
+    mine = push_config.ours(endpoints, url)
+    if not mine:
+        remedy = "`flybridge setup` prints what to enter in AppsFlyer, and with --apply enters it."
+        # Without a public address the endpoint can't be known for certain: it may be a trial on one machine.
+        known = bool(config.server.public_url)
+        return Check(what, not known, f"AppsFlyer sends nothing to {url}. {remedy}", warning=not known)
+    lacks = [
+        one
+        for endpoint in mine
+        for one in push_config.differences(endpoint, app.platform.value, in_app=app.route is Route.HTTP_V2)
+    ]
+    if lacks:
+        return Check(
+            what, False, f"In AppsFlyer's endpoint {url}: {'; '.join(lacks)}. `flybridge setup --apply` sets it."
+        )
+    left_out = push_config.unselected(mine[0]) if app.route is Route.HTTP_V2 else []
+    if left_out:
+        return Check(what, True, f"In AppsFlyer's endpoint {url} these are not selected: {', '.join(left_out)}.", True)
+    return Check(what, True, "AppsFlyer's endpoint is as flybridge needs it. Its token can't be read there.")
+
+
+async def _s2s_key(app: App, transport: Transport) -> Check:
+    what = f"appsflyer.s2s_key of {app.name}"
+    assert app.appsflyer.s2s_key is not None, "the caller has looked"
+    host = (app.appsflyer.base_url or inapp_event.ORIGIN).rstrip("/")
+    request = HttpRequest(
+        "POST",
+        f"{host}/inappevent/{quote(app.appsflyer_app_id, safe='')}",
+        {"authentication": app.appsflyer.s2s_key.reveal(), "Content-Type": "application/json"},
+        b'{"eventName":"flybridge_check","eventValue":""}',
+    )
+    answer = await _send(transport, request)
+    if isinstance(answer, str):
+        return Check(what, True, answer, warning=True)
+    if answer.status == 401 or b"Authenticat" in answer.body or b"app_id" in answer.body:
+        return Check(what, False, "AppsFlyer does not take it: it must be the server-to-server key of this very app.")
+    if answer.status == 403:
+        return Check(what, False, "AppsFlyer answers 403: the account's package takes no server-to-server events.")
+    if answer.status == 400 and b"appsflyer_id" in answer.body:
+        return Check(what, True, "AppsFlyer takes it.")
+    return Check(what, True, f"not proven: AppsFlyer answers {answer.status}.", warning=True)
