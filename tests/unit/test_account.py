@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.insight.account import InboxFigures, balance, balance_moving, by_reason, read_account
+from flybridge.insight.account import InboxFigures, balance, balance_moving, by_reason, narrowed, read_account
 from flybridge.store.figures import Count, Discrepancy
 
 DAY = "2026-01-31"
@@ -176,3 +176,20 @@ def test_what_is_filed_and_not_yet_acknowledged_is_counted_once():
     account = balance_moving(look(10, 4), counted(delivered=8), look(10, 4))
     assert account.balanced
     assert (account.lines[0].in_inbox, account.lines[0].missing) == (2, 0)
+
+
+def test_an_account_can_be_narrowed_to_an_app_and_days():
+    """Lines, reasons and discrepancies of others are left out; one of all stays."""
+    counts = [
+        Count("shop", "2026-01-30", "push", "filtered", "old", 1),
+        Count("shop", DAY, "push", "filtered", "new", 2),
+        Count("other", DAY, "push", "dead", "theirs", 3),
+    ]
+    received = {("shop", "2026-01-30"): 1, ("shop", DAY): 3, ("other", DAY): 4}
+    audit = [Discrepancy("", "", "all", 1, 2), Discrepancy("other", DAY, "x", 1, 2)]
+    whole = balance(received, {}, counts, audit)
+    mine = narrowed(whole, counts, "shop", DAY)
+    assert [(line.app, line.day) for line in mine.lines] == [CELL]
+    assert mine.reasons == {"filtered": {"new": 2}}
+    assert [(one.app, one.day) for one in mine.discrepancies] == [CELL, ("", "")]
+    assert narrowed(whole, counts, None, "") == whole

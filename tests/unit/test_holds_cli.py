@@ -179,3 +179,25 @@ def test_doctor_says_by_which_ways_messages_are_matched(config):
     ok, detail = matching()
     assert ok
     assert "Of 1 messages 100% can be matched at most: by the device id of Amplitude's SDK (100%)" in detail
+
+
+@pytest.mark.parametrize(("line", "refused"), [("u2,", "u2"), ("ada-lovelace,x1", "x1"), ("ada-lovelace,", None)])
+def test_ids_that_amplitude_refuses_are_bad_lines(config, tmp_path, line, refused):
+    """An event released for them could not be delivered; a project with shorter ids takes them."""
+    people = tmp_path / "people.csv"
+    people.write_text(f"user_id,device_id,idfv\n{line},{IDFV.format(1)}\n")
+    done = flybridge("import", "--sightings", people, "-c", config, code=1 if refused else 0)
+    assert (f"Amplitude refuses the id '{refused}'" in done.output) == bool(refused)
+    config.write_text(config.read_text().replace('api_key = "a-key"', 'api_key = "a-key"\nmin_id_length = 1'))
+    flybridge("import", "--sightings", people, "-c", config)
+
+
+def test_the_account_of_a_day_and_an_app(config):
+    """As far as it is asked for; a day that is none is used wrongly."""
+    days = json.loads(flybridge("account", "-c", config, "--json", code=1).stdout)["days"]
+    assert [row["day"] for row in days] == ["2025-11-24"]
+    assert "in_flight" in days[0]
+    later = json.loads(flybridge("account", "-c", config, "--since", "2025-11-25", "--json").stdout)
+    assert (later["days"], later["reasons"]) == ([], {})
+    flybridge("account", "-c", config, "--since", "yesterday", code=2)
+    assert CliRunner().invoke(app, ["account", "-c", str(config), "--app", "nope"]).exit_code == 1

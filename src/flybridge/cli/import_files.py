@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flybridge.amplitude.event import MIN_ID_LENGTH
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_inbox
 from flybridge.cli.printing import complain, print_json, print_rows
 from flybridge.clock import SystemClock
@@ -41,8 +42,14 @@ def import_files(
 
     async def work(inbox: Inbox) -> list[Imported]:
         now_ms = SystemClock().now_ms()
-        bring = import_events if stream else import_file
-        return [await bring(path, name, inbox.accept, now_ms, _progress(path)) for path in files]
+        if stream:
+            return [await import_events(path, name, inbox.accept, now_ms, _progress(path)) for path in files]
+        app = settings.app(name)
+        shortest = app.amplitude.min_id_length if app is not None else MIN_ID_LENGTH
+        return [
+            await import_file(path, name, inbox.accept, now_ms, _progress(path), min_id_length=shortest)
+            for path in files
+        ]
 
     done = with_inbox(settings, work)
     if as_json:

@@ -14,7 +14,7 @@ from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured,
 from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
 from flybridge.inbox.protocol import Inbox
-from flybridge.insight.account import Account, read_account
+from flybridge.insight.account import Account, narrowed, read_account
 from flybridge.operations.replay import Replayed, replay_all
 from flybridge.operations.replay import replay as replay_some
 from flybridge.records import DeadLetter, OutcomeKind
@@ -25,14 +25,23 @@ from flybridge.store.protocol import Store
 Reason = Annotated[str | None, typer.Option("--reason", help="Only this reason.")]
 
 
-def account(config: ConfigPath = None, as_json: AsJson = False) -> None:
+def account(
+    config: ConfigPath = None,
+    only_app: AppName = None,
+    since: Annotated[
+        datetime | None, typer.Option("--since", formats=["%Y-%m-%d"], help="From this day of reception on, in UTC.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Show what came in and what became of it, per app and day. Exit code 1 if a single event is unaccounted for."""
+    since_day = since.strftime("%Y-%m-%d") if since is not None else ""
 
     async def work(inbox: Inbox, store: Store) -> tuple[Account, Sequence[RestrictedCount]]:
-        drawn, _ = await read_account(inbox, store, audit=True)
-        return drawn, await store.restricted()
+        whole, counts = await read_account(inbox, store, audit=True)
+        restricted = [one for one in await store.restricted() if only_app in (None, one.app) and one.day >= since_day]
+        return narrowed(whole, counts, only_app, since_day), restricted
 
-    drawn, restricted = with_both(configured(config), work)
+    drawn, restricted = with_both(configured(config, only_app), work)
     show_account(drawn, restricted, as_json=as_json)
     if not drawn.balanced:
         raise typer.Exit(1)

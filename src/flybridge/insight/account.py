@@ -126,6 +126,20 @@ def balance_moving(
     return Account(lines, reasons, [*(_out_of_bounds(line) for line in lines if line.missing), *audit])
 
 
+def narrowed(account: Account, counts: Iterable[Count], app: str | None, since_day: str) -> Account:
+    """Return the part of an account that is of one app, or of all, from a day on.
+
+    Discrepancies that name no app or day are of all, and stay.
+    """
+
+    def within(of: str, day: str) -> bool:
+        return (app is None or of in {app, ""}) and (not day or day >= since_day)
+
+    _, reasons = _summed(count for count in counts if within(count.app, count.day))
+    lines = [line for line in account.lines if within(line.app, line.day)]
+    return Account(lines, reasons, [one for one in account.discrepancies if within(one.app, one.day)])
+
+
 def _out_of_bounds(line: AccountLine) -> Discrepancy:
     filed = sum(line.outcomes.values())
     what = (

@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude import stream
+from flybridge.amplitude.event import MIN_ID_LENGTH, identifier
 from flybridge.errors import FlybridgeError
 from flybridge.records import Envelope, Media, Source
 
@@ -45,11 +46,15 @@ class BadLine(Struct, frozen=True):
 
 
 class FileLine(Struct, frozen=True):
-    """One object of a file, as JSON. `identifies`: it names a user together with an identifier."""
+    """One object of a file, as JSON. `identifies`: it names a user together with an identifier.
+
+    `ids` are its user ids and device ids.
+    """
 
     line: int
     body: bytes
     identifies: bool
+    ids: tuple[str, ...] = ()
 
 
 class Imported(Struct):
@@ -119,14 +124,14 @@ def _json_lines(lines: Iterator[bytes], number: int) -> Iterator[FileLine | BadL
         if not text:
             continue
         try:
-            identifies = _identifies(text)
+            line = _line(at, text)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
             yield BadLine(at, f"It is not readable JSON: {problem}.")
             continue
         if text[:1] != b"{":
             yield BadLine(at, "It is not a JSON object.")
         else:
-            yield FileLine(at, text, identifies)
+            yield line
 
 
 def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterator[FileLine | BadLine]:
@@ -157,17 +162,29 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
             if str(found.get(time, "")).isdecimal():
                 found[time] = int(found[time])
         body = _encode(found)
-        yield FileLine(at, body, _identifies(body))
+        yield _line(at, body)
 
 
-def _identifies(body: bytes) -> bool:
-    return any(seen.ids for seen in stream.read(body))
+def _line(number: int, body: bytes) -> FileLine:
+    """Return a line with what it says. Raises what decoding raises."""
+    seen = list(stream.read(body))
+    ids = tuple(one for each in seen for one in (each.user_id, each.device_id) if one is not None)
+    return FileLine(number, body, any(each.ids for each in seen), ids)
 
 
 async def import_file(
-    path: Path, app: str, accept: Callable[[Envelope], Awaitable[None]], now_ms: int, progress: Callable[[int], None]
+    path: Path,
+    app: str,
+    accept: Callable[[Envelope], Awaitable[None]],
+    now_ms: int,
+    progress: Callable[[int], None],
+    *,
+    min_id_length: int = MIN_ID_LENGTH,
 ) -> Imported:
-    """Bring one file into the inbox, envelope by envelope. `progress` takes the number of lines read so far."""
+    """Bring one file of sightings into the inbox. `progress` takes the number of lines read so far.
+
+    A line whose user id or device id Amplitude refuses is a bad line: an event could not be delivered to it.
+    """
     done = Imported(str(path))
     waiting: list[bytes] = []
 
@@ -183,6 +200,9 @@ async def import_file(
         match line:
             case BadLine():
                 done.bad.append(line)
+            case FileLine(ids=ids) if refused := [one for one in ids if identifier(one, min_id_length) is None]:
+                problem = f"Amplitude refuses the id {refused[0]!r}: it is too short, or a placeholder."
+                done.bad.append(BadLine(line.line, problem))
             case FileLine(identifies=False):
                 done.silent += 1
             case FileLine(body=body):
