@@ -48,7 +48,7 @@ Endpoint = Mapping[str, Any]
 """One endpoint as AppsFlyer describes it. What is not known here is kept."""
 
 
-class _Answer(msgspec.Struct):
+class _Configuration(msgspec.Struct):
     endpoints: list[dict[str, Any]] = []
     code: str = ""
 
@@ -85,9 +85,9 @@ def _headers(api_token: str) -> dict[str, str]:
 def read(response: HttpResponse) -> list[dict[str, Any]] | str:
     """Return the endpoints in an answer, or in a sentence why there are none. Never raises, never quotes the answer."""
     try:
-        answer = msgspec.json.decode(response.body or b"{}", type=_Answer)
+        answer = msgspec.json.decode(response.body or b"{}", type=_Configuration)
     except (msgspec.DecodeError, RecursionError):
-        answer = _Answer(code="unreadable")
+        answer = _Configuration(code="unreadable")
     match response.status:
         case 200 if answer.code != "unreadable":
             return answer.endpoints

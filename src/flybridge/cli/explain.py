@@ -14,7 +14,7 @@ from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import App
 from flybridge.errors import ConfigError
-from flybridge.operations.explain import MAX_ROWS, Message, Outcome, app_of, read_messages
+from flybridge.operations.explain import MAX_ROWS, GivenMessage, MessageOutcome, app_of, read_messages
 from flybridge.operations.explain import explain as explain_message
 from flybridge.records import Source
 
@@ -67,7 +67,7 @@ def read_argument(given: str) -> bytes:
     )
 
 
-def _show(app: App, found: Outcome) -> None:
+def _show(app: App, found: MessageOutcome) -> None:
     reason = f", {found.reason}" if found.reason else ""
     say(f"{app.name}, {found.form}: {found.outcome}{reason}")
     say(f"  {found.sentence}")
@@ -90,7 +90,7 @@ def _show(app: App, found: Outcome) -> None:
         say(f"  note: {note}")
 
 
-def _hint(messages: list[Message], source: Source | None) -> None:
+def _hint(messages: list[GivenMessage], source: Source | None) -> None:
     if len(messages) > MAX_ROWS:
         say(f"{len(messages)} rows: the first {MAX_ROWS} are explained.")
     if source is None and messages[0].form in {"postback (POST)", "event of Amplitude"}:

@@ -59,7 +59,7 @@ APPSFLYER_ONLY: Final = (frozenset(NAMES) | frozenset(V1_NAMES)) - {
 _QUERY: Final = re.compile(r"(?:(?:GET\s+)?\S*\?)?([\w.$%\[\]+-]+=[^\s]*)(?:\s+HTTP/[\d.]+)?")
 
 
-class Message(Struct, frozen=True):
+class GivenMessage(Struct, frozen=True):
     """One message as it would reach flybridge. `form` says in words what it was read as."""
 
     form: str
@@ -69,7 +69,7 @@ class Message(Struct, frozen=True):
     ordinal: int = 0
 
 
-class Outcome(Struct, frozen=True):
+class MessageOutcome(Struct, frozen=True):
     """What `serve` would do with one message.
 
     `outcome` is `delivered`, `held`, `filtered`, `refused`, `applied`, `dead`, or `turned_away` for what the intake
@@ -91,7 +91,9 @@ class Outcome(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def read_messages(raw: bytes, source: Source | None = None, fields: Mapping[str, str] | None = None) -> list[Message]:
+def read_messages(
+    raw: bytes, source: Source | None = None, fields: Mapping[str, str] | None = None
+) -> list[GivenMessage]:
     """Return the messages in a file or text: JSON, a query string or an address with one, or CSV with a header.
 
     Text in UTF-8 (with or without a byte order mark), UTF-16 and Latin-1 is read. Without a `source` the fields decide
@@ -102,12 +104,12 @@ def read_messages(raw: bytes, source: Source | None = None, fields: Mapping[str,
     body = stripped.encode("utf-8", "surrogatepass")
     if stripped[:1] not in ("{", "[") and source is not Source.STREAM:
         if (query := _QUERY.fullmatch(stripped)) is not None:
-            return [Message("postback (GET)", Source.PUSH, Media.QUERY, query[1].encode("utf-8", "surrogatepass"))]
+            return [GivenMessage("postback (GET)", Source.PUSH, Media.QUERY, query[1].encode("utf-8", "surrogatepass"))]
         if rows := list(_rows(text)):
             return rows
     chosen = source or (Source.STREAM if is_amplitudes(body, fields or {}) else Source.PUSH)
     form = "event of Amplitude" if chosen is Source.STREAM else "postback (POST)"
-    return [Message(form, chosen, Media.JSON, body)]
+    return [GivenMessage(form, chosen, Media.JSON, body)]
 
 
 def as_text(raw: bytes) -> str:
@@ -143,7 +145,7 @@ def is_amplitudes(body: bytes, fields: Mapping[str, str]) -> bool:
     return event_in(message) is not None if ours == theirs == 0 else ours > theirs
 
 
-def _rows(text: str) -> Iterator[Message]:
+def _rows(text: str) -> Iterator[GivenMessage]:
     header = text.lstrip().partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter)
@@ -156,12 +158,12 @@ def _rows(text: str) -> Iterator[Message]:
             filled = {column: value for column, value in zip(columns, values, strict=False) if value}
             body = msgspec.json.encode(filled)
             seen[body] += 1
-            yield Message(f"row {number} of the file", Source.FILE, Media.JSON, body, seen[body])
+            yield GivenMessage(f"row {number} of the file", Source.FILE, Media.JSON, body, seen[body])
     except csv.Error:
         return
 
 
-def app_of(config: Config, name: str | None, messages: Sequence[Message]) -> App:
+def app_of(config: Config, name: str | None, messages: Sequence[GivenMessage]) -> App:
     """Return the app whose rules apply: the named one, the only one, or the one whose id the message carries."""
     if name is not None:
         app = config.app(name)
@@ -182,24 +184,24 @@ def _plain(app_id: str) -> str:
     return app_id.removeprefix("id").lower()
 
 
-def explain(config: Config, app: App, message: Message, received_ms: int) -> list[Outcome]:
+def explain(config: Config, app: App, message: GivenMessage, received_ms: int) -> list[MessageOutcome]:
     """Return what `serve` would do with a message: one outcome, or one for each event of a list that it takes apart."""
     if message.source is not Source.FILE and (refusal := _turned_away(config, message)) is not None:
         told = f"The intake answers {refusal.status}. {refusal.error}"
-        return [Outcome(app.name, message.form, "turned_away", str(refusal.status), told, refusal.remedy)]
+        return [MessageOutcome(app.name, message.form, "turned_away", str(refusal.status), told, refusal.remedy)]
     apart = app.streams and message.source is Source.STREAM and message.media is Media.JSON
     parts = (members(message.body) if apart else None) or [message.body]
     return [_outcome(config, app, message, part, received_ms) for part in parts[:MAX_ROWS]]
 
 
-def _turned_away(config: Config, message: Message) -> Refusal | None:
+def _turned_away(config: Config, message: GivenMessage) -> Refusal | None:
     most = config.server.max_body_bytes
     if message.media is Media.QUERY:
         return no_query("GET", message.body, most)
     return too_large(most) if len(message.body) > most else unreadable(message.body)
 
 
-def _outcome(config: Config, app: App, message: Message, body: bytes, received_ms: int) -> Outcome:
+def _outcome(config: Config, app: App, message: GivenMessage, body: bytes, received_ms: int) -> MessageOutcome:
     envelope = Envelope(app.name, message.source, message.media, received_ms, body, ordinal=message.ordinal)
     decision = build_flow(config).safe_filing(envelope).decision
     base = _decided(app, message, decision, received_ms)
@@ -209,7 +211,7 @@ def _outcome(config: Config, app: App, message: Message, body: bytes, received_m
     return msgspec.structs.replace(base, mapping=found.outcome, rows=found.rows, notes=found.notes)
 
 
-def _mapping(app: App, message: Message, body: bytes, received_ms: int) -> Explanation:
+def _mapping(app: App, message: GivenMessage, body: bytes, received_ms: int) -> Explanation:
     if message.source is Source.STREAM:
         event = event_in(read_message(body, app.amplitude.stream_fields))
         assert event is not None, "only events are sent to AppsFlyer"
@@ -219,9 +221,9 @@ def _mapping(app: App, message: Message, body: bytes, received_ms: int) -> Expla
     return explain_postback(read, rules_of(app), received_ms)
 
 
-def _decided(app: App, message: Message, decision: Decision, received_ms: int) -> Outcome:
-    def outcome(kind: str, reason: str, sentence: str, remedy: str = "", **more: Any) -> Outcome:
-        return Outcome(app.name, message.form, kind, reason, sentence, remedy, **more)
+def _decided(app: App, message: GivenMessage, decision: Decision, received_ms: int) -> MessageOutcome:
+    def outcome(kind: str, reason: str, sentence: str, remedy: str = "", **more: Any) -> MessageOutcome:
+        return MessageOutcome(app.name, message.form, kind, reason, sentence, remedy, **more)
 
     match decision:
         case Deliver():
