@@ -84,7 +84,9 @@ async def path(tmp_path):
     await store.forget([key("bob")], NOW_MS, receipt="one")
     await store.forget([key("eve")], NOW_MS, receipt="two")
     await store.note("one", [VendorStep("amplitude", "shop", "customer_user_id", "1", "done")])
-    await store.replace_costs("shop", "csv", (TODAY, TODAY), [CostRow("shop", TODAY, "tiktok", "", "", "USD", 5)])
+    await store.replace_costs(
+        "shop", "csv", days=(TODAY, TODAY), rows=[CostRow("shop", TODAY, "tiktok", "", "", "USD", 5)]
+    )
     await lease(store, limit=1, owner="before")
     await store.close()
     cohorts = SqliteCohorts(tmp_path / "store.db", SEAL)

@@ -240,15 +240,17 @@ async def test_only_complete_days_count_for_a_horizon(store):
 async def test_costs_are_replaced_by_origin_and_day_and_the_best_origin_counts(store):
     """A corrected day replaces itself; what nobody reported is None."""
     row = CostRow("shop", TODAY, "tiktok", "summer", "DE", "USD", 5_000_000, 10, 1000)
-    await store.replace_costs("shop", "aggregate", (TODAY - 1, TODAY), [row, structs.replace(row, day=TODAY - 1)])
-    await store.replace_costs("shop", "aggregate", (TODAY, TODAY), [structs.replace(row, spend=6_000_000)])
+    await store.replace_costs(
+        "shop", "aggregate", days=(TODAY - 1, TODAY), rows=[row, structs.replace(row, day=TODAY - 1)]
+    )
+    await store.replace_costs("shop", "aggregate", days=(TODAY, TODAY), rows=[structs.replace(row, spend=6_000_000)])
     by_day = structs.replace(TOTAL, by=frozenset({"day", "media_source"}))
     assert sorted((cost.labels.day, cost.spend, cost.clicks) for cost in await store.costs(by_day)) == [
         (TODAY - 1, 5_000_000, 10),
         (TODAY, 6_000_000, 10),
     ]
     mine = structs.replace(row, campaign="", country="", spend=None, clicks=None, impressions=7)
-    await store.replace_costs("shop", "csv", (TODAY, TODAY), [mine])
+    await store.replace_costs("shop", "csv", days=(TODAY, TODAY), rows=[mine])
     assert sorted((c.labels.day, c.spend, c.impressions, c.origin) for c in await store.costs(by_day)) == [
         (TODAY - 1, 5_000_000, 1000, "aggregate"),
         (TODAY, None, 7, "csv"),

@@ -88,6 +88,17 @@ def with_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
     return run(opened())
 
 
+def with_new_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
+    """Run `work` on the store, which is made if it is not there."""
+    from flybridge.service.backends import opened_store  # noqa: PLC0415 - only when a store is opened
+
+    async def opened() -> T:
+        async with opened_store(config) as store:
+            return await work(store)
+
+    return run(opened())
+
+
 def with_inbox(config: Config, work: Callable[[Inbox], Awaitable[T]]) -> T:
     """Run `work` on the inbox, which is made if it is not there."""
     from flybridge.service.backends import opened_inbox  # noqa: PLC0415 - only when an inbox is opened

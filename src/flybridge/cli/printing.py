@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from textwrap import wrap
 from typing import Any, Final
 
@@ -71,11 +71,11 @@ def show(rows: Sequence[Mapping[str, Any]], title: str, nothing: str, as_json: b
         print_rows(title, rows, nothing)
 
 
-def print_rows(title: str, rows: Sequence[Mapping[str, Any]], nothing: str) -> None:
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]], nothing: str, *, right: Collection[str] = ()) -> None:
     """Print rows as a table whose columns are the first row's keys, the most important first.
 
     What does not fit into the width of the terminal stands below its row. Into a file or a pipe everything fits,
-    unless COLUMNS says how wide it is.
+    unless COLUMNS says how wide it is. Columns of numbers, and those named by `right`, end at the right.
     """
     if not rows:
         say(nothing)
@@ -84,11 +84,12 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], nothing: str) -> N
     cells = [{key: visible(shown(key, row.get(key))) for key in keys} for row in rows]
     widths = {key: max(cell_len(label(key)), *(cell_len(row[key]) for row in cells)) for key in keys}
     beside = _fitting(widths, width())
-    right = {key for key in keys if isinstance(rows[0][key], int | float) and not isinstance(rows[0][key], bool)}
+    numeric = {key for key in keys if isinstance(rows[0][key], int | float) and not isinstance(rows[0][key], bool)}
+    numeric.update(right)
     console.print(Text(visible(title)), style="italic")
-    console.print(Text(_line({key: label(key) for key in beside}, widths, right)), style="bold")
+    console.print(Text(_line({key: label(key) for key in beside}, widths, numeric)), style="bold")
     for row in cells:
-        console.print(Text(_line({key: row[key] for key in beside}, widths, right)))
+        console.print(Text(_line({key: row[key] for key in beside}, widths, numeric)))
         for key in keys:
             if key not in beside and row[key]:
                 for line in wrap(f"{label(key)}: {row[key]}", max(width() - 6, 20), subsequent_indent="  "):

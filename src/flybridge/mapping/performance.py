@@ -20,10 +20,9 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.appsflyer.postback_time import time_ms, time_of
 from flybridge.mapping.to_amplitude.revenue import amount_of, currency_of
-from flybridge.masking import masked
 from flybridge.records import DAY_MS, Dimensions, Performance, PerformanceKind
+from flybridge.store.performance import country_label, label, source_label
 
-MAX_LABEL: Final = 128
 MAX_AMOUNT: Final = 1e9
 """A larger amount is a mistake, and would spoil every sum it is added to: it is counted as not converted."""
 
@@ -143,23 +142,16 @@ def _dimensions(  # noqa: PLR0917 - a cache takes no names
     platform: str,
 ) -> Dimensions:
     """Return labels as they are counted: masked, shortened, and the same for the same source however it is written."""
-    known = source.strip().lower()
-    code = (country or "").strip().upper()
     return Dimensions(
         kind,
-        _label(event),
-        known if known in ("organic", "restricted") else _label(source),
-        _label(campaign),
-        _label(adset),
-        _label(ad),
-        code if len(code) == 2 and code.isascii() and code.isalpha() else "",
-        _label(platform),
+        label(event),
+        source_label(source),
+        label(campaign),
+        label(adset),
+        label(ad),
+        country_label(country),
+        label(platform),
     )
-
-
-def _label(text: str | None) -> str:
-    # PostgreSQL stores neither half of a surrogate pair nor NUL.
-    return masked(text.strip())[:MAX_LABEL].encode("utf-8", "replace").decode().replace("\0", "\ufffd") if text else ""
 
 
 def _money(postback: Postback, value: Any, counting: Counting) -> tuple[int, bool, bool]:

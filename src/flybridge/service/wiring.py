@@ -20,6 +20,7 @@ from flybridge.delivery.exchange import Endpoint, Limits
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
+from flybridge.insight.performance import AppScope
 from flybridge.mapping.performance import Counting
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import HOUR_MS
@@ -91,6 +92,21 @@ def counting_of(app: App) -> Counting:
     """Return how performance of the app is counted."""
     chosen = app.insight
     return Counting(chosen.timezone, chosen.currency, chosen.rates, chosen.detail.value)
+
+
+def scopes_of(config: Config, now_ms: int) -> list[AppScope]:
+    """Return what reports of performance have to know of each app."""
+    return [
+        AppScope(
+            app.name,
+            app.insight.currency,
+            app.insight.rates,
+            app.platform.value,
+            counting_of(app).day(now_ms),
+            app.insight.timezone,
+        )
+        for app in config.apps
+    ]
 
 
 def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:

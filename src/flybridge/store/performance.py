@@ -10,6 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from flybridge.masking import masked
+
 LABELS: Final = ("app", "day", "media_source", "campaign", "adset", "ad", "country", "platform")
 """What sums can be asked for by, beside the name of the event."""
 
@@ -18,6 +20,8 @@ WHOLE: Final = -1
 
 OTHER: Final = "(other)"
 """What is counted under no name of its own, because an app's day has too many cells."""
+
+MAX_LABEL: Final = 128
 
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -30,6 +34,24 @@ def day_number(day: date) -> int:
 def date_of(number: int) -> date:
     """Return the day of a number."""
     return _EPOCH + timedelta(days=number)
+
+
+def label(text: str | None) -> str:
+    """Return a name as it is counted: masked, shortened, and as any database can store it."""
+    # PostgreSQL stores neither half of a surrogate pair nor NUL.
+    return masked(text.strip())[:MAX_LABEL].encode("utf-8", "replace").decode().replace("\0", "\ufffd") if text else ""
+
+
+def source_label(text: str) -> str:
+    """Return a media source as it is counted: AppsFlyer writes `Organic` and `organic`."""
+    known = text.strip().lower()
+    return known if known in ("organic", "restricted") else label(text)
+
+
+def country_label(text: str | None) -> str:
+    """Return the two letters of a country; empty if it is none."""
+    code = (text or "").strip().upper()
+    return code if len(code) == 2 and code.isascii() and code.isalpha() else ""
 
 
 class Slice(Struct, frozen=True):

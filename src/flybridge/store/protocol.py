@@ -320,9 +320,17 @@ class Store(Protocol):
         """Return spend, clicks and impressions of a slice. Labels that costs do not have are empty."""
         ...
 
-    async def replace_costs(self, app: str, origin: str, days: tuple[int, int], rows: Sequence[CostRow]) -> None:
+    async def replace_costs(
+        self,
+        app: str,
+        origin: str,
+        rows: Sequence[CostRow],
+        *,
+        days: tuple[int, int],
+        every_source: bool = True,
+    ) -> None:
         """Replace all that `origin` has reported about an app, from the first to the last of these days.
 
-        Origins are `performance.ORIGINS`.
+        Without `every_source` only the sources of the rows are replaced. Origins are `performance.ORIGINS`.
         """
         ...

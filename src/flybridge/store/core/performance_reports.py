@@ -51,10 +51,13 @@ def _labels(row: Sequence[Any]) -> Labels:
     return Labels(*row[:N])
 
 
-def replace_costs(ledger: LedgerWriter, app: str, origin: str, days: tuple[int, int], rows: Sequence[CostRow]) -> None:
+def replace_costs(
+    ledger: LedgerWriter, app: str, origin: str, rows: Sequence[CostRow], *, days: tuple[int, int], every_source: bool
+) -> None:
     """Implement `Store.replace_costs`."""
     tables = ledger.tables
-    tables.write(Write.DROP_COSTS, [(app, origin, *days)])
+    sources: Sequence[str | None] = [None] if every_source else sorted({row.media_source for row in rows})
+    tables.write(Write.DROP_COSTS, [(app, origin, *days, source) for source in sources])
     tables.write(
         Write.COSTS,
         [

@@ -182,7 +182,7 @@ class Write(Enum):
     DROP_INSTALLATIONS = auto()  # key
     PERFORMANCE = auto()  # cell, more: n, revenue, not converted, reached, ledger rows, of these deleted
     COHORTS = auto()  # cell, offset, more: active, first purchases, events, revenue, not converted
-    DROP_COSTS = auto()  # app, origin, first day, last day
+    DROP_COSTS = auto()  # app, origin, first day, last day, media source (may be None)
     COSTS = auto()  # app, origin, precedence, day, source, campaign, country, currency, spend, clicks, impressions
     COVERAGE = auto()  # day, app, platform, app_version, media_source, kinds, more
     DROP_COVERAGE = auto()  # first day that stays

@@ -231,5 +231,13 @@ class Verbs(ABC):
     async def costs(self, question: Slice, horizons: Sequence[int] = (WHOLE,)) -> Sequence[CostSums]:
         return await self._read(lambda db: performance_reports.costs(db, question, horizons))
 
-    async def replace_costs(self, app: str, origin: str, days: tuple[int, int], rows: Sequence[CostRow]) -> None:
-        await self._write(performance_reports.replace_costs, app, origin, days, rows)
+    async def replace_costs(
+        self,
+        app: str,
+        origin: str,
+        rows: Sequence[CostRow],
+        *,
+        days: tuple[int, int],
+        every_source: bool = True,
+    ) -> None:
+        await self._write(performance_reports.replace_costs, app, origin, rows, days=days, every_source=every_source)

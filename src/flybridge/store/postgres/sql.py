@@ -371,10 +371,12 @@ WRITES: Final[Mapping[Write, str]] = {
                            events = install_cohorts.events + excluded.events,
                            revenue = install_cohorts.revenue + excluded.revenue,
                            not_converted = install_cohorts.not_converted + excluded.not_converted""",
-    Write.DROP_COSTS: """DELETE FROM costs USING unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-                           AS old (app, origin, first, last)
+    Write.DROP_COSTS: """DELETE FROM costs USING unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[],
+                                                       $5::text[])
+                           AS old (app, origin, first, last, media_source)
                          WHERE costs.app = old.app AND costs.origin = old.origin
-                           AND costs.day BETWEEN old.first AND old.last""",
+                           AND costs.day BETWEEN old.first AND old.last
+                           AND (old.media_source IS NULL OR costs.media_source = old.media_source)""",
     Write.COSTS: """INSERT INTO costs (app, origin, precedence, day, media_source, campaign, country,
                                        currency, spend, clicks, impressions)
                     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],

@@ -266,7 +266,8 @@ WRITES: Final[Mapping[Write, str]] = {
                       SET active = active + excluded.active, payers = payers + excluded.payers,
                           events = events + excluded.events, revenue = revenue + excluded.revenue,
                           not_converted = not_converted + excluded.not_converted""",
-    Write.DROP_COSTS: "DELETE FROM costs WHERE app = ? AND origin = ? AND day BETWEEN ? AND ?",
+    Write.DROP_COSTS: """DELETE FROM costs WHERE app = ?1 AND origin = ?2 AND day BETWEEN ?3 AND ?4
+                           AND (?5 IS NULL OR media_source = ?5)""",
     Write.COSTS: """INSERT OR REPLACE INTO costs (app, origin, precedence, day, media_source, campaign, country,
                                                   currency, spend, clicks, impressions)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",

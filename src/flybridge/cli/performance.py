@@ -1,0 +1,283 @@
+"""`flybridge performance`: what each media source brings, and install-day cohorts."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Annotated, Any
+
+import typer
+from rich.cells import cell_len
+
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store
+from flybridge.cli.printing import complain, label, print_json, print_rows, say, width
+from flybridge.clock import SystemClock
+from flybridge.errors import ConfigError
+from flybridge.insight.cohorts import COHORT_METRICS, GRAINS, Cohorts, read_cohorts
+from flybridge.insight.metrics import COUNT, DEFAULT, METRICS, MONEY, SHARE, Metric
+from flybridge.insight.performance import BY, DAYS, AppScope, Performance, Question, named, read_performance
+from flybridge.service.wiring import scopes_of
+from flybridge.store.performance import date_of, day_number
+from flybridge.store.protocol import Store
+
+NOT_SET = "(not set)"
+BARS = "▁▂▃▄▅▆▇█"
+TREND = 14
+SHOWN_OFFSETS = (0, 1, 2, 3, 5, 7, 14, 30, 60, 90)
+
+
+def performance(
+    config: ConfigPath = None,
+    by: Annotated[str, typer.Option("--by", help=f"Groups, by commas: {', '.join(dict.fromkeys(BY.values()))}.")] = "",
+    first: Annotated[str | None, typer.Option("--from", help="The first day, as 2026-01-31.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="The last day; yesterday if it is not given.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="With the period of the same length before.")] = False,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Metrics to show, by commas.")] = None,
+    cohort: Annotated[bool, typer.Option("--cohort", help="By day after the install, a row for each cohort.")] = False,
+    grain: Annotated[str, typer.Option("--grain", help=f"Of cohorts: {', '.join(GRAINS)}.")] = "day",
+    only_app: AppName = None,
+    source: Annotated[str | None, typer.Option("--source", help="Only this media source.")] = None,
+    campaign: Annotated[str | None, typer.Option("--campaign", help="Only this campaign.")] = None,
+    country: Annotated[str | None, typer.Option("--country", help="Only this country.")] = None,
+    platform: Annotated[str | None, typer.Option("--platform", help="Only this platform.")] = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with plain numbers.")] = False,
+) -> None:
+    """Show what each media source, campaign or country brings: installs, cost, revenue, retention."""
+    settings = configured(config, only_app)
+    scopes = [scope for scope in scopes_of(settings, SystemClock().now_ms()) if only_app in (None, scope.name)]
+    groups = chosen_groups(by)
+    question = Question(
+        *period(first, last, scopes),
+        by=groups,
+        media_source=source,
+        campaign=campaign,
+        country=country,
+        platform=platform,
+    )
+    if cohort:
+        _cohorts(settings, scopes, question, metric, grain=grain, as_json=as_json, as_csv=as_csv)
+        return
+    names = chosen_metrics(metric)
+    trends = not (as_json or as_csv or "date" in by or "day" in by) and sys.stdout.isatty()
+
+    async def work(store: Store) -> tuple[Performance, Performance | None, Performance | None]:
+        found = await read_performance(store, scopes, question)
+        before = await read_performance(store, scopes, question.before()) if compare else None
+        daily = None
+        if trends:
+            daily = await read_performance(
+                store, scopes, Question(question.first, question.last, (*found.question.by, "day"), source, campaign,
+                                        country, platform)
+            )  # fmt: skip
+        return found, before, daily
+
+    found, before, daily = with_store(settings, work)
+    if as_json:
+        print_json(_compared(found, before))
+    elif as_csv:
+        _print_csv(_compared(found, None), found.question.labels)
+    else:
+        _print_table(found, before, daily, names)
+    for note in found.notes:
+        complain(note)
+
+
+def chosen_groups(by: str) -> tuple[str, ...]:
+    """Return what to group by. Raises `ConfigError` for what is none."""
+    groups = tuple(name.strip() for name in by.split(",") if name.strip())
+    for name in groups:
+        if name not in BY:
+            raise ConfigError("--by", f"there is no group {name!r}.", f"Name some of {', '.join(BY)}.")
+    return groups
+
+
+def chosen_metrics(metric: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the metrics to show. Raises `ConfigError` for what is none."""
+    names = tuple(name.strip() for given in metric or () for name in given.split(",") if name.strip())
+    for name in names:
+        if name not in METRICS:
+            raise ConfigError("--metric", f"there is no metric {name!r}.", "See docs/reference/performance.md.")
+    return names or DEFAULT
+
+
+def period(first: str | None, last: str | None, scopes: Sequence[AppScope]) -> tuple[int, int]:
+    """Return the days of a period; by default those that end yesterday. Raises `ConfigError` for what is no date."""
+    until = _day("--to", last) if last else max(scope.today for scope in scopes) - 1
+    since = _day("--from", first) if first else until - DAYS + 1
+    if since > until:
+        raise ConfigError("--from", "is after --to.", "Name the earlier day first.")
+    return since, until
+
+
+def _day(option: str, text: str) -> int:
+    try:
+        return day_number(date.fromisoformat(text))
+    except ValueError:
+        raise ConfigError(option, f"{text!r} is no date.", "Write it as 2026-01-31.") from None
+
+
+def _compared(found: Performance, before: Performance | None) -> list[dict[str, Any]]:
+    """Return the rows as plain values, each with the values of the period before if there is one."""
+    rows = [row.as_dict() for row in found.rows]
+    if before is None:
+        return rows
+    earlier = {tuple(row.labels.values()): row for row in before.rows}
+    labels = found.question.labels
+    for row, known in zip(rows, found.rows, strict=True):
+        was = earlier.pop(tuple(known.labels.values()), None)
+        row["before"] = None if was is None else {k: v for k, v in was.as_dict().items() if k in METRICS}
+    for was in earlier.values():
+        rows.append({**named(was.labels), **dict.fromkeys(METRICS), "before": was.as_dict()})
+        rows[-1]["before"] = {k: v for k, v in rows[-1]["before"].items() if k not in labels}
+    return rows
+
+
+def _print_csv(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
+    heads = ["date" if name == "day" else name for name in labels]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([*heads, *METRICS])
+    for row in rows:
+        writer.writerow(["" if row[name] is None else row[name] for name in (*heads, *METRICS)])
+
+
+def _print_table(
+    found: Performance, before: Performance | None, daily: Performance | None, names: Sequence[str]
+) -> None:
+    question = found.question
+    zone = f", {found.zone}" if found.zone else ""
+    title = f"{date_of(question.first)} to {date_of(question.last)}{zone}, {found.currency or 'several currencies'}"
+    metrics = [METRICS[name] for name in names]
+    trend = _trends(daily) if daily is not None else {}
+    was = {tuple(row.labels.values()): row.as_dict() for row in before.rows} if before is not None else {}
+    rows = []
+    for row in found.rows:
+        plain = row.as_dict()
+        labels = {_head(name): _text(value) for name, value in named(row.labels).items()}
+        group = tuple(row.labels.values())
+        cells = _cells(plain, metrics, found, was.get(group) if before is not None else None)
+        rows.append(labels | cells | ({"by day": trend.get(group, "")} if trend else {}))
+    if question.labels and len(found.rows) > 1:
+        total = dict.fromkeys((_head(name) for name in named(dict.fromkeys(question.labels, 0))), "")
+        total[next(iter(total))] = "total"
+        rows.append(total | _cells(found.totals(), metrics, found, before.totals() if before is not None else None))
+    print_rows(title, rows, "Nothing was counted in this period.", right=[metric.title for metric in metrics])
+    if rows and any("*" in str(value) for row in rows for value in row.values()):
+        say("* Some days of the period are not over for this metric, and left out.")
+
+
+def _head(name: str) -> str:
+    return label(name)
+
+
+def _text(value: Any) -> str:
+    return NOT_SET if value is None else str(value)
+
+
+def _cells(
+    plain: Mapping[str, Any], metrics: Sequence[Metric], found: Performance, was: Mapping[str, Any] | None
+) -> dict[str, str]:
+    days = found.question.last - found.question.first + 1
+    cells = {}
+    for metric in metrics:
+        value = plain[metric.name]
+        text = figure(value, metric.unit)
+        if metric.horizon is not None and value is not None and found.complete[metric.horizon] < days:
+            text += "*"
+        if was is not None:
+            text += f" {change(value, was.get(metric.name))}"
+        cells[metric.title] = text
+    return cells
+
+
+def figure(value: float | None, unit: str) -> str:
+    """Return a value as people read it."""
+    if value is None:
+        return "n/a"
+    if unit == COUNT:
+        return f"{value:,.0f}"
+    if unit == SHARE:
+        return f"{value * 100:.1f} %"
+    return f"{value:,.2f}" if unit == MONEY else f"{value:.2f}"
+
+
+def change(value: float | None, was: float | None) -> str:
+    """Return how a value has changed, in per cent of what it was."""
+    if value is None or not was:
+        return "(new)" if value else "(-)"
+    return f"({(value - was) / abs(was) * 100:+.0f} %)"
+
+
+def _trends(daily: Performance) -> dict[tuple[Any, ...], str]:
+    """Return a line of bars for each group: its installs by day."""
+    days = daily.question.last - daily.question.first + 1
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for row in daily.rows:
+        *group, day = row.labels.values()
+        bars = found.setdefault(tuple(group), [0] * min(TREND, days))
+        bars[(day - daily.question.first) * len(bars) // days] += row.figures.installs
+    return {group: sparkline(bars) for group, bars in found.items()}
+
+
+def sparkline(numbers: Sequence[float]) -> str:
+    """Return a bar for each number, the highest as high as a line."""
+    most = max(numbers, default=0)
+    return "".join(BARS[round(number / most * (len(BARS) - 1))] if most else BARS[0] for number in numbers)
+
+
+def _cohorts(
+    settings: Any, scopes: Sequence[AppScope], question: Question, metric: Sequence[str] | None, *,
+    grain: str, as_json: bool, as_csv: bool,
+) -> None:  # fmt: skip
+    name = (metric or ["retention"])[0]
+    if name not in COHORT_METRICS:
+        raise ConfigError("--metric", f"cohorts have no {name!r}.", f"Name one of {', '.join(COHORT_METRICS)}.")
+    if grain not in GRAINS:
+        raise ConfigError("--grain", f"there is no {grain!r}.", f"Name one of {', '.join(GRAINS)}.")
+    if len(scopes) > 1:
+        raise ConfigError("--app", "cohorts are of one app.", f"Name one of {', '.join(one.name for one in scopes)}.")
+
+    async def work(store: Store) -> Cohorts:
+        return await read_cohorts(store, scopes[0], question, COHORT_METRICS[name], grain=grain)
+
+    found = with_store(settings, work)
+    rows = [cohort.as_dict() for cohort in found.cohorts]
+    if as_json:
+        print_json(rows)
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        heads = [head for head in (rows[0] if rows else {"date": 0, "installs": 0, "spend": 0}) if head != "values"]
+        writer.writerow([*heads, *(f"d{day}" for day in range(len(found.total)))])
+        for row in rows:
+            writer.writerow(["" if value is None else value for value in (*(row[h] for h in heads), *row["values"])])
+    else:
+        _print_cohorts(found, question)
+
+
+def _print_cohorts(found: Cohorts, question: Question) -> None:
+    unit = found.metric.unit
+    offsets = [day for day in SHOWN_OFFSETS if any(cohort.values[day] is not None for cohort in found.cohorts)]
+    title = f"{found.metric.title} by {found.grain} of install: {found.metric.formula} ({found.zone})"
+    table = []
+    for cohort in found.cohorts:
+        plain = cohort.as_dict()
+        labels = {
+            _head(name): _text(value) for name, value in plain.items() if name not in ("installs", "spend", "values")
+        }
+        values = {f"D{day}": _or_dash(cohort.values[day], unit) for day in offsets}
+        table.append({**labels, "installs": f"{cohort.size:,}", **values})
+    if len(table) > 1:
+        whole = dict.fromkeys(table[0], "") | {"date": "all", "installs": f"{found.counted[0]:,}"}
+        table.append(whole | {f"D{day}": _or_dash(found.total[day], unit) for day in offsets})
+    print_rows(title, table, "No installation began in this period.", right=["installs", *(f"D{d}" for d in offsets)])
+    if not sys.stdout.isatty() or not found.cohorts:
+        return
+    curve = [value for value in found.total if value is not None]
+    room = width() - cell_len("All: ")
+    say(f"All: {sparkline(curve[:room])}")
+
+
+def _or_dash(value: float | None, unit: str) -> str:
+    return "-" if value is None else figure(value, unit)

@@ -1,0 +1,266 @@
+"""Acquisition performance: metrics of a period by source, campaign, country and more, from the store's counters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct, field, structs
+
+from flybridge.insight.metrics import HORIZONS, Figures, add, values
+from flybridge.records import PerformanceKind
+from flybridge.store.performance import OTHER, WHOLE, CostSums, Labels, Slice, date_of
+from flybridge.store.protocol import Store
+
+DAYS: Final = 28
+"""The period that is shown if none is asked for ends yesterday and has so many days."""
+
+BY: Final[Mapping[str, str]] = {
+    "app": "app",
+    "date": "day",
+    "day": "day",
+    "source": "media_source",
+    "media_source": "media_source",
+    "campaign": "campaign",
+    "adset": "adset",
+    "ad": "ad",
+    "country": "country",
+    "platform": "platform",
+    "event": "event",
+}
+"""What can be asked for with `--by`, and which label that is."""
+
+ORGANIC: Final = "organic"
+RESTRICTED: Final = "restricted"
+
+
+class AppScope(Struct, frozen=True):
+    """What has to be known of an app: its currency and rates, its platform, and which day it is there."""
+
+    name: str
+    currency: str
+    rates: Mapping[str, float]
+    platform: str
+    today: int
+    zone: str = "UTC"
+
+
+class Question(Struct, frozen=True):
+    """A period (days since 1970, both inclusive), the labels to group by, and filters."""
+
+    first: int
+    last: int
+    by: tuple[str, ...] = ()
+    media_source: str | None = None
+    campaign: str | None = None
+    country: str | None = None
+    platform: str | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels to group by, each once, in the order in which they were asked for."""
+        return tuple(dict.fromkeys(BY[name] for name in self.by))
+
+    def before(self) -> Question:
+        """Return the same question about the period of the same length before."""
+        days = self.last - self.first + 1
+        return structs.replace(self, first=self.first - days, last=self.last - days)
+
+
+Group = tuple[Any, ...]
+
+
+class Row(Struct):
+    """The sums of one group. Labels that nothing is known of are empty."""
+
+    labels: Mapping[str, Any]
+    figures: Figures
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return labels and metrics as plain values. A label that is not set is None, a day is `date`."""
+        return {**named(self.labels), **values(self.figures)}
+
+
+class Performance(Struct):
+    """The answer. `complete` says for each horizon how many days of the period count for it.
+
+    `currency` is empty if the apps have different ones; then each row is of one app, and the total has no money.
+    """
+
+    question: Question
+    currency: str
+    zone: str
+    rows: Sequence[Row]
+    total: Figures
+    complete: Mapping[int, int]
+    notes: Sequence[str] = field(default_factory=list)
+
+    def totals(self) -> dict[str, float | None]:
+        """Return every metric of all rows together."""
+        return values(self.total, with_money=bool(self.currency))
+
+
+def named(labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Return labels as plain values: what is not set is None, and a day is a date."""
+    found: dict[str, Any] = {}
+    for label, value in labels.items():
+        if label == "day":
+            found["date"] = date_of(value).isoformat()
+        else:
+            found[label] = value or None
+    return found
+
+
+async def read_performance(store: Store, apps: Sequence[AppScope], question: Question) -> Performance:
+    """Answer a question about these apps. Its cost grows with days and cells, not with events."""
+    currencies = {app.currency for app in apps}
+    if len(currencies) > 1 and "app" not in question.by:
+        question = structs.replace(question, by=("app", *question.by))
+    groups: dict[Group, Figures] = {}
+    notes: list[str] = []
+    for app in apps:
+        await _read_app(store, app, question, groups, notes)
+    total = Figures()
+    for figures in groups.values():
+        _merge(total, figures)
+    labels = question.labels
+    rows = [Row(dict(zip(labels, group, strict=True)), figures) for group, figures in groups.items()]
+    day = labels.index("day") if "day" in labels else None
+    rows.sort(key=lambda row: (row.labels["day"] if day is not None else 0, -row.figures.installs, -row.figures.revenue,
+                               tuple(map(str, row.labels.values()))))  # fmt: skip
+    if len(currencies) > 1:
+        notes.append("The apps have different currencies: their money is not added up.")
+    if any(OTHER in row.labels.values() for row in rows):
+        notes.append(f"{OTHER} is what came after a day had insight.max_cells combinations.")
+    return Performance(
+        question,
+        currencies.pop() if len(currencies) == 1 else "",
+        ", ".join(sorted({app.zone for app in apps})),
+        rows,
+        total,
+        {horizon: _complete(apps, question, horizon) for horizon in HORIZONS},
+        notes,
+    )
+
+
+def _complete(apps: Sequence[AppScope], question: Question, horizon: int) -> int:
+    """Return how many days of the period have so many complete days, in every app."""
+    today = min((app.today for app in apps), default=0)
+    return max(0, min(question.last, today - horizon - 1) - question.first + 1)
+
+
+async def _read_app(
+    store: Store, app: AppScope, question: Question, groups: dict[Group, Figures], notes: list[str]
+) -> None:
+    asked = Slice(
+        question.first,
+        question.last,
+        app.today,
+        frozenset({*question.labels, "media_source"}),
+        app.name,
+        question.media_source,
+        question.campaign,
+        question.country,
+        question.platform,
+    )
+
+    def figures(labels: Labels, event: str = "") -> Figures:
+        group = tuple(event if label == "event" else getattr(labels, label) for label in question.labels)
+        return groups.setdefault(group, Figures())
+
+    unseen = 0
+    for row in await store.performance(asked):
+        if row.kind == PerformanceKind.UNSEEN:
+            continue
+        it = figures(row.labels, row.event)
+        match row.kind:
+            case PerformanceKind.INSTALL:
+                it.installs += row.n
+                it.attributed += row.n if row.labels.media_source != ORGANIC else 0
+                it.reached += row.reached
+            case PerformanceKind.REINSTALL:
+                it.reinstalls += row.n
+            case PerformanceKind.RE_ENGAGEMENT:
+                it.re_engagements += row.n
+            case PerformanceKind.RE_ATTRIBUTION:
+                it.re_attributions += row.n
+            case _:
+                it.events += row.n
+                it.revenue += row.revenue
+                it.not_converted += row.not_converted
+    for size in await store.cohort_sizes(asked, HORIZONS):
+        if size.kind == PerformanceKind.INSTALL:
+            at = figures(size.labels).at(size.horizon)
+            at.installs += size.n
+            at.attributed += size.n if size.labels.media_source != ORGANIC else 0
+    for sums in await store.cohort_sums(asked, HORIZONS):
+        if sums.kind == PerformanceKind.INSTALL:
+            at = figures(sums.labels).at(sums.horizon)
+            at.active += sums.active
+            at.payers += sums.payers
+            at.revenue += sums.revenue
+            at.attributed_revenue += sums.revenue if sums.labels.media_source != ORGANIC else 0
+            at.not_converted += sums.not_converted
+    if question.platform is None or question.platform == app.platform:
+        await _read_costs(store, app, asked, figures, notes)
+    unseen = sum(
+        point.active
+        for point in await store.curves(structs.replace(asked, by=frozenset()))
+        if point.kind == PerformanceKind.UNSEEN
+    )
+    if unseen:
+        notes.append(
+            f"{app.name}: {unseen} active days are of installations whose install was not received. They are in no "
+            "figure of a cohort; their events and revenue count on their own days."
+        )
+
+
+async def _read_costs(store: Store, app: AppScope, asked: Slice, figures: Any, notes: list[str]) -> None:
+    missing: set[str] = set()
+    for cost in await store.costs(asked, (WHOLE, *HORIZONS)):
+        labels = structs.replace(cost.labels, platform=app.platform) if "platform" in asked.by else cost.labels
+        spend = spend_in(app, cost)
+        if spend is None and cost.spend is not None:
+            missing.add(cost.currency)
+        it = figures(labels)
+        if cost.horizon == WHOLE:
+            it.spend = add(it.spend, spend)
+            it.clicks = add(it.clicks, cost.clicks)
+            it.impressions = add(it.impressions, cost.impressions)
+        else:
+            at = it.at(cost.horizon)
+            at.spend = add(at.spend, spend)
+    if missing:
+        notes.append(
+            f"{app.name}: costs in {', '.join(sorted(missing))} are left out; give apps.insight.rates a rate for it."
+        )
+
+
+def spend_in(app: AppScope, cost: CostSums) -> int | None:
+    """Return a spend in the app's currency; None if it is not known or has no rate."""
+    if cost.spend is None or cost.currency == app.currency:
+        return cost.spend
+    rate = app.rates.get(cost.currency)
+    return None if rate is None else round(cost.spend * rate)
+
+
+SUMMED: Final = (
+    "installs", "attributed", "reinstalls", "re_engagements", "re_attributions", "events", "revenue", "not_converted",
+    "reached",
+)  # fmt: skip
+SUMMED_UP_TO: Final = (
+    "installs", "attributed", "active", "payers", "revenue", "attributed_revenue", "not_converted",
+)  # fmt: skip
+REPORTED: Final = ("spend", "clicks", "impressions")
+
+
+def _merge(total: Figures, more: Figures) -> None:
+    for name in SUMMED:
+        setattr(total, name, getattr(total, name) + getattr(more, name))
+    for name in REPORTED:
+        setattr(total, name, add(getattr(total, name), getattr(more, name)))
+    for horizon, one in more.up_to.items():
+        at = total.at(horizon)
+        for name in SUMMED_UP_TO:
+            setattr(at, name, getattr(at, name) + getattr(one, name))
+        at.spend = add(at.spend, one.spend)

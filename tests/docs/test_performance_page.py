@@ -1,0 +1,20 @@
+"""docs/reference/performance.md is what the code prints, and describes every metric."""
+
+from flybridge.insight.metrics import DEFAULT, METRICS
+from flybridge.insight.page import page
+
+
+def test_the_page_is_what_the_code_prints(root):
+    """Run `make pages` after a change."""
+    assert (root / "docs/reference/performance.md").read_text(encoding="utf-8") == page()
+
+
+def test_every_metric_is_described():
+    """Those of a day after the install once, for all days."""
+    text = page()
+    for metric in METRICS.values():
+        name = metric.name if metric.horizon is None else metric.name.rpartition("_d")[0] + "_dN"
+        assert f"| `{name}` | {metric.unit} |" in text
+        assert metric.title
+        assert metric.formula
+    assert set(DEFAULT) <= set(METRICS)

@@ -1,0 +1,75 @@
+"""Costs from a CSV file: what is read, what is not known, and what is refused."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from flybridge.insight.costs import BadCost, read_costs
+from flybridge.store.performance import CostRow
+
+HEAD = "date,media_source,campaign,country,spend,currency,clicks,impressions\n"
+DAY = 20_484  # 2026-01-31
+
+
+def read(text: str):
+    """Read a file of this text."""
+    return read_costs(io.StringIO(text), "shop", "USD")
+
+
+def test_a_row_is_read_with_everything():
+    """Money is kept in millionths."""
+    found = read(HEAD + "2026-01-31,Facebook Ads,Spring,de,120.50,EUR,310,20400\n")
+    assert found.rows == [CostRow("shop", DAY, "Facebook Ads", "Spring", "DE", "EUR", 120_500_000, 310, 20_400)]
+    assert (found.bad, found.days) == ([], (DAY, DAY))
+
+
+@pytest.mark.parametrize("unknown", ["", "N/A", "-", " null "])
+def test_what_is_not_known_is_not_zero(unknown):
+    """Each figure for itself."""
+    (row,) = read(HEAD + f"2026-01-31,x,,,{unknown},,0,{unknown}\n").rows
+    assert (row.spend, row.clicks, row.impressions, row.currency) == (None, 0, None, "USD")
+
+
+def test_rows_about_the_same_are_added_up_and_labels_are_those_that_are_counted():
+    """In any order of columns, with a BOM, organic in small letters, identifiers masked."""
+    found = read(
+        "\ufeffMedia Source,Date,Spend,Campaign\n"
+        "Organic,2026-01-31,1,a@b.example\n"
+        "organic,2026-01-31,2,c@d.example\n"
+        "\n"
+        "organic,2026-01-31,,c@d.example\n"
+    )
+    assert found.rows == [CostRow("shop", DAY, "organic", "[email]", "", "USD", 3_000_000)]
+
+
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [
+        ("31.01.2026,x,,,1,,,", "date"),
+        ("2026-01-31,,,,1,,,", "media_source"),
+        ("2026-01-31,x,,Germany,1,,,", "country"),
+        ("2026-01-31,x,,,one,,,", "spend"),
+        ("2026-01-31,x,,,-1,,,", "spend"),
+        ('2026-01-31,x,,,"1,5",,,', "spend"),
+        ("2026-01-31,x,,,nan,,,", "spend"),
+        ("2026-01-31,x,,,1e300,,,", "spend"),
+        ("2026-01-31,x,,,1,Euro,,", "currency"),
+        ("2026-01-31,x,,,1,,1.5,", "clicks"),
+    ],
+)
+def test_a_line_that_cant_be_read_is_named_with_its_field(row, word):
+    """The others are read: who reads the file decides what to do."""
+    found = read(HEAD + "2026-01-31,x,,,1,,,\n" + row + "\n")
+    ((line, problem),) = [(bad.line, bad.problem) for bad in found.bad]
+    assert line == 3
+    assert word in problem
+    assert len(found.rows) == 1
+
+
+@pytest.mark.parametrize("head", ["", "date,spend\n", "date,media_source\n", HEAD.replace("clicks", "klicks")])
+def test_a_header_that_does_not_fit_is_refused(head):
+    """A wrong name would leave a figure out without a word."""
+    assert [bad.line for bad in read(head + "2026-01-31,x,1\n").bad] == [1]
+    assert isinstance(read(head).bad[0], BadCost)

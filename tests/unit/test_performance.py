@@ -1,0 +1,266 @@
+"""What `flybridge performance` shows, from postbacks to the table."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flybridge.cli.app import app
+from flybridge.cli.performance import change, figure, sparkline
+from flybridge.config.settings import load
+from flybridge.insight.cohorts import COHORT_METRICS, read_cohorts
+from flybridge.insight.metrics import METRICS
+from flybridge.insight.performance import AppScope, Question, read_performance
+from flybridge.records import Envelope, Media, Source
+from flybridge.service.backends import open_store
+from flybridge.service.wiring import build_flow
+from flybridge.store.performance import day_number
+
+CONFIG = """
+secret = "sixteen characters or more"
+data_dir = "data"
+[[apps]]
+name = "shop"
+appsflyer_app_id = "com.example.shop"
+platform = "android"
+[apps.appsflyer]
+push_token = "token"
+[apps.amplitude]
+api_key = "key"
+[apps.insight]
+rates = { EUR = 2.0 }
+"""
+TODAY = datetime.now(UTC).date()
+
+
+def ago(days: int) -> str:
+    """Return the date so many days ago."""
+    return (TODAY - timedelta(days=days)).isoformat()
+
+
+def message(who: str, name: str, days: int, *, came: int, source: str, **fields: Any) -> dict[str, Any]:
+    """Build a postback of `days` days ago, of somebody who came `came` days ago."""
+    kind = {"campaign_type": "organic"} if source == "organic" else {"campaign_type": "ua", "campaign": f"{source} one"}
+    return {
+        "appsflyer_id": f"1-{who}", "event_name": name, "conversion_type": "install", "media_source": source,
+        "event_time": f"{ago(days)} 12:00:00.000", "install_time": f"{ago(came)} 12:00:00", "country_code": "DE",
+        **kind, **fields,
+    }  # fmt: skip
+
+
+MESSAGES = [
+    message("a", "install", 10, came=10, source="Facebook Ads"),
+    message("b", "install", 10, came=10, source="Facebook Ads"),
+    message("c", "install", 3, came=3, source="Facebook Ads", country_code="FR"),
+    message("d", "install", 10, came=10, source="organic"),
+    message("a", "af_purchase", 9, came=10, source="Facebook Ads", event_revenue=10, event_revenue_currency="USD"),
+    message("a", "af_purchase", 2, came=10, source="Facebook Ads", event_revenue=5, event_revenue_currency="EUR"),
+    message("d", "af_purchase", 8, came=10, source="organic", event_revenue=7, event_revenue_currency="JPY"),
+    message("b", "level", 3, came=10, source="Facebook Ads", custom_data='{"amplitude_device_id": "device-of-bea"}'),
+]
+COSTS = f"""date,media_source,campaign,country,spend,currency,clicks,impressions
+{ago(10)},Facebook Ads,Facebook Ads one,DE,4,USD,20,1000
+{ago(3)},Facebook Ads,Facebook Ads one,FR,1,EUR,N/A,
+{ago(3)},Bing Ads,,,9,USD,3,50
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the configuration of a bridge that has filed the messages."""
+    path = tmp_path / "flybridge.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("COLUMNS", "80")
+    settings = load(path, {})
+    flow, now_ms = build_flow(settings), int(datetime.now(UTC).timestamp() * 1000)
+
+    async def fill() -> None:
+        store = open_store(settings)
+        await store.open()
+        envelopes = [
+            Envelope("shop", Source.PUSH, Media.JSON, now_ms, json.dumps(one).encode(), f"r{number}")
+            for number, one in enumerate(MESSAGES)
+        ]
+        await store.file(flow.filings(envelopes), now_ms)
+        await store.close()
+
+    asyncio.run(fill())
+    (tmp_path / "costs.csv").write_text(COSTS, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def priced(config: Path) -> Path:
+    """Return the configuration of a bridge that knows the costs, too."""
+    run(config, "costs", "import", str(config.parent / "costs.csv"))
+    return config
+
+
+def run(config: Path, *words: str) -> str:
+    """Run a command and return what it printed. Its notes are not in it."""
+    command, *rest = words
+    result = CliRunner().invoke(app, [command, *rest, "--config", str(config)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def rows(config: Path, *words: str) -> list[dict[str, Any]]:
+    """Run `performance --json` and return its rows."""
+    return json.loads(run(config, "performance", *words, "--json"))
+
+
+def test_each_source_has_its_figures(config):
+    """Costs only where somebody reported them, cohorts only of days that are over."""
+    assert "Bing Ads" in run(config, "costs", "import", str(config.parent / "costs.csv"), "--json")
+    found = {row["media_source"]: row for row in rows(config, "--by", "source")}
+    assert set(found) == {"Facebook Ads", "organic", "Bing Ads"}
+    paid = found["Facebook Ads"]
+    assert set(paid) == {"media_source", *METRICS}
+    assert (paid["installs"], paid["events"], paid["revenue"], paid["spend"]) == (3, 3, 20.0, 6.0)
+    assert (paid["ecpi"], paid["clicks"], paid["impressions"], paid["cvr"]) == (2.0, 20, 1000, 3 / 20)
+    assert (paid["revenue_d1"], paid["revenue_d7"], paid["roas_d7"]) == (10.0, 10.0, 2.5)
+    assert (paid["retention_d1"], paid["retention_d7"], paid["retention_d90"]) == (1 / 3, 0.5, None)
+    assert (paid["matched_share"], paid["payer_share_d7"]) == (1 / 3, 0.5)
+    organic = found["organic"]
+    assert (organic["installs"], organic["spend"], organic["ecpi"], organic["roas_d7"]) == (1, None, None, None)
+    assert (organic["revenue"], organic["not_converted"], organic["payer_share_d7"]) == (0, 1, 1)
+    assert (found["Bing Ads"]["installs"], found["Bing Ads"]["spend"], found["Bing Ads"]["ecpi"]) == (0, 9.0, None)
+
+
+def test_a_total_is_made_of_sums(config):
+    """Not of ratios; the same as without groups."""
+    run(config, "costs", "import", str(config.parent / "costs.csv"))
+    (whole,) = rows(config)
+    assert (whole["installs"], whole["spend"], whole["ecpi"], whole["retention_d7"]) == (4, 15.0, 5.0, 1 / 3)
+    assert whole["roas_d7"] == 2.5
+    by_day = rows(config, "--by", "date")
+    assert sum(row["installs"] for row in by_day) == 4
+    assert [row["date"] for row in by_day] == sorted(row["date"] for row in by_day)
+    by_country = {row["country"]: row for row in rows(config, "--by", "country,platform")}
+    assert {name: row["installs"] for name, row in by_country.items()} == {"DE": 3, "FR": 1, None: 0}
+    assert {row["platform"] for row in by_country.values()} == {"android"}
+    assert by_country["FR"]["spend"] == 2.0
+
+
+def test_a_period_is_compared_with_the_one_before(config):
+    """A group that is only in one of them is in the answer."""
+    found = rows(config, "--by", "media_source", "--from", ago(5), "--to", ago(1), "--compare")
+    by_source = {row["media_source"]: row for row in found}
+    assert (by_source["Facebook Ads"]["installs"], by_source["Facebook Ads"]["before"]["installs"]) == (1, 2)
+    assert (by_source["organic"]["installs"], by_source["organic"]["before"]["installs"]) == (None, 1)
+
+
+def test_filters_and_events(config):
+    """Events are a group as well."""
+    assert rows(config, "--source", "organic")[0]["installs"] == 1
+    assert rows(config, "--country", "FR")[0]["installs"] == 1
+    found = {row["event"]: row["events"] for row in rows(config, "--by", "event")}
+    assert found == {None: 0, "af_purchase": 3, "level": 1}
+
+
+def test_tables_fit_a_terminal_and_say_what_is_not_known(config):
+    """80 columns; the total is the last row, and stars are explained."""
+    run(config, "costs", "import", str(config.parent / "costs.csv"))
+    text = run(config, "performance", "--by", "source", "--metric", "installs,spend,ecpi,retention_d7,retention_d90")
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == ["media", "source", "Installs", "Spend", "eCPI", "Retention", "D7", "Retention", "D90"]
+    total = next(line for line in lines if line.startswith("total"))
+    assert total.split() == ["total", "4", "15.00", "5.00", "33.3", "%*", "n/a"]
+    assert lines[-1].startswith("*")
+
+
+def test_csv_has_plain_numbers_and_nothing_for_what_is_not_known(config):
+    """A spreadsheet reads it."""
+    found = list(csv.DictReader(io.StringIO(run(config, "performance", "--by", "source,campaign", "--csv"))))
+    assert [row["media_source"] for row in found] == ["Facebook Ads", "organic"]
+    assert (found[0]["campaign"], found[1]["campaign"], found[1]["spend"]) == ("Facebook Ads one", "", "")
+    assert float(found[0]["revenue"]) == 20.0
+
+
+def test_cohorts_leave_out_what_is_not_over(config):
+    """Each day of install is a row, by day after it; weeks add up from days."""
+    found = json.loads(run(config, "performance", "--cohort", "--json"))
+    by_day = {row["date"]: row for row in found}
+    assert (by_day[ago(10)]["installs"], by_day[ago(10)]["values"][:3]) == (3, [1.0, 1 / 3, 1 / 3])
+    assert by_day[ago(3)]["values"][3:5] == [None, None]
+    assert by_day[ago(10)]["values"][9:11] == [0.0, None]
+    text = run(config, "performance", "--cohort", "--metric", "ltv", "--by", "source")
+    assert text.splitlines()[0].startswith("LTV by day of install: revenue up to that day / installs")
+    assert "5.00" in text
+
+
+async def test_cohorts_of_weeks_and_costs(priced):
+    """A total is of the cohorts that have so many days, from sums; ROAS leaves out who is organic."""
+    today = day_number(TODAY)
+    scope = AppScope("shop", "USD", {"EUR": 2.0}, "android", today)
+    store = open_store(load(priced, {}))
+    await store.open()
+    question = Question(today - 28, today - 1)
+    months = await read_cohorts(store, scope, question, COHORT_METRICS["revenue"], grain="month")
+    assert sum(cohort.size for cohort in months.cohorts) == 4
+    roas = await read_cohorts(store, scope, question, COHORT_METRICS["roas"])
+    assert (roas.total[7], roas.counted[7]) == (2.5, 2)
+    assert roas.total[0] == 0.0
+    await store.close()
+
+
+async def test_apps_with_different_currencies_are_not_added_up(config):
+    """Each app has a row of its own, and the total no money."""
+    today = day_number(TODAY)
+    scopes = [AppScope("shop", "USD", {}, "android", today), AppScope("other", "EUR", {}, "ios", today)]
+    store = open_store(load(config, {}))
+    await store.open()
+    found = await read_performance(store, scopes, Question(today - 28, today - 1))
+    assert [row.labels for row in found.rows] == [{"app": "shop"}]
+    assert (found.totals()["installs"], found.totals()["revenue"], found.currency) == (4, None, "")
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--by", "sources"],
+        ["--from", "yesterday"],
+        ["--from", "2026-02-01", "--to", "2026-01-01"],
+        ["--metric", "cpi"],
+        ["--cohort", "--metric", "installs"],
+        ["--cohort", "--grain", "year"],
+        ["--app", "none"],
+    ],
+)
+def test_what_can_not_be_answered_is_said(config, words):
+    """With exit code 2 and what to write instead."""
+    result = CliRunner().invoke(app, ["performance", *words, "--config", str(config)])
+    assert type(result.exception).__name__ == "ConfigError"
+
+
+def test_costs_that_can_not_be_read_change_nothing(config):
+    """A line is named, and the exit code is 1."""
+    (config.parent / "bad.csv").write_text(COSTS + "x,y,z,DE,1,USD,1,1\n", encoding="utf-8")
+    result = CliRunner().invoke(app, ["costs", "import", str(config.parent / "bad.csv"), "--config", str(config)])
+    assert result.exit_code == 1
+    assert "line 5" in result.stderr
+    assert rows(config)[0]["spend"] is None
+
+
+def test_figures_as_people_read_them():
+    """Thousands are grouped, shares are per cent, and what is not known is n/a."""
+    assert [figure(*pair) for pair in ((1234, "count"), (0.1234, "share"), (1234.5, "money"), (None, "money"))] == [
+        "1,234",
+        "12.3 %",
+        "1,234.50",
+        "n/a",
+    ]
+    assert [change(11, 10), change(9, 10), change(1, None), change(None, 3)] == ["(+10 %)", "(-10 %)", "(new)", "(-)"]
+    assert sparkline([0, 7, 14]) == "▁▅█"
+    assert sparkline([0, 0]) == "▁▁"
