@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -14,12 +13,14 @@ from rich.cells import cell_len
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store
 from flybridge.cli.printing import complain, label, print_json, print_rows, say, width
 from flybridge.clock import SystemClock
+from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
-from flybridge.insight.cohorts import COHORT_METRICS, GRAINS, Cohorts, read_cohorts
+from flybridge.insight.cohorts import GRAINS, CohortMetric, Cohorts, read_cohorts
 from flybridge.insight.metrics import COUNT, DEFAULT, METRICS, MONEY, SHARE, Metric
-from flybridge.insight.performance import BY, DAYS, AppScope, Performance, Question, named, read_performance
+from flybridge.insight.performance import BY, AppScope, Performance, Question, named, read_performance
+from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.service.wiring import scopes_of
-from flybridge.store.performance import date_of, day_number
+from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 
 NOT_SET = "(not set)"
@@ -47,18 +48,12 @@ def performance(
 ) -> None:
     """Show what each media source, campaign or country brings: installs, cost, revenue, retention."""
     settings = configured(config, only_app)
-    scopes = [scope for scope in scopes_of(settings, SystemClock().now_ms()) if only_app in (None, scope.name)]
-    groups = chosen_groups(by)
-    question = Question(
-        *period(first, last, scopes),
-        by=groups,
-        media_source=source,
-        campaign=campaign,
-        country=country,
-        platform=platform,
-    )
+    scopes = chosen_scopes(scopes_of(settings, SystemClock().now_ms()), only_app)
+    given = {"by": by, "from": first, "to": last, "source": source}
+    question = asked(given | {"campaign": campaign, "country": country, "platform": platform}, scopes)
     if cohort:
-        _cohorts(settings, scopes, question, metric, grain=grain, as_json=as_json, as_csv=as_csv)
+        chosen = chosen_cohort(metric[0] if metric else None, grain, scopes)
+        _cohorts(settings, scopes, question, chosen, as_json=as_json, as_csv=as_csv)
         return
     names = chosen_metrics(metric)
     trends = not (as_json or as_csv or "date" in by or "day" in by) and sys.stdout.isatty()
@@ -85,15 +80,6 @@ def performance(
         complain(note)
 
 
-def chosen_groups(by: str) -> tuple[str, ...]:
-    """Return what to group by. Raises `ConfigError` for what is none."""
-    groups = tuple(name.strip() for name in by.split(",") if name.strip())
-    for name in groups:
-        if name not in BY:
-            raise ConfigError("--by", f"there is no group {name!r}.", f"Name some of {', '.join(BY)}.")
-    return groups
-
-
 def chosen_metrics(metric: Sequence[str] | None) -> tuple[str, ...]:
     """Return the metrics to show. Raises `ConfigError` for what is none."""
     names = tuple(name.strip() for given in metric or () for name in given.split(",") if name.strip())
@@ -101,22 +87,6 @@ def chosen_metrics(metric: Sequence[str] | None) -> tuple[str, ...]:
         if name not in METRICS:
             raise ConfigError("--metric", f"there is no metric {name!r}.", "See docs/reference/performance.md.")
     return names or DEFAULT
-
-
-def period(first: str | None, last: str | None, scopes: Sequence[AppScope]) -> tuple[int, int]:
-    """Return the days of a period; by default those that end yesterday. Raises `ConfigError` for what is no date."""
-    until = _day("--to", last) if last else max(scope.today for scope in scopes) - 1
-    since = _day("--from", first) if first else until - DAYS + 1
-    if since > until:
-        raise ConfigError("--from", "is after --to.", "Name the earlier day first.")
-    return since, until
-
-
-def _day(option: str, text: str) -> int:
-    try:
-        return day_number(date.fromisoformat(text))
-    except ValueError:
-        raise ConfigError(option, f"{text!r} is no date.", "Write it as 2026-01-31.") from None
 
 
 def _compared(found: Performance, before: Performance | None) -> list[dict[str, Any]]:
@@ -228,19 +198,16 @@ def sparkline(numbers: Sequence[float]) -> str:
 
 
 def _cohorts(
-    settings: Any, scopes: Sequence[AppScope], question: Question, metric: Sequence[str] | None, *,
-    grain: str, as_json: bool, as_csv: bool,
-) -> None:  # fmt: skip
-    name = (metric or ["retention"])[0]
-    if name not in COHORT_METRICS:
-        raise ConfigError("--metric", f"cohorts have no {name!r}.", f"Name one of {', '.join(COHORT_METRICS)}.")
-    if grain not in GRAINS:
-        raise ConfigError("--grain", f"there is no {grain!r}.", f"Name one of {', '.join(GRAINS)}.")
-    if len(scopes) > 1:
-        raise ConfigError("--app", "cohorts are of one app.", f"Name one of {', '.join(one.name for one in scopes)}.")
-
+    settings: Config,
+    scopes: Sequence[AppScope],
+    question: Question,
+    chosen: tuple[CohortMetric, str],
+    *,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
     async def work(store: Store) -> Cohorts:
-        return await read_cohorts(store, scopes[0], question, COHORT_METRICS[name], grain=grain)
+        return await read_cohorts(store, scopes[0], question, chosen[0], grain=chosen[1])
 
     found = with_store(settings, work)
     rows = [cohort.as_dict() for cohort in found.cohorts]

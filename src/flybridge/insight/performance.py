@@ -12,9 +12,6 @@ from flybridge.records import PerformanceKind
 from flybridge.store.performance import OTHER, WHOLE, CostSums, Labels, Slice, date_of
 from flybridge.store.protocol import Store
 
-DAYS: Final = 28
-"""The period that is shown if none is asked for ends yesterday and has so many days."""
-
 BY: Final[Mapping[str, str]] = {
     "app": "app",
     "date": "day",

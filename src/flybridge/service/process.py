@@ -32,6 +32,7 @@ from flybridge.service.wiring import (
     intake_apps_of,
     plans_of,
     policy_of,
+    scopes_of,
     settings_of,
 )
 from flybridge.store.audiences.protocol import CohortStore
@@ -189,4 +190,5 @@ class Service:
             circuits=worker.circuits if worker is not None else None,
             version=__version__,
             count=metrics.console_refused,
+            scopes=lambda now_ms: scopes_of(config, now_ms),
         )

@@ -24,6 +24,7 @@ from flybridge.store.protocol import Store
 from flybridge.web.answers import Receive, Refusal, Scope, Send, answer
 from flybridge.web.console import pages
 from flybridge.web.console.access import Guesses, refused, too_many_guesses
+from flybridge.web.console.api import PerformanceApi, Scopes
 from flybridge.web.console.reading import Circuits, ConsoleReader, Reading
 from flybridge.web.console.words import clock_time, ticked
 
@@ -52,6 +53,7 @@ class ConsoleApp:
 
     `windows` are the hours that events of each app are held; `circuits` returns the circuits of the lanes where the
     worker is in the same process. `count` is called with the status of each refused request.
+    `scopes` are the apps whose performance is shown.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class ConsoleApp:
         circuits: Circuits | None = None,
         version: str = "",
         count: Callable[[int], None] = lambda _: None,
+        scopes: Scopes = lambda _: (),
     ) -> None:
         self._reader = ConsoleReader(inbox, store, clock, circuits)
         self._password = password
@@ -85,6 +88,9 @@ class ConsoleApp:
         }
         routes = [Route(path, self._endpoint(name, page), methods=["GET"]) for path, (name, page) in shown.items()]
         routes.append(Route("/console.css", self._stylesheet, methods=["GET"]))
+        api = PerformanceApi(store, clock, scopes, HEADERS)
+        routes.append(Route("/api/v1/performance", api.performance, methods=["GET"]))
+        routes.append(Route("/api/v1/cohorts", api.cohorts, methods=["GET"]))
         self._paths = frozenset(route.path for route in routes)
         self._app = Starlette(routes=routes)
 

@@ -1,0 +1,100 @@
+"""Performance as JSON: `/api/v1/performance` and `/api/v1/cohorts`, behind the same access check as the pages.
+
+Both read counters: an answer costs the same however many events are behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flybridge.clock import Clock
+from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.insight.cohorts import read_cohorts
+from flybridge.insight.performance import AppScope, Performance, read_performance
+from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
+from flybridge.store.performance import date_of
+from flybridge.store.protocol import Store
+
+Scopes = Callable[[int], Sequence[AppScope]]
+"""Returns what has to be known of each app at a time in milliseconds."""
+
+FILTERS: Final = ("media_source", "campaign", "country", "platform")
+YES: Final = ("1", "true", "yes")
+
+
+class PerformanceApi:
+    """The two answers. A question that can't be answered is 400, with what to write instead."""
+
+    def __init__(self, store: Store, clock: Clock, scopes: Scopes, headers: Mapping[str, str]) -> None:
+        self._store = store
+        self._clock = clock
+        self._scopes = scopes
+        self._headers = {**headers, "content-type": "application/json"}
+
+    async def performance(self, request: Request) -> Response:
+        """Answer `GET /api/v1/performance`."""
+        return await self._answered(request, self._performance)
+
+    async def cohorts(self, request: Request) -> Response:
+        """Answer `GET /api/v1/cohorts`."""
+        return await self._answered(request, self._cohorts)
+
+    async def _answered(
+        self, request: Request, answer: Callable[[Mapping[str, str]], Awaitable[Mapping[str, Any]]]
+    ) -> Response:
+        try:
+            found = await answer(request.query_params)
+        except ConfigError as problem:
+            told = {"error": f"{problem.path}: {problem.problem}", "remedy": problem.remedy}
+            return Response(msgspec.json.encode(told), 400, self._headers)
+        except FlybridgeError as problem:
+            structlog.get_logger("flybridge").error("console", kind=type(problem).__name__, problem=str(problem))
+            told = {"error": "The store does not answer.", "remedy": "Ask again in a few seconds."}
+            return Response(msgspec.json.encode(told), 503, {**self._headers, "retry-after": "10"})
+        return Response(msgspec.json.encode(found), 200, self._headers)
+
+    async def _performance(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+        scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
+        question = asked(query, scopes)
+        found = await read_performance(self._store, scopes, question)
+        told = plain(found)
+        if query.get("compare", "").lower() in YES:
+            told["before"] = plain(await read_performance(self._store, scopes, question.before()))
+        return told
+
+    async def _cohorts(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+        scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
+        metric, grain = chosen_cohort(query.get("metric"), query.get("grain"), scopes)
+        question = asked(query, scopes)
+        found = await read_cohorts(self._store, scopes[0], question, metric, grain=grain)
+        return {
+            "app": scopes[0].name,
+            "metric": metric.name,
+            "grain": grain,
+            "zone": found.zone,
+            "currency": found.currency,
+            "cohorts": [cohort.as_dict() for cohort in found.cohorts],
+            "total": found.total,
+            "counted": found.counted,
+        }
+
+
+def plain(found: Performance) -> dict[str, Any]:
+    """Return an answer as plain values."""
+    return {
+        "from": date_of(found.question.first).isoformat(),
+        "to": date_of(found.question.last).isoformat(),
+        "days": found.question.last - found.question.first + 1,
+        "complete_days": {str(horizon): days for horizon, days in found.complete.items()},
+        "zone": found.zone,
+        "currency": found.currency or None,
+        "rows": [row.as_dict() for row in found.rows],
+        "total": found.totals(),
+        "notes": found.notes,
+    }

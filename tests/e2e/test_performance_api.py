@@ -1,0 +1,126 @@
+"""Performance over HTTP: behind the console's access rules, and with what to write instead where it has no answer."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from flybridge.flow import AppFlow, Flow
+from flybridge.identity import Keyring
+from flybridge.insight.metrics import METRICS
+from flybridge.insight.performance import AppScope
+from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.records import DAY_MS, Envelope, Media, Source
+from flybridge.sealing import Seal
+from flybridge.store.performance import date_of
+from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.clocks import ManualClock
+from flybridge.web.console.app import ConsoleApp
+
+NOW_MS = 1_780_000_000_000
+TODAY = NOW_MS // DAY_MS
+
+
+class NoInbox:
+    """An inbox that nobody asks."""
+
+
+@pytest.fixture
+async def store(tmp_path) -> AsyncIterator[SqliteStore]:
+    """Return a store that has counted one install and one purchase a week ago."""
+    store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
+    await store.open()
+    flow = Flow({"shop": AppFlow(Rules(app="shop", platform="android"))}, Keyring(b"secret"))
+    came = {"install_time": f"{date_of(TODAY - 7)} 10:00:00", "appsflyer_id": "1-1", "media_source": "Facebook Ads"}
+    messages = [
+        came | {"event_name": "install", "conversion_type": "install", "event_time": came["install_time"]},
+        came
+        | {
+            "event_name": "af_purchase", "event_time": f"{date_of(TODAY - 6)} 11:00:00", "event_revenue_usd": 12.5,
+        },
+    ]  # fmt: skip
+    envelopes = [
+        Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, json.dumps(one).encode(), f"r{number}")
+        for number, one in enumerate(messages)
+    ]
+    await store.file(flow.filings(envelopes), NOW_MS)
+    yield store
+    await store.close()
+
+
+class Web:
+    """The console, asked from this machine."""
+
+    def __init__(self, store: SqliteStore, password: bytes | None = None, *, apps: int = 1) -> None:
+        scopes = [AppScope(name, "USD", {}, "android", TODAY) for name in ("shop", "other")[:apps]]
+        self.console = ConsoleApp(
+            NoInbox(), store, ManualClock(NOW_MS), windows={}, password=password, scopes=lambda _: scopes
+        )
+
+    async def get(self, path: str, query: str = "", auth: str = "") -> tuple[int, Any]:
+        """Return status and body."""
+        sent: list[dict[str, Any]] = []
+        headers = [(b"host", b"localhost")]
+        if auth:
+            headers.append((b"authorization", b"Basic " + b64encode(auth.encode())))
+        scope = {
+            "type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": headers,
+            "client": ("127.0.0.1", 9), "root_path": "", "scheme": "http", "server": ("localhost", 80),
+        }  # fmt: skip
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b""}
+
+        await self.console(scope, receive, send)
+        assert (b"content-type", b"application/json") in sent[0]["headers"]
+        return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+async def test_the_answer_has_rows_and_a_total(store):
+    """Plain numbers, by name; what is not known is null."""
+    status, found = await Web(store).get("/api/v1/performance", "by=source,country&compare=1")
+    assert status == 200
+    assert (found["to"], found["days"], found["complete_days"]["7"]) == (date_of(TODAY - 1).isoformat(), 28, 21)
+    (row,) = found["rows"]
+    assert set(row) == {"media_source", "country", *METRICS}
+    assert (row["media_source"], row["country"], row["installs"], row["revenue"]) == ("Facebook Ads", None, 1, 12.5)
+    assert (row["spend"], row["arpu_d1"], found["total"]["installs"]) == (None, 12.5, 1)
+    assert found["before"]["rows"] == []
+
+
+async def test_cohorts_are_of_one_app(store):
+    """If there are several, one has to be named."""
+    web = Web(store, apps=2)
+    assert (await web.get("/api/v1/cohorts"))[0] == 400
+    _, found = await web.get("/api/v1/cohorts", "app=shop&metric=ltv&by=source")
+    ((cohort),) = found["cohorts"]
+    assert (cohort["date"], cohort["media_source"], cohort["installs"]) == (
+        date_of(TODAY - 7).isoformat(),
+        "Facebook Ads",
+        1,
+    )
+    assert (cohort["values"][:3], cohort["values"][6:8]) == ([0.0, 12.5, 12.5], [12.5, None])
+
+
+@pytest.mark.parametrize(
+    "query", ["by=sources", "from=2026-13-01", "from=2026-02-01&to=2026-01-01", "from=2009-01-01", "app=none"]
+)
+async def test_a_question_that_can_not_be_answered_says_what_to_write(store, query):
+    """Not a failure of the server."""
+    status, found = await Web(store).get("/api/v1/performance", query)
+    assert (status, set(found)) == (400, {"error", "remedy"})
+
+
+@pytest.mark.parametrize("path", ["/api/v1/performance", "/api/v1/cohorts"])
+async def test_it_is_shown_to_whom_the_console_is_shown(store, path):
+    """With its password, and without it to nobody."""
+    web = Web(store, b"the password")
+    assert (await web.get(path))[0] == 401
+    assert (await web.get(path, auth="anybody:the password"))[0] == 200
