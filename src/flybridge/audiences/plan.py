@@ -11,7 +11,7 @@ from flybridge.appsflyer import audience as appsflyer
 from flybridge.audiences.lease import AudienceLease
 from flybridge.audiences.rules import AudienceRule
 from flybridge.delivery.exchange import Halt, Limits, Retry, Verdict
-from flybridge.store.audiences.protocol import Action, Applied, Claim, Device
+from flybridge.store.audiences.protocol import Action, Applied, Claim
 
 
 class AudiencePlan(Struct, frozen=True):
@@ -65,8 +65,6 @@ class Work:
         self.applied = Applied()
         self.sent = {Action.ADD: 0, Action.REMOVE: 0}
         self.refused = self.extras = self.requests = 0
-        self.accepted = False
-        self.suspects: list[Device] = []
 
     async def hold(self, stop: asyncio.Event | None) -> None:
         """Renew the lease. Raises `Ended` if the process is stopping, `LeaseLost` if the lease is lost."""

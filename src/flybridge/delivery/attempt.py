@@ -8,7 +8,18 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.delivery.exchange import Endpoint, HttpResponse, Reject, Retry, Split, Transport, Verdict
+from flybridge.delivery.exchange import (
+    Accepted,
+    Endpoint,
+    HttpRequest,
+    HttpResponse,
+    Reject,
+    Retry,
+    Split,
+    Transport,
+    Verdict,
+)
+from flybridge.delivery.words import host_of, words_of
 from flybridge.errors import TransportError
 from flybridge.records import Delivery
 
@@ -19,7 +30,8 @@ class Attempt(Struct, frozen=True):
     """The result of one request.
 
     `status` 0 means no answer. `maybe_applied` is true where the vendor may have taken items that will be tried
-    again. `failed` is true where the request as a whole failed. `error` is a bug of ours, to be reported.
+    again. `failed` is true where the request as a whole failed. `error` is a bug of ours, to be reported. `words` is
+    what the vendor said, or why there was no answer; empty if all items were accepted.
     """
 
     verdicts: Sequence[Verdict]
@@ -28,6 +40,7 @@ class Attempt(Struct, frozen=True):
     maybe_applied: bool = False
     failed: bool = False
     error: Exception | None = None
+    words: str = ""
 
 
 async def attempt(endpoint: Endpoint, transport: Transport, items: Sequence[Delivery]) -> Attempt:
@@ -44,13 +57,16 @@ async def attempt(endpoint: Endpoint, transport: Transport, items: Sequence[Deli
     except TransportError as error:
         maybe = error.maybe_applied
         retry = Retry("no_answer" if maybe else "unreachable", counts=maybe)
-        return Attempt([retry] * count, 0, perf_counter() - started, maybe, failed=True)
+        return Attempt([retry] * count, 0, perf_counter() - started, maybe, failed=True, words=f"{error}")
     except Exception as error:
-        return Attempt([Retry("transport_failed")] * count, 0, perf_counter() - started, True, True, error)
-    return _read(endpoint, items, response, perf_counter() - started)
+        words = f"{host_of(request.url)}: {type(error).__name__}"
+        return Attempt([Retry("transport_failed")] * count, 0, perf_counter() - started, True, True, error, words)
+    return _read(endpoint, items, request, response, perf_counter() - started)
 
 
-def _read(endpoint: Endpoint, items: Sequence[Delivery], response: HttpResponse, seconds: float) -> Attempt:
+def _read(
+    endpoint: Endpoint, items: Sequence[Delivery], request: HttpRequest, response: HttpResponse, seconds: float
+) -> Attempt:
     status = response.status
     maybe = status >= 500 and status not in NOT_APPLIED
     try:
@@ -58,6 +74,9 @@ def _read(endpoint: Endpoint, items: Sequence[Delivery], response: HttpResponse,
         if len(verdicts) != len(items):
             raise ValueError(f"{endpoint.name} gave {len(verdicts)} verdicts for {len(items)} items")
     except Exception as error:
-        return Attempt([Retry("unreadable_answer")] * len(items), status, seconds, True, True, error)
+        words = words_of(request, response, items)
+        return Attempt([Retry("unreadable_answer")] * len(items), status, seconds, True, True, error, words)
+    if all(type(verdict) is Accepted for verdict in verdicts):
+        return Attempt(verdicts, status, seconds)
     failed = all(isinstance(verdict, Retry) and verdict.counts for verdict in verdicts)
-    return Attempt(verdicts, status, seconds, maybe, failed)
+    return Attempt(verdicts, status, seconds, maybe, failed, words=words_of(request, response, items))

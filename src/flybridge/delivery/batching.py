@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -10,18 +11,18 @@ from flybridge.delivery.exchange import Limits
 from flybridge.records import Delivery
 
 Batch = Sequence[Delivery]
+T = TypeVar("T")
 
 
 class Load(Struct):
-    """Items for one request, until when they are leased, and its number in the lane's sequence of requests.
+    """Items for one request, and until when they are leased.
 
-    `halved` marks a part of a request that was refused as too large.
+    `again` marks a part of a request that is sent again at once.
     """
 
     items: Sequence[Delivery]
     deadline_ms: int
-    number: int = 0
-    halved: bool = False
+    again: bool = False
 
 
 def pack(deliveries: Iterable[Delivery], limits: Limits, size: Callable[[Delivery], int]) -> Iterator[Batch]:
@@ -47,7 +48,7 @@ def pack(deliveries: Iterable[Delivery], limits: Limits, size: Callable[[Deliver
         yield batch
 
 
-def halve(batch: Batch) -> tuple[Batch, Batch]:
+def halve(batch: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     """Divide a batch of two or more in the middle, in order."""
     if len(batch) < 2:
         raise ValueError("a batch of one item can't be halved")

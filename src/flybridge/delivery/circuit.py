@@ -19,6 +19,9 @@ from msgspec.structs import replace
 
 from flybridge.delivery.exchange import Halt
 
+RESUMES: Final = "Sending resumes by itself when the vendor answers again."
+UNREACHABLE: Final = "Check the address, and that this machine may connect to it. Sending resumes by itself."
+
 
 class Phase(StrEnum):
     CLOSED = "closed"
@@ -35,12 +38,16 @@ class Admission(StrEnum):
 
 
 class CircuitRules(Struct, frozen=True):
-    """When a circuit opens, and for how many seconds."""
+    """When a circuit opens, and for how many seconds.
+
+    `dead_share` is the share of items that a vendor may refuse before the lane halts; 0 for any share.
+    """
 
     threshold: int = 5
     base_s: float = 5.0
     factor: float = 2.0
     cap_s: float = 300.0
+    dead_share: float = 0.2
 
 
 class Circuit(Struct, frozen=True):
@@ -48,7 +55,7 @@ class Circuit(Struct, frozen=True):
 
     `failures` counts whole requests that failed in a row, `opens` how often it has opened since it last worked,
     `since_ms` is when it left closed, `until_ms` when it may be probed. `halted` distinguishes a refusal by
-    the vendor (an operator must act, see `remedy`) from an outage.
+    the vendor (an operator must act, see `remedy`) from an outage. `words` is what the vendor said, and who it is.
     """
 
     phase: Phase = Phase.CLOSED
@@ -59,6 +66,7 @@ class Circuit(Struct, frozen=True):
     halted: bool = False
     reason: str = ""
     remedy: str = ""
+    words: str = ""
 
 
 def admission(circuit: Circuit, now_ms: int) -> Admission:
@@ -84,26 +92,26 @@ def succeeded(circuit: Circuit) -> Circuit:
     return CLOSED
 
 
-def failed(circuit: Circuit, reason: str, now_ms: int, rules: CircuitRules) -> Circuit:
+def failed(circuit: Circuit, reason: str, now_ms: int, rules: CircuitRules, words: str = "") -> Circuit:
     """Return the circuit after a whole request failed: no answer, a server error, or a retry for every item."""
     match circuit.phase:
         case Phase.OPEN:
             return circuit
         case Phase.CLOSED if circuit.failures + 1 < rules.threshold:
-            return replace(circuit, failures=circuit.failures + 1, reason=reason)
+            return replace(circuit, failures=circuit.failures + 1, reason=reason, words=words)
         case _:
-            remedy = "Nothing to do here: sending resumes by itself when the vendor answers again."
-            return _open(circuit, Halt(reason, remedy, 0.0), now_ms, rules, halted=False)
+            remedy = UNREACHABLE if reason == "unreachable" else RESUMES
+            return _open(circuit, Halt(reason, remedy, 0.0), now_ms, rules, words, halted=False)
 
 
-def halted(circuit: Circuit, halt: Halt, now_ms: int, rules: CircuitRules) -> Circuit:
+def halted(circuit: Circuit, halt: Halt, now_ms: int, rules: CircuitRules, words: str = "") -> Circuit:
     """Return the circuit after the vendor refused the lane as a whole."""
     if circuit.phase is Phase.OPEN:
-        return replace(circuit, halted=True, reason=halt.reason, remedy=halt.remedy)
-    return _open(circuit, halt, now_ms, rules, halted=True)
+        return replace(circuit, halted=True, reason=halt.reason, remedy=halt.remedy, words=words)
+    return _open(circuit, halt, now_ms, rules, words, halted=True)
 
 
-def _open(circuit: Circuit, cause: Halt, now_ms: int, rules: CircuitRules, *, halted: bool) -> Circuit:
+def _open(circuit: Circuit, cause: Halt, now_ms: int, rules: CircuitRules, words: str, *, halted: bool) -> Circuit:
     wait_s = max(cause.after_s, min(rules.cap_s, rules.base_s * rules.factor ** min(circuit.opens, 64)))
     return Circuit(
         phase=Phase.OPEN,
@@ -114,6 +122,7 @@ def _open(circuit: Circuit, cause: Halt, now_ms: int, rules: CircuitRules, *, ha
         halted=halted,
         reason=cause.reason,
         remedy=cause.remedy,
+        words=words,
     )
 
 

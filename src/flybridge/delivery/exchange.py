@@ -61,12 +61,14 @@ class Accepted(Struct, frozen=True, tag=True):
 class Retry(Struct, frozen=True, tag=True):
     """To be sent again. `after_s` is the vendor's own wait in seconds, None leaves it to the backoff.
 
-    `counts` is False where the vendor has not looked at the item (throttled).
+    `counts` is False where the vendor has not looked at the item (throttled). `pauses` is `device` or `user` where
+    the vendor asks that nothing of the item's device or user is sent in that time.
     """
 
     reason: str
     after_s: float | None = None
     counts: bool = True
+    pauses: str = ""
 
 
 class Reject(Struct, frozen=True, tag=True):

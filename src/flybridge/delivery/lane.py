@@ -7,10 +7,10 @@ Guarantees:
    a small group at a time: only that group is uncertain after a crash.
 3. Answers are settled in groups. Settlements that the store did not take are kept and offered again, and nothing
    new is leased before they are in.
-4. A request refused as too large is halved and sent again within the same lease.
-5. A vendor that refuses an item sent alone refuses either the lane or the item. It is the item if another, sent
-   afterwards, is accepted and it is then refused a second time: it dies. Until that is known the lane halts.
-6. Cancelling is dying: nothing more is settled, leases lapse, and what had begun is uncertain. Use `stop`.
+4. A request that is to be sent in parts is sent again within the same lease.
+5. What an answer says about items and about the lane is decided in `delivery.judge`.
+6. A device or user whose rate is exceeded waits with all its items, also those that come meanwhile.
+7. Cancelling settles nothing more: leases lapse, and what had begun is uncertain. Use `stop`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,25 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from math import ceil
-
-from msgspec.structs import replace
+from operator import attrgetter
+from typing import Final
 
 from flybridge.clock import Clock
-from flybridge.delivery import circuit as breaker
 from flybridge.delivery.attempt import Attempt, attempt
-from flybridge.delivery.batching import Load, halve, pack
-from flybridge.delivery.circuit import Admission, Circuit, Phase
+from flybridge.delivery.batching import Load, pack
+from flybridge.delivery.circuit import Admission, Circuit
 from flybridge.delivery.context import Context
-from flybridge.delivery.exchange import Accepted, Endpoint, Halt, Reject, Retry, Split, Verdict
+from flybridge.delivery.exchange import Accepted, Endpoint, Retry, Split, Verdict
+from flybridge.delivery.gate import Gate
+from flybridge.delivery.judge import PROBES
 from flybridge.delivery.lifecycle import DUE, give_back, settle
 from flybridge.delivery.observer import Exchange
-from flybridge.delivery.pace import pace, take
 from flybridge.delivery.settlements import SettlementBuffer
-from flybridge.delivery.suspects import SUSPECTS, Suspects
 from flybridge.records import Delivery
 from flybridge.store.protocol import Lane
+
+_ID: Final = attrgetter("id")
+MOST_PAUSED: Final = 100_000  # devices and users whose pauses are remembered
 
 
 class LaneWork:
@@ -44,14 +46,12 @@ class LaneWork:
 
     def __init__(self, lane: Lane, endpoint: Endpoint, context: Context) -> None:
         self.lane = lane
-        self.circuit = breaker.CLOSED
+        self.gate = Gate(lane, endpoint.limits, context.clock, context.rules, context.observer)
         self.settlements = SettlementBuffer(context, self._trouble)
         self._endpoint = endpoint
         self._context = context
-        self._pace = pace(endpoint.limits)
         self._queue: deque[Load] = deque()
-        self._suspects = Suspects()
-        self._number = 0
+        self._paused: dict[tuple[str, str], int] = {}
         self._mean_bytes = 2_000.0
         self._more = True
         self._signal = asyncio.Event()
@@ -61,9 +61,23 @@ class LaneWork:
         self._more = True
         self._signal.set()
 
+    @property
+    def circuit(self) -> Circuit:
+        """The lane's circuit."""
+        return self.gate.circuit
+
     def idle(self) -> bool:
         """Whether the circuit lets nothing through now."""
-        return breaker.admission(self.circuit, self._context.clock.now_ms()) is Admission.NONE
+        return self.gate.admission() is Admission.NONE
+
+    def retry_now(self) -> None:
+        """Send again at once: close the circuit and forget the vendor's waits."""
+        self.gate.retry_now()
+        self._paused.clear()
+
+    def send_fewer(self) -> None:
+        """Send half as many items in a request."""
+        self.gate.send_fewer(self._endpoint.limits.max_items)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Send until nothing is due, the circuit opens, or `stop` is set; then finish what is in flight."""
@@ -91,22 +105,18 @@ class LaneWork:
             if load is None:
                 break
             if await self._turn(load, stop):
-                self._number += 1
-                load.number = self._number
-                if self.circuit.phase is not Phase.CLOSED:
-                    self.circuit = breaker.probing(self.circuit)
-                task = asyncio.create_task(self._exchange(load))
+                task = asyncio.create_task(self._exchange(load, self.gate.sending()))
                 in_flight.add(task)
                 task.add_done_callback(in_flight.discard)
                 task.add_done_callback(lambda _: self._signal.set())
-            elif load.halved and not stop.is_set():  # the lease was too short for halving: send these alone
+            elif load.again and not stop.is_set():  # the lease was too short for halving: send these alone
                 self._settle([(item, Split("too_large")) for item in load.items])
             else:
                 self._return(load)
         return bool(in_flight)
 
     def _width(self) -> int:
-        match breaker.admission(self.circuit, self._context.clock.now_ms()):
+        match self.gate.admission():
             case Admission.ALL:
                 return self._endpoint.limits.concurrency
             case Admission.PROBE:
@@ -123,7 +133,15 @@ class LaneWork:
                 self._trouble(error)
         elif self.settlements and (not self._queue or self.settlements.age_ms() > self._context.settings.settle_ms):
             await self.settlements.flush()
-        return self._queue.popleft() if self._queue else None
+        return self._cut(self._queue.popleft()) if self._queue else None
+
+    def _cut(self, load: Load) -> Load:
+        """Return as much of a load as may be sent in one request; the rest stays in the queue."""
+        limit = self.gate.state.limit
+        if limit and len(load.items) > limit:
+            self._queue.appendleft(Load(load.items[limit:], load.deadline_ms, load.again))
+            return Load(load.items[:limit], load.deadline_ms, load.again)
+        return load
 
     async def _refill(self) -> None:
         context, endpoint = self._context, self._endpoint
@@ -135,6 +153,8 @@ class LaneWork:
         if not items:
             return
         self._more = len(items) >= limit
+        if self._paused:
+            items = self._without_paused(items, now_ms)
         if not endpoint.deduplicates:
             items = await self._begin(items)
         deadline_ms = now_ms + context.settings.lease_ms
@@ -143,6 +163,20 @@ class LaneWork:
         self._queue.extend(
             Load(batch, deadline_ms) for batch in pack(items, endpoint.limits, lambda item: sizes[item.id])
         )
+
+    def _without_paused(self, items: Sequence[Delivery], now_ms: int) -> Sequence[Delivery]:
+        """Give back the items of devices and users that have to wait, and return the others."""
+        self._paused = {who: until_ms for who, until_ms in self._paused.items() if until_ms > now_ms}
+        free = []
+        for item in items:
+            until_ms = max(
+                self._paused.get(("device", item.device_id or ""), 0), self._paused.get(("user", item.user_id or ""), 0)
+            )
+            if until_ms:
+                self.settlements.keep([give_back(item, until_ms, "throttled")])
+            else:
+                free.append(item)
+        return free
 
     async def _begin(self, items: Sequence[Delivery]) -> Sequence[Delivery]:
         try:
@@ -157,9 +191,8 @@ class LaneWork:
         """Return how many items to lease: enough for every connection, not more than the pace sends in seconds."""
         limits, settings = self._endpoint.limits, self._context.settings
         per_request = max(1, min(limits.max_items, int(limits.max_bytes / max(1.0, self._mean_bytes))))
-        probe = self.circuit.phase is not Phase.CLOSED
-        if probe:
-            return max(per_request, SUSPECTS)
+        if not self.gate.sends:
+            return max(min(per_request, self.gate.state.limit or per_request), PROBES)
         room = per_request * limits.concurrency
         if not self._endpoint.deduplicates:
             room = min(max(settings.wave_begun, room // 8), 4 * room)
@@ -174,99 +207,71 @@ class LaneWork:
     async def _turn(self, load: Load, stop: asyncio.Event) -> bool:
         """Wait for the lane's pace. False if the lease would not last, or a stop was asked meanwhile."""
         clock = self._context.clock
-        self._pace, wait_s = take(self._pace, len(load.items), clock.now_ms())
+        wait_s = self.gate.wait_s(len(load.items))
         if wait_s > 0:
             await self.settlements.flush()
             await pause(clock, wait_s, stop)
         return not stop.is_set() and clock.now_ms() + self._context.settings.timeout_ms < load.deadline_ms
 
-    async def _exchange(self, load: Load) -> None:
+    async def _exchange(self, load: Load, number: int) -> None:
         done = await attempt(self._endpoint, self._context.transport, load.items)
         if done.error is not None:
             self._trouble(done.error)
-        self._tell(load, done)
-        self._judge(load, done)
-
-    def _judge(self, load: Load, done: Attempt) -> None:
-        """Turn one answer into settlements, halves, and what it says about the lane."""
-        alone = len(load.items) == 1
-        halt = next((verdict for verdict in done.verdicts if isinstance(verdict, Halt)), None)
-        if halt is not None and alone:
-            self._suspect(load, halt)
-            return
-        verdicts = done.verdicts
-        if halt is not None:
-            self._halt(halt)
-        elif done.failed:
-            verdicts = self._fail(verdicts)
-        elif not all(isinstance(verdict, Split) for verdict in verdicts):  # which says nothing about the lane
-            self._succeed(load.number, any(isinstance(verdict, Accepted) for verdict in verdicts))
+        self._report(load, done)
+        ended, again = self.gate.judge(
+            load.items,
+            done.verdicts,
+            _ID,
+            number=number,
+            failed=done.failed,
+            status=done.status,
+            words=done.words,
+        )
+        for batch in reversed(again):
+            self._queue.appendleft(Load(batch, load.deadline_ms, again=True))
         maybe_applied = done.maybe_applied and not self._endpoint.deduplicates
-        pairs = list(zip(load.items, verdicts, strict=True))
-        large = [] if alone else [item for item, verdict in pairs if isinstance(verdict, Split)]
-        if large:
-            for half in reversed(halve(large) if len(large) > 1 else (large,)):
-                self._queue.appendleft(Load(half, load.deadline_ms, halved=True))
-            pairs = [(item, verdict) for item, verdict in pairs if not isinstance(verdict, Split)]
-        self._settle(pairs, alone=alone, maybe_applied=maybe_applied)
+        self._settle(ended, alone=len(load.items) == 1, maybe_applied=maybe_applied, words=done.words)
 
     def _settle(
-        self, pairs: Sequence[tuple[Delivery, Verdict]], *, alone: bool = False, maybe_applied: bool = False
+        self,
+        ended: Sequence[tuple[Delivery, Verdict]],
+        *,
+        alone: bool = False,
+        maybe_applied: bool = False,
+        words: str = "",
     ) -> None:
         context = self._context
         now_ms = context.clock.now_ms()
-        settlements = [
-            settle(item, verdict, now_ms, context.jitter(), context.policy, alone=alone, maybe_applied=maybe_applied)
-            for item, verdict in pairs
-        ]
-        if any(s.state == DUE and s.due_ms <= now_ms for s in settlements):
+        settlements = []
+        for item, verdict in ended:
+            if isinstance(verdict, Retry) and verdict.pauses:
+                self._pause(item, verdict, now_ms)
+            settlements.append(
+                settle(
+                    item,
+                    verdict,
+                    now_ms,
+                    context.jitter(),
+                    context.policy,
+                    alone=alone,
+                    maybe_applied=maybe_applied,
+                    words=words,
+                )
+            )
+        if any(one.state == DUE and one.due_ms <= now_ms for one in settlements):
             self._more = True
         self.settlements.keep(settlements)
 
-    def _fail(self, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
-        """Note a failed request. Once the lane is known to be down, its failures cost the items no tries."""
-        down = self.circuit.phase is not Phase.CLOSED
-        retries = [verdict for verdict in verdicts if isinstance(verdict, Retry)]
-        now_ms = self._context.clock.now_ms()
-        self._turn_circuit(breaker.failed(self.circuit, retries[0].reason, now_ms, self._context.rules))
-        return [replace(retry, counts=False) for retry in retries] if down else verdicts
-
-    def _succeed(self, number: int, accepted: bool) -> None:
-        """Note an answered request. What is accepted now gives those refused before a second look."""
-        self._turn_circuit(breaker.succeeded(self.circuit))
-        if not accepted:
-            return
-        self._queue.extendleft(self._suspects.accepted(number))
-
-    def _suspect(self, load: Load, halt: Halt) -> None:
-        """Note an item that was refused alone. It is the item, or enough speaks against the lane, or neither yet."""
-        if self._suspects.refused(load, halt, self._number):
-            detail = f"Refused alone, twice, while others were accepted in between: {halt.reason}."
-            self._settle([(load.items[0], Reject("refused_alone", detail, halt.remedy))], alone=True)
-        elif self._suspects.prove or self.circuit.phase is Phase.OPEN:
-            self._convict()
-
-    def _convict(self) -> None:
-        """It is the lane: halt it, and give the suspects back."""
-        suspects = self._suspects.released()
-        for suspect in suspects:
-            self._settle([(suspect.load.items[0], suspect.halt)], alone=True)
-        if suspects:
-            self._halt(suspects[-1].halt)
-
-    def _halt(self, halt: Halt) -> None:
-        now_ms = self._context.clock.now_ms()
-        self._turn_circuit(breaker.halted(self.circuit, halt, now_ms, self._context.rules))
-
-    def _turn_circuit(self, after: Circuit) -> None:
-        before, self.circuit = self.circuit, after
-        if (before.phase is Phase.CLOSED) != (after.phase is Phase.CLOSED):  # another failed probe is no news
-            with suppress(Exception):
-                self._context.observer.on_circuit(self.lane, after)
+    def _pause(self, item: Delivery, retry: Retry, now_ms: int) -> None:
+        """Let all items of the device or user wait as long as the vendor asks."""
+        who = (retry.pauses, (item.device_id if retry.pauses == "device" else item.user_id) or "")
+        until_ms = now_ms + round((retry.after_s or 0.0) * 1000)
+        if who[1] and (len(self._paused) < MOST_PAUSED or who in self._paused):
+            self._paused[who] = max(until_ms, self._paused.get(who, 0))
 
     def _close_round(self) -> None:
-        """End a round of work: judge who is still suspected, give back what was leased and not sent."""
-        self._convict()
+        """End a round of work: settle what is still suspected, give back what was leased and not sent."""
+        self._settle(self.gate.close_round(), alone=True)
         while self._queue:
             self._return(self._queue.popleft())
 
@@ -274,14 +279,14 @@ class LaneWork:
         now_ms = self._context.clock.now_ms()
         self.settlements.keep([give_back(item, now_ms) for item in load.items])
 
-    def _tell(self, load: Load, done: Attempt) -> None:
+    def _report(self, load: Load, done: Attempt) -> None:
         bad = next((verdict for verdict in done.verdicts if not isinstance(verdict, Accepted)), None)
         now_ms = self._context.clock.now_ms()
         ages_s = [(now_ms - item.received_ms) / 1000 for item in load.items]
         reason = bad.reason if bad else ""
-        exchange = Exchange(self.lane, done.verdicts, ages_s, done.seconds, done.status, reason)
-        with suppress(Exception):
-            self._context.observer.on_exchange(exchange)
+        self.gate.observe(
+            Exchange(self.lane, done.verdicts, ages_s, done.seconds, done.status, reason, done.words if bad else "")
+        )
 
     def _trouble(self, error: Exception) -> None:
         with suppress(Exception):

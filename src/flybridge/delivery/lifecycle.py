@@ -13,6 +13,7 @@ from typing import Final, assert_never
 from msgspec import Struct
 
 from flybridge.delivery.exchange import Accepted, Halt, Reject, Retry, Split, Verdict
+from flybridge.delivery.words import said
 from flybridge.records import Delivery
 from flybridge.store.protocol import Settlement
 
@@ -58,29 +59,31 @@ def settle(
     *,
     alone: bool = False,
     maybe_applied: bool = False,
+    words: str = "",
 ) -> Settlement:
     """Return the settlement of one delivery.
 
     `alone` says that the request held nothing else. `maybe_applied` says that the vendor does not deduplicate and
-    may have taken the item although the verdict is to retry. `Settlement.tries` is the new total.
+    may have taken the item although the verdict is to retry. `words` is what the vendor said, for a dead letter.
+    `Settlement.tries` is the new total.
     """
     match verdict:
         case Accepted():
             return Settlement(delivery.id, DELIVERED, tries=delivery.tries + 1)
         case Retry():
-            return _again(delivery, verdict, now_ms, jitter, policy, maybe_applied=maybe_applied)
+            return _again(delivery, verdict, now_ms, jitter, policy, maybe_applied=maybe_applied, words=words)
         case Reject():
             return Settlement(
                 delivery.id,
                 DEAD,
                 tries=delivery.tries + 1,
                 reason=verdict.reason,
-                detail=verdict.detail,
+                detail=said(verdict.detail, words),
                 remedy=verdict.remedy,
             )
         case Split():
             if alone or delivery.split:
-                return _too_large(delivery)
+                return _too_large(delivery, words)
             return Settlement(delivery.id, DUE, due_ms=now_ms, tries=delivery.tries, split=True, reason=verdict.reason)
         case Halt():
             return give_back(delivery, now_ms + round(verdict.after_s * 1000), verdict.reason)
@@ -94,7 +97,14 @@ def give_back(delivery: Delivery, due_ms: int, reason: str = "") -> Settlement:
 
 
 def _again(
-    delivery: Delivery, retry: Retry, now_ms: int, jitter: float, policy: RetryPolicy, *, maybe_applied: bool
+    delivery: Delivery,
+    retry: Retry,
+    now_ms: int,
+    jitter: float,
+    policy: RetryPolicy,
+    *,
+    maybe_applied: bool,
+    words: str,
 ) -> Settlement:
     tries = delivery.tries + 1 if retry.counts else delivery.tries
     uncertain = 1 if maybe_applied else 0
@@ -105,7 +115,7 @@ def _again(
             tries=tries,
             split=delivery.split,
             reason="uncertain",
-            detail=f"The vendor may have taken this item: {retry.reason}.",
+            detail=said(f"The vendor may have taken this item: {retry.reason}.", words),
             remedy="Look for the event at the vendor. Replay the dead letter if it is not there.",
             uncertain=uncertain,
         )
@@ -115,8 +125,8 @@ def _again(
             DEAD,
             tries=tries,
             reason="tries_spent",
-            detail=f"Tried {tries} times; the last answer was: {retry.reason}.",
-            remedy="Look at the lane's exchanges for the cause, then replay the dead letter.",
+            detail=said(f"Tried {tries} times; the last answer was: {retry.reason}.", words),
+            remedy="Correct what the vendor complains about, then replay the dead letter.",
             uncertain=uncertain,
         )
     return Settlement(
@@ -138,12 +148,14 @@ def wait_s(retry: Retry, tries: int, jitter: float, policy: RetryPolicy) -> floa
     return max(asked, backoff_s(tries, jitter, policy)) if retry.counts else asked
 
 
-def _too_large(delivery: Delivery) -> Settlement:
+def _too_large(delivery: Delivery, words: str) -> Settlement:
     return Settlement(
         delivery.id,
         DEAD,
         tries=delivery.tries + 1,
         reason="too_large",
-        detail=f"The vendor refuses this item as too large even alone; its body has {len(delivery.body)} bytes.",
+        detail=said(
+            f"The vendor refuses this item as too large even alone; its body has {len(delivery.body)} bytes.", words
+        ),
         remedy="Send fewer or shorter properties (leave fields out in the mapping), then replay the dead letter.",
     )

@@ -18,7 +18,7 @@ class Exchange(Struct, frozen=True):
 
     `verdicts` and `ages_s` (seconds since each item was received) are in the order of the items; `seconds` is the
     time on the wire, `status` 0 means that no answer came, `reason` is that of the first verdict that is not
-    `Accepted`. Nothing in it identifies a person.
+    `Accepted`, `words` is what the vendor said then. Nothing in it identifies a person.
     """
 
     lane: Lane
@@ -27,6 +27,7 @@ class Exchange(Struct, frozen=True):
     seconds: float
     status: int
     reason: str
+    words: str = ""
 
     def counts(self) -> Mapping[str, int]:
         """Count the items by verdict: `accepted`, `retry`, `reject`, `split`, `halt`."""

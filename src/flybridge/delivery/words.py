@@ -1,0 +1,95 @@
+"""What a vendor said, in one line that may be stored, logged and shown: who answered, the status, and a short text.
+
+Texts of vendors repeat what was sent: identifiers of people are masked, by their form and because they stand in the
+request, and of a JSON object only the fields that hold a message are taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.masking import masked
+from flybridge.records import Delivery
+
+MAX_CHARS: Final = 160
+READ_BYTES: Final = 4_000
+FIELDS: Final = ("error", "message", "error_message", "messege", "reason", "description", "detail", "missing_field")
+"""Fields of an answer that hold a message. AppsFlyer's audience import spells one of them `messege`."""
+
+_PLAIN_HEADERS: Final = frozenset({"content-type", "accept", "user-agent"})
+_TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]{1,300})", re.IGNORECASE)
+_TAG: Final = re.compile(r"<[^<>]{0,1000}>")
+_WORD: Final = re.compile(r"[^\s\"'`,;()<>\[\]{}]{4,}")
+
+
+def words_of(request: HttpRequest, response: HttpResponse, items: Iterable[Delivery] = ()) -> str:
+    """Return for instance `api2.amplitude.com answered 400: Invalid API key`. `items` are those of the request."""
+    said = _without_ids(_without_keys(_text(response.body[:READ_BYTES]), request), items)
+    said = said if len(said) <= MAX_CHARS else said[: MAX_CHARS - 1] + "\u2026"
+    return f"{host_of(request.url)} answered {response.status}" + (f": {said}" if said else "")
+
+
+def host_of(url: str) -> str:
+    """Return the host of an address, without path, query and credentials."""
+    return urlsplit(url).hostname or "?"
+
+
+def said(sentence: str, words: str) -> str:
+    """Return a sentence with what the vendor said after it."""
+    return f"{sentence} ({words})" if words else sentence
+
+
+def _text(body: bytes) -> str:
+    try:
+        answer: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = body.decode("utf-8", "replace")
+        if "<" in text:
+            title = _TITLE.search(text)
+            text = title[1] if title else _TAG.sub(" ", text)
+    else:
+        text = _message(answer)
+    return masked(" ".join("".join(sign if sign.isprintable() else " " for sign in text).split()))
+
+
+def _message(answer: Any) -> str:
+    if isinstance(answer, str):
+        return answer
+    if not isinstance(answer, dict):
+        return ""
+    found = [f"{answer[name]}" for name in FIELDS if isinstance(answer.get(name), str | int)]
+    return ", ".join(dict.fromkeys(found))
+
+
+def _without_keys(text: str, request: HttpRequest) -> str:
+    """Mask the words of a text that are a key: in a header of the request, or its API key."""
+    for word in sorted(set(_WORD.findall(text)), key=len, reverse=True):
+        value = word.encode()
+        if any(word in header for name, header in request.headers.items() if name.lower() not in _PLAIN_HEADERS) or any(
+            form + value in request.body for form in (b'"api_key":"', b"api_key=")
+        ):
+            text = text.replace(word, "***")
+    return text
+
+
+def _without_ids(text: str, items: Iterable[Delivery]) -> str:
+    """Mask the words of a text that are an identifier of one of the items, or a value of its content with a digit."""
+    candidates = set(_WORD.findall(text))
+    if not candidates:
+        return text
+    hidden = set()
+    for item in items:
+        hidden |= candidates & {item.user_id, item.device_id, item.insert_id}
+    known = candidates - hidden
+    numbered = [word for word in known if any(sign.isdigit() for sign in word) or "@" in word]
+    for item in items if numbered else ():
+        hidden |= {word for word in numbered if f':"{word}"'.encode() in item.body}
+    for word in sorted(hidden, key=len, reverse=True):
+        text = text.replace(word, "[id]")
+    return text
