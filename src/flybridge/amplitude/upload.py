@@ -46,6 +46,10 @@ ADDRESS_REMEDY: Final = (
     "Check `amplitude.base_url` and `region` of the app, and any proxy on the way: what answered is not "
     "Amplitude's upload API. Nothing is lost meanwhile."
 )
+REQUEST_REMEDY: Final = (
+    "Amplitude can't read the request as a whole: something on the way changes it. Set `delivery.gzip = false`, and "
+    "check any proxy on the way for compression, content type and cut bodies. Nothing is lost meanwhile."
+)
 FIREWALL_REMEDY: Final = (
     "Amplitude's firewall refuses this sender (a sanctioned region, or values it takes for an attack). "
     "Check from which country requests leave, then ask Amplitude's support."
@@ -72,6 +76,8 @@ class HttpV2:
     deduplicates = True
     path = "/2/httpapi"
     most_items = 999  # fewer than 2,000 events, and an item may be two; a larger `max_items` is cut to it
+    most_bytes = 990_000
+    usual_concurrency = 4
 
     def __init__(
         self,
@@ -79,9 +85,9 @@ class HttpV2:
         origin: str = ORIGINS["us"],
         *,
         min_id_length: int = 5,
-        max_items: int = 999,
-        max_bytes: int = 990_000,
-        concurrency: int = 4,
+        max_items: int = 0,
+        max_bytes: int = 0,
+        concurrency: int = 0,
         requests_per_s: float = 0.0,
         items_per_s: float = 0.0,
         gzip: bool = False,
@@ -93,8 +99,9 @@ class HttpV2:
         self._url = origin.rstrip("/") + self.path
         self._gzip = gzip
         self._current_ms = current_ms
-        room = max_bytes - len(self._head) - 2
-        self.limits = Limits(min(max_items, self.most_items), room, concurrency, requests_per_s, items_per_s)
+        items = min(max_items or self.most_items, self.most_items)
+        room = (max_bytes or self.most_bytes) - len(self._head) - 2
+        self.limits = Limits(items, room, concurrency or self.usual_concurrency, requests_per_s, items_per_s)
 
     def request(self, batch: Sequence[Delivery]) -> HttpRequest:
         """Build the upload of a batch. Bodies are joined as bytes, without decoding."""
@@ -144,6 +151,8 @@ class HttpV2:
         missing = clip(answer.get("missing_field"), self._secret)
         if missing == "api_key":
             return [Halt("missing_api_key", KEY_REMEDY)] * len(batch)
+        if any(text in error.casefold() for text in _OF_REQUEST) or (missing and missing not in _EVENT_FIELDS):
+            return [Halt("unreadable_request", REQUEST_REMEDY)] * len(batch)
         if not alone:
             return [Split("invalid_request")] * len(batch)
         field = f" (field {missing})" if missing else ""
@@ -151,36 +160,15 @@ class HttpV2:
 
 
 class Batch(HttpV2):
-    """POST /batch: 20 MB and 2,000 events per request, for imports that need not be visible at once."""
+    """POST /batch: 20 MB and 2,000 events per request, for users with more than 30 events a second.
 
-    name = "batch"
+    Its lane is that of HTTP V2: the same events, and the same answers.
+    """
+
     path = "/batch"
     most_items = 1_000
-
-    def __init__(
-        self,
-        api_key: str,
-        origin: str = ORIGINS["us"],
-        *,
-        min_id_length: int = 5,
-        max_items: int = 1_000,
-        max_bytes: int = 19_800_000,
-        concurrency: int = 2,
-        requests_per_s: float = 0.0,
-        items_per_s: float = 0.0,
-        gzip: bool = False,
-    ) -> None:
-        super().__init__(
-            api_key,
-            origin,
-            min_id_length=min_id_length,
-            max_items=max_items,
-            max_bytes=max_bytes,
-            concurrency=concurrency,
-            requests_per_s=requests_per_s,
-            items_per_s=items_per_s,
-            gzip=gzip,
-        )
+    most_bytes = 19_800_000
+    usual_concurrency = 2
 
 
 def status_verdict(response: HttpResponse, *, alone: bool) -> Verdict:
@@ -260,18 +248,23 @@ def _throttled(
 def _waits(batch: Sequence[Delivery], answer: Mapping[str, Any], response: HttpResponse) -> dict[int, Verdict]:
     """Return the waits by index: 30 seconds for a rate, an hour for a daily quota, Retry-After if longer."""
     asked = retry_after_s(response) or 0.0
-    slow = Retry("throttled", max(THROTTLED_S, asked), counts=False)
-    spent = Retry("daily_quota", max(QUOTA_S, asked), counts=False)
+    slow_s, spent_s = max(THROTTLED_S, asked), max(QUOTA_S, asked)
+    slow = Retry("throttled", slow_s, counts=False)
     waits: dict[int, Verdict] = dict.fromkeys(_indexes(answer.get("throttled_events"), _items(batch)), slow)
     slow_devices, slow_users = _names(answer.get("throttled_devices")), _names(answer.get("throttled_users"))
     spent_devices = _names(answer.get("exceeded_daily_quota_devices"))
     spent_users = _names(answer.get("exceeded_daily_quota_users"))
     if slow_devices or slow_users or spent_devices or spent_users:
         for index, delivery in enumerate(batch):
-            if delivery.device_id in spent_devices or delivery.user_id in spent_users:
-                waits[index] = spent
-            elif delivery.device_id in slow_devices or delivery.user_id in slow_users:
-                waits[index] = slow
+            # "pause sending events for that user or device": also its events that are filed meanwhile.
+            if delivery.device_id in spent_devices:
+                waits[index] = Retry("daily_quota", spent_s, counts=False, pauses="device")
+            elif delivery.user_id in spent_users:
+                waits[index] = Retry("daily_quota", spent_s, counts=False, pauses="user")
+            elif delivery.device_id in slow_devices:
+                waits[index] = Retry("throttled", slow_s, counts=False, pauses="device")
+            elif delivery.user_id in slow_users:
+                waits[index] = Retry("throttled", slow_s, counts=False, pauses="user")
     return waits
 
 
@@ -310,6 +303,8 @@ def _escaped_bytes(text: str) -> int:
     return len(text) if text.isascii() and text.isalnum() else 6 * len(text)
 
 
+_OF_REQUEST: Final = ("invalid json request body", "missing request body")
+_EVENT_FIELDS: Final = frozenset({"event_type", "user_id", "device_id", "time", "insert_id"})
 _JSON: Final = {"Content-Type": "application/json", "Accept": "*/*"}
 _HISTORIC: Final = b'{"$skip_user_properties_sync":true,'
 _IDENTITY_BYTES: Final = len('"user_id":"","device_id":"",,')

@@ -49,6 +49,10 @@ PACKAGE_REMEDY: Final = (
     "AppsFlyer says that the account's package takes no such events. Ask AppsFlyer, or remove `apps.streams`. Nothing "
     "is lost meanwhile."
 )
+UNKNOWN_APP_REMEDY: Final = (
+    "AppsFlyer knows no app at this address. Check `appsflyer_app_id` of the app: it must be written as in AppsFlyer "
+    "(`id` and digits on iOS, the package name on Android); then `appsflyer.base_url`. Nothing is lost meanwhile."
+)
 ADDRESS_REMEDY: Final = (
     "Check `appsflyer.base_url` of the app, and any proxy on the way: what answered is not AppsFlyer's "
     "server-to-server API. Nothing is lost meanwhile."
@@ -106,6 +110,11 @@ class InAppEvent:
                 return Halt("unauthorized", KEY_REMEDY)
             case 403:
                 return Halt("forbidden", PACKAGE_REMEDY)
+            case 404 if not page:
+                return Halt("unknown_app", UNKNOWN_APP_REMEDY)
+            case 500 if not page and b"internal server error" in response.body[:200].lower():
+                # For this text the page asks to verify the JSON: it is the event, if it is answered so again.
+                return Retry("server_error_500", retry_after_s(response), most_tries=2)
             case status:
                 known = verdict_of_status(response, ADDRESS_REMEDY, THROTTLED_S)
                 return known or Retry(f"http_{status}", retry_after_s(response))

@@ -158,6 +158,12 @@ class DeliverySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The most requests in flight for one app and endpoint. 0 uses the endpoint's own limit."""
     requests_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
     """The most requests in a second for one app and endpoint. 0 uses the endpoint's own limit."""
+    items_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
+    """The most events in a second for one app and endpoint, for plans of Amplitude with a limit (Starter: 1,000). 0
+    sets no limit."""
+    dead_share: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    """If a vendor refuses more than this share of the last 100 items, sending to that endpoint stops and waits for you,
+    so that a mistake does not turn all events into dead letters. 0 never stops."""
     timeout_s: Annotated[float, Meta(ge=5, le=300)] = 30.0
     """How long a vendor may take to answer. Deliveries leased by a worker that died go to another one after four times
     as long."""

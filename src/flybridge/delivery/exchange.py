@@ -62,13 +62,15 @@ class Retry(Struct, frozen=True, tag=True):
     """To be sent again. `after_s` is the vendor's own wait in seconds, None leaves it to the backoff.
 
     `counts` is False where the vendor has not looked at the item (throttled). `pauses` is `device` or `user` where
-    the vendor asks that nothing of the item's device or user is sent in that time.
+    the vendor asks that nothing of the item's device or user is sent in that time. With `most_tries` the item is
+    refused after so many counted tries.
     """
 
     reason: str
     after_s: float | None = None
     counts: bool = True
     pauses: str = ""
+    most_tries: int = 0
 
 
 class Reject(Struct, frozen=True, tag=True):

@@ -53,7 +53,7 @@ NOTHING_ACCEPTED: Final = (
 )
 DEAD_RATE: Final = (
     "The vendor refuses too many items (`delivery.dead_share`); the others are kept. See `flybridge dead` for the "
-    "reason, correct the cause, then `flybridge lanes --retry`."
+    "reason, and correct the cause. Sending is tried again each hour."
 )
 
 T = TypeVar("T")
@@ -179,7 +179,9 @@ def _failed(
         down = before.phase is not Phase.CLOSED
         lasting = content and down and now_ms - before.since_ms >= DOWN_MS
         pays = retries[0].counts and (not down or bad or lasting)
-        return [(items[0], replace(retries[0], counts=pays))], [], replace(state, circuit=circuit, probes=probes)
+        # An outage must not end an item that has few tries: only what fails while others pass.
+        retry = replace(retries[0], counts=pays, most_tries=retries[0].most_tries if bad else 0)
+        return [(items[0], retry)], [], replace(state, circuit=circuit, probes=probes)
     circuit = breaker.failed(before, reason, now_ms, answer.rules, words=answer.words)
     state = replace(state, circuit=circuit, probes=0)
     if content:

@@ -119,6 +119,16 @@ def _again(
             remedy="Look for the event at the vendor. Replay the dead letter if it is not there.",
             uncertain=uncertain,
         )
+    if retry.counts and retry.most_tries and tries >= retry.most_tries:
+        return Settlement(
+            delivery.id,
+            DEAD,
+            tries=tries,
+            reason="invalid_event",
+            detail=said(f"The vendor fails at this item, {tries} times, and takes others: {retry.reason}.", words),
+            remedy="See with `flybridge explain` what is sent, correct the mapping, then replay the dead letter.",
+            uncertain=uncertain,
+        )
     if retry.counts and tries >= policy.tries:
         return Settlement(
             delivery.id,

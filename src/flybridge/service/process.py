@@ -27,6 +27,7 @@ from flybridge.service.data_lock import WorkerId
 from flybridge.service.wiring import (
     build_flow,
     check,
+    circuit_rules_of,
     clear,
     endpoints_of,
     intake_apps_of,
@@ -131,6 +132,7 @@ class Service:
             endpoints_of(self._config),
             self._clock,
             policy=policy_of(self._config),
+            rules=circuit_rules_of(self._config),
             settings=settings_of(self._config),
             observer=report,
             owner=owner.name,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flybridge.amplitude import cohort
 from flybridge.amplitude.attribution import AttributionApi
-from flybridge.amplitude.upload import HttpV2, origin
+from flybridge.amplitude.upload import Batch, HttpV2, origin
 from flybridge.appsflyer import audience
 from flybridge.appsflyer.inapp_event import ORIGIN as APPSFLYER
 from flybridge.appsflyer.inapp_event import InAppEvent
@@ -15,6 +15,7 @@ from flybridge.audiences.rules import AudienceRule, MemberCondition
 from flybridge.config.apps import called
 from flybridge.config.settings import App, AtExpiry, Audience, Cadence, Config, DeliverySettings, HoldV1, Secret
 from flybridge.config.streams import condition_of, streams_of
+from flybridge.delivery.circuit import CircuitRules
 from flybridge.delivery.context import Settings
 from flybridge.delivery.exchange import Endpoint, Limits
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
@@ -115,7 +116,8 @@ def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
     for app in config.apps:
         key = app.amplitude.api_key.reveal()
         host = origin(app.amplitude.region.value, app.amplitude.base_url)
-        http_v2 = HttpV2(
+        upload = Batch if app.amplitude.batch else HttpV2
+        http_v2 = upload(
             key,
             host,
             min_id_length=app.amplitude.min_id_length,
@@ -145,13 +147,18 @@ def _tuned(limits: Limits, own: DeliverySettings) -> Limits:
         limits.max_bytes,
         own.concurrency or limits.concurrency,
         own.requests_per_s or limits.requests_per_s,
-        limits.items_per_s,
+        own.items_per_s or limits.items_per_s,
     )
 
 
 def policy_of(config: Config) -> RetryPolicy:
     """Return the retry policy."""
     return RetryPolicy(tries=config.delivery.max_tries, uncertain=Uncertain(config.delivery.uncertain.value))
+
+
+def circuit_rules_of(config: Config) -> CircuitRules:
+    """Return when lanes stop."""
+    return CircuitRules(dead_share=config.delivery.dead_share)
 
 
 def settings_of(config: Config) -> Settings:

@@ -91,6 +91,7 @@ class Reporter:
             status=exchange.status,
             ms=round(exchange.seconds * 1000),
             reason=exchange.reason,
+            **({"answer": exchange.words} if exchange.words else {}),
             **exchange.counts(),
         )
 
@@ -103,6 +104,7 @@ class Reporter:
             endpoint=lane.endpoint,
             phase=circuit.phase.value,
             reason=circuit.reason,
+            answer=circuit.words,
             remedy=circuit.remedy,
             until_ms=circuit.until_ms,
         )

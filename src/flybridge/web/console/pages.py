@@ -126,7 +126,9 @@ def advice(reading: Reading) -> list[Advice]:
     for lane, circuit in sorted((reading.circuits or {}).items()):
         if circuit.phase is not Phase.CLOSED:
             found.append(
-                Advice("bad", f"{shown(lane.app)}, {lane.endpoint}: {_state(circuit, reading.at_ms)}", "lanes")
+                Advice(
+                    _level(circuit), f"{shown(lane.app)}, {lane.endpoint}: {_state(circuit, reading.at_ms)}", "lanes"
+                )
             )
     if dead := sum(count.n for count in reading.counts if count.outcome == OutcomeKind.DEAD):
         found.append(Advice("warn", f"{_events(dead)} could not be processed or delivered.", "dead"))
@@ -213,7 +215,7 @@ def lanes(reading: Reading) -> dict[str, Any]:
                 "leased": depth.leased if depth else 0,
                 "oldest": span(reading.at_ms - depth.oldest_ms) if depth and depth.oldest_ms else "-",
                 "state": _state(circuit, reading.at_ms) if circuit else _unserved(lane, circuits),
-                "level": "bad" if circuit and circuit.phase is not Phase.CLOSED else "",
+                "level": _level(circuit) if circuit and circuit.phase is not Phase.CLOSED else "",
             }
         )
     depth_of_inbox = reading.depth
@@ -233,12 +235,18 @@ def _unserved(lane: Lane, circuits: Mapping[Lane, Circuit] | None) -> str:
     return f"not served: the app {shown(lane.app)!r} is not in the configuration."
 
 
+def _level(circuit: Circuit) -> str:
+    """Return how bad it is that a lane is paused: an outage ends by itself, a refusal needs an operator."""
+    return "bad" if circuit.halted else "warn"
+
+
 def _state(circuit: Circuit, now_ms: int) -> str:
     if circuit.phase is Phase.CLOSED:
         return "sends"
     again = f"Tries again in {span(circuit.until_ms - now_ms)}." if circuit.until_ms > now_ms else "Tries again now."
     why = f"{circuit.reason}. " if circuit.reason else ""
-    return f"Paused: {why}{shown_sentence(circuit.remedy)} {again}"
+    answer = f"{shown_sentence(circuit.words)}. " if circuit.words else ""
+    return f"Paused: {why}{answer}{shown_sentence(circuit.remedy)} {again}"
 
 
 def _reasons(reading: Reading, *, only: str = "", exclude: Iterable[str] = ()) -> list[dict[str, Any]]:
