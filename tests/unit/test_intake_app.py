@@ -61,6 +61,9 @@ class Store:
     async def covered(self, *, since_day: str) -> list[Any]:
         return await self.lanes(0)
 
+    async def uncertain_counts(self) -> list[Any]:
+        return await self.lanes(0)
+
 
 async def console(scope: Any, receive: Any, send: Any) -> None:
     """A console that says where it was asked, or breaks."""

@@ -22,7 +22,7 @@ from flybridge.records import OutcomeKind
 from flybridge.store.audiences.protocol import Run
 from flybridge.store.audiences.protocol import Standing as Audience
 from flybridge.store.figures import Count, CoverageRow, HeldCount
-from flybridge.store.protocol import Filed, Lane, LaneDepth
+from flybridge.store.protocol import Filed, Lane, LaneDepth, UncertainCount
 from flybridge.telemetry.audience_metrics import AudienceMetrics
 from flybridge.telemetry.door_counts import DoorCounts, Received, log_received
 from flybridge.telemetry.logs import LogForm, configure_logging
@@ -57,8 +57,9 @@ def full() -> Metrics:
     lanes = [LaneDepth(LANE, 7, 8, 9, 40_000)]
     holds = [HeldSum("shop", "tiktok", "idfv", "6h", 12)]
     covers = [Cover(40, {"any": 30, "idfv": 10}, app="shop", platform="ios")]
+    uncertain = [UncertainCount("shop", "delivered", 3, 5)]
     up = {"inbox": True, "store": True}
-    metrics.observe(BridgeState(Depth(5, 2, 70_000), outcomes, lanes, up, 100_000, holds, covers))
+    metrics.observe(BridgeState(Depth(5, 2, 70_000), outcomes, lanes, up, 100_000, holds, covers, uncertain))
     audiences = AudienceMetrics(metrics.registry)
     audiences.ran("shop", "vips", Run(began_ms=0, added=3, removed=1))
     audiences.standing(
@@ -171,6 +172,10 @@ class Present:
 
     async def hold_counts(self) -> list[HeldCount]:
         return [HeldCount("shop", "tiktok", ("idfv",), hour * 3_600_000, 2) for hour in (1, 2)]
+
+    async def uncertain_counts(self) -> list[UncertainCount]:
+        """Say that nothing is uncertain."""
+        return []
 
     async def covered(self, *, since_day: str) -> list[CoverageRow]:
         return [CoverageRow("shop", since_day, "ios", version, "tiktok", ("idfv",), 3) for version in ("1", "2")]

@@ -15,6 +15,7 @@ from flybridge.amplitude.upload import HttpV2
 from flybridge.delivery.circuit import Circuit, CircuitRules, Phase
 from flybridge.delivery.context import Settings
 from flybridge.delivery.exchange import Endpoint
+from flybridge.delivery.lane_reports import Order, give_order, read_reports
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.observer import Exchange
 from flybridge.delivery.transport import HttpTransport
@@ -527,6 +528,69 @@ async def test_deliveries_without_an_endpoint_are_named_and_stay(bench: Bench) -
     assert await worker.drain() == 0
     assert worker.unserved == {Lane("gone", "http_v2")}
     assert await bench.outcomes() == {"pending": 1}
+
+
+async def test_orders_of_an_operator_are_carried_out_and_lanes_are_reported(bench: Bench) -> None:
+    """Whichever process gives them; how lanes stand can be read by any process."""
+    await bench.file(numbered(20))
+    bench.vendor.script = lambda _: (401, {"error": "who is key-of-app?"})
+    worker = bench.worker()
+    await worker.drain()
+    bench.clock.advance(3)
+    await worker.drain()
+    (report,) = (await read_reports(bench.store, bench.clock.now_ms())).values()
+    assert report.lane == V2
+    assert (report.circuit.phase, report.circuit.halted, report.circuit.reason) == (Phase.OPEN, True, "unauthorized")
+    assert report.circuit.words == "127.0.0.1 answered 401: who is ***?"
+    bench.vendor.script = lambda _: (200, {"code": 200})
+    await give_order(bench.store, V2, Order.RETRY, bench.clock.now_ms())
+    await give_order(bench.store, V2, Order.FEWER, bench.clock.now_ms())
+    bench.clock.advance(3)
+    await bench.store.hasten(V2, bench.clock.now_ms())
+    assert await worker.drain() == 20
+    assert worker.circuits()[V2].phase is Phase.CLOSED
+    await bench.file(numbered(600))
+    await worker.drain()
+    assert max(map(len, bench.vendor.requests)) == 999 // 2
+    bench.clock.advance(3600)
+    assert await read_reports(bench.store, bench.clock.now_ms()) == {}
+
+
+async def test_a_device_that_is_throttled_waits_with_all_its_events(bench: Bench) -> None:
+    """Also with those that are filed after the answer: the vendor asks for a pause of the device."""
+
+    def script(names: list[str]) -> Answer:
+        if "event-2" not in names:
+            return 200, {"code": 200}
+        return 429, {"throttled_devices": {"device-event-2": 99}}
+
+    bench.vendor.script = script
+    await bench.file(numbered(5))
+    worker = bench.worker()
+    assert await worker.drain() == 4
+    await bench.file(["event-2", "event-7"])
+    assert await worker.drain() == 1
+    assert bench.vendor.received["event-2"] == 1
+    bench.vendor.script = lambda _: (200, {"code": 200})
+    bench.clock.advance(30)
+    assert await worker.drain() == 2
+
+
+async def test_a_clock_that_is_set_back_stops_nothing(bench: Bench) -> None:
+    """A day back used to keep a paused lane paused for a day, and retries, too."""
+    await bench.file(numbered(20))
+    bench.vendor.script = lambda _: (500, b"")
+    worker = bench.worker()
+    for _ in range(5):
+        await worker.drain()
+        bench.clock.advance(3)
+    assert worker.circuits()[V2].phase is not Phase.CLOSED
+    bench.clock.set_back(24 * 3600)
+    bench.vendor.script = lambda _: (200, {"code": 200})
+    for _ in range(20):
+        bench.clock.advance(5)
+        await worker.drain()
+    assert await bench.outcomes() == {"delivered": 20}
 
 
 def test_a_lease_shorter_than_its_requests_is_refused(tmp_path: Path) -> None:

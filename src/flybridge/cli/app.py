@@ -31,6 +31,7 @@ class Commands(LazyGroup):
         "account": Later("flybridge.cli.inspect", "account", "Show what came in and what became of it."),
         "holds": Later("flybridge.cli.holds", "app", "List, release and expire events that wait for their user."),
         "dead": Later("flybridge.cli.inspect", "dead", "List dead letters: what failed, why, and what helps."),
+        "lanes": Later("flybridge.cli.lanes", "app", "Show how sending stands, and help it along."),
         "replay": Later("flybridge.cli.inspect", "replay", "Process or deliver dead letters again."),
         "cohorts": Later("flybridge.cli.audiences", "app", "List and run the audiences that follow a cohort."),
         "performance": Later("flybridge.cli.performance", "performance", "Show what each media source brings."),

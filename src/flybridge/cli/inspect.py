@@ -20,7 +20,7 @@ from flybridge.operations.replay import replay as replay_some
 from flybridge.records import DeadLetter, OutcomeKind
 from flybridge.service.wiring import build_flow
 from flybridge.store.figures import RestrictedCount
-from flybridge.store.protocol import Store
+from flybridge.store.protocol import Store, UncertainCount
 
 Reason = Annotated[str | None, typer.Option("--reason", help="Only this reason.")]
 
@@ -36,13 +36,14 @@ def account(
     """Show what came in and what became of it, per app and day. Exit code 1 if a single event is unaccounted for."""
     since_day = since.strftime("%Y-%m-%d") if since is not None else ""
 
-    async def work(inbox: Inbox, store: Store) -> tuple[Account, Sequence[RestrictedCount]]:
+    async def work(inbox: Inbox, store: Store) -> tuple[Account, Sequence[RestrictedCount], Sequence[UncertainCount]]:
         whole, counts = await read_account(inbox, store, audit=True)
         restricted = [one for one in await store.restricted() if only_app in (None, one.app) and one.day >= since_day]
-        return narrowed(whole, counts, only_app, since_day), restricted
+        uncertain = [one for one in await store.uncertain_counts() if only_app in (None, one.app)]
+        return narrowed(whole, counts, only_app, since_day), restricted, uncertain
 
-    drawn, restricted = with_both(configured(config, only_app), work)
-    show_account(drawn, restricted, as_json=as_json)
+    drawn, restricted, uncertain = with_both(configured(config, only_app), work)
+    show_account(drawn, restricted, uncertain, as_json=as_json)
     if not drawn.balanced:
         raise typer.Exit(1)
 
@@ -117,13 +118,20 @@ def restricted_sums(restricted: Iterable[RestrictedCount]) -> list[str]:
     return [f"{source} {policy} {n}" for (source, policy), n in sorted(sums.items())]
 
 
-def show_account(account: Account, restricted: Sequence[RestrictedCount] = (), *, as_json: bool) -> None:
+def show_account(
+    account: Account,
+    restricted: Sequence[RestrictedCount] = (),
+    uncertain: Sequence[UncertainCount] = (),
+    *,
+    as_json: bool,
+) -> None:
     """Print the account, its reasons, what restrictions changed, and what does not agree."""
     rows = account_rows(account)
     if as_json:
         found = [msgspec.structs.asdict(d) for d in account.discrepancies]
         plain = {"balanced": account.balanced, "days": rows, "reasons": account.reasons, "discrepancies": found}
-        print_json({**plain, "restricted": [msgspec.structs.asdict(row) for row in restricted]})
+        named = {"restricted": restricted, "uncertain": uncertain}
+        print_json({**plain, **{name: [msgspec.structs.asdict(row) for row in rows] for name, rows in named.items()}})
         return
     print_rows("What came in, and what became of it", rows, "Nothing was received yet.")
     for outcome, reasons in sorted(account.reasons.items()):
@@ -131,6 +139,11 @@ def show_account(account: Account, restricted: Sequence[RestrictedCount] = (), *
         say(f"  {outcome}: {shares}")
     if restricted:
         say(f"  restricted: {', '.join(restricted_sums(restricted))}")
+    for count in uncertain:
+        say(
+            f"  uncertain: {count.n} of {count.app} ({count.outcome}) may be at the vendor more than once, because "
+            "answers were lost: see flybridge lanes uncertain"
+        )
     if account.balanced:
         say("Every event is accounted for.", "green")
     for wrong in account.discrepancies:

@@ -53,7 +53,7 @@ NOTHING_ACCEPTED: Final = (
 )
 DEAD_RATE: Final = (
     "The vendor refuses too many items (`delivery.dead_share`); the others are kept. See `flybridge dead` for the "
-    "reason, and correct the cause. Sending is tried again each hour."
+    "reason, correct the cause, then `flybridge lanes retry`. Else sending is tried again each hour."
 )
 
 T = TypeVar("T")

@@ -19,10 +19,12 @@ from flybridge.records import Delivery
 
 MAX_CHARS: Final = 160
 READ_BYTES: Final = 4_000
+MIN_KEY: Final = 4  # characters: a shorter key may be any word
 FIELDS: Final = ("error", "message", "error_message", "messege", "reason", "description", "detail", "missing_field")
 """Fields of an answer that hold a message. AppsFlyer's audience import spells one of them `messege`."""
 
 _PLAIN_HEADERS: Final = frozenset({"content-type", "accept", "user-agent"})
+_KEY: Final = re.compile(rb'"(?:api_key|import_key)":"([^"]{1,500})"|api_key=([^&]{1,500})')
 _TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]{1,300})", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^<>]{0,1000}>")
 _WORD: Final = re.compile(r"[^\s\"'`,;()<>\[\]{}]{4,}")
@@ -68,19 +70,20 @@ def _message(answer: Any) -> str:
 
 
 def _without_keys(text: str, request: HttpRequest) -> str:
-    """Mask the words of a text that are a key: in a header of the request, or its API key."""
-    for word in sorted(set(_WORD.findall(text)), key=len, reverse=True):
-        value = word.encode()
-        if any(word in header for name, header in request.headers.items() if name.lower() not in _PLAIN_HEADERS) or any(
-            form + value in request.body for form in (b'"api_key":"', b"api_key=")
-        ):
-            text = text.replace(word, "***")
+    """Mask the keys of a request: its API key, and what stands in its headers."""
+    keys = {(one or two).decode("utf-8", "replace") for one, two in _KEY.findall(request.body[:READ_BYTES])}
+    for name, value in request.headers.items():
+        if name.lower() not in _PLAIN_HEADERS:
+            keys |= {value, *value.split()}
+    for key in sorted(keys, key=len, reverse=True):
+        if len(key) >= MIN_KEY:
+            text = text.replace(key, "***")
     return text
 
 
 def _without_ids(text: str, items: Iterable[Delivery]) -> str:
     """Mask the words of a text that are an identifier of one of the items, or a value of its content with a digit."""
-    candidates = set(_WORD.findall(text))
+    candidates = {word.strip(".:?!") for word in _WORD.findall(text)} - {""}
     if not candidates:
         return text
     hidden = set()

@@ -17,12 +17,16 @@ from flybridge.clock import Clock
 from flybridge.delivery.circuit import Circuit, CircuitRules
 from flybridge.delivery.context import Context, Settings
 from flybridge.delivery.exchange import Endpoint, Transport
+from flybridge.delivery.gate import ForwardTime
 from flybridge.delivery.lane import LaneWork, pause
+from flybridge.delivery.lane_reports import LaneOrder, LaneReport, Order, Report, new_orders, write_report
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.observer import Observer, Silent
 from flybridge.store.protocol import Lane, Store
 
 FLUSHES_AT_STOP: Final = 3
+REPORT_MS: Final = 60_000
+LOOK_MS: Final = 2_000
 
 
 class Worker:
@@ -64,6 +68,10 @@ class Worker:
         self._lanes = {lane: LaneWork(lane, endpoint, self._context) for lane, endpoint in endpoints.items()}
         self._replaces = replaces
         self._rescued_ms: int | None = None
+        self._time = ForwardTime(clock)
+        self._looked_ms: int | None = None
+        self._reported: tuple[int, tuple[LaneReport, ...]] = (0, ())
+        self._orders: set[str] = set()
         self._wake = asyncio.Event()
         self.unserved: set[Lane] = set()
 
@@ -131,6 +139,11 @@ class Worker:
         """Return the lanes to work now, after rescuing lapsed leases."""
         context = self._context
         try:
+            await self._look()
+        except Exception as error:  # to report is not worth to stop sending
+            with suppress(Exception):
+                context.observer.on_trouble(None, error)
+        try:
             await self._rescue()
             due = await context.store.lanes(context.clock.now_ms())
         except Exception as error:
@@ -141,17 +154,53 @@ class Worker:
         named = set(due)
         return [work for lane, work in self._lanes.items() if (lane in named and not work.idle()) or work.settlements]
 
+    async def _look(self) -> None:
+        """Carry out orders of operators, and report how the lanes stand if that has changed or was long ago."""
+        store, now_ms = self._context.store, self._time.now_ms()
+        if self._looked_ms is None:
+            await new_orders(store, self._orders)  # those from before this worker
+        elif now_ms - self._looked_ms < LOOK_MS:
+            return
+        self._looked_ms = now_ms
+        for order in await new_orders(store, self._orders):
+            await self._carry_out(order)
+        if self._time.stepped_back:
+            # What was to be tried again soon would now wait for as long as the clock was set back.
+            self._time.stepped_back = False
+            for lane in self._lanes:
+                await store.hasten(lane, self._context.clock.now_ms())
+        lanes = tuple(
+            LaneReport(lane.app, lane.endpoint, work.circuit, work.gate.state.limit)
+            for lane, work in self._lanes.items()
+            if not work.gate.state.plain
+        )
+        at_ms, before = self._reported
+        if lanes != before or now_ms - at_ms >= REPORT_MS:
+            await write_report(store, Report(self.owner, self._context.clock.now_ms(), lanes))
+            self._reported = now_ms, lanes
+
+    async def _carry_out(self, order: LaneOrder) -> None:
+        work = self._lanes.get(Lane(order.app, order.endpoint))
+        if work is None:
+            return
+        match order.order:
+            case Order.RETRY:
+                work.retry_now()
+                await self._context.store.hasten(work.lane, self._context.clock.now_ms())
+            case Order.FEWER:
+                work.send_fewer()
+
     async def _rescue(self) -> None:
         context = self._context
-        now_ms = context.clock.now_ms()
-        if self._rescued_ms is not None and now_ms - self._rescued_ms < context.settings.rescue_ms:
+        now_ms, passed_ms = context.clock.now_ms(), self._time.now_ms()
+        if self._rescued_ms is not None and passed_ms - self._rescued_ms < context.settings.rescue_ms:
             return
         resend = context.policy.uncertain is Uncertain.RESEND
         if self._replaces is not None:
             await context.store.rescue(now_ms, owner=self._replaces, resend_uncertain=resend)
             self._replaces = None
         await context.store.rescue(now_ms, resend_uncertain=resend)
-        self._rescued_ms = now_ms
+        self._rescued_ms = passed_ms
 
     async def _guarded(self, work: LaneWork, stop: asyncio.Event) -> None:
         try:

@@ -194,6 +194,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "the vendor refused a request with only this item, twice, while others passed",
         "check the item: a firewall may object to a text in it",
     ),
+    (_K.DEAD, "taken_out"): Reason(
+        "an operator took it out of the queue",
+        "nothing; replay it if it is to be sent after all",
+    ),
     (_K.DEAD, "unfit"): Reason("no request can be built from the item", "report it"),
     (_K.DEAD, "sealed"): Reason(
         "its content can't be opened: it was sealed with another secret, or it is damaged",

@@ -96,6 +96,27 @@ class Released(Struct, frozen=True):
     gone: Sequence[int] = ()
 
 
+class Queued(Struct, frozen=True):
+    """A delivery that waits in a lane. `id` is that of its ledger row, and of the dead letter it may become."""
+
+    id: int
+    event_type: str
+    due_ms: int
+    leased: bool
+    tries: int
+    uncertain: int
+    received_ms: int
+
+
+class UncertainCount(Struct, frozen=True):
+    """Messages of one outcome that a vendor may have got more than once: `n` of them, by `times` sends."""
+
+    app: str
+    outcome: str
+    n: int
+    times: int
+
+
 class LaneDepth(Struct, frozen=True):
     """The deliveries of a lane: `due` now, `later` (waiting for a retry), `leased`; `oldest_ms` is of what is due."""
 
@@ -159,6 +180,41 @@ class Store(Protocol):
         - A delivery that `owner` no longer has stays as it is and is counted in `Settled.stale`.
         - The body of what is delivered is erased; that of a dead letter stays, so that it can be delivered after all.
         """
+        ...
+
+    async def queued(self, lane: Lane, limit: int = 100) -> Sequence[Queued]:
+        """Return the deliveries that wait in a lane, those due longest first."""
+        ...
+
+    async def hasten(self, lane: Lane, now_ms: int) -> None:
+        """Make due what waits for another try."""
+        ...
+
+    async def take_out(self, ids: Sequence[int], now_ms: int) -> Sequence[int]:
+        """Make dead letters (`taken_out`) of deliveries that are not being sent. Returns the ids of those that became.
+
+        The ids are those of `Queued`.
+        """
+        ...
+
+    async def uncertain_counts(self) -> Sequence[UncertainCount]:
+        """Count the messages that a vendor may have got more than once."""
+        ...
+
+    async def uncertain(self, *, app: str | None = None, limit: int = 100) -> Sequence[LedgerEntry]:
+        """Return the messages that a vendor may have got more than once, newest first."""
+        ...
+
+    async def put_state(self, name: str, value: bytes) -> None:
+        """Keep a value under a name, in place of what there was."""
+        ...
+
+    async def states(self, beginning: str) -> Sequence[tuple[str, bytes]]:
+        """Return the values whose names begin like this, in the order of the names."""
+        ...
+
+    async def drop_states(self, names: Sequence[str]) -> None:
+        """Delete the values with these names."""
         ...
 
     async def rescue(self, now_ms: int, *, owner: str | None = None, resend_uncertain: bool = True) -> Rescued:

@@ -31,7 +31,7 @@ from flybridge.inbox.protocol import Depth, Inbox
 from flybridge.insight.coverage import Cover, covers, with_largest_platforms
 from flybridge.insight.hints import HeldSum, summed
 from flybridge.records import DAY_MS, day_of
-from flybridge.store.protocol import Filed, Lane, LaneDepth, Store
+from flybridge.store.protocol import Filed, Lane, LaneDepth, Store, UncertainCount
 from flybridge.telemetry.door_counts import DoorCounts
 
 
@@ -45,6 +45,7 @@ class BridgeState(Struct, frozen=True):
     at_ms: int = 0
     holds: Sequence[HeldSum] = ()
     covers: Sequence[Cover] = ()
+    uncertain: Sequence[UncertainCount] = ()
 
 
 async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> BridgeState:
@@ -53,6 +54,7 @@ async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> Bridge
     depth = outcomes = lanes = None
     holds: Sequence[HeldSum] = ()
     covered: Sequence[Cover] = ()
+    uncertain: Sequence[UncertainCount] = ()
     try:
         depth = await inbox.depth(now_ms)
         up["inbox"] = True
@@ -68,10 +70,11 @@ async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> Bridge
             holds = summed(await store.hold_counts(), now_ms, sources=MEDIA_SOURCES)
             rows = await store.covered(since_day=day_of(now_ms - DAY_MS))
             covered = covers(with_largest_platforms(rows, PLATFORMS), "app", "platform")
+            uncertain = await store.uncertain_counts()
             up["store"] = True
         except FlybridgeError:
             up["store"] = False
-    return BridgeState(depth, outcomes, lanes, up, now_ms, holds, covered)
+    return BridgeState(depth, outcomes, lanes, up, now_ms, holds, covered, uncertain)
 
 
 MEDIA_SOURCES: Final = 20  # of an app that have a label of their own in `flybridge_holds`; the others share one
@@ -241,6 +244,12 @@ class Metrics(Collector):
         if now.outcomes is not None:
             labels = ("app", "source", "outcome", "reason")
             yield _gauge("flybridge_envelopes", "Where envelopes stand now.", labels, now.outcomes.items())
+        yield _gauge(
+            "flybridge_uncertain",
+            "Messages that a vendor may have got more than once.",
+            ("app", "outcome"),
+            (((count.app, count.outcome), float(count.n)) for count in now.uncertain),
+        )
         yield from self._holds()
         if now.lanes is not None:
             oldest = [_age_s(lane.oldest_ms, now.at_ms) for lane in now.lanes]

@@ -56,6 +56,11 @@ class ManualClock:
             if not waking.done():
                 waking.set_result(None)
 
+    def set_back(self, seconds: float) -> None:
+        """Set the time back, as an operator or NTP does with a machine's clock. Sleepers wake when they would have."""
+        self._now_ms -= round(seconds * 1000)
+        self._sleepers = [(at_ms - round(seconds * 1000), count, waking) for at_ms, count, waking in self._sleepers]
+
 
 class JumpingClock(ManualClock):
     """A clock that a `sleep` moves forward at once. `slept` holds the seconds; a sleep of `endless_s` never ends."""

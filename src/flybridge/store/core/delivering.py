@@ -12,6 +12,9 @@ from flybridge.store.core.dead_letters import (
     SEALED,
     SEALED_DETAIL,
     SEALED_REMEDY,
+    TAKEN_OUT,
+    TAKEN_OUT_DETAIL,
+    TAKEN_OUT_REMEDY,
     UNCERTAIN,
     UNCERTAIN_DETAIL,
     UNCERTAIN_REMEDY,
@@ -20,8 +23,8 @@ from flybridge.store.core.dead_letters import (
 )
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.sealed import open_item
-from flybridge.store.core.tables import Read, Write
-from flybridge.store.protocol import Lane, Rescued, Settled, Settlement
+from flybridge.store.core.tables import Read, Rows, Write
+from flybridge.store.protocol import Lane, Queued, Rescued, Settled, Settlement
 
 Row = tuple[Any, ...]
 
@@ -70,6 +73,41 @@ def _delivery(seal: Seal, lane: Lane, row: Row, now_ms: int) -> Delivery:
         received_ms=received_ms,
         age_ms=max(0, now_ms - received_ms),
     )
+
+
+def queued(db: Rows, seal: Seal, lane: Lane, limit: int) -> list[Queued]:
+    rows = db.read(Read.QUEUED, lane.app, lane.endpoint, limit)
+    return [
+        Queued(row_id, _event_type(seal, sealed, who), due_ms, bool(leased), tries, uncertain, received_ms)
+        for row_id, due_ms, leased, tries, uncertain, received_ms, sealed, who in rows
+    ]
+
+
+def _event_type(seal: Seal, sealed: bytes, who: bytes | None) -> str:
+    try:
+        return open_item(seal, sealed, who).event_type
+    except SealBroken:
+        return ""
+
+
+def hasten(ledger: LedgerWriter, lane: Lane, now_ms: int) -> None:
+    ledger.tables.write(Write.HASTEN, [(now_ms, lane.app, lane.endpoint)])
+
+
+def take_out(ledger: LedgerWriter, seal: Seal, ids: Sequence[int], now_ms: int) -> list[int]:
+    rows = sorted(ledger.tables.among(Read.UNLEASED, sorted(set(ids))))
+    ends = [
+        (
+            LeasedRow(*counter_key),
+            Settlement(delivery, "dead", reason=TAKEN_OUT, detail=TAKEN_OUT_DETAIL, remedy=TAKEN_OUT_REMEDY),
+        )
+        for delivery, *counter_key in rows
+    ]
+    deliveries = [(row[0],) for row in rows]
+    ledger.tables.write(Write.KEEP_WHO, deliveries)
+    ledger.tables.write(Write.DROP_DELIVERIES, deliveries)
+    bury(ledger, seal, ends, now_ms)
+    return [leased.row_id for leased, _ in ends]
 
 
 def begin(ledger: LedgerWriter, ids: Sequence[int], owner: str) -> list[int]:

@@ -18,7 +18,7 @@ from flybridge.store.figures import (
     RestrictedCount,
     SightedKind,
 )
-from flybridge.store.protocol import Lane, LaneDepth
+from flybridge.store.protocol import Lane, LaneDepth, UncertainCount
 
 LEDGER_PAGE: Final = 1000
 
@@ -84,6 +84,18 @@ def coverage(db: Rows, since_day: str, app: str | None) -> list[CoverageRow]:
         CoverageRow(of_app, day, platform, version, source, tuple(kinds.split()), n)
         for of_app, day, platform, version, source, kinds, n in db.read(Read.COVERAGE, since_day, app)
     ]
+
+
+def uncertain_counts(db: Rows) -> list[UncertainCount]:
+    return [UncertainCount(*row) for row in db.read(Read.UNCERTAIN_COUNTS)]
+
+
+def uncertain(db: Rows, app: str | None, limit: int) -> list[LedgerEntry]:
+    return [LedgerEntry(*row) for row in db.read(Read.UNCERTAIN, app, limit)]
+
+
+def states(db: Rows, beginning: str) -> list[tuple[str, bytes]]:
+    return [(name, bytes(value)) for name, value in db.read(Read.STATES, beginning, beginning + chr(0x10FFFF))]
 
 
 def ledger_page(db: Rows, app: str | None, after: int) -> list[tuple[int, LedgerEntry]]:

@@ -57,6 +57,9 @@ class Read(Enum):
     OWNED = auto()  # owner, among deliveries: id, row, lane, counter. FOR UPDATE
     LAPSED = auto()  # now_ms: id, row, lane, counter, begun. FOR UPDATE SKIP LOCKED
     LEASED_BY = auto()  # owner: the same. FOR UPDATE SKIP LOCKED
+    UNLEASED = auto()  # among rows: delivery, row, lane, counter. FOR UPDATE SKIP LOCKED
+    # app, endpoint, limit: row, due_ms, leased, tries, uncertain, received_ms, sealed, who, those due longest first
+    QUEUED = auto()
     # dead letters
     DEAD_LETTERS = auto()  # app, reason (each may be None), limit: `dead_letters._dead_letter`, newest first
     DEAD_BY_ID = auto()  # app, reason (each may be None), among rows: the same, in any order
@@ -88,12 +91,15 @@ class Read(Enum):
     PERSONS_AFTER = auto()  # person, limit: person, whether something of it can go
     # the store itself
     STATE = auto()  # name: value
+    STATES = auto()  # the beginning of names, the first text after them: name, value, in the order of names
     SEALED = auto()  # limit: sealed, of the newest items and sightings, each so many
     # reports
     COUNTS = auto()  # app, day, source, outcome, reason, n
     DEPTHS = auto()  # now_ms: app, endpoint, due, later, leased, oldest_ms
     LANES = auto()  # now_ms: app, endpoint
     HOLDS = auto()  # app (may be None), limit: the fields of `protocol.Held`, key kinds as text
+    UNCERTAIN_COUNTS = auto()  # app, outcome, rows, times
+    UNCERTAIN = auto()  # app (may be None), limit: the fields of `protocol.LedgerEntry`, newest first
     LEDGER = auto()  # row, app (may be None), limit: row, the fields of `protocol.LedgerEntry`
     RESTRICTED = auto()  # the fields of `figures.RestrictedCount`
     HOLD_COUNTS = auto()  # app, media source, key kinds as text, hour, n
@@ -127,6 +133,7 @@ class Write(Enum):
     __hash__ = object.__hash__
 
     STATE = auto()  # name, value: in place of what there was
+    DROP_STATE = auto()  # name
     LEDGER_ROWS = auto()  # receipt, counter, insert_id, received_ms, changed_ms, row, digest, person, cell
     REFILE = auto()  # insert_id, changed_ms, person, cell, row
     MOVE = auto()  # counter, changed_ms, row
@@ -146,6 +153,7 @@ class Write(Enum):
     REDELIVER = auto()  # id, row, lane, received_ms, due_ms, uncertain
     LEASE = auto()  # owner, leased_until_ms, id
     BEGIN = auto()  # id
+    HASTEN = auto()  # now_ms, app, endpoint: what waits for another try is due
     AGAIN = auto()  # due_ms, tries, split, more uncertain, id
     RETURN = auto()  # id
     DROP_DELIVERIES = auto()  # id

@@ -15,7 +15,7 @@ from flybridge.sealing import Seal
 from flybridge.store.core import performance_reports, reports
 from flybridge.store.core.confirmed_time import confirm, confirmed_ms
 from flybridge.store.core.dead_letters import listed, listed_ids, named, redeliver, taken
-from flybridge.store.core.delivering import begin, lease, rescue, settle
+from flybridge.store.core.delivering import begin, hasten, lease, queued, rescue, settle, take_out
 from flybridge.store.core.filing import file
 from flybridge.store.core.forgetting import forget, note, receipts
 from flybridge.store.core.holding import expire, expire_now, release_by_hand
@@ -32,7 +32,7 @@ from flybridge.store.core.pruning import (
     prune_seen,
 )
 from flybridge.store.core.seal_check import is_checked, put_check
-from flybridge.store.core.tables import Rows
+from flybridge.store.core.tables import Rows, Write
 from flybridge.store.figures import (
     Count,
     CoverageRow,
@@ -44,7 +44,17 @@ from flybridge.store.figures import (
     SightedKind,
 )
 from flybridge.store.performance import WHOLE, CohortSums, CostRow, CostSums, CurvePoint, Size, Slice, Sums
-from flybridge.store.protocol import Filed, Lane, LaneDepth, Released, Rescued, Settled, Settlement
+from flybridge.store.protocol import (
+    Filed,
+    Lane,
+    LaneDepth,
+    Queued,
+    Released,
+    Rescued,
+    Settled,
+    Settlement,
+    UncertainCount,
+)
 from flybridge.store.receipt import Receipt, VendorStep
 
 COVERAGE_DAYS: Final = 90
@@ -94,6 +104,30 @@ class Verbs(ABC):
 
     async def settle(self, settlements: Sequence[Settlement], owner: str, now_ms: int) -> Settled:
         return await self._write(settle, self._seal, settlements, owner, now_ms)
+
+    async def queued(self, lane: Lane, limit: int = 100) -> Sequence[Queued]:
+        return await self._read(lambda db: queued(db, self._seal, lane, limit))
+
+    async def hasten(self, lane: Lane, now_ms: int) -> None:
+        await self._write(hasten, lane, now_ms)
+
+    async def take_out(self, ids: Sequence[int], now_ms: int) -> Sequence[int]:
+        return await self._write(take_out, self._seal, ids, now_ms)
+
+    async def uncertain_counts(self) -> Sequence[UncertainCount]:
+        return await self._read(reports.uncertain_counts)
+
+    async def uncertain(self, *, app: str | None = None, limit: int = 100) -> Sequence[LedgerEntry]:
+        return await self._read(lambda db: reports.uncertain(db, app, limit))
+
+    async def put_state(self, name: str, value: bytes) -> None:
+        await self._write(lambda ledger: ledger.tables.write(Write.STATE, [(name, value)]))
+
+    async def states(self, beginning: str) -> Sequence[tuple[str, bytes]]:
+        return await self._read(lambda db: reports.states(db, beginning))
+
+    async def drop_states(self, names: Sequence[str]) -> None:
+        await self._write(lambda ledger: ledger.tables.write(Write.DROP_STATE, [(name,) for name in names]))
 
     async def rescue(self, now_ms: int, *, owner: str | None = None, resend_uncertain: bool = True) -> Rescued:
         return await self._write(rescue, self._seal, now_ms, owner, resend_uncertain)

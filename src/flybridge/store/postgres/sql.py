@@ -83,6 +83,14 @@ READS: Final[Mapping[Read, str]] = {
                    ORDER BY deliveries.id FOR UPDATE OF deliveries""",
     Read.LAPSED: f"{LEASED} owner IS NOT NULL AND leased_until_ms <= $1 FOR UPDATE OF deliveries SKIP LOCKED",
     Read.LEASED_BY: f"{LEASED} owner IS NOT NULL AND owner = $1 FOR UPDATE OF deliveries SKIP LOCKED",
+    Read.UNLEASED: """SELECT deliveries.id, line, lane, cell FROM deliveries JOIN ledger ON ledger.id = line
+                      WHERE owner IS NULL AND line = ANY($1::bigint[])
+                      ORDER BY deliveries.id FOR UPDATE OF deliveries SKIP LOCKED""",
+    Read.QUEUED: """SELECT line, due_ms, owner IS NOT NULL, tries, uncertain, received_ms, sealed,
+                           coalesce(deliveries.who, items.who)
+                    FROM deliveries JOIN items ON items.id = line
+                    WHERE lane = (SELECT id FROM lanes WHERE app = $1 AND endpoint = $2)
+                    ORDER BY due_ms, deliveries.id LIMIT $3""",
     Read.DEAD_LETTERS: f"{LETTER} WHERE {CHOSEN} ORDER BY died_ms DESC, dead.id DESC LIMIT $3",
     Read.DEAD_BY_ID: f"{LETTER} WHERE {CHOSEN} AND dead.id = ANY($3::bigint[])",
     Read.DEAD_IDS: f"""SELECT dead.id FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
@@ -115,6 +123,8 @@ READS: Final[Mapping[Read, str]] = {
                            FROM (SELECT DISTINCT person FROM people WHERE person > $1 ORDER BY person LIMIT $2) page
                            ORDER BY person""",
     Read.STATE: "SELECT value FROM state WHERE name = $1",
+    Read.STATES: """SELECT name, value FROM state WHERE name COLLATE "C" >= $1 AND name COLLATE "C" < $2
+                    ORDER BY name COLLATE "C" """,
     Read.SEALED: """(SELECT sealed FROM items ORDER BY id DESC LIMIT $1) UNION ALL
                     (SELECT sealed FROM sightings LIMIT $1)""",
     Read.COUNTS: f"SELECT app, day, source, outcome, reason, n FROM {STANDING} WHERE n <> 0 ORDER BY id",
@@ -131,6 +141,14 @@ READS: Final[Mapping[Read, str]] = {
                           expires_ms
                    FROM holds JOIN ledger ON ledger.id = holds.id JOIN lanes ON lanes.id = lane
                    WHERE $1::text IS NULL OR app = $1 ORDER BY holds.id LIMIT $2""",
+    Read.UNCERTAIN_COUNTS: """SELECT app, outcome, count(*), sum(uncertain)::bigint
+                              FROM ledger JOIN cells ON cells.id = cell
+                              WHERE uncertain > 0 GROUP BY app, outcome
+                              ORDER BY app COLLATE "C", outcome COLLATE "C" """,
+    Read.UNCERTAIN: """SELECT receipt, app, source, outcome, reason, insert_id, received_ms, changed_ms, uncertain,
+                              digest
+                       FROM ledger JOIN cells ON cells.id = cell
+                       WHERE uncertain > 0 AND ($1::text IS NULL OR app = $1) ORDER BY ledger.id DESC LIMIT $2""",
     Read.LEDGER: """SELECT ledger.id, receipt, app, source, outcome, reason, insert_id, received_ms, changed_ms,
                            uncertain, digest
                     FROM ledger JOIN cells ON cells.id = cell
@@ -224,6 +242,7 @@ WRITES: Final[Mapping[Write, str]] = {
                             WHERE devices.audience = old.audience AND devices.mark = old.mark AND {ERASABLE}""",
     Write.STATE: """INSERT INTO state (name, value) SELECT * FROM unnest($1::text[], $2::bytea[]) AS new (name)
                     ON CONFLICT (name) DO UPDATE SET value = excluded.value""",
+    Write.DROP_STATE: "DELETE FROM state WHERE name = ANY($1::text[])",
     Write.LEDGER_ROWS: """INSERT INTO ledger
                       (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, performance, uncertain)
                     SELECT *, 0 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[],
@@ -277,6 +296,10 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.LEASE: """UPDATE deliveries SET owner = new.owner, leased_until_ms = new.until_ms
                     FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS new (owner, until_ms, id)
                     WHERE deliveries.id = new.id""",
+    Write.HASTEN: """UPDATE deliveries SET due_ms = new.now_ms
+                     FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (now_ms, app, endpoint)
+                     WHERE owner IS NULL AND due_ms > new.now_ms AND lane = (
+                       SELECT id FROM lanes WHERE lanes.app = new.app AND lanes.endpoint = new.endpoint)""",
     Write.BEGIN: "UPDATE deliveries SET begun = 1 WHERE id = ANY($1::bigint[])",
     Write.AGAIN: """UPDATE deliveries
                     SET owner = NULL, begun = 0, due_ms = new.due_ms, tries = new.tries, split = new.split,

@@ -82,6 +82,13 @@ READS: Final[Mapping[Read, str]] = {
                    WHERE owner = ? AND deliveries.id IN (??)""",
     Read.LAPSED: f"{LEASED} owner IS NOT NULL AND leased_until_ms <= ?",
     Read.LEASED_BY: f"{LEASED} owner IS NOT NULL AND owner = ?",
+    Read.UNLEASED: """SELECT deliveries.id, line, lane, cell FROM deliveries JOIN ledger ON ledger.id = line
+                      WHERE owner IS NULL AND line IN (??)""",
+    Read.QUEUED: """SELECT line, due_ms, owner IS NOT NULL, tries, uncertain, received_ms, sealed,
+                           coalesce(deliveries.who, items.who)
+                    FROM deliveries JOIN items ON items.id = line
+                    WHERE lane = (SELECT id FROM lanes WHERE app = ? AND endpoint = ?)
+                    ORDER BY due_ms, deliveries.id LIMIT ?""",
     Read.DEAD_LETTERS: f"{LETTER} WHERE {CHOSEN} ORDER BY died_ms DESC, dead.id DESC LIMIT ?3",
     Read.DEAD_BY_ID: f"{LETTER} WHERE {CHOSEN} AND dead.id IN (??)",
     Read.DEAD_IDS: f"""SELECT dead.id FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell
@@ -110,6 +117,7 @@ READS: Final[Mapping[Read, str]] = {
                                            SELECT 1 FROM sightings WHERE sightings.key = people.key))
                            FROM (SELECT DISTINCT person FROM people WHERE person > ? ORDER BY person LIMIT ?) page""",
     Read.STATE: "SELECT value FROM state WHERE name = ?",
+    Read.STATES: "SELECT name, value FROM state WHERE name >= ? AND name < ? ORDER BY name",
     Read.SEALED: """SELECT sealed FROM (SELECT sealed FROM items ORDER BY id DESC LIMIT ?1) UNION ALL
                     SELECT sealed FROM (SELECT sealed FROM sightings LIMIT ?1)""",
     Read.COUNTS: "SELECT app, day, source, outcome, reason, n FROM cells WHERE n <> 0",
@@ -124,6 +132,12 @@ READS: Final[Mapping[Read, str]] = {
                           event_ms, expires_ms
                    FROM holds JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN lanes ON lanes.id = lane
                    WHERE outcome = 'held' AND (?1 IS NULL OR lanes.app = ?1) ORDER BY holds.id LIMIT ?2""",
+    Read.UNCERTAIN_COUNTS: """SELECT app, outcome, count(*), sum(uncertain) FROM ledger JOIN cells ON cells.id = cell
+                              WHERE uncertain > 0 GROUP BY 1, 2 ORDER BY 1, 2""",
+    Read.UNCERTAIN: """SELECT receipt, app, source, outcome, reason, insert_id, received_ms, changed_ms, uncertain,
+                              digest
+                       FROM ledger JOIN cells ON cells.id = cell
+                       WHERE uncertain > 0 AND (?1 IS NULL OR app = ?1) ORDER BY ledger.id DESC LIMIT ?2""",
     Read.LEDGER: """SELECT ledger.id, receipt, app, source, outcome, reason, insert_id, received_ms, changed_ms,
                            uncertain, digest
                     FROM ledger JOIN cells ON cells.id = cell
@@ -183,6 +197,7 @@ WRITES: Final[Mapping[Write, str]] = {
                                  WHERE audience = ? AND mark = ? AND standing = 3 AND {ERASABLE}) WHERE id = ?""",
     Write.DROP_DEVICES: f"DELETE FROM devices WHERE audience = ? AND mark = ? AND {ERASABLE}",
     Write.STATE: "INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)",
+    Write.DROP_STATE: "DELETE FROM state WHERE name = ?",
     Write.LEDGER_ROWS: """INSERT INTO ledger
                       (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, performance, uncertain)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)""",
@@ -211,6 +226,8 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.LEASE: """UPDATE deliveries SET owner = column1, leased_until_ms = column2 FROM (VALUES (?, ?, ?))
                     WHERE deliveries.id = column3""",
     Write.BEGIN: "UPDATE deliveries SET begun = 1 WHERE id = ?",
+    Write.HASTEN: """UPDATE deliveries SET due_ms = ?1 WHERE owner IS NULL AND due_ms > ?1
+                     AND lane = (SELECT id FROM lanes WHERE app = ?2 AND endpoint = ?3)""",
     Write.AGAIN: """UPDATE deliveries
                     SET owner = NULL, begun = 0, due_ms = ?, tries = ?, split = ?, uncertain = uncertain + ?
                     WHERE id = ?""",

@@ -133,6 +133,12 @@ def advice(reading: Reading) -> list[Advice]:
     if dead := sum(count.n for count in reading.counts if count.outcome == OutcomeKind.DEAD):
         found.append(Advice("warn", f"{_events(dead)} could not be processed or delivered.", "dead"))
     found += [Advice("warn", shown_sentence(one)) for one in native_warnings(reading.counts, reading.at_ms)]
+    if uncertain := sum(count.n for count in reading.uncertain):
+        sentence = (
+            f"{_events(uncertain)} may be at the vendor more than once, because answers were lost: see "
+            "`flybridge lanes uncertain`."
+        )
+        found.append(Advice("warn", sentence))
     found += [Advice("warn", shown_sentence(fall.sentence), "holds") for fall in reading.falls]
     depth = reading.depth
     if depth and depth.oldest_ms and reading.at_ms - depth.oldest_ms > SLOW_INBOX_MS:

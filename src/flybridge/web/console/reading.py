@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.delivery.circuit import Circuit
+from flybridge.delivery.lane_reports import read_reports
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import Depth, Inbox
 from flybridge.insight.account import Account, balance, read_account
@@ -21,7 +22,7 @@ from flybridge.insight.coverage import Fall, falls
 from flybridge.insight.hints import Known, known_by_app, streaming_apps
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.figures import Count, HeldCount
-from flybridge.store.protocol import Lane, LaneDepth, Store
+from flybridge.store.protocol import Lane, LaneDepth, Store, UncertainCount
 
 FRESH_MS: Final = 1_000
 COVERAGE_DAYS: Final = 14
@@ -45,6 +46,7 @@ class Reading(Struct, frozen=True):
     depth: Depth | None = None
     inbox_away: str = ""
     circuits: Mapping[Lane, Circuit] | None = None
+    uncertain: Sequence[UncertainCount] = ()
 
 
 class ConsoleReader:
@@ -84,8 +86,14 @@ class ConsoleReader:
             falls(await store.coverage(since_day=day_of(now_ms - COVERAGE_DAYS * DAY_MS))),
             depth,
             away,
-            self._circuits() if self._circuits is not None else None,
+            self._circuits() if self._circuits is not None else await self._reported(now_ms),
+            await store.uncertain_counts(),
         )
+
+    async def _reported(self, now_ms: int) -> Mapping[Lane, Circuit] | None:
+        """Return the circuits that workers in other processes report, None if none does."""
+        reports = await read_reports(self._store, now_ms)
+        return {lane: report.circuit for lane, report in reports.items()} or None
 
 
 def _one_sided(counts: Sequence[Count]) -> Account:
