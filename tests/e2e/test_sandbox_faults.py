@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -203,3 +204,61 @@ async def test_a_sender_that_obeys_the_documentation_gets_every_event_in_once_un
     assert ledger.rejected.keys() == rejected
     assert rejected
     assert ledger.tally.repeated > 0
+
+
+async def test_poison_fails_the_whole_request_and_only_by_the_same_events():
+    """The same event spoils every request it is in; without it the others are taken. It is noted as rejected."""
+    faults = Faults(FaultScript(poison_events=0.2))
+    bad = [n for n in range(40) if faults.poison(f"insert-{n}") is not None]
+    assert 0 < len(bad) < 30
+    sandbox = Sandbox(ManualClock(), faults)
+    good = [event(n) for n in range(40) if n not in bad]
+    async with running(sandbox) as origin, aiohttp.ClientSession() as session:
+        for n in bad:
+            try:
+                status, _ = await upload(session, origin, [*good, event(n)])
+            except aiohttp.ServerDisconnectedError:
+                status = 500
+            assert status == 500
+        assert held(sandbox) == 0
+        assert (await upload(session, origin, good))[0] == 200
+    assert held(sandbox) == len(good)
+    assert len(sandbox.amplitude.ledger("key").rejected) == len(bad)
+
+
+async def test_a_gateway_cuts_what_is_too_large_for_it():
+    """Smaller uploads pass."""
+    sandbox = Sandbox(ManualClock(), Faults(FaultScript(cut_above_bytes=2_000)))
+    async with running(sandbox) as origin, aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await upload(session, origin, [event(n) for n in range(60)])
+        assert (await upload(session, origin, [event(n) for n in range(5)]))[0] == 200
+
+
+async def test_a_gateway_answers_with_pages():
+    """No JSON, whatever the status."""
+    sandbox = always(FaultKind.PAGE)
+    seen = set()
+    async with running(sandbox) as origin, aiohttp.ClientSession() as session:
+        for n in range(30):
+            async with session.post(origin + "/2/httpapi", json={"api_key": "key", "events": [event(n)]}) as response:
+                assert (await response.read()).startswith(b"<html>")
+                assert response.content_type == "text/html"
+                seen.add(response.status)
+    assert seen <= {502, 503, 504, 400}
+    assert len(seen) > 1
+    assert held(sandbox) == 0
+
+
+async def test_a_proxy_breaks_compressed_bodies_only_and_not_for_ever():
+    """What arrives is answered as Amplitude answers a body that is no JSON."""
+    sandbox = Sandbox(ManualClock(), Faults(FaultScript(garbled=Window(FaultKind.GARBLED, 400, 0, 2, 100.0))))
+    body = json.dumps({"api_key": "key", "events": [event(1)]}).encode()
+    packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    statuses = []
+    async with running(sandbox) as origin, aiohttp.ClientSession() as session:
+        assert (await upload(session, origin, [event(2)]))[0] == 200
+        for _ in range(3):
+            async with session.post(origin + "/2/httpapi", data=gzip.compress(body), headers=packed) as response:
+                statuses.append((response.status, json.loads(await response.read()).get("error")))
+    assert statuses == [(400, "Invalid JSON request body")] * 2 + [(200, None)]

@@ -37,6 +37,14 @@ APPS: Final = (
 )
 
 
+DELIVERY: Final = {
+    # An event that makes the server fail is to end while the demo lasts, and not after two days.
+    "poison": "\n[delivery]\nmax_tries = 4\n",
+    "proxy": "\n[delivery]\ngzip = true\n",
+}
+"""Settings that let a fault show, by its name."""
+
+
 class EnvironmentOptions(TypedDict, total=False):
     """Keyword arguments of every environment."""
 
@@ -69,6 +77,7 @@ class Environment:
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
+        self._faults = faults
         self.apps = apps
         self.window_hours = 72.0
         self._own_clock = own_clock
@@ -127,8 +136,10 @@ class Environment:
         head = f'data_dir = "./data"\nsecret = "{self._secret}"\n{self.shared()}'
         if self.cohort is not None:
             head += section(amplitude, self.token)
-        return head + "".join(
-            f"""
+        return (
+            head
+            + "".join(
+                f"""
 [[apps]]
 name = "{app.name}"
 appsflyer_app_id = "{app.appsflyer_app_id}"
@@ -145,7 +156,9 @@ api_key = "{app.api_key}"
 base_url = "{amplitude}"
 webhook_token = "{self.token}"
 {STREAM}"""
-            for app in self.apps
+                for app in self.apps
+            )
+            + DELIVERY.get(self._faults, "")
         )
 
 

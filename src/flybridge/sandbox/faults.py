@@ -7,7 +7,11 @@
 | `throttle` | 429 for some devices or users, the first time each is seen |
 | `reject` | some events have an invalid field, some devices are silenced: for ever, so that a retry changes nothing |
 | `outage` | at first 503 for everything, later a while of 403 |
-| `all` | all of them |
+| `all` | all of the above |
+| `poison` | some events make the server fail, always: 500, or the connection is cut, for the whole request |
+| `size` | a gateway cuts uploads of more than 64 KB |
+| `html` | a gateway answers with error pages: 502, 503 and 504, at times also 400 |
+| `proxy` | at first, a proxy breaks bodies that are compressed with gzip |
 
 What happens to a request is drawn in the order of requests from the seed; what happens to an event depends on its
 `insert_id` or device alone, so that it is the same event in every run. Nothing here waits, sends or reads a clock.
@@ -37,6 +41,8 @@ class FaultKind(StrEnum):
     CUT_AFTER = "cut_after"
     HALF_ANSWER = "half_answer"
     SLOW = "slow"
+    PAGE = "page"
+    GARBLED = "garbled"
 
 
 class Fault(Struct, frozen=True):
@@ -70,6 +76,9 @@ class FaultScript(Struct, frozen=True):
     throttle_times: int = 1
     silenced_devices: float = 0.0
     invalid_events: float = 0.0
+    poison_events: float = 0.0
+    cut_above_bytes: int = 0
+    garbled: Window | None = None  # of requests that are compressed with gzip; its `first` does not matter
     slow_s: tuple[float, float] = (0.05, 0.6)
 
 
@@ -87,6 +96,8 @@ _OUTAGE: Final = (
     Window(FaultKind.FORBIDDEN, 403, first=60, requests=3, seconds=2.0),
 )
 
+_PAGES: Final = (502, 503, 504, 400)
+
 SCRIPTS: Final = {
     "none": FaultScript(),
     "flaky": FaultScript(requests=_FLAKY),
@@ -100,6 +111,10 @@ SCRIPTS: Final = {
         silenced_devices=0.005,
         invalid_events=0.01,
     ),
+    "poison": FaultScript(poison_events=0.01),
+    "size": FaultScript(cut_above_bytes=64_000),
+    "html": FaultScript(requests=((FaultKind.PAGE, 0.06),)),
+    "proxy": FaultScript(garbled=Window(FaultKind.GARBLED, 400, first=0, requests=40, seconds=3.0)),
 }
 """Faults by name."""
 
@@ -118,7 +133,7 @@ class Faults:
         self._seed = seed
         self._random = Random(f"faults {seed}")  # noqa: S311 - repeatable on purpose
         self._salt = crc32(f"faults {seed}".encode())
-        self._requests = 0
+        self._requests = self._garbled = 0
         self._began: dict[int, float] = {}
         self._throttled: dict[str, int] = {}
         self.counts = dict.fromkeys(FaultKind, 0)
@@ -157,12 +172,43 @@ class Faults:
                     return Fault(kind, status)
                 case FaultKind.UNAVAILABLE:
                     return Fault(kind, 503)
+                case FaultKind.PAGE:
+                    return Fault(kind, _PAGES[int(wait * len(_PAGES))])
                 case FaultKind.SLOW:
                     shortest, longest = self._script.slow_s
                     return Fault(kind, wait_s=shortest + (longest - shortest) * wait)
                 case _:
                     return Fault(kind)
         return Fault(FaultKind.PASS)
+
+    def on_the_way(self, body: bytes, *, packed: bool, now_s: float) -> Fault | None:
+        """Return what a gateway or proxy does to a request with this body; None if it lets it pass."""
+        script, kind = self._script, None
+        if script.cut_above_bytes and len(body) > script.cut_above_bytes:
+            kind = FaultKind.CUT_BEFORE
+        elif script.garbled is not None and packed and self._garbles(script.garbled, now_s):
+            kind = FaultKind.GARBLED
+        if kind is None:
+            return None
+        self.counts[kind] += 1
+        return Fault(kind, 400)
+
+    def _garbles(self, window: Window, now_s: float) -> bool:
+        self._garbled += 1
+        return self._garbled <= window.requests and now_s - self._began.setdefault(-1, now_s) < window.seconds
+
+    def poison(self, name: str) -> Fault | None:
+        """Return what the server does with a request that holds the event of this name; None if it can take it."""
+        point = self._point("poison", name)
+        if point >= self._script.poison_events:
+            return None
+        cuts = int(point * 1e9) % 2 == 0
+        return Fault(FaultKind.CUT_BEFORE) if cuts else Fault(FaultKind.ERROR_BEFORE, 500)
+
+    @property
+    def poisons(self) -> bool:
+        """Whether any event makes the server fail."""
+        return self._script.poison_events > 0
 
     @property
     def looks_at_events(self) -> bool:

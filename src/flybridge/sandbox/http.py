@@ -6,6 +6,7 @@ import os
 import socket
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -53,6 +54,15 @@ async def send_answer(send: Send, answer: Answer, *, half: bool = False) -> None
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body[: len(body) // 2] if half else body, "more_body": half})
+
+
+async def send_error_page(send: Send, status: int) -> None:
+    """Send the page of a gateway, as nginx and others answer where a server does not."""
+    reason = HTTPStatus(status).phrase
+    page = f"<html><head><title>{status} {reason}</title></head><body><h1>{status} {reason}</h1></body></html>".encode()
+    headers = [(b"content-type", b"text/html"), (b"content-length", str(len(page)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": page})
 
 
 async def send_nothing(scope: Scope, send: Send) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.sandbox.faults import FaultKind, Faults
-from flybridge.sandbox.http import Scope, Send, send_nothing
+from flybridge.sandbox.http import Scope, Send, send_error_page, send_nothing
 
 
 class Page(Struct, frozen=True):
@@ -58,6 +58,8 @@ async def play(faults: Faults, scope: Scope, send: Send, answer: Callable[[], Pa
             page = answer()
         case FaultKind.HALF_ANSWER | FaultKind.PASS:
             page = answer()
+        case FaultKind.PAGE | FaultKind.GARBLED:
+            return await send_error_page(send, step.status)
         case _:
             assert_never(step.kind)
     return await send_page(send, page, half=step.kind is FaultKind.HALF_ANSWER)

@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.clock import Clock
-from flybridge.sandbox.faults import FaultKind, Faults
-from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer, send_nothing
+from flybridge.sandbox.faults import Fault, FaultKind, Faults
+from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer, send_error_page, send_nothing
 from flybridge.sandbox.vendors.ledger import ProjectLedger
 from flybridge.sandbox.vendors.rates import Rates
 from flybridge.sandbox.vendors.validation import (
@@ -40,6 +40,7 @@ from flybridge.sandbox.vendors.validation import (
 
 Handler = Callable[[Scope, bytes | None], Answer]
 
+HTTP_V2_PATH: Final = "/2/httpapi"
 MAX_FORM_BYTES: Final = 1_000_000
 
 
@@ -73,7 +74,7 @@ class AmplitudeServer:
         self._keep_bodies = keep_bodies
         self._rates = {bounds: Rates(bounds.eps) for bounds in (HTTP_V2, BATCH)}
         self._routes: dict[tuple[str, str], tuple[Handler, int]] = {
-            ("POST", "/2/httpapi"): (lambda _, body: self._upload(body, HTTP_V2), HTTP_V2.max_bytes),
+            ("POST", HTTP_V2_PATH): (lambda _, body: self._upload(body, HTTP_V2), HTTP_V2.max_bytes),
             ("POST", "/batch"): (lambda _, body: self._upload(body, BATCH), BATCH.max_bytes),
             ("POST", "/attribution"): (self._attribution, MAX_FORM_BYTES),
             ("POST", "/identify"): (self._identify, MAX_FORM_BYTES),
@@ -84,7 +85,7 @@ class AmplitudeServer:
         """Answer one request to Amplitude, or fail it as scripted."""
         handler, max_bytes = self._routes.get((scope["method"], scope["path"]), (_no_such_path, 0))
         body = await read_body(scope, receive, max_bytes)
-        step = self.faults.step(time.monotonic())
+        step = self._step(scope, body)
         answer: Answer = (step.status, {"code": step.status, "error": "Server Error"})
         match step.kind:
             case FaultKind.CUT_BEFORE:
@@ -103,10 +104,32 @@ class AmplitudeServer:
                 answer = handler(scope, body)
             case FaultKind.HALF_ANSWER | FaultKind.PASS:
                 answer = handler(scope, body)
+            case FaultKind.GARBLED:
+                answer = handler(scope, b"\x1f\x8b garbled")
+            case FaultKind.PAGE:
+                return await send_error_page(send, step.status)
             case _:
                 assert_never(step.kind)
         self.answers[scope["path"], answer[0]] += 1
         return await send_answer(send, answer, half=step.kind is FaultKind.HALF_ANSWER)
+
+    def _step(self, scope: Scope, body: bytes | None) -> Fault:
+        """Return what happens to a request: on its way, for what it holds, or as drawn."""
+        now_s = time.monotonic()
+        packed = (b"content-encoding", b"gzip") in scope["headers"]
+        step = self.faults.on_the_way(body or b"", packed=packed, now_s=now_s) or self.faults.step(now_s)
+        if step.kind is FaultKind.PASS and self.faults.poisons and scope["path"] == HTTP_V2_PATH:
+            step = self._poisoned(body) or step
+        return step
+
+    def _poisoned(self, body: bytes | None) -> Fault | None:
+        """Return how the server fails at an upload, and note the events that make it fail."""
+        upload = None if body is None else read_upload(body, HTTP_V2, self.knows)
+        if upload is None or isinstance(upload, ErrorAnswer):
+            return None
+        found = [(event, fault) for event in upload.events if (fault := self.faults.poison(event.insert_id or ""))]
+        self.ledger(upload.api_key).reject((event, "poison") for event, _ in found)
+        return found[0][1] if found else None
 
     def ledger(self, api_key: str) -> ProjectLedger:
         """Return a project's record, an empty one for a key that is new."""

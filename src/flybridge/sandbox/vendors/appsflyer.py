@@ -27,7 +27,7 @@ from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import FaultKind, Faults
-from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer, send_nothing
+from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer, send_error_page, send_nothing
 from flybridge.sandbox.vendors.validation import UploadedEvent
 
 PATH: Final = "/inappevent/"
@@ -102,6 +102,10 @@ class AppsFlyerServer:
                 answer = self._answer(scope, body)
             case FaultKind.HALF_ANSWER | FaultKind.PASS:
                 answer = self._answer(scope, body)
+            case FaultKind.GARBLED:
+                answer = BAD
+            case FaultKind.PAGE:
+                return await send_error_page(send, step.status)
             case _:
                 assert_never(step.kind)
         self.answers[answer[0]] += 1
@@ -123,6 +127,9 @@ class AppsFlyerServer:
 
     def _take(self, event: Taken) -> Answer:
         name = f"{event.app}/{event.appsflyer_id}/{event.event_name}/{event.event_time}"
+        if self.faults.poisons and self.faults.poison(name) is not None:
+            self.rejected.setdefault(name, event)
+            return 500, "Internal Server Error"
         if self.faults.looks_at_events:
             if self.faults.invalid_field(UploadedEvent(insert_id=name)) is not None:
                 self.rejected.setdefault(name, event)
