@@ -57,7 +57,9 @@ async def test_labels_are_masked_before_they_are_stored(store, personal):
 async def test_costs_are_masked_and_added_up(store):
     """Campaigns that become the same are one, and find the events of those campaigns."""
     rows = [CostRow("shop", TODAY, "tiktok", f"x {name}", "DE", "USD", 5, 1) for name in (GAID, GAID.upper(), "plain")]
-    await store.replace_costs("shop", "csv", (TODAY, TODAY), [*rows, CostRow("shop", TODAY, MAIL, "", "DE", "USD", 2)])
+    await store.replace_costs(
+        "shop", "csv", [*rows, CostRow("shop", TODAY, MAIL, "", "DE", "USD", 2)], days=(TODAY, TODAY)
+    )
     found = await store.costs(ALL)
     assert GAID not in repr(found).lower()
     assert MAIL not in repr(found)

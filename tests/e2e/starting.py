@@ -138,6 +138,12 @@ async def amplitude(gate=None):
                 gate.set()
 
 
+def devices_of_installs(uploads):
+    """Return the device ids of the installs among the events of these uploads."""
+    events = [event for upload in uploads for event in upload["events"]]
+    return [event["device_id"] for event in events if event["event_type"] == "[AppsFlyer] Install"]
+
+
 class Bridge:
     """A process of flybridge, where it listens, and a session to ask it with."""
 

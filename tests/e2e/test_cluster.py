@@ -14,7 +14,7 @@ from secrets import token_hex
 import aiohttp
 import pytest
 import pytest_asyncio
-from starting import INSTALL, amplitude, bridge, environment, until, written
+from starting import INSTALL, amplitude, bridge, devices_of_installs, environment, until, written
 
 from flybridge.demo.cluster import ClusterEnvironment
 from flybridge.demo.environment import LocalEnvironment
@@ -104,7 +104,7 @@ async def test_each_part_does_its_own_and_no_directory_is_made(configured):
             status, page = await rest[-1].get("/")
             assert (status, "shop" in page) == (200, True)
             assert [await one.end() for one in (first, second, *rest)] == [0] * 5
-        assert [event["device_id"] for upload in kept for event in upload["events"]] == ["device-of-ann"]
+        assert devices_of_installs(kept) == ["device-of-ann"]
         assert not (path.parent / "data").exists()
         (line,) = (await account(path))["days"]
         assert (line["received"], line["delivered"], line["duplicate"]) == (2, 1, 1)
@@ -134,7 +134,7 @@ async def test_every_command_works(configured, tmp_path):
             code, out, err = await command(path, "import", "--sightings", str(sightings))
             assert code == 0, out + err
             await until(lambda: kept)
-            assert [event["device_id"] for upload in kept for event in upload["events"]] == ["device-of-bob"]
+            assert devices_of_installs(kept) == ["device-of-bob"]
             code, out, err = await command(path, "forget", "--device-id", "device-of-bob", "--no-vendors", "--json")
             assert code == 0, out + err
             assert json.loads(out)["removed"]["tombstones"] > 0
@@ -235,7 +235,7 @@ async def test_what_does_not_fit_is_not_moved(tmp_path, shared):
     code, _, err = await command(embedded, "migrate", "--to", str(cluster))
     assert (code, "1 messages wait" in err) == (1, True)
     for wrong, sentence in (
-        (text, "is missing where --to moves to"),
+        (text, "is missing in the configuration of --to"),
         (cluster.read_text().replace("a secret of sixteen", "another secret of sixteen"), "other secrets"),
         (cluster.read_text().replace('name = "shop"', 'name = "other"'), "does not have shop"),
     ):

@@ -6,7 +6,7 @@ import asyncio
 import signal
 
 import pytest
-from starting import INSTALL, NOWHERE, amplitude, bridge, until, written
+from starting import INSTALL, NOWHERE, amplitude, bridge, devices_of_installs, until, written
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def test_each_part_does_its_own(configured):
                 assert await worker.end() == 0
                 assert await console.end() == 0
             assert await intake.end() == 0
-    assert [event["device_id"] for upload in kept for event in upload["events"]] == ["device-of-ann"]
+    assert devices_of_installs(kept) == ["device-of-ann"]
 
 
 async def test_a_second_worker_on_a_directory_is_refused_and_a_second_intake_is_not(configured):

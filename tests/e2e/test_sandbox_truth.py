@@ -75,12 +75,12 @@ class Run:
         return filing.decision
 
     def _send(self, app: str, item: Deliver, user_id: str | None, device_id: str | None) -> None:
-        fields = msgspec.json.decode(item.body)
+        events = [msgspec.json.decode(line) for line in item.body.splitlines()]
         if self.route == "attribution":
-            self.ledgers[app].attribute(msgspec.convert(fields, Attribution), 0)
+            self.ledgers[app].attribute(msgspec.convert(events[0], Attribution), 0)
         else:
-            fields |= {"user_id": user_id, "device_id": device_id}
-            self.ledgers[app].apply([msgspec.convert(fields, UploadedEvent)], 0)
+            who = {"user_id": user_id, "device_id": device_id}
+            self.ledgers[app].apply([msgspec.convert(fields | who, UploadedEvent) for fields in events], 0)
 
 
 @pytest.mark.parametrize(

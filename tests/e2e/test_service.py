@@ -76,7 +76,8 @@ async def test_a_foreign_server_gets_a_well_formed_http_v2_upload(configured):
     assert path == "/2/httpapi"
     assert headers["Content-Type"] == "application/json"
     assert upload["api_key"] == "the-api-key"
-    (event,) = upload["events"]
+    identify, event = upload["events"]
+    assert (identify["event_type"], identify["device_id"]) == ("$identify", "device-of-ann")
     assert event["event_type"] == "[AppsFlyer] Install"
     assert event["device_id"] == "device-of-ann"
     assert event["time"] == 1769860799123
@@ -110,7 +111,7 @@ async def test_a_sighting_from_the_stream_releases_what_waits(configured):
             assert await post(bridge, unknown) == 200
             assert await post(bridge, seen, "/v1/stream/shop", "stream-token") == 200
             await until(lambda: kept)
-        (event,) = json.loads(kept[0][2])["events"]
+        _, event = json.loads(kept[0][2])["events"]
     assert (event["user_id"], event["device_id"]) == ("ann@example.com", INSTALL["idfv"])
 
 

@@ -299,7 +299,7 @@ def test_malformed_messages_are_still_json_and_are_dead_for_what_they_are(messag
         ("organic", "organic", Fate.DELIVERED),
         ("redact", "restricted", Fate.DELIVERED),
         ("pass", "restricted", Fate.DELIVERED),
-        ("drop", "restricted", Fate.REFUSED),
+        ("drop", None, Fate.REFUSED),
     ],
 )
 def test_the_truth_about_restricted_sources_follows_the_apps_policy(policy, source, fate):

@@ -123,7 +123,7 @@ def _truth(planned: Planned, number: int, content: EventContent, policy: str) ->
         planned.number = number
     else:
         duplicate_of = planned.number
-    source = came.media_source
+    source: str | None = came.media_source
     if source == RESTRICTED:
         source = {"organic": ORGANIC, "drop": None}.get(policy, RESTRICTED)
     v2, v1 = _fates(planned, policy) if first else (_DUPLICATE, _DUPLICATE)

@@ -126,7 +126,7 @@ READS: Final[Mapping[Read, str]] = {
     Read.STATES: """SELECT name, value FROM state WHERE name COLLATE "C" >= $1 AND name COLLATE "C" < $2
                     ORDER BY name COLLATE "C" """,
     Read.SEALED: """(SELECT sealed FROM items ORDER BY id DESC LIMIT $1) UNION ALL
-                    (SELECT sealed FROM sightings LIMIT $1)""",
+                    (SELECT sealed FROM sightings ORDER BY key LIMIT $1)""",
     Read.COUNTS: f"SELECT app, day, source, outcome, reason, n FROM {STANDING} WHERE n <> 0 ORDER BY id",
     Read.DEPTHS: """SELECT app, endpoint, count(*) FILTER (WHERE owner IS NULL AND due_ms <= $1),
                            count(*) FILTER (WHERE owner IS NULL AND due_ms > $1),
