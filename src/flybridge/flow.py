@@ -28,9 +28,10 @@ from flybridge.appsflyer.postback_time import time_ms, time_of
 from flybridge.audiences.messages import with_members
 from flybridge.audiences.rules import AudienceRule
 from flybridge.clock import Clock
-from flybridge.cpu_limit import CpuLimitExceeded, cpu_limit
 from flybridge.errors import FlybridgeError, SealBroken
 from flybridge.identity import IdKind, Keyring
+from flybridge.identity.matching import expires_ms
+from flybridge.identity.mentions import keys_in
 from flybridge.inbox.protocol import Inbox, Leased
 from flybridge.insight.native import REASON as NATIVE
 from flybridge.mapping.performance import Counting, performance_of
@@ -44,8 +45,6 @@ from flybridge.mapping.to_amplitude.rules import DoubleAttribution
 from flybridge.mapping.to_appsflyer import map as to_appsflyer
 from flybridge.mapping.to_appsflyer.convert import appsflyer_id
 from flybridge.mapping.to_appsflyer.rules import StreamRules
-from flybridge.matching import expires_ms
-from flybridge.mentions import keys_in
 from flybridge.records import (
     CUSTOM_DATA_WITHOUT_ID,
     DAY_MS,
@@ -66,6 +65,7 @@ from flybridge.records import (
     digest_of,
 )
 from flybridge.store.protocol import Filed, Store
+from flybridge.system.cpu_limit import CpuLimitExceeded, cpu_limit
 
 LEASES: Final = 2
 """After so many leases that were never acknowledged, envelopes are processed one by one."""

@@ -9,8 +9,8 @@ import pytest
 
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
+from flybridge.identity.matching import choose
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.matching import choose
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filter, Hold, Media, Refuse, Sighting, Source
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.traffic.truth import Fate, Truth, compare

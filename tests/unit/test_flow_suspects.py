@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from flybridge import flow
-from flybridge.cpu_limit import CpuLimitExceeded, cpu_limit
 from flybridge.errors import SealBroken
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
@@ -18,6 +17,7 @@ from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.system.cpu_limit import CpuLimitExceeded, cpu_limit
 from flybridge.testing.clocks import ManualClock
 
 NOW_MS = 1_769_904_000_000

@@ -19,12 +19,12 @@ from time import process_time
 import pytest
 
 import flybridge
-from flybridge import masking
 from flybridge.amplitude import cohort_message, stream
 from flybridge.amplitude.cohort_file import CohortFile, CohortFileError
 from flybridge.amplitude.streamed import look_up
 from flybridge.appsflyer import additional, contacts, postback, postback_time
 from flybridge.cli import printing
+from flybridge.identity import masking
 from flybridge.mapping.to_appsflyer import convert
 from flybridge.records import Media
 from flybridge.web import lists
@@ -117,7 +117,7 @@ def test_patterns_are_found():
     """Those that are known, so that the search itself is tested."""
     names = {name for name, _ in FOUND}
     assert "flybridge.appsflyer.contacts._ADDRESS" in names
-    assert "flybridge.masking._EMAIL" in names
+    assert "flybridge.identity.masking._EMAIL" in names
     assert any(name.startswith("flybridge.appsflyer.contacts:") for name in names)
     assert len(FOUND) >= 20
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from flybridge.identity.matching import RANK
 from flybridge.insight.hints import OTHERS, REMEDIES, Known, age_of, hint, known_by_app, summed
-from flybridge.matching import RANK
 from flybridge.records import HOUR_MS
 from flybridge.store.figures import HeldCount, SightedKind
 

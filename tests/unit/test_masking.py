@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.masking import masked
+from flybridge.identity.masking import masked
 
 IDS = {
     "[id]": [

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.matching import Match, choose, expires_ms
+from flybridge.identity.matching import Match, choose, expires_ms
 from flybridge.records import Sighting
 
 

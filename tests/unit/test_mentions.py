@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flybridge.identity import IdKind, Keyring
-from flybridge.mentions import MAX_TOKENS, keys_in, mentions
+from flybridge.identity.mentions import MAX_TOKENS, keys_in, mentions
 
 RING = Keyring(b"secret", b"former")
 IDS = [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flybridge.private_files import private_database, private_file
+from flybridge.system.private_files import private_database, private_file
 
 OTHER = """
 import sqlite3, sys

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from flybridge.identity.matching import RANK
 from flybridge.insight.ways import WAYS, Reach, reach
-from flybridge.matching import RANK
 from flybridge.store.figures import Count, CoverageRow, SightedKind
 
 DAY = "2026-11-20"

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from flybridge.amplitude.stream import ANDROID, IOS, time_ms
 from flybridge.identity import usable
+from flybridge.identity.masking import masked
 from flybridge.lenient_json import decode
-from flybridge.masking import masked
 from flybridge.records import Dead
 
 SECTIONS: Final = ("event_properties", "user_properties", "group_properties", "groups", "data")

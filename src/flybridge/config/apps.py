@@ -11,10 +11,10 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from flybridge.config.secret import MAY_BE_EMPTY, Secret
+from flybridge.identity.matching import MAX_WINDOW_HOURS
 from flybridge.mapping.restrictions import Policy
 from flybridge.mapping.to_amplitude.revenue import RevenueIn
 from flybridge.mapping.to_amplitude.rules import DoubleAttribution
-from flybridge.matching import MAX_WINDOW_HOURS
 
 Name = Annotated[str, Meta(min_length=1)]
 AppName = Annotated[

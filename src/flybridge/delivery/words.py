@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
-from flybridge.masking import masked
+from flybridge.identity.masking import masked
 from flybridge.records import Delivery
 
 MAX_CHARS: Final = 160

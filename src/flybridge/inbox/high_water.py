@@ -19,7 +19,7 @@ from zlib import crc32
 
 import msgspec
 
-from flybridge.private_files import private_file
+from flybridge.system.private_files import private_file
 
 DAYS: Final = 8
 """How many days are kept, the newest ones."""

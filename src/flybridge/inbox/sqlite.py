@@ -28,9 +28,9 @@ from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.chunk import Unreadable, pack, unpack
 from flybridge.inbox.high_water import HighWater
 from flybridge.inbox.protocol import CLOCK_STEP_MS, Depth, Leased, Room
-from flybridge.private_files import private_database, private_directory
 from flybridge.records import Envelope, day_of
 from flybridge.sealing import Seal
+from flybridge.system.private_files import private_database, private_directory
 
 T = TypeVar("T")
 Entry = tuple[Envelope, "asyncio.Future[None]"]

@@ -20,7 +20,7 @@ from flybridge.config.settings import App
 from flybridge.delivery.exchange import Erasure, HttpRequest, Transport
 from flybridge.errors import FlybridgeError, TransportError
 from flybridge.identity import IdKind, Keyring, usable
-from flybridge.mentions import mentions
+from flybridge.identity.mentions import mentions
 from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt, VendorStep
 

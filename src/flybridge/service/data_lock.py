@@ -11,7 +11,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from flybridge.errors import ConfigError
-from flybridge.private_files import private_directory, private_file
+from flybridge.system.private_files import private_directory, private_file
 
 
 class WorkerId(Struct, frozen=True):

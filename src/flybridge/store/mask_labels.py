@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from flybridge.masking import masked
+from flybridge.identity.masking import masked
 
 Run = Callable[[str, Sequence[object]], list[Any]]
 """Runs a statement whose parameters are `$1`, `$2`, ... and returns its rows."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.masking import masked
+from flybridge.identity.masking import masked
 
 LABELS: Final = ("app", "day", "media_source", "campaign", "adset", "ad", "country", "platform")
 """What sums can be asked for by, beside the name of the event."""

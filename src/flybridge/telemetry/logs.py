@@ -19,7 +19,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 
-from flybridge.masking import masked
+from flybridge.identity.masking import masked
 
 PERSONAL: Final = frozenset(
     {

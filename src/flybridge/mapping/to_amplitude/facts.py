@@ -11,9 +11,9 @@ from flybridge.amplitude import stream
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.identity import IdKind
+from flybridge.identity.masking import dimension
 from flybridge.mapping.to_amplitude.content_key import INSTALLED
 from flybridge.mapping.to_amplitude.map import Mapped, Rules
-from flybridge.masking import dimension
 from flybridge.records import Carried, Decision, Refuse, Restricted, day_of
 
 MAX_LABEL: Final = 64

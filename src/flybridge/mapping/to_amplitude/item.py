@@ -14,11 +14,11 @@ from msgspec import Raw, Struct
 from flybridge.amplitude.event import Event, within_limits
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
+from flybridge.identity.masking import dimension, masked
 from flybridge.mapping.person import TOP, Identified, names_a_device
 from flybridge.mapping.table import moment_of
 from flybridge.mapping.to_amplitude.revenue import NO_REVENUE, revenue_of
 from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules
-from flybridge.masking import dimension, masked
 
 _encode: Final = msgspec.json.Encoder().encode
 _encode_into: Final = msgspec.json.Encoder().encode_into

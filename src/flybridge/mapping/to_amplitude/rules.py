@@ -14,6 +14,7 @@ from flybridge.amplitude.event import MIN_ID_LENGTH, is_reserved, text
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
+from flybridge.identity.masking import masked
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.person import ID_KEYS, TOP, Keys
 from flybridge.mapping.restrictions import ADVERTISING, policies, policy_of
@@ -23,7 +24,6 @@ from flybridge.mapping.to_amplitude.attribution_block import AttributionBlock
 from flybridge.mapping.to_amplitude.names import FORBIDDEN, check_patterns, check_renames, check_row, check_without
 from flybridge.mapping.to_amplitude.revenue import RevenueIn, RevenueRule
 from flybridge.mapping.to_amplitude.sections import SectionWriter
-from flybridge.masking import masked
 from flybridge.records import Dead, Filter, Refuse
 
 NO_TEXTS: Final[Mapping[str, str]] = {}

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from flybridge.masking import masked
+from flybridge.identity.masking import masked
 
 WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 

@@ -5,7 +5,7 @@ One `ProjectLedger` is one project (one API key). Its rules:
 - `insert_id` is deduplicated per device for 7 days of the sandbox's clock; where an event has no device id, per
   user id, as Amplitude derives a device id from it. A repeat is counted on the event that is kept.
 - An attribution waits 72 hours from receipt for a user whose events carry one of its ids, compared with case;
-  then it is dropped. A user known before matches at once. `flybridge.matching` decides who and how long.
+  then it is dropped. A user known before matches at once. `flybridge.identity.matching` decides who and how long.
 - Advertising ids, vendor ids and App Set ids are wiped from what is saved; an opaque hash of them stays.
 
 https://amplitude.com/docs/apis/analytics/http-v2 and .../attribution (read 2026-11-24).
@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.identity import usable
-from flybridge.matching import choose, expires_ms
+from flybridge.identity.matching import choose, expires_ms
 from flybridge.records import DAY_MS, Sighting
 from flybridge.sandbox.vendors.properties import described
 from flybridge.sandbox.vendors.users import ProjectUsers

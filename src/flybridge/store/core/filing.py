@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from msgspec import structs
 
-from flybridge.masking import dimension
+from flybridge.identity.masking import dimension
 from flybridge.records import (
     HOUR_MS,
     Apply,

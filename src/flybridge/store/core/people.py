@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from flybridge.errors import SealBroken
-from flybridge.matching import Match, choose
+from flybridge.identity.matching import Match, choose
 from flybridge.records import OutcomeKind, Sighting
 from flybridge.sealing import Seal
 from flybridge.store.core.holding import Matched, remove_holds, waiting

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, structs
 
-from flybridge.masking import masked
+from flybridge.identity.masking import masked
 from flybridge.records import Dimensions, Filing, Performance, PerformanceKind
 from flybridge.store.core.tables import Read, Tables, Write
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from flybridge.masking import dimension
+from flybridge.identity.masking import dimension
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.figures import Discrepancy

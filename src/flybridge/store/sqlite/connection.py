@@ -16,8 +16,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from flybridge.errors import StoreUnavailable
-from flybridge.private_files import private_database, private_directory
 from flybridge.store.migrate import apply_sqlite, scripts
+from flybridge.system.private_files import private_database, private_directory
 
 T = TypeVar("T")
 Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]

@@ -7,7 +7,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from flybridge.masking import masked
+from flybridge.identity.masking import masked
 
 MAX_TEXT: Final = 80
 
