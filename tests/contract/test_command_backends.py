@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from flybridge import wiring
 from flybridge.cli.app import app
 from flybridge.config.settings import load
 from flybridge.records import Envelope, Media, Source
-from flybridge.service import backends, wiring
+from flybridge.service import backends
 from flybridge.testing.processes import free_port
 
 NOW_MS = 1_764_000_000_000

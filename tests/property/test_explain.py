@@ -15,8 +15,8 @@ from flybridge.config.settings import loads
 from flybridge.operations.explain import explain, read_messages
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
-from flybridge.service.wiring import build_flow
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.wiring import build_flow
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NOW_MS = 1_790_000_000_000

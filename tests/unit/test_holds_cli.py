@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from flybridge import wiring
 from flybridge.cli.app import app
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
 from flybridge.records import Envelope, Media, Source
-from flybridge.service import backends, wiring
+from flybridge.service import backends
 
 NOW_MS = 1_764_000_000_000
 CONFIG = """

@@ -15,8 +15,8 @@ from flybridge.insight.native import native_warnings
 from flybridge.mapping.to_amplitude.native import from_native_integration
 from flybridge.operations.doctor import startable
 from flybridge.records import DAY_MS, Envelope, Media, Source, day_of
-from flybridge.service.wiring import build_flow
 from flybridge.store.figures import Count
+from flybridge.wiring import build_flow
 
 NOW_MS = 1_790_000_000_000
 ROWS = [("af_sub1", "revenue"), ("idfa", "event_properties.x")]

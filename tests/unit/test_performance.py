@@ -21,8 +21,8 @@ from flybridge.insight.metrics import METRICS
 from flybridge.insight.performance import AppScope, Question, read_performance
 from flybridge.records import Envelope, Media, Source
 from flybridge.service.backends import open_store
-from flybridge.service.wiring import build_flow
 from flybridge.store.performance import day_number
+from flybridge.wiring import build_flow
 
 CONFIG = """
 secret = "sixteen characters or more"

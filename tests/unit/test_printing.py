@@ -9,12 +9,13 @@ import re
 import pytest
 from typer.testing import CliRunner
 
+from flybridge import wiring
 from flybridge.cli import audiences, inspect, printing
 from flybridge.cli.app import app
 from flybridge.config.settings import load
 from flybridge.insight.account import balance
 from flybridge.records import DeadLetter, Envelope, Media, Source
-from flybridge.service import backends, wiring
+from flybridge.service import backends
 from flybridge.store.audiences.protocol import Run, Standing
 from flybridge.store.figures import Count, Discrepancy, RestrictedCount
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from flybridge import wiring
 from flybridge.cli.app import app
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
@@ -31,7 +32,7 @@ from flybridge.records import (
     Sighting,
     Source,
 )
-from flybridge.service import backends, wiring
+from flybridge.service import backends
 from flybridge.store.protocol import Filed
 
 NOW_MS = 1_764_000_000_000

@@ -6,8 +6,8 @@ import pytest
 
 from flybridge.config.settings import loads
 from flybridge.errors import ConfigError
-from flybridge.service.wiring import build_flow, endpoints_of, intake_apps_of
 from flybridge.store.protocol import Lane
+from flybridge.wiring import build_flow, endpoints_of, intake_apps_of
 
 HEAD = """
 secret = "a secret of sixteen"

@@ -20,8 +20,8 @@ from flybridge.delivery.exchange import Transport
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.service.backends import open_transport
 from flybridge.service.process import opened_runner
-from flybridge.service.wiring import cohort_credentials_of, plans_of
 from flybridge.store.audiences.protocol import NEVER_MS, CohortStore, Run, Standing
+from flybridge.wiring import cohort_credentials_of, plans_of
 
 app = typer.Typer(
     help="List the audiences that follow a cohort; run one, show what differs, and list past runs.",

@@ -18,9 +18,9 @@ from flybridge.insight.account import Account, narrowed, read_account
 from flybridge.operations.replay import Replayed, replay_all
 from flybridge.operations.replay import replay as replay_some
 from flybridge.records import DeadLetter, OutcomeKind
-from flybridge.service.wiring import build_flow
 from flybridge.store.figures import RestrictedCount
 from flybridge.store.protocol import Store, UncertainCount
+from flybridge.wiring import build_flow
 
 Reason = Annotated[str | None, typer.Option("--reason", help="Only this reason.")]
 

@@ -12,8 +12,8 @@ from flybridge.cli.common import ConfigPath, configured, run
 from flybridge.cli.inspect import account_rows
 from flybridge.cli.printing import print_rows, say
 from flybridge.config.settings import Config
-from flybridge.operations.relocate import relocate
 from flybridge.service import backends
+from flybridge.service.relocate import relocate
 
 
 def migrate(

@@ -19,9 +19,9 @@ from flybridge.insight.cohorts import GRAINS, CohortMetric, Cohorts, read_cohort
 from flybridge.insight.metrics import COUNT, DEFAULT, METRICS, MONEY, SHARE, Metric
 from flybridge.insight.performance import BY, AppScope, Performance, Question, named, read_performance
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
-from flybridge.service.wiring import scopes_of
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
+from flybridge.wiring import scopes_of
 
 NOT_SET = "(not set)"
 BARS = "▁▂▃▄▅▆▇█"

@@ -29,7 +29,7 @@ from flybridge.config.template import push_url
 from flybridge.delivery.exchange import HttpRequest, HttpResponse, Transport
 from flybridge.errors import TransportError
 from flybridge.operations.doctor import Check
-from flybridge.service.wiring import cohort_credentials_of
+from flybridge.wiring import cohort_credentials_of
 
 MONTHLY_DOWNLOADS: Final = 500
 """Cohort downloads that Amplitude allows a project in a month on most plans."""

@@ -22,8 +22,8 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
-from flybridge.service.wiring import check
 from flybridge.system.private_files import private_directory
+from flybridge.wiring import check
 
 PIECE_BYTES: Final = 8 * 2**20
 OVERLAP_BYTES: Final = 1024

@@ -31,10 +31,10 @@ from flybridge.mapping.to_amplitude.explain import Explanation
 from flybridge.mapping.to_amplitude.explain import explain as explain_postback
 from flybridge.mapping.to_appsflyer.explain import explain_event
 from flybridge.records import HOUR_MS, Apply, Dead, Decision, Deliver, Envelope, Filter, Hold, Media, Refuse, Source
-from flybridge.service.wiring import build_flow, rules_of
 from flybridge.web.answers import Refusal, too_large
 from flybridge.web.body import no_query, unreadable
 from flybridge.web.intake import members
+from flybridge.wiring import build_flow, rules_of
 
 MAX_ROWS: Final = 20
 """How many rows of a file are explained."""

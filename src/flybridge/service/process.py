@@ -24,7 +24,15 @@ from flybridge.service import lifetime
 from flybridge.service.backends import open_transport, opened_cohorts, opened_inbox, opened_store, worker_id_of
 from flybridge.service.confirmed_clock import ConfirmedClock
 from flybridge.service.data_lock import WorkerId
-from flybridge.service.wiring import (
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.protocol import Filed, Store
+from flybridge.telemetry import metrics as telemetry
+from flybridge.telemetry.door_counts import Received
+from flybridge.telemetry.reporter import Reporter
+from flybridge.web.app import WebApp
+from flybridge.web.console.app import ConsoleApp
+from flybridge.web.intake import Intake
+from flybridge.wiring import (
     build_flow,
     check,
     circuit_rules_of,
@@ -36,14 +44,6 @@ from flybridge.service.wiring import (
     scopes_of,
     settings_of,
 )
-from flybridge.store.audiences.protocol import CohortStore
-from flybridge.store.protocol import Filed, Store
-from flybridge.telemetry import metrics as telemetry
-from flybridge.telemetry.door_counts import Received
-from flybridge.telemetry.reporter import Reporter
-from flybridge.web.app import WebApp
-from flybridge.web.console.app import ConsoleApp
-from flybridge.web.intake import Intake
 
 
 @asynccontextmanager
