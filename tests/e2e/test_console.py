@@ -16,7 +16,9 @@ from starting import serving, written
 
 from flybridge.roles import Role
 
-PAGES = ("/", "/holds", "/dead", "/lanes")
+PAGES = ("/account", "/holds", "/dead", "/flow")
+KINDS = {"text/html", "text/css", "text/javascript"}
+KINDS = {"text/html", "text/css", "text/javascript"}
 IDFV = "BCCE52E7-03EE-321A-B3D4-E57123966239"
 APPSFLYER_ID = "1629191854863-7087037"
 HOSTILE = f'<script>alert("x")</script>\u202e&{APPSFLYER_ID} ann@example.com'
@@ -102,10 +104,10 @@ async def test_every_page_works_before_anything_came(tmp_path, path):
     async with shown_by(tmp_path) as session:
         page = await text(session, path)
     said = {
-        "/": "Nothing has been received yet",
+        "/account": "Nothing has been received yet",
         "/holds": "Nothing waits",
         "/dead": "no dead letters",
-        "/lanes": "0 messages",
+        "/flow": "0 messages",
     }
     assert said[path] in page
 
@@ -115,17 +117,17 @@ async def test_pages_say_what_came_waits_and_died_and_name_nobody(tmp_path):
     async with shown_by(tmp_path) as session:
         await push(session, json.dumps(HELD))
         await push(session, b'"a letter of ann"')
-        account = await shown(session, "/", "1 event could not be processed")
+        account = await shown(session, "/account", "1 event could not be processed")
         holds = await shown(session, "/holds", "Waiting now: 1")
         dead = await shown(session, "/dead", "not_an_object")
-        lanes = await shown(session, "/lanes", "0 messages wait to be mapped")
+        lanes = await shown(session, "/flow", "0 messages wait to be mapped")
     assert "Balanced" in account
     assert "No stream from Amplitude has arrived yet for shop" in holds
     assert "&lt;script&gt;alert(" in holds
     assert "2 d 2" in holds
     assert "one message per request" in dead
     for page in (account, holds, dead, lanes):
-        assert "<script" not in page
+        assert "<script>" not in page
         assert "\u202e" not in page
         for personal in (IDFV, APPSFLYER_ID, "ann@example.com", "a letter of ann"):
             assert personal not in page
@@ -137,7 +139,7 @@ async def test_pages_can_be_read_by_everybody(tmp_path):
     async with shown_by(tmp_path) as session:
         await push(session, json.dumps(HELD))
         await push(session, b'"a letter of ann"')
-        await shown(session, "/", "1 event could not be processed")
+        await shown(session, "/account", "1 event could not be processed")
         pages = {path: Outline(await text(session, path)) for path in PAGES}
     for path, page in pages.items():
         assert page.tags("html")[0]["lang"] == "en"
@@ -149,22 +151,26 @@ async def test_pages_can_be_read_by_everybody(tmp_path):
         assert all("scope" in head for head in page.tags("th"))
         assert all(picture["aria-label"] for picture in page.tags("svg"))
         assert [link["href"] for link in page.tags("a") if link.get("aria-current")] == [path]
-        assert page.tags("script") == []
+        assert page.tags("script") == [{"src": "/console.js", "defer": None}]
         assert not any("style" in attrs or any(name.startswith("on") for name in attrs) for _, attrs in page.found)
-    assert pages["/"].tags("svg")
+    assert pages["/account"].tags("svg")
 
 
 async def test_answers_carry_what_keeps_a_browser_from_harm(tmp_path):
     """Nothing from elsewhere, no frame, no cache, no guessing of types; pages and stylesheet alike."""
     async with shown_by(tmp_path) as session:
-        for path in (*PAGES, "/console.css"):
+        for path in (*PAGES, "/console.css", "/console.js"):
             async with session.get(path) as response:
                 assert response.status == 200
                 assert "default-src 'none'" in response.headers["Content-Security-Policy"]
                 assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
                 assert response.headers["Cache-Control"] == "no-store"
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
-                assert response.headers["Content-Type"].partition(";")[0] in {"text/html", "text/css"}
+                assert response.headers["Content-Type"].partition(";")[0] in {
+                    "text/html",
+                    "text/css",
+                    "text/javascript",
+                }
 
 
 async def test_without_a_password_a_proxy_sees_nothing(tmp_path):
@@ -181,7 +187,7 @@ async def test_with_a_password_every_page_needs_it(tmp_path):
     """Basic, with any user name; doors and health go on without."""
     console = '[console]\npassword = "correct horse"'
     async with shown_by(tmp_path, console, Role.CONSOLE) as session:
-        for path in (*PAGES, "/console.css"):
+        for path in (*PAGES, "/console.css", "/console.js"):
             async with session.get(path) as response:
                 assert response.status == 401
                 assert response.headers["WWW-Authenticate"].startswith("Basic ")
@@ -200,23 +206,23 @@ async def test_pages_change_nothing(tmp_path):
 async def test_nonsense_in_the_address_is_the_usual_page(tmp_path, query):
     """Nobody breaks a page by its address."""
     async with shown_by(tmp_path, only=Role.CONSOLE) as session:
-        assert "http-equiv" not in await text(session, f"/?{query}")
+        assert "http-equiv" not in await text(session, f"/account?{query}")
 
 
 async def test_a_page_fetches_itself_again_only_where_asked(tmp_path):
     """Nothing moves under a reader who did not ask for it."""
     async with shown_by(tmp_path, only=Role.CONSOLE) as session:
-        assert '<meta http-equiv="refresh" content="10">' in await text(session, "/lanes?every=10")
+        assert '<meta http-equiv="refresh" content="10">' in await text(session, "/flow?every=10")
 
 
 async def test_figures_that_do_not_agree_are_sentences(tmp_path):
     """An outcome vanishes behind flybridge's back: the first page says so with both figures."""
     async with shown_by(tmp_path) as session:
         await push(session, b'"a letter of ann"')
-        await shown(session, "/", "1 event could not be processed")
+        await shown(session, "/account", "1 event could not be processed")
     with sqlite3.connect(tmp_path / "data" / "store.db") as db:
         db.execute("UPDATE cells SET n = n - 1 WHERE outcome = 'dead'")
     async with shown_by(tmp_path, only=Role.CONSOLE) as session:
-        page = await text(session, "/")
+        page = await text(session, "/account")
     assert "Envelopes were received that neither wait nor have an outcome. Expected 1, found 0." in page
     assert "Balanced" not in page

@@ -58,7 +58,7 @@ async def parts(tmp_path):
     await inbox.close()
 
 
-async def look(console: ConsoleApp, path: str = "/") -> tuple[int, str]:
+async def look(console: ConsoleApp, path: str = "/account") -> tuple[int, str]:
     """Return status and page, as who sits at this machine sees it."""
     sent: list[dict[str, Any]] = []
 
@@ -97,7 +97,7 @@ async def test_without_the_inbox_the_store_is_shown_and_nothing_called_balanced(
     assert "The inbox can&#39;t be read" in page
     assert "Balanced" not in page
     assert "not_an_object" in (await look(console, "/dead"))[1]
-    assert "can't be read" in (await look(console, "/lanes"))[1]
+    assert "can't be read" in (await look(console, "/flow"))[1]
 
 
 async def test_many_who_look_within_a_second_ask_once(parts):
@@ -105,7 +105,7 @@ async def test_many_who_look_within_a_second_ask_once(parts):
     console, clock, inbox, store = parts
     await look(console)
     asked = inbox.asked, store.asked
-    for path in ("/", "/holds", "/dead", "/lanes"):
+    for path in ("/account", "/holds", "/dead", "/flow"):
         assert (await look(console, path))[0] == 200
     assert (inbox.asked, store.asked) == asked
     clock.advance(1)

@@ -5,7 +5,7 @@ Both read counters: an answer costs the same however many events are behind it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -16,13 +16,11 @@ from starlette.responses import Response
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.insight.cohorts import read_cohorts
-from flybridge.insight.performance import AppScope, Performance, read_performance
+from flybridge.insight.performance import Performance, read_performance
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
-
-Scopes = Callable[[int], Sequence[AppScope]]
-"""Returns what has to be known of each app at a time in milliseconds."""
+from flybridge.web.console.site import Scopes
 
 FILTERS: Final = ("media_source", "campaign", "country", "platform")
 YES: Final = ("1", "true", "yes")

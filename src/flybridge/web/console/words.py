@@ -53,3 +53,18 @@ def ticked(sentence: str) -> Markup:
 def clock_time(ms: int) -> str:
     """Return a time as UTC date and time."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def masked_sentence(sentence: str) -> str:
+    """Return a sentence that may quote text from outside, masked word by word."""
+    return " ".join(shown(word) for word in sentence.split(" "))
+
+
+def count_of(n: float) -> str:
+    """Return a whole number with its thousands apart."""
+    return f"{n:,.0f}"
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """Return a number with its noun."""
+    return f"1 {one}" if n == 1 else f"{n:,} {many or one + 's'}"

@@ -1,0 +1,130 @@
+"""What needs attention, from a reading: each finding is a sentence with what to do. Pure.
+
+The bridge is well only if nothing is found: the banner on every page is made of these findings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.delivery.circuit import Circuit, Phase
+from flybridge.insight.hints import Known, hint
+from flybridge.insight.native import native_warnings
+from flybridge.records import OutcomeKind
+from flybridge.web.console.reading import Reading
+from flybridge.web.console.words import masked_sentence, plural, shown, span
+
+SLOW_INBOX_MS: Final = 300_000
+
+BAD: Final = "bad"
+WARN: Final = "warn"
+
+
+class Finding(Struct, frozen=True):
+    """Something that needs attention: `bad` if an operator has to act, `warn` if it should be looked at."""
+
+    level: str
+    sentence: str
+    path: str = ""
+
+
+class Condition(Struct, frozen=True):
+    """All findings, the worst first."""
+
+    findings: Sequence[Finding] = ()
+
+    @property
+    def level(self) -> str:
+        """The worst level, or `good`."""
+        levels = {one.level for one in self.findings}
+        return BAD if BAD in levels else WARN if WARN in levels else "good"
+
+    @property
+    def sentence(self) -> str:
+        """The state in a few words."""
+        bad = sum(one.level == BAD for one in self.findings)
+        if bad:
+            return f"{plural(bad, 'problem')}: action needed"
+        return f"{plural(len(self.findings), 'thing')} to check" if self.findings else "All is well"
+
+
+def condition(reading: Reading) -> Condition:
+    """Return what needs attention."""
+    found = [*_of_account(reading), *_of_lanes(reading), *_of_inbox(reading), *_of_events(reading)]
+    return Condition(sorted(found, key=lambda one: one.level != BAD))
+
+
+def _of_account(reading: Reading) -> list[Finding]:
+    return [
+        Finding(
+            BAD,
+            f"{shown(wrong.app)}, {wrong.day}: {wrong.what} Expected {wrong.expected:,}, found {wrong.found:,}.",
+            "/account",
+        )
+        for wrong in reading.account.discrepancies
+    ]
+
+
+def _of_lanes(reading: Reading) -> list[Finding]:
+    return [
+        Finding(level_of(circuit), f"{shown(lane.app)}, {lane.endpoint}: {paused(circuit, reading.at_ms)}", "/flow")
+        for lane, circuit in sorted((reading.circuits or {}).items())
+        if circuit.phase is not Phase.CLOSED
+    ]
+
+
+def _of_inbox(reading: Reading) -> list[Finding]:
+    if reading.inbox_away:
+        return [Finding(BAD, "The inbox can't be read, so what it holds is missing from these sums.", "/flow")]
+    depth, found = reading.depth, []
+    if depth and depth.unreadable:
+        sentence = (
+            f"{plural(depth.unreadable, 'message')} in the inbox can't be opened: put the former `secret` into "
+            "`former_secrets`, or restore the inbox from a copy."
+        )
+        found.append(Finding(BAD, sentence, "/flow"))
+    if depth and depth.oldest_ms and reading.at_ms - depth.oldest_ms > SLOW_INBOX_MS:
+        age = span(reading.at_ms - depth.oldest_ms)
+        sentence = f"The oldest message in the inbox has waited for {age}: is a worker running?"
+        found.append(Finding(WARN, sentence, "/flow"))
+    return found
+
+
+def _of_events(reading: Reading) -> list[Finding]:
+    found = []
+    if dead := sum(count.n for count in reading.counts if count.outcome == OutcomeKind.DEAD):
+        found.append(Finding(WARN, f"{plural(dead, 'event')} could not be processed or delivered.", "/dead"))
+    found += [Finding(WARN, masked_sentence(one)) for one in native_warnings(reading.counts, reading.at_ms)]
+    if uncertain := sum(count.n for count in reading.uncertain):
+        sentence = (
+            f"{plural(uncertain, 'event')} may be at the vendor more than once, because answers were lost: see "
+            "`flybridge lanes uncertain`."
+        )
+        found.append(Finding(WARN, sentence))
+    found += [Finding(WARN, masked_sentence(fall.sentence), "/holds") for fall in reading.falls]
+    waiting = Counter[str]()
+    for held in reading.holds:
+        waiting[held.app] += held.n
+    for app, n in sorted(waiting.items()):
+        known = reading.known.get(app, Known())
+        if not known.streaming or not known.kinds:
+            sentence = f"{plural(n, 'event')} wait. {hint(shown(app), (), 0, known)}"
+            found.append(Finding(WARN, sentence, "/holds"))
+    return found
+
+
+def level_of(circuit: Circuit) -> str:
+    """Return how bad it is that a lane is paused: an outage ends by itself, a refusal needs an operator."""
+    return BAD if circuit.halted else WARN
+
+
+def paused(circuit: Circuit, now_ms: int) -> str:
+    """Return why a lane is paused, what the vendor said, what to do, and when it tries again."""
+    again = f"Tries again in {span(circuit.until_ms - now_ms)}." if circuit.until_ms > now_ms else "Tries again now."
+    why = f"{circuit.reason}. " if circuit.reason else ""
+    answer = f"{masked_sentence(circuit.words)}. " if circuit.words else ""
+    return f"Paused: {why}{answer}{masked_sentence(circuit.remedy)} {again}"

@@ -1,0 +1,132 @@
+"""What every page of the console is made with: data, templates, answer headers, and its place in the navigation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute
+
+from flybridge.clock import Clock
+from flybridge.inbox.protocol import Inbox
+from flybridge.insight.performance import AppScope
+from flybridge.store.protocol import Store
+from flybridge.web.console.condition import condition
+from flybridge.web.console.reading import ConsoleReader
+from flybridge.web.console.words import clock_time, count_of, plural, share, span, ticked
+
+Scopes = Callable[[int], Sequence[AppScope]]
+"""Returns what has to be known of each app at a time in milliseconds."""
+
+EVERY: Final = (10, 60)
+"""Intervals at which a page may reload itself if asked to, in seconds."""
+
+HEADERS: Final = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Entry(Struct, frozen=True):
+    """A page's place in the navigation: its key, path and label."""
+
+    key: str
+    path: str
+    label: str
+
+
+class Page(Protocol):
+    """A module of the console: its entry in the navigation, and its routes, actions and parts included."""
+
+    @property
+    def ENTRY(self) -> Entry:  # noqa: N802 - the name of a constant of a module
+        """The page's place in the navigation."""
+        ...
+
+    def routes(self, site: Site) -> Sequence[BaseRoute]:
+        """Return the routes."""
+        ...
+
+
+class Group(Struct, frozen=True):
+    """Pages that stand together in the navigation."""
+
+    label: str
+    entries: tuple[Entry, ...]
+
+
+class Site:
+    """Data and templates of the console. `windows` are the hours that events of each app are held.
+
+    `scopes` are the apps whose performance is shown.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        store: Store,
+        clock: Clock,
+        reader: ConsoleReader,
+        *,
+        windows: Mapping[str, float],
+        scopes: Scopes,
+        version: str = "",
+        groups: Sequence[Group] = (),
+    ) -> None:
+        self.inbox = inbox
+        self.store = store
+        self.clock = clock
+        self.reader = reader
+        self.windows = windows
+        self._scopes = scopes
+        self._frame = {"version": version, "groups": groups, "intervals": EVERY}
+        self._templates = Environment(
+            loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+            lstrip_blocks=True,
+        )  # fmt: skip
+        self._templates.filters |= {
+            "ticked": ticked, "count": count_of, "plural": plural, "span": span, "share": share,
+        }  # fmt: skip
+
+    def scopes(self) -> Sequence[AppScope]:
+        """Return what has to be known of each app now."""
+        return self._scopes(self.clock.now_ms())
+
+    async def page(self, request: Request, entry: Entry, template: str, status: int = 200, **values: Any) -> Response:
+        """Return a page: `values` in a template, framed by the navigation and the condition of the bridge."""
+        reading = await self.reader.read()
+        frame = {
+            **self._frame,
+            "page": entry.key,
+            "path": request.url.path,
+            "every": _every(request),
+            "at": clock_time(reading.at_ms),
+            "condition": condition(reading),
+        }
+        return HTMLResponse(self._templates.get_template(template).render(frame, **values), status, HEADERS)
+
+    def part(self, template: str, **values: Any) -> Response:
+        """Return a part of a page, for scripts that put it in place."""
+        return HTMLResponse(self._templates.get_template(template).render(values), 200, HEADERS)
+
+    def unavailable(self) -> Response:
+        """Return the page that is shown while the store is away."""
+        frame = {**self._frame, "page": "", "path": "", "every": 0, "at": "", "condition": None}
+        body = self._templates.get_template("away.html").render(frame)
+        return HTMLResponse(body, 503, {**HEADERS, "retry-after": "10"})
+
+
+def _every(request: Request) -> int:
+    asked = request.query_params.get("every", "")
+    return int(asked) if asked in {str(seconds) for seconds in EVERY} else 0
