@@ -28,6 +28,7 @@ from flybridge.records import Apply, Carried, Dead, Filing, Member, MemberChange
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Run
 from flybridge.store.copy import RESTS, TABLES, copy_store
+from flybridge.store.figures import DayReport
 from flybridge.store.performance import CostRow, Slice
 from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Settlement
@@ -87,6 +88,7 @@ async def path(tmp_path):
     await store.replace_costs(
         "shop", "csv", days=(TODAY, TODAY), rows=[CostRow("shop", TODAY, "tiktok", "", "", "USD", 5)]
     )
+    await store.put_day_reports([DayReport("shop", "reconciliation", TODAY, NOW_MS, b"{}")])
     await lease(store, limit=1, owner="before")
     await store.close()
     cohorts = SqliteCohorts(tmp_path / "store.db", SEAL)
@@ -112,6 +114,8 @@ async def everything(store) -> dict[str, object]:
         "coverage": [structs.replace(row, media_source="") for row in await store.coverage()],
         "sighted": await store.sighted_kinds(),
         "receipts": await store.receipts(),
+        "outcomes": sorted(map(repr, (await store.outcomes("shop", 0, 50_000)).outcomes)),
+        "day_reports": await store.day_reports("reconciliation", 0, 50_000),
         "depths": await store.depths(NOW_MS),
         "audit": await store.audit(),
     }

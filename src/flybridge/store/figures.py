@@ -86,6 +86,54 @@ class RestrictedCount(Struct, frozen=True):
     events: int
 
 
+class OutcomeCount(Struct, frozen=True):
+    """How many ledger rows of one day, kind, event and media source of performance stand at an outcome.
+
+    `day` is that of the event, a number of days since 1970 in the app's zone. `key_kinds` are those of what is held.
+    """
+
+    day: int
+    kind: str
+    event: str
+    media_source: str
+    outcome: str
+    reason: str
+    key_kinds: str
+    n: int
+
+
+class CountedOn(Struct, frozen=True):
+    """What performance counts on one day: `n` after corrections of attribution, of `entered` rows of the ledger.
+
+    `deleted` are those of the rows that are past their retention.
+    """
+
+    day: int
+    kind: str
+    event: str
+    media_source: str
+    n: int
+    entered: int
+    deleted: int
+
+
+class Outcomes(Struct, frozen=True):
+    """What is counted on some days, and what became of it: both of one moment."""
+
+    counted: list[CountedOn]
+    outcomes: list[OutcomeCount]
+
+
+class DayReport(Struct, frozen=True):
+    """What was found about one day of an app. `kind` says what the body is, which is JSON."""
+
+    app: str
+    kind: str
+    day: int
+    made_ms: int
+    body: bytes
+
+
 class Discrepancy(Struct, frozen=True):
     """Two figures that must be equal and are not. `what` is a sentence that names both."""
 

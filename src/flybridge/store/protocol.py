@@ -26,10 +26,12 @@ from flybridge.records import DeadLetter, Delivery, Filing
 from flybridge.store.figures import (
     Count,
     CoverageRow,
+    DayReport,
     Discrepancy,
     Held,
     HeldCount,
     LedgerEntry,
+    Outcomes,
     RestrictedCount,
     SightedKind,
 )
@@ -389,4 +391,23 @@ class Store(Protocol):
 
         Without `every_source` only the sources of the rows are replaced. Origins are `performance.ORIGINS`.
         """
+        ...
+
+    async def outcomes(self, app: str, first: int, last: int) -> Outcomes:
+        """Return what is counted on these days, and what became of it by outcome and reason.
+
+        It reads the whole ledger: meant for a job that runs once a day, not for a page.
+        """
+        ...
+
+    async def put_day_reports(self, found: Sequence[DayReport]) -> None:
+        """Keep reports of days, each in place of the one of the same app, kind and day."""
+        ...
+
+    async def day_reports(self, kind: str, first: int, last: int, *, app: str | None = None) -> Sequence[DayReport]:
+        """Return the reports of one kind from the first to the last of these days, in the order of days and apps."""
+        ...
+
+    async def drop_day_reports(self, kind: str, before: int) -> None:
+        """Delete the reports of one kind about earlier days."""
         ...

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from flybridge.records import HOUR_MS, OutcomeKind
+from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.performance_reports import audit_performance
-from flybridge.store.core.tables import Read, Rows
+from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.figures import (
     Count,
+    CountedOn,
     CoverageRow,
+    DayReport,
     Discrepancy,
     Held,
     HeldCount,
     LedgerEntry,
+    OutcomeCount,
+    Outcomes,
     RestrictedCount,
     SightedKind,
 )
@@ -84,6 +90,21 @@ def coverage(db: Rows, since_day: str, app: str | None) -> list[CoverageRow]:
         CoverageRow(of_app, day, platform, version, source, tuple(kinds.split()), n)
         for of_app, day, platform, version, source, kinds, n in db.read(Read.COVERAGE, since_day, app)
     ]
+
+
+def outcomes(db: Rows, app: str, first: int, last: int) -> Outcomes:
+    return Outcomes(
+        [CountedOn(*row) for row in db.read(Read.COUNTED_ON, app, first, last)],
+        [OutcomeCount(*row) for row in db.read(Read.OUTCOMES, app, first, last)],
+    )
+
+
+def put_day_reports(ledger: LedgerWriter, found: Sequence[DayReport]) -> None:
+    ledger.tables.write(Write.DAY_REPORTS, [(one.app, one.kind, one.day, one.made_ms, one.body) for one in found])
+
+
+def day_reports(db: Rows, kind: str, first: int, last: int, app: str | None) -> list[DayReport]:
+    return [DayReport(*row) for row in db.read(Read.DAY_REPORTS, kind, first, last, app)]
 
 
 def uncertain_counts(db: Rows) -> list[UncertainCount]:

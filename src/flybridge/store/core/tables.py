@@ -112,6 +112,11 @@ class Read(Enum):
     COHORTS = auto()  # horizons: labels, kind, horizon, active, payers, events, revenue, not converted
     COSTS = auto()  # horizons: labels, horizon, origin, currency, spend, clicks, impressions
     CURVES = auto()  # labels with the day, kind, offset, active, payers, events, revenue, not converted
+    # reconciliation
+    # app, first day, last day: day, kind, event, media source, outcome, reason, key kinds of what is held, ledger rows
+    OUTCOMES = auto()
+    COUNTED_ON = auto()  # app, first day, last day: day, kind, event, media source, n, ledger rows, of these deleted
+    DAY_REPORTS = auto()  # kind, first day, last day, app (may be None): the fields of `figures.DayReport`
     # the audit
     MOVED = auto()  # app, n, ledger rows: where what moved between cells is not as much as came
     COUNTED_ROWS = auto()  # cell, ledger rows less those deleted, rows that the ledger has, where they differ
@@ -192,6 +197,8 @@ class Write(Enum):
     COHORTS = auto()  # cell, offset, more: active, first purchases, events, revenue, not converted
     DROP_COSTS = auto()  # app, origin, first day, last day, media source (may be None)
     COSTS = auto()  # app, origin, precedence, day, source, campaign, country, currency, spend, clicks, impressions
+    DAY_REPORTS = auto()  # app, kind, day, made_ms, body: in place of what there was
+    DROP_DAY_REPORTS = auto()  # kind, first day that stays
     COVERAGE = auto()  # day, app, platform, app_version, media_source, kinds, more
     DROP_COVERAGE = auto()  # first day that stays
     SIGHTED = auto()  # app, kind, more, last_ms

@@ -36,10 +36,12 @@ from flybridge.store.core.tables import Rows, Write
 from flybridge.store.figures import (
     Count,
     CoverageRow,
+    DayReport,
     Discrepancy,
     Held,
     HeldCount,
     LedgerEntry,
+    Outcomes,
     RestrictedCount,
     SightedKind,
 )
@@ -275,3 +277,15 @@ class Verbs(ABC):
         every_source: bool = True,
     ) -> None:
         await self._write(performance_reports.replace_costs, app, origin, rows, days=days, every_source=every_source)
+
+    async def outcomes(self, app: str, first: int, last: int) -> Outcomes:
+        return await self._read(lambda db: reports.outcomes(db, app, first, last))
+
+    async def put_day_reports(self, found: Sequence[DayReport]) -> None:
+        await self._write(reports.put_day_reports, found)
+
+    async def day_reports(self, kind: str, first: int, last: int, *, app: str | None = None) -> Sequence[DayReport]:
+        return await self._read(lambda db: reports.day_reports(db, kind, first, last, app))
+
+    async def drop_day_reports(self, kind: str, before: int) -> None:
+        await self._write(lambda ledger: ledger.tables.write(Write.DROP_DAY_REPORTS, [(kind, before)]))

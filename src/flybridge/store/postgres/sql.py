@@ -166,6 +166,20 @@ READS: Final[Mapping[Read, str]] = {
     Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, sum(n)::bigint FROM coverage
                       WHERE day >= $1 AND ($2::text IS NULL OR app = $2) GROUP BY 1, 2, 3, 4, 5, 6
                       ORDER BY day, app COLLATE "C" """,
+    Read.OUTCOMES: """SELECT c.day, d.kind, d.event, d.media_source, k.outcome, k.reason, coalesce(h.key_kinds, ''),
+                              count(*)
+                       FROM ledger l JOIN performance_cells c ON c.id = l.performance
+                       JOIN dimensions d ON d.id = c.dimension JOIN cells k ON k.id = l.cell
+                       LEFT JOIN holds h ON h.id = l.id AND k.outcome = 'held'
+                       WHERE d.app = $1 AND c.day BETWEEN $2 AND $3 GROUP BY 1, 2, 3, 4, 5, 6, 7""",
+    Read.COUNTED_ON: """SELECT c.day, d.kind, d.event, d.media_source, sum(p.n)::bigint, sum(p.entered)::bigint,
+                                sum(p.deleted)::bigint
+                         FROM performance_cells c JOIN dimensions d ON d.id = c.dimension
+                         JOIN performance p ON p.cell = c.id
+                         WHERE d.app = $1 AND c.day BETWEEN $2 AND $3 GROUP BY 1, 2, 3, 4""",
+    Read.DAY_REPORTS: """SELECT app, kind, day, made_ms, body FROM day_reports
+                          WHERE kind = $1 AND day BETWEEN $2 AND $3 AND ($4::text IS NULL OR app = $4)
+                          ORDER BY day, app COLLATE "C" """,
     Read.COUNTERS: f"SELECT id, app, day, source, outcome, reason, n, pruned FROM {STANDING} ORDER BY id",
     Read.ROWS_PER_COUNTER: "SELECT cell, count(*) FROM ledger GROUP BY cell",
     Read.COUNTED: f"SELECT app, day, sum(n - pruned)::bigint FROM {STANDING} WHERE outcome = $1 GROUP BY app, day",
@@ -404,6 +418,13 @@ WRITES: Final[Mapping[Write, str]] = {
                                        currency, spend, clicks, impressions)
                     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],
                                          $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[])""",
+    Write.DAY_REPORTS: """INSERT INTO day_reports (app, kind, day, made_ms, body)
+                           SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[]) AS new
+                           ORDER BY 1, 2, 3
+                           ON CONFLICT (app, kind, day)
+                           DO UPDATE SET made_ms = excluded.made_ms, body = excluded.body""",
+    Write.DROP_DAY_REPORTS: """DELETE FROM day_reports USING unnest($1::text[], $2::bigint[]) AS old (kind, day)
+                                WHERE day_reports.kind = old.kind AND day_reports.day < old.day""",
     Write.COVERAGE: f"""INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n, shard)
                         SELECT *, {SHARD} FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
                                                       $6::text[], $7::bigint[]) AS new

@@ -150,6 +150,19 @@ READS: Final[Mapping[Read, str]] = {
     Read.COVERED: "SELECT app, platform, kinds, sum(n) FROM coverage WHERE day >= ? GROUP BY app, platform, kinds",
     Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, n FROM coverage
                       WHERE day >= ?1 AND (?2 IS NULL OR app = ?2) ORDER BY day, app""",
+    # The rows of the ledger are read from end to end, once a day: an index by cell would cost every filing.
+    Read.OUTCOMES: """SELECT c.day, d.kind, d.event, d.media_source, k.outcome, k.reason, coalesce(h.key_kinds, ''),
+                              count(*)
+                       FROM ledger l JOIN performance_cells c ON c.id = l.performance
+                       JOIN dimensions d ON d.id = c.dimension JOIN cells k ON k.id = l.cell
+                       LEFT JOIN holds h ON h.id = l.id AND k.outcome = 'held'
+                       WHERE d.app = ?1 AND c.day BETWEEN ?2 AND ?3 GROUP BY 1, 2, 3, 4, 5, 6, 7""",
+    Read.COUNTED_ON: """SELECT c.day, d.kind, d.event, d.media_source, sum(p.n), sum(p.entered), sum(p.deleted)
+                         FROM performance_cells c JOIN dimensions d ON d.id = c.dimension
+                         JOIN performance p ON p.cell = c.id
+                         WHERE d.app = ?1 AND c.day BETWEEN ?2 AND ?3 GROUP BY 1, 2, 3, 4""",
+    Read.DAY_REPORTS: """SELECT app, kind, day, made_ms, body FROM day_reports
+                          WHERE kind = ?1 AND day BETWEEN ?2 AND ?3 AND (?4 IS NULL OR app = ?4) ORDER BY day, app""",
     Read.COUNTERS: "SELECT id, app, day, source, outcome, reason, n, pruned FROM cells",
     Read.ROWS_PER_COUNTER: "SELECT cell, count(*) FROM ledger GROUP BY cell",
     Read.COUNTED: "SELECT app, day, sum(n - pruned) FROM cells WHERE outcome = ? GROUP BY app, day",
@@ -288,6 +301,8 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.COSTS: """INSERT OR REPLACE INTO costs (app, origin, precedence, day, media_source, campaign, country,
                                                   currency, spend, clicks, impressions)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+    Write.DAY_REPORTS: "INSERT OR REPLACE INTO day_reports (app, kind, day, made_ms, body) VALUES (?, ?, ?, ?, ?)",
+    Write.DROP_DAY_REPORTS: "DELETE FROM day_reports WHERE kind = ? AND day < ?",
     Write.COVERAGE: """INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n)
                        VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n""",
     Write.DROP_COVERAGE: "DELETE FROM coverage WHERE day < ?",

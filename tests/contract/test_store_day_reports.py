@@ -1,0 +1,86 @@
+"""What became of a day's events, by outcome, and the reports kept about days, on every backend."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from filings import NOW_MS, TODAY, bought, direct, envelope, installed, key, lease, waiting
+
+from flybridge.records import DAY_MS, Dead, Filing, Filter, Refuse
+from flybridge.store.figures import DayReport
+from flybridge.store.protocol import Settlement
+
+
+def _n(rows) -> dict[tuple[str, ...], int]:
+    return dict(Counter({(one.kind, one.media_source, one.outcome, one.reason, one.key_kinds): one.n for one in rows}))
+
+
+async def test_a_days_events_are_told_by_what_became_of_them(store):
+    """Each by the source under which it was counted; what waits by the kinds of its keys."""
+    await store.file(
+        [
+            direct("a", performance=installed("one")),
+            waiting("b", "k1", performance=installed("two")),
+            waiting("c", "k2", "k3", performance=installed("three")),
+            Filing(envelope(), Filter("event_excluded"), performance=bought()),
+            Filing(envelope(), Refuse("no_identity"), performance=bought()),
+            Filing(envelope(), Dead("map", "fault", "detail", ""), performance=bought()),
+        ],
+        NOW_MS,
+    )
+    found = await store.outcomes("shop", TODAY, TODAY)
+    source = found.outcomes[0].media_source
+    assert _n(found.outcomes) == {
+        ("install", source, "pending", "", ""): 1,
+        ("install", source, "held", "", "idfa"): 1,
+        ("install", source, "held", "", "idfa idfa"): 1,
+        ("event", source, "filtered", "event_excluded", ""): 1,
+        ("event", source, "refused", "no_identity", ""): 1,
+    }
+    assert {one.kind: (one.n, one.entered, one.deleted) for one in found.counted} == {
+        "install": (3, 3, 0),
+        "event": (2, 2, 0),
+    }
+    (delivery,) = await lease(store)
+    await store.settle([Settlement(delivery.id, "delivered")], "worker", NOW_MS)
+    after = await store.outcomes("shop", TODAY, TODAY)
+    assert _n(after.outcomes)["install", source, "delivered", "", ""] == 1
+    assert (await store.outcomes("shop", TODAY + 1, TODAY + 9)).outcomes == []
+    assert (await store.outcomes("other", TODAY, TODAY)).counted == []
+
+
+async def test_a_corrected_attribution_shows_in_the_figures_and_not_in_what_was_sent(store):
+    """The ledger row stays with the source under which it was sent."""
+    first = installed("one", media_source="a", touch_s=1)
+    again = installed("one", media_source="b", touch_s=2)
+    same = {"key": key("install"), "key_until_ms": NOW_MS + DAY_MS}
+    await store.file([direct("a", performance=first, **same)], NOW_MS)
+    await store.file([direct("a", performance=again, **same)], NOW_MS)
+    found = await store.outcomes("shop", TODAY, TODAY)
+    assert {one.media_source: (one.n, one.entered) for one in found.counted} == {"a": (0, 1), "b": (1, 0)}
+
+
+async def test_rows_past_their_retention_are_counted_as_deleted(store):
+    """Nothing tells any more what became of them."""
+    await store.file([Filing(envelope(), Filter("event_excluded"), performance=bought())], NOW_MS)
+    await store.prune(NOW_MS + 40 * DAY_MS, ledger_days=30, dead_days=30)
+    found = await store.outcomes("shop", TODAY, TODAY)
+    assert ([(one.n, one.entered, one.deleted) for one in found.counted], found.outcomes) == ([(1, 1, 1)], [])
+
+
+async def test_a_report_replaces_the_one_of_its_app_kind_and_day(store):
+    """They come in the order of days, for one app or all."""
+    await store.put_day_reports([])
+    await store.put_day_reports(
+        [DayReport("shop", "answers", 5, 1, b"old"), DayReport("other", "answers", 5, 1, b"x"),
+         DayReport("shop", "answers", 4, 1, b"before"), DayReport("shop", "findings", 5, 1, b"y")]
+    )  # fmt: skip
+    await store.put_day_reports([DayReport("shop", "answers", 5, 2, b"new")])
+    found = await store.day_reports("answers", 4, 5)
+    assert [(one.app, one.day, one.made_ms, one.body) for one in found] == [
+        ("shop", 4, 1, b"before"), ("other", 5, 1, b"x"), ("shop", 5, 2, b"new"),
+    ]  # fmt: skip
+    assert [one.body for one in await store.day_reports("answers", 5, 9, app="shop")] == [b"new"]
+    await store.drop_day_reports("answers", 5)
+    assert [one.day for one in await store.day_reports("answers", 0, 9)] == [5, 5]
+    assert len(await store.day_reports("findings", 0, 9)) == 1
