@@ -58,10 +58,12 @@ from flybridge.records import (
     Filter,
     Hold,
     Performance,
+    PerformanceKind,
     Person,
     Refuse,
     Sighting,
     Source,
+    content_key,
     digest_of,
 )
 from flybridge.store.protocol import Filed, Store
@@ -72,6 +74,8 @@ LEASES: Final = 2
 CPU_S: Final = 5.0
 """How much processor time one envelope may take then, in seconds. A usual one takes 35 microseconds."""
 KEYS_REMEMBERED: Final = 32_768
+
+APART: Final = (PerformanceKind.SECONDARY, PerformanceKind.BLOCKED)
 
 NO_NAMES: Final[Mapping[str, str]] = {}
 HTTP_V2: Final = "http_v2"
@@ -220,9 +224,13 @@ class Flow:
             ordinal=envelope.ordinal,
         )
         days = app.conversion_days if kind.is_conversion else app.dedup_days
+        key = identity.key
+        if performance.dimensions.kind in APART:
+            # Another copy of the same event is counted, and neither is the other's duplicate.
+            key = content_key(performance.dimensions.kind.encode(), key, performance.dimensions.media_source.encode())
         return structs.replace(
             filing,
-            key=identity.key,
+            key=key,
             key_until_ms=envelope.received_ms + days * DAY_MS,
             key_ms=identity.key_ms,
             ordinal=identity.ordinal,
@@ -232,8 +240,7 @@ class Flow:
     def _performance(
         self, postback: Postback, kind: Kind, value: Any, envelope: Envelope, app: AppFlow
     ) -> Performance | None:
-        if postback.is_primary_attribution is False and app.rules.double_attribution is not DoubleAttribution.FIRST:
-            return None
+        one_copy = app.rules.double_attribution is not DoubleAttribution.FIRST
         return performance_of(
             postback,
             kind,
@@ -242,6 +249,7 @@ class Flow:
             app.counting,
             received_ms=envelope.received_ms,
             keys=self._keys(envelope.app, APPSFLYER_ID, postback.appsflyer_id) if postback.appsflyer_id else (),
+            is_secondary=one_copy and postback.is_primary_attribution is False,
         )
 
     def _fallback(self, postback: Postback, mapped: Mapped, app: AppFlow) -> str | None:

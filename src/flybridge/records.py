@@ -211,6 +211,8 @@ class PerformanceKind:
     RE_ATTRIBUTION: Final = "re-attribution"
     EVENT: Final = "event"
     RETARGETED_EVENT: Final = "retargeted-event"  # attributed to a retargeting campaign
+    SECONDARY: Final = "secondary"  # the copy of an event that is not the primary attribution
+    BLOCKED: Final = "blocked"  # what AppsFlyer blocked as fraud
     UNSEEN: Final = "unseen"  # the cohort of installations whose install was never received
 
 

@@ -27,6 +27,9 @@ BY: Final[Mapping[str, str]] = {
 }
 """What can be asked for with `--by`, and which label that is."""
 
+IN_NO_FIGURE: Final = frozenset({PerformanceKind.UNSEEN, PerformanceKind.SECONDARY, PerformanceKind.BLOCKED})
+"""Kinds that the store counts for other reports."""
+
 ORGANIC: Final = "organic"
 RESTRICTED: Final = "restricted"
 
@@ -167,7 +170,7 @@ async def _read_app(
 
     unseen = 0
     for row in await store.performance(asked):
-        if row.kind == PerformanceKind.UNSEEN:
+        if row.kind in IN_NO_FIGURE:
             continue
         it = figures(row.labels, row.event)
         match row.kind:

@@ -1,9 +1,10 @@
 """What a postback adds to the performance counters: whose campaign, on which day, how much money. Pure.
 
 It is the same whatever the configuration sends to Amplitude: a filtered, held or refused event counts as well, under
-the media source that AppsFlyer reports. Not counted are what AppsFlyer does not count either: blocked fraud, uninstall
-measurements and SKAdNetwork copies; and the secondary of two attributions
-(https://support.appsflyer.com/hc/en-us/articles/360016371077, read 2026-11-24).
+the media source that AppsFlyer reports. Not counted are what AppsFlyer does not count either: uninstall measurements
+and SKAdNetwork copies. Blocked fraud, and the secondary of two attributions
+(https://support.appsflyer.com/hc/en-us/articles/360016371077, read 2026-11-24), are kinds of their own, in no figure:
+they explain differences.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.appsflyer.postback_time import time_ms, time_of
-from flybridge.mapping.to_amplitude.revenue import amount_of
+from flybridge.mapping.to_amplitude.revenue import amount_of, currency_of
 from flybridge.records import DAY_MS, Dimensions, Performance, PerformanceKind
 from flybridge.store.performance import country_label, label, source_label
 
@@ -79,12 +79,16 @@ def performance_of(
     *,
     received_ms: int,
     keys: tuple[bytes, ...],
+    is_secondary: bool = False,
 ) -> Performance | None:
     """Return what a message counts for; None if it does not count.
 
-    `value` is the value of an in-app event, parsed; `keys` are the matching keys of the AppsFlyer id.
+    `value` is the value of an in-app event, parsed; `keys` are the matching keys of the AppsFlyer id. `is_secondary`:
+    it is the secondary of two attributions, of which the other is counted.
     """
-    if kind in NOT_COUNTED or postback.blocked_reason is not None:
+    if is_secondary and kind.is_conversion:
+        return None
+    if kind in NOT_COUNTED:
         return None
     install_ms, event_ms = time_of(postback, "install_time"), time_of(postback, "event_time")
     family = kind.family
@@ -112,6 +116,8 @@ def performance_of(
         origin = dimensions._replace(kind=PerformanceKind.UNSEEN, event="", country="")
     touched = postback.attributed_touch_time
     day = counting.day
+    if (kept_apart := _kept_apart(postback, is_secondary=is_secondary)) is not None:
+        return Performance(dimensions._replace(kind=kept_apart), day(moment))
     return Performance(
         dimensions,
         day(moment),
@@ -125,6 +131,13 @@ def performance_of(
         install_ms // 1000 if install_ms is not None else 0,
         (time_ms(touched) or 0) // 1000 if begins and touched is not None else 0,
     )
+
+
+def _kept_apart(postback: Postback, *, is_secondary: bool) -> str | None:
+    """Return the kind of what is in no figure; None of what is."""
+    if postback.blocked_reason is not None:
+        return PerformanceKind.BLOCKED
+    return PerformanceKind.SECONDARY if is_secondary else None
 
 
 def _kind_of_event(kind: Kind) -> str:
@@ -173,8 +186,7 @@ def _money(postback: Postback, value: Any, counting: Counting) -> tuple[int, boo
         if amount is not None and code and currency_of(code) == currency:
             return _micros(amount, paid)
     for amount, code in known:
-        # An app may also have given a rate to a currency of its own.
-        rate = counting.rates.get(code.strip().upper()) if amount is not None and code else None
+        rate = counting.rates.get(currency_of(code) or "") if amount is not None and code else None
         if amount is not None and rate is not None:
             return _micros(amount * rate, paid)
     return 0, paid, found[0] == 0

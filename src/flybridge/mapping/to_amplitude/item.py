@@ -47,11 +47,9 @@ class Item(Struct, frozen=True, gc=False):
             notes.append("The event's name is one of Amplitude's own and got the prefix.")
         plan, event_properties = classification.plan, Raw(self.event_properties(notes))
         user_properties = Raw(self.user_properties(notes)) if plan.user.keys else None
-        place = self.compiled.place.place_of(postback)
+        top = plan.top if _is_placed(postback) else plan.unplaced
         return _encode(
-            plan.top.fill(
-                postback, value, self, classification, self.person, revenue, place, event_properties, user_properties
-            )
+            top.fill(postback, value, self, classification, self.person, revenue, event_properties, user_properties)
         )
 
     def identify(self) -> bytes:
@@ -120,6 +118,13 @@ class Item(Struct, frozen=True, gc=False):
 def _is_identifier(key: str) -> bool:
     # Short names are remembered, because nearly all messages have the same; others may be as long as a message.
     return (dimension(key) if len(key) <= MAX_REMEMBERED else masked(key)) != key
+
+
+def _is_placed(postback: Postback) -> bool:
+    """Return whether a message has the whole place. Setting one of the four fields resets the others."""
+    return not (
+        postback.country_code is None or postback.state is None or postback.city is None or postback.dma is None
+    )
 
 
 def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray:

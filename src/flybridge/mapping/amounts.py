@@ -1,0 +1,123 @@
+"""Amounts of money as apps write them: `1,234.56`, `9,99`, `$9.99`, `["9.99"]`. Pure.
+
+AppsFlyer asks for `af_revenue` without a currency sign and without a separator of thousands
+(https://support.appsflyer.com/hc/en-us/articles/115005544169, read 2026-11-27); what apps send is what their locale
+prints. Text is read where it can mean one amount only: `1,234` may be a thousand or a little more than one, so it is
+read only of a currency that has no smaller unit.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from unicodedata import category
+
+MAX_AMOUNT: Final = 1e15
+MAX_CHARACTERS: Final = 40
+MAX_NAME: Final = 4  # `USD`, `kr`, `Rs.`
+
+WITHOUT_CENTS: Final = frozenset(
+    [
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "UYI",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    ]
+)
+"""Currencies of ISO 4217 without a minor unit."""
+
+# Thousands are grouped by three; between groups stands one and the same sign. All repetitions are bounded.
+_SPACES: Final = " \u00a0\u202f\u2009'\u2019"
+_GROUPED: Final = re.compile(r"[1-9]\d{0,2}(?:([,.])\d{3})(?:\1\d{3}){0,4}(?:(?!\1)[,.]\d{1,8})?")
+_DIGITS: Final = re.compile(f"[0-9](?:[0-9,.{_SPACES}]{{0,38}}[0-9])?")
+_INDIAN: Final = re.compile(r"\d{1,2}(?:,\d{2}){1,5},\d{3}(?:\.\d{1,8})?")
+_DECIMAL_COMMA: Final = re.compile(r"\d{1,15},\d{1,2}|\d{1,15},\d{4,8}|0,\d{1,8}")
+_ONE_GROUP: Final = re.compile(r"[1-9]\d{0,2}[,.]\d{3}")
+_WITHOUT_SPACES: Final = str.maketrans("", "", _SPACES)
+_MINUS: Final = str.maketrans({"\u2212": "-"})
+
+
+def amount_of(value: Any, currency: str | None = None) -> float | None:
+    """Return an amount, or None if `value` is none, or can be read in two ways. `currency` is an ISO 4217 code."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str):
+        return _read(value, currency)
+    return _bounded(value)
+
+
+def _read(written: str, currency: str | None) -> float | None:
+    if len(written) > MAX_CHARACTERS:
+        return None
+    if currency not in WITHOUT_CENTS or not _ONE_GROUP.fullmatch(written.strip()):
+        try:
+            return _bounded(written)
+        except ValueError:
+            pass
+    bare = _bare(written.translate(_MINUS))
+    if bare is None:
+        return None
+    sign, digits = bare
+    digits = digits.translate(_WITHOUT_SPACES) if _is_spaced(digits) else digits
+    if _ONE_GROUP.fullmatch(digits):
+        if currency not in WITHOUT_CENTS:
+            # A point is read as a decimal one, as everywhere in JSON; a comma stays in doubt.
+            return _bounded(sign + digits) if "." in digits else None
+        return _bounded(sign + digits.replace(",", "").replace(".", ""))
+    if (grouped := _GROUPED.fullmatch(digits)) is not None:
+        return _bounded(sign + _plain(digits, grouped.group(1)))
+    if _INDIAN.fullmatch(digits):
+        return _bounded(sign + digits.replace(",", ""))
+    if _DECIMAL_COMMA.fullmatch(digits):
+        return _bounded(sign + digits.replace(",", "."))
+    return _bounded(sign + digits) if digits.replace(".", "", 1).isdecimal() else None
+
+
+def _bare(written: str) -> tuple[str, str] | None:
+    """Return the sign and the digits of an amount, without a currency around them; None if something else is there."""
+    found = _DIGITS.search(written)
+    if found is None:
+        return None
+    around = written[: found.start()] + written[found.end() :]
+    sign = "-" if "-" in written[: found.start()] else ""
+    named = around.replace("-", "", 1) if sign else around
+    letters = [character for character in named if not character.isspace() and category(character) != "Sc"]
+    if len(letters) > MAX_NAME or not all(character.isalpha() or character == "." for character in letters):
+        return None
+    return sign, found.group()
+
+
+def _is_spaced(digits: str) -> bool:
+    """Return whether spaces or apostrophes group thousands: `1 234 567,89`."""
+    head = re.split(r"[,.]", digits, maxsplit=1)[0]
+    first, *groups = re.split(f"[{_SPACES}]", head)
+    return bool(groups) and 1 <= len(first) <= 3 and all(len(group) == 3 for group in groups)
+
+
+def _plain(digits: str, separator: str) -> str:
+    """Return grouped digits as a plain number: what follows another sign than the separator is the fraction."""
+    other = "." if separator == "," else ","
+    return digits.replace(separator, "").replace(other, ".")
+
+
+def _bounded(value: str | float) -> float | None:
+    try:
+        amount = float(value)
+    except OverflowError:
+        return None
+    return amount if -MAX_AMOUNT <= amount <= MAX_AMOUNT else None
