@@ -61,8 +61,7 @@ class TrafficInstallation(Struct, frozen=True, gc=False):
     """One installation of an app by one person, under one attribution: the constant part of its messages.
 
     `unnamed` is the same without what names a conversion, `cuid` what a login adds; `number_as_text`: amounts are
-    written in quotes. `reengages`: events of the open window come twice. `retargeting`: a campaign brought
-    the person back.
+    written in quotes. `reengages`: events of the open window come twice.
     """
 
     appsflyer_id: str
@@ -72,8 +71,6 @@ class TrafficInstallation(Struct, frozen=True, gc=False):
     cuid: str
     number_as_text: bool
     reengages: bool
-    install_ms: int
-    retargeting: bool
 
 
 def install(
@@ -127,8 +124,6 @@ def install(
         cuid=f',"customer_user_id":"{person.user_id}"' if person.identity_source is IdentitySource.LOGIN else "",
         number_as_text=bits >> 6 & 3 == 0,
         reengages=retargeting and conversion == "re-engagement",
-        install_ms=install_ms,
-        retargeting=retargeting,
     )
 
 

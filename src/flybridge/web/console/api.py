@@ -1,6 +1,7 @@
-"""Performance as JSON: `/api/v1/performance` and `/api/v1/cohorts`, behind the same access check as the pages.
+"""Figures as JSON: `/api/v1/performance`, `/api/v1/cohorts` and `/api/v1/reconciliation`, behind the same access check
+as the pages.
 
-Both read counters: an answer costs the same however many events are behind it.
+All read counters and stored reports: an answer costs the same however many events are behind it, and asks no vendor.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from starlette.responses import Response
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.insight.cohorts import read_cohorts
+from flybridge.insight.differences import asked_differences, read_differences
+from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import Performance, read_performance
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
@@ -27,7 +30,7 @@ YES: Final = ("1", "true", "yes")
 
 
 class PerformanceApi:
-    """The two answers. A question that can't be answered is 400, with what to write instead."""
+    """The answers. A question that can't be answered is 400, with what to write instead."""
 
     def __init__(self, store: Store, clock: Clock, scopes: Scopes, headers: Mapping[str, str]) -> None:
         self._store = store
@@ -42,6 +45,14 @@ class PerformanceApi:
     async def cohorts(self, request: Request) -> Response:
         """Answer `GET /api/v1/cohorts`."""
         return await self._answered(request, self._cohorts)
+
+    async def reconciliation(self, request: Request) -> Response:
+        """Answer `GET /api/v1/reconciliation`."""
+        return await self._answered(request, self._reconciliation)
+
+    async def findings(self, request: Request) -> Response:
+        """Answer `GET /api/v1/reconciliation/findings`."""
+        return await self._answered(request, self._findings)
 
     async def _answered(
         self, request: Request, answer: Callable[[Mapping[str, str]], Awaitable[Mapping[str, Any]]]
@@ -81,6 +92,14 @@ class PerformanceApi:
             "total": found.total,
             "counted": found.counted,
         }
+
+    async def _reconciliation(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+        scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
+        return await read_differences(self._store, scopes, asked_differences(query, scopes))
+
+    async def _findings(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+        scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
+        return await read_findings(self._store, scopes)
 
 
 def plain(found: Performance) -> dict[str, Any]:

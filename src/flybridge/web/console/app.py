@@ -68,6 +68,8 @@ class ConsoleApp:
         api = PerformanceApi(store, clock, scopes, HEADERS)
         self._routes.append(Route("/api/v1/performance", api.performance, methods=["GET"]))
         self._routes.append(Route("/api/v1/cohorts", api.cohorts, methods=["GET"]))
+        self._routes.append(Route("/api/v1/reconciliation", api.reconciliation, methods=["GET"]))
+        self._routes.append(Route("/api/v1/reconciliation/findings", api.findings, methods=["GET"]))
         self._app = Starlette(routes=self._routes, exception_handlers={FlybridgeError: self._away})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,266 @@
+"""Why the counts of AppsFlyer, flybridge and Amplitude differ: the closed list of causes, as data.
+
+A cause belongs to one of two steps: from AppsFlyer's count to flybridge's, and from there to Amplitude's. What none of
+them explains is `UNEXPLAINED`, which is no cause. docs/reference/differences.md is printed from this module.
+
+https://support.appsflyer.com/hc/en-us/articles/19384888063249 and
+https://amplitude.com/docs/faq/data-discrepancies-with-other-platforms (read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+APPSFLYER: Final = "appsflyer"
+"""The step from AppsFlyer's count to flybridge's."""
+
+AMPLITUDE: Final = "amplitude"
+"""The step from flybridge's count to Amplitude's."""
+
+STEPS: Final[Mapping[str, str]] = {
+    APPSFLYER: "From AppsFlyer to flybridge",
+    AMPLITUDE: "From flybridge to Amplitude",
+}
+
+UNEXPLAINED: Final = "unexplained"
+
+
+class DifferenceCause(Struct, frozen=True):
+    """One cause. `sentence` is for a marketer, `remedy` says what can be done, `evidence` what it is counted by."""
+
+    code: str
+    step: str
+    title: str
+    sentence: str
+    remedy: str
+    evidence: str
+
+
+_ALL: Final = (
+    DifferenceCause(
+        "booking_day",
+        APPSFLYER,
+        "Booked on another day",
+        "AppsFlyer books in-app events on the day of the install, flybridge and Amplitude on the day they happened.",
+        "Compare events over several weeks, or installs; AppsFlyer's Master API has events by their own day.",
+        "flybridge's own events of these installs, against its events of that day",
+    ),
+    DifferenceCause(
+        "conversion_definition",
+        APPSFLYER,
+        "Counted as something else",
+        "AppsFlyer's user acquisition figures leave out what belongs to retargeting campaigns.",
+        "Nothing; in AppsFlyer choose the unified view to see both together.",
+        "events that were received with a retargeting campaign",
+    ),
+    DifferenceCause(
+        "secondary_copies",
+        APPSFLYER,
+        "Reported twice by AppsFlyer",
+        "Within a re-engagement window AppsFlyer counts an event for the source of the install as well; flybridge "
+        "counts it once, for the source that brought the person back.",
+        "Nothing; see `mapping.double_attribution`.",
+        "messages that are not the primary attribution",
+    ),
+    DifferenceCause(
+        "restricted",
+        APPSFLYER,
+        "Source withheld by AppsFlyer",
+        "Some media sources forbid naming them in raw data: AppsFlyer counts the install for its source, and reports "
+        "it as restricted or organic.",
+        "Nothing: it is the contract of AppsFlyer with the source. Add up named, restricted and organic.",
+        "what was received as restricted or organic beyond AppsFlyer's own count of these",
+    ),
+    DifferenceCause(
+        "unreadable",
+        APPSFLYER,
+        "Received, but not readable",
+        "The message came and could not be processed; it waits as a dead letter and is not counted yet.",
+        "See `flybridge dead`; correct what its remedy names, and replay it.",
+        "dead letters that were received that day and never mapped",
+    ),
+    DifferenceCause(
+        "gap",
+        APPSFLYER,
+        "flybridge was not running",
+        "AppsFlyer sent messages while flybridge was not running, and does not send a message again for long.",
+        "Import AppsFlyer's raw data report of these days; what is there already is recognised.",
+        "the times at which no process of flybridge was running",
+    ),
+    DifferenceCause(
+        "not_final",
+        APPSFLYER,
+        "AppsFlyer still counts",
+        "AppsFlyer's figures of a day are final only after 48 hours.",
+        "Look again when the day is final.",
+        "what remains on a day that is not final",
+    ),
+    DifferenceCause(
+        "corrected",
+        AMPLITUDE,
+        "Attributed to another source later",
+        "AppsFlyer changed its mind about the source after the event was sent: the figures follow, the event in "
+        "Amplitude stays as it was sent.",
+        "Nothing.",
+        "conversions that came again with another source",
+    ),
+    DifferenceCause(
+        "held",
+        AMPLITUDE,
+        "Waits for its user",
+        "No user in Amplitude has shown one of its identifiers yet.",
+        "Nothing yet. If many wait for days, let the app pass its Amplitude device id to AppsFlyer.",
+        "events that are held, by the kinds of their identifiers",
+    ),
+    DifferenceCause(
+        "expired",
+        AMPLITUDE,
+        "No user was found in time",
+        "No user in Amplitude showed one of its identifiers within the window.",
+        "Let the app pass its Amplitude device id to AppsFlyer, or make `hold.window_hours` longer.",
+        "events that expired",
+    ),
+    DifferenceCause(
+        "no_identity",
+        AMPLITUDE,
+        "Nothing to find a user by",
+        "The message has no user, no device and no identifier.",
+        "Select the identifier fields in AppsFlyer's Push API settings.",
+        "events that were refused for it",
+    ),
+    DifferenceCause(
+        "privacy",
+        AMPLITUDE,
+        "The person has not allowed it",
+        "The person has not allowed an advertising or vendor id to be used, and the Attribution API needs one.",
+        "Route `http_v2` finds users by other identifiers too.",
+        "events that were refused for it",
+    ),
+    DifferenceCause(
+        "restricted_by_policy",
+        AMPLITUDE,
+        "Source withheld by your policy",
+        "The policy for this media source sends nothing, or sends the event as restricted or organic.",
+        "Change `apps.restrictions` if your contract with the source allows.",
+        "events that were refused, or whose source was changed, by a policy",
+    ),
+    DifferenceCause(
+        "fraud",
+        AMPLITUDE,
+        "Blocked as fraud",
+        "AppsFlyer blocked it as fraud: it is not sent.",
+        "Nothing.",
+        "events that were counted and then filtered as fraud",
+    ),
+    DifferenceCause(
+        "filtered",
+        AMPLITUDE,
+        "Left out by your configuration",
+        "The configuration leaves this event out.",
+        "See `mapping.include`, `mapping.exclude` and `mapping.where`.",
+        "events that were filtered, by reason",
+    ),
+    DifferenceCause(
+        "refused",
+        AMPLITUDE,
+        "Refused by a rule",
+        "A rule forbids sending it.",
+        "See the reason in docs/reference/reasons.md.",
+        "events that were refused, by reason",
+    ),
+    DifferenceCause(
+        "silenced",
+        AMPLITUDE,
+        "Device silenced in Amplitude",
+        "Amplitude has blocked the device or user, and takes no event of it.",
+        "Unblock it in Amplitude if it is no test device, and replay the dead letters.",
+        "dead letters with Amplitude's answer",
+    ),
+    DifferenceCause(
+        "rejected",
+        AMPLITUDE,
+        "Rejected by Amplitude",
+        "Amplitude refuses the event for what it holds.",
+        "Correct the mapping by the dead letter's detail, and replay.",
+        "dead letters with Amplitude's answer",
+    ),
+    DifferenceCause(
+        "dead",
+        AMPLITUDE,
+        "Not deliverable so far",
+        "It could not be delivered and waits as a dead letter.",
+        "See `flybridge dead`; correct what its remedy names, and replay it.",
+        "dead letters, by reason",
+    ),
+    DifferenceCause(
+        "in_flight",
+        AMPLITUDE,
+        "On its way",
+        "It is to be sent: Amplitude is slow or away, or has just begun to answer again.",
+        "Nothing; see `flybridge lanes` if it lasts.",
+        "events that are due or being sent",
+    ),
+    DifferenceCause(
+        "forgotten",
+        AMPLITUDE,
+        "Removed on request",
+        "The person asked to be forgotten before it was sent.",
+        "Nothing.",
+        "events that ended as forgotten",
+    ),
+    DifferenceCause(
+        "duplicate",
+        AMPLITUDE,
+        "Counted on its second arrival",
+        "The message came twice: the first was not counted, the second not sent.",
+        "Nothing.",
+        "duplicates that are counted",
+    ),
+    DifferenceCause(
+        "secondary_sent",
+        AMPLITUDE,
+        "Second copy sent as well",
+        "`mapping.double_attribution` sends both copies of an event that AppsFlyer attributes twice; it is counted "
+        "once.",
+        'Set `mapping.double_attribution = "primary"` to send one.',
+        "copies that were delivered",
+    ),
+    DifferenceCause(
+        "same_name",
+        AMPLITUDE,
+        "Several kinds under one name",
+        "Another kind of event is sent under the same name in Amplitude.",
+        "See `mapping.rename`: give each kind a name of its own.",
+        "delivered events of the other kinds",
+    ),
+    DifferenceCause(
+        "amplitude_unmatched",
+        AMPLITUDE,
+        "Amplitude found no user",
+        "The Attribution API took it, and drops it silently if no user shows its identifier within 72 hours.",
+        'Set `hold.v1 = "when-seen"`, so that flybridge waits and accounts for it, or the route `http_v2`.',
+        "delivered to the Attribution API, and not in Amplitude",
+    ),
+    DifferenceCause(
+        "second_integration",
+        AMPLITUDE,
+        "Another integration sends it, too",
+        "Amplitude's own AppsFlyer integration is on beside flybridge: events are counted twice.",
+        "Switch it off in AppsFlyer or Amplitude.",
+        "AppsFlyer events in Amplitude that flybridge has not sent",
+    ),
+    DifferenceCause(
+        "day_boundary",
+        AMPLITUDE,
+        "The day begins at another hour",
+        "Amplitude's day is that of the project's time zone, and AppsFlyer's that of the app's.",
+        "Set both to the same zone, or compare several days together.",
+        "Amplitude's own counts by hour",
+    ),
+)
+
+CAUSES: Final[Mapping[str, DifferenceCause]] = {one.code: one for one in _ALL}
+"""All causes by code, in the order in which a report shows them."""

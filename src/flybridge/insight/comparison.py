@@ -1,0 +1,144 @@
+"""One day of an app as AppsFlyer, flybridge and Amplitude count it, and how the counts differ. Pure.
+
+For every row it holds, where both sides are known:
+
+    appsflyer + parts of the step `appsflyer` + unexplained = flybridge
+    flybridge + parts of the step `amplitude` + unexplained = amplitude
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+
+from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
+from flybridge.records import PerformanceKind
+from flybridge.store.figures import DayReport
+
+REPORT: Final = "reconciliation"
+"""The kind of day report that holds a comparison."""
+
+ALL_EVENTS: Final = "(all in-app events)"
+"""Stands for all in-app events together, where AppsFlyer tells them by the day of the install only."""
+
+CONVERSIONS: Final = (
+    PerformanceKind.INSTALL,
+    PerformanceKind.REINSTALL,
+    PerformanceKind.RE_ENGAGEMENT,
+    PerformanceKind.RE_ATTRIBUTION,
+)
+
+
+class ComparedKey(Struct, frozen=True, order=True):
+    """What a row counts: a kind of conversion, or the in-app event of a name, of one media source."""
+
+    kind: str
+    event: str
+    media_source: str
+
+
+class Part(Struct, frozen=True):
+    """A counted part of a difference: what the cause adds to the count of the step before. `detail` tells it apart."""
+
+    code: str
+    n: int
+    detail: str = ""
+
+
+class ComparedRow(Struct):
+    """Three counts of the same, and what makes the difference. None: that side was not asked, or did not answer."""
+
+    key: ComparedKey
+    appsflyer: int | None
+    flybridge: int
+    amplitude: int | None
+    parts: list[Part] = field(default_factory=list)
+
+    def unexplained(self, step: str) -> int | None:
+        """Return what no cause of a step explains; None where one side is not known."""
+        before, after = {
+            APPSFLYER: (self.appsflyer, self.flybridge),
+            AMPLITUDE: (self.flybridge, self.amplitude),
+        }[step]
+        if before is None or after is None:
+            return None
+        return after - before - sum(part.n for part in self.parts if CAUSES[part.code].step == step)
+
+
+class DayComparison(Struct):
+    """All rows of one day. `is_final`: AppsFlyer changes its figures of the day no more.
+
+    `appsflyer` and `amplitude` say what was asked there (`aggregate`, `segmentation`, ...), empty if nothing was.
+    """
+
+    app: str
+    day: int
+    made_ms: int
+    is_final: bool
+    zone: str
+    amplitude_zone: str
+    appsflyer: str
+    amplitude: str
+    rows: list[ComparedRow]
+    notes: list[str] = field(default_factory=list)
+
+
+def written(found: DayComparison) -> DayReport:
+    """Return a comparison as it is stored."""
+    return DayReport(found.app, REPORT, found.day, found.made_ms, msgspec.json.encode(found))
+
+
+def read(report: DayReport) -> DayComparison | None:
+    """Return a stored comparison; None if this version can't read it."""
+    try:
+        found = msgspec.json.decode(report.body, type=DayComparison)
+    except msgspec.DecodeError:
+        return None
+    return found if all(part.code in CAUSES for row in found.rows for part in row.parts) else None
+
+
+class ComparedGroup(Struct):
+    """Sums of several rows, of one or more days.
+
+    `with_appsflyer` and `with_amplitude` are flybridge's count in those rows where the other side is known: the
+    differences are counted there.
+    """
+
+    appsflyer: int | None = None
+    flybridge: int = 0
+    amplitude: int | None = None
+    with_appsflyer: int = 0
+    with_amplitude: int = 0
+    parts: dict[tuple[str, str], int] = field(default_factory=dict)
+    unexplained: dict[str, int | None] = field(default_factory=lambda: {APPSFLYER: None, AMPLITUDE: None})
+
+    def add(self, row: ComparedRow) -> None:
+        """Add a row."""
+        self.flybridge += row.flybridge
+        if row.appsflyer is not None:
+            self.appsflyer = (self.appsflyer or 0) + row.appsflyer
+            self.with_appsflyer += row.flybridge
+        if row.amplitude is not None:
+            self.amplitude = (self.amplitude or 0) + row.amplitude
+            self.with_amplitude += row.flybridge
+        for step in self.unexplained:
+            left = row.unexplained(step)
+            if left is None:
+                continue
+            self.unexplained[step] = (self.unexplained[step] or 0) + left
+            for part in row.parts:
+                if CAUSES[part.code].step == step:
+                    at = (part.code, part.detail)
+                    self.parts[at] = self.parts.get(at, 0) + part.n
+
+    def by_cause(self) -> Mapping[str, Mapping[str, int]]:
+        """Return the parts that are not zero by code and detail, in the order of the causes."""
+        found: dict[str, dict[str, int]] = {}
+        for code in CAUSES:
+            details = {detail: n for (of, detail), n in sorted(self.parts.items()) if of == code and n}
+            if details:
+                found[code] = details
+        return found

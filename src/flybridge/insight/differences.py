@@ -1,0 +1,156 @@
+"""Differences between the three counts over a period, by app, day and media source, from the stored comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from msgspec import Struct
+
+from flybridge.errors import ConfigError
+from flybridge.insight.causes import CAUSES, STEPS
+from flybridge.insight.comparison import (
+    ALL_EVENTS,
+    CONVERSIONS,
+    REPORT,
+    ComparedGroup,
+    ComparedRow,
+    DayComparison,
+    read,
+)
+from flybridge.insight.performance import AppScope, Question
+from flybridge.insight.question import asked
+from flybridge.records import PerformanceKind
+from flybridge.store.performance import date_of
+from flybridge.store.protocol import Store
+
+GROUPS: Final[Mapping[str, str]] = {"app": "app", "date": "date", "day": "date", "source": "media_source",
+                                    "media_source": "media_source"}  # fmt: skip
+"""What differences can be grouped by."""
+
+DEFAULT_BY: Final = "date,media_source"
+
+
+class DifferenceQuestion(Struct, frozen=True):
+    """A period, the groups, and what is compared: a kind of conversion, or the in-app event of a name."""
+
+    first: int
+    last: int
+    by: tuple[str, ...]
+    kind: str
+    event: str
+    media_source: str | None
+
+
+def asked_differences(given: Mapping[str, str | None], scopes: Sequence[AppScope]) -> DifferenceQuestion:
+    """Return a question: `from`, `to`, `by`, `event` and `media_source`. Raises `ConfigError` for what is none."""
+    period: Question = asked({name: given.get(name) for name in ("from", "to")}, scopes)
+    groups = tuple(name.strip() for name in (given.get("by") or DEFAULT_BY).split(",") if name.strip())
+    for name in groups:
+        if name not in GROUPS:
+            raise ConfigError("by", f"there is no group {name[:40]!r}.", f"Name some of {', '.join(GROUPS)}.")
+    event = given.get("event") or PerformanceKind.INSTALL
+    is_conversion = event in CONVERSIONS and given.get("kind") != PerformanceKind.EVENT
+    return DifferenceQuestion(
+        period.first,
+        period.last,
+        tuple(dict.fromkeys(GROUPS[name] for name in groups)),
+        event if is_conversion else PerformanceKind.EVENT,
+        "" if is_conversion else event,
+        given.get("media_source") or given.get("source"),
+    )
+
+
+async def read_differences(store: Store, scopes: Sequence[AppScope], question: DifferenceQuestion) -> dict[str, Any]:
+    """Answer a question about these apps as plain values. It reads stored comparisons and asks no vendor."""
+    names = {scope.name for scope in scopes}
+    reports = await store.day_reports(
+        REPORT, question.first, question.last, app=scopes[0].name if len(scopes) == 1 else None
+    )
+    days = [found for one in reports if one.app in names and (found := read(one)) is not None]
+    groups: dict[tuple[str, ...], ComparedGroup] = {}
+    total = ComparedGroup()
+    for day in days:
+        for row in _chosen(day.rows, question):
+            labels = {"app": day.app, "date": date_of(day.day).isoformat(), "media_source": row.key.media_source}
+            groups.setdefault(tuple(labels[name] for name in question.by), ComparedGroup()).add(row)
+            total.add(row)
+    by_date = question.by.index("date") if "date" in question.by else None
+    ordered = sorted(groups, key=lambda group: (group[by_date] if by_date is not None else "",
+                                                -groups[group].flybridge, group))  # fmt: skip
+    return {
+        "from": date_of(question.first).isoformat(),
+        "to": date_of(question.last).isoformat(),
+        "kind": question.kind,
+        "event": question.event or None,
+        "by": list(question.by),
+        "rows": [_labels(question, group) | plain(groups[group]) for group in ordered],
+        "total": plain(total),
+        "days": [_day(day) for day in days],
+        "events": _events(days),
+        "steps": dict(STEPS),
+        "causes": [
+            {"code": one.code, "step": one.step, "title": one.title, "sentence": one.sentence, "remedy": one.remedy}
+            for one in CAUSES.values()
+        ],
+    }
+
+
+def _chosen(rows: Iterable[ComparedRow], question: DifferenceQuestion) -> Iterable[ComparedRow]:
+    for row in rows:
+        if (row.key.kind, row.key.event) != (question.kind, question.event):
+            continue
+        if question.media_source in (None, row.key.media_source):
+            yield row
+
+
+def _labels(question: DifferenceQuestion, group: Sequence[str]) -> dict[str, str | None]:
+    return {name: value or None for name, value in zip(question.by, group, strict=True)}
+
+
+def plain(group: ComparedGroup) -> dict[str, Any]:
+    """Return the sums of a group as plain values. What is not known is None."""
+    return {
+        "appsflyer": group.appsflyer,
+        "flybridge": group.flybridge,
+        "amplitude": group.amplitude,
+        "flybridge_with_appsflyer": group.with_appsflyer,
+        "flybridge_with_amplitude": group.with_amplitude,
+        "causes": [
+            {
+                "code": code,
+                "step": CAUSES[code].step,
+                "n": sum(details.values()),
+                "details": [{"detail": detail, "n": n} for detail, n in details.items() if detail],
+            }
+            for code, details in group.by_cause().items()
+        ],
+        "unexplained": dict(group.unexplained),
+    }
+
+
+def _day(day: DayComparison) -> dict[str, Any]:
+    return {
+        "app": day.app,
+        "date": date_of(day.day).isoformat(),
+        "made_at": datetime.fromtimestamp(day.made_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "is_final": day.is_final,
+        "zone": day.zone,
+        "amplitude_zone": day.amplitude_zone,
+        "appsflyer": day.appsflyer or None,
+        "amplitude": day.amplitude or None,
+        "notes": day.notes,
+    }
+
+
+def _events(days: Iterable[DayComparison]) -> list[dict[str, Any]]:
+    """Return what can be asked for, the most frequent first within each kind."""
+    found: dict[tuple[str, str], int] = {}
+    for day in days:
+        for row in day.rows:
+            at = (row.key.kind, row.key.event)
+            found[at] = found.get(at, 0) + row.flybridge
+    order = {kind: number for number, kind in enumerate(CONVERSIONS)}
+    ranked = sorted(found, key=lambda at: (order.get(at[0], len(order)), at[1] != ALL_EVENTS, -found[at], at))
+    return [{"kind": kind, "event": event or None, "flybridge": found[kind, event]} for kind, event in ranked]

@@ -1,0 +1,153 @@
+"""Differences and findings over HTTP: from stored reports, behind the console's access rules, as OpenAPI describes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from jsonschema_rs import Draft202012Validator
+from test_performance_api import NOW_MS, TODAY, Web
+
+from flybridge.insight import comparison, findings
+from flybridge.insight.causes import CAUSES
+from flybridge.insight.comparison import ComparedKey, ComparedRow, DayComparison, Part
+from flybridge.insight.findings import Finding
+from flybridge.sealing import Seal
+from flybridge.store.figures import DayReport
+from flybridge.store.performance import date_of
+from flybridge.store.sqlite.store import SqliteStore
+from flybridge.web.openapi import description
+
+URL = "/api/v1/reconciliation"
+YESTERDAY = date_of(TODAY - 1).isoformat()
+
+
+def row(source: str, counts: tuple[int | None, int, int | None], *parts: Part, kind: str = "install", event: str = ""):
+    """Return a row of these counts: AppsFlyer, flybridge, Amplitude."""
+    return ComparedRow(ComparedKey(kind, event, source), *counts, list(parts))
+
+
+def day(ago: int, *rows: ComparedRow, app: str = "shop") -> DayReport:
+    """Return the comparison of a day."""
+    found = DayComparison(
+        app, TODAY - ago, NOW_MS, True, "UTC", "Asia/Tokyo", "aggregate", "segmentation", list(rows), ["a note"]
+    )
+    return comparison.written(found)
+
+
+@pytest.fixture
+async def store(tmp_path) -> AsyncIterator[SqliteStore]:
+    """Return a store with the comparisons of two days."""
+    store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
+    await store.open()
+    await store.put_day_reports(
+        [
+            day(
+                2,
+                row("tiktok", (10, 8, 5), Part("gap", -1), Part("held", -2, "idfa"), Part("held", -1, "adid")),
+                row("", (None, 1, None)),
+                row("tiktok", (None, 50, 50), kind="event", event="install"),
+            ),
+            day(1, row("tiktok", (20, 20, 18), Part("held", -2, "idfa"))),
+            day(1, row("tiktok", (1, 1, 1)), app="other"),
+        ]
+    )
+    yield store
+    await store.close()
+
+
+async def test_rows_are_by_day_and_source(store):
+    """With the causes of each difference, and what none of them explains."""
+    status, found = await Web(store).get(URL)
+    assert status == 200
+    assert [(one["date"], one["media_source"]) for one in found["rows"]] == [
+        (date_of(TODAY - 2).isoformat(), "tiktok"), (date_of(TODAY - 2).isoformat(), None), (YESTERDAY, "tiktok"),
+    ]  # fmt: skip
+    assert found["rows"][0] == {
+        "date": date_of(TODAY - 2).isoformat(),
+        "media_source": "tiktok",
+        "appsflyer": 10,
+        "flybridge": 8,
+        "amplitude": 5,
+        "flybridge_with_appsflyer": 8,
+        "flybridge_with_amplitude": 8,
+        "causes": [
+            {"code": "gap", "step": "appsflyer", "n": -1, "details": []},
+            {"code": "held", "step": "amplitude", "n": -3,
+             "details": [{"detail": "adid", "n": -1}, {"detail": "idfa", "n": -2}]},
+        ],
+        "unexplained": {"appsflyer": -1, "amplitude": 0},
+    }  # fmt: skip
+    assert (found["rows"][1]["amplitude"], found["rows"][1]["unexplained"]["amplitude"]) == (None, None)
+    assert [one["code"] for one in found["causes"]] == list(CAUSES)
+    assert (found["days"][0]["amplitude_zone"], found["days"][0]["notes"]) == ("Asia/Tokyo", ["a note"])
+
+
+async def test_sums_add_up_over_days(store):
+    """A row that one side did not count is in that side's sums not at all."""
+    _, found = await Web(store).get(URL, "by=source")
+    assert [(one["media_source"], one["flybridge"]) for one in found["rows"]] == [("tiktok", 28), (None, 1)]
+    total = found["total"]
+    assert (total["appsflyer"], total["flybridge"], total["amplitude"]) == (30, 29, 23)
+    for step, before, after in (
+        ("appsflyer", total["appsflyer"], total["flybridge_with_appsflyer"]),
+        ("amplitude", total["flybridge_with_amplitude"], total["amplitude"]),
+    ):
+        explained = sum(one["n"] for one in total["causes"] if one["step"] == step)
+        assert before + explained + total["unexplained"][step] == after
+
+
+async def test_an_in_app_event_may_have_the_name_of_a_conversion(store):
+    """`kind` tells them apart."""
+    _, found = await Web(store).get(URL, "event=install&kind=event")
+    assert (found["kind"], found["event"], found["total"]["flybridge"]) == ("event", "install", 50)
+    assert {(one["kind"], one["event"]) for one in found["events"]} == {("install", None), ("event", "install")}
+
+
+async def test_apps_are_told_apart(store):
+    """All of them together, or one."""
+    web = Web(store, apps=2)
+    _, found = await web.get(URL, "by=app")
+    assert [(one["app"], one["flybridge"]) for one in found["rows"]] == [("shop", 29), ("other", 1)]
+    _, found = await web.get(URL, "by=app&app=other")
+    assert [(one["app"], one["flybridge"]) for one in found["rows"]] == [("other", 1)]
+
+
+@pytest.mark.parametrize("query", ["by=campaign", "from=2026-13-01", "app=none"])
+async def test_a_question_that_can_not_be_answered_says_what_to_write(store, query):
+    """Not a failure of the server."""
+    status, found = await Web(store).get(URL, query)
+    assert (status, set(found)) == (400, {"error", "remedy"})
+
+
+async def test_the_last_findings_are_shown_the_most_urgent_first(store):
+    """Not those of a job that has not run for long."""
+    old = Finding("unexplained", "shop", "An old one.", {})
+    first = Finding("low_retention", "shop", "A campaign keeps few.", {"share": 0.1}, "tiktok", "spring")
+    second = Finding("unexplained", "shop", "Some are missing.", {"n": 12}, "tiktok")
+    await store.put_day_reports([findings.written("shop", TODAY - 9, NOW_MS, [old])])
+    status, found = await Web(store).get(f"{URL}/findings")
+    assert (status, found["findings"], found["apps"][0]["date"]) == (200, [], None)
+    await store.put_day_reports([findings.written("shop", TODAY, NOW_MS, [first, second])])
+    _, found = await Web(store).get(f"{URL}/findings")
+    assert [one["kind"] for one in found["findings"]] == ["unexplained", "low_retention"]
+    assert found["findings"][1]["campaign"] == "spring"
+    assert found["apps"] == [{"app": "shop", "date": date_of(TODAY).isoformat(), "made_at": "2026-05-28T20:26:40Z"}]
+
+
+@pytest.mark.parametrize("path", [URL, f"{URL}/findings"])
+async def test_it_is_shown_to_whom_the_console_is_shown(store, path):
+    """With its password, and without it to nobody."""
+    web = Web(store, b"the password")
+    assert (await web.get(path))[0] == 401
+    assert (await web.get(path, auth="anybody:the password"))[0] == 200
+
+
+@pytest.mark.parametrize(("path", "schema"), [(URL, "Reconciliation"), (f"{URL}/findings", "Findings")])
+async def test_the_answers_are_as_described(store, path, schema):
+    """By the schemas of /openapi.json."""
+    told = Finding("unexplained", "shop", "Some are missing.", {"n": 12}, "tiktok")
+    await store.put_day_reports([findings.written("shop", TODAY, NOW_MS, [told])])
+    _, found = await Web(store).get(path)
+    whole = description("1.0")
+    Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": whole["components"]}).validate(found)
