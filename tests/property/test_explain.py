@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flybridge.config.settings import loads
-from flybridge.operations.explain import explain, read_messages
+from flybridge.operations.explain import MAX_ROWS, explain
+from flybridge.operations.messages import read_messages
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
@@ -129,7 +130,7 @@ def test_get_and_file_explain_as_post_does(name):
     assert len({(one.outcome, one.reason, one.event) for one in outcomes}) == 1
 
 
-ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"]
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -153,7 +154,7 @@ def test_a_file_in_any_encoding_is_read(encoding, form):
 def test_any_bytes_have_an_outcome(raw):
     """Whatever a file holds, `explain` gives outcomes and raises nothing."""
     config = config_of("android", "http_v2", STREAMS.format(0))
-    for source in (None, Source.PUSH, Source.STREAM):
+    for source in (None, Source.PUSH, Source.STREAM, Source.COHORT):
         for message in read_messages(raw, source):
             assert explain(config, config.apps[0], message, NOW_MS)
 
@@ -176,7 +177,7 @@ def test_any_message_is_explained_as_it_is_filed(message, streams):
     """Fields of any type: the decision is the flow's, and the rows can always be shown."""
     config = config_of("android", "http_v2", STREAMS.format(1) if streams else "")
     body = json.dumps(message).encode()
-    for source in (Source.PUSH, Source.STREAM):
+    for source in (Source.PUSH, Source.STREAM, Source.COHORT):
         (one,) = read_messages(body, source)
         for outcome in explain(config, config.apps[0], one, NOW_MS):
             assert outcome.outcome in {"delivered", "held", "filtered", "refused", "applied", "dead", "turned_away"}
@@ -194,6 +195,74 @@ def test_equal_rows_of_a_file_are_counted():
     """As the pipeline counts them: the second is another event."""
     text = b"Event Name,AppsFlyer ID\na,1\na,1\nb,1\n"
     assert [one.ordinal for one in read_messages(text)] == [1, 2, 1]
+
+
+def test_a_row_that_cannot_be_read_is_listed_with_its_line():
+    """And the rows behind it are explained."""
+    config = config_of("android", "http_v2", "")
+    cell = "1767225600000-1234567"
+    lines = ["", "", "Event Name,AppsFlyer ID", f"a,{cell}", f'"b\nc",{cell}', "d", "", f"e,{cell},f"]
+    lines += [f"{'g' * 200_000},{cell}", f"h,{cell}"]
+    rows = read_messages("\n".join(lines).encode())
+    outcomes = [explain(config, config.apps[0], one, NOW_MS)[0] for one in rows]
+    assert [one.outcome for one in outcomes] == ["held", "held", "unreadable", "unreadable", "unreadable", "held"]
+    assert [one.form for one in outcomes[2:5]] == ["line 7 of the file", "line 9 of the file", "line 10 of the file"]
+    assert "it has 1 values, and the header has 2" in outcomes[2].sentence
+    assert all(one.remedy for one in outcomes[2:5])
+
+
+def test_a_long_list_is_not_cut_silently():
+    """The first events are explained, and the last of them says how many there are."""
+    config = config_of("android", "http_v2", STREAMS.format(0))
+    (message,) = read_messages(json.dumps([{"event_type": "a", "user_id": f"u-{n:05}"} for n in range(25)]).encode())
+    outcomes = explain(config, config.apps[0], message, NOW_MS)
+    assert len(outcomes) == MAX_ROWS
+    assert "holds 25 events" in outcomes[-1].notes[-1]
+
+
+AUDIENCE = """
+appsflyer.api_token = "a-token"
+[[apps.audiences]]
+cohort = "abc"
+name = "spenders"
+import_key = "k"
+identifier = "gaid"
+"""
+GAID = "38400000-8cf0-11bd-b23e-10b96e400001"
+BATCH = {
+    "cohort_id": "abc", "cohort_name": "Spenders", "in_cohort": True, "computed_time": "1790000000", "message_id": "m",
+    "users": [{"user_id": "u-00001", "user_properties": {"gaid": GAID}}, {"user_id": "u-00002", "user_properties": {}}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "note"),
+    [
+        ({}, "applied cohort", "2 members enter the audience spenders; 1 of them carry no identifier"),
+        ({"in_cohort": False}, "applied cohort", "2 members leave the audience spenders."),
+        ({"cohort_id": "other"}, "applied sighting", ""),
+        ({"users": "nobody"}, "dead not_understood", ""),
+    ],
+)
+async def test_a_cohort_message_is_explained_as_it_is_filed(tmp_path, change, outcome, note):
+    """Which audience gains or loses how many members."""
+    config = config_of("android", "http_v2", AUDIENCE)
+    body = json.dumps(BATCH | change).encode()
+    (message,) = read_messages(body)
+    assert message.source is Source.COHORT
+    (found,) = explain(config, config.apps[0], message, NOW_MS)
+    assert (
+        f"{found.outcome} {found.reason}" == outcome == await filed(tmp_path, config, Source.COHORT, Media.JSON, body)
+    )
+    assert any(note in one for one in (*found.notes, ""))
+
+
+@pytest.mark.parametrize(
+    "body", ['{"name": "Order", "time": "1795168800000", "properties": {"a": 1}}', '{"what": "else"}']
+)
+def test_a_message_without_any_field_of_appsflyers_is_amplitudes(body):
+    """Templates of event streams may have any keys."""
+    assert read_messages(body.encode())[0].source is Source.STREAM
 
 
 async def test_the_command_reads_files_arguments_and_lists(tmp_path, monkeypatch, capsys):
@@ -221,4 +290,6 @@ async def test_the_command_reads_files_arguments_and_lists(tmp_path, monkeypatch
     told = await out('[{"event_type": "a", "user_id": "u-12345"}, {"event_type": "b", "user_id": "u-12345"}]')
     assert told.count("event of Amplitude: filtered, no_appsflyer_id") == 2
     assert "turned_away, 400" in await out('{"event_name":', "--postback")
-    assert "--postback reads it as the other kind" in told
+    assert "--postback or --cohort reads it as another kind" in told
+    told = await out('{"users": [{"user_id": "u-12345"}]}', "--cohort")
+    assert "cohort message of Amplitude: applied, sighting" in told

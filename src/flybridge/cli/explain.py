@@ -14,9 +14,12 @@ from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import App
 from flybridge.errors import ConfigError
-from flybridge.operations.explain import MAX_ROWS, GivenMessage, MessageOutcome, app_of, read_messages
+from flybridge.operations.explain import MAX_ROWS, MessageOutcome, app_of
 from flybridge.operations.explain import explain as explain_message
+from flybridge.operations.messages import FORMS, GivenMessage, read_messages
 from flybridge.records import Source
+
+OPTIONS = {Source.PUSH: "--postback", Source.STREAM: "--stream", Source.COHORT: "--cohort"}
 
 
 def explain(
@@ -27,13 +30,14 @@ def explain(
     only_app: AppName = None,
     postback: Annotated[bool, typer.Option("--postback", help="It is a message of AppsFlyer.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="It is a message of Amplitude.")] = False,
+    cohort: Annotated[bool, typer.Option("--cohort", help="It is a message about an Amplitude cohort.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what `serve` would do with a message: its outcome and reason, and how each field is mapped."""
-    if postback and stream:
-        raise typer.BadParameter("A message is --postback or --stream, not both.")
+    if postback + stream + cohort > 1:
+        raise typer.BadParameter("A message is one of --postback, --stream and --cohort.")
     settings = configured(config, only_app)
-    source = Source.PUSH if postback else Source.STREAM if stream else None
+    source = Source.PUSH if postback else Source.STREAM if stream else Source.COHORT if cohort else None
     raw = read_argument(message)
     app = app_of(settings, only_app, read_messages(raw, source))
     messages = read_messages(raw, source, app.amplitude.stream_fields)
@@ -93,6 +97,6 @@ def _show(app: App, found: MessageOutcome) -> None:
 def _hint(messages: list[GivenMessage], source: Source | None) -> None:
     if len(messages) > MAX_ROWS:
         say(f"{len(messages)} rows: the first {MAX_ROWS} are explained.")
-    if source is None and messages[0].form in {"postback (POST)", "event of Amplitude"}:
-        other = "--stream" if messages[0].source is Source.PUSH else "--postback"
-        say(f"Read as: {messages[0].form}. {other} reads it as the other kind.")
+    if source is None and messages and messages[0].form in FORMS.values():
+        others = [option for kind, option in OPTIONS.items() if kind is not messages[0].source]
+        say(f"Read as: {messages[0].form}. {' or '.join(others)} reads it as another kind.")

@@ -6,12 +6,8 @@ can't know is what the store knows: whether the message is a repeat, and whether
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,9 +15,6 @@ from msgspec import Struct
 
 from flybridge.amplitude.streamed import event_in, read_message
 from flybridge.appsflyer import postback
-from flybridge.appsflyer.columns import field_of
-from flybridge.appsflyer.fields import NAMES
-from flybridge.appsflyer.postback import V1_NAMES
 from flybridge.config.settings import App, Config
 from flybridge.config.streams import streams_of
 from flybridge.errors import ConfigError
@@ -30,7 +23,21 @@ from flybridge.mapping.table import Explained
 from flybridge.mapping.to_amplitude.explain import Explanation
 from flybridge.mapping.to_amplitude.explain import explain as explain_postback
 from flybridge.mapping.to_appsflyer.explain import explain_event
-from flybridge.records import HOUR_MS, Apply, Dead, Decision, Deliver, Envelope, Filter, Hold, Media, Refuse, Source
+from flybridge.operations.messages import GivenMessage
+from flybridge.records import (
+    HOUR_MS,
+    Apply,
+    Dead,
+    Decision,
+    Deliver,
+    Envelope,
+    Filter,
+    Hold,
+    Media,
+    MemberChange,
+    Refuse,
+    Source,
+)
 from flybridge.web.answers import Refusal, too_large
 from flybridge.web.body import no_query, unreadable
 from flybridge.web.intake import members
@@ -39,42 +46,13 @@ from flybridge.wiring import build_flow, rules_of
 MAX_ROWS: Final = 20
 """How many rows of a file are explained."""
 
-AMPLITUDE_ONLY: Final = frozenset(
-    {
-        "amplitude_id", "user_id", "device_id", "event_properties", "user_properties", "group_properties", "groups",
-        "insert_id", "$insert_id", "client_event_time", "client_upload_time", "server_received_time",
-        "server_upload_time", "processed_time", "session_id", "uuid", "event_id", "amplitude_event_type",
-        "amplitude_attribution_ids", "is_attribution_event", "os_name", "version_name", "start_version", "paying",
-        "library", "data", "device_family", "device_carrier", "sample_rate", "$schema", "user_creation_time",
-    }
-)  # fmt: skip
-"""Fields of Amplitude's Export API format that no message of AppsFlyer has."""
-
-APPSFLYER_ONLY: Final = (frozenset(NAMES) | frozenset(V1_NAMES)) - {
-    "event_type", "event_time", "platform", "app_version", "language", "country_code", "region", "city", "dma",
-    "device_type", "os_version", "idfa", "idfv", "carrier",
-}  # fmt: skip
-"""Fields of AppsFlyer's messages that an event of Amplitude has not."""
-
-_QUERY: Final = re.compile(r"(?:(?:GET\s+)?\S*\?)?([\w.$%\[\]+-]+=[^\s]*)(?:\s+HTTP/[\d.]+)?")
-
-
-class GivenMessage(Struct, frozen=True):
-    """One message as it would reach flybridge. `form` says in words what it was read as."""
-
-    form: str
-    source: Source
-    media: Media
-    body: bytes
-    ordinal: int = 0
-
 
 class MessageOutcome(Struct, frozen=True):
     """What `serve` would do with one message.
 
-    `outcome` is `delivered`, `held`, `filtered`, `refused`, `applied`, `dead`, or `turned_away` for what the intake
-    answers with an error. `keys` are the kinds of identifiers that it is held under, `mapping` and `rows` explain the
-    item that would be sent.
+    `outcome` is `delivered`, `held`, `filtered`, `refused`, `applied`, `dead`, `turned_away` for what the intake
+    answers with an error, or `unreadable` for a row of a file that can't be read. `keys` are the kinds of identifiers
+    that it is held under, `mapping` and `rows` explain the item that would be sent.
     """
 
     app: str
@@ -89,78 +67,6 @@ class MessageOutcome(Struct, frozen=True):
     mapping: str = ""
     rows: tuple[Explained, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-def read_messages(
-    raw: bytes, source: Source | None = None, fields: Mapping[str, str] | None = None
-) -> list[GivenMessage]:
-    """Return the messages in a file or text: JSON, a query string or an address with one, or CSV with a header.
-
-    Text in UTF-8 (with or without a byte order mark), UTF-16 and Latin-1 is read. Without a `source` the fields decide
-    whether JSON is AppsFlyer's or Amplitude's; `fields` are the app's `stream_fields`.
-    """
-    text = as_text(raw)
-    stripped = text.strip()
-    body = stripped.encode("utf-8", "surrogatepass")
-    if stripped[:1] not in ("{", "[") and source is not Source.STREAM:
-        if (query := _QUERY.fullmatch(stripped)) is not None:
-            return [GivenMessage("postback (GET)", Source.PUSH, Media.QUERY, query[1].encode("utf-8", "surrogatepass"))]
-        if rows := list(_rows(text)):
-            return rows
-    chosen = source or (Source.STREAM if is_amplitudes(body, fields or {}) else Source.PUSH)
-    form = "event of Amplitude" if chosen is Source.STREAM else "postback (POST)"
-    return [GivenMessage(form, chosen, Media.JSON, body)]
-
-
-def as_text(raw: bytes) -> str:
-    """Return the text of a file as editors save it."""
-    for mark, encoding in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if raw.startswith(mark):
-            return raw.decode(encoding, "replace")
-    if b"\0" in raw[:200:2] or b"\0" in raw[1:200:2]:
-        return raw.decode("utf-16-be" if raw[:1] == b"\0" else "utf-16-le", "replace")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-def is_amplitudes(body: bytes, fields: Mapping[str, str]) -> bool:
-    """Whether JSON is an event, a user or a list of Amplitude's rather than a postback, by the names of its fields."""
-    try:
-        message = read_message(body, fields)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return False
-    if isinstance(message, list):
-        message = next((one for one in message if isinstance(one, Mapping)), None)
-    if not isinstance(message, Mapping):
-        return False
-    if isinstance(message.get("events"), list):
-        return True
-    ours, theirs = len(AMPLITUDE_ONLY & message.keys()), len(APPSFLYER_ONLY & message.keys())
-    return event_in(message) is not None if ours == theirs == 0 else ours > theirs
-
-
-def _rows(text: str) -> Iterator[GivenMessage]:
-    header = text.lstrip().partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter)
-    seen: Counter[bytes] = Counter()
-    try:
-        columns = [field_of(column) for column in next(reader, [])]
-        if len(set(columns) & set(NAMES)) < 2:
-            return
-        for number, values in enumerate((row for row in reader if any(row)), 1):
-            filled = {column: value for column, value in zip(columns, values, strict=False) if value}
-            body = msgspec.json.encode(filled)
-            seen[body] += 1
-            yield GivenMessage(f"row {number} of the file", Source.FILE, Media.JSON, body, seen[body])
-    except csv.Error:
-        return
 
 
 def app_of(config: Config, name: str | None, messages: Sequence[GivenMessage]) -> App:
@@ -186,12 +92,19 @@ def _plain(app_id: str) -> str:
 
 def explain(config: Config, app: App, message: GivenMessage, received_ms: int) -> list[MessageOutcome]:
     """Return what `serve` would do with a message: one outcome, or one for each event of a list that it takes apart."""
+    if message.problem:
+        remedy = "Save the file as CSV again; a value with commas, quotes or line ends stands in quotes."
+        return [MessageOutcome(app.name, message.form, "unreadable", "", message.problem, remedy)]
     if message.source is not Source.FILE and (refusal := _turned_away(config, message)) is not None:
         told = f"The intake answers {refusal.status}. {refusal.error}"
         return [MessageOutcome(app.name, message.form, "turned_away", str(refusal.status), told, refusal.remedy)]
     apart = app.streams and message.source is Source.STREAM and message.media is Media.JSON
     parts = (members(message.body) if apart else None) or [message.body]
-    return [_outcome(config, app, message, part, received_ms) for part in parts[:MAX_ROWS]]
+    found = [_outcome(config, app, message, part, received_ms) for part in parts[:MAX_ROWS]]
+    if len(parts) > MAX_ROWS:
+        more = f"The message holds {len(parts)} events: the first {MAX_ROWS} are explained."
+        found[-1] = msgspec.structs.replace(found[-1], notes=(*found[-1].notes, more))
+    return found
 
 
 def _turned_away(config: Config, message: GivenMessage) -> Refusal | None:
@@ -203,12 +116,26 @@ def _turned_away(config: Config, message: GivenMessage) -> Refusal | None:
 
 def _outcome(config: Config, app: App, message: GivenMessage, body: bytes, received_ms: int) -> MessageOutcome:
     envelope = Envelope(app.name, message.source, message.media, received_ms, body, ordinal=message.ordinal)
-    decision = build_flow(config).safe_filing(envelope).decision
+    filing = build_flow(config).safe_filing(envelope)
+    decision = filing.decision
     base = _decided(app, message, decision, received_ms)
+    if filing.members:
+        return msgspec.structs.replace(base, notes=tuple(_changes(filing.members)))
     if not isinstance(decision, Deliver | Hold):
         return base
     found = _mapping(app, message, body, received_ms)
     return msgspec.structs.replace(base, mapping=found.outcome, rows=found.rows, notes=found.notes)
+
+
+def _changes(members: Sequence[MemberChange]) -> Iterator[str]:
+    """Yield what a cohort message does to each audience."""
+    counted = Counter((change.audience, change.wanted) for change in members)
+    lacking = Counter((change.audience, change.wanted) for change in members if not change.member.marks)
+    for (audience, wanted), n in sorted(counted.items()):
+        enters = f"{'enter' if wanted else 'leave'}{'' if n > 1 else 's'}"
+        without = lacking[audience, wanted]
+        bare = f"; {without} of them carry no identifier that AppsFlyer can take" if wanted and without else ""
+        yield f"{n} {'members' if n > 1 else 'member'} {enters} the audience {audience}{bare}."
 
 
 def _mapping(app: App, message: GivenMessage, body: bytes, received_ms: int) -> Explanation:
