@@ -27,6 +27,7 @@ from flybridge.sandbox.vendors.cohorts import Cohorts
 from flybridge.sandbox.vendors.deletion import Deletions
 from flybridge.sandbox.vendors.push_config import PushConfig
 from flybridge.sandbox.vendors.record import records_app
+from flybridge.sandbox.vendors.reports import Reports
 from flybridge.sandbox.vendors.streamer import Streamer
 
 BACKLOG: Final = 1024
@@ -51,14 +52,16 @@ class Sandbox:
         self.cohorts = Cohorts(self.clock, faults)
         self.audiences = Audiences(self.clock, faults)
         self.deletions = Deletions(self.clock, lambda project: self.amplitude.ledger(project).users)
-        self.appsflyer = AppsFlyerServer(self.clock, appsflyer_faults or Faults.named("none"))
+        appsflyer_faults = appsflyer_faults or Faults.named("none")
+        self.appsflyer = AppsFlyerServer(self.clock, appsflyer_faults)
+        self.reports = Reports(self.clock, appsflyer_faults)
         self.push_config = PushConfig()
         self.streamer = Streamer(self.amplitude, self.clock)
         self._records: Any = records_app(self.amplitude, self.clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        parts = (self.cohorts, self.audiences, self.appsflyer, self.push_config, self.streamer)
+        parts = (self.cohorts, self.audiences, self.appsflyer, self.reports, self.push_config, self.streamer)
         part = next((part for part in parts if part.takes(scope["path"])), None)
         if part is not None:
             await part(scope, receive, send)

@@ -15,17 +15,22 @@ from msgspec import Struct
 from flybridge.sandbox.traffic.in_app_events import MAKERS, EventContent
 from flybridge.sandbox.traffic.people import DeviceIdKind, IdentitySource, SeenBy, TrafficPerson
 from flybridge.sandbox.traffic.postbacks import TrafficApp, TrafficInstallation, message, sighting
+from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC, RESTRICTED
 from flybridge.sandbox.traffic.truth import Expected, Fate, Truth
 
 
 class TrafficMessage(Struct, frozen=True, gc=False):
-    """One message on its way to flybridge: POST `body` to `path`. `send_ms` is when it would be sent."""
+    """One message on its way to flybridge: POST `body` to `path`. `send_ms` is when it would be sent.
+
+    `reported` is what AppsFlyer's reports count of it; None for repeats and for what is not AppsFlyer's.
+    """
 
     path: str
     body: bytes
     truth: Truth
     send_ms: int
+    reported: Reported | None = None
 
 
 class MessageKind(StrEnum):
@@ -113,7 +118,36 @@ def write(planned: Planned, number: int, send_ms: int, policy: str) -> TrafficMe
     )
     if planned.quirk is Quirk.NO_OBJECT:
         body = b"[" + body + b"]"
-    return TrafficMessage(f"/v1/push/{app.name}", body, _truth(planned, number, content, policy), send_ms)
+    reported = _reported(planned, content, send_ms) if planned.number < 0 else None
+    return TrafficMessage(f"/v1/push/{app.name}", body, _truth(planned, number, content, policy), send_ms, reported)
+
+
+def _reported(planned: Planned, content: EventContent, send_ms: int) -> Reported:
+    installation, bought = planned.installation, content.bought
+    came = installation.touch
+    known = came.hidden or came
+    return Reported(
+        app_id=planned.app.appsflyer_app_id,
+        kind=planned.kind.value,
+        event_name=planned.name if planned.kind is MessageKind.IN_APP else "",
+        time_ms=planned.event_ms,
+        install_ms=installation.install_ms,
+        learned_ms=send_ms,
+        installation=installation.appsflyer_id,
+        media_source=known.media_source,
+        campaign=known.campaign,
+        raw_source=came.media_source,
+        raw_campaign=came.campaign,
+        country=planned.person.country.code,
+        touch_type=known.fields.get("attributed_touch_type"),
+        retargeting=installation.retargeting,
+        secondary=planned.secondary,
+        readable=planned.quirk not in {Quirk.NO_EVENT, Quirk.NO_OBJECT},
+        amount=bought.amount if bought is not None else None,
+        currency=bought.currency if bought is not None else "",
+        revenue_usd=bought.usd if bought is not None else 0.0,
+        cost_usd=None if planned.kind is MessageKind.IN_APP else known.cost_usd,
+    )
 
 
 def _truth(planned: Planned, number: int, content: EventContent, policy: str) -> Truth:

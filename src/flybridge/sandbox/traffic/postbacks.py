@@ -61,7 +61,8 @@ class TrafficInstallation(Struct, frozen=True, gc=False):
     """One installation of an app by one person, under one attribution: the constant part of its messages.
 
     `unnamed` is the same without what names a conversion, `cuid` what a login adds; `number_as_text`: amounts are
-    written in quotes. `reengages`: events of the open window come twice.
+    written in quotes. `reengages`: events of the open window come twice. `retargeting`: a campaign brought
+    the person back.
     """
 
     appsflyer_id: str
@@ -71,6 +72,8 @@ class TrafficInstallation(Struct, frozen=True, gc=False):
     cuid: str
     number_as_text: bool
     reengages: bool
+    install_ms: int
+    retargeting: bool
 
 
 def install(
@@ -124,6 +127,8 @@ def install(
         cuid=f',"customer_user_id":"{person.user_id}"' if person.identity_source is IdentitySource.LOGIN else "",
         number_as_text=bits >> 6 & 3 == 0,
         reengages=retargeting and conversion == "re-engagement",
+        install_ms=install_ms,
+        retargeting=retargeting,
     )
 
 

@@ -108,17 +108,21 @@ _BACK: Final = {platform: _of(RETARGETING, platform) for platform in ("android",
 
 
 class Touch(Struct, frozen=True):
-    """One attribution: what AppsFlyer says brought this person. `cost_usd` None: free."""
+    """One attribution: what AppsFlyer says brought this person. `cost_usd` None: free.
+
+    `hidden` is what is restricted in raw data, and in aggregates is not.
+    """
 
     media_source: str
     campaign: str | None
     cost_usd: float | None
     fields: dict[str, Any]
+    hidden: Touch | None = None
 
 
-def restricted_touch() -> Touch:
-    """Return an attribution to a source that may not be named."""
-    return Touch(RESTRICTED, None, None, {"media_source": RESTRICTED, "match_type": "probabilistic"})
+def restricted_touch(hidden: Touch | None = None) -> Touch:
+    """Return an attribution to a source that may not be named. Without `hidden` not even in aggregates."""
+    return Touch(RESTRICTED, None, None, {"media_source": RESTRICTED, "match_type": "probabilistic"}, hidden)
 
 
 def touch(random: Random, platform: str, country: str, *, retargeting: bool = False) -> Touch:

@@ -22,7 +22,7 @@ from flybridge.sandbox.traffic.in_app_events import EVENTS, LOGIN, PURCHASE, REF
 from flybridge.sandbox.traffic.people import ALWAYS, IdentitySource, SeenBy, TrafficPerson, make_person
 from flybridge.sandbox.traffic.planned import MessageKind, Planned, Quirk, TrafficMessage, write
 from flybridge.sandbox.traffic.postbacks import TrafficApp, TrafficInstallation, install
-from flybridge.sandbox.traffic.sources import Weighted, restricted_touch, touch
+from flybridge.sandbox.traffic.sources import ORGANIC, Touch, Weighted, restricted_touch, touch
 
 __all__ = ["TrafficApp", "TrafficMessage", "TrafficOptions", "generate"]
 
@@ -155,7 +155,7 @@ class _Traffic:
     def _life(self, app: TrafficApp, person: TrafficPerson, arrival_ms: int) -> list[Planned]:
         random = self._random
         restricted = person.identity_source in ALWAYS and random.random() < self._restricted
-        came = restricted_touch() if restricted else touch(random, app.platform, person.country.code)
+        came = _hidden(app, person) if restricted else touch(random, app.platform, person.country.code)
         time_ms = self._free(app, arrival_ms)
         current = install(
             random,
@@ -268,6 +268,13 @@ class _Traffic:
             time_ms += 1
         self._times.add((app.name, time_ms))
         return time_ms
+
+
+def _hidden(app: TrafficApp, person: TrafficPerson) -> Touch:
+    """Return a restricted attribution. One in eight is restricted in aggregates, too."""
+    random = Random(person.ip)  # noqa: S311 - repeatable on purpose
+    hidden = touch(random, app.platform, person.country.code)
+    return restricted_touch(hidden if hidden.media_source != ORGANIC and random.random() < 7 / 8 else None)
 
 
 def _for_the_install(primary: Planned, installation: TrafficInstallation) -> Planned:

@@ -1,0 +1,158 @@
+"""AppsFlyer's Aggregate Pull API: installs, cost and events by day, media source, campaign and country.
+
+https://dev.appsflyer.com/hc/reference/partners_by_date_report-get-tokenv2 (docs/apis/analytics/
+aggregate_pull_api_v2.yaml of AppsFlyer's devhub, read 2026-11-27). Not restricted as raw data is. Figures are LTV:
+revenue and events are booked on the day of the install, and grow on old days. Days are UTC's unless `timezone` is
+exactly the app's setting; amounts are always in the app's currency, which only the columns of events name.
+`N/A` is unknown and not 0; blank or `None` is no agency or no campaign. No column is a key: rows about the same are
+added up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from enum import StrEnum
+from typing import Final
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from flybridge.appsflyer.report import (
+    ReportLine,
+    ReportRefusal,
+    Unreadable,
+    header_and_lines,
+    refusal,
+    report_request,
+)
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+
+NEEDED: Final = frozenset({"date", "media source (pid)"})
+SHORT_DAYS: Final = 2
+"""Ranges up to so many days have a quota of calls in a minute, longer ones of calls in a day."""
+LONGEST_DAYS: Final = 90
+
+_EVENT: Final = re.compile(r"(.+) \((Unique users|Event counter|Sales in ([A-Z]{3}))\)")
+
+
+class AggregateReport(StrEnum):
+    """A report, by its name in the address."""
+
+    PARTNERS_BY_DATE = "partners_by_date_report"
+    GEO_BY_DATE = "geo_by_date_report"
+
+
+class EventFigures(Struct, frozen=True):
+    """What people of one row did. None is not known."""
+
+    unique_users: int | None = None
+    count: int | None = None
+    sales: float | None = None
+
+
+class AggregateRow(Struct, frozen=True):
+    """One row. `media_source` is `Organic` or `restricted` where AppsFlyer says so; empty texts are none.
+
+    With `reattr`, `installs` are retargeting conversions.
+    """
+
+    day: date
+    agency: str
+    media_source: str
+    campaign: str
+    country: str
+    impressions: int | None
+    clicks: int | None
+    installs: int | None
+    sessions: int | None
+    loyal_users: int | None
+    revenue: float | None
+    cost: float | None
+    events: Mapping[str, EventFigures]
+
+
+class Aggregate(Struct, frozen=True):
+    """A report. `currency` is that of its amounts; empty if no column names it: the app's own."""
+
+    rows: list[AggregateRow]
+    currency: str
+
+
+def request(
+    origin: str,
+    api_token: str,
+    app_id: str,
+    report: AggregateReport,
+    *,
+    first: date,
+    last: date,
+    timezone: str = "",
+    reattr: bool = False,
+) -> HttpRequest:
+    """Build the request. `timezone` is the app's setting, empty for UTC; `reattr` asks for retargeting conversions."""
+    given = {
+        "from": first.isoformat(),
+        "to": last.isoformat(),
+        "timezone": "" if timezone == "UTC" else timezone,
+        "reattr": "true" if reattr else "",
+    }
+    path = f"/api/agg-data/export/app/{quote(app_id, safe='')}/{report.value}/v5"
+    return report_request(origin, api_token, path, given)
+
+
+def read(response: HttpResponse, report: AggregateReport) -> Aggregate | ReportRefusal:
+    """Return the report in an answer, or why there is none. Never raises: a report is read whole or not at all."""
+    if (refused := refusal(response, report.value)) is not None:
+        return refused
+    needed = NEEDED | {"country"} if report is AggregateReport.GEO_BY_DATE else NEEDED
+    try:
+        header, lines = header_and_lines(response, needed)
+        events, currency = _events(header)
+        return Aggregate([_row(line, events) for line in lines], currency)
+    except Unreadable as problem:
+        return ReportRefusal(str(problem))
+
+
+Events = Mapping[str, Mapping[str, str]]
+"""The columns of each event, by `unique users`, `event counter` and `sales`."""
+
+
+def _events(header: list[str]) -> tuple[Events, str]:
+    found: dict[str, dict[str, str]] = {}
+    currency = ""
+    for name in header:
+        if (match := _EVENT.fullmatch(name)) is not None:
+            event, kind, code = match.groups()
+            found.setdefault(event, {})["sales" if code else kind.lower()] = name.lower()
+            currency = code or currency
+    return found, currency
+
+
+def _row(line: ReportLine, events: Events) -> AggregateRow:
+    source = line.text("media source (pid)")
+    if not source:
+        raise Unreadable(f"Line {line.number} of the report names no media source.")
+    return AggregateRow(
+        line.day("date"),
+        line.text("agency/pmd (af_prt)"),
+        source,
+        line.text("campaign (c)"),
+        line.text("country"),
+        line.whole("impressions"),
+        line.whole("clicks"),
+        line.whole("installs"),
+        line.whole("sessions"),
+        line.whole("loyal users"),
+        line.figure("total revenue"),
+        line.figure("total cost"),
+        {
+            event: EventFigures(
+                line.whole(names.get("unique users", "")),
+                line.whole(names.get("event counter", "")),
+                line.figure(names.get("sales", "")),
+            )
+            for event, names in events.items()
+        },
+    )

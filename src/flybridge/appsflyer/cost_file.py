@@ -1,0 +1,148 @@
+"""Files of AppsFlyer's Cost ETL: spend, clicks and impressions by day, source, campaign and country, in a bucket.
+
+https://support.appsflyer.com/hc/en-us/articles/360008849238 (read 2026-11-27). A day's files are written up to four
+times, each time with that day, the six days before, and again days 14, 29 and 88 before it: what was written last about
+a day is right. A report of a dimension (`geo`, `channel`) leaves out sources that do not give the dimension; `summary`
+has all. Files are Parquet, in `cost_etl/v1/dt=2026-01-31/b=4/geo/` with a `_SUCCESS` once a batch is whole, or in
+`t=cost_etl_geo/dt=2026-01-31/v=3/` where Data Locker writes them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from math import isfinite
+from pathlib import PurePath
+from typing import Any, Final
+
+from msgspec import Struct
+
+REPORTS: Final = ("geo", "summary", "channel")
+"""The reports that can be read, the best first: of one day and source, rows of the first that has any count."""
+COLUMNS: Final = (
+    "app_id", "date", "media_source", "campaign", "geo", "cost", "currency", "impressions", "clicks",
+    "reported_impressions", "reported_clicks",
+)  # fmt: skip
+
+_REPORT: Final = re.compile(r"(?:t=)?(?:cost_etl_)?(geo|summary|channel)")
+_DAY: Final = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
+_BATCH: Final = re.compile(r"(?:b|v|version)=([0-9]{1,6})")
+
+
+class CostFilePlace(Struct, frozen=True, order=True):
+    """What the path of a file says: when it was written, as which batch of that day, and which report it is."""
+
+    written: date
+    batch: int
+    report: str
+
+
+class CostFileRow(Struct, frozen=True):
+    """One row of a file. Empty texts are none, None is not known."""
+
+    app_id: str
+    day: date
+    media_source: str
+    campaign: str
+    country: str
+    currency: str
+    cost: float | None
+    impressions: int | None
+    clicks: int | None
+
+
+def place(path: PurePath) -> CostFilePlace | None:
+    """Return what a path says; None if it is that of no file of these reports."""
+    report, written, batch = "", None, None
+    for part in path.parts[:-1]:
+        if found := _REPORT.fullmatch(part):
+            report = found[1]
+        elif found := _DAY.fullmatch(part):
+            written = date.fromisoformat(found[1])
+        elif found := _BATCH.fullmatch(part):
+            batch = int(found[1])
+    if path.suffix != ".parquet" or not report or written is None or batch is None:
+        return None
+    return CostFilePlace(written, batch, report)
+
+
+def read_row(values: Mapping[str, Any]) -> CostFileRow:
+    """Read one row by the names of its columns. Raises `ValueError` with a sentence."""
+    source = _text(values.get("media_source"))
+    if not source:
+        raise ValueError("A row names no media_source.")
+    impressions, clicks = _whole(values, "impressions"), _whole(values, "clicks")
+    return CostFileRow(
+        _text(values.get("app_id")),
+        _day(values.get("date")),
+        source,
+        _text(values.get("campaign")),
+        _text(values.get("geo")),
+        _text(values.get("currency")).upper(),
+        _number(values, "cost"),
+        impressions if impressions is not None else _whole(values, "reported_impressions"),
+        clicks if clicks is not None else _whole(values, "reported_clicks"),
+    )
+
+
+def newest(files: Iterable[tuple[CostFilePlace, list[CostFileRow]]]) -> list[CostFileRow]:
+    """Return what was written last about each app, day and source, by the best report that has it.
+
+    A later batch replaces an earlier one as a whole: a source that it no longer names has no cost on that day.
+    """
+    last: dict[tuple[str, date], tuple[date, int]] = {}
+    found = list(files)
+    for at, rows in found:
+        for row in rows:
+            key = (row.app_id, row.day)
+            last[key] = max(last.get(key, (at.written, at.batch)), (at.written, at.batch))
+    best: dict[tuple[str, date, str], int] = {}
+    for at, rows in found:
+        rank = REPORTS.index(at.report)
+        for row in rows:
+            if last[row.app_id, row.day] == (at.written, at.batch):
+                name = (row.app_id, row.day, row.media_source)
+                best[name] = min(best.get(name, rank), rank)
+    return [
+        row
+        for at, rows in found
+        for row in rows
+        if last[row.app_id, row.day] == (at.written, at.batch)
+        and best[row.app_id, row.day, row.media_source] == REPORTS.index(at.report)
+    ]
+
+
+def _text(value: Any) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    return "" if text.lower() in {"n/a", "none", "null"} else text
+
+
+def _day(value: Any) -> date:
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value)[:10])
+    except ValueError:
+        raise ValueError(f"A row's date is none: {str(value)[:20]!r}.") from None
+
+
+def _number(values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    if value is None or (isinstance(value, str) and not _text(value)):
+        return None
+    try:
+        number = float(value) if isinstance(value, str | int | float | Decimal) else float("nan")
+    except ValueError:
+        number = float("nan")
+    if not isfinite(number) or number < 0:
+        raise ValueError(f"A row's {name} is no number.")
+    return number
+
+
+def _whole(values: Mapping[str, Any], name: str) -> int | None:
+    number = _number(values, name)
+    return None if number is None else round(number)

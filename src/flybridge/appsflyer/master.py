@@ -1,0 +1,118 @@
+"""AppsFlyer's Master API: chosen figures by chosen groups for all apps of an account in one call. Premium.
+
+https://dev.appsflyer.com/hc/reference/master_api_get (docs/apis/analytics/master_api.yaml and
+master_lastupdate_api.yaml of AppsFlyer's devhub, read 2026-11-27). A call spans 31 days at most and 200,000 rows. A
+plan without it is answered 404 with `Not found`; a figure that the plan lacks fails the whole call. Groups and figures
+are asked for by short names (`pid`) and come back under long ones (`Media Source`). Days are those of the install.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Final
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from flybridge.appsflyer.report import (
+    MINUTE_S,
+    ReportLine,
+    ReportRefusal,
+    Unreadable,
+    header_and_lines,
+    refusal,
+    report_request,
+)
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+
+LONGEST_DAYS: Final = 31
+GROUPINGS: Final = ("app_id", "install_time", "pid", "c", "geo")
+KPIS: Final = ("impressions", "clicks", "installs", "cost", "revenue")
+NEEDED: Final = frozenset({"install time", "media source"})
+
+
+class MasterRow(Struct, frozen=True):
+    """One row. Empty texts are none, None is not known. `app_id` is empty if the report has no such column."""
+
+    app_id: str
+    day: date
+    media_source: str
+    campaign: str
+    country: str
+    impressions: int | None
+    clicks: int | None
+    installs: int | None
+    cost: float | None
+    revenue: float | None
+
+
+def request(
+    origin: str, api_token: str, app_id: str, first: date, last: date, *, own_zone: bool = False
+) -> HttpRequest:
+    """Build the request. `own_zone` asks for days in the app's zone instead of UTC. Amounts are in its currency."""
+    given = {
+        "from": first.isoformat(),
+        "to": last.isoformat(),
+        "groupings": ",".join(GROUPINGS),
+        "kpis": ",".join(KPIS),
+        "currency": "preferred",
+        "timezone": "preferred" if own_zone else "",
+    }
+    return report_request(origin, api_token, f"/api/master-agg-data/v4/app/{quote(app_id, safe='')}", given)
+
+
+def freshness_request(origin: str, api_token: str) -> HttpRequest:
+    """Build the request for the last day that the Master API has."""
+    return report_request(origin, api_token, "/api/master-agg-data/lastupdate", {})
+
+
+def read(response: HttpResponse) -> list[MasterRow] | ReportRefusal:
+    """Return the rows in an answer, or why there are none. Never raises."""
+    if (refused := _refusal(response)) is not None:
+        return refused
+    try:
+        _, lines = header_and_lines(response, NEEDED)
+        return [_row(line) for line in lines]
+    except Unreadable as problem:
+        return ReportRefusal(str(problem))
+
+
+def read_freshness(response: HttpResponse) -> date | ReportRefusal:
+    """Return the last day that the Master API has, or why it is not known. Never raises."""
+    if (refused := _refusal(response)) is not None:
+        return refused
+    try:
+        return date.fromisoformat(response.body[:40].decode("utf-8-sig", "replace").strip().strip('"'))
+    except ValueError:
+        return ReportRefusal("What AppsFlyer answered is no date: check base_url.")
+
+
+def _refusal(response: HttpResponse) -> ReportRefusal | None:
+    if response.status == 404:
+        return ReportRefusal("The Master API is not part of the AppsFlyer plan, or base_url is wrong.")
+    if response.status == 416:
+        if b"other reason" in response.body.lower():
+            return ReportRefusal("The report has more than 200,000 rows: ask for fewer days.")
+        if b"UTC only" in response.body:
+            return ReportRefusal("The app's zone was changed after these days, which AppsFlyer has in UTC only.")
+        if b"re-try" in response.body:
+            return ReportRefusal("AppsFlyer could not make the report: it is asked again later.", 5 * MINUTE_S)
+    return refusal(response, "the Master API")
+
+
+def _row(line: ReportLine) -> MasterRow:
+    source = line.text("media source")
+    if not source:
+        raise Unreadable(f"Line {line.number} of the report names no media source.")
+    return MasterRow(
+        line.text("app id", "app_id"),
+        line.day("install time"),
+        source,
+        line.text("campaign"),
+        line.text("geo", "country"),
+        line.whole("impressions"),
+        line.whole("clicks"),
+        line.whole("installs"),
+        line.figure("cost"),
+        line.figure("revenue"),
+    )

@@ -1,0 +1,157 @@
+"""What AppsFlyer's reports have in common: requests with the API token V2, CSV with unknown figures, errors.
+
+Documented errors are JSON with a `message`; the live service also answers plain text, such as 403 with
+`Limit reached for partners-daily-report`, which is a quota and no matter of permissions. A quota of ranges up to two
+days is one call a minute for each app and report, longer ranges have 24 calls a day for each app and 120 for an account
+(https://support.appsflyer.com/hc/en-us/articles/207034366, read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from datetime import date
+from math import isfinite
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+
+ORIGIN: Final = "https://hq1.appsflyer.com"
+UNKNOWN: Final = frozenset({"", "n/a", "none", "null", "-"})
+QUOTAS: Final = ("limit reached", "limit has been reached", "calls limit")
+MINUTE_S: Final = 60.0
+
+
+class ReportRefusal(Struct, frozen=True):
+    """Why there is no report, in a sentence with a remedy. `again_s` is when to ask again; None: once it is mended.
+
+    `quota`: the vendor's limit of calls is used up, and nothing is wrong.
+    """
+
+    sentence: str
+    again_s: float | None = None
+    quota: bool = False
+
+
+def report_request(origin: str, api_token: str, path: str, given: Mapping[str, str]) -> HttpRequest:
+    """Build the request for a report. Parameters that are empty are left out."""
+    query = urlencode({name: value for name, value in given.items() if value}, safe=",+*-/().")
+    headers = {"Authorization": f"Bearer {api_token}", "Accept": "text/csv"}
+    return HttpRequest("GET", f"{(origin or ORIGIN).rstrip('/')}{path}{'?' if query else ''}{query}", headers, b"")
+
+
+def refusal(response: HttpResponse, what: str) -> ReportRefusal | None:
+    """Return why an answer is no report; None if it may be one. `what` names the report in sentences."""
+    said = _said(response.body)
+    match response.status:
+        case 200:
+            return None
+        case 400 | 403 | 429 if response.status == 429 or any(quota in said.lower() for quota in QUOTAS):
+            return ReportRefusal(f"AppsFlyer's quota of calls for {what} is used up.", MINUTE_S, quota=True)
+        case 401:
+            return ReportRefusal(
+                "AppsFlyer does not accept the token: check api_token. Tokens made before March 10, 2026 are revoked."
+                if "suspended" not in said.lower()
+                else "AppsFlyer says that the account may be suspended: look at it in AppsFlyer."
+            )
+        case 403:
+            return ReportRefusal(f"AppsFlyer refuses {what}: check the app id and the permissions of api_token.")
+        case 404:
+            return ReportRefusal(
+                f"AppsFlyer has no {what} for this app: check appsflyer_app_id, base_url, and that api_token is of the "
+                "app's account."
+            )
+        case 400 | 416:
+            return ReportRefusal(f"AppsFlyer does not take the request for {what} ({response.status}).")
+        case status:
+            return ReportRefusal(f"AppsFlyer answered {status} for {what}: it is asked again later.", 15 * MINUTE_S)
+
+
+def _said(body: bytes) -> str:
+    """Return the message of an error, whatever form it has."""
+    text = body[:2000].decode("utf-8", "replace")
+    try:
+        found = msgspec.json.decode(body[:2000])
+    except (msgspec.DecodeError, RecursionError):
+        return text
+    if isinstance(found, dict):
+        found = found.get("message") or found.get("error") or found
+    return found if isinstance(found, str) else text
+
+
+class Unreadable(ValueError):
+    """The text is no report. Its message is a sentence."""
+
+
+class ReportLine(Struct, frozen=True):
+    """One line of a report by the names of its columns, in lower case."""
+
+    number: int
+    values: Mapping[str, str]
+
+    def text(self, *names: str) -> str:
+        """Return the first of these columns that is there; empty if it says that there is none."""
+        for name in names:
+            if name in self.values:
+                value = self.values[name].strip()
+                return "" if value.lower() in UNKNOWN else value
+        return ""
+
+    def figure(self, name: str) -> float | None:
+        """Return a number; None if it is not known. Raises `Unreadable`."""
+        value = self.values.get(name, "").strip()
+        if value.lower() in UNKNOWN:
+            return None
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not isfinite(number) or "_" in value:
+            raise Unreadable(f"Line {self.number} of the report has no number in {name!r}.")
+        return number
+
+    def whole(self, name: str) -> int | None:
+        """Return a whole number; None if it is not known. Raises `Unreadable`."""
+        number = self.figure(name)
+        if number is not None and number != int(number):
+            raise Unreadable(f"Line {self.number} of the report has no whole number in {name!r}.")
+        return None if number is None else int(number)
+
+    def day(self, *names: str) -> date:
+        """Return the date. Raises `Unreadable`."""
+        text = self.text(*names)
+        try:
+            return date.fromisoformat(text[:10])
+        except ValueError:
+            raise Unreadable(f"Line {self.number} of the report has no date in {names[0]!r}.") from None
+
+
+def header_and_lines(response: HttpResponse, needed: frozenset[str]) -> tuple[list[str], Iterator[ReportLine]]:
+    """Return the columns as they are written, and the lines. Raises `Unreadable`, for the lines while they are read.
+
+    A report without the columns `needed` is none; a line that is shorter or longer than the header may be half a line.
+    """
+    try:
+        text = response.body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unreadable("The report is no UTF-8 text.") from None
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header = [name.strip() for name in next(reader, [])]
+    names = [name.lower() for name in header]
+    if missing := sorted(needed - set(names)):
+        raise Unreadable(f"What AppsFlyer answered is no report with the column {missing[0]!r}: check base_url.")
+
+    def lines() -> Iterator[ReportLine]:
+        for values in reader:
+            if not values:
+                continue
+            if len(values) != len(names):
+                raise Unreadable(f"Line {reader.line_num} of the report has {len(values)} columns, not {len(names)}.")
+            yield ReportLine(reader.line_num, dict(zip(names, values, strict=True)))
+
+    return header, lines()

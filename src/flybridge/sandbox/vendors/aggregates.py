@@ -1,0 +1,207 @@
+"""What AppsFlyer's aggregate reports count: the facts of the traffic by day of the install, source, campaign, country.
+
+Figures are LTV: what somebody does later is booked on the day of the install. Costs are those of the installs, as
+networks report them: less than all of it on the first days, and corrected after 14, 29 or 88 days. Campaigns with a
+cost also spend on days that bring nobody.
+
+https://support.appsflyer.com/hc/en-us/articles/207034346,
+https://support.appsflyer.com/hc/en-us/articles/360008849238 (read 2026-11-27). How much is corrected is invented.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, date, datetime
+from typing import Final
+from zlib import crc32
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
+
+from flybridge.sandbox.traffic.people import COUNTRIES
+from flybridge.sandbox.traffic.planned import MessageKind
+from flybridge.sandbox.traffic.reported import Reported
+from flybridge.sandbox.traffic.sources import ORGANIC
+
+PER_USD: Final[Mapping[str, float]] = {country.currency: country.per_usd for country in COUNTRIES}
+LOYAL: Final = 3
+"""Sessions of a loyal user."""
+SESSION_MS: Final = 1_800_000
+
+RETARGETING: Final = frozenset({MessageKind.RE_ENGAGEMENT.value, MessageKind.RE_ATTRIBUTION.value})
+
+
+class ReportedApp(Struct, frozen=True):
+    """An app's settings in AppsFlyer. Days before `since` are in UTC, whatever zone was chosen then."""
+
+    timezone: str = "UTC"
+    currency: str = "USD"
+    since: date = date.min
+
+    @property
+    def per_usd(self) -> float:
+        """What a US dollar is worth in the app's currency."""
+        return PER_USD[self.currency]
+
+    def day(self, *, own_zone: bool) -> Callable[[int], date]:
+        """Return a function from a time in milliseconds to its day."""
+        zone = ZoneInfo(self.timezone)
+
+        def day(ms: int) -> date:
+            moment = datetime.fromtimestamp(ms / 1000, UTC)
+            return moment.astimezone(zone).date() if own_zone and moment.date() >= self.since else moment.date()
+
+        return day
+
+
+class Key(Struct, frozen=True, order=True):
+    """What a row of figures is about. `campaign` is empty if there is none."""
+
+    day: date
+    media_source: str
+    campaign: str
+    country: str
+
+
+class EventCell(Struct):
+    """What people of one cell did under one name of event."""
+
+    people: set[str] = field(default_factory=set)
+    count: int = 0
+    sales_usd: float = 0.0
+
+
+class Cell(Struct):
+    """Figures of one key. None is not known."""
+
+    installs: int = 0
+    active: dict[str, set[int]] = field(default_factory=dict)
+    days: dict[str, set[date]] = field(default_factory=dict)
+    revenue_usd: float = 0.0
+    cost_usd: float | None = None
+    clicks: int | None = None
+    impressions: int | None = None
+    events: defaultdict[str, EventCell] = field(default_factory=lambda: defaultdict(EventCell))
+
+    @property
+    def sessions(self) -> int:
+        """How often the app was used: half hours in which something happened."""
+        return sum(map(len, self.active.values()))
+
+    @property
+    def loyal_users(self) -> int:
+        """How many people have used the app often."""
+        return sum(len(half_hours) >= LOYAL for half_hours in self.active.values())
+
+    def retained(self, install_day: date, after: int) -> int:
+        """Return how many people did something so many days after the install."""
+        return sum(any((one - install_day).days == after for one in days) for days in self.days.values())
+
+
+def cells(
+    facts: Iterable[Reported], day: Callable[[int], date], *, now_ms: int, retargeting: bool = False
+) -> dict[Key, Cell]:
+    """Return the cells of user acquisition, or of retargeting, as AppsFlyer knows them at `now_ms`."""
+    found: defaultdict[Key, Cell] = defaultdict(Cell)
+    costs: defaultdict[Key, list[float]] = defaultdict(list)
+    for fact in facts:
+        if fact.learned_ms > now_ms or not _counts(fact, retargeting):
+            continue
+        key = Key(day(fact.install_ms), fact.media_source, fact.campaign or "", fact.country)
+        cell = found[key]
+        cell.active.setdefault(fact.installation, set()).add(fact.time_ms // SESSION_MS)
+        cell.days.setdefault(fact.installation, set()).add(day(fact.time_ms))
+        if fact.kind == MessageKind.IN_APP:
+            event = cell.events[fact.event_name]
+            event.people.add(fact.installation)
+            event.count += 1
+            event.sales_usd += fact.revenue_usd
+            cell.revenue_usd += fact.revenue_usd
+            continue
+        cell.installs += 1
+        if fact.cost_usd is not None:
+            costs[key].append(fact.cost_usd)
+    if not retargeting:
+        _spend(found, costs, day(now_ms))
+    return dict(found)
+
+
+def _counts(fact: Reported, retargeting: bool) -> bool:
+    if fact.kind == MessageKind.IN_APP:
+        return fact.retargeting is retargeting
+    return fact.kind in RETARGETING if retargeting else fact.kind == MessageKind.INSTALL
+
+
+def _spend(found: defaultdict[Key, Cell], costs: Mapping[Key, list[float]], today: date) -> None:
+    """Write spend, clicks and impressions of each cell as networks have reported them until today."""
+    campaigns: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
+    days = sorted({key.day for key in found})
+    for key, each in costs.items():
+        campaigns[key.media_source, key.campaign, key.country] += each
+    for key, cell in found.items():
+        if key.media_source == ORGANIC:
+            continue
+        number = _number(key)
+        if key in costs:
+            cell.cost_usd = _as_reported(sum(costs[key]), number, (today - key.day).days)
+            cell.clicks = cell.installs * (8 + number % 33)
+            cell.impressions = cell.clicks * (20 + number // 64 % 101)
+        elif cell.installs and key.campaign:
+            cell.clicks = 3 * cell.installs  # AppsFlyer's own links have clicks, and no cost
+    for (source, campaign, country), each in campaigns.items():
+        for idle in days:
+            key = Key(idle, source, campaign, country)
+            number = _number(key)
+            if number % 7 == 0 and key not in costs:
+                cell = found[key]
+                cell.cost_usd = _as_reported(sum(each) / len(each), number, (today - idle).days)
+                cell.clicks = 5 + number % 20
+                cell.impressions = cell.clicks * 60
+
+
+def _number(key: Key) -> int:
+    return crc32(f"{key.day} {key.media_source} {key.campaign} {key.country}".encode())
+
+
+def _as_reported(cost: float, number: int, age: int) -> float:
+    """Return a cost as it is known so many days after the day of the install."""
+    if age < 1:
+        share = 0.6
+    elif age < 7:
+        share = 0.92 if number % 3 == 0 else 1.0
+    else:
+        share = 1.0
+        for after, chosen, change in ((14, 1, 1.02), (29, 2, 0.97), (88, 3, 1.01)):
+            if age >= after and number % 5 == chosen:
+                share = change
+    return round(cost * share, 2)
+
+
+def by_source(found: Mapping[Key, Cell]) -> dict[Key, Cell]:
+    """Return the cells of all countries together."""
+    merged: defaultdict[Key, Cell] = defaultdict(Cell)
+    for key, cell in found.items():
+        into = merged[Key(key.day, key.media_source, key.campaign, "")]
+        into.installs += cell.installs
+        into.active |= cell.active
+        into.days |= cell.days
+        into.revenue_usd += cell.revenue_usd
+        for name in ("cost_usd", "clicks", "impressions"):
+            more = getattr(cell, name)
+            if more is not None:
+                setattr(into, name, round((getattr(into, name) or 0) + more, 2))
+        for event, figures in cell.events.items():
+            into.events[event].people |= figures.people
+            into.events[event].count += figures.count
+            into.events[event].sales_usd += figures.sales_usd
+    return dict(merged)
+
+
+def between(found: Mapping[Key, Cell], first: date, last: date, sources: Collection[str] = ()) -> dict[Key, Cell]:
+    """Return the cells of these days, and of these sources if any is named."""
+    return {
+        key: cell
+        for key, cell in found.items()
+        if first <= key.day <= last and (not sources or key.media_source in sources)
+    }

@@ -1,0 +1,137 @@
+"""AppsFlyer's Master API: its checks in their order, and its CSV by chosen groups and figures.
+
+https://dev.appsflyer.com/hc/reference/master_api_get (master_api.yaml of AppsFlyer's devhub, read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Final, Protocol
+
+from flybridge.sandbox.played import Page
+from flybridge.sandbox.vendors.aggregates import Cell, EventCell, Key, ReportedApp, between
+from flybridge.sandbox.vendors.report_csv import ratio, shown, times, written
+
+MASTER_DAYS: Final = 31
+GROUPINGS: Final = {
+    "app_id": "App ID", "install_time": "Install Time", "pid": "Media Source", "c": "Campaign", "geo": "GEO",
+}  # fmt: skip
+OF_EVENT: Final = ("event_counter_", "unique_users_", "sales_in_usd_")
+RETENTION: Final = "retention_day_"
+
+READ: Final[Mapping[str, Callable[[Cell, float], float | None]]] = {
+    "installs": lambda cell, _: cell.installs,
+    "impressions": lambda cell, _: cell.impressions,
+    "clicks": lambda cell, _: cell.clicks,
+    "sessions": lambda cell, _: cell.sessions,
+    "loyal_users": lambda cell, _: cell.loyal_users,
+    "cost": lambda cell, rate: times(cell.cost_usd, rate),
+    "revenue": lambda cell, rate: cell.revenue_usd * rate,
+}
+"""Figures of a cell; `rate` is what a US dollar is worth in the currency asked for."""
+
+
+class CellsOf(Protocol):
+    """Returns the cells of an app."""
+
+    def __call__(self, app_id: str, *, own_zone: bool) -> Mapping[Key, Cell]:
+        """Return the cells, by days in the app's zone or in UTC."""
+        ...
+
+
+def day_of_text(text: str) -> date | None:
+    """Read a date as both APIs take it."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        return None
+
+
+def master_report(
+    apps: Sequence[str], given: Mapping[str, str], cells_of: CellsOf, settings: Mapping[str, ReportedApp], newest: date
+) -> Page:
+    """Answer a request about these apps. `newest` is the last day that is there."""
+    first, last = day_of_text(given.get("from", "")), day_of_text(given.get("to", ""))
+    groupings = [name for name in given.get("groupings", "").split(",") if name]
+    kpis = [name for name in given.get("kpis", "").split(",") if name]
+    own_zone = given.get("timezone") == "preferred"
+    if first is None or last is None:
+        return Page(403, "Unrecognized date format.")
+    if first > last:
+        return Page(403, "From date can't be after To date.")
+    if not kpis:
+        return Page(403, "No KPIs provided.")
+    if not groupings:
+        return Page(416, "No Groupings Selected")
+    if not set(groupings) <= GROUPINGS.keys() or not all(map(_is_kpi, kpis)):
+        return Page(416, "Wrong API Fields")
+    if (last - first).days >= MASTER_DAYS:
+        return Page(
+            416,
+            "Something went wrong. Please re-try to download in a minute, choose a narrower time range, or contact "
+            "AppsFlyer support.",
+        )
+    if own_zone and any(last < settings[app].since for app in apps):
+        return Page(416, "The requested time range is in UTC only (prior to the timezone change)")
+    groups: defaultdict[tuple[str, ...], list[tuple[Key, Cell, float]]] = defaultdict(list)
+    for app in apps:
+        rate = settings[app].per_usd if given.get("currency") == "preferred" else 1.0
+        for key, cell in between(cells_of(app, own_zone=own_zone), first, min(last, newest)).items():
+            groups[tuple(_grouped(name, app, key) for name in groupings)].append((key, cell, rate))
+    rows: list[Sequence[object]] = [[*(GROUPINGS[name] for name in groupings), *map(_titled, kpis)]]
+    rows += [[*group, *(_kpi(name, found) for name in kpis)] for group, found in sorted(groups.items())]
+    return Page(200, written(rows).encode())
+
+
+def _grouped(name: str, app: str, key: Key) -> str:
+    match name:
+        case "app_id":
+            return app
+        case "install_time":
+            return key.day.isoformat()
+        case "pid":
+            return key.media_source
+        case "c":
+            return key.campaign or "None"
+        case _:
+            return key.country
+
+
+def _is_kpi(name: str) -> bool:
+    if name.startswith(RETENTION):
+        return name.removeprefix(RETENTION).isdecimal()
+    return name == "cr" or name in READ or name.startswith(OF_EVENT)
+
+
+def _titled(kpi: str) -> str:
+    return kpi.replace("_", " ").title()
+
+
+def _kpi(name: str, found: Sequence[tuple[Key, Cell, float]]) -> object:
+    if name.startswith(RETENTION):
+        after = int(name.removeprefix(RETENTION))
+        return sum(cell.retained(key.day, after) for key, cell, _ in found)
+    if name == "cr":
+        return ratio(_sum("installs", found), _sum("clicks", found))
+    for prefix in OF_EVENT:
+        if name.startswith(prefix):
+            event = name.removeprefix(prefix)
+            return _of_event(prefix, [cell.events[event] for _, cell, _ in found if event in cell.events])
+    return shown(_sum(name, found))
+
+
+def _sum(name: str, found: Sequence[tuple[Key, Cell, float]]) -> float | None:
+    known = [value for _, cell, rate in found if (value := READ[name](cell, rate)) is not None]
+    return round(sum(known), 4) if known else None
+
+
+def _of_event(prefix: str, figures: Sequence[EventCell]) -> object:
+    match prefix:
+        case "event_counter_":
+            return sum(one.count for one in figures)
+        case "unique_users_":
+            return sum(len(one.people) for one in figures)
+        case _:
+            return round(sum(one.sales_usd for one in figures), 4)

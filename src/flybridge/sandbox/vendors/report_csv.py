@@ -1,0 +1,80 @@
+"""Writes AppsFlyer's aggregate reports as CSV, with the columns that the live service has.
+
+The file begins with a byte order mark; `N/A` is what is not known, `None` no agency and no campaign
+(https://support.appsflyer.com/hc/en-us/articles/207034346, read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Final
+
+from flybridge.sandbox.traffic.sources import ORGANIC
+from flybridge.sandbox.vendors.aggregates import Cell, Key, ReportedApp, by_source
+
+NOT_AVAILABLE: Final = "N/A"
+
+
+def aggregate_csv(found: Mapping[Key, Cell], app: ReportedApp, *, dated: bool, geo: bool) -> str:
+    """Write the cells by day if `dated`, by country if `geo`."""
+    rows = _merged(found, dated=dated, geo=geo)
+    events = sorted({event for _, cell in rows for event in cell.events})
+    header = [*(["Date"] if dated else []), *(["Country"] if geo else [])]
+    header += ["Agency/PMD (af_prt)", "Media Source (pid)", "Campaign (c)", "Impressions", "Clicks", "CTR", "Installs"]
+    header += ["Conversion Rate", "Sessions", "Loyal Users", "Loyal Users/Installs", "Total Revenue", "Total Cost"]
+    header += ["ROI", "ARPU", "Average eCPI"]
+    for event in events:
+        header += [f"{event} (Unique users)", f"{event} (Event counter)", f"{event} (Sales in {app.currency})"]
+    lines: list[Sequence[object]] = [header]
+    for key, cell in rows:
+        revenue, cost = cell.revenue_usd * app.per_usd, times(cell.cost_usd, app.per_usd)
+        line: list[object] = [*([key.day.isoformat()] if dated else []), *([key.country] if geo else [])]
+        line += ["None", "Organic" if key.media_source == ORGANIC else key.media_source, key.campaign or "None"]
+        line += [shown(cell.impressions), shown(cell.clicks), ratio(cell.clicks, cell.impressions), cell.installs]
+        line += [ratio(cell.installs, cell.clicks), cell.sessions, cell.loyal_users]
+        line += [ratio(cell.loyal_users, cell.installs), round(revenue, 4), shown(cost)]
+        line += [ratio(None if cost is None else revenue - cost, cost), ratio(revenue, cell.installs)]
+        line += [ratio(cost, cell.installs)]
+        for event in events:
+            if (figures := cell.events.get(event)) is None:
+                line += [0, 0, NOT_AVAILABLE]
+            else:
+                line += [len(figures.people), figures.count, round(figures.sales_usd * app.per_usd, 4)]
+        lines.append(line)
+    return written(lines)
+
+
+def _merged(found: Mapping[Key, Cell], *, dated: bool, geo: bool) -> list[tuple[Key, Cell]]:
+    rows: Mapping[Key, Cell] = found if geo else by_source(found)
+    if not dated:
+        undated: dict[Key, Cell] = {}
+        for key, cell in rows.items():
+            name = Key(date.min, key.media_source, key.campaign, key.country)
+            undated[name] = by_source({name: undated[name], key: cell}).popitem()[1] if name in undated else cell
+        rows = undated
+    return sorted(rows.items(), key=lambda row: row[0])
+
+
+def written(rows: Iterable[Sequence[object]]) -> str:
+    """Write rows as CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def shown(value: float | None) -> object:
+    """Return a figure as it is written."""
+    return NOT_AVAILABLE if value is None else value
+
+
+def times(value: float | None, rate: float) -> float | None:
+    """Return an amount in another currency."""
+    return None if value is None else round(value * rate, 4)
+
+
+def ratio(top: float | None, bottom: float | None) -> object:
+    """Return a quotient as it is written."""
+    return NOT_AVAILABLE if top is None or not bottom else round(top / bottom, 4)

@@ -1,0 +1,201 @@
+"""AppsFlyer's Aggregate Pull API and Master API as their specifications describe them, from the facts of the traffic.
+
+    POST /sandbox/reports/facts                                   what AppsFlyer knows, one `Reported` a line
+    POST /sandbox/reports/app?app=&timezone=&currency=&since=     an app's settings in AppsFlyer
+
+https://dev.appsflyer.com/hc/reference/partners_by_date_report-get-tokenv2 and
+https://dev.appsflyer.com/hc/reference/master_api_get (aggregate_pull_api_v2.yaml, master_api.yaml and
+master_lastupdate_api.yaml of AppsFlyer's devhub, read 2026-11-27). Aggregates name sources that raw data may not name,
+are in the app's currency whatever `currency` says, and count the day of the install. Quotas are those of
+https://support.appsflyer.com/hc/en-us/articles/207034366 (read 2026-11-27); when one is used up, the live service
+answers 403 with a text, and not 400 as the specification has it.
+
+Not as in the real one: a token is any text; one that begins with `invalid` is unknown, with `suspended` of a suspended
+account, with `nomaster` of a plan without Master API. Apps that begin with `unknown` are not the account's. The Master
+API answers in CSV only and calculates nothing. That another zone than the app's is refused is not documented
+(*unverified*), nor are the texts about dates of the Aggregate API.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from typing import Final
+from urllib.parse import parse_qs, unquote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from flybridge.clock import Clock
+from flybridge.records import DAY_MS
+from flybridge.sandbox.faults import Faults
+from flybridge.sandbox.http import Receive, Scope, Send, read_body
+from flybridge.sandbox.played import Page, play, send_page
+from flybridge.sandbox.traffic.reported import Reported
+from flybridge.sandbox.traffic.sources import ORGANIC
+from flybridge.sandbox.vendors.aggregates import PER_USD, Cell, Key, ReportedApp, between, cells
+from flybridge.sandbox.vendors.master_report import day_of_text, master_report
+from flybridge.sandbox.vendors.report_csv import aggregate_csv
+
+AGGREGATE: Final = "/api/agg-data/export/app/"
+MASTER: Final = "/api/master-agg-data/"
+OWN: Final = "/sandbox/reports/"
+MAX_BYTES: Final = 512 * 2**20
+
+REPORTS: Final[Mapping[str, tuple[str, bool, bool]]] = {
+    "partners_by_date_report": ("partners-daily-report", True, False),
+    "partners_report": ("partners-report", False, False),
+    "geo_by_date_report": ("geo-daily-report", True, True),
+    "geo_report": ("geo-report", False, True),
+}
+"""By its name in the address: its name in the text about the quota, and whether it has dates and countries."""
+
+SHORT_DAYS: Final = 2
+MINUTE_MS: Final = 60_000
+OF_APP: Final = 24
+OF_ACCOUNT: Final = 120
+MASTER_LAG_DAYS: Final = 2
+
+
+class Reports:
+    """Both APIs for every app. `apps` are settings in AppsFlyer by app id; quotas follow the sandbox's clock."""
+
+    def __init__(self, clock: Clock, faults: Faults) -> None:
+        self.apps: defaultdict[str, ReportedApp] = defaultdict(ReportedApp)
+        self.facts: defaultdict[str, list[Reported]] = defaultdict(list)
+        self._known: set[Reported] = set()
+        self._clock = clock
+        self._faults = faults
+        self._last_ms: dict[tuple[str, str], int] = {}
+        self._of_app: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self._of_account: defaultdict[tuple[int, str], int] = defaultdict(int)
+
+    @staticmethod
+    def takes(path: str) -> bool:
+        """Return whether this application answers the path."""
+        return path.startswith((AGGREGATE, MASTER, OWN))
+
+    def learn(self, facts: Iterable[Reported]) -> None:
+        """Take facts; those that are known count once."""
+        for fact in facts:
+            if fact not in self._known:
+                self._known.add(fact)
+                self.facts[fact.app_id].append(fact)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body = await read_body(scope, receive, MAX_BYTES)
+        if scope["path"].startswith(OWN):
+            return await send_page(send, self._own(scope, body or b""))
+        return await play(self._faults, scope, send, lambda: self._answer(scope))
+
+    def _own(self, scope: Scope, body: bytes) -> Page:
+        given = _query(scope)
+        match scope["method"], scope["path"].removeprefix(OWN):
+            case "POST", "facts":
+                try:
+                    self.learn(msgspec.json.Decoder(Reported).decode_lines(body))
+                except msgspec.DecodeError as problem:
+                    return Page(400, {"error": f"A line is no fact: {problem}.", "remedy": "Send Reported as JSON."})
+                return Page(200, {"facts": len(self._known)})
+            case "POST", "app" if given.get("app"):
+                app = self.apps[given["app"]]
+                zone, currency = given.get("timezone", app.timezone), given.get("currency", app.currency)
+                since = day_of_text(given["since"]) if "since" in given else app.since
+                if currency not in PER_USD or since is None or not _is_zone(zone):
+                    remedy = f"Name an IANA zone, a date, and one of {', '.join(PER_USD)}."
+                    return Page(400, {"error": "A setting is unknown.", "remedy": remedy})
+                self.apps[given["app"]] = ReportedApp(zone, currency, since)
+                return Page(200, {"timezone": zone, "currency": currency})
+        return Page(404, {"error": "There is no such page.", "remedy": f"POST to {OWN}facts or {OWN}app?app=."})
+
+    def _answer(self, scope: Scope) -> Page:
+        kind, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
+        master = scope["path"].startswith(MASTER)
+        if kind.lower() != "bearer" or not token or token.startswith("invalid"):
+            return Page(401, {"message": f"{'The supplied' if master else 'Supplied'} API token is invalid"})
+        if token.startswith("suspended"):
+            return Page(401, {"message": "Account may be suspended"})
+        if scope["method"] != "GET":
+            return Page(405, {"message": "Method not allowed"})
+        if master:
+            return self._master(scope, token)
+        return self._aggregate(scope, token)
+
+    def _aggregate(self, scope: Scope, token: str) -> Page:
+        parts = [unquote(part) for part in scope["path"].removeprefix(AGGREGATE).split("/")]
+        if len(parts) != 3 or parts[1] not in REPORTS or parts[2] != "v5" or parts[0].startswith("unknown"):
+            return _not_found()
+        app_id, report = parts[0], parts[1]
+        name, dated, geo = REPORTS[report]
+        given, settings = _query(scope), self.apps[app_id]
+        first, last = day_of_text(given.get("from", "")), day_of_text(given.get("to", ""))
+        if first is None or last is None or first > last:
+            return Page(400, {"message": "Invalid date range"})
+        zone = given.get("timezone", "")
+        if zone not in {"", "UTC", settings.timezone}:
+            return Page(400, {"message": "Invalid timezone"})
+        if self._is_over_quota(token, app_id, report, (last - first).days + 1):
+            return Page(403, f"Limit reached for {name}")
+        found = self._cells(app_id, own_zone=zone not in {"", "UTC"}, retargeting=given.get("reattr") == "true")
+        found = between(found, first, last, _sources(given))
+        return Page(200, aggregate_csv(found, settings, dated=dated, geo=geo).encode("utf-8-sig"))
+
+    def _cells(self, app_id: str, *, own_zone: bool, retargeting: bool = False) -> dict[Key, Cell]:
+        day = self.apps[app_id].day(own_zone=own_zone)
+        return cells(self.facts.get(app_id, ()), day, now_ms=self._clock.now_ms(), retargeting=retargeting)
+
+    def _is_over_quota(self, token: str, app_id: str, report: str, days: int) -> bool:
+        now_ms = self._clock.now_ms()
+        if days <= SHORT_DAYS:
+            last_ms = self._last_ms.get((app_id, report), -MINUTE_MS)
+            if now_ms - last_ms < MINUTE_MS:
+                return True
+            self._last_ms[app_id, report] = now_ms
+            return False
+        today = now_ms // DAY_MS
+        if self._of_app[today, app_id] >= OF_APP or self._of_account[today, token] >= OF_ACCOUNT:
+            return True
+        self._of_app[today, app_id] += 1
+        self._of_account[today, token] += 1
+        return False
+
+    def _master(self, scope: Scope, token: str) -> Page:
+        if token.startswith("nomaster"):
+            return Page(404, "Not found")
+        path = scope["path"].removeprefix(MASTER)
+        newest = date(1970, 1, 1) + timedelta(days=self._clock.now_ms() // DAY_MS - MASTER_LAG_DAYS)
+        if path == "lastupdate":
+            return Page(200, newest.isoformat())
+        if not path.startswith("v4/app/"):
+            return Page(404, "Not found")
+        named = unquote(path.removeprefix("v4/app/"))
+        apps = sorted(self.facts) if named == "all" else named.split(",")
+        if foreign := [app for app in apps if not app or app.startswith("unknown")]:
+            return Page(403, f"Not authorized app-ids: {','.join(foreign)}")
+        return master_report(apps, _query(scope), self._cells, self.apps, newest)
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    return {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return False
+    return True
+
+
+def _not_found() -> Page:
+    page = "<!DOCTYPE html><html><head><title>404</title></head><body><h1>Oops! Page not found</h1></body></html>"
+    return Page(404, page, {"content-type": "text/html; charset=utf-8"})
+
+
+def _sources(given: Mapping[str, str]) -> tuple[str, ...]:
+    if given.get("category") == "organic":
+        return (ORGANIC,)
+    named = given.get("media_source", "all")
+    return () if named == "all" else (named,)

@@ -1,0 +1,216 @@
+"""The sandbox's reports count what the traffic's truth says, and refuse what AppsFlyer refuses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import aiohttp
+import msgspec
+import pytest
+
+from flybridge.appsflyer import aggregate, master
+from flybridge.appsflyer.aggregate import AggregateReport
+from flybridge.appsflyer.report import ReportRefusal
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.sandbox.clock import FastClock
+from flybridge.sandbox.server import Sandbox, running
+from flybridge.sandbox.traffic.traffic import START_MS, TrafficApp, TrafficOptions, generate
+
+APP = "com.example.shop"
+PARTNERS, GEO = AggregateReport.PARTNERS_BY_DATE, AggregateReport.GEO_BY_DATE
+FIRST, LAST = date(2025, 12, 30), date(2026, 2, 28)
+OPTIONS = TrafficOptions(span_ms=10 * 86_400_000, restricted=0.2)
+FACTS = [
+    message.reported
+    for message in generate(5, 3_000, [TrafficApp("shop", "android", APP)], OPTIONS)
+    if message.reported is not None
+]
+
+
+class Asking:
+    """Sends requests of the client to the sandbox."""
+
+    def __init__(self, session: aiohttp.ClientSession, origin: str, sandbox: Sandbox) -> None:
+        self._session = session
+        self.origin = origin
+        self.sandbox = sandbox
+
+    async def send(self, made: HttpRequest) -> HttpResponse:
+        async with self._session.request(made.method, made.url, headers=made.headers, data=made.body) as response:
+            return HttpResponse(response.status, {}, await response.read())
+
+    async def post(self, path: str, body: bytes = b"") -> HttpResponse:
+        return await self.send(HttpRequest("POST", f"{self.origin}{path}", {}, body))
+
+    async def aggregate(self, report=PARTNERS, *, app=APP, token="token", first=FIRST, last=LAST, **more):
+        made = aggregate.request(self.origin, token, app, report, first=first, last=last, **more)
+        return aggregate.read(await self.send(made), report)
+
+
+@asynccontextmanager
+async def asking(now_ms: int = START_MS + 200 * 86_400_000):
+    sandbox = Sandbox(FastClock(start_ms=now_ms))
+    async with running(sandbox) as origin, aiohttp.ClientSession() as session:
+        one = Asking(session, origin, sandbox)
+        body = msgspec.json.Encoder().encode_lines(FACTS)
+        assert (await one.post("/sandbox/reports/facts", body)).status == 200
+        yield one
+
+
+def installs(zone: str = "UTC") -> Counter[tuple[object, ...]]:
+    days = ZoneInfo(zone)
+    return Counter(
+        (datetime.fromtimestamp(fact.install_ms / 1000, UTC).astimezone(days).date(), fact.media_source, fact.country)
+        for fact in FACTS
+        if fact.kind == "install"
+    )
+
+
+def named(source: str) -> str:
+    return "organic" if source == "Organic" else source
+
+
+async def test_installs_are_counted_by_day_source_and_country_and_are_not_restricted():
+    async with asking() as one:
+        found = await one.aggregate(GEO)
+        counted: Counter[tuple[object, ...]] = Counter()
+        for row in found.rows:
+            counted[row.day, named(row.media_source), row.country] += row.installs
+        assert +counted == installs()
+        restricted = sum(fact.raw_source == "restricted" for fact in FACTS if fact.kind == "install")
+        still = sum(row.installs for row in found.rows if row.media_source == "restricted")
+        assert 0 < still < restricted / 2
+
+
+async def test_the_report_by_source_is_the_sum_of_its_countries():
+    async with asking() as one:
+        whole, parts = (await one.aggregate(PARTNERS)).rows, (await one.aggregate(GEO)).rows
+        for read in (lambda row: row.installs, lambda row: row.revenue, lambda row: row.cost, lambda row: row.clicks):
+            assert sum(read(row) or 0 for row in whole) == pytest.approx(sum(read(row) or 0 for row in parts), abs=0.01)
+        assert len({(row.day, row.media_source, row.campaign) for row in whole}) == len(whole)
+
+
+async def test_revenue_is_booked_on_the_day_of_the_install():
+    async with asking() as one:
+        found = (await one.aggregate()).rows
+        true: Counter[date] = Counter()
+        for fact in FACTS:
+            if fact.kind == "in-app" and not fact.retargeting:
+                true[datetime.fromtimestamp(fact.install_ms / 1000, UTC).date()] += round(fact.revenue_usd * 100)
+        booked: Counter[date] = Counter()
+        for row in found:
+            booked[row.day] += round(row.revenue * 100)
+        assert booked == true
+
+
+async def test_retargeting_is_a_report_of_its_own():
+    async with asking() as one:
+        found = (await one.aggregate(reattr=True)).rows
+        assert sum(row.installs for row in found) == sum(
+            fact.kind in {"re-engagement", "re-attribution"} for fact in FACTS
+        )
+        assert {row.cost for row in found} == {None}
+
+
+async def test_days_are_those_of_the_zone_and_amounts_of_the_currency():
+    async with asking() as one:
+        refused = await one.aggregate(GEO, timezone="Asia/Tokyo")
+        assert isinstance(refused, ReportRefusal)
+        assert not refused.quota
+        await one.post(f"/sandbox/reports/app?app={APP}&timezone=Asia/Tokyo&currency=JPY")
+        found = await one.aggregate(GEO, timezone="Asia/Tokyo")
+        assert found.currency == "JPY"
+        counted: Counter[tuple[object, ...]] = Counter()
+        for row in found.rows:
+            counted[row.day, named(row.media_source), row.country] += row.installs
+        assert +counted == installs("Asia/Tokyo")
+        usd = sum(fact.revenue_usd for fact in FACTS if fact.kind == "in-app" and not fact.retargeting)
+        assert sum(row.revenue for row in found.rows) == pytest.approx(usd * 150, abs=1)
+
+
+async def test_days_before_the_zone_was_chosen_are_in_utc():
+    async with asking() as one:
+        await one.post(f"/sandbox/reports/app?app={APP}&timezone=Asia/Tokyo&since=2026-01-06")
+        days = {row.day: row.installs for row in (await one.aggregate(GEO, timezone="Asia/Tokyo")).rows}
+        utc: Counter[date] = Counter()
+        for (day, _, _), n in installs().items():
+            utc[day] += n
+        counted: Counter[date] = Counter()
+        for row in (await one.aggregate(GEO, timezone="Asia/Tokyo")).rows:
+            counted[row.day] += row.installs
+        assert days
+        assert all(counted[day] == utc[day] for day in utc if day < date(2026, 1, 6))
+
+
+async def test_what_is_not_known_yet_is_not_reported_and_costs_are_corrected():
+    end_ms = max(fact.learned_ms for fact in FACTS)
+    middle_ms = START_MS + 5 * 86_400_000
+    async with asking(middle_ms) as one:
+        early = sum(row.installs for row in (await one.aggregate()).rows)
+        assert early == sum(fact.kind == "install" and fact.learned_ms <= middle_ms for fact in FACTS)
+        one.sandbox.clock.advance((end_ms - middle_ms) / 1000)
+        costs = []
+        for days in (0, 8, 30, 60):
+            one.sandbox.clock.advance(days * 86_400)
+            costs.append(sum(row.cost or 0 for row in (await one.aggregate()).rows))
+        assert len(set(costs)) == 4
+
+
+async def test_quotas_are_of_a_minute_and_of_a_day():
+    async with asking() as one:
+        for report in (PARTNERS, GEO):
+            assert not isinstance(await one.aggregate(report, last=FIRST + timedelta(days=1)), ReportRefusal)
+            refused = await one.aggregate(report, last=FIRST)
+            assert isinstance(refused, ReportRefusal)
+            assert refused.quota
+        one.sandbox.clock.advance(61)
+        assert not isinstance(await one.aggregate(last=FIRST), ReportRefusal)
+        for number in range(30):
+            found = await one.aggregate(GEO)
+            assert isinstance(found, ReportRefusal) is (number >= 24)
+        for number in range(100):
+            found = await one.aggregate(app=f"other{number % 10}")
+            assert isinstance(found, ReportRefusal) is (number >= 96), number
+        one.sandbox.clock.advance(86_400)
+        assert not isinstance(await one.aggregate(GEO), ReportRefusal)
+
+
+async def test_tokens_apps_and_plans_are_checked():
+    async with asking() as one:
+        assert "token" in (await one.aggregate(token="invalid")).sentence
+        assert "suspended" in (await one.aggregate(token="suspended")).sentence
+        assert "no partners_by_date_report" in (await one.aggregate(app="unknown")).sentence
+        made = master.request(one.origin, "nomaster", APP, FIRST, FIRST)
+        assert "plan" in master.read(await one.send(made)).sentence
+        made = master.request(one.origin, "token", APP, FIRST, FIRST + timedelta(days=31))
+        assert isinstance(master.read(await one.send(made)), ReportRefusal)
+        assert (
+            "app id" in master.read(await one.send(master.request(one.origin, "t", "unknown", FIRST, FIRST))).sentence
+        )
+
+
+async def test_the_master_api_agrees_with_the_aggregates_two_days_later():
+    async with asking() as one:
+        parts = (await one.aggregate(GEO, last=FIRST + timedelta(days=30))).rows
+        made = master.request(one.origin, "token", "all", FIRST, FIRST + timedelta(days=30))
+        found = master.read(await one.send(made))
+        left = sorted(
+            (row.day, named(row.media_source), row.campaign, row.country, row.installs, row.cost) for row in parts
+        )
+        right = sorted((row.day, row.media_source, row.campaign, row.country, row.installs, row.cost) for row in found)
+        assert [row[:5] for row in left] == [row[:5] for row in right]
+        assert [row[5] for row in left] == [row[5] for row in right]
+        newest = master.read_freshness(await one.send(master.freshness_request(one.origin, "token")))
+        now = datetime.fromtimestamp(one.sandbox.clock.now_ms() / 1000, UTC).date()
+        assert newest == now - timedelta(days=2)
+
+
+async def test_a_fact_that_comes_again_counts_once():
+    async with asking() as one:
+        before = sum(row.installs for row in (await one.aggregate()).rows)
+        await one.post("/sandbox/reports/facts", msgspec.json.Encoder().encode_lines(FACTS[:50]))
+        assert sum(row.installs for row in (await one.aggregate()).rows) == before
+        assert (await one.post("/sandbox/reports/facts", b'{"app_id": 3}\n')).status == 400
