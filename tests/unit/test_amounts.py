@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.mapping.amounts import amount_of
+from flybridge.appsflyer.amounts import amount_of
+from flybridge.appsflyer.currencies import currency_of
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,31 @@ def test_what_is_in_doubt_is_no_amount(written):
 def test_a_currency_without_cents_has_no_fraction(written):
     """So that a single group of three digits is thousands."""
     assert amount_of(written, "JPY") == 1234
+
+
+@pytest.mark.parametrize("written", ["9.99 EUR", "EUR 9.99", "9.99€", "₫ 9.99", "9.99 eur"])
+def test_an_amount_of_another_currency_is_none_of_this(written):
+    """Which of the two it is can't be told."""
+    assert amount_of(written, "USD") is None
+    assert amount_of(written) == 9.99
+
+
+@pytest.mark.parametrize(
+    ("written", "currency"), [("9.99 USD", "USD"), ("$9.99", "CAD"), ("9,99 €", "EUR"), ("9 kr", "SEK")]
+)
+def test_the_sign_of_the_same_currency_does_not_matter(written, currency):
+    """Some signs are of several currencies."""
+    assert amount_of(written, currency) in {9.99, 9}
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [("EUR", "EUR"), (" eur ", "EUR"), ("Jpy", "JPY"), ("€", None), ("US$", None), ("Euro", None), ("ZZZ", None),
+     ("RMB", None), ("GEM", None), ("", None), (None, None), (978, None)],
+)  # fmt: skip
+def test_a_currency_is_a_code_of_the_standard(written, code):
+    """Three letters that are none say nothing about the worth of an amount."""
+    assert currency_of(written) == code
 
 
 @given(st.decimals(min_value=-(10**9), max_value=10**9, places=2), st.sampled_from([",.", ".,", " ,", "'."]))

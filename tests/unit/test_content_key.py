@@ -74,6 +74,16 @@ async def _count(store: SqliteStore) -> int:
     return sum(one.n for one in await store.counts())
 
 
+@pytest.mark.parametrize("written", [None, "no time", "0000-00-00 00:00:00"])
+async def test_milliseconds_of_the_twin_tell_purchases_apart(tmp_path, written) -> None:
+    """Where the time is not selected or can't be read, its twin in the app's zone is as exact."""
+    one, two = (
+        PURCHASE | {"event_time": written, "event_time_selected_timezone": f"2026-11-20 12:00:00.{ms}+0200"}
+        for ms in ("100", "950")
+    )
+    assert await outcomes(tmp_path, one, two, one, two) == ["pending", "pending"] + ["duplicate"] * 2
+
+
 async def test_two_purchases_in_one_second_are_two(tmp_path) -> None:
     """Their milliseconds differ; the same again is a repeat."""
     later = PURCHASE | {"event_time": "2026-11-20 10:00:00.950"}

@@ -11,9 +11,10 @@ from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback import Postback, read
 from flybridge.mapping.consent import RULES as CONSENT
 from flybridge.mapping.restrictions import ADVERTISING
-from flybridge.mapping.table import brand, country, flag, integer, mask, model, moment, money, plain, time_ms
+from flybridge.mapping.table import brand, flag, integer, mask, model, moment, money, plain, time_ms
 from flybridge.mapping.to_amplitude.countries import COUNTRIES
 from flybridge.mapping.to_amplitude.explain import Explanation, explain
+from flybridge.mapping.to_amplitude.place import country_name
 from flybridge.mapping.to_amplitude.rows import DERIVED, OPTIONAL, ROWS
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Media
@@ -83,7 +84,7 @@ def test_country_codes_are_two_letters_and_names_are_names() -> None:
         (moment, "2026-02-30 12:00:11", None),
         (moment, "1931-01-31 12:00:11", None),
         (moment, "1769860811", "2026-01-31T12:00:11"),
-        (country, "de", "Germany"),
+        (country_name, "de", "Germany"),
         (brand, "samsung::SM-G991B", "samsung"),
         (brand, "iPhone15,2", None),
         (model, "samsung::SM-G991B", "SM-G991B"),

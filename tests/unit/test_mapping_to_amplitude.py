@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from html import escape
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -312,6 +314,17 @@ def test_without_identity_both_ids_are_none() -> None:
         '{"amplitude_device_id":"device-1","amplitude_user_id":"user-1","amplitude_session_id":1769860000,"n":NaN}',
         '{"amplitude_device_id":"device-1","amplitude_user_id":"user-1","amplitude_session_id":1769860000,"n":"\\ud83d"}',
         " amplitude_device_id=device-1&Amplitude_User_ID=user-1&amplitude_session_id=1769860000",
+        {" amplitude_device_id": "device-1", "amplitude_user_id ": "user-1", "amplitude_session_id": 1769860000000000},
+        [{"amplitude_device_id": "device-1", "amplitude_user_id": "user-1", "amplitude_session_id": "1769860000.0"}],
+        '\ufeff{"amplitude_device_id":"device-1","amplitude_user_id":"user-1","amplitude_session_id":1769860000}',
+        quote('{"amplitude_device_id":"device-1","amplitude_user_id":"user-1","amplitude_session_id":"1769860000"}'),
+        quote(
+            json.dumps(
+                '{"amplitude_device_id":"device-1","amplitude_user_id":"user-1","amplitude_session_id":"1769860000"}'
+            )
+        ),
+        quote("amplitude_device_id=device-1&amplitude_user_id=user-1&amplitude_session_id=1769860000"),
+        escape('{"amplitude_device_id":"device-1","amplitude_user_id":"user-1","amplitude_session_id":1769860000}'),
     ],
 )
 def test_the_apps_own_amplitude_ids_are_found_in_custom_data(custom_data: Any) -> None:

@@ -101,14 +101,70 @@ def test_no_amount_goes_without_its_currency(message, choice):
     assert choice != "usd" or sent.get("currency", "USD") == "USD"
 
 
-@pytest.mark.parametrize("missing", ["country_code", "state", "city", "dma", None])
+PLACE = {"country_code": "US", "state": "CA", "city": "San Jose", "dma": "807"}
+FOUR = ("country", "region", "city", "dma")
+
+
+def place(message: dict[str, Any], **rules: Any) -> tuple[str, ...] | None:
+    """Return the four fields of a place, None if none is sent."""
+    sent = event(PURCHASE | message, **rules)
+    found = tuple(sent[name] for name in FOUR if name in sent)
+    assert len(found) in (0, 4)
+    return found or None
+
+
+@pytest.mark.parametrize("missing", ["country_code", "state", "city", None])
 def test_a_place_is_sent_whole_or_not_at_all(missing):
     """In Amplitude each of the four fields resets the others."""
-    place = {"country_code": "US", "state": "CA", "city": "San Jose", "dma": "807"}
-    sent = event(PURCHASE | {name: text for name, text in place.items() if name != missing})
-    found = {"country", "region", "city", "dma"} & set(sent)
-    assert found == (set() if missing else {"country", "region", "city", "dma"})
-    assert not {"country", "region"} & set(event(PURCHASE | place, location="amplitude"))
+    found = place({name: text for name, text in PLACE.items() if name != missing})
+    assert found == (None if missing else ("United States", "California", "San Jose", "807"))
+    assert place(PLACE, location="amplitude") is None
+
+
+def test_a_place_without_a_market_area_is_whole():
+    """Most places outside the United States have none: the three others are as good without it."""
+    berlin = {"country_code": "DE", "state": "BE", "city": "Berlin"}
+    assert place(berlin) == place(berlin | {"dma": "N/A"}) == ("Germany", "BE", "Berlin", "")
+
+
+@pytest.mark.parametrize(
+    ("country", "state", "region"),
+    [
+        ("US", "CA", "California"), ("us", "ny", "New York"), ("US", "US-TX", "Texas"), ("US", "Utah", "Utah"),
+        ("CA", "ON", "Ontario"), ("AU", "WA", "Western Australia"), ("US", "WA", "Washington"), ("US", "XX", "XX"),
+        ("IN", "MN", "MN"), ("GB", "ENG", "ENG"), ("DE", "NW", "NW"),
+    ],
+)  # fmt: skip
+def test_states_are_named_as_in_amplitudes_own_events(country, state, region):
+    """By their country: the same letters are other states elsewhere. What is not known stays."""
+    found = place({"country_code": country, "state": state, "city": "x"})
+    assert found is not None
+    assert found[1] == region
+
+
+@pytest.mark.parametrize(
+    ("without", "expected"),
+    [
+        (["dma"], ("United States", "California", "San Jose", "")),
+        (["city", "dma"], ("United States", "California", "", "")),
+        (["state", "city", "dma"], ("United States", "", "", "")),
+        (["country_code"], ("", "California", "San Jose", "807")),
+        (["country_code", "state", "city", "dma"], None),
+    ],
+)
+def test_a_place_is_as_exact_as_it_may_be(without, expected):
+    """What is configured to stay out is empty, and the four stay together."""
+    assert place(PLACE, without=tuple(without)) == expected
+
+
+def test_a_row_of_the_configuration_fills_a_field_of_the_place():
+    """The others are what AppsFlyer reports."""
+    assert place(PLACE | {"af_sub1": "Home"}, rows=(("af_sub1", "city"),)) == (
+        "United States",
+        "California",
+        "Home",
+        "807",
+    )
 
 
 @pytest.mark.parametrize(
@@ -194,6 +250,19 @@ def test_uninstalls_are_sent_if_asked_for():
     user = json.loads(found.identify)["user_properties"]
     assert user["$set"] == {"[AppsFlyer] uninstalled at": "2026-11-20T10:07:00"}
     assert "[AppsFlyer] uninstalled at" in json.loads(mapped(INSTALL).identify)["user_properties"]["$unset"]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"event_name": "skad_test"}, {"event_value": '{"skad_level":"3"}'}, {"event_value": {"skad_level": 3}},
+        {"custom_data": '{"skad_x":"3"}'}, {"campaign": '"skad_'}, {"skad_version": None, "skad_mode": None},
+        {"skad_version": "", "skad_mode": "null"},
+    ],
+)  # fmt: skip
+def test_an_apps_own_event_may_hold_the_same_text(held):
+    """Only a field of the message itself that is not empty makes it one of SKAdNetwork."""
+    assert mapped(PURCHASE | held).event_type == (held.get("event_name") or "af_purchase")
 
 
 @pytest.mark.parametrize(

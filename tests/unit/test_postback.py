@@ -132,13 +132,16 @@ def test_flags_may_be_words_or_numbers(value: Any, expected: bool) -> None:
     assert parse({"is_retargeting": value}).is_retargeting is expected
 
 
-@pytest.mark.parametrize(("value", "expected"), [("12.50", 12.5), (12.5, 12.5), (7, 7.0), ("-3", -3.0), (" 4 ", 4.0)])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("12.50", 12.5), (12.5, 12.5), (7, 7.0), ("-3", -3.0), (" 4 ", 4.0), ("12,50 €", 12.5), ("1,234.56", 1234.56)],
+)
 def test_amounts_may_be_text(value: Any, expected: float) -> None:
     """An amount is a number however it is written."""
     assert parse({"event_revenue": value}).event_revenue == expected
 
 
-@pytest.mark.parametrize("value", ["12,50 €", "-inf", "inf", True, [1], {"a": 1}, "1e400"])
+@pytest.mark.parametrize("value", ["12,500 €", "-inf", "inf", True, [1, 2], {"a": 1}, "1e400"])
 def test_an_amount_that_is_none_is_left_out_and_noted(value: Any) -> None:
     """One odd field does not cost the message, and is not taken for zero."""
     postback = parse({"event_revenue": value, "event_name": "af_purchase"})

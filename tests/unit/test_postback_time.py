@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flybridge.appsflyer.postback_time import time_ms, zoned_ms
+from flybridge.appsflyer.postback_time import has_fraction, time_ms, zoned_ms
 
 NOON = 1_769_860_811_000
 
@@ -63,6 +63,8 @@ def test_times_are_milliseconds_utc_or_nothing(text: str, expected: int | None) 
         ("2026-01-31 15:00:11", "UTC+3", NOON),
         ("2026-01-31 08:30:11", "GMT-03:30", NOON),
         ("2026-01-31 13:00:11", "+0100", NOON),
+        ("2026-01-31 13:00:11", "europe/berlin", NOON),
+        ("2026-01-31 07:00:11", "America/New York", NOON),
         ("2026-01-31 13:00:11", "Middle/Earth", None),
         ("2026-01-31 13:00:11", "../../etc/passwd", None),
         ("2026-01-31 13:00:11", "Europe", None),
@@ -82,3 +84,22 @@ def test_a_local_time_follows_the_clocks_of_its_zone() -> None:
     winter, summer = "2026-01-31 12:00:00", "2026-07-31 12:00:00"
     for text, hours in ((winter, 1), (summer, 2)):
         assert zoned_ms(text, "UTC") == (zoned_ms(text, "Europe/Berlin") or 0) + hours * 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-31 12:00:11.311", True),
+        ("2026-01-31 12:00:11,3", True),
+        ("2026-01-31 12:00:11.311+01:00", True),
+        ("2026.01.31 12:00:11.311", True),
+        ("1769860811311", True),
+        ("2026-01-31 12:00:11", False),
+        ("2026.01.31 12:00:11", False),
+        ("2026-01-31T12:00:11+01:00", False),
+        ("1769860811", False),
+    ],
+)
+def test_a_fraction_is_of_the_second(text: str, expected: bool) -> None:
+    """Dots in the date and offsets are none."""
+    assert has_fraction(text) is expected

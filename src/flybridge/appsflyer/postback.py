@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec.structs import astuple
 
+from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, Flag, LongText, Postback, Text
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.lenient_json import mended
@@ -229,13 +230,9 @@ def _flag(name: str, value: Any, notes: list[str]) -> bool | None:
 
 
 def _amount(name: str, value: Any, notes: list[str]) -> float | None:
-    try:
-        number = None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = None
-    if number is None or not -1e15 <= number <= 1e15:
+    number = amount_of(value)
+    if number is None:
         notes.append(f"The field {name} is no amount and was left out.")
-        return None
     return number
 
 

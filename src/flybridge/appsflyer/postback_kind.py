@@ -24,8 +24,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from flybridge.appsflyer.fields import Postback
-from flybridge.appsflyer.postback_time import time_ms
+import msgspec
+
+from flybridge.appsflyer.fields import ABSENT, Postback
+from flybridge.appsflyer.postback_time import time_of
 from flybridge.records import Word
 
 
@@ -97,6 +99,8 @@ ACTS: Final = {
 }
 
 WITHOUT_SEPARATORS: Final = str.maketrans("", "", "-_ ")
+WITHOUT_BRACKETS: Final = str.maketrans("", "", '{}[]"\\ \t\r\n')
+SKAD: Final = b'"skad_'
 
 
 @lru_cache(maxsize=4096)
@@ -109,21 +113,37 @@ def is_own_event(postback: Postback) -> bool:
     name = postback.event_name
     if name not in WITHOUT_VALUE or postback.event_type is not None:
         return False
-    value = postback.event_value
-    if value and not (isinstance(value, str) and value.strip() in ("{}", "[]")):
+    if _says_something(postback.event_value):
         return True
-    if name != "install" or postback.event_time is None or postback.install_time is None:
+    if name != "install" or (postback.event_time is not None and postback.event_time == postback.install_time):
         return False
-    if postback.event_time == postback.install_time:
-        return False
-    event_ms, install_ms = time_ms(postback.event_time), time_ms(postback.install_time)
+    event_ms, install_ms = time_of(postback, "event_time"), time_of(postback, "install_time")
     return event_ms is not None and install_ms is not None and abs(event_ms - install_ms) >= SAME_MOMENT_MS
+
+
+def _says_something(value: object) -> bool:
+    """Return whether an event value holds anything but brackets, blanks and words for nothing."""
+    if not isinstance(value, str):
+        return bool(value)
+    return value.translate(WITHOUT_BRACKETS) not in ABSENT
 
 
 def is_skadnetwork(postback: Postback) -> bool:
     """Return whether a message is of Apple's SKAdNetwork: it has a field `skad_...`, of whatever version."""
     known = postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version
-    return known is not None or postback.body.find(b'"skad_') >= 0
+    return known is not None or (postback.body.find(SKAD) >= 0 and _has_skad_field(postback.body))
+
+
+def _has_skad_field(body: bytes) -> bool:
+    """Return whether a message has such a field itself. Names and values of an app's events may hold the same text."""
+    try:
+        message = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return any(
+        name.startswith("skad_") and value is not None and not (isinstance(value, str) and value in ABSENT)
+        for name, value in message.items()
+    )
 
 
 def kind_of(postback: Postback) -> Kind | None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from flybridge.appsflyer.fields import Postback
 
@@ -42,7 +42,9 @@ def time_ms(text: str) -> int | None:
 
 def has_fraction(text: str) -> bool:
     """Return whether a time that `time_ms` reads is more exact than a second."""
-    return "." in text or "," in text or (text.strip().isdigit() and len(text.strip()) == 13)
+    text = text.strip()
+    clock = text[10:]  # dots may also stand in the date
+    return "." in clock or "," in clock or (text.isdigit() and len(text) == 13)
 
 
 def time_of(postback: Postback, name: str) -> int | None:
@@ -52,6 +54,13 @@ def time_of(postback: Postback, name: str) -> int | None:
         return ms
     twin: str | None = getattr(postback, f"{name}_selected_timezone")
     return None if twin is None else zoned_ms(twin, postback.selected_timezone)
+
+
+def text_of(postback: Postback, name: str) -> str | None:
+    """Return the text of which `time_of` reads a time; None if there is none."""
+    text: str | None = getattr(postback, name)
+    twin: str | None = getattr(postback, f"{name}_selected_timezone")
+    return text if text is not None and (twin is None or time_ms(text) is not None) else twin
 
 
 def zoned_ms(text: str, zone: str | None) -> int | None:
@@ -73,7 +82,10 @@ def zoned_ms(text: str, zone: str | None) -> int | None:
 
 @lru_cache(maxsize=256)
 def _zone(name: str) -> tzinfo | None:
-    """Return the zone of a name (`Europe/Berlin`) or an offset (`UTC+2`, `+02:00`); None if there is none."""
+    """Return the zone of a name (`Europe/Berlin`) or an offset (`UTC+2`, `+02:00`); None if there is none.
+
+    Names are read in either case, and with blanks for underscores.
+    """
     if not name:
         return None
     if found := _OFFSET.fullmatch(name):
@@ -81,9 +93,15 @@ def _zone(name: str) -> tzinfo | None:
         offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
         return timezone(-offset if sign == "-" else offset) if offset < timedelta(days=1) else None
     try:
-        return ZoneInfo(name)
+        return ZoneInfo(_zones().get(name.casefold().replace(" ", "_"), name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
+
+
+@cache
+def _zones() -> dict[str, str]:
+    """Return the names of all zones by themselves in lower case."""
+    return {name.casefold(): name for name in available_timezones()}
 
 
 def _dashed(text: str) -> str:

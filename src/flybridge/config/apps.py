@@ -272,9 +272,9 @@ class EventMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     for the app in AppsFlyer) for an app that sells in several. `event` is the amount in the event's own currency,
     `none` leaves revenue to the app's own SDK. An amount without a currency is never sent."""
     location: Location = Location.APPSFLYER
-    """Who says where an event happened. `appsflyer`: country, region, city and DMA as AppsFlyer reports them, if it
-    reports all four, because in Amplitude one of them resets the others. `amplitude`: none of them; Amplitude looks up
-    the IP address."""
+    """Who says where an event happened. `appsflyer`: country, region, city and DMA as AppsFlyer reports them, all four
+    together, because in Amplitude one of them resets the others; none of them if country, state or city is not
+    reported. `amplitude`: none of them. Where none is sent, Amplitude looks up the IP address."""
     advertising_ids: AdvertisingIds = AdvertisingIds.SEND
     """Whether the IDFA and the Google or Amazon advertising id are sent to Amplitude, or only used to match, as keyed
     hashes."""

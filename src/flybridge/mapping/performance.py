@@ -17,10 +17,11 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.appsflyer.postback_time import time_ms, time_of
-from flybridge.mapping.to_amplitude.revenue import amount_of, currency_of
+from flybridge.mapping.to_amplitude.revenue import amount_of
 from flybridge.records import DAY_MS, Dimensions, Performance, PerformanceKind
 from flybridge.store.performance import country_label, label, source_label
 
@@ -186,7 +187,8 @@ def _money(postback: Postback, value: Any, counting: Counting) -> tuple[int, boo
         if amount is not None and code and currency_of(code) == currency:
             return _micros(amount, paid)
     for amount, code in known:
-        rate = counting.rates.get(currency_of(code) or "") if amount is not None and code else None
+        # An app may also have given a rate to a currency of its own.
+        rate = counting.rates.get(code.strip().upper()) if amount is not None and code else None
         if amount is not None and rate is not None:
             return _micros(amount * rate, paid)
     return 0, paid, found[0] == 0

@@ -7,9 +7,11 @@ configured keys. An id is only ever what its own field says; nothing is made up,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from html import unescape
+from math import isfinite
 from operator import attrgetter
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 from msgspec import Struct, field
@@ -31,8 +33,13 @@ MAX_NAME: Final = 64
 MAX_UNLIKE: Final = 4096
 MAX_PAIRS: Final = 1000
 SECONDS: Final = range(EARLIEST_MS // 1000, LATEST_MS // 1000)
-MAX_ENCODED: Final = 3
-"""How often JSON may be encoded as text within JSON."""
+MAX_ENCODED: Final = 4
+"""How often JSON may be encoded as text within JSON, itself included."""
+ESCAPED: Final = ("%7b", "%5b", "%22")
+"""How JSON begins that was percent-encoded once more than the query string it came in."""
+QUOTE: Final = "&quot;"
+MAX_BEFORE_QUOTE: Final = 32
+BLANKS: Final = " \t\r\n\v\f\u00a0\ufeff"
 
 # A shorter identifier is found in any text.
 MIN_TELLING: Final = 8
@@ -104,7 +111,9 @@ class Keys(Struct, frozen=True):
         beginnings = {key.partition(".")[0].casefold() for key in keys}
         if len(self.unlike) < MAX_UNLIKE:
             self.unlike.update(
-                name for name in given if len(name) <= MAX_NAME and name.casefold().partition(".")[0] not in beginnings
+                name
+                for name in given
+                if len(name) <= MAX_NAME and name.strip().casefold().partition(".")[0] not in beginnings
             )
             self.unlike.update(key for key in keys if "." not in key)
         device_id, user_id, session_id = (look_up(given, key) for key in keys)
@@ -146,8 +155,9 @@ class Identified(Struct, gc=False):
 def parsed(value: Any, notes: list[str] | None = None, name: str = "event_value") -> Any:
     """Return the value of JSON in text, or the text itself, trimmed, if it is not JSON.
 
-    JSON that was encoded more than once is decoded as often, and broken text and numbers in it are mended as in the
-    message itself. What is mended or looks like JSON and can't be read is noted under the field's `name`.
+    JSON that was encoded more than once, as JSON, in a query string (`%7B%22`) or for a page (`&quot;`), is decoded as
+    often, and broken text and numbers in it are mended as in the message itself. What is mended or looks like JSON and
+    can't be read is noted under the field's `name`.
     """
     if not isinstance(value, str):
         return value
@@ -156,26 +166,30 @@ def parsed(value: Any, notes: list[str] | None = None, name: str = "event_value"
             return _decode(value)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             pass
-    return _unusual(value.strip(), [] if notes is None else notes, name)
+    return _unusual(value.strip(BLANKS), [] if notes is None else notes, name)
 
 
 def _unusual(text: str, notes: list[str], name: str) -> Any:
     found: Any = text
     for _ in range(MAX_ENCODED):
+        if isinstance(found, str) and found[:3].lower() in ESCAPED:
+            found = unquote_plus(found).strip(BLANKS)
         if not isinstance(found, str) or found[:1] not in ("{", "[", '"'):
             break
+        if QUOTE in found[:MAX_BEFORE_QUOTE]:
+            found = unescape(found)
         try:
             found = _decode(found)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             try:
                 found = _decode(mended(found))
             except (ValueError, OverflowError, RecursionError):
-                if "{" in text[:4] or "[" in text[:4]:
+                if "{" in found[:4] or "[" in found[:4]:
                     notes.append(f"The {name} looks like JSON, but can't be read, and is kept as text.")
                 return text
             notes.append(f"The {name} was not clean JSON (broken text or numbers) and was mended before it was read.")
         if isinstance(found, str):
-            found = found.strip()
+            found = found.strip(BLANKS)
     return None if isinstance(found, str) and found in ABSENT else found
 
 
@@ -184,8 +198,10 @@ def custom_data(postback: Postback, notes: list[str] | None = None) -> Mapping[s
     if postback.custom_data is None:
         return EMPTY
     value = parsed(postback.custom_data, notes, "custom_data")
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if isinstance(value, str) and value.count("&") < MAX_PAIRS:
-        value = dict(parse_qsl(value)) or value
+        value = dict(parse_qsl(value)) or dict(parse_qsl(unquote_plus(value))) or value
     if isinstance(value, dict):
         return value
     if notes is not None and value is not None:
@@ -211,7 +227,9 @@ def _in_any_case(values: Mapping[str, Any], key: str) -> Any:
     if (found := values.get(key)) is not None:
         return found
     folded = key.casefold()
-    return next((found for name, found in values.items() if found is not None and name.casefold() == folded), None)
+    return next(
+        (found for name, found in values.items() if found is not None and name.strip().casefold() == folded), None
+    )
 
 
 def find(postback: Postback, event_value: Any, source: str) -> Any:
@@ -316,13 +334,19 @@ def _session(raw: Any, notes: list[str]) -> int | None:
             found = float(raw) if "_" not in raw else None
         except ValueError:
             found = None
+    if isinstance(found, float) and isfinite(found) and not found.is_integer() and int(found) in SECONDS:
+        notes.append("The session id is a time in seconds and was read as one.")
+        return round(found * 1000)
     if isinstance(found, float) and found.is_integer():
         found = int(found)
     if isinstance(found, int) and not isinstance(found, bool) and 0 < found < MAX_SESSION:
-        if found not in SECONDS:
-            return found
-        notes.append("The session id is a time in seconds and was read as one.")
-        return found * 1000
+        if found in SECONDS:
+            notes.append("The session id is a time in seconds and was read as one.")
+            return found * 1000
+        if found // 1_000_000 in SECONDS:
+            notes.append("The session id is a time in microseconds and was read as one.")
+            return found // 1000
+        return found
     notes.append("The session id is no time in milliseconds and was left out.")
     return None
 

@@ -18,7 +18,6 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_INTEGER, MAX_TEXT
 from flybridge.appsflyer.postback_time import time_ms as read_time_ms
-from flybridge.mapping.to_amplitude.countries import COUNTRIES
 
 # `2026-01-31 23:59:59` and the same with milliseconds.
 USUAL_LENGTHS: Final = (19, 23)
@@ -167,12 +166,6 @@ def moment(value: str) -> str | None:
 def moment_of(ms: int) -> str:
     """Return milliseconds since 1970 as `YYYY-MM-DDTHH:MM:SS`, UTC."""
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-@lru_cache(maxsize=1024)
-def country(value: str) -> str:
-    """A two-letter code as the English name that Amplitude's own lookup gives; other text as it is."""
-    return COUNTRIES.get(value.upper(), value)
 
 
 @lru_cache(maxsize=4096)

@@ -22,7 +22,7 @@ import msgspec
 from flybridge.amplitude.event import within_limits
 from flybridge.appsflyer.fields import NAMES, Postback
 from flybridge.appsflyer.postback_kind import Kind
-from flybridge.appsflyer.postback_time import has_fraction
+from flybridge.appsflyer.postback_time import has_fraction, text_of
 from flybridge.mapping.person import DEVICE_FIELDS, Identified
 from flybridge.mapping.to_amplitude.rules import DoubleAttribution, Rules
 from flybridge.records import content_key
@@ -64,7 +64,7 @@ def identity_of(
         return Identity(key, None, 0)
     both = rules.double_attribution is DoubleAttribution.BOTH
     key = event_identity(rules.app, postback, person, event_value, event_ms or received_ms, by_attribution=both)
-    return Identity(key, _millisecond(postback.event_time, event_ms, ordinal), ordinal or 1)
+    return Identity(key, _millisecond(text_of(postback, "event_time"), event_ms, ordinal), ordinal or 1)
 
 
 def _millisecond(written: str | None, reported_ms: int | None, ordinal: int) -> int | None:

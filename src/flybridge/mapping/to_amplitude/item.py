@@ -47,9 +47,11 @@ class Item(Struct, frozen=True, gc=False):
             notes.append("The event's name is one of Amplitude's own and got the prefix.")
         plan, event_properties = classification.plan, Raw(self.event_properties(notes))
         user_properties = Raw(self.user_properties(notes)) if plan.user.keys else None
-        top = plan.top if _is_placed(postback) else plan.unplaced
+        place = self.compiled.place.place_of(postback)
         return _encode(
-            top.fill(postback, value, self, classification, self.person, revenue, event_properties, user_properties)
+            plan.top.fill(
+                postback, value, self, classification, self.person, revenue, place, event_properties, user_properties
+            )
         )
 
     def identify(self) -> bytes:
@@ -118,13 +120,6 @@ class Item(Struct, frozen=True, gc=False):
 def _is_identifier(key: str) -> bool:
     # Short names are remembered, because nearly all messages have the same; others may be as long as a message.
     return (dimension(key) if len(key) <= MAX_REMEMBERED else masked(key)) != key
-
-
-def _is_placed(postback: Postback) -> bool:
-    """Return whether a message has the whole place. Setting one of the four fields resets the others."""
-    return not (
-        postback.country_code is None or postback.state is None or postback.city is None or postback.dma is None
-    )
 
 
 def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray:

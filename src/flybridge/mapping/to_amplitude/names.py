@@ -11,9 +11,10 @@ from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
 from flybridge.mapping.person import ID_KEYS
 from flybridge.mapping.to_amplitude import rows as table
+from flybridge.mapping.to_amplitude.place import SOURCES
 
 FORBIDDEN: Final = frozenset({'"', "\\"} | {chr(code) for code in range(32)})
-TOP_TARGETS: Final = frozenset(row.target for row in table.TOP)
+TOP_TARGETS: Final = frozenset(row.target for row in table.TOP) | frozenset(SOURCES)
 
 NEEDED: Final = frozenset(
     {

@@ -143,7 +143,7 @@ An amount and its currency are taken as a pair, and none goes without the other.
 | `selected` | `revenue_in_selected_currency`, or one of the others if it is in `selected_currency` |
 | `none` | none |
 
-The event's currency is `event_revenue_currency`, or `af_currency` of its value. Where neither is a three-letter code,
+The event's currency is `event_revenue_currency`, or `af_currency` of its value. Where neither is a code of ISO 4217,
 the pair in US dollars stands in, then the one in the app's selected currency.
 
 Amplitude's `revenue` metrics

@@ -9,14 +9,14 @@ numbers, whatever their `currency`; only its derived property *Currency Converte
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_TEXT
+from flybridge.appsflyer.amounts import amount_of as read_amount
+from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import Postback
-from flybridge.mapping.amounts import amount_of as read_amount
 from flybridge.mapping.table import integer, plain
 from flybridge.records import Word
 
@@ -133,18 +133,7 @@ def _why_none(postback: Postback, bought: dict[str, Any], choice: RevenueIn) -> 
         return "The amount in af_revenue can't be read and was left out: the SDK expects it as 1234.56."
     if postback.event_revenue is None and read_amount(bought.get("af_revenue")) is None:
         return "The amount in af_revenue can be read in two ways and was left out: the SDK expects it as 1234.56."
-    return "The revenue has no currency that is a three-letter code and was left out."
-
-
-def currency_of(written: Any) -> str | None:
-    """Return an ISO 4217 code in capitals, None for anything that is not three letters."""
-    return _code(written) if isinstance(written, str) else None
-
-
-@lru_cache(maxsize=256)
-def _code(written: str) -> str | None:
-    code = written.strip().upper()
-    return code if len(code) == 3 and code.isascii() and code.isalpha() else None
+    return "The revenue has no currency that is a code of ISO 4217 and was left out."
 
 
 def amount_of(postback: Postback, bought: dict[str, Any]) -> tuple[float, str | None] | None:

@@ -16,19 +16,18 @@ from flybridge.mapping.table import (
     Derived,
     Row,
     brand,
-    country,
     flag,
     model,
     moment,
     money,
     text,
 )
+from flybridge.mapping.to_amplitude.place import LOCATION
 
 FIELDS: Final = "https://support.appsflyer.com/hc/en-us/articles/208387843"
 PUSH: Final = "https://support.appsflyer.com/hc/en-us/articles/207034356"
 HTTP_V2: Final = "https://amplitude.com/docs/apis/analytics/http-v2"
 ATTRIBUTION: Final = "https://amplitude.com/docs/apis/analytics/attribution"
-LOCATION: Final = "https://amplitude.com/docs/data/understand-ip-address-and-location"
 ADVANCED: Final = "https://support.appsflyer.com/hc/en-us/articles/211200306"
 
 
@@ -51,10 +50,6 @@ TOP: Final = (
     Row("carrier", "carrier", text, HTTP_V2),
     Row("operator", "carrier", text, FIELDS, "Where there is no `carrier`."),
     Row("language", "language", text, HTTP_V2),
-    Row("country_code", "country", country, LOCATION, "The name, as in Amplitude's own events; AppsFlyer's UK is GB."),
-    Row("state", "region", text, LOCATION, "AppsFlyer's `region` is a continent and has no place in Amplitude."),
-    Row("city", "city", text, LOCATION),
-    Row("dma", "dma", text, LOCATION),
     Row("ip", "ip", text, HTTP_V2),
 )
 
@@ -149,11 +144,22 @@ DERIVED: Final = (
     ),
     Derived(("event_name", "event_time", "event_value"), "insert_id", HTTP_V2, "A hash of the content."),
     Derived(
-        ("country_code", "state", "city", "dma"),
+        ("country_code",),
         "country",
         LOCATION,
-        "All four of country, region, city and DMA, or none: in Amplitude one of them resets the others.",
+        "The name, as in Amplitude's own events; AppsFlyer's UK is GB. All four of country, region, city and DMA, or "
+        "none, because in Amplitude one of them resets the others. They are sent if country, state and city are known, "
+        "with an empty DMA where there is none; else Amplitude looks up the `ip`.",
     ),
+    Derived(
+        ("state",),
+        "region",
+        LOCATION,
+        "With the country. A state of the United States, Canada or Australia by its name (`California`), as in "
+        "Amplitude's own events. AppsFlyer's `region` is a continent and has no place in Amplitude.",
+    ),
+    Derived(("city",), "city", LOCATION, "With the country."),
+    Derived(("dma",), "dma", LOCATION, "With the country; empty if the place has none."),
     Derived(("platform",), "platform", HTTP_V2, "`iOS` or `Android`; the app's, where the message has none."),
     Derived(("platform",), "os_name", HTTP_V2, "`ios` or `android`."),
     Derived(("custom_data", "event_value"), "session_id", HTTP_V2, "The app's own, under the configured key."),
@@ -167,7 +173,7 @@ DERIVED: Final = (
         ("event_revenue_currency", "selected_currency", "event_value"),
         "currency",
         HTTP_V2,
-        "The currency of the amount that was taken, a three-letter code.",
+        "The currency of the amount that was taken, a code of ISO 4217.",
     ),
     Derived(
         ("event_revenue", "event_name"),

@@ -22,6 +22,7 @@ from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
 from flybridge.mapping.to_amplitude import rows as table
 from flybridge.mapping.to_amplitude.attribution_block import AttributionBlock
 from flybridge.mapping.to_amplitude.names import FORBIDDEN, check_patterns, check_renames, check_row, check_without
+from flybridge.mapping.to_amplitude.place import SOURCES, PlaceRule
 from flybridge.mapping.to_amplitude.revenue import RevenueIn, RevenueRule
 from flybridge.mapping.to_amplitude.sections import SectionWriter
 from flybridge.records import Dead, Filter, Refuse
@@ -54,6 +55,8 @@ OWN: Final[Mapping[str, str]] = {
     "user_properties": "user_properties",
 }
 """The fields of `amplitude.event.Event`, in its order, and where `mapping.to_amplitude.item` has them."""
+
+PLACE: Final = {name: f"place.{name}" for name in SOURCES}
 
 
 class DoubleAttribution(StrEnum):
@@ -151,6 +154,7 @@ class CompiledRules:
         self.revenue = RevenueRule(
             RevenueIn.NONE if "event_revenue" in rules.without else RevenueIn(rules.revenue), frozenset(rules.without)
         )
+        self.place = PlaceRule(rules.without, sent=rules.location == "appsflyer")
         self.reads_value = "event_value" not in rules.without
         self.where = rules.where
         by_source = policies(rules.restrictions)
@@ -185,7 +189,7 @@ class CompiledRules:
         # An app's events repeat the same keys: those that stay are remembered.
         if not self._plain.issuperset(own):
             for key in value:
-                if key in self._taken or key.lower() in self._hidden or masked(key) != key:
+                if key in self._taken or key.strip().lower() in self._hidden or masked(key) != key:
                     own.pop(key, None)
             if len(self._plain) < MAX_PLAIN:
                 self._plain.update(own)
@@ -202,11 +206,12 @@ class CompiledRules:
             for section in Section
         }
         source = {} if "media_source" in rules.without else {f"{rules.prefix}media source": "classification.source"}
-        given = ("item", "classification", "person", "revenue", "event_properties", "user_properties")
-        unplaced = [(key, row) for key, row in placed[Section.TOP] if row.doc != table.LOCATION]
+        given = ("item", "classification", "person", "revenue", "place", "event_properties", "user_properties")
+        # A row of the configuration takes the place of one of the four fields of a location.
+        configured = {key for key, _ in placed[Section.TOP]}
+        before = {**OWN, **{key: value for key, value in PLACE.items() if key not in configured}}
         return Plan(
-            SectionWriter(placed[Section.TOP], given=given, before=OWN),
-            SectionWriter(unplaced, given=given, before=OWN),
+            SectionWriter(placed[Section.TOP], given=given, before=before),
             SectionWriter(
                 placed[Section.EVENT],
                 given=("classification",),
@@ -224,12 +229,10 @@ class CompiledRules:
 class Plan(Struct, frozen=True):
     """The section writers of one kind of message.
 
-    `top` is given the item, its parts, its revenue and its properties as JSON; the others the classification.
-    `unplaced` is the same without the place.
+    `top` is given the item, its parts, its revenue, place and properties as JSON; the others the classification.
     """
 
     top: SectionWriter
-    unplaced: SectionWriter
     event: SectionWriter
     user: SectionWriter
 
@@ -295,8 +298,6 @@ def all_rows(rules: Rules) -> tuple[Row, ...]:
     """Return the rows that apply to an app, its own first, so that they take precedence."""
     extra = tuple(Row(source, target, as_is, CONFIGURED, "From the configuration.") for source, target in rules.rows)
     default: tuple[Row, ...] = table.USER if rules.route == "attribution" else table.ROWS
-    if rules.location == "amplitude":
-        default = tuple(row for row in default if row.doc != table.LOCATION)
     if rules.route == "attribution":
         extra = tuple(row for row in extra if row.target.startswith("user_properties."))
     return (*extra, *(row for row in default if row.source not in rules.without))

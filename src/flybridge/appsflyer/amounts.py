@@ -3,7 +3,7 @@
 AppsFlyer asks for `af_revenue` without a currency sign and without a separator of thousands
 (https://support.appsflyer.com/hc/en-us/articles/115005544169, read 2026-11-27); what apps send is what their locale
 prints. Text is read where it can mean one amount only: `1,234` may be a thousand or a little more than one, so it is
-read only of a currency that has no smaller unit.
+read only of a currency that has no smaller unit, and `9.99 EUR` is none in dollars.
 """
 
 from __future__ import annotations
@@ -12,32 +12,11 @@ import re
 from typing import Any, Final
 from unicodedata import category
 
+from flybridge.appsflyer.currencies import CODES, SIGNS, WITHOUT_CENTS
+
 MAX_AMOUNT: Final = 1e15
 MAX_CHARACTERS: Final = 40
 MAX_NAME: Final = 4  # `USD`, `kr`, `Rs.`
-
-WITHOUT_CENTS: Final = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
-"""Currencies of ISO 4217 without a minor unit."""
 
 # Thousands are grouped by three; between groups stands one and the same sign. All repetitions are bounded.
 _SPACES: Final = " \u00a0\u202f\u2009'\u2019"
@@ -69,7 +48,7 @@ def _read(written: str, currency: str | None) -> float | None:
             return _bounded(written)
         except ValueError:
             pass
-    bare = _bare(written.translate(_MINUS))
+    bare = _bare(written.translate(_MINUS), currency)
     if bare is None:
         return None
     sign, digits = bare
@@ -88,8 +67,8 @@ def _read(written: str, currency: str | None) -> float | None:
     return _bounded(sign + digits) if digits.replace(".", "", 1).isdecimal() else None
 
 
-def _bare(written: str) -> tuple[str, str] | None:
-    """Return the sign and the digits of an amount, without a currency around them; None if something else is there."""
+def _bare(written: str, currency: str | None) -> tuple[str, str] | None:
+    """Return the sign and the digits of an amount, without its currency around them; None if anything else is there."""
     found = _DIGITS.search(written)
     if found is None:
         return None
@@ -99,7 +78,14 @@ def _bare(written: str) -> tuple[str, str] | None:
     letters = [character for character in named if not character.isspace() and category(character) != "Sc"]
     if len(letters) > MAX_NAME or not all(character.isalpha() or character == "." for character in letters):
         return None
+    if currency is not None and not _told(named, "".join(letters).upper()) <= {currency}:
+        return None
     return sign, found.group()
+
+
+def _told(around: str, letters: str) -> set[str]:
+    """Return the currencies that stand beside an amount, by code or by a sign that is of one currency only."""
+    return {SIGNS[character] for character in around if character in SIGNS} | ({letters} & CODES)
 
 
 def _is_spaced(digits: str) -> bool:

@@ -1,0 +1,45 @@
+"""Currency codes of ISO 4217, and which of them have no smaller unit.
+
+AppsFlyer reports the currency as the app wrote it: mostly a code, sometimes a sign (`₫`), a name (`Euro`) or one of the
+app's own (`GEM`). Only a code says what an amount is worth.
+
+https://www.iso.org/iso-4217-currency-codes.html (read 2026-11-27); codes that were in use within the last years
+(`HRK`, `VEF`, ...) are in the list, because files bring events late.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+_CODES: Final = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BYR BZD CAD CDF
+CHE CHF CHW CLF CLP CNH CNY COP COU CRC CUC CUP CVE CZK DJF DKK DOP DZD EEK EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP
+GMD GNF GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP
+LKR LRD LSL LTL LVL LYD MAD MDL MGA MKD MMK MNT MOP MRO MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR
+PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS SRD SSP STD STN SVC SYP SZL
+THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VEF VES VND VUV WST XAF XCD XCG XOF XPF YER
+ZAR ZMK ZMW ZWG ZWL
+"""
+CODES: Final = frozenset(_CODES.split())
+
+_WITHOUT_CENTS: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+WITHOUT_CENTS: Final = frozenset(_WITHOUT_CENTS.split())
+"""Currencies without a minor unit."""
+
+SIGNS: Final = {
+    "€": "EUR", "₹": "INR", "₫": "VND", "₩": "KRW", "₽": "RUB", "₺": "TRY", "₴": "UAH", "₪": "ILS", "₱": "PHP",
+    "฿": "THB", "₦": "NGN", "₲": "PYG", "₸": "KZT", "₡": "CRC", "₵": "GHS", "₼": "AZN", "₾": "GEL", "₮": "MNT",
+}  # fmt: skip
+"""Signs of one currency only. `$`, `£` and `¥` are of several."""
+
+
+def currency_of(written: Any) -> str | None:
+    """Return an ISO 4217 code in capitals, None for anything else."""
+    return _code(written) if isinstance(written, str) else None
+
+
+@lru_cache(maxsize=256)
+def _code(written: str) -> str | None:
+    code = written.strip().upper()
+    return code if code in CODES else None
