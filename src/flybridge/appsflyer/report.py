@@ -67,7 +67,10 @@ def refusal(response: HttpResponse, what: str) -> ReportRefusal | None:
                 "app's account."
             )
         case 400 | 416:
-            return ReportRefusal(f"AppsFlyer does not take the request for {what} ({response.status}).")
+            return ReportRefusal(
+                f"AppsFlyer does not take the request for {what} ({response.status}): check that apps.insight.timezone "
+                "is the zone that the app has in AppsFlyer."
+            )
         case status:
             return ReportRefusal(f"AppsFlyer answered {status} for {what}: it is asked again later.", 15 * MINUTE_S)
 

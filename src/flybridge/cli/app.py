@@ -35,7 +35,7 @@ class Commands(LazyGroup):
         "replay": Later("flybridge.cli.inspect", "replay", "Process or deliver dead letters again."),
         "cohorts": Later("flybridge.cli.audiences", "app", "List and run the audiences that follow a cohort."),
         "performance": Later("flybridge.cli.performance", "performance", "Show what each media source brings."),
-        "costs": Later("flybridge.cli.costs", "app", "Import spend, clicks and impressions."),
+        "costs": Later("flybridge.cli.costs", "app", "Pull or import spend, clicks and impressions."),
         "explain": Later("flybridge.cli.explain", "explain", "Show what would become of a message, field by field."),
         "import": Later("flybridge.cli.import_files", "import_files", "Bring files into the inbox."),
         "forget": Later("flybridge.cli.privacy", "forget", "Remove a person everywhere, and print a receipt."),

@@ -17,7 +17,7 @@ from flybridge.config.settings import Config, load
 from flybridge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from flybridge.delivery.exchange import Transport
+    from flybridge.delivery.exchange import Download, Transport
     from flybridge.inbox.protocol import Inbox
     from flybridge.store.audiences.protocol import CohortStore
     from flybridge.store.protocol import Store
@@ -144,6 +144,21 @@ def with_transport(work: Callable[[Transport], Awaitable[T]]) -> T:
             return await work(transport)
         finally:
             await transport.close()
+
+    return run(opened())
+
+
+def with_download(config: Config, work: Callable[[Store, Download], Awaitable[T]]) -> T:
+    """Run `work` on the store, which is made if it is not there, and with what reads large answers of vendors."""
+    from flybridge.service.backends import open_download, opened_store  # noqa: PLC0415 - only when a vendor is asked
+
+    async def opened() -> T:
+        download = open_download()
+        try:
+            async with opened_store(config) as store:
+                return await work(store, download)
+        finally:
+            await download.close()
 
     return run(opened())
 

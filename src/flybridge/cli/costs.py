@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_new_store
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_download, with_new_store, with_store
 from flybridge.cli.import_files import chosen_app
-from flybridge.cli.printing import complain, print_json, say
-from flybridge.errors import ConfigError
+from flybridge.cli.printing import complain, print_json, say, show
+from flybridge.clock import SystemClock
+from flybridge.config.settings import Config
+from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.insight.costs import read_costs
-from flybridge.store.performance import date_of
+from flybridge.insight.question import period
+from flybridge.insight.reported_costs import costs_of_files, runs_of_days
+from flybridge.store.performance import CostRow, date_of
 from flybridge.store.protocol import Store
+from flybridge.wiring import counting_of
+
+if TYPE_CHECKING:
+    from flybridge.delivery.exchange import Download
+    from flybridge.operations.pull_costs import CostPull
 
 SHOWN = 20
 
@@ -27,13 +38,24 @@ def costs() -> None:
 
 @app.command("import")
 def import_costs(
-    file: Annotated[Path, typer.Argument(help="A CSV file; see docs/reference/performance.md.")],
+    file: Annotated[
+        Path, typer.Argument(help="A CSV file, or a folder of Cost ETL files; see docs/reference/performance.md.")
+    ],
     config: ConfigPath = None,
     only_app: AppName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take costs from a CSV file. They replace what files have said before about its sources and days."""
+    """Take costs from files. They replace what files have said before about their days, and a CSV file's sources."""
+    from flybridge.operations.cost_files import is_cost_folder  # noqa: PLC0415 - of this command alone
+
     settings = configured(config, only_app)
+    if is_cost_folder(file):
+        _import_folder(settings, file, only_app, as_json)
+    else:
+        _import_csv(settings, file, only_app, as_json)
+
+
+def _import_csv(settings: Config, file: Path, only_app: str | None, as_json: bool) -> None:
     name = chosen_app(settings, only_app)
     one = settings.app(name)
     assert one is not None
@@ -55,9 +77,125 @@ def import_costs(
         await store.replace_costs(name, "csv", found.rows, days=found.days, every_source=False)
 
     with_new_store(settings, work)
-    first, last = (date_of(day).isoformat() for day in found.days)
-    sources = sorted({row.media_source for row in found.rows})
+    taken = _taken(name, found.rows)
     if as_json:
-        print_json({"app": name, "rows": len(found.rows), "from": first, "to": last, "media_sources": sources})
+        print_json(taken)
     else:
-        say(f"{len(found.rows)} rows of {', '.join(sources)} from {first} to {last} replace what was known of them.")
+        _say_taken(taken)
+
+
+def _import_folder(settings: Config, folder: Path, only_app: str | None, as_json: bool) -> None:
+    from flybridge.operations.cost_files import read_cost_files  # noqa: PLC0415 - pyarrow is an extra
+
+    read = read_cost_files(folder)
+    apps = [one for one in settings.apps if only_app in (None, one.name)]
+    by_app = {
+        one.name: costs_of_files(
+            one.name, one.insight.currency, (row for row in read if row.app_id == one.appsflyer_app_id)
+        )
+        for one in apps
+    }
+    taken = {name: rows for name, rows in by_app.items() if rows}
+    if not taken:
+        named = ", ".join(sorted({row.app_id for row in read})[:SHOWN])
+        raise ConfigError("", f"{folder} is about {named}.", "Compare that with appsflyer_app_id.")
+
+    async def work(store: Store) -> None:
+        for name, rows in taken.items():
+            for first, last in runs_of_days(row.day for row in rows):
+                within = [row for row in rows if first <= row.day <= last]
+                await store.replace_costs(name, "etl", within, days=(first, last))
+
+    with_new_store(settings, work)
+    told = [_taken(name, rows) for name, rows in taken.items()]
+    if as_json:
+        print_json(told)
+    else:
+        for one in told:
+            _say_taken(one)
+
+
+def _taken(name: str, rows: Sequence[CostRow]) -> dict[str, Any]:
+    first, last = (date_of(day).isoformat() for day in (min(row.day for row in rows), max(row.day for row in rows)))
+    sources = sorted({row.media_source for row in rows})
+    return {"app": name, "rows": len(rows), "from": first, "to": last, "media_sources": sources}
+
+
+def _say_taken(taken: Mapping[str, Any]) -> None:
+    named = ", ".join(taken["media_sources"][:SHOWN])
+    say(f"{taken['rows']} rows of {named} from {taken['from']} to {taken['to']} replace what was known of them.")
+
+
+@app.command("pull")
+def pull_costs(
+    config: ConfigPath = None,
+    only_app: AppName = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="The first day (default: 89 days before the last).")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="The last day; today if none.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pull costs from where the configuration says, now. They replace what was known of these days."""
+    from flybridge.operations.pull_costs import CORRECTED_DAYS, cost_plans_of, pull  # noqa: PLC0415 - of this command
+
+    settings = configured(config, only_app)
+    plans = [plan for plan in cost_plans_of(settings, ask_anyway=True) if only_app in (None, plan.app)]
+    if not plans:
+        raise ConfigError(
+            "apps.insight.costs", "says nothing about where costs come from.", "Set it, or appsflyer.api_token."
+        )
+    days = {one.name: counting_of(one).day for one in settings.apps}
+    now_ms = SystemClock().now_ms()
+    refused: list[str] = []
+
+    async def work(store: Store, download: Download) -> list[CostPull]:
+        done = []
+        for plan in plans:
+            since, until = period(first, last, until=days[plan.app](now_ms), days=CORRECTED_DAYS)
+            try:
+                done.append(await pull(plan, store, download, first=since, last=until, now_ms=now_ms))
+            except FlybridgeError as problem:
+                refused.append(f"{plan.app}: {problem}")
+        return done
+
+    done = with_download(settings, work)
+    if as_json:
+        print_json([_plain(one) for one in done])
+    else:
+        for one in done:
+            say(
+                f"{one.app}: {one.rows} rows of {one.origin} from {date_of(one.first)} to {date_of(one.last)} replace "
+                "what was known of them."
+            )
+    for sentence in refused:
+        complain(sentence)
+    if refused:
+        raise typer.Exit(1)
+
+
+@app.command("status")
+def cost_status(config: ConfigPath = None, only_app: AppName = None, as_json: AsJson = False) -> None:
+    """Show when costs were pulled last, and why they were not since."""
+    from flybridge.operations.pull_costs import standing  # noqa: PLC0415 - of this command alone
+
+    settings = configured(config, only_app)
+    rows = [_plain(one) for one in with_store(settings, standing) if only_app in (None, one.app)]
+    nothing = "No costs have been pulled. `flybridge costs pull` does it now, apps.insight.costs by schedule."
+    show(rows, "Costs", nothing, as_json)
+
+
+def _plain(one: CostPull) -> dict[str, Any]:
+    return {
+        "app": one.app,
+        "origin": one.origin,
+        "pulled": _time(one.pulled_ms),
+        "rows": one.rows,
+        "from": date_of(one.first).isoformat() if one.pulled_ms else None,
+        "to": date_of(one.last).isoformat() if one.pulled_ms else None,
+        "problem": one.problem or None,
+    }
+
+
+def _time(ms: int) -> str | None:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds") if ms else None

@@ -6,6 +6,7 @@ The text under each field is its documentation: docs/reference/config.md is prin
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -381,6 +382,14 @@ class Detail(StrEnum):
     AD = "ad"
 
 
+class CostsFrom(StrEnum):
+    """Where spend, clicks and impressions are pulled from."""
+
+    NOWHERE = "nowhere"
+    AGGREGATE = "aggregate"
+    MASTER = "master"
+
+
 class AppInsight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the app's performance is counted. What is counted already stays as it was counted."""
 
@@ -394,6 +403,13 @@ class AppInsight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `{ EUR = 1.08 }`. An amount in any other currency is counted as not converted, and not added up."""
     detail: Detail = Detail.CAMPAIGN
     """The finest level that is counted: `campaign`, `adset`, or `ad`. Each makes more cells a day."""
+    costs: CostsFrom = CostsFrom.NOWHERE
+    """Where spend, clicks and impressions are pulled from every `insight.costs_every_hours`: AppsFlyer's Aggregate Pull
+    API (`aggregate`), which every plan has, or its Master API (`master`), which is premium. Both need
+    `appsflyer.api_token`."""
+    cost_files: Path | None = None
+    """A folder with files of AppsFlyer's Cost ETL (a mounted bucket, or a copy of it), read as often. A relative one
+    starts at the configuration file. Absent: none. It needs `pip install 'flybridge[parquet]'`."""
 
 
 class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,6 +15,7 @@ from flybridge.config.apps import (
     AppInsight,
     AppsFlyer,
     Audience,
+    CostsFrom,
     CustomerUserId,
     Identifier,
     Platform,
@@ -93,6 +94,8 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
             f"{path}.mapping.include", "is an empty list, so nothing would be sent.", 'Write ["*"] to send all events.'
         )
     _check_insight(f"{path}.insight", app.insight)
+    if app.insight.costs is not CostsFrom.NOWHERE:
+        _needs(f"{path}.appsflyer.api_token", app.appsflyer.api_token, "apps.insight.costs")
     for number, stream in enumerate(app.streams):
         _check_stream(f"{path}.streams[{number}]", stream)
     streams_of(app, path)

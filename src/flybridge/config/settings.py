@@ -24,6 +24,7 @@ from flybridge.config.apps import (
     AtExpiry,
     Audience,
     Cadence,
+    CostsFrom,
     Detail,
     EventMapping,
     HoldSettings,
@@ -53,6 +54,7 @@ __all__ = [
     "Cluster",
     "Config",
     "Console",
+    "CostsFrom",
     "DeliverySettings",
     "Detail",
     "EventMapping",
@@ -192,6 +194,9 @@ class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_cells: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
     """How many combinations of kind, event, media source, campaign, country and platform are counted by name for one
     app and day. All others are counted together as `(other)`."""
+    costs_every_hours: Annotated[float, Meta(ge=1, le=168)] = 8.0
+    """How often costs are pulled, where `apps.insight` says from where. Each time the last 90 days are replaced, by two
+    of the 24 calls that AppsFlyer's aggregate reports allow an app in a day (120 an account)."""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -43,18 +43,29 @@ This page is printed from the code (`make pages`).
 COSTS: Final = f"""\
 ## Costs
 
-Raw data has no cost that could be added up, so that it comes from somewhere else: `flybridge costs import FILE.csv`
-reads
+Raw data has no cost that could be added up, so that it comes from somewhere else. Of one source and day the first of
+these counts that has any figure:
 
-```csv
-{",".join(COLUMNS)}
-2026-01-31,Facebook Ads,Spring,DE,120.50,EUR,310,20400
-```
+1. **A CSV file** that anybody can write, by `flybridge costs import FILE.csv`:
 
-`date`, `media_source` and one figure are needed. An empty figure or `N/A` is not known. A file replaces what files
-have said before about its sources, from its first to its last day: corrections replace, and files of two networks
-do not touch each other. Media source and campaign must be written as AppsFlyer writes them. Costs in another
-currency need a rate.
+   ```csv
+   {",".join(COLUMNS)}
+   2026-01-31,Facebook Ads,Spring,DE,120.50,EUR,310,20400
+   ```
+
+   `date`, `media_source` and one figure are needed. An empty figure or `N/A` is not known. A file replaces what files
+   have said before about its sources, from its first to its last day: corrections replace, and files of two networks
+   do not touch each other. Media source and campaign must be written as AppsFlyer writes them.
+2. **Files of AppsFlyer's Cost ETL**, by `flybridge costs import FOLDER`, or by schedule from `apps.insight.cost_files`.
+   The last whole batch that is about a day counts; where a network says in which countries it spends, they are known.
+   Needs `pip install 'flybridge[parquet]'`.
+3. **AppsFlyer's Master API** (premium), by schedule with `apps.insight.costs = "master"`. It lacks the last two days.
+4. **AppsFlyer's Aggregate Pull API**, which every plan has, by schedule with `apps.insight.costs = "aggregate"`, or by
+   `flybridge costs pull`. What the report by source has more than the one by country is kept without a country.
+
+A pull replaces the last 90 days, because networks correct costs up to day 88. What is refused, broken off or empty
+changes nothing; `flybridge costs status` says why. Days and amounts are in the zone and currency that the app has in
+AppsFlyer: `apps.insight.timezone` must be the same. Costs in another currency need a rate.
 """
 
 

@@ -24,7 +24,7 @@ LONGEST: Final = 800
 def asked(given: Mapping[str, str | None], scopes: Sequence[AppScope]) -> Question:
     """Return a question: `by`, `from`, `to`, and the names to choose by `media_source`, `campaign`, and so on."""
     return Question(
-        *_period(given.get("from"), given.get("to"), max(scope.today for scope in scopes)),
+        *period(given.get("from"), given.get("to"), until=max(scope.today for scope in scopes) - 1),
         _groups(given.get("by") or ""),
         given.get("media_source") or given.get("source"),
         given.get("campaign"),
@@ -62,14 +62,15 @@ def _groups(by: str) -> tuple[str, ...]:
     return groups
 
 
-def _period(first: str | None, last: str | None, today: int) -> tuple[int, int]:
-    until = _day("to", last) if last else today - 1
-    since = _day("from", first) if first else until - DAYS + 1
-    if since > until:
+def period(first: str | None, last: str | None, *, until: int, days: int = DAYS) -> tuple[int, int]:
+    """Return the first and last day. If they are not given, the period ends with `until` and has so many days."""
+    end = _day("to", last) if last else until
+    start = _day("from", first) if first else end - days + 1
+    if start > end:
         raise ConfigError("from", "is after the last day.", "Name the earlier day first.")
-    if until - since >= LONGEST:
+    if end - start >= LONGEST:
         raise ConfigError("from", f"the period has more than {LONGEST} days.", "Ask for a shorter one.")
-    return since, until
+    return start, end
 
 
 def _day(option: str, text: str) -> int:

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from typing import Final, Protocol, TypeVar
 
 from flybridge.config.settings import Config
-from flybridge.delivery.exchange import Transport
+from flybridge.delivery.exchange import Download, Transport
 from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
@@ -70,6 +70,13 @@ def open_transport(timeout_s: float = 30.0) -> Transport:
     from flybridge.delivery.transport import HttpTransport  # noqa: PLC0415 - most commands send nothing
 
     return HttpTransport(timeout_s=timeout_s, trust_env=True, connections=CONNECTIONS)
+
+
+def open_download() -> Download:
+    """Build what reads large answers in pieces."""
+    from flybridge.delivery.transport import HttpDownload  # noqa: PLC0415 - most commands ask for nothing
+
+    return HttpDownload(trust_env=True)
 
 
 def open_cohorts(config: Config) -> CohortStore:

@@ -14,14 +14,22 @@ from flybridge.clock import Clock, SystemClock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
 from flybridge.delivery.observer import Observer
-from flybridge.delivery.transport import HttpDownload
 from flybridge.delivery.worker import Worker
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
-from flybridge.records import Filing
+from flybridge.operations.cost_schedule import keep_pulling
+from flybridge.operations.pull_costs import cost_plans_of
+from flybridge.records import HOUR_MS, Filing
 from flybridge.roles import Role, roles_of
 from flybridge.service import lifetime
-from flybridge.service.backends import open_transport, opened_cohorts, opened_inbox, opened_store, worker_id_of
+from flybridge.service.backends import (
+    open_download,
+    open_transport,
+    opened_cohorts,
+    opened_inbox,
+    opened_store,
+    worker_id_of,
+)
 from flybridge.service.confirmed_clock import ConfirmedClock
 from flybridge.service.data_lock import WorkerId
 from flybridge.store.audiences.protocol import CohortStore
@@ -37,6 +45,7 @@ from flybridge.wiring import (
     check,
     circuit_rules_of,
     clear,
+    counting_of,
     endpoints_of,
     intake_apps_of,
     plans_of,
@@ -55,7 +64,7 @@ async def opened_runner(
     observer: Observer | None = None,
 ) -> AsyncIterator[Runner]:
     """Build the audience runner. The store's claim keeps two processes from running one audience."""
-    download = HttpDownload(trust_env=True)
+    download = open_download()
     try:
         keyring = Keyring(*config.secrets)
         yield Runner(cohorts, transport, download, clock or SystemClock(), keyring, observer=observer)
@@ -110,6 +119,7 @@ class Service:
                 worker = self._worker(store, transport, owner, report)
                 jobs = self._jobs(inbox, store, worker, report)
                 jobs |= await self._audiences(stack, transport, report)
+                jobs |= self._costs(stack, store, report)
             console = self._console(inbox, store, worker, metrics) if roles.shows and store is not None else None
             web = WebApp(
                 intake,
@@ -177,6 +187,28 @@ class Service:
                 stop=halt,
                 ran=report.ran,
                 standing=report.audiences.standing,
+                failed=report.failed,
+            )
+        }
+
+    def _costs(self, stack: AsyncExitStack, store: Store, report: Reporter) -> dict[str, lifetime.Job]:
+        """Return the job that pulls costs; no job if none are configured."""
+        plans = cost_plans_of(self._config)
+        if not plans:
+            return {}
+        download = open_download()
+        stack.push_async_callback(download.close)
+        days = {app.name: counting_of(app).day for app in self._config.apps}
+        return {
+            "costs": lambda halt: keep_pulling(
+                plans,
+                store,
+                download,
+                today=lambda app, now_ms: days[app](now_ms),
+                every_ms=round(self._config.insight.costs_every_hours * HOUR_MS),
+                clock=self._clock,
+                stop=halt,
+                pulled=report.pulled_costs,
                 failed=report.failed,
             )
         }

@@ -61,6 +61,10 @@ class Reporter:
         seconds = (fields.pop("ended_ms", 0) - fields.pop("began_ms", 0)) / 1000
         self._log.info("synced", app=app, audience=audience, seconds=seconds, **fields)
 
+    def pulled_costs(self, app: str, origin: str, rows: int) -> None:
+        """Report costs that were pulled."""
+        self._log.info("costs", app=app, origin=origin, rows=rows)
+
     def on_clock(self, jump_s: float) -> None:
         """The clock has jumped by so much, or has not (any more). Logged when that changes."""
         self._metrics.clock_jump(jump_s)

@@ -28,6 +28,8 @@ PER_USD: Final[Mapping[str, float]] = {country.currency: country.per_usd for cou
 LOYAL: Final = 3
 """Sessions of a loyal user."""
 SESSION_MS: Final = 1_800_000
+IDLE: Final = 97
+"""A campaign spends on one of so many days that bring nobody."""
 
 RETARGETING: Final = frozenset({MessageKind.RE_ENGAGEMENT.value, MessageKind.RE_ATTRIBUTION.value})
 
@@ -153,7 +155,7 @@ def _spend(found: defaultdict[Key, Cell], costs: Mapping[Key, list[float]], toda
         for idle in days:
             key = Key(idle, source, campaign, country)
             number = _number(key)
-            if number % 7 == 0 and key not in costs:
+            if number % IDLE == 0 and key not in costs:
                 cell = found[key]
                 cell.cost_usd = _as_reported(sum(each) / len(each), number, (today - idle).days)
                 cell.clicks = 5 + number % 20

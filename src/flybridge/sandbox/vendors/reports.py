@@ -2,6 +2,7 @@
 
     POST /sandbox/reports/facts                                   what AppsFlyer knows, one `Reported` a line
     POST /sandbox/reports/app?app=&timezone=&currency=&since=     an app's settings in AppsFlyer
+    GET  /sandbox/reports/cost_etl/v1/...                         see `cost_etl`
 
 https://dev.appsflyer.com/hc/reference/partners_by_date_report-get-tokenv2 and
 https://dev.appsflyer.com/hc/reference/master_api_get (aggregate_pull_api_v2.yaml, master_api.yaml and
@@ -35,6 +36,7 @@ from flybridge.sandbox.played import Page, play, send_page
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC
 from flybridge.sandbox.vendors.aggregates import PER_USD, Cell, Key, ReportedApp, between, cells
+from flybridge.sandbox.vendors.cost_etl import cost_file
 from flybridge.sandbox.vendors.master_report import day_of_text, master_report
 from flybridge.sandbox.vendors.report_csv import aggregate_csv
 
@@ -108,6 +110,8 @@ class Reports:
                     return Page(400, {"error": "A setting is unknown.", "remedy": remedy})
                 self.apps[given["app"]] = ReportedApp(zone, currency, since)
                 return Page(200, {"timezone": zone, "currency": currency})
+            case "GET", path if (file := cost_file(path, self.facts, self.apps)) is not None:
+                return Page(200, file, {"content-type": "application/octet-stream"})
         return Page(404, {"error": "There is no such page.", "remedy": f"POST to {OWN}facts or {OWN}app?app=."})
 
     def _answer(self, scope: Scope) -> Page:

@@ -1,0 +1,194 @@
+"""Pull the costs of an app: from AppsFlyer's Aggregate Pull API or Master API, and from Cost ETL files.
+
+Costs are corrected up to 88 days later, so that a pull asks for 90 days each time and replaces what was known of them.
+A report that is refused, or has no rows, leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.appsflyer import aggregate, master
+from flybridge.appsflyer.aggregate import Aggregate, AggregateReport
+from flybridge.appsflyer.cost_file import CostFileRow
+from flybridge.appsflyer.report import ReportRefusal
+from flybridge.config.settings import Config, CostsFrom
+from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
+from flybridge.errors import FlybridgeError
+from flybridge.insight.reported_costs import costs_of_aggregates, costs_of_files, costs_of_master, runs_of_days
+from flybridge.operations.cost_files import read_cost_files
+from flybridge.store.performance import CostRow, date_of, day_number
+from flybridge.store.protocol import Store
+
+CORRECTED_DAYS: Final = 90
+MAX_BYTES: Final = 256 * 2**20
+STATE: Final = "costs "
+
+
+class CostPlan(Struct, frozen=True):
+    """Where an app's costs come from: `origin` is `aggregate`, `master` or `etl`.
+
+    `zone` and `currency` are those that the app has in AppsFlyer.
+    """
+
+    app: str
+    app_id: str
+    origin: str
+    zone: str
+    currency: str
+    api_token: str = ""
+    base_url: str = ""
+    folder: Path = Path()
+
+
+def cost_plans_of(config: Config, *, ask_anyway: bool = False) -> list[CostPlan]:
+    """Return where the costs of each app come from by the configuration.
+
+    With `ask_anyway` an app without any such setting is asked about by the Aggregate Pull API, if it has an API token.
+    """
+    plans = []
+    for app in config.apps:
+        chosen, token = app.insight, app.appsflyer.api_token
+        origin = chosen.costs.value
+        if origin == CostsFrom.NOWHERE and ask_anyway and token is not None and chosen.cost_files is None:
+            origin = CostsFrom.AGGREGATE.value
+        known = (chosen.timezone, chosen.currency)
+        if origin != CostsFrom.NOWHERE and token is not None:
+            reveal, base_url = token.reveal(), app.appsflyer.base_url
+            plans.append(CostPlan(app.name, app.appsflyer_app_id, origin, *known, reveal, base_url))
+        if chosen.cost_files is not None:
+            plans.append(CostPlan(app.name, app.appsflyer_app_id, "etl", *known, folder=chosen.cost_files))
+    return plans
+
+
+class CostPull(Struct, frozen=True):
+    """How an app's costs stand: what was pulled last, and why it was not since, if it was not."""
+
+    app: str
+    origin: str
+    pulled_ms: int = 0
+    rows: int = 0
+    first: int = 0
+    last: int = 0
+    problem: str = ""
+    next_ms: int = 0
+
+
+class CostsRefused(FlybridgeError):
+    """There is no report. `again_s` is when to ask again; None: not before something is mended."""
+
+    def __init__(self, refusal: ReportRefusal) -> None:
+        super().__init__(refusal.sentence)
+        self.again_s = refusal.again_s
+
+
+async def pull(plan: CostPlan, store: Store, download: Download, *, first: int, last: int, now_ms: int) -> CostPull:
+    """Pull the costs of these days and keep them. Raises `CostsRefused`, and `TransportError` without an answer."""
+    if plan.origin == "etl":
+        rows = costs_of_files(plan.app, plan.currency, await asyncio.to_thread(_of_app, plan))
+        for run in runs_of_days(row.day for row in rows):
+            within = [row for row in rows if run[0] <= row.day <= run[1]]
+            await store.replace_costs(plan.app, "etl", within, days=run)
+        days = [row.day for row in rows] or [last]
+        first, last = min(days), max(days)
+    elif plan.origin == "master":
+        rows, first, last = await _from_master(plan, download, first, last)
+        await store.replace_costs(plan.app, "master", rows, days=(first, last))
+    else:
+        rows = await _from_aggregates(plan, download, first, last)
+        await store.replace_costs(plan.app, "aggregate", rows, days=(first, last))
+    done = CostPull(plan.app, plan.origin, now_ms, len(rows), first, last)
+    await note(store, done)
+    return done
+
+
+async def note(store: Store, pulled: CostPull) -> None:
+    """Keep how an app's costs stand."""
+    await store.put_state(f"{STATE}{pulled.app} {pulled.origin}", msgspec.json.encode(pulled))
+
+
+async def standing(store: Store) -> list[CostPull]:
+    """Return how the costs of all apps stand."""
+    return [msgspec.json.decode(value, type=CostPull) for _, value in await store.states(STATE)]
+
+
+def _of_app(plan: CostPlan) -> list[CostFileRow]:
+    return [row for row in read_cost_files(plan.folder) if row.app_id == plan.app_id]
+
+
+async def _from_aggregates(plan: CostPlan, download: Download, first: int, last: int) -> list[CostRow]:
+    found: dict[AggregateReport, list[aggregate.AggregateRow]] = {}
+    currency = ""
+    for report in (AggregateReport.PARTNERS_BY_DATE, AggregateReport.GEO_BY_DATE):
+        found[report] = []
+        for since, until in _pieces(first, last, aggregate.LONGEST_DAYS):
+            request = aggregate.request(
+                plan.base_url,
+                plan.api_token,
+                plan.app_id,
+                report,
+                first=since,
+                last=until,
+                timezone=plan.zone,
+            )
+            read = aggregate.read(await _answer(download, request), report)
+            if not isinstance(read, Aggregate):
+                raise CostsRefused(read)
+            found[report] += read.rows
+            currency = read.currency or currency
+    if not found[AggregateReport.PARTNERS_BY_DATE]:
+        raise CostsRefused(_empty(plan))
+    return costs_of_aggregates(
+        plan.app,
+        currency or plan.currency,
+        found[AggregateReport.PARTNERS_BY_DATE],
+        found[AggregateReport.GEO_BY_DATE],
+    )
+
+
+async def _from_master(plan: CostPlan, download: Download, first: int, last: int) -> tuple[list[CostRow], int, int]:
+    newest = master.read_freshness(await _answer(download, master.freshness_request(plan.base_url, plan.api_token)))
+    if isinstance(newest, ReportRefusal):
+        raise CostsRefused(newest)
+    last = min(last, day_number(newest))
+    rows: list[master.MasterRow] = []
+    for since, until in _pieces(first, last, master.LONGEST_DAYS):
+        request = master.request(plan.base_url, plan.api_token, plan.app_id, since, until, own_zone=plan.zone != "UTC")
+        read = master.read(await _answer(download, request))
+        if isinstance(read, ReportRefusal):
+            raise CostsRefused(read)
+        rows += read
+    if not rows:
+        raise CostsRefused(_empty(plan))
+    return costs_of_master(plan.app, plan.currency, rows), first, last
+
+
+def _empty(plan: CostPlan) -> ReportRefusal:
+    return ReportRefusal(f"AppsFlyer's report about {plan.app_id} has no rows: what was known of its costs stays.")
+
+
+def _pieces(first: int, last: int, longest: int) -> Sequence[tuple[date, date]]:
+    return [
+        (date_of(start), date_of(start) + timedelta(days=min(longest, last - start + 1) - 1))
+        for start in range(first, last + 1, longest)
+    ]
+
+
+async def _answer(download: Download, request: HttpRequest) -> HttpResponse:
+    """Return a whole answer. Raises `CostsRefused` for one that is too large to be a report."""
+    async with download.open(request) as answer:
+        parts: list[bytes] = []
+        size = 0
+        async for piece in answer.pieces():
+            parts.append(piece)
+            size += len(piece)
+            if size > MAX_BYTES:
+                raise CostsRefused(ReportRefusal("AppsFlyer's report is larger than 256 MB: ask for fewer days."))
+        return HttpResponse(answer.status, answer.headers, b"".join(parts))

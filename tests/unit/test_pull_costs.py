@@ -1,0 +1,360 @@
+"""Costs are pulled from reports and Cost ETL files, replaced by corrections, and kept where a pull fails."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from flybridge.appsflyer.aggregate import AggregateRow
+from flybridge.cli.app import app
+from flybridge.config.settings import loads
+from flybridge.errors import ConfigError, FlybridgeError, TransportError
+from flybridge.insight.metrics import MICRO
+from flybridge.insight.reported_costs import costs_of_aggregates, runs_of_days
+from flybridge.operations.cost_files import read_cost_files
+from flybridge.operations.cost_schedule import keep_pulling
+from flybridge.operations.pull_costs import CostPlan, CostsRefused, cost_plans_of, pull, standing
+from flybridge.parquet import ParquetWriter
+from flybridge.sandbox.clock import FastClock
+from flybridge.sandbox.server import Sandbox, running
+from flybridge.sandbox.traffic.traffic import START_MS, TrafficApp, TrafficOptions, generate
+from flybridge.sandbox.vendors.cost_etl import COLUMNS
+from flybridge.sealing import Seal
+from flybridge.store.performance import CostRow, Slice, day_number
+from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.inside import Inside
+
+APP = "com.example.shop"
+DAY_MS = 86_400_000
+FACTS = [
+    message.reported
+    for message in generate(3, 2_000, [TrafficApp("shop", "android", APP)], TrafficOptions(span_ms=20 * DAY_MS))
+    if message.reported is not None
+]
+LAST = day_number(date(2026, 3, 1))
+FIRST = LAST - 89
+CONFIG = """
+secret = "0123456789abcdef0123456789abcdef"
+[[apps]]
+name = "shop"
+appsflyer_app_id = "com.example.shop"
+platform = "android"
+appsflyer.push_token = "push-token"
+appsflyer.base_url = "{origin}"
+amplitude.api_key = "key"
+{more}
+"""
+
+
+def plan(origin: str = "aggregate", *, token: str = "token", zone: str = "UTC", **more) -> CostPlan:
+    return CostPlan("shop", APP, origin, zone, "USD", token, "http://sandbox", **more)
+
+
+def playing(now_ms: int = START_MS + 60 * DAY_MS) -> tuple[Sandbox, Inside]:
+    sandbox = Sandbox(FastClock(start_ms=now_ms))
+    sandbox.reports.learn(FACTS)
+    return sandbox, Inside(sandbox)
+
+
+@pytest.fixture
+async def store(tmp_path):
+    one = SqliteStore(tmp_path / "store.db", Seal(b"x" * 32))
+    await one.open()
+    yield one
+    await one.close()
+
+
+async def spent(store: SqliteStore, *by: str) -> dict[tuple[object, ...], int | None]:
+    question = Slice(0, 30_000, 30_000, frozenset({"media_source", *by}))
+    return {
+        tuple(getattr(row.labels, name) for name in ("media_source", *by)): row.spend
+        for row in await store.costs(question)
+    }
+
+
+def true_spend() -> Counter[str]:
+    """What the installs of each source cost, by what was made."""
+    found: Counter[str] = Counter()
+    for fact in FACTS:
+        if fact.kind == "install" and fact.cost_usd is not None:
+            found[fact.media_source] += round(fact.cost_usd * MICRO)
+    return found
+
+
+def row(source: str, country: str = "", cost: float | None = None, clicks: int | None = None) -> AggregateRow:
+    return AggregateRow(date(2026, 1, 1), "", source, "c", country, None, clicks, 1, 1, 1, 0.0, cost, {})
+
+
+def test_what_has_no_country_is_kept_without_one():
+    day = day_number(date(2026, 1, 1))
+    found = costs_of_aggregates(
+        "shop",
+        "EUR",
+        [row("a", cost=10.0, clicks=50), row("b", cost=3.0), row("Organic"), row("c", cost=1.0, clicks=5)],
+        [row("a", "DE", 4.0, 20), row("a", "FR", 2.5, 30), row("c", "DE", 1.004, 7)],
+    )
+    assert sorted(found, key=lambda one: (one.media_source, one.country)) == [
+        CostRow("shop", day, "a", "c", "", "EUR", 3_500_000, None, None),
+        CostRow("shop", day, "a", "c", "DE", "EUR", 4_000_000, 20, None),
+        CostRow("shop", day, "a", "c", "FR", "EUR", 2_500_000, 30, None),
+        CostRow("shop", day, "b", "c", "", "EUR", 3_000_000, None, None),
+        CostRow("shop", day, "c", "c", "DE", "EUR", 1_004_000, 7, None),
+    ]
+
+
+def test_days_without_gaps_are_one_run():
+    assert runs_of_days([5, 3, 4, 9, 5, 11, 10]) == [(3, 5), (9, 11)]
+
+
+@pytest.mark.parametrize("origin", ["aggregate", "master"])
+async def test_a_pull_brings_what_campaigns_cost(store, origin):
+    _, inside = playing()
+    done = await pull(plan(origin), store, inside, first=FIRST, last=LAST, now_ms=1)
+    found, true = await spent(store), true_spend()
+    assert done.rows > 100
+    for source, cost in true.items():
+        # Networks correct some days by a few per cent, and spend on days that bring nobody.
+        assert cost * 0.95 < (found[source,] or 0) < cost * 1.6, source
+    assert ("organic",) not in found
+    countries = await spent(store, "country")
+    assert {key[1] for key in countries if key[0] == "googleadwords_int"} >= {"DE", "US"}
+    assert sum(value or 0 for value in countries.values()) == sum(value or 0 for value in found.values())
+
+
+async def test_corrections_replace_what_was_known(store):
+    sandbox, inside = playing(START_MS + 5 * DAY_MS)
+    days = []
+    for wait in (0, 20, 15, 49):
+        sandbox.clock.advance(wait * 86_400)
+        last = sandbox.clock.now_ms() // DAY_MS
+        await pull(plan(), store, inside, first=last - 89, last=last, now_ms=1)
+        rows = await store.costs(Slice(FIRST - 50, LAST + 200, 30_000, frozenset({"day", "media_source"})))
+        days.append({(one.labels.day, one.labels.media_source): one.spend for one in rows})
+    first_day = START_MS // DAY_MS
+    of_first_days = [sum(v or 0 for (day, _), v in one.items() if day < first_day + 2) for one in days]
+    assert len(set(of_first_days)) == 4, "each correction changes the sum"
+    assert of_first_days[0] < of_first_days[1]
+
+
+@pytest.mark.parametrize(
+    ("token", "app_id", "zone"), [("invalid", APP, "UTC"), ("token", "unknown", "UTC"), ("token", APP, "Asia/Tokyo")]
+)
+async def test_a_refused_report_leaves_what_was_known(store, token, app_id, zone):
+    _, inside = playing()
+    await pull(plan(), store, inside, first=FIRST, last=LAST, now_ms=1)
+    before = await spent(store, "day", "campaign", "country")
+    refused = msgspec.structs.replace(plan(token=token, zone=zone), app_id=app_id)
+    with pytest.raises(CostsRefused) as problem:
+        await pull(refused, store, inside, first=FIRST, last=LAST, now_ms=2)
+    assert str(problem.value).endswith(".")
+    assert await spent(store, "day", "campaign", "country") == before
+
+
+async def test_an_empty_report_leaves_what_was_known(store):
+    sandbox, inside = playing()
+    await pull(plan(), store, inside, first=FIRST, last=LAST, now_ms=1)
+    before = await spent(store)
+    sandbox.reports.facts.clear()
+    with pytest.raises(CostsRefused, match="no rows"):
+        await pull(plan(), store, inside, first=FIRST, last=LAST, now_ms=2)
+    assert await spent(store) == before
+
+
+async def test_a_plan_without_master_api_is_told_so(store):
+    _, inside = playing()
+    with pytest.raises(CostsRefused, match="not part of the AppsFlyer plan"):
+        await pull(plan("master", token="nomaster"), store, inside, first=FIRST, last=LAST, now_ms=1)
+
+
+async def test_days_are_those_of_the_apps_zone(store):
+    sandbox, inside = playing()
+    sandbox.reports.apps[APP] = msgspec.structs.replace(
+        sandbox.reports.apps[APP], timezone="Asia/Tokyo", currency="JPY"
+    )
+    await pull(plan(zone="Asia/Tokyo"), store, inside, first=FIRST, last=LAST, now_ms=1)
+    rows = await store.costs(Slice(0, 30_000, 30_000, frozenset({"day"})))
+    assert {one.currency for one in rows} == {"JPY"}
+    tokyo = {datetime.fromtimestamp(fact.install_ms / 1000 + 9 * 3600, UTC).date() for fact in FACTS}
+    assert min(one.labels.day for one in rows) == day_number(min(tokyo))
+
+
+def written(tmp_path, sandbox: Sandbox, days: int, *, batch: int = 4, whole: bool = True):
+    """Write the sandbox's Cost ETL files of so many days, as they would be in a bucket."""
+    now = datetime.fromtimestamp(sandbox.clock.now_ms() / 1000, UTC).date()
+    for back in range(days):
+        for report in ("geo", "summary"):
+            path = f"cost_etl/v1/dt={now - timedelta(days=back)}/b={batch}/{report}/part-00000.gz.parquet"
+            page = sandbox.reports._own({"method": "GET", "path": f"/sandbox/reports/{path}", "query_string": b""}, b"")
+            assert page.status == 200
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(page.content)
+            if whole:
+                (tmp_path / path).parent.joinpath("_SUCCESS").touch()
+    return tmp_path
+
+
+async def test_cost_files_agree_with_the_aggregates(store, tmp_path):
+    """Sources without countries are in the summary alone."""
+    sandbox, inside = playing()
+    folder = written(tmp_path / "bucket", sandbox, 61)
+    await pull(plan(), store, inside, first=FIRST, last=LAST, now_ms=1)
+    aggregates = await spent(store, "day")
+    await pull(plan("etl", folder=folder), store, inside, first=FIRST, last=LAST, now_ms=1)
+    rows = await store.costs(Slice(0, 30_000, 30_000, frozenset({"day", "media_source"})))
+    assert {one.origin for one in rows} == {"etl"}
+    found = {(one.labels.media_source, one.labels.day): one.spend for one in rows}
+    assert {key: value for key, value in found.items() if value is not None} == {
+        key: value for key, value in aggregates.items() if value is not None
+    }
+    countries = await spent(store, "country")
+    assert ("unityads_int", "") in countries
+    assert ("unityads_int", "DE") not in countries
+    assert ("googleadwords_int", "") not in countries
+
+
+async def test_a_batch_that_is_not_whole_is_left_out(store, tmp_path):
+    sandbox, _ = playing(START_MS + 10 * DAY_MS)
+    with pytest.raises(ConfigError, match="no whole batch"):
+        read_cost_files(written(tmp_path / "bucket", sandbox, 1, whole=False))
+    folder = written(tmp_path / "bucket", sandbox, 1, batch=1)
+    assert read_cost_files(folder)
+
+
+def test_a_file_that_is_no_parquet_or_has_a_bad_row_is_named(tmp_path):
+    folder = tmp_path / "t=cost_etl_geo" / "dt=2026-01-01" / "v=1"
+    folder.mkdir(parents=True)
+    (folder / "x.parquet").write_bytes(b"no parquet")
+    with pytest.raises(FlybridgeError, match="can't be read as Parquet"):
+        read_cost_files(tmp_path)
+    with ParquetWriter(folder / "x.parquet", COLUMNS) as file:
+        file.write([[APP, "never", "a", *[None] * (len(COLUMNS) - 3)]])
+    with pytest.raises(FlybridgeError, match="date is none"):
+        read_cost_files(tmp_path)
+
+
+class Stops:
+    """A schedule's clock, which moves on whenever it is looked at, and stops the schedule in the end."""
+
+    def __init__(self, sandbox: Sandbox, hours: float) -> None:
+        self.sandbox = sandbox
+        self.end_ms = sandbox.clock.now_ms() + hours * 3_600_000
+        self.stop = asyncio.Event()
+        self.failed: list[FlybridgeError] = []
+        self.pulled: list[int] = []
+
+    def now_ms(self) -> int:
+        self.sandbox.clock.advance(600)
+        if self.sandbox.clock.now_ms() > self.end_ms:
+            self.stop.set()
+        return self.sandbox.clock.now_ms()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    async def run(self, plans, store, download, monkeypatch, every_h: float = 8.0) -> None:
+        monkeypatch.setattr("flybridge.operations.cost_schedule.LOOK_S", 0.001)
+        await keep_pulling(
+            plans,
+            store,
+            download,
+            today=lambda _, now_ms: now_ms // DAY_MS,
+            every_ms=round(every_h * 3_600_000),
+            clock=self,
+            stop=self.stop,
+            pulled=lambda app, origin, rows: self.pulled.append(rows),
+            failed=self.failed.append,
+        )
+
+
+async def test_a_schedule_pulls_every_so_often_and_stays_within_the_quota(store, monkeypatch):
+    sandbox, inside = playing()
+    watched = Stops(sandbox, 49)
+    await watched.run([plan()], store, inside, monkeypatch)
+    assert len(watched.pulled) == 7
+    assert watched.failed == []
+    (one,) = await standing(store)
+    assert (one.app, one.origin, one.problem) == ("shop", "aggregate", "")
+    assert one.next_ms > one.pulled_ms > 0
+
+
+async def test_a_schedule_tells_of_a_refusal_and_goes_on_with_the_others(store, monkeypatch):
+    sandbox, inside = playing()
+    watched = Stops(sandbox, 9)
+    other = msgspec.structs.replace(plan("master", token="nomaster"), app="other")
+    await watched.run([other, plan()], store, inside, monkeypatch)
+    assert len(watched.pulled) == 2
+    assert len(watched.failed) == 2
+    standings = {one.app: one for one in await standing(store)}
+    assert "not part of the AppsFlyer plan" in standings["other"].problem
+    assert standings["shop"].problem == ""
+
+
+async def test_a_schedule_tries_again_after_an_outage(store, monkeypatch):
+    sandbox, inside = playing()
+    left = [3]
+
+    def away(_) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise TransportError("sandbox: away", maybe_applied=False)
+
+    inside.before = away
+    watched = Stops(sandbox, 5)
+    await watched.run([plan()], store, inside, monkeypatch)
+    assert len(watched.failed) == 3
+    assert len(watched.pulled) == 1
+
+
+def configured(more: str, origin: str = "http://127.0.0.1:1") -> str:
+    return CONFIG.format(origin=origin, more=more)
+
+
+def test_a_configuration_says_where_costs_come_from(tmp_path):
+    with pytest.raises(ConfigError, match="api_token"):
+        loads(configured('insight.costs = "aggregate"'), tmp_path, {})
+    text = configured('appsflyer.api_token = "t"\ninsight.costs = "master"\ninsight.cost_files = "bucket"')
+    plans = cost_plans_of(loads(text, tmp_path, {}))
+    assert (plans[0].origin, plans[0].api_token) == ("master", "t")
+    assert (plans[1].origin, plans[1].folder) == ("etl", tmp_path / "bucket")
+    bare = loads(configured('appsflyer.api_token = "t"'), tmp_path, {})
+    assert cost_plans_of(bare) == []
+    assert [one.origin for one in cost_plans_of(bare, ask_anyway=True)] == ["aggregate"]
+
+
+async def flybridge(*words: str, code: int = 0) -> str:
+    result = await asyncio.to_thread(CliRunner().invoke, app, words)
+    assert result.exit_code == code, result.output + str(result.exception)
+    return result.output
+
+
+async def test_the_commands_pull_import_and_tell(tmp_path):
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    sandbox, _ = playing(now_ms)
+    path = tmp_path / "flybridge.toml"
+    async with running(sandbox) as origin:
+        path.write_text(configured('appsflyer.api_token = "t"', origin))
+        told = await flybridge("costs", "pull", "-c", str(path), "--from", "2025-12-30", "--to", "2026-02-10", "--json")
+        (one,) = json.loads(told)
+        assert (one["app"], one["origin"], one["from"], one["to"]) == ("shop", "aggregate", "2025-12-30", "2026-02-10")
+        shown = await flybridge(
+            "performance", "-c", str(path), "--by", "source", "--from", "2025-12-30", "--to", "2026-02-10", "--json"
+        )
+        spend = {row["media_source"]: row["spend"] for row in json.loads(shown)}
+        assert spend["Facebook Ads"] > 10
+        (status,) = json.loads(await flybridge("costs", "status", "-c", str(path), "--json"))
+        assert (status["rows"], status["problem"]) == (one["rows"], None)
+        path.write_text(configured('appsflyer.api_token = "invalid"', origin))
+        refused = await flybridge("costs", "pull", "-c", str(path), code=1)
+        assert "check api_token" in refused
+    folder = written(tmp_path / "bucket", Sandbox(FastClock(start_ms=START_MS)), 1)
+    with_facts, _ = playing()
+    written(folder, with_facts, 30)
+    taken = json.loads(await flybridge("costs", "import", "-c", str(path), str(folder), "--json"))
+    assert [one["app"] for one in taken] == ["shop"]
+    assert taken[0]["rows"] > 50
