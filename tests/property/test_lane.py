@@ -34,7 +34,8 @@ KINDS = (GOOD, "500", "cut", "400", "403", "413")
 class MemoryStore:
     """The verbs a worker needs, in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, lane: Lane = LANE) -> None:
+        self._lane = lane
         self.due: dict[int, tuple[int, Delivery]] = {}
         self.leased: dict[int, Delivery] = {}
         self.ended: dict[int, Settlement] = {}
@@ -46,7 +47,7 @@ class MemoryStore:
         return Rescued()
 
     async def lanes(self, now_ms: int) -> Sequence[Lane]:
-        return [LANE] if any(due_ms <= now_ms for due_ms, _ in self.due.values()) else []
+        return [self._lane] if any(due_ms <= now_ms for due_ms, _ in self.due.values()) else []
 
     async def lease(self, lane: Lane, limit: int, now_ms: int, lease_ms: int, owner: str) -> Sequence[Delivery]:
         found = sorted((due_ms, number) for number, (due_ms, _) in self.due.items() if due_ms <= now_ms)[:limit]

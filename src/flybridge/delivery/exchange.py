@@ -63,7 +63,7 @@ class Retry(Struct, frozen=True, tag=True):
 
     `counts` is False where the vendor has not looked at the item (throttled). `pauses` is `device` or `user` where
     the vendor asks that nothing of the item's device or user is sent in that time. With `most_tries` the item is
-    refused after so many counted tries.
+    refused after so many counted tries, with the verdict `end` if there is one.
     """
 
     reason: str
@@ -71,6 +71,7 @@ class Retry(Struct, frozen=True, tag=True):
     counts: bool = True
     pauses: str = ""
     most_tries: int = 0
+    end: Reject | None = None
 
 
 class Reject(Struct, frozen=True, tag=True):
@@ -82,9 +83,13 @@ class Reject(Struct, frozen=True, tag=True):
 
 
 class Split(Struct, frozen=True, tag=True):
-    """The request was too large: its items go into smaller requests. An item alone in its request dies."""
+    """The request was too large: its items go into smaller requests. An item alone in its request dies.
+
+    `words` is what the vendor said, where that is not at hand any more when the item is settled.
+    """
 
     reason: str
+    words: str = ""
 
 
 class Halt(Struct, frozen=True, tag=True):

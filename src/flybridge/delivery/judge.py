@@ -10,15 +10,18 @@ or about one item that nobody named. What tells the two apart is what becomes of
 - **An item fails alone.** While the lane sends it pays a try. While the lane is down it does not, unless it is known to
   be bad: it failed, something that was sent later was accepted, and it fails again. Items that are known to be bad say
   nothing about the lane, so they don't stop it. A probe of a lane is up to `PROBES` single items, in the order in which
-  they are due, so that bad items at the head of the queue don't hold up the others.
+  they are due, so that bad items at the head of the queue don't hold up the others; `REPEATS` that failed before.
 - **An item is refused alone** (a firewall, any 4xx). It is the item if something was accepted lately, or if something
-  sent later is accepted and it is refused again. If `SUSPECTS` are refused and nothing is accepted it is the lane: it
-  halts, and all of them are kept.
+  sent later is accepted and it is refused again; where the answer is one about the lane, `REFUSALS` times more. If
+  `SUSPECTS` are refused and nothing is accepted it is the lane: it halts, and all of them are kept.
+- **A request is refused as the lane's** (a wrong key, another server). The lane halts. A probe that is answered so
+  again is sent in halves, down to one item: a firewall may answer a whole request for one of its items.
 - **Too many die.** If the vendor refuses more than `CircuitRules.dead_share` of the last `WINDOW` items the lane halts,
   and what would have died is kept: a mistake in the mapping must not turn a day of events into dead letters.
 
 A lane that answers with failures for longer than `DOWN_MS` lets single items pay tries, so that a lane which holds
-nothing but bad items ends them, too.
+nothing but bad items ends them, too. Sooner they can't be told from an outage. A lane that is refused (a wrong key)
+keeps its items for ever: an operator has to act.
 """
 
 from __future__ import annotations
@@ -37,12 +40,15 @@ from flybridge.delivery.words import said
 from flybridge.records import DAY_MS
 
 SUSPECTS: Final = 3  # items refused alone, with nothing accepted since, that prove the lane itself is refused
-PASSING: Final = 10  # refusals in a row before a lane no longer counts as one that accepts
+PASSING: Final = 2  # refusals in a row before a lane no longer counts as one that accepts
 PROBES: Final = 16  # single items that may fail in one probe of a lane
+REPEATS: Final = 4  # the same, of items that failed before
 PATIENCE: Final = 64  # the most full requests that are accepted before the limit is raised again
 NO_LIMIT: Final = 2_000  # no endpoint takes more items than this
 REMEMBERED: Final = 10_000  # items that failed, over all rounds of work
 WINDOW: Final = 100
+REFUSALS: Final = 3  # tries of an item that is refused alone while others are accepted
+DOUBTFUL_REFUSALS: Final = 20  # the same in a lane that accepted items which it had refused alone
 DOWN_MS: Final = 8 * DAY_MS
 
 _ALL: Final = (1 << WINDOW) - 1
@@ -55,6 +61,8 @@ DEAD_RATE: Final = (
     "The vendor refuses too many items (`delivery.dead_share`); the others are kept. See `flybridge dead` for the "
     "reason, correct the cause, then `flybridge lanes retry`. Else sending is tried again each hour."
 )
+
+REFUSED_ALONE: Final = "Refused alone, {} times, while others were accepted in between: {}."
 
 T = TypeVar("T")
 
@@ -79,7 +87,7 @@ class Suspect(Struct, frozen=True):
     """An item that was refused alone, how, and the newest request of the lane at that time."""
 
     item: Any
-    verdict: Halt | Reject
+    verdict: Halt | Reject | Split
     newest: int
     words: str = ""
 
@@ -90,7 +98,8 @@ class LaneState(Struct, frozen=True):
     `limit` is the most items in a request, 0 for the endpoint's own limit. `blamed` has the items that were in a failed
     request or refused alone, with the newest request at that time; `accepted` is the newest request of which something
     was accepted. `refusals` counts items refused alone since then. `recent` has a bit for each of the last items that
-    ended, 1 for a refused one.
+    ended, 1 for a refused one. `doubted` has the items that were refused alone with an answer about the lane;
+    `mistaken` is set once one of them was accepted: then such refusals change for reasons of the lane's own.
     """
 
     circuit: Circuit = CLOSED
@@ -101,8 +110,10 @@ class LaneState(Struct, frozen=True):
     blamed: Mapping[Hashable, int] = {}
     suspects: tuple[Suspect, ...] = ()
     accepted: int = 0
-    refusals: int = PASSING
+    refusals: int = 0
     recent: int = 0
+    doubted: frozenset[Hashable] = frozenset()
+    mistaken: bool = False
 
     @property
     def plain(self) -> bool:
@@ -141,20 +152,33 @@ def judge(
         return _failed(items, verdicts, state, answer, key)
     alone = len(items) == 1
     refusal = verdicts[0]
-    if alone and (isinstance(refusal, Halt) or (isinstance(refusal, Reject) and _is_doubtful(state, key(items[0])))):
+    # What is too large even alone is refused.
+    if alone and (
+        isinstance(refusal, Halt) or (isinstance(refusal, Reject | Split) and _is_doubtful(state, key(items[0])))
+    ):
         return _suspect(items[0], refusal, state, answer, key)
     halt = next((verdict for verdict in verdicts if isinstance(verdict, Halt)), None)
     if halt is not None:
-        circuit = breaker.halted(state.circuit, halt, answer.now_ms, answer.rules, words=answer.words)
-        return list(zip(items, verdicts, strict=True)), [], replace(state, circuit=circuit)
+        return _halted(items, verdicts, halt, state, answer)
     return _answered(items, verdicts, state, answer, key)
+
+
+def _halted(
+    items: Sequence[T], verdicts: Sequence[Verdict], halt: Halt, state: LaneState, answer: Answer
+) -> Judgement[T]:
+    """Judge a request that is refused as the whole lane's: the lane halts; a probe is sent again in halves."""
+    if state.circuit.phase is Phase.HALF_OPEN and len(items) > 1:
+        # A firewall may answer for the whole what it has against one item.
+        return [], list(halve(items)), _probing_fewer(state, len(items))
+    circuit = breaker.halted(state.circuit, halt, answer.now_ms, answer.rules, words=answer.words)
+    return list(zip(items, verdicts, strict=True)), [], replace(state, circuit=circuit)
 
 
 def _is_doubtful(state: LaneState, key: Hashable) -> bool:
     """Whether a refused item may be the lane's fault."""
     if state.is_bad(key):
         return False
-    return state.refusals >= PASSING or state.circuit.phase is not Phase.CLOSED
+    return not state.accepted or state.refusals >= PASSING or state.circuit.phase is not Phase.CLOSED
 
 
 def _failed(
@@ -175,7 +199,7 @@ def _failed(
         state = _blame(state, keys, answer.number)
     if len(items) == 1:
         bad = content and state.is_bad(keys[0])
-        circuit, probes = _after_single(state, retries[0], answer, bad=bad, fresh=content and not known)
+        circuit, probes = _after_single(state, retries[0], answer, bad=bad, content=content, fresh=not known)
         down = before.phase is not Phase.CLOSED
         lasting = content and down and now_ms - before.since_ms >= DOWN_MS
         pays = retries[0].counts and (not down or bad or lasting)
@@ -191,15 +215,19 @@ def _failed(
     return [(item, replace(retry, counts=False)) for item, retry in zip(items, retries, strict=True)], [], state
 
 
-def _after_single(state: LaneState, retry: Retry, answer: Answer, *, bad: bool, fresh: bool) -> tuple[Circuit, int]:
+def _after_single(
+    state: LaneState, retry: Retry, answer: Answer, *, bad: bool, content: bool, fresh: bool
+) -> tuple[Circuit, int]:
     """Return the circuit, and the single items that failed in this probe, after a single item failed.
 
-    `fresh` means that the item may be the cause and did not fail before.
+    `content` means that the item may be the cause, `fresh` that it did not fail before.
     """
     circuit = state.circuit
     if bad:
         return circuit, state.probes
-    if fresh and circuit.phase is Phase.HALF_OPEN and state.probes + 1 < min(2 ** min(circuit.opens, 8), PROBES):
+    lasting = answer.now_ms - circuit.since_ms >= DOWN_MS
+    most = min(2 ** min(circuit.opens, 8), PROBES if fresh or lasting else REPEATS)
+    if content and circuit.phase is Phase.HALF_OPEN and state.probes + 1 < most:
         return circuit, state.probes + 1
     return breaker.failed(circuit, retry.reason, answer.now_ms, answer.rules, words=answer.words), 0
 
@@ -223,6 +251,11 @@ def _narrowed(state: LaneState, n: int, *, first: bool) -> LaneState:
     return replace(state, limit=half, fits=0, patience=min(2 * state.patience, PATIENCE))
 
 
+def _probing_fewer(state: LaneState, n: int) -> LaneState:
+    """Return the state with a limit of half of what a probe held. It is not about size, and rises soon."""
+    return replace(_narrowed(state, n, first=False), patience=state.patience)
+
+
 def _widened(state: LaneState, n: int) -> LaneState:
     """Return the state after a request of `n` items was accepted: a limit that holds is tried with twice as many."""
     if not state.limit or n < state.limit:
@@ -236,19 +269,29 @@ def _widened(state: LaneState, n: int) -> LaneState:
 
 def _suspect(
     item: T,
-    verdict: Halt | Reject,
+    verdict: Halt | Reject | Split,
     state: LaneState,
     answer: Answer,
     key: Callable[[T], Hashable],
 ) -> Judgement[T]:
     """Judge an item that was refused alone: it is the item, or the lane, or neither is known yet."""
     lasting = state.circuit.phase is not Phase.CLOSED and answer.now_ms - state.circuit.since_ms >= DOWN_MS
-    if state.is_bad(key(item)) or (lasting and isinstance(verdict, Reject)):
+    if state.is_bad(key(item)) and isinstance(verdict, Halt):
+        most = DOUBTFUL_REFUSALS if state.mistaken else REFUSALS
+        end = Reject("refused_alone", REFUSED_ALONE.format(most, verdict.reason), verdict.remedy)
+        # The next refusal counts if something is accepted in between: it may be the lane's again.
+        state = replace(state, blamed={**state.blamed, key(item): answer.newest})
+        return [(item, Retry(verdict.reason, most_tries=most, end=end))], [], state
+    if not isinstance(verdict, Halt) and (state.is_bad(key(item)) or lasting):
         blamed = {one: number for one, number in state.blamed.items() if one != key(item)}
-        return [(item, _own(verdict))], [], replace(state, blamed=blamed)
+        return [(item, verdict)], [], replace(state, blamed=blamed)
     state = _blame(state, [key(item)], answer.newest)
+    if isinstance(verdict, Halt) and len(state.doubted) < REMEMBERED:
+        state = replace(state, doubted=state.doubted | {key(item)})
     if isinstance(verdict, Reject):  # the answer is not at hand when it is settled
         verdict = replace(verdict, detail=said(verdict.detail, answer.words))
+    elif isinstance(verdict, Split):
+        verdict = replace(verdict, words=answer.words)
     suspects = (*state.suspects, Suspect(item, verdict, answer.newest, answer.words))
     state = replace(state, suspects=suspects, refusals=state.refusals + 1)
     if len(suspects) >= SUSPECTS or state.circuit.phase is Phase.OPEN:
@@ -257,20 +300,13 @@ def _suspect(
     return [], [], state
 
 
-def _own(verdict: Halt | Reject) -> Reject:
-    """Return the verdict of an item that is refused while others are accepted."""
-    if isinstance(verdict, Reject):
-        return verdict
-    detail = f"Refused alone, twice, while others were accepted in between: {verdict.reason}."
-    return Reject("refused_alone", detail, verdict.remedy)
-
-
 def close_round(state: LaneState, now_ms: int, rules: CircuitRules) -> tuple[Ended[Any], LaneState]:
     """Return what becomes of items that are still suspected at the end of a round of work, and the new state.
 
     A few refused events of a lane that sends die for their own reason; else it is the lane.
     """
-    if state.circuit.phase is Phase.CLOSED and all(isinstance(one.verdict, Reject) for one in state.suspects):
+    own = not any(isinstance(one.verdict, Halt) for one in state.suspects)
+    if own and state.circuit.phase is Phase.CLOSED and state.refusals < SUSPECTS:
         recent = state.recent
         for _ in state.suspects:
             recent = (recent << 1 | 1) & _ALL
@@ -303,7 +339,8 @@ def _answered(
     again: list[Sequence[T]] = []
     large: list[T] = []
     kept = Halt("dead_rate", DEAD_RATE, 3600.0)
-    refused = sum(isinstance(verdict, Reject) for verdict in verdicts)
+    refusal = Reject if len(items) > 1 else (Reject, Split)
+    refused = sum(isinstance(verdict, refusal) for verdict in verdicts)
     share = answer.rules.dead_share
     bounded = share > 0 and not (len(items) >= WINDOW and refused <= share * len(items))
     most, recent, stopped = max(1, int(share * WINDOW)), state.recent, False
@@ -311,22 +348,23 @@ def _answered(
         if isinstance(verdict, Split) and len(items) > 1:
             large.append(item)
             continue
-        if isinstance(verdict, Reject) and bounded and recent.bit_count() >= most:
+        if isinstance(verdict, refusal) and bounded and recent.bit_count() >= most:
             stopped = True
             ended.append((item, kept))
             continue
-        recent = (recent << 1 | isinstance(verdict, Reject)) & _ALL
+        recent = (recent << 1 | isinstance(verdict, refusal)) & _ALL
         ended.append((item, verdict))
     if large:
         again += halve(large) if len(large) > 1 else [large]
+        if state.circuit.phase is Phase.HALF_OPEN:
+            state = _probing_fewer(state, len(items))
     accepted = any(isinstance(verdict, Accepted) for verdict in verdicts)
     # That a request is too large, or one item is bad, says nothing about the lane.
     if accepted or (not (len(items) == 1 and refused) and not all(isinstance(verdict, Split) for verdict in verdicts)):
         state = replace(state, circuit=breaker.succeeded(state.circuit), probes=0)
     state = replace(state, recent=recent, refusals=state.refusals + (refused if len(items) == 1 else 0))
     if accepted:
-        cleared = [one for one in state.suspects if one.newest < answer.number]
-        again += [[one.item] for one in cleared]
+        again += [[one.item] for one in state.suspects if one.newest < answer.number]
         state = replace(
             _widened(state, len(items)),
             accepted=max(state.accepted, answer.number),
@@ -334,9 +372,15 @@ def _answered(
             suspects=tuple(one for one in state.suspects if one.newest >= answer.number),
         )
     if state.blamed:
-        over = state.blamed.keys() & {key(item) for item, verdict in ended if isinstance(verdict, Accepted | Reject)}
+        over = state.blamed.keys() & {key(item) for item, verdict in ended if not isinstance(verdict, Retry | Halt)}
         if over:
-            state = replace(state, blamed={one: n for one, n in state.blamed.items() if one not in over})
+            cleared = state.doubted & {key(item) for item, verdict in ended if isinstance(verdict, Accepted)}
+            state = replace(
+                state,
+                blamed={one: n for one, n in state.blamed.items() if one not in over},
+                doubted=state.doubted - over,
+                mistaken=state.mistaken or bool(cleared),
+            )
     if stopped:
         circuit = breaker.halted(state.circuit, kept, answer.now_ms, answer.rules, words=answer.words)
         state = replace(state, circuit=circuit)

@@ -83,7 +83,7 @@ def settle(
             )
         case Split():
             if alone or delivery.split:
-                return _too_large(delivery, words)
+                return _too_large(delivery, words or verdict.words)
             return Settlement(delivery.id, DUE, due_ms=now_ms, tries=delivery.tries, split=True, reason=verdict.reason)
         case Halt():
             return give_back(delivery, now_ms + round(verdict.after_s * 1000), verdict.reason)
@@ -120,13 +120,18 @@ def _again(
             uncertain=uncertain,
         )
     if retry.counts and retry.most_tries and tries >= retry.most_tries:
+        end = retry.end or Reject(
+            "invalid_event",
+            f"The vendor fails at this item, {tries} times, and takes others: {retry.reason}.",
+            "See with `flybridge explain` what is sent, correct the mapping, then replay the dead letter.",
+        )
         return Settlement(
             delivery.id,
             DEAD,
             tries=tries,
-            reason="invalid_event",
-            detail=said(f"The vendor fails at this item, {tries} times, and takes others: {retry.reason}.", words),
-            remedy="See with `flybridge explain` what is sent, correct the mapping, then replay the dead letter.",
+            reason=end.reason,
+            detail=said(end.detail, words),
+            remedy=end.remedy,
             uncertain=uncertain,
         )
     if retry.counts and tries >= policy.tries:

@@ -191,7 +191,7 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "find the cause, then replay",
     ),
     (_K.DEAD, "refused_alone"): Reason(
-        "the vendor refused a request with only this item, twice, while others passed",
+        "the vendor refused a request with only this item again and again, while others passed",
         "check the item: a firewall may object to a text in it",
     ),
     (_K.DEAD, "taken_out"): Reason(
