@@ -213,6 +213,7 @@ class PerformanceKind:
     RETARGETED_EVENT: Final = "retargeted-event"  # attributed to a retargeting campaign
     SECONDARY: Final = "secondary"  # the copy of an event that is not the primary attribution
     BLOCKED: Final = "blocked"  # what AppsFlyer blocked as fraud
+    SKADNETWORK: Final = "skadnetwork"  # an install that SKAdNetwork reports, of nobody
     UNSEEN: Final = "unseen"  # the cohort of installations whose install was never received
 
 

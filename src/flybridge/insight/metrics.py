@@ -59,6 +59,7 @@ class Figures(Struct):
     revenue: int = 0
     not_converted: int = 0
     reached: int = 0
+    skad_installs: int = 0
     spend: int | None = None
     clicks: int | None = None
     impressions: int | None = None
@@ -178,6 +179,11 @@ METRICS: Final[Mapping[str, Metric]] = {
         Metric(
             "re_attributions", "Re-attributions", COUNT, "re-attributions", "Of people who had removed the app.",
             lambda it: it.re_attributions,
+        ),
+        Metric(
+            "skad_installs", "SKAN installs", COUNT, "installs that SKAdNetwork reports",
+            "First postbacks of ads that won. They name no person: some are among `installs` as well, and nobody can tell "
+            "which, so that the two are never added up.", lambda it: it.skad_installs,
         ),
         Metric(
             "matched_share", "Matched", SHARE, "installs that reached a person in Amplitude / installs",

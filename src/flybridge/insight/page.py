@@ -30,7 +30,8 @@ never 0. A share is a plain number in CSV and JSON: 0.25 is 25 %.
   its cost is that of the same days. A `*` marks one that some days of the period are missing from; without any it
   is `n/a`.
 - **Once.** An event counts once, whatever becomes of it on the way to Amplitude, and however often it arrives.
-  Blocked fraud, uninstall measurements, SKAdNetwork postbacks and the secondary of two attributions do not count.
+  Blocked fraud, uninstall measurements and the secondary of two attributions do not count, and what SKAdNetwork
+  reports is a metric of its own.
 - **Organic and restricted** are media sources of their own. `restricted` is what AppsFlyer says where a source
   forbids that it is named: its events are real, and no one can say whose they are.
 - **`{OTHER}`** is what came after a day had `insight.max_cells` combinations.

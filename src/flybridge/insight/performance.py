@@ -184,6 +184,8 @@ async def _read_app(
                 it.re_engagements += row.n
             case PerformanceKind.RE_ATTRIBUTION:
                 it.re_attributions += row.n
+            case PerformanceKind.SKADNETWORK:
+                it.skad_installs += row.n
             case _:
                 it.events += row.n
                 it.revenue += row.revenue
@@ -246,7 +248,7 @@ def spend_in(app: AppScope, cost: CostSums) -> int | None:
 
 SUMMED: Final = (
     "installs", "attributed", "reinstalls", "re_engagements", "re_attributions", "events", "revenue", "not_converted",
-    "reached",
+    "reached", "skad_installs",
 )  # fmt: skip
 SUMMED_UP_TO: Final = (
     "installs", "attributed", "active", "payers", "revenue", "attributed_revenue", "not_converted",

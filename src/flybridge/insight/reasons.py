@@ -59,7 +59,9 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "nothing; see `mapping.double_attribution`",
     ),
     (_K.FILTERED, "uninstall"): Reason("an uninstall: not an action of a user", "nothing"),
-    (_K.FILTERED, "skadnetwork"): Reason("a SKAdNetwork message: it has no user", "deselect them in AppsFlyer"),
+    (_K.FILTERED, "skadnetwork"): Reason(
+        "a SKAdNetwork message: it has no user, and is counted by campaign", "nothing; see `flybridge performance`"
+    ),
     (_K.FILTERED, "not_chosen"): Reason(
         "no stream names this event of Amplitude",
         "add it to `apps.streams` if you miss it",

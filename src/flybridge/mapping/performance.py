@@ -1,10 +1,10 @@
 """What a postback adds to the performance counters: whose campaign, on which day, how much money. Pure.
 
 It is the same whatever the configuration sends to Amplitude: a filtered, held or refused event counts as well, under
-the media source that AppsFlyer reports. Not counted are what AppsFlyer does not count either: uninstall measurements
-and SKAdNetwork copies. Blocked fraud, and the secondary of two attributions
-(https://support.appsflyer.com/hc/en-us/articles/360016371077, read 2026-11-24), are kinds of their own, in no figure:
-they explain differences.
+the media source that AppsFlyer reports. Not counted are what AppsFlyer does not count either: uninstall measurements.
+Installs that SKAdNetwork reports are a figure of their own: they are of nobody, and may be the same as others. Blocked
+fraud, and the secondary of two attributions (https://support.appsflyer.com/hc/en-us/articles/360016371077, read
+2026-11-24), are kinds of their own, in no figure: they explain differences.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ NO_RATES: Final[Mapping[str, float]] = {}
 QUARTER_MS: Final = 900_000
 EPOCH_DAY: Final = datetime(1970, 1, 1).toordinal()
 
-NOT_COUNTED: Final = frozenset({Kind.UNINSTALL, Kind.SKADNETWORK})
+SKAD_INSTALLS: Final = frozenset({"install", "redownload", "re-download"})
+"""Names of SKAdNetwork messages of an install, without what older ones have in front. Others are about the same one."""
 RETARGETED: Final = frozenset({Kind.RE_ENGAGEMENT_IN_APP, Kind.RE_ATTRIBUTION_IN_APP})
 BEGINS: Final = frozenset({"install", "reinstall", "re-attribution"})
 """Families of conversions that begin an installation. A re-engagement is of one that is there."""
@@ -89,7 +90,9 @@ def performance_of(
     """
     if is_secondary and kind.is_conversion:
         return None
-    if kind in NOT_COUNTED:
+    if kind is Kind.SKADNETWORK:
+        return _skadnetwork(postback, platform, counting, received_ms)
+    if kind is Kind.UNINSTALL:
         return None
     install_ms, event_ms = time_of(postback, "install_time"), time_of(postback, "event_time")
     family = kind.family
@@ -132,6 +135,31 @@ def performance_of(
         install_ms // 1000 if install_ms is not None else 0,
         (time_ms(touched) or 0) // 1000 if begins and touched is not None else 0,
     )
+
+
+def _skadnetwork(postback: Postback, platform: str, counting: Counting, received_ms: int) -> Performance | None:
+    """Return an install that SKAdNetwork reports: the first postback of an ad that won. It is of nobody.
+
+    Later postbacks of version 4, and those of ads that lost, are about installs that are counted already.
+    """
+    name = (postback.event_name or "").lower().removeprefix("af_").removeprefix("skad_")
+    sequence, won = postback.get("skad_postback_sequence_index"), postback.get("skad_did_win")
+    if name not in SKAD_INSTALLS or sequence not in (None, 0, "0") or str(won).strip().lower() in ("false", "0"):
+        return None
+    source = postback.media_source or postback.get("ad_network_name") or postback.skad_ad_network_id
+    campaign = postback.campaign or postback.skad_campaign_id or postback.get("skad_source_identifier")
+    dimensions = _dimensions(
+        PerformanceKind.SKADNETWORK,
+        "",
+        str(source or ""),
+        None if campaign is None else str(campaign),
+        None,
+        None,
+        postback.country_code,
+        platform,
+    )
+    # Apple tells no install time: AppsFlyer's event time is when the postback came, or an estimate.
+    return Performance(dimensions, counting.day(time_of(postback, "event_time") or received_ms))
 
 
 def _kept_apart(postback: Postback, *, is_secondary: bool) -> str | None:

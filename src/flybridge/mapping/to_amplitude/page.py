@@ -85,8 +85,9 @@ becomes a dead letter (`other_app`)."""
 
 _ROUTES = """\
 Advertising revenue (`af_ad_revenue`) is an in-app event with revenue. An uninstall is filtered, because AppsFlyer
-learns of it up to days later and Amplitude would count it as activity. SKAdNetwork messages name no person. Messages
-with a `blocked_reason` (Protect360) are filtered as `blocked_as_fraud`.
+learns of it up to days later and Amplitude would count it as activity. SKAdNetwork messages name no person: they
+are filtered, and their installs counted by campaign ([performance](performance.md), `skad_installs`). Messages with a
+`blocked_reason` (Protect360) are filtered as `blocked_as_fraud`.
 
 On the route `attribution` an event has identifiers and user properties and nothing else; without an identifier that
 the Attribution API takes it is refused (`no_usable_id`), and so is a platform other than iOS and Android

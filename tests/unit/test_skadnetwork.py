@@ -1,0 +1,84 @@
+"""SKAdNetwork messages of every version: sent to nobody, and counted once each by campaign."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from flybridge.flow import AppFlow, Flow
+from flybridge.identity import Keyring
+from flybridge.insight.performance import AppScope, Question, read_performance
+from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.records import DAY_MS, Envelope, Media, Source
+from flybridge.sealing import Seal
+from flybridge.store.sqlite.store import SqliteStore
+
+NOW_MS = 1_795_200_000_000
+TODAY = NOW_MS // DAY_MS
+INSTALL = {
+    "app_id": "id499000111", "event_name": "install", "ad_network_name": "snapchat_int", "platform": "ios",
+    "skad_ad_network_id": "424m5254lk.skadnetwork", "skad_source_identifier": "5239", "skad_conversion_value": "12",
+    "skad_coarse_conversion_value": "high", "skad_postback_sequence_index": "0", "skad_did_win": "true",
+    "media_source": "snapchat_int", "event_time": "2026-11-20 10:00:00",
+}  # fmt: skip
+RULES = Rules(app="shop", platform="ios", app_id="id499000111")
+
+
+async def counted(tmp_path, *messages: dict, rules: Rules = RULES) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """Return by source and campaign the installs of SKAdNetwork, other installs, and in-app events."""
+    flow = Flow({"shop": AppFlow(rules)}, Keyring(b"secret"))
+    bodies = [json.dumps(message).encode() for message in messages]
+    envelopes = [Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, body, f"r{n}") for n, body in enumerate(bodies)]
+    filings = flow.filings(envelopes)
+    assert {filing.decision.reason for filing in filings} == {"skadnetwork"}
+    assert all(filing.persons == () for filing in filings)
+    store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
+    await store.open()
+    await store.file(filings, NOW_MS)
+    question = Question(TODAY - 30, TODAY, ("media_source", "campaign"))
+    found = await read_performance(store, [AppScope("shop", "USD", {}, "ios", TODAY + 1)], question)
+    assert await store.audit() == []
+    await store.close()
+    return {
+        (row.labels["media_source"], row.labels["campaign"]): (
+            row.figures.skad_installs,
+            row.figures.installs,
+            row.figures.events,
+        )
+        for row in found.rows
+    }
+
+
+async def test_installs_are_counted_by_campaign(tmp_path):
+    """By AppsFlyer's campaign, else by Apple's campaign id or source identifier; a repeat is one."""
+    named = INSTALL | {"campaign": "winter", "skad_transaction_id": "1"}
+    version_3 = INSTALL | {"skad_campaign_id": "17", "skad_source_identifier": None, "skad_transaction_id": "2"}
+    other = INSTALL | {"media_source": None, "skad_transaction_id": "3"}
+    again = named | {"skad_transaction_id": "4"}
+    assert await counted(tmp_path, named, named, version_3, other, again, INSTALL) == {
+        ("snapchat_int", "winter"): (2, 0, 0),
+        ("snapchat_int", "17"): (1, 0, 0),
+        ("snapchat_int", "5239"): (2, 0, 0),
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"skad_did_win": "false"}, {"skad_did_win": False}, {"skad_did_win": 0},
+        {"skad_postback_sequence_index": "1"}, {"skad_postback_sequence_index": 2},
+        {"event_name": "af_skad_revenue"}, {"event_name": "postback"}, {"event_name": None, "event_type": "postback"},
+    ],
+)  # fmt: skip
+async def test_what_is_no_install_of_its_own_is_not_counted(tmp_path, change):
+    """Lost auctions, the second and third postback, and messages about an install that has one already."""
+    assert await counted(tmp_path, INSTALL | change) == {}
+
+
+@pytest.mark.parametrize("name", ["install", "Install", "af_skad_install", "af_skad_redownload", "skad_install"])
+@pytest.mark.parametrize("field", ["skad_version", "skad_fidelity_type", "skad_ad_network_id", "skad_new"])
+async def test_any_field_and_every_name_of_an_install(tmp_path, name, field):
+    """Whatever the version calls them."""
+    message = {"event_name": name, "media_source": "x_int", "campaign": "c", "platform": "ios", field: "1"}
+    assert await counted(tmp_path, message) == {("x_int", "c"): (1, 0, 0)}
