@@ -245,13 +245,14 @@ class Carried(Struct, frozen=True, gc=False):
     """By what one event could be matched, for the coverage counters.
 
     `kinds` are the kinds of matching key on it (`identity.IdKind` values), and `amplitude_user_id` and
-    `amplitude_device_id` where the event named its user itself; sorted, joined by a space.
+    `amplitude_device_id` where the event named its user itself; sorted, joined by a space. `is_install`: it is one.
     """
 
     platform: str
     app_version: str
     media_source: str
     kinds: str
+    is_install: bool = False
 
 
 class Person(Struct, frozen=True, gc=False):

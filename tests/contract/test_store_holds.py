@@ -180,14 +180,14 @@ async def test_it_is_known_by_what_amplitude_shows_people(store):
 
 async def test_coverage_counts_each_event_once(store):
     """A duplicate adds nothing, and what carries nothing is counted too."""
-    seen = Carried("ios", "4.2", "tiktok", "appsflyer_id idfv")
+    seen = Carried("ios", "4.2", "tiktok", "appsflyer_id idfv", is_install=True)
     nothing = Carried("ios", "4.2", "tiktok", "")
     known = {"key": key("c"), "key_until_ms": LATER_MS}
     await store.file([direct("a", carried=seen, **known), direct("a", carried=seen, **known)], NOW_MS)
     await store.file([direct("b", carried=seen), direct("n", carried=nothing)], NOW_MS)
     assert sorted(await store.coverage(), key=lambda row: row.n) == [
         CoverageRow("shop", DAY, "ios", "4.2", "tiktok", (), 1),
-        CoverageRow("shop", DAY, "ios", "4.2", "tiktok", ("appsflyer_id", "idfv"), 2),
+        CoverageRow("shop", DAY, "ios", "4.2", "tiktok", ("appsflyer_id", "idfv"), 2, 2),
     ]
     assert await store.coverage(app="game") == []
     assert await store.coverage(since_day="2025-11-25") == []
@@ -198,7 +198,7 @@ async def test_coverage_is_summed_over_versions_and_sources(store):
     await store.file(
         [
             direct("a", carried=Carried("ios", "4.2", "tiktok", "appsflyer_id idfv")),
-            direct("b", carried=Carried("ios", "4.3", "", "appsflyer_id idfv")),
+            direct("b", carried=Carried("ios", "4.3", "", "appsflyer_id idfv", is_install=True)),
             direct("c", carried=Carried("ios", "4.3", "tiktok", "")),
             direct("d", carried=Carried("android", "4.3", "tiktok", "adid")),
         ],
@@ -207,7 +207,7 @@ async def test_coverage_is_summed_over_versions_and_sources(store):
     assert sorted(await store.covered(since_day=DAY), key=lambda row: (row.platform, row.n)) == [
         CoverageRow("shop", "", "android", "", "", ("adid",), 1),
         CoverageRow("shop", "", "ios", "", "", (), 1),
-        CoverageRow("shop", "", "ios", "", "", ("appsflyer_id", "idfv"), 2),
+        CoverageRow("shop", "", "ios", "", "", ("appsflyer_id", "idfv"), 2, 1),
     ]
     assert await store.covered(since_day="2025-11-25") == []
 

@@ -12,12 +12,12 @@ DAY = "2026-11-20"
 DAY_MS = 1_795_132_800_000
 
 
-def of(rows: list[tuple[str, int]], shown: list[str] = (), matched: int = 0, expired: int = 0) -> Reach:
+def of(rows: list[tuple], shown: list[str] = (), matched: int = 0, expired: int = 0) -> Reach:
     """Reckon for one app, beside another that must not count."""
-    covered = [CoverageRow("shop", DAY, "android", "1", "", tuple(kinds.split()), n) for kinds, n in rows]
+    covered = [CoverageRow("shop", DAY, "android", "1", "", tuple(kinds.split()), *n) for kinds, *n in rows]
     covered += [
         CoverageRow("shop", "2026-11-19", "android", "1", "", ("adid",), 1000),
-        CoverageRow("game", DAY, "ios", "1", "", ("idfv",), 1000),
+        CoverageRow("game", DAY, "ios", "1", "", ("idfv",), 1000, 1000),
     ]
     sighted = [SightedKind("shop", kind, 1, DAY_MS + 5) for kind in shown]
     sighted += [SightedKind("shop", "oaid", 1, DAY_MS - 5), SightedKind("game", "adid", 1, DAY_MS + 5)]
@@ -59,6 +59,15 @@ def test_the_sentence_says_what_works_and_what_to_do_next():
     assert "Next, set the AppsFlyer id in Amplitude as the user property appsflyer_id." in said
     assert "Next" not in of([("amplitude_device_id", 99), ("adid", 1)], []).sentence
     assert of([("adid", 7)]).sentence.startswith("None of 7 messages can be matched")
+
+
+def test_the_share_is_that_of_installs():
+    """In-app events outnumber them, and often carry a customer user id that the install has not."""
+    found = of(
+        [("appsflyer_id", 10, 10), ("amplitude_user_id appsflyer_id", 990, 0), ("adid", 30, 30)], ["appsflyer_id"]
+    )
+    assert (found.installs, found.share, found.ways[2].works) == (40, 0.25, False)
+    assert found.sentence.startswith("Of 40 installs 25% can be matched at most: by the AppsFlyer id (25%).")
 
 
 def test_an_app_without_messages_is_not_wrong():

@@ -182,7 +182,7 @@ METRICS: Final[Mapping[str, Metric]] = {
         ),
         Metric(
             "skad_installs", "SKAN installs", COUNT, "installs that SKAdNetwork reports",
-            "First postbacks of ads that won. They name no person: some are among `installs` as well, and nobody can tell "
+            "First postbacks of ads that won. They name no person: some are among `installs`, too, and nothing tells "
             "which, so that the two are never added up.", lambda it: it.skad_installs,
         ),
         Metric(

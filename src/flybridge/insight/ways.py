@@ -1,4 +1,4 @@
-"""By which ways an app's postbacks find their user in Amplitude, and what share of them each can reach. Pure.
+"""By which ways an app's installs find their user in Amplitude, and what share of them each can reach. Pure.
 
 A way works if postbacks carry an identifier and Amplitude shows one of the same kind. Amplitude removes advertising
 ids, vendor ids and App Set ids from what it shows, so that they can only be matched where its SDK makes the device id
@@ -63,22 +63,26 @@ WAYS: Final = (
 
 
 class Reached(Struct, frozen=True):
-    """A way and the share of messages that it can reach at most, from 0 to 1. `works`: some are reached."""
+    """A way and the share of installs that it can reach at most, from 0 to 1. `works`: some are reached."""
 
     way: Way
     share: float
 
     @property
     def works(self) -> bool:
-        """Whether any message is reached."""
+        """Whether any is reached."""
         return self.share > 0
 
 
 class Reach(Struct, frozen=True):
-    """What the ways reach of one app's messages, `share` by any of them. `matched` and `expired` count ended holds."""
+    """What the ways reach of one app's installs, `share` by any of them. `matched` and `expired` count ended holds.
+
+    Where no install has come in these days, in-app events stand for them: `messages` counts all, `installs` none.
+    """
 
     app: str
     messages: int
+    installs: int
     ways: Sequence[Reached]
     share: float
     matched: int = 0
@@ -95,9 +99,10 @@ class Reach(Struct, frozen=True):
         if not self.messages:
             return "No message from AppsFlyer in these days."
         works = [f"{reached.way.name} ({reached.share:.0%})" for reached in self.ways if reached.works]
-        said = f"Of {self.messages:,} messages {self.share:.0%} can be matched at most: by {', '.join(works)}."
+        what = f"{self.installs:,} installs" if self.installs else f"{self.messages:,} messages"
+        said = f"Of {what} {self.share:.0%} can be matched at most: by {', '.join(works)}."
         if not works:
-            said = f"None of {self.messages:,} messages can be matched: Amplitude has shown no identifier they carry."
+            said = f"None of {what} can be matched: Amplitude has shown no identifier they carry."
         if ended := self.matched + self.expired:
             said += f" Of {ended:,} that were held, {self.matched / ended:.0%} were matched before they expired."
         missing = next((reached.way.advice for reached in self.ways if not reached.works), None)
@@ -114,22 +119,25 @@ def reach(
     since_day: str,
     since_ms: int,
 ) -> Reach:
-    """Return what the ways reach of one app's messages, by the data from `since_day`, which begins at `since_ms`."""
+    """Return what the ways reach of one app's installs, by the data from `since_day`, which begins at `since_ms`."""
     rows = [row for row in covered if row.app == app and row.day >= since_day]
     shown = {seen.kind for seen in sighted if seen.app == app and seen.last_ms >= since_ms}
-    total = sum(row.n for row in rows)
-    found = [_reached(way.named | (way.kinds & shown), rows, total) for way in WAYS]
+    installs = sum(row.installs for row in rows)
+    weights = [(row.kinds, row.installs if installs else row.n) for row in rows]
+    found = [_reached(way.named | (way.kinds & shown), weights) for way in WAYS]
     anything = frozenset[str]().union(*(way.named | (way.kinds & shown) for way in WAYS))
     ended = [count for count in counts if count.app == app and count.day >= since_day]
     return Reach(
         app,
-        total,
+        sum(row.n for row in rows),
+        installs,
         [Reached(way, share) for way, share in zip(WAYS, found, strict=True)],
-        _reached(anything, rows, total),
+        _reached(anything, weights),
         sum(count.n for count in ended if count.outcome == OutcomeKind.DELIVERED and count.reason == MATCHED),
         sum(count.n for count in ended if count.outcome == OutcomeKind.EXPIRED),
     )
 
 
-def _reached(kinds: Set[str], rows: Sequence[CoverageRow], total: int) -> float:
-    return sum(row.n for row in rows if not kinds.isdisjoint(row.kinds)) / total if total else 0.0
+def _reached(kinds: Set[str], weights: Sequence[tuple[Sequence[str], int]]) -> float:
+    total = sum(n for _, n in weights)
+    return sum(n for carried, n in weights if not kinds.isdisjoint(carried)) / total if total else 0.0

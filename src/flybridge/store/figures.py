@@ -56,7 +56,10 @@ class HeldCount(Struct, frozen=True):
 
 
 class CoverageRow(Struct, frozen=True):
-    """How many events of one cell carried exactly these kinds of key. `day` is the UTC date of reception."""
+    """How many events of one cell carried exactly these kinds of key, and how many of them were installs.
+
+    `day` is the UTC date of reception.
+    """
 
     app: str
     day: str
@@ -65,6 +68,7 @@ class CoverageRow(Struct, frozen=True):
     media_source: str
     kinds: tuple[str, ...]
     n: int
+    installs: int = 0
 
 
 class SightedKind(Struct, frozen=True):

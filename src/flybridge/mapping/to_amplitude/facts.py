@@ -28,7 +28,7 @@ def carried(postback: Postback, mapped: Mapped, rules: Rules) -> Carried:
     # Masked before it is cut: a part of an identifier is not recognised any more.
     platform = dimension((postback.platform or rules.platform).lower())[:MAX_LABEL]
     version = dimension(postback.app_version or "")[:MAX_LABEL]
-    return Carried(platform, version, mapped.media_source, kinds)
+    return Carried(platform, version, mapped.media_source, kinds, mapped.reported.family == "install")
 
 
 @lru_cache(1024)

@@ -121,6 +121,7 @@ class _Batch:
         self._rows: dict[Write, list[tuple[object, ...]]] = {what: [] for what in ORDER}
         self._restricted: Counter[tuple[str, Restricted]] = Counter()
         self._carried: Counter[tuple[str, str, tuple[str, ...], str]] = Counter()
+        self._installs: Counter[tuple[str, str, tuple[str, ...], str]] = Counter()
         self._sighted: Counter[tuple[str, str]] = Counter()
         self._content_keys = ContentKeys(ledger.tables, now_ms)
         self._dead_counters: dict[int, int] = {}
@@ -192,7 +193,9 @@ class _Batch:
             carried = filing.carried
             names = tuple(map(dimension, (carried.platform, carried.app_version, carried.media_source)))
             day = day_of(filing.envelope.received_ms)
-            self._carried[filing.envelope.app, day, names, carried.kinds] += 1
+            at = (filing.envelope.app, day, names, carried.kinds)
+            self._carried[at] += 1
+            self._installs[at] += carried.is_install
         if filing.envelope.source in TELLS:
             self._sighted.update([(sighting.app, sighting.kind) for sighting in filing.sightings])
         match filing.decision:
@@ -308,7 +311,8 @@ class _Batch:
         self._content_keys.write()
         enqueue(self._ledger, (*self.matched, *self._unmatched), self._now_ms)
         self._rows[Write.COVERAGE] += [
-            (day, app, *names, kinds, n) for (app, day, names, kinds), n in self._carried.items()
+            (day, app, *names, kinds, n, self._installs[app, day, names, kinds])
+            for (app, day, names, kinds), n in self._carried.items()
         ]
         self._rows[Write.SIGHTED] += [(app, kind, n, self._now_ms) for (app, kind), n in self._sighted.items()]
         self._rows[Write.RESTRICTED] += [

@@ -80,15 +80,15 @@ def sighted_kinds(db: Rows) -> list[SightedKind]:
 
 def covered(db: Rows, since_day: str) -> list[CoverageRow]:
     return [
-        CoverageRow(app, "", platform, "", "", tuple(kinds.split()), n)
-        for app, platform, kinds, n in db.read(Read.COVERED, since_day)
+        CoverageRow(app, "", platform, "", "", tuple(kinds.split()), n, installs)
+        for app, platform, kinds, n, installs in db.read(Read.COVERED, since_day)
     ]
 
 
 def coverage(db: Rows, since_day: str, app: str | None) -> list[CoverageRow]:
     return [
-        CoverageRow(of_app, day, platform, version, source, tuple(kinds.split()), n)
-        for of_app, day, platform, version, source, kinds, n in db.read(Read.COVERAGE, since_day, app)
+        CoverageRow(of_app, day, platform, version, source, tuple(kinds.split()), n, installs)
+        for of_app, day, platform, version, source, kinds, n, installs in db.read(Read.COVERAGE, since_day, app)
     ]
 
 

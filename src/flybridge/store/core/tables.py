@@ -199,7 +199,7 @@ class Write(Enum):
     COSTS = auto()  # app, origin, precedence, day, source, campaign, country, currency, spend, clicks, impressions
     DAY_REPORTS = auto()  # app, kind, day, made_ms, body: in place of what there was
     DROP_DAY_REPORTS = auto()  # kind, first day that stays
-    COVERAGE = auto()  # day, app, platform, app_version, media_source, kinds, more
+    COVERAGE = auto()  # day, app, platform, app_version, media_source, kinds, more, more installs
     DROP_COVERAGE = auto()  # first day that stays
     SIGHTED = auto()  # app, kind, more, last_ms
 

@@ -161,9 +161,10 @@ READS: Final[Mapping[Read, str]] = {
                          ORDER BY hour, app COLLATE "C", media_source COLLATE "C", key_kinds COLLATE "C" """,
     Read.SIGHTED: """SELECT app, kind, sum(n)::bigint, max(last_ms) FROM sighted GROUP BY 1, 2
                      ORDER BY app COLLATE "C", kind COLLATE "C" """,
-    Read.COVERED: """SELECT app, platform, kinds, sum(n)::bigint FROM coverage WHERE day >= $1
+    Read.COVERED: """SELECT app, platform, kinds, sum(n)::bigint, sum(installs)::bigint FROM coverage WHERE day >= $1
                      GROUP BY app, platform, kinds""",
-    Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, sum(n)::bigint FROM coverage
+    Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, sum(n)::bigint, sum(installs)::bigint
+                      FROM coverage
                       WHERE day >= $1 AND ($2::text IS NULL OR app = $2) GROUP BY 1, 2, 3, 4, 5, 6
                       ORDER BY day, app COLLATE "C" """,
     Read.OUTCOMES: """SELECT c.day, d.kind, d.event, d.media_source, k.outcome, k.reason, coalesce(h.key_kinds, ''),
@@ -425,12 +426,13 @@ WRITES: Final[Mapping[Write, str]] = {
                            DO UPDATE SET made_ms = excluded.made_ms, body = excluded.body""",
     Write.DROP_DAY_REPORTS: """DELETE FROM day_reports USING unnest($1::text[], $2::bigint[]) AS old (kind, day)
                                 WHERE day_reports.kind = old.kind AND day_reports.day < old.day""",
-    Write.COVERAGE: f"""INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n, shard)
+    Write.COVERAGE: f"""INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n, installs,
+                                              shard)
                         SELECT *, {SHARD} FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
-                                                      $6::text[], $7::bigint[]) AS new
+                                                      $6::text[], $7::bigint[], $8::bigint[]) AS new
                         ORDER BY 1, 2, 3, 4, 5, 6
                         ON CONFLICT (day, cell_of(app, platform, app_version, media_source, kinds), shard) DO UPDATE
-                        SET n = coverage.n + excluded.n""",
+                        SET n = coverage.n + excluded.n, installs = coverage.installs + excluded.installs""",
     Write.DROP_COVERAGE: "DELETE FROM coverage WHERE day < ANY($1::text[])",
     Write.SIGHTED: f"""INSERT INTO sighted (app, kind, n, last_ms, shard)
                        SELECT *, {SHARD} FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS new

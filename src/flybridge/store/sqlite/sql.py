@@ -147,8 +147,9 @@ READS: Final[Mapping[Read, str]] = {
                          FROM hold_counts JOIN lanes ON lanes.id = lane GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0
                          ORDER BY hour, app, media_source, key_kinds""",
     Read.SIGHTED: "SELECT app, kind, n, last_ms FROM sighted ORDER BY app, kind",
-    Read.COVERED: "SELECT app, platform, kinds, sum(n) FROM coverage WHERE day >= ? GROUP BY app, platform, kinds",
-    Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, n FROM coverage
+    Read.COVERED: """SELECT app, platform, kinds, sum(n), sum(installs) FROM coverage WHERE day >= ?
+                     GROUP BY app, platform, kinds""",
+    Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, n, installs FROM coverage
                       WHERE day >= ?1 AND (?2 IS NULL OR app = ?2) ORDER BY day, app""",
     # The rows of the ledger are read from end to end, once a day: an index by cell would cost every filing.
     Read.OUTCOMES: """SELECT c.day, d.kind, d.event, d.media_source, k.outcome, k.reason, coalesce(h.key_kinds, ''),
@@ -303,8 +304,9 @@ WRITES: Final[Mapping[Write, str]] = {
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
     Write.DAY_REPORTS: "INSERT OR REPLACE INTO day_reports (app, kind, day, made_ms, body) VALUES (?, ?, ?, ?, ?)",
     Write.DROP_DAY_REPORTS: "DELETE FROM day_reports WHERE kind = ? AND day < ?",
-    Write.COVERAGE: """INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n)
-                       VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n""",
+    Write.COVERAGE: """INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n, installs)
+                       VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
+                       SET n = n + excluded.n, installs = installs + excluded.installs""",
     Write.DROP_COVERAGE: "DELETE FROM coverage WHERE day < ?",
     Write.SIGHTED: """INSERT INTO sighted (app, kind, n, last_ms) VALUES (?, ?, ?, ?)
                       ON CONFLICT DO UPDATE SET n = n + excluded.n, last_ms = max(last_ms, excluded.last_ms)""",
