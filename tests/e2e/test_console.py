@@ -16,9 +16,8 @@ from starting import serving, written
 
 from flybridge.roles import Role
 
-PAGES = ("/account", "/holds", "/dead", "/flow")
-KINDS = {"text/html", "text/css", "text/javascript"}
-KINDS = {"text/html", "text/css", "text/javascript"}
+PAGES = ("/", "/cohorts", "/account", "/holds", "/dead", "/flow")
+KINDS = {"text/html", "text/css", "text/javascript", "image/svg+xml"}
 IDFV = "BCCE52E7-03EE-321A-B3D4-E57123966239"
 APPSFLYER_ID = "1629191854863-7087037"
 HOSTILE = f'<script>alert("x")</script>\u202e&{APPSFLYER_ID} ann@example.com'
@@ -85,7 +84,7 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, dict(attrs)))
-        if tag not in {"meta", "link"}:
+        if tag not in {"meta", "link", "input"}:
             self.open.append(tag)
         if re.fullmatch("h[1-6]", tag):
             self.headings.append(int(tag[1]))
@@ -104,6 +103,8 @@ async def test_every_page_works_before_anything_came(tmp_path, path):
     async with shown_by(tmp_path) as session:
         page = await text(session, path)
     said = {
+        "/": "Nothing was counted in this period",
+        "/cohorts": "No installation began in this period",
         "/account": "Nothing has been received yet",
         "/holds": "Nothing waits",
         "/dead": "no dead letters",
@@ -149,8 +150,8 @@ async def test_pages_can_be_read_by_everybody(tmp_path):
         assert all(after <= before + 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
         assert len(page.tags("caption")) == len(page.tags("table"))
         assert all("scope" in head for head in page.tags("th"))
-        assert all(picture["aria-label"] for picture in page.tags("svg"))
-        assert [link["href"] for link in page.tags("a") if link.get("aria-current")] == [path]
+        assert all("aria-label" in picture or picture["aria-hidden"] == "true" for picture in page.tags("svg"))
+        assert [link["href"] for link in page.tags("a") if link.get("aria-current") == "page"] == [path]
         assert page.tags("script") == [{"src": "/console.js", "defer": None}]
         assert not any("style" in attrs or any(name.startswith("on") for name in attrs) for _, attrs in page.found)
     assert pages["/account"].tags("svg")
@@ -159,18 +160,14 @@ async def test_pages_can_be_read_by_everybody(tmp_path):
 async def test_answers_carry_what_keeps_a_browser_from_harm(tmp_path):
     """Nothing from elsewhere, no frame, no cache, no guessing of types; pages and stylesheet alike."""
     async with shown_by(tmp_path) as session:
-        for path in (*PAGES, "/console.css", "/console.js"):
+        for path in (*PAGES, "/console.css", "/console.js", "/icon.svg"):
             async with session.get(path) as response:
                 assert response.status == 200
                 assert "default-src 'none'" in response.headers["Content-Security-Policy"]
                 assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
                 assert response.headers["Cache-Control"] == "no-store"
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
-                assert response.headers["Content-Type"].partition(";")[0] in {
-                    "text/html",
-                    "text/css",
-                    "text/javascript",
-                }
+                assert response.headers["Content-Type"].partition(";")[0] in KINDS
 
 
 async def test_without_a_password_a_proxy_sees_nothing(tmp_path):
@@ -187,7 +184,7 @@ async def test_with_a_password_every_page_needs_it(tmp_path):
     """Basic, with any user name; doors and health go on without."""
     console = '[console]\npassword = "correct horse"'
     async with shown_by(tmp_path, console, Role.CONSOLE) as session:
-        for path in (*PAGES, "/console.css", "/console.js"):
+        for path in (*PAGES, "/console.css", "/console.js", "/icon.svg"):
             async with session.get(path) as response:
                 assert response.status == 401
                 assert response.headers["WWW-Authenticate"].startswith("Basic ")

@@ -14,10 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from flybridge.cli.app import app
-from flybridge.cli.performance import change, figure, sparkline
+from flybridge.cli.performance import change, sparkline
 from flybridge.config.settings import load
 from flybridge.insight.cohorts import COHORT_METRICS, read_cohorts
-from flybridge.insight.metrics import METRICS
+from flybridge.insight.metrics import METRICS, figure
 from flybridge.insight.performance import AppScope, Question, read_performance
 from flybridge.records import Envelope, Media, Source
 from flybridge.service.backends import open_store

@@ -16,7 +16,7 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.insight.cohorts import GRAINS, CohortMetric, Cohorts, read_cohorts
-from flybridge.insight.metrics import COUNT, DEFAULT, METRICS, MONEY, SHARE, Metric
+from flybridge.insight.metrics import DEFAULT, METRICS, Metric, figure
 from flybridge.insight.performance import BY, AppScope, Performance, Question, named, read_performance
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
@@ -160,17 +160,6 @@ def _cells(
             text += f" {change(value, was.get(metric.name))}"
         cells[metric.title] = text
     return cells
-
-
-def figure(value: float | None, unit: str) -> str:
-    """Return a value as people read it."""
-    if value is None:
-        return "n/a"
-    if unit == COUNT:
-        return f"{value:,.0f}"
-    if unit == SHARE:
-        return f"{value * 100:.1f} %"
-    return f"{value:,.2f}" if unit == MONEY else f"{value:.2f}"
 
 
 def change(value: float | None, was: float | None) -> str:

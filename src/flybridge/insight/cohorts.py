@@ -79,20 +79,39 @@ class Cohort(Struct):
         }
 
 
-class Cohorts(Struct):
-    """All cohorts of a period, and the value of all of them together, from sums.
+class Curve(Struct):
+    """The values of some cohorts together, from sums, by day after the install.
 
-    The n-th value of `total` is of the cohorts that have n complete days, and `counted` is how many installations
-    these are.
+    The n-th of `values` is of the cohorts that have n complete days; `counted` is how many installations these are,
+    and `cost` the spend for one of them, None if it is not known.
     """
+
+    labels: Mapping[str, Any]
+    values: Sequence[float | None]
+    counted: Sequence[int]
+    cost: Sequence[float | None]
+
+
+class Cohorts(Struct):
+    """All cohorts of a period, the curve of all of them together, and one for each group, the largest first."""
 
     metric: CohortMetric
     grain: str
     currency: str
     zone: str
     cohorts: Sequence[Cohort]
-    total: Sequence[float | None]
-    counted: Sequence[int]
+    whole: Curve
+    groups: Sequence[Curve]
+
+    @property
+    def total(self) -> Sequence[float | None]:
+        """The value of all cohorts together, by day after the install."""
+        return self.whole.values
+
+    @property
+    def counted(self) -> Sequence[int]:
+        """How many installations the values of `total` are of."""
+        return self.whole.counted
 
 
 class _Sums(Struct):
@@ -108,15 +127,25 @@ class _Sums(Struct):
 
 
 async def read_cohorts(
-    store: Store, app: AppScope, question: Question, metric: CohortMetric, *, grain: str = "day", last: int = LAST
+    store: Store,
+    app: AppScope,
+    question: Question,
+    metric: CohortMetric,
+    *,
+    grain: str = "day",
+    last: int = LAST,
+    organic: bool = True,
 ) -> Cohorts:
-    """Return the cohorts of one app's period. Organic installations have no spend, and are in no total of ROAS."""
+    """Return the cohorts of one app's period, without `organic` only those that are attributed to a source.
+
+    Organic installations have no spend, and are in no total of ROAS.
+    """
     labels = tuple(label for label in question.labels if label not in ("day", "event", "app"))
     asked = Slice(
         question.first, question.last, app.today, frozenset({*labels, "day", "media_source"}), app.name,
         question.media_source, question.campaign, question.country, question.platform,
     )  # fmt: skip
-    paid_only = metric.per == "spend"
+    paid_only = metric.per == "spend" or not organic
     found: dict[tuple[int, tuple[Any, ...]], _Sums] = {}
 
     def sums(row: Any) -> _Sums:
@@ -140,16 +169,29 @@ async def read_cohorts(
         complete = min(last, app.today - one.last - 1)
         points = [_value(metric, one, offset) if offset <= complete else None for offset in range(last + 1)]
         cohorts.append(Cohort(dict(zip(labels, group, strict=True)), one.first, one.last, one.size, one.spend, points))
-    total, counted = [], []
+    by_group: dict[tuple[Any, ...], list[_Sums]] = {}
+    for (_, group), one in found.items():
+        by_group.setdefault(group, []).append(one)
+    groups = [
+        _curve(metric, dict(zip(labels, group, strict=True)), sums, app.today, last) for group, sums in by_group.items()
+    ]
+    groups.sort(key=lambda one: (-one.counted[0], tuple(map(str, one.labels.values()))))
+    whole = _curve(metric, {}, list(found.values()), app.today, last)
+    return Cohorts(metric, grain, app.currency, app.zone, cohorts, whole, groups)
+
+
+def _curve(metric: CohortMetric, labels: Mapping[str, Any], sums: Sequence[_Sums], today: int, last: int) -> Curve:
+    values, counted, cost = list[float | None](), list[int](), list[float | None]()
     for offset in range(last + 1):
-        ready = [one for one in found.values() if one.last + offset < app.today]
+        ready = [one for one in sums if one.last + offset < today]
         whole = _Sums(0, 0, sum(one.size for one in ready), by_offset={})
         for one in ready:
             whole.spend = add(whole.spend, one.spend)
         top = sum(one.up_to(offset, is_cumulative=metric.is_cumulative) for one in ready)
-        total.append(_ratio(metric, top, whole) if ready else None)
+        values.append(_ratio(metric, top, whole) if ready else None)
         counted.append(whole.size)
-    return Cohorts(metric, grain, app.currency, app.zone, cohorts, total, counted)
+        cost.append(whole.spend / MICRO / whole.size if whole.spend is not None and whole.size else None)
+    return Curve(labels, values, counted, cost)
 
 
 def _value(metric: CohortMetric, sums: _Sums, offset: int) -> float | None:

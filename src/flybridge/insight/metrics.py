@@ -46,8 +46,8 @@ class UpTo(Struct):
 class Figures(Struct):
     """The sums of one group. Money is in millionths of the currency; None is not reported.
 
-    `attributed` installs are those that are not organic. `reached` are installs of which something was given to a
-    person in Amplitude, `not_converted` events whose amount is in a currency without a rate.
+    `attributed` installs and revenue are those that are not organic. `reached` are installs of which something
+    was given to a person in Amplitude, `not_converted` events whose amount is in a currency without a rate.
     """
 
     installs: int = 0
@@ -57,6 +57,7 @@ class Figures(Struct):
     re_attributions: int = 0
     events: int = 0
     revenue: int = 0
+    attributed_revenue: int = 0
     not_converted: int = 0
     reached: int = 0
     skad_installs: int = 0
@@ -218,6 +219,10 @@ METRICS: Final[Mapping[str, Metric]] = {
             "taken off.", lambda it: _money(it.revenue),
         ),
         Metric(
+            "roas", "ROAS", SHARE, "revenue without organic / spend", "Of the events of the period, whenever their "
+            "installs were. Undefined without a cost.", lambda it: _divided(it.attributed_revenue, it.spend),
+        ),
+        Metric(
             "not_converted", "Not converted", COUNT, "events with an amount in a currency without a rate",
             "Their amounts are in no sum. Give `apps.insight.rates` a rate for the currency.",
             lambda it: it.not_converted,
@@ -244,4 +249,15 @@ def values(figures: Figures, *, with_money: bool = True) -> dict[str, float | No
 
 def of_money(metric: Metric) -> bool:
     """Return whether a metric is an amount, or a ratio of amounts."""
-    return metric.unit == MONEY or metric.name.startswith(("roas_", "roi_"))
+    return metric.unit == MONEY or metric.name.startswith(("roas", "roi_"))
+
+
+def figure(value: float | None, unit: str) -> str:
+    """Return a value as people read it."""
+    if value is None:
+        return "n/a"
+    if unit == COUNT:
+        return f"{value:,.0f}"
+    if unit == SHARE:
+        return f"{value * 100:.1f} %"
+    return f"{value:,.2f}" if unit == MONEY else f"{value:.2f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, field, structs
@@ -111,18 +111,21 @@ def named(labels: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-async def read_performance(store: Store, apps: Sequence[AppScope], question: Question) -> Performance:
-    """Answer a question about these apps. Its cost grows with days and cells, not with events."""
+async def read_performance(
+    store: Store, apps: Sequence[AppScope], question: Question, horizons: Sequence[int] = HORIZONS
+) -> Performance:
+    """Answer a question about these apps. Its cost grows with days and cells, not with events.
+
+    Metrics of other `horizons` are None: leave out what is not shown, because they cost the most.
+    """
     currencies = {app.currency for app in apps}
     if len(currencies) > 1 and "app" not in question.by:
         question = structs.replace(question, by=("app", *question.by))
     groups: dict[Group, Figures] = {}
     notes: list[str] = []
     for app in apps:
-        await _read_app(store, app, question, groups, notes)
-    total = Figures()
-    for figures in groups.values():
-        _merge(total, figures)
+        await _read_app(store, app, question, groups, notes, horizons=horizons)
+    total = merged(groups.values())
     labels = question.labels
     rows = [Row(dict(zip(labels, group, strict=True)), figures) for group, figures in groups.items()]
     day = labels.index("day") if "day" in labels else None
@@ -150,7 +153,13 @@ def _complete(apps: Sequence[AppScope], question: Question, horizon: int) -> int
 
 
 async def _read_app(
-    store: Store, app: AppScope, question: Question, groups: dict[Group, Figures], notes: list[str]
+    store: Store,
+    app: AppScope,
+    question: Question,
+    groups: dict[Group, Figures],
+    notes: list[str],
+    *,
+    horizons: Sequence[int],
 ) -> None:
     asked = Slice(
         question.first,
@@ -168,7 +177,6 @@ async def _read_app(
         group = tuple(event if label == "event" else getattr(labels, label) for label in question.labels)
         return groups.setdefault(group, Figures())
 
-    unseen = 0
     for row in await store.performance(asked):
         if row.kind in IN_NO_FIGURE:
             continue
@@ -189,13 +197,14 @@ async def _read_app(
             case _:
                 it.events += row.n
                 it.revenue += row.revenue
+                it.attributed_revenue += row.revenue if row.labels.media_source != ORGANIC else 0
                 it.not_converted += row.not_converted
-    for size in await store.cohort_sizes(asked, HORIZONS):
+    for size in await store.cohort_sizes(asked, horizons):
         if size.kind == PerformanceKind.INSTALL:
             at = figures(size.labels).at(size.horizon)
             at.installs += size.n
             at.attributed += size.n if size.labels.media_source != ORGANIC else 0
-    for sums in await store.cohort_sums(asked, HORIZONS):
+    for sums in await store.cohort_sums(asked, horizons):
         if sums.kind == PerformanceKind.INSTALL:
             at = figures(sums.labels).at(sums.horizon)
             at.active += sums.active
@@ -204,7 +213,9 @@ async def _read_app(
             at.attributed_revenue += sums.revenue if sums.labels.media_source != ORGANIC else 0
             at.not_converted += sums.not_converted
     if question.platform is None or question.platform == app.platform:
-        await _read_costs(store, app, asked, figures, notes)
+        await _read_costs(store, app, asked, figures, notes, horizons=horizons)
+    if not horizons:
+        return
     unseen = sum(
         point.active
         for point in await store.curves(structs.replace(asked, by=frozenset()))
@@ -217,9 +228,11 @@ async def _read_app(
         )
 
 
-async def _read_costs(store: Store, app: AppScope, asked: Slice, figures: Any, notes: list[str]) -> None:
+async def _read_costs(
+    store: Store, app: AppScope, asked: Slice, figures: Any, notes: list[str], *, horizons: Sequence[int]
+) -> None:
     missing: set[str] = set()
-    for cost in await store.costs(asked, (WHOLE, *HORIZONS)):
+    for cost in await store.costs(asked, (WHOLE, *horizons)):
         labels = structs.replace(cost.labels, platform=app.platform) if "platform" in asked.by else cost.labels
         spend = spend_in(app, cost)
         if spend is None and cost.spend is not None:
@@ -247,13 +260,21 @@ def spend_in(app: AppScope, cost: CostSums) -> int | None:
 
 
 SUMMED: Final = (
-    "installs", "attributed", "reinstalls", "re_engagements", "re_attributions", "events", "revenue", "not_converted",
-    "reached", "skad_installs",
+    "installs", "attributed", "reinstalls", "re_engagements", "re_attributions", "events", "revenue",
+    "attributed_revenue", "not_converted", "reached", "skad_installs",
 )  # fmt: skip
 SUMMED_UP_TO: Final = (
     "installs", "attributed", "active", "payers", "revenue", "attributed_revenue", "not_converted",
 )  # fmt: skip
 REPORTED: Final = ("spend", "clicks", "impressions")
+
+
+def merged(groups: Iterable[Figures]) -> Figures:
+    """Return the sums of several groups together."""
+    total = Figures()
+    for figures in groups:
+        _merge(total, figures)
+    return total
 
 
 def _merge(total: Figures, more: Figures) -> None:

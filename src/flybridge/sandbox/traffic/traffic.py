@@ -43,7 +43,8 @@ class TrafficOptions(Struct, frozen=True):
     object. `odd`: a nonsense date beside a good one. `lat` is the share of people who limit tracking.
     `restricted_policy` is what the app's configuration makes of the source `restricted`. `double_attribution`: in-app
     events of an open re-engagement window come twice, for the retargeting source and for that of the install
-    (https://support.appsflyer.com/hc/en-us/articles/360016371077, read 2026-11-27).
+    (https://support.appsflyer.com/hc/en-us/articles/360016371077, read 2026-11-27). `away` is the share of pauses
+    between two events of a person that last up to `away_days`; the others are minutes.
     """
 
     duplicates: float = 0.03
@@ -56,6 +57,8 @@ class TrafficOptions(Struct, frozen=True):
     lat: float = 0.25
     restricted_policy: str = "redact"
     double_attribution: bool = True
+    away: float = 0.06
+    away_days: float = 2.0
     start_ms: int = START_MS
     span_ms: int = 3 * DAY_MS
 
@@ -260,7 +263,10 @@ class _Traffic:
     def _pause(self) -> int:
         random = self._random
         pause_ms = 2_000 + random.expovariate(1.0) * 25 * 60_000
-        return int(pause_ms + (random.random() * 2 * DAY_MS if random.random() < 0.06 else 0))
+        return int(
+            pause_ms
+            + (random.random() * self._options.away_days * DAY_MS if random.random() < self._options.away else 0)
+        )
 
     def _free(self, app: TrafficApp, time_ms: int) -> int:
         # An event is found again by its app, name and time: no two of an app have the same.

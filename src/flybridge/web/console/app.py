@@ -13,11 +13,11 @@ from typing import Final
 import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
 from flybridge.clock import Clock
-from flybridge.errors import FlybridgeError
+from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.inbox.protocol import Inbox
 from flybridge.store.protocol import Store
 from flybridge.web.answers import Receive, Refusal, Scope, Send, answer
@@ -25,11 +25,15 @@ from flybridge.web.console.access import Guesses, refused, too_many_guesses
 from flybridge.web.console.api import PerformanceApi
 from flybridge.web.console.reading import Circuits, ConsoleReader
 from flybridge.web.console.registry import GROUPS, REGISTRY
-from flybridge.web.console.site import HEADERS, Scopes, Site
+from flybridge.web.console.site import HEADERS, NO_ENTRY, Scopes, Site
 
 _NOTHING: Final = Refusal(404, "There is nothing at this path.", "Data is taken at /v1/; see /openapi.json.")
 
-STATIC: Final = {"console.css": "text/css; charset=utf-8", "console.js": "text/javascript; charset=utf-8"}
+STATIC: Final = {
+    "console.css": "text/css; charset=utf-8",
+    "console.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
 
 
 class ConsoleApp:
@@ -63,14 +67,16 @@ class ConsoleApp:
         self._routes: list[BaseRoute] = [
             route for pages in REGISTRY.values() for page in pages for route in page.routes(self._site)
         ]
-        self._routes.append(Route("/", lambda _: RedirectResponse("/account", headers=HEADERS), methods=["GET"]))
         self._routes += [_static(name, kind) for name, kind in STATIC.items()]
         api = PerformanceApi(store, clock, scopes, HEADERS)
         self._routes.append(Route("/api/v1/performance", api.performance, methods=["GET"]))
         self._routes.append(Route("/api/v1/cohorts", api.cohorts, methods=["GET"]))
         self._routes.append(Route("/api/v1/reconciliation", api.reconciliation, methods=["GET"]))
         self._routes.append(Route("/api/v1/reconciliation/findings", api.findings, methods=["GET"]))
-        self._app = Starlette(routes=self._routes, exception_handlers={FlybridgeError: self._away})
+        self._app = Starlette(
+            routes=self._routes,
+            exception_handlers={ConfigError: self._unanswerable, FlybridgeError: self._away},
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Only existing paths need access."""
@@ -93,6 +99,10 @@ class ConsoleApp:
             n = self._guesses.failed(peer, now_s)
             structlog.get_logger("flybridge").warning("console_password", problem="A wrong password.", peer=peer, n=n)
         return refusal
+
+    async def _unanswerable(self, request: Request, problem: Exception) -> Response:
+        assert isinstance(problem, ConfigError)
+        return await self._site.page(request, NO_ENTRY, "unanswerable.html", 400, problem=problem)
 
     async def _away(self, _: Request, problem: Exception) -> Response:
         structlog.get_logger("flybridge").error("console", kind=type(problem).__name__, problem=str(problem))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from flybridge.web.console.pages import account, dead, flow, holds
+from flybridge.web.console.pages import account, cohorts, dead, flow, holds, sources
 from flybridge.web.console.site import Group, Page
 
 REGISTRY: Final[Mapping[str, Sequence[Page]]] = {
+    "Performance": (sources, cohorts),
     "Data": (flow, account, holds, dead),
 }
 """Pages by the heading that they stand under."""

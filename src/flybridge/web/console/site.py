@@ -16,6 +16,7 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.insight.performance import AppScope
 from flybridge.store.protocol import Store
 from flybridge.web.console.condition import condition
+from flybridge.web.console.figures import name_of
 from flybridge.web.console.reading import ConsoleReader
 from flybridge.web.console.words import clock_time, count_of, plural, share, span, ticked
 
@@ -44,6 +45,10 @@ class Entry(Struct, frozen=True):
     key: str
     path: str
     label: str
+
+
+NO_ENTRY: Final = Entry("", "", "")
+"""Of pages that stand nowhere in the navigation."""
 
 
 class Page(Protocol):
@@ -97,6 +102,8 @@ class Site:
         )  # fmt: skip
         self._templates.filters |= {
             "ticked": ticked, "count": count_of, "plural": plural, "span": span, "share": share,
+            "source_name": lambda value: name_of("media_source", value),
+            "pair": lambda value: (value, value),
         }  # fmt: skip
 
     def scopes(self) -> Sequence[AppScope]:

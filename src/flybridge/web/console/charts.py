@@ -1,0 +1,214 @@
+"""The geometry of charts: rectangles, lines and ticks from numbers, for templates that draw them as SVG. Pure.
+
+Every chart is made twice, wide and narrow, so that its text can be read on a small screen without a script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import floor, log10
+from typing import Final
+
+from msgspec import Struct
+
+WIDE: Final = (600, 230)
+NARROW: Final = (340, 210)
+LEFT: Final = 46
+RIGHT: Final = 8
+TOP: Final = 12
+BOTTOM: Final = 26
+SMALLEST: Final = 1e-6
+"""What is smaller can't be told from 0."""
+
+
+class Series(Struct, frozen=True):
+    """A line or a part of columns: its name, its class of colour, and its values. None is drawn as a gap."""
+
+    name: str
+    color: str
+    values: Sequence[float | None]
+
+
+class Rect(Struct, frozen=True):
+    """A rectangle and its class."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    color: str
+
+
+class Line(Struct, frozen=True):
+    """A line through points, dashed where its values are not final. `last` is its last point."""
+
+    path: str
+    color: str
+    last: tuple[float, float]
+    dashed: bool = False
+
+
+class Tick(Struct, frozen=True):
+    """A mark at an axis."""
+
+    at: float
+    text: str
+
+
+class Slot(Struct, frozen=True):
+    """A place along the horizontal axis, and what is there."""
+
+    x: float
+    width: float
+    text: str
+
+
+class Chart(Struct, frozen=True):
+    """One picture of a chart."""
+
+    width: int
+    height: int
+    rects: Sequence[Rect] = ()
+    lines: Sequence[Line] = ()
+    across: Sequence[Tick] = ()
+    up: Sequence[Tick] = ()
+    slots: Sequence[Slot] = ()
+    base: float = 0.0
+
+
+class Figure(Struct, frozen=True):
+    """A chart with its title, a sentence that says what it shows, its legend, and the table behind it."""
+
+    key: str
+    title: str
+    summary: str
+    pictures: Sequence[Chart]
+    legend: Sequence[tuple[str, str]]
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def columns(labels: Sequence[str], series: Sequence[Series], form: Callable[[float], str]) -> list[Chart]:
+    """Return stacked columns, wide and narrow."""
+    totals = [sum(one.values[at] or 0 for one in series) for at in range(len(labels))]
+    top, steps = scale(max(totals, default=0))
+    charts = []
+    for size in (WIDE, NARROW):
+        frame = _Frame(size, len(labels), top)
+        rects = []
+        gap = min(3.0, frame.step * 0.2)
+        for at in range(len(labels)):
+            y = frame.y(0)
+            for one in series:
+                if value := one.values[at] or 0:
+                    height = frame.y(0) - frame.y(value)
+                    y -= height
+                    rects.append(
+                        Rect(_r(frame.x(at) + gap / 2), _r(y), _r(frame.step - gap), _r(height), one.color)
+                    )  # fmt: skip
+        charts.append(frame.chart(labels, series, form, steps, rects=rects))
+    return charts
+
+
+def lines(
+    labels: Sequence[str], series: Sequence[Series], form: Callable[[float], str], *, dashed: Sequence[str] = ()
+) -> list[Chart]:
+    """Return lines, wide and narrow; those of the classes in `dashed` are dashed."""
+    top, steps = scale(max((value for one in series for value in one.values if value is not None), default=0))
+    charts = []
+    for size in (WIDE, NARROW):
+        frame = _Frame(size, len(labels), top)
+        drawn = [
+            Line(path, one.color, last, one.color in dashed)
+            for one in series
+            for path, last in frame.paths(one.values)
+        ]  # fmt: skip
+        charts.append(frame.chart(labels, series, form, steps, lines=drawn))
+    return charts
+
+
+def spark(values: Sequence[float | None], width: int = 120, height: int = 28) -> str:
+    """Return the path of a small line without axes; empty if there is nothing to draw."""
+    known = [value for value in values if value is not None]
+    if len(values) < 2 or not known or max(known) <= 0:
+        return ""
+    top = max(known)
+    step = width / (len(values) - 1)
+    points = [
+        f"{_r(at * step)} {_r(height - 2 - (height - 4) * max(value, 0) / top)}"
+        for at, value in enumerate(values)
+        if value is not None
+    ]
+    return "M" + "L".join(points)
+
+
+def scale(most: float, steps: int = 4) -> tuple[float, Sequence[float]]:
+    """Return a round upper end of an axis, and the values to mark."""
+    if most < SMALLEST:
+        return 1.0, (0.0, 1.0)
+    raw = most / steps
+    power = 10.0 ** floor(log10(raw))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if raw <= factor * power * (1 + 1e-9))
+    marks = [0.0]
+    while marks[-1] < most * (1 - 1e-9):
+        marks.append(round(marks[-1] + step, 12))
+    return marks[-1], marks
+
+
+class _Frame:
+    """The space of one picture: where its values and places are."""
+
+    def __init__(self, size: tuple[int, int], places: int, top: float) -> None:
+        self.width, self.height = size
+        self._top = top
+        self.places = max(1, places)
+        self.step = (self.width - LEFT - RIGHT) / self.places
+
+    def x(self, at: float) -> float:
+        return LEFT + at * self.step
+
+    def y(self, value: float) -> float:
+        room = self.height - TOP - BOTTOM
+        return TOP + room * (1 - max(0.0, value) / self._top)
+
+    def paths(self, values: Sequence[float | None]) -> list[tuple[str, tuple[float, float]]]:
+        """Return a path for each run of known values, with its last point."""
+        found: list[tuple[str, tuple[float, float]]] = []
+        run: list[tuple[float, float]] = []
+        for at, value in enumerate([*values, None]):
+            if value is not None:
+                run.append((_r(self.x(at + 0.5)), _r(self.y(value))))
+            elif run:
+                found.append(("M" + "L".join(f"{x} {y}" for x, y in run), run[-1]))
+                run = []
+        return found
+
+    def chart(
+        self,
+        labels: Sequence[str],
+        series: Sequence[Series],
+        form: Callable[[float], str],
+        steps: Sequence[float],
+        *,
+        rects: Sequence[Rect] = (),
+        lines: Sequence[Line] = (),
+    ) -> Chart:
+        every = max(1, -(-len(labels) * 58 // (self.width - LEFT - RIGHT)))
+        across = [
+            Tick(_r(self.x(at + 0.5)), label) for at, label in enumerate(labels) if (len(labels) - 1 - at) % every == 0
+        ]
+        slots = [
+            Slot(_r(self.x(at)), _r(self.step), label + ": " + _told(series, at, form))
+            for at, label in enumerate(labels)
+        ]  # fmt: skip
+        up = [Tick(_r(self.y(value)), form(value)) for value in steps]
+        return Chart(self.width, self.height, rects, lines, across, up, slots, _r(self.y(0)))
+
+
+def _told(series: Sequence[Series], at: int, form: Callable[[float], str]) -> str:
+    named = ((one.name, one.values[at]) for one in reversed(series))
+    return ", ".join(f"{name} {'n/a' if value is None else form(value)}" for name, value in named if value != 0) or "0"
+
+
+def _r(number: float) -> float:
+    return round(number, 1)

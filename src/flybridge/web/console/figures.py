@@ -1,0 +1,168 @@
+"""Metrics as pages show them: values, their change, names of groups, and rows under rows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from flybridge.insight.metrics import MONEY, SHARE, Figures, Metric, figure, of_money
+from flybridge.insight.performance import ORGANIC, RESTRICTED, Performance, Row, merged
+from flybridge.mapping.to_amplitude.countries import COUNTRIES
+from flybridge.store.performance import OTHER
+from flybridge.web.console.words import shown
+
+NOTES: Final[Mapping[str, str]] = {
+    ORGANIC: "came without an ad",
+    RESTRICTED: "sources that may not be named",
+    OTHER: "beyond insight.max_cells",
+}
+"""What is to be said about a source that is none."""
+
+NAMELESS: Final[Mapping[str, str]] = {
+    "media_source": "No source named",
+    "campaign": "No campaign named",
+    "country": "No country named",
+    "platform": "No platform named",
+}
+MAX_ROWS: Final = 200
+MAX_UNDER: Final = 25
+
+LESS_IS_BETTER: Final = frozenset({"ecpi", "not_converted"})
+NEUTRAL: Final = frozenset({"spend", "clicks", "impressions", "reinstalls"})
+
+
+class Change(Struct, frozen=True):
+    """How a value differs from that of another period: as text, and whether that is `better`, `worse` or `same`."""
+
+    text: str
+    way: str
+
+
+class Cell(Struct, frozen=True):
+    """One value of a row: as text, and as a plain number to sort by, empty if it is not known."""
+
+    text: str
+    plain: str
+    metric: str
+
+
+class Node(Struct, frozen=True):
+    """A row of a table: its name, what it is filtered by, its values, its share of the whole, and the rows under it."""
+
+    name: str
+    label: str
+    value: str
+    note: str
+    share: float
+    cells: Sequence[Cell]
+    under: Sequence[Node] = ()
+
+
+def text_of(value: float | None, unit: str) -> str:
+    """Return a value as people read it; large ones without decimals."""
+    if value is not None and unit == MONEY and abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    if value is not None and unit == SHARE and abs(value) >= 10:
+        return f"{value * 100:,.0f} %"
+    return figure(value, unit)
+
+
+def axis(unit: str) -> Callable[[float], str]:
+    """Return how values stand at an axis: short."""
+
+    def form(value: float) -> str:
+        if unit == SHARE:
+            return f"{value * 100:.3g} %"
+        for factor, sign in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
+            if abs(value) >= factor:
+                return f"{value / factor:.3g}{sign}"
+        return f"{value:.3g}"
+
+    return form
+
+
+def change_of(metric: Metric, value: float | None, was: float | None) -> Change | None:
+    """Return how a value has changed; None if one of the two is not known."""
+    if value is None or was is None:
+        return None
+    if metric.unit == SHARE and not of_money(metric):
+        points = (value - was) * 100
+        text, size = f"{points:+.1f} pts", round(points, 1)
+    elif not was:
+        return Change("new", "same") if value else Change("no change", "same")
+    else:
+        size = round((value - was) / abs(was) * 100, 1)
+        text = f"{size:+.0f} %" if abs(size) >= 10 else f"{size:+.1f} %"
+    if not size:
+        return Change("no change", "same")
+    if metric.name in NEUTRAL:
+        return Change(text, "same")
+    return Change(text, "better" if (size > 0) != (metric.name in LESS_IS_BETTER) else "worse")
+
+
+def name_of(label: str, value: Any) -> str:
+    """Return the name of a group, as it may be shown."""
+    if not value:
+        return NAMELESS.get(label, "Not named")
+    if label == "media_source" and value in (ORGANIC, RESTRICTED):
+        return str(value).capitalize()
+    return COUNTRIES.get(value, str(value)) if label == "country" else shown(value)
+
+
+class Table:
+    """Makes rows of a table from an answer. `metrics` are its columns; shares are of the metric `of`."""
+
+    def __init__(self, found: Performance, rows: Sequence[Row], metrics: Sequence[Metric], of: Metric) -> None:
+        self._found = found
+        self._rows = rows
+        self._metrics = metrics
+        self._of = of
+        self.total = merged(row.figures for row in rows)
+        self._whole = of.compute(self.total) or 0
+
+    def nodes(self, levels: Sequence[str]) -> tuple[Sequence[Node], int]:
+        """Return the rows by these labels, one under the other, the largest first; and how many are left out."""
+        return self._under(self._rows, levels, MAX_ROWS)
+
+    def cells(self, figures: Figures, *, with_money: bool) -> list[Cell]:
+        """Return the values of one row."""
+        days = self._found.question.last - self._found.question.first + 1
+        cells = []
+        for metric in self._metrics:
+            value = metric.compute(figures) if with_money or not of_money(metric) else None
+            text = text_of(value, metric.unit)
+            if metric.horizon is not None and value is not None and self._found.complete[metric.horizon] < days:
+                text += "*"
+            cells.append(Cell(text, "" if value is None else f"{value:.6f}", metric.name))
+        return cells
+
+    def _under(self, rows: Sequence[Row], levels: Sequence[str], most: int) -> tuple[Sequence[Node], int]:
+        if not levels:
+            return (), 0
+        label, *deeper = levels
+        groups: dict[Any, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(row.labels[label], []).append(row)
+        summed = [(value, own, merged(row.figures for row in own)) for value, own in groups.items()]
+        summed.sort(key=lambda one: (-(self._of.compute(one[2]) or 0), -one[2].revenue, str(one[0])))
+        nodes = [self._node(label, value, own, figures, deeper) for value, own, figures in summed[:most]]
+        if rest := summed[most:]:
+            figures = merged(one for _, _, one in rest)
+            nodes.append(self._made("", f"{len(rest):,} more", "", figures, ()))
+        return nodes, len(rest)
+
+    def _node(self, label: str, value: Any, rows: Sequence[Row], figures: Figures, deeper: Sequence[str]) -> Node:
+        under, _ = self._under(rows, deeper, MAX_UNDER)
+        # A single row without a name says nothing that the row above it does not say.
+        if len(under) == 1 and not under[0].value:
+            under = ()
+        return self._made(label, name_of(label, value), str(value or ""), figures, under)
+
+    def _made(self, label: str, name: str, value: str, figures: Figures, under: Sequence[Node]) -> Node:
+        part = self._of.compute(figures) or 0
+        note = NOTES.get(value, "") if label == "media_source" else ""
+        one_currency = bool(self._found.currency) or label == "app"
+        cells = self.cells(figures, with_money=one_currency)
+        return Node(name, label, value, note, part / self._whole if self._whole else 0.0, cells, under)

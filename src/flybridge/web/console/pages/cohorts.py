@@ -1,0 +1,266 @@
+"""What installations did on the days after: curves by source, a table of cohorts, and when they have paid back."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from flybridge.insight.cohorts import COHORT_METRICS, GRAINS, Cohort, CohortMetric, Cohorts, Curve, read_cohorts
+from flybridge.insight.metrics import MONEY
+from flybridge.insight.performance import ORGANIC, AppScope
+from flybridge.insight.question import chosen_cohort, chosen_scopes
+from flybridge.store.performance import date_of
+from flybridge.web.console import charts
+from flybridge.web.console.charts import Figure, Series
+from flybridge.web.console.figures import axis, name_of, text_of
+from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso, short
+from flybridge.web.console.site import HEADERS, Entry, Site
+from flybridge.web.console.trends import APART
+from flybridge.web.console.words import plural
+
+ENTRY: Final = Entry("cohorts", "/cohorts", "Cohorts")
+
+SHOWN: Final = (0, 1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 30, 45, 60, 90)
+"""Days after the install that the table has a column for."""
+
+LENGTHS: Final = (7, 14, 30, 60, 90)
+USUAL: Final = 30
+NAMED: Final = 5
+STEPS: Final = 9
+"""Shades of the table."""
+
+MAX_ROWS: Final = 120
+
+
+class HeatCell(Struct, frozen=True):
+    """One value of a cohort: as text, and its shade from 0 to `STEPS`. `state` is `early` if the day is not over."""
+
+    text: str
+    shade: int
+    state: str = ""
+
+
+class HeatRow(Struct, frozen=True):
+    """One cohort: when its installations began, how many they are, and its values."""
+
+    name: str
+    size: int
+    cells: Sequence[HeatCell]
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the page and its figures as CSV."""
+
+    async def show(request: Request) -> Response:
+        return await site.page(request, ENTRY, "cohorts.html", **await shown_cohorts(site, request.query_params))
+
+    async def as_csv(request: Request) -> Response:
+        body, name = await csv_of(site, request.query_params)
+        headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": f'attachment; filename="{name}"'}
+        return Response(body, 200, {**HEADERS, **headers})
+
+    return [Route(ENTRY.path, show, methods=["GET"]), Route("/cohorts.csv", as_csv, methods=["GET"])]
+
+
+class Asked(Struct, frozen=True):
+    """The question of the page: one app, a metric, a grain, and how many days after the install are shown."""
+
+    filters: Filters
+    app: AppScope
+    metric: CohortMetric
+    grain: str
+    length: int
+
+    @property
+    def period(self) -> str:
+        """The name of the period."""
+        return self.filters.period
+
+    def query(self, **changes: object) -> str:
+        """Return the query string of this question with some changes."""
+        own = {"metric": self.metric.name, "grain": self.grain, "length": self.length, "app": self.app.name}
+        if self.period != CUSTOM:
+            own["period"] = self.period
+        return self.filters.query(**own | changes)
+
+
+def asked_for(site: Site, query: Mapping[str, str]) -> Asked:
+    """Return the question of a query string. Without an app it is about the first."""
+    everyone = site.scopes()
+    filters = filters_of({"period": "90d", **query}, everyone)
+    scopes = chosen_scopes(everyone, filters.app)[:1]
+    metric, grain = chosen_cohort(query.get("metric"), query.get("grain") or "week", scopes)
+    length = query.get("length", "")
+    return Asked(filters, scopes[0], metric, grain, int(length) if length in map(str, LENGTHS) else USUAL)
+
+
+async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of the page."""
+    if not site.scopes():
+        return {"asked": None}
+    it = asked_for(site, query)
+    filters = it.filters
+    by_source = await read_cohorts(
+        site.store, it.app, filters.question("media_source"), it.metric, grain="day", last=it.length,
+        organic=filters.organic,
+    )  # fmt: skip
+    found = await read_cohorts(
+        site.store, it.app, filters.question(), it.metric, grain=it.grain, last=it.length, organic=filters.organic
+    )
+    paid = await read_cohorts(
+        site.store, it.app, filters.question("media_source"), COHORT_METRICS["ltv"], grain="day", last=it.length,
+        organic=False,
+    )  # fmt: skip
+    offsets = [day for day in SHOWN if day <= it.length]
+    return {
+        "asked": it,
+        "filters": filters,
+        "periods": PERIODS,
+        "metrics": {name: metric.title for name, metric in COHORT_METRICS.items()},
+        "grains": GRAINS,
+        "lengths": LENGTHS,
+        "apps": [scope.name for scope in site.scopes()],
+        "sources": sorted({one.labels["media_source"] for one in by_source.groups if one.labels["media_source"]}),
+        "range": f"{iso(filters.first)} to {iso(filters.last)}",
+        "charts": [_curves(by_source, it), *_payback(paid, it)],
+        "offsets": offsets,
+        "rows": _heat(found, offsets)[:MAX_ROWS],
+        "left_out": max(0, len(found.cohorts) - MAX_ROWS),
+        "total": [text_of(found.total[day], it.metric.unit) if found.total[day] is not None else "" for day in offsets],
+        "counted": [found.counted[day] for day in offsets],
+        "installs": sum(one.size for one in found.cohorts),
+        "query": it.query(),
+    }
+
+
+def _heat(found: Cohorts, offsets: Sequence[int]) -> list[HeatRow]:
+    """Return the table, the newest cohort first. A value is the darker the higher it is."""
+    later = [v for one in found.cohorts for day in offsets if (day or found.metric.is_cumulative) and
+             (v := one.values[day]) is not None]  # fmt: skip
+    most = max(later, default=0)
+
+    def cell(cohort: Cohort, day: int) -> HeatCell:
+        value = cohort.values[day]
+        if value is None:
+            return HeatCell("", 0, "early")
+        shade = min(STEPS, round(value / most * STEPS)) if most > 0 and value > 0 else 0
+        return HeatCell(text_of(value, found.metric.unit), shade)
+
+    return [
+        HeatRow(_span(cohort, found.grain), cohort.size, [cell(cohort, day) for day in offsets])
+        for cohort in reversed(found.cohorts)
+    ]
+
+
+def _span(cohort: Cohort, grain: str) -> str:
+    if grain == "month":
+        return f"{date_of(cohort.first):%B %Y}"
+    return iso(cohort.first) if grain == "day" else f"{short(cohort.first)} to {short(cohort.last)}"
+
+
+def _curves(found: Cohorts, it: Asked) -> Figure:
+    """Return a curve for each of the largest sources, organic and restricted, and one of all."""
+    apart = [one for one in found.groups if one.labels["media_source"] in APART]
+    named = [one for one in found.groups if one.labels["media_source"] not in APART and one.counted[0]][:NAMED]
+    chosen = [(one, f"s{at}") for at, one in enumerate(named)]
+    chosen += [(one, APART[one.labels["media_source"]]) for one in apart if one.counted[0]]
+    series = [Series(_named(one), color, one.values) for one, color in chosen]
+    series.append(Series(f"All ({plural(found.counted[0], 'install')})", "s-all", found.total))
+    metric = it.metric
+    known = [day for day, value in enumerate(found.total) if value is not None]
+    last = known[-1] if known else 0
+    said = (
+        f"{text_of(found.total[last], metric.unit)} on day {last} of all installations that have so many complete days."
+        if known
+        else "No day is complete yet."
+    )
+    labels = [f"D{day}" for day in range(it.length + 1)]
+    return Figure(
+        "curves",
+        f"{metric.title} by source, after the install",
+        said,
+        charts.lines(labels, series, axis(metric.unit)),
+        [(one.name, one.color) for one in series],
+        ["Day after the install", *(one.name for one in series)],
+        [
+            [label, *(_text(one.values[day], metric.unit) for one in series)] for day, label in enumerate(labels)
+        ],
+    )  # fmt: skip
+
+
+def _named(curve: Curve) -> str:
+    return f"{name_of('media_source', curve.labels['media_source'])} ({curve.counted[0]:,})"
+
+
+def _payback(found: Cohorts, it: Asked) -> list[Figure]:
+    """Return revenue and cost for one installation of a paid source; nothing if no cost is known."""
+    costed = [one for one in found.groups if one.cost[0] is not None and one.labels["media_source"] != ORGANIC]
+    if not costed:
+        return []
+    labels = [f"D{day}" for day in range(it.length + 1)]
+    revenue = _weighted(costed, [one.values for one in costed])
+    cost = _weighted(costed, [one.cost for one in costed])
+    series = [Series("Revenue for one install", "s0", revenue), Series("Cost of one install", "s1", cost)]
+    paid = next(
+        (day for day, (r, c) in enumerate(zip(revenue, cost, strict=True)) if None not in (r, c) and r >= c),  # type: ignore[operator]
+        None,
+    )
+    known = [day for day, value in enumerate(revenue) if value is not None]
+    if paid is not None:
+        said = f"Paid back on day {paid}: by then an install has brought what it cost."
+    elif known:
+        share = (revenue[known[-1]] or 0) / (cost[known[-1]] or 1)
+        said = f"Not paid back by day {known[-1]}: {share:.0%} of the cost has come back."
+    else:
+        said = "No day is complete yet."
+    sources = plural(len(costed), "source")
+    return [
+        Figure(
+            "payback",
+            "Revenue and cost of one install",
+            f"{said} Of {sources} with a known cost, in {found.currency}.",
+            charts.lines(labels, series, axis(MONEY), dashed=("s1",)),
+            [(one.name, one.color) for one in series],
+            ["Day after the install", *(f"{one.name}, {found.currency}" for one in series)],
+            [
+                [label, *(_text(one.values[day], MONEY) for one in series)] for day, label in enumerate(labels)
+            ],
+        )
+    ]  # fmt: skip
+
+
+def _weighted(curves: Sequence[Curve], values: Sequence[Sequence[float | None]]) -> list[float | None]:
+    """Return the values for one installation of all curves together, from sums."""
+    found: list[float | None] = []
+    for day in range(len(curves[0].values)):
+        known = [(own[day], one.counted[day]) for own, one in zip(values, curves, strict=True)]
+        sums = [(value * n, n) for value, n in known if value is not None and n]
+        found.append(sum(top for top, _ in sums) / sum(n for _, n in sums) if sums else None)
+    return found
+
+
+def _text(value: float | None, unit: str) -> str:
+    return "-" if value is None else text_of(value, unit)
+
+
+async def csv_of(site: Site, query: Mapping[str, str]) -> tuple[str, str]:
+    """Return the cohorts as CSV with plain numbers, and a name for the file."""
+    it = asked_for(site, query)
+    found = await read_cohorts(
+        site.store, it.app, it.filters.question(), it.metric, grain=it.grain, last=it.length, organic=it.filters.organic
+    )
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(["from", "to", "installs", "spend", *(f"d{day}" for day in range(it.length + 1))])
+    for one in found.cohorts:
+        plain = one.as_dict()
+        values = ["" if value is None else value for value in (plain["installs"], plain["spend"], *one.values)]
+        writer.writerow([iso(one.first), iso(one.last), *values])
+    return out.getvalue(), f"cohorts-{it.metric.name}-{iso(it.filters.first)}-{iso(it.filters.last)}.csv"

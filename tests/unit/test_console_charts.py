@@ -1,0 +1,108 @@
+"""The geometry of charts: what is drawn has the size of its number."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flybridge.insight.metrics import METRICS
+from flybridge.web.console.charts import Series, columns, lines, scale, spark
+from flybridge.web.console.figures import axis, change_of, text_of
+
+NUMBERS = st.one_of(st.integers(0, 10**9), st.floats(0, 1e9, allow_nan=False))
+
+
+@given(st.floats(1e-6, 1e12))
+def test_an_axis_ends_at_or_above_the_highest_value(most):
+    """Its marks are evenly apart, few, and begin at 0."""
+    top, marks = scale(most)
+    assert marks[0] == 0
+    assert marks[-1] == top
+    assert top >= most * (1 - 1e-9)
+    assert top < most * 2.6
+    assert 2 <= len(marks) <= 6
+    gaps = [after - before for before, after in pairwise(marks)]
+    assert max(gaps) == pytest.approx(min(gaps), rel=1e-6)
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=40))
+def test_columns_are_as_high_as_their_sums(pairs):
+    """The parts of a column stand on each other without a gap, from the base to their sum."""
+    labels = [str(at) for at in range(len(pairs))]
+    for chart in columns(
+        labels, [Series("a", "s0", [a for a, _ in pairs]), Series("b", "s1", [b for _, b in pairs])], str
+    ):
+        by_column: dict[float, list] = {}
+        for rect in chart.rects:
+            assert 0 <= rect.x <= rect.x + rect.width <= chart.width
+            assert rect.y >= 0
+            by_column.setdefault(rect.x, []).append(rect)
+        highest = max((a + b for a, b in pairs), default=0)
+        for at, (a, b) in enumerate(pairs):
+            slot = chart.slots[at]
+            own = [r for rects in by_column.values() for r in rects if slot.x - 0.2 <= r.x < slot.x + slot.width]
+            assert len(own) == (a > 0) + (b > 0)
+            if own and a + b == highest:
+                assert sum(r.height for r in own) == pytest.approx(chart.base - min(r.y for r in own), abs=0.3)
+
+
+@given(st.lists(st.one_of(st.none(), NUMBERS), max_size=60))
+def test_a_line_has_a_point_for_each_known_value(values):
+    """What is not known is a gap and no 0."""
+    for chart in lines([str(at) for at in range(len(values))], [Series("a", "s0", values)], str):
+        points = sum(line.path.count(" ") for line in chart.lines)
+        assert points == sum(value is not None for value in values)
+        assert len(chart.slots) == len(values)
+
+
+def test_a_small_line_needs_two_days_and_something_to_show():
+    """Nothing is drawn of nothing."""
+    assert spark([]) == spark([1]) == spark([0, 0]) == spark([None, None]) == ""
+    assert spark([0, 1, None, 2]).count("L") == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "was", "text", "way"),
+    [
+        ("installs", 110, 100, "+10 %", "better"),
+        ("installs", 101, 100, "+1.0 %", "better"),
+        ("installs", 90, 100, "-10 %", "worse"),
+        ("ecpi", 1.1, 1.0, "+10 %", "worse"),
+        ("spend", 2.0, 1.0, "+100 %", "same"),
+        ("matched_share", 0.85, 0.80, "+5.0 pts", "better"),
+        ("roas", 1.5, 1.0, "+50 %", "better"),
+        ("installs", 5, 0, "new", "same"),
+        ("installs", 0, 0, "no change", "same"),
+        ("installs", 100, 100, "no change", "same"),
+    ],
+)
+def test_a_change_says_how_much_and_whether_it_is_good(metric, value, was, text, way):
+    """Shares change by points, all else by per cent of what it was; a lower price is better."""
+    found = change_of(METRICS[metric], value, was)
+    assert found is not None
+    assert (found.text, found.way) == (text, way)
+
+
+def test_what_is_not_known_has_no_change():
+    """No cost is not a cost of 0."""
+    assert change_of(METRICS["spend"], None, 1.0) is None
+    assert change_of(METRICS["spend"], 1.0, None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(None, "money", "n/a"), (9_999.5, "money", "9,999.50"), (12_345.6, "money", "12,346"), (0.123, "share", "12.3 %"),
+     (53.759, "share", "5,376 %"), (1234, "count", "1,234")],
+)  # fmt: skip
+def test_values_are_written_as_people_read_them(value, unit, text):
+    """Large amounts have no cents."""
+    assert text_of(value, unit) == text
+
+
+def test_an_axis_is_short():
+    """It has no room for zeros."""
+    assert [axis("money")(n) for n in (0, 250, 2500, 2.5e6, 3e9)] == ["0", "250", "2.5k", "2.5m", "3bn"]
+    assert axis("share")(0.25) == "25 %"
