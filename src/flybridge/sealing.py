@@ -7,6 +7,7 @@ behind, in its file or its log, hold nothing readable.
 
 from __future__ import annotations
 
+from hmac import compare_digest, digest
 from os import urandom
 from typing import Final
 
@@ -26,9 +27,8 @@ class Seal:
     def __init__(self, *secrets: bytes) -> None:
         if not secrets or not all(secrets):
             raise ValueError("a seal needs at least one secret, and none may be empty")
-        self._ciphers = [
-            AESGCM(HKDF(SHA256(), 32, salt=None, info=b"flybridge seal v1").derive(secret)) for secret in secrets
-        ]
+        self._ciphers = [AESGCM(_derived(secret, b"flybridge seal v1")) for secret in secrets]
+        self._keys = [_derived(secret, b"flybridge trail v1") for secret in secrets]
 
     def seal(self, clear: bytes) -> bytes:
         """Encrypt and authenticate. The result is 28 bytes longer."""
@@ -52,3 +52,15 @@ class Seal:
         except (InvalidTag, ValueError):
             return False
         return True
+
+    def sign(self, clear: bytes) -> bytes:
+        """Return a keyed hash under the first secret, 32 bytes."""
+        return digest(self._keys[0], clear, "sha256")
+
+    def signed(self, clear: bytes, signature: bytes) -> bool:
+        """Return whether a keyed hash was made of these bytes under any of the secrets."""
+        return any(compare_digest(digest(key, clear, "sha256"), signature) for key in self._keys)
+
+
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    return HKDF(SHA256(), 32, salt=None, info=purpose).derive(secret)

@@ -35,6 +35,7 @@ from flybridge.store.protocol import Settlement
 from flybridge.store.receipt import VendorStep
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.store.trail import Deed
 
 pytestmark = pytest.mark.service
 
@@ -89,6 +90,7 @@ async def path(tmp_path):
         "shop", "csv", days=(TODAY, TODAY), rows=[CostRow("shop", TODAY, "tiktok", "", "", "USD", 5)]
     )
     await store.put_day_reports([DayReport("shop", "reconciliation", TODAY, NOW_MS, b"{}")])
+    await store.record(Deed(actor="ann", action="login", outcome="done"), NOW_MS)
     await lease(store, limit=1, owner="before")
     await store.close()
     cohorts = SqliteCohorts(tmp_path / "store.db", SEAL)
@@ -118,6 +120,7 @@ async def everything(store) -> dict[str, object]:
         "day_reports": await store.day_reports("reconciliation", 0, 50_000),
         "depths": await store.depths(NOW_MS),
         "audit": await store.audit(),
+        "trail": (await store.trail(), await store.trail_fault()),
     }
 
 

@@ -37,6 +37,7 @@ from flybridge.store.figures import (
 )
 from flybridge.store.performance import WHOLE, CohortSums, CostRow, CostSums, CurvePoint, Size, Slice, Sums
 from flybridge.store.receipt import Receipt, VendorStep
+from flybridge.store.trail import Deed, TrailRow
 
 
 class Lane(Struct, frozen=True, order=True):
@@ -217,6 +218,18 @@ class Store(Protocol):
 
     async def drop_states(self, names: Sequence[str]) -> None:
         """Delete the values with these names."""
+        ...
+
+    async def record(self, deed: Deed, now_ms: int) -> TrailRow:
+        """Add a row to the audit trail, bound to the row before. No row is ever changed or deleted."""
+        ...
+
+    async def trail(self, *, before: int | None = None, limit: int = 100) -> Sequence[TrailRow]:
+        """Return rows of the audit trail, newest first: those with numbers below `before`, or all."""
+        ...
+
+    async def trail_fault(self) -> str:
+        """Check the whole audit trail. Returns a sentence about the first row that was changed or is missing."""
         ...
 
     async def rescue(self, now_ms: int, *, owner: str | None = None, resend_uncertain: bool = True) -> Rescued:

@@ -92,6 +92,9 @@ class Read(Enum):
     # the store itself
     STATE = auto()  # name: value
     STATES = auto()  # the beginning of names, the first text after them: name, value, in the order of names
+    TRAIL_END = auto()  # number, chain of the newest row
+    TRAIL = auto()  # number, limit: the fields of `trail.TrailRow` below it, newest first
+    TRAIL_AFTER = auto()  # number, limit: the same above it, in order
     SEALED = auto()  # limit: sealed, of the newest items and sightings, each so many
     # reports
     COUNTS = auto()  # app, day, source, outcome, reason, n
@@ -139,6 +142,7 @@ class Write(Enum):
 
     STATE = auto()  # name, value: in place of what there was
     DROP_STATE = auto()  # name
+    TRAIL = auto()  # the fields of `trail.TrailRow`
     LEDGER_ROWS = auto()  # receipt, counter, insert_id, received_ms, changed_ms, row, digest, person, cell
     REFILE = auto()  # insert_id, changed_ms, person, cell, row
     MOVE = auto()  # counter, changed_ms, row

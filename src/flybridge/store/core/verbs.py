@@ -12,7 +12,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from flybridge.records import DAY_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.sealing import Seal
-from flybridge.store.core import performance_reports, reports
+from flybridge.store.core import performance_reports, reports, trail
 from flybridge.store.core.confirmed_time import confirm, confirmed_ms
 from flybridge.store.core.dead_letters import listed, listed_ids, named, redeliver, taken
 from flybridge.store.core.delivering import begin, hasten, lease, queued, rescue, settle, take_out
@@ -58,6 +58,7 @@ from flybridge.store.protocol import (
     UncertainCount,
 )
 from flybridge.store.receipt import Receipt, VendorStep
+from flybridge.store.trail import Deed, TrailRow
 
 COVERAGE_DAYS: Final = 90
 
@@ -130,6 +131,15 @@ class Verbs(ABC):
 
     async def drop_states(self, names: Sequence[str]) -> None:
         await self._write(lambda ledger: ledger.tables.write(Write.DROP_STATE, [(name,) for name in names]))
+
+    async def record(self, deed: Deed, now_ms: int) -> TrailRow:
+        return await self._write(trail.record, self._seal, deed, now_ms)
+
+    async def trail(self, *, before: int | None = None, limit: int = 100) -> Sequence[TrailRow]:
+        return await self._read(lambda db: trail.trail(db, before, limit))
+
+    async def trail_fault(self) -> str:
+        return await self._read(lambda db: trail.fault(db, self._seal))
 
     async def rescue(self, now_ms: int, *, owner: str | None = None, resend_uncertain: bool = True) -> Rescued:
         return await self._write(rescue, self._seal, now_ms, owner, resend_uncertain)

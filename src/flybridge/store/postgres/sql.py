@@ -23,6 +23,7 @@ LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reas
                    JOIN items ON items.id = dead.id"""
 CHOSEN: Final = "($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR dead.reason = $2)"
 LINE: Final = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
+TRAIL: Final = "SELECT number, at_ms, actor, address, action, target, detail, outcome, chain FROM audit_trail"
 RECEIPT: Final = "SELECT id, made_ms, keys, removed, steps FROM receipts"
 STANDING: Final = """(SELECT id, app, day, source, outcome, reason,
                              (cells.n + coalesce(t.n, 0))::bigint AS n,
@@ -125,6 +126,9 @@ READS: Final[Mapping[Read, str]] = {
     Read.STATE: "SELECT value FROM state WHERE name = $1",
     Read.STATES: """SELECT name, value FROM state WHERE name COLLATE "C" >= $1 AND name COLLATE "C" < $2
                     ORDER BY name COLLATE "C" """,
+    Read.TRAIL_END: "SELECT number, chain FROM audit_trail ORDER BY number DESC LIMIT 1",
+    Read.TRAIL: f"{TRAIL} WHERE number < $1 ORDER BY number DESC LIMIT $2",
+    Read.TRAIL_AFTER: f"{TRAIL} WHERE number > $1 ORDER BY number LIMIT $2",
     Read.SEALED: """(SELECT sealed FROM items ORDER BY id DESC LIMIT $1) UNION ALL
                     (SELECT sealed FROM sightings ORDER BY key LIMIT $1)""",
     Read.COUNTS: f"SELECT app, day, source, outcome, reason, n FROM {STANDING} WHERE n <> 0 ORDER BY id",
@@ -258,6 +262,10 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.STATE: """INSERT INTO state (name, value) SELECT * FROM unnest($1::text[], $2::bytea[]) AS new (name)
                     ON CONFLICT (name) DO UPDATE SET value = excluded.value""",
     Write.DROP_STATE: "DELETE FROM state WHERE name = ANY($1::text[])",
+    Write.TRAIL: """INSERT INTO audit_trail
+                      (number, at_ms, actor, address, action, target, detail, outcome, chain)
+                    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+                                         $7::text[], $8::text[], $9::bytea[])""",
     Write.LEDGER_ROWS: """INSERT INTO ledger
                       (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, performance, uncertain)
                     SELECT *, 0 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[],

@@ -26,6 +26,7 @@ LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reas
                    FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN items ON items.id = dead.id"""
 CHOSEN: Final = "(?1 IS NULL OR app = ?1) AND (?2 IS NULL OR dead.reason = ?2)"
 LINE: Final = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
+TRAIL: Final = "SELECT number, at_ms, actor, address, action, target, detail, outcome, chain FROM audit_trail"
 RECEIPT: Final = "SELECT id, made_ms, keys, removed, steps FROM receipts"
 OWNERS: Final = f"SELECT id AS line FROM {HELD} UNION ALL SELECT line FROM deliveries UNION ALL SELECT id FROM dead"
 
@@ -118,6 +119,9 @@ READS: Final[Mapping[Read, str]] = {
                            FROM (SELECT DISTINCT person FROM people WHERE person > ? ORDER BY person LIMIT ?) page""",
     Read.STATE: "SELECT value FROM state WHERE name = ?",
     Read.STATES: "SELECT name, value FROM state WHERE name >= ? AND name < ? ORDER BY name",
+    Read.TRAIL_END: "SELECT number, chain FROM audit_trail ORDER BY number DESC LIMIT 1",
+    Read.TRAIL: f"{TRAIL} WHERE number < ? ORDER BY number DESC LIMIT ?",
+    Read.TRAIL_AFTER: f"{TRAIL} WHERE number > ? ORDER BY number LIMIT ?",
     Read.SEALED: """SELECT sealed FROM (SELECT sealed FROM items ORDER BY id DESC LIMIT ?1) UNION ALL
                     SELECT sealed FROM (SELECT sealed FROM sightings LIMIT ?1)""",
     Read.COUNTS: "SELECT app, day, source, outcome, reason, n FROM cells WHERE n <> 0",
@@ -212,6 +216,9 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.DROP_DEVICES: f"DELETE FROM devices WHERE audience = ? AND mark = ? AND {ERASABLE}",
     Write.STATE: "INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)",
     Write.DROP_STATE: "DELETE FROM state WHERE name = ?",
+    Write.TRAIL: """INSERT INTO audit_trail
+                      (number, at_ms, actor, address, action, target, detail, outcome, chain)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
     Write.LEDGER_ROWS: """INSERT INTO ledger
                       (receipt, cell, insert_id, received_ms, changed_ms, id, digest, person, performance, uncertain)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)""",

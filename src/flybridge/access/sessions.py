@@ -1,0 +1,152 @@
+"""Sessions of the console: a random id in a signed cookie, and what belongs to it in the store.
+
+The store has the hash of the id, so that who reads the store can't take a session over. A session ends after some time
+without a request, after some time in any case, when it is revoked, and when the password it was begun with changes.
+The time of its last request has a name of its own, so that writing it can't bring back a session that is being revoked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from secrets import token_urlsafe
+from typing import Final
+
+import msgspec
+from msgspec import Struct, structs
+
+from flybridge.access.signing import Signer
+from flybridge.clock import Clock
+from flybridge.config.console import Grant
+from flybridge.store.protocol import Store
+
+SESSIONS: Final = "console/session/"
+SECURE_COOKIE: Final = "__Host-flybridge"
+SEEN: Final = "/seen"
+PLAIN_COOKIE: Final = "flybridge_session"
+"""Without TLS, on this machine alone: browsers keep no cookie named `__Host-` from an http address."""
+TOUCH_MS: Final = 30_000
+"""How often the time of the last request is written."""
+
+
+class Session(Struct, frozen=True):
+    """A session in the store. `proof` is the fingerprint of what it was begun with; `user` is as it was given."""
+
+    user: str
+    grant: Grant
+    way: str
+    proof: str
+    address: str
+    began_ms: int
+    seen_ms: int
+
+
+class Begun(Struct, frozen=True):
+    """A session that has just begun: what its cookie holds, and its key in the store."""
+
+    cookie: str
+    key: str
+
+
+_decode: Final = msgspec.json.Decoder(Session).decode
+
+
+class Sessions:
+    """Begins, finds and ends sessions."""
+
+    def __init__(self, store: Store, clock: Clock, signer: Signer, *, idle_ms: int, longest_ms: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._signer = signer
+        self._idle_ms = idle_ms
+        self._longest_ms = longest_ms
+
+    async def begin(self, user: str, grant: Grant, way: str, *, proof: str, address: str) -> Begun:
+        """Begin a session, with an id that nobody can have known before. Sessions that are over are deleted."""
+        await self._drop_ended()
+        id_, now_ms = token_urlsafe(24), self._clock.now_ms()
+        key = _key(id_)
+        session = Session(user, grant, way, proof, address, now_ms, now_ms)
+        await self._store.put_state(SESSIONS + key, msgspec.json.encode(session))
+        return Begun(self._signer.signed("session", id_), key)
+
+    async def find(self, cookies: Mapping[str, str], *, plain: bool) -> tuple[str, Session] | None:
+        """Return the session that the cookies name, with its key; None if there is none or it is over.
+
+        A cookie without TLS counts only with `plain`.
+        """
+        for name in (SECURE_COOKIE, PLAIN_COOKIE) if plain else (SECURE_COOKIE,):
+            id_ = self._signer.opened("session", cookies.get(name, ""))
+            if id_ is not None and (found := await self._read(_key(id_))) is not None:
+                return _key(id_), found
+        return None
+
+    async def _read(self, key: str) -> Session | None:
+        session = (await self._all(SESSIONS + key)).get(key)
+        now_ms = self._clock.now_ms()
+        if session is None or self._is_over(session, now_ms):
+            return None
+        if now_ms - session.seen_ms >= TOUCH_MS:
+            await self._store.put_state(SESSIONS + key + SEEN, str(now_ms).encode())
+        return session
+
+    def _is_over(self, session: Session, now_ms: int) -> bool:
+        return now_ms - session.seen_ms >= self._idle_ms or now_ms - session.began_ms >= self._longest_ms
+
+    async def end(self, key: str) -> None:
+        """End a session at once."""
+        await self._store.drop_states([SESSIONS + key, SESSIONS + key + SEEN])
+
+    async def running(self) -> Sequence[tuple[str, Session]]:
+        """Return the sessions that are not over, with their keys, the newest first."""
+        now_ms = self._clock.now_ms()
+        found = [(key, one) for key, one in (await self._all(SESSIONS)).items() if not self._is_over(one, now_ms)]
+        return sorted(found, key=lambda pair: -pair[1].began_ms)
+
+    async def _all(self, beginning: str) -> dict[str, Session]:
+        sessions, seen = dict[str, Session](), dict[str, int]()
+        for name, value in await self._store.states(beginning):
+            key = name.removeprefix(SESSIONS)
+            if key.endswith(SEEN):
+                seen[key.removesuffix(SEEN)] = int(value)
+            elif (session := _session(value)) is not None:
+                sessions[key] = session
+        return {key: structs.replace(one, seen_ms=max(one.seen_ms, seen.get(key, 0))) for key, one in sessions.items()}
+
+    async def _drop_ended(self) -> None:
+        kept = {key for key, _ in await self.running()}
+        ended = [
+            name
+            for name, _ in await self._store.states(SESSIONS)
+            if name.removeprefix(SESSIONS).removesuffix(SEEN) not in kept
+        ]
+        if ended:
+            await self._store.drop_states(ended)
+
+
+def set_cookie(name: str, value: str, *, seconds: int | None = None) -> str:
+    """Return a Set-Cookie header for the whole console. Scripts can't read the cookie, nor other sites send it."""
+    age = "" if seconds is None else f"; Max-Age={seconds}"
+    secure = "; Secure" if name.startswith("__Host-") else ""
+    return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}"
+
+
+def cookies_of(header: str) -> dict[str, str]:
+    """Read a Cookie header. Of two with the same name the first counts."""
+    found: dict[str, str] = {}
+    for part in header.split(";"):
+        name, equals, value = part.strip().partition("=")
+        if equals:
+            found.setdefault(name, value)
+    return found
+
+
+def _key(id_: str) -> str:
+    return sha256(id_.encode()).hexdigest()
+
+
+def _session(value: bytes) -> Session | None:
+    with suppress(msgspec.DecodeError):
+        return _decode(value)
+    return None
