@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from flybridge.config.console import Console
+from flybridge.config.secret import Secret
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.insight.metrics import METRICS
@@ -20,6 +22,7 @@ from flybridge.store.performance import date_of
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
 from flybridge.web.console.app import ConsoleApp
+from flybridge.web.console.gate import Gate
 
 NOW_MS = 1_780_000_000_000
 TODAY = NOW_MS // DAY_MS
@@ -57,9 +60,10 @@ class Web:
 
     def __init__(self, store: SqliteStore, password: bytes | None = None, *, apps: int = 1) -> None:
         scopes = [AppScope(name, "USD", {}, "android", TODAY) for name in ("shop", "other")[:apps]]
-        self.console = ConsoleApp(
-            NoInbox(), store, ManualClock(NOW_MS), windows={}, password=password, scopes=lambda _: scopes
-        )
+        console = Console(password=Secret(password.decode()) if password is not None else None)
+        clock = ManualClock(NOW_MS)
+        gate = Gate(console, store, clock, b"a secret of sixteen characters")
+        self.console = ConsoleApp(NoInbox(), store, clock, gate, windows={}, scopes=lambda _: scopes)
 
     async def get(self, path: str, query: str = "", auth: str = "") -> tuple[int, Any]:
         """Return status and body."""

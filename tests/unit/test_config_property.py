@@ -23,7 +23,12 @@ BASE: dict[str, Any] = {
     "former_secrets": ["S3CRET-fedcba9876543210"],
     "server": {"host": "127.0.0.1", "port": 1},
     "cluster": {"nats": ["nats://S3CRET@h"], "postgres": "postgresql://u:S3CRET@h/d"},
-    "console": {"password": "S3CRET-console"},
+    "console": {
+        "password": "S3CRET-console",
+        "users": [{"name": "ann", "password": "S3CRET-of-ann"}],
+        "oidc": {"issuer": "https://login.example.com", "client_id": "c", "client_secret": "S3CRET-oidc"},
+        "proxy": {"addresses": ["10.0.0.7"]},
+    },
     "delivery": {"max_tries": 3, "uncertain": "park"},
     "retention": {"ledger_days": 1, "dead_days": 1, "dedup_days": 1},
     "apps": [

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flybridge.config.console import Console
 from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.records import Dead, Envelope, Filing, Media, Source
@@ -13,6 +14,7 @@ from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
 from flybridge.web.console.app import ConsoleApp
+from flybridge.web.console.gate import Gate
 
 NOW_MS = 1_800_000_000_000
 
@@ -53,7 +55,8 @@ async def parts(tmp_path):
     await store.file([Filing(envelope, Dead("decode", "not_an_object", "what", "remedy"))], NOW_MS)
     await inbox.ack(leased)
     moody = Moody(inbox), Moody(store)
-    yield ConsoleApp(*moody, clock, windows={"shop": 72.0}, password=None), clock, *moody
+    gate = Gate(Console(), moody[1], clock, b"a secret of sixteen characters")
+    yield ConsoleApp(*moody, clock, gate, windows={"shop": 72.0}), clock, *moody
     await store.close()
     await inbox.close()
 

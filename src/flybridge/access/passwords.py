@@ -63,11 +63,9 @@ class Passwords:
         """Whether there are users with names."""
         return any(login.name for login in self._logins)
 
-    def login_of(self, user: str) -> Login | None:
-        """Return whose password a session of this name was begun with."""
-        return next((login for login in self._logins if login.name == user), None) or next(
-            (login for login in self._logins if not login.name), None
-        )
+    def login_of(self, user: str, *, shared: bool) -> Login | None:
+        """Return the login of a user; the one for any name if `shared`."""
+        return next((login for login in self._logins if login.name == ("" if shared else user)), None)
 
     async def check(self, user: str, password: str, *, remember: bool = False) -> Login | None:
         """Return the login that fits, None if none does. Raises `TooBusy`.

@@ -38,6 +38,7 @@ class Commands(LazyGroup):
         "costs": Later("flybridge.cli.costs", "app", "Pull or import spend, clicks and impressions."),
         "explain": Later("flybridge.cli.explain", "explain", "Show what would become of a message, field by field."),
         "import": Later("flybridge.cli.import_files", "import_files", "Bring files into the inbox."),
+        "tokens": Later("flybridge.cli.tokens", "app", "List, make and revoke API tokens of the console."),
         "forget": Later("flybridge.cli.privacy", "forget", "Remove a person everywhere, and print a receipt."),
         "doctor": Later("flybridge.cli.privacy", "doctor", "Check configuration, data directory and account."),
         "migrate": Later("flybridge.cli.migrate", "migrate", "Bring stored data to this version, or to a cluster."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -24,6 +25,7 @@ from flybridge.config.apps import (
     Where,
     called,
 )
+from flybridge.config.console import Console
 from flybridge.config.secret import Secret
 from flybridge.config.streams import streams_of
 from flybridge.errors import ConfigError
@@ -34,6 +36,8 @@ MAX_TOKEN_CHARACTERS: Final = 2000
 # What AppsFlyer lets a customer enter as the Push API token
 # (https://support.appsflyer.com/hc/en-us/articles/207034356, read 2026-11-24).
 _TOKEN = re.compile(r"[A-Za-z0-9\-_. \t]+")
+_ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+_HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?(:\d+)?")
 _IOS_APP_ID = re.compile(r"id[0-9]+")
 
 # https://dev.appsflyer.com/hc/reference/audience-import (read 2026-11-24)
@@ -69,6 +73,45 @@ def check_origin(path: str, address: str) -> None:
     fits = parts.scheme in {"http", "https"} and parts.hostname and port_fits and "@" not in parts.netloc
     if not fits or address != f"{parts.scheme}://{parts.netloc}":
         raise ConfigError(path, "is not the address of a server alone.", remedy)
+
+
+def check_console(console: Console) -> None:
+    """Raise `ConfigError` if a setting of the console can't be used."""
+    names = [user.name for user in console.users]
+    for number, name in enumerate(names):
+        path = f"console.users[{number}].name"
+        if name in names[:number]:
+            raise ConfigError(path, f"there is another user {name!r}.", "Give every user a name of their own.")
+        if name != name.strip() or not name.isprintable():
+            raise ConfigError(path, "has blanks around it, or characters that can't be seen.", "Write it without them.")
+    secrets = [(f"console.users[{number}].password", user.password) for number, user in enumerate(console.users)]
+    for path, secret in (("console.password", console.password), *secrets):
+        if secret is not None and secret.reveal().startswith("$argon2") and not _ARGON2ID.fullmatch(secret.reveal()):
+            raise ConfigError(path, "is no whole argon2id hash.", "Make one with `flybridge tokens hash`.")
+    for number, host in enumerate(console.hosts):
+        if not _HOST.fullmatch(host):
+            raise ConfigError(
+                f"console.hosts[{number}]",
+                f"{host!r} is no name of a host.",
+                "Write a name such as bridge.example.com.",
+            )
+    if console.oidc is not None:
+        _check_issuer(console.oidc.issuer)
+    for number, address in enumerate(console.proxy.addresses if console.proxy is not None else ()):
+        try:
+            ip_network(address, strict=False)
+        except ValueError:
+            raise ConfigError(
+                f"console.proxy.addresses[{number}]", f"{address!r} is no address and no network.",
+                "Write 10.0.0.7 or 10.0.0.0/24.",
+            ) from None  # fmt: skip
+
+
+def _check_issuer(issuer: str) -> None:
+    parts = urlsplit(issuer)
+    local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if parts.scheme != "https" and not (parts.scheme == "http" and local):
+        raise ConfigError("console.oidc.issuer", "is no https address.", "Write it as the provider names itself.")
 
 
 def check_app(path: str, app: App, *, open_intake: bool) -> None:

@@ -37,7 +37,8 @@ from flybridge.config.apps import (
     Stream,
     Where,
 )
-from flybridge.config.check import check_app, check_never_both, check_origin, check_secret
+from flybridge.config.check import check_app, check_console, check_never_both, check_origin, check_secret
+from flybridge.config.console import Console, ConsoleUser, Grant, OidcLogin, TrustedProxy
 from flybridge.config.read import ConfigReader, parse
 from flybridge.config.secret import Secret
 from flybridge.delivery.lifecycle import Uncertain
@@ -54,15 +55,18 @@ __all__ = [
     "Cluster",
     "Config",
     "Console",
+    "ConsoleUser",
     "CostsFrom",
     "DeliverySettings",
     "Detail",
     "EventMapping",
+    "Grant",
     "HoldSettings",
     "HoldV1",
     "Identifier",
     "Insight",
     "MappingRow",
+    "OidcLogin",
     "Platform",
     "Region",
     "Retention",
@@ -70,6 +74,7 @@ __all__ = [
     "Secret",
     "Server",
     "Stream",
+    "TrustedProxy",
     "Uncertain",
     "Where",
     "find",
@@ -135,14 +140,6 @@ class Cluster(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_age_hours: Annotated[float, Meta(ge=0)] = 0.0
     """After how many hours NATS drops an unprocessed message. It is lost then, and the account says so.
     0: never."""
-
-
-class Console(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The web console."""
-
-    password: Secret | None = None
-    """The password of the console, with any user name: 8 characters or more. Absent: the console answers only
-    direct connections from the same machine, not through a proxy."""
 
 
 class DeliverySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -264,13 +261,16 @@ def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
     check_secret("secret", config.secret)
     for number, former in enumerate(config.former_secrets):
         check_secret(f"former_secrets[{number}]", former)
+    users = [(f"console.users[{number}].password", user.password) for number, user in enumerate(config.console.users)]
     for path, secret in (
         ("console.password", config.console.password),
         ("server.metrics_token", config.server.metrics_token),
+        *users,
     ):
         if secret is not None and len(secret.reveal()) < 8:
             raise ConfigError(path, "needs 8 characters or more.", "Make one with `openssl rand -hex 16`.")
     check_origin("server.public_url", config.server.public_url)
+    check_console(config.console)
     if not config.apps:
         raise ConfigError("apps", "there is no app.", "Add one [[apps]] section for each app.")
     seen: dict[str, int] = {}

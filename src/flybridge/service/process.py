@@ -39,6 +39,7 @@ from flybridge.telemetry.door_counts import Received
 from flybridge.telemetry.reporter import Reporter
 from flybridge.web.app import WebApp
 from flybridge.web.console.app import ConsoleApp
+from flybridge.web.console.gate import Gate
 from flybridge.web.intake import Intake
 from flybridge.wiring import (
     build_flow,
@@ -109,18 +110,20 @@ class Service:
             metrics = telemetry.Metrics(__version__, intake.counts)
             report = Reporter(metrics)
             worker, jobs = None, dict[str, lifetime.Job]()
+            transport = open_transport(config.delivery.timeout_s)
+            stack.push_async_callback(transport.close)
             if owner is not None and store is not None:
                 if owner.alone:
                     await inbox.reclaim()
-                transport = open_transport(config.delivery.timeout_s)
-                stack.push_async_callback(transport.close)
                 if not self._moves:
                     self._confirmed.begin(await store.confirmed_ms())
                 worker = self._worker(store, transport, owner, report)
                 jobs = self._jobs(inbox, store, worker, report)
                 jobs |= await self._audiences(stack, transport, report)
                 jobs |= self._costs(stack, store, report)
-            console = self._console(inbox, store, worker, metrics) if roles.shows and store is not None else None
+            console = None
+            if roles.shows and store is not None:
+                console = self._console(inbox, store, worker, metrics, transport)
             web = WebApp(
                 intake,
                 inbox,
@@ -213,14 +216,18 @@ class Service:
             )
         }
 
-    def _console(self, inbox: Inbox, store: Store, worker: Worker | None, metrics: telemetry.Metrics) -> ConsoleApp:
-        config = self._config
+    def _console(
+        self, inbox: Inbox, store: Store, worker: Worker | None, metrics: telemetry.Metrics, transport: Transport
+    ) -> ConsoleApp:
+        config, public_url = self._config, self._config.server.public_url
         return ConsoleApp(
             inbox,
             store,
             self._clock,
+            Gate(config.console, store, self._clock, config.secrets[0], public_url=public_url),
             windows={app.name: app.hold.window_hours for app in config.apps},
-            password=clear(config.console.password),
+            transport=transport,
+            public_url=public_url,
             circuits=worker.circuits if worker is not None else None,
             version=__version__,
             count=metrics.console_refused,

@@ -15,7 +15,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from flybridge.web.answers import Refusal
-from flybridge.web.console.access import FORWARDED
+from flybridge.web.console.gate import FORWARDED
 
 _REMEDY: Final = "Set server.metrics_token in the configuration, and send it as a bearer token."
 

@@ -1,11 +1,12 @@
 """The console: pages on Starlette and Jinja2. They work without scripts; a script adds what moves.
 
-No page shows an identifier of a person or the content of a message: the console reads counters only.
+Every request passes the gate: the name it was sent to, who it is from, and for what changes something, whether a page
+of the console made it and whether the visitor's role allows it. Lists and figures show no identifier of a person and no
+content of a message.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Final
@@ -16,18 +17,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
+from flybridge.access.identity import Visitor
+from flybridge.access.oidc import OidcProvider
 from flybridge.clock import Clock
+from flybridge.delivery.exchange import Transport
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.inbox.protocol import Inbox
 from flybridge.store.protocol import Store
-from flybridge.web.answers import Receive, Refusal, Scope, Send, answer
-from flybridge.web.console.access import Guesses, refused, too_many_guesses
+from flybridge.web.answers import Receive, Refusal, Scope, Send, rendered
 from flybridge.web.console.api import PerformanceApi
+from flybridge.web.console.deeds import REFUSED, Deeds
+from flybridge.web.console.form import read_form
+from flybridge.web.console.gate import Gate
+from flybridge.web.console.login import LOGIN, LOGOUT, OPEN_PATHS, LoginPages
 from flybridge.web.console.reading import Circuits, ConsoleReader
-from flybridge.web.console.registry import GROUPS, REGISTRY
+from flybridge.web.console.registry import GROUPS, LOOKING_POSTS, REGISTRY
 from flybridge.web.console.site import HEADERS, NO_ENTRY, Scopes, Site
 
 _NOTHING: Final = Refusal(404, "There is nothing at this path.", "Data is taken at /v1/; see /openapi.json.")
+_READ_ONLY: Final = Refusal(
+    403, "Your role lets you look, and not change anything.", "Ask for the role `operate`, or log in as somebody else."
+)
 
 STATIC: Final = {
     "console.css": "text/css; charset=utf-8",
@@ -37,11 +47,11 @@ STATIC: Final = {
 
 
 class ConsoleApp:
-    """The pages as one ASGI application, behind the access check.
+    """The pages as one ASGI application, behind the gate.
 
     `windows` are the hours that events of each app are held; `circuits` returns the circuits of the lanes where the
     worker is in the same process. `count` is called with the status of each refused request.
-    `scopes` are the apps whose performance is shown.
+    `scopes` are the apps whose performance is shown. `transport` is for the identity provider.
     """
 
     def __init__(
@@ -49,24 +59,46 @@ class ConsoleApp:
         inbox: Inbox,
         store: Store,
         clock: Clock,
+        gate: Gate,
         *,
         windows: Mapping[str, float],
-        password: bytes | None,
+        transport: Transport | None = None,
+        public_url: str = "",
         circuits: Circuits | None = None,
         version: str = "",
         count: Callable[[int], None] = lambda _: None,
         scopes: Scopes = lambda _: (),
     ) -> None:
-        self._password = password
-        self._guesses = Guesses()
+        self._gate = gate
         self._count = count
+        self._deeds = Deeds(store, clock)
         reader = ConsoleReader(inbox, store, clock, circuits)
         self._site = Site(
-            inbox, store, clock, reader, windows=windows, scopes=scopes, version=version, groups=GROUPS
-        )  # fmt: skip
+            inbox,
+            store,
+            clock,
+            reader,
+            gate=gate,
+            deeds=self._deeds,
+            windows=windows,
+            scopes=scopes,
+            version=version,
+            groups=GROUPS,
+        )
+        oidc = gate.console.oidc
+        self._login = LoginPages(
+            self._site,
+            gate,
+            self._deeds,
+            self._refused_page,
+            provider=OidcProvider(oidc, transport, clock) if oidc is not None and transport is not None else None,
+            public_url=public_url,
+        )
+        self._static = frozenset(f"/{name}" for name in STATIC)
         self._routes: list[BaseRoute] = [
             route for pages in REGISTRY.values() for page in pages for route in page.routes(self._site)
         ]
+        self._routes += self._login.routes()
         self._routes += [_static(name, kind) for name, kind in STATIC.items()]
         api = PerformanceApi(store, clock, scopes, HEADERS)
         self._routes.append(Route("/api/v1/performance", api.performance, methods=["GET"]))
@@ -79,26 +111,66 @@ class ConsoleApp:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Only existing paths need access."""
-        if all(route.matches(scope)[0] is Match.NONE for route in self._routes):
-            return await answer(send, _NOTHING)
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        peer = (scope.get("client") or ("",))[0]
-        if refusal := self._refused(headers, peer):
-            self._count(refusal.status)
-            return await answer(send, refusal)
+        """Answer one request."""
+        request = Request(scope)
+        try:
+            refusal = await self._refusal(scope, receive)
+        except FlybridgeError as problem:
+            response = await self._away(request, problem)
+            return await response(scope, receive, send)
+        if refusal is not None:
+            if refusal.status != 404:
+                self._count(refusal.status)
+            return await self._refused_page(request, refusal)(scope, receive, send)
         return await self._app(scope, receive, send)
 
-    def _refused(self, headers: Mapping[str, str], peer: str) -> Refusal | None:
-        now_s = time.monotonic()
-        guessed = self._password is not None and "authorization" in headers
-        if guessed and (wait_s := self._guesses.wait_s(peer, now_s)):
-            return too_many_guesses(wait_s)
-        refusal = refused(self._password, headers, peer)
-        if guessed and refusal is not None:
-            n = self._guesses.failed(peer, now_s)
-            structlog.get_logger("flybridge").warning("console_password", problem="A wrong password.", peer=peer, n=n)
-        return refusal
+    async def _refusal(self, scope: Scope, receive: Receive) -> Refusal | None:
+        """Return why a request is not answered; put into its scope who it is from, and the form that it carries."""
+        path, method = scope["path"], scope["method"]
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        matches = {route.matches(scope)[0] for route in self._routes}
+        if matches == {Match.NONE}:
+            return _NOTHING
+        if refusal := self._gate.wrong_host(headers):
+            return refusal
+        if Match.FULL not in matches:
+            return Refusal(405, f"The method {method} is not answered here.", "Use the console's own pages.")
+        if path in self._static:
+            return None
+        if method == "POST":
+            form = await read_form(receive, headers.get("content-type", ""), headers.get("content-length"))
+            if isinstance(form, Refusal):
+                return form
+            scope["form"] = form
+        if path in OPEN_PATHS and not self._gate.console.open_to_all:
+            return None
+        found = await self._gate.visitor(headers, (scope.get("client") or ("",))[0])
+        if isinstance(found, Refusal):
+            return found
+        scope["visitor"], scope["csrf"] = found, self._gate.csrf_of(found)
+        if method not in {"GET", "HEAD"}:
+            return await self._unasked(scope, found, headers)
+        return None
+
+    async def _unasked(self, scope: Scope, visitor: Visitor, headers: Mapping[str, str]) -> Refusal | None:
+        """Return why a request that would change something is not answered."""
+        if refusal := self._gate.forged(visitor, headers, scope.get("form", {})):
+            return refusal
+        if visitor.operates or scope["path"] in {LOGIN, LOGOUT} or scope["path"] in LOOKING_POSTS:
+            return None
+        await self._deeds.write(visitor, "denied", REFUSED, target=scope["path"], detail="The role does not allow it.")
+        return _READ_ONLY
+
+    def _refused_page(self, request: Request, refusal: Refusal) -> Response:
+        """Return a refusal: a page for browsers, JSON for programs. Who has to log in sees the login page."""
+        if "text/html" not in request.headers.get("accept", ""):
+            status, headers, body = rendered(refusal)
+            return Response(body, status, {**HEADERS, **dict(headers)})
+        if refusal.status == 401:
+            back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return self._login.page(request, status=401, back=back if request.method == "GET" else "")
+        shown = {name: value for name, value in refusal.headers if name != "www-authenticate"}
+        return self._site.bare("refused.html", refusal.status, shown, refusal=refusal)
 
     async def _unanswerable(self, request: Request, problem: Exception) -> Response:
         assert isinstance(problem, ConfigError)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from flybridge.web.console.pages import account, cohorts, dead, flow, holds, sources
+from flybridge.web.console.pages import account, audit, cohorts, dead, flow, holds, people, sources
 from flybridge.web.console.site import Group, Page
 
 REGISTRY: Final[Mapping[str, Sequence[Page]]] = {
     "Performance": (sources, cohorts),
     "Data": (flow, account, holds, dead),
+    "Administration": (people, audit),
 }
 """Pages by the heading that they stand under."""
 
 GROUPS: Final = tuple(Group(label, tuple(page.ENTRY for page in pages)) for label, pages in REGISTRY.items())
+
+LOOKING_POSTS: Final = frozenset[str]()
+"""Paths whose POST only looks something up, which the role `read` may: what is looked for must not be in an address."""

@@ -16,7 +16,9 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.insight.performance import AppScope
 from flybridge.store.protocol import Store
 from flybridge.web.console.condition import condition
+from flybridge.web.console.deeds import Deeds
 from flybridge.web.console.figures import name_of
+from flybridge.web.console.gate import Gate
 from flybridge.web.console.reading import ConsoleReader
 from flybridge.web.console.words import clock_time, count_of, plural, share, span, ticked
 
@@ -32,7 +34,8 @@ HEADERS: Final = {
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    # Nothing to other sites. With `no-referrer` browsers would send `Origin: null` with our own forms.
+    "referrer-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -84,6 +87,8 @@ class Site:
         clock: Clock,
         reader: ConsoleReader,
         *,
+        gate: Gate,
+        deeds: Deeds,
         windows: Mapping[str, float],
         scopes: Scopes,
         version: str = "",
@@ -93,6 +98,8 @@ class Site:
         self.store = store
         self.clock = clock
         self.reader = reader
+        self.gate = gate
+        self.deeds = deeds
         self.windows = windows
         self._scopes = scopes
         self._frame = {"version": version, "groups": groups, "intervals": EVERY}
@@ -120,6 +127,8 @@ class Site:
             "every": _every(request),
             "at": clock_time(reading.at_ms),
             "condition": condition(reading),
+            "visitor": request.scope["visitor"],
+            "csrf": request.scope["csrf"],
         }
         return HTMLResponse(self._templates.get_template(template).render(frame, **values), status, HEADERS)
 
@@ -127,9 +136,14 @@ class Site:
         """Return a part of a page, for scripts that put it in place."""
         return HTMLResponse(self._templates.get_template(template).render(values), 200, HEADERS)
 
+    def bare(self, template: str, status: int, headers: Mapping[str, str] | None = None, **values: Any) -> Response:
+        """Return a page that needs no data and nobody to be logged in: without navigation."""
+        body = self._templates.get_template(template).render(version=self._frame["version"], **values)
+        return HTMLResponse(body, status, {**HEADERS, **(headers or {})})
+
     def unavailable(self) -> Response:
         """Return the page that is shown while the store is away."""
-        frame = {**self._frame, "page": "", "path": "", "every": 0, "at": "", "condition": None}
+        frame = {**self._frame, "page": "", "path": "", "every": 0, "at": "", "condition": None, "visitor": None}
         body = self._templates.get_template("away.html").render(frame)
         return HTMLResponse(body, 503, {**HEADERS, "retry-after": "10"})
 

@@ -23,6 +23,11 @@ def shown(text: object) -> str:
     return plain if len(plain) <= MAX_TEXT else plain[: MAX_TEXT - 1] + "\u2026"
 
 
+def printable(text: object) -> str:
+    """Return the text of an operator or of the configuration, with a mark for each character that can't be seen."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in str(text))
+
+
 def span(ms: int) -> str:
     """Return a duration in its two largest units."""
     seconds = max(0, ms) // 1000

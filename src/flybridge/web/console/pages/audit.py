@@ -1,0 +1,74 @@
+"""The audit trail: who did what, when and from where; as a page and as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from flybridge.store.trail import TrailRow
+from flybridge.web.console.csv_text import csv_line
+from flybridge.web.console.site import HEADERS, Entry, Site
+from flybridge.web.console.words import clock_time, printable
+
+ENTRY: Final = Entry("audit", "/audit", "Audit trail")
+ROWS: Final = 100
+CSV_PAGE: Final = 1000
+CHECK_MS: Final = 600_000
+COLUMNS: Final = ("number", "time", "who", "address", "action", "target", "detail", "outcome", "chain")
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the page and the file."""
+    checked: dict[str, int | str] = {"at_ms": 0, "fault": ""}
+
+    async def fault() -> str:
+        """Return what is wrong with the trail. All of it is read, so that it is checked at most every ten minutes."""
+        now_ms = site.clock.now_ms()
+        if not checked["at_ms"] or not 0 <= now_ms - int(checked["at_ms"]) < CHECK_MS:
+            checked.update(at_ms=now_ms, fault=await site.store.trail_fault())
+        return str(checked["fault"])
+
+    async def show(request: Request) -> Response:
+        asked = request.query_params.get("before", "")
+        before = int(asked) if asked.isascii() and asked.isdigit() and len(asked) <= 18 else None
+        rows = await site.store.trail(before=before, limit=ROWS + 1)
+        return await site.page(
+            request,
+            ENTRY,
+            "audit.html",
+            rows=[_shown(row) for row in rows[:ROWS]],
+            older=rows[ROWS - 1].number if len(rows) > ROWS else 0,
+            fault=await fault(),
+        )
+
+    async def as_csv(_: Request) -> Response:
+        headers = {**HEADERS, "content-disposition": 'attachment; filename="flybridge-audit-trail.csv"'}
+        return StreamingResponse(_lines(site), 200, headers, "text/csv; charset=utf-8")
+
+    return [Route(ENTRY.path, show, methods=["GET"]), Route("/audit.csv", as_csv, methods=["GET"])]
+
+
+async def _lines(site: Site) -> AsyncIterator[str]:
+    yield csv_line(COLUMNS)
+    before: int | None = None
+    while page := await site.store.trail(before=before, limit=CSV_PAGE):
+        for row in page:
+            yield csv_line([*_shown(row).values(), row.chain.hex()])
+        before = page[-1].number
+
+
+def _shown(row: TrailRow) -> dict[str, object]:
+    return {
+        "number": row.number,
+        "time": clock_time(row.at_ms),
+        "who": printable(row.actor),
+        "address": printable(row.address),
+        "action": printable(row.action),
+        "target": printable(row.target),
+        "detail": printable(row.detail),
+        "outcome": printable(row.outcome),
+    }
