@@ -65,6 +65,7 @@ class Work:
         self.applied = Applied()
         self.sent = {Action.ADD: 0, Action.REMOVE: 0}
         self.refused = self.extras = self.requests = 0
+        self.tried = b""  # the mark of the device that was sent last
 
     async def hold(self, stop: asyncio.Event | None) -> None:
         """Renew the lease. Raises `Ended` if the process is stopping, `LeaseLost` if the lease is lost."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from operator import attrgetter
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -43,6 +44,10 @@ from flybridge.store.protocol import Lane
 ENDPOINT: Final = "audiences"
 SHARED: Final = frozenset({"unauthorized", "forbidden", "wrong_address"})
 """Reasons that concern every audience of the app."""
+DOUBTED: Final = frozenset({"forbidden", "wrong_address", "refused", "too_large"})
+"""Reasons that may be about one device that AppsFlyer or a firewall does not name: such requests are halved."""
+DEVICES: Final = "devices"
+EXTRAS: Final = "extras"
 TRIES: Final = 5
 """How often a device may fail alone while others are accepted before it counts as refused."""
 IDENTIFIERS: Final = "AppsFlyer takes none of the identifiers: see apps.audiences.identifier and where it is found."
@@ -62,76 +67,111 @@ class AudienceSync:
         self._rules = replace(rules, dead_share=0.0)  # an identifier that is no device is counted, not kept
         self._observer = observer
         self._gates: dict[str, Gate] = {}
-        self._known: dict[tuple[str, str], LaneState] = {}
-        self._failed: Counter[tuple[str, str, bytes]] = Counter()
+        self._known: dict[tuple[str, str, str], LaneState] = {}
+        self._failed: Counter[tuple[str, str, str, bytes]] = Counter()
+        self._reached: dict[tuple[str, str, str], bytes] = {}
 
     async def all(self, work: Work, stop: asyncio.Event | None, *, overwrite: bool) -> None:
-        """Send all differences: additional identifiers, removals, then additions."""
+        """Send all differences: additional identifiers, removals, then additions.
+
+        After a run that failed the additions come first, and each stage begins behind what was sent last, so that
+        what fails does not hold up the others for ever. Raises `Ended` when something is left.
+        """
         if overwrite:
             await self.overwrite(work, stop)
-        await self.extras(work, stop)
-        for action in (Action.REMOVE, Action.ADD):
-            await self.send(work, action, stop)
-        await self.close_suspects(work)
+        actions = (Action.ADD, Action.REMOVE) if work.claim.tries % 2 else (Action.REMOVE, Action.ADD)
+        left = [await self.extras(work, stop), *[await self.send(work, action, stop) for action in actions]]
+        for stage in (DEVICES, EXTRAS):
+            left.append(await self._close_suspects(work, stage))
+        for problem in left:
+            if problem is not None:
+                raise problem
 
-    async def send(self, work: Work, action: Action, stop: asyncio.Event | None) -> None:
-        """Send the devices to add or to remove, each once."""
-        after = b""
-        while devices := await self._store.changes(work.claim, action, work.limit, after):
-            after = devices[-1].mark
-            await self._batch(work, action, devices, stop)
+    async def send(self, work: Work, action: Action, stop: asyncio.Event | None) -> Ended | None:
+        """Send the devices to add or to remove, each once. Returns why some are left."""
 
-    async def _batch(self, work: Work, action: Action, devices: Sequence[Device], stop: asyncio.Event | None) -> None:
-        """Send devices in as many requests as needed. Raises `Ended` when the run can't continue."""
+        async def settle(part: Sequence[Device], *, refused: bool) -> None:
+            if refused and action is not Action.REMOVE:
+                marks = [one.mark for one in part]
+                work.refused += await self._store.settle(work.claim, action, marks, refused=True)
+            else:  # what AppsFlyer does not know is in no audience
+                await self._settle(work, action, part)
+
+        stage = _Stage(DEVICES, partial(self._devices, work, action, stop), settle, removes=action is Action.REMOVE)
+        place = _named(work, action.value)
+        begin = after = self._reached.pop(place, b"")
+        left: Ended | None = None
+        wrapped = not begin
+        while True:
+            page = await self._store.changes(work.claim, action, work.limit, after)
+            if wrapped and begin:
+                page = [one for one in page if one.mark <= begin]
+            if not page and wrapped:
+                return left
+            if not page:
+                wrapped, after = True, b""
+                continue
+            after = page[-1].mark
+            try:
+                left = await self._batch(work, stage, page) or left
+            except Ended:
+                self._reached[place] = work.tried
+                raise
+
+    async def _batch(self, work: Work, stage: _Stage, devices: Sequence[Device]) -> Ended | None:
+        """Send devices in as many requests as needed. Returns why some are left.
+
+        Raises `Ended` when the run can't continue.
+        """
         parts, left = [devices], None
         while parts:
             part = parts.pop()
-            limit = min(work.limit, self._state(work).limit or work.limit)
+            limit = min(work.limit, self._state(work, stage.name).limit or work.limit)
             if len(part) > limit:
                 parts += (part[limit:], part[:limit])
                 continue
-            done = await self._devices(work, action, part, stop)
-            if isinstance(done.verdict, Reject) and action is Action.REMOVE:
-                await self._settle(work, action, part)  # AppsFlyer does not know it, so it is in no audience
+            work.tried = part[-1].mark
+            done = await stage.send(part)
+            if isinstance(done.verdict, Reject) and stage.removes:
+                await stage.settle(part, refused=True)
                 continue
-            settled, again = self._judge(work, part, done)
+            settled, again = self._judge(work, stage.name, part, done)
             parts += reversed(again)
-            problem = await self._settled(work, action, settled)
+            problem = await self._settled(work, stage, settled)
             if problem is not None and (len(part) > 1 or isinstance(problem, Halt) or not self._gate(work).sends):
                 raise done.ended(problem, "AppsFlyer")
             left = (problem and done.ended(problem, "AppsFlyer")) or left
-        if left is not None:
-            raise left
+        return left
 
     async def _settled(
-        self, work: Work, action: Action, settled: Sequence[tuple[Device, Verdict]]
+        self, work: Work, stage: _Stage, settled: Sequence[tuple[Device, Verdict]]
     ) -> Retry | Halt | None:
         """Settle devices by their verdicts. Returns the verdict of those that can't be settled."""
         problem: Retry | Halt | None = None
         accepted = [device for device, verdict in settled if isinstance(verdict, Accepted)]
         refused = [device for device, verdict in settled if isinstance(verdict, Reject | Split)]
         for device, verdict in settled:
-            if isinstance(verdict, Retry) and verdict.counts and len(settled) == 1 and self._is_bad(work, device):
+            if isinstance(verdict, Retry) and len(settled) == 1 and self._is_bad(work, stage.name, device, verdict):
                 refused.append(device)
             elif isinstance(verdict, Retry):
                 problem = verdict
             elif isinstance(verdict, Halt):
-                problem = Halt("invalid_devices", IDENTIFIERS, 3600.0)
+                problem = verdict if verdict.reason in DOUBTED else Halt("invalid_devices", IDENTIFIERS, 3600.0)
         if accepted:
-            await self._settle(work, action, accepted)
+            await stage.settle(accepted, refused=False)
         if refused:
-            work.refused += await self._store.settle(work.claim, action, [one.mark for one in refused], refused=True)
+            await stage.settle(refused, refused=True)
         return problem
 
-    def _is_bad(self, work: Work, device: Device) -> bool:
+    def _is_bad(self, work: Work, stage: str, device: Device, verdict: Retry) -> bool:
         """Count a device that failed alone. True when it has done so too often while others were accepted."""
-        if not self._state(work).is_bad(device.mark):
+        if not verdict.counts or not (verdict.end or self._state(work, stage).is_bad(device.mark)):
             return False
-        name = (work.plan.rule.app, work.plan.rule.audience, device.mark)
+        name = (*_named(work, stage), device.mark)
         self._failed[name] += 1
         return self._failed[name] >= TRIES
 
-    async def _devices(self, work: Work, action: Action, part: Sequence[Device], stop: asyncio.Event | None) -> _Done:
+    async def _devices(self, work: Work, action: Action, stop: asyncio.Event | None, part: Sequence[Device]) -> _Done:
         request = appsflyer.request(work.plan.audience, action.value, [(one.kind, one.value) for one in part])
 
         async def read(response: HttpResponse) -> Verdict:
@@ -146,21 +186,29 @@ class AudienceSync:
         done = await self._store.settle(work.claim, action, [one.mark for one in part])
         work.sent[Action.REMOVE if action is Action.REMOVE else Action.ADD] += done
 
-    async def close_suspects(self, work: Work) -> None:
-        """Settle devices that were refused alone and never cleared."""
-        gate = self._remembering(work)
+    async def _close_suspects(self, work: Work, stage: str) -> Ended | None:
+        """Settle devices that were refused alone and never cleared. Returns why some are left."""
+        gate = self._remembering(work, stage)
         suspects = gate.close_round()
-        self._known[work.plan.rule.app, work.plan.rule.audience] = gate.state
-        problem = await self._settled(work, Action.ADD, suspects)
-        if problem is not None:
-            raise Ended(problem, "AppsFlyer")
+        self._known[_named(work, stage)] = gate.state
+        refused = [device for device, verdict in suspects if not isinstance(verdict, Halt)]
+        if refused and stage == EXTRAS:
+            await self._store.settle_extras(work.claim, refused)
+        elif refused:
+            marks = [device.mark for device in refused]
+            work.refused += await self._store.settle(work.claim, Action.ADD, marks, refused=True)
+        halt = next((verdict for _, verdict in suspects if isinstance(verdict, Halt)), None)
+        if halt is None:
+            return None
+        problem = halt if halt.reason in DOUBTED else Halt("invalid_devices", IDENTIFIERS, 3600.0)
+        return Ended(problem, "AppsFlyer")
 
     async def overwrite(self, work: Work, stop: asyncio.Event | None) -> None:
         """Replace the audience: one request overwrites, `all` adds what did not fit into it."""
         await self._store.empty(work.claim)
         while devices := await self._store.changes(work.claim, Action.ADD, work.limit, b""):
-            done = await self._devices(work, Action.OVERWRITE, devices, stop)
-            self._judge(work, devices, done)
+            done = await self._devices(work, Action.OVERWRITE, stop, devices)
+            self._judge(work, DEVICES, devices, done)
             match done.verdict:
                 case Accepted():
                     await self._settle(work, Action.OVERWRITE, devices)
@@ -173,9 +221,14 @@ class AudienceSync:
                     raise done.ended(done.verdict, "AppsFlyer, overwriting")
         raise Ended(Halt("nobody", "No member has an identifier, and AppsFlyer takes no empty list."), "Overwriting")
 
-    async def extras(self, work: Work, stop: asyncio.Event | None) -> None:
-        """Send hashed addresses and numbers, and remove those of forgotten people."""
-        after = b""
+    async def extras(self, work: Work, stop: asyncio.Event | None) -> Ended | None:
+        """Send hashed addresses and numbers, and remove those of forgotten people. Returns why some are left."""
+
+        async def settle(part: Sequence[Device], *, refused: bool) -> None:
+            await self._store.settle_extras(work.claim, part)
+            work.extras += 0 if refused else len(part)
+
+        after, left = b"", None
         while found := await self._store.extras(work.claim, additional.MAX_ROWS, after):
             after = found[-1].mark
             kinds = {one.kind for one in found if one.kind in additional.KEY_TYPES}
@@ -183,35 +236,21 @@ class AudienceSync:
                 for remove in (True, False):
                     rows = [one for one in found if one.kind == kind and (one.extra == b"") is remove]
                     if rows:
-                        await self._send_extras(work, kind, rows, stop, remove=remove)
+                        stage = _Stage(EXTRAS, partial(self._extra_rows, work, kind, stop, remove=remove), settle)
+                        left = await self._batch(work, stage, rows) or left
+        return left
 
-    async def _send_extras(
-        self, work: Work, kind: str, rows: Sequence[Device], stop: asyncio.Event | None, *, remove: bool
-    ) -> None:
-        audience, parts = work.plan.audience, [rows]
-        while parts:
-            part = parts.pop()
-            pairs = [(one.value, one.extra) for one in part]
-            request = additional.request(
-                audience.origin, audience.api_token, audience.app_id, kind, pairs, remove=remove
-            )
+    async def _extra_rows(
+        self, work: Work, kind: str, stop: asyncio.Event | None, part: Sequence[Device], *, remove: bool
+    ) -> _Done:
+        audience = work.plan.audience
+        pairs = [(one.value, one.extra) for one in part]
+        request = additional.request(audience.origin, audience.api_token, audience.app_id, kind, pairs, remove=remove)
 
-            async def read(response: HttpResponse, n: int = len(part)) -> Verdict:
-                return additional.verdict(response, n)
+        async def read(response: HttpResponse) -> Verdict:
+            return additional.verdict(response, len(part))
 
-            done = await self._exchange(work, request, len(part), read, stop)
-            self._judge(work, part, done)
-            match done.verdict:
-                case Accepted() | Reject():
-                    await self._store.settle_extras(work.claim, part)
-                    work.extras += len(part) if isinstance(done.verdict, Accepted) else 0
-                case Split() if len(part) > 1:
-                    middle = (len(part) + 1) // 2
-                    parts += (part[middle:], part[:middle])
-                case Split():
-                    await self._store.settle_extras(work.claim, part)
-                case _:
-                    raise done.ended(done.verdict, "AppsFlyer, additional identifiers")
+        return await self._exchange(work, request, len(part), read, stop)
 
     async def _exchange(
         self,
@@ -249,21 +288,30 @@ class AudienceSync:
         return _Done(verdict, number, status, words)
 
     def _judge(
-        self, work: Work, part: Sequence[Device], done: _Done
+        self, work: Work, stage: str, part: Sequence[Device], done: _Done
     ) -> tuple[Sequence[tuple[Device, Verdict]], Sequence[Sequence[Device]]]:
         """Return the devices to be settled with their verdicts, and the batches to be sent again at once."""
         verdict = done.verdict
-        gate = self._remembering(work)
-        if isinstance(verdict, Halt):
+        gate = self._remembering(work, stage)
+        if isinstance(verdict, Halt) and verdict.reason not in DOUBTED:
             if verdict.reason in SHARED:
                 gate.halt(verdict, done.words)
             raise done.ended(verdict, "AppsFlyer")
+        if isinstance(verdict, Halt) and len(part) > 1:
+            verdict = Split(verdict.reason)
+        if isinstance(verdict, Halt) and self._failed[*_named(work, stage), part[0].mark]:
+            # Others were accepted when it was refused before, so it needs none to be accepted in this run.
+            own = Reject("invalid_device", verdict.remedy, verdict.remedy)
+            return [(part[0], Retry(verdict.reason, end=own))], []
         failed = isinstance(verdict, Retry) and (verdict.counts or done.status == 0)
-        judged = gate.judge(
+        circuit = gate.state.circuit
+        settled, again = gate.judge(
             part, [verdict] * len(part), _MARK, number=done.number, failed=failed, status=done.status, words=done.words
         )
-        self._known[work.plan.rule.app, work.plan.rule.audience] = gate.state
-        return judged
+        if isinstance(verdict, Halt) and verdict.reason not in SHARED:
+            gate.state = replace(gate.state, circuit=circuit)  # the app's other audiences go on
+        self._known[_named(work, stage)] = gate.state
+        return settled, again
 
     def _gate(self, work: Work) -> Gate:
         """The gate of the audience's app."""
@@ -273,15 +321,32 @@ class AudienceSync:
             self._gates[app] = Gate(lane, work.plan.limits, self._clock, self._rules, self._observer)
         return self._gates[app]
 
-    def _state(self, work: Work) -> LaneState:
+    def _state(self, work: Work, stage: str) -> LaneState:
         """What is known of the audience's devices."""
-        return self._known.get((work.plan.rule.app, work.plan.rule.audience), LaneState())
+        return self._known.get(_named(work, stage), LaneState())
 
-    def _remembering(self, work: Work) -> Gate:
+    def _remembering(self, work: Work, stage: str) -> Gate:
         """Return the app's gate with what is known of this audience's devices."""
         gate = self._gate(work)
-        gate.state = replace(self._state(work), circuit=gate.state.circuit)
+        gate.state = replace(self._state(work, stage), circuit=gate.state.circuit)
         return gate
+
+
+def _named(work: Work, stage: str) -> tuple[str, str, str]:
+    return work.plan.rule.app, work.plan.rule.audience, stage
+
+
+class _Settle(Protocol):
+    async def __call__(self, part: Sequence[Device], *, refused: bool) -> None: ...
+
+
+class _Stage(Struct, frozen=True):
+    """How the devices of a stage are sent and settled."""
+
+    name: str
+    send: Callable[[Sequence[Device]], Awaitable[_Done]]
+    settle: _Settle
+    removes: bool = False
 
 
 class _Done(Struct, frozen=True):
