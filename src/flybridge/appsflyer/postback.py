@@ -11,6 +11,7 @@ https://support.appsflyer.com/hc/en-us/articles/360004349657 (Push API v1, read 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import compress
 from operator import attrgetter
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -57,6 +58,7 @@ MAX_FIELDS: Final = 2000
 TRIMMED: Final = ("event_name", "media_source", "campaign")
 """Names. Blanks around them are removed; other text is kept as it is."""
 _names: Final = attrgetter(*TRIMMED)
+_is_absent: Final = ABSENT.__contains__
 
 JSON: Final = Media.JSON
 
@@ -75,13 +77,14 @@ def read(body: bytes, media: Media) -> Postback | Dead:
             return _read_tolerantly(body)
         if postback is None:
             return _read_tolerantly(body)
-        _set(postback, "body", body)
+        values = astuple(postback)
         try:
-            has_value = ABSENT.isdisjoint(astuple(postback))
+            if not ABSENT.isdisjoint(values):
+                for name in compress(NAMES, map(_is_absent, values)):
+                    _set(postback, name, None)
         except TypeError:  # an object or a list in one of the two fields that may have any type
-            has_value = False
-        if not has_value:
             _drop_absent(postback)
+        _set(postback, "body", body)
         if postback.appsflyer_device_id is not None or (
             postback.event_type is not None and postback.appsflyer_id is None
         ):

@@ -1,8 +1,4 @@
-"""Puts the sandbox together and serves it on one port: Amplitude's paths as they are, its own under `/sandbox/`.
-
-The server is granian's embedded one, in the caller's event loop. The listening socket is made here and handed over:
-granian binds with SO_REUSEPORT, so that a second sandbox would silently share the port of the first.
-"""
+"""Puts the sandbox together and serves it on one port: Amplitude's paths as they are, its own under `/sandbox/`."""
 
 from __future__ import annotations
 
@@ -10,11 +6,9 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
-from granian._granian import SocketHolder
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
+from granian.constants import Interfaces
 
 from flybridge.errors import ConfigError
 from flybridge.sandbox.clock import FastClock, MovableClock
@@ -29,9 +23,7 @@ from flybridge.sandbox.vendors.push_config import PushConfig
 from flybridge.sandbox.vendors.record import records_app
 from flybridge.sandbox.vendors.reports import Reports
 from flybridge.sandbox.vendors.streamer import Streamer
-
-BACKLOG: Final = 1024
-"""Connections that are open at once, and that wait to be accepted."""
+from flybridge.system.embedded_server import BACKLOG, EmbeddedServer
 
 
 class Sandbox:
@@ -73,26 +65,6 @@ class Sandbox:
             await self.amplitude(scope, receive, send)
 
 
-class _Server(Server):
-    """Granian's embedded server on a socket that listens already."""
-
-    def __init__(self, sandbox: Sandbox, listener: socket.socket) -> None:
-        super().__init__(
-            sandbox,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            websockets=False,
-            backlog=BACKLOG,
-            backpressure=BACKLOG,
-            log_enabled=False,
-        )
-        self.workers_kill_timeout: int | None = 2
-        self._listener = listener
-
-    def _init_shared_socket(self) -> None:
-        self._shd = SocketHolder(self._listener.detach(), False, BACKLOG)  # type: ignore[call-arg,assignment]
-
-
 async def serve_sandbox(
     sandbox: Sandbox,
     host: str,
@@ -108,7 +80,7 @@ async def serve_sandbox(
     """
     listener = _bind(host, port)
     bound: int = listener.getsockname()[1]
-    server = _Server(sandbox, listener)
+    server = EmbeddedServer(sandbox, listener, interface=Interfaces.ASGINL, grace_s=2)
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     if ready is not None:

@@ -1,12 +1,8 @@
 """Serves an ASGI application inside this process' event loop.
 
-Granian does the HTTP work in native threads. Two things are done here instead:
-
-- The listening socket. Granian binds with SO_REUSEPORT: two processes could then hold one port and share its
-  requests unnoticed.
-- ASGI. Granian's own interface (RSGI) hands over a body and takes an answer in one call each, and reads no header
-  that isn't asked for. Used directly for intake, that saves a fifth of its processor time; everything else is
-  called as ASGI over it.
+Granian does the HTTP work in native threads. Its own interface (RSGI) hands over a body and takes an answer in one call
+each, and reads no header that isn't asked for. Used directly for intake, that saves a fifth of its processor time;
+everything else is called as ASGI over it.
 """
 
 from __future__ import annotations
@@ -20,25 +16,19 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol
 
 import structlog
-from granian._granian import RSGIProtocolClosed, SocketHolder
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.embed import Server
+from granian._granian import RSGIProtocolClosed
+from granian.constants import Interfaces
 
 from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.system.embedded_server import BACKLOG, EmbeddedServer
 from flybridge.web.answers import BROKEN_OFF, Refusal, Reply, rendered
 from flybridge.web.body import BODY_TIMEOUT_S, TOO_SLOW, Header, Read
-
-BACKLOG: Final = 1024
-"""Connections the system keeps waiting before they are accepted."""
 
 MAX_CONNECTIONS: Final = 4096
 """Connections that are open at once; more wait in the backlog. Granian calls it backpressure."""
 
 HEADER_TIMEOUT_MS: Final = 15_000
 """How long a connection may take to send its headers, and how long it may idle, in milliseconds."""
-
 
 WHOLE_BYTES: Final = 65_536
 """Intake bodies that announce at most this size are read in one call, in bytes."""
@@ -155,28 +145,6 @@ class _Exchange:
             self._stream = None  # ends the answer
 
 
-class _Server(Server):
-    """Granian's embedded server on a socket that is already bound."""
-
-    def __init__(self, app: ServedApp, listener: socket.socket, grace_s: int) -> None:
-        super().__init__(
-            _Front(app, listener.getsockname()[:2]),
-            interface=Interfaces.RSGI,
-            http=HTTPModes.http1,
-            websockets=False,
-            backlog=BACKLOG,
-            backpressure=MAX_CONNECTIONS,
-            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
-            log_enabled=False,
-            log_level=LogLevels.error,
-        )
-        self.workers_kill_timeout: int | None = grace_s
-        self._listener = listener
-
-    def _init_shared_socket(self) -> None:
-        self._shd = SocketHolder(self._listener.detach(), False, BACKLOG)  # type: ignore[call-arg,assignment]
-
-
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket. Port 0 means a free one. Raises `errors.ConfigError` if it can't be opened."""
     try:
@@ -237,13 +205,20 @@ async def serve(
     """
     listener = bind(host, port)
     address = listener.getsockname()
-    server = _Server(app, listener, grace_s)
+    server = EmbeddedServer(
+        _Front(app, address[:2]),
+        listener,
+        interface=Interfaces.RSGI,
+        connections=MAX_CONNECTIONS,
+        grace_s=grace_s,
+        header_timeout_ms=HEADER_TIMEOUT_MS,
+    )
     with _rare_collections():
         await _serve(server, address, stop, ready)
 
 
 async def _serve(
-    server: _Server, address: tuple[Any, ...], stop: asyncio.Event, ready: Callable[[int], None] | None
+    server: EmbeddedServer, address: tuple[Any, ...], stop: asyncio.Event, ready: Callable[[int], None] | None
 ) -> None:
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
