@@ -44,7 +44,8 @@ Contribution = tuple[int, int]
 class Installation(Struct):
     """One installation, as this transaction has it. `days` is day -> events, revenue, events not converted.
 
-    `paid_day` is the day of its first purchase. `before` is what the store has of it, None if it is new.
+    `paid_day` is the day of its first purchase. `before` is what the store has of it, None if it is new, and `stored`
+    the row of that.
     """
 
     key: bytes
@@ -56,6 +57,7 @@ class Installation(Struct):
     reached: bool
     days: dict[int, tuple[int, int, int]]
     before: Installation | None = None
+    stored: tuple[object, ...] = ()
 
     @classmethod
     def read(cls, row: Sequence[object]) -> Installation:
@@ -66,7 +68,8 @@ class Installation(Struct):
             day + flat[at]: (flat[at + 1], flat[at + 2], flat[at + 3])  # type: ignore[operator]
             for at in range(0, len(flat), 4)
         }
-        return cls(key, cell, day, install_s, touch_s, paid_day, bool(reached), days)  # type: ignore[arg-type]
+        before = cls(key, cell, day, install_s, touch_s, paid_day, bool(reached), days)  # type: ignore[arg-type]
+        return structs.replace(before, days=days.copy(), before=before, stored=tuple(row))
 
     def row(self) -> tuple[object, ...]:
         """Return the row as it is written."""
@@ -77,12 +80,6 @@ class Installation(Struct):
             self.key, self.cell, self.day, self.install_s, self.touch_s, self.paid_day, int(self.reached),
             _encode(flat),
         )  # fmt: skip
-
-    def kept(self) -> Installation:
-        """Return a copy to compare with later."""
-        return Installation(
-            self.key, self.cell, self.day, self.install_s, self.touch_s, self.paid_day, self.reached, dict(self.days)
-        )
 
     def contributions(self) -> dict[Contribution, list[int]]:
         """Return what it adds to its cohort: by offset, active (1), first purchase (1), events, revenue, unknown."""
@@ -117,7 +114,6 @@ class PerformanceCounters:
         keys.update(released)
         for row in self._tables.among(Read.INSTALLATIONS, sorted(keys)):
             known = Installation.read(row)
-            known.before = known.kept()
             self._installations[known.key] = known
 
     def reach(self, keys: Iterable[bytes]) -> None:
@@ -167,12 +163,13 @@ class PerformanceCounters:
         cohorts: dict[Contribution, list[int]] = {}
         rows = []
         for installation in self._installations.values():
-            before = installation.before
             row = installation.row()
-            if before is not None and row == before.row():
+            if row == installation.stored:
                 continue
             rows.append(row)
-            self._difference(cohorts, installation, before)
+            self._add(cohorts, installation, 1)
+            if installation.before is not None:
+                self._add(cohorts, installation.before, -1)
         write = self._tables.write
         write(Write.INSTALLATIONS, sorted(rows))
         write(
@@ -181,18 +178,17 @@ class PerformanceCounters:
         )
         write(Write.COHORTS, [(*at, *sums) for at, sums in sorted(cohorts.items()) if any(sums)])
 
-    def _difference(
-        self, cohorts: dict[Contribution, list[int]], now: Installation, before: Installation | None
-    ) -> None:
-        for sign, state in ((1, now), (-1, before)):
-            if state is None:
-                continue
-            for at, sums in state.contributions().items():
-                total = cohorts.setdefault(at, [0, 0, 0, 0, 0])
-                for number, value in enumerate(sums):
-                    total[number] += sign * value
-            if state.reached and state.cell != NO_CELL:
-                self._sums(state.cell)[3] += sign
+    def _add(self, cohorts: dict[Contribution, list[int]], state: Installation, sign: int) -> None:
+        """Add what an installation contributes, or with `sign` -1 take it away."""
+        for at, (active, payers, events, revenue, unknown) in state.contributions().items():
+            total = cohorts.setdefault(at, [0, 0, 0, 0, 0])
+            total[0] += sign * active
+            total[1] += sign * payers
+            total[2] += sign * events
+            total[3] += sign * revenue
+            total[4] += sign * unknown
+        if state.reached and state.cell != NO_CELL:
+            self._sums(state.cell)[3] += sign
 
     def _sums(self, cell: int) -> list[int]:
         return self._cells.setdefault(cell, [0, 0, 0, 0, 0])

@@ -27,6 +27,7 @@ class PerformanceCells:
         self._one = one
         self._max_cells = max_cells
         self._cells: dict[tuple[str, int, Dimensions], int] = {}
+        self._dimensions: dict[tuple[str, Dimensions], int] = {}
         self._named: dict[int, tuple[int, Dimensions]] = {}
         self._counts: dict[tuple[str, int], list[int]] = {}
 
@@ -35,7 +36,7 @@ class PerformanceCells:
         name = (app, day, dimensions)
         found = self._cells.get(name)
         if found is None:
-            if len(self._cells) >= CACHED:
+            if len(self._cells) >= CACHED or len(self._dimensions) >= CACHED:
                 self.forget()
             found = self._cells[name] = self._find(app, day, dimensions)
         return found
@@ -56,27 +57,35 @@ class PerformanceCells:
     def forget(self) -> None:
         """Drop what is cached."""
         self._cells.clear()
+        self._dimensions.clear()
         self._named.clear()
         self._counts.clear()
 
     def _find(self, app: str, day: int, dimensions: Dimensions) -> int:
-        dimension = self._one(sql.FIND_DIMENSION, (app, *dimensions))
-        if dimension is not None and (row := self._one(sql.FIND_CELL, (day, dimension[0]))) is not None:
-            return int(row[0])
+        dimension = self._dimensions.get((app, dimensions)) or self._first(sql.FIND_DIMENSION, (app, *dimensions))
+        if dimension is not None:
+            self._dimensions[app, dimensions] = dimension
+            if (cell := self._first(sql.FIND_CELL, (day, dimension))) is not None:
+                return cell
         if dimensions.media_source != OTHER and not self._has_room(app, day):
             is_event = bool(dimensions.event)
             rest = Dimensions(dimensions.kind, OTHER if is_event else "", OTHER, "", "", "", "", "")
             return self.cell(app, day, rest)
         if dimension is None:
             dimension = self._made(sql.MAKE_DIMENSION, sql.FIND_DIMENSION, (app, *dimensions))
-        return int(self._made(sql.MAKE_CELL, sql.FIND_CELL, (day, dimension[0]))[0])
+            self._dimensions[app, dimensions] = dimension
+        return self._made(sql.MAKE_CELL, sql.FIND_CELL, (day, dimension))
 
-    def _made(self, make: str, find: str, values: tuple[object, ...]) -> tuple[Any, ...]:
+    def _made(self, make: str, find: str, values: tuple[object, ...]) -> int:
         self._one(make, values)
-        row = self._one(find, values)
-        if row is None:
+        made = self._first(find, values)
+        if made is None:
             raise LookupError("a cell of performance was deleted while it was made")
-        return row
+        return made
+
+    def _first(self, statement: str, values: tuple[object, ...]) -> int | None:
+        row = self._one(statement, values)
+        return None if row is None else int(row[0])
 
     def _has_room(self, app: str, day: int) -> bool:
         count = self._counts.get((app, day))
