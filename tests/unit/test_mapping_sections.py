@@ -1,4 +1,4 @@
-"""The function that is written for the rows of one section."""
+"""Writers of one section: rows, and what the caller gives."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from flybridge.amplitude.event import Event
 from flybridge.appsflyer.fields import Postback
 from flybridge.mapping.table import Row, as_is, brand, moment, text
-from flybridge.mapping.to_amplitude import sections as module
-from flybridge.mapping.to_amplitude.rules import OWN
 from flybridge.mapping.to_amplitude.sections import SectionWriter
 
 ROWS = (
@@ -23,19 +20,15 @@ ROWS = (
 UNKNOWN = ("new", Row("new", "new", as_is, ""))
 
 
-def filled(writer: SectionWriter, postback: Postback, *given: Any, **fields: Any) -> dict[str, Any]:
+def filled(
+    writer: SectionWriter, postback: Postback, before: tuple[Any, ...] = (), after: tuple[Any, ...] = (), **fields: Any
+) -> dict[str, Any]:
     postback = msgspec.structs.replace(postback, body=msgspec.json.encode(fields))
-    section = writer.fill(postback, None, *given)
+    section = writer.fill(postback, None, before, after)
     written: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(section))
     assert written == writer.as_dict(section)
     assert list(written) == [key for key in writer.keys if key in written]
     return written
-
-
-def test_the_docstring_shows_what_is_generated() -> None:
-    """Who reads the module sees the text that runs."""
-    shown = "\n".join(line.removeprefix("    ") for line in (module.__doc__ or "").splitlines())
-    assert SectionWriter(ROWS, given=("classification",), after={"source": "classification.source"}).text in shown
 
 
 @pytest.mark.parametrize(
@@ -58,16 +51,14 @@ def test_the_first_row_that_gives_a_value_wins(fields: dict[str, Any], expected:
 
 def test_what_the_caller_gives_stands_before_or_after_or_in_the_place_of_a_row() -> None:
     """A row with the same key is not asked."""
-    writer = SectionWriter(
-        ROWS, given=("at", "name", "no"), before={"time": "at"}, after={"campaign": "name", "source": "no"}
-    )
-    assert writer.keys == ("time", "campaign", "touch time", "device_brand", "source")
-    found = filled(writer, Postback(campaign="Spring"), 5, "given", None)
+    writer = SectionWriter(ROWS, before=("time",), after=("campaign", "source"))
+    assert writer.keys == ("time", "touch time", "device_brand", "campaign", "source")
+    found = filled(writer, Postback(campaign="Spring"), (5,), ("given", None))
     assert found == {"time": 5, "campaign": "given"}
 
 
 def test_a_source_that_is_no_field_is_looked_for_under_its_name() -> None:
-    """Whatever the name is: it is quoted, so that it can't become code."""
+    """Whatever the name is."""
     strange = "x') or exit() #\n"
     writer = SectionWriter((("odd", Row(strange, "odd", as_is, "")), UNKNOWN, *ROWS))
     assert writer.keys == ("campaign", "touch time", "device_brand", "odd", "new")
@@ -82,6 +73,7 @@ def test_of_a_field_and_an_unknown_one_the_first_wins() -> None:
     assert filled(SectionWriter((known, unknown)), Postback(campaign="old"), new="new") == {"campaign": "old"}
 
 
-def test_the_event_s_own_fields_are_written_in_its_order() -> None:
-    """Both routes write the same fields."""
-    assert tuple(OWN) == Event.__struct_fields__
+def test_a_writer_without_fields_writes_what_it_is_given() -> None:
+    """And a writer with a single field, which is read in another way than several."""
+    assert filled(SectionWriter((), after=("source",)), Postback(), (), ("organic",)) == {"source": "organic"}
+    assert filled(SectionWriter(ROWS[:1]), Postback(campaign="Spring")) == {"campaign": "Spring"}

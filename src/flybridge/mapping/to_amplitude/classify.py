@@ -99,21 +99,23 @@ def _decide(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classi
         event_type = compiled.conversion_name[kind.family] if kind.is_conversion else event_type
     # Organic events have no campaign: one that names a campaign reveals it no more than a restricted one.
     shows_source = policy is PASS and not (kind.is_organic and postback.campaign is not None)
+    source = _media_source(postback, kind, policy)
+    plan = compiled.plan(kind.is_conversion, not shows_source)
     return Classification(
         reported,
         kind,
-        kind.word,
         kind.is_conversion,
         event_type,
         is_reserved(postback.event_name or ""),
-        _media_source(postback, kind, policy),
-        shows_source,
+        source,
         "" if policy is PASS else policy.word,
         platform,
         DISPLAY.get(platform, platform),
         platform if platform in DISPLAY else None,
         refused_ids(postback),
-        compiled.plan(kind.is_conversion, not shows_source),
+        plan,
+        (source, kind.word) if plan.shows_source else (kind.word,),
+        (source,) if plan.shows_source and kind.is_conversion else (),
     )
 
 

@@ -39,40 +39,56 @@ class Item(Struct, frozen=True, gc=False):
     event_ms: int
     insert_id: str
 
-    def http_v2(self, notes: list[str]) -> bytes:
-        """Write the item for the HTTP V2 API."""
-        postback, value, classification = self.postback, self.value, self.classification
+    def http_v2(self, notes: list[str]) -> tuple[bytes, bytes]:
+        """Write the item for the HTTP V2 API, and the `$identify` event that goes before it, empty if it needs none."""
+        postback, value, classified, person = self.postback, self.value, self.classification, self.person
         revenue = revenue_of(postback, value, self.compiled.revenue, notes) or NO_REVENUE
-        if classification.is_renamed:
+        if classified.is_renamed:
             notes.append("The event's name is one of Amplitude's own and got the prefix.")
-        plan, event_properties = classification.plan, Raw(self.event_properties(notes))
-        user_properties = Raw(self.user_properties(notes)) if plan.user.keys else None
-        place = self.compiled.place.place_of(postback)
-        return _encode(
-            plan.top.fill(
-                postback, value, self, classification, self.person, revenue, place, event_properties, user_properties
-            )
-        )
-
-    def identify(self) -> bytes:
-        """Write the `$identify` event that goes before this one; empty if it says nothing about the user."""
-        kind, block = self.classification.kind, self.compiled.attribution
-        if kind is Kind.UNINSTALL:
+        event_properties = Raw(self.event_properties(notes))
+        user_properties, identify = None, b""
+        if classified.plan.user.keys:
+            properties, written = self.user_properties(notes)
+            user_properties = Raw(written)
+            if classified.is_conversion:
+                identify = self._attributed(properties)
+        if classified.kind is Kind.UNINSTALL:
             when = moment_of(self.event_ms)
-            return block.uninstalled(when, time_ms=self.event_ms, insert_id=self.insert_id)
-        if not kind.is_conversion:
-            return b""
-        section = self.classification.plan.user.fill(self.postback, self.value, self.classification)
-        properties = self.classification.plan.user.as_dict(section)
-        for key in [key for key, value in properties.items() if names_a_device(value, self.person.devices)]:
-            del properties[key]
-        return block.write(properties, first=kind.family == "install", time_ms=self.event_ms, insert_id=self.insert_id)
+            identify = self.compiled.attribution.uninstalled(when, time_ms=self.event_ms, insert_id=self.insert_id)
+        place = self.compiled.place.place_of(postback)
+        # The fields of `Event`, in its order, and those of the place.
+        fields = (
+            classified.event_type,
+            self.event_ms,
+            self.insert_id,
+            classified.display,
+            classified.os_name,
+            person.session_id,
+            person.idfa,
+            person.idfv,
+            person.adid,
+            person.android_id,
+            person.android_app_set_id,
+            revenue.amount,
+            revenue.currency,
+            revenue.type,
+            revenue.product_id,
+            revenue.quantity,
+            event_properties,
+            user_properties,
+            *[getattr(place, name) for name in classified.plan.place],
+        )
+        return _encode(classified.plan.top.fill(postback, value, fields)), identify
+
+    def _attributed(self, properties: dict[str, Any]) -> bytes:
+        first = self.classification.kind.family == "install"
+        return self.compiled.attribution.write(properties, first=first, time_ms=self.event_ms, insert_id=self.insert_id)
 
     def attribution(self, notes: list[str]) -> bytes:
         """Write the item for the Attribution API: identifiers and user properties, no event properties."""
         classification = self.classification
         event = Event(event_type=classification.event_type, time=self.event_ms, platform=classification.platform)
-        event.user_properties = Raw(self.user_properties(notes))
+        event.user_properties = Raw(self.user_properties(notes)[1])
         for name in TOP:
             setattr(event, name, getattr(self.person, name))
         return _encode(event)
@@ -80,7 +96,7 @@ class Item(Struct, frozen=True, gc=False):
     def event_properties(self, notes: list[str]) -> bytes | bytearray:
         """Write the properties: the app's own, and those of the rows."""
         writer = self.classification.plan.event
-        section = writer.fill(self.postback, self.value, self.classification)
+        section = writer.fill(self.postback, self.value, (), self.classification.of_event)
         value, own = self.value, NOTHING
         if not self.compiled.reads_value:
             value = None
@@ -91,13 +107,19 @@ class Item(Struct, frozen=True, gc=False):
         elif value is not None:
             own = {"event_value": value}
         written = _joined(own, section, notes) if own else _encode(section)
-        return self._without_devices(own | writer.as_dict(section), notes) if self._names_a_device(written) else written
+        if not self._names_a_device(written):
+            return written
+        return _write(self._without_devices(own | writer.as_dict(section), notes), notes)
 
-    def user_properties(self, notes: list[str]) -> bytes:
+    def user_properties(self, notes: list[str]) -> tuple[dict[str, Any], bytes]:
+        """Return the properties of the user, and the same as JSON."""
         writer = self.classification.plan.user
-        section = writer.fill(self.postback, self.value, self.classification)
-        written = _encode(section)
-        return self._without_devices(writer.as_dict(section), notes) if self._names_a_device(written) else written
+        section = writer.fill(self.postback, self.value, (), self.classification.of_user)
+        properties, written = writer.as_dict(section), _encode(section)
+        if not self._names_a_device(written):
+            return properties, written
+        properties = self._without_devices(properties, notes)
+        return properties, _write(properties, notes)
 
     def _names_a_device(self, written: bytes | bytearray) -> bool:
         """Return whether properties contain one of the person's device identifiers."""
@@ -110,11 +132,11 @@ class Item(Struct, frozen=True, gc=False):
                 return True
         return False
 
-    def _without_devices(self, properties: dict[str, Any], notes: list[str]) -> bytes:
+    def _without_devices(self, properties: dict[str, Any], notes: list[str]) -> dict[str, Any]:
         for key in [key for key, value in properties.items() if names_a_device([key, value], self.person.devices)]:
             del properties[key]
             notes.append(f"The property {masked(key)} contains a device identifier and was left out.")
-        return _write(properties, notes)
+        return properties
 
 
 def _is_identifier(key: str) -> bool:

@@ -112,7 +112,7 @@ def map_postback(
         notes.append("The message has no readable event_time and is dated to its reception.")
         event_ms = received_ms
     item = Item(postback, compiled, classified, person, value, event_ms, insert_id(*identity))
-    body = item.http_v2(notes) if on_v2 else item.attribution(notes)
+    body, identify_event = item.http_v2(notes) if on_v2 else (item.attribution(notes), b"")
     # By position: names take msgspec as long as a whole section.
     return Mapped(
         classified.kind,
@@ -132,7 +132,7 @@ def map_postback(
         identity.key_ms,
         identity.ordinal,
         value,
-        item.identify() if on_v2 else b"",
+        identify_event,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from flybridge.amplitude.event import MIN_ID_LENGTH, is_reserved, text
+from flybridge.amplitude.event import MIN_ID_LENGTH, Event, is_reserved, text
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
@@ -32,31 +32,6 @@ NO_TEXTS: Final[Mapping[str, str]] = {}
 CONFIGURED: Final = "https://support.appsflyer.com/hc/en-us/articles/208387843"
 
 MAX_PLAIN: Final = 4096
-
-
-OWN: Final[Mapping[str, str]] = {
-    "event_type": "classification.event_type",
-    "time": "item.event_ms",
-    "insert_id": "item.insert_id",
-    "platform": "classification.display",
-    "os_name": "classification.os_name",
-    "session_id": "person.session_id",
-    "idfa": "person.idfa",
-    "idfv": "person.idfv",
-    "adid": "person.adid",
-    "android_id": "person.android_id",
-    "android_app_set_id": "person.android_app_set_id",
-    "revenue": "revenue.amount",
-    "currency": "revenue.currency",
-    "revenueType": "revenue.type",
-    "productId": "revenue.product_id",
-    "quantity": "revenue.quantity",
-    "event_properties": "event_properties",
-    "user_properties": "user_properties",
-}
-"""The fields of `amplitude.event.Event`, in its order, and where `mapping.to_amplitude.item` has them."""
-
-PLACE: Final = {name: f"place.{name}" for name in SOURCES}
 
 
 class DoubleAttribution(StrEnum):
@@ -205,61 +180,56 @@ class CompiledRules:
             section: [(with_prefix(row.place[1], rules.prefix), row) for row in rows if row.place[0] is section]
             for section in Section
         }
-        source = {} if "media_source" in rules.without else {f"{rules.prefix}media source": "classification.source"}
-        given = ("item", "classification", "person", "revenue", "place", "event_properties", "user_properties")
+        source = () if "media_source" in rules.without else (f"{rules.prefix}media source",)
         # A row of the configuration takes the place of one of the four fields of a location.
-        configured = {key for key, _ in placed[Section.TOP]}
-        before = {**OWN, **{key: value for key, value in PLACE.items() if key not in configured}}
+        place = tuple(name for name in SOURCES if name not in {key for key, _ in placed[Section.TOP]})
         return Plan(
-            SectionWriter(placed[Section.TOP], given=given, before=before),
-            SectionWriter(
-                placed[Section.EVENT],
-                given=("classification",),
-                after={**source, f"{rules.prefix}message type": "classification.message_type"},
-            ),
+            SectionWriter(placed[Section.TOP], before=(*Event.__struct_fields__, *place)),
+            SectionWriter(placed[Section.EVENT], after=(*source, f"{rules.prefix}message type")),
             # Only conversions say the source of a user.
-            SectionWriter(
-                placed[Section.USER],
-                given=("classification",),
-                after=source if conversion else {},
-            ),
+            SectionWriter(placed[Section.USER], after=source if conversion else ()),
+            place,
+            shows_source=bool(source),
         )
 
 
 class Plan(Struct, frozen=True):
     """The section writers of one kind of message.
 
-    `top` is given the item, its parts, its revenue, place and properties as JSON; the others the classification.
+    `top` is given the fields of `amplitude.event.Event` and those named in `place`. The others are given the media
+    source, where they show it, and `event` then the type of the message.
     """
 
     top: SectionWriter
     event: SectionWriter
     user: SectionWriter
+    place: tuple[str, ...]
+    shows_source: bool
 
 
 class Classification(Struct, frozen=True, gc=False):
     """What is decided about a message before its own values are read.
 
-    `reported` is the kind as AppsFlyer reports it, `kind` the one that may be sent, `message_type` its name. `source`
-    is the media source as it may be sent, `shows_source` whether the other fields of its origin may be sent as well.
-    `restricted` is the policy that applies to the source, or empty. `display` is the platform as Amplitude's SDKs write
-    it, `os_name` None where it is none of theirs. `refused` are the identifiers that may not leave.
+    `reported` is the kind as AppsFlyer reports it, `kind` the one that may be sent. `source` is the media source as
+    it may be sent, `restricted` the policy that applies to it, or empty. `display` is the platform as Amplitude's SDKs
+    write it, `os_name` None where it is none of theirs. `refused` are the identifiers that may not leave. `of_event`
+    and `of_user` are what the section writers of the plan are given.
     """
 
     reported: Kind
     kind: Kind
-    message_type: str
     is_conversion: bool
     event_type: str
     is_renamed: bool
     source: str | None
-    shows_source: bool
     restricted: str
     platform: str
     display: str
     os_name: str | None
     refused: frozenset[str]
     plan: Plan
+    of_event: tuple[object, ...]
+    of_user: tuple[object, ...]
 
 
 UNINSTALL: Final = "Uninstall"

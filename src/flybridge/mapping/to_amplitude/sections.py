@@ -1,99 +1,76 @@
-"""Section writers: rows compiled to a function that fills one section of an event as a struct.
+"""Section writers: rows that fill one section of an event as a struct, which writes itself as JSON.
 
-Most messages fill the same seventy targets from the same fields, so that going through the rows for every message would
-cost more than all else. As dataclasses and attrs do for `__init__`, a writer therefore generates one
-straight-line function when the configuration is read. For the targets `campaign`, `touch time` and
-`device_brand` of `mapping.to_amplitude.rows` it is:
-
-    def fill(postback, value, classification):
-        slot_1 = postback.attributed_touch_time
-        if slot_1 is not None:
-            slot_1 = moment(slot_1)
-        slot_2 = postback.device_brand
-        if slot_2 is None and (other := postback.device_model) is not None:
-            slot_2 = brand(other)
-        return Section(
-            postback.campaign,
-            slot_1,
-            slot_2,
-            classification.source,
-        )
-
-Only names of fields, names of flybridge's own converters and values, and quoted text get into it. The struct writes
-itself as JSON without what is absent.
+Most messages fill the same seventy targets from the same fields. A writer therefore reads all fields of its rows in one
+call; only those that need converting, or of which another field takes the place, are looked at one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from flybridge.appsflyer.fields import KINDS, NAMES, Flag, Text
+from flybridge.appsflyer.fields import KINDS, NAMES, Flag, Postback, Text
 from flybridge.mapping.person import find
-from flybridge.mapping.table import Row, flag, text
-
-NO_KEYS: Final[Mapping[str, str]] = {}
+from flybridge.mapping.table import Converter, Row, flag, text
 
 
 class SectionWriter:
     """One section of an event. `keys` are the targets in order; of several rows for one the first value wins.
 
-    `fill(postback, value, *given)` makes the section, as a struct that is to be written as JSON; `value` is the event's
-    value, parsed, and `given` is what the caller knows besides. `text` is the function as it was generated.
+    `before` and `after` are keys whose values the caller gives. They are placed before and after those of the rows, and
+    replace a row with the same key.
     """
 
     def __init__(
-        self,
-        placed: Sequence[tuple[str, Row]],
-        *,
-        given: Sequence[str] = (),
-        before: Mapping[str, str] = NO_KEYS,
-        after: Mapping[str, str] = NO_KEYS,
+        self, placed: Sequence[tuple[str, Row]], *, before: Sequence[str] = (), after: Sequence[str] = ()
     ) -> None:
-        """Compile rows, each with its key.
-
-        `before` and `after` are keys whose values come from the caller, with where each is found in `given`, such as
-        `classification.source`. They are placed before and after those of the rows, and replace a row with the same
-        key.
-        """
+        """Prepare rows, each with its key."""
         rows: dict[str, list[Row]] = {}
         for key, row in placed:
-            rows.setdefault(key, []).append(row)
+            if key not in before and key not in after:
+                rows.setdefault(key, []).append(row)
         # Targets of fields stand before those that only the configuration names.
-        named = [key for key, row in placed if row.source in NAMES]
-        self.keys = tuple(dict.fromkeys((*before, *named, *rows, *after)))
+        read = [key for key, of_key in rows.items() if any(row.source in NAMES for row in of_key)]
+        looked_up = [key for key in rows if key not in read]
+        self.keys = (*before, *read, *looked_up, *after)
+        self._absent = (None,) * len(looked_up)
+        self._fields = _getter([next(row.source for row in rows[key] if row.source in NAMES) for key in read])
+        self._converted: list[tuple[int, Converter]] = []
+        self._others: list[tuple[int, Callable[[Postback], Any], Converter]] = []
+        self._sought: list[tuple[int, Sequence[Row]]] = []
+        for slot, key in enumerate((*read, *looked_up), len(before)):
+            first, *others = rows[key]
+            if not all(row.source in NAMES for row in rows[key]):
+                self._sought.append((slot, rows[key]))
+                continue
+            if not _is_kept(first):
+                self._converted.append((slot, first.convert))
+            self._others += [(slot, attrgetter(row.source), row.convert) for row in others]
         self._section = msgspec.defstruct(
             "Section",
             [(f"slot_{slot}", Any, msgspec.field(default=None, name=key)) for slot, key in enumerate(self.keys)],
             omit_defaults=True,
             gc=False,
         )
-        known = {**before, **after}
-        lines, values = [], []
-        for slot, key in enumerate(self.keys):
-            if key in known:
-                values.append(known[key])
-            elif len(rows[key]) == 1 and _is_kept(rows[key][0]):
-                values.append(_source(rows[key][0]))
-            else:
-                values.append(f"slot_{slot}")
-                lines += _chosen(f"slot_{slot}", rows[key])
-        self.text = "\n".join(
-            (
-                f"def fill({', '.join(('postback', 'value', *given))}):",
-                *(f"    {line}" for line in lines),
-                "    return Section(",
-                *(f"        {value}," for value in values),
-                "    )",
-            )
-        )
-        scope: dict[str, Any] = {row.convert.__name__: row.convert for _, row in placed}
-        scope |= {"Section": self._section, "find": find}
-        exec(self.text, scope)  # noqa: S102 - our own text; see above for what gets into it
-        self.fill: Callable[..., Struct] = scope["fill"]
+
+    def fill(
+        self, postback: Postback, value: Any, before: Sequence[object] = (), after: Sequence[object] = ()
+    ) -> Struct:
+        """Return the section, to be written as JSON. `value` is the event's value, parsed."""
+        values = [*before, *self._fields(postback), *self._absent, *after]
+        for slot, convert in self._converted:
+            if (found := values[slot]) is not None:
+                values[slot] = convert(found)
+        for slot, get, convert in self._others:
+            if values[slot] is None and (found := get(postback)) is not None:
+                values[slot] = convert(found)
+        for slot, rows in self._sought:
+            values[slot] = _first(rows, postback, value)
+        return self._section(*values)
 
     def as_dict(self, section: Struct) -> dict[str, Any]:
         """Return a section by key, without what is absent."""
@@ -101,20 +78,20 @@ class SectionWriter:
         return {key: value for key, value in zip(self.keys, values, strict=True) if value is not None}
 
 
-def _chosen(slot: str, rows: Sequence[Row]) -> list[str]:
-    """Return the lines that give a slot the first value that one of its rows has."""
-    first, *others = rows
-    lines = [f"{slot} = {_source(first)}"]
-    if not _is_kept(first):
-        lines += [f"if {slot} is not None:", f"    {slot} = {first.convert.__name__}({slot})"]
-    for row in others:
-        found = "other" if _is_kept(row) else f"{row.convert.__name__}(other)"
-        lines += [f"if {slot} is None and (other := {_source(row)}) is not None:", f"    {slot} = {found}"]
-    return lines
+def _getter(names: Sequence[str]) -> Callable[[Postback], Sequence[Any]]:
+    """Return a function that reads the fields of a postback. `attrgetter` gives a tuple for two names or more."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda postback: [getattr(postback, name) for name in names]
 
 
-def _source(row: Row) -> str:
-    return f"postback.{row.source}" if row.source in NAMES else f"find(postback, value, {row.source!r})"
+def _first(rows: Sequence[Row], postback: Postback, value: Any) -> Any:
+    """Return the first value that one of the rows has."""
+    for row in rows:
+        raw = find(postback, value, row.source)
+        if raw is not None and (found := row.convert(raw)) is not None:
+            return found
+    return None
 
 
 def _is_kept(row: Row) -> bool:
