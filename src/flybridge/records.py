@@ -12,13 +12,14 @@ import struct
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 # Copying a hasher is cheaper than configuring a new one.
 _HASHER: Final = blake2b(digest_size=16)
+_DIGEST: Final = sha256()
 _length: Final = struct.Struct(">I").pack
 
 DAY_MS: Final = 86_400_000
@@ -380,8 +381,10 @@ class DeadLetter(Struct, frozen=True):
 
 
 def digest_of(app: str, body: bytes) -> bytes:
-    """Return the digest of a message as it came, 16 bytes."""
-    return content_key(app.encode(), body)
+    """Return the digest of a message as it came, 16 bytes of SHA-256: processors have instructions for that."""
+    hasher = _DIGEST.copy()
+    hasher.update(app.encode() + b"\0" + body)
+    return hasher.digest()[:16]
 
 
 def content_key(*parts: bytes) -> bytes:

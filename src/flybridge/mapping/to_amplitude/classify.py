@@ -7,6 +7,7 @@ combination and cached. `_decide` reads no field that is not in the combination.
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from typing import Final
 
 from flybridge.amplitude.event import is_reserved
@@ -33,6 +34,12 @@ DISPLAY: Final = {"android": "Android", "ios": "iOS"}
 """Platforms as Amplitude's SDKs write them."""
 
 NEVER_SENT: Final = frozenset({Kind.UNINSTALL, Kind.SKADNETWORK})
+_deciding: Final = attrgetter(
+    "event_name", "event_type", "conversion_type", "retargeting_conversion_type", "campaign_type", "is_retargeting",
+    "is_organic", "media_source", "attribution_type", "attributed_touch_type", "platform", "app_id", "att", "is_lat",
+    "gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled", "is_primary_attribution",
+)  # fmt: skip
+
 V1_IDS: Final = {"ios": ("idfa", "idfv"), "android": ("adid", "android_app_set_id")}
 """Platforms of the Attribution API, and the identifiers of which it needs one."""
 
@@ -41,27 +48,10 @@ def classify(postback: Postback, rules: Rules, compiled: CompiledRules) -> Class
     """Return how a message is mapped, or why it is not. `compiled` is that of the rules."""
     # The fields that decide; of those that differ from message to message only whether they are present.
     deciding = (
-        postback.event_name,
-        postback.event_type,
-        postback.conversion_type,
-        postback.retargeting_conversion_type,
-        postback.campaign_type,
-        postback.is_retargeting,
-        postback.is_organic,
-        postback.media_source,
-        postback.attribution_type,
-        postback.attributed_touch_type,
-        postback.platform,
-        postback.app_id,
-        postback.att,
-        postback.is_lat,
-        postback.gdpr_applies,
-        postback.ad_user_data_enabled,
-        postback.ad_personalization_enabled,
+        *_deciding(postback),
         postback.campaign is None,
         postback.blocked_reason is None,
         postback.event_name in WITHOUT_VALUE and is_own_event(postback),
-        postback.is_primary_attribution,
         is_skadnetwork(postback),
     )
     found = compiled.classifications.get(deciding)
