@@ -213,7 +213,7 @@ def _plan(app: App, one: Audience) -> AudiencePlan:
         audience.ImportTarget(
             app.appsflyer_app_id,
             app.platform.value,
-            one.import_key.reveal(),
+            one.import_key.reveal() if one.import_key is not None else "",
             token.reveal() if token else "",
             app.appsflyer.base_url,
         ),

@@ -7,7 +7,7 @@ from filings import NOW_MS, envelope, key
 
 from flybridge.errors import StoreUnavailable
 from flybridge.records import DAY_MS, Apply, Filing, Member, MemberChange, Person, Source
-from flybridge.store.audiences.protocol import NEVER_MS, Action, Lack, Run, Target
+from flybridge.store.audiences.protocol import EXTRAS_WAIT_MS, NEVER_MS, Action, Lack, Run, Target
 
 LEASE_MS = 60_000
 NONE = ""
@@ -68,7 +68,7 @@ async def send(cohorts) -> tuple[list[str], list[str]]:
     claim, done = await take(cohorts), []
     for action in (Action.ADD, Action.REMOVE):
         devices = await cohorts.changes(claim, action, 100, b"")
-        await cohorts.settle(claim, action, [device.mark for device in devices])
+        await cohorts.settle(claim, action, [device.mark for device in devices], NOW_MS)
         done.append(sorted(device.value for device in devices))
     await release(cohorts, claim)
     return done[0], done[1]
@@ -222,7 +222,7 @@ async def test_a_device_that_comes_back_while_it_is_removed_is_added_again(store
     claim = await take(cohorts)
     devices = await cohorts.changes(claim, Action.REMOVE, 100, b"")
     await say(store, member("ada"), at=2)
-    await cohorts.settle(claim, Action.REMOVE, [device.mark for device in devices])
+    await cohorts.settle(claim, Action.REMOVE, [device.mark for device in devices], NOW_MS)
     await release(cohorts, claim)
     assert await send(cohorts) == (["gaid-ada"], [])
 
@@ -235,7 +235,7 @@ async def test_one_owner_at_a_time_and_a_former_one_changes_nothing(store, cohor
     assert await cohorts.claim("shop", "spenders", "another", NOW_MS, LEASE_MS) is None
     other = await take(cohorts, "another", NOW_MS + LEASE_MS)
     assert not await cohorts.renew(claim, NOW_MS, LEASE_MS)
-    assert await cohorts.settle(claim, Action.ADD, [device.mark for device in devices]) == 0
+    assert await cohorts.settle(claim, Action.ADD, [device.mark for device in devices], NOW_MS) == 0
     assert await cohorts.changes(claim, Action.ADD, 100, b"") == []
     await release(cohorts, claim, next_ms=0)
     assert (await standing(cohorts)).running
@@ -267,7 +267,7 @@ async def test_a_refused_device_is_counted_and_not_given_again(store, cohorts):
     await say(store, member("ada"))
     claim = await take(cohorts)
     (device,) = await cohorts.changes(claim, Action.ADD, 100, b"")
-    await cohorts.settle(claim, Action.ADD, [device.mark], refused=True)
+    await cohorts.settle(claim, Action.ADD, [device.mark], NOW_MS, refused=True)
     await release(cohorts, claim)
     assert await send(cohorts) == ([], [])
     assert (await standing(cohorts)).refused == 1
@@ -284,7 +284,7 @@ async def test_overwriting_makes_the_rest_to_be_added_and_forgets_what_is_out(st
     claim = await take(cohorts)
     await cohorts.empty(claim)
     first = await cohorts.changes(claim, Action.ADD, 1, b"")
-    await cohorts.settle(claim, Action.OVERWRITE, [device.mark for device in first])
+    await cohorts.settle(claim, Action.OVERWRITE, [device.mark for device in first], NOW_MS)
     await release(cohorts, claim)
     added, removed = await send(cohorts)
     assert (len(added), removed, (await standing(cohorts)).listed) == (1, [], 2)
@@ -341,25 +341,52 @@ async def test_a_person_who_is_forgotten_while_it_runs_makes_it_due_at_once(stor
     assert [one.name for one in await cohorts.due(NOW_MS)] == ["spenders"]
 
 
-async def test_additional_identifiers_are_told_once_and_again_when_they_change(store, cohorts):
-    """Erased when told; taken back when the person is forgotten."""
+async def test_additional_identifiers_are_sent_the_day_after_and_once_more(store, cohorts):
+    """AppsFlyer knows a device from the day after it was first reported. They are erased when they were sent twice."""
     await say(store, member("ada", extra=b"one"))
+    claim = await take(cohorts)
+    assert await cohorts.extras(claim, 10, b"", NOW_MS + 9 * DAY_MS) == []
+    assert await cohorts.extras_due(claim) == NEVER_MS
+    await release(cohorts, claim)
     await send(cohorts)
     claim = await take(cohorts)
-    told = await cohorts.extras(claim, 10, b"")
-    assert [(one.value, one.extra) for one in told] == [("gaid-ada", b"one")]
-    await cohorts.settle_extras(claim, told)
-    assert await cohorts.extras(claim, 10, b"") == []
+    for due_ms in (NOW_MS + EXTRAS_WAIT_MS, NOW_MS + 2 * EXTRAS_WAIT_MS):
+        assert await cohorts.extras_due(claim) == due_ms
+        assert await cohorts.extras(claim, 10, b"", due_ms - 1) == []
+        (told,) = await cohorts.extras(claim, 10, b"", due_ms)
+        assert (told.value, told.extra) == ("gaid-ada", b"one")
+        await cohorts.settle_extras(claim, [told], due_ms)
+    assert await cohorts.extras(claim, 10, b"", NOW_MS + 9 * DAY_MS) == []
+    assert await cohorts.extras_due(claim) == NEVER_MS
     await release(cohorts, claim)
-    await say(store, member("ada", extra=b"one"), at=1)
     await snapshot(cohorts, member("ada", extra=b"two"), at=2)
+    claim = await take(cohorts)
+    (told,) = await cohorts.extras(claim, 10, b"", NOW_MS + 9 * DAY_MS)
+    assert told.extra == b"two"
+    await release(cohorts, claim)
+
+
+async def test_additional_identifiers_are_taken_back_at_once(store, cohorts):
+    """When their person is forgotten, also on the day of the report."""
+    await say(store, member("ada", extra=b"one"))
+    await send(cohorts)
     await store.forget([key("ada")], NOW_MS + 5, receipt="r")
     claim = await take(cohorts)
-    told = await cohorts.extras(claim, 10, b"")
+    told = await cohorts.extras(claim, 10, b"", NOW_MS + 5)
     assert [one.extra for one in told] == [b""]
-    await cohorts.settle_extras(claim, told)
+    await cohorts.settle_extras(claim, told, NOW_MS + 5)
+    assert await cohorts.extras_due(claim) == NEVER_MS
     await release(cohorts, claim)
     assert await send(cohorts) == ([], ["gaid-ada"])
+
+
+async def test_import_keys_of_created_audiences_are_kept_sealed(store, cohorts):
+    """By app and name; an audience that is dropped takes its key with it."""
+    assert await cohorts.import_keys() == {}
+    await cohorts.keep_import_key("shop", "spenders", "a secret key")
+    assert await cohorts.import_keys() == {("shop", "spenders"): "a secret key"}
+    assert await cohorts.drop("shop", "spenders")
+    assert await cohorts.import_keys() == {}
 
 
 async def test_runs_are_written_down_and_an_audience_is_due_when_it_is(store, cohorts):

@@ -14,7 +14,7 @@ from flybridge.errors import StoreUnavailable
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source
 from flybridge.sealing import Seal
 from flybridge.service.backends import opened_cohorts
-from flybridge.store.audiences.protocol import NEVER_MS, Action, Run, Target
+from flybridge.store.audiences.protocol import EXTRAS_WAIT_MS, NEVER_MS, Action, Run, Target
 from flybridge.store.postgres.cohorts import PostgresCohorts
 from flybridge.store.postgres.store import PostgresStore
 from flybridge.testing.postgres import postgres
@@ -133,7 +133,7 @@ async def test_snapshots_filing_sending_and_forgetting_at_once_leave_counters_ri
             await runner.apply(claim, NOW_MS + number * 20, None)
             for action in (Action.REMOVE, Action.ADD):
                 devices = await runner.changes(claim, action, 100, b"")
-                await runner.settle(claim, action, [device.mark for device in devices])
+                await runner.settle(claim, action, [device.mark for device in devices], NOW_MS)
             await release(runner, claim)
 
     await asyncio.gather(*(talk(number) for number in range(3)), forget(), keep_in_step(6))
@@ -143,7 +143,7 @@ async def test_snapshots_filing_sending_and_forgetting_at_once_leave_counters_ri
     assert (await runner.apply(claim, NOW_MS + 1000, None)).rows == 31
     for action in (Action.REMOVE, Action.ADD):
         devices = await runner.changes(claim, action, 100, b"")
-        await runner.settle(claim, action, [device.mark for device in devices])
+        await runner.settle(claim, action, [device.mark for device in devices], NOW_MS)
     await release(runner, claim)
     (one,) = [one for one in await runner.standings(NOW_MS) if one.name == "a0"]
     assert (one.people, one.listed, one.to_add, one.to_remove) == (30, 3, 0, 0)
@@ -178,10 +178,12 @@ async def test_a_large_snapshot_is_compared_with_what_was_filed_while_it_was_sta
     await store.file([said("9", 5, wanted=False), said("7000", 5, wanted=True)], NOW_MS)
     applied = await cohorts.apply(claim, NOW_MS + 3, None)
     assert (applied.rows, applied.joined, applied.left) == (6000, 5000, 0)
-    assert len(await cohorts.extras(claim, 1000, b"")) == 600
-    await release(cohorts, claim)
     (one,) = [one for one in await cohorts.standings(NOW_MS) if one.name == "a0"]
     assert (one.people, one.to_add) == (6000, 601)
+    devices = await cohorts.changes(claim, Action.ADD, 1000, b"")
+    await cohorts.settle(claim, Action.ADD, [device.mark for device in devices], NOW_MS)
+    assert len(await cohorts.extras(claim, 1000, b"", NOW_MS + EXTRAS_WAIT_MS)) == 600
+    await release(cohorts, claim)
 
 
 async def test_texts_that_postgresql_can_not_hold_are_replaced(workers):

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from flybridge.errors import SealBroken
 from flybridge.insight.reasons import REASONS
-from flybridge.records import Apply, Dead, Filing, Member, MemberChange, OutcomeKind
+from flybridge.records import DAY_MS, Apply, Dead, Filing, Member, MemberChange, OutcomeKind
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Action
 from flybridge.store.postgres.store import PostgresStore
@@ -188,10 +188,10 @@ async def test_a_device_that_does_not_open_holds_up_no_other(open_store, cohorts
         added += page
         after = page[-1].mark
     assert len(added) == (3 if column == "sealed" else 4)
-    await cohorts.settle(claim, Action.ADD, [device.mark for device in added])
-    extras = await cohorts.extras(claim, 10, b"")
+    await cohorts.settle(claim, Action.ADD, [device.mark for device in added], NOW_MS - DAY_MS)
+    extras = await cohorts.extras(claim, 10, b"", NOW_MS)
     assert len(extras) == 3
-    await cohorts.settle_extras(claim, extras)
+    await cohorts.settle_extras(claim, extras, NOW_MS)
     (now,) = await cohorts.standings(NOW_MS)
     assert (now.listed, now.refused) == (len(added), 4 - len(added))
     assert await cohorts.audit() == []

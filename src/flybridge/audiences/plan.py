@@ -11,7 +11,7 @@ from flybridge.appsflyer import audience as appsflyer
 from flybridge.audiences.lease import AudienceLease
 from flybridge.audiences.rules import AudienceRule
 from flybridge.delivery.exchange import Halt, Limits, Retry, Verdict
-from flybridge.store.audiences.protocol import Action, Applied, Claim
+from flybridge.store.audiences.protocol import NEVER_MS, Action, Applied, Claim
 
 
 class AudiencePlan(Struct, frozen=True):
@@ -66,6 +66,7 @@ class Work:
         self.sent = {Action.ADD: 0, Action.REMOVE: 0}
         self.refused = self.extras = self.requests = 0
         self.tried = b""  # the mark of the device that was sent last
+        self.extras_due_ms = NEVER_MS
 
     async def hold(self, stop: asyncio.Event | None) -> None:
         """Renew the lease. Raises `Ended` if the process is stopping, `LeaseLost` if the lease is lost."""

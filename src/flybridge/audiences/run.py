@@ -31,6 +31,9 @@ from flybridge.delivery.observer import Observer, Silent
 from flybridge.identity import Keyring
 from flybridge.store.audiences.protocol import Action, CohortStore, Run
 
+NO_KEY: Final = Halt(
+    "no_import_key", "Create the audience with `flybridge cohorts create`, or set apps.audiences.import_key.", 0.0
+)
 PAID_TRIES: Final = 3
 """After this many failures in a row, a run that has used up a download of the month waits for the cadence."""
 
@@ -85,6 +88,8 @@ class Runner:
             return None
         finally:
             await self._store.unstage(claim)
+        if plan.cadence == "once" and not options.dry:
+            work.extras_due_ms = await self._store.extras_due(claim)
         run = self._ended(work, ended)
         if options.dry:
             looked = structs.replace(run[0], outcome="looked")
@@ -98,6 +103,11 @@ class Runner:
     async def _go(self, work: Work, options: RunOptions, stop: asyncio.Event | None) -> Ended | None:
         """Download and sync. Returns why the run ended early, None if it did not."""
         plan, ended = work.plan, None
+        if not plan.audience.import_key:
+            key = (await self._store.import_keys()).get((plan.rule.app, plan.rule.audience), "")
+            work.plan = plan = structs.replace(plan, audience=structs.replace(plan.audience, import_key=key))
+        if not plan.audience.import_key and not options.dry:
+            return Ended(NO_KEY, "AppsFlyer")
         try:
             if plan.credentials is not None and self._downloads(work, options):
                 try:
@@ -143,7 +153,7 @@ class Runner:
         if cadence == "realtime" and work.claim.people > REALTIME_PEOPLE:
             cadence = "hourly"
             run = structs.replace(run, detail=f"More than {REALTIME_PEOPLE:,} people: run each hour instead.")
-        regular_ms = next_ms(plan.rule.app, plan.rule.audience, cadence, now_ms)
+        regular_ms = min(next_ms(plan.rule.app, plan.rule.audience, cadence, now_ms), work.extras_due_ms)
         again_ms, tries = regular_ms, 0
         if work.applied.held:
             detail = (

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+from msgspec import structs
+
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import next_ms
 from flybridge.audiences.run import Runner
@@ -36,6 +38,19 @@ def targets(plans: Mapping[Name, AudiencePlan], now_ms: int, at_once: Collection
         )
         for (app, name), plan in plans.items()
     ]
+
+
+async def with_keys(store: CohortStore, plans: Mapping[Name, AudiencePlan]) -> dict[Name, AudiencePlan]:
+    """Return plans with the import keys that the store keeps, where none is configured."""
+    if all(plan.audience.import_key for plan in plans.values()):
+        return dict(plans)
+    kept = await store.import_keys()
+    return {
+        name: plan
+        if plan.audience.import_key or name not in kept
+        else structs.replace(plan, audience=structs.replace(plan.audience, import_key=kept[name]))
+        for name, plan in plans.items()
+    }
 
 
 def _target(plan: AudiencePlan) -> bytes:
@@ -81,7 +96,7 @@ async def keep_in_step(
             if not known:
                 # This process has read the configuration anew: what an operator had to mend may be mended.
                 stopped = [name for name in plans if await _is_stopped(store, *name)]
-                await store.keep(targets(plans, now_ms, stopped))
+                await store.keep(targets(await with_keys(store, plans), now_ms, stopped))
                 known = True
             for one in await store.due(now_ms):
                 name = (one.app, one.name)

@@ -93,7 +93,7 @@ class AudienceSync:
         async def settle(part: Sequence[Device], *, refused: bool) -> None:
             if refused and action is not Action.REMOVE:
                 marks = [one.mark for one in part]
-                work.refused += await self._store.settle(work.claim, action, marks, refused=True)
+                work.refused += await self._store.settle(work.claim, action, marks, self._clock.now_ms(), refused=True)
             else:  # what AppsFlyer does not know is in no audience
                 await self._settle(work, action, part)
 
@@ -183,7 +183,7 @@ class AudienceSync:
         return await self._exchange(work, request, len(part), read, stop)
 
     async def _settle(self, work: Work, action: Action, part: Sequence[Device]) -> None:
-        done = await self._store.settle(work.claim, action, [one.mark for one in part])
+        done = await self._store.settle(work.claim, action, [one.mark for one in part], self._clock.now_ms())
         work.sent[Action.REMOVE if action is Action.REMOVE else Action.ADD] += done
 
     async def _close_suspects(self, work: Work, stage: str) -> Ended | None:
@@ -193,10 +193,10 @@ class AudienceSync:
         self._known[_named(work, stage)] = gate.state
         refused = [device for device, verdict in suspects if not isinstance(verdict, Halt)]
         if refused and stage == EXTRAS:
-            await self._store.settle_extras(work.claim, refused)
+            await self._store.settle_extras(work.claim, refused, self._clock.now_ms())
         elif refused:
             marks = [device.mark for device in refused]
-            work.refused += await self._store.settle(work.claim, Action.ADD, marks, refused=True)
+            work.refused += await self._store.settle(work.claim, Action.ADD, marks, self._clock.now_ms(), refused=True)
         halt = next((verdict for _, verdict in suspects if isinstance(verdict, Halt)), None)
         if halt is None:
             return None
@@ -225,11 +225,11 @@ class AudienceSync:
         """Send hashed addresses and numbers, and remove those of forgotten people. Returns why some are left."""
 
         async def settle(part: Sequence[Device], *, refused: bool) -> None:
-            await self._store.settle_extras(work.claim, part)
+            await self._store.settle_extras(work.claim, part, self._clock.now_ms())
             work.extras += 0 if refused else len(part)
 
-        after, left = b"", None
-        while found := await self._store.extras(work.claim, additional.MAX_ROWS, after):
+        after, left, now_ms = b"", None, self._clock.now_ms()
+        while found := await self._store.extras(work.claim, additional.MAX_ROWS, after, now_ms):
             after = found[-1].mark
             kinds = {one.kind for one in found if one.kind in additional.KEY_TYPES}
             for kind in sorted(kinds):

@@ -10,8 +10,9 @@ import typer
 from msgspec import structs
 
 from flybridge.amplitude.cohort import list_request, read_list, read_usage, usage_request
+from flybridge.appsflyer import audience_account
 from flybridge.audiences.plan import AudiencePlan, RunOptions
-from flybridge.audiences.schedule import targets
+from flybridge.audiences.schedule import targets, with_keys
 from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_cohorts, with_transport
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
@@ -50,7 +51,7 @@ def cohorts(
     settings = configured(config, only_app)
 
     async def work(store: CohortStore) -> list[dict[str, Any]]:
-        now_ms, plans = SystemClock().now_ms(), plans_of(settings)
+        now_ms, plans = SystemClock().now_ms(), await with_keys(store, plans_of(settings))
         await store.keep(targets(plans, now_ms))
         return [row(one, plans) for one in await store.standings(now_ms) if only_app in (None, one.app)]
 
@@ -101,6 +102,38 @@ def run_one(
             typer.confirm("Overwrite it?", abort=True)
     options = RunOptions(accept_shrink=accept_shrink, overwrite=overwrite, download=True)
     _show_run(_run(configured(config or context.obj), name, options), as_json=as_json)
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    name: Name,
+    title: Annotated[str, typer.Option("--title", help="Its name in AppsFlyer, if not that of the audience.")] = "",
+    config: ConfigPath = None,
+) -> None:
+    """Create the audience in AppsFlyer, by the app's API token, and keep its import key sealed in the store."""
+    settings = configured(config or context.obj)
+    chosen = _chosen(settings, name)
+
+    async def work(store: CohortStore) -> str:
+        plans = await with_keys(store, plans_of(settings))
+        plan, now_ms = plans[chosen], SystemClock().now_ms()
+        if plan.audience.import_key:
+            raise ConfigError("apps.audiences", f"{name} has an import key already.", "Run it: flybridge cohorts run.")
+        await store.keep(targets(plans, now_ms))
+        transport = open_transport()
+        try:
+            called = title or f"{plan.rule.audience} {plan.rule.cohort}"
+            made = audience_account.read(await transport.send(audience_account.request(plan.audience, called)))
+        finally:
+            await transport.close()
+        if isinstance(made, str):
+            raise FlybridgeError(made)
+        await store.keep_import_key(*chosen, made.import_key)
+        await store.keep(targets(await with_keys(store, plans), now_ms, [chosen]))
+        return f"AppsFlyer has made the audience {called!r} (id {made.id}). Its import key is kept sealed in the store."
+
+    say(with_cohorts(settings, work))
 
 
 @app.command()
@@ -231,7 +264,7 @@ def _run(settings: Config, name: str, options: RunOptions) -> Run:
     chosen = _chosen(settings, name)
 
     async def work(store: CohortStore) -> Run | None:
-        await store.keep(targets(plans, SystemClock().now_ms()))
+        await store.keep(targets(await with_keys(store, plans), SystemClock().now_ms()))
         transport = open_transport()
         try:
             async with opened_runner(settings, store, transport) as runner:

@@ -338,8 +338,9 @@ class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The id of the cohort in Amplitude (the last part of its address)."""
     name: AppName | None = None
     """The name of the audience in commands and metrics, unique in its app. Absent: the id of the cohort."""
-    import_key: Secret
-    """The import key of the audience, from AppsFlyer Audiences."""
+    import_key: Secret | None = None
+    """The import key of the audience, from AppsFlyer Audiences. Absent: `flybridge cohorts create` makes the audience
+    in AppsFlyer by `apps.appsflyer.api_token`, and keeps its key sealed in the store."""
     identifier: Identifier
     """The identifier that is sent for members. iOS knows `idfa idfv cuid braze_id amplitude_id`, Android `gaid oaid
     imei cuid braze_id amplitude_id`. `cuid` is the Amplitude user id, `amplitude_id` Amplitude's own; the others are

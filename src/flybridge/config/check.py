@@ -205,12 +205,12 @@ def _check_stream(path: str, stream: Stream) -> None:
 
 
 def _check_audiences(path: str, app: App) -> None:
-    seen: set[tuple[str, Secret]] = set()
+    seen: set[tuple[str, Secret | None]] = set()
     names: set[str] = set()
     for number, audience in enumerate(app.audiences):
         here = f"{path}.audiences[{number}]"
         _check_identifier(f"{here}.identifier", audience, app)
-        if (audience.cohort, audience.import_key) in seen:
+        if audience.import_key is not None and (audience.cohort, audience.import_key) in seen:
             raise ConfigError(f"{here}.cohort", "goes to the same audience twice.", "Remove one of the two sections.")
         seen.add((audience.cohort, audience.import_key))
         if called(audience) in names:

@@ -1,10 +1,12 @@
-"""AppsFlyer's Audiences as its documentation describes them: import (add, remove, overwrite) and additional
+"""AppsFlyer's Audiences as its documentation describes them: creation, import (add, remove, overwrite) and additional
 identifiers.
 
-An audience is what was imported under a key. `GET /sandbox/audiences` shows what is in each.
-The page states neither a limit of devices nor a rate: `max_devices` and `requests_per_s` are
-the sandbox's own.
+An audience is what was imported under a key. `GET /sandbox/audiences` shows what is in each. The page states neither a
+limit of devices nor a rate: `max_devices` and `requests_per_s` are the sandbox's own. Additional identifiers are
+accepted for any device and have an effect for those that were first reported a day ago or earlier
+(https://support.appsflyer.com/hc/en-us/articles/4411552670993).
 
+https://dev.appsflyer.com/hc/reference/audience-external-api,
 https://dev.appsflyer.com/hc/reference/audience-import-post,
 https://dev.appsflyer.com/hc/reference/audience-put-additional-identifier (read 2026-11-24).
 """
@@ -13,19 +15,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from flybridge.clock import Clock
+from flybridge.records import DAY_MS
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send, read_body
 from flybridge.sandbox.played import Page, play, send_page
 
 IMPORT: Final = "/api/audiences-import-api/v2/"
 ADDITIONAL: Final = "/api/audience-bulk-api/v1/additional-identifiers/app/"
+EXTERNAL: Final = "/api/audiences-external-api/"
 CONTROL: Final = "/sandbox/audiences"
 MAX_BYTES: Final = 16 * 2**20
 MAX_ROWS: Final = 4000
@@ -34,11 +38,20 @@ FITTING: Final = {
     "ios": ("idfv", "idfa", "cuid", "braze_id", "amplitude_id"),
 }
 UUIDS: Final = frozenset({"gaid", "idfa", "idfv"})
+FIRST_ID: Final = 101
+MAX_MADE: Final = 1000
+KINDS_OF_KEYS: Final = {"customer_user_id": "cuid"}
 KEY_TYPES: Final = frozenset({"idfa", "gaid", "idfv", "customer_user_id", "imei", "oaid"})
 KINDS: Final = frozenset({"hashed_emails", "phone_number_sha256", "phone_number_e164_sha256"})
 TOLD: Final = "Invalid audience platform, this audience is already configured for {}. "
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
+
+
+class _Creation(Struct):
+    audience_name: Annotated[str, Meta(min_length=2, max_length=100)]
+    platform: str
+    connections: list[dict[str, Any]] = []
 
 
 class _Import(Struct):
@@ -72,6 +85,11 @@ class Audiences:
         self.answers: Counter[tuple[str, int]] = Counter()
         self.max_devices = max_devices
         self.requests_per_s = requests_per_s
+        self.made: dict[str, str] = {}
+        """Import keys by the names of audiences that were created."""
+        self.without_effect = 0
+        """Additional identifiers of devices that were not reported a day ago."""
+        self._reported: dict[tuple[str, str, str], int] = {}
         self._platforms: dict[str, str] = {}
         self._clock = clock
         self._faults = faults
@@ -80,7 +98,7 @@ class Audiences:
     @staticmethod
     def takes(path: str) -> bool:
         """Return whether this application answers the path."""
-        return path.startswith((IMPORT, ADDITIONAL)) or path == CONTROL
+        return path.startswith((IMPORT, ADDITIONAL, EXTERNAL)) or path == CONTROL
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -110,6 +128,8 @@ class Audiences:
             return Page(429, {"message": "Too many requests"}, {"retry-after": "1"})
         if scope["path"].startswith(ADDITIONAL):
             return self._additional(scope, body)
+        if scope["path"].startswith(EXTERNAL):
+            return self._external(scope["method"], scope["path"].removeprefix(EXTERNAL), body)
         action = scope["path"].removeprefix(IMPORT)
         if scope["method"] != "POST" or action not in {"add", "remove", "overwrite"}:
             return Page(404, {"message": "Not found"})
@@ -121,6 +141,10 @@ class Audiences:
         if problem:
             return Page(400, {"message": problem})
         self._platforms.setdefault(asked.import_key, asked.platform)
+        if action != "remove":
+            for device in asked.devices:
+                known = (str(device["app_id"]), *_identifier(asked.platform, device))
+                self._reported.setdefault(known, self._clock.now_ms())
         devices = {_identifier(asked.platform, device) for device in asked.devices}
         match action:
             case "add":
@@ -181,16 +205,65 @@ class Audiences:
         if invalid > len(good):
             text = "Request data has too many invalid 'data' elements"
             return Page(400, {"error": text, "valid": len(good), "invalid": invalid, **trace})
-        kept = self.extras[scope["path"].removeprefix(ADDITIONAL)]
+        app_id = scope["path"].removeprefix(ADDITIONAL)
+        kept, kind = self.extras[app_id], KINDS_OF_KEYS.get(asked.key_type, asked.key_type)
         for row in good:
             name = (asked.key_type, row.key_value)
-            if isinstance(row.identifiers, dict):
+            reported_ms = self._reported.get((app_id, kind, row.key_value))
+            if asked.action == "add" and (reported_ms is None or self._clock.now_ms() - reported_ms < DAY_MS):
+                self.without_effect += 1
+            elif isinstance(row.identifiers, dict):
                 kept.setdefault(name, {}).update(row.identifiers)
             else:
                 left = {kind: value for kind, value in kept.pop(name, {}).items() if kind not in row.identifiers}
                 kept.update({name: left} if left else {})
         answer = {"message": "Accepted for processing", "received": len(asked.data), "invalid": invalid}
         return Page(202, {**answer, **trace})
+
+    def _external(self, method: str, path: str, body: bytes) -> Page:
+        """Answer the Audience External API: creating, and the partners that an audience is connected to (none)."""
+        numbers = {str(number): name for number, name in enumerate(self.made, FIRST_ID)}
+        match method, path.split("/"):
+            case "POST", ["audience"]:
+                return self._create(body)
+            case "GET", ["audience", number, "connections"]:
+                if number not in numbers:
+                    return _refused(1002, "Audience does not exist under your account", spelled="messege")
+                return Page(200, {"message": {"connections": []}})
+            case "PUT", ["audience", number, "connections"]:
+                if number not in numbers:
+                    return _refused(1002, "Audience does not exist under your account")
+                return _refused(1003, "The following integrations are invalid: 1234")
+            case "POST", ["audience", number, "upload_now"]:
+                if number not in numbers:
+                    return _refused(1002, "Audience does not exist under your account")
+                return _refused(1006, "There are no partners connected, upload is not possible")
+            case "GET", ["connections"]:
+                return Page(200, {"message": {"connections": []}})
+        return Page(404, {"message": "Not found"})
+
+    def _create(self, body: bytes) -> Page:
+        try:
+            asked = msgspec.json.decode(body, type=_Creation)
+        except msgspec.DecodeError as problem:
+            return _refused(1000, {"errors": {"body": str(problem)}})
+        if asked.platform not in FITTING:
+            return _refused(1000, {"errors": {"platform": "must be android or ios"}})
+        if asked.connections:
+            ids = ", ".join(str(one.get("integration_id")) for one in asked.connections)
+            return _refused(1003, f"The following integrations are invalid: {ids}")
+        if asked.audience_name in self.made:
+            return _refused(1001, "Audience already exists under your account", spelled="messege")
+        if len(self.made) >= MAX_MADE:
+            return _refused(1004, "Creation is no longer allowed for this account")
+        key = self.made[asked.audience_name] = f"SANDBOX{len(self.made) + 1:04}"
+        self._platforms[key] = asked.platform
+        return Page(200, {"message": {"audience_id": FIRST_ID + len(self.made) - 1, "import_key": key}})
+
+
+def _refused(code: int, message: Any, *, spelled: str = "message") -> Page:
+    """Return a refusal of the External API, whose page spells the message in two ways."""
+    return Page(400, {"error_code": code, spelled: message})
 
 
 def _identifier(platform: str, device: dict[str, Any]) -> Identifier:

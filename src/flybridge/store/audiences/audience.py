@@ -17,6 +17,9 @@ from flybridge.store.core.membership import open_device
 KEPT_DAYS: Final = 30
 """So long runs are remembered, and people who are out."""
 
+LISTED: Final = 1
+"""The standing of a device that AppsFlyer has accepted."""
+
 COUNTED: Final = 1_000_000
 """So many devices that wait are counted; more are shown as this many and one."""
 
@@ -77,7 +80,7 @@ def standing_of(row: Sequence[Any]) -> Standing:
 
 def standing_after(action: Action, refused: bool) -> int:
     """Return the standing of a device after AppsFlyer has done as asked, or refused it."""
-    return 0 if action is Action.REMOVE else 3 if refused else 1
+    return 0 if action is Action.REMOVE else 3 if refused else LISTED
 
 
 def opened(seal: Seal, rows: Iterable[Sequence[Any]]) -> tuple[list[Device], list[bytes]]:

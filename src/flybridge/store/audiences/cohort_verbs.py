@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
+from flybridge.errors import SealBroken
 from flybridge.records import Member
 from flybridge.sealing import Seal
 from flybridge.store.audiences.audience import Lease
@@ -41,10 +43,19 @@ class Statements(Protocol[Db_contra]):
     def changes(
         self, db: Db_contra, seal: Seal, claim: Claim, action: Action, /, *, limit: int, after: bytes
     ) -> list[Device]: ...
-    def settle(self, db: Db_contra, claim: Claim, action: Action, marks: Sequence[bytes], refused: bool, /) -> int: ...
+    def settle(
+        self, db: Db_contra, claim: Claim, action: Action, marks: Sequence[bytes], /, *, now_ms: int, refused: bool
+    ) -> int: ...
     def empty(self, db: Db_contra, claim: Claim, /) -> None: ...
-    def extras(self, db: Db_contra, seal: Seal, claim: Claim, limit: int, after: bytes, /) -> list[Device]: ...
-    def settle_extras(self, db: Db_contra, seal: Seal, claim: Claim, devices: Sequence[Device], /) -> None: ...
+    def extras(
+        self, db: Db_contra, seal: Seal, claim: Claim, /, *, limit: int, after: bytes, now_ms: int
+    ) -> list[Device]: ...
+    def settle_extras(
+        self, db: Db_contra, seal: Seal, claim: Claim, devices: Sequence[Device], now_ms: int, /
+    ) -> None: ...
+    def extras_due(self, db: Db_contra, claim: Claim, /) -> int: ...
+    def keep_import_key(self, db: Db_contra, app: str, name: str, sealed: bytes, /) -> None: ...
+    def import_keys(self, db: Db_contra, /) -> list[tuple[str, str, bytes]]: ...
     def finish(self, db: Db_contra, claim: Claim, run: Run, /, *, next_ms: int, tries: int, recorded: bool) -> None: ...
 
 
@@ -131,17 +142,35 @@ class CohortVerbs(ABC, Generic[Db]):
         changes = self._statements.changes
         return await self._write(lambda db: changes(db, self._seal, claim, action, limit=limit, after=after))
 
-    async def settle(self, claim: Claim, action: Action, marks: Sequence[bytes], *, refused: bool = False) -> int:
-        return await self._write(lambda db: self._statements.settle(db, claim, action, marks, refused))
+    async def settle(
+        self, claim: Claim, action: Action, marks: Sequence[bytes], now_ms: int, *, refused: bool = False
+    ) -> int:
+        settle = self._statements.settle
+        return await self._write(lambda db: settle(db, claim, action, marks, now_ms=now_ms, refused=refused))
 
     async def empty(self, claim: Claim) -> None:
         await self._write(lambda db: self._statements.empty(db, claim))
 
-    async def extras(self, claim: Claim, limit: int, after: bytes) -> Sequence[Device]:
-        return await self._read(lambda db: self._statements.extras(db, self._seal, claim, limit, after))
+    async def extras(self, claim: Claim, limit: int, after: bytes, now_ms: int) -> Sequence[Device]:
+        extras = self._statements.extras
+        return await self._read(lambda db: extras(db, self._seal, claim, limit=limit, after=after, now_ms=now_ms))
 
-    async def settle_extras(self, claim: Claim, devices: Sequence[Device]) -> None:
-        await self._write(lambda db: self._statements.settle_extras(db, self._seal, claim, devices))
+    async def settle_extras(self, claim: Claim, devices: Sequence[Device], now_ms: int) -> None:
+        await self._write(lambda db: self._statements.settle_extras(db, self._seal, claim, devices, now_ms))
+
+    async def extras_due(self, claim: Claim) -> int:
+        return await self._read(lambda db: self._statements.extras_due(db, claim))
+
+    async def keep_import_key(self, app: str, name: str, import_key: str) -> None:
+        sealed = self._seal.seal(import_key.encode())
+        await self._write(lambda db: self._statements.keep_import_key(db, app, name, sealed))
+
+    async def import_keys(self) -> Mapping[tuple[str, str], str]:
+        found = {}
+        for app, name, sealed in await self._read(self._statements.import_keys):
+            with suppress(SealBroken):
+                found[app, name] = self._seal.open(sealed).decode()
+        return found
 
     async def finish(self, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool = True) -> None:
         finish = self._statements.finish

@@ -17,13 +17,17 @@ every backend keeps and `tests/contract/test_cohort_store.py` checks:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum, StrEnum
 from typing import Final, Protocol
 
 from msgspec import Struct
 
-from flybridge.records import Member
+from flybridge.records import DAY_MS, Member
+
+EXTRAS_WAIT_MS: Final = DAY_MS
+"""How long after its first report a device is known to AppsFlyer's additional identifiers. They act on devices of the
+days before (https://support.appsflyer.com/hc/en-us/articles/4411552670993, read 2026-11-27)."""
 
 NEVER_MS: Final = 1 << 62
 """When an audience runs again that does not run again by itself."""
@@ -222,7 +226,9 @@ class CohortStore(Protocol):
         """
         ...
 
-    async def settle(self, claim: Claim, action: Action, marks: Sequence[bytes], *, refused: bool = False) -> int:
+    async def settle(
+        self, claim: Claim, action: Action, marks: Sequence[bytes], now_ms: int, *, refused: bool = False
+    ) -> int:
         """Record that AppsFlyer has done as asked, or refuses these devices for good. Returns how many took effect."""
         ...
 
@@ -230,12 +236,30 @@ class CohortStore(Protocol):
         """Record that all devices of the audience are *not known*: it is about to be overwritten."""
         ...
 
-    async def extras(self, claim: Claim, limit: int, after: bytes) -> Sequence[Device]:
-        """Return listed devices about which something is to be sent to the additional-identifiers API."""
+    async def extras(self, claim: Claim, limit: int, after: bytes, now_ms: int) -> Sequence[Device]:
+        """Return devices about which something is to be sent to the additional-identifiers API.
+
+        They are added `EXTRAS_WAIT_MS` after AppsFlyer took the device for the first time, and taken back at once.
+        """
         ...
 
-    async def settle_extras(self, claim: Claim, devices: Sequence[Device]) -> None:
-        """Erase what the additional-identifiers API knows now, unless it has changed meanwhile."""
+    async def settle_extras(self, claim: Claim, devices: Sequence[Device], now_ms: int) -> None:
+        """Record that these were sent, unless they have changed meanwhile.
+
+        What was added is sent once more after `EXTRAS_WAIT_MS`, and then erased; what was taken back is erased.
+        """
+        ...
+
+    async def extras_due(self, claim: Claim) -> int:
+        """Return when the next additional identifiers are to be sent, `NEVER_MS` without any."""
+        ...
+
+    async def keep_import_key(self, app: str, name: str, import_key: str) -> None:
+        """Keep the import key of an audience that flybridge has created in AppsFlyer, sealed."""
+        ...
+
+    async def import_keys(self) -> Mapping[tuple[str, str], str]:
+        """Return the import keys that are kept, by app and name. One that does not open is left out."""
         ...
 
     async def learn(self, claim: Claim, *, max_devices: int = 0, title: str = "") -> None:

@@ -14,6 +14,7 @@ from flybridge.store.audiences.audience import (
     CLAIMED,
     COUNTED,
     DUE,
+    LISTED,
     Lease,
     is_still,
     opened,
@@ -21,7 +22,7 @@ from flybridge.store.audiences.audience import (
     standing_after,
     standing_of,
 )
-from flybridge.store.audiences.protocol import Action, Claim, Device, Run, Standing, Target
+from flybridge.store.audiences.protocol import EXTRAS_WAIT_MS, NEVER_MS, Action, Claim, Device, Run, Standing, Target
 from flybridge.store.postgres.arrays import Array, columns
 from flybridge.store.postgres.connection import Db
 from flybridge.store.postgres.sql import ERASABLE
@@ -133,14 +134,16 @@ def changes(db: Db, seal: Seal, claim: Claim, action: Action, *, limit: int, aft
         after = rows[-1][0]
 
 
-def settle(db: Db, claim: Claim, action: Action, marks: Sequence[bytes], refused: bool) -> int:
+def settle(db: Db, claim: Claim, action: Action, marks: Sequence[bytes], *, now_ms: int, refused: bool) -> int:
     if not owned(db, claim):
         return 0
     standing, done = standing_after(action, refused), 0
     if marks:
-        sql = """UPDATE devices SET standing = $1::bigint
+        known_ms = now_ms + EXTRAS_WAIT_MS if standing == LISTED else 0
+        sql = """UPDATE devices SET standing = $1::bigint,
+                   extra_ms = CASE extra_ms WHEN 0 THEN $4::bigint ELSE extra_ms END
                  WHERE audience = $2 AND mark = ANY($3::bytea[]) AND standing = 2"""
-        done = run(db, sql, standing, claim.id, _keys(marks))
+        done = run(db, sql, standing, claim.id, _keys(marks), known_ms)
     if standing:
         column = "refused" if refused else "listed"
         sql = f"UPDATE audiences SET {column} = {column} + $1::bigint WHERE id = $2"  # noqa: S608 - ours
@@ -149,7 +152,7 @@ def settle(db: Db, claim: Claim, action: Action, marks: Sequence[bytes], refused
         # What was not in that request AppsFlyer does not have any more.
         run(db, "UPDATE devices SET standing = 0 WHERE audience = $1 AND standing = 2", claim.id)
         run(db, f"DELETE FROM devices WHERE audience = $1 AND {ERASABLE}", claim.id)  # noqa: S608 - ours
-    elif standing != 1:
+    elif standing != LISTED:
         _erase(db, claim.id, marks)
     return done
 
@@ -170,17 +173,32 @@ def empty(db: Db, claim: Claim) -> None:
         run(db, "UPDATE audiences SET listed = 0, refused = 0 WHERE id = $1", claim.id)
 
 
-def extras(db: Db, seal: Seal, claim: Claim, limit: int, after: bytes) -> list[Device]:
+def extras(db: Db, seal: Seal, claim: Claim, *, limit: int, after: bytes, now_ms: int) -> list[Device]:
     sql = """SELECT mark, sealed, extra FROM devices WHERE audience = $1 AND mark > $2 AND extra IS NOT NULL
-             ORDER BY mark LIMIT $3"""
-    while rows := rows_of(db, sql, claim.id, after, limit):
+             AND extra_ms BETWEEN 1 AND $4::bigint ORDER BY mark LIMIT $3"""
+    while rows := rows_of(db, sql, claim.id, after, limit, now_ms):
         if devices := opened(seal, rows)[0]:
             return devices
         after = rows[-1][0]
     return []
 
 
-def settle_extras(db: Db, seal: Seal, claim: Claim, devices: Sequence[Device]) -> None:
+def extras_due(db: Db, claim: Claim) -> int:
+    sql = "SELECT min(extra_ms) FROM devices WHERE audience = $1 AND extra IS NOT NULL AND extra_ms > 0"
+    ((due_ms,),) = rows_of(db, sql, claim.id)
+    return due_ms or NEVER_MS
+
+
+def keep_import_key(db: Db, app: str, name: str, sealed: bytes) -> None:
+    run(db, "UPDATE audiences SET import_key = $1 WHERE app = $2 AND name = $3", sealed, app, name)
+
+
+def import_keys(db: Db) -> list[tuple[str, str, bytes]]:
+    rows = rows_of(db, "SELECT app, name, import_key FROM audiences WHERE import_key IS NOT NULL")
+    return [(app, name, bytes(sealed)) for app, name, sealed in rows]
+
+
+def settle_extras(db: Db, seal: Seal, claim: Claim, devices: Sequence[Device], now_ms: int) -> None:
     sent = {device.mark: device.extra for device in devices}
     if not sent or not owned(db, claim):
         return
@@ -188,8 +206,13 @@ def settle_extras(db: Db, seal: Seal, claim: Claim, devices: Sequence[Device]) -
              WHERE extra IS NOT NULL AND audience = $1 AND mark = ANY($2::bytea[])"""
     rows = rows_of(db, sql, claim.id, _keys(list(sent)))
     if same := [mark for mark, extra in rows if is_still(seal, extra, sent[mark])]:
-        sql = "UPDATE devices SET extra = NULL WHERE audience = $1 AND mark = ANY($2::bytea[])"
-        run(db, sql, claim.id, _keys(same))
+        if again := [mark for mark in same if sent[mark]]:
+            sql = """UPDATE devices SET extra = CASE extra_sent WHEN 0 THEN extra END, extra_ms = $3::bigint,
+                       extra_sent = 1 - extra_sent WHERE audience = $1 AND mark = ANY($2::bytea[])"""
+            run(db, sql, claim.id, _keys(again), now_ms + EXTRAS_WAIT_MS)
+        if done := [mark for mark in same if not sent[mark]]:
+            sql = "UPDATE devices SET extra = NULL, extra_sent = 0 WHERE audience = $1 AND mark = ANY($2::bytea[])"
+            run(db, sql, claim.id, _keys(done))
         _erase(db, claim.id, same)
 
 

@@ -248,7 +248,7 @@ WRITES: Final[Mapping[Write, str]] = {
                                extra = CASE WHEN wanted > less THEN extra END
                              FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS new (less, audience, mark)
                              WHERE devices.audience = new.audience AND devices.mark = new.mark""",
-    Write.TAKE_BACK: """UPDATE devices SET extra = new.extra
+    Write.TAKE_BACK: """UPDATE devices SET extra = new.extra, extra_ms = 1
                         FROM unnest($1::bytea[], $2::bigint[], $3::bytea[]) AS new (extra, audience, mark)
                         WHERE devices.audience = new.audience AND devices.mark = new.mark""",
     Write.UNCOUNT_DEVICES: f"""UPDATE audiences SET refused = refused - gone.n

@@ -11,6 +11,7 @@ from flybridge.store.audiences.audience import (
     CLAIMED,
     COUNTED,
     DUE,
+    LISTED,
     Lease,
     is_still,
     opened,
@@ -18,7 +19,7 @@ from flybridge.store.audiences.audience import (
     standing_after,
     standing_of,
 )
-from flybridge.store.audiences.protocol import Action, Claim, Device, Run, Standing, Target
+from flybridge.store.audiences.protocol import EXTRAS_WAIT_MS, NEVER_MS, Action, Claim, Device, Run, Standing, Target
 from flybridge.store.core.membership import erase
 from flybridge.store.sqlite.connection import among
 from flybridge.store.sqlite.sql import ERASABLE
@@ -111,13 +112,17 @@ def changes(
         after = rows[-1][0]
 
 
-def settle(db: sqlite3.Connection, claim: Claim, action: Action, marks: Sequence[bytes], refused: bool) -> int:
+def settle(
+    db: sqlite3.Connection, claim: Claim, action: Action, marks: Sequence[bytes], *, now_ms: int, refused: bool
+) -> int:
     if not _owned(db, claim):
         return 0
     standing = standing_after(action, refused)
     rows = [(claim.id, mark) for mark in marks]
+    known_ms = now_ms + EXTRAS_WAIT_MS if standing == LISTED else 0
     done = db.executemany(
-        f"UPDATE devices SET standing = {standing} WHERE audience = ? AND mark = ? AND standing = 2",  # noqa: S608 - ours
+        f"""UPDATE devices SET standing = {standing}, extra_ms = CASE extra_ms WHEN 0 THEN {known_ms} ELSE extra_ms END
+            WHERE audience = ? AND mark = ? AND standing = 2""",  # noqa: S608 - ours
         rows,
     ).rowcount
     if standing:
@@ -127,7 +132,7 @@ def settle(db: sqlite3.Connection, claim: Claim, action: Action, marks: Sequence
         # What was not in that request AppsFlyer does not have any more.
         db.execute("UPDATE devices SET standing = 0 WHERE audience = ? AND standing = 2", (claim.id,))
         db.execute(f"DELETE FROM devices WHERE audience = ? AND {ERASABLE}", (claim.id,))  # noqa: S608 - ours
-    elif standing != 1:
+    elif standing != LISTED:
         erase(SqliteTables(db), rows)
     return done
 
@@ -138,24 +143,44 @@ def empty(db: sqlite3.Connection, claim: Claim) -> None:
         db.execute("UPDATE audiences SET listed = 0, refused = 0 WHERE id = ?", (claim.id,))
 
 
-def extras(db: sqlite3.Connection, seal: Seal, claim: Claim, limit: int, after: bytes) -> list[Device]:
+def extras(db: sqlite3.Connection, seal: Seal, claim: Claim, *, limit: int, after: bytes, now_ms: int) -> list[Device]:
     sql = """SELECT mark, sealed, extra FROM devices WHERE audience = ? AND mark > ? AND extra IS NOT NULL
-             ORDER BY mark LIMIT ?"""
-    while rows := db.execute(sql, (claim.id, after, limit)).fetchall():
+             AND extra_ms BETWEEN 1 AND ? ORDER BY mark LIMIT ?"""
+    while rows := db.execute(sql, (claim.id, after, now_ms, limit)).fetchall():
         if devices := opened(seal, rows)[0]:
             return devices
         after = rows[-1][0]
     return []
 
 
-def settle_extras(db: sqlite3.Connection, seal: Seal, claim: Claim, devices: Sequence[Device]) -> None:
+def extras_due(db: sqlite3.Connection, claim: Claim) -> int:
+    sql = "SELECT min(extra_ms) FROM devices WHERE audience = ? AND extra IS NOT NULL AND extra_ms > 0"
+    return db.execute(sql, (claim.id,)).fetchone()[0] or NEVER_MS
+
+
+def keep_import_key(db: sqlite3.Connection, app: str, name: str, sealed: bytes) -> None:
+    db.execute("UPDATE audiences SET import_key = ? WHERE app = ? AND name = ?", (sealed, app, name))
+
+
+def import_keys(db: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
+    return db.execute("SELECT app, name, import_key FROM audiences WHERE import_key IS NOT NULL").fetchall()
+
+
+def settle_extras(db: sqlite3.Connection, seal: Seal, claim: Claim, devices: Sequence[Device], now_ms: int) -> None:
     if not _owned(db, claim):
         return
     sent = {device.mark: device.extra for device in devices}
     sql = "SELECT mark, extra FROM devices WHERE extra IS NOT NULL AND audience = ? AND mark IN (??)"
     rows = among(db, sql, sent, claim.id)
     same = [(claim.id, mark) for mark, extra in rows if is_still(seal, extra, sent[mark])]
-    db.executemany("UPDATE devices SET extra = NULL WHERE audience = ? AND mark = ?", same)
+    again = [(now_ms + EXTRAS_WAIT_MS, *at) for at in same if sent[at[1]]]
+    db.executemany(
+        """UPDATE devices SET extra = CASE extra_sent WHEN 0 THEN extra END, extra_ms = ?, extra_sent = 1 - extra_sent
+           WHERE audience = ? AND mark = ?""",
+        again,
+    )
+    done = [at for at in same if not sent[at[1]]]
+    db.executemany("UPDATE devices SET extra = NULL, extra_sent = 0 WHERE audience = ? AND mark = ?", done)
     erase(SqliteTables(db), same)
 
 

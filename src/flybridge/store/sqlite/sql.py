@@ -210,7 +210,7 @@ WRITES: Final[Mapping[Write, str]] = {
                              extra = coalesce(excluded.extra, devices.extra)""",
     Write.UNWANT_DEVICES: """UPDATE devices SET wanted = wanted - ?1, extra = CASE WHEN wanted > ?1 THEN extra END
                              WHERE audience = ?2 AND mark = ?3""",
-    Write.TAKE_BACK: "UPDATE devices SET extra = ? WHERE audience = ? AND mark = ?",
+    Write.TAKE_BACK: "UPDATE devices SET extra = ?, extra_ms = 1 WHERE audience = ? AND mark = ?",
     Write.UNCOUNT_DEVICES: f"""UPDATE audiences SET refused = refused - (SELECT count(*) FROM devices
                                  WHERE audience = ? AND mark = ? AND standing = 3 AND {ERASABLE}) WHERE id = ?""",
     Write.DROP_DEVICES: f"DELETE FROM devices WHERE audience = ? AND mark = ? AND {ERASABLE}",
