@@ -11,8 +11,14 @@ from flybridge.errors import ConfigError, FlybridgeError
 ROWS: Final = 65_536
 """Rows of a group, and the most that are in memory at once."""
 
-TYPES: Final = {"text": "string", "day": "date32", "whole": "int64", "number": "float64", "flag": "bool_"}
-"""Types of columns, and what pyarrow calls them."""
+TYPES: Final[Mapping[str, tuple[Any, ...]]] = {
+    "text": ("string",),
+    "day": ("date32",),
+    "time": ("timestamp", "ms", "UTC"),  # from milliseconds since 1970
+    "whole": ("int64",),
+    "number": ("float64",),
+}
+"""Types of columns, and pyarrow's functions for them with their arguments."""
 
 
 def _pyarrow() -> tuple[Any, Any]:
@@ -46,7 +52,8 @@ class ParquetWriter:
         pyarrow, parquet = _pyarrow()
         self._pyarrow = pyarrow
         self._target = target
-        self._schema = pyarrow.schema([(name, getattr(pyarrow, TYPES[kind])()) for name, kind in columns.items()])
+        kinds = {name: TYPES[kind] for name, kind in columns.items()}
+        self._schema = pyarrow.schema([(name, getattr(pyarrow, kind[0])(*kind[1:])) for name, kind in kinds.items()])
         self._file: Any = parquet.ParquetWriter(target, self._schema, compression="zstd")
         self._rows: list[Sequence[Any]] = []
         self.written = 0

@@ -64,8 +64,8 @@ def _groups(by: str) -> tuple[str, ...]:
 
 def period(first: str | None, last: str | None, *, until: int, days: int = DAYS) -> tuple[int, int]:
     """Return the first and last day. If they are not given, the period ends with `until` and has so many days."""
-    end = _day("to", last) if last else until
-    start = _day("from", first) if first else end - days + 1
+    end = day_asked("to", last) if last else until
+    start = day_asked("from", first) if first else end - days + 1
     if start > end:
         raise ConfigError("from", "is after the last day.", "Name the earlier day first.")
     if end - start >= LONGEST:
@@ -73,7 +73,8 @@ def period(first: str | None, last: str | None, *, until: int, days: int = DAYS)
     return start, end
 
 
-def _day(option: str, text: str) -> int:
+def day_asked(option: str, text: str) -> int:
+    """Return the number of a day. Raises `ConfigError` that names the option."""
     try:
         day = date.fromisoformat(text)
     except ValueError:

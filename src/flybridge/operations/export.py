@@ -1,0 +1,147 @@
+"""Export for tools of one's own: counters, cohorts, costs and the ledger, as Parquet files without an identifier.
+
+Files are written beside their names first, and take them when they are whole: an export that breaks off leaves the
+former one. Rows are read in pieces of a month, so that memory does not grow with the time that is exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from flybridge.insight.metrics import MICRO
+from flybridge.insight.performance import AppScope
+from flybridge.parquet import ParquetWriter
+from flybridge.store.performance import LABELS, Labels, Slice, date_of
+from flybridge.store.protocol import Store
+
+PIECE_DAYS: Final = 31
+EVER: Final = (0, 100_000)
+
+_NAMED: Final = {
+    "app": "text", "platform": "text", "kind": "text", "media_source": "text", "campaign": "text", "adset": "text",
+    "ad": "text", "country": "text",
+}  # fmt: skip
+_SUMS: Final = {"events": "whole", "revenue": "number", "currency": "text", "not_converted": "whole"}
+
+FILES: Final[Mapping[str, Mapping[str, str]]] = {
+    "performance": {
+        "date": "day", **_NAMED, "event": "text", "n": "whole", "revenue": "number", "currency": "text",
+        "not_converted": "whole", "reached": "whole",
+    },
+    "cohorts": {"install_date": "day", "day": "whole", **_NAMED, "active": "whole", "payers": "whole", **_SUMS},
+    "costs": {
+        "date": "day", "app": "text", "platform": "text", "media_source": "text", "campaign": "text",
+        "country": "text", "origin": "text", "currency": "text", "spend": "number", "clicks": "whole",
+        "impressions": "whole",
+    },
+    "ledger": {
+        "received": "time", "changed": "time", "app": "text", "source": "text", "outcome": "text", "reason": "text",
+        "uncertain": "whole",
+    },
+}  # fmt: skip
+"""The columns of each file and their types. What is not known is null, and so is a label that is not set."""
+
+
+async def export(
+    store: Store, scopes: Sequence[AppScope], directory: Path, *, days: tuple[int, int] = EVER
+) -> dict[str, int]:
+    """Write all files into a directory, which is made if it is not there. Returns how many rows each has.
+
+    `days` are the first and last day of what is counted, in the zone of each app; the ledger is written whole.
+    """
+    parts = _parts(directory)
+    rows = {
+        "performance": lambda: _performance(store, scopes, days),
+        "cohorts": lambda: _cohorts(store, scopes, days),
+        "costs": lambda: _costs(store, scopes, days),
+        "ledger": lambda: _ledger(store, scopes),
+    }
+    written: dict[str, int] = {}
+    for name, columns in FILES.items():
+        with ParquetWriter(parts[name], columns) as file:
+            async for piece in rows[name]():
+                file.write(piece)
+        written[name] = file.written
+    _publish(parts)
+    return written
+
+
+def _parts(directory: Path) -> dict[str, Path]:
+    directory.mkdir(parents=True, exist_ok=True)
+    return {name: directory / f".{name}.parquet.part" for name in FILES}
+
+
+def _publish(parts: Mapping[str, Path]) -> None:
+    for name, part in parts.items():
+        part.replace(part.with_name(f"{name}.parquet"))
+
+
+Pieces = AsyncIterator[Iterable[Sequence[Any]]]
+
+
+async def _pieces(store: Store, scope: AppScope, days: tuple[int, int]) -> AsyncIterator[Slice]:
+    """Yield questions about a month each, as far as there is anything."""
+    by_day = Slice(*days, scope.today, frozenset({"day"}), scope.name)
+    known = {row.labels.day for row in await store.performance(by_day)}
+    known |= {row.labels.day for row in await store.costs(by_day)}
+    if known:
+        for first in range(min(known), max(known) + 1, PIECE_DAYS):
+            last = min(first + PIECE_DAYS - 1, max(known))
+            yield Slice(first, last, scope.today, frozenset({*LABELS, "event"}), scope.name)
+
+
+async def _performance(store: Store, scopes: Sequence[AppScope], days: tuple[int, int]) -> Pieces:
+    for scope in scopes:
+        async for question in _pieces(store, scope, days):
+            yield [
+                (
+                    date_of(row.labels.day), *_labels(row.labels, row.kind), row.event or None, row.n,
+                    row.revenue / MICRO, scope.currency, row.not_converted, row.reached,
+                )
+                for row in await store.performance(question)
+            ]  # fmt: skip
+
+
+async def _cohorts(store: Store, scopes: Sequence[AppScope], days: tuple[int, int]) -> Pieces:
+    for scope in scopes:
+        async for question in _pieces(store, scope, days):
+            yield [
+                (
+                    date_of(row.labels.day), row.offset, *_labels(row.labels, row.kind), row.active, row.payers,
+                    row.events, row.revenue / MICRO, scope.currency, row.not_converted,
+                )
+                for row in await store.curves(question)
+            ]  # fmt: skip
+
+
+async def _costs(store: Store, scopes: Sequence[AppScope], days: tuple[int, int]) -> Pieces:
+    for scope in scopes:
+        async for question in _pieces(store, scope, days):
+            yield [
+                (
+                    date_of(row.labels.day), scope.name, scope.platform, row.labels.media_source,
+                    row.labels.campaign or None, row.labels.country or None, row.origin, row.currency,
+                    None if row.spend is None else row.spend / MICRO, row.clicks, row.impressions,
+                )
+                for row in await store.costs(question)
+            ]  # fmt: skip
+
+
+async def _ledger(store: Store, scopes: Sequence[AppScope]) -> Pieces:
+    for scope in scopes:
+        async for entry in store.ledger(app=scope.name):
+            yield [
+                (
+                    entry.received_ms, entry.changed_ms, entry.app, entry.source, entry.outcome, entry.reason or None,
+                    entry.uncertain,
+                )
+            ]  # fmt: skip
+
+
+def _labels(labels: Labels, kind: str) -> tuple[str | None, ...]:
+    return (
+        labels.app, labels.platform or None, kind, labels.media_source or None, labels.campaign or None,
+        labels.adset or None, labels.ad or None, labels.country or None,
+    )  # fmt: skip
