@@ -29,7 +29,6 @@ async def environment(tmp_path):
     class WithKeys(LocalEnvironment):
         def config(self, amplitude: str) -> str:
             text = super().config(amplitude)
-            text = text.replace("[apps.appsflyer]", '[apps.appsflyer]\napi_token = "api"')
             return text.replace("[apps.amplitude]", '[apps.amplitude]\nsecret_key = "secret"')
 
     environment = WithKeys(tmp_path / "stage", apps=(SHOP,))

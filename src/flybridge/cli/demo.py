@@ -122,6 +122,7 @@ def as_plain(outcome: DemoResult) -> dict[str, Any]:
         "apps": msgspec.to_builtins(outcome.apps),
         "streams": msgspec.to_builtins(outcome.streams),
         "cohort": msgspec.to_builtins(outcome.cohort),
+        "performance": msgspec.to_builtins(outcome.performance),
         "discrepancies": msgspec.to_builtins(outcome.account.discrepancies),
         "differences": outcome.differences,
     }
@@ -165,6 +166,11 @@ def show_outcome(outcome: DemoResult) -> None:
     if outcome.cohort is not None:
         row = msgspec.structs.asdict(outcome.cohort) | {"differences": outcome.cohort.differences}
         print_rows("A cohort, and AppsFlyer's audience", [row], "")
+    rows = [
+        {"app": one.app, "figures compared": one.compared, "differences": len(one.differences)}
+        for one in outcome.performance
+    ]
+    print_rows("Performance: every metric by source, campaign, country and day", rows, "There was no app.")
     for line in _wrong(outcome):
         say(line, "red")
     if outcome.differences:
@@ -192,6 +198,9 @@ def _wrong(outcome: DemoResult) -> Iterable[str]:
             yield f"{name}: {one.what}"
         if len(found) > SHOWN:
             yield f"{name}: and {len(found) - SHOWN} more."
+    for performance in outcome.performance:
+        for what in performance.differences[:SHOWN]:
+            yield f"{performance.app}: {what}"
     for wrong in outcome.account.discrepancies[:SHOWN]:
         yield f"{wrong.app} {wrong.day}: {wrong.what} Expected {wrong.expected}, found {wrong.found}."
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import Final, TypedDict, Unpack
 
 from msgspec import Struct
 
+from flybridge.config.settings import Config, load
 from flybridge.demo.cohorts import CohortScenario, section
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.traffic.products import STREAM
@@ -17,12 +19,15 @@ from flybridge.testing.processes import Process, free_port
 
 
 class DemoApp(Struct, frozen=True):
-    """One app of the demo."""
+    """One app of the demo, with the zone and currency that it has in AppsFlyer, and rates to that currency."""
 
     name: str
     platform: str
     appsflyer_app_id: str
     route: str
+    timezone: str = "UTC"
+    currency: str = "USD"
+    rates: Mapping[str, float] = {}
 
     @property
     def api_key(self) -> str:
@@ -32,9 +37,10 @@ class DemoApp(Struct, frozen=True):
 
 APPS: Final = (
     DemoApp("shop-android", "android", "com.example.shop", "http_v2"),
-    DemoApp("shop-ios", "ios", "id1234567890", "http_v2"),
-    DemoApp("game-ios", "ios", "id2345678901", "attribution"),
+    DemoApp("shop-ios", "ios", "id1234567890", "http_v2", "Europe/Berlin", "EUR", {"USD": 0.92, "GBP": 1.165}),
+    DemoApp("game-ios", "ios", "id2345678901", "attribution", "Asia/Tokyo", "JPY"),
 )
+"""One in dollars, one whose amounts are converted by rates, and one without rates: some are not converted."""
 
 
 DELIVERY: Final = {
@@ -131,6 +137,10 @@ class Environment:
         """Return the configuration of shared servers."""
         return ""
 
+    def loaded(self) -> Config:
+        """Return the configuration as a command reads it."""
+        return load(self.config_path, os.environ)
+
     def config(self, amplitude: str) -> str:
         """Return the configuration. `amplitude` is the origin of the sandbox."""
         head = f'data_dir = "./data"\nsecret = "{self._secret}"\n{self.shared()}'
@@ -149,7 +159,13 @@ route = "{app.route}"
 [apps.appsflyer]
 push_token = "{self.token}"
 s2s_key = "s2s-{app.name}"
+api_token = "token-{app.name}"
 base_url = "{amplitude}"
+
+[apps.insight]
+timezone = "{app.timezone}"
+currency = "{app.currency}"
+rates = {{ {", ".join(f"{code} = {rate}" for code, rate in app.rates.items())} }}
 
 [apps.amplitude]
 api_key = "{app.api_key}"

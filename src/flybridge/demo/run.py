@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -16,17 +15,23 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from flybridge.config.settings import load
 from flybridge.demo import streams
 from flybridge.demo.cohorts import CohortVerdict
 from flybridge.demo.environment import DemoApp, Environment, LocalEnvironment
+from flybridge.demo.performance import (
+    PerformanceTruth,
+    PerformanceVerdict,
+    compare_performance,
+    tell_sandbox,
+    truth_of,
+)
 from flybridge.demo.sender import Outgoing, Sender, Sent
 from flybridge.demo.streams import StreamVerdict, interleaved
 from flybridge.demo.verdict import AppVerdict, Evidence, judge
 from flybridge.demo.watch import ServiceFigures, read_all_figures
 from flybridge.errors import FlybridgeError
 from flybridge.insight.account import Account, balance
-from flybridge.records import digest_of
+from flybridge.records import DAY_MS, digest_of
 from flybridge.sandbox.push import PushRetries
 from flybridge.sandbox.traffic.products import products
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficMessage, TrafficOptions, generate
@@ -46,7 +51,7 @@ class Scenario(Struct, frozen=True):
     events: int = 2_000
     seed: int = 1
     faults: str = "none"
-    options: TrafficOptions = TrafficOptions()
+    options: TrafficOptions = TrafficOptions(comes_back=0.4, span_ms=35 * DAY_MS)
     expires: bool = True
     products: float = 0.4
     connections: int = 64
@@ -66,6 +71,7 @@ class DemoResult(Struct, frozen=True):
     apps: Sequence[AppVerdict]
     streams: Sequence[StreamVerdict] = ()
     cohort: CohortVerdict | None = None
+    performance: Sequence[PerformanceVerdict] = ()
 
     @property
     def differences(self) -> int:
@@ -73,6 +79,7 @@ class DemoResult(Struct, frozen=True):
         found = sum(len(app.disagreements) for app in self.apps)
         found += sum(len(stream.disagreements) for stream in self.streams)
         found += self.cohort.differences if self.cohort is not None else 0
+        found += sum(len(one.differences) for one in self.performance)
         found += self.lost
         return len(self.account.discrepancies) + found
 
@@ -108,6 +115,7 @@ async def run_scenario(
     messages = list(generate(scenario.seed, scenario.events, apps, scenario.options))
     made = list(products(messages, scenario.seed, scenario.products))
     count = len(messages) + len(made)
+    truth = truth_of(messages)
     sender = Sender(
         *environment.intake_origins,
         connections=scenario.connections,
@@ -121,6 +129,7 @@ async def run_scenario(
         watching = asyncio.create_task(_watch(session, environment, sender, show, scenario.poll_s))
         moving = asyncio.create_task(_move_cohort(session, environment))
         try:
+            await tell_sandbox(session, environment.sandbox.origin, environment.loaded(), truth)
             line = interleaved(messages, made)
             await sender.send(Outgoing(message.path, message.body, headers) for message in line)
             count -= sender.sent.lost
@@ -137,15 +146,10 @@ async def run_scenario(
             moving.cancel()
         seconds = perf_counter() - started
         show(await _read(session, environment), sender.sent)
-        saved = await _record(session, environment.sandbox.origin, "saved")
-        # What Amplitude had to wait for in vain was delivered to it all the same.
-        saved += await _record(session, environment.sandbox.origin, "waiting")
-        saved += await _record(session, environment.sandbox.origin, "dropped")
-        rejected = await _record(session, environment.sandbox.origin, "rejected")
-        taken = await streams.record(session, environment.sandbox.origin, "record")
-        refused = await streams.record(session, environment.sandbox.origin, "rejected")
+        records = await _records(session, environment)
     await environment.close()
     account, ledger = await account_and_ledger(environment)
+    performance = await performance_verdicts(environment, truth, records.now_ms)
     repeats = Counter(digest for digest in sender.repeated)
     streamed = [
         streams.evidence(
@@ -153,8 +157,8 @@ async def run_scenario(
             app.appsflyer_app_id,
             made,
             ledger,
-            taken=taken,
-            rejected=refused,
+            taken=records.taken,
+            rejected=records.refused,
             repeats=repeats,
             after_expiry=scenario.expires,
         )
@@ -163,7 +167,8 @@ async def run_scenario(
     ours = {digest for one in streamed for digest in one.digests}
     ledger = [entry for entry in ledger if entry.digest not in ours]
     evidence = [
-        _evidence(app, messages, ledger, saved=saved, rejected=rejected, repeats=repeats) for app in environment.apps
+        _evidence(app, messages, ledger, saved=records.saved, rejected=records.rejected, repeats=repeats)
+        for app in environment.apps
     ]
     verdicts = [judge(msgspec.structs.replace(one, after_expiry=scenario.expires)) for one in evidence]
     sent = {"acknowledged": sender.sent.acknowledged, "again": sender.sent.again, "refused": sender.sent.refused}
@@ -179,6 +184,32 @@ async def run_scenario(
         verdicts,
         judged,
         cohort,
+        performance,
+    )
+
+
+class _Records(Struct, frozen=True):
+    """What the sandbox holds: at Amplitude `saved` and `rejected`, at AppsFlyer `taken` and `refused`; and its time."""
+
+    saved: list[dict[str, Any]]
+    rejected: list[dict[str, Any]]
+    taken: list[dict[str, Any]]
+    refused: list[dict[str, Any]]
+    now_ms: int
+
+
+async def _records(session: aiohttp.ClientSession, environment: Environment) -> _Records:
+    origin = environment.sandbox.origin
+    saved = await _record(session, origin, "saved")
+    # What Amplitude had to wait for in vain was delivered to it all the same.
+    saved += await _record(session, origin, "waiting")
+    saved += await _record(session, origin, "dropped")
+    return _Records(
+        saved,
+        await _record(session, origin, "rejected"),
+        await streams.record(session, origin, "record"),
+        await streams.record(session, origin, "rejected"),
+        await sandbox_ms(session, environment),
     )
 
 
@@ -236,9 +267,27 @@ async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> lis
         return [decode(line) for line in (await response.read()).splitlines() if line]
 
 
+async def sandbox_ms(session: aiohttp.ClientSession, environment: Environment) -> int:
+    """Return the sandbox's time in milliseconds."""
+    async with session.get(f"{environment.sandbox.origin}/sandbox/clock") as response:
+        return int((await response.json())["now_ms"])
+
+
+async def performance_verdicts(
+    environment: Environment, truth: PerformanceTruth, now_ms: int
+) -> list[PerformanceVerdict]:
+    """Compare every metric of performance with the truth."""
+    config, download = environment.loaded(), backends.open_download()
+    try:
+        async with backends.opened_store(config) as store:
+            return await compare_performance(config, store, download, truth, now_ms)
+    finally:
+        await download.close()
+
+
 async def account_and_ledger(environment: Environment) -> tuple[Account, list[LedgerEntry]]:
     """Return the account and the ledger. No process of flybridge may run."""
-    async with backends.opened(load(environment.config_path, os.environ)) as (inbox, store):
+    async with backends.opened(environment.loaded()) as (inbox, store):
         account = balance(await inbox.received(), await inbox.waiting(), await store.counts(), await store.audit())
         return account, [entry async for entry in store.ledger()]
 

@@ -22,7 +22,10 @@ ORGANIC: Final = "organic"
 
 
 class MediaSource(Struct, frozen=True):
-    """A source of installs. `cost_usd` is the range of what one costs; none for organic and restricted."""
+    """A source of installs. `cost_usd` is the range of what one costs; none for organic and restricted.
+
+    `quality` is how willingly its people come back, from 0 to 1.
+    """
 
     name: str
     weight: float
@@ -31,16 +34,20 @@ class MediaSource(Struct, frozen=True):
     cost_usd: tuple[float, float] | None = None
     touch: str = "click"
     platforms: tuple[str, ...] = ("android", "ios")
+    quality: float = 0.5
 
+
+QUALITY_OF_OTHERS: Final = 0.5
 
 SOURCES: Final = (
-    MediaSource(ORGANIC, 34),
+    MediaSource(ORGANIC, 34, quality=0.8),
     MediaSource(
         "googleadwords_int",
         20,
         ("Search | Brand | {country}", "UAC | Installs | {country} | tCPI", "UAC | Purchases | {country} | tCPA"),
         ("ACI_Search", "ACI_Display", "ACI_Youtube"),
         (0.6, 3.2),
+        quality=0.6,
     ),
     MediaSource(
         "Facebook Ads",
@@ -55,6 +62,7 @@ SOURCES: Final = (
         ("TT_{country}_Creators_Q1", "TT_{country}_SparkAds", "tiktok app install · {country}"),
         ("TikTok", "Pangle"),
         (0.4, 2.1),
+        quality=0.25,
     ),
     MediaSource(
         "Apple Search Ads",
@@ -63,6 +71,7 @@ SOURCES: Final = (
         ("Search Results",),
         (1.2, 5.0),
         platforms=("ios",),
+        quality=0.9,
     ),
     MediaSource(
         "unityads_int",
@@ -71,6 +80,7 @@ SOURCES: Final = (
         ("Unity",),
         (0.3, 1.6),
         touch="impression",
+        quality=0.1,
     ),
     MediaSource("applovin_int", 4, ("AL_{country}_ROAS_IAP", "AL_{country}_CPI_Wide"), ("MAX",), (0.3, 1.9)),
     MediaSource("email", 2, ("welcome-back “spring”", "newsletter #42"), ("crm",)),
@@ -84,6 +94,8 @@ RETARGETING: Final = (
     MediaSource("push", 2, ("come back, 20 % off",), ("crm",)),
 )
 """Sources that bring people back."""
+
+QUALITY: Final = {source.name: source.quality for source in SOURCES}
 
 
 class Weighted(Generic[T]):

@@ -22,7 +22,15 @@ from flybridge.sandbox.traffic.in_app_events import EVENTS, LOGIN, PURCHASE, REF
 from flybridge.sandbox.traffic.people import ALWAYS, IdentitySource, SeenBy, TrafficPerson, make_person
 from flybridge.sandbox.traffic.planned import MessageKind, Planned, Quirk, TrafficMessage, write
 from flybridge.sandbox.traffic.postbacks import TrafficApp, TrafficInstallation, install
-from flybridge.sandbox.traffic.sources import ORGANIC, Touch, Weighted, restricted_touch, touch
+from flybridge.sandbox.traffic.sources import (
+    ORGANIC,
+    QUALITY,
+    QUALITY_OF_OTHERS,
+    Touch,
+    Weighted,
+    restricted_touch,
+    touch,
+)
 
 __all__ = ["TrafficApp", "TrafficMessage", "TrafficOptions", "generate"]
 
@@ -44,7 +52,8 @@ class TrafficOptions(Struct, frozen=True):
     `restricted_policy` is what the app's configuration makes of the source `restricted`. `double_attribution`: in-app
     events of an open re-engagement window come twice, for the retargeting source and for that of the install
     (https://support.appsflyer.com/hc/en-us/articles/360016371077, read 2026-11-27). `away` is the share of pauses
-    between two events of a person that last up to `away_days`; the others are minutes.
+    between two events of a person that last up to `away_days`; the others are minutes. `comes_back`: people of a source
+    of the best quality stay away for days after so many of their events, and come back; those of others after fewer.
     """
 
     duplicates: float = 0.03
@@ -59,6 +68,7 @@ class TrafficOptions(Struct, frozen=True):
     double_attribution: bool = True
     away: float = 0.06
     away_days: float = 2.0
+    comes_back: float = 0.0
     start_ms: int = START_MS
     span_ms: int = 3 * DAY_MS
 
@@ -181,7 +191,7 @@ class _Traffic:
         )
         names = self._names(person)
         for position, name in enumerate(names):
-            time_ms = self._free(app, time_ms + self._pause())
+            time_ms = self._free(app, time_ms + self._pause() + self._absence(came))
             if position == turn:
                 current, kind = self._return(app, person, current, time_ms)
                 plans.append(
@@ -267,6 +277,14 @@ class _Traffic:
             pause_ms
             + (random.random() * self._options.away_days * DAY_MS if random.random() < self._options.away else 0)
         )
+
+    def _absence(self, came: Touch) -> int:
+        """Return for how long a person stays away before the next event."""
+        if not self._options.comes_back:
+            return 0
+        random = self._random
+        share = self._options.comes_back * QUALITY.get(came.media_source, QUALITY_OF_OTHERS)
+        return int(random.expovariate(1 / 6) * DAY_MS) if random.random() < share else 0
 
     def _free(self, app: TrafficApp, time_ms: int) -> int:
         # An event is found again by its app, name and time: no two of an app have the same.

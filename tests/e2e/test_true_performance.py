@@ -1,0 +1,57 @@
+"""Every metric of performance is the true one: under faults, after a replay, and when somebody was forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import pytest
+
+from flybridge.demo.cluster import ClusterEnvironment
+from flybridge.demo.environment import Environment, LocalEnvironment
+from flybridge.demo.performance import truth_of
+from flybridge.demo.run import Scenario, performance_verdicts, run_scenario
+from flybridge.records import DAY_MS
+from flybridge.sandbox.traffic.traffic import TrafficApp, generate
+
+
+async def flybridge(environment: Environment, *words: str) -> tuple[int, str, str]:
+    """Run a command on the stage's configuration."""
+    command = (sys.executable, "-m", "flybridge", *words, "--config", str(environment.config_path))
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+@pytest.mark.service
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize(("kind", "faults"), [(LocalEnvironment, "all"), (ClusterEnvironment, "flaky")])
+async def test_every_metric_stays_the_true_one(tmp_path, kind, faults):
+    scenario = Scenario(events=400, seed=5, faults=faults)
+    environment = kind(tmp_path, faults=faults, seed=5)
+    await environment.start()
+    try:
+        outcome = await run_scenario(environment, scenario, lambda now, sent: None)
+        assert [what for one in outcome.performance for what in one.differences] == []
+        assert len(outcome.performance) == 3
+        assert sum(one.compared for one in outcome.performance) > 10_000
+
+        apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
+        messages = list(generate(scenario.seed, scenario.events, apps, scenario.options))
+        truth = truth_of(messages)
+        now_ms = max(message.send_ms for message in messages) + 300 * DAY_MS
+
+        code, out, err = await flybridge(environment, "replay", "--all", "--json")
+        assert code == 0, out + err
+        assert json.loads(out)["processed"] > 0
+        somebody = next(m.truth.appsflyer_id for m in messages if m.truth.kind == "install" and m.reported.readable)
+        code, out, err = await flybridge(environment, "forget", "--appsflyer-id", somebody, "--no-vendors", "--json")
+        assert code == 0, out + err
+        assert json.loads(out)["removed"]["tombstones"] > 0
+        later = await performance_verdicts(environment, truth, now_ms)
+        assert [what for one in later for what in one.differences] == []
+    finally:
+        await environment.stop()
