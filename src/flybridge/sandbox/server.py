@@ -18,7 +18,9 @@ from flybridge.sandbox.vendors.amplitude import AmplitudeServer
 from flybridge.sandbox.vendors.appsflyer import AppsFlyerServer
 from flybridge.sandbox.vendors.audiences import Audiences
 from flybridge.sandbox.vendors.cohorts import Cohorts
+from flybridge.sandbox.vendors.dashboard import Dashboard
 from flybridge.sandbox.vendors.deletion import Deletions
+from flybridge.sandbox.vendors.exports import Exports
 from flybridge.sandbox.vendors.push_config import PushConfig
 from flybridge.sandbox.vendors.record import records_app
 from flybridge.sandbox.vendors.reports import Reports
@@ -42,6 +44,8 @@ class Sandbox:
         faults = faults or Faults.named("none")
         self.amplitude = AmplitudeServer(self.clock, faults, api_keys=api_keys, keep_bodies=keep_bodies)
         self.cohorts = Cohorts(self.clock, faults)
+        self.dashboard = Dashboard(self.amplitude.projects, self.clock, faults)
+        self.exports = Exports(self.amplitude.projects, self.clock, faults)
         self.audiences = Audiences(self.clock, faults)
         self.deletions = Deletions(self.clock, lambda project: self.amplitude.ledger(project).users)
         appsflyer_faults = appsflyer_faults or Faults.named("none")
@@ -53,7 +57,10 @@ class Sandbox:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        parts = (self.cohorts, self.audiences, self.appsflyer, self.reports, self.push_config, self.streamer)
+        parts = (
+            self.cohorts, self.dashboard, self.exports, self.audiences, self.appsflyer, self.reports, self.push_config,
+            self.streamer,
+        )  # fmt: skip
         part = next((part for part in parts if part.takes(scope["path"])), None)
         if part is not None:
             await part(scope, receive, send)

@@ -119,7 +119,7 @@ class Cohorts:
             return Page(405, {"error": "method not allowed"})
         if path.startswith(STORAGE):
             return self._stored(path.removeprefix(STORAGE), now_ms)
-        project = _account(scope)
+        project = account(scope)
         if project is None:
             return Page(401, {"error": "Unauthorized"})
         if path == API:
@@ -217,7 +217,8 @@ def _listed(group: Group) -> dict[str, Any]:
     }
 
 
-def _account(scope: Scope) -> str | None:
+def account(scope: Scope) -> str | None:
+    """Return the API key of a request with basic authentication; None if it has none that is known."""
     authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
     kind, _, credentials = authorization.partition(" ")
     try:

@@ -1,0 +1,108 @@
+"""Amplitude's Export API as its documentation describes it: what was uploaded in some hours, as a zip of gzipped lines.
+
+Hours are those of the upload, in UTC, and are there two hours after they are over. Without data the answer is 404, with
+too much of it 400. https://amplitude.com/docs/apis/analytics/export (read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import parse_qs
+
+import msgspec
+
+from flybridge.clock import Clock
+from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.sandbox.faults import Faults
+from flybridge.sandbox.http import Receive, Scope, Send, read_body
+from flybridge.sandbox.played import Page, play
+from flybridge.sandbox.vendors.cohorts import account
+from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
+from flybridge.sandbox.vendors.record import export_row
+
+EXPORT: Final = "/api/2/export"
+DELAY_MS: Final = 2 * HOUR_MS
+MOST_DAYS: Final = 365
+MOST_BYTES: Final = 4 * 2**30
+FILE_EVENTS: Final = 50_000
+MAX_BYTES: Final = 1_000_000
+
+TOO_LARGE: Final = (
+    "The file size of the exported data is too large. Shorten the time ranges and try again. The limit size is 4GB."
+)
+NOTHING: Final = "No data available for the time range requested."
+
+
+class Exports:
+    """The API, for every project. `most_bytes` is the size that an export may have, before it is compressed."""
+
+    def __init__(
+        self, ledgers: Mapping[str, ProjectLedger], clock: Clock, faults: Faults, *, most_bytes: int = MOST_BYTES
+    ) -> None:
+        self.most_bytes = most_bytes
+        self._ledgers = ledgers
+        self._clock = clock
+        self._faults = faults
+
+    @staticmethod
+    def takes(path: str) -> bool:
+        """Return whether this application answers the path."""
+        return path == EXPORT
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await read_body(scope, receive, MAX_BYTES)
+        await play(self._faults, scope, send, lambda: self._answer(scope))
+
+    def _answer(self, scope: Scope) -> Page:
+        project = account(scope)
+        if project is None:
+            return Page(401, {"error": "Unauthorized"})
+        if scope["method"] != "GET":
+            return Page(405, {"error": "Method not allowed"})
+        given = {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+        first, last = _hour_ms(given.get("start", "")), _hour_ms(given.get("end", ""))
+        if first is None or last is None or first > last:
+            return Page(400, {"error": "Invalid start or end"})
+        if last - first > MOST_DAYS * DAY_MS:
+            return Page(400, {"error": f"The time range is limited to {MOST_DAYS} days"})
+        # An hour is there two hours after its end.
+        until = min(last + HOUR_MS, (self._clock.now_ms() - DELAY_MS) // HOUR_MS * HOUR_MS)
+        ledger = self._ledgers.get(project)
+        found = [event for event in (ledger.saved if ledger else ()) if first <= event.received_ms < until]
+        if not found:
+            return Page(404, NOTHING)
+        hours: defaultdict[int, list[Saved]] = defaultdict(list)
+        for event in found:
+            hours[event.received_ms // HOUR_MS].append(event)
+        files: dict[str, bytes] = {}
+        for hour, events in sorted(hours.items()):
+            for number, start in enumerate(range(0, len(events), FILE_EVENTS)):
+                rows = [{"app": project, **export_row(event)} for event in events[start : start + FILE_EVENTS]]
+                at = datetime.fromtimestamp(hour * 3600, UTC)
+                name = f"{project}/{project}_{at:%Y-%m-%d}_{at.hour}#{number}.json.gz"
+                files[name] = msgspec.json.Encoder().encode_lines(rows)
+        if sum(map(len, files.values())) > self.most_bytes:
+            return Page(400, TOO_LARGE)
+        return Page(200, _zipped(files), {"content-type": "application/zip"})
+
+
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, lines in files.items():
+            archive.writestr(name, gzip.compress(lines, mtime=0))
+    return packed.getvalue()
+
+
+def _hour_ms(text: str) -> int | None:
+    try:
+        return round(datetime.strptime(text, "%Y%m%dT%H").replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError:
+        return None
