@@ -163,6 +163,24 @@ def with_download(config: Config, work: Callable[[Store, Download], Awaitable[T]
     return run(opened())
 
 
+def with_vendors(config: Config, work: Callable[[Store, Transport, Download], Awaitable[T]]) -> T:
+    """Run `work` on the store, with what asks the vendors. Raises `ConfigError` if the data directory holds none."""
+    from flybridge.service.backends import open_download, open_transport, opened_store  # noqa: PLC0415 - as above
+
+    _needs(config, "store")
+
+    async def opened() -> T:
+        transport, download = open_transport(), open_download()
+        try:
+            async with opened_store(config) as store:
+                return await work(store, transport, download)
+        finally:
+            await transport.close()
+            await download.close()
+
+    return run(opened())
+
+
 def _needs(config: Config, *names: str) -> None:
     if config.cluster is None and not any((config.data_dir / f"{name}.db").exists() for name in names):
         raise ConfigError(

@@ -151,7 +151,7 @@ class Amplitude(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api_key: Secret
     """The API key of the Amplitude project."""
     secret_key: Secret | None = None
-    """The secret key of the project. Needed to download cohorts."""
+    """The secret key of the project. Needed to download cohorts, and to compare what Amplitude counts."""
     cohort_reserve: Annotated[int, Meta(ge=0, le=1_000_000)] = 50
     """How many cohort downloads of the month scheduled runs leave unused, for runs by hand. Amplitude allows 500 on
     most plans, and counts them over all of an organisation's tools."""
@@ -160,6 +160,9 @@ class Amplitude(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     region."""
     base_url: str = ""
     """Empty: Amplitude's own hosts for the region. Set: every Amplitude call goes to this origin."""
+    timezone: Name = "UTC"
+    """The time zone of the project, by its IANA name, as Amplitude's project settings show it. Its days are compared
+    with those of the app (`apps.insight.timezone`) by the hour."""
     min_id_length: Annotated[int, Meta(ge=1, le=64)] = 5
     """The shortest user or device id that is used. Amplitude's own minimum is five characters; requests override it
     if this is less."""

@@ -139,6 +139,7 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
     _check_insight(f"{path}.insight", app.insight)
     if app.insight.costs is not CostsFrom.NOWHERE:
         _needs(f"{path}.appsflyer.api_token", app.appsflyer.api_token, "apps.insight.costs")
+    _check_zone(f"{path}.amplitude.timezone", app.amplitude.timezone)
     for number, stream in enumerate(app.streams):
         _check_stream(f"{path}.streams[{number}]", stream)
     streams_of(app, path)
@@ -267,15 +268,19 @@ def _needs(path: str, value: Secret | None, because: str) -> None:
         raise ConfigError(path, f"is missing, and {because} needs it.", f"Set it, or remove {because}.")
 
 
-def _check_insight(path: str, insight: AppInsight) -> None:
+def _check_zone(path: str, zone: str) -> None:
     try:
-        ZoneInfo(insight.timezone)
+        ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ConfigError(
-            f"{path}.timezone",
-            f"there is no zone {insight.timezone!r} on this machine.",
+            path,
+            f"there is no zone {zone!r} on this machine.",
             'Write its IANA name, such as "Europe/Berlin"; if the machine has no zones, `pip install tzdata`.',
         ) from None
+
+
+def _check_insight(path: str, insight: AppInsight) -> None:
+    _check_zone(f"{path}.timezone", insight.timezone)
     for code in insight.rates:
         if len(code) != 3 or not code.isascii() or not code.isupper():
             raise ConfigError(

@@ -194,6 +194,11 @@ class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     costs_every_hours: Annotated[float, Meta(ge=1, le=168)] = 8.0
     """How often costs are pulled, where `apps.insight` says from where. Each time the last 90 days are replaced, by two
     of the 24 calls that AppsFlyer's aggregate reports allow an app in a day (120 an account)."""
+    reconcile_days: Annotated[int, Meta(ge=0, le=31)] = 7
+    """How many days up to yesterday are compared with AppsFlyer and Amplitude, once a day, for apps with an
+    `appsflyer.api_token` or an `amplitude.secret_key`. 0 compares none by itself; see `flybridge reconcile`."""
+    reconcile_events: Annotated[int, Meta(ge=0, le=200)] = 10
+    """How many in-app events of each day are compared with Amplitude, the most frequent. Each is one query a day."""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

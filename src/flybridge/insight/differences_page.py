@@ -10,8 +10,8 @@ from flybridge.insight.findings import KINDS
 
 HEAD: Final = """# Differences
 
-Why AppsFlyer, flybridge and Amplitude count differently, and what is found in the figures. `/api/v1/reconciliation`
-shows it by day and media source.
+Why AppsFlyer, flybridge and Amplitude count differently, and what is found in the figures. `flybridge reconcile` and
+`/api/v1/reconciliation` show it by day and media source.
 
 | count | what it is |
 | --- | --- |

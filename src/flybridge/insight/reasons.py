@@ -20,6 +20,14 @@ class Reason(Struct, frozen=True):
     remedy: str
 
 
+NEVER_MAPPED: Final = frozenset(
+    {
+        "not_json", "not_an_object", "not_query", "nested_too_deep", "no_event_name", "other_app", "unknown_app",
+        "too_slow", "fault",
+    }
+)  # fmt: skip
+"""Reasons of dead letters of which not even the event is known: they are in no figure of performance."""
+
 UNKNOWN: Final = Reason("this version has no words for it", "see the log")
 
 _K: Final = OutcomeKind

@@ -8,7 +8,7 @@ evidence has; the rest stays unexplained.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -81,8 +81,9 @@ class DayEvidence(Struct, frozen=True):
     `amplitude` has for each event name its counts by media source. `name_of` returns the name of a kind and event in
     Amplitude, None if it is never sent. `changed` counts events whose source a policy changed: by source, then policy.
     `native` counts events of another integration that the stream has shown, `unreadable` dead letters that were never
-    mapped. `was_down`: at some time of the day no process was running. `cohort_events` are the in-app events of the
-    installations of this day, by source, to date.
+    mapped. `withholding` are the sources, in lower case, that are known to forbid naming them. `was_down`: at some time
+    of the day no process was running. `cohort_events` are the in-app events of the installations of this day, by
+    source, to date.
     """
 
     app: str
@@ -101,6 +102,7 @@ class DayEvidence(Struct, frozen=True):
     changed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     native: int = 0
     unreadable: int = 0
+    withholding: Collection[str] = ()
     was_down: bool = False
     cohort_events: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -226,12 +228,17 @@ class _Rows:
                 _add(row, "not_final", _left(row, APPSFLYER))
 
     def _withheld(self, rows: Mapping[str, ComparedRow]) -> None:
-        """Give what came as restricted or organic beyond AppsFlyer's count to the named sources that lack it."""
+        """Give what came as restricted or organic beyond AppsFlyer's count to the named sources that lack it.
+
+        Those that are known to withhold come first. The sum is certain, and how it is shared among several is not.
+        """
         gains = {name: max(0, _left(rows[name], APPSFLYER)) for name in WITHHELD if name in rows}
         lacking = [row for name, row in rows.items() if name not in WITHHELD and _left(row, APPSFLYER) < 0]
         moved = min(sum(gains.values()), -sum(_left(row, APPSFLYER) for row in lacking))
         left = moved
-        for row in _largest(lacking, lambda row: -_left(row, APPSFLYER)):
+        known = self._evidence.withholding
+        by_size = _largest(lacking, lambda row: -_left(row, APPSFLYER))
+        for row in sorted(by_size, key=lambda row: row.key.media_source.lower() not in known):
             taken = min(left, -_left(row, APPSFLYER))
             _add(row, "restricted", -taken)
             left -= taken

@@ -18,7 +18,12 @@ from flybridge.delivery.worker import Worker
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.operations.cost_schedule import keep_pulling
+from flybridge.operations.count_amplitude import QueryBudget
+from flybridge.operations.downtime import note_downtime
 from flybridge.operations.pull_costs import cost_plans_of
+from flybridge.operations.reconcile import Reconciler
+from flybridge.operations.reconcile_plan import reconcile_plans_of
+from flybridge.operations.reconcile_schedule import keep_reconciling
 from flybridge.records import HOUR_MS, Filing
 from flybridge.roles import Role, roles_of
 from flybridge.service import lifetime
@@ -115,12 +120,15 @@ class Service:
             if owner is not None and store is not None:
                 if owner.alone:
                     await inbox.reclaim()
+                if roles.takes:
+                    await note_downtime(store, self._clock.now_ms())
                 if not self._moves:
                     self._confirmed.begin(await store.confirmed_ms())
                 worker = self._worker(store, transport, owner, report)
                 jobs = self._jobs(inbox, store, worker, report)
                 jobs |= await self._audiences(stack, transport, report)
                 jobs |= self._costs(stack, store, report)
+                jobs |= self._comparisons(stack, store, transport, report)
             console = None
             if roles.shows and store is not None:
                 console = self._console(inbox, store, worker, metrics, transport)
@@ -213,6 +221,23 @@ class Service:
                 stop=halt,
                 pulled=report.pulled_costs,
                 failed=report.failed,
+            )
+        }
+
+    def _comparisons(
+        self, stack: AsyncExitStack, store: Store, transport: Transport, report: Reporter
+    ) -> dict[str, lifetime.Job]:
+        """Return the job that compares the vendors' counts; no job if no vendor can be asked."""
+        plans = [plan for plan in reconcile_plans_of(self._config) if plan.asks]
+        days = self._config.insight.reconcile_days
+        if not plans or not days:
+            return {}
+        download = open_download()
+        stack.push_async_callback(download.close)
+        reconciler = Reconciler(store, QueryBudget(transport, self._clock), download, self._clock)
+        return {
+            "reconcile": lambda halt: keep_reconciling(
+                plans, store, reconciler, days=days, clock=self._clock, stop=halt, failed=report.failed
             )
         }
 

@@ -40,6 +40,7 @@ INTERVALS: Final[Mapping[str, int]] = {"-300000": 2, "-3600000": 7, "1": 365, "7
 """Intervals that the sandbox knows, and how many days of each are shown. Weeks and months are not served."""
 METRICS: Final = frozenset({"uniques", "totals", "average"})
 ANY: Final = frozenset({"_all", "_active"})
+BUILT_IN: Final = frozenset({"platform", "country", "region", "city", "language"})
 NONE: Final = "(none)"
 GROUPS: Final = 100
 MAX_GROUPS: Final = 1_000
@@ -53,12 +54,26 @@ class GroupBy(Struct):
     value: str
 
 
+class PropertyFilter(Struct):
+    """A filter of an event by a property."""
+
+    subprop_type: str
+    subprop_key: str
+    subprop_op: str
+    subprop_value: list[str]
+
+    def passes(self, event: Saved) -> bool:
+        """Return whether an event passes."""
+        found = _value(event, GroupBy(self.subprop_type, self.subprop_key)) in self.subprop_value
+        return found == (self.subprop_op == "is")
+
+
 class EventDefinition(Struct):
     """The parameter `e`."""
 
     event_type: str
     group_by: list[GroupBy] = []
-    filters: list[dict[str, Any]] = []
+    filters: list[PropertyFilter] = []
 
 
 class Query(Struct):
@@ -172,8 +187,8 @@ def _query(given: Mapping[str, str]) -> Query:
         event = msgspec.json.decode(given.get("e", ""), type=EventDefinition)
     except msgspec.DecodeError:
         raise RefusedQuery("Missing or invalid event") from None
-    if "e2" in given or "s" in given or event.filters:
-        raise RefusedQuery("The sandbox serves one event without segments and filters")
+    if "e2" in given or "s" in given or any(one.subprop_op not in {"is", "is not"} for one in event.filters):
+        raise RefusedQuery("The sandbox serves one event, no segments, and the filters `is` and `is not`")
     first, last = _date(given.get("start", "")), _date(given.get("end", ""))
     metric, interval = given.get("m", "uniques"), given.get("i", "1")
     if first is None or last is None or first > last:
@@ -211,7 +226,7 @@ def _series(query: Query, saved: Iterable[Saved], zone: ZoneInfo) -> dict[str, A
         if query.event.event_type not in ANY and event.event_type != query.event.event_type:
             continue
         number = at.get(_bucket(event.time_ms, query.interval, zone))
-        if number is None:
+        if number is None or not all(one.passes(event) for one in query.event.filters):
             continue
         label = tuple(_value(event, group) for group in query.groups)
         times[label][number] += 1
@@ -267,10 +282,12 @@ def _value(event: Saved, group: GroupBy) -> str:
     """Return what an event says of a property. Without its body its media source and campaign are known."""
     if event.body is not None:
         kept = msgspec.json.decode(event.body)
+        if group.type == "user" and group.value in BUILT_IN:
+            return str(kept.get(group.value) or NONE)
         properties = kept.get("user_properties" if group.type == "user" else "event_properties") or {}
         if group.type == "user":
             properties = {**properties, **(properties.get("$set") or {})}
-        found = properties.get(group.value)
+        found = properties.get(group.value.removeprefix("gp:") if group.type == "user" else group.value)
         return NONE if found is None else str(found)
     known = described({group.value: "x"})
     found = event.media_source if known.media_source else event.campaign if known.campaign else None

@@ -1,0 +1,140 @@
+"""`flybridge reconcile`: why AppsFlyer, flybridge and Amplitude count differently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store, with_vendors
+from flybridge.cli.printing import complain, print_json, print_rows, say
+from flybridge.clock import SystemClock
+from flybridge.config.settings import Config
+from flybridge.delivery.exchange import Download, Transport
+from flybridge.insight.causes import CAUSES, STEPS
+from flybridge.insight.differences import DEFAULT_BY, DifferenceQuestion, asked_differences, read_differences
+from flybridge.insight.performance import AppScope
+from flybridge.insight.question import chosen_scopes
+from flybridge.store.protocol import Store
+from flybridge.wiring import scopes_of
+
+NOT_SET = "(not set)"
+
+
+def reconcile(
+    config: ConfigPath = None,
+    day: Annotated[str | None, typer.Option("--day", help="The day to compare, as 2026-01-31; yesterday.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="The first of several days.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="The last of several days.")] = None,
+    only_app: AppName = None,
+    source: Annotated[str | None, typer.Option("--source", help="Only this media source.")] = None,
+    event: Annotated[
+        str | None, typer.Option("--event", help="A conversion, or the name of an in-app event; install.")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="Groups, by commas: date, source, app.")] = DEFAULT_BY,
+    stored: Annotated[bool, typer.Option("--stored", help="Show what was compared before, and ask no vendor.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the counts of AppsFlyer, flybridge and Amplitude, and say why they differ."""
+    settings = configured(config, only_app)
+    now_ms = SystemClock().now_ms()
+    scopes = chosen_scopes(scopes_of(settings, now_ms), only_app)
+    given = {"from": first or day, "to": last or day, "media_source": source, "event": event, "by": by}
+    if not (day or first or last):
+        given["from"] = given["to"] = _yesterday(scopes)
+    question = asked_differences(given, scopes)
+    found = _found(settings, scopes, question, stored=stored)
+    if as_json:
+        print_json(found)
+        return
+    _print(found)
+
+
+def _yesterday(scopes: Sequence[AppScope]) -> str:
+    from flybridge.store.performance import date_of  # noqa: PLC0415 - only without a day
+
+    return date_of(max(scope.today for scope in scopes) - 1).isoformat()
+
+
+def _found(
+    settings: Config, scopes: Sequence[AppScope], question: DifferenceQuestion, *, stored: bool
+) -> dict[str, Any]:
+    async def read(store: Store) -> dict[str, Any]:
+        return await read_differences(store, scopes, question)
+
+    async def ask(store: Store, transport: Transport, download: Download) -> dict[str, Any]:
+        from flybridge.operations.count_amplitude import QueryBudget  # noqa: PLC0415 - only when vendors are asked
+        from flybridge.operations.reconcile import Reconciler  # noqa: PLC0415
+        from flybridge.operations.reconcile_plan import reconcile_plans_of  # noqa: PLC0415
+
+        clock = SystemClock()
+        reconciler = Reconciler(store, QueryBudget(transport, clock), download, clock)
+        names = {scope.name: scope for scope in scopes}
+        for plan in reconcile_plans_of(settings):
+            if plan.app in names:
+                # A day that is not over can't be compared.
+                await reconciler.run(plan, question.first, min(question.last, names[plan.app].today - 1), again=True)
+        return await read(store)
+
+    return with_store(settings, read) if stored else with_vendors(settings, ask)
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    what = found["event"] or found["kind"]
+    period = found["from"] if found["from"] == found["to"] else f"{found['from']} to {found['to']}"
+    rows = [_row(found["by"], one) for one in found["rows"]]
+    if len(rows) > 1:
+        total = _row(found["by"], found["total"])
+        rows.append(total | {name: "total" if not at else "" for at, name in enumerate(map(_head, found["by"]))})
+    numbers = ["AppsFlyer", "flybridge", "Amplitude", "unexplained"]
+    print_rows(f"{what}, {period}", rows, "Nothing was compared on these days.", right=numbers)
+    causes = [_cause(one) for one in found["total"]["causes"]]
+    if causes:
+        print_rows("Why they differ", causes, "", right=["n"])
+    for note in dict.fromkeys(note for one in found["days"] for note in one["notes"]):
+        complain(note)
+    for side in ("appsflyer", "amplitude"):
+        if found["days"] and not any(one[side] for one in found["days"]):
+            name, needs = {
+                "appsflyer": ("AppsFlyer", "appsflyer.api_token"), "amplitude": ("Amplitude", "amplitude.secret_key"),
+            }[side]  # fmt: skip
+            complain(f"{name} was not asked, or did not answer: it is asked with {needs}.")
+    if any(not one["is_final"] for one in found["days"]):
+        say("AppsFlyer's figures of a day are final 48 hours after it.")
+
+
+def _row(by: Sequence[str], one: Mapping[str, Any]) -> dict[str, Any]:
+    labels = {_head(name): one.get(name) or NOT_SET for name in by}
+    return labels | {
+        "AppsFlyer": _number(one["appsflyer"]),
+        "flybridge": _number(one["flybridge"]),
+        "Amplitude": _number(one["amplitude"]),
+        "unexplained": _unexplained(one["unexplained"]),
+    }
+
+
+def _head(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _number(n: int | None) -> str:
+    return "n/a" if n is None else f"{n:,}"
+
+
+def _unexplained(left: Mapping[str, int | None]) -> str:
+    known = [n for n in left.values() if n is not None]
+    return f"{sum(map(abs, known)):,}" if known else "n/a"
+
+
+def _cause(one: Mapping[str, Any]) -> dict[str, Any]:
+    cause = CAUSES[one["code"]]
+    details = ", ".join(f"{detail['detail']} {detail['n']:+,}" for detail in one["details"])
+    return {
+        "cause": cause.title,
+        "n": f"{one['n']:+,}",
+        "step": STEPS[cause.step].lower(),
+        "what it is": cause.sentence,
+        "what to do": cause.remedy,
+        "details": details,
+    }

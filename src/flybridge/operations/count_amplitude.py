@@ -1,0 +1,123 @@
+"""Ask Amplitude how often events are there: by event and day, within its budget, and on the app's own days."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from flybridge.amplitude import dashboard
+from flybridge.amplitude.dashboard import BUDGET, BUDGET_S, COST, EventCounts, SegmentationRefused, hours_of
+from flybridge.clock import Clock
+from flybridge.delivery.exchange import Transport
+from flybridge.errors import TransportError
+from flybridge.insight.reconcile import AmplitudeCount
+from flybridge.operations.reconcile_plan import ReconcilePlan
+from flybridge.store.performance import date_of, source_label
+
+SPARED: Final = 5
+"""Queries of the budget that are left to people and other tools."""
+PER_BUDGET: Final = BUDGET // COST - SPARED
+PATIENCE_S: Final = 3600.0
+"""No longer wait than this is made for one count."""
+
+
+class CountRefused(Exception):
+    """Amplitude gives no count. The message is a sentence for the report."""
+
+
+class QueryBudget:
+    """Paces the queries of one project, and waits where Amplitude asks to."""
+
+    def __init__(self, transport: Transport, clock: Clock) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._asked: list[int] = []
+
+    async def ask(self, plan: ReconcilePlan, event: str, day: date, *, hourly: bool) -> EventCounts:
+        """Return the counts of one event on one day of the project's zone. Raises `CountRefused`."""
+        assert plan.credentials is not None, "the caller has looked"
+        request = dashboard.request(
+            plan.credentials,
+            event,
+            day,
+            property_name=plan.source_property,
+            of_user=plan.of_user,
+            platform=plan.platform,
+            hourly=hourly,
+        )
+        buckets = len(hours_of(day, plan.amplitude_zone)) if hourly else 1
+        problem = ""
+        for _ in range(3):
+            await self._pace()
+            try:
+                answer = dashboard.read(await self._transport.send(request), buckets)
+            except TransportError as error:
+                answer = SegmentationRefused(f"Amplitude was not reached: {error}.", 30.0)
+            if isinstance(answer, EventCounts):
+                return answer
+            problem = answer.problem
+            if answer.again_s is None or answer.again_s > PATIENCE_S:
+                break
+            await self._clock.sleep(answer.again_s)
+        raise CountRefused(problem)
+
+    async def _pace(self) -> None:
+        span_ms = round(BUDGET_S * 1000)
+        self._asked = [at for at in self._asked if self._clock.now_ms() - at < span_ms]
+        if len(self._asked) >= PER_BUDGET:
+            await self._clock.sleep((self._asked[0] + span_ms - self._clock.now_ms()) / 1000)
+        self._asked.append(self._clock.now_ms())
+
+
+class AmplitudeCounter:
+    """Counts events of one app in Amplitude. Hours are asked for only where the zones differ, and kept for a run."""
+
+    def __init__(self, plan: ReconcilePlan, budget: QueryBudget) -> None:
+        self._plan = plan
+        self._budget = budget
+        self._hours: dict[tuple[str, date], EventCounts] = {}
+
+    async def count(self, event: str, day: int) -> Mapping[str, AmplitudeCount]:
+        """Return how often an event is there, by media source. Raises `CountRefused`."""
+        plan, today = self._plan, date_of(day)
+        if plan.zone == plan.amplitude_zone:
+            total = _labelled((await self._budget.ask(plan, event, today, hourly=False)).total())
+            return {source: AmplitudeCount(n, n) for source, n in total.items()}
+        own = hours_of(today, plan.zone)
+        first, end = own[0], own[-1] + timedelta(hours=1)
+        on_day = _labelled((await self._of_hours(event, today)).total())
+        in_zone: dict[str, int] = {}
+        for near in (today - timedelta(days=1), today, today + timedelta(days=1)):
+            hours = hours_of(near, plan.amplitude_zone)
+            within = [number for number, hour in enumerate(hours) if first <= hour < end]
+            if not within:
+                continue
+            part = (await self._of_hours(event, near)).total(within[0], within[-1] + 1)
+            for source, n in _labelled(part).items():
+                in_zone[source] = in_zone.get(source, 0) + n
+        return {source: AmplitudeCount(on_day.get(source, 0), in_zone.get(source, 0)) for source in {*on_day, *in_zone}}
+
+    async def _of_hours(self, event: str, day: date) -> EventCounts:
+        if (event, day) not in self._hours:
+            self._hours[event, day] = await self._budget.ask(self._plan, event, day, hourly=True)
+        return self._hours[event, day]
+
+
+def splits_hours(plan: ReconcilePlan, day: int) -> bool:
+    """Return whether the app's day begins within an hour of the project's zone: then hours can't be told apart."""
+    start = hours_of(date_of(day), plan.zone)[0]
+    return all(start != hour for near in (-1, 0, 1) for hour in _hours_near(day, near, plan.amplitude_zone))
+
+
+def _hours_near(day: int, near: int, zone: str) -> list[datetime]:
+    return hours_of(date_of(day + near), zone)
+
+
+def _labelled(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts by the label under which a source is counted."""
+    found: dict[str, int] = {}
+    for value, n in counts.items():
+        label = "" if value == dashboard.NONE else source_label(value)
+        found[label] = found.get(label, 0) + n
+    return {source: n for source, n in found.items() if n}

@@ -1,0 +1,72 @@
+"""Ask AppsFlyer what it counts: installs and in-app events by day of the install and media source."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.appsflyer import aggregate
+from flybridge.appsflyer.aggregate import Aggregate, AggregateReport
+from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
+from flybridge.errors import TransportError
+from flybridge.insight.reconcile import AppsFlyerCounts
+from flybridge.operations.reconcile_plan import ReconcilePlan
+from flybridge.store.performance import date_of, day_number, source_label
+
+MAX_BYTES: Final = 256 * 2**20
+ORIGIN: Final = "aggregate"
+
+
+class AppsFlyerAnswer(Struct, frozen=True):
+    """What AppsFlyer counts on each day of a range; or a sentence about why it is not known."""
+
+    days: Mapping[int, AppsFlyerCounts]
+    problem: str = ""
+
+
+async def count_appsflyer(plan: ReconcilePlan, download: Download, first: int, last: int) -> AppsFlyerAnswer:
+    """Return AppsFlyer's counts of these days: one report, whatever the number of days."""
+    request = aggregate.request(
+        plan.base_url,
+        plan.api_token,
+        plan.app_id,
+        AggregateReport.PARTNERS_BY_DATE,
+        first=date_of(first),
+        last=date_of(last),
+        timezone=plan.zone,
+    )
+    try:
+        read = aggregate.read(await _whole(download, request), AggregateReport.PARTNERS_BY_DATE)
+    except TransportError as problem:
+        return AppsFlyerAnswer({}, f"AppsFlyer was not reached: {problem}.")
+    if not isinstance(read, Aggregate):
+        return AppsFlyerAnswer({}, read.sentence)
+    installs: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    events: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    unknown: set[str] = set()
+    for row in read.rows:
+        source = source_label(row.media_source)
+        if row.installs is None:
+            unknown.add(source)
+        installs[day_number(row.day)][source] += row.installs or 0
+        events[day_number(row.day)][source] += sum(one.count or 0 for one in row.events.values())
+    counts = {
+        day: AppsFlyerCounts(ORIGIN, dict(installs[day]), None, dict(events[day])) for day in range(first, last + 1)
+    }
+    note = f"AppsFlyer does not say how many installs {', '.join(sorted(unknown))} brought." if unknown else ""
+    return AppsFlyerAnswer(counts, note)
+
+
+async def _whole(download: Download, request: HttpRequest) -> HttpResponse:
+    async with download.open(request) as answer:
+        parts: list[bytes] = []
+        size = 0
+        async for piece in answer.pieces():
+            parts.append(piece)
+            size += len(piece)
+            if size > MAX_BYTES:
+                raise TransportError("its report is larger than 256 MB", maybe_applied=False)
+        return HttpResponse(answer.status, answer.headers, b"".join(parts))

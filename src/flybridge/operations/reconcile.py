@@ -1,0 +1,249 @@
+"""Compare the counts of some days with the vendors', and keep what was found.
+
+AppsFlyer is asked once for all days, Amplitude once for an event and day. An answer of Amplitude about a day that is
+final is kept, and asked for again only if flybridge has delivered more of the event since.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+
+from flybridge.amplitude.dashboard import hours_of
+from flybridge.clock import Clock
+from flybridge.delivery.exchange import Download
+from flybridge.insight import comparison
+from flybridge.insight.comparison import CONVERSIONS, DayComparison
+from flybridge.insight.native import REASON as NATIVE
+from flybridge.insight.reasons import NEVER_MAPPED
+from flybridge.insight.reconcile import AmplitudeCount, DayEvidence, compare
+from flybridge.mapping.restrictions import VIEW_RESTRICTED
+from flybridge.operations.count_amplitude import AmplitudeCounter, CountRefused, QueryBudget, splits_hours
+from flybridge.operations.count_appsflyer import AppsFlyerAnswer, count_appsflyer
+from flybridge.operations.downtime import downtimes
+from flybridge.operations.reconcile_plan import ReconcilePlan
+from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind, PerformanceKind, Source, day_of
+from flybridge.store.figures import Count, CountedOn, DayReport, OutcomeCount, RestrictedCount
+from flybridge.store.performance import Slice, date_of
+from flybridge.store.protocol import Store
+
+FINAL_MS: Final = 48 * HOUR_MS
+"""After the end of a day AppsFlyer changes its figures for so long."""
+
+ANSWERS: Final = "answers"
+"""The kind of day report that keeps what Amplitude has answered."""
+
+IN_EVENTS: Final = (PerformanceKind.EVENT, PerformanceKind.RETARGETED_EVENT)
+
+
+class KeptAnswer(Struct):
+    """What Amplitude has answered about an event on a day, and how many of it had been delivered by then."""
+
+    at_ms: int
+    delivered: int
+    counts: dict[str, AmplitudeCount]
+
+
+class KeptAnswers(Struct):
+    """What Amplitude has answered about a day, by event. A change of zone makes it worthless."""
+
+    zone: str
+    events: dict[str, KeptAnswer] = field(default_factory=dict)
+
+
+class Reconciler:
+    """Compares the days of apps. `again` asks Amplitude also where an answer is kept."""
+
+    def __init__(self, store: Store, budget: QueryBudget, download: Download, clock: Clock) -> None:
+        self._store = store
+        self._budget = budget
+        self._download = download
+        self._clock = clock
+
+    async def run(self, plan: ReconcilePlan, first: int, last: int, *, again: bool = False) -> list[DayComparison]:
+        """Compare these days, keep and return what was found. What a vendor does not answer is noted, and left out."""
+        now_ms = self._clock.now_ms()
+        evidence = await self._gather(plan, first, last)
+        told = AppsFlyerAnswer({})
+        if plan.api_token:
+            told = await count_appsflyer(plan, self._download, first, last)
+        counter = AmplitudeCounter(plan, self._budget)
+        found = []
+        for day in range(first, last + 1):
+            notes = [told.problem] if told.problem else []
+            amplitude = None
+            if plan.credentials is not None and plan.source_property:
+                amplitude = await self._amplitude(plan, counter, evidence, day, notes, again=again)
+            found.append(
+                compare(
+                    DayEvidence(
+                        app=plan.app,
+                        day=day,
+                        made_ms=now_ms,
+                        is_final=_is_final(plan, day, now_ms),
+                        counted=evidence.counted[day],
+                        outcomes=evidence.outcomes[day],
+                        name_of=plan.name_of,
+                        route=plan.route,
+                        zone=plan.zone,
+                        amplitude_zone=plan.amplitude_zone,
+                        appsflyer=told.days.get(day),
+                        amplitude=amplitude,
+                        changed=evidence.changed_on(plan, day),
+                        native=evidence.native_on(plan, day),
+                        withholding=VIEW_RESTRICTED,
+                        unreadable=evidence.unreadable_on(plan, day),
+                        was_down=evidence.was_down(plan, day),
+                        cohort_events=evidence.cohorts[day],
+                        notes=tuple(notes),
+                    )
+                )
+            )
+        await self._store.put_day_reports([comparison.written(one) for one in found])
+        return found
+
+    async def _gather(self, plan: ReconcilePlan, first: int, last: int) -> _Gathered:
+        outcomes = await self._store.outcomes(plan.app, first, last)
+        gathered = _Gathered()
+        for one in outcomes.counted:
+            gathered.counted[one.day].append(one)
+        for done in outcomes.outcomes:
+            gathered.outcomes[done.day].append(done)
+        question = Slice(first, last, last + 1, frozenset({"day", "media_source"}), plan.app)
+        for point in await self._store.curves(question):
+            if point.kind in (PerformanceKind.INSTALL, PerformanceKind.UNSEEN):
+                gathered.cohorts[point.labels.day][point.labels.media_source] += point.events
+        gathered.restricted = [one for one in await self._store.restricted() if one.app == plan.app]
+        gathered.counts = [one for one in await self._store.counts() if one.app == plan.app]
+        gathered.down = await downtimes(self._store)
+        return gathered
+
+    async def _amplitude(
+        self,
+        plan: ReconcilePlan,
+        counter: AmplitudeCounter,
+        evidence: _Gathered,
+        day: int,
+        notes: list[str],
+        *,
+        again: bool,
+    ) -> Mapping[str, Mapping[str, AmplitudeCount]] | None:
+        """Ask for the events of a day. What is refused is noted, and after the first refusal no more is asked."""
+        kept = await self._kept(plan, day)
+        delivered = _delivered(plan, evidence.outcomes[day])
+        found: dict[str, Mapping[str, AmplitudeCount]] = {}
+        if splits_hours(plan, day):
+            notes.append(
+                f"The day begins within an hour of {plan.amplitude_zone}: Amplitude's counts by hour can't be told "
+                "apart exactly."
+            )
+        for name in _names(plan, evidence.counted[day]):
+            known = kept.events.get(name)
+            settled = known is not None and _is_final(plan, day, known.at_ms) and known.delivered == delivered[name]
+            if known is not None and settled and not again:
+                found[name] = known.counts
+                continue
+            try:
+                counts = dict(await counter.count(name, day))
+            except CountRefused as problem:
+                notes.append(f"Not all events were counted in Amplitude: {problem}")
+                break
+            found[name] = counts
+            kept.events[name] = KeptAnswer(self._clock.now_ms(), delivered[name], counts)
+        body = msgspec.json.encode(kept)
+        await self._store.put_day_reports([DayReport(plan.app, ANSWERS, day, self._clock.now_ms(), body)])
+        return found or None
+
+    async def _kept(self, plan: ReconcilePlan, day: int) -> KeptAnswers:
+        reports = await self._store.day_reports(ANSWERS, day, day, app=plan.app)
+        for report in reports:
+            try:
+                kept = msgspec.json.decode(report.body, type=KeptAnswers)
+            except msgspec.DecodeError:
+                break
+            if kept.zone == plan.amplitude_zone:
+                return kept
+        return KeptAnswers(plan.amplitude_zone)
+
+
+class _Gathered:
+    """What the store says of some days of an app."""
+
+    def __init__(self) -> None:
+        self.counted: defaultdict[int, list[CountedOn]] = defaultdict(list)
+        self.outcomes: defaultdict[int, list[OutcomeCount]] = defaultdict(list)
+        self.cohorts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self.restricted: list[RestrictedCount] = []
+        self.counts: list[Count] = []
+        self.down: list[tuple[int, int]] = []
+
+    def changed_on(self, plan: ReconcilePlan, day: int) -> dict[str, dict[str, int]]:
+        days, found = _days_of(plan, day), defaultdict[str, Counter[str]](Counter)
+        for one in self.restricted:
+            if one.day in days:
+                found[one.media_source][one.policy] += one.events
+        return {source: dict(policies) for source, policies in found.items()}
+
+    def native_on(self, plan: ReconcilePlan, day: int) -> int:
+        days = _days_of(plan, day)
+        return sum(one.n for one in self.counts if one.day in days and one.reason == NATIVE)
+
+    def unreadable_on(self, plan: ReconcilePlan, day: int) -> int:
+        days = _days_of(plan, day)
+        return sum(
+            one.n
+            for one in self.counts
+            if one.day in days
+            and one.source in (Source.PUSH, Source.FILE, Source.PULL)
+            and one.outcome == OutcomeKind.DEAD
+            and one.reason in NEVER_MAPPED
+        )
+
+    def was_down(self, plan: ReconcilePlan, day: int) -> bool:
+        first_ms, end_ms = _span(plan, day)
+        return any(since < end_ms and until > first_ms for since, until in self.down)
+
+
+def _span(plan: ReconcilePlan, day: int) -> tuple[int, int]:
+    """Return when a day of the app begins and ends, in milliseconds."""
+    hours = hours_of(date_of(day), plan.zone)
+    return round(hours[0].timestamp() * 1000), round((hours[-1] + timedelta(hours=1)).timestamp() * 1000)
+
+
+def _is_final(plan: ReconcilePlan, day: int, at_ms: int) -> bool:
+    return at_ms >= _span(plan, day)[1] + FINAL_MS
+
+
+def _days_of(plan: ReconcilePlan, day: int) -> frozenset[str]:
+    """Return the dates in UTC on which a day of the app falls."""
+    first_ms, end_ms = _span(plan, day)
+    return frozenset(day_of(ms) for ms in range(first_ms, end_ms, DAY_MS)) | {day_of(end_ms - 1)}
+
+
+def _names(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> list[str]:
+    """Return the names under which Amplitude is asked: conversions that there are, and the most frequent events."""
+    events: Counter[str] = Counter()
+    kinds: set[str] = {PerformanceKind.INSTALL}
+    for one in counted:
+        if one.kind in IN_EVENTS:
+            events[one.event] += one.n
+        elif one.kind in CONVERSIONS:
+            kinds.add(one.kind)
+    ranked = sorted(events, key=lambda event: (-events[event], event))[: plan.events]
+    asked = [plan.name_of(kind, "") for kind in CONVERSIONS if kind in kinds]
+    asked += [plan.name_of(PerformanceKind.EVENT, event) for event in ranked]
+    return list(dict.fromkeys(name for name in asked if name is not None))
+
+
+def _delivered(plan: ReconcilePlan, outcomes: Sequence[OutcomeCount]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for one in outcomes:
+        kind = one.kind if one.kind in CONVERSIONS else PerformanceKind.EVENT
+        if one.outcome == OutcomeKind.DELIVERED and (name := plan.name_of(kind, one.event)) is not None:
+            found[name] += one.n
+    return found

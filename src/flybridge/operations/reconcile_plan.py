@@ -1,0 +1,98 @@
+"""What is to be known of an app to compare the three counts: where the vendors are asked, and under which names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from flybridge.amplitude.cohort import Credentials
+from flybridge.config.settings import App, Config, Platform
+from flybridge.insight.comparison import CONVERSIONS
+from flybridge.mapping.to_amplitude.classify import DISPLAY
+from flybridge.wiring import cohort_credentials_of, counting_of, rules_of
+
+
+class ReconcilePlan(Struct, frozen=True):
+    """How one app is compared. `day_of` gives the day of a time in the app's zone.
+
+    `name_of` returns the name of a kind and event in Amplitude, None if it is never sent. `source_property` is the
+    property of the event, or of its user (`of_user`), that has the media source; empty if it is not sent. `platform` is
+    what tells the app's events from those of another app in the same project, empty if there is none. `events` is
+    how many in-app events are compared. Without `credentials` Amplitude is not asked, without `api_token` AppsFlyer.
+    """
+
+    app: str
+    app_id: str
+    platform: str
+    route: str
+    zone: str
+    amplitude_zone: str
+    day_of: Callable[[int], int]
+    name_of: Callable[[str, str], str | None]
+    source_property: str
+    of_user: bool
+    events: int
+    credentials: Credentials | None
+    base_url: str
+    api_token: str
+
+    @property
+    def asks(self) -> bool:
+        """Whether a vendor can be asked at all."""
+        return self.credentials is not None or bool(self.api_token)
+
+
+def reconcile_plans_of(config: Config) -> list[ReconcilePlan]:
+    """Return how each app of the configuration is compared."""
+    shared = Counter(_project(app) for app in config.apps)
+    same = Counter((_project(app), app.platform) for app in config.apps)
+    return [
+        _plan(
+            app,
+            config.insight.reconcile_events,
+            platform=DISPLAY.get(app.platform.value, "") if shared[_project(app)] > 1 else "",
+            is_alone=same[_project(app), app.platform] == 1,
+        )
+        for app in config.apps
+    ]
+
+
+def _project(app: App) -> tuple[str, str]:
+    return app.amplitude.api_key.reveal(), app.amplitude.base_url
+
+
+def _plan(app: App, events: int, *, platform: str, is_alone: bool) -> ReconcilePlan:
+    rules, token = rules_of(app), app.appsflyer.api_token
+    on_v2 = rules.route == "http_v2"
+    return ReconcilePlan(
+        app.name,
+        app.appsflyer_app_id,
+        platform,
+        rules.route,
+        app.insight.timezone,
+        app.amplitude.timezone,
+        counting_of(app).day,
+        _naming(app),
+        "" if "media_source" in rules.without else f"{rules.prefix}media source",
+        not on_v2,
+        events,
+        # Two apps of one platform in one project can't be told apart there.
+        cohort_credentials_of(app) if is_alone else None,
+        app.appsflyer.base_url,
+        # Apps of other platforms have no aggregate reports.
+        token.reveal() if token is not None and app.platform is not Platform.OTHER else "",
+    )
+
+
+def _naming(app: App) -> Callable[[str, str], str | None]:
+    rules = rules_of(app)
+    compiled = rules.compiled
+
+    def name(kind: str, event: str) -> str | None:
+        if kind in CONVERSIONS:
+            return compiled.conversion_name[kind]
+        return compiled.in_app_name(event) if rules.route == "http_v2" else None
+
+    return name

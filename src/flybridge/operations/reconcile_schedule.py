@@ -1,0 +1,67 @@
+"""Compares the counts of all apps once a day, in any number of processes.
+
+What stands in the store says when an app is due. A process that begins moves that on at once, so that others rarely do
+the same; two comparisons at once would cost a vendor's budget and change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from flybridge.clock import Clock
+from flybridge.errors import FlybridgeError
+from flybridge.operations.reconcile import Reconciler
+from flybridge.operations.reconcile_plan import ReconcilePlan
+from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.store.protocol import Store
+
+LOOK_S: Final = 5.0
+AGAIN_MS: Final = HOUR_MS
+"""After a failure of the store or a vendor."""
+AFTER_MIDNIGHT_MS: Final = 3 * HOUR_MS
+"""How long after the end of a day it is compared first: late messages have come, and AppsFlyer has counted."""
+STATE: Final = "reconcile/"
+
+
+async def keep_reconciling(
+    plans: Sequence[ReconcilePlan],
+    store: Store,
+    reconciler: Reconciler,
+    *,
+    days: int,
+    clock: Clock,
+    stop: asyncio.Event,
+    failed: Callable[[FlybridgeError], None],
+) -> None:
+    """Compare the last `days` days of each app once a day until `stop` is set, some hours after its midnight."""
+    plans = [plan for plan in plans if plan.asks] if days else []
+    while plans and not stop.is_set():
+        try:
+            due = {name.removeprefix(STATE): int(value) for name, value in await store.states(STATE)}
+            for plan in plans:
+                now_ms = clock.now_ms()
+                if stop.is_set() or now_ms < min(due.get(plan.app, 0), now_ms + DAY_MS + AFTER_MIDNIGHT_MS):
+                    continue
+                await _put(store, plan, now_ms + AGAIN_MS)
+                last = plan.day_of(now_ms - AFTER_MIDNIGHT_MS) - 1
+                await reconciler.run(plan, last - days + 1, last)
+                await _put(store, plan, _next_ms(plan, now_ms))
+        except FlybridgeError as problem:
+            failed(problem)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOOK_S)
+
+
+async def _put(store: Store, plan: ReconcilePlan, due_ms: int) -> None:
+    await store.put_state(f"{STATE}{plan.app}", str(due_ms).encode())
+
+
+def _next_ms(plan: ReconcilePlan, now_ms: int) -> int:
+    """Return when the next day of the app can be compared, to the quarter of an hour."""
+    day, moment = plan.day_of(now_ms - AFTER_MIDNIGHT_MS), now_ms
+    while plan.day_of(moment - AFTER_MIDNIGHT_MS) == day:
+        moment += HOUR_MS // 4
+    return moment

@@ -1,0 +1,510 @@
+"""Differences planted between AppsFlyer, flybridge and Amplitude are recognised, each as its cause with its number.
+
+AppsFlyer's and Amplitude's counts are those of the sandbox, asked over HTTP; flybridge's are of a store that has filed
+the messages and a worker that has sent them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from flybridge.config.settings import Config, loads
+from flybridge.delivery.transport import HttpDownload, HttpTransport
+from flybridge.delivery.worker import Worker
+from flybridge.insight.causes import AMPLITUDE, APPSFLYER
+from flybridge.insight.comparison import ALL_EVENTS, REPORT, DayComparison
+from flybridge.operations.count_amplitude import QueryBudget
+from flybridge.operations.downtime import downtimes, note_downtime
+from flybridge.operations.reconcile import Reconciler
+from flybridge.operations.reconcile_plan import reconcile_plans_of
+from flybridge.operations.reconcile_schedule import STATE, keep_reconciling
+from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source
+from flybridge.sandbox.faults import Faults, FaultScript
+from flybridge.sandbox.server import Sandbox, running
+from flybridge.sandbox.traffic.reported import Reported
+from flybridge.sandbox.vendors.aggregates import ReportedApp
+from flybridge.sealing import Seal
+from flybridge.store.performance import date_of, day_number
+from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.clocks import JumpingClock
+from flybridge.testing.processes import environment
+from flybridge.wiring import build_flow, endpoints_of, policy_of
+
+DAY_START_MS = 1_772_409_600_000  # 2026-03-02 00:00 UTC
+DAY = DAY_START_MS // DAY_MS
+NOON_MS = DAY_START_MS + 12 * HOUR_MS
+APP_ID = "com.example.shop"
+
+CONFIG = """
+secret = "sixteen characters or more"
+data_dir = "data"
+[[apps]]
+name = "shop"
+appsflyer_app_id = "com.example.shop"
+platform = "android"
+route = "{route}"
+[apps.appsflyer]
+push_token = "token"
+api_token = "api-token"
+base_url = "{origin}"
+[apps.amplitude]
+api_key = "the-key"
+secret_key = "the-secret"
+base_url = "{origin}"
+{amplitude}
+[apps.mapping]
+exclude = ["debug_*", "organic-reinstall"]
+[apps.restrictions]
+pinterest_int = "redact"
+roku = "drop"
+[apps.insight]
+{insight}
+"""
+
+
+class PlantedFaults(Faults):
+    """Amplitude silences devices and rejects events by name, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__(FaultScript())
+
+    @property
+    def looks_at_events(self) -> bool:
+        return True
+
+    def is_silenced(self, device_id: str | None) -> bool:
+        return device_id is not None and device_id.startswith("silenced")
+
+    def invalid_field(self, event) -> str | None:
+        return "price" if (event.device_id or "").startswith("unliked") and event.event_type[0] != "$" else None
+
+
+class Bench:
+    """A bridge, the vendors, and what happens between them."""
+
+    def __init__(self, config: Config, sandbox: Sandbox, origin: str, store: SqliteStore, clock: JumpingClock) -> None:
+        self.config, self.sandbox, self.origin, self.store, self.clock = config, sandbox, origin, store, clock
+        self.flow = build_flow(config)
+        self.transport, self.download = HttpTransport(), HttpDownload()
+        self.number = 0
+        self.received = 0
+
+    def people(self, n: int, source: str, *, at_ms: int = NOON_MS, device: str = "device", **fields: Any) -> list[dict]:
+        """Return the installs of new people; each passes a device id of its own unless it is empty."""
+        found = []
+        for _ in range(n):
+            self.number += 1
+            organic = source == "organic"
+            moment = _written(at_ms + 1001 * self.number)
+            custom = {"custom_data": json.dumps({"amplitude_device_id": f"{device}-{self.number}"})} if device else {}
+            found.append(
+                {"appsflyer_id": f"1-{self.number}", "event_name": "install", "conversion_type": "install",
+                 "event_time": moment, "install_time": moment, "media_source": source, "app_id": APP_ID,
+                 "campaign_type": "organic" if organic else "ua", "campaign": None if organic else f"{source} one"}
+                | custom | fields
+            )  # fmt: skip
+        return found
+
+    def knows(self, messages: Iterable[dict], *, source: str | None = None, learned_ms: int = 0) -> None:
+        """Let AppsFlyer count these messages, for their own source or another."""
+        self.sandbox.reports.learn(_fact(one, source, learned_ms) for one in messages)
+
+    async def receive(
+        self, messages: Iterable[dict | bytes], source: Source = Source.PUSH, *, at_ms: int = NOON_MS + HOUR_MS
+    ) -> None:
+        """File messages as they come from AppsFlyer, or from Amplitude's stream."""
+        envelopes = []
+        for one in messages:
+            self.received += 1
+            body = one if isinstance(one, bytes) else json.dumps(one).encode()
+            envelopes.append(Envelope("shop", source, Media.JSON, at_ms, body, f"r{self.received}"))
+        await self.store.file(self.flow.filings(envelopes), self.clock.now_ms())
+
+    async def deliver(self) -> None:
+        """Send all that is due."""
+        worker = Worker(
+            self.store, self.transport, endpoints_of(self.config), self.clock, policy=policy_of(self.config),
+            jitter=lambda: 0.0,
+        )  # fmt: skip
+        await worker.drain()
+
+    async def upload(self, messages: Iterable[dict]) -> None:
+        """Let another integration send these installs to Amplitude, which shows them in its stream."""
+        events = [
+            {"event_type": "[AppsFlyer] Install", "device_id": f"native-{one['appsflyer_id']}",
+             "insert_id": f"native {one['appsflyer_id']}", "time": _ms(one["event_time"]),
+             "event_properties": {"[AppsFlyer] media source": one["media_source"]}}
+            for one in messages
+        ]  # fmt: skip
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.origin}/2/httpapi", json={"api_key": "the-key", "events": events}) as answer,
+        ):
+            assert answer.status == 200
+        await self.receive([one | {"$insert_id": one["insert_id"]} for one in events], Source.STREAM)
+
+    async def reconcile(self, day: int = DAY, days: int = 1) -> list[DayComparison]:
+        """Compare."""
+        budget = QueryBudget(self.transport, self.clock)
+        reconciler = Reconciler(self.store, budget, self.download, self.clock)
+        (plan,) = reconcile_plans_of(self.config)
+        return await reconciler.run(plan, day - days + 1, day)
+
+    async def close(self) -> None:
+        await self.transport.close()
+        await self.download.close()
+        await self.store.close()
+
+
+def _written(ms: int) -> str:
+    return f"{date_of(ms // DAY_MS)} {ms // HOUR_MS % 24:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
+
+
+def _ms(text: str) -> int:
+    hours, minutes, seconds = text[11:].split(":")
+    from datetime import date
+
+    day = day_number(date.fromisoformat(text[:10]))
+    return day * DAY_MS + int(hours) * HOUR_MS + int(minutes) * 60_000 + round(float(seconds) * 1000)
+
+
+def _fact(message: dict, source: str | None, learned_ms: int) -> Reported:
+    in_app = message["event_name"] not in ("install", "re-engagement")
+    secondary = message.get("is_primary_attribution") is False
+    return Reported(
+        APP_ID, "in-app" if in_app else message["event_name"], message["event_name"], _ms(message["event_time"]),
+        _ms(message["install_time"]), learned_ms, message["appsflyer_id"], source or message["media_source"],
+        message["campaign"], message["media_source"], message["campaign"], "DE", "click",
+        message["campaign_type"] == "retargeting", secondary, True, None, "USD", 0.0, None,
+    )  # fmt: skip
+
+
+def bench_of(**settings: str):
+    """Return a fixture's work: a bench with these settings."""
+
+    async def made(tmp_path: Path) -> AsyncIterator[Bench]:
+        clock = JumpingClock(DAY_START_MS + 5 * DAY_MS)
+        sandbox = Sandbox(clock, PlantedFaults(), keep_bodies=True)
+        async with running(sandbox) as origin:
+            given = {"route": "http_v2", "amplitude": "", "insight": ""} | settings
+            config = loads(CONFIG.format(origin=origin, **given), tmp_path, os.environ)
+            store = SqliteStore(tmp_path / "store.db", Seal(*config.secrets))
+            await store.open()
+            made = Bench(config, sandbox, origin, store, clock)
+            yield made
+            await made.close()
+
+    return made
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """Return a bench whose zones are all UTC."""
+    async for one in bench_of()(tmp_path):
+        yield one
+
+
+def sums(day: DayComparison, kind: str = "install", event: str = "") -> dict[str, int]:
+    """Return what each cause adds over all sources; what is unexplained under its step."""
+    found: Counter[str] = Counter()
+    for row in day.rows:
+        if (row.key.kind, row.key.event) != (kind, event):
+            continue
+        for part in row.parts:
+            found[part.code] += part.n
+        for step in (APPSFLYER, AMPLITUDE):
+            found[f"unexplained {step}"] += abs(row.unexplained(step) or 0)
+    return {code: n for code, n in found.items() if n}
+
+
+def of_source(day: DayComparison, source: str, kind: str = "install", event: str = "") -> dict[str, int]:
+    """Return what each cause adds to one source."""
+    (row,) = [one for one in day.rows if one.key == type(one.key)(kind, event, source)]
+    return {part.code: part.n for part in row.parts}
+
+
+async def test_planted_differences_are_recognised_each_with_its_number(bench):
+    """A table of what was planted against what was found; nothing is left unexplained."""
+    usual = bench.people(40, "tiktokglobal_int") + bench.people(20, "organic")
+    waiting, too_late = (bench.people(n, "tiktokglobal_int", device="") for n in (7, 4))
+    nameless = bench.people(2, "tiktokglobal_int", device="", appsflyer_id=None)
+    withheld = bench.people(6, "restricted", campaign=None)
+    as_organic = bench.people(4, "organic")
+    redacted, dropped = bench.people(3, "pinterest_int"), bench.people(2, "roku")
+    silenced = bench.people(5, "unityads_int", device="silenced")
+    rejected = bench.people(4, "unityads_int", device="unliked")
+    missed = bench.people(9, "googleadwords_int")
+    garbled = bench.people(3, "applovin_int")
+    blocked = bench.people(8, "applovin_int", blocked_reason="bots")
+    twice = bench.people(6, "googleadwords_int")
+    late = bench.people(5, "applovin_int")
+
+    counted = (usual, waiting, too_late, nameless, redacted, dropped, silenced, rejected, missed, garbled, twice, late)
+    for messages in counted:
+        for number, one in enumerate(messages):
+            bench.knows([one | {"appsflyer_id": one["appsflyer_id"] or f"none-{number}"}])
+    bench.knows(withheld, source="Facebook Ads")
+    bench.knows(as_organic, source="snapchat_int")
+
+    for messages in (usual, too_late, nameless, withheld, as_organic, redacted, dropped, silenced, rejected, blocked,
+                     twice):  # fmt: skip
+        await bench.receive(messages)
+    await bench.receive(waiting, at_ms=bench.clock.now_ms())
+    await bench.receive(json.dumps(one).encode()[:-1] for one in garbled)
+    await bench.deliver()
+    await bench.upload(twice)
+    await bench.receive(late)  # not sent yet
+    await bench.store.confirm(NOON_MS - HOUR_MS)
+    await note_downtime(bench.store, NOON_MS)
+
+    (day,) = await bench.reconcile()
+    assert day.notes == []
+    assert sums(day) == {
+        "unreadable": -3,
+        "gap": -9,
+        "held": -7,
+        "expired": -4,
+        "no_identity": -2,
+        "restricted_by_policy": -2,
+        "silenced": -5,
+        "rejected": -4,
+        "in_flight": -5,
+        "second_integration": 6,
+    }
+    assert of_source(day, "Facebook Ads") == {"restricted": -6}
+    assert of_source(day, "snapchat_int") == {"restricted": -4}
+    assert of_source(day, "restricted") == {"restricted": 6, "restricted_by_policy": 3}
+    assert of_source(day, "organic") == {"restricted": 4}
+    assert of_source(day, "pinterest_int") == {"restricted_by_policy": -3}
+    assert of_source(day, "roku") == {"restricted_by_policy": -2}
+    assert of_source(day, "googleadwords_int")["second_integration"] == 6
+    assert of_source(day, "applovin_int")["in_flight"] == -5
+    assert of_source(day, "unityads_int") == {"silenced": -5, "rejected": -4}
+    assert {part.detail for row in day.rows for part in row.parts if part.code == "held"} == {"appsflyer_id"}
+
+
+async def test_a_day_that_begins_elsewhere_is_told_apart_by_the_hour(tmp_path):
+    """Amplitude's project is in Tokyo, the app in New York: its dashboard shows other events than those of the day."""
+    async for bench in bench_of(
+        amplitude='timezone = "Asia/Tokyo"', insight='timezone = "America/New_York"'
+    )(tmp_path):  # fmt: skip
+        bench.sandbox.dashboard.zones["the-key"] = "Asia/Tokyo"
+        bench.sandbox.reports.apps[APP_ID] = ReportedApp("America/New_York")
+        # New York's second of March is 05:00 UTC on the second to 05:00 on the third; Tokyo's ends at 15:00.
+        hours = ((2, 4, 3), (2, 6, 5), (2, 14, 7), (2, 16, 11), (3, 3, 13), (3, 6, 17))
+        for day, hour, n in hours:
+            at_ms = DAY_START_MS + (day - 2) * DAY_MS + hour * HOUR_MS
+            messages = bench.people(n, "tiktokglobal_int", at_ms=at_ms)
+            bench.knows(messages)
+            await bench.receive(messages)
+        await bench.deliver()
+        (day,) = await bench.reconcile()
+        (row,) = day.rows
+        assert (row.appsflyer, row.flybridge, row.amplitude) == (36, 36, 3 + 5 + 7)
+        assert sums(day) == {"day_boundary": 15 - 36}
+        assert bench.sandbox.dashboard.asked == 2
+
+
+async def test_hours_that_can_not_be_told_apart_are_noted(tmp_path):
+    """India's day begins at half past."""
+    async for bench in bench_of(insight='timezone = "Asia/Kolkata"')(tmp_path):
+        bench.sandbox.reports.apps[APP_ID] = ReportedApp("Asia/Kolkata")
+        messages = bench.people(5, "tiktokglobal_int")
+        bench.knows(messages)
+        await bench.receive(messages)
+        await bench.deliver()
+        (day,) = await bench.reconcile()
+        assert [note.split(":")[0] for note in day.notes] == ["The day begins within an hour of UTC"]
+        assert sums(day) == {}
+
+
+async def test_a_zone_that_appsflyer_does_not_know_is_noted(tmp_path):
+    """Its days are in UTC until the app has a zone."""
+    async for bench in bench_of(insight='timezone = "Asia/Kolkata"')(tmp_path):
+        await bench.receive(bench.people(5, "tiktokglobal_int"))
+        await bench.deliver()
+        (day,) = await bench.reconcile()
+        assert day.appsflyer == ""
+        assert any("AppsFlyer" in note for note in day.notes)
+
+
+async def test_events_are_booked_on_the_day_of_the_install_and_copies_once(bench):
+    """AppsFlyer's events of a day are those of its installs, whenever they happened."""
+    early = bench.people(10, "tiktokglobal_int", at_ms=NOON_MS - DAY_MS)
+    today = bench.people(4, "tiktokglobal_int")
+    await bench.receive(early + today)
+
+    def bought(who: dict, at_ms: int, **fields: Any) -> dict:
+        return who | {"event_name": "af_purchase", "event_time": _written(at_ms), "event_value": "{}"} | fields
+
+    of_early = [bought(who, NOON_MS + 5000 * n) for n, who in enumerate(early)]
+    later = [bought(who, NOON_MS + DAY_MS + 5000 * n) for n, who in enumerate(today[:3])]
+    copies = [
+        bought(today[3], NOON_MS + HOUR_MS, is_primary_attribution=False),
+        bought(today[3], NOON_MS + HOUR_MS, is_primary_attribution=True, media_source="criteo_int",
+               campaign_type="retargeting", conversion_type="re-engagement"),
+    ]  # fmt: skip
+    left_out = [bought(who, NOON_MS + HOUR_MS) | {"event_name": "debug_tap"} for who in today]
+    for messages in (early, today, of_early, later, copies, left_out):
+        bench.knows(messages)
+    await bench.receive(of_early + copies + left_out)
+    await bench.receive(later, at_ms=NOON_MS + DAY_MS + HOUR_MS)
+    await bench.deliver()
+    (day,) = await bench.reconcile()
+    whole = sums(day, "event", ALL_EVENTS)
+    own = 10 + 1 + 4  # of the early, the primary copy, what is left out
+    of_installs = 3 + 1 + 4
+    assert whole == {"booking_day": own - of_installs}
+    assert sums(day, "event", "af_purchase") == {}
+    assert sums(day, "event", "debug_tap") == {"filtered": -4}
+    (row,) = [one for one in day.rows if one.key.event == "af_purchase" and one.key.media_source == "criteo_int"]
+    assert (row.flybridge, row.amplitude) == (1, 1)
+
+
+async def test_a_day_that_is_not_final_may_grow(bench):
+    """What AppsFlyer has and nobody else is not unexplained yet."""
+    messages = bench.people(5, "tiktokglobal_int", at_ms=NOON_MS + 4 * DAY_MS)
+    bench.knows(messages)
+    await bench.receive(messages[:3], at_ms=bench.clock.now_ms())
+    await bench.deliver()
+    (day,) = await bench.reconcile(DAY + 4)
+    assert (day.is_final, sums(day)) == (False, {"not_final": -2})
+
+
+async def test_what_the_attribution_api_drops_is_told(tmp_path):
+    """On its route Amplitude looks for the user, and says nothing where it finds none."""
+    async for bench in bench_of(route="attribution")(tmp_path):
+        messages = [
+            one | {"advertising_id": f"00000000-0000-4000-8000-{number:012}"}
+            for number, one in enumerate(bench.people(6, "tiktokglobal_int", device=""))
+        ]
+        refused = bench.people(3, "tiktokglobal_int", device="")
+        bench.knows(messages + refused)
+        async with aiohttp.ClientSession() as session:
+            events = [
+                {"event_type": "open", "device_id": f"seen-device-{n}", "adid": one["advertising_id"]}
+                for n, one in enumerate(messages[:4])
+            ]
+            upload = {"api_key": "the-key", "events": events}
+            async with session.post(f"{bench.origin}/2/httpapi", json=upload) as answer:
+                assert answer.status == 200
+        await bench.receive(messages + refused)
+        await bench.deliver()
+        (day,) = await bench.reconcile()
+        assert sums(day) == {"privacy": -3, "amplitude_unmatched": -2}
+
+
+async def test_an_answer_about_a_final_day_is_kept_until_more_was_delivered(bench):
+    """So that a week is not asked for every day."""
+    messages = bench.people(5, "tiktokglobal_int")
+    bench.knows(messages)
+    await bench.receive(messages[:3])
+    await bench.deliver()
+    await bench.reconcile()
+    assert bench.sandbox.dashboard.asked == 1
+    bench.clock.advance(61)
+    (day,) = await bench.reconcile()
+    assert (bench.sandbox.dashboard.asked, sums(day)) == (1, {"unexplained appsflyer": 2})
+    await bench.receive(messages)
+    await bench.deliver()
+    bench.clock.advance(61)
+    (day,) = await bench.reconcile()
+    assert (bench.sandbox.dashboard.asked, sums(day)) == (2, {})
+
+
+async def test_a_refusal_is_noted_and_not_taken_for_zero(tmp_path):
+    """A wrong secret is no event in Amplitude; a quota is waited for."""
+    async for bench in bench_of()(tmp_path):
+        bench.sandbox.dashboard.running = 10
+        messages = bench.people(5, "tiktokglobal_int")
+        bench.knows(messages)
+        await bench.receive(messages)
+        (day,) = await bench.reconcile()
+        assert day.amplitude == ""
+        assert "429" in day.notes[0]
+        assert {row.amplitude for row in day.rows} == {None}
+        assert len(bench.clock.slept) == 3
+
+
+async def test_the_time_without_a_process_is_noted(bench):
+    """A restart is not."""
+    await bench.store.confirm(NOON_MS)
+    assert await note_downtime(bench.store, NOON_MS + 60_000) == 0
+    assert await note_downtime(bench.store, NOON_MS + 2 * HOUR_MS) == 2 * HOUR_MS
+    assert await downtimes(bench.store) == [(NOON_MS, NOON_MS + 2 * HOUR_MS)]
+
+
+async def test_the_command_prints_what_it_found(bench, tmp_path):
+    """A table, the causes with what to do, and the same as JSON; `--stored` asks nobody."""
+    messages, waiting = bench.people(5, "tiktokglobal_int"), bench.people(2, "tiktokglobal_int", device="")
+    bench.knows(messages + waiting)
+    await bench.receive(messages)
+    await bench.receive(waiting, at_ms=bench.clock.now_ms())
+    await bench.deliver()
+    path = tmp_path / "flybridge.toml"
+    path.write_text(CONFIG.format(origin=bench.origin, route="http_v2", amplitude="", insight="")
+                    .replace('"data"', f'"{tmp_path}"'))  # fmt: skip
+    await bench.store.close()
+    day = date_of(DAY).isoformat()
+
+    async def run(*words: str) -> tuple[str, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "flybridge", "reconcile", "--config", str(path), "--day", day, *words,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment() | {"COLUMNS": "80"},
+        )  # fmt: skip
+        out, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+        return out.decode(), err.decode()
+
+    text, _ = await run()
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for word in ("tiktokglobal_int", "Waits for its user", "-2", "appsflyer_id -2"):
+        assert word in text
+    asked = bench.sandbox.dashboard.asked
+    found = json.loads((await run("--json", "--stored"))[0])
+    assert bench.sandbox.dashboard.asked == asked
+    ((row),) = found["rows"]
+    assert (row["appsflyer"], row["flybridge"], row["amplitude"]) == (7, 7, 5)
+    assert row["unexplained"] == {"appsflyer": 0, "amplitude": 0}
+
+
+async def test_each_app_is_compared_once_a_day(bench):
+    """Some hours after its midnight, the last days at once."""
+    messages = bench.people(5, "tiktokglobal_int", at_ms=bench.clock.now_ms() - DAY_MS)
+    bench.knows(messages)
+    await bench.receive(messages)
+    await bench.deliver()
+    bench.clock.advance(4 * 3600)
+    today = bench.clock.now_ms() // DAY_MS
+    reconciler = Reconciler(bench.store, QueryBudget(bench.transport, bench.clock), bench.download, bench.clock)
+    stop, failed = asyncio.Event(), []
+    job = asyncio.create_task(
+        keep_reconciling(
+            reconcile_plans_of(bench.config), bench.store, reconciler, days=3, clock=bench.clock, stop=stop,
+            failed=failed.append,
+        )
+    )  # fmt: skip
+
+    async def compared() -> list[int]:
+        return [one.day for one in await bench.store.day_reports(REPORT, 0, 50_000)]
+
+    async def due() -> int:
+        return max((int(value) for _, value in await bench.store.states(STATE)), default=0)
+
+    async with asyncio.timeout(20):
+        while not await compared() or await due() < (today + 1) * DAY_MS:  # noqa: ASYNC110 - the store tells nobody
+            await asyncio.sleep(0.02)
+    assert await compared() == [today - 3, today - 2, today - 1]
+    stop.set()
+    await job
+    assert (failed, await due()) == ([], (today + 1) * DAY_MS + 3 * HOUR_MS)
