@@ -32,13 +32,14 @@ from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source
 from flybridge.sandbox.faults import Faults, FaultScript
 from flybridge.sandbox.server import Sandbox, running
 from flybridge.sandbox.traffic.reported import Reported
+from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.aggregates import ReportedApp
 from flybridge.sealing import Seal
 from flybridge.store.performance import date_of, day_number
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.processes import environment
-from flybridge.wiring import build_flow, endpoints_of, policy_of
+from flybridge.wiring import build_flow, endpoints_of, policy_of, scopes_of
 
 DAY_START_MS = 1_772_409_600_000  # 2026-03-02 00:00 UTC
 DAY = DAY_START_MS // DAY_MS
@@ -490,7 +491,8 @@ async def test_each_app_is_compared_once_a_day(bench):
     stop, failed = asyncio.Event(), []
     job = asyncio.create_task(
         keep_reconciling(
-            reconcile_plans_of(bench.config), bench.store, reconciler, days=3, clock=bench.clock, stop=stop,
+            reconcile_plans_of(bench.config), bench.store, reconciler, days=3,
+            scopes=lambda now_ms: scopes_of(bench.config, now_ms), clock=bench.clock, stop=stop,
             failed=failed.append,
         )
     )  # fmt: skip
@@ -508,3 +510,44 @@ async def test_each_app_is_compared_once_a_day(bench):
     stop.set()
     await job
     assert (failed, await due()) == ([], (today + 1) * DAY_MS + 3 * HOUR_MS)
+
+
+@pytest.mark.parametrize(
+    ("route", "faults", "double"),
+    [("http_v2", "reject", "primary"), ("http_v2", "none", "both"), ("attribution", "none", "primary")],
+)
+async def test_nothing_is_unexplained_in_traffic_with_all_its_mistakes(tmp_path, route, faults, double):
+    """Late and restricted people, duplicates, malformed messages, second copies, rejected events, silenced devices."""
+    async for bench in bench_of(route=route, amplitude='webhook_token = "token"')(tmp_path):
+        text = CONFIG.format(origin=bench.origin, route=route, amplitude="", insight="")
+        text = text.replace("[apps.mapping]", f'[apps.mapping]\ndouble_attribution = "{double}"')
+        bench.config = loads(text, tmp_path, os.environ)
+        bench.flow = build_flow(bench.config)
+        bench.sandbox.amplitude.faults = Faults.named(faults, 3)
+        start_ms = bench.clock.now_ms()
+        options = TrafficOptions(late_seen=0.1, start_ms=start_ms)
+        facts = []
+        for number, message in enumerate(generate(5, 800, [TrafficApp("shop", "android", APP_ID)], options)):
+            if message.reported is not None:
+                facts.append(message.reported)
+            bench.clock.advance(max(0, message.send_ms - bench.clock.now_ms()) / 1000)
+            source = Source.PUSH if message.path.startswith("/v1/push") else Source.STREAM
+            await bench.receive([message.body], source, at_ms=message.send_ms)
+            if number % 200 == 0:
+                await bench.deliver()
+        await bench.deliver()
+        bench.sandbox.reports.learn(facts)
+        bench.clock.advance(6 * 86_400)
+        await bench.store.expire(bench.clock.now_ms())
+        await bench.deliver()
+        days = await bench.reconcile(start_ms // DAY_MS + 6, 7)
+        assert [note for day in days for note in day.notes] == []
+        rows = [(day.day, row) for day in days for row in day.rows]
+        assert sum(row.flybridge for _, row in rows) > 700
+        left = [(day, row) for day, row in rows if row.unexplained(APPSFLYER) or row.unexplained(AMPLITUDE)]
+        assert left == []
+        codes = {part.code for _, row in rows for part in row.parts}
+        wanted = {"restricted", "unreadable", "booking_day"}
+        wanted |= {"privacy", "amplitude_unmatched"} if route == "attribution" else {"expired"}
+        wanted |= {"silenced", "rejected"} if faults == "reject" else set()
+        assert wanted <= codes

@@ -36,6 +36,7 @@ class Commands(LazyGroup):
         "cohorts": Later("flybridge.cli.audiences", "app", "List and run the audiences that follow a cohort."),
         "performance": Later("flybridge.cli.performance", "performance", "Show what each media source brings."),
         "reconcile": Later("flybridge.cli.reconcile", "reconcile", "Say why the vendors' counts differ from ours."),
+        "findings": Later("flybridge.cli.reconcile", "findings", "Show what in the figures is worth a look."),
         "costs": Later("flybridge.cli.costs", "app", "Pull or import spend, clicks and impressions."),
         "export": Later("flybridge.cli.export", "export", "Write counters, cohorts and the ledger as Parquet."),
         "explain": Later("flybridge.cli.explain", "explain", "Show what would become of a message, field by field."),

@@ -1,4 +1,4 @@
-"""`flybridge reconcile`: why AppsFlyer, flybridge and Amplitude count differently."""
+"""`flybridge reconcile` and `flybridge findings`: why the counts differ, and what in them is worth a look."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, Transport
 from flybridge.insight.causes import CAUSES, STEPS
 from flybridge.insight.differences import DEFAULT_BY, DifferenceQuestion, asked_differences, read_differences
+from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import chosen_scopes
 from flybridge.store.protocol import Store
@@ -49,6 +50,32 @@ def reconcile(
         print_json(found)
         return
     _print(found)
+
+
+def findings(config: ConfigPath = None, only_app: AppName = None, as_json: AsJson = False) -> None:
+    """Show what in the figures of the last weeks is worth a look. No vendor is asked."""
+    from flybridge.operations.find import find_and_keep  # noqa: PLC0415 - of this command alone
+
+    settings = configured(config, only_app)
+    now_ms = SystemClock().now_ms()
+    scopes = chosen_scopes(scopes_of(settings, now_ms), only_app)
+
+    async def work(store: Store) -> dict[str, Any]:
+        for scope in scopes:
+            await find_and_keep(store, scope, now_ms)
+        return await read_findings(store, scopes)
+
+    found = with_store(settings, work)
+    if as_json:
+        print_json(found)
+        return
+    for one in found["findings"]:
+        say(one["title"], "bold")
+        say(one["sentence"])
+        say(one["remedy"])
+        say("")
+    if not found["findings"]:
+        say("Nothing in the figures of the last weeks needs a look.")
 
 
 def _yesterday(scopes: Sequence[AppScope]) -> str:

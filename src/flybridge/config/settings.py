@@ -196,7 +196,8 @@ class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     of the 24 calls that AppsFlyer's aggregate reports allow an app in a day (120 an account)."""
     reconcile_days: Annotated[int, Meta(ge=0, le=31)] = 7
     """How many days up to yesterday are compared with AppsFlyer and Amplitude, once a day, for apps with an
-    `appsflyer.api_token` or an `amplitude.secret_key`. 0 compares none by itself; see `flybridge reconcile`."""
+    `appsflyer.api_token` or an `amplitude.secret_key`. 0 compares none by itself; see `flybridge reconcile`.
+    What in the figures is worth a look is found as often in any case; see `flybridge findings`."""
     reconcile_events: Annotated[int, Meta(ge=0, le=200)] = 10
     """How many in-app events of each day are compared with Amplitude, the most frequent. Each is one query a day."""
 

@@ -80,7 +80,7 @@ _ALL: Final = (
         "Received, but not readable",
         "The message came and could not be processed; it waits as a dead letter and is not counted yet.",
         "See `flybridge dead`; correct what its remedy names, and replay it.",
-        "dead letters that were received that day and never mapped",
+        "dead letters of that day, and for all in-app events together of later days too, that were never mapped",
     ),
     DifferenceCause(
         "gap",

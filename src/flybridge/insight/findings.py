@@ -39,7 +39,7 @@ _ALL: Final = (
         "unexplained",
         "A difference that nothing explains",
         "Look at the differences of the day; AppsFlyer's raw data report of it shows which events are missing.",
-        "more than 2 % of a final day's count, and more than chance would make of it",
+        "more than 2 % of the count of a day that is final, and 10 or more",
     ),
     FindingKind(
         "second_integration",
@@ -57,7 +57,7 @@ _ALL: Final = (
         "source_silent",
         "A source went silent",
         "Ask the source, and see whether its link and its postbacks in AppsFlyer are still there.",
-        "no install for days on which chance alone would have left it without one less than once in 10,000 times",
+        "no install for so long that chance alone would do it less than once in 10,000 times, of a steady source",
     ),
     FindingKind(
         "matched_share_fell",
@@ -75,13 +75,13 @@ _ALL: Final = (
         "cost_without_installs",
         "Money was spent and nobody came",
         "Ask the source what was delivered, and see whether its campaigns carry AppsFlyer's link.",
-        "no install for a spend that brings 10 or more at the price of the app's other sources",
+        "no install in a week for a spend that brings 10 or more at the price of the app's other sources",
     ),
     FindingKind(
         "installs_without_cost",
         "Installs without their cost",
         "See the cost integration of the source in AppsFlyer, or import its costs.",
-        "30 installs or more on days without a cost, of a source that had costs before",
+        "30 installs or more in 3 days without a cost, of a source that had costs before",
     ),
     FindingKind(
         "low_retention",
@@ -93,7 +93,7 @@ _ALL: Final = (
         "unknown_currency",
         "Revenue in a currency without a rate",
         "Set `apps.insight.rates` for it, or the currency of the app in AppsFlyer.",
-        "1 % or more of the events of a source, and 10 or more",
+        "1 % or more of the events of a source in a week, and 10 or more",
     ),
 )
 

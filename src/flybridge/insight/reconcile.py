@@ -80,10 +80,10 @@ class DayEvidence(Struct, frozen=True):
 
     `amplitude` has for each event name its counts by media source. `name_of` returns the name of a kind and event in
     Amplitude, None if it is never sent. `changed` counts events whose source a policy changed: by source, then policy.
-    `native` counts events of another integration that the stream has shown, `unreadable` dead letters that were never
-    mapped. `withholding` are the sources, in lower case, that are known to forbid naming them. `was_down`: at some time
-    of the day no process was running. `cohort_events` are the in-app events of the installations of this day, by
-    source, to date.
+    `native` counts events of another integration that the stream has shown, `unreadable` dead letters of the day that
+    were never mapped, `unreadable_since` those from this day on. `withholding` are the sources, in lower case, that are
+    known to forbid naming them. `was_down`: at some time of the day no process was running. `cohort_events` are the
+    in-app events of the installations of this day, by source, to date.
     """
 
     app: str
@@ -102,6 +102,7 @@ class DayEvidence(Struct, frozen=True):
     changed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     native: int = 0
     unreadable: int = 0
+    unreadable_since: int = 0
     withholding: Collection[str] = ()
     was_down: bool = False
     cohort_events: Mapping[str, int] = field(default_factory=dict)
@@ -192,7 +193,8 @@ class _Rows:
         for event, counts in (told.events or {}).items():
             self._compared(PerformanceKind.EVENT, event, counts, unreadable)
         if told.booked_events is not None:
-            self._booked(told.booked_events, unreadable)
+            # What cannot be read is known by its reception, and is booked on the day of an earlier install.
+            self._booked(told.booked_events, [self._evidence.unreadable_since])
 
     def _booked(self, counts: Mapping[str, int], unreadable: list[int]) -> None:
         """Compare all in-app events together, which AppsFlyer books on the day of the install."""

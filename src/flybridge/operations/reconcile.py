@@ -38,6 +38,9 @@ FINAL_MS: Final = 48 * HOUR_MS
 ANSWERS: Final = "answers"
 """The kind of day report that keeps what Amplitude has answered."""
 
+BOOKED: Final = (PerformanceKind.INSTALL, PerformanceKind.REINSTALL, PerformanceKind.UNSEEN)
+"""Kinds of cohorts whose events AppsFlyer books under user acquisition."""
+
 IN_EVENTS: Final = (PerformanceKind.EVENT, PerformanceKind.RETARGETED_EVENT)
 
 
@@ -97,7 +100,8 @@ class Reconciler:
                         changed=evidence.changed_on(plan, day),
                         native=evidence.native_on(plan, day),
                         withholding=VIEW_RESTRICTED,
-                        unreadable=evidence.unreadable_on(plan, day),
+                        unreadable=evidence.unreadable_on(_days_of(plan, day)),
+                        unreadable_since=evidence.unreadable_on(_days_of(plan, day), since=True),
                         was_down=evidence.was_down(plan, day),
                         cohort_events=evidence.cohorts[day],
                         notes=tuple(notes),
@@ -116,7 +120,7 @@ class Reconciler:
             gathered.outcomes[done.day].append(done)
         question = Slice(first, last, last + 1, frozenset({"day", "media_source"}), plan.app)
         for point in await self._store.curves(question):
-            if point.kind in (PerformanceKind.INSTALL, PerformanceKind.UNSEEN):
+            if point.kind in BOOKED:
                 gathered.cohorts[point.labels.day][point.labels.media_source] += point.events
         gathered.restricted = [one for one in await self._store.restricted() if one.app == plan.app]
         gathered.counts = [one for one in await self._store.counts() if one.app == plan.app]
@@ -193,12 +197,11 @@ class _Gathered:
         days = _days_of(plan, day)
         return sum(one.n for one in self.counts if one.day in days and one.reason == NATIVE)
 
-    def unreadable_on(self, plan: ReconcilePlan, day: int) -> int:
-        days = _days_of(plan, day)
+    def unreadable_on(self, days: frozenset[str], *, since: bool = False) -> int:
         return sum(
             one.n
             for one in self.counts
-            if one.day in days
+            if (one.day >= min(days) if since else one.day in days)
             and one.source in (Source.PUSH, Source.FILE, Source.PULL)
             and one.outcome == OutcomeKind.DEAD
             and one.reason in NEVER_MAPPED

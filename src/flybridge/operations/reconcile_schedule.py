@@ -1,4 +1,4 @@
-"""Compares the counts of all apps once a day, in any number of processes.
+"""Compares the counts of all apps once a day and finds what is worth a look, in any number of processes.
 
 What stands in the store says when an app is due. A process that begins moves that on at once, so that others rarely do
 the same; two comparisons at once would cost a vendor's budget and change nothing.
@@ -13,6 +13,8 @@ from typing import Final
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
+from flybridge.insight.performance import AppScope
+from flybridge.operations.find import find_and_keep
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.records import DAY_MS, HOUR_MS
@@ -32,13 +34,16 @@ async def keep_reconciling(
     reconciler: Reconciler,
     *,
     days: int,
+    scopes: Callable[[int], Sequence[AppScope]],
     clock: Clock,
     stop: asyncio.Event,
     failed: Callable[[FlybridgeError], None],
 ) -> None:
-    """Compare the last `days` days of each app once a day until `stop` is set, some hours after its midnight."""
-    plans = [plan for plan in plans if plan.asks] if days else []
-    while plans and not stop.is_set():
+    """Compare the last `days` days of each app once a day until `stop` is set, some hours after its midnight.
+
+    Apps without a vendor to ask, and all with 0 days, are not compared; what is worth a look is found in all.
+    """
+    while not stop.is_set():
         try:
             due = {name.removeprefix(STATE): int(value) for name, value in await store.states(STATE)}
             for plan in plans:
@@ -47,7 +52,10 @@ async def keep_reconciling(
                     continue
                 await _put(store, plan, now_ms + AGAIN_MS)
                 last = plan.day_of(now_ms - AFTER_MIDNIGHT_MS) - 1
-                await reconciler.run(plan, last - days + 1, last)
+                if plan.asks and days:
+                    await reconciler.run(plan, last - days + 1, last)
+                (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
+                await find_and_keep(store, scope, now_ms)
                 await _put(store, plan, _next_ms(plan, now_ms))
         except FlybridgeError as problem:
             failed(problem)

@@ -227,17 +227,21 @@ class Service:
     def _comparisons(
         self, stack: AsyncExitStack, store: Store, transport: Transport, report: Reporter
     ) -> dict[str, lifetime.Job]:
-        """Return the job that compares the vendors' counts; no job if no vendor can be asked."""
-        plans = [plan for plan in reconcile_plans_of(self._config) if plan.asks]
-        days = self._config.insight.reconcile_days
-        if not plans or not days:
-            return {}
+        """Return the job that compares the vendors' counts, and finds what is worth a look."""
+        config = self._config
         download = open_download()
         stack.push_async_callback(download.close)
         reconciler = Reconciler(store, QueryBudget(transport, self._clock), download, self._clock)
         return {
             "reconcile": lambda halt: keep_reconciling(
-                plans, store, reconciler, days=days, clock=self._clock, stop=halt, failed=report.failed
+                reconcile_plans_of(config),
+                store,
+                reconciler,
+                days=config.insight.reconcile_days,
+                scopes=lambda now_ms: scopes_of(config, now_ms),
+                clock=self._clock,
+                stop=halt,
+                failed=report.failed,
             )
         }
 
