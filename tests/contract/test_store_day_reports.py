@@ -6,8 +6,8 @@ from collections import Counter
 
 from filings import NOW_MS, TODAY, bought, direct, envelope, installed, key, lease, waiting
 
-from flybridge.records import DAY_MS, Dead, Filing, Filter, Refuse
-from flybridge.store.figures import DayReport
+from flybridge.records import DAY_MS, Dead, Filing, Filter, Person, Refuse
+from flybridge.store.figures import UNEXPLAINED_EVENTS, DayReport
 from flybridge.store.protocol import Settlement
 
 
@@ -84,3 +84,21 @@ async def test_a_report_replaces_the_one_of_its_app_kind_and_day(store):
     await store.drop_day_reports("answers", 5)
     assert [one.day for one in await store.day_reports("answers", 0, 9)] == [5, 5]
     assert len(await store.day_reports("findings", 0, 9)) == 1
+
+
+async def test_what_was_delivered_is_told_by_its_insert_id(store):
+    """Until its person is forgotten; reports that name events go then, too."""
+    person = Person((key("ann"),), NOW_MS)
+    await store.file([direct("a", performance=installed("one"), persons=(person,)), direct("b")], NOW_MS)
+    for delivery in await lease(store):
+        await store.settle([Settlement(delivery.id, "delivered")], "worker", NOW_MS + 5)
+    (sent,) = await store.sent_events("shop", TODAY, TODAY)
+    assert (sent.kind, sent.insert_id, sent.sent_ms) == ("install", "id-a", NOW_MS + 5)
+    assert await store.sent_events("shop", TODAY + 1, TODAY + 2) == []
+    await store.put_day_reports(
+        [DayReport("shop", UNEXPLAINED_EVENTS, TODAY, 1, b"[]"), DayReport("shop", "answers", TODAY, 1, b"{}")]
+    )
+    await store.forget([key("ann")], NOW_MS + 9, receipt="r")
+    assert await store.sent_events("shop", TODAY, TODAY) == []
+    assert await store.day_reports(UNEXPLAINED_EVENTS, 0, 50_000) == []
+    assert len(await store.day_reports("answers", 0, 50_000)) == 1

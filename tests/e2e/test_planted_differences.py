@@ -23,6 +23,8 @@ from flybridge.delivery.transport import HttpDownload, HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
 from flybridge.insight.comparison import ALL_EVENTS, REPORT, DayComparison
+from flybridge.insight.differences import asked_differences, read_differences
+from flybridge.insight.performance import AppScope
 from flybridge.operations.count_amplitude import QueryBudget
 from flybridge.operations.downtime import downtimes, note_downtime
 from flybridge.operations.reconcile import Reconciler
@@ -35,6 +37,7 @@ from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.aggregates import ReportedApp
 from flybridge.sealing import Seal
+from flybridge.store.figures import UNEXPLAINED_EVENTS
 from flybridge.store.performance import date_of, day_number
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import JumpingClock
@@ -45,10 +48,13 @@ DAY_START_MS = 1_772_409_600_000  # 2026-03-02 00:00 UTC
 DAY = DAY_START_MS // DAY_MS
 NOON_MS = DAY_START_MS + 12 * HOUR_MS
 APP_ID = "com.example.shop"
+SCOPES = [AppScope("shop", "USD", {}, "android", DAY + 5)]
 
 CONFIG = """
 secret = "sixteen characters or more"
 data_dir = "data"
+[insight]
+reconcile_by_export = {by_export}
 [[apps]]
 name = "shop"
 appsflyer_app_id = "com.example.shop"
@@ -139,8 +145,8 @@ class Bench:
         )  # fmt: skip
         await worker.drain()
 
-    async def upload(self, messages: Iterable[dict]) -> None:
-        """Let another integration send these installs to Amplitude, which shows them in its stream."""
+    async def upload(self, messages: Iterable[dict], *, streamed: bool = True) -> None:
+        """Let another integration send these installs to Amplitude, which shows them in its stream if there is one."""
         events = [
             {"event_type": "[AppsFlyer] Install", "device_id": f"native-{one['appsflyer_id']}",
              "insert_id": f"native {one['appsflyer_id']}", "time": _ms(one["event_time"]),
@@ -152,7 +158,8 @@ class Bench:
             session.post(f"{self.origin}/2/httpapi", json={"api_key": "the-key", "events": events}) as answer,
         ):
             assert answer.status == 200
-        await self.receive([one | {"$insert_id": one["insert_id"]} for one in events], Source.STREAM)
+        if streamed:
+            await self.receive([one | {"$insert_id": one["insert_id"]} for one in events], Source.STREAM)
 
     async def reconcile(self, day: int = DAY, days: int = 1) -> list[DayComparison]:
         """Compare."""
@@ -197,7 +204,7 @@ def bench_of(**settings: str):
         clock = JumpingClock(DAY_START_MS + 5 * DAY_MS)
         sandbox = Sandbox(clock, PlantedFaults(), keep_bodies=True)
         async with running(sandbox) as origin:
-            given = {"route": "http_v2", "amplitude": "", "insight": ""} | settings
+            given = {"route": "http_v2", "amplitude": "", "insight": "", "by_export": "false"} | settings
             config = loads(CONFIG.format(origin=origin, **given), tmp_path, os.environ)
             store = SqliteStore(tmp_path / "store.db", Seal(*config.secrets))
             await store.open()
@@ -453,7 +460,7 @@ async def test_the_command_prints_what_it_found(bench, tmp_path):
     await bench.receive(waiting, at_ms=bench.clock.now_ms())
     await bench.deliver()
     path = tmp_path / "flybridge.toml"
-    path.write_text(CONFIG.format(origin=bench.origin, route="http_v2", amplitude="", insight="")
+    path.write_text(CONFIG.format(origin=bench.origin, route="http_v2", amplitude="", insight="", by_export="false")
                     .replace('"data"', f'"{tmp_path}"'))  # fmt: skip
     await bench.store.close()
     day = date_of(DAY).isoformat()
@@ -519,7 +526,7 @@ async def test_each_app_is_compared_once_a_day(bench):
 async def test_nothing_is_unexplained_in_traffic_with_all_its_mistakes(tmp_path, route, faults, double):
     """Late and restricted people, duplicates, malformed messages, second copies, rejected events, silenced devices."""
     async for bench in bench_of(route=route, amplitude='webhook_token = "token"')(tmp_path):
-        text = CONFIG.format(origin=bench.origin, route=route, amplitude="", insight="")
+        text = CONFIG.format(origin=bench.origin, route=route, amplitude="", insight="", by_export="false")
         text = text.replace("[apps.mapping]", f'[apps.mapping]\ndouble_attribution = "{double}"')
         bench.config = loads(text, tmp_path, os.environ)
         bench.flow = build_flow(bench.config)
@@ -551,3 +558,62 @@ async def test_nothing_is_unexplained_in_traffic_with_all_its_mistakes(tmp_path,
         wanted |= {"privacy", "amplitude_unmatched"} if route == "attribution" else {"expired"}
         wanted |= {"silenced", "rejected"} if faults == "reject" else set()
         assert wanted <= codes
+
+
+async def test_each_event_is_looked_for_by_its_insert_id(tmp_path):
+    """Another integration is told exactly without a stream, and an event that Amplitude has lost is named."""
+    async for bench in bench_of(by_export="true")(tmp_path):
+        messages = bench.people(20, "tiktokglobal_int") + bench.people(5, "organic")
+        bench.knows(messages)
+        await bench.receive(messages)
+        await bench.deliver()
+        await bench.upload(messages[:7], streamed=False)
+        saved = bench.sandbox.amplitude.projects["the-key"].saved
+        lost = [saved.pop(next(n for n, one in enumerate(saved) if one.media_source == "organic")) for _ in range(2)]
+        bench.clock.advance(4 * 3600)
+        (day,) = await bench.reconcile()
+        assert (day.amplitude, day.notes) == ("segmentation and export", [])
+        assert sums(day) == {"second_integration": 7, "unexplained amplitude": 2}
+        question = asked_differences({"from": date_of(DAY).isoformat(), "to": date_of(DAY).isoformat()}, SCOPES)
+        named = (await read_differences(bench.store, SCOPES, question))["unexplained_events"]
+        assert sorted(one["insert_id"] for one in named if one["side"] == "missing") == sorted(
+            one.insert_id for one in lost
+        )
+        assert Counter((one["side"], one["media_source"]) for one in named) == {
+            ("missing", "organic"): 2, ("foreign", "tiktokglobal_int"): 7,
+        }  # fmt: skip
+        await bench.store.forget([b"somebody's key...."], bench.clock.now_ms(), receipt="r")
+        assert (await read_differences(bench.store, SCOPES, question))["unexplained_events"] == []
+
+
+async def test_an_export_that_is_too_large_is_asked_for_in_halves(tmp_path):
+    """Until it is small enough."""
+    async for bench in bench_of(by_export="true")(tmp_path):
+        messages = bench.people(40, "tiktokglobal_int")
+        bench.knows(messages)
+        for number in range(4):
+            await bench.receive(messages[number * 10 : number * 10 + 10])
+            await bench.deliver()
+            bench.clock.advance(3600)
+        bench.clock.advance(4 * 3600)
+        bench.sandbox.exports.most_bytes = 30_000  # 40 installs are more, ten are less
+        (day,) = await bench.reconcile()
+        assert (day.notes, sums(day)) == ([], {})
+        bench.clock.advance(61)
+        bench.sandbox.exports.most_bytes = 10
+        (day,) = await bench.reconcile()
+        assert "larger than 4 GB" in day.notes[0]
+        assert sums(day) == {}
+
+
+async def test_what_was_sent_just_now_is_not_missed(tmp_path):
+    """An hour of uploads is exported two hours after it is over."""
+    async for bench in bench_of(by_export="true")(tmp_path):
+        messages = bench.people(5, "tiktokglobal_int")
+        bench.knows(messages)
+        await bench.receive(messages)
+        await bench.deliver()
+        (day,) = await bench.reconcile()
+        assert (day.notes, sums(day)) == ([], {})
+        (report,) = await bench.store.day_reports(UNEXPLAINED_EVENTS, DAY, DAY)
+        assert json.loads(report.body) == []

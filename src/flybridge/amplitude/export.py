@@ -44,6 +44,7 @@ class ExportedEvent(Struct, gc=False):
     event_time: Any = ""
     event_properties: Any = None
     user_properties: Any = None
+    platform: Any = None
 
     @property
     def time_ms(self) -> int | None:

@@ -198,6 +198,10 @@ class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many days up to yesterday are compared with AppsFlyer and Amplitude, once a day, for apps with an
     `appsflyer.api_token` or an `amplitude.secret_key`. 0 compares none by itself; see `flybridge reconcile`.
     What in the figures is worth a look is found as often in any case; see `flybridge findings`."""
+    reconcile_by_export: bool = False
+    """Whether each event is looked for in Amplitude by its insert id, too, with the Export API: the events of the whole
+    project are downloaded, two hours late. It tells exactly what another integration has sent, and names the events
+    that nothing explains."""
     reconcile_events: Annotated[int, Meta(ge=0, le=200)] = 10
     """How many in-app events of each day are compared with Amplitude, the most frequent. Each is one query a day."""
 

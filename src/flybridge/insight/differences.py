@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from flybridge.errors import ConfigError
@@ -22,12 +23,15 @@ from flybridge.insight.comparison import (
 from flybridge.insight.performance import AppScope, Question
 from flybridge.insight.question import asked
 from flybridge.records import PerformanceKind
+from flybridge.store.figures import UNEXPLAINED_EVENTS
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 
 GROUPS: Final[Mapping[str, str]] = {"app": "app", "date": "date", "day": "date", "source": "media_source",
                                     "media_source": "media_source"}  # fmt: skip
 """What differences can be grouped by."""
+
+MOST_NAMED: Final = 1_000
 
 DEFAULT_BY: Final = "date,media_source"
 
@@ -89,12 +93,23 @@ async def read_differences(store: Store, scopes: Sequence[AppScope], question: D
         "total": plain(total),
         "days": [_day(day) for day in days],
         "events": _events(days),
+        "unexplained_events": await _named(store, names, question),
         "steps": dict(STEPS),
         "causes": [
             {"code": one.code, "step": one.step, "title": one.title, "sentence": one.sentence, "remedy": one.remedy}
             for one in CAUSES.values()
         ],
     }
+
+
+async def _named(store: Store, apps: Collection[str], question: DifferenceQuestion) -> list[dict[str, Any]]:
+    """Return the events that are on one side only, where each was looked for."""
+    found: list[dict[str, Any]] = []
+    for report in await store.day_reports(UNEXPLAINED_EVENTS, question.first, question.last):
+        if report.app in apps:
+            labels = {"app": report.app, "date": date_of(report.day).isoformat()}
+            found += [labels | one for one in msgspec.json.decode(report.body, type=list[dict[str, Any]])]
+    return found[:MOST_NAMED]
 
 
 def _chosen(rows: Iterable[ComparedRow], question: DifferenceQuestion) -> Iterable[ComparedRow]:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from flybridge.amplitude.dashboard import hours_of
 from flybridge.clock import Clock
@@ -26,9 +26,10 @@ from flybridge.mapping.restrictions import VIEW_RESTRICTED
 from flybridge.operations.count_amplitude import AmplitudeCounter, CountRefused, QueryBudget, splits_hours
 from flybridge.operations.count_appsflyer import AppsFlyerAnswer, count_appsflyer
 from flybridge.operations.downtime import downtimes
+from flybridge.operations.match_export import ExportFailed, ExportMatch, match_export
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind, PerformanceKind, Source, day_of
-from flybridge.store.figures import Count, CountedOn, DayReport, OutcomeCount, RestrictedCount
+from flybridge.store.figures import UNEXPLAINED_EVENTS, Count, CountedOn, DayReport, OutcomeCount, RestrictedCount
 from flybridge.store.performance import Slice, date_of
 from flybridge.store.protocol import Store
 
@@ -103,6 +104,7 @@ class Reconciler:
                         unreadable=evidence.unreadable_on(_days_of(plan, day)),
                         unreadable_since=evidence.unreadable_on(_days_of(plan, day), since=True),
                         was_down=evidence.was_down(plan, day),
+                        amplitude_origin="segmentation and export" if plan.by_export else "segmentation",
                         cohort_events=evidence.cohorts[day],
                         notes=tuple(notes),
                     )
@@ -139,6 +141,7 @@ class Reconciler:
     ) -> Mapping[str, Mapping[str, AmplitudeCount]] | None:
         """Ask for the events of a day. What is refused is noted, and after the first refusal no more is asked."""
         kept = await self._kept(plan, day)
+        exported = await self._exported(plan, evidence, day, notes) if plan.by_export else None
         delivered = _delivered(plan, evidence.outcomes[day])
         found: dict[str, Mapping[str, AmplitudeCount]] = {}
         if splits_hours(plan, day):
@@ -161,7 +164,31 @@ class Reconciler:
             kept.events[name] = KeptAnswer(self._clock.now_ms(), delivered[name], counts)
         body = msgspec.json.encode(kept)
         await self._store.put_day_reports([DayReport(plan.app, ANSWERS, day, self._clock.now_ms(), body)])
+        if exported is not None:
+            found = {name: _with_foreign(counts, exported.foreign[name]) for name, counts in found.items()}
         return found or None
+
+    async def _exported(
+        self, plan: ReconcilePlan, evidence: _Gathered, day: int, notes: list[str]
+    ) -> ExportMatch | None:
+        """Look for each event of a day in Amplitude's export, and keep which are on one side only."""
+        now_ms = self._clock.now_ms()
+        try:
+            found = await match_export(
+                plan,
+                self._download,
+                await self._store.sent_events(plan.app, day, day),
+                _names(plan, evidence.counted[day]),
+                day=day,
+                first_ms=_span(plan, day)[0],
+                now_ms=now_ms,
+            )
+        except ExportFailed as problem:
+            notes.append(f"Events were not looked for by their insert ids: {problem}")
+            return None
+        body = msgspec.json.encode(found.named)
+        await self._store.put_day_reports([DayReport(plan.app, UNEXPLAINED_EVENTS, day, now_ms, body)])
+        return found
 
     async def _kept(self, plan: ReconcilePlan, day: int) -> KeptAnswers:
         reports = await self._store.day_reports(ANSWERS, day, day, app=plan.app)
@@ -210,6 +237,10 @@ class _Gathered:
     def was_down(self, plan: ReconcilePlan, day: int) -> bool:
         first_ms, end_ms = _span(plan, day)
         return any(since < end_ms and until > first_ms for since, until in self.down)
+
+
+def _with_foreign(counts: Mapping[str, AmplitudeCount], foreign: Mapping[str, int]) -> dict[str, AmplitudeCount]:
+    return {source: structs.replace(one, foreign=foreign.get(source, 0)) for source, one in counts.items()}
 
 
 def _span(plan: ReconcilePlan, day: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from flybridge.amplitude.cohort import Credentials
-from flybridge.config.settings import App, Config, Platform
+from flybridge.config.settings import App, Config, Insight, Platform
 from flybridge.insight.comparison import CONVERSIONS
 from flybridge.mapping.to_amplitude.classify import DISPLAY
 from flybridge.wiring import cohort_credentials_of, counting_of, rules_of
@@ -19,8 +19,9 @@ class ReconcilePlan(Struct, frozen=True):
 
     `name_of` returns the name of a kind and event in Amplitude, None if it is never sent. `source_property` is the
     property of the event, or of its user (`of_user`), that has the media source; empty if it is not sent. `platform` is
-    what tells the app's events from those of another app in the same project, empty if there is none. `events` is
-    how many in-app events are compared. Without `credentials` Amplitude is not asked, without `api_token` AppsFlyer.
+    what tells the app's events from those of another app in the same project, empty if there is none. `events` is how
+    many in-app events are compared, `by_export` whether each is looked for by its insert_id. Without `credentials`
+    Amplitude is not asked, without `api_token` AppsFlyer.
     """
 
     app: str
@@ -34,6 +35,7 @@ class ReconcilePlan(Struct, frozen=True):
     source_property: str
     of_user: bool
     events: int
+    by_export: bool
     credentials: Credentials | None
     base_url: str
     api_token: str
@@ -51,7 +53,7 @@ def reconcile_plans_of(config: Config) -> list[ReconcilePlan]:
     return [
         _plan(
             app,
-            config.insight.reconcile_events,
+            config.insight,
             platform=DISPLAY.get(app.platform.value, "") if shared[_project(app)] > 1 else "",
             is_alone=same[_project(app), app.platform] == 1,
         )
@@ -63,7 +65,7 @@ def _project(app: App) -> tuple[str, str]:
     return app.amplitude.api_key.reveal(), app.amplitude.base_url
 
 
-def _plan(app: App, events: int, *, platform: str, is_alone: bool) -> ReconcilePlan:
+def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool) -> ReconcilePlan:
     rules, token = rules_of(app), app.appsflyer.api_token
     on_v2 = rules.route == "http_v2"
     return ReconcilePlan(
@@ -77,7 +79,9 @@ def _plan(app: App, events: int, *, platform: str, is_alone: bool) -> ReconcileP
         _naming(app),
         "" if "media_source" in rules.without else f"{rules.prefix}media source",
         not on_v2,
-        events,
+        insight.reconcile_events,
+        # The Attribution API's events get their ids from Amplitude.
+        insight.reconcile_by_export and on_v2,
         # Two apps of one platform in one project can't be told apart there.
         cohort_credentials_of(app) if is_alone else None,
         app.appsflyer.base_url,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 
@@ -126,6 +128,21 @@ class Outcomes(Struct, frozen=True):
 
     counted: list[CountedOn]
     outcomes: list[OutcomeCount]
+
+
+class SentEvent(Struct, frozen=True):
+    """One event that a vendor took, by its insert_id. `sent_ms` is when that was noted."""
+
+    day: int
+    kind: str
+    event: str
+    media_source: str
+    insert_id: str
+    sent_ms: int
+
+
+UNEXPLAINED_EVENTS: Final = "unexplained"
+"""The kind of day report that names events by their insert_id. All are dropped when a person is forgotten."""
 
 
 class DayReport(Struct, frozen=True):

@@ -33,6 +33,7 @@ from flybridge.store.figures import (
     LedgerEntry,
     Outcomes,
     RestrictedCount,
+    SentEvent,
     SightedKind,
 )
 from flybridge.store.performance import WHOLE, CohortSums, CostRow, CostSums, CurvePoint, Size, Slice, Sums
@@ -411,6 +412,10 @@ class Store(Protocol):
 
         It reads the whole ledger: meant for a job that runs once a day, not for a page.
         """
+        ...
+
+    async def sent_events(self, app: str, first: int, last: int) -> Sequence[SentEvent]:
+        """Return the delivered events of these days one by one, as far as the ledger has their insert_ids."""
         ...
 
     async def put_day_reports(self, found: Sequence[DayReport]) -> None:

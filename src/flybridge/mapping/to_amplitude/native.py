@@ -15,7 +15,7 @@ from flybridge.amplitude.streamed import event_in
 from flybridge.mapping.table import PREFIX
 
 # `content_key.insert_id` makes these.
-_OURS: Final = re.compile(r"[0-9a-f]{32}(?:-r?\d+)?")
+OURS: Final = re.compile(r"[0-9a-f]{32}(?:-r?\d+)?")
 
 
 def from_native_integration(message: Any, route: str) -> bool:
@@ -32,4 +32,4 @@ def from_native_integration(message: Any, route: str) -> bool:
     if route == "attribution" and event.find("is_attribution_event") in (True, "true"):
         return False
     found = event.find("$insert_id") or event.find("insert_id")
-    return not (isinstance(found, str) and _OURS.fullmatch(found))
+    return not (isinstance(found, str) and OURS.fullmatch(found))

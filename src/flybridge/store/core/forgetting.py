@@ -21,6 +21,7 @@ from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.membership import forget_members
 from flybridge.store.core.sealed import pack_keys, unpack_keys
 from flybridge.store.core.tables import Read, Rows, Write
+from flybridge.store.figures import UNEXPLAINED_EVENTS
 from flybridge.store.receipt import Receipt, Removed, VendorStep
 
 SHARED: Final = 50
@@ -30,6 +31,8 @@ MOST: Final = 500
 """Installations of one request. No human being has more."""
 
 KEY_BYTES: Final = 16
+
+EVERY_DAY: Final = 2**31
 
 BEFORE_REQUEST: Final = "before_request"
 
@@ -123,6 +126,8 @@ def forget(
     persons, all_keys, shared = _reach(tables, keys)
     rows = _rows(tables, persons, all_keys, also)
     wiped = _wipe(ledger, rows, now_ms)
+    # Reports that name events are made anew by the next comparison, without those of this person.
+    tables.write(Write.DROP_DAY_REPORTS, [(UNEXPLAINED_EVENTS, EVERY_DAY)])
     marks = sorted(all_keys)
     sightings = tables.count(Write.DROP_SIGHTINGS, [(key,) for key in marks])
     tables.write(Write.DROP_INSTALLATIONS, [(key,) for key in marks])

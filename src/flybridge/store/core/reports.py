@@ -22,6 +22,7 @@ from flybridge.store.figures import (
     OutcomeCount,
     Outcomes,
     RestrictedCount,
+    SentEvent,
     SightedKind,
 )
 from flybridge.store.protocol import Lane, LaneDepth, UncertainCount
@@ -97,6 +98,10 @@ def outcomes(db: Rows, app: str, first: int, last: int) -> Outcomes:
         [CountedOn(*row) for row in db.read(Read.COUNTED_ON, app, first, last)],
         [OutcomeCount(*row) for row in db.read(Read.OUTCOMES, app, first, last)],
     )
+
+
+def sent_events(db: Rows, app: str, first: int, last: int) -> list[SentEvent]:
+    return [SentEvent(*row) for row in db.read(Read.SENT, app, first, last)]
 
 
 def put_day_reports(ledger: LedgerWriter, found: Sequence[DayReport]) -> None:

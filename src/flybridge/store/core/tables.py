@@ -118,6 +118,9 @@ class Read(Enum):
     # reconciliation
     # app, first day, last day: day, kind, event, media source, outcome, reason, key kinds of what is held, ledger rows
     OUTCOMES = auto()
+    SENT = (
+        auto()
+    )  # app, first day, last day: day, kind, event, media source, insert_id, changed_ms, of what is delivered
     COUNTED_ON = auto()  # app, first day, last day: day, kind, event, media source, n, ledger rows, of these deleted
     DAY_REPORTS = auto()  # kind, first day, last day, app (may be None): the fields of `figures.DayReport`
     # the audit

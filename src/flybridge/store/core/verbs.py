@@ -43,6 +43,7 @@ from flybridge.store.figures import (
     LedgerEntry,
     Outcomes,
     RestrictedCount,
+    SentEvent,
     SightedKind,
 )
 from flybridge.store.performance import WHOLE, CohortSums, CostRow, CostSums, CurvePoint, Size, Slice, Sums
@@ -290,6 +291,9 @@ class Verbs(ABC):
 
     async def outcomes(self, app: str, first: int, last: int) -> Outcomes:
         return await self._read(lambda db: reports.outcomes(db, app, first, last))
+
+    async def sent_events(self, app: str, first: int, last: int) -> Sequence[SentEvent]:
+        return await self._read(lambda db: reports.sent_events(db, app, first, last))
 
     async def put_day_reports(self, found: Sequence[DayReport]) -> None:
         await self._write(reports.put_day_reports, found)

@@ -162,6 +162,10 @@ READS: Final[Mapping[Read, str]] = {
                        JOIN dimensions d ON d.id = c.dimension JOIN cells k ON k.id = l.cell
                        LEFT JOIN holds h ON h.id = l.id AND k.outcome = 'held'
                        WHERE d.app = ?1 AND c.day BETWEEN ?2 AND ?3 GROUP BY 1, 2, 3, 4, 5, 6, 7""",
+    Read.SENT: """SELECT c.day, d.kind, d.event, d.media_source, l.insert_id, l.changed_ms
+                   FROM ledger l JOIN performance_cells c ON c.id = l.performance
+                   JOIN dimensions d ON d.id = c.dimension JOIN cells k ON k.id = l.cell
+                   WHERE d.app = ?1 AND c.day BETWEEN ?2 AND ?3 AND k.outcome = 'delivered' AND l.insert_id <> ''""",
     Read.COUNTED_ON: """SELECT c.day, d.kind, d.event, d.media_source, sum(p.n), sum(p.entered), sum(p.deleted)
                          FROM performance_cells c JOIN dimensions d ON d.id = c.dimension
                          JOIN performance p ON p.cell = c.id
