@@ -201,7 +201,7 @@ class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reconcile_by_export: bool = False
     """Whether each event is looked for in Amplitude by its insert id, too, with the Export API: the events of the whole
     project are downloaded, two hours late. It tells exactly what another integration has sent, and names the events
-    that nothing explains."""
+    that were sent and are not there."""
     reconcile_events: Annotated[int, Meta(ge=0, le=200)] = 10
     """How many in-app events of each day are compared with Amplitude, the most frequent. Each is one query a day."""
 

@@ -103,7 +103,7 @@ async def read_differences(store: Store, scopes: Sequence[AppScope], question: D
 
 
 async def _named(store: Store, apps: Collection[str], question: DifferenceQuestion) -> list[dict[str, Any]]:
-    """Return the events that are on one side only, where each was looked for."""
+    """Return the events that flybridge has sent and Amplitude has not, where each was looked for."""
     found: list[dict[str, Any]] = []
     for report in await store.day_reports(UNEXPLAINED_EVENTS, question.first, question.last):
         if report.app in apps:

@@ -29,26 +29,23 @@ NAMED: Final = 500
 IN_MEMORY: Final = 64 * 2**20
 ERROR_BYTES: Final = 2_000
 
-MISSING: Final = "missing"
-"""flybridge has sent it, and it is not in Amplitude."""
-FOREIGN: Final = "foreign"
-"""It is in Amplitude, and flybridge has not sent it."""
 
+class LostEvent(Struct, frozen=True):
+    """An event that flybridge has sent, and that is not in Amplitude. Its id is a hash, and identifies nobody."""
 
-class NamedEvent(Struct, frozen=True):
-    """An event that is on one side only."""
-
-    side: str
     insert_id: str
     event: str
     media_source: str
 
 
 class ExportMatch(Struct):
-    """What was found: by event and source how many are not flybridge's, and the events that are on one side only."""
+    """What was found: by event and source how many are not flybridge's, and which of its own are not there.
+
+    The ids that others give to their events may identify people, and are not kept.
+    """
 
     foreign: dict[str, Counter[str]]
-    named: list[NamedEvent]
+    lost: list[LostEvent]
 
 
 class ExportFailed(Exception):
@@ -92,7 +89,8 @@ async def match_export(
     for one in sent:
         name = plan.name_of(one.kind, one.event)
         if one.insert_id not in seen and one.sent_ms < until_ms and name in names and name is not None:
-            _name(found, NamedEvent(MISSING, one.insert_id, name, one.media_source))
+            found.lost.append(LostEvent(one.insert_id, name, one.media_source))
+    del found.lost[NAMED:]
     return found
 
 
@@ -142,9 +140,3 @@ class _Scan:
             # One of flybridge's that is not known is of a person who was forgotten.
             source = source_label(event.value(plan.source_property, of_user=plan.of_user) or "")
             self._found.foreign[name][source] += 1
-            _name(self._found, NamedEvent(FOREIGN, insert_id[:64], name, source))
-
-
-def _name(found: ExportMatch, event: NamedEvent) -> None:
-    if len(found.named) < NAMED:
-        found.named.append(event)

@@ -171,7 +171,7 @@ class Reconciler:
     async def _exported(
         self, plan: ReconcilePlan, evidence: _Gathered, day: int, notes: list[str]
     ) -> ExportMatch | None:
-        """Look for each event of a day in Amplitude's export, and keep which are on one side only."""
+        """Look for each event of a day in Amplitude's export, and keep which are not there."""
         now_ms = self._clock.now_ms()
         try:
             found = await match_export(
@@ -186,7 +186,7 @@ class Reconciler:
         except ExportFailed as problem:
             notes.append(f"Events were not looked for by their insert ids: {problem}")
             return None
-        body = msgspec.json.encode(found.named)
+        body = msgspec.json.encode(found.lost)
         await self._store.put_day_reports([DayReport(plan.app, UNEXPLAINED_EVENTS, day, now_ms, body)])
         return found
 

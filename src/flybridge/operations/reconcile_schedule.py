@@ -7,9 +7,9 @@ the same; two comparisons at once would cost a vendor's budget and change nothin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
@@ -52,8 +52,8 @@ async def keep_reconciling(
                     continue
                 await _put(store, plan, now_ms + AGAIN_MS)
                 last = plan.day_of(now_ms - AFTER_MIDNIGHT_MS) - 1
-                if plan.asks and days:
-                    await reconciler.run(plan, last - days + 1, last)
+                if plan.asks and days and not await _until(stop, reconciler.run(plan, last - days + 1, last)):
+                    return
                 (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
                 await find_and_keep(store, scope, now_ms)
                 await _put(store, plan, _next_ms(plan, now_ms))
@@ -61,6 +61,19 @@ async def keep_reconciling(
             failed(problem)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), LOOK_S)
+
+
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Run `work`, and break it off when `stop` is set: it may be waiting for a vendor. Returns whether it ended."""
+    running, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not running.done():
+        running.cancel()
+        await asyncio.wait({running})
+        return False
+    running.result()
+    return True
 
 
 async def _put(store: Store, plan: ReconcilePlan, due_ms: int) -> None:
