@@ -219,6 +219,13 @@ def test_what_the_attribution_api_drops_is_known_on_its_route_only():
     assert parts(compare(evidence(rows, amplitude=told))) == {"a": {"unexplained amplitude": -2}}
 
 
+def test_what_only_amplitude_has_is_shown_as_what_it_is():
+    """An install is one, though flybridge has received none of that day."""
+    (row,) = compare(evidence({}, amplitude=amplitude({"a": 4}), native=4)).rows
+    assert (row.key.kind, row.key.event, row.flybridge, row.amplitude) == ("install", "", 0, 4)
+    assert [(part.code, part.n) for part in row.parts] == [("second_integration", 4)]
+
+
 def test_a_corrected_attribution_stays_in_amplitude_as_it_was_sent():
     """The figures follow AppsFlyer."""
     rows = {("install", "", "a", "delivered"): 5, ("install", "", "b", "delivered"): 5}

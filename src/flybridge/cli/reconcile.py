@@ -91,17 +91,21 @@ def _found(
         return await read_differences(store, scopes, question)
 
     async def ask(store: Store, transport: Transport, download: Download) -> dict[str, Any]:
-        from flybridge.operations.count_amplitude import QueryBudget  # noqa: PLC0415 - only when vendors are asked
+        from flybridge.operations.count_amplitude import PER_BUDGET, QueryBudget  # noqa: PLC0415 - only when vendors are asked
         from flybridge.operations.reconcile import Reconciler  # noqa: PLC0415
         from flybridge.operations.reconcile_plan import reconcile_plans_of  # noqa: PLC0415
 
         clock = SystemClock()
         reconciler = Reconciler(store, QueryBudget(transport, clock), download, clock)
         names = {scope.name: scope for scope in scopes}
-        for plan in reconcile_plans_of(settings):
-            if plan.app in names:
-                # A day that is not over can't be compared.
-                await reconciler.run(plan, question.first, min(question.last, names[plan.app].today - 1), again=True)
+        plans = [plan for plan in reconcile_plans_of(settings) if plan.app in names]
+        most = sum(plan.events + 2 for plan in plans if plan.credentials) * (question.last - question.first + 1)
+        if most > PER_BUDGET:
+            minutes = most // PER_BUDGET * 5
+            complain(f"Up to {most:,} queries to Amplitude: they may take {minutes} minutes, as its limits allow.")
+        for plan in plans:
+            # A day that is not over can't be compared.
+            await reconciler.run(plan, question.first, min(question.last, names[plan.app].today - 1), again=True)
         return await read(store)
 
     return with_store(settings, read) if stored else with_vendors(settings, ask)

@@ -264,9 +264,11 @@ class _Rows:
                     row.amplitude = 0
             elif name in told:
                 named[name].append((kind, event))
+        conversions = {self._evidence.name_of(kind, ""): kind for kind in reversed(CONVERSIONS)}
         for name in told:
-            group = named[name] or [(PerformanceKind.EVENT, name)]
-            self._named(group, told[name], changed, native)
+            # Amplitude may have what flybridge has received nothing of.
+            alone = (conversions[name], "") if name in conversions else (PerformanceKind.EVENT, name)
+            self._named(named[name] or [alone], told[name], changed, native)
 
     def _named(
         self,
