@@ -67,3 +67,20 @@ async def test_a_replay_is_not_stopped_and_keeps_what_is_remembered(store):
     replay = counted(key_ms=5, receipt="letter", replayed=True)
     assert (await store.file([replay], NOW_MS)).outcomes == {OutcomeKind.PENDING: 1}
     assert await filed(store, counted(key_ms=5), counted(key_ms=6)) == [False, True]
+
+
+async def test_what_is_known_is_told_without_filing(store):
+    """As filing one after the other would find it, and nothing is remembered by the question."""
+    await store.file([counted(key_ms=100), counted("plain")], NOW_MS)
+    asked = [
+        counted(key_ms=100),
+        counted(ordinal=1),
+        counted(ordinal=2),
+        counted(ordinal=2),
+        counted("plain"),
+        counted("new"),
+        counted("new"),
+        direct(key=None),
+    ]
+    for _ in range(2):
+        assert await store.are_known(asked, NOW_MS) == [True, True, False, True, True, False, True, False]

@@ -159,6 +159,10 @@ class Store(Protocol):
         """
         ...
 
+    async def are_known(self, filings: Sequence[Filing], now_ms: int) -> Sequence[bool]:
+        """Return for each filing whether it would be a duplicate: of what was filed, or of one before it."""
+        ...
+
     async def lanes(self, now_ms: int) -> Sequence[Lane]:
         """Return the lanes that have something due."""
         ...

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
 from flybridge.records import Filing
 from flybridge.store.core.occurrences import ONE, Occurrences, unpacked
-from flybridge.store.core.tables import Read, Tables, Write
+from flybridge.store.core.tables import Read, Rows, Tables, Write
 
 
 class _Key(Struct):
@@ -64,6 +64,24 @@ class ContentKeys:
                 changed.append((known.until_ms, packed, known.before, key))
         self._tables.write(Write.SEEN, new)
         self._tables.write(Write.SEEN_MORE, changed)
+
+
+def are_known(rows: Rows, filings: Sequence[Filing], now_ms: int) -> list[bool]:
+    """Return for each filing whether it would be a duplicate, of what was filed or of one before it."""
+    keys = {filing.key for filing in filings if filing.key is not None}
+    known = {key: unpacked(packed) for key, packed in rows.among(Read.SEEN, keys, now_ms)}
+    found = []
+    for filing in filings:
+        occurrences = None if filing.key is None else known.get(filing.key)
+        if occurrences is None:
+            found.append(False)
+            if filing.key is not None:
+                known[filing.key] = occurrences = Occurrences() if _is_counted(filing) else Occurrences(ONE)
+                if _is_counted(filing):
+                    occurrences.take(filing.key_ms, filing.ordinal)
+        else:
+            found.append(not (_is_counted(filing) and occurrences.take(filing.key_ms, filing.ordinal)))
+    return found
 
 
 def _is_counted(filing: Filing) -> bool:

@@ -14,6 +14,7 @@ from flybridge.records import DAY_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.sealing import Seal
 from flybridge.store.core import performance_reports, reports, trail
 from flybridge.store.core.confirmed_time import confirm, confirmed_ms
+from flybridge.store.core.content_keys import are_known
 from flybridge.store.core.dead_letters import listed, listed_ids, named, redeliver, taken
 from flybridge.store.core.delivering import begin, hasten, lease, queued, rescue, settle, take_out
 from flybridge.store.core.filing import file
@@ -198,6 +199,9 @@ class Verbs(ABC):
             if found.after is None:
                 return deleted
             after = found.after
+
+    async def are_known(self, filings: Sequence[Filing], now_ms: int) -> Sequence[bool]:
+        return await self._read(lambda db: are_known(db, filings, now_ms))
 
     async def lanes(self, now_ms: int) -> Sequence[Lane]:
         return await self._read(lambda db: reports.lanes(db, now_ms))
