@@ -75,8 +75,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links
 
 requirements: setup ## resolve the dependencies anew, and write them down with hashes
-	$(COMPILE) --upgrade pyproject.toml --extra cluster --extra parquet -o requirements/run.txt
-	$(COMPILE) --upgrade pyproject.toml --extra cluster --extra parquet --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) --upgrade pyproject.toml --extra cluster --extra history --extra parquet -o requirements/run.txt
+	$(COMPILE) --upgrade pyproject.toml --extra cluster --extra history --extra parquet --group dev -c requirements/run.txt -o requirements/dev.txt
 	echo hatchling | $(COMPILE) -c requirements/dev.txt - -o requirements/build.txt
 	echo uv | $(COMPILE) --upgrade - -o requirements/uv.txt
 

@@ -19,12 +19,13 @@ import msgspec
 from msgspec import Struct, structs
 
 from flybridge.amplitude import stream
-from flybridge.amplitude.event import identifier
+from flybridge.amplitude.event import as_past, identifier
 from flybridge.amplitude.streamed import Streamed, event_in, events_in, is_user, not_understood, read_message
 from flybridge.appsflyer import inapp_event, postback
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.appsflyer.postback_time import time_ms, time_of
+from flybridge.appsflyer.raw_report import bad_row
 from flybridge.audiences.messages import with_members
 from flybridge.audiences.rules import AudienceRule
 from flybridge.clock import Clock
@@ -57,6 +58,7 @@ from flybridge.records import (
     Filing,
     Filter,
     Hold,
+    Media,
     Performance,
     PerformanceKind,
     Person,
@@ -79,11 +81,17 @@ APART: Final = (PerformanceKind.SECONDARY, PerformanceKind.BLOCKED)
 
 NO_NAMES: Final[Mapping[str, str]] = {}
 HTTP_V2: Final = "http_v2"
+BATCH: Final = "batch"
+"""The lane of imported files, beside that of what is pushed: a month of history holds up no event of today."""
 
 # Looking up an enum member costs more than a module's name.
 INSTALLED_BY_USER: Final = IdKind.INSTALLED_BY_USER
 INSTALLED_ON_DEVICE: Final = IdKind.INSTALLED_ON_DEVICE
 APPSFLYER_ID: Final = IdKind.APPSFLYER_ID
+ROW: Final = Media.ROW
+FILE: Final = Source.FILE
+READ: Final = frozenset({Source.FILE, Source.PULL, Source.LOCKER})
+"""Sources that are read here, and may come again in other files and reports."""
 
 
 class AppFlow(Struct, frozen=True):
@@ -93,6 +101,8 @@ class AppFlow(Struct, frozen=True):
     `customer_user_at_expiry` sends what was never matched under its customer user id, if it has one.
     Conversions are remembered for `conversion_days`, longer than events, because files bring them again late.
     `streams` send Amplitude's events to AppsFlyer; `stream_fields` reads webhooks with a template of their own.
+    What was read (files, Pull API, Data Locker) is remembered for `history_days`. An event read later than `current_ms`
+    after it happened says nothing of the present state of its user.
     """
 
     rules: Rules
@@ -105,6 +115,13 @@ class AppFlow(Struct, frozen=True):
     stream_fields: Mapping[str, str] = NO_NAMES
     counting: Counting = Counting()
     audiences: tuple[AudienceRule, ...] = ()
+    history_days: int = 400
+    current_ms: int = HOUR_MS
+
+    def days_of(self, envelope: Envelope, *, is_conversion: bool) -> int:
+        """Return for how many days the content key of a message is remembered."""
+        days = self.conversion_days if is_conversion else self.dedup_days
+        return max(days, self.history_days) if envelope.source in READ else days
 
 
 class Flow:
@@ -151,7 +168,7 @@ class Flow:
         if app is None:
             return Filing(envelope, _unknown_app(envelope.app), digest=digest_of(envelope.app, envelope.body))
         match envelope.source:
-            case Source.PUSH | Source.FILE | Source.PULL:
+            case Source.PUSH | Source.FILE | Source.PULL | Source.LOCKER:
                 return self._postback(envelope, app)
             case Source.STREAM | Source.COHORT | Source.SIGHTINGS:
                 return with_members(self._sightings(envelope, app), app.audiences, self._keyring)
@@ -161,11 +178,14 @@ class Flow:
     def _postback(self, envelope: Envelope, app: AppFlow) -> Filing:
         # The bytes themselves are the identity of what has no other, so that a repeat is one message.
         digest = digest_of(envelope.app, envelope.body)
-        until_ms = envelope.received_ms + app.dedup_days * DAY_MS
-        read = postback.read(envelope.body, envelope.media)
+        until_ms = envelope.received_ms + app.days_of(envelope, is_conversion=False) * DAY_MS
+        read = bad_row(envelope.body) if envelope.media is ROW else postback.read(envelope.body, envelope.media)
         if isinstance(read, Dead):
             return Filing(envelope, read, digest, until_ms, digest=digest, ordinal=envelope.ordinal)
-        mapped = map_postback(read, app.rules, envelope.received_ms, envelope.ordinal)
+        is_file = envelope.source is FILE
+        mapped = map_postback(
+            read, app.rules, envelope.received_ms, envelope.ordinal, is_past=is_file, is_newest=envelope.newest
+        )
         installed = self._installed(read, mapped, envelope, app) if app.streams else ()
         ids, event_ms = named(read, mapped)
         persons = self._person(envelope.app, ids, event_ms, [sighting.key for sighting in installed])
@@ -186,7 +206,7 @@ class Flow:
                 read,
                 app,
             )
-        days = app.conversion_days if mapped.kind.is_conversion else app.dedup_days
+        days = app.days_of(envelope, is_conversion=mapped.kind.is_conversion)
         return Filing(
             envelope,
             self._resolve(read, mapped, envelope, app),
@@ -225,7 +245,7 @@ class Flow:
             received_ms=envelope.received_ms,
             ordinal=envelope.ordinal,
         )
-        days = app.conversion_days if kind.is_conversion else app.dedup_days
+        days = app.days_of(envelope, is_conversion=kind.is_conversion)
         key = identity.key
         if performance.dimensions.kind in APART:
             # Another copy of the same event is counted, and neither is the other's duplicate.
@@ -260,9 +280,13 @@ class Flow:
         return identifier(postback.customer_user_id, app.rules.min_id_length)
 
     def _resolve(self, read: Postback, mapped: Mapped, envelope: Envelope, app: AppFlow) -> Decision:
-        item = Deliver(
-            mapped.endpoint, mapped.insert_id, mapped.event_type, mapped.sent, mapped.user_id, mapped.device_id
-        )
+        sent, endpoint = mapped.sent, mapped.endpoint
+        if endpoint == HTTP_V2:
+            if envelope.source in READ and envelope.received_ms - mapped.event_ms > app.current_ms:
+                sent = as_past(sent)
+            if envelope.source is FILE:
+                endpoint = BATCH
+        item = Deliver(endpoint, mapped.insert_id, mapped.event_type, sent, mapped.user_id, mapped.device_id)
         known = mapped.user_id or mapped.device_id
         if not app.hold_attribution if mapped.endpoint == "attribution" else known:
             return item

@@ -53,6 +53,7 @@ class Source(Word):
     PUSH = "push"
     FILE = "file"
     PULL = "pull"
+    LOCKER = "locker"
     STREAM = "stream"
     COHORT = "cohort"
     SIGHTINGS = "sightings"
@@ -63,6 +64,7 @@ class Media(Word):
 
     JSON = "json"
     QUERY = "query"
+    ROW = "row"  # a row of a file that can't be read, with what is known of it, as JSON
 
 
 class Envelope(Struct, frozen=True, array_like=True, gc=False):
@@ -71,6 +73,7 @@ class Envelope(Struct, frozen=True, array_like=True, gc=False):
     `receipt` names this reception: the inbox gives it, it stays the same when the envelope is leased
     again, and the store refuses to file it twice. It is empty until the inbox has stored the envelope.
     `ordinal` is 1, 2, ... for a row of a file or report: which of the rows it is that are the same event to the second.
+    `newest` marks the last conversion of its person among imported files.
     """
 
     app: str
@@ -80,6 +83,7 @@ class Envelope(Struct, frozen=True, array_like=True, gc=False):
     body: bytes
     receipt: str = ""
     ordinal: int = 0
+    newest: bool = False
 
 
 class OutcomeKind(Word):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flybridge.amplitude import cohort
 from flybridge.amplitude.attribution import AttributionApi
-from flybridge.amplitude.upload import Batch, HttpV2, origin
+from flybridge.amplitude.upload import Batch, History, HttpV2, origin
 from flybridge.appsflyer import audience
 from flybridge.appsflyer.inapp_event import ORIGIN as APPSFLYER
 from flybridge.appsflyer.inapp_event import InAppEvent
@@ -79,6 +79,8 @@ def build_flow(config: Config) -> Flow:
             hold_attribution=app.hold.v1 is HoldV1.WHEN_SEEN,
             customer_user_at_expiry=app.hold.at_expiry is AtExpiry.SEND_AS_CUSTOMER_USER_ID,
             dedup_days=config.retention.dedup_days,
+            history_days=config.retention.history_days,
+            current_ms=round(app.amplitude.current_hours * HOUR_MS),
             streams=streams_of(app, f"apps[{number}]"),
             stream_fields=app.amplitude.stream_fields,
             audiences=followed_of(app),
@@ -124,8 +126,15 @@ def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
             gzip=config.delivery.gzip,
             current_ms=round(app.amplitude.current_hours * HOUR_MS),
         )
+        history = History(
+            key,
+            host,
+            min_id_length=app.amplitude.min_id_length,
+            gzip=config.delivery.gzip,
+            current_ms=http_v2.current_ms,
+        )
         attribution = AttributionApi(key, host)
-        for endpoint in (http_v2, attribution):
+        for endpoint in (http_v2, history, attribution):
             endpoint.limits = _tuned(endpoint.limits, config.delivery)
             endpoints[Lane(app.name, endpoint.name)] = endpoint
         if app.appsflyer.s2s_key:  # also without streams: what was filed while there were some is sent

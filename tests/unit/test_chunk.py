@@ -38,7 +38,7 @@ def test_what_is_packed_is_unpacked_and_never_grows(bodies):
 @pytest.mark.parametrize("field", [field.name for field in msgspec.structs.fields(Envelope)])
 def test_every_field_of_an_envelope_comes_back(field):
     """A field that it gets in time must not be lost on the way through the inbox; only the receipt is made anew."""
-    full = Envelope("shop", Source.COHORT, Media.QUERY, 1_764_000_000_000, b"{}", "7f.0", 2)
+    full = Envelope("shop", Source.COHORT, Media.QUERY, 1_764_000_000_000, b"{}", "7f.0", 2, True)
     (declared,) = (each for each in msgspec.structs.fields(Envelope) if each.name == field)
     assert getattr(full, field) != declared.default, "give it a value above"
     (found,) = unpack(SEAL, "7f", pack(SEAL, [full]))

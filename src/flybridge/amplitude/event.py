@@ -136,6 +136,18 @@ def _digits(value: int) -> str:
         return "…"
 
 
+PAST: Final = b'{"$skip_user_properties_sync":true,'
+
+
+def as_past(item: bytes) -> bytes:
+    """Return an item whose event carries only its own properties, and leaves those of its user as they are.
+
+    The event is the last line of an item (https://amplitude.com/docs/data/data-backfill, read 2026-11-27).
+    """
+    before, separator, event = item.rpartition(b"\n")
+    return item if event.startswith(PAST) else before + separator + PAST + event[1:]
+
+
 def joined(first: bytes, second: bytes) -> bytes:
     """Return one JSON object of two, which must have no key in common."""
     if len(second) == EMPTY_OBJECT:

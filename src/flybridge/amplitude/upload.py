@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from flybridge.amplitude.event import with_identity
+from flybridge.amplitude.event import PAST, as_past, with_identity
 from flybridge.delivery.exchange import (
     Accepted,
     Halt,
@@ -98,7 +98,7 @@ class HttpV2:
         self._secret = api_key
         self._url = origin.rstrip("/") + self.path
         self._gzip = gzip
-        self._current_ms = current_ms
+        self.current_ms = current_ms
         items = min(max_items or self.most_items, self.most_items)
         room = (max_bytes or self.most_bytes) - len(self._head) - 2
         self.limits = Limits(items, room, concurrency or self.usual_concurrency, requests_per_s, items_per_s)
@@ -109,16 +109,14 @@ class HttpV2:
         return HttpRequest("POST", self._url, _JSON, b"".join((self._head, events, b"]}")), self._gzip)
 
     def _events(self, delivery: Delivery) -> bytes:
-        *before, event = delivery.body.split(b"\n")
-        if delivery.age_ms > self._current_ms:
-            event = _HISTORIC + event[1:]
-        lines = (*before, event) if before else (event,)
-        return b",".join([with_identity(line, delivery.user_id or None, delivery.device_id or None) for line in lines])
+        body = as_past(delivery.body) if delivery.age_ms > self.current_ms else delivery.body
+        user_id, device_id = delivery.user_id or None, delivery.device_id or None
+        return b",".join([with_identity(line, user_id, device_id) for line in body.split(b"\n")])
 
     def size(self, delivery: Delivery) -> int:
         """Return an upper bound of the bytes that this item adds: its body, and for each event the two ids escaped."""
         ids = sum(_escaped_bytes(i) for i in (delivery.user_id, delivery.device_id) if i)
-        return len(delivery.body) + len(_HISTORIC) + _events_in(delivery) * (ids + _IDENTITY_BYTES)
+        return len(delivery.body) + len(PAST) + _events_in(delivery) * (ids + _IDENTITY_BYTES)
 
     def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
         """Return one verdict per event. Never raises."""
@@ -169,6 +167,17 @@ class Batch(HttpV2):
     most_items = 1_000
     most_bytes = 19_800_000
     usual_concurrency = 2
+
+
+class History(Batch):
+    """The Batch API for imported files: a lane of its own, so that history does not delay what is new.
+
+    Amplitude advises one sender for each device and at most 300 of its events a second
+    (https://amplitude.com/docs/data/data-backfill, read 2026-11-27), so that requests follow one another.
+    """
+
+    name = "batch"
+    usual_concurrency = 1
 
 
 def status_verdict(response: HttpResponse, *, alone: bool) -> Verdict:
@@ -306,7 +315,6 @@ def _escaped_bytes(text: str) -> int:
 _OF_REQUEST: Final = ("invalid json request body", "missing request body")
 _EVENT_FIELDS: Final = frozenset({"event_type", "user_id", "device_id", "time", "insert_id"})
 _JSON: Final = {"Content-Type": "application/json", "Accept": "*/*"}
-_HISTORIC: Final = b'{"$skip_user_properties_sync":true,'
 _IDENTITY_BYTES: Final = len('"user_id":"","device_id":"",,')
 _AT_ONCE: Final = Retry("not_tried", 0.0, counts=False)
 _MAPPING: Final = "Correct the mapping of that field (see `flybridge explain`), then replay the dead letter."

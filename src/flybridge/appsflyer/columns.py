@@ -1,7 +1,8 @@
 """The columns of AppsFlyer's raw-data files: their display names and the names of the same fields in messages.
 
 A display name is the field's name in words (`AppsFlyer ID` is `appsflyer_id`), but for a few. Files of other tools
-write the same names in lower case, with `_` or `-`; some write `contributor1_` for `contributor_1_`.
+write the same names in lower case, with `_` or `-`; some write `contributor1_` for `contributor_1_`. One column changes
+its name with the request: `Event Revenue USD`, `Event Revenue Preferred`, or the currency itself (`Event Revenue INR`).
 
 https://support.appsflyer.com/hc/en-us/articles/208387843 (raw data reports, read 2026-11-26).
 """
@@ -9,8 +10,10 @@ https://support.appsflyer.com/hc/en-us/articles/208387843 (raw data reports, rea
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
+
+from msgspec import Struct
 
 EXCEPTIONS: Final[Mapping[str, str]] = {
     "partner": "af_prt",
@@ -41,12 +44,50 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
 
 _BETWEEN: Final = re.compile(r"[\s_-]+")
 _CONTRIBUTOR: Final = re.compile(r"contributor_?(\d)_(.+)")
+_REVENUE: Final = re.compile(r"event_revenue_([a-z]{3}|preferred)")
 
 
 def field_of(column: str) -> str:
     """Return the name of a column's field in messages, `media_source` for `Media Source`."""
-    name = _BETWEEN.sub("_", column.strip().removeprefix("\ufeff").strip().lower())
+    name = _named(column)
     if (contributor := _CONTRIBUTOR.fullmatch(name)) is not None:
         number, rest = contributor.groups()
         return f"contributor_{number}_{'af_prt' if rest == 'partner' else rest}"
+    if name != "event_revenue_usd" and _REVENUE.fullmatch(name) is not None:
+        return "revenue_in_selected_currency"
     return EXCEPTIONS.get(name, name)
+
+
+def _named(column: str) -> str:
+    return _BETWEEN.sub("_", column.strip().removeprefix("\ufeff").strip().lower())
+
+
+class Columns(Struct, frozen=True):
+    """The header of a file. `fields` are the columns' fields in messages; `fixed` is what the header says of every row.
+
+    `has_display_names` tells the reports of the Pull API and the dashboard, whose times have no zone, from Data
+    Locker's, whose times are UTC.
+    """
+
+    fields: tuple[str, ...]
+    fixed: Mapping[str, str]
+    has_display_names: bool
+
+    def row(self, values: Iterable[str]) -> dict[str, str]:
+        """Return the fields of a row that are filled. Of two columns with the same field the first one counts."""
+        row = {name: value for name, value in zip(self.fields, values, strict=False) if value and name}
+        if self.fixed and "revenue_in_selected_currency" in row:
+            return {**self.fixed, **row}
+        return row
+
+
+def columns_of(header: Sequence[str]) -> Columns:
+    """Return what a header says. A column whose field another one has already is left out."""
+    names, fixed = list[str](), dict[str, str]()
+    for column in header:
+        name = field_of(column)
+        names.append("" if name in names else name)
+        revenue = _REVENUE.fullmatch(_named(column))
+        if name == "revenue_in_selected_currency" and revenue is not None and revenue[1] != "preferred":
+            fixed["selected_currency"] = revenue[1].upper()
+    return Columns(tuple(names), fixed, any(column.strip() != column.strip().lower() for column in header))

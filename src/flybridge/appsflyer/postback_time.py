@@ -124,6 +124,8 @@ def _unusual(text: str) -> int | None:
     text = _dashed(text.strip())
     if text.isascii() and text.isdigit() and len(text) in (10, 13):
         return _bounded(int(text) * (1000 if len(text) == 10 else 1))
+    if text[10:11] in {" ", "T"} and text[12:13] == ":":  # an hour of one digit, as spreadsheets write it
+        text = f"{text[:11]}0{text[11:]}"
     # A plus sign in a query string that was not escaped arrives as a space: "... 14:57:24.898 0000".
     head, _, zone = text.rpartition(" ")
     if len(zone) in (4, 5) and zone.lstrip("+-").isdigit() and ":" in head:

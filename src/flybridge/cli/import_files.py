@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flybridge.amplitude.event import MIN_ID_LENGTH
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_inbox
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_inbox
 from flybridge.cli.printing import complain, print_json, print_rows
 from flybridge.clock import SystemClock
-from flybridge.config.settings import Config
+from flybridge.config.settings import App, Config
 from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Inbox
 from flybridge.operations.import_files import Imported, import_events, import_file
@@ -21,7 +22,9 @@ SHOWN = 20
 
 
 def import_files(
-    files: Annotated[list[Path], typer.Argument(help="Files, compressed with gzip or not.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Files, patterns and directories, on this machine or in s3://, gs:// or az://.")
+    ],
     config: ConfigPath = None,
     only_app: AppName = None,
     sightings: Annotated[
@@ -32,26 +35,53 @@ def import_files(
         bool,
         typer.Option("--stream", help="They hold Amplitude's events, as its Export API writes them: JSON lines."),
     ] = False,
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", help="The zone of times without one: UTC, Europe/Berlin.")
+    ] = None,
+    from_day: Annotated[str | None, typer.Option("--from", help="Only rows from this UTC day on, 2026-01-31.")] = None,
+    to_day: Annotated[str | None, typer.Option("--to", help="Only rows up to the end of this UTC day.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would become of the rows.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Read also files that were imported already.")] = False,
+    rate: Annotated[float, typer.Option("--rate", min=0, help="The most rows in a second. 0 sets no limit.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
-    """Bring files into the inbox. Safe beside a running server; the same file again changes nothing."""
-    if sightings == stream:
-        raise typer.BadParameter("Say what the files hold: --sightings or --stream.")
-    settings = configured(config)
-    name = chosen_app(settings, only_app)
+    """Bring files into the inbox. Safe beside a running server; the same file again changes nothing.
 
+    Without --sightings and --stream they are AppsFlyer's raw data: CSV, compressed with gzip or not, and Parquet.
+    """
+    if sightings and stream:
+        raise typer.BadParameter("Say what the files hold: --sightings or --stream.")
+    settings = configured(config, only_app)
+    name = chosen_app(settings, only_app)
+    if sightings or stream:
+        done = _amplitude(settings, name, [Path(one) for one in files], stream=stream)
+        _show(done, as_json)
+        return
+    from flybridge.cli.import_history import RawImport, import_raw  # noqa: PLC0415 - its readers take a while to load
+
+    app = settings.app(name)
+    assert app is not None, "it was chosen among the configured ones"
+    options = RawImport(files, timezone, from_day, to_day, dry_run, yes, again, rate, as_json)
+    run(import_raw(settings, app, options))
+
+
+def _amplitude(settings: Config, name: str, files: list[Path], *, stream: bool) -> list[Imported]:
     async def work(inbox: Inbox) -> list[Imported]:
         now_ms = SystemClock().now_ms()
         if stream:
             return [await import_events(path, name, inbox.accept, now_ms, _progress(path)) for path in files]
-        app = settings.app(name)
+        app: App | None = settings.app(name)
         shortest = app.amplitude.min_id_length if app is not None else MIN_ID_LENGTH
         return [
             await import_file(path, name, inbox.accept, now_ms, _progress(path), min_id_length=shortest)
             for path in files
         ]
 
-    done = with_inbox(settings, work)
+    return with_inbox(settings, work)
+
+
+def _show(done: list[Imported], as_json: bool) -> None:
     if as_json:
         print_json(done)
     else:
@@ -86,7 +116,7 @@ def _row(one: Imported) -> dict[str, Any]:
     }
 
 
-def _progress(path: Path) -> Any:
+def _progress(path: Path) -> Callable[[int], None]:
     def tell(lines: int) -> None:
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{path}: {lines:,} lines")

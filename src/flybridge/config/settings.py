@@ -180,6 +180,9 @@ class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dedup_days: Annotated[int, Meta(ge=1, le=365)] = 7
     """Days within which a repeated in-app event is recognised. Amplitude itself recognises repeats for seven days.
     Conversions are recognised for 90."""
+    history_days: Annotated[int, Meta(ge=7, le=3650)] = 400
+    """Days within which an event is recognised that was read from files, the Pull API or Data Locker, however it comes
+    again. Amplitude forgets after seven days, and nothing can be deleted there."""
     installation_days: Annotated[int, Meta(ge=91, le=3650)] = 400
     """Days after its install that an installation is remembered, by a hash of its AppsFlyer id. Its cohort is
     complete after 90; until it is forgotten, an install that comes again in a file is not counted twice."""

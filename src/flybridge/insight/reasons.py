@@ -145,6 +145,9 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "nothing",
     ),
     (_K.DEAD, "not_json"): Reason("the message is not readable JSON", "find out who sends to this address"),
+    (_K.DEAD, "bad_row"): Reason(
+        "a line of a file is no row: the detail names file and line", "correct the line and import the file again"
+    ),
     (_K.DEAD, "not_an_object"): Reason("JSON, but not an object with fields", "one message per request"),
     (_K.DEAD, "not_understood"): Reason(
         "no event, user or cohort of Amplitude can be read from the message; the detail names its keys",

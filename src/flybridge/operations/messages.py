@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from flybridge.amplitude import cohort_message
 from flybridge.amplitude.streamed import event_in, read_message
-from flybridge.appsflyer.columns import field_of
+from flybridge.appsflyer.columns import columns_of
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback import V1_NAMES
 from flybridge.records import Media, Source

@@ -50,10 +50,26 @@ class AttributionBlock:
         """Return the event as JSON. `properties` are the user properties of the conversion; `first` is for installs."""
         operations: dict[str, dict[str, Any]] = {"$set": dict(properties)}
         if first:
-            operations["$setOnce"] = {name: properties.get(key, ABSENT) for name, key in self._initial.items()}
+            operations["$setOnce"] = self._first_touch(properties)
         absent = [key for key in (*self._keys, self._uninstalled) if key not in properties]
         operations["$unset"] = dict.fromkeys(absent, UNSET)
         return _event(operations, time_ms, insert_id)
+
+    def write_past(
+        self, properties: Mapping[str, Any], *, first: bool, newest: bool, time_ms: int, insert_id: str
+    ) -> bytes:
+        """Return the event for a conversion of long ago; empty if it has nothing to set.
+
+        A later attribution may stand in Amplitude already. The present one is therefore set once at most, by the
+        newest conversion of the history.
+        """
+        once = self._first_touch(properties) if first else {}
+        if newest:
+            once |= properties
+        return _event({"$setOnce": once}, time_ms, insert_id) if once else b""
+
+    def _first_touch(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: properties.get(key, ABSENT) for name, key in self._initial.items()}
 
     def uninstalled(self, when: str, *, time_ms: int, insert_id: str) -> bytes:
         """Return the event that notes an uninstall on the user. The next conversion removes it."""

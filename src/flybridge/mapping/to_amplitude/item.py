@@ -38,6 +38,8 @@ class Item(Struct, frozen=True, gc=False):
     value: Any
     event_ms: int
     insert_id: str
+    is_past: bool = False
+    is_newest: bool = False
 
     def http_v2(self, notes: list[str]) -> tuple[bytes, bytes]:
         """Write the item for the HTTP V2 API, and the `$identify` event that goes before it, empty if it needs none."""
@@ -52,7 +54,8 @@ class Item(Struct, frozen=True, gc=False):
             user_properties = Raw(written)
             if classified.is_conversion:
                 identify = self._attributed(properties)
-        if classified.kind is Kind.UNINSTALL:
+        # After an uninstall of long ago the app may have been installed again.
+        if classified.kind is Kind.UNINSTALL and not self.is_past:
             when = moment_of(self.event_ms)
             identify = self.compiled.attribution.uninstalled(when, time_ms=self.event_ms, insert_id=self.insert_id)
         place = self.compiled.place.place_of(postback)
@@ -81,8 +84,12 @@ class Item(Struct, frozen=True, gc=False):
         return _encode(classified.plan.top.fill(postback, value, fields)), identify
 
     def _attributed(self, properties: dict[str, Any]) -> bytes:
-        first = self.classification.kind.family == "install"
-        return self.compiled.attribution.write(properties, first=first, time_ms=self.event_ms, insert_id=self.insert_id)
+        first, block = self.classification.kind.family == "install", self.compiled.attribution
+        if self.is_past:
+            return block.write_past(
+                properties, first=first, newest=self.is_newest, time_ms=self.event_ms, insert_id=self.insert_id
+            )
+        return block.write(properties, first=first, time_ms=self.event_ms, insert_id=self.insert_id)
 
     def attribution(self, notes: list[str]) -> bytes:
         """Write the item for the Attribution API: identifiers and user properties, no event properties."""

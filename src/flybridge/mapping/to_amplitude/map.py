@@ -72,9 +72,19 @@ class Mapped(Struct, frozen=True, gc=False):
 
 
 def map_postback(
-    postback: Postback, rules: Rules, received_ms: int, ordinal: int = 0
+    postback: Postback,
+    rules: Rules,
+    received_ms: int,
+    ordinal: int = 0,
+    *,
+    is_past: bool = False,
+    is_newest: bool = False,
 ) -> Mapped | Filter | Refuse | Dead:
-    """Map one postback. `received_ms` is used if the message has no time, `ordinal` is that of the envelope."""
+    """Map one postback. `received_ms` is used if the message has no time, `ordinal` is that of the envelope.
+
+    With `is_past` it is history: it sets of its user only what nothing newer has set, and the present attribution only
+    if `is_newest`.
+    """
     compiled = rules.compiled
     classified = classify(postback, rules, compiled)
     if not isinstance(classified, Classification):
@@ -111,7 +121,7 @@ def map_postback(
     if event_ms is None:
         notes.append("The message has no readable event_time and is dated to its reception.")
         event_ms = received_ms
-    item = Item(postback, compiled, classified, person, value, event_ms, insert_id(*identity))
+    item = Item(postback, compiled, classified, person, value, event_ms, insert_id(*identity), is_past, is_newest)
     body, identify_event = item.http_v2(notes) if on_v2 else (item.attribution(notes), b"")
     # By position: names take msgspec as long as a whole section.
     return Mapped(

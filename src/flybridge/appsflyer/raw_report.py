@@ -1,0 +1,142 @@
+"""Which report a row of raw data is of.
+
+A file may hold several reports. What a row says of itself therefore comes first, the name of its file or of its Data
+Locker folder (`t=inapps`) second: copies of events that went to partners, and clicks, look like other rows.
+
+https://dev.appsflyer.com/hc/reference/raw_data_pull_api_tokenv2-overview and
+https://support.appsflyer.com/hc/en-us/articles/360000877538 (Data Locker, read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from flybridge.records import Dead, Word
+
+
+class Report(Word):
+    """The kinds of raw-data report, organic and not."""
+
+    INSTALLS = "installs"
+    REINSTALLS = "reinstalls"
+    RETARGETING = "retargeting"
+    EVENTS = "in-app events"
+    AD_REVENUE = "ad revenue"
+    UNINSTALLS = "uninstalls"
+    SKADNETWORK = "SKAdNetwork"
+    FRAUD = "Protect360"
+    POSTBACKS = "postbacks"
+    CLICKS = "clicks"
+    IMPRESSIONS = "impressions"
+    SESSIONS = "sessions"
+    WEB = "web"
+    AGGREGATES = "aggregates"
+
+
+TAKEN: Final = frozenset(
+    {
+        Report.INSTALLS,
+        Report.REINSTALLS,
+        Report.RETARGETING,
+        Report.EVENTS,
+        Report.AD_REVENUE,
+        Report.UNINSTALLS,
+        Report.SKADNETWORK,
+    }
+)
+"""Reports whose rows are messages. The mapping's options say what becomes of uninstalls and SKAdNetwork."""
+
+ORDER: Final = tuple(Report)
+"""The order in which reports are read: who was installed first, what they did second."""
+
+_NAMED: Final = tuple(
+    (re.compile(rf"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])"), report)
+    for pattern, report in (
+        (r"blocked_\w+|detection|fraud_post_\w+|post_attribution_\w+|protect360\w*", Report.FRAUD),
+        (r"(?:\w+_)?postbacks(?:_copy)?", Report.POSTBACKS),
+        (r"skad(?:network)?_\w+", Report.SKADNETWORK),
+        (r"clicks(?:_retargeting)?(?:_report)?", Report.CLICKS),
+        (r"impressions(?:_retargeting)?(?:_report)?", Report.IMPRESSIONS),
+        (r"sessions|retargeting_sessions", Report.SESSIONS),
+        (r"web_events|web_touch_points|web_to_app", Report.WEB),
+        (r"cohort_\w+|ssot_\w+|partners_report|daily_report|geo_report", Report.AGGREGATES),
+        (r"(?:organic_)?uninstalls|(?:organic_)?uninstall_events_report", Report.UNINSTALLS),
+        (r"\w*ad_revenue\w*", Report.AD_REVENUE),
+        (r"(?:organic_)?reinstalls(?:_organic)?", Report.REINSTALLS),
+        (r"\w*in_?apps?(?:_events?)?\w*", Report.EVENTS),
+        (r"conversions_retargeting|retargeting_conversions|installs_retarget\w*|retargeting", Report.RETARGETING),
+        (r"(?:non_)?(?:organic_)?installs(?:_report)?", Report.INSTALLS),
+    )
+)
+_FOLDER: Final = re.compile(r"(?:^|/)t=([^/]+)(?:/|$)")
+_EVENTS: Final = {
+    "install": Report.INSTALLS,
+    "reinstall": Report.REINSTALLS,
+    "re-engagement": Report.RETARGETING,
+    "re-attribution": Report.RETARGETING,
+    "uninstall": Report.UNINSTALLS,
+    "af_ad_revenue": Report.AD_REVENUE,
+}
+_FRAUD: Final = ("detection_date", "fraud_reason", "fraud_reasons", "blocked_reason")
+_COPIES: Final = frozenset({"postback_url", "postback_retry", "postback_method", "postback_http_response_code"})
+
+
+def report_named(name: str, app_id: str = "") -> Report | None:
+    """Return the report that a path or address names; None if it names none. `app_id` in it says nothing."""
+    folder = _FOLDER.search(name)
+    word = folder[1] if folder else name.rpartition("/")[2].replace(app_id or "\0", "")
+    word = re.sub(r"[\s.-]+", "_", word.lower())
+    # Parts of a file name that are joined by one sign look like one word: the rarer names are looked for first.
+    for pattern, report in _NAMED:
+        if pattern.search(word) or pattern.search(re.sub(r"_(?=\d)|(?<=\d)_", " ", word)):
+            return report
+    return None
+
+
+def is_of_copies(columns: Iterable[str]) -> bool:
+    """Whether a header is of a report of postbacks: copies of events, as partners got them."""
+    return not _COPIES.isdisjoint(columns)
+
+
+def report_of(row: Mapping[str, str], named: Report | None) -> Report:
+    """Return the report of one row. `named` is what the name of its file or its header says."""
+    for name in _FRAUD:
+        if name in row:
+            return Report.FRAUD
+    if named is not None and named not in TAKEN:
+        return named
+    event = row.get("event_name", "").strip()
+    if not event:
+        if "monetization_network" in row:
+            return Report.AD_REVENUE
+        if "conversion_type" not in row and "install_time" not in row and "event_time" not in row:
+            return Report.SKADNETWORK if any(name.startswith("skad_") for name in row) else Report.CLICKS
+        return named or Report.INSTALLS
+    if named is Report.SKADNETWORK:
+        return named
+    found = _EVENTS.get(event, Report.EVENTS)
+    return Report.AD_REVENUE if found is Report.EVENTS and "monetization_network" in row else found
+
+
+def row_body(file: str, number: int, problem: str, text: str) -> bytes:
+    """Return what is kept of a row that can't be read: `bad_row` makes a dead letter of it."""
+    return msgspec.json.encode({"file": file, "line": number, "problem": problem, "text": text})
+
+
+def bad_row(body: bytes) -> Dead:
+    """Return the dead letter of a row that can't be read."""
+    try:
+        said = msgspec.json.decode(body, type=dict[str, str | int])
+        where = f"{said['file']}, line {said['line']}: {said['problem']}"
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, KeyError):
+        where = "What was kept of the row can't be read either."
+    return Dead(
+        "decode",
+        "bad_row",
+        where,
+        "Correct the line in the file and import it again: its other rows are known by then, and change nothing.",
+    )

@@ -1,0 +1,179 @@
+"""`flybridge import` of AppsFlyer's raw data: what the files hold, a question, and the import."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AsyncExitStack, closing
+from typing import Any
+
+import typer
+from msgspec import Struct
+
+from flybridge.cli.printing import complain, print_json, print_rows, say
+from flybridge.clock import SystemClock
+from flybridge.config.settings import App, Config
+from flybridge.errors import ConfigError
+from flybridge.history.files import RawFile, find_files
+from flybridge.history.run import HistoryImport, ImportPlan, day_span, overlap, refused
+from flybridge.history.survey import Survey
+from flybridge.history.take import Taken
+from flybridge.mapping.to_amplitude.rules import DoubleAttribution
+from flybridge.records import DAY_MS, day_of
+from flybridge.service.backends import opened_inbox, opened_store
+from flybridge.service.wiring import build_flow
+from flybridge.store.protocol import Store
+
+PLAIN_S = 10.0
+"""How often a line is printed without a terminal."""
+
+
+class RawImport(Struct, frozen=True):
+    """The options of the command."""
+
+    files: list[str]
+    timezone: str | None = None
+    from_day: str | None = None
+    to_day: str | None = None
+    dry_run: bool = False
+    yes: bool = False
+    again: bool = False
+    rate: float = 0.0
+    as_json: bool = False
+
+
+async def import_raw(settings: Config, app: App, options: RawImport) -> None:
+    """Import files of raw data, or show what they hold."""
+    if reason := refused(app.route.value):
+        raise ConfigError("route", reason, "Import it into an app of the route `http_v2`.")
+    from_ms, until_ms = day_span(options.from_day, options.to_day)
+    plan = ImportPlan(
+        app.name,
+        app.appsflyer_app_id,
+        find_files(options.files),
+        options.timezone,
+        from_ms,
+        until_ms,
+        app.mapping.double_attribution is DoubleAttribution.BOTH,
+        options.again,
+        options.rate,
+    )
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        importing = stack.enter_context(closing(HistoryImport(plan, settings.data_dir, clock)))
+        store = await stack.enter_async_context(opened_store(settings))
+        asks = not (options.yes or options.as_json)
+        survey = await importing.survey(
+            build_flow(settings) if options.dry_run or asks else None, store if options.dry_run or asks else None
+        )
+        if options.dry_run or asks:
+            _show_survey(survey, options)
+        await _check_live_days(settings, app, survey, store, clock.now_ms())
+        if options.dry_run:
+            return
+        if not any(count.app == app.name for count in await store.sighted_kinds()):
+            complain(
+                "Amplitude has shown no user of this app yet, so that most events will be held and expire. Import its "
+                "exports first: flybridge import --sightings."
+            )
+        if asks and not typer.confirm("Import these rows? Nothing can be deleted in Amplitude.", default=False):
+            raise typer.Exit(1)
+        inbox = await stack.enter_async_context(opened_inbox(settings))
+        done = await importing.take(inbox.accept, Meter(plan).show)
+    _show_taken(done, options.as_json)
+    if any(one.bad or one.problem for one in done):
+        raise typer.Exit(1)
+
+
+async def _check_live_days(settings: Config, app: App, survey: Survey, store: Store, now_ms: int) -> None:
+    """Refuse days that were received live and whose keys are gone: their events would be sent again."""
+    counts = [(count.source, count.day) for count in await store.counts() if count.app == app.name]
+    forgotten = day_of(now_ms - (settings.retention.dedup_days + 1) * DAY_MS)
+    if days := overlap(counts, survey.first_day, survey.last_day, forgotten):
+        raise ConfigError(
+            "retention.dedup_days",
+            f"events of {days} were received live, and are remembered for {settings.retention.dedup_days} days only: "
+            "those in the files would be sent a second time.",
+            "Leave these days out with --from and --to.",
+        )
+
+
+class Meter:
+    """Shows how far an import is: a line that changes on a terminal, else a line from time to time."""
+
+    def __init__(self, plan: ImportPlan) -> None:
+        self._size = sum(file.size for file in plan.files)
+        self._before, self._rows, self._file = 0, 0, ""
+        self._sizes = {file.name: file.size for file in plan.files}
+        self._begun = self._last = time.monotonic()
+        self._now = 0
+
+    def show(self, file: RawFile, position: int, taken: Taken) -> None:
+        """Show what was taken of a file."""
+        if file.name != self._file:
+            self._before += self._sizes.get(self._file, 0)
+            self._rows += self._now
+            self._file = file.name
+        self._now = taken.rows
+        moment, plain = time.monotonic(), not sys.stderr.isatty()
+        if plain and moment - self._last < PLAIN_S:
+            return
+        self._last = moment
+        rows, seconds = self._rows + taken.rows, max(moment - self._begun, 0.001)
+        share = min((self._before + position) / self._size, 1.0) if self._size else 1.0
+        left = f", {_duration(seconds / share - seconds)} left" if share > 0.001 else ""
+        text = f"{rows:,} rows, {rows / seconds:,.0f} a second, {share:.0%}{left}"
+        sys.stderr.write(f"{text}\n" if plain else f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
+
+
+def _show_survey(survey: Survey, options: RawImport) -> None:
+    if options.as_json:
+        print_json(survey)
+        return
+    rows = [
+        {"report": report, "outcome": outcome, "rows": n}
+        for report, outcomes in survey.outcomes.items()
+        for outcome, n in outcomes.items()
+    ]
+    rows += [{"report": report, "outcome": "left out", "rows": n} for report, n in survey.left_out.items()]
+    if survey.bad:
+        rows.append({"report": "", "outcome": "bad: becomes a dead letter", "rows": survey.bad})
+    print_rows(f"{survey.rows:,} rows in {survey.files:,} files", rows, "There is no row in these files.")
+    for span in survey.spans:
+        twice = f" {span.ambiguous:,} times lie in an hour that the clock has twice." if span.ambiguous else ""
+        say(f"If times are {span.zone}: from {span.first} to {span.last} UTC.{twice}")
+    months: list[dict[str, Any]] = [{"month": month, "persons": n} for month, n in survey.months.items()]
+    print_rows("Persons by month (Amplitude bills a person for each)", months, "No row names a person and a time.")
+    revenue = [{"currency": currency, "revenue": f"{amount:.2f}"} for currency, amount in survey.revenue.items()]
+    print_rows("Revenue", revenue, "There is no revenue.", right=["revenue"])
+    for line in survey.first_bad:
+        complain(line)
+
+
+def _show_taken(done: list[Taken], as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+        return
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+    rows = [
+        {
+            "file": one.name,
+            "rows": one.rows,
+            "taken": one.taken,
+            "left_out": sum(one.left_out.values()),
+            "bad": one.bad,
+            "state": "imported before" if one.known else "broken off" if one.problem else "imported",
+        }
+        for one in done
+    ]
+    print_rows("Brought into the inbox", rows, "There was no file.")
+    for one in done:
+        if one.problem:
+            complain(one.problem)

@@ -1,0 +1,121 @@
+"""Read raw-data CSV row by row, and lose no row to a neighbour that is broken.
+
+A quoted text may hold line breaks (RFC 4180), so that a record ends where its quotes are even in number. A quote that
+is never closed would swallow the rest of the file: a record of more than `MAX_RECORD` bytes, or with another number of
+values than the header, is bad in its first line alone, and reading goes on at the next.
+
+Files may begin with a byte order mark, and several of them may have been put together: a header that comes again
+counts from there on.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from typing import IO, Final
+
+from flybridge.appsflyer.columns import Columns, columns_of
+from flybridge.appsflyer.fields import NAMES
+from flybridge.appsflyer.raw_report import Report, is_of_copies
+from flybridge.errors import FlybridgeError
+from flybridge.history.rows import BadRow, Row, Zone, row_of, zone_of
+
+MAX_RECORD: Final = 1 << 20
+SHOWN: Final = 2000
+_QUOTE: Final = b'"'
+csv.field_size_limit(MAX_RECORD)  # the module's own limit is less than a referrer may be long
+_HEADERS: Final = (b"AppsFlyer ID", b"appsflyer_id", b"AppsFlyer_ID")
+
+
+class CsvReader:
+    """Reads one file. `file` gives its uncompressed bytes from the beginning; `start` is where rows were read up to.
+
+    Raises `FlybridgeError` if the first line is no header of raw data.
+    """
+
+    def __init__(
+        self, file: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: tuple[int, int] = (0, 0)
+    ) -> None:
+        self._file = file
+        self._again = deque[bytes]()
+        self._named, self._zone, self._name = named, zone, name
+        self.end = self.lines = 0
+        while header := self._line():
+            self.end, self.lines = self.end + len(header), self.lines + 1
+            if header.strip():
+                break
+        self._delimiter = max(",;\t", key=header.decode("utf-8", "replace").count)
+        self.columns = self._columns(header)
+        # Lines that were read before are looked at for another header, and no more.
+        while self.end < start[0] and (line := self._line()):
+            self.end += len(line)
+            if _may_be_header(line):
+                self._fields(line)
+        self.lines = max(self.lines, start[1])
+
+    def _columns(self, header: bytes) -> Columns:
+        text = header.decode("utf-8-sig", "replace").lstrip("\ufeff").rstrip("\r\n")
+        names = next(csv.reader([text], delimiter=self._delimiter), [])
+        columns = columns_of(names)
+        known = {name for name in columns.fields if name}
+        if len(known & set(NAMES)) < 2 and not any(name.startswith("skad_") for name in known):
+            raise FlybridgeError(
+                f"{self._name} has no header of AppsFlyer's raw data. "
+                f"Its first line has: {', '.join(names[:10])[:200]}. "
+                "Files of Amplitude are imported with --sightings or --stream."
+            )
+        if is_of_copies(columns.fields):
+            self._named = Report.POSTBACKS
+        self._shift = zone_of(columns, self._zone, self._name)
+        return columns
+
+    def _line(self) -> bytes:
+        return self._again.popleft() if self._again else self._file.readline(MAX_RECORD)
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        while first := self._line():
+            number = self.lines + 1
+            lines = self._record(first) if first.count(_QUOTE) & 1 else [first]
+            fields = self._fields(b"".join(lines))
+            if isinstance(fields, str) and len(lines) > 1:
+                self._again.extendleft(reversed(lines[1:]))
+                lines = lines[:1]
+                fields = self._fields(first)
+            self.end += sum(map(len, lines))
+            self.lines += len(lines)
+            if isinstance(fields, str):
+                text = first[:SHOWN].decode("utf-8", "replace").rstrip("\r\n")
+                yield BadRow(number, self.end, fields, text)
+            elif fields:
+                yield row_of(number, self.end, fields, self._named, self._shift)
+
+    def _record(self, first: bytes) -> list[bytes]:
+        """Return the lines of a record whose first line ends within quotes."""
+        lines, size = [first], len(first)
+        while line := self._line():
+            lines.append(line)
+            size += len(line)
+            if line.count(_QUOTE) & 1 or size > MAX_RECORD:
+                break
+        return lines
+
+    def _fields(self, record: bytes) -> dict[str, str] | str:
+        """Return the filled fields of a record, empty for a blank line or a header; a sentence if it is broken."""
+        text = record.decode("utf-8", "replace").rstrip("\r\n")
+        if not text.strip():
+            return {}
+        try:
+            values = next(csv.reader([text], delimiter=self._delimiter, strict=True), [])
+        except csv.Error as problem:
+            return f"It is not a line of CSV: {problem}."
+        if _may_be_header(record) and "appsflyer_id" in columns_of(values).fields:
+            self.columns = self._columns(record)
+            return {}
+        if len(values) != len(self.columns.fields):
+            return f"It has {len(values)} values, and the header has {len(self.columns.fields)}."
+        return self.columns.row(values)
+
+
+def _may_be_header(line: bytes) -> bool:
+    return any(mark in line for mark in _HEADERS)

@@ -1,0 +1,249 @@
+"""Raw-data files, on this machine and in object storage: list them, and read their rows.
+
+`s3://`, `gs://` and `az://` are read with obstore, which finds each cloud's usual credentials; Parquet is read with
+pyarrow. Both come with `flybridge[history]`. What is compressed is recognised by its first bytes. A file has a `mark`
+that changes when its content does: the ETag, or size and time of modification.
+"""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+from msgspec import Struct
+
+from flybridge.appsflyer.columns import columns_of
+from flybridge.appsflyer.raw_report import Report, is_of_copies
+from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.history.csv_rows import CsvReader
+from flybridge.history.rows import BadRow, Row, Zone, as_text, row_of, zone_of
+
+ENDINGS: Final = (".csv", ".csv.gz", ".gz", ".parquet", ".tsv")
+"""What is read of a directory or folder. A file that is named is read whatever it is called."""
+NEEDED: Final = "pip install 'flybridge[history]'."
+BATCH: Final = 2000
+BUFFER: Final = 1 << 20
+_GZIP: Final = b"\x1f\x8b"
+_PARQUET: Final = b"PAR1"
+_WILD: Final = "*?["
+
+
+class RawFile(Struct, frozen=True):
+    """A file to be read. `bucket` is an object store, or None for this machine; `key` is its path there."""
+
+    name: str
+    key: str
+    size: int
+    mark: str
+    bucket: Any = None
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """Open its bytes as they are stored."""
+        if self.bucket is None:
+            with Path(self.key).open("rb") as file:
+                yield file
+            return
+        import obstore  # noqa: PLC0415 - an extra
+
+        reader = obstore.open_reader(self.bucket, self.key, buffer_size=BUFFER)
+        with io.BufferedReader(_Remote(reader), BUFFER) as file:
+            yield cast("IO[bytes]", file)
+
+
+class _Remote(io.RawIOBase):
+    """An object, read in pieces."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        read = bytes(self._reader.read(len(buffer)))
+        buffer[: len(read)] = read
+        return len(read)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._reader.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._reader.tell())
+
+
+def find_files(names: Sequence[str]) -> list[RawFile]:
+    """Return the files of paths, patterns, directories and addresses, each once.
+
+    Raises `ConfigError` for one that names no file.
+    """
+    found: dict[str, RawFile] = {}
+    for name in names:
+        files = _remote_files(name) if "://" in name else _local_files(name)
+        if not files:
+            raise ConfigError(
+                "", f"{name} names no file.", f"Of directories, files ending in {', '.join(ENDINGS)} are read."
+            )
+        found.update((file.name, file) for file in files)
+    return list(found.values())
+
+
+def _local_files(name: str) -> list[RawFile]:
+    path = Path(name)
+    if path.is_dir():
+        paths = sorted(one for one in path.rglob("*") if one.is_file() and one.name.lower().endswith(ENDINGS))
+    elif path.is_file():
+        paths = [path]
+    else:
+        paths = sorted(Path(one) for one in glob.glob(name, recursive=True) if Path(one).is_file())
+    return [local_file(path) for path in paths]
+
+
+def local_file(path: Path) -> RawFile:
+    """Return a file of this machine."""
+    stat = path.stat()
+    return RawFile(str(path.absolute()), str(path), stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}")
+
+
+def open_bucket(url: str) -> tuple[Any, str]:
+    """Return the object store of an address and the path in it. Raises `ConfigError` if there is none."""
+    try:
+        from obstore.store import from_url  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ConfigError("", f"{url} needs a client of object storage.", NEEDED) from None
+    scheme, _, rest = url.partition("://")
+    bucket, _, path = rest.partition("/")
+    if scheme not in {"s3", "gs", "az", "file"} or (not bucket and scheme != "file"):
+        raise ConfigError(
+            "", f"{url} is no address of object storage.", "Write s3://, gs:// or az://, bucket and path."
+        )
+    try:
+        if scheme == "file":
+            return from_url("file:///"), path
+        return from_url(f"{scheme}://{bucket}"), path
+    except Exception as problem:  # what obstore raises has no class in common
+        raise ConfigError("", f"{url} can't be opened: {problem}.", "Check the address and the credentials.") from None
+
+
+def _remote_files(url: str) -> list[RawFile]:
+    bucket, path = open_bucket(url)
+    origin = url[: len(url) - len(path)] if path else url.rstrip("/") + "/"
+    wild = min((path.find(sign) for sign in _WILD if sign in path), default=-1)
+    folder = path.rstrip("/") if wild < 0 else path[:wild].rpartition("/")[0]
+    files = []
+    for one in list_bucket(bucket, folder, origin):
+        matches = fnmatchcase(one.key, path) if wild >= 0 else one.key.lower().endswith(ENDINGS)
+        if matches or one.key == path:
+            files.append(one)
+    if not files and wild < 0 and path:
+        import obstore  # noqa: PLC0415
+
+        try:
+            files = [_object(obstore.head(bucket, path), bucket, origin)]
+        except Exception as problem:
+            raise FlybridgeError(f"{url} can't be read: {_first_line(problem)}.") from problem
+    return sorted(files, key=lambda file: file.name)
+
+
+def list_bucket(bucket: Any, folder: str, origin: str) -> Iterator[RawFile]:
+    """Yield the objects of a folder and of those in it. Raises `FlybridgeError` if they can't be listed."""
+    import obstore  # noqa: PLC0415
+
+    try:
+        for page in obstore.list(bucket, prefix=folder or None):
+            for meta in page:
+                yield _object(meta, bucket, origin)
+    except Exception as problem:
+        raise FlybridgeError(f"{origin}{folder} can't be listed: {_first_line(problem)}.") from problem
+
+
+def _object(meta: Any, bucket: Any, origin: str) -> RawFile:
+    # One and the same server writes an ETag with quotes or without, by request.
+    etag = (meta.get("e_tag") or "").removeprefix("W/").strip('"')
+    modified = meta.get("last_modified")
+    mark = f"{meta['size']}-{etag or (modified.isoformat() if modified else '')}"
+    return RawFile(origin + meta["path"], meta["path"], meta["size"], mark, bucket)
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300].rstrip(".")
+
+
+class Rows:
+    """The rows of a file after `start`: the end and the line number of the last row that is not wanted.
+
+    Iterating raises `FlybridgeError` if the file can't be read, or not to its end, after the rows before.
+    """
+
+    def __init__(self, file: RawFile, zone: Zone | None, named: Report | None, start: tuple[int, int] = (0, 0)) -> None:
+        self.file = file
+        self._zone, self._named, self._start = zone, named, start
+        self._stored: IO[bytes] | None = None
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the file, as it is stored, have been read."""
+        return self._stored.tell() if self._stored is not None and not self._stored.closed else 0
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        name = self.file.name
+        try:
+            with self.file.opened() as stored:
+                self._stored = stored
+                yield from self._read(stored)
+        except FlybridgeError:
+            raise
+        except (OSError, EOFError, zlib.error, UnicodeError) as problem:
+            raise FlybridgeError(f"{name} can't be read: {_first_line(problem)}.") from problem
+        except Exception as problem:
+            if type(problem).__module__.partition(".")[0] in {"obstore", "pyarrow", "builtins"}:
+                raise FlybridgeError(f"{name} can't be read: {_first_line(problem)}.") from problem
+            raise
+
+    def _read(self, stored: IO[bytes]) -> Iterator[Row | BadRow]:
+        name, named, zone, start = self.file.name, self._named, self._zone, self._start
+        mark = stored.read(4)
+        stored.seek(0)
+        if mark == _PARQUET:
+            yield from _parquet_rows(stored, name, named, zone, start)
+        elif mark.startswith(_GZIP):
+            with gzip.GzipFile(fileobj=stored) as opened:
+                yield from CsvReader(cast("IO[bytes]", opened), name, named, zone, start)
+        elif mark:
+            yield from CsvReader(stored, name, named, zone, start)
+
+
+def _parquet_rows(
+    stored: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: tuple[int, int]
+) -> Iterator[Row | BadRow]:
+    try:
+        from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ConfigError("", f"{name} is a Parquet file, and nothing here reads those.", NEEDED) from None
+    table = ParquetFile(stored)
+    columns = columns_of(table.schema_arrow.names)
+    if is_of_copies(columns.fields):
+        named = Report.POSTBACKS
+    shift = zone_of(columns, zone, name)
+    number = 0
+    for batch in table.iter_batches(batch_size=BATCH):
+        if number + batch.num_rows <= start[0]:
+            number += batch.num_rows
+            continue
+        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            number += 1
+            if number <= start[0]:
+                continue
+            fields = columns.row(as_text(value) for value in values)
+            if fields:
+                yield row_of(number, number, fields, named, shift)

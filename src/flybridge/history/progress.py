@@ -1,0 +1,230 @@
+"""What is remembered on this machine of an import: how far each file was read, and which rows were equal.
+
+A file that was being read when the process was killed is read on from its last full block, with the same count of equal
+rows. The checkpoint and the count move in one transaction, after the inbox has the rows; those that were accepted
+and not noted are accepted again, and are duplicates.
+
+Equal rows are counted by a hash of eight bytes, in a file and not in memory: a hundred million rows need no more of it
+than a thousand.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from flybridge.appsflyer.postback_time import time_ms
+from flybridge.private_files import private_database, private_directory
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS files (
+    id INTEGER PRIMARY KEY, app TEXT NOT NULL, name TEXT NOT NULL, mark TEXT NOT NULL,
+    bytes INTEGER NOT NULL, lines INTEGER NOT NULL, done INTEGER NOT NULL, UNIQUE (app, name)
+) STRICT;
+CREATE TABLE IF NOT EXISTS equal_rows (
+    file INTEGER NOT NULL, hash INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (file, hash)
+) STRICT, WITHOUT ROWID;
+CREATE TEMP TABLE looked_at (
+    file INTEGER NOT NULL, hash INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (file, hash)
+) STRICT, WITHOUT ROWID;
+CREATE TEMP TABLE newest (person INTEGER PRIMARY KEY, ms INTEGER NOT NULL) STRICT;
+CREATE TEMP TABLE months (person INTEGER NOT NULL, month INTEGER NOT NULL, PRIMARY KEY (person, month))
+STRICT, WITHOUT ROWID;
+"""
+
+PERSON: Final = (
+    "appsflyer_id",
+    "customer_user_id",
+    "idfa",
+    "advertising_id",
+    "idfv",
+    "android_id",
+    "oaid",
+    "amazon_aid",
+)
+IDENTITY: Final = (
+    *PERSON,
+    "event_name",
+    "event_time",
+    "event_value",
+    "event_revenue",
+    "event_revenue_currency",
+    "is_primary_attribution",
+)
+"""The fields that tell in-app events of a report apart; with two attributions of one event also those of its source.
+
+Of ad revenue there is a row for each network, ad unit and placement, and they may be worth the same: equal rows.
+"""
+BY_ATTRIBUTION: Final = ("media_source", "campaign")
+CONVERSIONS: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution"})
+BITS: Final = 1 << 25
+KEPT: Final = 2000
+
+
+class Checkpoint(NamedTuple):
+    """How far a file was read: bytes (or rows of Parquet) and lines, and whether to its end."""
+
+    bytes: int
+    lines: int
+    done: bool
+
+
+def hash_of(values: Iterable[str | None]) -> int:
+    """Return a hash that fits SQLite's integers."""
+    text = "\x1f".join([value or "" for value in values])
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
+
+
+def person_of(fields: Mapping[str, str]) -> int | None:
+    """Return a hash of whose row it is; None if it does not say."""
+    found = next((value for name in PERSON if (value := fields.get(name))), None)
+    return None if found is None else hash_of([found.lower()])
+
+
+class EqualRows:
+    """The count of equal rows of one file, in a table of its database."""
+
+    def __init__(self, db: sqlite3.Connection, file: int, *, by_attribution: bool, table: str = "equal_rows") -> None:
+        self._db, self._file = db, file
+        self._look = f"SELECT n FROM {table} WHERE file = ? AND hash = ?"  # noqa: S608 - a name of ours
+        self._put = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"  # noqa: S608
+        self._names = IDENTITY + BY_ATTRIBUTION if by_attribution else IDENTITY
+        self._counts: dict[int, int] = {}
+        # Most rows equal no other: one bit says so without a look into the file.
+        self._seen = bytearray(BITS // 8)
+        for (key,) in db.execute(f"SELECT hash FROM {table} WHERE file = ?", (file,)):  # noqa: S608
+            self._note(key)
+
+    def _note(self, key: int) -> bool:
+        place = key % BITS
+        mark = 1 << (place & 7)
+        known = bool(self._seen[place >> 3] & mark)
+        self._seen[place >> 3] |= mark
+        return known
+
+    def ordinal(self, fields: Mapping[str, str]) -> int:
+        """Return which of its equal rows a row is: 1, 2, ..."""
+        if fields.get("event_name") in CONVERSIONS:
+            return 1
+        key = hash_of([fields.get(name) for name in self._names])
+        count = self._counts.get(key, 0)
+        if self._note(key) and not count:
+            count = (self._db.execute(self._look, (self._file, key)).fetchone() or (0,))[0]
+        self._counts[key] = count + 1
+        return count + 1
+
+    def write(self) -> None:
+        """Write what was counted since the last time."""
+        rows = [(self._file, key, n) for key, n in self._counts.items()]
+        self._db.executemany(self._put, rows)
+        self._counts.clear()
+
+
+class Counting(EqualRows):
+    """A count of equal rows that ends with it."""
+
+    def __init__(self, db: sqlite3.Connection, *, by_attribution: bool) -> None:
+        db.execute("DELETE FROM temp.looked_at")
+        super().__init__(db, 0, by_attribution=by_attribution, table="temp.looked_at")
+
+    def ordinal(self, fields: Mapping[str, str]) -> int:
+        if len(self._counts) >= KEPT:
+            self.write()
+        return super().ordinal(fields)
+
+    def close(self) -> None:
+        """Drop the count."""
+        self._db.execute("DELETE FROM temp.looked_at")
+
+
+class Progress:
+    """The file of checkpoints. Two imports at once may use it; each keeps its own files' rows."""
+
+    def __init__(self, path: Path) -> None:
+        private_directory(path.parent)
+        private_database(path)
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def reached(self, app: str, name: str, mark: str) -> Checkpoint:
+        """Return how far this content of a file was read."""
+        sql = "SELECT bytes, lines, done FROM files WHERE app = ? AND name = ? AND mark = ?"
+        row = self._db.execute(sql, (app, name, mark)).fetchone()
+        return Checkpoint(row[0], row[1], bool(row[2])) if row else Checkpoint(0, 0, False)
+
+    def begin(self, app: str, name: str, mark: str, *, by_attribution: bool, again: bool = False) -> FileProgress:
+        """Begin or continue with a file. What was noted of another content, or `again`, is dropped."""
+        at = self.reached(app, name, mark)
+        if at.done or again:
+            at = Checkpoint(0, 0, False)
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute(
+            "INSERT INTO files (app, name, mark, bytes, lines, done) VALUES (?, ?, ?, ?, ?, 0) "
+            "ON CONFLICT (app, name) DO UPDATE SET mark = excluded.mark, bytes = excluded.bytes, "
+            "lines = excluded.lines, done = 0",
+            (app, name, mark, at.bytes, at.lines),
+        )
+        (file,) = self._db.execute("SELECT id FROM files WHERE app = ? AND name = ?", (app, name)).fetchone()
+        if not at.bytes:
+            self._db.execute("DELETE FROM equal_rows WHERE file = ?", (file,))
+        self._db.execute("COMMIT")
+        return FileProgress(self._db, file, at, EqualRows(self._db, file, by_attribution=by_attribution))
+
+    def counting(self, *, by_attribution: bool) -> Counting:
+        """Return a count of equal rows that is not kept, for a look at a file."""
+        return Counting(self._db, by_attribution=by_attribution)
+
+    def note_conversions(self, found: Iterable[tuple[int, int]]) -> None:
+        """Note persons and times of conversions, to know the newest of each."""
+        self._db.executemany(
+            "INSERT INTO newest VALUES (?, ?) ON CONFLICT (person) DO UPDATE SET ms = max(ms, excluded.ms)", found
+        )
+
+    def is_newest(self, fields: Mapping[str, str]) -> bool:
+        """Whether a conversion is the last of its person among those that were noted."""
+        person, ms = person_of(fields), time_ms(fields.get("event_time") or fields.get("install_time") or "")
+        if person is None or ms is None:
+            return False
+        row = self._db.execute("SELECT ms FROM newest WHERE person = ?", (person,)).fetchone()
+        return row is not None and row[0] == ms
+
+    def note_months(self, found: Iterable[tuple[int, int]]) -> None:
+        """Note persons and the months (years * 12 + month - 1) in which their events lie."""
+        self._db.executemany("INSERT OR IGNORE INTO months VALUES (?, ?)", found)
+
+    def months(self) -> dict[str, int]:
+        """Return how many persons have events in a month, `2026-01`."""
+        with closing(self._db.execute("SELECT month, count(*) FROM months GROUP BY 1 ORDER BY 1")) as rows:
+            return {f"{month // 12:04}-{month % 12 + 1:02}": n for month, n in rows}
+
+
+class FileProgress:
+    """The progress of one file."""
+
+    def __init__(self, db: sqlite3.Connection, file: int, start: Checkpoint, equal: EqualRows) -> None:
+        self._db, self._file = db, file
+        self.start, self.equal = start, equal
+
+    def save(self, end: int, lines: int) -> None:
+        """Note, in one transaction, that all rows up to here are in the inbox."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self.equal.write()
+        self._db.execute("UPDATE files SET bytes = ?, lines = ? WHERE id = ?", (end, lines, self._file))
+        self._db.execute("COMMIT")
+
+    def finish(self) -> None:
+        """Note that the file was read to its end. The count of its equal rows is dropped."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("UPDATE files SET done = 1 WHERE id = ?", (self._file,))
+        self._db.execute("DELETE FROM equal_rows WHERE file = ?", (self._file,))
+        self._db.execute("COMMIT")

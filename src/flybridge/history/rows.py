@@ -1,0 +1,149 @@
+"""A row of raw data, as the message that AppsFlyer would have pushed.
+
+The message is JSON with the fields' own names, so that everything after it, reading, mapping, identity, is what
+happens to a pushed one. Only two things are settled here: which zone the times are in, and what a row lacks because its
+report says it for all of them.
+
+Data Locker's times are UTC. Those of the Pull API and of the dashboard carry no zone: UTC unless the request named
+another, or the app's zone, respectively (https://support.appsflyer.com/hc/en-us/articles/208387843, read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.appsflyer.columns import Columns
+from flybridge.appsflyer.raw_report import Report, report_of
+from flybridge.errors import ConfigError, FlybridgeError
+
+TIMES: Final = (
+    "event_time",
+    "install_time",
+    "attributed_touch_time",
+    "device_download_time",
+    "gp_click_time",
+    "gp_install_begin",
+    *(f"contributor_{number}_touch_time" for number in (1, 2, 3)),
+)
+"""The fields whose times have no zone of their own."""
+
+_LOCAL: Final = re.compile(r"(\d{4})[-/.](\d{2})[-/.](\d{2})[ T](\d{1,2}):(\d{2})(?::(\d{2})(\.\d+)?)?")
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Row(Struct, frozen=True, gc=False):
+    """One row: its report, its message, and the fields that say which event it is.
+
+    `number` is the line where it begins, from 1, and `end` where the next one begins: a byte of the uncompressed file,
+    or a row of a Parquet file.
+    """
+
+    number: int
+    end: int
+    report: Report
+    fields: dict[str, str]
+
+    @property
+    def body(self) -> bytes:
+        """The message, as JSON."""
+        return _encode(self.fields)
+
+
+class BadRow(Struct, frozen=True, gc=False):
+    """A row that can't be read. `text` is how it stands in the file, cut."""
+
+    number: int
+    end: int
+    problem: str
+    text: str
+
+
+class Zone:
+    """The time zone of a file's times. Raises `ConfigError` for a name that is none."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ambiguous = 0
+        try:
+            self._zone = None if name.upper() in {"UTC", "GMT", "Z"} else ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ConfigError(
+                "--timezone", f"there is no time zone {name!r}.", "Write a name such as Europe/Berlin, or UTC."
+            ) from None
+        self._utc = lru_cache(4096)(self._offset)
+
+    def convert(self, fields: dict[str, str]) -> None:
+        """Make the times of a row UTC, in place. A time with a zone of its own stays as it is."""
+        if self._zone is None:
+            return
+        for name in TIMES:
+            if (written := fields.get(name)) is not None and (time := _LOCAL.fullmatch(written.strip())):
+                fields[name] = self._as_utc(time) or written
+
+    def _as_utc(self, time: re.Match[str]) -> str | None:
+        year, month, day, hour, minute, second, fraction = time.groups()
+        try:
+            local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0))
+        except ValueError:
+            return None
+        offset, twice = self._utc(local.replace(second=0))
+        self.ambiguous += twice
+        return f"{local - offset:%Y-%m-%d %H:%M:%S}{fraction or ''}"
+
+    def _offset(self, local: datetime) -> tuple[timedelta, bool]:
+        """Return the offset of a local time, and whether that time is there twice because clocks are set back."""
+        first, second = (local.replace(tzinfo=self._zone, fold=fold).utcoffset() for fold in (0, 1))
+        offset = first or timedelta()
+        # Clocks that are set forward make a gap, in which no time lies.
+        return offset, second is not None and second < offset
+
+
+UTC_TIMES: Final = Zone("UTC")
+
+
+def zone_of(columns: Columns, zone: Zone | None, name: str) -> Zone:
+    """Return the zone of a file's times. Raises `FlybridgeError` if nothing says which one it is."""
+    if not columns.has_display_names:
+        return UTC_TIMES
+    if zone is None:
+        raise FlybridgeError(
+            f"{name} does not say in which time zone its times are. Name it with --timezone: UTC for files of the Pull "
+            "API, the app's own zone for files downloaded from the dashboard."
+        )
+    return zone
+
+
+def row_of(number: int, end: int, fields: dict[str, str], named: Report | None, zone: Zone) -> Row:
+    """Return a row from its filled fields, which are changed."""
+    report = report_of(fields, named)
+    if report is Report.AD_REVENUE and "event_name" not in fields:
+        fields["event_name"] = "af_ad_revenue"
+    zone.convert(fields)
+    return Row(number, end, report, fields)
+
+
+def as_text(value: object) -> str:
+    """Return a cell of a typed file as CSV writes it; empty for none."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+            return moment.isoformat(" ", "milliseconds" if moment.microsecond else "seconds")
+        case float():
+            return repr(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+        case bytes():
+            return value.decode("utf-8", "replace")
+        case dict() | list():
+            return _encode(value).decode()
+        case _:
+            return str(value)

@@ -1,0 +1,171 @@
+"""Import files of raw data: survey them, then take them, those of conversions first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.appsflyer.postback_time import time_ms
+from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
+from flybridge.clock import Clock
+from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.flow import Flow
+from flybridge.history.files import RawFile, Rows
+from flybridge.history.progress import Progress
+from flybridge.history.rows import Row, Zone
+from flybridge.history.survey import Survey, Surveyor
+from flybridge.history.take import Accept, RowTaker, Taken
+from flybridge.records import DAY_MS, Filing, Source
+from flybridge.store.protocol import Store
+
+PROGRESS: Final = "imports.db"
+ATTRIBUTION: Final = (
+    "The app's route is `attribution`: Amplitude's Attribution API matches an event with what its user does within 72 "
+    "hours of reception and sets today's properties, so that it can't take history."
+)
+
+
+class ImportPlan(Struct, frozen=True):
+    """What is imported. `from_ms` and `until_ms` bound the times of the rows; `zone` is that of times without one."""
+
+    app: str
+    app_id: str
+    files: Sequence[RawFile]
+    zone: str | None = None
+    from_ms: int = 0
+    until_ms: int = 2**62
+    by_attribution: bool = False
+    again: bool = False
+    rate: float = 0.0
+
+
+def day_ms(option: str, day: str) -> int:
+    """Return the beginning of a UTC day. Raises `ConfigError` for text that is none."""
+    ms = time_ms(day) if len(day) == len("2026-01-31") else None
+    if ms is None:
+        raise ConfigError(option, f"{day!r} is no day.", "Write it as 2026-01-31.")
+    return ms
+
+
+def day_span(from_day: str | None, to_day: str | None) -> tuple[int, int]:
+    """Return the first millisecond of a day and that after another."""
+    start = day_ms("--from", from_day) if from_day else 0
+    end = day_ms("--to", to_day) + DAY_MS if to_day else 2**62
+    if end <= start:
+        raise ConfigError("--to", f"{to_day} is before {from_day}.", "Name the later day last.")
+    return start, end
+
+
+class HistoryImport:
+    """One import. `progress` is where it is noted how far the files were read."""
+
+    def __init__(self, plan: ImportPlan, data_dir: Path, clock: Clock) -> None:
+        self._plan, self._clock = plan, clock
+        self._zone = Zone(plan.zone) if plan.zone else None
+        self._progress = Progress(data_dir / PROGRESS)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._progress.close()
+
+    def ordered(self) -> list[tuple[RawFile, Report | None]]:
+        """Return the files in the order in which they are read, and the report that the name of each says.
+
+        Organic and retargeting reports come before those whose rows may be copies of theirs.
+        """
+        named = [(file, report_named(file.name, self._plan.app_id)) for file in self._plan.files]
+        return sorted(
+            named,
+            key=lambda one: (
+                ORDER.index(one[1]) if one[1] in TAKEN and one[1] is not None else len(ORDER),
+                "retarget" not in one[0].name.lower(),
+                one[0].name,
+            ),
+        )
+
+    async def survey(self, flow: Flow | None = None, store: Store | None = None) -> Survey:
+        """Read the files without taking them. With a `flow` it says what would become of each row."""
+        now_ms = self._clock.now_ms()
+
+        async def known(filings: Sequence[Filing]) -> Sequence[bool]:
+            assert store is not None
+            return await store.are_known(filings, now_ms)
+
+        surveyor = Surveyor(
+            self._plan.app,
+            self._progress,
+            now_ms,
+            flow.filings if flow is not None else None,
+            known if store is not None else None,
+        )
+        for file, named in self.ordered():
+            rows = Rows(file, self._zone, named)
+            with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
+                wanted = (row for row in rows if not isinstance(row, Row) or self._wanted(row))
+                await surveyor.read(file.name, wanted, equal, self._plan.zone or "UTC")
+        return surveyor.finish([self._zone] if self._zone else [])
+
+    def _wanted(self, row: Row) -> bool:
+        plan = self._plan
+        if plan.from_ms == 0 and plan.until_ms == 2**62:
+            return True
+        ms = time_ms(row.fields.get("event_time") or row.fields.get("install_time") or "")
+        return ms is not None and plan.from_ms <= ms < plan.until_ms
+
+    async def take(self, accept: Accept, shown: Callable[[RawFile, int, Taken], None] = lambda *_: None) -> list[Taken]:
+        """Take the files. What can't be read to its end is said in `Taken.problem`, and goes on when it is repeated."""
+        plan = self._plan
+        taker = RowTaker(
+            plan.app,
+            Source.FILE,
+            accept,
+            self._clock,
+            is_newest=self._progress.is_newest,
+            wanted=self._wanted,
+            rate=plan.rate,
+        )
+        done = []
+        # The days are part of it: other rows of the same file are another import.
+        span = "" if plan.until_ms == 2**62 and not plan.from_ms else f"#{plan.from_ms}-{plan.until_ms}"
+        for file, named in self.ordered():
+            name, mark = file.name + span, f"{file.mark} {plan.zone or ''}"
+            if self._progress.reached(plan.app, name, mark).done and not plan.again:
+                done.append(Taken(file.name, known=True))
+                continue
+            progress = self._progress.begin(plan.app, name, mark, by_attribution=plan.by_attribution, again=plan.again)
+            rows = Rows(file, self._zone, named, progress.start[:2])
+            taken = Taken(file.name)
+
+            def told(now: Taken, rows: Rows = rows) -> None:
+                nonlocal taken
+                taken = now
+                shown(rows.file, rows.position, now)
+
+            try:
+                taken = await taker.take(file.name, rows, progress, told)
+                progress.finish()
+            except FlybridgeError as problem:
+                taken.problem = str(problem)
+            done.append(taken)
+        return done
+
+
+def refused(route: str) -> str:
+    """Return why history can't be imported on a route; empty if it can."""
+    return ATTRIBUTION if route == "attribution" else ""
+
+
+def overlap(counts: Sequence[tuple[str, str]], first_day: str, last_day: str, forgotten_day: str) -> str:
+    """Return which of these days were received live and are remembered no longer; empty if none was.
+
+    `counts` are (source, day) of what was received; keys of pushed events are remembered after `forgotten_day`.
+    """
+    pushed = [day for source, day in counts if source == "push"]
+    if not pushed or not first_day:
+        return ""
+    first, last = max(min(pushed), first_day), min(max(pushed), last_day, forgotten_day)
+    return f"{first} to {last}" if first <= last else ""

@@ -1,0 +1,172 @@
+"""Read files without taking them: what they hold, and what would become of it.
+
+Times are shown under each assumption of their zone, because a wrong one makes every event another: Amplitude would have
+it twice, and nothing can be deleted there. Amplitude bills a person for each month in which events lie
+(https://amplitude.com/docs/billing-use/mtu-guide, read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from math import fsum
+from typing import Final
+
+from msgspec import Struct, field
+
+from flybridge.appsflyer.postback_time import time_ms
+from flybridge.appsflyer.raw_report import TAKEN
+from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
+from flybridge.history.rows import BadRow, Row, Zone
+from flybridge.records import Apply, Dead, Deliver, Envelope, Filing, Filter, Hold, Media, Refuse, Source, day_of
+
+PAGE: Final = 500
+
+Filings = Callable[[Sequence[Envelope]], list[Filing]]
+Known = Callable[[Sequence[Filing]], Awaitable[Sequence[bool]]]
+
+
+class Span(Struct):
+    """The first and the last time of events, under one assumption of the time zone."""
+
+    zone: str
+    first: str = ""
+    last: str = ""
+    ambiguous: int = 0
+
+
+class Survey(Struct):
+    """What files hold. `outcomes` are those of the rows that are taken, by report and outcome."""
+
+    files: int = 0
+    rows: int = 0
+    bad: int = 0
+    first_bad: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
+    months: dict[str, int] = field(default_factory=dict)
+    revenue: dict[str, float] = field(default_factory=dict)
+    first_day: str = ""
+    last_day: str = ""
+
+
+class Surveyor:
+    """Surveys the files of one app. Without `filings` only what an import has to know beforehand is found out."""
+
+    def __init__(
+        self, app: str, progress: Progress, now_ms: int, filings: Filings | None = None, known: Known | None = None
+    ) -> None:
+        self._app, self._progress, self._now_ms = app, progress, now_ms
+        self._filings, self._known = filings, known
+        self._survey = Survey()
+        self._left_out = Counter[str]()
+        self._outcomes = Counter[tuple[str, str]]()
+        self._revenue: dict[str, list[float]] = {}
+        self._times: dict[str, tuple[int, int]] = {}
+
+    async def read(self, name: str, rows: Iterable[Row | BadRow], equal: EqualRows | None, zone: str) -> None:
+        """Read the rows of one file."""
+        survey, page = self._survey, list[Row]()
+        survey.files += 1
+        for row in rows:
+            survey.rows += 1
+            if isinstance(row, BadRow):
+                survey.bad += 1
+                if len(survey.first_bad) < 20:
+                    survey.first_bad.append(f"{name}, line {row.number}: {row.problem}")
+            elif row.report not in TAKEN:
+                self._left_out[row.report.word] += 1
+            else:
+                page.append(row)
+                if len(page) == PAGE:
+                    await self._count(page, equal, zone)
+                    page.clear()
+        await self._count(page, equal, zone)
+
+    async def _count(self, rows: Sequence[Row], equal: EqualRows | None, zone: str) -> None:
+        conversions, months = [], []
+        for row in rows:
+            ms = time_ms(row.fields.get("event_time") or row.fields.get("install_time") or "")
+            if ms is None:
+                continue
+            first, last = self._times.get(zone, (ms, ms))
+            self._times[zone] = min(first, ms), max(last, ms)
+            person = person_of(row.fields)
+            if person is not None and row.fields.get("event_name") in CONVERSIONS:
+                conversions.append((person, ms))
+            if person is not None and self._filings is not None:
+                day = day_of(ms)
+                months.append((person, int(day[:4]) * 12 + int(day[5:7]) - 1))
+        self._progress.note_conversions(conversions)
+        self._progress.note_months(months)
+        if self._filings is not None:
+            await self._map(rows, equal)
+
+    async def _map(self, rows: Sequence[Row], equal: EqualRows | None) -> None:
+        assert self._filings is not None
+        envelopes = [
+            Envelope(
+                self._app,
+                Source.FILE,
+                Media.JSON,
+                self._now_ms,
+                row.body,
+                ordinal=1 if equal is None else equal.ordinal(row.fields),
+            )
+            for row in rows
+        ]
+        filings = self._filings(envelopes)
+        known = await self._known(filings) if self._known is not None else [False] * len(filings)
+        for row, filing, is_known in zip(rows, filings, known, strict=True):
+            self._outcomes[row.report.word, "duplicate" if is_known else _outcome(filing)] += 1
+            if (revenue := row.fields.get("event_revenue")) and not is_known:
+                self._add(row.fields.get("event_revenue_currency", "").upper() or "(no currency)", revenue)
+
+    def _add(self, currency: str, amount: str) -> None:
+        try:
+            self._revenue.setdefault(currency, []).append(float(amount))
+        except ValueError:
+            return
+        sums = self._revenue[currency]
+        if len(sums) > PAGE:
+            sums[:] = [fsum(sums)]
+
+    def finish(self, zones: Sequence[Zone]) -> Survey:
+        """Return what was found."""
+        survey = self._survey
+        survey.left_out = dict(self._left_out)
+        for (report, outcome), n in sorted(self._outcomes.items()):
+            survey.outcomes.setdefault(report, {})[outcome] = n
+        survey.months = self._progress.months() if self._filings is not None else {}
+        survey.revenue = {currency: fsum(sums) for currency, sums in sorted(self._revenue.items())}
+        ambiguous = {zone.name: zone.ambiguous for zone in zones}
+        survey.spans = [
+            Span(zone, _text(first), _text(last), ambiguous.get(zone, 0))
+            for zone, (first, last) in sorted(self._times.items())
+        ]
+        if self._times:
+            survey.first_day = day_of(min(first for first, _ in self._times.values()))
+            survey.last_day = day_of(max(last for _, last in self._times.values()))
+        return survey
+
+
+def _text(ms: int) -> str:
+    seconds, rest = divmod(ms // 1000, 60)
+    return f"{day_of(ms)} {seconds // 60 % 24:02}:{seconds % 60:02}:{rest:02}"
+
+
+def _outcome(filing: Filing) -> str:
+    match filing.decision:
+        case Deliver():
+            return "sent"
+        case Hold():
+            return "held until its user is known"
+        case Filter(reason):
+            return f"filtered: {reason}"
+        case Refuse(reason):
+            return f"refused: {reason}"
+        case Dead(reason=reason):
+            return f"dead: {reason}"
+        case Apply(reason):
+            return f"applied: {reason}"

@@ -1,0 +1,155 @@
+"""Take rows into the inbox: each is a message like a pushed one, and a row that can't be read is a dead letter.
+
+Rows are accepted in blocks. After a block is durable its end is noted, so that a process that is killed goes on there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Protocol
+
+from msgspec import Struct, field
+
+from flybridge.appsflyer.raw_report import TAKEN, Report, row_body
+from flybridge.clock import Clock
+from flybridge.errors import InboxUnavailable
+from flybridge.history.progress import CONVERSIONS, EqualRows
+from flybridge.history.rows import BadRow, Row
+from flybridge.records import Envelope, Media, Source
+
+BLOCK: Final = 500
+PATIENCE: Final = 120
+"""How often an inbox that takes nothing is tried again, each time after a second or more."""
+
+Accept = Callable[[Envelope], Awaitable[None]]
+
+
+class Saves(Protocol):
+    """Where it is noted how far a file was read."""
+
+    @property
+    def equal(self) -> EqualRows:
+        """The count of equal rows."""
+        ...
+
+    def save(self, end: int, lines: int) -> None:
+        """Note that all rows up to here are in the inbox."""
+        ...
+
+
+class Taken(Struct):
+    """What became of the rows of one file. `left_out` are those of reports that hold no messages, by report."""
+
+    name: str
+    rows: int = 0
+    taken: int = 0
+    bad: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    reports: dict[str, int] = field(default_factory=dict)
+    known: bool = False
+    problem: str = ""
+
+
+class Block(Struct):
+    """Rows that are not in the inbox yet, and where they end."""
+
+    envelopes: list[Envelope]
+    end: int = 0
+    lines: int = 0
+
+
+class RowTaker:
+    """Takes the rows of files of one app and source.
+
+    `is_newest` says whether a conversion is the last of its person; `wanted` which rows are taken at all;
+    `rate` is the most rows in a second, 0 for no limit.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        source: Source,
+        accept: Accept,
+        clock: Clock,
+        *,
+        is_newest: Callable[[dict[str, str]], bool] | None = None,
+        wanted: Callable[[Row], bool] | None = None,
+        rate: float = 0.0,
+    ) -> None:
+        self._app, self._source, self._accept, self._clock = app, source, accept, clock
+        self._is_newest, self._wanted, self._rate = is_newest, wanted, rate
+        self._begun_ms, self._sent = clock.now_ms(), 0
+
+    async def take(
+        self,
+        name: str,
+        rows: Iterable[Row | BadRow],
+        progress: Saves,
+        shown: Callable[[Taken], None] = lambda _: None,
+    ) -> Taken:
+        """Take the rows of one file. Raises what reading raises, after what was read before is in the inbox."""
+        done = Taken(name)
+        reports, left_out = Counter[Report](), Counter[Report]()
+        block = Block([])
+
+        async def flush() -> None:
+            await self._keep(block.envelopes)
+            progress.save(block.end, block.lines)
+            block.envelopes.clear()
+            done.reports, done.left_out = _words(reports), _words(left_out)
+            shown(done)
+
+        try:
+            for row in rows:
+                done.rows += 1
+                block.end, block.lines = row.end, row.number
+                if isinstance(row, BadRow):
+                    done.bad += 1
+                    body = row_body(name, row.number, row.problem, row.text)
+                    block.envelopes.append(self._envelope(Media.ROW, body))
+                elif row.report not in TAKEN:
+                    left_out[row.report] += 1
+                else:
+                    reports[row.report] += 1
+                    ordinal = progress.equal.ordinal(row.fields)
+                    if self._wanted is None or self._wanted(row):
+                        done.taken += 1
+                        block.envelopes.append(self._message(row, ordinal))
+                if len(block.envelopes) >= BLOCK:
+                    await flush()
+        finally:
+            await flush()
+        return done
+
+    def _envelope(self, media: Media, body: bytes, ordinal: int = 0, *, newest: bool = False) -> Envelope:
+        return Envelope(self._app, self._source, media, self._clock.now_ms(), body, "", ordinal, newest)
+
+    def _message(self, row: Row, ordinal: int) -> Envelope:
+        check = self._is_newest
+        newest = check is not None and row.fields.get("event_name") in CONVERSIONS and check(row.fields)
+        return self._envelope(Media.JSON, row.body, ordinal, newest=newest)
+
+    async def _keep(self, envelopes: list[Envelope]) -> None:
+        if not envelopes:
+            return
+        await asyncio.gather(*map(self._keep_one, envelopes))
+        self._sent += len(envelopes)
+        if self._rate:
+            ahead_s = self._sent / self._rate - (self._clock.now_ms() - self._begun_ms) / 1000
+            if ahead_s > 0:
+                await asyncio.sleep(ahead_s)
+
+    async def _keep_one(self, envelope: Envelope) -> None:
+        for _ in range(PATIENCE):
+            try:
+                return await self._accept(envelope)
+            except InboxUnavailable as problem:
+                last = problem
+                await asyncio.sleep(max(problem.retry_after_s or 0, 1))
+        raise last
+
+
+def _words(counts: Counter[Report]) -> dict[str, int]:
+    return {report.word: counts[report] for report in Report if counts[report]}

@@ -1,0 +1,143 @@
+"""What AppsFlyer knows of an app, and shows in raw-data reports: also what it pushed in vain.
+
+Rows are written from the messages that the Push API would send, with whole seconds, as the reports have them. A message
+that is sent twice happened once. What names no event, or no readable time, is in no report.
+
+https://dev.appsflyer.com/hc/reference/raw_data_pull_api_tokenv2-overview (read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
+
+INSTALLS: Final = "installs_report"
+ORGANIC_INSTALLS: Final = "organic_installs_report"
+REINSTALLS: Final = "reinstalls"
+ORGANIC_REINSTALLS: Final = "reinstalls_organic"
+RETARGETING: Final = "installs-retarget"
+EVENTS: Final = "in_app_events_report"
+ORGANIC_EVENTS: Final = "organic_in_app_events_report"
+RETARGETED_EVENTS: Final = "in-app-events-retarget"
+UNINSTALLS: Final = "uninstall_events_report"
+ORGANIC_UNINSTALLS: Final = "organic_uninstall_events_report"
+
+LOCKER: Final[Mapping[str, str]] = {
+    INSTALLS: "installs",
+    ORGANIC_INSTALLS: "installs",
+    REINSTALLS: "reinstalls",
+    ORGANIC_REINSTALLS: "organic_reinstalls",
+    RETARGETING: "conversions_retargeting",
+    EVENTS: "inapps",
+    ORGANIC_EVENTS: "inapps",
+    RETARGETED_EVENTS: "inapps_retargeting",
+    UNINSTALLS: "uninstalls",
+    ORGANIC_UNINSTALLS: "organic_uninstalls",
+}
+"""The Data Locker report that has the rows of a Pull API report: two of them hold organic and non-organic together."""
+
+NAMES: Final = frozenset(LOCKER)
+
+
+class RawData:
+    """The rows of every app: by report, in the order of their times."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, bytes]] = set()
+        self._rows: defaultdict[tuple[str, str], list[tuple[float, int, Mapping[str, Any]]]] = defaultdict(list)
+
+    def add(self, app_id: str, bodies: Iterable[bytes]) -> int:
+        """Add what happened, as push messages. Returns how many are new and in a report."""
+        n = 0
+        for body in bodies:
+            if (app_id, body) in self._seen:
+                continue
+            self._seen.add((app_id, body))
+            try:
+                message = msgspec.json.decode(body)
+            except msgspec.DecodeError:
+                continue
+            report = report_of(message) if isinstance(message, dict) else None
+            moment = None if report is None else _moment(message.get("event_time"))
+            if report is not None and moment is not None:
+                rows = self._rows[app_id, report]
+                row = (moment, len(self._seen), message)
+                rows.insert(bisect_left(rows, row[:2]), row) if rows and rows[-1][0] > moment else rows.append(row)
+                n += 1
+        return n
+
+    def rows(self, app_id: str, report: str, begin_s: float, end_s: float) -> list[Mapping[str, Any]]:
+        """Return the rows of a report from a time up to, and not including, another, in seconds since 1970."""
+        return [message for moment, _, message in self._rows[app_id, report] if begin_s <= moment < end_s]
+
+    def apps(self) -> list[str]:
+        """Return the apps of which something is known."""
+        return sorted({app_id for app_id, _ in self._rows})
+
+
+def report_of(message: Mapping[str, Any]) -> str | None:
+    """Return the report that has a message; None if none has."""
+    name = message.get("event_name")
+    if not name:
+        return None
+    retargeting = str(message.get("is_retargeting")).lower() == "true"
+    organic = str(message.get("campaign_type")).lower() == "organic" or message.get("media_source") in (None, "organic")
+    if retargeting:
+        return RETARGETING if name in ("re-engagement", "re-attribution", "reinstall", "install") else RETARGETED_EVENTS
+    match name:
+        case "install":
+            return ORGANIC_INSTALLS if organic else INSTALLS
+        case "reinstall":
+            return ORGANIC_REINSTALLS if organic else REINSTALLS
+        case "re-engagement" | "re-attribution":
+            return RETARGETING
+        case "uninstall":
+            return ORGANIC_UNINSTALLS if organic else UNINSTALLS
+    return ORGANIC_EVENTS if organic else EVENTS
+
+
+def _moment(text: object) -> float | None:
+    try:
+        return datetime.fromisoformat(str(text)).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def header(additional: Sequence[str]) -> list[str]:
+    """Return the header of a report with these additional fields."""
+    return [column for column, _ in DEFAULT] + [column for field, column, _ in ADDITIONAL if field in additional]
+
+
+def cells(message: Mapping[str, Any], additional: Sequence[str]) -> list[str]:
+    """Return the values of a row."""
+    names = [name for _, name in DEFAULT] + [name for field, _, name in ADDITIONAL if field in additional]
+    return [cell(name, message.get(name)) for name in names]
+
+
+def cell(name: str, value: object) -> str:
+    """Return a value as reports write it: nothing for none, times in whole seconds."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case dict() | list():
+            return msgspec.json.encode(value).decode()
+    text = str(value)
+    return text.partition(".")[0] if name.endswith("_time") or name == "gp_install_begin" else text
+
+
+def as_csv(rows: Iterable[Sequence[str]], *, quoted: bool = False) -> bytes:
+    """Return CSV. `quoted`: every value is, as Data Locker does it."""
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()

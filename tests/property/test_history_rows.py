@@ -1,0 +1,175 @@
+"""A row of raw data becomes the same event as the message that AppsFlyer pushed about it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from flybridge.flow import AppFlow, Flow
+from flybridge.history.files import Rows, local_file
+from flybridge.history.progress import Progress
+from flybridge.history.rows import Row, Zone
+from flybridge.identity import Keyring
+from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.records import Deliver, Envelope, Filing, Hold, Media, Source
+from flybridge.sandbox.traffic.traffic import TrafficApp, generate
+from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
+from flybridge.sandbox.vendors.raw_data import cell, report_of
+from flybridge.sealing import Seal
+from flybridge.store.sqlite.store import SqliteStore
+
+NOW_MS = 1_769_904_000_000
+APP = TrafficApp("shop", "android", "com.example.shop")
+FLOW = Flow({"shop": AppFlow(Rules(app="shop", platform="android"))}, Keyring(b"secret"))
+
+
+def _messages() -> list[dict[str, Any]]:
+    """Return messages of every kind that are in a report, in whole seconds as reports have them."""
+    found = []
+    for one in generate(7, 400, [APP]):
+        message = json.loads(one.body) if one.path.startswith("/v1/push") else None
+        if not isinstance(message, dict) or report_of(message) is None:
+            continue
+        message = {
+            name: value.partition(".")[0] + ".000" if name.endswith("_time") and isinstance(value, str) else value
+            for name, value in message.items()
+        }
+        found.append(message)
+    return found
+
+
+MESSAGES = _messages()
+CONVERSIONS = {"install", "reinstall", "re-engagement", "re-attribution"}
+# A secondary copy is left out without a look at what was filed.
+COUNTED = [one for one in MESSAGES if str(one.get("is_primary_attribution")).lower() != "false"]
+DISPLAY = {name: column for column, name in DEFAULT} | {name: column for _, column, name in ADDITIONAL}
+ASKED = {name: field for field, _, name in ADDITIONAL}
+EMPTY = st.sampled_from(["", "null", "None", "N/A", " "])
+SPELL = st.sampled_from([str, str.lower, lambda text: text.replace(" ", "_"), lambda text: f" {text}"])
+
+
+def _written(message: dict[str, Any], draw: st.DataObject, *, by_api_names: bool) -> bytes:
+    """Write a message as a file of one row, with its columns in any order and spelling."""
+    names = draw.draw(st.permutations(sorted(set(DISPLAY) & set(message))))
+    nothing = draw.draw(st.lists(st.sampled_from(sorted(set(DISPLAY) - set(message))), unique=True, max_size=10))
+    spell, empty = draw.draw(SPELL), draw.draw(EMPTY)
+    header = [
+        ASKED.get(name, name) if by_api_names else spell(DISPLAY[name]) if name != "appsflyer_id" else "AppsFlyer ID"
+        for name in [*names, *nothing]
+    ]
+    values = [cell(name, message[name]) for name in names] + [empty] * len(nothing)
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=draw.draw(st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))).writerows([header, values])
+    return draw.draw(st.sampled_from(["", "\ufeff"])).encode() + text.getvalue().encode()
+
+
+def _row(content: bytes) -> Row:
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "january.csv"
+        path.write_bytes(content)
+        (row,) = Rows(local_file(path), Zone("UTC"), None)
+    assert isinstance(row, Row)
+    return row
+
+
+def _events(filing: Filing) -> Any:
+    """Return what is sent or held, without the ids that tell a second's occurrences apart."""
+    decision = filing.decision
+    if isinstance(decision, Hold):
+        return ["held", sorted(decision.keys), _bodies(decision.item)]
+    return (
+        ["sent", decision.user_id, decision.device_id, _bodies(decision)] if isinstance(decision, Deliver) else decision
+    )
+
+
+def _bodies(item: Deliver) -> list[dict[str, Any]]:
+    events = [json.loads(line) for line in item.body.splitlines()]
+    for event in events:
+        event.pop("insert_id")
+    return events
+
+
+@given(message=st.sampled_from(MESSAGES), draw=st.data(), by_api_names=st.booleans())
+def test_a_row_is_the_event_that_was_pushed(message, draw, by_api_names):
+    """Whatever the columns, their order and their spelling: the same bodies, figures, matching keys and content key."""
+    row = _row(_written(message, draw, by_api_names=by_api_names))
+    pushed = FLOW.filing(Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, json.dumps(message).encode()))
+    read = FLOW.filing(Envelope("shop", Source.PULL, Media.JSON, NOW_MS, row.body, ordinal=1))
+    # Only what is read can be old.
+    assert _without_skip(read) == _without_skip(pushed)
+    assert (read.performance, read.persons) == (pushed.performance, pushed.persons)
+    # What counts nowhere is known by its bytes alone.
+    assert (read.key == read.digest) == (pushed.key == pushed.digest)
+    assert read.key in {pushed.key, read.digest}
+    assert [(s.key, s.user_id, s.device_id) for s in read.sightings] == [
+        (s.key, s.user_id, s.device_id) for s in pushed.sightings
+    ]
+
+
+def _without_skip(filing: Filing) -> Any:
+    events = _events(filing)
+    if isinstance(events, list):
+        for event in events[-1]:
+            event.pop("$skip_user_properties_sync", None)
+    return events
+
+
+@given(chosen=st.lists(st.sampled_from(COUNTED), min_size=1, max_size=8), order=st.randoms(), draw=st.data())
+async def test_what_was_pushed_is_known_in_a_file_and_the_other_way(chosen, order, draw):
+    """As many are filed as have happened, whether they are pushed first or read first, in parts that overlap."""
+    with tempfile.TemporaryDirectory() as place:
+        store = SqliteStore(Path(place) / "store.db", Seal(b"secret"))
+        await store.open()
+        progress = Progress(Path(place) / "imports.db")
+        equal = progress.counting(by_attribution=False)
+        rows = [_row(_written(message, draw, by_api_names=False)) for message in chosen]
+        read = [
+            Envelope("shop", Source.FILE, Media.JSON, NOW_MS, row.body, ordinal=equal.ordinal(row.fields))
+            for row in rows
+        ]
+        # Of equal messages each happened at a millisecond of its own, in the same second.
+        pushed = [
+            Envelope(
+                "shop",
+                Source.PUSH,
+                Media.JSON,
+                NOW_MS,
+                json.dumps(message | {"event_time": message["event_time"][:-3] + f"{number + 1:03}"}).encode(),
+            )
+            for number, message in enumerate(chosen)
+        ]
+        batches = [read, pushed, read[: len(read) // 2 + 1]]
+        order.shuffle(batches)
+        for batch_number, batch in enumerate(batches):
+            filings = [FLOW.filing(_with_receipt(one, f"{batch_number}.{number}")) for number, one in enumerate(batch)]
+            assert await store.are_known(filings, NOW_MS) == await _as_filed(store, filings)
+        new = sum(count.n for count in await store.counts() if count.outcome != "duplicate")
+        assert new == _happened(chosen)
+        progress.close()
+        await store.close()
+
+
+def _with_receipt(envelope: Envelope, receipt: str) -> Envelope:
+    return structs.replace(envelope, receipt=receipt)
+
+
+async def _as_filed(store: SqliteStore, filings: list[Filing]) -> list[bool]:
+    found = []
+    for filing in filings:
+        outcome = await store.file([filing], NOW_MS)
+        found.append("duplicate" in outcome.outcomes)
+    return found
+
+
+def _happened(messages: list[dict[str, Any]]) -> int:
+    """Count what happened: a conversion once, an in-app event as often as it is in the list."""
+    conversions = {json.dumps(one, sort_keys=True) for one in messages if one["event_name"] in CONVERSIONS}
+    return len(conversions) + sum(one["event_name"] not in CONVERSIONS for one in messages)

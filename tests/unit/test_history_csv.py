@@ -1,0 +1,355 @@
+"""Raw-data files: every spelling of columns, every way in which a row can be broken."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flybridge.appsflyer.columns import columns_of
+from flybridge.appsflyer.raw_report import Report, report_named, report_of
+from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.history.files import Rows, find_files, local_file
+from flybridge.history.rows import BadRow, Row, Zone
+from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
+
+HEADER = "AppsFlyer ID,Event Name,Event Time,Event Value\n"
+UTC_ZONE = Zone("UTC")
+COLUMNS = [*DEFAULT, *((c, n) for _, c, n in ADDITIONAL), *((f, n) for f, _, n in ADDITIONAL)]
+
+
+def rows_of(path: Path, content: bytes | str, zone: Zone | None = UTC_ZONE, start=(0, 0)) -> list[Row | BadRow]:
+    """Write a file and read its rows."""
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(Rows(local_file(path), zone, report_named(path.name), start))
+
+
+def texts(rows: list[Row | BadRow]) -> list[str]:
+    """Return what tells rows apart: the event's name, or the number of a bad line."""
+    return [f"bad {row.number}" if isinstance(row, BadRow) else row.fields.get("event_name", "") for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("column", "field"), [*DEFAULT, *((c, n) for _, c, n in ADDITIONAL), *((f, n) for f, _, n in ADDITIONAL)]
+)
+@pytest.mark.parametrize("spell", [str, str.lower, str.upper, lambda t: t.replace(" ", "_"), lambda t: f" {t} "])
+def test_every_column_is_known_however_it_is_spelt(column, field, spell):
+    """Display names, API names, other cases and separators lead to the field of the message."""
+    assert columns_of([spell(column)]).fields == (field,)
+
+
+@pytest.mark.parametrize(
+    ("column", "row"),
+    [
+        ("Event Revenue USD", {"event_revenue_usd": "5"}),
+        ("event_revenue_usd", {"event_revenue_usd": "5"}),
+        ("Event Revenue Preferred", {"revenue_in_selected_currency": "5"}),
+        ("Event Revenue INR", {"revenue_in_selected_currency": "5", "selected_currency": "INR"}),
+        ("event revenue eur", {"revenue_in_selected_currency": "5", "selected_currency": "EUR"}),
+        ("Event Revenue Currency", {"event_revenue_currency": "5"}),
+        ("Event Revenue", {"event_revenue": "5"}),
+    ],
+)
+def test_the_third_revenue_column_has_many_names(column, row):
+    """It is named after the currency that was asked for."""
+    assert columns_of([column]).row(["5"]) == row
+
+
+def test_of_two_columns_of_one_field_the_first_counts():
+    """Both spellings of a contributor's column may be in one file."""
+    columns = columns_of(["contributor1_media_source", "Contributor 1 Media Source"])
+    assert columns.row(["a", "b"]) == {"contributor_1_media_source": "a"}
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
+    """Excel writes both."""
+    content = "\ufeff" + HEADER.replace("\n", "\r\n") + "1-2,buy,2026-01-31 10:00:00,\r\n"
+    assert rows_of(tmp_path / "a.csv", content)[0].fields["appsflyer_id"] == "1-2"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_other_separators_are_read(tmp_path, delimiter):
+    """Spreadsheets write semicolons."""
+    content = (HEADER + "1-2,buy,2026-01-31 10:00:00,x\n").replace(",", delimiter)
+    assert rows_of(tmp_path / "a.csv", content)[0].fields["event_value"] == "x"
+
+
+def test_line_breaks_and_quotes_within_quotes(tmp_path):
+    """RFC 4180: a record ends where its quotes do."""
+    value = '{"a":"one\ntwo","b":1}'
+    quoted = '"' + value.replace('"', '""') + '"'
+    rows = rows_of(tmp_path / "a.csv", HEADER + f"1-2,buy,2026-01-31 10:00:00,{quoted}\n1-3,next,,\n")
+    assert [row.fields.get("event_value") for row in rows] == [value, None]
+    assert [row.number for row in rows] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "1-2,short\n",
+        "1-2,long,2026-01-31 10:00:00,a,b,c\n",
+        '1-2,"never closed,2026-01-31 10:00:00,\n',
+        '1-2,"closed"wrongly,2026-01-31 10:00:00,\n',
+        "1-2,cr\rin,it\n",
+        '"\n',
+        '",\n',
+    ],
+)
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_broken_row_costs_no_other(tmp_path, broken, after):
+    """Whatever is wrong with a line, the lines around it are read, and its number is told."""
+    good = "1-2,good,2026-01-31 10:00:00,\n"
+    rows = rows_of(tmp_path / "a.csv", HEADER + good + broken + good * after)
+    assert texts(rows) == ["good", "bad 3", *["good"] * after]
+
+
+def test_a_quote_that_is_never_closed_in_a_large_file_costs_one_row(tmp_path):
+    """Nothing swallows a megabyte of rows."""
+    good = "1-2,good,2026-01-31 10:00:00,\n"
+    rows = rows_of(tmp_path / "a.csv", HEADER + '1-2,"bad,2026-01-31 10:00:00,\n' + good * 60_000)
+    assert len(rows) == 60_001
+    assert texts(rows[:2]) == ["bad 2", "good"]
+
+
+def test_bad_bytes_do_not_stop_the_file(tmp_path):
+    """Text that is no UTF-8 is read as far as it is."""
+    rows = rows_of(tmp_path / "a.csv", HEADER.encode() + b"1-2,caf\xe9,2026-01-31 10:00:00,\n1-2,next,,\n")
+    assert texts(rows) == ["caf\ufffd", "next"]
+
+
+def test_files_that_were_put_together_are_read_with_each_header(tmp_path):
+    """A header that comes again counts from there on, also with other columns."""
+    second = "Event Name,AppsFlyer ID\nsold,1-3\n"
+    rows = rows_of(tmp_path / "a.csv", HEADER + "1-2,buy,,\n" + second)
+    assert [row.fields for row in rows] == [
+        {"appsflyer_id": "1-2", "event_name": "buy"},
+        {"appsflyer_id": "1-3", "event_name": "sold"},
+    ]
+
+
+def test_several_gzip_members_are_one_file(tmp_path):
+    """Data Locker's parts may be joined."""
+    content = gzip.compress((HEADER + "1-2,buy,,\n").encode()) + gzip.compress(b"1-2,sell,,\n")
+    assert texts(rows_of(tmp_path / "a.csv.gz", content)) == ["buy", "sell"]
+
+
+def test_a_truncated_file_gives_what_it_has_and_says_so(tmp_path):
+    """The rows before the cut are not lost, and the cut is no end."""
+    whole = gzip.compress((HEADER + "".join(f"1-{i},event{i},2026-01-31 10:00:00,\n" for i in range(20_000))).encode())
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    read = []
+    with pytest.raises(FlybridgeError, match="can't be read"):
+        read.extend(iter(_counted(Rows(local_file(path), UTC_ZONE, None), read)))
+    assert len(read) > 1000
+
+
+def _counted(rows, read):
+    for row in rows:
+        read.append(row)
+        yield from ()
+
+
+@pytest.mark.parametrize("content", ["hello,world\n1,2\n", "<html><body>Error</body></html>\n"])
+def test_what_is_no_raw_data_is_refused(tmp_path, content):
+    """A page that was saved under the name of a file is no file of rows."""
+    with pytest.raises(FlybridgeError, match="no header of AppsFlyer's raw data"):
+        rows_of(tmp_path / "a.csv", content)
+
+
+def test_a_file_without_rows_is_one(tmp_path):
+    """A report without rows still has its header."""
+    assert rows_of(tmp_path / "a.csv", HEADER) == []
+    assert rows_of(tmp_path / "empty.csv", b"") == []
+
+
+def test_reading_goes_on_where_it_ended(tmp_path):
+    """From the end of any row the rest follows, with the numbers that it had."""
+    value = '"{""a"":""one\ntwo""}"'
+    content = HEADER + "".join(f"1-{i},event{i},2026-01-31 10:00:00,{value}\nbad\n" for i in range(5))
+    for name, stored in (("a.csv", content.encode()), ("a.csv.gz", gzip.compress(content.encode()))):
+        whole = rows_of(tmp_path / name, stored)
+        for at, row in enumerate(whole):
+            lines = whole[at + 1].number - 1 if at + 1 < len(whole) else 99
+            assert rows_of(tmp_path / name, stored, start=(row.end, lines)) == whole[at + 1 :]
+
+
+def test_parquet_is_read_like_csv(tmp_path):
+    """Typed values are written as CSV has them."""
+    table = pa.table(
+        {
+            "appsflyer_id": ["1-2", None],
+            "event_time": [datetime(2026, 1, 31, 10, 0, 0, 250_000, UTC), datetime(2026, 1, 31, 10, tzinfo=UTC)],
+            "event_revenue": [1.5, 20.0],
+            "is_retargeting": [True, None],
+            "event_name": ["a", "b"],
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    rows = list(Rows(local_file(tmp_path / "a.parquet"), None, None))
+    assert [row.fields for row in rows] == [
+        {
+            "appsflyer_id": "1-2",
+            "event_time": "2026-01-31 10:00:00.250",
+            "event_revenue": "1.5",
+            "is_retargeting": "true",
+            "event_name": "a",
+        },
+        {"event_time": "2026-01-31 10:00:00", "event_revenue": "20", "event_name": "b"},
+    ]
+    assert list(Rows(local_file(tmp_path / "a.parquet"), None, None, (1, 1))) == rows[1:]
+
+
+def test_times_without_a_zone_are_not_guessed(tmp_path):
+    """A report with display names may be in any zone."""
+    with pytest.raises(FlybridgeError, match="--timezone"):
+        rows_of(tmp_path / "a.csv", HEADER + "1-2,buy,2026-01-31 10:00:00,\n", None)
+    with pytest.raises(ConfigError, match="no time zone"):
+        Zone("Mars/Olympus")
+
+
+@pytest.mark.parametrize(
+    ("zone", "written", "utc"),
+    [
+        ("Europe/Berlin", "2026-01-31 10:00:00", "2026-01-31 09:00:00"),
+        ("Europe/Berlin", "2026-07-31 10:00:00.5", "2026-07-31 08:00:00.5"),
+        ("Europe/Berlin", "2026-07-31 9:05", "2026-07-31 07:05:00"),
+        ("Asia/Kolkata", "2026-01-31 03:00:00", "2026-01-30 21:30:00"),
+        ("Europe/Berlin", "2026-01-31T10:00:00Z", "2026-01-31T10:00:00Z"),
+        ("Europe/Berlin", "2026-01-31 10:00:00+05:00", "2026-01-31 10:00:00+05:00"),
+        ("UTC", "2026-01-31 10:00:00", "2026-01-31 10:00:00"),
+        ("Europe/Berlin", "2026-13-45 10:00:00", "2026-13-45 10:00:00"),
+    ],
+)
+def test_local_times_become_utc(tmp_path, zone, written, utc):
+    """All times of a row are moved, and those with a zone of their own stay."""
+    content = f"AppsFlyer ID,Event Time,Install Time\n1-2,{written},{written}\n"
+    fields = rows_of(tmp_path / "a.csv", content, Zone(zone))[0].fields
+    assert (fields["event_time"], fields["install_time"]) == (utc, utc)
+
+
+def test_the_hour_that_a_clock_has_twice_is_counted(tmp_path):
+    """In autumn nobody can say which of two hours it was."""
+    zone = Zone("Europe/Berlin")
+    rows_of(tmp_path / "a.csv", "AppsFlyer ID,Event Time\n1-2,2026-10-25 02:30:00\n1-2,2026-10-25 04:30:00\n", zone)
+    assert zone.ambiguous == 1
+
+
+def test_data_lockers_times_are_utc(tmp_path):
+    """Columns by API names say so."""
+    content = "appsflyer_id,event_time\n1-2,2026-01-31 10:00:00\n"
+    assert rows_of(tmp_path / "a.csv", content, Zone("Asia/Tokyo"))[0].fields["event_time"] == "2026-01-31 10:00:00"
+
+
+@pytest.mark.parametrize(
+    ("name", "report"),
+    [
+        ("installs_report.csv", Report.INSTALLS),
+        ("com.example.shop_installs_2026-01-01_2026-01-31_ABCDE.csv", Report.INSTALLS),
+        ("id123_non-organic-in-app-events_2026-01-01_2026-01-31.csv", Report.EVENTS),
+        ("in_app_events_report.csv", Report.EVENTS),
+        ("organic_in_app_events_report.csv.gz", Report.EVENTS),
+        ("in-app-events-retarget.csv", Report.EVENTS),
+        ("installs-retarget.csv", Report.RETARGETING),
+        ("reinstalls_organic.csv", Report.REINSTALLS),
+        ("uninstall_events_report.csv", Report.UNINSTALLS),
+        ("ad_revenue_raw.csv", Report.AD_REVENUE),
+        ("blocked_installs_report.csv", Report.FRAUD),
+        ("detection.csv", Report.FRAUD),
+        ("fraud-post-inapps.csv", Report.FRAUD),
+        ("in-app-events-postbacks.csv", Report.POSTBACKS),
+        ("retarget_install_postbacks.csv", Report.POSTBACKS),
+        ("1cd7-acc/data-locker-hourly/t=inapps/dt=2026-01-31/h=7/part-00000.gz", Report.EVENTS),
+        ("x/t=inapps_retargeting/dt=2026-01-31/h=late/part-00000.gz", Report.EVENTS),
+        ("x/t=conversions_retargeting/dt=2026-01-31/h=7/part-00000.gz", Report.RETARGETING),
+        ("x/t=organic_uninstalls/dt=2026-01-31/h=7/part-00000.gz", Report.UNINSTALLS),
+        ("x/t=clicks_retargeting/dt=2026-01-31/h=7/part-00000.gz", Report.CLICKS),
+        ("x/t=impressions/dt=2026-01-31/h=7/part-00000.gz", Report.IMPRESSIONS),
+        ("x/t=sessions/dt=2026-01-31/h=7/part-00000.gz", Report.SESSIONS),
+        ("x/t=skad_installs/dt=2026-01-31/h=7/part-00000.gz", Report.SKADNETWORK),
+        ("x/t=blocked_clicks/dt=2026-01-31/h=7/part-00000.gz", Report.FRAUD),
+        ("x/t=post_attribution_installs/dt=2026-01-31/h=7/part-00000.gz", Report.FRAUD),
+        ("x/t=web_events/dt=2026-01-31/h=7/part-00000.gz", Report.WEB),
+        ("x/t=attributed_ad_revenue/dt=2026-01-31/h=7/part-00000.gz", Report.AD_REVENUE),
+        ("january.csv", None),
+        ("clicktracker_export.csv", None),
+    ],
+)
+def test_reports_are_recognised_by_name(name, report):
+    """By the Pull API's names, the dashboard's and Data Locker's."""
+    assert report_named(name, "com.example.shop") is report
+
+
+def test_an_app_whose_name_is_that_of_a_report_does_not_mislead():
+    """The app's id in a file's name says nothing."""
+    assert report_named("com.clicks.app_january.csv", "com.clicks.app") is None
+
+
+@pytest.mark.parametrize(
+    ("row", "named", "report"),
+    [
+        ({"event_name": "install"}, None, Report.INSTALLS),
+        ({"event_name": "install"}, Report.EVENTS, Report.INSTALLS),
+        ({"event_name": "reinstall"}, None, Report.REINSTALLS),
+        ({"event_name": "re-engagement"}, None, Report.RETARGETING),
+        ({"event_name": "re-attribution"}, None, Report.RETARGETING),
+        ({"event_name": "uninstall"}, None, Report.UNINSTALLS),
+        ({"event_name": "af_purchase"}, Report.INSTALLS, Report.EVENTS),
+        ({"event_name": "af_ad_revenue"}, None, Report.AD_REVENUE),
+        ({"event_name": "impression", "monetization_network": "ironsource"}, None, Report.AD_REVENUE),
+        ({"event_time": "2026-01-31 10:00:00", "monetization_network": "admob"}, None, Report.AD_REVENUE),
+        ({"event_name": "install", "blocked_reason": "bots"}, None, Report.FRAUD),
+        ({"event_name": "install", "detection_date": "2026-01-31"}, None, Report.FRAUD),
+        ({"event_name": "af_purchase", "fraud_reason": "bots"}, Report.EVENTS, Report.FRAUD),
+        ({"event_name": "install"}, Report.POSTBACKS, Report.POSTBACKS),
+        ({"attributed_touch_time": "2026-01-31 10:00:00"}, None, Report.CLICKS),
+        ({"skad_campaign_id": "7"}, None, Report.SKADNETWORK),
+        ({"event_name": "install", "skad_version": "4"}, Report.SKADNETWORK, Report.SKADNETWORK),
+    ],
+)
+def test_reports_are_recognised_row_by_row(row, named, report):
+    """What a row says comes before the name of its file."""
+    assert report_of(row, named) is report
+
+
+def test_copies_for_partners_are_recognised_by_their_columns(tmp_path):
+    """A report of postbacks has the same events once more."""
+    content = "AppsFlyer ID,Event Name,Event Time,Postback Retry\n1-2,install,2026-01-31 10:00:00,0\n"
+    assert rows_of(tmp_path / "january.csv", content)[0].report is Report.POSTBACKS
+
+
+def test_files_are_found_by_path_pattern_and_directory(tmp_path):
+    """Each once, in directories those that may be raw data."""
+    for name in ("a.csv", "sub/b.csv.gz", "sub/c.parquet", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = find_files([str(tmp_path), str(tmp_path / "*.csv"), str(tmp_path / "notes.txt")])
+    assert [Path(file.name).name for file in found] == ["a.csv", "b.csv.gz", "c.parquet", "notes.txt"]
+    with pytest.raises(ConfigError, match="names no file"):
+        find_files([str(tmp_path / "*.nothing")])
+
+
+def test_the_mark_of_a_file_changes_with_its_content(tmp_path):
+    """A file that was written anew is another one."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"one")
+    before = local_file(path).mark
+    path.write_bytes(b"other")
+    assert local_file(path).mark != before
+
+
+def test_columns_in_any_order_give_the_same_row(tmp_path):
+    """Column sets of Data Locker and of dashboards come in any order."""
+    values = {"AppsFlyer ID": "1-2", "Event Name": "buy", "Campaign": "a, b", "Event Value": '{"x":"ä"}'}
+    bodies = set()
+    for names in (list(values), list(reversed(values))):
+        text = io.StringIO()
+        csv.writer(text).writerows([names, [values[name] for name in names]])
+        bodies.add(tuple(sorted(rows_of(tmp_path / "a.csv", text.getvalue())[0].fields.items())))
+    assert len(bodies) == 1

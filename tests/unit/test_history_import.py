@@ -1,0 +1,297 @@
+"""`flybridge import` of raw data: what is shown before, what is taken, and how it goes on after it was broken off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flybridge.cli.app import app
+from flybridge.clock import SystemClock
+from flybridge.config.settings import load
+from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.history.files import find_files
+from flybridge.history.progress import Progress
+from flybridge.history.run import HistoryImport, ImportPlan
+from flybridge.history.take import BLOCK
+from flybridge.records import Deliver, Envelope, Media, Source, day_of
+from flybridge.service import backends, wiring
+
+NOW = SystemClock().now_ms()
+CONFIG = """
+data_dir = "./data"
+secret = "0123456789abcdef0123456789abcdef"
+
+[[apps]]
+name = "shop"
+appsflyer_app_id = "com.example.shop"
+platform = "android"
+route = "{route}"
+
+[apps.appsflyer]
+push_token = "a-token"
+
+[apps.amplitude]
+api_key = "a-key"
+"""
+HEADER = (
+    "AppsFlyer ID,Event Name,Event Time,Install Time,Event Value,Event Revenue,Event Revenue Currency,"
+    "Custom Data,Media Source\n"
+)
+
+
+def row(number: int, name: str, time: str, *, revenue: str = "", source: str = "tiktok") -> str:
+    """Write a row whose person Amplitude knows."""
+    custom = f'"{{""amplitude_device_id"":""device-{number}""}}"'
+    currency = "EUR" if revenue else ""
+    return f"1-{number},{name},{time},2025-03-01 10:00:00,,{revenue},{currency},{custom},{source}\n"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Write a configuration."""
+    path = tmp_path / "flybridge.toml"
+    path.write_text(CONFIG.format(route="http_v2"))
+    return path
+
+
+def run(config: Path, *words: str, answer: str | None = None):
+    """Run a command."""
+    return CliRunner().invoke(app, [*words, "--config", str(config)], input=answer)
+
+
+def processed(config: Path) -> Counter[str]:
+    """File what is in the inbox. Returns all outcomes so far."""
+
+    async def work() -> Counter[str]:
+        settings = load(config, {})
+        flow = wiring.build_flow(settings)
+        async with backends.opened(settings) as (inbox, store):
+            while leased := await inbox.lease(1000, NOW, 60_000):
+                await store.file(flow.filings(leased.envelopes), NOW)
+                await inbox.ack(leased)
+            counts: Counter[str] = Counter()
+            for count in await store.counts():
+                counts[count.outcome] += count.n
+            assert await store.audit() == []
+            assert sum((await inbox.received()).values()) == counts.total()
+            return counts
+
+    return asyncio.run(work())
+
+
+def test_a_dry_run_takes_nothing_and_says_what_is_there(config, tmp_path):
+    """Rows by report and outcome, first and last time, months, revenue, bad lines."""
+    (tmp_path / "january.csv").write_text(
+        HEADER
+        + row(1, "install", "2025-03-01 10:00:00")
+        + row(1, "af_purchase", "2025-03-02 10:00:00", revenue="4.50")
+        + row(1, "af_purchase", "2025-04-02 10:00:00", revenue="0.25")
+        + row(2, "uninstall", "2025-04-03 10:00:00")
+        + "broken\n"
+    )
+    (tmp_path / "clicks.csv").write_text(HEADER + row(3, "", "2025-03-01 10:00:00"))
+    result = run(config, "import", str(tmp_path), "--timezone", "Europe/Berlin", "--dry-run", "--json")
+    assert result.exit_code == 0, result.output
+    survey = json.loads(result.stdout)
+    assert survey["outcomes"] == {
+        "in-app events": {"sent": 2},
+        "installs": {"sent": 1},
+        "uninstalls": {"filtered: uninstall": 1},
+    }
+    assert (survey["rows"], survey["bad"], survey["left_out"]) == (6, 1, {"clicks": 1})
+    assert survey["revenue"] == {"EUR": 4.75}
+    assert survey["months"] == {"2025-03": 1, "2025-04": 2}
+    (span,) = survey["spans"]
+    assert (span["zone"], span["first"], span["last"]) == (
+        "Europe/Berlin",
+        "2025-03-01 09:00:00",
+        "2025-04-03 08:00:00",
+    )
+    assert survey["first_bad"] == [f"{tmp_path / 'january.csv'}, line 6: It has 1 values, and the header has 9."]
+    assert not (tmp_path / "data" / "inbox.db").exists() or processed(config).total() == 0
+
+
+def test_it_asks_and_takes_nothing_without_a_yes(config, tmp_path):
+    """What is in Amplitude can't be deleted."""
+    (tmp_path / "a.csv").write_text(HEADER + row(1, "install", "2025-03-01 10:00:00"))
+    result = run(config, "import", str(tmp_path / "a.csv"), "--timezone", "UTC", answer="n\n")
+    assert result.exit_code == 1
+    assert "Nothing can be deleted in Amplitude" in result.output
+    assert processed(config).total() == 0
+    result = run(config, "import", str(tmp_path / "a.csv"), "--timezone", "UTC", answer="y\n")
+    assert result.exit_code == 0, result.output
+    assert processed(config) == {"pending": 1}
+
+
+def test_the_zone_is_asked_for(config, tmp_path):
+    """Nothing is taken of a file whose times may mean anything."""
+    (tmp_path / "a.csv").write_text(HEADER + row(1, "install", "2025-03-01 10:00:00"))
+    result = run(config, "import", str(tmp_path / "a.csv"), "--yes")
+    assert isinstance(result.exception, FlybridgeError)
+    assert "--timezone" in str(result.exception)
+
+
+def test_history_is_refused_on_the_route_attribution(config, tmp_path):
+    """With the reason."""
+    config.write_text(CONFIG.format(route="attribution"))
+    (tmp_path / "a.csv").write_text(HEADER)
+    result = run(config, "import", str(tmp_path / "a.csv"), "--timezone", "UTC", "--yes")
+    assert isinstance(result.exception, ConfigError)
+    assert "72 hours" in str(result.exception)
+
+
+def test_overlapping_files_and_repeats_change_nothing(config, tmp_path):
+    """Equal rows of one file are as many events; the same rows in other files are none."""
+    same = row(1, "af_purchase", "2025-03-02 10:00:00", revenue="1")
+    others = "".join(row(1, "af_purchase", f"2025-03-02 11:{n:02}:00", revenue="1") for n in range(50))
+    (tmp_path / "a.csv").write_text(HEADER + same + same + others)
+    (tmp_path / "b.csv").write_text(HEADER + others + same)
+    (tmp_path / "c.csv").write_text(HEADER + same + row(1, "install", "2025-03-01 10:00:00") + same)
+    assert run(config, "import", str(tmp_path), "--timezone", "UTC", "--yes").exit_code == 0
+    assert processed(config) == {"pending": 53, "duplicate": 53}
+    again = run(config, "import", str(tmp_path), "--timezone", "UTC", "--yes")
+    assert again.output.count("imported before") == 3
+    assert run(config, "import", str(tmp_path), "--timezone", "UTC", "--yes", "--again").exit_code == 0
+    assert processed(config) == {"pending": 53, "duplicate": 53 + 106}
+
+
+def test_a_bad_row_is_a_dead_letter_with_its_place(config, tmp_path):
+    """It can be found, and the others are imported."""
+    (tmp_path / "a.csv").write_text(HEADER + "broken\n" + row(1, "install", "2025-03-01 10:00:00"))
+    result = run(config, "import", str(tmp_path / "a.csv"), "--timezone", "UTC", "--yes")
+    assert result.exit_code == 1
+    assert processed(config) == {"pending": 1, "dead": 1}
+    listed = run(config, "dead", "--json")
+    (letter,) = json.loads(listed.stdout)
+    assert letter["reason"] == "bad_row"
+    assert f"{tmp_path / 'a.csv'}, line 2: It has 1 values" in letter["what_happened"]
+
+
+def test_only_the_days_that_are_named_are_taken(config, tmp_path):
+    """`--from` and `--to` are UTC days of the events."""
+    days = "".join(row(1, "af_purchase", f"2025-03-0{day} 10:00:00", revenue="1") for day in range(1, 10))
+    (tmp_path / "a.csv").write_text(HEADER + days)
+    words = (
+        "import",
+        str(tmp_path / "a.csv"),
+        "--timezone",
+        "UTC",
+        "--yes",
+        "--from",
+        "2025-03-03",
+        "--to",
+        "2025-03-05",
+    )
+    assert run(config, *words).exit_code == 0
+    assert processed(config) == {"pending": 3}
+
+
+def test_days_that_were_received_live_and_are_forgotten_are_refused(config, tmp_path):
+    """Their events would be sent a second time."""
+    begun, long_ago = NOW - 60 * 86_400_000, day_of(NOW - 30 * 86_400_000)
+
+    async def receive() -> None:
+        settings = load(config, {})
+        async with backends.opened(settings) as (inbox, _):
+            body = json.dumps({"event_name": "a", "appsflyer_id": "1-1"}).encode()
+            for at in (begun, NOW):
+                await inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, at, body))
+
+    asyncio.run(receive())
+    processed(config)
+    (tmp_path / "a.csv").write_text(HEADER + row(1, "af_purchase", f"{long_ago} 10:00:00", revenue="1"))
+    result = run(config, "import", str(tmp_path / "a.csv"), "--timezone", "UTC", "--yes")
+    assert result.exit_code != 0
+    assert "a second time" in str(result.exception)
+
+
+class Killed(Exception):
+    """In place of SIGKILL."""
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+async def test_it_goes_on_after_it_was_killed(tmp_path, ending):
+    """However often, and wherever in a block: each row has its ordinal, and nothing is lost or new."""
+    path = tmp_path / f"a{ending}"
+    names = ["appsflyer_id", "event_name", "event_time", "event_value"]
+    values = [(f"1-{n % 7}", "buy", "2025-03-02 10:00:00", "x\ny" if n % 3 else "") for n in range(3 * BLOCK + 77)]
+    if ending == ".csv":
+        lines = [f'{a},{b},{c},"{d}"\n' for a, b, c, d in values]
+        path.write_text(",".join(names) + "\n" + "".join(lines))
+    else:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table(dict(zip(names, map(list, zip(*values, strict=True)), strict=True))), path)
+    expected: Counter[bytes] = Counter()
+    wanted = set()
+    for value in values:
+        fields = {name: text for name, text in zip(names, value, strict=True) if text}
+        expected[json.dumps(fields).encode()] += 1
+        wanted.add((tuple(fields.items()), expected[json.dumps(fields).encode()]))
+    taken: list[Envelope] = []
+    left = [BLOCK + 10, BLOCK + 3, 1, 10**9]
+
+    async def accept(envelope: Envelope) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        taken.append(envelope)
+
+    plan = ImportPlan("shop", "com.example.shop", find_files([str(path)]))
+    while len(left) > 0:
+        importing = HistoryImport(plan, tmp_path / "data", SystemClock())
+        try:
+            await importing.take(accept)
+            break
+        except Killed:
+            left.pop(0)
+        finally:
+            importing.close()
+    assert {(tuple(json.loads(one.body).items()), one.ordinal) for one in taken} == wanted
+    # What had been accepted and not noted comes again, and no more than a block each time.
+    assert len(values) <= len(taken) <= len(values) + 3 * BLOCK
+
+
+async def test_history_leaves_the_present_of_a_user_alone(tmp_path, config):
+    """Old events carry only their own properties; attribution is set once, by the newest conversion."""
+    path = tmp_path / "a.csv"
+    path.write_text(
+        HEADER
+        + row(1, "install", "2025-03-01 10:00:00", source="first")
+        + row(1, "re-engagement", "2025-03-05 10:00:00", source="second")
+        + row(1, "af_purchase", "2025-03-06 10:00:00", revenue="1", source="second")
+    )
+    settings = load(config, {})
+    taken: list[Envelope] = []
+
+    async def accept(envelope: Envelope) -> None:
+        taken.append(envelope)
+
+    plan = ImportPlan("shop", "com.example.shop", find_files([str(path)]), "UTC")
+    importing = HistoryImport(plan, tmp_path / "data", SystemClock())
+    await importing.survey()
+    await importing.take(accept)
+    importing.close()
+    items = [filing.decision for filing in wiring.build_flow(settings).filings(taken)]
+    assert all(isinstance(item, Deliver) and item.endpoint == "batch" for item in items)
+    install, engagement, purchase = [[json.loads(line) for line in item.body.splitlines()] for item in items]
+    assert all(event[-1]["$skip_user_properties_sync"] for event in (install, engagement, purchase))
+    assert list(install[0]["user_properties"]) == ["$setOnce"]
+    assert install[0]["user_properties"]["$setOnce"]["[AppsFlyer] initial media source"] == "first"
+    assert "[AppsFlyer] media source" not in install[0]["user_properties"]["$setOnce"]
+    assert engagement[0]["user_properties"] == {"$setOnce": engagement[0]["user_properties"]["$setOnce"]}
+    assert engagement[0]["user_properties"]["$setOnce"]["[AppsFlyer] media source"] == "second"
+    assert len(purchase) == 1
+
+
+def test_the_file_of_checkpoints_is_private(tmp_path):
+    """It names files, and hashes of whose rows they hold."""
+    progress = Progress(tmp_path / "data" / "imports.db")
+    progress.close()
+    assert (tmp_path / "data" / "imports.db").stat().st_mode & 0o077 == 0
