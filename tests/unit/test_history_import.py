@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from flybridge import wiring
 from flybridge.cli.app import app
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
@@ -19,7 +20,7 @@ from flybridge.history.progress import Progress
 from flybridge.history.run import HistoryImport, ImportPlan
 from flybridge.history.take import BLOCK
 from flybridge.records import Deliver, Envelope, Media, Source, day_of
-from flybridge.service import backends, wiring
+from flybridge.service import backends
 
 NOW = SystemClock().now_ms()
 CONFIG = """

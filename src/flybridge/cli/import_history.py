@@ -21,8 +21,8 @@ from flybridge.history.take import Taken
 from flybridge.mapping.to_amplitude.rules import DoubleAttribution
 from flybridge.records import DAY_MS, day_of
 from flybridge.service.backends import opened_inbox, opened_store
-from flybridge.service.wiring import build_flow
 from flybridge.store.protocol import Store
+from flybridge.wiring import build_flow
 
 PLAIN_S = 10.0
 """How often a line is printed without a terminal."""

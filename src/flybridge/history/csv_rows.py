@@ -24,7 +24,6 @@ from flybridge.history.rows import BadRow, Row, Zone, row_of, zone_of
 MAX_RECORD: Final = 1 << 20
 SHOWN: Final = 2000
 _QUOTE: Final = b'"'
-csv.field_size_limit(MAX_RECORD)  # the module's own limit is less than a referrer may be long
 _HEADERS: Final = (b"AppsFlyer ID", b"appsflyer_id", b"AppsFlyer_ID")
 
 

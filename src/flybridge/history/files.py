@@ -227,7 +227,7 @@ def _parquet_rows(
     stored: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: tuple[int, int]
 ) -> Iterator[Row | BadRow]:
     try:
-        from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+        from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigError("", f"{name} is a Parquet file, and nothing here reads those.", NEEDED) from None
     table = ParquetFile(stored)

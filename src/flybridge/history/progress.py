@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from flybridge.appsflyer.postback_time import time_ms
-from flybridge.private_files import private_database, private_directory
+from flybridge.system.private_files import private_database, private_directory
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS files (

@@ -136,10 +136,10 @@ def _rows(text: str) -> Iterator[GivenMessage]:
     delimiter = max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        columns = [field_of(column) for column in next(reader, [])]
+        columns = columns_of(next(reader, []))
     except csv.Error:
         return
-    if len(set(columns) & set(NAMES)) < 2:
+    if len(set(columns.fields) & set(NAMES)) < 2:
         return
     seen: Counter[bytes] = Counter()
     number = 0
@@ -155,11 +155,10 @@ def _rows(text: str) -> Iterator[GivenMessage]:
         if not any(values):
             continue
         number += 1
-        if len(values) != len(columns):
-            yield _unreadable(line, f"it has {len(values)} values, and the header has {len(columns)}.")
+        if len(values) != len(columns.fields):
+            yield _unreadable(line, f"it has {len(values)} values, and the header has {len(columns.fields)}.")
             continue
-        filled = {column: value for column, value in zip(columns, values, strict=True) if value}
-        body = msgspec.json.encode(filled)
+        body = msgspec.json.encode(columns.row(values))
         seen[body] += 1
         yield GivenMessage(f"row {number} of the file", Source.FILE, Media.JSON, body, seen[body])
 
