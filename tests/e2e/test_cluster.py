@@ -101,7 +101,7 @@ async def test_each_part_does_its_own_and_no_directory_is_made(configured):
             assert [await first.push(), await second.push(), await rest[0].push()] == [200, 200, 503]
             await until(lambda: kept)
             assert [(await one.ready())[1]["reasons"] for one in (first, second, *rest)] == [[]] * 5
-            status, page = await rest[-1].get("/")
+            status, page = await rest[-1].get("/account")
             assert (status, "shop" in page) == (200, True)
             assert [await one.end() for one in (first, second, *rest)] == [0] * 5
         assert devices_of_installs(kept) == ["device-of-ann"]

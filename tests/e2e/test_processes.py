@@ -35,7 +35,7 @@ async def test_each_part_does_its_own(configured):
                 assert await worker.push() == 503
                 assert await console.push() == 503
                 assert (await worker.get("/"))[0] == 404
-                status, page = await console.get("/")
+                status, page = await console.get("/account")
                 assert status == 200
                 assert "shop" in page
                 assert await worker.end() == 0
