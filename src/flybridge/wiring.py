@@ -27,6 +27,7 @@ from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import HOUR_MS
 from flybridge.store.protocol import Lane
 from flybridge.web.intake import IntakeApp
+from flybridge.web.routes import StreamRoutes
 
 
 def rules_of(app: App) -> Rules:
@@ -184,11 +185,20 @@ def intake_apps_of(config: Config) -> list[IntakeApp]:
             push_token=clear(app.appsflyer.push_token),
             stream_token=clear(app.amplitude.webhook_token),
             token_header=app.appsflyer.token_header.lower().encode(),
-            takes_apart=bool(app.streams),
+            takes_apart=bool(app.streams or app.amplitude.shared_with),
             cohorts=frozenset(one.cohort for one in app.audiences),
+            routes=_routes(config, app),
         )
         for app in config.apps
     ]
+
+
+def _routes(config: Config, app: App) -> StreamRoutes | None:
+    others = [other for name in app.amplitude.shared_with if (other := config.app(name)) is not None]
+    if not others:
+        return None
+    by_platform = {one.platform.value: one.name for one in (*others, app)}
+    return StreamRoutes(app.name, by_platform, app.amplitude.stream_fields)
 
 
 def clear(secret: Secret | None) -> bytes | None:

@@ -15,6 +15,7 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.testing.clocks import ManualClock
 from flybridge.web.intake import Intake, IntakeApp
+from flybridge.web.routes import StreamRoutes
 
 NOW_MS = 1_900_000_000_000
 POSTBACK = b'{"event_name":"install","campaign":"\xc3\xbcber"}'
@@ -362,6 +363,38 @@ async def test_what_is_no_list_of_events_stays_one_message(inbox: RecordingInbox
     intake = Intake([IntakeApp("shop", stream_token=b"t", takes_apart=True)], inbox, ManualClock(NOW_MS))
     await ask(intake, "/v1/stream/shop", body, token="t")
     assert [envelope.body for envelope in inbox.kept] == [body]
+
+
+ROUTES = StreamRoutes(
+    "droid", {"android": "droid", "ios": "apple"}, {"event_type": "name", "platform": "properties.os"}
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "apps"),
+    [
+        ({"event_type": "a", "platform": "Android"}, ["droid"]),
+        ({"event_type": "a", "platform": "iOS"}, ["apple"]),
+        ({"event_type": "a", "os_name": "ipados"}, ["apple"]),
+        ({"name": "a", "properties": {"os": "ios"}}, ["apple"]),
+        ({"event_type": "a", "platform": "Web", "os_name": "Chrome"}, ["droid"]),
+        ({"event_type": "a"}, ["droid"]),
+        ({"user_id": "u", "user_properties": {"$set": {"appsflyer_id": "1-2"}}}, ["droid", "apple"]),
+        ("text", ["droid", "apple"]),
+        ([{"event_type": "a", "platform": "iOS"}, {"event_type": "a", "platform": "Android"}], ["apple", "droid"]),
+        ({"events": [{"event_type": "a", "platform": "iOS"}]}, ["apple"]),
+    ],
+)
+async def test_a_stream_of_several_apps_is_shared_by_platform(inbox: RecordingInbox, message, apps) -> None:
+    """Users go to every app, because each may find its people by them; what is of no phone stays with the first."""
+    intake = Intake(
+        [IntakeApp("droid", stream_token=b"t", takes_apart=True, routes=ROUTES)], inbox, ManualClock(NOW_MS)
+    )
+    answer = await ask(intake, "/v1/stream/droid", json.dumps(message).encode(), token="t")
+    assert answer is not None
+    assert answer.status == 200
+    assert [envelope.app for envelope in inbox.kept] == apps
+    assert {envelope.source for envelope in inbox.kept} == {Source.STREAM}
 
 
 @pytest.mark.parametrize("path", ["/v1/cohorts/shop", "/v1/push/shop"])

@@ -78,3 +78,45 @@ def test_settings_of_all_lanes_bound_this_one_too():
     """`delivery.concurrency` is the most for one app and endpoint."""
     config = loads(HEAD.replace("[[apps]]", "[delivery]\nconcurrency = 8\n[[apps]]", 1), Path(), {})
     assert endpoints_of(config)[Lane("shop", "inapp_event")].limits.concurrency == 8
+
+
+def two(shared: str, other: str = "") -> str:
+    """Return two apps of one project, the first with these lines about sharing its stream."""
+    return (
+        HEAD.replace('webhook_token = "t"', f'webhook_token = "t"\n{shared}')
+        + f"""
+[[apps]]
+name = "apple"
+appsflyer_app_id = "id123456789"
+platform = "ios"
+appsflyer.push_token = "t"
+amplitude.api_key = "key"
+{other}
+"""
+    )
+
+
+def test_a_stream_may_be_shared_by_the_apps_of_a_project():
+    """Lists are then taken apart, because each event has its own app."""
+    config = loads(two('shared_with = ["apple"]'), Path(), {})
+    shop, apple = intake_apps_of(config)
+    assert shop.takes_apart
+    assert shop.routes is not None
+    assert shop.routes.by_platform == {"android": "shop", "ios": "apple"}
+    assert apple.routes is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (two('shared_with = ["appel"]'), "no other app"),
+        (two('shared_with = ["shop"]'), "no other app"),
+        (two('shared_with = ["apple"]').replace('amplitude.api_key = "key"', 'amplitude.api_key = "k"'), "another"),
+        (two('shared_with = ["apple"]').replace('"ios"', '"android"'), "two apps of the platform 'android'"),
+    ],
+)
+def test_a_stream_that_can_not_be_shared_is_refused(text, words):
+    """What can't be told apart by platform, or is no event of the project."""
+    with pytest.raises(ConfigError, match=words) as caught:
+        loads(text, Path(), {})
+    assert caught.value.path == "apps[0].amplitude.shared_with"

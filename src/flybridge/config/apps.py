@@ -176,6 +176,9 @@ class Amplitude(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     webhook_token: Secret | None = None
     """The token that Amplitude's event stream and cohort webhooks send in the `Authorization` header. Absent:
     `/v1/stream/{app}` and `/v1/cohorts/{app}` refuse everything."""
+    shared_with: tuple[AppName, ...] = ()
+    """Other apps of the same Amplitude project, by name, one of a platform: events of their platform that are sent to
+    this app's `/v1/stream/` are theirs, so that the project needs one webhook. Users go to all of them."""
     stream_fields: dict[str, Name] = field(default_factory=dict)
     """Field names of a webhook template of your own: a field of Amplitude's default payload (`event_type`,
     `event_time`, `user_id`, `user_properties`, `user_properties.plan`), and its path in your message (`name`,
@@ -440,7 +443,7 @@ class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may be sent about a media source, or one kind of its touches (`"Facebook Ads/impression"`), and under
     `default` about all others. `pass` sends all, `redact` sends the event without source and campaign, `organic` sends
     it as organic, `drop` sends nothing. Defaults: `restricted` (as AppsFlyer reports sources that forbid
-    sharing) and the view-through attribution of sources on AppsFlyer's list are `organic`, `default` is `pass`."""
+    sharing) and the view-through attribution of sources on AppsFlyer's list are `redact`, `default` is `pass`."""
     insight: AppInsight = field(default_factory=AppInsight)
     """How the app's performance is counted."""
     streams: tuple[Stream, ...] = ()

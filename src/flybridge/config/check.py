@@ -149,6 +149,28 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
     _check_audiences(path, app)
 
 
+def check_shared(apps: Sequence[App]) -> None:
+    """Raise `ConfigError` if events of a stream can't be told apart by the platforms of the apps that share it."""
+    known = {app.name: app for app in apps}
+    for number, app in enumerate(apps):
+        path, platforms = f"apps[{number}].amplitude.shared_with", {app.platform}
+        for name in app.amplitude.shared_with:
+            other = known.get(name)
+            if other is None or other is app:
+                raise ConfigError(path, f"names {name!r}, which is no other app.", "Name apps of the same file.")
+            if (other.amplitude.api_key, other.amplitude.region) != (app.amplitude.api_key, app.amplitude.region):
+                raise ConfigError(
+                    path, f"names {name!r}, which is of another Amplitude project.", "Name apps with the same api_key."
+                )
+            if other.platform in platforms:
+                raise ConfigError(
+                    path,
+                    f"has two apps of the platform {other.platform.value!r}.",
+                    "Events are given to apps by their platform: name one app of each.",
+                )
+            platforms.add(other.platform)
+
+
 def check_never_both(apps: Sequence[App]) -> None:
     """Refuse two entries that send one AppsFlyer app to one Amplitude project, whatever their routes.
 

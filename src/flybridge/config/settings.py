@@ -37,7 +37,7 @@ from flybridge.config.apps import (
     Stream,
     Where,
 )
-from flybridge.config.check import check_app, check_console, check_never_both, check_origin, check_secret
+from flybridge.config.check import check_app, check_console, check_never_both, check_origin, check_secret, check_shared
 from flybridge.config.console import Console, ConsoleUser, Grant, OidcLogin, TrustedProxy
 from flybridge.config.read import ConfigReader, parse
 from flybridge.config.secret import Secret
@@ -297,6 +297,7 @@ def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
         seen[app.name] = number
         check_app(f"apps[{number}]", app, open_intake=config.server.loopback)
     check_never_both(config.apps)
+    check_shared(config.apps)
     return config
 
 

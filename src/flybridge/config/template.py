@@ -87,8 +87,8 @@ revenue = "usd"
 window_hours = 72
 
 [apps.restrictions]
-# What may be sent about a media source: "pass", "redact" (no source, no campaign), "organic" or "drop".
-restricted = "organic"
+# What may be sent about a media source: "pass", "redact" (as `restricted`, no campaign), "organic" or "drop".
+restricted = "redact"
 default = "pass"
 
 # Amplitude events for AppsFlyer's optimisation and reports:

@@ -40,6 +40,7 @@ from flybridge.telemetry.door_counts import DoorCounts
 from flybridge.web import lists
 from flybridge.web.answers import Receive, Refusal, Reply, Scope, Send, answer
 from flybridge.web.body import Header, Read, SenderGone, no_query, read_asgi, unpacked, unreadable, unwanted
+from flybridge.web.routes import StreamRoutes
 
 MAX_BYTES: Final = 1_000_000
 """Default limit of a body, in bytes, after inflating. Fits the 1 MiB that a NATS server takes by default."""
@@ -55,7 +56,8 @@ class IntakeApp(Struct, frozen=True):
 
     `push_token` guards push, `stream_token` guards stream and cohorts. Tokens are compared with the header
     `token_header` and with `Authorization`, with or without `Bearer` in front. With `takes_apart` the
-    events of a list in the stream become messages of their own, because each is to be accounted for.
+    events of a list in the stream become messages of their own, because each is to be accounted for. `routes` give
+    events of the stream to the app of their platform.
     """
 
     name: str
@@ -64,6 +66,7 @@ class IntakeApp(Struct, frozen=True):
     token_header: bytes = b"authorization"
     takes_apart: bool = False
     cohorts: frozenset[str] = frozenset()  # for which lists may be created
+    routes: StreamRoutes | None = None
 
 
 class _Endpoint:
@@ -73,12 +76,18 @@ class _Endpoint:
         token, header = app.push_token if source is Source.PUSH else app.stream_token, app.token_header
         self.app = app.name
         self.takes_apart = app.takes_apart and source is Source.STREAM
+        self.is_routed = app.routes is not None and source is Source.STREAM
         self.cohorts = app.cohorts
+        self._routes = app.routes if source is Source.STREAM else None
         self.source = source
         self.counts = DoorCounts(app.name, source.value)
         self._token = None if token is None else token.strip()
         self._header = header.decode("latin-1").lower()
         self._setting = "appsflyer.push_token" if source is Source.PUSH else "amplitude.webhook_token"
+
+    def apps_of(self, body: bytes) -> Sequence[str]:
+        """Return the apps that a message is of."""
+        return (self.app,) if self._routes is None else self._routes.apps_of(body)
 
     @property
     def knows_sender(self) -> bool:
@@ -174,7 +183,9 @@ class Intake:
     async def _keep_all(self, endpoint: _Endpoint, now_ms: int, parts: Sequence[bytes]) -> None:
         # If one is refused, the sender sends all again; what was stored is then a repeat.
         accepts = [
-            self._inbox.accept(Envelope(endpoint.app, endpoint.source, Media.JSON, now_ms, part)) for part in parts
+            self._inbox.accept(Envelope(app, endpoint.source, Media.JSON, now_ms, part))
+            for part in parts
+            for app in endpoint.apps_of(part)
         ]
         for outcome in await asyncio.gather(*accepts, return_exceptions=True):
             if outcome is not None:
@@ -184,7 +195,9 @@ class Intake:
         now_ms = self._clock.now_ms()
         parts = members(body) if endpoint.takes_apart else None
         try:
-            if parts is None:
+            if parts is None and endpoint.is_routed:
+                await self._keep_all(endpoint, now_ms, [body])
+            elif parts is None:
                 await self._inbox.accept(Envelope(endpoint.app, endpoint.source, media, now_ms, body))
             else:
                 for start in range(0, len(parts), self._at_once):

@@ -41,6 +41,8 @@ FORBIDDEN: Final[Answer] = (403, "Forbidden")
 NO_ID: Final[Answer] = (400, "appsflyer_id is a mandatory field")
 BAD: Final[Answer] = (400, "Bad request")
 UNPARSED: Final[Answer] = (400, "Payload is missing or failed to parse")
+FAILED: Final = "The server failed"
+"""The text of a server that fails. "Internal Server Error" is what the page has for JSON that can't be used."""
 NOT_STRINGIFIED: Final[Answer] = (500, "Internal Server Error")
 THROTTLED: Final[Answer] = (429, "Too Many Requests")
 
@@ -84,7 +86,7 @@ class AppsFlyerServer:
             return await self._own(scope, send)
         body = await read_body(scope, receive, 64 * MAX_BYTES)
         step = self.faults.step(time.monotonic())
-        answer: Answer = (step.status, "Internal Server Error")
+        answer: Answer = (step.status, FAILED)
         match step.kind:
             case FaultKind.CUT_BEFORE:
                 return await send_nothing(scope, send)
