@@ -71,6 +71,7 @@ async def path(tmp_path):
             direct("c"),
             waiting("w", "x", "y", carried=carried, restricted=Restricted("redact", "tiktok", DAY)),
             waiting("m", "k"),
+            late(waiting("e", "z", performance=installed("late"))),
             Filing(envelope("letter"), DEAD),
             told,
             gone,
@@ -99,6 +100,11 @@ async def path(tmp_path):
     await cohorts.finish(claim, Run(began_ms=NOW_MS, ended_ms=NOW_MS), next_ms=NOW_MS, tries=0)
     await cohorts.close()
     return tmp_path / "store.db"
+
+
+def late(filing: Filing) -> Filing:
+    """Return a filing whose window is over."""
+    return structs.replace(filing, decision=structs.replace(filing.decision, expires_ms=NOW_MS))
 
 
 async def everything(store) -> dict[str, object]:
@@ -178,7 +184,7 @@ async def test_a_copy_that_fails_leaves_nothing(path, dsn):
         await copy_store(path, dsn, stop)
     with psycopg.connect(dsn) as db:
         assert [db.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES] == [(0,)] * len(TABLES)
-    assert (await copy_store(path, dsn)).rows["ledger"] == 10
+    assert (await copy_store(path, dsn)).rows["ledger"] == 11
 
 
 async def test_a_discrepancy_of_the_file_is_carried_over_not_hidden(path, dsn):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from filings import NOW_MS, TODAY, bought, direct, envelope, installed, key, lease, waiting
+from msgspec import structs
 
 from flybridge.records import DAY_MS, Dead, Filing, Filter, Person, Refuse
 from flybridge.store.figures import UNEXPLAINED_EVENTS, DayReport
@@ -102,3 +103,31 @@ async def test_what_was_delivered_is_told_by_its_insert_id(store):
     assert await store.sent_events("shop", TODAY, TODAY) == []
     assert await store.day_reports(UNEXPLAINED_EVENTS, 0, 50_000) == []
     assert len(await store.day_reports("answers", 0, 50_000)) == 1
+
+
+async def test_what_expired_is_told_by_the_kinds_of_its_keys(store):
+    """Whether it waited or came too late, but not what an operator ended; what is in no figure is not counted."""
+    over = waiting("late", "k9", performance=installed("late"))
+    over = structs.replace(over, decision=structs.replace(over.decision, expires_ms=NOW_MS, key_kinds=("idfv",)))
+    await store.file(
+        [
+            waiting("a", "k1", performance=installed("one")),
+            waiting("b", "k2", "k3", performance=installed("two")),
+            waiting("c", "k4", performance=installed("three")),
+            waiting("d", "k5"),
+            over,
+        ],
+        NOW_MS,
+    )
+    held = await store.holds()
+    await store.expire_now([held[2].id], NOW_MS)
+    while await store.expire(NOW_MS + 10 * DAY_MS):
+        pass
+    found = await store.outcomes("shop", TODAY, TODAY)
+    assert sorted((one.outcome, one.reason, one.key_kinds, one.n) for one in found.outcomes) == [
+        ("expired", "", "idfa", 1),
+        ("expired", "", "idfa idfa", 1),
+        ("expired", "", "idfv", 1),
+        ("expired", "by_hand", "", 1),
+    ]
+    assert await store.audit() == []

@@ -298,7 +298,8 @@ async def test_planted_differences_are_recognised_each_with_its_number(bench):
     assert of_source(day, "googleadwords_int")["second_integration"] == 6
     assert of_source(day, "applovin_int")["in_flight"] == -5
     assert of_source(day, "unityads_int") == {"silenced": -5, "rejected": -4}
-    assert {part.detail for row in day.rows for part in row.parts if part.code == "held"} == {"appsflyer_id"}
+    waited = {part.code: part.detail for row in day.rows for part in row.parts if part.code in ("held", "expired")}
+    assert waited == {"held": "appsflyer_id", "expired": "appsflyer_id"}
 
 
 async def test_a_day_that_begins_elsewhere_is_told_apart_by_the_hour(tmp_path):

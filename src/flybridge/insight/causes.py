@@ -121,7 +121,7 @@ _ALL: Final = (
         "No user was found in time",
         "No user in Amplitude showed one of its identifiers within the window.",
         "Let the app pass its Amplitude device id to AppsFlyer, or make `hold.window_hours` longer.",
-        "events that expired",
+        "events that expired, by the kinds of their identifiers",
     ),
     DifferenceCause(
         "no_identity",

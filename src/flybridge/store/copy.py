@@ -29,7 +29,7 @@ TABLES: Final = (
     "cells", "lanes", "ledger", "seen", "items", "deliveries", "holds", "hold_keys", "hold_counts", "sightings",
     "sighted", "dead", "restricted_counts", "dimensions", "performance_cells", "performance",
     "install_cohorts", "installations", "costs", "coverage", "people", "tombstones", "audiences", "members", "devices",
-    "audience_runs", "receipts", "state", "day_reports", "audit_trail",
+    "audience_runs", "receipts", "state", "day_reports", "expired_kinds", "audit_trail",
 )  # fmt: skip
 """Every table that is copied, in this order. Its columns are those that the file has."""
 

@@ -95,7 +95,8 @@ class RestrictedCount(Struct, frozen=True):
 class OutcomeCount(Struct, frozen=True):
     """How many ledger rows of one day, kind, event and media source of performance stand at an outcome.
 
-    `day` is that of the event, a number of days since 1970 in the app's zone. `key_kinds` are those of what is held.
+    `day` is that of the event, a number of days since 1970 in the app's zone. `key_kinds` are those of what is held or
+    has expired by itself.
     """
 
     day: int

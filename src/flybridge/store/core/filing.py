@@ -44,6 +44,7 @@ from flybridge.store.protocol import Filed, Lane
 ORDER: Final = (
     Write.LEDGER_ROWS,
     Write.REFILE,
+    Write.EXPIRED_KINDS,
     Write.ITEMS,
     Write.DELIVERIES,
     Write.HOLDS,
@@ -249,6 +250,8 @@ class _Batch:
         if match is None and over and hold.fallback_user_id is None:
             outcome = OutcomeKind.FILTERED if hold.unmet else OutcomeKind.EXPIRED
             self._enter(row_id, filing, outcome, hold.unmet, item.insert_id)
+            if not hold.unmet:
+                self._rows[Write.EXPIRED_KINDS].append((row_id, " ".join(hold.key_kinds)))
             return
         if match is None and over:
             self._enter(row_id, filing, OutcomeKind.PENDING, AS_CUSTOMER, item.insert_id)

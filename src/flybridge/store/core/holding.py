@@ -138,6 +138,8 @@ def expire_now(ledger: LedgerWriter, ids: Iterable[int], now_ms: int) -> list[in
 def _end(ledger: LedgerWriter, holds: Sequence[WaitingHold], reason: str | None, now_ms: int) -> None:
     for hold in holds:
         ledger.move(hold.row_id, hold.counter, OutcomeKind.EXPIRED, reason, now_ms)
+    if reason is None:
+        ledger.tables.write(Write.EXPIRED_KINDS, [(hold.row_id, hold.key_kinds) for hold in holds])
     ledger.tables.write(Write.DROP_ITEMS, [(hold.row_id,) for hold in holds])
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
+
+from msgspec import structs
 
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.store.core.ledger import LedgerWriter
@@ -96,8 +98,31 @@ def coverage(db: Rows, since_day: str, app: str | None) -> list[CoverageRow]:
 def outcomes(db: Rows, app: str, first: int, last: int) -> Outcomes:
     return Outcomes(
         [CountedOn(*row) for row in db.read(Read.COUNTED_ON, app, first, last)],
-        [OutcomeCount(*row) for row in db.read(Read.OUTCOMES, app, first, last)],
+        _by_kinds(
+            [OutcomeCount(*row) for row in db.read(Read.OUTCOMES, app, first, last)],
+            db.read(Read.EXPIRED_KINDS, app, first, last),
+        ),
     )
+
+
+def _by_kinds(found: list[OutcomeCount], expired: Sequence[tuple[Any, ...]]) -> list[OutcomeCount]:
+    """Split what expired by the kinds of its keys, which its rows do not have any more."""
+    kinds: dict[tuple[Any, ...], dict[str, int]] = {}
+    for *cell, key_kinds, n in expired:
+        kinds.setdefault(tuple(cell), {})[key_kinds] = n
+    split: list[OutcomeCount] = []
+    for one in found:
+        left = one.n
+        known = kinds.get((one.day, one.kind, one.event, one.media_source), {})
+        for key_kinds, n in sorted(known.items()) if one.outcome == OutcomeKind.EXPIRED and not one.reason else ():
+            taken = min(left, n)
+            known[key_kinds] -= taken
+            left -= taken
+            if taken:
+                split.append(structs.replace(one, key_kinds=key_kinds, n=taken))
+        if left:
+            split.append(structs.replace(one, n=left))
+    return split
 
 
 def sent_events(db: Rows, app: str, first: int, last: int) -> list[SentEvent]:

@@ -118,9 +118,9 @@ class Read(Enum):
     # reconciliation
     # app, first day, last day: day, kind, event, media source, outcome, reason, key kinds of what is held, ledger rows
     OUTCOMES = auto()
-    SENT = (
-        auto()
-    )  # app, first day, last day: day, kind, event, media source, insert_id, changed_ms, of what is delivered
+    EXPIRED_KINDS = auto()  # app, first day, last day: day, kind, event, media source, key kinds, how many expired
+    # app, first day, last day: day, kind, event, media source, insert_id, changed_ms, of what is delivered
+    SENT = auto()
     COUNTED_ON = auto()  # app, first day, last day: day, kind, event, media source, n, ledger rows, of these deleted
     DAY_REPORTS = auto()  # kind, first day, last day, app (may be None): the fields of `figures.DayReport`
     # the audit
@@ -205,6 +205,7 @@ class Write(Enum):
     DROP_COSTS = auto()  # app, origin, first day, last day, media source (may be None)
     COSTS = auto()  # app, origin, precedence, day, source, campaign, country, currency, spend, clicks, impressions
     DAY_REPORTS = auto()  # app, kind, day, made_ms, body: in place of what there was
+    EXPIRED_KINDS = auto()  # row, key kinds: of what expired and is counted in a cell of performance
     DROP_DAY_REPORTS = auto()  # kind, first day that stays
     COVERAGE = auto()  # day, app, platform, app_version, media_source, kinds, more, more installs
     DROP_COVERAGE = auto()  # first day that stays

@@ -181,6 +181,10 @@ READS: Final[Mapping[Read, str]] = {
                    FROM ledger l JOIN performance_cells c ON c.id = l.performance
                    JOIN dimensions d ON d.id = c.dimension JOIN cells k ON k.id = l.cell
                    WHERE d.app = $1 AND c.day BETWEEN $2 AND $3 AND k.outcome = 'delivered' AND l.insert_id <> ''""",
+    Read.EXPIRED_KINDS: """SELECT c.day, d.kind, d.event, d.media_source, e.key_kinds, sum(e.n)::bigint
+                            FROM performance_cells c JOIN dimensions d ON d.id = c.dimension
+                            JOIN expired_kinds e ON e.cell = c.id
+                            WHERE d.app = $1 AND c.day BETWEEN $2 AND $3 GROUP BY 1, 2, 3, 4, 5""",
     Read.COUNTED_ON: """SELECT c.day, d.kind, d.event, d.media_source, sum(p.n)::bigint, sum(p.entered)::bigint,
                                 sum(p.deleted)::bigint
                          FROM performance_cells c JOIN dimensions d ON d.id = c.dimension
@@ -436,6 +440,12 @@ WRITES: Final[Mapping[Write, str]] = {
                            ORDER BY 1, 2, 3
                            ON CONFLICT (app, kind, day)
                            DO UPDATE SET made_ms = excluded.made_ms, body = excluded.body""",
+    Write.EXPIRED_KINDS: """INSERT INTO expired_kinds (cell, key_kinds, n)
+                            SELECT performance, key_kinds, count(*)
+                            FROM unnest($1::bigint[], $2::text[]) AS new (line, key_kinds)
+                            JOIN ledger ON ledger.id = line
+                            WHERE performance IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
+                            ON CONFLICT (cell, key_kinds) DO UPDATE SET n = expired_kinds.n + excluded.n""",
     Write.DROP_DAY_REPORTS: """DELETE FROM day_reports USING unnest($1::text[], $2::bigint[]) AS old (kind, day)
                                 WHERE day_reports.kind = old.kind AND day_reports.day < old.day""",
     Write.COVERAGE: f"""INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n, installs,

@@ -167,6 +167,10 @@ READS: Final[Mapping[Read, str]] = {
                    FROM ledger l CROSS JOIN performance_cells c ON c.id = l.performance
                    JOIN dimensions d ON d.id = c.dimension JOIN cells k ON k.id = l.cell
                    WHERE d.app = ?1 AND c.day BETWEEN ?2 AND ?3 AND k.outcome = 'delivered' AND l.insert_id <> ''""",
+    Read.EXPIRED_KINDS: """SELECT c.day, d.kind, d.event, d.media_source, e.key_kinds, sum(e.n)
+                            FROM performance_cells c JOIN dimensions d ON d.id = c.dimension
+                            JOIN expired_kinds e ON e.cell = c.id
+                            WHERE d.app = ?1 AND c.day BETWEEN ?2 AND ?3 GROUP BY 1, 2, 3, 4, 5""",
     Read.COUNTED_ON: """SELECT c.day, d.kind, d.event, d.media_source, sum(p.n), sum(p.entered), sum(p.deleted)
                          FROM performance_cells c JOIN dimensions d ON d.id = c.dimension
                          JOIN performance p ON p.cell = c.id
@@ -315,6 +319,9 @@ WRITES: Final[Mapping[Write, str]] = {
                                                   currency, spend, clicks, impressions)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
     Write.DAY_REPORTS: "INSERT OR REPLACE INTO day_reports (app, kind, day, made_ms, body) VALUES (?, ?, ?, ?, ?)",
+    Write.EXPIRED_KINDS: """INSERT INTO expired_kinds (cell, key_kinds, n)
+                            SELECT performance, column2, 1 FROM (VALUES (?, ?)) JOIN ledger ON ledger.id = column1
+                            WHERE performance IS NOT NULL ON CONFLICT DO UPDATE SET n = n + 1""",
     Write.DROP_DAY_REPORTS: "DELETE FROM day_reports WHERE kind = ? AND day < ?",
     Write.COVERAGE: """INSERT INTO coverage (day, app, platform, app_version, media_source, kinds, n, installs)
                        VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
