@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from starting import serving, written
 
 from flybridge.config.settings import Config, loads
 from flybridge.delivery.transport import HttpDownload, HttpTransport
@@ -632,3 +633,26 @@ async def test_the_job_ends_at_once_though_it_waits_for_a_vendor(bench):
     await asyncio.wait_for(clock.asleep.wait(), 10)
     stop.set()
     await asyncio.wait_for(job, 5)
+
+
+async def test_a_served_bridge_compares_by_itself(tmp_path):
+    """From its start; the answer of the API is that of the job."""
+    sandbox = Sandbox(keep_bodies=True)
+    async with running(sandbox) as origin:
+        path = written(tmp_path, origin, app='secret_key = "the-secret"')
+        appsflyer = f'push_token = "push-token"\napi_token = "token"\nbase_url = "{origin}"'
+        path.write_text(path.read_text().replace('push_token = "push-token"', appsflyer))
+        async with serving(path) as bridge, aiohttp.ClientSession() as session:
+
+            async def ask(page: str) -> Any:
+                async with session.get(f"{bridge}/api/v1/reconciliation{page}") as answer:
+                    assert answer.status == 200
+                    return await answer.json()
+
+            async with asyncio.timeout(30):
+                while (await ask("/findings"))["apps"][0]["made_at"] is None:  # noqa: ASYNC110 - the store tells nobody
+                    await asyncio.sleep(0.05)
+            days = (await ask(""))["days"]
+            assert [(one["appsflyer"], one["amplitude"], one["notes"]) for one in days] == [
+                ("aggregate", "segmentation", [])
+            ] * 7
