@@ -1,0 +1,229 @@
+"""AppsFlyer's, flybridge's and Amplitude's counts side by side, and what makes them differ."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
+from flybridge.insight.comparison import ALL_EVENTS
+from flybridge.insight.differences import asked_differences, read_differences
+from flybridge.insight.findings import read_findings
+from flybridge.insight.question import chosen_scopes
+from flybridge.web.console.figures import name_of
+from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso
+from flybridge.web.console.site import HEADERS, Entry, Site
+from flybridge.web.console.waterfall import waterfall
+from flybridge.web.console.words import masked_sentence, plain_text, shown
+
+ENTRY: Final = Entry("differences", "/differences", "Differences")
+
+KINDS: Final[Mapping[str, str]] = {
+    "install": "Installs",
+    "reinstall": "Reinstalls",
+    "re-engagement": "Re-engagements",
+    "re-attribution": "Re-attributions",
+}
+BY: Final[Mapping[str, str]] = {"date": "Day", "media_source": "Source"}
+URGENT: Final = frozenset({"unexplained", "second_integration", "missed_messages", "source_silent"})
+MAX_ROWS: Final = 400
+
+
+class Counts(Struct, frozen=True):
+    """One row of the table, and the rows under it. A count is None where that side was not asked."""
+
+    name: str
+    appsflyer: int | None
+    flybridge: int
+    amplitude: int | None
+    received: int | None
+    delivered: int | None
+    unexplained: int | None
+    under: Sequence[Counts] = ()
+
+
+class Asked(Struct, frozen=True):
+    """The question of the page: a period, apps, what is compared, and what rows are by."""
+
+    filters: Filters
+    event: str
+    kind: str
+    by: str
+
+    @property
+    def period(self) -> str:
+        """The name of the period."""
+        return self.filters.period
+
+    def query(self, **changes: object) -> str:
+        """Return the query string of this question with some changes."""
+        own: dict[str, object] = {"event": "" if self.event == "install" else self.event, "kind": self.kind}
+        own["by"] = "" if self.by == "date" else self.by
+        if self.period != CUSTOM:
+            own["period"] = self.period
+        return self.filters.query(**own | changes)
+
+    def given(self, by: str) -> dict[str, str | None]:
+        """Return the question as `asked_differences` reads it."""
+        return {
+            "from": iso(self.filters.first),
+            "to": iso(self.filters.last),
+            "by": by,
+            "event": self.event,
+            "kind": self.kind or None,
+            "media_source": self.filters.media_source or None,
+        }
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the page and its figures as CSV."""
+
+    async def show(request: Request) -> Response:
+        return await site.page(
+            request, ENTRY, "differences.html", **await shown_differences(site, request.query_params)
+        )
+
+    async def as_csv(request: Request) -> Response:
+        body, name = await csv_of(site, request.query_params)
+        headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": f'attachment; filename="{name}"'}
+        return Response(body, 200, {**HEADERS, **headers})
+
+    return [Route(ENTRY.path, show, methods=["GET"]), Route("/differences.csv", as_csv, methods=["GET"])]
+
+
+def asked_for(site: Site, query: Mapping[str, str]) -> Asked:
+    """Return the question of a query string. An event of a select is its kind and name in one."""
+    filters = filters_of({"period": "7d", **query}, site.scopes())
+    event, kind = query.get("event") or "install", query.get("kind", "")
+    if event.startswith("event:"):
+        event, kind = event.removeprefix("event:"), "event"
+    by = query.get("by", "")
+    return Asked(filters, event, kind if kind == "event" else "", by if by in BY else "date")
+
+
+async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of the page."""
+    it = asked_for(site, query)
+    everyone = site.scopes()
+    scopes = chosen_scopes(everyone, it.filters.app) if everyone else []
+    if not scopes:
+        return {"asked": None}
+    other = "media_source" if it.by == "date" else "date"
+    whole = await read_differences(site.store, scopes, asked_differences(it.given(it.by), scopes))
+    fine = await read_differences(site.store, scopes, asked_differences(it.given(f"{it.by},{other}"), scopes))
+    findings = await read_findings(site.store, scopes)
+    total = whole["total"]
+    return {
+        "asked": it,
+        "filters": it.filters,
+        "periods": PERIODS,
+        "by": BY,
+        "apps": [scope.name for scope in everyone],
+        "events": _events(whole["events"], it),
+        "range": f"{iso(it.filters.first)} to {iso(it.filters.last)}",
+        "what": _what(it),
+        "findings": [_finding(one) for one in findings["findings"]],
+        "looked": [one for one in findings["apps"] if one["made_at"]],
+        "counts": _counts("Total", total),
+        "waterfall": waterfall(total),
+        "rows": _rows(whole["rows"], fine["rows"], it.by, other)[:MAX_ROWS],
+        "days": whole["days"],
+        "notes": sorted({masked_sentence(note) for day in whole["days"] for note in day["notes"]}),
+        "open": sum(not day["is_final"] for day in whole["days"]),
+        "zones": sorted({(day["zone"], day["amplitude_zone"]) for day in whole["days"]}),
+        "source": shown(it.filters.media_source) if it.filters.media_source else "",
+        "query": it.query(),
+    }
+
+
+def _events(found: Sequence[Mapping[str, Any]], it: Asked) -> list[tuple[str, str]]:
+    """Return what can be compared, as values and names of a select; what is chosen is always among them."""
+    events = {(one["event"] or one["kind"], one["event"] is not None) for one in found}
+    ordered = [(one["event"] or one["kind"], one["event"] is not None) for one in found]
+    chosen = (it.event, it.kind == "event" or it.event not in KINDS)
+    if chosen not in events:
+        ordered.insert(0, chosen)
+    return [(f"event:{name}" if is_event else name, _named(name, is_event=is_event)) for name, is_event in ordered]
+
+
+def _named(name: str, *, is_event: bool) -> str:
+    if name == ALL_EVENTS:
+        return "All in-app events"
+    return shown(name) if is_event else KINDS.get(name, shown(name))
+
+
+def _what(it: Asked) -> str:
+    return _named(it.event, is_event=it.kind == "event" or it.event not in KINDS)
+
+
+def _finding(one: Mapping[str, Any]) -> dict[str, Any]:
+    evidence = [
+        (shown(name.replace("_", " ")), f"{value:,.4g}" if isinstance(value, float) else shown(value))
+        for name, value in one["evidence"].items()
+        if value is not None
+    ]
+    return {
+        "level": "bad" if one["kind"] in URGENT else "warn",
+        "app": shown(one["app"]),
+        "title": one["title"],
+        "sentence": masked_sentence(one["sentence"]),
+        "remedy": one["remedy"],
+        "evidence": evidence,
+    }
+
+
+def _counts(name: str, sums: Mapping[str, Any], under: Sequence[Counts] = ()) -> Counts:
+    """Return one row: the differences are of what is known on both sides."""
+    left = [n for n in sums["unexplained"].values() if n is not None]
+    appsflyer, amplitude = sums["appsflyer"], sums["amplitude"]
+    return Counts(
+        name,
+        appsflyer,
+        sums["flybridge"],
+        amplitude,
+        None if appsflyer is None else sums["flybridge_with_appsflyer"] - appsflyer,
+        None if amplitude is None else amplitude - sums["flybridge_with_amplitude"],
+        sum(abs(n) for n in left) if left else None,
+        under,
+    )
+
+
+def _rows(whole: Sequence[Mapping[str, Any]], fine: Sequence[Mapping[str, Any]], by: str, other: str) -> list[Counts]:
+    """Return rows with those of the other group under them; days the newest first."""
+    under: dict[Any, list[Counts]] = {}
+    for one in fine:
+        under.setdefault(one[by], []).append(_counts(_group(other, one[other]), one))
+    rows = [_counts(_group(by, one[by]), one, under.get(one[by], ())) for one in whole]
+    return rows[::-1] if by == "date" else rows
+
+
+def _group(label: str, value: str | None) -> str:
+    return value or "" if label == "date" else name_of("media_source", value)
+
+
+async def csv_of(site: Site, query: Mapping[str, str]) -> tuple[str, str]:
+    """Return the counts and causes by app, day and source as CSV with plain numbers, and a name for the file."""
+    it = asked_for(site, query)
+    scopes = chosen_scopes(site.scopes(), it.filters.app)
+    found = await read_differences(site.store, scopes, asked_differences(it.given("app,date,media_source"), scopes))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(
+        ["app", "date", "media_source", "appsflyer", "flybridge", "amplitude", *CAUSES, "unexplained_appsflyer",
+         "unexplained_amplitude"]
+    )  # fmt: skip
+    for row in found["rows"]:
+        causes = {one["code"]: one["n"] for one in row["causes"]}
+        left = [row["unexplained"][APPSFLYER], row["unexplained"][AMPLITUDE]]
+        counts = [row["appsflyer"], row["flybridge"], row["amplitude"]]
+        plain = [*counts, *(causes.get(code, 0) for code in CAUSES), *left]
+        labels = [plain_text(row[name] or "") for name in ("app", "date", "media_source")]
+        writer.writerow([*labels, *("" if n is None else n for n in plain)])
+    return out.getvalue(), f"differences-{iso(it.filters.first)}-{iso(it.filters.last)}.csv"

@@ -1,0 +1,106 @@
+"""From one count to the next: the causes of a difference as rows with floating bars. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
+from flybridge.web.console.words import shown
+
+WIDTH: Final = 1000
+"""Width of a bar in its own units."""
+
+MARGIN: Final = 0.15
+"""Part of the range that is left free where bars do not begin at 0."""
+
+UNEXPLAINED_SENTENCE: Final = "No cause accounts for this part."
+UNEXPLAINED_REMEDY: Final = (
+    "Compare AppsFlyer's raw data report of the day with `flybridge account`; it shows which events are missing."
+)
+
+PATHS: Final[Mapping[str, str]] = {
+    "held": "/holds",
+    "expired": "/holds",
+    "dead": "/dead",
+    "rejected": "/dead",
+    "silenced": "/dead",
+    "unreadable": "/dead",
+    "in_flight": "/flow",
+}
+"""Where the events of a cause are shown; those of others are among the outcomes of the account."""
+
+
+class Step(Struct, frozen=True):
+    """One row: a count (`base`), a cause (`more` or `less`), or what is not explained. `x` and `width` are its bar."""
+
+    kind: str
+    title: str
+    n: int
+    x: float
+    width: float
+    sentence: str = ""
+    remedy: str = ""
+    path: str = ""
+    details: Sequence[tuple[str, int]] = ()
+
+
+class Waterfall(Struct, frozen=True):
+    """All rows. Bars begin at `begins`, which is 0 unless the differences would be too small to see."""
+
+    steps: Sequence[Step]
+    begins: int
+
+
+def waterfall(total: Mapping[str, Any]) -> Waterfall:
+    """Return the rows from AppsFlyer's count to flybridge's and on to Amplitude's, as far as each is known."""
+    rows: list[tuple[str, str, int, int, Mapping[str, Any]]] = []  # kind, title, n, level before
+    level = 0
+    if total["appsflyer"] is not None:
+        level = total["appsflyer"]
+        rows.append(("base", "AppsFlyer", level, 0, {}))
+        level = _causes(rows, total, APPSFLYER, level)
+        rows.append(("base", "flybridge", level, 0, {}))
+    if total["amplitude"] is not None:
+        if total["appsflyer"] is None or level != total["flybridge_with_amplitude"]:
+            level = total["flybridge_with_amplitude"]
+            title = "flybridge" if total["appsflyer"] is None else "flybridge, where Amplitude's count is known"
+            rows.append(("base", title, level, 0, {}))
+        level = _causes(rows, total, AMPLITUDE, level)
+        rows.append(("base", "Amplitude", level, 0, {}))
+    if not rows:
+        rows.append(("base", "flybridge", total["flybridge"], 0, {}))
+    levels = [before + n for _, _, n, before, _ in rows] + [before for kind, _, _, before, _ in rows if kind != "base"]
+    low, high = min(levels, default=0), max(levels, default=0)
+    begins = max(0, int(low - MARGIN * (high - low))) if high - low < high / 4 else 0
+    whole = max(1, high - begins)
+    return Waterfall([_step(*row, begins=begins, whole=whole) for row in rows], begins)
+
+
+def _causes(rows: list[Any], total: Mapping[str, Any], step: str, level: int) -> int:
+    """Add the rows of one step; return the count that they lead to."""
+    for cause in total["causes"]:
+        if cause["step"] == step and cause["n"]:
+            kind = "more" if cause["n"] > 0 else "less"
+            rows.append((kind, CAUSES[cause["code"]].title, cause["n"], level, cause))
+            level += cause["n"]
+    if left := total["unexplained"][step]:
+        rows.append(("unexplained", "Unexplained", left, level, {}))
+        level += left
+    return level
+
+
+def _step(kind: str, title: str, n: int, before: int, cause: Mapping[str, Any], *, begins: int, whole: int) -> Step:
+    left, right = (begins, n) if kind == "base" else (min(before, before + n), max(before, before + n))
+    x = (left - begins) / whole * WIDTH
+    width = max(3.0 if kind != "base" else 0.0, (right - left) / whole * WIDTH)
+    sentence = remedy = path = ""
+    if kind == "unexplained":
+        sentence, remedy = UNEXPLAINED_SENTENCE, UNEXPLAINED_REMEDY
+    elif cause:
+        known = CAUSES[cause["code"]]
+        sentence, remedy, path = known.sentence, known.remedy, PATHS.get(known.code, "/account")
+    details = [(shown(one["detail"]), one["n"]) for one in cause.get("details", ())]
+    return Step(kind, title, n, round(min(x, WIDTH - width), 1), round(width, 1), sentence, remedy, path, details)
