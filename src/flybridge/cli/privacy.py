@@ -18,6 +18,7 @@ from flybridge.config.settings import Config, Route
 from flybridge.errors import FlybridgeError
 from flybridge.identity import Keyring
 from flybridge.insight.account import read_account
+from flybridge.insight.heard import read_heard
 from flybridge.insight.native import native_warnings
 from flybridge.insight.ways import reach
 from flybridge.operations import doctor as look
@@ -35,6 +36,8 @@ Given = str | None
 MIN_ID = 8
 """Characters of an id that is searched for in files: a shorter one is found by chance."""
 SHOWN = 100
+RUNS: Final = 200
+"""Runs of audiences that are looked at for the last one of each."""
 """Places that are listed."""
 
 DAYS: Final = 7
@@ -165,6 +168,14 @@ def doctor(
         raise typer.Exit(1)
 
 
+async def _audiences(settings: Config) -> list[Check]:
+    """Check the audiences, if any is configured."""
+    if not any(app.audiences for app in settings.apps):
+        return []
+    async with backends.opened_cohorts(settings) as cohorts:
+        return look.running_audiences(await cohorts.history(limit=RUNS))
+
+
 async def _running(settings: Config) -> list[Check]:
     """Check inbox and account, and by which ways each app's messages are matched."""
     try:
@@ -175,6 +186,8 @@ async def _running(settings: Config) -> list[Check]:
                 look.readable(depth),
                 look.roomy(await inbox.room()),
                 look.balanced(drawn),
+                *look.listening(await read_heard(store), SystemClock().now_ms()),
+                *await _audiences(settings),
                 *await _matching(settings, store),
             ]
     except FlybridgeError as problem:

@@ -22,6 +22,10 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
+from flybridge.insight.heard import Heard, refused_sentence, silence_sentence
+from flybridge.insight.standstill import STANDSTILL, audience_sentence
+from flybridge.records import HOUR_MS
+from flybridge.store.audiences.protocol import Run
 from flybridge.system.private_files import private_directory
 from flybridge.wiring import check
 
@@ -205,3 +209,34 @@ def _in_rows(path: Path, named: Sequence[Named]) -> Iterator[tuple[str, str]]:
             yield from ((f"table {table}, column {column}", what) for column, what in sorted(found))
     finally:
         db.close()
+
+
+def listening(heard: Sequence[Heard], now_ms: int) -> list[Check]:
+    """Check that no app is silent for longer than usual, and that no sender has a wrong token or address."""
+    found = [
+        Check("senders", False, refused_sentence(one, status, refusals.n))
+        for one in heard
+        for status, refusals in one.wrong(now_ms).items()
+    ]
+    found += [
+        Check("senders", True, silence_sentence(one, _hours(silent), _hours(one.usual_ms or 0)), warning=True)
+        for one in heard
+        if (silent := one.silent_ms(now_ms))
+    ]
+    return found or [Check("senders", True, "None is refused, or silent for longer than usual.")]
+
+
+def _hours(ms: int) -> str:
+    return f"{ms / HOUR_MS:,.1f} hours"
+
+
+def running_audiences(runs: Iterable[tuple[str, str, Run]]) -> list[Check]:
+    """Check that no audience has stopped or is held back, by the last run of each. `runs` are the newest first."""
+    last: dict[tuple[str, str], Run] = {}
+    for app, name, run in runs:
+        last.setdefault((app, name), run)
+    return [
+        Check("audience", run.outcome != "stopped", audience_sentence(app, name, run), warning=run.outcome == "held")
+        for (app, name), run in sorted(last.items())
+        if run.outcome in STANDSTILL
+    ]

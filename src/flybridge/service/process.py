@@ -41,6 +41,7 @@ from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Filed, Store
 from flybridge.telemetry import metrics as telemetry
 from flybridge.telemetry.door_counts import Received
+from flybridge.telemetry.hearing import Hearing
 from flybridge.telemetry.reporter import Reporter
 from flybridge.web.app import WebApp
 from flybridge.web.console.app import ConsoleApp
@@ -125,13 +126,14 @@ class Service:
                 if not self._moves:
                     self._confirmed.begin(await store.confirmed_ms())
                 worker = self._worker(store, transport, owner, report)
-                jobs = self._jobs(inbox, store, worker, report)
+                hearing = Hearing(intake.counts, "alone" if owner.alone else owner.name)
+                jobs = self._jobs(inbox, store, worker, report, hearing)
                 jobs |= await self._audiences(stack, transport, report)
                 jobs |= self._costs(stack, store, report)
                 jobs |= self._comparisons(stack, store, transport, report)
             console = None
             if roles.shows and store is not None:
-                console = self._console(inbox, store, worker, metrics, transport)
+                console = await self._console(stack, inbox, store, worker, metrics, transport=transport)
             web = WebApp(
                 intake,
                 inbox,
@@ -160,12 +162,15 @@ class Service:
             replaces=owner.former,
         )
 
-    def _jobs(self, inbox: Inbox, store: Store, worker: Worker, report: Reporter) -> dict[str, lifetime.Job]:
+    def _jobs(
+        self, inbox: Inbox, store: Store, worker: Worker, report: Reporter, hearing: Hearing
+    ) -> dict[str, lifetime.Job]:
         """Return the jobs of a worker process."""
         clock, confirmed, kept = self._clock, self._confirmed, self._config.retention
 
         def filed(filings: Sequence[Filing], outcome: Filed) -> None:
             report.filed(filings, outcome)
+            hearing.filed(filings)
             worker.notify()
 
         built = build_flow(self._config)
@@ -174,6 +179,7 @@ class Service:
                 built, inbox, store, clock=clock, confirmed=confirmed, stop=halt, filed=filed, failed=report.failed
             ),
             "worker": worker.run,
+            "hearing": lambda halt: hearing.run(store, clock, halt, report.failed),
             "housekeeping": lambda halt: lifetime.housekeeping(
                 store, worker, report, kept=kept, clock=confirmed, halt=halt
             ),
@@ -245,10 +251,18 @@ class Service:
             )
         }
 
-    def _console(
-        self, inbox: Inbox, store: Store, worker: Worker | None, metrics: telemetry.Metrics, transport: Transport
+    async def _console(
+        self,
+        stack: AsyncExitStack,
+        inbox: Inbox,
+        store: Store,
+        worker: Worker | None,
+        metrics: telemetry.Metrics,
+        *,
+        transport: Transport,
     ) -> ConsoleApp:
         config, public_url = self._config, self._config.server.public_url
+        cohorts = await stack.enter_async_context(opened_cohorts(config)) if plans_of(config) else None
         return ConsoleApp(
             inbox,
             store,
@@ -258,6 +272,8 @@ class Service:
             transport=transport,
             public_url=public_url,
             circuits=worker.circuits if worker is not None else None,
+            cohorts=cohorts,
+            latencies=metrics.latencies,
             version=__version__,
             count=metrics.console_refused,
             scopes=lambda now_ms: scopes_of(config, now_ms),

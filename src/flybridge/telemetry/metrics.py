@@ -29,10 +29,12 @@ from flybridge.delivery.exchange import Accepted, Verdict
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Depth, Inbox
 from flybridge.insight.coverage import Cover, covers, with_largest_platforms
+from flybridge.insight.heard import Heard, read_heard
 from flybridge.insight.hints import HeldSum, summed
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.protocol import Filed, Lane, LaneDepth, Store, UncertainCount
 from flybridge.telemetry.door_counts import DoorCounts
+from flybridge.telemetry.latencies import StepLatency, latency_of
 
 
 class BridgeState(Struct, frozen=True):
@@ -46,6 +48,7 @@ class BridgeState(Struct, frozen=True):
     holds: Sequence[HeldSum] = ()
     covers: Sequence[Cover] = ()
     uncertain: Sequence[UncertainCount] = ()
+    heard: Sequence[Heard] = ()
 
 
 async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> BridgeState:
@@ -55,6 +58,7 @@ async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> Bridge
     holds: Sequence[HeldSum] = ()
     covered: Sequence[Cover] = ()
     uncertain: Sequence[UncertainCount] = ()
+    heard: Sequence[Heard] = ()
     try:
         depth = await inbox.depth(now_ms)
         up["inbox"] = True
@@ -71,10 +75,11 @@ async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> Bridge
             rows = await store.covered(since_day=day_of(now_ms - DAY_MS))
             covered = covers(with_largest_platforms(rows, PLATFORMS), "app", "platform")
             uncertain = await store.uncertain_counts()
+            heard = await read_heard(store)
             up["store"] = True
         except FlybridgeError:
             up["store"] = False
-    return BridgeState(depth, outcomes, lanes, up, now_ms, holds, covered, uncertain)
+    return BridgeState(depth, outcomes, lanes, up, now_ms, holds, covered, uncertain, heard)
 
 
 MEDIA_SOURCES: Final = 20  # of an app that have a label of their own in `flybridge_holds`; the others share one
@@ -113,6 +118,7 @@ class Metrics(Collector):
             registry=self.registry,
         )
         self._ages: dict[Lane, _Ages] = {}
+        self._answers: dict[Lane, list[int]] = {}
         self._circuit = Gauge(
             "flybridge_circuit_open", "1 while sending through this lane is paused.", lane, registry=self.registry
         )
@@ -149,6 +155,8 @@ class Metrics(Collector):
     def attempted(self, lane: Lane, verdicts: Sequence[Verdict], seconds: float, ages_s: Sequence[float]) -> None:
         """Count one request: the verdict and the age of each item, in the same order."""
         self._requests.labels(lane.app, lane.endpoint).observe(seconds)
+        answers = self._answers.setdefault(lane, [0] * (len(_REQUEST_BOUNDS) + 1))
+        answers[bisect_left(_REQUEST_BOUNDS, seconds)] += 1
         # A call of the client library takes microseconds, so there is one per kind of verdict and not one per item.
         for kind, n in Tallied(map(type, verdicts)).items():
             self._attempts.labels(lane.app, lane.endpoint, kind.__name__.lower()).inc(n)
@@ -174,6 +182,27 @@ class Metrics(Collector):
         """Replace the figures of inbox and store."""
         self._state = state
 
+    def latencies(self) -> list[StepLatency]:
+        """Return how long each step takes in this process, in the order of the pipeline."""
+        found = []
+        for source, counted in self._slots().items():
+            bounds = [2**n / 1e9 for n in range(len(counted))]
+            found.append(latency_of("received", source, "", bounds, counted))
+        for lane, requests in sorted(self._answers.items()):
+            found.append(latency_of("answered", lane.app, lane.endpoint, _REQUEST_BOUNDS, requests))
+        for lane, ages in sorted(self._ages.items()):
+            found.append(latency_of("delivered", lane.app, lane.endpoint, _DELIVERY_BOUNDS, ages.counts))
+        return [one for one in found if one.n]
+
+    def _slots(self) -> dict[str, list[int]]:
+        """Return the answers of the intake by source and slot of time."""
+        slots: dict[str, list[int]] = {}
+        for count in self._counts:
+            if count.app:
+                before = slots.get(count.source, [0] * 64)
+                slots[count.source] = [a + b for a, b in zip(before, count.slots, strict=True)]
+        return slots
+
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -194,14 +223,11 @@ class Metrics(Collector):
         refused = CounterMetricFamily(
             "flybridge_intake_refused", "Requests turned away, by status.", labels=("app", "source", "status")
         )
-        slots: dict[str, list[int]] = {}
+        slots = self._slots()
         elapsed: dict[str, int] = {}
         for count in self._counts:
             if count.app:
                 accepted.add_metric((count.app, count.source), count.accepted)
-                slots[count.source] = [
-                    a + b for a, b in zip(slots.get(count.source, [0] * 64), count.slots, strict=True)
-                ]
                 elapsed[count.source] = elapsed.get(count.source, 0) + count.elapsed_ns
             for status, n in sorted(count.refused.items()):
                 refused.add_metric((count.app, count.source, str(status)), n)
@@ -251,6 +277,7 @@ class Metrics(Collector):
             (((count.app, count.outcome), float(count.n)) for count in now.uncertain),
         )
         yield from self._holds()
+        yield from self._silences()
         if now.lanes is not None:
             oldest = [_age_s(lane.oldest_ms, now.at_ms) for lane in now.lanes]
             for name, text, figures in (
@@ -261,6 +288,14 @@ class Metrics(Collector):
             ):
                 at = ((lane.lane.app, lane.lane.endpoint) for lane in now.lanes)
                 yield _gauge(f"flybridge_lane_{name}", text, ("app", "endpoint"), zip(at, figures, strict=True))
+
+    def _silences(self) -> Iterator[Metric]:
+        now_ms, labels = self._state.at_ms, ("app", "source")
+        known = [one for one in self._state.heard if one.last_ms]
+        ages = [((one.app, one.source), _age_s(one.last_ms, now_ms)) for one in known]
+        yield _gauge("flybridge_heard_age_seconds", "Time since the last message of an app and source.", labels, ages)
+        silent = [((one.app, one.source), float(one.silent_ms(now_ms) > 0)) for one in known]
+        yield _gauge("flybridge_silent", "1 while nothing comes for longer than usual.", labels, silent)
 
     def _holds(self) -> Iterator[Metric]:
         held, covered = self._state.holds, self._state.covers

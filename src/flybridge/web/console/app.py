@@ -23,6 +23,7 @@ from flybridge.clock import Clock
 from flybridge.delivery.exchange import Transport
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.inbox.protocol import Inbox
+from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Store
 from flybridge.web.answers import Receive, Refusal, Scope, Send, rendered
 from flybridge.web.console.api import PerformanceApi
@@ -32,7 +33,7 @@ from flybridge.web.console.gate import Gate
 from flybridge.web.console.login import LOGIN, LOGOUT, OPEN_PATHS, LoginPages
 from flybridge.web.console.reading import Circuits, ConsoleReader
 from flybridge.web.console.registry import GROUPS, LOOKING_POSTS, REGISTRY
-from flybridge.web.console.site import HEADERS, NO_ENTRY, Scopes, Site
+from flybridge.web.console.site import HEADERS, NO_ENTRY, Latencies, Scopes, Site
 
 _NOTHING: Final = Refusal(404, "There is nothing at this path.", "Data is taken at /v1/; see /openapi.json.")
 _READ_ONLY: Final = Refusal(
@@ -50,7 +51,8 @@ class ConsoleApp:
     """The pages as one ASGI application, behind the gate.
 
     `windows` are the hours that events of each app are held; `circuits` returns the circuits of the lanes where the
-    worker is in the same process. `count` is called with the status of each refused request.
+    worker is in the same process, `latencies` how long the steps of this process take. `cohorts` is absent where no
+    audience is configured. `count` is called with the status of each refused request.
     `scopes` are the apps whose performance is shown. `transport` is for the identity provider.
     """
 
@@ -65,6 +67,8 @@ class ConsoleApp:
         transport: Transport | None = None,
         public_url: str = "",
         circuits: Circuits | None = None,
+        cohorts: CohortStore | None = None,
+        latencies: Latencies | None = None,
         version: str = "",
         count: Callable[[int], None] = lambda _: None,
         scopes: Scopes = lambda _: (),
@@ -72,7 +76,7 @@ class ConsoleApp:
         self._gate = gate
         self._count = count
         self._deeds = Deeds(store, clock)
-        reader = ConsoleReader(inbox, store, clock, circuits)
+        reader = ConsoleReader(inbox, store, clock, circuits, cohorts)
         self._site = Site(
             inbox,
             store,
@@ -82,6 +86,7 @@ class ConsoleApp:
             deeds=self._deeds,
             windows=windows,
             scopes=scopes,
+            latencies=latencies,
             version=version,
             groups=GROUPS,
         )

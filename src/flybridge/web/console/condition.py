@@ -12,9 +12,12 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.delivery.circuit import Circuit, Phase
+from flybridge.insight.heard import refused_sentence, silence_sentence
 from flybridge.insight.hints import Known, hint
 from flybridge.insight.native import native_warnings
+from flybridge.insight.standstill import STANDSTILL, audience_sentence
 from flybridge.records import OutcomeKind
+from flybridge.store.audiences.protocol import Run
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.words import masked_sentence, plural, shown, span
 
@@ -54,7 +57,8 @@ class Condition(Struct, frozen=True):
 
 def condition(reading: Reading) -> Condition:
     """Return what needs attention."""
-    found = [*_of_account(reading), *_of_lanes(reading), *_of_inbox(reading), *_of_events(reading)]
+    parts = (_of_account, _of_lanes, _of_senders, _of_audiences, _of_inbox, _of_retries, _of_events)
+    found = [finding for part in parts for finding in part(reading)]
     return Condition(sorted(found, key=lambda one: one.level != BAD))
 
 
@@ -74,6 +78,43 @@ def _of_lanes(reading: Reading) -> list[Finding]:
         Finding(level_of(circuit), f"{shown(lane.app)}, {lane.endpoint}: {paused(circuit, reading.at_ms)}", "/flow")
         for lane, circuit in sorted((reading.circuits or {}).items())
         if circuit.phase is not Phase.CLOSED
+    ]
+
+
+def _of_retries(reading: Reading) -> list[Finding]:
+    """Return lanes that send, and yet have deliveries that have to be tried again for long."""
+    circuits = reading.circuits or {}
+    return [
+        Finding(
+            WARN,
+            f"{shown(depth.lane.app)}, {depth.lane.endpoint}: {plural(depth.later, 'event')} could not be sent, and "
+            "wait for another try.",
+            "/flow",
+        )
+        for depth in reading.lanes
+        if depth.later and (depth.lane not in circuits or circuits[depth.lane].phase is Phase.CLOSED)
+    ]
+
+
+def _of_senders(reading: Reading) -> list[Finding]:
+    found = []
+    for one in reading.heard:
+        for status, refusals in one.wrong(reading.at_ms).items():
+            found.append(Finding(BAD, masked_sentence(refused_sentence(one, status, refusals.n))))
+        if silent := one.silent_ms(reading.at_ms):
+            sentence = silence_sentence(one, span(silent), span(one.usual_ms or 0))
+            found.append(Finding(WARN, masked_sentence(sentence)))
+    return found
+
+
+def _of_audiences(reading: Reading) -> list[Finding]:
+    last: dict[tuple[str, str], Run] = {}
+    for app, name, run in reading.runs:
+        last.setdefault((app, name), run)
+    return [
+        Finding(BAD if run.outcome == "stopped" else WARN, masked_sentence(audience_sentence(app, name, run)))
+        for (app, name), run in sorted(last.items())
+        if run.outcome in STANDSTILL
     ]
 
 

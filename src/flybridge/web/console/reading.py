@@ -19,13 +19,17 @@ from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import Depth, Inbox
 from flybridge.insight.account import Account, balance, read_account
 from flybridge.insight.coverage import Fall, falls
+from flybridge.insight.heard import Heard, read_heard
 from flybridge.insight.hints import Known, known_by_app, streaming_apps
 from flybridge.records import DAY_MS, day_of
+from flybridge.store.audiences.protocol import CohortStore, Run
 from flybridge.store.figures import Count, HeldCount
 from flybridge.store.protocol import Lane, LaneDepth, Store, UncertainCount
 
 FRESH_MS: Final = 1_000
 COVERAGE_DAYS: Final = 14
+RUNS: Final = 200
+"""Runs of audiences that are looked at for the last one of each."""
 
 Circuits = Callable[[], Mapping[Lane, Circuit]]
 
@@ -47,12 +51,17 @@ class Reading(Struct, frozen=True):
     inbox_away: str = ""
     circuits: Mapping[Lane, Circuit] | None = None
     uncertain: Sequence[UncertainCount] = ()
+    heard: Sequence[Heard] = ()
+    runs: Sequence[tuple[str, str, Run]] = ()
 
 
 class ConsoleReader:
     """Reads inbox and store for the console, at most once a second."""
 
-    def __init__(self, inbox: Inbox, store: Store, clock: Clock, circuits: Circuits | None) -> None:
+    def __init__(
+        self, inbox: Inbox, store: Store, clock: Clock, circuits: Circuits | None, cohorts: CohortStore | None = None
+    ) -> None:
+        self._cohorts = cohorts
         self._inbox = inbox
         self._store = store
         self._clock = clock
@@ -88,6 +97,8 @@ class ConsoleReader:
             away,
             self._circuits() if self._circuits is not None else await self._reported(now_ms),
             await store.uncertain_counts(),
+            await read_heard(store),
+            await self._cohorts.history(limit=RUNS) if self._cohorts is not None else (),
         )
 
     async def _reported(self, now_ms: int) -> Mapping[Lane, Circuit] | None:

@@ -15,6 +15,7 @@ from flybridge.clock import Clock
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.performance import AppScope
 from flybridge.store.protocol import Store
+from flybridge.telemetry.latencies import StepLatency
 from flybridge.web.console.condition import condition
 from flybridge.web.console.deeds import Deeds
 from flybridge.web.console.figures import name_of
@@ -24,6 +25,9 @@ from flybridge.web.console.words import clock_time, count_of, plural, share, spa
 
 Scopes = Callable[[int], Sequence[AppScope]]
 """Returns what has to be known of each app at a time in milliseconds."""
+
+Latencies = Callable[[], Sequence[StepLatency]]
+"""Returns how long each step takes in this process."""
 
 EVERY: Final = (10, 60)
 """Intervals at which a page may reload itself if asked to, in seconds."""
@@ -91,6 +95,7 @@ class Site:
         deeds: Deeds,
         windows: Mapping[str, float],
         scopes: Scopes,
+        latencies: Latencies | None = None,
         version: str = "",
         groups: Sequence[Group] = (),
     ) -> None:
@@ -102,6 +107,7 @@ class Site:
         self.deeds = deeds
         self.windows = windows
         self._scopes = scopes
+        self.latencies = latencies
         self._frame = {"version": version, "groups": groups, "intervals": EVERY}
         self._templates = Environment(
             loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,

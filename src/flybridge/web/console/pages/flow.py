@@ -1,8 +1,9 @@
-"""What moves: the lanes to the vendors, what waits in them, and what has stopped them."""
+"""What moves now: rates, what waits and for how long, how long each step takes, and what has stopped a lane."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -10,26 +11,55 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.delivery.circuit import Circuit, Phase
+from flybridge.records import OutcomeKind
 from flybridge.store.protocol import Lane
-from flybridge.web.console.condition import level_of, paused
+from flybridge.telemetry.latencies import StepLatency
+from flybridge.web.console import charts
+from flybridge.web.console.condition import condition, level_of, paused
+from flybridge.web.console.pulse import Pulse, Rates
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import shown, span
+from flybridge.web.console.words import masked_sentence, shown, span
 
 ENTRY: Final = Entry("flow", "/flow", "Flow")
 
+EVERY_MS: Final = 2_000
+"""How often a page that is looked at asks again."""
+
+STEPS: Final[Mapping[str, str]] = {
+    "received": "Received, and safe on disk",
+    "answered": "A vendor's answer",
+    "delivered": "From receipt to delivery, waits included",
+}
+VENDORS: Final[Mapping[str, str]] = {
+    "http_v2": "Amplitude, HTTP V2",
+    "batch": "Amplitude, Batch",
+    "attribution": "Amplitude, Attribution",
+    "inappevent": "AppsFlyer, in-app events",
+}
+
 
 def routes(site: Site) -> list[Route]:
-    """Return the page."""
+    """Return the page, and the part of it that is asked for again and again."""
+    pulse = Pulse()
 
     async def show(request: Request) -> Response:
-        return await site.page(request, ENTRY, "flow.html", **shown_flow(await site.reader.read()))
+        reading = await site.reader.read()
+        return await site.page(request, ENTRY, "flow.html", every_ms=EVERY_MS, **_values(site, reading, pulse))
 
-    return [Route(ENTRY.path, show, methods=["GET"])]
+    async def live(_: Request) -> Response:
+        return site.part("flow_live.html", **_values(site, await site.reader.read(), pulse))
+
+    return [Route(ENTRY.path, show, methods=["GET"]), Route("/flow/live", live, methods=["GET"])]
 
 
-def shown_flow(reading: Reading) -> dict[str, Any]:
-    """Return the state of sending per app and endpoint."""
+def _values(site: Site, reading: Reading, pulse: Pulse) -> dict[str, Any]:
+    latencies = site.latencies() if site.latencies is not None else []
+    return shown_flow(reading, pulse.beat(reading), latencies)
+
+
+def shown_flow(reading: Reading, rates: Rates, latencies: Sequence[StepLatency]) -> dict[str, Any]:
+    """Return the values of the page."""
     depths = {depth.lane: depth for depth in reading.lanes}
     circuits = reading.circuits
     rows = []
@@ -38,32 +68,79 @@ def shown_flow(reading: Reading) -> dict[str, Any]:
         rows.append(
             {
                 "app": shown(lane.app),
-                "endpoint": lane.endpoint,
+                "endpoint": VENDORS.get(lane.endpoint, lane.endpoint),
                 "due": depth.due if depth else 0,
                 "later": depth.later if depth else 0,
                 "leased": depth.leased if depth else 0,
                 "oldest": span(reading.at_ms - depth.oldest_ms) if depth and depth.oldest_ms else "-",
-                "state": state_of(circuit, reading.at_ms) if circuit else _unserved(lane, circuits),
-                "level": level_of(circuit) if circuit and circuit.phase is not Phase.CLOSED else "",
+                "state": _state(lane, circuit, circuits, reading.at_ms),
             }
         )
-    depth_of_inbox = reading.depth
+    inbox = reading.depth
+    held: Counter[str] = Counter()
+    for hold in reading.holds:
+        held[hold.app] += hold.n
+    outcomes: Counter[str] = Counter()
+    for count in reading.counts:
+        outcomes[count.outcome] += count.n
     return {
+        "rates": rates,
+        "spark": charts.spark(rates.waiting),
         "rows": rows,
-        "inbox": depth_of_inbox,
-        "inbox_oldest": span(reading.at_ms - depth_of_inbox.oldest_ms)
-        if depth_of_inbox and depth_of_inbox.oldest_ms
-        else "",
+        "halts": _halts(reading),
+        "steps": [_step(one) for one in latencies],
+        "inbox": inbox,
+        "inbox_oldest": span(reading.at_ms - inbox.oldest_ms) if inbox and inbox.oldest_ms else "",
+        "to_send": sum(depth.due + depth.later + depth.leased for depth in reading.lanes),
+        "held": sum(held.values()),
+        "delivered": outcomes[OutcomeKind.DELIVERED],
         "elsewhere": circuits is None,
+        "findings": [one for one in condition(reading).findings if one.path in ("", "/flow")],
     }
 
 
-def _unserved(lane: Lane, circuits: Mapping[Lane, Circuit] | None) -> str:
+def _state(lane: Lane, circuit: Circuit | None, circuits: Mapping[Lane, Circuit] | None, now_ms: int) -> dict[str, str]:
+    """Return a lane's state in a word, its level, and when it tries again."""
     if circuits is None:
-        return "see the workers"
-    return f"not served: the app {shown(lane.app)!r} is not in the configuration."
+        return {"word": "see the workers", "level": "", "again": ""}
+    if circuit is None:
+        word = f"not served: the app {shown(lane.app)} is not in the configuration"
+        return {"word": word, "level": "warn", "again": ""}
+    if circuit.phase is Phase.CLOSED:
+        return {"word": "sends", "level": "good", "again": ""}
+    left = circuit.until_ms - now_ms
+    again = f"tries again in {span(left)}" if left > 0 else "tries again now"
+    return {"word": "halted" if circuit.halted else "paused", "level": level_of(circuit), "again": again}
 
 
-def state_of(circuit: Circuit, now_ms: int) -> str:
-    """Return whether a lane sends; if it does not, why."""
-    return "sends" if circuit.phase is Phase.CLOSED else paused(circuit, now_ms)
+def _halts(reading: Reading) -> list[dict[str, str]]:
+    """Return why lanes do not send: what the vendor said, and what to do."""
+    return [
+        {
+            "app": shown(lane.app),
+            "endpoint": VENDORS.get(lane.endpoint, lane.endpoint),
+            "lane": f"{lane.app} {lane.endpoint}",
+            "level": level_of(circuit),
+            "since": span(reading.at_ms - circuit.since_ms),
+            "reason": circuit.reason,
+            "words": masked_sentence(circuit.words),
+            "remedy": masked_sentence(circuit.remedy),
+            "sentence": paused(circuit, reading.at_ms),
+        }
+        for lane, circuit in sorted((reading.circuits or {}).items())
+        if circuit.phase is not Phase.CLOSED
+    ]
+
+
+def _step(one: StepLatency) -> dict[str, Any]:
+    where = f"{shown(one.name)}, {VENDORS.get(one.endpoint, one.endpoint)}" if one.endpoint else shown(one.name)
+    return {"step": STEPS[one.step], "where": where, "n": one.n, "p50": _time(one.p50_s), "p99": _time(one.p99_s)}
+
+
+def _time(seconds: float | None) -> str:
+    """Return the upper end of a class of time."""
+    if seconds is None:
+        return "longer"
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 120 else span(round(seconds * 1000))

@@ -1,0 +1,166 @@
+"""When each app was last heard from, whether it has been silent for longer than usual, and what its endpoints refused.
+
+A silence is longer than usual if it is more than twice the second longest of the days before: one outage does not hide
+the next. Each process keeps its own notes in the store; together they tell about all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+
+from flybridge.records import DAY_MS, HOUR_MS, Source, day_of
+from flybridge.store.protocol import Store
+
+NOTES: Final = "heard/"
+KEPT_DAYS: Final = 14
+LEAST_DAYS: Final = 3
+"""Days with messages before anything is called usual."""
+
+LEAST_MS: Final = HOUR_MS
+"""No shorter silence is worth a warning."""
+
+FACTOR: Final = 2
+GONE_DAYS: Final = 30
+"""After a silence of so many days nobody expects the app any more."""
+
+RECENT_MS: Final = HOUR_MS
+"""How long a refused request is worth a warning."""
+
+WRONG: Final = (401, 403, 404)
+"""Statuses that say that a sender has the wrong token or address."""
+
+LISTENED: Final[Mapping[str, str]] = {Source.PUSH: "AppsFlyer", Source.STREAM: "Amplitude", Source.COHORT: "Amplitude"}
+"""Who sends what can fall silent. Files come when somebody brings them."""
+
+
+class Refusals(Struct):
+    """Requests that were refused with one status: how many, and when the last one was."""
+
+    n: int = 0
+    last_ms: int = 0
+
+
+class Heard(Struct):
+    """What is known of one app and source. `gaps` has the longest silence that ended on each day, in milliseconds.
+
+    An app without a name stands for addresses that are no app's.
+    """
+
+    app: str
+    source: str
+    last_ms: int = 0
+    gaps: dict[str, int] = field(default_factory=dict)
+    refused: dict[int, Refusals] = field(default_factory=dict)
+
+    def hear(self, received_ms: int) -> None:
+        """Note a message."""
+        if received_ms <= self.last_ms:
+            return
+        day = day_of(received_ms)
+        if self.last_ms:
+            self.gaps[day] = max(self.gaps.get(day, 0), received_ms - self.last_ms)
+        self.last_ms = received_ms
+        oldest = day_of(received_ms - KEPT_DAYS * DAY_MS)
+        for old in [day for day in self.gaps if day < oldest]:
+            del self.gaps[old]
+
+    def refuse(self, status: int, n: int, now_ms: int) -> None:
+        """Note refused requests."""
+        refusals = self.refused.setdefault(status, Refusals())
+        refusals.n += n
+        refusals.last_ms = now_ms
+
+    @property
+    def usual_ms(self) -> int | None:
+        """The longest silence that is usual; None if too little is known."""
+        longest = sorted(self.gaps.values(), reverse=True)
+        return longest[1] if len(longest) >= LEAST_DAYS else None
+
+    def silent_ms(self, now_ms: int) -> int:
+        """Return for how long there has been nothing, if that is longer than usual; else 0."""
+        silence, usual = now_ms - self.last_ms, self.usual_ms
+        if usual is None or self.source not in LISTENED or silence > GONE_DAYS * DAY_MS:
+            return 0
+        return silence if silence > max(LEAST_MS, FACTOR * usual) else 0
+
+    def wrong(self, now_ms: int) -> Mapping[int, Refusals]:
+        """Return what was refused lately because of a wrong token or address, by status."""
+        return {
+            status: found
+            for status, found in sorted(self.refused.items())
+            if status in WRONG and now_ms - found.last_ms < RECENT_MS
+        }
+
+
+def together(notes: Iterable[Heard]) -> list[Heard]:
+    """Return what several processes have noted as one: of each day the shortest of their longest silences."""
+    found: dict[tuple[str, str], Heard] = {}
+    for one in notes:
+        whole = found.setdefault((one.app, one.source), Heard(one.app, one.source))
+        whole.last_ms = max(whole.last_ms, one.last_ms)
+        for day, gap in one.gaps.items():
+            whole.gaps[day] = min(whole.gaps.get(day, gap), gap)
+        for status, refusals in one.refused.items():
+            sums = whole.refused.setdefault(status, Refusals())
+            sums.n += refusals.n
+            sums.last_ms = max(sums.last_ms, refusals.last_ms)
+    return [found[key] for key in sorted(found)]
+
+
+async def read_heard(store: Store) -> list[Heard]:
+    """Return what all processes have noted."""
+    return together(one for _, value in await store.states(NOTES) for one in _decode(value))
+
+
+async def write_heard(store: Store, process: str, notes: Sequence[Heard], now_ms: int) -> None:
+    """Write the notes of one process in place of its former ones, and delete those that are long out of date."""
+    await store.put_state(NOTES + process, msgspec.json.encode(notes))
+    old = now_ms - GONE_DAYS * DAY_MS
+    gone = [
+        name for name, value in await store.states(NOTES)
+        if name != NOTES + process and all(_latest(one) < old for one in _decode(value))
+    ]  # fmt: skip
+    if gone:
+        await store.drop_states(gone)
+
+
+_decoder: Final = msgspec.json.Decoder(list[Heard])
+
+
+def _decode(value: bytes) -> list[Heard]:
+    try:
+        return _decoder.decode(value)
+    except msgspec.DecodeError:
+        return []
+
+
+def _latest(one: Heard) -> int:
+    return max(one.last_ms, *(found.last_ms for found in one.refused.values()), 0)
+
+
+def silence_sentence(one: Heard, silent: str, usual: str) -> str:
+    """Return what to say of an app that is silent: both are durations as people read them."""
+    who = LISTENED.get(one.source, "a sender")
+    return (
+        f"{one.app}: nothing has come from {who} for {silent}; usually the longest silence is {usual}. See whether "
+        f"{who} still sends to /v1/{one.source}/{one.app}."
+    )
+
+
+def refused_sentence(one: Heard, status: int, n: int) -> str:
+    """Return what to say of requests that were refused."""
+    times = "1 request" if n == 1 else f"{n:,} requests"
+    if not one.app or status == 404:
+        return (
+            f"{times} came to an address that is no app's and got {status}: compare the addresses entered at AppsFlyer "
+            "and Amplitude with `flybridge setup`."
+        )
+    who = LISTENED.get(one.source, "A sender")
+    return (
+        f"{one.app}: {times} of {who} came with a wrong token and got {status}: enter there what `flybridge setup` "
+        "prints."
+    )

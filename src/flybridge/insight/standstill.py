@@ -1,0 +1,23 @@
+"""What to say of an audience that does not go on by itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flybridge.store.audiences.protocol import Run
+
+STANDSTILL: Final = frozenset({"stopped", "held"})
+"""Outcomes of a run after which an audience waits for an operator."""
+
+
+def audience_sentence(app: str, name: str, run: Run) -> str:
+    """Return what has happened and what to do."""
+    detail = f" {run.detail}" if run.detail else ""
+    if run.outcome == "held":
+        return (
+            f"The audience {name} of {app} is held back: too many members would leave at once.{detail} If that is "
+            f"right, run `flybridge cohorts run {name} --accept-shrink`."
+        )
+    return (
+        f"The audience {name} of {app} has stopped.{detail} Correct the cause, then run `flybridge cohorts run {name}`."
+    )

@@ -1,0 +1,80 @@
+"""Notes when each app is heard from and what its endpoints refuse, and writes it where every process can read it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from flybridge.clock import Clock
+from flybridge.errors import FlybridgeError
+from flybridge.insight.heard import Heard, read_heard, write_heard
+from flybridge.records import Filing
+from flybridge.store.protocol import Store
+from flybridge.telemetry.door_counts import DoorCounts
+
+WRITE_S: Final = 2.0
+
+
+class Hearing:
+    """The notes of one process. `counts` are those of its intake endpoints, `process` the name that it writes under."""
+
+    def __init__(self, counts: Sequence[DoorCounts], process: str) -> None:
+        self._counts = counts
+        self._process = process
+        self._seen: dict[tuple[str, str], dict[int, int]] = {}
+        self._notes: dict[tuple[str, str], Heard] = {}
+        self._changed = False
+
+    def filed(self, filings: Sequence[Filing]) -> None:
+        """Note messages when they are filed, by the time at which they were received."""
+        for one in filings:
+            self._note(one.envelope.app, one.envelope.source).hear(one.envelope.received_ms)
+            self._changed = True
+
+    def look(self, now_ms: int) -> None:
+        """Note what the endpoints have refused since the last look."""
+        for count in self._counts:
+            before = self._seen.setdefault((count.app, count.source), {})
+            for status, n in list(count.refused.items()):
+                if more := n - before.get(status, 0):
+                    self._note(count.app, count.source).refuse(status, more, now_ms)
+                    self._changed = True
+                before[status] = n
+
+    async def run(
+        self, store: Store, clock: Clock, halt: asyncio.Event, failed: Callable[[FlybridgeError], None]
+    ) -> None:
+        """Write the notes every two seconds if something was noted, until `halt` is set."""
+        known = False
+        while True:
+            stopping = halt.is_set()
+            self.look(clock.now_ms())
+            try:
+                if not known:
+                    self._begin_with(await read_heard(store))
+                    known = True
+                if self._changed:
+                    self._changed = False
+                    await write_heard(store, self._process, list(self._notes.values()), clock.now_ms())
+            except FlybridgeError as problem:
+                self._changed = True
+                failed(problem)
+            if stopping:
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(halt.wait(), WRITE_S)
+
+    def _begin_with(self, former: Sequence[Heard]) -> None:
+        """Go on from what was noted before this process: else each restart would begin without anything usual."""
+        for one in former:
+            own = self._notes.get((one.app, one.source))
+            if own is not None and own.last_ms > one.last_ms > 0:
+                one.hear(own.last_ms)
+                for status, refusals in own.refused.items():
+                    one.refuse(status, refusals.n, refusals.last_ms)
+            self._notes[one.app, one.source] = one
+
+    def _note(self, app: str, source: str) -> Heard:
+        return self._notes.setdefault((app, source), Heard(app, source))

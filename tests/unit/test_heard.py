@@ -1,0 +1,149 @@
+"""When an app is silent for longer than usual, and who is refused at the endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flybridge.insight.heard import (
+    GONE_DAYS,
+    KEPT_DAYS,
+    RECENT_MS,
+    Heard,
+    read_heard,
+    refused_sentence,
+    silence_sentence,
+    together,
+    write_heard,
+)
+from flybridge.operations.doctor import listening
+from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.telemetry.door_counts import DoorCounts
+from flybridge.telemetry.hearing import Hearing
+from flybridge.testing.clocks import ManualClock
+
+NOW_MS = 1_800_000_000_000
+
+
+class States:
+    """A store of named values."""
+
+    def __init__(self):
+        self.values = {}
+
+    async def put_state(self, name, value):
+        self.values[name] = value
+
+    async def states(self, beginning):
+        return [(name, value) for name, value in sorted(self.values.items()) if name.startswith(beginning)]
+
+    async def drop_states(self, names):
+        for name in names:
+            self.values.pop(name, None)
+
+
+def regular(days, every_ms=10 * 60_000, *, last_ms=NOW_MS, outage=None):
+    """Return what is known of an app that sends at these intervals, but for five hours so many days ago."""
+    heard = Heard("shop", "push")
+    at = last_ms - days * DAY_MS
+    while at <= last_ms:
+        if outage is None or not 0 < at - (last_ms - outage * DAY_MS) < 5 * HOUR_MS:
+            heard.hear(at)
+        at += every_ms
+    heard.hear(last_ms)
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("heard", "after_ms", "is_silent"),
+    [
+        (regular(10), 30 * 60_000, False),  # no silence below an hour is worth a word
+        (regular(10), 2 * HOUR_MS, True),
+        (regular(10, 2 * HOUR_MS), 3 * HOUR_MS, False),
+        (regular(10, 2 * HOUR_MS), 5 * HOUR_MS, True),
+        (regular(10, outage=5), 2 * HOUR_MS, True),  # one outage does not hide the next
+        (regular(1), 5 * HOUR_MS, False),  # nothing is usual yet
+        (regular(10), (GONE_DAYS + 1) * DAY_MS, False),  # nobody expects it any more
+        (Heard("shop", "push"), 5 * HOUR_MS, False),
+        (Heard("shop", "file", NOW_MS, regular(10).gaps), 5 * HOUR_MS, False),  # files come when somebody brings them
+    ],
+)
+def test_a_silence_is_longer_than_usual_or_not(heard, after_ms, is_silent):
+    """By the days before, and never by one of them alone."""
+    assert bool(heard.silent_ms(NOW_MS + after_ms)) is is_silent
+
+
+@given(st.lists(st.integers(0, 40 * DAY_MS), min_size=1, max_size=60))
+def test_messages_may_come_in_any_order(offsets):
+    """The last is the latest, no gap is negative, and only some days are kept."""
+    heard = Heard("shop", "push")
+    for offset in offsets:
+        heard.hear(NOW_MS + offset)
+    assert heard.last_ms == NOW_MS + max(offsets)
+    assert all(gap > 0 for gap in heard.gaps.values())
+    assert len(heard.gaps) <= KEPT_DAYS + 1
+
+
+def test_two_processes_that_share_the_messages_are_one_app():
+    """Each has longer silences than both together."""
+    often, seldom = regular(10, 10 * 60_000), regular(10, 3 * HOUR_MS, last_ms=NOW_MS - HOUR_MS)
+    seldom.refuse(401, 2, NOW_MS)
+    often.refuse(401, 1, NOW_MS - 5)
+    (found,) = together([seldom, often])
+    assert found.last_ms == NOW_MS
+    assert found.usual_ms <= often.usual_ms
+    assert (found.refused[401].n, found.refused[401].last_ms) == (3, NOW_MS)
+
+
+def test_a_refusal_is_worth_a_warning_for_an_hour():
+    """A wrong token or address is; a body that is too large is the sender's business."""
+    heard = Heard("shop", "push")
+    heard.refuse(401, 3, NOW_MS)
+    heard.refuse(413, 3, NOW_MS)
+    assert list(heard.wrong(NOW_MS + RECENT_MS - 1)) == [401]
+    assert not heard.wrong(NOW_MS + RECENT_MS)
+
+
+def test_sentences_say_who_and_what_to_do():
+    """Their remedy is one command."""
+    heard = regular(10)
+    assert "AppsFlyer" in silence_sentence(heard, "5 h", "10 min")
+    assert "wrong token" in refused_sentence(heard, 401, 2)
+    assert "flybridge setup" in refused_sentence(Heard("", ""), 404, 1)
+    checks = listening([heard], NOW_MS + 5 * HOUR_MS)
+    assert [check.warning for check in checks] == [True]
+    heard.refuse(401, 1, NOW_MS)
+    assert [check.ok for check in listening([heard], NOW_MS)] == [False]
+    assert listening([], NOW_MS)[0].ok
+
+
+async def test_what_was_usual_survives_a_restart():
+    """A new process goes on from the notes of the one before, and counts refusals from its own beginning."""
+    store, clock, halt = States(), ManualClock(NOW_MS), asyncio.Event()
+    before = regular(10, last_ms=NOW_MS - HOUR_MS)
+    await write_heard(store, "alone", [before], NOW_MS)
+    counts = DoorCounts("shop", "push")
+    counts.refuse(401)
+    hearing = Hearing([counts], "alone")
+    envelope = SimpleNamespace(app="shop", source="push", received_ms=NOW_MS)
+    hearing.filed([SimpleNamespace(envelope=envelope)])
+    halt.set()
+    await hearing.run(store, clock, halt, failed=lambda problem: pytest.fail(str(problem)))
+    (found,) = await read_heard(store)
+    assert found.last_ms == NOW_MS
+    assert len(found.gaps) >= 10
+    assert found.refused[401].n == 1
+
+
+async def test_notes_of_processes_that_are_long_gone_are_deleted():
+    """Workers of a cluster have a new name at each start."""
+    store = States()
+    await write_heard(store, "old", [regular(3, last_ms=NOW_MS - (GONE_DAYS + 1) * DAY_MS)], NOW_MS)
+    await write_heard(store, "new", [regular(3)], NOW_MS)
+    assert list(store.values) == ["heard/new"]
+    store.values["heard/odd"] = b"[1]"
+    assert len(await read_heard(store)) == 1
