@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # How many processes `make test` spreads the tests over: one for each core, but two at least and four at most.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 4 ? 4 : n )))
 
-.PHONY: help setup test demo check lint types imports docs pages bench requirements format clean
+.PHONY: help setup test demo check lint types imports docs pages pictures bench requirements format clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -62,6 +62,9 @@ pages: setup ## print the reference pages that come from the code
 	$(BIN)/python -m flybridge.config.page > docs/reference/config.md
 	$(BIN)/python -m flybridge.mapping.to_amplitude.page > docs/reference/mapping.md
 	$(BIN)/python -m flybridge.mapping.to_appsflyer.page > docs/reference/mapping-to-appsflyer.md
+
+pictures: setup ## take the pictures of the documentation; needs Chromium
+	$(BIN)/python tests/browser/pictures.py
 
 format: setup ## put the code into its form
 	$(BIN)/ruff check --fix .

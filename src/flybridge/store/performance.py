@@ -37,9 +37,17 @@ def date_of(number: int) -> date:
 
 
 def label(text: str | None) -> str:
-    """Return a name as it is counted: masked, shortened, and as any database can store it."""
-    # PostgreSQL stores neither half of a surrogate pair nor NUL.
-    return masked(text.strip())[:MAX_LABEL].encode("utf-8", "replace").decode().replace("\0", "\ufffd") if text else ""
+    """Return a name as it is counted: masked, shortened, and as any database can store and any page can show it."""
+    if not text:
+        return ""
+    name = masked(text.strip())[:MAX_LABEL]
+    # What can't be printed or turns the direction of text is a mark; PostgreSQL would store neither half of a surrogate
+    # pair nor NUL.
+    return name if name.isprintable() else "".join(map(_sign, name))
+
+
+def _sign(sign: str) -> str:
+    return sign if sign.isprintable() else " " if sign.isspace() else "\ufffd"
 
 
 def source_label(text: str) -> str:

@@ -16,7 +16,7 @@ from flybridge.errors import ConfigError
 from flybridge.insight.metrics import HORIZONS
 from flybridge.insight.performance import AppScope, Question
 from flybridge.insight.question import asked
-from flybridge.store.performance import date_of, day_number
+from flybridge.store.performance import date_of, day_number, label, source_label
 
 PERIODS: Final[Mapping[str, str]] = {
     "yesterday": "Yesterday",
@@ -105,10 +105,10 @@ def filters_of(query: Mapping[str, str], scopes: Sequence[AppScope]) -> Filters:
         last,
         compare=_one_of("compare", query, COMPARISONS),
         app=query.get("app", ""),
-        media_source=query.get("media_source", ""),
-        campaign=query.get("campaign", ""),
+        media_source=source_label(query.get("media_source", "")),
+        campaign=label(query.get("campaign")),
         country=query.get("country", "").upper(),
-        platform=query.get("platform", ""),
+        platform=label(query.get("platform")),
         organic=query.get("organic") != "off",
         view=_one_of("view", query, VIEWS),
         booking=_one_of("booking", query, BOOKINGS),
