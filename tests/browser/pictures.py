@@ -18,7 +18,7 @@ PICTURES = {
     "differences": ("/differences", 1180),
     "flow": ("/flow", 900),
 }
-WIDTH = 1280
+WIDTH = 1360
 
 
 async def take(folder: Path) -> None:
@@ -27,7 +27,7 @@ async def take(folder: Path) -> None:
     if path is None:
         sys.exit(f"This {MISSING}.")
     with tempfile.TemporaryDirectory() as directory:
-        async with weeks(Path(directory), events=9_000) as bridge, async_playwright() as playwright:
+        async with weeks(Path(directory), events=14_000) as bridge, async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
             for name, (page_path, height) in PICTURES.items():
                 context = await browser.new_context(
