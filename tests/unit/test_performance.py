@@ -17,8 +17,8 @@ from flybridge.cli.app import app
 from flybridge.cli.performance import change, sparkline
 from flybridge.config.settings import load
 from flybridge.insight.cohorts import COHORT_METRICS, read_cohorts
-from flybridge.insight.metrics import METRICS, figure
-from flybridge.insight.performance import AppScope, Question, read_performance
+from flybridge.insight.metrics import METRICS, Figures, UpTo, figure
+from flybridge.insight.performance import AppScope, Question, merged, read_performance
 from flybridge.records import Envelope, Media, Source
 from flybridge.service.backends import open_store
 from flybridge.store.performance import day_number
@@ -264,3 +264,17 @@ def test_figures_as_people_read_them():
     assert [change(11, 10), change(9, 10), change(1, None), change(None, 3)] == ["(+10 %)", "(-10 %)", "(new)", "(-)"]
     assert sparkline([0, 7, 14]) == "▁▅█"
     assert sparkline([0, 0]) == "▁▁"
+
+
+def test_a_sum_of_groups_has_every_figure():
+    """A figure that is left out of the sum would be 0 in every total."""
+
+    def filled() -> Figures:
+        up_to = UpTo(**dict.fromkeys(UpTo.__struct_fields__, 1))
+        return Figures(**dict.fromkeys(Figures.__struct_fields__, 1) | {"up_to": {7: up_to}})
+
+    found = merged([filled(), filled(), Figures()])
+    assert {name: getattr(found, name) for name in Figures.__struct_fields__ if name != "up_to"} == dict.fromkeys(
+        (name for name in Figures.__struct_fields__ if name != "up_to"), 2
+    )
+    assert {getattr(found.at(7), name) for name in UpTo.__struct_fields__} == {2}

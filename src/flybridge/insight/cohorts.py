@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any, Final
 
 from msgspec import Struct
@@ -120,10 +121,15 @@ class _Sums(Struct):
     size: int = 0
     spend: int | None = None
     by_offset: dict[int, int] | None = None
+    added_up: list[int] | None = None
 
     def up_to(self, offset: int, *, is_cumulative: bool) -> int:
         found = self.by_offset or {}
-        return sum(n for at, n in found.items() if at <= offset) if is_cumulative else found.get(offset, 0)
+        if not is_cumulative:
+            return found.get(offset, 0)
+        if self.added_up is None:
+            self.added_up = list(accumulate(found.get(at, 0) for at in range(LAST + 1)))
+        return self.added_up[offset]
 
 
 async def read_cohorts(
