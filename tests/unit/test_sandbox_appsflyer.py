@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from flybridge.sandbox.faults import Faults
+from flybridge.sandbox.faults import FaultKind, Faults, FaultScript
 from flybridge.sandbox.server import Sandbox, running
 from flybridge.sandbox.vendors.ledger import Saved
 from flybridge.sandbox.vendors.streamer import AT_ONCE, RETRIES, SPACING_MS, message
@@ -45,6 +45,15 @@ async def test_an_event_is_answered_as_documented(change, status, text):
     """The texts are those of the page."""
     async with running(Sandbox(ManualClock())) as origin:
         assert await ask(origin, json.dumps(EVENT | change).encode()) == (status, text)
+
+
+async def test_a_server_that_fails_does_not_say_what_the_page_has_for_bad_json():
+    """An event that meets two failures of the server is not taken for one that can't be used."""
+    script = FaultScript(requests=((FaultKind.ERROR_BEFORE, 1.0),))
+    async with running(Sandbox(ManualClock(), appsflyer_faults=Faults(script))) as origin:
+        answers = [await ask(origin, json.dumps(EVENT).encode()) for _ in range(20)]
+    assert {status for status, _ in answers} == {500, 502, 504}
+    assert {text for _, text in answers} == {"The server failed"}
 
 
 @pytest.mark.parametrize(
