@@ -117,7 +117,7 @@ def performance_of(
     if begins:
         origin = dimensions
     elif not kind.is_conversion and kind not in RETARGETED:
-        origin = dimensions._replace(kind=PerformanceKind.UNSEEN, event="", country="")
+        origin = _unseen(dimensions)
     touched = postback.attributed_touch_time
     day = counting.day
     if (kept_apart := _kept_apart(postback, is_secondary=is_secondary)) is not None:
@@ -135,6 +135,12 @@ def performance_of(
         install_ms // 1000 if install_ms is not None else 0,
         (time_ms(touched) or 0) // 1000 if begins and touched is not None else 0,
     )
+
+
+@lru_cache(32_768)
+def _unseen(dimensions: Dimensions) -> Dimensions:
+    """Return what an event tells of its installation."""
+    return dimensions._replace(kind=PerformanceKind.UNSEEN, event="", country="")
 
 
 def _skadnetwork(postback: Postback, platform: str, counting: Counting, received_ms: int) -> Performance | None:

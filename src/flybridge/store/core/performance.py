@@ -44,8 +44,7 @@ Contribution = tuple[int, int]
 class Installation(Struct):
     """One installation, as this transaction has it. `days` is day -> events, revenue, events not converted.
 
-    `paid_day` is the day of its first purchase. `before` is what the store has of it, None if it is new, and `stored`
-    the row of that.
+    `paid_day` is the day of its first purchase. `changed`: it is not as the store has it.
     """
 
     key: bytes
@@ -56,8 +55,7 @@ class Installation(Struct):
     paid_day: int
     reached: bool
     days: dict[int, tuple[int, int, int]]
-    before: Installation | None = None
-    stored: tuple[object, ...] = ()
+    changed: bool = False
 
     @classmethod
     def read(cls, row: Sequence[object]) -> Installation:
@@ -68,8 +66,7 @@ class Installation(Struct):
             day + flat[at]: (flat[at + 1], flat[at + 2], flat[at + 3])  # type: ignore[operator]
             for at in range(0, len(flat), 4)
         }
-        before = cls(key, cell, day, install_s, touch_s, paid_day, bool(reached), days)  # type: ignore[arg-type]
-        return structs.replace(before, days=days.copy(), before=before, stored=tuple(row))
+        return cls(key, cell, day, install_s, touch_s, paid_day, bool(reached), days)  # type: ignore[arg-type]
 
     def row(self) -> tuple[object, ...]:
         """Return the row as it is written."""
@@ -81,20 +78,30 @@ class Installation(Struct):
             _encode(flat),
         )  # fmt: skip
 
+    def offset(self, day: int) -> int:
+        """Return how many days a day is after the install, 0 for one that is before."""
+        return max(0, day - self.day)
+
+    def is_active(self, offset: int) -> bool:
+        """Return whether it did anything so many days after the install."""
+        if offset:
+            return self.day + offset in self.days
+        return any(day <= self.day for day in self.days)
+
     def contributions(self) -> dict[Contribution, list[int]]:
         """Return what it adds to its cohort: by offset, active (1), first purchase (1), events, revenue, unknown."""
         if self.cell == NO_CELL:
             return {}
         found: dict[Contribution, list[int]] = {}
         for day, (events, revenue, unknown) in self.days.items():
-            offset = max(0, day - self.day)
+            offset = self.offset(day)
             if offset > LAST_OFFSET:
                 continue
             sums = found.setdefault((self.cell, offset), [1, 0, 0, 0, 0])
             sums[2] += events
             sums[3] += revenue
             sums[4] += unknown
-        if self.paid_day != NEVER and (paid := max(0, self.paid_day - self.day)) <= LAST_OFFSET:
+        if self.paid_day != NEVER and (paid := self.offset(self.paid_day)) <= LAST_OFFSET:
             found.setdefault((self.cell, paid), [1, 0, 0, 0, 0])[1] = 1
         return found
 
@@ -107,6 +114,8 @@ class PerformanceCounters:
         self._installations: dict[bytes, Installation] = {}
         # n, revenue, not converted, reached, ledger rows entered
         self._cells: dict[int, list[int]] = {}
+        # active, first purchases, events, revenue, not converted
+        self._cohorts: dict[Contribution, list[int]] = {}
 
     def load(self, filings: Iterable[Filing], released: Iterable[bytes]) -> None:
         """Read the installations of these filings, and those among the keys of holds that were released."""
@@ -119,8 +128,10 @@ class PerformanceCounters:
     def reach(self, keys: Iterable[bytes]) -> None:
         """Note that events of the installations among these keys were given to a person in Amplitude."""
         for key in keys:
-            if (known := self._installations.get(key)) is not None:
-                known.reached = True
+            if (known := self._installations.get(key)) is not None and not known.reached:
+                known.reached = known.changed = True
+                if known.cell != NO_CELL:
+                    self._sums(known.cell)[3] += 1
 
     def count(self, app: str, found: Performance) -> int | None:
         """Count what a filing adds. Returns the cell it is counted in, None if it was counted before."""
@@ -160,38 +171,34 @@ class PerformanceCounters:
 
     def write(self) -> None:
         """Write the installations that changed, and what their cohorts and the days gain."""
-        cohorts: dict[Contribution, list[int]] = {}
-        rows = []
-        for installation in self._installations.values():
-            row = installation.row()
-            if row == installation.stored:
-                continue
-            rows.append(row)
-            self._add(cohorts, installation, 1)
-            if installation.before is not None:
-                self._add(cohorts, installation.before, -1)
         write = self._tables.write
-        write(Write.INSTALLATIONS, sorted(rows))
+        write(Write.INSTALLATIONS, sorted(one.row() for one in self._installations.values() if one.changed))
         write(
             Write.PERFORMANCE,
             [(cell, *sums, 0) for cell, sums in sorted(self._cells.items()) if any(sums)],
         )
-        write(Write.COHORTS, [(*at, *sums) for at, sums in sorted(cohorts.items()) if any(sums)])
+        write(Write.COHORTS, [(*at, *sums) for at, sums in sorted(self._cohorts.items()) if any(sums)])
 
-    def _add(self, cohorts: dict[Contribution, list[int]], state: Installation, sign: int) -> None:
-        """Add what an installation contributes, or with `sign` -1 take it away."""
-        for at, (active, payers, events, revenue, unknown) in state.contributions().items():
-            total = cohorts.setdefault(at, [0, 0, 0, 0, 0])
-            total[0] += sign * active
-            total[1] += sign * payers
-            total[2] += sign * events
-            total[3] += sign * revenue
-            total[4] += sign * unknown
-        if state.reached and state.cell != NO_CELL:
-            self._sums(state.cell)[3] += sign
+    def _count_in(self, installation: Installation, sign: int) -> None:
+        """Add all that an installation counts for to its cohort, or take it out."""
+        for at, sums in installation.contributions().items():
+            total = self._cohort(at)
+            for number, value in enumerate(sums):
+                total[number] += sign * value
+        if installation.reached and installation.cell != NO_CELL:
+            self._sums(installation.cell)[3] += sign
+
+    def _cohort(self, at: Contribution) -> list[int]:
+        found = self._cohorts.get(at)
+        if found is None:
+            found = self._cohorts[at] = [0, 0, 0, 0, 0]
+        return found
 
     def _sums(self, cell: int) -> list[int]:
-        return self._cells.setdefault(cell, [0, 0, 0, 0, 0])
+        found = self._cells.get(cell)
+        if found is None:
+            found = self._cells[cell] = [0, 0, 0, 0, 0]
+        return found
 
     def _installation(self, found: Performance) -> Installation | None:
         """Return the installation of a message, made if it is new; None if it has none, or is too old to count."""
@@ -201,7 +208,7 @@ class PerformanceCounters:
         if not found.keys or (found.install_s and found.day - found.install_day > LAST_OFFSET):
             return None
         day = found.install_day if found.install_s else found.day
-        new = Installation(found.keys[0], NO_CELL, day, found.install_s, 0, NEVER, False, {})
+        new = Installation(found.keys[0], NO_CELL, day, found.install_s, 0, NEVER, False, {}, changed=True)
         self._installations[new.key] = new
         return new
 
@@ -225,43 +232,71 @@ class PerformanceCounters:
         if installation.cell != NO_CELL:
             _, known = self._tables.performance_cell_of(installation.cell)
             if known == origin and installation.install_s == found.install_s:
-                installation.touch_s = max(installation.touch_s, found.touch_s)
+                if found.touch_s > installation.touch_s:
+                    installation.touch_s, installation.changed = found.touch_s, True
                 return False
+            if known.kind in BEGIN and origin.kind not in BEGIN:
+                return False  # a received install ranks before what events tell
             if _rank(known, installation.install_s, installation.touch_s) >= _rank(
                 origin, found.install_s, found.touch_s
             ):
                 return False
+        self._count_in(installation, -1)
         installation.cell = self._tables.performance_cell(app, found.install_day, origin)
         installation.day, installation.install_s = found.install_day, found.install_s
-        installation.touch_s = found.touch_s
+        installation.touch_s, installation.changed = found.touch_s, True
+        self._count_in(installation, 1)
         return True
 
     def _kind(self, installation: Installation) -> str:
         return self._tables.performance_cell_of(installation.cell)[1].kind
 
     def _act(self, installation: Installation, found: Performance) -> None:
-        """Note what the installation did on that day."""
-        if found.day - installation.day > LAST_OFFSET:
+        """Note what the installation did on that day, and count it in its cohort."""
+        day = found.day
+        offset = installation.offset(day)
+        if offset > LAST_OFFSET:
             return
         in_app = found.dimensions.kind in (PerformanceKind.EVENT, PerformanceKind.RETARGETED_EVENT)
-        events, revenue, unknown = installation.days.get(found.day, (0, 0, 0))
-        installation.days[found.day] = (events + in_app, revenue + found.revenue, unknown + found.not_converted)
-        if found.paid and (installation.paid_day == NEVER or found.day < installation.paid_day):
-            installation.paid_day = found.day
+        before = installation.days.get(day)
+        if before is not None and not (in_app or found.revenue or found.not_converted or found.paid):
+            return
+        installation.changed = True
+        is_first = before is None and not installation.is_active(offset)
+        events, revenue, unknown = before or (0, 0, 0)
+        installation.days[day] = (events + in_app, revenue + found.revenue, unknown + found.not_converted)
+        paid = installation.paid_day
+        if found.paid and (paid == NEVER or day < paid):
+            installation.paid_day = day
+        if installation.cell == NO_CELL:
+            return
+        sums = self._cohort((installation.cell, offset))
+        sums[0] += is_first
+        sums[2] += in_app
+        sums[3] += found.revenue
+        sums[4] += found.not_converted
+        if installation.paid_day != paid:
+            sums[1] += 1
+            if paid != NEVER and (earlier := installation.offset(paid)) <= LAST_OFFSET:
+                self._cohort((installation.cell, earlier))[1] -= 1
 
 
 def _masked(found: Performance) -> Performance:
     """Return it without identifiers of people in its labels."""
-    dimensions = _masked_dimensions(found.dimensions)
-    origin = None if found.origin is None else _masked_dimensions(found.origin)
-    if dimensions == found.dimensions and origin == found.origin:
+    dimensions, origin = found.dimensions, found.origin
+    if not (_identifies(dimensions) or (origin is not None and origin is not dimensions and _identifies(origin))):
         return found
-    return structs.replace(found, dimensions=dimensions, origin=origin)
+    return structs.replace(
+        found,
+        dimensions=Dimensions(*map(masked, dimensions)),
+        origin=None if origin is None else Dimensions(*map(masked, origin)),
+    )
 
 
-@lru_cache(maxsize=8192)
-def _masked_dimensions(dimensions: Dimensions) -> Dimensions:
-    return Dimensions(*map(masked, dimensions))
+@lru_cache(maxsize=32_768)
+def _identifies(dimensions: Dimensions) -> bool:
+    """Return whether a label has an identifier in it."""
+    return any(masked(label) != label for label in dimensions)
 
 
 def _rank(origin: Dimensions, install_s: int, touch_s: int) -> tuple[object, ...]:

@@ -12,7 +12,9 @@ from flybridge.store.performance import OTHER
 MAX_CELLS: Final = 20_000
 CACHED: Final = 65_536
 RECOUNTED: Final = 256
-"""After so many new cells of a day they are counted again, because other processes make some, too."""
+NEARER: Final = 8
+"""The cells of a day are counted again after RECOUNTED new ones, because other processes make some, too; or after this
+part of those that are left, if it is more."""
 
 One = Callable[[str, tuple[object, ...]], tuple[Any, ...] | None]
 
@@ -62,34 +64,30 @@ class PerformanceCells:
         self._counts.clear()
 
     def _find(self, app: str, day: int, dimensions: Dimensions) -> int:
-        dimension = self._dimensions.get((app, dimensions)) or self._first(sql.FIND_DIMENSION, (app, *dimensions))
-        if dimension is not None:
-            self._dimensions[app, dimensions] = dimension
-            if (cell := self._first(sql.FIND_CELL, (day, dimension))) is not None:
-                return cell
+        name = (app, dimensions)
+        dimension = self._dimensions.get(name)
+        if dimension is None and (known := self._one(sql.FIND_DIMENSION, (app, *dimensions))) is not None:
+            dimension = self._dimensions[name] = int(known[0])
+        if dimension is not None and (row := self._one(sql.FIND_CELL, (day, dimension))) is not None:
+            return int(row[0])
         if dimensions.media_source != OTHER and not self._has_room(app, day):
             is_event = bool(dimensions.event)
             rest = Dimensions(dimensions.kind, OTHER if is_event else "", OTHER, "", "", "", "", "")
             return self.cell(app, day, rest)
         if dimension is None:
-            dimension = self._made(sql.MAKE_DIMENSION, sql.FIND_DIMENSION, (app, *dimensions))
-            self._dimensions[app, dimensions] = dimension
+            dimension = self._dimensions[name] = self._made(sql.MAKE_DIMENSION, sql.FIND_DIMENSION, (app, *dimensions))
         return self._made(sql.MAKE_CELL, sql.FIND_CELL, (day, dimension))
 
     def _made(self, make: str, find: str, values: tuple[object, ...]) -> int:
-        self._one(make, values)
-        made = self._first(find, values)
-        if made is None:
+        # What another process has made meanwhile is not returned.
+        row = self._one(make, values) or self._one(find, values)
+        if row is None:
             raise LookupError("a cell of performance was deleted while it was made")
-        return made
-
-    def _first(self, statement: str, values: tuple[object, ...]) -> int | None:
-        row = self._one(statement, values)
-        return None if row is None else int(row[0])
+        return int(row[0])
 
     def _has_room(self, app: str, day: int) -> bool:
         count = self._counts.get((app, day))
-        if count is None or count[1] >= RECOUNTED:
+        if count is None or count[1] >= max(RECOUNTED, (self._max_cells - count[0]) // NEARER):
             row = self._one(sql.COUNT_CELLS, (day, app))
             count = self._counts[app, day] = [int(row[0]) if row is not None else 0, 0]
         if count[0] >= self._max_cells:

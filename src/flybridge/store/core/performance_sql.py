@@ -90,9 +90,9 @@ FIND_DIMENSION: Final = """SELECT id FROM dimensions WHERE app = ?1 AND kind = ?
                            AND campaign = ?5 AND adset = ?6 AND ad = ?7 AND country = ?8 AND platform = ?9"""
 MAKE_DIMENSION: Final = """INSERT INTO dimensions
                              (app, kind, event, media_source, campaign, adset, ad, country, platform)
-                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING"""
+                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING RETURNING id"""
 FIND_CELL: Final = "SELECT id FROM performance_cells WHERE day = ?1 AND dimension = ?2"
-MAKE_CELL: Final = "INSERT INTO performance_cells (day, dimension) VALUES (?1, ?2) ON CONFLICT DO NOTHING"
+MAKE_CELL: Final = "INSERT INTO performance_cells (day, dimension) VALUES (?1, ?2) ON CONFLICT DO NOTHING RETURNING id"
 COUNT_CELLS: Final = """SELECT count(*) FROM performance_cells JOIN dimensions ON dimensions.id = dimension
                         WHERE day = ?1 AND app = ?2"""
 CELL: Final = """SELECT day, kind, event, media_source, campaign, adset, ad, country, platform
