@@ -179,6 +179,20 @@ def test_tables_fit_a_terminal_and_say_what_is_not_known(config):
     assert lines[-1].startswith("*")
 
 
+def test_what_does_not_fit_beside_stands_in_a_table_below(config):
+    """Each table has the labels of its rows, and together they have every figure once."""
+    run(config, "costs", "import", str(config.parent / "costs.csv"))
+    lines = run(config, "performance", "--by", "source").splitlines()
+    assert max(map(len, lines)) <= 80
+    heads = [line for line in lines if line.startswith("media source")]
+    assert len(heads) == 2
+    shown = "  ".join(heads)
+    for title in ("Installs", "Conversions", "Spend", "eCPI", "Revenue", "ROAS D7", "Retention D7", "Matched"):
+        assert shown.count(title) == 1
+    assert sum(line.startswith("total") for line in lines) == 2
+    assert not any(line.startswith(" ") for line in lines)
+
+
 def test_csv_has_plain_numbers_and_nothing_for_what_is_not_known(config):
     """A spreadsheet reads it."""
     found = list(csv.DictReader(io.StringIO(run(config, "performance", "--by", "source,campaign", "--csv"))))

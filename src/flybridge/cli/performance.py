@@ -11,7 +11,7 @@ import typer
 from rich.cells import cell_len
 
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store
-from flybridge.cli.printing import complain, label, print_json, print_rows, say, width
+from flybridge.cli.printing import GAP, complain, label, print_json, print_rows, say, width
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
@@ -127,15 +127,40 @@ def _print_table(
         plain = row.as_dict()
         labels = {_head(name): _text(value) for name, value in named(row.labels).items()}
         group = tuple(row.labels.values())
-        cells = _cells(plain, metrics, found, was.get(group) if before is not None else None)
+        cells = _cells(plain, metrics, found, was.get(group, {}) if before is not None else None)
         rows.append(labels | cells | ({"by day": trend.get(group, "")} if trend else {}))
     if question.labels and len(found.rows) > 1:
         total = dict.fromkeys((_head(name) for name in named(dict.fromkeys(question.labels, 0))), "")
         total[next(iter(total))] = "total"
         rows.append(total | _cells(found.totals(), metrics, found, before.totals() if before is not None else None))
-    print_rows(title, rows, "Nothing was counted in this period.", right=[metric.title for metric in metrics])
+    right = [metric.title for metric in metrics]
+    for number, columns in enumerate(_blocks(rows, len(question.labels), width())):
+        block = [{name: row.get(name, "") for name in columns} for row in rows]
+        print_rows("" if number else title, block, "Nothing was counted in this period.", right=right)
     if rows and any("*" in str(value) for row in rows for value in row.values()):
         say("* Some days of the period are not over for this metric, and left out.")
+
+
+def _blocks(rows: Sequence[Mapping[str, str]], labels: int, room: int) -> list[list[str]]:
+    """Return the columns of tables that fit into a width one below the other, each with the labels of its rows.
+
+    One table if it fits, or if the labels leave no room for a figure.
+    """
+    columns = list(rows[0]) if rows else []
+    widths = {name: max(cell_len(name), *(cell_len(row.get(name, "")) for row in rows)) for name in columns}
+    heads, figures = columns[:labels], columns[labels:]
+    taken = sum(widths[name] + len(GAP) for name in heads)
+    if not heads or any(taken + widths[name] > room for name in figures):
+        return [columns]
+    blocks: list[list[str]] = []
+    left = 0
+    for name in figures:
+        if widths[name] > left:
+            blocks.append(heads.copy())
+            left = room - taken
+        blocks[-1].append(name)
+        left -= widths[name] + len(GAP)
+    return blocks or [columns]
 
 
 def _head(name: str) -> str:
