@@ -26,7 +26,7 @@ from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import Envelope, Media, Source
 from flybridge.sandbox.server import Sandbox
-from flybridge.sandbox.vendors.cohorts import CohortMember, Group
+from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.postgres.cohorts import PostgresCohorts
 from flybridge.store.postgres.store import PostgresStore
@@ -94,7 +94,7 @@ class World:
                 self.late.append(self.message(moved, entering=entering))
         self.truth ^= set(names)
         members = [CohortMember(name, ord(name), {"gaid": PHONES[name]}) for name in sorted(self.truth)]
-        self.sandbox.cohorts.put("key", Group("c1", "Spenders", members))
+        self.sandbox.cohorts.put("key", SandboxCohort("c1", "Spenders", members))
 
     def message(self, names: list[str], *, entering: bool) -> bytes:
         """Build what Amplitude's webhook sends."""

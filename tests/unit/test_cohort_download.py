@@ -18,7 +18,7 @@ from flybridge.delivery.exchange import HttpResponse
 from flybridge.errors import ForbiddenAddress
 from flybridge.identity import Keyring
 from flybridge.sandbox.server import Sandbox
-from flybridge.sandbox.vendors.cohorts import CohortMember, Group, written
+from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort, written
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
@@ -57,7 +57,7 @@ class Bridge:
         return AudiencePlan(rule, target, self.cadence, credentials, reserve=self.reserve)
 
     def put(self, n: int) -> None:
-        self.sandbox.cohorts.put("key", Group("c1", "VIPs", people(n)))
+        self.sandbox.cohorts.put("key", SandboxCohort("c1", "VIPs", people(n)))
 
     async def run(self, *, due: bool = True, options: RunOptions | None = None):
         return await self.runner.run(self.plan, options or RunOptions(), due=due)
@@ -259,7 +259,7 @@ async def test_who_logs_in_stays(tmp_path):
     """An anonymous member gets a user id: nobody comes or leaves, in a download and by message."""
     async with bridged(tmp_path) as bridge:
         anonymous = [CohortMember("", one.amplitude_id, one.properties) for one in people(10)]
-        bridge.sandbox.cohorts.put("key", Group("c1", "VIPs", anonymous))
+        bridge.sandbox.cohorts.put("key", SandboxCohort("c1", "VIPs", anonymous))
         await bridge.next_run()
         bridge.put(10)
         run = await bridge.next_run()

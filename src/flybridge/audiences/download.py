@@ -153,7 +153,7 @@ class CohortDownload:
         self, work: Work, credentials: amplitude.Credentials, request_id: str, stop: asyncio.Event | None
     ) -> None:
         """Stream the file into the stage."""
-        file, page = _Rows(work.plan.rule, self._keyring), list[Member]()
+        file, page = _CohortRows(work.plan.rule, self._keyring), list[Member]()
 
         async def stage(members: Iterator[Member]) -> None:
             """Stage full pages. A small piece of a compressed file may hold any number of members."""
@@ -204,7 +204,7 @@ class CohortDownload:
             yield answer.pieces()
 
 
-class _Rows:
+class _CohortRows:
     """Turns pieces of a file into members. Runs in a worker thread."""
 
     def __init__(self, rule: AudienceRule, keyring: Keyring) -> None:

@@ -18,7 +18,7 @@ from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from flybridge.errors import FlybridgeError
-from flybridge.sandbox.vendors.cohorts import CohortMember, Group
+from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort
 
 APP: Final = "loyalty-android"
 PROJECT: Final = "key-loyalty"
@@ -125,7 +125,7 @@ class CohortScenario:
         members = [
             CohortMember(name, number, {"gaid": gaid}) for number, (name, gaid) in enumerate(self._members.items(), 1)
         ]
-        body = msgspec.json.encode(Group(COHORT, "VIPs", members))
+        body = msgspec.json.encode(SandboxCohort(COHORT, "VIPs", members))
         async with session.post(f"{sandbox}/sandbox/cohorts", params={"project": PROJECT}, data=body) as response:
             response.raise_for_status()
 

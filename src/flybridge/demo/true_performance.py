@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from flybridge.sandbox.traffic.planned import MessageKind
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC
-from flybridge.sandbox.vendors.aggregates import Cell, Key
+from flybridge.sandbox.vendors.aggregates import Key, ReportCell
 
 HORIZONS: Final = (0, 1, 3, 7, 14, 30, 90)
 LAST: Final = 90
@@ -78,7 +78,7 @@ class _True(Struct):
 
 def true_metrics(
     facts: Sequence[Reported],
-    costs: Mapping[Key, Cell],
+    costs: Mapping[Key, ReportCell],
     by: Sequence[str],
     *,
     rules: MoneyRules,

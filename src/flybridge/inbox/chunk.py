@@ -49,7 +49,7 @@ def unpack(seal: Seal, uid: str, chunk: bytes) -> list[Envelope]:
     return [structs.replace(envelope, receipt=f"{uid}.{place}") for place, envelope in enumerate(found)]
 
 
-class Unreadable:
+class UnreadableChunks:
     """Chunks that could not be opened, until they are reported.
 
     A lease passes over them, so that the others do not wait for them. They stay in the inbox, leased like any chunk,

@@ -25,7 +25,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from flybridge.errors import InboxUnavailable, SealBroken
-from flybridge.inbox.chunk import Unreadable, pack, unpack
+from flybridge.inbox.chunk import UnreadableChunks, pack, unpack
 from flybridge.inbox.high_water import HighWater
 from flybridge.inbox.protocol import CLOCK_STEP_MS, Depth, Leased, Room
 from flybridge.records import Envelope, day_of
@@ -117,7 +117,7 @@ class SqliteInbox:
         self._open = False
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._arrived = asyncio.Event()
-        self._unreadable = Unreadable()
+        self._unreadable = UnreadableChunks()
         self._mark = HighWater(self._path.with_suffix(".mark"))
         # Threads of one process take turns here; SQLite's own way of waiting for a lock is to sleep and look again.
         self._turn = threading.Lock()

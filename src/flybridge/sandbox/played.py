@@ -14,7 +14,7 @@ from flybridge.sandbox.faults import FaultKind, Faults
 from flybridge.sandbox.http import Scope, Send, send_error_page, send_nothing
 
 
-class Page(Struct, frozen=True):
+class SandboxAnswer(Struct, frozen=True):
     """An answer with headers of its own. `content` is bytes, a text, or what becomes JSON."""
 
     status: int
@@ -22,7 +22,7 @@ class Page(Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
-async def send_page(send: Send, page: Page, *, half: bool = False) -> None:
+async def send_page(send: Send, page: SandboxAnswer, *, half: bool = False) -> None:
     """Send an answer. `half` announces all of it, sends half, and breaks off."""
     match page.content:
         case bytes():
@@ -37,17 +37,17 @@ async def send_page(send: Send, page: Page, *, half: bool = False) -> None:
     await send({"type": "http.response.body", "body": body[: len(body) // 2] if half else body, "more_body": half})
 
 
-async def play(faults: Faults, scope: Scope, send: Send, answer: Callable[[], Page]) -> None:
-    """Answer one request, or fail it as scripted: before or after it is applied."""
+async def play(faults: Faults, scope: Scope, send: Send, answer: Callable[[], SandboxAnswer]) -> None:
+    """SandboxAnswer one request, or fail it as scripted: before or after it is applied."""
     step = faults.step(time.monotonic())
-    page = Page(step.status, {"message": "Internal error"})
+    page = SandboxAnswer(step.status, {"message": "Internal error"})
     match step.kind:
         case FaultKind.CUT_BEFORE:
             return await send_nothing(scope, send)
         case FaultKind.ERROR_BEFORE | FaultKind.UNAVAILABLE:
             pass
         case FaultKind.FORBIDDEN:
-            page = Page(403, {"message": "Forbidden"})
+            page = SandboxAnswer(403, {"message": "Forbidden"})
         case FaultKind.ERROR_AFTER:
             answer()
         case FaultKind.CUT_AFTER:

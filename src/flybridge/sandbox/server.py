@@ -17,7 +17,7 @@ from flybridge.sandbox.http import Receive, Scope, Send
 from flybridge.sandbox.vendors.amplitude import AmplitudeServer
 from flybridge.sandbox.vendors.appsflyer import AppsFlyerServer
 from flybridge.sandbox.vendors.audiences import Audiences
-from flybridge.sandbox.vendors.cohorts import Cohorts
+from flybridge.sandbox.vendors.cohorts import CohortServer
 from flybridge.sandbox.vendors.dashboard import Dashboard
 from flybridge.sandbox.vendors.deletion import Deletions
 from flybridge.sandbox.vendors.exports import Exports
@@ -43,7 +43,7 @@ class Sandbox:
         self.clock: MovableClock = clock or FastClock()
         faults = faults or Faults.named("none")
         self.amplitude = AmplitudeServer(self.clock, faults, api_keys=api_keys, keep_bodies=keep_bodies)
-        self.cohorts = Cohorts(self.clock, faults)
+        self.cohorts = CohortServer(self.clock, faults)
         self.dashboard = Dashboard(self.amplitude.projects, self.clock, faults)
         self.exports = Exports(self.amplitude.projects, self.clock, faults)
         self.audiences = Audiences(self.clock, faults)

@@ -23,13 +23,13 @@ class Refusal(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Created(Struct, frozen=True):
+class Answered(Struct, frozen=True):
     """A 200 with a body of its own, for a request of which nothing is stored."""
 
     body: bytes
 
 
-Reply = Refusal | Created | None  # None: the bytes are stored
+Reply = Refusal | Answered | None  # None: the bytes are stored
 
 _STORED_HEADERS: Final = [("content-type", "application/json")]
 
@@ -41,7 +41,7 @@ def rendered(reply: Reply) -> tuple[int, Sequence[tuple[str, str]], bytes]:
     """Return an answer as status, headers and body."""
     if reply is None:
         return 200, _STORED_HEADERS, b'{"stored":true}'
-    if isinstance(reply, Created):
+    if isinstance(reply, Answered):
         return 200, _STORED_HEADERS, reply.body
     body = msgspec.json.encode({"error": reply.error, "remedy": reply.remedy})
     return reply.status, [("content-type", "application/json"), *reply.headers], body

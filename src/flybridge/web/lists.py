@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.cohort_message import ADD, REMOVE, cohort_of, framed
-from flybridge.web.answers import Created, Refusal
+from flybridge.web.answers import Answered, Refusal
 
 CREATE: Final = "create"
 NAMED: Final = "Send the list's name as Amplitude does: `[Amplitude] {cohort name}: {cohort id}`."
@@ -46,7 +46,7 @@ def call_of(path: str) -> Call | None:
     return None
 
 
-def judge(call: Call, body: bytes, cohorts: Collection[str]) -> bytes | Created | Refusal:
+def judge(call: Call, body: bytes, cohorts: Collection[str]) -> bytes | Answered | Refusal:
     """Return the bytes to be stored, the answer to a call of which nothing is stored, or a refusal. `body` is JSON."""
     cohort = _named(body) if call.action == CREATE else call.cohort
     if not cohort:
@@ -54,7 +54,7 @@ def judge(call: Call, body: bytes, cohorts: Collection[str]) -> bytes | Created 
     if cohort not in cohorts:
         return Refusal(404, f"No audience of this app follows the cohort {cohort[:64]!r}.", FOLLOWED)
     if call.action == CREATE:
-        return Created(msgspec.json.encode({"listId": cohort}))
+        return Answered(msgspec.json.encode({"listId": cohort}))
     return framed(cohort, call.action, body)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from flybridge.errors import InboxUnavailable, SealBroken
-from flybridge.inbox.chunk import Unreadable, unpack
+from flybridge.inbox.chunk import UnreadableChunks, unpack
 from flybridge.inbox.nats.link import CONSUMER, Link, chunk_of
 from flybridge.inbox.protocol import CLOCK_STEP_MS, Leased
 from flybridge.records import Envelope
@@ -63,7 +63,7 @@ class Leases:
         self._seal = seal
         self._held: dict[int, Chunk] = {}
         self._ready: list[tuple[float, Msg]] = []
-        self._unreadable = Unreadable()
+        self._unreadable = UnreadableChunks()
         self._failed: dict[int, tuple[int, float]] = {}
 
     def start(self) -> None:

@@ -66,7 +66,7 @@ class StreamSettings(Struct, frozen=True):
     deadline_s: float = 8.0
 
 
-class Refused(Exception):
+class JetStreamRefusal(Exception):
     """JetStream said no; `code` is its error code."""
 
     def __init__(self, code: int, description: str) -> None:
@@ -149,7 +149,7 @@ class Link:
         """Read one message from the stream's leader, None if there is none. What it has is agreed upon."""
         try:
             return await self._call(lambda api: api.get_msg(self.settings.stream, **which))
-        except Refused as refused:
+        except JetStreamRefusal as refused:
             if refused.code in NOT_FOUND:
                 return None
             raise InboxUnavailable(self.sentence(refused)) from None
@@ -191,11 +191,11 @@ class Link:
     async def _ask(self, call: Callable[[JetStreamContext], Awaitable[T]]) -> T:
         try:
             return await self._call(call)
-        except Refused as refused:
+        except JetStreamRefusal as refused:
             raise InboxUnavailable(self.sentence(refused)) from None
 
     async def _call(self, call: Callable[[JetStreamContext], Awaitable[T]]) -> T:
-        """Call JetStream's API. Tries again while nobody answers; raises `Refused`, or `InboxUnavailable`."""
+        """Call JetStream's API. Tries again while nobody answers; raises `JetStreamRefusal`, or `InboxUnavailable`."""
         from nats.errors import Error  # noqa: PLC0415
         from nats.js.errors import APIError  # noqa: PLC0415
 
@@ -220,7 +220,7 @@ class Link:
                 raise InboxUnavailable(f"NATS at {self.hosts}: {problem}")
             await asyncio.sleep(0.1)
 
-    def sentence(self, refused: Refused) -> str:
+    def sentence(self, refused: JetStreamRefusal) -> str:
         """Return what JetStream's refusal means and what to do."""
         stream, replicas = self.settings.stream, self.settings.replicas
         if refused.code in NOT_ENABLED:
@@ -276,7 +276,7 @@ class Link:
         try:
             info = await self._call(lambda api: api.stream_info(name))
             found = info.config
-        except Refused as refused:
+        except JetStreamRefusal as refused:
             if refused.code not in NOT_FOUND:
                 raise InboxUnavailable(self.sentence(refused)) from None
             made = await self._made(lambda api, **bound: api.add_stream(**(wanted | bound)), auto)
@@ -312,7 +312,7 @@ class Link:
             bound = candidate * 4 // 5
             try:
                 return (await self._call(partial(make, max_bytes=bound))).config
-            except Refused as refused:
+            except JetStreamRefusal as refused:
                 if refused.code not in FULL | TOO_FEW_SERVERS:
                     raise InboxUnavailable(self.sentence(refused)) from None
             candidate //= 2
@@ -345,8 +345,8 @@ class Link:
         }
 
 
-def _refused(error: APIError) -> Refused:
-    return Refused(error.err_code or 0, error.description or "no reason given")
+def _refused(error: APIError) -> JetStreamRefusal:
+    return JetStreamRefusal(error.err_code or 0, error.description or "no reason given")
 
 
 def _client() -> Client:

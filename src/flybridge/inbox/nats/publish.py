@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.chunk import pack
-from flybridge.inbox.nats.link import FULL, Link, Refused, chunk_subject
+from flybridge.inbox.nats.link import FULL, JetStreamRefusal, Link, chunk_subject
 from flybridge.records import Envelope, content_key, day_of
 from flybridge.sealing import Seal
 
@@ -41,7 +41,7 @@ Tally = Counter[tuple[str, str]]
 Message = tuple[str, bytes, dict[str, str]]
 
 
-class Entry(Struct, frozen=True):
+class WaitingEnvelope(Struct, frozen=True):
     """One envelope and who waits for it. `due` is when it is refused, in seconds of the loop's clock."""
 
     envelope: Envelope
@@ -50,7 +50,7 @@ class Entry(Struct, frozen=True):
     cost: int
 
 
-class Slot:
+class PublishSlot:
     """One publisher's place: at most one batch in flight, and the tally of all it has stored."""
 
     def __init__(self, name: str) -> None:
@@ -67,7 +67,7 @@ class Publisher:
         self._seal = seal
         self._max_waiting = max_waiting
         self._max_waiting_bytes = max_waiting_bytes
-        self._queue: deque[Entry] = deque()
+        self._queue: deque[WaitingEnvelope] = deque()
         self._arrived = asyncio.Event()
         self._waiting = 0
         self._waiting_bytes = 0
@@ -110,7 +110,7 @@ class Publisher:
             return future
         self._waiting += 1
         self._waiting_bytes += cost
-        self._queue.append(Entry(envelope, future, self._loop.time() + self._link.settings.deadline_s, cost))
+        self._queue.append(WaitingEnvelope(envelope, future, self._loop.time() + self._link.settings.deadline_s, cost))
         self._arrived.set()
         return future
 
@@ -138,10 +138,10 @@ class Publisher:
                 failure, slot = InboxUnavailable(f"The inbox failed: {fault!r}."), self._fresh_slot()
             self._answer(group, failure)
 
-    def _fresh_slot(self) -> Slot:
-        return Slot(f"{self._process}-{next(self._numbers)}")
+    def _fresh_slot(self) -> PublishSlot:
+        return PublishSlot(f"{self._process}-{next(self._numbers)}")
 
-    async def _next_group(self) -> list[Entry]:
+    async def _next_group(self) -> list[WaitingEnvelope]:
         while not self._queue:
             if not self._open:
                 return []
@@ -154,7 +154,7 @@ class Publisher:
             size += group[-1].cost
         return group
 
-    async def _publish(self, slot: Slot, group: list[Entry]) -> Slot:
+    async def _publish(self, slot: PublishSlot, group: list[WaitingEnvelope]) -> PublishSlot:
         """Store a group; give the slot to go on with. Raises `InboxUnavailable` when it was refused or is unknown."""
         by_day: dict[tuple[str, str], list[Envelope]] = defaultdict(list)
         for entry in group:
@@ -170,7 +170,7 @@ class Publisher:
             batches.add(batch := token_hex(16))
             try:
                 slot.sequence = await self._attempt(batch, [self._tally(slot, tally), *chunks], due) - len(chunks)
-            except Refused as refused:
+            except JetStreamRefusal as refused:
                 if refused.code in FULL:
                     raise InboxUnavailable(self._link.sentence(refused)) from None
                 if refused.code not in KNOWN or not await self._was_stored(slot, batches):
@@ -185,7 +185,7 @@ class Publisher:
             return slot if len(tally) < TALLY_ENTRIES else self._fresh_slot()
         raise InboxUnavailable(f"NATS at {self._link.hosts} did not confirm in time: {reason}. Try again later.")
 
-    async def _was_stored(self, slot: Slot, batches: set[str]) -> bool:
+    async def _was_stored(self, slot: PublishSlot, batches: set[str]) -> bool:
         """Tell whether one of these batches is the one that the slot's tally came with, and note where that is.
 
         That JetStream knows an id already is no proof: it may have been on its way, and got lost, with a leader.
@@ -206,7 +206,7 @@ class Publisher:
         }
         return chunk_subject(self._link.settings.stream, app, day, len(envelopes)), body, headers
 
-    def _tally(self, slot: Slot, tally: Tally) -> Message:
+    def _tally(self, slot: PublishSlot, tally: Tally) -> Message:
         headers = {
             "Nats-Rollup": "sub",
             "Nats-TTL": "never",
@@ -215,13 +215,13 @@ class Publisher:
         body = msgspec.msgpack.encode([(app, day, n) for (app, day), n in tally.items()])
         return self._tally_subject(slot), body, headers
 
-    def _tally_subject(self, slot: Slot) -> str:
+    def _tally_subject(self, slot: PublishSlot) -> str:
         return f"{self._link.settings.stream}.tally.{slot.name}"
 
     async def _attempt(self, batch: str, messages: list[Message], due: float) -> int:
         """Publish one atomic batch; give the sequence number of its last message.
 
-        Raises `Refused` where nothing was stored by this attempt, and `TimeoutError` where that is not known.
+        Raises `JetStreamRefusal` where nothing was stored by this attempt, and `TimeoutError` where that is not known.
         """
         from nats.errors import Error  # noqa: PLC0415
 
@@ -238,10 +238,10 @@ class Publisher:
             raise TimeoutError from problem
         answer: dict[str, Any] = json.loads(reply.data)
         if error := answer.get("error"):
-            raise Refused(error.get("err_code", 0), error.get("description", "no reason given"))
+            raise JetStreamRefusal(error.get("err_code", 0), error.get("description", "no reason given"))
         return int(answer["seq"])
 
-    def _answer(self, group: list[Entry], failure: InboxUnavailable | None) -> None:
+    def _answer(self, group: list[WaitingEnvelope], failure: InboxUnavailable | None) -> None:
         for entry in group:
             self._waiting -= 1
             self._waiting_bytes -= entry.cost

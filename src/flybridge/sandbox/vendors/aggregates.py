@@ -74,7 +74,7 @@ class EventCell(Struct):
     sales_usd: float = 0.0
 
 
-class Cell(Struct):
+class ReportCell(Struct):
     """Figures of one key. None is not known."""
 
     installs: int = 0
@@ -103,9 +103,9 @@ class Cell(Struct):
 
 def cells(
     facts: Iterable[Reported], day: Callable[[int], date], *, now_ms: int, retargeting: bool = False
-) -> dict[Key, Cell]:
+) -> dict[Key, ReportCell]:
     """Return the cells of user acquisition, or of retargeting, as AppsFlyer knows them at `now_ms`."""
-    found: defaultdict[Key, Cell] = defaultdict(Cell)
+    found: defaultdict[Key, ReportCell] = defaultdict(ReportCell)
     costs: defaultdict[Key, list[float]] = defaultdict(list)
     for fact in facts:
         if fact.learned_ms > now_ms or not _counts(fact, retargeting):
@@ -135,7 +135,7 @@ def _counts(fact: Reported, retargeting: bool) -> bool:
     return fact.kind in RETARGETING if retargeting else fact.kind == MessageKind.INSTALL
 
 
-def _spend(found: defaultdict[Key, Cell], costs: Mapping[Key, list[float]], today: date) -> None:
+def _spend(found: defaultdict[Key, ReportCell], costs: Mapping[Key, list[float]], today: date) -> None:
     """Write spend, clicks and impressions of each cell as networks have reported them until today."""
     campaigns: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
     days = sorted({key.day for key in found})
@@ -180,9 +180,9 @@ def _as_reported(cost: float, number: int, age: int) -> float:
     return round(cost * share, 2)
 
 
-def by_source(found: Mapping[Key, Cell]) -> dict[Key, Cell]:
+def by_source(found: Mapping[Key, ReportCell]) -> dict[Key, ReportCell]:
     """Return the cells of all countries together."""
-    merged: defaultdict[Key, Cell] = defaultdict(Cell)
+    merged: defaultdict[Key, ReportCell] = defaultdict(ReportCell)
     for key, cell in found.items():
         into = merged[Key(key.day, key.media_source, key.campaign, "")]
         into.installs += cell.installs
@@ -200,7 +200,9 @@ def by_source(found: Mapping[Key, Cell]) -> dict[Key, Cell]:
     return dict(merged)
 
 
-def between(found: Mapping[Key, Cell], first: date, last: date, sources: Collection[str] = ()) -> dict[Key, Cell]:
+def between(
+    found: Mapping[Key, ReportCell], first: date, last: date, sources: Collection[str] = ()
+) -> dict[Key, ReportCell]:
     """Return the cells of these days, and of these sources if any is named."""
     return {
         key: cell

@@ -25,7 +25,7 @@ from flybridge.clock import Clock
 from flybridge.records import DAY_MS
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send, read_body
-from flybridge.sandbox.played import Page, play, send_page
+from flybridge.sandbox.played import SandboxAnswer, play, send_page
 
 IMPORT: Final = "/api/audiences-import-api/v2/"
 ADDITIONAL: Final = "/api/audience-bulk-api/v1/additional-identifiers/app/"
@@ -101,45 +101,45 @@ class Audiences:
         return path.startswith((IMPORT, ADDITIONAL, EXTERNAL)) or path == CONTROL
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """SandboxAnswer one request."""
         body = await read_body(scope, receive, MAX_BYTES)
         if scope["path"] == CONTROL:
             return await send_page(send, self._control(scope))
         return await play(self._faults, scope, send, lambda: self._counted(scope, body))
 
-    def _control(self, scope: Scope) -> Page:
+    def _control(self, scope: Scope) -> SandboxAnswer:
         key = parse_qs(scope["query_string"].decode()).get("import_key", [""])[0]
         if key:
-            return Page(200, {"devices": sorted(map(list, self.listed[key]))})
-        return Page(200, {"audiences": {key: len(devices) for key, devices in self.listed.items()}})
+            return SandboxAnswer(200, {"devices": sorted(map(list, self.listed[key]))})
+        return SandboxAnswer(200, {"audiences": {key: len(devices) for key, devices in self.listed.items()}})
 
-    def _counted(self, scope: Scope, body: bytes | None) -> Page:
+    def _counted(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         page = self._answer(scope, body)
         self.answers[scope["path"], page.status] += 1
         return page
 
-    def _answer(self, scope: Scope, body: bytes | None) -> Page:
+    def _answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         kind, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
         if kind != "Bearer" or not token or token.startswith(("invalid", "revoked")):
-            return Page(403, {"message": "Forbidden"})
+            return SandboxAnswer(403, {"message": "Forbidden"})
         if body is None:
-            return Page(413, {"message": "Payload too large"})
+            return SandboxAnswer(413, {"message": "Payload too large"})
         if self._too_fast():
-            return Page(429, {"message": "Too many requests"}, {"retry-after": "1"})
+            return SandboxAnswer(429, {"message": "Too many requests"}, {"retry-after": "1"})
         if scope["path"].startswith(ADDITIONAL):
             return self._additional(scope, body)
         if scope["path"].startswith(EXTERNAL):
             return self._external(scope["method"], scope["path"].removeprefix(EXTERNAL), body)
         action = scope["path"].removeprefix(IMPORT)
         if scope["method"] != "POST" or action not in {"add", "remove", "overwrite"}:
-            return Page(404, {"message": "Not found"})
+            return SandboxAnswer(404, {"message": "Not found"})
         try:
             asked = msgspec.json.decode(body, type=_Import)
         except msgspec.DecodeError:
-            return Page(400, {"message": "Invalid request body"})
+            return SandboxAnswer(400, {"message": "Invalid request body"})
         problem = self._problem(action, asked)
         if problem:
-            return Page(400, {"message": problem})
+            return SandboxAnswer(400, {"message": problem})
         self._platforms.setdefault(asked.import_key, asked.platform)
         if action != "remove":
             for device in asked.devices:
@@ -153,7 +153,7 @@ class Audiences:
                 self.listed[asked.import_key] -= devices
             case _:
                 self.listed[asked.import_key] = devices
-        return Page(200, {"message": "The request was successful"})
+        return SandboxAnswer(200, {"message": "The request was successful"})
 
     def _too_fast(self) -> bool:
         second = self._clock.now_ms() // 1000
@@ -187,24 +187,24 @@ class Audiences:
             return "We couldn’t understand one or more of your device IDs"  # noqa: RUF001 - as the page spells it
         return ""
 
-    def _additional(self, scope: Scope, body: bytes) -> Page:
+    def _additional(self, scope: Scope, body: bytes) -> SandboxAnswer:
         trace = {"trace-id": "698ed323-c787-45b5-b792-463c67c94064"}
         if scope["method"] != "PUT":
-            return Page(404, {"error": "Page not found", **trace})
+            return SandboxAnswer(404, {"error": "SandboxAnswer not found", **trace})
         try:
             asked = msgspec.json.decode(body, type=_Bulk)
         except msgspec.DecodeError:
-            return Page(400, {"error": "Request body must be valid JSON", **trace})
+            return SandboxAnswer(400, {"error": "Request body must be valid JSON", **trace})
         if asked.key_type not in KEY_TYPES:
-            return Page(400, {"error": "Request body must have a valid key_type", **trace})
+            return SandboxAnswer(400, {"error": "Request body must have a valid key_type", **trace})
         if not 0 < len(asked.data) <= MAX_ROWS:
             text = f"Request 'data' should not exceeds the size of {MAX_ROWS} in a single request"
-            return Page(400, {"error": text, **trace})
+            return SandboxAnswer(400, {"error": text, **trace})
         good = [row for row in asked.data if _is_row(asked.action, row)]
         invalid = len(asked.data) - len(good)
         if invalid > len(good):
             text = "Request data has too many invalid 'data' elements"
-            return Page(400, {"error": text, "valid": len(good), "invalid": invalid, **trace})
+            return SandboxAnswer(400, {"error": text, "valid": len(good), "invalid": invalid, **trace})
         app_id = scope["path"].removeprefix(ADDITIONAL)
         kept, kind = self.extras[app_id], KINDS_OF_KEYS.get(asked.key_type, asked.key_type)
         for row in good:
@@ -218,9 +218,9 @@ class Audiences:
                 left = {kind: value for kind, value in kept.pop(name, {}).items() if kind not in row.identifiers}
                 kept.update({name: left} if left else {})
         answer = {"message": "Accepted for processing", "received": len(asked.data), "invalid": invalid}
-        return Page(202, {**answer, **trace})
+        return SandboxAnswer(202, {**answer, **trace})
 
-    def _external(self, method: str, path: str, body: bytes) -> Page:
+    def _external(self, method: str, path: str, body: bytes) -> SandboxAnswer:
         """Answer the Audience External API: creating, and the partners that an audience is connected to (none)."""
         numbers = {str(number): name for number, name in enumerate(self.made, FIRST_ID)}
         match method, path.split("/"):
@@ -229,7 +229,7 @@ class Audiences:
             case "GET", ["audience", number, "connections"]:
                 if number not in numbers:
                     return _refused(1002, "Audience does not exist under your account", spelled="messege")
-                return Page(200, {"message": {"connections": []}})
+                return SandboxAnswer(200, {"message": {"connections": []}})
             case "PUT", ["audience", number, "connections"]:
                 if number not in numbers:
                     return _refused(1002, "Audience does not exist under your account")
@@ -239,10 +239,10 @@ class Audiences:
                     return _refused(1002, "Audience does not exist under your account")
                 return _refused(1006, "There are no partners connected, upload is not possible")
             case "GET", ["connections"]:
-                return Page(200, {"message": {"connections": []}})
-        return Page(404, {"message": "Not found"})
+                return SandboxAnswer(200, {"message": {"connections": []}})
+        return SandboxAnswer(404, {"message": "Not found"})
 
-    def _create(self, body: bytes) -> Page:
+    def _create(self, body: bytes) -> SandboxAnswer:
         try:
             asked = msgspec.json.decode(body, type=_Creation)
         except msgspec.DecodeError as problem:
@@ -258,12 +258,12 @@ class Audiences:
             return _refused(1004, "Creation is no longer allowed for this account")
         key = self.made[asked.audience_name] = f"SANDBOX{len(self.made) + 1:04}"
         self._platforms[key] = asked.platform
-        return Page(200, {"message": {"audience_id": FIRST_ID + len(self.made) - 1, "import_key": key}})
+        return SandboxAnswer(200, {"message": {"audience_id": FIRST_ID + len(self.made) - 1, "import_key": key}})
 
 
-def _refused(code: int, message: Any, *, spelled: str = "message") -> Page:
+def _refused(code: int, message: Any, *, spelled: str = "message") -> SandboxAnswer:
     """Return a refusal of the External API, whose page spells the message in two ways."""
-    return Page(400, {"error_code": code, spelled: message})
+    return SandboxAnswer(400, {"error_code": code, spelled: message})
 
 
 def _identifier(platform: str, device: dict[str, Any]) -> Identifier:

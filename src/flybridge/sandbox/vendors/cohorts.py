@@ -1,7 +1,7 @@
-"""Amplitude's Behavioral Cohorts API as its documentation describes it: list, usage, request, status, and the file by
+"""Amplitude's Behavioral CohortServer API as its documentation describes it: list, usage, request, status, and the file by
 redirect.
 
-Cohorts are what a test, or `POST /sandbox/cohorts`, has put there. A request copies the members as they are then; its
+CohortServer are what a test, or `POST /sandbox/cohorts`, has put there. A request copies the members as they are then; its
 job takes `job_s` of the sandbox's clock. A file of more than `small_rows` is answered by a 302 to an address that is
 valid for a minute. Limits: 60 requests in 10 minutes, 4 jobs at a time, 500 a month (of 30 days), per project; the page
 does not show the bodies of errors.
@@ -25,7 +25,7 @@ from msgspec import Struct
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send, read_body
-from flybridge.sandbox.played import Page, play, send_page
+from flybridge.sandbox.played import SandboxAnswer, play, send_page
 
 API: Final = "/api/3/cohorts"
 USAGE: Final = "/api/3/cohorts/usage"
@@ -51,7 +51,7 @@ class CohortMember(Struct, frozen=True):
     properties: dict[str, str] = {}
 
 
-class Group(Struct):
+class SandboxCohort(Struct):
     """A cohort."""
 
     id: str
@@ -71,11 +71,11 @@ class _Job(Struct):
     rows: int
 
 
-class Cohorts:
+class CohortServer:
     """The API, for every project. `groups` are the cohorts by project (API key) and id."""
 
     def __init__(self, clock: Clock, faults: Faults, *, job_s: float = 3.0, small_rows: int = 100) -> None:
-        self.groups: defaultdict[str, dict[str, Group]] = defaultdict(dict)
+        self.groups: defaultdict[str, dict[str, SandboxCohort]] = defaultdict(dict)
         self.job_s = job_s
         self.small_rows = small_rows
         self.asked = 0
@@ -91,43 +91,47 @@ class Cohorts:
         """Return whether this application answers the path."""
         return path.startswith(("/api/3/cohorts", "/api/5/cohorts/", STORAGE)) or path == CONTROL
 
-    def put(self, project: str, group: Group) -> None:
+    def put(self, project: str, group: SandboxCohort) -> None:
         """Store a cohort, or replace it."""
         group.computed_ms = self._clock.now_ms()
         self.groups[project][group.id] = group
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """SandboxAnswer one request."""
         body = await read_body(scope, receive, MAX_BYTES)
         if scope["path"] == CONTROL:
             return await send_page(send, self._control(scope, body or b""))
         return await play(self._faults, scope, send, lambda: self._answer(scope))
 
-    def _control(self, scope: Scope, body: bytes) -> Page:
+    def _control(self, scope: Scope, body: bytes) -> SandboxAnswer:
         project = parse_qs(scope["query_string"].decode()).get("project", [""])[0]
         if scope["method"] == "GET":
-            return Page(200, {"cohorts": [_listed(group) for group in self.groups[project].values()]})
+            return SandboxAnswer(200, {"cohorts": [_listed(group) for group in self.groups[project].values()]})
         try:
-            self.put(project, msgspec.json.decode(body, type=Group))
+            self.put(project, msgspec.json.decode(body, type=SandboxCohort))
         except msgspec.DecodeError as problem:
-            return Page(400, {"error": f"The body is no cohort: {problem}.", "remedy": "Send id, name and members."})
-        return Page(200, {"stored": True})
+            return SandboxAnswer(
+                400, {"error": f"The body is no cohort: {problem}.", "remedy": "Send id, name and members."}
+            )
+        return SandboxAnswer(200, {"stored": True})
 
-    def _answer(self, scope: Scope) -> Page:
+    def _answer(self, scope: Scope) -> SandboxAnswer:
         path, now_ms = scope["path"], self._clock.now_ms()
         if scope["method"] != "GET":
-            return Page(405, {"error": "method not allowed"})
+            return SandboxAnswer(405, {"error": "method not allowed"})
         if path.startswith(STORAGE):
             return self._stored(path.removeprefix(STORAGE), now_ms)
         project = account(scope)
         if project is None:
-            return Page(401, {"error": "Unauthorized"})
+            return SandboxAnswer(401, {"error": "Unauthorized"})
         if path == API:
-            return Page(200, {"cohorts": [_listed(group) for group in self.groups[project].values()]})
+            return SandboxAnswer(200, {"cohorts": [_listed(group) for group in self.groups[project].values()]})
         if path == USAGE:
             used = self._used[project, now_ms // MONTH_MS]
             resets_ms = (now_ms // MONTH_MS + 1) * MONTH_MS
-            return Page(200, {"rest_download": {"limit": MONTHLY, "usage": used, "resets_at": resets_ms // 1000}})
+            return SandboxAnswer(
+                200, {"rest_download": {"limit": MONTHLY, "usage": used, "resets_at": resets_ms // 1000}}
+            )
         if path.startswith(STATUS):
             return self._status(project, path.removeprefix(STATUS), now_ms)
         name, _, file = path.removeprefix(REQUEST).partition("/")
@@ -136,15 +140,15 @@ class Cohorts:
         query = parse_qs(scope["query_string"].decode())
         return self._request(project, name, query, now_ms)
 
-    def _request(self, project: str, cohort: str, query: dict[str, list[str]], now_ms: int) -> Page:
+    def _request(self, project: str, cohort: str, query: dict[str, list[str]], now_ms: int) -> SandboxAnswer:
         group = self.groups[project].get(cohort)
         if group is None:
-            return Page(404, {"error": "cohort not found"})
+            return SandboxAnswer(404, {"error": "cohort not found"})
         times = self._asked[project] = [at for at in self._asked[project] if now_ms - at < WINDOW_MS]
         running = sum(job.project == project and job.ready_ms > now_ms for job in self._jobs.values())
         month = (project, now_ms // MONTH_MS)
         if len(times) >= REQUESTS or running >= PARALLEL or self._used[month] >= MONTHLY:
-            return Page(429, {"error": "Too many requests"}, {"retry-after": "30"})
+            return SandboxAnswer(429, {"error": "Too many requests"}, {"retry-after": "30"})
         times.append(now_ms)
         self.asked += 1
         self._used[month] += 1
@@ -161,37 +165,37 @@ class Cohorts:
         )
         request_id = f"r{self.asked}"
         self._jobs[request_id] = job
-        return Page(202, {"request_id": request_id, "cohort_id": cohort})
+        return SandboxAnswer(202, {"request_id": request_id, "cohort_id": cohort})
 
     def _job(self, project: str, request_id: str, now_ms: int) -> _Job | None:
         job = self._jobs.get(request_id)
         return job if job is not None and job.project == project and now_ms - job.asked_ms < VALID_MS else None
 
-    def _status(self, project: str, request_id: str, now_ms: int) -> Page:
+    def _status(self, project: str, request_id: str, now_ms: int) -> SandboxAnswer:
         job = self._job(project, request_id, now_ms)
         if job is None:
-            return Page(404, {"error": "request not found"})
+            return SandboxAnswer(404, {"error": "request not found"})
         ready = job.ready_ms <= now_ms
         status = "JOB COMPLETED" if ready else "JOB INPROGRESS"
         answer = {"request_id": request_id, "cohort_id": job.cohort, "async_status": status}
-        return Page(200 if ready else 202, answer)
+        return SandboxAnswer(200 if ready else 202, answer)
 
-    def _file(self, project: str, request_id: str, scope: Scope, now_ms: int) -> Page:
+    def _file(self, project: str, request_id: str, scope: Scope, now_ms: int) -> SandboxAnswer:
         job = self._job(project, request_id, now_ms)
         if job is None or job.ready_ms > now_ms:
-            return Page(404, {"error": "file not found"})
+            return SandboxAnswer(404, {"error": "file not found"})
         if job.rows <= self.small_rows:
-            return Page(200, job.file)
+            return SandboxAnswer(200, job.file)
         link = f"{request_id}-{len(self._links)}"
         self._links[link] = (request_id, now_ms + LINK_MS)
         host = next((value.decode() for name, value in scope["headers"] if name == b"host"), "")
-        return Page(302, "", {"location": f"http://{host}{STORAGE}{link}"})
+        return SandboxAnswer(302, "", {"location": f"http://{host}{STORAGE}{link}"})
 
-    def _stored(self, link: str, now_ms: int) -> Page:
+    def _stored(self, link: str, now_ms: int) -> SandboxAnswer:
         request_id, until_ms = self._links.get(link, ("", 0))
         if now_ms > until_ms:
-            return Page(403, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
-        return Page(200, self._jobs[request_id].file)
+            return SandboxAnswer(403, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
+        return SandboxAnswer(200, self._jobs[request_id].file)
 
 
 def written(members: Sequence[CohortMember], names: Sequence[str]) -> bytes:
@@ -205,7 +209,7 @@ def written(members: Sequence[CohortMember], names: Sequence[str]) -> bytes:
     return text.getvalue().encode()
 
 
-def _listed(group: Group) -> dict[str, Any]:
+def _listed(group: SandboxCohort) -> dict[str, Any]:
     return {
         "id": group.id,
         "name": group.name,

@@ -25,7 +25,7 @@ from msgspec import Struct, field
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send, read_body
-from flybridge.sandbox.played import Page, play, send_page
+from flybridge.sandbox.played import SandboxAnswer, play, send_page
 from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
 from flybridge.sandbox.vendors.properties import described
@@ -132,22 +132,22 @@ class Dashboard:
         finally:
             self.running -= 1
 
-    def _set_zone(self, scope: Scope) -> Page:
+    def _set_zone(self, scope: Scope) -> SandboxAnswer:
         given = _given(scope)
         project, zone = given.get("project", ""), given.get("timezone", "")
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError):
-            return Page(400, {"error": "There is no such time zone.", "remedy": "Name it as Europe/Berlin."})
+            return SandboxAnswer(400, {"error": "There is no such time zone.", "remedy": "Name it as Europe/Berlin."})
         self.zones[project] = zone
-        return Page(200, {"timezone": zone})
+        return SandboxAnswer(200, {"timezone": zone})
 
-    def _answer(self, scope: Scope) -> Page:
+    def _answer(self, scope: Scope) -> SandboxAnswer:
         project = account(scope)
         if project is None:
-            return Page(401, {"error": "Unauthorized"})
+            return SandboxAnswer(401, {"error": "Unauthorized"})
         if scope["method"] != "GET":
-            return Page(405, {"error": "Method not allowed"})
+            return SandboxAnswer(405, {"error": "Method not allowed"})
         if self.running > AT_ONCE:
             return _refused(429, "too_many_requests", f"Number of concurrent queries exceeds {AT_ONCE}")
         try:
@@ -159,7 +159,7 @@ class Dashboard:
         self.asked += 1
         ledger = self._ledgers.get(project)
         saved = ledger.saved if ledger is not None else []
-        return Page(200, {"data": _series(query, saved, ZoneInfo(self.zones.get(project, "UTC")))})
+        return SandboxAnswer(200, {"data": _series(query, saved, ZoneInfo(self.zones.get(project, "UTC")))})
 
     def _over_budget(self, project: str, cost: int) -> str | None:
         now_ms, spent = self._clock.now_ms(), self._spent[project].queries
@@ -177,9 +177,9 @@ def _given(scope: Scope) -> dict[str, str]:
     return {name: values[0] for name, values in query.items()}
 
 
-def _refused(status: int, kind: str, detail: str) -> Page:
+def _refused(status: int, kind: str, detail: str) -> SandboxAnswer:
     error = {"http_code": status, "type": kind, "message": detail, "metadata": {"details": detail}}
-    return Page(status, {"error": error})
+    return SandboxAnswer(status, {"error": error})
 
 
 def _query(given: Mapping[str, str]) -> Query:

@@ -21,7 +21,7 @@ from flybridge.clock import Clock
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send, read_body
-from flybridge.sandbox.played import Page, play
+from flybridge.sandbox.played import SandboxAnswer, play
 from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
 from flybridge.sandbox.vendors.record import export_row
@@ -60,24 +60,24 @@ class Exports:
         await read_body(scope, receive, MAX_BYTES)
         await play(self._faults, scope, send, lambda: self._answer(scope))
 
-    def _answer(self, scope: Scope) -> Page:
+    def _answer(self, scope: Scope) -> SandboxAnswer:
         project = account(scope)
         if project is None:
-            return Page(401, {"error": "Unauthorized"})
+            return SandboxAnswer(401, {"error": "Unauthorized"})
         if scope["method"] != "GET":
-            return Page(405, {"error": "Method not allowed"})
+            return SandboxAnswer(405, {"error": "Method not allowed"})
         given = {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
         first, last = _hour_ms(given.get("start", "")), _hour_ms(given.get("end", ""))
         if first is None or last is None or first > last:
-            return Page(400, {"error": "Invalid start or end"})
+            return SandboxAnswer(400, {"error": "Invalid start or end"})
         if last - first > MOST_DAYS * DAY_MS:
-            return Page(400, {"error": f"The time range is limited to {MOST_DAYS} days"})
+            return SandboxAnswer(400, {"error": f"The time range is limited to {MOST_DAYS} days"})
         # An hour is there two hours after its end.
         until = min(last + HOUR_MS, (self._clock.now_ms() - DELAY_MS) // HOUR_MS * HOUR_MS)
         ledger = self._ledgers.get(project)
         found = [event for event in (ledger.saved if ledger else ()) if first <= event.received_ms < until]
         if not found:
-            return Page(404, NOTHING)
+            return SandboxAnswer(404, NOTHING)
         hours: defaultdict[int, list[Saved]] = defaultdict(list)
         for event in found:
             hours[event.received_ms // HOUR_MS].append(event)
@@ -89,8 +89,8 @@ class Exports:
                 name = f"{project}/{project}_{at:%Y-%m-%d}_{at.hour}#{number}.json.gz"
                 files[name] = msgspec.json.Encoder().encode_lines(rows)
         if sum(map(len, files.values())) > self.most_bytes:
-            return Page(400, TOO_LARGE)
-        return Page(200, _zipped(files), {"content-type": "application/zip"})
+            return SandboxAnswer(400, TOO_LARGE)
+        return SandboxAnswer(200, _zipped(files), {"content-type": "application/zip"})
 
 
 def _zipped(files: Mapping[str, bytes]) -> bytes:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Final, Protocol
 
-from flybridge.sandbox.played import Page
-from flybridge.sandbox.vendors.aggregates import Cell, EventCell, Key, ReportedApp, between
+from flybridge.sandbox.played import SandboxAnswer
+from flybridge.sandbox.vendors.aggregates import EventCell, Key, ReportCell, ReportedApp, between
 from flybridge.sandbox.vendors.report_csv import ratio, shown, times, written
 
 MASTER_DAYS: Final = 31
@@ -21,7 +21,7 @@ GROUPINGS: Final = {
 OF_EVENT: Final = ("event_counter_", "unique_users_", "sales_in_usd_")
 RETENTION: Final = "retention_day_"
 
-READ: Final[Mapping[str, Callable[[Cell, float], float | None]]] = {
+READ: Final[Mapping[str, Callable[[ReportCell, float], float | None]]] = {
     "installs": lambda cell, _: cell.installs,
     "impressions": lambda cell, _: cell.impressions,
     "clicks": lambda cell, _: cell.clicks,
@@ -36,7 +36,7 @@ READ: Final[Mapping[str, Callable[[Cell, float], float | None]]] = {
 class CellsOf(Protocol):
     """Returns the cells of an app."""
 
-    def __call__(self, app_id: str, *, own_zone: bool) -> Mapping[Key, Cell]:
+    def __call__(self, app_id: str, *, own_zone: bool) -> Mapping[Key, ReportCell]:
         """Return the cells, by days in the app's zone or in UTC."""
         ...
 
@@ -51,38 +51,38 @@ def day_of_text(text: str) -> date | None:
 
 def master_report(
     apps: Sequence[str], given: Mapping[str, str], cells_of: CellsOf, settings: Mapping[str, ReportedApp], newest: date
-) -> Page:
-    """Answer a request about these apps. `newest` is the last day that is there."""
+) -> SandboxAnswer:
+    """SandboxAnswer a request about these apps. `newest` is the last day that is there."""
     first, last = day_of_text(given.get("from", "")), day_of_text(given.get("to", ""))
     groupings = [name for name in given.get("groupings", "").split(",") if name]
     kpis = [name for name in given.get("kpis", "").split(",") if name]
     own_zone = given.get("timezone") == "preferred"
     if first is None or last is None:
-        return Page(403, "Unrecognized date format.")
+        return SandboxAnswer(403, "Unrecognized date format.")
     if first > last:
-        return Page(403, "From date can't be after To date.")
+        return SandboxAnswer(403, "From date can't be after To date.")
     if not kpis:
-        return Page(403, "No KPIs provided.")
+        return SandboxAnswer(403, "No KPIs provided.")
     if not groupings:
-        return Page(416, "No Groupings Selected")
+        return SandboxAnswer(416, "No Groupings Selected")
     if not set(groupings) <= GROUPINGS.keys() or not all(map(_is_kpi, kpis)):
-        return Page(416, "Wrong API Fields")
+        return SandboxAnswer(416, "Wrong API Fields")
     if (last - first).days >= MASTER_DAYS:
-        return Page(
+        return SandboxAnswer(
             416,
             "Something went wrong. Please re-try to download in a minute, choose a narrower time range, or contact "
             "AppsFlyer support.",
         )
     if own_zone and any(last < settings[app].since for app in apps):
-        return Page(416, "The requested time range is in UTC only (prior to the timezone change)")
-    groups: defaultdict[tuple[str, ...], list[tuple[Key, Cell, float]]] = defaultdict(list)
+        return SandboxAnswer(416, "The requested time range is in UTC only (prior to the timezone change)")
+    groups: defaultdict[tuple[str, ...], list[tuple[Key, ReportCell, float]]] = defaultdict(list)
     for app in apps:
         rate = settings[app].per_usd if given.get("currency") == "preferred" else 1.0
         for key, cell in between(cells_of(app, own_zone=own_zone), first, min(last, newest)).items():
             groups[tuple(_grouped(name, app, key) for name in groupings)].append((key, cell, rate))
     rows: list[Sequence[object]] = [[*(GROUPINGS[name] for name in groupings), *map(_titled, kpis)]]
     rows += [[*group, *(_kpi(name, found) for name in kpis)] for group, found in sorted(groups.items())]
-    return Page(200, written(rows).encode())
+    return SandboxAnswer(200, written(rows).encode())
 
 
 def _grouped(name: str, app: str, key: Key) -> str:
@@ -109,7 +109,7 @@ def _titled(kpi: str) -> str:
     return kpi.replace("_", " ").title()
 
 
-def _kpi(name: str, found: Sequence[tuple[Key, Cell, float]]) -> object:
+def _kpi(name: str, found: Sequence[tuple[Key, ReportCell, float]]) -> object:
     if name.startswith(RETENTION):
         after = int(name.removeprefix(RETENTION))
         return sum(cell.retained(key.day, after) for key, cell, _ in found)
@@ -122,7 +122,7 @@ def _kpi(name: str, found: Sequence[tuple[Key, Cell, float]]) -> object:
     return shown(_sum(name, found))
 
 
-def _sum(name: str, found: Sequence[tuple[Key, Cell, float]]) -> float | None:
+def _sum(name: str, found: Sequence[tuple[Key, ReportCell, float]]) -> float | None:
     known = [value for _, cell, rate in found if (value := READ[name](cell, rate)) is not None]
     return round(sum(known), 4) if known else None
 

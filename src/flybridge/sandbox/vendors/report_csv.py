@@ -13,12 +13,12 @@ from datetime import date
 from typing import Final
 
 from flybridge.sandbox.traffic.sources import ORGANIC
-from flybridge.sandbox.vendors.aggregates import Cell, Key, ReportedApp, by_source
+from flybridge.sandbox.vendors.aggregates import Key, ReportCell, ReportedApp, by_source
 
 NOT_AVAILABLE: Final = "N/A"
 
 
-def aggregate_csv(found: Mapping[Key, Cell], app: ReportedApp, *, dated: bool, geo: bool) -> str:
+def aggregate_csv(found: Mapping[Key, ReportCell], app: ReportedApp, *, dated: bool, geo: bool) -> str:
     """Write the cells by day if `dated`, by country if `geo`."""
     rows = _merged(found, dated=dated, geo=geo)
     events = sorted({event for _, cell in rows for event in cell.events})
@@ -47,10 +47,10 @@ def aggregate_csv(found: Mapping[Key, Cell], app: ReportedApp, *, dated: bool, g
     return written(lines)
 
 
-def _merged(found: Mapping[Key, Cell], *, dated: bool, geo: bool) -> list[tuple[Key, Cell]]:
-    rows: Mapping[Key, Cell] = found if geo else by_source(found)
+def _merged(found: Mapping[Key, ReportCell], *, dated: bool, geo: bool) -> list[tuple[Key, ReportCell]]:
+    rows: Mapping[Key, ReportCell] = found if geo else by_source(found)
     if not dated:
-        undated: dict[Key, Cell] = {}
+        undated: dict[Key, ReportCell] = {}
         for key, cell in rows.items():
             name = Key(date.min, key.media_source, key.campaign, key.country)
             undated[name] = by_source({name: undated[name], key: cell}).popitem()[1] if name in undated else cell

@@ -32,10 +32,10 @@ from flybridge.clock import Clock
 from flybridge.records import DAY_MS
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send, read_body
-from flybridge.sandbox.played import Page, play, send_page
+from flybridge.sandbox.played import SandboxAnswer, play, send_page
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC
-from flybridge.sandbox.vendors.aggregates import PER_USD, Cell, Key, ReportedApp, between, cells
+from flybridge.sandbox.vendors.aggregates import PER_USD, Key, ReportCell, ReportedApp, between, cells
 from flybridge.sandbox.vendors.cost_etl import cost_file
 from flybridge.sandbox.vendors.master_report import day_of_text, master_report
 from flybridge.sandbox.vendors.report_csv import aggregate_csv
@@ -86,48 +86,52 @@ class Reports:
                 self.facts[fact.app_id].append(fact)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """SandboxAnswer one request."""
         body = await read_body(scope, receive, MAX_BYTES)
         if scope["path"].startswith(OWN):
             return await send_page(send, self._own(scope, body or b""))
         return await play(self._faults, scope, send, lambda: self._answer(scope))
 
-    def _own(self, scope: Scope, body: bytes) -> Page:
+    def _own(self, scope: Scope, body: bytes) -> SandboxAnswer:
         given = _query(scope)
         match scope["method"], scope["path"].removeprefix(OWN):
             case "POST", "facts":
                 try:
                     self.learn(msgspec.json.Decoder(Reported).decode_lines(body))
                 except msgspec.DecodeError as problem:
-                    return Page(400, {"error": f"A line is no fact: {problem}.", "remedy": "Send Reported as JSON."})
-                return Page(200, {"facts": len(self._known)})
+                    return SandboxAnswer(
+                        400, {"error": f"A line is no fact: {problem}.", "remedy": "Send Reported as JSON."}
+                    )
+                return SandboxAnswer(200, {"facts": len(self._known)})
             case "POST", "app" if given.get("app"):
                 app = self.apps[given["app"]]
                 zone, currency = given.get("timezone", app.timezone), given.get("currency", app.currency)
                 since = day_of_text(given["since"]) if "since" in given else app.since
                 if currency not in PER_USD or since is None or not _is_zone(zone):
                     remedy = f"Name an IANA zone, a date, and one of {', '.join(PER_USD)}."
-                    return Page(400, {"error": "A setting is unknown.", "remedy": remedy})
+                    return SandboxAnswer(400, {"error": "A setting is unknown.", "remedy": remedy})
                 self.apps[given["app"]] = ReportedApp(zone, currency, since)
-                return Page(200, {"timezone": zone, "currency": currency})
+                return SandboxAnswer(200, {"timezone": zone, "currency": currency})
             case "GET", path if (file := cost_file(path, self.facts, self.apps)) is not None:
-                return Page(200, file, {"content-type": "application/octet-stream"})
-        return Page(404, {"error": "There is no such page.", "remedy": f"POST to {OWN}facts or {OWN}app?app=."})
+                return SandboxAnswer(200, file, {"content-type": "application/octet-stream"})
+        return SandboxAnswer(
+            404, {"error": "There is no such page.", "remedy": f"POST to {OWN}facts or {OWN}app?app=."}
+        )
 
-    def _answer(self, scope: Scope) -> Page:
+    def _answer(self, scope: Scope) -> SandboxAnswer:
         kind, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
         master = scope["path"].startswith(MASTER)
         if kind.lower() != "bearer" or not token or token.startswith("invalid"):
-            return Page(401, {"message": f"{'The supplied' if master else 'Supplied'} API token is invalid"})
+            return SandboxAnswer(401, {"message": f"{'The supplied' if master else 'Supplied'} API token is invalid"})
         if token.startswith("suspended"):
-            return Page(401, {"message": "Account may be suspended"})
+            return SandboxAnswer(401, {"message": "Account may be suspended"})
         if scope["method"] != "GET":
-            return Page(405, {"message": "Method not allowed"})
+            return SandboxAnswer(405, {"message": "Method not allowed"})
         if master:
             return self._master(scope, token)
         return self._aggregate(scope, token)
 
-    def _aggregate(self, scope: Scope, token: str) -> Page:
+    def _aggregate(self, scope: Scope, token: str) -> SandboxAnswer:
         parts = [unquote(part) for part in scope["path"].removeprefix(AGGREGATE).split("/")]
         if len(parts) != 3 or parts[1] not in REPORTS or parts[2] != "v5" or parts[0].startswith("unknown"):
             return _not_found()
@@ -136,17 +140,17 @@ class Reports:
         given, settings = _query(scope), self.apps[app_id]
         first, last = day_of_text(given.get("from", "")), day_of_text(given.get("to", ""))
         if first is None or last is None or first > last:
-            return Page(400, {"message": "Invalid date range"})
+            return SandboxAnswer(400, {"message": "Invalid date range"})
         zone = given.get("timezone", "")
         if zone not in {"", "UTC", settings.timezone}:
-            return Page(400, {"message": "Invalid timezone"})
+            return SandboxAnswer(400, {"message": "Invalid timezone"})
         if self._is_over_quota(token, app_id, report, (last - first).days + 1):
-            return Page(403, f"Limit reached for {name}")
+            return SandboxAnswer(403, f"Limit reached for {name}")
         found = self._cells(app_id, own_zone=zone not in {"", "UTC"}, retargeting=given.get("reattr") == "true")
         found = between(found, first, last, _sources(given))
-        return Page(200, aggregate_csv(found, settings, dated=dated, geo=geo).encode("utf-8-sig"))
+        return SandboxAnswer(200, aggregate_csv(found, settings, dated=dated, geo=geo).encode("utf-8-sig"))
 
-    def _cells(self, app_id: str, *, own_zone: bool, retargeting: bool = False) -> dict[Key, Cell]:
+    def _cells(self, app_id: str, *, own_zone: bool, retargeting: bool = False) -> dict[Key, ReportCell]:
         day = self.apps[app_id].day(own_zone=own_zone)
         return cells(self.facts.get(app_id, ()), day, now_ms=self._clock.now_ms(), retargeting=retargeting)
 
@@ -165,19 +169,19 @@ class Reports:
         self._of_account[today, token] += 1
         return False
 
-    def _master(self, scope: Scope, token: str) -> Page:
+    def _master(self, scope: Scope, token: str) -> SandboxAnswer:
         if token.startswith("nomaster"):
-            return Page(404, "Not found")
+            return SandboxAnswer(404, "Not found")
         path = scope["path"].removeprefix(MASTER)
         newest = date(1970, 1, 1) + timedelta(days=self._clock.now_ms() // DAY_MS - MASTER_LAG_DAYS)
         if path == "lastupdate":
-            return Page(200, newest.isoformat())
+            return SandboxAnswer(200, newest.isoformat())
         if not path.startswith("v4/app/"):
-            return Page(404, "Not found")
+            return SandboxAnswer(404, "Not found")
         named = unquote(path.removeprefix("v4/app/"))
         apps = sorted(self.facts) if named == "all" else named.split(",")
         if foreign := [app for app in apps if not app or app.startswith("unknown")]:
-            return Page(403, f"Not authorized app-ids: {','.join(foreign)}")
+            return SandboxAnswer(403, f"Not authorized app-ids: {','.join(foreign)}")
         return master_report(apps, _query(scope), self._cells, self.apps, newest)
 
 
@@ -193,9 +197,11 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _not_found() -> Page:
-    page = "<!DOCTYPE html><html><head><title>404</title></head><body><h1>Oops! Page not found</h1></body></html>"
-    return Page(404, page, {"content-type": "text/html; charset=utf-8"})
+def _not_found() -> SandboxAnswer:
+    page = (
+        "<!DOCTYPE html><html><head><title>404</title></head><body><h1>Oops! SandboxAnswer not found</h1></body></html>"
+    )
+    return SandboxAnswer(404, page, {"content-type": "text/html; charset=utf-8"})
 
 
 def _sources(given: Mapping[str, str]) -> tuple[str, ...]:
