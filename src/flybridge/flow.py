@@ -231,7 +231,7 @@ class Flow:
         performance = self._performance(postback, kind, value, envelope, app)
         if performance is None:
             return filing
-        if kind is Kind.SKADNETWORK:  # of nobody: only their bytes tell two apart
+        if kind is Kind.SKADNETWORK:  # they name no person: only their bytes distinguish two
             return structs.replace(filing, performance=performance)
         person = identify(postback, value, app.rules.compiled.keys, refused_ids(postback), [])
         identity = identity_of(

@@ -12,14 +12,13 @@ import struct
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 # Copying a hasher is cheaper than configuring a new one.
 _HASHER: Final = blake2b(digest_size=16)
-_DIGEST: Final = sha256()
 _length: Final = struct.Struct(">I").pack
 
 DAY_MS: Final = 86_400_000
@@ -218,7 +217,7 @@ class PerformanceKind:
     RETARGETED_EVENT: Final = "retargeted-event"  # attributed to a retargeting campaign
     SECONDARY: Final = "secondary"  # the copy of an event that is not the primary attribution
     BLOCKED: Final = "blocked"  # what AppsFlyer blocked as fraud
-    SKADNETWORK: Final = "skadnetwork"  # an install that SKAdNetwork reports, of nobody
+    SKADNETWORK: Final = "skadnetwork"  # an install that SKAdNetwork reports, without a person
     UNSEEN: Final = "unseen"  # the cohort of installations whose install was never received
 
 
@@ -313,7 +312,7 @@ class Filing(Struct, frozen=True, gc=False):
     `replayed` marks a dead letter processed again: it is not received anew, and its key does not stop it.
     `persons` are those the message is about: by these a person is forgotten, and stays forgotten. `mentions` are the
     matching keys of everything in an unreadable message that may be an identifier.
-    `restricted` counts that a policy changed what is told of its source.
+    `restricted` counts that a policy changed what is sent of its source.
     `performance` is what it adds to the performance counters, whatever the decision.
     `remarks` are codes of what was noticed on the way (`late`, `trimmed`), for the metrics.
     `members` are the cohort members it names, per audience that follows the cohort.
@@ -385,10 +384,8 @@ class DeadLetter(Struct, frozen=True):
 
 
 def digest_of(app: str, body: bytes) -> bytes:
-    """Return the digest of a message as it came, 16 bytes of SHA-256: processors have instructions for that."""
-    hasher = _DIGEST.copy()
-    hasher.update(app.encode() + b"\0" + body)
-    return hasher.digest()[:16]
+    """Return the digest of a message as it came, 16 bytes."""
+    return content_key(app.encode(), body)
 
 
 def content_key(*parts: bytes) -> bytes:

@@ -30,10 +30,10 @@ DECISIONS = {
     "`Refuse`": Refuse("r"),
     "`Apply`": Apply(),
     "`Deliver`": direct("d").decision,
-    "`Hold`, somebody with one of its keys is known": waiting("w", "known").decision,
-    "`Hold`, nobody is known": waiting("w", "k").decision,
-    "`Hold`, nobody is known, and its window is over": waiting("w", "k", expires_ms=NOW_MS).decision,
-    "`Hold`, nobody is known, its window is over, and it has a fallback": structs.replace(
+    "`Hold`, a user with one of its keys is known": waiting("w", "known").decision,
+    "`Hold`, no user is known": waiting("w", "k").decision,
+    "`Hold`, no user is known, and its window is over": waiting("w", "k", expires_ms=NOW_MS).decision,
+    "`Hold`, no user is known, its window is over, and it has a fallback": structs.replace(
         waiting("w", "k", expires_ms=NOW_MS).decision, fallback_user_id="customer"
     ),
     "`Dead`": DEAD,
@@ -82,7 +82,7 @@ async def envelope_event(store, before: str, what: str) -> None:
         await store.file([Filing(envelope("it"), DECISIONS[filed[2]], replayed=replayed)], NOW_MS)
         return
     match before, what:
-        case "received", "filed about somebody who was forgotten after it happened":
+        case "received", "filed about a person who was forgotten after it happened":
             await store.forget([key("ada")], LATER_MS, receipt="receipt")
             await store.file([of_ada(direct())], LATER_MS)
         case "held", "its person is forgotten":
@@ -97,7 +97,7 @@ async def envelope_event(store, before: str, what: str) -> None:
         case "received", "filed with a content key that is remembered":
             for receipt in ("first", "it"):
                 await store.file([Filing(envelope(receipt), Apply(), key=key("c"), key_until_ms=LATER_MS)], NOW_MS)
-        case "held", "somebody is sighted with one of its keys":
+        case "held", "a user is sighted with one of its keys":
             await store.file([waiting("w", "known")], NOW_MS)
             await store.file([KNOWN], NOW_MS)
         case "held", "`expire` at or after `expires_ms`":

@@ -44,7 +44,7 @@ def read_search(response: HttpResponse) -> int | Erasure:
         answer = msgspec.json.decode(response.body, type=_Found)
     except (msgspec.DecodeError, RecursionError):
         return Erasure(False, "Amplitude's answer can't be read: check base_url and any proxy, then run it again.")
-    # A prefix of a user id, or an Amplitude id, would be somebody else's.
+    # A prefix of a user id, or an Amplitude id, would be another user's.
     ids = {one.amplitude_id for one in answer.matches} if answer.type == BY_ID else set()
     if not ids:
         return Erasure(True, "Amplitude knows no user of this device in this project.")

@@ -31,7 +31,7 @@ class Commands(LazyGroup):
         "account": Later("flybridge.cli.inspect", "account", "Show what came in and what became of it."),
         "holds": Later("flybridge.cli.holds", "app", "List, release and expire events that wait for their user."),
         "dead": Later("flybridge.cli.inspect", "dead", "List dead letters: what failed, why, and what helps."),
-        "lanes": Later("flybridge.cli.lanes", "app", "Show how sending stands, and help it along."),
+        "lanes": Later("flybridge.cli.lanes", "app", "Show the state of deliveries; retry or take out what is stuck."),
         "replay": Later("flybridge.cli.inspect", "replay", "Process or deliver dead letters again."),
         "cohorts": Later("flybridge.cli.audiences", "app", "List and run the audiences that follow a cohort."),
         "performance": Later("flybridge.cli.performance", "performance", "Show what each media source brings."),
@@ -40,12 +40,12 @@ class Commands(LazyGroup):
         "costs": Later("flybridge.cli.costs", "app", "Pull or import spend, clicks and impressions."),
         "export": Later("flybridge.cli.export", "export", "Write counters, cohorts and the ledger as Parquet."),
         "explain": Later("flybridge.cli.explain", "explain", "Show what would become of a message, field by field."),
-        "import": Later("flybridge.cli.import_files", "import_files", "Bring files into the inbox."),
+        "import": Later("flybridge.cli.import_files", "import_files", "Import files into the inbox."),
         "tokens": Later("flybridge.cli.tokens", "app", "List, make and revoke API tokens of the console."),
         "forget": Later("flybridge.cli.privacy", "forget", "Remove a person everywhere, and print a receipt."),
         "doctor": Later("flybridge.cli.privacy", "doctor", "Check configuration, data directory and account."),
-        "migrate": Later("flybridge.cli.migrate", "migrate", "Bring stored data to this version, or to a cluster."),
-        "sandbox": Later("flybridge.cli.demo", "sandbox", "Answer as Amplitude and AppsFlyer do, on this machine."),
+        "migrate": Later("flybridge.cli.migrate", "migrate", "Migrate stored data to this version, or to a cluster."),
+        "sandbox": Later("flybridge.cli.demo", "sandbox", "Simulate Amplitude and AppsFlyer on this machine."),
         "demo": Later("flybridge.cli.demo", "demo", "Run everything on this machine, and compare the results."),
     }
 
@@ -128,7 +128,7 @@ def serve(
     log: Annotated[str, typer.Option("--log", help="The form of log lines: auto, console or json.")] = "auto",
     level: Annotated[str, typer.Option("--level", help="debug, info, warning or error.")] = "info",
 ) -> None:
-    """Take messages in, map them, deliver them. Runs until SIGTERM or Ctrl-C, then finishes what it has begun."""
+    """Receive, map and deliver messages until SIGTERM or Ctrl-C; then finish what is in flight."""
     from flybridge.service.lifetime import allow_more  # noqa: PLC0415 - the server and its clients
     from flybridge.service.process import Service  # noqa: PLC0415
     from flybridge.telemetry.logs import LogForm, configure_logging  # noqa: PLC0415

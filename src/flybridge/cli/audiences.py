@@ -95,7 +95,7 @@ def run_one(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring one audience in step now: download if it is downloaded, then send what differs. Exit code 1 on failure."""
+    """Sync one audience now: download its cohort if configured so, then send what differs. Exit code 1 on failure."""
     if overwrite:
         say(OVERWRITE, "bold yellow")
         if not yes:

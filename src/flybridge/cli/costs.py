@@ -107,11 +107,11 @@ def _import_folder(settings: Config, folder: Path, only_app: str | None, as_json
                 await store.replace_costs(name, "etl", within, days=(first, last))
 
     with_new_store(settings, work)
-    told = [_taken(name, rows) for name, rows in taken.items()]
+    taken_rows = [_taken(name, rows) for name, rows in taken.items()]
     if as_json:
-        print_json(told)
+        print_json(taken_rows)
     else:
-        for one in told:
+        for one in taken_rows:
             _say_taken(one)
 
 

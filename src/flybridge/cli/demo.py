@@ -30,7 +30,7 @@ def sandbox(
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same faults.")] = 0,
     speed: Annotated[float, typer.Option("--speed", help="How many times faster its clock runs.")] = 1.0,
 ) -> None:
-    """Answer as Amplitude and AppsFlyer do, on this machine, without an account. Runs until Ctrl-C."""
+    """Simulate Amplitude and AppsFlyer on this machine, without an account. Runs until Ctrl-C."""
     words = ["--port", str(port), "--faults", faults, "--seed", str(seed), "--speed", str(speed)]
     raise typer.Exit(run_sandbox(words))
 

@@ -46,7 +46,7 @@ def import_files(
     rate: Annotated[float, typer.Option("--rate", min=0, help="The most rows in a second. 0 sets no limit.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
-    """Bring files into the inbox. Safe beside a running server; the same file again changes nothing.
+    """Import files into the inbox, also while a server runs. The same file again changes nothing.
 
     Without --sightings and --stream they are AppsFlyer's raw data: CSV, compressed with gzip or not, and Parquet.
     """

@@ -1,4 +1,4 @@
-"""`flybridge lanes`: how sending stands, what waits to be sent, and helping it along."""
+"""`flybridge lanes`: the state of deliveries, what waits to be sent, and what operators can do about it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flybridge.store.figures import LedgerEntry
 from flybridge.store.protocol import Lane, LaneDepth, Queued, Store
 
 app = typer.Typer(
-    help="Show how sending stands for each app and endpoint, and help it along: retry, send fewer at once, take out.",
+    help="Show the state of deliveries of each app and endpoint; retry, send smaller requests, take out.",
     add_completion=False,
 )
 
@@ -25,7 +25,7 @@ Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Only this endp
 
 @app.callback(invoke_without_command=True)
 def lanes(context: typer.Context, config: ConfigPath = None, only_app: AppName = None, as_json: AsJson = False) -> None:
-    """Show how sending stands for each app and endpoint."""
+    """Show the state of deliveries of each app and endpoint."""
     context.obj = config
     if context.invoked_subcommand is not None:
         return
@@ -72,7 +72,7 @@ def queue(
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List what waits to be sent, those due longest first."""
+    """List queued deliveries, those due longest first."""
 
     async def work(store: Store) -> list[dict[str, Any]]:
         now_ms = SystemClock().now_ms()
@@ -100,7 +100,7 @@ def _queue_row(lane: Lane, one: Queued, now_ms: int) -> dict[str, Any]:
 
 @app.command()
 def retry(context: typer.Context, only_app: AppName = None, endpoint: Endpoint = None, as_json: AsJson = False) -> None:
-    """Send again at once, also what is paused, and judge refusals of the vendor anew."""
+    """Send again at once, also what is paused, and forget earlier refusals of the vendor."""
     _order(context, Order.RETRY, only_app, endpoint, as_json=as_json)
 
 
@@ -137,7 +137,7 @@ def take_out(
     ids: Annotated[list[int], typer.Argument(help="Ids that `flybridge lanes queue` lists.")],
     as_json: AsJson = False,
 ) -> None:
-    """Take events out of the queue. They become dead letters, which `flybridge replay` sends after all."""
+    """Take events out of the queue. They become dead letters, which `flybridge replay` can send later."""
     taken = with_store(configured(context.obj), lambda store: store.take_out(ids, SystemClock().now_ms()))
     if as_json:
         print_json({"taken_out": list(taken)})
@@ -150,7 +150,7 @@ def take_out(
 
 @app.command()
 def uncertain(context: typer.Context, only_app: AppName = None, limit: Limit = 100, as_json: AsJson = False) -> None:
-    """List what a vendor may have got more than once, because an answer was lost and it can't recognise a repeat."""
+    """List what a vendor may have received twice: an answer was lost, and the vendor does not deduplicate."""
     settings = configured(context.obj, only_app)
     found = with_store(settings, lambda store: store.uncertain(app=only_app, limit=limit))
     show([_uncertain_row(entry) for entry in found], "Possibly sent twice", "Nothing is uncertain.", as_json)

@@ -22,7 +22,7 @@ def migrate(
         Path | None, typer.Option("--to", help="Move the directory to the cluster of this configuration.")
     ] = None,
 ) -> None:
-    """Bring inbox and store to this version, or move a directory to a cluster. `serve` does the first, too."""
+    """Migrate inbox and store to this version, or move a directory to a cluster. `serve` does the first, too."""
     source = configured(config)
     run(_update(source) if to is None else _move(source, configured(to)))
 

@@ -1,7 +1,7 @@
 """What an answer means for its items and for the lane. Pure, and used by lanes and by audiences alike.
 
 A vendor names the item it refuses, or it does not: then the answer is about the lane (an outage, a wrong key, a proxy)
-or about one item that nobody named. What tells the two apart is what becomes of others:
+or about one item that the vendor did not name. The outcome of other items distinguishes the two:
 
 - **A request fails as a whole** (no answer, a server error). The first time its items are sent again later, at no
   cost. A request with an item that failed before is halved and sent again at once, down to one item. After the second
@@ -20,8 +20,8 @@ or about one item that nobody named. What tells the two apart is what becomes of
   and what would have died is kept: a mistake in the mapping must not turn a day of events into dead letters.
 
 A lane that answers with failures for longer than `DOWN_MS` lets single items pay tries, so that a lane which holds
-nothing but bad items ends them, too. Sooner they can't be told from an outage. A lane that is refused (a wrong key)
-keeps its items for ever: an operator has to act.
+nothing but bad items ends them, too. Before that they can't be distinguished from an outage. A lane that is refused
+(a wrong key) keeps its items for ever: an operator has to act.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ class CohortScenario:
     async def judge(self, session: aiohttp.ClientSession, sandbox: str, bridge: str) -> CohortVerdict:
         """Change the cohort and advance the clock by an hour, twice; wait each time for the sync; compare.
 
-        Raises `FlybridgeError` if the audience is not in step within `REST_S` seconds.
+        Raises `FlybridgeError` if the audience does not match within `REST_S` seconds.
         """
         for _ in range(HOURS):
             for name in self._random.sample(sorted(self._members), MOVED):
@@ -162,7 +162,7 @@ class CohortScenario:
             if figures.in_step_ms >= figures.snapshot_ms > moved_ms and not figures.pending:
                 return figures
             if perf_counter() > deadline:
-                raise FlybridgeError(f"After {REST_S:.0f} seconds the audience is not in step.")
+                raise FlybridgeError(f"After {REST_S:.0f} seconds the audience does not match its cohort.")
             if perf_counter() > impatient:  # retries and the next hourly run wait for the sandbox's clock
                 await _advance(session, sandbox, step_s)
                 impatient, step_s = perf_counter() + IMPATIENCE_S, min(3700, step_s * 8)

@@ -73,7 +73,7 @@ _ALL: Final = (
     ),
     FindingKind(
         "cost_without_installs",
-        "Money was spent and nobody came",
+        "Spend without installs",
         "Ask the source what was delivered, and see whether its campaigns carry AppsFlyer's link.",
         "no install in a week for a spend that brings 10 or more at the price of the app's other sources",
     ),

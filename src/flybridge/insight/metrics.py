@@ -84,7 +84,7 @@ class Metric(Struct, frozen=True):
 
 
 def add(left: int | None, right: int | None) -> int | None:
-    """Add two sums of which one may not be known. What nobody reported stays unknown."""
+    """Add two sums of which one may not be known. What was not reported stays unknown."""
     if left is None or right is None:
         return right if left is None else left
     return left + right
@@ -130,7 +130,7 @@ def _at(horizon: int) -> list[Metric]:
         ),
         Metric(
             f"arppu{d}", f"ARPPU D{horizon}", MONEY, f"revenue{d} / installations with a purchase {up_to}",
-            "Undefined while nobody has bought anything.",
+            "Undefined while there is no purchase.",
             of(lambda it: _money(_divided(it.revenue, it.payers))), horizon,
         ),
         Metric(
@@ -143,7 +143,7 @@ def _at(horizon: int) -> list[Metric]:
             f"retention{d}", f"Retention D{horizon}", SHARE,
             f"installations that did anything on calendar day {horizon} after the install / installs of the same days",
             "AppsFlyer's calendar days in the app's zone: an install at 22:44 and a launch at 01:12 is day 1. "
-            "Amplitude counts rolling 24 hours unless told otherwise; the two can't be compared. AppsFlyer counts "
+            "Amplitude counts rolling 24 hours unless set otherwise; the two can't be compared. AppsFlyer counts "
             "launches; raw data has none, so that any event counts here.",
             of(lambda it: _divided(it.active, it.installs)), horizon,
         ),
@@ -188,7 +188,7 @@ METRICS: Final[Mapping[str, Metric]] = {
         ),
         Metric(
             "matched_share", "Matched", SHARE, "installs that reached a person in Amplitude / installs",
-            "An install has reached somebody if any message of it was given to an Amplitude user or device. On the "
+            "An install is matched if any message of it was sent under an Amplitude user or device. On the "
             "route attribution Amplitude does not say whom it finds.",
             lambda it: _divided(it.reached, it.installs),
         ),

@@ -2,7 +2,7 @@
 
 It is the same whatever the configuration sends to Amplitude: a filtered, held or refused event counts as well, under
 the media source that AppsFlyer reports. Not counted are what AppsFlyer does not count either: uninstall measurements.
-Installs that SKAdNetwork reports are a figure of their own: they are of nobody, and may be the same as others. Blocked
+Installs that SKAdNetwork reports are a figure of their own: they name no person, and may be among the others. Blocked
 fraud, and the secondary of two attributions (https://support.appsflyer.com/hc/en-us/articles/360016371077, read
 2026-11-24), are kinds of their own, in no figure: they explain differences.
 """
@@ -144,7 +144,7 @@ def _unseen(dimensions: Dimensions) -> Dimensions:
 
 
 def _skadnetwork(postback: Postback, platform: str, counting: Counting, received_ms: int) -> Performance | None:
-    """Return an install that SKAdNetwork reports: the first postback of an ad that won. It is of nobody.
+    """Return an install that SKAdNetwork reports: the first postback of an ad that won. It names no person.
 
     Later postbacks of version 4, and those of ads that lost, are about installs that are counted already.
     """

@@ -29,7 +29,7 @@ class Policy(Word):
 PASS: Final = Policy.PASS
 
 RESTRICTED: Final = "restricted"
-"""How AppsFlyer names a source that may not be told: paid, and by whom is not said. What a policy withholds is sent
+"""How AppsFlyer names a source that may not be named: paid, and by whom is not said. What a policy withholds is sent
 under the same name."""
 
 VIEW_RESTRICTED: Final = (

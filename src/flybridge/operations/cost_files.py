@@ -1,4 +1,4 @@
-"""Reads Cost ETL files from a folder: a bucket that is mounted or copied, or files that somebody has downloaded.
+"""Reads Cost ETL files from a folder: a bucket that is mounted or copied, or downloaded files.
 
 Of each day on which files were written only the last whole batch of a report is read: it has all that earlier ones had.
 """
@@ -17,7 +17,7 @@ SUCCESS: Final = "_SUCCESS"
 
 
 def is_cost_folder(path: Path) -> bool:
-    """Return whether a path is a folder, or a Parquet file: nobody writes these by hand."""
+    """Return whether a path is a folder, or a Parquet file: these are not written by hand."""
     return path.is_dir() or path.suffix == ".parquet"
 
 

@@ -96,8 +96,8 @@ def explain(config: Config, app: App, message: GivenMessage, received_ms: int) -
         remedy = "Save the file as CSV again; a value with commas, quotes or line ends stands in quotes."
         return [MessageOutcome(app.name, message.form, "unreadable", "", message.problem, remedy)]
     if message.source is not Source.FILE and (refusal := _turned_away(config, message)) is not None:
-        told = f"The intake answers {refusal.status}. {refusal.error}"
-        return [MessageOutcome(app.name, message.form, "turned_away", str(refusal.status), told, refusal.remedy)]
+        detail = f"The intake answers {refusal.status}. {refusal.error}"
+        return [MessageOutcome(app.name, message.form, "turned_away", str(refusal.status), detail, refusal.remedy)]
     apart = app.streams and message.source is Source.STREAM and message.media is Media.JSON
     parts = (members(message.body) if apart else None) or [message.body]
     found = [_outcome(config, app, message, part, received_ms) for part in parts[:MAX_ROWS]]

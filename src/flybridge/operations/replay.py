@@ -14,7 +14,7 @@ from flybridge.records import DeadLetter, Envelope, Filing, Media, Source
 from flybridge.store.protocol import Store
 
 PAGE: Final = 500
-"""How many letters `replay_all` holds in memory."""
+"""How many dead letters `replay_all` holds in memory."""
 
 
 class Replayed(Struct, frozen=True):

@@ -38,7 +38,7 @@ async def send_page(send: Send, page: SandboxAnswer, *, half: bool = False) -> N
 
 
 async def play(faults: Faults, scope: Scope, send: Send, answer: Callable[[], SandboxAnswer]) -> None:
-    """SandboxAnswer one request, or fail it as scripted: before or after it is applied."""
+    """Answer one request, or fail it as scripted: before or after it is applied."""
     step = faults.step(time.monotonic())
     page = SandboxAnswer(step.status, {"message": "Internal error"})
     match step.kind:

@@ -1,1 +1,1 @@
-"""Logs, metrics and door counts."""
+"""Logs and metrics."""

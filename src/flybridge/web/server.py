@@ -106,7 +106,7 @@ class _Exchange:
     """One request and its answer, as ASGI's `receive` and `send`.
 
     A body comes in parts, so that the application can stop at its limit. One that breaks off looks like one that
-    has ended: whoever reads it must check its length or its syntax.
+    has ended: the caller must check its length or its syntax.
     """
 
     def __init__(self, protocol: Any) -> None:

@@ -195,7 +195,7 @@ class Link:
             raise InboxUnavailable(self.sentence(refused)) from None
 
     async def _call(self, call: Callable[[JetStreamContext], Awaitable[T]]) -> T:
-        """Call JetStream's API. Tries again while nobody answers; raises `JetStreamRefusal`, or `InboxUnavailable`."""
+        """Call JetStream's API, again while no server answers. Raises `JetStreamRefusal`, or `InboxUnavailable`."""
         from nats.errors import Error  # noqa: PLC0415
         from nats.js.errors import APIError  # noqa: PLC0415
 

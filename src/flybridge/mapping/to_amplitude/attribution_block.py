@@ -39,8 +39,8 @@ class AttributionBlock:
 
     def __init__(self, prefix: str, keys: Sequence[str], rows: Iterable[Row]) -> None:
         placed = [(with_prefix(row.place[1], prefix), row) for row in rows if row.place[0] is Section.USER]
-        told = {key for key, row in placed if row.conversions_only or row.source in ADVERTISING}
-        self._keys = tuple(key for key in keys if key in told or key == f"{prefix}media source")
+        shown = {key for key, row in placed if row.conversions_only or row.source in ADVERTISING}
+        self._keys = tuple(key for key in keys if key in shown or key == f"{prefix}media source")
         self._initial = {
             f"{prefix}initial {name}": prefix + name for name in FIRST_TOUCH if prefix + name in self._keys
         }

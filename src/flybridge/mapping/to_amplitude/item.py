@@ -159,9 +159,9 @@ def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray
     except (OverflowError, ValueError, RecursionError):
         written[:] = _write(own, notes)
     # The second's opening brace overwrites the first's closing one, and becomes a comma.
-    seam = len(written) - 1
-    _encode_into(section, written, seam)
-    written[seam] = COMMA
+    at = len(written) - 1
+    _encode_into(section, written, at)
+    written[at] = COMMA
     return written
 
 

@@ -193,7 +193,7 @@ Within an open re-engagement window AppsFlyer
 | `both` | both, as two events: revenue counts twice |
 | `first` | whichever comes first; the other is a `duplicate` |
 
-Select `is_primary_attribution` in AppsFlyer: without it the two can't be told apart, and the first is sent. After a
+Select `is_primary_attribution` in AppsFlyer: without it the two can't be distinguished, and the first is sent. After a
 change from `first` to `primary`, a primary copy whose secondary was sent already is a `duplicate`: Amplitude ignores a
 second event with the same `insert_id`, so the attribution of that event can't be corrected there. After a change from
 `both` it is sent, because it is an event of its own.

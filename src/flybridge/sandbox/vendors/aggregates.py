@@ -1,8 +1,8 @@
 """What AppsFlyer's aggregate reports count: the facts of the traffic by day of the install, source, campaign, country.
 
-Figures are LTV: what somebody does later is booked on the day of the install. Costs are those of the installs, as
+Figures are LTV: what a user does later is booked on the day of the install. Costs are those of the installs, as
 networks report them: less than all of it on the first days, and corrected after 14, 29 or 88 days. Campaigns with a
-cost also spend on days that bring nobody.
+cost also spend on days without an install.
 
 https://support.appsflyer.com/hc/en-us/articles/207034346,
 https://support.appsflyer.com/hc/en-us/articles/360008849238 (read 2026-11-27). How much is corrected is invented.
@@ -29,7 +29,7 @@ LOYAL: Final = 3
 """Sessions of a loyal user."""
 SESSION_MS: Final = 1_800_000
 IDLE: Final = 97
-"""A campaign spends on one of so many days that bring nobody."""
+"""A campaign spends on one of so many days without an install."""
 
 RETARGETING: Final = frozenset({MessageKind.RE_ENGAGEMENT.value, MessageKind.RE_ATTRIBUTION.value})
 

@@ -101,7 +101,7 @@ class Audiences:
         return path.startswith((IMPORT, ADDITIONAL, EXTERNAL)) or path == CONTROL
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """SandboxAnswer one request."""
+        """Answer one request."""
         body = await read_body(scope, receive, MAX_BYTES)
         if scope["path"] == CONTROL:
             return await send_page(send, self._control(scope))
@@ -190,7 +190,7 @@ class Audiences:
     def _additional(self, scope: Scope, body: bytes) -> SandboxAnswer:
         trace = {"trace-id": "698ed323-c787-45b5-b792-463c67c94064"}
         if scope["method"] != "PUT":
-            return SandboxAnswer(404, {"error": "SandboxAnswer not found", **trace})
+            return SandboxAnswer(404, {"error": "Page not found", **trace})
         try:
             asked = msgspec.json.decode(body, type=_Bulk)
         except msgspec.DecodeError:

@@ -1,7 +1,7 @@
-"""Amplitude's Behavioral CohortServer API as its documentation describes it: list, usage, request, status, and the file by
+"""Amplitude's Behavioral Cohorts API as its documentation describes it: list, usage, request, status, and the file by
 redirect.
 
-CohortServer are what a test, or `POST /sandbox/cohorts`, has put there. A request copies the members as they are then; its
+Cohorts are what a test, or `POST /sandbox/cohorts`, has put there. A request copies the members as they are then; its
 job takes `job_s` of the sandbox's clock. A file of more than `small_rows` is answered by a 302 to an address that is
 valid for a minute. Limits: 60 requests in 10 minutes, 4 jobs at a time, 500 a month (of 30 days), per project; the page
 does not show the bodies of errors.
@@ -97,7 +97,7 @@ class CohortServer:
         self.groups[project][group.id] = group
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """SandboxAnswer one request."""
+        """Answer one request."""
         body = await read_body(scope, receive, MAX_BYTES)
         if scope["path"] == CONTROL:
             return await send_page(send, self._control(scope, body or b""))

@@ -52,7 +52,7 @@ def day_of_text(text: str) -> date | None:
 def master_report(
     apps: Sequence[str], given: Mapping[str, str], cells_of: CellsOf, settings: Mapping[str, ReportedApp], newest: date
 ) -> SandboxAnswer:
-    """SandboxAnswer a request about these apps. `newest` is the last day that is there."""
+    """Answer a request about these apps. `newest` is the last day that is there."""
     first, last = day_of_text(given.get("from", "")), day_of_text(given.get("to", ""))
     groupings = [name for name in given.get("groupings", "").split(",") if name]
     kpis = [name for name in given.get("kpis", "").split(",") if name]

@@ -2,7 +2,7 @@
 
 `GET /sandbox/push_config?app=` shows the token of an app, which the real API never does. Not as in the real one: an API
 token is any text that does not begin with `invalid`, `noasset` stands for a subscription without Push API, and
-`/validate-url` calls nobody.
+`/validate-url` sends no request.
 
 https://dev.appsflyer.com/hc/reference/pushapi-config (docs/apis/mos/pushapi_config_api.yaml of AppsFlyer's devhub, read
 2026-11-27).

@@ -86,7 +86,7 @@ class Reports:
                 self.facts[fact.app_id].append(fact)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """SandboxAnswer one request."""
+        """Answer one request."""
         body = await read_body(scope, receive, MAX_BYTES)
         if scope["path"].startswith(OWN):
             return await send_page(send, self._own(scope, body or b""))
@@ -198,9 +198,7 @@ def _is_zone(name: str) -> bool:
 
 
 def _not_found() -> SandboxAnswer:
-    page = (
-        "<!DOCTYPE html><html><head><title>404</title></head><body><h1>Oops! SandboxAnswer not found</h1></body></html>"
-    )
+    page = "<!DOCTYPE html><html><head><title>404</title></head><body><h1>Oops! Page not found</h1></body></html>"
     return SandboxAnswer(404, page, {"content-type": "text/html; charset=utf-8"})
 
 

@@ -95,7 +95,7 @@ class _Audience:
             self._new[after.mark] = (seal_device(self._seal, member.kind, member.identifier), extra)
 
     def _logged_in(self, anonymous: Sequence[bytes], person: bytes) -> KnownMember | None:
-        """Return what is known of somebody before their user id was, and give their row the new key."""
+        """Return what is known of a person before their user id was, and give their row the new key."""
         key = next((key for key in anonymous if key in self._known), None)
         if key is None:
             return None

@@ -51,5 +51,5 @@ class Occurrences:
 
 
 def unpacked(packed: bytes | None) -> Occurrences:
-    """Return what the store has kept. None is also what was remembered before occurrences were told apart."""
+    """Return what the store has kept. None is also what was remembered before occurrences were distinguished."""
     return Occurrences(ONE if packed is None else _decode(packed))

@@ -26,7 +26,7 @@ LAST_OFFSET: Final = 90
 """The last day after the install that a cohort counts; the day of the install is 0."""
 
 NO_CELL: Final = 0
-"""The cell of an installation of which no message has told yet who brought it."""
+"""The cell of an installation of which no message has named the source yet."""
 
 NEVER: Final = -(2**31)
 NO_KIND: Final = ""

@@ -1,4 +1,4 @@
-"""Audiences in PostgreSQL: any number of processes keep the audiences of one database in step.
+"""Audiences in PostgreSQL: any number of processes sync the audiences of one database.
 
 An audience is run by the worker that has claimed it, until its lease lapses; of many that find it due one gets the
 claim. The row of the audience is the lock on everything about it, see `postgres.audience`. The gate of

@@ -183,5 +183,5 @@ class PostgresSnapshot:
         sql = f"SELECT revision, owner FROM audiences WHERE id = %(audience)s {lock}"  # noqa: S608 - ours
         rows = self._run(sql, {"audience": self._audience}).fetchall()
         if not rows or rows[0][1] != claim.owner:
-            raise StoreUnavailable(f"Somebody else runs the audience {claim.name} now: the snapshot was thrown away.")
+            raise StoreUnavailable(f"Another process runs the audience {claim.name} now: the snapshot was discarded.")
         return int(rows[0][0])

@@ -190,7 +190,7 @@ class SqliteSnapshot:
             "SELECT revision, owner FROM audiences WHERE id = ?", (self._audience,)
         ).fetchone()
         if owner != claim.owner:
-            raise StoreUnavailable(f"Somebody else runs the audience {claim.name} now: the snapshot was thrown away.")
+            raise StoreUnavailable(f"Another process runs the audience {claim.name} now: the snapshot was discarded.")
         return int(revision)
 
 

@@ -18,7 +18,7 @@ RIGHT: Final = 8
 TOP: Final = 12
 BOTTOM: Final = 26
 SMALLEST: Final = 1e-6
-"""What is smaller can't be told from 0."""
+"""What is smaller can't be distinguished from 0."""
 
 
 class Series(Struct, frozen=True):
