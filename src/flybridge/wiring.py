@@ -14,7 +14,7 @@ from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import AudienceRule, MemberCondition
 from flybridge.config.apps import called
 from flybridge.config.settings import App, AtExpiry, Audience, Cadence, Config, DeliverySettings, HoldV1, Secret
-from flybridge.config.streams import condition_of, streams_of
+from flybridge.config.streams import streams_of
 from flybridge.delivery.circuit import CircuitRules
 from flybridge.delivery.context import Settings
 from flybridge.delivery.exchange import Endpoint, Limits
@@ -53,7 +53,7 @@ def rules_of(app: App) -> Rules:
         location=m.location.value,
         advertising_ids=m.advertising_ids.value,
         uninstalls=m.uninstalls.value,
-        where=tuple(condition_of(one) for one in m.where),
+        where=m.where,
         double_attribution=m.double_attribution,
         restrictions={source: policy.value for source, policy in app.restrictions.items()},
     )
@@ -254,7 +254,7 @@ def _followed(app: App, one: Audience) -> AudienceRule:
         _property(one.property),
         _property(one.email_property),
         _property(one.phone_property),
-        tuple(MemberCondition(where.property, where.one_of, where.none_of) for where in one.where),
+        tuple(MemberCondition(where.path, where.one_of, where.none_of) for where in one.where),
     )
 
 

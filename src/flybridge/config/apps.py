@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 
 from flybridge.config.secret import MAY_BE_EMPTY, Secret
 from flybridge.identity.matching import MAX_WINDOW_HOURS
+from flybridge.mapping.conditions import Condition
 from flybridge.mapping.restrictions import Policy
 from flybridge.mapping.to_amplitude.revenue import RevenueIn
 from flybridge.mapping.to_amplitude.rules import DoubleAttribution
@@ -198,44 +199,6 @@ class HoldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     the event silently), or `when-seen`, so that flybridge waits and accounts for what never matched."""
 
 
-Scalar = Annotated[str | int | float | bool, Meta(description="text, a number, true or false")]
-Amount = Annotated[str | int | float, Meta(description="a number or text")]
-
-
-class Where(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A condition on an event. What it asks for must all hold. Values are compared as text, because Amplitude's
-    webhooks send user properties as text, and as numbers where both are; a list passes if one of its values does.
-    """
-
-    property: Name
-    """Where the value is found: `event_properties.plan`, `user_properties.country`, `group_properties.`,
-    `groups.` or `data.` and a key, or a field of the event itself (`platform`)."""
-    equals: Scalar | None = field(default=None, name="is")
-    """The event passes if the property is this."""
-    differs: Scalar | None = field(default=None, name="is_not")
-    """The event passes if the property is not this, or absent."""
-    one_of: tuple[str, ...] = ()
-    """The event passes if the property has one of these values."""
-    none_of: tuple[str, ...] = ()
-    """The event passes if the property has none of these values; a property that is absent has none."""
-    contains: Name | None = None
-    """The event passes if this is part of the property's text."""
-    not_contains: Name | None = None
-    """The event passes if this is no part of the property's text, or the property is absent."""
-    gt: Amount | None = None
-    """The event passes if the property is greater: as numbers if both are, else in the order of text."""
-    ge: Amount | None = None
-    """Greater, or the same."""
-    lt: Amount | None = None
-    """Less."""
-    le: Amount | None = None
-    """Less, or the same."""
-    exists: bool = False
-    """With true, the event passes if the property is there and not empty."""
-    absent: bool = False
-    """With true, the event passes if the property is not there, or empty."""
-
-
 class MappingRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One more field to carry over."""
 
@@ -296,7 +259,7 @@ class EventMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """AppsFlyer fields of the mapping table that are not sent."""
     rows: tuple[MappingRow, ...] = ()
     """More fields to carry over, beside those of the mapping table."""
-    where: tuple[Where, ...] = ()
+    where: tuple[Condition, ...] = ()
     """Conditions that a postback must meet, all of them; others end as filtered. `property` is a field of AppsFlyer
     (`media_source`, `country_code`), or `event_value.` or `custom_data.` and a key."""
 
@@ -316,7 +279,7 @@ class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     events: tuple[Name, ...]
     """Amplitude event names or globs (`Trial *`). Amplitude's own events (`$...`, `[Amplitude] ...`) only by their full
     name."""
-    where: tuple[Where, ...] = ()
+    where: tuple[Condition, ...] = ()
     """Conditions that must all hold."""
     rename: dict[str, Name] = field(default_factory=dict)
     """Events that get another name in AppsFlyer: Amplitude's name, AppsFlyer's name."""
@@ -354,7 +317,7 @@ class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     property: str = ""
     """The user property that holds the identifier. Empty: the names that the vendors' SDKs use (`adid`, `gaid`,
     `advertising_id`; `idfv`; ...)."""
-    where: tuple[Where, ...] = ()
+    where: tuple[Condition, ...] = ()
     """Conditions on user properties that a member must meet to be sent, such as consent. Members who do not, or
     whose property is absent, are counted as lacking."""
     email_property: str = ""

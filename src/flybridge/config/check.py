@@ -22,13 +22,13 @@ from flybridge.config.apps import (
     Platform,
     Route,
     Stream,
-    Where,
     called,
 )
 from flybridge.config.console import Console
 from flybridge.config.secret import Secret
 from flybridge.config.streams import streams_of
 from flybridge.errors import ConfigError
+from flybridge.mapping.conditions import Condition
 
 MIN_SECRET_CHARACTERS: Final = 16
 MAX_TOKEN_CHARACTERS: Final = 2000
@@ -221,7 +221,7 @@ def _check_stream(path: str, stream: Stream) -> None:
         here = f"{path}.where[{number}]"
         if where.exists and where.absent:
             raise ConfigError(here, "asks for a property that is present and absent.", "Remove `exists` or `absent`.")
-        operators = [field for field in fields(Where) if field.name != "property"]
+        operators = [field for field in fields(Condition) if field.name != "path"]
         if all(getattr(where, field.name) == field.default for field in operators):
             words = ", ".join(field.encode_name for field in operators)
             raise ConfigError(here, "asks for nothing.", f"Add one of {words}.")

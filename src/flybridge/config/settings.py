@@ -35,7 +35,6 @@ from flybridge.config.apps import (
     Region,
     Route,
     Stream,
-    Where,
 )
 from flybridge.config.check import check_app, check_console, check_never_both, check_origin, check_secret, check_shared
 from flybridge.config.console import Console, ConsoleUser, Grant, OidcLogin, TrustedProxy
@@ -76,7 +75,6 @@ __all__ = [
     "Stream",
     "TrustedProxy",
     "Uncertain",
-    "Where",
     "find",
     "load",
     "loads",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from flybridge.config.apps import App, CustomerUserId, Stream, Where
+from flybridge.config.apps import App, CustomerUserId, Stream
 from flybridge.errors import ConfigError
-from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 
 
@@ -19,18 +18,12 @@ def streams_of(app: App, path: str = "") -> tuple[StreamRules, ...]:
     return tuple(found)
 
 
-def condition_of(where: Where) -> Condition:
-    """Return the condition that a setting asks for."""
-    asked = {name: getattr(where, name) for name in Where.__struct_fields__ if name != "property"}
-    return Condition(path=where.property, **asked)
-
-
 def _stream_rules(app: App, stream: Stream) -> StreamRules:
     return StreamRules(
         app=app.name,
         platform=app.platform.value,
         events=stream.events,
-        where=tuple(condition_of(one) for one in stream.where),
+        where=stream.where,
         rename=stream.rename,
         properties=stream.properties,
         extras=stream.extras,

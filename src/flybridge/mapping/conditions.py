@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import isfinite
 from operator import ge, gt, le, lt
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct, field
 
 from flybridge.mapping.table import plain
 
 Value = str | int | float | bool
+Name = Annotated[str, Meta(min_length=1)]
+Scalar = Annotated[Value, Meta(description="text, a number, true or false")]
+Amount = Annotated[str | int | float, Meta(description="a number or text")]
 
 MAX_DIGITS: Final = 40
 """Longer text is an id and no number, whatever its characters."""
@@ -24,22 +27,38 @@ MAX_DIGITS: Final = 40
 COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
 
 
-class Condition(Struct, frozen=True, kw_only=True):
-    """Requirements on one property. All must hold; None and empty require nothing."""
+class Condition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A condition on an event. What it asks for must all hold. Values are compared as text, because Amplitude's
+    webhooks send user properties as text, and as numbers where both are; a list passes if one of its values does.
+    """
 
-    path: str
-    equals: Value | None = None
-    differs: Value | None = None
-    one_of: tuple[Value, ...] = ()
-    none_of: tuple[Value, ...] = ()
-    contains: str | None = None
-    not_contains: str | None = None
-    gt: Value | None = None
-    ge: Value | None = None
-    lt: Value | None = None
-    le: Value | None = None
+    path: Name = field(name="property")
+    """Where the value is found: `event_properties.plan`, `user_properties.country`, `group_properties.`,
+    `groups.` or `data.` and a key, or a field of the event itself (`platform`)."""
+    equals: Scalar | None = field(default=None, name="is")
+    """The event passes if the property is this."""
+    differs: Scalar | None = field(default=None, name="is_not")
+    """The event passes if the property is not this, or absent."""
+    one_of: tuple[str, ...] = ()
+    """The event passes if the property has one of these values."""
+    none_of: tuple[str, ...] = ()
+    """The event passes if the property has none of these values; a property that is absent has none."""
+    contains: Name | None = None
+    """The event passes if this is part of the property's text."""
+    not_contains: Name | None = None
+    """The event passes if this is no part of the property's text, or the property is absent."""
+    gt: Amount | None = None
+    """The event passes if the property is greater: as numbers if both are, else in the order of text."""
+    ge: Amount | None = None
+    """Greater, or the same."""
+    lt: Amount | None = None
+    """Less."""
+    le: Amount | None = None
+    """Less, or the same."""
     exists: bool = False
+    """With true, the event passes if the property is there and not empty."""
     absent: bool = False
+    """With true, the event passes if the property is not there, or empty."""
 
     def holds(self, find: Callable[[str], Any]) -> bool:
         """Return whether a message passes. `find` returns its value at a path, None if there is none."""
