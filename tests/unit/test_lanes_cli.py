@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from flybridge.cli.app import app
 from flybridge.clock import SystemClock
 from flybridge.delivery.circuit import Circuit, Phase
-from flybridge.delivery.lane_reports import ORDERS, LaneReport, Report, write_report
+from flybridge.delivery.lane_reports import ORDERS, LaneReport, WorkerReport, write_report
 from flybridge.errors import ConfigError
 from flybridge.records import Deliver, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
@@ -72,7 +72,7 @@ async def filled(store):
     circuit = Circuit(
         Phase.OPEN, 5, 1, now_ms, now_ms + 60_000, True, "unauthorized", "Check the key.", "[/x] answered 401"
     )
-    await write_report(store, Report("w", now_ms, (LaneReport("shop", "http_v2", circuit, 125),)))
+    await write_report(store, WorkerReport("w", now_ms, (LaneReport("shop", "http_v2", circuit, 125),)))
 
 
 def asked(path, *words):

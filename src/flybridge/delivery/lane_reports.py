@@ -43,7 +43,7 @@ class LaneReport(Struct, frozen=True):
         return Lane(self.app, self.endpoint)
 
 
-class Report(Struct, frozen=True):
+class WorkerReport(Struct, frozen=True):
     """All lanes of one worker at one moment."""
 
     worker: str
@@ -60,11 +60,11 @@ class LaneOrder(Struct, frozen=True):
     at_ms: int
 
 
-_report: Final = msgspec.json.Decoder(Report)
+_report: Final = msgspec.json.Decoder(WorkerReport)
 _order: Final = msgspec.json.Decoder(LaneOrder)
 
 
-async def write_report(store: Store, report: Report) -> None:
+async def write_report(store: Store, report: WorkerReport) -> None:
     """Write a worker's report in place of its former one, and delete those of workers that are long gone."""
     await store.put_state(REPORTS + report.worker, msgspec.json.encode(report))
     gone = [

@@ -19,7 +19,7 @@ from flybridge.delivery.context import Context, Settings
 from flybridge.delivery.exchange import Endpoint, Transport
 from flybridge.delivery.gate import ForwardTime
 from flybridge.delivery.lane import LaneWork, pause
-from flybridge.delivery.lane_reports import LaneOrder, LaneReport, Order, Report, new_orders, write_report
+from flybridge.delivery.lane_reports import LaneOrder, LaneReport, Order, WorkerReport, new_orders, write_report
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.observer import Observer, Silent
 from flybridge.store.protocol import Lane, Store
@@ -176,7 +176,7 @@ class Worker:
         )
         at_ms, before = self._reported
         if lanes != before or now_ms - at_ms >= REPORT_MS:
-            await write_report(store, Report(self.owner, self._context.clock.now_ms(), lanes))
+            await write_report(store, WorkerReport(self.owner, self._context.clock.now_ms(), lanes))
             self._reported = now_ms, lanes
 
     async def _carry_out(self, order: LaneOrder) -> None:

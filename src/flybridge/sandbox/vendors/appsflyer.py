@@ -50,7 +50,7 @@ _ID: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?")
 
 
-class Taken(Struct, frozen=True, gc=False):
+class TakenEvent(Struct, frozen=True, gc=False):
     """One event that was answered 200. `recorded` false: it was not kept, which AppsFlyer does not say either."""
 
     app: str
@@ -72,8 +72,8 @@ class AppsFlyerServer:
     def __init__(self, clock: Clock, faults: Faults) -> None:
         self.clock = clock
         self.faults = faults
-        self.taken: list[Taken] = []
-        self.rejected: dict[str, Taken] = {}
+        self.taken: list[TakenEvent] = []
+        self.rejected: dict[str, TakenEvent] = {}
         self.answers: Counter[int] = Counter()
 
     def takes(self, path: str) -> bool:
@@ -125,9 +125,9 @@ class AppsFlyerServer:
         if key.startswith("zero"):
             return FORBIDDEN
         event = _read(app, body, self.clock.now_ms())
-        return self._take(event) if isinstance(event, Taken) else event
+        return self._take(event) if isinstance(event, TakenEvent) else event
 
-    def _take(self, event: Taken) -> Answer:
+    def _take(self, event: TakenEvent) -> Answer:
         name = f"{event.app}/{event.appsflyer_id}/{event.event_name}/{event.event_time}"
         if self.faults.poisons and self.faults.poison(name) is not None:
             self.rejected.setdefault(name, event)
@@ -165,7 +165,7 @@ class AppsFlyerServer:
         }
 
 
-def _read(app: str, body: bytes | None, now_ms: int) -> Taken | Answer:
+def _read(app: str, body: bytes | None, now_ms: int) -> TakenEvent | Answer:
     """Read an event, or say what is wrong with it."""
     if body is None or len(body) > MAX_BYTES:
         return BAD
@@ -186,7 +186,7 @@ def _read(app: str, body: bytes | None, now_ms: int) -> Taken | Answer:
     time_said = message.get("eventTime", "")
     if values is None or not isinstance(time_said, str) or (time_said and not _TIME.fullmatch(time_said)):
         return BAD
-    return Taken(
+    return TakenEvent(
         app=app,
         appsflyer_id=appsflyer_id,
         event_name=name,
@@ -218,7 +218,7 @@ def _revenue(said: Any) -> float | None:
         return None
 
 
-async def _send_lines(send: Send, rows: list[Taken]) -> None:
+async def _send_lines(send: Send, rows: list[TakenEvent]) -> None:
     body = msgspec.json.Encoder().encode_lines(rows)
     headers = [(b"content-type", b"application/x-ndjson"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -69,7 +69,7 @@ def routes(site: Site) -> list[Route]:
     return [Route(ENTRY.path, show, methods=["GET"]), Route("/cohorts.csv", as_csv, methods=["GET"])]
 
 
-class Asked(Struct, frozen=True):
+class CohortQuestion(Struct, frozen=True):
     """The question of the page: one app, a metric, a grain, and how many days after the install are shown."""
 
     filters: Filters
@@ -91,14 +91,14 @@ class Asked(Struct, frozen=True):
         return self.filters.query(**own | changes)
 
 
-def asked_for(site: Site, query: Mapping[str, str]) -> Asked:
+def asked_for(site: Site, query: Mapping[str, str]) -> CohortQuestion:
     """Return the question of a query string. Without an app it is about the first."""
     everyone = site.scopes()
     filters = filters_of({"period": "90d", **query}, everyone)
     scopes = chosen_scopes(everyone, filters.app)[:1]
     metric, grain = chosen_cohort(query.get("metric"), query.get("grain") or "week", scopes)
     length = query.get("length", "")
-    return Asked(filters, scopes[0], metric, grain, int(length) if length in map(str, LENGTHS) else USUAL)
+    return CohortQuestion(filters, scopes[0], metric, grain, int(length) if length in map(str, LENGTHS) else USUAL)
 
 
 async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _span(cohort: Cohort, grain: str) -> str:
     return iso(cohort.first) if grain == "day" else f"{short(cohort.first)} to {short(cohort.last)}"
 
 
-def _curves(found: Cohorts, it: Asked) -> Figure:
+def _curves(found: Cohorts, it: CohortQuestion) -> Figure:
     """Return a curve for each of the largest sources, organic and restricted, and one of all."""
     apart = [one for one in found.groups if one.labels["media_source"] in APART]
     named = [one for one in found.groups if one.labels["media_source"] not in APART and one.counted[0]][:NAMED]
@@ -199,7 +199,7 @@ def _named(curve: Curve) -> str:
     return f"{name_of('media_source', curve.labels['media_source'])} ({curve.counted[0]:,})"
 
 
-def _payback(found: Cohorts, it: Asked) -> list[Figure]:
+def _payback(found: Cohorts, it: CohortQuestion) -> list[Figure]:
     """Return revenue and cost for one installation of a paid source; nothing if no cost is known."""
     costed = [one for one in found.groups if one.cost[0] is not None and one.labels["media_source"] != ORGANIC]
     if not costed:
