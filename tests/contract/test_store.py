@@ -198,6 +198,9 @@ async def test_the_ids_of_dead_letters_are_read_in_pages(store):
     assert await store.dead_ids(limit=2) == ids[:2]
     assert await store.dead_ids(after=ids[1], limit=2) == ids[2:]
     assert await store.dead_ids(after=ids[3]) == []
+    assert await store.dead_ids(ids=[ids[2], ids[0], 0, -1, 2**70, 10**6], limit=1) == [ids[0], ids[2]]
+    assert await store.dead_ids(ids=ids, app="shop", reason=DEAD.reason) == [ids[0], ids[3]]
+    assert await store.dead_ids(ids=[]) == []
     assert await store.dead_ids(app="shop", reason=DEAD.reason) == [ids[0], ids[3]]
     await store.file([Filing(envelope("r0"), DEAD, replayed=True)], NOW_MS + 9)
     assert await store.dead_ids() == ids

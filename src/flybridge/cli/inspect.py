@@ -78,8 +78,8 @@ def replay(
         clock, flow = SystemClock(), build_flow(settings)
         if every:
             return await replay_all(store, flow, clock, app=only_app, reason=reason)
-        letters = await store.dead(ids=ids, app=only_app, reason=reason)
-        return await replay_some(store, flow, [letter.id for letter in letters], clock.now_ms())
+        chosen = await store.dead_ids(ids=ids or (), app=only_app, reason=reason)
+        return await replay_some(store, flow, chosen, clock.now_ms())
 
     done = with_store(settings, work)
     if as_json:

@@ -15,6 +15,7 @@ from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, w
 from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config, Route
+from flybridge.delivery.lane_reports import read_reports, reporting
 from flybridge.errors import FlybridgeError
 from flybridge.identity import Keyring
 from flybridge.insight.account import read_account
@@ -26,10 +27,12 @@ from flybridge.operations.credentials import quota_checks, vendor_checks
 from flybridge.operations.doctor import Check, Find
 from flybridge.operations.forget import PersonIds
 from flybridge.operations.forget import forget as forget_person
+from flybridge.operations.stuck import sealed_checks, sending_checks
 from flybridge.records import DAY_MS, day_of
 from flybridge.service import backends
 from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt
+from flybridge.wiring import endpoints_of
 
 Given = str | None
 
@@ -188,10 +191,24 @@ async def _running(settings: Config) -> list[Check]:
                 look.balanced(drawn),
                 *look.listening(await read_heard(store), SystemClock().now_ms()),
                 *await _audiences(settings),
+                *await _stuck(settings, store),
                 *await _matching(settings, store),
             ]
     except FlybridgeError as problem:
         return [Check("account", False, str(problem))]
+
+
+async def _stuck(settings: Config, store: Store) -> list[Check]:
+    """Check what may be stuck, as the processes that run report it."""
+    now_ms = SystemClock().now_ms()
+    sending = sending_checks(
+        await store.depths(now_ms),
+        await read_reports(store, now_ms),
+        endpoints_of(settings).keys(),
+        now_ms,
+        workers=await reporting(store, now_ms),
+    )
+    return [*sending, *sealed_checks(await store.counts())]
 
 
 async def _matching(settings: Config, store: Store) -> list[Check]:

@@ -89,6 +89,12 @@ async def read_reports(store: Store, now_ms: int) -> Mapping[Lane, LaneReport]:
     return lanes
 
 
+async def reporting(store: Store, now_ms: int) -> int:
+    """Return how many workers run, by their reports."""
+    reports = [_report.decode(value) for _, value in await store.states(REPORTS)]
+    return sum(now_ms - report.at_ms <= STALE_MS for report in reports)
+
+
 async def give_order(store: Store, lane: Lane, order: Order, now_ms: int) -> None:
     """Leave an order for all workers, and delete orders that were carried out long ago."""
     value = msgspec.json.encode(LaneOrder(lane.app, lane.endpoint, order, now_ms))

@@ -149,10 +149,12 @@ class Service:
             await lifetime.run(web, config.server, jobs, received, clock=self._clock, stop=stop, ready=ready)
 
     def _worker(self, store: Store, transport: Transport, owner: WorkerId, report: Reporter) -> Worker:
+        endpoints = endpoints_of(self._config)
+        report.sends_through(endpoints)
         return Worker(
             store,
             transport,
-            endpoints_of(self._config),
+            endpoints,
             self._clock,
             policy=policy_of(self._config),
             rules=circuit_rules_of(self._config),

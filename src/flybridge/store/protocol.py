@@ -298,9 +298,18 @@ class Store(Protocol):
         ...
 
     async def dead_ids(
-        self, *, app: str | None = None, reason: str | None = None, after: int = 0, limit: int = 100
+        self,
+        *,
+        ids: Sequence[int] | None = None,
+        app: str | None = None,
+        reason: str | None = None,
+        after: int = 0,
+        limit: int = 100,
     ) -> Sequence[int]:
-        """Return the ids of dead letters above `after`, ascending: in the order of reception."""
+        """Return the ids of dead letters above `after`, ascending: in the order of reception. Opens none of them.
+
+        With `ids` just those of them that are dead letters, whatever `after` and `limit`.
+        """
         ...
 
     async def redeliver(self, ids: Sequence[int], now_ms: int) -> int:

@@ -99,6 +99,11 @@ class Reporter:
             **exchange.counts(),
         )
 
+    def sends_through(self, lanes: Iterable[Lane]) -> None:
+        """Note the lanes of this process, so that each has its figures from the start."""
+        for lane in lanes:
+            self._metrics.circuit(lane, is_open=False)
+
     def on_circuit(self, lane: Lane, circuit: Circuit) -> None:
         """Report a lane that stopped or sends again."""
         self._metrics.circuit(lane, is_open=circuit.phase != "closed")

@@ -67,6 +67,12 @@ def named(db: Rows, seal: Seal, app: str | None, reason: str | None, ids: Iterab
     return sorted(letters, key=lambda letter: (letter.died_ms, letter.id), reverse=True)
 
 
+def named_ids(db: Rows, app: str | None, reason: str | None, ids: Iterable[int]) -> list[int]:
+    """List those of these ids that are dead letters, ascending."""
+    possible = {number for number in ids if 0 < number <= LARGEST_ID}
+    return sorted(number for (number,) in db.among(Read.DEAD_IDS_AMONG, possible, app, reason))
+
+
 def listed_ids(db: Rows, app: str | None, reason: str | None, after: int, limit: int) -> list[int]:
     """List the ids of dead letters above `after`, ascending."""
     return [number for (number,) in db.read(Read.DEAD_IDS, app, reason, after, limit)]

@@ -64,6 +64,7 @@ class Read(Enum):
     DEAD_LETTERS = auto()  # app, reason (each may be None), limit: `dead_letters._dead_letter`, newest first
     DEAD_BY_ID = auto()  # app, reason (each may be None), among rows: the same, in any order
     DEAD_IDS = auto()  # app, reason (each may be None), row, limit: the rows after that one, ascending
+    DEAD_IDS_AMONG = auto()  # app, reason (each may be None), among rows: those that are dead letters, in any order
     DEAD_UNMAPPED = auto()  # among rows: the same, of those without a lane
     DEAD_UNDELIVERED = auto()  # among rows: row, lane, counter, received_ms, uncertain, of those with one. FOR UPDATE
     # forgetting

@@ -15,7 +15,7 @@ from flybridge.sealing import Seal
 from flybridge.store.core import performance_reports, reports, trail
 from flybridge.store.core.confirmed_time import confirm, confirmed_ms
 from flybridge.store.core.content_keys import are_known
-from flybridge.store.core.dead_letters import listed, listed_ids, named, redeliver, taken
+from flybridge.store.core.dead_letters import listed, listed_ids, named, named_ids, redeliver, taken
 from flybridge.store.core.delivering import begin, hasten, lease, queued, rescue, settle, take_out
 from flybridge.store.core.filing import file
 from flybridge.store.core.forgetting import forget, note, receipts
@@ -234,9 +234,17 @@ class Verbs(ABC):
         return await self._read(lambda db: listed(db, self._seal, app, reason, limit))
 
     async def dead_ids(
-        self, *, app: str | None = None, reason: str | None = None, after: int = 0, limit: int = 100
+        self,
+        *,
+        ids: Sequence[int] | None = None,
+        app: str | None = None,
+        reason: str | None = None,
+        after: int = 0,
+        limit: int = 100,
     ) -> Sequence[int]:
-        """List the ids of dead letters above `after`, ascending."""
+        """List the ids of dead letters, ascending."""
+        if ids is not None:
+            return await self._read(lambda db: named_ids(db, app, reason, ids))
         return await self._read(lambda db: listed_ids(db, app, reason, after, limit))
 
     async def take_dead(self, ids: Sequence[int]) -> Sequence[DeadLetter]:

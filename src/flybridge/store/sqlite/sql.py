@@ -94,6 +94,8 @@ READS: Final[Mapping[Read, str]] = {
     Read.DEAD_BY_ID: f"{LETTER} WHERE {CHOSEN} AND dead.id IN (??)",
     Read.DEAD_IDS: f"""SELECT dead.id FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell
                          WHERE {CHOSEN} AND dead.id > ?3 ORDER BY dead.id LIMIT ?4""",
+    Read.DEAD_IDS_AMONG: f"""SELECT dead.id FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell
+                         WHERE {CHOSEN} AND dead.id IN (??)""",
     Read.DEAD_UNMAPPED: f"{LETTER} WHERE lane IS NULL AND dead.id IN (??)",
     Read.DEAD_UNDELIVERED: """SELECT dead.id, lane, cell, received_ms, uncertain FROM dead JOIN ledger USING (id)
                           WHERE lane IS NOT NULL AND dead.id IN (??)""",
