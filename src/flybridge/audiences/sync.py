@@ -165,7 +165,7 @@ class AudienceSync:
 
     def _is_bad(self, work: Work, stage: str, device: Device, verdict: Retry) -> bool:
         """Count a device that failed alone. True when it has done so too often while others were accepted."""
-        if not verdict.counts or not (verdict.end or self._state(work, stage).is_bad(device.mark)):
+        if not verdict.counts or not (verdict.reason in DOUBTED or self._state(work, stage).is_bad(device.mark)):
             return False
         name = (*_named(work, stage), device.mark)
         self._failed[name] += 1
@@ -301,8 +301,7 @@ class AudienceSync:
             verdict = Split(verdict.reason)
         if isinstance(verdict, Halt) and self._failed[*_named(work, stage), part[0].mark]:
             # Others were accepted when it was refused before, so it needs none to be accepted in this run.
-            own = Reject("invalid_device", verdict.remedy, verdict.remedy)
-            return [(part[0], Retry(verdict.reason, end=own))], []
+            return [(part[0], Retry(verdict.reason))], []
         failed = isinstance(verdict, Retry) and (verdict.counts or done.status == 0)
         circuit = gate.state.circuit
         settled, again = gate.judge(

@@ -63,7 +63,7 @@ class Retry(Struct, frozen=True, tag=True):
 
     `counts` is False where the vendor has not looked at the item (throttled). `pauses` is `device` or `user` where
     the vendor asks that nothing of the item's device or user is sent in that time. With `most_tries` the item is
-    refused after so many counted tries, with the verdict `end` if there is one.
+    refused after so many counted tries.
     """
 
     reason: str
@@ -71,7 +71,6 @@ class Retry(Struct, frozen=True, tag=True):
     counts: bool = True
     pauses: str = ""
     most_tries: int = 0
-    end: Reject | None = None
 
 
 class Reject(Struct, frozen=True, tag=True):

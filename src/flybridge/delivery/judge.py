@@ -26,7 +26,7 @@ nothing but bad items ends them, too. Before that they can't be distinguished fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
@@ -98,8 +98,9 @@ class LaneState(Struct, frozen=True):
     `limit` is the most items in a request, 0 for the endpoint's own limit. `blamed` has the items that were in a failed
     request or refused alone, with the newest request at that time; `accepted` is the newest request of which something
     was accepted. `refusals` counts items refused alone since then. `recent` has a bit for each of the last items that
-    ended, 1 for a refused one. `doubted` has the items that were refused alone with an answer about the lane;
-    `mistaken` is set once one of them was accepted: then such refusals change for reasons of the lane's own.
+    ended, 1 for a refused one. `doubted` has the items that were refused alone with an answer about the lane, and how
+    often while others were accepted; `mistaken` is set once one of them was accepted: then such refusals change for
+    reasons of the lane's own.
     """
 
     circuit: Circuit = CLOSED
@@ -112,7 +113,7 @@ class LaneState(Struct, frozen=True):
     accepted: int = 0
     refusals: int = 0
     recent: int = 0
-    doubted: frozenset[Hashable] = frozenset()
+    doubted: Mapping[Hashable, int] = {}
     mistaken: bool = False
 
     @property
@@ -277,17 +278,22 @@ def _suspect(
     """Judge an item that was refused alone: it is the item, or the lane, or neither is known yet."""
     lasting = state.circuit.phase is not Phase.CLOSED and answer.now_ms - state.circuit.since_ms >= DOWN_MS
     if state.is_bad(key(item)) and isinstance(verdict, Halt):
-        most = DOUBTFUL_REFUSALS if state.mistaken else REFUSALS
-        end = Reject("refused_alone", REFUSED_ALONE.format(most, verdict.reason), verdict.remedy)
+        times = state.doubted.get(key(item), 0) + 1
         # The next refusal counts if something is accepted in between: it may be the lane's again.
-        state = replace(state, blamed={**state.blamed, key(item): answer.newest})
-        return [(item, Retry(verdict.reason, most_tries=most, end=end))], [], state
+        state = replace(
+            state,
+            blamed={**state.blamed, key(item): answer.newest},
+            doubted={**state.doubted, key(item): times},
+        )
+        if times < (DOUBTFUL_REFUSALS if state.mistaken else REFUSALS):
+            return [(item, Retry(verdict.reason))], [], state
+        detail = said(REFUSED_ALONE.format(times, verdict.reason), answer.words)
+        return [(item, Reject("refused_alone", detail, verdict.remedy))], [], _cleared(state, {key(item)})
     if not isinstance(verdict, Halt) and (state.is_bad(key(item)) or lasting):
-        blamed = {one: number for one, number in state.blamed.items() if one != key(item)}
-        return [(item, verdict)], [], replace(state, blamed=blamed)
+        return [(item, verdict)], [], _cleared(state, {key(item)})
     state = _blame(state, [key(item)], answer.newest)
     if isinstance(verdict, Halt) and len(state.doubted) < REMEMBERED:
-        state = replace(state, doubted=state.doubted | {key(item)})
+        state = replace(state, doubted={key(item): 0, **state.doubted})
     if isinstance(verdict, Reject):  # the answer is not at hand when it is settled
         verdict = replace(verdict, detail=said(verdict.detail, answer.words))
     elif isinstance(verdict, Split):
@@ -298,6 +304,15 @@ def _suspect(
         ended, state = convicted(state, answer.now_ms, answer.rules)
         return ended, [], state
     return [], [], state
+
+
+def _cleared(state: LaneState, over: Set[Hashable]) -> LaneState:
+    """Return the state without items that have ended."""
+    return replace(
+        state,
+        blamed={one: n for one, n in state.blamed.items() if one not in over},
+        doubted={one: n for one, n in state.doubted.items() if one not in over},
+    )
 
 
 def close_round(state: LaneState, now_ms: int, rules: CircuitRules) -> tuple[Ended[Any], LaneState]:
@@ -374,13 +389,9 @@ def _answered(
     if state.blamed:
         over = state.blamed.keys() & {key(item) for item, verdict in ended if not isinstance(verdict, Retry | Halt)}
         if over:
-            cleared = state.doubted & {key(item) for item, verdict in ended if isinstance(verdict, Accepted)}
-            state = replace(
-                state,
-                blamed={one: n for one, n in state.blamed.items() if one not in over},
-                doubted=state.doubted - over,
-                mistaken=state.mistaken or bool(cleared),
-            )
+            passed = {key(item) for item, verdict in ended if isinstance(verdict, Accepted)}
+            mistaken = state.mistaken or not state.doubted.keys().isdisjoint(passed)
+            state = replace(_cleared(state, over), mistaken=mistaken)
     if stopped:
         circuit = breaker.halted(state.circuit, kept, answer.now_ms, answer.rules, words=answer.words)
         state = replace(state, circuit=circuit)

@@ -120,18 +120,13 @@ def _again(
             uncertain=uncertain,
         )
     if retry.counts and retry.most_tries and tries >= retry.most_tries:
-        end = retry.end or Reject(
-            "invalid_event",
-            f"The vendor fails at this item, {tries} times, and takes others: {retry.reason}.",
-            "See with `flybridge explain` what is sent, correct the mapping, then replay the dead letter.",
-        )
         return Settlement(
             delivery.id,
             DEAD,
             tries=tries,
-            reason=end.reason,
-            detail=said(end.detail, words),
-            remedy=end.remedy,
+            reason="invalid_event",
+            detail=said(f"The vendor fails at this item, {tries} times, and takes others: {retry.reason}.", words),
+            remedy="See with `flybridge explain` what is sent, correct the mapping, then replay the dead letter.",
             uncertain=uncertain,
         )
     if retry.counts and tries >= policy.tries:

@@ -6,6 +6,7 @@ arrived; `after` is called when it was answered and may raise, as if the answer 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -77,8 +78,12 @@ class Inside:
         }
         sent: list[Mapping[str, Any]] = []
 
+        bodies = [request.body]
+
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": request.body, "more_body": False}
+            if not bodies:  # the next thing to come is the end of the connection
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
         async def send(message: Any) -> None:
             sent.append(message)
