@@ -293,6 +293,13 @@ async def test_a_chunk_that_cannot_be_opened_is_reported_and_kept_while_the_othe
     assert all("1 message of shop received on 2025-11-24" in text for text in reported)
     assert await inbox.waiting() == {("shop", DAY): 1}
     assert (await inbox.depth(NOW_MS)).unreadable == 1
+    (found,) = await inbox.damaged()
+    assert [tuple(one) for one in found.tally] == [("shop", DAY, 1)]
+    for _ in range(2):  # the second time it is gone, which is no error
+        await inbox.drop(found)
+    assert await inbox.damaged() == []
+    assert await inbox.waiting() == {}
+    assert await inbox.received() == {("shop", DAY): 3}
 
 
 async def test_chunks_of_another_secret_hold_up_nothing_and_are_given_once_it_is_known(open_inbox, gone):

@@ -33,6 +33,7 @@ class Commands(LazyGroup):
         "dead": Later("flybridge.cli.inspect", "dead", "List dead letters: what failed, why, and what helps."),
         "lanes": Later("flybridge.cli.lanes", "app", "Show the state of deliveries; retry or take out what is stuck."),
         "replay": Later("flybridge.cli.inspect", "replay", "Process or deliver dead letters again."),
+        "discard": Later("flybridge.cli.inspect", "discard", "Give up messages in the inbox that can't be opened."),
         "cohorts": Later("flybridge.cli.audiences", "app", "List and run the audiences that follow a cohort."),
         "performance": Later("flybridge.cli.performance", "performance", "Show what each media source brings."),
         "reconcile": Later("flybridge.cli.reconcile", "reconcile", "Say why the vendors' counts differ from ours."),

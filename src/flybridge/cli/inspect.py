@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,6 +15,8 @@ from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.account import Account, narrowed, read_account
+from flybridge.operations.discard import damaged
+from flybridge.operations.discard import discard as give_up
 from flybridge.operations.replay import Replayed, replay_all
 from flybridge.operations.replay import replay as replay_some
 from flybridge.records import DeadLetter, OutcomeKind
@@ -91,6 +93,30 @@ def replay(
     if ids and done.redelivered + done.processed < len(set(ids)):
         complain("Some of these ids are not dead letters, or not any more.")
         raise typer.Exit(1)
+
+
+def discard(
+    config: ConfigPath = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Give them up; without it they are only counted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give up messages in the inbox that can't be opened: they are counted as dead letters, without content."""
+
+    async def work(inbox: Inbox, store: Store) -> tuple[Mapping[tuple[str, str], int], int]:
+        found = await damaged(inbox)
+        return found, await give_up(inbox, store, SystemClock().now_ms()) if yes else 0
+
+    found, n = with_both(configured(config), work)
+    rows = [{"app": app, "day": day, "messages": times} for (app, day), times in sorted(found.items())]
+    if as_json:
+        print_json({"found": rows, "discarded": n})
+        return
+    print_rows("Messages in the inbox that can't be opened", rows, "Every message in the inbox can be opened.")
+    if n:
+        say(f"{n} were given up; see flybridge dead --reason damaged.")
+    elif rows:
+        say("If `secret` was changed, put the former one into `former_secrets` and restart: then nothing is lost.")
+        say("Else restore the inbox from a copy, or give them up with --yes.")
 
 
 def account_rows(account: Account) -> list[dict[str, Any]]:

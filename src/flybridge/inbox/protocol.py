@@ -51,6 +51,14 @@ class Depth(Struct, frozen=True):
     unreadable: int = 0
 
 
+class Damaged(Struct, frozen=True):
+    """A chunk that can't be opened. `tally` counts its envelopes by (app, day); `token` belongs to the backend."""
+
+    name: str
+    tally: Sequence[tuple[str, str, int]]
+    token: Any
+
+
 class Room(Struct, frozen=True):
     """How many bytes are used, how many may be, and the limit of the disk or servers below that. 0: none is known."""
 
@@ -100,6 +108,14 @@ class Inbox(Protocol):
 
     async def wait(self, timeout_s: float) -> None:
         """Return when something was accepted, or after the timeout; may return early for no reason."""
+        ...
+
+    async def damaged(self) -> Sequence[Damaged]:
+        """Return the chunks that can't be opened now, by trying all that wait."""
+        ...
+
+    async def drop(self, damaged: Damaged) -> None:
+        """Forget a chunk that can't be opened, once it is accounted for elsewhere."""
         ...
 
     async def depth(self, now_ms: int) -> Depth:

@@ -27,7 +27,7 @@ import msgspec
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.chunk import UnreadableChunks, pack, unpack
 from flybridge.inbox.high_water import HighWater
-from flybridge.inbox.protocol import CLOCK_STEP_MS, Depth, Leased, Room
+from flybridge.inbox.protocol import CLOCK_STEP_MS, Damaged, Depth, Leased, Room
 from flybridge.records import Envelope, day_of
 from flybridge.sealing import Seal
 from flybridge.system.private_files import private_database, private_directory
@@ -180,6 +180,14 @@ class SqliteInbox:
             await asyncio.wait_for(self._arrived.wait(), timeout_s)
         self._arrived.clear()
 
+    async def damaged(self) -> Sequence[Damaged]:
+        """Return the chunks that can't be opened now, by trying all that wait."""
+        return await self._aside(self._damaged)
+
+    async def drop(self, damaged: Damaged) -> None:
+        """Forget a chunk that can't be opened."""
+        await self._aside(self._ack, (damaged.token,))
+
     async def depth(self, now_ms: int) -> Depth:
         """Count what waits."""
         values = {"now_ms": now_ms, "step_ms": CLOCK_STEP_MS}
@@ -326,6 +334,16 @@ class SqliteInbox:
         if row is not None and row[0] is None:
             raise SealBroken(f"The inbox {self._path} is damaged (a body is missing): restore it from a copy.")
         return None if row is None else row[0]
+
+    def _damaged(self) -> list[Damaged]:
+        found = []
+        for chunk_id, uid, tally in self._select("SELECT id, uid, tally FROM chunks ORDER BY id"):
+            try:
+                if (body := self._body(chunk_id)) is not None:
+                    unpack(self._seal, uid, body)
+            except SealBroken:
+                found.append(Damaged(uid, _tally(tally), uid))
+        return found
 
     def _reclaim(self) -> None:
         with self._transaction(self._reader) as db:

@@ -216,6 +216,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "its content can't be opened: it was sealed with another secret, or it is damaged",
         "put the former secret into `former_secrets`, restart, and replay",
     ),
+    (_K.DEAD, "damaged"): Reason(
+        "it could not be opened in the inbox, and an operator gave it up: its content is lost",
+        "ask the sender to send again what it sent on that day",
+    ),
     (_K.DEAD, "uncertain"): Reason(
         "the answer was lost, the vendor may have it and can't recognise a repeat, and `delivery.uncertain` is `park`",
         "look for it at the vendor; replay it if it is not there",

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from flybridge.clock import Clock
 from flybridge.flow import Flow
+from flybridge.operations.discard import REASON as NO_CONTENT
 from flybridge.records import DeadLetter, Envelope, Filing, Media, Source
 from flybridge.store.protocol import Store
 
@@ -27,7 +28,7 @@ class Replayed(Struct, frozen=True):
 
 async def replay(store: Store, flow: Flow, ids: Sequence[int], now_ms: int) -> Replayed:
     """Replay dead letters. An id that is none, or none any more because another process replayed it, is left alone."""
-    filings = [_refiled(flow, letter) for letter in await store.take_dead(ids)]
+    filings = [_refiled(flow, letter) for letter in await store.take_dead(ids) if letter.reason != NO_CONTENT]
     filed = await store.file(filings, now_ms) if filings else None
     redelivered = await store.redeliver(ids, now_ms)
     return Replayed(redelivered, len(filings), dict(filed.outcomes) if filed else {})

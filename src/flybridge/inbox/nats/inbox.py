@@ -22,7 +22,7 @@ from flybridge.inbox.chunk import unpack
 from flybridge.inbox.nats.lease import Leases
 from flybridge.inbox.nats.link import Link, StreamSettings, chunk_of
 from flybridge.inbox.nats.publish import OLDEST, Publisher
-from flybridge.inbox.protocol import Depth, Leased, Room
+from flybridge.inbox.protocol import Damaged, Depth, Leased, Room
 from flybridge.records import Envelope
 from flybridge.sealing import Seal
 
@@ -123,6 +123,22 @@ class JetStreamInbox:
         # A chunk that no worker can open is never acknowledged, so sooner or later the first one in the stream is such
         # a chunk: a process that leases nothing knows it, too.
         return Depth(waiting, min(leased, waiting), oldest_ms, sum((self._leases.unreadable() | unreadable).values()))
+
+    async def damaged(self) -> Sequence[Damaged]:
+        """Return the chunks that can't be opened now, by trying all that wait."""
+        found, sequence = [], 1
+        while message := await self._link.message(seq=sequence, subject=f"{self._stream}.chunk.>", next=True):
+            try:
+                unpack(self._seal, "", message.data or b"")
+            except SealBroken:
+                name = (message.headers or {}).get("Nats-Msg-Id", f"{message.seq}")
+                found.append(Damaged(name, [chunk_of(message.subject or "")], message.seq or 0))
+            sequence = (message.seq or sequence) + 1
+        return found
+
+    async def drop(self, damaged: Damaged) -> None:
+        """Forget a chunk that can't be opened."""
+        await self._link.delete(damaged.token)
 
     async def room(self) -> Room:
         """Measure the room in the stream."""

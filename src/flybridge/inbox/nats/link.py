@@ -40,7 +40,7 @@ DEDUP_S: Final = 120.0
 ASK_S: Final = 2.0
 
 # Codes of nats-server 2.15 (its errors.json, read 2026-11-24).
-NOT_FOUND: Final = frozenset({10037, 10059})  # message, stream
+NOT_FOUND: Final = frozenset({10037, 10043, 10059})  # message, sequence, stream
 FULL: Final = frozenset({10002, 10023, 10028, 10047, 10054, 10077, 10122})
 TOO_FEW_SERVERS: Final = frozenset({10005, 10074})
 NOT_ENABLED: Final = frozenset({10039, 10076})
@@ -153,6 +153,14 @@ class Link:
             if refused.code in NOT_FOUND:
                 return None
             raise InboxUnavailable(self.sentence(refused)) from None
+
+    async def delete(self, sequence: int) -> None:
+        """Delete one message from the stream. One that is gone is no error."""
+        try:
+            await self._call(lambda api: api.delete_msg(self.settings.stream, sequence))
+        except JetStreamRefusal as refused:
+            if refused.code not in NOT_FOUND:
+                raise InboxUnavailable(self.sentence(refused)) from None
 
     async def subjects(self, kind: str) -> dict[str, int]:
         """Return the subjects of a kind that hold messages, and how many. The stream's leader answers, page by page."""
