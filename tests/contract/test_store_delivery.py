@@ -7,7 +7,7 @@ import asyncio
 from filings import LANE, LATER_MS, NOW_MS, direct, lease, lines, names, sighting, standing, waiting
 
 from flybridge.records import Delivery
-from flybridge.store.protocol import Lane, LaneDepth, Rescued, Settled, Settlement
+from flybridge.store.protocol import LONGEST_LEASE_MS, Lane, LaneDepth, Rescued, Settled, Settlement
 
 
 async def test_a_delivery_carries_all_the_request_needs(store):
@@ -74,6 +74,12 @@ async def test_a_lapsed_lease_is_taken_back_and_not_before(store):
     await lease(store, limit=1)
     assert await store.rescue(NOW_MS + 59_999) == Rescued()
     assert await store.rescue(NOW_MS + 60_000) == Rescued(returned=1)
+    (again,) = await lease(store, NOW_MS + 60_000, limit=1)
+    assert await store.rescue(NOW_MS + 120_000 - LONGEST_LEASE_MS) == Rescued()
+    assert await store.rescue(NOW_MS + 119_999 - LONGEST_LEASE_MS) == Rescued(returned=1)  # the clock was set back
+    (again,) = await lease(store, NOW_MS + 60_000, limit=1)
+    assert again.tries == 0
+    await store.rescue(NOW_MS + 120_000)
     assert await names(store, LATER_MS) == ["a", "b"]
 
 

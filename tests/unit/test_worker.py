@@ -411,6 +411,36 @@ async def test_a_worker_that_dies_in_flight_leaves_only_what_had_begun_uncertain
     assert set(bench.vendor.received) == set(numbered(200))
 
 
+async def test_after_a_crash_few_begin_at_once_for_a_minute(bench: Bench) -> None:
+    """So that a process that dies again and again sends less of them twice."""
+    await bench.file(numbered(400), V1)
+    api = AttributionApi("key-of-app", bench.vendor.url, concurrency=16)
+
+    async def killed() -> int:
+        """Let a worker die in its first requests. Returns how many had begun."""
+        died = asyncio.Event()
+
+        async def hang() -> None:
+            died.set()
+            await asyncio.sleep(3600)
+
+        bench.vendor.before = hang
+        task = asyncio.create_task(bench.worker(v1=api).drain())
+        await died.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        before = sum([entry.uncertain async for entry in bench.store.ledger()])
+        bench.clock.advance(Settings().lease_ms / 1000)
+        return before
+
+    assert await killed() == 0
+    first = await killed()  # the first had begun so many
+    assert first == 64
+    assert await killed() - first <= 16  # as many as were in flight
+    await bench.worker(v1=api).drain()
+    assert await bench.outcomes() == {"delivered": 400}
+
+
 async def test_nothing_is_sent_on_a_lease_that_could_lapse(bench: Bench) -> None:
     """While the first of four requests hangs, their lease lapses and another worker delivers: three don't go twice."""
     await bench.file(numbered(6), V1)

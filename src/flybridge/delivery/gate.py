@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -49,6 +49,28 @@ class ForwardTime:
     def on_clock(self, at_ms: int) -> int:
         """Return the moment on the clock as it is now, 0 for 0."""
         return at_ms - self._lost_ms if at_ms else 0
+
+
+JUMP_S: Final = 10.0
+
+
+class EvenTime:
+    """For how long a clock has run evenly, compared with `steady_s`, the seconds of a clock that can't be set."""
+
+    def __init__(self, clock: Clock, steady_s: Callable[[], float]) -> None:
+        self._clock = clock
+        self._steady_s = steady_s
+        self._ahead_s = clock.now_ms() / 1000 - steady_s()
+        self._jumped_s = float("-inf")
+
+    def seconds(self) -> float:
+        """Return the seconds since the last jump that was seen, infinity if there was none."""
+        now_s = self._steady_s()
+        ahead_s = self._clock.now_ms() / 1000 - now_s
+        if abs(ahead_s - self._ahead_s) > JUMP_S:
+            self._jumped_s = now_s
+        self._ahead_s = ahead_s  # what is slewed in small steps is no jump
+        return now_s - self._jumped_s
 
 
 class Gate:

@@ -38,6 +38,8 @@ from flybridge.records import Delivery
 from flybridge.store.protocol import Lane
 
 _ID: Final = attrgetter("id")
+CAREFUL_MS: Final = 60_000
+CAREFUL_BEGUN: Final = 8  # items that are begun at once after a crash
 MOST_PAUSED: Final = 100_000  # devices and users whose pauses are remembered
 
 
@@ -54,7 +56,15 @@ class LaneWork:
         self._paused: dict[tuple[str, str], int] = {}
         self._mean_bytes = 2_000.0
         self._more = True
+        self._careful_until_ms = 0
         self._signal = asyncio.Event()
+
+    def careful(self) -> None:
+        """Begin only few items at once for a minute, as a process died while it was sending.
+
+        What dies once may die again, and what had begun is then sent twice.
+        """
+        self._careful_until_ms = self._context.clock.now_ms() + CAREFUL_MS
 
     def more(self) -> None:
         """Note that more has become due while the lane is at work."""
@@ -195,7 +205,9 @@ class LaneWork:
             return max(min(per_request, self.gate.state.limit or per_request), PROBES)
         room = per_request * limits.concurrency
         if not self._endpoint.deduplicates:
-            room = min(max(settings.wave_begun, room // 8), 4 * room)
+            usual = min(max(settings.wave_begun, room // 8), 4 * room)
+            careful = self._context.clock.now_ms() < self._careful_until_ms
+            room = min(usual, CAREFUL_BEGUN) if careful else usual
         elif per_request == 1:
             room *= 16
         if limits.items_per_s > 0:

@@ -17,12 +17,12 @@ from flybridge.clock import Clock
 from flybridge.delivery.circuit import Circuit, CircuitRules
 from flybridge.delivery.context import Context, Settings
 from flybridge.delivery.exchange import Endpoint, Transport
-from flybridge.delivery.gate import ForwardTime
+from flybridge.delivery.gate import EvenTime, ForwardTime
 from flybridge.delivery.lane import LaneWork, pause
 from flybridge.delivery.lane_reports import LaneOrder, LaneReport, Order, WorkerReport, new_orders, write_report
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.observer import Observer, Silent
-from flybridge.store.protocol import Lane, Store
+from flybridge.store.protocol import LONGEST_LEASE_MS, Lane, Rescued, Store
 
 FLUSHES_AT_STOP: Final = 3
 REPORT_MS: Final = 60_000
@@ -34,7 +34,8 @@ class Worker:
 
     `owner` names this process in its leases and must be unique; by default it is random. `replaces` names a former
     owner that is known to be gone (the embedded service: its data directory is locked): its leases are taken
-    back at once instead of when they lapse.
+    back at once instead of when they lapse. `seconds` is the time of a clock that can't be set, by which jumps of
+    `clock` are seen.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Worker:
         owner: str = "",
         replaces: str | None = None,
         jitter: Callable[[], float] = random.random,
+        seconds: Callable[[], float] | None = None,
     ) -> None:
         self._context = Context(
             store=store,
@@ -65,10 +67,13 @@ class Worker:
         )
         if self._context.settings.timeout_ms * 2 > self._context.settings.lease_ms:
             raise ValueError("lease_ms must be at least twice timeout_ms, or leased items lapse in the queue")
+        if self._context.settings.lease_ms > LONGEST_LEASE_MS:
+            raise ValueError("lease_ms must not be more than an hour")
         self._lanes = {lane: LaneWork(lane, endpoint, self._context) for lane, endpoint in endpoints.items()}
         self._replaces = replaces
         self._rescued_ms: int | None = None
         self._time = ForwardTime(clock)
+        self._even = EvenTime(clock, seconds or (lambda: clock.now_ms() / 1000))
         self._looked_ms: int | None = None
         self._reported: tuple[int, tuple[LaneReport, ...]] = (0, ())
         self._orders: set[str] = set()
@@ -197,10 +202,17 @@ class Worker:
             return
         resend = context.policy.uncertain is Uncertain.RESEND
         if self._replaces is not None:
-            await context.store.rescue(now_ms, owner=self._replaces, resend_uncertain=resend)
+            self._note(await context.store.rescue(now_ms, owner=self._replaces, resend_uncertain=resend))
             self._replaces = None
-        await context.store.rescue(now_ms, resend_uncertain=resend)
+        if self._even.seconds() * 1000 < context.settings.lease_ms:
+            return  # after a jump of the clock leases seem to have lapsed that have not: wait until they have
+        self._note(await context.store.rescue(now_ms, resend_uncertain=resend))
         self._rescued_ms = passed_ms
+
+    def _note(self, rescued: Rescued) -> None:
+        if rescued.uncertain or rescued.parked:
+            for work in self._lanes.values():
+                work.careful()
 
     async def _guarded(self, work: LaneWork, stop: asyncio.Event) -> None:
         try:

@@ -162,6 +162,7 @@ class Service:
             observer=report,
             owner=owner.name,
             replaces=owner.former,
+            seconds=self._seconds if self._moves else time.monotonic,
         )
 
     def _jobs(

@@ -18,11 +18,11 @@ Guarantees that every backend keeps and `tests/contract/test_store.py` checks:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
-from flybridge.records import DeadLetter, Delivery, Filing
+from flybridge.records import HOUR_MS, DeadLetter, Delivery, Filing
 from flybridge.store.figures import (
     Count,
     CoverageRow,
@@ -39,6 +39,9 @@ from flybridge.store.figures import (
 from flybridge.store.performance import WHOLE, CohortSums, CostRow, CostSums, CurvePoint, Size, Slice, Sums
 from flybridge.store.receipt import Receipt, VendorStep
 from flybridge.store.trail import Deed, TrailRow
+
+LONGEST_LEASE_MS: Final = HOUR_MS
+"""No worker leases for longer."""
 
 
 class Lane(Struct, frozen=True, order=True):
@@ -240,6 +243,7 @@ class Store(Protocol):
     async def rescue(self, now_ms: int, *, owner: str | None = None, resend_uncertain: bool = True) -> Rescued:
         """Take back lapsed leases, or all leases of `owner`, whose process is known to be gone.
 
+        - A lease that ends later than `LONGEST_LEASE_MS` from now has lapsed: the clock was set back since it began.
         - What had not begun is due again, in its former place.
         - What had begun is due again with `tries` and `uncertain` one higher, or parked if not `resend_uncertain`.
         """

@@ -24,7 +24,7 @@ from flybridge.store.core.dead_letters import (
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Rows, Write
-from flybridge.store.protocol import Lane, Queued, Rescued, Settled, Settlement
+from flybridge.store.protocol import LONGEST_LEASE_MS, Lane, Queued, Rescued, Settled, Settlement
 
 Row = tuple[Any, ...]
 
@@ -169,7 +169,11 @@ def _parked(settlement: Settlement) -> Settlement:
 
 def rescue(ledger: LedgerWriter, seal: Seal, now_ms: int, owner: str | None, resend_uncertain: bool) -> Rescued:
     tables = ledger.tables
-    rows = tables.read(Read.LAPSED, now_ms) if owner is None else tables.read(Read.LEASED_BY, owner)
+    rows = (
+        tables.read(Read.LAPSED, now_ms, now_ms + LONGEST_LEASE_MS)
+        if owner is None
+        else tables.read(Read.LEASED_BY, owner)
+    )
     begun = [row for row in rows if row[4]]
     # What had begun may have been applied: that was a try, and the account shows it.
     tables.write(Write.UNCERTAIN, [(1, row[1]) for row in begun])

@@ -55,7 +55,7 @@ class Read(Enum):
     # app, endpoint, now_ms, limit: id, tries, uncertain, split, received_ms, sealed, who. FOR UPDATE SKIP LOCKED
     DUE = auto()
     OWNED = auto()  # owner, among deliveries: id, row, lane, counter. FOR UPDATE
-    LAPSED = auto()  # now_ms: id, row, lane, counter, begun. FOR UPDATE SKIP LOCKED
+    LAPSED = auto()  # now_ms, the latest end of a lease: id, row, lane, counter, begun. FOR UPDATE SKIP LOCKED
     LEASED_BY = auto()  # owner: the same. FOR UPDATE SKIP LOCKED
     UNLEASED = auto()  # among rows: delivery, row, lane, counter. FOR UPDATE SKIP LOCKED
     # app, endpoint, limit: row, due_ms, leased, tries, uncertain, received_ms, sealed, who, those due longest first

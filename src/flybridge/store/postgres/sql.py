@@ -82,7 +82,8 @@ READS: Final[Mapping[Read, str]] = {
     Read.OWNED: """SELECT deliveries.id, line, lane, cell FROM deliveries JOIN ledger ON ledger.id = line
                    WHERE owner = $1 AND deliveries.id = ANY($2::bigint[])
                    ORDER BY deliveries.id FOR UPDATE OF deliveries""",
-    Read.LAPSED: f"{LEASED} owner IS NOT NULL AND leased_until_ms <= $1 FOR UPDATE OF deliveries SKIP LOCKED",
+    Read.LAPSED: f"""{LEASED} owner IS NOT NULL AND (leased_until_ms <= $1 OR leased_until_ms > $2)
+                  FOR UPDATE OF deliveries SKIP LOCKED""",
     Read.LEASED_BY: f"{LEASED} owner IS NOT NULL AND owner = $1 FOR UPDATE OF deliveries SKIP LOCKED",
     Read.UNLEASED: """SELECT deliveries.id, line, lane, cell FROM deliveries JOIN ledger ON ledger.id = line
                       WHERE owner IS NULL AND line = ANY($1::bigint[])
