@@ -318,6 +318,16 @@ def test_reports_are_recognised_row_by_row(row, named, report):
     assert report_of(row, named) is report
 
 
+@pytest.mark.parametrize("word", ["", "null", "None", "N/A", " "])
+def test_words_for_nothing_are_no_values(tmp_path, word):
+    """Data Locker writes `null`: a row without a reason was not blocked."""
+    content = (
+        f"appsflyer_id,event_name,blocked_reason,fraud_reason\n1-2,install,{word},{word}\n"
+    )
+    (row,) = rows_of(tmp_path / "a.csv", content)
+    assert (row.report, row.fields) == (Report.INSTALLS, {"appsflyer_id": "1-2", "event_name": "install"})
+
+
 def test_copies_for_partners_are_recognised_by_their_columns(tmp_path):
     """A report of postbacks has the same events once more."""
     content = "AppsFlyer ID,Event Name,Event Time,Postback Retry\n1-2,install,2026-01-31 10:00:00,0\n"

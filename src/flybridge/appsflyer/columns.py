@@ -15,6 +15,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from flybridge.appsflyer.fields import ABSENT
+
 EXCEPTIONS: Final[Mapping[str, str]] = {
     "partner": "af_prt",
     "channel": "af_channel",
@@ -74,8 +76,15 @@ class Columns(Struct, frozen=True):
     has_display_names: bool
 
     def row(self, values: Iterable[str]) -> dict[str, str]:
-        """Return the fields of a row that are filled. Of two columns with the same field the first one counts."""
-        row = {name: value for name, value in zip(self.fields, values, strict=False) if value and name}
+        """Return the fields of a row that have a value: words for nothing are none.
+
+        Of two columns with the same field the first one counts.
+        """
+        row = {
+            name: value
+            for name, value in zip(self.fields, values, strict=False)
+            if value and name and value not in ABSENT
+        }
         if self.fixed and "revenue_in_selected_currency" in row:
             return {**self.fixed, **row}
         return row

@@ -43,6 +43,8 @@ class Commands(LazyGroup):
         "explain": Later("flybridge.cli.explain", "explain", "Show what would become of a message, field by field."),
         "import": Later("flybridge.cli.import_files", "import_files", "Import files into the inbox."),
         "tokens": Later("flybridge.cli.tokens", "app", "List, make and revoke API tokens of the console."),
+        "pull": Later("flybridge.cli.read_history", "pull", "Read AppsFlyer's raw-data reports."),
+        "gaps": Later("flybridge.cli.read_history", "gaps", "Find what was never received, and read it."),
         "forget": Later("flybridge.cli.privacy", "forget", "Remove a person everywhere, and print a receipt."),
         "doctor": Later("flybridge.cli.privacy", "doctor", "Check configuration, data directory and account."),
         "migrate": Later("flybridge.cli.migrate", "migrate", "Migrate stored data to this version, or to a cluster."),

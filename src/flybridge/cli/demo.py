@@ -14,6 +14,7 @@ from flybridge.cli.common import cleared_away, run
 from flybridge.cli.inspect import account_rows
 from flybridge.cli.printing import console, print_json, print_rows, say
 from flybridge.demo.environment import Environment, LocalEnvironment
+from flybridge.demo.outage import play_outage
 from flybridge.demo.run import DemoResult, Scenario, run_scenario, started
 from flybridge.demo.sender import Sent
 from flybridge.demo.verdict import SHOWN
@@ -36,6 +37,10 @@ def sandbox(
 
 
 SHARE = "The share of postbacks of people {}, from 0 to 1."
+
+OUTAGE_EVENTS = 400
+REFUSING = ("all", "poison")
+"""Faults that refuse some events for ever. They are played in the main part alone."""
 
 
 def demo(
@@ -82,13 +87,22 @@ async def run_demo(scenario: Scenario, *, quiet: bool, cluster: bool = False) ->
 async def _run_demo(scenario: Scenario, *, quiet: bool, cluster: bool) -> DemoResult:
     async with started(scenario, _cluster_environment() if cluster else LocalEnvironment) as environment:
         if quiet:
-            return await run_scenario(environment, scenario, _show_nothing)
+            return await _with_outage(environment, scenario, await run_scenario(environment, scenario, _show_nothing))
         intake_origins = ", ".join(environment.intake_origins)
         say(f"flybridge on {intake_origins}, sandbox on {environment.sandbox.origin}, faults: {scenario.faults}")
         say(f"Console, while it runs: {environment.metrics_origins[0]}/")
         screen = Screen()
         with Live(console=console, refresh_per_second=4) as live:
-            return await run_scenario(environment, scenario, lambda now, sent: live.update(screen.draw(now, sent)))
+            done = await run_scenario(environment, scenario, lambda now, sent: live.update(screen.draw(now, sent)))
+        return await _with_outage(environment, scenario, done)
+
+
+async def _with_outage(environment: Environment, scenario: Scenario, done: DemoResult) -> DemoResult:
+    """Push messages in vain while flybridge is stopped, and fill the gap. Faults of the vendor are played before."""
+    if not isinstance(environment, LocalEnvironment) or scenario.faults in REFUSING:
+        return done
+    verdicts = await play_outage(environment, seed=scenario.seed, events=min(OUTAGE_EVENTS, scenario.events))
+    return msgspec.structs.replace(done, outage=verdicts)
 
 
 def _cluster_environment() -> Callable[..., Environment]:
@@ -123,6 +137,7 @@ def as_plain(outcome: DemoResult) -> dict[str, Any]:
         "streams": msgspec.to_builtins(outcome.streams),
         "cohort": msgspec.to_builtins(outcome.cohort),
         "performance": msgspec.to_builtins(outcome.performance),
+        "outage": msgspec.to_builtins(outcome.outage),
         "discrepancies": msgspec.to_builtins(outcome.account.discrepancies),
         "differences": outcome.differences,
     }
@@ -171,6 +186,18 @@ def show_outcome(outcome: DemoResult) -> None:
         for one in outcome.performance
     ]
     print_rows("Performance: every metric by source, campaign, country and day", rows, "There was no app.")
+    rows = [
+        {
+            "app": one.app,
+            "pushed in vain": one.lost,
+            "missing": one.missing,
+            "filled": one.filled,
+            "missing then": one.left,
+            "differences": one.differences,
+        }
+        for one in outcome.outage
+    ]
+    print_rows("An outage: AppsFlyer pushes in vain, and the gap is filled", rows, "There was none.")
     for line in _wrong(outcome):
         say(line, "red")
     if outcome.differences:
@@ -201,6 +228,9 @@ def _wrong(outcome: DemoResult) -> Iterable[str]:
     for performance in outcome.performance:
         for what in performance.differences[:SHOWN]:
             yield f"{performance.app}: {what}"
+    for outage in outcome.outage:
+        for what in outage.wrong[:SHOWN]:
+            yield f"{outage.app}, after the outage: {what}"
     for wrong in outcome.account.discrepancies[:SHOWN]:
         yield f"{wrong.app} {wrong.day}: {wrong.what} Expected {wrong.expected}, found {wrong.found}."
 

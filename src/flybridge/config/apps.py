@@ -382,6 +382,54 @@ class AppInsight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     starts at the configuration file. Absent: none. It needs `pip install 'flybridge[parquet]'`."""
 
 
+class PulledReport(StrEnum):
+    """A raw-data report of the Pull API."""
+
+    INSTALLS = "installs_report"
+    ORGANIC_INSTALLS = "organic_installs_report"
+    REINSTALLS = "reinstalls"
+    ORGANIC_REINSTALLS = "reinstalls_organic"
+    RETARGETING = "installs-retarget"
+    RETARGETED_EVENTS = "in-app-events-retarget"
+    EVENTS = "in_app_events_report"
+    ORGANIC_EVENTS = "organic_in_app_events_report"
+    UNINSTALLS = "uninstall_events_report"
+    ORGANIC_UNINSTALLS = "organic_uninstall_events_report"
+    AD_REVENUE = "ad_revenue_raw"
+    ORGANIC_AD_REVENUE = "ad_revenue_organic_raw"
+    RETARGETED_AD_REVENUE = "ad-revenue-raw-retarget"
+
+
+class AppHistory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is read of AppsFlyer beside its pushes, because it does not push a message again."""
+
+    pull_every_hours: Annotated[float, Meta(ge=0, le=168)] = 0.0
+    """How often `serve` pulls the reports of the last days. 0: not at all. Each time costs one call of each report's
+    quota of the day, or more for a full one. Needs `apps.appsflyer.api_token`."""
+    reports: tuple[PulledReport, ...] = (
+        PulledReport.INSTALLS,
+        PulledReport.ORGANIC_INSTALLS,
+        PulledReport.REINSTALLS,
+        PulledReport.ORGANIC_REINSTALLS,
+        PulledReport.RETARGETING,
+        PulledReport.RETARGETED_EVENTS,
+        PulledReport.EVENTS,
+        PulledReport.ORGANIC_EVENTS,
+    )
+    """The reports that are pulled, in this order."""
+    trailing_days: Annotated[int, Meta(ge=1, le=89)] = 3
+    """How many days are read again each time: events of devices that were offline come days late. No more than
+    `retention.dedup_days`."""
+    locker: str = ""
+    """The address of a Data Locker, `s3://bucket/home`, `gs://` or `az://`, or a directory. `serve` reads what is
+    written there. Empty: none."""
+    locker_wait_hours: Annotated[float, Meta(ge=0, le=48)] = 5.0
+    """How long an hour's folder without `_SUCCESS` is waited for, after its newest file."""
+    gaps: bool = True
+    """Whether `serve` compares the last days with the Pull API once a day, where there is an `api_token`, and reads
+    what is missing."""
+
+
 class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One app: an AppsFlyer app and the Amplitude project it is joined with."""
 
@@ -409,6 +457,8 @@ class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sharing) and the view-through attribution of sources on AppsFlyer's list are `redact`, `default` is `pass`."""
     insight: AppInsight = field(default_factory=AppInsight)
     """How the app's performance is counted."""
+    history: AppHistory = field(default_factory=AppHistory)
+    """What is read of AppsFlyer beside its pushes."""
     streams: tuple[Stream, ...] = ()
     """Amplitude events that go to AppsFlyer."""
     audiences: tuple[Audience, ...] = ()

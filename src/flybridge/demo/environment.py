@@ -162,6 +162,9 @@ s2s_key = "s2s-{app.name}"
 api_token = "token-{app.name}"
 base_url = "{amplitude}"
 
+[apps.history]
+gaps = false
+
 [apps.insight]
 timezone = "{app.timezone}"
 currency = "{app.currency}"

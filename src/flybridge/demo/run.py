@@ -18,6 +18,7 @@ from msgspec import Struct
 from flybridge.demo import streams
 from flybridge.demo.cohorts import CohortVerdict
 from flybridge.demo.environment import DemoApp, Environment, LocalEnvironment
+from flybridge.demo.outage_verdict import OutageVerdict
 from flybridge.demo.performance import (
     PerformanceTruth,
     PerformanceVerdict,
@@ -72,6 +73,7 @@ class DemoResult(Struct, frozen=True):
     streams: Sequence[StreamVerdict] = ()
     cohort: CohortVerdict | None = None
     performance: Sequence[PerformanceVerdict] = ()
+    outage: Sequence[OutageVerdict] = ()
 
     @property
     def differences(self) -> int:
@@ -80,7 +82,7 @@ class DemoResult(Struct, frozen=True):
         found += sum(len(stream.disagreements) for stream in self.streams)
         found += self.cohort.differences if self.cohort is not None else 0
         found += sum(len(one.differences) for one in self.performance)
-        found += self.lost
+        found += self.lost + sum(one.differences for one in self.outage)
         return len(self.account.discrepancies) + found
 
 
@@ -200,13 +202,13 @@ class _Records(Struct, frozen=True):
 
 async def _records(session: aiohttp.ClientSession, environment: Environment) -> _Records:
     origin = environment.sandbox.origin
-    saved = await _record(session, origin, "saved")
+    saved = await record(session, origin, "saved")
     # What Amplitude had to wait for in vain was delivered to it all the same.
-    saved += await _record(session, origin, "waiting")
-    saved += await _record(session, origin, "dropped")
+    saved += await record(session, origin, "waiting")
+    saved += await record(session, origin, "dropped")
     return _Records(
         saved,
-        await _record(session, origin, "rejected"),
+        await record(session, origin, "rejected"),
         await streams.record(session, origin, "record"),
         await streams.record(session, origin, "rejected"),
         await sandbox_ms(session, environment),
@@ -261,7 +263,8 @@ async def _expire(session: aiohttp.ClientSession, environment: Environment, mess
     await _wait_for_rest(session, environment, messages, poll_s)
 
 
-async def _record(session: aiohttp.ClientSession, origin: str, kind: str) -> list[dict[str, Any]]:
+async def record(session: aiohttp.ClientSession, origin: str, kind: str) -> list[dict[str, Any]]:
+    """Return what the sandbox holds of a kind: saved, waiting, dropped or rejected."""
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     async with session.get(f"{origin}/sandbox/record", params={"kind": kind}) as response:
         return [decode(line) for line in (await response.read()).splitlines() if line]

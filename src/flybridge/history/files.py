@@ -149,7 +149,7 @@ def _remote_files(url: str) -> list[RawFile]:
         import obstore  # noqa: PLC0415
 
         try:
-            files = [_object(obstore.head(bucket, path), bucket, origin)]
+            files = [object_file(obstore.head(bucket, path), bucket, origin)]
         except Exception as problem:
             raise FlybridgeError(f"{url} can't be read: {_first_line(problem)}.") from problem
     return sorted(files, key=lambda file: file.name)
@@ -162,12 +162,13 @@ def list_bucket(bucket: Any, folder: str, origin: str) -> Iterator[RawFile]:
     try:
         for page in obstore.list(bucket, prefix=folder or None):
             for meta in page:
-                yield _object(meta, bucket, origin)
+                yield object_file(meta, bucket, origin)
     except Exception as problem:
         raise FlybridgeError(f"{origin}{folder} can't be listed: {_first_line(problem)}.") from problem
 
 
-def _object(meta: Any, bucket: Any, origin: str) -> RawFile:
+def object_file(meta: Any, bucket: Any, origin: str) -> RawFile:
+    """Return the file of an object, as the store describes it."""
     # One and the same server writes an ETag with quotes or without, by request.
     etag = (meta.get("e_tag") or "").removeprefix("W/").strip('"')
     modified = meta.get("last_modified")

@@ -39,6 +39,16 @@ class Saves(Protocol):
         ...
 
 
+class Unsaved:
+    """For what is read again from its beginning: nothing is noted of how far it was read."""
+
+    def __init__(self, equal: EqualRows) -> None:
+        self.equal = equal
+
+    def save(self, end: int, lines: int) -> None:
+        """Note nothing."""
+
+
 class Taken(Struct):
     """What became of the rows of one file. `left_out` are those of reports that hold no messages, by report."""
 

@@ -22,6 +22,8 @@ from flybridge.sandbox.vendors.dashboard import Dashboard
 from flybridge.sandbox.vendors.deletion import Deletions
 from flybridge.sandbox.vendors.exports import Exports
 from flybridge.sandbox.vendors.push_config import PushConfig
+from flybridge.sandbox.vendors.raw_data import RawData
+from flybridge.sandbox.vendors.raw_pull import RawPull
 from flybridge.sandbox.vendors.record import records_app
 from flybridge.sandbox.vendors.reports import Reports
 from flybridge.sandbox.vendors.streamer import Streamer
@@ -51,6 +53,8 @@ class Sandbox:
         appsflyer_faults = appsflyer_faults or Faults.named("none")
         self.appsflyer = AppsFlyerServer(self.clock, appsflyer_faults)
         self.reports = Reports(self.clock, appsflyer_faults)
+        self.raw_data = RawData()
+        self.raw_pull = RawPull(self.raw_data, self.clock, appsflyer_faults)
         self.push_config = PushConfig()
         self.streamer = Streamer(self.amplitude, self.clock)
         self._records: Any = records_app(self.amplitude, self.clock)
@@ -58,8 +62,8 @@ class Sandbox:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         parts = (
-            self.cohorts, self.dashboard, self.exports, self.audiences, self.appsflyer, self.reports, self.push_config,
-            self.streamer,
+            self.cohorts, self.dashboard, self.exports, self.audiences, self.appsflyer, self.reports, self.raw_pull,
+            self.push_config, self.streamer,
         )  # fmt: skip
         part = next((part for part in parts if part.takes(scope["path"])), None)
         if part is not None:

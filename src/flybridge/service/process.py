@@ -15,12 +15,15 @@ from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
 from flybridge.delivery.observer import Observer
 from flybridge.delivery.worker import Worker
+from flybridge.history.schedule import keep_reading
+from flybridge.history.uptime import keep_noting
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.operations.cost_schedule import keep_pulling
 from flybridge.operations.count_amplitude import QueryBudget
 from flybridge.operations.downtime import note_downtime
 from flybridge.operations.pull_costs import cost_plans_of
+from flybridge.operations.read_history import HistoryReader
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import reconcile_plans_of
 from flybridge.operations.reconcile_schedule import keep_reconciling
@@ -131,6 +134,7 @@ class Service:
                 jobs |= await self._audiences(stack, transport, report)
                 jobs |= self._costs(stack, store, report)
                 jobs |= self._comparisons(stack, store, transport, report)
+                jobs |= self._history(stack, inbox, store, report, owner.name)
             console = None
             if roles.shows and store is not None:
                 console = await self._console(stack, inbox, store, worker, metrics, transport=transport)
@@ -253,6 +257,21 @@ class Service:
                 failed=report.failed,
             )
         }
+
+    def _history(
+        self, stack: AsyncExitStack, inbox: Inbox, store: Store, report: Reporter, worker: str
+    ) -> dict[str, lifetime.Job]:
+        """Return the jobs that read what AppsFlyer has not pushed, and note when flybridge runs."""
+        clock = self._clock
+        jobs: dict[str, lifetime.Job] = {"uptime": lambda halt: keep_noting(store, worker, clock, halt)}
+        download = open_download()
+        reader = HistoryReader(self._config, inbox, store, download, build_flow(self._config), clock)
+        tasks = reader.tasks(report.gaps, report.read)
+        if not tasks:
+            return jobs
+        stack.push_async_callback(download.close)
+        jobs["history"] = lambda halt: keep_reading(tasks, store, clock=clock, stop=halt, failed=report.failed)
+        return jobs
 
     async def _console(
         self,

@@ -138,6 +138,12 @@ class Metrics(Collector):
         )
         remarks = "What was noticed about events on their way to AppsFlyer."
         self._remarks = Counter("flybridge_stream_remarks", remarks, ("app", "remark"), registry=self.registry)
+        self._gaps = Counter(
+            "flybridge_gap_events",
+            "Events that AppsFlyer's reports had and flybridge had not.",
+            ("app", "state"),
+            registry=self.registry,
+        )
         self._console = Counter(
             "flybridge_console_refused", "Console requests turned away.", ("status",), registry=self.registry
         )
@@ -169,6 +175,11 @@ class Metrics(Collector):
     def console_refused(self, status: int) -> None:
         """Count a refused request of the console."""
         self._console.labels(str(status)).inc()
+
+    def gaps(self, app: str, missing: int, filled: int) -> None:
+        """Count events that were missing, and those that were filled."""
+        self._gaps.labels(app, "missing").inc(missing)
+        self._gaps.labels(app, "filled").inc(filled)
 
     def clock_jump(self, jump_s: float) -> None:
         """Note by how much the clock has jumped; 0 if it has not, or its time is confirmed."""

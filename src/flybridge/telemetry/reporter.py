@@ -65,6 +65,17 @@ class Reporter:
         """Report costs that were pulled."""
         self._log.info("costs", app=app, origin=origin, rows=rows)
 
+    def read(self, app: str, source: str, rows: int) -> None:
+        """Report rows that were read from reports or a Data Locker."""
+        if rows:
+            self._log.info("read", app=app, source=source, rows=rows)
+
+    def gaps(self, app: str, rows: int, missing: int, filled: int) -> None:
+        """Report how many events of AppsFlyer's reports were missing, and how many of them were filled."""
+        self._metrics.gaps(app, missing, filled)
+        write = self._log.warning if missing else self._log.info
+        write("gaps", app=app, rows=rows, missing=missing, filled=filled)
+
     def on_clock(self, jump_s: float) -> None:
         """The clock has jumped by so much, or has not (any more). Logged when that changes."""
         self._metrics.clock_jump(jump_s)

@@ -1,0 +1,131 @@
+"""AppsFlyer's raw-data Pull API v5: requests for reports, and what their answers mean.
+
+A report has up to 200,000 rows, or 1,000,000 with `maximum_rows`; what is more is left out without a word. A quota
+counts calls, not rows, by report, app and UTC day, and depends on the subscription: its number is not known before it
+is used up. Reports reach 90 days back. An answer may be a redirect to a signed address, which must not get the token.
+
+https://dev.appsflyer.com/hc/reference/raw_data_pull_api_tokenv2-overview (raw_data_pull_api_tokenv2.yaml of
+AppsFlyer's devhub, read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.appsflyer.report import ReportRefusal, refusal, report_request
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+
+PATH: Final = "/api/raw-data/export/app/{app_id}/{report}/v5"
+MAX_ROWS: Final = 1_000_000
+LOOKBACK_DAYS: Final = 89
+"""The documented limit is 90 days. The ninetieth day is refused, or half of it is, by the hour of the request."""
+DAY_S: Final = 86_400
+
+_ALL: Final = (
+    "store_reinstall,contributor3_match_type,custom_dimension,conversion_type,gp_click_time,match_type,oaid,"
+    "deeplink_url,gp_broadcast_referrer,gp_install_begin,campaign_type,custom_data,device_download_time,"
+    "keyword_match_type,contributor1_match_type,contributor2_match_type,device_model,is_lat,gp_referrer,"
+    "device_category,keyword_id,network_account_id,install_app_store,amazon_aid,att,gdpr_applies,ad_user_data_enabled,"
+    "ad_personalization_enabled,blocked_reason"
+)
+_ORGANIC_EVENTS: Final = _ALL.replace("is_lat,", "")
+_FEW: Final = (
+    "gp_click_time,match_type,oaid,gp_install_begin,custom_data,device_download_time,device_model,is_lat,gp_referrer,"
+    "device_category,network_account_id,install_app_store,amazon_aid,blocked_reason"
+)
+_AD_REVENUE: Final = _FEW + ",monetization_network,mediation_network,ad_unit,placement,segment,impressions"
+
+
+class PullReport(Struct, frozen=True):
+    """One report: its name in the address, the most days of a window, and the additional fields that it has.
+
+    Windows are no longer than AppsFlyer's help centre has allowed: 60 days, and 31 days of in-app events
+    (https://support.appsflyer.com/hc/en-us/articles/207034366, older versions).
+    """
+
+    name: str
+    longest_days: int
+    additional: str
+
+
+REPORTS: Final[Mapping[str, PullReport]] = {
+    one.name: one
+    for one in (
+        PullReport("installs_report", 60, _ALL),
+        PullReport("organic_installs_report", 60, _ALL),
+        PullReport("reinstalls", 60, _ALL),
+        PullReport("reinstalls_organic", 60, _ALL),
+        PullReport("installs-retarget", 60, _ALL),
+        PullReport("in-app-events-retarget", 31, _ALL),
+        PullReport("in_app_events_report", 31, _ALL),
+        PullReport("organic_in_app_events_report", 31, _ORGANIC_EVENTS),
+        PullReport("uninstall_events_report", 60, _FEW),
+        PullReport("organic_uninstall_events_report", 60, _FEW),
+        PullReport("ad_revenue_raw", 31, _AD_REVENUE),
+        PullReport("ad_revenue_organic_raw", 31, _AD_REVENUE),
+        PullReport("ad-revenue-raw-retarget", 31, _AD_REVENUE),
+    )
+}
+"""Conversions first, retargeting before the reports that may hold copies of its events."""
+
+USUAL: Final = tuple(REPORTS)[:8]
+"""What is pulled unless it is said otherwise: installs, conversions and in-app events."""
+
+
+class PullWindow(Struct, frozen=True, order=True):
+    """A span of time of a report, in seconds since 1970: from the first to, and not including, the last."""
+
+    begin_s: int
+    end_s: int
+
+    def halves(self) -> tuple[PullWindow, ...]:
+        """Return both halves; nothing for a second, which has none."""
+        middle = self.begin_s + (self.end_s - self.begin_s) // 2
+        if middle <= self.begin_s:
+            return ()
+        # Whole days stay whole: their requests are the plainest.
+        if self.end_s - self.begin_s > DAY_S:
+            middle = max(middle - middle % DAY_S, self.begin_s + DAY_S - self.begin_s % DAY_S)
+        return PullWindow(self.begin_s, middle), PullWindow(middle, self.end_s)
+
+
+def windows(report: PullReport, begin_s: int, end_s: int) -> list[PullWindow]:
+    """Return the widest windows that make up a span."""
+    longest = report.longest_days * DAY_S
+    return [PullWindow(at, min(at + longest, end_s)) for at in range(begin_s, end_s, longest)]
+
+
+def pull_request(origin: str, api_token: str, app_id: str, report: PullReport, window: PullWindow) -> HttpRequest:
+    """Build the request for a window. Both ends are included by AppsFlyer, to the second."""
+    given = {
+        "from": _written(window.begin_s),
+        "to": _written(window.end_s - 1),
+        "maximum_rows": str(MAX_ROWS),
+        "additional_fields": report.additional,
+    }
+    return report_request(origin, api_token, PATH.format(app_id=app_id, report=report.name), given)
+
+
+def _written(time_s: int) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def pull_refusal(response: HttpResponse, report: str, now_s: int) -> ReportRefusal | None:
+    """Return why an answer is no report; None if it may be one. A quota that is used up is new after 00:00 UTC."""
+    said = response.body[:2000].decode("utf-8", "replace").lower()
+    if response.status in {400, 403} and ("limit has been reached" in said or "reached your maximum number" in said):
+        midnight_s = DAY_S - now_s % DAY_S
+        return ReportRefusal(f"AppsFlyer's quota of calls for {report} is used up for today.", midnight_s, quota=True)
+    if response.status == 400 and "lookback" in said:
+        return ReportRefusal(f"AppsFlyer has {report} of the last 90 days only: ask for later days.")
+    if response.status == 400:
+        return ReportRefusal(f"AppsFlyer does not take the request for {report}: {said[:200].strip()}")
+    if response.status == 200 and not response.body.strip():
+        return ReportRefusal(f"AppsFlyer answered 200 for {report} with nothing in it: it is asked again later.", 900.0)
+    if response.status == 200 and response.body.lstrip()[:1] == b"<":
+        return ReportRefusal(f"AppsFlyer answered {report} with a web page: it is asked again later.", 900.0)
+    return refusal(response, report)

@@ -1,0 +1,146 @@
+"""`flybridge pull` and `flybridge gaps`: what AppsFlyer's reports have."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Annotated, TypeVar
+
+import typer
+
+from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run
+from flybridge.cli.import_files import chosen_app
+from flybridge.cli.printing import complain, print_json, print_rows, say
+from flybridge.clock import SystemClock
+from flybridge.config.apps import PulledReport
+from flybridge.config.settings import App, Config
+from flybridge.errors import ConfigError
+from flybridge.history.gaps import CAUSES, GapReport
+from flybridge.history.pull import Pulled
+from flybridge.history.run import day_span, overlap
+from flybridge.operations.read_history import HistoryReader
+from flybridge.records import DAY_MS, day_of
+from flybridge.service.backends import open_download, opened
+from flybridge.wiring import build_flow
+
+T = TypeVar("T")
+
+FromDay = Annotated[str, typer.Option("--from", help="The first UTC day, 2026-01-31.")]
+ToDay = Annotated[str | None, typer.Option("--to", help="The last UTC day. Else until now.")]
+Reports = Annotated[
+    list[PulledReport] | None, typer.Option("--report", help="Only this report; may be given several times.")
+]
+
+
+def pull(
+    from_day: FromDay,
+    to_day: ToDay = None,
+    config: ConfigPath = None,
+    only_app: AppName = None,
+    report: Reports = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read AppsFlyer's raw-data reports into the inbox. What was received already changes nothing."""
+    settings = configured(config, only_app)
+    app = _app(settings, only_app)
+
+    async def work(reader: HistoryReader) -> list[Pulled]:
+        from_ms, until_ms = await _span(reader, app, from_day, to_day)
+        return await reader.pull(app, from_ms, until_ms, _names(report), None if as_json else _show_progress)
+
+    done = run(_with_reader(settings, work))
+    if as_json:
+        print_json(done)
+    else:
+        rows = [
+            {
+                "report": one.report,
+                "rows": one.rows,
+                "taken": one.taken,
+                "calls": one.calls,
+                "state": one.problem or "done",
+            }
+            for one in done
+        ]
+        print_rows("Pulled into the inbox", rows, "No report was asked for.")
+    if any(one.problem for one in done):
+        raise typer.Exit(1)
+
+
+def gaps(
+    from_day: FromDay,
+    to_day: ToDay = None,
+    config: ConfigPath = None,
+    only_app: AppName = None,
+    report: Reports = None,
+    fill: Annotated[bool, typer.Option("--fill", help="Read what is missing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare AppsFlyer's reports with what was received. Exit code 1 if something is missing and not filled."""
+    settings = configured(config, only_app)
+    app = _app(settings, only_app)
+
+    async def work(reader: HistoryReader) -> GapReport:
+        from_ms, until_ms = await _span(reader, app, from_day, to_day)
+        return await reader.gaps(app, from_ms, until_ms, fill=fill, reports=_names(report))
+
+    found = run(_with_reader(settings, work))
+    if as_json:
+        print_json(found)
+    else:
+        _show_gaps(found)
+    if found.problems or found.missing > found.filled:
+        raise typer.Exit(1)
+
+
+def _show_gaps(found: GapReport) -> None:
+    rows = [
+        {"report": gap.report, "hour": gap.hour, "missing": gap.missing, "likely_cause": CAUSES[gap.cause]}
+        for gap in found.gaps
+    ]
+    print_rows(f"Missing events of {found.app}", rows, "Nothing is missing.")
+    say(f"{found.rows:,} rows in AppsFlyer, {found.missing:,} missing here, {found.filled:,} read now.")
+    for problem in found.problems:
+        complain(problem)
+
+
+def _show_progress(state: Pulled) -> None:
+    left = f", {len(state.pending)} windows to go" if state.pending else ""
+    complain(f"{state.report}: {state.rows:,} rows, {state.taken:,} taken{left}")
+
+
+def _names(report: list[PulledReport] | None) -> tuple[str, ...]:
+    return tuple(one.value for one in report or ())
+
+
+def _app(settings: Config, name: str | None) -> App:
+    app = settings.app(chosen_app(settings, name))
+    assert app is not None, "it was chosen among the configured ones"
+    return app
+
+
+async def _span(reader: HistoryReader, app: App, from_day: str, to_day: str | None) -> tuple[int, int]:
+    """Return the span of time. Raises `ConfigError` for days that AppsFlyer, or flybridge, does not know any more."""
+    now_ms = reader.clock.now_ms()
+    from_ms, until_ms = day_span(from_day, to_day)
+    until_ms = min(until_ms, now_ms)
+    if from_ms < now_ms - (LOOKBACK_DAYS + 1) * DAY_MS:
+        raise ConfigError("--from", f"AppsFlyer's reports reach {LOOKBACK_DAYS} days back.", "Import files instead.")
+    counts = [(count.source, count.day) for count in await reader.store.counts() if count.app == app.name]
+    kept = reader.config.retention.dedup_days
+    if days := overlap(counts, day_of(from_ms), day_of(until_ms - 1), day_of(now_ms - (kept + 1) * DAY_MS)):
+        raise ConfigError(
+            "retention.dedup_days",
+            f"events of {days} were received live, and are remembered for {kept} days only.",
+            "Ask for later days, or for days before flybridge received any.",
+        )
+    return from_ms, until_ms
+
+
+async def _with_reader(settings: Config, work: Callable[[HistoryReader], Awaitable[T]]) -> T:
+    async with AsyncExitStack() as stack:
+        inbox, store = await stack.enter_async_context(opened(settings))
+        download = open_download()
+        stack.push_async_callback(download.close)
+        return await work(HistoryReader(settings, inbox, store, download, build_flow(settings), SystemClock()))

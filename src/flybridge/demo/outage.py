@@ -1,0 +1,140 @@
+"""The end of the demo: flybridge is down for days, AppsFlyer pushes in vain, and the gap is filled.
+
+AppsFlyer does not push a message again. What it has kept in its reports is compared with what was received, and exactly
+what is missing is read; then truth and Amplitude are compared event by event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Final
+
+import aiohttp
+from msgspec import structs
+
+from flybridge.config.settings import load
+from flybridge.demo.environment import DemoApp, LocalEnvironment
+from flybridge.demo.outage_verdict import OutageVerdict
+from flybridge.demo.run import record, sandbox_ms
+from flybridge.demo.sender import Outgoing, Sender
+from flybridge.demo.watch import read_all_figures
+from flybridge.errors import FlybridgeError
+from flybridge.history.gaps import GapReport
+from flybridge.operations.read_history import HistoryReader
+from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.sandbox.push import PushRetries
+from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficMessage, TrafficOptions, generate
+from flybridge.sandbox.traffic.truth import Fate, compare
+from flybridge.service import backends
+from flybridge.testing.clocks import ManualClock
+from flybridge.wiring import build_flow
+
+DAYS: Final = 4
+SPAN_MS: Final = 3 * 3_600_000
+PATIENCE_S: Final = 120.0
+TRIES: Final = 40
+
+
+async def play_outage(environment: LocalEnvironment, *, seed: int, events: int) -> list[OutageVerdict]:
+    """Push messages while flybridge is stopped, start it, and fill the gap. It must be stopped, and is in the end."""
+    apps = [app for app in environment.apps if app.route == "http_v2"]
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        origin = environment.sandbox.origin
+        began_ms = await sandbox_ms(session, environment)
+        options = TrafficOptions(start_ms=began_ms, span_ms=SPAN_MS, malformed=0, odd=0, duplicates=0, late=0)
+        messages = {
+            app.name: list(generate(seed, events, [TrafficApp(app.name, app.platform, app.appsflyer_app_id)], options))
+            for app in apps
+        }
+        async with session.post(f"{origin}/sandbox/clock", params={"advance_s": str(DAYS * 86_400)}) as answer:
+            answer.raise_for_status()
+        headers = {"Authorization": environment.token, "Content-Type": "application/json"}
+        line = [one for sent in messages.values() for one in sent]
+        pushed = [one for one in line if one.path.startswith("/v1/push/")]
+        sender = Sender(*environment.intake_origins, push_retries=PushRetries.NEVER)
+        await sender.send(Outgoing(one.path, one.body, headers) for one in pushed)
+        for app in apps:
+            body = b"\n".join(one.body for one in messages[app.name] if one.path.startswith("/v1/push/"))
+            happened = f"{origin}/sandbox/raw/happened"
+            async with session.post(happened, params={"app": app.appsflyer_app_id}, data=body) as answer:
+                answer.raise_for_status()
+        await environment.bridge.start()
+        rest = [one for one in line if not one.path.startswith("/v1/push/")]
+        await Sender(*environment.intake_origins).send(Outgoing(one.path, one.body, headers) for one in rest)
+        until_ms = await sandbox_ms(session, environment)
+        filled = {app.name: Counter[str]() for app in apps}
+        left = list(apps)
+        for tried in range(TRIES):  # reports meet scripted faults like everything else, and are asked for again later
+            now_ms = until_ms + tried * HOUR_MS
+            reports = await _fill(environment, left, began_ms - DAY_MS, until_ms, now_ms)
+            await _wait(session, environment)
+            for name, report in reports.items():
+                filled[name].update(missing=report.missing, filled=report.filled)
+            left = [app for app in left if reports[app.name].problems or reports[app.name].missing]
+            if not left:
+                break
+        saved, rejected = await record(session, origin, "saved"), await record(session, origin, "rejected")
+    await environment.close()
+    verdicts = []
+    for app in apps:
+        own = [row for row in saved if row["project"] == app.api_key and row["time_ms"] >= began_ms - 1000]
+        refused = [row for row in rejected if row["project"] == app.api_key]
+        found = filled[app.name]
+        delivered, wrong = _compared(messages[app.name], own, refused)
+        lost = sum(one.path.startswith("/v1/push/") for one in messages[app.name])
+        verdicts.append(
+            OutageVerdict(app.name, lost, found["missing"], found["filled"], int(app in left), delivered, wrong)
+        )
+    return verdicts
+
+
+def _compared(
+    messages: Sequence[TrafficMessage], saved: Sequence[dict[str, object]], rejected: Sequence[dict[str, object]]
+) -> tuple[int, list[str]]:
+    """Compare truth and Amplitude. Reports have whole seconds, and equal events of a second are compared by number."""
+    truths = [
+        structs.replace(one.truth, time_ms=one.truth.time_ms // 1000 * 1000)
+        for one in messages
+        if one.path.startswith("/v1/push/")
+    ]
+    comparison = compare(truths, saved, rejected)
+    wrong = [f"Message {number} is not in Amplitude." for number in comparison.missing]
+    wrong += [f"Amplitude has {row['event_type']!r}, which was not sent." for row in comparison.unexpected]
+    wrong += [f"Message {one.id}: {one.field} is {one.found!r}, not {one.true!r}." for one in comparison.different]
+    due = sum(one.expected("http_v2").fate is Fate.DELIVERED for one in truths)
+    return min(due, len(saved)), wrong
+
+
+async def _fill(
+    environment: LocalEnvironment, apps: Sequence[DemoApp], from_ms: int, until_ms: int, now_ms: int
+) -> dict[str, GapReport]:
+    """Search all apps' reports for what is missing, and read it."""
+    config = load(environment.config_path, os.environ)
+    download = backends.open_download()
+    found = {}
+    try:
+        async with backends.opened(config) as (inbox, store):
+            reader = HistoryReader(config, inbox, store, download, build_flow(config), ManualClock(now_ms))
+            for app in apps:
+                settings = config.app(app.name)
+                assert settings is not None, "the configuration is that of the environment"
+                found[app.name] = await reader.gaps(settings, from_ms, until_ms, fill=True)
+    finally:
+        await download.close()
+    return found
+
+
+async def _wait(session: aiohttp.ClientSession, environment: LocalEnvironment) -> None:
+    """Wait until two readings in a row have nothing in flight."""
+    deadline, quiet = perf_counter() + PATIENCE_S, 0
+    while quiet < 3:
+        if perf_counter() > deadline:
+            raise FlybridgeError(f"After {PATIENCE_S:.0f} seconds there is still something in flight.")
+        now = await read_all_figures(session, environment.intake_origins, environment.metrics_origins)
+        quiet = quiet + 1 if now.in_flight == 0 else 0
+        await asyncio.sleep(0.3)

@@ -1,0 +1,220 @@
+"""Follow a Data Locker: read each hour's folder once it is complete, and again when a file in it is written anew.
+
+Keys hold `t=<report>`, `dt=<day>` and `h=<hour>` somewhere; what stands before, and how a connection is called, is each
+customer's. Hours are not padded (`h=2` comes after `h=10` in a listing) and there is `h=late`, so that what was read is
+remembered by folder, as names and ETags of its files, and not by a position. A folder is complete with `_SUCCESS`, or
+when its newest file is old. The hour is when AppsFlyer processed an event, in UTC.
+
+https://support.appsflyer.com/hc/en-us/articles/360000877538 (read 2026-11-27): AppsFlyer may write a file again within
+25 hours, and keeps its own bucket for 14 days. `installs` and `inapps` hold organic and other rows together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct, field
+
+from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
+from flybridge.clock import Clock
+from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.history.files import RawFile, Rows, local_file, object_file, open_bucket
+from flybridge.history.progress import Progress
+from flybridge.history.rows import UTC_TIMES, Row
+from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
+from flybridge.records import DAY_MS, Source, day_of
+from flybridge.store.protocol import Store
+
+STATE: Final = "locker"
+FOLLOWED_DAYS: Final = 14
+KEPT_DAYS: Final = 60
+SUCCESS: Final = "_SUCCESS"
+
+_PART: Final = re.compile(r"(?:^|/)(t|dt|h)=([^/]+)")
+
+
+class LockerFolder(Struct):
+    """The files of one report and hour. `newest_ms` is when the newest of them was written."""
+
+    report: str
+    day: str
+    hour: str
+    files: list[RawFile] = field(default_factory=list)
+    is_complete: bool = False
+    newest_ms: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its place: report, day and hour."""
+        return f"{self.report} {self.day} {self.hour}"
+
+    @property
+    def order(self) -> tuple[str, int, int, str]:
+        """Conversions of a day before its in-app events, hours as numbers, `late` at last."""
+        report = report_named(f"t={self.report}/")
+        rank = ORDER.index(report) if report is not None else len(ORDER)
+        return self.day, int(self.hour) if self.hour.isdecimal() else 99, rank, self.report
+
+
+class LockerRead(Struct):
+    """What a look into a Data Locker has found."""
+
+    folders: int = 0
+    waiting: int = 0
+    rows: int = 0
+    taken: int = 0
+    bad: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def place_of(key: str) -> tuple[str, str, str] | None:
+    """Return report, day and hour of a key; None if it names no report and day."""
+    parts = dict(_PART.findall(key))
+    if "t" not in parts or "dt" not in parts:
+        return None
+    return parts["t"], parts["dt"], parts.get("h", "")
+
+
+def _may_matter(prefix: str, first_day: str) -> bool:
+    """Whether a folder may hold files that are read: of a report with messages, and not too old."""
+    parts = dict(_PART.findall(prefix))
+    if "t" in parts and report_named(f"t={parts['t']}/") not in TAKEN:
+        return False
+    return str(parts.get("dt", first_day)) >= first_day
+
+
+class Locker:
+    """One Data Locker: a bucket, or a directory that holds a copy of one."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._bucket: Any = None
+        self._folder = address
+        if "://" in address:
+            self._bucket, self._folder = open_bucket(address)
+
+    def folders(self, first_day: str) -> list[LockerFolder]:
+        """Return the folders since a day, in the order in which they are read."""
+        found: dict[tuple[str, str, str], LockerFolder] = {}
+        for file, written_ms in self._files(first_day):
+            place = place_of(file.key)
+            if place is None or not _may_matter(file.key, first_day):
+                continue
+            folder = found.setdefault(place, LockerFolder(*place))
+            folder.newest_ms = max(folder.newest_ms, written_ms)
+            name = file.key.rpartition("/")[2]
+            if name == SUCCESS:
+                folder.is_complete = True
+            elif not name.startswith(("_", ".")):
+                folder.files.append(file)
+        return sorted(found.values(), key=lambda folder: folder.order)
+
+    def _files(self, first_day: str) -> Iterator[tuple[RawFile, int]]:
+        if self._bucket is None:
+            root = Path(self._folder)
+            if not root.is_dir():
+                raise ConfigError(
+                    "apps.history.locker", f"there is no directory {root}.", "Name a bucket or directory."
+                )
+            for path in sorted(root.rglob("*")):
+                if path.is_file():
+                    yield local_file(path), int(path.stat().st_mtime * 1000)
+            return
+        import obstore  # noqa: PLC0415 - an extra
+
+        pending = [self._folder.rstrip("/")]
+        origin = (
+            self.address[: len(self.address) - len(self._folder)] if self._folder else self.address.rstrip("/") + "/"
+        )
+        while pending:
+            prefix = pending.pop()
+            try:
+                page: Any = obstore.list_with_delimiter(self._bucket, prefix=f"{prefix}/" if prefix else None)
+            except Exception as problem:  # what obstore raises has no class in common
+                raise FlybridgeError(f"{origin}{prefix} can't be listed: {problem}.") from problem
+            for meta in page["objects"]:
+                yield object_file(meta, self._bucket, origin), round(meta["last_modified"].timestamp() * 1000)
+            pending += [one for one in page["common_prefixes"] if _may_matter(f"{one}/", first_day)]
+
+
+class LockerFollower:
+    """Reads what is new in a Data Locker into the inbox."""
+
+    def __init__(
+        self,
+        app: str,
+        app_id: str,
+        locker: Locker,
+        *,
+        store: Store,
+        accept: Accept,
+        data_dir: Path,
+        clock: Clock,
+        wait_ms: int,
+        by_attribution: bool = False,
+    ) -> None:
+        self._app, self._app_id, self._locker = app, app_id, locker
+        self._store, self._clock, self._wait_ms = store, clock, wait_ms
+        self._by_attribution = by_attribution
+        self._progress_path = data_dir / "locker.db"
+        self._taker = RowTaker(app, Source.LOCKER, accept, clock, wanted=self._is_of_app)
+
+    def _is_of_app(self, row: Row) -> bool:
+        """Whether a row is of this app: a Data Locker holds the rows of all of an account's."""
+        said = row.fields.get("app_id", "").strip().lower()
+        return not said or said.removeprefix("id") == self._app_id.lower().removeprefix("id")
+
+    async def look(self, days: int = FOLLOWED_DAYS) -> LockerRead:
+        """Read each complete folder whose files have not been read as they are."""
+        now_ms, done = self._clock.now_ms(), LockerRead()
+        seen = await self._seen()
+        folders = self._locker.folders(day_of(now_ms - days * DAY_MS))
+        with closing(Progress(self._progress_path)) as progress:
+            for folder in folders:
+                marks = {file.name: file.mark for file in folder.files}
+                if seen.get(folder.name) == marks or not marks:
+                    continue
+                if not folder.is_complete and folder.newest_ms > now_ms - self._wait_ms:
+                    done.waiting += 1
+                    continue
+                try:
+                    await self._read(folder, progress, done)
+                except FlybridgeError as problem:
+                    done.problems.append(str(problem))
+                    continue
+                done.folders += 1
+                state = f"{STATE} {self._app} {folder.name}"
+                await self._store.put_state(state, msgspec.json.encode(marks))
+        await self._prune(seen, day_of(now_ms - KEPT_DAYS * DAY_MS))
+        return done
+
+    async def _read(self, folder: LockerFolder, progress: Progress, done: LockerRead) -> None:
+        # Equal rows may stand in several parts of a folder: they are counted together.
+        with closing(progress.counting(by_attribution=self._by_attribution)) as equal:
+            for file in sorted(folder.files, key=lambda file: file.key):
+                rows = Rows(file, UTC_TIMES, _report(folder))
+                taken: Taken = await self._taker.take(file.name, rows, Unsaved(equal))
+                done.rows += taken.rows
+                done.taken += taken.taken
+                done.bad += taken.bad
+
+    async def _seen(self) -> Mapping[str, Mapping[str, str]]:
+        beginning = f"{STATE} {self._app} "
+        return {
+            name.removeprefix(beginning): msgspec.json.decode(value, type=dict[str, str])
+            for name, value in await self._store.states(beginning)
+        }
+
+    async def _prune(self, seen: Mapping[str, object], first_day: str) -> None:
+        old = [name for name in seen if name.split(" ")[1] < first_day]
+        if old:
+            await self._store.drop_states([f"{STATE} {self._app} {name}" for name in old])
+
+
+def _report(folder: LockerFolder) -> Report | None:
+    return report_named(f"t={folder.report}/")

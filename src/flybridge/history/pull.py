@@ -1,0 +1,252 @@
+"""Pull raw-data reports: the widest windows first, halved where a report is full, and on where the last run ended.
+
+A report comes as a file into the data directory and is read like any other; it is deleted when its rows are in the
+inbox. What is still to be pulled of a run stands in the store: after a quota is used up, or a kill, the next run of the
+same span goes on there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import urljoin
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.appsflyer.raw_pull import (
+    LOOKBACK_DAYS,
+    MAX_ROWS,
+    REPORTS,
+    PullReport,
+    PullWindow,
+    pull_refusal,
+    pull_request,
+    windows,
+)
+from flybridge.appsflyer.raw_report import report_named
+from flybridge.appsflyer.report import ReportRefusal
+from flybridge.clock import Clock
+from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
+from flybridge.errors import FlybridgeError
+from flybridge.history.files import RawFile, Rows, local_file
+from flybridge.history.progress import Progress
+from flybridge.history.rows import UTC_TIMES, Row
+from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
+from flybridge.records import DAY_MS, Source
+from flybridge.store.protocol import Store
+from flybridge.system.private_files import private_directory, private_file
+
+PULL: Final = "pull"
+FOLDER: Final = "pulled"
+REDIRECTS: Final = 3
+HEAD_BYTES: Final = 4096
+LEFT_S: Final = 6 * 3600
+
+
+class PullPlan(Struct, frozen=True):
+    """What is pulled, with which credentials."""
+
+    app: str
+    app_id: str
+    api_token: str
+    base_url: str = ""
+    reports: tuple[str, ...] = ()
+    by_attribution: bool = False
+
+
+class Pulled(Struct, frozen=True):
+    """How the pull of one report stands.
+
+    `wanted` is the span of the last run, `pending` what is left of it. `problem` says why it is not done, and
+    `again_ms` when it may be asked again.
+    """
+
+    app: str
+    report: str
+    wanted: PullWindow
+    pending: tuple[PullWindow, ...] = ()
+    rows: int = 0
+    taken: int = 0
+    calls: int = 0
+    problem: str = ""
+    again_ms: int = 0
+    at_ms: int = 0
+
+
+class PullRefused(FlybridgeError):
+    """There is no report."""
+
+    def __init__(self, refused: ReportRefusal) -> None:
+        super().__init__(refused.sentence)
+        self.refused = refused
+
+
+Read = Callable[[PullReport, RawFile], Awaitable[tuple[int, int]]]
+"""Reads one whole report. Returns how many rows it has, and how many were taken."""
+
+
+class HistoryPull:
+    """Pulls the reports of one app into the inbox."""
+
+    def __init__(
+        self,
+        plan: PullPlan,
+        store: Store,
+        download: Download,
+        data_dir: Path,
+        clock: Clock,
+        *,
+        kind: str = PULL,
+        full: int = MAX_ROWS,
+    ) -> None:
+        self._plan, self._store, self._download, self._clock = plan, store, download, clock
+        self._data_dir, self._kind, self._full = data_dir, kind, full
+
+    async def run(
+        self, begin_ms: int, end_ms: int, read: Read, shown: Callable[[Pulled], None] = lambda _: None
+    ) -> list[Pulled]:
+        """Pull a span of all reports. One that is refused does not stop the others."""
+        now_ms = self._clock.now_ms()
+        begin_s = max(begin_ms, now_ms - LOOKBACK_DAYS * DAY_MS) // 1000
+        span = PullWindow(begin_s, max(min(end_ms, now_ms) // 1000, begin_s))
+        before = {one.report: one for one in await standing(self._store, self._plan.app, self._kind)}
+        self._clear()
+        return [await self._report(REPORTS[name], span, before.get(name), read, shown) for name in self._plan.reports]
+
+    async def _report(
+        self,
+        report: PullReport,
+        span: PullWindow,
+        before: Pulled | None,
+        read: Read,
+        shown: Callable[[Pulled], None],
+    ) -> Pulled:
+        state = Pulled(self._plan.app, report.name, span, tuple(windows(report, span.begin_s, span.end_s)))
+        if before is not None and before.pending and _covers(before.wanted, span):
+            # What the last run has left, and what has happened since.
+            added = windows(report, before.wanted.end_s, span.end_s)
+            state = msgspec.structs.replace(state, pending=(*before.pending, *added))
+            if before.again_ms > self._clock.now_ms():
+                return msgspec.structs.replace(state, problem=before.problem, again_ms=before.again_ms)
+        while state.pending:
+            window, rest = state.pending[0], state.pending[1:]
+            try:
+                rows, taken = await self._window(report, window, read)
+            except PullRefused as problem:
+                again_s = problem.refused.again_s
+                again_ms = self._clock.now_ms() + round((again_s or 0) * 1000) if again_s else 0
+                state = msgspec.structs.replace(state, problem=str(problem), again_ms=again_ms)
+                await note(self._store, state, self._clock.now_ms(), self._kind)
+                return state
+            except FlybridgeError as problem:
+                state = msgspec.structs.replace(state, problem=str(problem))
+                await note(self._store, state, self._clock.now_ms(), self._kind)
+                return state
+            if rows < 0:
+                halves = window.halves()
+                if not halves:
+                    sentence = f"A second of {report.name} has {self._full:,} rows or more: some are out of reach."
+                    state = msgspec.structs.replace(state, problem=sentence)
+                rest, rows = (*halves, *rest), 0
+            state = msgspec.structs.replace(
+                state, pending=rest, rows=state.rows + rows, taken=state.taken + taken, calls=state.calls + 1
+            )
+            await note(self._store, state, self._clock.now_ms(), self._kind)
+            shown(state)
+        return state
+
+    async def _window(self, report: PullReport, window: PullWindow, read: Read) -> tuple[int, int]:
+        """Pull one window. Returns -1 rows for one that is full: the rest of it was left out."""
+        folder = self._data_dir / FOLDER
+        private_directory(folder)
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            path = Path(place) / f"{report.name}.csv"
+            private_file(path)
+            plan = self._plan
+            request = pull_request(plan.base_url, plan.api_token, plan.app_id, report, window)
+            await self._save(request, report, path)
+            file = local_file(path)
+            name = f"{report.name} {window.begin_s}-{window.end_s}"
+            file = msgspec.structs.replace(file, name=name)
+            if count_rows(file, self._full) >= self._full:
+                return -1, 0
+            return await read(report, file)
+
+    def _clear(self) -> None:
+        """Delete what a process that was killed has left behind. Files have the machine's time."""
+        for place in (self._data_dir / FOLDER).glob("*"):
+            with suppress(OSError):
+                if place.stat().st_mtime < time.time() - LEFT_S:
+                    shutil.rmtree(place, ignore_errors=True)
+
+    async def _save(self, request: HttpRequest, report: PullReport, path: Path) -> None:
+        """Save an answer, after its redirects. The token goes to AppsFlyer's API alone."""
+        for _ in range(REDIRECTS):
+            async with self._download.open(request, public=not self._plan.base_url) as answer:
+                if answer.status in {301, 302, 303, 307, 308} and (location := answer.headers.get("location")):
+                    headers = {name: value for name, value in request.headers.items() if name != "Authorization"}
+                    request = HttpRequest("GET", urljoin(request.url, location), headers, b"")
+                    continue
+                head, size = b"", 0
+                with path.open("wb") as file:
+                    async for piece in answer.pieces():
+                        file.write(piece)
+                        size += len(piece)
+                        head = head if len(head) >= HEAD_BYTES else head + piece[:HEAD_BYTES]
+                response = HttpResponse(answer.status, answer.headers, head[:HEAD_BYTES])
+                if (refused := pull_refusal(response, report.name, self._clock.now_ms() // 1000)) is not None:
+                    raise PullRefused(refused)
+                length = answer.headers.get("content-length", "")
+                if length.isdecimal() and int(length) != size:
+                    broken = ReportRefusal(f"The answer for {report.name} broke off: it is asked again.", 60.0)
+                    raise PullRefused(broken)
+                return
+        raise PullRefused(ReportRefusal(f"AppsFlyer redirects {report.name} without end: check base_url."))
+
+
+def count_rows(file: RawFile, most: int) -> int:
+    """Return how many rows a report has, up to `most`. A line break within a value counts as one more."""
+    n = -1
+    with Path(file.key).open("rb") as lines:
+        for _ in lines:
+            n += 1
+            if n >= most:
+                break
+    return n
+
+
+def taking(
+    plan: PullPlan, accept: Accept, progress: Progress, clock: Clock, wanted: Callable[[Row], bool] | None = None
+) -> Read:
+    """Return how the rows of a report get into the inbox."""
+    taker = RowTaker(plan.app, Source.PULL, accept, clock, wanted=wanted)
+
+    async def read(report: PullReport, file: RawFile) -> tuple[int, int]:
+        with closing(progress.counting(by_attribution=plan.by_attribution)) as equal:
+            rows = Rows(file, UTC_TIMES, report_named(report.name))
+            done: Taken = await taker.take(file.name, rows, Unsaved(equal))
+        return done.rows, done.taken + done.bad
+
+    return read
+
+
+def _covers(outer: PullWindow, inner: PullWindow) -> bool:
+    """Whether a run goes on with what another one has left: it begins at the same moment, or within it."""
+    return outer.begin_s <= inner.begin_s <= outer.end_s <= inner.end_s
+
+
+async def note(store: Store, state: Pulled, now_ms: int, kind: str = PULL) -> None:
+    """Keep how the pull of a report stands. Pulls of another `kind` go on apart."""
+    state = msgspec.structs.replace(state, at_ms=now_ms)
+    await store.put_state(f"{kind} {state.app} {state.report}", msgspec.json.encode(state))
+
+
+async def standing(store: Store, app: str, kind: str = PULL) -> Sequence[Pulled]:
+    """Return how the reports of an app stand."""
+    return [msgspec.json.decode(value, type=Pulled) for _, value in await store.states(f"{kind} {app} ")]

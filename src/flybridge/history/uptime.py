@@ -1,0 +1,72 @@
+"""When flybridge ran: the minutes in which a process could reach its store, to tell outages from other gaps.
+
+An hour and process is one value of sixty bits in the store. In a cluster the processes that work write it: an
+outage of intake alone is not in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+from flybridge.clock import Clock
+from flybridge.errors import FlybridgeError
+from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.store.protocol import Store
+
+STATE: Final = "up "
+NOTE_S: Final = 20.0
+MINUTE_MS: Final = 60_000
+KEPT_DAYS: Final = 100
+AROUND: Final = 2
+"""An event counts as of an outage if one of the minutes from its own to so many later was not noted."""
+
+
+class Uptime:
+    """The minutes that were noted. `began_ms` is the first of them, 0 if there is none."""
+
+    def __init__(self, states: Iterable[tuple[str, bytes]]) -> None:
+        self._hours: defaultdict[int, int] = defaultdict(int)
+        for name, value in states:
+            self._hours[int(name.split(" ")[1])] |= int.from_bytes(value, "big")
+        self.began_ms = 0
+        if self._hours:
+            hour = min(self._hours)
+            bits = self._hours[hour]
+            self.began_ms = hour * HOUR_MS + ((bits & -bits).bit_length() - 1) * MINUTE_MS
+
+    def was_up(self, ms: int) -> bool:
+        """Return whether flybridge ran when an event happened, and while it was pushed."""
+        minute = ms // MINUTE_MS
+        return all(self._hours[at // 60] >> at % 60 & 1 for at in range(minute, minute + AROUND + 1))
+
+
+async def read_uptime(store: Store) -> Uptime:
+    """Return the minutes that were noted."""
+    return Uptime(await store.states(STATE))
+
+
+async def keep_noting(store: Store, worker: str, clock: Clock, stop: asyncio.Event) -> None:
+    """Note each minute until `stop` is set."""
+    hour, bits, pruned_ms = -1, 0, 0
+    while not stop.is_set():
+        now_ms = clock.now_ms()
+        if now_ms // HOUR_MS != hour:
+            hour, bits = now_ms // HOUR_MS, 0
+            with suppress(FlybridgeError):
+                mine = dict(await store.states(f"{STATE}{hour:07} {worker}"))
+                bits = int.from_bytes(mine.get(f"{STATE}{hour:07} {worker}", b""), "big")
+        bits |= 1 << (now_ms // MINUTE_MS % 60)
+        with suppress(FlybridgeError):
+            await store.put_state(f"{STATE}{hour:07} {worker}", bits.to_bytes(8, "big"))
+            if now_ms - pruned_ms > DAY_MS:
+                oldest = (now_ms - KEPT_DAYS * DAY_MS) // HOUR_MS
+                old = [name for name, _ in await store.states(STATE) if int(name.split(" ")[1]) < oldest]
+                if old:
+                    await store.drop_states(old)
+                pruned_ms = now_ms
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), NOTE_S)

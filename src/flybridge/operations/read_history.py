@@ -1,0 +1,166 @@
+"""What is read of AppsFlyer beside its pushes, as the configuration says: pulls, Data Lockers and gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.clock import Clock
+from flybridge.config.settings import App, Config
+from flybridge.delivery.exchange import Download
+from flybridge.errors import ConfigError
+from flybridge.flow import Flow
+from flybridge.history.gaps import KIND, GapFinder, GapReport
+from flybridge.history.locker import Locker, LockerFollower
+from flybridge.history.progress import Progress
+from flybridge.history.pull import PULL, HistoryPull, Pulled, PullPlan, taking
+from flybridge.history.run import PROGRESS, refused
+from flybridge.history.schedule import ReadTask
+from flybridge.history.uptime import read_uptime
+from flybridge.inbox.protocol import Inbox
+from flybridge.mapping.to_amplitude.rules import DoubleAttribution
+from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.store.protocol import Store
+
+SETTLED_MS: Final = HOUR_MS
+"""The last hour is left out of a search: reports and pushes of it are not complete."""
+LOCKER_MS: Final = 600_000
+
+FoundGaps = Callable[[str, int, int, int], None]
+"""Told the app of a search, and how many rows there are, are missing, and were filled."""
+RowsRead = Callable[[str, str, int], None]
+"""Told the app and the source of what was read, and how many rows were taken."""
+
+
+class HistoryReader(Struct, frozen=True):
+    """All that reading needs: the configuration, the backends and the flow."""
+
+    config: Config
+    inbox: Inbox
+    store: Store
+    download: Download
+    flow: Flow
+    clock: Clock
+
+    async def pull(
+        self,
+        app: App,
+        from_ms: int,
+        until_ms: int,
+        reports: Sequence[str] = (),
+        shown: Callable[[Pulled], None] | None = None,
+    ) -> list[Pulled]:
+        """Pull a span of an app's reports into the inbox."""
+        plan = plan_of(app, reports)
+        with closing(self._progress()) as progress:
+            read = taking(plan, self.inbox.accept, progress, self.clock)
+            return await self._puller(plan, PULL).run(from_ms, until_ms, read, shown or (lambda _: None))
+
+    async def gaps(
+        self, app: App, from_ms: int, until_ms: int, *, fill: bool, reports: Sequence[str] = ()
+    ) -> GapReport:
+        """Search a span of time for what is missing, and take it if `fill`."""
+        plan = plan_of(app, reports)
+        with closing(self._progress()) as progress:
+            finder = GapFinder(
+                plan,
+                self.flow,
+                self.store,
+                progress=progress,
+                clock=self.clock,
+                uptime=await read_uptime(self.store),
+                accept=self.inbox.accept if fill else None,
+            )
+            return await finder.run(self._puller(plan, KIND), from_ms, until_ms)
+
+    def _puller(self, plan: PullPlan, kind: str) -> HistoryPull:
+        config = self.config
+        return HistoryPull(plan, self.store, self.download, data_dir=config.data_dir, clock=self.clock, kind=kind)
+
+    def _progress(self) -> Progress:
+        return Progress(self.config.data_dir / PROGRESS)
+
+    def follower(self, app: App) -> LockerFollower:
+        """Return the follower of an app's Data Locker."""
+        return LockerFollower(
+            app.name,
+            app.appsflyer_app_id,
+            Locker(app.history.locker),
+            store=self.store,
+            accept=self.inbox.accept,
+            data_dir=self.config.data_dir,
+            clock=self.clock,
+            wait_ms=round(app.history.locker_wait_hours * HOUR_MS),
+            by_attribution=_by_attribution(app),
+        )
+
+    def tasks(self, found: FoundGaps, read: RowsRead) -> list[ReadTask]:
+        """Return what is read by schedule."""
+        tasks = []
+        for app in self.config.apps:
+            if refused(app.route.value):
+                continue
+            has_token = app.appsflyer.api_token is not None
+            if has_token and app.history.pull_every_hours:
+                every_ms = round(app.history.pull_every_hours * HOUR_MS)
+                tasks.append(ReadTask(f"pull {app.name}", every_ms, self._pull_task(app, read)))
+            if app.history.locker:
+                tasks.append(ReadTask(f"locker {app.name}", LOCKER_MS, self._locker_task(app, read)))
+            if has_token and app.history.gaps:
+                tasks.append(ReadTask(f"gaps {app.name}", DAY_MS, self._gaps_task(app, found)))
+        return tasks
+
+    def _pull_task(self, app: App, read: RowsRead) -> Callable[[], Awaitable[str]]:
+        async def run() -> str:
+            now_ms = self.clock.now_ms()
+            done = await self.pull(app, now_ms - app.history.trailing_days * DAY_MS, now_ms)
+            read(app.name, "pull", sum(one.taken for one in done))
+            return next((one.problem for one in done if one.problem), "")
+
+        return run
+
+    def _locker_task(self, app: App, read: RowsRead) -> Callable[[], Awaitable[str]]:
+        async def run() -> str:
+            done = await self.follower(app).look()
+            read(app.name, "locker", done.taken)
+            return next(iter(done.problems), "")
+
+        return run
+
+    def _gaps_task(self, app: App, found: FoundGaps) -> Callable[[], Awaitable[str]]:
+        async def run() -> str:
+            now_ms = self.clock.now_ms()
+            days = min(app.history.trailing_days, self.config.retention.dedup_days - 1)
+            # What happened before flybridge ran is history, and is imported only if somebody asks for it.
+            from_ms = max(now_ms - days * DAY_MS, (await read_uptime(self.store)).began_ms or now_ms)
+            if from_ms >= now_ms - SETTLED_MS:
+                return ""
+            report = await self.gaps(app, from_ms, now_ms - SETTLED_MS, fill=True)
+            found(app.name, report.rows, report.missing, report.filled)
+            return next(iter(report.problems), "")
+
+        return run
+
+
+def plan_of(app: App, reports: Sequence[str] = ()) -> PullPlan:
+    """Return what is pulled of an app. Raises `ConfigError` without a token, or where history can't be taken."""
+    if reason := refused(app.route.value):
+        raise ConfigError("route", reason, "Read it for an app of the route `http_v2`.")
+    token = app.appsflyer.api_token
+    if token is None:
+        raise ConfigError("apps.appsflyer.api_token", "is needed for the Pull API.", "Take the API token V2.")
+    return PullPlan(
+        app.name,
+        app.appsflyer_app_id,
+        token.reveal(),
+        app.appsflyer.base_url,
+        tuple(reports) or tuple(report.value for report in app.history.reports),
+        _by_attribution(app),
+    )
+
+
+def _by_attribution(app: App) -> bool:
+    return app.mapping.double_attribution is DoubleAttribution.BOTH

@@ -1,0 +1,63 @@
+"""Writes a Data Locker: the files that AppsFlyer puts into a bucket, as a directory with the same keys.
+
+`<home>/data-locker-hourly/t=<report>/dt=<day>/h=<hour>/part-00000.gz`, and `_SUCCESS` once the hour is complete. Hours
+are not padded; what was processed late stands in `h=late`. CSV has API names, quotes every value, and writes `null`
+for none.
+
+https://support.appsflyer.com/hc/en-us/articles/360000877538 (read 2026-11-27).
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from flybridge.records import day_of
+from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
+from flybridge.sandbox.vendors.raw_data import LOCKER, RawData, as_csv, cell
+
+HOME: Final = "1cd7-acc-example-1cd7/data-locker-hourly"
+HOUR_S: Final = 3600
+DAY_S: Final = 86_400
+
+_FIELDS: Final = [(name, name) for _, name in DEFAULT] + [(field, name) for field, _, name in ADDITIONAL]
+
+
+def files(
+    data: RawData,
+    begin_s: int,
+    end_s: int,
+    *,
+    is_late: Callable[[Mapping[str, Any]], bool] = lambda _: False,
+    parts: int = 2,
+) -> dict[str, bytes]:
+    """Return the files of a span of whole hours, by key. Each report's folders are split into so many parts."""
+    folders: defaultdict[tuple[str, str, str], list[Sequence[str]]] = defaultdict(list)
+    for app_id in data.apps():
+        for report, name in LOCKER.items():
+            for hour_s in range(begin_s - begin_s % HOUR_S, end_s, HOUR_S):
+                for message in data.rows(app_id, report, hour_s, hour_s + HOUR_S):
+                    hour = "late" if is_late(message) else str(hour_s % DAY_S // HOUR_S)
+                    values = [cell(name, message.get(name)) or "null" for _, name in _FIELDS]
+                    folders[name, day_of(hour_s * 1000), hour].append(values)
+    header = [field for field, _ in _FIELDS]
+    found: dict[str, bytes] = {}
+    for (report, day, hour), rows in folders.items():
+        folder = f"{HOME}/t={report}/dt={day}/h={hour}"
+        size = -(-len(rows) // parts)
+        for number in range(parts):
+            content = as_csv([header, *rows[number * size : (number + 1) * size]], quoted=True)
+            found[f"{folder}/part-{number:05}.gz"] = gzip.compress(content, mtime=0)
+        found[f"{folder}/_SUCCESS"] = b""
+    return found
+
+
+def write(folder: Path, found: Mapping[str, bytes]) -> None:
+    """Write files into a directory."""
+    for key, content in found.items():
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

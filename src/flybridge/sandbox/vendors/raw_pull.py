@@ -1,0 +1,169 @@
+"""AppsFlyer's raw-data Pull API v5 as its specification describes it, from what happened in the sandbox's apps.
+
+    POST /sandbox/raw/happened?app=                           what AppsFlyer knows, a push message a line
+    POST /sandbox/raw/pull?quota=&rows=&faults=html,empty     calls for each report and day, row limit, next answers
+
+The order of a request: token, app, parameters, lookback, quota; then a redirect to a signed address, as the live
+service answers, which takes no token beside its signature. Rows over the limit are left out without a word. Errors are
+JSON as specified, and the quota for in-app events and unknown apps are text and a page, as the live service answers.
+`faults`: `html` and `empty` are answered with 200, `503` and `429` as they are.
+
+https://dev.appsflyer.com/hc/reference/raw_data_pull_api_tokenv2-overview (raw_data_pull_api_tokenv2.yaml of
+AppsFlyer's devhub, read 2026-11-27). The redirect and the texts are those of public reports, not of the page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Final
+from urllib.parse import parse_qs, unquote
+
+from flybridge.clock import Clock
+from flybridge.sandbox.faults import Faults
+from flybridge.sandbox.http import Receive, Scope, Send, read_body
+from flybridge.sandbox.played import SandboxAnswer, play, send_page
+from flybridge.sandbox.vendors.raw_columns import ADDITIONAL
+from flybridge.sandbox.vendors.raw_data import NAMES, RawData, as_csv, cells, header
+
+PATH: Final = "/api/raw-data/export/app/"
+SIGNED: Final = "/sandbox/raw/file/"
+OWN: Final = "/sandbox/raw/"
+MAX_BYTES: Final = 512 * 2**20
+QUOTA: Final = 24
+LOOKBACK_DAYS: Final = 90
+LIMITS: Final = {"": 200_000, "200000": 200_000, "1000000": 1_000_000}
+
+IN_APP_QUOTA: Final = (
+    "You've reached your maximum number of in-app event reports that can be downloaded today for this app"
+)
+
+_TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?: (\d{2}:\d{2})(:\d{2})?)?")
+_FIELDS: Final = frozenset(field for field, _, _ in ADDITIONAL)
+
+
+class RawPull:
+    """The API for every app. `quota` is calls for each report and day; `rows` bounds a report, 0: as documented."""
+
+    def __init__(self, data: RawData, clock: Clock, faults: Faults) -> None:
+        self.data = data
+        self.quota = QUOTA
+        self.rows = 0
+        self.calls: defaultdict[tuple[int, str, str], int] = defaultdict(int)
+        self.faults: deque[str] = deque()
+        self._clock = clock
+        self._played = faults
+        self._files: dict[str, bytes] = {}
+
+    @staticmethod
+    def takes(path: str) -> bool:
+        """Return whether this application answers the path."""
+        return path.startswith((PATH, OWN))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body = await read_body(scope, receive, MAX_BYTES)
+        path = scope["path"]
+        if path.startswith(SIGNED):
+            return await send_page(send, self._file(scope))
+        if path.startswith(OWN):
+            return await send_page(send, self._own(scope, body or b""))
+        return await play(self._played, scope, send, lambda: self._answer(scope))
+
+    def _own(self, scope: Scope, body: bytes) -> SandboxAnswer:
+        given = _query(scope)
+        match scope["method"], scope["path"].removeprefix(OWN):
+            case "POST", "happened" if given.get("app"):
+                return SandboxAnswer(200, {"new": self.data.add(given["app"], body.splitlines())})
+            case "POST", "pull":
+                self.quota = int(given.get("quota", self.quota))
+                self.rows = int(given.get("rows", self.rows))
+                self.faults.extend(fault for fault in given.get("faults", "").split(",") if fault)
+                return SandboxAnswer(200, {"quota": self.quota, "rows": self.rows, "faults": list(self.faults)})
+        return SandboxAnswer(
+            404, {"error": "There is no such page.", "remedy": f"POST to {OWN}happened?app= or {OWN}pull."}
+        )
+
+    def _file(self, scope: Scope) -> SandboxAnswer:
+        if b"authorization" in dict(scope["headers"]):
+            text = (
+                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter or the Authorization header"
+            )
+            return SandboxAnswer(400, f"<Error><Code>InvalidArgument</Code><Message>{text}</Message></Error>")
+        found = self._files.pop(scope["path"].removeprefix(SIGNED), None)
+        if found is None:
+            return SandboxAnswer(403, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
+        return SandboxAnswer(200, found)
+
+    def _answer(self, scope: Scope) -> SandboxAnswer:
+        kind, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
+        if kind.lower() != "bearer" or not token or token.startswith("invalid"):
+            return SandboxAnswer(401, {"message": "Supplied API token is invalid"})
+        if token.startswith("suspended"):
+            return SandboxAnswer(401, {"message": "Account may be suspended"})
+        parts = [unquote(part) for part in scope["path"].removeprefix(PATH).split("/")]
+        if len(parts) != 3 or parts[1] not in NAMES or parts[2] != "v5" or parts[0].startswith("unknown"):
+            page = "<!DOCTYPE html><html><body><h1>AppsFlyer 404 error message page</h1></body></html>"
+            return SandboxAnswer(404, page, {"content-type": "text/html; charset=utf-8"})
+        if self.faults:
+            return _fault(self.faults.popleft())
+        return self._report(parts[0], parts[1], _query(scope))
+
+    def _report(self, app_id: str, report: str, given: Mapping[str, str]) -> SandboxAnswer:
+        begin, end = _time(given.get("from", "")), _time(given.get("to", ""), last=True)
+        if begin is None or end is None or end <= begin:
+            return SandboxAnswer(400, {"message": "Invalid date range"})
+        now = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
+        if begin < now - timedelta(days=LOOKBACK_DAYS):
+            return SandboxAnswer(400, {"message": "Raw reports historical lookback is limited to 90 days"})
+        limit = LIMITS.get(given.get("maximum_rows", ""))
+        if limit is None:
+            return SandboxAnswer(400, {"message": "Invalid limit type"})
+        fields = [field for field in given.get("additional_fields", "").split(",") if field]
+        if unknown := sorted(set(fields) - _FIELDS):
+            return SandboxAnswer(400, {"message": f"Invalid additional field {unknown[0]}"})
+        day = self._clock.now_ms() // 86_400_000
+        if self.calls[day, app_id, report] >= self.quota:
+            if "in" in report and "app" in report:
+                return SandboxAnswer(400, IN_APP_QUOTA)
+            return SandboxAnswer(400, {"message": "Your API call limit has been reached for the given report type"})
+        self.calls[day, app_id, report] += 1
+        rows = self.data.rows(app_id, report, begin.timestamp(), end.timestamp())[: self.rows or limit]
+        content = as_csv([header(fields), *(cells(row, fields) for row in rows)])
+        name = sha256(f"{app_id} {report} {given} {len(self._files)} {sum(self.calls.values())}".encode()).hexdigest()
+        self._files[name] = b"\xef\xbb\xbf" + content
+        return SandboxAnswer(
+            302, "", {"location": f"{SIGNED}{name}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={name[:16]}"}
+        )
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    return {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+
+
+def _time(text: str, *, last: bool = False) -> datetime | None:
+    """Return a time. `last`: the end of the day, minute or second that it names."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    day, minute, second = found.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day} {minute or '00:00'}{second or ':00'}").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    step = timedelta(seconds=1) if second else timedelta(minutes=1) if minute else timedelta(days=1)
+    return moment + step if last else moment
+
+
+def _fault(name: str) -> SandboxAnswer:
+    match name:
+        case "html":
+            page = "<!DOCTYPE html><html><body><h1>We are doing some maintenance</h1></body></html>"
+            return SandboxAnswer(200, page, {"content-type": "text/html; charset=utf-8"})
+        case "empty":
+            return SandboxAnswer(200, b"")
+        case _:
+            return SandboxAnswer(int(name), f"{name} Service Unavailable")

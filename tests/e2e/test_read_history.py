@@ -1,0 +1,333 @@
+"""Reports are pulled, a Data Locker is followed and gaps are filled, from a sandbox that is as unkind as AppsFlyer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from flybridge.appsflyer.raw_pull import REPORTS, PullWindow, windows
+from flybridge.clock import SystemClock
+from flybridge.config.settings import load
+from flybridge.history.gaps import OTHER, OUTAGE, last_found
+from flybridge.history.locker import Locker
+from flybridge.history.progress import Progress
+from flybridge.history.pull import PULL, HistoryPull, PullPlan, standing, taking
+from flybridge.history.uptime import MINUTE_MS, STATE
+from flybridge.operations.read_history import HistoryReader
+from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source
+from flybridge.sandbox.server import Sandbox, serve_sandbox
+from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
+from flybridge.sandbox.vendors import locker as locker_files
+from flybridge.service.backends import open_download, opened
+from flybridge.wiring import build_flow
+
+APP = "com.example.shop"
+CONFIG = """
+data_dir = "./data"
+secret = "0123456789abcdef0123456789abcdef"
+
+[[apps]]
+name = "shop"
+appsflyer_app_id = "com.example.shop"
+platform = "android"
+
+[apps.appsflyer]
+push_token = "a-token"
+api_token = "{token}"
+base_url = "{origin}"
+
+[apps.amplitude]
+api_key = "a-key"
+base_url = "{origin}"
+
+[apps.history]
+locker = "{locker}"
+"""
+
+
+@asynccontextmanager
+async def sandbox() -> AsyncIterator[tuple[Sandbox, str]]:
+    """Serve a sandbox in this process."""
+    made, stop, port = Sandbox(), asyncio.Event(), asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve_sandbox(made, "127.0.0.1", 0, stop, ready=port.set_result))
+    try:
+        yield made, f"http://127.0.0.1:{await port}"
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def reading(place: Path, origin: str, *, token: str = "token", locker: str = "") -> AsyncIterator[HistoryReader]:
+    """Yield a reader of the app's history."""
+    path = place / "flybridge.toml"
+    path.write_text(CONFIG.format(token=token, origin=origin, locker=locker))
+    config = load(path, {})
+    download = open_download()
+    async with opened(config) as (inbox, store):
+        yield HistoryReader(config, inbox, store, download, build_flow(config), SystemClock())
+    await download.close()
+
+
+def happened(n: int = 400) -> list[bytes]:
+    """Return push messages of the last two days, none twice."""
+    options = TrafficOptions(
+        start_ms=SystemClock().now_ms() - 3 * DAY_MS,
+        span_ms=int(1.5 * DAY_MS),
+        malformed=0,
+        odd=0,
+        duplicates=0,
+        late=0,
+    )
+    messages = generate(3, n, [TrafficApp("shop", "android", APP)], options)
+    bodies = [one.body for one in messages if one.path.startswith("/v1/push")]
+    limit = SystemClock().now_ms() - 2 * HOUR_MS
+    return [body for body in bodies if json.loads(body)["event_time"] < _text(limit)]
+
+
+def _text(ms: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+async def push(reader: HistoryReader, bodies: list[bytes]) -> None:
+    """Receive messages as pushed."""
+    now_ms = SystemClock().now_ms()
+    await asyncio.gather(
+        *(reader.inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, now_ms, body)) for body in bodies)
+    )
+    await process(reader)
+
+
+async def process(reader: HistoryReader) -> Counter[str]:
+    """File what is in the inbox. Returns all outcomes so far, and checks the account."""
+    now_ms = SystemClock().now_ms()
+    while leased := await reader.inbox.lease(1000, now_ms, 60_000):
+        await reader.store.file(reader.flow.filings(leased.envelopes), now_ms)
+        await reader.inbox.ack(leased)
+    counts: Counter[str] = Counter()
+    for count in await reader.store.counts():
+        counts[count.outcome] += count.n
+    assert await reader.store.audit() == []
+    assert sum((await reader.inbox.received()).values()) == counts.total()
+    return counts
+
+
+def new(counts: Counter[str]) -> int:
+    """Return how many events are not duplicates."""
+    return counts.total() - counts["duplicate"]
+
+
+async def test_what_was_pushed_and_is_pulled_is_there_once(tmp_path):
+    """All reports, from a sandbox that redirects to an address that takes no token."""
+    now_ms = SystemClock().now_ms()
+    bodies = happened()
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        vendor.raw_data.add(APP, bodies)
+        await push(reader, bodies)
+        before = await process(reader)
+        app = reader.config.apps[0]
+        done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms)
+        assert [one.problem for one in done] == [""] * len(done)
+        assert sum(one.rows for one in done) == len(bodies)
+        after = await process(reader)
+        assert after["duplicate"] - before["duplicate"] == len(bodies)
+        assert new(after) == new(before)
+        assert not list((tmp_path / "data" / "pulled").glob("*"))
+
+
+async def test_a_full_window_is_halved_until_nothing_is_left_out(tmp_path):
+    """The vendor leaves out what is over its limit without a word."""
+    now_ms = SystemClock().now_ms()
+    bodies = happened()
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        vendor.raw_data.add(APP, bodies)
+        vendor.raw_pull.rows, vendor.raw_pull.quota = 30, 10_000
+        plan = PullPlan("shop", APP, "token", origin, tuple(REPORTS)[:8])
+        progress = Progress(tmp_path / "imports.db")
+        puller = HistoryPull(
+            plan, reader.store, reader.download, data_dir=tmp_path, clock=SystemClock(), kind=PULL, full=30
+        )
+        read = taking(plan, reader.inbox.accept, progress, SystemClock())
+        done = await puller.run(now_ms - 5 * DAY_MS, now_ms, read)
+        progress.close()
+        assert [one.problem for one in done] == [""] * len(done)
+        assert sum(one.rows for one in done) == len(bodies)
+        assert max(one.calls for one in done) > 5
+
+
+async def test_a_quota_that_is_used_up_is_waited_for_and_the_rest_is_read_tomorrow(tmp_path):
+    """It is learned from the refusal, kept, and no call is wasted on it before midnight."""
+    now_ms = SystemClock().now_ms()
+    bodies = happened()
+    async with sandbox() as (vendor, origin):
+        vendor.raw_data.add(APP, bodies)
+        vendor.raw_pull.quota = 0
+        async with reading(tmp_path, origin) as reader:
+            app = reader.config.apps[0]
+            done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms)
+            assert all("quota" in one.problem for one in done)
+            assert all(now_ms < one.again_ms <= now_ms + DAY_MS + 60_000 for one in done)
+            assert {one.again_ms // DAY_MS for one in done} == {now_ms // DAY_MS + 1}
+        vendor.raw_pull.quota = 24
+        async with reading(tmp_path, origin) as reader:
+            app = reader.config.apps[0]
+            done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms)
+            assert all("quota" in one.problem for one in done)
+            assert sum(vendor.raw_pull.calls.values()) == 0
+            kept = await standing(reader.store, "shop")
+            assert len(kept) == len(done)
+            for one in kept:  # midnight has passed
+                from msgspec import structs
+
+                from flybridge.history.pull import note
+
+                await note(reader.store, structs.replace(one, again_ms=0), now_ms)
+            done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms)
+            assert [one.problem for one in done] == [""] * len(done)
+            assert new(await process(reader)) == len(bodies)
+
+
+@pytest.mark.parametrize(("fault", "word"), [("html", "web page"), ("empty", "nothing in it"), ("503", "503")])
+async def test_an_answer_that_is_no_report_is_no_empty_report(tmp_path, fault, word):
+    """A page or nothing in a 200 is a fault; the window stays to be read."""
+    now_ms = SystemClock().now_ms()
+    bodies = happened()
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        vendor.raw_data.add(APP, bodies)
+        vendor.raw_pull.faults.append(fault)
+        app = reader.config.apps[0]
+        done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, ("in_app_events_report",))
+        assert word in done[0].problem
+        assert done[0].pending
+
+
+@pytest.mark.parametrize(
+    ("token", "app_id", "word"),
+    [("invalid", APP, "token"), ("suspended", APP, "suspended"), ("token", "unknown.app", "appsflyer_app_id")],
+)
+async def test_a_refusal_says_what_to_mend(tmp_path, token, app_id, word):
+    """Errors are JSON, text or a page."""
+    now_ms = SystemClock().now_ms()
+    async with sandbox() as (_, origin), reading(tmp_path, origin) as reader:
+        plan = PullPlan("shop", app_id, token, origin, ("installs_report",))
+        puller = HistoryPull(plan, reader.store, reader.download, data_dir=tmp_path, clock=SystemClock())
+
+        async def read(*_):
+            raise AssertionError
+
+        (done,) = await puller.run(now_ms - DAY_MS, now_ms, read)
+        assert word in done.problem
+
+
+def test_windows_are_the_widest_and_halve_at_days():
+    """Quotas count calls, not rows."""
+    report = REPORTS["in_app_events_report"]
+    day = 86_400
+    assert windows(report, 0, 31 * day) == [PullWindow(0, 31 * day)]
+    assert windows(report, 0, 40 * day) == [PullWindow(0, 31 * day), PullWindow(31 * day, 40 * day)]
+    for window in (PullWindow(0, 31 * day), PullWindow(5, 31 * day), PullWindow(0, day), PullWindow(0, 2)):
+        first, second = window.halves()
+        assert (first.begin_s, first.end_s, second.end_s) == (window.begin_s, second.begin_s, window.end_s)
+        assert first.end_s > first.begin_s
+        assert second.end_s > second.begin_s
+    assert PullWindow(0, 1).halves() == ()
+
+
+async def test_gaps_are_found_with_their_cause_and_filled(tmp_path):
+    """What was pushed in vain is missing; afterwards nothing is, and nothing is there twice."""
+    now_ms = SystemClock().now_ms()
+    bodies = happened()
+    lost = bodies[100:160]
+    kept = bodies[:100] + bodies[160:]
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        vendor.raw_data.add(APP, bodies)
+        await push(reader, kept)
+        # flybridge ran all the time but in the hours of the lost half.
+        times = sorted(json.loads(body)["event_time"] for body in lost)
+        for hour in range((now_ms - 5 * DAY_MS) // HOUR_MS, now_ms // HOUR_MS + 1):
+            bits = 0
+            for minute in range(60):
+                if not times[0] <= _text(hour * HOUR_MS + minute * MINUTE_MS) <= times[len(times) // 2]:
+                    bits |= 1 << minute
+            await reader.store.put_state(f"{STATE}{hour:07} worker", bits.to_bytes(8, "big"))
+        app = reader.config.apps[0]
+        found = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=False)
+        assert (found.rows, found.missing, found.filled) == (len(bodies), len(lost), 0)
+        causes = Counter()
+        for gap in found.gaps:
+            causes[gap.cause] += gap.missing
+        assert set(causes) <= {OUTAGE, OTHER, "restricted_source"}
+        assert causes[OUTAGE] >= len(lost) // 3
+        filled = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=True)
+        assert (filled.missing, filled.filled) == (len(lost), len(lost))
+        assert new(await process(reader)) == len(bodies)
+        again = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=True)
+        assert (again.missing, again.filled) == (0, 0)
+        assert (await last_found(reader.store))[0] == again
+
+
+async def test_a_data_locker_is_followed_and_read_once(tmp_path):
+    """Hours without padding, `late`, folders without `_SUCCESS`, and files that are written again."""
+    now_ms = SystemClock().now_ms()
+    bodies = happened()
+    bucket = tmp_path / "bucket"
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
+        vendor.raw_data.add(APP, bodies)
+        other = {"event_name": "install", "event_time": _text(now_ms - HOUR_MS), "app_id": "com.example.other"}
+        vendor.raw_data.add("com.example.other", [json.dumps(other | {"appsflyer_id": "9-9"}).encode()])
+        found = locker_files.files(
+            vendor.raw_data,
+            (now_ms - 5 * DAY_MS) // 1000,
+            now_ms // 1000 + 3600,
+            is_late=lambda message: message["appsflyer_id"].endswith("7"),
+        )
+        assert any("/h=late/" in key for key in found)
+        incomplete = {key for key in found if "/t=installs/" in key and key.endswith("_SUCCESS")}
+        clicks = {f"{locker_files.HOME}/t=clicks/dt=2026-01-01/h=1/part-00000.gz": b"no file of rows"}
+        locker_files.write(bucket, {key: body for key, body in found.items() if key not in incomplete} | clicks)
+        follower = reader.follower(reader.config.apps[0])
+        first = await follower.look()
+        assert first.problems == []
+        assert first.waiting == len(incomplete)
+        locker_files.write(bucket, {key: found[key] for key in incomplete})
+        second = await follower.look()
+        assert (second.waiting, second.bad) == (0, 0)
+        assert first.taken + second.taken == len(bodies)
+        assert new(await process(reader)) == len(bodies)
+        assert (await follower.look()).folders == 0
+        await push(reader, bodies)
+        assert new(await process(reader)) == len(bodies)
+        # AppsFlyer writes a file again, with a row more.
+        key = next(key for key in found if "/t=inapps/" in key and key.endswith("part-00001.gz"))
+        import gzip
+
+        lines = gzip.decompress(found[key]).decode().splitlines()
+        more = lines[-1].replace('"screen_opened"', '"another"') if len(lines) > 1 else None
+        locker_files.write(
+            bucket, {key: gzip.compress(("\n".join([*lines, *([more] if more else [])]) + "\n").encode())}
+        )
+        assert (await follower.look()).folders == 1
+        assert new(await process(reader)) >= len(bodies)
+
+
+def test_hours_are_read_in_their_order(tmp_path):
+    """h=2 before h=10, `late` at last, conversions before events of the hour."""
+    for report, hour in (("inapps", "10"), ("inapps", "2"), ("inapps", "late"), ("installs", "10")):
+        path = tmp_path / f"any/name/t={report}/dt=2099-01-01/h={hour}/part-0"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    folders = Locker(str(tmp_path)).folders("2026-01-01")
+    assert [(one.report, one.hour) for one in folders] == [
+        ("inapps", "2"),
+        ("installs", "10"),
+        ("inapps", "10"),
+        ("inapps", "late"),
+    ]
