@@ -321,9 +321,7 @@ def test_reports_are_recognised_row_by_row(row, named, report):
 @pytest.mark.parametrize("word", ["", "null", "None", "N/A", " "])
 def test_words_for_nothing_are_no_values(tmp_path, word):
     """Data Locker writes `null`: a row without a reason was not blocked."""
-    content = (
-        f"appsflyer_id,event_name,blocked_reason,fraud_reason\n1-2,install,{word},{word}\n"
-    )
+    content = f"appsflyer_id,event_name,blocked_reason,fraud_reason\n1-2,install,{word},{word}\n"
     (row,) = rows_of(tmp_path / "a.csv", content)
     assert (row.report, row.fields) == (Report.INSTALLS, {"appsflyer_id": "1-2", "event_name": "install"})
 

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from msgspec import structs
@@ -94,20 +94,29 @@ async def play_outage(environment: LocalEnvironment, *, seed: int, events: int) 
 
 
 def _compared(
-    messages: Sequence[TrafficMessage], saved: Sequence[dict[str, object]], rejected: Sequence[dict[str, object]]
+    messages: Sequence[TrafficMessage], saved: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]]
 ) -> tuple[int, list[str]]:
-    """Compare truth and Amplitude. Reports have whole seconds, and equal events of a second are compared by number."""
+    """Compare truth and Amplitude. Reports have whole seconds: events of one name and second are compared by number."""
     truths = [
         structs.replace(one.truth, time_ms=one.truth.time_ms // 1000 * 1000)
         for one in messages
         if one.path.startswith("/v1/push/")
     ]
-    comparison = compare(truths, saved, rejected)
+    due = [one for one in truths if one.expected("http_v2").fate is Fate.DELIVERED]
+    times = Counter((one.event_type, one.time_ms) for one in due)
+    alone = [one for one in truths if times[one.event_type, one.time_ms] < 2]
+    comparison = compare(alone, [row for row in saved if times[row["event_type"], row["time_ms"]] < 2], rejected)
+    found = Counter((row["event_type"], row["time_ms"]) for row in saved)
+    refused = {(row["event_type"], row["time_ms"]) for row in rejected}
     wrong = [f"Message {number} is not in Amplitude." for number in comparison.missing]
     wrong += [f"Amplitude has {row['event_type']!r}, which was not sent." for row in comparison.unexpected]
     wrong += [f"Message {one.id}: {one.field} is {one.found!r}, not {one.true!r}." for one in comparison.different]
-    due = sum(one.expected("http_v2").fate is Fate.DELIVERED for one in truths)
-    return min(due, len(saved)), wrong
+    wrong += [
+        f"Of {n} events {name!r} of one second Amplitude has {found[name, at]}."
+        for (name, at), n in times.items()
+        if n > 1 and found[name, at] != n and (name, at) not in refused
+    ]
+    return min(len(due), len(saved)), wrong
 
 
 async def _fill(
