@@ -52,6 +52,7 @@ def full() -> Metrics:
     metrics.filed(Filed({"held": 2, "pending": 3}, matched=1), [("shop", "late")])
     metrics.attempted(LANE, [Accepted(), Retry("later"), Reject("a", "b", "c")], 0.2, [1.5, 2.0, 3.0])
     metrics.console_refused(401)
+    metrics.gaps("shop", 3, 2)
     metrics.circuit(LANE, is_open=True)
     outcomes = {("shop", "push", OutcomeKind.DEAD.value, "invalid"): 4}
     lanes = [LaneDepth(LANE, 7, 8, 9, 40_000)]

@@ -1,0 +1,134 @@
+"""How fast raw-data files are read, looked at and taken, against a bare scan that touches every cell; and their memory.
+
+    python bench/bulk.py [rows]
+
+Each figure is of a process of its own, in seconds of processor time and of the clock, with its largest resident memory.
+The bare scan is pyarrow's, into text. Memory is measured again with four times the rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from flybridge.clock import SystemClock
+from flybridge.flow import AppFlow, Flow
+from flybridge.history.files import Rows, find_files
+from flybridge.history.rows import Zone
+from flybridge.history.run import HistoryImport, ImportPlan
+from flybridge.identity import Keyring
+from flybridge.inbox.sqlite import SqliteInbox
+from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.sandbox.traffic.traffic import TrafficApp, generate
+from flybridge.sandbox.vendors.raw_data import cells, header, report_of
+from flybridge.sealing import Seal
+
+APP = TrafficApp("shop", "android", "com.example.shop")
+KINDS = 2_000
+
+
+def write(path: Path, rows: int) -> None:
+    """Write a file of rows with the 81 default columns, each an event of its own."""
+    messages = [json.loads(one.body) for one in generate(7, KINDS, [APP]) if one.path.startswith("/v1/push")]
+    known = [cells(one, []) for one in messages if isinstance(one, dict) and report_of(one) is not None]
+    names = header([])
+    place = names.index("AppsFlyer ID")
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        for number in range(rows):
+            row = list(known[number % len(known)])
+            row[place] = f"{1_700_000_000_000 + number}-1234567"
+            writer.writerow(row)
+
+
+def scan(path: Path) -> None:
+    """Touch every cell, as text."""
+    types = arrow_csv.ConvertOptions(column_types=dict.fromkeys(header([]), pa.string()))
+    for batch in arrow_csv.open_csv(path, convert_options=types):
+        for column in batch.columns:
+            column.nbytes  # noqa: B018
+
+
+def read(path: Path) -> None:
+    """Read rows, and recognise their reports."""
+    for file in find_files([str(path)]):
+        for _ in Rows(file, Zone("UTC"), None):
+            pass
+
+
+def _import(path: Path, place: str) -> HistoryImport:
+    plan = ImportPlan("shop", APP.appsflyer_app_id, find_files([str(path)]), "UTC")
+    return HistoryImport(plan, Path(place), SystemClock())
+
+
+def dry_run(path: Path) -> None:
+    """Survey: read, recognise, map, and count equal rows, persons and months."""
+    flow = Flow({"shop": AppFlow(Rules(app="shop", platform="android"))}, Keyring(b"secret"))
+    with tempfile.TemporaryDirectory() as place:
+        asyncio.run(_import(path, place).survey(flow))
+
+
+def take(path: Path) -> None:
+    """Take the rows into the embedded inbox."""
+
+    async def work(place: str) -> None:
+        inbox = SqliteInbox(Path(place) / "inbox.db", Seal(b"secret"))
+        await inbox.open()
+        await _import(path, place).take(inbox.accept)
+        await inbox.close()
+
+    with tempfile.TemporaryDirectory() as place:
+        asyncio.run(work(place))
+
+
+def measured(work: Callable[[Path], None], path: Path) -> tuple[float, float, float]:
+    """Return processor seconds, seconds and megabytes of some work in a process of its own."""
+    context = get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=_measure, args=(work, path, queue))
+    process.start()
+    found: tuple[float, float, float] = queue.get()
+    process.join()
+    return found
+
+
+def _measure(work: Callable[[Path], None], path: Path, queue: object) -> None:
+    began, cpu = time.perf_counter(), time.process_time()
+    work(path)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    queue.put((time.process_time() - cpu, time.perf_counter() - began, peak))  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    """Print one line for each."""
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+    with tempfile.TemporaryDirectory() as place:
+        small, large = Path(place) / "small.csv", Path(place) / "large.csv"
+        write(small, rows)
+        write(large, 4 * rows)
+        print(f"{rows:,} rows x {len(header([]))} columns, {small.stat().st_size / 1e6:.0f} MB")
+        print(f"{'':24}{'CPU s':>8}{'s':>8}{'us a row':>10}{'of scan':>9}{'MB':>7}{'MB at 4x':>10}")
+        bare = 0.0
+        for work in (scan, read, dry_run, take):
+            cpu, seconds, peak = measured(work, small)
+            bare = bare or cpu
+            _, _, at_four = measured(work, large)
+            share = f"{bare / cpu:.2f}"
+            each = cpu / rows * 1e6
+            print(f"{work.__name__:24}{cpu:8.2f}{seconds:8.2f}{each:10.1f}{share:>9}{peak:7.0f}{at_four:10.0f}")
+
+
+if __name__ == "__main__":
+    main()
