@@ -230,3 +230,13 @@ async def test_a_postback_may_carry_sightings_of_its_own(store):
     await store.file([waiting("w", "k")], NOW_MS)
     assert (await store.file([direct("d", sightings=(sighting("k"),))], NOW_MS)).matched == 1
     assert sorted(await names(store)) == ["d", "w"]
+
+
+async def test_holds_are_listed_a_page_at_a_time_and_by_media_source(store):
+    """Above an id, in the order of filing; of one source only those."""
+    await store.file([waiting("a", "k1"), waiting("b", "k2"), waiting("c", "k3")], NOW_MS)
+    first, second, third = await store.holds()
+    assert [one.id for one in await store.holds(after=first.id)] == [second.id, third.id]
+    assert [one.id for one in await store.holds(media_source="tiktok", limit=2)] == [first.id, second.id]
+    assert await store.holds(media_source="other") == []
+    assert await store.holds(app="game", media_source="tiktok") == []

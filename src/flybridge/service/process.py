@@ -19,6 +19,7 @@ from flybridge.history.schedule import keep_reading
 from flybridge.history.uptime import keep_noting
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
+from flybridge.operations.console import ConsoleOperations
 from flybridge.operations.cost_schedule import keep_pulling
 from flybridge.operations.count_amplitude import QueryBudget
 from flybridge.operations.downtime import note_downtime
@@ -299,4 +300,13 @@ class Service:
             version=__version__,
             count=metrics.console_refused,
             scopes=lambda now_ms: scopes_of(config, now_ms),
+            operations=ConsoleOperations(
+                config,
+                inbox,
+                store,
+                transport,
+                self._clock,
+                open_cohorts=lambda: opened_cohorts(config),
+                open_runner=lambda cohorts: opened_runner(config, cohorts, transport, self._clock),
+            ),
         )

@@ -286,8 +286,10 @@ class Store(Protocol):
         """Return the counters of matching keys on events since this day (`YYYY-MM-DD`). They are kept for 90 days."""
         ...
 
-    async def holds(self, *, app: str | None = None, limit: int = 100) -> Sequence[Held]:
-        """Return waiting events in the order of filing."""
+    async def holds(
+        self, *, app: str | None = None, media_source: str | None = None, after: int = 0, limit: int = 100
+    ) -> Sequence[Held]:
+        """Return waiting events above the id `after`, in the order of filing."""
         ...
 
     async def dead(

@@ -61,11 +61,11 @@ def lanes(db: Rows, now_ms: int) -> list[Lane]:
     return [Lane(*row) for row in db.read(Read.LANES, now_ms)]
 
 
-def holds(db: Rows, app: str | None, limit: int) -> list[Held]:
+def holds(db: Rows, app: str | None, media_source: str | None, after: int, limit: int) -> list[Held]:
     return [
         Held(row_id, receipt, of_app, event_type, source, tuple(kinds.split()), received_ms, event_ms, expires_ms)
         for row_id, receipt, of_app, event_type, source, kinds, received_ms, event_ms, expires_ms in db.read(
-            Read.HOLDS, app, limit
+            Read.HOLDS, app, media_source, after, limit
         )
     ]
 

@@ -101,7 +101,8 @@ class Read(Enum):
     COUNTS = auto()  # app, day, source, outcome, reason, n
     DEPTHS = auto()  # now_ms: app, endpoint, due, later, leased, oldest_ms
     LANES = auto()  # now_ms: app, endpoint
-    HOLDS = auto()  # app (may be None), limit: the fields of `protocol.Held`, key kinds as text
+    # app, media source (each may be None), row, limit: the fields of `protocol.Held` after that row, kinds as text
+    HOLDS = auto()
     UNCERTAIN_COUNTS = auto()  # app, outcome, rows, times
     UNCERTAIN = auto()  # app (may be None), limit: the fields of `protocol.LedgerEntry`, newest first
     LEDGER = auto()  # row, app (may be None), limit: row, the fields of `protocol.LedgerEntry`

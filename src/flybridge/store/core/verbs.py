@@ -206,8 +206,10 @@ class Verbs(ABC):
     async def lanes(self, now_ms: int) -> Sequence[Lane]:
         return await self._read(lambda db: reports.lanes(db, now_ms))
 
-    async def holds(self, *, app: str | None = None, limit: int = 100) -> Sequence[Held]:
-        return await self._read(lambda db: reports.holds(db, app, limit))
+    async def holds(
+        self, *, app: str | None = None, media_source: str | None = None, after: int = 0, limit: int = 100
+    ) -> Sequence[Held]:
+        return await self._read(lambda db: reports.holds(db, app, media_source, after, limit))
 
     async def hold_counts(self) -> Sequence[HeldCount]:
         return await self._read(reports.hold_counts)

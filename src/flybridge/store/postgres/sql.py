@@ -147,7 +147,8 @@ READS: Final[Mapping[Read, str]] = {
     Read.HOLDS: """SELECT holds.id, receipt, app, event_type, media_source, key_kinds, holds.received_ms, event_ms,
                           expires_ms
                    FROM holds JOIN ledger ON ledger.id = holds.id JOIN lanes ON lanes.id = lane
-                   WHERE $1::text IS NULL OR app = $1 ORDER BY holds.id LIMIT $2""",
+                   WHERE ($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR media_source = $2)
+                     AND holds.id > $3 ORDER BY holds.id LIMIT $4""",
     Read.UNCERTAIN_COUNTS: """SELECT app, outcome, count(*), sum(uncertain)::bigint
                               FROM ledger JOIN cells ON cells.id = cell
                               WHERE uncertain > 0 GROUP BY app, outcome

@@ -137,7 +137,8 @@ READS: Final[Mapping[Read, str]] = {
     Read.HOLDS: """SELECT holds.id, receipt, lanes.app, event_type, media_source, key_kinds, holds.received_ms,
                           event_ms, expires_ms
                    FROM holds JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN lanes ON lanes.id = lane
-                   WHERE outcome = 'held' AND (?1 IS NULL OR lanes.app = ?1) ORDER BY holds.id LIMIT ?2""",
+                   WHERE outcome = 'held' AND (?1 IS NULL OR lanes.app = ?1) AND (?2 IS NULL OR media_source = ?2)
+                     AND holds.id > ?3 ORDER BY holds.id LIMIT ?4""",
     Read.UNCERTAIN_COUNTS: """SELECT app, outcome, count(*), sum(uncertain) FROM ledger JOIN cells ON cells.id = cell
                               WHERE uncertain > 0 GROUP BY 1, 2 ORDER BY 1, 2""",
     Read.UNCERTAIN: """SELECT receipt, app, source, outcome, reason, insert_id, received_ms, changed_ms, uncertain,

@@ -31,6 +31,7 @@ from flybridge.web.console.deeds import REFUSED, Deeds
 from flybridge.web.console.form import read_form
 from flybridge.web.console.gate import Gate
 from flybridge.web.console.login import LOGIN, LOGOUT, OPEN_PATHS, LoginPages
+from flybridge.web.console.operations import Operations
 from flybridge.web.console.reading import Circuits, ConsoleReader
 from flybridge.web.console.registry import GROUPS, LOOKING_POSTS, REGISTRY
 from flybridge.web.console.site import HEADERS, NO_ENTRY, Latencies, Scopes, Site
@@ -53,7 +54,8 @@ class ConsoleApp:
     `windows` are the hours that events of each app are held; `circuits` returns the circuits of the lanes where the
     worker is in the same process, `latencies` how long the steps of this process take. `cohorts` is absent where no
     audience is configured. `count` is called with the status of each refused request.
-    `scopes` are the apps whose performance is shown. `transport` is for the identity provider.
+    `scopes` are the apps whose performance is shown, `operations` what can be done. `transport` is for the identity
+    provider.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class ConsoleApp:
         version: str = "",
         count: Callable[[int], None] = lambda _: None,
         scopes: Scopes = lambda _: (),
+        operations: Operations | None = None,
     ) -> None:
         self._gate = gate
         self._count = count
@@ -87,6 +90,7 @@ class ConsoleApp:
             windows=windows,
             scopes=scopes,
             latencies=latencies,
+            operations=operations,
             version=version,
             groups=GROUPS,
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from flybridge.web.console.pages import account, audit, cohorts, dead, differences, flow, holds, people, sources
+from flybridge.web.console.pages import account, audiences, audit, cohorts, dead, differences, flow, holds, people, sources
 from flybridge.web.console.site import Group, Page
 
 REGISTRY: Final[Mapping[str, Sequence[Page]]] = {
     "Performance": (sources, cohorts, differences),
-    "Data": (flow, account, holds, dead),
+    "Data": (flow, account, holds, dead, audiences),
     "Administration": (people, audit),
 }
 """Pages by the heading that they stand under."""

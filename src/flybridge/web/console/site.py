@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute
 
 from flybridge.clock import Clock
+from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.performance import AppScope
 from flybridge.store.protocol import Store
@@ -20,6 +21,7 @@ from flybridge.web.console.condition import condition
 from flybridge.web.console.deeds import Deeds
 from flybridge.web.console.figures import name_of
 from flybridge.web.console.gate import Gate
+from flybridge.web.console.operations import Operations
 from flybridge.web.console.reading import ConsoleReader
 from flybridge.web.console.words import clock_time, count_of, plural, share, span, ticked
 
@@ -96,6 +98,7 @@ class Site:
         windows: Mapping[str, float],
         scopes: Scopes,
         latencies: Latencies | None = None,
+        operations: Operations | None = None,
         version: str = "",
         groups: Sequence[Group] = (),
     ) -> None:
@@ -105,6 +108,7 @@ class Site:
         self.reader = reader
         self.gate = gate
         self.deeds = deeds
+        self._operations = operations
         self.windows = windows
         self._scopes = scopes
         self.latencies = latencies
@@ -118,6 +122,13 @@ class Site:
             "source_name": lambda value: name_of("media_source", value),
             "pair": lambda value: (value, value),
         }  # fmt: skip
+
+    @property
+    def operations(self) -> Operations:
+        """What can be done. Raises `FlybridgeError` where nothing can."""
+        if self._operations is None:
+            raise FlybridgeError("This console can't do anything.")
+        return self._operations
 
     def scopes(self) -> Sequence[AppScope]:
         """Return what has to be known of each app now."""

@@ -16,6 +16,7 @@ from flybridge.store.protocol import Lane
 from flybridge.telemetry.latencies import StepLatency
 from flybridge.web.console import charts
 from flybridge.web.console.condition import condition, level_of, paused
+from flybridge.web.console.pages.lane_actions import action_routes
 from flybridge.web.console.pulse import Pulse, Rates
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
@@ -47,10 +48,15 @@ def routes(site: Site) -> list[Route]:
         reading = await site.reader.read()
         return await site.page(request, ENTRY, "flow.html", every_ms=EVERY_MS, **_values(site, reading, pulse))
 
-    async def live(_: Request) -> Response:
-        return site.part("flow_live.html", **_values(site, await site.reader.read(), pulse))
+    async def live(request: Request) -> Response:
+        values = _values(site, await site.reader.read(), pulse)
+        return site.part("flow_live.html", visitor=request.scope["visitor"], csrf=request.scope["csrf"], **values)
 
-    return [Route(ENTRY.path, show, methods=["GET"]), Route("/flow/live", live, methods=["GET"])]
+    return [
+        Route(ENTRY.path, show, methods=["GET"]),
+        Route("/flow/live", live, methods=["GET"]),
+        *action_routes(site, ENTRY),
+    ]
 
 
 def _values(site: Site, reading: Reading, pulse: Pulse) -> dict[str, Any]:
@@ -68,6 +74,8 @@ def shown_flow(reading: Reading, rates: Rates, latencies: Sequence[StepLatency])
         rows.append(
             {
                 "app": shown(lane.app),
+                "of_app": lane.app,
+                "of_endpoint": lane.endpoint,
                 "endpoint": VENDORS.get(lane.endpoint, lane.endpoint),
                 "due": depth.due if depth else 0,
                 "later": depth.later if depth else 0,

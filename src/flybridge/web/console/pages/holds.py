@@ -15,11 +15,13 @@ from flybridge.insight.hints import AGES, OLDER, Known, age_of, hint
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.store.figures import HeldCount
 from flybridge.web.console.pages.account import MAX_ROWS
+from flybridge.web.console.pages.hold_actions import action_routes, group_of
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.words import masked_sentence, shown, span
 
 ENTRY: Final = Entry("holds", "/holds", "Holds")
+LISTED: Final = 50
 
 
 def routes(site: Site) -> list[Route]:
@@ -27,9 +29,22 @@ def routes(site: Site) -> list[Route]:
 
     async def show(request: Request) -> Response:
         values = shown_holds(await site.reader.read(), site.windows)
-        return await site.page(request, ENTRY, "holds.html", **values)
+        now_ms = site.clock.now_ms()
+        oldest = [
+            {
+                "id": one.id,
+                "app": shown(one.app),
+                "event": shown(one.event_type),
+                "source": shown(one.media_source) or "-",
+                "keys": ", ".join(one.key_kinds) or "none",
+                "waits": span(now_ms - one.received_ms),
+                "left": span(one.expires_ms - now_ms),
+            }
+            for one in (await site.store.holds(limit=LISTED) if request.query_params.get("single") else ())
+        ]
+        return await site.page(request, ENTRY, "holds.html", oldest=oldest, most=LISTED, **values)
 
-    return [Route(ENTRY.path, show, methods=["GET"])]
+    return [Route(ENTRY.path, show, methods=["GET"]), *action_routes(site, ENTRY)]
 
 
 def shown_holds(reading: Reading, windows: Mapping[str, float]) -> dict[str, Any]:
@@ -67,6 +82,7 @@ def _held(
     left = "" if window is None else span(oldest_ms + int(window * HOUR_MS) - reading.at_ms)
     return {
         "app": shown(app),
+        "group": group_of(app, source),
         "source": shown(source) or "-",
         "keys": ", ".join(kinds) or "none",
         "n": sum(held.n for held in own),

@@ -1,0 +1,148 @@
+"""The operations of the console, by the functions that the commands use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from flybridge.audiences.plan import RunOptions
+from flybridge.audiences.run import Runner
+from flybridge.audiences.schedule import targets
+from flybridge.clock import Clock
+from flybridge.config.settings import App, Config
+from flybridge.config.template import what_to_paste
+from flybridge.delivery.exchange import Transport
+from flybridge.flow import Flow
+from flybridge.inbox.protocol import Inbox
+from flybridge.insight.account import read_account
+from flybridge.operations import doctor
+from flybridge.operations.credentials import quota_checks, vendor_checks
+from flybridge.operations.explain import explain
+from flybridge.operations.messages import GivenMessage
+from flybridge.operations.replay import Replayed, replay, replay_all
+from flybridge.records import Envelope, Media, Source
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.protocol import Store
+from flybridge.web.console.operations import AudienceState, CheckResult, Done
+from flybridge.wiring import build_flow, plans_of
+
+HISTORY = 10
+
+OpenCohorts = Callable[[], AbstractAsyncContextManager[CohortStore]]
+OpenRunner = Callable[[CohortStore], AbstractAsyncContextManager[Runner]]
+
+
+class ConsoleOperations:
+    """Operations on one bridge. `open_cohorts` and `open_runner` open what an audience needs, for one run."""
+
+    def __init__(
+        self,
+        config: Config,
+        inbox: Inbox,
+        store: Store,
+        transport: Transport,
+        clock: Clock,
+        *,
+        open_cohorts: OpenCohorts,
+        open_runner: OpenRunner,
+    ) -> None:
+        self.config = config
+        self._inbox = inbox
+        self._store = store
+        self._transport = transport
+        self._clock = clock
+        self._open_cohorts = open_cohorts
+        self._open_runner = open_runner
+        self._flow: Flow | None = None
+
+    def _built(self) -> Flow:
+        self._flow = self._flow or build_flow(self.config)
+        return self._flow
+
+    async def replay(self, ids: Sequence[int]) -> Done:
+        return _replayed(await replay(self._store, self._built(), ids, self._clock.now_ms()))
+
+    async def replay_all(self, app: str | None, reason: str | None) -> Done:
+        return _replayed(await replay_all(self._store, self._built(), self._clock, app=app, reason=reason))
+
+    async def audiences(self) -> Sequence[AudienceState]:
+        plans, now_ms = plans_of(self.config), self._clock.now_ms()
+        async with self._open_cohorts() as cohorts:
+            if plans:
+                await cohorts.keep(targets(plans, now_ms))
+            found = []
+            for one in await cohorts.standings(now_ms):
+                plan = plans.get((one.app, one.name))
+                runs = [run for _, _, run in await cohorts.history(one.app, one.name, HISTORY)]
+                found.append(AudienceState(one, plan.cadence if plan else "", runs))
+            return found
+
+    async def run_audience(self, app: str, name: str, *, accept_shrink: bool = False) -> Done:
+        plans = plans_of(self.config)
+        if (app, name) not in plans:
+            return Done(f"No audience {name} of {app} is configured.", False)
+        async with self._open_cohorts() as cohorts:
+            await cohorts.keep(targets(plans, self._clock.now_ms()))
+            async with self._open_runner(cohorts) as runner:
+                run = await runner.run(plans[app, name], RunOptions(accept_shrink=accept_shrink, download=True))
+        if run is None:
+            return Done("Another process runs this audience just now: see its history in a minute.", False)
+        changed = f"{run.joined} joined, {run.left} left; {run.added} devices added, {run.removed} removed."
+        return Done(f"The run ended as {run.outcome}: {changed} {run.detail}".strip(), run.outcome == "done")
+
+    async def doctor(self) -> Sequence[CheckResult]:
+        account, _ = await read_account(self._inbox, self._store, audit=True)
+        depth = await self._inbox.depth(self._clock.now_ms())
+        checks = [doctor.startable(self.config), doctor.balanced(account), doctor.readable(depth)]
+        if fault := await self._store.trail_fault():
+            checks.append(doctor.Check("audit trail", False, fault))
+        checks += [*quota_checks(self.config.apps), *await vendor_checks(self.config, self._transport)]
+        return [
+            CheckResult(one.what, "bad" if not one.ok else "warn" if one.warning else "good", one.detail)
+            for one in checks
+        ]
+
+    def explain(self, envelope: Envelope) -> list[dict[str, Any]]:
+        app = self.config.app(envelope.app)
+        if app is None:
+            return []
+        form = "event of Amplitude" if envelope.source is Source.STREAM else "postback"
+        message = GivenMessage(form, envelope.source, envelope.media, envelope.body, envelope.ordinal)
+        return [msgspec.to_builtins(one) for one in explain(self.config, app, message, envelope.received_ms)]
+
+    async def send_test(self, app: App) -> str:
+        """Put a test install into the inbox. Its ids are made up and never used again. Returns its AppsFlyer id."""
+        now_ms = self._clock.now_ms()
+        at = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        appsflyer_id = f"{now_ms}-{uuid4().int % 10**19:019d}"
+        body = msgspec.json.encode(
+            {
+                "event_name": "install",
+                "conversion_type": "install",
+                "media_source": "flybridge_test",
+                "campaign": "test event from the console",
+                "app_id": app.appsflyer_app_id,
+                "platform": app.platform.value,
+                "appsflyer_id": appsflyer_id,
+                "custom_data": {app.mapping.device_id_key: f"flybridge-test-{uuid4().hex[:12]}"},
+                "event_time": at,
+                "install_time": at,
+            }
+        )
+        await self._inbox.accept(Envelope(app.name, Source.PUSH, Media.JSON, now_ms, body))
+        return appsflyer_id
+
+    def what_to_enter(self) -> str:
+        return what_to_paste(self.config)
+
+
+def _replayed(done: Replayed) -> Done:
+    sentence = f"{done.redelivered} are due for delivery again, {done.processed} were processed again"
+    if done.outcomes:
+        sentence += f" ({', '.join(f'{outcome} {n}' for outcome, n in sorted(done.outcomes.items()))})"
+    return Done(f"{sentence}.", bool(done.redelivered + done.processed))

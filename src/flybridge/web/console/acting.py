@@ -1,0 +1,72 @@
+"""Actions of the console: asked about first, with how many they concern, then done and written to the audit trail."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flybridge.errors import FlybridgeError
+from flybridge.web.console.deeds import BEGUN, DONE, FAILED, visitor_of
+from flybridge.web.console.gate import CSRF, Form
+from flybridge.web.console.operations import Done
+from flybridge.web.console.site import Entry, Site
+
+SURE: Final = "sure"
+"""The field of a form that says that its question was answered."""
+
+
+def form_of(request: Request) -> Form:
+    """Return the fields of the form that a request carries."""
+    form: Form = request.scope.get("form", {})
+    return form
+
+
+def first(form: Form, name: str) -> str:
+    """Return the value of a field; empty if there is none."""
+    return form.get(name, ("",))[0]
+
+
+def ids_in(form: Form, name: str = "id") -> list[int]:
+    """Return the ids that a form names."""
+    return sorted({int(text) for text in form.get(name, ()) if text.isascii() and text.isdigit() and len(text) <= 18})
+
+
+async def act(
+    site: Site,
+    request: Request,
+    entry: Entry,
+    *,
+    action: str,
+    question: str,
+    button: str,
+    work: Callable[[], Awaitable[Done]],
+    target: str = "",
+    warning: str = "",
+    fields: Sequence[tuple[str, str]] = (),
+) -> Response:
+    """Ask whether to do something; do it once the answer is yes, and show what came of it.
+
+    `fields` are more questions on the page, as names and labels. The audit trail gets a row before and one after: if
+    the process dies between them, the first shows that something was begun.
+    """
+    form = form_of(request)
+    if first(form, SURE) != "yes":
+        asked = {name for name, _ in fields}
+        kept = [(name, value) for name, values in form.items() for value in values if name not in {CSRF, SURE, *asked}]
+        return await site.page(
+            request, entry, "confirm.html", question=question, warning=warning, button=button, kept=kept,
+            fields=fields, action=request.url.path, back=entry.path,
+        )  # fmt: skip
+    visitor = visitor_of(request)
+    await site.deeds.write(visitor, action, BEGUN, target=target, detail=question)
+    try:
+        done = await work()
+    except FlybridgeError as problem:
+        await site.deeds.write(visitor, action, FAILED, target=target, detail=str(problem))
+        done = Done(f"It failed: {problem}", False)
+    else:
+        await site.deeds.write(visitor, action, DONE if done.ok else FAILED, target=target, detail=done.sentence)
+    return await site.page(request, entry, "done.html", done=done, back=entry.path)

@@ -1,0 +1,87 @@
+"""What the console can have done. The service provides it from the same functions that the commands use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from flybridge.config.settings import App, Config
+from flybridge.records import Envelope
+from flybridge.store.audiences.protocol import Run, Standing
+
+
+class Done(Struct, frozen=True):
+    """What an operation did, as a sentence with its numbers; `ok` is False if it did not do what was asked."""
+
+    sentence: str
+    ok: bool = True
+
+
+class AudienceState(Struct, frozen=True):
+    """How an audience stands, and its last runs, newest first. `cadence` is empty where it is not configured any more.
+
+    With `held` its last run waits for an operator because too many would leave; `stopped` needs one, too.
+    """
+
+    standing: Standing
+    cadence: str
+    runs: Sequence[Run]
+
+    @property
+    def held(self) -> bool:
+        return bool(self.runs) and self.runs[0].outcome == "held"
+
+    @property
+    def stopped(self) -> bool:
+        return bool(self.runs) and self.runs[0].outcome == "stopped"
+
+
+class CheckResult(Struct, frozen=True):
+    """The result of one check of `flybridge doctor`: `level` is good, warn or bad."""
+
+    what: str
+    level: str
+    detail: str
+
+
+class Operations(Protocol):
+    """Operations on a bridge. Each may raise `FlybridgeError`."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the bridge."""
+        ...
+
+    async def replay(self, ids: Sequence[int]) -> Done:
+        """Replay these dead letters."""
+        ...
+
+    async def replay_all(self, app: str | None, reason: str | None) -> Done:
+        """Replay the dead letters of an app and a reason."""
+        ...
+
+    async def audiences(self) -> Sequence[AudienceState]:
+        """Return all audiences."""
+        ...
+
+    async def run_audience(self, app: str, name: str, *, accept_shrink: bool = False) -> Done:
+        """Bring an audience in step now."""
+        ...
+
+    async def doctor(self) -> Sequence[CheckResult]:
+        """Check the bridge, and each credential at its vendor."""
+        ...
+
+    def explain(self, envelope: Envelope) -> list[dict[str, Any]]:
+        """Return what becomes of a message, row by row, as `flybridge explain --json` has it."""
+        ...
+
+    async def send_test(self, app: App) -> str:
+        """Put a test message into the inbox, as AppsFlyer would send it. Returns its AppsFlyer id."""
+        ...
+
+    def what_to_enter(self) -> str:
+        """Return what to enter at the vendors, with the tokens in clear, as `flybridge setup` prints it."""
+        ...
