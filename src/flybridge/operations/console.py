@@ -18,11 +18,13 @@ from flybridge.config.settings import App, Config
 from flybridge.config.template import what_to_paste
 from flybridge.delivery.exchange import Transport
 from flybridge.flow import Flow
+from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.account import read_account
 from flybridge.operations import doctor
 from flybridge.operations.credentials import quota_checks, vendor_checks
 from flybridge.operations.explain import explain
+from flybridge.operations.forget import PersonIds, keys_of
 from flybridge.operations.messages import GivenMessage
 from flybridge.operations.replay import Replayed, replay, replay_all
 from flybridge.records import Envelope, Media, Source
@@ -58,6 +60,7 @@ class ConsoleOperations:
         self._clock = clock
         self._open_cohorts = open_cohorts
         self._open_runner = open_runner
+        self._keyring = Keyring(*config.secrets)
         self._flow: Flow | None = None
 
     def _built(self) -> Flow:
@@ -114,6 +117,20 @@ class ConsoleOperations:
         form = "event of Amplitude" if envelope.source is Source.STREAM else "postback"
         message = GivenMessage(form, envelope.source, envelope.media, envelope.body, envelope.ordinal)
         return [msgspec.to_builtins(one) for one in explain(self.config, app, message, envelope.received_ms)]
+
+    def keys_of(self, kind: str, value: str) -> Sequence[bytes]:
+        if kind == "amplitude_id":
+            apps = self.config.apps
+            return [key for app in apps for key in self._keyring.keys(app.name, IdKind.AMPLITUDE_ID, value)]
+        given = {"appsflyer_id": "", "customer_user_id": "", "device_id": ""} | {kind: value}
+        # What a person calls a device id may be Amplitude's, a vendor's, or an advertising id.
+        ids = PersonIds(
+            customer_user_id=given["customer_user_id"],
+            device_id=given["device_id"],
+            appsflyer_id=given["appsflyer_id"],
+            advertising_id=given["device_id"],
+        )
+        return keys_of(ids, self.config.apps, self._keyring)
 
     async def send_test(self, app: App) -> str:
         """Put a test install into the inbox. Its ids are made up and never used again. Returns its AppsFlyer id."""

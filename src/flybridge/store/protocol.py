@@ -23,6 +23,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from flybridge.records import HOUR_MS, DeadLetter, Delivery, Filing
+from flybridge.store.events import EventFilter, EventPage, EventRow, EventStory
 from flybridge.store.figures import (
     Count,
     CoverageRow,
@@ -238,6 +239,22 @@ class Store(Protocol):
 
     async def trail_fault(self) -> str:
         """Check the whole audit trail. Returns a sentence about the first row that was changed or is missing."""
+        ...
+
+    async def find_events(self, wanted: EventFilter, *, before: int | None = None, limit: int = 50) -> EventPage:
+        """Return events, newest first: those with ids below `before`, or from the newest on.
+
+        A bounded number of rows is looked through, whatever is found among them; `EventPage.following` is where to go
+        on. The cost does not grow with the ledger.
+        """
+        ...
+
+    async def events_of(self, keys: Sequence[bytes]) -> Sequence[EventRow]:
+        """Return the newest 500 events of the persons with these matching keys, newest first."""
+        ...
+
+    async def story(self, number: int) -> EventStory | None:
+        """Return all that is kept of one event. None if there is none with this id."""
         ...
 
     async def rescue(self, now_ms: int, *, owner: str | None = None, resend_uncertain: bool = True) -> Rescued:

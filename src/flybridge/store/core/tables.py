@@ -93,6 +93,23 @@ class Read(Enum):
     # the store itself
     STATE = auto()  # name: value
     STATES = auto()  # the beginning of names, the first text after them: name, value, in the order of names
+    # events: the fields of `events.EventRow`. Filters are app, source, outcome, reason, event, media source, insert_id,
+    # each of which may be empty, and the first and last time of reception
+    EVENTS = auto()  # row, how many are looked through below it, filters, limit: newest first
+    EVENTS_END = auto()  # row, how many: lowest row among them, how many there are, newest time of reception
+    EVENTS_HELD = auto()  # as EVENTS, among the holds
+    EVENTS_HELD_END = auto()
+    EVENTS_DEAD = auto()  # as EVENTS, among the dead letters
+    EVENTS_DEAD_END = auto()
+    EVENTS_OF_PERSONS = auto()  # among persons: the newest 500
+    EVENT = auto()  # row
+    HOLD_OF = auto()  # row: event_type, media source, key kinds as text, event_ms, expires_ms
+    DELIVERY_OF = (
+        auto()
+    )  # row, which is the delivery's id unless it has waited or was replayed: endpoint, due_ms, leased,
+    #                       tries, uncertain
+    HIGHEST_ROW = auto()  # the highest row, may be NULL
+    ROW_FROM = auto()  # row: that row or the next one, received_ms
     TRAIL_END = auto()  # number, chain of the newest row
     TRAIL = auto()  # number, limit: the fields of `trail.TrailRow` below it, newest first
     TRAIL_AFTER = auto()  # number, limit: the same above it, in order

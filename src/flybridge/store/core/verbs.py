@@ -12,7 +12,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from flybridge.records import DAY_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.sealing import Seal
-from flybridge.store.core import performance_reports, reports, trail
+from flybridge.store.core import events, performance_reports, reports, trail
 from flybridge.store.core.confirmed_time import confirm, confirmed_ms
 from flybridge.store.core.content_keys import are_known
 from flybridge.store.core.dead_letters import listed, listed_ids, named, named_ids, redeliver, taken
@@ -34,6 +34,7 @@ from flybridge.store.core.pruning import (
 )
 from flybridge.store.core.seal_check import is_checked, put_check
 from flybridge.store.core.tables import Rows, Write
+from flybridge.store.events import EventFilter, EventPage, EventRow, EventStory
 from flybridge.store.figures import (
     Count,
     CoverageRow,
@@ -142,6 +143,15 @@ class Verbs(ABC):
 
     async def trail_fault(self) -> str:
         return await self._read(lambda db: trail.fault(db, self._seal))
+
+    async def find_events(self, wanted: EventFilter, *, before: int | None = None, limit: int = 50) -> EventPage:
+        return await self._read(lambda db: events.find_events(db, wanted, before, limit))
+
+    async def events_of(self, keys: Sequence[bytes]) -> Sequence[EventRow]:
+        return await self._read(lambda db: events.events_of(db, keys))
+
+    async def story(self, number: int) -> EventStory | None:
+        return await self._read(lambda db: events.story(db, self._seal, number))
 
     async def rescue(self, now_ms: int, *, owner: str | None = None, resend_uncertain: bool = True) -> Rescued:
         return await self._write(rescue, self._seal, now_ms, owner, resend_uncertain)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from flybridge.store.core.event_sql import event_queries
 from flybridge.store.core.performance_sql import queries
 from flybridge.store.core.tables import Read, Write
 
@@ -129,6 +130,7 @@ READS: Final[Mapping[Read, str]] = {
     Read.STATE: "SELECT value FROM state WHERE name = $1",
     Read.STATES: """SELECT name, value FROM state WHERE name COLLATE "C" >= $1 AND name COLLATE "C" < $2
                     ORDER BY name COLLATE "C" """,
+    **event_queries("${}::bigint".format, "${}::text".format, "person = ANY($1::bigint[])"),
     Read.TRAIL_END: "SELECT number, chain FROM audit_trail ORDER BY number DESC LIMIT 1",
     Read.TRAIL: f"{TRAIL} WHERE number < $1 ORDER BY number DESC LIMIT $2",
     Read.TRAIL_AFTER: f"{TRAIL} WHERE number > $1 ORDER BY number LIMIT $2",

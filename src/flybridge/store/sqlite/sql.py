@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from flybridge.store.core.event_sql import event_queries
 from flybridge.store.core.performance_sql import queries
 from flybridge.store.core.tables import Read, Write
 
@@ -121,6 +122,7 @@ READS: Final[Mapping[Read, str]] = {
                            FROM (SELECT DISTINCT person FROM people WHERE person > ? ORDER BY person LIMIT ?) page""",
     Read.STATE: "SELECT value FROM state WHERE name = ?",
     Read.STATES: "SELECT name, value FROM state WHERE name >= ? AND name < ? ORDER BY name",
+    **event_queries("?{}".format, "?{}".format, "person IN (??)"),
     Read.TRAIL_END: "SELECT number, chain FROM audit_trail ORDER BY number DESC LIMIT 1",
     Read.TRAIL: f"{TRAIL} WHERE number < ? ORDER BY number DESC LIMIT ?",
     Read.TRAIL_AFTER: f"{TRAIL} WHERE number > ? ORDER BY number LIMIT ?",

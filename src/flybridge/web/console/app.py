@@ -44,6 +44,7 @@ _READ_ONLY: Final = Refusal(
 STATIC: Final = {
     "console.css": "text/css; charset=utf-8",
     "console.js": "text/javascript; charset=utf-8",
+    "events.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 

@@ -78,6 +78,10 @@ class Operations(Protocol):
         """Return what becomes of a message, row by row, as `flybridge explain --json` has it."""
         ...
 
+    def keys_of(self, kind: str, value: str) -> Sequence[bytes]:
+        """Return the hashes by which the events of a person are found, by an id of this kind."""
+        ...
+
     async def send_test(self, app: App) -> str:
         """Put a test message into the inbox, as AppsFlyer would send it. Returns its AppsFlyer id."""
         ...

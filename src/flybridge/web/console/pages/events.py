@@ -1,0 +1,236 @@
+"""Finding an event and telling what became of it: lists by what it is, by whose it is, one event's story, a live tail.
+
+Ids of people come in the body of a POST, are hashed on arrival, and stand in no address, store or log. Pages mask them;
+the content of a message is shown on demand only, to the role `operate`, and that is written to the audit trail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import structs
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from flybridge.insight.reasons import reason_of
+from flybridge.records import DAY_MS, DeadLetter, Envelope, Media, OutcomeKind, Source
+from flybridge.store.events import EventDelivery, EventFilter, EventItem, EventRow, EventStory
+from flybridge.web.answers import Refusal
+from flybridge.web.console.acting import first, form_of
+from flybridge.web.console.deeds import DONE, REFUSED, visitor_of
+from flybridge.web.console.pages.event_tail import FILTERS, chosen_by, tail
+from flybridge.web.console.site import Entry, Site
+from flybridge.web.console.words import clock_time, masked_sentence, plural, printable, shown, span
+
+ENTRY: Final = Entry("events", "/events", "Events")
+FIND: Final = "/events/find"
+KINDS: Final = {
+    "appsflyer_id": "AppsFlyer id",
+    "customer_user_id": "Customer user id, or Amplitude user id",
+    "device_id": "Device or advertising id",
+    "amplitude_id": "Amplitude id",
+    "insert_id": "insert_id",
+}
+LISTED: Final = 50
+FIELDS: Final = ("source", "raw", "target", "value", "note")
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the pages, the search, the content of one event, and the live tail."""
+
+    async def show(request: Request) -> Response:
+        wanted = filter_of(request.query_params)
+        before = _number(request.query_params.get("before", ""))
+        page = await site.store.find_events(wanted, before=before or None, limit=LISTED)
+        chosen = {
+            name: request.query_params[name] for name in (*FILTERS, "since", "until") if request.query_params.get(name)
+        }
+        return await site.page(
+            request, ENTRY, "events.html", rows=[row_of(row) for row in page.rows], read=page.read,
+            older=urlencode({**chosen, "before": page.following}) if page.following else "",
+            query=urlencode({k: v for k, v in chosen.items() if k in FILTERS}),
+            given=chosen, apps=[app.name for app in site.operations.config.apps], sources=list(Source),
+            outcomes=list(OutcomeKind), kinds=KINDS, searched="", more=None,
+        )  # fmt: skip
+
+    async def find(request: Request) -> Response:
+        form = form_of(request)
+        kind, value = first(form, "kind"), first(form, "id").strip()
+        more: Mapping[str, str] | None = None
+        if kind == "insert_id":
+            wanted = EventFilter(insert_id=value or "-")
+            page = await site.store.find_events(wanted, before=_number(first(form, "before")) or None, limit=LISTED)
+            rows: Sequence[EventRow] = page.rows
+            if page.following and not rows:
+                more = {"kind": kind, "id": value, "before": str(page.following)}
+        else:
+            keys = site.operations.keys_of(kind, value) if kind in KINDS else ()
+            rows = await site.store.events_of(keys)
+        return await site.page(
+            request, ENTRY, "events.html", rows=[row_of(row) for row in rows], read=0, older="", query="", given={},
+            apps=[app.name for app in site.operations.config.apps], sources=list(Source), outcomes=list(OutcomeKind),
+            kinds=KINDS, searched=KINDS.get(kind, "id"), more=more,
+        )  # fmt: skip
+
+    async def story(request: Request) -> Response:
+        return await _story(site, request, content=False)
+
+    async def content(request: Request) -> Response:
+        visitor, number = visitor_of(request), request.path_params["number"]
+        if not visitor.sees_content:
+            await site.deeds.write(visitor, "see_content", REFUSED, target=f"event {number}")
+            refusal = Refusal(
+                403, "The content of messages is shown to those who are logged in with the role `operate` only.",
+                "Set console.users or another way to log in, and log in.",
+            )  # fmt: skip
+            return site.bare("refused.html", 403, refusal=refusal)
+        await site.deeds.write(visitor, "see_content", DONE, target=f"event {number}")
+        return await _story(site, request, content=True)
+
+    return [
+        Route(ENTRY.path, show, methods=["GET"]),
+        Route(FIND, find, methods=["POST"]),
+        Route("/events/tail", tail(site), methods=["GET"]),
+        Route("/events/{number:int}", story, methods=["GET"]),
+        Route("/events/{number:int}/content", content, methods=["POST"]),
+    ]
+
+
+def filter_of(query: Mapping[str, str]) -> EventFilter:
+    """Return what an address asks for. Days are UTC; what can't be read does not matter."""
+    until_ms = _day_ms(query.get("until", ""))
+    return structs.replace(
+        chosen_by(query),
+        since_ms=_day_ms(query.get("since", "")),
+        until_ms=until_ms + DAY_MS - 1 if until_ms else 0,
+    )
+
+
+def row_of(row: EventRow) -> dict[str, Any]:
+    """Return an event as a row of a list."""
+    return {
+        "id": row.id,
+        "received": clock_time(row.received_ms),
+        "app": shown(row.app),
+        "source": row.source,
+        "name": shown(row.event or row.kind) or "-",
+        "media_source": shown(row.media_source) or "-",
+        "campaign": shown(row.campaign) or "-",
+        "outcome": row.outcome,
+        "reason": row.reason,
+    }
+
+
+async def _story(site: Site, request: Request, *, content: bool) -> Response:
+    found = await site.store.story(request.path_params["number"])
+    if found is None:
+        return await site.page(request, ENTRY, "missing.html", 404, what="event")
+    row, now_ms = found.row, site.clock.now_ms()
+    known = reason_of(row.outcome, row.reason)
+    return await site.page(
+        request, ENTRY, "event.html", row=row_of(row), steps=_steps(found, now_ms), meaning=known.meaning,
+        remedy=known.remedy, insert_id=f"{row.insert_id[:6]}…" if row.insert_id else "",
+        has_content=found.dead is not None or found.item is not None,
+        content=_content(site, found) if content else None, changed=clock_time(row.changed_ms), raw=row,
+        dead=found.dead is not None and not found.dead.is_sealed,
+    )  # fmt: skip
+
+
+def _steps(found: EventStory, now_ms: int) -> list[tuple[str, str, str]]:
+    """Return what happened, step by step: a heading, a sentence, and a level."""
+    row = found.row
+    steps = [("Received", f"{clock_time(row.received_ms)} UTC, through {row.source}.", "")]
+    if row.kind:
+        parts = (row.event or row.kind, row.media_source, row.campaign, row.country)
+        steps.append(("Counted", f"As {', '.join(shown(part) for part in parts if part)}.", ""))
+    if found.held is not None:
+        kinds = ", ".join(found.held.key_kinds) or "no identifier"
+        steps.append(
+            ("Held", f"Waits for its user under {kinds}; expires in {span(found.held.expires_ms - now_ms)}.", "warn")
+        )
+    if row.reason in {"matched", "conflict"}:
+        steps.append(("Matched", "Amplitude has shown its user; the event is sent as that user's.", ""))
+    if found.item is not None and found.item.event_type:
+        whom = _for(found.item.user_id, found.item.device_id)
+        steps.append(("Mapped", f"To {shown(found.item.event_type)}, {whom}.", ""))
+    if found.delivery is not None:
+        steps.append(_sending(found.delivery, now_ms))
+    if found.dead is not None:
+        where = f"{clock_time(found.dead.died_ms)} UTC, at the stage {found.dead.stage}"
+        steps.append(("Failed", f"{where}: {masked_sentence(found.dead.detail)}", "bad"))
+        steps.append(("What to do", masked_sentence(found.dead.remedy), ""))
+    if row.uncertain:
+        lost = f"An answer was lost {plural(row.uncertain, 'time')}: the vendor may have it more than once."
+        steps.append(("Uncertain", lost, "warn"))
+    reason = f", {row.reason}" if row.reason else ""
+    steps.append(("Outcome", f"{row.outcome}{reason}, since {clock_time(row.changed_ms)} UTC.", ""))
+    return steps
+
+
+def _sending(one: EventDelivery, now_ms: int) -> tuple[str, str, str]:
+    if one.leased:
+        state = "is being sent"
+    else:
+        state = "is due" if one.due_ms <= now_ms else f"is tried again in {span(one.due_ms - now_ms)}"
+    level = "warn" if one.tries else ""
+    return "Sending", f"Through {one.endpoint}: {state}, after {plural(one.tries, 'try', 'tries')}.", level
+
+
+def _for(user_id: str | None, device_id: str | None) -> str:
+    parts = [f"{name} {_masked_id(value)}" for name, value in (("user", user_id), ("device", device_id)) if value]
+    return f"for {' and '.join(parts)}" if parts else "for a user that is not known"
+
+
+def _masked_id(value: str) -> str:
+    return f"{printable(value[:2])}…{len(value)} characters" if len(value) > 4 else "…"
+
+
+def _content(site: Site, found: EventStory) -> dict[str, Any]:
+    """Return the content of an event: the message with what becomes of each field, or the item that is to be sent."""
+    if found.dead is not None and found.dead.stage != "deliver":
+        explained = site.operations.explain(_envelope(found.dead))
+        rows = [_field(row) for outcome in explained for row in outcome["rows"]]
+        return {"kind": "The message as it came", "text": _pretty(found.dead.body), "rows": rows, "who": []}
+    item = found.item or EventItem(found.dead.body if found.dead is not None else b"")
+    who = [
+        (name, printable(value)) for name, value in (("user_id", item.user_id), ("device_id", item.device_id)) if value
+    ]
+    return {"kind": "What is sent", "text": _pretty(item.body), "rows": [], "who": who}
+
+
+def _envelope(letter: DeadLetter) -> Envelope:
+    source, media = Source(letter.source), Media(letter.media)
+    return Envelope(letter.app, source, media, letter.received_ms, letter.body, letter.receipt, letter.ordinal)
+
+
+def _field(row: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: printable("" if row.get(name) is None else row[name])
+        for name in ("source", "raw", "target", "value", "note")
+    }
+
+
+def _pretty(body: bytes) -> str:
+    lines = []
+    for line in body.splitlines() or [b""]:
+        try:
+            lines.append(msgspec.json.format(line, indent=2).decode())
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            lines.append(line.decode("utf-8", "replace"))
+    return "\n".join(printable(part) for line in lines for part in line.split("\n"))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+
+
+def _day_ms(text: str) -> int:
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError:
+        return 0

@@ -1,0 +1,46 @@
+"use strict";
+// Follows events live. The page works without it.
+(() => {
+  const button = document.getElementById("live");
+  const body = document.querySelector("#events tbody");
+  if (!button || !body || !window.EventSource) return;
+  const MOST = 200;
+  const columns = [
+    ["received", "received"], ["app", "app"], ["name", "name"], ["media source", "media_source"],
+    ["campaign", "campaign"], ["came through", "source"], ["outcome", "outcome"], ["reason", "reason"],
+  ];
+  let source = null;
+  const add = (row) => {
+    const line = document.createElement("tr");
+    const head = document.createElement("th");
+    head.scope = "row";
+    const link = document.createElement("a");
+    link.href = `/events/${encodeURIComponent(row.id)}`;
+    link.textContent = row.id;
+    head.append(link);
+    line.append(head);
+    for (const [label, key] of columns) {
+      const cell = document.createElement("td");
+      cell.dataset.of = label;
+      cell.textContent = row[key];
+      line.append(cell);
+    }
+    for (const old of body.querySelectorAll("tr")) {
+      if (old.firstElementChild.textContent.trim() === String(row.id)) old.remove();
+    }
+    body.prepend(line);
+    while (body.rows.length > MOST) body.lastElementChild.remove();
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    if (source) {
+      source.close();
+      source = null;
+    } else {
+      source = new EventSource(`/events/tail?${button.dataset.query}`);
+      source.onmessage = (message) => add(JSON.parse(message.data));
+    }
+    button.setAttribute("aria-pressed", String(Boolean(source)));
+    button.textContent = source ? "Stop following" : "Follow live";
+  });
+})();

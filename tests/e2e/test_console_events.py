@@ -1,0 +1,138 @@
+"""The Events pages over HTTP: search by id and by filter, one event's story, its content, and the live tail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+
+import aiohttp
+import pytest
+from test_console_access import field
+from test_console_actions import IDFV, INSTALL, operating, push, shown, trail
+
+HELD, DEAD = ('data-of="outcome">held<', 'data-of="outcome">dead<')
+APPSFLYER_ID = INSTALL["appsflyer_id"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "finds"),
+    [
+        ("appsflyer_id", APPSFLYER_ID, True),
+        ("appsflyer_id", "1629191854863-1", False),
+        ("device_id", IDFV, True),
+        ("device_id", IDFV.lower(), True),
+        ("customer_user_id", "customer-of-ours", True),
+        ("customer_user_id", "somebody-else", False),
+        ("amplitude_id", "12345678", False),
+        ("insert_id", "nothing", False),
+        ("nonsense", APPSFLYER_ID, False),
+        ("appsflyer_id", "0", False),
+    ],
+)
+async def test_a_person_is_found_by_each_id_which_stands_nowhere(tmp_path, kind, value, finds):
+    """In the body of a POST; neither the answer nor the data directory nor the trail has it."""
+    async with operating(tmp_path) as (_, bob):
+        await push(bob, INSTALL | {"customer_user_id": "customer-of-ours"})
+        await shown(bob, "/events", r'href="/events/\d+"')
+        page = await bob.post("/events/find", 200, csrf=await bob.csrf("/events"), kind=kind, id=value)
+        assert bool(re.search(r'href="/events/\d+"', page)) is finds
+        assert f">{value}<" not in page
+        assert value == "0" or f'value="{value}"' not in page
+        assert value == "0" or value not in await bob.get("/audit")
+
+
+async def test_an_insert_id_finds_its_event(tmp_path):
+    """As Amplitude shows it."""
+    async with operating(tmp_path) as (ann, _):
+        await push(ann, INSTALL | {"custom_data": json.dumps({"amplitude_device_id": "a-device-of-ann"})})
+        page = await shown(ann, "/events", r"/events/\d+")
+        number, csrf = re.search(r'href="/events/(\d+)"', page)[1], field(page, "csrf")
+        with sqlite3.connect(tmp_path / "data" / "store.db") as db:
+            ((insert_id,),) = db.execute("SELECT insert_id FROM ledger")
+        page = await ann.post("/events/find", 200, csrf=csrf, kind="insert_id", id=insert_id)
+        assert f'href="/events/{number}"' in page
+
+
+@pytest.mark.parametrize(
+    ("query", "finds"),
+    [
+        ("outcome=held", True),
+        ("outcome=dead", False),
+        ("app=shop&source=push&event=&media_source=tiktok+%26+co", True),
+        ("media_source=other", False),
+        ("since=2001-01-01&until=2100-01-01", True),
+        ("since=2100-01-01", False),
+        ("until=2001-01-01", False),
+        ("since=nonsense&before=nonsense&outcome=held", True),
+        ("before=1", False),
+        ("app=%3Cscript%3E", False),
+    ],
+)
+async def test_filters_stand_in_the_address(tmp_path, query, finds):
+    """What an event is, not whose."""
+    async with operating(tmp_path) as (_, bob):
+        await push(bob, INSTALL)
+        await shown(bob, "/events", HELD)
+        page = await bob.get(f"/events?{query}")
+        assert bool(re.search(r'href="/events/\d+"', page)) is finds
+        assert "<script>" not in page.replace('<script src="/events.js" defer></script>', "").replace("<script src", "")
+
+
+async def test_a_story_tells_every_step_and_masks_ids(tmp_path):
+    """Received, counted, held under which kinds; the content is for operators, and that it was seen is written down."""
+    async with operating(tmp_path) as (ann, bob):
+        await push(ann, INSTALL)
+        page = await shown(ann, "/events", HELD)
+        number = re.search(r'href="/events/(\d+)"', page)[1]
+        told = await bob.get(f"/events/{number}")
+        for sentence in (
+            "Received.",
+            "Counted.",
+            "Waits for its user under",
+            "idfv",
+            "held",
+            "role <code>operate</code>",
+        ):
+            assert sentence in told
+        for personal in (IDFV, APPSFLYER_ID):
+            assert personal not in told
+        await bob.post(f"/events/{number}/content", 403, csrf=await bob.csrf("/events"))
+        content = await ann.post(f"/events/{number}/content", 200, csrf=field(page, "csrf"))
+        assert "[AppsFlyer] install" in content
+        assert [row[0::2] for row in await trail(ann)] == [("denied", "refused"), ("see_content", "done")]
+        await ann.get("/events/999999999", 404)
+
+
+async def test_the_content_of_a_dead_letter_is_text(tmp_path):
+    """A message that attacks whoever reads it."""
+    attack = b'"<script>alert(1)</script>\\u001b[31m\xe2\x80\xae"'
+    async with operating(tmp_path) as (ann, _):
+        await push(ann, attack)
+        page = await shown(ann, "/events", DEAD)
+        number = re.search(r'href="/events/(\d+)"', page)[1]
+        assert "Failed." in await ann.get(f"/events/{number}")
+        content = await ann.post(f"/events/{number}/content", 200, csrf=field(page, "csrf"))
+        assert "&lt;script&gt;alert(1)" in content
+        assert "<script>alert" not in content
+        assert "\x1b" not in content
+        assert "\u202e" not in content
+
+
+async def test_the_tail_follows_what_comes(tmp_path):
+    """Only what its filters let through, and only what comes after it was opened."""
+    async with operating(tmp_path) as (ann, bob):
+        await push(ann, INSTALL)
+        await shown(ann, "/events", HELD)
+        timeout = aiohttp.ClientTimeout(total=20)
+        async with bob.session.get("/events/tail?outcome=dead", timeout=timeout) as stream:
+            assert stream.content_type == "text/event-stream"
+            while await stream.content.readline() != b": ready\n":
+                pass
+            await push(ann, INSTALL | {"appsflyer_id": "1629191854863-2", "idfv": IDFV[:-1] + "0"}, b'"no object"')
+            line = b""
+            while not line.startswith(b"data: "):
+                line = await asyncio.wait_for(stream.content.readline(), 10)
+        row = json.loads(line.removeprefix(b"data: "))
+        assert (row["outcome"], row["reason"]) == ("dead", "not_an_object")
