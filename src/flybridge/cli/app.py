@@ -7,9 +7,11 @@ command imports what it needs when it is called.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -86,6 +88,10 @@ SHOWN_SECRETS = {
 }
 
 
+MADE = ("FLYBRIDGE_SECRET", "AF_PUSH_TOKEN", "AMPLITUDE_WEBHOOK_TOKEN")
+"""Secrets that `init` makes: nobody else gives them."""
+
+
 @app.command()
 def init(
     path: Annotated[Path, typer.Option("--config", "-c", help="The file to write.")] = Path("flybridge.toml"),
@@ -96,28 +102,48 @@ def init(
         Route, typer.Option(prompt="Route to Amplitude (see docs/how-to/choose-a-route.md)")
     ] = Route.HTTP_V2,
     region: Annotated[Region, typer.Option(prompt="Region of the Amplitude project")] = Region.US,
-    public_url: Annotated[str, typer.Option(help="The address that the vendors reach.")] = "",
+    public_url: Annotated[str | None, typer.Option(help="The address that the vendors reach.")] = None,
+    api_key: Annotated[
+        str | None, typer.Option("--api-key", help="The API key of the Amplitude project.", envvar="AMPLITUDE_API_KEY")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
 ) -> None:
-    """Write a commented configuration, and print what to paste where."""
-    from flybridge.config.template import Answers, render, what_to_paste  # noqa: PLC0415 - of this command alone
+    """Write a commented configuration and its secrets, and print what to paste where."""
+    from flybridge.config.env_file import NAME, read_env_file, write_env_file  # noqa: PLC0415 - of this command alone
+    from flybridge.config.template import Answers, render, what_to_paste  # noqa: PLC0415
 
     if path.exists() and not force:
         raise ConfigError("", f"{path} exists already.", "Use --force to overwrite it, or --config to write another.")
+    if sys.stdin.isatty():
+        if public_url is None:
+            public_url = typer.prompt("The https address that the vendors reach (empty: later)", default="")
+        if api_key is None:
+            api_key = typer.prompt("The API key of the Amplitude project (empty: later)", default="", hide_input=True)
     answers = Answers(
         name=name,
         appsflyer_app_id=appsflyer_app_id,
         platform=platform,
         route=route,
         region=region,
-        public_url=public_url,
+        public_url=public_url or "",
     )
     text = render(answers)
     # Checked with placeholder secrets before it is written: a name or an id may be wrong.
-    config = loads(text, path.absolute().parent, SHOWN_SECRETS)
+    folder = path.absolute().parent
+    loads(text, folder, SHOWN_SECRETS)
+    if not folder.is_dir():
+        raise ConfigError("", f"There is no directory {folder}.", "Make it, or name another file with --config.")
+    given = {name: value for name in SHOWN_SECRETS if (value := os.environ.get(name))}
+    made = {name: token_hex(24) for name in MADE if name not in given}
+    write_env_file(folder / NAME, {**made, "AMPLITUDE_API_KEY": api_key or ""})
     path.write_text(text, encoding="utf-8")
-    typer.echo(f"Wrote {path}. Set the environment variables it names, then run `flybridge serve`.\n")
-    typer.echo(what_to_paste(config))
+    typer.echo(f"Wrote {path}, and its secrets to {folder / NAME}, which only you can read.")
+    known = {**SHOWN_SECRETS, **read_env_file(folder / NAME), **given}
+    if not known["AMPLITUDE_API_KEY"]:
+        known["AMPLITUDE_API_KEY"] = SHOWN_SECRETS["AMPLITUDE_API_KEY"]
+        typer.echo(f"Write the project's API key into {folder / NAME}, as AMPLITUDE_API_KEY=..., before you start.")
+    typer.echo("Then run `flybridge serve`, and `flybridge setup` to see this again:\n")
+    typer.echo(what_to_paste(loads(text, folder, known)))
 
 
 @app.command()

@@ -26,7 +26,9 @@ One TOML file: the `--config` option, else the file that `FLYBRIDGE_CONFIG` name
 
 - Any text may be `env:NAME` (an environment variable) or `file:PATH` (the content of a file, without the line end;
   a relative path starts at the configuration file). Numbers may be given in this way too. A variable that is not
-  set, or set to nothing, and an empty file are refused.
+  set, or set to nothing, and an empty file are refused; all that are missing are named at once.
+- Variables that the environment does not set are read from a file `.env` beside the configuration, if there is one:
+  lines of `NAME=value`. `flybridge init` writes it, readable by its owner alone.
 - Unknown keys are refused, with the nearest known one. Nothing is guessed.
 - Secrets are never printed, not in logs and not in errors.
 

@@ -38,6 +38,18 @@ def parse(text: str) -> dict[str, Any]:
         ) from None
 
 
+def unset_variables(value: object, env: Mapping[str, str]) -> list[str]:
+    """Return the names of variables that the tables refer to and that are not set, or set to nothing; sorted."""
+    match value:
+        case dict():
+            return sorted({name for each in value.values() for name in unset_variables(each, env)})
+        case list():
+            return sorted({name for each in value for name in unset_variables(each, env)})
+        case str() if value.startswith(ENV) and not env.get(value.removeprefix(ENV)):
+            return [value.removeprefix(ENV)]
+    return []
+
+
 class ConfigReader:
     """Reads tables into structs. Relative paths start at `base`; `env` is where `env:NAME` looks."""
 

@@ -38,7 +38,9 @@ from flybridge.config.apps import (
 )
 from flybridge.config.check import check_app, check_console, check_never_both, check_origin, check_secret, check_shared
 from flybridge.config.console import Console, ConsoleUser, Grant, OidcLogin, TrustedProxy
-from flybridge.config.read import ConfigReader, parse
+from flybridge.config.env_file import NAME as ENV_FILE
+from flybridge.config.env_file import read_env_file
+from flybridge.config.read import ConfigReader, parse, unset_variables
 from flybridge.config.secret import Secret
 from flybridge.delivery.lifecycle import Uncertain
 from flybridge.errors import ConfigError
@@ -263,12 +265,20 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
         raise ConfigError(
             "", f"The configuration file {path} can't be read: {reason}.", "Check its path and its permissions."
         ) from None
-    return loads(text, path.absolute().parent, env)
+    base = path.absolute().parent
+    return loads(text, base, {**read_env_file(base / ENV_FILE), **env})
 
 
 def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
     """Read and check a configuration given as TOML text. Relative paths start at `base`."""
-    config: Config = ConfigReader(base, env).read(Config, parse(text))
+    tables = parse(text)
+    if len(unset := unset_variables(tables, env)) > 1:
+        raise ConfigError(
+            "",
+            f"{len(unset)} environment variables that the configuration names are not set: {', '.join(unset)}.",
+            "Set them, or write them as NAME=value into a file .env beside the configuration.",
+        )
+    config: Config = ConfigReader(base, env).read(Config, tables)
     check_secret("secret", config.secret)
     for number, former in enumerate(config.former_secrets):
         check_secret(f"former_secrets[{number}]", former)

@@ -16,6 +16,7 @@ from flybridge.web.console.pages import (
     flow,
     holds,
     people,
+    setup,
     sources,
 )
 from flybridge.web.console.site import Group, Page
@@ -23,7 +24,7 @@ from flybridge.web.console.site import Group, Page
 REGISTRY: Final[Mapping[str, Sequence[Page]]] = {
     "Performance": (sources, cohorts, differences),
     "Data": (events, flow, account, holds, dead, audiences),
-    "Administration": (people, audit),
+    "Administration": (setup, people, audit),
 }
 """Pages by the heading that they stand under."""
 
