@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import web
+from argon2 import PasswordHasher
 from issuer import CLIENT, Issuer
 from joserfc.jwk import OctKey, RSAKey
 from starting import serving, written
@@ -17,18 +18,21 @@ from starting import serving, written
 from flybridge.roles import Role
 
 PAGE = {"Accept": "text/html"}
-USERS = """
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+"""A hash says itself what it costs: these tests log in very often."""
+
+USERS = f"""
 [console]
 hosts = ["console.example.com"]
 
 [[console.users]]
 name = "ann"
-password = "the password of ann"
+password = "{QUICK.hash("the password of ann")}"
 role = "operate"
 
 [[console.users]]
 name = "bob"
-password = "the password of bob"
+password = "{QUICK.hash("the password of bob")}"
 """
 
 
