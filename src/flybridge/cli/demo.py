@@ -10,6 +10,7 @@ import msgspec
 import typer
 from rich.live import Live
 
+from flybridge.cli.app import stop_on_signals
 from flybridge.cli.common import cleared_away, run
 from flybridge.cli.inspect import account_rows
 from flybridge.cli.printing import console, print_json, print_rows, say
@@ -58,6 +59,9 @@ def demo(
     cluster: Annotated[
         bool, typer.Option("--cluster", help="On NATS and PostgreSQL, with two intakes, two workers and a console.")
     ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave everything running afterwards, with the console, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Start everything on this machine, send traffic, and compare truth, ledger and Amplitude event by event.
 
@@ -69,32 +73,48 @@ def demo(
         raise typer.BadParameter("Shares are from 0 to 1, and --late and --never together at most 1.")
     options = msgspec.structs.replace(Scenario().options, late_seen=late, held=never, restricted=restricted)
     scenario = Scenario(events, seed, faults, options, push_retries=push_retries)
-    outcome = run(run_demo(scenario, quiet=once, cluster=cluster))
+    outcome = run(run_demo(scenario, quiet=once, cluster=cluster, keep=keep))
     if json is not None:
         write_json(outcome, json)
-    if str(json) != "-":
+    if str(json) != "-" and not keep:
         show_outcome(outcome)
     if outcome.differences:
         raise typer.Exit(1)
 
 
-async def run_demo(scenario: Scenario, *, quiet: bool, cluster: bool = False) -> DemoResult:
-    """Run a scenario, with a live table unless `quiet`. Leaves nothing behind, even when it is terminated."""
+async def run_demo(scenario: Scenario, *, quiet: bool, cluster: bool = False, keep: bool = False) -> DemoResult:
+    """Run a scenario, with a live table unless `quiet`. Leaves nothing behind, even when it is terminated.
+
+    With `keep` the result is shown and everything goes on running until SIGINT or SIGTERM.
+    """
     with cleared_away():
-        return await _run_demo(scenario, quiet=quiet, cluster=cluster)
+        async with started(scenario, _cluster_environment() if cluster else LocalEnvironment) as environment:
+            outcome = await _with_outage(environment, scenario, await _run_demo(environment, scenario, quiet=quiet))
+            if keep:
+                show_outcome(outcome)
+                await _keep(environment)
+            return outcome
 
 
-async def _run_demo(scenario: Scenario, *, quiet: bool, cluster: bool) -> DemoResult:
-    async with started(scenario, _cluster_environment() if cluster else LocalEnvironment) as environment:
-        if quiet:
-            return await _with_outage(environment, scenario, await run_scenario(environment, scenario, _show_nothing))
-        intake_origins = ", ".join(environment.intake_origins)
-        say(f"flybridge on {intake_origins}, sandbox on {environment.sandbox.origin}, faults: {scenario.faults}")
-        say(f"Console, while it runs: {environment.metrics_origins[0]}/")
-        screen = Screen()
-        with Live(console=console, refresh_per_second=4) as live:
-            done = await run_scenario(environment, scenario, lambda now, sent: live.update(screen.draw(now, sent)))
-        return await _with_outage(environment, scenario, done)
+async def _keep(environment: Environment) -> None:
+    """Start flybridge again, which may have been stopped for the comparison, and wait to be stopped."""
+    stop = stop_on_signals()
+    for process in environment.processes:
+        await process.stop()
+        await process.start()
+    say(f"Console: {environment.metrics_origins[0]}/ (Ctrl-C ends everything and removes it)")
+    await stop.wait()
+
+
+async def _run_demo(environment: Environment, scenario: Scenario, *, quiet: bool) -> DemoResult:
+    if quiet:
+        return await run_scenario(environment, scenario, _show_nothing)
+    intake_origins = ", ".join(environment.intake_origins)
+    say(f"flybridge on {intake_origins}, sandbox on {environment.sandbox.origin}, faults: {scenario.faults}")
+    say(f"Console, while it runs: {environment.metrics_origins[0]}/")
+    screen = Screen()
+    with Live(console=console, refresh_per_second=4) as live:
+        return await run_scenario(environment, scenario, lambda now, sent: live.update(screen.draw(now, sent)))
 
 
 async def _with_outage(environment: Environment, scenario: Scenario, done: DemoResult) -> DemoResult:
