@@ -24,7 +24,7 @@ from pyarrow import csv as arrow_csv
 
 from flybridge.clock import SystemClock
 from flybridge.flow import AppFlow, Flow
-from flybridge.history.files import Rows, find_files
+from flybridge.history.files import RawRows, find_files
 from flybridge.history.rows import Zone
 from flybridge.history.run import HistoryImport, ImportPlan
 from flybridge.identity import Keyring
@@ -64,7 +64,7 @@ def scan(path: Path) -> None:
 def read(path: Path) -> None:
     """Read rows, and recognise their reports."""
     for file in find_files([str(path)]):
-        for _ in Rows(file, Zone("UTC"), None):
+        for _ in RawRows(file, Zone("UTC"), None):
             pass
 
 

@@ -223,7 +223,7 @@ class Flow:
         )
 
     def _unsent(self, filing: Filing, postback: Postback, app: AppFlow) -> Filing:
-        """Give a message that is not sent the identity of its event, if it counts: it must not count twice."""
+        """Set the identity of the event of a message that is not sent, if it counts: it must not count twice."""
         kind = kind_of(postback)
         if isinstance(filing.decision, Dead) or kind is None:
             return filing

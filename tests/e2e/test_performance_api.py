@@ -22,7 +22,7 @@ from flybridge.store.performance import date_of
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
 from flybridge.web.console.app import ConsoleApp
-from flybridge.web.console.gate import Gate
+from flybridge.web.console.gate import ConsoleGate
 
 NOW_MS = 1_780_000_000_000
 TODAY = NOW_MS // DAY_MS
@@ -62,7 +62,7 @@ class Web:
         scopes = [AppScope(name, "USD", {}, "android", TODAY) for name in ("shop", "other")[:apps]]
         console = Console(password=Secret(password.decode()) if password is not None else None)
         clock = ManualClock(NOW_MS)
-        gate = Gate(console, store, clock, b"a secret of sixteen characters")
+        gate = ConsoleGate(console, store, clock, b"a secret of sixteen characters")
         self.console = ConsoleApp(NoInbox(), store, clock, gate, windows={}, scopes=lambda _: scopes)
 
     async def get(self, path: str, query: str = "", auth: str = "") -> tuple[int, Any]:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from flybridge.flow import AppFlow, Flow
-from flybridge.history.files import Rows, local_file
+from flybridge.history.files import RawRows, local_file
 from flybridge.history.progress import Progress
-from flybridge.history.rows import Row, Zone
+from flybridge.history.rows import RawRow, Zone
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Deliver, Envelope, Filing, Hold, Media, Source
@@ -71,12 +71,12 @@ def _written(message: dict[str, Any], draw: st.DataObject, *, by_api_names: bool
     return draw.draw(st.sampled_from(["", "\ufeff"])).encode() + text.getvalue().encode()
 
 
-def _row(content: bytes) -> Row:
+def _row(content: bytes) -> RawRow:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "january.csv"
         path.write_bytes(content)
-        (row,) = Rows(local_file(path), Zone("UTC"), None)
-    assert isinstance(row, Row)
+        (row,) = RawRows(local_file(path), Zone("UTC"), None)
+    assert isinstance(row, RawRow)
     return row
 
 

@@ -14,7 +14,7 @@ from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
 from flybridge.web.console.app import ConsoleApp
-from flybridge.web.console.gate import Gate
+from flybridge.web.console.gate import ConsoleGate
 
 NOW_MS = 1_800_000_000_000
 
@@ -55,7 +55,7 @@ async def parts(tmp_path):
     await store.file([Filing(envelope, Dead("decode", "not_an_object", "what", "remedy"))], NOW_MS)
     await inbox.ack(leased)
     moody = Moody(inbox), Moody(store)
-    gate = Gate(Console(), moody[1], clock, b"a secret of sixteen characters")
+    gate = ConsoleGate(Console(), moody[1], clock, b"a secret of sixteen characters")
     yield ConsoleApp(*moody, clock, gate, windows={"shop": 72.0}), clock, *moody
     await store.close()
     await inbox.close()

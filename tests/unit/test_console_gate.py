@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from flybridge.access.guesses import FORGET_S, FREE, LONGEST_S, PEERS, Guesses
-from flybridge.access.identity import Visitor
-from flybridge.access.passwords import hash_password
-from flybridge.access.sessions import PLAIN_COOKIE, SECURE_COOKIE, cookies_of, set_cookie
-from flybridge.access.tokens import list_tokens, make_token, revoke_token
 from flybridge.config.console import Console, ConsoleUser, Grant, OidcLogin, TrustedProxy
 from flybridge.config.secret import Secret
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
+from flybridge.web.access.guesses import FORGET_S, FREE, LONGEST_S, PEERS, Guesses
+from flybridge.web.access.identity import Visitor
+from flybridge.web.access.passwords import hash_password
+from flybridge.web.access.sessions import PLAIN_COOKIE, SECURE_COOKIE, cookies_of, set_cookie
+from flybridge.web.access.tokens import list_tokens, make_token, revoke_token
 from flybridge.web.answers import Refusal
-from flybridge.web.console.gate import Gate
+from flybridge.web.console.gate import ConsoleGate
 
 NOW_MS = 1_800_000_000_000
 LOCAL = {"host": "127.0.0.1:8700"}
@@ -52,7 +52,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def gate_of(store, clock):
     """Return a function that builds a gate."""
-    return lambda console=Console(), **named: Gate(console, store, clock, SECRET, **named)  # noqa: B008 - frozen
+    return lambda console=Console(), **named: ConsoleGate(console, store, clock, SECRET, **named)  # noqa: B008 - frozen
 
 
 def basic(password: str, user: str = "anyone", scheme: str = "Basic") -> dict[str, str]:
@@ -167,7 +167,7 @@ async def test_who_uses_the_shared_password_is_not_taken_for_a_user(gate_of):
     assert visitor.actor == "bob (shared password)"
 
 
-async def begun(gate: Gate, user: str, password: str) -> dict[str, str]:
+async def begun(gate: ConsoleGate, user: str, password: str) -> dict[str, str]:
     """Begin a session as the login page does. Returns its cookie."""
     login = (await gate.try_password(user, password, "10.0.0.7")).login
     session = await gate.sessions.begin(
@@ -312,7 +312,9 @@ async def test_a_form_needs_a_page_of_ours_and_its_visitors_token(gate_of):
 def test_all_processes_of_an_installation_know_each_others_forms(store, clock):
     """A second console with the same secret takes the token; one with another secret does not."""
     visitor = Visitor("this machine", Grant.OPERATE, "local")
-    first, second, other = (Gate(Console(), store, clock, one) for one in (SECRET, SECRET, b"another secret here"))
+    first, second, other = (
+        ConsoleGate(Console(), store, clock, one) for one in (SECRET, SECRET, b"another secret here")
+    )
     assert first.csrf_of(visitor) == second.csrf_of(visitor) != other.csrf_of(visitor)
 
 

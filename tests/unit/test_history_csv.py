@@ -15,8 +15,8 @@ import pytest
 from flybridge.appsflyer.columns import columns_of
 from flybridge.appsflyer.raw_report import Report, report_named, report_of
 from flybridge.errors import ConfigError, FlybridgeError
-from flybridge.history.files import Rows, find_files, local_file
-from flybridge.history.rows import BadRow, Row, Zone
+from flybridge.history.files import RawRows, find_files, local_file
+from flybridge.history.rows import BadRow, RawRow, Zone
 from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
 
 HEADER = "AppsFlyer ID,Event Name,Event Time,Event Value\n"
@@ -24,13 +24,13 @@ UTC_ZONE = Zone("UTC")
 COLUMNS = [*DEFAULT, *((c, n) for _, c, n in ADDITIONAL), *((f, n) for f, _, n in ADDITIONAL)]
 
 
-def rows_of(path: Path, content: bytes | str, zone: Zone | None = UTC_ZONE, start=(0, 0)) -> list[Row | BadRow]:
+def rows_of(path: Path, content: bytes | str, zone: Zone | None = UTC_ZONE, start=(0, 0)) -> list[RawRow | BadRow]:
     """Write a file and read its rows."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(Rows(local_file(path), zone, report_named(path.name), start))
+    return list(RawRows(local_file(path), zone, report_named(path.name), start))
 
 
-def texts(rows: list[Row | BadRow]) -> list[str]:
+def texts(rows: list[RawRow | BadRow]) -> list[str]:
     """Return what tells rows apart: the event's name, or the number of a bad line."""
     return [f"bad {row.number}" if isinstance(row, BadRow) else row.fields.get("event_name", "") for row in rows]
 
@@ -146,7 +146,7 @@ def test_a_truncated_file_gives_what_it_has_and_says_so(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     read = []
     with pytest.raises(FlybridgeError, match="can't be read"):
-        read.extend(iter(_counted(Rows(local_file(path), UTC_ZONE, None), read)))
+        read.extend(iter(_counted(RawRows(local_file(path), UTC_ZONE, None), read)))
     assert len(read) > 1000
 
 
@@ -192,7 +192,7 @@ def test_parquet_is_read_like_csv(tmp_path):
         }
     )
     pq.write_table(table, tmp_path / "a.parquet")
-    rows = list(Rows(local_file(tmp_path / "a.parquet"), None, None))
+    rows = list(RawRows(local_file(tmp_path / "a.parquet"), None, None))
     assert [row.fields for row in rows] == [
         {
             "appsflyer_id": "1-2",
@@ -203,7 +203,7 @@ def test_parquet_is_read_like_csv(tmp_path):
         },
         {"event_time": "2026-01-31 10:00:00", "event_revenue": "20", "event_name": "b"},
     ]
-    assert list(Rows(local_file(tmp_path / "a.parquet"), None, None, (1, 1))) == rows[1:]
+    assert list(RawRows(local_file(tmp_path / "a.parquet"), None, None, (1, 1))) == rows[1:]
 
 
 def test_times_without_a_zone_are_not_guessed(tmp_path):

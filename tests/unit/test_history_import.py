@@ -86,7 +86,7 @@ def processed(config: Path) -> Counter[str]:
 
 
 def test_a_dry_run_takes_nothing_and_says_what_is_there(config, tmp_path):
-    """Rows by report and outcome, first and last time, months, revenue, bad lines."""
+    """RawRows by report and outcome, first and last time, months, revenue, bad lines."""
     (tmp_path / "january.csv").write_text(
         HEADER
         + row(1, "install", "2025-03-01 10:00:00")

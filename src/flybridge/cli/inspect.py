@@ -100,7 +100,7 @@ def discard(
     yes: Annotated[bool, typer.Option("--yes", help="Give them up; without it they are only counted.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give up messages in the inbox that can't be opened: they are counted as dead letters, without content."""
+    """Discard messages in the inbox that can't be opened: they are counted as dead letters, without content."""
 
     async def work(inbox: Inbox, store: Store) -> tuple[Mapping[tuple[str, str], int], int]:
         found = await damaged(inbox)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from flybridge.access.tokens import list_tokens, make_token, revoke_token
 from flybridge.cli.common import AsJson, ConfigPath, configured, with_new_store
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
@@ -17,6 +16,7 @@ from flybridge.config.console import Grant
 from flybridge.records import DAY_MS
 from flybridge.store.protocol import Store
 from flybridge.store.trail import Deed
+from flybridge.web.access.tokens import list_tokens, make_token, revoke_token
 
 app = typer.Typer(
     help="List, make and revoke API tokens of the console; hash a password for the configuration.", add_completion=False
@@ -105,7 +105,7 @@ def revoke(
 @app.command("hash")
 def hash_one() -> None:
     """Print the hash of a password, for console.password or console.users. It is read from the terminal or a pipe."""
-    from flybridge.access.passwords import hash_password  # noqa: PLC0415 - of this command alone
+    from flybridge.web.access.passwords import hash_password  # noqa: PLC0415 - of this command alone
 
     if sys.stdin.isatty():
         password = getpass.getpass("Password: ")

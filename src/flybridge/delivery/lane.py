@@ -175,7 +175,7 @@ class LaneWork:
         )
 
     def _without_paused(self, items: Sequence[Delivery], now_ms: int) -> Sequence[Delivery]:
-        """Give back the items of devices and users that have to wait, and return the others."""
+        """Return the items that may be sent, after those of devices and users that have to wait were put back."""
         self._paused = {who: until_ms for who, until_ms in self._paused.items() if until_ms > now_ms}
         free = []
         for item in items:

@@ -19,7 +19,7 @@ from flybridge.appsflyer.columns import Columns, columns_of
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.raw_report import Report, is_of_copies
 from flybridge.errors import FlybridgeError
-from flybridge.history.rows import BadRow, Row, Zone, row_of, zone_of
+from flybridge.history.rows import BadRow, RawRow, Zone, row_of, zone_of
 
 MAX_RECORD: Final = 1 << 20
 SHOWN: Final = 2000
@@ -72,7 +72,7 @@ class CsvReader:
     def _line(self) -> bytes:
         return self._again.popleft() if self._again else self._file.readline(MAX_RECORD)
 
-    def __iter__(self) -> Iterator[Row | BadRow]:
+    def __iter__(self) -> Iterator[RawRow | BadRow]:
         while first := self._line():
             number = self.lines + 1
             lines = self._record(first) if first.count(_QUOTE) & 1 else [first]

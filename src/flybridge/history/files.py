@@ -23,7 +23,7 @@ from flybridge.appsflyer.columns import columns_of
 from flybridge.appsflyer.raw_report import Report, is_of_copies
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.rows import BadRow, Row, Zone, as_text, row_of, zone_of
+from flybridge.history.rows import BadRow, RawRow, Zone, as_text, row_of, zone_of
 
 ENDINGS: Final = (".csv", ".csv.gz", ".gz", ".parquet", ".tsv")
 """What is read of a directory or folder. A file that is named is read whatever it is called."""
@@ -180,7 +180,7 @@ def _first_line(problem: Exception) -> str:
     return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300].rstrip(".")
 
 
-class Rows:
+class RawRows:
     """The rows of a file after `start`: the end and the line number of the last row that is not wanted.
 
     Iterating raises `FlybridgeError` if the file can't be read, or not to its end, after the rows before.
@@ -196,7 +196,7 @@ class Rows:
         """How many bytes of the file, as it is stored, have been read."""
         return self._stored.tell() if self._stored is not None and not self._stored.closed else 0
 
-    def __iter__(self) -> Iterator[Row | BadRow]:
+    def __iter__(self) -> Iterator[RawRow | BadRow]:
         name = self.file.name
         try:
             with self.file.opened() as stored:
@@ -211,7 +211,7 @@ class Rows:
                 raise FlybridgeError(f"{name} can't be read: {_first_line(problem)}.") from problem
             raise
 
-    def _read(self, stored: IO[bytes]) -> Iterator[Row | BadRow]:
+    def _read(self, stored: IO[bytes]) -> Iterator[RawRow | BadRow]:
         name, named, zone, start = self.file.name, self._named, self._zone, self._start
         mark = stored.read(4)
         stored.seek(0)
@@ -226,7 +226,7 @@ class Rows:
 
 def _parquet_rows(
     stored: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: tuple[int, int]
-) -> Iterator[Row | BadRow]:
+) -> Iterator[RawRow | BadRow]:
     try:
         from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - an extra
     except ImportError:

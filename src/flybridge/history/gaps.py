@@ -20,10 +20,10 @@ from flybridge.appsflyer.raw_pull import PullReport
 from flybridge.appsflyer.raw_report import TAKEN, report_named
 from flybridge.clock import Clock
 from flybridge.flow import Flow
-from flybridge.history.files import RawFile, Rows
+from flybridge.history.files import RawFile, RawRows
 from flybridge.history.progress import EqualRows, Progress
 from flybridge.history.pull import HistoryPull, Pulled, PullPlan
-from flybridge.history.rows import UTC_TIMES, Row
+from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.history.take import Accept, RowTaker, Unsaved
 from flybridge.history.uptime import Uptime
 from flybridge.records import HOUR_MS, Envelope, Filing, Media, Source, day_of
@@ -122,10 +122,10 @@ class GapFinder:
         missing = set[int]()
         rows = 0
         with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
-            page = list[Row]()
-            for row in Rows(file, UTC_TIMES, named):
+            page = list[RawRow]()
+            for row in RawRows(file, UTC_TIMES, named):
                 rows += 1
-                if isinstance(row, Row) and row.report in TAKEN:
+                if isinstance(row, RawRow) and row.report in TAKEN:
                     page.append(row)
                 if len(page) == PAGE:
                     missing |= await self._missing(report.name, page, equal)
@@ -138,12 +138,12 @@ class GapFinder:
             self._plan.app, Source.PULL, self._accept, self._clock, wanted=lambda row: row.number in missing
         )
         with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
-            good = (row for row in Rows(file, UTC_TIMES, named) if isinstance(row, Row))
+            good = (row for row in RawRows(file, UTC_TIMES, named) if isinstance(row, RawRow))
             taken = await taker.take(file.name, good, Unsaved(equal))
         self._found.filled += taken.taken
         return rows, taken.taken
 
-    async def _missing(self, report: str, rows: Sequence[Row], equal: EqualRows) -> set[int]:
+    async def _missing(self, report: str, rows: Sequence[RawRow], equal: EqualRows) -> set[int]:
         """Return the numbers of the rows that were never filed, and count them."""
         now_ms = self._clock.now_ms()
         envelopes = [
@@ -163,7 +163,7 @@ class GapFinder:
         self._found.missing += len(missing)
         return missing
 
-    def _cause(self, row: Row, ms: int) -> str:
+    def _cause(self, row: RawRow, ms: int) -> str:
         if self._uptime.began_ms and ms < self._uptime.began_ms:
             return BEFORE
         if not self._uptime.was_up(ms):

@@ -23,9 +23,9 @@ from msgspec import Struct, field
 from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
-from flybridge.history.files import RawFile, Rows, local_file, object_file, open_bucket
+from flybridge.history.files import RawFile, RawRows, local_file, object_file, open_bucket
 from flybridge.history.progress import Progress
-from flybridge.history.rows import UTC_TIMES, Row
+from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
 from flybridge.records import DAY_MS, Source, day_of
 from flybridge.store.protocol import Store
@@ -164,7 +164,7 @@ class LockerFollower:
         self._progress_path = data_dir / "locker.db"
         self._taker = RowTaker(app, Source.LOCKER, accept, clock, wanted=self._is_of_app)
 
-    def _is_of_app(self, row: Row) -> bool:
+    def _is_of_app(self, row: RawRow) -> bool:
         """Whether a row is of this app: a Data Locker holds the rows of all of an account's."""
         said = row.fields.get("app_id", "").strip().lower()
         return not said or said.removeprefix("id") == self._app_id.lower().removeprefix("id")
@@ -197,7 +197,7 @@ class LockerFollower:
         # Equal rows may stand in several parts of a folder: they are counted together.
         with closing(progress.counting(by_attribution=self._by_attribution)) as equal:
             for file in sorted(folder.files, key=lambda file: file.key):
-                rows = Rows(file, UTC_TIMES, _report(folder))
+                rows = RawRows(file, UTC_TIMES, _report(folder))
                 taken: Taken = await self._taker.take(file.name, rows, Unsaved(equal))
                 done.rows += taken.rows
                 done.taken += taken.taken

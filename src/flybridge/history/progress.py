@@ -124,7 +124,7 @@ class EqualRows:
         self._counts.clear()
 
 
-class Counting(EqualRows):
+class TrialCount(EqualRows):
     """A count of equal rows that ends with it."""
 
     def __init__(self, db: sqlite3.Connection, *, by_attribution: bool) -> None:
@@ -180,9 +180,9 @@ class Progress:
         self._db.execute("COMMIT")
         return FileProgress(self._db, file, at, EqualRows(self._db, file, by_attribution=by_attribution))
 
-    def counting(self, *, by_attribution: bool) -> Counting:
+    def counting(self, *, by_attribution: bool) -> TrialCount:
         """Return a count of equal rows that is not kept, for a look at a file."""
-        return Counting(self._db, by_attribution=by_attribution)
+        return TrialCount(self._db, by_attribution=by_attribution)
 
     def note_conversions(self, found: Iterable[tuple[int, int]]) -> None:
         """Note persons and times of conversions, to know the newest of each."""

@@ -34,9 +34,9 @@ from flybridge.appsflyer.report import ReportRefusal
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import FlybridgeError
-from flybridge.history.files import RawFile, Rows, local_file
+from flybridge.history.files import RawFile, RawRows, local_file
 from flybridge.history.progress import Progress
-from flybridge.history.rows import UTC_TIMES, Row
+from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
 from flybridge.records import DAY_MS, Source
 from flybridge.store.protocol import Store
@@ -222,14 +222,14 @@ def count_rows(file: RawFile, most: int) -> int:
 
 
 def taking(
-    plan: PullPlan, accept: Accept, progress: Progress, clock: Clock, wanted: Callable[[Row], bool] | None = None
+    plan: PullPlan, accept: Accept, progress: Progress, clock: Clock, wanted: Callable[[RawRow], bool] | None = None
 ) -> Read:
     """Return how the rows of a report get into the inbox."""
     taker = RowTaker(plan.app, Source.PULL, accept, clock, wanted=wanted)
 
     async def read(report: PullReport, file: RawFile) -> tuple[int, int]:
         with closing(progress.counting(by_attribution=plan.by_attribution)) as equal:
-            rows = Rows(file, UTC_TIMES, report_named(report.name))
+            rows = RawRows(file, UTC_TIMES, report_named(report.name))
             done: Taken = await taker.take(file.name, rows, Unsaved(equal))
         return done.rows, done.taken + done.bad
 

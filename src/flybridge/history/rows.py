@@ -38,7 +38,7 @@ _LOCAL: Final = re.compile(r"(\d{4})[-/.](\d{2})[-/.](\d{2})[ T](\d{1,2}):(\d{2}
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Row(Struct, frozen=True, gc=False):
+class RawRow(Struct, frozen=True, gc=False):
     """One row: its report, its message, and the fields that say which event it is.
 
     `number` is the line where it begins, from 1, and `end` where the next one begins: a byte of the uncompressed file,
@@ -120,13 +120,13 @@ def zone_of(columns: Columns, zone: Zone | None, name: str) -> Zone:
     return zone
 
 
-def row_of(number: int, end: int, fields: dict[str, str], named: Report | None, zone: Zone) -> Row:
+def row_of(number: int, end: int, fields: dict[str, str], named: Report | None, zone: Zone) -> RawRow:
     """Return a row from its filled fields, which are changed."""
     report = report_of(fields, named)
     if report is Report.AD_REVENUE and "event_name" not in fields:
         fields["event_name"] = "af_ad_revenue"
     zone.convert(fields)
-    return Row(number, end, report, fields)
+    return RawRow(number, end, report, fields)
 
 
 def as_text(value: object) -> str:

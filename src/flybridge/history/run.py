@@ -14,9 +14,9 @@ from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.flow import Flow
-from flybridge.history.files import RawFile, Rows
+from flybridge.history.files import RawFile, RawRows
 from flybridge.history.progress import Progress
-from flybridge.history.rows import Row, Zone
+from flybridge.history.rows import RawRow, Zone
 from flybridge.history.survey import Survey, Surveyor
 from flybridge.history.take import Accept, RowTaker, Taken
 from flybridge.records import DAY_MS, Filing, Source
@@ -103,13 +103,13 @@ class HistoryImport:
             known if store is not None else None,
         )
         for file, named in self.ordered():
-            rows = Rows(file, self._zone, named)
+            rows = RawRows(file, self._zone, named)
             with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
-                wanted = (row for row in rows if not isinstance(row, Row) or self._wanted(row))
+                wanted = (row for row in rows if not isinstance(row, RawRow) or self._wanted(row))
                 await surveyor.read(file.name, wanted, equal, self._plan.zone or "UTC")
         return surveyor.finish([self._zone] if self._zone else [])
 
-    def _wanted(self, row: Row) -> bool:
+    def _wanted(self, row: RawRow) -> bool:
         plan = self._plan
         if plan.from_ms == 0 and plan.until_ms == 2**62:
             return True
@@ -137,10 +137,10 @@ class HistoryImport:
                 done.append(Taken(file.name, known=True))
                 continue
             progress = self._progress.begin(plan.app, name, mark, by_attribution=plan.by_attribution, again=plan.again)
-            rows = Rows(file, self._zone, named, progress.start[:2])
+            rows = RawRows(file, self._zone, named, progress.start[:2])
             taken = Taken(file.name)
 
-            def told(now: Taken, rows: Rows = rows) -> None:
+            def told(now: Taken, rows: RawRows = rows) -> None:
                 nonlocal taken
                 taken = now
                 shown(rows.file, rows.position, now)

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_report import TAKEN
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
-from flybridge.history.rows import BadRow, Row, Zone
+from flybridge.history.rows import BadRow, RawRow, Zone
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filing, Filter, Hold, Media, Refuse, Source, day_of
 
 PAGE: Final = 500
@@ -65,9 +65,9 @@ class Surveyor:
         self._revenue: dict[str, list[float]] = {}
         self._times: dict[str, tuple[int, int]] = {}
 
-    async def read(self, name: str, rows: Iterable[Row | BadRow], equal: EqualRows | None, zone: str) -> None:
+    async def read(self, name: str, rows: Iterable[RawRow | BadRow], equal: EqualRows | None, zone: str) -> None:
         """Read the rows of one file."""
-        survey, page = self._survey, list[Row]()
+        survey, page = self._survey, list[RawRow]()
         survey.files += 1
         for row in rows:
             survey.rows += 1
@@ -84,7 +84,7 @@ class Surveyor:
                     page.clear()
         await self._count(page, equal, zone)
 
-    async def _count(self, rows: Sequence[Row], equal: EqualRows | None, zone: str) -> None:
+    async def _count(self, rows: Sequence[RawRow], equal: EqualRows | None, zone: str) -> None:
         conversions, months = [], []
         for row in rows:
             ms = time_ms(row.fields.get("event_time") or row.fields.get("install_time") or "")
@@ -103,7 +103,7 @@ class Surveyor:
         if self._filings is not None:
             await self._map(rows, equal)
 
-    async def _map(self, rows: Sequence[Row], equal: EqualRows | None) -> None:
+    async def _map(self, rows: Sequence[RawRow], equal: EqualRows | None) -> None:
         assert self._filings is not None
         envelopes = [
             Envelope(

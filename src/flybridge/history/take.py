@@ -16,7 +16,7 @@ from flybridge.appsflyer.raw_report import TAKEN, Report, row_body
 from flybridge.clock import Clock
 from flybridge.errors import InboxUnavailable
 from flybridge.history.progress import CONVERSIONS, EqualRows
-from flybridge.history.rows import BadRow, Row
+from flybridge.history.rows import BadRow, RawRow
 from flybridge.records import Envelope, Media, Source
 
 BLOCK: Final = 500
@@ -85,7 +85,7 @@ class RowTaker:
         clock: Clock,
         *,
         is_newest: Callable[[dict[str, str]], bool] | None = None,
-        wanted: Callable[[Row], bool] | None = None,
+        wanted: Callable[[RawRow], bool] | None = None,
         rate: float = 0.0,
     ) -> None:
         self._app, self._source, self._accept, self._clock = app, source, accept, clock
@@ -95,7 +95,7 @@ class RowTaker:
     async def take(
         self,
         name: str,
-        rows: Iterable[Row | BadRow],
+        rows: Iterable[RawRow | BadRow],
         progress: Saves,
         shown: Callable[[Taken], None] = lambda _: None,
     ) -> Taken:
@@ -136,7 +136,7 @@ class RowTaker:
     def _envelope(self, media: Media, body: bytes, ordinal: int = 0, *, newest: bool = False) -> Envelope:
         return Envelope(self._app, self._source, media, self._clock.now_ms(), body, "", ordinal, newest)
 
-    def _message(self, row: Row, ordinal: int) -> Envelope:
+    def _message(self, row: RawRow, ordinal: int) -> Envelope:
         check = self._is_newest
         newest = check is not None and row.fields.get("event_name") in CONVERSIONS and check(row.fields)
         return self._envelope(Media.JSON, row.body, ordinal, newest=newest)

@@ -230,7 +230,7 @@ class _Rows:
                 _add(row, "not_final", _left(row, APPSFLYER))
 
     def _withheld(self, rows: Mapping[str, ComparedRow]) -> None:
-        """Give what came as restricted or organic beyond AppsFlyer's count to the named sources that lack it.
+        """Add what came as restricted or organic beyond AppsFlyer's count to the named sources that lack it.
 
         Those that are known to withhold come first. The sum is certain, and how it is shared among several is not.
         """

@@ -1,4 +1,4 @@
-"""Give up messages in the inbox that can't be opened: each becomes a dead letter without content, and is counted.
+"""Discard messages in the inbox that can't be opened: each becomes a dead letter without content, and is counted.
 
 Filed before it is removed from the inbox, under a receipt made of its chunk: a crash in between, or a second run, files
 none twice.

@@ -49,7 +49,7 @@ from flybridge.telemetry.hearing import Hearing
 from flybridge.telemetry.reporter import Reporter
 from flybridge.web.app import WebApp
 from flybridge.web.console.app import ConsoleApp
-from flybridge.web.console.gate import Gate
+from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.intake import Intake
 from flybridge.wiring import (
     build_flow,
@@ -290,7 +290,7 @@ class Service:
             inbox,
             store,
             self._clock,
-            Gate(config.console, store, self._clock, config.secrets[0], public_url=public_url),
+            ConsoleGate(config.console, store, self._clock, config.secrets[0], public_url=public_url),
             windows={app.name: app.hold.window_hours for app in config.apps},
             transport=transport,
             public_url=public_url,

@@ -271,7 +271,7 @@ class CohortStore(Protocol):
         ...
 
     async def finish(self, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool = True) -> None:
-        """Give a claim back and, if `recorded`, write the run."""
+        """Return a claim and, if `recorded`, write the run."""
         ...
 
     async def history(

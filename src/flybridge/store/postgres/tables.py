@@ -58,7 +58,7 @@ class IdBlocks:
         self._until_s = 0.0
 
     def forget(self) -> None:
-        """Give up what is left: a server that crashed may return the same block again."""
+        """Drop what is left: a server that crashed may return the same block again."""
         with self._guard:
             self._left = []
 

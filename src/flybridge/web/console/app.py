@@ -17,19 +17,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
-from flybridge.access.identity import Visitor
-from flybridge.access.oidc import OidcProvider
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Transport
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.inbox.protocol import Inbox
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Store
+from flybridge.web.access.identity import Visitor
+from flybridge.web.access.oidc import OidcProvider
 from flybridge.web.answers import Receive, Refusal, Scope, Send, rendered
 from flybridge.web.console.api import PerformanceApi
 from flybridge.web.console.deeds import REFUSED, Deeds
 from flybridge.web.console.form import read_form
-from flybridge.web.console.gate import Gate
+from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.login import LOGIN, LOGOUT, OPEN_PATHS, LoginPages
 from flybridge.web.console.operations import Operations
 from flybridge.web.console.reading import Circuits, ConsoleReader
@@ -64,7 +64,7 @@ class ConsoleApp:
         inbox: Inbox,
         store: Store,
         clock: Clock,
-        gate: Gate,
+        gate: ConsoleGate,
         *,
         windows: Mapping[str, float],
         transport: Transport | None = None,

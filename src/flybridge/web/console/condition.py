@@ -27,7 +27,7 @@ BAD: Final = "bad"
 WARN: Final = "warn"
 
 
-class Finding(Struct, frozen=True):
+class Notice(Struct, frozen=True):
     """Something that needs attention: `bad` if an operator has to act, `warn` if it should be looked at."""
 
     level: str
@@ -35,10 +35,10 @@ class Finding(Struct, frozen=True):
     path: str = ""
 
 
-class Condition(Struct, frozen=True):
+class BridgeCondition(Struct, frozen=True):
     """All findings, the worst first."""
 
-    findings: Sequence[Finding] = ()
+    findings: Sequence[Notice] = ()
 
     @property
     def level(self) -> str:
@@ -55,16 +55,16 @@ class Condition(Struct, frozen=True):
         return f"{plural(len(self.findings), 'thing')} to check" if self.findings else "All is well"
 
 
-def condition(reading: Reading) -> Condition:
+def condition(reading: Reading) -> BridgeCondition:
     """Return what needs attention."""
     parts = (_of_account, _of_lanes, _of_senders, _of_audiences, _of_inbox, _of_retries, _of_events)
     found = [finding for part in parts for finding in part(reading)]
-    return Condition(sorted(found, key=lambda one: one.level != BAD))
+    return BridgeCondition(sorted(found, key=lambda one: one.level != BAD))
 
 
-def _of_account(reading: Reading) -> list[Finding]:
+def _of_account(reading: Reading) -> list[Notice]:
     return [
-        Finding(
+        Notice(
             BAD,
             f"{shown(wrong.app)}, {wrong.day}: {wrong.what} Expected {wrong.expected:,}, found {wrong.found:,}.",
             "/account",
@@ -73,19 +73,19 @@ def _of_account(reading: Reading) -> list[Finding]:
     ]
 
 
-def _of_lanes(reading: Reading) -> list[Finding]:
+def _of_lanes(reading: Reading) -> list[Notice]:
     return [
-        Finding(level_of(circuit), f"{shown(lane.app)}, {lane.endpoint}: {paused(circuit, reading.at_ms)}", "/flow")
+        Notice(level_of(circuit), f"{shown(lane.app)}, {lane.endpoint}: {paused(circuit, reading.at_ms)}", "/flow")
         for lane, circuit in sorted((reading.circuits or {}).items())
         if circuit.phase is not Phase.CLOSED
     ]
 
 
-def _of_retries(reading: Reading) -> list[Finding]:
+def _of_retries(reading: Reading) -> list[Notice]:
     """Return lanes that send, and yet have deliveries that have to be tried again for long."""
     circuits = reading.circuits or {}
     return [
-        Finding(
+        Notice(
             WARN,
             f"{shown(depth.lane.app)}, {depth.lane.endpoint}: {plural(depth.later, 'event')} could not be sent, and "
             "wait for another try.",
@@ -96,57 +96,57 @@ def _of_retries(reading: Reading) -> list[Finding]:
     ]
 
 
-def _of_senders(reading: Reading) -> list[Finding]:
+def _of_senders(reading: Reading) -> list[Notice]:
     found = []
     for one in reading.heard:
         for status, refusals in one.wrong(reading.at_ms).items():
-            found.append(Finding(BAD, masked_sentence(refused_sentence(one, status, refusals.n))))
+            found.append(Notice(BAD, masked_sentence(refused_sentence(one, status, refusals.n))))
         if silent := one.silent_ms(reading.at_ms):
             sentence = silence_sentence(one, span(silent), span(one.usual_ms or 0))
-            found.append(Finding(WARN, masked_sentence(sentence)))
+            found.append(Notice(WARN, masked_sentence(sentence)))
     return found
 
 
-def _of_audiences(reading: Reading) -> list[Finding]:
+def _of_audiences(reading: Reading) -> list[Notice]:
     last: dict[tuple[str, str], Run] = {}
     for app, name, run in reading.runs:
         last.setdefault((app, name), run)
     return [
-        Finding(BAD if run.outcome == "stopped" else WARN, masked_sentence(audience_sentence(app, name, run)))
+        Notice(BAD if run.outcome == "stopped" else WARN, masked_sentence(audience_sentence(app, name, run)))
         for (app, name), run in sorted(last.items())
         if run.outcome in STANDSTILL
     ]
 
 
-def _of_inbox(reading: Reading) -> list[Finding]:
+def _of_inbox(reading: Reading) -> list[Notice]:
     if reading.inbox_away:
-        return [Finding(BAD, "The inbox can't be read, so what it holds is missing from these sums.", "/flow")]
+        return [Notice(BAD, "The inbox can't be read, so what it holds is missing from these sums.", "/flow")]
     depth, found = reading.depth, []
     if depth and depth.unreadable:
         sentence = (
             f"{plural(depth.unreadable, 'message')} in the inbox can't be opened: put the former `secret` into "
             "`former_secrets`, or restore the inbox from a copy."
         )
-        found.append(Finding(BAD, sentence, "/flow"))
+        found.append(Notice(BAD, sentence, "/flow"))
     if depth and depth.oldest_ms and reading.at_ms - depth.oldest_ms > SLOW_INBOX_MS:
         age = span(reading.at_ms - depth.oldest_ms)
         sentence = f"The oldest message in the inbox has waited for {age}: is a worker running?"
-        found.append(Finding(WARN, sentence, "/flow"))
+        found.append(Notice(WARN, sentence, "/flow"))
     return found
 
 
-def _of_events(reading: Reading) -> list[Finding]:
+def _of_events(reading: Reading) -> list[Notice]:
     found = []
     if dead := sum(count.n for count in reading.counts if count.outcome == OutcomeKind.DEAD):
-        found.append(Finding(WARN, f"{plural(dead, 'event')} could not be processed or delivered.", "/dead"))
-    found += [Finding(WARN, masked_sentence(one)) for one in native_warnings(reading.counts, reading.at_ms)]
+        found.append(Notice(WARN, f"{plural(dead, 'event')} could not be processed or delivered.", "/dead"))
+    found += [Notice(WARN, masked_sentence(one)) for one in native_warnings(reading.counts, reading.at_ms)]
     if uncertain := sum(count.n for count in reading.uncertain):
         sentence = (
             f"{plural(uncertain, 'event')} may be at the vendor more than once, because answers were lost: see "
             "`flybridge lanes uncertain`."
         )
-        found.append(Finding(WARN, sentence))
-    found += [Finding(WARN, masked_sentence(fall.sentence), "/holds") for fall in reading.falls]
+        found.append(Notice(WARN, sentence))
+    found += [Notice(WARN, masked_sentence(fall.sentence), "/holds") for fall in reading.falls]
     waiting = Counter[str]()
     for held in reading.holds:
         waiting[held.app] += held.n
@@ -154,7 +154,7 @@ def _of_events(reading: Reading) -> list[Finding]:
         known = reading.known.get(app, Known())
         if not known.streaming or not known.kinds:
             sentence = f"{plural(n, 'event')} wait. {hint(shown(app), (), 0, known)}"
-            found.append(Finding(WARN, sentence, "/holds"))
+            found.append(Notice(WARN, sentence, "/holds"))
     return found
 
 

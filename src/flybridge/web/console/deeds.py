@@ -5,10 +5,10 @@ from __future__ import annotations
 import structlog
 from starlette.requests import Request
 
-from flybridge.access.identity import Visitor
 from flybridge.clock import Clock
 from flybridge.store.protocol import Store
 from flybridge.store.trail import Deed, TrailRow
+from flybridge.web.access.identity import Visitor
 
 DONE = "done"
 BEGUN = "begun"

@@ -17,23 +17,23 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
-from flybridge.access.guesses import Guesses
-from flybridge.access.hosts import (
+from flybridge.clock import Clock
+from flybridge.config.console import Console, Grant
+from flybridge.store.protocol import Store
+from flybridge.web.access.guesses import Guesses
+from flybridge.web.access.hosts import (
     host_of,
     is_known_host,
     is_listed,
     names_this_machine,
     of_this_machine,
 )
-from flybridge.access.identity import LOCAL, Visitor
-from flybridge.access.oidc import grant_of
-from flybridge.access.passwords import Login, Passwords, TooBusy
-from flybridge.access.sessions import Session, Sessions, cookies_of
-from flybridge.access.signing import Signer
-from flybridge.access.tokens import find_token
-from flybridge.clock import Clock
-from flybridge.config.console import Console, Grant
-from flybridge.store.protocol import Store
+from flybridge.web.access.identity import LOCAL, Visitor
+from flybridge.web.access.oidc import grant_of
+from flybridge.web.access.passwords import Login, Passwords, TooBusy
+from flybridge.web.access.sessions import Session, Sessions, cookies_of
+from flybridge.web.access.signing import Signer
+from flybridge.web.access.tokens import find_token
 from flybridge.web.answers import Refusal
 
 FORWARDED: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
@@ -55,7 +55,7 @@ class Tried(Struct, frozen=True):
     refusal: Refusal | None = None
 
 
-class Gate:
+class ConsoleGate:
     """Finds out who a request is from, and refuses those that may not be answered. `headers` have lower-case names."""
 
     def __init__(self, console: Console, store: Store, clock: Clock, secret: bytes, *, public_url: str = "") -> None:

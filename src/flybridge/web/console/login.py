@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from flybridge.access.hosts import host_of, names_this_machine
-from flybridge.access.identity import Visitor
-from flybridge.access.oidc import CALLBACK, OidcFlow, OidcProvider, OidcRefused
-from flybridge.access.sessions import PLAIN_COOKIE, SECURE_COOKIE, cookies_of, set_cookie
 from flybridge.config.console import Grant
+from flybridge.web.access.hosts import host_of, names_this_machine
+from flybridge.web.access.identity import Visitor
+from flybridge.web.access.oidc import CALLBACK, OidcFlow, OidcProvider, OidcRefused
+from flybridge.web.access.sessions import PLAIN_COOKIE, SECURE_COOKIE, cookies_of, set_cookie
 from flybridge.web.answers import Refusal
 from flybridge.web.console.deeds import DONE, FAILED, Deeds
-from flybridge.web.console.gate import Form, Gate, way_of
+from flybridge.web.console.gate import ConsoleGate, Form, way_of
 from flybridge.web.console.site import HEADERS, Site
 
 LOGIN: Final = "/login"
@@ -42,7 +42,7 @@ class LoginPages:
     def __init__(
         self,
         site: Site,
-        gate: Gate,
+        gate: ConsoleGate,
         deeds: Deeds,
         refuse: Callable[[Request, Refusal], Response],
         *,

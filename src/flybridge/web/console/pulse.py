@@ -23,7 +23,7 @@ class Beat(Struct, frozen=True):
     waiting: int
 
 
-class Rates(Struct, frozen=True):
+class FlowRates(Struct, frozen=True):
     """Messages received and events delivered per minute, and how many waited at each moment. None: not known yet."""
 
     received: float | None
@@ -38,7 +38,7 @@ class Pulse:
     def __init__(self) -> None:
         self._beats: deque[Beat] = deque(maxlen=KEPT)
 
-    def beat(self, reading: Reading) -> Rates:
+    def beat(self, reading: Reading) -> FlowRates:
         """Note the totals of a reading. Return the rates since the oldest that is at most a minute old."""
         if not self._beats or reading.at_ms > self._beats[-1].at_ms:
             self._beats.append(_beat_of(reading))
@@ -51,9 +51,9 @@ class Pulse:
         over_ms = last.at_ms - first.at_ms
         waiting = tuple(float(one.waiting) for one in self._beats)
         if not over_ms:
-            return Rates(None, None, 0.0, waiting)
+            return FlowRates(None, None, 0.0, waiting)
         per_minute = 60_000 / over_ms
-        return Rates(
+        return FlowRates(
             max(0, last.received - first.received) * per_minute,
             max(0, last.delivered - first.delivered) * per_minute,
             over_ms / 1000,

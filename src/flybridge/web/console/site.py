@@ -20,7 +20,7 @@ from flybridge.telemetry.latencies import StepLatency
 from flybridge.web.console.condition import condition
 from flybridge.web.console.deeds import Deeds
 from flybridge.web.console.figures import name_of
-from flybridge.web.console.gate import Gate
+from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.operations import Operations
 from flybridge.web.console.reading import ConsoleReader
 from flybridge.web.console.words import clock_time, count_of, plural, share, span, ticked
@@ -93,7 +93,7 @@ class Site:
         clock: Clock,
         reader: ConsoleReader,
         *,
-        gate: Gate,
+        gate: ConsoleGate,
         deeds: Deeds,
         windows: Mapping[str, float],
         scopes: Scopes,

@@ -17,7 +17,7 @@ from flybridge.telemetry.latencies import StepLatency
 from flybridge.web.console import charts
 from flybridge.web.console.condition import condition, level_of, paused
 from flybridge.web.console.pages.lane_actions import action_routes
-from flybridge.web.console.pulse import Pulse, Rates
+from flybridge.web.console.pulse import FlowRates, Pulse
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.words import masked_sentence, shown, span
@@ -64,7 +64,7 @@ def _values(site: Site, reading: Reading, pulse: Pulse) -> dict[str, Any]:
     return shown_flow(reading, pulse.beat(reading), latencies)
 
 
-def shown_flow(reading: Reading, rates: Rates, latencies: Sequence[StepLatency]) -> dict[str, Any]:
+def shown_flow(reading: Reading, rates: FlowRates, latencies: Sequence[StepLatency]) -> dict[str, Any]:
     """Return the values of the page."""
     depths = {depth.lane: depth for depth in reading.lanes}
     circuits = reading.circuits

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from flybridge.access.tokens import list_tokens, revoke_token
+from flybridge.web.access.tokens import list_tokens, revoke_token
 from flybridge.web.console.deeds import DONE, FAILED, visitor_of
 from flybridge.web.console.site import HEADERS, Entry, Site
 from flybridge.web.console.words import clock_time, printable

@@ -15,11 +15,11 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Struct
 
-from flybridge.access.hosts import host_of, names_this_machine
 from flybridge.clock import Clock
 from flybridge.config.console import Grant, OidcLogin
 from flybridge.delivery.exchange import HttpRequest, Transport
 from flybridge.errors import FlybridgeError
+from flybridge.web.access.hosts import host_of, names_this_machine
 
 CALLBACK: Final = "/oidc/callback"
 KEPT_MS: Final = 3_600_000

@@ -16,10 +16,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct, structs
 
-from flybridge.access.signing import Signer
 from flybridge.clock import Clock
 from flybridge.config.console import Grant
 from flybridge.store.protocol import Store
+from flybridge.web.access.signing import Signer
 
 SESSIONS: Final = "console/session/"
 SECURE_COOKIE: Final = "__Host-flybridge"
