@@ -186,14 +186,15 @@ async def test_cohorts_begin_with_all_and_leave_open_days_empty(browser, bridge)
 
 
 async def test_differences_name_what_was_planted(browser, bridge):
-    """Six installs are missing in each app: unexplained, in the waterfall, in the table and as a finding."""
+    """Twelve installs are missing in each app: unexplained, in the waterfall, in the table and as a finding."""
     async with opened(browser, bridge, "/differences") as page:
-        await expect(page.locator(".waterfall tr.unexplained td").first).to_have_text("-12")
-        await expect(page.locator("#differences-table tfoot .flag")).to_have_text("12")
+        await expect(page.locator(".waterfall tr.unexplained td").first).to_have_text("-24")
+        await expect(page.locator("#differences-table tfoot .flag")).to_have_text("24")
         bases = await page.locator(".waterfall tr.base td:nth-of-type(1)").all_inner_texts()
         truth = bridge.total(bridge.installs, 7)
-        assert [number(text) for text in bases][:2] == [truth + 12, truth]
-        assert await page.locator(".finding").count() == 2
+        assert [number(text) for text in bases][:2] == [truth + 24, truth]
+        unexplained = page.locator(".finding", has_text="A difference that nothing explains")
+        assert await unexplained.count() == 2
 
 
 async def test_the_flow_goes_on_without_reloading(browser, bridge):

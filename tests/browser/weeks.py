@@ -169,7 +169,7 @@ async def _compare(store: Store, found: Weeks) -> None:
             outcomes = await store.outcomes(app.name, day, day)
             appsflyer = Counter({s: n for (of, at, s), n in found.installs.items() if (of, at) == (app.name, day)})
             if day == found.today - 4:
-                appsflyer["googleadwords_int"] += 6
+                appsflyer["googleadwords_int"] += 12
             delivered: Counter[str] = Counter()
             for one in outcomes.outcomes:
                 if (one.kind, one.outcome) == ("install", "delivered"):
@@ -184,8 +184,8 @@ async def _compare(store: Store, found: Weeks) -> None:
         found_today = [
             Finding(
                 "unexplained", app.name,
-                "AppsFlyer counts 6 installs of googleadwords_int more than flybridge, and no cause explains them.",
-                {"unexplained": 6}, "googleadwords_int",
+                "AppsFlyer counts 12 installs of googleadwords_int more than flybridge, and no cause explains them.",
+                {"unexplained": 12}, "googleadwords_int",
             )
         ]  # fmt: skip
         reports.append(findings.written(app.name, found.today - 1, now_ms, found_today))

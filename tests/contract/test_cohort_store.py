@@ -143,7 +143,7 @@ async def test_what_is_staged_and_not_taken_over_changes_nothing(store, cohorts,
     other = await open_cohorts()
     later = await take(other, "another", NOW_MS + LEASE_MS)
     await other.stage(later, [member("ada"), member("cid")])
-    with pytest.raises(StoreUnavailable, match="Somebody else runs"):
+    with pytest.raises(StoreUnavailable, match="Another process runs"):
         await cohorts.apply(claim, NOW_MS + 1, None)
     assert (await standing(cohorts)).people == 1
     applied = await other.apply(later, NOW_MS + 1, None)

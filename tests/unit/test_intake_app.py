@@ -64,6 +64,9 @@ class Store:
     async def uncertain_counts(self) -> list[Any]:
         return await self.lanes(0)
 
+    async def states(self, prefix: str) -> list[Any]:
+        return await self.lanes(0)
+
 
 async def console(scope: Any, receive: Any, send: Any) -> None:
     """A console that says where it was asked, or breaks."""

@@ -17,6 +17,7 @@ from flybridge.delivery.exchange import Accepted, Reject, Retry
 from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.inbox.protocol import Depth
 from flybridge.insight.coverage import Cover
+from flybridge.insight.heard import Heard
 from flybridge.insight.hints import HeldSum
 from flybridge.records import OutcomeKind
 from flybridge.store.audiences.protocol import Run
@@ -60,7 +61,8 @@ def full() -> Metrics:
     covers = [Cover(40, {"any": 30, "idfv": 10}, app="shop", platform="ios")]
     uncertain = [UncertainCount("shop", "delivered", 3, 5)]
     up = {"inbox": True, "store": True}
-    metrics.observe(BridgeState(Depth(5, 2, 70_000), outcomes, lanes, up, 100_000, holds, covers, uncertain))
+    heard = [Heard("shop", "push", 40_000)]
+    metrics.observe(BridgeState(Depth(5, 2, 70_000), outcomes, lanes, up, 100_000, holds, covers, uncertain, heard))
     audiences = AudienceMetrics(metrics.registry)
     audiences.ran("shop", "vips", Run(began_ms=0, added=3, removed=1))
     audiences.standing(
@@ -175,7 +177,9 @@ class Present:
         return [HeldCount("shop", "tiktok", ("idfv",), hour * 3_600_000, 2) for hour in (1, 2)]
 
     async def uncertain_counts(self) -> list[UncertainCount]:
-        """Say that nothing is uncertain."""
+        return []
+
+    async def states(self, prefix: str) -> list[tuple[str, bytes]]:
         return []
 
     async def covered(self, *, since_day: str) -> list[CoverageRow]:
