@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from playwright.async_api import async_playwright
-from weeks import weeks
+from weeks import plant_findings, weeks
 
 from conftest import MISSING, chromium
 
@@ -28,6 +28,7 @@ async def take(folder: Path) -> None:
         sys.exit(f"This {MISSING}.")
     with tempfile.TemporaryDirectory() as directory:
         async with weeks(Path(directory), events=14_000) as bridge, async_playwright() as playwright:
+            await plant_findings(bridge)
             browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
             for name, (page_path, height) in PICTURES.items():
                 context = await browser.new_context(

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import Browser, Page, expect
-from weeks import DAYS, Weeks
+from weeks import DAYS, Weeks, plant_findings
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
 
@@ -187,6 +187,7 @@ async def test_cohorts_begin_with_all_and_leave_open_days_empty(browser, bridge)
 
 async def test_differences_name_what_was_planted(browser, bridge):
     """Twelve installs are missing in each app: unexplained, in the waterfall, in the table and as a finding."""
+    await plant_findings(bridge)
     async with opened(browser, bridge, "/differences") as page:
         await expect(page.locator(".waterfall tr.unexplained td").first).to_have_text("-24")
         await expect(page.locator("#differences-table tfoot .flag")).to_have_text("24")

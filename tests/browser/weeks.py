@@ -181,12 +181,19 @@ async def _compare(store: Store, found: Weeks) -> None:
                 amplitude={"[AppsFlyer] Install": {s: AmplitudeCount(n, n) for s, n in delivered.items()}},
             )  # fmt: skip
             reports.append(comparison.written(compare(evidence)))
-        found_today = [
-            Finding(
-                "unexplained", app.name,
-                "AppsFlyer counts 12 installs of googleadwords_int more than flybridge, and no cause explains them.",
-                {"unexplained": 12}, "googleadwords_int",
-            )
-        ]  # fmt: skip
-        reports.append(findings.written(app.name, found.today - 1, now_ms, found_today))
         await store.put_day_reports(reports)
+
+
+async def plant_findings(found: Weeks) -> None:
+    """Write a finding of each app, in place of what the service, which looks once a day, has found by itself."""
+    now_ms = SystemClock().now_ms()
+    async with backends.opened_store(load(found.config, os.environ)) as store:
+        for app in APPS:
+            found_today = [
+                Finding(
+                    "unexplained", app.name,
+                    "AppsFlyer counts 12 installs of googleadwords_int more than flybridge; no cause explains them.",
+                    {"unexplained": 12}, "googleadwords_int",
+                )
+            ]  # fmt: skip
+            await store.put_day_reports([findings.written(app.name, found.today, now_ms, found_today)])
