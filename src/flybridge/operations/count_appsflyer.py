@@ -10,13 +10,13 @@ from msgspec import Struct
 
 from flybridge.appsflyer import aggregate
 from flybridge.appsflyer.aggregate import Aggregate, AggregateReport
-from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
+from flybridge.delivery.exchange import Download
 from flybridge.errors import TransportError
 from flybridge.insight.reconcile import AppsFlyerCounts
 from flybridge.operations.reconcile_plan import ReconcilePlan
+from flybridge.operations.whole_report import whole_report
 from flybridge.store.performance import date_of, day_number, source_label
 
-MAX_BYTES: Final = 256 * 2**20
 ORIGIN: Final = "aggregate"
 
 
@@ -39,9 +39,12 @@ async def count_appsflyer(plan: ReconcilePlan, download: Download, first: int, l
         timezone=plan.zone,
     )
     try:
-        read = aggregate.read(await _whole(download, request), AggregateReport.PARTNERS_BY_DATE)
+        answer = await whole_report(download, request)
     except TransportError as problem:
         return AppsFlyerAnswer({}, f"AppsFlyer was not reached: {problem}.")
+    if answer is None:
+        return AppsFlyerAnswer({}, "AppsFlyer's report is larger than 256 MB: compare fewer days.")
+    read = aggregate.read(answer, AggregateReport.PARTNERS_BY_DATE)
     if not isinstance(read, Aggregate):
         return AppsFlyerAnswer({}, read.sentence)
     installs: defaultdict[int, Counter[str]] = defaultdict(Counter)
@@ -58,15 +61,3 @@ async def count_appsflyer(plan: ReconcilePlan, download: Download, first: int, l
     }
     note = f"AppsFlyer does not say how many installs {', '.join(sorted(unknown))} brought." if unknown else ""
     return AppsFlyerAnswer(counts, note)
-
-
-async def _whole(download: Download, request: HttpRequest) -> HttpResponse:
-    async with download.open(request) as answer:
-        parts: list[bytes] = []
-        size = 0
-        async for piece in answer.pieces():
-            parts.append(piece)
-            size += len(piece)
-            if size > MAX_BYTES:
-                raise TransportError("its report is larger than 256 MB", maybe_applied=False)
-        return HttpResponse(answer.status, answer.headers, b"".join(parts))

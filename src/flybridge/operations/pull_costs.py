@@ -24,11 +24,11 @@ from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import FlybridgeError
 from flybridge.insight.reported_costs import costs_of_aggregates, costs_of_files, costs_of_master, runs_of_days
 from flybridge.operations.cost_files import read_cost_files
+from flybridge.operations.whole_report import whole_report
 from flybridge.store.performance import CostRow, date_of, day_number
 from flybridge.store.protocol import Store
 
 CORRECTED_DAYS: Final = 90
-MAX_BYTES: Final = 256 * 2**20
 STATE: Final = "costs "
 
 
@@ -183,12 +183,7 @@ def _pieces(first: int, last: int, longest: int) -> Sequence[tuple[date, date]]:
 
 async def _answer(download: Download, request: HttpRequest) -> HttpResponse:
     """Return a whole answer. Raises `CostsRefused` for one that is too large to be a report."""
-    async with download.open(request) as answer:
-        parts: list[bytes] = []
-        size = 0
-        async for piece in answer.pieces():
-            parts.append(piece)
-            size += len(piece)
-            if size > MAX_BYTES:
-                raise CostsRefused(ReportRefusal("AppsFlyer's report is larger than 256 MB: ask for fewer days."))
-        return HttpResponse(answer.status, answer.headers, b"".join(parts))
+    answer = await whole_report(download, request)
+    if answer is None:
+        raise CostsRefused(ReportRefusal("AppsFlyer's report is larger than 256 MB: ask for fewer days."))
+    return answer
