@@ -11,9 +11,9 @@ import socket
 from collections.abc import Mapping
 from hashlib import sha256
 from hmac import compare_digest
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+from flybridge.web.access.hosts import address_of, is_known_host
 from flybridge.web.answers import Refusal
 from flybridge.web.console.gate import FORWARDED
 
@@ -48,23 +48,10 @@ def refused(token: bytes | None, headers: Mapping[str, str], peer: str | None) -
 
 
 def _is_private(peer: str) -> bool:
-    try:
-        address = ip_address(peer.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_private or address.is_loopback or address.is_link_local
+    address = address_of(peer.partition("%")[0])
+    return address is not None and (address.is_private or address.is_loopback or address.is_link_local)
 
 
 def _is_local_name(host: str) -> bool:
     """Whether a Host header is an address, a name without a domain, or the name of this machine."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    name = name.lower().rstrip(".")
-    if name and "." not in name:
-        return True
-    try:
-        ip_address(name)
-    except ValueError:
-        return name in {socket.gethostname().lower(), socket.getfqdn().lower()} if name else False
-    return True
+    return is_known_host(host, (socket.gethostname(), socket.getfqdn()))

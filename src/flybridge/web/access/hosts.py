@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 
-def of_this_machine(peer: str) -> bool:
-    """Whether an address is a loopback address, also one of IPv4 written as IPv6."""
+def address_of(peer: str) -> IPv4Address | IPv6Address | None:
+    """Return an address, one of IPv4 that is written as IPv6 as what it is; None if it is none."""
     try:
         address = ip_address(peer)
     except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_loopback
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def of_this_machine(peer: str) -> bool:
+    """Whether an address is a loopback address."""
+    address = address_of(peer)
+    return address is not None and address.is_loopback
 
 
 def name_in(host: str) -> str:
@@ -58,10 +63,5 @@ def host_of(origin: str) -> str:
 
 def is_listed(peer: str, networks: Iterable[str]) -> bool:
     """Whether an address is one of these addresses, or in one of these networks."""
-    try:
-        address = ip_address(peer)
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in ip_network(network, strict=False) for network in networks)
+    address = address_of(peer)
+    return address is not None and any(address in ip_network(network, strict=False) for network in networks)
