@@ -153,6 +153,11 @@ class Site:
         """Return a part of a page, for scripts that put it in place."""
         return HTMLResponse(self._templates.get_template(template).render(values), 200, HEADERS)
 
+    def csv_file(self, body: str, name: str) -> Response:
+        """Return a CSV file that a browser saves under this name."""
+        headers = {**HEADERS, "content-disposition": f'attachment; filename="{name}"'}
+        return Response(body, 200, headers, "text/csv; charset=utf-8")
+
     def bare(self, template: str, status: int, headers: Mapping[str, str] | None = None, **values: Any) -> Response:
         """Return a page that needs no data and nobody to be logged in: without navigation."""
         body = self._templates.get_template(template).render(version=self._frame["version"], **values)

@@ -21,7 +21,7 @@ from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series
 from flybridge.web.console.figures import axis, name_of, text_of
 from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso, short
-from flybridge.web.console.site import HEADERS, Entry, Site
+from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import APART
 from flybridge.web.console.words import plural
 
@@ -62,9 +62,7 @@ def routes(site: Site) -> list[Route]:
         return await site.page(request, ENTRY, "cohorts.html", **await shown_cohorts(site, request.query_params))
 
     async def as_csv(request: Request) -> Response:
-        body, name = await csv_of(site, request.query_params)
-        headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": f'attachment; filename="{name}"'}
-        return Response(body, 200, {**HEADERS, **headers})
+        return site.csv_file(*await csv_of(site, request.query_params))
 
     return [Route(ENTRY.path, show, methods=["GET"]), Route("/cohorts.csv", as_csv, methods=["GET"])]
 

@@ -19,7 +19,7 @@ from flybridge.insight.findings import read_findings
 from flybridge.insight.question import chosen_scopes
 from flybridge.web.console.figures import name_of
 from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso
-from flybridge.web.console.site import HEADERS, Entry, Site
+from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.waterfall import waterfall
 from flybridge.web.console.words import masked_sentence, plain_text, shown
 
@@ -91,9 +91,7 @@ def routes(site: Site) -> list[Route]:
         )
 
     async def as_csv(request: Request) -> Response:
-        body, name = await csv_of(site, request.query_params)
-        headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": f'attachment; filename="{name}"'}
-        return Response(body, 200, {**HEADERS, **headers})
+        return site.csv_file(*await csv_of(site, request.query_params))
 
     return [Route(ENTRY.path, show, methods=["GET"]), Route("/differences.csv", as_csv, methods=["GET"])]
 

@@ -18,7 +18,7 @@ from flybridge.insight.question import chosen_scopes
 from flybridge.web.console import charts
 from flybridge.web.console.figures import Change, Table, change_of, name_of, text_of
 from flybridge.web.console.filters import BOOKINGS, COMPARISONS, PERIODS, VIEWS, Filters, filters_of, iso
-from flybridge.web.console.site import HEADERS, Entry, Site
+from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import by_source, of_money, summed_by_day
 from flybridge.web.console.words import plain_text, shown
 
@@ -50,9 +50,7 @@ def routes(site: Site) -> list[Route]:
         return await site.page(request, ENTRY, "sources.html", **await shown_sources(site, request.query_params))
 
     async def as_csv(request: Request) -> Response:
-        body, name = await csv_of(site, request.query_params)
-        headers = {"content-type": "text/csv; charset=utf-8", "content-disposition": f'attachment; filename="{name}"'}
-        return Response(body, 200, {**HEADERS, **headers})
+        return site.csv_file(*await csv_of(site, request.query_params))
 
     return [Route(ENTRY.path, show, methods=["GET"]), Route("/sources.csv", as_csv, methods=["GET"])]
 
