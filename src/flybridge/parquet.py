@@ -30,11 +30,16 @@ def _pyarrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
+def opened_parquet(source: Path | IO[bytes]) -> Any:
+    """Open a file as pyarrow's `ParquetFile`. Raises `ConfigError` without pyarrow."""
+    return _pyarrow()[1].ParquetFile(source)
+
+
 def read_parquet(path: Path, columns: Collection[str]) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a file with those of these columns that it has. Raises `FlybridgeError` if it can't be read."""
-    pyarrow, parquet = _pyarrow()
+    pyarrow, _ = _pyarrow()
     try:
-        with parquet.ParquetFile(path) as file:
+        with opened_parquet(path) as file:
             chosen = [name for name in file.schema_arrow.names if name in columns]
             for batch in file.iter_batches(ROWS, columns=chosen):
                 yield from batch.to_pylist()

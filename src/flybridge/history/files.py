@@ -24,6 +24,7 @@ from flybridge.appsflyer.raw_report import Report, is_of_copies
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.rows import BadRow, RawRow, Zone, as_text, row_of, zone_of
+from flybridge.parquet import opened_parquet
 
 ENDINGS: Final = (".csv", ".csv.gz", ".gz", ".parquet", ".tsv")
 """What is read of a directory or folder. A file that is named is read whatever it is called."""
@@ -227,11 +228,7 @@ class RawRows:
 def _parquet_rows(
     stored: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: tuple[int, int]
 ) -> Iterator[RawRow | BadRow]:
-    try:
-        from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise ConfigError("", f"{name} is a Parquet file, and nothing here reads those.", NEEDED) from None
-    table = ParquetFile(stored)
+    table = opened_parquet(stored)
     columns = columns_of(table.schema_arrow.names)
     if is_of_copies(columns.fields):
         named = Report.POSTBACKS
