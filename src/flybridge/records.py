@@ -363,7 +363,7 @@ class DeadLetter(Struct, frozen=True):
     """What could not be processed or delivered, with all that a person needs to decide.
 
     `body` is the original bytes (stage decode, map) or the item (stage deliver); `version` is flybridge's. `ordinal` is
-    the envelope's. With `is_sealed` the content can't be opened, and the body is empty.
+    and `newest` are the envelope's. With `is_sealed` the content can't be opened, and the body is empty.
     """
 
     id: int
@@ -380,7 +380,22 @@ class DeadLetter(Struct, frozen=True):
     received_ms: int
     died_ms: int
     ordinal: int = 0
+    newest: bool = False
     is_sealed: bool = False
+
+    @property
+    def envelope(self) -> Envelope:
+        """The envelope it came in, if it failed before it was an item."""
+        return Envelope(
+            self.app,
+            Source(self.source),
+            Media(self.media),
+            self.received_ms,
+            self.body,
+            self.receipt,
+            self.ordinal,
+            self.newest,
+        )
 
 
 def digest_of(app: str, body: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from filings import (
     DAY,
@@ -23,7 +24,7 @@ from filings import (
 from filings import key as content
 from msgspec import structs
 
-from flybridge.records import DAY_MS, Apply, Dead, Filing, Filter, Media, Refuse, Restricted, Source
+from flybridge.records import DAY_MS, Apply, Dead, Envelope, Filing, Filter, Media, Refuse, Restricted, Source
 from flybridge.store.figures import Count, LedgerEntry, RestrictedCount
 from flybridge.store.protocol import Settlement
 
@@ -248,6 +249,37 @@ async def test_a_replay_may_end_in_any_outcome(store, decision, outcome):
     assert [(letter.reason, letter.died_ms) for letter in await store.dead()] == (
         [("still", NOW_MS + 3)] if outcome == "dead" else []
     )
+
+
+FIELDS = {
+    "app": "game",
+    "source": Source.FILE,
+    "media": Media.ROW,
+    "received_ms": NOW_MS + 5,
+    "body": b"[]",
+    "receipt": "a-receipt",
+    "ordinal": 3,
+    "newest": True,
+}
+"""An envelope in which no field is as in the others."""
+
+
+def test_the_envelope_of_the_next_test_has_every_field():
+    """Whatever envelopes get in time, a dead letter has to keep."""
+    assert FIELDS.keys() == {field.name for field in msgspec.structs.fields(Envelope)}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_a_dead_letter_keeps_every_field_of_its_envelope(store, field):
+    """It is replayed as what it was: the newest conversion of its person, the third of its equal rows."""
+    first = structs.replace(envelope("r"), **{field: FIELDS[field]})
+    await store.file([Filing(first, DEAD)], NOW_MS)
+    (letter,) = await store.dead()
+    assert letter.envelope == first
+    (taken,) = await store.take_dead([letter.id])
+    assert taken.envelope == first
+    await store.file([Filing(taken.envelope, DEAD, replayed=True)], NOW_MS)
+    assert [letter.envelope for letter in await store.dead()] == [first]
 
 
 async def test_take_dead_gives_only_what_can_be_processed_again(store):

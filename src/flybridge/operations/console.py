@@ -115,7 +115,9 @@ class ConsoleOperations:
         if app is None:
             return []
         form = "event of Amplitude" if envelope.source is Source.STREAM else "postback"
-        message = GivenMessage(form, envelope.source, envelope.media, envelope.body, envelope.ordinal)
+        message = GivenMessage(
+            form, envelope.source, envelope.media, envelope.body, envelope.ordinal, newest=envelope.newest
+        )
         return [msgspec.to_builtins(one) for one in explain(self.config, app, message, envelope.received_ms)]
 
     def keys_of(self, kind: str, value: str) -> Sequence[bytes]:

@@ -115,7 +115,15 @@ def _turned_away(config: Config, message: GivenMessage) -> Refusal | None:
 
 
 def _outcome(config: Config, app: App, message: GivenMessage, body: bytes, received_ms: int) -> MessageOutcome:
-    envelope = Envelope(app.name, message.source, message.media, received_ms, body, ordinal=message.ordinal)
+    envelope = Envelope(
+        app.name,
+        message.source,
+        message.media,
+        received_ms,
+        body,
+        ordinal=message.ordinal,
+        newest=message.newest,
+    )
     filing = build_flow(config).safe_filing(envelope)
     decision = filing.decision
     base = _decided(app, message, decision, received_ms)

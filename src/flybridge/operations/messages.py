@@ -54,7 +54,7 @@ _QUERY: Final = re.compile(r"(?:(?:GET\s+)?\S*\?)?([\w.$%\[\]+-]+=[^\s]*)(?:\s+H
 class GivenMessage(Struct, frozen=True):
     """One message as it would reach flybridge. `form` says in words what it was read as.
 
-    `problem` is why a row of a file can't be read; it has no body then.
+    `problem` is why a row of a file can't be read; it has no body then. `ordinal` and `newest` are the envelope's.
     """
 
     form: str
@@ -63,6 +63,7 @@ class GivenMessage(Struct, frozen=True):
     body: bytes
     ordinal: int = 0
     problem: str = ""
+    newest: bool = False
 
 
 def read_messages(

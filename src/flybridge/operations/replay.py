@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 from flybridge.clock import Clock
 from flybridge.flow import Flow
 from flybridge.operations.discard import REASON as NO_CONTENT
-from flybridge.records import DeadLetter, Envelope, Filing, Media, Source
+from flybridge.records import DeadLetter, Filing
 from flybridge.store.protocol import Store
 
 PAGE: Final = 500
@@ -49,13 +49,4 @@ async def replay_all(
 
 
 def _refiled(flow: Flow, letter: DeadLetter) -> Filing:
-    envelope = Envelope(
-        letter.app,
-        Source(letter.source),
-        Media(letter.media),
-        letter.received_ms,
-        letter.body,
-        letter.receipt,
-        letter.ordinal,
-    )
-    return structs.replace(flow.safe_filing(envelope), replayed=True)
+    return structs.replace(flow.safe_filing(letter.envelope), replayed=True)

@@ -39,7 +39,19 @@ class LeasedRow(NamedTuple):
 def _buried(seal: Seal, leased: LeasedRow, end: Settlement, now_ms: int) -> tuple[object, ...]:
     """Return a delivery's dead letter as a row. Its item stays, so that it can be delivered after all."""
     detail = seal.seal(end.detail.encode("utf-8", "surrogatepass"))
-    return leased.row_id, leased.lane, "deliver", Media.JSON.value, end.reason, detail, end.remedy, VERSION, now_ms, 0
+    return (
+        leased.row_id,
+        leased.lane,
+        "deliver",
+        Media.JSON.value,
+        end.reason,
+        detail,
+        end.remedy,
+        VERSION,
+        now_ms,
+        0,
+        0,
+    )
 
 
 def bury(ledger: LedgerWriter, seal: Seal, ends: Sequence[tuple[LeasedRow, Settlement]], now_ms: int) -> None:
@@ -100,7 +112,7 @@ def redeliver(ledger: LedgerWriter, ids: Iterable[int], now_ms: int) -> int:
 
 
 def _dead_letter(seal: Seal, row: tuple[Any, ...]) -> DeadLetter:
-    *head, detail, remedy, sealed, who, made_by, received, died, lane, ordinal = row
+    *head, detail, remedy, sealed, who, made_by, received, died, lane, ordinal, newest = row
     body, sentence, is_sealed = b"", SEALED_DETAIL, False
     with suppress(SealBroken):
         sentence = seal.open(detail).decode("utf-8", "surrogatepass")
@@ -108,4 +120,4 @@ def _dead_letter(seal: Seal, row: tuple[Any, ...]) -> DeadLetter:
         body = seal.open(sealed) if lane is None else open_item(seal, sealed, who).body
     except SealBroken:
         is_sealed, remedy = True, SEALED_REMEDY
-    return DeadLetter(*[*head, sentence, remedy, body, made_by, received, died, ordinal, is_sealed])
+    return DeadLetter(*[*head, sentence, remedy, body, made_by, received, died, ordinal, bool(newest), is_sealed])

@@ -223,19 +223,20 @@ class _Batch:
                 self._enter(row_id, filing, OutcomeKind.DEAD, end.reason)
                 self._rows[Write.ITEMS].append((row_id, self._seal.seal(filing.envelope.body)))
                 detail = self._seal.seal(end.detail.encode("utf-8", "surrogatepass"))
-                media, ordinal = filing.envelope.media.word, filing.envelope.ordinal
+                envelope = filing.envelope
                 self._rows[Write.DEAD].append(
                     (
                         row_id,
                         None,
                         end.stage,
-                        media,
+                        envelope.media.word,
                         end.reason,
                         detail,
                         end.remedy,
                         VERSION,
                         self._now_ms,
-                        ordinal,
+                        envelope.ordinal,
+                        int(envelope.newest),
                     )
                 )
             case _:

@@ -194,7 +194,7 @@ class Write(Enum):
     DROP_HOLD_KEYS = auto()  # key, row
     HOLD_COUNTS = auto()  # lane, media_source, key_kinds, hour, more
     DROP_HOLD_COUNTS = auto()  # lane, media_source, key_kinds, hour: where nothing is left
-    DEAD = auto()  # row, lane, stage, media, reason, detail, remedy, version, died_ms, ordinal
+    DEAD = auto()  # row, lane, stage, media, reason, detail, remedy, version, died_ms, ordinal, newest
     DROP_DEAD = auto()  # row
     SIGHTINGS = auto()  # key, app, seen_ms, sealed: in place of what there was
     DROP_SIGHTINGS = auto()  # key

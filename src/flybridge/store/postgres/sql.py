@@ -19,7 +19,7 @@ WAITING: Final = """SELECT holds.id, keys, cell, lane, event_ms, holds.received_
                     FROM holds JOIN ledger ON ledger.id = holds.id"""
 LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
 LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
-                          version, received_ms, died_ms, lane, dead.ordinal
+                          version, received_ms, died_ms, lane, dead.ordinal, dead.newest
                    FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
                    JOIN items ON items.id = dead.id"""
 CHOSEN: Final = "($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR dead.reason = $2)"
@@ -369,9 +369,11 @@ WRITES: Final[Mapping[Write, str]] = {
                                   AND cell_of(hold_counts.media_source, hold_counts.key_kinds)
                                       = cell_of(old.media_source, old.key_kinds)
                                   AND shard = {SHARD} AND n = 0""",
-    Write.DEAD: """INSERT INTO dead (id, lane, stage, media, reason, detail, remedy, version, died_ms, ordinal)
+    Write.DEAD: """INSERT INTO dead (id, lane, stage, media, reason, detail, remedy, version, died_ms, ordinal,
+                                     newest)
                    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[],
-                                        $7::text[], $8::text[], $9::bigint[], $10::bigint[])""",
+                                        $7::text[], $8::text[], $9::bigint[], $10::bigint[],
+                                        $11::bigint[])""",
     Write.DROP_DEAD: "DELETE FROM dead WHERE id = ANY($1::bigint[])",
     Write.SIGHTINGS: """INSERT INTO sightings (key, app, seen_ms, sealed)
                         SELECT * FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::bytea[]) AS new (key, app)

@@ -23,7 +23,7 @@ HELD: Final = """(SELECT holds.* FROM holds JOIN ledger USING (id) JOIN cells ON
                   WHERE outcome = 'held')"""
 LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
 LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
-                          version, received_ms, died_ms, lane, dead.ordinal
+                          version, received_ms, died_ms, lane, dead.ordinal, dead.newest
                    FROM dead JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN items ON items.id = dead.id"""
 CHOSEN: Final = "(?1 IS NULL OR app = ?1) AND (?2 IS NULL OR dead.reason = ?2)"
 LINE: Final = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
@@ -281,8 +281,9 @@ WRITES: Final[Mapping[Write, str]] = {
                           ON CONFLICT DO UPDATE SET n = n + excluded.n""",
     Write.DROP_HOLD_COUNTS: """DELETE FROM hold_counts
                                WHERE lane = ? AND media_source = ? AND key_kinds = ? AND hour = ? AND n = 0""",
-    Write.DEAD: """INSERT INTO dead (id, lane, stage, media, reason, detail, remedy, version, died_ms, ordinal)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+    Write.DEAD: """INSERT INTO dead (id, lane, stage, media, reason, detail, remedy, version, died_ms, ordinal,
+                                     newest)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
     Write.DROP_DEAD: "DELETE FROM dead WHERE id = ?",
     Write.SIGHTINGS: "INSERT OR REPLACE INTO sightings (key, app, seen_ms, sealed) VALUES (?, ?, ?, ?)",
     Write.DROP_SIGHTINGS: "DELETE FROM sightings WHERE key = ?",

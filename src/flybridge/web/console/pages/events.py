@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.insight.reasons import reason_of
-from flybridge.records import DAY_MS, DeadLetter, Envelope, Media, OutcomeKind, Source
+from flybridge.records import DAY_MS, OutcomeKind, Source
 from flybridge.store.events import EventDelivery, EventFilter, EventItem, EventRow, EventStory
 from flybridge.web.answers import Refusal
 from flybridge.web.console.acting import first, form_of
@@ -193,7 +193,7 @@ def _masked_id(value: str) -> str:
 def _content(site: Site, found: EventStory) -> dict[str, Any]:
     """Return the content of an event: the message with what becomes of each field, or the item that is to be sent."""
     if found.dead is not None and found.dead.stage != "deliver":
-        explained = site.operations.explain(_envelope(found.dead))
+        explained = site.operations.explain(found.dead.envelope)
         rows = [_field(row) for outcome in explained for row in outcome["rows"]]
         return {"kind": "The message as it came", "text": _pretty(found.dead.body), "rows": rows, "who": []}
     item = found.item or EventItem(found.dead.body if found.dead is not None else b"")
@@ -201,11 +201,6 @@ def _content(site: Site, found: EventStory) -> dict[str, Any]:
         (name, printable(value)) for name, value in (("user_id", item.user_id), ("device_id", item.device_id)) if value
     ]
     return {"kind": "What is sent", "text": _pretty(item.body), "rows": [], "who": who}
-
-
-def _envelope(letter: DeadLetter) -> Envelope:
-    source, media = Source(letter.source), Media(letter.media)
-    return Envelope(letter.app, source, media, letter.received_ms, letter.body, letter.receipt, letter.ordinal)
 
 
 def _field(row: Mapping[str, Any]) -> dict[str, str]:
