@@ -55,6 +55,7 @@ class Vendor:
     ) -> None:
         self.requests = 0
         self.share = 0.0
+        self.says = "page"
         self._random = random.Random(1)
         self._clock = clock
         self._started_ms = clock.now_ms()
@@ -69,7 +70,7 @@ class Vendor:
         if any(start <= passed_s < end for start, end in self._outages):
             return self._answer(self._down, "json")
         if passed_s < 7_200 and self._random.random() < self.share:
-            return self._answer(self._down, "page")
+            return self._answer(self._down, self.says)
         kinds = [kind.decode() for kind in KIND.findall(unquote_to_bytes(request.body))]
         for kind in kinds:
             if kind != GOOD:
@@ -102,18 +103,20 @@ async def played(
     outages: Sequence[tuple[int, int]] = (),
     down: int = 503,
     share: float = 0.0,
+    says: str = "page",
+    every_s: float = 600,
     more: bool = True,
     days: float = 5,
 ) -> tuple[MemoryStore, Vendor, list[str]]:
-    """Work a backlog of these kinds; with `more`, one more good item comes every ten minutes.
+    """Work a backlog of these kinds; with `more`, one more good item comes every `every_s` seconds for two hours.
 
-    The vendor answers with `down` in the `outages`, and for two hours to this `share` of requests.
+    The vendor answers with `down` in the `outages`, and for two hours to this `share` of requests, and `says` that.
     """
     clock = JumpingClock(endless_s={0.5})
     endpoint = ENDPOINTS[name]()
     lane = Lane("shop", endpoint.name)
     store, vendor = MemoryStore(lane), Vendor(clock, cut_above, cut_status, outages, down)
-    vendor.share = share
+    vendor.share, vendor.says = share, says
     filed = list(kinds)
     for number, kind in enumerate(filed):
         store.file(delivery(number, kind, endpoint.name), clock.now_ms())
@@ -126,8 +129,8 @@ async def played(
         passed_ms = clock.now_ms() - began_ms
         if len(store.ended) == len(filed) and passed_ms > over_ms:
             break
-        clock.advance(20 if passed_ms < 7_200_000 else 600)
-        if more and clock.now_ms() - filed_ms >= 600_000:
+        clock.advance(min(20, every_s) if passed_ms < 7_200_000 else 600)
+        if more and clock.now_ms() - filed_ms >= 1000 * (every_s if passed_ms < 7_200_000 else 600):
             filed_ms = clock.now_ms()
             store.file(delivery(len(filed), GOOD, endpoint.name), clock.now_ms())
             filed.append(GOOD)
@@ -196,12 +199,27 @@ def test_an_outage_in_which_every_item_is_refused_ends_no_more_than_two(
     assert vendor.requests <= bound(filed, outages)
 
 
-@pytest.mark.parametrize("name", ["http_v2", "s2s"])
-@pytest.mark.parametrize("status", [CUT, 302, 400, 401, 403, 404, 407, 429, 500, 503])
-def test_a_proxy_that_answers_half_of_all_requests_ends_nothing(name: str, status: int) -> None:
+@pytest.mark.parametrize("says", ["page", "json", "text"])
+@pytest.mark.parametrize("name", ["http_v2", "few", "s2s", "attribution"])
+@pytest.mark.parametrize("status", [CUT, 302, 400, 401, 403, 404, 407, 413, 415, 422, 429, 500, 503])
+def test_a_proxy_that_answers_half_of_all_requests_ends_nothing(name: str, status: int, says: str) -> None:
     """For two hours: such answers say nothing about an item, also where it gets the same one several times."""
-    store, _, filed = asyncio.run(played(name, [GOOD] * 300, share=0.5, down=status))
+    store, _, filed = asyncio.run(played(name, [GOOD] * 300, share=0.5, down=status, says=says))
     assert Counter(one.state for one in store.ended.values()) == {"delivered": len(filed)}
+
+
+@pytest.mark.parametrize("name", ["http_v2", "s2s", "attribution"])
+@pytest.mark.parametrize("status", [400, 413])
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.8])
+@pytest.mark.parametrize("every_s", [3, 40])
+def test_single_items_that_come_one_by_one_are_not_ended_by_a_proxy_that_refuses_some(
+    name: str, status: int, share: float, every_s: float
+) -> None:
+    """They used to die at the first answer, up to twenty of a hundred. One that meets many at first may die."""
+    store, _, filed = asyncio.run(played(name, [GOOD], share=share, down=status, says="json", every_s=every_s))
+    found = Counter(one.state for one in store.ended.values())
+    assert found["delivered"] >= len(filed) - (2 if share > 0.5 else 0)
+    assert found.total() == len(filed)
 
 
 @pytest.mark.parametrize("kind", ["0_json", "500_page", "422_text", "400_json", "413_page"])

@@ -238,9 +238,9 @@ def _refused(batch: Sequence[Delivery], answer: Mapping[str, Any], response: Htt
     for index in range(len(batch)):
         if index in faults:
             detail = f"Amplitude refuses the event: {', '.join(dict.fromkeys(faults[index]))}."
-            verdicts.append(Reject("invalid_fields", detail, _MAPPING))
+            verdicts.append(Reject("invalid_fields", detail, _MAPPING, named=True))
         elif index in silenced:
-            verdicts.append(Reject("silenced", "Amplitude has silenced this event's device.", _SILENCED))
+            verdicts.append(Reject("silenced", "Amplitude has silenced this event's device.", _SILENCED, named=True))
         else:
             verdicts.append(waits.get(index, _AT_ONCE))
     return verdicts

@@ -64,7 +64,9 @@ def verdict(response: HttpResponse, rows: int) -> Verdict:
         case 200 | 202:
             return Halt("wrong_address", "What answers is not AppsFlyer's API: see base_url and proxies.")
         case 400 if "too many invalid" in (message or "").lower() or "exceed" in (message or "").lower():
-            invalid = Reject("invalid_device", "AppsFlyer does not take this row.", "See apps.audiences.identifier.")
+            invalid = Reject(
+                "invalid_device", "AppsFlyer does not take this row.", "See apps.audiences.identifier.", named=True
+            )
             return Split("invalid_rows") if rows > 1 else invalid
         case 413:
             return Split("too_large")

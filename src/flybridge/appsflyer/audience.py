@@ -146,6 +146,8 @@ def _refused(message: str, devices: int) -> Verdict:
     if any(words in message for words in _OF_DEVICES):
         if devices > 1:
             return Split("invalid_devices")
-        return Reject("invalid_device", "AppsFlyer does not take this identifier.", "See apps.audiences.identifier.")
+        return Reject(
+            "invalid_device", "AppsFlyer does not take this identifier.", "See apps.audiences.identifier.", named=True
+        )
     # An unknown text is more likely about the request than about one of its devices.
     return Halt("refused", "AppsFlyer refuses the request: see the import key and the log.")

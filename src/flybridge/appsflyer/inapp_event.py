@@ -125,7 +125,9 @@ class InAppEvent:
         if "authenticate" in said or "authentication" in said:
             return Halt("invalid_s2s_key", KEY_REMEDY)
         if "appsflyer_id" in said:
-            return Reject("invalid_appsflyer_id", f"AppsFlyer refuses the event's id: {text}.", EVENT_REMEDY)
+            return Reject(
+                "invalid_appsflyer_id", f"AppsFlyer refuses the event's id: {text}.", EVENT_REMEDY, named=True
+            )
         if "app_id" in said or "app id" in said:
             return Halt("app_id_mismatch", APP_REMEDY)
         return Reject("invalid_event", f"AppsFlyer refuses the event: {text or 'no text'}.", EVENT_REMEDY)

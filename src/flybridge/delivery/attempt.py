@@ -49,7 +49,9 @@ async def attempt(endpoint: Endpoint, transport: Transport, items: Sequence[Deli
     try:
         request = endpoint.request(items)
     except Exception as error:
-        unfit = Reject("unfit", f"The request can't be built: {type(error).__name__}", "Report this, then replay.")
+        unfit = Reject(
+            "unfit", f"The request can't be built: {type(error).__name__}", "Report this, then replay.", named=True
+        )
         return Attempt([unfit] if count == 1 else [Split("unfit")] * count, error=error)
     started = perf_counter()
     try:

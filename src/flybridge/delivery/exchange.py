@@ -63,7 +63,7 @@ class Retry(Struct, frozen=True, tag=True):
 
     `counts` is False where the vendor has not looked at the item (throttled). `pauses` is `device` or `user` where
     the vendor asks that nothing of the item's device or user is sent in that time. With `most_tries` the item is
-    refused after so many counted tries.
+    refused after so many counted tries. With `alone` it is sent in a request of its own from now on.
     """
 
     reason: str
@@ -71,14 +71,19 @@ class Retry(Struct, frozen=True, tag=True):
     counts: bool = True
     pauses: str = ""
     most_tries: int = 0
+    alone: bool = False
 
 
 class Reject(Struct, frozen=True, tag=True):
-    """The vendor will never take this item as it is: a dead letter."""
+    """The vendor will never take this item as it is: a dead letter.
+
+    `named` says that the answer names the item or its field, as only the vendor itself can.
+    """
 
     reason: str
     detail: str
     remedy: str
+    named: bool = False
 
 
 class Split(Struct, frozen=True, tag=True):

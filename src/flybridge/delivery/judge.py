@@ -11,9 +11,12 @@ or about one item that the vendor did not name. The outcome of other items disti
   be bad: it failed, something that was sent later was accepted, and it fails again. Items that are known to be bad say
   nothing about the lane, so they don't stop it. A probe of a lane is up to `PROBES` single items, in the order in which
   they are due, so that bad items at the head of the queue don't hold up the others; `REPEATS` that failed before.
-- **An item is refused alone** (a firewall, any 4xx). It is the item if something was accepted lately, or if something
-  sent later is accepted and it is refused again; where the answer is one about the lane, `REFUSALS` times more. If
-  `SUSPECTS` are refused and nothing is accepted it is the lane: it halts, and all of them are kept.
+- **An item is refused alone** (a firewall, any 4xx). A proxy that refuses some requests answers like that, so the item
+  is sent again: it is the item after `REFUSALS` answers between which others were accepted (`HALTS` where the answer is
+  one about the lane), or after `LONELY` where nothing else is sent. An item that is accepted at last shows that the
+  lane refuses at random, and for a day it takes `DOUBTFUL_REFUSALS`. If `SUSPECTS` items are refused and nothing is
+  accepted it is the lane: it halts, and all of them are kept. A refusal that names the item or its field needs no
+  second answer in a lane that sends.
 - **A request is refused as the lane's** (a wrong key, another server). The lane halts. A probe that is answered so
   again is sent in halves, down to one item: a firewall may answer a whole request for one of its items.
 - **Too many die.** If the vendor refuses more than `CircuitRules.dead_share` of the last `WINDOW` items the lane halts,
@@ -47,8 +50,11 @@ PATIENCE: Final = 64  # the most full requests that are accepted before the limi
 NO_LIMIT: Final = 2_000  # no endpoint takes more items than this
 REMEMBERED: Final = 10_000  # items that failed, over all rounds of work
 WINDOW: Final = 100
-REFUSALS: Final = 3  # tries of an item that is refused alone while others are accepted
-DOUBTFUL_REFUSALS: Final = 20  # the same in a lane that accepted items which it had refused alone
+REFUSALS: Final = 3  # refusals of an item alone while others are accepted, after which it ends
+HALTS: Final = 8  # the same where the answer is one about the lane
+LONELY: Final = 6  # as `REFUSALS`, while nothing else is sent, which takes about a minute
+DOUBTFUL_REFUSALS: Final = 20  # as both, in a lane that accepted items which it had refused alone
+MISTAKEN_MS: Final = DAY_MS
 DOWN_MS: Final = 8 * DAY_MS
 
 _ALL: Final = (1 << WINDOW) - 1
@@ -87,6 +93,7 @@ class Suspect(Struct, frozen=True):
     """An item that was refused alone, how, and the newest request of the lane at that time."""
 
     item: Any
+    key: Hashable
     verdict: Halt | Reject | Split
     newest: int
     words: str = ""
@@ -98,9 +105,9 @@ class LaneState(Struct, frozen=True):
     `limit` is the most items in a request, 0 for the endpoint's own limit. `blamed` has the items that were in a failed
     request or refused alone, with the newest request at that time; `accepted` is the newest request of which something
     was accepted. `refusals` counts items refused alone since then. `recent` has a bit for each of the last items that
-    ended, 1 for a refused one. `doubted` has the items that were refused alone with an answer about the lane, and how
-    often while others were accepted; `mistaken` is set once one of them was accepted: then such refusals change for
-    reasons of the lane's own.
+    ended, 1 for a refused one. `doubted` has the items that were refused alone, and how often while others were
+    accepted; `lonely` how often with nothing accepted in between. `mistaken_ms` is when one of the doubted was
+    accepted: such refusals have reasons of the lane's own.
     """
 
     circuit: Circuit = CLOSED
@@ -114,7 +121,8 @@ class LaneState(Struct, frozen=True):
     refusals: int = 0
     recent: int = 0
     doubted: Mapping[Hashable, int] = {}
-    mistaken: bool = False
+    lonely: Mapping[Hashable, int] = {}
+    mistaken_ms: int = 0
 
     @property
     def plain(self) -> bool:
@@ -154,10 +162,10 @@ def judge(
     alone = len(items) == 1
     refusal = verdicts[0]
     # What is too large even alone is refused.
-    if alone and (
-        isinstance(refusal, Halt) or (isinstance(refusal, Reject | Split) and _is_doubtful(state, key(items[0])))
-    ):
-        return _suspect(items[0], refusal, state, answer, key)
+    if alone and isinstance(refusal, Halt | Reject | Split):
+        certain = isinstance(refusal, Reject) and refusal.named
+        if not certain or _is_doubtful(state, key(items[0])):
+            return _suspect(items[0], refusal, state, answer, key)
     halt = next((verdict for verdict in verdicts if isinstance(verdict, Halt)), None)
     if halt is not None:
         return _halted(items, verdicts, halt, state, answer)
@@ -276,34 +284,84 @@ def _suspect(
     key: Callable[[T], Hashable],
 ) -> Judgement[T]:
     """Judge an item that was refused alone: it is the item, or the lane, or neither is known yet."""
+    one = key(item)
     lasting = state.circuit.phase is not Phase.CLOSED and answer.now_ms - state.circuit.since_ms >= DOWN_MS
-    if state.is_bad(key(item)) and isinstance(verdict, Halt):
-        times = state.doubted.get(key(item), 0) + 1
-        # The next refusal counts if something is accepted in between: it may be the lane's again.
-        state = replace(
-            state,
-            blamed={**state.blamed, key(item): answer.newest},
-            doubted={**state.doubted, key(item): times},
-        )
-        if times < (DOUBTFUL_REFUSALS if state.mistaken else REFUSALS):
-            return [(item, Retry(verdict.reason))], [], state
-        detail = said(REFUSED_ALONE.format(times, verdict.reason), answer.words)
-        return [(item, Reject("refused_alone", detail, verdict.remedy))], [], _cleared(state, {key(item)})
-    if not isinstance(verdict, Halt) and (state.is_bad(key(item)) or lasting):
-        return [(item, verdict)], [], _cleared(state, {key(item)})
-    state = _blame(state, [key(item)], answer.newest)
-    if isinstance(verdict, Halt) and len(state.doubted) < REMEMBERED:
-        state = replace(state, doubted={key(item): 0, **state.doubted})
+    if lasting and not isinstance(verdict, Halt):
+        return [(item, verdict)], [], _cleared(state, {one})
+    if state.is_bad(one) and isinstance(verdict, Reject) and verdict.named:
+        return _end(item, verdict, state, answer, key)
+    if state.is_bad(one):
+        return _refused_again(item, verdict, state, answer, key)
+    fresh = one not in state.blamed
+    if not isinstance(verdict, Halt) and not _is_doubtful(state, one):
+        if not fresh:
+            return _refused_lonely(item, verdict, state, answer, key)
+        state = replace(_blame(state, [one], answer.newest), refusals=state.refusals + 1)
+        return [(item, Retry(verdict.reason, alone=True))], [], _doubting(state, one, 1)
+    state = _blame(state, [one], answer.newest)
+    if isinstance(verdict, Halt):
+        state = _doubting(state, one, state.doubted.get(one, 0))
     if isinstance(verdict, Reject):  # the answer is not at hand when it is settled
         verdict = replace(verdict, detail=said(verdict.detail, answer.words))
     elif isinstance(verdict, Split):
         verdict = replace(verdict, words=answer.words)
-    suspects = (*state.suspects, Suspect(item, verdict, answer.newest, answer.words))
-    state = replace(state, suspects=suspects, refusals=state.refusals + 1)
+    suspects = (*state.suspects, Suspect(item, one, verdict, answer.newest, answer.words))
+    state = replace(state, suspects=suspects, refusals=state.refusals + fresh)
     if len(suspects) >= SUSPECTS or state.circuit.phase is Phase.OPEN:
         ended, state = convicted(state, answer.now_ms, answer.rules)
         return ended, [], state
     return [], [], state
+
+
+def _refused_again(
+    item: T,
+    verdict: Halt | Reject | Split,
+    state: LaneState,
+    answer: Answer,
+    key: Callable[[T], Hashable],
+) -> Judgement[T]:
+    """Judge an item that is refused alone while others are accepted. After enough such answers it ends."""
+    one = key(item)
+    times = state.doubted.get(one, 0) + 1
+    # The next refusal counts if something is accepted in between: it may be the lane's again.
+    state = _doubting(replace(state, blamed={**state.blamed, one: answer.newest}), one, times)
+    mistaken = state.mistaken_ms and answer.now_ms - state.mistaken_ms < MISTAKEN_MS
+    usual = HALTS if isinstance(verdict, Halt) else REFUSALS
+    if times < (DOUBTFUL_REFUSALS if mistaken else usual):
+        return [(item, Retry(verdict.reason, alone=True))], [], state
+    if isinstance(verdict, Halt):
+        detail = said(REFUSED_ALONE.format(times, verdict.reason), answer.words)
+        verdict = Reject("refused_alone", detail, verdict.remedy)
+    return _end(item, verdict, state, answer, key)
+
+
+def _refused_lonely(
+    item: T,
+    verdict: Reject | Split,
+    state: LaneState,
+    answer: Answer,
+    key: Callable[[T], Hashable],
+) -> Judgement[T]:
+    """Judge an item that is refused alone again with nothing accepted in between, in a lane that sent lately."""
+    one = key(item)
+    times = state.lonely.get(one, 1) + 1
+    if times >= LONELY:
+        return _end(item, verdict, state, answer, key)
+    return [(item, Retry(verdict.reason, alone=True))], [], replace(state, lonely={**state.lonely, one: times})
+
+
+def _end(
+    item: T, verdict: Reject | Split, state: LaneState, answer: Answer, key: Callable[[T], Hashable]
+) -> Judgement[T]:
+    """Judge an item that is known to be bad: it says nothing more about the lane."""
+    ended, again, after = _answered([item], [verdict], state, answer, key)
+    return ended, again, replace(after, refusals=state.refusals)
+
+
+def _doubting(state: LaneState, one: Hashable, times: int) -> LaneState:
+    if one not in state.doubted and len(state.doubted) >= REMEMBERED:
+        return state
+    return replace(state, doubted={**state.doubted, one: times})
 
 
 def _cleared(state: LaneState, over: Set[Hashable]) -> LaneState:
@@ -312,21 +370,30 @@ def _cleared(state: LaneState, over: Set[Hashable]) -> LaneState:
         state,
         blamed={one: n for one, n in state.blamed.items() if one not in over},
         doubted={one: n for one, n in state.doubted.items() if one not in over},
+        lonely={one: n for one, n in state.lonely.items() if one not in over},
     )
 
 
 def close_round(state: LaneState, now_ms: int, rules: CircuitRules) -> tuple[Ended[Any], LaneState]:
     """Return what becomes of items that are still suspected at the end of a round of work, and the new state.
 
-    A few refused events of a lane that sends die for their own reason; else it is the lane.
+    A few refused items of a lane that sends are tried again, until each was refused `LONELY` times; else it is the
+    lane.
     """
     own = not any(isinstance(one.verdict, Halt) for one in state.suspects)
-    if own and state.circuit.phase is Phase.CLOSED and state.refusals < SUSPECTS:
-        recent = state.recent
-        for _ in state.suspects:
+    if not own or state.circuit.phase is not Phase.CLOSED or state.refusals >= SUSPECTS:
+        return convicted(state, now_ms, rules)
+    ended: Ended[Any] = []
+    recent, lonely = state.recent, dict(state.lonely)
+    for one in state.suspects:
+        lonely[one.key] = lonely.get(one.key, 0) + 1
+        if lonely[one.key] >= LONELY or (isinstance(one.verdict, Reject) and one.verdict.named):
             recent = (recent << 1 | 1) & _ALL
-        return [(one.item, one.verdict) for one in state.suspects], replace(state, suspects=(), recent=recent)
-    return convicted(state, now_ms, rules)
+            ended.append((one.item, one.verdict))
+        else:
+            ended.append((one.item, Retry(one.verdict.reason, alone=True)))
+    over = {one.key for one, (_, verdict) in zip(state.suspects, ended, strict=True) if not isinstance(verdict, Retry)}
+    return ended, _cleared(replace(state, suspects=(), recent=recent, lonely=lonely), over)
 
 
 def convicted(state: LaneState, now_ms: int, rules: CircuitRules) -> tuple[Ended[Any], LaneState]:
@@ -384,14 +451,15 @@ def _answered(
             _widened(state, len(items)),
             accepted=max(state.accepted, answer.number),
             refusals=0,
+            lonely={},
             suspects=tuple(one for one in state.suspects if one.newest >= answer.number),
         )
     if state.blamed:
         over = state.blamed.keys() & {key(item) for item, verdict in ended if not isinstance(verdict, Retry | Halt)}
         if over:
             passed = {key(item) for item, verdict in ended if isinstance(verdict, Accepted)}
-            mistaken = state.mistaken or not state.doubted.keys().isdisjoint(passed)
-            state = replace(_cleared(state, over), mistaken=mistaken)
+            mistaken_ms = state.mistaken_ms if state.doubted.keys().isdisjoint(passed) else answer.now_ms
+            state = replace(_cleared(state, over), mistaken_ms=mistaken_ms)
     if stopped:
         circuit = breaker.halted(state.circuit, kept, answer.now_ms, answer.rules, words=answer.words)
         state = replace(state, circuit=circuit)

@@ -144,7 +144,7 @@ def _again(
         DUE,
         due_ms=now_ms + round(wait_s(retry, tries, jitter, policy) * 1000),
         tries=tries,
-        split=delivery.split,
+        split=delivery.split or retry.alone,
         reason=retry.reason,
         uncertain=uncertain,
     )
