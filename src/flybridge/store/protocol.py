@@ -229,6 +229,13 @@ class Store(Protocol):
         """Delete the values with these names."""
         ...
 
+    async def take_turn(self, name: str, holder: str, now_ms: int, lease_ms: int) -> bool:
+        """Take or renew the turn of this name, for so long. Returns False while another holder has it.
+
+        With 0 milliseconds it is given back.
+        """
+        ...
+
     async def record(self, deed: Deed, now_ms: int) -> TrailRow:
         """Add a row to the audit trail, bound to the row before. No row is ever changed or deleted."""
         ...

@@ -34,6 +34,7 @@ from flybridge.store.core.pruning import (
 )
 from flybridge.store.core.seal_check import is_checked, put_check
 from flybridge.store.core.tables import Rows, Write
+from flybridge.store.core.turns import take_turn
 from flybridge.store.events import EventFilter, EventPage, EventRow, EventStory
 from flybridge.store.figures import (
     Count,
@@ -134,6 +135,9 @@ class Verbs(ABC):
 
     async def drop_states(self, names: Sequence[str]) -> None:
         await self._write(lambda ledger: ledger.tables.write(Write.DROP_STATE, [(name,) for name in names]))
+
+    async def take_turn(self, name: str, holder: str, now_ms: int, lease_ms: int) -> bool:
+        return await self._write(take_turn, name, holder, now_ms, lease_ms)
 
     async def record(self, deed: Deed, now_ms: int) -> TrailRow:
         return await self._write(trail.record, self._seal, deed, now_ms)

@@ -1,0 +1,23 @@
+"""Turns: which process does what only one does at a time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flybridge.store.core.ledger import LedgerWriter
+from flybridge.store.core.tables import Read, Write
+
+TURNS: Final = "turn/"
+
+
+def take_turn(ledger: LedgerWriter, name: str, holder: str, now_ms: int, lease_ms: int) -> bool:
+    """Take or renew a turn; `store.protocol.Store` describes it. One transaction at a time does, so that one wins."""
+    tables, key = ledger.tables, TURNS + name
+    tables.lock([key.encode()])
+    for (value,) in tables.read(Read.STATE, key):
+        until_ms, length_ms, other = bytes(value).decode().split(" ", 2)
+        # One that ends later than it may last was taken before the clock was set back.
+        if other != holder and now_ms < int(until_ms) <= now_ms + int(length_ms):
+            return False
+    tables.write(Write.STATE, [(key, f"{now_ms + lease_ms} {lease_ms} {holder}".encode())])
+    return True
