@@ -76,12 +76,20 @@ async def write_report(store: Store, report: WorkerReport) -> None:
         await store.drop_states(gone)
 
 
-async def read_reports(store: Store, now_ms: int) -> Mapping[Lane, LaneReport]:
-    """Return how lanes stand by the reports of workers that run. A lane that is paused anywhere is reported so."""
+async def drop_report(store: Store, worker: str) -> None:
+    """Delete the report of a worker that has ended: what it had paused is not paused any more."""
+    await store.drop_states([REPORTS + worker])
+
+
+async def read_reports(store: Store, now_ms: int, *, without: str = "") -> Mapping[Lane, LaneReport]:
+    """Return how lanes stand by the reports of workers that run. A lane that is paused anywhere is reported so.
+
+    The report of the worker `without` is left out.
+    """
     lanes: dict[Lane, LaneReport] = {}
     for _, value in await store.states(REPORTS):
         report = _report.decode(value)
-        if now_ms - report.at_ms > STALE_MS:
+        if now_ms - report.at_ms > STALE_MS or report.worker == without:
             continue
         for one in report.lanes:
             if one.lane not in lanes or one.circuit.phase != "closed":

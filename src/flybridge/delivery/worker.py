@@ -19,9 +19,18 @@ from flybridge.delivery.context import Context, Settings
 from flybridge.delivery.exchange import Endpoint, Transport
 from flybridge.delivery.gate import EvenTime, ForwardTime
 from flybridge.delivery.lane import LaneWork, pause
-from flybridge.delivery.lane_reports import LaneOrder, LaneReport, Order, WorkerReport, new_orders, write_report
+from flybridge.delivery.lane_reports import (
+    LaneOrder,
+    LaneReport,
+    Order,
+    WorkerReport,
+    drop_report,
+    new_orders,
+    write_report,
+)
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.observer import Observer, Silent
+from flybridge.errors import FlybridgeError
 from flybridge.store.protocol import LONGEST_LEASE_MS, Lane, Rescued, Store
 
 FLUSHES_AT_STOP: Final = 3
@@ -125,6 +134,8 @@ class Worker:
         for _ in range(FLUSHES_AT_STOP):
             if all([await work.settlements.flush() for work in self._lanes.values()]):
                 break
+        with suppress(FlybridgeError):  # else it is out of date in three minutes
+            await drop_report(self._context.store, self.owner)
 
     async def step(self) -> int:
         """Work every lane until nothing is due at this moment. Returns the number of deliveries that ended for good."""
@@ -203,6 +214,7 @@ class Worker:
         resend = context.policy.uncertain is Uncertain.RESEND
         if self._replaces is not None:
             self._note(await context.store.rescue(now_ms, owner=self._replaces, resend_uncertain=resend))
+            await drop_report(context.store, self._replaces)
             self._replaces = None
         if self._even.seconds() * 1000 < context.settings.lease_ms:
             return  # after a jump of the clock leases seem to have lapsed that have not: wait until they have
