@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import time
 
 from flybridge.amplitude import cohort
 from flybridge.amplitude.attribution import AttributionApi
@@ -12,18 +13,24 @@ from flybridge.appsflyer.inapp_event import ORIGIN as APPSFLYER
 from flybridge.appsflyer.inapp_event import InAppEvent
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import AudienceRule, MemberCondition
+from flybridge.clock import Clock
 from flybridge.config.apps import called
+from flybridge.config.notify import PORTS
 from flybridge.config.settings import App, AtExpiry, Audience, Cadence, Config, DeliverySettings, HoldV1, Secret
 from flybridge.config.streams import streams_of
 from flybridge.delivery.circuit import CircuitRules
 from flybridge.delivery.context import Settings
-from flybridge.delivery.exchange import Endpoint, Limits
+from flybridge.delivery.exchange import Download, Endpoint, Limits
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.insight.performance import AppScope
 from flybridge.mapping.performance import Counting
 from flybridge.mapping.to_amplitude.map import Rules
+from flybridge.notifications.channel import Channel, HttpTarget, SlackChannel, WebhookChannel
+from flybridge.notifications.mail import MailChannel, MailServer
+from flybridge.notifications.notifier import NotifyRules
+from flybridge.notifications.quiet import NONE, QuietHours
 from flybridge.records import HOUR_MS
 from flybridge.store.protocol import Lane
 from flybridge.web.intake import IntakeApp
@@ -260,3 +267,43 @@ def _followed(app: App, one: Audience) -> AudienceRule:
 
 def _property(property_name: str) -> str:
     return property_name.removeprefix("user_properties.")
+
+
+def channels_of(config: Config, download: Download, clock: Clock) -> list[Channel]:
+    """Return the ways in which people are told."""
+    notify, found = config.notify, list[Channel]()
+    if hook := notify.webhook:
+        target = HttpTarget(hook.url.reveal(), hook.private)
+        found.append(WebhookChannel(target, hook.secret.reveal().encode(), download, clock))
+    if slack := notify.slack:
+        found.append(SlackChannel(HttpTarget(slack.url.reveal(), slack.private), download))
+    if email := notify.email:
+        password = email.password.reveal() if email.password else ""
+        port = email.port or PORTS[email.security]
+        server = MailServer(email.host, port, email.security.value, email.user, password)
+        found.append(MailChannel(server, email.sender, email.recipients))
+    return found
+
+
+def channel_names(config: Config) -> tuple[str, ...]:
+    """Return the names of the ways in which people are told."""
+    notify = config.notify
+    ways = (("webhook", notify.webhook), ("slack", notify.slack), ("email", notify.email))
+    return tuple(name for name, way in ways if way is not None)
+
+
+def notify_rules_of(config: Config) -> NotifyRules:
+    """Return when and of what people are told."""
+    notify = config.notify
+    quiet = NONE
+    if notify.quiet_from:
+        begin, end = time.fromisoformat(notify.quiet_from), time.fromisoformat(notify.quiet_to)
+        quiet = QuietHours(begin, end, notify.timezone)
+    return NotifyRules(
+        after_ms=round(notify.after_minutes * 60_000),
+        quiet=quiet,
+        urgent=notify.urgent_in_quiet_hours,
+        warnings=notify.warnings,
+        findings=notify.findings,
+        address=config.server.public_url,
+    )

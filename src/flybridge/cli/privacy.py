@@ -22,6 +22,7 @@ from flybridge.insight.account import read_account
 from flybridge.insight.heard import read_heard
 from flybridge.insight.native import native_warnings
 from flybridge.insight.ways import reach
+from flybridge.notifications.notifier import read_states
 from flybridge.operations import doctor as look
 from flybridge.operations.credentials import quota_checks, vendor_checks
 from flybridge.operations.doctor import Check, Find
@@ -32,7 +33,7 @@ from flybridge.records import DAY_MS, day_of
 from flybridge.service import backends
 from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt
-from flybridge.wiring import endpoints_of
+from flybridge.wiring import channel_names, endpoints_of
 
 Given = str | None
 
@@ -192,6 +193,7 @@ async def _running(settings: Config) -> list[Check]:
                 *look.listening(await read_heard(store), SystemClock().now_ms()),
                 *await _audiences(settings),
                 *await _stuck(settings, store),
+                *look.notified(channel_names(settings), await read_states(store)),
                 *await _matching(settings, store),
             ]
     except FlybridgeError as problem:

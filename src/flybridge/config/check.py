@@ -25,6 +25,7 @@ from flybridge.config.apps import (
     called,
 )
 from flybridge.config.console import Console
+from flybridge.config.notify import Notify, NotifyEmail, Security
 from flybridge.config.secret import Secret
 from flybridge.config.streams import streams_of
 from flybridge.errors import ConfigError
@@ -38,6 +39,7 @@ MAX_TOKEN_CHARACTERS: Final = 2000
 _TOKEN = re.compile(r"[A-Za-z0-9\-_. \t]+")
 _ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 _HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?(:\d+)?")
+_MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 _IOS_APP_ID = re.compile(r"id[0-9]+")
 
 # https://dev.appsflyer.com/hc/reference/audience-import (read 2026-11-24)
@@ -112,6 +114,51 @@ def _check_issuer(issuer: str) -> None:
     local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
         raise ConfigError("console.oidc.issuer", "is no https address.", "Write it as the provider names itself.")
+
+
+def check_notify(notify: Notify) -> None:
+    """Raise `ConfigError` if a setting of notifications can't be used. Addresses of webhooks are not repeated."""
+    for name, hook in (("webhook", notify.webhook), ("slack", notify.slack)):
+        if hook is not None:
+            _check_hook(f"notify.{name}.url", hook.url.reveal(), private=hook.private)
+    if notify.webhook is not None:
+        check_secret("notify.webhook.secret", notify.webhook.secret)
+    if notify.email is not None:
+        _check_email(notify.email)
+    if bool(notify.quiet_from) != bool(notify.quiet_to):
+        missing = "quiet_to" if notify.quiet_from else "quiet_from"
+        raise ConfigError(f"notify.{missing}", "is missing.", "Quiet hours need a beginning and an end.")
+    _check_zone("notify.timezone", notify.timezone)
+
+
+def _check_hook(path: str, url: str, *, private: bool) -> None:
+    try:
+        parts = urlsplit(url)
+        fits = bool(parts.hostname) and (parts.port is None or parts.port > 0) and url.isascii() and url.isprintable()
+    except ValueError:
+        fits = False
+    if not fits or parts.scheme not in {"https", "http"} or " " in url:
+        raise ConfigError(path, "is no http address.", "Write it as the receiver gives it, with https://.")
+    if parts.scheme == "http" and not private:
+        raise ConfigError(
+            path, "is not encrypted.", "Write an https address, or `private = true` if it lies in your own network."
+        )
+
+
+def _check_email(email: NotifyEmail) -> None:
+    for path, address in [
+        ("notify.email.sender", email.sender),
+        *((f"notify.email.recipients[{number}]", one) for number, one in enumerate(email.recipients)),
+    ]:
+        if not _MAILBOX.fullmatch(address):
+            raise ConfigError(path, "is no e-mail address.", "Write it as name@example.com.")
+    if bool(email.user) != bool(email.password):
+        missing = "password" if email.user else "user"
+        raise ConfigError(f"notify.email.{missing}", "is missing.", "A login needs a user and a password.")
+    if email.password and email.security is Security.NONE:
+        raise ConfigError(
+            "notify.email.security", "would send the password in clear.", 'Write "starttls" or "tls", or no password.'
+        )
 
 
 def check_app(path: str, app: App, *, open_intake: bool) -> None:

@@ -36,10 +36,19 @@ from flybridge.config.apps import (
     Route,
     Stream,
 )
-from flybridge.config.check import check_app, check_console, check_never_both, check_origin, check_secret, check_shared
+from flybridge.config.check import (
+    check_app,
+    check_console,
+    check_never_both,
+    check_notify,
+    check_origin,
+    check_secret,
+    check_shared,
+)
 from flybridge.config.console import Console, ConsoleUser, Grant, OidcLogin, TrustedProxy
 from flybridge.config.env_file import NAME as ENV_FILE
 from flybridge.config.env_file import read_env_file
+from flybridge.config.notify import Notify, NotifyEmail, NotifySlack, NotifyWebhook, Security
 from flybridge.config.read import ConfigReader, parse, unset_variables
 from flybridge.config.secret import Secret
 from flybridge.delivery.lifecycle import Uncertain
@@ -67,12 +76,17 @@ __all__ = [
     "Identifier",
     "Insight",
     "MappingRow",
+    "Notify",
+    "NotifyEmail",
+    "NotifySlack",
+    "NotifyWebhook",
     "OidcLogin",
     "Platform",
     "Region",
     "Retention",
     "Route",
     "Secret",
+    "Security",
     "Server",
     "Stream",
     "TrustedProxy",
@@ -231,6 +245,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long data is kept."""
     insight: Insight = field(default_factory=Insight)
     """What is counted about performance."""
+    notify: Notify = field(default_factory=Notify)
+    """Who is told when something needs attention."""
     apps: tuple[App, ...]
     """The apps, one `[[apps]]` each."""
 
@@ -292,6 +308,7 @@ def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
             raise ConfigError(path, "needs 8 characters or more.", "Make one with `openssl rand -hex 16`.")
     check_origin("server.public_url", config.server.public_url)
     check_console(config.console)
+    check_notify(config.notify)
     if not config.apps:
         raise ConfigError("apps", "there is no app.", "Add one [[apps]] section for each app.")
     seen: dict[str, int] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,8 @@ from flybridge.flow import Flow
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.account import read_account
+from flybridge.notifications.channel import Channel
+from flybridge.notifications.notifier import ChannelState, read_states, send_test
 from flybridge.operations import doctor
 from flybridge.operations.credentials import quota_checks, vendor_checks
 from flybridge.operations.explain import explain
@@ -52,6 +54,7 @@ class ConsoleOperations:
         *,
         open_cohorts: OpenCohorts,
         open_runner: OpenRunner,
+        channels: Sequence[Channel] = (),
     ) -> None:
         self.config = config
         self._inbox = inbox
@@ -60,6 +63,7 @@ class ConsoleOperations:
         self._clock = clock
         self._open_cohorts = open_cohorts
         self._open_runner = open_runner
+        self._channels = channels
         self._keyring = Keyring(*config.secrets)
         self._flow: Flow | None = None
 
@@ -155,6 +159,15 @@ class ConsoleOperations:
         )
         await self._inbox.accept(Envelope(app.name, Source.PUSH, Media.JSON, now_ms, body))
         return appsflyer_id
+
+    async def notifications(self) -> Mapping[str, ChannelState]:
+        states = await read_states(self._store) if self._channels else {}
+        return {one.name: states.get(one.name, ChannelState()) for one in self._channels}
+
+    async def send_test_notification(self) -> Done:
+        results = await send_test(self._channels, self._clock.now_ms(), self.config.server.public_url)
+        sentences = [f"{name}: {problem or 'sent'}" for name, problem in results.items()]
+        return Done(". ".join(one.rstrip(".") for one in sentences) + ".", not any(results.values()))
 
     def what_to_enter(self) -> str:
         return what_to_paste(self.config)

@@ -10,7 +10,7 @@ import asyncio
 import re
 import socket
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
@@ -24,6 +24,7 @@ from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
 from flybridge.insight.heard import Heard, refused_sentence, silence_sentence
 from flybridge.insight.standstill import STANDSTILL, audience_sentence
+from flybridge.notifications.notifier import ChannelState
 from flybridge.records import HOUR_MS
 from flybridge.store.audiences.protocol import Run
 from flybridge.system.private_files import private_directory
@@ -240,3 +241,13 @@ def running_audiences(runs: Iterable[tuple[str, str, Run]]) -> list[Check]:
         for (app, name), run in sorted(last.items())
         if run.outcome in STANDSTILL
     ]
+
+
+def notified(channels: Collection[str], states: Mapping[str, ChannelState]) -> list[Check]:
+    """Check that notifications arrive, by the last message of each channel that is configured."""
+    problems = {name: states[name].problem for name in channels if name in states and states[name].problem}
+    found = [
+        Check(f"notifications by {name}", True, f"The last one did not arrive: {problem}", warning=True)
+        for name, problem in problems.items()
+    ]
+    return found or ([Check("notifications", True, f"By {', '.join(channels)}.")] if channels else [])

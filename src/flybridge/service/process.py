@@ -41,6 +41,7 @@ from flybridge.service.backends import (
 )
 from flybridge.service.confirmed_clock import ConfirmedClock
 from flybridge.service.data_lock import WorkerId
+from flybridge.service.notifying import notifying
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Filed, Store
 from flybridge.telemetry import metrics as telemetry
@@ -53,6 +54,8 @@ from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.intake import Intake
 from flybridge.wiring import (
     build_flow,
+    channel_names,
+    channels_of,
     check,
     circuit_rules_of,
     clear,
@@ -136,9 +139,14 @@ class Service:
                 jobs |= self._costs(stack, store, report)
                 jobs |= self._comparisons(stack, store, transport, report)
                 jobs |= self._history(stack, inbox, store, report, owner.name)
+                jobs |= await notifying(
+                    stack, config, inbox, store, clock=self._clock, worker=worker, owner=owner, report=report
+                )
             console = None
             if roles.shows and store is not None:
-                console = await self._console(stack, inbox, store, worker, metrics, transport=transport)
+                console = await self._console(
+                    stack, inbox, store, worker, metrics, transport=transport, name=owner.name if owner else ""
+                )
             web = WebApp(
                 intake,
                 inbox,
@@ -283,9 +291,12 @@ class Service:
         metrics: telemetry.Metrics,
         *,
         transport: Transport,
+        name: str,
     ) -> ConsoleApp:
         config, public_url = self._config, self._config.server.public_url
         cohorts = await stack.enter_async_context(opened_cohorts(config)) if plans_of(config) else None
+        download = open_download()
+        stack.push_async_callback(download.close)
         return ConsoleApp(
             inbox,
             store,
@@ -295,7 +306,9 @@ class Service:
             transport=transport,
             public_url=public_url,
             circuits=worker.circuits if worker is not None else None,
+            worker=name,
             cohorts=cohorts,
+            channels=channel_names(config),
             latencies=metrics.latencies,
             version=__version__,
             count=metrics.console_refused,
@@ -308,5 +321,6 @@ class Service:
                 self._clock,
                 open_cohorts=lambda: opened_cohorts(config),
                 open_runner=lambda cohorts: opened_runner(config, cohorts, transport, self._clock),
+                channels=channels_of(config, download, self._clock),
             ),
         )

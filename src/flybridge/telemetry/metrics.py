@@ -147,6 +147,12 @@ class Metrics(Collector):
         self._console = Counter(
             "flybridge_console_refused", "Console requests turned away.", ("status",), registry=self.registry
         )
+        self._notifications = Counter(
+            "flybridge_notifications",
+            "Messages to people, by what became of them.",
+            ("channel", "outcome"),
+            registry=self.registry,
+        )
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
@@ -175,6 +181,10 @@ class Metrics(Collector):
     def console_refused(self, status: int) -> None:
         """Count a refused request of the console."""
         self._console.labels(str(status)).inc()
+
+    def notified(self, channel: str, outcome: str) -> None:
+        """Count a message to people."""
+        self._notifications.labels(channel, outcome).inc()
 
     def gaps(self, app: str, missing: int, filled: int) -> None:
         """Count events that were missing, and those that were filled."""

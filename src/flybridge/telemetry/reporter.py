@@ -76,6 +76,12 @@ class Reporter:
         write = self._log.warning if missing else self._log.info
         write("gaps", app=app, rows=rows, missing=missing, filled=filled)
 
+    def notified(self, channel: str, outcome: str, problem: str) -> None:
+        """Report a message to people that was `sent`, `failed`, or `given_up`."""
+        self._metrics.notified(channel, outcome)
+        write = self._log.warning if problem else self._log.info
+        write("notified", channel=channel, outcome=outcome, **({"problem": problem} if problem else {}))
+
     def on_clock(self, jump_s: float) -> None:
         """The clock has jumped by so much, or has not (any more). Logged when that changes."""
         self._metrics.clock_jump(jump_s)

@@ -7,7 +7,7 @@ content of a message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.resources import files
 from typing import Final
 
@@ -53,10 +53,10 @@ class ConsoleApp:
     """The pages as one ASGI application, behind the gate.
 
     `windows` are the hours that events of each app are held; `circuits` returns the circuits of the lanes where the
-    worker is in the same process, `latencies` how long the steps of this process take. `cohorts` is absent where no
-    audience is configured. `count` is called with the status of each refused request.
-    `scopes` are the apps whose performance is shown, `operations` what can be done. `transport` is for the identity
-    provider.
+    worker is in the same process, `worker` is its name in its reports, `latencies` how long the steps of this process
+    take. `cohorts` is absent where no audience is configured. `channels` are the names of those by which people are
+    told. `count` is called with the status of each refused request. `scopes` are the apps whose performance is shown,
+    `operations` what can be done. `transport` is for the identity provider.
     """
 
     def __init__(
@@ -70,7 +70,9 @@ class ConsoleApp:
         transport: Transport | None = None,
         public_url: str = "",
         circuits: Circuits | None = None,
+        worker: str = "",
         cohorts: CohortStore | None = None,
+        channels: Collection[str] = (),
         latencies: Latencies | None = None,
         version: str = "",
         count: Callable[[int], None] = lambda _: None,
@@ -80,7 +82,7 @@ class ConsoleApp:
         self._gate = gate
         self._count = count
         self._deeds = Deeds(store, clock)
-        reader = ConsoleReader(inbox, store, clock, circuits, cohorts)
+        reader = ConsoleReader(inbox, store, clock, circuits, cohorts=cohorts, channels=channels, worker=worker)
         self._site = Site(
             inbox,
             store,

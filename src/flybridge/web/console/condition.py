@@ -16,6 +16,7 @@ from flybridge.insight.heard import refused_sentence, silence_sentence
 from flybridge.insight.hints import Known, hint
 from flybridge.insight.native import native_warnings
 from flybridge.insight.standstill import STANDSTILL, audience_sentence
+from flybridge.notifications.concern import notification_key
 from flybridge.records import OutcomeKind
 from flybridge.store.audiences.protocol import Run
 from flybridge.web.console.reading import Reading
@@ -28,11 +29,17 @@ WARN: Final = "warn"
 
 
 class Notice(Struct, frozen=True):
-    """Something that needs attention: `bad` if an operator has to act, `warn` if it should be looked at."""
+    """Something that needs attention: `bad` if an operator has to act, `warn` if it should be looked at.
+
+    `key` says what it is and of what, and is the same as long as it lasts; `state` changes if it becomes something else
+    in a way that people want to hear of. A number in the sentence may change with each reading.
+    """
 
     level: str
     sentence: str
     path: str = ""
+    key: str = ""
+    state: str = ""
 
 
 class BridgeCondition(Struct, frozen=True):
@@ -57,7 +64,7 @@ class BridgeCondition(Struct, frozen=True):
 
 def condition(reading: Reading) -> BridgeCondition:
     """Return what needs attention."""
-    parts = (_of_account, _of_lanes, _of_senders, _of_audiences, _of_inbox, _of_retries, _of_events)
+    parts = (_of_account, _of_lanes, _of_senders, _of_audiences, _of_inbox, _of_retries, _of_events, _of_messages)
     found = [finding for part in parts for finding in part(reading)]
     return BridgeCondition(sorted(found, key=lambda one: one.level != BAD))
 
@@ -68,6 +75,7 @@ def _of_account(reading: Reading) -> list[Notice]:
             BAD,
             f"{shown(wrong.app)}, {wrong.day}: {wrong.what} Expected {wrong.expected:,}, found {wrong.found:,}.",
             "/account",
+            f"account/{wrong.app}/{wrong.day}",
         )
         for wrong in reading.account.discrepancies
     ]
@@ -75,7 +83,13 @@ def _of_account(reading: Reading) -> list[Notice]:
 
 def _of_lanes(reading: Reading) -> list[Notice]:
     return [
-        Notice(level_of(circuit), f"{shown(lane.app)}, {lane.endpoint}: {paused(circuit, reading.at_ms)}", "/flow")
+        Notice(
+            level_of(circuit),
+            f"{shown(lane.app)}, {lane.endpoint}: {paused(circuit, reading.at_ms)}",
+            "/flow",
+            f"lane/{lane.app}/{lane.endpoint}",
+            circuit.reason if circuit.halted else "",
+        )
         for lane, circuit in sorted((reading.circuits or {}).items())
         if circuit.phase is not Phase.CLOSED
     ]
@@ -90,6 +104,7 @@ def _of_retries(reading: Reading) -> list[Notice]:
             f"{shown(depth.lane.app)}, {depth.lane.endpoint}: {plural(depth.later, 'event')} could not be sent, and "
             "wait for another try.",
             "/flow",
+            f"lane/{depth.lane.app}/{depth.lane.endpoint}",
         )
         for depth in reading.lanes
         if depth.later and (depth.lane not in circuits or circuits[depth.lane].phase is Phase.CLOSED)
@@ -100,10 +115,11 @@ def _of_senders(reading: Reading) -> list[Notice]:
     found = []
     for one in reading.heard:
         for status, refusals in one.wrong(reading.at_ms).items():
-            found.append(Notice(BAD, masked_sentence(refused_sentence(one, status, refusals.n))))
+            sentence = masked_sentence(refused_sentence(one, status, refusals.n))
+            found.append(Notice(BAD, sentence, "/setup", f"refused/{one.app}/{one.source}/{status}"))
         if silent := one.silent_ms(reading.at_ms):
-            sentence = silence_sentence(one, span(silent), span(one.usual_ms or 0))
-            found.append(Notice(WARN, masked_sentence(sentence)))
+            sentence = masked_sentence(silence_sentence(one, span(silent), span(one.usual_ms or 0)))
+            found.append(Notice(WARN, sentence, "/setup", f"silent/{one.app}/{one.source}"))
     return found
 
 
@@ -112,7 +128,13 @@ def _of_audiences(reading: Reading) -> list[Notice]:
     for app, name, run in reading.runs:
         last.setdefault((app, name), run)
     return [
-        Notice(BAD if run.outcome == "stopped" else WARN, masked_sentence(audience_sentence(app, name, run)))
+        Notice(
+            BAD if run.outcome == "stopped" else WARN,
+            masked_sentence(audience_sentence(app, name, run)),
+            "/audiences",
+            f"audience/{app}/{name}",
+            run.outcome,
+        )
         for (app, name), run in sorted(last.items())
         if run.outcome in STANDSTILL
     ]
@@ -120,33 +142,40 @@ def _of_audiences(reading: Reading) -> list[Notice]:
 
 def _of_inbox(reading: Reading) -> list[Notice]:
     if reading.inbox_away:
-        return [Notice(BAD, "The inbox can't be read, so what it holds is missing from these sums.", "/flow")]
+        return [Notice(BAD, "The inbox can't be read, so what it holds is missing from these sums.", "/flow", "inbox")]
     depth, found = reading.depth, []
     if depth and depth.unreadable:
         sentence = (
             f"{plural(depth.unreadable, 'message')} in the inbox can't be opened: put the former `secret` into "
             "`former_secrets`, or restore the inbox from a copy."
         )
-        found.append(Notice(BAD, sentence, "/flow"))
+        found.append(Notice(BAD, sentence, "/flow", "unreadable"))
     if depth and depth.oldest_ms and reading.at_ms - depth.oldest_ms > SLOW_INBOX_MS:
         age = span(reading.at_ms - depth.oldest_ms)
         sentence = f"The oldest message in the inbox has waited for {age}: is a worker running?"
-        found.append(Notice(WARN, sentence, "/flow"))
+        found.append(Notice(WARN, sentence, "/flow", "inbox_late"))
     return found
 
 
 def _of_events(reading: Reading) -> list[Notice]:
     found = []
     if dead := sum(count.n for count in reading.counts if count.outcome == OutcomeKind.DEAD):
-        found.append(Notice(WARN, f"{plural(dead, 'event')} could not be processed or delivered.", "/dead"))
-    found += [Notice(WARN, masked_sentence(one)) for one in native_warnings(reading.counts, reading.at_ms)]
+        sentence = f"{plural(dead, 'event')} could not be processed or delivered."
+        found.append(Notice(WARN, sentence, "/dead", "dead", _magnitude(dead)))
+    found += [
+        Notice(WARN, masked_sentence(one), "/events?reason=native_integration", f"native/{one.partition(':')[0]}")
+        for one in native_warnings(reading.counts, reading.at_ms)
+    ]
     if uncertain := sum(count.n for count in reading.uncertain):
         sentence = (
             f"{plural(uncertain, 'event')} may be at the vendor more than once, because answers were lost: see "
             "`flybridge lanes uncertain`."
         )
-        found.append(Notice(WARN, sentence))
-    found += [Notice(WARN, masked_sentence(fall.sentence), "/holds") for fall in reading.falls]
+        found.append(Notice(WARN, sentence, key="uncertain", state=_magnitude(uncertain)))
+    found += [
+        Notice(WARN, masked_sentence(fall.sentence), "/holds", f"coverage/{fall.app}/{fall.platform}/{fall.kind}")
+        for fall in reading.falls
+    ]
     waiting = Counter[str]()
     for held in reading.holds:
         waiting[held.app] += held.n
@@ -154,8 +183,22 @@ def _of_events(reading: Reading) -> list[Notice]:
         known = reading.known.get(app, Known())
         if not known.streaming or not known.kinds:
             sentence = f"{plural(n, 'event')} wait. {hint(shown(app), (), 0, known)}"
-            found.append(Notice(WARN, sentence, "/holds"))
+            found.append(Notice(WARN, sentence, "/holds", f"unmatched/{app}"))
     return found
+
+
+def _of_messages(reading: Reading) -> list[Notice]:
+    return [
+        Notice(
+            WARN, f"The last notification by {channel} did not arrive: {problem}", "/setup", notification_key(channel)
+        )
+        for channel, problem in sorted(reading.unsent.items())
+    ]
+
+
+def _magnitude(n: int) -> str:
+    """Return the number of digits: what has grown tenfold is worth another word."""
+    return str(len(str(n)))
 
 
 def level_of(circuit: Circuit) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from flybridge.config.settings import App, Config
+from flybridge.notifications.notifier import ChannelState
 from flybridge.records import Envelope
 from flybridge.store.audiences.protocol import Run, Standing
 
@@ -84,6 +85,14 @@ class Operations(Protocol):
 
     async def send_test(self, app: App) -> str:
         """Put a test message into the inbox, as AppsFlyer would send it. Returns its AppsFlyer id."""
+        ...
+
+    async def notifications(self) -> Mapping[str, ChannelState]:
+        """Return what each way of telling people has told."""
+        ...
+
+    async def send_test_notification(self) -> Done:
+        """Send a test message to people, in every way that is configured."""
         ...
 
     def what_to_enter(self) -> str:

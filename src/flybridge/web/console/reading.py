@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from flybridge.clock import Clock
-from flybridge.delivery.circuit import Circuit
+from flybridge.delivery.circuit import Circuit, Phase
 from flybridge.delivery.lane_reports import read_reports
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import Depth, Inbox
@@ -21,6 +21,7 @@ from flybridge.insight.account import Account, balance, read_account
 from flybridge.insight.coverage import Fall, falls
 from flybridge.insight.heard import Heard, read_heard
 from flybridge.insight.hints import Known, known_by_app, streaming_apps
+from flybridge.notifications.notifier import read_states
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.audiences.protocol import CohortStore, Run
 from flybridge.store.figures import Count, HeldCount
@@ -37,7 +38,8 @@ Circuits = Callable[[], Mapping[Lane, Circuit]]
 class Reading(Struct, frozen=True):
     """The figures at `at_ms`. `circuits` is None where another process delivers.
 
-    `inbox_away` is the reason why the inbox could not be read; then `account` has no discrepancies.
+    `inbox_away` is the reason why the inbox could not be read; then `account` has no discrepancies. `unsent` says, by
+    channel, why the last message to people did not arrive.
     """
 
     at_ms: int
@@ -53,15 +55,29 @@ class Reading(Struct, frozen=True):
     uncertain: Sequence[UncertainCount] = ()
     heard: Sequence[Heard] = ()
     runs: Sequence[tuple[str, str, Run]] = ()
+    unsent: Mapping[str, str] = {}
 
 
 class ConsoleReader:
-    """Reads inbox and store for the console, at most once a second."""
+    """Reads inbox and store for the console, at most once a second.
+
+    `circuits` returns those of the worker in this process, if there is one, and `worker` is its name in its reports.
+    """
 
     def __init__(
-        self, inbox: Inbox, store: Store, clock: Clock, circuits: Circuits | None, cohorts: CohortStore | None = None
+        self,
+        inbox: Inbox,
+        store: Store,
+        clock: Clock,
+        circuits: Circuits | None,
+        *,
+        cohorts: CohortStore | None = None,
+        channels: Collection[str] = (),
+        worker: str = "",
     ) -> None:
         self._cohorts = cohorts
+        self._channels = channels
+        self._worker = worker
         self._inbox = inbox
         self._store = store
         self._clock = clock
@@ -95,16 +111,31 @@ class ConsoleReader:
             falls(await store.coverage(since_day=day_of(now_ms - COVERAGE_DAYS * DAY_MS))),
             depth,
             away,
-            self._circuits() if self._circuits is not None else await self._reported(now_ms),
+            await self._lanes(now_ms),
             await store.uncertain_counts(),
             await read_heard(store),
             await self._cohorts.history(limit=RUNS) if self._cohorts is not None else (),
+            await self._unsent(),
         )
 
-    async def _reported(self, now_ms: int) -> Mapping[Lane, Circuit] | None:
-        """Return the circuits that workers in other processes report, None if none does."""
-        reports = await read_reports(self._store, now_ms)
-        return {lane: report.circuit for lane, report in reports.items()} or None
+    async def _unsent(self) -> Mapping[str, str]:
+        states = await read_states(self._store) if self._channels else {}
+        return {name: state.problem for name, state in states.items() if name in self._channels and state.problem}
+
+    async def _lanes(self, now_ms: int) -> Mapping[Lane, Circuit] | None:
+        """Return the circuits of this process and those that others report; None if there is none of either.
+
+        A lane that is paused in any process is paused.
+        """
+        own = self._circuits() if self._circuits is not None else {}
+        reports = await read_reports(self._store, now_ms, without=self._worker)
+        reported = {lane: report.circuit for lane, report in reports.items()}
+        paused = {lane: circuit for lane, circuit in reported.items() if circuit.phase is not Phase.CLOSED}
+        return {**reported, **own, **{lane: one for lane, one in paused.items() if _sends(own.get(lane))}} or None
+
+
+def _sends(circuit: Circuit | None) -> bool:
+    return circuit is None or circuit.phase is Phase.CLOSED
 
 
 def _one_sided(counts: Sequence[Count]) -> Account:

@@ -117,7 +117,9 @@ class Site:
             loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
         )  # fmt: skip
+        places = {entry.path: entry.label for group in groups for entry in group.entries}
         self._templates.filters |= {
+            "place": lambda path: places.get(path.partition("?")[0], "more"),
             "ticked": ticked, "count": count_of, "plural": plural, "span": span, "share": share,
             "source_name": lambda value: name_of("media_source", value),
             "pair": lambda value: (value, value),

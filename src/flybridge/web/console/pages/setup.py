@@ -14,6 +14,7 @@ from starlette.routing import Route
 from flybridge.config.settings import App
 from flybridge.config.settings import shown as shown_settings
 from flybridge.config.template import push_url
+from flybridge.notifications.notifier import ChannelState
 from flybridge.records import OutcomeKind, Source
 from flybridge.store.events import EventFilter, EventRow
 from flybridge.web.console.acting import act, first, form_of
@@ -21,7 +22,7 @@ from flybridge.web.console.deeds import BEGUN, DONE, visitor_of
 from flybridge.web.console.operations import CheckResult, Done
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import clock_time, shown, span
+from flybridge.web.console.words import clock_time, plural, shown, span
 
 ENTRY: Final = Entry("setup", "/setup", "Set-up")
 WAITS_S: Final = 5.0
@@ -46,6 +47,7 @@ def routes(site: Site) -> list[Route]:
         return await site.page(
             request, ENTRY, "setup.html", apps=apps, entered=entered, checks=checks, settings=settings,
             public_url=config.server.public_url,
+            notified=[_notified(site, *one) for one in (await site.operations.notifications()).items()],
         )  # fmt: skip
 
     async def show(request: Request) -> Response:
@@ -92,12 +94,31 @@ def routes(site: Site) -> list[Route]:
             button="Send it", work=work, target=app.name,
         )  # fmt: skip
 
+    async def notify(request: Request) -> Response:
+        names = ", ".join(await site.operations.notifications())
+        return await act(
+            site, request, ENTRY, action="test_notification", question=f"Send a test message by {names}?",
+            button="Send it", work=site.operations.send_test_notification, target=names,
+        )  # fmt: skip
+
     return [
         Route(ENTRY.path, show, methods=["GET"]),
         Route("/setup/tokens", tokens, methods=["POST"]),
         Route("/setup/doctor", doctor, methods=["POST"]),
         Route("/setup/test", test, methods=["POST"]),
+        Route("/setup/notify", notify, methods=["POST"]),
     ]
+
+
+def _notified(site: Site, name: str, state: ChannelState) -> dict[str, str]:
+    """Return how a way of telling people stands."""
+    if state.problem:
+        again = f" It is tried again in {span(state.due_ms - site.clock.now_ms())}." if state.tries else ""
+        return {"name": name, "level": "warn", "sentence": f"The last message did not arrive: {state.problem}{again}"}
+    last = f"{clock_time(state.sent_ms)} UTC" if state.sent_ms else ""
+    sentence = f"{plural(state.sent, 'message')} so far, the last at {last}." if last else "No message so far."
+    open_ = f" {plural(len(state.told), 'matter')} told and not over." if state.told else ""
+    return {"name": name, "level": "good", "sentence": sentence + open_}
 
 
 async def _app(site: Site, reading: Reading, app: App) -> dict[str, Any]:

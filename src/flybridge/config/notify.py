@@ -1,0 +1,91 @@
+"""Settings of notifications: who is told, how, and when."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from flybridge.config.secret import Secret
+
+_Hour = Annotated[
+    str, Meta(pattern=r"\A(([01][0-9]|2[0-3]):[0-5][0-9])?\Z", description='a time of day, such as "22:30", or ""')
+]
+
+
+class Security(StrEnum):
+    """How the connection to a mail server is encrypted."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+PORTS: Final = {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
+
+
+class NotifyWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Messages as JSON, posted to an address of yours and signed."""
+
+    url: Secret
+    """The address. It may hold a token, and is not printed."""
+    secret: Secret
+    """The key of the signature, 16 characters or more."""
+    private: bool = False
+    """Whether the address may lie in your own network, or be an http address. Else it has to be an https address with
+    a public IP address."""
+
+
+class NotifySlack(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Messages to a channel of Slack, or of another chat that takes what Slack's incoming webhooks take."""
+
+    url: Secret
+    """The address of the incoming webhook. Who knows it can post there; it is not printed."""
+    private: bool = False
+    """Whether the address may lie in your own network, or be an http address."""
+
+
+class NotifyEmail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Messages by e-mail."""
+
+    host: Annotated[str, Meta(min_length=1)]
+    """The mail server."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    """Its port. 0: the usual one, which is 587 with `starttls`, 465 with `tls`, 25 with `none`."""
+    security: Security = Security.STARTTLS
+    """`starttls` encrypts the connection before anything is sent, `tls` from its beginning, `none` never."""
+    user: str = ""
+    """The name to log in with. Empty: no login."""
+    password: Secret | None = None
+    """The password to log in with."""
+    sender: Annotated[str, Meta(min_length=3)]
+    """The address that messages come from."""
+    recipients: Annotated[tuple[str, ...], Meta(min_length=1)]
+    """The addresses that messages go to."""
+
+
+class Notify(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told when something needs attention, and when it is well again."""
+
+    webhook: NotifyWebhook | None = None
+    """A signed webhook."""
+    slack: NotifySlack | None = None
+    """Slack, or a chat that takes the same."""
+    email: NotifyEmail | None = None
+    """E-mail."""
+    warnings: bool = True
+    """Whether conditions are told that should be looked at, beside those that need an operator."""
+    findings: bool = True
+    """Whether findings in the figures are told; see `flybridge findings`."""
+    after_minutes: Annotated[float, Meta(ge=0, le=1440)] = 2.0
+    """How long something has to last, or to be well again, before it is told."""
+    quiet_from: _Hour = ""
+    """When quiet hours begin: nothing is sent until they end, and what is over by then is not told. Empty: there are
+    none."""
+    quiet_to: _Hour = ""
+    """When quiet hours end; on the next day if that is earlier than they begin."""
+    timezone: str = "UTC"
+    """The time zone of the quiet hours, by its IANA name."""
+    urgent_in_quiet_hours: bool = False
+    """Whether what needs an operator is told in quiet hours, too."""

@@ -1,0 +1,50 @@
+"""Builds the job that tells people what needs attention."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from flybridge.clock import Clock
+from flybridge.config.settings import Config
+from flybridge.delivery.worker import Worker
+from flybridge.inbox.protocol import Inbox
+from flybridge.notifications.notifier import Notifier
+from flybridge.operations.concerns import read_concerns
+from flybridge.service.backends import open_download, opened_cohorts
+from flybridge.service.data_lock import WorkerId
+from flybridge.service.lifetime import Job
+from flybridge.store.protocol import Store
+from flybridge.telemetry.reporter import Reporter
+from flybridge.web.console.reading import ConsoleReader
+from flybridge.wiring import channel_names, channels_of, notify_rules_of, plans_of, scopes_of
+
+
+async def notifying(
+    stack: AsyncExitStack,
+    config: Config,
+    inbox: Inbox,
+    store: Store,
+    *,
+    clock: Clock,
+    worker: Worker,
+    owner: WorkerId,
+    report: Reporter,
+) -> dict[str, Job]:
+    """Return the job of a worker process; no job if nobody is to be told. What it opens `stack` closes."""
+    names = channel_names(config)
+    if not names:
+        return {}
+    download = open_download()
+    stack.push_async_callback(download.close)
+    cohorts = await stack.enter_async_context(opened_cohorts(config)) if plans_of(config) else None
+    reader = ConsoleReader(inbox, store, clock, worker.circuits, cohorts=cohorts, channels=names, worker=owner.name)
+    notifier = Notifier(
+        store,
+        channels_of(config, download, clock),
+        lambda: read_concerns(reader, store, lambda now_ms: scopes_of(config, now_ms), clock),
+        notify_rules_of(config),
+        clock=clock,
+        holder="alone" if owner.alone else owner.name,
+        sent=report.notified,
+    )
+    return {"notifications": lambda halt: notifier.run(halt, report.failed)}
