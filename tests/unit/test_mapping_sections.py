@@ -24,9 +24,9 @@ def filled(
     writer: SectionWriter, postback: Postback, before: tuple[Any, ...] = (), after: tuple[Any, ...] = (), **fields: Any
 ) -> dict[str, Any]:
     postback = msgspec.structs.replace(postback, body=msgspec.json.encode(fields))
-    section = writer.fill(postback, None, before, after)
-    written: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(section))
-    assert written == writer.as_dict(section)
+    values = writer.values(postback, None, before, after)
+    written: dict[str, Any] = msgspec.json.decode(writer.write(values))
+    assert written == writer.as_dict(values)
     assert list(written) == [key for key in writer.keys if key in written]
     return written
 

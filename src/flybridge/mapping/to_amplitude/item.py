@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from flybridge.amplitude.event import Event, within_limits
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
-from flybridge.identity.masking import dimension, masked
+from flybridge.identity.masking import masked
 from flybridge.mapping.person import TOP, Identified, names_a_device
 from flybridge.mapping.table import moment_of
 from flybridge.mapping.to_amplitude.revenue import NO_REVENUE, revenue_of
@@ -25,7 +25,6 @@ _encode_into: Final = msgspec.json.Encoder().encode_into
 
 NOTHING: Final[dict[str, Any]] = {}
 COMMA: Final = ord(",")
-MAX_REMEMBERED: Final = 128
 
 
 class Item(Struct, frozen=True, gc=False):
@@ -50,14 +49,14 @@ class Item(Struct, frozen=True, gc=False):
         event_properties = Raw(self.event_properties(notes))
         user_properties, identify = None, b""
         if classified.plan.user.keys:
-            properties, written = self.user_properties(notes)
+            values, written = self.user_properties(notes)
             user_properties = Raw(written)
             if classified.is_conversion:
-                identify = self._attributed(properties)
+                identify = self._attributed(values, written)
         # After an uninstall of long ago the app may have been installed again.
         if classified.kind is Kind.UNINSTALL and not self.is_past:
             when = moment_of(self.event_ms)
-            identify = self.compiled.attribution.uninstalled(when, time_ms=self.event_ms, insert_id=self.insert_id)
+            identify = classified.plan.attribution.uninstalled(when, time_ms=self.event_ms, insert_id=self.insert_id)
         place = self.compiled.place.place_of(postback)
         # The fields of `Event`, in its order, and those of the place.
         fields = (
@@ -81,15 +80,16 @@ class Item(Struct, frozen=True, gc=False):
             user_properties,
             *[getattr(place, name) for name in classified.plan.place],
         )
-        return _encode(classified.plan.top.fill(postback, value, fields)), identify
+        top = classified.plan.top
+        return top.write(top.values(postback, value, fields)), identify
 
-    def _attributed(self, properties: dict[str, Any]) -> bytes:
-        first, block = self.classification.kind.family == "install", self.compiled.attribution
+    def _attributed(self, values: list[Any], properties: bytes) -> bytes:
+        first, block = self.classification.kind.family == "install", self.classification.plan.attribution
         if self.is_past:
             return block.write_past(
-                properties, first=first, newest=self.is_newest, time_ms=self.event_ms, insert_id=self.insert_id
+                values, first=first, newest=self.is_newest, time_ms=self.event_ms, insert_id=self.insert_id
             )
-        return block.write(properties, first=first, time_ms=self.event_ms, insert_id=self.insert_id)
+        return block.write(values, properties, first=first, time_ms=self.event_ms, insert_id=self.insert_id)
 
     def attribution(self, notes: list[str]) -> bytes:
         """Write the item for the Attribution API: identifiers and user properties, no event properties."""
@@ -103,30 +103,31 @@ class Item(Struct, frozen=True, gc=False):
     def event_properties(self, notes: list[str]) -> bytes | bytearray:
         """Write the properties: the app's own, and those of the rows."""
         writer = self.classification.plan.event
-        section = writer.fill(self.postback, self.value, (), self.classification.of_event)
+        values = writer.values(self.postback, self.value, (), self.classification.of_event)
         value, own = self.value, NOTHING
         if not self.compiled.reads_value:
             value = None
         if isinstance(value, dict):
-            own = self.compiled.own(value)
-            if len(own) < len(value) and any(map(_is_identifier, value.keys() - own.keys())):
+            own, named = self.compiled.own(value)
+            if named:
                 notes.append("A property whose name is an identifier was left out.")
         elif value is not None:
             own = {"event_value": value}
-        written = _joined(own, section, notes) if own else _encode(section)
+        written = _joined(own, writer.section(*values), notes) if own else writer.write(values)
         if not self._names_a_device(written):
             return written
-        return _write(self._without_devices(own | writer.as_dict(section), notes), notes)
+        return _write(self._without_devices(own | writer.as_dict(values), notes), notes)
 
-    def user_properties(self, notes: list[str]) -> tuple[dict[str, Any], bytes]:
-        """Return the properties of the user, and the same as JSON."""
+    def user_properties(self, notes: list[str]) -> tuple[list[Any], bytes]:
+        """Return the properties of the user, by the keys of their writer, and the same as JSON."""
         writer = self.classification.plan.user
-        section = writer.fill(self.postback, self.value, (), self.classification.of_user)
-        properties, written = writer.as_dict(section), _encode(section)
-        if not self._names_a_device(written):
-            return properties, written
-        properties = self._without_devices(properties, notes)
-        return properties, _write(properties, notes)
+        values = writer.values(self.postback, self.value, (), self.classification.of_user)
+        written = writer.write(values)
+        if self._names_a_device(written):
+            kept = self._without_devices(writer.as_dict(values), notes)
+            values = [kept.get(key) for key in writer.keys]
+            written = writer.write(values)
+        return values, written
 
     def _names_a_device(self, written: bytes | bytearray) -> bool:
         """Return whether properties contain one of the person's device identifiers."""
@@ -144,11 +145,6 @@ class Item(Struct, frozen=True, gc=False):
             del properties[key]
             notes.append(f"The property {masked(key)} contains a device identifier and was left out.")
         return properties
-
-
-def _is_identifier(key: str) -> bool:
-    # Short names are remembered, because nearly all messages have the same; others may be as long as a message.
-    return (dimension(key) if len(key) <= MAX_REMEMBERED else masked(key)) != key
 
 
 def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray:

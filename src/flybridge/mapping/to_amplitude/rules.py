@@ -31,7 +31,9 @@ NO_TEXTS: Final[Mapping[str, str]] = {}
 
 CONFIGURED: Final = "https://support.appsflyer.com/hc/en-us/articles/208387843"
 
-MAX_PLAIN: Final = 4096
+MAX_REMEMBERED: Final = 4096
+MAX_KEYS: Final = 1024
+"""Characters in all keys of one event, for what is left out of it to be remembered."""
 
 
 class DoubleAttribution(StrEnum):
@@ -134,16 +136,14 @@ class CompiledRules:
         self.where = rules.where
         by_source = policies(rules.restrictions)
         self.policy = lru_cache(4096)(lambda source, touch: policy_of(source, touch, by_source))
-        self._plans = {
-            (conversion, restricted): self._plan(rules, conversion, restricted)
-            for conversion in (True, False)
-            for restricted in (True, False)
-        }
-        self.attribution = AttributionBlock(rules.prefix, self._plans[True, False].user.keys, all_rows(rules))
-        self._passed = (rules.device_id_key, rules.session_id_key, rules.user_id_key)
-        self._hidden = ID_KEYS.union(key.lower() for key in self._passed)
+        self._plans: dict[tuple[bool, bool], Plan] = {}
+        # What a conversion may set is known from the first.
+        for kind in ((True, False), (True, True), (False, False), (False, True)):
+            self._plans[kind] = self._plan(rules, *kind)
+        passed = (rules.device_id_key, rules.session_id_key, rules.user_id_key)
+        self._hidden = ID_KEYS.union(key.lower() for key in passed)
         self._taken = frozenset(key for plan in self._plans.values() for key in plan.event.keys)
-        self._plain: set[str] = set()
+        self._left_out: dict[tuple[str, ...], tuple[tuple[str, ...], bool]] = {}
         self.in_app_name = _naming(rules)
         self.conversion_name = {
             family: text(rules.rename.get(rules.prefix + title, rules.prefix + title))
@@ -156,19 +156,34 @@ class CompiledRules:
         """Return the section writers for a message; `restricted` ones do not reveal where a person came from."""
         return self._plans[conversion, restricted]
 
-    def own(self, value: dict[str, Any]) -> dict[str, Any]:
-        """Return an event's value without keys that name or are an identifier, and without those that a row fills."""
+    def own(self, value: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+        """Return an event's value without keys that name or are an identifier, and without those that a row fills.
+
+        And whether a key was itself an identifier.
+        """
+        # An app's events repeat the same keys.
+        keys = tuple(value)
+        found = self._left_out.get(keys)
+        if found is None:
+            found = self._leave_out(keys)
+        left_out, named = found
+        if not left_out:
+            return value, False
         own = value.copy()
-        for key in self._passed:
-            own.pop(key, None)
-        # An app's events repeat the same keys: those that stay are remembered.
-        if not self._plain.issuperset(own):
-            for key in value:
-                if key in self._taken or key.strip().lower() in self._hidden or masked(key) != key:
-                    own.pop(key, None)
-            if len(self._plain) < MAX_PLAIN:
-                self._plain.update(own)
-        return own
+        for key in left_out:
+            del own[key]
+        return own, named
+
+    def _leave_out(self, keys: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+        """Return which of an event's keys are left out, and whether one of them is itself an identifier."""
+        named = {key for key in keys if masked(key) != key}
+        hidden = {key for key in keys if key in self._taken or key.strip().lower() in self._hidden}
+        found = tuple(key for key in keys if key in named or key in hidden), bool(named)
+        if sum(map(len, keys)) <= MAX_KEYS:
+            if len(self._left_out) >= MAX_REMEMBERED:
+                self._left_out.clear()
+            self._left_out[keys] = found
+        return found
 
     def _plan(self, rules: Rules, conversion: bool, restricted: bool) -> Plan:
         rows = [
@@ -180,14 +195,17 @@ class CompiledRules:
             section: [(with_prefix(row.place[1], rules.prefix), row) for row in rows if row.place[0] is section]
             for section in Section
         }
+        # Only conversions say the source of a user.
         source = () if "media_source" in rules.without else (f"{rules.prefix}media source",)
+        user = SectionWriter(placed[Section.USER], after=source if conversion else ())
+        possible = self._plans[True, False].user.keys if restricted or not conversion else user.keys
         # A row of the configuration takes the place of one of the four fields of a location.
         place = tuple(name for name in SOURCES if name not in {key for key, _ in placed[Section.TOP]})
         return Plan(
             SectionWriter(placed[Section.TOP], before=(*Event.__struct_fields__, *place)),
             SectionWriter(placed[Section.EVENT], after=(*source, f"{rules.prefix}message type")),
-            # Only conversions say the source of a user.
-            SectionWriter(placed[Section.USER], after=source if conversion else ()),
+            user,
+            AttributionBlock(rules.prefix, possible, user.keys, all_rows(rules)),
             place,
             shows_source=bool(source),
         )
@@ -203,6 +221,7 @@ class Plan(Struct, frozen=True):
     top: SectionWriter
     event: SectionWriter
     user: SectionWriter
+    attribution: AttributionBlock
     place: tuple[str, ...]
     shows_source: bool
 

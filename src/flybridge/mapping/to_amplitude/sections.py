@@ -1,14 +1,15 @@
-"""Section writers: rows that fill one section of an event as a struct, which writes itself as JSON.
+"""Section writers: rows that fill one section of an event, which is then written as JSON.
 
 Most messages fill the same seventy targets from the same fields. A writer therefore reads all fields of its rows in one
-call; only those that need converting, or of which another field takes the place, are looked at one by one.
+call; only those that need converting, or of which another field takes the place, are looked at one by one. A struct
+writes the section, because it leaves out what is absent by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +17,17 @@ from msgspec import Struct
 from flybridge.appsflyer.fields import KINDS, NAMES, Flag, Postback, Text
 from flybridge.mapping.person import find
 from flybridge.mapping.table import Converter, Row, flag, text
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def object_of(keys: Sequence[str]) -> type[Struct]:
+    """Return a class whose instances, made of values by position, are written as a JSON object with these keys.
+
+    What is None is not written.
+    """
+    slots = [(f"slot_{slot}", Any, msgspec.field(default=None, name=key)) for slot, key in enumerate(keys)]
+    return msgspec.defstruct("Section", slots, omit_defaults=True, gc=False)
 
 
 class SectionWriter:
@@ -50,17 +62,12 @@ class SectionWriter:
             if not _is_kept(first):
                 self._converted.append((slot, first.convert))
             self._others += [(slot, attrgetter(row.source), row.convert) for row in others]
-        self._section = msgspec.defstruct(
-            "Section",
-            [(f"slot_{slot}", Any, msgspec.field(default=None, name=key)) for slot, key in enumerate(self.keys)],
-            omit_defaults=True,
-            gc=False,
-        )
+        self.section = object_of(self.keys)
 
-    def fill(
+    def values(
         self, postback: Postback, value: Any, before: Sequence[object] = (), after: Sequence[object] = ()
-    ) -> Struct:
-        """Return the section, to be written as JSON. `value` is the event's value, parsed."""
+    ) -> list[Any]:
+        """Return the values of the section, one for each of `keys`. `value` is the event's value, parsed."""
         values = [*before, *self._fields(postback), *self._absent, *after]
         for slot, convert in self._converted:
             if (found := values[slot]) is not None:
@@ -70,11 +77,14 @@ class SectionWriter:
                 values[slot] = convert(found)
         for slot, rows in self._sought:
             values[slot] = _first(rows, postback, value)
-        return self._section(*values)
+        return values
 
-    def as_dict(self, section: Struct) -> dict[str, Any]:
-        """Return a section by key, without what is absent."""
-        values = msgspec.structs.astuple(section)
+    def write(self, values: Sequence[Any]) -> bytes:
+        """Write the section as JSON, without what is absent."""
+        return _encode(self.section(*values))
+
+    def as_dict(self, values: Sequence[Any]) -> dict[str, Any]:
+        """Return the section by key, without what is absent."""
         return {key: value for key, value in zip(self.keys, values, strict=True) if value is not None}
 
 
