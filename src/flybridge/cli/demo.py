@@ -19,7 +19,7 @@ from flybridge.demo.outage import play_outage
 from flybridge.demo.run import DemoResult, Scenario, run_scenario, started
 from flybridge.demo.sender import Sent
 from flybridge.demo.verdict import SHOWN
-from flybridge.demo.watch import Screen, ServiceFigures
+from flybridge.demo.watch import Lines, Screen, ServiceFigures
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.__main__ import main as run_sandbox
 from flybridge.sandbox.faults import SCRIPTS
@@ -45,7 +45,7 @@ REFUSING = ("all", "poison")
 
 
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="Without the live table.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print the result alone.")] = False,
     events: Annotated[int, typer.Option("--events", min=1, help="How many postbacks to send.")] = 5_000,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same people and faults.")] = 1,
     faults: Annotated[str, typer.Option("--faults", help=f"One of {', '.join(SCRIPTS)}.")] = "flaky",
@@ -83,13 +83,15 @@ def demo(
 
 
 async def run_demo(scenario: Scenario, *, quiet: bool, cluster: bool = False, keep: bool = False) -> DemoResult:
-    """Run a scenario, with a live table unless `quiet`. Leaves nothing behind, even when it is terminated.
+    """Run a scenario, and say what it does unless `quiet`. Leaves nothing behind, even when it is terminated.
 
     With `keep` the result is shown and everything goes on running until SIGINT or SIGTERM.
     """
     with cleared_away():
         async with started(scenario, _cluster_environment() if cluster else LocalEnvironment) as environment:
-            outcome = await _with_outage(environment, scenario, await _run_demo(environment, scenario, quiet=quiet))
+            step = _say_nothing if quiet else say
+            done = await _run_demo(environment, scenario, step, quiet=quiet)
+            outcome = await _with_outage(environment, scenario, done, step)
             if keep:
                 show_outcome(outcome)
                 await _keep(environment)
@@ -106,21 +108,30 @@ async def _keep(environment: Environment) -> None:
     await stop.wait()
 
 
-async def _run_demo(environment: Environment, scenario: Scenario, *, quiet: bool) -> DemoResult:
+async def _run_demo(
+    environment: Environment, scenario: Scenario, step: Callable[[str], None], *, quiet: bool
+) -> DemoResult:
     if quiet:
         return await run_scenario(environment, scenario, _show_nothing)
     intake_origins = ", ".join(environment.intake_origins)
-    say(f"flybridge on {intake_origins}, sandbox on {environment.sandbox.origin}, faults: {scenario.faults}")
-    say(f"Console, while it runs: {environment.metrics_origins[0]}/")
+    step(f"flybridge on {intake_origins}, sandbox on {environment.sandbox.origin}, faults: {scenario.faults}")
+    step(f"Console, while it runs: {environment.metrics_origins[0]}/")
+    if not console.is_terminal:
+        return await run_scenario(environment, scenario, Lines(step).show, step=step)
     screen = Screen()
     with Live(console=console, refresh_per_second=4) as live:
-        return await run_scenario(environment, scenario, lambda now, sent: live.update(screen.draw(now, sent)))
+        return await run_scenario(
+            environment, scenario, lambda now, sent: live.update(screen.draw(now, sent)), step=step
+        )
 
 
-async def _with_outage(environment: Environment, scenario: Scenario, done: DemoResult) -> DemoResult:
+async def _with_outage(
+    environment: Environment, scenario: Scenario, done: DemoResult, step: Callable[[str], None]
+) -> DemoResult:
     """Push messages in vain while flybridge is stopped, and fill the gap. Faults of the vendor are played before."""
     if not isinstance(environment, LocalEnvironment) or scenario.faults in REFUSING:
         return done
+    step("Stopping flybridge while AppsFlyer pushes, then filling the gap from its raw-data reports.")
     verdicts = await play_outage(environment, seed=scenario.seed, events=min(OUTAGE_EVENTS, scenario.events))
     return msgspec.structs.replace(done, outage=verdicts)
 
@@ -138,6 +149,10 @@ def _cluster_environment() -> Callable[..., Environment]:
 
 def _show_nothing(_: ServiceFigures, __: Sent) -> None:
     """Draw nothing."""
+
+
+def _say_nothing(_: str) -> None:
+    """Print nothing."""
 
 
 def as_plain(outcome: DemoResult) -> dict[str, Any]:

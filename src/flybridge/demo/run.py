@@ -107,10 +107,12 @@ async def run_scenario(
     scenario: Scenario,
     show: Callable[[ServiceFigures, Sent], None],
     *,
+    step: Callable[[str], None] = lambda _: None,
     after_sending: Awaitable[None] | None = None,
 ) -> DemoResult:
     """Send a scenario's traffic, wait until all of it has ended, and compare. Waits for `after_sending` before that.
 
+    `show` gets the figures again and again, and `step` a sentence when something else begins.
     Raises `FlybridgeError` if something is still in flight after five minutes.
     """
     apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
@@ -133,22 +135,25 @@ async def run_scenario(
         try:
             await tell_sandbox(session, environment.sandbox.origin, environment.loaded(), truth)
             line = interleaved(messages, made)
+            step(f"Sending {len(messages):,} messages of AppsFlyer's and {len(made):,} of Amplitude's stream.")
             await sender.send(Outgoing(message.path, message.body, headers) for message in line)
             count -= sender.sent.lost
             if after_sending is not None:
                 await after_sending
+            step("All is sent. Waiting until everything is delivered, held, or ended with a reason.")
             await moving
             await _wait_for_rest(session, environment, count, scenario.poll_s)
             if scenario.expires:
+                step(f"Moving the clock past {environment.window_hours:g} hours, so that what still waits expires.")
                 await _expire(session, environment, count, scenario.poll_s)
-            places = (environment.sandbox.origin, environment.intake_origins[0])
-            cohort = await environment.cohort.judge(session, *places) if environment.cohort is not None else None
+            cohort = await _judge_cohort(session, environment, step)
         finally:
             watching.cancel()
             moving.cancel()
         seconds = perf_counter() - started
         show(await _read(session, environment), sender.sent)
         records = await _records(session, environment)
+    step("Comparing every event, and every figure of performance, with what was generated.")
     await environment.close()
     account, ledger = await account_and_ledger(environment)
     performance = await performance_verdicts(environment, truth, records.now_ms)
@@ -173,18 +178,15 @@ async def run_scenario(
         for app in environment.apps
     ]
     verdicts = [judge(msgspec.structs.replace(one, after_expiry=scenario.expires)) for one in evidence]
-    sent = {"acknowledged": sender.sent.acknowledged, "again": sender.sent.again, "refused": sender.sent.refused}
-    sent |= {"p50_ms": round(sender.sent.p(0.5) * 1000, 2), "p99_ms": round(sender.sent.p(0.99) * 1000, 2)}
-    judged = [streams.judge_stream(one) for one in streamed]
     return DemoResult(
         scenario,
         round(seconds, 2),
         round(count / seconds, 1),
-        sent,
+        _as_plain(sender.sent),
         sender.sent.lost,
         account,
         verdicts,
-        judged,
+        [streams.judge_stream(one) for one in streamed],
         cohort,
         performance,
     )
@@ -218,6 +220,20 @@ async def _records(session: aiohttp.ClientSession, environment: Environment) -> 
 async def _move_cohort(session: aiohttp.ClientSession, environment: Environment) -> None:
     if environment.cohort is not None:
         await environment.cohort.move(session, environment.sandbox.origin, environment.intake_origins[0])
+
+
+def _as_plain(sent: Sent) -> dict[str, Any]:
+    times = {"p50_ms": round(sent.p(0.5) * 1000, 2), "p99_ms": round(sent.p(0.99) * 1000, 2)}
+    return {"acknowledged": sent.acknowledged, "again": sent.again, "refused": sent.refused} | times
+
+
+async def _judge_cohort(
+    session: aiohttp.ClientSession, environment: Environment, step: Callable[[str], None]
+) -> CohortVerdict | None:
+    if environment.cohort is None:
+        return None
+    step("Waiting until AppsFlyer's audience is in step with Amplitude's cohort.")
+    return await environment.cohort.judge(session, environment.sandbox.origin, environment.intake_origins[0])
 
 
 async def _read(session: aiohttp.ClientSession, environment: Environment) -> ServiceFigures:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 
 import aiohttp
 from msgspec import Struct, structs
 from prometheus_client.parser import text_string_to_metric_families
-from rich.table import Table
+from rich.text import Text
 
 from flybridge.demo.sender import Sent
 
@@ -71,31 +71,41 @@ async def read_all_figures(
 
 
 class Screen:
-    """The live table. Rates are of the time since the last look."""
+    """The live figures. Rates are of the time since the last look."""
 
     def __init__(self) -> None:
         self._last = (monotonic(), 0)
 
-    def draw(self, now: ServiceFigures, sent: Sent) -> Table:
-        """Draw the figures of one moment."""
+    def draw(self, now: ServiceFigures, sent: Sent) -> Text:
+        """Return the figures of one moment: three lines that fit into 80 columns."""
         at, before = self._last
         self._last = (monotonic(), now.durable)
         rate = (now.durable - before) / max(0.001, self._last[0] - at)
-        table = Table(title="AppsFlyer -> flybridge -> Amplitude (sandbox)", title_justify="left")
-        figures = {
-            "received": sent.acknowledged,
-            "durable": now.durable,
-            "per second": round(rate),
-            "p99 ms": round(sent.p(0.99) * 1000, 1),
-            "delivered": now.outcomes["delivered"],
-            "held": now.outcomes["held"],
-            "filtered": now.outcomes["filtered"],
-            "refused": now.outcomes["refused"],
-            "duplicates": now.outcomes["duplicate"],
-            "dead": now.outcomes["dead"],
-            "in flight": now.in_flight,
-        }
-        for name in figures:
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_row(*(f"{value:,}" for value in figures.values()))
-        return table
+        came = {"received": sent.acknowledged, "on the disk": now.durable, "per second": round(rate)}
+        ended = {name: now.outcomes[name] for name in ("delivered", "filtered", "refused")}
+        lines = [
+            f"{_figures(came)}   p99 {sent.p(0.99) * 1000:.1f} ms",
+            _figures(ended | {"in flight": now.in_flight}),
+            _figures(
+                {"held": now.outcomes["held"], "duplicates": now.outcomes["duplicate"], "dead": now.outcomes["dead"]}
+            ),
+        ]
+        return Text("\n".join(lines))
+
+
+class Lines:
+    """The figures as a line every few seconds, for a file or a pipe."""
+
+    def __init__(self, say: Callable[[str], None], every_s: float = 5.0) -> None:
+        self._say, self._every_s, self._next = say, every_s, monotonic()
+
+    def show(self, now: ServiceFigures, sent: Sent) -> None:
+        """Print a line if it is time for one."""
+        if monotonic() >= self._next:
+            self._next = monotonic() + self._every_s
+            outcomes = {name: now.outcomes[name] for name in ("delivered", "held", "dead")}
+            self._say(f"  {_figures({'received': sent.acknowledged, **outcomes, 'in flight': now.in_flight})}")
+
+
+def _figures(values: Mapping[str, int]) -> str:
+    return "   ".join(f"{name} {value:,}" for name, value in values.items())
