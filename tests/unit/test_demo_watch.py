@@ -28,4 +28,4 @@ def test_a_pipe_gets_a_line_now_and_then():
     for _ in range(2):
         often.show(FIGURES, Sent(acknowledged=1))
     assert len(said) == 3
-    assert said[0].strip() == "received 1   delivered 1,234,567   held 1,234,567   dead 0   in flight 1,234,567"
+    assert said[0].strip() == "received 1  delivered 1,234,567  held 1,234,567  dead 0  in flight 1,234,567"

@@ -84,7 +84,7 @@ class Screen:
         came = {"received": sent.acknowledged, "on the disk": now.durable, "per second": round(rate)}
         ended = {name: now.outcomes[name] for name in ("delivered", "filtered", "refused")}
         lines = [
-            f"{_figures(came)}   p99 {sent.p(0.99) * 1000:.1f} ms",
+            f"{_figures(came)}  p99 {sent.p(0.99) * 1000:.1f} ms",
             _figures(ended | {"in flight": now.in_flight}),
             _figures(
                 {"held": now.outcomes["held"], "duplicates": now.outcomes["duplicate"], "dead": now.outcomes["dead"]}
@@ -108,4 +108,4 @@ class Lines:
 
 
 def _figures(values: Mapping[str, int]) -> str:
-    return "   ".join(f"{name} {value:,}" for name, value in values.items())
+    return "  ".join(f"{name} {value:,}" for name, value in values.items())
