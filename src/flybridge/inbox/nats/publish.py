@@ -186,7 +186,7 @@ class Publisher:
         raise InboxUnavailable(f"NATS at {self._link.hosts} did not confirm in time: {reason}. Try again later.")
 
     async def _was_stored(self, slot: PublishSlot, batches: set[str]) -> bool:
-        """Tell whether one of these batches is the one that the slot's tally came with, and note where that is.
+        """Return whether one of these batches is the one that the slot's tally came with, and note where that is.
 
         That JetStream knows an id already is no proof: it may have been on its way, and got lost, with a leader.
         """
