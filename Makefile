@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # How many processes `make test` spreads the tests over: one for each core, but two at least and four at most.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 4 ? 4 : n )))
 
-.PHONY: help setup test demo check lint types imports docs pages pictures bench requirements format clean
+.PHONY: help setup test demo check lint types imports docs pages pictures bench requirements format dist clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -82,6 +82,11 @@ requirements: setup ## resolve the dependencies anew, and write them down with h
 	$(COMPILE) --upgrade pyproject.toml --extra cluster --extra history --extra parquet --group dev -c requirements/run.txt -o requirements/dev.txt
 	echo hatchling | $(COMPILE) -c requirements/dev.txt - -o requirements/build.txt
 	echo uv | $(COMPILE) --upgrade - -o requirements/uv.txt
+
+dist: setup ## build the source archive and the wheel from what is committed, and nothing else
+	rm -rf dist && mkdir -p dist/tree && git archive HEAD | tar -x -C dist/tree
+	cd dist/tree && $(abspath $(BIN))/hatchling build --directory ..
+	rm -rf dist/tree
 
 clean: ## remove what tools left behind, but not .venv and no data
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
