@@ -105,6 +105,25 @@ async def test_what_was_delivered_is_told_by_its_insert_id(store):
     assert len(await store.day_reports("answers", 0, 50_000)) == 1
 
 
+async def test_events_with_revenue_are_told_by_what_became_of_them(store):
+    """One by one, of each name of which one had revenue on these days."""
+    paid, back, free = bought(5.0), bought(-5.0, campaign="another"), bought(event="free")
+    await store.file(
+        [direct("a", performance=paid), waiting("b", "k1", performance=back), direct("c", performance=free),
+         Filing(envelope(), Filter("event_excluded"), performance=paid), direct("d", performance=installed("one"))],
+        NOW_MS,
+    )  # fmt: skip
+    found = await store.event_outcomes("shop", TODAY, TODAY)
+    assert sorted((one.insert_id, one.outcome, one.key_kinds) for one in found) == [
+        ("id-a", "pending", ""), ("id-b", "held", "idfa"),
+    ]  # fmt: skip
+    assert {(one.kind, one.event) for one in found} == {("event", paid.dimensions.event)}
+    assert await store.event_outcomes("shop", TODAY + 1, TODAY + 2) == []
+    assert await store.event_outcomes("other", TODAY, TODAY) == []
+    counted = {one.event: (one.n, one.revenue) for one in (await store.outcomes("shop", TODAY, TODAY)).counted}
+    assert counted == {"": (1, 0), "purchase": (3, 5_000_000), "free": (1, 0)}
+
+
 async def test_what_expired_is_told_by_the_kinds_of_its_keys(store):
     """Whether it waited or came too late, but not what an operator ended; what is in no figure is not counted."""
     over = waiting("late", "k9", performance=installed("late"))

@@ -1,245 +1,44 @@
-"""Differences planted between AppsFlyer, flybridge and Amplitude are recognised, each as its cause with its number.
-
-AppsFlyer's and Amplitude's counts are those of the sandbox, asked over HTTP; flybridge's are of a store that has filed
-the messages and a worker that has sent them.
-"""
+"""Differences planted between AppsFlyer, flybridge and Amplitude are recognised, each as its cause with its number."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from planting import (
+    APP_ID,
+    DAY,
+    DAY_START_MS,
+    NOON_MS,
+    SCOPES,
+    of_source,
+    sums,
+    written_time,
+)
 from starting import serving, written
 
-from flybridge.config.settings import Config, loads
-from flybridge.delivery.transport import HttpDownload, HttpTransport
-from flybridge.delivery.worker import Worker
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
-from flybridge.insight.comparison import ALL_EVENTS, REPORT, DayComparison
+from flybridge.insight.comparison import ALL_EVENTS, REPORT
 from flybridge.insight.differences import asked_differences, read_differences
-from flybridge.insight.performance import AppScope
 from flybridge.operations.count_amplitude import QueryBudget
 from flybridge.operations.downtime import downtimes, note_downtime
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import reconcile_plans_of
 from flybridge.operations.reconcile_schedule import STATE, keep_reconciling
-from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source
-from flybridge.sandbox.faults import Faults, FaultScript
+from flybridge.records import DAY_MS, HOUR_MS, Source
+from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.server import Sandbox, running
-from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.aggregates import ReportedApp
-from flybridge.sealing import Seal
 from flybridge.store.figures import UNEXPLAINED_EVENTS
-from flybridge.store.performance import date_of, day_number
-from flybridge.store.sqlite.store import SqliteStore
-from flybridge.testing.clocks import JumpingClock, ManualClock
+from flybridge.store.performance import date_of
+from flybridge.testing.clocks import ManualClock
 from flybridge.testing.processes import environment
-from flybridge.wiring import build_flow, endpoints_of, policy_of, scopes_of
-
-DAY_START_MS = 1_772_409_600_000  # 2026-03-02 00:00 UTC
-DAY = DAY_START_MS // DAY_MS
-NOON_MS = DAY_START_MS + 12 * HOUR_MS
-APP_ID = "com.example.shop"
-SCOPES = [AppScope("shop", "USD", {}, "android", DAY + 5)]
-
-CONFIG = """
-secret = "sixteen characters or more"
-data_dir = "data"
-[insight]
-reconcile_by_export = {by_export}
-[[apps]]
-name = "shop"
-appsflyer_app_id = "com.example.shop"
-platform = "android"
-route = "{route}"
-[apps.appsflyer]
-push_token = "token"
-api_token = "api-token"
-base_url = "{origin}"
-[apps.amplitude]
-api_key = "the-key"
-secret_key = "the-secret"
-base_url = "{origin}"
-{amplitude}
-[apps.mapping]
-exclude = ["debug_*", "organic-reinstall"]
-[apps.restrictions]
-pinterest_int = "redact"
-roku = "drop"
-[apps.insight]
-{insight}
-"""
-
-
-class PlantedFaults(Faults):
-    """Amplitude silences devices and rejects events by name, and nothing else."""
-
-    def __init__(self) -> None:
-        super().__init__(FaultScript())
-
-    @property
-    def looks_at_events(self) -> bool:
-        return True
-
-    def is_silenced(self, device_id: str | None) -> bool:
-        return device_id is not None and device_id.startswith("silenced")
-
-    def invalid_field(self, event) -> str | None:
-        return "price" if (event.device_id or "").startswith("unliked") and event.event_type[0] != "$" else None
-
-
-class Bench:
-    """A bridge, the vendors, and what happens between them."""
-
-    def __init__(self, config: Config, sandbox: Sandbox, origin: str, store: SqliteStore, clock: JumpingClock) -> None:
-        self.config, self.sandbox, self.origin, self.store, self.clock = config, sandbox, origin, store, clock
-        self.flow = build_flow(config)
-        self.transport, self.download = HttpTransport(), HttpDownload()
-        self.number = 0
-        self.received = 0
-
-    def people(self, n: int, source: str, *, at_ms: int = NOON_MS, device: str = "device", **fields: Any) -> list[dict]:
-        """Return the installs of new people; each passes a device id of its own unless it is empty."""
-        found = []
-        for _ in range(n):
-            self.number += 1
-            organic = source == "organic"
-            moment = _written(at_ms + 1001 * self.number)
-            custom = {"custom_data": json.dumps({"amplitude_device_id": f"{device}-{self.number}"})} if device else {}
-            found.append(
-                {"appsflyer_id": f"1-{self.number}", "event_name": "install", "conversion_type": "install",
-                 "event_time": moment, "install_time": moment, "media_source": source, "app_id": APP_ID,
-                 "campaign_type": "organic" if organic else "ua", "campaign": None if organic else f"{source} one"}
-                | custom | fields
-            )  # fmt: skip
-        return found
-
-    def knows(self, messages: Iterable[dict], *, source: str | None = None, learned_ms: int = 0) -> None:
-        """Let AppsFlyer count these messages, for their own source or another."""
-        self.sandbox.reports.learn(_fact(one, source, learned_ms) for one in messages)
-
-    async def receive(
-        self, messages: Iterable[dict | bytes], source: Source = Source.PUSH, *, at_ms: int = NOON_MS + HOUR_MS
-    ) -> None:
-        """File messages as they come from AppsFlyer, or from Amplitude's stream."""
-        envelopes = []
-        for one in messages:
-            self.received += 1
-            body = one if isinstance(one, bytes) else json.dumps(one).encode()
-            envelopes.append(Envelope("shop", source, Media.JSON, at_ms, body, f"r{self.received}"))
-        await self.store.file(self.flow.filings(envelopes), self.clock.now_ms())
-
-    async def deliver(self) -> None:
-        """Send all that is due."""
-        worker = Worker(
-            self.store, self.transport, endpoints_of(self.config), self.clock, policy=policy_of(self.config),
-            jitter=lambda: 0.0,
-        )  # fmt: skip
-        await worker.drain()
-
-    async def upload(self, messages: Iterable[dict], *, streamed: bool = True) -> None:
-        """Let another integration send these installs to Amplitude, which shows them in its stream if there is one."""
-        events = [
-            {"event_type": "[AppsFlyer] Install", "device_id": f"native-{one['appsflyer_id']}",
-             "insert_id": f"native {one['appsflyer_id']}", "time": _ms(one["event_time"]),
-             "event_properties": {"[AppsFlyer] media source": one["media_source"]}}
-            for one in messages
-        ]  # fmt: skip
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"{self.origin}/2/httpapi", json={"api_key": "the-key", "events": events}) as answer,
-        ):
-            assert answer.status == 200
-        if streamed:
-            await self.receive([one | {"$insert_id": one["insert_id"]} for one in events], Source.STREAM)
-
-    async def reconcile(self, day: int = DAY, days: int = 1) -> list[DayComparison]:
-        """Compare."""
-        budget = QueryBudget(self.transport, self.clock)
-        reconciler = Reconciler(self.store, budget, self.download, self.clock)
-        (plan,) = reconcile_plans_of(self.config)
-        return await reconciler.run(plan, day - days + 1, day)
-
-    async def close(self) -> None:
-        await self.transport.close()
-        await self.download.close()
-        await self.store.close()
-
-
-def _written(ms: int) -> str:
-    return f"{date_of(ms // DAY_MS)} {ms // HOUR_MS % 24:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
-
-
-def _ms(text: str) -> int:
-    hours, minutes, seconds = text[11:].split(":")
-    from datetime import date
-
-    day = day_number(date.fromisoformat(text[:10]))
-    return day * DAY_MS + int(hours) * HOUR_MS + int(minutes) * 60_000 + round(float(seconds) * 1000)
-
-
-def _fact(message: dict, source: str | None, learned_ms: int) -> Reported:
-    in_app = message["event_name"] not in ("install", "re-engagement")
-    secondary = message.get("is_primary_attribution") is False
-    return Reported(
-        APP_ID, "in-app" if in_app else message["event_name"], message["event_name"], _ms(message["event_time"]),
-        _ms(message["install_time"]), learned_ms, message["appsflyer_id"], source or message["media_source"],
-        message["campaign"], message["media_source"], message["campaign"], "DE", "click",
-        message["campaign_type"] == "retargeting", secondary, True, None, "USD", 0.0, None,
-    )  # fmt: skip
-
-
-def bench_of(**settings: str):
-    """Return a fixture's work: a bench with these settings."""
-
-    async def made(tmp_path: Path) -> AsyncIterator[Bench]:
-        clock = JumpingClock(DAY_START_MS + 5 * DAY_MS)
-        sandbox = Sandbox(clock, PlantedFaults(), keep_bodies=True)
-        async with running(sandbox) as origin:
-            given = {"route": "http_v2", "amplitude": "", "insight": "", "by_export": "false"} | settings
-            config = loads(CONFIG.format(origin=origin, **given), tmp_path, os.environ)
-            store = SqliteStore(tmp_path / "store.db", Seal(*config.secrets))
-            await store.open()
-            made = Bench(config, sandbox, origin, store, clock)
-            yield made
-            await made.close()
-
-    return made
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    """Return a bench whose zones are all UTC."""
-    async for one in bench_of()(tmp_path):
-        yield one
-
-
-def sums(day: DayComparison, kind: str = "install", event: str = "") -> dict[str, int]:
-    """Return what each cause adds over all sources; what is unexplained under its step."""
-    found: Counter[str] = Counter()
-    for row in day.rows:
-        if (row.key.kind, row.key.event) != (kind, event):
-            continue
-        for part in row.parts:
-            found[part.code] += part.n
-        for step in (APPSFLYER, AMPLITUDE):
-            found[f"unexplained {step}"] += abs(row.unexplained(step) or 0)
-    return {code: n for code, n in found.items() if n}
-
-
-def of_source(day: DayComparison, source: str, kind: str = "install", event: str = "") -> dict[str, int]:
-    """Return what each cause adds to one source."""
-    (row,) = [one for one in day.rows if one.key == type(one.key)(kind, event, source)]
-    return {part.code: part.n for part in row.parts}
+from flybridge.wiring import scopes_of
 
 
 async def test_planted_differences_are_recognised_each_with_its_number(bench):
@@ -303,11 +102,9 @@ async def test_planted_differences_are_recognised_each_with_its_number(bench):
     assert waited == {"held": "appsflyer_id", "expired": "appsflyer_id"}
 
 
-async def test_a_day_that_begins_elsewhere_is_told_apart_by_the_hour(tmp_path):
+async def test_a_day_that_begins_elsewhere_is_told_apart_by_the_hour(new_bench):
     """Amplitude's project is in Tokyo, the app in New York: its dashboard shows other events than those of the day."""
-    async for bench in bench_of(
-        amplitude='timezone = "Asia/Tokyo"', insight='timezone = "America/New_York"'
-    )(tmp_path):  # fmt: skip
+    async with new_bench(amplitude='timezone = "Asia/Tokyo"', insight='timezone = "America/New_York"') as bench:
         bench.sandbox.dashboard.zones["the-key"] = "Asia/Tokyo"
         bench.sandbox.reports.apps[APP_ID] = ReportedApp("America/New_York")
         # New York's second of March is 05:00 UTC on the second to 05:00 on the third; Tokyo's ends at 15:00.
@@ -325,9 +122,9 @@ async def test_a_day_that_begins_elsewhere_is_told_apart_by_the_hour(tmp_path):
         assert bench.sandbox.dashboard.asked == 2
 
 
-async def test_hours_that_can_not_be_told_apart_are_noted(tmp_path):
+async def test_hours_that_can_not_be_told_apart_are_noted(new_bench):
     """India's day begins at half past."""
-    async for bench in bench_of(insight='timezone = "Asia/Kolkata"')(tmp_path):
+    async with new_bench(insight='timezone = "Asia/Kolkata"') as bench:
         bench.sandbox.reports.apps[APP_ID] = ReportedApp("Asia/Kolkata")
         messages = bench.people(5, "tiktokglobal_int")
         bench.knows(messages)
@@ -338,9 +135,9 @@ async def test_hours_that_can_not_be_told_apart_are_noted(tmp_path):
         assert sums(day) == {}
 
 
-async def test_a_zone_that_appsflyer_does_not_know_is_noted(tmp_path):
+async def test_a_zone_that_appsflyer_does_not_know_is_noted(new_bench):
     """Its days are in UTC until the app has a zone."""
-    async for bench in bench_of(insight='timezone = "Asia/Kolkata"')(tmp_path):
+    async with new_bench(insight='timezone = "Asia/Kolkata"') as bench:
         await bench.receive(bench.people(5, "tiktokglobal_int"))
         await bench.deliver()
         (day,) = await bench.reconcile()
@@ -355,7 +152,7 @@ async def test_events_are_booked_on_the_day_of_the_install_and_copies_once(bench
     await bench.receive(early + today)
 
     def bought(who: dict, at_ms: int, **fields: Any) -> dict:
-        return who | {"event_name": "af_purchase", "event_time": _written(at_ms), "event_value": "{}"} | fields
+        return who | {"event_name": "af_purchase", "event_time": written_time(at_ms), "event_value": "{}"} | fields
 
     of_early = [bought(who, NOON_MS + 5000 * n) for n, who in enumerate(early)]
     later = [bought(who, NOON_MS + DAY_MS + 5000 * n) for n, who in enumerate(today[:3])]
@@ -391,9 +188,9 @@ async def test_a_day_that_is_not_final_may_grow(bench):
     assert (day.is_final, sums(day)) == (False, {"not_final": -2})
 
 
-async def test_what_the_attribution_api_drops_is_told(tmp_path):
+async def test_what_the_attribution_api_drops_is_told(new_bench):
     """On its route Amplitude looks for the user, and says nothing where it finds none."""
-    async for bench in bench_of(route="attribution")(tmp_path):
+    async with new_bench(route="attribution") as bench:
         messages = [
             one | {"advertising_id": f"00000000-0000-4000-8000-{number:012}"}
             for number, one in enumerate(bench.people(6, "tiktokglobal_int", device=""))
@@ -432,9 +229,9 @@ async def test_an_answer_about_a_final_day_is_kept_until_more_was_delivered(benc
     assert (bench.sandbox.dashboard.asked, sums(day)) == (2, {})
 
 
-async def test_a_refusal_is_noted_and_not_taken_for_zero(tmp_path):
+async def test_a_refusal_is_noted_and_not_taken_for_zero(new_bench):
     """A wrong secret is no event in Amplitude; a quota is waited for."""
-    async for bench in bench_of()(tmp_path):
+    async with new_bench() as bench:
         bench.sandbox.dashboard.running = 10
         messages = bench.people(5, "tiktokglobal_int")
         bench.knows(messages)
@@ -454,6 +251,7 @@ async def test_the_time_without_a_process_is_noted(bench):
     assert await downtimes(bench.store) == [(NOON_MS, NOON_MS + 2 * HOUR_MS)]
 
 
+@pytest.mark.parametrize("new_bench", ["sqlite"], indirect=True)
 async def test_the_command_prints_what_it_found(bench, tmp_path):
     """A table, the causes with what to do, and the same as JSON; `--stored` asks nobody."""
     messages, waiting = bench.people(5, "tiktokglobal_int"), bench.people(2, "tiktokglobal_int", device="")
@@ -462,8 +260,7 @@ async def test_the_command_prints_what_it_found(bench, tmp_path):
     await bench.receive(waiting, at_ms=bench.clock.now_ms())
     await bench.deliver()
     path = tmp_path / "flybridge.toml"
-    path.write_text(CONFIG.format(origin=bench.origin, route="http_v2", amplitude="", insight="", by_export="false")
-                    .replace('"data"', f'"{tmp_path}"'))  # fmt: skip
+    path.write_text(bench.text.replace('"data"', f'"{tmp_path}"'))
     await bench.store.close()
     day = date_of(DAY).isoformat()
 
@@ -525,27 +322,25 @@ async def test_each_app_is_compared_once_a_day(bench):
     ("route", "faults", "double"),
     [("http_v2", "reject", "primary"), ("http_v2", "none", "both"), ("attribution", "none", "primary")],
 )
-async def test_nothing_is_unexplained_in_traffic_with_all_its_mistakes(tmp_path, route, faults, double):
+async def test_nothing_is_unexplained_in_traffic_with_all_its_mistakes(new_bench, route, faults, double):
     """Late and restricted people, duplicates, malformed messages, second copies, rejected events, silenced devices."""
-    async for bench in bench_of(route=route, amplitude='webhook_token = "token"')(tmp_path):
-        text = CONFIG.format(origin=bench.origin, route=route, amplitude="", insight="", by_export="false")
-        text = text.replace("[apps.mapping]", f'[apps.mapping]\ndouble_attribution = "{double}"')
-        bench.config = loads(text, tmp_path, os.environ)
-        bench.flow = build_flow(bench.config)
+    async with new_bench(route=route, mapping=f'double_attribution = "{double}"') as bench:
         bench.sandbox.amplitude.faults = Faults.named(faults, 3)
         start_ms = bench.clock.now_ms()
         options = TrafficOptions(late_seen=0.1, start_ms=start_ms)
-        facts = []
+        facts, pushed = [], []
         for number, message in enumerate(generate(5, 800, [TrafficApp("shop", "android", APP_ID)], options)):
             if message.reported is not None:
                 facts.append(message.reported)
             bench.clock.advance(max(0, message.send_ms - bench.clock.now_ms()) / 1000)
             source = Source.PUSH if message.path.startswith("/v1/push") else Source.STREAM
+            pushed += [message.body] if source is Source.PUSH else []
             await bench.receive([message.body], source, at_ms=message.send_ms)
             if number % 200 == 0:
                 await bench.deliver()
         await bench.deliver()
         bench.sandbox.reports.learn(facts)
+        bench.sandbox.raw_data.add(APP_ID, pushed)
         bench.clock.advance(6 * 86_400)
         await bench.store.expire(bench.clock.now_ms())
         await bench.deliver()
@@ -555,6 +350,11 @@ async def test_nothing_is_unexplained_in_traffic_with_all_its_mistakes(tmp_path,
         assert sum(row.flybridge for _, row in rows) > 700
         left = [(day, row) for day, row in rows if row.unexplained(APPSFLYER) or row.unexplained(AMPLITUDE)]
         assert left == []
+        paid = [(day.day, row) for day in days for row in day.revenue]
+        assert sum(row.flybridge for _, row in paid) > 100_000_000
+        wrong = [(day, row) for day, row in paid for step in (APPSFLYER, AMPLITUDE)
+                 if abs(row.unexplained(step) or 0) > 10_000]  # fmt: skip
+        assert wrong == []
         codes = {part.code for _, row in rows for part in row.parts}
         wanted = {"restricted", "unreadable", "booking_day"}
         wanted |= {"privacy", "amplitude_unmatched"} if route == "attribution" else {"expired"}
@@ -562,9 +362,9 @@ async def test_nothing_is_unexplained_in_traffic_with_all_its_mistakes(tmp_path,
         assert wanted <= codes
 
 
-async def test_each_event_is_looked_for_by_its_insert_id(tmp_path):
+async def test_each_event_is_looked_for_by_its_insert_id(new_bench):
     """Another integration is told exactly without a stream, and an event that Amplitude has lost is named."""
-    async for bench in bench_of(by_export="true")(tmp_path):
+    async with new_bench(by_export="true") as bench:
         messages = bench.people(20, "tiktokglobal_int") + bench.people(5, "organic")
         bench.knows(messages)
         await bench.receive(messages)
@@ -584,9 +384,9 @@ async def test_each_event_is_looked_for_by_its_insert_id(tmp_path):
         assert (await read_differences(bench.store, SCOPES, question))["unexplained_events"] == []
 
 
-async def test_an_export_that_is_too_large_is_asked_for_in_halves(tmp_path):
+async def test_an_export_that_is_too_large_is_asked_for_in_halves(new_bench):
     """Until it is small enough."""
-    async for bench in bench_of(by_export="true")(tmp_path):
+    async with new_bench(by_export="true") as bench:
         messages = bench.people(40, "tiktokglobal_int")
         bench.knows(messages)
         for number in range(4):
@@ -604,9 +404,9 @@ async def test_an_export_that_is_too_large_is_asked_for_in_halves(tmp_path):
         assert sums(day) == {}
 
 
-async def test_what_was_sent_just_now_is_not_missed(tmp_path):
+async def test_what_was_sent_just_now_is_not_missed(new_bench):
     """An hour of uploads is exported two hours after it is over."""
-    async for bench in bench_of(by_export="true")(tmp_path):
+    async with new_bench(by_export="true") as bench:
         messages = bench.people(5, "tiktokglobal_int")
         bench.knows(messages)
         await bench.receive(messages)

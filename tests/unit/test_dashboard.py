@@ -42,6 +42,21 @@ def test_totals_of_one_day_are_asked_for_by_a_property():
     assert event["filters"][0]["subprop_value"] == ["iOS"]
 
 
+def test_revenue_is_added_up_by_a_property():
+    """What is added up stands first among what the event is grouped by; sums are no whole numbers."""
+    asked = dashboard.request(WHO, "x", DAY, property_name="source", of_user=True, sums_of=dashboard.REVENUE)
+    query = parse_qs(urlsplit(asked.url).query)
+    assert json.loads(query["e"][0])["group_by"] == [
+        {"type": "event", "value": "$revenue"}, {"type": "user", "value": "gp:source"},
+    ]  # fmt: skip
+    assert query["m"] == ["sums"]
+    read = dashboard.read(answered(body=data([[9.99, 0.01], [-3, 0]], ["tiktok", "(none)"])), 2, sums=True)
+    assert isinstance(read, EventCounts)
+    assert read.total() == {"tiktok": 10_000_000, "(none)": -3_000_000}
+    refused = dashboard.read(answered(body=b'{"data":{"series":[[1e999]],"seriesLabels":["a"]}}'), 1, sums=True)
+    assert not isinstance(refused, EventCounts)
+
+
 def test_properties_of_users_have_their_prefix():
     """`gp:` stands before those that are not Amplitude's own."""
     asked = dashboard.request(WHO, "x", DAY, property_name="source", of_user=True, hourly=True)

@@ -6,6 +6,10 @@ conditions x type; an event of one day grouped by one property costs 20. Limits:
 hour, 5 queries at once over all REST APIs of the project, else 429. Up to 1,000 values of a property are given out, 100
 unless more are asked for. The page shows neither the bodies of errors nor how hours are written, so that hours are
 taken in their order.
+
+A property of the event is added up with `m=sums`, which needs that property in `group_by`: the first there, before what
+the sums are grouped by (*unverified*: the page says that it has to be among them). Revenue is the event property
+`$revenue`, a plain number without its currency.
 """
 
 from __future__ import annotations
@@ -26,6 +30,10 @@ from flybridge.delivery.exchange import HttpRequest, HttpResponse, retry_after_s
 PATH: Final = "/api/2/events/segmentation"
 COST: Final = 20
 """What one event of one day costs, grouped by one property."""
+SUMS_COST: Final = 72
+"""What it costs to add up a property by another: two groups, which are eight conditions and a type of 9."""
+REVENUE: Final = "$revenue"
+MICRO: Final = 1_000_000
 BUDGET: Final = 1_000
 BUDGET_S: Final = 300.0
 LIMIT: Final = 1_000
@@ -43,7 +51,10 @@ class SegmentationRefused(Struct, frozen=True):
 
 
 class EventCounts(Struct, frozen=True):
-    """How often an event is there: for each value of the property its counts, one for each day or hour asked for."""
+    """How often an event is there: for each value of the property its counts, one for each day or hour asked for.
+
+    Of a property that was added up they are its sums, in millionths.
+    """
 
     series: Mapping[str, Sequence[int]]
 
@@ -61,13 +72,16 @@ def request(
     of_user: bool = False,
     platform: str = "",
     hourly: bool = False,
+    sums_of: str = "",
 ) -> HttpRequest:
     """Build the request for one event on one day of the project's zone, by a property of the event or its user.
 
-    With a `platform` only its events are counted (`iOS`, `Android`). Filters of events cost nothing.
+    With a `platform` only its events are counted (`iOS`, `Android`). Filters of events cost nothing. `sums_of` is a
+    property of the event that is added up, instead of counting events.
     """
     grouped = {"type": "user" if of_user else "event", "value": f"gp:{property_name}" if of_user else property_name}
-    event: dict[str, Any] = {"event_type": event_type, "group_by": [grouped]}
+    summed = [{"type": "event", "value": sums_of}] if sums_of else []
+    event: dict[str, Any] = {"event_type": event_type, "group_by": [*summed, grouped]}
     if platform:
         event["filters"] = [
             {"subprop_type": "user", "subprop_key": "platform", "subprop_op": "is", "subprop_value": [platform]}
@@ -76,15 +90,15 @@ def request(
         "e": msgspec.json.encode(event).decode(),
         "start": f"{day:%Y%m%d}",
         "end": f"{day:%Y%m%d}",
-        "m": "totals",
+        "m": "sums" if sums_of else "totals",
         "i": HOURLY if hourly else DAILY,
         "limit": str(LIMIT),
     }
     return HttpRequest("GET", f"{credentials.origin}{PATH}?{urlencode(query)}", credentials.headers(), b"")
 
 
-def read(response: HttpResponse, buckets: int) -> EventCounts | SegmentationRefused:
-    """Return the counts in an answer for so many days or hours, or why there are none. Never raises."""
+def read(response: HttpResponse, buckets: int, *, sums: bool = False) -> EventCounts | SegmentationRefused:
+    """Return the counts or sums in an answer for so many days or hours, or why there are none. Never raises."""
     if response.status != 200:
         return _refusal(response)
     try:
@@ -95,14 +109,14 @@ def read(response: HttpResponse, buckets: int) -> EventCounts | SegmentationRefu
         for label, counts in zip(labels, series, strict=True):
             if len(counts) != buckets:
                 return SegmentationRefused(f"Amplitude counted {len(counts)} times where {buckets} were asked for.")
-            sums = found.setdefault(_label(label), Counter())
+            totals = found.setdefault(_label(label), Counter())
             for number, count in enumerate(counts):
-                sums[number] += int(count)
-    except (msgspec.DecodeError, RecursionError, KeyError, TypeError, ValueError):
+                totals[number] += round(float(count) * MICRO) if sums else int(count)
+    except (msgspec.DecodeError, RecursionError, KeyError, TypeError, ValueError, OverflowError):
         return SegmentationRefused("What Amplitude answered is no event segmentation: check base_url and any proxy.")
     if len(found) >= LIMIT:
         return SegmentationRefused(f"The property has more than {LIMIT:,} values, and Amplitude gives out no more.")
-    return EventCounts({value: [sums[n] for n in range(buckets)] for value, sums in found.items()})
+    return EventCounts({value: [totals[n] for n in range(buckets)] for value, totals in found.items()})
 
 
 def _label(label: Any) -> str:

@@ -13,7 +13,7 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, Transport
 from flybridge.insight.causes import CAUSES, STEPS
-from flybridge.insight.differences import DEFAULT_BY, DifferenceQuestion, asked_differences, read_differences
+from flybridge.insight.differences import DEFAULT_BY, REVENUE, DifferenceQuestion, asked_differences, read_differences
 from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import chosen_scopes
@@ -33,6 +33,9 @@ def reconcile(
     event: Annotated[
         str | None, typer.Option("--event", help="A conversion, or the name of an in-app event; install.")
     ] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="What is compared: count, or revenue of in-app events; count.")
+    ] = None,
     by: Annotated[str, typer.Option("--by", help="Groups, by commas: date, source, app.")] = DEFAULT_BY,
     stored: Annotated[bool, typer.Option("--stored", help="Show what was compared before, and ask no vendor.")] = False,
     as_json: AsJson = False,
@@ -41,7 +44,8 @@ def reconcile(
     settings = configured(config, only_app)
     now_ms = SystemClock().now_ms()
     scopes = chosen_scopes(scopes_of(settings, now_ms), only_app)
-    given = {"from": first or day, "to": last or day, "media_source": source, "event": event, "by": by}
+    given = {"from": first or day, "to": last or day, "media_source": source, "event": event, "by": by,
+             "metric": metric}  # fmt: skip
     if not (day or first or last):
         given["from"] = given["to"] = _yesterday(scopes)
     question = asked_differences(given, scopes)
@@ -91,7 +95,8 @@ def _found(
         return await read_differences(store, scopes, question)
 
     async def ask(store: Store, transport: Transport, download: Download) -> dict[str, Any]:
-        from flybridge.operations.count_amplitude import PER_BUDGET, QueryBudget  # noqa: PLC0415 - only when vendors are asked
+        from flybridge.amplitude.dashboard import COST, SUMS_COST  # noqa: PLC0415
+        from flybridge.operations.count_amplitude import USED, QueryBudget  # noqa: PLC0415 - only when vendors are asked
         from flybridge.operations.reconcile import Reconciler  # noqa: PLC0415
         from flybridge.operations.reconcile_plan import reconcile_plans_of  # noqa: PLC0415
 
@@ -99,10 +104,10 @@ def _found(
         reconciler = Reconciler(store, QueryBudget(transport, clock), download, clock)
         names = {scope.name: scope for scope in scopes}
         plans = [plan for plan in reconcile_plans_of(settings) if plan.app in names]
-        most = sum(plan.events + 2 for plan in plans if plan.credentials) * (question.last - question.first + 1)
-        if most > PER_BUDGET:
-            minutes = most // PER_BUDGET * 5
-            complain(f"Up to {most:,} queries to Amplitude: they may take {minutes} minutes, as its limits allow.")
+        one_day = sum((plan.events + 2) * COST + plan.events * SUMS_COST for plan in plans if plan.credentials)
+        most = one_day * (question.last - question.first + 1)
+        if most > USED:
+            complain(f"Amplitude's budget of queries may be used up: this takes up to {most // USED * 5} minutes.")
         for plan in plans:
             # A day that is not over can't be compared.
             await reconciler.run(plan, question.first, min(question.last, names[plan.app].today - 1), again=True)
@@ -113,6 +118,9 @@ def _found(
 
 def _print(found: Mapping[str, Any]) -> None:
     what = found["event"] or found["kind"]
+    if found["metric"] == REVENUE:
+        what = f"Revenue of {found['event'] or 'all in-app events'}"
+        what += f" in {found['currency']}" if found["currency"] else ""
     period = found["from"] if found["from"] == found["to"] else f"{found['from']} to {found['to']}"
     rows = [_row(found["by"], one) for one in found["rows"]]
     if len(rows) > 1:
@@ -149,21 +157,26 @@ def _head(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _number(n: int | None) -> str:
-    return "n/a" if n is None else f"{n:,}"
+def _number(n: float | None, sign: str = "") -> str:
+    """Return a count, or an amount to the cent."""
+    return "n/a" if n is None else f"{n:{sign},}" if isinstance(n, int) else f"{n:{sign},.2f}"
 
 
-def _unexplained(left: Mapping[str, int | None]) -> str:
+def _unexplained(left: Mapping[str, float | None]) -> str:
     known = [n for n in left.values() if n is not None]
-    return f"{sum(map(abs, known)):,}" if known else "n/a"
+    return _number(sum(map(abs, known)) if known else None)
 
 
 def _cause(one: Mapping[str, Any]) -> dict[str, Any]:
     cause = CAUSES[one["code"]]
-    details = ", ".join(f"{detail['detail']} {detail['n']:+,}" for detail in one["details"])
+    details = ", ".join(
+        f"{detail['detail']} {_number(detail['n'], '+')}"
+        + (f" ({detail['events']:,} events)" if detail.get("events") else "")
+        for detail in one["details"]
+    )
     return {
         "cause": cause.title,
-        "n": f"{one['n']:+,}",
+        "n": _number(one["n"], "+"),
         "step": STEPS[cause.step].lower(),
         "what it is": cause.sentence,
         "what to do": cause.remedy,

@@ -220,7 +220,12 @@ class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     project are downloaded, two hours late. It tells exactly what another integration has sent, and names the events
     that were sent and are not there."""
     reconcile_events: Annotated[int, Meta(ge=0, le=200)] = 10
-    """How many in-app events of each day are compared with Amplitude, the most frequent. Each is one query a day."""
+    """How many in-app events of each day are compared with Amplitude, the most frequent. Each is one query a day, and
+    one that has revenue a second, which costs as much as three."""
+    reconcile_by_raw_data: bool = True
+    """Whether AppsFlyer's raw data is read for it, too, for apps with an `appsflyer.api_token`: it takes one of the
+    calls that AppsFlyer allows for each report and day. It says what each event was worth and in which currency, so
+    that differences in revenue can be split, and which messages never came."""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -66,6 +66,15 @@ _ALL: Final = (
         "messages that are not the primary attribution",
     ),
     DifferenceCause(
+        "rate",
+        APPSFLYER,
+        "Converted at another rate",
+        "AppsFlyer converts an amount into the app's currency at its own rate; flybridge by your rate table where the "
+        "message has no converted amount, and not at all where there is no rate.",
+        "Set `apps.insight.rates`, or select the converted revenue in AppsFlyer's Push API settings.",
+        "AppsFlyer's amount of each event in its raw data against flybridge's, by currency",
+    ),
+    DifferenceCause(
         "restricted",
         APPSFLYER,
         "Source withheld by AppsFlyer",
@@ -86,9 +95,10 @@ _ALL: Final = (
         "gap",
         APPSFLYER,
         "flybridge was not running",
-        "AppsFlyer sent messages while flybridge was not running, and does not send a message again for long.",
-        "Import AppsFlyer's raw data report of these days; what is there already is recognised.",
-        "the times at which no process of flybridge was running",
+        "AppsFlyer sent messages while flybridge was not running, and does not send a message again for long; or it "
+        "did not push an event that its raw data has.",
+        "See `flybridge gaps --fill`: it reads exactly what is missing.",
+        "the times at which no process of flybridge was running, and events of AppsFlyer's raw data that never came",
     ),
     DifferenceCause(
         "not_final",
@@ -251,6 +261,14 @@ _ALL: Final = (
         "Amplitude's own AppsFlyer integration is on beside flybridge: events are counted twice.",
         "Switch it off in AppsFlyer or Amplitude.",
         "AppsFlyer events in Amplitude that flybridge has not sent",
+    ),
+    DifferenceCause(
+        "currency",
+        AMPLITUDE,
+        "Amounts of several currencies added up",
+        "Amplitude adds up the amounts of all currencies as plain numbers; flybridge and AppsFlyer convert them first.",
+        'Set `mapping.revenue = "usd"` or "selected", or chart Currency Converted Revenue in Amplitude.',
+        "each delivered event's amount as it was sent against the converted one, by currency",
     ),
     DifferenceCause(
         "day_boundary",

@@ -41,11 +41,15 @@ class ComparedKey(Struct, frozen=True, order=True):
 
 
 class Part(Struct, frozen=True):
-    """A counted part of a difference: what the cause adds to the count of the step before. `detail` tells it apart."""
+    """A counted part of a difference: what the cause adds to the count of the step before. `detail` tells it apart.
+
+    Of revenue `n` is an amount, and `events` how many events have made it.
+    """
 
     code: str
     n: int
     detail: str = ""
+    events: int = 0
 
 
 class ComparedRow(Struct):
@@ -72,6 +76,7 @@ class DayComparison(Struct):
     """All rows of one day. `is_final`: AppsFlyer changes its figures of the day no more.
 
     `appsflyer` and `amplitude` say what was asked there (`aggregate`, `segmentation`, ...), empty if nothing was.
+    `revenue` has rows as `rows`, in millionths of `currency` instead of numbers of events.
     """
 
     app: str
@@ -84,6 +89,8 @@ class DayComparison(Struct):
     amplitude: str
     rows: list[ComparedRow]
     notes: list[str] = field(default_factory=list)
+    revenue: list[ComparedRow] = field(default_factory=list)
+    currency: str = ""
 
 
 def written(found: DayComparison) -> DayReport:
@@ -97,7 +104,7 @@ def read(report: DayReport) -> DayComparison | None:
         found = msgspec.json.decode(report.body, type=DayComparison)
     except msgspec.DecodeError:
         return None
-    return found if all(part.code in CAUSES for row in found.rows for part in row.parts) else None
+    return found if all(part.code in CAUSES for row in (*found.rows, *found.revenue) for part in row.parts) else None
 
 
 class ComparedGroup(Struct):
@@ -113,6 +120,7 @@ class ComparedGroup(Struct):
     with_appsflyer: int = 0
     with_amplitude: int = 0
     parts: dict[tuple[str, str], int] = field(default_factory=dict)
+    events: dict[tuple[str, str], int] = field(default_factory=dict)
     unexplained: dict[str, int | None] = field(default_factory=lambda: {APPSFLYER: None, AMPLITUDE: None})
 
     def add(self, row: ComparedRow) -> None:
@@ -133,6 +141,7 @@ class ComparedGroup(Struct):
                 if CAUSES[part.code].step == step:
                     at = (part.code, part.detail)
                     self.parts[at] = self.parts.get(at, 0) + part.n
+                    self.events[at] = self.events.get(at, 0) + part.events
 
     def by_cause(self) -> Mapping[str, Mapping[str, int]]:
         """Return the parts that are not zero by code and detail, in the order of the causes."""

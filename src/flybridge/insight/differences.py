@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -36,8 +36,17 @@ MOST_NAMED: Final = 1_000
 DEFAULT_BY: Final = "date,media_source"
 
 
+COUNT: Final = "count"
+REVENUE: Final = "revenue"
+METRICS: Final = (COUNT, REVENUE)
+MICRO: Final = 1_000_000
+
+
 class DifferenceQuestion(Struct, frozen=True):
-    """A period, the groups, and what is compared: a kind of conversion, or the in-app event of a name."""
+    """A period, the groups, and what is compared: a kind of conversion, or the in-app event of a name.
+
+    Of `revenue` all in-app events are compared if none is named.
+    """
 
     first: int
     last: int
@@ -45,17 +54,26 @@ class DifferenceQuestion(Struct, frozen=True):
     kind: str
     event: str
     media_source: str | None
+    metric: str = COUNT
 
 
 def asked_differences(given: Mapping[str, str | None], scopes: Sequence[AppScope]) -> DifferenceQuestion:
-    """Return a question: `from`, `to`, `by`, `event` and `media_source`. Raises `ConfigError` for what is none."""
+    """Return a question: `from`, `to`, `by`, `event`, `metric` and `media_source`.
+
+    Raises `ConfigError` for what is none.
+    """
     period: Question = asked({name: given.get(name) for name in ("from", "to")}, scopes)
     groups = tuple(name.strip() for name in (given.get("by") or DEFAULT_BY).split(",") if name.strip())
     for name in groups:
         if name not in GROUPS:
             raise ConfigError("by", f"there is no group {name[:40]!r}.", f"Name some of {', '.join(GROUPS)}.")
-    event = given.get("event") or PerformanceKind.INSTALL
+    metric = given.get("metric") or COUNT
+    if metric not in METRICS:
+        raise ConfigError("metric", f"{metric[:40]!r} is not compared.", f"Name one of {', '.join(METRICS)}.")
+    event = given.get("event") or ("" if metric == REVENUE else PerformanceKind.INSTALL)
     is_conversion = event in CONVERSIONS and given.get("kind") != PerformanceKind.EVENT
+    if is_conversion and metric == REVENUE:
+        raise ConfigError("event", f"{event} has no revenue.", "Name an in-app event, or none for all of them.")
     return DifferenceQuestion(
         period.first,
         period.last,
@@ -63,6 +81,7 @@ def asked_differences(given: Mapping[str, str | None], scopes: Sequence[AppScope
         event if is_conversion else PerformanceKind.EVENT,
         "" if is_conversion else event,
         given.get("media_source") or given.get("source"),
+        metric,
     )
 
 
@@ -76,7 +95,7 @@ async def read_differences(store: Store, scopes: Sequence[AppScope], question: D
     groups: dict[tuple[str, ...], ComparedGroup] = {}
     total = ComparedGroup()
     for day in days:
-        for row in _chosen(day.rows, question):
+        for row in _chosen(day.rows if question.metric == COUNT else day.revenue, question):
             labels = {"app": day.app, "date": date_of(day.day).isoformat(), "media_source": row.key.media_source}
             groups.setdefault(tuple(labels[name] for name in question.by), ComparedGroup()).add(row)
             total.add(row)
@@ -86,11 +105,13 @@ async def read_differences(store: Store, scopes: Sequence[AppScope], question: D
     return {
         "from": date_of(question.first).isoformat(),
         "to": date_of(question.last).isoformat(),
+        "metric": question.metric,
+        "currency": _currency(days) if question.metric == REVENUE else None,
         "kind": question.kind,
         "event": question.event or None,
         "by": list(question.by),
-        "rows": [_labels(question, group) | plain(groups[group]) for group in ordered],
-        "total": plain(total),
+        "rows": [_labels(question, group) | plain(groups[group], question.metric) for group in ordered],
+        "total": plain(total, question.metric),
         "days": [_day(day) for day in days],
         "events": _events(days),
         "unexplained_events": await _named(store, names, question),
@@ -114,7 +135,11 @@ async def _named(store: Store, apps: Collection[str], question: DifferenceQuesti
 
 def _chosen(rows: Iterable[ComparedRow], question: DifferenceQuestion) -> Iterable[ComparedRow]:
     for row in rows:
-        if (row.key.kind, row.key.event) != (question.kind, question.event):
+        if row.key.kind != question.kind:
+            continue
+        # All events together are those by their own day, not the sum by the day of the install.
+        is_any = question.metric == REVENUE and not question.event and row.key.event != ALL_EVENTS
+        if row.key.event != question.event and not is_any:
             continue
         if question.media_source in (None, row.key.media_source):
             yield row
@@ -124,25 +149,45 @@ def _labels(question: DifferenceQuestion, group: Sequence[str]) -> dict[str, str
     return {name: value or None for name, value in zip(question.by, group, strict=True)}
 
 
-def plain(group: ComparedGroup) -> dict[str, Any]:
-    """Return the sums of a group as plain values. What is not known is None."""
+def plain(group: ComparedGroup, metric: str = COUNT) -> dict[str, Any]:
+    """Return the sums of a group as plain values. What is not known is None.
+
+    Of revenue the figures are amounts, and each cause says how many `events` have made it.
+    """
+    is_count = metric == COUNT
+    shown: Callable[[int | None], float | None] = (lambda n: n) if is_count else _amount
+
+    def part(code: str, details: Mapping[str, int]) -> dict[str, Any]:
+        found = {"code": code, "step": CAUSES[code].step, "n": shown(sum(details.values()))}
+        if not is_count:
+            found["events"] = sum(group.events[code, detail] for detail in details)
+        named = [
+            {"detail": detail, "n": shown(n)} | ({} if is_count else {"events": group.events[code, detail]})
+            for detail, n in details.items() if detail
+        ]  # fmt: skip
+        return found | {"details": named}
+
     return {
-        "appsflyer": group.appsflyer,
-        "flybridge": group.flybridge,
-        "amplitude": group.amplitude,
-        "flybridge_with_appsflyer": group.with_appsflyer,
-        "flybridge_with_amplitude": group.with_amplitude,
-        "causes": [
-            {
-                "code": code,
-                "step": CAUSES[code].step,
-                "n": sum(details.values()),
-                "details": [{"detail": detail, "n": n} for detail, n in details.items() if detail],
-            }
-            for code, details in group.by_cause().items()
-        ],
-        "unexplained": dict(group.unexplained),
+        "appsflyer": shown(group.appsflyer),
+        "flybridge": shown(group.flybridge),
+        "amplitude": shown(group.amplitude),
+        "flybridge_with_appsflyer": shown(group.with_appsflyer),
+        "flybridge_with_amplitude": shown(group.with_amplitude),
+        "causes": [part(code, details) for code, details in group.by_cause().items()],
+        "unexplained": {step: shown(n) for step, n in group.unexplained.items()},
     }
+
+
+def _amount(micros: int | None) -> float | None:
+    """Return an amount to the cent."""
+    # Adding 0 makes no amount of less than nothing.
+    return None if micros is None else round(micros / MICRO, 2) + 0.0
+
+
+def _currency(days: Iterable[DayComparison]) -> str | None:
+    """Return the currency of all these days; None if there are several, or none."""
+    found = {day.currency for day in days if day.currency}
+    return found.pop() if len(found) == 1 else None
 
 
 def _day(day: DayComparison) -> dict[str, Any]:

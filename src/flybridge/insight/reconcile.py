@@ -7,21 +7,27 @@ evidence has; the rest stays unexplained.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
-from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, DayComparison, Part
+from flybridge.insight.compared_rows import (
+    ORGANIC,
+    RESTRICTED,
+    ComparedRows,
+    add,
+    family,
+    largest,
+    left,
+    move_withheld,
+)
+from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, DayComparison
 from flybridge.records import OutcomeKind, PerformanceKind
 from flybridge.store.figures import CountedOn, OutcomeCount
-
-ORGANIC: Final = "organic"
-RESTRICTED: Final = "restricted"
-WITHHELD: Final = (RESTRICTED, ORGANIC)
-"""What AppsFlyer names instead of a source that may not be named."""
 
 ATTRIBUTION: Final = "attribution"
 
@@ -66,13 +72,15 @@ class AmplitudeCount(Struct, frozen=True):
 class AppsFlyerCounts(Struct, frozen=True):
     """What AppsFlyer counts on a day, by media source. None: it was not asked, or can't tell.
 
-    `events` are by name on their own day, `booked_events` all in-app events by the day of the install.
+    `events` are by name on their own day, `booked_events` all in-app events by the day of the install, and
+    `booked_revenue` their revenue in millionths of the app's currency.
     """
 
     origin: str
     installs: Mapping[str, int] | None = None
     events: Mapping[str, Mapping[str, int]] | None = None
     booked_events: Mapping[str, int] | None = None
+    booked_revenue: Mapping[str, int] | None = None
 
 
 class DayEvidence(Struct, frozen=True):
@@ -82,8 +90,9 @@ class DayEvidence(Struct, frozen=True):
     Amplitude, None if it is never sent. `changed` counts events whose source a policy changed: by source, then policy.
     `native` counts events of another integration that the stream has shown, `unreadable` dead letters of the day that
     were never mapped, `unreadable_since` those from this day on. `withholding` are the sources, in lower case, that are
-    known to forbid naming them. `was_down`: at some time of the day no process was running. `cohort_events` are the
-    in-app events of the installations of this day, by source, to date.
+    known to forbid naming them. `was_down`: at some time of the day no process was running. `missing` counts by kind
+    the conversions in AppsFlyer's raw data that never came; None where it was not read. `cohort_events` are the in-app
+    events of the installations of this day, by source, to date.
     """
 
     app: str
@@ -105,6 +114,7 @@ class DayEvidence(Struct, frozen=True):
     unreadable_since: int = 0
     withholding: Collection[str] = ()
     was_down: bool = False
+    missing: Mapping[str, int] | None = None
     cohort_events: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -136,53 +146,42 @@ class _Rows:
 
     def __init__(self, evidence: DayEvidence) -> None:
         self._evidence = evidence
-        self._rows: dict[ComparedKey, ComparedRow] = {}
+        self._rows = ComparedRows()
         self._delivered: Counter[ComparedKey] = Counter()
         self._retargeted: Counter[ComparedKey] = Counter()
         self._secondary: Counter[ComparedKey] = Counter()
         self._deleted: set[ComparedKey] = set()
 
     def sorted(self) -> list[ComparedRow]:
-        order = {kind: number for number, kind in enumerate(CONVERSIONS)}
-        found = [row for row in self._rows.values() if row.flybridge or row.appsflyer or row.amplitude or row.parts]
-        return sorted(found, key=lambda row: (order.get(row.key.kind, len(order)), row.key))
-
-    def _row(self, kind: str, event: str, source: str) -> ComparedRow:
-        key = ComparedKey(kind, event, source)
-        if key not in self._rows:
-            self._rows[key] = ComparedRow(key, None, 0, None)
-        return self._rows[key]
-
-    def _of(self, kind: str, event: str) -> dict[str, ComparedRow]:
-        return {key.media_source: row for key, row in self._rows.items() if (key.kind, key.event) == (kind, event)}
+        return self._rows.sorted()
 
     def count(self) -> None:
         """Count flybridge's own side: what was counted, and what became of it."""
         for one in self._evidence.counted:
-            kind = _family(one.kind)
+            kind = family(one.kind)
             if kind is None:
                 continue
-            row = self._row(kind, one.event, one.media_source)
+            row = self._rows.row(kind, one.event, one.media_source)
             row.flybridge += one.n
-            _add(row, "corrected", one.entered - one.n)
+            add(row, "corrected", one.entered - one.n)
             if one.kind == PerformanceKind.RETARGETED_EVENT:
                 self._retargeted[row.key] += one.n
             if one.deleted:
                 self._deleted.add(row.key)
         for done in self._evidence.outcomes:
             is_copy = done.kind == PerformanceKind.SECONDARY
-            kind = PerformanceKind.EVENT if is_copy else _family(done.kind)
+            kind = PerformanceKind.EVENT if is_copy else family(done.kind)
             if kind is None:
                 continue
-            row = self._row(kind, done.event, done.media_source)
+            row = self._rows.row(kind, done.event, done.media_source)
             if is_copy:
                 self._secondary[row.key] += done.n
             if done.outcome == OutcomeKind.DELIVERED:
                 self._delivered[row.key] += done.n
-                _add(row, "secondary_sent", done.n if is_copy else 0)
+                add(row, "secondary_sent", done.n if is_copy else 0)
             elif not is_copy:
                 code = CODES.get((done.outcome, done.reason)) or OUTCOMES[done.outcome]
-                _add(row, code, -done.n, done.key_kinds or done.reason)
+                add(row, code, -done.n, done.key_kinds or done.reason)
 
     # --- from AppsFlyer
 
@@ -199,55 +198,45 @@ class _Rows:
     def _booked(self, counts: Mapping[str, int], unreadable: list[int]) -> None:
         """Compare all in-app events together, which AppsFlyer books on the day of the install."""
         own: Counter[str] = Counter()
-        for key, row in self._rows.items():
+        for key, row in self._rows.by_key.items():
             if key.kind == PerformanceKind.EVENT:
                 own[key.media_source] += row.flybridge
         cohorts = self._evidence.cohort_events
         for source in {*own, *cohorts, *counts}:
-            row = self._row(PerformanceKind.EVENT, ALL_EVENTS, source)
+            row = self._rows.row(PerformanceKind.EVENT, ALL_EVENTS, source)
             row.flybridge = own[source]
-            _add(row, "booking_day", own[source] - cohorts.get(source, 0))
+            add(row, "booking_day", own[source] - cohorts.get(source, 0))
         self._compared(PerformanceKind.EVENT, ALL_EVENTS, counts, unreadable)
 
     def _compared(self, kind: str, event: str, counts: Mapping[str, int], unreadable: list[int]) -> None:
         for source in counts:
-            self._row(kind, event, source)
-        rows = self._of(kind, event)
+            self._rows.row(kind, event, source)
+        rows = self._rows.of(kind, event)
         for source, row in rows.items():
             row.appsflyer = counts.get(source, 0)
-            _add(row, "conversion_definition", self._retargeted[row.key])
-            _add(row, "secondary_copies", -self._secondary[row.key])
-        self._withheld(rows)
-        for row in _largest(rows.values(), lambda row: -_left(row, APPSFLYER)):
-            taken = min(-_left(row, APPSFLYER), unreadable[0])
+            add(row, "conversion_definition", self._retargeted[row.key])
+            add(row, "secondary_copies", -self._secondary[row.key])
+        move_withheld(rows, self._evidence.withholding)
+        missing = self._missing(kind)
+        for row in largest(rows.values(), lambda row: -left(row, APPSFLYER)):
+            taken = min(-left(row, APPSFLYER), unreadable[0])
             if taken > 0:
-                _add(row, "unreadable", -taken)
+                add(row, "unreadable", -taken)
                 unreadable[0] -= taken
-            if self._evidence.was_down and _left(row, APPSFLYER) < 0:
-                _add(row, "gap", _left(row, APPSFLYER))
+            never_came = min(-left(row, APPSFLYER), missing)
+            if never_came > 0:
+                add(row, "gap", -never_came)
+                missing -= never_came
         if not self._evidence.is_final:
             for row in rows.values():
-                _add(row, "not_final", _left(row, APPSFLYER))
+                add(row, "not_final", left(row, APPSFLYER))
 
-    def _withheld(self, rows: Mapping[str, ComparedRow]) -> None:
-        """Add what came as restricted or organic beyond AppsFlyer's count to the named sources that lack it.
-
-        Those that are known to withhold come first. The sum is certain, and how it is shared among several is not.
-        """
-        gains = {name: max(0, _left(rows[name], APPSFLYER)) for name in WITHHELD if name in rows}
-        lacking = [row for name, row in rows.items() if name not in WITHHELD and _left(row, APPSFLYER) < 0]
-        moved = min(sum(gains.values()), -sum(_left(row, APPSFLYER) for row in lacking))
-        left = moved
-        known = self._evidence.withholding
-        by_size = _largest(lacking, lambda row: -_left(row, APPSFLYER))
-        for row in sorted(by_size, key=lambda row: row.key.media_source.lower() not in known):
-            taken = min(left, -_left(row, APPSFLYER))
-            _add(row, "restricted", -taken)
-            left -= taken
-        for name, gain in gains.items():
-            taken = min(moved, gain)
-            _add(rows[name], "restricted", taken)
-            moved -= taken
+    def _missing(self, kind: str) -> int:
+        """Return how many messages of a kind may not have come: counted, or any number while nothing was running."""
+        counted = self._evidence.missing
+        if counted is not None and kind in CONVERSIONS:
+            return counted.get(kind, 0)
+        return sys.maxsize if self._evidence.was_down else 0
 
     # --- to Amplitude
 
@@ -255,12 +244,12 @@ class _Rows:
         changed = {source: Counter(by_policy) for source, by_policy in self._evidence.changed.items()}
         native = [self._evidence.native]
         named: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-        kinds = {(key.kind, key.event) for key in self._rows if key.event != ALL_EVENTS}
+        kinds = {(key.kind, key.event) for key in self._rows.by_key if key.event != ALL_EVENTS}
         order = {kind: number for number, kind in enumerate(CONVERSIONS)}
         for kind, event in sorted(kinds, key=lambda one: (order.get(one[0], len(order)), one)):
             name = self._evidence.name_of(kind, event)
             if name is None:
-                for row in self._of(kind, event).values():
+                for row in self._rows.of(kind, event).values():
                     row.amplitude = 0
             elif name in told:
                 named[name].append((kind, event))
@@ -280,25 +269,25 @@ class _Rows:
         """Compare what Amplitude has under one name with the kinds that are sent under it: the first, if several."""
         (kind, event), *others = group
         for source in counts:
-            self._row(kind, event, source)
+            self._rows.row(kind, event, source)
         for other in others:
-            for source, row in self._of(*other).items():
-                _add(self._row(kind, event, source), "same_name", self._delivered[row.key])
-        rows = {source: row for source, row in self._of(kind, event).items() if row.key not in self._deleted}
+            for source, row in self._rows.of(*other).items():
+                add(self._rows.row(kind, event, source), "same_name", self._delivered[row.key])
+        rows = {source: row for source, row in self._rows.of(kind, event).items() if row.key not in self._deleted}
         for source, row in rows.items():
             found = counts.get(source, AmplitudeCount(0, 0))
             row.amplitude = found.on_day
-            _add(row, "day_boundary", found.on_day - found.in_zone)
+            add(row, "day_boundary", found.on_day - found.in_zone)
         self._changed(kind, event, rows, changed)
         for source, row in sorted(rows.items()):
-            left, foreign = _left(row, AMPLITUDE), counts.get(source, AmplitudeCount(0, 0)).foreign
+            more, foreign = left(row, AMPLITUDE), counts.get(source, AmplitudeCount(0, 0)).foreign
             if foreign is not None:
-                _add(row, "second_integration", min(max(left, 0), foreign))
-            elif left > 0 and (taken := min(left, native[0])):
-                _add(row, "second_integration", taken)
+                add(row, "second_integration", min(max(more, 0), foreign))
+            elif more > 0 and (taken := min(more, native[0])):
+                add(row, "second_integration", taken)
                 native[0] -= taken
-            elif left < 0 and self._evidence.route == ATTRIBUTION:
-                _add(row, "amplitude_unmatched", left)
+            elif more < 0 and self._evidence.route == ATTRIBUTION:
+                add(row, "amplitude_unmatched", more)
 
     def _changed(
         self, kind: str, event: str, rows: dict[str, ComparedRow], changed: Mapping[str, Counter[str]]
@@ -309,39 +298,12 @@ class _Rows:
                 row = rows.get(source)
                 if row is None or source == target:
                     continue
-                taken = min(-_left(row, AMPLITUDE), policies[policy])
+                taken = min(-left(row, AMPLITUDE), policies[policy])
                 if taken <= 0:
                     continue
                 policies[policy] -= taken
-                _add(row, "restricted_by_policy", -taken, policy)
+                add(row, "restricted_by_policy", -taken, policy)
                 if target not in rows:
-                    rows[target] = self._row(kind, event, target)
+                    rows[target] = self._rows.row(kind, event, target)
                     rows[target].amplitude = 0
-                _add(rows[target], "restricted_by_policy", taken, policy)
-
-
-def _family(kind: str) -> str | None:
-    """Return the kind under which a row is compared; None if it is not."""
-    if kind == PerformanceKind.RETARGETED_EVENT:
-        return PerformanceKind.EVENT
-    return kind if kind in CONVERSIONS or kind == PerformanceKind.EVENT else None
-
-
-def _left(row: ComparedRow, step: str) -> int:
-    """Return what is not explained yet; 0 where one side is not known."""
-    return row.unexplained(step) or 0
-
-
-def _largest(rows: Iterable[ComparedRow], of: Callable[[ComparedRow], int]) -> list[ComparedRow]:
-    return sorted(rows, key=lambda row: (-of(row), row.key))
-
-
-def _add(row: ComparedRow, code: str, n: int, detail: str = "") -> None:
-    """Add a part to a row, or to the part with the same code and detail."""
-    if not n:
-        return
-    for at, part in enumerate(row.parts):
-        if (part.code, part.detail) == (code, detail):
-            row.parts[at] = Part(code, part.n + n, detail)
-            return
-    row.parts.append(Part(code, n, detail))
+                add(rows[target], "restricted_by_policy", taken, policy)

@@ -7,7 +7,16 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from flybridge.amplitude import dashboard
-from flybridge.amplitude.dashboard import BUDGET, BUDGET_S, COST, EventCounts, SegmentationRefused, hours_of
+from flybridge.amplitude.dashboard import (
+    BUDGET,
+    BUDGET_S,
+    COST,
+    REVENUE,
+    SUMS_COST,
+    EventCounts,
+    SegmentationRefused,
+    hours_of,
+)
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Transport
 from flybridge.errors import TransportError
@@ -15,9 +24,9 @@ from flybridge.insight.reconcile import AmplitudeCount
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.store.performance import date_of, source_label
 
-SPARED: Final = 5
-"""Queries of the budget that are left to people and other tools."""
-PER_BUDGET: Final = BUDGET // COST - SPARED
+SPARED: Final = 100
+"""What of the budget is left to people and other tools."""
+USED: Final = BUDGET - SPARED
 PATIENCE_S: Final = 3600.0
 """No longer wait than this is made for one count."""
 
@@ -32,10 +41,13 @@ class QueryBudget:
     def __init__(self, transport: Transport, clock: Clock) -> None:
         self._transport = transport
         self._clock = clock
-        self._asked: list[int] = []
+        self._asked: list[tuple[int, int]] = []
 
-    async def ask(self, plan: ReconcilePlan, event: str, day: date, *, hourly: bool) -> EventCounts:
-        """Return the counts of one event on one day of the project's zone. Raises `CountRefused`."""
+    async def ask(self, plan: ReconcilePlan, event: str, day: date, *, hourly: bool, sums: bool = False) -> EventCounts:
+        """Return the counts of one event on one day of the project's zone, or sums of its revenue.
+
+        Raises `CountRefused`.
+        """
         assert plan.credentials is not None, "the caller has looked"
         request = dashboard.request(
             plan.credentials,
@@ -45,13 +57,14 @@ class QueryBudget:
             of_user=plan.of_user,
             platform=plan.platform,
             hourly=hourly,
+            sums_of=REVENUE if sums else "",
         )
         buckets = len(hours_of(day, plan.amplitude_zone)) if hourly else 1
         problem = ""
         for _ in range(3):
-            await self._pace()
+            await self._pace(SUMS_COST if sums else COST)
             try:
-                answer = dashboard.read(await self._transport.send(request), buckets)
+                answer = dashboard.read(await self._transport.send(request), buckets, sums=sums)
             except TransportError as error:
                 answer = SegmentationRefused(f"Amplitude was not reached: {error}.", 30.0)
             if isinstance(answer, EventCounts):
@@ -62,12 +75,15 @@ class QueryBudget:
             await self._clock.sleep(answer.again_s)
         raise CountRefused(problem)
 
-    async def _pace(self) -> None:
+    async def _pace(self, cost: int) -> None:
         span_ms = round(BUDGET_S * 1000)
-        self._asked = [at for at in self._asked if self._clock.now_ms() - at < span_ms]
-        if len(self._asked) >= PER_BUDGET:
-            await self._clock.sleep((self._asked[0] + span_ms - self._clock.now_ms()) / 1000)
-        self._asked.append(self._clock.now_ms())
+        while True:
+            now_ms = self._clock.now_ms()
+            self._asked = [(at, spent) for at, spent in self._asked if now_ms - at < span_ms]
+            if sum(spent for _, spent in self._asked) + cost <= USED:
+                break
+            await self._clock.sleep((self._asked[0][0] + span_ms - now_ms) / 1000)
+        self._asked.append((now_ms, cost))
 
 
 class AmplitudeCounter:
@@ -76,32 +92,35 @@ class AmplitudeCounter:
     def __init__(self, plan: ReconcilePlan, budget: QueryBudget) -> None:
         self._plan = plan
         self._budget = budget
-        self._hours: dict[tuple[str, date], EventCounts] = {}
+        self._hours: dict[tuple[str, date, bool], EventCounts] = {}
 
-    async def count(self, event: str, day: int) -> Mapping[str, AmplitudeCount]:
-        """Return how often an event is there, by media source. Raises `CountRefused`."""
+    async def count(self, event: str, day: int, *, sums: bool = False) -> Mapping[str, AmplitudeCount]:
+        """Return how often an event is there, or the sums of its revenue in millionths, by media source.
+
+        Raises `CountRefused`.
+        """
         plan, today = self._plan, date_of(day)
         if plan.zone == plan.amplitude_zone:
-            total = _labelled((await self._budget.ask(plan, event, today, hourly=False)).total())
+            total = _labelled((await self._budget.ask(plan, event, today, hourly=False, sums=sums)).total())
             return {source: AmplitudeCount(n, n) for source, n in total.items()}
         own = hours_of(today, plan.zone)
         first, end = own[0], own[-1] + timedelta(hours=1)
-        on_day = _labelled((await self._of_hours(event, today)).total())
+        on_day = _labelled((await self._of_hours(event, today, sums=sums)).total())
         in_zone: dict[str, int] = {}
         for near in (today - timedelta(days=1), today, today + timedelta(days=1)):
             hours = hours_of(near, plan.amplitude_zone)
             within = [number for number, hour in enumerate(hours) if first <= hour < end]
             if not within:
                 continue
-            part = (await self._of_hours(event, near)).total(within[0], within[-1] + 1)
+            part = (await self._of_hours(event, near, sums=sums)).total(within[0], within[-1] + 1)
             for source, n in _labelled(part).items():
                 in_zone[source] = in_zone.get(source, 0) + n
         return {source: AmplitudeCount(on_day.get(source, 0), in_zone.get(source, 0)) for source in {*on_day, *in_zone}}
 
-    async def _of_hours(self, event: str, day: date) -> EventCounts:
-        if (event, day) not in self._hours:
-            self._hours[event, day] = await self._budget.ask(self._plan, event, day, hourly=True)
-        return self._hours[event, day]
+    async def _of_hours(self, event: str, day: date, *, sums: bool) -> EventCounts:
+        if (event, day, sums) not in self._hours:
+            self._hours[event, day, sums] = await self._budget.ask(self._plan, event, day, hourly=True, sums=sums)
+        return self._hours[event, day, sums]
 
 
 def splits_hours(plan: ReconcilePlan, day: int) -> bool:

@@ -18,6 +18,7 @@ from flybridge.operations.whole_report import whole_report
 from flybridge.store.performance import date_of, day_number, source_label
 
 ORIGIN: Final = "aggregate"
+MICRO: Final = 1_000_000
 
 
 class AppsFlyerAnswer(Struct, frozen=True):
@@ -49,6 +50,7 @@ async def count_appsflyer(plan: ReconcilePlan, download: Download, first: int, l
         return AppsFlyerAnswer({}, read.sentence)
     installs: defaultdict[int, Counter[str]] = defaultdict(Counter)
     events: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    revenue: defaultdict[int, Counter[str]] = defaultdict(Counter)
     unknown: set[str] = set()
     for row in read.rows:
         source = source_label(row.media_source)
@@ -56,8 +58,19 @@ async def count_appsflyer(plan: ReconcilePlan, download: Download, first: int, l
             unknown.add(source)
         installs[day_number(row.day)][source] += row.installs or 0
         events[day_number(row.day)][source] += sum(one.count or 0 for one in row.events.values())
+        revenue[day_number(row.day)][source] += round((row.revenue or 0) * MICRO)
+    is_same = read.currency in {"", plan.currency}
     counts = {
-        day: AppsFlyerCounts(ORIGIN, dict(installs[day]), None, dict(events[day])) for day in range(first, last + 1)
+        day: AppsFlyerCounts(
+            ORIGIN, dict(installs[day]), None, dict(events[day]), dict(revenue[day]) if is_same else None
+        )
+        for day in range(first, last + 1)
     }
+    if not is_same:
+        sentence = (
+            f"The app's currency in AppsFlyer is {read.currency}, and in flybridge {plan.currency}: its revenue is not "
+            "compared. Set apps.insight.currency."
+        )
+        return AppsFlyerAnswer(counts, sentence)
     note = f"AppsFlyer does not say how many installs {', '.join(sorted(unknown))} brought." if unknown else ""
     return AppsFlyerAnswer(counts, note)

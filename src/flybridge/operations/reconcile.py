@@ -22,11 +22,13 @@ from flybridge.insight.comparison import CONVERSIONS, DayComparison
 from flybridge.insight.native import REASON as NATIVE
 from flybridge.insight.reasons import NEVER_MAPPED
 from flybridge.insight.reconcile import AmplitudeCount, DayEvidence, compare
+from flybridge.insight.reconcile_revenue import RevenueEvidence, compare_revenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
 from flybridge.operations.count_amplitude import AmplitudeCounter, CountRefused, QueryBudget, splits_hours
 from flybridge.operations.count_appsflyer import AppsFlyerAnswer, count_appsflyer
 from flybridge.operations.downtime import downtimes
 from flybridge.operations.match_export import ExportFailed, ExportMatch, match_export
+from flybridge.operations.read_raw_evidence import RawEvidence, RawReader
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind, PerformanceKind, Source, day_of
 from flybridge.store.figures import UNEXPLAINED_EVENTS, Count, CountedOn, DayReport, OutcomeCount, RestrictedCount
@@ -54,10 +56,20 @@ class KeptAnswer(Struct):
 
 
 class KeptAnswers(Struct):
-    """What Amplitude has answered about a day, by event. A change of zone makes it worthless."""
+    """What Amplitude has answered about a day, by event: how many, and their revenue. A change of zone makes it
+    worthless.
+    """
 
     zone: str
     events: dict[str, KeptAnswer] = field(default_factory=dict)
+    revenue: dict[str, KeptAnswer] = field(default_factory=dict)
+
+
+class AmplitudeAnswer(Struct):
+    """What Amplitude says of a day, by event: how many, and their revenue in millionths."""
+
+    counts: dict[str, Mapping[str, AmplitudeCount]] = field(default_factory=dict)
+    revenue: dict[str, Mapping[str, AmplitudeCount]] = field(default_factory=dict)
 
 
 class Reconciler:
@@ -76,40 +88,48 @@ class Reconciler:
         told = AppsFlyerAnswer({})
         if plan.api_token:
             told = await count_appsflyer(plan, self._download, first, last)
+        raw = await self._raw(plan, evidence, first, last)
         counter = AmplitudeCounter(plan, self._budget)
         found = []
         for day in range(first, last + 1):
-            notes = [told.problem] if told.problem else []
-            amplitude = None
+            notes = [problem for problem in (told.problem, raw.problem) if problem]
+            amplitude = AmplitudeAnswer()
             if plan.credentials is not None and plan.source_property:
                 amplitude = await self._amplitude(plan, counter, evidence, day, notes, again=again)
-            found.append(
-                compare(
-                    DayEvidence(
-                        app=plan.app,
-                        day=day,
-                        made_ms=now_ms,
-                        is_final=_is_final(plan, day, now_ms),
-                        counted=evidence.counted[day],
-                        outcomes=evidence.outcomes[day],
-                        name_of=plan.name_of,
-                        route=plan.route,
-                        zone=plan.zone,
-                        amplitude_zone=plan.amplitude_zone,
-                        appsflyer=told.days.get(day),
-                        amplitude=amplitude,
-                        changed=evidence.changed_on(plan, day),
-                        native=evidence.native_on(plan, day),
-                        withholding=VIEW_RESTRICTED,
-                        unreadable=evidence.unreadable_on(_days_of(plan, day)),
-                        unreadable_since=evidence.unreadable_on(_days_of(plan, day), since=True),
-                        was_down=evidence.was_down(plan, day),
-                        amplitude_origin="segmentation and export" if plan.by_export else "segmentation",
-                        cohort_events=evidence.cohorts[day],
-                        notes=tuple(notes),
-                    )
-                )
+            one = DayEvidence(
+                app=plan.app,
+                day=day,
+                made_ms=now_ms,
+                is_final=_is_final(plan, day, now_ms),
+                counted=evidence.counted[day],
+                outcomes=evidence.outcomes[day],
+                name_of=plan.name_of,
+                route=plan.route,
+                zone=plan.zone,
+                amplitude_zone=plan.amplitude_zone,
+                appsflyer=told.days.get(day),
+                amplitude=amplitude.counts or None,
+                changed=evidence.changed_on(plan, day),
+                native=evidence.native_on(plan, day),
+                withholding=VIEW_RESTRICTED,
+                unreadable=evidence.unreadable_on(_days_of(plan, day)),
+                unreadable_since=evidence.unreadable_on(_days_of(plan, day), since=True),
+                was_down=evidence.was_down(plan, day),
+                missing=_missing(raw, day),
+                amplitude_origin="segmentation and export" if plan.by_export else "segmentation",
+                cohort_events=evidence.cohorts[day],
+                notes=tuple(notes),
             )
+            money = RevenueEvidence(
+                raw.facts[day] if _is_told(raw) else None,
+                amplitude.revenue,
+                one.appsflyer.booked_revenue if one.appsflyer is not None else None,
+                evidence.cohort_revenue[day],
+            )
+            compared = compare(one)
+            compared.revenue = compare_revenue(one, money, compared.rows)
+            compared.currency = plan.currency
+            found.append(compared)
         await self._store.put_day_reports([comparison.written(one) for one in found])
         return found
 
@@ -123,11 +143,30 @@ class Reconciler:
         question = Slice(first, last, last + 1, frozenset({"day", "media_source"}), plan.app)
         for point in await self._store.curves(question):
             if point.kind in BOOKED:
-                gathered.cohorts[point.labels.day][point.labels.media_source] += point.events
+                day, source = point.labels.day, point.labels.media_source
+                gathered.cohorts[day][source] += point.events
+                revenue, not_converted = gathered.cohort_revenue[day].get(source, (0, 0))
+                gathered.cohort_revenue[day][source] = revenue + point.revenue, not_converted + point.not_converted
         gathered.restricted = [one for one in await self._store.restricted() if one.app == plan.app]
         gathered.counts = [one for one in await self._store.counts() if one.app == plan.app]
         gathered.down = await downtimes(self._store)
         return gathered
+
+    async def _raw(self, plan: ReconcilePlan, evidence: _Gathered, first: int, last: int) -> RawEvidence:
+        """Read AppsFlyer's raw data of these days. What is refused is said, and not taken for nothing."""
+        if plan.raw is None:
+            return RawEvidence()
+        reader = RawReader(
+            plan.raw,
+            self._store,
+            self._clock,
+            days=range(first, last + 1),
+            currency=plan.currency,
+            rates=plan.rates,
+            source_property=plan.source_property,
+            outcomes=[done for day in evidence.outcomes.values() for done in day],
+        )
+        return await reader.read(self._download, _span(plan, first)[0], _span(plan, last)[1])
 
     async def _amplitude(
         self,
@@ -138,35 +177,53 @@ class Reconciler:
         notes: list[str],
         *,
         again: bool,
-    ) -> Mapping[str, Mapping[str, AmplitudeCount]] | None:
+    ) -> AmplitudeAnswer:
         """Ask for the events of a day. What is refused is noted, and after the first refusal no more is asked."""
         kept = await self._kept(plan, day)
         exported = await self._exported(plan, evidence, day, notes) if plan.by_export else None
-        delivered = _delivered(plan, evidence.outcomes[day])
-        found: dict[str, Mapping[str, AmplitudeCount]] = {}
         if splits_hours(plan, day):
             notes.append(
                 f"The day begins within an hour of {plan.amplitude_zone}: Amplitude's counts by hour can't be told "
                 "apart exactly."
             )
-        for name in _names(plan, evidence.counted[day]):
-            known = kept.events.get(name)
-            settled = known is not None and _is_final(plan, day, known.at_ms) and known.delivered == delivered[name]
-            if known is not None and settled and not again:
-                found[name] = known.counts
-                continue
-            try:
-                counts = dict(await counter.count(name, day))
-            except CountRefused as problem:
-                notes.append(f"Not all events were counted in Amplitude: {problem}")
-                break
-            found[name] = counts
-            kept.events[name] = KeptAnswer(self._clock.now_ms(), delivered[name], counts)
+        found = AmplitudeAnswer()
+        try:
+            await self._ask(plan, counter, evidence, day, kept=kept, found=found, again=again)
+        except CountRefused as problem:
+            notes.append(f"Not all events were counted in Amplitude: {problem}")
         body = msgspec.json.encode(kept)
         await self._store.put_day_reports([DayReport(plan.app, ANSWERS, day, self._clock.now_ms(), body)])
         if exported is not None:
-            found = {name: _with_foreign(counts, exported.foreign[name]) for name, counts in found.items()}
-        return found or None
+            found.counts = {
+                name: _with_foreign(counts, exported.foreign[name]) for name, counts in found.counts.items()
+            }
+        return found
+
+    async def _ask(
+        self,
+        plan: ReconcilePlan,
+        counter: AmplitudeCounter,
+        evidence: _Gathered,
+        day: int,
+        *,
+        kept: KeptAnswers,
+        found: AmplitudeAnswer,
+        again: bool,
+    ) -> None:
+        """Ask for what is not kept, and keep it. Raises `CountRefused`; what was answered before stays."""
+        delivered, paid = _delivered(plan, evidence.outcomes[day]), _paid(plan, evidence.counted[day])
+        for name in _names(plan, evidence.counted[day]):
+            for answers, into, sums in ((kept.events, found.counts, False), (kept.revenue, found.revenue, True)):
+                if sums and name not in paid:
+                    continue
+                known = answers.get(name)
+                settled = known is not None and _is_final(plan, day, known.at_ms) and known.delivered == delivered[name]
+                if known is not None and settled and not again:
+                    into[name] = known.counts
+                    continue
+                counts = dict(await counter.count(name, day, sums=sums))
+                into[name] = counts
+                answers[name] = KeptAnswer(self._clock.now_ms(), delivered[name], counts)
 
     async def _exported(
         self, plan: ReconcilePlan, evidence: _Gathered, day: int, notes: list[str]
@@ -209,6 +266,7 @@ class _Gathered:
         self.counted: defaultdict[int, list[CountedOn]] = defaultdict(list)
         self.outcomes: defaultdict[int, list[OutcomeCount]] = defaultdict(list)
         self.cohorts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self.cohort_revenue: defaultdict[int, dict[str, tuple[int, int]]] = defaultdict(dict)
         self.restricted: list[RestrictedCount] = []
         self.counts: list[Count] = []
         self.down: list[tuple[int, int]] = []
@@ -237,6 +295,15 @@ class _Gathered:
     def was_down(self, plan: ReconcilePlan, day: int) -> bool:
         first_ms, end_ms = _span(plan, day)
         return any(since < end_ms and until > first_ms for since, until in self.down)
+
+
+def _is_told(raw: RawEvidence) -> bool:
+    """Whether raw data was read. An app of which AppsFlyer's reports are empty is one that it does not report."""
+    return raw.rows > 0 and not raw.problem
+
+
+def _missing(raw: RawEvidence, day: int) -> dict[str, int] | None:
+    return {kind: n for (of, kind), n in raw.missing.items() if of == day} if _is_told(raw) else None
 
 
 def _with_foreign(counts: Mapping[str, AmplitudeCount], foreign: Mapping[str, int]) -> dict[str, AmplitudeCount]:
@@ -272,6 +339,13 @@ def _names(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> list[str]:
     asked = [plan.name_of(kind, "") for kind in CONVERSIONS if kind in kinds]
     asked += [plan.name_of(PerformanceKind.EVENT, event) for event in ranked]
     return list(dict.fromkeys(name for name in asked if name is not None))
+
+
+def _paid(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> set[str]:
+    """Return the names in Amplitude of the events that have revenue on a day."""
+    names = {plan.name_of(PerformanceKind.EVENT, one.event) for one in counted
+             if one.kind in IN_EVENTS and (one.revenue or one.not_converted)}  # fmt: skip
+    return {name for name in names if name is not None}
 
 
 def _delivered(plan: ReconcilePlan, outcomes: Sequence[OutcomeCount]) -> Counter[str]:

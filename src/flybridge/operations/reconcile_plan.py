@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
 from flybridge.amplitude.cohort import Credentials
 from flybridge.config.settings import App, Config, Insight, Platform
+from flybridge.flow import Flow
+from flybridge.history.pull import PullPlan
 from flybridge.insight.comparison import CONVERSIONS
+from flybridge.mapping.performance import NO_RATES
 from flybridge.mapping.to_amplitude.classify import DISPLAY
-from flybridge.wiring import cohort_credentials_of, counting_of, rules_of
+from flybridge.operations.read_raw_evidence import RawSource
+from flybridge.wiring import build_flow, cohort_credentials_of, counting_of, rules_of
 
 
 class ReconcilePlan(Struct, frozen=True):
@@ -21,7 +25,8 @@ class ReconcilePlan(Struct, frozen=True):
     property of the event, or of its user (`of_user`), that has the media source; empty if it is not sent. `platform` is
     what tells the app's events from those of another app in the same project, empty if there is none. `events` is how
     many in-app events are compared, `by_export` whether each is looked for by its insert_id. Without `credentials`
-    Amplitude is not asked, without `api_token` AppsFlyer.
+    Amplitude is not asked, without `api_token` AppsFlyer, and without `raw` no raw data is read. `currency` is that of
+    the app, and `rates` what others are worth in it.
     """
 
     app: str
@@ -39,6 +44,9 @@ class ReconcilePlan(Struct, frozen=True):
     credentials: Credentials | None
     base_url: str
     api_token: str
+    currency: str = "USD"
+    rates: Mapping[str, float] = NO_RATES
+    raw: RawSource | None = None
 
     @property
     def asks(self) -> bool:
@@ -50,12 +58,14 @@ def reconcile_plans_of(config: Config) -> list[ReconcilePlan]:
     """Return how each app of the configuration is compared."""
     shared = Counter(_project(app) for app in config.apps)
     same = Counter((_project(app), app.platform) for app in config.apps)
+    flow = build_flow(config)
     return [
         _plan(
             app,
             config.insight,
             platform=DISPLAY.get(app.platform.value, "") if shared[_project(app)] > 1 else "",
             is_alone=same[_project(app), app.platform] == 1,
+            raw=_raw(app, config, flow),
         )
         for app in config.apps
     ]
@@ -65,7 +75,16 @@ def _project(app: App) -> tuple[str, str]:
     return app.amplitude.api_key.reveal(), app.amplitude.base_url
 
 
-def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool) -> ReconcilePlan:
+def _raw(app: App, config: Config, flow: Flow) -> RawSource | None:
+    chosen, token = config.insight.reconcile_by_raw_data, app.appsflyer.api_token
+    if not chosen or token is None or app.platform is Platform.OTHER:
+        return None
+    reports = tuple(report.value for report in app.history.reports)
+    pull = PullPlan(app.name, app.appsflyer_app_id, token.reveal(), app.appsflyer.base_url, reports)
+    return RawSource(pull, flow.filings, config.data_dir)
+
+
+def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool, raw: RawSource | None) -> ReconcilePlan:
     rules, token = rules_of(app), app.appsflyer.api_token
     on_v2 = rules.route == "http_v2"
     return ReconcilePlan(
@@ -87,6 +106,9 @@ def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool) -> Recon
         app.appsflyer.base_url,
         # Apps of other platforms have no aggregate reports.
         token.reveal() if token is not None and app.platform is not Platform.OTHER else "",
+        app.insight.currency,
+        app.insight.rates,
+        raw,
     )
 
 

@@ -112,7 +112,8 @@ class OutcomeCount(Struct, frozen=True):
 class CountedOn(Struct, frozen=True):
     """What performance counts on one day: `n` after corrections of attribution, of `entered` rows of the ledger.
 
-    `deleted` are those of the rows that are past their retention.
+    `deleted` are those of the rows that are past their retention. `revenue` is in millionths of the app's currency,
+    without the amounts of `not_converted` events.
     """
 
     day: int
@@ -122,6 +123,8 @@ class CountedOn(Struct, frozen=True):
     n: int
     entered: int
     deleted: int
+    revenue: int = 0
+    not_converted: int = 0
 
 
 class Outcomes(Struct, frozen=True):
@@ -140,6 +143,19 @@ class SentEvent(Struct, frozen=True):
     media_source: str
     insert_id: str
     sent_ms: int
+
+
+class EventOutcome(Struct, frozen=True):
+    """What became of one event with an insert_id. `key_kinds` are those of what is held."""
+
+    day: int
+    kind: str
+    event: str
+    media_source: str
+    insert_id: str
+    outcome: str
+    reason: str
+    key_kinds: str
 
 
 UNEXPLAINED_EVENTS: Final = "unexplained"

@@ -29,6 +29,7 @@ from flybridge.store.figures import (
     CoverageRow,
     DayReport,
     Discrepancy,
+    EventOutcome,
     Held,
     HeldCount,
     LedgerEntry,
@@ -459,6 +460,14 @@ class Store(Protocol):
 
     async def sent_events(self, app: str, first: int, last: int) -> Sequence[SentEvent]:
         """Return the delivered events of these days one by one, as far as the ledger has their insert_ids."""
+        ...
+
+    async def event_outcomes(self, app: str, first: int, last: int) -> Sequence[EventOutcome]:
+        """Return what became of the events of these days one by one, of those names of events that have revenue.
+
+        As far as the ledger has their insert_ids: not of what was refused, filtered or forgotten. It reads the whole
+        ledger.
+        """
         ...
 
     async def put_day_reports(self, found: Sequence[DayReport]) -> None:

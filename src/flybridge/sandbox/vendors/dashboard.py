@@ -5,7 +5,7 @@
 Days and hours are those of the project's zone, by the time of the event. A query costs days x conditions x type; 1,000
 in five minutes, 108,000 in an hour, and no more than five at once. The page shows neither the bodies of errors nor how
 hours are written in `xValues` (*unverified*). Properties are known if the sandbox keeps everything; else the media
-source and the campaign only.
+source and the campaign only. `m=sums` adds up the first property of `group_by` (*unverified* which of two it is).
 
 https://amplitude.com/docs/apis/analytics/dashboard-rest (read 2026-11-27).
 """
@@ -38,7 +38,9 @@ BUDGETS: Final = ((300_000, 1_000), (3_600_000, 108_000))
 AT_ONCE: Final = 5
 INTERVALS: Final[Mapping[str, int]] = {"-300000": 2, "-3600000": 7, "1": 365, "7": 365, "30": 365}
 """Intervals that the sandbox knows, and how many days of each are shown. Weeks and months are not served."""
-METRICS: Final = frozenset({"uniques", "totals", "average"})
+SUMS: Final = "sums"
+METRICS: Final = frozenset({"uniques", "totals", "average", SUMS})
+REVENUE: Final = "$revenue"
 ANY: Final = frozenset({"_all", "_active"})
 BUILT_IN: Final = frozenset({"platform", "country", "region", "city", "language"})
 NONE: Final = "(none)"
@@ -200,6 +202,8 @@ def _query(given: Mapping[str, str]) -> Query:
     if (last - first).days + 1 > INTERVALS[interval]:
         raise RefusedQuery(f"The interval {interval} is limited to {INTERVALS[interval]} days")
     groups = [*event.group_by, *(_property(given[name]) for name in ("g", "g2") if name in given)]
+    if metric == SUMS and not event.group_by:
+        raise RefusedQuery("A property metric needs a property in group_by")
     if len(groups) > 2 or any(group.type not in {"event", "user"} for group in groups):
         raise RefusedQuery("Invalid group by")
     limit = int(given["limit"]) if given.get("limit", "").isdecimal() else GROUPS
@@ -222,20 +226,32 @@ def _series(query: Query, saved: Iterable[Saved], zone: ZoneInfo) -> dict[str, A
     at = {value: number for number, value in enumerate(values)}
     times: defaultdict[tuple[str, ...], Counter[int]] = defaultdict(Counter)
     people: defaultdict[tuple[str, ...], defaultdict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    # The first property is what is added up, whatever its currency.
+    groups = query.groups[1:] if query.metric == SUMS else query.groups
+    sums: defaultdict[tuple[str, ...], defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
     for event in saved:
         if query.event.event_type not in ANY and event.event_type != query.event.event_type:
             continue
         number = at.get(_bucket(event.time_ms, query.interval, zone))
         if number is None or not all(one.passes(event) for one in query.event.filters):
             continue
-        label = tuple(_value(event, group) for group in query.groups)
+        label = tuple(_value(event, group) for group in groups)
+        if query.metric == SUMS:
+            amount = _number(event, query.groups[0])
+            if amount is None:
+                continue
+            sums[label][number] += amount
         times[label][number] += 1
         people[label][number].add(event.user_id or event.device_id or "")
-    if not query.groups:
+    if not groups:
         times.setdefault((), Counter())
     labels = sorted(times, key=lambda label: (-times[label].total(), label))[: query.limit]
     numbers = range(len(values))
-    series = [[_figure(query.metric, times[one][n], len(people[one][n])) for n in numbers] for one in labels]
+    series = [
+        [sums[one][n] if query.metric == SUMS else _figure(query.metric, times[one][n], len(people[one][n]))
+         for n in numbers]
+        for one in labels
+    ]  # fmt: skip
     return {
         "series": series,
         "seriesLabels": [_written(label) for label in labels],
@@ -276,6 +292,16 @@ def _bucket(time_ms: int, interval: str, zone: ZoneInfo) -> str:
     step_s = -int(interval) // 1000
     into_s = (moment.minute * 60 + moment.second) % step_s
     return (moment - timedelta(seconds=into_s, microseconds=moment.microsecond)).isoformat()
+
+
+def _number(event: Saved, group: GroupBy) -> float | None:
+    """Return a property of an event as a number; None if it is none."""
+    if group.value == REVENUE:
+        return event.revenue
+    try:
+        return float(_value(event, group))
+    except ValueError:
+        return None
 
 
 def _value(event: Saved, group: GroupBy) -> str:

@@ -18,6 +18,7 @@ from flybridge.store.figures import (
     CoverageRow,
     DayReport,
     Discrepancy,
+    EventOutcome,
     Held,
     HeldCount,
     LedgerEntry,
@@ -127,6 +128,10 @@ def _by_kinds(found: list[OutcomeCount], expired: Sequence[tuple[Any, ...]]) -> 
 
 def sent_events(db: Rows, app: str, first: int, last: int) -> list[SentEvent]:
     return [SentEvent(*row) for row in db.read(Read.SENT, app, first, last)]
+
+
+def event_outcomes(db: Rows, app: str, first: int, last: int) -> list[EventOutcome]:
+    return [EventOutcome(*row) for row in db.read(Read.EVENT_OUTCOMES, app, first, last)]
 
 
 def put_day_reports(ledger: LedgerWriter, found: Sequence[DayReport]) -> None:

@@ -140,7 +140,9 @@ class Read(Enum):
     EXPIRED_KINDS = auto()  # app, first day, last day: day, kind, event, media source, key kinds, how many expired
     # app, first day, last day: day, kind, event, media source, insert_id, changed_ms, of what is delivered
     SENT = auto()
-    COUNTED_ON = auto()  # app, first day, last day: day, kind, event, media source, n, ledger rows, of these deleted
+    EVENT_OUTCOMES = auto()
+    # app, first day, last day: day, kind, event, media source, n, ledger rows, of these deleted, revenue, not converted
+    COUNTED_ON = auto()
     DAY_REPORTS = auto()  # kind, first day, last day, app (may be None): the fields of `figures.DayReport`
     # the audit
     MOVED = auto()  # app, n, ledger rows: where what moved between cells is not as much as came

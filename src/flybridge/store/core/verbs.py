@@ -41,6 +41,7 @@ from flybridge.store.figures import (
     CoverageRow,
     DayReport,
     Discrepancy,
+    EventOutcome,
     Held,
     HeldCount,
     LedgerEntry,
@@ -322,6 +323,9 @@ class Verbs(ABC):
 
     async def sent_events(self, app: str, first: int, last: int) -> Sequence[SentEvent]:
         return await self._read(lambda db: reports.sent_events(db, app, first, last))
+
+    async def event_outcomes(self, app: str, first: int, last: int) -> Sequence[EventOutcome]:
+        return await self._read(lambda db: reports.event_outcomes(db, app, first, last))
 
     async def put_day_reports(self, found: Sequence[DayReport]) -> None:
         await self._write(reports.put_day_reports, found)

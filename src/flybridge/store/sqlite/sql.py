@@ -174,11 +174,22 @@ READS: Final[Mapping[Read, str]] = {
                    FROM ledger l CROSS JOIN performance_cells c ON c.id = l.performance
                    JOIN dimensions d ON d.id = c.dimension JOIN cells k ON k.id = l.cell
                    WHERE d.app = ?1 AND c.day BETWEEN ?2 AND ?3 AND k.outcome = 'delivered' AND l.insert_id <> ''""",
+    Read.EVENT_OUTCOMES: """SELECT c.day, d.kind, d.event, d.media_source, l.insert_id, k.outcome, k.reason,
+                                    coalesce(h.key_kinds, '')
+                             FROM ledger l CROSS JOIN performance_cells c ON c.id = l.performance
+                             JOIN dimensions d ON d.id = c.dimension JOIN cells k ON k.id = l.cell
+                             LEFT JOIN holds h ON h.id = l.id AND k.outcome = 'held'
+                             WHERE d.app = ?1 AND c.day BETWEEN ?2 AND ?3 AND l.insert_id <> ''
+                               AND d.event IN (SELECT e.event FROM performance_cells f JOIN dimensions e
+                                                 ON e.id = f.dimension JOIN performance p ON p.cell = f.id
+                                               WHERE e.app = ?1 AND f.day BETWEEN ?2 AND ?3
+                                                 AND (p.revenue <> 0 OR p.not_converted <> 0))""",
     Read.EXPIRED_KINDS: """SELECT c.day, d.kind, d.event, d.media_source, e.key_kinds, sum(e.n)
                             FROM performance_cells c JOIN dimensions d ON d.id = c.dimension
                             JOIN expired_kinds e ON e.cell = c.id
                             WHERE d.app = ?1 AND c.day BETWEEN ?2 AND ?3 GROUP BY 1, 2, 3, 4, 5""",
-    Read.COUNTED_ON: """SELECT c.day, d.kind, d.event, d.media_source, sum(p.n), sum(p.entered), sum(p.deleted)
+    Read.COUNTED_ON: """SELECT c.day, d.kind, d.event, d.media_source, sum(p.n), sum(p.entered), sum(p.deleted),
+                                sum(p.revenue), sum(p.not_converted)
                          FROM performance_cells c JOIN dimensions d ON d.id = c.dimension
                          JOIN performance p ON p.cell = c.id
                          WHERE d.app = ?1 AND c.day BETWEEN ?2 AND ?3 GROUP BY 1, 2, 3, 4""",

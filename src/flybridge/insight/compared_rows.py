@@ -1,0 +1,88 @@
+"""How rows of a comparison are filled: parts of differences, and what is not explained yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final
+
+from flybridge.insight.causes import APPSFLYER
+from flybridge.insight.comparison import CONVERSIONS, ComparedKey, ComparedRow, Part
+from flybridge.records import PerformanceKind
+
+ORGANIC: Final = "organic"
+RESTRICTED: Final = "restricted"
+WITHHELD: Final = (RESTRICTED, ORGANIC)
+"""What AppsFlyer names instead of a source that may not be named."""
+
+
+class ComparedRows:
+    """The rows of a day by what they count."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[ComparedKey, ComparedRow] = {}
+
+    def row(self, kind: str, event: str, source: str) -> ComparedRow:
+        """Return a row, made if it is new."""
+        key = ComparedKey(kind, event, source)
+        if key not in self.by_key:
+            self.by_key[key] = ComparedRow(key, None, 0, None)
+        return self.by_key[key]
+
+    def of(self, kind: str, event: str) -> dict[str, ComparedRow]:
+        """Return the rows of a kind and event, by media source."""
+        return {key.media_source: row for key, row in self.by_key.items() if (key.kind, key.event) == (kind, event)}
+
+    def sorted(self) -> list[ComparedRow]:
+        """Return the rows that say something: conversions first, then events by name."""
+        order = {kind: number for number, kind in enumerate(CONVERSIONS)}
+        found = [row for row in self.by_key.values() if row.flybridge or row.appsflyer or row.amplitude or row.parts]
+        return sorted(found, key=lambda row: (order.get(row.key.kind, len(order)), row.key))
+
+
+def family(kind: str) -> str | None:
+    """Return the kind under which a row is compared; None if it is not."""
+    if kind == PerformanceKind.RETARGETED_EVENT:
+        return PerformanceKind.EVENT
+    return kind if kind in CONVERSIONS or kind == PerformanceKind.EVENT else None
+
+
+def left(row: ComparedRow, step: str) -> int:
+    """Return what is not explained yet; 0 where one side is not known."""
+    return row.unexplained(step) or 0
+
+
+def largest(rows: Iterable[ComparedRow], of: Callable[[ComparedRow], int]) -> list[ComparedRow]:
+    """Return rows in the order of a figure, the largest first."""
+    return sorted(rows, key=lambda row: (-of(row), row.key))
+
+
+def add(row: ComparedRow, code: str, n: int, detail: str = "", events: int = 0) -> None:
+    """Add a part to a row, or to the part with the same code and detail."""
+    if not n:
+        return
+    for at, part in enumerate(row.parts):
+        if (part.code, part.detail) == (code, detail):
+            row.parts[at] = Part(code, part.n + n, detail, part.events + events)
+            return
+    row.parts.append(Part(code, n, detail, events))
+
+
+def move_withheld(rows: Mapping[str, ComparedRow], known: Collection[str], least: int = 1) -> None:
+    """Add what came as restricted or organic beyond AppsFlyer's count to the named sources that lack it.
+
+    Those that are `known` to withhold come first. The sum is certain, and how it is shared among several is not. What
+    is less than `least` is not looked at.
+    """
+    gains = {name: gain for name in WITHHELD if name in rows and (gain := left(rows[name], APPSFLYER)) >= least}
+    lacking = [row for name, row in rows.items() if name not in WITHHELD and left(row, APPSFLYER) <= -least]
+    moved = min(sum(gains.values()), -sum(left(row, APPSFLYER) for row in lacking))
+    remaining = moved
+    by_size = largest(lacking, lambda row: -left(row, APPSFLYER))
+    for row in sorted(by_size, key=lambda row: row.key.media_source.lower() not in known):
+        taken = min(remaining, -left(row, APPSFLYER))
+        add(row, "restricted", -taken)
+        remaining -= taken
+    for name, gain in gains.items():
+        taken = min(moved, gain)
+        add(rows[name], "restricted", taken)
+        moved -= taken

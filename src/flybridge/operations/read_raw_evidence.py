@@ -1,0 +1,277 @@
+"""Read AppsFlyer's raw data to explain differences: which messages never came, and what each event was worth.
+
+The rows of a day are processed as they would be if they had been pushed, without being filed: that tells what each is
+counted as, which amount is sent, and by which identity the ledger knows it. An identity is of a second, and what
+happens several times in it is worth the same each time; so that rows and ledger are compared by how many there are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+
+from flybridge.appsflyer.amounts import amount_of
+from flybridge.appsflyer.currencies import currency_of
+from flybridge.appsflyer.raw_pull import PullReport
+from flybridge.appsflyer.raw_report import TAKEN, report_named
+from flybridge.clock import Clock
+from flybridge.delivery.exchange import Download
+from flybridge.history.files import RawFile, RawRows
+from flybridge.history.pull import HistoryPull, PullPlan
+from flybridge.history.rows import UTC_TIMES, RawRow
+from flybridge.insight.comparison import CONVERSIONS
+from flybridge.insight.reconcile import CODES, OUTCOMES
+from flybridge.insight.reconcile_revenue import DELIVERED, MISSING, SECONDARY, SECONDARY_SENT, RevenueFact
+from flybridge.records import (
+    Deliver,
+    Envelope,
+    Filing,
+    Filter,
+    Hold,
+    Media,
+    OutcomeKind,
+    PerformanceKind,
+    Refuse,
+    Source,
+)
+from flybridge.store.figures import EventOutcome, OutcomeCount
+from flybridge.store.performance import source_label
+from flybridge.store.protocol import Store
+
+KIND: Final = "reconcile"
+"""Pulls for a comparison go on apart from others."""
+PAGE: Final = 500
+MICRO: Final = 1_000_000
+IDENTITY: Final = 32
+"""The length of an identity in an insert_id, which may go on with a millisecond or an ordinal."""
+
+IN_EVENTS: Final = (PerformanceKind.EVENT, PerformanceKind.RETARGETED_EVENT, PerformanceKind.SECONDARY)
+
+
+class RawSource(Struct, frozen=True):
+    """Where raw data of an app is pulled, how its rows are processed, and where files may lie meanwhile."""
+
+    pull: PullPlan
+    filings: Callable[[Sequence[Envelope]], list[Filing]]
+    data_dir: Path
+
+
+class RawEvidence(Struct):
+    """What raw data says about some days. `missing` counts conversions that never came, by day and kind."""
+
+    rows: int = 0
+    missing: Counter[tuple[int, str]] = field(default_factory=Counter)
+    facts: defaultdict[int, list[RevenueFact]] = field(default_factory=lambda: defaultdict(list))
+    problem: str = ""
+
+
+class _Event(Struct, frozen=True):
+    """One in-app event of a row, as far as it is compared."""
+
+    day: int
+    event: str
+    media_source: str
+    sent_source: str
+    currency: str
+    reported: int | None
+    counted: int
+    bare: int
+    sent: int
+
+
+class RawReader:
+    """Reads the raw data of some days.
+
+    `outcomes` are those of the ledger, `currency` that of the app, and `rates` what others are worth in it.
+    """
+
+    def __init__(
+        self,
+        source: RawSource,
+        store: Store,
+        clock: Clock,
+        *,
+        days: range,
+        currency: str,
+        rates: Mapping[str, float],
+        source_property: str,
+        outcomes: Sequence[OutcomeCount],
+    ) -> None:
+        self._source, self._store, self._clock = source, store, clock
+        self._days, self._property = days, source_property
+        self._currency, self._rates = currency, rates
+        self._evidence = RawEvidence()
+        self._known: defaultdict[str, list[EventOutcome]] = defaultdict(list)
+        self._unsent: Counter[tuple[int, str, str, str]] = Counter()
+        self._forgotten: Counter[tuple[int, str, str]] = Counter()
+        for one in outcomes:
+            code = CODES.get((one.outcome, one.reason)) or OUTCOMES.get(one.outcome, "")
+            self._unsent[one.day, one.event, one.media_source, code] += one.n
+            if one.outcome == OutcomeKind.FORGOTTEN:
+                self._forgotten[one.day, one.event, one.media_source] += one.n
+        self._groups: dict[tuple[int, tuple[str, ...]], list[int | None]] = {}
+        # Whether these came can be told when all are known: in the order of the rows.
+        self._lost: list[_Event] = []
+        self._left_out: list[tuple[_Event, str, str, bool]] = []
+
+    async def read(self, download: Download, begin_ms: int, end_ms: int) -> RawEvidence:
+        """Read what raw data has of a span of time."""
+        plan = self._source.pull
+        for one in await self._store.event_outcomes(plan.app, self._days[0], self._days[-1]):
+            self._known[one.insert_id[:IDENTITY]].append(one)
+        # Each comparison reads all: what was left of an earlier one would be a part.
+        await self._store.drop_states([f"{KIND} {plan.app} {report}" for report in plan.reports])
+        puller = HistoryPull(plan, self._store, download, self._source.data_dir, self._clock, kind=KIND)
+        done = await puller.run(begin_ms, end_ms, self._read)
+        self._evidence.problem = next((one.problem for one in done if one.problem), "")
+        self._finish()
+        return self._evidence
+
+    async def _read(self, report: PullReport, file: RawFile) -> tuple[int, int]:
+        rows, page = 0, list[RawRow]()
+        for row in RawRows(file, UTC_TIMES, report_named(report.name)):
+            rows += 1
+            if isinstance(row, RawRow) and row.report in TAKEN:
+                page.append(row)
+            if len(page) == PAGE:
+                await self._look(page)
+                page.clear()
+        await self._look(page)
+        self._evidence.rows += rows
+        return rows, 0
+
+    async def _look(self, rows: Sequence[RawRow]) -> None:
+        now_ms = self._clock.now_ms()
+        app = self._source.pull.app
+        filings = self._source.filings(
+            [Envelope(app, Source.PULL, Media.JSON, now_ms, row.body, ordinal=1) for row in rows]
+        )
+        known = await self._store.are_known(filings, now_ms)
+        for row, filing, is_known in zip(rows, filings, known, strict=True):
+            found = filing.performance
+            if found is None or found.day not in self._days:
+                continue
+            kind = found.dimensions.kind
+            if kind in CONVERSIONS and not is_known:
+                self._evidence.missing[found.day, kind] += 1
+            elif kind in IN_EVENTS:
+                self._event(row.fields, filing, is_known=is_known)
+
+    def _event(self, fields: Mapping[str, str], filing: Filing, *, is_known: bool) -> None:
+        found = filing.performance
+        assert found is not None, "the caller has looked"
+        amount, currency = _amount(fields, self._currency)
+        is_copy = found.dimensions.kind == PerformanceKind.SECONDARY
+        if not found.revenue and not found.not_converted and not (is_copy and amount):
+            return
+        source = found.dimensions.media_source
+        sent, sent_source = self._sent(filing, source)
+        bare = _converted(fields, currency, self._currency, self._rates)
+        event = _Event(
+            found.day, found.dimensions.event, source, sent_source, currency, amount, found.revenue, bare, sent
+        )
+        if is_copy:
+            standing = self._known.get(filing.key.hex() if filing.key is not None else "")
+            was_sent = standing and standing.pop(0).outcome == OutcomeKind.DELIVERED
+            self._add(event, SECONDARY_SENT if was_sent else SECONDARY)
+            return
+        decision = filing.decision
+        if isinstance(decision, Deliver | Hold):
+            self._standing(event, filing.key.hex() if filing.key is not None else "")
+        elif isinstance(decision, Filter | Refuse):
+            kind = OutcomeKind.FILTERED if isinstance(decision, Filter) else OutcomeKind.REFUSED
+            code = CODES.get((kind, decision.reason)) or OUTCOMES[kind]
+            self._left_out.append((event, code, decision.reason, is_known))
+
+    def _standing(self, event: _Event, identity: str) -> None:
+        """Add an event by what the ledger says of it."""
+        standing = self._known.get(identity)
+        if not standing:
+            self._lost.append(event)
+            return
+        one = standing.pop(0)
+        if one.outcome == OutcomeKind.DELIVERED:
+            self._add(event, DELIVERED)
+        else:
+            code = CODES.get((one.outcome, one.reason)) or OUTCOMES[one.outcome]
+            self._add(event, code, one.key_kinds or one.reason)
+
+    def _sent(self, filing: Filing, source: str) -> tuple[int, str]:
+        """Return the number that Amplitude gets for an event, and the media source under which it does."""
+        item = filing.decision.item if isinstance(filing.decision, Hold) else filing.decision
+        if not isinstance(item, Deliver):
+            return 0, source
+        for line in item.body.splitlines():
+            with suppress(msgspec.DecodeError):
+                event = msgspec.json.decode(line)
+                if isinstance(event, dict) and event.get("event_type") == item.event_type:
+                    named = (event.get("event_properties") or {}).get(self._property)
+                    amount = event.get("revenue")
+                    sent_source = source_label(named) if isinstance(named, str) else source
+                    return round(amount * MICRO) if isinstance(amount, int | float) else 0, sent_source
+        return 0, source
+
+    def _add(self, event: _Event, code: str, detail: str = "") -> None:
+        labels = (event.event, event.media_source, event.sent_source, event.currency, code, detail)
+        sums = self._groups.setdefault((event.day, labels), [0, 0, 0, 0, 0])
+        for at, amount in enumerate((1, event.reported, event.counted, event.bare, event.sent)):
+            before = sums[at]
+            sums[at] = None if before is None or amount is None else before + amount
+
+    def _finish(self) -> None:
+        """Tell what never came from what the ledger can't name, and add up."""
+        whole = Counter((one.day, one.event, one.media_source, code) for one, code, _, _ in self._left_out)
+        for one, code, reason, is_known in self._left_out:
+            at = (one.day, one.event, one.media_source, code)
+            # Identities are remembered for a while only; counts are kept.
+            if is_known or whole[at] <= self._unsent[at]:
+                self._add(one, code, reason)
+            else:
+                self._add(one, MISSING)
+        for one in self._lost:
+            if self._forgotten[one.day, one.event, one.media_source] > 0:
+                self._forgotten[one.day, one.event, one.media_source] -= 1
+                self._add(one, OUTCOMES[OutcomeKind.FORGOTTEN])
+            else:
+                self._add(one, MISSING)
+        for (day, labels), (n, reported, counted, bare, sent) in self._groups.items():
+            event, source, sent_source, currency, code, detail = labels
+            fact = RevenueFact(
+                event,
+                source,
+                sent_source,
+                currency,
+                code,
+                detail,
+                n or 0,
+                reported,
+                counted or 0,
+                bare or 0,
+                sent or 0,
+            )
+            self._evidence.facts[day].append(fact)
+
+
+def _amount(fields: Mapping[str, str], currency: str) -> tuple[int | None, str]:
+    """Return AppsFlyer's amount of a row in a currency, in millionths, and the currency in which it was paid."""
+    paid = currency_of(fields.get("event_revenue_currency")) or ""
+    for name, code in (
+        ("event_revenue", paid),
+        ("revenue_in_selected_currency", currency_of(fields.get("selected_currency"))),
+        ("event_revenue_usd", "USD"),
+    ):
+        if code == currency and (amount := amount_of(fields.get(name), code)) is not None:
+            return round(amount * MICRO), paid
+    return None, paid
+
+
+def _converted(fields: Mapping[str, str], paid: str, currency: str, rates: Mapping[str, float]) -> int:
+    """Return the amount in which a row was paid, as it is counted if the message had no converted one."""
+    amount, rate = amount_of(fields.get("event_revenue"), paid), 1.0 if paid == currency else rates.get(paid)
+    return 0 if amount is None or rate is None else round(amount * rate * MICRO)
