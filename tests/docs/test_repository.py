@@ -89,3 +89,16 @@ def _pins(text, requirement) -> bool:
 
     pins = {canonicalize_name(name): version for name, version in re.findall(r"^(\S+?)==([^\s;]+)", text, re.MULTILINE)}
     return requirement.specifier.contains(pins[canonicalize_name(requirement.name)], prereleases=True)
+
+
+def test_a_tree_without_git_is_listed_alike(root, files, listed, tmp_path):
+    """A source archive has no history, and is checked all the same."""
+    for path in files:
+        copy = tmp_path / path.relative_to(root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(b"")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/left").write_bytes(b"")
+    (tmp_path / "src/__pycache__").mkdir()
+    (tmp_path / "src/__pycache__/left.pyc").write_bytes(b"")
+    assert [path.relative_to(tmp_path) for path in listed(tmp_path)] == [path.relative_to(root) for path in files]
