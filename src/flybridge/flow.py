@@ -23,8 +23,7 @@ from flybridge.amplitude.event import as_past, identifier
 from flybridge.amplitude.streamed import Streamed, event_in, events_in, is_user, not_understood, read_message
 from flybridge.appsflyer import inapp_event, postback
 from flybridge.appsflyer.fields import Postback
-from flybridge.appsflyer.postback_kind import Kind, kind_of
-from flybridge.appsflyer.postback_time import time_ms, time_of
+from flybridge.appsflyer.postback_kind import Kind
 from flybridge.appsflyer.raw_report import bad_row
 from flybridge.audiences.messages import with_members
 from flybridge.audiences.rules import AudienceRule
@@ -36,11 +35,17 @@ from flybridge.identity.mentions import keys_in
 from flybridge.inbox.protocol import Inbox, Leased
 from flybridge.insight.native import REASON as NATIVE
 from flybridge.mapping.performance import Counting, performance_of
-from flybridge.mapping.person import Identified, identify, parsed, refused_ids
-from flybridge.mapping.to_amplitude.classify import platform_of
-from flybridge.mapping.to_amplitude.content_key import identity_of
-from flybridge.mapping.to_amplitude.facts import Named, carried, named, named_by_amplitude, restricted
-from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.content_key import Identity, identity_of
+from flybridge.mapping.to_amplitude.facts import (
+    Facts,
+    Named,
+    carried,
+    facts_of,
+    named,
+    named_by_amplitude,
+    restricted,
+)
+from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_facts
 from flybridge.mapping.to_amplitude.native import from_native_integration
 from flybridge.mapping.to_amplitude.rules import DoubleAttribution
 from flybridge.mapping.to_appsflyer import map as to_appsflyer
@@ -77,6 +82,7 @@ CPU_S: Final = 5.0
 """How much processor time one envelope may take then, in seconds. A usual one takes 35 microseconds."""
 KEYS_REMEMBERED: Final = 32_768
 
+DROPPED: Final = Refuse("restricted_source")
 APART: Final = (PerformanceKind.SECONDARY, PerformanceKind.BLOCKED)
 
 NO_NAMES: Final[Mapping[str, str]] = {}
@@ -182,95 +188,51 @@ class Flow:
         read = bad_row(envelope.body) if envelope.media is ROW else postback.read(envelope.body, envelope.media)
         if isinstance(read, Dead):
             return Filing(envelope, read, digest, until_ms, digest=digest, ordinal=envelope.ordinal)
+        facts = facts_of(read, app.rules, envelope.received_ms)
         is_file = envelope.source is FILE
-        mapped = map_postback(
-            read, app.rules, envelope.received_ms, envelope.ordinal, is_past=is_file, is_newest=envelope.newest
-        )
-        installed = self._installed(read, mapped, envelope, app) if app.streams else ()
-        ids, event_ms = named(read, mapped)
-        persons = self._person(envelope.app, ids, event_ms, [sighting.key for sighting in installed])
-        changed = restricted(read, mapped, app.rules, envelope.received_ms)
+        mapped = map_facts(facts, app.rules, envelope.ordinal, is_past=is_file, is_newest=envelope.newest)
+        installed = self._installed(facts, mapped, envelope) if app.streams else ()
+        performance = None if isinstance(mapped, Dead) else self._performance(facts, envelope.app, app)
+        # The time of a message that is not sent is not made up.
+        event_ms = facts.event_ms if isinstance(mapped, Mapped) or not facts.is_undated else 0
+        persons = self._person(envelope.app, named(facts), event_ms, [sighting.key for sighting in installed])
         if not isinstance(mapped, Mapped):
-            return self._unsent(
-                Filing(
-                    envelope,
-                    mapped,
-                    digest,
-                    until_ms,
-                    installed,
-                    digest=digest,
-                    persons=persons,
-                    restricted=changed,
-                    ordinal=envelope.ordinal,
-                ),
-                read,
-                app,
+            identity = _unsent(facts, performance, envelope, app) or Identity(digest, None, envelope.ordinal)
+            return Filing(
+                envelope,
+                mapped,
+                identity.key,
+                until_ms if identity.key is digest else _until_ms(facts, envelope, app),
+                installed,
+                performance,
+                digest=digest,
+                persons=persons,
+                restricted=restricted(facts) if mapped == DROPPED else None,
+                key_ms=identity.key_ms,
+                ordinal=identity.ordinal,
             )
-        days = app.days_of(envelope, is_conversion=mapped.kind.is_conversion)
         return Filing(
             envelope,
             self._resolve(read, mapped, envelope, app),
             mapped.key,
-            envelope.received_ms + days * DAY_MS,
+            _until_ms(facts, envelope, app),
             self._known(mapped, envelope) + installed,
-            self._performance(read, mapped.reported, mapped.value, envelope, app),
+            performance,
             digest=digest,
-            carried=carried(read, mapped, app.rules),
+            carried=carried(facts, app.rules, mapped.media_source, names_person=mapped.endpoint == HTTP_V2),
             persons=persons,
-            restricted=changed,
+            restricted=restricted(facts),
             key_ms=mapped.key_ms,
             ordinal=mapped.ordinal,
         )
 
-    def _unsent(self, filing: Filing, postback: Postback, app: AppFlow) -> Filing:
-        """Set the identity of the event of a message that is not sent, if it counts: it must not count twice."""
-        kind = kind_of(postback)
-        if isinstance(filing.decision, Dead) or kind is None:
-            return filing
-        value, envelope = parsed(postback.event_value), filing.envelope
-        performance = self._performance(postback, kind, value, envelope, app)
-        if performance is None:
-            return filing
-        if kind is Kind.SKADNETWORK:  # they name no person: only their bytes distinguish two
-            return structs.replace(filing, performance=performance)
-        person = identify(postback, value, app.rules.compiled.keys, refused_ids(postback), [])
-        identity = identity_of(
-            app.rules,
-            kind,
-            postback,
-            person,
-            value,
-            event_ms=time_of(postback, "event_time"),
-            install_ms=time_of(postback, "install_time"),
-            received_ms=envelope.received_ms,
-            ordinal=envelope.ordinal,
-        )
-        days = app.days_of(envelope, is_conversion=kind.is_conversion)
-        key = identity.key
-        if performance.dimensions.kind in APART:
-            # Another copy of the same event is counted, and neither is the other's duplicate.
-            key = content_key(performance.dimensions.kind.encode(), key, performance.dimensions.media_source.encode())
-        return structs.replace(
-            filing,
-            key=key,
-            key_until_ms=envelope.received_ms + days * DAY_MS,
-            key_ms=identity.key_ms,
-            ordinal=identity.ordinal,
-            performance=performance,
-        )
-
-    def _performance(
-        self, postback: Postback, kind: Kind, value: Any, envelope: Envelope, app: AppFlow
-    ) -> Performance | None:
+    def _performance(self, facts: Facts, name: str, app: AppFlow) -> Performance | None:
+        postback = facts.postback
         one_copy = app.rules.double_attribution is not DoubleAttribution.FIRST
         return performance_of(
-            postback,
-            kind,
-            platform_of(postback, app.rules),
-            value,
+            facts,
             app.counting,
-            received_ms=envelope.received_ms,
-            keys=self._keys(envelope.app, APPSFLYER_ID, postback.appsflyer_id) if postback.appsflyer_id else (),
+            keys=self._keys(name, APPSFLYER_ID, postback.appsflyer_id) if postback.appsflyer_id else (),
             is_secondary=one_copy and postback.is_primary_attribution is False,
         )
 
@@ -313,24 +275,15 @@ class Flow:
         seen_ms = min(mapped.event_ms, envelope.received_ms)
         return self._teach(envelope.app, mapped.ids, mapped.user_id, mapped.device_id, seen_ms)
 
-    def _installed(
-        self, postback: Postback, mapped: Mapped | Decision, envelope: Envelope, app: AppFlow
-    ) -> tuple[Sighting, ...]:
+    def _installed(self, facts: Facts, mapped: Mapped | Decision, envelope: Envelope) -> tuple[Sighting, ...]:
         """Return sightings of the owner of a postback's AppsFlyer id, for the events that go to AppsFlyer."""
+        postback, person = facts.postback, facts.person
         installation = appsflyer_id(postback.appsflyer_id or "")
         if installation is None or isinstance(mapped, Dead) or postback.blocked_reason is not None:
             return ()
-        # An item for HTTP V2 has the person's ids already.
-        person: Mapped | Identified
-        if isinstance(mapped, Mapped) and mapped.endpoint == HTTP_V2:
-            person = mapped
-        else:
-            value, keys = parsed(postback.event_value), app.rules.compiled.keys
-            person = identify(postback, value, keys, refused_ids(postback), [])
         known = ((INSTALLED_BY_USER, person.user_id), (INSTALLED_ON_DEVICE, person.device_id))
         ids = {kind: value for kind, value in known if value is not None}
-        event_ms = mapped.event_ms if isinstance(mapped, Mapped) else time_ms(postback.event_time or "")
-        seen_ms = min(event_ms or envelope.received_ms, envelope.received_ms)
+        seen_ms = min(facts.event_ms, envelope.received_ms)
         return self._teach(envelope.app, ids, None, installation, seen_ms)
 
     def _sightings(self, envelope: Envelope, app: AppFlow) -> Filing:
@@ -363,7 +316,9 @@ class Flow:
             persons=tuple(
                 person
                 for one in seen
-                for person in self._person(envelope.app, *named_by_amplitude(one, streams=bool(app.streams)))
+                for person in self._person(
+                    envelope.app, named_by_amplitude(one, streams=bool(app.streams)), one.seen_ms or 0
+                )
             ),
         )
         if envelope.source is not Source.STREAM:
@@ -428,6 +383,26 @@ class Flow:
             for key in self._keys(app, kind, value)
         ]
         return tuple(taught)
+
+
+def _until_ms(facts: Facts, envelope: Envelope, app: AppFlow) -> int:
+    """Return until when the identity of an event is remembered."""
+    kind = facts.classification.reported
+    days = app.days_of(envelope, is_conversion=kind is not None and kind.is_conversion)
+    return envelope.received_ms + days * DAY_MS
+
+
+def _unsent(facts: Facts, performance: Performance | None, envelope: Envelope, app: AppFlow) -> Identity | None:
+    """Return the identity of an event that is not sent, but counts and must not count twice; else None."""
+    # SKAdNetwork names no person: only their bytes distinguish two messages.
+    if performance is None or facts.classification.reported is Kind.SKADNETWORK:
+        return None
+    identity = identity_of(facts, app.rules, envelope.ordinal)
+    kind, source = performance.dimensions.kind, performance.dimensions.media_source
+    if kind not in APART:
+        return identity
+    # Another copy of the same event is counted, and neither is the other's duplicate.
+    return structs.replace(identity, key=content_key(kind.encode(), identity.key, source.encode()))
 
 
 def _is_understood(message: Any, seen: Sequence[stream.SeenUser], source: Source, app: AppFlow) -> bool:

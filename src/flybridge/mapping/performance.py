@@ -21,6 +21,7 @@ from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.appsflyer.postback_time import time_ms, time_of
+from flybridge.mapping.to_amplitude.facts import Facts
 from flybridge.mapping.to_amplitude.revenue import amount_of
 from flybridge.records import DAY_MS, Dimensions, Performance, PerformanceKind
 from flybridge.store.performance import country_label, label, source_label
@@ -73,35 +74,29 @@ def _calendar(zone: str) -> Callable[[int], int]:
 
 
 def performance_of(
-    postback: Postback,
-    kind: Kind,
-    platform: str,
-    value: Any,
-    counting: Counting,
-    *,
-    received_ms: int,
-    keys: tuple[bytes, ...],
-    is_secondary: bool = False,
+    facts: Facts, counting: Counting, *, keys: tuple[bytes, ...], is_secondary: bool = False
 ) -> Performance | None:
     """Return what a message counts for; None if it does not count.
 
-    `value` is the value of an in-app event, parsed; `keys` are the matching keys of the AppsFlyer id. `is_secondary`:
-    it is the secondary of two attributions, of which the other is counted.
+    `keys` are the matching keys of the AppsFlyer id. `is_secondary`: it is the secondary of two attributions, of which
+    the other is counted.
     """
+    postback, kind, platform = facts.postback, facts.classification.reported, facts.classification.platform
+    if kind is None:
+        return None
     if is_secondary and kind.is_conversion:
         return None
     if kind is Kind.SKADNETWORK:
-        return _skadnetwork(postback, platform, counting, received_ms)
+        return _skadnetwork(postback, platform, counting, facts.event_ms)
     if kind is Kind.UNINSTALL:
         return None
-    install_ms, event_ms = time_of(postback, "install_time"), time_of(postback, "event_time")
-    family = kind.family
+    install_ms = facts.install_ms if kind.is_conversion else time_of(postback, "install_time")
+    family, moment = kind.family, facts.event_ms
     begins = family in BEGINS
     if begins:
-        install_ms = install_ms or event_ms
+        install_ms = install_ms or facts.reported_ms
         # An installation is of its own day, not of the one on which AppsFlyer heard of it.
-        event_ms = install_ms
-    moment = event_ms or received_ms
+        moment = install_ms or moment
     dimensions = _dimensions(
         family if kind.is_conversion else _kind_of_event(kind),
         "" if kind.is_conversion else postback.event_name or "",
@@ -112,7 +107,7 @@ def performance_of(
         postback.country_code,
         platform,
     )
-    revenue, paid, converted = (0, False, True) if kind.is_conversion else _money(postback, value, counting)
+    revenue, paid, converted = (0, False, True) if kind.is_conversion else _money(postback, facts.whole, counting)
     origin: Dimensions | None = None
     if begins:
         origin = dimensions
@@ -143,7 +138,7 @@ def _unseen(dimensions: Dimensions) -> Dimensions:
     return dimensions._replace(kind=PerformanceKind.UNSEEN, event="", country="")
 
 
-def _skadnetwork(postback: Postback, platform: str, counting: Counting, received_ms: int) -> Performance | None:
+def _skadnetwork(postback: Postback, platform: str, counting: Counting, event_ms: int) -> Performance | None:
     """Return an install that SKAdNetwork reports: the first postback of an ad that won. It names no person.
 
     Later postbacks of version 4, and those of ads that lost, are about installs that are counted already.
@@ -165,7 +160,7 @@ def _skadnetwork(postback: Postback, platform: str, counting: Counting, received
         platform,
     )
     # Apple tells no install time: AppsFlyer's event time is when the postback came, or an estimate.
-    return Performance(dimensions, counting.day(time_of(postback, "event_time") or received_ms))
+    return Performance(dimensions, counting.day(event_ms))
 
 
 def _kept_apart(postback: Postback, *, is_secondary: bool) -> str | None:

@@ -15,7 +15,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import WITHOUT_VALUE, Kind, is_own_event, is_skadnetwork, kind_of
 from flybridge.mapping.person import refused_ids
 from flybridge.mapping.restrictions import PASS, RESTRICTED, Policy
-from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, DoubleAttribution, Rules
+from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, DoubleAttribution, Rules, SentAs
 from flybridge.records import Dead, Filter, Refuse
 
 MAX_REMEMBERED: Final = 4096
@@ -44,8 +44,8 @@ V1_IDS: Final = {"ios": ("idfa", "idfv"), "android": ("adid", "android_app_set_i
 """Platforms of the Attribution API, and the identifiers of which it needs one."""
 
 
-def classify(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classification | Filter | Refuse | Dead:
-    """Return how a message is mapped, or why it is not. `compiled` is that of the rules."""
+def classify(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classification:
+    """Return what a message is, and how it is sent, or why it is not. `compiled` is that of the rules."""
     # The fields that decide; of those that differ from message to message only whether they are present.
     deciding = (
         *_deciding(postback),
@@ -63,10 +63,19 @@ def classify(postback: Postback, rules: Rules, compiled: CompiledRules) -> Class
     return found
 
 
-def _decide(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classification | Filter | Refuse | Dead:
-    if (other := _other_app(postback, rules)) is not None:
-        return other
+def _decide(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classification:
     reported = kind_of(postback)
+    policy = compiled.policy(postback.media_source, postback.attributed_touch_type)
+    outcome = _outcome(reported, policy, postback, rules, compiled)
+    return Classification(reported, platform_of(postback, rules), policy, refused_ids(postback), outcome)
+
+
+def _outcome(
+    reported: Kind | None, policy: Policy, postback: Postback, rules: Rules, compiled: CompiledRules
+) -> SentAs | Filter | Refuse | Dead:
+    platform = platform_of(postback, rules)
+    if (other := _other_app(postback, rules, platform)) is not None:
+        return other
     if reported is None:
         return Dead(
             "map",
@@ -77,10 +86,8 @@ def _decide(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classi
     event_type = _event_type(reported, postback, rules, compiled)
     if not isinstance(event_type, str):
         return event_type
-    policy = compiled.policy(postback.media_source, postback.attributed_touch_type)
     if policy is Policy.DROP:
         return Refuse("restricted_source")
-    platform = platform_of(postback, rules)
     if rules.route == "attribution" and platform not in V1_IDS:
         return Refuse("platform_unsupported")
     kind = reported
@@ -91,29 +98,25 @@ def _decide(postback: Postback, rules: Rules, compiled: CompiledRules) -> Classi
     shows_source = policy is PASS and not (kind.is_organic and postback.campaign is not None)
     source = _media_source(postback, kind, policy)
     plan = compiled.plan(kind.is_conversion, not shows_source)
-    return Classification(
-        reported,
+    return SentAs(
         kind,
         kind.is_conversion,
         event_type,
         is_reserved(postback.event_name or ""),
         source,
-        "" if policy is PASS else policy.word,
-        platform,
         DISPLAY.get(platform, platform),
         platform if platform in DISPLAY else None,
-        refused_ids(postback),
         plan,
         (source, kind.word) if plan.shows_source else (kind.word,),
         (source,) if plan.shows_source and kind.is_conversion else (),
     )
 
 
-def _other_app(postback: Postback, rules: Rules) -> Dead | None:
+def _other_app(postback: Postback, rules: Rules, platform: str) -> Dead | None:
     """Return why a message is not of the app that it was posted to; None if it is, or does not say its app."""
     if not rules.app_id:
         return None
-    said, platform = postback.app_id, platform_of(postback, rules)
+    said = postback.app_id
     if said is not None and _plain_app_id(said) != _plain_app_id(rules.app_id):
         detail = f"Its app_id is {said[:MAX_SHOWN]!r}, and that of the app {rules.app!r} is {rules.app_id!r}."
     elif {platform, rules.platform} == {"android", "ios"}:

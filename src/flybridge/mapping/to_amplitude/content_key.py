@@ -15,27 +15,27 @@ another.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from flybridge.amplitude.event import within_limits
-from flybridge.appsflyer.fields import NAMES, Postback
-from flybridge.appsflyer.postback_kind import Kind
+from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_time import has_fraction, text_of
-from flybridge.mapping.person import DEVICE_FIELDS, Identified
+from flybridge.mapping.person import DEVICE_FIELDS
+from flybridge.mapping.to_amplitude.facts import INSTALLED, Facts
 from flybridge.mapping.to_amplitude.rules import DoubleAttribution, Rules
 from flybridge.records import content_key
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
-INSTALLED: Final = frozenset({"install", "reinstall"})
-"""Families of conversions that are known by when the app was installed."""
+BOTH: Final = DoubleAttribution.BOTH
 
 DISTINCTIVE: Final = tuple(name for name in NAMES if name not in DEVICE_FIELDS)
 
 
-class Identity(NamedTuple):
+class Identity(Struct, frozen=True, gc=False):
     """What a message is known by: see `records.Filing` for the three."""
 
     key: bytes
@@ -43,83 +43,70 @@ class Identity(NamedTuple):
     ordinal: int
 
 
-def identity_of(
-    rules: Rules,
-    kind: Kind,
-    postback: Postback,
-    person: Identified,
-    event_value: Any,
-    *,
-    event_ms: int | None,
-    install_ms: int | None,
-    received_ms: int,
-    ordinal: int,
-) -> Identity:
-    """Return the identity of a conversion or in-app event. The first two times are what the message itself says.
+def identity_of(facts: Facts, rules: Rules, ordinal: int) -> Identity:
+    """Return the identity of a conversion or in-app event. `ordinal` is that of the envelope.
 
     It rests on what AppsFlyer reports, not on what a policy makes of it: a new policy makes no new event.
     """
-    if kind.is_conversion:
-        key = conversion_identity(rules.app, kind, postback, person, event_ms=event_ms, install_ms=install_ms)
-        return Identity(key, None, 0)
-    both = rules.double_attribution is DoubleAttribution.BOTH
-    key = event_identity(rules.app, postback, person, event_value, event_ms or received_ms, by_attribution=both)
-    return Identity(key, _millisecond(text_of(postback, "event_time"), event_ms, ordinal), ordinal or 1)
+    kind = facts.classification.reported
+    if kind is not None and kind.is_conversion:
+        return Identity(_conversion(facts, rules.app, kind.family), None, 0)
+    key = _event(facts, rules.app, by_attribution=rules.double_attribution is BOTH)
+    return Identity(key, _millisecond(facts, ordinal), ordinal or 1)
 
 
-def _millisecond(written: str | None, reported_ms: int | None, ordinal: int) -> int | None:
+def insert_id(identity: Identity) -> str:
+    """Return the id by which Amplitude deduplicates an occurrence of the event with this identity."""
+    if identity.key_ms is not None:
+        return f"{identity.key.hex()}-{identity.key_ms}"
+    return identity.key.hex() if identity.ordinal <= 1 else f"{identity.key.hex()}-r{identity.ordinal}"
+
+
+def _millisecond(facts: Facts, ordinal: int) -> int | None:
     """Return the millisecond within its second that a message reports; None if it reports whole seconds."""
-    if written is None or reported_ms is None or not has_fraction(written):
+    if facts.reported_ms is None:
         return None
+    if millisecond := facts.reported_ms % 1000:
+        return millisecond
     # Where files have a fraction at all, ".000" is how a report of whole seconds is written.
-    return reported_ms % 1000 if reported_ms % 1000 or not ordinal else None
+    written = None if ordinal else text_of(facts.postback, "event_time")
+    return 0 if written is not None and has_fraction(written) else None
 
 
-def conversion_identity(
-    app: str, kind: Kind, postback: Postback, person: Identified, *, event_ms: int | None, install_ms: int | None
-) -> bytes:
-    """Return the 16-byte identity of a conversion. The two times are what the message itself says."""
-    moment = (install_ms or event_ms) if kind.family in INSTALLED else event_ms
-    facts: list[Any] = [app, _who(postback, person), kind.family, (moment or 0) // 1000]
-    if moment is None and kind.family != "install":  # an app is installed for the first time once
-        facts.append([getattr(postback, name) for name in DISTINCTIVE])
-    return content_key(_written(facts))
+def _conversion(facts: Facts, app: str, family: str) -> bytes:
+    """Return the 16-byte identity of a conversion."""
+    reported_ms = facts.reported_ms
+    moment = (facts.install_ms or reported_ms) if family in INSTALLED else reported_ms
+    parts: list[Any] = [app, _who(facts), family, (moment or 0) // 1000]
+    if moment is None and family != "install":  # an app is installed for the first time once
+        parts.append([getattr(facts.postback, name) for name in DISTINCTIVE])
+    return _key(parts)
 
 
-def event_identity(
-    app: str, postback: Postback, person: Identified, event_value: Any, event_ms: int, *, by_attribution: bool
-) -> bytes:
-    """Return the 16-byte identity of all occurrences of an in-app event within one second.
-
-    `event_ms` is the time of reception if the message has none.
-    """
+def _event(facts: Facts, app: str, *, by_attribution: bool) -> bytes:
+    """Return the 16-byte identity of all occurrences of an in-app event within one second."""
+    postback = facts.postback
     revenue = postback.event_revenue
     currency = None if revenue is None else (postback.event_revenue_currency or "").upper()
     # Keys are sorted when it is written, and an empty value is as good as none.
-    value = event_value or None
-    facts = [app, _who(postback, person), postback.event_name, event_ms // 1000, revenue, currency, value]
+    value = facts.whole or None
+    parts = [app, _who(facts), postback.event_name, facts.event_ms // 1000, revenue, currency, value]
     if by_attribution:
-        facts[-1:] = [postback.media_source, postback.campaign, postback.is_primary_attribution is not False, value]
-    return content_key(_written(facts))
+        parts[-1:] = [postback.media_source, postback.campaign, postback.is_primary_attribution is not False, value]
+    return _key(parts)
 
 
-def insert_id(key: bytes, key_ms: int | None, ordinal: int) -> str:
-    """Return the id by which Amplitude deduplicates an occurrence of the event with this identity."""
-    if key_ms is not None:
-        return f"{key.hex()}-{key_ms}"
-    return key.hex() if ordinal <= 1 else f"{key.hex()}-r{ordinal}"
-
-
-def _written(facts: list[Any]) -> bytes:
-    """Return facts as JSON. The last may be anything that a message holds."""
+def _key(parts: list[Any]) -> bytes:
+    """Return the hash of facts. The last may be anything that a message holds."""
     try:
-        return _encode(facts)
+        return content_key(_encode(parts))
     except (OverflowError, ValueError, RecursionError):
-        facts[-1] = within_limits({"": facts[-1]}, [])
-        return _encode(facts)
+        parts[-1] = within_limits({"": parts[-1]}, [])
+        return content_key(_encode(parts))
 
 
-def _who(postback: Postback, person: Identified) -> str | None:
+def _who(facts: Facts) -> str | None:
+    postback = facts.postback
     if steady := postback.appsflyer_id or postback.customer_user_id:
         return steady
     device = (
@@ -133,4 +120,4 @@ def _who(postback: Postback, person: Identified) -> str | None:
         or postback.imei
     )
     # SDKs and networks write the same advertising id in either case.
-    return device.lower() if device is not None else person.user_id or person.device_id
+    return device.lower() if device is not None else facts.person.user_id or facts.person.device_id

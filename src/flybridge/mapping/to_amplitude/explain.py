@@ -9,10 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.appsflyer.fields import Postback
-from flybridge.mapping.person import ID_KEYS, PERSONAL, find, identify, names_a_device, parsed, refused_ids
+from flybridge.mapping.person import ID_KEYS, PERSONAL, find, names_a_device, parsed
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.table import Explained, explain_rows, mask, with_prefix
-from flybridge.mapping.to_amplitude.map import Mapped, map_postback
+from flybridge.mapping.to_amplitude.facts import Facts, facts_of
+from flybridge.mapping.to_amplitude.map import Mapped, map_facts
 from flybridge.mapping.to_amplitude.rows import DERIVED
 from flybridge.mapping.to_amplitude.rules import Rules, all_rows, reveals_source
 from flybridge.records import Dead, Filter, Refuse
@@ -28,9 +29,10 @@ class Explanation(Struct, frozen=True):
 
 def explain(postback: Postback, rules: Rules, received_ms: int) -> Explanation:
     """Map a postback and explain the result."""
-    match map_postback(postback, rules, received_ms):
+    facts = facts_of(postback, rules, received_ms)
+    match map_facts(facts, rules):
         case Mapped() as mapped:
-            rows = (*_rows(postback, rules, mapped), *_derived(postback, rules, mapped), *_identity(mapped))
+            rows = (*_rows(facts, rules, mapped), *_derived(facts, rules, mapped), *_identity(mapped))
             outcome = f"mapped to {mapped.event_type} for {mapped.endpoint}"
             return Explanation(outcome, rows, mapped.notes)
         case Filter(reason):
@@ -41,11 +43,11 @@ def explain(postback: Postback, rules: Rules, received_ms: int) -> Explanation:
             return Explanation(f"dead: {dead.detail} {dead.remedy}", (), postback.notes)
 
 
-def _rows(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
-    restricted = rules.compiled.policy(postback.media_source, postback.attributed_touch_type) is not PASS
+def _rows(facts: Facts, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
+    postback, value = facts.postback, facts.whole
+    restricted = facts.classification.policy is not PASS
     why = f"Restricted source: {mapped.restricted}." if restricted else "Organic events carry no campaign."
     restricted = restricted or (mapped.kind.is_organic and postback.campaign is not None)
-    value = parsed(postback.event_value)
     applying = []
     for row in all_rows(rules):
         if row.conversions_only and not mapped.kind.is_conversion:
@@ -59,9 +61,9 @@ def _rows(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explaine
     yield from explain_rows(applying, lambda source: find(postback, value, source), PERSONAL, rules.prefix)
 
 
-def _derived(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
+def _derived(facts: Facts, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
     event = msgspec.json.decode(mapped.body)
-    ids = identify(postback, parsed(postback.event_value), rules.compiled.keys, refused_ids(postback), []).devices
+    postback, ids = facts.postback, facts.person.devices
     for rule in DERIVED:
         section, dot, key = rule.target.partition(".")
         target = f"{section}.{with_prefix(key, rules.prefix)}" if dot else rule.target
@@ -70,7 +72,7 @@ def _derived(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Expla
         if found is None or not given:
             continue
         if rule.target == "event_properties":
-            yield from _values(postback, found, rule.note, ids)
+            yield from _values(facts.whole, found, rule.note, ids)
             continue
         if PERSONAL.intersection(rule.sources) and rule.target in ID_KEYS:
             found = mask(found)
@@ -79,9 +81,8 @@ def _derived(postback: Postback, rules: Rules, mapped: Mapped) -> Iterator[Expla
         yield Explained(", ".join(given), shown, target, found, rule.note)
 
 
-def _values(postback: Postback, sent: dict[str, Any], note: str, ids: Sequence[bytes]) -> Iterator[Explained]:
+def _values(value: Any, sent: dict[str, Any], note: str, ids: Sequence[bytes]) -> Iterator[Explained]:
     """Yield a line for each key of the event's value."""
-    value = parsed(postback.event_value)
     keys = value if isinstance(value, dict) else {}
     for key, part in keys.items():
         shown = _masked(key, part, ids)

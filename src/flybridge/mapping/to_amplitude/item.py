@@ -12,139 +12,130 @@ import msgspec
 from msgspec import Raw, Struct
 
 from flybridge.amplitude.event import Event, within_limits
-from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.identity.masking import masked
 from flybridge.mapping.person import TOP, Identified, names_a_device
 from flybridge.mapping.table import moment_of
+from flybridge.mapping.to_amplitude.facts import Facts
 from flybridge.mapping.to_amplitude.revenue import NO_REVENUE, revenue_of
-from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules
+from flybridge.mapping.to_amplitude.rules import CompiledRules, SentAs
 
 _encode: Final = msgspec.json.Encoder().encode
 _encode_into: Final = msgspec.json.Encoder().encode_into
 
-NOTHING: Final[dict[str, Any]] = {}
 COMMA: Final = ord(",")
+UNINSTALL: Final = Kind.UNINSTALL
 
 
-class Item(Struct, frozen=True, gc=False):
-    """All that is known of one item before its JSON is written."""
+def http_v2(
+    facts: Facts, sent_as: SentAs, compiled: CompiledRules, insert_id: str, *, is_past: bool, is_newest: bool
+) -> tuple[bytes, bytes]:
+    """Write the item for the HTTP V2 API, and the `$identify` event that goes before it, empty if it needs none.
 
-    postback: Postback
-    compiled: CompiledRules
-    classification: Classification
-    person: Identified
-    value: Any
-    event_ms: int
-    insert_id: str
-    is_past: bool = False
-    is_newest: bool = False
+    With `is_past` it is history: it sets of its user only what nothing newer has set, and the present attribution only
+    if `is_newest`.
+    """
+    postback, value, person, plan, event_ms = facts.postback, facts.value, facts.person, sent_as.plan, facts.event_ms
+    revenue = revenue_of(postback, value, compiled.revenue, facts.notes) or NO_REVENUE
+    if sent_as.is_renamed:
+        facts.notes.append("The event's name is one of Amplitude's own and got the prefix.")
+    event_properties = Raw(_event_properties(facts, sent_as, compiled))
+    user_properties, identify = None, b""
+    if plan.user.keys:
+        values, written = _user_properties(facts, sent_as)
+        user_properties = Raw(written)
+        if sent_as.is_conversion:
+            first, block = sent_as.kind.family == "install", plan.attribution
+            if is_past:
+                identify = block.write_past(
+                    values, first=first, newest=is_newest, time_ms=event_ms, insert_id=insert_id
+                )
+            else:
+                identify = block.write(values, written, first=first, time_ms=event_ms, insert_id=insert_id)
+    # After an uninstall of long ago the app may have been installed again.
+    if sent_as.kind is UNINSTALL and not is_past:
+        identify = plan.attribution.uninstalled(moment_of(event_ms), time_ms=event_ms, insert_id=insert_id)
+    # The fields of `Event`, in its order, and those of the place.
+    fields = (
+        sent_as.event_type,
+        event_ms,
+        insert_id,
+        sent_as.display,
+        sent_as.os_name,
+        person.session_id,
+        person.idfa,
+        person.idfv,
+        person.adid,
+        person.android_id,
+        person.android_app_set_id,
+        revenue.amount,
+        revenue.currency,
+        revenue.type,
+        revenue.product_id,
+        revenue.quantity,
+        event_properties,
+        user_properties,
+        *plan.place.values(postback),
+    )
+    return plan.top.write(plan.top.values(postback, value, fields)), identify
 
-    def http_v2(self, notes: list[str]) -> tuple[bytes, bytes]:
-        """Write the item for the HTTP V2 API, and the `$identify` event that goes before it, empty if it needs none."""
-        postback, value, classified, person = self.postback, self.value, self.classification, self.person
-        revenue = revenue_of(postback, value, self.compiled.revenue, notes) or NO_REVENUE
-        if classified.is_renamed:
-            notes.append("The event's name is one of Amplitude's own and got the prefix.")
-        event_properties = Raw(self.event_properties(notes))
-        user_properties, identify = None, b""
-        if classified.plan.user.keys:
-            values, written = self.user_properties(notes)
-            user_properties = Raw(written)
-            if classified.is_conversion:
-                identify = self._attributed(values, written)
-        # After an uninstall of long ago the app may have been installed again.
-        if classified.kind is Kind.UNINSTALL and not self.is_past:
-            when = moment_of(self.event_ms)
-            identify = classified.plan.attribution.uninstalled(when, time_ms=self.event_ms, insert_id=self.insert_id)
-        place = self.compiled.place.place_of(postback)
-        # The fields of `Event`, in its order, and those of the place.
-        fields = (
-            classified.event_type,
-            self.event_ms,
-            self.insert_id,
-            classified.display,
-            classified.os_name,
-            person.session_id,
-            person.idfa,
-            person.idfv,
-            person.adid,
-            person.android_id,
-            person.android_app_set_id,
-            revenue.amount,
-            revenue.currency,
-            revenue.type,
-            revenue.product_id,
-            revenue.quantity,
-            event_properties,
-            user_properties,
-            *[getattr(place, name) for name in classified.plan.place],
-        )
-        top = classified.plan.top
-        return top.write(top.values(postback, value, fields)), identify
 
-    def _attributed(self, values: list[Any], properties: bytes) -> bytes:
-        first, block = self.classification.kind.family == "install", self.classification.plan.attribution
-        if self.is_past:
-            return block.write_past(
-                values, first=first, newest=self.is_newest, time_ms=self.event_ms, insert_id=self.insert_id
-            )
-        return block.write(values, properties, first=first, time_ms=self.event_ms, insert_id=self.insert_id)
+def attribution(facts: Facts, sent_as: SentAs) -> bytes:
+    """Write the item for the Attribution API: identifiers and user properties, no event properties."""
+    event = Event(event_type=sent_as.event_type, time=facts.event_ms, platform=facts.classification.platform)
+    event.user_properties = Raw(_user_properties(facts, sent_as)[1])
+    for name in TOP:
+        setattr(event, name, getattr(facts.person, name))
+    return _encode(event)
 
-    def attribution(self, notes: list[str]) -> bytes:
-        """Write the item for the Attribution API: identifiers and user properties, no event properties."""
-        classification = self.classification
-        event = Event(event_type=classification.event_type, time=self.event_ms, platform=classification.platform)
-        event.user_properties = Raw(self.user_properties(notes)[1])
-        for name in TOP:
-            setattr(event, name, getattr(self.person, name))
-        return _encode(event)
 
-    def event_properties(self, notes: list[str]) -> bytes | bytearray:
-        """Write the properties: the app's own, and those of the rows."""
-        writer = self.classification.plan.event
-        values = writer.values(self.postback, self.value, (), self.classification.of_event)
-        value, own = self.value, NOTHING
-        if not self.compiled.reads_value:
-            value = None
+def _event_properties(facts: Facts, sent_as: SentAs, compiled: CompiledRules) -> bytes | bytearray:
+    """Return the properties as JSON: the app's own, and those of the rows."""
+    writer, notes, value = sent_as.plan.event, facts.notes, facts.value
+    values = writer.values(facts.postback, value, (), sent_as.of_event)
+    own: dict[str, Any] | None = None
+    if value is not None and compiled.reads_value:
         if isinstance(value, dict):
-            own, named = self.compiled.own(value)
+            own, named = compiled.own(value)
             if named:
                 notes.append("A property whose name is an identifier was left out.")
-        elif value is not None:
+        else:
             own = {"event_value": value}
-        written = _joined(own, writer.section(*values), notes) if own else writer.write(values)
-        if not self._names_a_device(written):
-            return written
-        return _write(self._without_devices(own | writer.as_dict(values), notes), notes)
+    written = _joined(own, writer.section(*values), notes) if own else writer.write(values)
+    if not _names_a_device(written, facts.person):
+        return written
+    return _write(_without_devices((own or {}) | writer.as_dict(values), facts), notes)
 
-    def user_properties(self, notes: list[str]) -> tuple[list[Any], bytes]:
-        """Return the properties of the user, by the keys of their writer, and the same as JSON."""
-        writer = self.classification.plan.user
-        values = writer.values(self.postback, self.value, (), self.classification.of_user)
+
+def _user_properties(facts: Facts, sent_as: SentAs) -> tuple[list[Any], bytes]:
+    """Return the properties of the user, by the keys of their writer, and the same as JSON."""
+    writer = sent_as.plan.user
+    values = writer.values(facts.postback, facts.value, (), sent_as.of_user)
+    written = writer.write(values)
+    if _names_a_device(written, facts.person):
+        kept = _without_devices(writer.as_dict(values), facts)
+        values = [kept.get(key) for key in writer.keys]
         written = writer.write(values)
-        if self._names_a_device(written):
-            kept = self._without_devices(writer.as_dict(values), notes)
-            values = [kept.get(key) for key in writer.keys]
-            written = writer.write(values)
-        return values, written
+    return values, written
 
-    def _names_a_device(self, written: bytes | bytearray) -> bool:
-        """Return whether properties contain one of the person's device identifiers."""
-        devices = self.person.devices
-        if not devices:
-            return False
-        find = written.lower().find
-        for device in devices:  # noqa: SIM110 - half the time of a generator
-            if find(device) >= 0:
-                return True
+
+def _names_a_device(written: bytes | bytearray, person: Identified) -> bool:
+    """Return whether properties contain one of the person's device identifiers."""
+    if not person.devices:
         return False
+    lower = written.lower()
+    for device in person.devices:  # noqa: SIM110 - half the time of a generator
+        if lower.find(device) >= 0:
+            return True
+    return False
 
-    def _without_devices(self, properties: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-        for key in [key for key, value in properties.items() if names_a_device([key, value], self.person.devices)]:
-            del properties[key]
-            notes.append(f"The property {masked(key)} contains a device identifier and was left out.")
-        return properties
+
+def _without_devices(properties: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    devices = facts.person.devices
+    for key in [key for key, value in properties.items() if names_a_device([key, value], devices)]:
+        del properties[key]
+        facts.notes.append(f"The property {masked(key)} contains a device identifier and was left out.")
+    return properties
 
 
 def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray:

@@ -13,8 +13,6 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
-from msgspec import Struct
-
 from flybridge.appsflyer.fields import Postback
 from flybridge.mapping.to_amplitude.countries import COUNTRIES
 from flybridge.mapping.to_amplitude.regions import REGIONS
@@ -25,39 +23,38 @@ SOURCES: Final = {"country": "country_code", "region": "state", "city": "city", 
 """Amplitude's four fields, and AppsFlyer's."""
 
 
-class Place(Struct, frozen=True, gc=False):
-    """A place by the names that Amplitude's own lookup gives. Empty is what it has not, None what is not sent."""
-
-    country: str | None = None
-    region: str | None = None
-    city: str | None = None
-    dma: str | None = None
-
-
-NOWHERE: Final = Place()
-
-
 class PlaceRule:
-    """Whether places are sent, and which fields of AppsFlyer they are sent without."""
+    """Which of Amplitude's four `fields` of a place are sent, and which of AppsFlyer's they are sent without.
 
-    def __init__(self, without: Collection[str] = (), *, sent: bool = True) -> None:
+    Fields for which the configuration has a row of its own are `taken`.
+    """
+
+    def __init__(self, without: Collection[str] = (), *, sent: bool = True, taken: Collection[str] = ()) -> None:
+        self.fields = tuple(name for name in SOURCES if name not in taken)
         self._without = frozenset(without) & frozenset(SOURCES.values())
         self._sent = sent and not self._without.issuperset(SOURCES.values())
+        self._nowhere = (None,) * len(self.fields)
 
-    def place_of(self, postback: Postback) -> Place:
-        """Return the place of a message, `NOWHERE` if it is not whole. What is configured to stay out is empty."""
+    def values(self, postback: Postback) -> tuple[str | None, ...]:
+        """Return the values of the fields, all None if the place is not whole. What is to stay out is empty."""
         country, state, city = postback.country_code, postback.state, postback.city
         if not self._sent:
-            return NOWHERE
+            return self._nowhere
         left_out = self._without
         if left_out:
             country = "" if "country_code" in left_out else country
             state = "" if "state" in left_out else state
             city = "" if "city" in left_out else city
         if country is None or state is None or city is None:
-            return NOWHERE
+            return self._nowhere
         dma = "" if "dma" in left_out else postback.dma or ""
-        return Place(country_name(country), region_name(postback.country_code or "", state), city, dma)
+        place = {
+            "country": country_name(country),
+            "region": region_name(postback.country_code or "", state),
+            "city": city,
+            "dma": dma,
+        }
+        return tuple([place[name] for name in self.fields])
 
 
 @lru_cache(maxsize=1024)

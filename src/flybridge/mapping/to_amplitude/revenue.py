@@ -33,6 +33,10 @@ class RevenueIn(Word):
     NONE = "none"  # no revenue: the app's own SDK sends it to Amplitude already
 
 
+EVENT: Final = RevenueIn.EVENT
+NONE: Final = RevenueIn.NONE
+
+
 class Revenue(Struct, frozen=True, gc=False):
     """An amount in `currency` (ISO 4217), and what was bought. A negative amount is a refund."""
 
@@ -58,15 +62,20 @@ NO_REVENUE: Final = Revenue(None)
 
 def revenue_of(postback: Postback, event_value: Any, rule: RevenueRule, notes: list[str]) -> Revenue | None:
     """Return the revenue in the chosen currency; None if the message has none."""
-    if rule.choice is RevenueIn.NONE:
+    if rule.choice is NONE:
         return None
     bought = event_value if isinstance(event_value, dict) else NOTHING
-    raw = bought.get("af_revenue")
-    if raw is None and not _reports(postback):
+    amount = postback.event_revenue
+    if (
+        amount is None
+        and postback.event_revenue_usd is None
+        and postback.revenue_in_selected_currency is None
+        and bought.get("af_revenue") is None
+    ):
         return None
     money = _chosen(postback, bought, rule)
     if money is None:
-        if raw is not None or postback.event_revenue is not None:
+        if amount is not None or bought.get("af_revenue") is not None:
             notes.append(_why_none(postback, bought, rule.choice))
         return None
     amount, currency = money
@@ -79,17 +88,11 @@ def revenue_of(postback: Postback, event_value: Any, rule: RevenueRule, notes: l
     return Revenue(amount, currency, kind, product[:MAX_TEXT] if product else None, quantity or None)
 
 
-def _reports(postback: Postback) -> bool:
-    return not (
-        postback.event_revenue is None
-        and postback.event_revenue_usd is None
-        and postback.revenue_in_selected_currency is None
-    )
-
-
 def _chosen(postback: Postback, bought: dict[str, Any], rule: RevenueRule) -> Money | None:
     """Return the amount and the currency of one pair. An amount is never joined with the currency of another."""
     own = _in_event_currency(postback, bought)
+    if rule.choice is EVENT and own is not None:
+        return own
     usd = None if "event_revenue_usd" in rule.without else postback.event_revenue_usd
     dollars = None if usd is None else (usd, USD)
     selected = None if "revenue_in_selected_currency" in rule.without else _in_selected_currency(postback)
@@ -100,7 +103,7 @@ def _chosen(postback: Postback, bought: dict[str, Any], rule: RevenueRule) -> Mo
             code = currency_of(postback.selected_currency)
             return selected or _in(code, own) or _in(code, dollars)
         case _:
-            return own or dollars or selected
+            return dollars or selected
 
 
 def _in_event_currency(postback: Postback, bought: dict[str, Any]) -> Money | None:

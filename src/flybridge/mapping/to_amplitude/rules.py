@@ -17,12 +17,12 @@ from flybridge.errors import ConfigError
 from flybridge.identity.masking import masked
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.person import ID_KEYS, TOP, Keys
-from flybridge.mapping.restrictions import ADVERTISING, policies, policy_of
+from flybridge.mapping.restrictions import ADVERTISING, Policy, policies, policy_of
 from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
 from flybridge.mapping.to_amplitude import rows as table
 from flybridge.mapping.to_amplitude.attribution_block import AttributionBlock
 from flybridge.mapping.to_amplitude.names import FORBIDDEN, check_patterns, check_renames, check_row, check_without
-from flybridge.mapping.to_amplitude.place import SOURCES, PlaceRule
+from flybridge.mapping.to_amplitude.place import PlaceRule
 from flybridge.mapping.to_amplitude.revenue import RevenueIn, RevenueRule
 from flybridge.mapping.to_amplitude.sections import SectionWriter
 from flybridge.records import Dead, Filter, Refuse
@@ -131,7 +131,6 @@ class CompiledRules:
         self.revenue = RevenueRule(
             RevenueIn.NONE if "event_revenue" in rules.without else RevenueIn(rules.revenue), frozenset(rules.without)
         )
-        self.place = PlaceRule(rules.without, sent=rules.location == "appsflyer")
         self.reads_value = "event_value" not in rules.without
         self.where = rules.where
         by_source = policies(rules.restrictions)
@@ -150,7 +149,7 @@ class CompiledRules:
             for family, title in TITLES.items()
         }
         self.uninstall_name = text(rules.rename.get(rules.prefix + UNINSTALL, rules.prefix + UNINSTALL))
-        self.classifications: dict[tuple[object, ...], Classification | Filter | Refuse | Dead] = {}
+        self.classifications: dict[tuple[object, ...], Classification] = {}
 
     def plan(self, conversion: bool, restricted: bool) -> Plan:
         """Return the section writers for a message; `restricted` ones do not reveal where a person came from."""
@@ -200,9 +199,10 @@ class CompiledRules:
         user = SectionWriter(placed[Section.USER], after=source if conversion else ())
         possible = self._plans[True, False].user.keys if restricted or not conversion else user.keys
         # A row of the configuration takes the place of one of the four fields of a location.
-        place = tuple(name for name in SOURCES if name not in {key for key, _ in placed[Section.TOP]})
+        taken = {key for key, _ in placed[Section.TOP]}
+        place = PlaceRule(rules.without, sent=rules.location == "appsflyer", taken=taken)
         return Plan(
-            SectionWriter(placed[Section.TOP], before=(*Event.__struct_fields__, *place)),
+            SectionWriter(placed[Section.TOP], before=(*Event.__struct_fields__, *place.fields)),
             SectionWriter(placed[Section.EVENT], after=(*source, f"{rules.prefix}message type")),
             user,
             AttributionBlock(rules.prefix, possible, user.keys, all_rows(rules)),
@@ -214,7 +214,7 @@ class CompiledRules:
 class Plan(Struct, frozen=True):
     """The section writers of one kind of message.
 
-    `top` is given the fields of `amplitude.event.Event` and those named in `place`. The others are given the media
+    `top` is given the fields of `amplitude.event.Event` and those of `place`. The others are given the media
     source, where they show it, and `event` then the type of the message.
     """
 
@@ -222,33 +222,42 @@ class Plan(Struct, frozen=True):
     event: SectionWriter
     user: SectionWriter
     attribution: AttributionBlock
-    place: tuple[str, ...]
+    place: PlaceRule
     shows_source: bool
 
 
-class Classification(Struct, frozen=True, gc=False):
-    """What is decided about a message before its own values are read.
+class SentAs(Struct, frozen=True, gc=False):
+    """What an event becomes that is sent.
 
-    `reported` is the kind as AppsFlyer reports it, `kind` the one that may be sent. `source` is the media source as
-    it may be sent, `restricted` the policy that applies to it, or empty. `display` is the platform as Amplitude's SDKs
-    write it, `os_name` None where it is none of theirs. `refused` are the identifiers that may not leave. `of_event`
-    and `of_user` are what the section writers of the plan are given.
+    `kind` is the kind that may be sent, and `source` the media source. `display` is the platform as Amplitude's SDKs
+    write it, `os_name` None where it is none of theirs. `of_event` and `of_user` are what the section writers of the
+    plan are given.
     """
 
-    reported: Kind
     kind: Kind
     is_conversion: bool
     event_type: str
     is_renamed: bool
     source: str | None
-    restricted: str
-    platform: str
     display: str
     os_name: str | None
-    refused: frozenset[str]
     plan: Plan
     of_event: tuple[object, ...]
     of_user: tuple[object, ...]
+
+
+class Classification(Struct, frozen=True, gc=False):
+    """What is decided about a message before its own values are read.
+
+    `reported` is the kind as AppsFlyer reports it, None if the message names no event. `policy` applies to its media
+    source. `refused` are the identifiers that may not leave.
+    """
+
+    reported: Kind | None
+    platform: str
+    policy: Policy
+    refused: frozenset[str]
+    outcome: SentAs | Filter | Refuse | Dead
 
 
 UNINSTALL: Final = "Uninstall"
