@@ -414,7 +414,7 @@ def _is_understood(message: Any, seen: Sequence[stream.SeenUser], source: Source
     if source is Source.SIGHTINGS or (source is Source.COHORT and app.audiences) or events_in(message):
         return True
     if source is Source.STREAM and app.streams and isinstance(message, Mapping) and "users" not in message:
-        return is_user(message)
+        return is_user(message, app.stream_fields)
     return bool(seen)
 
 

@@ -173,6 +173,70 @@ def test_users_with_flags_are_members(body, entering, leaving):
     assert [sum(one.wanted is wanted for one in changes) for wanted in (True, False)] == [entering, leaving]
 
 
+BATCH = {"cohort_id": "7khm89cz", "in_cohort": True, "users": [{"user_id": "ada"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "entering", "leaving"),
+    [
+        ({"input": BATCH}, 1, 0),
+        ([BATCH], 1, 0),
+        ([BATCH, BATCH | {"in_cohort": "false", "users": [{"user_id": "bob"}]}], 1, 1),
+        ({"users": PER_USER}, 2, 1),
+        ({"batch": BY_PROPERTY["batch"][1]}, 0, 1),
+        ({"traits": {"cohort name:7khm89cz": True}, "type": "identify", "userId": "test.user@email.com"}, 1, 0),
+    ],
+)
+def test_cohorts_are_taken_out_of_what_a_template_puts_around_them(body, entering, leaving):
+    """The last is the example of Amplitude's page for testing an integration."""
+    changes = filed(body, Source.COHORT, audiences=True).members
+    assert [sum(one.wanted is wanted for one in changes) for wanted in (True, False)] == [entering, leaving]
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (BATCH | {"users": [{"user_id": "ada"}, {"customer": "bob"}]}, "customer"),
+        ([*PER_USER[:1], {"user_id": "bob", "amplitude_My Test Cohort_7khm89cz": "perhaps"}], "user_id"),
+        ([*PER_USER[:1], {"user_id": "bob", "vip": True}], "vip"),
+        ({"batch": [BY_PROPERTY["batch"][0], {"traits": {"[Amplitude] My: 7khm89cz": True}, "anonymousId": 1}]},
+         "anonymousId"),
+        ({"flybridge_list": "7khm89cz", "action": "add", "message": {"userIds": ["ada", {"email": "x"}]}}, "email"),
+        ({"flybridge_list": "7khm89cz", "action": "add", "message": ["ada", True]}, "no objects"),
+    ],
+)  # fmt: skip
+def test_members_that_can_not_be_read_are_not_lost_beside_others(body, key):
+    """The others are filed; the message is kept to be replayed."""
+    filing = filed(body, Source.COHORT, audiences=True)
+    assert len(filing.members) == 1
+    assert isinstance(filing.decision, Dead)
+    assert filing.decision.reason == "not_understood"
+    assert "Of 2 members 1 can't be read" in filing.decision.detail
+    assert key in filing.decision.detail
+
+
+def test_members_without_an_id_are_passed_over():
+    """Amplitude has people without a user id; they are in no audience, and no replay helps."""
+    filing = filed(BATCH | {"users": [{"user_id": "ada"}, {"user_id": None}, None]}, Source.COHORT, audiences=True)
+    assert filing.decision == Apply("cohort")
+    assert len(filing.members) == 1
+
+
+USER_TEMPLATE = {
+    "external_id": "some user id", "device_id": "d-1", "time": "2022-10-24T20:07:32.123",
+    "properties": {"email": "some@email.com", "appsflyer_id": "1629191854863-7000002"},
+}  # fmt: skip
+
+
+def test_the_template_for_users_of_amplitudes_page_is_read_as_configured():
+    """It used to be a dead letter that no configuration cured."""
+    decision = filed(USER_TEMPLATE).decision
+    assert isinstance(decision, Dead)
+    assert "external_id" in decision.detail
+    fields = {"user_id": "external_id", "event_time": "time", "user_properties": "properties"}
+    assert filed(USER_TEMPLATE, fields=fields).decision == Apply("sighting")
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from flybridge.amplitude.streamed import unwrapped
 from flybridge.lenient_json import decode
 
 FRAME: Final = "flybridge_list"
@@ -35,7 +36,10 @@ class CohortEntry(Struct, frozen=True):
 
 
 class CohortMessage(Struct, frozen=True):
-    """Members who entered or left a cohort. `computed_ms` is None if the message does not carry it."""
+    """Members who entered or left a cohort. `computed_ms` is None if the message does not carry it.
+
+    `unread` has the users that could not be read: they have properties or keys, but no id where one is looked for.
+    """
 
     cohort: str
     entering: bool
@@ -43,6 +47,7 @@ class CohortMessage(Struct, frozen=True):
     title: str = ""
     message_id: str = ""
     computed_ms: int | None = None
+    unread: Sequence[Any] = ()
 
 
 def framed(cohort: str, action: str, body: bytes) -> bytes:
@@ -70,25 +75,57 @@ def read_all(body: bytes) -> list[CohortMessage]:
     """Return the messages of a body: a webhook batch, a list call, or users who carry a flag for each cohort.
 
     Such users come from Amplitude's templates for updates per user (`amplitude_{cohort_name}_{cohort_id}`) and from
-    property-based integrations (`traits` with `[Amplitude] {cohort_name}: {cohort_id}`). Raises `msgspec.DecodeError`.
+    property-based integrations (`traits` with `[Amplitude] {cohort_name}: {cohort_id}`). A template may put each of
+    them into `{"input": {...}}` or a list. Raises `msgspec.DecodeError`.
     """
-    message = decode(body)
+    message = unwrapped(decode(body))
     batch = _batch(message)
-    return [batch] if batch is not None else _flagged(message)
+    if batch is not None:
+        return [batch]
+    batches = [_batch(part) for part in message] if isinstance(message, list) else []
+    found = [one for one in batches if one is not None]
+    if found and len(found) == len(batches):
+        return found
+    return _flagged(message)
 
 
 def _flagged(message: Any) -> list[CohortMessage]:
-    users = message.get("batch", [message]) if isinstance(message, Mapping) else message
+    users = message.get("batch", message.get("users", message)) if isinstance(message, Mapping) else message
     found: dict[tuple[str, bool], list[CohortEntry]] = {}
-    for user in users if isinstance(users, list) else ():
+    unread = []
+    for user in users if isinstance(users, list) else (users,):
         entry = _entry(user) if isinstance(user, Mapping) else None
-        if entry is None:
+        flags = _flags(user) if entry is not None else {}
+        if entry is None or not flags or None in flags.values():
+            if not _is_anonymous(user):
+                unread.append(user)
             continue
-        traits = user.get("traits")
-        for name, value in (traits if isinstance(traits, Mapping) else user).items():
-            if (cohort := _flag_of(name)) and (entering := _flag(value)) is not None:
-                found.setdefault((cohort, entering), []).append(entry)
-    return [CohortMessage(cohort, entering, entries) for (cohort, entering), entries in found.items()]
+        for cohort, entering in flags.items():
+            found.setdefault((cohort, bool(entering)), []).append(entry)
+    messages = [CohortMessage(cohort, entering, entries) for (cohort, entering), entries in found.items()]
+    if messages and unread:
+        messages[0] = structs.replace(messages[0], unread=unread)
+    return messages
+
+
+def _flags(user: Mapping[str, Any]) -> dict[str, bool | None]:
+    """Return whether a user is in a cohort, by cohort; None where that can't be read."""
+    traits = user.get("traits")
+    named = traits if isinstance(traits, Mapping) else user
+    # Amplitude's page writes the name of such a trait with and without its own name before it.
+    bare = named is traits and user.get("type") == "identify"
+    flags = {}
+    for name, value in named.items():
+        if cohort := _flag_of(name) or (bare and _flag(value) is not None and cohort_of(name)):
+            flags[cohort] = _flag(value)
+    return flags
+
+
+def _is_anonymous(user: Any) -> bool:
+    """Return whether a user has the key of an id and no id in it: somebody without one, who is in no audience."""
+    if not isinstance(user, Mapping):
+        return user is None
+    return not user or any(name in user and user[name] in (None, "") for name in ("user_id", "userId"))
 
 
 def _flag_of(name: str) -> str:
@@ -117,6 +154,7 @@ def _batch(message: Any) -> CohortMessage | None:
         _text(message.get("cohort_name")),
         _text(message.get("message_id")),
         _seconds(message.get("computed_time")),
+        _unread(users),
     )
 
 
@@ -128,7 +166,11 @@ def _list_call(frame: Mapping[str, Any]) -> CohortMessage | None:
     entries = [entry for user in users if (entry := _entry(user)) is not None]
     if users and not entries:
         return None
-    return CohortMessage(_text(frame.get(FRAME)), action == ADD, entries)
+    return CohortMessage(_text(frame.get(FRAME)), action == ADD, entries, unread=_unread(users))
+
+
+def _unread(users: Sequence[Any]) -> Sequence[Any]:
+    return tuple(user for user in users if _entry(user) is None and not _is_anonymous(user))
 
 
 def _entry(user: Any) -> CohortEntry | None:

@@ -129,9 +129,15 @@ def unwrapped(message: Any) -> Any:
     return message
 
 
-def is_user(message: Any) -> bool:
-    """Return whether a message is a user in the Identify API's format: its keys are those of a user and no others."""
-    return isinstance(message, Mapping) and bool(message) and USER_KEYS.issuperset(message)
+def is_user(message: Any, names: Mapping[str, str] = EMPTY) -> bool:
+    """Return whether a message is a user in the Identify API's format: its keys are those of a user and no others.
+
+    With `names`, the paths of `reshaped`, it may also have the keys from which a template's fields were taken.
+    """
+    if not isinstance(message, Mapping) or not message:
+        return False
+    taken = {part for path in names.values() for part in (path, path.partition(".")[0])}
+    return USER_KEYS.issuperset(message.keys() - taken)
 
 
 def events_in(message: Any) -> int:
@@ -187,7 +193,7 @@ def not_understood(message: Any, expected: str) -> Dead:
     if not isinstance(first, Mapping):
         kind = "an empty list" if message == [] else f"a {type(message).__name__}"
         return Dead("decode", "not_an_object", f"The message is JSON, but {kind} and not an object.", _DEFAULT_PAYLOAD)
-    keys = [masked(str(key))[:MAX_KEY] for key in list(first)[:MAX_KEYS]]
+    keys = keys_of(first)
     names = f"its keys are {', '.join(keys)}" if keys else "it has no keys"
     return Dead(
         "decode",
@@ -196,6 +202,11 @@ def not_understood(message: Any, expected: str) -> Dead:
         f"{names}.",
         _DEFAULT_PAYLOAD if expected == "cohort" else _OWN_TEMPLATE,
     )
+
+
+def keys_of(message: Mapping[Any, Any]) -> list[str]:
+    """Return a message's first keys, those masked that identify a person."""
+    return [masked(str(key))[:MAX_KEY] for key in list(message)[:MAX_KEYS]]
 
 
 MAX_KEYS: Final = 20

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 
 from flybridge.amplitude import cohort_message
-from flybridge.amplitude.streamed import not_understood
+from flybridge.amplitude.cohort_message import CohortMessage
+from flybridge.amplitude.streamed import keys_of, not_understood
 from flybridge.appsflyer.additional import extra_of
 from flybridge.audiences.rules import AudienceRule, is_told, member_of
 from flybridge.identity import Keyring
@@ -18,7 +19,8 @@ from flybridge.records import Apply, Dead, Filing, MemberChange, Person, Source,
 def with_members(filing: Filing, rules: Sequence[AudienceRule], keyring: Keyring) -> Filing:
     """Return the filing with the membership changes of its message, for every audience of that cohort.
 
-    A message about another cohort is returned as it is; one that can't be read becomes a dead letter.
+    A message about another cohort is returned as it is; one that can't be read becomes a dead letter. So does one with
+    members that can't be read, and the others are filed.
     """
     envelope = filing.envelope
     if not rules or envelope.source is not Source.COHORT or isinstance(filing.decision, Dead):
@@ -44,4 +46,21 @@ def with_members(filing: Filing, rules: Sequence[AudienceRule], keyring: Keyring
         key = content_key(envelope.app.encode(), b"cohort", first.message_id.encode())
     members = [change.member for change in changes]
     persons = filing.persons or tuple(Person(one.persons + one.anonymous + one.marks) for one in members)
-    return structs.replace(filing, decision=Apply("cohort"), key=key, members=tuple(changes), persons=persons)
+    decision = unread(messages) or Apply("cohort")
+    return structs.replace(filing, decision=decision, key=key, members=tuple(changes), persons=persons)
+
+
+def unread(messages: Sequence[CohortMessage]) -> Dead | None:
+    """Return the dead letter of messages with members that can't be read; None if all can be."""
+    left = [user for message in messages for user in message.unread]
+    if not left:
+        return None
+    keys = next((", ".join(keys_of(user)) for user in left if isinstance(user, Mapping)), "")
+    named = f"the keys of the first are {keys}" if keys else "they are no objects"
+    return Dead(
+        "decode",
+        "not_understood",
+        f"Of {len(left) + sum(len(message.entries) for message in messages)} members {len(left)} can't be read, the "
+        f"others are taken: {named}.",
+        "Send user_id for each member, and a cohort's flag as true or false, then replay.",
+    )
