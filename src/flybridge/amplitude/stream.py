@@ -50,9 +50,13 @@ APP_SET_MARK: Final = "S"
 
 FIRST_MS: Final = 100_000_000_000  # 1973 in milliseconds, the year 5138 in seconds
 LAST_MS: Final = 253_402_300_800_000  # the year 10000
-MAX_DIGITS: Final = 24
+MAX_TIME_CHARS: Final = 80
 _SEPARATORS: Final = str.maketrans("", "", ",\u00a0\u202f ")
 
+_NUMBER: Final = re.compile(r"[0-9]{1,24}(?:\.[0-9]{0,12})?(?:E\+?[0-9]{1,2})?")
+_POINTED: Final = re.compile(
+    r"([0-9]{2})\.([0-9]{2})\.([0-9]{4}),? ([0-9:.]{5,12})"
+)  # of Amplitude's page of templates
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -150,28 +154,37 @@ def _text(value: Any) -> str | None:
 def time_ms(value: Any) -> int | None:
     """Return milliseconds since 1970; None for what is no time.
 
-    Takes `2022-08-18 08:44:02.740000` (UTC), ISO 8601 with any zone, and seconds or milliseconds as number or text,
-    with the separators that a FreeMarker template writes into numbers.
+    Takes `2022-08-18 08:44:02.740000` (UTC), `18.08.2022, 08:44`, ISO 8601 with any zone, and seconds, milliseconds,
+    microseconds or nanoseconds as number or text, with the separators that a FreeMarker template writes into numbers.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _since_1970(value)
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > MAX_TIME_CHARS:
         return None
-    value = value.strip()
-    digits = value.translate(_SEPARATORS)
-    if len(digits) <= MAX_DIGITS and digits.isascii() and digits.replace(".", "", 1).isdigit():
+    text = value.strip().upper()
+    digits = text.translate(_SEPARATORS)
+    if _NUMBER.fullmatch(digits):
         return _since_1970(float(digits))
+    # "... UTC", and Java's "...Z[UTC]" and "...+02:00[Europe/Berlin]".
+    text = text.partition("[")[0].removesuffix("UTC").removesuffix("GMT").rstrip()
+    if pointed := _POINTED.fullmatch(text):
+        text = "{2}-{1}-{0}T{3}".format(*pointed.groups())
+    if text[10:11] in {" ", "T"} and text[12:13] == ":":  # an hour of one digit
+        text = f"{text[:11]}0{text[11:]}"
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1000)
+        ms = round(moment.timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
+    return ms if 0 < ms < LAST_MS else None
 
 
 def _since_1970(number: float) -> int | None:
-    """Return milliseconds of seconds or milliseconds, which differ by their size from 1973 on; None for neither."""
-    if not 0 < number < LAST_MS:
+    """Return milliseconds of a number whose unit is told by its size, which differs from 1973 on; None for none."""
+    if not 0 < number < LAST_MS * 1_000_000:
         return None
+    while number >= LAST_MS:
+        number /= 1000
     return round(number * 1000) if number < FIRST_MS else round(number)
