@@ -1,8 +1,8 @@
 """JSON as senders write it: read strictly, and mended where that fails.
 
-Halves of surrogate pairs (text cut inside an emoji), a byte order mark, NaN, and numbers that no float or 64-bit
-integer holds occur in real messages. Replacing them keeps the rest of the message, where msgspec rightly refuses all
-of it.
+Halves of surrogate pairs (text cut inside an emoji), a byte order mark, NaN, numbers that no float or 64-bit integer
+holds, and line ends inside of text (a FreeMarker template escapes nothing) occur in real messages. Replacing them keeps
+the rest of the message, where msgspec rightly refuses all of it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def decode(body: bytes) -> Any:
 
 def mended(text: str) -> bytes:
     """Return JSON with broken text and numbers replaced. Raises `ValueError` if it is no JSON even so."""
-    loaded = json.loads(text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_small)
+    loaded = json.loads(text, strict=False, parse_constant=lambda _: None, parse_float=_finite, parse_int=_small)
     return json.dumps(loaded, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def is_readable(body: bytes) -> bool:
     """Return whether a text is JSON when it is mended."""
     try:
-        json.loads(body.decode("utf-8-sig"), parse_int=len, parse_float=len)
+        json.loads(body.decode("utf-8-sig"), strict=False, parse_int=len, parse_float=len)
     except (ValueError, RecursionError):
         return False
     return True

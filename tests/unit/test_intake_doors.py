@@ -285,7 +285,6 @@ async def test_a_body_shorter_than_announced_is_refused(intake, inbox):
         (b'{"a":1}{"a":2}', "not valid JSON"),
         (b"{'a':1}", "not valid JSON"),
         (b'{"a":01}', "not valid JSON"),
-        (b'{"a":"\x01"}', "not valid JSON"),
         ('{"a":1}'.encode("utf-16"), "not valid JSON"),
         (b'{"a":"\xff"}', "not UTF-8 at byte 6"),
         (b'{"\xc3":1}', "not UTF-8"),

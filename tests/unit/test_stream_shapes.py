@@ -49,6 +49,7 @@ def filed(body, source: Source = Source.STREAM, **settings):
         json.dumps(EVENT | {"x": 1}).replace(": 1}", ": " + "9" * 5000 + "}").encode(),
         json.dumps(EVENT | {"x": "\ud83d"}).encode(),
         json.dumps({"events": [EVENT | {"x": "\udc00 half"}]}).encode(),
+        json.dumps(EVENT | {"x": "two lines"}).replace("two ", "two\n\t").encode(),
     ],
 )  # fmt: skip
 def test_an_event_is_sent_however_it_is_wrapped_or_broken(body):
@@ -263,7 +264,8 @@ def test_a_batch_with_half_an_emoji_is_read():
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"a": NaN}', b'\xef\xbb\xbf{"a": 1}', b'{"a": 1e400}', b'{"a": "\\ud83d"}', b"[-Infinity]"]
+    "body",
+    [b'{"a": NaN}', b'\xef\xbb\xbf{"a": 1}', b'{"a": 1e400}', b'{"a": "\\ud83d"}', b"[-Infinity]", b'{"a": "b\r\nc"}'],
 )
 def test_what_can_be_mended_is_accepted(body):
     """At every address."""
