@@ -3,11 +3,11 @@
 Macros of advertising networks put advertising ids and addresses into campaigns and media sources, and apps put them
 into names of events. What is masked:
 
-- advertising and device ids: UUIDs, with dashes or without, and other runs of 16 or more hexadecimal digits that mix
-  letters and digits (Android ids, OAIDs, hashes of any of them),
+- advertising and device ids: UUIDs, with dashes, dots, colons, blanks or nothing between, and other runs of 16 or more
+  hexadecimal digits that mix letters and digits (Android ids, OAIDs, hashes of any of them),
 - AppsFlyer ids,
-- e-mail addresses, also percent-encoded,
-- phone numbers with a plus sign, or written as 415-555-2671.
+- e-mail addresses, also percent-encoded, once or several times,
+- phone numbers with a plus sign or two zeros, or written as 415-555-2671.
 
 A plain number is not: most ids of campaigns are one. Every pattern is bounded, so that the time grows with the length.
 """
@@ -17,24 +17,36 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import Final
+from unicodedata import category, normalize
 
-_DASH: Final = r"(?:-|_|%2[Dd])"
+_DASH: Final = r"(?:[-_]|%(?:25){0,3}2[Dd])"
+_BETWEEN: Final = rf"(?:{_DASH}|[.: \u2010-\u2015])"
 _HEX: Final = "[0-9A-Fa-f]"
 _ID: Final = re.compile(
-    rf"{_HEX}{{8}}(?:{_DASH}{_HEX}{{4}}){{3}}{_DASH}{_HEX}{{12}}"
+    rf"{_HEX}{{8}}(?:{_BETWEEN}{_HEX}{{4}}){{3}}{_BETWEEN}{_HEX}{{12}}"
     rf"|(?<![0-9A-Za-z])(?=[0-9]{{0,63}}[A-Fa-f])(?=[A-Fa-f]{{0,63}}[0-9]){_HEX}{{16,}}(?![0-9A-Za-z])"
+    rf"|(?=[0-9]{{0,31}}[A-Fa-f])(?=[A-Fa-f]{{0,31}}[0-9]){_HEX}{{32,}}"
     rf"|(?<!\d)\d{{13}}{_DASH}\d{{7,19}}(?!\d)"
 )
-_EMAIL: Final = re.compile(r"[\w.+%'!#$&*/=?^`{|}~-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_EMAIL: Final = re.compile(r"[\w.+%'!#$&*/=?^`{|}~-]{1,64}(?:@|%(?:25){0,3}40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _PHONE: Final = re.compile(
-    r"(?:\+|%2[Bb])\d(?:[ ().-]{0,2}\d){8,14}(?!\d)"
+    r"(?:\+|%(?:25){0,3}2[Bb]|(?<!\d)00(?=[1-9]))\d(?:[ ()./-]{0,2}\d){8,14}(?!\d)"
     r"|(?<![\d-])(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\d-])"
 )
 
 
 def masked(text: str) -> str:
     """Return a text with `[id]`, `[email]` and `[phone]` in place of what identifies a person."""
-    if "@" in text or "%40" in text:
+    if not text.isascii():
+        # Wide letters and characters that take no room hide an identifier from patterns and not from people.
+        plain = "".join(sign for sign in normalize("NFKC", text) if category(sign) != "Cf")
+        if plain != text and (found := _masked(plain)) != plain:
+            return found
+    return _masked(text)
+
+
+def _masked(text: str) -> str:
+    if "@" in text or "%" in text:
         text = _EMAIL.sub("[email]", text)
     return _PHONE.sub("[phone]", _ID.sub("[id]", text))
 
