@@ -380,6 +380,13 @@ async def test_additional_identifiers_are_taken_back_at_once(store, cohorts):
     assert await send(cohorts) == ([], ["gaid-ada"])
 
 
+async def test_the_name_of_a_cohort_shows_nobody(store, cohorts):
+    """Somebody may have named it after a customer."""
+    change = MemberChange("shop", "spenders", NOW_MS, True, member("ada"), "Like ada@example.com")
+    await store.file([Filing(envelope(source=Source.COHORT), Apply("cohort"), members=(change,))], NOW_MS)
+    assert (await take(cohorts)).title == "Like [email]"
+
+
 async def test_import_keys_of_created_audiences_are_kept_sealed(store, cohorts):
     """By app and name; an audience that is dropped takes its key with it."""
     assert await cohorts.import_keys() == {}

@@ -19,15 +19,27 @@ from time import process_time
 import pytest
 
 import flybridge
+from flybridge import lenient_json
 from flybridge.amplitude import cohort_message, stream
 from flybridge.amplitude.cohort_file import CohortFile, CohortFileError
 from flybridge.amplitude.streamed import look_up
 from flybridge.appsflyer import additional, contacts, postback, postback_time
+from flybridge.appsflyer.columns import columns_of
+from flybridge.audiences.rules import AudienceRule
 from flybridge.cli import printing
-from flybridge.identity import masking
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.delivery.words import words_of
+from flybridge.flow import AppFlow, Flow
+from flybridge.identity import Keyring, masking
+from flybridge.identity.mentions import keys_in, mentions
+from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.mapping.to_appsflyer import convert
-from flybridge.records import Media
+from flybridge.mapping.to_appsflyer.rules import StreamRules
+from flybridge.operations.messages import read_messages
+from flybridge.records import Envelope, Media, Source
+from flybridge.store.performance import label
 from flybridge.web import lists
+from flybridge.web.intake import members
 
 SHORT, LONG = 10_000, 100_000
 """Characters. Linear time grows tenfold from the one to the other, quadratic time a hundredfold."""
@@ -169,6 +181,15 @@ def _raw(read: Callable[[bytes], object]) -> Callable[[str], object]:
     return work
 
 
+_KEYRING = Keyring(b"a secret of sixteen bytes")
+_REQUEST = HttpRequest("POST", "https://vendor.example/e", {"Authorization": "Bearer abc"}, b"")
+
+
+def _flagged(body: bytes) -> bytes:
+    text = body.decode("utf-8", "replace")
+    return json.dumps([{"user_id": text, f"amplitude_{text}": True}, {"traits": {text: text}, "userId": "a"}]).encode()
+
+
 SCANNERS: dict[str, Callable[[str], object]] = {
     "a cohort's file": _cohort_file,
     "an address": contacts.hash_email,
@@ -182,6 +203,17 @@ SCANNERS: dict[str, Callable[[str], object]] = {
     "a streamed time": stream.time_ms,
     "a path": lambda text: look_up({"a": {}}, text[:1000]),
     "a cohort message": _raw(cohort_message.read),
+    "a cohort message of any kind": _raw(cohort_message.read_all),
+    "flags of cohorts": _raw(lambda body: cohort_message.read_all(_flagged(body))),
+    "JSON that is mended": _raw(lenient_json.decode),
+    "whether JSON can be mended": _raw(lambda body: lenient_json.decode(b'{"a": NaN, "b": "' + body + b'"}')),
+    "a list at a door": _raw(lambda body: members(b"[" + body + b"]")),
+    "identifiers in unread bytes": _raw(lambda body: keys_in(body, "shop", _KEYRING)),
+    "whether bytes mention somebody": _raw(lambda body: mentions(body, ("ada@example.com", "0-0-0"))),
+    "messages given to a command": _raw(read_messages),
+    "the words of a vendor": _raw(lambda body: words_of(_REQUEST, HttpResponse(400, {}, body))),
+    "the label of a counter": label,
+    "the columns of a report": lambda text: columns_of(text.split(",")[:1000]),
     "a list's name": cohort_message.cohort_of,
     "a list's call": lambda text: lists.call_of("/v1/cohorts/a/lists/" + text),
     "an id or an address in text": masking.masked,
@@ -191,6 +223,45 @@ SCANNERS: dict[str, Callable[[str], object]] = {
     "a currency": convert.currency,
     "an AppsFlyer id": convert.appsflyer_id,
 }
+
+
+MANY: dict[str, Callable[[int], object]] = {
+    "properties of an event": lambda n: {"event_type": "x", "event_properties": {f"k{i}": i for i in range(n)}},
+    "events of a list": lambda n: [{"event_type": f"x{i}", "user_id": "a"} for i in range(n)],
+    "members of a cohort": lambda n: {
+        "cohort_id": "c", "in_cohort": True, "users": [{"user_id": f"u{i}"} for i in range(n)]
+    },
+    "members that can't be read": lambda n: {
+        "cohort_id": "c", "in_cohort": True, "users": ["a", *({f"k{i}": 1} for i in range(n))]
+    },
+    "flags of a user": lambda n: {"user_id": "a"} | {f"amplitude_c_{i}": True for i in range(n)},
+    "fields of a postback": lambda n: {"event_name": "x", "event_value": {f"k{i}": str(i) for i in range(n)}}
+    | {f"field{i}": i for i in range(n)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_a_message_of_many_parts_takes_linear_time(name):
+    """Whatever it holds many of, at each endpoint."""
+    flow = Flow(
+        {"shop": AppFlow(
+            Rules(app="shop", platform="android", route="http_v2"),
+            streams=(StreamRules(app="shop", platform="android", events=("x*",), wait_hours=1.0),),
+            audiences=(AudienceRule("shop", "vips", "c", "cuid"),),
+        )},
+        _KEYRING,
+    )  # fmt: skip
+
+    def work(source: Source, n: int) -> float:
+        body = json.dumps(MANY[name](n)).encode()
+        began = process_time()
+        members(body)
+        flow.filing(Envelope("shop", source, Media.JSON, 1_795_168_800_000, body, "r"))
+        return process_time() - began
+
+    for source in (Source.PUSH, Source.STREAM, Source.COHORT):
+        short = min(work(source, 500) for _ in range(3))
+        assert min(work(source, 5_000) for _ in range(3)) <= max(0.05, MAX_RATIO * short), source
 
 
 @pytest.mark.parametrize("name", SCANNERS)

@@ -25,6 +25,7 @@ from flybridge.errors import ForbiddenAddress, TransportError
 from flybridge.identity import Keyring
 from flybridge.records import Member
 from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.performance import label
 
 PAGE: Final = 5_000
 POLL_FIRST_S: Final = 2.0
@@ -84,7 +85,7 @@ class CohortDownload:
                 return
             work.size = min(work.size or found.size, found.size)
             if found.name and not work.claim.title:
-                await self._store.learn(work.claim, title=found.name)
+                await self._store.learn(work.claim, title=label(found.name))
 
     async def _request(self, work: Work, credentials: amplitude.Credentials, project: _Project) -> tuple[str, int]:
         """Request the cohort, or continue an earlier request. Returns its id and the time the snapshot stands for."""

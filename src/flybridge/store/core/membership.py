@@ -12,6 +12,7 @@ from flybridge.records import MemberChange, content_key
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Lack
 from flybridge.store.core.tables import Read, Tables, Write
+from flybridge.store.performance import label
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(tuple[str, str]).decode
@@ -73,7 +74,7 @@ class _Audience:
 
     def take(self, change: MemberChange) -> None:
         """Apply one change, if it is news."""
-        member, self.title = change.member, change.title or self.title
+        member, self.title = change.member, label(change.title) or self.title
         # A key that is there already may be one of a former secret.
         person = next((key for key in member.persons if key in self._known), member.persons[0])
         before = self._known.get(person) or self._logged_in(member.anonymous, person)
