@@ -162,9 +162,9 @@ class Bridge:
         status, text = await self.get("/readyz")
         return status, json.loads(text)
 
-    async def push(self, body=None):
+    async def push(self, body=None, token="push-token"):
         """Send a postback; give the status."""
-        headers = {"Authorization": "push-token"}
+        headers = {"Authorization": token}
         async with self.session.post(self.origin + "/v1/push/shop", json=body or INSTALL, headers=headers) as response:
             return response.status
 

@@ -86,6 +86,14 @@ async def parts(path, *names):
         await asyncio.gather(*(one.__aexit__(None, None, None) for one in running))
 
 
+async def soon(ask, fits, seconds=20.0):
+    """Ask until the answer fits; give it."""
+    async with asyncio.timeout(seconds):
+        while not fits(found := await ask()):  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.1)
+    return found
+
+
 async def account(path):
     """Return what `flybridge account` says."""
     code, out, err = await command(path, "account", "--json")
@@ -108,6 +116,22 @@ async def test_each_part_does_its_own_and_no_directory_is_made(configured):
         assert not (path.parent / "data").exists()
         (line,) = (await account(path))["days"]
         assert (line["received"], line["delivered"], line["duplicate"]) == (2, 1, 1)
+
+
+async def test_what_an_intake_refuses_is_known_to_all(configured):
+    """An intake alone needs no store, and writes its refusals there: console and doctor say so."""
+    path = configured("http://127.0.0.1:9")
+    async with parts(path, "work", "console", "intake", "intake") as (_, console, *intakes):
+        for intake in intakes:
+            assert await intake.push(token="wrong") == 401
+        async with intakes[0].session.post(f"{intakes[0].origin}/v1/push/nobody", json=INSTALL) as answer:
+            assert answer.status == 404
+        pages = await soon(lambda: console.get("/account"), lambda found: "2 requests of AppsFlyer" in found[1])
+        assert "to an address that is no app&#39;s and got 404" in pages[1]
+        code, out, _ = await command(path, "doctor", "--no-vendors")
+        assert code == 1
+        assert "2 requests of AppsFlyer came with a wrong token" in out
+        assert [await one.end() for one in intakes] == [0, 0]
 
 
 async def test_every_command_works(configured, tmp_path):

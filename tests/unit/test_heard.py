@@ -139,6 +139,29 @@ async def test_what_was_usual_survives_a_restart():
     assert found.refused[401].n == 1
 
 
+async def noted(store, process, n=1, *, hears=True, now_ms=NOW_MS):
+    """Run a process that refuses so many requests, and ends."""
+    counts, halt = DoorCounts("shop", "push"), asyncio.Event()
+    for _ in range(n):
+        counts.refuse(401)
+    halt.set()
+    hearing = Hearing([counts], process, hears=hears)
+    await hearing.run(store, ManualClock(now_ms), halt, failed=lambda problem: pytest.fail(str(problem)))
+
+
+async def test_each_refusal_is_counted_once_however_many_processes_begin():
+    """What another process has noted stays its own; its own are gone on with, if they are of late."""
+    store = States()
+    for process in ("a", "b", "alone", "c", "alone"):
+        await noted(store, process)
+    await noted(store, "intake-1", 3, hears=False)
+    (found,) = await read_heard(store)
+    assert found.refused[401].n == 8
+    await noted(store, "alone", now_ms=NOW_MS + RECENT_MS)
+    (found,) = await read_heard(store, of="alone")
+    assert found.refused[401].n == 1
+
+
 async def test_notes_of_processes_that_are_long_gone_are_deleted():
     """Workers of a cluster have a new name at each start."""
     store = States()

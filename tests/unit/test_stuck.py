@@ -20,22 +20,23 @@ LONG_OUTAGE = failed(CLOSED, "server_error_503", NOW - 3_000_000, RULES, "api2 a
 
 
 @pytest.mark.parametrize(
-    ("circuit", "late_s", "workers", "configured", "ok", "warning", "says"),
+    ("circuit", "later", "late_s", "workers", "configured", "ok", "warning", "says"),
     [
-        (CLOSED, 1, 1, True, True, False, "none is stuck"),
-        (HALTED, 1, 1, True, False, False, "is halted for 30 s: invalid_api_key (api2 answered 400: Invalid)"),
-        (OUTAGE, 1, 1, True, True, True, "is paused for 30 s: server_error_503 (api2 answered 503). 8 events wait"),
-        (LONG_OUTAGE, 1, 1, True, False, False, "is paused for 3000 s"),
-        (CLOSED, 3600, 1, True, True, True, "due, one for 3600 s"),
-        (CLOSED, 1, 0, True, True, True, "no process sends"),
-        (CLOSED, 1, 1, False, False, False, "the configuration has no such lane"),
+        (CLOSED, 0, 1, 1, True, True, False, "none is stuck"),
+        (CLOSED, 2, 1, 1, True, True, True, "2 events could not be sent, and wait for another try"),
+        (HALTED, 2, 1, 1, True, False, False, "is halted for 30 s: invalid_api_key (api2 answered 400: Invalid)"),
+        (OUTAGE, 2, 1, 1, True, True, True, "is paused for 30 s: server_error_503 (api2 answered 503). 8 events wait"),
+        (LONG_OUTAGE, 2, 1, 1, True, False, False, "is paused for 3000 s"),
+        (CLOSED, 0, 3600, 1, True, True, True, "due, one for 3600 s"),
+        (CLOSED, 0, 1, 0, True, True, True, "no process sends"),
+        (CLOSED, 2, 1, 1, False, False, False, "the configuration has no such lane"),
     ],
 )
 def test_each_state_of_a_lane_is_said(
-    *, circuit: Circuit, late_s: int, workers: int, configured: bool, ok: bool, warning: bool, says: str
+    *, circuit: Circuit, later: int, late_s: int, workers: int, configured: bool, ok: bool, warning: bool, says: str
 ) -> None:
     """With how long, why, what the vendor said, how many wait, and what to do."""
-    depths = [LaneDepth(LANE, 5, 2, 1, NOW - late_s * 1000)]
+    depths = [LaneDepth(LANE, 5, later, 1, NOW - late_s * 1000)]
     reports = {} if circuit is CLOSED else {LANE: LaneReport("shop", "http_v2", circuit)}
     (check,) = sending_checks(depths, reports, [LANE] if configured else [], NOW, workers=workers)
     assert (check.ok, check.warning) == (ok, warning)

@@ -70,12 +70,13 @@ async def keep_in_step(
     confirmed: Clock,
     stop: asyncio.Event,
     ran: Callable[[str, str, Run], None],
-    standing: Callable[[Sequence[Standing]], None],
+    standing: Callable[[Sequence[Standing], Collection[Name]], None],
     failed: Callable[[FlybridgeError], None],
 ) -> None:
     """Run due audiences until `stop` is set; running ones then end at their next request.
 
-    Reports every run and periodic standings through the callbacks. `confirmed` tells the time by which data expires.
+    Reports every run, and periodically standings and what has stopped, through the callbacks. `confirmed` tells the
+    time by which data expires.
     """
     running: dict[Name, asyncio.Task[None]] = {}
     known, reported_ms, pruned_ms = False, 0, 0
@@ -104,7 +105,7 @@ async def keep_in_step(
                 if name in plans and name not in running and len(running) < AT_ONCE:
                     running[name] = asyncio.create_task(work(name))
             if now_ms - reported_ms >= REPORT_MS:
-                standing(await store.standings(now_ms))
+                standing(await store.standings(now_ms), {name for name in plans if await _is_stopped(store, *name)})
                 reported_ms = now_ms
             if now_ms - pruned_ms >= PRUNE_MS:
                 await store.prune(confirmed.now_ms())

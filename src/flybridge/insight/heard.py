@@ -69,9 +69,9 @@ class Heard(Struct):
             del self.gaps[old]
 
     def refuse(self, status: int, n: int, now_ms: int) -> None:
-        """Note refused requests."""
+        """Note refused requests. Those of long before are not counted with them."""
         refusals = self.refused.setdefault(status, Refusals())
-        refusals.n += n
+        refusals.n = n + (refusals.n if now_ms - refusals.last_ms < RECENT_MS else 0)
         refusals.last_ms = now_ms
 
     @property
@@ -111,9 +111,10 @@ def together(notes: Iterable[Heard]) -> list[Heard]:
     return [found[key] for key in sorted(found)]
 
 
-async def read_heard(store: Store) -> list[Heard]:
-    """Return what all processes have noted."""
-    return together(one for _, value in await store.states(NOTES) for one in _decode(value))
+async def read_heard(store: Store, *, of: str | None = None) -> list[Heard]:
+    """Return what all processes have noted, or only the process `of` this name."""
+    states = await store.states(NOTES + (of or ""))
+    return together(one for name, value in states if of is None or name == NOTES + of for one in _decode(value))
 
 
 async def write_heard(store: Store, process: str, notes: Sequence[Heard], now_ms: int) -> None:

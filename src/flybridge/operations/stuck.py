@@ -58,6 +58,9 @@ def _sending(
         detail = f"{state} for {for_s} s: {circuit.reason}{answer}. {waiting} events wait. {circuit.remedy}"
         passing = not circuit.halted and for_s * 1000 < LONG_MS
         return Check(name, passing, detail, warning=passing)
+    if depth is not None and depth.later:
+        detail = f"{depth.later} events could not be sent, and wait for another try: see `flybridge lanes`."
+        return Check(name, True, detail, warning=True)
     if depth is None or not depth.due:
         return None
     if not workers:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import uuid4
 
 from flybridge import __version__, flow
 from flybridge.audiences.run import Runner
@@ -41,6 +42,7 @@ from flybridge.service.backends import (
 )
 from flybridge.service.confirmed_clock import ConfirmedClock
 from flybridge.service.data_lock import WorkerId
+from flybridge.service.intake_notes import note_refusals
 from flybridge.service.notifying import notifying
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Filed, Store
@@ -142,6 +144,9 @@ class Service:
                 jobs |= await notifying(
                     stack, config, inbox, store, clock=self._clock, worker=worker, owner=owner, report=report
                 )
+            elif roles.takes:
+                refusals = Hearing(intake.counts, f"intake-{uuid4().hex}", hears=False)
+                jobs["refusals"] = lambda halt: note_refusals(config, refusals, self._clock, halt, report.failed)
             console = None
             if roles.shows and store is not None:
                 console = await self._console(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
@@ -43,6 +43,7 @@ class AudienceMetrics(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._standings: Sequence[Standing] = ()
+        self._stopped: Collection[tuple[str, str]] = ()
         self._runs = Counter(
             "flybridge_audience_runs", "Runs of an audience, by outcome.", (*LABELS, "outcome"), registry=registry
         )
@@ -57,9 +58,10 @@ class AudienceMetrics(Collector):
         for action, n in (("add", run.added), ("remove", run.removed)):
             self._sent.labels(app, audience, action).inc(n)
 
-    def standing(self, standings: Sequence[Standing]) -> None:
-        """Replace the figures of audiences."""
+    def standing(self, standings: Sequence[Standing], stopped: Collection[tuple[str, str]]) -> None:
+        """Replace the figures of audiences. `stopped` are the apps and names of those that wait for an operator."""
         self._standings = standings
+        self._stopped = stopped
 
     def collect(self) -> Iterator[Metric]:
         """Yield the figures; called by the registry."""
@@ -68,6 +70,12 @@ class AudienceMetrics(Collector):
             for one in self._standings:
                 family.add_metric((one.app, one.name), figure(one))
             yield family
+        stopped = GaugeMetricFamily(
+            "flybridge_audience_stopped", "1 while an audience has stopped and waits for an operator.", labels=LABELS
+        )
+        for one in self._standings:
+            stopped.add_metric((one.app, one.name), (one.app, one.name) in self._stopped)
+        yield stopped
         pending = GaugeMetricFamily(
             "flybridge_audience_pending", "Devices to be added or removed.", labels=(*LABELS, "action")
         )

@@ -18,11 +18,15 @@ WRITE_S: Final = 2.0
 
 
 class Hearing:
-    """The notes of one process. `counts` are those of its intake endpoints, `process` the name that it writes under."""
+    """The notes of one process. `counts` are those of its intake endpoints, `process` the name that it writes under.
 
-    def __init__(self, counts: Sequence[DoorCounts], process: str) -> None:
+    One that only takes does not hear: what was received is noted when it is filed.
+    """
+
+    def __init__(self, counts: Sequence[DoorCounts], process: str, *, hears: bool = True) -> None:
         self._counts = counts
         self._process = process
+        self._hears = hears
         self._seen: dict[tuple[str, str], dict[int, int]] = {}
         self._notes: dict[tuple[str, str], Heard] = {}
         self._changed = False
@@ -53,7 +57,8 @@ class Hearing:
             self.look(clock.now_ms())
             try:
                 if not known:
-                    self._begin_with(await read_heard(store))
+                    former = await read_heard(store) if self._hears else []
+                    self._begin_with(former, await read_heard(store, of=self._process))
                     known = True
                 if self._changed:
                     self._changed = False
@@ -66,15 +71,22 @@ class Hearing:
             with suppress(TimeoutError):
                 await asyncio.wait_for(halt.wait(), WRITE_S)
 
-    def _begin_with(self, former: Sequence[Heard]) -> None:
-        """Go on from what was noted before this process: else each restart would begin without anything usual."""
+    def _begin_with(self, former: Sequence[Heard], own: Sequence[Heard]) -> None:
+        """Go on from what was noted before this process: else each restart would begin without anything usual.
+
+        Refusals that others have noted stay theirs, or they would be counted twice.
+        """
         for one in former:
-            own = self._notes.get((one.app, one.source))
-            if own is not None and own.last_ms > one.last_ms > 0:
-                one.hear(own.last_ms)
-                for status, refusals in own.refused.items():
-                    one.refuse(status, refusals.n, refusals.last_ms)
-            self._notes[one.app, one.source] = one
+            note = self._note(one.app, one.source)
+            heard_ms, note.last_ms, note.gaps = note.last_ms, one.last_ms, one.gaps
+            note.hear(heard_ms)
+        for one in own:
+            note = self._note(one.app, one.source)
+            for status, refusals in one.refused.items():
+                new = note.refused.pop(status, None)
+                note.refused[status] = refusals
+                if new is not None:
+                    note.refuse(status, new.n, new.last_ms)
 
     def _note(self, app: str, source: str) -> Heard:
         return self._notes.setdefault((app, source), Heard(app, source))

@@ -1,0 +1,159 @@
+"""What looks well from elsewhere and is not: each case turns the console's banner, `flybridge doctor` and a metric."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from starting import INSTALL, NOWHERE, answering, bridge, written
+
+from flybridge.clock import SystemClock
+from flybridge.insight.heard import Heard, write_heard
+from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.sealing import Seal
+from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.processes import environment
+
+AUDIENCE = """
+[[apps.audiences]]
+cohort = "c1"
+identifier = "idfv"
+cadence = "realtime"
+name = "buyers"
+"""
+
+
+async def command(path, *words):
+    """Run a command to its end; give exit code and all that it prints."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "flybridge", *words, "--config", str(path),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment(),
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    return process.returncode, " ".join(out.decode().split())
+
+
+async def soon(ask, fits):
+    """Ask until the answer fits; give it."""
+    async with asyncio.timeout(30):
+        while not fits(found := await ask()):  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.1)
+    return found
+
+
+class Case:
+    """A bridge in trouble: how it comes about, and what has to be said."""
+
+    def __init__(self, folder, origin, app):
+        self.path = written(folder, origin, app=app)
+        text = self.path.read_text()
+        self.path.write_text(text.replace('push_token = "push-token"', 'push_token = "push-token"\napi_token = "t"'))
+
+    async def wrong_token(self, intake):
+        """Somebody has entered another token at AppsFlyer."""
+        assert await intake.push(token="wrong") == 401
+
+    async def wrong_address(self, intake):
+        """Somebody has entered the address of an app that is not there."""
+        async with intake.session.post(f"{intake.origin}/v1/push/nobody", json=INSTALL) as answer:
+            assert answer.status == 404
+
+    async def stopped_audience(self, _):
+        """AppsFlyer's import key of an audience is missing: it stops in its first run, after the start."""
+
+    async def lane_in_retry(self, intake):
+        """Amplitude fails now and then: nothing is halted."""
+        assert await intake.push() == 200
+
+    async def nothing_heard(self, _):
+        """AppsFlyer has sent all day for ten days, and nothing for five hours."""
+        store = SqliteStore(self.path.parent / "data/store.db", Seal(b"a secret of sixteen characters"))
+        await store.open()
+        now_ms, heard = SystemClock().now_ms(), Heard("shop", "push")
+        for at in range(now_ms - 10 * DAY_MS, now_ms - 5 * HOUR_MS, 10 * 60_000):
+            heard.hear(at)
+        await write_heard(store, "another", [heard], now_ms)
+        await store.close()
+
+
+CASES = {
+    "wrong_token": (
+        "1 request of AppsFlyer came with a wrong token and got 401", "BAD",
+        r'flybridge_intake_refused_total\{app="shop",source="push",status="401"\} 1.0',
+    ),
+    "wrong_address": (
+        "1 request came to an address that is no app's and got 404", "BAD",
+        r'flybridge_intake_refused_total\{app="",source="[a-z]*",status="404"\} 1.0',
+    ),
+    "stopped_audience": (
+        "The audience buyers of shop has stopped.", "BAD",
+        r'flybridge_audience_stopped\{app="shop",audience="buyers"\} 1.0',
+    ),
+    "lane_in_retry": (
+        "1 event could not be sent, and wait", "WARN", r'flybridge_lane_later\{app="shop",endpoint="http_v2"\} 1.0',
+    ),
+    "nothing_heard": (
+        "nothing has come from AppsFlyer for", "WARN", r'flybridge_silent\{app="shop",source="push"\} 1.0',
+    ),
+}  # fmt: skip
+
+
+@asynccontextmanager
+async def processes(path, apart):
+    """Run one process, or one for each role. Yields where messages are taken, worked on, and looked at."""
+    if not apart:
+        async with bridge(path) as whole:
+            yield whole, whole, whole
+        return
+    roles = [bridge(path, "--only", role) for role in ("work", "console", "intake")]
+    async with roles[0] as work, roles[1] as console, roles[2] as intake:
+        yield intake, work, console
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one process", "a process for each role"])
+@pytest.mark.parametrize("case", CASES)
+async def test_each_turns_banner_doctor_and_metric(tmp_path, case, apart):
+    """Green before, with a sentence after, and the same sentence in doctor."""
+    sentence, mark, metric = CASES[case]
+
+    async def fails(_):
+        return web.Response(status=503, text="busy")
+
+    async with answering(fails) as origin:
+        trouble = Case(tmp_path, origin, AUDIENCE if case == "stopped_audience" else "")
+        async with processes(trouble.path, apart) as (intake, work, console):
+            if case != "stopped_audience":
+                await soon(lambda: console.get("/account"), lambda found: "All is well" in found[1])
+            await getattr(trouble, case)(intake)
+            escaped = sentence.replace("'", "&#39;")
+            page = (await soon(lambda: console.get("/account"), lambda found: escaped in found[1]))[1]
+            assert re.search(rf'class="banner {"bad" if mark == "BAD" else "warn"}"', page)
+            code, said = await command(trouble.path, "doctor", "--no-vendors")
+            assert sentence.replace("1 event could", "1 events could") in said
+            assert re.search(rf"\b{mark}\b", said)
+            assert code == (1 if mark == "BAD" else 0), said
+            of = intake if case.startswith("wrong") else work
+            await soon(lambda: of.get("/metrics"), lambda found: re.search(metric, found[1]))
+
+
+@pytest.mark.parametrize("role", [(), ("--only", "work"), ("--only", "console"), ("--only", "intake")])
+async def test_a_wrong_secret_is_refused_at_the_start(tmp_path, role):
+    """By each role, and by doctor, with what to do; nothing is written with it."""
+    path = written(tmp_path, NOWHERE)
+    async with bridge(path) as whole:
+        assert await whole.push() == 200
+        assert await whole.end() == 0
+    path.write_text(path.read_text().replace("a secret of sixteen", "another secret of sixteen"))
+    async with asyncio.timeout(30):
+        async with bridge(path, *role) as wrong:
+            assert await wrong.process.wait() == 1
+            said = " ".join((await wrong.process.stderr.read()).decode().split())
+    assert "The configured secret does not open what the store holds." in said
+    assert "put the former one into `former_secrets`" in said
+    code, said = await command(path, "doctor", "--no-vendors")
+    assert code == 1
+    assert "BAD account: The configured secret does not open what the store holds." in said
