@@ -70,6 +70,7 @@ def file(ledger: LedgerWriter, seal: Seal, filings: Sequence[Filing], now_ms: in
     matched, released_keys = release(ledger, seal, batch.people, sighted, now_ms)
     batch.matched += matched
     batch.performance.load((filing for _, filing in (*effective, *repeated)), released_keys)
+    batch.performance.prepare(filing for _, filing in effective)
     batch.performance.reach(released_keys)
     for row_id, filing in effective:
         batch.decide(row_id, filing)

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from flybridge.identity.masking import masked
-from flybridge.records import Dimensions, Filing, Performance, PerformanceKind
+from flybridge.records import Dead, Dimensions, Filing, Performance, PerformanceKind
 from flybridge.store.core.tables import Read, Tables, Write
 
 LAST_OFFSET: Final = 90
@@ -124,6 +124,26 @@ class PerformanceCounters:
         for row in self._tables.among(Read.INSTALLATIONS, sorted(keys)):
             known = Installation.read(row)
             self._installations[known.key] = known
+
+    def prepare(self, filings: Iterable[Filing]) -> None:
+        """Find or make the cells that these filings will be counted in, those of their installations included.
+
+        What the second message of a new installation tells of it is not known yet, and found when it is needed.
+        """
+        names: list[tuple[str, int, Dimensions]] = []
+        begun: set[bytes] = set()
+        for filing in filings:
+            if filing.performance is None or isinstance(filing.decision, Dead):
+                continue
+            found, app = _masked(filing.performance), filing.envelope.app
+            names.append((app, found.day, found.dimensions))
+            if found.origin is None or not found.install_s or not begun.isdisjoint(found.keys):
+                continue
+            begun.update(found.keys)
+            known = [self._installations[key] for key in found.keys if key in self._installations]
+            if not known or known[0].cell == NO_CELL:
+                names.append((app, found.install_day, found.origin))
+        self._tables.prepare_cells(names)
 
     def reach(self, keys: Iterable[bytes]) -> None:
         """Note that events of the installations among these keys were given to a person in Amplitude."""

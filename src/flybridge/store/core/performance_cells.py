@@ -1,12 +1,17 @@
-"""Cells of performance by name: each is made when it is first counted in, up to a limit for an app and day."""
+"""Cells of performance by name: each is made when it is first counted in, up to a limit for an app and day.
+
+The cells that a batch needs are found and made together, by `prepare`: while traffic is spread over many campaigns and
+countries, every second event is the first of its cell, and statements for each would cost more than all its counters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from flybridge.records import Dimensions
-from flybridge.store.core import performance_sql as sql
+from flybridge.store.core.performance_sql import CellSql
 from flybridge.store.performance import OTHER
 
 MAX_CELLS: Final = 20_000
@@ -15,21 +20,22 @@ RECOUNTED: Final = 256
 NEARER: Final = 8
 """The cells of a day are counted again after RECOUNTED new ones, because other processes make some, too; or after this
 part of those that are left, if it is more."""
+SIZES: Final = (64, 8, 1)
+"""Rows of one statement: few sizes, so that the texts stay prepared."""
 
-One = Callable[[str, tuple[object, ...]], tuple[Any, ...] | None]
+CellName = tuple[str, int, Dimensions]
+"""App, day and dimensions."""
+Run = Callable[[str, Sequence[object]], Sequence[Any]]
 
 
 class PerformanceCells:
-    """Finds and makes cells, and caches what it found.
+    """Finds and makes cells, and caches what it found. `run` runs a statement and returns its rows."""
 
-    `one` runs a statement and returns its first row, if it has any.
-    """
-
-    def __init__(self, one: One, max_cells: int = MAX_CELLS) -> None:
-        self._one = one
+    def __init__(self, run: Run, sql: CellSql, max_cells: int = MAX_CELLS) -> None:
+        self._run = run
+        self._sql = sql
         self._max_cells = max_cells
-        self._cells: dict[tuple[str, int, Dimensions], int] = {}
-        self._dimensions: dict[tuple[str, Dimensions], int] = {}
+        self._cells: dict[CellName, int] = {}
         self._named: dict[int, tuple[int, Dimensions]] = {}
         self._counts: dict[tuple[str, int], list[int]] = {}
 
@@ -38,60 +44,126 @@ class PerformanceCells:
         name = (app, day, dimensions)
         found = self._cells.get(name)
         if found is None:
-            if len(self._cells) >= CACHED or len(self._dimensions) >= CACHED:
-                self.forget()
-            found = self._cells[name] = self._find(app, day, dimensions)
+            self.prepare([name])
+            found = self._cells.get(name)
+            if found is None:
+                raise LookupError("a cell of performance was deleted while it was made")
         return found
 
     def named(self, cell: int) -> tuple[int, Dimensions]:
         """Return the day and dimensions of a cell."""
         found = self._named.get(cell)
         if found is None:
-            row = self._one(sql.CELL, (cell,))
-            if row is None:
+            rows = self._run(self._sql.named, (cell,))
+            if not rows:
                 raise LookupError(f"there is no cell {cell} of performance")
-            day, *labels = row
+            day, *labels = rows[0]
             if len(self._named) >= CACHED:
                 self._named.clear()
             found = self._named[cell] = (day, Dimensions(*labels))
         return found
 
+    def prepare(self, names: Iterable[CellName]) -> None:
+        """Find these cells, and make those that are new, so that `cell` has them at hand."""
+        unknown = [name for name in dict.fromkeys(names) if name not in self._cells]
+        if not unknown:
+            return
+        if len(self._cells) + len(unknown) > CACHED:
+            self.forget()
+        dimensions = self._find(unknown)
+        new = [name for name in unknown if name not in self._cells]
+        if not new:
+            return
+        fits = self._fitting(new)
+        # What has no place of its own is counted in one that every kind has.
+        rest = {name: name if name in fits else _rest(name) for name in new}
+        others = [name for name in dict.fromkeys(rest.values()) if name not in fits and name not in self._cells]
+        if others:
+            dimensions |= self._find(others)
+        made = [name for name in dict.fromkeys(rest.values()) if name not in self._cells]
+        self._make(made, dimensions)
+        # What another process made meanwhile is found now.
+        self._find([name for name in made if name not in self._cells])
+        for name, place in rest.items():
+            if place is not name and place in self._cells:
+                self._cells[name] = self._cells[place]
+
     def forget(self) -> None:
         """Drop what is cached."""
         self._cells.clear()
-        self._dimensions.clear()
         self._named.clear()
         self._counts.clear()
 
-    def _find(self, app: str, day: int, dimensions: Dimensions) -> int:
-        name = (app, dimensions)
-        dimension = self._dimensions.get(name)
-        if dimension is None and (known := self._one(sql.FIND_DIMENSION, (app, *dimensions))) is not None:
-            dimension = self._dimensions[name] = int(known[0])
-        if dimension is not None and (row := self._one(sql.FIND_CELL, (day, dimension))) is not None:
-            return int(row[0])
-        if dimensions.media_source != OTHER and not self._has_room(app, day):
-            is_event = bool(dimensions.event)
-            rest = Dimensions(dimensions.kind, OTHER if is_event else "", OTHER, "", "", "", "", "")
-            return self.cell(app, day, rest)
-        if dimension is None:
-            dimension = self._dimensions[name] = self._made(sql.MAKE_DIMENSION, sql.FIND_DIMENSION, (app, *dimensions))
-        return self._made(sql.MAKE_CELL, sql.FIND_CELL, (day, dimension))
+    def _find(self, names: Sequence[CellName]) -> dict[tuple[str, Dimensions], int]:
+        """Look cells up, and keep those that exist. Returns the ids of those dimensions that do."""
+        known: dict[tuple[str, Dimensions], int] = {}
+        for part in _parts(names):
+            values = [(at, day, app, *dimensions) for at, (app, day, dimensions) in enumerate(part)]
+            for at, dimension, cell in self._run(self._sql.find(len(values)), [*chain.from_iterable(values)]):
+                app, _, dimensions = part[at]
+                known[app, dimensions] = dimension
+                if cell is not None:
+                    self._keep(part[at], cell)
+        return known
 
-    def _made(self, make: str, find: str, values: tuple[object, ...]) -> int:
-        # What another process has made meanwhile is not returned.
-        row = self._one(make, values) or self._one(find, values)
-        if row is None:
-            raise LookupError("a cell of performance was deleted while it was made")
-        return int(row[0])
+    def _make(self, names: Sequence[CellName], known: dict[tuple[str, Dimensions], int]) -> None:
+        lacking = dict.fromkeys((app, dimensions) for app, _, dimensions in names if (app, dimensions) not in known)
+        for part in _parts([*lacking]):
+            values = chain.from_iterable((app, *dimensions) for app, dimensions in part)
+            for row in self._run(self._sql.make_dimensions(len(part)), [*values]):
+                number, app, *labels = row
+                known[app, Dimensions(*labels)] = number
+        places = {
+            (day, known[app, dimensions]): (app, day, dimensions)
+            for app, day, dimensions in names
+            if (app, dimensions) in known
+        }
+        for place in _parts([*places]):
+            for cell, day, dimension in self._run(self._sql.make_cells(len(place)), [*chain.from_iterable(place)]):
+                self._keep(places[day, dimension], cell)
 
-    def _has_room(self, app: str, day: int) -> bool:
+    def _keep(self, name: CellName, cell: int) -> None:
+        self._cells[name] = cell
+        if len(self._named) >= CACHED:
+            self._named.clear()
+        self._named[cell] = name[1:]
+
+    def _fitting(self, names: Iterable[CellName]) -> set[CellName]:
+        """Return those that may have a cell of their own."""
+        counts: dict[tuple[str, int], list[int]] = {}
+        fits = set()
+        for name in names:
+            app, day, dimensions = name
+            if dimensions.media_source == OTHER:
+                fits.add(name)
+                continue
+            count = counts.get((app, day))
+            if count is None:
+                count = counts[app, day] = self._count(app, day)
+            if count[0] < self._max_cells:
+                count[0] += 1
+                count[1] += 1
+                fits.add(name)
+        return fits
+
+    def _count(self, app: str, day: int) -> list[int]:
+        """Return how many cells the app has on that day, and how many of these were made since they were counted."""
         count = self._counts.get((app, day))
         if count is None or count[1] >= max(RECOUNTED, (self._max_cells - count[0]) // NEARER):
-            row = self._one(sql.COUNT_CELLS, (day, app))
-            count = self._counts[app, day] = [int(row[0]) if row is not None else 0, 0]
-        if count[0] >= self._max_cells:
-            return False
-        count[0] += 1
-        count[1] += 1
-        return True
+            ((n,),) = self._run(self._sql.count, (day, app))
+            count = self._counts[app, day] = [int(n), 0]
+        return count
+
+
+def _rest(name: CellName) -> CellName:
+    app, day, dimensions = name
+    event = OTHER if dimensions.event else ""
+    return app, day, Dimensions(dimensions.kind, event, OTHER, "", "", "", "", "")
+
+
+def _parts(rows: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    at = 0
+    for size in SIZES:
+        while len(rows) - at >= size:
+            yield rows[at : at + size]
+            at += size

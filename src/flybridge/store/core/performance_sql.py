@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Final
 
 from flybridge.store.core.tables import Read
@@ -86,15 +87,62 @@ def queries(
     }
 
 
-FIND_DIMENSION: Final = """SELECT id FROM dimensions WHERE app = ?1 AND kind = ?2 AND event = ?3 AND media_source = ?4
-                           AND campaign = ?5 AND adset = ?6 AND ad = ?7 AND country = ?8 AND platform = ?9"""
-MAKE_DIMENSION: Final = """INSERT INTO dimensions
-                             (app, kind, event, media_source, campaign, adset, ad, country, platform)
-                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING RETURNING id"""
-FIND_CELL: Final = "SELECT id FROM performance_cells WHERE day = ?1 AND dimension = ?2"
-MAKE_CELL: Final = "INSERT INTO performance_cells (day, dimension) VALUES (?1, ?2) ON CONFLICT DO NOTHING RETURNING id"
-COUNT_CELLS: Final = """SELECT count(*) FROM performance_cells JOIN dimensions ON dimensions.id = dimension
-                        WHERE day = ?1 AND app = ?2"""
-CELL: Final = """SELECT day, kind, event, media_source, campaign, adset, ad, country, platform
-                 FROM performance_cells JOIN dimensions ON dimensions.id = dimension
-                 WHERE performance_cells.id = ?1"""
+NAMED_BY: Final = ("app", "kind", "event", "media_source", "campaign", "adset", "ad", "country", "platform")
+"""The columns of a row of dimensions."""
+
+NAMED: Final = ", ".join(NAMED_BY)
+
+
+class CellSql:
+    """The texts that find and make cells. `parameter` writes a parameter by its number and type.
+
+    `same` is the test whether a row of `dimensions` is the one that is `wanted`, so that an index serves.
+    """
+
+    def __init__(self, parameter: Callable[[int, str], str], same: str) -> None:
+        self._parameter = parameter
+        self._same = same
+        self._texts: dict[tuple[str, int], str] = {}
+        one, two = parameter(1, "bigint"), parameter(2, "text")
+        cells = "performance_cells JOIN dimensions ON dimensions.id = dimension"
+        self.named = f"SELECT day, {NAMED.removeprefix('app, ')} FROM {cells} WHERE performance_cells.id = {one}"
+        self.count = f"SELECT count(*) FROM {cells} WHERE day = {one} AND app = {two}"
+
+    def find(self, n: int) -> str:
+        """Parameters: number, day, names, n times. Columns: number, dimension, cell (may be NULL), of those there."""
+        return self._text(
+            "find",
+            n,
+            ("bigint", "bigint", *["text"] * len(NAMED_BY)),
+            f"""WITH wanted (number, day, {NAMED}) AS (VALUES {{}})
+                SELECT wanted.number, dimensions.id, performance_cells.id
+                FROM wanted JOIN dimensions ON {self._same}
+                LEFT JOIN performance_cells ON performance_cells.day = wanted.day AND dimension = dimensions.id""",
+        )
+
+    def make_dimensions(self, n: int) -> str:
+        """Parameters: names, n times. Columns: id, names, of those that are new."""
+        return self._text(
+            "dimensions",
+            n,
+            ["text"] * len(NAMED_BY),
+            f"INSERT INTO dimensions ({NAMED}) VALUES {{}} ON CONFLICT DO NOTHING RETURNING id, {NAMED}",
+        )
+
+    def make_cells(self, n: int) -> str:
+        """Parameters: day, dimension, n times. Columns: id, day, dimension, of those that are new."""
+        return self._text(
+            "cells",
+            n,
+            ("bigint", "bigint"),
+            """INSERT INTO performance_cells (day, dimension) VALUES {} ON CONFLICT DO NOTHING
+               RETURNING id, day, dimension""",
+        )
+
+    def _text(self, name: str, n: int, types: Sequence[str], sql: str) -> str:
+        text = self._texts.get((name, n))
+        if text is None:
+            numbers = count(1)
+            rows = ", ".join(f"({', '.join(self._parameter(next(numbers), kind) for kind in types)})" for _ in range(n))
+            text = self._texts[name, n] = sql.format(rows)
+        return text

@@ -287,6 +287,10 @@ class Tables(Rows, Protocol):
         """Return the id of a cell of performance; make the cell if it is new. Beyond the limit that of all others."""
         ...
 
+    def prepare_cells(self, names: Iterable[tuple[str, int, Dimensions]]) -> None:
+        """Find or make cells of performance, by app, day and dimensions, together: `performance_cell` then has them."""
+        ...
+
     def performance_cell_of(self, cell: int) -> tuple[int, Dimensions]:
         """Return the day and dimensions of a cell of performance."""
         ...

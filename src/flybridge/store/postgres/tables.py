@@ -11,7 +11,8 @@ from zlib import crc32
 
 from flybridge.errors import StoreUnavailable
 from flybridge.records import Dimensions
-from flybridge.store.core.performance_cells import MAX_CELLS, PerformanceCells
+from flybridge.store.core.performance_cells import MAX_CELLS, CellName, PerformanceCells
+from flybridge.store.core.performance_sql import NAMED_BY, CellSql
 from flybridge.store.core.tables import CounterKey, Read, Write
 from flybridge.store.postgres.arrays import columns
 from flybridge.store.postgres.connection import GATE, TASK_LOCKS, Db
@@ -36,6 +37,11 @@ _READS: Final[Mapping[Read, tuple[bytes, tuple[str, ...]]]] = {
 _WRITES: Final[Mapping[Write, tuple[bytes, tuple[str, ...]]]] = {
     what: (sql.encode(), _types(sql)) for what, sql in WRITES.items()
 }
+CELLS: Final = CellSql(
+    "${}::{}".format,
+    f"cell_of({', '.join(f'dimensions.{name}' for name in NAMED_BY)}) "
+    f"= cell_of({', '.join(f'wanted.{name}' for name in NAMED_BY)})",
+)
 _LOCK: Final = b"INSERT INTO locks (key) SELECT key FROM unnest($1::bytea[]) AS wanted (key) ORDER BY key"
 _UNLOCK: Final = b"DELETE FROM locks WHERE key = ANY($1::bytea[])"
 
@@ -86,7 +92,7 @@ class CounterIds:
     def __init__(self, connect: Callable[[], Db], max_cells: int = MAX_CELLS) -> None:
         self._connect = connect
         self._guard = Lock()
-        self._performance = PerformanceCells(self._one, max_cells)
+        self._performance = PerformanceCells(self._run, CELLS, max_cells)
         self._db: Db | None = None
         self._counters: dict[CounterKey, int] = {}
         self._counter_keys: dict[int, CounterKey] = {}
@@ -133,13 +139,16 @@ class CounterIds:
         with self._guard:
             return self._performance.cell(app, day, dimensions)
 
+    def prepare_cells(self, names: Iterable[CellName]) -> None:
+        with self._guard:
+            self._performance.prepare(names)
+
     def performance_cell_of(self, cell: int) -> tuple[int, Dimensions]:
         with self._guard:
             return self._performance.named(cell)
 
-    def _one(self, sql: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
-        cursor = self._open().execute(sql.replace("?", "$").encode(), values)
-        return cursor.fetchone() if cursor.description is not None else None
+    def _run(self, sql: str, values: Sequence[object]) -> list[Any]:
+        return self._open().execute(sql.encode(), values).fetchall()
 
     def blocks(self, n: int) -> list[int]:
         """Take n blocks of row ids. Returns the first id of each."""
@@ -212,6 +221,7 @@ class PostgresTables(PostgresRows):
         self.counter_key = names.counter_key
         self.lane = names.lane
         self.performance_cell = names.performance_cell
+        self.prepare_cells = names.prepare_cells
         self.performance_cell_of = names.performance_cell_of
         self.lane_of = names.lane_of
 

@@ -7,12 +7,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from flybridge.store.core.performance_cells import MAX_CELLS, PerformanceCells
+from flybridge.store.core.performance_sql import NAMED_BY, CellSql
 from flybridge.store.core.tables import CounterKey, Read, Write
 from flybridge.store.protocol import Lane
 from flybridge.store.sqlite.connection import among
 from flybridge.store.sqlite.spread import Spread
 from flybridge.store.sqlite.sql import READS, WRITES
 
+CELLS: Final = CellSql(
+    lambda number, _: f"?{number}", " AND ".join(f"dimensions.{name} = wanted.{name}" for name in NAMED_BY)
+)
 _WRITES: Final = {what: Spread(sql) for what, sql in WRITES.items()}
 
 
@@ -39,8 +43,9 @@ class SqliteTables(SqliteRows):
 
     def __init__(self, db: sqlite3.Connection, max_cells: int = MAX_CELLS) -> None:
         super().__init__(db)
-        self._performance = PerformanceCells(self._one, max_cells)
+        self._performance = PerformanceCells(self._run, CELLS, max_cells)
         self.performance_cell = self._performance.cell
+        self.prepare_cells = self._performance.prepare
         self.performance_cell_of = self._performance.named
         self._counters: dict[CounterKey, int] = {}
         self._counter_keys: dict[int, CounterKey] = {}
@@ -99,9 +104,8 @@ class SqliteTables(SqliteRows):
             lane = self._numbers[number] = Lane(*row)
         return lane
 
-    def _one(self, sql: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
-        row: tuple[Any, ...] | None = self.db.execute(sql, values).fetchone()
-        return row
+    def _run(self, sql: str, values: Sequence[object]) -> list[Any]:
+        return self.db.execute(sql, values).fetchall()
 
     def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:
         if rows:

@@ -1,0 +1,92 @@
+"""Cells of performance: found and made for a whole batch, with few statements, whoever else makes them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from flybridge.records import Dimensions
+from flybridge.store.core.performance_cells import CellName, PerformanceCells
+from flybridge.store.migrate import apply_sqlite, scripts
+from flybridge.store.performance import OTHER
+from flybridge.store.sqlite.tables import CELLS
+
+
+@pytest.fixture
+def db() -> Iterator[sqlite3.Connection]:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    apply_sqlite(db, scripts("sqlite"))
+    yield db
+    db.close()
+
+
+class Statements:
+    """Runs statements and counts them. `rival` makes cells of `names` just before the first that makes some."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+        self.n = 0
+        self.rival: PerformanceCells | None = None
+        self.names: Sequence[CellName] = ()
+
+    def __call__(self, sql: str, values: Sequence[object]) -> Sequence[Any]:
+        self.n += 1
+        if self.rival is not None and sql.startswith("INSERT"):
+            rival, self.rival = self.rival, None
+            rival.prepare(self.names)
+        return self.db.execute(sql, values).fetchall()
+
+
+def names(n: int, day: int = 20_000) -> list[CellName]:
+    return [("shop", day + at % 3, Dimensions("event", f"e{at}", "tiktok", "", "", "", "DE", "ios")) for at in range(n)]
+
+
+def test_batch_takes_few_statements(db: sqlite3.Connection) -> None:
+    run = Statements(db)
+    cells = PerformanceCells(run, CELLS)
+
+    cells.prepare(names(500))
+
+    assert run.n < 70  # three for 64, and those that count the cells of three days; one by one it would be 2,000
+    before = run.n
+    ids = {name: cells.cell(*name) for name in names(500)}
+    assert len(set(ids.values())) == 500
+    assert all(cells.named(number) == name[1:] for name, number in ids.items())
+    assert run.n == before
+
+
+def test_what_is_there_is_found(db: sqlite3.Connection) -> None:
+    first, second = PerformanceCells(Statements(db), CELLS), PerformanceCells(Statements(db), CELLS)
+    first.prepare(names(70))
+
+    second.prepare(names(90))
+
+    assert [first.cell(*name) for name in names(90)] == [second.cell(*name) for name in names(90)]
+    assert db.execute("SELECT count(*) FROM performance_cells").fetchone() == (90,)
+
+
+def test_another_process_makes_some_at_the_same_time(db: sqlite3.Connection) -> None:
+    run = Statements(db)
+    run.rival, run.names = PerformanceCells(Statements(db), CELLS), names(40)
+    rival, cells = run.rival, PerformanceCells(run, CELLS)
+
+    cells.prepare(names(70))
+
+    assert [cells.cell(*name) for name in names(40)] == [rival.cell(*name) for name in names(40)]
+    assert len({cells.cell(*name) for name in names(70)}) == 70
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_limit_is_exact(db: sqlite3.Connection, together: bool) -> None:
+    cells = PerformanceCells(Statements(db), CELLS, max_cells=300)
+    wanted = [("shop", 20_000, name[2]) for name in names(700)]
+    for part in [wanted] if together else [wanted[:350], wanted[350:]]:
+        cells.prepare(part)
+
+    found = [cells.named(cells.cell(*name))[1] for name in wanted]
+
+    assert [one.event for one in found] == [name[2].event for name in wanted[:300]] + [OTHER] * 400
+    assert db.execute("SELECT count(*) FROM performance_cells").fetchone() == (301,)
