@@ -84,6 +84,11 @@ def test_what_is_configured_is_sent_from_everywhere():
         ("items", [{"owner": "x@example.com"}]), ("profile", {"who": "x%40example.com"}), ("emailHash", "0f" * 32),
         ("user_email", "withheld"), ("firstName", "Ada"), ("billing.last_name", "Lovelace"), ("Surname", "Lovelace"),
         ("e-mail", "x"), ("E-Mail", "x"), ("EMAIL", "x"), ("mobile_number", "0170 000 0000"),
+        ("useremail", "withheld"), ("EMAILADDRESS", "x"), ("phonenumber", "017000000"), ("customerphone", 17000000),
+        ("contact_no", "017000000"), ("telefon", "0170 000000"), ("any", "0170 0000000"), ("any", "(0170) 0000000"),
+        ("recipient_name", "Ada"), ("vorname", "Ada"), ("correo", "x"), ("any", {"email": "withheld"}),
+        ("any", [{"deep": {"phone": "017000000"}}]), ("someone@example.com", 1), ("any", {"someone@example.com": 1}),
+        ("any", "someone\uff20example.com"),
     ],
 )  # fmt: skip
 def test_contacts_are_recognised(key, value):
@@ -99,6 +104,8 @@ def test_contacts_are_recognised(key, value):
         ("item_name", "Cap"), ("telemetry", "on"), ("order_id", "2026-000123"), ("name", "Summer sale"),
         ("color", "[email]"),
         ("emails_sent", 4), ("sku", "AB-12345678"), ("rating", "4.5"),
+        ("headphones", "WH-1000"), ("any", {"title": "Cap", "n": [1, "2026-11-27"]}), ("microphone", True),
+        ("hotel", "Ritz"), ("any", "10:00-18:00"), ("any", "2026-11-27 10:00"), ("any", "0-1 000"),
     ],
 )  # fmt: skip
 def test_other_properties_are_no_contacts(key, value):

@@ -7,6 +7,7 @@ one is left out.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,24 +17,48 @@ from flybridge.identity.masking import masked
 
 WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 
-ADDRESS_WORDS: Final = frozenset({"email", "mail", "emails"})
-PHONE_WORDS: Final = frozenset({"phone", "mobile", "msisdn", "tel", "telephone", "cellphone", "whatsapp"})
-NAMES: Final = ("firstname", "lastname", "surname", "fullname", "familyname", "givenname", "middlename")
+# Parts of names in small letters without anything between them, so that `phonenumber` and `Phone-Number` are alike.
+ADDRESS_PARTS: Final = ("email", "mailaddress", "mailadresse", "correoelectronico")
+PHONE_PARTS: Final = ("phone", "telefon", "msisdn", "whatsapp", "mobileno", "mobilenum", "handynummer", "contactno")
+NAME_PARTS: Final = (
+    "firstname", "lastname", "surname", "fullname", "familyname", "givenname", "middlename", "username", "customername",
+    "contactname", "recipientname", "holdername", "vorname", "nachname", "prenom", "apellido", "cognome", "sobrenome",
+)  # fmt: skip
+ADDRESS_WORDS: Final = frozenset({"mail", "emails", "correo", "courriel"})
+PHONE_WORDS: Final = frozenset({"mobile", "tel", "cell", "contact", "handy"})
 MIN_DIGITS: Final = 6
 """A phone number has more; the `7` of a phone's model is none."""
 
 CONTACT_MARKS: Final = ("[email]", "[phone]")
+NATIONAL: Final = re.compile(r"\(?0[0-9]{1,5}\)?[ /-][0-9]{4,9}")
+"""A phone number without its country."""
+
+MAX_DEPTH: Final = 40
 
 
 def is_contact(key: str, value: Any) -> bool:
-    """Return whether a property holds a contact."""
+    """Return whether a property holds a contact: in its value, in its name, or in one of its own properties."""
+    return masked(key) != key or _holds(key, value, MAX_DEPTH)
+
+
+def _holds(key: str, value: Any, depth: int) -> bool:
     if isinstance(value, bool):
         return False
+    if not depth:  # too deep to be looked at
+        return True
+    if isinstance(value, Mapping):
+        return any(
+            masked(name) != name or _holds(f"{key} {name}"[-256:], part, depth - 1) for name, part in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return any(_holds(key, part, depth - 1) for part in value)
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     shown = masked(text)
     if shown != text and any(shown.count(mark) > text.count(mark) for mark in CONTACT_MARKS):
         return True
-    kind = _kind_of(key)
+    if isinstance(value, str) and NATIONAL.fullmatch(value.strip()):
+        return True
+    kind = _kind_of(key[:256])
     if kind == "phone":
         return sum(char.isdigit() for char in text) >= MIN_DIGITS
     return kind != "" and isinstance(value, str)
@@ -42,9 +67,10 @@ def is_contact(key: str, value: Any) -> bool:
 @lru_cache(maxsize=4096)
 def _kind_of(key: str) -> str:
     """Return what a property's name says that it holds: `address`, `phone`, `name`, or nothing of these."""
-    words = [word.lower() for word in WORDS.findall(key[:256].replace("e-mail", "email").replace("E-Mail", "email"))]
-    if ADDRESS_WORDS.intersection(words):
+    words = [word.lower() for word in WORDS.findall(key)]
+    glued = "".join(words)
+    if not ADDRESS_WORDS.isdisjoint(words) or any(part in glued for part in ADDRESS_PARTS):
         return "address"
-    if PHONE_WORDS.intersection(words):
+    if not PHONE_WORDS.isdisjoint(words) or any(part in glued for part in PHONE_PARTS):
         return "phone"
-    return "name" if any(name in "".join(words) for name in NAMES) else ""
+    return "name" if any(part in glued for part in NAME_PARTS) else ""

@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.streamed import Streamed
+from flybridge.identity.masking import masked
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.person import MIN_TELLING, names_a_device
 from flybridge.mapping.table import PREFIX
@@ -278,14 +279,14 @@ def _extras(
             if (value := s2s.anything(raw)) is None:
                 continue
             if names_a_device(value, devices):
-                notes.append(f"The property {key} contains a device identifier and was left out.")
+                notes.append(f"The property {masked(key)} contains a device identifier and was left out.")
                 continue
-            if is_contact(key, value):
+            if is_contact(key, raw):
                 contacts.add(key)
                 continue
             extras[key] = value
     for key in sorted(contacts):
-        notes.append(f"The property {key} contains an address, a phone number or a name, and was left out.")
+        notes.append(f"The property {masked(key)} contains an address, a phone number or a name, and was left out.")
     return extras, bool(contacts)
 
 
