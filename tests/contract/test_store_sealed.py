@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -86,6 +88,47 @@ async def test_a_flipped_bit_holds_up_nothing_else(open_store, table, column, bi
     assert len(await reopened.take_dead([letter.id for letter in letters])) >= 1
     await reopened.forget([key("nobody")], NOW_MS + 9, receipt="f")
     assert await reopened.audit() == []
+
+
+async def test_damaged_text_holds_up_nothing_else(tmp_path):
+    """A bit in any text of any table, which SQLite does not check: all others are delivered, all lists are read."""
+    seal, whole = Seal(b"the secret of the contract suite"), tmp_path / "whole.db"
+    store = SqliteStore(whole, seal)
+    await store.open()
+    await filled(store)
+    await store.close()
+    with closing(sqlite3.connect(whole)) as db:
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        places = [
+            (table, column)
+            for table in tables
+            for _, column, kind, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()
+            if kind == "TEXT" and table != "migrations"
+            if db.execute(f"SELECT 1 FROM {table} WHERE {column} <> ''").fetchone()
+        ]
+    assert {("cells", "app"), ("ledger", "receipt"), ("holds", "event_type"), ("dead", "reason")} <= set(places)
+    for table, column in places:
+        damaged = tmp_path / f"{table}-{column}.db"
+        shutil.copy(whole, damaged)
+        with closing(sqlite3.connect(damaged)) as db:
+            ((text,),) = db.execute(f"SELECT {column} FROM {table} WHERE {column} <> '' LIMIT 1").fetchall()
+            with db:
+                db.execute(
+                    f"UPDATE {table} SET {column} = CAST(? AS TEXT) WHERE {column} = ?", (b"\xe1" + text.encode(), text)
+                )
+        store = SqliteStore(damaged, seal)
+        await store.open()
+        await store.file([waiting("later", "a"), direct("new")], NOW_MS)
+        await store.file([Filing(envelope(), Apply(), sightings=(sighting("c"),))], NOW_MS + 5)
+        sent = set(await names(store, NOW_MS + 8))
+        if table != "lanes":
+            assert len({"due1", "due2", "matched0", "matched1", "held", "new"} - sent) <= 1, (table, column)
+        assert len(await store.dead()) == 3, (table, column)
+        await store.counts()
+        await store.holds()
+        await store.hold_counts()
+        await store.forget([key("nobody")], NOW_MS + 9, receipt="f")
+        await store.close()
 
 
 async def test_what_did_not_open_is_delivered_when_it_opens_again(open_store):

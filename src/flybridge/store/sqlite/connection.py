@@ -60,6 +60,17 @@ def prepared(path: Path, opened: Callable[[Path], sqlite3.Connection]) -> sqlite
     return db
 
 
+def reads_damaged(db: sqlite3.Connection, error: sqlite3.OperationalError) -> bool:
+    """Let a connection read text that is damaged on disk, if the error is that it can't. Return whether it was.
+
+    One such row must not keep all others from being read. It costs a call for each text, so only where it is needed.
+    """
+    if "Could not decode to UTF-8" not in f"{error}":
+        return False
+    db.text_factory = lambda text: text.decode("utf-8", "replace")
+    return True
+
+
 def among(db: sqlite3.Connection, sql: str, values: Iterable[object], *first: object) -> list[Any]:
     """Run a SELECT whose text ends a list with `IN (??)`, for any number of values; `first` binds what stands before.
 
@@ -134,7 +145,14 @@ class Writer:
     def _attempt(self, verb: Callable[[], object]) -> object:
         self._db.execute("SAVEPOINT verb")
         try:
-            answer = verb()
+            try:
+                answer = verb()
+            except sqlite3.OperationalError as error:
+                if not reads_damaged(self._db, error):
+                    raise
+                self._db.execute("ROLLBACK TO verb")
+                self._undo()
+                answer = verb()
         except Exception as error:
             if not self._db.in_transaction:  # a full disk may end the whole transaction
                 raise
@@ -187,6 +205,10 @@ class ReaderPool:
             db: sqlite3.Connection = self._own.db
             db.execute("BEGIN")
             try:
+                return query(db)
+            except sqlite3.OperationalError as error:
+                if not reads_damaged(db, error):
+                    raise
                 return query(db)
             finally:
                 db.execute("ROLLBACK")

@@ -84,7 +84,7 @@ class SqliteTables(SqliteRows):
             row = self.db.execute(
                 "SELECT app, day, source, outcome, reason FROM cells WHERE id = ?", (counter,)
             ).fetchone()
-            counter_key = self._counter_keys[counter] = CounterKey(*row)
+            counter_key = self._counter_keys[counter] = CounterKey(*row) if row else CounterKey("", "", "", "", "")
         return counter_key
 
     def lane(self, lane: Lane) -> int:
@@ -101,7 +101,8 @@ class SqliteTables(SqliteRows):
         lane = self._numbers.get(number)
         if lane is None:
             row = self.db.execute("SELECT app, endpoint FROM lanes WHERE id = ?", (number,)).fetchone()
-            lane = self._numbers[number] = Lane(*row)
+            # Without its row a lane is one that is not configured: what is in it is listed, and holds up no other.
+            lane = self._numbers[number] = Lane(*row) if row else Lane("", f"{number}")
         return lane
 
     def _run(self, sql: str, values: Sequence[object]) -> list[Any]:
