@@ -191,6 +191,8 @@ class Flow:
         facts = facts_of(read, app.rules, envelope.received_ms)
         is_file = envelope.source is FILE
         mapped = map_facts(facts, app.rules, envelope.ordinal, is_past=is_file, is_newest=envelope.newest)
+        if facts.is_undated and envelope.source in READ and isinstance(mapped, Mapped):
+            mapped = _NO_TIME
         installed = self._installed(facts, mapped, envelope) if app.streams else ()
         performance = None if isinstance(mapped, Dead) else self._performance(facts, envelope.app, app)
         # The time of a message that is not sent is not made up.
@@ -417,6 +419,13 @@ def _is_understood(message: Any, seen: Sequence[stream.SeenUser], source: Source
         return is_user(message, app.stream_fields)
     return bool(seen)
 
+
+_NO_TIME: Final = Dead(
+    "map",
+    "no_event_time",
+    "The row has no event_time that can be read, and history can't be dated to the day on which it is read.",
+    "Export the report with Event Time, written as 2026-01-31 23:59:59, and import it again.",
+)
 
 _SEVERAL: Final = Dead(
     "map",

@@ -139,7 +139,7 @@ def test_a_file_in_any_encoding_is_read(encoding, form):
     """As editors and spreadsheets save it."""
     text = {
         "json": '{"event_name": "Einkauf f\u00fcr Gr\u00f6\u00dfe", "appsflyer_id": "1"}',
-        "csv": "Event Name;AppsFlyer ID\nEinkauf f\u00fcr Gr\u00f6\u00dfe;1\n",
+        "csv": "Event Name;AppsFlyer ID;Event Time\nEinkauf f\u00fcr Gr\u00f6\u00dfe;1;2026-01-31 10:00:00\n",
         "query": "https://x.example/v1/push/shop?event_name=Einkauf+f\u00fcr+Gr\u00f6\u00dfe&appsflyer_id=1",
     }[form]
     (message,) = read_messages(text.encode(encoding))
@@ -201,13 +201,14 @@ def test_a_row_that_cannot_be_read_is_listed_with_its_line():
     """And the rows behind it are explained."""
     config = config_of("android", "http_v2", "")
     cell = "1767225600000-1234567"
-    lines = ["", "", "Event Name,AppsFlyer ID", f"a,{cell}", f'"b\nc",{cell}', "d", "", f"e,{cell},f"]
+    cell = f"{cell},2026-01-31 10:00:00"
+    lines = ["", "", "Event Name,AppsFlyer ID,Event Time", f"a,{cell}", f'"b\nc",{cell}', "d", "", f"e,{cell},f"]
     lines += [f"{'g' * 200_000},{cell}", f"h,{cell}"]
     rows = read_messages("\n".join(lines).encode())
     outcomes = [explain(config, config.apps[0], one, NOW_MS)[0] for one in rows]
     assert [one.outcome for one in outcomes] == ["held", "held", "unreadable", "unreadable", "unreadable", "held"]
     assert [one.form for one in outcomes[2:5]] == ["line 7 of the file", "line 9 of the file", "line 10 of the file"]
-    assert "it has 1 values, and the header has 2" in outcomes[2].sentence
+    assert "it has 1 values, and the header has 3" in outcomes[2].sentence
     assert all(one.remedy for one in outcomes[2:5])
 
 
@@ -276,7 +277,8 @@ async def test_the_command_reads_files_arguments_and_lists(tmp_path, monkeypatch
         CONFIG.format(platform="android", route="http_v2", app_id="com.example.shop", streams=STREAMS.format(0))
     )
     (tmp_path / "rows.csv").write_text(
-        "Event Name,AppsFlyer ID\npurchase,1767225600000-1234567\nother,1767225600000-1234567\n"
+        "Event Name,AppsFlyer ID,Event Time\n"
+        "purchase,1767225600000-1234567,2026-01-31 10:00:00\nother,1767225600000-1234567,2026-01-31 10:00:00\n"
     )
 
     async def out(*words: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -117,10 +118,124 @@ def test_a_quote_that_is_never_closed_in_a_large_file_costs_one_row(tmp_path):
     assert texts(rows[:2]) == ["bad 2", "good"]
 
 
-def test_bad_bytes_do_not_stop_the_file(tmp_path):
-    """Text that is no UTF-8 is read as far as it is."""
-    rows = rows_of(tmp_path / "a.csv", HEADER.encode() + b"1-2,caf\xe9,2026-01-31 10:00:00,\n1-2,next,,\n")
-    assert texts(rows) == ["caf\ufffd", "next"]
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "cp1252"]
+)
+def test_every_encoding_in_which_files_are_saved_is_read(tmp_path, encoding, compressed):
+    """Spreadsheets and consoles save in others than UTF-8. Reading goes on in the middle of the file, too."""
+    text = HEADER + "".join(f'1-2,Gr\u00f6\u00dfe {n},2026-01-31 10:00:00,"a, ""b""\nc"\n' for n in range(3000))
+    content = text.encode(encoding)
+    path = tmp_path / "a.csv"
+    rows = rows_of(path, gzip.compress(content) if compressed else content)
+    assert texts(rows) == [f"Gr\u00f6\u00dfe {n}" for n in range(3000)]
+    assert {row.fields["event_value"] for row in rows} == {'a, "b"\nc'}
+    middle = rows[1234]
+    rest = RawRows(local_file(path), UTC_ZONE, None, (middle.end, middle.number + 1))
+    assert texts(list(rest)) == texts(rows[1235:])
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"caf\xe9", "caf\u00e9"),
+        (b"\x80uro", "\u20acuro"),
+        (b"\x81", "\x81"),
+        ("caf\u00e9".encode() + b" \xff", "caf\u00e9 \ufffd"),
+        ("\u65e5\u672c".encode()[:-1], "\u65e5\ufffd"),
+    ],
+)
+def test_bad_bytes_do_not_stop_the_file(tmp_path, line, text):
+    """What is no UTF-8 is read as what it most likely is, and costs no other row."""
+    rows = rows_of(tmp_path / "a.csv", HEADER.encode() + b"1-2," + line + ",,\n1-2,n\u00e4chster,,\n".encode())
+    assert texts(rows) == [text, "n\u00e4chster"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_line_in_which_spreadsheets_name_the_separator_is_no_header(tmp_path, separator, mark):
+    """`sep=;` stands before the header of files for spreadsheets."""
+    content = HEADER.replace(",", separator) + separator.join(["1-2", "buy", "", "x"]) + "\n"
+    (row,) = rows_of(tmp_path / "a.csv", f"{mark}sep={separator}\r\n{content}")
+    assert (row.fields["event_name"], row.number) == ("buy", 3)
+
+
+def test_lines_that_end_in_cr_alone_are_named(tmp_path):
+    """Old spreadsheets write them."""
+    with pytest.raises(FlybridgeError, match="end in CR alone"):
+        rows_of(tmp_path / "a.csv", (HEADER + "1-2,buy,,\n").replace("\n", "\r"))
+
+
+def zipped(path: Path, **members: bytes) -> Path:
+    """Write an archive; `__` in a name is a dot."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "."), content)
+    return path
+
+
+def test_an_archive_is_read_member_by_member(tmp_path):
+    """Each has a report, a header and a place of its own."""
+    columns = ["appsflyer_id", "event_name"]
+    pq.write_table(pa.table({name: ["1-2", "1-3"] for name in columns}), tmp_path / "table.parquet")
+    path = zipped(
+        tmp_path / "reports.zip",
+        in_app_events_report__csv=(HEADER + "1-2,buy,,\n").encode(),
+        part__gz=gzip.compress((HEADER + "1-2,sell,,\nbroken\n").encode()),
+        table__parquet=(tmp_path / "table.parquet").read_bytes(),
+        readme__txt=b"hello",
+    )
+    files = find_files([str(path)])
+    assert [file.name.removeprefix(str(path)) for file in files] == [
+        ":in_app_events_report.csv",
+        ":part.gz",
+        ":table.parquet",
+    ]
+    found = [texts(list(RawRows(file, UTC_ZONE, report_named(file.name)))) for file in files]
+    assert found == [["buy"], ["sell", "bad 3"], ["1-2", "1-3"]]
+    assert [file.name for file in find_files([str(tmp_path)])][:3] == [file.name for file in files]
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"readme__txt": b"hello"}, "holds no file"),
+        ({"[Content_Types]__xml": b"<x/>", "xl": b""}, "save its sheet as CSV"),
+    ],
+)
+def test_other_archives_are_named(tmp_path, members, words):
+    """A workbook is an archive, too."""
+    with pytest.raises(FlybridgeError, match=words):
+        find_files([str(zipped(tmp_path / "a.zip", **members))])
+
+
+def test_a_broken_archive_is_named(tmp_path):
+    """Half of it came."""
+    path = zipped(tmp_path / "a.zip", a__csv=HEADER.encode())
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(FlybridgeError, match="can't be read as an archive"):
+        find_files([str(path)])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nowhere.csv", "There is no file nowhere.csv. Check its name"),
+        ("nowhere/*.csv", "No file matches nowhere/"),
+        (".", "holds no file of raw data. Of directories"),
+        ("s3:/bucket/a.csv", "s3:/bucket/a.csv is no address. Write s3://"),
+        ("https:/host/a.csv", "is no address. Write s3://"),
+        ("https://host/a.csv", "is no address of object storage. Download the file first"),
+        ("s4://bucket/a.csv", "is no address of object storage. Write s3://"),
+        ("gs://", "is no address of object storage. Write s3://"),
+    ],
+)
+def test_a_name_that_names_no_file_is_said_with_what_to_do(tmp_path, monkeypatch, name, words):
+    """Typing errors of paths, patterns and addresses."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        find_files([name])
+    assert words in str(caught.value)
 
 
 def test_files_that_were_put_together_are_read_with_each_header(tmp_path):
@@ -167,6 +282,7 @@ def test_a_file_without_rows_is_one(tmp_path):
     """A report without rows still has its header."""
     assert rows_of(tmp_path / "a.csv", HEADER) == []
     assert rows_of(tmp_path / "empty.csv", b"") == []
+    assert rows_of(tmp_path / "blank.csv", b"\n \r\n\n") == []
 
 
 def test_reading_goes_on_where_it_ended(tmp_path):
@@ -339,7 +455,7 @@ def test_files_are_found_by_path_pattern_and_directory(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     found = find_files([str(tmp_path), str(tmp_path / "*.csv"), str(tmp_path / "notes.txt")])
     assert [Path(file.name).name for file in found] == ["a.csv", "b.csv.gz", "c.parquet", "notes.txt"]
-    with pytest.raises(ConfigError, match="names no file"):
+    with pytest.raises(ConfigError, match="No file matches"):
         find_files([str(tmp_path / "*.nothing")])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections import Counter
 from pathlib import Path
@@ -171,6 +172,39 @@ def test_a_bad_row_is_a_dead_letter_with_its_place(config, tmp_path):
     (letter,) = json.loads(listed.stdout)
     assert letter["reason"] == "bad_row"
     assert f"{tmp_path / 'a.csv'}, line 2: It has 1 values" in letter["what_happened"]
+
+
+@pytest.mark.parametrize("time", ["", "31/12/2025 10:00", "soon", "0", "2025-13-01 10:00:00"])
+@pytest.mark.parametrize("event", ["af_purchase", "re-engagement"])
+def test_a_row_without_a_time_is_not_dated_to_today(config, tmp_path, event, time):
+    """Nothing can be deleted in Amplitude. It is a dead letter, and comes in when the file is mended."""
+    (tmp_path / "a.csv").write_text(HEADER + row(1, event, time) + row(1, "install", "2025-03-01 10:00:00"))
+    words = ("import", str(tmp_path / "a.csv"), "--timezone", "UTC", "--yes")
+    dry = run(config, *words, "--dry-run", "--json")
+    assert "dead: no_event_time" in dry.output, dry.output
+    assert run(config, *words).exit_code == 0
+    assert processed(config) == {"pending": 1, "dead": 1}
+    (letter,) = json.loads(run(config, "dead", "--json").stdout)
+    assert letter["reason"] == "no_event_time"
+    (tmp_path / "a.csv").write_text(HEADER + row(1, event, "2025-03-02 10:00:00"))
+    run(config, *words)
+    assert processed(config) == {"pending": 2, "dead": 1}
+
+
+def test_a_file_that_cant_be_read_is_named_and_costs_no_other(config, tmp_path):
+    """All of them are named at once; the rest is imported."""
+    (tmp_path / "a.csv").write_text(HEADER + row(1, "install", "2025-03-01 10:00:00"))
+    (tmp_path / "b.csv").write_text("hello,world\n")
+    (tmp_path / "c.csv.gz").write_bytes(
+        gzip.compress((HEADER + row(2, "install", "2025-03-01 10:00:00")).encode())[:-9]
+    )
+    words = ("import", str(tmp_path), "--timezone", "UTC")
+    dry = run(config, *words, "--dry-run")
+    assert dry.exit_code == 1
+    for said in ("b.csv has no header", "c.csv.gz can't be read", "in 3 files"):
+        assert said in " ".join(dry.output.split()), dry.output
+    assert run(config, *words, "--yes").exit_code == 1
+    assert processed(config)["pending"] >= 1
 
 
 def test_only_the_days_that_are_named_are_taken(config, tmp_path):

@@ -82,6 +82,11 @@ class PullWindow(Struct, frozen=True, order=True):
     begin_s: int
     end_s: int
 
+    @property
+    def text(self) -> str:
+        """Its first and last second, in words."""
+        return f"{_written(self.begin_s)} to {_written(self.end_s - 1)} UTC"
+
     def halves(self) -> tuple[PullWindow, ...]:
         """Return both halves; nothing for a second, which has none."""
         middle = self.begin_s + (self.end_s - self.begin_s) // 2

@@ -13,7 +13,7 @@ from msgspec import Struct
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import App, Config
-from flybridge.errors import ConfigError
+from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import RawFile, find_files
 from flybridge.history.run import HistoryImport, ImportPlan, day_span, overlap, refused
 from flybridge.history.survey import Survey
@@ -68,8 +68,12 @@ async def import_raw(settings: Config, app: App, options: RawImport) -> None:
         )
         if options.dry_run or asks:
             _show_survey(survey, options)
+        if len(survey.problems) == survey.files:
+            raise FlybridgeError("\n".join(survey.problems))
         await _check_live_days(settings, app, survey, store, clock.now_ms())
         if options.dry_run:
+            if survey.problems:
+                raise typer.Exit(1)
             return
         if not any(count.app == app.name for count in await store.sighted_kinds()):
             complain(
@@ -144,7 +148,9 @@ def _show_survey(survey: Survey, options: RawImport) -> None:
     rows += [{"report": report, "outcome": "left out", "rows": n} for report, n in survey.left_out.items()]
     if survey.bad:
         rows.append({"report": "", "outcome": "bad: becomes a dead letter", "rows": survey.bad})
-    print_rows(f"{survey.rows:,} rows in {survey.files:,} files", rows, "There is no row in these files.")
+    files = "1 file" if survey.files == 1 else f"{survey.files:,} files"
+    counted = "1 row" if survey.rows == 1 else f"{survey.rows:,} rows"
+    print_rows(f"{counted} in {files}", rows, "There is no row in these files.")
     for span in survey.spans:
         twice = f" {span.ambiguous:,} times lie in an hour that the clock has twice." if span.ambiguous else ""
         say(f"If times are {span.zone}: from {span.first} to {span.last} UTC.{twice}")
@@ -154,6 +160,9 @@ def _show_survey(survey: Survey, options: RawImport) -> None:
     print_rows("Revenue", revenue, "There is no revenue.", right=["revenue"])
     for line in survey.first_bad:
         complain(line)
+    if len(survey.problems) < survey.files:
+        for problem in survey.problems:
+            complain(problem)
 
 
 def _show_taken(done: list[Taken], as_json: bool) -> None:

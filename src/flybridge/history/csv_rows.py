@@ -5,12 +5,13 @@ is never closed would swallow the rest of the file: a record of more than `MAX_R
 values than the header, is bad in its first line alone, and reading goes on at the next.
 
 Files may begin with a byte order mark, and several of them may have been put together: a header that comes again
-counts from there on.
+counts from there on. Lines that are no UTF-8 are read as Windows-1252, in which spreadsheets save.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
 from typing import IO, Final
@@ -20,10 +21,14 @@ from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.raw_report import Report, is_of_copies
 from flybridge.errors import FlybridgeError
 from flybridge.history.rows import BadRow, RawRow, Zone, row_of, zone_of
+from flybridge.system.text_encoding import line_text
 
 MAX_RECORD: Final = 1 << 20
 SHOWN: Final = 2000
+NO_COLUMNS: Final = Columns((), {}, has_display_names=False)
 _QUOTE: Final = b'"'
+_SEPARATOR: Final = re.compile(rb"(?:\xef\xbb\xbf)?sep=([,;\t|])", re.IGNORECASE)
+"""How spreadsheets are told which sign separates values, in a line before the header."""
 _HEADERS: Final = (b"AppsFlyer ID", b"appsflyer_id", b"AppsFlyer_ID")
 
 
@@ -40,12 +45,16 @@ class CsvReader:
         self._again = deque[bytes]()
         self._named, self._zone, self._name = named, zone, name
         self.end = self.lines = 0
+        self._delimiter = ""
         while header := self._line():
             self.end, self.lines = self.end + len(header), self.lines + 1
-            if header.strip():
+            if (separator := _SEPARATOR.fullmatch(header.rstrip(b"\r\n"))) is not None:
+                self._delimiter = separator[1].decode("latin-1")
+            elif header.strip():
                 break
-        self._delimiter = max(",;\t", key=header.decode("utf-8", "replace").count)
-        self.columns = self._columns(header)
+        text = line_text(header)
+        self._delimiter = self._delimiter or max(",;\t|", key=text.count)
+        self.columns = self._columns(header) if header else NO_COLUMNS
         # Lines that were read before are looked at for another header, and no more.
         while self.end < start[0] and (line := self._line()):
             self.end += len(line)
@@ -54,14 +63,19 @@ class CsvReader:
         self.lines = max(self.lines, start[1])
 
     def _columns(self, header: bytes) -> Columns:
-        text = header.decode("utf-8-sig", "replace").lstrip("\ufeff").rstrip("\r\n")
-        names = next(csv.reader([text], delimiter=self._delimiter), [])
+        text = line_text(header).lstrip("\ufeff").rstrip("\r\n")
+        if "\r" in text:
+            raise FlybridgeError(f"The lines of {self._name} end in CR alone: save it with the line ends LF or CRLF.")
+        try:
+            names = next(csv.reader([text], delimiter=self._delimiter), [])
+        except csv.Error:
+            names = text.split(self._delimiter)
         columns = columns_of(names)
         known = {name for name in columns.fields if name}
         if len(known & set(NAMES)) < 2 and not any(name.startswith("skad_") for name in known):
             raise FlybridgeError(
                 f"{self._name} has no header of AppsFlyer's raw data. "
-                f"Its first line has: {', '.join(names[:10])[:200]}. "
+                f"Its first line is: {text[:200]!r}. "
                 "Files of Amplitude are imported with --sightings or --stream."
             )
         if is_of_copies(columns.fields):
@@ -84,7 +98,7 @@ class CsvReader:
             self.end += sum(map(len, lines))
             self.lines += len(lines)
             if isinstance(fields, str):
-                text = first[:SHOWN].decode("utf-8", "replace").rstrip("\r\n")
+                text = line_text(first[:SHOWN]).rstrip("\r\n")
                 yield BadRow(number, self.end, fields, text)
             elif fields:
                 yield row_of(number, self.end, fields, self._named, self._shift)
@@ -101,7 +115,7 @@ class CsvReader:
 
     def _fields(self, record: bytes) -> dict[str, str] | str:
         """Return the filled fields of a record, empty for a blank line or a header; a sentence if it is broken."""
-        text = record.decode("utf-8", "replace").rstrip("\r\n")
+        text = line_text(record).rstrip("\r\n")
         if not text.strip():
             return {}
         try:

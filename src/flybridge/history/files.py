@@ -1,8 +1,9 @@
 """Raw-data files, on this machine and in object storage: list them, and read their rows.
 
 `s3://`, `gs://` and `az://` are read with obstore, which finds each cloud's usual credentials; Parquet is read with
-pyarrow. Both come with `flybridge[history]`. What is compressed is recognised by its first bytes. A file has a `mark`
-that changes when its content does: the ETag, or size and time of modification.
+pyarrow. Both come with `flybridge[history]`. What is compressed is recognised by its first bytes, and a zip archive is
+read member by member. A file has a `mark` that changes when its content does: the ETag, or size and time of
+modification.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import glob
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, Final, cast
+from zipfile import BadZipFile, ZipFile
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.appsflyer.columns import columns_of
 from flybridge.appsflyer.raw_report import Report, is_of_copies
@@ -25,29 +28,50 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.rows import BadRow, RawRow, Zone, as_text, row_of, zone_of
 from flybridge.parquet import opened_parquet
+from flybridge.system.text_encoding import as_utf8
 
-ENDINGS: Final = (".csv", ".csv.gz", ".gz", ".parquet", ".tsv")
+MEMBERS: Final = (".csv", ".csv.gz", ".gz", ".parquet", ".tsv")
+"""What is read of an archive."""
+ENDINGS: Final = (*MEMBERS, ".zip")
 """What is read of a directory or folder. A file that is named is read whatever it is called."""
+SCHEMES: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "azure": "az", "file": "file"}
 NEEDED: Final = "pip install 'flybridge[history]'."
 BATCH: Final = 2000
 BUFFER: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
 _PARQUET: Final = b"PAR1"
+_ZIP: Final = b"PK\x03\x04"
 _WILD: Final = "*?["
+_WORKBOOK: Final = "[Content_Types].xml"
+_ADDRESS: Final = re.compile(r"(?:s3a?|gc?s|az|azure|https?):/+", re.IGNORECASE)
+_NO_CREDENTIALS: Final = re.compile(r"169\.254\.169\.254|metadata|credential|access.?key|token", re.IGNORECASE)
 
 
 class RawFile(Struct, frozen=True):
-    """A file to be read. `bucket` is an object store, or None for this machine; `key` is its path there."""
+    """A file to be read. `bucket` is an object store, or None for this machine; `key` is its path there.
+
+    `member` is the name within a zip archive.
+    """
 
     name: str
     key: str
     size: int
     mark: str
     bucket: Any = None
+    member: str = ""
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        """Open its bytes as they are stored."""
+        """Open its bytes as they are stored, or packed into an archive."""
+        with self._stored() as file:
+            if not self.member:
+                yield file
+                return
+            with ZipFile(file) as archive, archive.open(self.member) as member:
+                yield member
+
+    @contextmanager
+    def _stored(self) -> Iterator[IO[bytes]]:
         if self.bucket is None:
             with Path(self.key).open("rb") as file:
                 yield file
@@ -92,11 +116,48 @@ def find_files(names: Sequence[str]) -> list[RawFile]:
     for name in names:
         files = _remote_files(name) if "://" in name else _local_files(name)
         if not files:
-            raise ConfigError(
-                "", f"{name} names no file.", f"Of directories, files ending in {', '.join(ENDINGS)} are read."
-            )
-        found.update((file.name, file) for file in files)
+            raise _nothing(name)
+        found.update((one.name, one) for file in files for one in _members(file))
     return list(found.values())
+
+
+def _nothing(name: str) -> ConfigError:
+    """Return what is wrong with a name under which there is no file."""
+    endings = f"Of directories and folders, files ending in {', '.join(ENDINGS)} are read."
+    if Path(name).is_dir() or name.endswith("/"):
+        return ConfigError("", f"{name} holds no file of raw data.", endings)
+    if _ADDRESS.match(name) and "://" not in name:
+        return ConfigError("", f"{name} is no address.", "Write s3://, gs:// or az://, bucket and path.")
+    if any(sign in name for sign in _WILD):
+        return ConfigError("", f"No file matches {name}.", "Check the pattern and the directory.")
+    return ConfigError("", f"There is no file {name}.", "Check its name and the directory you are in.")
+
+
+def _members(file: RawFile) -> list[RawFile]:
+    """Return the members of an archive, or the file itself. Raises `FlybridgeError` if it can't be read."""
+    if file.bucket is not None and not file.key.lower().endswith(".zip"):
+        return [file]  # a request for each object, only to look at its first bytes, is too many
+    try:
+        with file.opened() as stored:
+            if stored.read(len(_ZIP)) != _ZIP:
+                return [file]
+            stored.seek(0)
+            with ZipFile(stored) as archive:
+                packed = archive.infolist()
+    except OSError as problem:
+        raise FlybridgeError(f"{file.name} can't be read: {problem.strerror or problem}.") from problem
+    except BadZipFile as problem:
+        raise FlybridgeError(f"{file.name} can't be read as an archive: {problem}.") from problem
+    if any(one.filename == _WORKBOOK for one in packed):
+        raise FlybridgeError(f"{file.name} is a workbook of a spreadsheet: save its sheet as CSV in UTF-8.")
+    found = [
+        structs.replace(file, name=f"{file.name}:{one.filename}", member=one.filename, size=one.file_size)
+        for one in sorted(packed, key=lambda one: one.filename)
+        if one.filename.lower().endswith(MEMBERS) and not one.filename.startswith("__MACOSX/")
+    ]
+    if not found:
+        raise FlybridgeError(f"{file.name} holds no file that ends in {', '.join(MEMBERS)}.")
+    return found
 
 
 def _local_files(name: str) -> list[RawFile]:
@@ -122,18 +183,20 @@ def open_bucket(url: str) -> tuple[Any, str]:
         from obstore.store import from_url  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigError("", f"{url} needs a client of object storage.", NEEDED) from None
-    scheme, _, rest = url.partition("://")
+    written, _, rest = url.partition("://")
+    scheme = SCHEMES.get(written.lower(), "")
     bucket, _, path = rest.partition("/")
-    if scheme not in {"s3", "gs", "az", "file"} or (not bucket and scheme != "file"):
+    if not scheme or (not bucket and scheme != "file"):
+        first = "Download the file first, or write" if written.lower() in {"http", "https"} else "Write"
         raise ConfigError(
-            "", f"{url} is no address of object storage.", "Write s3://, gs:// or az://, bucket and path."
+            "", f"{url} is no address of object storage.", f"{first} s3://, gs:// or az://, bucket and path."
         )
     try:
         if scheme == "file":
             return from_url("file:///"), path
         return from_url(f"{scheme}://{bucket}"), path
     except Exception as problem:  # what obstore raises has no class in common
-        raise ConfigError("", f"{url} can't be opened: {problem}.", "Check the address and the credentials.") from None
+        raise ConfigError("", f"{url} can't be opened: {_said(problem)}.", "Check the address.") from None
 
 
 def _remote_files(url: str) -> list[RawFile]:
@@ -152,7 +215,7 @@ def _remote_files(url: str) -> list[RawFile]:
         try:
             files = [object_file(obstore.head(bucket, path), bucket, origin)]
         except Exception as problem:
-            raise FlybridgeError(f"{url} can't be read: {_first_line(problem)}.") from problem
+            raise FlybridgeError(f"{url} can't be read: {_said(problem)}.") from problem
     return sorted(files, key=lambda file: file.name)
 
 
@@ -165,7 +228,7 @@ def list_bucket(bucket: Any, folder: str, origin: str) -> Iterator[RawFile]:
             for meta in page:
                 yield object_file(meta, bucket, origin)
     except Exception as problem:
-        raise FlybridgeError(f"{origin}{folder} can't be listed: {_first_line(problem)}.") from problem
+        raise FlybridgeError(f"{origin}{folder} can't be listed: {_said(problem)}.") from problem
 
 
 def object_file(meta: Any, bucket: Any, origin: str) -> RawFile:
@@ -179,6 +242,16 @@ def object_file(meta: Any, bucket: Any, origin: str) -> RawFile:
 
 def _first_line(problem: Exception) -> str:
     return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300].rstrip(".")
+
+
+def _said(problem: Exception) -> str:
+    """Return what an object store said, or what its words mean."""
+    said = _first_line(problem)
+    if isinstance(problem, FileNotFoundError):
+        return "there is no such object or bucket"
+    if _NO_CREDENTIALS.search(said):
+        return f"no credentials that are valid were found where the cloud's own tools look for them ({said})"
+    return said
 
 
 class RawRows:
@@ -208,7 +281,7 @@ class RawRows:
         except (OSError, EOFError, zlib.error, UnicodeError) as problem:
             raise FlybridgeError(f"{name} can't be read: {_first_line(problem)}.") from problem
         except Exception as problem:
-            if type(problem).__module__.partition(".")[0] in {"obstore", "pyarrow", "builtins"}:
+            if type(problem).__module__.partition(".")[0] in {"obstore", "pyarrow", "zipfile", "builtins"}:
                 raise FlybridgeError(f"{name} can't be read: {_first_line(problem)}.") from problem
             raise
 
@@ -220,9 +293,9 @@ class RawRows:
             yield from _parquet_rows(stored, name, named, zone, start)
         elif mark.startswith(_GZIP):
             with gzip.GzipFile(fileobj=stored) as opened:
-                yield from CsvReader(cast("IO[bytes]", opened), name, named, zone, start)
+                yield from CsvReader(as_utf8(cast("IO[bytes]", opened)), name, named, zone, start)
         elif mark:
-            yield from CsvReader(stored, name, named, zone, start)
+            yield from CsvReader(as_utf8(stored), name, named, zone, start)
 
 
 def _parquet_rows(

@@ -172,8 +172,7 @@ class HistoryPull:
             request = pull_request(plan.base_url, plan.api_token, plan.app_id, report, window)
             await self._save(request, report, path)
             file = local_file(path)
-            name = f"{report.name} {window.begin_s}-{window.end_s}"
-            file = msgspec.structs.replace(file, name=name)
+            file = msgspec.structs.replace(file, name=f"{report.name} of {window.text}")
             if count_rows(file, self._full) >= self._full:
                 return -1, 0
             return await read(report, file)

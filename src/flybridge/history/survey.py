@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_report import TAKEN
+from flybridge.errors import FlybridgeError
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
 from flybridge.history.rows import BadRow, RawRow, Zone
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filing, Filter, Hold, Media, Refuse, Source, day_of
@@ -36,7 +37,10 @@ class Span(Struct):
 
 
 class Survey(Struct):
-    """What files hold. `outcomes` are those of the rows that are taken, by report and outcome."""
+    """What files hold. `outcomes` are those of the rows that are taken, by report and outcome.
+
+    `problems` are why files can't be read, or not to their ends.
+    """
 
     files: int = 0
     rows: int = 0
@@ -49,6 +53,7 @@ class Survey(Struct):
     revenue: dict[str, float] = field(default_factory=dict)
     first_day: str = ""
     last_day: str = ""
+    problems: list[str] = field(default_factory=list)
 
 
 class Surveyor:
@@ -66,9 +71,19 @@ class Surveyor:
         self._times: dict[str, tuple[int, int]] = {}
 
     async def read(self, name: str, rows: Iterable[RawRow | BadRow], equal: EqualRows | None, zone: str) -> None:
-        """Read the rows of one file."""
-        survey, page = self._survey, list[RawRow]()
-        survey.files += 1
+        """Read the rows of one file. One that can't be read to its end is noted."""
+        page = list[RawRow]()
+        self._survey.files += 1
+        try:
+            await self._read(name, rows, page, equal, zone)
+        except FlybridgeError as problem:
+            self._survey.problems.append(str(problem))
+        await self._count(page, equal, zone)
+
+    async def _read(
+        self, name: str, rows: Iterable[RawRow | BadRow], page: list[RawRow], equal: EqualRows | None, zone: str
+    ) -> None:
+        survey = self._survey
         for row in rows:
             survey.rows += 1
             if isinstance(row, BadRow):
@@ -82,7 +97,6 @@ class Surveyor:
                 if len(page) == PAGE:
                     await self._count(page, equal, zone)
                     page.clear()
-        await self._count(page, equal, zone)
 
     async def _count(self, rows: Sequence[RawRow], equal: EqualRows | None, zone: str) -> None:
         conversions, months = [], []

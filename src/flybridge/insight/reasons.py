@@ -22,8 +22,8 @@ class Reason(Struct, frozen=True):
 
 NEVER_MAPPED: Final = frozenset(
     {
-        "not_json", "not_an_object", "not_query", "nested_too_deep", "no_event_name", "other_app", "unknown_app",
-        "too_slow", "fault",
+        "not_json", "not_an_object", "not_query", "nested_too_deep", "no_event_name", "no_event_time", "other_app",
+        "unknown_app", "too_slow", "fault",
     }
 )  # fmt: skip
 """Reasons of dead letters of which not even the event is known: they are in no figure of performance."""
@@ -164,6 +164,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
     (_K.DEAD, "no_event_name"): Reason(
         "neither `event_name` nor `conversion_type`",
         "select these fields in AppsFlyer",
+    ),
+    (_K.DEAD, "no_event_time"): Reason(
+        "a row of a file or report without a time that can be read: history can't be dated to today",
+        "export it with Event Time, as `2026-01-31 23:59:59`, and import it again",
     ),
     (_K.DEAD, "larger_than_1kb"): Reason(
         "an event for AppsFlyer is too large even without all that may be left out",

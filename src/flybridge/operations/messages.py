@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -19,6 +18,7 @@ from flybridge.appsflyer.columns import columns_of
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback import V1_NAMES
 from flybridge.records import Media, Source
+from flybridge.system.text_encoding import encoding_of
 
 AMPLITUDE_ONLY: Final = frozenset(
     {
@@ -88,17 +88,8 @@ def read_messages(
 
 def as_text(raw: bytes) -> str:
     """Return the text of a file as editors save it."""
-    for mark, encoding in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF32_LE, "utf-32"),
-        (codecs.BOM_UTF32_BE, "utf-32"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if raw.startswith(mark):
-            return raw.decode(encoding, "replace")
-    if b"\0" in raw[:200:2] or b"\0" in raw[1:200:2]:
-        return raw.decode("utf-16-be" if raw[:1] == b"\0" else "utf-16-le", "replace")
+    if encoding := encoding_of(raw):
+        return raw.decode(encoding, "replace")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,0 +1,78 @@
+"""Recognise and undo the encodings in which editors, spreadsheets and consoles save text."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from typing import IO, Any, Final, cast
+
+MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks. Those of UTF-32 begin like those of UTF-16."""
+LOOKED_AT: Final = 200
+CHUNK: Final = 1 << 16
+
+
+def encoding_of(beginning: bytes) -> str:
+    """Return the encoding of a text by its first bytes; empty if they are those of UTF-8 or of eight bits."""
+    for mark, encoding in MARKS:
+        if beginning.startswith(mark):
+            return encoding
+    looked_at = beginning[:LOOKED_AT]
+    first, second = looked_at[::2].count(0), looked_at[1::2].count(0)
+    # Names of columns and fields are nearly all of characters whose other byte is zero.
+    if max(first, second) * 4 > len(looked_at) and not min(first, second):
+        return "utf-16-be" if first else "utf-16-le"
+    return ""
+
+
+def line_text(line: bytes) -> str:
+    """Return the text of one line: UTF-8, or else Windows-1252, which is Latin-1 and more.
+
+    Of a line that has both valid and broken UTF-8 the broken characters are replaced.
+    """
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        text = line.decode("utf-8", "replace")
+    if any(character > "\x7f" and character != "\ufffd" for character in text):
+        return text
+    try:
+        return line.decode("cp1252")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def as_utf8(file: IO[bytes]) -> IO[bytes]:
+    """Return a file of text so that it is read as UTF-8. `file` has a method `peek`, as files opened by Python have."""
+    encoding = encoding_of(cast("Any", file).peek(LOOKED_AT)[:LOOKED_AT])
+    if encoding in {"", "utf-8-sig"}:
+        return file
+    return cast("IO[bytes]", io.BufferedReader(_Recoded(file, encoding), CHUNK))
+
+
+class _Recoded(io.RawIOBase):
+    """Bytes of another encoding, read as UTF-8."""
+
+    def __init__(self, file: IO[bytes], encoding: str) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            raw = self._file.read(CHUNK)
+            self._left = self._decoder.decode(raw, final=not raw).encode("utf-8", "surrogatepass")
+            if not raw:
+                break
+        given, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(given)] = given
+        return len(given)
