@@ -11,10 +11,14 @@ from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 
 import aiohttp
+import msgspec
 import pytest
 from starting import serving, written
 
+from flybridge.config.settings import load
+from flybridge.history.gaps import GapReport
 from flybridge.roles import Role
+from flybridge.service.backends import opened_store
 
 PAGES = ("/", "/cohorts", "/account", "/holds", "/dead", "/flow")
 KINDS = {"text/html", "text/css", "text/javascript", "image/svg+xml"}
@@ -111,6 +115,17 @@ async def test_every_page_works_before_anything_came(tmp_path, path):
         "/flow": "0 messages",
     }
     assert said[path] in page
+
+
+async def test_the_account_says_what_was_missing_and_filled(tmp_path):
+    """As the last comparison with AppsFlyer's reports has found it."""
+    config = load(written(tmp_path), {})
+    report = GapReport("shop", 1_764_000_000_000, 1_764_086_400_000, 1_764_090_000_000, 4_200, 4_190, 10, 9)
+    async with opened_store(config) as store:
+        await store.put_state("gaps-found shop", msgspec.json.encode(report))
+    async with shown_by(tmp_path) as session:
+        page = await text(session, "/account")
+    assert "AppsFlyer has 4,200 rows, of which 10 were missing here and 9 were filled" in page
 
 
 async def test_pages_say_what_came_waits_and_died_and_name_nobody(tmp_path):

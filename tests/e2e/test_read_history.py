@@ -14,18 +14,20 @@ import pytest
 from flybridge.appsflyer.raw_pull import REPORTS, PullWindow, windows
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
-from flybridge.history.gaps import OTHER, OUTAGE, last_found
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.delivery.worker import Worker
+from flybridge.history.gaps import ALONE, OTHER, OUTAGE, UNFINISHED, Surplus, last_found
 from flybridge.history.locker import Locker
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, PullPlan, standing, taking
 from flybridge.history.uptime import MINUTE_MS, STATE
 from flybridge.operations.read_history import HistoryReader
-from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source
+from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source, day_of
 from flybridge.sandbox.server import Sandbox, serve_sandbox
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors import locker as locker_files
 from flybridge.service.backends import open_download, opened
-from flybridge.wiring import build_flow
+from flybridge.wiring import build_flow, endpoints_of
 
 APP = "com.example.shop"
 CONFIG = """
@@ -272,6 +274,85 @@ async def test_gaps_are_found_with_their_cause_and_filled(tmp_path):
         again = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=True)
         assert (again.missing, again.filled) == (0, 0)
         assert (await last_found(reader.store))[0] == again
+        assert f"AppsFlyer has {len(bodies)} rows, of which 0 were missing here" in again.sentence
+
+
+async def test_gaps_are_found_and_filled_from_a_data_locker(tmp_path):
+    """Without a token. Rows stand in the hour of their processing, and `late`; those of other apps are not ours."""
+    now_ms = SystemClock().now_ms()
+    bodies = happened()
+    bucket = tmp_path / "bucket"
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
+        vendor.raw_data.add(APP, bodies)
+        other = {"event_name": "install", "event_time": _text(now_ms - 3 * HOUR_MS), "app_id": "com.example.other"}
+        vendor.raw_data.add("com.example.other", [json.dumps(other | {"appsflyer_id": "9-9"}).encode()])
+        start_s = (now_ms - 5 * DAY_MS) // 1000
+        late = locker_files.files(
+            vendor.raw_data, start_s, now_ms // 1000 + 3600, is_late=lambda message: message["appsflyer_id"][-1] in "37"
+        )
+        locker_files.write(bucket, late)
+        await push(reader, bodies[:100] + bodies[160:])
+        app = reader.config.apps[0]
+        found = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=False, locker=True)
+        assert (found.rows, found.missing, found.filled) == (len(bodies), 60, 0), found.problems
+        filled = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=True, locker=True)
+        assert (filled.missing, filled.filled) == (60, 60)
+        assert new(await process(reader)) == len(bodies)
+        again = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=True, locker=True)
+        assert (again.missing, again.filled, again.problems) == (0, 0, ())
+        # A file that can't be read costs no other, and is named.
+        broken = next(path for path in sorted(bucket.rglob("part-*")) if "t=inapps" in str(path))
+        broken.write_bytes(broken.read_bytes()[:50])
+        half = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=True, locker=True)
+        assert 0 < half.rows < len(bodies)
+        assert [str(broken) in problem for problem in half.problems] == [True]
+
+
+@pytest.mark.parametrize("locker", [False, True])
+async def test_what_only_flybridge_has_is_found_by_day(tmp_path, locker):
+    """Events of whole days that were delivered and that AppsFlyer does not report; not if its side is incomplete."""
+    now_ms = SystemClock().now_ms()
+    yesterday = now_ms - now_ms % DAY_MS - DAY_MS
+    bucket = tmp_path / "bucket"
+
+    def event(n: int, day_ms: int, name: str) -> bytes:
+        custom = json.dumps({"amplitude_device_id": f"device-{n:04}"})
+        fields = {"appsflyer_id": f"17-{n}", "event_name": name, "media_source": "tiktok", "custom_data": custom}
+        times = {"event_time": _text(day_ms + n * 1000), "install_time": _text(day_ms + n * 1000)}
+        return json.dumps(fields | times | {"app_id": APP}).encode()
+
+    reported = [event(n, yesterday - DAY_MS, "purchase") for n in range(30)]
+    reported += [event(n, yesterday - DAY_MS, "install") for n in range(30, 40)]
+    alone = [event(n, yesterday - 2 * DAY_MS, "purchase") for n in range(50, 57)]
+    alone += [event(n, yesterday - DAY_MS, "install") for n in range(60, 63)]
+    outside = [event(90, now_ms - now_ms % DAY_MS, "purchase")]
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
+        vendor.raw_data.add(APP, reported)
+        made = locker_files.files(vendor.raw_data, (now_ms - 5 * DAY_MS) // 1000, now_ms // 1000)
+        locker_files.write(bucket, made)
+        await push(reader, reported + alone + outside)
+        endpoints = endpoints_of(reader.config)
+        worker = Worker(reader.store, Accepting(), endpoints, SystemClock())
+        assert await worker.drain() == len(reported + alone + outside)
+        app = reader.config.apps[0]
+        found = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=False, locker=locker)
+        day = day_of(yesterday - DAY_MS)
+        earlier = day_of(yesterday - 2 * DAY_MS)
+        installs = Surplus("installs", day, UNFINISHED, 3)
+        # The Data Locker has no folder of retargeted events: that all of them were seen can't be known.
+        assert found.surplus == ((installs,) if locker else (Surplus("in-app events", earlier, ALONE, 7), installs))
+        assert found.missing == 0
+        vendor.raw_pull.quota = 0
+        if not locker:
+            assert (await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=False)).surplus == ()
+
+
+class Accepting:
+    """A vendor that accepts everything."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Answer 200."""
+        return HttpResponse(200, {}, b'{"code":200}')
 
 
 async def test_a_data_locker_is_followed_and_read_once(tmp_path):

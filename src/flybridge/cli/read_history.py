@@ -75,6 +75,9 @@ def gaps(
     only_app: AppName = None,
     report: Reports = None,
     fill: Annotated[bool, typer.Option("--fill", help="Read what is missing.")] = False,
+    locker: Annotated[
+        bool, typer.Option("--locker", help="Compare with the Data Locker, as without an `api_token`.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare AppsFlyer's reports with what was received. Exit code 1 if something is missing and not filled."""
@@ -83,7 +86,7 @@ def gaps(
 
     async def work(reader: HistoryReader) -> GapReport:
         from_ms, until_ms = await _span(reader, app, from_day, to_day)
-        return await reader.gaps(app, from_ms, until_ms, fill=fill, reports=_names(report))
+        return await reader.gaps(app, from_ms, until_ms, fill=fill, reports=_names(report), locker=locker)
 
     found = run(_with_reader(settings, work))
     if as_json:
@@ -100,6 +103,12 @@ def _show_gaps(found: GapReport) -> None:
         for gap in found.gaps
     ]
     print_rows(f"Missing events of {found.app}", rows, "Nothing is missing.")
+    if found.surplus:
+        more = [
+            {"report": one.report, "day": one.day, "events": one.events, "likely_cause": CAUSES[one.cause]}
+            for one in found.surplus
+        ]
+        print_rows(f"Events of {found.app} that only flybridge has", more, "")
     say(f"{found.rows:,} rows in AppsFlyer, {found.missing:,} missing here, {found.filled:,} read now.")
     for problem in found.problems:
         complain(problem)

@@ -426,8 +426,8 @@ class AppHistory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     locker_wait_hours: Annotated[float, Meta(ge=0, le=48)] = 5.0
     """How long an hour's folder without `_SUCCESS` is waited for, after its newest file."""
     gaps: bool = True
-    """Whether `serve` compares the last days with the Pull API once a day, where there is an `api_token`, and reads
-    what is missing."""
+    """Whether `serve` compares the last days with the Pull API once a day, or with the Data Locker where there is no
+    `api_token`, and reads what is missing."""
 
 
 class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

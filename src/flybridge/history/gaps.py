@@ -1,14 +1,17 @@
-"""Gaps: what AppsFlyer's reports have and flybridge does not, by report and hour, and the likely cause.
+"""Gaps: what AppsFlyer has and flybridge does not, by report and hour, the other way round, and the likely causes.
 
-A row is missing if its event was never filed: as pushed, read from a file, or anything else. What the rules would leave
-out is not missing. AppsFlyer does not push a message again, so that each outage leaves a gap; with `fill` exactly
-the missing rows are taken.
+AppsFlyer has reports (Pull API) and the files of a Data Locker. A row is missing if its event was never filed:
+as pushed, read from a file, or anything else. What the rules would leave out is not missing. AppsFlyer does not push a
+message again, so that each outage leaves a gap; with `fill` exactly the missing rows are taken.
+
+The other way is by day: of what was delivered to Amplitude, what AppsFlyer's side does not have. It is looked for only
+where all reports of a kind of event were read to their ends.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Final
 
@@ -17,16 +20,18 @@ from msgspec import Struct, field
 
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_pull import PullReport
-from flybridge.appsflyer.raw_report import TAKEN, report_named
+from flybridge.appsflyer.raw_report import TAKEN, Report, report_named
 from flybridge.clock import Clock
+from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.files import RawFile, RawRows
+from flybridge.history.locker import Locker, is_of_app
 from flybridge.history.progress import EqualRows, Progress
-from flybridge.history.pull import HistoryPull, Pulled, PullPlan
+from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.history.take import Accept, RowTaker, Unsaved
 from flybridge.history.uptime import Uptime
-from flybridge.records import HOUR_MS, Envelope, Filing, Media, Source, day_of
+from flybridge.records import DAY_MS, HOUR_MS, Envelope, Filing, Media, PerformanceKind, Source, day_of
 from flybridge.store.protocol import Store
 
 KIND: Final = "gaps"
@@ -38,12 +43,47 @@ OUTAGE: Final = "outage"
 BEFORE: Final = "before_start"
 SOURCE: Final = "restricted_source"
 OTHER: Final = "not_pushed"
+UNFINISHED: Final = "not_final"
+ALONE: Final = "not_reported"
 CAUSES: Final = {
     OUTAGE: "flybridge did not run, or its store was not to be reached",
     BEFORE: "it happened before flybridge ran for the first time",
     SOURCE: "the source forbids sharing, and reports have it where pushes do not",
     OTHER: "flybridge ran: the event is not selected in the Push API, or comes late from a device that was offline",
+    UNFINISHED: "AppsFlyer's reports of the last two days are not final",
+    ALONE: "AppsFlyer has taken it out since, as fraud for example, or something else has sent the message",
 }
+FINAL_DAYS: Final = 2
+"""After about 48 hours a day's reports change no more."""
+LATE_DAYS: Final = 2
+"""How many days after an event its rows in a Data Locker are looked for."""
+
+WORDS: Final[Mapping[str, Report]] = {
+    PerformanceKind.INSTALL: Report.INSTALLS,
+    PerformanceKind.REINSTALL: Report.REINSTALLS,
+    PerformanceKind.RE_ENGAGEMENT: Report.RETARGETING,
+    PerformanceKind.RE_ATTRIBUTION: Report.RETARGETING,
+    PerformanceKind.EVENT: Report.EVENTS,
+    PerformanceKind.RETARGETED_EVENT: Report.EVENTS,
+}
+"""The reports that have a kind of event."""
+WHOLE: Final[Mapping[Report, frozenset[str]]] = {
+    Report.INSTALLS: frozenset({"installs_report", "organic_installs_report"}),
+    Report.REINSTALLS: frozenset({"reinstalls", "reinstalls_organic"}),
+    Report.RETARGETING: frozenset({"installs-retarget"}),
+    Report.EVENTS: frozenset({"in_app_events_report", "organic_in_app_events_report", "in-app-events-retarget"}),
+}
+"""The reports of the Pull API that together have all events of a kind."""
+LOCKER_WHOLE: Final[Mapping[Report, frozenset[str]]] = {
+    Report.INSTALLS: frozenset({"installs"}),
+    Report.REINSTALLS: frozenset({"reinstalls", "organic_reinstalls"}),
+    Report.RETARGETING: frozenset({"conversions_retargeting"}),
+    Report.EVENTS: frozenset({"inapps", "inapps_retargeting"}),
+}
+"""The same of Data Lockers, whose `installs` and `inapps` hold organic rows, too."""
+AD_REVENUE: Final = "af_ad_revenue"
+"""An event that has reports of its own, a day or two later."""
+_IDENTITY_DIGITS: Final = 32
 
 
 class Gap(Struct, frozen=True, order=True):
@@ -55,8 +95,20 @@ class Gap(Struct, frozen=True, order=True):
     missing: int
 
 
+class Surplus(Struct, frozen=True, order=True):
+    """Events of one kind of report and day (in the app's zone) that only flybridge has, with their likely cause."""
+
+    report: str
+    day: str
+    cause: str
+    events: int
+
+
 class GapReport(Struct, frozen=True):
-    """What a search has found about an app. `known` rows were filed before; `filled` are those taken now."""
+    """What a search has found about an app. `known` rows were filed before; `filled` are those taken now.
+
+    `surplus` is what only flybridge has.
+    """
 
     app: str
     from_ms: int
@@ -68,6 +120,20 @@ class GapReport(Struct, frozen=True):
     filled: int
     gaps: tuple[Gap, ...] = ()
     problems: tuple[str, ...] = ()
+    surplus: tuple[Surplus, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What was found, for people."""
+        more = sum(one.events for one in self.surplus)
+        span = f"{_minute(self.from_ms)} to {_minute(self.until_ms)} UTC"
+        return (
+            f"{self.app}, {span}: AppsFlyer has {_counted(self.rows)}, of which "
+            f"{self.missing:,} were missing here and {self.filled:,} were filled"
+            + (f"; {_counted(more, 'event is', 'events are')} only here" if more else "")
+            + f" (compared {_minute(self.at_ms)})."
+            + "".join(f" Not all could be compared: {problem}" for problem in self.problems[:1])
+        )
 
 
 class Found(Struct):
@@ -81,7 +147,10 @@ class Found(Struct):
 
 
 class GapFinder:
-    """Compares an app's reports with what was filed. With an `accept` it takes what is missing."""
+    """Compares AppsFlyer's side with what was filed. With an `accept` it takes what is missing.
+
+    `day` returns the day of a time in the app's zone, as performance counts it.
+    """
 
     def __init__(
         self,
@@ -92,15 +161,41 @@ class GapFinder:
         progress: Progress,
         clock: Clock,
         uptime: Uptime,
+        day: Callable[[int], int],
         accept: Accept | None = None,
     ) -> None:
         self._plan, self._flow, self._store, self._progress = plan, flow, store, progress
-        self._clock, self._uptime, self._accept = clock, uptime, accept
+        self._clock, self._uptime, self._accept, self._day = clock, uptime, accept, day
         self._found = Found()
 
     async def run(self, pull: HistoryPull, from_ms: int, until_ms: int) -> GapReport:
-        """Search a span of time. What could not be compared is said in `problems`."""
-        done = await pull.run(from_ms, until_ms, self._read)
+        """Compare a span of time with the Pull API. What could not be compared is said in `problems`."""
+
+        async def read(report: PullReport, file: RawFile) -> tuple[int, int]:
+            return await self._compare(report.name, Source.PULL, [file], (0, 2**62))
+
+        done = await pull.run(from_ms, until_ms, read)
+        whole = {one.report for one in done if not one.problem}
+        problems = [one.problem for one in done if one.problem]
+        return await self._end(from_ms, until_ms, problems, _complete(WHOLE, whole))
+
+    async def run_locker(self, locker: Locker, from_ms: int, until_ms: int) -> GapReport:
+        """Compare a span of time with the files of a Data Locker."""
+        problems, broken, met = list[str](), set[str](), set[str]()
+        last_day = day_of(until_ms + LATE_DAYS * DAY_MS)
+        for folder in locker.folders(day_of(from_ms)):
+            if folder.day > last_day:
+                continue
+            met.add(folder.report)
+            files = sorted(folder.files, key=lambda file: file.key)
+            try:
+                await self._compare(folder.report, Source.LOCKER, files, (from_ms, until_ms))
+            except FlybridgeError as problem:
+                problems.append(str(problem))
+                broken.add(folder.report)
+        return await self._end(from_ms, until_ms, problems, _complete(LOCKER_WHOLE, met - broken))
+
+    async def _end(self, from_ms: int, until_ms: int, problems: Sequence[str], whole: Collection[Report]) -> GapReport:
         found = self._found
         report = GapReport(
             self._plan.app,
@@ -112,45 +207,85 @@ class GapFinder:
             found.missing,
             found.filled,
             tuple(Gap(*key, n) for key, n in sorted(found.gaps.items())),
-            tuple(one.problem for one in done if one.problem),
+            tuple(dict.fromkeys(problems)),
+            await self._surplus(from_ms, until_ms, whole),
         )
         await self._store.put_state(f"{FOUND}{self._plan.app}", msgspec.json.encode(report))
         return report
 
-    async def _read(self, report: PullReport, file: RawFile) -> tuple[int, int]:
-        named = report_named(report.name)
-        missing = set[int]()
+    async def _surplus(self, from_ms: int, until_ms: int, whole: Collection[Report]) -> tuple[Surplus, ...]:
+        """Return what was delivered of the days that lie wholly within the span, and is in no report."""
+        settled = self._day(self._clock.now_ms()) - FINAL_DAYS
+        counts = Counter[tuple[str, str, str]]()
+        for day in range(self._day(from_ms - 1) + 1, self._day(until_ms)):
+            for event in await self._store.sent_events(self._plan.app, day, day):
+                report = WORDS.get(event.kind)
+                if report not in whole or report is None or event.event == AD_REVENUE:
+                    continue
+                try:
+                    key = bytes.fromhex(event.insert_id[:_IDENTITY_DIGITS])
+                except ValueError:
+                    continue
+                if not self._progress.is_reported(key):
+                    counts[report.word, day_of(day * DAY_MS), ALONE if day < settled else UNFINISHED] += 1
+        return tuple(Surplus(*key, n) for key, n in sorted(counts.items()))
+
+    async def _compare(
+        self, report: str, source: Source, files: Sequence[RawFile], span: tuple[int, int]
+    ) -> tuple[int, int]:
+        """Compare files whose equal rows are counted together. Returns how many rows there are, and were taken."""
+        missing = dict[str, set[int]]()
         rows = 0
         with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
-            page = list[RawRow]()
-            for row in RawRows(file, UTC_TIMES, named):
-                rows += 1
-                if isinstance(row, RawRow) and row.report in TAKEN:
+            for file in files:
+                found, page = missing.setdefault(file.name, set()), list[RawRow]()
+                for row in self._rows(report, file, source, span):
+                    rows += 1
                     page.append(row)
-                if len(page) == PAGE:
-                    missing |= await self._missing(report.name, page, equal)
-                    page.clear()
-            missing |= await self._missing(report.name, page, equal)
+                    if len(page) == PAGE:
+                        found |= await self._missing(report, source, page, equal)
+                        page.clear()
+                found |= await self._missing(report, source, page, equal)
         self._found.rows += rows
-        if self._accept is None or not missing:
-            return rows, 0
-        taker = RowTaker(
-            self._plan.app, Source.PULL, self._accept, self._clock, wanted=lambda row: row.number in missing
-        )
+        taken = 0
+        if self._accept is None or not any(missing.values()):
+            return rows, taken
         with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
-            good = (row for row in RawRows(file, UTC_TIMES, named) if isinstance(row, RawRow))
-            taken = await taker.take(file.name, good, Unsaved(equal))
-        self._found.filled += taken.taken
-        return rows, taken.taken
+            for file in files:
+                wanted = missing[file.name]
+                taker = RowTaker(
+                    self._plan.app,
+                    source,
+                    self._accept,
+                    self._clock,
+                    wanted=lambda row, wanted=wanted: row.number in wanted,  # type: ignore[misc]
+                )
+                done = await taker.take(file.name, self._rows(report, file, source, span), Unsaved(equal))
+                taken += done.taken
+        self._found.filled += taken
+        return rows, taken
 
-    async def _missing(self, report: str, rows: Sequence[RawRow], equal: EqualRows) -> set[int]:
+    def _rows(self, report: str, file: RawFile, source: Source, span: tuple[int, int]) -> Iterator[RawRow]:
+        is_locker = source is Source.LOCKER
+        named = report_named(f"t={report}/") if is_locker else report_named(report)
+        for row in RawRows(file, UTC_TIMES, named):
+            if not isinstance(row, RawRow) or row.report not in TAKEN:
+                continue
+            if is_locker:
+                ms = time_ms(row.fields.get("event_time") or row.fields.get("install_time") or "")
+                if ms is None or not span[0] <= ms < span[1] or not is_of_app(row, self._plan.app_id):
+                    continue
+            yield row
+
+    async def _missing(self, report: str, source: Source, rows: Sequence[RawRow], equal: EqualRows) -> set[int]:
         """Return the numbers of the rows that were never filed, and count them."""
         now_ms = self._clock.now_ms()
         envelopes = [
-            Envelope(self._plan.app, Source.PULL, Media.JSON, now_ms, row.body, ordinal=equal.ordinal(row.fields))
+            Envelope(self._plan.app, source, Media.JSON, now_ms, row.body, ordinal=equal.ordinal(row.fields))
             for row in rows
         ]
         filings = self._flow.filings(envelopes)
+        self._progress.note_reported(filing.key for filing in filings if filing.key is not None)
         known = await self._store.are_known(filings, now_ms)
         missing = set[int]()
         for row, filing, is_known in zip(rows, filings, known, strict=True):
@@ -171,6 +306,11 @@ class GapFinder:
         return SOURCE if row.fields.get("media_source", "").lower() == RESTRICTED else OTHER
 
 
+def _complete(needed: Mapping[Report, frozenset[str]], whole: Collection[str]) -> set[Report]:
+    """Return the kinds of which all reports are among those that were read to their ends."""
+    return {report for report, names in needed.items() if names <= set(whole)}
+
+
 def _counts(filing: Filing) -> bool:
     """Whether a filing has the identity of an event: what is left out unseen has only that of its bytes."""
     return filing.key is not None and filing.key != filing.digest
@@ -180,11 +320,14 @@ def _hour(ms: int) -> str:
     return f"{day_of(ms)} {ms // HOUR_MS % 24:02}:00"
 
 
+def _minute(ms: int) -> str:
+    return f"{day_of(ms)} {ms // HOUR_MS % 24:02}:{ms // 60_000 % 60:02}"
+
+
+def _counted(n: int, one: str = "row", several: str = "rows") -> str:
+    return f"{n:,} {one if n == 1 else several}"
+
+
 async def last_found(store: Store) -> list[GapReport]:
     """Return what was found last, by app."""
     return [msgspec.json.decode(value, type=GapReport) for _, value in await store.states(FOUND)]
-
-
-def unfinished(done: Sequence[Pulled]) -> bool:
-    """Whether something of a pull is left to be done."""
-    return any(one.pending or one.problem for one in done)

@@ -158,16 +158,11 @@ class LockerFollower:
         wait_ms: int,
         by_attribution: bool = False,
     ) -> None:
-        self._app, self._app_id, self._locker = app, app_id, locker
+        self._app, self._locker = app, locker
         self._store, self._clock, self._wait_ms = store, clock, wait_ms
         self._by_attribution = by_attribution
         self._progress_path = data_dir / "locker.db"
-        self._taker = RowTaker(app, Source.LOCKER, accept, clock, wanted=self._is_of_app)
-
-    def _is_of_app(self, row: RawRow) -> bool:
-        """Whether a row is of this app: a Data Locker holds the rows of all of an account's."""
-        said = row.fields.get("app_id", "").strip().lower()
-        return not said or said.removeprefix("id") == self._app_id.lower().removeprefix("id")
+        self._taker = RowTaker(app, Source.LOCKER, accept, clock, wanted=lambda row: is_of_app(row, app_id))
 
     async def look(self, days: int = FOLLOWED_DAYS) -> LockerRead:
         """Read each complete folder whose files have not been read as they are."""
@@ -214,6 +209,12 @@ class LockerFollower:
         old = [name for name in seen if name.split(" ")[1] < first_day]
         if old:
             await self._store.drop_states([f"{STATE} {self._app} {name}" for name in old])
+
+
+def is_of_app(row: RawRow, app_id: str) -> bool:
+    """Whether a row is of this app: a Data Locker holds the rows of all of an account's."""
+    said = row.fields.get("app_id", "").strip().lower()
+    return not said or said.removeprefix("id") == app_id.lower().removeprefix("id")
 
 
 def _report(folder: LockerFolder) -> Report | None:

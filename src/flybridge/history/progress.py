@@ -32,6 +32,7 @@ CREATE TEMP TABLE looked_at (
     file INTEGER NOT NULL, hash INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (file, hash)
 ) STRICT, WITHOUT ROWID;
 CREATE TEMP TABLE newest (person INTEGER PRIMARY KEY, ms INTEGER NOT NULL) STRICT;
+CREATE TEMP TABLE reported (key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TEMP TABLE months (person INTEGER NOT NULL, month INTEGER NOT NULL, PRIMARY KEY (person, month))
 STRICT, WITHOUT ROWID;
 """
@@ -197,6 +198,14 @@ class Progress:
             return False
         row = self._db.execute("SELECT ms FROM newest WHERE person = ?", (person,)).fetchone()
         return row is not None and row[0] == ms
+
+    def note_reported(self, keys: Iterable[bytes]) -> None:
+        """Note the content keys of rows of reports."""
+        self._db.executemany("INSERT OR IGNORE INTO reported VALUES (?)", ((key,) for key in keys))
+
+    def is_reported(self, key: bytes) -> bool:
+        """Whether a content key was noted as one of a row of reports."""
+        return self._db.execute("SELECT 1 FROM reported WHERE key = ?", (key,)).fetchone() is not None
 
     def note_months(self, found: Iterable[tuple[int, int]]) -> None:
         """Note persons and the months (years * 12 + month - 1) in which their events lie."""

@@ -18,6 +18,7 @@ from flybridge.config.settings import App, Config
 from flybridge.config.template import what_to_paste
 from flybridge.delivery.exchange import Transport
 from flybridge.flow import Flow
+from flybridge.history.gaps import last_found
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.account import read_account
@@ -159,6 +160,9 @@ class ConsoleOperations:
         )
         await self._inbox.accept(Envelope(app.name, Source.PUSH, Media.JSON, now_ms, body))
         return appsflyer_id
+
+    async def gaps(self) -> Sequence[str]:
+        return [found.sentence for found in await last_found(self._store)]
 
     async def notifications(self) -> Mapping[str, ChannelState]:
         states = await read_states(self._store) if self._channels else {}

@@ -24,6 +24,7 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.mapping.to_amplitude.rules import DoubleAttribution
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.store.protocol import Store
+from flybridge.wiring import counting_of
 
 SETTLED_MS: Final = HOUR_MS
 """The last hour is left out of a search: reports and pushes of it are not complete."""
@@ -60,10 +61,14 @@ class HistoryReader(Struct, frozen=True):
             return await self._puller(plan, PULL).run(from_ms, until_ms, read, shown or (lambda _: None))
 
     async def gaps(
-        self, app: App, from_ms: int, until_ms: int, *, fill: bool, reports: Sequence[str] = ()
+        self, app: App, from_ms: int, until_ms: int, *, fill: bool, reports: Sequence[str] = (), locker: bool = False
     ) -> GapReport:
-        """Search a span of time for what is missing, and take it if `fill`."""
-        plan = plan_of(app, reports)
+        """Search a span of time for what is missing, and take it if `fill`.
+
+        It is compared with the Pull API, or with the Data Locker if `locker` or if there is no token.
+        """
+        locker = locker or (app.appsflyer.api_token is None and bool(app.history.locker))
+        plan = _locker_plan(app) if locker else plan_of(app, reports)
         with closing(self._progress()) as progress:
             finder = GapFinder(
                 plan,
@@ -72,8 +77,11 @@ class HistoryReader(Struct, frozen=True):
                 progress=progress,
                 clock=self.clock,
                 uptime=await read_uptime(self.store),
+                day=counting_of(app).day,
                 accept=self.inbox.accept if fill else None,
             )
+            if locker:
+                return await finder.run_locker(Locker(app.history.locker), from_ms, until_ms)
             return await finder.run(self._puller(plan, KIND), from_ms, until_ms)
 
     def _puller(self, plan: PullPlan, kind: str) -> HistoryPull:
@@ -109,7 +117,7 @@ class HistoryReader(Struct, frozen=True):
                 tasks.append(ReadTask(f"pull {app.name}", every_ms, self._pull_task(app, read)))
             if app.history.locker:
                 tasks.append(ReadTask(f"locker {app.name}", LOCKER_MS, self._locker_task(app, read)))
-            if has_token and app.history.gaps:
+            if (has_token or app.history.locker) and app.history.gaps:
                 tasks.append(ReadTask(f"gaps {app.name}", DAY_MS, self._gaps_task(app, found)))
         return tasks
 
@@ -160,6 +168,15 @@ def plan_of(app: App, reports: Sequence[str] = ()) -> PullPlan:
         tuple(reports) or tuple(report.value for report in app.history.reports),
         _by_attribution(app),
     )
+
+
+def _locker_plan(app: App) -> PullPlan:
+    """Return whose rows of a Data Locker are compared. Raises `ConfigError` without one."""
+    if reason := refused(app.route.value):
+        raise ConfigError("route", reason, "Read it for an app of the route `http_v2`.")
+    if not app.history.locker:
+        raise ConfigError("apps.history.locker", "is needed for this.", "Name the bucket or directory.")
+    return PullPlan(app.name, app.appsflyer_app_id, "", by_attribution=_by_attribution(app))
 
 
 def _by_attribution(app: App) -> bool:

@@ -87,6 +87,10 @@ class Operations(Protocol):
         """Put a test message into the inbox, as AppsFlyer would send it. Returns its AppsFlyer id."""
         ...
 
+    async def gaps(self) -> Sequence[str]:
+        """Return what the last comparison of each app with AppsFlyer's side has found, a sentence each."""
+        ...
+
     async def notifications(self) -> Mapping[str, ChannelState]:
         """Return what each way of telling people has told."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from flybridge.errors import FlybridgeError
 from flybridge.insight.account import AccountLine, by_reason
 from flybridge.insight.reasons import Reason, reason_of
 from flybridge.records import OutcomeKind
@@ -68,6 +70,9 @@ def routes(site: Site) -> list[Route]:
 
     async def show(request: Request) -> Response:
         values = shown_account(await site.reader.read(), _days(request))
+        values["gaps"] = []
+        with suppress(FlybridgeError):  # the banner says that the store can't be reached
+            values["gaps"] = await site.operations.gaps()
         return await site.page(request, ENTRY, "account.html", **values)
 
     return [Route(ENTRY.path, show, methods=["GET"])]
