@@ -62,6 +62,11 @@ class Event(Struct, kw_only=True, omit_defaults=True, gc=False):
     user_properties: msgspec.Raw | None = None
 
 
+class _Ids(Struct, omit_defaults=True, gc=False):
+    user_id: str | None = None
+    device_id: str | None = None
+
+
 def identifier(value: str | None, min_length: int = MIN_ID_LENGTH) -> str | None:
     """Return an id as Amplitude accepts it; None if Amplitude would refuse or remove it."""
     found = usable(value)
@@ -163,18 +168,10 @@ def with_identity(body: bytes, user_id: str | None, device_id: str | None) -> by
     if user_id is None and device_id is None:
         return body
     try:
-        if user_id is None:
-            head = b'{"device_id":' + _encode(device_id)
-        elif device_id is None:
-            head = b'{"user_id":' + _encode(user_id)
-        else:
-            head = b'{"user_id":' + _encode(user_id) + b',"device_id":' + _encode(device_id)
+        identity = _encode(_Ids(user_id, device_id))
     except UnicodeEncodeError:
         return with_identity(body, _whole(user_id), _whole(device_id))
-    rest = body[1:]
-    if rest.startswith(b'"') or not rest.lstrip().startswith(b"}"):
-        return head + b"," + rest
-    return head + rest
+    return joined(identity, body) if body.startswith(b'{"') else joined(identity, b"{" + body[1:].lstrip())
 
 
 def _whole(value: str | None) -> str | None:

@@ -12,10 +12,11 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from flybridge.appsflyer.fields import Postback
+from flybridge.records import DAY_MS
 
 # Naive on purpose: AppsFlyer's times have no zone and mean UTC.
 EPOCH: Final = datetime(1970, 1, 1)
-MILLISECOND: Final = timedelta(milliseconds=1)
+
 
 _read: Final = datetime.fromisoformat
 
@@ -36,7 +37,7 @@ def time_ms(text: str) -> int | None:
         moment = _read(text)
     except ValueError:
         return _unusual(text)
-    ms = _since_epoch(moment) if moment.tzinfo is not None else (moment - EPOCH) // MILLISECOND
+    ms = _since_epoch(moment)
     return ms if EARLIEST_MS <= ms < LATEST_MS else None
 
 
@@ -117,7 +118,8 @@ def _since_epoch(moment: datetime) -> int:
             moment = moment.astimezone(UTC).replace(tzinfo=None)
         except OverflowError:
             return 0
-    return (moment - EPOCH) // MILLISECOND
+    since = moment - EPOCH
+    return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
 
 
 def _unusual(text: str) -> int | None:

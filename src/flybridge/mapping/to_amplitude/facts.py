@@ -67,9 +67,7 @@ def facts_of(postback: Postback, rules: Rules, received_ms: int) -> Facts:
         if not is_plain or raw.count("{") + raw.count("[") >= MAX_FLAT:
             value = _within_limits(whole, notes)
     person = identify(postback, value, compiled.keys, classification.refused, notes)
-    written = postback.event_time
-    if written is None or (reported_ms := time_ms(written)) is None:
-        reported_ms = _time(postback, "event_time", written, notes)
+    reported_ms = _time(postback, "event_time", postback.event_time, notes)
     install_ms, event_ms = None, reported_ms
     if (reported := classification.reported) is not None and reported.is_conversion:
         install_ms = _time(postback, "install_time", postback.install_time, notes)
