@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from time import monotonic
 from typing import Any, Final, assert_never
 
 import msgspec
@@ -76,6 +77,9 @@ from flybridge.records import (
 from flybridge.store.protocol import Filed, Store
 from flybridge.system.cpu_limit import CpuLimitExceeded, cpu_limit
 
+GATHER_S: Final = 0.05
+"""Envelopes are leased this many seconds after those before them: more of them share what a batch costs, several
+flushes to disk among it. What comes first after a pause is leased at once, as is what did not fit into a full batch."""
 LEASES: Final = 2
 """After so many leases that were never acknowledged, envelopes are processed one by one."""
 CPU_S: Final = 5.0
@@ -461,14 +465,21 @@ async def run(
 
     The inbox is acknowledged after the store has committed; a crash between the two files nothing twice, because
     the store knows the receipts. While a store or inbox is unavailable, it is tried again. Envelopes that were leased
-    `LEASES` times before without an acknowledgement are processed one by one, see `_file_each`.
+    `LEASES` times before without an acknowledgement are processed one by one, see `_file_each`. What arrives within
+    `GATHER_S` becomes one batch.
     """
+    last_s, is_full = monotonic() - GATHER_S, False
     while not stop.is_set():
         try:
+            if not is_full and (left_s := last_s + GATHER_S - monotonic()) > 0:
+                await asyncio.sleep(left_s)
+            asked_s = monotonic()
             leased = await inbox.lease(batch, clock.now_ms(), int(lease_s * 1000))
             if leased is None:
+                is_full = False
                 await inbox.wait(0.5)
                 continue
+            last_s, is_full = asked_s, len(leased.envelopes) >= batch
             if leased.leases >= LEASES:
                 await _file_each(flow, leased, store, confirmed, filed)
                 await inbox.ack(leased)

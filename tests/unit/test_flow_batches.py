@@ -1,0 +1,118 @@
+"""What arrives one by one is filed in batches; what comes after a pause is not kept waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from itertools import pairwise
+from time import monotonic
+
+from flybridge import flow
+from flybridge.flow import AppFlow, Flow
+from flybridge.identity import Keyring
+from flybridge.inbox.protocol import Leased
+from flybridge.mapping.to_amplitude.map import Rules
+from flybridge.records import Envelope, Media, Source
+from flybridge.store.protocol import Filed
+from flybridge.testing.clocks import ManualClock
+
+NOW_MS = 1_769_904_000_000
+
+
+class Arrivals:
+    """An inbox in memory that notes when it was asked."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Envelope] = []
+        self.leases: list[tuple[float, int]] = []
+        self._news = asyncio.Event()
+
+    def put(self, n: int = 1) -> None:
+        """Add messages."""
+        self.waiting += [Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, b"{}", f"{at}") for at in range(n)]
+        self._news.set()
+
+    async def lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
+        """Return what waits."""
+        taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        if taken:
+            self.leases.append((monotonic(), len(taken)))
+        return Leased((), taken, 0) if taken else None
+
+    async def wait(self, timeout_s: float) -> None:
+        """Wait for a message or the timeout."""
+        self._news.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
+
+    async def ack(self, leased: Leased) -> None:
+        """Forget them."""
+
+
+class Files:
+    """A store that files nothing."""
+
+    async def file(self, filings, now_ms):
+        """Accept them."""
+        return Filed({}, 0, 0)
+
+
+async def played(inbox: Arrivals, until: int, arrive) -> None:
+    """Run the flow beside the arrivals until so many were filed."""
+    stop, n = asyncio.Event(), 0
+
+    def filed(filings, _):
+        nonlocal n
+        n += len(filings)
+        if n >= until:
+            stop.set()
+
+    built = Flow({"shop": AppFlow(Rules(app="shop", platform="ios", route="http_v2"))}, Keyring(b"0123456789abcdef"))
+    clock = ManualClock(NOW_MS)
+    running = flow.run(
+        built, inbox, Files(), clock=clock, confirmed=clock, stop=stop, filed=filed, failed=lambda _: None
+    )
+    async with asyncio.timeout(20):
+        await asyncio.gather(running, arrive())
+
+
+async def test_messages_that_trickle_in_share_batches():
+    inbox = Arrivals()
+
+    async def trickle() -> None:
+        for _ in range(60):
+            inbox.put()
+            await asyncio.sleep(0.005)
+
+    await played(inbox, 60, trickle)
+    times = [at for at, _ in inbox.leases]
+    assert sum(n for _, n in inbox.leases) == 60
+    assert all(later - earlier > flow.GATHER_S * 0.9 for earlier, later in pairwise(times))
+
+
+async def test_more_than_a_batch_is_not_spread_over_time(monkeypatch):
+    monkeypatch.setattr(flow, "GATHER_S", 60)
+    inbox = Arrivals()
+    inbox.put(5_000)
+
+    async def nothing() -> None:
+        pass
+
+    await played(inbox, 5_000, nothing)
+    assert [n for _, n in inbox.leases] == [500] * 10
+
+
+async def test_the_first_after_a_pause_is_taken_at_once(monkeypatch):
+    monkeypatch.setattr(flow, "GATHER_S", 0.5)
+    inbox = Arrivals()
+    put_s = 0.0
+
+    async def late() -> None:
+        nonlocal put_s
+        await asyncio.sleep(1.2 * flow.GATHER_S)
+        put_s = monotonic()
+        inbox.put()
+
+    await played(inbox, 1, late)
+    assert inbox.leases[0][0] - put_s < flow.GATHER_S / 2
