@@ -133,7 +133,7 @@ async def test_dead_letters_are_replayed(tmp_path, chosen):
     """One, those of a reason, or all: they are processed again, and die again of what they died of."""
     async with operating(tmp_path) as (ann, _):
         await push(ann, b'"no object"', b'"no object either"')
-        await shown(ann, "/dead", 'data-of="events">2<')
+        await shown(ann, "/dead", 'data-of="Events">2<')
         page = await ann.get("/dead?app=shop&reason=not_an_object")
         form = {"csrf": field(page, "csrf")}
         form |= {"one": {"id": field(page, "id")}, "reason": {"app": "shop", "reason": "not_an_object"}, "all": {}}[

@@ -12,7 +12,7 @@ import pytest
 from test_console_access import field
 from test_console_actions import IDFV, INSTALL, operating, push, shown, trail
 
-HELD, DEAD = ('data-of="outcome">held<', 'data-of="outcome">dead<')
+HELD, DEAD = ('data-of="Outcome">Waits for its user<', 'data-of="Outcome">Failed<')
 APPSFLYER_ID = INSTALL["appsflyer_id"]
 
 
@@ -91,8 +91,8 @@ async def test_a_story_tells_every_step_and_masks_ids(tmp_path):
             "Received.",
             "Counted.",
             "Waits for its user under",
-            "idfv",
-            "held",
+            "IDFV",
+            "Waits for its user",
             "role <code>operate</code>",
         ):
             assert sentence in told
@@ -135,4 +135,4 @@ async def test_the_tail_follows_what_comes(tmp_path):
             while not line.startswith(b"data: "):
                 line = await asyncio.wait_for(stream.content.readline(), 10)
         row = json.loads(line.removeprefix(b"data: "))
-        assert (row["outcome"], row["reason"]) == ("dead", "not_an_object")
+        assert (row["outcome"], row["reason"]) == ("Failed", "not_an_object")

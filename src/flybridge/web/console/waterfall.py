@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from msgspec import Struct
 
@@ -21,16 +22,24 @@ UNEXPLAINED_REMEDY: Final = (
     "Compare AppsFlyer's raw data report of the day with `flybridge account`; it shows which events are missing."
 )
 
-PATHS: Final[Mapping[str, str]] = {
-    "held": "/holds",
-    "expired": "/holds",
-    "dead": "/dead",
-    "rejected": "/dead",
-    "silenced": "/dead",
-    "unreadable": "/dead",
-    "in_flight": "/flow",
+OUTCOME_OF: Final[Mapping[str, str]] = {
+    "held": "held",
+    "expired": "expired",
+    "no_identity": "refused",
+    "privacy": "refused",
+    "restricted_by_policy": "refused",
+    "refused": "refused",
+    "fraud": "filtered",
+    "filtered": "filtered",
+    "silenced": "dead",
+    "rejected": "dead",
+    "dead": "dead",
+    "unreadable": "dead",
+    "in_flight": "pending",
+    "forgotten": "forgotten",
+    "duplicate": "duplicate",
 }
-"""Where the events of a cause are shown; those of others are among the outcomes of the account."""
+"""The outcome of the events of a cause, by which they are found. Those of other causes never came or were delivered."""
 
 
 class Step(Struct, frozen=True):
@@ -54,8 +63,11 @@ class Waterfall(Struct, frozen=True):
     begins: int
 
 
-def waterfall(total: Mapping[str, Any]) -> Waterfall:
-    """Return the rows from AppsFlyer's count to flybridge's and on to Amplitude's, as far as each is known."""
+def waterfall(total: Mapping[str, Any], events: Mapping[str, str] | None = None) -> Waterfall:
+    """Return the rows from AppsFlyer's count to flybridge's and on to Amplitude's, as far as each is known.
+
+    `events` are filters of the page of events; with them causes lead to their events.
+    """
     rows: list[tuple[str, str, int, int, Mapping[str, Any]]] = []  # kind, title, n, level before
     level = 0
     if total["appsflyer"] is not None:
@@ -76,7 +88,7 @@ def waterfall(total: Mapping[str, Any]) -> Waterfall:
     low, high = min(levels, default=0), max(levels, default=0)
     begins = max(0, int(low - MARGIN * (high - low))) if high - low < high / 4 else 0
     whole = max(1, high - begins)
-    return Waterfall([_step(*row, begins=begins, whole=whole) for row in rows], begins)
+    return Waterfall([_step(*row, begins=begins, whole=whole, events=events or {}) for row in rows], begins)
 
 
 def _causes(rows: list[Any], total: Mapping[str, Any], step: str, level: int) -> int:
@@ -92,7 +104,17 @@ def _causes(rows: list[Any], total: Mapping[str, Any], step: str, level: int) ->
     return level
 
 
-def _step(kind: str, title: str, n: int, before: int, cause: Mapping[str, Any], *, begins: int, whole: int) -> Step:
+def _step(
+    kind: str,
+    title: str,
+    n: int,
+    before: int,
+    cause: Mapping[str, Any],
+    *,
+    begins: int,
+    whole: int,
+    events: Mapping[str, str],
+) -> Step:
     left, right = (begins, n) if kind == "base" else (min(before, before + n), max(before, before + n))
     x = (left - begins) / whole * WIDTH
     width = max(3.0 if kind != "base" else 0.0, (right - left) / whole * WIDTH)
@@ -101,6 +123,8 @@ def _step(kind: str, title: str, n: int, before: int, cause: Mapping[str, Any], 
         sentence, remedy = UNEXPLAINED_SENTENCE, UNEXPLAINED_REMEDY
     elif cause:
         known = CAUSES[cause["code"]]
-        sentence, remedy, path = known.sentence, known.remedy, PATHS.get(known.code, "/account")
+        sentence, remedy = known.sentence, known.remedy
+        if outcome := OUTCOME_OF.get(known.code):
+            path = f"/events?{urlencode({**events, 'outcome': outcome})}"
     details = [(shown(one["detail"]), one["n"]) for one in cause.get("details", ())]
     return Step(kind, title, n, round(min(x, WIDTH - width), 1), round(width, 1), sentence, remedy, path, details)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,6 +11,60 @@ from markupsafe import Markup, escape
 from flybridge.identity.masking import masked
 
 MAX_TEXT: Final = 80
+
+OUTCOMES: Final[Mapping[str, str]] = {
+    "delivered": "Delivered",
+    "in flight": "On its way",
+    "pending": "On its way",
+    "held": "Waits for its user",
+    "applied": "Nothing to send",
+    "duplicate": "Duplicate",
+    "filtered": "Left out",
+    "refused": "Not allowed",
+    "expired": "User not seen",
+    "forgotten": "Erased",
+    "dead": "Failed",
+}
+"""What the console calls an outcome. Commands, metrics and addresses keep its code."""
+
+SOURCES: Final[Mapping[str, str]] = {
+    "push": "AppsFlyer push",
+    "pull": "AppsFlyer report",
+    "locker": "AppsFlyer Data Locker",
+    "file": "Imported file",
+    "stream": "Amplitude stream",
+    "cohort": "Amplitude cohort",
+    "sightings": "Imported identifiers",
+}
+"""What the console calls the intake that a message came through."""
+
+IDENTIFIERS: Final[Mapping[str, str]] = {
+    "idfa": "IDFA",
+    "idfv": "IDFV",
+    "adid": "Android advertising id",
+    "oaid": "OAID",
+    "app_set_id": "App Set id",
+    "appsflyer_id": "AppsFlyer id",
+    "customer_user_id": "customer user id",
+    "installed_by_user": "Amplitude user id",
+    "installed_on_device": "Amplitude device id",
+}
+"""What the console calls a kind of identifier."""
+
+STAGES: Final[Mapping[str, str]] = {
+    "decode": "when it was read",
+    "map": "when it was mapped",
+    "deliver": "when it was sent",
+}
+"""When a dead letter failed."""
+
+ENDPOINTS: Final[Mapping[str, str]] = {
+    "http_v2": "Amplitude, HTTP V2",
+    "batch": "Amplitude, Batch",
+    "attribution": "Amplitude, Attribution",
+    "inapp_event": "AppsFlyer, in-app events",
+}
+"""What the console calls an API that events are sent through."""
 
 
 def shown(text: object) -> str:

@@ -18,7 +18,7 @@ from flybridge.insight.reasons import Reason, reason_of
 from flybridge.records import OutcomeKind
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import share, shown
+from flybridge.web.console.words import OUTCOMES, share, shown
 
 ENTRY: Final = Entry("account", "/account", "Account")
 
@@ -106,6 +106,7 @@ def shown_account(reading: Reading, days: int) -> dict[str, Any]:
         "left_out": max(0, len(rows) - MAX_ROWS),
         "parts": [name for name in PARTS if name in present],
         "meanings": PARTS,
+        "outcomes": OUTCOMES,
         "reasons": reasons(reading, exclude=("dead", "held")),
         "days": days,
         "more_days": len({line.day for line in lines}) > len(shown_days),
@@ -125,7 +126,7 @@ def _row(app: str, day: str, lines: Sequence[AccountLine]) -> AccountRow:
             width = BAR * n / whole
             bars.append(Bar(name.replace(" ", "-"), round(x, 2), round(width, 2)))
             x += width
-    label = ", ".join(f"{name} {share(parts[name], whole)}" for name in PARTS if parts[name])
+    label = ", ".join(f"{OUTCOMES[name]} {share(parts[name], whole)}" for name in PARTS if parts[name])
     return AccountRow(shown(app), day, received, parts, bars, label or "nothing yet")
 
 

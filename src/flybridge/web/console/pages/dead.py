@@ -12,7 +12,7 @@ from flybridge.records import DeadLetter, OutcomeKind
 from flybridge.web.console.acting import act, first, form_of, ids_in
 from flybridge.web.console.pages.account import reasons
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import clock_time, masked_sentence, plural, shown
+from flybridge.web.console.words import STAGES, clock_time, masked_sentence, plural, shown
 
 ENTRY: Final = Entry("dead", "/dead", "Dead letters")
 LISTED: Final = 100
@@ -59,7 +59,7 @@ def _row(letter: DeadLetter) -> dict[str, Any]:
     return {
         "id": letter.id,
         "app": shown(letter.app),
-        "stage": letter.stage,
+        "stage": STAGES.get(letter.stage, letter.stage),
         "reason": letter.reason,
         "detail": masked_sentence(letter.detail),
         "remedy": masked_sentence(letter.remedy),

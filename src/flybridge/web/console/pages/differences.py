@@ -34,6 +34,8 @@ KINDS: Final[Mapping[str, str]] = {
 BY: Final[Mapping[str, str]] = {"date": "Day", "media_source": "Source"}
 URGENT: Final = frozenset({"unexplained", "second_integration", "missed_messages", "source_silent"})
 MAX_ROWS: Final = 400
+ALONE: Final = 3
+"""Up to so many findings of a kind have a card each."""
 
 
 class Counts(Struct, frozen=True):
@@ -127,10 +129,10 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
         "events": _events(whole["events"], it),
         "range": f"{iso(it.filters.first)} to {iso(it.filters.last)}",
         "what": _what(it),
-        "findings": [_finding(one) for one in findings["findings"]],
+        "findings": _findings(findings["findings"]),
         "looked": [one for one in findings["apps"] if one["made_at"]],
         "counts": _counts("Total", total),
-        "waterfall": waterfall(total),
+        "waterfall": waterfall(total, _events_of(it)),
         "rows": _rows(whole["rows"], fine["rows"], it.by, other)[:MAX_ROWS],
         "days": whole["days"],
         "notes": sorted({masked_sentence(note) for day in whole["days"] for note in day["notes"]}),
@@ -159,6 +161,28 @@ def _named(name: str, *, is_event: bool) -> str:
 
 def _what(it: Asked) -> str:
     return _named(it.event, is_event=it.kind == "event" or it.event not in KINDS)
+
+
+def _events_of(it: Asked) -> dict[str, str]:
+    """Return the filters by which the events of this page are found: they may arrive a day later than they happened."""
+    filters = it.filters
+    chosen = {"app": filters.app, "media_source": filters.media_source}
+    if it.kind == "event" and it.event != ALL_EVENTS:
+        chosen["event"] = it.event
+    chosen |= {"since": iso(filters.first), "until": iso(filters.last + 1)}
+    return {name: value for name, value in chosen.items() if value}
+
+
+def _findings(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the cards of the findings: one each, and one for all of a kind where there are many."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for one in found:
+        kinds.setdefault(one["kind"], []).append(one)
+    cards = []
+    for ones in kinds.values():
+        together = [ones] if len(ones) > ALONE else [[one] for one in ones]
+        cards += [{**_finding(some[0]), "ones": [_finding(one) for one in some]} for some in together]
+    return cards
 
 
 def _finding(one: Mapping[str, Any]) -> dict[str, Any]:

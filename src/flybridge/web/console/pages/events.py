@@ -18,14 +18,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.insight.reasons import reason_of
-from flybridge.records import DAY_MS, OutcomeKind, Source
+from flybridge.records import DAY_MS, OutcomeKind
 from flybridge.store.events import EventDelivery, EventFilter, EventItem, EventRow, EventStory
 from flybridge.web.answers import Refusal
 from flybridge.web.console.acting import first, form_of
 from flybridge.web.console.deeds import DONE, REFUSED, visitor_of
 from flybridge.web.console.pages.event_tail import FILTERS, chosen_by, tail
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import clock_time, masked_sentence, plural, printable, shown, span
+from flybridge.web.console.words import (
+    ENDPOINTS,
+    IDENTIFIERS,
+    OUTCOMES,
+    SOURCES,
+    STAGES,
+    clock_time,
+    masked_sentence,
+    plural,
+    printable,
+    shown,
+    span,
+)
 
 ENTRY: Final = Entry("events", "/events", "Events")
 FIND: Final = "/events/find"
@@ -36,6 +48,7 @@ KINDS: Final = {
     "amplitude_id": "Amplitude id",
     "insert_id": "insert_id",
 }
+CHOICES: Final = {one.value: OUTCOMES[one.value] for one in OutcomeKind}
 LISTED: Final = 50
 FIELDS: Final = ("source", "raw", "target", "value", "note")
 
@@ -54,8 +67,8 @@ def routes(site: Site) -> list[Route]:
             request, ENTRY, "events.html", rows=[row_of(row) for row in page.rows], read=page.read,
             older=urlencode({**chosen, "before": page.following}) if page.following else "",
             query=urlencode({k: v for k, v in chosen.items() if k in FILTERS}),
-            given=chosen, apps=[app.name for app in site.operations.config.apps], sources=list(Source),
-            outcomes=list(OutcomeKind), kinds=KINDS, searched="", more=None,
+            given=chosen, apps=[app.name for app in site.operations.config.apps], sources=SOURCES,
+            outcomes=CHOICES, kinds=KINDS, searched="", more=None,
         )  # fmt: skip
 
     async def find(request: Request) -> Response:
@@ -73,8 +86,8 @@ def routes(site: Site) -> list[Route]:
             rows = await site.store.events_of(keys)
         return await site.page(
             request, ENTRY, "events.html", rows=[row_of(row) for row in rows], read=0, older="", query="", given={},
-            apps=[app.name for app in site.operations.config.apps], sources=list(Source), outcomes=list(OutcomeKind),
-            kinds=KINDS, searched=KINDS.get(kind, "id"), more=more,
+            apps=[app.name for app in site.operations.config.apps], sources=SOURCES, outcomes=CHOICES, kinds=KINDS,
+            searched=KINDS.get(kind, "id"), more=more,
         )  # fmt: skip
 
     async def story(request: Request) -> Response:
@@ -117,11 +130,11 @@ def row_of(row: EventRow) -> dict[str, Any]:
         "id": row.id,
         "received": clock_time(row.received_ms),
         "app": shown(row.app),
-        "source": row.source,
+        "source": SOURCES.get(row.source, row.source),
         "name": shown(row.event or row.kind) or "-",
         "media_source": shown(row.media_source) or "-",
         "campaign": shown(row.campaign) or "-",
-        "outcome": row.outcome,
+        "outcome": OUTCOMES.get(row.outcome, row.outcome),
         "reason": row.reason,
     }
 
@@ -134,7 +147,7 @@ async def _story(site: Site, request: Request, *, content: bool) -> Response:
     known = reason_of(row.outcome, row.reason)
     return await site.page(
         request, ENTRY, "event.html", row=row_of(row), steps=_steps(found, now_ms), meaning=known.meaning,
-        remedy=known.remedy, insert_id=f"{row.insert_id[:6]}…" if row.insert_id else "",
+        remedy=known.remedy if found.dead is None else "", insert_id=f"{row.insert_id[:6]}…" if row.insert_id else "",
         has_content=found.dead is not None or found.item is not None,
         content=_content(site, found) if content else None, changed=clock_time(row.changed_ms), raw=row,
         dead=found.dead is not None and not found.dead.is_sealed,
@@ -144,12 +157,12 @@ async def _story(site: Site, request: Request, *, content: bool) -> Response:
 def _steps(found: EventStory, now_ms: int) -> list[tuple[str, str, str]]:
     """Return what happened, step by step: a heading, a sentence, and a level."""
     row = found.row
-    steps = [("Received", f"{clock_time(row.received_ms)} UTC, through {row.source}.", "")]
+    steps = [("Received", f"{clock_time(row.received_ms)} UTC, by {SOURCES.get(row.source, row.source)}.", "")]
     if row.kind:
         parts = (row.event or row.kind, row.media_source, row.campaign, row.country)
         steps.append(("Counted", f"As {', '.join(shown(part) for part in parts if part)}.", ""))
     if found.held is not None:
-        kinds = ", ".join(found.held.key_kinds) or "no identifier"
+        kinds = ", ".join(IDENTIFIERS.get(kind, kind) for kind in found.held.key_kinds) or "no identifier"
         steps.append(
             ("Held", f"Waits for its user under {kinds}; expires in {span(found.held.expires_ms - now_ms)}.", "warn")
         )
@@ -161,14 +174,14 @@ def _steps(found: EventStory, now_ms: int) -> list[tuple[str, str, str]]:
     if found.delivery is not None:
         steps.append(_sending(found.delivery, now_ms))
     if found.dead is not None:
-        where = f"{clock_time(found.dead.died_ms)} UTC, at the stage {found.dead.stage}"
+        where = f"{clock_time(found.dead.died_ms)} UTC, {STAGES.get(found.dead.stage, found.dead.stage)}"
         steps.append(("Failed", f"{where}: {masked_sentence(found.dead.detail)}", "bad"))
         steps.append(("What to do", masked_sentence(found.dead.remedy), ""))
     if row.uncertain:
         lost = f"An answer was lost {plural(row.uncertain, 'time')}: the vendor may have it more than once."
         steps.append(("Uncertain", lost, "warn"))
-    reason = f", {row.reason}" if row.reason else ""
-    steps.append(("Outcome", f"{row.outcome}{reason}, since {clock_time(row.changed_ms)} UTC.", ""))
+    outcome = OUTCOMES.get(row.outcome, row.outcome)
+    steps.append(("Outcome", f"{outcome}, since {clock_time(row.changed_ms)} UTC.", ""))
     return steps
 
 
@@ -178,7 +191,11 @@ def _sending(one: EventDelivery, now_ms: int) -> tuple[str, str, str]:
     else:
         state = "is due" if one.due_ms <= now_ms else f"is tried again in {span(one.due_ms - now_ms)}"
     level = "warn" if one.tries else ""
-    return "Sending", f"Through {one.endpoint}: {state}, after {plural(one.tries, 'try', 'tries')}.", level
+    return (
+        "Sending",
+        f"Through {ENDPOINTS.get(one.endpoint, one.endpoint)}: {state}, after {plural(one.tries, 'try', 'tries')}.",
+        level,
+    )
 
 
 def _for(user_id: str | None, device_id: str | None) -> str:

@@ -20,7 +20,7 @@ from flybridge.web.console.pages.lane_actions import action_routes
 from flybridge.web.console.pulse import FlowRates, Pulse
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import masked_sentence, shown, span
+from flybridge.web.console.words import ENDPOINTS, masked_sentence, shown, span
 
 ENTRY: Final = Entry("flow", "/flow", "Flow")
 
@@ -31,12 +31,6 @@ STEPS: Final[Mapping[str, str]] = {
     "received": "Received, and safe on disk",
     "answered": "A vendor's answer",
     "delivered": "From receipt to delivery, waits included",
-}
-VENDORS: Final[Mapping[str, str]] = {
-    "http_v2": "Amplitude, HTTP V2",
-    "batch": "Amplitude, Batch",
-    "attribution": "Amplitude, Attribution",
-    "inappevent": "AppsFlyer, in-app events",
 }
 
 
@@ -76,11 +70,13 @@ def shown_flow(reading: Reading, rates: FlowRates, latencies: Sequence[StepLaten
                 "app": shown(lane.app),
                 "of_app": lane.app,
                 "of_endpoint": lane.endpoint,
-                "endpoint": VENDORS.get(lane.endpoint, lane.endpoint),
+                "endpoint": ENDPOINTS.get(lane.endpoint, lane.endpoint),
                 "due": depth.due if depth else 0,
                 "later": depth.later if depth else 0,
                 "leased": depth.leased if depth else 0,
                 "oldest": span(reading.at_ms - depth.oldest_ms) if depth and depth.oldest_ms else "-",
+                "waits": bool(depth and depth.due + depth.later + depth.leased)
+                or (circuit is not None and circuit.phase is not Phase.CLOSED),
                 "state": _state(lane, circuit, circuits, reading.at_ms),
             }
         )
@@ -126,7 +122,7 @@ def _halts(reading: Reading) -> list[dict[str, str]]:
     return [
         {
             "app": shown(lane.app),
-            "endpoint": VENDORS.get(lane.endpoint, lane.endpoint),
+            "endpoint": ENDPOINTS.get(lane.endpoint, lane.endpoint),
             "lane": f"{lane.app} {lane.endpoint}",
             "level": level_of(circuit),
             "since": span(reading.at_ms - circuit.since_ms),
@@ -141,7 +137,7 @@ def _halts(reading: Reading) -> list[dict[str, str]]:
 
 
 def _step(one: StepLatency) -> dict[str, Any]:
-    where = f"{shown(one.name)}, {VENDORS.get(one.endpoint, one.endpoint)}" if one.endpoint else shown(one.name)
+    where = f"{shown(one.name)}, {ENDPOINTS.get(one.endpoint, one.endpoint)}" if one.endpoint else shown(one.name)
     return {"step": STEPS[one.step], "where": where, "n": one.n, "p50": _time(one.p50_s), "p99": _time(one.p99_s)}
 
 

@@ -18,7 +18,7 @@ from flybridge.web.console.pages.account import MAX_ROWS
 from flybridge.web.console.pages.hold_actions import action_routes, group_of
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import masked_sentence, shown, span
+from flybridge.web.console.words import IDENTIFIERS, masked_sentence, shown, span
 
 ENTRY: Final = Entry("holds", "/holds", "Holds")
 LISTED: Final = 50
@@ -36,7 +36,7 @@ def routes(site: Site) -> list[Route]:
                 "app": shown(one.app),
                 "event": shown(one.event_type),
                 "source": shown(one.media_source) or "-",
-                "keys": ", ".join(one.key_kinds) or "none",
+                "keys": ", ".join(IDENTIFIERS.get(kind, kind) for kind in one.key_kinds) or "none",
                 "waits": span(now_ms - one.received_ms),
                 "left": span(one.expires_ms - now_ms),
             }
@@ -84,7 +84,7 @@ def _held(
         "app": shown(app),
         "group": group_of(app, source),
         "source": shown(source) or "-",
-        "keys": ", ".join(kinds) or "none",
+        "keys": ", ".join(IDENTIFIERS.get(kind, kind) for kind in kinds) or "none",
         "n": sum(held.n for held in own),
         "ages": ages,
         "left": left,

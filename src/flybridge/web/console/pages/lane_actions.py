@@ -13,7 +13,7 @@ from flybridge.store.protocol import Lane
 from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.operations import Done
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import shown
+from flybridge.web.console.words import ENDPOINTS, shown
 
 SENTENCES: Final = {
     Order.RETRY: "Send at once what waits for {lane}, also if it is paused, and judge refusals anew",
@@ -40,7 +40,7 @@ def action_routes(site: Site, entry: Entry) -> list[Route]:
                 await site.store.hasten(lane, now_ms)
             return Done("The workers do it within a few seconds.")
 
-        where = f"{shown(lane.app)}, {lane.endpoint}"
+        where = f"{shown(lane.app)}, {ENDPOINTS.get(lane.endpoint, lane.endpoint)}"
         return await act(
             site, request, entry, action=chosen.value, button="Retry now" if chosen is Order.RETRY else "Send fewer",
             question=f"{SENTENCES[chosen].format(lane=where)}? Waiting there: {waiting:,}.", work=work,

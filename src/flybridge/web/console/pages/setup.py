@@ -123,11 +123,22 @@ def _notified(site: Site, name: str, state: ChannelState) -> dict[str, str]:
 
 async def _app(site: Site, reading: Reading, app: App) -> dict[str, Any]:
     counts = [count for count in reading.counts if count.app == app.name]
-    steps = []
+    steps: list[dict[str, Any]] = []
+    wanted = {
+        Source.PUSH: True,
+        Source.STREAM: app.amplitude.webhook_token is not None,
+        Source.COHORT: bool(app.audiences) and app.amplitude.webhook_token is not None,
+    }
     for source, label in KINDS:
         days = [count.day for count in counts if count.source == source and count.n]
         steps.append(
-            {"label": label, "done": bool(days), "last": await _last(site, app, source, max(days, default=""))}
+            {
+                "label": label,
+                "done": bool(days),
+                "level": "good" if days else "warn" if wanted[source] else "",
+                "state": "Done" if days else "Open" if wanted[source] else "Not set up",
+                "last": await _last(site, app, source, max(days, default="")),
+            }
         )
     delivered = sum(count.n for count in counts if count.outcome == OutcomeKind.DELIVERED)
     steps.append(
@@ -138,6 +149,9 @@ async def _app(site: Site, reading: Reading, app: App) -> dict[str, Any]:
     steps.append(
         {"label": "Amplitude has shown identifiers, so that installs can be matched", "done": matched, "last": ""}
     )
+    for step in steps:
+        step.setdefault("level", "good" if step["done"] else "warn")
+        step.setdefault("state", "Done" if step["done"] else "Open")
     base = push_url(site.operations.config, app).removesuffix(f"/v1/push/{app.name}")
     return {
         "name": shown(app.name),

@@ -6,8 +6,8 @@
   if (!button || !body || !window.EventSource) return;
   const MOST = 200;
   const columns = [
-    ["received", "received"], ["app", "app"], ["name", "name"], ["media source", "media_source"],
-    ["campaign", "campaign"], ["came through", "source"], ["outcome", "outcome"], ["reason", "reason"],
+    ["Received", "received"], ["App", "app"], ["Name", "name"], ["Media source", "media_source"],
+    ["Campaign", "campaign"], ["Came through", "source"], ["Outcome", "outcome"], ["Reason", "reason"],
   ];
   let source = null;
   const add = (row) => {
