@@ -38,6 +38,12 @@ $(STAMP): pyproject.toml requirements/dev.txt requirements/uv.txt
 test: setup ## run all tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --max-worker-restart 0
 
+spark: setup ## try the import with Spark; needs Java 17, and installs Spark into .venv-spark
+	@test -x .venv-spark/bin/python || $(PYTHON) -m venv .venv-spark
+	$(BIN)/uv pip install --quiet --python .venv-spark/bin/python --require-hashes -r requirements/dev.txt -r requirements/spark.txt
+	$(BIN)/uv pip install --quiet --python .venv-spark/bin/python --no-deps --no-build-isolation -e .
+	.venv-spark/bin/pytest tests/spark
+
 demo: setup ## see it work: sandbox, traffic, bridge and console, on this machine alone
 	$(BIN)/flybridge demo
 
@@ -80,6 +86,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 requirements: setup ## resolve the dependencies anew, and write them down with hashes
 	$(COMPILE) --upgrade pyproject.toml --extra cluster --extra history --extra parquet -o requirements/run.txt
 	$(COMPILE) --upgrade pyproject.toml --extra cluster --extra history --extra parquet --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) --upgrade --group spark -c requirements/dev.txt -o requirements/spark.txt
 	echo hatchling | $(COMPILE) -c requirements/dev.txt - -o requirements/build.txt
 	echo uv | $(COMPILE) --upgrade - -o requirements/uv.txt
 

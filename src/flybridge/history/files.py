@@ -22,12 +22,11 @@ from zipfile import BadZipFile, ZipFile
 
 from msgspec import Struct, structs
 
-from flybridge.appsflyer.columns import columns_of
-from flybridge.appsflyer.raw_report import Report, is_of_copies
+from flybridge.appsflyer.raw_report import Report
 from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.history.arrow_rows import parquet_rows
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.rows import BadRow, RawRow, Zone, as_text, row_of, zone_of
-from flybridge.parquet import opened_parquet
+from flybridge.history.rows import BadRow, RawRow, Zone
 from flybridge.system.text_encoding import as_utf8
 
 MEMBERS: Final = (".csv", ".csv.gz", ".gz", ".parquet", ".tsv")
@@ -36,7 +35,6 @@ ENDINGS: Final = (*MEMBERS, ".zip")
 """What is read of a directory or folder. A file that is named is read whatever it is called."""
 SCHEMES: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "azure": "az", "file": "file"}
 NEEDED: Final = "pip install 'flybridge[history]'."
-BATCH: Final = 2000
 BUFFER: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
 _PARQUET: Final = b"PAR1"
@@ -290,31 +288,9 @@ class RawRows:
         mark = stored.read(4)
         stored.seek(0)
         if mark == _PARQUET:
-            yield from _parquet_rows(stored, name, named, zone, start)
+            yield from parquet_rows(stored, name, named, zone, start[0])
         elif mark.startswith(_GZIP):
             with gzip.GzipFile(fileobj=stored) as opened:
                 yield from CsvReader(as_utf8(cast("IO[bytes]", opened)), name, named, zone, start)
         elif mark:
             yield from CsvReader(as_utf8(stored), name, named, zone, start)
-
-
-def _parquet_rows(
-    stored: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: tuple[int, int]
-) -> Iterator[RawRow | BadRow]:
-    table = opened_parquet(stored)
-    columns = columns_of(table.schema_arrow.names)
-    if is_of_copies(columns.fields):
-        named = Report.POSTBACKS
-    shift = zone_of(columns, zone, name)
-    number = 0
-    for batch in table.iter_batches(batch_size=BATCH):
-        if number + batch.num_rows <= start[0]:
-            number += batch.num_rows
-            continue
-        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            number += 1
-            if number <= start[0]:
-                continue
-            fields = columns.row(as_text(value) for value in values)
-            if fields:
-                yield row_of(number, number, fields, named, shift)

@@ -133,7 +133,7 @@ class Surveyor:
         filings = self._filings(envelopes)
         known = await self._known(filings) if self._known is not None else [False] * len(filings)
         for row, filing, is_known in zip(rows, filings, known, strict=True):
-            self._outcomes[row.report.word, "duplicate" if is_known else _outcome(filing)] += 1
+            self._outcomes[row.report.word, "duplicate" if is_known else outcome_of(filing)] += 1
             if (revenue := row.fields.get("event_revenue")) and not is_known:
                 self._add(row.fields.get("event_revenue_currency", "").upper() or "(no currency)", revenue)
 
@@ -170,7 +170,8 @@ def _text(ms: int) -> str:
     return f"{day_of(ms)} {seconds // 60 % 24:02}:{seconds % 60:02}:{rest:02}"
 
 
-def _outcome(filing: Filing) -> str:
+def outcome_of(filing: Filing) -> str:
+    """Return what becomes of a row, in words."""
     match filing.decision:
         case Deliver():
             return "sent"

@@ -144,21 +144,23 @@ class RowTaker:
     async def _keep(self, envelopes: list[Envelope]) -> None:
         if not envelopes:
             return
-        await asyncio.gather(*map(self._keep_one, envelopes))
+        await asyncio.gather(*(keep(self._accept, envelope) for envelope in envelopes))
         self._sent += len(envelopes)
         if self._rate:
             ahead_s = self._sent / self._rate - (self._clock.now_ms() - self._begun_ms) / 1000
             if ahead_s > 0:
                 await asyncio.sleep(ahead_s)
 
-    async def _keep_one(self, envelope: Envelope) -> None:
-        for _ in range(PATIENCE):
-            try:
-                return await self._accept(envelope)
-            except InboxUnavailable as problem:
-                last = problem
-                await asyncio.sleep(max(problem.retry_after_s or 0, 1))
-        raise last
+
+async def keep(accept: Accept, envelope: Envelope) -> None:
+    """Bring an envelope into the inbox. Raises `InboxUnavailable` if it has taken nothing for a long time."""
+    for _ in range(PATIENCE):
+        try:
+            return await accept(envelope)
+        except InboxUnavailable as problem:
+            last = problem
+            await asyncio.sleep(max(problem.retry_after_s or 0, 1))
+    raise last
 
 
 def _words(counts: Counter[Report]) -> dict[str, int]:
