@@ -24,7 +24,7 @@ from flybridge.amplitude.event import as_past, identifier
 from flybridge.amplitude.streamed import Streamed, event_in, events_in, is_user, not_understood, read_message
 from flybridge.appsflyer import inapp_event, postback
 from flybridge.appsflyer.fields import Postback
-from flybridge.appsflyer.postback_kind import Kind
+from flybridge.appsflyer.postback_kind import Kind, says_something
 from flybridge.appsflyer.raw_report import bad_row
 from flybridge.audiences.messages import with_members
 from flybridge.audiences.rules import AudienceRule
@@ -263,7 +263,7 @@ class Flow:
         if not keys:
             return Refuse("no_identity")
         kinds = [kind.word for kind in keys]
-        if read.custom_data is not None and mapped.endpoint == HTTP_V2:
+        if mapped.endpoint == HTTP_V2 and says_something(read.custom_data):
             kinds.append(CUSTOM_DATA_WITHOUT_ID)
         return Hold(
             item,

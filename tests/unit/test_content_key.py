@@ -172,3 +172,25 @@ def test_every_way_to_write_milliseconds_is_the_same(written: str) -> None:
     assert (found.key, found.key_ms) == (mapped(PURCHASE).key, 100)
     whole = mapped(PURCHASE | {"event_time": "2026-11-20 10:00:00"})
     assert (whole.key, whole.key_ms, whole.ordinal) == (found.key, None, 1)
+
+
+@pytest.mark.parametrize("name", ["idfa", "advertising_id", "oaid", "amazon_aid"])
+async def test_people_who_forbid_their_advertising_id_are_not_one_person(tmp_path, name):
+    """They all have zeros for one, and are known by what else identifies them."""
+    hidden = WITHOUT_ID | {name: "00000000-0000-0000-0000-000000000000"}
+    first, second = (hidden | {"idfv": f"0e867d8d-2086-4aea-9c25-7fb158aaaaa{n}"} for n in "12")
+    again = WITHOUT_ID | {"idfv": first["idfv"].upper()}
+    assert await outcomes(tmp_path, first, second, again) == ["pending", "pending", "duplicate"]
+
+
+@pytest.mark.parametrize("change", [{"appsflyer_id": " 2700000000000-1"}, {"appsflyer_id": "2700000000000-1\t"}])
+async def test_blanks_around_an_id_make_no_other_person(tmp_path, change):
+    """A query string and a form may bring them."""
+    assert await outcomes(tmp_path, PURCHASE, PURCHASE | change) == ["pending", "duplicate"]
+
+
+async def test_a_placeholder_is_no_customer_user_id(tmp_path):
+    """Many people have the same one."""
+    first, second = (WITHOUT_ID | {"customer_user_id": "anonymous", "idfv": f"0e867d8d-2086-4aea-9c25-7fb158aaaaa{n}"}
+                     for n in "12")  # fmt: skip
+    assert await outcomes(tmp_path, first, second) == ["pending", "pending"]

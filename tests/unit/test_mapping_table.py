@@ -134,7 +134,10 @@ def test_an_explanation_of_a_restricted_source_says_so_and_does_not_tell_it() ->
 
 @pytest.mark.parametrize(
     ("change", "word"),
-    [({"event_name": "uninstall"}, "filtered: uninstall"), ({"event_name": None, "conversion_type": None}, "dead: ")],
+    [
+        ({"event_name": "uninstall", "event_value": None}, "filtered: uninstall"),
+        ({"event_name": None, "conversion_type": None}, "dead: "),
+    ],
 )
 def test_what_is_not_mapped_is_explained_too(change: dict[str, Any], word: str) -> None:
     """The outcome and its reason."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flybridge.appsflyer.fields import KINDS, NAMES, Amount, Flag
 from flybridge.appsflyer.postback import Postback, read
 from flybridge.errors import ConfigError
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import IdKind, Keyring
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.map import Mapped, map_postback
+from flybridge.mapping.to_amplitude.rows import ROWS
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Envelope, Filter, Media, Source
 
@@ -167,23 +170,80 @@ def test_a_row_of_the_configuration_fills_a_field_of_the_place():
     )
 
 
+FULL = PURCHASE | value(af_revenue="5", af_currency="EUR", af_content_id="p-1", af_quantity="2", note="n") | {
+    name: "true" if kind == Flag else "7.5" if kind == Amount else f"value of {name}"
+    for name, kind in KINDS.items()
+    if name not in PURCHASE and not name.startswith(("skad_", "blocked_", "gdpr_", "event_", "is_", "att"))
+} | {
+    "event_revenue": "5", "event_revenue_currency": "EUR", "event_revenue_usd": "6", "selected_currency": "GBP",
+    "revenue_in_selected_currency": "4", "android_id": "a9c8f44443e9ed93", "ip": "192.0.2.9",
+    "android_app_set_id": "9ae2f9c1-8f0e-4a52-b55a-2d1f3b6c7d80", "idfa": "0E867D8D-2086-4AEA-9C25-7FB158AAAAAA",
+    "idfv": "1E867D8D-2086-4AEA-9C25-7FB158AAAAAA", "amazon_aid": "3e867d8d-2086-4aea-9c25-7fb158aaaaaa",
+    "device_type": "maker::Phone 7", "device_model": "brand::Phone 8", "attributed_touch_time": "2026-11-18 10:00:00",
+    "is_retargeting": "false", "is_primary_attribution": "true", "is_receipt_validated": "true",
+    "custom_data": '{"amplitude_session_id":"1795168800120","amplitude_device_id":"dev-0f2c7c3e-1"}',
+    "event_type": None, "attribution_type": None, "appsflyer_device_id": None,
+}  # fmt: skip
+"""A message that fills every row."""
+OWN_PROPERTIES = [f"event_properties.{key}" for key in json.loads(FULL["event_value"])]
+FULL_INSTALL = FULL | {"event_name": "install", "event_time": PURCHASE["install_time"], "event_value": None}
+
+
+def sent_of(message: dict[str, Any], **rules: Any) -> list[tuple[str, Any]]:
+    """Return all that is sent of a message, by the path to it."""
+    found = mapped(message, **rules)
+    events = [json.loads(line) for line in found.sent.split(b"\n")]
+    return [("user_id", found.user_id), *[pair for one in events for pair in flat(one)]]
+
+
+def flat(value: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested objects."""
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield from flat(inner, f"{path}{key}.")
+        else:
+            yield path + key, inner
+
+
+@pytest.mark.parametrize("message", [FULL, FULL_INSTALL], ids=["event", "install"])
 @pytest.mark.parametrize(
-    ("name", "key"),
+    "row", [row for row in ROWS if row.source in NAMES], ids=lambda row: f"{row.source}-{row.target}"
+)
+def test_every_row_is_obeyed(row, message):
+    """What it names leaves in no place, and what other rows send stays."""
+    before, after = sent_of(message), sent_of(message, without=(row.source,))
+    missing = [path for path, value in before if (path, value) not in after]
+    targets = {other.place[1] for other in ROWS if other.source == row.source}
+    assert all(path.rpartition(".")[2].replace("initial ", "") in targets for path in missing)
+    value = row.convert(message[row.source]) if message.get(row.source) is not None else None
+    if value is not None and (row.target, value) in before:
+        assert (row.target, value) not in after
+
+
+@pytest.mark.parametrize(
+    ("name", "rules", "gone"),
     [
-        ("advertising_id", "adid"), ("android_id", "android_id"), ("event_revenue", "revenue"), ("ip", "ip"),
-        ("customer_user_id", "user_id"), ("android_app_set_id", "android_app_set_id"), ("app_version", "app_version"),
+        ("advertising_id", {}, {"adid"}), ("amazon_aid", {}, set()), ("android_id", {}, {"android_id"}),
+        ("idfa", {}, {"idfa"}), ("idfv", {}, {"idfv"}), ("android_app_set_id", {}, {"android_app_set_id"}),
+        ("custom_data", {}, {"session_id"}),
+        ("event_revenue", {}, {"revenue", "currency", "productId", "quantity"}),
+        ("event_revenue_usd", {"revenue": "usd"}, {"revenue", "currency", "productId", "quantity"}),
+        ("selected_currency", {"revenue": "selected"}, {"revenue", "currency", "productId", "quantity"}),
+        ("revenue_in_selected_currency", {"revenue": "selected"}, {"revenue", "currency", "productId", "quantity"}),
+        ("event_value", {}, {"productId", "quantity", *OWN_PROPERTIES}),
     ],
 )  # fmt: skip
-def test_what_is_named_in_without_does_not_leave(name, key):
-    """Rows, identifiers and revenue alike; people are matched by the identifiers all the same."""
-    message = PURCHASE | value(af_revenue="5", note="n") | {
-        "event_revenue": "5", "event_revenue_currency": "USD", "android_id": "a9c8f44443e9ed93", "ip": "192.0.2.9",
-        "android_app_set_id": "9ae2f9c1-8f0e-4a52-b55a-2d1f3b6c7d80", "app_version": "1.2",
-    }  # fmt: skip
-    found = mapped(message, without=(name,))
-    assert key not in json.loads(found.body)
-    assert key != "user_id" or found.user_id is None
-    assert mapped(message, without=("advertising_id",)).ids[IdKind.ADID] == GAID
+def test_what_is_decided_from_a_field_is_left_out_with_it(name, rules, gone):
+    """Identifiers, revenue and the event's value."""
+    before, after = dict(sent_of(FULL, **rules)), dict(sent_of(FULL, without=(name,), **rules))
+    assert before.keys() - after.keys() == gone
+    assert after == {key: value for key, value in before.items() if key not in gone}
+
+
+def test_people_are_matched_by_what_is_not_sent():
+    """`without` is about what leaves."""
+    assert mapped(PURCHASE, without=("advertising_id",)).ids[IdKind.ADID] == GAID
+    assert mapped(FULL, without=("customer_user_id",)).user_id is None
 
 
 def test_the_source_left_out_is_in_no_property():

@@ -101,6 +101,30 @@ def test_other_conversions_happen_after_the_install(name: str) -> None:
     assert not found.is_in_app
 
 
+@pytest.mark.parametrize("name", ["reinstall", "re-engagement", "re-attribution"])
+def test_what_follows_an_install_is_not_said_to_be_one(name: str) -> None:
+    """The app's own event may have AppsFlyer's very name, and is attributed to the install."""
+    found = kind_of(Postback(event_name=name, conversion_type="install", campaign_type="ua", **LATER))
+    assert found is Kind.INSTALL_IN_APP
+    former = kind_of(Postback(event_name=name, conversion_type="install", is_retargeting=True, **LATER))
+    assert former is not None
+    assert former.is_conversion
+
+
+@pytest.mark.parametrize("name", ["install", "reinstall", "re-engagement", "re-attribution", "uninstall"])
+@pytest.mark.parametrize("conversion", [("install", "ua"), ("reinstall", "organic"), ("re-engagement", "retargeting")])
+def test_no_conversion_has_an_event_value(name: str, conversion: tuple[str, str]) -> None:
+    """One that has a value is an event of the app, whatever it is attributed to."""
+    for value in ('{"push":"1"}', {"push": 1}, "tuesday", '"{\\"push\\":1}"'):
+        found = kind_of(
+            Postback(
+                event_name=name, conversion_type=conversion[0], campaign_type=conversion[1], event_value=value, **AT
+            )
+        )
+        assert found is not None
+        assert found.is_in_app
+
+
 FORMER: list[tuple[dict[str, Any], Kind | None]] = [
     ({"event_name": "install", "media_source": "x_int", "is_retargeting": False}, Kind.INSTALL),
     ({"event_name": "install", "media_source": "Organic"}, Kind.ORGANIC_INSTALL),

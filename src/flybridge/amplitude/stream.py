@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -28,17 +29,26 @@ from msgspec import Struct
 from flybridge.identity import IdKind, usable
 from flybridge.lenient_json import decode
 
-# Apps name these properties as they like; the names are those that the two vendors' SDKs and docs use.
-NAMES: Final[Mapping[IdKind, tuple[str, ...]]] = {
-    IdKind.IDFA: ("idfa", "ios_idfa"),
-    IdKind.IDFV: ("idfv", "ios_idfv"),
-    IdKind.ADID: ("adid", "gaid", "advertising_id", "amazon_aid"),
-    IdKind.OAID: ("oaid",),
-    IdKind.APP_SET_ID: ("android_app_set_id", "app_set_id"),
-    IdKind.APPSFLYER_ID: ("appsflyer_id", "appsflyerId", "AppsFlyer ID", "[AppsFlyer] appsflyer id"),
+# Apps name these properties as they like; the names are those that the two vendors' SDKs and docs use. They are
+# compared without case and separators, so that `AppsFlyer ID`, `appsflyerId` and `[AppsFlyer] appsflyer_id` are one.
+NAMES: Final[Mapping[str, IdKind]] = {
+    "idfa": IdKind.IDFA,
+    "iosidfa": IdKind.IDFA,
+    "idfv": IdKind.IDFV,
+    "iosidfv": IdKind.IDFV,
+    "adid": IdKind.ADID,
+    "gaid": IdKind.ADID,
+    "advertisingid": IdKind.ADID,
+    "amazonaid": IdKind.ADID,
+    "oaid": IdKind.OAID,
+    "androidappsetid": IdKind.APP_SET_ID,
+    "appsetid": IdKind.APP_SET_ID,
+    "appsflyerid": IdKind.APPSFLYER_ID,
+    "appsflyerappsflyerid": IdKind.APPSFLYER_ID,
 }
+MAX_NAME: Final = 40
 
-IOS: Final = frozenset({"ios", "ipados", "iphone os", "tvos", "watchos", "visionos"})
+IOS: Final = frozenset({"ios", "iphone", "ipad", "ipados", "iphone os", "tvos", "watchos", "visionos"})
 ANDROID: Final = frozenset({"android", "fire os", "fireos", "amazon"})
 
 # What the device id of an SDK may be. One that is random, as Android's default with an R behind it, is none of these.
@@ -52,6 +62,7 @@ FIRST_MS: Final = 100_000_000_000  # 1973 in milliseconds, the year 5138 in seco
 LAST_MS: Final = 253_402_300_800_000  # the year 10000
 MAX_TIME_CHARS: Final = 80
 _SEPARATORS: Final = str.maketrans("", "", ",\u00a0\u202f ")
+_NAME_SEPARATORS: Final = str.maketrans("", "", "_- []")
 
 _NUMBER: Final = re.compile(r"[0-9]{1,24}(?:\.[0-9]{0,12})?(?:E\+?[0-9]{1,2})?")
 _POINTED: Final = re.compile(
@@ -93,8 +104,12 @@ def _seen(event: Mapping[str, Any]) -> SeenUser | None:
     user_id, device_id = _text(event.get("user_id")), _text(event.get("device_id"))
     if user_id is None and device_id is None:
         return None
-    places = _places(event)
-    ids = {kind: found for kind, names in NAMES.items() if (found := _first(places, names)) is not None}
+    ids: dict[IdKind, str] = {}
+    for place in _places(event):
+        for name, value in place.items():
+            kind = None if value is None else _kind_of(name)
+            if kind is not None and kind not in ids and (found := _text(value)) is not None:
+                ids[kind] = found
     if device_id:
         platform = _text(event.get("platform")) or _text(event.get("os_name")) or ""
         for kind, value in device_ids(device_id, platform):
@@ -137,12 +152,14 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _first(places: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str | None:
-    for place in places:
-        for name in names:
-            if (value := _text(place.get(name))) is not None:
-                return value
-    return None
+def _kind_of(name: str) -> IdKind | None:
+    """Return the kind of identifier that a property holds by its name."""
+    return _known(name) if len(name) <= MAX_NAME else None
+
+
+@lru_cache(maxsize=4096)
+def _known(name: str) -> IdKind | None:
+    return NAMES.get(name.lower().translate(_NAME_SEPARATORS))
 
 
 def _text(value: Any) -> str | None:

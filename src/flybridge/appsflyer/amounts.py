@@ -16,6 +16,8 @@ from flybridge.appsflyer.currencies import CODES, SIGNS, WITHOUT_CENTS
 
 MAX_AMOUNT: Final = 1e15
 MAX_CHARACTERS: Final = 40
+QUOTES: Final = " \t\"'"
+"""What stands around an amount that was encoded once more than the text that holds it."""
 MAX_NAME: Final = 4  # `USD`, `kr`, `Rs.`
 
 # Thousands are grouped by three; between groups stands one and the same sign. All repetitions are bounded.
@@ -36,7 +38,7 @@ def amount_of(value: Any, currency: str | None = None) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str):
-        return _read(value, currency)
+        return _read(value.strip(QUOTES), currency)
     return _bounded(value)
 
 

@@ -201,7 +201,9 @@ NAMES: Final = tuple(spec.name for spec in msgspec.structs.fields(Postback) if s
 KINDS: Final = {spec.name: spec.type for spec in msgspec.structs.fields(Postback) if spec.name in NAMES}
 """Field name to one of `Text`, `LongText`, `Flag`, `Amount` or `Any`."""
 
-_WORDS: Final = ("", "null", "none", "nil", "n/a", "undefined", "(null)", "<null>", "nan")
+_WORDS: Final = (
+    "", "null", "none", "nil", "n/a", "undefined", "(null)", "<null>", "nan", "(none)", "(nil)", "<nil>", "#n/a", "\\n",
+)  # fmt: skip
 _EDGES: Final = ("", " ", "  ", "   ", "\t", "\n", "\r\n")
 
 

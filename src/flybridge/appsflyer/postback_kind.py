@@ -15,8 +15,8 @@ AppsFlyer distinguishes them by `event_name`, `conversion_type` and `campaign_ty
 https://support.appsflyer.com/hc/en-us/articles/207034356, "Message characteristics" (read 2026-11-24).
 
 An app names its own events as it likes, also `Install` or `redownload`. A name is therefore a conversion only if it is
-exactly AppsFlyer's, and `install` only if the message looks like one: an install has no event value and happens at its
-install time.
+exactly AppsFlyer's and the message looks like one: none of these messages has an event value, an install happens at its
+install time, and one that follows an install has another `conversion_type` or is of a retargeting campaign.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ AS_ORGANIC: Final = {
 NAMES: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution", "uninstall"})
 """The names that AppsFlyer gives to messages that are no in-app events."""
 
-WITHOUT_VALUE: Final = frozenset({"install", "reinstall"})
+LATER: Final = frozenset({"reinstall", "re-engagement", "re-attribution"})
+"""Those that follow an install."""
 SAME_MOMENT_MS: Final = 1000  # files have seconds, pushes milliseconds
 
 # What a conversion is called in conversion_type, retargeting_conversion_type and event_type, without separators. These
@@ -111,18 +112,20 @@ def _act(word: str | None) -> str | None:
 def is_own_event(postback: Postback) -> bool:
     """Return whether a message with a name of AppsFlyer's is an event of the app that has the same name."""
     name = postback.event_name
-    if name not in WITHOUT_VALUE or postback.event_type is not None:
+    if name not in NAMES or postback.event_type is not None:
         return False
-    if _says_something(postback.event_value):
+    if says_something(postback.event_value):
         return True
+    if name in LATER:
+        return _act(postback.conversion_type) == "install" and not _campaign(postback)[0]
     if name != "install" or (postback.event_time is not None and postback.event_time == postback.install_time):
         return False
     event_ms, install_ms = time_of(postback, "event_time"), time_of(postback, "install_time")
     return event_ms is not None and install_ms is not None and abs(event_ms - install_ms) >= SAME_MOMENT_MS
 
 
-def _says_something(value: object) -> bool:
-    """Return whether an event value holds anything but brackets, blanks and words for nothing."""
+def says_something(value: object) -> bool:
+    """Return whether an event value, or custom data, holds anything but brackets, blanks and words for nothing."""
     if not isinstance(value, str):
         return bool(value)
     return value.translate(WITHOUT_BRACKETS) not in ABSENT

@@ -6,6 +6,7 @@ configured keys. An id is only ever what its own field says; nothing is made up,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from html import unescape
 from math import isfinite
@@ -19,6 +20,7 @@ from msgspec import Struct, field
 from flybridge.amplitude.event import MAX_TEXT, identifier
 from flybridge.appsflyer.fields import ABSENT, Postback
 from flybridge.appsflyer.postback import mended
+from flybridge.appsflyer.postback_kind import says_something
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.identity import IdKind, usable
 from flybridge.mapping.consent import withheld
@@ -38,6 +40,8 @@ MAX_ENCODED: Final = 4
 ESCAPED: Final = ("%7b", "%5b", "%22")
 """How JSON begins that was percent-encoded once more than the query string it came in."""
 QUOTE: Final = "&quot;"
+ESCAPED_QUOTE: Final = re.compile(r'[\[{][\[{\s]{0,32}\\+"')
+"""How JSON begins whose quotes are escaped, though no quotes stand around all of it."""
 MAX_BEFORE_QUOTE: Final = 32
 BLANKS: Final = " \t\r\n\v\f\u00a0\ufeff"
 
@@ -80,6 +84,9 @@ _signals: Final = attrgetter(
 TOP: Final = ("idfa", "idfv", "adid", "android_id", "android_app_set_id")
 """The identifiers that Amplitude has a field for."""
 
+OF_ADID: Final = ("advertising_id", "amazon_aid")
+"""The fields of which one becomes Amplitude's `adid`."""
+
 
 ID_KEYS: Final = frozenset(DEVICE_FIELDS) | {
     "adid", "gaid", "aaid", "google_advertising_id", "advertiser_id", "app_set_id", "mac", "mac_address", "device_imei",
@@ -93,7 +100,8 @@ class Keys(Struct, frozen=True):
     A key with dots may also be a path into objects. Letters match in either case if no key matches exactly.
 
     `customer_user_id` says what AppsFlyer's customer user id is for: `send` it as the user id, match by it `when-seen`
-    in Amplitude, or `never`. `unsent` are identifiers that a person is matched by and that are not sent.
+    in Amplitude, or `never`. `unsent` are identifiers that a person is matched by and that are not sent, by their names
+    here (`adid`, `session_id`) or AppsFlyer's (`amazon_aid`).
     """
 
     device_id: str
@@ -153,11 +161,11 @@ class Identified(Struct, gc=False):
 
 
 def parsed(value: Any, notes: list[str] | None = None, name: str = "event_value") -> Any:
-    """Return the value of JSON in text, or the text itself, trimmed, if it is not JSON.
+    r"""Return the value of JSON in text, or the text itself, trimmed, if it is not JSON.
 
-    JSON that was encoded more than once, as JSON, in a query string (`%7B%22`) or for a page (`&quot;`), is decoded as
-    often, and broken text and numbers in it are mended as in the message itself. What is mended or looks like JSON and
-    can't be read is noted under the field's `name`.
+    JSON that was encoded more than once, as JSON (also without quotes around it: `{\"a\":1}`), in a query string
+    (`%7B%22`) or for a page (`&quot;`), is decoded as often, and broken text and numbers in it are mended as in the
+    message itself. What is mended or looks like JSON and can't be read is noted under the field's `name`.
     """
     if not isinstance(value, str):
         return value
@@ -178,6 +186,8 @@ def _unusual(text: str, notes: list[str], name: str) -> Any:
             break
         if QUOTE in found[:MAX_BEFORE_QUOTE]:
             found = unescape(found)
+        if ESCAPED_QUOTE.match(found):
+            found = f'"{found}"'
         try:
             found = _decode(found)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -267,7 +277,7 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
             user_id = _given("user id", raw_user_id, keys, notes)
         if raw_session_id is not None:
             session_id = _session(raw_session_id, notes)
-    if postback.custom_data is not None and user_id is None and device_id is None:
+    if user_id is None and device_id is None and says_something(postback.custom_data):
         notes.append(f"Custom data is there, but has no id under {keys.device_id!r} or {keys.user_id!r}.")
     customer_user_id = usable(postback.customer_user_id) if keys.customer_user_id != "never" else None
     if user_id is None and customer_user_id is not None and keys.customer_user_id == "send":
@@ -278,7 +288,10 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
     person = Identified(user_id, device_id, session_id, {}, [])
     _take_devices(postback, person, refused, notes)
     for name in keys.unsent:
-        setattr(person, name, None)
+        if name not in OF_ADID:
+            setattr(person, name, None)
+        elif person.adid is not None and person.adid == usable(getattr(postback, name)):
+            person.adid = None
     if (appsflyer_id := usable(postback.appsflyer_id)) is not None:
         person.ids[APPSFLYER_ID] = appsflyer_id
     if customer_user_id is not None:

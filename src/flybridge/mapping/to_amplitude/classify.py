@@ -12,7 +12,7 @@ from typing import Final
 
 from flybridge.amplitude.event import is_reserved
 from flybridge.appsflyer.fields import Postback
-from flybridge.appsflyer.postback_kind import WITHOUT_VALUE, Kind, is_own_event, is_skadnetwork, kind_of
+from flybridge.appsflyer.postback_kind import NAMES, Kind, is_own_event, is_skadnetwork, kind_of
 from flybridge.mapping.person import refused_ids
 from flybridge.mapping.restrictions import PASS, RESTRICTED, Policy
 from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, DoubleAttribution, Rules, SentAs
@@ -25,11 +25,16 @@ MAX_SHOWN: Final = 100
 PLATFORMS: Final = {
     "android": "android",
     "amazon": "android",
+    "fireos": "android",
+    "fire os": "android",
     "ios": "ios",
     "ipados": "ios",
     "iphone": "ios",
     "ipad": "ios",
+    "iphone os": "ios",
 }
+FAMILIES: Final = PLATFORMS | {"tvos": "ios", "watchos": "ios", "visionos": "ios", "android tv": "android"}
+"""Platforms, and those whose apps have the same vendor's id. An app of the one family has no events of the other."""
 DISPLAY: Final = {"android": "Android", "ios": "iOS"}
 """Platforms as Amplitude's SDKs write them."""
 
@@ -51,7 +56,7 @@ def classify(postback: Postback, rules: Rules, compiled: CompiledRules) -> Class
         *_deciding(postback),
         postback.campaign is None,
         postback.blocked_reason is None,
-        postback.event_name in WITHOUT_VALUE and is_own_event(postback),
+        postback.event_name in NAMES and is_own_event(postback),
         is_skadnetwork(postback),
     )
     found = compiled.classifications.get(deciding)
@@ -119,7 +124,7 @@ def _other_app(postback: Postback, rules: Rules, platform: str) -> Dead | None:
     said = postback.app_id
     if said is not None and _plain_app_id(said) != _plain_app_id(rules.app_id):
         detail = f"Its app_id is {said[:MAX_SHOWN]!r}, and that of the app {rules.app!r} is {rules.app_id!r}."
-    elif {platform, rules.platform} == {"android", "ios"}:
+    elif {FAMILIES.get(platform), rules.platform} == {"android", "ios"}:
         detail = f"Its platform is {platform!r}, and that of the app {rules.app!r} is {rules.platform!r}."
     else:
         return None

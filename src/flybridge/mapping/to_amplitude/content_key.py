@@ -15,6 +15,7 @@ another.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,7 @@ from msgspec import Struct
 from flybridge.amplitude.event import within_limits
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_time import has_fraction, text_of
+from flybridge.identity import usable
 from flybridge.mapping.person import DEVICE_FIELDS
 from flybridge.mapping.to_amplitude.facts import INSTALLED, Facts
 from flybridge.mapping.to_amplitude.rules import DoubleAttribution, Rules
@@ -31,6 +33,10 @@ from flybridge.records import content_key
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 BOTH: Final = DoubleAttribution.BOTH
+
+_devices: Final = attrgetter(
+    "idfa", "advertising_id", "idfv", "android_id", "amazon_aid", "oaid", "android_app_set_id", "imei"
+)
 
 DISTINCTIVE: Final = tuple(name for name in NAMES if name not in DEVICE_FIELDS)
 
@@ -107,17 +113,10 @@ def _key(parts: list[Any]) -> bytes:
 
 def _who(facts: Facts) -> str | None:
     postback = facts.postback
-    if steady := postback.appsflyer_id or postback.customer_user_id:
-        return steady
-    device = (
-        postback.idfa
-        or postback.advertising_id
-        or postback.idfv
-        or postback.android_id
-        or postback.amazon_aid
-        or postback.oaid
-        or postback.android_app_set_id
-        or postback.imei
-    )
+    for steady in (postback.appsflyer_id, postback.customer_user_id):
+        if steady is not None and (found := usable(steady)) is not None:
+            return found
+    # Zeros stand for the id of everybody who has forbidden it.
+    device = next(filter(None, map(usable, _devices(postback))), None)
     # SDKs and networks write the same advertising id in either case.
     return device.lower() if device is not None else facts.person.user_id or facts.person.device_id

@@ -18,11 +18,11 @@ TOP_TARGETS: Final = frozenset(row.target for row in table.TOP) | frozenset(SOUR
 
 NEEDED: Final = frozenset(
     {
-        "event_name", "event_time", "event_type", "conversion_type", "campaign_type", "is_retargeting",
-        "retargeting_conversion_type", "platform", "app_id", "install_time",
+        "event_name", "event_time", "event_type", "conversion_type", "retargeting_conversion_type", "platform",
+        "app_id",
     }
 )  # fmt: skip
-"""Fields that decide what an event is. Without them there is none to send."""
+"""Fields that decide what an event is, and are no properties of it. Without them there is none to send."""
 
 SIMILAR: Final = 0.85
 """How alike two names are, from 0 to 1, for one to be taken for the other misspelt."""

@@ -77,8 +77,9 @@ names.
 
 Which event a message is follows from `event_name`, `conversion_type`, `campaign_type` and, where there is one,
 `event_type`; in older messages from `is_retargeting` and `retargeting_conversion_type`. Only AppsFlyer's exact names
-are conversions: an event of the app that is called `Install` or `redownload` is an in-app event, and so is one called
-`install` that has an event value or did not happen at its install time.
+are conversions: an event of the app that is called `Install` or `redownload` is an in-app event. So is one that has
+AppsFlyer's very name and an event value; one called `install` that did not happen at its install time; and one called
+`reinstall`, `re-engagement` or `re-attribution` whose `conversion_type` is `install`, outside retargeting.
 
 A message whose `app_id` is that of another app (with or without `id` in front), or whose `platform` is the other one,
 becomes a dead letter (`other_app`)."""

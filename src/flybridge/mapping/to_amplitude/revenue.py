@@ -16,7 +16,7 @@ from msgspec import Struct
 from flybridge.amplitude.event import MAX_TEXT
 from flybridge.appsflyer.amounts import amount_of as read_amount
 from flybridge.appsflyer.currencies import currency_of
-from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.fields import ABSENT, Postback
 from flybridge.mapping.table import integer, plain
 from flybridge.records import Word
 
@@ -54,35 +54,38 @@ class RevenueRule(Struct, frozen=True):
     without: frozenset[str] = frozenset()
 
 
+ANYTHING: Final = RevenueRule()
+
 Money = tuple[float, str]
 """An amount and its ISO 4217 code."""
 
 NO_REVENUE: Final = Revenue(None)
+SELECTED: Final = frozenset({"revenue_in_selected_currency", "selected_currency"})
 
 
 def revenue_of(postback: Postback, event_value: Any, rule: RevenueRule, notes: list[str]) -> Revenue | None:
     """Return the revenue in the chosen currency; None if the message has none."""
     if rule.choice is NONE:
         return None
-    bought = event_value if isinstance(event_value, dict) else NOTHING
+    bought = event_value if isinstance(event_value, dict) and "event_value" not in rule.without else NOTHING
     amount = postback.event_revenue
     if (
         amount is None
         and postback.event_revenue_usd is None
         and postback.revenue_in_selected_currency is None
-        and bought.get("af_revenue") is None
+        and _is_nothing(bought.get("af_revenue"))
     ):
         return None
     money = _chosen(postback, bought, rule)
     if money is None:
-        if amount is not None or bought.get("af_revenue") is not None:
+        if amount is not None or not _is_nothing(bought.get("af_revenue")):
             notes.append(_why_none(postback, bought, rule.choice))
         return None
     amount, currency = money
     kind = "Refund" if amount < 0 else "Ad" if postback.event_name == "af_ad_revenue" else None
     product, quantity = bought.get("af_content_id"), bought.get("af_quantity")
     if product is not None and not isinstance(product, str):
-        product = plain(product[0] if isinstance(product, list) and len(product) == 1 else product)
+        product = plain(_single(product))
     if quantity is not None:
         quantity = integer(quantity)
     return Revenue(amount, currency, kind, product[:MAX_TEXT] if product else None, quantity or None)
@@ -90,12 +93,12 @@ def revenue_of(postback: Postback, event_value: Any, rule: RevenueRule, notes: l
 
 def _chosen(postback: Postback, bought: dict[str, Any], rule: RevenueRule) -> Money | None:
     """Return the amount and the currency of one pair. An amount is never joined with the currency of another."""
-    own = _in_event_currency(postback, bought)
+    own = _in_event_currency(postback, bought, rule)
     if rule.choice is EVENT and own is not None:
         return own
     usd = None if "event_revenue_usd" in rule.without else postback.event_revenue_usd
     dollars = None if usd is None else (usd, USD)
-    selected = None if "revenue_in_selected_currency" in rule.without else _in_selected_currency(postback)
+    selected = None if SELECTED.intersection(rule.without) else _in_selected_currency(postback)
     match rule.choice:
         case RevenueIn.USD:
             return dollars or _in(USD, own) or _in(USD, selected)
@@ -106,15 +109,25 @@ def _chosen(postback: Postback, bought: dict[str, Any], rule: RevenueRule) -> Mo
             return dollars or selected
 
 
-def _in_event_currency(postback: Postback, bought: dict[str, Any]) -> Money | None:
+def _in_event_currency(postback: Postback, bought: dict[str, Any], rule: RevenueRule = ANYTHING) -> Money | None:
     """Return the amount as the event has it: AppsFlyer's, or what the SDK was given."""
-    currency = currency_of(postback.event_revenue_currency) or currency_of(bought.get("af_currency"))
+    reported = None if "event_revenue_currency" in rule.without else currency_of(postback.event_revenue_currency)
+    currency = reported or currency_of(_single(bought.get("af_currency")))
     if currency is None:
         return None
     amount = postback.event_revenue
     if amount is None and (raw := bought.get("af_revenue")) is not None:
         amount = read_amount(raw, currency)
     return None if amount is None else (amount, currency)
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value in ABSENT)
+
+
+def _single(value: Any) -> Any:
+    """Return the only member of a list, anything else as it is: carts pass amounts and currencies as lists."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _in_selected_currency(postback: Postback) -> Money | None:

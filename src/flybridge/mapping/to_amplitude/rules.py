@@ -16,7 +16,7 @@ from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
 from flybridge.identity.masking import masked
 from flybridge.mapping.conditions import Condition
-from flybridge.mapping.person import ID_KEYS, TOP, Keys
+from flybridge.mapping.person import ID_KEYS, OF_ADID, TOP, Keys
 from flybridge.mapping.restrictions import ADVERTISING, Policy, policies, policy_of
 from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
 from flybridge.mapping.to_amplitude import rows as table
@@ -270,14 +270,12 @@ TITLES: Final = {
 
 
 def _unsent(rules: Rules) -> tuple[str, ...]:
-    """Return the identifier fields of an Amplitude event that stay empty, though the person is matched by them."""
-    unsent = {UNSENT.get(name, name) for name in rules.without} & set(TOP)
-    return tuple(
-        name for name in TOP if name in unsent or (rules.advertising_ids == "match-only" and name in ("idfa", "adid"))
-    )
-
-
-UNSENT: Final = {"advertising_id": "adid", "amazon_aid": "adid"}
+    """Return the fields of an Amplitude event that stay empty, though the person is matched by them."""
+    of_adid = {name for name in rules.without if name in OF_ADID}
+    unsent = {"session_id" if name == "custom_data" else name for name in rules.without} & {*TOP, "session_id"}
+    if rules.advertising_ids == "match-only":
+        unsent |= {"idfa", "adid"}
+    return tuple(sorted(unsent | of_adid))
 
 
 def _naming(rules: Rules) -> Callable[[str], str | None]:
