@@ -45,6 +45,11 @@ class Seal:
                 continue
         raise SealBroken("Sealed data can't be opened: was `secret` changed? Put the former one into `former_secrets`.")
 
+    @property
+    def rotates(self) -> bool:
+        """Whether there are former secrets, under which something may still be sealed."""
+        return len(self._ciphers) > 1
+
     def is_current(self, sealed: bytes) -> bool:
         """Return whether the first secret opens it."""
         try:

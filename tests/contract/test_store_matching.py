@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import permutations
 
 import pytest
 from filings import (
@@ -134,6 +135,15 @@ async def test_a_device_and_its_user_are_joined_from_two_sightings(store):
 async def test_a_sighting_is_renewed_by_a_newer_one(store):
     """Somebody who comes back to a shared device is its newest user again."""
     for user, at in (("ada", 1), ("eve", 2), ("ada", 3), ("eve", 2)):
+        await store.file([seen(sighting("k", user, user, seen_ms=at))], NOW_MS)
+    await store.file([waiting("w", "k")], NOW_MS)
+    assert await people(store) == {"w": ("ada", "ada")}
+
+
+@pytest.mark.parametrize("order", list(permutations((("ada", 1), ("ada", 5), ("eve", 3)))))
+async def test_who_was_seen_last_does_not_depend_on_the_order_of_filing(store, order):
+    """A sighting that only renews an older one of the same person counts with its own time."""
+    for user, at in order:
         await store.file([seen(sighting("k", user, user, seen_ms=at))], NOW_MS)
     await store.file([waiting("w", "k")], NOW_MS)
     assert await people(store) == {"w": ("ada", "ada")}

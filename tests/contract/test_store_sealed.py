@@ -209,6 +209,18 @@ async def test_a_damaged_check_is_made_anew(store):
     assert store._seal.is_current(bytes(check))
 
 
+async def test_who_is_seen_again_is_sealed_under_the_new_secret(store):
+    """Even if nothing is new but the time: then the former secret is not needed for this person any more."""
+    await store.file([Filing(envelope(), Apply(), sightings=(sighting("a", seen_ms=NOW_MS - 9),))], NOW_MS)
+    new = Seal(b"another secret")
+    rotated = other_than(store, Seal(b"another secret", b"the secret of the tests"))
+    await rotated.open()
+    await rotated.file([Filing(envelope(), Apply(), sightings=(sighting("a", seen_ms=NOW_MS),))], NOW_MS)
+    await rotated.close()
+    ((sealed,),) = execute(store, "SELECT sealed FROM sightings")
+    assert new.is_current(bytes(sealed))
+
+
 async def test_the_reason_has_words():
     """As every reason that an operator meets."""
     assert "former secret" in REASONS[OutcomeKind.DEAD, "sealed"].remedy

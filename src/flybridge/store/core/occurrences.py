@@ -37,6 +37,9 @@ class Occurrences:
         mark = -ordinal if key_ms is None else key_ms
         if mark in self._marks:
             return False
+        if not self._marks:
+            self._marks.add(mark)
+            return True
         before = self._count()
         self._marks.add(mark)
         return self._count() > before
@@ -47,7 +50,9 @@ class Occurrences:
 
     def packed(self) -> bytes | None:
         """Return them as the store keeps them; None for the first ordinal alone, which needs no room."""
-        return None if self._marks == ONE else _encode(sorted(self._marks))
+        if self._marks == ONE:
+            return None
+        return _encode(sorted(self._marks) if len(self._marks) > 1 else [*self._marks])
 
 
 def unpacked(packed: bytes | None) -> Occurrences:

@@ -37,6 +37,23 @@ def merged(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
     return tuple(ranked[:SIGHTINGS_PER_KEY])
 
 
+def _as_of(seen: tuple[Sighting, ...], seen_ms: int) -> tuple[Sighting, ...]:
+    """Return sightings with the time of the newest from its row: only that moves while one identity is seen again."""
+    newest = seen[0]
+    if newest.seen_ms == seen_ms:
+        return seen
+    newest = Sighting(newest.app, newest.key, newest.kind, seen_ms, newest.user_id, newest.device_id)
+    return (newest, *seen[1:])
+
+
+def _is_only_later(before: tuple[Sighting, ...], after: tuple[Sighting, ...]) -> bool:
+    """Whether nothing has changed but the time of the newest sighting."""
+    if len(before) != len(after) or before[1:] != after[1:]:
+        return False
+    old, new = before[0], after[0]
+    return old.user_id == new.user_id and old.device_id == new.device_id and old.kind == new.kind
+
+
 class People:
     """The sightings that one batch needs: read once, with the batch's own added."""
 
@@ -45,15 +62,19 @@ class People:
         self._seal = seal
         self._seen: dict[AppKey, tuple[Sighting, ...]] = {}
         self._loaded: set[bytes] = set()
+        # What is sealed under a former secret is sealed again when it changes.
+        self._formerly: set[AppKey] = set()
 
     def load(self, keys: Iterable[bytes]) -> None:
         """Read the sightings of these keys."""
         new = set(keys) - self._loaded
         self._loaded |= new
-        for key, app, sealed in self._ledger.tables.among(Read.SIGHTINGS, new):
+        for key, app, seen_ms, sealed in self._ledger.tables.among(Read.SIGHTINGS, new):
             # What does not open counts as not seen: the next sighting of this key takes its place.
             with suppress(SealBroken):
-                self._seen[app, key] = open_seen(self._seal, sealed, app, key)
+                if self._seal.rotates and not self._seal.is_current(sealed):
+                    self._formerly.add((app, key))
+                self._seen[app, key] = _as_of(open_seen(self._seal, sealed, app, key), seen_ms)
 
     def add(self, sightings: Iterable[Sighting]) -> list[AppKey]:
         """Record sightings, whose keys must have been loaded. Returns those keys that had no sighting before.
@@ -64,16 +85,21 @@ class People:
         for sighting in sightings:
             if sighting.user_id is not None or sighting.device_id is not None:
                 by_key.setdefault((sighting.app, sighting.key), []).append(sighting)
-        rows, first = [], []
+        rows, again, first = [], [], []
         for (app, key), new in by_key.items():
             before = self._seen.get((app, key), ())
             if not before:
                 first.append((app, key))
-            after = merged((*before, *new))
-            if after != before:
-                self._seen[app, key] = after
+            after = (new[0],) if not before and len(new) == 1 else merged((*before, *new))
+            if after == before:
+                continue
+            self._seen[app, key] = after
+            if _is_only_later(before, after) and (app, key) not in self._formerly:
+                again.append((after[0].seen_ms, key, app))
+            else:
                 rows.append((key, app, after[0].seen_ms, seal_seen(self._seal, after)))
         self._ledger.tables.write(Write.SIGHTINGS, rows)
+        self._ledger.tables.write(Write.SEEN_AGAIN, again)
         return first
 
     def match(self, app: str, keys: Iterable[bytes]) -> Match | None:

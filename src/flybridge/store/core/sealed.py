@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -58,7 +59,9 @@ def seal_seen(seal: Seal, sightings: tuple[Sighting, ...]) -> bytes:
     return seal.seal(_encode([(s.seen_ms, s.kind, s.user_id, s.device_id) for s in sightings]))
 
 
+@lru_cache(8_192)
 def open_seen(seal: Seal, sealed: bytes, app: str, key: bytes) -> tuple[Sighting, ...]:
+    """Open the sightings of a key. Remembered, because a person's events come together."""
     return tuple(Sighting(app, key, s.kind, s.seen_ms, s.user_id, s.device_id) for s in _seen(seal.open(sealed)))
 
 

@@ -42,7 +42,7 @@ class Read(Enum):
     TOMBSTONES = auto()  # among keys: key, since_ms
     PERSONS = auto()  # among first keys: key, person
     PEOPLE = auto()  # among persons: key, person
-    SIGHTINGS = auto()  # among keys: key, app, sealed
+    SIGHTINGS = auto()  # among keys: key, app, seen_ms, sealed
     HOLDS_OF_KEYS = auto()  # now_ms, among keys: hold, of those whose window is not over
     INSTALLATIONS = auto()  # among keys: key, cell, day, install_s, touch_s, paid_day, reached, days. Own.
     # holds
@@ -199,6 +199,7 @@ class Write(Enum):
     DEAD = auto()  # row, lane, stage, media, reason, detail, remedy, version, died_ms, ordinal, newest
     DROP_DEAD = auto()  # row
     SIGHTINGS = auto()  # key, app, seen_ms, sealed: in place of what there was
+    SEEN_AGAIN = auto()  # seen_ms, key, app: of a sighting that is there
     DROP_SIGHTINGS = auto()  # key
     PEOPLE = auto()  # key, person
     DROP_PEOPLE = auto()  # person

@@ -67,7 +67,7 @@ READS: Final[Mapping[Read, str]] = {
     Read.TOMBSTONES: "SELECT key, since_ms FROM tombstones WHERE key = ANY($1::bytea[])",
     Read.PERSONS: "SELECT key, min(person) FROM people WHERE key = ANY($1::bytea[]) GROUP BY key",
     Read.PEOPLE: "SELECT key, person FROM people WHERE person = ANY($1::bigint[])",
-    Read.SIGHTINGS: "SELECT key, app, sealed FROM sightings WHERE key = ANY($1::bytea[])",
+    Read.SIGHTINGS: "SELECT key, app, seen_ms, sealed FROM sightings WHERE key = ANY($1::bytea[])",
     Read.HOLDS_OF_KEYS: """SELECT hold FROM hold_keys JOIN holds ON holds.id = hold
                            WHERE expires_ms > $1 AND key = ANY($2::bytea[])""",
     Read.INSTALLATIONS: """SELECT key, cell, day, install_s, touch_s, paid_day, reached, days FROM installations
@@ -389,6 +389,9 @@ WRITES: Final[Mapping[Write, str]] = {
                         SELECT * FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::bytea[]) AS new (key, app)
                         ORDER BY key, app
                         ON CONFLICT (key, app) DO UPDATE SET seen_ms = excluded.seen_ms, sealed = excluded.sealed""",
+    Write.SEEN_AGAIN: """UPDATE sightings SET seen_ms = new.seen_ms
+                         FROM unnest($1::bigint[], $2::bytea[], $3::text[]) AS new (seen_ms, key, app)
+                         WHERE sightings.key = new.key AND sightings.app = new.app""",
     Write.DROP_SIGHTINGS: "DELETE FROM sightings WHERE key = ANY($1::bytea[])",
     Write.PEOPLE: """INSERT INTO people (key, person)
                      SELECT * FROM unnest($1::bytea[], $2::bigint[]) AS new (key, person) ORDER BY 1, 2

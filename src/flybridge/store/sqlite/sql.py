@@ -63,7 +63,7 @@ READS: Final[Mapping[Read, str]] = {
     Read.TOMBSTONES: "SELECT key, since_ms FROM tombstones WHERE key IN (??)",
     Read.PERSONS: "SELECT key, min(person) FROM people WHERE key IN (??) GROUP BY key",
     Read.PEOPLE: "SELECT key, person FROM people WHERE person IN (??)",
-    Read.SIGHTINGS: "SELECT key, app, sealed FROM sightings WHERE key IN (??)",
+    Read.SIGHTINGS: "SELECT key, app, seen_ms, sealed FROM sightings WHERE key IN (??)",
     Read.HOLDS_OF_KEYS: """SELECT hold FROM hold_keys JOIN holds ON holds.id = hold
                            WHERE expires_ms > ? AND key IN (??)""",
     Read.INSTALLATIONS: """SELECT key, cell, day, install_s, touch_s, paid_day, reached, days FROM installations
@@ -297,6 +297,8 @@ WRITES: Final[Mapping[Write, str]] = {
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
     Write.DROP_DEAD: "DELETE FROM dead WHERE id = ?",
     Write.SIGHTINGS: "INSERT OR REPLACE INTO sightings (key, app, seen_ms, sealed) VALUES (?, ?, ?, ?)",
+    Write.SEEN_AGAIN: """UPDATE sightings SET seen_ms = column1 FROM (VALUES (?, ?, ?))
+                         WHERE sightings.key = column2 AND sightings.app = column3""",
     Write.DROP_SIGHTINGS: "DELETE FROM sightings WHERE key = ?",
     Write.PEOPLE: "INSERT INTO people (key, person) VALUES (?, ?)",
     Write.DROP_PEOPLE: "DELETE FROM people WHERE person = ?",
