@@ -270,7 +270,7 @@ def _property(property_name: str) -> str:
 
 
 def channels_of(config: Config, download: Download, clock: Clock) -> list[Channel]:
-    """Return the ways in which people are told."""
+    """Return the channels of notifications."""
     notify, found = config.notify, list[Channel]()
     if hook := notify.webhook:
         target = HttpTarget(hook.url.reveal(), hook.private)
@@ -286,14 +286,14 @@ def channels_of(config: Config, download: Download, clock: Clock) -> list[Channe
 
 
 def channel_names(config: Config) -> tuple[str, ...]:
-    """Return the names of the ways in which people are told."""
+    """Return the names of the channels of notifications."""
     notify = config.notify
     ways = (("webhook", notify.webhook), ("slack", notify.slack), ("email", notify.email))
     return tuple(name for name, way in ways if way is not None)
 
 
 def notify_rules_of(config: Config) -> NotifyRules:
-    """Return when and of what people are told."""
+    """Return when notifications are sent, and of what."""
     notify = config.notify
     quiet = NONE
     if notify.quiet_from:

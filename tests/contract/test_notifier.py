@@ -1,4 +1,4 @@
-"""People are told once until something changes, on every store: over restarts, and by one of many processes."""
+"""People are notified once until something changes, on every store: over restarts, and by one of many processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flybridge.errors import StoreUnavailable
 from flybridge.notifications.channel import NotSent
-from flybridge.notifications.concern import RANK, Concern, Settling, Told, after, news
+from flybridge.notifications.concern import RANK, Concern, Notified, Settling, after, news
 from flybridge.notifications.notifier import LOOK_S, TURN_MS, WAITS_MS, Notifier, NotifyRules, read_states
 from flybridge.notifications.quiet import QuietHours
 from flybridge.testing.clocks import ManualClock
@@ -59,7 +59,7 @@ class World:
         )  # fmt: skip
 
     def said(self):
-        """Return what was told since the last call: what began, changed and ended, of each message."""
+        """Return what was notified since the last call: what began, changed and ended, of each message."""
         messages, self.channel.messages = self.channel.messages, []
         return [
             (
@@ -101,7 +101,7 @@ async def test_what_becomes_worse_is_told_and_what_becomes_milder_is_not_over(wo
     """A lane that is halted, tries again after a restart, and is halted again says nothing new."""
     mild, bad = Concern("l", "lane", "warn", "Retries."), Concern("l", "lane", "bad", "Halted.", "", "key")
     process = world.process()
-    for present, told in [
+    for present, notified in [
         ([mild], [(["l"], [], [])]),
         ([bad], [([], ["l"], [])]),
         ([mild], []),
@@ -112,11 +112,11 @@ async def test_what_becomes_worse_is_told_and_what_becomes_milder_is_not_over(wo
     ]:
         world.present = present
         await process.look()
-        assert world.said() == told
+        assert world.said() == notified
 
 
 async def test_neither_a_restart_nor_another_process_tells_it_again(world, open_store):
-    """What was told stands in the store."""
+    """What was notified stands in the store."""
     world.present = [STOPPED]
     await world.process("one").look()
     assert world.said() == [(["a"], [], [])]
@@ -172,7 +172,7 @@ async def test_the_five_worst_are_told_and_findings_beside_them(world):
 
 
 @pytest.mark.parametrize(
-    ("rules", "told"),
+    ("rules", "notified"),
     [
         ({}, ["a", "d", "f"]),
         ({"warnings": False}, ["a", "f"]),
@@ -180,11 +180,11 @@ async def test_the_five_worst_are_told_and_findings_beside_them(world):
         ({"warnings": False, "findings": False}, ["a"]),
     ],
 )
-async def test_what_is_told_can_be_chosen(world, rules, told):
+async def test_what_is_told_can_be_chosen(world, rules, notified):
     """What needs an operator always is."""
     world.present = [STOPPED, DEAD, FOUND]
     await world.process(rules=NotifyRules(after_ms=0, **rules)).look()
-    assert world.said() == [(told, [], [])]
+    assert world.said() == [(notified, [], [])]
 
 
 async def test_what_comes_and_goes_is_not_told(world):
@@ -210,7 +210,7 @@ async def test_what_comes_and_goes_is_not_told(world):
 
 
 async def test_nothing_is_sent_in_quiet_hours(world):
-    """Then it is told if it is not over; what needs an operator may be excepted."""
+    """Then it is notified if it is not over; what needs an operator may be excepted."""
     quiet = QuietHours(time(22), time(7), "UTC")  # the clock begins at midnight
     process = world.process(rules=NotifyRules(after_ms=0, quiet=quiet))
     world.present = [STOPPED, DEAD]
@@ -325,21 +325,21 @@ PRESENT = st.dictionaries(KEYS, st.tuples(st.sampled_from(["bad", "warn", "findi
 
 @given(st.lists(PRESENT, max_size=8))
 def test_what_was_told_always_follows_what_is_there(looks):
-    """Nothing is told that is not new; in the end only what is there, and all of it that may be, is told."""
-    told: dict[str, Told] = {}
+    """Nothing is notified that is not new; in the end only what is there, and all of it that may be, is notified."""
+    notified: dict[str, Notified] = {}
     settling = Settling(0)
     for now_ms, present in enumerate(looks, 1):
         concerns = [Concern(key, "kind", level, "Text.", "", state) for key, (level, state) in present.items()]
-        settled, gone = settling.look(concerns, told, now_ms)
-        found = news(told, settled, gone, warnings=True, findings=True)
-        assert not {one.key for one in found.began} & told.keys()
-        assert all(told[one.key].concern.standing != one.standing for one in found.changed)
+        settled, gone = settling.look(concerns, notified, now_ms)
+        found = news(notified, settled, gone, warnings=True, findings=True)
+        assert not {one.key for one in found.began} & notified.keys()
+        assert all(notified[one.key].concern.standing != one.standing for one in found.changed)
         assert all(one.concern.key not in present for one in found.ended)
-        told = after(told, found, now_ms)
-        assert told.keys() <= present.keys()
-        for key, one in told.items():
+        notified = after(notified, found, now_ms)
+        assert notified.keys() <= present.keys()
+        for key, one in notified.items():
             level, state = present[key]
             assert one.concern.standing == f"{level}/{state}" or RANK[level] > RANK[one.concern.level]
-        settled, gone = settling.look(concerns, told, now_ms)
-        assert not news(told, settled, gone, warnings=True, findings=True)
-        assert {one.key for one in concerns if one.level == "finding"} <= told.keys()
+        settled, gone = settling.look(concerns, notified, now_ms)
+        assert not news(notified, settled, gone, warnings=True, findings=True)
+        assert {one.key for one in concerns if one.level == "finding"} <= notified.keys()

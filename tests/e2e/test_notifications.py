@@ -1,4 +1,4 @@
-"""Notifications of a served bridge: what stops is told once, also over a restart, and again when it is well."""
+"""Notifications of a served bridge: what stops is sent once, also over a restart, and again when it is well."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ webhook = {{ url = "{url}/hook", secret = "{secret}", private = true }}
 
 
 @asynccontextmanager
-async def told():
+async def receiving():
     """Run a receiver that checks each signature and keeps the messages."""
     messages = []
 
@@ -68,7 +68,7 @@ def often(monkeypatch):
     monkeypatch.setattr(notifier, "LOOK_S", 0.1)
 
 
-async def test_a_lane_that_stops_is_told_once_and_when_it_sends_again(tmp_path):
+async def test_a_lane_that_stops_is_sent_once_and_when_it_sends_again(tmp_path):
     """With the vendor's own words; a restart in between says nothing."""
     working = asyncio.Event()
 
@@ -77,7 +77,7 @@ async def test_a_lane_that_stops_is_told_once_and_when_it_sends_again(tmp_path):
             return web.json_response({"code": 200})
         return web.json_response({"code": 400, "error": "Invalid API key: the-api-key"}, status=400)
 
-    async with told() as (receiver, messages), answering(amplitude) as vendor:
+    async with receiving() as (receiver, messages), answering(amplitude) as vendor:
         path = written(tmp_path, vendor, app=settings(receiver))
         async with serving(path) as origin:
             await push(origin)
@@ -112,7 +112,7 @@ async def test_no_identifier_leaves_in_a_message(tmp_path):
     async def amplitude(_):
         return web.json_response({"code": 400, "error": f"Invalid API key for {email} and {idfa}"}, status=400)
 
-    async with told() as (receiver, messages), answering(amplitude) as vendor:
+    async with receiving() as (receiver, messages), answering(amplitude) as vendor:
         async with serving(written(tmp_path, vendor, app=settings(receiver, slack=True))) as origin:
             await push(origin, INSTALL | {"campaign": f"{email} {idfa}"})
             await until(lambda: len(messages) > 1)
@@ -129,9 +129,9 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def test_the_command_sends_a_test_and_shows_what_was_told(tmp_path):
+async def test_the_command_sends_a_test_and_shows_what_was_sent(tmp_path):
     """Exit code 1 if a channel does not work, and no secret on the screen."""
-    async with told() as (receiver, messages):
+    async with receiving() as (receiver, messages):
         path = written(tmp_path, app=settings(receiver, slack=True))
         sent = await asyncio.to_thread(run, "notify", "--test", "--config", str(path))
         assert (sent.returncode, sent.stdout) == (0, "webhook: sent.\nslack: sent.\n")
@@ -155,7 +155,7 @@ async def test_nobody_to_tell_is_an_error_with_a_remedy(tmp_path):
 
 async def test_the_set_up_page_sends_a_test_and_says_how_it_stands(tmp_path):
     """Behind a question, into the audit trail, by operators alone."""
-    async with told() as (receiver, messages), operating(tmp_path, settings(receiver) + USERS) as (ann, bob):
+    async with receiving() as (receiver, messages), operating(tmp_path, settings(receiver) + USERS) as (ann, bob):
         assert "No message so far." in await ann.get("/setup")
         form = {"csrf": await ann.csrf("/setup")}
         done = await asked_and_done(ann, "/setup/notify", form, "Send a test message by webhook?")
@@ -166,7 +166,7 @@ async def test_the_set_up_page_sends_a_test_and_says_how_it_stands(tmp_path):
 
 
 async def test_a_channel_that_fails_turns_banner_doctor_and_metric(tmp_path):
-    """Who looks at the console hears that nobody is told."""
+    """Who looks at the console sees that nobody is notified."""
 
     async def refuse(_):
         return web.Response(status=500)

@@ -13,7 +13,7 @@ from mail_server import MailStand, certificate
 
 from flybridge.delivery.transport import HttpDownload
 from flybridge.notifications.channel import HttpTarget, NotSent, SlackChannel, WebhookChannel, signature
-from flybridge.notifications.concern import Concern, News, Told
+from flybridge.notifications.concern import Concern, News, Notified
 from flybridge.notifications.mail import MailChannel, MailServer
 from flybridge.notifications.message import SLACK_MOST, Message
 from flybridge.notifications.notifier import send_test
@@ -25,7 +25,7 @@ DEAD = Concern("d1", "dead", "warn", "12 events could not be delivered.", "/dead
 MESSAGE = Message(
     "0" * 32,
     1_767_225_600_000,
-    News(began=[STOPPED], ended=[Told(DEAD, 1_767_222_000_000)]),
+    News(began=[STOPPED], ended=[Notified(DEAD, 1_767_222_000_000)]),
     others=3,
     address="https://bridge.example.com",
 )
@@ -278,8 +278,8 @@ async def test_a_test_message_says_what_arrived_and_what_did_not(download, clock
     [
         (Message("1", 0, News(began=[DEAD])), "flybridge: 1 thing to check"),
         (Message("1", 0, News(began=[DEAD, STOPPED], changed=[STOPPED])), "flybridge: 2 problems, action needed"),
-        (Message("1", 0, News(ended=[Told(DEAD, 0)])), "flybridge: all is well again"),
-        (Message("1", 0, News(ended=[Told(DEAD, 0)]), still=[STOPPED]), "flybridge: some is well again"),
+        (Message("1", 0, News(ended=[Notified(DEAD, 0)])), "flybridge: all is well again"),
+        (Message("1", 0, News(ended=[Notified(DEAD, 0)]), still=[STOPPED]), "flybridge: some is well again"),
         (Message("1", 0, test=True), "flybridge: a test message"),
     ],
 )

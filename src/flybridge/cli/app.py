@@ -44,7 +44,9 @@ class Commands(LazyGroup):
         "export": Later("flybridge.cli.export", "export", "Write counters, cohorts and the ledger as Parquet."),
         "explain": Later("flybridge.cli.explain", "explain", "Show what would become of a message, field by field."),
         "import": Later("flybridge.cli.import_files", "import_files", "Import files into the inbox."),
-        "notify": Later("flybridge.cli.notify", "notify", "Show who was told of what, or send a test message."),
+        "notify": Later(
+            "flybridge.cli.notify", "notify", "Show the notifications that were sent, or send a test message."
+        ),
         "tokens": Later("flybridge.cli.tokens", "app", "List, make and revoke API tokens of the console."),
         "pull": Later("flybridge.cli.read_history", "pull", "Read AppsFlyer's raw-data reports."),
         "gaps": Later("flybridge.cli.read_history", "gaps", "Find what was never received, and read it."),

@@ -1,4 +1,4 @@
-"""`flybridge notify`: what people are told, and a test message to them."""
+"""`flybridge notify`: what people were notified of, and a test message to them."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ def notify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what each channel of `notify` has told and what is not over, or send a test message with --test."""
+    """Show what each channel of `notify` has sent and what is not over, or send a test message with --test."""
     settings = configured(config)
     names = channel_names(settings)
     if not names:
-        raise ConfigError("notify", "nobody is to be told.", "Add [notify.email], [notify.slack] or [notify.webhook].")
+        raise ConfigError(
+            "notify", "nobody is to be notified.", "Add [notify.email], [notify.slack] or [notify.webhook]."
+        )
     if test:
         _test(settings, as_json=as_json)
         return
     states = with_store(settings, read_states)
     rows = [_row(name, states.get(name, ChannelState())) for name in names]
-    told = [
+    lasting = [
         {"channel": name, "level": one.concern.level, "since": _time(one.since_ms), "what": one.concern.sentence}
         for name in names
-        for one in states.get(name, ChannelState()).told.values()
+        for one in states.get(name, ChannelState()).notified.values()
     ]
     if as_json:
-        print_json({"channels": rows, "told": told})
+        print_json({"channels": rows, "not_over": lasting})
         return
     print_rows("Channels", rows, "")
-    print_rows("Told, and not over", told, "Nothing that was told is not over.")
+    print_rows("Sent, and not over", lasting, "All that was sent is over.")
 
 
 def _test(settings: Config, *, as_json: bool) -> None:
@@ -70,7 +72,7 @@ def _row(name: str, state: ChannelState) -> dict[str, Any]:
         "channel": name,
         "sent": state.sent,
         "last": _time(state.sent_ms) if state.sent_ms else "",
-        "not_over": len(state.told),
+        "not_over": len(state.notified),
         "problem": state.problem,
         "tries": state.tries,
     }

@@ -1,4 +1,4 @@
-"""Settings of notifications: who is told, how, and when."""
+"""Settings of notifications: to whom, how, and when."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class NotifyEmail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Notify(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is told when something needs attention, and when it is well again."""
+    """Who is notified when something needs attention, and when it is well again."""
 
     webhook: NotifyWebhook | None = None
     """A signed webhook."""
@@ -75,17 +75,17 @@ class Notify(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     email: NotifyEmail | None = None
     """E-mail."""
     warnings: bool = True
-    """Whether conditions are told that should be looked at, beside those that need an operator."""
+    """Whether conditions are sent that should be looked at, beside those that need an operator."""
     findings: bool = True
-    """Whether findings in the figures are told; see `flybridge findings`."""
+    """Whether findings in the figures are sent; see `flybridge findings`."""
     after_minutes: Annotated[float, Meta(ge=0, le=1440)] = 2.0
-    """How long something has to last, or to be well again, before it is told."""
+    """How long something has to last, or to be well again, before it is sent."""
     quiet_from: _Hour = ""
-    """When quiet hours begin: nothing is sent until they end, and what is over by then is not told. Empty: there are
+    """When quiet hours begin: nothing is sent until they end, and what is over by then is not sent. Empty: there are
     none."""
     quiet_to: _Hour = ""
     """When quiet hours end; on the next day if that is earlier than they begin."""
     timezone: str = "UTC"
     """The time zone of the quiet hours, by its IANA name."""
     urgent_in_quiet_hours: bool = False
-    """Whether what needs an operator is told in quiet hours, too."""
+    """Whether what needs an operator is sent in quiet hours, too."""

@@ -251,7 +251,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     insight: Insight = field(default_factory=Insight)
     """What is counted about performance."""
     notify: Notify = field(default_factory=Notify)
-    """Who is told when something needs attention."""
+    """Who is notified when something needs attention."""
     apps: tuple[App, ...]
     """The apps, one `[[apps]]` each."""
 

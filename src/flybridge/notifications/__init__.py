@@ -1,1 +1,1 @@
-"""Tells people when something needs attention, and when it is well again: by webhook, Slack and e-mail."""
+"""Notify people when something needs attention, and when it is well again: by webhook, Slack and e-mail."""

@@ -1,7 +1,7 @@
-"""What people are told of, and what of it is new: pure.
+"""What notifications are about, and what of it is new: pure.
 
-A concern is told once, and again only if it becomes worse or another matter, or is over. What lasts for less than a
-set time, and what comes and goes within it, is not told.
+A concern is sent once, and again only if it becomes worse or another matter, or is over. What lasts for less than a
+set time, and what comes and goes within it, is not sent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 WORST: Final = 5
-"""How many conditions are begun to be told of at a time, the worst first. The others follow when these are over."""
+"""How many conditions are sent at a time, the worst first. The others follow when these are over."""
 
 BAD: Final = "bad"
 FINDING: Final = "finding"
@@ -40,8 +40,8 @@ class Concern(Struct, frozen=True):
         return f"{self.level}/{self.state}"
 
 
-class Told(Struct, frozen=True):
-    """A concern as it was told last, and when it was told first."""
+class Notified(Struct, frozen=True):
+    """A concern as it was sent last, and when it was sent first."""
 
     concern: Concern
     since_ms: int
@@ -52,7 +52,7 @@ class News(Struct, frozen=True):
 
     began: Sequence[Concern] = ()
     changed: Sequence[Concern] = ()
-    ended: Sequence[Told] = ()
+    ended: Sequence[Notified] = ()
 
     def __bool__(self) -> bool:
         return bool(self.began or self.changed or self.ended)
@@ -81,12 +81,12 @@ class Settling:
         self._since: dict[str, tuple[str | None, int]] = {}
 
     def look(
-        self, concerns: Iterable[Concern], told: Iterable[str], now_ms: int
+        self, concerns: Iterable[Concern], notified: Iterable[str], now_ms: int
     ) -> tuple[dict[str, Concern], frozenset[str]]:
-        """Return the concerns that have stood as they are for long enough, and the told keys that are gone as long."""
+        """Return the concerns that have stood as they are for long enough, and the sent keys that are gone as long."""
         present = {one.key: one for one in concerns}
         since: dict[str, tuple[str | None, int]] = {}
-        for key in {*present, *told}:
+        for key in {*present, *notified}:
             standing = present[key].standing if key in present else None
             before = self._since.get(key)
             begun_ms = before[1] if before is not None and before[0] == standing and before[1] <= now_ms else now_ms
@@ -97,27 +97,32 @@ class Settling:
 
 
 def news(
-    told: Mapping[str, Told], settled: Mapping[str, Concern], gone: Iterable[str], *, warnings: bool, findings: bool
+    notified: Mapping[str, Notified],
+    settled: Mapping[str, Concern],
+    gone: Iterable[str],
+    *,
+    warnings: bool,
+    findings: bool,
 ) -> News:
-    """Return what has to be told. Without `warnings` or `findings` none of these begins to be told of."""
+    """Return what has to be sent. Without `warnings` or `findings` none of these is begun."""
     ranked = sorted(settled.values(), key=lambda one: RANK[one.level])
     conditions = [one for one in ranked if one.level == BAD or (warnings and one.level != FINDING)]
     wanted = [*conditions[:WORST], *(one for one in ranked if findings and one.level == FINDING)]
     return News(
-        began=[one for one in wanted if one.key not in told],
-        changed=[one for one in ranked if one.key in told and _another(one, told[one.key].concern)],
-        ended=[told[key] for key in sorted(gone) if key in told],
+        began=[one for one in wanted if one.key not in notified],
+        changed=[one for one in ranked if one.key in notified and _another(one, notified[one.key].concern)],
+        ended=[notified[key] for key in sorted(gone) if key in notified],
     )
 
 
 def _another(one: Concern, before: Concern) -> bool:
-    """Whether a concern has become another matter since it was told. One that is only milder is not over yet."""
+    """Whether a concern has become another matter since it was sent. One that is only milder is not over yet."""
     return one.standing != before.standing and RANK[one.level] <= RANK[before.level]
 
 
-def after(told: Mapping[str, Told], found: News, now_ms: int) -> dict[str, Told]:
-    """Return what has been told once this news has been."""
+def after(notified: Mapping[str, Notified], found: News, now_ms: int) -> dict[str, Notified]:
+    """Return what has been sent once this news has been."""
     over = {one.concern.key for one in found.ended}
-    new = {one.key: Told(one, now_ms) for one in found.began}
-    new |= {one.key: Told(one, told[one.key].since_ms) for one in found.changed}
-    return {key: one for key, one in told.items() if key not in over} | new
+    new = {one.key: Notified(one, now_ms) for one in found.began}
+    new |= {one.key: Notified(one, notified[one.key].since_ms) for one in found.changed}
+    return {key: one for key, one in notified.items() if key not in over} | new

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from flybridge.notifications.concern import BAD, FINDING, Concern, News, Told
+from flybridge.notifications.concern import BAD, FINDING, Concern, News, Notified
 
 MOST: Final = 20
 """How many concerns of a sort are written out; findings may be many."""
@@ -21,7 +21,7 @@ _MARKS: Final[Mapping[str, str]] = {BAD: "Act", "warn": "Check", FINDING: "Findi
 class Message(Struct, frozen=True):
     """One message. `id` is the same if it is sent again because its answer was lost.
 
-    `others` is how many conditions need attention beside those that are told. `address` is that of the console.
+    `others` is how many conditions need attention beside those that are named. `address` is that of the console.
     """
 
     id: str
@@ -70,7 +70,7 @@ class Message(Struct, frozen=True):
             lines = [f"{_MARKS[one.level]}: {one.sentence}" for one in self.still]
             if self.others:
                 lines.append(f"{self.others} more, on the console.")
-            found.append(("Told before, and not over", _cut(lines)))
+            found.append(("Notified before, and not over", _cut(lines)))
         return found
 
     def as_json(self) -> bytes:
@@ -97,14 +97,14 @@ class Message(Struct, frozen=True):
         blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": _slack(line)[:SLACK_MOST]}} for line in lines]
         return msgspec.json.encode({"text": _slack(self.subject), "blocks": blocks})
 
-    def _concern(self, one: Concern, told: Told | None = None) -> dict[str, Any]:
+    def _concern(self, one: Concern, notified: Notified | None = None) -> dict[str, Any]:
         return {
             "key": one.key,
             "kind": one.kind,
             "level": one.level,
             "sentence": one.sentence,
             "see": f"{self.address}{one.path}" if self.address and one.path else None,
-            **({"since": _time(told.since_ms)} if told is not None else {}),
+            **({"since": _time(notified.since_ms)} if notified is not None else {}),
         }
 
     def _where(self) -> list[str]:

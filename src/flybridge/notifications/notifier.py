@@ -1,6 +1,6 @@
-"""Tells people, through every channel, what needs attention: once until it changes, and once more when it is over.
+"""Sends, through every channel, what needs attention: once until it changes, and once more when it is over.
 
-What was told stands in the store, so that neither a restart nor another process tells it again. In any number of
+What was sent stands in the store, so that neither a restart nor another process sends it again. In any number of
 processes one at a time does it, by a lease in the store. A message that does not arrive is sent again after growing
 waits, a bounded number of times. A process that dies between sending a message and noting it sends the same message,
 with the same id, once more.
@@ -27,8 +27,8 @@ from flybridge.notifications.concern import (
     WORST,
     Concern,
     News,
+    Notified,
     Settling,
-    Told,
     after,
     key_of,
     news,
@@ -41,7 +41,7 @@ from flybridge.store.protocol import Store
 STATE: Final = "notify/"
 TURN: Final = "notify"
 TURN_MS: Final = 120_000
-"""How long a process that has gone keeps others from telling. Longer than one message through one channel takes."""
+"""How long a process that has gone keeps others from sending. Longer than one message through one channel takes."""
 
 LOOK_S: Final = 10.0
 WAITS_MS: Final = (30_000, 120_000, 600_000, 1_800_000, 3_600_000)
@@ -50,16 +50,16 @@ WAITS_MS: Final = (30_000, 120_000, 600_000, 1_800_000, 3_600_000)
 AWAY: Final = Concern(
     key_of("store"), "store", BAD, "flybridge can't use its store: events wait in the inbox.", "/flow"
 )
-"""Told from memory: while it lasts, nothing can be noted."""
+"""Remembered in memory: while it lasts, nothing can be noted."""
 
 
 class ChannelState(Struct, frozen=True):
-    """What one channel has told. `sent` counts messages; `tries` and `due_ms` are of one that did not arrive.
+    """What one channel has sent. `sent` counts messages; `tries` and `due_ms` are of one that did not arrive.
 
     `problem` says why the last message did not arrive; empty if it did.
     """
 
-    told: dict[str, Told] = field(default_factory=dict)
+    notified: dict[str, Notified] = field(default_factory=dict)
     sent: int = 0
     sent_ms: int = 0
     tries: int = 0
@@ -68,7 +68,7 @@ class ChannelState(Struct, frozen=True):
 
 
 class NotifyRules(Struct, frozen=True):
-    """When and of what people are told. With `urgent`, quiet hours do not hold back what needs an operator."""
+    """When notifications are sent, and of what. With `urgent`, quiet hours do not hold back what needs an operator."""
 
     after_ms: int = 120_000
     quiet: QuietHours = NONE
@@ -84,16 +84,16 @@ Sent = Callable[[str, str, str], None]
 
 
 async def read_states(store: Store) -> dict[str, ChannelState]:
-    """Return what each channel has told."""
+    """Return what each channel has sent."""
     found = {}
     for name, value in await store.states(STATE):
-        with suppress(msgspec.DecodeError):  # of another version: told anew
+        with suppress(msgspec.DecodeError):  # of another version: sent anew
             found[name.removeprefix(STATE)] = msgspec.json.decode(value, type=ChannelState)
     return found
 
 
 class Notifier:
-    """Tells people through `channels` what `read` returns. `holder` is the name of this process in its lease."""
+    """Sends through `channels` what `read` returns. `holder` is the name of this process in its lease."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Notifier:
         self._sent = sent
         self._settling = {one.name: Settling(rules.after_ms) for one in channels}
         self._states: dict[str, ChannelState] | None = None
-        """What was told, as this process knows it while it has its turn; None while another process has it."""
+        """What was sent, as this process knows it while it has its turn; None while another process has it."""
 
     async def run(self, stop: asyncio.Event, failed: Callable[[FlybridgeError], None]) -> None:
         """Look every ten seconds until `stop` is set, then let another process go on."""
@@ -131,7 +131,7 @@ class Notifier:
                 await self._store.take_turn(TURN, self._holder, self._clock.now_ms(), 0)
 
     async def look(self) -> None:
-        """Tell what is new, if it is this process's turn."""
+        """Send what is new, if it is this process's turn."""
         now_ms = self._clock.now_ms()
         try:
             if not await self._store.take_turn(TURN, self._holder, now_ms, TURN_MS):
@@ -145,25 +145,27 @@ class Notifier:
                 raise
             concerns = [AWAY]
         away = AWAY in concerns
-        await asyncio.gather(*(self._tell(channel, concerns, now_ms, away=away) for channel in self._channels))
+        await asyncio.gather(*(self._send_news(channel, concerns, now_ms, away=away) for channel in self._channels))
 
     async def _hand_over(self, now_ms: int) -> None:
-        """Forget what was told. That the store was away only this process knows: it tells that it is back."""
+        """Forget what was sent. That the store was away only this process knows: it sends that it is back."""
         states, self._states = self._states or {}, None
         for channel in self._channels:
             state = states.get(channel.name, ChannelState())
-            if told := state.told.get(AWAY.key):
-                await self._send(channel, state, self._message(channel, state, News(ended=[told]), (), now_ms), now_ms)
+            if notified := state.notified.get(AWAY.key):
+                await self._send(
+                    channel, state, self._message(channel, state, News(ended=[notified]), (), now_ms), now_ms
+                )
 
-    async def _tell(self, channel: Channel, concerns: Sequence[Concern], now_ms: int, *, away: bool) -> None:
+    async def _send_news(self, channel: Channel, concerns: Sequence[Concern], now_ms: int, *, away: bool) -> None:
         assert self._states is not None
         state = self._states.get(channel.name, ChannelState())
         own = key_of(notification_key(channel.name))
-        concerns = [one for one in concerns if one.key != own]  # it can't tell that it does not arrive
-        settled, gone = self._settling[channel.name].look(concerns, state.told, now_ms)
+        concerns = [one for one in concerns if one.key != own]  # it can't send that it does not arrive
+        settled, gone = self._settling[channel.name].look(concerns, state.notified, now_ms)
         rules = self._rules
         # While the store is away nothing is known of the rest: it is not over.
-        found = news(state.told, settled, () if away else gone, warnings=rules.warnings, findings=rules.findings)
+        found = news(state.notified, settled, () if away else gone, warnings=rules.warnings, findings=rules.findings)
         waits = state.tries > 0 and now_ms < state.due_ms <= now_ms + WAITS_MS[-1]
         quiet = rules.quiet.contain(now_ms) and not (rules.urgent and found.urgent)
         if not found or waits or quiet:
@@ -174,7 +176,7 @@ class Notifier:
             await self._store.put_state(STATE + channel.name, msgspec.json.encode(state))
 
     async def _send(self, channel: Channel, state: ChannelState, message: Message, now_ms: int) -> ChannelState:
-        told = after(state.told, message.news, now_ms)
+        notified = after(state.notified, message.news, now_ms)
         try:
             await channel.send(message)
         except NotSent as problem:
@@ -183,9 +185,9 @@ class Notifier:
                 due_ms = now_ms + WAITS_MS[state.tries]
                 return structs.replace(state, tries=state.tries + 1, due_ms=due_ms, problem=str(problem))
             self._sent(channel.name, "given_up", str(problem))
-            return structs.replace(state, told=told, tries=0, due_ms=0, problem=str(problem))
+            return structs.replace(state, notified=notified, tries=0, due_ms=0, problem=str(problem))
         self._sent(channel.name, "sent", "")
-        return ChannelState(told, state.sent + 1, now_ms)
+        return ChannelState(notified, state.sent + 1, now_ms)
 
     def _message(
         self, channel: Channel, state: ChannelState, found: News, concerns: Sequence[Concern], now_ms: int
@@ -194,7 +196,7 @@ class Notifier:
         conditions = sorted(
             (one for one in concerns if one.level != FINDING and one.key not in new), key=lambda one: RANK[one.level]
         )
-        still = [one for one in conditions if one.key in state.told][:WORST]
+        still = [one for one in conditions if one.key in state.notified][:WORST]
         others = len(conditions) - len(still) if self._rules.warnings else 0
         parts = [
             channel.name,

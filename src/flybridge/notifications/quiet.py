@@ -1,4 +1,4 @@
-"""Hours in which nobody is told anything."""
+"""Hours in which no notification is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people are told of: the conditions of the console's banner, and the findings in the figures."""
+"""What people are notified of: the conditions of the console's banner, and the findings in the figures."""
 
 from __future__ import annotations
 

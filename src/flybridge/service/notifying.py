@@ -1,4 +1,4 @@
-"""Builds the job that tells people what needs attention."""
+"""Builds the job that notifies people of what needs attention."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def notifying(
     owner: WorkerId,
     report: Reporter,
 ) -> dict[str, Job]:
-    """Return the job of a worker process; no job if nobody is to be told. What it opens `stack` closes."""
+    """Return the job of a worker process; no job if nobody is to be notified. What it opens `stack` closes."""
     names = channel_names(config)
     if not names:
         return {}

@@ -92,7 +92,7 @@ class Operations(Protocol):
         ...
 
     async def notifications(self) -> Mapping[str, ChannelState]:
-        """Return what each way of telling people has told."""
+        """Return what each channel of notifications has sent."""
         ...
 
     async def send_test_notification(self) -> Done:

@@ -111,13 +111,13 @@ def routes(site: Site) -> list[Route]:
 
 
 def _notified(site: Site, name: str, state: ChannelState) -> dict[str, str]:
-    """Return how a way of telling people stands."""
+    """Return how a channel of notifications stands."""
     if state.problem:
         again = f" It is tried again in {span(state.due_ms - site.clock.now_ms())}." if state.tries else ""
         return {"name": name, "level": "warn", "sentence": f"The last message did not arrive: {state.problem}{again}"}
     last = f"{clock_time(state.sent_ms)} UTC" if state.sent_ms else ""
     sentence = f"{plural(state.sent, 'message')} so far, the last at {last}." if last else "No message so far."
-    open_ = f" {plural(len(state.told), 'matter')} told and not over." if state.told else ""
+    open_ = f" {plural(len(state.notified), 'matter')} sent and not over." if state.notified else ""
     return {"name": name, "level": "good", "sentence": sentence + open_}
 
 
