@@ -48,7 +48,7 @@ from flybridge.mapping.to_amplitude.facts import (
 )
 from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_facts
 from flybridge.mapping.to_amplitude.native import from_native_integration
-from flybridge.mapping.to_amplitude.rules import DoubleAttribution
+from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.mapping.to_appsflyer import map as to_appsflyer
 from flybridge.mapping.to_appsflyer.convert import appsflyer_id
 from flybridge.mapping.to_appsflyer.rules import StreamRules

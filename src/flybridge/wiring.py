@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import time
 
+from msgspec.structs import asdict
+
 from flybridge.amplitude import cohort
 from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import Batch, History, HttpV2, origin
@@ -39,30 +41,14 @@ from flybridge.web.routes import StreamRoutes
 
 def rules_of(app: App) -> Rules:
     """Return the mapping rules of one app."""
-    m = app.mapping
     return Rules(
         app=app.name,
         platform=app.platform.value,
         app_id=app.appsflyer_app_id,
         route=app.route.value,
-        prefix=f"[{m.prefix}] ",
-        rename=m.rename,
-        rows=tuple((row.source, row.target) for row in m.rows),
-        include=m.include,
-        exclude=m.exclude,
-        without=m.without,
         min_id_length=app.amplitude.min_id_length,
-        device_id_key=m.device_id_key,
-        session_id_key=m.session_id_key,
-        user_id_key=m.user_id_key,
-        customer_user_id=m.customer_user.value,
-        revenue=m.revenue.value,
-        location=m.location.value,
-        advertising_ids=m.advertising_ids.value,
-        uninstalls=m.uninstalls.value,
-        where=m.where,
-        double_attribution=m.double_attribution,
         restrictions={source: policy.value for source, policy in app.restrictions.items()},
+        **asdict(app.mapping),
     )
 
 

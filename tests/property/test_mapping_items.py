@@ -14,6 +14,7 @@ from flybridge.appsflyer.fields import NAMES, Postback
 from flybridge.appsflyer.postback import read
 from flybridge.mapping.to_amplitude.explain import Explanation, explain
 from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.settings import MappingRow
 from flybridge.records import Dead, Filter, Media, Refuse
 
 NOW_MS = 1_790_000_000_000
@@ -23,9 +24,9 @@ EXTRA = Rules(
     app="shop",
     platform="ios",
     rows=(
-        ("new", "event_properties.new"),
-        ("custom_data.x", "user_properties.x"),
-        ("original_url", "user_properties.u"),
+        MappingRow("new", "event_properties.new"),
+        MappingRow("custom_data.x", "user_properties.x"),
+        MappingRow("original_url", "user_properties.u"),
     ),
     restrictions={"restricted": "redact", "a": "organic", "b": "drop"},
 )
@@ -167,7 +168,10 @@ def test_a_restricted_source_is_never_told(message: dict[str, Any], policy: str,
         "new": str(campaign),
     }
     rules = Rules(
-        app="shop", platform="ios", restrictions={str(source): policy}, rows=(("new", "event_properties.new"),)
+        app="shop",
+        platform="ios",
+        restrictions={str(source): policy},
+        rows=(MappingRow("new", "event_properties.new"),),
     )
     found = map_postback(reading(message), rules, NOW_MS)
     assert isinstance(found, Mapped)

@@ -16,6 +16,7 @@ from flybridge.appsflyer.postback import read
 from flybridge.mapping.to_amplitude.classify import classify
 from flybridge.mapping.to_amplitude.map import map_postback
 from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.mapping.to_amplitude.settings import MappingRow
 from flybridge.records import Media, content_key
 
 NOW_MS = 1_790_000_000_000
@@ -26,7 +27,7 @@ RULES = (
     Rules(
         app="shop",
         platform="ios",
-        rows=(("new", "event_properties.new"), ("af_sub1", "event_properties.sub")),
+        rows=(MappingRow("new", "event_properties.new"), MappingRow("af_sub1", "event_properties.sub")),
         restrictions={"restricted": "redact", "a": "organic", "b": "drop", "c/impression": "redact"},
         exclude=("login", "re-eng*"),
         device_id_key="device",

@@ -11,7 +11,7 @@ from flybridge.appsflyer.postback import read
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
-from flybridge.mapping.to_amplitude.rules import DoubleAttribution
+from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import Envelope, Filter, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore

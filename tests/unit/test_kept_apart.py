@@ -9,7 +9,8 @@ import pytest
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.insight.performance import AppScope, Question, read_performance
-from flybridge.mapping.to_amplitude.rules import DoubleAttribution, Rules
+from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import DAY_MS, Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore

@@ -14,6 +14,7 @@ from flybridge.appsflyer.postback import Kind, Postback, read
 from flybridge.errors import ConfigError
 from flybridge.identity import IdKind
 from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.settings import MappingRow
 from flybridge.records import Dead, Filter, Media, Refuse
 
 NOW_MS = 1_790_000_000_000
@@ -630,9 +631,9 @@ def test_a_policy_may_be_for_the_view_through_of_all_sources() -> None:
 def test_a_restricted_source_hides_configured_rows_too() -> None:
     """A row of the configuration can't tell what the policy hides; unknown fields are not trusted."""
     extra = (
-        ("campaign", "event_properties.c"),
-        ("new_field", "event_properties.n"),
-        ("custom_data.plan", "event_properties.p"),
+        MappingRow("campaign", "event_properties.c"),
+        MappingRow("new_field", "event_properties.n"),
+        MappingRow("custom_data.plan", "event_properties.p"),
     )
     message = INSTALL | {"new_field": "Spring 2", "custom_data": {"plan": "pro"}}
     properties = item(message, rows=extra, restrictions={"partner_int": "redact"})["event_properties"]
@@ -647,11 +648,11 @@ def test_a_restricted_source_hides_configured_rows_too() -> None:
 def test_configured_rows_reach_known_unknown_and_custom_fields() -> None:
     """They come before the table's own rows."""
     extra = (
-        ("af_siteid", "user_properties.sub_publisher"),
-        ("new_field", "event_properties.new"),
-        ("custom_data.plan", "user_properties.plan"),
-        ("event_value.level", "event_properties.level"),
-        ("campaign", "carrier"),
+        MappingRow("af_siteid", "user_properties.sub_publisher"),
+        MappingRow("new_field", "event_properties.new"),
+        MappingRow("custom_data.plan", "user_properties.plan"),
+        MappingRow("event_value.level", "event_properties.level"),
+        MappingRow("campaign", "carrier"),
     )
     message = EVENT | {
         "af_siteid": "s1", "new_field": 5, "custom_data": {"plan": "pro"}, "event_value": {"level": 3}, "carrier": "x",
@@ -665,13 +666,14 @@ def test_configured_rows_reach_known_unknown_and_custom_fields() -> None:
 def test_configured_rows_never_tell_a_device() -> None:
     """Neither a field that is an identifier, nor a value that contains one."""
     found = item(
-        INSTALL | {"original_url": f"https://x/?gaid={GAID}"}, rows=(("original_url", "event_properties.url"),)
+        INSTALL | {"original_url": f"https://x/?gaid={GAID}"},
+        rows=(MappingRow("original_url", "event_properties.url"),),
     )
     assert "url" not in found["event_properties"]
     with pytest.raises(ConfigError, match=r"rows\.idfa"):
-        rules(rows=(("idfa", "event_properties.x"),))
+        rules(rows=(MappingRow("idfa", "event_properties.x"),))
     with pytest.raises(ConfigError, match="custom_data"):
-        rules(rows=(("custom_data.gaid", "event_properties.x"),))
+        rules(rows=(MappingRow("custom_data.gaid", "event_properties.x"),))
 
 
 def test_fields_can_be_left_out() -> None:
@@ -682,7 +684,7 @@ def test_fields_can_be_left_out() -> None:
 
 def test_another_prefix_is_used_everywhere() -> None:
     """Event types and properties alike."""
-    found = item(INSTALL, prefix="[AF] ")
+    found = item(INSTALL, prefix="AF")
     assert found["event_type"] == "[AF] Install"
     assert found["user_properties"]["[AF] campaign"] == "Spring"
     assert "[AppsFlyer]" not in json.dumps(found)
@@ -694,9 +696,9 @@ def test_another_prefix_is_used_everywhere() -> None:
         ({"platform": "palm"}, "platform"),
         ({"route": "both"}, "route"),
         ({"restrictions": {"x": "hide"}}, "restrictions"),
-        ({"rows": (("campaign", "user_id"),)}, "rows.campaign"),
-        ({"rows": (("campaign", "event_properties."),)}, "rows.campaign"),
-        ({"rows": (("campaign", 'event_properties.a"b'),)}, "rows.campaign"),
+        ({"rows": (MappingRow("campaign", "user_id"),)}, "rows.campaign"),
+        ({"rows": (MappingRow("campaign", "event_properties."),)}, "rows.campaign"),
+        ({"rows": (MappingRow("campaign", 'event_properties.a"b'),)}, "rows.campaign"),
         ({"prefix": "[A\n] "}, "prefix"),
     ],
 )

@@ -17,8 +17,10 @@ from flybridge.flow import AppFlow, Flow
 from flybridge.identity import IdKind, Keyring
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.map import Mapped, map_postback
+from flybridge.mapping.to_amplitude.revenue import RevenueIn
 from flybridge.mapping.to_amplitude.rows import ROWS
 from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.mapping.to_amplitude.settings import MappingRow
 from flybridge.records import Envelope, Filter, Media, Source
 
 RECEIVED_MS = 1_764_000_000_000
@@ -76,7 +78,7 @@ def value(**pairs: Any) -> dict[str, Any]:
 )  # fmt: skip
 def test_an_amount_and_its_currency_are_chosen_as_a_pair(message, choice, revenue):
     """By the app's choice; what can't be sent as chosen is left out and noted."""
-    found = mapped(PURCHASE | message, revenue=choice)
+    found = mapped(PURCHASE | message, revenue=RevenueIn(choice))
     sent = json.loads(found.body)
     assert (sent.get("revenue"), sent.get("currency")) == revenue
     assert revenue[0] is not None or choice == "none" or found.notes
@@ -99,7 +101,7 @@ MONEY = st.fixed_dictionaries(
 @given(MONEY, st.sampled_from(["event", "usd", "selected", "none"]))
 def test_no_amount_goes_without_its_currency(message, choice):
     """Amplitude adds amounts up as numbers: a bare one would be added to any currency."""
-    sent = event(PURCHASE | message, revenue=choice)
+    sent = event(PURCHASE | message, revenue=RevenueIn(choice))
     assert ("revenue" in sent) == ("currency" in sent)
     assert choice != "usd" or sent.get("currency", "USD") == "USD"
 
@@ -162,7 +164,7 @@ def test_a_place_is_as_exact_as_it_may_be(without, expected):
 
 def test_a_row_of_the_configuration_fills_a_field_of_the_place():
     """The others are what AppsFlyer reports."""
-    assert place(PLACE | {"af_sub1": "Home"}, rows=(("af_sub1", "city"),)) == (
+    assert place(PLACE | {"af_sub1": "Home"}, rows=(MappingRow("af_sub1", "city"),)) == (
         "United States",
         "California",
         "Home",
@@ -261,7 +263,7 @@ def test_the_source_left_out_is_in_no_property():
         ({"exclude": ("re-engagment",)}, "re-engagement"),
         ({"include": ("organic-instal",)}, "organic-install"),
         ({"rename": {"[AppsFlyer] Instal": "x"}}, "[AppsFlyer] Install"),
-        ({"rows": (("campain", "event_properties.c"),)}, "campaign"),
+        ({"rows": (MappingRow("campain", "event_properties.c"),)}, "campaign"),
         ({"route": "attribution", "advertising_ids": "match-only"}, "send"),
     ],
 )
@@ -274,7 +276,12 @@ def test_a_misspelt_name_is_refused_with_the_nearest(rules, nearest):
 
 def test_names_of_an_apps_own_are_not_taken_for_misspelt_ones():
     """An event may be called almost as one of AppsFlyer's."""
-    Rules(app="shop", platform="android", exclude=("installs", "af_*"), rows=(("new_field", "event_properties.n"),))
+    Rules(
+        app="shop",
+        platform="android",
+        exclude=("installs", "af_*"),
+        rows=(MappingRow("new_field", "event_properties.n"),),
+    )
 
 
 def test_advertising_ids_may_be_matched_by_and_never_sent():

@@ -18,7 +18,7 @@ from flybridge.history.files import RawFile, find_files
 from flybridge.history.run import HistoryImport, ImportPlan, day_span, overlap, refused
 from flybridge.history.survey import Survey
 from flybridge.history.take import Taken
-from flybridge.mapping.to_amplitude.rules import DoubleAttribution
+from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import DAY_MS, day_of
 from flybridge.service.backends import opened_inbox, opened_store
 from flybridge.store.protocol import Store

@@ -13,12 +13,11 @@ from msgspec import Meta, Struct, field
 
 from flybridge.config.secret import MAY_BE_EMPTY, Secret
 from flybridge.identity.matching import MAX_WINDOW_HOURS
-from flybridge.mapping.conditions import Condition
+from flybridge.mapping.conditions import Condition, Name
 from flybridge.mapping.restrictions import Policy
-from flybridge.mapping.to_amplitude.revenue import RevenueIn
-from flybridge.mapping.to_amplitude.rules import DoubleAttribution
+from flybridge.mapping.to_amplitude.settings import EventMapping
+from flybridge.mapping.to_appsflyer.settings import Stream
 
-Name = Annotated[str, Meta(min_length=1)]
 AppName = Annotated[
     str,
     Meta(
@@ -69,35 +68,6 @@ class HoldV1(StrEnum):
 
     IMMEDIATELY = "immediately"
     WHEN_SEEN = "when-seen"
-
-
-class CustomerUserId(StrEnum):
-    """What AppsFlyer's customer user id is to Amplitude."""
-
-    SEND = "send"
-    WHEN_SEEN = "when-seen"
-    NEVER = "never"
-
-
-class Location(StrEnum):
-    """Who says where an event happened."""
-
-    APPSFLYER = "appsflyer"
-    AMPLITUDE = "amplitude"
-
-
-class AdvertisingIds(StrEnum):
-    """What advertising ids are used for."""
-
-    SEND = "send"
-    MATCH_ONLY = "match-only"
-
-
-class Uninstalls(StrEnum):
-    """What becomes of uninstalls."""
-
-    LEAVE_OUT = "leave-out"
-    SEND = "send"
 
 
 class Identifier(StrEnum):
@@ -197,107 +167,6 @@ class HoldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     v1: HoldV1 = HoldV1.IMMEDIATELY
     """When the route `attribution` sends: `immediately`, so that Amplitude waits for the user (72 hours, then it drops
     the event silently), or `when-seen`, so that flybridge waits and accounts for what never matched."""
-
-
-class MappingRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One more field to carry over."""
-
-    source: Name
-    """The AppsFlyer field, or `custom_data.` or `event_value.` and a key."""
-    target: Name
-    """Its place in the Amplitude event: `event_properties.` or `user_properties.` and a key, or a field of the
-    event itself that the mapping table fills."""
-
-
-class EventMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a postback becomes an Amplitude event."""
-
-    prefix: str = "AppsFlyer"
-    """The word in brackets in front of event and property names: `[AppsFlyer] Install`."""
-    rename: dict[str, Name] = field(default_factory=dict)
-    """Events that get another name in Amplitude: AppsFlyer's name of an in-app event, or the name of a conversion as
-    it would be sent (`[AppsFlyer] Install`), and the new name."""
-    include: tuple[Name, ...] = ("*",)
-    """In-app events that are sent, by AppsFlyer's name or a glob (`af_*`). Others end as filtered."""
-    exclude: tuple[Name, ...] = ()
-    """Events that are not sent, even if included: in-app events by name or glob, conversions by AppsFlyer's event type
-    (`re-engagement`, `organic-*`)."""
-    device_id_key: str = "amplitude_device_id"
-    """The key of AppsFlyer's custom data, or of an event's value, under which the app passes its Amplitude device id.
-    With it a postback is matched without waiting. Dots lead into objects (`user.device_id`); a key in another case of
-    letters is found if the exact one is not there."""
-    session_id_key: str = "amplitude_session_id"
-    """The key of custom data under which the app passes its Amplitude session id, in milliseconds or seconds."""
-    user_id_key: str = "amplitude_user_id"
-    """The key of custom data under which the app passes its Amplitude user id."""
-    customer_user_id: CustomerUserId | None = None
-    """What AppsFlyer's customer user id is to Amplitude. `send`, the default: it is the user id, also of a user whom
-    Amplitude has not seen; Amplitude then makes a new one. `when-seen`: events wait until Amplitude has seen a user
-    with that id. `never`: the two differ, and it is neither sent nor matched by."""
-    use_customer_user_id: bool | None = None
-    """The former name of `customer_user_id`: true is `send`, false is `never`."""
-    revenue: RevenueIn = RevenueIn.EVENT
-    """The amount that becomes an event's revenue. Amplitude adds up the revenue of all events as plain numbers,
-    whatever their currency: write `usd` (AppsFlyer's conversion to US dollars) or `selected` (to the currency selected
-    for the app in AppsFlyer) for an app that sells in several. `event` is the amount in the event's own currency,
-    `none` leaves revenue to the app's own SDK. An amount without a currency is never sent."""
-    location: Location = Location.APPSFLYER
-    """Who says where an event happened. `appsflyer`: country, region, city and DMA as AppsFlyer reports them, all four
-    together, because in Amplitude one of them resets the others; none of them if country, state or city is not
-    reported. `amplitude`: none of them. Where none is sent, Amplitude looks up the IP address."""
-    advertising_ids: AdvertisingIds = AdvertisingIds.SEND
-    """Whether the IDFA and the Google or Amazon advertising id are sent to Amplitude, or only used to match, as keyed
-    hashes."""
-    uninstalls: Uninstalls = Uninstalls.LEAVE_OUT
-    """Whether uninstalls are sent: as the event `[AppsFlyer] Uninstall`, and as the user property
-    `[AppsFlyer] uninstalled at`, which the next conversion removes."""
-    double_attribution: DoubleAttribution = DoubleAttribution.PRIMARY
-    """Which copies of an in-app event are sent that AppsFlyer attributes twice, within an open re-engagement window:
-    `primary` (the other is filtered as `secondary_attribution`), `both` as two events, or the `first` that arrives.
-    AppsFlyer tells them apart by `is_primary_attribution`: select it in the Push API settings."""
-    without: tuple[Name, ...] = ()
-    """AppsFlyer fields of the mapping table that are not sent."""
-    rows: tuple[MappingRow, ...] = ()
-    """More fields to carry over, beside those of the mapping table."""
-    where: tuple[Condition, ...] = ()
-    """Conditions that a postback must meet, all of them; others end as filtered. `property` is a field of AppsFlyer
-    (`media_source`, `country_code`), or `event_value.` or `custom_data.` and a key."""
-
-    @property
-    def customer_user(self) -> CustomerUserId:
-        """What the customer user id is to Amplitude, by either name of the setting."""
-        if self.customer_user_id is not None:
-            return self.customer_user_id
-        return CustomerUserId.NEVER if self.use_customer_user_id is False else CustomerUserId.SEND
-
-
-class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Amplitude events that go to AppsFlyer as server-to-server in-app events. The first stream that chooses an event
-    maps it; one event is sent once.
-    """
-
-    events: tuple[Name, ...]
-    """Amplitude event names or globs (`Trial *`). Amplitude's own events (`$...`, `[Amplitude] ...`) only by their full
-    name."""
-    where: tuple[Condition, ...] = ()
-    """Conditions that must all hold."""
-    rename: dict[str, Name] = field(default_factory=dict)
-    """Events that get another name in AppsFlyer: Amplitude's name, AppsFlyer's name."""
-    properties: dict[str, Name] = field(default_factory=dict)
-    """AppsFlyer parameter, or `eventValue.` and a key, and where in the Amplitude event it is found, or `value:` and a
-    fixed text. It replaces the mapping table's rows for this parameter."""
-    extras: tuple[Name, ...] = ()
-    """Event properties that go into `eventValue` as they are, by name or glob, the most important first; `["*"]` for
-    all; `user_properties.` in front for those of the user. Empty sends none, as Amplitude's own integration."""
-    without: tuple[Name, ...] = ()
-    """AppsFlyer parameters of the mapping table that are not sent."""
-    sharing_filter: tuple[Name, ...] = ()
-    """AppsFlyer partners that the events are not shared with; `["all"]` for all partners."""
-    wait_hours: Annotated[float, Meta(ge=0, le=MAX_WINDOW_HOURS)] = 0.0
-    """How long an event without an AppsFlyer id waits for a postback that tells it, in hours since it was received.
-    0: what is known at that moment counts, and without it the event is filtered."""
-    loop: bool = False
-    """Whether events that came from AppsFlyer in the first place may go back to it."""
 
 
 class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,11 +17,9 @@ from flybridge.config.apps import (
     AppsFlyer,
     Audience,
     CostsFrom,
-    CustomerUserId,
     Identifier,
     Platform,
     Route,
-    Stream,
     called,
 )
 from flybridge.config.console import Console
@@ -30,6 +28,8 @@ from flybridge.config.secret import Secret
 from flybridge.config.streams import streams_of
 from flybridge.errors import ConfigError
 from flybridge.mapping.conditions import Condition
+from flybridge.mapping.to_amplitude.settings import CustomerUserId
+from flybridge.mapping.to_appsflyer.settings import Stream
 
 MIN_SECRET_CHARACTERS: Final = 16
 MAX_TOKEN_CHARACTERS: Final = 2000

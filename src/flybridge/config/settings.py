@@ -26,15 +26,12 @@ from flybridge.config.apps import (
     Cadence,
     CostsFrom,
     Detail,
-    EventMapping,
     HoldSettings,
     HoldV1,
     Identifier,
-    MappingRow,
     Platform,
     Region,
     Route,
-    Stream,
 )
 from flybridge.config.check import (
     check_app,
@@ -53,6 +50,8 @@ from flybridge.config.read import ConfigReader, parse, unset_variables
 from flybridge.config.secret import Secret
 from flybridge.delivery.lifecycle import Uncertain
 from flybridge.errors import ConfigError
+from flybridge.mapping.to_amplitude.settings import EventMapping, MappingRow
+from flybridge.mapping.to_appsflyer.settings import Stream
 
 __all__ = [
     "Amplitude",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from flybridge.config.apps import App, CustomerUserId, Stream
+from msgspec.structs import asdict
+
+from flybridge.config.apps import App
 from flybridge.errors import ConfigError
+from flybridge.mapping.to_amplitude.settings import CustomerUserId
 from flybridge.mapping.to_appsflyer.rules import StreamRules
+from flybridge.mapping.to_appsflyer.settings import Stream
 
 
 def streams_of(app: App, path: str = "") -> tuple[StreamRules, ...]:
@@ -22,15 +26,7 @@ def _stream_rules(app: App, stream: Stream) -> StreamRules:
     return StreamRules(
         app=app.name,
         platform=app.platform.value,
-        events=stream.events,
-        where=stream.where,
-        rename=stream.rename,
-        properties=stream.properties,
-        extras=stream.extras,
-        without=stream.without,
-        sharing_filter=stream.sharing_filter,
-        wait_hours=stream.wait_hours,
-        loop=stream.loop,
         prefix=f"[{app.mapping.prefix}] ",
         use_customer_user_id=app.mapping.customer_user is not CustomerUserId.NEVER,
+        **asdict(stream),
     )

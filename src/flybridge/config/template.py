@@ -7,8 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.config.apps import CustomerUserId
 from flybridge.config.settings import App, Config, Platform, Region, Route
+from flybridge.mapping.to_amplitude.settings import CustomerUserId
 
 
 class Answers(Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from flybridge.history.run import PROGRESS, refused
 from flybridge.history.schedule import ReadTask
 from flybridge.history.uptime import read_uptime
 from flybridge.inbox.protocol import Inbox
-from flybridge.mapping.to_amplitude.rules import DoubleAttribution
+from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.store.protocol import Store
 from flybridge.wiring import counting_of

@@ -96,7 +96,7 @@ def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool, raw: Raw
         app.amplitude.timezone,
         counting_of(app).day,
         _naming(app),
-        "" if "media_source" in rules.without else f"{rules.prefix}media source",
+        "" if "media_source" in rules.without else f"{rules.mark}media source",
         not on_v2,
         insight.reconcile_events,
         # The Attribution API's events get their ids from Amplitude.

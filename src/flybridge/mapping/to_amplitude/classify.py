@@ -15,7 +15,8 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import NAMES, Kind, is_own_event, is_skadnetwork, kind_of
 from flybridge.mapping.person import refused_ids
 from flybridge.mapping.restrictions import PASS, RESTRICTED, Policy
-from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, DoubleAttribution, Rules, SentAs
+from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, Rules, SentAs
+from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import Dead, Filter, Refuse
 
 MAX_REMEMBERED: Final = 4096

@@ -27,7 +27,8 @@ from flybridge.appsflyer.postback_time import has_fraction, text_of
 from flybridge.identity import usable
 from flybridge.mapping.person import DEVICE_FIELDS
 from flybridge.mapping.to_amplitude.facts import INSTALLED, Facts
-from flybridge.mapping.to_amplitude.rules import DoubleAttribution, Rules
+from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import content_key
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode

@@ -58,7 +58,7 @@ def _rows(facts: Facts, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
                 yield Explained(row.source, mask(raw), row.target, None, why)
             continue
         applying.append(row)
-    yield from explain_rows(applying, lambda source: find(postback, value, source), PERSONAL, rules.prefix)
+    yield from explain_rows(applying, lambda source: find(postback, value, source), PERSONAL, rules.mark)
 
 
 def _derived(facts: Facts, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
@@ -66,8 +66,8 @@ def _derived(facts: Facts, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
     postback, ids = facts.postback, facts.person.devices
     for rule in DERIVED:
         section, dot, key = rule.target.partition(".")
-        target = f"{section}.{with_prefix(key, rules.prefix)}" if dot else rule.target
-        found = event.get(section, {}).get(with_prefix(key, rules.prefix)) if dot else event.get(rule.target)
+        target = f"{section}.{with_prefix(key, rules.mark)}" if dot else rule.target
+        found = event.get(section, {}).get(with_prefix(key, rules.mark)) if dot else event.get(rule.target)
         given = {source: raw for source in rule.sources if (raw := getattr(postback, source)) is not None}
         if found is None or not given:
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any, Final, Literal
@@ -15,16 +14,16 @@ from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
 from flybridge.identity.masking import masked
-from flybridge.mapping.conditions import Condition
 from flybridge.mapping.person import ID_KEYS, OF_ADID, TOP, Keys
 from flybridge.mapping.restrictions import ADVERTISING, Policy, policies, policy_of
-from flybridge.mapping.table import PREFIX, Row, Section, as_is, with_prefix
+from flybridge.mapping.table import Row, Section, as_is, with_prefix
 from flybridge.mapping.to_amplitude import rows as table
 from flybridge.mapping.to_amplitude.attribution_block import AttributionBlock
 from flybridge.mapping.to_amplitude.names import FORBIDDEN, check_patterns, check_renames, check_row, check_without
 from flybridge.mapping.to_amplitude.place import PlaceRule
 from flybridge.mapping.to_amplitude.revenue import RevenueIn, RevenueRule
 from flybridge.mapping.to_amplitude.sections import SectionWriter
+from flybridge.mapping.to_amplitude.settings import CustomerUserId, EventMapping
 from flybridge.records import Dead, Filter, Refuse
 
 NO_TEXTS: Final[Mapping[str, str]] = {}
@@ -36,51 +35,26 @@ MAX_KEYS: Final = 1024
 """Characters in all keys of one event, for what is left out of it to be remembered."""
 
 
-class DoubleAttribution(StrEnum):
-    """Which copies of an in-app event are sent that AppsFlyer attributes twice."""
-
-    PRIMARY = "primary"
-    BOTH = "both"
-    FIRST = "first"
-
-
-class Rules(Struct, frozen=True, kw_only=True, dict=True):
-    """How one app's postbacks become Amplitude events. Raises `ConfigError` for what can't be done.
+class Rules(EventMapping, frozen=True, kw_only=True, dict=True):
+    """How one app's postbacks become Amplitude events: its settings, checked. Raises `ConfigError` for what can't be
+    done.
 
     `app_id` is the app's id in AppsFlyer: messages of another app, or of another platform, are refused as dead letters.
-    Empty: nothing is compared.
-
-    `include` and `exclude` are names or globs. Both apply to in-app events, by AppsFlyer's event name; `exclude` also
-    to conversions, by AppsFlyer's event type (`re-engagement`, `organic-*`). `rename` replaces an event name, or an
-    event type as it would be sent (`[AppsFlyer] Install`). `rows` are more fields to carry over, as source and
-    target; a source may be a field that flybridge does not know, or a key of `custom_data.` or `event_value.`.
-    `without` names fields that are not carried over. `restrictions` is media source, or `source/touch type`, to
-    `pass`, `redact`, `organic` or `drop`, in either case of letters, and `default`. `double_attribution` says which
-    copies of an event that AppsFlyer attributes twice are events.
+    Empty: nothing is compared. `restrictions` is media source, or `source/touch type`, to `pass`, `redact`, `organic`
+    or `drop`, in either case of letters, and `default`.
     """
 
     app: str
     platform: Literal["android", "ios", "other"]
     app_id: str = ""
     route: Literal["http_v2", "attribution"] = "http_v2"
-    prefix: str = PREFIX
-    rename: Mapping[str, str] = NO_TEXTS
-    rows: tuple[tuple[str, str], ...] = ()
-    without: tuple[str, ...] = ()
-    include: tuple[str, ...] = ("*",)
-    exclude: tuple[str, ...] = ()
-    device_id_key: str = "amplitude_device_id"
-    session_id_key: str = "amplitude_session_id"
-    user_id_key: str = "amplitude_user_id"
-    customer_user_id: Literal["send", "when-seen", "never"] = "send"
-    revenue: Literal["event", "usd", "selected", "none"] = "event"
-    location: Literal["appsflyer", "amplitude"] = "appsflyer"
-    advertising_ids: Literal["send", "match-only"] = "send"
-    uninstalls: Literal["leave-out", "send"] = "leave-out"
-    where: tuple[Condition, ...] = ()
     min_id_length: int = MIN_ID_LENGTH
-    double_attribution: DoubleAttribution = DoubleAttribution.PRIMARY
     restrictions: Mapping[str, str] = NO_TEXTS
+
+    @property
+    def mark(self) -> str:
+        """What stands in front of names: the prefix in brackets, and a blank."""
+        return f"[{self.prefix}] "
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for a setting that can't work, with its key and what to write instead."""
@@ -95,14 +69,14 @@ class Rules(Struct, frozen=True, kw_only=True, dict=True):
         except ValueError as problem:
             raise ConfigError("restrictions", f"{problem}.", "Write pass, redact, organic or drop.") from None
         self._check_names()
-        for source, target in self.rows:
-            check_row(source, target)
+        for row in self.rows:
+            check_row(row.source, row.target)
 
     def _check_names(self) -> None:
-        check_without(self.without, [source for source, _ in self.rows])
+        check_without(self.without, [row.source for row in self.rows])
         check_patterns("include", self.include)
         check_patterns("exclude", self.exclude)
-        check_renames(self.rename, self.prefix, [self.prefix + title for title in (*TITLES.values(), UNINSTALL)])
+        check_renames(self.rename, self.mark, [self.mark + title for title in (*TITLES.values(), UNINSTALL)])
         if self.route == "attribution" and self.advertising_ids == "match-only":
             raise ConfigError(
                 "advertising_ids",
@@ -125,11 +99,11 @@ class CompiledRules:
             rules.session_id_key,
             rules.user_id_key,
             rules.min_id_length,
-            "never" if "customer_user_id" in rules.without else rules.customer_user_id,
+            CustomerUserId.NEVER if "customer_user_id" in rules.without else rules.customer_user,
             _unsent(rules),
         )
         self.revenue = RevenueRule(
-            RevenueIn.NONE if "event_revenue" in rules.without else RevenueIn(rules.revenue), frozenset(rules.without)
+            RevenueIn.NONE if "event_revenue" in rules.without else rules.revenue, frozenset(rules.without)
         )
         self.reads_value = "event_value" not in rules.without
         self.where = rules.where
@@ -145,10 +119,9 @@ class CompiledRules:
         self._left_out: dict[tuple[str, ...], tuple[tuple[str, ...], bool]] = {}
         self.in_app_name = _naming(rules)
         self.conversion_name = {
-            family: text(rules.rename.get(rules.prefix + title, rules.prefix + title))
-            for family, title in TITLES.items()
+            family: text(rules.rename.get(rules.mark + title, rules.mark + title)) for family, title in TITLES.items()
         }
-        self.uninstall_name = text(rules.rename.get(rules.prefix + UNINSTALL, rules.prefix + UNINSTALL))
+        self.uninstall_name = text(rules.rename.get(rules.mark + UNINSTALL, rules.mark + UNINSTALL))
         self.classifications: dict[tuple[object, ...], Classification] = {}
 
     def plan(self, conversion: bool, restricted: bool) -> Plan:
@@ -191,11 +164,11 @@ class CompiledRules:
             if (conversion or not row.conversions_only) and not (restricted and reveals_source(row))
         ]
         placed = {
-            section: [(with_prefix(row.place[1], rules.prefix), row) for row in rows if row.place[0] is section]
+            section: [(with_prefix(row.place[1], rules.mark), row) for row in rows if row.place[0] is section]
             for section in Section
         }
         # Only conversions say the source of a user.
-        source = () if "media_source" in rules.without else (f"{rules.prefix}media source",)
+        source = () if "media_source" in rules.without else (f"{rules.mark}media source",)
         user = SectionWriter(placed[Section.USER], after=source if conversion else ())
         possible = self._plans[True, False].user.keys if restricted or not conversion else user.keys
         # A row of the configuration takes the place of one of the four fields of a location.
@@ -203,9 +176,9 @@ class CompiledRules:
         place = PlaceRule(rules.without, sent=rules.location == "appsflyer", taken=taken)
         return Plan(
             SectionWriter(placed[Section.TOP], before=(*Event.__struct_fields__, *place.fields)),
-            SectionWriter(placed[Section.EVENT], after=(*source, f"{rules.prefix}message type")),
+            SectionWriter(placed[Section.EVENT], after=(*source, f"{rules.mark}message type")),
             user,
-            AttributionBlock(rules.prefix, possible, user.keys, all_rows(rules)),
+            AttributionBlock(rules.mark, possible, user.keys, all_rows(rules)),
             place,
             shows_source=bool(source),
         )
@@ -285,14 +258,14 @@ def _naming(rules: Rules) -> Callable[[str], str | None]:
         if not any(fnmatchcase(event_name, pattern) for pattern in rules.include):
             return None
         found = rules.rename.get(event_name, event_name)
-        return text(rules.prefix + found if is_reserved(found) else found)
+        return text(rules.mark + found if is_reserved(found) else found)
 
     return name
 
 
 def all_rows(rules: Rules) -> tuple[Row, ...]:
     """Return the rows that apply to an app, its own first, so that they take precedence."""
-    extra = tuple(Row(source, target, as_is, CONFIGURED, "From the configuration.") for source, target in rules.rows)
+    extra = tuple(Row(row.source, row.target, as_is, CONFIGURED, "From the configuration.") for row in rules.rows)
     default: tuple[Row, ...] = table.USER if rules.route == "attribution" else table.ROWS
     if rules.route == "attribution":
         extra = tuple(row for row in extra if row.target.startswith("user_properties."))

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from msgspec import Struct
-
 from flybridge.amplitude.event import is_reserved
 from flybridge.amplitude.streamed import Streamed
 from flybridge.errors import ConfigError
-from flybridge.mapping.conditions import Condition
 from flybridge.mapping.person import ID_KEYS
 from flybridge.mapping.table import Converter, Row
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
+from flybridge.mapping.to_appsflyer.settings import Stream
 
 FIXED: Final = "value:"
 USER: Final = "user_properties."
 MAX_NAME: Final = 100
-
-NO_TEXTS: Final[Mapping[str, str]] = {}
 
 CONTACTS: Final = frozenset(
     {
@@ -34,24 +30,15 @@ CONTACTS: Final = frozenset(
 """Keys of properties that name a person in the clear, in lower case. They are no extras."""
 
 
-class StreamRules(Struct, frozen=True, kw_only=True, dict=True):
-    """How one stream chooses and maps events. Raises `ConfigError` for a setting that can't work, with its key.
+class StreamRules(Stream, frozen=True, kw_only=True, dict=True):
+    """How one stream chooses and maps events: its settings, checked. Raises `ConfigError` for one that can't work.
 
     `prefix` is that of events which flybridge brings from AppsFlyer, with its brackets and blank; `app` is part of an
-    event's identity. The other fields are those of `config_apps.Stream`.
+    event's identity.
     """
 
     app: str
     platform: str
-    events: tuple[str, ...]
-    where: tuple[Condition, ...] = ()
-    rename: Mapping[str, str] = NO_TEXTS
-    properties: Mapping[str, str] = NO_TEXTS
-    extras: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
-    sharing_filter: tuple[str, ...] = ()
-    wait_hours: float = 0.0
-    loop: bool = False
     prefix: str = "[AppsFlyer] "
     use_customer_user_id: bool = True
 
