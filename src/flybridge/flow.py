@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from flybridge.amplitude import stream
+from flybridge.amplitude.cohort_message import without_frame
 from flybridge.amplitude.event import as_past, identifier
 from flybridge.amplitude.streamed import Streamed, event_in, events_in, is_user, not_understood, read_message
 from flybridge.appsflyer import inapp_event, postback
@@ -311,7 +312,7 @@ class Flow:
         ]
         decision: Decision = Apply("sighting") if found else Filter("nothing_to_learn")
         if not _is_understood(message, seen, envelope.source, app):
-            decision = not_understood(message, envelope.source.value)
+            decision = not_understood(without_frame(message), envelope.source.value)
         filing = Filing(
             envelope,
             decision,

@@ -10,9 +10,11 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from flybridge.config.settings import loads
-from flybridge.operations.explain import MAX_ROWS, explain
+from flybridge.errors import ConfigError
+from flybridge.operations.explain import MAX_ROWS, app_of, explain
 from flybridge.operations.messages import read_messages
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
@@ -259,6 +261,69 @@ async def test_a_cohort_message_is_explained_as_it_is_filed(tmp_path, change, ou
 
 
 @pytest.mark.parametrize(
+    ("call", "body", "outcome", "words"),
+    [
+        ("/", {"name": "[Amplitude] Spenders: abc"}, "answered ", '{"listId":"abc"}'),
+        ("/", {"name": "[Amplitude] Savers: def"}, "turned_away 404", "No audience of this app follows"),
+        ("/", {"name": "Spenders"}, "turned_away 400", "does not end with a colon"),
+        ("/abc/add", {"userIds": ["u-00001", "u-00002"]}, "applied cohort", "2 members enter the audience spenders"),
+        ("/abc/remove", {"userIds": ["u-00001"]}, "applied cohort", "1 member leaves the audience spenders"),
+        ("/def/add", {"userIds": ["u-00001"]}, "turned_away 404", "No audience of this app follows"),
+        ("/abc/add", {"people": 1}, "dead not_understood", "people"),
+    ],
+)
+def test_a_call_of_a_list_based_integration_is_explained(call, body, outcome, words):
+    """Its path names the cohort, and the endpoint judges it."""
+    config = config_of("android", "http_v2", AUDIENCE)
+    (message,) = read_messages(json.dumps(body).encode(), Source.COHORT)
+    (found,) = explain(config, config.apps[0], structs.replace(message, call=call), NOW_MS)
+    assert f"{found.outcome} {found.reason}" == outcome
+    assert words in " ".join((found.sentence, *found.notes))
+
+
+def test_an_unknown_call_is_refused():
+    """With the ones there are."""
+    config = config_of("android", "http_v2", AUDIENCE)
+    (message,) = read_messages(b"{}", Source.COHORT)
+    with pytest.raises(ConfigError, match="/abc/replace"):
+        explain(config, config.apps[0], structs.replace(message, call="/abc/replace"), NOW_MS)
+
+
+SHARED = (
+    CONFIG.replace("{streams}", "")
+    + """
+amplitude.shared_with = ["phone"]
+[[apps]]
+name = "phone"
+appsflyer_app_id = "id123456789"
+platform = "ios"
+appsflyer.push_token = "a-token"
+amplitude.api_key = "a-key"
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "apps"),
+    [
+        ({"event_type": "a", "platform": "iOS", "device_id": "dev-12345"}, ["phone"]),
+        ({"event_type": "a", "platform": "Android", "device_id": "dev-12345"}, ["shop"]),
+        ({"event_type": "a", "platform": "Web", "device_id": "dev-12345"}, ["shop"]),
+        ({"user_id": "u-12345", "user_properties": {}}, ["shop", "phone"]),
+        ([{"event_type": "a", "platform": "iOS", "user_id": "u-12345"}, {"event_type": "b", "user_id": "u-12345"}],
+         ["phone", "shop"]),
+    ],
+)  # fmt: skip
+def test_a_stream_of_two_apps_is_explained_for_the_one_it_is_of(message, apps):
+    """Without naming one: an event of the other platform is the other app's, and users are of both."""
+    config = loads(SHARED.format(app_id="com.example.shop", platform="android", route="http_v2"), Path("/nowhere"), {})
+    messages = read_messages(json.dumps(message).encode())
+    app = app_of(config, None, messages)
+    assert app.name == "shop"
+    assert [found.app for found in explain(config, app, messages[0], NOW_MS)] == apps
+
+
+@pytest.mark.parametrize(
     "body", ['{"name": "Order", "time": "1795168800000", "properties": {"a": 1}}', '{"what": "else"}']
 )
 def test_a_message_without_any_field_of_appsflyers_is_amplitudes(body):
@@ -293,5 +358,6 @@ async def test_the_command_reads_files_arguments_and_lists(tmp_path, monkeypatch
     assert told.count("event of Amplitude: filtered, no_appsflyer_id") == 2
     assert "turned_away, 400" in await out('{"event_name":', "--postback")
     assert "--postback or --cohort reads it as another kind" in told
+    assert "turned_away, 404" in await out('{"name": "[Amplitude] Spenders: abc"}', "--call", "/")
     told = await out('{"users": [{"user_id": "u-12345"}]}', "--cohort")
     assert "cohort message of Amplitude: applied, sighting" in told

@@ -158,6 +158,11 @@ def _batch(message: Any) -> CohortMessage | None:
     )
 
 
+def without_frame(message: Any) -> Any:
+    """Return a message as Amplitude sent it: of a list call its body."""
+    return message.get("message") if isinstance(message, Mapping) and FRAME in message else message
+
+
 def _list_call(frame: Mapping[str, Any]) -> CohortMessage | None:
     message, action = frame.get("message"), frame.get("action")
     users = message.get("userIds", message.get("users")) if isinstance(message, Mapping) else message

@@ -27,7 +27,8 @@ def with_members(filing: Filing, rules: Sequence[AudienceRule], keyring: Keyring
         return filing
     messages = cohort_message.read_all(envelope.body)
     if not messages:
-        return structs.replace(filing, decision=not_understood(decode(envelope.body), "cohort"))
+        sent = cohort_message.without_frame(decode(envelope.body))
+        return structs.replace(filing, decision=not_understood(sent, "cohort"))
     followed = [(message, rule) for message in messages for rule in rules if rule.cohort == message.cohort]
     if not followed:
         return filing

@@ -31,16 +31,22 @@ def explain(
     postback: Annotated[bool, typer.Option("--postback", help="It is a message of AppsFlyer.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="It is a message of Amplitude.")] = False,
     cohort: Annotated[bool, typer.Option("--cohort", help="It is a message about an Amplitude cohort.")] = False,
+    call: Annotated[
+        str, typer.Option("--call", help="It is a call of a list-based integration: /, /COHORT/add or /COHORT/remove.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Show what `serve` would do with a message: its outcome and reason, and how each field is mapped."""
-    if postback + stream + cohort > 1:
+    if postback + stream + (cohort or bool(call)) > 1:
         raise typer.BadParameter("A message is one of --postback, --stream and --cohort.")
+    cohort = cohort or bool(call)
     settings = configured(config, only_app)
     source = Source.PUSH if postback else Source.STREAM if stream else Source.COHORT if cohort else None
     raw = read_argument(message)
     app = app_of(settings, only_app, read_messages(raw, source))
     messages = read_messages(raw, source, app.amplitude.stream_fields)
+    if call:
+        messages = [msgspec.structs.replace(one, call=f"/{call.strip('/')}") for one in messages]
     now_ms = SystemClock().now_ms()
     found = [outcome for one in messages[:MAX_ROWS] for outcome in explain_message(settings, app, one, now_ms)]
     if as_json:

@@ -38,10 +38,11 @@ from flybridge.records import (
     Refuse,
     Source,
 )
-from flybridge.web.answers import Refusal, too_large
+from flybridge.web import lists
+from flybridge.web.answers import Answered, Refusal, too_large
 from flybridge.web.body import no_query, unreadable
 from flybridge.web.intake import members
-from flybridge.wiring import build_flow, rules_of
+from flybridge.wiring import build_flow, intake_apps_of, rules_of
 
 MAX_ROWS: Final = 20
 """How many rows of a file are explained."""
@@ -51,8 +52,9 @@ class MessageOutcome(Struct, frozen=True):
     """What `serve` would do with one message.
 
     `outcome` is `delivered`, `held`, `filtered`, `refused`, `applied`, `dead`, `turned_away` for what the intake
-    answers with an error, or `unreadable` for a row of a file that can't be read. `keys` are the kinds of identifiers
-    that it is held under, `mapping` and `rows` explain the item that would be sent.
+    answers with an error, `answered` for the creation of a list, or `unreadable` for a row of a file that can't be
+    read. `keys` are the kinds of identifiers that it is held under, `mapping` and `rows` explain the item that would be
+    sent.
     """
 
     app: str
@@ -70,13 +72,19 @@ class MessageOutcome(Struct, frozen=True):
 
 
 def app_of(config: Config, name: str | None, messages: Sequence[GivenMessage]) -> App:
-    """Return the app whose rules apply: the named one, the only one, or the one whose id the message carries."""
+    """Return the app whose rules apply: the named one, the only one, or the one whose id the message carries.
+
+    A message of Amplitude carries none: it is of the app that takes the stream of a project for others, if one does.
+    """
     if name is not None:
         app = config.app(name)
         assert app is not None, "the command has looked it up"
         return app
     if len(config.apps) == 1:
         return config.apps[0]
+    takers = [app for app in config.apps if app.amplitude.shared_with]
+    if len(takers) == 1 and messages and messages[0].source is Source.STREAM:
+        return takers[0]
     for message in messages:
         read = postback.read(message.body, message.media)
         said = None if isinstance(read, Dead) else read.app_id
@@ -98,13 +106,43 @@ def explain(config: Config, app: App, message: GivenMessage, received_ms: int) -
     if message.source is not Source.FILE and (refusal := _turned_away(config, message)) is not None:
         detail = f"The intake answers {refusal.status}. {refusal.error}"
         return [MessageOutcome(app.name, message.form, "turned_away", str(refusal.status), detail, refusal.remedy)]
-    apart = app.streams and message.source is Source.STREAM and message.media is Media.JSON
-    parts = (members(message.body) if apart else None) or [message.body]
-    found = [_outcome(config, app, message, part, received_ms) for part in parts[:MAX_ROWS]]
+    if message.call:
+        return [_called(config, app, message, received_ms)]
+    parts = [(app, message.body)]
+    if message.source is Source.STREAM and message.media is Media.JSON:
+        parts = _parts(config, app, message.body)
+    found = [_outcome(config, of_app, message, part, received_ms) for of_app, part in parts[:MAX_ROWS]]
     if len(parts) > MAX_ROWS:
         more = f"The message holds {len(parts)} events: the first {MAX_ROWS} are explained."
         found[-1] = msgspec.structs.replace(found[-1], notes=(*found[-1].notes, more))
     return found
+
+
+def _parts(config: Config, app: App, body: bytes) -> list[tuple[App, bytes]]:
+    """Return the events of a stream's message, each with the app that the intake gives it to."""
+    (intake,) = [one for one in intake_apps_of(config) if one.name == app.name]
+    parts = (members(body) if intake.takes_apart else None) or [body]
+    if intake.routes is None:
+        return [(app, part) for part in parts]
+    by_name = {one.name: one for one in config.apps}
+    return [(by_name[name], part) for part in parts for name in intake.routes.apps_of(part)]
+
+
+def _called(config: Config, app: App, message: GivenMessage, received_ms: int) -> MessageOutcome:
+    """Return what becomes of a call of a list-based integration, which names its cohort in the path."""
+    (intake,) = [one for one in intake_apps_of(config) if one.name == app.name]
+    call = lists.call_of(f"/v1/cohorts/{app.name}/lists{message.call.rstrip('/')}")
+    if call is None:
+        raise ConfigError("--call", f"There is no call /lists{message.call}.", "Write /, /{id}/add or /{id}/remove.")
+    match lists.judge(call, message.body, intake.cohorts):
+        case Refusal() as refusal:
+            detail = f"The intake answers {refusal.status}. {refusal.error}"
+            return MessageOutcome(app.name, message.form, "turned_away", str(refusal.status), detail, refusal.remedy)
+        case Answered(body=body):
+            sentence = f"The intake answers {body.decode()}, and nothing is stored: the list is the audience's cohort."
+            return MessageOutcome(app.name, message.form, "answered", "", sentence)
+        case body:
+            return _outcome(config, app, message, body, received_ms)
 
 
 def _turned_away(config: Config, message: GivenMessage) -> Refusal | None:

@@ -55,6 +55,7 @@ class GivenMessage(Struct, frozen=True):
     """One message as it would reach flybridge. `form` says in words what it was read as.
 
     `problem` is why a row of a file can't be read; it has no body then. `ordinal` and `newest` are the envelope's.
+    `call` is the end of the path of a list-based integration: `/`, `/{id}/add` or `/{id}/remove`.
     """
 
     form: str
@@ -64,6 +65,7 @@ class GivenMessage(Struct, frozen=True):
     ordinal: int = 0
     problem: str = ""
     newest: bool = False
+    call: str = ""
 
 
 def read_messages(
