@@ -36,7 +36,7 @@ class Statements:
         self.n += 1
         if self.rival is not None and sql.startswith("INSERT"):
             rival, self.rival = self.rival, None
-            rival.prepare(self.names)
+            rival.cells(self.names)
         return self.db.execute(sql, values).fetchall()
 
 
@@ -48,7 +48,7 @@ def test_batch_takes_few_statements(db: sqlite3.Connection) -> None:
     run = Statements(db)
     cells = PerformanceCells(run, CELLS)
 
-    cells.prepare(names(500))
+    cells.cells(names(500))
 
     assert run.n < 70  # three for 64, and those that count the cells of three days; one by one it would be 2,000
     before = run.n
@@ -60,9 +60,9 @@ def test_batch_takes_few_statements(db: sqlite3.Connection) -> None:
 
 def test_what_is_there_is_found(db: sqlite3.Connection) -> None:
     first, second = PerformanceCells(Statements(db), CELLS), PerformanceCells(Statements(db), CELLS)
-    first.prepare(names(70))
+    first.cells(names(70))
 
-    second.prepare(names(90))
+    second.cells(names(90))
 
     assert [first.cell(*name) for name in names(90)] == [second.cell(*name) for name in names(90)]
     assert db.execute("SELECT count(*) FROM performance_cells").fetchone() == (90,)
@@ -73,7 +73,7 @@ def test_another_process_makes_some_at_the_same_time(db: sqlite3.Connection) -> 
     run.rival, run.names = PerformanceCells(Statements(db), CELLS), names(40)
     rival, cells = run.rival, PerformanceCells(run, CELLS)
 
-    cells.prepare(names(70))
+    cells.cells(names(70))
 
     assert [cells.cell(*name) for name in names(40)] == [rival.cell(*name) for name in names(40)]
     assert len({cells.cell(*name) for name in names(70)}) == 70
@@ -84,7 +84,7 @@ def test_limit_is_exact(db: sqlite3.Connection, together: bool) -> None:
     cells = PerformanceCells(Statements(db), CELLS, max_cells=300)
     wanted = [("shop", 20_000, name[2]) for name in names(700)]
     for part in [wanted] if together else [wanted[:350], wanted[350:]]:
-        cells.prepare(part)
+        cells.cells(part)
 
     found = [cells.named(cells.cell(*name))[1] for name in wanted]
 

@@ -6,6 +6,7 @@ Days are numbers of days since 1970, in the zone of each app; money is in millio
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -40,10 +41,18 @@ def label(text: str | None) -> str:
     """Return a name as it is counted: masked, shortened, and as any database can store and any page can show it."""
     if not text:
         return ""
+    return _known_label(text) if len(text) <= MAX_LABEL else _label(text)
+
+
+def _label(text: str) -> str:
     name = masked(text.strip())[:MAX_LABEL]
     # What can't be printed or turns the direction of text is a mark; PostgreSQL would store neither half of a surrogate
     # pair nor NUL.
     return name if name.isprintable() else "".join(map(_sign, name))
+
+
+_known_label: Final = lru_cache(8_192)(_label)
+"""The same names come with every event. Only what is short is remembered, so that nobody fills the memory."""
 
 
 def _sign(sign: str) -> str:

@@ -70,7 +70,7 @@ def file(ledger: LedgerWriter, seal: Seal, filings: Sequence[Filing], now_ms: in
     matched, released_keys = release(ledger, seal, batch.people, sighted, now_ms)
     batch.matched += matched
     batch.performance.load((filing for _, filing in (*effective, *repeated)), released_keys)
-    batch.performance.prepare(filing for _, filing in effective)
+    batch.performance.prepare(effective)
     batch.performance.reach(released_keys)
     for row_id, filing in effective:
         batch.decide(row_id, filing)
@@ -186,7 +186,7 @@ class _Batch:
             self._enter(row_id, filing, OutcomeKind.FORGOTTEN, BEFORE_REQUEST)
             return
         if filing.performance is not None and not isinstance(filing.decision, Dead):
-            self._cells[row_id] = self.performance.count(filing.envelope.app, filing.performance)
+            self._cells[row_id] = self.performance.count(filing.envelope.app, row_id)
         if filing.restricted is not None:
             change = filing.restricted
             change = Restricted(change.policy, dimension(change.media_source), change.day)

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, structs
 
-from flybridge.identity.masking import masked
+from flybridge.identity.masking import dimension
 from flybridge.records import Dead, Dimensions, Filing, Performance, PerformanceKind
 from flybridge.store.core.tables import Read, Tables, Write
 
@@ -112,6 +112,7 @@ class PerformanceCounters:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._installations: dict[bytes, Installation] = {}
+        self._prepared: dict[int, tuple[Performance, int]] = {}
         # n, revenue, not converted, reached, ledger rows entered
         self._cells: dict[int, list[int]] = {}
         # active, first purchases, events, revenue, not converted
@@ -125,25 +126,29 @@ class PerformanceCounters:
             known = Installation.read(row)
             self._installations[known.key] = known
 
-    def prepare(self, filings: Iterable[Filing]) -> None:
+    def prepare(self, filings: Iterable[tuple[int, Filing]]) -> None:
         """Find or make the cells that these filings will be counted in, those of their installations included.
 
         What the second message of a new installation tells of it is not known yet, and found when it is needed.
         """
         names: list[tuple[str, int, Dimensions]] = []
+        counted: list[tuple[int, Performance]] = []
+        origins: list[tuple[str, int, Dimensions]] = []
         begun: set[bytes] = set()
-        for filing in filings:
+        for row_id, filing in filings:
             if filing.performance is None or isinstance(filing.decision, Dead):
                 continue
             found, app = _masked(filing.performance), filing.envelope.app
+            counted.append((row_id, found))
             names.append((app, found.day, found.dimensions))
             if found.origin is None or not found.install_s or not begun.isdisjoint(found.keys):
                 continue
             begun.update(found.keys)
             known = [self._installations[key] for key in found.keys if key in self._installations]
             if not known or known[0].cell == NO_CELL:
-                names.append((app, found.install_day, found.origin))
-        self._tables.prepare_cells(names)
+                origins.append((app, found.install_day, found.origin))
+        cells = self._tables.performance_cells(names + origins)
+        self._prepared = {row_id: (found, cell) for (row_id, found), cell in zip(counted, cells, strict=False)}
 
     def reach(self, keys: Iterable[bytes]) -> None:
         """Note that events of the installations among these keys were given to a person in Amplitude."""
@@ -153,9 +158,9 @@ class PerformanceCounters:
                 if known.cell != NO_CELL:
                     self._sums(known.cell)[3] += 1
 
-    def count(self, app: str, found: Performance) -> int | None:
-        """Count what a filing adds. Returns the cell it is counted in, None if it was counted before."""
-        found = _masked(found)
+    def count(self, app: str, row_id: int) -> int | None:
+        """Count what a prepared filing adds. Returns the cell it is counted in, None if it was counted before."""
+        found, cell = self._prepared[row_id]
         installation = self._installation(found)
         if installation is not None:
             if not found.begins or not found.install_s:
@@ -163,7 +168,6 @@ class PerformanceCounters:
             elif not self._begin(app, installation, found, is_duplicate=False):
                 return None
             self._act(installation, found)
-        cell = self._tables.performance_cell(app, found.day, found.dimensions)
         sums = self._sums(cell)
         sums[0] += 1
         sums[1] += found.revenue
@@ -308,15 +312,15 @@ def _masked(found: Performance) -> Performance:
         return found
     return structs.replace(
         found,
-        dimensions=Dimensions(*map(masked, dimensions)),
-        origin=None if origin is None else Dimensions(*map(masked, origin)),
+        dimensions=Dimensions(*map(dimension, dimensions)),
+        origin=None if origin is None else Dimensions(*map(dimension, origin)),
     )
 
 
 @lru_cache(maxsize=32_768)
 def _identifies(dimensions: Dimensions) -> bool:
     """Return whether a label has an identifier in it."""
-    return any(masked(label) != label for label in dimensions)
+    return any(dimension(label) != label for label in dimensions)
 
 
 def _rank(origin: Dimensions, install_s: int, touch_s: int) -> tuple[object, ...]:

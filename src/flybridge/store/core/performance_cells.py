@@ -1,6 +1,6 @@
 """Cells of performance by name: each is made when it is first counted in, up to a limit for an app and day.
 
-The cells that a batch needs are found and made together, by `prepare`: while traffic is spread over many campaigns and
+The cells that a batch needs are found and made together, by `cells`: while traffic is spread over many campaigns and
 countries, every second event is the first of its cell, and statements for each would cost more than all its counters.
 """
 
@@ -20,6 +20,8 @@ RECOUNTED: Final = 256
 NEARER: Final = 8
 """The cells of a day are counted again after RECOUNTED new ones, because other processes make some, too; or after this
 part of those that are left, if it is more."""
+NONE: Final = 0
+"""No cell has this id."""
 SIZES: Final = (64, 8, 1)
 """Rows of one statement: few sizes, so that the texts stay prepared."""
 
@@ -44,10 +46,19 @@ class PerformanceCells:
         name = (app, day, dimensions)
         found = self._cells.get(name)
         if found is None:
-            self.prepare([name])
-            found = self._cells.get(name)
-            if found is None:
-                raise LookupError("a cell of performance was deleted while it was made")
+            (found,) = self.cells([name])
+        return found
+
+    def cells(self, names: Sequence[CellName]) -> list[int]:
+        """Return the ids of cells, in their order; make those that are new."""
+        if len(self._cells) + len(names) > CACHED:
+            self.forget()
+        found = [self._cells.get(name, NONE) for name in names]
+        if NONE in found:
+            self._prepare(list(dict.fromkeys(name for name, cell in zip(names, found, strict=True) if cell == NONE)))
+            found = [self._cells.get(name, NONE) for name in names]
+        if NONE in found:
+            raise LookupError("a cell of performance was deleted while it was made")
         return found
 
     def named(self, cell: int) -> tuple[int, Dimensions]:
@@ -63,13 +74,8 @@ class PerformanceCells:
             found = self._named[cell] = (day, Dimensions(*labels))
         return found
 
-    def prepare(self, names: Iterable[CellName]) -> None:
-        """Find these cells, and make those that are new, so that `cell` has them at hand."""
-        unknown = [name for name in dict.fromkeys(names) if name not in self._cells]
-        if not unknown:
-            return
-        if len(self._cells) + len(unknown) > CACHED:
-            self.forget()
+    def _prepare(self, unknown: Sequence[CellName]) -> None:
+        """Find cells, and make those that are new."""
         dimensions = self._find(unknown)
         new = [name for name in unknown if name not in self._cells]
         if not new:

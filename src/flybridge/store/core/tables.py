@@ -288,8 +288,8 @@ class Tables(Rows, Protocol):
         """Return the id of a cell of performance; make the cell if it is new. Beyond the limit that of all others."""
         ...
 
-    def prepare_cells(self, names: Iterable[tuple[str, int, Dimensions]]) -> None:
-        """Find or make cells of performance, by app, day and dimensions, together: `performance_cell` then has them."""
+    def performance_cells(self, names: Sequence[tuple[str, int, Dimensions]]) -> list[int]:
+        """Return the ids of cells, by app, day and dimensions, together: each for itself costs several statements."""
         ...
 
     def performance_cell_of(self, cell: int) -> tuple[int, Dimensions]:

@@ -139,9 +139,9 @@ class CounterIds:
         with self._guard:
             return self._performance.cell(app, day, dimensions)
 
-    def prepare_cells(self, names: Iterable[CellName]) -> None:
+    def performance_cells(self, names: Sequence[CellName]) -> list[int]:
         with self._guard:
-            self._performance.prepare(names)
+            return self._performance.cells(names)
 
     def performance_cell_of(self, cell: int) -> tuple[int, Dimensions]:
         with self._guard:
@@ -221,7 +221,7 @@ class PostgresTables(PostgresRows):
         self.counter_key = names.counter_key
         self.lane = names.lane
         self.performance_cell = names.performance_cell
-        self.prepare_cells = names.prepare_cells
+        self.performance_cells = names.performance_cells
         self.performance_cell_of = names.performance_cell_of
         self.lane_of = names.lane_of
 

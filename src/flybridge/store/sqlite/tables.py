@@ -45,7 +45,7 @@ class SqliteTables(SqliteRows):
         super().__init__(db)
         self._performance = PerformanceCells(self._run, CELLS, max_cells)
         self.performance_cell = self._performance.cell
-        self.prepare_cells = self._performance.prepare
+        self.performance_cells = self._performance.cells
         self.performance_cell_of = self._performance.named
         self._counters: dict[CounterKey, int] = {}
         self._counter_keys: dict[int, CounterKey] = {}
