@@ -189,6 +189,20 @@ async def test_raw_data_that_is_refused_is_noted(bench):
     assert any("quota" in note for note in day.notes)
 
 
+async def test_a_report_that_fails_is_read_again_and_the_others_are_not(bench):
+    """Nothing is counted twice, whichever answer fails."""
+    people = bench.people(3, "tiktokglobal_int")
+    sales = [bought(who, LATER_MS, 20.0, "EUR", 22.0) for who in people]
+    bench.happened(people + sales)
+    await bench.receive(people + sales)
+    await bench.deliver()
+    for number in range(9):
+        bench.sandbox.raw_pull.faults.extend([*[""] * number, "503", "html"])
+        (day,) = await bench.reconcile()
+        assert (day.notes, amounts(day)) == ([], {"currency EUR": -6.0})
+        bench.clock.advance(61)
+
+
 def test_what_has_no_revenue_is_not_asked_for():
     """A sentence says what to ask for instead."""
     for given in ({"metric": "turnover"}, {"metric": "revenue", "event": "install"}):

@@ -30,7 +30,7 @@ async def flybridge(environment: Environment, *words: str) -> tuple[int, str, st
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize(("kind", "faults"), [(LocalEnvironment, "all"), (ClusterEnvironment, "flaky")])
 async def test_every_metric_stays_the_true_one(tmp_path, kind, faults):
-    scenario = Scenario(events=400, seed=5, faults=faults)
+    scenario = Scenario(events=400, seed=5, faults=faults, reconciles=True)
     environment = kind(tmp_path, faults=faults, seed=5)
     await environment.start()
     try:
@@ -38,6 +38,8 @@ async def test_every_metric_stays_the_true_one(tmp_path, kind, faults):
         assert [what for one in outcome.performance for what in one.differences] == []
         assert len(outcome.performance) == 3
         assert sum(one.compared for one in outcome.performance) > 10_000
+        assert [what for one in outcome.reconciliation for what in one.wrong] == []
+        assert len(outcome.reconciliation) == 3
 
         apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
         messages = list(generate(scenario.seed, scenario.events, apps, scenario.options))

@@ -72,7 +72,7 @@ def demo(
     if min(late, never, restricted) < 0 or late + never > 1 or restricted > 1:
         raise typer.BadParameter("Shares are from 0 to 1, and --late and --never together at most 1.")
     options = msgspec.structs.replace(Scenario().options, late_seen=late, held=never, restricted=restricted)
-    scenario = Scenario(events, seed, faults, options, push_retries=push_retries)
+    scenario = Scenario(events, seed, faults, options, push_retries=push_retries, reconciles=True)
     outcome = run(run_demo(scenario, quiet=once, cluster=cluster, keep=keep))
     if json is not None:
         write_json(outcome, json)
@@ -172,6 +172,7 @@ def as_plain(outcome: DemoResult) -> dict[str, Any]:
         "streams": msgspec.to_builtins(outcome.streams),
         "cohort": msgspec.to_builtins(outcome.cohort),
         "performance": msgspec.to_builtins(outcome.performance),
+        "reconciliation": msgspec.to_builtins(outcome.reconciliation),
         "outage": msgspec.to_builtins(outcome.outage),
         "discrepancies": msgspec.to_builtins(outcome.account.discrepancies),
         "differences": outcome.differences,
@@ -221,6 +222,8 @@ def show_outcome(outcome: DemoResult) -> None:
         for one in outcome.performance
     ]
     print_rows("Performance: every metric by source, campaign, country and day", rows, "There was no app.")
+    print_rows("Why AppsFlyer, flybridge and Amplitude count differently", _cause_rows(outcome), "There was no app.",
+               right=["planted", "found"])  # fmt: skip
     rows = [
         {
             "app": one.app,
@@ -251,6 +254,22 @@ def _install_rows(outcome: DemoResult) -> Iterable[dict[str, Any]]:
             yield {"app": app.app, "installs": why, "n": n, "share": f"{share:.1%}"}
 
 
+def _cause_rows(outcome: DemoResult) -> list[dict[str, Any]]:
+    """Return how often each cause was planted and found; the truth does not tell all of them."""
+    rows = []
+    for one in outcome.reconciliation:
+        rows += [
+            {"app": one.app, "cause": cause.title, "planted": "" if cause.planted is None else f"{cause.planted:,}",
+             "found": f"{cause.found:,}"}
+            for cause in one.causes
+        ]  # fmt: skip
+        compared = f"{one.rows:,} counts and {one.money:,} amounts of revenue"
+        rows.append(
+            {"app": one.app, "cause": f"unexplained, of {compared}", "planted": "0", "found": f"{len(one.wrong):,}"}
+        )
+    return rows
+
+
 def _wrong(outcome: DemoResult) -> Iterable[str]:
     if outcome.lost:
         yield f"{outcome.lost} postbacks were not taken, and AppsFlyer does not send them again."
@@ -263,6 +282,9 @@ def _wrong(outcome: DemoResult) -> Iterable[str]:
     for performance in outcome.performance:
         for what in performance.differences[:SHOWN]:
             yield f"{performance.app}: {what}"
+    for compared in outcome.reconciliation:
+        for what in compared.wrong[:SHOWN]:
+            yield f"{compared.app}: {what}"
     for outage in outcome.outage:
         for what in outage.wrong[:SHOWN]:
             yield f"{outage.app}, after the outage: {what}"

@@ -26,6 +26,12 @@ from flybridge.demo.performance import (
     tell_sandbox,
     truth_of,
 )
+from flybridge.demo.reconciliation import (
+    ReconciliationVerdict,
+    SandboxTime,
+    judge_reconciliation,
+    tell_raw_data,
+)
 from flybridge.demo.sender import Outgoing, Sender, Sent
 from flybridge.demo.streams import StreamVerdict, interleaved
 from flybridge.demo.verdict import AppVerdict, Evidence, judge
@@ -47,6 +53,7 @@ class Scenario(Struct, frozen=True):
 
     `expires`: at the end the clock is moved past the window of every hold. `products`: product events for AppsFlyer, as
     a share of the postbacks. `connections`: of the sender. `poll_s`: the interval of reading metrics, in seconds.
+    `reconciles`: whether the differences between AppsFlyer's, flybridge's and Amplitude's counts are explained, too.
     """
 
     events: int = 2_000
@@ -58,6 +65,7 @@ class Scenario(Struct, frozen=True):
     connections: int = 64
     poll_s: float = 0.5
     push_retries: PushRetries = PushRetries.NEVER
+    reconciles: bool = False
 
 
 class DemoResult(Struct, frozen=True):
@@ -73,6 +81,7 @@ class DemoResult(Struct, frozen=True):
     streams: Sequence[StreamVerdict] = ()
     cohort: CohortVerdict | None = None
     performance: Sequence[PerformanceVerdict] = ()
+    reconciliation: Sequence[ReconciliationVerdict] = ()
     outage: Sequence[OutageVerdict] = ()
 
     @property
@@ -82,6 +91,7 @@ class DemoResult(Struct, frozen=True):
         found += sum(len(stream.disagreements) for stream in self.streams)
         found += self.cohort.differences if self.cohort is not None else 0
         found += sum(len(one.differences) for one in self.performance)
+        found += sum(len(one.wrong) for one in self.reconciliation)
         found += self.lost + sum(one.differences for one in self.outage)
         return len(self.account.discrepancies) + found
 
@@ -157,6 +167,7 @@ async def run_scenario(
     await environment.close()
     account, ledger = await account_and_ledger(environment)
     performance = await performance_verdicts(environment, truth, records.now_ms)
+    reconciliation = await reconciliation_verdicts(environment, messages) if scenario.reconciles else []
     repeats = Counter(digest for digest in sender.repeated)
     streamed = [
         streams.evidence(
@@ -189,6 +200,7 @@ async def run_scenario(
         [streams.judge_stream(one) for one in streamed],
         cohort,
         performance,
+        reconciliation,
     )
 
 
@@ -302,6 +314,22 @@ async def performance_verdicts(
             return await compare_performance(config, store, download, truth, now_ms)
     finally:
         await download.close()
+
+
+async def reconciliation_verdicts(
+    environment: Environment, messages: Sequence[TrafficMessage]
+) -> list[ReconciliationVerdict]:
+    """Compare the counts of AppsFlyer, flybridge and Amplitude, of which every difference must be explained."""
+    config, origin = environment.loaded(), environment.sandbox.origin
+    vendors = backends.open_transport(), backends.open_download()
+    try:
+        async with aiohttp.ClientSession() as session, backends.opened_store(config) as store:
+            await tell_raw_data(session, origin, config, messages)
+            clock = SandboxTime(session, origin)
+            return await judge_reconciliation(config, store, vendors, clock, messages)
+    finally:
+        for one in vendors:
+            await one.close()
 
 
 async def account_and_ledger(environment: Environment) -> tuple[Account, list[LedgerEntry]]:

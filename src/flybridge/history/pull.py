@@ -104,16 +104,18 @@ class HistoryPull:
         *,
         kind: str = PULL,
         full: int = MAX_ROWS,
+        lookback_days: int = LOOKBACK_DAYS,
     ) -> None:
         self._plan, self._store, self._download, self._clock = plan, store, download, clock
         self._data_dir, self._kind, self._full = data_dir, kind, full
+        self._lookback_ms = lookback_days * DAY_MS
 
     async def run(
         self, begin_ms: int, end_ms: int, read: Read, shown: Callable[[Pulled], None] = lambda _: None
     ) -> list[Pulled]:
         """Pull a span of all reports. One that is refused does not stop the others."""
         now_ms = self._clock.now_ms()
-        begin_s = max(begin_ms, now_ms - LOOKBACK_DAYS * DAY_MS) // 1000
+        begin_s = max(begin_ms, now_ms - self._lookback_ms) // 1000
         span = PullWindow(begin_s, max(min(end_ms, now_ms) // 1000, begin_s))
         before = {one.report: one for one in await standing(self._store, self._plan.app, self._kind)}
         self._clear()

@@ -118,6 +118,11 @@ class DayEvidence(Struct, frozen=True):
     cohort_events: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def may_be_unreadable(self) -> int:
+        """How many messages that never came may be dead letters: also of later days, if something was running."""
+        return self.unreadable if self.was_down else self.unreadable_since
+
 
 def compare(evidence: DayEvidence) -> DayComparison:
     """Compare the three counts of a day and split the differences."""
@@ -218,6 +223,10 @@ class _Rows:
             add(row, "secondary_copies", -self._secondary[row.key])
         move_withheld(rows, self._evidence.withholding)
         missing = self._missing(kind)
+        if self._evidence.missing is not None and kind in CONVERSIONS:
+            # Raw data tells on which day what happened that can't be read; its reception does not.
+            unreadable = [min(missing, self._evidence.may_be_unreadable)]
+            missing -= unreadable[0]
         for row in largest(rows.values(), lambda row: -left(row, APPSFLYER)):
             taken = min(-left(row, APPSFLYER), unreadable[0])
             if taken > 0:

@@ -58,18 +58,30 @@ class RevenueFact(Struct, frozen=True):
     sent: int
 
 
+class CohortRevenue(Struct):
+    """Flybridge's revenue of the installs of a day and source, and how it was converted.
+
+    `not_converted` events have no rate; `rated` events were converted by the rate table, into `rated_amount`, where
+    AppsFlyer uses its own rates.
+    """
+
+    revenue: int = 0
+    not_converted: int = 0
+    rated: int = 0
+    rated_amount: int = 0
+
+
 class RevenueEvidence(Struct, frozen=True):
     """All that is known about the revenue of one day.
 
     `facts` is None where AppsFlyer's raw data was not read. `amplitude` has for each event name its sums by media
-    source. `booked` is AppsFlyer's revenue of the installs of the day by source; `cohorts` is flybridge's, with the
-    number of events that could not be converted.
+    source. `booked` is AppsFlyer's revenue of the installs of the day by source, `cohorts` flybridge's.
     """
 
     facts: Sequence[RevenueFact] | None = None
     amplitude: Mapping[str, Mapping[str, AmplitudeCount]] = field(default_factory=dict)
     booked: Mapping[str, int] | None = None
-    cohorts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    cohorts: Mapping[str, CohortRevenue] = field(default_factory=dict)
 
 
 def compare_revenue(evidence: DayEvidence, money: RevenueEvidence, counts: Sequence[ComparedRow]) -> list[ComparedRow]:
@@ -143,12 +155,17 @@ class _RevenueRows:
                 row.appsflyer = reported[key]
             if row.appsflyer is None:
                 self._not_reported.add(key)
+        unreadable = 0 if self._evidence.was_down else self._evidence.unreadable_since
         for fact in facts:
             row = self._row(fact.event, fact.media_source)
             if fact.reported is None or row.appsflyer is None:
                 continue
-            if fact.code in NOT_COUNTED:
-                add(row, MISSING if fact.code == MISSING else SECONDARY, -fact.reported, fact.detail, fact.n)
+            if fact.code == MISSING:
+                is_unread = fact.n <= unreadable
+                unreadable -= fact.n if is_unread else 0
+                add(row, "unreadable" if is_unread else MISSING, -fact.reported, fact.detail, fact.n)
+            elif fact.code in NOT_COUNTED:
+                add(row, SECONDARY, -fact.reported, fact.detail, fact.n)
             else:
                 add(row, "rate", fact.counted - fact.reported, fact.currency, fact.n)
 
@@ -214,13 +231,15 @@ class _RevenueRows:
         for key, row in self.rows.by_key.items():
             own[key.media_source] += row.flybridge
         for source in {*own, *self._money.cohorts, *booked}:
-            revenue, not_converted = self._money.cohorts.get(source, (0, 0))
+            cohort = self._money.cohorts.get(source) or CohortRevenue()
             row = self._row(ALL_EVENTS, source)
             row.flybridge = own[source]
             row.appsflyer = booked.get(source, 0)
-            add(row, "booking_day", own[source] - revenue)
-            if not_converted and left(row, APPSFLYER) <= -CENT:
-                add(row, "rate", left(row, APPSFLYER), "", not_converted)
+            add(row, "booking_day", own[source] - cohort.revenue)
+            if cohort.not_converted and left(row, APPSFLYER) <= -CENT:
+                add(row, "rate", left(row, APPSFLYER), "", cohort.not_converted)
+            elif cohort.rated and CENT <= abs(left(row, APPSFLYER)) <= abs(cohort.rated_amount):
+                add(row, "rate", left(row, APPSFLYER), "", cohort.rated)
         rows = self.rows.of(EVENT, ALL_EVENTS)
         move_withheld(rows, evidence.withholding, CENT)
         for row in rows.values():

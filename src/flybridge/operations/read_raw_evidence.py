@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import currency_of
-from flybridge.appsflyer.raw_pull import PullReport
+from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PullReport
 from flybridge.appsflyer.raw_report import TAKEN, report_named
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
 from flybridge.history.files import RawFile, RawRows
-from flybridge.history.pull import HistoryPull, PullPlan
+from flybridge.history.pull import HistoryPull, Pulled, PullPlan, note
 from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.insight.comparison import CONVERSIONS
 from flybridge.insight.reconcile import CODES, OUTCOMES
@@ -36,6 +36,7 @@ from flybridge.records import (
     Hold,
     Media,
     OutcomeKind,
+    Performance,
     PerformanceKind,
     Refuse,
     Source,
@@ -47,6 +48,9 @@ from flybridge.store.protocol import Store
 KIND: Final = "reconcile"
 """Pulls for a comparison go on apart from others."""
 PAGE: Final = 500
+TRIES: Final = 6
+PAUSE_S: Final = 5.0
+SOON_MS: Final = 1_800_000
 MICRO: Final = 1_000_000
 IDENTITY: Final = 32
 """The length of an identity in an insert_id, which may go on with a millisecond or an ordinal."""
@@ -60,14 +64,20 @@ class RawSource(Struct, frozen=True):
     pull: PullPlan
     filings: Callable[[Sequence[Envelope]], list[Filing]]
     data_dir: Path
+    lookback_days: int = LOOKBACK_DAYS
 
 
 class RawEvidence(Struct):
-    """What raw data says about some days. `missing` counts conversions that never came, by day and kind."""
+    """What raw data says about some days.
+
+    `missing` counts conversions that never came, by day and kind; `rated` events that the rate table has converted,
+    and their amount, by the day and source of the install.
+    """
 
     rows: int = 0
     missing: Counter[tuple[int, str]] = field(default_factory=Counter)
     facts: defaultdict[int, list[RevenueFact]] = field(default_factory=lambda: defaultdict(list))
+    rated: defaultdict[tuple[int, str], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     problem: str = ""
 
 
@@ -120,16 +130,35 @@ class RawReader:
         self._lost: list[_Event] = []
         self._left_out: list[tuple[_Event, str, str, bool]] = []
 
-    async def read(self, download: Download, begin_ms: int, end_ms: int) -> RawEvidence:
-        """Read what raw data has of a span of time."""
-        plan = self._source.pull
-        for one in await self._store.event_outcomes(plan.app, self._days[0], self._days[-1]):
-            self._known[one.insert_id[:IDENTITY]].append(one)
+    async def read(self, download: Download, begin_ms: int) -> RawEvidence:
+        """Read what raw data has from a time on: to date, because revenue is booked on the day of the install."""
+        source, plan = self._source, self._source.pull
+        for known in await self._store.event_outcomes(plan.app, self._days[0], self._days[-1]):
+            self._known[known.insert_id[:IDENTITY]].append(known)
         # Each comparison reads all: what was left of an earlier one would be a part.
         await self._store.drop_states([f"{KIND} {plan.app} {report}" for report in plan.reports])
-        puller = HistoryPull(plan, self._store, download, self._source.data_dir, self._clock, kind=KIND)
-        done = await puller.run(begin_ms, end_ms, self._read)
-        self._evidence.problem = next((one.problem for one in done if one.problem), "")
+        end_ms, left = self._clock.now_ms(), list[Pulled]()
+        for _ in range(TRIES):
+            puller = HistoryPull(
+                plan,
+                self._store,
+                download,
+                source.data_dir,
+                self._clock,
+                kind=KIND,
+                lookback_days=source.lookback_days,
+            )
+            left = [one for one in await puller.run(begin_ms, end_ms, self._read) if one.problem]
+            now_ms = self._clock.now_ms()
+            # A quota that is used up is new tomorrow. What was answered once with an error may be answered now.
+            if not left or any(not one.pending or one.again_ms > now_ms + SOON_MS for one in left):
+                break
+            for one in left:
+                await note(self._store, structs.replace(one, again_ms=0), now_ms, KIND)
+            # Only the rest is read: a report that is complete would be read twice.
+            plan = structs.replace(plan, reports=tuple(one.report for one in left))
+            await self._clock.sleep(PAUSE_S)
+        self._evidence.problem = next((one.problem for one in left), "")
         self._finish()
         return self._evidence
 
@@ -155,13 +184,25 @@ class RawReader:
         known = await self._store.are_known(filings, now_ms)
         for row, filing, is_known in zip(rows, filings, known, strict=True):
             found = filing.performance
-            if found is None or found.day not in self._days:
+            if found is None:
+                continue
+            if found.revenue and found.install_day in self._days:
+                self._rate(row.fields, found)
+            if found.day not in self._days:
                 continue
             kind = found.dimensions.kind
             if kind in CONVERSIONS and not is_known:
                 self._evidence.missing[found.day, kind] += 1
             elif kind in IN_EVENTS:
                 self._event(row.fields, filing, is_known=is_known)
+
+    def _rate(self, fields: Mapping[str, str], found: Performance) -> None:
+        """Note an amount that is not AppsFlyer's own."""
+        if _amount(fields, self._currency)[0] is None:
+            source = (found.origin or found.dimensions).media_source
+            sums = self._evidence.rated[found.install_day, source]
+            sums[0] += 1
+            sums[1] += abs(found.revenue)
 
     def _event(self, fields: Mapping[str, str], filing: Filing, *, is_known: bool) -> None:
         found = filing.performance

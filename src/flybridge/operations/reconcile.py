@@ -22,7 +22,7 @@ from flybridge.insight.comparison import CONVERSIONS, DayComparison
 from flybridge.insight.native import REASON as NATIVE
 from flybridge.insight.reasons import NEVER_MAPPED
 from flybridge.insight.reconcile import AmplitudeCount, DayEvidence, compare
-from flybridge.insight.reconcile_revenue import RevenueEvidence, compare_revenue
+from flybridge.insight.reconcile_revenue import CohortRevenue, RevenueEvidence, compare_revenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
 from flybridge.operations.count_amplitude import AmplitudeCounter, CountRefused, QueryBudget, splits_hours
 from flybridge.operations.count_appsflyer import AppsFlyerAnswer, count_appsflyer
@@ -145,8 +145,9 @@ class Reconciler:
             if point.kind in BOOKED:
                 day, source = point.labels.day, point.labels.media_source
                 gathered.cohorts[day][source] += point.events
-                revenue, not_converted = gathered.cohort_revenue[day].get(source, (0, 0))
-                gathered.cohort_revenue[day][source] = revenue + point.revenue, not_converted + point.not_converted
+                cohort = gathered.cohort_revenue[day].setdefault(source, CohortRevenue())
+                cohort.revenue += point.revenue
+                cohort.not_converted += point.not_converted
         gathered.restricted = [one for one in await self._store.restricted() if one.app == plan.app]
         gathered.counts = [one for one in await self._store.counts() if one.app == plan.app]
         gathered.down = await downtimes(self._store)
@@ -166,7 +167,11 @@ class Reconciler:
             source_property=plan.source_property,
             outcomes=[done for day in evidence.outcomes.values() for done in day],
         )
-        return await reader.read(self._download, _span(plan, first)[0], _span(plan, last)[1])
+        found = await reader.read(self._download, _span(plan, first)[0])
+        for (day, source), (n, amount) in found.rated.items():
+            cohort = evidence.cohort_revenue[day].setdefault(source, CohortRevenue())
+            cohort.rated, cohort.rated_amount = n, amount
+        return found
 
     async def _amplitude(
         self,
@@ -266,7 +271,7 @@ class _Gathered:
         self.counted: defaultdict[int, list[CountedOn]] = defaultdict(list)
         self.outcomes: defaultdict[int, list[OutcomeCount]] = defaultdict(list)
         self.cohorts: defaultdict[int, Counter[str]] = defaultdict(Counter)
-        self.cohort_revenue: defaultdict[int, dict[str, tuple[int, int]]] = defaultdict(dict)
+        self.cohort_revenue: defaultdict[int, dict[str, CohortRevenue]] = defaultdict(dict)
         self.restricted: list[RestrictedCount] = []
         self.counts: list[Count] = []
         self.down: list[tuple[int, int]] = []

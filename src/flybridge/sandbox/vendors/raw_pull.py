@@ -1,7 +1,8 @@
 """AppsFlyer's raw-data Pull API v5 as its specification describes it, from what happened in the sandbox's apps.
 
     POST /sandbox/raw/happened?app=                           what AppsFlyer knows, a push message a line
-    POST /sandbox/raw/pull?quota=&rows=&faults=html,empty     calls for each report and day, row limit, next answers
+    POST /sandbox/raw/pull?quota=&rows=&lookback=&faults=html,empty
+                      calls for each report and day, row limit, days that reports reach back, next answers
 
 The order of a request: token, app, parameters, lookback, quota; then a redirect to a signed address, as the live
 service answers, which takes no token beside its signature. Rows over the limit are left out without a word. Errors are
@@ -52,6 +53,7 @@ class RawPull:
         self.data = data
         self.quota = QUOTA
         self.rows = 0
+        self.lookback_days = LOOKBACK_DAYS
         self.calls: defaultdict[tuple[int, str, str], int] = defaultdict(int)
         self.faults: deque[str] = deque()
         self._clock = clock
@@ -81,6 +83,7 @@ class RawPull:
             case "POST", "pull":
                 self.quota = int(given.get("quota", self.quota))
                 self.rows = int(given.get("rows", self.rows))
+                self.lookback_days = int(given.get("lookback", self.lookback_days))
                 self.faults.extend(fault for fault in given.get("faults", "").split(",") if fault)
                 return SandboxAnswer(200, {"quota": self.quota, "rows": self.rows, "faults": list(self.faults)})
         return SandboxAnswer(
@@ -108,8 +111,8 @@ class RawPull:
         if len(parts) != 3 or parts[1] not in NAMES or parts[2] != "v5" or parts[0].startswith("unknown"):
             page = "<!DOCTYPE html><html><body><h1>AppsFlyer 404 error message page</h1></body></html>"
             return SandboxAnswer(404, page, {"content-type": "text/html; charset=utf-8"})
-        if self.faults:
-            return _fault(self.faults.popleft())
+        if self.faults and (fault := self.faults.popleft()):
+            return _fault(fault)
         return self._report(parts[0], parts[1], _query(scope))
 
     def _report(self, app_id: str, report: str, given: Mapping[str, str]) -> SandboxAnswer:
@@ -117,8 +120,9 @@ class RawPull:
         if begin is None or end is None or end <= begin:
             return SandboxAnswer(400, {"message": "Invalid date range"})
         now = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
-        if begin < now - timedelta(days=LOOKBACK_DAYS):
-            return SandboxAnswer(400, {"message": "Raw reports historical lookback is limited to 90 days"})
+        if begin < now - timedelta(days=self.lookback_days):
+            message = f"Raw reports historical lookback is limited to {self.lookback_days} days"
+            return SandboxAnswer(400, {"message": message})
         limit = LIMITS.get(given.get("maximum_rows", ""))
         if limit is None:
             return SandboxAnswer(400, {"message": "Invalid limit type"})

@@ -1,0 +1,207 @@
+"""Whether every difference between AppsFlyer's, flybridge's and Amplitude's counts of the demo is explained.
+
+The three are asked over HTTP as `flybridge reconcile` does it. What the generator has planted is counted from its own
+truth, and must be found under its cause with the same number; nothing may be left unexplained.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import aiohttp
+import msgspec
+from msgspec import Struct, structs
+
+from flybridge.amplitude.dashboard import BUDGET_S
+from flybridge.config.settings import App, Config, Secret
+from flybridge.delivery.exchange import Download, Transport
+from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
+from flybridge.insight.comparison import ALL_EVENTS, ComparedRow, DayComparison
+from flybridge.insight.reconcile import ATTRIBUTION
+from flybridge.operations.count_amplitude import QueryBudget
+from flybridge.operations.reconcile import Reconciler
+from flybridge.operations.reconcile_plan import ReconcilePlan, reconcile_plans_of
+from flybridge.records import DAY_MS, PerformanceKind
+from flybridge.sandbox.traffic.planned import MessageKind, TrafficMessage
+from flybridge.sandbox.traffic.reported import Reported
+from flybridge.sandbox.traffic.truth import Fate
+from flybridge.store.protocol import Store
+
+CENT: Final = 10_000
+EVENTS: Final = 200
+"""All in-app events of the traffic are compared, and not the most frequent only."""
+TRIES: Final = 10
+YEARS: Final = 4_000
+"""Days that raw data reaches back here: the traffic plays when it plays."""
+PUSH: Final = "/v1/push/"
+
+
+class CauseFound(Struct, frozen=True):
+    """How many events one cause has: as planted (None: the truth does not tell it), and as found."""
+
+    code: str
+    title: str
+    planted: int | None
+    found: int
+
+
+class ReconciliationVerdict(Struct, frozen=True):
+    """How one app's counts compare. `rows` were compared, `money` of them in revenue; what is wrong is a sentence."""
+
+    app: str
+    rows: int
+    money: int
+    causes: Sequence[CauseFound]
+    currencies: Mapping[str, int]
+    wrong: Sequence[str] = ()
+
+
+class SandboxTime:
+    """A clock in the time of the traffic, whose waits move the sandbox's time instead of taking any."""
+
+    def __init__(self, session: aiohttp.ClientSession, origin: str) -> None:
+        self._session, self._origin, self._now_ms = session, origin, 0
+
+    def now_ms(self) -> int:
+        """Return the time in milliseconds."""
+        return self._now_ms
+
+    async def sleep(self, seconds: float) -> None:
+        """Move the sandbox's time."""
+        async with self._session.post(f"{self._origin}/sandbox/clock", params={"advance_s": str(seconds)}) as answer:
+            answer.raise_for_status()
+        self._now_ms += round(seconds * 1000)
+
+    async def move(self, now_ms: int) -> None:
+        """Move to a time. What was spent of Amplitude's budget is given back."""
+        await self.sleep(BUDGET_S)
+        self._now_ms = now_ms
+
+
+async def tell_raw_data(
+    session: aiohttp.ClientSession, origin: str, config: Config, messages: Sequence[TrafficMessage]
+) -> None:
+    """Hand the sandbox what was pushed: AppsFlyer has it in its raw data, however long ago the traffic plays."""
+    async with session.post(
+        f"{origin}/sandbox/raw/pull", params={"lookback": f"{YEARS}", "quota": f"{YEARS}"}
+    ) as answer:
+        answer.raise_for_status()
+    for app in config.apps:
+        own = [_as_known(one) for one in messages if one.truth.app == app.name and one.path.startswith(PUSH)]
+        asked = {"app": app.appsflyer_app_id}
+        async with session.post(f"{origin}/sandbox/raw/happened", params=asked, data=b"\n".join(own)) as answer:
+            answer.raise_for_status()
+
+
+def _as_known(message: TrafficMessage) -> bytes:
+    """Return a message as AppsFlyer knows it: what is wrong with its form is wrong in what was pushed alone."""
+    fact, pushed = message.reported, msgspec.json.decode(message.body)
+    if isinstance(pushed, list):
+        (pushed,) = pushed
+    if fact is not None:
+        moment = datetime.fromtimestamp(fact.time_ms / 1000, UTC)
+        if fact.kind != MessageKind.IN_APP:
+            pushed.setdefault("event_name", fact.kind)
+        pushed["event_time"] = f"{moment:%Y-%m-%d %H:%M:%S}.{fact.time_ms % 1000:03}"
+    return msgspec.json.encode(pushed)
+
+
+async def judge_reconciliation(
+    config: Config,
+    store: Store,
+    vendors: tuple[Transport, Download],
+    clock: SandboxTime,
+    messages: Sequence[TrafficMessage],
+) -> list[ReconciliationVerdict]:
+    """Compare all days of all apps."""
+    config = structs.replace(
+        config,
+        apps=[_with_secret(app) for app in config.apps],
+        insight=structs.replace(config.insight, reconcile_events=EVENTS),
+    )
+    transport, download = vendors
+    reconciler = Reconciler(store, QueryBudget(transport, clock), download, clock)
+    found = []
+    for made in reconcile_plans_of(config):
+        plan = made
+        own = [one for one in messages if one.truth.app == plan.app and one.path.startswith(PUSH)]
+        facts = [one.reported for one in own if one.reported is not None]
+        if not facts:
+            continue
+        days = [plan.day_of(ms) for fact in facts for ms in (fact.install_ms, fact.time_ms)]
+        if plan.raw is not None:
+            plan = structs.replace(plan, raw=structs.replace(plan.raw, lookback_days=YEARS))
+        compared = await _compared(reconciler, clock, plan, min(days), max(days))
+        found.append(_verdict(plan, compared, own, facts))
+    return found
+
+
+def _with_secret(app: App) -> App:
+    return structs.replace(app, amplitude=structs.replace(app.amplitude, secret_key=Secret(f"secret-{app.name}")))
+
+
+async def _compared(
+    reconciler: Reconciler, clock: SandboxTime, plan: ReconcilePlan, first: int, last: int
+) -> list[DayComparison]:
+    """Compare, again where the sandbox fails as it is scripted to."""
+    await clock.move((last + 4) * DAY_MS)  # all figures are final
+    for _ in range(TRIES):
+        days = await reconciler.run(plan, first, last)
+        if not any(day.notes for day in days):
+            break
+    return days
+
+
+def _verdict(
+    plan: ReconcilePlan,
+    days: Sequence[DayComparison],
+    messages: Sequence[TrafficMessage],
+    facts: Sequence[Reported],
+) -> ReconciliationVerdict:
+    rows = [row for day in days for row in day.rows if row.key.event != ALL_EVENTS]
+    whole = [row for day in days for row in day.rows if row.key.event == ALL_EVENTS]
+    money = [row for day in days for row in day.revenue]
+    found: Counter[str] = Counter()
+    for row in rows:
+        for part in row.parts:
+            found[part.code] += -part.n if part.n < 0 else 0
+    currencies: Counter[str] = Counter()
+    for row in money:
+        for part in row.parts:
+            if part.code == "currency":
+                currencies[part.detail] += part.events
+    planted = _planted(messages, facts, plan.route)
+    causes = [
+        CauseFound(code, CAUSES[code].title, planted.get(code), found[code])
+        for code in CAUSES
+        if found[code] or planted.get(code)
+    ]
+    wrong = list(dict.fromkeys(note for day in days for note in day.notes))
+    wrong += [f"{one.title}: {one.planted} were planted, and {one.found} found." for one in causes
+              if one.planted not in (None, one.found)]  # fmt: skip
+    for kind, some, least in (("events", rows, 1), ("events", whole, 1), ("millionths in revenue", money, CENT)):
+        wrong += [_unexplained(row, step, kind) for row in some for step in (APPSFLYER, AMPLITUDE)
+                  if abs(row.unexplained(step) or 0) >= least]  # fmt: skip
+    return ReconciliationVerdict(plan.app, len(rows) + len(whole), len(money), causes, dict(currencies), wrong)
+
+
+def _unexplained(row: ComparedRow, step: str, kind: str) -> str:
+    key = row.key
+    return f"{row.unexplained(step)} {kind} of {key.kind} {key.event} of {key.media_source} are unexplained ({step})."
+
+
+def _planted(messages: Sequence[TrafficMessage], facts: Sequence[Reported], route: str) -> dict[str, int]:
+    """Count what the truth says must be found under a cause."""
+    fates = Counter(one.truth.expected(route).fate for one in messages)
+    installs = [fact for fact in facts if fact.kind == PerformanceKind.INSTALL]
+    in_app = sum(fact.kind == MessageKind.IN_APP and fact.readable and not fact.secondary for fact in facts)
+    return {
+        "restricted": sum(fact.media_source != fact.raw_source for fact in installs if fact.readable),
+        "unreadable": sum(not fact.readable for fact in installs),
+        "expired": fates[Fate.HELD],
+        "privacy": fates[Fate.REFUSED],
+        "filtered": in_app if route == ATTRIBUTION else 0,
+    }
