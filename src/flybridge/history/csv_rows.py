@@ -11,6 +11,7 @@ counts from there on. Lines that are no UTF-8 are read as Windows-1252, in which
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -43,22 +44,23 @@ class CsvReader:
     ) -> None:
         self._file = file
         self._again = deque[bytes]()
-        self._named, self._zone, self._name = named, zone, name
+        self._left = b""
+        self.named, self._zone, self._name = named, zone, name
         self.end = self.lines = 0
-        self._delimiter = ""
+        self.delimiter = ""
         while header := self._line():
             self.end, self.lines = self.end + len(header), self.lines + 1
             if (separator := _SEPARATOR.fullmatch(header.rstrip(b"\r\n"))) is not None:
-                self._delimiter = separator[1].decode("latin-1")
+                self.delimiter = separator[1].decode("latin-1")
             elif header.strip():
                 break
         text = line_text(header)
-        self._delimiter = self._delimiter or max(",;\t|", key=text.count)
+        self.delimiter = self.delimiter or max(",;\t|", key=text.count)
         self.columns = self._columns(header) if header else NO_COLUMNS
         # Lines that were read before are looked at for another header, and no more.
         while self.end < start[0] and (line := self._line()):
             self.end += len(line)
-            if _may_be_header(line):
+            if may_be_header(line):
                 self._fields(line)
         self.lines = max(self.lines, start[1])
 
@@ -67,9 +69,9 @@ class CsvReader:
         if "\r" in text:
             raise FlybridgeError(f"The lines of {self._name} end in CR alone: save it with the line ends LF or CRLF.")
         try:
-            names = next(csv.reader([text], delimiter=self._delimiter), [])
+            names = next(csv.reader([text], delimiter=self.delimiter), [])
         except csv.Error:
-            names = text.split(self._delimiter)
+            names = text.split(self.delimiter)
         columns = columns_of(names)
         known = {name for name in columns.fields if name}
         if len(known & set(NAMES)) < 2 and not any(name.startswith("skad_") for name in known):
@@ -79,12 +81,40 @@ class CsvReader:
                 "Files of Amplitude are imported with --sightings or --stream."
             )
         if is_of_copies(columns.fields):
-            self._named = Report.POSTBACKS
+            self.named = Report.POSTBACKS
         self._shift = zone_of(columns, self._zone, self._name)
         return columns
 
     def _line(self) -> bytes:
         return self._again.popleft() if self._again else self._file.readline(MAX_RECORD)
+
+    def blocks(self, size: int) -> Iterator[bytes]:
+        """Yield what follows the header in blocks of whole lines, of about `size` bytes."""
+        self._left = b"".join(self._again)
+        self._again.clear()
+        while True:
+            piece = self._file.read(size)
+            data = self._left + piece
+            cut = data.rfind(b"\n") + 1 if piece else len(data)
+            self._left = data[cut:]
+            if cut:
+                yield data[:cut]
+            elif not piece:
+                return
+
+    def rows_in(self, line: bytes) -> Iterator[RawRow | BadRow]:
+        """Yield the row of a line that is a record, if it is one."""
+        file, self._file = self._file, io.BytesIO(line)
+        yield from self
+        self._file = file
+
+    def rows_from(self, block: bytes) -> Iterator[RawRow | BadRow]:
+        """Yield the rows of a block and of all that follows it."""
+        lines = io.BytesIO(block + self._left).readlines()
+        if lines and not lines[-1].endswith(b"\n"):
+            lines[-1] += self._file.readline(MAX_RECORD)
+        self._again.extend(lines)
+        yield from self
 
     def __iter__(self) -> Iterator[RawRow | BadRow]:
         while first := self._line():
@@ -101,7 +131,7 @@ class CsvReader:
                 text = line_text(first[:SHOWN]).rstrip("\r\n")
                 yield BadRow(number, self.end, fields, text)
             elif fields:
-                yield row_of(number, self.end, fields, self._named, self._shift)
+                yield row_of(number, self.end, fields, self.named, self._shift)
 
     def _record(self, first: bytes) -> list[bytes]:
         """Return the lines of a record whose first line ends within quotes."""
@@ -119,10 +149,10 @@ class CsvReader:
         if not text.strip():
             return {}
         try:
-            values = next(csv.reader([text], delimiter=self._delimiter, strict=True), [])
+            values = next(csv.reader([text], delimiter=self.delimiter, strict=True), [])
         except csv.Error as problem:
             return f"It is not a line of CSV: {problem}."
-        if _may_be_header(record) and "appsflyer_id" in columns_of(values).fields:
+        if may_be_header(record) and "appsflyer_id" in columns_of(values).fields:
             self.columns = self._columns(record)
             return {}
         if len(values) != len(self.columns.fields):
@@ -130,5 +160,6 @@ class CsvReader:
         return self.columns.row(values)
 
 
-def _may_be_header(line: bytes) -> bool:
+def may_be_header(line: bytes) -> bool:
+    """Whether a line, or one of several, may be a header."""
     return any(mark in line for mark in _HEADERS)

@@ -13,11 +13,11 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, TypeVar, cast
 from zipfile import BadZipFile, ZipFile
 
 from msgspec import Struct, structs
@@ -25,9 +25,12 @@ from msgspec import Struct, structs
 from flybridge.appsflyer.raw_report import Report
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.arrow_rows import parquet_rows
+from flybridge.history.column_keys import KeyedRow, KeyOwner, keyed_rows
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.rows import BadRow, RawRow, Zone
 from flybridge.system.text_encoding import as_utf8
+
+T = TypeVar("T")
 
 MEMBERS: Final = (".csv", ".csv.gz", ".gz", ".parquet", ".tsv")
 """What is read of an archive."""
@@ -269,11 +272,23 @@ class RawRows:
         return self._stored.tell() if self._stored is not None and not self._stored.closed else 0
 
     def __iter__(self) -> Iterator[RawRow | BadRow]:
+        return self._guarded(self._read)
+
+    def keyed(self, owner: KeyOwner) -> Iterator[KeyedRow | RawRow | BadRow]:
+        """Yield the rows, with their keys alone where the columns prove them."""
+
+        def read(stored: IO[bytes]) -> Iterator[KeyedRow | RawRow | BadRow]:
+            for reader in self._readers(stored):
+                yield from keyed_rows(reader, owner) if isinstance(reader, CsvReader) else reader
+
+        return self._guarded(read)
+
+    def _guarded(self, read: Callable[[IO[bytes]], Iterator[T]]) -> Iterator[T]:
         name = self.file.name
         try:
             with self.file.opened() as stored:
                 self._stored = stored
-                yield from self._read(stored)
+                yield from read(stored)
         except FlybridgeError:
             raise
         except (OSError, EOFError, zlib.error, UnicodeError) as problem:
@@ -284,13 +299,18 @@ class RawRows:
             raise
 
     def _read(self, stored: IO[bytes]) -> Iterator[RawRow | BadRow]:
+        for reader in self._readers(stored):
+            yield from reader
+
+    def _readers(self, stored: IO[bytes]) -> Iterator[CsvReader | Iterator[RawRow]]:
+        """Yield what reads the rows; nothing for an empty file."""
         name, named, zone, start = self.file.name, self._named, self._zone, self._start
         mark = stored.read(4)
         stored.seek(0)
         if mark == _PARQUET:
-            yield from parquet_rows(stored, name, named, zone, start[0])
+            yield parquet_rows(stored, name, named, zone, start[0])
         elif mark.startswith(_GZIP):
             with gzip.GzipFile(fileobj=stored) as opened:
-                yield from CsvReader(as_utf8(cast("IO[bytes]", opened)), name, named, zone, start)
+                yield CsvReader(as_utf8(cast("IO[bytes]", opened)), name, named, zone, start)
         elif mark:
-            yield from CsvReader(as_utf8(stored), name, named, zone, start)
+            yield CsvReader(as_utf8(stored), name, named, zone, start)

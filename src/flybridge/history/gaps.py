@@ -11,9 +11,9 @@ where all reports of a kind of event were read to their ends.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -24,14 +24,15 @@ from flybridge.appsflyer.raw_report import TAKEN, Report, report_named
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
+from flybridge.history.column_keys import KeyedRow, KeyOwner
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.locker import Locker, is_of_app
-from flybridge.history.progress import EqualRows, Progress
+from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan
-from flybridge.history.rows import UTC_TIMES, RawRow
+from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
 from flybridge.history.take import Accept, RowTaker, Unsaved
 from flybridge.history.uptime import Uptime
-from flybridge.records import DAY_MS, HOUR_MS, Envelope, Filing, Media, PerformanceKind, Source, day_of
+from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, PerformanceKind, Source, day_of
 from flybridge.store.protocol import Store
 
 KIND: Final = "gaps"
@@ -84,6 +85,9 @@ LOCKER_WHOLE: Final[Mapping[Report, frozenset[str]]] = {
 AD_REVENUE: Final = "af_ad_revenue"
 """An event that has reports of its own, a day or two later."""
 _IDENTITY_DIGITS: Final = 32
+_UNREAD: Final = Envelope("", Source.PULL, Media.JSON, 0, b"")
+
+Row = TypeVar("Row", bound=KeyedRow | RawRow)
 
 
 class Gap(Struct, frozen=True, order=True):
@@ -149,7 +153,7 @@ class Found(Struct):
 class GapFinder:
     """Compares AppsFlyer's side with what was filed. With an `accept` it takes what is missing.
 
-    `day` returns the day of a time in the app's zone, as performance counts it.
+    `day` returns the day of a time in the app's zone, as performance counts it; `platform` is what the app runs on.
     """
 
     def __init__(
@@ -162,10 +166,12 @@ class GapFinder:
         clock: Clock,
         uptime: Uptime,
         day: Callable[[int], int],
+        platform: str,
         accept: Accept | None = None,
     ) -> None:
         self._plan, self._flow, self._store, self._progress = plan, flow, store, progress
         self._clock, self._uptime, self._accept, self._day = clock, uptime, accept, day
+        self._owner = KeyOwner(plan.app, plan.app_id, platform)
         self._found = Found()
 
     async def run(self, pull: HistoryPull, from_ms: int, until_ms: int) -> GapReport:
@@ -235,24 +241,30 @@ class GapFinder:
     ) -> tuple[int, int]:
         """Compare files whose equal rows are counted together. Returns how many rows there are, and were taken."""
         missing = dict[str, set[int]]()
+        doubtful = dict[str, set[int]]()
         rows = 0
-        with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
+        with closing(self._counting()) as equal:
             for file in files:
-                found, page = missing.setdefault(file.name, set()), list[RawRow]()
-                for row in self._rows(report, file, source, span):
-                    rows += 1
-                    page.append(row)
-                    if len(page) == PAGE:
-                        found |= await self._missing(report, source, page, equal)
-                        page.clear()
-                found |= await self._missing(report, source, page, equal)
+                found = doubtful.setdefault(file.name, set())
+                for page in _pages(self._rows(source, self._raw(file, report, source).keyed(self._owner), span)):
+                    rows += len(page)
+                    found |= await self._unknown(page, source, equal)
+        # Few rows are, and only these are mapped.
+        with closing(self._counting()) as equal:
+            for file in files if any(doubtful.values()) else ():
+                wanted, lost = doubtful[file.name], missing.setdefault(file.name, set())
+                for raw in _pages(self._rows(source, self._raw(file, report, source), span)):
+                    counted = [(row, equal.ordinal(row.fields)) for row in raw]
+                    lost |= await self._missing(report, source, [one for one in counted if one[0].number in wanted])
+        self._found.known += rows - sum(map(len, missing.values()))
         self._found.rows += rows
         taken = 0
         if self._accept is None or not any(missing.values()):
             return rows, taken
-        with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
+        with closing(self._counting()) as equal:
             for file in files:
-                wanted = missing[file.name]
+                wanted = missing.get(file.name, set())
+                rows_of_file = self._rows(source, self._raw(file, report, source), span)
                 taker = RowTaker(
                     self._plan.app,
                     source,
@@ -260,37 +272,56 @@ class GapFinder:
                     self._clock,
                     wanted=lambda row, wanted=wanted: row.number in wanted,  # type: ignore[misc]
                 )
-                done = await taker.take(file.name, self._rows(report, file, source, span), Unsaved(equal))
+                done = await taker.take(file.name, rows_of_file, Unsaved(equal))
                 taken += done.taken
         self._found.filled += taken
         return rows, taken
 
-    def _rows(self, report: str, file: RawFile, source: Source, span: tuple[int, int]) -> Iterator[RawRow]:
-        is_locker = source is Source.LOCKER
-        named = report_named(f"t={report}/") if is_locker else report_named(report)
-        for row in RawRows(file, UTC_TIMES, named):
-            if not isinstance(row, RawRow) or row.report not in TAKEN:
+    def _counting(self) -> TrialCount:
+        return self._progress.counting(by_attribution=self._plan.by_attribution)
+
+    def _raw(self, file: RawFile, report: str, source: Source) -> RawRows:
+        return RawRows(file, UTC_TIMES, report_named(f"t={report}/" if source is Source.LOCKER else report))
+
+    def _rows(self, source: Source, rows: Iterable[Row | BadRow], span: tuple[int, int]) -> Iterator[Row]:
+        """Yield the rows that are messages, of a Data Locker those of the app and span."""
+        for row in rows:
+            if isinstance(row, BadRow) or row.report not in TAKEN:
                 continue
-            if is_locker:
+            if source is Source.LOCKER:
                 ms = time_ms(row.fields.get("event_time") or row.fields.get("install_time") or "")
-                if ms is None or not span[0] <= ms < span[1] or not is_of_app(row, self._plan.app_id):
+                if ms is None or not span[0] <= ms < span[1] or not is_of_app(row.fields, self._plan.app_id):
                     continue
             yield row
 
-    async def _missing(self, report: str, source: Source, rows: Sequence[RawRow], equal: EqualRows) -> set[int]:
+    async def _unknown(self, page: Sequence[KeyedRow | RawRow], source: Source, equal: EqualRows) -> set[int]:
+        """Return the numbers of the rows whose events are not known, or may not be."""
+        now_ms = self._clock.now_ms()
+        filings = []
+        for row in page:
+            ordinal = equal.ordinal(row.fields)
+            if isinstance(row, RawRow):
+                filings.append(self._flow.safe_filing(self._envelope(row, source, ordinal, now_ms)))
+            elif self._plan.by_attribution:  # the key is another then
+                filings.append(Filing(_UNREAD, Apply()))
+            else:
+                filings.append(Filing(_UNREAD, Apply(), row.key, ordinal=ordinal))
+        self._progress.note_reported(filing.key for filing in filings if filing.key is not None)
+        known = await self._store.are_known(filings, now_ms)
+        return {row.number for row, is_known in zip(page, known, strict=True) if not is_known}
+
+    def _envelope(self, row: RawRow, source: Source, ordinal: int, now_ms: int) -> Envelope:
+        return Envelope(self._plan.app, source, Media.JSON, now_ms, row.body, ordinal=ordinal)
+
+    async def _missing(self, report: str, source: Source, rows: Sequence[tuple[RawRow, int]]) -> set[int]:
         """Return the numbers of the rows that were never filed, and count them."""
         now_ms = self._clock.now_ms()
-        envelopes = [
-            Envelope(self._plan.app, source, Media.JSON, now_ms, row.body, ordinal=equal.ordinal(row.fields))
-            for row in rows
-        ]
-        filings = self._flow.filings(envelopes)
+        filings = self._flow.filings([self._envelope(row, source, ordinal, now_ms) for row, ordinal in rows])
         self._progress.note_reported(filing.key for filing in filings if filing.key is not None)
         known = await self._store.are_known(filings, now_ms)
         missing = set[int]()
-        for row, filing, is_known in zip(rows, filings, known, strict=True):
+        for (row, _), filing, is_known in zip(rows, filings, known, strict=True):
             if is_known or not _counts(filing):
-                self._found.known += 1
                 continue
             missing.add(row.number)
             ms = time_ms(row.fields.get("event_time", "")) or 0
@@ -304,6 +335,17 @@ class GapFinder:
         if not self._uptime.was_up(ms):
             return OUTAGE
         return SOURCE if row.fields.get("media_source", "").lower() == RESTRICTED else OTHER
+
+
+def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    page = list[Row]()
+    for row in rows:
+        page.append(row)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
 
 
 def _complete(needed: Mapping[Report, frozenset[str]], whole: Collection[str]) -> set[Report]:

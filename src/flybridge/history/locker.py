@@ -25,7 +25,7 @@ from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import RawFile, RawRows, local_file, object_file, open_bucket
 from flybridge.history.progress import Progress
-from flybridge.history.rows import UTC_TIMES, RawRow
+from flybridge.history.rows import UTC_TIMES
 from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
 from flybridge.records import DAY_MS, Source, day_of
 from flybridge.store.protocol import Store
@@ -162,7 +162,7 @@ class LockerFollower:
         self._store, self._clock, self._wait_ms = store, clock, wait_ms
         self._by_attribution = by_attribution
         self._progress_path = data_dir / "locker.db"
-        self._taker = RowTaker(app, Source.LOCKER, accept, clock, wanted=lambda row: is_of_app(row, app_id))
+        self._taker = RowTaker(app, Source.LOCKER, accept, clock, wanted=lambda row: is_of_app(row.fields, app_id))
 
     async def look(self, days: int = FOLLOWED_DAYS) -> LockerRead:
         """Read each complete folder whose files have not been read as they are."""
@@ -211,9 +211,9 @@ class LockerFollower:
             await self._store.drop_states([f"{STATE} {self._app} {name}" for name in old])
 
 
-def is_of_app(row: RawRow, app_id: str) -> bool:
+def is_of_app(fields: Mapping[str, str], app_id: str) -> bool:
     """Whether a row is of this app: a Data Locker holds the rows of all of an account's."""
-    said = row.fields.get("app_id", "").strip().lower()
+    said = fields.get("app_id", "").strip().lower()
     return not said or said.removeprefix("id") == app_id.lower().removeprefix("id")
 
 

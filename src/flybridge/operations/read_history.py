@@ -78,6 +78,7 @@ class HistoryReader(Struct, frozen=True):
                 clock=self.clock,
                 uptime=await read_uptime(self.store),
                 day=counting_of(app).day,
+                platform=app.platform.value,
                 accept=self.inbox.accept if fill else None,
             )
             if locker:

@@ -95,12 +95,16 @@ def _event(facts: Facts, app: str, *, by_attribution: bool) -> bytes:
     postback = facts.postback
     revenue = postback.event_revenue
     currency = None if revenue is None else (postback.event_revenue_currency or "").upper()
-    # Keys are sorted when it is written, and an empty value is as good as none.
-    value = facts.whole or None
-    parts = [app, _who(facts), postback.event_name, facts.event_ms // 1000, revenue, currency, value]
+    event = [app, _who(facts), postback.event_name, facts.event_ms // 1000, revenue, currency]
     if by_attribution:
-        parts[-1:] = [postback.media_source, postback.campaign, postback.is_primary_attribution is not False, value]
-    return _key(parts)
+        event += [postback.media_source, postback.campaign, postback.is_primary_attribution is not False]
+    return event_key(event, facts.whole)
+
+
+def event_key(event: list[Any], value: Any) -> bytes:
+    """Return the 16-byte identity of an in-app event by app, person, name, second, revenue, its currency, and value."""
+    # Keys are sorted when it is written, and an empty value is as good as none.
+    return _key([*event, value or None])
 
 
 def _key(parts: list[Any]) -> bytes:
