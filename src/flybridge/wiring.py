@@ -18,12 +18,9 @@ from flybridge.audiences.rules import AudienceRule, MemberCondition
 from flybridge.clock import Clock
 from flybridge.config.apps import called
 from flybridge.config.notify import PORTS
-from flybridge.config.settings import App, AtExpiry, Audience, Cadence, Config, DeliverySettings, HoldV1, Secret
+from flybridge.config.settings import App, AtExpiry, Audience, Cadence, Config, HoldV1, Secret
 from flybridge.config.streams import streams_of
-from flybridge.delivery.circuit import CircuitRules
-from flybridge.delivery.context import Settings
-from flybridge.delivery.exchange import Download, Endpoint, Limits
-from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
+from flybridge.delivery.exchange import Download, Endpoint
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.insight.performance import AppScope
@@ -60,8 +57,6 @@ def check(config: Config) -> None:
     endpoints_of(config)
     intake_apps_of(config)
     plans_of(config)
-    policy_of(config)
-    settings_of(config)
 
 
 def build_flow(config: Config) -> Flow:
@@ -129,7 +124,7 @@ def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
         )
         attribution = AttributionApi(key, host)
         for endpoint in (http_v2, history, attribution):
-            endpoint.limits = _tuned(endpoint.limits, config.delivery)
+            endpoint.limits = config.delivery.tuned(endpoint.limits)
             endpoints[Lane(app.name, endpoint.name)] = endpoint
         if app.appsflyer.s2s_key:  # also without streams: what was filed while there were some is sent
             to_appsflyer = InAppEvent(
@@ -141,33 +136,6 @@ def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
             )
             endpoints[Lane(app.name, to_appsflyer.name)] = to_appsflyer
     return endpoints
-
-
-def _tuned(limits: Limits, own: DeliverySettings) -> Limits:
-    """Return the configured limits where set, else the endpoint's. `max_items` never exceeds the vendor's limit."""
-    return Limits(
-        min(own.max_items or limits.max_items, limits.max_items),
-        limits.max_bytes,
-        own.concurrency or limits.concurrency,
-        own.requests_per_s or limits.requests_per_s,
-        own.items_per_s or limits.items_per_s,
-    )
-
-
-def policy_of(config: Config) -> RetryPolicy:
-    """Return the retry policy."""
-    return RetryPolicy(tries=config.delivery.max_tries, uncertain=Uncertain(config.delivery.uncertain.value))
-
-
-def circuit_rules_of(config: Config) -> CircuitRules:
-    """Return when lanes stop."""
-    return CircuitRules(dead_share=config.delivery.dead_share)
-
-
-def settings_of(config: Config) -> Settings:
-    """Return the times of a worker. The lease is four times as long as an exchange may take."""
-    timeout_s = config.delivery.timeout_s
-    return Settings(lease_ms=round(timeout_s * 4000), timeout_ms=round(timeout_s * 1000) + 5000)
 
 
 def intake_apps_of(config: Config) -> list[IntakeApp]:

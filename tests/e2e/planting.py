@@ -33,7 +33,7 @@ from flybridge.sandbox.traffic.reported import Reported
 from flybridge.store.performance import date_of, day_number
 from flybridge.store.protocol import Store
 from flybridge.testing.clocks import JumpingClock
-from flybridge.wiring import build_flow, endpoints_of, policy_of
+from flybridge.wiring import build_flow, endpoints_of
 
 DAY_START_MS = 1_772_409_600_000  # 2026-03-02 00:00 UTC
 DAY = DAY_START_MS // DAY_MS
@@ -141,7 +141,7 @@ class Bench:
     async def deliver(self) -> None:
         """Send all that is due."""
         worker = Worker(
-            self.store, self.transport, endpoints_of(self.config), self.clock, policy=policy_of(self.config),
+            self.store, self.transport, endpoints_of(self.config), self.clock, policy=self.config.delivery.policy,
             jitter=lambda: 0.0,
         )  # fmt: skip
         await worker.drain()

@@ -49,6 +49,7 @@ from flybridge.config.notify import Notify, NotifyEmail, NotifySlack, NotifyWebh
 from flybridge.config.read import ConfigReader, parse, unset_variables
 from flybridge.config.secret import Secret
 from flybridge.delivery.lifecycle import Uncertain
+from flybridge.delivery.settings import DeliverySettings
 from flybridge.errors import ConfigError
 from flybridge.mapping.to_amplitude.settings import EventMapping, MappingRow
 from flybridge.mapping.to_appsflyer.settings import Stream
@@ -153,34 +154,6 @@ class Cluster(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_age_hours: Annotated[float, Meta(ge=0)] = 0.0
     """After how many hours NATS drops an unprocessed message. It is lost then, and the account says so.
     0: never."""
-
-
-class DeliverySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How deliveries are sent to the vendors."""
-
-    max_tries: Annotated[int, Meta(ge=1, le=1000)] = 20
-    """How often a delivery is tried before it becomes a dead letter. An outage of the vendor or a refused key costs no
-    try."""
-    uncertain: Uncertain = Uncertain.RESEND
-    """What to do with a delivery that may have arrived although its answer was lost, where the vendor does not
-    recognise a repeat: `resend` may double it, `park` makes it a dead letter for you to decide."""
-    max_items: Annotated[int, Meta(ge=0, le=2000)] = 0
-    """The most items in one request. 0 uses each endpoint's own limit, which this never raises."""
-    concurrency: Annotated[int, Meta(ge=0, le=1000)] = 0
-    """The most requests in flight for one app and endpoint. 0 uses the endpoint's own limit."""
-    requests_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
-    """The most requests in a second for one app and endpoint. 0 uses the endpoint's own limit."""
-    items_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
-    """The most events in a second for one app and endpoint, for plans of Amplitude with a limit (Starter: 1,000). 0
-    sets no limit."""
-    dead_share: Annotated[float, Meta(ge=0, le=1)] = 0.2
-    """If a vendor refuses more than this share of the last 100 items, sending to that endpoint stops and waits for you,
-    so that a mistake does not turn all events into dead letters. 0 never stops."""
-    timeout_s: Annotated[float, Meta(ge=5, le=300)] = 30.0
-    """How long a vendor may take to answer. Deliveries leased by a worker that died go to another one after four times
-    as long."""
-    gzip: bool = False
-    """Whether uploads to Amplitude are compressed. Its SDKs do it; the pages of the HTTP V2 API do not mention it."""
 
 
 class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

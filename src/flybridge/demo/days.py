@@ -45,7 +45,7 @@ from flybridge.service import backends
 from flybridge.store.protocol import Store
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside
-from flybridge.wiring import build_flow, circuit_rules_of, endpoints_of, policy_of, settings_of
+from flybridge.wiring import build_flow, endpoints_of
 
 ORIGIN: Final = "http://sandbox"
 STEP_S: Final = 60.0
@@ -201,9 +201,9 @@ async def play(events: int, seed: int, directory: Path) -> DaysResult:
             weather,
             endpoints_of(config),
             clock,
-            policy=policy_of(config),
-            rules=circuit_rules_of(config),
-            settings=settings_of(config),
+            policy=config.delivery.policy,
+            rules=config.delivery.circuit,
+            settings=config.delivery.times,
             jitter=random.Random(seed).random,  # noqa: S311 - repeatable on purpose
         )
         await _send(store, flow, worker, clock, line)

@@ -59,15 +59,12 @@ from flybridge.wiring import (
     channel_names,
     channels_of,
     check,
-    circuit_rules_of,
     clear,
     counting_of,
     endpoints_of,
     intake_apps_of,
     plans_of,
-    policy_of,
     scopes_of,
-    settings_of,
 )
 
 
@@ -174,9 +171,9 @@ class Service:
             transport,
             endpoints,
             self._clock,
-            policy=policy_of(self._config),
-            rules=circuit_rules_of(self._config),
-            settings=settings_of(self._config),
+            policy=self._config.delivery.policy,
+            rules=self._config.delivery.circuit,
+            settings=self._config.delivery.times,
             observer=report,
             owner=owner.name,
             replaces=owner.former,
