@@ -42,7 +42,8 @@ def filed(body, source: Source = Source.STREAM, **settings):
 @pytest.mark.parametrize(
     "body",
     [
-        EVENT, {"events": [EVENT]}, {"input": EVENT}, {"input": {"events": [EVENT]}}, [EVENT], [[EVENT]],
+        EVENT, {"events": [EVENT]}, {"events": EVENT}, {"event": EVENT}, {"input": EVENT}, [EVENT], [[EVENT]],
+        {"input": {"events": [EVENT]}},
         b"\xef\xbb\xbf" + json.dumps(EVENT).encode(),
         json.dumps(EVENT | {"x": 1}).replace("1}", "NaN}").encode(),
         json.dumps(EVENT | {"x": 1}).replace(": 1}", ": 1e400}").encode(),
@@ -57,6 +58,15 @@ def test_an_event_is_sent_however_it_is_wrapped_or_broken(body):
     decision = filed(body).decision
     assert isinstance(decision, Deliver)
     assert decision.event_type == "Order Completed"
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, lambda one: [one], lambda one: [one, one]])
+def test_users_are_learned_as_the_identify_api_takes_them(wrap):
+    """One or a list, within `identification`."""
+    user = {"user_id": "user-00002", "user_properties": {"$set": {"appsflyer_id": "1629191854863-7000002"}}}
+    filing = filed({"api_key": "k", "identification": wrap(user)})
+    assert isinstance(filing.decision, Apply)
+    assert filing.sightings
 
 
 @pytest.mark.parametrize("wrap", [lambda one: [one, one], lambda one: {"events": [one, one]}])

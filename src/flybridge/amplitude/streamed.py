@@ -115,12 +115,18 @@ def read_message(body: bytes, names: Mapping[str, str]) -> Any:
 
 
 def unwrapped(message: Any) -> Any:
-    """Return what a template has wrapped as `{"events": [...]}` or `{"input": {...}}`; a list of one is that one."""
+    """Return what stands in `{"events": ...}`, `{"event": ...}`, `{"input": ...}` or, as in the Identify API,
+    `{"identification": ...}`; a list of one is that one.
+    """
     for _ in range(MAX_WRAPPERS):
         match message:
             case {"event_type": _}:
                 return message
-            case {"events": list() as inner} | {"input": dict() | list() as inner}:
+            case (
+                {"events": dict() | list() as inner} | {"input": dict() | list() as inner} | {"event": dict() as inner}
+            ):
+                message = inner
+            case {"identification": dict() | list() as inner}:
                 message = inner
             case [dict() | list() as inner]:
                 message = inner
