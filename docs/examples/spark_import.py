@@ -14,36 +14,22 @@ import argparse
 import asyncio
 import os
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, functions
 
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
-from flybridge.flow import Flow
-from flybridge.history.batches import PATH, SPARK, map_files, take_batches
+from flybridge.history.batches import PATH, SPARK, take_batches
 from flybridge.history.files import find_files
-from flybridge.mapping.to_amplitude.rules import DoubleAttribution
+from flybridge.operations.batch_import import map_configured
 from flybridge.service.backends import opened_inbox
-from flybridge.wiring import build_flow
 
 PAGE = 2000
 IDENTITY = ["key", "key_ms", "ordinal"]
-
-
-@lru_cache(1)
-def _flow(config: str) -> Flow:
-    """Return the flow of a configuration; each process of an executor builds it once."""
-    return build_flow(load(Path(config), os.environ))
-
-
-def work(batches: Iterator[pa.RecordBatch], config: str, **options: Any) -> Iterator[pa.RecordBatch]:
-    """Map the files that batches name. This is what executors run."""
-    return map_files(batches, flow=_flow(config), **options)
 
 
 def mapped(spark: SparkSession, files: list[str], job: partial[Iterator[pa.RecordBatch]]) -> DataFrame:
@@ -76,22 +62,19 @@ def main() -> None:
     parser.add_argument("--timezone")
     parser.add_argument("files", nargs="+")
     options = parser.parse_args()
-    app = load(Path(options.config), os.environ).app(options.app)
-    if app is None:
-        parser.error(f"There is no app {options.app!r}.")
     job = partial(
-        work,
+        map_configured,
         config=options.config,
-        app=app.name,
-        app_id=app.appsflyer_app_id,
+        app=options.app,
         zone=options.timezone,
         now_ms=SystemClock().now_ms(),
-        by_attribution=app.mapping.double_attribution is DoubleAttribution.BOTH,
     )
     spark = SparkSession.builder.appName("flybridge import").getOrCreate()
-    rows = mapped(spark, [file.name for file in find_files(options.files)], job).cache()
+    # An archive is read as a whole.
+    files = {file.name.removesuffix(f":{file.member}") for file in find_files(options.files)}
+    rows = mapped(spark, sorted(files), job).cache()
     rows.groupBy("report", "outcome").count().orderBy("report", "outcome").show(100, truncate=False)
-    print(f"{asyncio.run(bring_in(rows, options.config, app.name))} rows brought into the inbox")
+    print(f"{asyncio.run(bring_in(rows, options.config, options.app))} rows brought into the inbox")
     spark.stop()
 
 
