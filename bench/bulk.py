@@ -1,17 +1,21 @@
 """How fast raw-data files are read, looked at and taken, against a bare scan that touches every cell; and their memory.
 
-    python bench/bulk.py [rows]
+    python bench/bulk.py [rows] [--live events]
 
 Each figure is of a process of its own, in seconds of processor time and of the clock, with its largest resident memory.
-The bare scan is pyarrow's, into text. Memory is measured again with four times the rows.
+The bare scan is pyarrow's, into text. Memory is measured again with four times the rows. The whole import ends with a
+vendor in another process that accepts every request; it is compared with what `bench/end_to_end.py` measures of live
+messages in the same run.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import csv
 import json
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,9 +24,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
+from flybridge.history.column_keys import KeyOwner
 from pyarrow import csv as arrow_csv
 
+from end_to_end import whole_way
+from flybridge.amplitude.upload import History
 from flybridge.clock import SystemClock
+from flybridge.delivery.transport import HttpTransport
+from flybridge.delivery.worker import Worker
 from flybridge.flow import AppFlow, Flow
 from flybridge.history.files import RawRows, find_files
 from flybridge.history.rows import Zone
@@ -33,9 +42,12 @@ from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.raw_data import cells, header, report_of
 from flybridge.sealing import Seal
+from flybridge.store.protocol import Lane
+from flybridge.store.sqlite.store import SqliteStore
 
 APP = TrafficApp("shop", "android", "com.example.shop")
 KINDS = 2_000
+FLOW = Flow({"shop": AppFlow(Rules(app="shop", platform="android"))}, Keyring(b"secret"))
 PLAIN = TrafficOptions(held=0.0, duplicates=0.0, malformed=0.0)
 MORE = ["custom_data"]
 """The field in which the app passes its Amplitude ids along: without it nearly every row would be held."""
@@ -78,9 +90,8 @@ def _import(path: Path, place: str) -> HistoryImport:
 
 def dry_run(path: Path) -> None:
     """Survey: read, recognise, map, and count equal rows, persons and months."""
-    flow = Flow({"shop": AppFlow(Rules(app="shop", platform="android"))}, Keyring(b"secret"))
     with tempfile.TemporaryDirectory() as place:
-        asyncio.run(_import(path, place).survey(flow))
+        asyncio.run(_import(path, place).survey(FLOW))
 
 
 def take(path: Path) -> None:
@@ -94,6 +105,51 @@ def take(path: Path) -> None:
 
     with tempfile.TemporaryDirectory() as place:
         asyncio.run(work(place))
+
+
+def whole(path: Path) -> None:
+    """Import: look, take, map, file, send to a vendor in another process, and settle."""
+    vendor = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("delivery.py")), "--serve"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert vendor.stdin is not None
+    assert vendor.stdout is not None
+    origin = f"http://127.0.0.1:{int(vendor.stdout.readline())}"
+
+    async def work(place: Path) -> None:
+        clock, seal, transport = SystemClock(), Seal(b"secret"), HttpTransport()
+        inbox, store = SqliteInbox(place / "inbox.db", seal), SqliteStore(place / "store.db", seal)
+        await inbox.open()
+        await store.open()
+        importing = _import(path, str(place))
+        await importing.survey()
+        await importing.take(inbox.accept)
+        while leased := await inbox.lease(500, clock.now_ms(), 3_600_000):
+            await store.file(FLOW.filings(leased.envelopes), clock.now_ms())
+            await inbox.ack(leased)
+        worker = Worker(store, transport, {Lane("shop", "batch"): History("key", origin)}, clock)
+        sent = await worker.drain()
+        counts = {one.outcome: one.n for one in await store.counts() if not one.reason}
+        assert sent == counts["delivered"], counts
+        await transport.close()
+        await store.close()
+        await inbox.close()
+
+    with tempfile.TemporaryDirectory() as place:
+        asyncio.run(work(Path(place)))
+    vendor.stdin.close()
+    vendor.wait()
+
+
+def keys(path: Path) -> None:
+    """Read the content keys alone, as a search for gaps does."""
+    owner = KeyOwner("shop", APP.appsflyer_app_id, "android")
+    for file in find_files([str(path)]):
+        for _ in RawRows(file, Zone("UTC"), None).keyed(owner):
+            pass
 
 
 def measured(work: Callable[[Path], None], path: Path) -> tuple[float, float, float]:
@@ -115,22 +171,33 @@ def _measure(work: Callable[[Path], None], path: Path, queue: object) -> None:
 
 
 def main() -> None:
-    """Print one line for each."""
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+    """Print one line for each, and the ratio of the whole import to the live pipeline."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", type=int, nargs="?", default=200_000)
+    parser.add_argument("--live", type=int, default=8_000, help="live messages to compare with; 0: none")
+    options = parser.parse_args()
+    rows = options.rows
     with tempfile.TemporaryDirectory() as place:
         small, large = Path(place) / "small.csv", Path(place) / "large.csv"
         write(small, rows)
         write(large, 4 * rows)
         print(f"{rows:,} rows x {len(header(MORE))} columns, {small.stat().st_size / 1e6:.0f} MB")
         print(f"{'':24}{'CPU s':>8}{'s':>8}{'us a row':>10}{'of scan':>9}{'MB':>7}{'MB at 4x':>10}")
-        bare = 0.0
-        for work in (scan, read, dry_run, take):
+        bare = each = 0.0
+        for work in (scan, keys, read, dry_run, take, whole):
             cpu, seconds, peak = measured(work, small)
             bare = bare or cpu
             _, _, at_four = measured(work, large)
             share = f"{bare / cpu:.2f}"
             each = cpu / rows * 1e6
-            print(f"{work.__name__:24}{cpu:8.2f}{seconds:8.2f}{each:10.1f}{share:>9}{peak:7.0f}{at_four:10.0f}")
+            print(
+                f"{work.__name__:24}{cpu:8.2f}{seconds:8.2f}{each:10.1f}{share:>9}{peak:7.0f}{at_four:10.0f}",
+                flush=True,
+            )
+    if options.live:
+        live = asyncio.run(whole_way(options.live, 0, spread=False))
+        us = live.cpu_s / live.events * 1e6
+        print(f"live                    {us:34.1f} us a message: the whole import does {us / each:.2f} times as many")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ again. `take_batches` brings the messages into the inbox, in one process: what i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -132,6 +131,6 @@ async def take_batches(batches: Iterable[Any], app: str, accept: Accept, clock: 
                 *(batch.column(name).to_pylist() for name in ("media", "body", "ordinal")), newest, strict=True
             )
         ]
-        await asyncio.gather(*(keep(accept, envelope) for envelope in envelopes))
+        await keep(accept, envelopes)
         taken += len(envelopes)
     return taken

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct, field
@@ -144,7 +144,7 @@ class RowTaker:
     async def _keep(self, envelopes: list[Envelope]) -> None:
         if not envelopes:
             return
-        await asyncio.gather(*(keep(self._accept, envelope) for envelope in envelopes))
+        await keep(self._accept, envelopes)
         self._sent += len(envelopes)
         if self._rate:
             ahead_s = self._sent / self._rate - (self._clock.now_ms() - self._begun_ms) / 1000
@@ -152,15 +152,18 @@ class RowTaker:
                 await asyncio.sleep(ahead_s)
 
 
-async def keep(accept: Accept, envelope: Envelope) -> None:
-    """Bring an envelope into the inbox. Raises `InboxUnavailable` if it has taken nothing for a long time."""
-    for _ in range(PATIENCE):
-        try:
-            return await accept(envelope)
-        except InboxUnavailable as problem:
-            last = problem
-            await asyncio.sleep(max(problem.retry_after_s or 0, 1))
-    raise last
+async def keep(accept: Accept, envelopes: Sequence[Envelope]) -> None:
+    """Bring envelopes into the inbox. Raises `InboxUnavailable` if it has taken nothing for a long time."""
+    for patience in range(PATIENCE, 0, -1):
+        done = await asyncio.gather(*map(accept, envelopes), return_exceptions=True)
+        problems = [problem for problem in done if problem is not None]
+        if not problems:
+            return
+        for problem in problems:
+            if not isinstance(problem, InboxUnavailable) or patience == 1:
+                raise problem
+        envelopes = [envelope for envelope, problem in zip(envelopes, done, strict=True) if problem is not None]
+        await asyncio.sleep(max(1.0, *(getattr(problem, "retry_after_s", 0) or 0 for problem in problems)))
 
 
 def _words(counts: Counter[Report]) -> dict[str, int]:
