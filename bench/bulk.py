@@ -24,7 +24,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
-from flybridge.history.column_keys import KeyOwner
 from pyarrow import csv as arrow_csv
 
 from end_to_end import whole_way
@@ -33,6 +32,7 @@ from flybridge.clock import SystemClock
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.flow import AppFlow, Flow
+from flybridge.history.column_keys import KeyOwner
 from flybridge.history.files import RawRows, find_files
 from flybridge.history.rows import Zone
 from flybridge.history.run import HistoryImport, ImportPlan
