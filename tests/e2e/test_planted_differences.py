@@ -122,17 +122,70 @@ async def test_a_day_that_begins_elsewhere_is_told_apart_by_the_hour(new_bench):
         assert bench.sandbox.dashboard.asked == 2
 
 
-async def test_hours_that_can_not_be_told_apart_are_noted(new_bench):
-    """India's day begins at half past."""
-    async with new_bench(insight='timezone = "Asia/Kolkata"') as bench:
-        bench.sandbox.reports.apps[APP_ID] = ReportedApp("Asia/Kolkata")
-        messages = bench.people(5, "tiktokglobal_int")
-        bench.knows(messages)
-        await bench.receive(messages)
+@pytest.mark.parametrize(
+    ("own", "minutes"), [("Asia/Kolkata", -330), ("Asia/Kathmandu", -345), ("Australia/Adelaide", -630)]
+)
+async def test_a_day_that_begins_at_half_past_is_told_apart_by_minutes(new_bench, own, minutes):
+    """Where the zones differ by no whole hours, Amplitude is asked for shorter steps."""
+    async with new_bench(insight=f'timezone = "{own}"') as bench:
+        bench.sandbox.reports.apps[APP_ID] = ReportedApp(own)
+        begins_ms = DAY_START_MS + minutes * 60_000
+        around = [(begins_ms - 120_000, 3), (begins_ms + 1000, 5), (begins_ms + DAY_MS - 120_000, 7)]
+        for at_ms, n in [*around, (begins_ms + DAY_MS + 1000, 11)]:
+            messages = bench.people(n, "tiktokglobal_int", at_ms=at_ms)
+            bench.knows(messages)
+            await bench.receive(messages, at_ms=at_ms + HOUR_MS)
         await bench.deliver()
         (day,) = await bench.reconcile()
-        assert [note.split(":")[0] for note in day.notes] == ["The day begins within an hour of UTC"]
-        assert sums(day) == {}
+        (row,) = day.rows
+        assert (day.notes, row.appsflyer, row.flybridge) == ([], 12, 12)
+        # Its own second of March, which is UTC's, has the last two groups.
+        assert (row.amplitude, sums(day)) == (18, {"day_boundary": 6})
+
+
+@pytest.mark.parametrize(("at", "hours"), [(27, 23), (27 + 210, 25)])
+async def test_a_day_on_which_clocks_change_is_whole(new_bench, at, hours):
+    """It has 23 hours in spring, and 25 in autumn."""
+    async with new_bench(insight='timezone = "Europe/Berlin"') as bench:
+        bench.clock.advance(at * 86_400)
+        bench.sandbox.reports.apps[APP_ID] = ReportedApp("Europe/Berlin")
+        begins_ms = DAY_START_MS + at * DAY_MS - (1 if hours == 23 else 2) * HOUR_MS
+        end_ms = begins_ms + hours * HOUR_MS
+        for at_ms, n in ((begins_ms - 60_000, 3), (begins_ms, 5), (end_ms - 60_000, 7), (end_ms, 11)):
+            messages = bench.people(n, "tiktokglobal_int", at_ms=at_ms)
+            bench.knows(messages)
+            await bench.receive(messages, at_ms=at_ms + 60_000)
+        await bench.deliver()
+        (day,) = await bench.reconcile(DAY + at)
+        (row,) = day.rows
+        assert (day.notes, row.appsflyer, row.flybridge, row.unexplained(AMPLITUDE)) == ([], 12, 12, 0)
+
+
+async def test_a_source_in_other_case_is_the_same(bench):
+    """AppsFlyer's reports, its messages and Amplitude's events of another integration need not agree about it."""
+    messages = bench.people(6, "googleadwords_int")
+    bench.knows(messages, source="GoogleAdwords_int")
+    await bench.receive(messages)
+    await bench.deliver()
+    await bench.upload([one | {"media_source": "googleadwords_Int"} for one in messages[:2]])
+    (day,) = await bench.reconcile()
+    (row,) = day.rows
+    assert (row.key.media_source, row.appsflyer, row.amplitude) == ("googleadwords_int", 6, 8)
+    assert sums(day) == {"second_integration": 2}
+
+
+async def test_an_outage_across_midnight_is_found_on_both_days(bench):
+    """On each with the number of its own."""
+    around = [(NOON_MS + 11 * HOUR_MS, 4), (NOON_MS + 13 * HOUR_MS, 9)]
+    for at_ms, n in around:
+        came, missed = (bench.people(k, "applovin_int", at_ms=at_ms) for k in (5, n))
+        bench.knows(came + missed)
+        await bench.receive(came, at_ms=at_ms)
+    await bench.deliver()
+    await bench.store.confirm(NOON_MS + 10 * HOUR_MS)
+    await note_downtime(bench.store, NOON_MS + 14 * HOUR_MS)
+    before, after = await bench.reconcile(DAY + 1, 2)
+    assert (sums(before), sums(after)) == ({"gap": -4}, {"gap": -9})
 
 
 async def test_a_zone_that_appsflyer_does_not_know_is_noted(new_bench):

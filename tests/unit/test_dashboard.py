@@ -59,7 +59,7 @@ def test_revenue_is_added_up_by_a_property():
 
 def test_properties_of_users_have_their_prefix():
     """`gp:` stands before those that are not Amplitude's own."""
-    asked = dashboard.request(WHO, "x", DAY, property_name="source", of_user=True, hourly=True)
+    asked = dashboard.request(WHO, "x", DAY, property_name="source", of_user=True, minutes=60)
     query = parse_qs(urlsplit(asked.url).query)
     assert json.loads(query["e"][0])["group_by"] == [{"type": "user", "value": "gp:source"}]
     assert query["i"] == ["-3600000"]

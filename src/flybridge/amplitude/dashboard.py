@@ -40,6 +40,9 @@ LIMIT: Final = 1_000
 NONE: Final = "(none)"
 
 HOURLY: Final = "-3600000"
+REAL_TIME: Final = "-300000"
+STEPS: Final[Mapping[int, str]] = {60: HOURLY, 5: REAL_TIME}
+"""Intervals within a day, by minutes. The shorter is for zones that differ by half an hour; it shows two days."""
 DAILY: Final = "1"
 
 
@@ -71,13 +74,14 @@ def request(
     property_name: str,
     of_user: bool = False,
     platform: str = "",
-    hourly: bool = False,
+    minutes: int = 0,
     sums_of: str = "",
 ) -> HttpRequest:
     """Build the request for one event on one day of the project's zone, by a property of the event or its user.
 
-    With a `platform` only its events are counted (`iOS`, `Android`). Filters of events cost nothing. `sums_of` is a
-    property of the event that is added up, instead of counting events.
+    Counts are those of the day, or of each so many `minutes`: one of `STEPS`. With a `platform` only its events are
+    counted (`iOS`, `Android`). Filters of events cost nothing. `sums_of` is a property of the event that is added up,
+    instead of counting events.
     """
     grouped = {"type": "user" if of_user else "event", "value": f"gp:{property_name}" if of_user else property_name}
     summed = [{"type": "event", "value": sums_of}] if sums_of else []
@@ -91,7 +95,7 @@ def request(
         "start": f"{day:%Y%m%d}",
         "end": f"{day:%Y%m%d}",
         "m": "sums" if sums_of else "totals",
-        "i": HOURLY if hourly else DAILY,
+        "i": STEPS[minutes] if minutes else DAILY,
         "limit": str(LIMIT),
     }
     return HttpRequest("GET", f"{credentials.origin}{PATH}?{urlencode(query)}", credentials.headers(), b"")
@@ -142,13 +146,13 @@ def _refusal(response: HttpResponse) -> SegmentationRefused:
             return SegmentationRefused(f"Amplitude refuses the query ({status}).")
 
 
-def hours_of(day: date, zone: str) -> list[datetime]:
-    """Return when each hour of a day in a zone begins, in UTC: 23 to 25 of them."""
+def hours_of(day: date, zone: str, minutes: int = 60) -> list[datetime]:
+    """Return when each hour of a day in a zone begins, in UTC: 23 to 25 of them. Or each so many `minutes`."""
     local = ZoneInfo(zone)
     moment = datetime.combine(day, datetime.min.time(), local).astimezone(UTC)
     end = datetime.combine(day + timedelta(days=1), datetime.min.time(), local).astimezone(UTC)
     found = []
     while moment < end:
         found.append(moment)
-        moment += timedelta(hours=1)
+        moment += timedelta(minutes=minutes)
     return found

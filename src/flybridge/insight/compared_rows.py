@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from flybridge.insight.causes import APPSFLYER
 from flybridge.insight.comparison import CONVERSIONS, ComparedKey, ComparedRow, Part
@@ -13,6 +13,9 @@ ORGANIC: Final = "organic"
 RESTRICTED: Final = "restricted"
 WITHHELD: Final = (RESTRICTED, ORGANIC)
 """What AppsFlyer names instead of a source that may not be named."""
+
+
+N = TypeVar("N")
 
 
 class ComparedRows:
@@ -44,6 +47,17 @@ def family(kind: str) -> str | None:
     if kind == PerformanceKind.RETARGETED_EVENT:
         return PerformanceKind.EVENT
     return kind if kind in CONVERSIONS or kind == PerformanceKind.EVENT else None
+
+
+def respelled(counts: Mapping[str, N], known: Iterable[str], add_up: Callable[[N, N], N]) -> dict[str, N]:
+    """Return counts of media sources under the names that flybridge has: vendors write the same in other case."""
+    names = {name.lower(): name for name in sorted(known)}
+    found: dict[str, N] = {}
+    same = set(known)
+    for source, n in counts.items():
+        name = source if source in same else names.get(source.lower(), source)
+        found[name] = add_up(found[name], n) if name in found else n
+    return found
 
 
 def left(row: ComparedRow, step: str) -> int:

@@ -7,6 +7,7 @@ evidence has; the rest stays unexplained.
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -24,6 +25,7 @@ from flybridge.insight.compared_rows import (
     largest,
     left,
     move_withheld,
+    respelled,
 )
 from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, DayComparison
 from flybridge.records import OutcomeKind, PerformanceKind
@@ -67,6 +69,11 @@ class AmplitudeCount(Struct, frozen=True):
     on_day: int
     in_zone: int
     foreign: int | None = None
+
+    def plus(self, other: AmplitudeCount) -> AmplitudeCount:
+        """Return both together."""
+        foreign = None if self.foreign is None or other.foreign is None else self.foreign + other.foreign
+        return AmplitudeCount(self.on_day + other.on_day, self.in_zone + other.in_zone, foreign)
 
 
 class AppsFlyerCounts(Struct, frozen=True):
@@ -207,6 +214,7 @@ class _Rows:
             if key.kind == PerformanceKind.EVENT:
                 own[key.media_source] += row.flybridge
         cohorts = self._evidence.cohort_events
+        counts = respelled(counts, {*own, *cohorts}, operator.add)
         for source in {*own, *cohorts, *counts}:
             row = self._rows.row(PerformanceKind.EVENT, ALL_EVENTS, source)
             row.flybridge = own[source]
@@ -214,6 +222,7 @@ class _Rows:
         self._compared(PerformanceKind.EVENT, ALL_EVENTS, counts, unreadable)
 
     def _compared(self, kind: str, event: str, counts: Mapping[str, int], unreadable: list[int]) -> None:
+        counts = respelled(counts, self._rows.of(kind, event), operator.add)
         for source in counts:
             self._rows.row(kind, event, source)
         rows = self._rows.of(kind, event)
@@ -277,6 +286,7 @@ class _Rows:
     ) -> None:
         """Compare what Amplitude has under one name with the kinds that are sent under it: the first, if several."""
         (kind, event), *others = group
+        counts = respelled(counts, self._rows.of(kind, event), AmplitudeCount.plus)
         for source in counts:
             self._rows.row(kind, event, source)
         for other in others:

@@ -11,6 +11,7 @@ which books their revenue on the day of the install.
 
 from __future__ import annotations
 
+import operator
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -18,7 +19,7 @@ from typing import Final
 from msgspec import Struct, field, structs
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
-from flybridge.insight.compared_rows import ORGANIC, RESTRICTED, ComparedRows, add, left, move_withheld
+from flybridge.insight.compared_rows import ORGANIC, RESTRICTED, ComparedRows, add, left, move_withheld, respelled
 from flybridge.insight.comparison import ALL_EVENTS, ComparedKey, ComparedRow
 from flybridge.insight.reconcile import AmplitudeCount, DayEvidence
 from flybridge.records import PerformanceKind
@@ -180,8 +181,9 @@ class _RevenueRows:
                 self._sent([event])
             elif name in self._money.amplitude:
                 named[name].append(event)
-        for name, sums in self._money.amplitude.items():
+        for name, answered in self._money.amplitude.items():
             events = named[name] or [name]
+            sums = respelled(answered, self.rows.of(EVENT, events[0]), AmplitudeCount.plus)
             for source in sums:
                 self._row(events[0], source)
             self._sent(events)
@@ -230,6 +232,7 @@ class _RevenueRows:
         own: Counter[str] = Counter()
         for key, row in self.rows.by_key.items():
             own[key.media_source] += row.flybridge
+        booked = respelled(booked, {*own, *self._money.cohorts}, operator.add)
         for source in {*own, *self._money.cohorts, *booked}:
             cohort = self._money.cohorts.get(source) or CohortRevenue()
             row = self._row(ALL_EVENTS, source)

@@ -43,7 +43,7 @@ class QueryBudget:
         self._clock = clock
         self._asked: list[tuple[int, int]] = []
 
-    async def ask(self, plan: ReconcilePlan, event: str, day: date, *, hourly: bool, sums: bool = False) -> EventCounts:
+    async def ask(self, plan: ReconcilePlan, event: str, day: date, *, minutes: int, sums: bool = False) -> EventCounts:
         """Return the counts of one event on one day of the project's zone, or sums of its revenue.
 
         Raises `CountRefused`.
@@ -56,10 +56,10 @@ class QueryBudget:
             property_name=plan.source_property,
             of_user=plan.of_user,
             platform=plan.platform,
-            hourly=hourly,
+            minutes=minutes,
             sums_of=REVENUE if sums else "",
         )
-        buckets = len(hours_of(day, plan.amplitude_zone)) if hourly else 1
+        buckets = len(hours_of(day, plan.amplitude_zone, minutes)) if minutes else 1
         problem = ""
         for _ in range(3):
             await self._pace(SUMS_COST if sums else COST)
@@ -87,12 +87,15 @@ class QueryBudget:
 
 
 class AmplitudeCounter:
-    """Counts events of one app in Amplitude. Hours are asked for only where the zones differ, and kept for a run."""
+    """Counts events of one app in Amplitude.
+
+    Hours, or shorter steps, are asked for only where the zones differ, and kept for a run.
+    """
 
     def __init__(self, plan: ReconcilePlan, budget: QueryBudget) -> None:
         self._plan = plan
         self._budget = budget
-        self._hours: dict[tuple[str, date, bool], EventCounts] = {}
+        self._steps: dict[tuple[str, date, int, bool], EventCounts] = {}
 
     async def count(self, event: str, day: int, *, sums: bool = False) -> Mapping[str, AmplitudeCount]:
         """Return how often an event is there, or the sums of its revenue in millionths, by media source.
@@ -101,30 +104,32 @@ class AmplitudeCounter:
         """
         plan, today = self._plan, date_of(day)
         if plan.zone == plan.amplitude_zone:
-            total = _labelled((await self._budget.ask(plan, event, today, hourly=False, sums=sums)).total())
+            total = _labelled((await self._budget.ask(plan, event, today, minutes=0, sums=sums)).total())
             return {source: AmplitudeCount(n, n) for source, n in total.items()}
+        minutes = 5 if splits_hours(plan, day) else 60
         own = hours_of(today, plan.zone)
         first, end = own[0], own[-1] + timedelta(hours=1)
-        on_day = _labelled((await self._of_hours(event, today, sums=sums)).total())
+        on_day = _labelled((await self._of_steps(event, today, minutes, sums=sums)).total())
         in_zone: dict[str, int] = {}
         for near in (today - timedelta(days=1), today, today + timedelta(days=1)):
-            hours = hours_of(near, plan.amplitude_zone)
-            within = [number for number, hour in enumerate(hours) if first <= hour < end]
+            steps = hours_of(near, plan.amplitude_zone, minutes)
+            within = [number for number, step in enumerate(steps) if first <= step < end]
             if not within:
                 continue
-            part = (await self._of_hours(event, near, sums=sums)).total(within[0], within[-1] + 1)
+            part = (await self._of_steps(event, near, minutes, sums=sums)).total(within[0], within[-1] + 1)
             for source, n in _labelled(part).items():
                 in_zone[source] = in_zone.get(source, 0) + n
         return {source: AmplitudeCount(on_day.get(source, 0), in_zone.get(source, 0)) for source in {*on_day, *in_zone}}
 
-    async def _of_hours(self, event: str, day: date, *, sums: bool) -> EventCounts:
-        if (event, day, sums) not in self._hours:
-            self._hours[event, day, sums] = await self._budget.ask(self._plan, event, day, hourly=True, sums=sums)
-        return self._hours[event, day, sums]
+    async def _of_steps(self, event: str, day: date, minutes: int, *, sums: bool) -> EventCounts:
+        at = (event, day, minutes, sums)
+        if at not in self._steps:
+            self._steps[at] = await self._budget.ask(self._plan, event, day, minutes=minutes, sums=sums)
+        return self._steps[at]
 
 
 def splits_hours(plan: ReconcilePlan, day: int) -> bool:
-    """Return whether the app's day begins within an hour of the project's zone: then hours can't be told apart."""
+    """Return whether the app's day begins within an hour of the project's zone: then hours can't tell it apart."""
     start = hours_of(date_of(day), plan.zone)[0]
     return all(start != hour for near in (-1, 0, 1) for hour in _hours_near(day, near, plan.amplitude_zone))
 

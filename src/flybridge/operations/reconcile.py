@@ -24,7 +24,7 @@ from flybridge.insight.reasons import NEVER_MAPPED
 from flybridge.insight.reconcile import AmplitudeCount, DayEvidence, compare
 from flybridge.insight.reconcile_revenue import CohortRevenue, RevenueEvidence, compare_revenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
-from flybridge.operations.count_amplitude import AmplitudeCounter, CountRefused, QueryBudget, splits_hours
+from flybridge.operations.count_amplitude import AmplitudeCounter, CountRefused, QueryBudget
 from flybridge.operations.count_appsflyer import AppsFlyerAnswer, count_appsflyer
 from flybridge.operations.downtime import downtimes
 from flybridge.operations.match_export import ExportFailed, ExportMatch, match_export
@@ -186,11 +186,6 @@ class Reconciler:
         """Ask for the events of a day. What is refused is noted, and after the first refusal no more is asked."""
         kept = await self._kept(plan, day)
         exported = await self._exported(plan, evidence, day, notes) if plan.by_export else None
-        if splits_hours(plan, day):
-            notes.append(
-                f"The day begins within an hour of {plan.amplitude_zone}: Amplitude's counts by hour can't be told "
-                "apart exactly."
-            )
         found = AmplitudeAnswer()
         try:
             await self._ask(plan, counter, evidence, day, kept=kept, found=found, again=again)
