@@ -55,7 +55,7 @@ HALTS: Final = 8  # the same where the answer is one about the lane
 LONELY: Final = 6  # as `REFUSALS`, while nothing else is sent, which takes about a minute
 DOUBTFUL_REFUSALS: Final = 20  # as both, in a lane that accepted items which it had refused alone
 MISTAKEN_MS: Final = DAY_MS
-DOWN_MS: Final = 8 * DAY_MS
+DOWN_MS: Final = 8 * DAY_MS  # the reasons are in docs/adr/0016-when-items-end.md
 
 _ALL: Final = (1 << WINDOW) - 1
 
