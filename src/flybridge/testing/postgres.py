@@ -190,7 +190,11 @@ class PostgresServer:
         process, self._process = self._process, None
         if process is None:
             return
-        children = _children(process.pid) if how is signal.SIGKILL else []
+        children: list[int] = []
+        if how is signal.SIGKILL:
+            process.send_signal(signal.SIGSTOP)  # so that it starts no other while they are looked for
+            _await_stop(process.pid)
+            children = _children(process.pid)
         process.send_signal(how)
         for child in children:  # they would finish what they are at before they notice
             with contextlib.suppress(ProcessLookupError):
@@ -237,6 +241,17 @@ def _children(pid: int) -> list[int]:
             if path.read_text().rpartition(")")[2].split()[1] == str(pid):
                 found.append(int(path.parent.name))
     return found
+
+
+def _await_stop(pid: int) -> None:
+    """Wait until a process has stopped, at most a second; it may have ended."""
+    for _ in range(100):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TtZX":
+                return
+        except OSError:
+            return
+        sleep(0.01)
 
 
 def _unprivileged() -> dict[str, Any]:
