@@ -189,19 +189,21 @@ class AudienceSync:
     async def _close_suspects(self, work: Work, stage: str) -> Ended | None:
         """Settle devices that were refused alone and never cleared. Returns why some are left."""
         gate = self._remembering(work, stage)
+        words = gate.state.suspects[-1].words if gate.state.suspects else ""
         suspects = gate.close_round()
         self._known[_named(work, stage)] = gate.state
-        refused = [device for device, verdict in suspects if not isinstance(verdict, Halt)]
+        refused = [device for device, verdict in suspects if isinstance(verdict, Reject | Split)]
         if refused and stage == EXTRAS:
             await self._store.settle_extras(work.claim, refused, self._clock.now_ms())
         elif refused:
             marks = [device.mark for device in refused]
             work.refused += await self._store.settle(work.claim, Action.ADD, marks, self._clock.now_ms(), refused=True)
-        halt = next((verdict for _, verdict in suspects if isinstance(verdict, Halt)), None)
-        if halt is None:
+        unsettled = next((verdict for _, verdict in suspects if isinstance(verdict, Halt | Retry)), None)
+        if unsettled is None:
             return None
-        problem = halt if halt.reason in DOUBTED else Halt("invalid_devices", IDENTIFIERS, 3600.0)
-        return Ended(problem, "AppsFlyer")
+        doubted = isinstance(unsettled, Retry) or unsettled.reason in DOUBTED
+        problem = unsettled if doubted else Halt("invalid_devices", IDENTIFIERS, 3600.0)
+        return ended(problem, said("AppsFlyer", words))
 
     async def overwrite(self, work: Work, stop: asyncio.Event | None) -> None:
         """Replace the audience: one request overwrites, `all` adds what did not fit into it."""
