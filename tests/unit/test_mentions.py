@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from time import thread_time
+from unicodedata import normalize
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -47,6 +49,37 @@ def test_an_identifier_is_found_however_it_is_written(way: str, kind: IdKind, va
     assert mentions(body, [value])
     assert mentions(body, ["another one", value.upper()])
     assert set(RING.keys("shop", kind, value)) <= set(keys_in(body, "shop", RING))
+
+
+UNUSUAL = {
+    "five times json": lambda value: json.dumps(json.dumps(json.dumps(json.dumps(json.dumps(value))))).encode(),
+    "percent thrice": lambda value: quote(quote(quote(value, safe=""), safe=""), safe="").encode(),
+    "entities": lambda value: f"<a>{escape(value)}</a>".replace("@", "&#64;").replace("\u00e9", "&eacute;").encode(),
+    "utf-16": lambda value: json.dumps({"a": value}, ensure_ascii=False).encode("utf-16"),
+    "utf-16 without a mark": lambda value: json.dumps({"a": value}, ensure_ascii=False).encode("utf-16-be"),
+    "latin-1": lambda value: json.dumps({"a": value}, ensure_ascii=False).encode("latin-1"),
+    "beside broken bytes": lambda value: b"\xff\xfe " + json.dumps({"a": value}, ensure_ascii=False).encode(),
+    "accents apart": lambda value: normalize("NFD", value).encode(),
+    "wide": lambda value: value.replace("@", "\uff20").encode(),
+    "with what is not seen": lambda value: f"{value[:3]}\u200b{value[3:]}".encode(),
+}
+
+
+@pytest.mark.parametrize("way", UNUSUAL)
+@pytest.mark.parametrize("value", [value for _, value in IDS])
+def test_an_identifier_is_found_in_unusual_bytes(way: str, value: str) -> None:
+    """That no reader of messages takes, and that are kept as dead letters."""
+    assert mentions(UNUSUAL[way](value), [value])
+    assert not mentions(UNUSUAL[way](value), ["another@example.com"])
+
+
+@pytest.mark.parametrize("value", ["6D92078A-8246-4BA4-AE5B-76104861E7DC", "1763985600000-1234567"])
+def test_a_long_identifier_is_found_where_something_is_joined_to_it(value: str) -> None:
+    """By a dash or an underscore; a device id also without its own dashes."""
+    assert mentions(f"spring_{value}_x".encode(), [value])
+    assert mentions(f"x-{value}-y".encode(), [value])
+    assert not mentions(f"1{value}".encode(), [value])
+    assert mentions(value.replace("-", "").encode(), [value]) == (len(value) == 36)
 
 
 def test_what_is_only_a_part_of_a_longer_word_is_not_mentioned() -> None:

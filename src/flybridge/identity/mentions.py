@@ -1,14 +1,17 @@
 """Mentions: the identifiers in bytes that could not be read as a message, and whether bytes mention one.
 
-An identifier may be written in JSON escapes, as JSON within JSON, or percent-encoded. All of these are undone, several
-times over, before anything is compared.
+An identifier may be written in JSON escapes, as JSON within JSON, percent-encoded, in HTML's entities, in UTF-16, with
+letters and accents apart, or without its dashes. All of these are undone, several times over, before anything is
+compared.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from html import unescape
 from typing import Final
+from unicodedata import category, normalize
 from urllib.parse import unquote_plus
 
 from flybridge.identity import IdKind, Keyring
@@ -16,8 +19,11 @@ from flybridge.identity import IdKind, Keyring
 MAX_TOKENS: Final = 1000
 """So many different words of one message are taken for identifiers; a postback has about 200."""
 
-DEPTH: Final = 4
+DEPTH: Final = 6
 """How often escapes are undone: JSON in JSON in JSON is escaped three times."""
+
+MIN_UNIQUE: Final = 16
+"""A longer identifier is found also where something is joined to it by a dash or an underscore."""
 
 MIN_TELLING: Final = 5
 """A shorter identifier is found in any text."""
@@ -35,11 +41,24 @@ OF_DEVICES: Final = (IdKind.IDFA, IdKind.IDFV, IdKind.ADID, IdKind.OAID, IdKind.
 
 def mentions(body: bytes, values: Iterable[str]) -> bool:
     """Return whether bytes hold one of these identifiers, in any case of letters and not within a longer word."""
-    words = [re.escape(value.casefold()) for value in values if len(value) >= MIN_TELLING]
-    if not words:
+    known = [_plain(value) for value in values if len(value) >= MIN_TELLING]
+    known += [value.replace("-", "") for value in known if _DEVICE.fullmatch(value)]
+    if not known:
         return False
-    named = re.compile(rf"(?<![\w-])(?:{'|'.join(words)})(?![\w-])")
-    return any(named.search(text.casefold()) for text in _readings(body))
+    unique = "|".join(re.escape(value) for value in known if len(value) >= MIN_UNIQUE)
+    others = "|".join(re.escape(value) for value in known if len(value) < MIN_UNIQUE)
+    parts = [rf"(?<![^\W_])(?:{unique})(?![^\W_])"] if unique else []
+    parts += [rf"(?<![\w-])(?:{others})(?![\w-])"] if others else []
+    named = re.compile("|".join(parts))
+    return any(named.search(_plain(text)) for text in _readings(body))
+
+
+def _plain(text: str) -> str:
+    """Return a text in small letters, composed, without characters that take no room."""
+    text = text.casefold()
+    if text.isascii():
+        return text
+    return "".join(sign for sign in normalize("NFKC", text) if category(sign) != "Cf")
 
 
 def keys_in(body: bytes, app: str, keyring: Keyring) -> tuple[bytes, ...]:
@@ -63,15 +82,27 @@ def keys_in(body: bytes, app: str, keyring: Keyring) -> tuple[bytes, ...]:
 
 def _readings(body: bytes) -> list[str]:
     """Return bytes as text, as they are and with escapes undone."""
+    return [reading for text in _decoded(body) for reading in _undone(text)]
+
+
+def _decoded(body: bytes) -> list[str]:
     try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        text = body.decode("latin-1")
+        texts = [body.decode()]
+    except UnicodeDecodeError:  # a part of it may be UTF-8 all the same
+        texts = [body.decode("utf-8", "replace"), body.decode("latin-1")]
+    if b"\0" in body:
+        texts += [body[start:].decode(f"utf-16-{order}", "replace") for order in ("le", "be") for start in (0, 1)]
+    return texts
+
+
+def _undone(text: str) -> list[str]:
     readings = [text]
     for _ in range(DEPTH):
         text = _ESCAPE.sub(_unescaped, text)
         if "%" in text:
             text = unquote_plus(text, errors="replace")
+        if "&" in text:
+            text = unescape(text)
         if text == readings[-1]:
             break
         readings.append(text)
