@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -29,7 +29,10 @@ ConfigPath = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 AppName = Annotated[str | None, typer.Option("--app", help="Only this app.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="The most that are shown.")]
+LARGEST: Final = 2**63 - 1
+"""No row of either store has a greater number, and neither takes one as a parameter."""
+
+Limit = Annotated[int, typer.Option("--limit", min=1, max=LARGEST, help="The most that are shown.")]
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

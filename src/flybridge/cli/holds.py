@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flybridge.amplitude.event import identifier
-from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_store
+from flybridge.cli.common import LARGEST, AppName, AsJson, ConfigPath, Limit, configured, with_store
 from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
@@ -22,7 +22,7 @@ app = typer.Typer(
     help="List the events that wait for their user, oldest first; release or expire them by hand.", add_completion=False
 )
 
-Ids = Annotated[list[int], typer.Argument(help="Ids that `flybridge holds` lists.")]
+Ids = Annotated[list[int], typer.Argument(min=1, max=LARGEST, help="Ids that `flybridge holds` lists.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -34,7 +34,7 @@ def holds(
     as_json: AsJson = False,
     summary: Annotated[bool, typer.Option("--summary", help="Count by app, media source, keys and age.")] = False,
     coverage: Annotated[bool, typer.Option("--coverage", help="Show which share of events carries which key.")] = False,
-    days: Annotated[int, typer.Option("--days", min=1, help="How many days --coverage goes back.")] = 14,
+    days: Annotated[int, typer.Option("--days", min=1, max=36_500, help="How many days --coverage goes back.")] = 14,
 ) -> None:
     """List the events that wait for their user, oldest first."""
     context.obj = config

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_store
+from flybridge.cli.common import LARGEST, AppName, AsJson, ConfigPath, Limit, configured, with_store
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
 from flybridge.delivery.lane_reports import LaneReport, Order, give_order, read_reports
@@ -134,7 +134,7 @@ def _order(context: typer.Context, order: Order, only_app: str | None, endpoint:
 @app.command("take-out")
 def take_out(
     context: typer.Context,
-    ids: Annotated[list[int], typer.Argument(help="Ids that `flybridge lanes queue` lists.")],
+    ids: Annotated[list[int], typer.Argument(min=1, max=LARGEST, help="Ids that `flybridge lanes queue` lists.")],
     as_json: AsJson = False,
 ) -> None:
     """Take events out of the queue. They become dead letters, which `flybridge replay` can send later."""
