@@ -33,7 +33,7 @@ async def ask(path: str, body: object, token: str = "Bearer right", inbox: Kept 
     intake = Intake([app], inbox or Kept(), SystemClock())  # type: ignore[arg-type]
 
     async def read_body() -> bytes:
-        return json.dumps(body).encode()
+        return body if isinstance(body, bytes) else json.dumps(body).encode()
 
     headers = {"authorization": token}
     status, _, answer = rendered(await intake.take(path, "POST", b"", headers.get, read_body))
@@ -49,8 +49,22 @@ async def test_a_list_is_created_for_a_cohort_that_an_audience_follows():
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b'{"name": "[Amplitude] Big\nspenders: c1"}', b'{"name": "\\ud83d Big spenders: c1"}',
+        b'\xef\xbb\xbf{"name": "Big spenders: c1", "size": NaN}',
+    ],
+)  # fmt: skip
+async def test_a_list_is_created_from_json_that_has_to_be_mended(body):
+    """What the endpoint takes for readable is read."""
+    assert await ask("/v1/cohorts/shop/lists", body) == (200, {"listId": "c1"})
+
+
+@pytest.mark.parametrize(
     ("body", "status"),
     [
+        (b'{"name": ', 400),
+        (b'{"name": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", 400),
         ({"name": "[Amplitude] Others: c2"}, 404),
         ({"name": "Big spenders"}, 400),
         ({"name": "Big spenders: "}, 400),

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.cohort_message import ADD, REMOVE, cohort_of, framed
+from flybridge.lenient_json import decode
 from flybridge.web.answers import Answered, Refusal
 
 CREATE: Final = "create"
@@ -59,7 +60,10 @@ def judge(call: Call, body: bytes, cohorts: Collection[str]) -> bytes | Answered
 
 
 def _named(body: bytes) -> str:
-    message: Any = msgspec.json.decode(body)
+    try:
+        message: Any = decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return ""
     name = message.get("name") if isinstance(message, dict) else None
     return cohort_of(name) if isinstance(name, str) else ""
 
