@@ -11,7 +11,7 @@ from html import unescape
 
 import aiohttp
 import pytest
-from starting import serving, written
+from starting import NOWHERE, serving, written
 from test_console_access import USERS, Browser, field
 
 IDFV = "BCCE52E7-03EE-321A-B3D4-E57123966239"
@@ -39,9 +39,9 @@ name = "spenders"
 
 
 @asynccontextmanager
-async def operating(tmp_path, console=USERS):
-    """Run a service with an operator and somebody who may look, both logged in."""
-    path = written(tmp_path, app=console)
+async def operating(tmp_path, console=USERS, amplitude=NOWHERE, *, secret_key=False):
+    """Run a service with an operator and somebody who may look, both logged in. `amplitude` is where Amplitude is."""
+    path = written(tmp_path, amplitude, app=('secret_key = "a secret key"\n' if secret_key else "") + console)
     path.write_text(path.read_text().replace('push_token = "push-token"', 'push_token = "push-token"\napi_token = "t"'))
     async with serving(path) as origin:
         jars = [aiohttp.ClientSession(origin, cookie_jar=aiohttp.CookieJar(unsafe=True)) for _ in range(2)]

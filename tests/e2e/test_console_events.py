@@ -9,8 +9,12 @@ import sqlite3
 
 import aiohttp
 import pytest
-from test_console_access import field
+from test_console_access import USERS, field
 from test_console_actions import IDFV, INSTALL, operating, push, shown, trail
+
+from flybridge.sandbox.server import Sandbox, running
+from flybridge.sandbox.vendors.deletion import number_of
+from flybridge.sandbox.vendors.users import User
 
 HELD, DEAD = ('data-of="Outcome">Waits for its user<', 'data-of="Outcome">Failed<')
 APPSFLYER_ID = INSTALL["appsflyer_id"]
@@ -41,6 +45,25 @@ async def test_a_person_is_found_by_each_id_which_stands_nowhere(tmp_path, kind,
         assert f">{value}<" not in page
         assert value == "0" or f'value="{value}"' not in page
         assert value == "0" or value not in await bob.get("/audit")
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_an_amplitude_id_finds_the_events_of_its_user(tmp_path, known):
+    """Amplitude is asked for the user's ids; where that can't be done the page says so."""
+    device = "a-device-of-ann"
+    async with running(Sandbox()) as vendor, operating(tmp_path, USERS, vendor, secret_key=known) as (ann, bob):
+        await push(ann, INSTALL | {"custom_data": json.dumps({"amplitude_device_id": device})})
+        page = await shown(bob, "/events", 'data-of="Outcome">Delivered<')
+        number = number_of("the-api-key", User(None, {device}, {}))
+        csrf = field(page, "csrf")
+        page = await bob.post("/events/find", 200, csrf=csrf, kind="amplitude_id", id=str(number))
+        assert bool(re.search(r'href="/events/\d+"', page)) is known
+        assert ("no app has a secret_key" in page) is not known
+        assert str(number) not in page
+        page = await bob.post("/events/find", 200, csrf=csrf, kind="amplitude_id", id=str(number + 1))
+        assert not re.search(r'href="/events/\d+"', page)
+        page = await bob.post("/events/find", 200, csrf=csrf, kind="amplitude_id", id="ann")
+        assert "An Amplitude id is a number." in page
 
 
 async def test_an_insert_id_finds_its_event(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -10,6 +11,9 @@ from uuid import uuid4
 
 import msgspec
 
+from flybridge.amplitude import activity
+from flybridge.amplitude.activity import AmplitudeUser
+from flybridge.amplitude.cohort import Credentials
 from flybridge.audiences.plan import RunOptions
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
@@ -17,6 +21,7 @@ from flybridge.clock import Clock
 from flybridge.config.settings import App, Config
 from flybridge.config.template import what_to_paste
 from flybridge.delivery.exchange import Transport
+from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.gaps import last_found
 from flybridge.identity import IdKind, Keyring
@@ -34,7 +39,7 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Store
 from flybridge.web.console.operations import AudienceState, CheckResult, Done
-from flybridge.wiring import build_flow, plans_of
+from flybridge.wiring import build_flow, cohort_credentials_of, plans_of
 
 HISTORY = 10
 
@@ -126,9 +131,6 @@ class ConsoleOperations:
         return [msgspec.to_builtins(one) for one in explain(self.config, app, message, envelope.received_ms)]
 
     def keys_of(self, kind: str, value: str) -> Sequence[bytes]:
-        if kind == "amplitude_id":
-            apps = self.config.apps
-            return [key for app in apps for key in self._keyring.keys(app.name, IdKind.AMPLITUDE_ID, value)]
         given = {"appsflyer_id": "", "customer_user_id": "", "device_id": ""} | {kind: value}
         # What a person calls a device id may be Amplitude's, a vendor's, or an advertising id.
         ids = PersonIds(
@@ -138,6 +140,26 @@ class ConsoleOperations:
             advertising_id=given["device_id"],
         )
         return keys_of(ids, self.config.apps, self._keyring)
+
+    async def keys_of_amplitude_id(self, value: str) -> tuple[Sequence[bytes], str]:
+        apps = self.config.apps
+        keys = [key for app in apps for key in self._keyring.keys(app.name, IdKind.AMPLITUDE_ID, value)]
+        if not (value.isascii() and value.isdigit()):
+            return keys, "An Amplitude id is a number."
+        projects = {known for app in apps if (known := cohort_credentials_of(app)) is not None}
+        problems = [] if projects else ["Amplitude is not asked whose id it is: no app has a secret_key."]
+        for user in await asyncio.gather(*(self._user_of(project, value) for project in projects)):
+            for device in user.device_ids or ("",):
+                ids = PersonIds(customer_user_id=user.user_id, device_id=device, advertising_id=device)
+                keys += keys_of(ids, apps, self._keyring)
+            problems += [user.problem] if user.problem else []
+        return sorted(set(keys)), " ".join(dict.fromkeys(problems))
+
+    async def _user_of(self, project: Credentials, amplitude_id: str) -> AmplitudeUser:
+        try:
+            return activity.read(await self._transport.send(activity.request(project, amplitude_id)))
+        except FlybridgeError as problem:
+            return AmplitudeUser(problem=f"Amplitude could not be asked: {problem}.")
 
     async def send_test(self, app: App) -> str:
         """Put a test install into the inbox. Its ids are made up and never used again. Returns its AppsFlyer id."""

@@ -1,10 +1,10 @@
-"""The vendors' deletion APIs: Amplitude's User Privacy API, with its search for a user, and AppsFlyer's OpenDSR.
+"""The vendors' deletion APIs: Amplitude's User Privacy API, with its search for users, and AppsFlyer's OpenDSR.
 
 Requests are taken and remembered, nothing is deleted: in reality that happens days later. `trouble` is answered before
 anything else, a status per request, so that a test can let the vendors fail.
 
 https://amplitude.com/docs/apis/analytics/user-privacy,
-https://amplitude.com/docs/apis/analytics/dashboard-rest (user search),
+https://amplitude.com/docs/apis/analytics/dashboard-rest (user search and user activity),
 https://dev.appsflyer.com/hc/reference/create-opendsr-request (read 2026-11-24).
 """
 
@@ -28,6 +28,8 @@ from flybridge.sandbox.vendors.users import User
 
 AMPLITUDE: Final = "/api/2/deletions/users"
 SEARCH: Final = "/api/2/usersearch"
+ACTIVITY: Final = "/api/2/useractivity"
+LOOKS: Final = {SEARCH, ACTIVITY}
 APPSFLYER: Final = "/api/gdpr/v1/opendsr_requests"
 MAX_BYTES: Final = 1_000_000
 MAX_USERS: Final = 100
@@ -80,7 +82,7 @@ class Deletions:
     @staticmethod
     def takes(path: str) -> bool:
         """Return whether this application answers the path."""
-        return path in {AMPLITUDE, SEARCH, APPSFLYER}
+        return path in {AMPLITUDE, APPSFLYER, *LOOKS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -90,11 +92,12 @@ class Deletions:
     def _answer(self, scope: Scope, body: bytes) -> Answer:
         if self.trouble:
             return self.trouble.pop(0), "scripted"
-        if scope["method"] != ("GET" if scope["path"] == SEARCH else "POST"):
+        if scope["method"] != ("GET" if scope["path"] in LOOKS else "POST"):
             return 405, "Method Not Allowed"
         authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        if scope["path"] == SEARCH:
-            return self._search(authorization, scope["query_string"])
+        if scope["path"] in LOOKS:
+            look = self._search if scope["path"] == SEARCH else self._activity
+            return look(authorization, scope["query_string"])
         return (self._users if scope["path"] == AMPLITUDE else self._subject)(authorization, body)
 
     def _users(self, authorization: str, body: bytes) -> Answer:
@@ -136,6 +139,22 @@ class Deletions:
                 matches = [{"user_id": user.user_id, "amplitude_id": number} for number, user in found]
                 return 200, {"matches": matches, "type": kind}
         return 200, {"matches": [], "type": "match_none"}
+
+    def _activity(self, authorization: str, query: bytes) -> Answer:
+        """Answer who a user is; their events are left out."""
+        key = _account(authorization)
+        if key is None:
+            return 401, "Unauthorized"
+        text = parse_qs(query.decode("latin-1")).get("user", [""])[0]
+        for user in self._users_of(key):
+            if str(number_of(key, user)) == text:
+                data = {
+                    "user_id": user.user_id,
+                    "canonical_amplitude_id": int(text),
+                    "device_ids": sorted(user.devices),
+                }
+                return 200, {"userData": {**data, "num_events": user.events}, "events": []}
+        return 400, {"error": "unknown user"}
 
     def _subject(self, authorization: str, body: bytes) -> Answer:
         kind, _, token = authorization.partition(" ")

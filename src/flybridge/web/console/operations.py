@@ -83,6 +83,13 @@ class Operations(Protocol):
         """Return the hashes by which the events of a person are found, by an id of this kind."""
         ...
 
+    async def keys_of_amplitude_id(self, value: str) -> tuple[Sequence[bytes], str]:
+        """Return the hashes by which the events of a user of Amplitude are found, and what could not be found out.
+
+        Amplitude is asked for the user's other ids, because most messages do not carry its own number.
+        """
+        ...
+
     async def send_test(self, app: App) -> str:
         """Put a test message into the inbox, as AppsFlyer would send it. Returns its AppsFlyer id."""
         ...

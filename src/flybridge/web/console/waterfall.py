@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
-from flybridge.web.console.words import shown
+from flybridge.web.console.words import IDENTIFIERS, shown
 
 WIDTH: Final = 1000
 """Width of a bar in its own units."""
@@ -104,6 +104,14 @@ def _causes(rows: list[Any], total: Mapping[str, Any], step: str, level: int) ->
     return level
 
 
+def _detail(text: str) -> str:
+    """Return a detail of a cause: kinds of identifier by their names, other texts as they are."""
+    kinds = text.split(" ")
+    if all(kind in IDENTIFIERS for kind in kinds):
+        return " + ".join(IDENTIFIERS[kind] for kind in kinds)
+    return shown(text)
+
+
 def _step(
     kind: str,
     title: str,
@@ -126,5 +134,5 @@ def _step(
         sentence, remedy = known.sentence, known.remedy
         if outcome := OUTCOME_OF.get(known.code):
             path = f"/events?{urlencode({**events, 'outcome': outcome})}"
-    details = [(shown(one["detail"]), one["n"]) for one in cause.get("details", ())]
+    details = [(_detail(one["detail"]), one["n"]) for one in cause.get("details", ())]
     return Step(kind, title, n, round(min(x, WIDTH - width), 1), round(width, 1), sentence, remedy, path, details)

@@ -68,13 +68,14 @@ def routes(site: Site) -> list[Route]:
             older=urlencode({**chosen, "before": page.following}) if page.following else "",
             query=urlencode({k: v for k, v in chosen.items() if k in FILTERS}),
             given=chosen, apps=[app.name for app in site.operations.config.apps], sources=SOURCES,
-            outcomes=CHOICES, kinds=KINDS, searched="", more=None,
+            outcomes=CHOICES, kinds=KINDS, searched="", more=None, note="",
         )  # fmt: skip
 
     async def find(request: Request) -> Response:
         form = form_of(request)
         kind, value = first(form, "kind"), first(form, "id").strip()
         more: Mapping[str, str] | None = None
+        note = ""
         if kind == "insert_id":
             wanted = EventFilter(insert_id=value or "-")
             page = await site.store.find_events(wanted, before=_number(first(form, "before")) or None, limit=LISTED)
@@ -82,12 +83,16 @@ def routes(site: Site) -> list[Route]:
             if page.following and not rows:
                 more = {"kind": kind, "id": value, "before": str(page.following)}
         else:
-            keys = site.operations.keys_of(kind, value) if kind in KINDS else ()
+            keys: Sequence[bytes] = ()
+            if kind == "amplitude_id":
+                keys, note = await site.operations.keys_of_amplitude_id(value)
+            elif kind in KINDS:
+                keys = site.operations.keys_of(kind, value)
             rows = await site.store.events_of(keys)
         return await site.page(
             request, ENTRY, "events.html", rows=[row_of(row) for row in rows], read=0, older="", query="", given={},
             apps=[app.name for app in site.operations.config.apps], sources=SOURCES, outcomes=CHOICES, kinds=KINDS,
-            searched=KINDS.get(kind, "id"), more=more,
+            searched=KINDS.get(kind, "id"), more=more, note=note,
         )  # fmt: skip
 
     async def story(request: Request) -> Response:
@@ -136,6 +141,7 @@ def row_of(row: EventRow) -> dict[str, Any]:
         "campaign": shown(row.campaign) or "-",
         "outcome": OUTCOMES.get(row.outcome, row.outcome),
         "reason": row.reason,
+        "why": reason_of(row.outcome, row.reason).meaning.replace("`", "") if row.reason else "",
     }
 
 

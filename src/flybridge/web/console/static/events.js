@@ -7,7 +7,7 @@
   const MOST = 200;
   const columns = [
     ["Received", "received"], ["App", "app"], ["Name", "name"], ["Media source", "media_source"],
-    ["Campaign", "campaign"], ["Came through", "source"], ["Outcome", "outcome"], ["Reason", "reason"],
+    ["Campaign", "campaign"], ["Came through", "source"], ["Outcome", "outcome"], ["Reason", "why"],
   ];
   let source = null;
   const add = (row) => {
