@@ -13,6 +13,7 @@ from flybridge.amplitude.cohort import list_request, read_list, read_usage, usag
 from flybridge.appsflyer import audience_account
 from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.schedule import targets, with_keys
+from flybridge.cli.audit import audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_cohorts, with_transport
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
@@ -101,7 +102,13 @@ def run_one(
         if not yes:
             typer.confirm("Overwrite it?", abort=True)
     options = RunOptions(accept_shrink=accept_shrink, overwrite=overwrite, download=True)
-    _show_run(_run(configured(config or context.obj), name, options), as_json=as_json)
+    settings = configured(config or context.obj)
+    asked = ["accept shrink"] * accept_shrink + ["overwrite"] * overwrite
+    with audited(settings, "run_audience", name, ", ".join(asked), new=True) as result:
+        found = _run(settings, name, options)
+        changed = f"{found.joined} joined, {found.left} left; {found.added} devices added, {found.removed} removed."
+        result.detail, result.ok = f"The run ended as {found.outcome}: {changed}", found.outcome == "done"
+    _show_run(found, as_json=as_json)
 
 
 @app.command()
@@ -133,7 +140,9 @@ def create(
         await store.keep(targets(await with_keys(store, plans), now_ms, [chosen]))
         return f"AppsFlyer has made the audience {called!r} (id {made.id}). Its import key is kept sealed in the store."
 
-    say(with_cohorts(settings, work))
+    with audited(settings, "create_audience", name, new=True) as result:
+        result.detail = with_cohorts(settings, work)
+    say(result.detail)
 
 
 @app.command()
@@ -216,8 +225,9 @@ def drop(context: typer.Context, name: Name, config: ConfigPath = None) -> None:
             raise ConfigError("apps.audiences", f"{name!r} is configured.", "Take it out of the file first.")
         return sum([await store.drop(*one) for one in names])
 
-    if not with_cohorts(settings, work):
-        raise FlybridgeError(f"There is no audience {name!r}.")
+    with audited(settings, "drop_audience", name, new=True):
+        if not with_cohorts(settings, work):
+            raise FlybridgeError(f"There is no audience {name!r}.")
     say(f"Nothing of {name} is kept here any more.")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flybridge.cli.audit import audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_download, with_new_store, with_store
 from flybridge.cli.import_files import chosen_app
 from flybridge.cli.printing import complain, print_json, say, show
@@ -49,10 +50,11 @@ def import_costs(
     from flybridge.operations.cost_files import is_cost_folder  # noqa: PLC0415 - of this command alone
 
     settings = configured(config, only_app)
-    if is_cost_folder(file):
-        _import_folder(settings, file, only_app, as_json)
-    else:
-        _import_csv(settings, file, only_app, as_json)
+    with audited(settings, "import_costs", only_app or "all apps", new=True):
+        if is_cost_folder(file):
+            _import_folder(settings, file, only_app, as_json)
+        else:
+            _import_csv(settings, file, only_app, as_json)
 
 
 def _import_csv(settings: Config, file: Path, only_app: str | None, as_json: bool) -> None:
@@ -159,7 +161,9 @@ def pull_costs(
                 refused.append(f"{plan.app}: {problem}")
         return done
 
-    done = with_download(settings, work)
+    with audited(settings, "pull_costs", only_app or "all apps", new=True) as result:
+        done = with_download(settings, work)
+        result.detail, result.ok = f"{sum(one.rows for one in done)} rows.", not refused
     if as_json:
         print_json([_plain(one) for one in done])
     else:

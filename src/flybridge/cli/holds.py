@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flybridge.amplitude.event import identifier
+from flybridge.cli.audit import audited, listed
 from flybridge.cli.common import LARGEST, AppName, AsJson, ConfigPath, Limit, configured, with_store
 from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
@@ -133,9 +134,11 @@ def release(
             )
 
     settings = configured(config or context.obj)
-    done = with_store(
-        settings, lambda store: store.release(ids, SystemClock().now_ms(), user_id=user_id, device_id=device_id)
-    )
+    with audited(settings, "release", listed(ids)) as result:
+        done = with_store(
+            settings, lambda store: store.release(ids, SystemClock().now_ms(), user_id=user_id, device_id=device_id)
+        )
+        result.detail, result.ok = f"Released: {len(done.released)}.", bool(done.released)
     say(f"Released: {len(done.released)}.")
     for hold in done.nameless:
         complain(f"Hold {hold} can't be delivered: its user is not known. Name one with --user-id or --device-id.")
@@ -148,7 +151,9 @@ def release(
 def expire(context: typer.Context, ids: Ids, config: ConfigPath = None) -> None:
     """End the wait of events without sending them. This can't be undone: what they hold is erased."""
     settings = configured(config or context.obj)
-    ended = set(with_store(settings, lambda store: store.expire_now(ids, SystemClock().now_ms())))
+    with audited(settings, "expire", listed(ids)) as result:
+        ended = set(with_store(settings, lambda store: store.expire_now(ids, SystemClock().now_ms())))
+        result.detail, result.ok = f"Expired: {len(ended)}.", bool(ended)
     say(f"Expired: {len(ended)}.")
     gone = [hold for hold in dict.fromkeys(ids) if hold not in ended]
     _report_gone(gone)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flybridge.amplitude.event import MIN_ID_LENGTH
+from flybridge.cli.audit import audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_inbox
 from flybridge.cli.printing import complain, print_json, print_rows
 from flybridge.clock import SystemClock
@@ -55,7 +56,8 @@ def import_files(
     settings = configured(config, only_app)
     name = chosen_app(settings, only_app)
     if sightings or stream:
-        done = _amplitude(settings, name, [Path(one) for one in files], stream=stream)
+        with audited(settings, "import", name, f"{len(files)} files", new=True):
+            done = _amplitude(settings, name, [Path(one) for one in files], stream=stream)
         _show(done, as_json)
         return
     from flybridge.cli.import_history import RawImport, import_raw  # noqa: PLC0415 - its readers take a while to load
@@ -63,7 +65,11 @@ def import_files(
     app = settings.app(name)
     assert app is not None, "it was chosen among the configured ones"
     options = RawImport(files, timezone, from_day, to_day, dry_run, yes, again, rate, as_json)
-    run(import_raw(settings, app, options))
+    if dry_run:
+        run(import_raw(settings, app, options))
+        return
+    with audited(settings, "import", name, f"{len(files)} files or folders", new=True):
+        run(import_raw(settings, app, options))
 
 
 def _amplitude(settings: Config, name: str, files: list[Path], *, stream: bool) -> list[Imported]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from flybridge.cli.audit import audited, listed
 from flybridge.cli.common import LARGEST, AppName, AsJson, ConfigPath, Limit, configured, with_both, with_store
 from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
@@ -85,7 +86,10 @@ def replay(
         chosen = await store.dead_ids(ids=ids or (), app=only_app, reason=reason)
         return await replay_some(store, flow, chosen, clock.now_ms())
 
-    done = with_store(settings, work)
+    target = listed(ids) if ids else f"{only_app or 'all apps'}, {reason or 'all reasons'}"
+    with audited(settings, "replay", target) as result:
+        done = with_store(settings, work)
+        result.detail = f"{done.redelivered} due for delivery again, {done.processed} processed again."
     if as_json:
         print_json(done)
     else:
@@ -108,7 +112,13 @@ def discard(
         found = await damaged(inbox)
         return found, await give_up(inbox, store, SystemClock().now_ms()) if yes else 0
 
-    found, n = with_both(configured(config), work)
+    settings = configured(config)
+    if yes:
+        with audited(settings, "discard") as result:
+            found, n = with_both(settings, work)
+            result.detail = f"{n} messages that can't be opened."
+    else:
+        found, n = with_both(settings, work)
     rows = [{"app": app, "day": day, "messages": times} for (app, day), times in sorted(found.items())]
     if as_json:
         print_json({"found": rows, "discarded": n})

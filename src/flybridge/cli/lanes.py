@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flybridge.cli.audit import audited, listed
 from flybridge.cli.common import LARGEST, AppName, AsJson, ConfigPath, Limit, configured, with_store
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
@@ -120,7 +121,10 @@ def _order(context: typer.Context, order: Order, only_app: str | None, endpoint:
                 await store.hasten(lane, now_ms)
         return chosen
 
-    chosen = with_store(configured(context.obj, only_app), work)
+    settings = configured(context.obj, only_app)
+    with audited(settings, order.value, f"{only_app or 'all apps'}, {endpoint or 'all endpoints'}") as result:
+        chosen = with_store(settings, work)
+        result.detail, result.ok = f"Lanes: {len(chosen)}.", bool(chosen)
     if as_json:
         print_json({"order": order.value, "lanes": [{"app": lane.app, "endpoint": lane.endpoint} for lane in chosen]})
     else:
@@ -138,7 +142,10 @@ def take_out(
     as_json: AsJson = False,
 ) -> None:
     """Take events out of the queue. They become dead letters, which `flybridge replay` can send later."""
-    taken = with_store(configured(context.obj), lambda store: store.take_out(ids, SystemClock().now_ms()))
+    settings = configured(context.obj)
+    with audited(settings, "take_out", listed(ids)) as result:
+        taken = with_store(settings, lambda store: store.take_out(ids, SystemClock().now_ms()))
+        result.detail, result.ok = f"Taken out: {len(taken)}.", bool(taken)
     if as_json:
         print_json({"taken_out": list(taken)})
     else:

@@ -11,6 +11,7 @@ import typer
 from flybridge.amplitude.deletion import ORIGINS
 from flybridge.amplitude.upload import origin
 from flybridge.appsflyer.deletion import ORIGIN
+from flybridge.cli.audit import audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_store, with_transport
 from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
@@ -79,7 +80,9 @@ def forget(
             if transport is not None:
                 await transport.close()
 
-    receipt = with_store(settings, work)
+    with audited(settings, "forget", only_app or "all apps") as result:
+        receipt = with_store(settings, work)
+        result.detail, result.ok = f"Receipt {receipt.id}.", receipt.settled
     if as_json:
         print_json(receipt_rows(receipt))
     else:

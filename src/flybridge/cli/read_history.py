@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS
+from flybridge.cli.audit import audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run
 from flybridge.cli.import_files import chosen_app
 from flybridge.cli.printing import complain, print_json, print_rows, say
@@ -49,7 +50,10 @@ def pull(
         from_ms, until_ms = await _span(reader, app, from_day, to_day)
         return await reader.pull(app, from_ms, until_ms, _names(report), None if as_json else _show_progress)
 
-    done = run(_with_reader(settings, work))
+    with audited(settings, "pull", app.name, f"From {from_day} to {to_day or 'now'}.", new=True) as result:
+        done = run(_with_reader(settings, work))
+        result.detail = f"{sum(one.taken for one in done)} rows were taken."
+        result.ok = not any(one.problem for one in done)
     if as_json:
         print_json(done)
     else:
@@ -88,7 +92,12 @@ def gaps(
         from_ms, until_ms = await _span(reader, app, from_day, to_day)
         return await reader.gaps(app, from_ms, until_ms, fill=fill, reports=_names(report), locker=locker)
 
-    found = run(_with_reader(settings, work))
+    if fill:
+        with audited(settings, "fill_gaps", app.name, f"From {from_day} to {to_day or 'now'}.", new=True) as result:
+            found = run(_with_reader(settings, work))
+            result.detail, result.ok = f"{found.filled} of {found.missing} rows were filled.", not found.problems
+    else:
+        found = run(_with_reader(settings, work))
     if as_json:
         print_json(found)
     else:

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
+from flybridge.cli.audit import deed
 from flybridge.cli.common import AsJson, ConfigPath, configured, with_new_store
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
 from flybridge.config.console import Grant
 from flybridge.records import DAY_MS
 from flybridge.store.protocol import Store
-from flybridge.store.trail import Deed
 from flybridge.web.access.tokens import list_tokens, make_token, revoke_token
 
 app = typer.Typer(
@@ -65,7 +65,7 @@ def create(
         now_ms = SystemClock().now_ms()
         token, text = await make_token(store, name.strip(), role, now_ms=now_ms, ends_ms=now_ms + days * DAY_MS)
         detail = f"{token.name}, role {role.value}, {days} days."
-        await store.record(_deed("create_token", token.id, detail), now_ms)
+        await store.record(deed("create_token", token.id, detail), now_ms)
         return token.id, text, token.ends_ms
 
     id_, text, ends_ms = with_new_store(configured(config or context.obj), work)
@@ -91,7 +91,7 @@ def revoke(
             if token is None:
                 unknown.append(id_)
             else:
-                await store.record(_deed("revoke_token", id_, f"{token.name}."), SystemClock().now_ms())
+                await store.record(deed("revoke_token", id_, f"{token.name}."), SystemClock().now_ms())
         return unknown
 
     unknown = with_new_store(configured(config or context.obj), work)
@@ -116,17 +116,6 @@ def hash_one() -> None:
     if len(password) < 8:
         raise typer.BadParameter("A password needs 8 characters or more.")
     say(hash_password(password))
-
-
-def _deed(action: str, target: str, detail: str) -> Deed:
-    return Deed(actor=f"{_user()} (command line)", action=action, outcome="done", target=target, detail=detail)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as containers have
-        return "unknown"
 
 
 def _at(ms: int) -> str:
