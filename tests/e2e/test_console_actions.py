@@ -207,3 +207,21 @@ async def test_no_action_is_done_without_the_token_of_its_page(tmp_path):
             await ann.post(path, 403, csrf=csrf, sure="yes", headers=evil, **form)
             await ann.get(f"{path}?sure=yes", 405)
         assert await trail(ann) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "question"), [("gaps", "Find and fill gaps for shop now?"), ("compare", "Compare counts")]
+)
+async def test_a_job_is_run_now(tmp_path, kind, question):
+    """A worker does it, and it is due again later; who may only look can't, and there is no other job."""
+    async with operating(tmp_path) as (ann, bob):
+        page = await shown(ann, "/jobs", "Find and fill gaps")
+        assert "No stream is configured" in page
+        form = {"csrf": field(page, "csrf"), "kind": kind, "app": "shop"}
+        assert "A worker begins it" in await asked_and_done(ann, "/jobs/run", form, question)
+        row = rf'<th scope="row">shop</th><td data-of="What">{question[:10]}[^\n]*data-of="Runs next">in '
+        await shown(ann, "/jobs", row)
+        assert [outcome for action, _, outcome in await trail(ann) if action == "run_job"] == ["begun", "done"]
+        await ann.post("/jobs/run", 404, csrf=form["csrf"], kind="nothing", app="shop")
+        await bob.post("/jobs/run", 403, csrf=await bob.csrf("/jobs"), kind=kind, app="shop")
+        assert "Run now" not in await bob.get("/jobs")

@@ -20,7 +20,7 @@ from flybridge.audiences.schedule import targets
 from flybridge.clock import Clock
 from flybridge.config.settings import App, Config
 from flybridge.config.template import what_to_paste
-from flybridge.delivery.exchange import Transport
+from flybridge.delivery.exchange import Download, Transport
 from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.gaps import last_found
@@ -33,12 +33,14 @@ from flybridge.operations import doctor
 from flybridge.operations.credentials import quota_checks, vendor_checks
 from flybridge.operations.explain import explain
 from flybridge.operations.forget import PersonIds, keys_of
+from flybridge.operations.jobs import make_due, read_jobs
 from flybridge.operations.messages import GivenMessage
+from flybridge.operations.read_history import HistoryReader
 from flybridge.operations.replay import Replayed, replay, replay_all
 from flybridge.records import Envelope, Media, Source
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Store
-from flybridge.web.console.operations import AudienceState, CheckResult, Done
+from flybridge.web.console.operations import AudienceState, CheckResult, Done, JobState
 from flybridge.wiring import build_flow, cohort_credentials_of, plans_of
 
 HISTORY = 10
@@ -60,6 +62,7 @@ class ConsoleOperations:
         *,
         open_cohorts: OpenCohorts,
         open_runner: OpenRunner,
+        download: Download,
         channels: Sequence[Channel] = (),
     ) -> None:
         self.config = config
@@ -69,6 +72,7 @@ class ConsoleOperations:
         self._clock = clock
         self._open_cohorts = open_cohorts
         self._open_runner = open_runner
+        self._download = download
         self._channels = channels
         self._keyring = Keyring(*config.secrets)
         self._flow: Flow | None = None
@@ -107,6 +111,14 @@ class ConsoleOperations:
             return Done("Another process runs this audience just now: see its history in a minute.", False)
         changed = f"{run.joined} joined, {run.left} left; {run.added} devices added, {run.removed} removed."
         return Done(f"The run ended as {run.outcome}: {changed} {run.detail}".strip(), run.outcome == "done")
+
+    async def jobs(self) -> Sequence[JobState]:
+        reader = HistoryReader(self.config, self._inbox, self._store, self._download, self._built(), self._clock)
+        return await read_jobs(self.config, self._store, reader.tasks(lambda *_: None, lambda *_: None))
+
+    async def run_job(self, job: JobState) -> Done:
+        await make_due(self._store, job)
+        return Done("A worker begins it within a few seconds.")
 
     async def doctor(self) -> Sequence[CheckResult]:
         account, _ = await read_account(self._inbox, self._store, audit=True)

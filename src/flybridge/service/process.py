@@ -323,6 +323,7 @@ class Service:
                 self._clock,
                 open_cohorts=lambda: opened_cohorts(config),
                 open_runner=lambda cohorts: opened_runner(config, cohorts, transport, self._clock),
+                download=download,
                 channels=channels_of(config, download, self._clock),
             ),
         )

@@ -39,6 +39,21 @@ class AudienceState(Struct, frozen=True):
         return bool(self.runs) and self.runs[0].outcome == "stopped"
 
 
+class JobState(Struct, frozen=True):
+    """A job that runs by schedule. Times are 0 where they are not known; at `next_ms` 0 it is due.
+
+    `problem` says what went wrong the last time; empty if nothing did.
+    """
+
+    kind: str
+    app: str
+    title: str
+    every_ms: int
+    ran_ms: int
+    next_ms: int
+    problem: str
+
+
 class CheckResult(Struct, frozen=True):
     """The result of one check of `flybridge doctor`: `level` is good, warn or bad."""
 
@@ -69,6 +84,14 @@ class Operations(Protocol):
 
     async def run_audience(self, app: str, name: str, *, accept_shrink: bool = False) -> Done:
         """Bring an audience in step now."""
+        ...
+
+    async def jobs(self) -> Sequence[JobState]:
+        """Return the jobs that run by schedule."""
+        ...
+
+    async def run_job(self, job: JobState) -> Done:
+        """Let a worker run a job at once."""
         ...
 
     async def doctor(self) -> Sequence[CheckResult]:

@@ -15,6 +15,7 @@ from flybridge.web.console.pages import (
     events,
     flow,
     holds,
+    jobs,
     people,
     setup,
     sources,
@@ -23,7 +24,7 @@ from flybridge.web.console.site import Group, Page
 
 REGISTRY: Final[Mapping[str, Sequence[Page]]] = {
     "Performance": (sources, cohorts, differences),
-    "Data": (events, flow, account, holds, dead, audiences),
+    "Data": (events, flow, account, holds, dead, audiences, jobs),
     "Administration": (setup, people, audit),
 }
 """Pages by the heading that they stand under."""

@@ -1,0 +1,61 @@
+"""The jobs of a bridge that run by schedule: reading from AppsFlyer, pulling costs, comparing counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec import structs
+
+from flybridge.config.settings import Config
+from flybridge.history.schedule import STATE as READ
+from flybridge.history.schedule import ReadState, ReadTask
+from flybridge.operations.pull_costs import CostPull, cost_plans_of, note, standing
+from flybridge.operations.reconcile_schedule import STATE as COMPARED
+from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.store.protocol import Store
+from flybridge.web.console.operations import JobState
+
+WHAT: Final = {
+    "pull": "Read AppsFlyer's raw-data reports",
+    "locker": "Follow the Data Locker",
+    "gaps": "Find and fill gaps",
+    "costs": "Pull costs",
+    "compare": "Compare counts, and find what is worth a look",
+}
+
+
+async def read_jobs(config: Config, store: Store, tasks: Sequence[ReadTask]) -> list[JobState]:
+    """Return all jobs that the configuration asks for. `tasks` are those that read."""
+    reads = {name: msgspec.json.decode(value, type=ReadState) for name, value in await store.states(READ)}
+    found = []
+    for task in tasks:
+        kind, _, app = task.name.partition(" ")
+        state = reads.get(READ + task.name, ReadState())
+        found.append(JobState(kind, app, WHAT[kind], task.every_ms, state.ran_ms, state.next_ms, state.problem))
+    pulls = {(one.app, one.origin): one for one in await standing(store)}
+    every_ms = round(config.insight.costs_every_hours * HOUR_MS)
+    for plan in cost_plans_of(config):
+        one = pulls.get((plan.app, plan.origin)) or CostPull(plan.app, plan.origin)
+        found.append(JobState("costs", plan.app, WHAT["costs"], every_ms, one.pulled_ms, one.next_ms, one.problem))
+    due = {name.removeprefix(COMPARED): int(value) for name, value in await store.states(COMPARED)}
+    found += [
+        JobState("compare", app.name, WHAT["compare"], DAY_MS, 0, due.get(app.name, 0), "") for app in config.apps
+    ]
+    return found
+
+
+async def make_due(store: Store, job: JobState) -> None:
+    """Let a worker run a job at once."""
+    if job.kind == "costs":
+        for one in await standing(store):
+            if one.app == job.app:
+                await note(store, structs.replace(one, next_ms=0))
+    elif job.kind == "compare":
+        await store.put_state(COMPARED + job.app, b"0")
+    else:
+        name = f"{READ}{job.kind} {job.app}"
+        state = next((value for key, value in await store.states(name) if key == name), None)
+        before = msgspec.json.decode(state, type=ReadState) if state is not None else ReadState()
+        await store.put_state(name, msgspec.json.encode(structs.replace(before, next_ms=0)))
