@@ -11,7 +11,7 @@ import pytest
 
 TOP_LEVEL = 12
 LAYERS = 16
-SHARED_NAMES = 4
+SHARED_NAMES = 0
 OPENINGS = ("Give ", "Gives ", "Say whether", "Says whether", "Tell whether", "Tells whether")
 """How a docstring does not begin: what is returned is named with "Return", and a question with "Whether"."""
 

@@ -48,7 +48,7 @@ def read(response: HttpResponse) -> AmplitudeUser:
         case status:
             return AmplitudeUser(problem=f"Amplitude answered {status}.")
     try:
-        data = msgspec.json.decode(response.body, type=_Answer).userData
+        data = msgspec.json.decode(response.body, type=_Activity).userData
     except (msgspec.DecodeError, RecursionError):
         return AmplitudeUser(problem="Amplitude's answer can't be read.")
     devices = tuple(one for one in data.device_ids or () if isinstance(one, str))
@@ -60,5 +60,5 @@ class _UserData(Struct):
     device_ids: list[object] | None = None
 
 
-class _Answer(Struct):
+class _Activity(Struct):
     userData: _UserData = msgspec.field(default_factory=_UserData)  # noqa: N815 - Amplitude's name

@@ -17,7 +17,7 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.insight.cohorts import GRAINS, CohortMetric, Cohorts, read_cohorts
 from flybridge.insight.metrics import DEFAULT, METRICS, Metric, figure
-from flybridge.insight.performance import BY, AppScope, Performance, Question, named, read_performance
+from flybridge.insight.performance import BY, AppScope, PerformanceReport, Question, named, read_performance
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
@@ -58,7 +58,7 @@ def performance(
     names = chosen_metrics(metric)
     trends = not (as_json or as_csv or "date" in by or "day" in by) and sys.stdout.isatty()
 
-    async def work(store: Store) -> tuple[Performance, Performance | None, Performance | None]:
+    async def work(store: Store) -> tuple[PerformanceReport, PerformanceReport | None, PerformanceReport | None]:
         found = await read_performance(store, scopes, question)
         before = await read_performance(store, scopes, question.before()) if compare else None
         daily = None
@@ -89,7 +89,7 @@ def chosen_metrics(metric: Sequence[str] | None) -> tuple[str, ...]:
     return names or DEFAULT
 
 
-def _compared(found: Performance, before: Performance | None) -> list[dict[str, Any]]:
+def _compared(found: PerformanceReport, before: PerformanceReport | None) -> list[dict[str, Any]]:
     """Return the rows as plain values, each with the values of the period before if there is one."""
     rows = [row.as_dict() for row in found.rows]
     if before is None:
@@ -114,7 +114,7 @@ def _print_csv(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None
 
 
 def _print_table(
-    found: Performance, before: Performance | None, daily: Performance | None, names: Sequence[str]
+    found: PerformanceReport, before: PerformanceReport | None, daily: PerformanceReport | None, names: Sequence[str]
 ) -> None:
     question = found.question
     zone = f", {found.zone}" if found.zone else ""
@@ -172,7 +172,7 @@ def _text(value: Any) -> str:
 
 
 def _cells(
-    plain: Mapping[str, Any], metrics: Sequence[Metric], found: Performance, was: Mapping[str, Any] | None
+    plain: Mapping[str, Any], metrics: Sequence[Metric], found: PerformanceReport, was: Mapping[str, Any] | None
 ) -> dict[str, str]:
     days = found.question.last - found.question.first + 1
     cells = {}
@@ -194,7 +194,7 @@ def change(value: float | None, was: float | None) -> str:
     return f"({(value - was) / abs(was) * 100:+.0f} %)"
 
 
-def _trends(daily: Performance) -> dict[tuple[Any, ...], str]:
+def _trends(daily: PerformanceReport) -> dict[tuple[Any, ...], str]:
     """Return a line of bars for each group: its installs by day."""
     days = daily.question.last - daily.question.first + 1
     found: dict[tuple[Any, ...], list[int]] = {}

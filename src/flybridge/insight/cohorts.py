@@ -55,7 +55,7 @@ COHORT_METRICS: Final[Mapping[str, CohortMetric]] = {
 }  # fmt: skip
 
 
-class Cohort(Struct):
+class InstallCohort(Struct):
     """The installations of one day, week or month, and group. `values` are by day after the install.
 
     A day that is not over for the last of its installations has None, and so have all after it.
@@ -100,7 +100,7 @@ class Cohorts(Struct):
     grain: str
     currency: str
     zone: str
-    cohorts: Sequence[Cohort]
+    cohorts: Sequence[InstallCohort]
     whole: Curve
     groups: Sequence[Curve]
 
@@ -174,7 +174,9 @@ async def read_cohorts(
     for (_, group), one in sorted(found.items(), key=lambda item: (item[0][0], tuple(map(str, item[0][1])))):
         complete = min(last, app.today - one.last - 1)
         points = [_value(metric, one, offset) if offset <= complete else None for offset in range(last + 1)]
-        cohorts.append(Cohort(dict(zip(labels, group, strict=True)), one.first, one.last, one.size, one.spend, points))
+        cohorts.append(
+            InstallCohort(dict(zip(labels, group, strict=True)), one.first, one.last, one.size, one.spend, points)
+        )
     by_group: dict[tuple[Any, ...], list[_Sums]] = {}
     for (_, group), one in found.items():
         by_group.setdefault(group, []).append(one)

@@ -70,7 +70,7 @@ class Question(Struct, frozen=True):
 Group = tuple[Any, ...]
 
 
-class Row(Struct):
+class PerformanceRow(Struct):
     """The sums of one group. Labels that nothing is known of are empty."""
 
     labels: Mapping[str, Any]
@@ -81,7 +81,7 @@ class Row(Struct):
         return {**named(self.labels), **values(self.figures)}
 
 
-class Performance(Struct):
+class PerformanceReport(Struct):
     """The answer. `complete` says for each horizon how many days of the period count for it.
 
     `currency` is empty if the apps have different ones; then each row is of one app, and the total has no money.
@@ -90,7 +90,7 @@ class Performance(Struct):
     question: Question
     currency: str
     zone: str
-    rows: Sequence[Row]
+    rows: Sequence[PerformanceRow]
     total: Figures
     complete: Mapping[int, int]
     notes: Sequence[str] = field(default_factory=list)
@@ -113,7 +113,7 @@ def named(labels: Mapping[str, Any]) -> dict[str, Any]:
 
 async def read_performance(
     store: Store, apps: Sequence[AppScope], question: Question, horizons: Sequence[int] = HORIZONS
-) -> Performance:
+) -> PerformanceReport:
     """Answer a question about these apps. Its cost grows with days and cells, not with events.
 
     Metrics of other `horizons` are None: leave out what is not shown, because they cost the most.
@@ -127,7 +127,7 @@ async def read_performance(
         await _read_app(store, app, question, groups, notes, horizons=horizons)
     total = merged(groups.values())
     labels = question.labels
-    rows = [Row(dict(zip(labels, group, strict=True)), figures) for group, figures in groups.items()]
+    rows = [PerformanceRow(dict(zip(labels, group, strict=True)), figures) for group, figures in groups.items()]
     day = labels.index("day") if "day" in labels else None
     rows.sort(key=lambda row: (row.labels["day"] if day is not None else 0, -row.figures.installs, -row.figures.revenue,
                                tuple(map(str, row.labels.values()))))  # fmt: skip
@@ -135,7 +135,7 @@ async def read_performance(
         notes.append("The apps have different currencies: their money is not added up.")
     if any(OTHER in row.labels.values() for row in rows):
         notes.append(f"{OTHER} is what came after a day had insight.max_cells combinations.")
-    return Performance(
+    return PerformanceReport(
         question,
         currencies.pop() if len(currencies) == 1 else "",
         ", ".join(sorted({app.zone for app in apps})),

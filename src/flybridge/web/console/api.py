@@ -19,7 +19,7 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.insight.cohorts import read_cohorts
 from flybridge.insight.differences import asked_differences, read_differences
 from flybridge.insight.findings import read_findings
-from flybridge.insight.performance import Performance, read_performance
+from flybridge.insight.performance import PerformanceReport, read_performance
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
@@ -102,7 +102,7 @@ class PerformanceApi:
         return await read_findings(self._store, scopes)
 
 
-def plain(found: Performance) -> dict[str, Any]:
+def plain(found: PerformanceReport) -> dict[str, Any]:
     """Return an answer as plain values."""
     return {
         "from": date_of(found.question.first).isoformat(),

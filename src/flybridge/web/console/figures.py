@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from flybridge.insight.metrics import MONEY, SHARE, Figures, Metric, figure, of_money
-from flybridge.insight.performance import ORGANIC, RESTRICTED, Performance, Row, merged
+from flybridge.insight.performance import ORGANIC, RESTRICTED, PerformanceReport, PerformanceRow, merged
 from flybridge.mapping.to_amplitude.countries import COUNTRIES
 from flybridge.store.performance import OTHER
 from flybridge.web.console.words import shown
@@ -114,7 +114,9 @@ def name_of(label: str, value: Any) -> str:
 class Table:
     """Makes rows of a table from an answer. `metrics` are its columns; shares are of the metric `of`."""
 
-    def __init__(self, found: Performance, rows: Sequence[Row], metrics: Sequence[Metric], of: Metric) -> None:
+    def __init__(
+        self, found: PerformanceReport, rows: Sequence[PerformanceRow], metrics: Sequence[Metric], of: Metric
+    ) -> None:
         self._found = found
         self._rows = rows
         self._metrics = metrics
@@ -138,11 +140,11 @@ class Table:
             cells.append(Cell(text, "" if value is None else f"{value:.6f}", metric.name))
         return cells
 
-    def _under(self, rows: Sequence[Row], levels: Sequence[str], most: int) -> tuple[Sequence[Node], int]:
+    def _under(self, rows: Sequence[PerformanceRow], levels: Sequence[str], most: int) -> tuple[Sequence[Node], int]:
         if not levels:
             return (), 0
         label, *deeper = levels
-        groups: dict[Any, list[Row]] = {}
+        groups: dict[Any, list[PerformanceRow]] = {}
         for row in rows:
             groups.setdefault(row.labels[label], []).append(row)
         summed = [(value, own, merged(row.figures for row in own)) for value, own in groups.items()]
@@ -153,7 +155,9 @@ class Table:
             nodes.append(self._made("", f"{len(rest):,} more", "", figures, ()))
         return nodes, len(rest)
 
-    def _node(self, label: str, value: Any, rows: Sequence[Row], figures: Figures, deeper: Sequence[str]) -> Node:
+    def _node(
+        self, label: str, value: Any, rows: Sequence[PerformanceRow], figures: Figures, deeper: Sequence[str]
+    ) -> Node:
         under, _ = self._under(rows, deeper, MAX_UNDER)
         # A single row without a name says nothing that the row above it does not say.
         if len(under) == 1 and not under[0].value:

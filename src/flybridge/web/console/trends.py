@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric
-from flybridge.insight.performance import ORGANIC, RESTRICTED, Row, merged
+from flybridge.insight.performance import ORGANIC, RESTRICTED, PerformanceRow, merged
 from flybridge.store.performance import OTHER
 from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series
@@ -20,7 +20,7 @@ APART: Final[Mapping[str, str]] = {ORGANIC: "s-organic", RESTRICTED: "s-restrict
 """Sources that are always shown APART, and their colours."""
 
 
-def summed_by_day(rows: Sequence[Row]) -> dict[int, Figures]:
+def summed_by_day(rows: Sequence[PerformanceRow]) -> dict[int, Figures]:
     """Return the sums of each day."""
     found: dict[int, list[Figures]] = {}
     for row in rows:
@@ -28,7 +28,7 @@ def summed_by_day(rows: Sequence[Row]) -> dict[int, Figures]:
     return {day: merged(figures) for day, figures in found.items()}
 
 
-def by_source(main: str, rows: Sequence[Row], filters: Filters) -> Figure:
+def by_source(main: str, rows: Sequence[PerformanceRow], filters: Filters) -> Figure:
     """Return the columns of each day: the largest sources, organic, restricted, and all others together."""
     metric = METRICS[main]
     sums: dict[str, dict[int, float]] = {}
@@ -65,7 +65,7 @@ def by_source(main: str, rows: Sequence[Row], filters: Filters) -> Figure:
     )
 
 
-def of_money(rows: Sequence[Row], filters: Filters, unit: str, *, today: int) -> list[Figure]:
+def of_money(rows: Sequence[PerformanceRow], filters: Filters, unit: str, *, today: int) -> list[Figure]:
     """Return spend and revenue by day; nothing if their sums are of several currencies."""
     if not unit:
         return []

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flybridge.insight.cohorts import COHORT_METRICS, GRAINS, Cohort, CohortMetric, Cohorts, Curve, read_cohorts
+from flybridge.insight.cohorts import COHORT_METRICS, GRAINS, CohortMetric, Cohorts, Curve, InstallCohort, read_cohorts
 from flybridge.insight.metrics import MONEY
 from flybridge.insight.performance import ORGANIC, AppScope
 from flybridge.insight.question import chosen_cohort, chosen_scopes
@@ -144,7 +144,7 @@ def _heat(found: Cohorts, offsets: Sequence[int]) -> list[HeatRow]:
              (v := one.values[day]) is not None]  # fmt: skip
     most = max(later, default=0)
 
-    def cell(cohort: Cohort, day: int) -> HeatCell:
+    def cell(cohort: InstallCohort, day: int) -> HeatCell:
         value = cohort.values[day]
         if value is None:
             return HeatCell("", 0, "early")
@@ -157,7 +157,7 @@ def _heat(found: Cohorts, offsets: Sequence[int]) -> list[HeatRow]:
     ]
 
 
-def _span(cohort: Cohort, grain: str) -> str:
+def _span(cohort: InstallCohort, grain: str) -> str:
     if grain == "month":
         return f"{date_of(cohort.first):%B %Y}"
     return iso(cohort.first) if grain == "day" else f"{short(cohort.first)} to {short(cohort.last)}"

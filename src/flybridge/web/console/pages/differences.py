@@ -51,7 +51,7 @@ class Counts(Struct, frozen=True):
     under: Sequence[Counts] = ()
 
 
-class Asked(Struct, frozen=True):
+class DifferencesQuery(Struct, frozen=True):
     """The question of the page: a period, apps, what is compared, and what rows are by."""
 
     filters: Filters
@@ -98,14 +98,14 @@ def routes(site: Site) -> list[Route]:
     return [Route(ENTRY.path, show, methods=["GET"]), Route("/differences.csv", as_csv, methods=["GET"])]
 
 
-def asked_for(site: Site, query: Mapping[str, str]) -> Asked:
+def asked_for(site: Site, query: Mapping[str, str]) -> DifferencesQuery:
     """Return the question of a query string. An event of a select is its kind and name in one."""
     filters = filters_of({"period": "7d", **query}, site.scopes())
     event, kind = query.get("event") or "install", query.get("kind", "")
     if event.startswith("event:"):
         event, kind = event.removeprefix("event:"), "event"
     by = query.get("by", "")
-    return Asked(filters, event, kind if kind == "event" else "", by if by in BY else "date")
+    return DifferencesQuery(filters, event, kind if kind == "event" else "", by if by in BY else "date")
 
 
 async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
@@ -143,7 +143,7 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
     }
 
 
-def _events(found: Sequence[Mapping[str, Any]], it: Asked) -> list[tuple[str, str]]:
+def _events(found: Sequence[Mapping[str, Any]], it: DifferencesQuery) -> list[tuple[str, str]]:
     """Return what can be compared, as values and names of a select; what is chosen is always among them."""
     events = {(one["event"] or one["kind"], one["event"] is not None) for one in found}
     ordered = [(one["event"] or one["kind"], one["event"] is not None) for one in found]
@@ -159,11 +159,11 @@ def _named(name: str, *, is_event: bool) -> str:
     return shown(name) if is_event else KINDS.get(name, shown(name))
 
 
-def _what(it: Asked) -> str:
+def _what(it: DifferencesQuery) -> str:
     return _named(it.event, is_event=it.kind == "event" or it.event not in KINDS)
 
 
-def _events_of(it: Asked) -> dict[str, str]:
+def _events_of(it: DifferencesQuery) -> dict[str, str]:
     """Return the filters by which the events of this page are found: they may arrive a day later than they happened."""
     filters = it.filters
     chosen = {"app": filters.app, "media_source": filters.media_source}

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric
-from flybridge.insight.performance import ORGANIC, Performance, Row, merged, read_performance
+from flybridge.insight.performance import ORGANIC, PerformanceReport, PerformanceRow, merged, read_performance
 from flybridge.insight.question import chosen_scopes
 from flybridge.web.console import charts
 from flybridge.web.console.figures import Change, Table, change_of, name_of, text_of
@@ -85,7 +85,7 @@ def levels_of(filters: Filters, *, by_app: bool) -> list[str]:
     return (["app", *levels] if by_app else levels or ["country"])[:2]
 
 
-def kept(rows: Sequence[Row], filters: Filters) -> list[Row]:
+def kept(rows: Sequence[PerformanceRow], filters: Filters) -> list[PerformanceRow]:
     """Return the rows that the page shows."""
     return [row for row in rows if filters.organic or row.labels["media_source"] != ORGANIC]
 
@@ -163,7 +163,7 @@ def _chips(filters: Filters) -> list[tuple[str, str, str]]:
     return found
 
 
-def _countries(rows: Sequence[Row], filters: Filters) -> list[tuple[str, str]]:
+def _countries(rows: Sequence[PerformanceRow], filters: Filters) -> list[tuple[str, str]]:
     found = {row.labels["country"] for row in rows if row.labels.get("country")} | {filters.country or ""}
     return sorted(((code, name_of("country", code)) for code in found if code), key=lambda one: one[1])
 
@@ -196,7 +196,7 @@ async def csv_of(site: Site, query: Mapping[str, str]) -> tuple[str, str]:
     everyone = site.scopes()
     filters = filters_of(query, everyone)
     labels = ["app", "media_source", "campaign", "country"]
-    found: Performance = await read_performance(
+    found: PerformanceReport = await read_performance(
         site.store, chosen_scopes(everyone, filters.app), filters.question(*labels)
     )
     out = io.StringIO()
