@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from flybridge.cli.common import with_new_store, with_store
+from flybridge.cli.printing import complain
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
+from flybridge.errors import FlybridgeError
 from flybridge.store.trail import Deed
 
 NAMED = 20
@@ -25,16 +27,24 @@ class Result(Struct):
 
 
 @contextmanager
-def audited(config: Config, action: str, target: str = "", detail: str = "", *, new: bool = False) -> Iterator[Result]:
+def audited(
+    config: Config, action: str, target: str = "", detail: str = "", *, new: bool = False, needed: bool = True
+) -> Iterator[Result]:
     """Write to the audit trail what the block does. The block says what came of it in the result.
 
-    With `new` the store is made if it is not there; else `ConfigError` is raised, and the block is not run.
+    With `new` the store is made if it is not there; else `ConfigError` is raised, and the block is not run. Where it is
+    not `needed`, as by what works on the inbox alone, a store that is away is a complaint.
     """
     opened = with_new_store if new else with_store
 
     def write(outcome: str, text: str) -> None:
         made = deed(action, target, text, outcome)
-        opened(config, lambda store: store.record(made, SystemClock().now_ms()))
+        try:
+            opened(config, lambda store: store.record(made, SystemClock().now_ms()))
+        except FlybridgeError as problem:
+            if needed:
+                raise
+            complain(f"This is not in the audit trail: {problem}")
 
     write("begun", detail)
     result = Result()

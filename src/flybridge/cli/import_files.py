@@ -56,7 +56,7 @@ def import_files(
     settings = configured(config, only_app)
     name = chosen_app(settings, only_app)
     if sightings or stream:
-        with audited(settings, "import", name, f"{len(files)} files", new=True):
+        with audited(settings, "import", name, f"{len(files)} files", new=True, needed=False):
             done = _amplitude(settings, name, [Path(one) for one in files], stream=stream)
         _show(done, as_json)
         return
@@ -68,7 +68,7 @@ def import_files(
     if dry_run:
         run(import_raw(settings, app, options))
         return
-    with audited(settings, "import", name, f"{len(files)} files or folders", new=True):
+    with audited(settings, "import", name, f"{len(files)} files or folders", new=True, needed=False):
         run(import_raw(settings, app, options))
 
 
