@@ -53,6 +53,7 @@ def full() -> Metrics:
     metrics.filed(Filed({"held": 2, "pending": 3}, matched=1), [("shop", "late")])
     metrics.attempted(LANE, [Accepted(), Retry("later"), Reject("a", "b", "c")], 0.2, [1.5, 2.0, 3.0])
     metrics.console_refused(401)
+    metrics.notified("slack", "sent")
     metrics.gaps("shop", 3, 2)
     metrics.circuit(LANE, is_open=True)
     outcomes = {("shop", "push", OutcomeKind.DEAD.value, "invalid"): 4}
@@ -66,7 +67,8 @@ def full() -> Metrics:
     audiences = AudienceMetrics(metrics.registry)
     audiences.ran("shop", "vips", Run(began_ms=0, added=3, removed=1))
     audiences.standing(
-        [Audience("shop", "vips", "c", "VIPs", 9, 2, 6, 1, 3, 1, 5, 2, 0, 1000, 2000, 3000, 4000, False)]
+        [Audience("shop", "vips", "c", "VIPs", 9, 2, 6, 1, 3, 1, 5, 2, 0, 1000, 2000, 3000, 4000, False)],
+        {("shop", "vips")},
     )
     return metrics
 
@@ -93,6 +95,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
         (("flybridge_audience_pending", "remove", "shop", "vips"), 1),
         (("flybridge_audience_held_people", "shop", "vips"), 5),
         (("flybridge_audience_failures", "shop", "vips"), 2),
+        (("flybridge_audience_stopped", "shop", "vips"), 1),
         (("flybridge_audience_in_step_timestamp_seconds", "shop", "vips"), 3),
         (("flybridge_audience_runs_total", "shop", "vips", "done"), 1),
         (("flybridge_audience_sent_total", "add", "shop", "vips"), 3),
@@ -307,6 +310,11 @@ def test_console_lines_are_for_people():
             raise ValueError(gaid)
         except ValueError:
             structlog.get_logger().exception("request_failed", app="shop")
+        structlog.get_logger().info("attempted", answer="\x1b[2J\u202egood\x07", reason="\x9b31m", app="caf\u00e9")
+        logging.getLogger("library").warning("moved \x1b[1;1H up")
+        assert stream.getvalue().replace("\n", "").isprintable()
+        assert "\\x1b[2J\\u202egood\\x07" in stream.getvalue()
+        assert "caf\u00e9" in stream.getvalue()
         assert "request_failed" in stream.getvalue()
         assert "app=shop" in stream.getvalue()
         assert GAID not in stream.getvalue()

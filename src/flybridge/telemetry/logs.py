@@ -66,6 +66,18 @@ def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mut
     return event
 
 
+def show(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Write characters that a terminal would obey as escapes: texts of others must not move its cursor."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(sign if sign.isprintable() or sign in "\n\t" else _escape(sign) for sign in value)
+    return event
+
+
+def _escape(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
+
+
 class LogForm(StrEnum):
     """How log lines look: `json` for machines, `console` for people, `auto` by whether stderr is a terminal."""
 
@@ -88,6 +100,8 @@ def configure_logging(form: LogForm = LogForm.AUTO, level: str = "info", stream:
         structlog.processors.format_exc_info,
         scrub,
     ]
+    if plain:  # JSON escapes what is not seen
+        shared.append(show)
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if plain
