@@ -7,9 +7,19 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
-from flybridge.insight.comparison import ALL_EVENTS, DayComparison, read, written
+from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES, UNEXPLAINED
+from flybridge.insight.comparison import (
+    ALL_EVENTS,
+    ComparedKey,
+    ComparedRow,
+    DayComparison,
+    Part,
+    events_by_cause,
+    read,
+    written,
+)
 from flybridge.insight.reconcile import AmplitudeCount, AppsFlyerCounts, DayEvidence, compare
 from flybridge.records import OutcomeKind
 from flybridge.store.figures import CountedOn, OutcomeCount
@@ -304,3 +314,16 @@ def test_the_sums_hold_and_no_evidence_is_used_twice(*, rows, told, sums, states
     assert used.get("restricted", 0) == 0  # what is taken from one source is given to another
     assert used.get("restricted_by_policy", 0) == 0
     assert read(written(found)) == found
+
+
+def test_causes_are_added_up_for_metrics():
+    """Every cause has a number, also 0, and what moves between sources counts once."""
+    rows = [
+        ComparedRow(ComparedKey("install", "", "a"), 10, 6, 5, [Part("restricted", -4), Part("held", -1)]),
+        ComparedRow(ComparedKey("install", "", "restricted"), 0, 4, 3, [Part("restricted", 4)]),
+        ComparedRow(ComparedKey("event", ALL_EVENTS, "a"), 9, 1, None, []),
+    ]
+    final = DayComparison("shop", 1, 0, True, "UTC", "UTC", "aggregate", "segmentation", rows)
+    found = events_by_cause([final, structs.replace(final, is_final=False)])
+    assert {cause: n for cause, n in found.items() if n} == {"restricted": 8, "held": 2, "unexplained": 1}
+    assert set(found) == {*CAUSES, UNEXPLAINED}

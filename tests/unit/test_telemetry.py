@@ -55,6 +55,8 @@ def full() -> Metrics:
     metrics.console_refused(401)
     metrics.notified("slack", "sent")
     metrics.gaps("shop", 3, 2)
+    metrics.differences("shop", {"held": 3})
+    metrics.notified("mail", "sent")
     metrics.circuit(LANE, is_open=True)
     outcomes = {("shop", "push", OutcomeKind.DEAD.value, "invalid"): 4}
     lanes = [LaneDepth(LANE, 7, 8, 9, 40_000)]

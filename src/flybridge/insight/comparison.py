@@ -8,13 +8,13 @@ For every row it holds, where both sides are known:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 from msgspec import Struct, field
 
-from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
+from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES, STEPS, UNEXPLAINED
 from flybridge.records import PerformanceKind
 from flybridge.store.figures import DayReport
 
@@ -105,6 +105,24 @@ def read(report: DayReport) -> DayComparison | None:
     except msgspec.DecodeError:
         return None
     return found if all(part.code in CAUSES for row in (*found.rows, *found.revenue) for part in row.parts) else None
+
+
+def events_by_cause(days: Sequence[DayComparison]) -> dict[str, int]:
+    """Return by how many events counts differ, for every cause and for what none explains.
+
+    A cause that takes as many from one source as it adds to another counts once. What is not final is left out of what
+    is unexplained, and all in-app events together, whose events are among the others.
+    """
+    taken, added = dict.fromkeys([*CAUSES, UNEXPLAINED], 0), dict.fromkeys(CAUSES, 0)
+    for day in days:
+        for row in day.rows:
+            if row.key.event == ALL_EVENTS:
+                continue
+            for part in row.parts:
+                (added if part.n > 0 else taken)[part.code] += abs(part.n)
+            if day.is_final:
+                taken[UNEXPLAINED] += sum(abs(row.unexplained(step) or 0) for step in STEPS)
+    return {cause: max(n, added.get(cause, 0)) for cause, n in taken.items()}
 
 
 class ComparedGroup(Struct):

@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
+from flybridge.insight.comparison import DayComparison
 from flybridge.insight.performance import AppScope
 from flybridge.operations.find import find_and_keep
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.store.protocol import Store
+
+T = TypeVar("T")
 
 LOOK_S: Final = 5.0
 AGAIN_MS: Final = HOUR_MS
@@ -38,10 +41,12 @@ async def keep_reconciling(
     clock: Clock,
     stop: asyncio.Event,
     failed: Callable[[FlybridgeError], None],
+    compared: Callable[[str, Sequence[DayComparison]], None] = lambda *_: None,
 ) -> None:
     """Compare the last `days` days of each app once a day until `stop` is set, some hours after its midnight.
 
-    Apps without a vendor to ask, and all with 0 days, are not compared; what is worth a look is found in all.
+    `compared` is told what was found. Apps without a vendor to ask, and all with 0 days, are not compared; what is
+    worth a look is found in all.
     """
     while not stop.is_set():
         try:
@@ -52,8 +57,11 @@ async def keep_reconciling(
                     continue
                 await _put(store, plan, now_ms + AGAIN_MS)
                 last = plan.day_of(now_ms - AFTER_MIDNIGHT_MS) - 1
-                if plan.asks and days and not await _until(stop, reconciler.run(plan, last - days + 1, last)):
-                    return
+                if plan.asks and days:
+                    found = await _until(stop, reconciler.run(plan, last - days + 1, last))
+                    if found is None:
+                        return
+                    compared(plan.app, found)
                 (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
                 await find_and_keep(store, scope, now_ms)
                 await _put(store, plan, _next_ms(plan, now_ms))
@@ -63,17 +71,16 @@ async def keep_reconciling(
             await asyncio.wait_for(stop.wait(), LOOK_S)
 
 
-async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
-    """Run `work`, and break it off when `stop` is set: it may be waiting for a vendor. Returns whether it ended."""
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Run `work`, and break it off when `stop` is set: it may be waiting for a vendor. Returns None then."""
     running, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not running.done():
         running.cancel()
         await asyncio.wait({running})
-        return False
-    running.result()
-    return True
+        return None
+    return running.result()
 
 
 async def _put(store: Store, plan: ReconcilePlan, due_ms: int) -> None:

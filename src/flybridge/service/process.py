@@ -266,6 +266,7 @@ class Service:
                 clock=self._clock,
                 stop=halt,
                 failed=report.failed,
+                compared=report.compared,
             )
         }
 

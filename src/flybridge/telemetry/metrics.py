@@ -144,6 +144,12 @@ class Metrics(Collector):
             ("app", "state"),
             registry=self.registry,
         )
+        self._differences = Gauge(
+            "flybridge_differences",
+            "Events by which the counts of the last compared days differ, by cause.",
+            ("app", "cause"),
+            registry=self.registry,
+        )
         self._console = Counter(
             "flybridge_console_refused", "Console requests turned away.", ("status",), registry=self.registry
         )
@@ -190,6 +196,11 @@ class Metrics(Collector):
         """Count events that were missing, and those that were filled."""
         self._gaps.labels(app, "missing").inc(missing)
         self._gaps.labels(app, "filled").inc(filled)
+
+    def differences(self, app: str, events: Mapping[str, int]) -> None:
+        """Show by how many events the counts of an app differ, by cause."""
+        for cause, n in events.items():
+            self._differences.labels(app, cause).set(n)
 
     def clock_jump(self, jump_s: float) -> None:
         """Note by how much the clock has jumped; 0 if it has not, or its time is confirmed."""

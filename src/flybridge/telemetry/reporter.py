@@ -10,6 +10,8 @@ from msgspec import structs
 from flybridge.delivery.circuit import Circuit
 from flybridge.delivery.observer import Exchange
 from flybridge.errors import FlybridgeError
+from flybridge.insight.causes import UNEXPLAINED
+from flybridge.insight.comparison import DayComparison, events_by_cause
 from flybridge.insight.coverage import Fall
 from flybridge.insight.native import REASON as NATIVE
 from flybridge.records import Filing
@@ -75,6 +77,15 @@ class Reporter:
         self._metrics.gaps(app, missing, filled)
         write = self._log.warning if missing else self._log.info
         write("gaps", app=app, rows=rows, missing=missing, filled=filled)
+
+    def compared(self, app: str, days: Sequence[DayComparison]) -> None:
+        """Report a comparison of counts: by how many events each cause explains, and how many none does."""
+        events = events_by_cause(days)
+        self._metrics.differences(app, events)
+        write = self._log.warning if events[UNEXPLAINED] else self._log.info
+        found = {cause: n for cause, n in events.items() if n}
+        notes = len({note for day in days for note in day.notes})
+        write("compared", app=app, days=len(days), notes=notes, **found)
 
     def notified(self, channel: str, outcome: str, problem: str) -> None:
         """Report a message to people that was `sent`, `failed`, or `given_up`."""
