@@ -117,3 +117,15 @@ async def test_the_token_may_come_as_a_user_name(token, status):
 async def test_other_paths_lead_nowhere(path):
     """Nothing is there."""
     assert (await ask(path, {}))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "body", [b'\xef\xbb\xbf{"userIds":["ada"]}', b' {"userIds":["ada"],"x":NaN} ', b'{"userIds":["ada"],"x":"a\nb"}']
+)
+async def test_members_are_read_from_json_that_has_to_be_mended(body):
+    """Also within the frame in which a batch is kept."""
+    inbox = Kept()
+    assert (await ask("/v1/cohorts/shop/lists/c1/add", body, inbox=inbox))[0] == 200
+    (message,) = [read(envelope.body) for envelope in inbox.envelopes]
+    assert message is not None
+    assert [entry.user_id for entry in message.entries] == ["ada"]

@@ -13,6 +13,7 @@ address and the body has to stay as received.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -56,7 +57,7 @@ def framed(cohort: str, action: str, body: bytes) -> bytes:
         FRAME.encode(),
         msgspec.json.encode(cohort),
         msgspec.json.encode(action),
-        body,
+        body.removeprefix(BOM_UTF8),  # within the frame it could not be read
     )
 
 
