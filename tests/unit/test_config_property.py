@@ -29,6 +29,17 @@ BASE: dict[str, Any] = {
         "oidc": {"issuer": "https://login.example.com", "client_id": "c", "client_secret": "S3CRET-oidc"},
         "proxy": {"addresses": ["10.0.0.7"]},
     },
+    "notify": {
+        "webhook": {"url": "https://hooks.example.com/S3CRET-hook", "secret": "S3CRET-0123456789abcdef"},
+        "slack": {"url": "https://hooks.example.com/S3CRET-chat"},
+        "email": {
+            "host": "mail.example.com",
+            "sender": "bridge@example.com",
+            "recipients": ["ops@example.com"],
+            "user": "bridge",
+            "password": "S3CRET-mail",
+        },
+    },
     "delivery": {"max_tries": 3, "uncertain": "park"},
     "retention": {"ledger_days": 1, "dead_days": 1, "dedup_days": 1},
     "apps": [
