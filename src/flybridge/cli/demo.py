@@ -21,6 +21,7 @@ from flybridge.demo.sender import Sent
 from flybridge.demo.verdict import SHOWN
 from flybridge.demo.watch import Lines, Screen, ServiceFigures
 from flybridge.errors import FlybridgeError
+from flybridge.records import day_of
 from flybridge.sandbox.__main__ import main as run_sandbox
 from flybridge.sandbox.faults import SCRIPTS
 from flybridge.sandbox.push import PushRetries
@@ -94,18 +95,26 @@ async def run_demo(scenario: Scenario, *, quiet: bool, cluster: bool = False, ke
             outcome = await _with_outage(environment, scenario, done, step)
             if keep:
                 show_outcome(outcome)
-                await _keep(environment)
+                await _keep(environment, scenario)
             return outcome
 
 
-async def _keep(environment: Environment) -> None:
+async def _keep(environment: Environment, scenario: Scenario) -> None:
     """Start flybridge again, which may have been stopped for the comparison, and wait to be stopped."""
     stop = stop_on_signals()
     for process in environment.processes:
         await process.stop()
         await process.start()
-    say(f"Console: {environment.metrics_origins[0]}/ (Ctrl-C ends everything and removes it)")
+    say(f"Console: {_console(environment, scenario)}")
+    say("Ctrl-C ends everything and removes it.")
     await stop.wait()
+
+
+def _console(environment: Environment, scenario: Scenario) -> str:
+    """Return the address of the console's first page, for the days of the traffic: they are long ago."""
+    begin_ms = scenario.options.start_ms
+    first, last = day_of(begin_ms), day_of(begin_ms + scenario.options.span_ms)
+    return f"{environment.metrics_origins[0]}/?from={first}&to={last}"
 
 
 async def _run_demo(
@@ -115,7 +124,7 @@ async def _run_demo(
         return await run_scenario(environment, scenario, _show_nothing)
     intake_origins = ", ".join(environment.intake_origins)
     step(f"flybridge on {intake_origins}, sandbox on {environment.sandbox.origin}, faults: {scenario.faults}")
-    step(f"Console, while it runs: {environment.metrics_origins[0]}/")
+    step(f"Console, while it runs: {_console(environment, scenario)}")
     if not console.is_terminal:
         return await run_scenario(environment, scenario, Lines(step).show, step=step)
     screen = Screen()
