@@ -111,10 +111,10 @@ async def _keep(environment: Environment, scenario: Scenario) -> None:
 
 
 def _console(environment: Environment, scenario: Scenario) -> str:
-    """Return the address of the console's first page, for the days of the traffic: they are long ago."""
+    """Return the address of the console's first page, for the days of the traffic and an app whose money adds up."""
     begin_ms = scenario.options.start_ms
     first, last = day_of(begin_ms), day_of(begin_ms + scenario.options.span_ms)
-    return f"{environment.metrics_origins[0]}/?from={first}&to={last}"
+    return f"{environment.metrics_origins[0]}/?app={environment.apps[0].name}&from={first}&to={last}"
 
 
 async def _run_demo(
