@@ -94,7 +94,7 @@ async def test_the_tutorial_leads_to_an_event_in_amplitude_and_on_the_events_pag
         assert '"event_type":"[AppsFlyer] Install","user_id":"anna-77"' in saved
         page = await newcomer.types(f"curl -s {bridge.origin}/events")
         listed = re.search(
-            r"/events/(\d+)[^>]*>(?:(?!</tr>).)*?googleadwords_int(?:(?!</tr>).)*?delivered", page, re.DOTALL
+            r"/events/(\d+)[^>]*>(?:(?!</tr>).)*?googleadwords_int(?:(?!</tr>).)*?Delivered", page, re.DOTALL
         )
         assert listed, page
         story = await newcomer.types(f"curl -s {bridge.origin}/events/{listed[1]}")

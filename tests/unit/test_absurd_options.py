@@ -9,7 +9,7 @@ from flybridge.cli.app import app as cli
 
 COMMANDS = (
     "dead --limit {}", "holds --limit {}", "holds --days {}", "lanes queue --limit {}", "lanes uncertain --limit {}",
-    "cohorts history --limit {}", "replay -- {}", "holds release --user-id ada -- {}", "holds expire -- {}",
+    "cohorts history --limit {}", "holds release --user-id ada -- {}", "holds expire -- {}",
     "lanes take-out -- {}",
 )  # fmt: skip
 

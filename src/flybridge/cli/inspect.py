@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from flybridge.cli.audit import audited, listed
-from flybridge.cli.common import LARGEST, AppName, AsJson, ConfigPath, Limit, configured, with_both, with_store
+from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_both, with_store
 from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
 from flybridge.inbox.protocol import Inbox
@@ -65,9 +65,7 @@ def dead(
 
 
 def replay(
-    ids: Annotated[
-        list[int] | None, typer.Argument(min=1, max=LARGEST, help="Ids that `flybridge dead` lists.")
-    ] = None,
+    ids: Annotated[list[int] | None, typer.Argument(help="Ids that `flybridge dead` lists.")] = None,
     config: ConfigPath = None,
     every: Annotated[bool, typer.Option("--all", help="All that --app and --reason select.")] = False,
     only_app: AppName = None,
