@@ -90,3 +90,19 @@ def test_limit_is_exact(db: sqlite3.Connection, together: bool) -> None:
 
     assert [one.event for one in found] == [name[2].event for name in wanted[:300]] + [OTHER] * 400
     assert db.execute("SELECT count(*) FROM performance_cells").fetchone() == (301,)
+
+
+@pytest.mark.parametrize("forestalled", [("dimensions",), ("performance_cells",), ("dimensions", "performance_cells")])
+@pytest.mark.parametrize("n", [1, 70])
+def test_another_process_is_a_statement_ahead(db: sqlite3.Connection, forestalled: Sequence[str], n: int) -> None:
+    """It has made the dimensions and not yet the cells, or both, when this one comes to it."""
+
+    def run(sql: str, values: Sequence[object]) -> Sequence[Any]:
+        if any(sql.startswith(f"INSERT INTO {table} ") for table in forestalled):
+            db.execute(sql, values)
+        return db.execute(sql, values).fetchall()
+
+    cells = PerformanceCells(run, CELLS)
+
+    assert len(set(cells.cells(names(n)))) == n
+    assert PerformanceCells(Statements(db), CELLS).cells(names(n)) == cells.cells(names(n))

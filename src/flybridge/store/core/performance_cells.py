@@ -20,6 +20,8 @@ RECOUNTED: Final = 256
 NEARER: Final = 8
 """The cells of a day are counted again after RECOUNTED new ones, because other processes make some, too; or after this
 part of those that are left, if it is more."""
+RACES: Final = 4
+"""Tries to find or make what other processes make at the same time; two are enough, unless rows are deleted meanwhile."""
 NONE: Final = 0
 """No cell has this id."""
 SIZES: Final = (64, 8, 1)
@@ -88,8 +90,12 @@ class PerformanceCells:
             dimensions |= self._find(others)
         made = [name for name in dict.fromkeys(rest.values()) if name not in self._cells]
         self._make(made, dimensions)
-        # What another process made meanwhile is found now.
-        self._find([name for name in made if name not in self._cells])
+        for _ in range(RACES):
+            if not (left := [name for name in made if name not in self._cells]):
+                break
+            # Another process made some meanwhile. It may have made dimensions and not their cells.
+            dimensions |= self._find(left)
+            self._make([name for name in left if name not in self._cells], dimensions)
         for name, place in rest.items():
             if place is not name and place in self._cells:
                 self._cells[name] = self._cells[place]
