@@ -21,7 +21,7 @@ NEARER: Final = 8
 """The cells of a day are counted again after RECOUNTED new ones, because other processes make some, too; or after this
 part of those that are left, if it is more."""
 RACES: Final = 4
-"""Tries to find or make what other processes make at the same time; two are enough, unless rows are deleted meanwhile."""
+"""Tries to find or make what others make at the same time; two are enough, unless rows are deleted meanwhile."""
 NONE: Final = 0
 """No cell has this id."""
 SIZES: Final = (64, 8, 1)
