@@ -76,6 +76,15 @@ async def test_what_is_no_install_of_its_own_is_not_counted(tmp_path, change):
     assert await counted(tmp_path, INSTALL | change) == {}
 
 
+@pytest.mark.parametrize("field", ["skad_fidelity_type", "skad_ad_network_id", "skad_new"])
+def test_one_that_names_an_appsflyer_id_is_one_all_the_same(field):
+    """Any field of SKAdNetwork says so, whatever else is there."""
+    body = json.dumps({"event_name": "install", "appsflyer_id": "1629191854863-7087037", field: "1"}).encode()
+    flow = Flow({"shop": AppFlow(RULES)}, Keyring(b"secret"))
+    (filing,) = flow.filings([Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, body, "r1")])
+    assert filing.decision.reason == "skadnetwork"
+
+
 @pytest.mark.parametrize("name", ["install", "Install", "af_skad_install", "af_skad_redownload", "skad_install"])
 @pytest.mark.parametrize("field", ["skad_version", "skad_fidelity_type", "skad_ad_network_id", "skad_new"])
 async def test_any_field_and_every_name_of_an_install(tmp_path, name, field):
