@@ -31,7 +31,7 @@ from flybridge.store.copy import RESTS, TABLES, copy_store
 from flybridge.store.figures import DayReport
 from flybridge.store.performance import CostRow, Slice
 from flybridge.store.postgres.store import PostgresStore
-from flybridge.store.protocol import Settlement
+from flybridge.store.protocol import AttemptRecord, Settlement
 from flybridge.store.receipt import VendorStep
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
@@ -82,7 +82,12 @@ async def path(tmp_path):
     await store.file([Filing(envelope(source=Source.STREAM), Apply(), sightings=(sighting("s"),))], NOW_MS)
     first, second = await lease(store, limit=2)
     await store.settle(
-        [Settlement(first.id, "delivered"), Settlement(second.id, "dead", reason="no")], "worker", NOW_MS
+        [
+            Settlement(first.id, "delivered"),
+            Settlement(second.id, "dead", reason="no", attempts=(AttemptRecord(NOW_MS, 400, "no", "words"),)),
+        ],
+        "worker",
+        NOW_MS,
     )
     await store.forget([key("bob")], NOW_MS, receipt="one")
     await store.forget([key("eve")], NOW_MS, receipt="two")
@@ -115,6 +120,7 @@ async def everything(store) -> dict[str, object]:
         "holds": [structs.replace(hold, media_source="") for hold in await store.holds()],
         "hold_counts": [structs.replace(count, media_source="") for count in await store.hold_counts()],
         "dead": await store.dead(),
+        "attempts": await store.attempts([letter.id for letter in await store.dead()]),
         "restricted": await store.restricted(),
         "performance": sorted(map(repr, await store.performance(Slice(0, 50_000, 50_000)))),
         "curves": sorted(map(repr, await store.curves(Slice(0, 50_000, 50_000)))),

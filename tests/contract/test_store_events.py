@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from filings import LATER_MS, NOW_MS, direct, envelope, key, lease, waiting
+from filings import LATER_MS, NOW_MS, direct, envelope, key, lease, sighting, waiting
 from msgspec import structs
 
-from flybridge.records import HOUR_MS, Apply, Dead, Filing, Filter, Person, Source
+from flybridge.records import DAY_MS, HOUR_MS, Apply, Dead, Filing, Filter, Person, Source
 from flybridge.store.core import events as core
-from flybridge.store.events import EventFilter
-from flybridge.store.protocol import Settlement
+from flybridge.store.events import MOST_ATTEMPTS, EventAttempt, EventFilter
+from flybridge.store.protocol import AttemptRecord, Settlement
 
 
 def of(filing: Filing, name: str) -> Filing:
@@ -141,3 +141,96 @@ async def test_a_story_has_what_is_kept_and_no_more(store):
     done = await store.story(rows["pending"])
     assert (done.row.outcome, done.delivery, done.item) == ("delivered", None, None)
     assert await store.story(10**12) is None
+
+
+REFUSED = AttemptRecord(NOW_MS + 1, 503, "server_error_503", "vendor answered 503: busy")
+SILENT = AttemptRecord(NOW_MS + 2, 0, "no_answer")
+
+
+async def number_of(store, outcome: str) -> int:
+    """Return the number of the only event with an outcome."""
+    ((number),) = [row.id for row in (await store.find_events(EventFilter(outcome=outcome))).rows]
+    return number
+
+
+async def test_a_story_has_every_attempt_that_was_not_accepted(store):
+    """In order, with status and words, whatever came of the event in the end; what is accepted at once has none."""
+    await store.file([direct("a"), direct("b")], NOW_MS)
+    first, second = await lease(store)
+    await store.settle(
+        [
+            Settlement(first.id, "due", due_ms=NOW_MS + 10, tries=1, attempts=(REFUSED, SILENT)),
+            Settlement(second.id, "delivered"),
+        ],
+        "worker",
+        NOW_MS,
+    )
+    number = await number_of(store, "pending")
+    expected = [
+        EventAttempt("http_v2", NOW_MS + 1, 503, "server_error_503", "vendor answered 503: busy", first.id),
+        EventAttempt("http_v2", NOW_MS + 2, 0, "no_answer", "", first.id),
+    ]
+    assert (await store.story(number)).attempts == expected
+    (again,) = await lease(store, NOW_MS + 10)
+    await store.settle([Settlement(again.id, "delivered")], "worker", NOW_MS + 10)
+    assert await store.attempts([number]) == {number: expected}
+    assert await store.audit() == []
+
+
+async def test_what_died_on_its_way_was_an_attempt_without_an_answer(store):
+    """The process ended after it had begun to send."""
+    await store.file([direct("a")], NOW_MS)
+    (delivery,) = await lease(store)
+    await store.begin([delivery.id], "worker")
+    await store.rescue(NOW_MS + 60_000)
+    (attempt,) = (await store.story(await number_of(store, "pending"))).attempts
+    assert (attempt.status, attempt.reason, attempt.at_ms) == (0, "no_answer", NOW_MS + 60_000)
+
+
+@pytest.mark.parametrize("state", ["dead", "parked"])
+async def test_attempts_go_on_after_a_replay(store, state):
+    """A dead letter that is delivered again is the same event, and is still found while it waits."""
+    await store.file([direct("a")], NOW_MS)
+    (delivery,) = await lease(store)
+    await store.settle([Settlement(delivery.id, state, reason="no", attempts=(REFUSED,))], "worker", NOW_MS)
+    number = await number_of(store, "dead")
+    await store.redeliver([number], NOW_MS)
+    assert (await store.story(number)).delivery.endpoint == "http_v2"
+    (again,) = await lease(store)
+    await store.settle([Settlement(again.id, "due", due_ms=LATER_MS, attempts=(SILENT,))], "worker", NOW_MS)
+    found = await store.story(number)
+    assert [one.reason for one in found.attempts] == ["server_error_503", "no_answer"]
+    assert found.delivery.due_ms == LATER_MS
+
+
+async def test_what_was_held_shows_how_it_waits_to_be_sent(store):
+    """Its delivery has a number of its own."""
+    await store.file([waiting("w", "k")], NOW_MS)
+    await store.file([Filing(envelope(source=Source.STREAM), Apply(), sightings=(sighting("k"),))], NOW_MS)
+    assert (await store.story(await number_of(store, "pending"))).delivery.endpoint == "http_v2"
+
+
+async def test_only_the_newest_attempts_are_kept(store):
+    """A lane may be probed for days with the same event."""
+    await store.file([direct("a")], NOW_MS)
+    for n in range(3):
+        (delivery,) = await lease(store)
+        many = tuple(structs.replace(REFUSED, at_ms=n * 60 + one) for one in range(60))
+        await store.settle([Settlement(delivery.id, "due", due_ms=NOW_MS, attempts=many)], "worker", NOW_MS)
+    kept = (await store.story(await number_of(store, "pending"))).attempts
+    assert [one.at_ms for one in kept] == list(range(180 - MOST_ATTEMPTS, 180))
+
+
+async def test_attempts_go_with_their_ledger_row(store):
+    """After its retention, and at once when the person is forgotten: a vendor's words may quote what it was sent."""
+    about = structs.replace(direct("a"), persons=(Person((key("ada"),), NOW_MS),))
+    await store.file([about, direct("b")], NOW_MS)
+    for delivery in await lease(store):
+        await store.settle([Settlement(delivery.id, "delivered", attempts=(REFUSED,))], "worker", NOW_MS)
+    numbers = [row.id for row in (await store.find_events(EventFilter())).rows]
+    assert len(await store.attempts(numbers)) == 2
+    await store.forget([key("ada")], NOW_MS, receipt="r")
+    assert len(await store.attempts(numbers)) == 1
+    await store.prune(NOW_MS + 5 * DAY_MS, ledger_days=1, dead_days=1)
+    assert await store.attempts(numbers) == {}
+    assert await store.audit() == []

@@ -12,6 +12,7 @@ import pytest
 from test_console_access import USERS, field
 from test_console_actions import IDFV, INSTALL, operating, push, shown, trail
 
+from flybridge.sandbox.faults import FaultKind, Faults, FaultScript, Window
 from flybridge.sandbox.server import Sandbox, running
 from flybridge.sandbox.vendors.deletion import number_of
 from flybridge.sandbox.vendors.users import User
@@ -126,6 +127,20 @@ async def test_a_story_tells_every_step_and_masks_ids(tmp_path):
         assert "[AppsFlyer] install" in content
         assert [row[0::2] for row in await trail(ann)] == [("denied", "refused"), ("see_content", "done")]
         await ann.get("/events/999999999", 404)
+
+
+async def test_a_story_has_every_attempt_with_status_and_the_vendors_words(tmp_path):
+    """Those that failed, in order, and that which was accepted."""
+    busy = Window(FaultKind.UNAVAILABLE, 503, 0, 2, 60.0)
+    sandbox = Sandbox(faults=Faults(FaultScript(windows=(busy,)), 1))
+    async with running(sandbox) as vendor, operating(tmp_path, USERS, vendor) as (ann, _):
+        await push(ann, INSTALL | {"custom_data": json.dumps({"amplitude_device_id": "a-device-of-ann"})})
+        page = await shown(ann, "/events", 'data-of="Outcome">Delivered<')
+        number = re.search(r'href="/events/(\d+)"', page)[1]
+        story = await ann.get(f"/events/{number}")
+    rows = re.findall(r'data-of="Status">(.*?)</td><td data-of="Answer" class="(.*?)">(.*?)</td>', story)
+    assert [row[:2] for row in rows] == [("503", "warn"), ("503", "warn"), ("accepted", "good")]
+    assert all(words.startswith("127.0.0.1 answered 503") for _, level, words in rows if level == "warn")
 
 
 async def test_the_content_of_a_dead_letter_is_text(tmp_path):

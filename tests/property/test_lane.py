@@ -39,6 +39,7 @@ class MemoryStore:
         self.due: dict[int, tuple[int, Delivery]] = {}
         self.leased: dict[int, Delivery] = {}
         self.ended: dict[int, Settlement] = {}
+        self.attempts: Counter[int] = Counter()
 
     def file(self, item: Delivery, now_ms: int) -> None:
         self.due[item.id] = (now_ms, item)
@@ -61,6 +62,7 @@ class MemoryStore:
     async def settle(self, settlements: Sequence[Settlement], owner: str, now_ms: int) -> Settled:
         for one in settlements:
             before = self.leased.pop(one.id)
+            self.attempts[one.id] += len(one.attempts)
             if one.state == "due":
                 after = Delivery(
                     before.id, before.app, before.endpoint, before.insert_id, before.event_type, before.body,
@@ -83,12 +85,14 @@ class Fragile:
         self.limits = Limits(most, 1_000_000, 3)
         self.deduplicates = dedup
         self.requests = 0
+        self.sent: Counter[int] = Counter()
         self.started_ms = clock.now_ms()
         self._clock = clock
         self._cut_above = cut_above
         self._outages = outages
 
     def request(self, batch: Sequence[Delivery]) -> HttpRequest:
+        self.sent.update(item.id for item in batch)
         return HttpRequest("POST", "https://vendor.example/e", {}, b"\n".join(item.body for item in batch))
 
     def size(self, delivery: Delivery) -> int:
@@ -193,7 +197,7 @@ BACKLOG = st.lists(st.one_of(st.just(GOOD), st.just(GOOD), st.just(GOOD), KIND),
 def test_every_good_item_is_delivered_and_every_bad_one_ends(
     kinds: list[str], most: int, cut_above: int, outages: list[tuple[int, int]], dedup: bool
 ) -> None:
-    """Any bad items among good ones, any size that is cut, through any outages; and the requests are bounded."""
+    """Any bad items among good ones, any size that is cut, any outages; requests are bounded, and each try is kept."""
     times = [(start, start + length) for start, length in outages]
     store, vendor, filed, _ = asyncio.run(played(kinds, most=most, cut_above=cut_above, outages=times, dedup=dedup))
     states = {number: one.state for number, one in store.ended.items()}
@@ -205,6 +209,8 @@ def test_every_good_item_is_delivered_and_every_bad_one_ends(
             assert one.reason
             assert "vendor.example" in one.detail
             assert filed[number] != GOOD
+    accepted = {number: state == "delivered" for number, state in states.items()}
+    assert {n: store.attempts[n] for n in states} == {n: vendor.sent[n] - accepted[n] for n in states}
     bad = sum(kind != GOOD for kind in filed)
     down_s = sum(length for _, length in outages)
     assert vendor.requests <= 150 + 4 * len(filed) + 30 * bad + down_s / 10  # at last 16 probes in 300 s

@@ -21,6 +21,7 @@ from flybridge.operations.discard import discard as give_up
 from flybridge.operations.replay import Replayed, replay_all
 from flybridge.operations.replay import replay as replay_some
 from flybridge.records import DeadLetter, OutcomeKind
+from flybridge.store.events import EventAttempt
 from flybridge.store.figures import RestrictedCount
 from flybridge.store.protocol import Store, UncertainCount
 from flybridge.wiring import build_flow
@@ -60,8 +61,16 @@ def dead(
 ) -> None:
     """List dead letters: what could not be processed or delivered, why, and what would help."""
     settings = configured(config, only_app)
-    letters = with_store(settings, lambda store: store.dead(app=only_app, reason=reason, limit=limit))
-    show(dead_rows(letters), "Dead letters", "There are no dead letters.", as_json)
+
+    async def work(store: Store) -> tuple[Sequence[DeadLetter], Mapping[int, Sequence[EventAttempt]]]:
+        letters = await store.dead(app=only_app, reason=reason, limit=limit)
+        return letters, await store.attempts([letter.id for letter in letters]) if as_json else {}
+
+    letters, attempts = with_store(settings, work)
+    rows = dead_rows(letters)
+    if as_json:
+        rows = [row | {"attempts": attempt_rows(attempts.get(row["id"], ()))} for row in rows]
+    show(rows, "Dead letters", "There are no dead letters.", as_json)
 
 
 def replay(
@@ -185,6 +194,20 @@ def show_account(
     for wrong in account.discrepancies:
         where = f"{wrong.app} {wrong.day}".strip()
         say(f"{where}: {wrong.what} Expected {wrong.expected}, found {wrong.found}.", "red")
+
+
+def attempt_rows(attempts: Iterable[EventAttempt]) -> list[dict[str, Any]]:
+    """Return a row per attempt to deliver that was not accepted, oldest first. Status 0: there was no answer."""
+    return [
+        {
+            "at": datetime.fromtimestamp(one.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            "endpoint": one.endpoint,
+            "status": one.status,
+            "reason": one.reason,
+            "answer": one.words,
+        }
+        for one in attempts
+    ]
 
 
 def dead_rows(letters: Iterable[DeadLetter]) -> list[dict[str, Any]]:

@@ -23,19 +23,22 @@ from math import ceil
 from operator import attrgetter
 from typing import Final
 
+from msgspec.structs import replace
+
 from flybridge.clock import Clock
 from flybridge.delivery.attempt import Attempt, attempt
 from flybridge.delivery.batching import Load, pack
 from flybridge.delivery.circuit import Admission, Circuit
 from flybridge.delivery.context import Context
-from flybridge.delivery.exchange import Accepted, Endpoint, Retry, Split, Verdict
+from flybridge.delivery.exchange import Accepted, Endpoint, Reject, Retry, Split, Verdict
 from flybridge.delivery.gate import Gate
 from flybridge.delivery.judge import PROBES
 from flybridge.delivery.lifecycle import DUE, give_back, settle
 from flybridge.delivery.observer import Exchange
 from flybridge.delivery.settlements import SettlementBuffer
+from flybridge.delivery.words import said
 from flybridge.records import Delivery
-from flybridge.store.protocol import Lane
+from flybridge.store.protocol import AttemptRecord, Lane, Settlement
 
 _ID: Final = attrgetter("id")
 CAREFUL_MS: Final = 60_000
@@ -54,6 +57,7 @@ class LaneWork:
         self._context = context
         self._queue: deque[Load] = deque()
         self._paused: dict[tuple[str, str], int] = {}
+        self._tried: dict[int, tuple[AttemptRecord, ...]] = {}  # attempts that no settlement has told the store of
         self._mean_bytes = 2_000.0
         self._more = True
         self._careful_until_ms = 0
@@ -230,6 +234,7 @@ class LaneWork:
         if done.error is not None:
             self._trouble(done.error)
         self._report(load, done)
+        self._remember(load, done)
         ended, again = self.gate.judge(
             load.items,
             done.verdicts,
@@ -272,7 +277,24 @@ class LaneWork:
             )
         if any(one.state == DUE and one.due_ms <= now_ms for one in settlements):
             self._more = True
+        self._keep(settlements)
+
+    def _keep(self, settlements: Sequence[Settlement]) -> None:
+        """Add settlements for the next flush, with the attempts that were not accepted."""
+        if self._tried:
+            settlements = [replace(one, attempts=self._tried.pop(one.id, ())) for one in settlements]
         self.settlements.keep(settlements)
+
+    def _remember(self, load: Load, done: Attempt) -> None:
+        """Note the attempt for each item that was not accepted, until it is settled."""
+        if all(type(verdict) is Accepted for verdict in done.verdicts):
+            return
+        now_ms = self._context.clock.now_ms()
+        for item, verdict in zip(load.items, done.verdicts, strict=True):
+            if not isinstance(verdict, Accepted):
+                words = said(verdict.detail, done.words) if isinstance(verdict, Reject) else done.words
+                record = AttemptRecord(now_ms, done.status, verdict.reason, words)
+                self._tried[item.id] = (*self._tried.get(item.id, ()), record)
 
     def _pause(self, item: Delivery, retry: Retry, now_ms: int) -> None:
         """Let all items of the device or user wait as long as the vendor asks."""
@@ -289,7 +311,7 @@ class LaneWork:
 
     def _return(self, load: Load) -> None:
         now_ms = self._context.clock.now_ms()
-        self.settlements.keep([give_back(item, now_ms) for item in load.items])
+        self._keep([give_back(item, now_ms) for item in load.items])
 
     def _report(self, load: Load, done: Attempt) -> None:
         bad = next((verdict for verdict in done.verdicts if not isinstance(verdict, Accepted)), None)

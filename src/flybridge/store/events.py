@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from flybridge.records import DeadLetter
 from flybridge.store.figures import Held
+
+MOST_ATTEMPTS: Final = 100
+"""So many attempts of one event are kept, the newest: a lane may be probed for days with the same event."""
 
 
 class EventFilter(Struct, frozen=True, kw_only=True):
@@ -54,6 +58,20 @@ class EventPage(Struct, frozen=True):
     following: int
 
 
+class EventAttempt(Struct, frozen=True):
+    """An attempt to deliver that was not accepted.
+
+    `status` 0: there was no answer. `words` is what the vendor said, or why there was no answer; it may be empty.
+    """
+
+    endpoint: str
+    at_ms: int
+    status: int
+    reason: str
+    words: str
+    delivery: int
+
+
 class EventDelivery(Struct, frozen=True):
     """How an event waits to be sent."""
 
@@ -75,10 +93,11 @@ class EventItem(Struct, frozen=True):
 
 
 class EventStory(Struct, frozen=True):
-    """All that the store knows of one event."""
+    """All that the store knows of one event. `attempts` are those that were not accepted, oldest first."""
 
     row: EventRow
     held: Held | None = None
     delivery: EventDelivery | None = None
     dead: DeadLetter | None = None
     item: EventItem | None = None
+    attempts: Sequence[EventAttempt] = ()

@@ -23,7 +23,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from flybridge.records import HOUR_MS, DeadLetter, Delivery, Filing
-from flybridge.store.events import EventFilter, EventPage, EventRow, EventStory
+from flybridge.store.events import EventAttempt, EventFilter, EventPage, EventRow, EventStory
 from flybridge.store.figures import (
     Count,
     CoverageRow,
@@ -61,11 +61,20 @@ class Filed(Struct, frozen=True):
     repeated: int = 0  # receipts that were known already: filed before a crash, not filed again
 
 
+class AttemptRecord(Struct, frozen=True, gc=False):
+    """An attempt to deliver that was not accepted. `status` 0: there was no answer. `words` is what the vendor said."""
+
+    at_ms: int
+    status: int
+    reason: str
+    words: str = ""
+
+
 class Settlement(Struct, frozen=True, gc=False):
     """The result of one leased delivery.
 
     `state` is `delivered`, `due` (again at `due_ms`), `dead` (with stage `deliver`) or `parked` (waits for an
-    operator's decision; counted as dead with reason `uncertain`).
+    operator's decision; counted as dead with reason `uncertain`). `attempts` are those that were not accepted.
     """
 
     id: int
@@ -77,6 +86,7 @@ class Settlement(Struct, frozen=True, gc=False):
     detail: str = ""
     remedy: str = ""
     uncertain: int = 0  # added to the delivery's own count
+    attempts: tuple[AttemptRecord, ...] = ()
 
 
 class Settled(Struct, frozen=True):
@@ -254,6 +264,13 @@ class Store(Protocol):
 
         A bounded number of rows is looked through, whatever is found among them; `EventPage.following` is where to go
         on. The cost does not grow with the ledger.
+        """
+        ...
+
+    async def attempts(self, ids: Sequence[int]) -> Mapping[int, Sequence[EventAttempt]]:
+        """Return the attempts to deliver these events that were not accepted, oldest first, by ledger row.
+
+        The newest hundred of each event are kept, as long as its ledger row is.
         """
         ...
 

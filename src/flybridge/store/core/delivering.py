@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from flybridge.errors import SealBroken
 from flybridge.records import Delivery, OutcomeKind
 from flybridge.sealing import Seal
+from flybridge.store.core.attempts import record_attempts
 from flybridge.store.core.dead_letters import (
     SEALED,
     SEALED_DETAIL,
@@ -24,9 +25,10 @@ from flybridge.store.core.dead_letters import (
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Rows, Write
-from flybridge.store.protocol import LONGEST_LEASE_MS, Lane, Queued, Rescued, Settled, Settlement
+from flybridge.store.protocol import LONGEST_LEASE_MS, AttemptRecord, Lane, Queued, Rescued, Settled, Settlement
 
 Row = tuple[Any, ...]
+NO_ANSWER: Final = "no_answer"
 
 
 def lease(
@@ -127,12 +129,15 @@ def settle(ledger: LedgerWriter, seal: Seal, settlements: Sequence[Settlement], 
     erased: list[tuple[int]] = []
     again: list[tuple[int, int, int, int, int]] = []
     uncertain: list[tuple[int, int]] = []
+    tried: list[tuple[LeasedRow, int, AttemptRecord]] = []
     stale = 0
     for settlement in settlements:
         leased = owned.pop(settlement.id, None)
         if leased is None:
             stale += 1
             continue
+        if settlement.attempts:
+            tried += [(leased, settlement.id, one) for one in settlement.attempts]
         if settlement.uncertain:
             uncertain.append((settlement.uncertain, leased.row_id))
         match settlement.state:
@@ -158,6 +163,7 @@ def settle(ledger: LedgerWriter, seal: Seal, settlements: Sequence[Settlement], 
     write(Write.KEEP_WHO, buried)
     write(Write.DROP_DELIVERIES, gone)
     write(Write.DROP_ITEMS, erased)
+    record_attempts(ledger, seal, tried)
     bury(ledger, seal, ends, now_ms)
     return Settled(len(gone) + len(again), stale)
 
@@ -177,6 +183,8 @@ def rescue(ledger: LedgerWriter, seal: Seal, now_ms: int, owner: str | None, res
     begun = [row for row in rows if row[4]]
     # What had begun may have been applied: that was a try, and the account shows it.
     tables.write(Write.UNCERTAIN, [(1, row[1]) for row in begun])
+    cut = AttemptRecord(now_ms, 0, NO_ANSWER, UNCERTAIN_DETAIL)
+    record_attempts(ledger, seal, [(LeasedRow(*counter_key), delivery, cut) for delivery, *counter_key, _ in begun])
     if resend_uncertain:
         back, parked = rows, []
     else:

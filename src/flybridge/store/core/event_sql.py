@@ -39,7 +39,7 @@ def event_queries(number: Callable[[int], str], text: Callable[[int], str], amon
                           WHERE id = {number(1)}""",
         Read.DELIVERY_OF: f"""SELECT endpoint, due_ms, owner IS NOT NULL, tries, uncertain
                               FROM deliveries JOIN lanes ON lanes.id = lane
-                              WHERE deliveries.id = {number(1)} AND line = {number(1)}""",
+                              WHERE deliveries.id = {number(1)} AND line = {number(2)}""",
         Read.HIGHEST_ROW: "SELECT max(id) FROM ledger",
         Read.ROW_FROM: f"SELECT id, received_ms FROM ledger WHERE id >= {number(1)} ORDER BY id LIMIT 1",
     }

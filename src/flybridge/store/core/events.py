@@ -12,10 +12,11 @@ from typing import Final
 from flybridge.errors import SealBroken
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.sealing import Seal
+from flybridge.store.core.attempts import attempts_of
 from flybridge.store.core.dead_letters import named
 from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Rows
-from flybridge.store.events import EventDelivery, EventFilter, EventItem, EventPage, EventRow, EventStory
+from flybridge.store.events import EventAttempt, EventDelivery, EventFilter, EventItem, EventPage, EventRow, EventStory
 from flybridge.store.figures import Held
 
 PAGE: Final = 5_000
@@ -98,18 +99,28 @@ def story(db: Rows, seal: Seal, number: int) -> EventStory | None:
         ),
         None,
     )
-    delivery = next(
-        (
-            EventDelivery(endpoint, due_ms, bool(leased), tries, uncertain)
-            for endpoint, due_ms, leased, tries, uncertain in db.read(Read.DELIVERY_OF, number)
-        ),
-        None,
-    )
+    attempts = attempts_of(db, seal, [number]).get(number, [])
+    delivery = _delivery_of(db, number, attempts) if row.outcome == OutcomeKind.PENDING else None
     dead = next(iter(named(db, seal, None, None, [number])), None)
     item = None
     if dead is None:
         item = next((_item(seal, sealed, who) for _, sealed, who in db.among(Read.ITEMS, [number])), None)
-    return EventStory(row, held, delivery, dead, item)
+    return EventStory(row, held, delivery, dead, item, attempts)
+
+
+def _delivery_of(db: Rows, number: int, attempts: Sequence[EventAttempt]) -> EventDelivery | None:
+    """Find the delivery of a row, which has its number unless the event has waited or was replayed.
+
+    There is no index by ledger row, as it would cost every event: that of the last attempt is tried before all that
+    are in flight are looked through.
+    """
+    for delivery in (number, *(one.delivery for one in attempts[-1:])):
+        if found := db.read(Read.DELIVERY_OF, delivery, number):
+            break
+    else:
+        known = db.among(Read.DELIVERIES_OF_ROWS, [number])
+        found = db.read(Read.DELIVERY_OF, known[0][0], number) if known else []
+    return next((EventDelivery(endpoint, due, bool(leased), *counts) for endpoint, due, leased, *counts in found), None)
 
 
 def _item(seal: Seal, sealed: bytes, who: bytes | None) -> EventItem:

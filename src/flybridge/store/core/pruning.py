@@ -107,4 +107,5 @@ def _delete_rows(ledger: LedgerWriter, rows: Sequence[tuple[int, int, int | None
     counted = Counter(cell for *_, cell in rows if cell is not None)
     ledger.tables.write(Write.COUNT_PRUNED, [(n, counter) for counter, n in sorted(pruned.items())])
     ledger.tables.write(Write.PERFORMANCE, [(cell, 0, 0, 0, 0, 0, n) for cell, n in sorted(counted.items())])
+    ledger.tables.write(Write.DROP_ATTEMPTS, [(i,) for i, *_ in rows])
     ledger.tables.write(Write.DROP_LEDGER_ROWS, [(i,) for i, *_ in rows])

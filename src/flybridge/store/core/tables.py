@@ -104,10 +104,8 @@ class Read(Enum):
     EVENTS_OF_PERSONS = auto()  # among persons: the newest 500
     EVENT = auto()  # row
     HOLD_OF = auto()  # row: event_type, media source, key kinds as text, event_ms, expires_ms
-    DELIVERY_OF = (
-        auto()
-    )  # row, which is the delivery's id unless it has waited or was replayed: endpoint, due_ms, leased,
-    #                       tries, uncertain
+    DELIVERY_OF = auto()  # delivery, row: endpoint, due_ms, leased, tries, uncertain
+    ATTEMPTS = auto()  # among rows: row, delivery, endpoint, at_ms, status, reason, sealed words, oldest first
     HIGHEST_ROW = auto()  # the highest row, may be NULL
     ROW_FROM = auto()  # row: that row or the next one, received_ms
     TRAIL_END = auto()  # number, chain of the newest row
@@ -157,6 +155,7 @@ class Read(Enum):
     MISSING_ITEMS = auto()  # n
     UNNEEDED_KEYS = auto()  # n
     MISCOUNTED_HOLDS = auto()  # n
+    UNNEEDED_ATTEMPTS = auto()  # n
 
 
 class Write(Enum):
@@ -190,6 +189,9 @@ class Write(Enum):
     AGAIN = auto()  # due_ms, tries, split, more uncertain, id
     RETURN = auto()  # id
     DROP_DELIVERIES = auto()  # id
+    ATTEMPTS = auto()  # row, id, delivery, lane, at_ms, status, reason, sealed words
+    TRIM_ATTEMPTS = auto()  # row: all but the newest `MOST_ATTEMPTS`
+    DROP_ATTEMPTS = auto()  # row
     HOLDS = auto()  # row, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback
     HOLD_KEYS = auto()  # key, row
     DROP_HOLDS = auto()  # row

@@ -7,12 +7,13 @@ guarantees is described at `store.protocol.Store`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from flybridge.records import DAY_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.sealing import Seal
 from flybridge.store.core import events, performance_reports, reports, trail
+from flybridge.store.core.attempts import attempts_of
 from flybridge.store.core.confirmed_time import confirm, confirmed_ms
 from flybridge.store.core.content_keys import are_known
 from flybridge.store.core.dead_letters import listed, listed_ids, named, named_ids, redeliver, taken
@@ -35,7 +36,7 @@ from flybridge.store.core.pruning import (
 from flybridge.store.core.seal_check import is_checked, put_check
 from flybridge.store.core.tables import Rows, Write
 from flybridge.store.core.turns import take_turn
-from flybridge.store.events import EventFilter, EventPage, EventRow, EventStory
+from flybridge.store.events import EventAttempt, EventFilter, EventPage, EventRow, EventStory
 from flybridge.store.figures import (
     Count,
     CoverageRow,
@@ -157,6 +158,9 @@ class Verbs(ABC):
 
     async def story(self, number: int) -> EventStory | None:
         return await self._read(lambda db: events.story(db, self._seal, number))
+
+    async def attempts(self, ids: Sequence[int]) -> Mapping[int, Sequence[EventAttempt]]:
+        return await self._read(lambda db: attempts_of(db, self._seal, ids))
 
     async def rescue(self, now_ms: int, *, owner: str | None = None, resend_uncertain: bool = True) -> Rescued:
         return await self._write(rescue, self._seal, now_ms, owner, resend_uncertain)

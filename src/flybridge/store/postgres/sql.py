@@ -13,6 +13,7 @@ from typing import Final
 from flybridge.store.core.event_sql import event_queries
 from flybridge.store.core.performance_sql import queries
 from flybridge.store.core.tables import Read, Write
+from flybridge.store.events import MOST_ATTEMPTS
 
 SHARD: Final = "current_setting('flybridge.shard')::integer"
 WAITING: Final = """SELECT holds.id, keys, cell, lane, event_ms, holds.received_ms, fallback, media_source, key_kinds
@@ -74,6 +75,9 @@ READS: Final[Mapping[Read, str]] = {
                            WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE""",
     Read.WAITING: f"{WAITING} WHERE holds.id = ANY($1::bigint[]) ORDER BY holds.id FOR UPDATE OF holds",
     Read.OVER: f"{WAITING} WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE OF holds SKIP LOCKED",
+    Read.ATTEMPTS: """SELECT line, delivery, endpoint, at_ms, status, reason, words
+                      FROM attempts LEFT JOIN lanes ON lanes.id = lane
+                      WHERE line = ANY($1::bigint[]) ORDER BY line, attempts.id""",
     Read.ITEMS: "SELECT id, sealed, who FROM items WHERE id = ANY($1::bigint[])",
     Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
                         coalesce(deliveries.who, items.who)
@@ -223,6 +227,8 @@ READS: Final[Mapping[Read, str]] = {
                          WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.id = owners.line)""",
     Read.UNNEEDED_KEYS: """SELECT count(*) FROM hold_keys
                         WHERE NOT EXISTS (SELECT 1 FROM holds WHERE holds.id = hold_keys.hold)""",
+    Read.UNNEEDED_ATTEMPTS: """SELECT count(*) FROM attempts
+                               WHERE NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.id = line)""",
     Read.MISCOUNTED_HOLDS: """SELECT count(*) FROM (
                                 SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts UNION ALL
                                                SELECT lane, media_source, key_kinds, received_ms / 3600000, -1
@@ -357,6 +363,15 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.RETURN: """UPDATE deliveries SET owner = NULL, tries = tries + begun, uncertain = uncertain + begun, begun = 0
                      WHERE id = ANY($1::bigint[])""",
     Write.DROP_DELIVERIES: "DELETE FROM deliveries WHERE id = ANY($1::bigint[])",
+    Write.ATTEMPTS: """INSERT INTO attempts (line, id, delivery, lane, at_ms, status, reason, words)
+                       SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                                            $6::bigint[], $7::text[], $8::bytea[])""",
+    Write.TRIM_ATTEMPTS: f"""DELETE FROM attempts USING (
+                               SELECT line, (SELECT id FROM attempts WHERE attempts.line = old.line ORDER BY id DESC
+                                             LIMIT 1 OFFSET {MOST_ATTEMPTS}) AS last
+                               FROM unnest($1::bigint[]) AS old (line)) AS old
+                             WHERE attempts.line = old.line AND id <= last""",
+    Write.DROP_ATTEMPTS: "DELETE FROM attempts WHERE line = ANY($1::bigint[])",
     Write.HOLDS: """INSERT INTO holds
                       (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback)
                     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[],

@@ -12,6 +12,7 @@ from typing import Final
 from flybridge.store.core.event_sql import event_queries
 from flybridge.store.core.performance_sql import queries
 from flybridge.store.core.tables import Read, Write
+from flybridge.store.events import MOST_ATTEMPTS
 
 HOLD: Final = """SELECT holds.id, keys, coalesce(cell, 0), lane, event_ms, holds.received_ms, fallback, media_source,
                         key_kinds"""
@@ -74,6 +75,8 @@ READS: Final[Mapping[Read, str]] = {
     Read.OVER: f"""{HOLD} FROM holds LEFT JOIN ledger ON ledger.id = holds.id
                    WHERE expires_ms <= ? ORDER BY expires_ms, holds.id LIMIT ?""",
     Read.RELEASED_OF_ROWS: f"{SPENT} holds.id IN (??)",
+    Read.ATTEMPTS: """SELECT line, delivery, endpoint, at_ms, status, reason, words
+                      FROM attempts LEFT JOIN lanes ON lanes.id = lane WHERE line IN (??) ORDER BY line, attempts.id""",
     Read.ITEMS: "SELECT id, sealed, who FROM items WHERE id IN (??)",
     Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
                         coalesce(deliveries.who, items.who)
@@ -204,6 +207,7 @@ READS: Final[Mapping[Read, str]] = {
     Read.UNNEEDED_ITEMS: f"SELECT count(*) FROM items WHERE id NOT IN ({OWNERS})",
     Read.MISSING_ITEMS: f"SELECT count(*) FROM ({OWNERS}) WHERE line NOT IN (SELECT id FROM items)",
     Read.UNNEEDED_KEYS: "SELECT count(*) FROM hold_keys WHERE hold NOT IN (SELECT id FROM holds)",
+    Read.UNNEEDED_ATTEMPTS: "SELECT count(*) FROM attempts WHERE line NOT IN (SELECT id FROM ledger)",
     Read.MISCOUNTED_HOLDS: f"""SELECT count(*) FROM (
                                 SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts UNION ALL
                                                SELECT lane, media_source, key_kinds, received_ms / 3600000, -1
@@ -282,6 +286,12 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.RETURN: """UPDATE deliveries SET owner = NULL, tries = tries + begun, uncertain = uncertain + begun, begun = 0
                      WHERE id = ?""",
     Write.DROP_DELIVERIES: "DELETE FROM deliveries WHERE id IN (VALUES (?))",
+    Write.ATTEMPTS: """INSERT INTO attempts (line, id, delivery, lane, at_ms, status, reason, words)
+                       VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+    Write.TRIM_ATTEMPTS: f"""DELETE FROM attempts WHERE line = ?1 AND id <= (
+                               SELECT id FROM attempts WHERE line = ?1 ORDER BY id DESC
+                               LIMIT 1 OFFSET {MOST_ATTEMPTS})""",
+    Write.DROP_ATTEMPTS: "DELETE FROM attempts WHERE line IN (VALUES (?))",
     Write.HOLDS: """INSERT INTO holds
                       (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from flybridge.insight.reasons import reason_of
 from flybridge.records import DAY_MS, OutcomeKind
-from flybridge.store.events import EventDelivery, EventFilter, EventItem, EventRow, EventStory
+from flybridge.store.events import MOST_ATTEMPTS, EventDelivery, EventFilter, EventItem, EventRow, EventStory
 from flybridge.web.answers import Refusal
 from flybridge.web.console.acting import first, form_of
 from flybridge.web.console.deeds import DONE, REFUSED, visitor_of
@@ -156,7 +156,7 @@ async def _story(site: Site, request: Request, *, content: bool) -> Response:
         remedy=known.remedy if found.dead is None else "", insert_id=f"{row.insert_id[:6]}…" if row.insert_id else "",
         has_content=found.dead is not None or found.item is not None,
         content=_content(site, found) if content else None, changed=clock_time(row.changed_ms), raw=row,
-        dead=found.dead is not None and not found.dead.is_sealed,
+        dead=found.dead is not None and not found.dead.is_sealed, attempts=_attempts(found), most=MOST_ATTEMPTS,
     )  # fmt: skip
 
 
@@ -202,6 +202,25 @@ def _sending(one: EventDelivery, now_ms: int) -> tuple[str, str, str]:
         f"Through {ENDPOINTS.get(one.endpoint, one.endpoint)}: {state}, after {plural(one.tries, 'try', 'tries')}.",
         level,
     )
+
+
+def _attempts(found: EventStory) -> list[dict[str, str]]:
+    """Return every attempt to deliver, oldest first. That which was accepted is known by the event's outcome."""
+    rows = [
+        {
+            "at": clock_time(one.at_ms),
+            "endpoint": ENDPOINTS.get(one.endpoint, one.endpoint),
+            "status": str(one.status) if one.status else "none",
+            "words": masked_sentence(one.words) or "No words came with it.",
+            "reason": one.reason,
+            "level": "warn",
+        }
+        for one in found.attempts
+    ]
+    if rows and found.row.outcome == OutcomeKind.DELIVERED:
+        accepted = {"status": "accepted", "words": "The vendor has taken it.", "reason": "", "level": "good"}
+        rows.append({"at": clock_time(found.row.changed_ms), "endpoint": rows[-1]["endpoint"], **accepted})
+    return rows
 
 
 def _for(user_id: str | None, device_id: str | None) -> str:

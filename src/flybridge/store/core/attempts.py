@@ -1,0 +1,47 @@
+"""Attempts to deliver that were not accepted: written with the settlement, read for one event's story.
+
+What is accepted at its first attempt has no row here. Rows go with the ledger row of their event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from flybridge.errors import SealBroken
+from flybridge.sealing import Seal
+from flybridge.store.core.dead_letters import LARGEST_ID, LeasedRow
+from flybridge.store.core.ledger import LedgerWriter
+from flybridge.store.core.tables import Read, Rows, Write
+from flybridge.store.events import EventAttempt
+from flybridge.store.protocol import AttemptRecord
+
+
+def record_attempts(ledger: LedgerWriter, seal: Seal, tried: Sequence[tuple[LeasedRow, int, AttemptRecord]]) -> None:
+    """Write attempts, each with its ledger row and delivery. Those beyond `MOST_ATTEMPTS` of an event are deleted."""
+    sealed = {words: seal.seal(words.encode("utf-8", "replace")) if words else None for words in _words(tried)}
+    ids = ledger.tables.ids(len(tried))
+    ledger.tables.write(
+        Write.ATTEMPTS,
+        [
+            (leased.row_id, number, delivery, leased.lane, one.at_ms, one.status, one.reason, sealed[one.words])
+            for number, (leased, delivery, one) in zip(ids, tried, strict=True)
+        ],
+    )
+    ledger.tables.write(Write.TRIM_ATTEMPTS, [(row,) for row in sorted({leased.row_id for leased, _, _ in tried})])
+
+
+def attempts_of(db: Rows, seal: Seal, rows: Iterable[int]) -> dict[int, list[EventAttempt]]:
+    """Return the attempts of events, oldest first, by ledger row."""
+    found: dict[int, list[EventAttempt]] = {}
+    possible = {number for number in rows if 0 < number <= LARGEST_ID}
+    for row, delivery, endpoint, at_ms, status, reason, sealed in db.among(Read.ATTEMPTS, sorted(possible)):
+        words = ""
+        with suppress(SealBroken):
+            words = seal.open(sealed).decode("utf-8", "replace") if sealed is not None else ""
+        found.setdefault(row, []).append(EventAttempt(endpoint or "", at_ms, status, reason, words, delivery))
+    return found
+
+
+def _words(tried: Iterable[tuple[LeasedRow, int, AttemptRecord]]) -> set[str]:
+    return {one.words for _, _, one in tried}
