@@ -42,8 +42,8 @@ def linted(root: Path, copy: Path, module: str, line: str) -> subprocess.Complet
 @pytest.mark.parametrize(
     ("module", "line", "name"),
     [
-        ("flow.py", "from flybridge.inbox.nats.inbox import JetStreamInbox", "Only the service names"),
-        ("flow.py", "import flybridge.config.settings", "Flow and delivery do not know"),
+        ("flow/loop.py", "from flybridge.inbox.nats.inbox import JetStreamInbox", "Only the service names"),
+        ("flow/loop.py", "import flybridge.config.settings", "Flow and delivery do not know"),
         ("delivery/worker.py", "import flybridge.store.postgres.store", "Only the service names"),
         ("delivery/lane.py", "import sqlite3", "Only the service names"),
         ("delivery/attempt.py", "import sqlite3", "Only the service names"),

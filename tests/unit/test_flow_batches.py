@@ -7,8 +7,7 @@ from contextlib import suppress
 from itertools import pairwise
 from time import monotonic
 
-from flybridge import flow
-from flybridge.flow import AppFlow, Flow
+from flybridge.flow import AppFlow, Flow, loop
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Leased
 from flybridge.mapping.to_amplitude.map import Rules
@@ -70,7 +69,7 @@ async def played(inbox: Arrivals, until: int, arrive) -> None:
 
     built = Flow({"shop": AppFlow(Rules(app="shop", platform="ios", route="http_v2"))}, Keyring(b"0123456789abcdef"))
     clock = ManualClock(NOW_MS)
-    running = flow.run(
+    running = loop.run(
         built, inbox, Files(), clock=clock, confirmed=clock, stop=stop, filed=filed, failed=lambda _: None
     )
     async with asyncio.timeout(20):
@@ -88,11 +87,11 @@ async def test_messages_that_trickle_in_share_batches():
     await played(inbox, 60, trickle)
     times = [at for at, _ in inbox.leases]
     assert sum(n for _, n in inbox.leases) == 60
-    assert all(later - earlier > flow.GATHER_S * 0.9 for earlier, later in pairwise(times))
+    assert all(later - earlier > loop.GATHER_S * 0.9 for earlier, later in pairwise(times))
 
 
 async def test_more_than_a_batch_is_not_spread_over_time(monkeypatch):
-    monkeypatch.setattr(flow, "GATHER_S", 60)
+    monkeypatch.setattr(loop, "GATHER_S", 60)
     inbox = Arrivals()
     inbox.put(5_000)
 
@@ -104,15 +103,15 @@ async def test_more_than_a_batch_is_not_spread_over_time(monkeypatch):
 
 
 async def test_the_first_after_a_pause_is_taken_at_once(monkeypatch):
-    monkeypatch.setattr(flow, "GATHER_S", 0.5)
+    monkeypatch.setattr(loop, "GATHER_S", 0.5)
     inbox = Arrivals()
     put_s = 0.0
 
     async def late() -> None:
         nonlocal put_s
-        await asyncio.sleep(1.2 * flow.GATHER_S)
+        await asyncio.sleep(1.2 * loop.GATHER_S)
         put_s = monotonic()
         inbox.put()
 
     await played(inbox, 1, late)
-    assert inbox.leases[0][0] - put_s < flow.GATHER_S / 2
+    assert inbox.leases[0][0] - put_s < loop.GATHER_S / 2

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flybridge import flow
 from flybridge.errors import SealBroken
-from flybridge.flow import AppFlow, Flow
+from flybridge.flow import AppFlow, Flow, loop
 from flybridge.identity import Keyring
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.mapping.to_amplitude.map import Rules
@@ -62,12 +61,12 @@ async def run(inbox, store, clock, until: int, failed=lambda _: None) -> None:
 
     built = Hanging({"shop": AppFlow(Rules(app="shop", platform="ios", route="http_v2"))}, Keyring(b"0123456789abcdef"))
     async with asyncio.timeout(20):
-        await flow.run(built, inbox, store, clock=clock, confirmed=clock, stop=stop, filed=filed, failed=failed)
+        await loop.run(built, inbox, store, clock=clock, confirmed=clock, stop=stop, filed=filed, failed=failed)
 
 
 async def test_the_message_that_hangs_becomes_a_dead_letter_and_its_neighbours_go_on(backends, monkeypatch):
     """After two leases without an end, which is what a killed process leaves."""
-    monkeypatch.setattr(flow, "CPU_S", 0.2)
+    monkeypatch.setattr(loop, "CPU_S", 0.2)
     inbox, store = backends
     await asyncio.gather(*(inbox.accept(envelope(body)) for body in (b'{"n": 1}', b'{"hang": 1}', b'{"n": 2}')))
     for _ in range(2):

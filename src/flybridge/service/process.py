@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
-from flybridge import __version__, flow
+from flybridge import __version__
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import keep_in_step
 from flybridge.clock import Clock, SystemClock
@@ -16,6 +16,7 @@ from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
 from flybridge.delivery.observer import Observer
 from flybridge.delivery.worker import Worker
+from flybridge.flow import loop
 from flybridge.history.schedule import keep_reading
 from flybridge.history.uptime import keep_noting
 from flybridge.identity import Keyring
@@ -193,7 +194,7 @@ class Service:
 
         built = build_flow(self._config)
         return {
-            "flow": lambda halt: flow.run(
+            "flow": lambda halt: loop.run(
                 built, inbox, store, clock=clock, confirmed=confirmed, stop=halt, filed=filed, failed=report.failed
             ),
             "worker": worker.run,

@@ -4,16 +4,14 @@
     stream, cohort, sightings -> sightings of who owns which identifier
     an event of a stream -> choose and map (`mapping.to_appsflyer`), deliver to AppsFlyer, or hold for its AppsFlyer id
 
-`Flow.filings` is pure: no I/O, no clock. `run` is the loop that moves batches from the inbox to the store.
+`Flow.filings` is pure: no I/O, no clock.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from time import monotonic
 from typing import Any, Final, assert_never
 
 import msgspec
@@ -29,12 +27,9 @@ from flybridge.appsflyer.postback_kind import Kind, says_something
 from flybridge.appsflyer.raw_report import bad_row
 from flybridge.audiences.messages import with_members
 from flybridge.audiences.rules import AudienceRule
-from flybridge.clock import Clock
-from flybridge.errors import FlybridgeError, SealBroken
 from flybridge.identity import IdKind, Keyring
 from flybridge.identity.matching import expires_ms
 from flybridge.identity.mentions import keys_in
-from flybridge.inbox.protocol import Inbox, Leased
 from flybridge.insight.native import REASON as NATIVE
 from flybridge.mapping.performance import Counting, performance_of
 from flybridge.mapping.to_amplitude.content_key import Identity, identity_of
@@ -75,16 +70,7 @@ from flybridge.records import (
     content_key,
     digest_of,
 )
-from flybridge.store.protocol import Filed, Store
-from flybridge.system.cpu_limit import CpuLimitExceeded, cpu_limit
 
-GATHER_S: Final = 0.05
-"""Envelopes are leased this many seconds after those before them: more of them share what a batch costs, several
-flushes to disk among it. What comes first after a pause is leased at once, as is what did not fit into a full batch."""
-LEASES: Final = 2
-"""After so many leases that were never acknowledged, envelopes are processed one by one."""
-CPU_S: Final = 5.0
-"""How much processor time one envelope may take then, in seconds. A usual one takes 35 microseconds."""
 KEYS_REMEMBERED: Final = 32_768
 
 DROPPED: Final = Refuse("restricted_source")
@@ -447,73 +433,3 @@ def _unknown_app(app: str) -> Dead:
         f"The app {app!r} is not in the configuration any more.",
         "Add it under [[apps]] and replay.",
     )
-
-
-async def run(
-    flow: Flow,
-    inbox: Inbox,
-    store: Store,
-    *,
-    clock: Clock,
-    confirmed: Clock,
-    stop: asyncio.Event,
-    filed: Callable[[Sequence[Filing], Filed], None],
-    failed: Callable[[FlybridgeError], None],
-    batch: int = 500,
-    lease_s: float = 60.0,
-) -> None:
-    """Move envelopes from the inbox to the store until `stop` is set. `confirmed` tells the time by which data expires.
-
-    The inbox is acknowledged after the store has committed; a crash between the two files nothing twice, because
-    the store knows the receipts. While a store or inbox is unavailable, it is tried again. Envelopes that were leased
-    `LEASES` times before without an acknowledgement are processed one by one, see `_file_each`. What arrives within
-    `GATHER_S` becomes one batch.
-    """
-    last_s, is_full = monotonic() - GATHER_S, False
-    while not stop.is_set():
-        try:
-            if not is_full and (left_s := last_s + GATHER_S - monotonic()) > 0:
-                await asyncio.sleep(left_s)
-            asked_s = monotonic()
-            leased = await inbox.lease(batch, clock.now_ms(), int(lease_s * 1000))
-            if leased is None:
-                is_full = False
-                await inbox.wait(0.5)
-                continue
-            last_s, is_full = asked_s, len(leased.envelopes) >= batch
-            if leased.leases >= LEASES:
-                await _file_each(flow, leased, store, confirmed, filed)
-                await inbox.ack(leased)
-                continue
-            filings = await asyncio.to_thread(flow.filings, leased.envelopes)
-            outcome = await store.file(filings, confirmed.now_ms())
-            await inbox.ack(leased)
-            filed(filings, outcome)
-        except SealBroken as problem:
-            # Raised for chunks that were passed over; others may wait, and these come again only when a lease lapses.
-            failed(problem)
-        except FlybridgeError as problem:
-            failed(problem)
-            await asyncio.sleep(1.0)
-
-
-async def _file_each(
-    flow: Flow, leased: Leased, store: Store, clock: Clock, filed: Callable[[Sequence[Filing], Filed], None]
-) -> None:
-    """Process and file envelopes one by one, because one of them may have stopped the process that had them before.
-
-    What was filed stays filed if that happens again. An envelope that needs more than `CPU_S` of processor time
-    becomes a dead letter. It is processed in the main thread, because only there it can be interrupted.
-    """
-    for envelope in leased.envelopes:
-        try:
-            with cpu_limit(CPU_S):
-                filing = flow.safe_filing(envelope)
-        except CpuLimitExceeded:
-            detail = f"Processing did not end within {CPU_S:g} seconds of processor time."
-            remedy = "Report it; replay it after an upgrade."
-            filing = Filing(
-                envelope, Dead("map", "too_slow", detail, remedy), digest=digest_of(envelope.app, envelope.body)
-            )
-        filed([filing], await store.file([filing], clock.now_ms()))
-        await asyncio.sleep(0)
