@@ -258,6 +258,55 @@ def test_what_can_not_be_answered_is_said(config, words):
     assert type(result.exception).__name__ == "ConfigError"
 
 
+def said(config: Path, *words: str) -> str:
+    """Run `performance` and return what it said beside the table."""
+    result = CliRunner().invoke(app, ["performance", *words, "--config", str(config)], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stderr
+
+
+def test_a_metric_that_is_none_is_answered_with_those_there_are(config):
+    """By name, and those of many horizons once."""
+    result = CliRunner().invoke(app, ["performance", "--metric", "cpi", "--config", str(config)])
+    told = str(result.exception)
+    for name in METRICS:
+        head, _, horizon = name.rpartition("_d")
+        assert (f"{head}_dN" if horizon.isdigit() else name) in told
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--from", ago(400), "--to", ago(300)), f"The first after it is {ago(10)}."),
+        (("--from", ago(1)), f"The last day before it with figures is {ago(2)}."),
+        (("--from", ago(7), "--to", ago(4)), f"with figures is {ago(8)} and the first after it is {ago(3)}."),
+        (("--source", "Bing Ads"), "the media source 'Bing Ads'. There are Facebook Ads, organic."),
+        (("--country", "AT", "--source", "organic"), "the country 'AT'. There are DE, FR."),
+        (("--cohort", "--from", ago(2)), f"The last day before it with figures is {ago(3)}."),
+    ],
+)  # fmt: skip
+def test_an_answer_without_figures_says_what_to_ask_for(config, words, sentence):
+    """The nearest days with figures, or the names there are."""
+    assert sentence in said(config, *words)
+
+
+def test_an_app_that_has_counted_nothing_says_so(config):
+    """And from where figures come."""
+    config.write_text(CONFIG.replace('"shop"', '"empty"'), encoding="utf-8")
+    assert said(config).startswith("Nothing was counted yet.")
+
+
+def test_many_days_of_a_cohort_stand_in_tables_below_each_other(config, monkeypatch):
+    """No cell stands alone below its row."""
+    monkeypatch.setenv("COLUMNS", "50")
+    _, *lines = run(config, "performance", "--cohort", "--from", ago(14), "--to", ago(2)).splitlines()
+    heads = [line for line in lines if line.startswith("date")]
+    assert len(heads) == 2
+    assert "D0" in heads[0]
+    assert "D7" in heads[1]
+    assert all(len(line) <= 50 and not line.startswith("    ") for line in lines)
+
+
 def test_costs_that_can_not_be_read_change_nothing(config):
     """A line is named, and the exit code is 1."""
     (config.parent / "bad.csv").write_text(COSTS + "x,y,z,DE,1,USD,1,1\n", encoding="utf-8")

@@ -16,7 +16,8 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.insight.cohorts import GRAINS, CohortMetric, Cohorts, read_cohorts
-from flybridge.insight.metrics import DEFAULT, METRICS, Metric, figure
+from flybridge.insight.metrics import DEFAULT, HORIZONS, METRICS, Metric, figure
+from flybridge.insight.nearest import instead_of
 from flybridge.insight.performance import BY, AppScope, PerformanceReport, Question, named, read_performance
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
@@ -60,6 +61,8 @@ def performance(
 
     async def work(store: Store) -> tuple[PerformanceReport, PerformanceReport | None, PerformanceReport | None]:
         found = await read_performance(store, scopes, question)
+        if not found.rows:
+            found.notes = [await instead_of(store, scopes, question)]
         before = await read_performance(store, scopes, question.before()) if compare else None
         daily = None
         if trends:
@@ -85,8 +88,17 @@ def chosen_metrics(metric: Sequence[str] | None) -> tuple[str, ...]:
     names = tuple(name.strip() for given in metric or () for name in given.split(",") if name.strip())
     for name in names:
         if name not in METRICS:
-            raise ConfigError("--metric", f"there is no metric {name!r}.", "See docs/reference/performance.md.")
+            raise ConfigError("--metric", f"there is no metric {name[:40]!r}.", f"Name some of {metric_names()}.")
     return names or DEFAULT
+
+
+def metric_names() -> str:
+    """Return the names of all metrics; those of many horizons once, with the horizons there are."""
+    plain = [metric.name for metric in METRICS.values() if metric.horizon is None]
+    by_horizon = dict.fromkeys(
+        metric.name.removesuffix(str(metric.horizon)) + "N" for metric in METRICS.values() if metric.horizon is not None
+    )
+    return f"{', '.join([*plain, *by_horizon])}, where N is one of {', '.join(map(str, HORIZONS))}"
 
 
 def _compared(found: PerformanceReport, before: PerformanceReport | None) -> list[dict[str, Any]]:
@@ -220,10 +232,11 @@ def _cohorts(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    async def work(store: Store) -> Cohorts:
-        return await read_cohorts(store, scopes[0], question, chosen[0], grain=chosen[1])
+    async def work(store: Store) -> tuple[Cohorts, str]:
+        read = await read_cohorts(store, scopes[0], question, chosen[0], grain=chosen[1])
+        return read, "" if read.cohorts else await instead_of(store, scopes, question)
 
-    found = with_store(settings, work)
+    found, instead = with_store(settings, work)
     rows = [cohort.as_dict() for cohort in found.cohorts]
     if as_json:
         print_json(rows)
@@ -234,10 +247,12 @@ def _cohorts(
         for row in rows:
             writer.writerow(["" if value is None else value for value in (*(row[h] for h in heads), *row["values"])])
     else:
-        _print_cohorts(found, question)
+        _print_cohorts(found)
+    if instead:
+        complain(instead)
 
 
-def _print_cohorts(found: Cohorts, question: Question) -> None:
+def _print_cohorts(found: Cohorts) -> None:
     unit = found.metric.unit
     offsets = [day for day in SHOWN_OFFSETS if any(cohort.values[day] is not None for cohort in found.cohorts)]
     title = f"{found.metric.title} by {found.grain} of install: {found.metric.formula} ({found.zone})"
@@ -252,7 +267,11 @@ def _print_cohorts(found: Cohorts, question: Question) -> None:
     if len(table) > 1:
         whole = dict.fromkeys(table[0], "") | {"date": "all", "installs": f"{found.counted[0]:,}"}
         table.append(whole | {f"D{day}": _or_dash(found.total[day], unit) for day in offsets})
-    print_rows(title, table, "No installation began in this period.", right=["installs", *(f"D{d}" for d in offsets)])
+    days = [f"D{day}" for day in offsets]
+    heads = len(table[0]) - len(days) if table else 0
+    for number, columns in enumerate(_blocks(table, heads, width())):
+        block = [{name: row[name] for name in columns} for row in table]
+        print_rows("" if number else title, block, "No installation began in this period.", right=["installs", *days])
     if not sys.stdout.isatty() or not found.cohorts:
         return
     curve = [value for value in found.total if value is not None]

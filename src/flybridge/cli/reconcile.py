@@ -21,6 +21,10 @@ from flybridge.store.protocol import Store
 from flybridge.wiring import scopes_of
 
 NOT_SET = "(not set)"
+VENDORS = {
+    "appsflyer": ("AppsFlyer", "appsflyer.api_token"),
+    "amplitude": ("Amplitude", "amplitude.secret_key"),
+}
 
 
 def reconcile(
@@ -133,12 +137,16 @@ def _print(found: Mapping[str, Any]) -> None:
         print_rows("Why they differ", causes, "", right=["n"])
     for note in dict.fromkeys(note for one in found["days"] for note in one["notes"]):
         complain(note)
-    for side in ("appsflyer", "amplitude"):
+    for side, (name, needs) in VENDORS.items():
         if found["days"] and not any(one[side] for one in found["days"]):
-            name, needs = {
-                "appsflyer": ("AppsFlyer", "appsflyer.api_token"), "amplitude": ("Amplitude", "amplitude.secret_key"),
-            }[side]  # fmt: skip
             complain(f"{name} was not asked, or did not answer: it is asked with {needs}.")
+            continue
+        known, whole = found["total"][f"flybridge_with_{side}"], found["total"]["flybridge"]
+        if known != whole:
+            complain(
+                f"{name}'s total is to be compared with {_number(known)} of flybridge's {_number(whole)}: of the rest "
+                f"{name} was not asked, or has not told."
+            )
     if any(not one["is_final"] for one in found["days"]):
         say("AppsFlyer's figures of a day are final 48 hours after it.")
 

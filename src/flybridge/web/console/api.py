@@ -19,6 +19,7 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.insight.cohorts import read_cohorts
 from flybridge.insight.differences import asked_differences, read_differences
 from flybridge.insight.findings import read_findings
+from flybridge.insight.nearest import instead_of
 from flybridge.insight.performance import PerformanceReport, read_performance
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
@@ -72,6 +73,8 @@ class PerformanceApi:
         scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
         question = asked(query, scopes)
         found = await read_performance(self._store, scopes, question)
+        if not found.rows:
+            found.notes = [await instead_of(self._store, scopes, question)]
         told = plain(found)
         if query.get("compare", "").lower() in YES:
             told["before"] = plain(await read_performance(self._store, scopes, question.before()))

@@ -1,0 +1,101 @@
+"""What to ask for instead, where a question about performance has no figures: the nearest days, or the names there are.
+
+It reads backwards and forwards from the period, in longer and longer pieces, so that it costs little where figures are
+near.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import structs
+
+from flybridge.insight.performance import IN_NO_FIGURE, AppScope, Question
+from flybridge.store.performance import Slice, date_of
+from flybridge.store.protocol import Store
+
+PIECE_DAYS: Final = 28
+FARTHEST_DAYS: Final = 1_200
+"""How far from the period figures are looked for."""
+
+MOST_NAMED: Final = 12
+
+FILTERS: Final = {"media_source": "media source", "campaign": "campaign", "country": "country", "platform": "platform"}
+
+
+async def instead_of(store: Store, apps: Sequence[AppScope], question: Question) -> str:
+    """Return a sentence about where there are figures, for a question that has none."""
+    before, after = await _nearest(store, apps, question)
+    found = []
+    if before is not None:
+        found.append(f"the last day before it with figures is {date_of(before)}")
+    if after is not None:
+        found.append(f"the first after it is {date_of(after)}")
+    if found:
+        sentence = " and ".join(found)
+        return f"{sentence[0].upper()}{sentence[1:]}."
+    return await _names(store, apps, question)
+
+
+async def _names(store: Store, apps: Sequence[AppScope], question: Question) -> str:
+    """Return a sentence about the names that can be asked for in place of one that nothing was counted under."""
+    for name, title in FILTERS.items():
+        wanted = getattr(question, name)
+        if wanted is None:
+            continue
+        rest = structs.replace(question, media_source=None, campaign=None, country=None, platform=None)
+        known = await _known(store, apps, rest, name)
+        if not known:
+            break
+        if wanted not in known:
+            more = f", and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+            named = ", ".join(known[:MOST_NAMED])
+            return f"Nothing is counted under the {title} {wanted[:80]!r}. There are {named}{more}."
+    return "Nothing was counted yet. Messages of AppsFlyer are counted when they come in, or by `flybridge import`."
+
+
+async def _known(store: Store, apps: Sequence[AppScope], rest: Question, name: str) -> list[str]:
+    """Return the values of a label, in the period or nearest to it."""
+    before, after = await _nearest(store, apps, rest)
+    for at in (None, before, after):
+        first, last = (rest.first, rest.last) if at is None else (at - PIECE_DAYS + 1, at + PIECE_DAYS - 1)
+        found = {
+            getattr(row.labels, name)
+            for app in apps
+            for row in await store.performance(Slice(first, last, app.today, frozenset({name}), app.name))
+            if row.kind not in IN_NO_FIGURE
+        }
+        if found - {""}:
+            return sorted(found - {""})
+    return []
+
+
+async def _nearest(store: Store, apps: Sequence[AppScope], question: Question) -> tuple[int | None, int | None]:
+    """Return the last day before the period with figures, and the first after it. None: there is none."""
+    before = after = None
+    length, first, last = PIECE_DAYS, question.first, question.last
+    while before is None and question.first - first < FARTHEST_DAYS:
+        days = await _days(store, apps, question, first - length, first - 1)
+        before = max(days, default=None)
+        first, length = first - length, 2 * length
+    length, until = PIECE_DAYS, max((app.today for app in apps), default=question.last)
+    while after is None and last < until:
+        days = await _days(store, apps, question, last + 1, last + length)
+        after = min(days, default=None)
+        last, length = last + length, 2 * length
+    return before, after
+
+
+async def _days(store: Store, apps: Sequence[AppScope], question: Question, first: int, last: int) -> set[int]:
+    return {
+        row.labels.day
+        for app in apps
+        for row in await store.performance(
+            Slice(
+                first, last, app.today, frozenset({"day"}), app.name, question.media_source, question.campaign,
+                question.country, question.platform,
+            )
+        )
+        if row.kind not in IN_NO_FIGURE
+    }  # fmt: skip
