@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import flybridge.flow.filing
+import flybridge.flow.postbacks
 from flybridge.cli.app import main
 
 
@@ -11,5 +11,5 @@ def _nothing(*_: object, **__: object) -> None:
 
 
 if __name__ == "__main__":
-    flybridge.flow.filing.performance_of = _nothing  # type: ignore[assignment]
+    flybridge.flow.postbacks.performance_of = _nothing  # type: ignore[assignment]
     main()

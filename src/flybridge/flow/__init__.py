@@ -1,5 +1,6 @@
 """The pipeline from envelope to filing (`filing`), and the loop that runs it between inbox and store (`loop`)."""
 
-from flybridge.flow.filing import AppFlow, Flow
+from flybridge.flow.app import AppFlow
+from flybridge.flow.filing import Flow
 
 __all__ = ["AppFlow", "Flow"]

@@ -1,0 +1,206 @@
+"""What becomes of a message of AppsFlyer.
+
+read -> facts -> map (`mapping.to_amplitude`) -> deliver with identity, or hold under its keys
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import structs
+
+from flybridge.amplitude.event import as_past, identifier
+from flybridge.appsflyer import postback
+from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.postback_kind import Kind, says_something
+from flybridge.appsflyer.raw_report import bad_row
+from flybridge.flow.app import READ, AppFlow
+from flybridge.flow.person_keys import PersonKeys
+from flybridge.identity import IdKind
+from flybridge.identity.matching import expires_ms
+from flybridge.mapping.performance import performance_of
+from flybridge.mapping.to_amplitude.content_key import Identity, identity_of
+from flybridge.mapping.to_amplitude.facts import (
+    Facts,
+    carried,
+    facts_of,
+    named,
+    restricted,
+)
+from flybridge.mapping.to_amplitude.map import Mapped, map_facts
+from flybridge.mapping.to_amplitude.settings import DoubleAttribution
+from flybridge.mapping.to_appsflyer.convert import appsflyer_id
+from flybridge.records import (
+    CUSTOM_DATA_WITHOUT_ID,
+    DAY_MS,
+    Dead,
+    Decision,
+    Deliver,
+    Envelope,
+    Filing,
+    Hold,
+    Media,
+    Performance,
+    PerformanceKind,
+    Refuse,
+    Sighting,
+    Source,
+    content_key,
+    digest_of,
+)
+
+DROPPED: Final = Refuse("restricted_source")
+APART: Final = (PerformanceKind.SECONDARY, PerformanceKind.BLOCKED)
+
+HTTP_V2: Final = "http_v2"
+BATCH: Final = "batch"
+"""The lane of imported files, beside that of what is pushed: a month of history holds up no event of today."""
+
+# Looking up an enum member costs more than a module's name.
+INSTALLED_BY_USER: Final = IdKind.INSTALLED_BY_USER
+INSTALLED_ON_DEVICE: Final = IdKind.INSTALLED_ON_DEVICE
+APPSFLYER_ID: Final = IdKind.APPSFLYER_ID
+ROW: Final = Media.ROW
+FILE: Final = Source.FILE
+
+
+class Postbacks:
+    """Turns messages of AppsFlyer into filings by the rules of their app."""
+
+    def __init__(self, keys: PersonKeys) -> None:
+        self._keys = keys
+
+    def filing(self, envelope: Envelope, app: AppFlow) -> Filing:
+        # The bytes themselves are the identity of what has no other, so that a repeat is one message.
+        digest = digest_of(envelope.app, envelope.body)
+        until_ms = envelope.received_ms + app.days_of(envelope, is_conversion=False) * DAY_MS
+        read = bad_row(envelope.body) if envelope.media is ROW else postback.read(envelope.body, envelope.media)
+        if isinstance(read, Dead):
+            return Filing(envelope, read, digest, until_ms, digest=digest, ordinal=envelope.ordinal)
+        facts = facts_of(read, app.rules, envelope.received_ms)
+        is_file = envelope.source is FILE
+        mapped = map_facts(facts, app.rules, envelope.ordinal, is_past=is_file, is_newest=envelope.newest)
+        if facts.is_undated and envelope.source in READ and isinstance(mapped, Mapped):
+            mapped = _NO_TIME
+        installed = self._installed(facts, mapped, envelope) if app.streams else ()
+        performance = None if isinstance(mapped, Dead) else self._performance(facts, envelope.app, app)
+        # The time of a message that is not sent is not made up.
+        event_ms = facts.event_ms if isinstance(mapped, Mapped) or not facts.is_undated else 0
+        persons = self._keys.person(envelope.app, named(facts), event_ms, [sighting.key for sighting in installed])
+        if not isinstance(mapped, Mapped):
+            identity = _unsent(facts, performance, envelope, app) or Identity(digest, None, envelope.ordinal)
+            return Filing(
+                envelope,
+                mapped,
+                identity.key,
+                until_ms if identity.key is digest else _until_ms(facts, envelope, app),
+                installed,
+                performance,
+                digest=digest,
+                persons=persons,
+                restricted=restricted(facts) if mapped == DROPPED else None,
+                key_ms=identity.key_ms,
+                ordinal=identity.ordinal,
+            )
+        return Filing(
+            envelope,
+            self._resolve(read, mapped, envelope, app),
+            mapped.key,
+            _until_ms(facts, envelope, app),
+            self._known(mapped, envelope) + installed,
+            performance,
+            digest=digest,
+            carried=carried(facts, app.rules, mapped.media_source, names_person=mapped.endpoint == HTTP_V2),
+            persons=persons,
+            restricted=restricted(facts),
+            key_ms=mapped.key_ms,
+            ordinal=mapped.ordinal,
+        )
+
+    def _performance(self, facts: Facts, name: str, app: AppFlow) -> Performance | None:
+        postback = facts.postback
+        one_copy = app.rules.double_attribution is not DoubleAttribution.FIRST
+        return performance_of(
+            facts,
+            app.counting,
+            keys=self._keys.of(name, APPSFLYER_ID, postback.appsflyer_id) if postback.appsflyer_id else (),
+            is_secondary=one_copy and postback.is_primary_attribution is False,
+        )
+
+    def _fallback(self, postback: Postback, mapped: Mapped, app: AppFlow) -> str | None:
+        if not app.customer_user_at_expiry or mapped.endpoint == "attribution":
+            return None
+        return identifier(postback.customer_user_id, app.rules.min_id_length)
+
+    def _resolve(self, read: Postback, mapped: Mapped, envelope: Envelope, app: AppFlow) -> Decision:
+        sent, endpoint = mapped.sent, mapped.endpoint
+        if endpoint == HTTP_V2:
+            if envelope.source in READ and envelope.received_ms - mapped.event_ms > app.current_ms:
+                sent = as_past(sent)
+            if envelope.source is FILE:
+                endpoint = BATCH
+        item = Deliver(endpoint, mapped.insert_id, mapped.event_type, sent, mapped.user_id, mapped.device_id)
+        known = mapped.user_id or mapped.device_id
+        if not app.hold_attribution if mapped.endpoint == "attribution" else known:
+            return item
+        keys = {kind: self._keys.of(envelope.app, kind, value) for kind, value in mapped.ids.items()}
+        keys = {kind: found for kind, found in keys.items() if found}
+        if not keys:
+            return Refuse("no_identity")
+        kinds = [kind.word for kind in keys]
+        if mapped.endpoint == HTTP_V2 and says_something(read.custom_data):
+            kinds.append(CUSTOM_DATA_WITHOUT_ID)
+        return Hold(
+            item,
+            tuple([key for found in keys.values() for key in found]),
+            tuple(kinds),
+            mapped.event_ms,
+            expires_ms(envelope.received_ms, app.hold_window_hours),
+            mapped.media_source,
+            self._fallback(read, mapped, app),
+        )
+
+    def _known(self, mapped: Mapped, envelope: Envelope) -> tuple[Sighting, ...]:
+        if mapped.endpoint == "attribution" or not (mapped.user_id or mapped.device_id):
+            return ()
+        seen_ms = min(mapped.event_ms, envelope.received_ms)
+        return self._keys.teach(envelope.app, mapped.ids, mapped.user_id, mapped.device_id, seen_ms)
+
+    def _installed(self, facts: Facts, mapped: Mapped | Decision, envelope: Envelope) -> tuple[Sighting, ...]:
+        """Return sightings of the owner of a postback's AppsFlyer id, for the events that go to AppsFlyer."""
+        postback, person = facts.postback, facts.person
+        installation = appsflyer_id(postback.appsflyer_id or "")
+        if installation is None or isinstance(mapped, Dead) or postback.blocked_reason is not None:
+            return ()
+        known = ((INSTALLED_BY_USER, person.user_id), (INSTALLED_ON_DEVICE, person.device_id))
+        ids = {kind: value for kind, value in known if value is not None}
+        seen_ms = min(facts.event_ms, envelope.received_ms)
+        return self._keys.teach(envelope.app, ids, None, installation, seen_ms)
+
+
+def _until_ms(facts: Facts, envelope: Envelope, app: AppFlow) -> int:
+    """Return until when the identity of an event is remembered."""
+    kind = facts.classification.reported
+    days = app.days_of(envelope, is_conversion=kind is not None and kind.is_conversion)
+    return envelope.received_ms + days * DAY_MS
+
+
+def _unsent(facts: Facts, performance: Performance | None, envelope: Envelope, app: AppFlow) -> Identity | None:
+    """Return the identity of an event that is not sent, but counts and must not count twice; else None."""
+    # SKAdNetwork names no person: only their bytes distinguish two messages.
+    if performance is None or facts.classification.reported is Kind.SKADNETWORK:
+        return None
+    identity = identity_of(facts, app.rules, envelope.ordinal)
+    kind, source = performance.dimensions.kind, performance.dimensions.media_source
+    if kind not in APART:
+        return identity
+    # Another copy of the same event is counted, and neither is the other's duplicate.
+    return structs.replace(identity, key=content_key(kind.encode(), identity.key, source.encode()))
+
+
+_NO_TIME: Final = Dead(
+    "map",
+    "no_event_time",
+    "The row has no event_time that can be read, and history can't be dated to the day on which it is read.",
+    "Export the report with Event Time, written as 2026-01-31 23:59:59, and import it again.",
+)
