@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import gc
 import json
 import resource
 import subprocess
@@ -44,6 +45,7 @@ from flybridge.sandbox.vendors.raw_data import cells, header, report_of
 from flybridge.sealing import Seal
 from flybridge.store.protocol import Lane
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.web.server import COLLECT_EVERY
 
 APP = TrafficApp("shop", "android", "com.example.shop")
 KINDS = 2_000
@@ -54,17 +56,25 @@ MORE = ["custom_data"]
 
 
 def write(path: Path, rows: int) -> None:
-    """Write a file of rows with the 81 default columns and custom data, each an event of its own."""
+    """Write a file of rows with the 81 default columns and custom data, each an event of its own.
+
+    The persons of some traffic come again and again as others, so that each has as many events as there.
+    """
     messages = [json.loads(one.body) for one in generate(7, KINDS, [APP], PLAIN) if one.path.startswith("/v1/push")]
     known = [cells(one, MORE) for one in messages if isinstance(one, dict) and report_of(one) is not None]
     names = header(MORE)
-    place = names.index("AppsFlyer ID")
+    installation, user = names.index("AppsFlyer ID"), names.index("Customer User ID")
+    devices = [names.index(name) for name in ("Advertising ID", "IDFA", "IDFV")]
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
         for number in range(rows):
-            row = list(known[number % len(known)])
-            row[place] = f"{1_700_000_000_000 + number}-1234567"
+            turn, place = divmod(number, len(known))
+            row = list(known[place])
+            row[installation] = f"{1_700_000_000_000 + turn}-{row[installation].partition('-')[2]}"
+            row[user] += f"-{turn}" if row[user] else ""
+            for device in devices:
+                row[device] = f"{turn:08x}{row[device][8:]}" if len(row[device]) > 8 else row[device]
             writer.writerow(row)
 
 
@@ -164,6 +174,8 @@ def measured(work: Callable[[Path], None], path: Path) -> tuple[float, float, fl
 
 
 def _measure(work: Callable[[Path], None], path: Path, queue: object) -> None:
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY, 10, 10)  # as the server has it
     began, cpu = time.perf_counter(), time.process_time()
     work(path)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

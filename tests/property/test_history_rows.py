@@ -6,17 +6,20 @@ import csv
 import io
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
 from flybridge.flow import AppFlow, Flow
+from flybridge.history.csv_rows import CsvReader
 from flybridge.history.files import RawRows, local_file
 from flybridge.history.progress import Progress
-from flybridge.history.rows import RawRow, Zone
+from flybridge.history.rows import BadRow, RawRow, Zone
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Deliver, Envelope, Filing, Hold, Media, Source
@@ -173,3 +176,36 @@ def _happened(messages: list[dict[str, Any]]) -> int:
     """Count what happened: a conversion once, an in-app event as often as it is in the list."""
     conversions = {json.dumps(one, sort_keys=True) for one in messages if one["event_name"] in CONVERSIONS}
     return len(conversions) + sum(one["event_name"] not in CONVERSIONS for one in messages)
+
+
+class LineByLine(CsvReader):
+    """Reads each record on its own."""
+
+    def _plain_rows(self) -> Iterator[RawRow]:
+        return iter(())
+
+
+PIECES = st.sampled_from(
+    [
+        *("a", "b,c", '"', '""', ",", "\n", "\r\n", "\r", '"x,y"', '"two\nlines"', "é", "\udce9", " ", "null", "\0"),
+        *("AppsFlyer ID,Event Name,Event Time", "7-1,sale,2026-01-31 10:00:00", '7-1,"sale",2026-01-31 10:00:00\n'),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=60), st.integers(1, 4))
+def test_records_that_are_read_together_are_those_that_are_read_alone(pieces: list[str], block: int) -> None:
+    text = "AppsFlyer ID,Event Name,Event Time\n" + "".join(pieces)
+    data = text.encode("utf-8", "surrogateescape")
+
+    def read(kind: type[CsvReader], size: int) -> list[RawRow | BadRow]:
+        with mock.patch("flybridge.history.csv_rows.BLOCK", size):
+            return list(kind(io.BytesIO(data), "one.csv", None, Zone("UTC")))
+
+    rows = read(CsvReader, 1 << 18)
+    assert rows == read(LineByLine, 1 << 18)
+    assert rows == read(CsvReader, 9**block)
+    for row in rows:
+        rest = list(CsvReader(io.BytesIO(data), "one.csv", None, Zone("UTC"), (row.end, row.number)))
+        assert [one for one in rest if one.end > row.end] == rest
+        assert {one.end for one in rest} == {one.end for one in rows if one.end > row.end}

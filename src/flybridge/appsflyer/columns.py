@@ -10,7 +10,8 @@ https://support.appsflyer.com/hc/en-us/articles/208387843 (raw data reports, rea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Final
 
 from msgspec import Struct
@@ -75,16 +76,14 @@ class Columns(Struct, frozen=True):
     fixed: Mapping[str, str]
     has_display_names: bool
 
-    def row(self, values: Iterable[str]) -> dict[str, str]:
+    def row(self, values: Sequence[str]) -> dict[str, str]:
         """Return the fields of a row that have a value: words for nothing are none.
 
         Of two columns with the same field the first one counts.
         """
-        row = {
-            name: value
-            for name, value in zip(self.fields, values, strict=False)
-            if value and name and value not in ABSENT
-        }
+        row = dict(compress(zip(self.fields, values, strict=False), values))
+        if "" in row or not ABSENT.isdisjoint(row.values()):
+            row = {name: value for name, value in row.items() if name and value not in ABSENT}
         if self.fixed and "revenue_in_selected_currency" in row:
             return {**self.fixed, **row}
         return row

@@ -35,5 +35,5 @@ def rows_of_batch(
     Rows up to number `start` are left out.
     """
     for number, values in enumerate(zip(*(column.to_pylist() for column in batch.columns), strict=True), before + 1):
-        if number > start and (fields := columns.row(as_text(value) for value in values)):
+        if number > start and (fields := columns.row([as_text(value) for value in values])):
             yield row_of(number, number, fields, named, zone)

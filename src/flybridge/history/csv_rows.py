@@ -4,6 +4,9 @@ A quoted text may hold line breaks (RFC 4180), so that a record ends where its q
 is never closed would swallow the rest of the file: a record of more than `MAX_RECORD` bytes, or with another number of
 values than the header, is bad in its first line alone, and reading goes on at the next.
 
+Nearly all records are one line of UTF-8 with as many values as the header. Such ones are parsed many at a time, and the
+first that is another is looked at on its own.
+
 Files may begin with a byte order mark, and several of them may have been put together: a header that comes again
 counts from there on. Lines that are no UTF-8 are read as Windows-1252, in which spreadsheets save.
 """
@@ -13,8 +16,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO, Final
 
 from flybridge.appsflyer.columns import Columns, columns_of
@@ -25,6 +28,7 @@ from flybridge.history.rows import BadRow, RawRow, Zone, row_of, zone_of
 from flybridge.system.text_encoding import line_text
 
 MAX_RECORD: Final = 1 << 20
+BLOCK: Final = 1 << 18
 SHOWN: Final = 2000
 NO_COLUMNS: Final = Columns((), {}, has_display_names=False)
 _QUOTE: Final = b'"'
@@ -43,7 +47,10 @@ class CsvReader:
         self, file: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: tuple[int, int] = (0, 0)
     ) -> None:
         self._file = file
-        self._again = deque[bytes]()
+        # Lines that were read from the file and not used yet are those from `_at` on.
+        self._lines: list[bytes] = []
+        self._at = 0
+        self._may_have_header = False
         self._left = b""
         self.named, self._zone, self._name = named, zone, name
         self.end = self.lines = 0
@@ -63,6 +70,7 @@ class CsvReader:
             if may_be_header(line):
                 self._fields(line)
         self.lines = max(self.lines, start[1])
+        self._may_have_header = may_be_header(b"".join(self._lines[self._at :]))
 
     def _columns(self, header: bytes) -> Columns:
         text = line_text(header).lstrip("\ufeff").rstrip("\r\n")
@@ -86,12 +94,30 @@ class CsvReader:
         return columns
 
     def _line(self) -> bytes:
-        return self._again.popleft() if self._again else self._file.readline(MAX_RECORD)
+        if self._at == len(self._lines) and not self._fill():
+            return b""
+        self._at += 1
+        return self._lines[self._at - 1]
+
+    def _fill(self) -> bool:
+        """Read whole lines. Return whether there were any."""
+        block = self._file.read(BLOCK)
+        if not block.endswith(b"\n"):
+            block += self._file.readline(MAX_RECORD - len(block) + block.rfind(b"\n") + 1)
+        self._lines, self._at = io.BytesIO(block).readlines(), 0
+        self._may_have_header = may_be_header(block)
+        return bool(block)
+
+    def _put_back(self, lines: list[bytes]) -> None:
+        self._lines[: self._at] = lines
+        self._at = 0
+        self._may_have_header = self._may_have_header or may_be_header(b"".join(lines))
 
     def blocks(self, size: int) -> Iterator[bytes]:
         """Yield what follows the header in blocks of whole lines, of about `size` bytes."""
-        self._left = b"".join(self._again)
-        self._again.clear()
+        self._left = b"".join(self._lines[self._at :])
+        self._lines.clear()
+        self._at = 0
         while True:
             piece = self._file.read(size)
             data = self._left + piece
@@ -113,25 +139,51 @@ class CsvReader:
         lines = io.BytesIO(block + self._left).readlines()
         if lines and not lines[-1].endswith(b"\n"):
             lines[-1] += self._file.readline(MAX_RECORD)
-        self._again.extend(lines)
+        self._lines, self._at = lines, 0
+        self._may_have_header = may_be_header(b"".join(lines))
         yield from self
 
     def __iter__(self) -> Iterator[RawRow | BadRow]:
-        while first := self._line():
-            number = self.lines + 1
-            lines = self._record(first) if first.count(_QUOTE) & 1 else [first]
-            fields = self._fields(b"".join(lines))
-            if isinstance(fields, str) and len(lines) > 1:
-                self._again.extendleft(reversed(lines[1:]))
-                lines = lines[:1]
-                fields = self._fields(first)
-            self.end += sum(map(len, lines))
-            self.lines += len(lines)
-            if isinstance(fields, str):
-                text = line_text(first[:SHOWN]).rstrip("\r\n")
-                yield BadRow(number, self.end, fields, text)
-            elif fields:
-                yield row_of(number, self.end, fields, self.named, self._shift)
+        while self._at < len(self._lines) or self._fill():
+            if not self._may_have_header:
+                yield from self._plain_rows()
+            if self._at < len(self._lines):
+                yield from self._row()
+
+    def _plain_rows(self) -> Iterator[RawRow]:
+        """Yield rows up to the first line that is no record by itself, or no valid one."""
+        lines, at, named, shift = self._lines, self._at, self.named, self._shift
+        row_in, width = self.columns.row, len(self.columns.fields)
+        records = csv.reader(map(bytes.decode, lines[at:]), delimiter=self.delimiter, strict=True)
+        number = 0
+        with suppress(csv.Error, UnicodeDecodeError):
+            for values in records:
+                number += 1
+                if len(values) != width or records.line_num != number:
+                    return
+                self.end += len(lines[at])
+                self.lines += 1
+                at += 1
+                self._at = at
+                if fields := row_in(values):
+                    yield row_of(self.lines, self.end, fields, named, shift)
+
+    def _row(self) -> Iterator[RawRow | BadRow]:
+        """Yield the next record, if it has values."""
+        first, number = self._line(), self.lines + 1
+        lines = self._record(first) if first.count(_QUOTE) & 1 else [first]
+        fields = self._fields(b"".join(lines))
+        if isinstance(fields, str) and len(lines) > 1:
+            self._put_back(lines[1:])
+            lines = lines[:1]
+            fields = self._fields(first)
+        self.end += sum(map(len, lines))
+        self.lines += len(lines)
+        if isinstance(fields, str):
+            text = line_text(first[:SHOWN]).rstrip("\r\n")
+            yield BadRow(number, self.end, fields, text)
+        elif fields:
+            yield row_of(number, self.end, fields, self.named, self._shift)
 
     def _record(self, first: bytes) -> list[bytes]:
         """Return the lines of a record whose first line ends within quotes."""
@@ -162,4 +214,4 @@ class CsvReader:
 
 def may_be_header(line: bytes) -> bool:
     """Whether a line, or one of several, may be a header."""
-    return any(mark in line for mark in _HEADERS)
+    return _HEADERS[0] in line or _HEADERS[1] in line or _HEADERS[2] in line

@@ -106,8 +106,11 @@ class Surveyor:
                 continue
             first, last = self._times.get(zone, (ms, ms))
             self._times[zone] = min(first, ms), max(last, ms)
+            is_conversion = row.fields.get("event_name") in CONVERSIONS
+            if not is_conversion and self._filings is None:
+                continue
             person = person_of(row.fields)
-            if person is not None and row.fields.get("event_name") in CONVERSIONS:
+            if person is not None and is_conversion:
                 conversions.append((person, ms))
             if person is not None and self._filings is not None:
                 day = day_of(ms)
