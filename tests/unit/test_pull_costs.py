@@ -26,6 +26,7 @@ from flybridge.sandbox.server import Sandbox, running
 from flybridge.sandbox.traffic.traffic import START_MS, TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.cost_etl import COLUMNS
 from flybridge.sealing import Seal
+from flybridge.store.job_runs import MOST, JobRun, note_run, read_runs
 from flybridge.store.performance import CostRow, Slice, day_number
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.inside import Inside
@@ -281,6 +282,10 @@ async def test_a_schedule_pulls_every_so_often_and_stays_within_the_quota(store,
     (one,) = await standing(store)
     assert (one.app, one.origin, one.problem) == ("shop", "aggregate", "")
     assert one.next_ms > one.pulled_ms > 0
+    runs = (await read_runs(store))["costs shop"]
+    assert [run.problem for run in runs] == [""] * 7
+    assert runs[0].began_ms > runs[-1].began_ms
+    assert f"{watched.pulled[-1]:,} rows of costs" in runs[0].did
 
 
 async def test_a_schedule_tells_of_a_refusal_and_goes_on_with_the_others(store, monkeypatch):
@@ -293,6 +298,16 @@ async def test_a_schedule_tells_of_a_refusal_and_goes_on_with_the_others(store, 
     standings = {one.app: one for one in await standing(store)}
     assert "not part of the AppsFlyer plan" in standings["other"].problem
     assert standings["shop"].problem == ""
+    assert "not part of the AppsFlyer plan" in (await read_runs(store))["costs other"][0].problem
+
+
+async def test_only_the_last_runs_of_a_job_are_kept(store):
+    for n in range(50):
+        await note_run(store, "costs shop", JobRun(n, n + 1))
+    await note_run(store, "costs shop-2", JobRun(7, 8))
+    found = await read_runs(store, "costs shop")
+    assert [run.began_ms for run in found["costs shop"]] == list(range(49, 49 - MOST, -1))
+    assert len(found["costs shop-2"]) == 1
 
 
 async def test_a_schedule_tries_again_after_an_outage(store, monkeypatch):

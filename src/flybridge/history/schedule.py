@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
+from flybridge.store.job_runs import JobRun, note_run
 from flybridge.store.protocol import Store
 
 STATE: Final = "read "
@@ -25,12 +26,22 @@ CLAIM_MS: Final = 900_000
 AGAIN_MS: Final = 600_000
 
 
+class TaskResult(Struct, frozen=True):
+    """What a task did, as a sentence with its numbers, and the problem that it has met; either may be empty."""
+
+    did: str = ""
+    problem: str = ""
+
+
 class ReadTask(Struct, frozen=True):
-    """Something that is done every so often. `run` returns the problem that it has met, or an empty text."""
+    """Something that is done every so often. A run with nothing to say is not kept in the job's history."""
 
     name: str
     every_ms: int
-    run: Callable[[], Awaitable[str]]
+    run: Callable[[], Awaitable[TaskResult]]
+
+
+NOTHING: Final = TaskResult()
 
 
 class ReadState(Struct, frozen=True):
@@ -59,9 +70,12 @@ async def keep_reading(
                 if now_ms < min(state.next_ms, now_ms + task.every_ms) or stop.is_set():
                     continue
                 await _note(store, task, ReadState(now_ms + CLAIM_MS, state.ran_ms, state.problem))
-                problem = await _problem(task)
+                result = await _result(task)
+                problem = result.problem
                 wait_ms = min(AGAIN_MS, task.every_ms) if problem else task.every_ms
                 await _note(store, task, ReadState(now_ms + wait_ms, clock.now_ms(), problem))
+                if result != NOTHING:
+                    await note_run(store, task.name, JobRun(now_ms, clock.now_ms(), result.did, problem))
                 if problem:
                     failed(FlybridgeError(problem))
         except FlybridgeError as fault:
@@ -70,13 +84,13 @@ async def keep_reading(
             await asyncio.wait_for(stop.wait(), LOOK_S)
 
 
-async def _problem(task: ReadTask) -> str:
+async def _result(task: ReadTask) -> TaskResult:
     try:
         return await task.run()
     except FlybridgeError as fault:
-        return str(fault)
+        return TaskResult(problem=str(fault))
     except (OSError, sqlite3.Error) as fault:  # a full disk must not end the process
-        return f"{task.name}: {fault}."
+        return TaskResult(problem=f"{task.name}: {fault}.")
 
 
 async def _note(store: Store, task: ReadTask, state: ReadState) -> None:

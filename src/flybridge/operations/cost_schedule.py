@@ -17,6 +17,8 @@ from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
 from flybridge.errors import FlybridgeError
 from flybridge.operations.pull_costs import CORRECTED_DAYS, CostPlan, CostPull, CostsRefused, note, pull, standing
+from flybridge.store.job_runs import JobRun, note_run
+from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 
 LOOK_S: Final = 5.0
@@ -51,7 +53,17 @@ async def keep_pulling(
                     continue
                 await note(store, structs.replace(one, next_ms=now_ms + CLAIM_MS))
                 last = today(plan.app, now_ms)
-                await _pull_one(plan, one, store, download, last=last, every_ms=every_ms, now_ms=now_ms, pulled=pulled)
+                await _pull_one(
+                    plan,
+                    one,
+                    store,
+                    download,
+                    last=last,
+                    every_ms=every_ms,
+                    began_ms=now_ms,
+                    clock=clock,
+                    pulled=pulled,
+                )
         except FlybridgeError as problem:
             failed(problem)
         with suppress(TimeoutError):
@@ -66,15 +78,20 @@ async def _pull_one(
     *,
     last: int,
     every_ms: int,
-    now_ms: int,
+    began_ms: int,
+    clock: Clock,
     pulled: Callable[[str, str, int], None],
 ) -> None:
+    job = f"costs {plan.app}"
     try:
-        done = await pull(plan, store, download, first=last - CORRECTED_DAYS + 1, last=last, now_ms=now_ms)
+        done = await pull(plan, store, download, first=last - CORRECTED_DAYS + 1, last=last, now_ms=began_ms)
     except FlybridgeError as problem:
         again_s = problem.again_s if isinstance(problem, CostsRefused) else 60.0
         wait_ms = every_ms if again_s is None else max(round(again_s * 1000), min(AGAIN_MS, every_ms))
-        await note(store, structs.replace(before, problem=str(problem), next_ms=now_ms + wait_ms))
+        await note(store, structs.replace(before, problem=str(problem), next_ms=began_ms + wait_ms))
+        await note_run(store, job, JobRun(began_ms, clock.now_ms(), problem=str(problem)))
         raise
-    await note(store, structs.replace(done, next_ms=now_ms + every_ms))
+    await note(store, structs.replace(done, next_ms=began_ms + every_ms))
+    did = f"{done.rows:,} rows of costs, {date_of(done.first)} to {date_of(done.last)}."
+    await note_run(store, job, JobRun(began_ms, clock.now_ms(), did))
     pulled(done.app, done.origin, done.rows)

@@ -14,6 +14,7 @@ from flybridge.history.schedule import ReadState, ReadTask
 from flybridge.operations.pull_costs import CostPull, cost_plans_of, note, standing
 from flybridge.operations.reconcile_schedule import STATE as COMPARED
 from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.store.job_runs import JobRun, read_runs
 from flybridge.store.protocol import Store
 from flybridge.web.console.operations import JobState
 
@@ -43,7 +44,15 @@ async def read_jobs(config: Config, store: Store, tasks: Sequence[ReadTask]) -> 
     found += [
         JobState("compare", app.name, WHAT["compare"], DAY_MS, 0, due.get(app.name, 0), "") for app in config.apps
     ]
-    return found
+    runs = await read_runs(store)
+    return [_with_runs(one, runs.get(f"{one.kind} {one.app}", ())) for one in found]
+
+
+def _with_runs(one: JobState, runs: Sequence[JobRun]) -> JobState:
+    if not runs:
+        return one
+    newest = runs[0]
+    return structs.replace(one, runs=runs, ran_ms=one.ran_ms or newest.ended_ms, problem=one.problem or newest.problem)
 
 
 async def make_due(store: Store, job: JobState) -> None:

@@ -18,7 +18,7 @@ from flybridge.history.locker import Locker, LockerFollower
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, Pulled, PullPlan, taking
 from flybridge.history.run import PROGRESS, refused
-from flybridge.history.schedule import ReadTask
+from flybridge.history.schedule import ReadTask, TaskResult
 from flybridge.history.uptime import read_uptime
 from flybridge.inbox.protocol import Inbox
 from flybridge.mapping.to_amplitude.settings import DoubleAttribution
@@ -122,34 +122,38 @@ class HistoryReader(Struct, frozen=True):
                 tasks.append(ReadTask(f"gaps {app.name}", DAY_MS, self._gaps_task(app, found)))
         return tasks
 
-    def _pull_task(self, app: App, read: RowsRead) -> Callable[[], Awaitable[str]]:
-        async def run() -> str:
+    def _pull_task(self, app: App, read: RowsRead) -> Callable[[], Awaitable[TaskResult]]:
+        async def run() -> TaskResult:
             now_ms = self.clock.now_ms()
             done = await self.pull(app, now_ms - app.history.trailing_days * DAY_MS, now_ms)
-            read(app.name, "pull", sum(one.taken for one in done))
-            return next((one.problem for one in done if one.problem), "")
+            rows, taken = sum(one.rows for one in done), sum(one.taken for one in done)
+            read(app.name, "pull", taken)
+            did = f"{rows:,} rows read, {taken:,} were new."
+            return TaskResult(did, next((one.problem for one in done if one.problem), ""))
 
         return run
 
-    def _locker_task(self, app: App, read: RowsRead) -> Callable[[], Awaitable[str]]:
-        async def run() -> str:
+    def _locker_task(self, app: App, read: RowsRead) -> Callable[[], Awaitable[TaskResult]]:
+        async def run() -> TaskResult:
             done = await self.follower(app).look()
             read(app.name, "locker", done.taken)
-            return next(iter(done.problems), "")
+            did = f"{done.taken:,} rows were new." if done.taken else ""
+            return TaskResult(did, next(iter(done.problems), ""))
 
         return run
 
-    def _gaps_task(self, app: App, found: FoundGaps) -> Callable[[], Awaitable[str]]:
-        async def run() -> str:
+    def _gaps_task(self, app: App, found: FoundGaps) -> Callable[[], Awaitable[TaskResult]]:
+        async def run() -> TaskResult:
             now_ms = self.clock.now_ms()
             days = min(app.history.trailing_days, self.config.retention.dedup_days - 1)
             # What happened before flybridge ran is history, and is imported only if somebody asks for it.
             from_ms = max(now_ms - days * DAY_MS, (await read_uptime(self.store)).began_ms or now_ms)
             if from_ms >= now_ms - SETTLED_MS:
-                return ""
+                return TaskResult("Nothing to compare yet: what happened before flybridge ran is not asked for.")
             report = await self.gaps(app, from_ms, now_ms - SETTLED_MS, fill=True)
             found(app.name, report.rows, report.missing, report.filled)
-            return next(iter(report.problems), "")
+            did = f"{report.rows:,} rows compared, {report.missing:,} were missing, {report.filled:,} filled."
+            return TaskResult(did, next(iter(report.problems), ""))
 
         return run
 

@@ -19,6 +19,7 @@ from flybridge.operations.find import find_and_keep
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.store.job_runs import JobRun, note_run
 from flybridge.store.protocol import Store
 
 T = TypeVar("T")
@@ -57,14 +58,22 @@ async def keep_reconciling(
                     continue
                 await _put(store, plan, now_ms + AGAIN_MS)
                 last = plan.day_of(now_ms - AFTER_MIDNIGHT_MS) - 1
-                if plan.asks and days:
-                    found = await _until(stop, reconciler.run(plan, last - days + 1, last))
-                    if found is None:
-                        return
-                    compared(plan.app, found)
-                (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
-                await find_and_keep(store, scope, now_ms)
+                found: Sequence[DayComparison] = ()
+                try:
+                    if plan.asks and days:
+                        work = await _until(stop, reconciler.run(plan, last - days + 1, last))
+                        if work is None:
+                            return
+                        found = work
+                        compared(plan.app, found)
+                    (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
+                    worth = await find_and_keep(store, scope, now_ms)
+                except FlybridgeError as problem:
+                    await _note(store, plan, JobRun(now_ms, clock.now_ms(), problem=str(problem)))
+                    raise
                 await _put(store, plan, _next_ms(plan, now_ms))
+                did = f"{len(found)} days compared, {len(worth)} findings."
+                await _note(store, plan, JobRun(now_ms, clock.now_ms(), did))
         except FlybridgeError as problem:
             failed(problem)
         with suppress(TimeoutError):
@@ -85,6 +94,10 @@ async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
 
 async def _put(store: Store, plan: ReconcilePlan, due_ms: int) -> None:
     await store.put_state(f"{STATE}{plan.app}", str(due_ms).encode())
+
+
+async def _note(store: Store, plan: ReconcilePlan, run: JobRun) -> None:
+    await note_run(store, f"compare {plan.app}", run)
 
 
 def _next_ms(plan: ReconcilePlan, now_ms: int) -> int:

@@ -11,6 +11,7 @@ from flybridge.config.settings import App, Config
 from flybridge.notifications.notifier import ChannelState
 from flybridge.records import Envelope
 from flybridge.store.audiences.protocol import Run, Standing
+from flybridge.store.job_runs import JobRun
 
 
 class Done(Struct, frozen=True):
@@ -42,7 +43,7 @@ class AudienceState(Struct, frozen=True):
 class JobState(Struct, frozen=True):
     """A job that runs by schedule. Times are 0 where they are not known; at `next_ms` 0 it is due.
 
-    `problem` says what went wrong the last time; empty if nothing did.
+    `problem` says what went wrong the last time; empty if nothing did. `runs` are the last ones, newest first.
     """
 
     kind: str
@@ -52,6 +53,7 @@ class JobState(Struct, frozen=True):
     ran_ms: int
     next_ms: int
     problem: str
+    runs: Sequence[JobRun] = ()
 
 
 class CheckResult(Struct, frozen=True):

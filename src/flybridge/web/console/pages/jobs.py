@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.words import clock_time, masked_sentence, shown, span
 
 ENTRY: Final = Entry("jobs", "/jobs", "Jobs and streams")
+RUNS: Final = 50
 QUOTA: Final = "It may cost calls of AppsFlyer's and Amplitude's quotas."
 
 
@@ -26,9 +28,9 @@ def routes(site: Site) -> list[Route]:
 
     async def show(request: Request) -> Response:
         reading, operations = await site.reader.read(), site.operations
-        now_ms = site.clock.now_ms()
+        now_ms, jobs = site.clock.now_ms(), await operations.jobs()
         return await site.page(
-            request, ENTRY, "jobs.html", rows=[_row(one, now_ms) for one in await operations.jobs()],
+            request, ENTRY, "jobs.html", rows=[_row(one, now_ms) for one in jobs], runs=_runs(jobs),
             streams=[_stream(reading, app) for app in operations.config.apps if app.streams],
         )  # fmt: skip
 
@@ -57,6 +59,25 @@ def _row(one: JobState, now_ms: int) -> dict[str, Any]:
         "level": "warn" if one.problem else "",
         "state": masked_sentence(one.problem) or "well",
     }
+
+
+def _runs(jobs: Sequence[JobState]) -> list[dict[str, Any]]:
+    """Return the last runs of all jobs, newest first."""
+    named = {(job.kind, job.app): job for job in jobs}  # the costs of an app may come from two places
+    runs = [(run, job) for job in named.values() for run in job.runs]
+    runs.sort(key=lambda of: of[0].began_ms, reverse=True)
+    return [
+        {
+            "began": clock_time(run.began_ms),
+            "took": span(run.ended_ms - run.began_ms),
+            "app": shown(job.app),
+            "title": job.title,
+            "outcome": "failed" if run.problem else "done",
+            "level": "warn" if run.problem else "",
+            "detail": masked_sentence(" ".join(part for part in (run.did, run.problem) if part)),
+        }
+        for run, job in runs[:RUNS]
+    ]
 
 
 def _stream(reading: Reading, app: App) -> dict[str, Any]:
