@@ -28,7 +28,7 @@ async def flybridge(environment: Environment, *words: str) -> tuple[int, str, st
 
 @pytest.mark.service
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize(("kind", "faults"), [(LocalEnvironment, "flaky"), (ClusterEnvironment, "flaky")])
+@pytest.mark.parametrize(("kind", "faults"), [(LocalEnvironment, "all"), (ClusterEnvironment, "flaky")])
 async def test_every_metric_stays_the_true_one(tmp_path, kind, faults):
     scenario = Scenario(events=400, seed=5, faults=faults, reconciles=True)
     environment = kind(tmp_path, faults=faults, seed=5)

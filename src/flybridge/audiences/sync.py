@@ -34,7 +34,7 @@ from flybridge.delivery.exchange import (
     Verdict,
 )
 from flybridge.delivery.gate import Gate
-from flybridge.delivery.judge import LaneState
+from flybridge.delivery.lane_state import LaneState
 from flybridge.delivery.observer import Exchange, Observer
 from flybridge.delivery.words import said, words_of
 from flybridge.errors import TransportError
@@ -165,7 +165,9 @@ class AudienceSync:
 
     def _is_bad(self, work: Work, stage: str, device: Device, verdict: Retry) -> bool:
         """Count a device that failed alone. True when it has done so too often while others were accepted."""
-        if not verdict.counts or not (verdict.reason in DOUBTED or self._state(work, stage).is_bad(device.mark)):
+        if not (verdict.counts or verdict.alone) or not (
+            verdict.reason in DOUBTED or self._state(work, stage).is_bad(device.mark)
+        ):
             return False
         name = (*_named(work, stage), device.mark)
         self._failed[name] += 1

@@ -15,10 +15,11 @@ from msgspec.structs import replace
 
 from flybridge.clock import Clock
 from flybridge.delivery import circuit as breaker
-from flybridge.delivery import judge as judging
+from flybridge.delivery import refusals
 from flybridge.delivery.circuit import Admission, Circuit, CircuitRules, Phase
 from flybridge.delivery.exchange import Halt, Limits, Verdict
-from flybridge.delivery.judge import Answer, Ended, LaneState
+from flybridge.delivery.judge import judge
+from flybridge.delivery.lane_state import PATIENCE, Answer, Ended, LaneState
 from flybridge.delivery.observer import Exchange, Observer
 from flybridge.delivery.pace import pace, take
 from flybridge.store.protocol import Lane
@@ -132,7 +133,7 @@ class Gate:
     ) -> tuple[Ended[T], list[Sequence[T]]]:
         """Return the items to be settled with their verdicts, and the batches to be sent again at once."""
         answer = Answer(number, self._number, self.time.now_ms(), self._rules, failed, status, words)
-        ended, again, state = judging.judge(items, verdicts, self.state, answer, key)
+        ended, again, state = judge(items, verdicts, self.state, answer, key)
         self._become(state)
         return ended, again
 
@@ -145,7 +146,7 @@ class Gate:
         """Return what becomes of items that are still suspected at the end of a round of work."""
         if not self.state.suspects:
             return []
-        ended, state = judging.close_round(self.state, self.time.now_ms(), self._rules)
+        ended, state = refusals.close_round(self.state, self.time.now_ms(), self._rules)
         self._become(state)
         return ended
 
@@ -156,7 +157,7 @@ class Gate:
     def send_fewer(self, most: int) -> None:
         """Send half as many items in a request, and raise that again only after many were accepted."""
         limit = max(1, (self.state.limit or most) // 2)
-        self.state = replace(self.state, limit=limit, fits=0, patience=judging.PATIENCE)
+        self.state = replace(self.state, limit=limit, fits=0, patience=PATIENCE)
 
     def observe(self, exchange: Exchange) -> None:
         """Report a request."""

@@ -31,8 +31,8 @@ from flybridge.delivery.batching import Load, pack
 from flybridge.delivery.circuit import Admission, Circuit
 from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import Accepted, Endpoint, Reject, Retry, Split, Verdict
+from flybridge.delivery.failures import PROBES
 from flybridge.delivery.gate import Gate
-from flybridge.delivery.judge import PROBES
 from flybridge.delivery.lifecycle import DUE, give_back, settle
 from flybridge.delivery.observer import Exchange
 from flybridge.delivery.settlements import SettlementBuffer
