@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -126,6 +126,7 @@ def _without_skip(filing: Filing) -> Any:
 
 
 @given(chosen=st.lists(st.sampled_from(COUNTED), min_size=1, max_size=8), order=st.randoms(), draw=st.data())
+@settings(max_examples=40)
 async def test_what_was_pushed_is_known_in_a_file_and_the_other_way(chosen, order, draw):
     """As many are filed as have happened, whether they are pushed first or read first, in parts that overlap."""
     with tempfile.TemporaryDirectory() as place:

@@ -71,7 +71,7 @@ async def played(new_place, batches: list[list[Envelope]], route: str) -> tuple[
 
 
 @given(facts=facts, route=st.sampled_from(("shop", "v1")), data=st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_order_and_any_batches_end_the_same(new_place, facts, route, data):
     """Hold-then-sight equals sight-then-hold, with the identities that go out, and as the facts themselves say."""
     envelopes = [make(person, number) for number, (make, person) in enumerate(facts)]
@@ -96,7 +96,7 @@ def test_any_order_and_any_batches_end_the_same(new_place, facts, route, data):
 @given(
     windows=st.lists(st.tuples(st.integers(1, 50), st.integers(0, 2)), min_size=1, max_size=6), at=st.integers(0, 60)
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_wait_ends_at_its_own_millisecond(new_place, windows, at):
     """Whatever the windows: what is over has expired, what is not still waits, and no sighting wakes the expired."""
 

@@ -63,7 +63,7 @@ def rules(platform: str = "android", **given_settings: Any) -> StreamRules:
 
 
 @given(events, asked)
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_condition_always_answers_and_its_opposite_disagrees(
     event: dict[str, Any], condition: dict[str, Any]
 ) -> None:
@@ -77,7 +77,7 @@ def test_a_condition_always_answers_and_its_opposite_disagrees(
 
 
 @given(events, st.sampled_from(["android", "ios", "other"]))
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_an_item_fits_into_one_kilobyte_and_is_one_that_appsflyer_reads(event: dict[str, Any], platform: str) -> None:
     """With its id in front; what has no room is named, and is not sent; too large a head is a dead letter."""
     found = map_event(Streamed(event), rules(platform, extras=("*", "user_properties.*")), NOW_MS)
