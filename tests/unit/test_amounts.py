@@ -18,6 +18,8 @@ from flybridge.appsflyer.currencies import currency_of
         ("9,99", 9.99), ("0,999", 0.999), ("$9.99", 9.99), ("€ 9,99", 9.99), ("9.99 USD", 9.99), ("R$ 9,90", 9.9),
         ("Rs. 1,500.00", 1500), ("-9.99", -9.99), ("\u22129,99", -9.99), ("-$5", -5), (["9.99"], 9.99), (7, 7.0),
         ("0.000123", 0.000123), (" 5 ", 5), ('"9.99"', 9.99), ("'9,99'", 9.99),
+        ("(9.99)", -9.99), ("($1,234.50)", -1234.5), ("€(9,99)", -9.99), ("\u0669\u066b\u0665", 9.5),
+        ("\u0661\u066c\u0662\u0663\u0664", 1234), ("\uff11\uff12", 12), ("9,99 z\u0142", 9.99),
     ],
 )  # fmt: skip
 def test_an_amount_is_read_where_it_can_mean_one_thing_only(written, amount):
@@ -27,8 +29,8 @@ def test_an_amount_is_read_where_it_can_mean_one_thing_only(written, amount):
 
 @pytest.mark.parametrize(
     "written",
-    ["1,234", "1,234,56", "9.99.9", "5-3", "9.99-", "($9)", "1 2", "", "abc", "USD", "NaN", "inf", "1e400", True, None,
-     [], ["1", "2"], {"a": 1}, "9" * 41, "$" * 40],
+    ["1,234", "1,234,56", "9.99.9", "5-3", "9.99-", "-(9)", "(-9)", "(9", "10K", "1.5 M", "9.99 CR", "15.000 €", "1 2",
+     "", "abc", "USD", "NaN", "inf", "1e400", True, None, [], ["1", "2"], {"a": 1}, "9" * 41, "$" * 40],
 )  # fmt: skip
 def test_what_is_in_doubt_is_no_amount(written):
     """A thousand or a little more than one: nobody can tell."""
@@ -39,6 +41,14 @@ def test_what_is_in_doubt_is_no_amount(written):
 def test_a_currency_without_cents_has_no_fraction(written):
     """So that a single group of three digits is thousands."""
     assert amount_of(written, "JPY") == 1234
+
+
+@pytest.mark.parametrize(
+    ("written", "amount"), [("15.000", None), ("15.00", 15), ("15000", 15000), ("15.000,00", 15000)]
+)
+def test_a_currency_whose_cents_are_worth_nothing_leaves_three_digits_in_doubt(written, amount):
+    """Nobody sells for fifteen rupiah, but the SDK asks for a decimal point."""
+    assert amount_of(written, "IDR") == amount
 
 
 @pytest.mark.parametrize("written", ["9.99 EUR", "EUR 9.99", "9.99€", "₫ 9.99", "9.99 eur"])
@@ -72,6 +82,8 @@ def test_what_a_locale_prints_is_read_back(amount, signs):
     thousands, point = signs
     printed = f"{amount:,.2f}".translate({ord(","): thousands, ord("."): point})
     assert amount_of(printed) == float(amount)
+    if amount > 0:
+        assert amount_of(f"({printed})") == amount_of(f"$({printed})") == -float(amount)
 
 
 @given(st.text(max_size=60))

@@ -7,6 +7,7 @@ The patterns are found by themselves: every one that a module of flybridge compi
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import inspect
 import json
@@ -32,11 +33,13 @@ from flybridge.delivery.words import words_of
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring, masking
 from flybridge.identity.mentions import keys_in, mentions
+from flybridge.mapping.person import custom_data, parsed
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.mapping.to_appsflyer import convert
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.operations.messages import read_messages
 from flybridge.records import Envelope, Media, Source
+from flybridge.relaxed_json import MAX_CHARACTERS, relaxed
 from flybridge.store.performance import label
 from flybridge.web import lists
 from flybridge.web.intake import members
@@ -190,6 +193,11 @@ def _flagged(body: bytes) -> bytes:
     return json.dumps([{"user_id": text, f"amplitude_{text}": True}, {"traits": {text: text}, "userId": "a"}]).encode()
 
 
+def _relaxed(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        relaxed(text[:MAX_CHARACTERS])
+
+
 SCANNERS: dict[str, Callable[[str], object]] = {
     "a cohort's file": _cohort_file,
     "an address": contacts.hash_email,
@@ -199,6 +207,9 @@ SCANNERS: dict[str, Callable[[str], object]] = {
     "a postback": _raw(lambda body: postback.read(body, Media.JSON)),
     "a query string": _raw(lambda body: postback.read(body, Media.QUERY)),
     "a time": postback_time.time_ms,
+    "a value of an event": lambda text: parsed(text, []),
+    "an object that is no JSON": lambda text: _relaxed(f"{{'a': {text}"),
+    "custom data": lambda text: custom_data(postback.Postback(custom_data=f"a=1;{text}"), []),
     "a streamed message": _raw(lambda body: list(stream.read(body))),
     "a streamed time": stream.time_ms,
     "a path": lambda text: look_up({"a": {}}, text[:1000]),

@@ -190,7 +190,7 @@ def test_an_event_value_is_read_however_it_is_encoded(value: Any) -> None:
     assert (event["revenue"], event["currency"]) == (5, "USD")
 
 
-@pytest.mark.parametrize("value", ['{"af_revenue": "5"', "[1, 2", '"{\\"a\\": 1"', "{'a': 1}"])
+@pytest.mark.parametrize("value", ['{"af_revenue": "5"', "[1, 2", '"{\\"a\\": 1"', "{'a': 'it's'}", "{a=1, b=2}"])
 def test_an_event_value_that_can_not_be_read_is_noted_and_stays_text(value: str) -> None:
     """It is a property as it came."""
     found = mapped(EVENT | {"event_value": value})

@@ -1,9 +1,9 @@
-"""Amounts of money as apps write them: `1,234.56`, `9,99`, `$9.99`, `["9.99"]`. Pure.
+"""Amounts of money as apps write them: `1,234.56`, `9,99`, `$9.99`, `(9.99)`, `["9.99"]`. Pure.
 
 AppsFlyer asks for `af_revenue` without a currency sign and without a separator of thousands
 (https://support.appsflyer.com/hc/en-us/articles/115005544169, read 2026-11-27); what apps send is what their locale
 prints. Text is read where it can mean one amount only: `1,234` may be a thousand or a little more than one, so it is
-read only of a currency that has no smaller unit, and `9.99 EUR` is none in dollars.
+read only of a currency that has no smaller unit, `9.99 EUR` is none in dollars, and `10K` is none at all.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import re
 from typing import Any, Final
 from unicodedata import category
 
-from flybridge.appsflyer.currencies import CODES, SIGNS, WITHOUT_CENTS
+from flybridge.appsflyer.currencies import CODES, SIGNS, WITHOUT_CENTS, WITHOUT_CENTS_IN_PRACTICE
 
 MAX_AMOUNT: Final = 1e15
 MAX_CHARACTERS: Final = 40
 QUOTES: Final = " \t\"'"
 """What stands around an amount that was encoded once more than the text that holds it."""
+DOUBTFUL: Final = WITHOUT_CENTS | WITHOUT_CENTS_IN_PRACTICE
+"""Currencies in which a point behind a digit may group thousands."""
 MAX_NAME: Final = 4  # `USD`, `kr`, `Rs.`
 
 # Thousands are grouped by three; between groups stands one and the same sign. All repetitions are bounded.
@@ -28,7 +30,16 @@ _INDIAN: Final = re.compile(r"\d{1,2}(?:,\d{2}){1,5},\d{3}(?:\.\d{1,8})?")
 _DECIMAL_COMMA: Final = re.compile(r"\d{1,15},\d{1,2}|\d{1,15},\d{4,8}|0,\d{1,8}")
 _ONE_GROUP: Final = re.compile(r"[1-9]\d{0,2}[,.]\d{3}")
 _WITHOUT_SPACES: Final = str.maketrans("", "", _SPACES)
-_MINUS: Final = str.maketrans({"\u2212": "-"})
+_PLAIN: Final = str.maketrans(
+    {"\u2212": "-", "\u2010": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-", "\u066b": ".", "\u066c": "'"}
+    | dict.fromkeys("\u200e\u200f\u061c")
+    | {chr(zero + digit): str(digit) for zero in (0x0660, 0x06F0, 0x0966, 0xFF10) for digit in range(10)}
+)
+"""Minus signs, Arabic and other digits with their separators, and marks of the direction of writing."""
+_NEGATIVE: Final = re.compile(r"([^()]{0,6})\(([^()]{1,40})\)([^()]{0,6})")
+"""A negative amount as accountants write it: `(9.99)`, `$(9.99)`."""
+MULTIPLIERS: Final = frozenset({"K", "M", "MN", "MM", "MIO", "B", "BN", "T", "TN", "TSD", "CR", "DR", "LAC", "X"})
+"""What stands behind an amount and makes another of it, or may."""
 
 
 def amount_of(value: Any, currency: str | None = None) -> float | None:
@@ -45,20 +56,31 @@ def amount_of(value: Any, currency: str | None = None) -> float | None:
 def _read(written: str, currency: str | None) -> float | None:
     if len(written) > MAX_CHARACTERS:
         return None
-    if currency not in WITHOUT_CENTS or not _ONE_GROUP.fullmatch(written.strip()):
+    if currency not in DOUBTFUL or not _ONE_GROUP.fullmatch(written.strip()):
         try:
             return _bounded(written)
         except ValueError:
             pass
-    bare = _bare(written.translate(_MINUS), currency)
+    plain = written.translate(_PLAIN)
+    is_negative = (accounted := _NEGATIVE.fullmatch(plain)) is not None
+    if accounted is not None:
+        plain = "".join(accounted.groups())
+    bare = _bare(plain, currency)
     if bare is None:
         return None
     sign, digits = bare
+    if is_negative:
+        if sign:
+            return None
+        sign = "-"
+    is_labelled = len(digits) < len(plain.strip(" +-"))
     digits = digits.translate(_WITHOUT_SPACES) if _is_spaced(digits) else digits
     if _ONE_GROUP.fullmatch(digits):
         if currency not in WITHOUT_CENTS:
-            # A point is read as a decimal one, as everywhere in JSON; a comma stays in doubt.
-            return _bounded(sign + digits) if "." in digits else None
+            # A point is read as a decimal one, as everywhere in JSON, but not in a text that was written for people:
+            # `15.000 €`. A comma stays in doubt.
+            is_plain = "." in digits and not is_labelled and currency not in WITHOUT_CENTS_IN_PRACTICE
+            return _bounded(sign + digits) if is_plain else None
         return _bounded(sign + digits.replace(",", "").replace(".", ""))
     if (grouped := _GROUPED.fullmatch(digits)) is not None:
         return _bounded(sign + _plain(digits, grouped.group(1)))
@@ -76,9 +98,11 @@ def _bare(written: str, currency: str | None) -> tuple[str, str] | None:
         return None
     around = written[: found.start()] + written[found.end() :]
     sign = "-" if "-" in written[: found.start()] else ""
-    named = around.replace("-", "", 1) if sign else around
+    named = around.replace("-", "", 1) if sign else around.replace("+", "", 1)
     letters = [character for character in named if not character.isspace() and category(character) != "Sc"]
     if len(letters) > MAX_NAME or not all(character.isalpha() or character == "." for character in letters):
+        return None
+    if "".join(letters).strip(".").upper() in MULTIPLIERS:
         return None
     if currency is not None and not _told(named, "".join(letters).upper()) <= {currency}:
         return None

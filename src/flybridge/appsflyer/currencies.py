@@ -27,6 +27,10 @@ _WITHOUT_CENTS: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV
 WITHOUT_CENTS: Final = frozenset(_WITHOUT_CENTS.split())
 """Currencies without a minor unit."""
 
+_WITHOUT_CENTS_IN_PRACTICE: Final = "AMD COP HUF IDR IQD IRR LAK LBP MGA MMK MNT TZS UZS"
+WITHOUT_CENTS_IN_PRACTICE: Final = frozenset(_WITHOUT_CENTS_IN_PRACTICE.split())
+"""Currencies whose minor unit is worth so little that prices have none: `15.000` may be fifteen thousand of them."""
+
 SIGNS: Final = {
     "€": "EUR", "₹": "INR", "₫": "VND", "₩": "KRW", "₽": "RUB", "₺": "TRY", "₴": "UAH", "₪": "ILS", "₱": "PHP",
     "฿": "THB", "₦": "NGN", "₲": "PYG", "₸": "KZT", "₡": "CRC", "₵": "GHS", "₼": "AZN", "₾": "GEL", "₮": "MNT",

@@ -7,6 +7,8 @@ configured keys. An id is only ever what its own field says; nothing is made up,
 from __future__ import annotations
 
 import re
+from base64 import b64decode
+from binascii import Error as Base64Error
 from collections.abc import Iterable, Mapping
 from html import unescape
 from math import isfinite
@@ -24,6 +26,7 @@ from flybridge.appsflyer.postback_kind import says_something
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.identity import IdKind, usable
 from flybridge.mapping.consent import withheld
+from flybridge.relaxed_json import relaxed
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -37,13 +40,22 @@ MAX_PAIRS: Final = 1000
 SECONDS: Final = range(EARLIEST_MS // 1000, LATEST_MS // 1000)
 MAX_ENCODED: Final = 4
 """How often JSON may be encoded as text within JSON, itself included."""
-ESCAPED: Final = ("%7b", "%5b", "%22")
+ESCAPED: Final = ("%7b", "%5b", "%22", "%25")
 """How JSON begins that was percent-encoded once more than the query string it came in."""
-QUOTE: Final = "&quot;"
+QUOTE: Final = re.compile(r"&(?:quot|#34|#x22);", re.IGNORECASE)
+BASE64: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0|W3s|W1t|Int|IHs)[A-Za-z0-9+/_-]{5,87380}={0,2}")
+"""JSON in base64. No other text begins like a bracket and a quote, or a blank, in base64, and is JSON when decoded."""
+OPTIONAL: Final = re.compile(r"Optional\((.*)\)", re.DOTALL)
+"""A value as Swift prints it that the app has not unwrapped."""
 ESCAPED_QUOTE: Final = re.compile(r'[\[{][\[{\s]{0,32}\\+"')
 """How JSON begins whose quotes are escaped, though no quotes stand around all of it."""
 MAX_BEFORE_QUOTE: Final = 32
-BLANKS: Final = " \t\r\n\v\f\u00a0\ufeff"
+BLANKS: Final = " \t\r\n\v\f\u00a0\ufeff\u200b\u200e\u200f\u2060"
+
+JAVA_MAP: Final = re.compile(r"\s*\{([^{}]*)\}\s*")
+BETWEEN_PAIRS: Final = re.compile(r"[;,]\s{0,8}(?=[\w.$-]{1,64}=)")
+WRAPPED: Final = frozenset("\"'O")
+"""How ids begin that stand in quotes once more, or in Swift's `Optional(...)`."""
 
 # A shorter identifier is found in any text.
 MIN_TELLING: Final = 8
@@ -180,11 +192,12 @@ def parsed(value: Any, notes: list[str] | None = None, name: str = "event_value"
 def _unusual(text: str, notes: list[str], name: str) -> Any:
     found: Any = text
     for _ in range(MAX_ENCODED):
-        if isinstance(found, str) and found[:3].lower() in ESCAPED:
-            found = unquote_plus(found).strip(BLANKS)
-        if not isinstance(found, str) or found[:1] not in ("{", "[", '"'):
+        if not isinstance(found, str):
             break
-        if QUOTE in found[:MAX_BEFORE_QUOTE]:
+        found = _unwrapped(found)
+        if found[:1] not in ("{", "[", '"'):
+            break
+        if QUOTE.search(found, 0, MAX_BEFORE_QUOTE):
             found = unescape(found)
         if ESCAPED_QUOTE.match(found):
             found = f'"{found}"'
@@ -192,7 +205,7 @@ def _unusual(text: str, notes: list[str], name: str) -> Any:
             found = _decode(found)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             try:
-                found = _decode(mended(found))
+                found = _mended(found)
             except (ValueError, OverflowError, RecursionError):
                 if "{" in found[:4] or "[" in found[:4]:
                     notes.append(f"The {name} looks like JSON, but can't be read, and is kept as text.")
@@ -203,20 +216,64 @@ def _unusual(text: str, notes: list[str], name: str) -> Any:
     return None if isinstance(found, str) and found in ABSENT else found
 
 
+def _unwrapped(text: str) -> str:
+    """Return what a text encodes that was percent-encoded, put into base64, or printed by Swift as an `Optional`."""
+    for _ in range(MAX_ENCODED):
+        if text[:3].lower() not in ESCAPED:
+            break
+        text = unquote_plus(text).strip(BLANKS)
+    if (found := OPTIONAL.fullmatch(text)) is not None:
+        text = found[1].strip(BLANKS)
+    return _from_base64(text) or text
+
+
+def _from_base64(text: str) -> str | None:
+    """Return the JSON that a text holds in base64; None if it holds none."""
+    if not BASE64.fullmatch(text):
+        return None
+    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        found = b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode()
+        _decode(found)
+    except (Base64Error, UnicodeError, msgspec.DecodeError, RecursionError):
+        return None
+    return found.strip(BLANKS)
+
+
+def _mended(text: str) -> Any:
+    """Return what stands in JSON that is not clean, or in what other programs print for it. Raises `ValueError`."""
+    try:
+        return _decode(mended(text))
+    except (ValueError, OverflowError):
+        return relaxed(text)
+
+
 def custom_data(postback: Postback, notes: list[str] | None = None) -> Mapping[str, Any]:
     """Return custom data by key: a JSON object, JSON in text, or `key=value&key=value`."""
     if postback.custom_data is None:
         return EMPTY
-    value = parsed(postback.custom_data, notes, "custom_data")
+    said: list[str] = []
+    value = parsed(postback.custom_data, said, "custom_data")
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if isinstance(value, str) and value.count("&") < MAX_PAIRS:
-        value = dict(parse_qsl(value)) or dict(parse_qsl(unquote_plus(value))) or value
-    if isinstance(value, dict):
-        return value
-    if notes is not None and value is not None:
-        notes.append("The custom_data is neither a JSON object nor key=value pairs and was not used.")
-    return EMPTY
+    if (
+        isinstance(value, str)
+        and value.count("=") < MAX_PAIRS
+        and (pairs := _pairs(value) or _pairs(unquote_plus(value)))
+    ):
+        return pairs
+    if notes is not None:
+        notes += said
+        if value is not None and not isinstance(value, dict):
+            notes.append("The custom_data is neither a JSON object nor key=value pairs and was not used.")
+    return value if isinstance(value, dict) else EMPTY
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Return `key=value` pairs with `&`, `;` or `,` between them, also in the braces of a Java map; empty if none."""
+    if found := JAVA_MAP.fullmatch(text):
+        text = found[1]
+    return dict(parse_qsl(BETWEEN_PAIRS.sub("&", text)))
 
 
 def look_up(values: Mapping[str, Any], key: str) -> Any:
@@ -331,11 +388,23 @@ def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
     if raw == "":
         return None
     if not isinstance(raw, str):
-        raw = str(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) else None
+        if isinstance(raw, list) and len(raw) == 1:
+            raw = raw[0]
+        if not isinstance(raw, str):
+            raw = str(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) else None
+    if raw is not None and raw[:1] in WRAPPED:
+        raw = _bare(raw)
     found = identifier(raw, keys.min_id_length)
     if found is None:
         notes.append(f"The {what} that the app passed is none that Amplitude takes and was left out.")
     return found
+
+
+def _bare(text: str) -> str:
+    """Return an id without quotes around it, and without Swift's `Optional(...)`."""
+    if (found := OPTIONAL.fullmatch(text.strip())) is not None:
+        text = found[1].strip()
+    return text[1:-1] if text[:1] == text[-1:] and text[:1] in ('"', "'") and len(text) > 1 else text
 
 
 def _session(raw: Any, notes: list[str]) -> int | None:

@@ -91,8 +91,8 @@ def _values(value: Any, sent: dict[str, Any], note: str, ids: Sequence[bytes]) -
 
 
 def _raw(source: str, raw: Any, ids: Sequence[bytes]) -> Any:
-    """Return a field that a rule read, masked if personal; of an object only that it was present."""
-    if isinstance(parsed(raw), dict):
+    """Return a field that a rule read, masked if personal; of an object or a list only that it was present."""
+    if isinstance(parsed(raw), dict | list):
         return "{…}"
     return mask(raw) if source in ID_KEYS or names_a_device(raw, ids) else raw
 

@@ -61,7 +61,7 @@ def facts_of(postback: Postback, rules: Rules, received_ms: int) -> Facts:
     raw = postback.event_value
     whole = value = None
     if raw is not None:
-        whole = value = parsed(raw, notes)
+        whole = value = _single(parsed(raw, notes))
         # A short, flat text can't exceed the limits, and nearly every event value is one.
         is_plain = isinstance(raw, str) and len(raw) <= MAX_TEXT and raw[:1] != '"'
         if not is_plain or raw.count("{") + raw.count("[") >= MAX_FLAT:
@@ -82,6 +82,11 @@ def facts_of(postback: Postback, rules: Rules, received_ms: int) -> Facts:
     return Facts(
         postback, classification, whole, value, person, reported_ms, install_ms, event_ms, is_undated, notes
     )  # fmt: skip
+
+
+def _single(value: Any) -> Any:
+    """Return the only object of a list, anything else as it is."""
+    return value[0] if type(value) is list and len(value) == 1 and type(value[0]) is dict else value
 
 
 def _within_limits(value: Any, notes: list[str]) -> Any:

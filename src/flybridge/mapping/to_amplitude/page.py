@@ -125,8 +125,11 @@ _TAIL = """\
 
 The Amplitude device, session and user ids are those that the app passed to AppsFlyer in custom data, or in the event's
 value, under the configured keys, which may be paths (`user.device_id`) and match in either case; else the customer
-user id is the user id. JSON in text is read also with blanks around it and if it was encoded more than once. If there
-is custom data, but no id in it, the event is held with that remark (`custom_data_without_id` among its keys).
+user id is the user id. JSON in text is read also with blanks around it, if it was encoded more than once or in
+base64, and as Python, Swift and property lists print an object (`{'a': '1'}`, `["a": "1"]`, `{ a = "1"; }`), which is
+noted; the same holds for the event's value. Text whose quotes are lost (`{a=1, b=2}`) stays a property of the event,
+and is noted; custom data may be pairs (`a=1&b=2`, `{a=1, b=2}`). If there is custom data, but no id in it, the event
+is held with that remark (`custom_data_without_id` among its keys).
 
 No id is ever put in another's place, and no user is made up. What Amplitude would refuse (shorter than 5 characters,
 `null`, zeros, ...) is left out and noted. `mapping.customer_user_id` says what AppsFlyer's customer user id is for:
@@ -151,8 +154,16 @@ the pair in US dollars stands in, then the one in the app's selected currency.
 Amplitude's `revenue` metrics
 [add up amounts of all currencies as plain numbers](https://amplitude.com/docs/data/currency-conversion); only its
 derived property *Currency Converted Revenue* converts. `flybridge init` therefore writes `usd` into a new
-configuration. Text in `af_revenue` is read where it can mean one amount only (`1,234.56`, `9,99`, `$9.99`); `1,234`
-is left out and noted, except in a currency without cents.
+configuration. Text in `af_revenue` is read where it can mean one amount only (`1,234.56`, `9,99`, `$9.99`, `(9.99)`
+for a negative one); `1,234`, `10K` and `15.000 €` are left out and noted. In a currency without cents three digits are
+thousands.
+
+## Times
+
+AppsFlyer's times are UTC, `2026-01-31 23:59:59.123`; those in the app's zone have an offset, or are of
+`selected_timezone`. What spreadsheets and programs make of them is read, too, where it can mean one moment only
+(`2026/01/31 11:59:59 PM`, `31.01.2026 23:59`, `Jan 31, 2026, 11:59 PM`, seconds since 1970). `02/01/2026` may be two
+days: the message is dated to its reception, and noted.
 
 ## User properties
 

@@ -147,7 +147,8 @@ def _why_none(postback: Postback, bought: dict[str, Any], choice: RevenueIn) -> 
         )
     if postback.event_revenue is None and read_amount(bought.get("af_revenue"), "JPY") is None:
         return "The amount in af_revenue can't be read and was left out: the SDK expects it as 1234.56."
-    if postback.event_revenue is None and read_amount(bought.get("af_revenue")) is None:
+    written = currency_of(postback.event_revenue_currency) or currency_of(_single(bought.get("af_currency")))
+    if postback.event_revenue is None and read_amount(bought.get("af_revenue"), written) is None:
         return "The amount in af_revenue can be read in two ways and was left out: the SDK expects it as 1234.56."
     return "The revenue has no currency that is a code of ISO 4217 and was left out."
 

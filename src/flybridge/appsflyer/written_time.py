@@ -1,0 +1,153 @@
+"""Times as spreadsheets and programs write them, where AppsFlyer's own form was not kept.
+
+    2026-11-20 02:07:00 PM, 20.11.2026 14:07, Nov 20, 2026, 2:07 PM, 20-Nov-2026 14:07:00, Fri Nov 20 14:07:00 UTC 2026,
+    2026-11-20T15:07:00+01:00[Europe/Berlin], 20261120140700, 1795183620.123
+
+Only what means one moment is read: `31/12/2026` and `12/31/2026` are the same day, `12/11/2026` may be two.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import cache, lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+MAX_CHARACTERS: Final = 80
+AROUND: Final = " \t\r\n\v\f\u00a0\u200b\u200e\u200f\ufeff\"'"
+"""What stands around a time that was encoded once more, or copied from a page."""
+PLACES: Final = str.maketrans({"\u00a0": " ", "\u202f": " "})
+FACTORS: Final = {10: 1000, 13: 1, 16: 1 / 1000, 19: 1 / 1_000_000}
+"""What makes milliseconds of a number with so many digits."""
+
+MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+FULL_MONTHS: Final = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+
+_NUMBER: Final = re.compile(r"([0-9]{10}|[0-9]{13}|[0-9]{16}|[0-9]{19})(\.[0-9]{0,9})?|1\.[0-9]{1,12}E(?:9|12)")
+_COMPACT: Final = re.compile(r"(20[0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
+
+_CLOCK: Final = (
+    r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,:](?P<part>[0-9]{1,9}))?)?"
+    r"(?:\s?(?P<half>[ap])\.?m\.?)?"
+)
+_ZONE: Final = (
+    r"(?:\s?(?P<offset>(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?|\s[0-9]{4}|Z)"
+    r"|\s?\(?(?P<zone>[A-Z][A-Z_]{1,30}(?:/[A-Z_]{2,30}){0,2})\)?)?"
+)
+_BEHIND: Final = r"(?:\s?\((?P<named>[^()]{1,40})\)|\s?\[(?P<place>[^][]{1,40})\])?"
+_LATER: Final = rf"(?:(?:,?\s{{1,3}}|T|_|\sAT\s){_CLOCK}{_ZONE})?{_BEHIND}"
+_WEEKDAY: Final = r"(?:(?:MON|TUE|WED|THU|FRI|SAT|SUN)[A-Z]{0,6}[.,]?\s)?"
+_FORMS: Final = tuple(
+    re.compile(form, re.IGNORECASE | re.ASCII)
+    for form in (
+        rf"(?P<year>[0-9]{{4}})(?P<sign>[-/.])(?P<month>[0-9]{{1,2}})(?P=sign)(?P<day>[0-9]{{1,2}}){_LATER}",
+        rf"(?P<one>[0-9]{{1,2}})(?P<sign>[-/.])(?P<two>[0-9]{{1,2}})(?P=sign)(?P<year>[0-9]{{4}}){_LATER}",
+        rf"{_WEEKDAY}(?P<day>[0-9]{{1,2}})[\s-](?P<name>[A-Z]{{3,9}})\.?,?[\s-](?P<year>[0-9]{{4}}){_LATER}",
+        rf"{_WEEKDAY}(?P<name>[A-Z]{{3,9}})\.?\s(?P<day>[0-9]{{1,2}})(?:ST|ND|RD|TH)?,?\s(?P<year>[0-9]{{4}}){_LATER}",
+        rf"{_WEEKDAY}(?P<name>[A-Z]{{3,9}})\s{{1,2}}(?P<day>[0-9]{{1,2}})\s{_CLOCK}{_ZONE}\s(?P<year>[0-9]{{4}})",
+    )
+)
+_OFFSET: Final = re.compile(r"(?:UTC|GMT)?(?:([+-])([0-9]{1,2})(?::?([0-9]{2}))?)?", re.IGNORECASE | re.ASCII)
+
+
+def moment_of(text: str) -> datetime | None:
+    """Return the moment that a text names, without a zone if the text has none; None if it names none or several."""
+    if len(text) > MAX_CHARACTERS:
+        return None
+    text = text.translate(PLACES).strip(AROUND)
+    if _NUMBER.fullmatch(text.upper()):
+        return _since_1970(text)
+    try:
+        if (compact := _COMPACT.fullmatch(text)) is not None:
+            return datetime(*map(int, compact.groups()))  # type: ignore[arg-type]
+        for form in _FORMS:
+            if (found := form.fullmatch(text)) is not None:
+                return _built(found.groupdict())
+    except (ValueError, OverflowError):
+        pass
+    return None
+
+
+def _since_1970(text: str) -> datetime:
+    digits = text.partition(".")[0]
+    ms = float(text) * FACTORS.get(len(digits), 1000 if text[-1] == "9" else 1)
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=round(ms))
+
+
+def _built(parts: dict[str, str | None]) -> datetime | None:
+    day = _day(parts)
+    hour = _hour(parts)
+    if day is None or hour is None:
+        return None
+    second, part = int(parts.get("second") or 0), (parts.get("part") or "").ljust(6, "0")[:6]
+    moment = datetime(*day, hour, int(parts.get("minute") or 0), second, int(part))
+    zone = _zone_of(parts)
+    return moment if zone is None else moment.replace(tzinfo=zone)
+
+
+def _day(parts: dict[str, str | None]) -> tuple[int, int, int] | None:
+    """Return year, month and day; None if the text may mean two days. Raises `ValueError` for an unknown month."""
+    year = int(parts["year"] or 0)
+    if (name := parts.get("name")) is not None:
+        names = MONTHS if len(name) == len("jan") else FULL_MONTHS
+        return year, names.index(name.lower()) + 1, int(parts["day"] or 0)
+    if parts.get("month") is not None:
+        return year, int(parts["month"] or 0), int(parts["day"] or 0)
+    one, two = int(parts["one"] or 0), int(parts["two"] or 0)
+    if one > len(MONTHS) or one == two:
+        return year, two, one
+    return (year, one, two) if two > len(MONTHS) else None
+
+
+def _hour(parts: dict[str, str | None]) -> int | None:
+    hour, half = int(parts.get("hour") or 0), parts.get("half")
+    if half is None:
+        return hour
+    if not 1 <= hour <= 12:
+        return None
+    return hour % 12 + (12 if half in "pP" else 0)
+
+
+def _zone_of(parts: dict[str, str | None]) -> tzinfo | None:
+    """Return the zone of a time; None if it names none. Raises `ValueError` for an unknown one."""
+    if (offset := parts.get("offset")) is not None:
+        # A plus sign in a query string that was not escaped arrives as a blank: "... 14:57:24.898 0000".
+        offset = offset.upper().replace(" ", "+")
+    name = offset or parts.get("zone") or parts.get("place") or parts.get("named")
+    if name is None:
+        return None
+    zone = UTC if name.upper() == "Z" else zone_of(name)
+    if zone is None:
+        raise ValueError("the zone is not known")
+    return zone
+
+
+@lru_cache(maxsize=256)
+def zone_of(name: str) -> tzinfo | None:
+    """Return the zone of a name (`Europe/Berlin`) or an offset (`UTC+2`, `(GMT+01:00) Berlin`); None if there is none.
+
+    Names are read in either case, and with blanks for underscores.
+    """
+    name = name.strip()
+    if name[:1] == "(":
+        name = name[1:].partition(")")[0].strip()
+    if not name:
+        return None
+    if found := _OFFSET.fullmatch(name):
+        sign, hours, minutes = found.groups()
+        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+        return timezone(-offset if sign == "-" else offset) if offset < timedelta(days=1) else None
+    try:
+        return ZoneInfo(_zones().get(name.casefold().replace(" ", "_"), name))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+@cache
+def _zones() -> dict[str, str]:
+    """Return the names of all zones by themselves in lower case."""
+    return {name.casefold(): name for name in available_timezones()}
