@@ -109,10 +109,19 @@ async def test_revenue_is_booked_on_the_day_of_the_install():
 async def test_retargeting_is_a_report_of_its_own():
     async with asking() as one:
         found = (await one.aggregate(reattr=True)).rows
-        assert sum(row.installs for row in found) == sum(
-            fact.kind in {"re-engagement", "re-attribution"} for fact in FACTS
+        true: Counter[tuple[object, ...]] = Counter(
+            (datetime.fromtimestamp(fact.time_ms / 1000, UTC).date(), fact.kind, fact.media_source)
+            for fact in FACTS
+            if fact.kind in {"re-engagement", "re-attribution"}
         )
-        assert {row.cost for row in found} == {None}
+        counted: Counter[tuple[object, ...]] = Counter()
+        for row in found:
+            counted[row.day, row.conversion_type, row.media_source] += row.conversions
+        assert +counted == true
+        assert {kind for _, kind, _ in true} == {"re-engagement", "re-attribution"}
+        assert {(row.cost, row.installs) for row in found} == {(None, None)}
+        revenue = sum(fact.revenue_usd for fact in FACTS if fact.kind == "in-app" and fact.retargeting)
+        assert sum(row.revenue for row in found) == pytest.approx(revenue, abs=0.01)
 
 
 async def test_days_are_those_of_the_zone_and_amounts_of_the_currency():

@@ -6,6 +6,11 @@ revenue and events are booked on the day of the install, and grow on old days. D
 exactly the app's setting; amounts are always in the app's currency, which only the columns of events name.
 `N/A` is unknown and not 0; blank or `None` is no agency or no campaign. No column is a key: rows about the same are
 added up.
+
+With `reattr` the days are those of the retargeting conversion
+(https://support.appsflyer.com/hc/en-us/articles/360014697157, read 2026-11-27), and the columns `Conversions` and
+`Conversion Type` stand in place of `Impressions` and `Installs`
+(https://help.funnel.io/en/articles/3220691, read 2026-11-27).
 """
 
 from __future__ import annotations
@@ -55,7 +60,7 @@ class EventFigures(Struct, frozen=True):
 class AggregateRow(Struct, frozen=True):
     """One row. `media_source` is `Organic` or `restricted` where AppsFlyer says so; empty texts are none.
 
-    With `reattr`, `installs` are retargeting conversions.
+    Retargeting reports have `conversions` of a `conversion_type` instead of `installs`.
     """
 
     day: date
@@ -71,6 +76,8 @@ class AggregateRow(Struct, frozen=True):
     revenue: float | None
     cost: float | None
     events: Mapping[str, EventFigures]
+    conversions: int | None = None
+    conversion_type: str = ""
 
 
 class Aggregate(Struct, frozen=True):
@@ -155,4 +162,6 @@ def _row(line: ReportLine, events: Events) -> AggregateRow:
             )
             for event, names in events.items()
         },
+        line.whole("conversions"),
+        line.text("conversion type"),
     )

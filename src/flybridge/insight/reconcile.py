@@ -79,12 +79,15 @@ class AmplitudeCount(Struct, frozen=True):
 class AppsFlyerCounts(Struct, frozen=True):
     """What AppsFlyer counts on a day, by media source. None: it was not asked, or can't tell.
 
-    `events` are by name on their own day, `booked_events` all in-app events by the day of the install, and
+    `unknown` are sources of whose installs it does not say how many there are. `conversions` are those of retargeting
+    by kind. `events` are by name on their own day, `booked_events` all in-app events by the day of the install, and
     `booked_revenue` their revenue in millionths of the app's currency.
     """
 
     origin: str
     installs: Mapping[str, int] | None = None
+    unknown: Collection[str] = ()
+    conversions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     events: Mapping[str, Mapping[str, int]] | None = None
     booked_events: Mapping[str, int] | None = None
     booked_revenue: Mapping[str, int] | None = None
@@ -200,7 +203,9 @@ class _Rows:
     def step_from_appsflyer(self, told: AppsFlyerCounts) -> None:
         unreadable = [self._evidence.unreadable]
         if told.installs is not None:
-            self._compared(PerformanceKind.INSTALL, "", told.installs, unreadable)
+            self._compared(PerformanceKind.INSTALL, "", told.installs, unreadable, told.unknown)
+        for kind, counts in told.conversions.items():
+            self._compared(kind, "", counts, unreadable)
         for event, counts in (told.events or {}).items():
             self._compared(PerformanceKind.EVENT, event, counts, unreadable)
         if told.booked_events is not None:
@@ -221,11 +226,19 @@ class _Rows:
             add(row, "booking_day", own[source] - cohorts.get(source, 0))
         self._compared(PerformanceKind.EVENT, ALL_EVENTS, counts, unreadable)
 
-    def _compared(self, kind: str, event: str, counts: Mapping[str, int], unreadable: list[int]) -> None:
+    def _compared(
+        self,
+        kind: str,
+        event: str,
+        counts: Mapping[str, int],
+        unreadable: list[int],
+        unknown: Collection[str] = (),
+    ) -> None:
         counts = respelled(counts, self._rows.of(kind, event), operator.add)
         for source in counts:
             self._rows.row(kind, event, source)
-        rows = self._rows.of(kind, event)
+        not_told = {source.lower() for source in unknown}
+        rows = {source: row for source, row in self._rows.of(kind, event).items() if source.lower() not in not_told}
         for source, row in rows.items():
             row.appsflyer = counts.get(source, 0)
             add(row, "conversion_definition", self._retargeted[row.key])

@@ -92,7 +92,7 @@ class Reconciler:
         counter = AmplitudeCounter(plan, self._budget)
         found = []
         for day in range(first, last + 1):
-            notes = [problem for problem in (told.problem, raw.problem) if problem]
+            notes = [problem for problem in (*told.problems, raw.problem) if problem]
             amplitude = AmplitudeAnswer()
             if plan.credentials is not None and plan.source_property:
                 amplitude = await self._amplitude(plan, counter, evidence, day, notes, again=again)

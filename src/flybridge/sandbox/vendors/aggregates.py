@@ -1,6 +1,7 @@
 """What AppsFlyer's aggregate reports count: the facts of the traffic by day of the install, source, campaign, country.
 
-Figures are LTV: what a user does later is booked on the day of the install. Costs are those of the installs, as
+Figures are LTV: what a user does later is booked on the day of the install, and in reports about retargeting on the day
+of the conversion (https://support.appsflyer.com/hc/en-us/articles/360014697157). Costs are those of the installs, as
 networks report them: less than all of it on the first days, and corrected after 14, 29 or 88 days. Campaigns with a
 cost also spend on days without an install.
 
@@ -11,7 +12,7 @@ https://support.appsflyer.com/hc/en-us/articles/360008849238 (read 2026-11-27). 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 from zlib import crc32
@@ -31,7 +32,7 @@ SESSION_MS: Final = 1_800_000
 IDLE: Final = 97
 """A campaign spends on one of so many days without an install."""
 
-RETARGETING: Final = frozenset({MessageKind.RE_ENGAGEMENT.value, MessageKind.RE_ATTRIBUTION.value})
+RETARGETING: Final = (MessageKind.RE_ENGAGEMENT.value, MessageKind.RE_ATTRIBUTION.value)
 
 
 class ReportedApp(Struct, frozen=True):
@@ -101,16 +102,47 @@ class ReportCell(Struct):
         return sum(any((one - install_day).days == after for one in days) for days in self.days.values())
 
 
-def cells(
-    facts: Iterable[Reported], day: Callable[[int], date], *, now_ms: int, retargeting: bool = False
-) -> dict[Key, ReportCell]:
-    """Return the cells of user acquisition, or of retargeting, as AppsFlyer knows them at `now_ms`."""
+def cells(facts: Iterable[Reported], day: Callable[[int], date], *, now_ms: int) -> dict[Key, ReportCell]:
+    """Return the cells of user acquisition as AppsFlyer knows them at `now_ms`."""
+    counted = (
+        (fact, fact.install_ms) for fact in facts
+        if fact.kind == MessageKind.INSTALL or (fact.kind == MessageKind.IN_APP and not fact.retargeting)
+    )  # fmt: skip
+    found, costs = _counted(counted, day, now_ms)
+    _spend(found, costs, day(now_ms))
+    return dict(found)
+
+
+def retargeting_cells(
+    facts: Sequence[Reported], day: Callable[[int], date], *, now_ms: int
+) -> dict[str, dict[Key, ReportCell]]:
+    """Return the cells of retargeting by the kind of conversion, which count as `installs` there. They have no cost."""
+    conversions: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for fact in facts:
+        if fact.kind in RETARGETING:
+            conversions[fact.installation].append((fact.time_ms, fact.kind))
+    by_kind: dict[str, list[tuple[Reported, int]]] = {kind: [] for kind in RETARGETING}
+    for fact in facts:
+        if fact.kind in RETARGETING:
+            by_kind[fact.kind].append((fact, fact.time_ms))
+        elif fact.kind == MessageKind.IN_APP and fact.retargeting:
+            # What brought the person back last before the event; the clock of a device may be a little slow.
+            before = [one for one in conversions[fact.installation] if one[0] <= fact.time_ms]
+            booked_ms, kind = max(before) if before else (fact.install_ms, RETARGETING[0])
+            by_kind[kind].append((fact, booked_ms))
+    return {kind: dict(_counted(counted, day, now_ms)[0]) for kind, counted in by_kind.items()}
+
+
+def _counted(
+    facts: Iterable[tuple[Reported, int]], day: Callable[[int], date], now_ms: int
+) -> tuple[defaultdict[Key, ReportCell], defaultdict[Key, list[float]]]:
+    """Return the cells of facts that are booked at a time, and what their conversions have cost."""
     found: defaultdict[Key, ReportCell] = defaultdict(ReportCell)
     costs: defaultdict[Key, list[float]] = defaultdict(list)
-    for fact in facts:
-        if fact.learned_ms > now_ms or not _counts(fact, retargeting):
+    for fact, booked_ms in facts:
+        if fact.learned_ms > now_ms:
             continue
-        key = Key(day(fact.install_ms), fact.media_source, fact.campaign or "", fact.country)
+        key = Key(day(booked_ms), fact.media_source, fact.campaign or "", fact.country)
         cell = found[key]
         cell.active.setdefault(fact.installation, set()).add(fact.time_ms // SESSION_MS)
         cell.days.setdefault(fact.installation, set()).add(day(fact.time_ms))
@@ -124,15 +156,7 @@ def cells(
         cell.installs += 1
         if fact.cost_usd is not None:
             costs[key].append(fact.cost_usd)
-    if not retargeting:
-        _spend(found, costs, day(now_ms))
-    return dict(found)
-
-
-def _counts(fact: Reported, retargeting: bool) -> bool:
-    if fact.kind == MessageKind.IN_APP:
-        return fact.retargeting is retargeting
-    return fact.kind in RETARGETING if retargeting else fact.kind == MessageKind.INSTALL
+    return found, costs
 
 
 def _spend(found: defaultdict[Key, ReportCell], costs: Mapping[Key, list[float]], today: date) -> None:

@@ -1,7 +1,9 @@
 """Writes AppsFlyer's aggregate reports as CSV, with the columns that the live service has.
 
 The file begins with a byte order mark; `N/A` is what is not known, `None` no agency and no campaign
-(https://support.appsflyer.com/hc/en-us/articles/207034346, read 2026-11-27).
+(https://support.appsflyer.com/hc/en-us/articles/207034346, read 2026-11-27). Reports about retargeting have
+`Conversions` and `Conversion Type` in place of `Impressions`, `CTR` and `Installs`
+(https://help.funnel.io/en/articles/3220691, read 2026-11-27; how the types are spelled is *unverified*).
 """
 
 from __future__ import annotations
@@ -19,30 +21,52 @@ NOT_AVAILABLE: Final = "N/A"
 
 
 def aggregate_csv(found: Mapping[Key, ReportCell], app: ReportedApp, *, dated: bool, geo: bool) -> str:
-    """Write the cells by day if `dated`, by country if `geo`."""
-    rows = _merged(found, dated=dated, geo=geo)
-    events = sorted({event for _, cell in rows for event in cell.events})
+    """Write the cells of user acquisition by day if `dated`, by country if `geo`."""
+    rows = [("", key, cell) for key, cell in _merged(found, dated=dated, geo=geo)]
+    return _csv(rows, app, dated=dated, geo=geo, figures=["Impressions", "Clicks", "CTR", "Installs"])
+
+
+def retargeting_csv(found: Mapping[str, Mapping[Key, ReportCell]], app: ReportedApp, *, dated: bool, geo: bool) -> str:
+    """Write the cells of retargeting by the kind of conversion, and as `aggregate_csv` does."""
+    rows = [
+        (kind, key, cell) for kind, of_kind in found.items() for key, cell in _merged(of_kind, dated=dated, geo=geo)
+    ]
+    return _csv(rows, app, dated=dated, geo=geo, figures=["Clicks", "Conversions", "Conversion Type"])
+
+
+def _csv(
+    rows: Sequence[tuple[str, Key, ReportCell]], app: ReportedApp, *, dated: bool, geo: bool, figures: list[str]
+) -> str:
+    events = sorted({event for _, _, cell in rows for event in cell.events})
     header = [*(["Date"] if dated else []), *(["Country"] if geo else [])]
-    header += ["Agency/PMD (af_prt)", "Media Source (pid)", "Campaign (c)", "Impressions", "Clicks", "CTR", "Installs"]
+    header += ["Agency/PMD (af_prt)", "Media Source (pid)", "Campaign (c)", *figures]
     header += ["Conversion Rate", "Sessions", "Loyal Users", "Loyal Users/Installs", "Total Revenue", "Total Cost"]
     header += ["ROI", "ARPU", "Average eCPI"]
     for event in events:
         header += [f"{event} (Unique users)", f"{event} (Event counter)", f"{event} (Sales in {app.currency})"]
     lines: list[Sequence[object]] = [header]
-    for key, cell in rows:
+    for kind, key, cell in rows:
         revenue, cost = cell.revenue_usd * app.per_usd, times(cell.cost_usd, app.per_usd)
         line: list[object] = [*([key.day.isoformat()] if dated else []), *([key.country] if geo else [])]
         line += ["None", "Organic" if key.media_source == ORGANIC else key.media_source, key.campaign or "None"]
-        line += [shown(cell.impressions), shown(cell.clicks), ratio(cell.clicks, cell.impressions), cell.installs]
+        written_figures: Mapping[str, object] = {
+            "Impressions": shown(cell.impressions),
+            "Clicks": shown(cell.clicks),
+            "CTR": ratio(cell.clicks, cell.impressions),
+            "Installs": cell.installs,
+            "Conversions": cell.installs,
+            "Conversion Type": kind,
+        }
+        line += [written_figures[name] for name in figures]
         line += [ratio(cell.installs, cell.clicks), cell.sessions, cell.loyal_users]
         line += [ratio(cell.loyal_users, cell.installs), round(revenue, 4), shown(cost)]
         line += [ratio(None if cost is None else revenue - cost, cost), ratio(revenue, cell.installs)]
         line += [ratio(cost, cell.installs)]
         for event in events:
-            if (figures := cell.events.get(event)) is None:
+            if (done := cell.events.get(event)) is None:
                 line += [0, 0, NOT_AVAILABLE]
             else:
-                line += [len(figures.people), figures.count, round(figures.sales_usd * app.per_usd, 4)]
+                line += [len(done.people), done.count, round(done.sales_usd * app.per_usd, 4)]
         lines.append(line)
     return written(lines)
 

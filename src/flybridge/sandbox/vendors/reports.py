@@ -9,7 +9,8 @@ https://dev.appsflyer.com/hc/reference/master_api_get (aggregate_pull_api_v2.yam
 master_lastupdate_api.yaml of AppsFlyer's devhub, read 2026-11-27). Aggregates name sources that raw data may not name,
 are in the app's currency whatever `currency` says, and count the day of the install. Quotas are those of
 https://support.appsflyer.com/hc/en-us/articles/207034366 (read 2026-11-27); when one is used up, the live service
-answers 403 with a text, and not 400 as the specification has it.
+answers 403 with a text, and not 400 as the specification has it: `Limit reached for partners-daily-report` (the names
+of the other reports in it are *unverified*).
 
 Not as in the real one: a token is any text; one that begins with `invalid` is unknown, with `suspended` of a suspended
 account, with `nomaster` of a plan without Master API. Apps that begin with `unknown` are not the account's. The Master
@@ -35,10 +36,18 @@ from flybridge.sandbox.http import Receive, Scope, Send, read_body
 from flybridge.sandbox.played import SandboxAnswer, play, send_page
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC
-from flybridge.sandbox.vendors.aggregates import PER_USD, Key, ReportCell, ReportedApp, between, cells
+from flybridge.sandbox.vendors.aggregates import (
+    PER_USD,
+    Key,
+    ReportCell,
+    ReportedApp,
+    between,
+    cells,
+    retargeting_cells,
+)
 from flybridge.sandbox.vendors.cost_etl import cost_file
 from flybridge.sandbox.vendors.master_report import day_of_text, master_report
-from flybridge.sandbox.vendors.report_csv import aggregate_csv
+from flybridge.sandbox.vendors.report_csv import aggregate_csv, retargeting_csv
 
 AGGREGATE: Final = "/api/agg-data/export/app/"
 MASTER: Final = "/api/master-agg-data/"
@@ -146,13 +155,20 @@ class Reports:
             return SandboxAnswer(400, {"message": "Invalid timezone"})
         if self._is_over_quota(token, app_id, report, (last - first).days + 1):
             return SandboxAnswer(403, f"Limit reached for {name}")
-        found = self._cells(app_id, own_zone=zone not in {"", "UTC"}, retargeting=given.get("reattr") == "true")
-        found = between(found, first, last, _sources(given))
-        return SandboxAnswer(200, aggregate_csv(found, settings, dated=dated, geo=geo).encode("utf-8-sig"))
+        own_zone, sources = zone not in {"", "UTC"}, _sources(given)
+        if given.get("reattr") == "true":
+            day = settings.day(own_zone=own_zone)
+            by_kind = retargeting_cells(self.facts.get(app_id, ()), day, now_ms=self._clock.now_ms())
+            within = {kind: between(found, first, last, sources) for kind, found in by_kind.items()}
+            text = retargeting_csv(within, settings, dated=dated, geo=geo)
+        else:
+            found = between(self._cells(app_id, own_zone=own_zone), first, last, sources)
+            text = aggregate_csv(found, settings, dated=dated, geo=geo)
+        return SandboxAnswer(200, text.encode("utf-8-sig"))
 
-    def _cells(self, app_id: str, *, own_zone: bool, retargeting: bool = False) -> dict[Key, ReportCell]:
+    def _cells(self, app_id: str, *, own_zone: bool) -> dict[Key, ReportCell]:
         day = self.apps[app_id].day(own_zone=own_zone)
-        return cells(self.facts.get(app_id, ()), day, now_ms=self._clock.now_ms(), retargeting=retargeting)
+        return cells(self.facts.get(app_id, ()), day, now_ms=self._clock.now_ms())
 
     def _is_over_quota(self, token: str, app_id: str, report: str, days: int) -> bool:
         now_ms = self._clock.now_ms()
