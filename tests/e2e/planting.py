@@ -54,7 +54,7 @@ platform = "android"
 route = "{route}"
 [apps.appsflyer]
 push_token = "token"
-api_token = "api-token"
+api_token = "{token}"
 base_url = "{origin}"
 [apps.amplitude]
 api_key = "the-key"
@@ -70,7 +70,8 @@ roku = "drop"
 [apps.insight]
 {insight}
 """
-DEFAULTS = {"route": "http_v2", "amplitude": "", "insight": "", "mapping": "", "more": "", "by_export": "false"}
+DEFAULTS = {"route": "http_v2", "amplitude": "", "insight": "", "mapping": "", "more": "", "by_export": "false",
+            "token": "api-token"}  # fmt: skip
 
 
 class PlantedFaults(Faults):
@@ -182,7 +183,7 @@ def _ms(text: str) -> int:
 
 
 def _fact(message: dict, source: str | None, learned_ms: int) -> Reported:
-    in_app = message["event_name"] not in ("install", "re-engagement")
+    in_app = message["event_name"] not in ("install", "re-engagement", "re-attribution")
     secondary = message.get("is_primary_attribution") is False
     return Reported(
         APP_ID, "in-app" if in_app else message["event_name"], message["event_name"], _ms(message["event_time"]),

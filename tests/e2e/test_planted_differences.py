@@ -232,6 +232,83 @@ async def test_events_are_booked_on_the_day_of_the_install_and_copies_once(bench
     assert (row.flybridge, row.amplitude) == (1, 1)
 
 
+async def test_conversions_of_retargeting_are_compared_on_their_own_day(bench):
+    """People who installed weeks ago come back: AppsFlyer books them on the day of the conversion."""
+    long_ago = written_time(NOON_MS - 20 * DAY_MS)
+
+    def back(kind: str, n: int, source: str, **fields: Any) -> list[dict]:
+        came = {"event_name": kind, "conversion_type": kind, "retargeting_conversion_type": kind,
+                "is_retargeting": True, "campaign_type": "retargeting"}  # fmt: skip
+        # What a campaign has installed again has an install time of its own.
+        since = {"install_time": long_ago} if kind == "re-engagement" else {}
+        return bench.people(n, source, **(came | since | fields))
+
+    engaged, attributed = back("re-engagement", 8, "criteo_int"), back("re-attribution", 5, "criteo_int")
+    missed, withheld = back("re-engagement", 3, "criteo_int"), back("re-engagement", 4, "restricted", campaign=None)
+    installs = bench.people(6, "criteo_int")
+    bench.happened(withheld, source="Facebook Ads")
+    for messages in (engaged, attributed, missed, installs):
+        bench.happened(messages)
+    for messages in (engaged, attributed, withheld, installs):
+        await bench.receive(messages)
+    await bench.deliver()
+    await bench.store.confirm(NOON_MS - HOUR_MS)
+    await note_downtime(bench.store, NOON_MS)
+    (day,) = await bench.reconcile()
+    assert day.notes == []
+    assert sums(day, "re-engagement") == {"gap": -3}
+    assert of_source(day, "Facebook Ads", "re-engagement") == {"restricted": -4}
+    assert sums(day, "re-attribution") == sums(day) == {}
+    three = {
+        (row.key.kind, row.key.media_source): (row.appsflyer, row.flybridge, row.amplitude) for row in day.rows
+    }  # fmt: skip
+    assert three["re-engagement", "criteo_int"] == (11, 8, 8)
+    assert three["re-attribution", "criteo_int"] == (5, 5, 5)
+    assert three["install", "criteo_int"] == (6, 6, 6)
+
+
+@pytest.mark.parametrize("double", ["primary", "both"])
+async def test_copies_and_rejections_are_told_apart(new_bench, double):
+    """A copy that Amplitude has rejected is a difference of nothing, and a primary event that it has is one."""
+    async with new_bench(mapping=f'double_attribution = "{double}"', more="reconcile_by_master = true") as bench:
+        good, bad = bench.people(6, "tiktokglobal_int"), bench.people(4, "tiktokglobal_int", device="unliked")
+        for people in (good, bad):
+            bench.happened(people)
+            await bench.receive(people)
+            copies = [
+                one | {"event_name": "won", "event_time": written_time(NOON_MS + HOUR_MS + 1001 * n),
+                       "event_value": "{}", "is_primary_attribution": False}
+                for n, one in enumerate(people)
+            ]  # fmt: skip
+            primary = [
+                one | {"is_primary_attribution": True, "media_source": "criteo_int", "is_retargeting": True,
+                       "campaign_type": "retargeting", "conversion_type": "re-engagement"}
+                for one in copies
+            ]  # fmt: skip
+            bench.happened(copies + primary)
+            await bench.receive(copies + primary, at_ms=NOON_MS + 2 * HOUR_MS)
+        await bench.deliver()
+        (day,) = await bench.reconcile()
+        assert day.notes == []
+        assert of_source(day, "criteo_int", "event", "won") == {"conversion_definition": 10, "rejected": -4}
+        sent = {"secondary_sent": 6} if double == "both" else {}
+        assert of_source(day, "tiktokglobal_int", "event", "won") == {"secondary_copies": -10, **sent}
+        assert {row.unexplained(step) for row in day.rows for step in (APPSFLYER, AMPLITUDE)} <= {0, None}
+
+
+async def test_a_plan_without_master_api_is_noted(new_bench):
+    """In-app events are then compared by the day of the install alone."""
+    async with new_bench(more="reconcile_by_master = true", token="nomaster") as bench:
+        messages = bench.people(5, "tiktokglobal_int")
+        bench.knows(messages)
+        await bench.receive(messages)
+        await bench.deliver()
+        (day,) = await bench.reconcile()
+        (note,) = day.notes
+        assert note.startswith("In-app events were not compared by name with AppsFlyer: The Master API is not part of")
+        assert (day.appsflyer, sums(day)) == ("aggregate", {})
+
+
 async def test_a_day_that_is_not_final_may_grow(bench):
     """What AppsFlyer has and nobody else is not unexplained yet."""
     messages = bench.people(5, "tiktokglobal_int", at_ms=NOON_MS + 4 * DAY_MS)

@@ -105,6 +105,18 @@ def test_what_was_not_delivered_is_told_by_its_outcome(outcome, reason, code):
     assert parts(found) == {"tiktok": {code: -3}}
 
 
+def test_a_source_of_which_appsflyer_says_nothing_is_not_compared():
+    """Neither as 0, nor as unexplained; the others are."""
+    found = compare(
+        evidence(
+            {("install", "", "TikTok", "delivered"): 7, ("install", "", "other", "delivered"): 3},
+            appsflyer=AppsFlyerCounts("aggregate", {"other": 4}, frozenset({"tiktok"})),
+        )
+    )
+    assert {row.key.media_source: row.appsflyer for row in found.rows} == {"TikTok": None, "other": 4}
+    assert parts(found) == {"TikTok": {}, "other": {"unexplained appsflyer": -1}}
+
+
 def test_what_waits_is_told_by_the_kinds_of_its_identifiers():
     """So that a marketer sees which one is missing."""
     found = compare(

@@ -223,3 +223,41 @@ def test_a_row_of_a_cost_file_that_can_not_be_read_is_named(change):
 def test_figures_of_the_network_stand_in_where_appsflyer_counted_none():
     row = cost_file.read_row({"date": "2026-06-01", "media_source": "a", "reported_clicks": "12", "impressions": 3})
     assert (row.clicks, row.impressions, row.cost) == (12, 3, None)
+
+
+COUNTED_EVENTS = ["af_purchase", "level_2"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Media Source,Activity Event Counter Af Purchase,Activity Event Counter Level 2",
+        "activity_event_counter_level_2,Media Source,activity_event_counter_af_purchase",
+        "Media Source,Purchases,Levels",
+    ],
+)
+def test_activity_is_found_by_letters_or_in_the_order_of_asking(header):
+    """How its columns are named is not documented."""
+    order = [name for name in header.split(",") if name != "Media Source"]
+    values = {"Media Source": "organic"} | dict(zip(order, ["7", "9"], strict=True))
+    line = ",".join(values[name] for name in header.split(","))
+    found = master.read_activity(answer(f"{header}\n{line}\n"), COUNTED_EVENTS)
+    swapped = "level" in order[0]
+    assert found == {"af_purchase": {"organic": 9 if swapped else 7}, "level_2": {"organic": 7 if swapped else 9}}
+
+
+@pytest.mark.parametrize("text", ["Media Source,Purchases\norganic,1\n", "Source,A,B\n", "<html>", ""])
+def test_activity_without_a_column_for_each_event_is_none(text):
+    assert isinstance(master.read_activity(answer(text), COUNTED_EVENTS), ReportRefusal)
+
+
+def test_an_event_that_appsflyer_can_not_count_is_not_known():
+    found = master.read_activity(answer("Media Source,A,B\norganic,N/A,3\n"), COUNTED_EVENTS)
+    assert found == {"af_purchase": {"organic": None}, "level_2": {"organic": 3}}
+
+
+def test_only_names_of_letters_and_digits_can_be_asked_for():
+    """The specification says so; others would fail the whole call."""
+    assert [name for name in ("af_purchase", "my event", "käufe", "a-b", "") if master.is_countable(name)] == [
+        "af_purchase"
+    ]

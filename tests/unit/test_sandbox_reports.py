@@ -201,6 +201,26 @@ async def test_tokens_apps_and_plans_are_checked():
         )
 
 
+async def test_activity_counts_events_on_the_day_on_which_they_happened():
+    day = FIRST + timedelta(days=3)
+    true: Counter[tuple[str, str]] = Counter(
+        (fact.event_name, fact.media_source)
+        for fact in FACTS
+        if fact.kind == "in-app" and not fact.retargeting
+        if datetime.fromtimestamp(fact.time_ms / 1000, UTC).date() == day
+    )
+    events = sorted({event for event, _ in true})
+    assert len(events) > 2
+    async with asking() as one:
+        found = master.read_activity(await one.send(master.activity_request(one.origin, "t", APP, day, events)), events)
+        counted = {(event, named(source)): n for event, by in found.items() for source, n in by.items() if n}
+        assert counted == true
+        refused = master.read_activity(
+            await one.send(master.activity_request(one.origin, "nomaster", APP, day, events)), events
+        )
+        assert "not part of the AppsFlyer plan" in refused.sentence
+
+
 async def test_the_master_api_agrees_with_the_aggregates_two_days_later():
     async with asking() as one:
         parts = (await one.aggregate(GEO, last=FIRST + timedelta(days=30))).rows

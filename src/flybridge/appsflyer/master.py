@@ -4,10 +4,16 @@ https://dev.appsflyer.com/hc/reference/master_api_get (docs/apis/analytics/maste
 master_lastupdate_api.yaml of AppsFlyer's devhub, read 2026-11-27). A call spans 31 days at most and 200,000 rows. A
 plan without it is answered 404 with `Not found`; a figure that the plan lacks fails the whole call. Groups and figures
 are asked for by short names (`pid`) and come back under long ones (`Media Source`). Days are those of the install.
+
+Figures whose name begins with `activity_` are those of the Activity dashboard: events count on the day on which they
+happened (https://support.appsflyer.com/hc/en-us/articles/213223166, read 2026-11-27). How their columns are named in an
+answer is not documented (*unverified*): they are found by their letters, or in the order in which they were asked for.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 from urllib.parse import quote
@@ -29,6 +35,11 @@ LONGEST_DAYS: Final = 31
 GROUPINGS: Final = ("app_id", "install_time", "pid", "c", "geo")
 KPIS: Final = ("impressions", "clicks", "installs", "cost", "revenue")
 NEEDED: Final = frozenset({"install time", "media source"})
+ACTIVITY: Final = "activity_event_counter_"
+MOST_EVENTS: Final = 50
+"""Events in one call, so that its address stays short."""
+
+_COUNTABLE: Final = re.compile(r"\w+", re.ASCII)
 
 
 class MasterRow(Struct, frozen=True):
@@ -59,6 +70,63 @@ def request(
         "timezone": "preferred" if own_zone else "",
     }
     return report_request(origin, api_token, f"/api/master-agg-data/v4/app/{quote(app_id, safe='')}", given)
+
+
+def is_countable(event: str) -> bool:
+    """Return whether the Master API can be asked for an event of this name."""
+    return _COUNTABLE.fullmatch(event) is not None
+
+
+def activity_request(
+    origin: str, api_token: str, app_id: str, day: date, events: Sequence[str], *, own_zone: bool = False
+) -> HttpRequest:
+    """Build the request for how often these events happened on a day, by media source: at most `MOST_EVENTS`."""
+    given = {
+        "from": day.isoformat(),
+        "to": day.isoformat(),
+        "groupings": "pid",
+        "kpis": ",".join(f"{ACTIVITY}{event}" for event in events),
+        "timezone": "preferred" if own_zone else "",
+    }
+    return report_request(origin, api_token, f"/api/master-agg-data/v4/app/{quote(app_id, safe='')}", given)
+
+
+def read_activity(
+    response: HttpResponse, events: Sequence[str]
+) -> Mapping[str, Mapping[str, int | None]] | ReportRefusal:
+    """Return how often each event happened by media source, or why that is not known. None: AppsFlyer can't tell."""
+    if (refused := _refusal(response)) is not None:
+        return refused
+    try:
+        header, lines = header_and_lines(response, frozenset({"media source"}))
+        columns = _activity_columns(header, events)
+        found: dict[str, dict[str, int | None]] = {event: {} for event in events}
+        for line in lines:
+            source = line.text("media source")
+            if not source:
+                raise Unreadable(f"Line {line.number} of the report names no media source.")
+            for event in events:
+                found[event][source] = line.whole(columns[event])
+    except Unreadable as problem:
+        return ReportRefusal(str(problem))
+    return found
+
+
+def _activity_columns(header: Sequence[str], events: Sequence[str]) -> Mapping[str, str]:
+    """Return the column of each event, in lower case as `ReportLine` has it."""
+    by_letters = {_letters(name): name.lower() for name in header}
+    named = {event: by_letters.get(_letters(f"{ACTIVITY}{event}")) for event in events}
+    others = [name.lower() for name in header if name.lower() != "media source"]
+    if None in named.values() and len(others) == len(events):
+        return dict(zip(events, others, strict=True))
+    for event, name in named.items():
+        if name is None:
+            raise Unreadable(f"What AppsFlyer answered has no column for the event {event[:80]!r}.")
+    return {event: name for event, name in named.items() if name is not None}
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def freshness_request(origin: str, api_token: str) -> HttpRequest:

@@ -198,6 +198,10 @@ class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether AppsFlyer's raw data is read for it, too, for apps with an `appsflyer.api_token`: it takes one of the
     calls that AppsFlyer allows for each report and day. It says what each event was worth and in which currency, so
     that differences in revenue can be split, and which messages never came."""
+    reconcile_by_master: bool = False
+    """Whether in-app events are compared by name with AppsFlyer's counts of the day on which they happened, for apps
+    with an `appsflyer.api_token`. Only AppsFlyer's Master API has these, which is premium; without it all in-app events
+    together are compared by the day of the install."""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

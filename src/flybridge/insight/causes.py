@@ -45,7 +45,8 @@ _ALL: Final = (
         APPSFLYER,
         "Booked on another day",
         "AppsFlyer books in-app events on the day of the install, flybridge and Amplitude on the day they happened.",
-        "Compare events over several weeks, or installs; AppsFlyer's Master API has events by their own day.",
+        "Compare events over several weeks, or installs; with `insight.reconcile_by_master` AppsFlyer's Master API is "
+        "asked for events by their own day.",
         "flybridge's own events of these installs, against its events of that day",
     ),
     DifferenceCause(

@@ -101,8 +101,8 @@ class DayEvidence(Struct, frozen=True):
     `native` counts events of another integration that the stream has shown, `unreadable` dead letters of the day that
     were never mapped, `unreadable_since` those from this day on. `withholding` are the sources, in lower case, that are
     known to forbid naming them. `was_down`: at some time of the day no process was running. `missing` counts by kind
-    the conversions in AppsFlyer's raw data that never came; None where it was not read. `cohort_events` are the in-app
-    events of the installations of this day, by source, to date.
+    the conversions in AppsFlyer's raw data that never came, and `missing_events` in-app events by name; None where it
+    was not read. `cohort_events` are the in-app events of the installations of this day, by source, to date.
     """
 
     app: str
@@ -125,6 +125,7 @@ class DayEvidence(Struct, frozen=True):
     withholding: Collection[str] = ()
     was_down: bool = False
     missing: Mapping[str, int] | None = None
+    missing_events: Mapping[str, int] | None = None
     cohort_events: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -244,8 +245,8 @@ class _Rows:
             add(row, "conversion_definition", self._retargeted[row.key])
             add(row, "secondary_copies", -self._secondary[row.key])
         move_withheld(rows, self._evidence.withholding)
-        missing = self._missing(kind)
-        if self._evidence.missing is not None and kind in CONVERSIONS:
+        missing, is_counted = self._missing(kind, event)
+        if is_counted:
             # Raw data tells on which day what happened that can't be read; its reception does not.
             unreadable = [min(missing, self._evidence.may_be_unreadable)]
             missing -= unreadable[0]
@@ -262,12 +263,15 @@ class _Rows:
             for row in rows.values():
                 add(row, "not_final", left(row, APPSFLYER))
 
-    def _missing(self, kind: str) -> int:
-        """Return how many messages of a kind may not have come: counted, or any number while nothing was running."""
-        counted = self._evidence.missing
-        if counted is not None and kind in CONVERSIONS:
-            return counted.get(kind, 0)
-        return sys.maxsize if self._evidence.was_down else 0
+    def _missing(self, kind: str, event: str) -> tuple[int, bool]:
+        """Return how many messages may not have come, and whether that is counted.
+
+        Else it is any number while nothing was running.
+        """
+        of_kind = self._evidence.missing if kind in CONVERSIONS else self._evidence.missing_events
+        if of_kind is not None and event != ALL_EVENTS:
+            return of_kind.get(event or kind, 0), True
+        return (sys.maxsize if self._evidence.was_down else 0), False
 
     # --- to Amplitude
 

@@ -5,14 +5,15 @@ retargeting by their own day.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Final
 
 from msgspec import Struct, structs
 
-from flybridge.appsflyer import aggregate
+from flybridge.appsflyer import aggregate, master
 from flybridge.appsflyer.aggregate import SHORT_DAYS, Aggregate, AggregateReport
-from flybridge.delivery.exchange import Download
+from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import TransportError
 from flybridge.insight.reconcile import AppsFlyerCounts
 from flybridge.operations.reconcile_plan import ReconcilePlan
@@ -25,8 +26,10 @@ MICRO: Final = 1_000_000
 RETARGETING: Final[Mapping[str, str]] = {
     "reengagement": PerformanceKind.RE_ENGAGEMENT,
     "reattribution": PerformanceKind.RE_ATTRIBUTION,
+    "reinstall": PerformanceKind.RE_ATTRIBUTION,
 }
 """Kinds of conversions by AppsFlyer's `Conversion Type`, whose spelling is not documented: by its letters alone."""
+KINDS: Final = tuple(dict.fromkeys(RETARGETING.values()))
 
 
 class AppsFlyerAnswer(Struct, frozen=True):
@@ -45,7 +48,9 @@ async def count_appsflyer(plan: ReconcilePlan, download: Download, first: int, l
     if isinstance(retargeting, str):
         return AppsFlyerAnswer(told.days, (*told.problems, f"Retargeting was not compared: {retargeting}"))
     days = {
-        day: structs.replace(counts, conversions={kind: retargeting[day, kind] for kind in RETARGETING.values()})
+        day: structs.replace(
+            counts, conversions={kind: retargeting[day, kind] for kind in dict.fromkeys(RETARGETING.values())}
+        )
         for day, counts in told.days.items()
     }
     return AppsFlyerAnswer(days, told.problems)
@@ -65,14 +70,20 @@ async def _report(
         timezone=plan.zone,
         reattr=reattr,
     )
+    answer = await _answer(download, request)
+    if isinstance(answer, str):
+        return answer
+    read = aggregate.read(answer, AggregateReport.PARTNERS_BY_DATE)
+    return read if isinstance(read, Aggregate) else read.sentence
+
+
+async def _answer(download: Download, request: HttpRequest) -> HttpResponse | str:
+    """Return what AppsFlyer answers, or a sentence about why there is no answer."""
     try:
         answer = await whole_report(download, request)
     except TransportError as problem:
         return f"AppsFlyer was not reached: {problem}."
-    if answer is None:
-        return "AppsFlyer's report is larger than 256 MB: compare fewer days."
-    read = aggregate.read(answer, AggregateReport.PARTNERS_BY_DATE)
-    return read if isinstance(read, Aggregate) else read.sentence
+    return answer if answer is not None else "AppsFlyer's report is larger than 256 MB: compare fewer days."
 
 
 async def _acquisition(plan: ReconcilePlan, download: Download, first: int, last: int) -> AppsFlyerAnswer:
@@ -111,6 +122,47 @@ async def _acquisition(plan: ReconcilePlan, download: Download, first: int, last
     if untold := set[str]().union(*unknown.values()):
         problems.append(f"AppsFlyer does not say how many installs {', '.join(sorted(untold))} brought.")
     return AppsFlyerAnswer(counts, tuple(problems))
+
+
+Activity = dict[int, dict[str, dict[str, int]]]
+"""How often events happened, by day, name and media source."""
+
+
+async def count_activity(
+    plan: ReconcilePlan, download: Download, events: Mapping[int, Sequence[str]]
+) -> Activity | str:
+    """Return how often these events of each day happened; or a sentence about why that is not known.
+
+    Days that the Master API does not have yet are left out.
+    """
+    fresh = await _answer(download, master.freshness_request(plan.base_url, plan.api_token))
+    newest = fresh if isinstance(fresh, str) else master.read_freshness(fresh)
+    if not isinstance(newest, date):
+        return newest if isinstance(newest, str) else newest.sentence
+    found: Activity = {}
+    for day, names in events.items():
+        if day > day_number(newest):
+            continue
+        asked = [name for name in names if master.is_countable(name)]
+        found[day] = {}
+        for at in range(0, len(asked), master.MOST_EVENTS):
+            piece = asked[at : at + master.MOST_EVENTS]
+            request = master.activity_request(
+                plan.base_url, plan.api_token, plan.app_id, date_of(day), piece, own_zone=plan.zone != "UTC"
+            )
+            answer = await _answer(download, request)
+            read = answer if isinstance(answer, str) else master.read_activity(answer, piece)
+            if not isinstance(read, Mapping):
+                return read if isinstance(read, str) else read.sentence
+            found[day] |= {event: _by_source(counts) for event, counts in read.items() if None not in counts.values()}
+    return found
+
+
+def _by_source(counts: Mapping[str, int | None]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for source, n in counts.items():
+        found[source_label(source)] += n or 0
+    return dict(found)
 
 
 Conversions = defaultdict[tuple[int, str], Counter[str]]

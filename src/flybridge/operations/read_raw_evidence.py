@@ -70,12 +70,13 @@ class RawSource(Struct, frozen=True):
 class RawEvidence(Struct):
     """What raw data says about some days.
 
-    `missing` counts conversions that never came, by day and kind; `rated` events that the rate table has converted,
-    and their amount, by the day and source of the install.
+    `missing` counts conversions that never came, by day and kind, and `missing_events` in-app events by day and name;
+    `rated` events that the rate table has converted, and their amount, by the day and source of the install.
     """
 
     rows: int = 0
     missing: Counter[tuple[int, str]] = field(default_factory=Counter)
+    missing_events: Counter[tuple[int, str]] = field(default_factory=Counter)
     facts: defaultdict[int, list[RevenueFact]] = field(default_factory=lambda: defaultdict(list))
     rated: defaultdict[tuple[int, str], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     problem: str = ""
@@ -194,6 +195,8 @@ class RawReader:
             if kind in CONVERSIONS and not is_known:
                 self._evidence.missing[found.day, kind] += 1
             elif kind in IN_EVENTS:
+                if not is_known and kind != PerformanceKind.SECONDARY:
+                    self._evidence.missing_events[found.day, found.dimensions.event] += 1
                 self._event(row.fields, filing, is_known=is_known)
 
     def _rate(self, fields: Mapping[str, str], found: Performance) -> None:

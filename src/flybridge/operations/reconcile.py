@@ -25,7 +25,13 @@ from flybridge.insight.reconcile import AmplitudeCount, DayEvidence, compare
 from flybridge.insight.reconcile_revenue import CohortRevenue, RevenueEvidence, compare_revenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
 from flybridge.operations.count_amplitude import AmplitudeCounter, CountRefused, QueryBudget
-from flybridge.operations.count_appsflyer import AppsFlyerAnswer, count_appsflyer
+from flybridge.operations.count_appsflyer import (
+    ORIGIN,
+    Activity,
+    AppsFlyerAnswer,
+    count_activity,
+    count_appsflyer,
+)
 from flybridge.operations.downtime import downtimes
 from flybridge.operations.match_export import ExportFailed, ExportMatch, match_export
 from flybridge.operations.read_raw_evidence import RawEvidence, RawReader
@@ -88,11 +94,20 @@ class Reconciler:
         told = AppsFlyerAnswer({})
         if plan.api_token:
             told = await count_appsflyer(plan, self._download, first, last)
+        activity: Activity | str = {}
+        if plan.by_master and told.days:
+            names = {day: _most_frequent(plan, evidence.counted[day]) for day in range(first, last + 1)}
+            activity = await count_activity(plan, self._download, names)
         raw = await self._raw(plan, evidence, first, last)
         counter = AmplitudeCounter(plan, self._budget)
         found = []
         for day in range(first, last + 1):
             notes = [problem for problem in (*told.problems, raw.problem) if problem]
+            appsflyer = told.days.get(day)
+            if isinstance(activity, str):
+                notes.append(f"In-app events were not compared by name with AppsFlyer: {activity}")
+            elif appsflyer is not None and day in activity:
+                appsflyer = structs.replace(appsflyer, origin=f"{ORIGIN} and master", events=activity[day])
             amplitude = AmplitudeAnswer()
             if plan.credentials is not None and plan.source_property:
                 amplitude = await self._amplitude(plan, counter, evidence, day, notes, again=again)
@@ -107,7 +122,7 @@ class Reconciler:
                 route=plan.route,
                 zone=plan.zone,
                 amplitude_zone=plan.amplitude_zone,
-                appsflyer=told.days.get(day),
+                appsflyer=appsflyer,
                 amplitude=amplitude.counts or None,
                 changed=evidence.changed_on(plan, day),
                 native=evidence.native_on(plan, day),
@@ -115,7 +130,8 @@ class Reconciler:
                 unreadable=evidence.unreadable_on(_days_of(plan, day)),
                 unreadable_since=evidence.unreadable_on(_days_of(plan, day), since=True),
                 was_down=evidence.was_down(plan, day),
-                missing=_missing(raw, day),
+                missing=_of_day(raw, raw.missing, day),
+                missing_events=_of_day(raw, raw.missing_events, day),
                 amplitude_origin="segmentation and export" if plan.by_export else "segmentation",
                 cohort_events=evidence.cohorts[day],
                 notes=tuple(notes),
@@ -302,8 +318,8 @@ def _is_told(raw: RawEvidence) -> bool:
     return raw.rows > 0 and not raw.problem
 
 
-def _missing(raw: RawEvidence, day: int) -> dict[str, int] | None:
-    return {kind: n for (of, kind), n in raw.missing.items() if of == day} if _is_told(raw) else None
+def _of_day(raw: RawEvidence, missing: Mapping[tuple[int, str], int], day: int) -> dict[str, int] | None:
+    return {name: n for (of, name), n in missing.items() if of == day} if _is_told(raw) else None
 
 
 def _with_foreign(counts: Mapping[str, AmplitudeCount], foreign: Mapping[str, int]) -> dict[str, AmplitudeCount]:
@@ -326,19 +342,21 @@ def _days_of(plan: ReconcilePlan, day: int) -> frozenset[str]:
     return frozenset(day_of(ms) for ms in range(first_ms, end_ms, DAY_MS)) | {day_of(end_ms - 1)}
 
 
-def _names(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> list[str]:
+def _names(plan: ReconcilePlan, counted: Sequence[CountedOn]) -> list[str]:
     """Return the names under which Amplitude is asked: conversions that there are, and the most frequent events."""
+    kinds = {PerformanceKind.INSTALL, *(one.kind for one in counted)}
+    asked = [plan.name_of(kind, "") for kind in CONVERSIONS if kind in kinds]
+    asked += [plan.name_of(PerformanceKind.EVENT, event) for event in _most_frequent(plan, counted)]
+    return list(dict.fromkeys(name for name in asked if name is not None))
+
+
+def _most_frequent(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> list[str]:
+    """Return the names of the in-app events that are compared."""
     events: Counter[str] = Counter()
-    kinds: set[str] = {PerformanceKind.INSTALL}
     for one in counted:
         if one.kind in IN_EVENTS:
             events[one.event] += one.n
-        elif one.kind in CONVERSIONS:
-            kinds.add(one.kind)
-    ranked = sorted(events, key=lambda event: (-events[event], event))[: plan.events]
-    asked = [plan.name_of(kind, "") for kind in CONVERSIONS if kind in kinds]
-    asked += [plan.name_of(PerformanceKind.EVENT, event) for event in ranked]
-    return list(dict.fromkeys(name for name in asked if name is not None))
+    return sorted(events, key=lambda event: (-events[event], event))[: plan.events]
 
 
 def _paid(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> set[str]:

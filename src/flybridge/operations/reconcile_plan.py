@@ -24,7 +24,8 @@ class ReconcilePlan(Struct, frozen=True):
     `name_of` returns the name of a kind and event in Amplitude, None if it is never sent. `source_property` is the
     property of the event, or of its user (`of_user`), that has the media source; empty if it is not sent. `platform` is
     what tells the app's events from those of another app in the same project, empty if there is none. `events` is how
-    many in-app events are compared, `by_export` whether each is looked for by its insert_id. Without `credentials`
+    many in-app events are compared, `by_export` whether each is looked for by its insert_id, `by_master` whether
+    AppsFlyer's Master API is asked for them. Without `credentials`
     Amplitude is not asked, without `api_token` AppsFlyer, and without `raw` no raw data is read. `currency` is that of
     the app, and `rates` what others are worth in it.
     """
@@ -47,6 +48,7 @@ class ReconcilePlan(Struct, frozen=True):
     currency: str = "USD"
     rates: Mapping[str, float] = NO_RATES
     raw: RawSource | None = None
+    by_master: bool = False
 
     @property
     def asks(self) -> bool:
@@ -109,6 +111,7 @@ def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool, raw: Raw
         app.insight.currency,
         app.insight.rates,
         raw,
+        insight.reconcile_by_master,
     )
 
 

@@ -113,6 +113,12 @@ def cells(facts: Iterable[Reported], day: Callable[[int], date], *, now_ms: int)
     return dict(found)
 
 
+def activity_cells(facts: Iterable[Reported], day: Callable[[int], date], *, now_ms: int) -> dict[Key, ReportCell]:
+    """Return the cells of in-app events of user acquisition by the day on which they happened."""
+    counted = ((fact, fact.time_ms) for fact in facts if fact.kind == MessageKind.IN_APP and not fact.retargeting)
+    return dict(_counted(counted, day, now_ms)[0])
+
+
 def retargeting_cells(
     facts: Sequence[Reported], day: Callable[[int], date], *, now_ms: int
 ) -> dict[str, dict[Key, ReportCell]]:

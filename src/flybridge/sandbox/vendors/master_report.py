@@ -19,6 +19,8 @@ GROUPINGS: Final = {
     "app_id": "App ID", "install_time": "Install Time", "pid": "Media Source", "c": "Campaign", "geo": "GEO",
 }  # fmt: skip
 OF_EVENT: Final = ("event_counter_", "unique_users_", "sales_in_usd_")
+ACTIVITY: Final = "activity_"
+"""Begins the figures of events by their own day: here `activity_event_counter_` and `activity_sales_in_usd_`."""
 RETENTION: Final = "retention_day_"
 
 READ: Final[Mapping[str, Callable[[ReportCell, float], float | None]]] = {
@@ -33,11 +35,14 @@ READ: Final[Mapping[str, Callable[[ReportCell, float], float | None]]] = {
 """Figures of a cell; `rate` is what a US dollar is worth in the currency asked for."""
 
 
+Cells = list[tuple[Key, ReportCell, float]]
+
+
 class CellsOf(Protocol):
     """Returns the cells of an app."""
 
-    def __call__(self, app_id: str, *, own_zone: bool) -> Mapping[Key, ReportCell]:
-        """Return the cells, by days in the app's zone or in UTC."""
+    def __call__(self, app_id: str, *, own_zone: bool, activity: bool = False) -> Mapping[Key, ReportCell]:
+        """Return the cells, by days in the app's zone or in UTC; with `activity` those of events by their own day."""
         ...
 
 
@@ -75,13 +80,19 @@ def master_report(
         )
     if own_zone and any(last < settings[app].since for app in apps):
         return SandboxAnswer(416, "The requested time range is in UTC only (prior to the timezone change)")
-    groups: defaultdict[tuple[str, ...], list[tuple[Key, ReportCell, float]]] = defaultdict(list)
+    groups: defaultdict[tuple[str, ...], tuple[Cells, Cells]] = defaultdict(lambda: ([], []))
     for app in apps:
         rate = settings[app].per_usd if given.get("currency") == "preferred" else 1.0
-        for key, cell in between(cells_of(app, own_zone=own_zone), first, min(last, newest)).items():
-            groups[tuple(_grouped(name, app, key) for name in groupings)].append((key, cell, rate))
+        for kind in sorted({name.startswith(ACTIVITY) for name in kpis}):
+            found = cells_of(app, own_zone=own_zone, activity=kind)
+            for key, cell in between(found, first, min(last, newest)).items():
+                group = tuple(_grouped(name, app, key) for name in groupings)
+                groups[group][kind].append((key, cell, rate))
     rows: list[Sequence[object]] = [[*(GROUPINGS[name] for name in groupings), *map(_titled, kpis)]]
-    rows += [[*group, *(_kpi(name, found) for name in kpis)] for group, found in sorted(groups.items())]
+    rows += [
+        [*group, *(_kpi(name.removeprefix(ACTIVITY), known[name.startswith(ACTIVITY)]) for name in kpis)]
+        for group, known in sorted(groups.items())
+    ]
     return SandboxAnswer(200, written(rows).encode())
 
 
@@ -102,6 +113,8 @@ def _grouped(name: str, app: str, key: Key) -> str:
 def _is_kpi(name: str) -> bool:
     if name.startswith(RETENTION):
         return name.removeprefix(RETENTION).isdecimal()
+    if name.startswith(ACTIVITY):
+        return name.removeprefix(ACTIVITY).startswith(("event_counter_", "sales_in_usd_"))
     return name == "cr" or name in READ or name.startswith(OF_EVENT)
 
 

@@ -41,6 +41,7 @@ from flybridge.sandbox.vendors.aggregates import (
     Key,
     ReportCell,
     ReportedApp,
+    activity_cells,
     between,
     cells,
     retargeting_cells,
@@ -166,9 +167,9 @@ class Reports:
             text = aggregate_csv(found, settings, dated=dated, geo=geo)
         return SandboxAnswer(200, text.encode("utf-8-sig"))
 
-    def _cells(self, app_id: str, *, own_zone: bool) -> dict[Key, ReportCell]:
-        day = self.apps[app_id].day(own_zone=own_zone)
-        return cells(self.facts.get(app_id, ()), day, now_ms=self._clock.now_ms())
+    def _cells(self, app_id: str, *, own_zone: bool, activity: bool = False) -> dict[Key, ReportCell]:
+        day, facts = self.apps[app_id].day(own_zone=own_zone), self.facts.get(app_id, ())
+        return (activity_cells if activity else cells)(facts, day, now_ms=self._clock.now_ms())
 
     def _is_over_quota(self, token: str, app_id: str, report: str, days: int) -> bool:
         now_ms = self._clock.now_ms()
