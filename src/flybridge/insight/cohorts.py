@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from itertools import accumulate
+from itertools import accumulate, repeat
+from operator import add as plus
+from operator import attrgetter
 from typing import Any, Final
 
 from msgspec import Struct
@@ -118,18 +120,14 @@ class Cohorts(Struct):
 class _Sums(Struct):
     first: int
     last: int
+    by_offset: dict[int, int]
     size: int = 0
     spend: int | None = None
-    by_offset: dict[int, int] | None = None
-    added_up: list[int] | None = None
 
-    def up_to(self, offset: int, *, is_cumulative: bool) -> int:
-        found = self.by_offset or {}
-        if not is_cumulative:
-            return found.get(offset, 0)
-        if self.added_up is None:
-            self.added_up = list(accumulate(found.get(at, 0) for at in range(LAST + 1)))
-        return self.added_up[offset]
+    def tops(self, last: int, *, is_cumulative: bool) -> list[int]:
+        """Return what the values of the days up to `last` are computed from."""
+        found = list(map(self.by_offset.get, range(last + 1), repeat(0)))
+        return list(accumulate(found)) if is_cumulative else found
 
 
 async def read_cohorts(
@@ -154,26 +152,35 @@ async def read_cohorts(
     paid_only = metric.per == "spend" or not organic
     found: dict[tuple[int, tuple[Any, ...]], _Sums] = {}
 
+    spans = {day: _span(day, grain, question) for day in range(question.first, question.last + 1)}
+    group_of = [attrgetter(label) for label in labels]
+
     def sums(row: Any) -> _Sums:
-        first, until = _span(row.labels.day, grain, question)
-        group = tuple(getattr(row.labels, label) for label in labels)
-        return found.setdefault((first, group), _Sums(first, until, by_offset={}))
+        of = row.labels
+        first, until = spans[of.day]
+        key = (first, tuple([get(of) for get in group_of]))
+        one = found.get(key)
+        if one is None:
+            one = found[key] = _Sums(first, until, {})
+        return one
 
     for row in await store.performance(asked):
         if row.kind == PerformanceKind.INSTALL and not (paid_only and row.labels.media_source == "organic"):
             sums(row).size += row.n
+    value_of = attrgetter(metric.field)
     for point in await store.curves(asked):
         if point.kind == PerformanceKind.INSTALL and not (paid_only and point.labels.media_source == "organic"):
             by_offset = sums(point).by_offset
-            assert by_offset is not None
-            by_offset[point.offset] = by_offset.get(point.offset, 0) + getattr(point, metric.field)
+            by_offset[point.offset] = by_offset.get(point.offset, 0) + value_of(point)
     for cost in await store.costs(asked):
         one = sums(cost)
         one.spend = add(one.spend, spend_in(app, cost))
     cohorts = []
     for (_, group), one in sorted(found.items(), key=lambda item: (item[0][0], tuple(map(str, item[0][1])))):
         complete = min(last, app.today - one.last - 1)
-        points = [_value(metric, one, offset) if offset <= complete else None for offset in range(last + 1)]
+        tops = one.tops(complete, is_cumulative=metric.is_cumulative)
+        known: list[float | None] = [_ratio(metric, top, one.size, one.spend) for top in tops]
+        points = known + [None] * (last - complete if complete >= 0 else last + 1)
         cohorts.append(
             InstallCohort(dict(zip(labels, group, strict=True)), one.first, one.last, one.size, one.spend, points)
         )
@@ -189,30 +196,34 @@ async def read_cohorts(
 
 
 def _curve(metric: CohortMetric, labels: Mapping[str, Any], sums: Sequence[_Sums], today: int, last: int) -> Curve:
-    values, counted, cost = list[float | None](), list[int](), list[float | None]()
-    for offset in range(last + 1):
-        ready = [one for one in sums if one.last + offset < today]
-        whole = _Sums(0, 0, sum(one.size for one in ready), by_offset={})
-        for one in ready:
-            whole.spend = add(whole.spend, one.spend)
-        top = sum(one.up_to(offset, is_cumulative=metric.is_cumulative) for one in ready)
-        values.append(_ratio(metric, top, whole) if ready else None)
-        counted.append(whole.size)
-        cost.append(whole.spend / MICRO / whole.size if whole.spend is not None and whole.size else None)
-    return Curve(labels, values, counted, cost)
+    """Return the values of all cohorts together: on each day those of the cohorts for which it is over."""
+    tops = [0] * (last + 1)
+    ready, sizes, spends = [0] * (last + 1), [0] * (last + 1), list[int | None]([None] * (last + 1))
+    for one in sums:
+        complete = min(last, today - one.last - 1)
+        if complete < 0:
+            continue
+        tops[: complete + 1] = map(plus, tops, one.tops(complete, is_cumulative=metric.is_cumulative))
+        ready[complete] += 1
+        sizes[complete] += one.size
+        spends[complete] = add(spends[complete], one.spend)
+    for offset in reversed(range(last)):  # what is over for a later day is over for this one
+        ready[offset] += ready[offset + 1]
+        sizes[offset] += sizes[offset + 1]
+        spends[offset] = add(spends[offset], spends[offset + 1])
+    sizes_and_spends = list(zip(sizes, spends, strict=True))
+    values = [_ratio(metric, top, *of) if n else None for top, n, of in zip(tops, ready, sizes_and_spends, strict=True)]
+    cost = [spend / MICRO / size if spend is not None and size else None for size, spend in sizes_and_spends]
+    return Curve(labels, values, sizes, cost)
 
 
-def _value(metric: CohortMetric, sums: _Sums, offset: int) -> float | None:
-    return _ratio(metric, sums.up_to(offset, is_cumulative=metric.is_cumulative), sums)
-
-
-def _ratio(metric: CohortMetric, top: int, sums: _Sums) -> float | None:
+def _ratio(metric: CohortMetric, top: int, size: int, spend: int | None) -> float | None:
     if metric.per == "spend":
-        return None if not sums.spend else top / sums.spend
+        return None if not spend else top / spend
     amount = top / MICRO if metric.unit == "money" else float(top)
     if not metric.per:
         return amount if metric.unit == "money" else top
-    return amount / sums.size if sums.size else None
+    return amount / size if size else None
 
 
 def _span(day: int, grain: str, question: Question) -> tuple[int, int]:
