@@ -143,20 +143,40 @@ async def test_each_turns_banner_doctor_and_metric(tmp_path, case, apart):
             await soon(lambda: of.get("/metrics"), lambda found: re.search(metric, found[1]))
 
 
-@pytest.mark.parametrize("role", [(), ("--only", "work"), ("--only", "console"), ("--only", "intake")])
-async def test_a_wrong_secret_is_refused_at_the_start(tmp_path, role):
-    """By each role, and by doctor, with what to do; nothing is written with it."""
+async def refused(path, *role):
+    """Try to start a process with another secret; it has to say what to do."""
+    wrong = path.with_name("wrong.toml")
+    wrong.write_text(path.read_text().replace("a secret of sixteen", "another secret of sixteen"))
+    async with asyncio.timeout(30):
+        async with bridge(wrong, *role) as process:
+            assert await process.process.wait() == 1
+            said = " ".join((await process.process.stderr.read()).decode().split())
+    assert "The configured secret does not open what the store holds." in said
+    assert "put the former one into `former_secrets`" in said
+    return wrong
+
+
+async def test_a_wrong_secret_is_refused_at_the_start_and_shown_by_those_that_run(tmp_path):
+    """By each role, and by doctor, with what to do; banner, doctor and metric of the running process say so."""
     path = written(tmp_path, NOWHERE)
     async with bridge(path) as whole:
         assert await whole.push() == 200
         assert await whole.end() == 0
-    path.write_text(path.read_text().replace("a secret of sixteen", "another secret of sixteen"))
-    async with asyncio.timeout(30):
-        async with bridge(path, *role) as wrong:
-            assert await wrong.process.wait() == 1
-            said = " ".join((await wrong.process.stderr.read()).decode().split())
-    assert "The configured secret does not open what the store holds." in said
-    assert "put the former one into `former_secrets`" in said
-    code, said = await command(path, "doctor", "--no-vendors")
+    wrong = await refused(path, "--only", "work")
+    await refused(path)
+    code, said = await command(wrong, "doctor", "--no-vendors")
     assert code == 1
     assert "BAD account: The configured secret does not open what the store holds." in said
+    async with bridge(path) as whole:
+        await refused(path, "--only", "console")
+        await refused(path, "--only", "intake")
+        page = (await soon(lambda: whole.get("/account"), lambda found: "role intake was not started" in found[1]))[1]
+        assert 'class="banner bad"' in page
+        assert "role work was not started" in page
+        assert "A process was not started" not in page  # it has started since
+        code, said = await command(path, "doctor", "--no-vendors")
+        assert code == 1
+        assert "BAD secret: A process with the role console was not started" in said
+        figures = (await whole.get("/metrics"))[1]
+        for role, value in {"all": 0, "work": 1, "console": 1, "intake": 1}.items():
+            assert f'flybridge_wrong_secret{{role="{role}"}} {value}.0' in figures

@@ -22,6 +22,7 @@ from flybridge.identity import Keyring
 from flybridge.insight.account import read_account
 from flybridge.insight.heard import read_heard
 from flybridge.insight.native import native_warnings
+from flybridge.insight.refused_starts import read_refused_starts
 from flybridge.insight.ways import reach
 from flybridge.notifications.notifier import read_states
 from flybridge.operations import doctor as look
@@ -193,6 +194,7 @@ async def _running(settings: Config) -> list[Check]:
                 look.readable(depth),
                 look.roomy(await inbox.room()),
                 look.balanced(drawn),
+                *look.started(await read_refused_starts(store, SystemClock().now_ms())),
                 *look.listening(await read_heard(store), SystemClock().now_ms()),
                 *await _audiences(settings),
                 *await _stuck(settings, store),

@@ -23,6 +23,7 @@ from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
 from flybridge.insight.heard import Heard, refused_sentence, silence_sentence
+from flybridge.insight.refused_starts import RefusedStart, refused_start_sentence
 from flybridge.insight.standstill import STANDSTILL, audience_sentence
 from flybridge.notifications.notifier import ChannelState
 from flybridge.records import HOUR_MS
@@ -210,6 +211,11 @@ def _in_rows(path: Path, named: Sequence[Named]) -> Iterator[tuple[str, str]]:
             yield from ((f"table {table}, column {column}", what) for column, what in sorted(found))
     finally:
         db.close()
+
+
+def started(refused: Sequence[RefusedStart]) -> list[Check]:
+    """Check that no process was refused lately because of its secret."""
+    return [Check("secret", False, refused_start_sentence(one)) for one in refused]
 
 
 def listening(heard: Sequence[Heard], now_ms: int) -> list[Check]:

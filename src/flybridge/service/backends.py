@@ -6,14 +6,16 @@ Only the package `service` names concrete backend classes.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Final, Protocol, TypeVar
 
+from flybridge.clock import Clock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, Transport
-from flybridge.errors import ConfigError
+from flybridge.errors import ConfigError, FlybridgeError, SealBroken
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
+from flybridge.insight.refused_starts import clear_refused_start, note_refused_start
 from flybridge.sealing import Seal
 from flybridge.service.data_lock import WorkerId, data_lock, shared_worker
 from flybridge.store.audiences.protocol import CohortStore
@@ -47,14 +49,19 @@ def open_inbox(config: Config) -> Inbox:
     )
 
 
-def open_store(config: Config) -> Store:
-    """Build the store: SQLite, or PostgreSQL with `cluster`."""
+def open_store(config: Config, *, checks_seal: bool = True) -> Store:
+    """Build the store: SQLite, or PostgreSQL with `cluster`. Without `checks_seal` it opens with any secret."""
+    seal, cells = Seal(*config.secrets), config.insight.max_cells
     if config.cluster is not None:
-        return _postgres()[0](config.cluster.postgres.reveal(), Seal(*config.secrets), config.insight.max_cells)
-    return SqliteStore(config.data_dir / "store.db", Seal(*config.secrets), config.insight.max_cells)
+        return _postgres()[0](config.cluster.postgres.reveal(), seal, cells, checks_seal=checks_seal)
+    return SqliteStore(config.data_dir / "store.db", seal, cells, checks_seal=checks_seal)
 
 
-def _postgres() -> tuple[Callable[[str, Seal, int], Store], Callable[[str, Seal], CohortStore]]:
+class _OpensPostgres(Protocol):
+    def __call__(self, dsn: str, seal: Seal, max_cells: int, *, checks_seal: bool) -> Store: ...
+
+
+def _postgres() -> tuple[_OpensPostgres, Callable[[str, Seal], CohortStore]]:
     try:
         from flybridge.store.postgres.cohorts import PostgresCohorts  # noqa: PLC0415
         from flybridge.store.postgres.store import PostgresStore  # noqa: PLC0415 - psycopg is an extra
@@ -111,6 +118,31 @@ def opened_inbox(config: Config) -> AbstractAsyncContextManager[Inbox]:
 def opened_store(config: Config) -> AbstractAsyncContextManager[Store]:
     """Open the store; close it on exit."""
     return _opened(open_store(config))
+
+
+@asynccontextmanager
+async def checked_store(config: Config, role: str, clock: Clock) -> AsyncIterator[Store]:
+    """Open the store for a process with this role. A refused secret is noted there, for the processes that run.
+
+    Raises `SealBroken` if the configured secrets are not those of the store.
+    """
+    try:
+        store = await _entered(open_store(config))
+    except SealBroken:
+        with suppress(FlybridgeError):
+            async with _opened(open_store(config, checks_seal=False)) as unchecked:
+                await note_refused_start(unchecked, role, clock.now_ms())
+        raise
+    try:
+        await clear_refused_start(store, role)
+        yield store
+    finally:
+        await store.close()
+
+
+async def _entered(store: Store) -> Store:
+    await store.open()
+    return store
 
 
 def opened_cohorts(config: Config) -> AbstractAsyncContextManager[CohortStore]:

@@ -14,7 +14,8 @@ from typing import Final
 from flybridge.clock import Clock
 from flybridge.config.settings import Config
 from flybridge.errors import FlybridgeError, SealBroken
-from flybridge.service.backends import opened_store
+from flybridge.roles import Role
+from flybridge.service.backends import checked_store
 from flybridge.telemetry.hearing import Hearing
 
 AGAIN_S: Final = 10.0
@@ -30,7 +31,7 @@ async def note_refusals(
     while not halt.is_set():
         try:
             if config.cluster is not None or (config.data_dir / "store.db").exists():
-                async with opened_store(config) as store:
+                async with checked_store(config, Role.INTAKE.value, clock) as store:
                     await hearing.run(store, clock, halt, failed)
         except SealBroken:
             raise

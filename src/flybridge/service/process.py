@@ -34,11 +34,11 @@ from flybridge.records import HOUR_MS, Filing
 from flybridge.roles import Role, roles_of
 from flybridge.service import lifetime
 from flybridge.service.backends import (
+    checked_store,
     open_download,
     open_transport,
     opened_cohorts,
     opened_inbox,
-    opened_store,
     worker_id_of,
 )
 from flybridge.service.confirmed_clock import ConfirmedClock
@@ -112,7 +112,9 @@ class Service:
         async with AsyncExitStack() as stack:
             owner = stack.enter_context(worker_id_of(config)) if roles.works else None
             inbox = await stack.enter_async_context(opened_inbox(config))
-            store = await stack.enter_async_context(opened_store(config)) if roles.needs_store else None
+            store = None
+            if roles.needs_store:
+                store = await stack.enter_async_context(checked_store(config, roles.name, self._clock))
             intake = Intake(
                 intake_apps_of(config) if roles.takes else (),
                 inbox,

@@ -31,7 +31,9 @@ from flybridge.inbox.protocol import Depth, Inbox
 from flybridge.insight.coverage import Cover, covers, with_largest_platforms
 from flybridge.insight.heard import Heard, read_heard
 from flybridge.insight.hints import HeldSum, summed
+from flybridge.insight.refused_starts import RefusedStart, read_refused_starts
 from flybridge.records import DAY_MS, day_of
+from flybridge.roles import ALL_ROLES, Role
 from flybridge.store.protocol import Filed, Lane, LaneDepth, Store, UncertainCount
 from flybridge.telemetry.door_counts import DoorCounts
 from flybridge.telemetry.latencies import StepLatency, latency_of
@@ -49,6 +51,7 @@ class BridgeState(Struct, frozen=True):
     covers: Sequence[Cover] = ()
     uncertain: Sequence[UncertainCount] = ()
     heard: Sequence[Heard] = ()
+    refused_starts: Sequence[RefusedStart] = ()
 
 
 async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> BridgeState:
@@ -59,6 +62,7 @@ async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> Bridge
     covered: Sequence[Cover] = ()
     uncertain: Sequence[UncertainCount] = ()
     heard: Sequence[Heard] = ()
+    refused: Sequence[RefusedStart] = ()
     try:
         depth = await inbox.depth(now_ms)
         up["inbox"] = True
@@ -76,10 +80,11 @@ async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> Bridge
             covered = covers(with_largest_platforms(rows, PLATFORMS), "app", "platform")
             uncertain = await store.uncertain_counts()
             heard = await read_heard(store)
+            refused = await read_refused_starts(store, now_ms)
             up["store"] = True
         except FlybridgeError:
             up["store"] = False
-    return BridgeState(depth, outcomes, lanes, up, now_ms, holds, covered, uncertain, heard)
+    return BridgeState(depth, outcomes, lanes, up, now_ms, holds, covered, uncertain, heard, refused)
 
 
 MEDIA_SOURCES: Final = 20  # of an app that have a label of their own in `flybridge_holds`; the others share one
@@ -328,6 +333,9 @@ class Metrics(Collector):
         yield _gauge("flybridge_heard_age_seconds", "Time since the last message of an app and source.", labels, ages)
         silent = [((one.app, one.source), float(one.silent_ms(now_ms) > 0)) for one in known]
         yield _gauge("flybridge_silent", "1 while nothing comes for longer than usual.", labels, silent)
+        starts = dict.fromkeys((ALL_ROLES.name, *Role), 0.0) | {one.role: 1.0 for one in self._state.refused_starts}
+        text = "1 after a process was not started because its secret is not that of the store."
+        yield _gauge("flybridge_wrong_secret", text, ("role",), (((role,), value) for role, value in starts.items()))
 
     def _holds(self) -> Iterator[Metric]:
         held, covered = self._state.holds, self._state.covers

@@ -36,8 +36,8 @@ class PostgresStore(Verbs):
     verb reconnects. A verb whose connection breaks before its commit is repeated by the store itself.
     """
 
-    def __init__(self, dsn: str, seal: Seal, max_cells: int = MAX_CELLS) -> None:
-        super().__init__(seal, max_cells)
+    def __init__(self, dsn: str, seal: Seal, max_cells: int = MAX_CELLS, *, checks_seal: bool = True) -> None:
+        super().__init__(seal, max_cells, checks_seal=checks_seal)
         self._dsn = dsn
         self._open = False
 

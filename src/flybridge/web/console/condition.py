@@ -15,6 +15,7 @@ from flybridge.delivery.circuit import Circuit, Phase
 from flybridge.insight.heard import refused_sentence, silence_sentence
 from flybridge.insight.hints import Known, hint
 from flybridge.insight.native import native_warnings
+from flybridge.insight.refused_starts import refused_start_sentence
 from flybridge.insight.standstill import STANDSTILL, audience_sentence
 from flybridge.notifications.concern import notification_key
 from flybridge.records import OutcomeKind
@@ -64,9 +65,26 @@ class BridgeCondition(Struct, frozen=True):
 
 def condition(reading: Reading) -> BridgeCondition:
     """Return what needs attention."""
-    parts = (_of_account, _of_lanes, _of_senders, _of_audiences, _of_inbox, _of_retries, _of_events, _of_messages)
+    parts = (
+        _of_starts,
+        _of_account,
+        _of_lanes,
+        _of_senders,
+        _of_audiences,
+        _of_inbox,
+        _of_retries,
+        _of_events,
+        _of_messages,
+    )
     found = [finding for part in parts for finding in part(reading)]
     return BridgeCondition(sorted(found, key=lambda one: one.level != BAD))
+
+
+def _of_starts(reading: Reading) -> list[Notice]:
+    return [
+        Notice(BAD, refused_start_sentence(one), "/setup", f"refused_start/{one.role}")
+        for one in reading.refused_starts
+    ]
 
 
 def _of_account(reading: Reading) -> list[Notice]:

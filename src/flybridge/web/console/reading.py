@@ -21,6 +21,7 @@ from flybridge.insight.account import Account, balance, read_account
 from flybridge.insight.coverage import Fall, falls
 from flybridge.insight.heard import Heard, read_heard
 from flybridge.insight.hints import Known, known_by_app, streaming_apps
+from flybridge.insight.refused_starts import RefusedStart, read_refused_starts
 from flybridge.notifications.notifier import read_states
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.audiences.protocol import CohortStore, Run
@@ -56,6 +57,7 @@ class Reading(Struct, frozen=True):
     heard: Sequence[Heard] = ()
     runs: Sequence[tuple[str, str, Run]] = ()
     unsent: Mapping[str, str] = {}
+    refused_starts: Sequence[RefusedStart] = ()
 
 
 class ConsoleReader:
@@ -116,6 +118,7 @@ class ConsoleReader:
             await read_heard(store),
             await self._cohorts.history(limit=RUNS) if self._cohorts is not None else (),
             await self._unsent(),
+            await read_refused_starts(store, now_ms),
         )
 
     async def _unsent(self) -> Mapping[str, str]:
