@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from flybridge.config.console import Console
-from flybridge.config.secret import Secret
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.insight.metrics import METRICS
@@ -20,6 +19,7 @@ from flybridge.records import DAY_MS, Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.performance import date_of
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.system.secret import Secret
 from flybridge.testing.clocks import ManualClock
 from flybridge.web.console.app import ConsoleApp
 from flybridge.web.console.gate import ConsoleGate

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from flybridge.config.console import Console, ConsoleUser, Grant, OidcLogin, TrustedProxy
-from flybridge.config.secret import Secret
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.system.secret import Secret
 from flybridge.testing.clocks import ManualClock
 from flybridge.web.access.guesses import FORGET_S, FREE, LONGEST_S, PEERS, Guesses
 from flybridge.web.access.identity import Visitor

@@ -11,12 +11,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from flybridge.config.secret import MAY_BE_EMPTY, Secret
 from flybridge.identity.matching import MAX_WINDOW_HOURS
 from flybridge.mapping.conditions import Condition, Name
 from flybridge.mapping.restrictions import Policy
 from flybridge.mapping.to_amplitude.settings import EventMapping
 from flybridge.mapping.to_appsflyer.settings import Stream
+from flybridge.system.secret import MAY_BE_EMPTY, Secret
 
 AppName = Annotated[
     str,

@@ -24,12 +24,12 @@ from flybridge.config.apps import (
 )
 from flybridge.config.console import Console
 from flybridge.config.notify import Notify, NotifyEmail, Security
-from flybridge.config.secret import Secret
 from flybridge.config.streams import streams_of
 from flybridge.errors import ConfigError
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.settings import CustomerUserId
 from flybridge.mapping.to_appsflyer.settings import Stream
+from flybridge.system.secret import Secret
 
 MIN_SECRET_CHARACTERS: Final = 16
 MAX_TOKEN_CHARACTERS: Final = 2000

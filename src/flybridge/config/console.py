@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from flybridge.config.secret import Secret
+from flybridge.system.secret import Secret
 
 
 class Grant(StrEnum):

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from flybridge.config.secret import Secret
+from flybridge.system.secret import Secret
 
 _Hour = Annotated[
     str, Meta(pattern=r"\A(([01][0-9]|2[0-3]):[0-5][0-9])?\Z", description='a time of day, such as "22:30", or ""')

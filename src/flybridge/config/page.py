@@ -15,8 +15,8 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
 from flybridge.config.read import allowed
-from flybridge.config.secret import Secret
 from flybridge.config.settings import Config
+from flybridge.system.secret import Secret
 
 HEAD: Final = """\
 # Configuration

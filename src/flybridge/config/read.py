@@ -17,8 +17,8 @@ import msgspec
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
-from flybridge.config.secret import MAY_BE_EMPTY, Secret
 from flybridge.errors import ConfigError
+from flybridge.system.secret import MAY_BE_EMPTY, Secret
 
 ENV: Final = "env:"
 FILE: Final = "file:"

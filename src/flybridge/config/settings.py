@@ -47,12 +47,12 @@ from flybridge.config.env_file import NAME as ENV_FILE
 from flybridge.config.env_file import read_env_file
 from flybridge.config.notify import Notify, NotifyEmail, NotifySlack, NotifyWebhook, Security
 from flybridge.config.read import ConfigReader, parse, unset_variables
-from flybridge.config.secret import Secret
 from flybridge.delivery.lifecycle import Uncertain
 from flybridge.delivery.settings import DeliverySettings
 from flybridge.errors import ConfigError
 from flybridge.mapping.to_amplitude.settings import EventMapping, MappingRow
 from flybridge.mapping.to_appsflyer.settings import Stream
+from flybridge.system.secret import Secret
 
 __all__ = [
     "Amplitude",

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from flybridge.config.console import Console, Grant
-from flybridge.config.secret import Secret
+from flybridge.system.secret import Secret
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
