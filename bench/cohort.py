@@ -30,9 +30,9 @@ from msgspec import Struct
 from flybridge.amplitude.cohort import Credentials
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.audiences.plan import AudiencePlan
-from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
+from flybridge.audiences.settings import Cadence
 from flybridge.clock import SystemClock
 from flybridge.delivery.exchange import HttpRequest, HttpResponse, Limits
 from flybridge.identity import Keyring
@@ -40,6 +40,7 @@ from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.postgres.cohorts import PostgresCohorts
 from flybridge.store.sqlite.cohorts import SqliteCohorts
+from flybridge.testing.audiences import audience_rule
 from flybridge.testing.postgres import postgres
 
 SECRET = b"the secret of the benchmark"
@@ -138,9 +139,8 @@ async def measure(members: int, change: float, on_postgres: bool) -> Measured:
         vendors, clock = Vendors(), SystemClock()
         await store.open()
         plan = AudiencePlan(
-            AudienceRule("shop", "big", "c", "gaid"),
+            audience_rule("shop", "big", "c", "gaid", cadence=Cadence.HOURLY),
             ImportTarget("com.example.shop", "android", "key", "token"),
-            "hourly",
             Credentials("https://localhost", "key", "secret"),
             limits=Limits(10_000, 5_000_000, 1),
         )

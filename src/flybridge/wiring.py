@@ -14,11 +14,11 @@ from flybridge.appsflyer import audience
 from flybridge.appsflyer.inapp_event import ORIGIN as APPSFLYER
 from flybridge.appsflyer.inapp_event import InAppEvent
 from flybridge.audiences.plan import AudiencePlan
-from flybridge.audiences.rules import AudienceRule, MemberCondition
+from flybridge.audiences.rules import AudienceRule
+from flybridge.audiences.settings import AudienceSettings, Cadence, called
 from flybridge.clock import Clock
-from flybridge.config.apps import called
 from flybridge.config.notify import PORTS
-from flybridge.config.settings import App, AtExpiry, Audience, Cadence, Config, HoldV1, Secret
+from flybridge.config.settings import App, AtExpiry, Config, HoldV1, Secret
 from flybridge.config.streams import streams_of
 from flybridge.delivery.exchange import Download, Endpoint
 from flybridge.flow import AppFlow, Flow
@@ -174,7 +174,7 @@ def plans_of(config: Config) -> Mapping[tuple[str, str], AudiencePlan]:
 
 def followed_of(app: App) -> tuple[AudienceRule, ...]:
     """Return the rules of the app's audiences."""
-    return tuple(_followed(app, one) for one in app.audiences)
+    return tuple(AudienceRule(app.name, one) for one in app.audiences)
 
 
 def cohort_credentials_of(app: App) -> cohort.Credentials | None:
@@ -186,10 +186,10 @@ def cohort_credentials_of(app: App) -> cohort.Credentials | None:
     return cohort.Credentials(host, app.amplitude.api_key.reveal(), secret.reveal())
 
 
-def _plan(app: App, one: Audience) -> AudiencePlan:
+def _plan(app: App, one: AudienceSettings) -> AudiencePlan:
     token = app.appsflyer.api_token
     return AudiencePlan(
-        _followed(app, one),
+        AudienceRule(app.name, one),
         audience.ImportTarget(
             app.appsflyer_app_id,
             app.platform.value,
@@ -197,30 +197,9 @@ def _plan(app: App, one: Audience) -> AudiencePlan:
             token.reveal() if token else "",
             app.appsflyer.base_url,
         ),
-        one.cadence.value,
         None if one.cadence is Cadence.REALTIME else cohort_credentials_of(app),
-        one.max_devices,
-        one.max_shrink_percent / 100,
-        one.max_missing_percent / 100,
         app.amplitude.cohort_reserve,
     )
-
-
-def _followed(app: App, one: Audience) -> AudienceRule:
-    return AudienceRule(
-        app.name,
-        called(one),
-        one.cohort,
-        one.identifier.value,
-        _property(one.property),
-        _property(one.email_property),
-        _property(one.phone_property),
-        tuple(MemberCondition(where.path, where.one_of, where.none_of) for where in one.where),
-    )
-
-
-def _property(property_name: str) -> str:
-    return property_name.removeprefix("user_properties.")
 
 
 def channels_of(config: Config, download: Download, clock: Clock) -> list[Channel]:

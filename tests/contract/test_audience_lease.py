@@ -10,18 +10,17 @@ from filings import NOW_MS, envelope, key
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.audiences.lease import LEASE_MS, RENEW_S, TAKE_OVER_MS, AudienceLease, LeaseLost
 from flybridge.audiences.plan import AudiencePlan
-from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.run import Runner
+from flybridge.audiences.settings import Cadence
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.identity import Keyring
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source
+from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import ManualClock
 
 PLAN = AudiencePlan(
-    AudienceRule("shop", "spenders", "c1", "gaid"),
+    audience_rule("shop", "spenders", "c1", "gaid", cadence=Cadence.REALTIME, max_devices=1),
     ImportTarget("com.example.shop", "android", "import", "token", "https://appsflyer.invalid"),
-    "realtime",
-    max_devices=1,
 )
 
 

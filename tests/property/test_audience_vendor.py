@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from flybridge.appsflyer.audience import PATH, ImportTarget
 from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan
-from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
+from flybridge.audiences.settings import Cadence
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.errors import TransportError
 from flybridge.flow import AppFlow, Flow
@@ -29,11 +29,12 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 
 CUT = 0
 SECRET = b"the secret of the property suite"
-RULE = AudienceRule("shop", "spenders", "c1", "gaid")
+RULE = audience_rule("shop", "spenders", "c1", "gaid", cadence=Cadence.HOURLY, max_shrink_percent=100)
 APP = AppFlow(Rules(app="shop", platform="android", route="http_v2"), audiences=(RULE,))
 ANSWERS = {
     "cut": (CUT, b""),
@@ -106,7 +107,7 @@ async def played(
         await cohorts.open()
         vendor = ImportApi(clock, most, outages)
         audience = ImportTarget("com.example.shop", "android", "import", "token", "https://vendor.example")
-        plan = AudiencePlan(RULE, audience, "hourly", None, max_shrink=1.0)
+        plan = AudiencePlan(RULE, audience)
         try:
             runner = Runner(cohorts, vendor, vendor, clock, Keyring(SECRET), jitter=lambda: 0.5)  # type: ignore[arg-type]
             await cohorts.keep(targets({("shop", "spenders"): plan}, clock.now_ms()))

@@ -16,9 +16,9 @@ from flybridge.amplitude.cohort import Credentials
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.audiences.lease import LEASE_MS, RENEW_S
 from flybridge.audiences.plan import AudiencePlan
-from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
+from flybridge.audiences.settings import Cadence
 from flybridge.delivery.exchange import HttpRequest
 from flybridge.errors import TransportError
 from flybridge.flow import AppFlow, Flow
@@ -33,12 +33,13 @@ from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Store
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside
 
 SECRET = b"the secret of the property suite"
 ORIGIN = "http://sandbox"
-RULE = AudienceRule("shop", "spenders", "c1", "gaid")
+RULE = audience_rule("shop", "spenders", "c1", "gaid", cadence=Cadence.HOURLY, max_shrink_percent=100)
 APP = AppFlow(Rules(app="shop", platform="android", route="http_v2"), audiences=(RULE,))
 PEOPLE = "abcdefg"
 PHONES = {name: str(uuid5(NAMESPACE_DNS, "fg" if name in "fg" else name)) for name in PEOPLE}  # f and g share one
@@ -63,7 +64,7 @@ class World:
         self.doors = Inside(self.sandbox, piece=40)
         account = Credentials(ORIGIN, "key", "secret") if downloads else None
         audience = ImportTarget("com.example.shop", "android", "import", "token", ORIGIN)
-        self.plan = AudiencePlan(RULE, audience, "hourly", account, max_shrink=1.0)
+        self.plan = AudiencePlan(RULE, audience, account)
         self.truth: set[str] = set()
         self.late: list[bytes] = []
         self.receipts = 0

@@ -14,9 +14,9 @@ from flybridge.appsflyer.additional import extra_of
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan
-from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets, with_keys
+from flybridge.audiences.settings import Cadence
 from flybridge.cli.app import app as cli
 from flybridge.delivery.exchange import HttpResponse
 from flybridge.flow import AppFlow, Flow
@@ -28,6 +28,7 @@ from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import NEVER_MS
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside
 
@@ -35,7 +36,7 @@ SECRET = b"the secret of these tests"
 ORIGIN = "http://sandbox"
 NAME = ("shop", "vips")
 GAID = "38400000-8cf0-11bd-b23e-10b96e400001"
-RULE = AudienceRule(*NAME, "c1", "gaid", email_property="email")
+RULE = audience_rule(*NAME, "c1", "gaid", email_property="email", cadence=Cadence.ONCE, max_shrink_percent=100)
 TARGET = ImportTarget("com.example.shop", "android", "", "token", ORIGIN)
 
 
@@ -85,11 +86,11 @@ async def test_the_sandbox_makes_audiences_as_the_page_describes():
 class Bridge:
     """A store with one member, and the audience that follows the cohort."""
 
-    def __init__(self, path: Path, cadence: str = "once") -> None:
+    def __init__(self, path: Path) -> None:
         self.clock = JumpingClock(endless_s={RENEW_S})
         self.sandbox = Sandbox(self.clock)
         self.transport = Inside(self.sandbox)
-        self.plan = AudiencePlan(RULE, TARGET, cadence, max_shrink=1.0)
+        self.plan = AudiencePlan(RULE, TARGET)
         self.store = SqliteStore(path / "store.db", Seal(SECRET))
         self.cohorts = SqliteCohorts(path / "store.db", Seal(SECRET))
         self.runner = Runner(self.cohorts, self.transport, self.transport, self.clock, Keyring(SECRET))
@@ -138,7 +139,7 @@ async def test_an_audience_without_a_key_waits_for_one(tmp_path):
 async def test_additional_identifiers_have_an_effect_the_day_after(tmp_path):
     """Sent at once they would be accepted and lost. An audience that runs once runs for them again, twice."""
     bridge = Bridge(tmp_path)
-    bridge.plan = AudiencePlan(RULE, ImportTarget("com.example.shop", "android", "key", "token", ORIGIN), "once")
+    bridge.plan = AudiencePlan(RULE, ImportTarget("com.example.shop", "android", "key", "token", ORIGIN))
     await bridge.start()
     assert await bridge.run() == ("done", "")
     assert bridge.extras == {}

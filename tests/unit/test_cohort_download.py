@@ -11,9 +11,9 @@ from flybridge.amplitude.cohort import Credentials, Usage, read_usage
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan, RunOptions
-from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
+from flybridge.audiences.settings import Cadence
 from flybridge.delivery.exchange import HttpResponse
 from flybridge.errors import ForbiddenAddress
 from flybridge.identity import Keyring
@@ -22,6 +22,7 @@ from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort, writt
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside
 
@@ -52,9 +53,9 @@ class Bridge:
     @property
     def plan(self) -> AudiencePlan:
         target = ImportTarget("com.example.shop", "android", self.key, "token", "http://sandbox")
-        rule = AudienceRule(*NAME, "c1", "gaid")
+        rule = audience_rule(*NAME, "c1", "gaid", cadence=Cadence(self.cadence))
         credentials = Credentials("http://sandbox", "key", "secret")
-        return AudiencePlan(rule, target, self.cadence, credentials, reserve=self.reserve)
+        return AudiencePlan(rule, target, credentials, reserve=self.reserve)
 
     def put(self, n: int) -> None:
         self.sandbox.cohorts.put("key", SandboxCohort("c1", "VIPs", people(n)))

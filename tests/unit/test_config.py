@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from flybridge.audiences.settings import Cadence, Identifier
 from flybridge.config.settings import (
     AtExpiry,
-    Cadence,
     Config,
     HoldV1,
-    Identifier,
     Platform,
     Region,
     Route,
@@ -332,6 +331,11 @@ def test_an_open_door_is_refused_where_others_can_connect(host):
         ('webhook_token = "t"\n[[apps.streams]]', "apps[0].streams[0].events"),
         ('[[apps.streams]]\nevents = ["A"]\nwithout = ["appsflyer_id"]', "apps[0].streams[0].without"),
         ('[[apps.streams]]\nevents = ["A"]\n[[apps.streams.where]]\nproperty = "x"', "apps[0].streams[0].where[0]"),
+        ('[[apps.mapping.where]]\nproperty = "x"', "apps[0].mapping.where[0]"),
+        (
+            '[[apps.audiences]]\ncohort = "c"\nidentifier = "gaid"\n[[apps.audiences.where]]\nproperty = "x"',
+            "apps[0].audiences[0].where[0]",
+        ),
         ('[[apps.audiences]]\ncohort = "c"\nimport_key = "i"\nidentifier = "gaid"', "apps[0].appsflyer.api_token"),
         ('[[apps.audiences]]\ncohort = "c"\nimport_key = "i"\nidentifier = "idfv"', "apps[0].audiences[0].identifier"),
         ('[[apps.audiences]]\ncohort = "c"\nimport_key = "i"\nidentifier = "gaids"', "apps[0].audiences[0].identifier"),

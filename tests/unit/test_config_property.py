@@ -51,7 +51,11 @@ BASE: dict[str, Any] = {
             "appsflyer": {"push_token": "S3CRET-push", "s2s_key": "S3CRET-s2s", "api_token": "S3CRET-api"},
             "amplitude": {"api_key": "S3CRET-a", "secret_key": "S3CRET-b", "region": "eu", "webhook_token": "S3CRET-c"},
             "hold": {"window_hours": 72},
-            "mapping": {"prefix": "AppsFlyer", "rows": [{"source": "a", "target": "b"}], "where": [{"property": "p"}]},
+            "mapping": {
+                "prefix": "AppsFlyer",
+                "rows": [{"source": "a", "target": "b"}],
+                "where": [{"property": "p", "exists": True}],
+            },
             "streams": [{"events": ["*"], "where": [{"property": "p", "one_of": ["x"]}]}],
             "audiences": [
                 {

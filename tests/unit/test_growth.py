@@ -26,7 +26,6 @@ from flybridge.amplitude.cohort_file import CohortFile, CohortFileError
 from flybridge.amplitude.streamed import look_up
 from flybridge.appsflyer import additional, contacts, postback, postback_time
 from flybridge.appsflyer.columns import columns_of
-from flybridge.audiences.rules import AudienceRule
 from flybridge.cli import printing
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.words import words_of
@@ -41,6 +40,7 @@ from flybridge.operations.messages import read_messages
 from flybridge.records import Envelope, Media, Source
 from flybridge.relaxed_json import MAX_CHARACTERS, relaxed
 from flybridge.store.performance import label
+from flybridge.testing.audiences import audience_rule
 from flybridge.web import lists
 from flybridge.web.intake import members
 
@@ -258,7 +258,7 @@ def test_a_message_of_many_parts_takes_linear_time(name):
         {"shop": AppFlow(
             Rules(app="shop", platform="android", route="http_v2"),
             streams=(StreamRules(app="shop", platform="android", events=("x*",), wait_hours=1.0),),
-            audiences=(AudienceRule("shop", "vips", "c", "cuid"),),
+            audiences=(audience_rule("shop", "vips", "c", "cuid"),),
         )},
         _KEYRING,
     )  # fmt: skip

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from flybridge.amplitude.cohort_message import read_all
-from flybridge.audiences.rules import AudienceRule
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filter, Media, Source
+from flybridge.testing.audiences import audience_rule
 from flybridge.web.body import unreadable
 from flybridge.web.intake import members
 
@@ -29,7 +29,7 @@ FIELDS = {"event_type": "name", "event_time": "time", "user_id": "external_id", 
 def flow(*, fields=(), streams: bool = True, audiences: bool = False) -> Flow:
     rules = Rules(app="shop", platform="android", route="http_v2")
     chosen = (StreamRules(app="shop", platform="android", events=("Order *",), wait_hours=1.0),) if streams else ()
-    followed = (AudienceRule("shop", "vips", "7khm89cz", "cuid"),) if audiences else ()
+    followed = (audience_rule("shop", "vips", "7khm89cz", "cuid"),) if audiences else ()
     app = AppFlow(rules, streams=chosen, stream_fields=dict(fields), audiences=followed)
     return Flow({"shop": app}, Keyring(b"a secret of sixteen bytes"))
 

@@ -65,11 +65,12 @@ class CohortDownload:
             await self._poll(work, credentials, request_id, stop)
             await self._fetch(work, credentials, request_id, stop)
             await self._list(work, credentials)
-            if work.rows < work.size * (1 - work.plan.max_missing) and not options.accept_shrink:
+            settings = work.plan.rule.settings
+            if work.rows < work.size * (1 - settings.max_missing_percent / 100) and not options.accept_shrink:
                 work.incomplete = True
                 await self._store.requested(work.claim, "", 0)
                 return
-            max_shrink = None if options.accept_shrink else work.plan.max_shrink
+            max_shrink = None if options.accept_shrink else settings.max_shrink_percent / 100
             async with work.lease.taking_over():
                 work.applied = await self._store.apply(work.claim, said_ms, max_shrink, dry=options.dry)
             # A dry run, and one that is held, leave the request: a run that accepts it costs no second download.

@@ -19,13 +19,14 @@ class AudiencePlan(Struct, frozen=True):
 
     rule: AudienceRule
     audience: appsflyer.ImportTarget
-    cadence: str
     credentials: amplitude.Credentials | None = None
-    max_devices: int = appsflyer.LIMITS.max_items
-    max_shrink: float = 0.5
-    max_missing: float = 0.1
     reserve: int = 0
     limits: Limits = appsflyer.LIMITS
+
+    @property
+    def cadence(self) -> str:
+        """How often the audience is synced."""
+        return self.rule.settings.cadence.value
 
 
 class RunOptions(Struct, frozen=True):
@@ -55,7 +56,8 @@ class Work:
         self.plan = plan
         self.claim = claim
         self.lease = lease
-        self.limit = min(plan.max_devices, plan.limits.max_items, claim.max_devices or plan.max_devices)
+        most = plan.rule.settings.max_devices
+        self.limit = min(most, plan.limits.max_items, claim.max_devices or most)
         self.began_ms = began_ms
         self.scheduled = scheduled
         self.requested = False  # whether this run has made a request that counts against the month's limit

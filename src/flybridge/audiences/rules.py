@@ -7,10 +7,12 @@ can't be sent. Sent identifiers are stored sealed, because removing them needs t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Final
 
 from msgspec import Struct
 
+from flybridge.audiences.settings import AudienceSettings, called
 from flybridge.identity import IdKind, Keyring, usable
 from flybridge.records import DAY_MS, HOUR_MS, Member, content_key
 from flybridge.store.audiences.protocol import NEVER_MS, Lack
@@ -47,45 +49,61 @@ Value = Callable[[str], Any]
 """Returns the value of a user property, None if absent."""
 
 
-class MemberCondition(Struct, frozen=True):
-    """The values that a member's property must, and must not, have."""
-
-    property: str
-    one_of: tuple[str, ...] = ()
-    none_of: tuple[str, ...] = ()
-
-    def holds(self, value: Value) -> bool:
-        """Return whether a member meets it. An absent property counts as empty text."""
-        found = _text(value(self.property.removeprefix("user_properties.")))
-        return (not self.one_of or found in self.one_of) and found not in self.none_of
-
-
-class AudienceRule(Struct, frozen=True):
-    """How members of one audience are identified.
-
-    `kind` is AppsFlyer's name of the identifier, `source` the user property that holds it if not the usual one.
-    """
+class AudienceRule(Struct, frozen=True, dict=True):
+    """How members of one audience are identified: by the settings of the audience, in this app."""
 
     app: str
-    audience: str
-    cohort: str
-    kind: str
-    source: str = ""
-    email_property: str = ""
-    phone_property: str = ""
-    conditions: tuple[MemberCondition, ...] = ()
+    settings: AudienceSettings
 
-    @property
+    @cached_property
+    def audience(self) -> str:
+        """The name of the audience."""
+        return called(self.settings)
+
+    @cached_property
+    def cohort(self) -> str:
+        """The id of the cohort in Amplitude."""
+        return self.settings.cohort
+
+    @cached_property
+    def kind(self) -> str:
+        """AppsFlyer's name of the identifier."""
+        return self.settings.identifier.value
+
+    @cached_property
+    def source(self) -> str:
+        """The user property that holds the identifier, if it is not a usual one."""
+        return _key(self.settings.property)
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The user properties that may hold the identifier."""
         return (self.source,) if self.source else PROPERTIES[self.kind]
 
-    @property
+    @cached_property
+    def email(self) -> str:
+        """The user property with an e-mail address."""
+        return _key(self.settings.email_property)
+
+    @cached_property
+    def phone(self) -> str:
+        """The user property with a phone number."""
+        return _key(self.settings.phone_property)
+
+    @cached_property
     def properties(self) -> tuple[str, ...]:
         """Every user property that a download has to include."""
-        own = (self.email_property, self.phone_property)
-        asked = [condition.property.removeprefix("user_properties.") for condition in self.conditions]
-        return tuple(dict.fromkeys(name for name in (*self.names, *own, *asked) if name))
+        asked = [_key(condition.path) for condition in self.settings.where]
+        return tuple(dict.fromkeys(name for name in (*self.names, self.email, self.phone, *asked) if name))
+
+    def allows(self, value: Value) -> bool:
+        """Return whether a member with these user properties meets all conditions. An empty one is absent."""
+
+        def find(path: str) -> Any:
+            found = value(_key(path))
+            return None if found == "" else found
+
+        return all(condition.holds(find) for condition in self.settings.where)
 
 
 def member_of(  # noqa: PLR0917 - the columns of a row
@@ -107,16 +125,17 @@ def member_of(  # noqa: PLR0917 - the columns of a row
     else:
         return None
     who = user_id or amplitude_id
-    told = told or not (rule.names or rule.conditions)
-    if rule.conditions and not (told and all(condition.holds(value) for condition in rule.conditions)):
+    where = rule.settings.where
+    told = told or not (rule.names or where)
+    if where and not (told and rule.allows(value)):
         return Member(persons, told=told, lack=int(Lack.CONSENT), who=who, anonymous=anonymous)
     identifier = _identifier(rule, user_id, amplitude_id, value)
     marks = keyring.keys(rule.app, KINDS[rule.kind], identifier)
     if identifier is None or not marks:
         return Member(persons, told=told, lack=int(Lack.IDENTIFIER), who=who, anonymous=anonymous)
     extra = b""
-    if rule.email_property or rule.phone_property:
-        extra = extra_of(_text(value(rule.email_property)), _text(value(rule.phone_property)))
+    if rule.email or rule.phone:
+        extra = extra_of(_text(value(rule.email)), _text(value(rule.phone)))
     return Member(persons, marks, rule.kind, identifier, told, who=who, extra=extra, anonymous=anonymous)
 
 
@@ -127,6 +146,11 @@ def _identifier(rule: AudienceRule, user_id: str, amplitude_id: str, value: Valu
     if rule.source:
         return None
     return usable({"cuid": user_id, "amplitude_id": amplitude_id}.get(rule.kind))
+
+
+def _key(name: str) -> str:
+    """Return the name of a user property as a member has it."""
+    return name.removeprefix("user_properties.")
 
 
 def _text(value: Any) -> str:

@@ -149,7 +149,7 @@ class Runner:
             extras=work.extras,
             requests=work.requests,
         )
-        cadence = plan.cadence
+        cadence, settings = plan.cadence, plan.rule.settings
         if cadence == "realtime" and work.claim.people > REALTIME_PEOPLE:
             cadence = "hourly"
             run = structs.replace(run, detail=f"More than {REALTIME_PEOPLE:,} people: run each hour instead.")
@@ -158,14 +158,15 @@ class Runner:
         if work.applied.held:
             detail = (
                 f"The cohort would remove {work.applied.held} of {work.claim.people} people, more than "
-                f"{plan.max_shrink:.0%}. Nothing was taken over. If that is right: run it with --accept-shrink."
+                f"{settings.max_shrink_percent:.0f}%. Nothing was taken over. If that is right: run it with "
+                "--accept-shrink."
             )
             run = structs.replace(run, outcome="held", reason="shrink_guard", detail=detail)
         if work.incomplete:
             detail = (
                 f"The file holds {work.rows:,} members and Amplitude lists {work.size:,}: more than "
-                f"{plan.max_missing:.0%} are missing. Nothing was taken over. If that is right: run it with "
-                "--accept-shrink."
+                f"{settings.max_missing_percent:.0f}% are missing. Nothing was taken over. If that is right: run it "
+                "with --accept-shrink."
             )
             run = structs.replace(run, outcome="held", reason="incomplete_file", detail=detail)
         if work.usage is not None and not run.detail:

@@ -11,20 +11,14 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from flybridge.audiences.settings import AudienceSettings
 from flybridge.identity.matching import MAX_WINDOW_HOURS
-from flybridge.mapping.conditions import Condition, Name
+from flybridge.mapping.conditions import Name, ShortName
 from flybridge.mapping.restrictions import Policy
 from flybridge.mapping.to_amplitude.settings import EventMapping
 from flybridge.mapping.to_appsflyer.settings import Stream
 from flybridge.system.secret import MAY_BE_EMPTY, Secret
 
-AppName = Annotated[
-    str,
-    Meta(
-        pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z",
-        description="text of letters, digits, `.`, `_` and `-`, 64 characters at most, the first a letter or a digit",
-    ),
-]
 HeaderName = Annotated[
     str,
     Meta(
@@ -68,28 +62,6 @@ class HoldV1(StrEnum):
 
     IMMEDIATELY = "immediately"
     WHEN_SEEN = "when-seen"
-
-
-class Identifier(StrEnum):
-    """The identifier sent for members of an audience."""
-
-    GAID = "gaid"
-    OAID = "oaid"
-    IMEI = "imei"
-    IDFA = "idfa"
-    IDFV = "idfv"
-    CUID = "cuid"
-    BRAZE_ID = "braze_id"
-    AMPLITUDE_ID = "amplitude_id"
-
-
-class Cadence(StrEnum):
-    """How often a cohort is downloaded and synced."""
-
-    ONCE = "once"
-    HOURLY = "hourly"
-    DAILY = "daily"
-    REALTIME = "realtime"
 
 
 class AppsFlyer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,7 +119,7 @@ class Amplitude(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     webhook_token: Secret | None = None
     """The token that Amplitude's event stream and cohort webhooks send in the `Authorization` header. Absent:
     `/v1/stream/{app}` and `/v1/cohorts/{app}` refuse everything."""
-    shared_with: tuple[AppName, ...] = ()
+    shared_with: tuple[ShortName, ...] = ()
     """Other apps of the same Amplitude project, by name, one of a platform: events of their platform that are sent to
     this app's `/v1/stream/` are theirs, so that the project needs one webhook. Users go to all of them."""
     stream_fields: dict[str, Name] = field(default_factory=dict)
@@ -167,50 +139,6 @@ class HoldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     v1: HoldV1 = HoldV1.IMMEDIATELY
     """When the route `attribution` sends: `immediately`, so that Amplitude waits for the user (72 hours, then it drops
     the event silently), or `when-seen`, so that flybridge waits and accounts for what never matched."""
-
-
-class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An Amplitude cohort that is synced to an AppsFlyer audience."""
-
-    cohort: Name
-    """The id of the cohort in Amplitude (the last part of its address)."""
-    name: AppName | None = None
-    """The name of the audience in commands and metrics, unique in its app. Absent: the id of the cohort."""
-    import_key: Secret | None = None
-    """The import key of the audience, from AppsFlyer Audiences. Absent: `flybridge cohorts create` makes the audience
-    in AppsFlyer by `apps.appsflyer.api_token`, and keeps its key sealed in the store."""
-    identifier: Identifier
-    """The identifier that is sent for members. iOS knows `idfa idfv cuid braze_id amplitude_id`, Android `gaid oaid
-    imei cuid braze_id amplitude_id`. `cuid` is the Amplitude user id, `amplitude_id` Amplitude's own; the others are
-    user properties."""
-    property: str = ""
-    """The user property that holds the identifier. Empty: the names that the vendors' SDKs use (`adid`, `gaid`,
-    `advertising_id`; `idfv`; ...)."""
-    where: tuple[Condition, ...] = ()
-    """Conditions on user properties that a member must meet to be sent, such as consent. Members who do not, or
-    whose property is absent, are counted as lacking."""
-    email_property: str = ""
-    """The user property with an e-mail address. Its SHA-256 goes to AppsFlyer's additional identifiers. Empty: none."""
-    phone_property: str = ""
-    """The user property with a phone number that begins with `+` or `00` and the country code. Its SHA-256 goes to
-    AppsFlyer's additional-identifiers API. Empty: none."""
-    cadence: Cadence = Cadence.DAILY
-    """How often the audience is synced. `once`, `hourly` and `daily` download the cohort if the app has a
-    `secret_key`, and Amplitude allows 500 downloads a month on most plans; without one, and with `realtime` (each
-    minute), the messages of Amplitude's cohort webhook or list integration count."""
-    max_shrink_percent: Annotated[float, Meta(ge=0, le=100)] = 50.0
-    """A downloaded cohort that would remove more than this share of the members is not applied until
-    `flybridge cohorts run NAME --accept-shrink` says so. 100 applies every cohort."""
-    max_missing_percent: Annotated[float, Meta(ge=0, le=100)] = 10.0
-    """A downloaded file that lacks more than this share of the members that Amplitude lists for the cohort is held in
-    the same way. 100 applies every file."""
-    max_devices: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
-    """Devices in one request. AppsFlyer names its limit only when it refuses a request; then that limit is used."""
-
-
-def called(audience: Audience) -> str:
-    """Return the name of an audience."""
-    return audience.name or audience.cohort
 
 
 class Detail(StrEnum):
@@ -302,7 +230,7 @@ class AppHistory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One app: an AppsFlyer app and the Amplitude project it is joined with."""
 
-    name: AppName
+    name: ShortName
     """Appears in addresses, metrics and reports."""
     appsflyer_app_id: Name
     """The app's id in AppsFlyer: `com.example.shop` for Android, `id123456789` for iOS."""
@@ -330,5 +258,5 @@ class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is read of AppsFlyer beside its pushes."""
     streams: tuple[Stream, ...] = ()
     """Amplitude events that go to AppsFlyer."""
-    audiences: tuple[Audience, ...] = ()
+    audiences: tuple[AudienceSettings, ...] = ()
     """Amplitude cohorts that go to AppsFlyer Audiences."""

@@ -11,16 +11,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec.structs import fields
 
+from flybridge.audiences.settings import AudienceSettings, Identifier, called
 from flybridge.config.apps import (
     App,
     AppInsight,
     AppsFlyer,
-    Audience,
     CostsFrom,
-    Identifier,
     Platform,
     Route,
-    called,
 )
 from flybridge.config.console import Console
 from flybridge.config.notify import Notify, NotifyEmail, Security
@@ -189,6 +187,7 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
     _check_zone(f"{path}.amplitude.timezone", app.amplitude.timezone)
     for number, stream in enumerate(app.streams):
         _check_stream(f"{path}.streams[{number}]", stream)
+    _check_conditions(f"{path}.mapping", app.mapping.where)
     streams_of(app, path)
     if app.streams:
         _needs(f"{path}.appsflyer.s2s_key", app.appsflyer.s2s_key, f"{path}.streams")
@@ -264,7 +263,11 @@ def _check_push_token(path: str, appsflyer: AppsFlyer, *, open_intake: bool) -> 
 def _check_stream(path: str, stream: Stream) -> None:
     if not stream.events:
         raise ConfigError(f"{path}.events", "is an empty list.", 'Name events, or write ["*"] for all of them.')
-    for number, where in enumerate(stream.where):
+    _check_conditions(path, stream.where)
+
+
+def _check_conditions(path: str, conditions: Sequence[Condition]) -> None:
+    for number, where in enumerate(conditions):
         here = f"{path}.where[{number}]"
         if where.exists and where.absent:
             raise ConfigError(here, "asks for a property that is present and absent.", "Remove `exists` or `absent`.")
@@ -289,6 +292,7 @@ def _check_audiences(path: str, app: App) -> None:
             )
         names.add(called(audience))
         _check_additional(here, audience)
+        _check_conditions(here, audience.where)
     if app.audiences:
         _needs(f"{path}.appsflyer.api_token", app.appsflyer.api_token, f"{path}.audiences")
     if app.audiences and not (app.amplitude.secret_key or app.amplitude.webhook_token):
@@ -299,7 +303,7 @@ def _check_audiences(path: str, app: App) -> None:
         )
 
 
-def _check_additional(path: str, audience: Audience) -> None:
+def _check_additional(path: str, audience: AudienceSettings) -> None:
     extra = audience.email_property or audience.phone_property
     if extra and audience.identifier in {Identifier.BRAZE_ID, Identifier.AMPLITUDE_ID}:
         raise ConfigError(
@@ -308,14 +312,9 @@ def _check_additional(path: str, audience: Audience) -> None:
             "one that it knows devices by.",
             "Use another identifier, or leave it out.",
         )
-    for number, where in enumerate(audience.where):
-        if not where.one_of and not where.none_of:
-            raise ConfigError(
-                f"{path}.where[{number}]", "asks for nothing.", "Add one_of or none_of with a list of values."
-            )
 
 
-def _check_identifier(path: str, audience: Audience, app: App) -> None:
+def _check_identifier(path: str, audience: AudienceSettings, app: App) -> None:
     platform, fitting = app.platform, AUDIENCE_IDENTIFIERS[app.platform]
     if audience.identifier not in fitting:
         raise ConfigError(

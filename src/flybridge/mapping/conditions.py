@@ -18,6 +18,14 @@ from flybridge.mapping.table import plain
 
 Value = str | int | float | bool
 Name = Annotated[str, Meta(min_length=1)]
+ShortName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z",
+        description="text of letters, digits, `.`, `_` and `-`, 64 characters at most, the first a letter or a digit",
+    ),
+]
+"""The name of an app or audience, in addresses, commands and metrics."""
 Scalar = Annotated[Value, Meta(description="text, a number, true or false")]
 Amount = Annotated[str | int | float, Meta(description="a number or text")]
 

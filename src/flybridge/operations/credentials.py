@@ -23,8 +23,8 @@ import msgspec
 from flybridge.amplitude.cohort import read_usage, usage_request
 from flybridge.amplitude.upload import origin
 from flybridge.appsflyer import inapp_event, push_config
-from flybridge.config.apps import called
-from flybridge.config.settings import App, Cadence, Config, Platform, Route
+from flybridge.audiences.settings import Cadence, called
+from flybridge.config.settings import App, Config, Platform, Route
 from flybridge.config.template import push_url
 from flybridge.delivery.exchange import HttpRequest, HttpResponse, Transport
 from flybridge.errors import TransportError

@@ -1,0 +1,65 @@
+"""Which members of a cohort may be sent to an audience."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from flybridge.audiences.rules import member_of
+from flybridge.identity import Keyring
+from flybridge.mapping.conditions import Condition
+from flybridge.store.audiences.protocol import Lack
+from flybridge.testing.audiences import audience_rule
+
+GAID = "38400000-8cf0-11bd-b23e-10b96e40000d"
+
+CONDITIONS = [
+    ({"one_of": ["true"]}, {"x": True}, True),
+    ({"one_of": ["true"]}, {"x": "true"}, True),
+    ({"one_of": ["true"]}, {"x": "false"}, False),
+    ({"one_of": ["true"]}, {}, False),
+    ({"none_of": ["denied"]}, {"x": "granted"}, True),
+    ({"none_of": ["denied"]}, {"x": "denied"}, False),
+    ({"none_of": ["denied"]}, {}, True),
+    ({"is": True}, {"x": "true"}, True),
+    ({"is": True}, {"x": "no"}, False),
+    ({"is_not": "de"}, {"x": "fr"}, True),
+    ({"is_not": "de"}, {"x": "de"}, False),
+    ({"contains": "plus"}, {"x": "shop plus"}, True),
+    ({"not_contains": "plus"}, {"x": "shop plus"}, False),
+    ({"ge": 100}, {"x": "99.5"}, False),
+    ({"ge": 100}, {"x": "100.0"}, True),
+    ({"lt": 10}, {"x": 9}, True),
+    ({"exists": True}, {"x": "anything"}, True),
+    ({"exists": True}, {"x": ""}, False),
+    ({"absent": True}, {"x": "anything"}, False),
+    ({"absent": True}, {}, True),
+    ({"one_of": ["a"], "is": "a"}, {"x": "a"}, True),
+    ({"one_of": ["a"], "is": "b"}, {"x": "a"}, False),
+]
+
+
+@pytest.mark.parametrize("path", ["x", "user_properties.x"])
+@pytest.mark.parametrize(("condition", "properties", "allowed"), CONDITIONS)
+def test_every_operator_of_a_condition_decides(
+    path: str, condition: dict[str, Any], properties: dict[str, Any], allowed: bool
+) -> None:
+    """A member who meets all of it is sent; one who does not is counted as lacking consent."""
+    where = msgspec.convert({"property": path, **condition}, Condition)
+    rule = audience_rule("shop", "vips", "c1", "gaid", where=(where,))
+    values = {"gaid": GAID, **properties}
+    member = member_of(rule, Keyring(b"secret"), lambda *_: b"", "ada-00001", "", values.get)
+    assert member is not None
+    assert (bool(member.marks), member.lack) == ((True, 0) if allowed else (False, Lack.CONSENT))
+    assert "x" in rule.properties
+
+
+def test_a_member_without_properties_is_not_sent_under_a_condition() -> None:
+    """A message that carries no properties says nothing about them."""
+    where = Condition(path="x", absent=True)
+    rule = audience_rule("shop", "vips", "c1", "cuid", where=(where,))
+    member = member_of(rule, Keyring(b"secret"), lambda *_: b"", "ada-00001", "", {}.get, told=False)
+    assert member is not None
+    assert (member.marks, member.told) == ((), False)
