@@ -199,7 +199,7 @@ async def opened_bench(
     folder: Path, new_store: Callable[[Config], Store], settings: Mapping[str, str]
 ) -> AsyncIterator[Bench]:
     """Yield a bench with these settings, whose zones are all UTC unless they say otherwise."""
-    clock = JumpingClock(DAY_START_MS + 5 * DAY_MS)
+    clock = JumpingClock(DAY_START_MS + int(settings.get("days", 5)) * DAY_MS)
     sandbox = Sandbox(clock, PlantedFaults(), keep_bodies=True)
     async with running(sandbox) as origin:
         text = CONFIG.format(origin=origin, **(DEFAULTS | settings))

@@ -264,11 +264,11 @@ def _install_rows(outcome: DemoResult) -> Iterable[dict[str, Any]]:
 
 
 def _cause_rows(outcome: DemoResult) -> list[dict[str, Any]]:
-    """Return how often each cause was planted and found; the truth does not tell all of them."""
+    """Return how often each cause was planted and found."""
     rows = []
     for one in outcome.reconciliation:
         rows += [
-            {"app": one.app, "cause": cause.title, "planted": "" if cause.planted is None else f"{cause.planted:,}",
+            {"app": one.app, "cause": cause.title, "planted": f"{cause.planted:,}",
              "found": f"{cause.found:,}"}
             for cause in one.causes
         ]  # fmt: skip

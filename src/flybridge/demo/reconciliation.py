@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -17,17 +18,15 @@ from msgspec import Struct, structs
 
 from flybridge.amplitude.dashboard import BUDGET_S
 from flybridge.config.settings import App, Config, Secret
-from flybridge.delivery.exchange import Download, Transport
+from flybridge.delivery.exchange import Download, HttpRequest, Transport
+from flybridge.demo.planted import AmplitudeRecord, planted
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
 from flybridge.insight.comparison import ALL_EVENTS, ComparedRow, DayComparison
-from flybridge.insight.reconcile import ATTRIBUTION
 from flybridge.operations.count_amplitude import QueryBudget
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import ReconcilePlan, reconcile_plans_of
-from flybridge.records import DAY_MS, PerformanceKind
+from flybridge.records import DAY_MS
 from flybridge.sandbox.traffic.planned import MessageKind, TrafficMessage
-from flybridge.sandbox.traffic.reported import Reported
-from flybridge.sandbox.traffic.truth import Fate
 from flybridge.store.protocol import Store
 
 CENT: Final = 10_000
@@ -40,16 +39,19 @@ PUSH: Final = "/v1/push/"
 
 
 class CauseFound(Struct, frozen=True):
-    """How many events one cause has: as planted (None: the truth does not tell it), and as found."""
+    """How many events one cause has: as planted, and as found."""
 
     code: str
     title: str
-    planted: int | None
+    planted: int
     found: int
 
 
 class ReconciliationVerdict(Struct, frozen=True):
-    """How one app's counts compare. `rows` were compared, `money` of them in revenue; what is wrong is a sentence."""
+    """How one app's counts compare. `rows` were compared, `money` of them in revenue; what is wrong is a sentence.
+
+    `currencies` are paid events whose amount Amplitude adds up as it is, by their currency.
+    """
 
     app: str
     rows: int
@@ -135,8 +137,21 @@ async def judge_reconciliation(
         if plan.raw is not None:
             plan = structs.replace(plan, raw=structs.replace(plan.raw, lookback_days=YEARS))
         compared = await _compared(reconciler, clock, plan, min(days), max(days))
-        found.append(_verdict(plan, compared, own, facts))
+        record = AmplitudeRecord(
+            [row for kind in ("saved", "waiting") for row in await _record(transport, plan, kind)],
+            await _record(transport, plan, "rejected"),
+        )
+        found.append(_verdict(plan, compared, own, record))
     return found
+
+
+async def _record(transport: Transport, plan: ReconcilePlan, kind: str) -> list[dict[str, Any]]:
+    """Return what the sandbox holds of a kind in the app's project."""
+    assert plan.credentials is not None, "each app of the demo has a secret key"
+    origin, project = plan.credentials.origin, plan.credentials.api_key
+    query = urlencode({"kind": kind, "project": project})
+    answer = await transport.send(HttpRequest("GET", f"{origin}/sandbox/record?{query}", {}, b""))
+    return [msgspec.json.decode(line) for line in answer.body.splitlines() if line]
 
 
 def _with_secret(app: App) -> App:
@@ -159,29 +174,31 @@ def _verdict(
     plan: ReconcilePlan,
     days: Sequence[DayComparison],
     messages: Sequence[TrafficMessage],
-    facts: Sequence[Reported],
+    record: AmplitudeRecord,
 ) -> ReconciliationVerdict:
     rows = [row for day in days for row in day.rows if row.key.event != ALL_EVENTS]
     whole = [row for day in days for row in day.rows if row.key.event == ALL_EVENTS]
     money = [row for day in days for row in day.revenue]
     found: Counter[str] = Counter()
-    for row in rows:
+    for row in (*rows, *whole):
         for part in row.parts:
-            found[part.code] += -part.n if part.n < 0 else 0
+            # All in-app events together are those of the other rows, but for the day on which they are booked.
+            if part.n < 0 and (row.key.event != ALL_EVENTS or part.code == "booking_day"):
+                found[part.code] -= part.n
     currencies: Counter[str] = Counter()
     for row in money:
         for part in row.parts:
             if part.code == "currency":
                 currencies[part.detail] += part.events
-    planted = _planted(messages, facts, plan.route)
+    true = planted(plan, messages, record)
     causes = [
-        CauseFound(code, CAUSES[code].title, planted.get(code), found[code])
+        CauseFound(code, CAUSES[code].title, true.get(code, 0), found[code])
         for code in CAUSES
-        if found[code] or planted.get(code)
+        if found[code] or true.get(code)
     ]
     wrong = list(dict.fromkeys(note for day in days for note in day.notes))
     wrong += [f"{one.title}: {one.planted} were planted, and {one.found} found." for one in causes
-              if one.planted not in (None, one.found)]  # fmt: skip
+              if one.planted != one.found]  # fmt: skip
     for kind, some, least in (("events", rows, 1), ("events", whole, 1), ("millionths in revenue", money, CENT)):
         wrong += [_unexplained(row, step, kind) for row in some for step in (APPSFLYER, AMPLITUDE)
                   if abs(row.unexplained(step) or 0) >= least]  # fmt: skip
@@ -191,17 +208,3 @@ def _verdict(
 def _unexplained(row: ComparedRow, step: str, kind: str) -> str:
     key = row.key
     return f"{row.unexplained(step)} {kind} of {key.kind} {key.event} of {key.media_source} are unexplained ({step})."
-
-
-def _planted(messages: Sequence[TrafficMessage], facts: Sequence[Reported], route: str) -> dict[str, int]:
-    """Count what the truth says must be found under a cause."""
-    fates = Counter(one.truth.expected(route).fate for one in messages)
-    installs = [fact for fact in facts if fact.kind == PerformanceKind.INSTALL]
-    in_app = sum(fact.kind == MessageKind.IN_APP and fact.readable and not fact.secondary for fact in facts)
-    return {
-        "restricted": sum(fact.media_source != fact.raw_source for fact in installs if fact.readable),
-        "unreadable": sum(not fact.readable for fact in installs),
-        "expired": fates[Fate.HELD],
-        "privacy": fates[Fate.REFUSED],
-        "filtered": in_app if route == ATTRIBUTION else 0,
-    }

@@ -55,7 +55,8 @@ MICRO: Final = 1_000_000
 IDENTITY: Final = 32
 """The length of an identity in an insert_id, which may go on with a millisecond or an ordinal."""
 
-IN_EVENTS: Final = (PerformanceKind.EVENT, PerformanceKind.RETARGETED_EVENT, PerformanceKind.SECONDARY)
+COUNTED: Final = (PerformanceKind.EVENT, PerformanceKind.RETARGETED_EVENT)
+IN_EVENTS: Final = (*COUNTED, PerformanceKind.SECONDARY)
 
 
 class RawSource(Struct, frozen=True):
@@ -120,12 +121,13 @@ class RawReader:
         self._evidence = RawEvidence()
         self._known: defaultdict[str, list[EventOutcome]] = defaultdict(list)
         self._unsent: Counter[tuple[int, str, str, str]] = Counter()
-        self._forgotten: Counter[tuple[int, str, str]] = Counter()
+        # The ledger's rows of people who were forgotten have no identity any more, and their outcome still.
+        self._nameless: defaultdict[tuple[int, str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
         for one in outcomes:
             code = CODES.get((one.outcome, one.reason)) or OUTCOMES.get(one.outcome, "")
             self._unsent[one.day, one.event, one.media_source, code] += one.n
-            if one.outcome == OutcomeKind.FORGOTTEN:
-                self._forgotten[one.day, one.event, one.media_source] += one.n
+            if one.kind in COUNTED:
+                self._nameless[one.day, one.event, one.media_source][_standing(one)] += one.n
         self._groups: dict[tuple[int, tuple[str, ...]], list[int | None]] = {}
         # Whether these came can be told when all are known: in the order of the rows.
         self._lost: list[_Event] = []
@@ -136,6 +138,8 @@ class RawReader:
         source, plan = self._source, self._source.pull
         for known in await self._store.event_outcomes(plan.app, self._days[0], self._days[-1]):
             self._known[known.insert_id[:IDENTITY]].append(known)
+            if known.kind in COUNTED:
+                self._nameless[known.day, known.event, known.media_source][_standing(known)] -= 1
         # Each comparison reads all: what was left of an earlier one would be a part.
         await self._store.drop_states([f"{KIND} {plan.app} {report}" for report in plan.reports])
         end_ms, left = self._clock.now_ms(), list[Pulled]()
@@ -239,12 +243,7 @@ class RawReader:
         if not standing:
             self._lost.append(event)
             return
-        one = standing.pop(0)
-        if one.outcome == OutcomeKind.DELIVERED:
-            self._add(event, DELIVERED)
-        else:
-            code = CODES.get((one.outcome, one.reason)) or OUTCOMES[one.outcome]
-            self._add(event, code, one.key_kinds or one.reason)
+        self._add(event, *_standing(standing.pop(0)))
 
     def _sent(self, filing: Filing, source: str) -> tuple[int, str]:
         """Return the number that Amplitude gets for an event, and the media source under which it does."""
@@ -279,11 +278,11 @@ class RawReader:
             else:
                 self._add(one, MISSING)
         for one in self._lost:
-            if self._forgotten[one.day, one.event, one.media_source] > 0:
-                self._forgotten[one.day, one.event, one.media_source] -= 1
-                self._add(one, OUTCOMES[OutcomeKind.FORGOTTEN])
-            else:
-                self._add(one, MISSING)
+            nameless = +self._nameless[one.day, one.event, one.media_source]
+            # Delivered first: that is what most events are.
+            standing = min(nameless, key=lambda at: (at[0] != DELIVERED, at), default=(MISSING, ""))
+            self._nameless[one.day, one.event, one.media_source][standing] -= 1
+            self._add(one, *standing)
         for (day, labels), (n, reported, counted, bare, sent) in self._groups.items():
             event, source, sent_source, currency, code, detail = labels
             fact = RevenueFact(
@@ -300,6 +299,13 @@ class RawReader:
                 sent or 0,
             )
             self._evidence.facts[day].append(fact)
+
+
+def _standing(one: EventOutcome | OutcomeCount) -> tuple[str, str]:
+    """Return how an event stands in the ledger: delivered, or the cause that it was not, and its detail."""
+    if one.outcome == OutcomeKind.DELIVERED:
+        return DELIVERED, ""
+    return CODES.get((one.outcome, one.reason)) or OUTCOMES[one.outcome], one.key_kinds or one.reason
 
 
 def _amount(fields: Mapping[str, str], currency: str) -> tuple[int | None, str]:
