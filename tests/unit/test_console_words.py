@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from flybridge.web.console.words import share, shown, span, ticked
+from flybridge.insight.causes import CAUSES
+from flybridge.insight.findings import KINDS
+from flybridge.insight.metrics import METRICS
+from flybridge.insight.reasons import REASONS
+from flybridge.web.console.plain_words import WORDS, ticked
+from flybridge.web.console.words import share, shown, span
 
 
 @pytest.mark.parametrize(
@@ -25,9 +32,31 @@ def test_text_from_outside_can_neither_hide_nor_flood():
 
 def test_backticks_are_code_and_everything_is_escaped():
     """Ours are words of the configuration; from outside they open nothing."""
-    assert ticked("see `hold.at_expiry` & <b>") == "see <code>hold.at_expiry</code> &amp; &lt;b&gt;"
+    assert ticked("see `secret` & <b>") == "see <code>secret</code> &amp; &lt;b&gt;"
     assert ticked("`<script>` ` alone") == "`&lt;script&gt;` ` alone"
     assert ticked("") == ""
+
+
+def test_a_setting_is_put_into_words_and_its_key_is_for_operators():
+    """Who looks at figures does not edit the configuration."""
+    remedy = 'Make `hold.window_hours` longer, or set `hold.v1 = "when-seen"`.'
+    assert ticked(remedy, operates=False) == (
+        "Make the hold window longer, or set the rule for waiting on the Attribution API to when-seen."
+    )
+    assert "the hold window (<code>hold.window_hours</code>) longer" in ticked(remedy)
+    assert ticked("See `flybridge dead`.", operates=False) == "See the page Dead letters."
+
+
+def test_every_setting_and_command_in_a_sentence_for_marketers_has_words():
+    """Causes, findings, metrics, and the reasons of outcomes."""
+    sentences = [part for one in CAUSES.values() for part in (one.sentence, one.remedy)]
+    sentences += [part for one in KINDS.values() for part in (one.remedy, one.title)]
+    sentences += [one.note for one in METRICS.values()]
+    sentences += [part for one in REASONS.values() for part in (one.meaning, one.remedy)]
+    named = {name.partition(" = ")[0] for one in sentences for name in re.findall(r"`([^`]+)`", one)}
+    keys = {name for name in named if "." in name or name.startswith("flybridge ")}
+    assert keys
+    assert keys - WORDS.keys() == set()
 
 
 @pytest.mark.parametrize(

@@ -76,13 +76,22 @@ def known_by_app(sighted: Iterable[SightedKind], streaming: Iterable[str]) -> di
     return {app: Known(frozenset(found), streaming=True) for app, found in kinds.items()}
 
 
-def hint(app: str, key_kinds: Sequence[str], waited_ms: int, known: Known) -> str:
-    """Return why an event with these kinds of key is probably not matched yet, and what to check."""
+def hint(
+    app: str, key_kinds: Sequence[str], waited_ms: int, known: Known, names: Mapping[str, str] | None = None
+) -> str:
+    """Return why an event with these kinds of key is probably not matched yet, and what to check.
+
+    `names` are what kinds are called in the sentence, where that is not their code.
+    """
+
+    def listed(kinds: Sequence[str]) -> str:
+        return ", ".join((names or {}).get(kind, kind) for kind in kinds)
+
     if CUSTOM_DATA_WITHOUT_ID in key_kinds:
         others = [kind for kind in key_kinds if kind != CUSTOM_DATA_WITHOUT_ID]
         return (
             "Custom data is there but has no id under mapping.device_id_key or mapping.user_id_key: compare these "
-            f"with the keys that the app writes. {hint(app, others, waited_ms, known)}"
+            f"with the keys that the app writes. {hint(app, others, waited_ms, known, names)}"
         )
     if key_kinds and set(key_kinds) <= OF_APPSFLYER:
         return (
@@ -98,14 +107,14 @@ def hint(app: str, key_kinds: Sequence[str], waited_ms: int, known: Known) -> st
         return "What Amplitude has sent of this app names no identifier: see which fields its webhook sends."
     unseen = [kind for kind in key_kinds if kind not in known.kinds]
     if len(unseen) == len(key_kinds):
-        more = f" (nor {', '.join(unseen[1:])})" if unseen[1:] else ""
+        more = f" (nor {listed(unseen[1:])})" if unseen[1:] else ""
         remedy = next((remedy for kind, remedy in REMEDIES.items() if kind in unseen), OTHERWISE)
-        return f"Amplitude has not shown a single {unseen[0]}{more} for this app: {remedy}"
-    shown = ", ".join(kind for kind in key_kinds if kind in known.kinds)
+        return f"Amplitude has not shown a single {listed(unseen[:1])}{more} for this app: {remedy}"
+    shown = listed([kind for kind in key_kinds if kind in known.kinds])
     if waited_ms < FRESH_MS:
         return f"Nothing is wrong so far: it may be matched by {shown} when the user opens the app."
     if unseen:
-        return f"Not seen by {shown} yet; it can't be matched by {', '.join(unseen)}, which Amplitude has not shown."
+        return f"Not seen by {shown} yet; it can't be matched by {listed(unseen)}, which Amplitude has not shown."
     other = ", or its device id there is another" if OF_DEVICE.issuperset(key_kinds) else ""
     return f"Not seen by {shown} yet: the user has not opened the app where Amplitude sees it{other}."
 

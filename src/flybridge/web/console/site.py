@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
+from urllib.parse import urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -22,8 +25,9 @@ from flybridge.web.console.deeds import Deeds
 from flybridge.web.console.figures import name_of
 from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.operations import Operations
+from flybridge.web.console.plain_words import ticked
 from flybridge.web.console.reading import ConsoleReader
-from flybridge.web.console.words import clock_time, count_of, plural, share, span, ticked
+from flybridge.web.console.words import clock_time, count_of, plural, share, span
 
 Scopes = Callable[[int], Sequence[AppScope]]
 """Returns what has to be known of each app at a time in milliseconds."""
@@ -49,11 +53,12 @@ HEADERS: Final = {
 
 
 class Entry(Struct, frozen=True):
-    """A page's place in the navigation: its key, path and label."""
+    """A page's place in the navigation: its key, path and label. Pages `with_period` hand theirs on to each other."""
 
     key: str
     path: str
     label: str
+    with_period: bool = False
 
 
 NO_ENTRY: Final = Entry("", "", "")
@@ -71,6 +76,10 @@ class Page(Protocol):
     def routes(self, site: Site) -> Sequence[BaseRoute]:
         """Return the routes."""
         ...
+
+
+KEPT: Final = ("period", "from", "to", "app")
+"""The part of a question about figures that goes along to the other pages with figures."""
 
 
 class Group(Struct, frozen=True):
@@ -120,7 +129,7 @@ class Site:
         places = {entry.path: entry.label for group in groups for entry in group.entries}
         self._templates.filters |= {
             "place": lambda path: places.get(path.partition("?")[0], "more"),
-            "ticked": ticked, "count": count_of, "plural": plural, "span": span, "share": share,
+            "ticked": _ticked, "count": count_of, "plural": plural, "span": span, "share": share,
             "source_name": lambda value: name_of("media_source", value),
             "pair": lambda value: (value, value),
         }  # fmt: skip
@@ -143,6 +152,7 @@ class Site:
             **self._frame,
             "page": entry.key,
             "path": request.url.path,
+            "kept": _kept(request, entry) if status == 200 else "",
             "every": _every(request),
             "at": clock_time(reading.at_ms),
             "condition": condition(reading),
@@ -167,9 +177,31 @@ class Site:
 
     def unavailable(self) -> Response:
         """Return the page that is shown while the store is away."""
-        frame = {**self._frame, "page": "", "path": "", "every": 0, "at": "", "condition": None, "visitor": None}
+        frame = {
+            **self._frame,
+            "page": "",
+            "path": "",
+            "kept": "",
+            "every": 0,
+            "at": "",
+            "condition": None,
+            "visitor": None,
+        }
         body = self._templates.get_template("away.html").render(frame)
         return HTMLResponse(body, 503, {**HEADERS, "retry-after": "10"})
+
+
+@pass_context
+def _ticked(context: Context, sentence: str) -> Markup:
+    """Put a sentence into the words of the one who reads it."""
+    visitor = context.get("visitor")
+    return ticked(sentence, operates=visitor is not None and visitor.operates)
+
+
+def _kept(request: Request, entry: Entry) -> str:
+    """Return what of this page's question its links to the other pages with figures keep."""
+    asked = request.query_params if entry.with_period else {}
+    return urlencode({name: asked[name] for name in KEPT if asked.get(name)})
 
 
 def _every(request: Request) -> int:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from markupsafe import Markup, escape
-
 from flybridge.identity.masking import masked
 
 MAX_TEXT: Final = 80
@@ -100,14 +98,6 @@ def share(n: int, of: int) -> str:
         return "100 %" if n and n == of else "0 %"
     percent = 100 * n / of
     return "< 1 %" if percent < 1 else "> 99 %" if percent > 99 else f"{percent:.0f} %"
-
-
-def ticked(sentence: str) -> Markup:
-    """Return a sentence as escaped HTML, with text between backticks as code."""
-    parts = [escape(part) for part in sentence.split("`")]
-    if len(parts) % 2 == 0:
-        return escape(sentence)
-    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
 
 
 def clock_time(ms: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ from flybridge.insight.cohorts import COHORT_METRICS, GRAINS, CohortMetric, Coho
 from flybridge.insight.metrics import MONEY
 from flybridge.insight.performance import ORGANIC, AppScope
 from flybridge.insight.question import chosen_cohort, chosen_scopes
-from flybridge.store.performance import date_of
+from flybridge.records import PerformanceKind
+from flybridge.store.performance import Slice, date_of
 from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series
 from flybridge.web.console.figures import axis, name_of, text_of
@@ -25,7 +27,7 @@ from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import APART
 from flybridge.web.console.words import plural
 
-ENTRY: Final = Entry("cohorts", "/cohorts", "Cohorts")
+ENTRY: Final = Entry("cohorts", "/cohorts", "Cohorts", with_period=True)
 
 SHOWN: Final = (0, 1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 30, 45, 60, 90)
 """Days after the install that the table has a column for."""
@@ -89,21 +91,34 @@ class CohortQuestion(Struct, frozen=True):
         return self.filters.query(**own | changes)
 
 
-def asked_for(site: Site, query: Mapping[str, str]) -> CohortQuestion:
-    """Return the question of a query string. Without an app it is about the first."""
+async def asked_for(site: Site, query: Mapping[str, str]) -> CohortQuestion:
+    """Return the question of a query string. Without an app it is about the one with the most installs."""
     everyone = site.scopes()
     filters = filters_of({"period": "90d", **query}, everyone)
-    scopes = chosen_scopes(everyone, filters.app)[:1]
+    scopes = chosen_scopes(everyone, filters.app)
+    if len(scopes) > 1:
+        installs = await _installs(site, filters)
+        scopes = sorted(scopes, key=lambda scope: -installs[scope.name])
+    scopes = scopes[:1]
     metric, grain = chosen_cohort(query.get("metric"), query.get("grain") or "week", scopes)
     length = query.get("length", "")
     return CohortQuestion(filters, scopes[0], metric, grain, int(length) if length in map(str, LENGTHS) else USUAL)
+
+
+async def _installs(site: Site, filters: Filters) -> Counter[str]:
+    """Return how many installs each app has had in the period."""
+    found: Counter[str] = Counter()
+    for row in await site.store.performance(Slice(filters.first, filters.last, 0, frozenset({"app"}))):
+        if row.kind == PerformanceKind.INSTALL:
+            found[row.labels.app] += row.n
+    return found
 
 
 async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
     """Return the values of the page."""
     if not site.scopes():
         return {"asked": None}
-    it = asked_for(site, query)
+    it = await asked_for(site, query)
     filters = it.filters
     by_source = await read_cohorts(
         site.store, it.app, filters.question("media_source"), it.metric, grain="day", last=it.length,
@@ -250,7 +265,7 @@ def _text(value: float | None, unit: str) -> str:
 
 async def csv_of(site: Site, query: Mapping[str, str]) -> tuple[str, str]:
     """Return the cohorts as CSV with plain numbers, and a name for the file."""
-    it = asked_for(site, query)
+    it = await asked_for(site, query)
     found = await read_cohorts(
         site.store, it.app, it.filters.question(), it.metric, grain=it.grain, last=it.length, organic=it.filters.organic
     )

@@ -23,7 +23,7 @@ from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.waterfall import waterfall
 from flybridge.web.console.words import masked_sentence, plain_text, shown
 
-ENTRY: Final = Entry("differences", "/differences", "Differences")
+ENTRY: Final = Entry("differences", "/differences", "Differences", with_period=True)
 
 KINDS: Final[Mapping[str, str]] = {
     "install": "Installs",

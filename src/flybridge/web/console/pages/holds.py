@@ -88,5 +88,5 @@ def _held(
         "n": sum(held.n for held in own),
         "ages": ages,
         "left": left,
-        "why": hint(shown(app), kinds, waited_ms, reading.known.get(app, Known())),
+        "why": hint(shown(app), kinds, waited_ms, reading.known.get(app, Known()), IDENTIFIERS),
     }

@@ -22,7 +22,7 @@ from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import by_source, of_money, summed_by_day
 from flybridge.web.console.words import plain_text, shown
 
-ENTRY: Final = Entry("sources", "/", "Sources")
+ENTRY: Final = Entry("sources", "/", "Sources", with_period=True)
 
 MAIN: Final[Mapping[str, str]] = {
     "acquisition": "installs",
