@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import Browser, Page, expect
+from rules import by_keyboard, without_violation
 from weeks import DAYS, Weeks, plant_findings
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
@@ -29,17 +29,14 @@ PAGES = {
     "dead letters": "/dead",
     "a question that can't be answered": "/?period=never",
 }
-WIDE, NARROW = 1440, 390
 
 
 @asynccontextmanager
-async def opened(
-    browser: Browser, bridge: Weeks, path: str, *, width: int = WIDE, dark: bool = False, script: bool = True
-) -> AsyncIterator[Page]:
+async def opened(browser: Browser, bridge: Weeks, path: str, *, script: bool = True) -> AsyncIterator[Page]:
     """Open a page; what its scripts complain about fails the test."""
     context = await browser.new_context(
-        base_url=bridge.origin, viewport={"width": width, "height": 900}, java_script_enabled=script,
-        color_scheme="dark" if dark else "light", accept_downloads=True,
+        base_url=bridge.origin, viewport={"width": 1440, "height": 900}, java_script_enabled=script,
+        color_scheme="light", accept_downloads=True,
     )  # fmt: skip
     page = await context.new_page()
     complaints: list[str] = []
@@ -205,19 +202,14 @@ async def test_the_flow_goes_on_without_reloading(browser, bridge):
         await expect(page.locator(".kpis li").first).to_contain_text("over", timeout=15_000)
 
 
-@pytest.mark.parametrize(("width", "dark"), [(WIDE, False), (NARROW, True)], ids=["wide and light", "narrow and dark"])
 @pytest.mark.parametrize("name", PAGES)
-async def test_no_page_violates_a_rule_of_accessibility(browser, bridge, name, width, dark):
-    """By axe, in any state; and nothing is wider than the screen."""
-    async with opened(browser, bridge, PAGES[name], width=width, dark=dark) as page:
-        for details in await page.locator("details").all():
-            await details.evaluate("one => one.open = true")
-        wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wider <= 0
-        # The policy of the pages forbids scripts of others; the debugger's own are not bound by it.
-        await page.evaluate(AXE_FILE_PATH.read_text())
-        found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    assert [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found["violations"]] == []
+async def test_every_page_is_for_everybody(browser, bridge, name):
+    """By axe, in two looks, and by keyboard; nothing is wider than the screen."""
+    async with opened(browser, bridge, PAGES[name]) as page:
+        await page.keyboard.press("Tab")
+        assert await page.evaluate("document.activeElement.className") == "skip"
+        await by_keyboard(page)
+        await without_violation(page)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -227,24 +219,6 @@ async def test_every_page_can_be_read_without_a_script(browser, bridge, name):
         await expect(page.locator("h1")).to_be_visible()
         assert await page.locator("button.sort, button.toggle, .tip").count() == 0
         assert not await page.locator("[data-search]").first.is_visible()
-
-
-@pytest.mark.parametrize("path", ["/", "/cohorts", "/differences", "/flow"])
-async def test_everything_is_reached_by_keyboard(browser, bridge, path):
-    """The first stop skips the navigation; every link, button and field is a stop, and can be seen."""
-    async with opened(browser, bridge, path) as page:
-        await page.keyboard.press("Tab")
-        assert await page.evaluate("document.activeElement.className") == "skip"
-        wanted = await page.locator(
-            "a[href]:visible, button:visible, select:visible, summary:visible, input:not([type=hidden]):visible"
-        ).count()
-        stops = await page.evaluate("""() => [...document.querySelectorAll(
-            'a[href], button, select, summary, input:not([type=hidden])')].filter(one => one.checkVisibility()
-            && one.tabIndex >= 0).length""")
-        assert stops >= wanted
-        for _ in range(12):
-            await page.keyboard.press("Tab")
-            assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 
 async def test_paper_has_the_figures_and_not_the_controls(browser, bridge):

@@ -106,3 +106,12 @@ def test_an_axis_is_short():
     """It has no room for zeros."""
     assert [axis("money")(n) for n in (0, 250, 2500, 2.5e6, 3e9)] == ["0", "250", "2.5k", "2.5m", "3bn"]
     assert axis("share")(0.25) == "25 %"
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 9, 10, 11, 26, 99, 101, 12_345])
+def test_numbers_of_events_have_marks_that_are_whole(most):
+    """There are no 7.5 installs."""
+    top, marks = scale(most, whole=True)
+    assert all(mark == int(mark) for mark in marks)
+    assert top >= most
+    assert len(marks) <= 6

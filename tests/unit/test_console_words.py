@@ -70,7 +70,7 @@ def test_a_share_of_something_is_never_nothing(n, of, text):
 
 @pytest.mark.parametrize(
     ("ms", "text"),
-    [(-5, "0 s"), (59_999, "59 s"), (3_660_000, "1 h 1 min"), (259_100_000, "2 d 23 h")],
+    [(-5, "0 s"), (59_999, "59 s"), (3_660_000, "1 h 1 min"), (86_400_000, "24 h"), (259_100_000, "2 d 23 h")],
 )
 def test_spans_are_in_the_units_that_matter(ms, text):
     """Two units at most."""

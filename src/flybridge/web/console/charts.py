@@ -89,9 +89,9 @@ class Figure(Struct, frozen=True):
 
 
 def columns(labels: Sequence[str], series: Sequence[Series], form: Callable[[float], str]) -> list[Chart]:
-    """Return stacked columns, wide and narrow."""
+    """Return stacked columns of whole numbers, wide and narrow."""
     totals = [sum(one.values[at] or 0 for one in series) for at in range(len(labels))]
-    top, steps = scale(max(totals, default=0))
+    top, steps = scale(max(totals, default=0), whole=True)
     charts = []
     for size in (WIDE, NARROW):
         frame = _Frame(size, len(labels), top)
@@ -142,13 +142,14 @@ def spark(values: Sequence[float | None], width: int = 120, height: int = 28) ->
     return "M" + "L".join(points)
 
 
-def scale(most: float, steps: int = 4) -> tuple[float, Sequence[float]]:
-    """Return a round upper end of an axis, and the values to mark."""
+def scale(most: float, steps: int = 4, *, whole: bool = False) -> tuple[float, Sequence[float]]:
+    """Return a round upper end of an axis, and the values to mark: only whole ones if `whole`."""
     if most < SMALLEST:
         return 1.0, (0.0, 1.0)
-    raw = most / steps
+    raw = max(most / steps, 1.0) if whole else most / steps
     power = 10.0 ** floor(log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if raw <= factor * power * (1 + 1e-9))
+    factors = (1, 2, 5, 10) if whole and power == 1 else (1, 2, 2.5, 5, 10)
+    step = next(factor * power for factor in factors if raw <= factor * power * (1 + 1e-9))
     marks = [0.0]
     while marks[-1] < most * (1 - 1e-9):
         marks.append(round(marks[-1] + step, 12))

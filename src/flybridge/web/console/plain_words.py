@@ -43,6 +43,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "http_v2": "HTTP V2",
     "insight.max_cells": "the limit of what is counted by name",
     "insight.reconcile_by_export": "the comparison event by event",
+    "insight.reconcile_by_master": "the comparison by AppsFlyer's Master API",
     "insight.reconcile_by_raw_data": "the comparison by AppsFlyer's raw data",
     "mapping.double_attribution": "the rule for events that are attributed twice",
     "mapping.exclude": "the list of events to leave out",

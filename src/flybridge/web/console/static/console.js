@@ -11,6 +11,9 @@
   };
   const asked = (name) => new URL(location.href).searchParams.get(name) || "";
 
+  // On a small screen the navigation is a row that scrolls: it begins where the page is.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   // Tables: rows are moved together with the rows under them.
   for (const table of all("table[data-sortable]")) {
     const body = table.tBodies[0];
