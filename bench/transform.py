@@ -1,20 +1,28 @@
 """Measures the road from postback bytes to Amplitude JSON with identity, in events per CPU-second.
 
-    python bench/transform.py
+    python bench/transform.py [--rudderstack CHECKOUT]
 
 Reads realistic Push API v2 messages of about 2.3 KB, maps them, and splices the ids in; then does the least that any
 program must do with the same bytes in plain Python (json.loads, copy the fields to another dict, json.dumps), so that
 the ratio means the same on every machine, and what the library for JSON takes by itself: below that no mapping comes.
-Keys stand in the order of AppsFlyer's example messages; the last line shows the cost of any other order. Uses one
-core; the best of several rounds counts.
+Keys stand in the order of AppsFlyer's example messages; a line shows the cost of any other order. Uses one core; the
+best of several rounds counts.
+
+With --rudderstack the same messages go through RudderStack's AppsFlyer source and Amplitude destination as well, in
+process, with Node.js: CHECKOUT is a clone of https://github.com/rudderlabs/rudder-transformer after `npm ci
+--ignore-scripts`. It writes one event for each message, without deduplication, first touch or notes.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from time import process_time
 
 import msgspec
@@ -169,8 +177,20 @@ def written(fields: dict[str, object]) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
+def rudderstack(checkout: Path, messages: list[bytes]) -> float:
+    """Return events per CPU-second of RudderStack's transformer."""
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+        file.write(b"\n".join(messages))
+        file.flush()
+        command = ("node", str(Path(__file__).with_name("_rudderstack.js")), str(checkout), file.name)
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rudderstack", type=Path, metavar="CHECKOUT")
+    options = parser.parse_args()
     chance = random.Random(7)
     messages = [message(number, chance) for number in range(EVENTS)]
     bodies = [written(fields) for fields in messages]
@@ -183,6 +203,9 @@ def main() -> None:
     print(f"decode, encode alone {least:>10,.0f} events per CPU-second   {1e6 / least:6.1f} microseconds each")
     print(f"ratio to plain copy  {mapped / copied:>10.2f}")
     print(f"keys in random order {other:>10,.0f} events per CPU-second   {1e6 / other:6.1f} microseconds each")
+    if options.rudderstack is not None:
+        theirs = rudderstack(options.rudderstack, bodies)
+        print(f"RudderStack          {theirs:>10,.0f} events per CPU-second   {mapped / theirs:.2f} times as many here")
 
 
 if __name__ == "__main__":
