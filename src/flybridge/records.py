@@ -301,6 +301,14 @@ class MemberChange(Struct, frozen=True, gc=False):
     title: str = ""
 
 
+class Shown(Struct, frozen=True, gc=False):
+    """An event that a vendor shows as arrived: its name and time, and in lower case the ids that it is known by."""
+
+    event_type: str
+    time_ms: int
+    ids: frozenset[str]
+
+
 class Filing(Struct, frozen=True, gc=False):
     """All that one envelope leads to, filed in one transaction.
 
@@ -315,6 +323,7 @@ class Filing(Struct, frozen=True, gc=False):
     `restricted` counts that a policy changed what is sent of its source.
     `performance` is what it adds to the performance counters, whatever the decision.
     `remarks` are codes of what was noticed on the way (`late`, `trimmed`), for the metrics.
+    `shown` is an attribution event of the app that Amplitude shows as arrived.
     `members` are the cohort members it names, per audience that follows the cohort.
     """
 
@@ -334,6 +343,7 @@ class Filing(Struct, frozen=True, gc=False):
     key_ms: int | None = None
     ordinal: int = 0
     mentions: tuple[bytes, ...] = ()
+    shown: Shown | None = None
 
 
 class Delivery(Struct, frozen=True, gc=False):

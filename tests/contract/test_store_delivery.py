@@ -227,3 +227,26 @@ async def test_depths_tell_what_is_due_later_and_leased(store):
         LaneDepth(Lane("game", "http_v2"), 1, 0, 0, NOW_MS),
         LaneDepth(LANE, 3, 1, 1, NOW_MS),
     ]
+
+
+async def test_what_is_shown_as_arrived_is_delivered_with_one_doubt_less(store):
+    """What is in flight or may have arrived: not what is only leased, or was never sent."""
+    await store.file([direct("a"), direct("b"), direct("c"), direct("d"), direct("e", app="game")], NOW_MS)
+    first, second, third, fourth = await lease(store)
+    await store.begin([first.id, second.id], "worker")
+    await store.rescue(NOW_MS, owner="worker")
+    first, second, third, fourth = await lease(store)
+    await store.settle([Settlement(first.id, "due", due_ms=LATER_MS)], "worker", NOW_MS)
+    await store.begin([third.id], "worker")
+    found = await store.in_doubt(LANE, NOW_MS)
+    assert sorted((one.id, one.body, one.uncertain) for one in found) == [
+        (first.id, first.body, 1), (second.id, second.body, 1), (third.id, third.body, 0),
+    ]  # fmt: skip
+    assert await store.arrived([one.id for one in (first, second, third, fourth)], NOW_MS) == 3
+    assert await standing(store) == {"delivered": 3, "pending": 2}
+    assert [line.uncertain for line in await lines(store)] == [0, 0, 0, 0, 0]
+    assert await store.in_doubt(LANE, NOW_MS) == []
+    assert await store.arrived([first.id], NOW_MS) == 0
+    again = [Settlement(second.id, "due", due_ms=NOW_MS), Settlement(third.id, "delivered")]
+    assert await store.settle(again, "worker", NOW_MS) == Settled(0, 2)
+    assert await store.audit() == []

@@ -13,15 +13,20 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+from msgspec import Struct
+
 from flybridge.amplitude.upload import ADDRESS_REMEDY, KEY_REMEDY, ORIGINS, clip, status_verdict
 from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Limits, Reject, Verdict
-from flybridge.records import Delivery
+from flybridge.records import Delivery, Shown
+
+NAME: Final = "attribution"
 
 
 class AttributionApi:
     """POST /attribution. Amplitude matches by advertising or vendor id; user and device ids are not sent."""
 
-    name = "attribution"
+    name = NAME
     deduplicates = False
 
     def __init__(
@@ -65,6 +70,33 @@ class AttributionApi:
                 return Reject("invalid_event", f"Amplitude refuses the attribution event: {text or 'no text'}", _REMEDY)
             case _:
                 return status_verdict(response, alone=alone)
+
+
+class _Sent(Struct):
+    event_type: str = ""
+    time: int = 0
+    idfa: str = ""
+    idfv: str = ""
+    adid: str = ""
+    android_app_set_id: str = ""
+
+
+_decode_sent: Final = msgspec.json.Decoder(_Sent).decode
+
+
+def is_shown(body: bytes, shown: Shown) -> bool:
+    """Whether an event that Amplitude shows is the one that was sent with this body.
+
+    It is if the name, the millisecond and an id are the same. Amplitude wipes advertising and vendor ids from what it
+    shows, so that the id is usually that of the device: where it is none of the sent ones nothing can be said.
+    """
+    try:
+        sent = _decode_sent(body)
+    except msgspec.DecodeError:
+        return False
+    if sent.event_type != shown.event_type or sent.time != shown.time_ms:
+        return False
+    return any(one.lower() in shown.ids for one in (sent.idfa, sent.idfv, sent.adid, sent.android_app_set_id) if one)
 
 
 def quoted(value: bytes) -> bytes:

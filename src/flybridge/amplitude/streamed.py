@@ -105,6 +105,11 @@ def event_in(message: Any) -> Streamed | None:
     return None
 
 
+def is_attribution_event(event: Streamed) -> bool:
+    """Whether Amplitude says that it has made the event from a call of its Attribution API."""
+    return event.find("is_attribution_event") in (True, "true")
+
+
 def read_message(body: bytes, names: Mapping[str, str]) -> Any:
     """Return a message in the default shape, mended, reshaped and unwrapped. Raises `msgspec.DecodeError`."""
     message = decode(body)

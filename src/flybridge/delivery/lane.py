@@ -10,7 +10,8 @@ Guarantees:
 4. A request that is to be sent in parts is sent again within the same lease.
 5. What an answer says about items and about the lane is decided in `delivery.judge`.
 6. A device or user whose rate is exceeded waits with all its items, also those that come meanwhile.
-7. Cancelling settles nothing more: leases lapse, and what had begun is uncertain. Use `stop`.
+7. Where the vendor shows what has arrived (`is_shown`), an item that may have waits for that before it is sent again.
+8. Cancelling settles nothing more: leases lapse, and what had begun is uncertain. Use `stop`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from flybridge.delivery.gate import Gate
 from flybridge.delivery.lifecycle import DUE, give_back, settle
 from flybridge.delivery.observer import Exchange
 from flybridge.delivery.settlements import SettlementBuffer
+from flybridge.delivery.shown import WAIT_MS, Doubts
 from flybridge.delivery.words import said
 from flybridge.records import Delivery
 from flybridge.store.protocol import AttemptRecord, Lane, Settlement
@@ -47,7 +49,7 @@ MOST_PAUSED: Final = 100_000  # devices and users whose pauses are remembered
 
 
 class LaneWork:
-    """Sends what is due in one lane."""
+    """Sends what is due in one lane. `is_shown` says that the vendor shows afterwards what has arrived."""
 
     def __init__(self, lane: Lane, endpoint: Endpoint, context: Context) -> None:
         self.lane = lane
@@ -61,6 +63,8 @@ class LaneWork:
         self._mean_bytes = 2_000.0
         self._more = True
         self._careful_until_ms = 0
+        self._doubts = Doubts()
+        self.is_shown = False
         self._signal = asyncio.Event()
 
     def careful(self) -> None:
@@ -74,6 +78,11 @@ class LaneWork:
         """Note that more has become due while the lane is at work."""
         self._more = True
         self._signal.set()
+
+    @property
+    def deduplicates(self) -> bool:
+        """Whether the vendor ignores a repeated item."""
+        return self._endpoint.deduplicates
 
     @property
     def circuit(self) -> Circuit:
@@ -169,6 +178,8 @@ class LaneWork:
         self._more = len(items) >= limit
         if self._paused:
             items = self._without_paused(items, now_ms)
+        if self.is_shown and any(item.uncertain for item in items):
+            items = self._without_doubtful(items, now_ms)
         if not endpoint.deduplicates:
             items = await self._begin(items)
         deadline_ms = now_ms + context.settings.lease_ms
@@ -191,6 +202,12 @@ class LaneWork:
             else:
                 free.append(item)
         return free
+
+    def _without_doubtful(self, items: Sequence[Delivery], now_ms: int) -> Sequence[Delivery]:
+        """Return the items to be sent now, after those that may be shown as arrived were put off."""
+        waiting = {item.id for item in items if item.uncertain and self._doubts.waits(item)}
+        self.settlements.keep([give_back(item, now_ms + WAIT_MS, "uncertain") for item in items if item.id in waiting])
+        return [item for item in items if item.id not in waiting]
 
     async def _begin(self, items: Sequence[Delivery]) -> Sequence[Delivery]:
         try:

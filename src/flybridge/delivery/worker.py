@@ -30,6 +30,7 @@ from flybridge.delivery.lane_reports import (
 )
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.observer import Observer, Silent
+from flybridge.delivery.shown import lanes_that_show
 from flybridge.errors import FlybridgeError
 from flybridge.store.protocol import LONGEST_LEASE_MS, Lane, Rescued, Store
 
@@ -180,6 +181,11 @@ class Worker:
         self._looked_ms = now_ms
         for order in await new_orders(store, self._orders):
             await self._carry_out(order)
+        doubtful = [lane for lane, work in self._lanes.items() if not work.deduplicates]
+        if doubtful:
+            shown = await lanes_that_show(store, doubtful, self._context.clock.now_ms())
+            for lane in doubtful:
+                self._lanes[lane].is_shown = lane in shown
         if self._time.stepped_back:
             # What was to be tried again soon would now wait for as long as the clock was set back.
             self._time.stepped_back = False

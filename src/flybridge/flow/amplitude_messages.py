@@ -12,9 +12,17 @@ from typing import Any, Final
 import msgspec
 from msgspec import structs
 
-from flybridge.amplitude import stream
+from flybridge.amplitude import attribution, stream
 from flybridge.amplitude.cohort_message import without_frame
-from flybridge.amplitude.streamed import Streamed, event_in, events_in, is_user, not_understood, read_message
+from flybridge.amplitude.streamed import (
+    Streamed,
+    event_in,
+    events_in,
+    is_attribution_event,
+    is_user,
+    not_understood,
+    read_message,
+)
 from flybridge.appsflyer import inapp_event
 from flybridge.flow.app import AppFlow
 from flybridge.flow.person_keys import PersonKeys
@@ -37,6 +45,7 @@ from flybridge.records import (
     Filing,
     Filter,
     Hold,
+    Shown,
     Source,
     digest_of,
 )
@@ -88,6 +97,8 @@ class AmplitudeMessages:
         )
         if envelope.source is not Source.STREAM:
             return filing
+        if app.rules.route == attribution.NAME:
+            filing = structs.replace(filing, shown=_shown(message, seen, app.rules.mark))
         if app.streams:
             filing = self._streamed(filing, message, app)
         if isinstance(filing.decision, Apply | Filter) and from_native_integration(message, app.rules.route):
@@ -131,6 +142,16 @@ class AmplitudeMessages:
             envelope.received_ms + round(rules.wait_hours * HOUR_MS),
             unmet="" if rules.wait_hours else unmet,
         )
+
+
+def _shown(message: Any, seen: Sequence[stream.SeenUser], mark: str) -> Shown | None:
+    """Return the event of the Attribution API that Amplitude shows as arrived; None for any other message."""
+    event = event_in(message)
+    if event is None or not event.event_type.startswith(mark) or not is_attribution_event(event):
+        return None
+    time_ms = event.time_ms
+    ids = frozenset(value.lower() for one in seen for value in one.ids.values())
+    return None if time_ms is None else Shown(event.event_type, time_ms, ids)
 
 
 def _is_understood(message: Any, seen: Sequence[stream.SeenUser], source: Source, app: AppFlow) -> bool:

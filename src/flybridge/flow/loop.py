@@ -10,6 +10,7 @@ from typing import Final
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError, SealBroken
 from flybridge.flow.filing import Flow
+from flybridge.flow.shown import ShownEvents
 from flybridge.inbox.protocol import Inbox, Leased
 from flybridge.records import Dead, Filing, digest_of
 from flybridge.store.protocol import Filed, Store
@@ -45,6 +46,7 @@ async def run(
     `GATHER_S` becomes one batch.
     """
     last_s, is_full = monotonic() - GATHER_S, False
+    shown = ShownEvents(store, clock)
     while not stop.is_set():
         try:
             if not is_full and (left_s := last_s + GATHER_S - monotonic()) > 0:
@@ -62,6 +64,7 @@ async def run(
                 continue
             filings = await asyncio.to_thread(flow.filings, leased.envelopes)
             outcome = await store.file(filings, confirmed.now_ms())
+            await shown.settle(filings)
             await inbox.ack(leased)
             filed(filings, outcome)
         except SealBroken as problem:

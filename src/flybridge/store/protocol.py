@@ -220,6 +220,21 @@ class Store(Protocol):
         """
         ...
 
+    async def in_doubt(self, lane: Lane, now_ms: int, limit: int = 1000) -> Sequence[Delivery]:
+        """Return the deliveries that the vendor may have: those that have begun, and those that are uncertain.
+
+        What can't be opened is left out.
+        """
+        ...
+
+    async def arrived(self, ids: Sequence[int], now_ms: int) -> int:
+        """Record that the vendor has deliveries that were in doubt. Returns how many there were.
+
+        They are delivered, and the ledger has one doubt less. What a worker that has leased one settles later is stale.
+        A delivery that was not in doubt stays.
+        """
+        ...
+
     async def uncertain_counts(self) -> Sequence[UncertainCount]:
         """Count the messages that a vendor may have got more than once."""
         ...

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from flybridge.amplitude.streamed import event_in
+from flybridge.amplitude.streamed import event_in, is_attribution_event
 from flybridge.mapping.table import PREFIX
 
 # `content_key.insert_id` makes these.
@@ -29,7 +29,7 @@ def from_native_integration(message: Any, route: str) -> bool:
     event = event_in(message)
     if event is None or not event.event_type.startswith(PREFIX):
         return False
-    if route == "attribution" and event.find("is_attribution_event") in (True, "true"):
+    if route == "attribution" and is_attribution_event(event):
         return False
     found = event.find("$insert_id") or event.find("insert_id")
     return not (isinstance(found, str) and OURS.fullmatch(found))

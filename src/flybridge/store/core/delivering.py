@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from flybridge.errors import SealBroken
@@ -110,6 +111,25 @@ def take_out(ledger: LedgerWriter, seal: Seal, ids: Sequence[int], now_ms: int) 
     ledger.tables.write(Write.DROP_DELIVERIES, deliveries)
     bury(ledger, seal, ends, now_ms)
     return [leased.row_id for leased, _ in ends]
+
+
+def in_doubt(db: Rows, seal: Seal, lane: Lane, now_ms: int, limit: int) -> list[Delivery]:
+    found = []
+    for row in db.read(Read.IN_DOUBT, lane.app, lane.endpoint, limit):
+        with suppress(SealBroken):
+            found.append(_delivery(seal, lane, row, now_ms))
+    return found
+
+
+def arrived(ledger: LedgerWriter, ids: Sequence[int], now_ms: int) -> int:
+    rows = ledger.tables.among(Read.DOUBTED, sorted(set(ids)))
+    for _, row_id, counter, _ in rows:
+        ledger.move(row_id, counter, OutcomeKind.DELIVERED, None, now_ms)
+    write = ledger.tables.write
+    write(Write.UNCERTAIN, [(-1, row_id) for _, row_id, _, uncertain in rows if uncertain])
+    write(Write.DROP_DELIVERIES, [(delivery,) for delivery, *_ in rows])
+    write(Write.DROP_ITEMS, [(row_id,) for _, row_id, *_ in rows])
+    return len(rows)
 
 
 def begin(ledger: LedgerWriter, ids: Sequence[int], owner: str) -> list[int]:

@@ -58,6 +58,8 @@ class Read(Enum):
     LAPSED = auto()  # now_ms, the latest end of a lease: id, row, lane, counter, begun. FOR UPDATE SKIP LOCKED
     LEASED_BY = auto()  # owner: the same. FOR UPDATE SKIP LOCKED
     UNLEASED = auto()  # among rows: delivery, row, lane, counter. FOR UPDATE SKIP LOCKED
+    IN_DOUBT = auto()  # app, endpoint, limit: the fields of `DUE`, of what has begun or is uncertain
+    DOUBTED = auto()  # among deliveries: id, row, counter, uncertain, of the same. FOR UPDATE SKIP LOCKED
     # app, endpoint, limit: row, due_ms, leased, tries, uncertain, received_ms, sealed, who, those due longest first
     QUEUED = auto()
     # dead letters

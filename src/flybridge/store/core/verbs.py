@@ -17,7 +17,7 @@ from flybridge.store.core.attempts import attempts_of
 from flybridge.store.core.confirmed_time import confirm, confirmed_ms
 from flybridge.store.core.content_keys import are_known
 from flybridge.store.core.dead_letters import listed, listed_ids, named, named_ids, redeliver, taken
-from flybridge.store.core.delivering import begin, hasten, lease, queued, rescue, settle, take_out
+from flybridge.store.core.delivering import arrived, begin, hasten, in_doubt, lease, queued, rescue, settle, take_out
 from flybridge.store.core.filing import file
 from flybridge.store.core.forgetting import forget, note, receipts
 from flybridge.store.core.holding import expire, expire_now, release_by_hand
@@ -123,6 +123,12 @@ class Verbs(ABC):
 
     async def take_out(self, ids: Sequence[int], now_ms: int) -> Sequence[int]:
         return await self._write(take_out, self._seal, ids, now_ms)
+
+    async def in_doubt(self, lane: Lane, now_ms: int, limit: int = 1000) -> Sequence[Delivery]:
+        return await self._read(lambda db: in_doubt(db, self._seal, lane, now_ms, limit))
+
+    async def arrived(self, ids: Sequence[int], now_ms: int) -> int:
+        return await self._write(arrived, ids, now_ms)
 
     async def uncertain_counts(self) -> Sequence[UncertainCount]:
         return await self._read(reports.uncertain_counts)

@@ -18,6 +18,10 @@ from flybridge.store.events import MOST_ATTEMPTS
 SHARD: Final = "current_setting('flybridge.shard')::integer"
 WAITING: Final = """SELECT holds.id, keys, cell, lane, event_ms, holds.received_ms, fallback, media_source, key_kinds
                     FROM holds JOIN ledger ON ledger.id = holds.id"""
+DOUBT: Final = """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
+                         coalesce(deliveries.who, items.who)
+                  FROM deliveries JOIN items ON items.id = line
+                  WHERE lane = (SELECT id FROM lanes WHERE app = $1 AND endpoint = $2) AND"""
 LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
 LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
                           version, received_ms, died_ms, lane, dead.ordinal, dead.newest
@@ -93,6 +97,12 @@ READS: Final[Mapping[Read, str]] = {
     Read.UNLEASED: """SELECT deliveries.id, line, lane, cell FROM deliveries JOIN ledger ON ledger.id = line
                       WHERE owner IS NULL AND line = ANY($1::bigint[])
                       ORDER BY deliveries.id FOR UPDATE OF deliveries SKIP LOCKED""",
+    Read.IN_DOUBT: f"""{DOUBT} uncertain > 0 UNION ALL {DOUBT} owner IS NOT NULL AND begun = 1 AND uncertain = 0
+                       LIMIT $3""",
+    Read.DOUBTED: """SELECT deliveries.id, line, cell, deliveries.uncertain
+                     FROM deliveries JOIN ledger ON ledger.id = line
+                     WHERE (begun = 1 OR deliveries.uncertain > 0) AND deliveries.id = ANY($1::bigint[])
+                     ORDER BY deliveries.id FOR UPDATE OF deliveries SKIP LOCKED""",
     Read.QUEUED: """SELECT line, due_ms, owner IS NOT NULL, tries, uncertain, received_ms, sealed,
                            coalesce(deliveries.who, items.who)
                     FROM deliveries JOIN items ON items.id = line

@@ -22,6 +22,10 @@ SPENT: Final = """SELECT holds.id, keys FROM holds LEFT JOIN ledger ON ledger.id
                   LEFT JOIN cells ON cells.id = cell WHERE outcome IS NOT 'held' AND"""
 HELD: Final = """(SELECT holds.* FROM holds JOIN ledger USING (id) JOIN cells ON cells.id = cell
                   WHERE outcome = 'held')"""
+DOUBT: Final = """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
+                         coalesce(deliveries.who, items.who)
+                  FROM deliveries JOIN items ON items.id = line
+                  WHERE lane = (SELECT id FROM lanes WHERE app = ?1 AND endpoint = ?2) AND"""
 LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
 LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
                           version, received_ms, died_ms, lane, dead.ordinal, dead.newest
@@ -91,6 +95,11 @@ READS: Final[Mapping[Read, str]] = {
     Read.LEASED_BY: f"{LEASED} owner IS NOT NULL AND owner = ?",
     Read.UNLEASED: """SELECT deliveries.id, line, lane, cell FROM deliveries JOIN ledger ON ledger.id = line
                       WHERE owner IS NULL AND line IN (??)""",
+    Read.IN_DOUBT: f"""{DOUBT} uncertain > 0 UNION ALL {DOUBT} owner IS NOT NULL AND begun = 1 AND uncertain = 0
+                       LIMIT ?3""",
+    Read.DOUBTED: """SELECT deliveries.id, line, cell, deliveries.uncertain
+                     FROM deliveries JOIN ledger ON ledger.id = line
+                     WHERE (begun = 1 OR deliveries.uncertain > 0) AND deliveries.id IN (??)""",
     Read.QUEUED: """SELECT line, due_ms, owner IS NOT NULL, tries, uncertain, received_ms, sealed,
                            coalesce(deliveries.who, items.who)
                     FROM deliveries JOIN items ON items.id = line
