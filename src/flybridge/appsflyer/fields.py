@@ -204,7 +204,7 @@ KINDS: Final = {spec.name: spec.type for spec in msgspec.structs.fields(Postback
 _WORDS: Final = (
     "", "null", "none", "nil", "n/a", "undefined", "(null)", "<null>", "nan", "(none)", "(nil)", "<nil>", "#n/a", "\\n",
 )  # fmt: skip
-_EDGES: Final = ("", " ", "  ", "   ", "\t", "\n", "\r\n")
+_EDGES: Final = ("", " ", "  ", "   ", "\t", "\n", "\r\n", "\u00a0")
 
 
 def _cases(word: str) -> set[str]:

@@ -55,6 +55,9 @@ NO: Final = frozenset({"false", "0", "no", "n", "f", "off"})
 
 MAX_FIELDS: Final = 2000
 
+IDS: Final = frozenset({"appsflyer_id", "appsflyer_device_id", "customer_user_id"})
+"""Ids of which a part would be another's."""
+
 TRIMMED: Final = ("event_name", "media_source", "campaign")
 """Names. Blanks around them are removed; other text is kept as it is."""
 _names: Final = attrgetter(*TRIMMED)
@@ -197,6 +200,9 @@ def _one(name: str, value: Any, notes: list[str]) -> Any:
 def _short(name: str, value: Any, notes: list[str]) -> str | None:
     found = _text(value)
     if len(found) > MAX_TEXT:
+        if name in IDS:
+            notes.append(f"The {name} is longer than {MAX_TEXT} characters and was left out.")
+            return None
         notes.append(f"The text of {name} was cut to {MAX_TEXT} characters.")
         found = found[:MAX_TEXT]
     return found or None
