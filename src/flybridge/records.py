@@ -325,6 +325,7 @@ class Filing(Struct, frozen=True, gc=False):
     `remarks` are codes of what was noticed on the way (`late`, `trimmed`), for the metrics.
     `shown` is an attribution event of the app that Amplitude shows as arrived.
     `members` are the cohort members it names, per audience that follows the cohort.
+    `numbers` are the matching keys of Amplitude's own numbers of its users, by which merged users are found.
     """
 
     envelope: Envelope
@@ -344,6 +345,7 @@ class Filing(Struct, frozen=True, gc=False):
     ordinal: int = 0
     mentions: tuple[bytes, ...] = ()
     shown: Shown | None = None
+    numbers: tuple[bytes, ...] = ()
 
 
 class Delivery(Struct, frozen=True, gc=False):

@@ -23,6 +23,7 @@ import flybridge
 from flybridge import lenient_json
 from flybridge.amplitude import cohort_message, stream
 from flybridge.amplitude.cohort_file import CohortFile, CohortFileError
+from flybridge.amplitude.merged import merges
 from flybridge.amplitude.streamed import look_up
 from flybridge.appsflyer import additional, contacts, postback, postback_time
 from flybridge.appsflyer.columns import columns_of
@@ -212,6 +213,9 @@ SCANNERS: dict[str, Callable[[str], object]] = {
     "custom data": lambda text: custom_data(postback.Postback(custom_data=f"a=1;{text}"), []),
     "a streamed message": _raw(lambda body: list(stream.read(body))),
     "a streamed time": stream.time_ms,
+    "numbers that are merged": _raw(
+        lambda body: list(merges({"amplitude_id": 1, "merged_amplitude_id": body.decode()}))
+    ),
     "a path": lambda text: look_up({"a": {}}, text[:1000]),
     "a cohort message": _raw(cohort_message.read),
     "a cohort message of any kind": _raw(cohort_message.read_all),

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from flybridge.amplitude import stream
+from flybridge.amplitude.merged import merges
 from flybridge.errors import FlybridgeError
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
@@ -141,3 +142,39 @@ def test_a_damaged_archive_says_so(damage, tmp_path):
         path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(FlybridgeError, match="can't be read"):
         list(read_file(path))
+
+
+MERGE = {
+    "scope": 1,
+    "merge_time": NOW_MS - 9,
+    "merge_server_time": NOW_MS,
+    "amplitude_id": 11,
+    "merged_amplitude_id": 12,
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        msgspec.json.encode(MERGE).decode(),
+        "amplitude_id,merge_server_time,merged_amplitude_id\n11,2025-11-24 16:00:00,12\n",
+        "AMPLITUDE_ID,MERGE_SERVER_TIME,MERGED_AMPLITUDE_ID\n11,1764000000000,12\n",
+    ],
+)
+def test_a_file_of_merged_users_is_read(text):
+    """As buckets have it, and as warehouses write the columns of their table."""
+    (line,) = lines(text)
+    assert (line.identifies, line.ids) == (True, ())
+    (merge,) = merges(msgspec.json.decode(line.body))
+    assert (merge.one, merge.other, merge.seen_ms) == ("11", "12", NOW_MS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"amplitude_id": None}, {"merged_amplitude_id": ""}, {"merged_amplitude_id": 11}, {"amplitude_id": "eleven"},
+     {"amplitude_id": [11]}, {"merged_amplitude_id": True}, {"merged_amplitude_id": "1" * 30}],
+)  # fmt: skip
+def test_a_line_without_two_numbers_is_no_merge(change):
+    """It says nothing, and is counted as such."""
+    (line,) = lines(msgspec.json.encode(MERGE | change).decode())
+    assert not line.identifies

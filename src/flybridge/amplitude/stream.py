@@ -61,6 +61,7 @@ APP_SET_MARK: Final = "S"
 FIRST_MS: Final = 100_000_000_000  # 1973 in milliseconds, the year 5138 in seconds
 LAST_MS: Final = 253_402_300_800_000  # the year 10000
 MAX_TIME_CHARS: Final = 80
+MAX_NUMBER: Final = 20
 _SEPARATORS: Final = str.maketrans("", "", ",\u00a0\u202f ")
 _NAME_SEPARATORS: Final = str.maketrans("", "", "_- []")
 
@@ -72,12 +73,16 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 
 
 class SeenUser(Struct, frozen=True):
-    """A user or device in Amplitude, and its identifiers. `seen_ms` is None without a time."""
+    """A user or device in Amplitude, and its identifiers. `seen_ms` is None without a time.
+
+    `amplitude_id` is Amplitude's own number of the user: all that a message may have beside identifiers.
+    """
 
     user_id: str | None
     device_id: str | None
     ids: Mapping[IdKind, str]
     seen_ms: int | None
+    amplitude_id: str | None = None
 
 
 def read(body: bytes) -> Iterator[SeenUser]:
@@ -102,7 +107,8 @@ def walk(message: Any) -> Iterator[SeenUser]:
 
 def _seen(event: Mapping[str, Any]) -> SeenUser | None:
     user_id, device_id = _text(event.get("user_id")), _text(event.get("device_id"))
-    if user_id is None and device_id is None:
+    amplitude_id = number_of(event.get("amplitude_id"))
+    if user_id is None and device_id is None and amplitude_id is None:
         return None
     ids: dict[IdKind, str] = {}
     for place in _places(event):
@@ -117,7 +123,9 @@ def _seen(event: Mapping[str, Any]) -> SeenUser | None:
     if user_id:
         ids[IdKind.CUSTOMER_USER_ID] = user_id
     time = event.get("event_time") or event.get("client_event_time") or event.get("time")
-    return SeenUser(user_id, device_id, ids, time_ms(time))
+    if not ids and user_id is None and device_id is None:
+        return None
+    return SeenUser(user_id, device_id, ids, time_ms(time), amplitude_id)
 
 
 def device_ids(device_id: str, platform: str) -> Iterator[tuple[IdKind, str]]:
@@ -160,6 +168,12 @@ def _kind_of(name: str) -> IdKind | None:
 @lru_cache(maxsize=4096)
 def _known(name: str) -> IdKind | None:
     return NAMES.get(name.lower().translate(_NAME_SEPARATORS))
+
+
+def number_of(value: Any) -> str | None:
+    """Return one of Amplitude's own numbers of users as text; None for anything else."""
+    text = _text(value)
+    return text if text is not None and len(text) <= MAX_NUMBER and text.isascii() and text.isdecimal() else None
 
 
 def _text(value: Any) -> str | None:

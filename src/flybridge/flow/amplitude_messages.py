@@ -14,6 +14,7 @@ from msgspec import structs
 
 from flybridge.amplitude import attribution, stream
 from flybridge.amplitude.cohort_message import without_frame
+from flybridge.amplitude.merged import Merge, merges
 from flybridge.amplitude.streamed import (
     Streamed,
     event_in,
@@ -45,11 +46,14 @@ from flybridge.records import (
     Filing,
     Filter,
     Hold,
+    Person,
     Shown,
+    Sighting,
     Source,
     digest_of,
 )
 
+AMPLITUDE_ID: Final = IdKind.AMPLITUDE_ID
 INSTALLED_BY_USER: Final = IdKind.INSTALLED_BY_USER
 INSTALLED_ON_DEVICE: Final = IdKind.INSTALLED_ON_DEVICE
 
@@ -65,20 +69,16 @@ class AmplitudeMessages:
         until_ms = envelope.received_ms + app.dedup_days * DAY_MS
         try:
             message = read_message(envelope.body, app.stream_fields)
-            seen = list(stream.walk(message))
+            seen, merged = list(stream.walk(message)), list(merges(message))
         except (msgspec.DecodeError, RecursionError) as problem:
             detail = f"The message from Amplitude is not readable JSON: {problem}."
             return Filing(
                 envelope, Dead("decode", "not_json", detail, "Send JSON; see the webhook's template."), key, digest=key
             )
-        times_ms = [min(one.seen_ms or envelope.received_ms, envelope.received_ms) for one in seen]
-        found = [
-            sighting
-            for one, seen_ms in zip(seen, times_ms, strict=True)
-            for sighting in self._keys.teach(envelope.app, one.ids, one.user_id, one.device_id, seen_ms)
-        ]
+        found = [sighting for one in seen for sighting in self._seen(envelope, one)]
+        found += [sighting for merge in merged for sighting in self._merged(envelope, merge)]
         decision: Decision = Apply("sighting") if found else Filter("nothing_to_learn")
-        if not _is_understood(message, seen, envelope.source, app):
+        if not merged and not _is_understood(message, seen, envelope.source, app):
             decision = not_understood(without_frame(message), envelope.source.value)
         filing = Filing(
             envelope,
@@ -87,13 +87,8 @@ class AmplitudeMessages:
             until_ms,
             tuple(found),
             digest=key,
-            persons=tuple(
-                person
-                for one in seen
-                for person in self._keys.person(
-                    envelope.app, named_by_amplitude(one, streams=bool(app.streams)), one.seen_ms or 0
-                )
-            ),
+            persons=self._persons(envelope.app, seen, merged, app),
+            numbers=tuple([key for one in seen for key in self._numbers(envelope.app, one.amplitude_id)]),
         )
         if envelope.source is not Source.STREAM:
             return filing
@@ -105,6 +100,30 @@ class AmplitudeMessages:
             kind = type(filing.decision)
             filing = structs.replace(filing, decision=kind(NATIVE), remarks=(*filing.remarks, NATIVE))
         return filing
+
+    def _persons(
+        self, name: str, seen: Sequence[stream.SeenUser], merged: Sequence[Merge], app: AppFlow
+    ) -> tuple[Person, ...]:
+        told = [(named_by_amplitude(one, streams=bool(app.streams)), one.seen_ms) for one in seen]
+        told += [([(AMPLITUDE_ID, merge.one), (AMPLITUDE_ID, merge.other)], merge.seen_ms) for merge in merged]
+        return tuple([person for ids, seen_ms in told for person in self._keys.person(name, ids, seen_ms or 0)])
+
+    def _seen(self, envelope: Envelope, one: stream.SeenUser) -> tuple[Sighting, ...]:
+        seen_ms = min(one.seen_ms or envelope.received_ms, envelope.received_ms)
+        if one.user_id is None and one.device_id is None and one.amplitude_id is not None:
+            # Who has this number, other messages tell.
+            return self._keys.teach_number(envelope.app, one.ids, one.amplitude_id, seen_ms)
+        return self._keys.teach(envelope.app, one.ids, one.user_id, one.device_id, seen_ms)
+
+    def _merged(self, envelope: Envelope, merge: Merge) -> tuple[Sighting, ...]:
+        seen_ms = min(merge.seen_ms or envelope.received_ms, envelope.received_ms)
+        return (
+            *self._keys.teach_number(envelope.app, {AMPLITUDE_ID: merge.one}, merge.other, seen_ms),
+            *self._keys.teach_number(envelope.app, {AMPLITUDE_ID: merge.other}, merge.one, seen_ms),
+        )
+
+    def _numbers(self, app: str, number: str | None) -> tuple[bytes, ...]:
+        return () if number is None else self._keys.of(app, AMPLITUDE_ID, number)
 
     def _streamed(self, filing: Filing, message: Any, app: AppFlow) -> Filing:
         """Send an event of a stream to AppsFlyer if it is chosen. Its sightings are in the filing already."""
@@ -134,9 +153,11 @@ class AmplitudeMessages:
         keys = {kind: self._keys.of(envelope.app, kind, value) for kind, value in known if value}
         if not any(keys.values()):
             return Filter(unmet)
+        # Its number tells whose it is if the user turns out to be another.
+        numbers = self._numbers(envelope.app, stream.number_of(event.fields.get("amplitude_id")))
         return Hold(
             item,
-            tuple(key for found in keys.values() for key in found),
+            (*(key for found in keys.values() for key in found), *numbers),
             tuple(kind.word for kind in keys),
             mapped.event_ms or envelope.received_ms,
             envelope.received_ms + round(rules.wait_hours * HOUR_MS),

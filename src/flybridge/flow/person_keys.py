@@ -26,6 +26,16 @@ class PersonKeys:
         keys |= dict.fromkeys(also)
         return (Person(tuple(keys), event_ms),) if keys else ()
 
+    def teach_number(self, app: str, ids: Mapping[IdKind, str], number: str, seen_ms: int) -> tuple[Sighting, ...]:
+        """Return sightings that name no person but a number that Amplitude has for one."""
+        return tuple(
+            [
+                Sighting(app, key, IdKind.AMPLITUDE_ID.word, seen_ms, device_id=number)
+                for kind, value in ids.items()
+                for key in self.of(app, kind, value)
+            ]
+        )
+
     def teach(
         self, app: str, ids: Mapping[IdKind, str], user_id: str | None, device_id: str | None, seen_ms: int
     ) -> tuple[Sighting, ...]:

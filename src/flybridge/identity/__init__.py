@@ -30,8 +30,10 @@ class IdKind(Word):
     # no key with the kinds above, because what is found is never an Amplitude identity.
     INSTALLED_BY_USER = "installed_by_user"
     INSTALLED_ON_DEVICE = "installed_on_device"
-    AMPLITUDE_ID = "amplitude_id"  # these three name members of an audience; not used for matching
-    BRAZE_ID = "braze_id"
+    # Amplitude's own number of a user. It names members of an audience, and in sightings the number that it was merged
+    # with, so that what is known of the one is found for the other.
+    AMPLITUDE_ID = "amplitude_id"
+    BRAZE_ID = "braze_id"  # these two name members of an audience; not used for matching
     IMEI = "imei"
 
 

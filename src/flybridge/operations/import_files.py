@@ -27,12 +27,14 @@ from msgspec import Struct
 
 from flybridge.amplitude import stream
 from flybridge.amplitude.event import MIN_ID_LENGTH, identifier
+from flybridge.amplitude.merged import is_merge, merges
 from flybridge.errors import FlybridgeError
+from flybridge.lenient_json import decode
 from flybridge.records import Envelope, Media, Source
 
 LINES_PER_ENVELOPE: Final = 100
 MAX_LINE: Final = 1_000_000
-TIMES: Final = ("event_time", "client_event_time", "time")
+TIMES: Final = ("event_time", "client_event_time", "time", "merge_time", "merge_event_time", "merge_server_time")
 _encode: Final = msgspec.json.Encoder().encode
 _gzip: Final = b"\x1f\x8b"
 _zip: Final = b"PK\x03\x04"
@@ -137,7 +139,9 @@ def _json_lines(lines: Iterator[bytes], number: int) -> Iterator[FileLine | BadL
 def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterator[FileLine | BadLine]:
     header = next(csv.reader([first.decode("utf-8", "replace")]))
     columns = [column.strip() for column in header]
-    if not {"user_id", "device_id"} & set(columns):
+    if is_merge(lower := [column.lower() for column in columns]):  # warehouses write names in capitals
+        columns = lower
+    if not {"user_id", "device_id"} & set(columns) and not is_merge(columns):
         raise FlybridgeError(
             f"{name} is neither JSON lines nor a CSV file with a column user_id or device_id. "
             f"Its first line has: {', '.join(columns[:10])}."
@@ -167,9 +171,11 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
 
 def _line(number: int, body: bytes) -> FileLine:
     """Return a line with what it says. Raises what decoding raises."""
-    seen = list(stream.read(body))
+    message = decode(body)
+    seen = list(stream.walk(message))
     ids = tuple(one for each in seen for one in (each.user_id, each.device_id) if one is not None)
-    return FileLine(number, body, any(each.ids for each in seen), ids)
+    identifies = any(each.ids for each in seen) or any(True for _ in merges(message))
+    return FileLine(number, body, identifies, ids)
 
 
 async def import_file(

@@ -128,6 +128,7 @@ def named_by_amplitude(seen: stream.SeenUser, *, streams: bool) -> list[Named]:
     ids += [(IdKind.AMPLITUDE_DEVICE_ID, seen.device_id), *seen.ids.items()]
     if streams:  # events held for their AppsFlyer id have these keys
         ids += [(IdKind.INSTALLED_ON_DEVICE, seen.device_id), (IdKind.INSTALLED_BY_USER, seen.user_id)]
+        ids.append((IdKind.AMPLITUDE_ID, seen.amplitude_id))
     return ids
 
 

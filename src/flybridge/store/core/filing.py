@@ -35,7 +35,7 @@ from flybridge.store.core.forgetting import BEFORE_REQUEST, blank, link, spared,
 from flybridge.store.core.holding import AS_CUSTOMER, Matched, enqueue
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.membership import file_members
-from flybridge.store.core.people import People, reason_of, release
+from flybridge.store.core.people import AppKey, People, reason_of, release
 from flybridge.store.core.performance import PerformanceCounters
 from flybridge.store.core.sealed import pack_keys, seal_item, seal_who
 from flybridge.store.core.tables import CounterKey, Read, Write
@@ -65,8 +65,9 @@ def file(ledger: LedgerWriter, seal: Seal, filings: Sequence[Filing], now_ms: in
     batch = _Batch(ledger, seal, now_ms)
     ledger.tables.lock(_locked(filings))
     effective, repeated = batch.sift(filings)
-    batch.people.load(key for _, filing in effective for key in _keys(filing))
+    batch.people.load(key for _, filing in effective for key in (*_keys(filing), *filing.numbers))
     sighted = batch.people.add(sighting for _, filing in effective for sighting in filing.sightings)
+    sighted += batch.linked(effective)
     matched, released_keys = release(ledger, seal, batch.people, sighted, now_ms)
     batch.matched += matched
     batch.performance.load((filing for _, filing in (*effective, *repeated)), released_keys)
@@ -128,12 +129,13 @@ class _Batch:
         self._content_keys = ContentKeys(ledger.tables, now_ms)
         self._dead_counters: dict[int, int] = {}
         self._persons: dict[str, int] = {}
+        self._linked: set[bytes] = set()
         self._gone: set[str] = set()
 
     def sift(self, filings: Sequence[Filing]) -> tuple[list[tuple[int, Filing]], list[tuple[int, Filing]]]:
         """Leave out what was filed before. Returns what has an effect and the duplicates, with their row ids."""
         filings = self._spare(filings)
-        self._persons = link(self._ledger, filings)
+        self._persons, self._linked = link(self._ledger, filings)
         ids = self._ledger.tables.ids(len(filings))
         known = self._known(filings)
         self._content_keys.load(filings)
@@ -165,6 +167,16 @@ class _Batch:
         left = [spared(filing, known) if known else filing for filing in filings]
         self._gone = {filing.envelope.receipt for filing, spare in zip(filings, left, strict=True) if spare is None}
         return [spare or blank(filing) for filing, spare in zip(filings, left, strict=True)]
+
+    def linked(self, effective: Sequence[tuple[int, Filing]]) -> list[AppKey]:
+        """Return the keys of merged users of whom something new is known: for this their holds may wait."""
+        return [
+            (filing.envelope.app, key)
+            for _, filing in effective
+            if filing.numbers and any(key in self._linked for person in filing.persons for key in person.keys)
+            for key in filing.numbers
+            if self.people.followed(filing.envelope.app, [key])
+        ]
 
     def _known(self, filings: Sequence[Filing]) -> dict[str, int]:
         """Return the rows that exist already, as ids by receipt; note which of those to be replayed are dead."""
@@ -247,7 +259,7 @@ class _Batch:
         """Match at once, or wait. An event whose person is known needs no window, so a late filing still matches."""
         item, received_ms = hold.item, filing.envelope.received_ms
         lane = self._ledger.tables.lane(Lane(filing.envelope.app, item.endpoint))
-        match = self.people.match(filing.envelope.app, hold.keys)
+        match = self.people.match(filing.envelope.app, hold.keys, hold.key_kinds)
         over = hold.expires_ms <= self._now_ms
         if match is None and over and hold.fallback_user_id is None:
             outcome = OutcomeKind.FILTERED if hold.unmet else OutcomeKind.EXPIRED
@@ -267,7 +279,8 @@ class _Batch:
                 self.performance.reach(filing.performance.keys)
         else:
             self._enter(row_id, filing, OutcomeKind.HELD, "", item.insert_id)
-            kinds, keys = " ".join(hold.key_kinds), pack_keys(hold.keys)
+            waits_under = tuple(dict.fromkeys((*hold.keys, *self.people.followed(filing.envelope.app, hold.keys))))
+            kinds, keys = " ".join(hold.key_kinds), pack_keys(waits_under)
             fallback = seal_who(self._seal, hold.fallback_user_id, None) if hold.fallback_user_id else None
             source = dimension(hold.media_source)
             self._ledger.waits([(lane, source, kinds, received_ms // HOUR_MS)])
@@ -285,7 +298,7 @@ class _Batch:
                     fallback,
                 )
             )
-            self._rows[Write.HOLD_KEYS] += [(key, row_id) for key in set(hold.keys)]
+            self._rows[Write.HOLD_KEYS] += [(key, row_id) for key in waits_under]
         self._rows[Write.ITEMS].append((row_id, seal_item(self._seal, item)))
 
     def _enter(self, row_id: int, filing: Filing, outcome: OutcomeKind, reason: str, insert_id: str = "") -> None:

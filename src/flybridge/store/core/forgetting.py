@@ -55,8 +55,8 @@ class PersonRow(NamedTuple):
 # --- filing
 
 
-def link(ledger: LedgerWriter, filings: Iterable[Filing]) -> dict[str, int]:
-    """Find or make the person of each filing. Returns the persons by receipt.
+def link(ledger: LedgerWriter, filings: Iterable[Filing]) -> tuple[dict[str, int], set[bytes]]:
+    """Find or make the person of each filing. Returns the persons by receipt, and the keys that were new to theirs.
 
     A filing about several people teaches their keys, but its row belongs to none of them.
     """
@@ -73,8 +73,9 @@ def link(ledger: LedgerWriter, filings: Iterable[Filing]) -> dict[str, int]:
         rows.update([(key, number) for key in keys])
         if len(filing.persons) == 1:
             found[filing.envelope.receipt] = number
-    tables.write(Write.PEOPLE, sorted(rows - there))
-    return found
+    new_rows = rows - there
+    tables.write(Write.PEOPLE, sorted(new_rows))
+    return found, {key for key, _ in new_rows}
 
 
 def tombstones(ledger: LedgerWriter, filings: Iterable[Filing]) -> dict[bytes, int]:
@@ -123,7 +124,7 @@ def forget(
 ) -> Receipt:
     """Implement `Store.forget`."""
     tables = ledger.tables
-    persons, all_keys, shared = _reach(tables, keys)
+    persons, all_keys, shared = reach(tables, keys)
     rows = _rows(tables, persons, all_keys, also)
     wiped = _wipe(ledger, rows, now_ms)
     # Reports that name events are made anew by the next comparison, without those of this person.
@@ -147,8 +148,11 @@ def forget(
     return _written(ledger, receipt, now_ms, keys, removed)
 
 
-def _reach(db: Rows, named: Sequence[bytes]) -> tuple[set[int], set[bytes], int]:
-    """Follow keys to installations and their other keys. Returns both, and how many keys were too widely shared."""
+def reach(db: Rows, named: Sequence[bytes], most: int = MOST) -> tuple[set[int], set[bytes], int]:
+    """Follow keys to installations and their other keys. Returns both, and how many keys were too widely shared.
+
+    Raises `FlybridgeError` if the keys lead to more than `most` installations.
+    """
     keys, persons, shared = set(named), set[int](), set[bytes]()
     new = list(keys)
     while new:
@@ -161,9 +165,9 @@ def _reach(db: Rows, named: Sequence[bytes]) -> tuple[set[int], set[bytes], int]
                 met.update(person for (person,) in rows)
         fresh = met - persons
         persons |= fresh
-        if len(persons) > MOST:
+        if len(persons) > most:
             raise FlybridgeError(
-                f"These identifiers lead to more than {MOST} installations, so one of them is not one person's. "
+                f"These identifiers lead to more than {most} installations, so one of them is not one person's. "
                 "Nothing was removed. Name another, such as the AppsFlyer id."
             )
         linked = {key for (key,) in db.among(Read.KEYS_OF_PERSONS, fresh)}

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from flybridge.errors import SealBroken
+from msgspec import structs
+
+from flybridge.errors import FlybridgeError, SealBroken
+from flybridge.identity import IdKind
 from flybridge.identity.matching import Match, choose
 from flybridge.records import OutcomeKind, Sighting
 from flybridge.sealing import Seal
-from flybridge.store.core.holding import Matched, remove_holds, waiting
+from flybridge.store.core.forgetting import reach
+from flybridge.store.core.holding import Matched, WaitingHold, remove_holds, waiting
 from flybridge.store.core.ledger import LedgerWriter
-from flybridge.store.core.sealed import open_seen, seal_seen, seal_who
+from flybridge.store.core.sealed import open_seen, pack_keys, seal_seen, seal_who
 from flybridge.store.core.tables import Read, Write
 
 SIGHTINGS_PER_KEY: Final = 8
 """Identities remembered per key, the newest. More than one means a shared device or a reused id."""
+
+MERGED: Final = IdKind.AMPLITUDE_ID.value
+"""The kind of sightings that name no person, but another number that Amplitude has for the same one."""
+
+OF_APPSFLYER: Final = frozenset({IdKind.INSTALLED_BY_USER.value, IdKind.INSTALLED_ON_DEVICE.value})
+"""The kinds of sightings whose ids are AppsFlyer's, for events that go there. They say nothing about a postback."""
+
+MOST_FOLLOWED: Final = 20
+"""Installations, and devices without one, of merged users. Numbers that lead to more are nobody's."""
 
 AppKey = tuple[str, bytes]
 
@@ -54,6 +67,11 @@ def _is_only_later(before: tuple[Sighting, ...], after: tuple[Sighting, ...]) ->
     return old.user_id == new.user_id and old.device_id == new.device_id and old.kind == new.kind
 
 
+def _fitting(seen: Iterable[Sighting], *, of_appsflyer: bool) -> list[Sighting]:
+    """Return the sightings that name a person as AppsFlyer does, or as Amplitude does."""
+    return [one for one in seen if one.kind != MERGED and (one.kind in OF_APPSFLYER) == of_appsflyer]
+
+
 class People:
     """The sightings that one batch needs: read once, with the batch's own added."""
 
@@ -64,6 +82,7 @@ class People:
         self._loaded: set[bytes] = set()
         # What is sealed under a former secret is sealed again when it changes.
         self._formerly: set[AppKey] = set()
+        self._followed: dict[AppKey, tuple[bytes, ...]] = {}
 
     def load(self, keys: Iterable[bytes]) -> None:
         """Read the sightings of these keys."""
@@ -77,9 +96,9 @@ class People:
                 self._seen[app, key] = _as_of(open_seen(self._seal, sealed, app, key), seen_ms)
 
     def add(self, sightings: Iterable[Sighting]) -> list[AppKey]:
-        """Record sightings, whose keys must have been loaded. Returns those keys that had no sighting before.
+        """Record sightings, whose keys must have been loaded. Returns those keys under which something may wait.
 
-        Under a key that has one nothing waits: it would have been matched when it was filed.
+        Under a key that has shown a person nothing does: it would have been matched when it was filed.
         """
         by_key: dict[AppKey, list[Sighting]] = {}
         for sighting in sightings:
@@ -88,7 +107,7 @@ class People:
         rows, again, first = [], [], []
         for (app, key), new in by_key.items():
             before = self._seen.get((app, key), ())
-            if not before:
+            if not before or (before[0].kind == MERGED and all(one.kind == MERGED for one in before)):
                 first.append((app, key))
             after = (new[0],) if not before and len(new) == 1 else merged((*before, *new))
             if after == before:
@@ -102,9 +121,39 @@ class People:
         self._ledger.tables.write(Write.SEEN_AGAIN, again)
         return first
 
-    def match(self, app: str, keys: Iterable[bytes]) -> Match | None:
-        """Return the identity that an event with these keys belongs to, if any."""
-        return choose(sighting for key in keys for sighting in self._seen.get((app, key), ()))
+    def match(self, app: str, keys: Sequence[bytes], kinds: Sequence[str]) -> Match | None:
+        """Return the identity that an event with these keys, of these kinds, belongs to, if any."""
+        seen = [sighting for key in keys for sighting in self._seen.get((app, key), ())]
+        if not any(sighting.kind == MERGED for sighting in seen):
+            return choose(seen)
+        # From here on the keys may be those of an event and of a postback alike.
+        of_appsflyer = not OF_APPSFLYER.isdisjoint(kinds)
+        match = choose(_fitting(seen, of_appsflyer=of_appsflyer))
+        if match is not None:
+            return match
+        found = [one for key in self.followed(app, keys) for one in self._seen.get((app, key), ())]
+        known = _fitting(found, of_appsflyer=of_appsflyer)
+        if of_appsflyer:  # what is known of another device of the same user is no more exact than what is of the user
+            known = [structs.replace(sighting, kind=IdKind.INSTALLED_BY_USER.value) for sighting in known]
+        return choose(known)
+
+    def followed(self, app: str, keys: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Return the keys of everyone whom Amplitude's numbers make the same as the owner of these; empty if nobody."""
+        found: dict[bytes, None] = {}
+        for key in keys:
+            if any(sighting.kind == MERGED for sighting in self._seen.get((app, key), ())):
+                if (app, key) not in self._followed:
+                    self._followed[app, key] = self._reached(key)
+                found |= dict.fromkeys(self._followed[app, key])
+        return tuple(found)
+
+    def _reached(self, key: bytes) -> tuple[bytes, ...]:
+        try:
+            _, keys, _ = reach(self._ledger.tables, [key], MOST_FOLLOWED)
+        except FlybridgeError:
+            return ()
+        self.load(keys)
+        return tuple(sorted(keys))
 
 
 def release(
@@ -122,8 +171,10 @@ def release(
     freed = []
     matched = []
     for hold in holds:
-        match = people.match(ledger.tables.lane_of(hold.lane).app, keys[hold.row_id])
+        app = ledger.tables.lane_of(hold.lane).app
+        match = people.match(app, keys[hold.row_id], hold.key_kinds.split())
         if match is None:
+            _wait_also(ledger, hold, people.followed(app, keys[hold.row_id]))
             continue
         ledger.move(hold.row_id, hold.counter, OutcomeKind.PENDING, reason_of(match), now_ms)
         freed.append(hold)
@@ -133,6 +184,14 @@ def release(
     else:
         remove_holds(ledger, freed)
     return matched, {key for hold in freed for key in keys[hold.row_id]}
+
+
+def _wait_also(ledger: LedgerWriter, hold: WaitingHold, keys: Sequence[bytes]) -> None:
+    """Let a hold wait under more keys."""
+    before = hold.keys
+    if more := [key for key in keys if key not in before]:
+        ledger.tables.write(Write.HOLD_KEYS, [(key, hold.row_id) for key in more])
+        ledger.tables.write(Write.KEYS_OF_HOLD, [(pack_keys((*before, *more)), hold.row_id)])
 
 
 def reason_of(match: Match) -> str:

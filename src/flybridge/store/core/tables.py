@@ -196,6 +196,7 @@ class Write(Enum):
     DROP_ATTEMPTS = auto()  # row
     HOLDS = auto()  # row, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback
     HOLD_KEYS = auto()  # key, row
+    KEYS_OF_HOLD = auto()  # packed keys, row: in place of what there was
     DROP_HOLDS = auto()  # row
     DROP_HOLD_KEYS = auto()  # key, row
     HOLD_COUNTS = auto()  # lane, media_source, key_kinds, hour, more

@@ -387,6 +387,8 @@ WRITES: Final[Mapping[Write, str]] = {
                     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[],
                                          $7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[])""",
     Write.HOLD_KEYS: "INSERT INTO hold_keys (key, hold) SELECT * FROM unnest($1::bytea[], $2::bigint[])",
+    Write.KEYS_OF_HOLD: """UPDATE holds SET keys = new.keys FROM unnest($1::bytea[], $2::bigint[]) AS new (keys, id)
+                           WHERE holds.id = new.id""",
     Write.DROP_HOLDS: "DELETE FROM holds WHERE id = ANY($1::bigint[])",
     Write.DROP_HOLD_KEYS: """DELETE FROM hold_keys USING unnest($1::bytea[], $2::bigint[]) AS old (key, hold)
                              WHERE hold_keys.key = old.key AND hold_keys.hold = old.hold""",

@@ -305,6 +305,7 @@ WRITES: Final[Mapping[Write, str]] = {
                       (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
     Write.HOLD_KEYS: "INSERT INTO hold_keys (key, hold) VALUES (?, ?)",
+    Write.KEYS_OF_HOLD: "UPDATE holds SET keys = ? WHERE id = ?",
     Write.DROP_HOLDS: "DELETE FROM holds WHERE id = ?",
     Write.DROP_HOLD_KEYS: "DELETE FROM hold_keys WHERE key = ? AND hold = ?",
     Write.HOLD_COUNTS: """INSERT INTO hold_counts (lane, media_source, key_kinds, hour, n) VALUES (?, ?, ?, ?, ?)
