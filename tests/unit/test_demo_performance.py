@@ -8,6 +8,7 @@ from datetime import date
 import msgspec
 import pytest
 import pytest_asyncio
+from msgspec import structs
 
 from flybridge.config.settings import loads
 from flybridge.demo.performance import PerformanceTruth, compare_performance, truth_of
@@ -15,6 +16,8 @@ from flybridge.insight.performance import Question, read_performance
 from flybridge.records import Envelope, Media, Source
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.server import Sandbox
+from flybridge.sandbox.traffic.reported import AdSpend
+from flybridge.sandbox.traffic.spending import SPENDING
 from flybridge.sandbox.traffic.traffic import START_MS, TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.aggregates import ReportedApp
 from flybridge.sealing import Seal
@@ -79,7 +82,8 @@ async def differences(counted, truth: PerformanceTruth = TRUTH) -> list[str]:
 
 
 async def test_every_metric_is_the_true_one(counted):
-    assert await differences(counted) == []
+    found = await differences(counted)
+    assert found == [], "\n".join(found[:40])
 
 
 async def test_there_is_something_to_compare(counted):
@@ -114,6 +118,7 @@ def index_of(kind: str, **wanted) -> int:
     )
 
 
+SPENT = next(n for n, fact in enumerate(TRUTH.facts[APP]) if fact.kind == SPENDING)
 PAID = next(n for n, fact in enumerate(TRUTH.facts[APP]) if (fact.amount or 0) > 0 and fact.currency == "EUR")
 
 
@@ -127,7 +132,8 @@ PAID = next(n for n, fact in enumerate(TRUTH.facts[APP]) if (fact.amount or 0) >
         (changed(PAID, amount=TRUTH.facts[APP][PAID].amount + 0.01), "revenue"),
         (changed(PAID, amount=-1.0), "payer_share_d0"),
         (changed(index_of("re-engagement"), kind="re-attribution"), "re_engagements"),
-        (changed(index_of("install", raw_source="googleadwords_int"), cost_usd=99.0), "spend"),
+        (changed(index_of("install", raw_source="googleadwords_int"), spent=AdSpend(((0, 99.0),), 9, 99)), "spend"),
+        (changed(SPENT, spent=structs.replace(TRUTH.facts[APP][SPENT].spent, clicks=1_000)), "clicks"),
         (PerformanceTruth(TRUTH.facts, frozenset(sorted(TRUTH.reached)[1:])), "matched_share"),
     ],
 )

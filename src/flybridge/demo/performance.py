@@ -24,8 +24,9 @@ from flybridge.insight.performance import AppScope, Question, read_performance
 from flybridge.operations.pull_costs import CostPlan, CostsRefused, cost_plans_of, pull
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.reported import Reported
+from flybridge.sandbox.traffic.spending import idle_days
 from flybridge.sandbox.traffic.truth import Fate
-from flybridge.sandbox.vendors.aggregates import PER_USD, ReportedApp, cells
+from flybridge.sandbox.vendors.aggregates import PER_USD
 from flybridge.store.performance import date_of, day_number
 from flybridge.store.protocol import Store
 from flybridge.wiring import scopes_of
@@ -65,6 +66,8 @@ def truth_of(messages: Sequence[TrafficMessage]) -> PerformanceTruth:
             facts[message.reported.app_id].append(message.reported)
         if message.truth.v2.fate is Fate.DELIVERED and message.truth.appsflyer_id is not None:
             reached.add(message.truth.appsflyer_id)
+    for known in facts.values():
+        known.extend(idle_days(known))
     return PerformanceTruth(facts, frozenset(reached))
 
 
@@ -124,7 +127,6 @@ async def _compare(
     app: App, scope: AppScope, store: Store, truth: PerformanceTruth, *, first: int, last: int, now_ms: int
 ) -> PerformanceVerdict:
     facts, rules = truth.facts[app.appsflyer_app_id], _rules(app)
-    costs = cells(facts, ReportedApp(rules.zone, rules.currency).day(own_zone=True), now_ms=now_ms)
     # On the route attribution Amplitude does not say whom it finds.
     names = [name for name in METRICS if name != "matched_share" or app.route is Route.HTTP_V2]
     compared, wrong = 0, list[str]()
@@ -135,7 +137,7 @@ async def _compare(
             plain = row.as_dict()
             shown[tuple(plain[name] or "" for name in by)] = plain
         true = true_metrics(
-            facts, costs, by, rules=rules, per_usd=PER_USD[rules.currency], today=date_of(scope.today),
+            facts, by, rules=rules, per_usd=PER_USD[rules.currency], today=date_of(scope.today),
             reached=truth.reached,
         )  # fmt: skip
         for group in sorted({*shown, *true}):

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct, field
 
 from flybridge.sandbox.traffic.planned import MessageKind
-from flybridge.sandbox.traffic.reported import Reported
+from flybridge.sandbox.traffic.reported import AdSpend, Reported
 from flybridge.sandbox.traffic.sources import ORGANIC
-from flybridge.sandbox.vendors.aggregates import Key, ReportCell
+from flybridge.sandbox.traffic.spending import SPENDING
 
 HORIZONS: Final = (0, 1, 3, 7, 14, 30, 90)
 LAST: Final = 90
@@ -78,7 +78,6 @@ class _True(Struct):
 
 def true_metrics(
     facts: Sequence[Reported],
-    costs: Mapping[Key, ReportCell],
     by: Sequence[str],
     *,
     rules: MoneyRules,
@@ -88,14 +87,14 @@ def true_metrics(
 ) -> dict[Group, dict[str, float | None]]:
     """Return every metric of each group. `reached` are installations of which something was given to a person.
 
-    `costs` are in US dollars, of which one is worth `per_usd`.
+    Costs are in US dollars, of which one is worth `per_usd`.
     """
     groups: defaultdict[Group, _True] = defaultdict(_True)
 
     def group(place: Place) -> _True:
         return groups[tuple(place[name] for name in by)]
 
-    counted = [fact for fact in facts if fact.readable and not fact.secondary]
+    counted = [fact for fact in facts if fact.readable and not fact.secondary and fact.kind != SPENDING]
     lives = {
         fact.installation: _Life(fact, rules.day(fact.install_ms))
         for fact in counted
@@ -124,14 +123,26 @@ def true_metrics(
                     life.paid = after if life.paid is None else min(life.paid, after)
     for life in lives.values():
         group(_place(life.install, life.day)).lives.append(life)
-    for key, cell in costs.items():
-        if cell.cost_usd is cell.clicks is cell.impressions is None:
+    for fact in facts:
+        if fact.spent is None:
             continue
-        it = group(_named(key.media_source, key.campaign, key.country, key.day))
-        it.costs.append((key.day, None if cell.cost_usd is None else cell.cost_usd * per_usd))
-        it.clicks = _sum([it.clicks, cell.clicks])
-        it.impressions = _sum([it.impressions, cell.impressions])
+        # Networks know of every install, and aggregates name every source.
+        day = rules.day(fact.install_ms)
+        if day > today:
+            continue
+        it = group(_named(fact.media_source, fact.campaign or "", fact.country, day))
+        it.costs.append((day, _reported_cost(fact.spent, (today - day).days, per_usd)))
+        it.clicks = _sum([it.clicks, fact.spent.clicks])
+        it.impressions = _sum([it.impressions, fact.spent.impressions])
     return {name: _metrics(it, today) for name, it in groups.items()}
+
+
+def _reported_cost(spent: AdSpend, age: int, per_usd: float) -> float | None:
+    """Return what an install has cost, as its network has it so many days later."""
+    cost = None
+    for since, then in spent.costs:
+        cost = then * per_usd if since <= age or cost is None else cost
+    return cost
 
 
 def _place(fact: Reported, day: date) -> Place:

@@ -17,6 +17,7 @@ from flybridge.sandbox.traffic.people import DeviceIdKind, IdentitySource, SeenB
 from flybridge.sandbox.traffic.postbacks import TrafficApp, TrafficInstallation, message, sighting
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC, RESTRICTED
+from flybridge.sandbox.traffic.spending import spent
 from flybridge.sandbox.traffic.truth import Expected, Fate, Truth
 
 
@@ -147,6 +148,7 @@ def _reported(planned: Planned, content: EventContent, send_ms: int) -> Reported
         currency=bought.currency if bought is not None else "",
         revenue_usd=bought.usd if bought is not None else 0.0,
         cost_usd=None if planned.kind is MessageKind.IN_APP else known.cost_usd,
+        spent=spent(known.cost_usd, planned.bits) if planned.kind is MessageKind.INSTALL and known.campaign else None,
     )
 
 

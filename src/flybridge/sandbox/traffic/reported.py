@@ -10,13 +10,25 @@ from __future__ import annotations
 from msgspec import Struct
 
 
+class AdSpend(Struct, frozen=True, gc=False):
+    """What a network reports to AppsFlyer about one install.
+
+    `costs` are in US dollars, each from so many days after the day of the install on; empty: none is reported.
+    """
+
+    costs: tuple[tuple[int, float], ...]
+    clicks: int
+    impressions: int | None
+
+
 class Reported(Struct, frozen=True, gc=False):
     """One conversion or in-app event as AppsFlyer has it. Times are in milliseconds since 1970.
 
     `media_source` and `campaign` are those of aggregates, `raw_source` and `raw_campaign` those of raw data, which may
     be restricted. `learned_ms` is when AppsFlyer came to know it, `installation` the AppsFlyer id. `secondary`: it is
     the copy of an in-app event for the source of the install, while a re-engagement window is open. `readable`: the
-    message says what it is about. `amount` is in `currency`.
+    message says what it is about. `amount` is in `currency`. `cost_usd` is what the install's own message says, and
+    `spent` what its network reports.
     """
 
     app_id: str
@@ -39,3 +51,4 @@ class Reported(Struct, frozen=True, gc=False):
     currency: str
     revenue_usd: float
     cost_usd: float | None
+    spent: AdSpend | None = None

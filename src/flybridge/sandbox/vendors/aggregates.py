@@ -1,12 +1,10 @@
 """What AppsFlyer's aggregate reports count: the facts of the traffic by day of the install, source, campaign, country.
 
 Figures are LTV: what a user does later is booked on the day of the install, and in reports about retargeting on the day
-of the conversion (https://support.appsflyer.com/hc/en-us/articles/360014697157). Costs are those of the installs, as
-networks report them: less than all of it on the first days, and corrected after 14, 29 or 88 days. Campaigns with a
-cost also spend on days without an install.
+of the conversion (https://support.appsflyer.com/hc/en-us/articles/360014697157, read 2026-11-27). Costs, clicks and
+impressions are those that networks report of the installs: see `traffic.spending`.
 
-https://support.appsflyer.com/hc/en-us/articles/207034346,
-https://support.appsflyer.com/hc/en-us/articles/360008849238 (read 2026-11-27). How much is corrected is invented.
+https://support.appsflyer.com/hc/en-us/articles/207034346 (read 2026-11-27).
 """
 
 from __future__ import annotations
@@ -15,22 +13,19 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
-from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
 from flybridge.sandbox.traffic.people import COUNTRIES
 from flybridge.sandbox.traffic.planned import MessageKind
-from flybridge.sandbox.traffic.reported import Reported
-from flybridge.sandbox.traffic.sources import ORGANIC
+from flybridge.sandbox.traffic.reported import AdSpend, Reported
+from flybridge.sandbox.traffic.spending import SPENDING
 
 PER_USD: Final[Mapping[str, float]] = {country.currency: country.per_usd for country in COUNTRIES}
 LOYAL: Final = 3
 """Sessions of a loyal user."""
 SESSION_MS: Final = 1_800_000
-IDLE: Final = 97
-"""A campaign spends on one of so many days without an install."""
 
 RETARGETING: Final = (MessageKind.RE_ENGAGEMENT.value, MessageKind.RE_ATTRIBUTION.value)
 
@@ -106,17 +101,15 @@ def cells(facts: Iterable[Reported], day: Callable[[int], date], *, now_ms: int)
     """Return the cells of user acquisition as AppsFlyer knows them at `now_ms`."""
     counted = (
         (fact, fact.install_ms) for fact in facts
-        if fact.kind == MessageKind.INSTALL or (fact.kind == MessageKind.IN_APP and not fact.retargeting)
+        if fact.kind in {MessageKind.INSTALL, SPENDING} or (fact.kind == MessageKind.IN_APP and not fact.retargeting)
     )  # fmt: skip
-    found, costs = _counted(counted, day, now_ms)
-    _spend(found, costs, day(now_ms))
-    return dict(found)
+    return _counted(counted, day, now_ms)
 
 
 def activity_cells(facts: Iterable[Reported], day: Callable[[int], date], *, now_ms: int) -> dict[Key, ReportCell]:
     """Return the cells of in-app events of user acquisition by the day on which they happened."""
     counted = ((fact, fact.time_ms) for fact in facts if fact.kind == MessageKind.IN_APP and not fact.retargeting)
-    return dict(_counted(counted, day, now_ms)[0])
+    return _counted(counted, day, now_ms)
 
 
 def retargeting_cells(
@@ -136,20 +129,22 @@ def retargeting_cells(
             before = [one for one in conversions[fact.installation] if one[0] <= fact.time_ms]
             booked_ms, kind = max(before) if before else (fact.install_ms, RETARGETING[0])
             by_kind[kind].append((fact, booked_ms))
-    return {kind: dict(_counted(counted, day, now_ms)[0]) for kind, counted in by_kind.items()}
+    return {kind: _counted(counted, day, now_ms) for kind, counted in by_kind.items()}
 
 
-def _counted(
-    facts: Iterable[tuple[Reported, int]], day: Callable[[int], date], now_ms: int
-) -> tuple[defaultdict[Key, ReportCell], defaultdict[Key, list[float]]]:
-    """Return the cells of facts that are booked at a time, and what their conversions have cost."""
+def _counted(facts: Iterable[tuple[Reported, int]], day: Callable[[int], date], now_ms: int) -> dict[Key, ReportCell]:
+    """Return the cells of facts that are booked at a time."""
     found: defaultdict[Key, ReportCell] = defaultdict(ReportCell)
-    costs: defaultdict[Key, list[float]] = defaultdict(list)
+    today = day(now_ms)
     for fact, booked_ms in facts:
         if fact.learned_ms > now_ms:
             continue
         key = Key(day(booked_ms), fact.media_source, fact.campaign or "", fact.country)
         cell = found[key]
+        if fact.spent is not None:
+            _spend(cell, fact.spent, (today - key.day).days)
+        if fact.kind == SPENDING:
+            continue
         cell.active.setdefault(fact.installation, set()).add(fact.time_ms // SESSION_MS)
         cell.days.setdefault(fact.installation, set()).add(day(fact.time_ms))
         if fact.kind == MessageKind.IN_APP:
@@ -160,54 +155,17 @@ def _counted(
             cell.revenue_usd += fact.revenue_usd
             continue
         cell.installs += 1
-        if fact.cost_usd is not None:
-            costs[key].append(fact.cost_usd)
-    return found, costs
+    return dict(found)
 
 
-def _spend(found: defaultdict[Key, ReportCell], costs: Mapping[Key, list[float]], today: date) -> None:
-    """Write spend, clicks and impressions of each cell as networks have reported them until today."""
-    campaigns: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
-    days = sorted({key.day for key in found})
-    for key, each in costs.items():
-        campaigns[key.media_source, key.campaign, key.country] += each
-    for key, cell in found.items():
-        if key.media_source == ORGANIC:
-            continue
-        number = _number(key)
-        if key in costs:
-            cell.cost_usd = _as_reported(sum(costs[key]), number, (today - key.day).days)
-            cell.clicks = cell.installs * (8 + number % 33)
-            cell.impressions = cell.clicks * (20 + number // 64 % 101)
-        elif cell.installs and key.campaign:
-            cell.clicks = 3 * cell.installs  # AppsFlyer's own links have clicks, and no cost
-    for (source, campaign, country), each in campaigns.items():
-        for idle in days:
-            key = Key(idle, source, campaign, country)
-            number = _number(key)
-            if number % IDLE == 0 and key not in costs:
-                cell = found[key]
-                cell.cost_usd = _as_reported(sum(each) / len(each), number, (today - idle).days)
-                cell.clicks = 5 + number % 20
-                cell.impressions = cell.clicks * 60
-
-
-def _number(key: Key) -> int:
-    return crc32(f"{key.day} {key.media_source} {key.campaign} {key.country}".encode())
-
-
-def _as_reported(cost: float, number: int, age: int) -> float:
-    """Return a cost as it is known so many days after the day of the install."""
-    if age < 1:
-        share = 0.6
-    elif age < 7:
-        share = 0.92 if number % 3 == 0 else 1.0
-    else:
-        share = 1.0
-        for after, chosen, change in ((14, 1, 1.02), (29, 2, 0.97), (88, 3, 1.01)):
-            if age >= after and number % 5 == chosen:
-                share = change
-    return round(cost * share, 2)
+def _spend(cell: ReportCell, spent: AdSpend, age: int) -> None:
+    """Add what is reported of one install so many days after its day."""
+    if spent.costs:
+        known = [cost for since, cost in spent.costs if since <= age]
+        cell.cost_usd = round((cell.cost_usd or 0.0) + (known[-1] if known else spent.costs[0][1]), 2)
+    cell.clicks = (cell.clicks or 0) + spent.clicks
+    if spent.impressions is not None:
+        cell.impressions = (cell.impressions or 0) + spent.impressions
 
 
 def by_source(found: Mapping[Key, ReportCell]) -> dict[Key, ReportCell]:
