@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from planting import (
     APP_ID,
@@ -21,6 +22,7 @@ from planting import (
 )
 from starting import serving, written
 
+from flybridge.history.gaps import FOUND, Gap, GapReport
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
 from flybridge.insight.comparison import ALL_EVENTS, REPORT
 from flybridge.insight.differences import asked_differences, read_differences
@@ -187,6 +189,25 @@ async def test_an_outage_across_midnight_is_found_on_both_days(bench):
     await note_downtime(bench.store, NOON_MS + 14 * HOUR_MS)
     before, after = await bench.reconcile(DAY + 1, 2)
     assert (sums(before), sums(after)) == ({"gap": -4}, {"gap": -9})
+
+
+async def test_what_a_search_for_gaps_has_found_is_named(new_bench):
+    """With its cause, though nothing was down and raw data is not read for the comparison."""
+    async with new_bench(more="reconcile_by_raw_data = false") as bench:
+        came, missed = bench.people(5, "applovin_int"), bench.people(3, "applovin_int")
+        bench.happened(came + missed)
+        await bench.receive(came)
+        await bench.deliver()
+        (before,) = await bench.reconcile()
+        assert sums(before) == {"unexplained appsflyer": 3}
+        gap = Gap("installs_report", f"{date_of(DAY)} 12:00", "not_pushed", 3)
+        found = GapReport("shop", DAY_START_MS, DAY_START_MS + DAY_MS, bench.clock.now_ms(), 8, 5, 3, 0, (gap,))
+        await bench.store.put_state(f"{FOUND}shop", msgspec.json.encode(found))
+        bench.clock.advance(61)
+        (day,) = await bench.reconcile()
+        assert (day.notes, sums(day)) == ([], {"gap": -3})
+        (part,) = [part for row in day.rows for part in row.parts]
+        assert part.detail == "not_pushed"
 
 
 async def test_a_zone_that_appsflyer_does_not_know_is_noted(new_bench):

@@ -99,7 +99,8 @@ _ALL: Final = (
         "AppsFlyer sent messages while flybridge was not running, and does not send a message again for long; or it "
         "did not push an event that its raw data has.",
         "See `flybridge gaps --fill`: it reads exactly what is missing.",
-        "the times at which no process of flybridge was running, and events of AppsFlyer's raw data that never came",
+        "events of AppsFlyer's raw data that never came, or what `flybridge gaps` has found missing; else the times at "
+        "which no process of flybridge was running",
     ),
     DifferenceCause(
         "not_final",

@@ -102,7 +102,8 @@ class DayEvidence(Struct, frozen=True):
     were never mapped, `unreadable_since` those from this day on. `withholding` are the sources, in lower case, that are
     known to forbid naming them. `was_down`: at some time of the day no process was running. `missing` counts by kind
     the conversions in AppsFlyer's raw data that never came, and `missing_events` in-app events by name; None where it
-    was not read. `cohort_events` are the in-app events of the installations of this day, by source, to date.
+    was not read. `gap_causes` say why conversions of a kind are missing, where a search for gaps has told.
+    `cohort_events` are the in-app events of the installations of this day, by source, to date.
     """
 
     app: str
@@ -126,6 +127,7 @@ class DayEvidence(Struct, frozen=True):
     was_down: bool = False
     missing: Mapping[str, int] | None = None
     missing_events: Mapping[str, int] | None = None
+    gap_causes: Mapping[str, str] = field(default_factory=dict)
     cohort_events: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -257,7 +259,7 @@ class _Rows:
                 unreadable[0] -= taken
             never_came = min(-left(row, APPSFLYER), missing)
             if never_came > 0:
-                add(row, "gap", -never_came)
+                add(row, "gap", -never_came, self._evidence.gap_causes.get(kind, ""))
                 missing -= never_came
         if not self._evidence.is_final:
             for row in rows.values():

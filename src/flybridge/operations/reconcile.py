@@ -33,6 +33,7 @@ from flybridge.operations.count_appsflyer import (
     count_appsflyer,
 )
 from flybridge.operations.downtime import downtimes
+from flybridge.operations.known_gaps import gaps_of, known_gap
 from flybridge.operations.match_export import ExportFailed, ExportMatch, match_export
 from flybridge.operations.read_raw_evidence import RawEvidence, RawReader
 from flybridge.operations.reconcile_plan import ReconcilePlan
@@ -99,6 +100,7 @@ class Reconciler:
             names = {day: _most_frequent(plan, evidence.counted[day]) for day in range(first, last + 1)}
             activity = await count_activity(plan, self._download, names)
         raw = await self._raw(plan, evidence, first, last)
+        searched = await gaps_of(self._store, plan.app)
         counter = AmplitudeCounter(plan, self._budget)
         found = []
         for day in range(first, last + 1):
@@ -108,6 +110,10 @@ class Reconciler:
                 notes.append(f"In-app events were not compared by name with AppsFlyer: {activity}")
             elif appsflyer is not None and day in activity:
                 appsflyer = structs.replace(appsflyer, origin=f"{ORIGIN} and master", events=activity[day])
+            gap = known_gap(searched, *_span(plan, day)) if searched is not None else None
+            missing: Mapping[str, int] | None = _of_day(raw, raw.missing, day)
+            if missing is None and gap is not None:
+                missing = gap.missing
             amplitude = AmplitudeAnswer()
             if plan.credentials is not None and plan.source_property:
                 amplitude = await self._amplitude(plan, counter, evidence, day, notes, again=again)
@@ -130,8 +136,9 @@ class Reconciler:
                 unreadable=evidence.unreadable_on(_days_of(plan, day)),
                 unreadable_since=evidence.unreadable_on(_days_of(plan, day), since=True),
                 was_down=evidence.was_down(plan, day),
-                missing=_of_day(raw, raw.missing, day),
+                missing=missing,
                 missing_events=_of_day(raw, raw.missing_events, day),
+                gap_causes=gap.causes if gap is not None else {},
                 amplitude_origin="segmentation and export" if plan.by_export else "segmentation",
                 cohort_events=evidence.cohorts[day],
                 notes=tuple(notes),
