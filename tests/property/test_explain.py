@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -16,10 +16,12 @@ from flybridge.config.settings import loads
 from flybridge.errors import ConfigError
 from flybridge.operations.explain import MAX_ROWS, app_of, explain
 from flybridge.operations.messages import read_messages
-from flybridge.records import Envelope, Media, Source
+from flybridge.records import Apply, Dead, Deliver, Envelope, Filter, Hold, Media, Refuse, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.wiring import build_flow
+from flybridge.testing.clocks import ManualClock
+from flybridge.web.intake import Intake
+from flybridge.wiring import build_flow, intake_apps_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NOW_MS = 1_790_000_000_000
@@ -184,6 +186,89 @@ def test_any_message_is_explained_as_it_is_filed(message, streams):
         for outcome in explain(config, config.apps[0], one, NOW_MS):
             assert outcome.outcome in {"delivered", "held", "filtered", "refused", "applied", "dead", "turned_away"}
             assert outcome.sentence
+
+
+class Recording:
+    """An inbox that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.kept: list[Envelope] = []
+
+    async def accept(self, envelope: Envelope) -> None:
+        self.kept.append(envelope)
+
+
+async def served(config, path: str, method: str, query: bytes, body: bytes) -> tuple[int, list[str]]:
+    """Send a request to the intake; give its status, and what the pipeline makes of each message that it stored."""
+    inbox = Recording()
+    intake = Intake(intake_apps_of(config), inbox, ManualClock(NOW_MS), max_bytes=config.server.max_body_bytes)
+    headers = [(b"authorization", b"a-token"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": method, "path": path, "query_string": query, "headers": headers}
+    sent: list[dict] = []
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    await intake(scope, receive, send)
+    return sent[0]["status"], [decided(filing.decision) for filing in build_flow(config).filings(inbox.kept)]
+
+
+def decided(decision) -> str:
+    """Return a decision in the words of `explain`."""
+    if isinstance(decision, Hold) and decision.expires_ms <= NOW_MS:
+        return f"filtered {decision.unmet}"
+    names = {Deliver: "delivered", Hold: "held", Filter: "filtered", Refuse: "refused", Apply: "applied", Dead: "dead"}
+    return f"{names[type(decision)]} {getattr(decision, 'reason', '')}".strip()
+
+
+SERVED = {streams: config_of("android", "http_v2", STREAMS.format(streams) if streams else "") for streams in (0, 6)}
+
+
+@st.composite
+def changed(draw) -> tuple[Source, str]:
+    """Draw a golden message, whole or with a part of its text taken out, doubled or replaced."""
+    _, source, body = draw(st.sampled_from(INPUTS))
+    text = body.decode()
+    if draw(st.booleans()):
+        message = json.loads(text)
+        name = draw(st.sampled_from([*message, "event_name", "app_id", "event_value", "events"]))
+        message[name] = draw(JSON | st.text(max_size=20))
+        text = json.dumps(message, ensure_ascii=draw(st.booleans()))
+    first = draw(st.integers(1, len(text)))
+    last = draw(st.integers(first, min(len(text), first + 40)))
+    part = draw(st.sampled_from([text[first:last], text[first:last] * 2, "", '"', "\\ud83d", "NaN", "\n", "1e400"]))
+    text = text[:first] + part + text[last:]
+    return source, (f"[{text}, {text}]" if draw(st.integers(0, 9)) == 0 else text)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(changed(), st.sampled_from(sorted(SERVED)))
+def test_the_doors_and_the_pipeline_do_what_explain_says(drawn, streams):
+    """What is turned away is, with the status that was told, and each message of what is stored has its outcome."""
+    (source, text), config = drawn, SERVED[streams]
+    text = text.encode("utf-8", "replace").decode()
+    (message,) = read_messages(text.encode(), source)
+    said = [f"{one.outcome} {one.reason}".strip() for one in explain(config, config.apps[0], message, NOW_MS)]
+    path = "/v1/push/shop" if source is Source.PUSH else "/v1/stream/shop"
+    status, done = asyncio.run(served(config, path, "POST", b"", text.encode()))
+    assert said == (done if status == 200 else [f"turned_away {status}"])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(INPUTS), st.dictionaries(FIELDS, JSON | st.text(max_size=20), max_size=3), st.booleans())
+def test_a_query_string_is_served_as_it_is_explained(chosen, change, is_escaped):
+    """With whatever values, and with blanks as plus signs or escaped."""
+    config = SERVED[0]
+    fields = {name: value for name, value in (json.loads(chosen[2]) | change).items() if value is not None}
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+    query = urlencode(texts, quote_via=quote if is_escaped else quote_plus, errors="replace")
+    (message,) = read_messages(query.encode())
+    (said,) = explain(config, config.apps[0], message, NOW_MS)
+    status, done = asyncio.run(served(config, "/v1/push/shop", "GET", query.encode(), b""))
+    assert (status, done) == (200, [f"{said.outcome} {said.reason}".strip()])
 
 
 def test_a_message_of_the_former_push_api_is_a_postback():
