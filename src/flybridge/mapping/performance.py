@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -53,7 +53,7 @@ class Counting(Struct, frozen=True, dict=True):
     rates: Mapping[str, float] = NO_RATES
     detail: str = "campaign"
 
-    @property
+    @cached_property
     def day(self) -> Callable[[int], int]:
         """A function from a time in milliseconds to the number of its day since 1970."""
         return _calendar(self.zone)
@@ -91,28 +91,22 @@ def performance_of(
     if kind is Kind.UNINSTALL:
         return None
     install_ms = facts.install_ms if kind.is_conversion else time_of(postback, "install_time")
-    family, moment = kind.family, facts.event_ms
-    begins = family in BEGINS
-    if begins:
-        install_ms = install_ms or facts.reported_ms
-        # An installation is of its own day, not of the one on which AppsFlyer heard of it.
-        moment = install_ms or moment
-    dimensions = _dimensions(
-        family if kind.is_conversion else _kind_of_event(kind),
-        "" if kind.is_conversion else postback.event_name or "",
-        "organic" if kind.is_organic else postback.media_source or "",
-        None if kind.is_organic else postback.campaign,
+    dimensions, origin, begins = _counted(
+        kind,
+        postback.event_name,
+        postback.media_source,
+        postback.campaign,
         postback.af_adset if counting.detail != "campaign" else None,
         postback.af_ad if counting.detail == "ad" else None,
         postback.country_code,
         platform,
     )
-    revenue, paid, converted = (0, False, True) if kind.is_conversion else _money(postback, facts.whole, counting)
-    origin: Dimensions | None = None
+    moment = facts.event_ms
     if begins:
-        origin = dimensions
-    elif not kind.is_conversion and kind not in RETARGETED:
-        origin = _unseen(dimensions)
+        install_ms = install_ms or facts.reported_ms
+        # An installation is of its own day, not of the one on which AppsFlyer heard of it.
+        moment = install_ms or moment
+    revenue, paid, converted = (0, False, True) if kind.is_conversion else _money(postback, facts.whole, counting)
     touched = postback.attributed_touch_time
     day = counting.day
     if (kept_apart := _kept_apart(postback, is_secondary=is_secondary)) is not None:
@@ -133,9 +127,32 @@ def performance_of(
 
 
 @lru_cache(32_768)
-def _unseen(dimensions: Dimensions) -> Dimensions:
-    """Return what an event tells of its installation."""
-    return dimensions._replace(kind=PerformanceKind.UNSEEN, event="", country="")
+def _counted(  # noqa: PLR0917 - a cache takes no names
+    kind: Kind,
+    event: str | None,
+    source: str | None,
+    campaign: str | None,
+    adset: str | None,
+    ad: str | None,
+    country: str | None,
+    platform: str,
+) -> tuple[Dimensions, Dimensions | None, bool]:
+    """Return what a message is counted under, what it tells of its installation, and whether it begins one."""
+    dimensions = _dimensions(
+        kind.family if kind.is_conversion else _kind_of_event(kind),
+        "" if kind.is_conversion else event or "",
+        "organic" if kind.is_organic else source or "",
+        None if kind.is_organic else campaign,
+        adset,
+        ad,
+        country,
+        platform,
+    )
+    if kind.family in BEGINS:
+        return dimensions, dimensions, True
+    if kind.is_conversion or kind in RETARGETED:
+        return dimensions, None, False
+    return dimensions, dimensions._replace(kind=PerformanceKind.UNSEEN, event="", country=""), False
 
 
 def _skadnetwork(postback: Postback, platform: str, counting: Counting, event_ms: int) -> Performance | None:
@@ -174,8 +191,7 @@ def _kind_of_event(kind: Kind) -> str:
     return PerformanceKind.RETARGETED_EVENT if kind in RETARGETED else PerformanceKind.EVENT
 
 
-@lru_cache(32_768)
-def _dimensions(  # noqa: PLR0917 - a cache takes no names
+def _dimensions(  # noqa: PLR0917 - the names of an ad
     kind: str,
     event: str,
     source: str,
