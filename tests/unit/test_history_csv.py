@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
+import lzma
+import tarfile
 import zipfile
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from flybridge.appsflyer.columns import columns_of
+from flybridge.appsflyer.postback_time import has_fraction, time_ms
 from flybridge.appsflyer.raw_report import Report, report_named, report_of
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import RawRows, find_files, local_file
@@ -120,7 +126,8 @@ def test_a_quote_that_is_never_closed_in_a_large_file_costs_one_row(tmp_path):
 
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "cp1252"]
+    "encoding",
+    ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "latin-1", "cp1252"],
 )
 def test_every_encoding_in_which_files_are_saved_is_read(tmp_path, encoding, compressed):
     """Spreadsheets and consoles save in others than UTF-8. Reading goes on in the middle of the file, too."""
@@ -477,3 +484,127 @@ def test_columns_in_any_order_give_the_same_row(tmp_path):
         csv.writer(text).writerows([names, [values[name] for name in names]])
         bodies.add(tuple(sorted(rows_of(tmp_path / "a.csv", text.getvalue())[0].fields.items())))
     assert len(bodies) == 1
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("2026-01-31 10:00:00", "2026-01-31T10:00:00", "2026/01/31 10:00:00", "2026.01.31 10:00", "2026-01-31 10:00"),
+        *("20260131T100000", "2026-01-31_10:00:00", " 2026-01-31 10:00:00 ", "2026-01-31 10:00:00 AM"),
+        *("2026-01-31 10:00:00am", "2026-01-31 10:00 a.m.", "2026-01-31 10:00:00.000", "2026-01-31 10:00:00,000"),
+    ],
+)
+def test_a_local_time_becomes_utc_however_it_is_spelt(tmp_path, written):
+    """A spelling that is read, but not moved to UTC, would make another event of each row."""
+    path = tmp_path / "a.csv"
+    (row,) = rows_of(path, HEADER + f'1-2,buy,"{written}",\n', Zone("Europe/Berlin"))
+    assert time_ms(row.fields["event_time"]) == 1_769_850_000_000
+    assert has_fraction(row.fields["event_time"]) == has_fraction(written)
+
+
+@pytest.mark.parametrize("written", ["2026-01-31 10:00:00 UTC", "2026-01-31T10:00:00Z", "1769853600", "1769853600000"])
+def test_a_time_with_a_zone_stays_as_it_is(tmp_path, written):
+    """Counts since 1970 are UTC as well."""
+    (row,) = rows_of(tmp_path / "a.csv", HEADER + f"1-2,buy,{written},\n", Zone("Europe/Berlin"))
+    assert row.fields["event_time"] == written
+
+
+@pytest.mark.parametrize(
+    ("written", "hour"), [("12:04:05 AM", 0), ("01:04:05 AM", 1), ("12:04:05 PM", 12), ("1:04:05 pm", 13)]
+)
+def test_a_clock_of_twelve_hours_is_read(written, hour):
+    """Spreadsheets write it in some countries."""
+    assert time_ms(f"2026-01-31 {written}") == time_ms(f"2026-01-31 {hour:02}:04:05")
+    assert time_ms("2026-01-31 13:04:05 PM") is None
+
+
+@pytest.mark.parametrize("header", ["appsflyerId,eventName,eventTime,eventValue", "AppsFlyerID,EventName,EventTime,Ad"])
+@pytest.mark.parametrize("title", ["", "Report: in-app events\nMade on 2026-02-01\n\n", "\n\n", '"sep=,"\n'])
+def test_a_header_in_one_word_and_after_a_title_is_found(tmp_path, header, title):
+    """Scripts write names without blanks, and people a title above them."""
+    (row,) = rows_of(tmp_path / "a.csv", f"{title}{header}\n1-2,buy,2026-01-31 10:00:00,\n")
+    assert (row.fields["appsflyer_id"], row.fields["event_name"]) == ("1-2", "buy")
+    assert row.number == title.count("\n") + 2
+
+
+def test_a_separator_at_the_end_of_each_row_is_no_value(tmp_path):
+    """As long as nothing stands behind it."""
+    rows = rows_of(tmp_path / "a.csv", HEADER + "1-2,a,2026-01-31 10:00:00,,\n1-2,b,2026-01-31 10:00:00,,,\n1,c,,,,x\n")
+    assert texts(rows) == ["a", "b", "bad 4"]
+
+
+def test_quotes_that_are_escaped_with_a_backslash_are_read(tmp_path):
+    """Spark writes them so."""
+    value = '{"a":"one, \\"two\\"","b":1}'
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    row, after = rows_of(tmp_path / "a.csv", HEADER + f'1-2,buy,2026-01-31 10:00:00,"{escaped}"\n1-2,next,,\n')
+    assert row.fields["event_value"] == value
+    assert after.fields["event_name"] == "next"
+
+
+LINES = HEADER + "".join(f"1-{n},buy,2026-01-31 10:00:00,{n * 7919}\n" for n in range(3000))
+
+
+def until_damage(path: Path) -> tuple[list[RawRow | BadRow], str]:
+    """Return the rows of a damaged file, and what is said about it."""
+    found, rows = [], iter(RawRows(local_file(path), UTC_ZONE, None))
+    try:
+        while True:
+            found.append(next(rows))
+    except FlybridgeError as problem:
+        return found, str(problem)
+
+
+@pytest.mark.parametrize("cut", [4000, 9000, -9, -1])
+def test_all_whole_rows_before_the_end_of_a_broken_download_are_read(tmp_path, cut):
+    """The last line may be half a row, and is none."""
+    path, packed = tmp_path / "a.csv.gz", gzip.compress(LINES.encode())
+    whole = zlib.decompressobj(31).decompress(packed[:cut]).decode().splitlines(keepends=True)
+    path.write_bytes(packed[:cut])
+    found, problem = until_damage(path)
+    assert len(found) == sum(line.endswith("\n") for line in whole) - 1
+    assert "a.csv.gz can't be read: its compressed data breaks off" in problem
+
+
+def test_what_follows_compressed_data_is_told_after_its_rows(tmp_path):
+    """Zeros fill up a block of a disk; anything else is damage."""
+    assert len(rows_of(tmp_path / "a.csv.gz", gzip.compress(LINES.encode()) + b"\0" * 700)) == 3000
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(LINES.encode()) + b"and more")
+    found, problem = until_damage(tmp_path / "b.csv.gz")
+    assert len(found) == 3000
+    assert "b.csv.gz can't be read" in problem
+
+
+def _zipped(**members: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("_", "."), content)
+    return packed.getvalue()
+
+
+def test_archives_in_archives_and_files_compressed_twice_are_read(tmp_path):
+    """Mail programs and download pages pack once more."""
+    inner = _zipped(a_csv=LINES.encode(), b_csv_gz=gzip.compress(gzip.compress(LINES.encode())), c_txt=b"hello")
+    (tmp_path / "all.zip").write_bytes(_zipped(inner_zip=inner, d_csv=LINES.encode()))
+    files = find_files([str(tmp_path / "all.zip")])
+    names = ["all.zip:d.csv", "all.zip:inner.zip:a.csv", "all.zip:inner.zip:b.csv.gz"]
+    assert [file.name.rpartition("/")[2] for file in files] == names
+    for file in files:
+        assert len(list(RawRows(file, UTC_ZONE, None))) == 3000
+    (tmp_path / "none.zip").write_bytes(_zipped(inner_zip=_zipped(c_txt=b"hello")))
+    with pytest.raises(FlybridgeError, match="holds no file that ends in"):
+        find_files([str(tmp_path / "none.zip")])
+
+
+def test_other_ways_of_packing_are_named(tmp_path):
+    """Not taken for a table whose first column is strange."""
+    (tmp_path / "a.csv").write_text(LINES)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "a.csv", "a.csv")
+    (tmp_path / "a.csv.bz2").write_bytes(bz2.compress(LINES.encode()))
+    (tmp_path / "a.csv.xz").write_bytes(lzma.compress(LINES.encode()))
+    (tmp_path / "a.csv.zst").write_bytes(zstandard.compress(LINES.encode()))
+    for name, kind in (("a.tar.gz", "tar"), ("a.csv.bz2", "bzip2"), ("a.csv.xz", "xz"), ("a.csv.zst", "Zstandard")):
+        with pytest.raises(FlybridgeError, match=f"is packed with {kind}"):
+            list(RawRows(local_file(tmp_path / name), UTC_ZONE, None))

@@ -1,8 +1,9 @@
 """The columns of AppsFlyer's raw-data files: their display names and the names of the same fields in messages.
 
 A display name is the field's name in words (`AppsFlyer ID` is `appsflyer_id`), but for a few. Files of other tools
-write the same names in lower case, with `_` or `-`; some write `contributor1_` for `contributor_1_`. One column changes
-its name with the request: `Event Revenue USD`, `Event Revenue Preferred`, or the currency itself (`Event Revenue INR`).
+write the same names in lower case, with `_` or `-`, or as `eventTime`; some write `contributor1_` for `contributor_1_`.
+One column changes its name with the request: `Event Revenue USD`, `Event Revenue Preferred`, or the currency itself
+(`Event Revenue INR`).
 
 https://support.appsflyer.com/hc/en-us/articles/208387843 (raw data reports, read 2026-11-26).
 """
@@ -46,6 +47,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
 """Columns whose field has another name, by the display name in lower case with `_` for blanks."""
 
 _BETWEEN: Final = re.compile(r"[\s_-]+")
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _CONTRIBUTOR: Final = re.compile(r"contributor_?(\d)_(.+)")
 _REVENUE: Final = re.compile(r"event_revenue_([a-z]{3}|preferred)")
 
@@ -62,7 +64,10 @@ def field_of(column: str) -> str:
 
 
 def _named(column: str) -> str:
-    return _BETWEEN.sub("_", column.strip().removeprefix("\ufeff").strip().lower())
+    column = column.strip().removeprefix("\ufeff").strip()
+    if _BETWEEN.search(column) is None:  # words that only their capitals tell apart
+        column = _HUMP.sub("_", column)
+    return _BETWEEN.sub("_", column.lower()).replace("apps_flyer", "appsflyer")
 
 
 class Columns(Struct, frozen=True):

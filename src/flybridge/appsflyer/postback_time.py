@@ -49,6 +49,18 @@ def has_fraction(text: str) -> bool:
     return _FRACTION.search(text, 6) is not None or (text.isdigit() and len(text) >= 13)
 
 
+def local_time(text: str) -> datetime | None:
+    """Return a time that has no zone; None if it has one, or if `time_ms` reads no time of it."""
+    if time_ms(text) is None:
+        return None
+    moment: datetime | None
+    try:
+        moment = _read(text)
+    except ValueError:
+        moment = moment_of(text)
+    return moment if moment is not None and moment.tzinfo is None else None
+
+
 def time_of(postback: Postback, name: str) -> int | None:
     """Return a time that a message reports, or its twin in the app's zone; None if it reports neither."""
     text: str | None = getattr(postback, name)

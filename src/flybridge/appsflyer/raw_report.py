@@ -37,6 +37,10 @@ class Report(Word):
     AGGREGATES = "aggregates"
 
 
+BAD_ROW: Final = "bad_row"
+NO_EVENT_TIME: Final = "no_event_time"
+"""Reasons of dead letters."""
+
 TAKEN: Final = frozenset(
     {
         Report.INSTALLS,
@@ -122,9 +126,10 @@ def report_of(row: Mapping[str, str], named: Report | None) -> Report:
     return Report.AD_REVENUE if found is Report.EVENTS and "monetization_network" in row else found
 
 
-def row_body(file: str, number: int, problem: str, text: str) -> bytes:
-    """Return what is kept of a row that can't be read: `bad_row` makes a dead letter of it."""
-    return msgspec.json.encode({"file": file, "line": number, "problem": problem, "text": text})
+def row_body(file: str, number: int, problem: str, text: str, reason: str = BAD_ROW) -> bytes:
+    """Return what is kept of a row that can't be read or used: `bad_row` makes a dead letter of it."""
+    said = {"file": file, "line": number, "problem": problem, "text": text}
+    return msgspec.json.encode(said if reason == BAD_ROW else {**said, "reason": reason})
 
 
 def bad_row(body: bytes) -> Dead:
@@ -134,9 +139,10 @@ def bad_row(body: bytes) -> Dead:
         where = f"{said['file']}, line {said['line']}: {said['problem']}"
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, KeyError):
         where = "What was kept of the row can't be read either."
+        said = {}
     return Dead(
         "decode",
-        "bad_row",
+        str(said.get("reason", BAD_ROW)),
         where,
         "Correct the line in the file and import it again: its other rows are known by then, and change nothing.",
     )

@@ -19,7 +19,7 @@ from flybridge.clock import Clock
 from flybridge.flow import Flow
 from flybridge.history.files import RawRows, find_files
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
-from flybridge.history.rows import BadRow, RawRow, Zone
+from flybridge.history.rows import BadRow, RawRow, Zone, dated
 from flybridge.history.survey import outcome_of
 from flybridge.history.take import Accept, keep
 from flybridge.records import Envelope, Media, Source
@@ -69,7 +69,8 @@ def map_files(
 
 def _pages(rows: Iterable[RawRow | BadRow]) -> Iterator[list[RawRow | BadRow]]:
     page: list[RawRow | BadRow] = []
-    for row in rows:
+    for read in rows:
+        row = read if isinstance(read, BadRow) else dated(read)
         if isinstance(row, BadRow) or row.report in TAKEN:
             page.append(row)
         if len(page) == PAGE:
@@ -85,7 +86,7 @@ def _mapped(
     envelopes = []
     for row in page:
         if isinstance(row, BadRow):
-            body = row_body(file, row.number, row.problem, row.text)
+            body = row_body(file, row.number, row.problem, row.text, row.reason)
             envelopes.append(Envelope(app, Source.FILE, Media.ROW, now_ms, body))
         else:
             ordinal = equal.ordinal(row.fields)

@@ -18,23 +18,24 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from flybridge.appsflyer.columns import Columns, columns_of
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.raw_report import Report, is_of_copies
 from flybridge.errors import FlybridgeError
-from flybridge.history.rows import BadRow, RawRow, Zone, row_of, zone_of
+from flybridge.history.rows import SHOWN, BadRow, RawRow, Zone, row_of, zone_of
 from flybridge.system.text_encoding import line_text
 
 MAX_RECORD: Final = 1 << 20
 BLOCK: Final = 1 << 18
-SHOWN: Final = 2000
+TITLES: Final = 20
+"""In how many lines a header is looked for."""
 NO_COLUMNS: Final = Columns((), {}, has_display_names=False)
 _QUOTE: Final = b'"'
-_SEPARATOR: Final = re.compile(rb"(?:\xef\xbb\xbf)?sep=([,;\t|])", re.IGNORECASE)
+_SEPARATOR: Final = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=([,;\t|])"?', re.IGNORECASE)
 """How spreadsheets are told which sign separates values, in a line before the header."""
-_HEADERS: Final = (b"AppsFlyer ID", b"appsflyer_id", b"AppsFlyer_ID")
+_HEADERS: Final = (b"AppsFlyer ID", b"appsflyer_id", b"AppsFlyer_ID", b"AppsFlyerID", b"appsflyerId")
 
 
 class CsvReader:
@@ -46,7 +47,8 @@ class CsvReader:
     def __init__(
         self, file: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: tuple[int, int] = (0, 0)
     ) -> None:
-        self._file = file
+        self._file: Any = file
+        self._damage: Exception | None = None
         # Lines that were read from the file and not used yet are those from `_at` on.
         self._lines: list[bytes] = []
         self._at = 0
@@ -55,15 +57,7 @@ class CsvReader:
         self.named, self._zone, self._name = named, zone, name
         self.end = self.lines = 0
         self.delimiter = ""
-        while header := self._line():
-            self.end, self.lines = self.end + len(header), self.lines + 1
-            if (separator := _SEPARATOR.fullmatch(header.rstrip(b"\r\n"))) is not None:
-                self.delimiter = separator[1].decode("latin-1")
-            elif header.strip():
-                break
-        text = line_text(header)
-        self.delimiter = self.delimiter or max(",;\t|", key=text.count)
-        self.columns = self._columns(header) if header else NO_COLUMNS
+        self.columns = self._header()
         # Lines that were read before are looked at for another header, and no more.
         while self.end < start[0] and (line := self._line()):
             self.end += len(line)
@@ -72,10 +66,33 @@ class CsvReader:
         self.lines = max(self.lines, start[1])
         self._may_have_header = may_be_header(b"".join(self._lines[self._at :]))
 
-    def _columns(self, header: bytes) -> Columns:
-        text = line_text(header).lstrip("\ufeff").rstrip("\r\n")
-        if "\r" in text:
+    def _header(self) -> Columns:
+        """Read the header: the first line, or the one after some lines of a title."""
+        first, separator = b"", ""
+        while (line := self._line()) and self.lines < TITLES:
+            self.end, self.lines = self.end + len(line), self.lines + 1
+            if (said := _SEPARATOR.fullmatch(line.rstrip(b"\r\n"))) is not None:
+                separator = said[1].decode("latin-1")
+            elif line.strip():
+                self.delimiter = separator or max(",;\t|", key=line_text(line).count)
+                if (columns := self._columns(line)) is not None:
+                    return columns
+                first = first or line
+        if not first:
+            return NO_COLUMNS
+        text = _header_text(first)
+        if "\r" in text and "\0" not in text:
             raise FlybridgeError(f"The lines of {self._name} end in CR alone: save it with the line ends LF or CRLF.")
+        raise FlybridgeError(
+            f"{self._name} has no header of AppsFlyer's raw data. Its first line is: {text[:200]!r}. "
+            "Files of Amplitude are imported with --sightings or --stream."
+        )
+
+    def _columns(self, header: bytes) -> Columns | None:
+        """Return what a line says if it is a header of raw data. Raises `FlybridgeError` if its times have no zone."""
+        text = _header_text(header)
+        if "\r" in text:
+            return None
         try:
             names = next(csv.reader([text], delimiter=self.delimiter), [])
         except csv.Error:
@@ -83,11 +100,7 @@ class CsvReader:
         columns = columns_of(names)
         known = {name for name in columns.fields if name}
         if len(known & set(NAMES)) < 2 and not any(name.startswith("skad_") for name in known):
-            raise FlybridgeError(
-                f"{self._name} has no header of AppsFlyer's raw data. "
-                f"Its first line is: {text[:200]!r}. "
-                "Files of Amplitude are imported with --sightings or --stream."
-            )
+            return None
         if is_of_copies(columns.fields):
             self.named = Report.POSTBACKS
         self._shift = zone_of(columns, self._zone, self._name)
@@ -101,9 +114,19 @@ class CsvReader:
 
     def _fill(self) -> bool:
         """Read whole lines. Return whether there were any."""
-        block = self._file.read(BLOCK)
-        if not block.endswith(b"\n"):
-            block += self._file.readline(MAX_RECORD - len(block) + block.rfind(b"\n") + 1)
+        if self._damage is not None:
+            raise self._damage
+        block = b""
+        try:
+            block = self._file.read1(BLOCK)
+            if not block.endswith(b"\n"):
+                block += self._file.readline(MAX_RECORD - len(block) + block.rfind(b"\n") + 1)
+        except Exception as problem:
+            # The lines before the damage are whole.
+            self._damage = problem
+            block = block[: block.rfind(b"\n") + 1]
+            if not block:
+                raise
         self._lines, self._at = io.BytesIO(block).readlines(), 0
         self._may_have_header = may_be_header(block)
         return bool(block)
@@ -119,7 +142,7 @@ class CsvReader:
         self._lines.clear()
         self._at = 0
         while True:
-            piece = self._file.read(size)
+            piece = self._file.read1(size)
             data = self._left + piece
             cut = data.rfind(b"\n") + 1 if piece else len(data)
             self._left = data[cut:]
@@ -171,12 +194,14 @@ class CsvReader:
     def _row(self) -> Iterator[RawRow | BadRow]:
         """Yield the next record, if it has values."""
         first, number = self._line(), self.lines + 1
-        lines = self._record(first) if first.count(_QUOTE) & 1 else [first]
-        fields = self._fields(b"".join(lines))
-        if isinstance(fields, str) and len(lines) > 1:
-            self._put_back(lines[1:])
-            lines = lines[:1]
-            fields = self._fields(first)
+        lines, fields = [first], self._fields(first)
+        if isinstance(fields, str) and first.count(_QUOTE) & 1:
+            record = self._record(first)
+            whole = self._fields(b"".join(record))
+            if isinstance(whole, str):
+                self._put_back(record[1:])
+            else:
+                lines, fields = record, whole
         self.end += sum(map(len, lines))
         self.lines += len(lines)
         if isinstance(fields, str):
@@ -203,15 +228,33 @@ class CsvReader:
         try:
             values = next(csv.reader([text], delimiter=self.delimiter, strict=True), [])
         except csv.Error as problem:
-            return f"It is not a line of CSV: {problem}."
+            values = _escaped(text, self.delimiter)
+            if not values:
+                return f"It is not a line of CSV: {problem}."
         if may_be_header(record) and "appsflyer_id" in columns_of(values).fields:
-            self.columns = self._columns(record)
+            self.columns = self._columns(record) or self.columns
             return {}
-        if len(values) != len(self.columns.fields):
+        width = len(self.columns.fields)
+        if len(values) > width and not any(values[width:]):  # a separator at the end of each row
+            values = values[:width]
+        if len(values) != width:
             return f"It has {len(values)} values, and the header has {len(self.columns.fields)}."
         return self.columns.row(values)
 
 
+def _escaped(text: str, delimiter: str) -> list[str]:
+    """Return the values of a record whose quotes are escaped with a backslash, as Spark writes them; none if not."""
+    if '\\"' not in text:
+        return []
+    with suppress(csv.Error):
+        return next(csv.reader([text], delimiter=delimiter, strict=True, doublequote=False, escapechar="\\"), [])
+    return []
+
+
+def _header_text(line: bytes) -> str:
+    return line_text(line).lstrip("\ufeff").rstrip("\r\n")
+
+
 def may_be_header(line: bytes) -> bool:
     """Whether a line, or one of several, may be a header."""
-    return _HEADERS[0] in line or _HEADERS[1] in line or _HEADERS[2] in line
+    return any(mark in line for mark in _HEADERS)

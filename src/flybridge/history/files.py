@@ -9,12 +9,11 @@ modification.
 from __future__ import annotations
 
 import glob
-import gzip
 import io
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar, cast
@@ -28,6 +27,7 @@ from flybridge.history.arrow_rows import parquet_rows
 from flybridge.history.column_keys import KeyedRow, KeyOwner, keyed_rows
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.rows import BadRow, RawRow, Zone
+from flybridge.history.unpacked import unpacked
 from flybridge.system.text_encoding import as_utf8
 
 T = TypeVar("T")
@@ -39,7 +39,8 @@ ENDINGS: Final = (*MEMBERS, ".zip")
 SCHEMES: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "azure": "az", "file": "file"}
 NEEDED: Final = "pip install 'flybridge[history]'."
 BUFFER: Final = 1 << 20
-_GZIP: Final = b"\x1f\x8b"
+MOST_ARCHIVES: Final = 3
+"""How deep archives may be in each other."""
 _PARQUET: Final = b"PAR1"
 _ZIP: Final = b"PK\x03\x04"
 _WILD: Final = "*?["
@@ -59,22 +60,21 @@ class RawFile(Struct, frozen=True):
     size: int
     mark: str
     bucket: Any = None
-    member: str = ""
+    members: tuple[str, ...] = ()
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
         """Open its bytes as they are stored, or packed into an archive."""
-        with self._stored() as file:
-            if not self.member:
-                yield file
-                return
-            with ZipFile(file) as archive, archive.open(self.member) as member:
-                yield member
+        with ExitStack() as stack:
+            file = stack.enter_context(self._stored())
+            for member in self.members:
+                file = stack.enter_context(stack.enter_context(ZipFile(file)).open(member))
+            yield file
 
     @contextmanager
     def _stored(self) -> Iterator[IO[bytes]]:
         if self.bucket is None:
-            with Path(self.key).open("rb") as file:
+            with Path(self.key).open("rb", BUFFER) as file:
                 yield file
             return
         import obstore  # noqa: PLC0415 - an extra
@@ -138,6 +138,14 @@ def _members(file: RawFile) -> list[RawFile]:
     """Return the members of an archive, or the file itself. Raises `FlybridgeError` if it can't be read."""
     if file.bucket is not None and not file.key.lower().endswith(".zip"):
         return [file]  # a request for each object, only to look at its first bytes, is too many
+    found = _in_archive(file)
+    if not found:
+        raise FlybridgeError(f"{file.name} holds no file that ends in {', '.join(MEMBERS)}.")
+    return found
+
+
+def _in_archive(file: RawFile) -> list[RawFile]:
+    """Return the members of an archive and of archives in it, or the file itself."""
     try:
         with file.opened() as stored:
             if stored.read(len(_ZIP)) != _ZIP:
@@ -147,17 +155,20 @@ def _members(file: RawFile) -> list[RawFile]:
                 packed = archive.infolist()
     except OSError as problem:
         raise FlybridgeError(f"{file.name} can't be read: {problem.strerror or problem}.") from problem
-    except BadZipFile as problem:
+    except (BadZipFile, RuntimeError, NotImplementedError, EOFError, zlib.error) as problem:
         raise FlybridgeError(f"{file.name} can't be read as an archive: {problem}.") from problem
     if any(one.filename == _WORKBOOK for one in packed):
         raise FlybridgeError(f"{file.name} is a workbook of a spreadsheet: save its sheet as CSV in UTF-8.")
-    found = [
-        structs.replace(file, name=f"{file.name}:{one.filename}", member=one.filename, size=one.file_size)
-        for one in sorted(packed, key=lambda one: one.filename)
-        if one.filename.lower().endswith(MEMBERS) and not one.filename.startswith("__MACOSX/")
-    ]
-    if not found:
-        raise FlybridgeError(f"{file.name} holds no file that ends in {', '.join(MEMBERS)}.")
+    found = []
+    for one in sorted(packed, key=lambda one: one.filename):
+        name, members = f"{file.name}:{one.filename}", (*file.members, one.filename)
+        member = structs.replace(file, name=name, members=members, size=one.file_size)
+        if one.filename.startswith("__MACOSX/"):
+            continue
+        if one.filename.lower().endswith(MEMBERS):
+            found.append(member)
+        elif one.filename.lower().endswith(".zip") and len(members) < MOST_ARCHIVES:
+            found += _in_archive(member)
     return found
 
 
@@ -309,8 +320,5 @@ class RawRows:
         stored.seek(0)
         if mark == _PARQUET:
             yield parquet_rows(stored, name, named, zone, start[0])
-        elif mark.startswith(_GZIP):
-            with gzip.GzipFile(fileobj=stored) as opened:
-                yield CsvReader(as_utf8(cast("IO[bytes]", opened)), name, named, zone, start)
         elif mark:
-            yield CsvReader(as_utf8(stored), name, named, zone, start)
+            yield CsvReader(as_utf8(unpacked(stored, name)), name, named, zone, start)

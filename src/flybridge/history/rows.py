@@ -10,7 +10,6 @@ another, or the app's zone, respectively (https://support.appsflyer.com/hc/en-us
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -20,7 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.appsflyer.columns import Columns
-from flybridge.appsflyer.raw_report import Report, report_of
+from flybridge.appsflyer.postback_time import has_fraction, local_time, time_ms
+from flybridge.appsflyer.raw_report import BAD_ROW, NO_EVENT_TIME, Report, report_of
 from flybridge.errors import ConfigError, FlybridgeError
 
 TIMES: Final = (
@@ -34,7 +34,11 @@ TIMES: Final = (
 )
 """The fields whose times have no zone of their own."""
 
-_LOCAL: Final = re.compile(r"(\d{4})[-/.](\d{2})[-/.](\d{2})[ T](\d{1,2}):(\d{2})(?::(\d{2})(\.\d+)?)?")
+DATED: Final = frozenset({Report.INSTALLS, Report.REINSTALLS, Report.RETARGETING, Report.EVENTS, Report.AD_REVENUE})
+INSTALLED: Final = frozenset({Report.INSTALLS, Report.REINSTALLS})
+SHOWN: Final = 2000
+"""How many characters of a bad row are kept."""
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -57,12 +61,13 @@ class RawRow(Struct, frozen=True, gc=False):
 
 
 class BadRow(Struct, frozen=True, gc=False):
-    """A row that can't be read. `text` is how it stands in the file, cut."""
+    """A row that can't be read or used. `text` is how it stands in the file, or what it says as JSON, cut."""
 
     number: int
     end: int
     problem: str
     text: str
+    reason: str = BAD_ROW
 
 
 class Zone:
@@ -84,18 +89,11 @@ class Zone:
         if self._zone is None:
             return
         for name in TIMES:
-            if (written := fields.get(name)) is not None and (time := _LOCAL.fullmatch(written.strip())):
-                fields[name] = self._as_utc(time) or written
-
-    def _as_utc(self, time: re.Match[str]) -> str | None:
-        year, month, day, hour, minute, second, fraction = time.groups()
-        try:
-            local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0))
-        except ValueError:
-            return None
-        offset, twice = self._utc(local.replace(second=0))
-        self.ambiguous += twice
-        return f"{local - offset:%Y-%m-%d %H:%M:%S}{fraction or ''}"
+            if (written := fields.get(name)) is not None and (local := local_time(written)) is not None:
+                offset, twice = self._utc(local.replace(second=0, microsecond=0))
+                self.ambiguous += twice
+                fraction = f".{local.microsecond:06}".rstrip("0") if has_fraction(written) else ""
+                fields[name] = f"{local - offset:%Y-%m-%d %H:%M:%S}{'.0' if fraction == '.' else fraction}"
 
     def _offset(self, local: datetime) -> tuple[timedelta, bool]:
         """Return the offset of a local time, and whether that time is there twice because clocks are set back."""
@@ -127,6 +125,24 @@ def row_of(number: int, end: int, fields: dict[str, str], named: Report | None, 
         fields["event_name"] = "af_ad_revenue"
     zone.convert(fields)
     return RawRow(number, end, report, fields)
+
+
+def dated(row: RawRow) -> RawRow | BadRow:
+    """Return a row as it is, or as a bad one if it has to say when it happened and the mapping would find no time.
+
+    History can't be dated to the day on which it is read.
+    """
+    fields = row.fields
+    written = fields.get("event_time")
+    if (written is not None and time_ms(written) is not None) or row.report not in DATED:
+        return row
+    # Only an install happens at the install time.
+    is_installed = row.report in INSTALLED and time_ms(fields.get("install_time", "")) is not None
+    if is_installed or "event_time_selected_timezone" in fields:
+        return row
+    problem = "It has no event_time." if written is None else f"Its event_time {written[:50]!r} can't be read."
+    problem = f"{problem} Write it as 2026-01-31 23:59:59."
+    return BadRow(row.number, row.end, problem, row.body.decode()[:SHOWN], NO_EVENT_TIME)
 
 
 def as_text(value: object) -> str:

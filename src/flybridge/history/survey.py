@@ -14,14 +14,17 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_report import TAKEN
 from flybridge.errors import FlybridgeError
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
-from flybridge.history.rows import BadRow, RawRow, Zone
+from flybridge.history.rows import BadRow, RawRow, Zone, dated
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filing, Filter, Hold, Media, Refuse, Source, day_of
 
 PAGE: Final = 500
+SHOWN: Final = 20
+"""How many bad rows are named."""
 
 Filings = Callable[[Sequence[Envelope]], list[Filing]]
 Known = Callable[[Sequence[Filing]], Awaitable[Sequence[bool]]]
@@ -88,15 +91,19 @@ class Surveyor:
             survey.rows += 1
             if isinstance(row, BadRow):
                 survey.bad += 1
-                if len(survey.first_bad) < 20:
-                    survey.first_bad.append(f"{name}, line {row.number}: {row.problem}")
+                self._show(name, row)
             elif row.report not in TAKEN:
                 self._left_out[row.report.word] += 1
             else:
+                self._show(name, dated(row))
                 page.append(row)
                 if len(page) == PAGE:
                     await self._count(page, equal, zone)
                     page.clear()
+
+    def _show(self, name: str, row: RawRow | BadRow) -> None:
+        if isinstance(row, BadRow) and len(self._survey.first_bad) < SHOWN:
+            self._survey.first_bad.append(f"{name}, line {row.number}: {row.problem}")
 
     async def _count(self, rows: Sequence[RawRow], equal: EqualRows | None, zone: str) -> None:
         conversions, months = [], []
@@ -138,13 +145,13 @@ class Surveyor:
         for row, filing, is_known in zip(rows, filings, known, strict=True):
             self._outcomes[row.report.word, "duplicate" if is_known else outcome_of(filing)] += 1
             if (revenue := row.fields.get("event_revenue")) and not is_known:
-                self._add(row.fields.get("event_revenue_currency", "").upper() or "(no currency)", revenue)
+                self._add(row.fields.get("event_revenue_currency", "").upper(), revenue)
 
     def _add(self, currency: str, amount: str) -> None:
-        try:
-            self._revenue.setdefault(currency, []).append(float(amount))
-        except ValueError:
+        if (found := amount_of(amount, currency)) is None:
             return
+        currency = currency or "(no currency)"
+        self._revenue.setdefault(currency, []).append(found)
         sums = self._revenue[currency]
         if len(sums) > PAGE:
             sums[:] = [fsum(sums)]

@@ -12,11 +12,11 @@ from typing import Final, Protocol
 
 from msgspec import Struct, field
 
-from flybridge.appsflyer.raw_report import TAKEN, Report, row_body
+from flybridge.appsflyer.raw_report import BAD_ROW, TAKEN, Report, row_body
 from flybridge.clock import Clock
 from flybridge.errors import InboxUnavailable
 from flybridge.history.progress import CONVERSIONS, EqualRows
-from flybridge.history.rows import BadRow, RawRow
+from flybridge.history.rows import BadRow, RawRow, dated
 from flybridge.records import Envelope, Media, Source
 
 BLOCK: Final = 500
@@ -112,12 +112,14 @@ class RowTaker:
             shown(done)
 
         try:
-            for row in rows:
+            for read in rows:
+                row = read if isinstance(read, BadRow) else dated(read)
                 done.rows += 1
                 block.end, block.lines = row.end, row.number
                 if isinstance(row, BadRow):
-                    done.bad += 1
-                    body = row_body(name, row.number, row.problem, row.text)
+                    done.bad += row.reason == BAD_ROW
+                    done.taken += row.reason != BAD_ROW
+                    body = row_body(name, row.number, row.problem, row.text, row.reason)
                     block.envelopes.append(self._envelope(Media.ROW, body))
                 elif row.report not in TAKEN:
                     left_out[row.report] += 1

@@ -24,6 +24,9 @@ def encoding_of(beginning: bytes) -> str:
         if beginning.startswith(mark):
             return encoding
     looked_at = beginning[:LOOKED_AT]
+    fourths = [looked_at[place::4].count(0) * 4 > len(looked_at) - 4 for place in range(4)]
+    if looked_at and sum(fourths) == 3:
+        return "utf-32-be" if fourths[0] else "utf-32-le"
     first, second = looked_at[::2].count(0), looked_at[1::2].count(0)
     # Names of columns and fields are nearly all of characters whose other byte is zero.
     if max(first, second) * 4 > len(looked_at) and not min(first, second):
@@ -60,7 +63,7 @@ class _Recoded(io.RawIOBase):
     """Bytes of another encoding, read as UTF-8."""
 
     def __init__(self, file: IO[bytes], encoding: str) -> None:
-        self._file = file
+        self._file: Any = file
         self._decoder = codecs.getincrementaldecoder(encoding)("replace")
         self._left = b""
 
@@ -69,7 +72,7 @@ class _Recoded(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._left:
-            raw = self._file.read(CHUNK)
+            raw = self._file.read1(CHUNK)  # what was read before damage is not lost with it
             self._left = self._decoder.decode(raw, final=not raw).encode("utf-8", "surrogatepass")
             if not raw:
                 break
