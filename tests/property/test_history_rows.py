@@ -20,8 +20,11 @@ from flybridge.history.csv_rows import CsvReader
 from flybridge.history.files import RawRows, local_file
 from flybridge.history.progress import Progress
 from flybridge.history.rows import BadRow, RawRow, Zone
+from flybridge.history.survey import outcome_of
 from flybridge.identity import Keyring
+from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import Deliver, Envelope, Filing, Hold, Media, Source
 from flybridge.sandbox.traffic.traffic import TrafficApp, generate
 from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
@@ -210,3 +213,28 @@ def test_records_that_are_read_together_are_those_that_are_read_alone(pieces: li
         rest = list(CsvReader(io.BytesIO(data), "one.csv", None, Zone("UTC"), (row.end, row.number)))
         assert [one for one in rest if one.end > row.end] == rest
         assert {one.end for one in rest} == {one.end for one in rows if one.end > row.end}
+
+
+RULES = [
+    Rules(app="shop", platform="android"),
+    Rules(app="shop", platform="android", double_attribution=DoubleAttribution.BOTH),
+    Rules(app="shop", platform="android", min_id_length=60),
+    Rules(app="shop", platform="ios", route="attribution"),
+    Rules(app="shop", platform="android", where=(Condition(path="media_source", one_of=("googleadwords_int",)),)),
+]
+
+
+@given(
+    message=st.sampled_from(MESSAGES),
+    lacking=st.sets(st.sampled_from(sorted(set().union(*MESSAGES)))),
+    ordinal=st.integers(1, 3),
+    rules=st.sampled_from(RULES),
+)
+def test_what_would_become_of_a_row_is_what_becomes_of_it(message, lacking, ordinal, rules):
+    """A dry run does less work on a row, and says the same of it."""
+    flow = Flow({"shop": AppFlow(rules)}, Keyring(b"secret"))
+    body = json.dumps({name: value for name, value in message.items() if name not in lacking}).encode()
+    envelope = Envelope("shop", Source.FILE, Media.JSON, NOW_MS, body, ordinal=ordinal)
+    (said,), (done,) = flow.prospects([envelope]), flow.filings([envelope])
+    assert outcome_of(said) == outcome_of(done)
+    assert (said.key, said.key_ms, said.ordinal) == (done.key, done.key_ms, done.ordinal)

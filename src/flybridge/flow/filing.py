@@ -62,6 +62,17 @@ class Flow:
             return keys_in(envelope.body, envelope.app, self._keyring)
         return ()
 
+    def prospects(self, envelopes: Iterable[Envelope]) -> list[Filing]:
+        """Return what would become of each row of a file: decision and key of its filing, without what is sent."""
+        return [self._prospect(envelope) for envelope in envelopes]
+
+    def _prospect(self, envelope: Envelope) -> Filing:
+        app = self._apps.get(envelope.app)
+        if app is not None:
+            with suppress(Exception):  # told as a fault by the whole of it
+                return self._postbacks.prospect(envelope, app)
+        return self.safe_filing(envelope)
+
     def filing(self, envelope: Envelope) -> Filing:
         """Process one envelope. May raise any exception if flybridge itself has a defect."""
         app = self._apps.get(envelope.app)

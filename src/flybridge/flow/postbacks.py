@@ -19,6 +19,7 @@ from flybridge.flow.person_keys import PersonKeys
 from flybridge.identity import IdKind
 from flybridge.identity.matching import expires_ms
 from flybridge.mapping.performance import performance_of
+from flybridge.mapping.person import Identified
 from flybridge.mapping.to_amplitude.content_key import Identity, identity_of
 from flybridge.mapping.to_amplitude.facts import (
     Facts,
@@ -27,7 +28,8 @@ from flybridge.mapping.to_amplitude.facts import (
     named,
     restricted,
 )
-from flybridge.mapping.to_amplitude.map import Mapped, map_facts
+from flybridge.mapping.to_amplitude.map import Mapped, map_facts, plan_of
+from flybridge.mapping.to_amplitude.rules import SentAs
 from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.mapping.to_appsflyer.convert import appsflyer_id
 from flybridge.records import (
@@ -117,6 +119,22 @@ class Postbacks:
             ordinal=mapped.ordinal,
         )
 
+    def prospect(self, envelope: Envelope, app: AppFlow) -> Filing:
+        """Return what `filing` would say of whether a row is sent and which event it is, and nothing else.
+
+        What is sent, counted and kept of it is most of the work. Where it is more than the usual case, all is done.
+        """
+        read = None if envelope.media is ROW else postback.read(envelope.body, envelope.media)
+        if not isinstance(read, Postback) or app.rules.route != HTTP_V2:
+            return self.filing(envelope, app)
+        facts = facts_of(read, app.rules, envelope.received_ms)
+        person = facts.person
+        if facts.is_undated or not isinstance(plan_of(facts, app.rules), SentAs) or not _names_user(person):
+            return self.filing(envelope, app)
+        identity = identity_of(facts, app.rules, envelope.ordinal)
+        decision = Deliver(BATCH, "", "", b"", person.user_id, person.device_id)
+        return Filing(envelope, decision, identity.key, key_ms=identity.key_ms, ordinal=identity.ordinal)
+
     def _performance(self, facts: Facts, name: str, app: AppFlow) -> Performance | None:
         postback = facts.postback
         one_copy = app.rules.double_attribution is not DoubleAttribution.FIRST
@@ -176,6 +194,10 @@ class Postbacks:
         ids = {kind: value for kind, value in known if value is not None}
         seen_ms = min(facts.event_ms, envelope.received_ms)
         return self._keys.teach(envelope.app, ids, None, installation, seen_ms)
+
+
+def _names_user(person: Identified) -> bool:
+    return person.user_id is not None or person.device_id is not None
 
 
 def _until_ms(facts: Facts, envelope: Envelope, app: AppFlow) -> int:

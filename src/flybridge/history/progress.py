@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -80,10 +81,16 @@ def hash_of(values: Iterable[str | None]) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
 
 
+@lru_cache(8192)
+def _hash_of_person(text: str) -> int:
+    """Return the hash of a person, who is often that of the next row."""
+    return hash_of([text])
+
+
 def person_of(fields: Mapping[str, str]) -> int | None:
     """Return a hash of whose row it is; None if it does not say."""
-    found = next((value for name in PERSON if (value := fields.get(name))), None)
-    return None if found is None else hash_of([found.lower()])
+    found = fields.get(PERSON[0]) or next((value for name in PERSON if (value := fields.get(name))), None)
+    return None if found is None else _hash_of_person(found.lower())
 
 
 class EqualRows:

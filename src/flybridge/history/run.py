@@ -99,7 +99,7 @@ class HistoryImport:
             self._plan.app,
             self._progress,
             now_ms,
-            flow.filings if flow is not None else None,
+            flow.prospects if flow is not None else None,
             known if store is not None else None,
         )
         for file, named in self.ordered():

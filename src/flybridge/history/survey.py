@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import lru_cache
 from math import fsum
 from typing import Final
 
@@ -20,7 +21,20 @@ from flybridge.appsflyer.raw_report import TAKEN
 from flybridge.errors import FlybridgeError
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
 from flybridge.history.rows import BadRow, RawRow, Zone, dated
-from flybridge.records import Apply, Dead, Deliver, Envelope, Filing, Filter, Hold, Media, Refuse, Source, day_of
+from flybridge.records import (
+    DAY_MS,
+    Apply,
+    Dead,
+    Deliver,
+    Envelope,
+    Filing,
+    Filter,
+    Hold,
+    Media,
+    Refuse,
+    Source,
+    day_of,
+)
 
 PAGE: Final = 500
 SHOWN: Final = 20
@@ -106,13 +120,13 @@ class Surveyor:
             self._survey.first_bad.append(f"{name}, line {row.number}: {row.problem}")
 
     async def _count(self, rows: Sequence[RawRow], equal: EqualRows | None, zone: str) -> None:
-        conversions, months = [], []
+        conversions, months = [], set()
+        first, last = self._times.get(zone, (2**62, 0))
         for row in rows:
             ms = time_ms(row.fields.get("event_time") or row.fields.get("install_time") or "")
             if ms is None:
                 continue
-            first, last = self._times.get(zone, (ms, ms))
-            self._times[zone] = min(first, ms), max(last, ms)
+            first, last = min(first, ms), max(last, ms)
             is_conversion = row.fields.get("event_name") in CONVERSIONS
             if not is_conversion and self._filings is None:
                 continue
@@ -120,8 +134,9 @@ class Surveyor:
             if person is not None and is_conversion:
                 conversions.append((person, ms))
             if person is not None and self._filings is not None:
-                day = day_of(ms)
-                months.append((person, int(day[:4]) * 12 + int(day[5:7]) - 1))
+                months.add((person, _month(ms // DAY_MS)))
+        if last:
+            self._times[zone] = first, last
         self._progress.note_conversions(conversions)
         self._progress.note_months(months)
         if self._filings is not None:
@@ -173,6 +188,13 @@ class Surveyor:
             survey.first_day = day_of(min(first for first, _ in self._times.values()))
             survey.last_day = day_of(max(last for _, last in self._times.values()))
         return survey
+
+
+@lru_cache(1024)
+def _month(day: int) -> int:
+    """Return the month in which a day since 1970 lies, as `Progress.note_months` has it."""
+    text = day_of(day * DAY_MS)
+    return int(text[:4]) * 12 + int(text[5:7]) - 1
 
 
 def _text(ms: int) -> str:

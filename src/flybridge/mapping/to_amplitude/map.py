@@ -78,6 +78,21 @@ def map_postback(
     return map_facts(facts_of(postback, rules, received_ms), rules, ordinal, is_past=is_past, is_newest=is_newest)
 
 
+def plan_of(facts: Facts, rules: Rules) -> SentAs | Filter | Refuse | Dead:
+    """Return as what a message is sent, or why it is not."""
+    sent_as = facts.classification.outcome
+    if not isinstance(sent_as, SentAs):
+        return sent_as
+    if rules.compiled.where:
+        look_up = partial(find, facts.postback, facts.value)
+        if not all(condition.holds(look_up) for condition in rules.compiled.where):
+            return Filter("condition_not_met")
+    ids = V1_IDS[facts.classification.platform] if rules.route != "http_v2" else ()
+    if ids and all(getattr(facts.person, name) is None for name in ids):
+        return Refuse("no_usable_id")
+    return sent_as
+
+
 def map_facts(
     facts: Facts, rules: Rules, ordinal: int = 0, *, is_past: bool = False, is_newest: bool = False
 ) -> Mapped | Filter | Refuse | Dead:
@@ -86,17 +101,10 @@ def map_facts(
     With `is_past` it is history: it sets of its user only what nothing newer has set, and the present attribution only
     if `is_newest`.
     """
-    sent_as = facts.classification.outcome
+    sent_as = plan_of(facts, rules)
     if not isinstance(sent_as, SentAs):
         return sent_as
-    compiled, person = rules.compiled, facts.person
-    if compiled.where:
-        look_up = partial(find, facts.postback, facts.value)
-        if not all(condition.holds(look_up) for condition in compiled.where):
-            return Filter("condition_not_met")
-    on_v2 = rules.route == "http_v2"
-    if not on_v2 and all(getattr(person, name) is None for name in V1_IDS[facts.classification.platform]):
-        return Refuse("no_usable_id")
+    compiled, person, on_v2 = rules.compiled, facts.person, rules.route == "http_v2"
     identity = identity_of(facts, rules, ordinal)
     sent_id, identify = insert_id(identity), b""
     if on_v2:
