@@ -145,6 +145,25 @@ async def test_what_was_pushed_and_is_pulled_is_there_once(tmp_path):
         assert not list((tmp_path / "data" / "pulled").glob("*"))
 
 
+async def test_ad_revenue_has_reports_of_its_own(tmp_path):
+    """It is pulled where it is asked for. Two impressions of one second that are worth the same are two events."""
+    now_ms = SystemClock().now_ms()
+    first = json.loads(next(body for body in happened() if b'"af_purchase"' in body))
+    first |= {"event_name": "af_ad_revenue", "event_revenue": "0.0125", "monetization_network": "ironsource"}
+    first |= {"ad_unit": "Banner", "placement": "home", "impressions": "3", "media_source": "googleadwords_int"}
+    sources = {"is_retargeting": "false"}, {"media_source": "organic"}, {"is_retargeting": "true"}
+    messages = [first | source | {"appsflyer_id": f"1769-{n}"} for n, source in enumerate(sources)]
+    messages.append(messages[0] | {"ad_unit": "Interstitial"})
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        vendor.raw_data.add(APP, [json.dumps(one).encode() for one in messages])
+        app = reader.config.apps[0]
+        reports = ("ad_revenue_raw", "ad_revenue_organic_raw", "ad-revenue-raw-retarget")
+        for _ in range(2):
+            done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, ("in_app_events_report", *reports))
+            assert [(one.rows, one.problem) for one in done] == [(0, ""), (2, ""), (1, ""), (1, "")]
+            assert new(await process(reader)) == len(messages)
+
+
 async def test_a_full_window_is_halved_until_nothing_is_left_out(tmp_path):
     """The vendor leaves out what is over its limit without a word."""
     now_ms = SystemClock().now_ms()

@@ -63,8 +63,8 @@ def refusal(response: HttpResponse, what: str) -> ReportRefusal | None:
             return ReportRefusal(f"AppsFlyer refuses {what}: check the app id and the permissions of api_token.")
         case 404:
             return ReportRefusal(
-                f"AppsFlyer has no {what} for this app: check appsflyer_app_id, base_url, and that api_token is of the "
-                "app's account."
+                f"AppsFlyer has no {what} for this app: check appsflyer_app_id (`id123456789` of an iOS app), "
+                "base_url, and that api_token is of the app's account."
             )
         case 400 | 416:
             return ReportRefusal(

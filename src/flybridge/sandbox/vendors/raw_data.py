@@ -30,6 +30,9 @@ ORGANIC_EVENTS: Final = "organic_in_app_events_report"
 RETARGETED_EVENTS: Final = "in-app-events-retarget"
 UNINSTALLS: Final = "uninstall_events_report"
 ORGANIC_UNINSTALLS: Final = "organic_uninstall_events_report"
+AD_REVENUE: Final = "ad_revenue_raw"
+ORGANIC_AD_REVENUE: Final = "ad_revenue_organic_raw"
+RETARGETED_AD_REVENUE: Final = "ad-revenue-raw-retarget"
 
 LOCKER: Final[Mapping[str, str]] = {
     INSTALLS: "installs",
@@ -42,6 +45,9 @@ LOCKER: Final[Mapping[str, str]] = {
     RETARGETED_EVENTS: "inapps_retargeting",
     UNINSTALLS: "uninstalls",
     ORGANIC_UNINSTALLS: "organic_uninstalls",
+    AD_REVENUE: "attributed_ad_revenue",
+    ORGANIC_AD_REVENUE: "organic_ad_revenue",
+    RETARGETED_AD_REVENUE: "retargeting_ad_revenue",
 }
 """The Data Locker report that has the rows of a Pull API report: two of them hold organic and non-organic together."""
 
@@ -91,6 +97,8 @@ def report_of(message: Mapping[str, Any]) -> str | None:
         return None
     retargeting = str(message.get("is_retargeting")).lower() == "true"
     organic = str(message.get("campaign_type")).lower() == "organic" or message.get("media_source") in (None, "organic")
+    if name == "af_ad_revenue":  # in reports of its own, and in none of in-app events
+        return RETARGETED_AD_REVENUE if retargeting else ORGANIC_AD_REVENUE if organic else AD_REVENUE
     if retargeting:
         return RETARGETING if name in ("re-engagement", "re-attribution", "reinstall", "install") else RETARGETED_EVENTS
     match name:
