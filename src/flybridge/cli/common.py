@@ -32,7 +32,9 @@ AppName = Annotated[str | None, typer.Option("--app", help="Only this app.")]
 LARGEST: Final = 2**63 - 1
 """No row of either store has a greater number, and neither takes one as a parameter."""
 
-Limit = Annotated[int, typer.Option("--limit", min=1, max=LARGEST, help="The most that are shown.")]
+Limit = Annotated[
+    int, typer.Option("--limit", min=1, callback=lambda limit: min(limit, LARGEST), help="The most that are shown.")
+]
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
