@@ -167,11 +167,10 @@ async def forge(page: Page) -> None:
             document.body.append(form); form.submit(); }""")
 
 
+# Pages of figures are tried with weeks of figures, in test_pages.py.
 STATES = {
     "login": ("", ["/holds"]),
     "first page": ("bob", ["/"]),
-    "cohorts": ("bob", ["/cohorts"]),
-    "differences": ("bob", ["/differences"]),
     "events": ("bob", ["/events"]),
     "events found": ("bob", ["/events", find]),
     "no event found": ("bob", ["/events?app=nothing"]),
@@ -180,7 +179,6 @@ STATES = {
     "content of a failed event": ("ann", ["/events/{console.dead}", click("Show the content")]),
     "content of an event": ("ann", ["/events/{console.sent}", click("Show the content")]),
     "flow": ("ann", ["/flow"]),
-    "account": ("bob", ["/account"]),
     "holds": ("ann", ["/holds"]),
     "single holds": ("ann", ["/holds?single=1"]),
     "a question": ("ann", ["/holds", click("Release")]),
@@ -194,7 +192,6 @@ STATES = {
     "audit": ("ann", ["/audit"]),
     "no such event": ("bob", ["/events/999999999"]),
     "no such page": ("bob", ["/nothing"]),
-    "a question that can't be answered": ("bob", ["/?period=never"]),
     "a forged form": ("ann", ["/holds", forge]),
 }
 

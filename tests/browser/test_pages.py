@@ -25,8 +25,6 @@ PAGES = {
     "differences by source": "/differences?by=media_source&event=event:af_purchase",
     "flow": "/flow",
     "account": "/account",
-    "holds": "/holds",
-    "dead letters": "/dead",
     "a question that can't be answered": "/?period=never",
 }
 

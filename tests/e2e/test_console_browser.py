@@ -11,29 +11,42 @@ import shutil
 from contextlib import asynccontextmanager
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import async_playwright, expect
 from starting import serving, written
 from test_console_access import USERS
 from test_console_actions import INSTALL, push
 
 CHROMIUM = os.environ.get("FLYBRIDGE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 PASSWORDS = {"ann": "the password of ann", "bob": "the password of bob"}
 
 
-@asynccontextmanager
-async def console(tmp_path, **options):
-    """Run a service and a browser that has not been there before. Errors of pages are failures."""
-    async with serving(written(tmp_path, app=USERS)) as origin, async_playwright() as playwright:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium():
+    """Return a running browser."""
+    async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = await (await running.new_context(base_url=origin, **options)).new_page()
+        yield running
+        await running.close()
+
+
+@asynccontextmanager
+async def console(chromium, tmp_path, **options):
+    """Run a service, and a browser that has not been there before. Errors of pages are failures."""
+    async with serving(written(tmp_path, app=USERS)) as origin:
+        context = await chromium.new_context(base_url=origin, **options)
+        page = await context.new_page()
         wrong = []
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
         try:
             yield page, origin
         finally:
-            await running.close()
+            await context.close()
         assert wrong == []
 
 
@@ -59,9 +72,9 @@ class Sender:
 
 
 @pytest.mark.parametrize("options", [{}, {"viewport": {"width": 390, "height": 800}}, {"java_script_enabled": False}])
-async def test_an_operator_logs_in_and_releases_what_waits(tmp_path, options):
+async def test_an_operator_logs_in_and_releases_what_waits(chromium, tmp_path, options):
     """By its buttons alone, on a desk, on a phone, and without scripts; the trail has it."""
-    async with console(tmp_path, **options) as (page, _):
+    async with console(chromium, tmp_path, **options) as (page, _):
         await push(Sender(page), INSTALL)
         await page.goto("/holds")
         await page.get_by_label("Name").fill("ann")
@@ -82,9 +95,9 @@ async def test_an_operator_logs_in_and_releases_what_waits(tmp_path, options):
         await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
 
 
-async def test_who_may_look_has_no_buttons(tmp_path):
+async def test_who_may_look_has_no_buttons(chromium, tmp_path):
     """But may look events up, and log out."""
-    async with console(tmp_path) as (page, _):
+    async with console(chromium, tmp_path) as (page, _):
         await push(Sender(page), INSTALL)
         await log_in(page, "bob", "/events")
         await page.get_by_label("Kind").select_option("appsflyer_id")
@@ -98,9 +111,9 @@ async def test_who_may_look_has_no_buttons(tmp_path):
             assert [await one.inner_text() for one in await page.get_by_role("button").all()] == ["Log out"]
 
 
-async def test_a_page_of_another_site_can_do_nothing(tmp_path):
+async def test_a_page_of_another_site_can_do_nothing(chromium, tmp_path):
     """Its form arrives without the session's cookie, with its own origin, and without a token."""
-    async with console(tmp_path) as (page, origin):
+    async with console(chromium, tmp_path) as (page, origin):
         await push(Sender(page), INSTALL)
         await log_in(page, "ann")
         evil = await page.context.new_page()
@@ -112,9 +125,9 @@ async def test_a_page_of_another_site_can_do_nothing(tmp_path):
         await expect(page.get_by_text("Waiting now: 1")).to_be_visible()
 
 
-async def test_events_are_followed_live(tmp_path):
+async def test_events_are_followed_live(chromium, tmp_path):
     """What comes while somebody looks appears without loading the page again."""
-    async with console(tmp_path) as (page, _):
+    async with console(chromium, tmp_path) as (page, _):
         await log_in(page, "bob", "/events")
         async with page.expect_response(lambda response: "/events/tail" in response.url):
             await page.get_by_role("button", name="Follow live").click()
