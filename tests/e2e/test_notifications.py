@@ -86,7 +86,7 @@ async def test_a_lane_that_stops_is_sent_once_and_when_it_sends_again(tmp_path):
         (first,) = messages
         (begun,) = first["began"]
         assert (first["type"], begun["kind"], begun["level"]) == ("conditions", "lane", "bad")
-        assert "shop, http_v2" in begun["sentence"]
+        assert "shop, Amplitude, HTTP V2" in begun["sentence"]
         assert "Invalid API key" in begun["sentence"]
         assert "the-api-key" not in json.dumps(first)
         async with serving(path) as origin:

@@ -97,23 +97,23 @@ async def vendor(status: int, body: object) -> AsyncIterator[str]:
 ANSWERS = {
     "a wrong key": (400, {"code": 400, "error": "Invalid API key: the-api-key"}, Stuck(
         "sending shop http_v2.*is halted.*invalid_api_key.*amplitude.api_key",
-        "shop, http_v2: .*invalid_api_key",
+        "shop, Amplitude, HTTP V2: .*invalid_api_key",
         r'flybridge_circuit_open\{app="shop",endpoint="http_v2"\} 1.0',
     )),
     "an outage": (503, {}, Stuck(
         "sending shop http_v2.*is paused.*server_error_503",
-        "shop, http_v2: .*server_error_503",
+        "shop, Amplitude, HTTP V2: .*server_error_503",
         r'flybridge_circuit_open\{app="shop",endpoint="http_v2"\} 1.0',
         ok=True,  # a warning for ten minutes
     )),
     "another server": (404, {}, Stuck(
         "sending shop http_v2.*is halted.*wrong_address.*base_url",
-        "shop, http_v2: .*wrong_address",
+        "shop, Amplitude, HTTP V2: .*wrong_address",
         r'flybridge_circuit_open\{app="shop",endpoint="http_v2"\} 1.0',
     )),
     "a daily quota": (429, {"code": 429, "exceeded_daily_quota_devices": {f"device-{n}": 1 for n in range(9)}}, Stuck(
         "sending shop http_v2.*wait for another try",
-        "shop, http_v2: .*could not be sent, and wait for another try",
+        "shop, Amplitude, HTTP V2: .*could not be sent, and waits? for another try",
         r'flybridge_lane_later\{app="shop",endpoint="http_v2"\} [1-9]',
         ok=True,
     )),

@@ -138,7 +138,9 @@ class ConfigReader:
             return value
         state = "not set" if value is None else "set, but empty"
         raise ConfigError(
-            path, f"the environment variable {name} is {state}.", f"Set {name}, or write it into the file .env beside the configuration."
+            path,
+            f"the environment variable {name} is {state}.",
+            f"Set {name}, or write it into the file .env beside the configuration.",
         )
 
     def _file(self, name: str, path: str) -> str:

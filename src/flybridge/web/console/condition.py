@@ -21,7 +21,7 @@ from flybridge.notifications.concern import notification_key
 from flybridge.records import OutcomeKind
 from flybridge.store.audiences.protocol import Run
 from flybridge.web.console.reading import Reading
-from flybridge.web.console.words import masked_sentence, plural, shown, span
+from flybridge.web.console.words import ENDPOINTS, masked_sentence, plural, shown, span
 
 SLOW_INBOX_MS: Final = 300_000
 
@@ -103,7 +103,7 @@ def _of_lanes(reading: Reading) -> list[Notice]:
     return [
         Notice(
             level_of(circuit),
-            f"{shown(lane.app)}, {lane.endpoint}: {paused(circuit, reading.at_ms)}",
+            f"{shown(lane.app)}, {ENDPOINTS.get(lane.endpoint, lane.endpoint)}: {paused(circuit, reading.at_ms)}",
             "/flow",
             f"lane/{lane.app}/{lane.endpoint}",
             circuit.reason if circuit.halted else "",
@@ -119,8 +119,8 @@ def _of_retries(reading: Reading) -> list[Notice]:
     return [
         Notice(
             WARN,
-            f"{shown(depth.lane.app)}, {depth.lane.endpoint}: {plural(depth.later, 'event')} could not be sent, and "
-            "wait for another try.",
+            f"{shown(depth.lane.app)}, {ENDPOINTS.get(depth.lane.endpoint, depth.lane.endpoint)}: "
+            f"{plural(depth.later, 'event')} could not be sent, and {_waits(depth.later)} for another try.",
             "/flow",
             f"lane/{depth.lane.app}/{depth.lane.endpoint}",
         )
@@ -200,7 +200,7 @@ def _of_events(reading: Reading) -> list[Notice]:
     for app, n in sorted(waiting.items()):
         known = reading.known.get(app, Known())
         if not known.streaming or not known.kinds:
-            sentence = f"{plural(n, 'event')} wait. {hint(shown(app), (), 0, known)}"
+            sentence = f"{plural(n, 'event')} {_waits(n)}. {hint(shown(app), (), 0, known)}"
             found.append(Notice(WARN, sentence, "/holds", f"unmatched/{app}"))
     return found
 
@@ -212,6 +212,10 @@ def _of_messages(reading: Reading) -> list[Notice]:
         )
         for channel, problem in sorted(reading.unsent.items())
     ]
+
+
+def _waits(n: int) -> str:
+    return "waits" if n == 1 else "wait"
 
 
 def _magnitude(n: int) -> str:

@@ -41,8 +41,8 @@ def routes(site: Site) -> list[Route]:
             )
         else:
             question = (
-                f"Bring {shown(name)} in step now? {plural(stands.to_add, 'device')} are to be added and "
-                f"{stands.to_remove:,} removed, as far as is known before Amplitude is asked."
+                f"Bring {shown(name)} in step now? As far as is known before Amplitude is asked, "
+                f"{plural(stands.to_add, 'device')} will be added and {stands.to_remove:,} removed."
             )
         return await act(
             site, request, ENTRY, action="run_audience", question=question, target=f"{app}/{name}",

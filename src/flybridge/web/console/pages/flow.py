@@ -20,7 +20,7 @@ from flybridge.web.console.pages.lane_actions import action_routes
 from flybridge.web.console.pulse import FlowRates, Pulse
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import ENDPOINTS, masked_sentence, shown, span
+from flybridge.web.console.words import ENDPOINTS, SOURCES, masked_sentence, shown, span
 
 ENTRY: Final = Entry("flow", "/flow", "Flow")
 
@@ -137,7 +137,9 @@ def _halts(reading: Reading) -> list[dict[str, str]]:
 
 
 def _step(one: StepLatency) -> dict[str, Any]:
-    where = f"{shown(one.name)}, {ENDPOINTS.get(one.endpoint, one.endpoint)}" if one.endpoint else shown(one.name)
+    where = SOURCES.get(one.name, shown(one.name))
+    if one.endpoint:
+        where += f", {ENDPOINTS.get(one.endpoint, one.endpoint)}"
     return {"step": STEPS[one.step], "where": where, "n": one.n, "p50": _time(one.p50_s), "p99": _time(one.p99_s)}
 
 

@@ -40,9 +40,10 @@ def routes(site: Site) -> list[Route]:
         job = next((one for one in await site.operations.jobs() if (one.kind, one.app) == (kind, app)), None)
         if job is None:
             return await site.page(request, ENTRY, "missing.html", 404, what="job")
+        did = next((f" The last run: {masked_sentence(run.did)}" for run in job.runs if run.did), "")
         return await act(
-            site, request, ENTRY, action="run_job", question=f"{job.title} for {shown(job.app)} now?", button="Run now",
-            warning=QUOTA, work=lambda: site.operations.run_job(job), target=f"{job.kind} {job.app}",
+            site, request, ENTRY, action="run_job", question=f"{job.title} for {shown(job.app)} now?{did}",
+            button="Run now", warning=QUOTA, work=lambda: site.operations.run_job(job), target=f"{job.kind} {job.app}",
         )  # fmt: skip
 
     return [Route(ENTRY.path, show, methods=["GET"]), Route("/jobs/run", run, methods=["POST"])]
