@@ -32,9 +32,15 @@ AppName = Annotated[str | None, typer.Option("--app", help="Only this app.")]
 LARGEST: Final = 2**63 - 1
 """No row of either store has a greater number, and neither takes one as a parameter."""
 
-Limit = Annotated[
-    int, typer.Option("--limit", min=1, callback=lambda limit: min(limit, LARGEST), help="The most that are shown.")
-]
+
+def _held(number: int) -> int:
+    # Not as an upper limit of the option: its help would show the nineteen digits.
+    if number > LARGEST:
+        raise typer.BadParameter(f"{number} is more than any store holds.")
+    return number
+
+
+Limit = Annotated[int, typer.Option("--limit", min=1, callback=_held, help="The most that are shown.")]
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
