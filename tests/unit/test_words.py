@@ -1,7 +1,14 @@
 """What a vendor said, as it may be stored and shown."""
 
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.words import MAX_CHARS, words_of
@@ -69,3 +76,32 @@ def test_no_identifier_and_no_key_is_repeated(text, shown):
 def test_a_long_text_is_cut():
     """Whatever a page holds, one line of a list has room for it."""
     assert len(said(b"x " * 100_000)) <= MAX_CHARS + 40
+
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "json": lambda one: json.dumps(one)[1:-1],
+    "address": quote,
+    "form": quote_plus,
+    "page": html.escape,
+    "upper": lambda one: one.upper() if one.isascii() else one,
+    "lower": lambda one: one.lower() if one.isascii() else one,
+}
+FRAMES = ("user {} is blocked", "id={}", "[{}]", "'{}'", "<html><title>no {}.</title>", "a|{}|b", "{}")
+ID = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=30).map("id 7{}".format)
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+@given(one=ID, frame=st.sampled_from(FRAMES), as_json=st.booleans())
+@example(one="Ada Lovelace", frame="user {} is blocked", as_json=False)
+@example(one="o'brien-77", frame="'{}'", as_json=True)
+@example(one="user:12345", frame="id={}", as_json=False)
+@example(one="\u202eevil77", frame="{}", as_json=False)
+def test_an_id_is_masked_however_the_answer_writes_it(form, one, frame, as_json):
+    """With escapes of JSON, of addresses or of pages, in another case, and beside any signs."""
+    text = frame.format(FORMS[form](one))
+    body = msgspec.json.encode({"error": text}) if as_json else text.encode()
+    item = Delivery(7, "a", "e", "insert-77", "t", b"{}", one, None, 0, 0, False, 0)
+    words = words_of(HttpRequest("POST", "https://a.example/", {}, b""), HttpResponse(400, {}, body), [item])
+    assert one.lower() not in words.lower()
+    assert FORMS[form](one) not in words

@@ -1,15 +1,17 @@
 """What a vendor said, in one line that may be stored, logged and shown: who answered, the status, and a short text.
 
 Texts of vendors repeat what was sent: identifiers of people are masked, by their form and because they stand in the
-request, and of a JSON object only the fields that hold a message are taken.
+request, also where an answer writes them with escapes or in another case, and of a JSON object only the fields that
+hold a message are taken.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -27,7 +29,10 @@ _PLAIN_HEADERS: Final = frozenset({"content-type", "accept", "user-agent"})
 _KEY: Final = re.compile(rb'"(?:api_key|import_key)":"([^"]{1,500})"|api_key=([^&]{1,500})')
 _TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]{1,300})", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^<>]{0,1000}>")
-_WORD: Final = re.compile(r"[^\s\"'`,;()<>\[\]{}]{4,}")
+_WORD: Final = re.compile(r"[^\s\"'`,;()<>\[\]{}=&|]{4,}")
+_ESCAPES: Final = re.compile(r"(?:\\u[0-9a-fA-F]{4}){1,100}")
+_ESCAPED_SIGN: Final = re.compile(r"\\([\"\\/'])")
+MIN_ID: Final = 4  # characters: a shorter id may be any word
 
 
 def words_of(request: HttpRequest, response: HttpResponse, items: Iterable[Delivery] = ()) -> str:
@@ -57,7 +62,28 @@ def _text(body: bytes) -> str:
             text = title[1] if title else _TAG.sub(" ", text)
     else:
         text = _message(answer)
-    return masked(" ".join("".join(sign if sign.isprintable() else " " for sign in text).split()))
+    return masked(_clean(_unescaped(text)))
+
+
+def _clean(text: str) -> str:
+    """Return a text in one line, without signs that can't be printed."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def _unescaped(text: str) -> str:
+    """Return a text without the escapes of addresses, web pages and JSON, in which ids would not be recognised."""
+    if "%" in text:
+        text = unquote(text, errors="replace")
+    if "&" in text:
+        text = html.unescape(text)
+    if "\\" in text:
+        text = _ESCAPED_SIGN.sub(r"\1", _ESCAPES.sub(_written_out, text))
+    return text
+
+
+def _written_out(found: re.Match[str]) -> str:
+    units = b"".join(int(code, 16).to_bytes(2, "big") for code in found[0].split("\\u")[1:])
+    return units.decode("utf-16-be", "replace")
 
 
 def _message(answer: Any) -> str:
@@ -83,16 +109,17 @@ def _without_keys(text: str, request: HttpRequest) -> str:
 
 def _without_ids(text: str, items: Iterable[Delivery]) -> str:
     """Mask the words of a text that are an identifier of one of the items, or a value of its content with a digit."""
-    candidates = {word.strip(".:?!") for word in _WORD.findall(text)} - {""}
-    if not candidates:
+    if not text:
         return text
-    hidden = set()
+    lower, hidden = text.lower(), set()
     for item in items:
-        hidden |= candidates & {item.user_id, item.device_id, item.insert_id}
-    known = candidates - hidden
-    numbered = [word for word in known if any(sign.isdigit() for sign in word) or "@" in word]
+        ids = {_clean(one) for one in (item.user_id, item.device_id, item.insert_id) if one}
+        ids |= {one.replace(" ", "+") for one in ids if " " in one}
+        hidden |= {one for one in ids if len(one) >= MIN_ID and one.lower() in lower}
+    candidates = {word.strip(".:?!") for word in _WORD.findall(text)} - {""} - hidden
+    numbered = [word for word in candidates if any(sign.isdigit() for sign in word) or "@" in word]
     for item in items if numbered else ():
         hidden |= {word for word in numbered if f':"{word}"'.encode() in item.body}
     for word in sorted(hidden, key=len, reverse=True):
-        text = text.replace(word, "[id]")
+        text = re.sub(re.escape(word), "[id]", text, flags=re.IGNORECASE)
     return text
