@@ -16,7 +16,15 @@ from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.operations.import_files import LINES_PER_ENVELOPE, BadLine, FileLine, import_file, read_file, read_lines
+from flybridge.operations.import_files import (
+    LINES_PER_ENVELOPE,
+    MAX_LINE,
+    BadLine,
+    FileLine,
+    import_file,
+    read_file,
+    read_lines,
+)
 from flybridge.records import Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
@@ -178,3 +186,51 @@ def test_a_line_without_two_numbers_is_no_merge(change):
     """It says nothing, and is counted as such."""
     (line,) = lines(msgspec.json.encode(MERGE | change).decode())
     assert not line.identifies
+
+
+@pytest.mark.parametrize("length", [MAX_LINE - 1, MAX_LINE, MAX_LINE + 1, 3 * MAX_LINE + 7])
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_a_long_line_is_one_bad_line_and_the_next_keep_their_numbers(form, length):
+    """It used to be one bad line for each million bytes, and the numbers after it were wrong."""
+    good = {"json": '{"user_id":"ada"}\n', "csv": "ada\n"}[form]
+    long = {"json": '{"user_id":"', "csv": '"'}[form].ljust(length, "x") + "\n"
+    head = "user_id\n" if form == "csv" else good
+    found = lines(f"{head}{long}{good}{good if form == 'csv' else 'no' + good}")
+    numbers = [line.line for line in found]
+    assert numbers == sorted(set(numbers))
+    bad = {line.line: line.problem for line in found if isinstance(line, BadLine)}
+    assert set(bad) == {2, 4} if form == "json" else set(bad) <= {2}
+    if length > MAX_LINE:
+        assert bad[2] == "It is longer than 1,000,000 bytes."
+        assert [line.line for line in found if isinstance(line, FileLine)] == ([1, 3] if form == "json" else [3, 4])
+
+
+def test_an_archive_packed_on_a_desktop_is_read_without_what_the_system_added(tmp_path):
+    """Finder adds `__MACOSX` and `.DS_Store`."""
+    path = tmp_path / "export.zip"
+    with ZipFile(path, "w") as archive:
+        archive.writestr("a/one.json", b'{"user_id":"ada"}\n')
+        archive.writestr("a/.DS_Store", b"\0\0\0\1Bud1")
+        archive.writestr("__MACOSX/a/._one.json", b"\0\5\x16\7")
+    assert [type(line) for line in read_file(path)] == [FileLine]
+
+
+def test_an_archive_with_a_password_is_refused_with_a_sentence(tmp_path):
+    """It used to end with a traceback."""
+    path = tmp_path / "export.zip"
+    with ZipFile(path, "w") as archive:
+        archive.writestr("one.json", b"{}")
+    packed = bytearray(path.read_bytes())
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        packed[packed.find(mark) + at] |= 1
+    path.write_bytes(packed)
+    with pytest.raises(FlybridgeError, match=r"export\.zip can't be read: .* is encrypted"):
+        list(read_file(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_file_of_another_encoding_is_read(encoding, tmp_path):
+    """As spreadsheets and consoles write them."""
+    path = tmp_path / "some.json"
+    path.write_bytes('{"user_id":"zoë","adid":"x"}\n{"user_id":"ada"}\n'.encode(encoding))
+    assert [line.ids for line in read_file(path) if isinstance(line, FileLine)] == [("zoë",), ("ada",)]

@@ -17,7 +17,6 @@ import csv
 import gzip
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import IO, Final, cast
 from zipfile import BadZipFile, ZipFile
@@ -31,6 +30,7 @@ from flybridge.amplitude.merged import is_merge, merges
 from flybridge.errors import FlybridgeError
 from flybridge.lenient_json import decode
 from flybridge.records import Envelope, Media, Source
+from flybridge.system.text_encoding import as_utf8
 
 LINES_PER_ENVELOPE: Final = 100
 MAX_LINE: Final = 1_000_000
@@ -38,6 +38,7 @@ TIMES: Final = ("event_time", "client_event_time", "time", "merge_time", "merge_
 _encode: Final = msgspec.json.Encoder().encode
 _gzip: Final = b"\x1f\x8b"
 _zip: Final = b"PK\x03\x04"
+_TOO_LONG: Final = f"It is longer than {MAX_LINE:,} bytes."
 
 
 class BadLine(Struct, frozen=True):
@@ -78,7 +79,8 @@ def read_file(path: Path) -> Iterator[FileLine | BadLine]:
                 yield from _archive_lines(file, path)
             else:
                 yield from read_lines(_opened(file), str(path))
-    except (OSError, EOFError, zlib.error, BadZipFile, NotImplementedError) as problem:
+    # RuntimeError, of which NotImplementedError is one: an archive with a password, or packed in a way not known.
+    except (OSError, EOFError, zlib.error, BadZipFile, RuntimeError) as problem:
         raise FlybridgeError(f"{path} can't be read: {problem}.") from problem
 
 
@@ -89,13 +91,13 @@ def _starts_with(file: IO[bytes], mark: bytes) -> bool:
 
 
 def _opened(file: IO[bytes]) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(file, "rb")) if _starts_with(file, _gzip) else file
+    return as_utf8(cast("IO[bytes]", gzip.open(file, "rb")) if _starts_with(file, _gzip) else file)
 
 
 def _archive_lines(file: IO[bytes], path: Path) -> Iterator[FileLine | BadLine]:
     with ZipFile(file) as archive:
         for member in sorted(archive.infolist(), key=lambda member: member.filename):
-            if member.is_dir():
+            if member.is_dir() or _is_of_the_system(member.filename):
                 continue
             with archive.open(member) as packed:
                 for line in read_lines(_opened(packed), f"{path}:{member.filename}"):
@@ -104,6 +106,11 @@ def _archive_lines(file: IO[bytes], path: Path) -> Iterator[FileLine | BadLine]:
                         if isinstance(line, BadLine)
                         else line
                     )
+
+
+def _is_of_the_system(name: str) -> bool:
+    """Whether a member of an archive was packed by an operating system beside the files that were meant."""
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
 
 
 def read_lines(file: IO[bytes], name: str) -> Iterator[FileLine | BadLine]:
@@ -115,13 +122,29 @@ def read_lines(file: IO[bytes], name: str) -> Iterator[FileLine | BadLine]:
             return
     first = first.removeprefix(b"\xef\xbb\xbf")
     if first.lstrip()[:1] in (b"{", b"["):
-        yield from _json_lines(chain([first], iter(lambda: file.readline(MAX_LINE), b"")), number)
+        yield from _json_lines(_whole_lines(file, first), number)
     else:
         yield from _csv_lines(file, first, number, name)
 
 
-def _json_lines(lines: Iterator[bytes], number: int) -> Iterator[FileLine | BadLine]:
+def _whole_lines(file: IO[bytes], first: bytes) -> Iterator[bytes | None]:
+    """Yield the lines after the beginning of one, and None for each that is longer than `MAX_LINE`."""
+    line = first
+    while line:
+        if len(line) >= MAX_LINE and not line.endswith(b"\n"):
+            while line and not line.endswith(b"\n"):
+                line = file.readline(MAX_LINE)
+            yield None
+        else:
+            yield line
+        line = file.readline(MAX_LINE)
+
+
+def _json_lines(lines: Iterator[bytes | None], number: int) -> Iterator[FileLine | BadLine]:
     for at, raw in enumerate(lines, number):
+        if raw is None:
+            yield BadLine(at, _TOO_LONG)
+            continue
         text = raw.strip()
         if not text:
             continue
@@ -146,7 +169,15 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
             f"{name} is neither JSON lines nor a CSV file with a column user_id or device_id. "
             f"Its first line has: {', '.join(columns[:10])}."
         )
-    reader = csv.reader(raw.decode("utf-8", "replace") for raw in file)
+    long: set[int] = set()
+
+    def texts() -> Iterator[str]:
+        for at, raw in enumerate(_whole_lines(file, file.readline(MAX_LINE)), number + 1):
+            if raw is None:
+                long.add(at)
+            yield "\n" if raw is None else raw.decode("utf-8", "replace")
+
+    reader = csv.reader(texts())
     while True:
         at = number + reader.line_num + 1
         try:
@@ -157,6 +188,8 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
             yield BadLine(at, f"It is not a line of CSV: {problem}.")
             continue
         if not values:
+            if at in long:
+                yield BadLine(at, _TOO_LONG)
             continue
         if len(values) != len(columns):
             yield BadLine(at, f"It has {len(values)} values, and the header has {len(columns)}.")
