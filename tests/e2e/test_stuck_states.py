@@ -111,6 +111,16 @@ ANSWERS = {
         "shop, Amplitude, HTTP V2: .*wrong_address",
         r'flybridge_circuit_open\{app="shop",endpoint="http_v2"\} 1.0',
     )),
+    "a proxy that breaks requests": (400, {"code": 400, "error": "Invalid JSON request body"}, Stuck(
+        "sending shop http_v2.*is halted.*unreadable_request.*delivery.gzip",
+        "shop, http_v2: .*unreadable_request",
+        r'flybridge_circuit_open\{app="shop",endpoint="http_v2"\} 1.0',
+    )),
+    "every event refused": (400, {"code": 400, "error": "Something is wrong"}, Stuck(
+        "sending shop http_v2.*is halted.*invalid_event.*Nothing is accepted",
+        "shop, http_v2: .*invalid_event",
+        r'flybridge_circuit_open\{app="shop",endpoint="http_v2"\} 1.0',
+    )),
     "a daily quota": (429, {"code": 429, "exceeded_daily_quota_devices": {f"device-{n}": 1 for n in range(9)}}, Stuck(
         "sending shop http_v2.*wait for another try",
         "shop, Amplitude, HTTP V2: .*could not be sent, and waits? for another try",
@@ -189,6 +199,10 @@ async def test_an_audience_that_has_stopped_is_said(tmp_path):
             batch = {"cohort_id": "7khm89cz", "in_cohort": True, "users": [{"user_id": "ada"}], "message_id": "m",
                      "computed_time": "1795168800"}  # fmt: skip
             assert await post(session, "/v1/cohorts/shop", batch, "stream-token") == 200
+            # By itself it would run within a minute.
+            words = ["cohorts", "run", "vips", "--config", str(path)]
+            while (await asyncio.to_thread(CliRunner().invoke, cli, words)).exit_code == 0:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.2)  # the message is still in the inbox
             stuck = Stuck(
                 "The audience vips of shop has stopped.*import_key is not valid.*see the import key",
                 "The audience vips of shop has stopped.*import_key is not valid",
