@@ -88,7 +88,8 @@ def test_what_is_configured_is_sent_from_everywhere():
         ("contact_no", "017000000"), ("telefon", "0170 000000"), ("any", "0170 0000000"), ("any", "(0170) 0000000"),
         ("recipient_name", "Ada"), ("vorname", "Ada"), ("correo", "x"), ("any", {"email": "withheld"}),
         ("any", [{"deep": {"phone": "017000000"}}]), ("someone@example.com", 1), ("any", {"someone@example.com": 1}),
-        ("any", "someone\uff20example.com"),
+        ("any", "someone\uff20example.com"), ("name", "Ada"), ("Address", "1 High Street"), ("ip", "192.0.2.9"),
+        ("password", "x"), ("phone", "withheld"),
     ],
 )  # fmt: skip
 def test_contacts_are_recognised(key, value):

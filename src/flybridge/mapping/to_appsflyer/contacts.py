@@ -26,6 +26,13 @@ NAME_PARTS: Final = (
 )  # fmt: skip
 ADDRESS_WORDS: Final = frozenset({"mail", "emails", "correo", "courriel"})
 PHONE_WORDS: Final = frozenset({"mobile", "tel", "cell", "contact", "handy"})
+KEYS: Final = frozenset(
+    {
+        "email", "e-mail", "email_address", "phone", "phone_number", "first_name", "last_name", "full_name", "name",
+        "address", "ip", "ip_address", "password",
+    }
+)  # fmt: skip
+"""Names in small letters that are those of contacts, whatever stands under them."""
 MIN_DIGITS: Final = 6
 """A phone number has more; the `7` of a phone's model is none."""
 
@@ -38,7 +45,7 @@ MAX_DEPTH: Final = 40
 
 def is_contact(key: str, value: Any) -> bool:
     """Return whether a property holds a contact: in its value, in its name, or in one of its own properties."""
-    return masked(key) != key or _holds(key, value, MAX_DEPTH)
+    return key.lower() in KEYS or masked(key) != key or _holds(key, value, MAX_DEPTH)
 
 
 def _holds(key: str, value: Any, depth: int) -> bool:

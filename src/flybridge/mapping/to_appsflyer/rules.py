@@ -21,14 +21,6 @@ FIXED: Final = "value:"
 USER: Final = "user_properties."
 MAX_NAME: Final = 100
 
-CONTACTS: Final = frozenset(
-    {
-        "email", "e-mail", "email_address", "phone", "phone_number", "first_name", "last_name", "full_name", "name",
-        "address", "ip", "ip_address", "password",
-    }
-)  # fmt: skip
-"""Keys of properties that name a person in the clear, in lower case. They are no extras."""
-
 
 class StreamRules(Stream, frozen=True, kw_only=True, dict=True):
     """How one stream chooses and maps events: its settings, checked. Raises `ConfigError` for one that can't work.
@@ -98,14 +90,8 @@ class CompiledStream:
         )
 
     def _is_extra(self, section: str, key: str) -> bool:
-        """Return whether a property may be an extra: not mapped already, no id or contact, not Amplitude's own."""
-        lower = key.lower()
-        return not (
-            f"{section}.{key}" in self._taken
-            or key.startswith(("$", "[Amplitude]"))
-            or lower in ID_KEYS
-            or lower in CONTACTS
-        )
+        """Return whether a property may be an extra: not mapped already, no id, not Amplitude's own."""
+        return not (f"{section}.{key}" in self._taken or key.startswith(("$", "[Amplitude]")) or key.lower() in ID_KEYS)
 
 
 def _naming(events: tuple[str, ...]) -> Callable[[str], bool]:
