@@ -44,12 +44,15 @@ NAMES: Final[Mapping[str, IdKind]] = {
     "androidappsetid": IdKind.APP_SET_ID,
     "appsetid": IdKind.APP_SET_ID,
     "appsflyerid": IdKind.APPSFLYER_ID,
+    "appsflyeruid": IdKind.APPSFLYER_ID,
+    "appsflyerdeviceid": IdKind.APPSFLYER_ID,
     "appsflyerappsflyerid": IdKind.APPSFLYER_ID,
 }
 MAX_NAME: Final = 40
 
 IOS: Final = frozenset({"ios", "iphone", "ipad", "ipados", "iphone os", "tvos", "watchos", "visionos"})
-ANDROID: Final = frozenset({"android", "fire os", "fireos", "amazon"})
+ANDROID: Final = frozenset({"android", "android tv", "fire os", "fireos", "amazon"})
+BROWSERS: Final = frozenset({"web", "browser", "mobile web"})
 
 # What the device id of an SDK may be. One that is random, as Android's default with an R behind it, is none of these.
 # https://amplitude.com/docs/sdks/analytics/android/android-kotlin-sdk ("Device ID lifecycle"),
@@ -69,6 +72,8 @@ _NUMBER: Final = re.compile(r"[0-9]{1,24}(?:\.[0-9]{0,12})?(?:E\+?[0-9]{1,2})?")
 _POINTED: Final = re.compile(
     r"([0-9]{2})\.([0-9]{2})\.([0-9]{4}),? ([0-9:.]{5,12})"
 )  # of Amplitude's page of templates
+WRAPPED: Final = "\"')"
+_WRAPPED: Final = re.compile(r"""Optional\(["']?([^"'()]+)["']?\)|["']([^"']+)["']""")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -114,11 +119,10 @@ def _seen(event: Mapping[str, Any]) -> SeenUser | None:
     for place in _places(event):
         for name, value in place.items():
             kind = None if value is None else _kind_of(name)
-            if kind is not None and kind not in ids and (found := _text(value)) is not None:
+            if kind is not None and kind not in ids and (found := _bare(value)) is not None:
                 ids[kind] = found
     if device_id:
-        platform = _text(event.get("platform")) or _text(event.get("os_name")) or ""
-        for kind, value in device_ids(device_id, platform):
+        for kind, value in device_ids(device_id, platform_of(event)):
             ids.setdefault(kind, value)
     if user_id:
         ids[IdKind.CUSTOMER_USER_ID] = user_id
@@ -126,6 +130,19 @@ def _seen(event: Mapping[str, Any]) -> SeenUser | None:
     if not ids and user_id is None and device_id is None:
         return None
     return SeenUser(user_id, device_id, ids, time_ms(time), amplitude_id)
+
+
+def platform_of(event: Mapping[str, Any]) -> str:
+    """Return `ios`, `android`, or what an event says of its platform in small letters; empty if it says nothing.
+
+    Frameworks (`Unity`, `React Native`) run on the system that the event names beside them, a browser on any.
+    """
+    platform, system = (_text(event.get(name)) for name in ("platform", "os_name"))
+    found = [(text or "").strip().lower() for text in (platform, system)]
+    for name in found[:1] if found[0] in BROWSERS else found:
+        if name in IOS or name in ANDROID:
+            return "ios" if name in IOS else "android"
+    return found[0] or found[1]
 
 
 def device_ids(device_id: str, platform: str) -> Iterator[tuple[IdKind, str]]:
@@ -174,6 +191,16 @@ def number_of(value: Any) -> str | None:
     """Return one of Amplitude's own numbers of users as text; None for anything else."""
     text = _text(value)
     return text if text is not None and len(text) <= MAX_NUMBER and text.isascii() and text.isdecimal() else None
+
+
+def _bare(value: Any) -> str | None:
+    """Return an identifier without what an app may have left around it: a list, quotes, Swift's `Optional(...)`."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    text = _text(value)
+    if text is not None and text[-1] in WRAPPED and (found := _WRAPPED.fullmatch(text)) is not None:
+        return usable(found[1] or found[2])
+    return text
 
 
 def _text(value: Any) -> str | None:

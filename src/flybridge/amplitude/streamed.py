@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.amplitude.stream import ANDROID, IOS, time_ms
+from flybridge.amplitude.stream import platform_of, time_ms
 from flybridge.identity import usable
 from flybridge.identity.masking import masked
 from flybridge.lenient_json import decode
@@ -60,11 +60,7 @@ class Streamed(Struct, frozen=True):
     @property
     def platform(self) -> str:
         """`android`, `ios`, or what the event says in lower case; empty without a platform."""
-        for name in ("platform", "os_name"):
-            said = self.fields.get(name)
-            if isinstance(said, str) and (said := said.strip().lower()):
-                return "ios" if said in IOS else "android" if said in ANDROID else said
-        return ""
+        return platform_of(self.fields)
 
     @property
     def user_id(self) -> str | None:

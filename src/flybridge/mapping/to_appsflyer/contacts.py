@@ -32,7 +32,7 @@ KEYS: Final = frozenset(
         "address", "ip", "ip_address", "password",
     }
 )  # fmt: skip
-"""Names in small letters that are those of contacts, whatever stands under them."""
+"""Names in small letters that are those of a person's data at the top of an event, whatever stands under them."""
 MIN_DIGITS: Final = 6
 """A phone number has more; the `7` of a phone's model is none."""
 
@@ -45,7 +45,7 @@ MAX_DEPTH: Final = 40
 
 def is_contact(key: str, value: Any) -> bool:
     """Return whether a property holds a contact: in its value, in its name, or in one of its own properties."""
-    return key.lower() in KEYS or masked(key) != key or _holds(key, value, MAX_DEPTH)
+    return masked(key) != key or _holds(key, value, MAX_DEPTH)
 
 
 def _holds(key: str, value: Any, depth: int) -> bool:

@@ -28,7 +28,7 @@ from flybridge.mapping.person import MIN_TELLING, names_a_device
 from flybridge.mapping.table import PREFIX
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
-from flybridge.mapping.to_appsflyer.contacts import is_contact
+from flybridge.mapping.to_appsflyer.contacts import KEYS, is_contact
 from flybridge.mapping.to_appsflyer.rules import StreamRules, found_at
 from flybridge.records import DAY_MS, HOUR_MS, Dead, content_key
 
@@ -281,7 +281,7 @@ def _extras(
             if names_a_device(value, devices):
                 notes.append(f"The property {masked(key)} contains a device identifier and was left out.")
                 continue
-            if is_contact(key, raw):
+            if key.lower() in KEYS or is_contact(key, raw):
                 contacts.add(key)
                 continue
             extras[key] = value
