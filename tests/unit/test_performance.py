@@ -296,6 +296,14 @@ def test_an_app_that_has_counted_nothing_says_so(config):
     assert said(config).startswith("Nothing was counted yet.")
 
 
+def test_a_comparison_without_rows_says_what_else_there_is(config):
+    """Nobody was asked; then what was counted on the day is named."""
+    assert "Without --stored the vendors are asked." in run(config, "reconcile", "--day", ago(9), "--stored")
+    told = run(config, "reconcile", "--day", ago(9), "--event", "af_purchas")
+    assert "There is af_purchase." in told
+    assert "af_purchase" in run(config, "reconcile", "--day", ago(9), "--event", "af_purchase", "--stored")
+
+
 def test_many_days_of_a_cohort_stand_in_tables_below_each_other(config, monkeypatch):
     """No cell stands alone below its row."""
     monkeypatch.setenv("COLUMNS", "50")

@@ -21,6 +21,7 @@ from flybridge.store.protocol import Store
 from flybridge.wiring import scopes_of
 
 NOT_SET = "(not set)"
+MOST_NAMED = 12
 VENDORS = {
     "appsflyer": ("AppsFlyer", "appsflyer.api_token"),
     "amplitude": ("Amplitude", "amplitude.secret_key"),
@@ -131,7 +132,7 @@ def _print(found: Mapping[str, Any]) -> None:
         total = _row(found["by"], found["total"])
         rows.append(total | {name: "total" if not at else "" for at, name in enumerate(map(_head, found["by"]))})
     numbers = ["AppsFlyer", "flybridge", "Amplitude", "unexplained"]
-    print_rows(f"{what}, {period}", rows, "Nothing was compared on these days.", right=numbers)
+    print_rows(f"{what}, {period}", rows, _nothing(found), right=numbers)
     causes = [_cause(one) for one in found["total"]["causes"]]
     if causes:
         print_rows("Why they differ", causes, "", right=["n"])
@@ -149,6 +150,18 @@ def _print(found: Mapping[str, Any]) -> None:
             )
     if any(not one["is_final"] for one in found["days"]):
         say("AppsFlyer's figures of a day are final 48 hours after it.")
+
+
+def _nothing(found: Mapping[str, Any]) -> str:
+    """Return a sentence for a comparison without rows: what else could be asked for."""
+    if not found["days"]:
+        return "Nothing was compared on these days. Without --stored the vendors are asked."
+    known = [one["event"] or one["kind"] for one in found["events"]]
+    if not known:
+        return "Nothing was counted on these days."
+    named = ", ".join(known[:MOST_NAMED])
+    more = f", and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+    return f"Nothing was counted of this on these days. There is {named}{more}."
 
 
 def _row(by: Sequence[str], one: Mapping[str, Any]) -> dict[str, Any]:
