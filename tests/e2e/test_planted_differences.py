@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from typing import Any
 
 import aiohttp
@@ -21,7 +20,9 @@ from planting import (
     written_time,
 )
 from starting import serving, written
+from typer.testing import CliRunner
 
+from flybridge.cli.app import app
 from flybridge.history.gaps import FOUND, Gap, GapReport
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
 from flybridge.insight.comparison import ALL_EVENTS, REPORT
@@ -40,7 +41,6 @@ from flybridge.store.figures import UNEXPLAINED_EVENTS
 from flybridge.store.job_runs import read_runs
 from flybridge.store.performance import date_of
 from flybridge.testing.clocks import ManualClock
-from flybridge.testing.processes import environment
 from flybridge.wiring import scopes_of
 
 
@@ -416,21 +416,18 @@ async def test_the_command_prints_what_it_found(bench, tmp_path):
     await bench.store.close()
     day = date_of(DAY).isoformat()
 
-    async def run(*words: str) -> tuple[str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "flybridge", "reconcile", "--config", str(path), "--day", day, *words,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment() | {"COLUMNS": "80"},
-        )  # fmt: skip
-        out, err = await process.communicate()
-        assert process.returncode == 0, err.decode()
-        return out.decode(), err.decode()
+    async def run(*words: str) -> str:
+        given = ["reconcile", "--config", str(path), "--day", day, *words]
+        done = await asyncio.to_thread(CliRunner().invoke, app, given, env={"COLUMNS": "80"}, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
 
-    text, _ = await run()
+    text = await run()
     assert all(len(line) <= 80 for line in text.splitlines())
     for word in ("tiktokglobal_int", "Waits for its user", "-2", "appsflyer_id -2"):
         assert word in text
     asked = bench.sandbox.dashboard.asked
-    found = json.loads((await run("--json", "--stored"))[0])
+    found = json.loads(await run("--json", "--stored"))
     assert bench.sandbox.dashboard.asked == asked
     ((row),) = found["rows"]
     assert (row["appsflyer"], row["flybridge"], row["amplitude"]) == (7, 7, 5)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from flybridge.cli.app import app
 from flybridge.demo.cluster import ClusterEnvironment
 from flybridge.demo.environment import Environment, LocalEnvironment
 from flybridge.demo.performance import truth_of
@@ -16,14 +18,12 @@ from flybridge.records import DAY_MS
 from flybridge.sandbox.traffic.traffic import TrafficApp, generate
 
 
-async def flybridge(environment: Environment, *words: str) -> tuple[int, str, str]:
-    """Run a command on the stage's configuration."""
-    command = (sys.executable, "-m", "flybridge", *words, "--config", str(environment.config_path))
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+async def flybridge(environment: Environment, *words: str) -> Any:
+    """Run a command on the stage's configuration, and return the JSON that it printed."""
+    given = [*words, "--json", "--config", str(environment.config_path)]
+    done = await asyncio.to_thread(CliRunner().invoke, app, given, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
 
 
 @pytest.mark.service
@@ -46,13 +46,10 @@ async def test_every_metric_stays_the_true_one(tmp_path, kind, faults):
         truth = truth_of(messages)
         now_ms = max(message.send_ms for message in messages) + 300 * DAY_MS
 
-        code, out, err = await flybridge(environment, "replay", "--all", "--json")
-        assert code == 0, out + err
-        assert json.loads(out)["processed"] > 0
+        assert (await flybridge(environment, "replay", "--all"))["processed"] > 0
         somebody = next(m.truth.appsflyer_id for m in messages if m.truth.kind == "install" and m.reported.readable)
-        code, out, err = await flybridge(environment, "forget", "--appsflyer-id", somebody, "--no-vendors", "--json")
-        assert code == 0, out + err
-        assert json.loads(out)["removed"]["tombstones"] > 0
+        forgotten = await flybridge(environment, "forget", "--appsflyer-id", somebody, "--no-vendors")
+        assert forgotten["removed"]["tombstones"] > 0
         later = await performance_verdicts(environment, truth, now_ms)
         assert [what for one in later for what in one.differences] == []
     finally:
