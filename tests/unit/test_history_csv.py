@@ -303,6 +303,17 @@ def test_reading_goes_on_where_it_ended(tmp_path):
             assert rows_of(tmp_path / name, stored, start=(row.end, lines)) == whole[at + 1 :]
 
 
+def test_times_of_parquet_are_moved_to_utc_once(tmp_path):
+    """A column of times may have a zone of its own, whatever `--timezone` says of the others."""
+    moment = datetime(2026, 7, 31, 8, 0, tzinfo=UTC)
+    columns = {"AppsFlyer ID": ["1-2"], "Event Name": ["buy"], "Install Time": [datetime(2026, 7, 31, 10, 0)]}
+    for zone in ("UTC", "Asia/Tokyo"):
+        table = pa.table(columns | {"Event Time": pa.array([moment], pa.timestamp("ms", zone))})
+        pq.write_table(table, tmp_path / "a.parquet")
+        (row,) = RawRows(local_file(tmp_path / "a.parquet"), Zone("Europe/Berlin"), None)
+        assert (row.fields["event_time"], row.fields["install_time"]) == ("2026-07-31 08:00:00",) * 2
+
+
 def test_parquet_is_read_like_csv(tmp_path):
     """Typed values are written as CSV has them."""
     table = pa.table(

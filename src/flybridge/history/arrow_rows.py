@@ -7,10 +7,11 @@ from typing import IO, Any, Final
 
 from flybridge.appsflyer.columns import Columns, columns_of
 from flybridge.appsflyer.raw_report import Report, is_of_copies
-from flybridge.history.rows import RawRow, Zone, as_text, row_of, zone_of
+from flybridge.history.rows import TIMES, RawRow, Zone, as_text, row_of, zone_of
 from flybridge.parquet import opened_parquet
 
 BATCH: Final = 2000
+UTC_MARK: Final = "+00:00"
 
 
 def parquet_rows(stored: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: int) -> Iterator[RawRow]:
@@ -36,4 +37,8 @@ def rows_of_batch(
     """
     for number, values in enumerate(zip(*(column.to_pylist() for column in batch.columns), strict=True), before + 1):
         if number > start and (fields := columns.row([as_text(value) for value in values])):
-            yield row_of(number, number, fields, named, zone)
+            row = row_of(number, number, fields, named, zone)
+            for name in TIMES:
+                if fields.get(name, "").endswith(UTC_MARK):  # what has a zone of its own was not moved
+                    fields[name] = fields[name].removesuffix(UTC_MARK)
+            yield row

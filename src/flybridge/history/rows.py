@@ -146,14 +146,14 @@ def dated(row: RawRow) -> RawRow | BadRow:
 
 
 def as_text(value: object) -> str:
-    """Return a cell of a typed file as CSV writes it; empty for none."""
+    """Return a cell of a typed file as CSV writes it; empty for none. A time with a zone is UTC and says so."""
     match value:
         case None:
             return ""
         case bool():
             return "true" if value else "false"
         case datetime():
-            moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+            moment = value.astimezone(UTC) if value.tzinfo else value
             return moment.isoformat(" ", "milliseconds" if moment.microsecond else "seconds")
         case float():
             return repr(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
