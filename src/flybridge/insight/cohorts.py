@@ -14,7 +14,7 @@ from msgspec import Struct
 from flybridge.insight.metrics import MICRO, add
 from flybridge.insight.performance import AppScope, Question, named, spend_in
 from flybridge.records import PerformanceKind
-from flybridge.store.performance import Slice, date_of, day_number
+from flybridge.store.performance import CostSums, CurvePoint, Slice, Sums, date_of, day_number
 from flybridge.store.protocol import Store
 
 LAST: Final = 90
@@ -130,6 +130,14 @@ class _Sums(Struct):
         return list(accumulate(found)) if is_cumulative else found
 
 
+class CohortCounts(Struct, frozen=True):
+    """What cohorts are made of: installs and costs of each day, and what was done so many days after the install."""
+
+    days: Sequence[Sums]
+    points: Sequence[CurvePoint]
+    costs: Sequence[CostSums]
+
+
 async def read_cohorts(
     store: Store,
     app: AppScope,
@@ -140,15 +148,36 @@ async def read_cohorts(
     last: int = LAST,
     organic: bool = True,
 ) -> Cohorts:
-    """Return the cohorts of one app's period, without `organic` only those that are attributed to a source.
+    """Read the counts of one app's period, and return its cohorts; see `cohorts_of`."""
+    counts = await read_counts(store, app, question)
+    return cohorts_of(counts, app, question, metric, grain=grain, last=last, organic=organic)
 
-    Organic installations have no spend, and are in no total of ROAS.
-    """
-    labels = tuple(label for label in question.labels if label not in ("day", "event", "app"))
+
+async def read_counts(store: Store, app: AppScope, question: Question) -> CohortCounts:
+    """Return what the cohorts of one app's period are made of, by the question's labels, day and media source."""
     asked = Slice(
-        question.first, question.last, app.today, frozenset({*labels, "day", "media_source"}), app.name,
+        question.first, question.last, app.today, frozenset({*_groups(question), "day", "media_source"}), app.name,
         question.media_source, question.campaign, question.country, question.platform,
     )  # fmt: skip
+    return CohortCounts(await store.performance(asked), await store.curves(asked), await store.costs(asked))
+
+
+def cohorts_of(
+    counts: CohortCounts,
+    app: AppScope,
+    question: Question,
+    metric: CohortMetric,
+    *,
+    grain: str = "day",
+    last: int = LAST,
+    organic: bool = True,
+) -> Cohorts:
+    """Return the cohorts of one app's period, without `organic` only those that are attributed to a source.
+
+    `counts` may have been read with more labels than the question has. Organic installations have no spend, and are in
+    no total of ROAS.
+    """
+    labels = _groups(question)
     paid_only = metric.per == "spend" or not organic
     found: dict[tuple[int, tuple[Any, ...]], _Sums] = {}
 
@@ -164,15 +193,15 @@ async def read_cohorts(
             one = found[key] = _Sums(first, until, {})
         return one
 
-    for row in await store.performance(asked):
+    for row in counts.days:
         if row.kind == PerformanceKind.INSTALL and not (paid_only and row.labels.media_source == "organic"):
             sums(row).size += row.n
     value_of = attrgetter(metric.field)
-    for point in await store.curves(asked):
+    for point in counts.points:
         if point.kind == PerformanceKind.INSTALL and not (paid_only and point.labels.media_source == "organic"):
             by_offset = sums(point).by_offset
             by_offset[point.offset] = by_offset.get(point.offset, 0) + value_of(point)
-    for cost in await store.costs(asked):
+    for cost in counts.costs:
         one = sums(cost)
         one.spend = add(one.spend, spend_in(app, cost))
     cohorts = []
@@ -224,6 +253,10 @@ def _ratio(metric: CohortMetric, top: int, size: int, spend: int | None) -> floa
     if not metric.per:
         return amount if metric.unit == "money" else top
     return amount / size if size else None
+
+
+def _groups(question: Question) -> tuple[str, ...]:
+    return tuple(label for label in question.labels if label not in ("day", "event", "app"))
 
 
 def _span(day: int, grain: str, question: Question) -> tuple[int, int]:

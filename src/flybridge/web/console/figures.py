@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from markupsafe import Markup, escape
 from msgspec import Struct
 
 from flybridge.insight.metrics import MONEY, SHARE, Figures, Metric, figure, of_money
@@ -109,6 +110,27 @@ def name_of(label: str, value: Any) -> str:
     if label == "media_source" and value in (ORGANIC, RESTRICTED):
         return str(value).capitalize()
     return COUNTRIES.get(value, str(value)) if label == "country" else shown(value)
+
+
+def cells_of(node: Node, heads: Sequence[str]) -> Markup:
+    """Return the cells of a row as HTML, under these heads.
+
+    A table has thousands of them, which takes a template half of the time of the page. They are made of numbers.
+    """
+    share, part = node.share * 100, f"{node.share * 100:.0f}"
+    before = (
+        '<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect width="{round(share, 1)}" height="8"></rect></svg>'
+    )
+    after = f' <span class="part">{part} %</span>'
+    made = []
+    for cell, head in zip(node.cells, heads, strict=True):
+        known = "n" if cell.plain else "n na"
+        made.append(
+            f'<td class="{known}" data-of="{escape(head)}" data-plain="{cell.plain}">{before}{cell.text}{after}</td>'
+        )
+        before = after = ""
+    return Markup("".join(made))  # noqa: S704 - digits, and heads that are escaped
 
 
 class Table:

@@ -22,7 +22,7 @@ from flybridge.store.protocol import Store
 from flybridge.telemetry.latencies import StepLatency
 from flybridge.web.console.condition import condition
 from flybridge.web.console.deeds import Deeds
-from flybridge.web.console.figures import name_of
+from flybridge.web.console.figures import cells_of, name_of
 from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.operations import Operations
 from flybridge.web.console.plain_words import ticked
@@ -130,7 +130,7 @@ class Site:
         self._templates.filters |= {
             "place": lambda path: places.get(path.partition("?")[0], "more"),
             "ticked": _ticked, "count": count_of, "plural": plural, "span": span, "share": share,
-            "source_name": lambda value: name_of("media_source", value),
+            "cells": cells_of, "source_name": lambda value: name_of("media_source", value),
             "pair": lambda value: (value, value),
         }  # fmt: skip
 

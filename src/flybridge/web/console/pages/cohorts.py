@@ -13,7 +13,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flybridge.insight.cohorts import COHORT_METRICS, GRAINS, CohortMetric, Cohorts, Curve, InstallCohort, read_cohorts
+from flybridge.insight.cohorts import (
+    COHORT_METRICS,
+    GRAINS,
+    CohortMetric,
+    Cohorts,
+    Curve,
+    InstallCohort,
+    cohorts_of,
+    read_cohorts,
+    read_counts,
+)
 from flybridge.insight.metrics import MONEY
 from flybridge.insight.performance import ORGANIC, AppScope
 from flybridge.insight.question import chosen_cohort, chosen_scopes
@@ -120,17 +130,11 @@ async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         return {"asked": None}
     it = await asked_for(site, query)
     filters = it.filters
-    by_source = await read_cohorts(
-        site.store, it.app, filters.question("media_source"), it.metric, grain="day", last=it.length,
-        organic=filters.organic,
-    )  # fmt: skip
-    found = await read_cohorts(
-        site.store, it.app, filters.question(), it.metric, grain=it.grain, last=it.length, organic=filters.organic
-    )
-    paid = await read_cohorts(
-        site.store, it.app, filters.question("media_source"), COHORT_METRICS["ltv"], grain="day", last=it.length,
-        organic=False,
-    )  # fmt: skip
+    together, apart = filters.question(), filters.question("media_source")
+    counts = await read_counts(site.store, it.app, apart)
+    by_source = cohorts_of(counts, it.app, apart, it.metric, last=it.length, organic=filters.organic)
+    found = cohorts_of(counts, it.app, together, it.metric, grain=it.grain, last=it.length, organic=filters.organic)
+    paid = cohorts_of(counts, it.app, apart, COHORT_METRICS["ltv"], last=it.length, organic=False)
     offsets = [day for day in SHOWN if day <= it.length]
     return {
         "asked": it,

@@ -135,6 +135,7 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         ],
         "levels": levels,
         "metrics": metrics,
+        "heads": [metric.title for metric in metrics],
         "nodes": nodes,
         "left_out": left_out,
         "total": table.cells(table.total, with_money=bool(unit)),
