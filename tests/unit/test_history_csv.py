@@ -530,7 +530,7 @@ def test_a_clock_of_twelve_hours_is_read(written, hour):
 
 
 @pytest.mark.parametrize("header", ["appsflyerId,eventName,eventTime,eventValue", "AppsFlyerID,EventName,EventTime,Ad"])
-@pytest.mark.parametrize("title", ["", "Report: in-app events\nMade on 2026-02-01\n\n", "\n\n", '"sep=,"\n'])
+@pytest.mark.parametrize("title", ["", "Report: in-app events\nMade on 2026-02-01\n\n", "\n" * 30, '"sep=,"\n'])
 def test_a_header_in_one_word_and_after_a_title_is_found(tmp_path, header, title):
     """Scripts write names without blanks, and people a title above them."""
     (row,) = rows_of(tmp_path / "a.csv", f"{title}{header}\n1-2,buy,2026-01-31 10:00:00,\n")

@@ -30,7 +30,7 @@ from flybridge.system.text_encoding import line_text
 MAX_RECORD: Final = 1 << 20
 BLOCK: Final = 1 << 18
 TITLES: Final = 20
-"""In how many lines a header is looked for."""
+"""In how many lines that are not blank a header is looked for."""
 NO_COLUMNS: Final = Columns((), {}, has_display_names=False)
 _QUOTE: Final = b'"'
 _SEPARATOR: Final = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=([,;\t|])"?', re.IGNORECASE)
@@ -68,8 +68,8 @@ class CsvReader:
 
     def _header(self) -> Columns:
         """Read the header: the first line, or the one after some lines of a title."""
-        first, separator = b"", ""
-        while (line := self._line()) and self.lines < TITLES:
+        first, separator, titles = b"", "", 0
+        while titles < TITLES and (line := self._line()):
             self.end, self.lines = self.end + len(line), self.lines + 1
             if (said := _SEPARATOR.fullmatch(line.rstrip(b"\r\n"))) is not None:
                 separator = said[1].decode("latin-1")
@@ -77,7 +77,7 @@ class CsvReader:
                 self.delimiter = separator or max(",;\t|", key=line_text(line).count)
                 if (columns := self._columns(line)) is not None:
                     return columns
-                first = first or line
+                first, titles = first or line, titles + 1
         if not first:
             return NO_COLUMNS
         text = _header_text(first)
