@@ -33,7 +33,7 @@ from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import reconcile_plans_of
 from flybridge.operations.reconcile_schedule import STATE, keep_reconciling
 from flybridge.records import DAY_MS, HOUR_MS, Source
-from flybridge.sandbox.faults import Faults
+from flybridge.sandbox.faults import FaultKind, Faults, FaultScript
 from flybridge.sandbox.server import Sandbox, running
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.aggregates import ReportedApp
@@ -393,6 +393,24 @@ async def test_a_refusal_is_noted_and_not_taken_for_zero(new_bench):
         assert "429" in day.notes[0]
         assert {row.amplitude for row in day.rows} == {None}
         assert len(bench.clock.slept) == 3
+
+
+async def test_an_outage_of_appsflyer_is_noted_and_not_taken_for_zero(new_bench):
+    """Whatever it answers, nothing of its side is known: neither a count, nor what is unexplained."""
+    async with new_bench(more="reconcile_by_master = true") as bench:
+        messages = bench.people(5, "tiktokglobal_int")
+        bench.knows(messages)
+        await bench.receive(messages)
+        await bench.deliver()
+        for kind in (FaultKind.PAGE, FaultKind.ERROR_BEFORE, FaultKind.UNAVAILABLE, FaultKind.CUT_BEFORE,
+                     FaultKind.HALF_ANSWER, FaultKind.FORBIDDEN):  # fmt: skip
+            bench.clock.advance(61)
+            bench.sandbox.reports._faults = Faults(FaultScript(requests=((kind, 1.0),)))
+            (day,) = await bench.reconcile()
+            assert (day.appsflyer, [row.appsflyer for row in day.rows]) == ("", [None]), kind
+            assert [(row.flybridge, row.amplitude, row.unexplained(APPSFLYER)) for row in day.rows] == [(5, 5, None)]
+            assert len(day.notes) == 1
+            assert "AppsFlyer" in day.notes[0]
 
 
 async def test_the_time_without_a_process_is_noted(bench):
