@@ -487,18 +487,14 @@ async def test_each_app_is_compared_once_a_day(bench):
     assert [run.did.partition(",")[0] for run in next(iter(runs.values()))] == ["3 days compared"]
 
 
-@pytest.mark.parametrize(
-    ("route", "faults", "double"),
-    [("http_v2", "reject", "primary"), ("http_v2", "none", "both"), ("attribution", "none", "primary")],
-)
-async def test_nothing_is_unexplained_in_traffic_with_all_its_mistakes(new_bench, route, faults, double):
-    """Late and restricted people, duplicates, malformed messages, second copies, rejected events, silenced devices."""
+@pytest.mark.parametrize(("route", "double"), [("http_v2", "both"), ("attribution", "primary")])
+async def test_nothing_is_unexplained_in_traffic_with_all_its_mistakes(new_bench, route, double):
+    """Late and restricted people, duplicates, malformed messages, second copies. See `test_true_under_faults`, too."""
     async with new_bench(route=route, mapping=f'double_attribution = "{double}"') as bench:
-        bench.sandbox.amplitude.faults = Faults.named(faults, 3)
         start_ms = bench.clock.now_ms()
         options = TrafficOptions(late_seen=0.1, start_ms=start_ms)
         facts, pushed = [], []
-        for number, message in enumerate(generate(5, 800, [TrafficApp("shop", "android", APP_ID)], options)):
+        for number, message in enumerate(generate(5, 500, [TrafficApp("shop", "android", APP_ID)], options)):
             if message.reported is not None:
                 facts.append(message.reported)
             bench.clock.advance(max(0, message.send_ms - bench.clock.now_ms()) / 1000)
@@ -516,18 +512,17 @@ async def test_nothing_is_unexplained_in_traffic_with_all_its_mistakes(new_bench
         days = await bench.reconcile(start_ms // DAY_MS + 6, 7)
         assert [note for day in days for note in day.notes] == []
         rows = [(day.day, row) for day in days for row in day.rows]
-        assert sum(row.flybridge for _, row in rows) > 700
+        assert sum(row.flybridge for _, row in rows) > 400
         left = [(day, row) for day, row in rows if row.unexplained(APPSFLYER) or row.unexplained(AMPLITUDE)]
         assert left == []
         paid = [(day.day, row) for day in days for row in day.revenue]
-        assert sum(row.flybridge for _, row in paid) > 100_000_000
+        assert sum(row.flybridge for _, row in paid) > 50_000_000
         wrong = [(day, row) for day, row in paid for step in (APPSFLYER, AMPLITUDE)
                  if abs(row.unexplained(step) or 0) > 10_000]  # fmt: skip
         assert wrong == []
         codes = {part.code for _, row in rows for part in row.parts}
         wanted = {"restricted", "unreadable", "booking_day"}
         wanted |= {"privacy", "amplitude_unmatched"} if route == "attribution" else {"expired"}
-        wanted |= {"silenced", "rejected"} if faults == "reject" else set()
         assert wanted <= codes
 
 
