@@ -70,7 +70,7 @@ def startable(config: Config) -> Check:
         check(config)
     except ConfigError as problem:
         return Check("configuration", False, str(problem))
-    return Check("configuration", True, f"{len(config.apps)} apps.")
+    return Check("configuration", True, f"{len(config.apps)} app{'' if len(config.apps) == 1 else 's'}.")
 
 
 def writable(directory: Path) -> Check:
