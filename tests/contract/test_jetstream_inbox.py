@@ -335,6 +335,43 @@ async def test_another_secret_is_named_and_does_not_hold_up_the_others(nats):
     await both.close()
 
 
+class Flipping(Seal):
+    """Flips one bit of what it seals."""
+
+    bit = 0
+
+    def seal(self, clear: bytes) -> bytes:
+        """Return the sealed bytes with the bit flipped."""
+        sealed = bytearray(super().seal(clear))
+        sealed[self.bit // 8 % len(sealed)] ^= 1 << self.bit % 8
+        return bytes(sealed)
+
+
+async def test_a_flipped_bit_in_a_chunk_holds_up_no_other(nats):
+    """Wherever it is. The damaged chunks stay, and are counted."""
+    stream, damaged = settings(ack_wait_s=1.0), Flipping(SECRET)
+    flipped = JetStreamInbox(nats.urls, damaged, stream)
+    await flipped.open()
+    async with opened(nats, stream) as inbox:
+        for bit in (*range(0, 400, 13), 2**20 + 5):
+            damaged.bit = bit
+            await flipped.accept(envelope(b"damaged %d" % bit))
+            await inbox.accept(envelope(b"whole %d" % bit))
+        await flipped.close()
+        found = []
+        while len(found) < 32:
+            try:
+                leased = await inbox.lease(10, NOW_MS, 60_000)
+            except SealBroken:
+                continue
+            if leased is not None:
+                found += leased.envelopes
+                await inbox.ack(leased)
+        assert {one.body.partition(b" ")[0] for one in found} == {b"whole"}
+        assert len({one.body for one in found}) == 32
+        assert (await inbox.depth(NOW_MS)).waiting == 32
+
+
 class Cutting:
     """A way to one server that, once, swallows what the server says to a batch and cuts the connection."""
 

@@ -17,7 +17,7 @@ from flybridge.records import DAY_MS, Apply, Dead, Filing, Member, MemberChange,
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Action
 from flybridge.store.postgres.store import PostgresStore
-from flybridge.store.protocol import Settlement
+from flybridge.store.protocol import Lane, Settlement
 from flybridge.store.sqlite.store import SqliteStore
 
 
@@ -129,6 +129,19 @@ async def test_damaged_text_holds_up_nothing_else(tmp_path):
         await store.hold_counts()
         await store.forget([key("nobody")], NOW_MS + 9, receipt="f")
         await store.close()
+
+
+async def test_a_damaged_lane_is_listed_as_waiting_and_new_events_go_on(open_store):
+    """Its row is the one place that says where its deliveries go: they are shown as those of a lane not configured."""
+    store = await open_store()
+    await store.file([direct("a"), direct("b")], NOW_MS)
+    execute(store, "UPDATE lanes SET id = id + 1000")
+    reopened = await open_store()
+    await reopened.file([direct("c")], NOW_MS)
+    assert await names(reopened) == ["c"]
+    assert [(depth.lane, depth.due) for depth in await reopened.depths(NOW_MS) if depth.due] == [(Lane("?", "?"), 2)]
+    assert len(await reopened.take_out(range(1, 100), NOW_MS)) == 2
+    assert await standing(reopened) == {"dead": 2, "pending": 1}
 
 
 async def test_what_did_not_open_is_delivered_when_it_opens_again(open_store):

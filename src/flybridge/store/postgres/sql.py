@@ -151,11 +151,13 @@ READS: Final[Mapping[Read, str]] = {
     Read.SEALED: """(SELECT sealed FROM items ORDER BY id DESC LIMIT $1) UNION ALL
                     (SELECT sealed FROM sightings ORDER BY key LIMIT $1)""",
     Read.COUNTS: f"SELECT app, day, source, outcome, reason, n FROM {STANDING} WHERE n <> 0 ORDER BY id",
-    Read.DEPTHS: """SELECT app, endpoint, count(*) FILTER (WHERE owner IS NULL AND due_ms <= $1),
+    # A lane whose own row is damaged is listed, too.
+    Read.DEPTHS: """SELECT coalesce(app, '?'), coalesce(endpoint, '?'),
+                           count(*) FILTER (WHERE owner IS NULL AND due_ms <= $1),
                            count(*) FILTER (WHERE owner IS NULL AND due_ms > $1),
                            count(*) FILTER (WHERE owner IS NOT NULL),
                            coalesce(min(due_ms) FILTER (WHERE owner IS NULL AND due_ms <= $1), 0)
-                    FROM deliveries JOIN lanes ON lanes.id = lane GROUP BY app, endpoint
+                    FROM deliveries LEFT JOIN lanes ON lanes.id = lane GROUP BY app, endpoint
                     ORDER BY app COLLATE "C", endpoint COLLATE "C" """,
     Read.LANES: """SELECT app, endpoint FROM lanes
                    WHERE EXISTS (SELECT 1 FROM deliveries WHERE lane = lanes.id AND owner IS NULL AND due_ms <= $1)

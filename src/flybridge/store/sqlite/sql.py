@@ -143,10 +143,12 @@ READS: Final[Mapping[Read, str]] = {
     Read.SEALED: """SELECT sealed FROM (SELECT sealed FROM items ORDER BY id DESC LIMIT ?1) UNION ALL
                     SELECT sealed FROM (SELECT sealed FROM sightings LIMIT ?1)""",
     Read.COUNTS: "SELECT app, day, source, outcome, reason, n FROM cells WHERE n <> 0",
-    Read.DEPTHS: """SELECT app, endpoint, sum(owner IS NULL AND due_ms <= ?1), sum(owner IS NULL AND due_ms > ?1),
+    # A lane whose own row is damaged is listed, too.
+    Read.DEPTHS: """SELECT coalesce(app, '?'), coalesce(endpoint, '?'),
+                           sum(owner IS NULL AND due_ms <= ?1), sum(owner IS NULL AND due_ms > ?1),
                            sum(owner IS NOT NULL),
                            coalesce(min(due_ms) FILTER (WHERE owner IS NULL AND due_ms <= ?1), 0)
-                    FROM deliveries JOIN lanes ON lanes.id = lane GROUP BY lane ORDER BY app, endpoint""",
+                    FROM deliveries LEFT JOIN lanes ON lanes.id = lane GROUP BY lane ORDER BY app, endpoint""",
     Read.LANES: """SELECT app, endpoint FROM lanes
                    WHERE EXISTS (SELECT 1 FROM deliveries WHERE lane = lanes.id AND owner IS NULL AND due_ms <= ?)
                    ORDER BY app, endpoint""",
