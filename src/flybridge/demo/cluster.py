@@ -62,5 +62,8 @@ class ClusterEnvironment(Environment):
     def shared(self) -> str:
         """Return the addresses of the servers."""
         nats = ", ".join(f'"{url}"' for url in self.nats.urls)
-        servers = f'\n[cluster]\nnats = [{nats}]\npostgres = "{self.postgres.dsn()}"\n'
-        return f"{servers}\n[delivery]\ntimeout_s = {TIMEOUT_S}\n"
+        return f'\n[cluster]\nnats = [{nats}]\npostgres = "{self.postgres.dsn()}"\n'
+
+    def delivery(self) -> str:
+        """Return the settings of `[delivery]`: what a worker had when it was killed goes to another one soon."""
+        return f"{super().delivery()}timeout_s = {TIMEOUT_S}\n"

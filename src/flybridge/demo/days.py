@@ -183,7 +183,7 @@ async def play(events: int, seed: int, directory: Path) -> DaysResult:
     """Play three days with that many postbacks, and what follows from them."""
     began = perf_counter()
     environment = LocalEnvironment(directory)
-    text = environment.config(ORIGIN).replace("wait_hours = 24", "wait_hours = 96") + "\n[delivery]\ngzip = true\n"
+    text = environment.config(ORIGIN).replace("wait_hours = 24", "wait_hours = 96") + "gzip = true\n"
     environment.config_path.write_text(text, encoding="utf-8")
     config = load(environment.config_path, os.environ)
     apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]

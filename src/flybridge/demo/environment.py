@@ -45,10 +45,10 @@ APPS: Final = (
 
 DELIVERY: Final = {
     # An event that makes the server fail is to end while the demo lasts, and not after two days.
-    "poison": "\n[delivery]\nmax_tries = 4\n",
-    "proxy": "\n[delivery]\ngzip = true\n",
+    "poison": "max_tries = 4\n",
+    "proxy": "gzip = true\n",
 }
-"""Settings that let a fault show, by its name."""
+"""Settings of `[delivery]` that let a fault show, by its name."""
 
 
 class EnvironmentOptions(TypedDict, total=False):
@@ -137,6 +137,10 @@ class Environment:
         """Return the configuration of shared servers."""
         return ""
 
+    def delivery(self) -> str:
+        """Return the settings of `[delivery]`."""
+        return DELIVERY.get(self._faults, "")
+
     def loaded(self) -> Config:
         """Return the configuration as a command reads it."""
         return load(self.config_path, os.environ)
@@ -177,7 +181,7 @@ webhook_token = "{self.token}"
 {STREAM}"""
                 for app in self.apps
             )
-            + DELIVERY.get(self._faults, "")
+            + f"\n[delivery]\n{self.delivery()}"
         )
 
 
