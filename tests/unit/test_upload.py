@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from flybridge.amplitude.upload import ORIGINS, Batch, HttpV2, origin
 from flybridge.delivery.exchange import Accepted, Halt, HttpResponse, Reject, Retry, Split, Verdict, retry_after_s
@@ -61,6 +62,18 @@ def test_the_request_holds_every_event_with_its_identity() -> None:
             {"event_type": "d"},
         ],
     }
+
+
+@pytest.mark.parametrize(("age_ms", "is_late"), [(0, False), (3_600_000, False), (3_600_001, True), (10**9, True)])
+@pytest.mark.parametrize("endpoint", [HttpV2(KEY), Batch(KEY), HttpV2(KEY, current_ms=0)])
+def test_what_is_sent_late_leaves_the_state_of_its_user_alone(endpoint: HttpV2, age_ms: int, is_late: bool) -> None:
+    """Version and place are of then; the attribution that its `$identify` event sets is not older for that."""
+    body = b'{"event_type":"$identify"}\n{"event_type":"[AppsFlyer] Install","app_version":"1"}'
+    late = structs.replace(item(1, "user-1", None, body), age_ms=age_ms)
+    identify, event = msgspec.json.decode(endpoint.request([late]).body)["events"]
+    assert event.pop("$skip_user_properties_sync", False) is (is_late or (endpoint.current_ms == 0 and age_ms > 0))
+    assert event == {"user_id": "user-1", "event_type": "[AppsFlyer] Install", "app_version": "1"}
+    assert identify == {"user_id": "user-1", "event_type": "$identify"}
 
 
 @pytest.mark.parametrize("endpoint", [HttpV2(KEY), Batch(KEY)])

@@ -41,8 +41,9 @@ class Condition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     path: Name = field(name="property")
-    """Where the value is found: `event_properties.plan`, `user_properties.country`, `group_properties.`,
-    `groups.` or `data.` and a key, or a field of the event itself (`platform`)."""
+    """Where the value is found. In an event of Amplitude: `event_properties.plan`, `user_properties.country`,
+    `group_properties.`, `groups.` or `data.` and a key, or a field of the event itself (`platform`). In a postback: a
+    field of AppsFlyer's (`country_code`), or `event_value.` or `custom_data.` and a key."""
     equals: Scalar | None = field(default=None, name="is")
     """The event passes if the property is this."""
     differs: Scalar | None = field(default=None, name="is_not")
