@@ -199,10 +199,11 @@ def test_a_file_that_cant_be_read_is_named_and_costs_no_other(config, tmp_path):
     (tmp_path / "c.csv.gz").write_bytes(
         gzip.compress((HEADER + row(2, "install", "2025-03-01 10:00:00")).encode())[:-9]
     )
+    (tmp_path / "d.zip").write_bytes(b"PK\x03\x04 and what a broken download has left")
     words = ("import", str(tmp_path), "--timezone", "UTC")
     dry = run(config, *words, "--dry-run")
     assert dry.exit_code == 1
-    for said in ("b.csv has no header", "c.csv.gz can't be read", "in 3 files"):
+    for said in ("b.csv has no header", "c.csv.gz can't be read", "d.zip can't be read as an archive", "in 4 files"):
         assert said in " ".join(dry.output.split()), dry.output
     assert run(config, *words, "--yes").exit_code == 1
     assert processed(config)["pending"] >= 1

@@ -61,6 +61,7 @@ class RawFile(Struct, frozen=True):
     mark: str
     bucket: Any = None
     members: tuple[str, ...] = ()
+    problem: str = ""
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
@@ -111,14 +112,24 @@ class _Remote(io.RawIOBase):
 def find_files(names: Sequence[str]) -> list[RawFile]:
     """Return the files of paths, patterns, directories and addresses, each once.
 
-    Raises `ConfigError` for one that names no file.
+    Raises `ConfigError` for one that names no file, and `FlybridgeError` for an archive that can't be read. One of
+    several files costs no other: it is returned with its `problem`, which is raised when it is read.
     """
-    found: dict[str, RawFile] = {}
+    files: dict[str, RawFile] = {}
     for name in names:
-        files = _remote_files(name) if "://" in name else _local_files(name)
-        if not files:
+        named = _remote_files(name) if "://" in name else _local_files(name)
+        if not named:
             raise _nothing(name)
-        found.update((one.name, one) for file in files for one in _members(file))
+        files.update((one.name, one) for one in named)
+    found: dict[str, RawFile] = {}
+    for file in files.values():
+        try:
+            members = _members(file)
+        except FlybridgeError as problem:
+            if len(files) == 1:
+                raise
+            members = [structs.replace(file, problem=str(problem))]
+        found.update((one.name, one) for one in members)
     return list(found.values())
 
 
@@ -296,6 +307,8 @@ class RawRows:
 
     def _guarded(self, read: Callable[[IO[bytes]], Iterator[T]]) -> Iterator[T]:
         name = self.file.name
+        if self.file.problem:
+            raise FlybridgeError(self.file.problem)
         try:
             with self.file.opened() as stored:
                 self._stored = stored
