@@ -141,6 +141,8 @@ async def test_a_story_has_every_attempt_with_status_and_the_vendors_words(tmp_p
         story = await ann.get(f"/events/{number}")
     rows = re.findall(r'data-of="Status">(.*?)</td><td data-of="Answer" class="(.*?)">(.*?)</td>', story)
     assert [row[:2] for row in rows] == [("503", "warn"), ("503", "warn"), ("accepted", "good")]
+    assert "<strong>Delivered</strong>. </p>" in story
+    assert "What helps" not in story
     assert all(words.startswith("127.0.0.1 answered 503") for _, level, words in rows if level == "warn")
 
 

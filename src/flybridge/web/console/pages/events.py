@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flybridge.insight.reasons import reason_of
+from flybridge.insight.reasons import UNKNOWN, Reason, reason_of
 from flybridge.records import DAY_MS, OutcomeKind
 from flybridge.store.events import MOST_ATTEMPTS, EventDelivery, EventFilter, EventItem, EventRow, EventStory
 from flybridge.web.answers import Refusal
@@ -151,6 +151,8 @@ async def _story(site: Site, request: Request, *, content: bool) -> Response:
         return await site.page(request, ENTRY, "missing.html", 404, what="event")
     row, now_ms = found.row, site.clock.now_ms()
     known = reason_of(row.outcome, row.reason)
+    if known is UNKNOWN and not row.reason:  # that it was delivered needs no reason
+        known = Reason("", "")
     return await site.page(
         request, ENTRY, "event.html", row=row_of(row), steps=_steps(found, now_ms), meaning=known.meaning,
         remedy=known.remedy if found.dead is None else "", insert_id=f"{row.insert_id[:6]}…" if row.insert_id else "",
