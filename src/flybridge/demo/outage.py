@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Any, Final
 
@@ -52,7 +52,8 @@ async def play_outage(environment: LocalEnvironment, *, seed: int, events: int) 
             app.name: list(generate(seed, events, [TrafficApp(app.name, app.platform, app.appsflyer_app_id)], options))
             for app in apps
         }
-        async with session.post(f"{origin}/sandbox/clock", params={"advance_s": str(DAYS * 86_400)}) as answer:
+        days = days_down((one for sent in messages.values() for one in sent), began_ms)
+        async with session.post(f"{origin}/sandbox/clock", params={"advance_s": str(days * 86_400)}) as answer:
             answer.raise_for_status()
         headers = {"Authorization": environment.token, "Content-Type": "application/json"}
         line = [one for sent in messages.values() for one in sent]
@@ -93,6 +94,12 @@ async def play_outage(environment: LocalEnvironment, *, seed: int, events: int) 
             OutageVerdict(app.name, lost, found["missing"], found["filled"], int(app in left), delivered, wrong)
         )
     return verdicts
+
+
+def days_down(messages: Iterable[TrafficMessage], began_ms: int) -> int:
+    """Return for how many days flybridge is down: longer than the traffic lasts, of which some comes days later."""
+    last_ms = max((one.truth.time_ms for one in messages), default=began_ms)
+    return max(DAYS, (last_ms - began_ms) // DAY_MS + 1)
 
 
 def _compared(
