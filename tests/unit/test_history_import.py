@@ -192,6 +192,26 @@ def test_a_row_without_a_time_is_not_dated_to_today(config, tmp_path, event, tim
     assert processed(config) == {"pending": 2, "dead": 1}
 
 
+def test_a_dry_run_counts_what_is_in_several_files_once(config, tmp_path):
+    """As the import does. Equal rows of one file happened as often as they are there."""
+    sale = row(1, "af_purchase", "2025-03-01 10:00:00", revenue="2")
+    later = row(1, "af_purchase", "2025-03-02 10:00:00", revenue="3")
+    (tmp_path / "a.csv").write_text(HEADER + sale * 2 + row(2, "install", "2025-03-01 09:00:00"))
+    (tmp_path / "b.csv").write_text(HEADER + sale * 3 + later + row(2, "install", "2025-03-01 09:00:00"))
+    words = ("import", str(tmp_path), "--timezone", "UTC")
+    survey = json.loads(run(config, *words, "--dry-run", "--json").stdout)
+    sent = {
+        report: counts.get("sent", 0) + counts.get("held until its user is known", 0)
+        for report, counts in survey["outcomes"].items()
+    }
+    assert sent == {"in-app events": 4, "installs": 1}
+    assert survey["revenue"] == {"EUR": 9.0}
+    run(config, *words, "--yes")
+    counts = processed(config)
+    assert counts["duplicate"] == 3
+    assert sum(counts.values()) - counts["duplicate"] == 5
+
+
 def test_a_file_that_cant_be_read_is_named_and_costs_no_other(config, tmp_path):
     """All of them are named at once; the rest is imported."""
     (tmp_path / "a.csv").write_text(HEADER + row(1, "install", "2025-03-01 10:00:00"))

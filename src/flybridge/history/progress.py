@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS equal_rows (
 CREATE TEMP TABLE looked_at (
     file INTEGER NOT NULL, hash INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (file, hash)
 ) STRICT, WITHOUT ROWID;
+CREATE TEMP TABLE surveyed (event BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TEMP TABLE newest (person INTEGER PRIMARY KEY, ms INTEGER NOT NULL) STRICT;
 CREATE TEMP TABLE reported (key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TEMP TABLE months (person INTEGER NOT NULL, month INTEGER NOT NULL, PRIMARY KEY (person, month))
@@ -205,6 +206,14 @@ class Progress:
             return False
         row = self._db.execute("SELECT ms FROM newest WHERE person = ?", (person,)).fetchone()
         return row is not None and row[0] == ms
+
+    def are_surveyed(self, events: Iterable[bytes]) -> list[bool]:
+        """Note events of a survey. Return for each whether it was noted before, in whichever file."""
+        sql = "INSERT OR IGNORE INTO surveyed VALUES (?)"
+        self._db.execute("BEGIN")
+        found = [self._db.execute(sql, (event,)).rowcount == 0 for event in events]
+        self._db.execute("COMMIT")
+        return found
 
     def note_reported(self, keys: Iterable[bytes]) -> None:
         """Note the content keys of rows of reports."""

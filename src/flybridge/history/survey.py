@@ -157,9 +157,11 @@ class Surveyor:
         ]
         filings = self._filings(envelopes)
         known = await self._known(filings) if self._known is not None else [False] * len(filings)
-        for row, filing, is_known in zip(rows, filings, known, strict=True):
-            self._outcomes[row.report.word, "duplicate" if is_known else outcome_of(filing)] += 1
-            if (revenue := row.fields.get("event_revenue")) and not is_known:
+        again = self._progress.are_surveyed(map(_event_of, filings))
+        for row, filing, is_known, is_again in zip(rows, filings, known, again, strict=True):
+            is_duplicate = is_known or is_again
+            self._outcomes[row.report.word, "duplicate" if is_duplicate else outcome_of(filing)] += 1
+            if (revenue := row.fields.get("event_revenue")) and not is_duplicate:
                 self._add(row.fields.get("event_revenue_currency", "").upper(), revenue)
 
     def _add(self, currency: str, amount: str) -> None:
@@ -200,6 +202,11 @@ def _month(day: int) -> int:
 def _text(ms: int) -> str:
     seconds, rest = divmod(ms // 1000, 60)
     return f"{day_of(ms)} {seconds // 60 % 24:02}:{seconds % 60:02}:{rest:02}"
+
+
+def _event_of(filing: Filing) -> bytes:
+    """Return what tells an event from those of other rows, in files that overlap as well."""
+    return (filing.key or filing.digest) + f" {filing.key_ms} {filing.ordinal}".encode()
 
 
 def outcome_of(filing: Filing) -> str:
