@@ -208,3 +208,18 @@ def test_what_has_no_revenue_is_not_asked_for():
     for given in ({"metric": "turnover"}, {"metric": "revenue", "event": "install"}):
         with pytest.raises(ConfigError):
             asked_differences(given, SCOPES)
+
+
+async def test_what_is_withheld_and_has_no_rate_is_a_matter_of_the_rate(bench):
+    """AppsFlyer has the amount under its source, and flybridge an event of a restricted one that it can't convert."""
+    withheld, usual = bench.people(1, "restricted", campaign=None), bench.people(1, "tiktokglobal_int")
+    bench.happened(withheld, source="Facebook Ads")
+    bench.happened(usual)
+    paid = [bought(who, LATER_MS + 1000 * n, 20.0, "EUR", 22.0) for n, who in enumerate(withheld)]
+    bench.happened(paid, source="Facebook Ads")
+    await bench.receive([*withheld, *usual, *(one | {"event_revenue_usd": None} for one in paid)], at_ms=LATER_MS)
+    await bench.deliver()
+    (day,) = await bench.reconcile()
+    (row,) = [one for one in day.revenue if (one.key.event, one.key.media_source) == (ALL_EVENTS, "Facebook Ads")]
+    assert (row.appsflyer, row.flybridge, row.unexplained("appsflyer")) == (22_000_000, 0, 0)
+    assert [(part.code, part.detail, part.events) for part in row.parts] == [("rate", "restricted", 1)]

@@ -245,7 +245,11 @@ class _RevenueRows:
                 add(row, "rate", left(row, APPSFLYER), "", cohort.rated)
         rows = self.rows.of(EVENT, ALL_EVENTS)
         move_withheld(rows, evidence.withholding, CENT)
+        hidden = self._money.cohorts.get(RESTRICTED) or CohortRevenue()
         for row in rows.values():
+            # What came as restricted and could not be converted is nowhere here, and under its source at AppsFlyer.
+            if hidden.not_converted and row.key.media_source != RESTRICTED and left(row, APPSFLYER) <= -CENT:
+                add(row, "rate", left(row, APPSFLYER), RESTRICTED, hidden.not_converted)
             for code, counts in (("unreadable", evidence.unreadable_since > 0), ("gap", evidence.was_down)):
                 if counts and left(row, APPSFLYER) <= -CENT:
                     add(row, code, left(row, APPSFLYER))
