@@ -19,7 +19,16 @@ from typing import Final
 from msgspec import Struct, field, structs
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
-from flybridge.insight.compared_rows import ORGANIC, RESTRICTED, ComparedRows, add, left, move_withheld, respelled
+from flybridge.insight.compared_rows import (
+    ORGANIC,
+    RESTRICTED,
+    WITHHELD,
+    ComparedRows,
+    add,
+    left,
+    move_withheld,
+    respelled,
+)
 from flybridge.insight.comparison import ALL_EVENTS, ComparedKey, ComparedRow
 from flybridge.insight.reconcile import AmplitudeCount, DayEvidence
 from flybridge.records import PerformanceKind
@@ -239,12 +248,14 @@ class _RevenueRows:
             row.flybridge = own[source]
             row.appsflyer = booked.get(source, 0)
             add(row, "booking_day", own[source] - cohort.revenue)
-            if cohort.not_converted and left(row, APPSFLYER) <= -CENT:
-                add(row, "rate", left(row, APPSFLYER), "", cohort.not_converted)
-            elif cohort.rated and CENT <= abs(left(row, APPSFLYER)) <= abs(cohort.rated_amount):
-                add(row, "rate", left(row, APPSFLYER), "", cohort.rated)
+            if source not in WITHHELD:
+                _add_rate(row, cohort)
         rows = self.rows.of(EVENT, ALL_EVENTS)
+        # What came without its source was converted, too: the rate explains only what is left after that.
         move_withheld(rows, evidence.withholding, CENT)
+        for source in WITHHELD:
+            if source in rows:
+                _add_rate(rows[source], self._money.cohorts.get(source) or CohortRevenue())
         hidden = self._money.cohorts.get(RESTRICTED) or CohortRevenue()
         for row in rows.values():
             # What came as restricted and could not be converted is nowhere here, and under its source at AppsFlyer.
@@ -255,3 +266,11 @@ class _RevenueRows:
                     add(row, code, left(row, APPSFLYER))
             if not evidence.is_final and abs(left(row, APPSFLYER)) >= CENT:
                 add(row, "not_final", left(row, APPSFLYER))
+
+
+def _add_rate(row: ComparedRow, cohort: CohortRevenue) -> None:
+    """Add what conversion explains of the revenue of the installs of a day and source."""
+    if cohort.not_converted and left(row, APPSFLYER) <= -CENT:
+        add(row, "rate", left(row, APPSFLYER), "", cohort.not_converted)
+    elif cohort.rated and CENT <= abs(left(row, APPSFLYER)) <= abs(cohort.rated_amount):
+        add(row, "rate", left(row, APPSFLYER), "", cohort.rated)

@@ -1,0 +1,51 @@
+"""What explains that the revenue of a day differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from flybridge.insight.comparison import ALL_EVENTS
+from flybridge.insight.reconcile import DayEvidence
+from flybridge.insight.reconcile_revenue import CohortRevenue, RevenueEvidence, compare_revenue
+
+EURO = 1_000_000
+
+
+def rated(amount: int) -> CohortRevenue:
+    """Return the revenue of one event that was converted by the rate table."""
+    return CohortRevenue(amount, rated=1, rated_amount=amount)
+
+
+def parts(booked: Mapping[str, int], cohorts: Mapping[str, CohortRevenue]) -> dict[str, dict[str, int]]:
+    """Return by source what explains the difference of all in-app events; nothing may be left."""
+    evidence = DayEvidence("shop", 1, 0, is_final=True, counted=[], outcomes=[], name_of=lambda _, event: event)
+    rows = compare_revenue(evidence, RevenueEvidence(booked=booked, cohorts=cohorts), [])
+    assert all(row.key.event == ALL_EVENTS and row.unexplained("appsflyer") == 0 for row in rows)
+    found = {row.key.media_source: {part.code: part.n for part in row.parts} for row in rows}
+    return {source: {code: n for code, n in of.items() if code != "booking_day"} for source, of in found.items()}
+
+
+@pytest.mark.parametrize("name", ["restricted", "organic"])
+def test_what_is_withheld_and_was_converted_is_withheld_first(name: str) -> None:
+    """The rate explains what AppsFlyer's own rate makes of it, and not the whole amount."""
+    assert parts({"Facebook Ads": 12 * EURO, name: 0}, {name: rated(12 * EURO + 100_000)}) == {
+        "Facebook Ads": {"restricted": -12 * EURO},
+        name: {"restricted": 12 * EURO, "rate": 100_000},
+    }
+
+
+@pytest.mark.parametrize("source", ["Facebook Ads", "restricted", "organic"])
+@pytest.mark.parametrize("difference", [-100_000, 100_000])
+def test_the_rate_explains_what_is_under_the_same_source(source: str, difference: int) -> None:
+    """Whether AppsFlyer names it or not."""
+    booked, cohorts = {source: 12 * EURO}, {source: rated(12 * EURO + difference)}
+    assert parts(booked, cohorts) == {source: {"rate": difference}}
+
+
+def test_rates_of_several_sources_do_not_meet() -> None:
+    """A source whose rate makes it less is not taken for one that is withheld by another whose rate makes it more."""
+    booked = {"Facebook Ads": 12 * EURO, "organic": 8 * EURO}
+    cohorts = {"Facebook Ads": rated(12 * EURO - 50_000), "organic": rated(8 * EURO + 50_000)}
+    assert parts(booked, cohorts) == {"Facebook Ads": {"rate": -50_000}, "organic": {"rate": 50_000}}
