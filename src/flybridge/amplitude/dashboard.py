@@ -9,7 +9,8 @@ taken in their order.
 
 A property of the event is added up with `m=sums`, which needs that property in `group_by`: the first there, before what
 the sums are grouped by (*unverified*: the page says that it has to be among them). Revenue is the event property
-`$revenue`, a plain number without its currency.
+`$revenue`, a plain number without its currency (https://amplitude.com/docs/data/currency-conversion; charts call it so,
+too: https://amplitude.com/docs/analytics/charts/revenue-ltv/revenue-ltv-track-new-user-monetization).
 """
 
 from __future__ import annotations
