@@ -102,6 +102,13 @@ def test_values_are_written_as_people_read_them(value, unit, text):
     assert text_of(value, unit) == text
 
 
+def test_two_amounts_that_are_compared_are_written_alike():
+    """The smaller of them has no cents, either."""
+    assert (text_of(9_687.0, "money", beside=10_802.0), text_of(10_802.0, "money", beside=9_687.0)) == (
+        "9,687", "10,802"
+    )  # fmt: skip
+
+
 def test_an_axis_is_short():
     """It has no room for zeros."""
     assert [axis("money")(n) for n in (0, 250, 2500, 2.5e6, 3e9)] == ["0", "250", "2.5k", "2.5m", "3bn"]

@@ -61,9 +61,9 @@ class Node(Struct, frozen=True):
     under: Sequence[Node] = ()
 
 
-def text_of(value: float | None, unit: str) -> str:
-    """Return a value as people read it; large ones without decimals."""
-    if value is not None and unit == MONEY and abs(value) >= 10_000:
+def text_of(value: float | None, unit: str, *, beside: float | None = None) -> str:
+    """Return a value as people read it; large ones, and those that stand `beside` a large one, without decimals."""
+    if value is not None and unit == MONEY and max(abs(value), abs(beside or 0)) >= 10_000:
         return f"{value:,.0f}"
     if value is not None and unit == SHARE and abs(value) >= 10:
         return f"{value * 100:,.0f} %"

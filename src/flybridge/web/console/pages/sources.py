@@ -184,10 +184,10 @@ def _card(
     line = charts.spark([by_day.get(day) for day in range(filters.first, filters.last + 1)])
     return Card(
         metric,
-        text_of(value, metric.unit),
+        text_of(value, metric.unit, beside=was),
         unit if metric.unit == MONEY and value is not None else "",
         change_of(metric, value, was),
-        text_of(was, metric.unit) if was is not None else "",
+        text_of(was, metric.unit, beside=value) if was is not None else "",
         line if value is not None else "",
     )
 
