@@ -11,8 +11,8 @@ export UV_SYSTEM_CERTS := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start many processes; one that may not keep what it has compiled takes a second longer to start.
 unexport PYTHONDONTWRITEBYTECODE
-# How many processes `make test` spreads the tests over: one for each core, but two at least and four at most.
-WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 4 ? 4 : n )))
+# How many processes `make test` spreads the tests over: one more than cores, because many wait for other processes.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 3 : n > 3 ? 4 : n + 1 )))
 
 .PHONY: help setup test demo check lint types imports docs pages pictures bench requirements format dist clean
 
