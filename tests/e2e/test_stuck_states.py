@@ -113,12 +113,12 @@ ANSWERS = {
     )),
     "a proxy that breaks requests": (400, {"code": 400, "error": "Invalid JSON request body"}, Stuck(
         "sending shop http_v2.*is halted.*unreadable_request.*delivery.gzip",
-        "shop, http_v2: .*unreadable_request",
+        "shop, Amplitude, HTTP V2: .*unreadable_request",
         r'flybridge_circuit_open\{app="shop",endpoint="http_v2"\} 1.0',
     )),
     "every event refused": (400, {"code": 400, "error": "Something is wrong"}, Stuck(
         "sending shop http_v2.*is halted.*invalid_event.*Nothing is accepted",
-        "shop, http_v2: .*invalid_event",
+        "shop, Amplitude, HTTP V2: .*invalid_event",
         r'flybridge_circuit_open\{app="shop",endpoint="http_v2"\} 1.0',
     )),
     "a daily quota": (429, {"code": 429, "exceeded_daily_quota_devices": {f"device-{n}": 1 for n in range(9)}}, Stuck(
