@@ -29,6 +29,7 @@ from flybridge.records import (
     Performance,
     Person,
     Restricted,
+    Shown,
     Sighting,
     Source,
 )
@@ -92,6 +93,8 @@ FULL = Filing(
     key_ms=7,
     ordinal=2,
     mentions=(b"m" * 16,),
+    shown=Shown("[AppsFlyer] Install", NOW_MS, frozenset({GAID})),
+    numbers=(b"n" * 16,),
 )
 """A filing in which no field has its default."""
 

@@ -100,7 +100,8 @@ def spared(filing: Filing, known: Mapping[bytes, int]) -> Filing | None:
     gone = {key for person in filing.persons if _is_gone(person, received_ms, known) for key in person.keys}
     left = tuple(sighting for sighting in filing.sightings if sighting.key not in gone)
     members = tuple(one for one in filing.members if gone.isdisjoint(one.member.persons + one.member.marks))
-    return structs.replace(filing, sightings=left, persons=tuple(there), members=members)
+    numbers = tuple(key for key in filing.numbers if key not in gone)
+    return structs.replace(filing, sightings=left, persons=tuple(there), members=members, numbers=numbers)
 
 
 def _is_gone(person: Person, received_ms: int, known: Mapping[bytes, int]) -> bool:
@@ -113,7 +114,7 @@ def _is_gone(person: Person, received_ms: int, known: Mapping[bytes, int]) -> bo
 def blank(filing: Filing) -> Filing:
     """Remove from a filing all that would remember its content or its person."""
     left = structs.replace(filing, key=None, sightings=(), performance=None, carried=None, digest=b"", persons=())
-    return structs.replace(left, restricted=None, members=(), mentions=())
+    return structs.replace(left, restricted=None, members=(), mentions=(), numbers=(), shown=None)
 
 
 # --- removing
