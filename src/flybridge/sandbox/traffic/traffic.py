@@ -207,7 +207,9 @@ class _Traffic:
             )
             if name == REFUND:
                 plans[-1].bits = next(p.bits for p in reversed(plans[:-1]) if p.name == PURCHASE)
-            if current.reengages and self._options.double_attribution and plans[-1].quirk is Quirk.NONE:
+            # AppsFlyer sends both copies, also where one of them has an odd date.
+            both = plans[-1].quirk in {Quirk.NONE, Quirk.NONSENSE_TIME}
+            if current.reengages and self._options.double_attribution and both:
                 plans.append(_for_the_install(plans[-1], plans[0].installation))
         return plans
 
