@@ -49,3 +49,13 @@ def test_rates_of_several_sources_do_not_meet() -> None:
     booked = {"Facebook Ads": 12 * EURO, "organic": 8 * EURO}
     cohorts = {"Facebook Ads": rated(12 * EURO - 50_000), "organic": rated(8 * EURO + 50_000)}
     assert parts(booked, cohorts) == {"Facebook Ads": {"rate": -50_000}, "organic": {"rate": 50_000}}
+
+
+def test_a_source_that_was_converted_and_withheld_is_not_taken_for_its_rate() -> None:
+    """Rates differ by little: the rest came without its source."""
+    booked = {"Facebook Ads": 72 * EURO, "restricted": 0}
+    cohorts = {"Facebook Ads": rated(59 * EURO), "restricted": CohortRevenue(13 * EURO)}
+    assert parts(booked, cohorts) == {
+        "Facebook Ads": {"restricted": -13 * EURO},
+        "restricted": {"restricted": 13 * EURO},
+    }

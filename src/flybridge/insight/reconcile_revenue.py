@@ -36,6 +36,9 @@ from flybridge.records import PerformanceKind
 CENT: Final = 10_000
 """AppsFlyer's aggregate rounds the amount of each of its rows: what is less than a cent is no difference."""
 
+USUAL_RATE: Final = 0.1
+"""By which share of an amount two tables of rates usually differ at most."""
+
 DELIVERED: Final = ""
 MISSING: Final = "gap"
 SECONDARY: Final = "secondary_copies"
@@ -248,14 +251,12 @@ class _RevenueRows:
             row.flybridge = own[source]
             row.appsflyer = booked.get(source, 0)
             add(row, "booking_day", own[source] - cohort.revenue)
-            if source not in WITHHELD:
-                _add_rate(row, cohort)
+            _add_rate(row, cohort, share=USUAL_RATE, unknown=source not in WITHHELD)
         rows = self.rows.of(EVENT, ALL_EVENTS)
-        # What came without its source was converted, too: the rate explains only what is left after that.
+        # What came without its source was converted, too: the rate explains more than usual only after that.
         move_withheld(rows, evidence.withholding, CENT)
-        for source in WITHHELD:
-            if source in rows:
-                _add_rate(rows[source], self._money.cohorts.get(source) or CohortRevenue())
+        for source, row in rows.items():
+            _add_rate(row, self._money.cohorts.get(source) or CohortRevenue(), share=1.0, unknown=True)
         hidden = self._money.cohorts.get(RESTRICTED) or CohortRevenue()
         for row in rows.values():
             # What came as restricted and could not be converted is nowhere here, and under its source at AppsFlyer.
@@ -268,9 +269,12 @@ class _RevenueRows:
                 add(row, "not_final", left(row, APPSFLYER))
 
 
-def _add_rate(row: ComparedRow, cohort: CohortRevenue) -> None:
-    """Add what conversion explains of the revenue of the installs of a day and source."""
-    if cohort.not_converted and left(row, APPSFLYER) <= -CENT:
+def _add_rate(row: ComparedRow, cohort: CohortRevenue, *, share: float, unknown: bool) -> None:
+    """Add what conversion explains of the revenue of the installs of a day and source.
+
+    That is up to a `share` of the amount that was converted, and with `unknown` all that has no rate.
+    """
+    if unknown and cohort.not_converted and left(row, APPSFLYER) <= -CENT:
         add(row, "rate", left(row, APPSFLYER), "", cohort.not_converted)
-    elif cohort.rated and CENT <= abs(left(row, APPSFLYER)) <= abs(cohort.rated_amount):
+    elif cohort.rated and CENT <= abs(left(row, APPSFLYER)) <= abs(cohort.rated_amount) * share:
         add(row, "rate", left(row, APPSFLYER), "", cohort.rated)
