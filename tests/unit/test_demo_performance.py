@@ -44,7 +44,7 @@ insight.currency = "EUR"
 insight.rates = { GBP = 1.165, JPY = 0.0061 }
 """
 OPTIONS = TrafficOptions(span_ms=35 * DAY_MS, comes_back=0.5, restricted=0.15, malformed=0.01, odd=0.01)
-MESSAGES = list(generate(8, 2_500, [TrafficApp("shop", "ios", APP)], OPTIONS))
+MESSAGES = list(generate(10, 2_500, [TrafficApp("shop", "ios", APP)], OPTIONS))
 TRUTH = truth_of(MESSAGES)
 
 
