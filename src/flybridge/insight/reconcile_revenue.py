@@ -125,6 +125,9 @@ class _RevenueRows:
     def _row(self, event: str, source: str) -> ComparedRow:
         return self.rows.row(EVENT, event, source)
 
+    def _cohort(self, source: str) -> CohortRevenue:
+        return self._money.cohorts.get(source) or CohortRevenue()
+
     def count(self) -> None:
         """Count flybridge's own side."""
         for one in self._evidence.counted:
@@ -246,7 +249,7 @@ class _RevenueRows:
             own[key.media_source] += row.flybridge
         booked = respelled(booked, {*own, *self._money.cohorts}, operator.add)
         for source in {*own, *self._money.cohorts, *booked}:
-            cohort = self._money.cohorts.get(source) or CohortRevenue()
+            cohort = self._cohort(source)
             row = self._row(ALL_EVENTS, source)
             row.flybridge = own[source]
             row.appsflyer = booked.get(source, 0)
@@ -256,8 +259,8 @@ class _RevenueRows:
         # What came without its source was converted, too: the rate explains more than usual only after that.
         move_withheld(rows, evidence.withholding, CENT)
         for source, row in rows.items():
-            _add_rate(row, self._money.cohorts.get(source) or CohortRevenue(), share=1.0, unknown=True)
-        hidden = self._money.cohorts.get(RESTRICTED) or CohortRevenue()
+            _add_rate(row, self._cohort(source), share=1.0, unknown=True)
+        hidden = self._cohort(RESTRICTED)
         for row in rows.values():
             # What came as restricted and could not be converted is nowhere here, and under its source at AppsFlyer.
             if hidden.not_converted and row.key.media_source != RESTRICTED and left(row, APPSFLYER) <= -CENT:

@@ -29,7 +29,7 @@ OF_APPSFLYER: Final = frozenset({IdKind.INSTALLED_BY_USER.value, IdKind.INSTALLE
 """The kinds of sightings whose ids are AppsFlyer's, for events that go there. They say nothing about a postback."""
 
 MOST_FOLLOWED: Final = 20
-"""Installations, and devices without one, of merged users. Numbers that lead to more are nobody's."""
+"""Installations, and devices without one, of merged users. Numbers that lead to more are not followed."""
 
 AppKey = tuple[str, bytes]
 
