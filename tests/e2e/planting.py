@@ -259,3 +259,22 @@ def of_source(day: DayComparison, source: str, kind: str = "install", event: str
     """Return what each cause adds to one source."""
     (row,) = [one for one in day.rows if one.key == type(one.key)(kind, event, source)]
     return {part.code: part.n for part in row.parts}
+
+
+async def of_the_attribution_route(bench: Bench, asked: str, refused: str) -> list[dict[str, Any]]:
+    """Return six installs of the source `asked`, of which Amplitude finds four, and three `refused` without an id."""
+    with_id = [
+        one | {"advertising_id": f"00000000-0000-4000-8000-{number:012}"}
+        for number, one in enumerate(bench.people(6, asked, device=""))
+    ]
+    without = bench.people(3, refused, device="")
+    bench.knows(with_id + without)
+    events = [
+        {"event_type": "open", "device_id": f"seen-device-{n}", "adid": one["advertising_id"]}
+        for n, one in enumerate(with_id[:4])
+    ]
+    async with aiohttp.ClientSession() as session:
+        upload = {"api_key": "the-key", "events": events}
+        async with session.post(f"{bench.origin}/2/httpapi", json=upload) as answer:
+            assert answer.status == 200
+    return with_id + without

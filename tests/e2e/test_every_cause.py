@@ -9,8 +9,17 @@ import json
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-import aiohttp
-from planting import APP_ID, DAY, DAY_START_MS, NOON_MS, Bench, bought, opened_bench, written_time
+from planting import (
+    APP_ID,
+    DAY,
+    DAY_START_MS,
+    NOON_MS,
+    Bench,
+    bought,
+    of_the_attribution_route,
+    opened_bench,
+    written_time,
+)
 
 from flybridge.identity import Keyring
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
@@ -164,21 +173,7 @@ async def of_one_day(bench: Bench) -> Table:
 
 async def of_the_attribution_api(bench: Bench) -> Table:
     """Plant what happens on the route attribution: Amplitude finds four of six people, and three have no id."""
-    seen = [
-        one | {"advertising_id": f"00000000-0000-4000-8000-{number:012}"}
-        for number, one in enumerate(bench.people(6, "amplitude_unmatched_int", device=""))
-    ]
-    refused = bench.people(3, "privacy_int", device="")
-    bench.knows(seen + refused)
-    async with aiohttp.ClientSession() as session:
-        events = [
-            {"event_type": "open", "device_id": f"seen-device-{n}", "adid": one["advertising_id"]}
-            for n, one in enumerate(seen[:4])
-        ]
-        upload = {"api_key": "the-key", "events": events}
-        async with session.post(f"{bench.origin}/2/httpapi", json=upload) as answer:
-            assert answer.status == 200
-    await bench.receive(seen + refused)
+    await bench.receive(await of_the_attribution_route(bench, "amplitude_unmatched_int", "privacy_int"))
     await bench.deliver()
     (day,) = await bench.reconcile()
     nothing_unexplained(day)

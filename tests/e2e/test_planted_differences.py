@@ -16,6 +16,7 @@ from planting import (
     NOON_MS,
     SCOPES,
     of_source,
+    of_the_attribution_route,
     sums,
     written_time,
 )
@@ -343,21 +344,7 @@ async def test_a_day_that_is_not_final_may_grow(bench):
 async def test_what_the_attribution_api_drops_is_told(new_bench):
     """On its route Amplitude looks for the user, and says nothing where it finds none."""
     async with new_bench(route="attribution") as bench:
-        messages = [
-            one | {"advertising_id": f"00000000-0000-4000-8000-{number:012}"}
-            for number, one in enumerate(bench.people(6, "tiktokglobal_int", device=""))
-        ]
-        refused = bench.people(3, "tiktokglobal_int", device="")
-        bench.knows(messages + refused)
-        async with aiohttp.ClientSession() as session:
-            events = [
-                {"event_type": "open", "device_id": f"seen-device-{n}", "adid": one["advertising_id"]}
-                for n, one in enumerate(messages[:4])
-            ]
-            upload = {"api_key": "the-key", "events": events}
-            async with session.post(f"{bench.origin}/2/httpapi", json=upload) as answer:
-                assert answer.status == 200
-        await bench.receive(messages + refused)
+        await bench.receive(await of_the_attribution_route(bench, "tiktokglobal_int", "tiktokglobal_int"))
         await bench.deliver()
         (day,) = await bench.reconcile()
         assert sums(day) == {"privacy": -3, "amplitude_unmatched": -2}
