@@ -8,18 +8,21 @@ import json
 import re
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from time import monotonic
 
 import aiohttp
+import nats
 import pytest
 from aiohttp import web
 from msgspec import Struct
+from nats.js.errors import APIError
 from starting import INSTALL, answering, serving, written
 from typer.testing import CliRunner
 
 from flybridge.cli.app import app as cli
+from flybridge.testing.nats import NatsCluster
 
 MINUTE_S = 60.0
 AUDIENCE = """
@@ -207,6 +210,37 @@ async def test_an_audience_that_has_stopped_is_said(tmp_path):
                 "The audience vips of shop has stopped.*import_key is not valid.*see the import key",
                 "The audience vips of shop has stopped.*import_key is not valid",
                 r'flybridge_audience_failures\{app="shop",audience="vips"\} [1-9]',
+            )
+            await said(path, session, stuck, began_s)
+
+
+async def filled(server: NatsCluster) -> None:
+    """Store messages of somebody else until the server takes no more."""
+    client = await nats.connect(server.urls[0])
+    stream = client.jetstream()
+    await stream.add_stream(name="other", subjects=["other"])
+    with suppress(APIError):
+        while True:
+            await stream.publish("other", bytes(100_000))
+    await client.close()
+
+
+@pytest.mark.service
+async def test_nats_at_its_own_storage_limit_is_said(tmp_path, new_database):
+    """What waits is processed, and yet nothing more can be stored: another stream has used up the room."""
+    async with NatsCluster(tmp_path / "nats", 1, max_file_store="1MB") as server, new_database("template1") as dsn:
+        path = written(tmp_path)
+        with path.open("a") as config:
+            config.write(f'\n[cluster]\nnats = ["{server.urls[0]}"]\npostgres = "{dsn}"\nreplicas = 1\n')
+        async with serving(path) as bridge, aiohttp.ClientSession(bridge) as session:
+            assert await push(session) == 200
+            await filled(server)
+            began_s = monotonic()
+            assert await push(session, 1) == 503
+            stuck = Stuck(
+                "the inbox does not store: The stream flybridge is full.*the servers' own limit",
+                "the inbox does not store: The stream flybridge is full.*the servers' own limit",
+                r'flybridge_unstored\{app="shop",source="push"\} 1.0',
             )
             await said(path, session, stuck, began_s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from test_heard import NOW_MS, regular
+from test_heard import NOW_MS, regular, unstored
 
 from flybridge.delivery.circuit import Circuit, Phase
 from flybridge.inbox.protocol import Depth
@@ -53,7 +53,8 @@ def test_it_is_green_if_nothing_is_found():
         ({"circuits": {LANE: Circuit(Phase.OPEN, reason="HTTP 503")}}, "warn", "HTTP 503"),
         ({"lanes": [LaneDepth(LANE, 0, 5, 0, 0)]}, "warn", "5 events could not be sent"),
         ({"heard": [regular(10, last_ms=NOW_MS - 5 * HOUR_MS)]}, "warn", "nothing has come from AppsFlyer for 5 h"),
-        ({"inbox_away": "no quorum"}, "bad", "The inbox can't be read"),
+        ({"inbox_away": "no quorum"}, "bad", "missing from these sums: no quorum"),
+        ({"heard": [unstored()]}, "bad", "got 503, because the inbox does not store: The stream is full."),
         ({"account": Account([], {}, [Discrepancy("shop", "2026-01-01", "Lost.", 2, 1)])}, "bad", "found 1."),
     ],
 )  # fmt: skip

@@ -13,6 +13,7 @@ from flybridge.insight.heard import (
     GONE_DAYS,
     KEPT_DAYS,
     RECENT_MS,
+    STEADY_MS,
     Heard,
     read_heard,
     refused_sentence,
@@ -119,6 +120,43 @@ def test_sentences_say_who_and_what_to_do():
     heard.refuse(401, 1, NOW_MS)
     assert [check.ok for check in listening([heard], NOW_MS)] == [False]
     assert listening([], NOW_MS)[0].ok
+
+
+def unstored(n=3, *, at_ms=NOW_MS, problem="The stream is full."):
+    """Return what is known of an app whose messages the inbox has refused."""
+    heard = Heard("shop", "push", problem=problem)
+    heard.refuse(503, n, at_ms)
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("heard_ms", "after_ms", "n"),
+    [
+        (0, 0, 3),
+        (NOW_MS, 0, 3),
+        (NOW_MS + STEADY_MS, STEADY_MS, 3),  # some are stored, others are not
+        (NOW_MS + STEADY_MS + 1, STEADY_MS + 1, 0),
+        (0, RECENT_MS - 1, 3),
+        (0, RECENT_MS, 0),
+    ],
+)
+def test_messages_that_the_inbox_refuses_are_said_until_it_stores_again(heard_ms, after_ms, n):
+    """Or until nothing was sent for long."""
+    heard = unstored()
+    if heard_ms:
+        heard.hear(heard_ms)
+    assert heard.unstored(NOW_MS + after_ms) == n
+    failing = [check for check in listening([heard], NOW_MS + after_ms) if not check.ok]
+    assert [("3 requests" in check.detail, "The stream is full." in check.detail) for check in failing] == [
+        (True, True)
+    ] * bool(n)
+
+
+def test_the_last_reason_of_all_processes_counts():
+    """And how many each has refused."""
+    (found,) = together([unstored(2, problem="New."), unstored(5, at_ms=NOW_MS - 5, problem="Old.")])
+    assert (found.unstored(NOW_MS), found.problem) == (7, "New.")
+    assert unstored(problem="").unstored(NOW_MS) == 0
 
 
 async def test_what_was_usual_survives_a_restart():

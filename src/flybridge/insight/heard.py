@@ -33,6 +33,12 @@ RECENT_MS: Final = HOUR_MS
 WRONG: Final = (401, 403, 404)
 """Statuses that say that a sender has the wrong token or address."""
 
+UNSTORED: Final = 503
+"""The status of a message that the inbox has not stored."""
+
+STEADY_MS: Final = 60_000
+"""The inbox stores again if a message is received so long after the last one that it refused."""
+
 LISTENED: Final[Mapping[str, str]] = {Source.PUSH: "AppsFlyer", Source.STREAM: "Amplitude", Source.COHORT: "Amplitude"}
 """Who sends what can fall silent. Files come when somebody brings them."""
 
@@ -47,7 +53,7 @@ class Refusals(Struct):
 class Heard(Struct):
     """What is known of one app and source. `gaps` has the longest silence that ended on each day, in milliseconds.
 
-    An app without a name stands for addresses that are no app's.
+    An app without a name stands for addresses that are no app's. `problem` is why the inbox refused a message last.
     """
 
     app: str
@@ -55,6 +61,7 @@ class Heard(Struct):
     last_ms: int = 0
     gaps: dict[str, int] = field(default_factory=dict)
     refused: dict[int, Refusals] = field(default_factory=dict)
+    problem: str = ""
 
     def hear(self, received_ms: int) -> None:
         """Note a message."""
@@ -95,6 +102,13 @@ class Heard(Struct):
             if status in WRONG and now_ms - found.last_ms < RECENT_MS
         }
 
+    def unstored(self, now_ms: int) -> int:
+        """Return how many messages the inbox has refused lately; 0 if it stores again."""
+        found = self.refused.get(UNSTORED)
+        if not self.problem or found is None or now_ms - found.last_ms >= RECENT_MS:
+            return 0
+        return 0 if self.last_ms > found.last_ms + STEADY_MS else found.n
+
 
 def together(notes: Iterable[Heard]) -> list[Heard]:
     """Return what several processes have noted as one: of each day the shortest of their longest silences."""
@@ -104,6 +118,8 @@ def together(notes: Iterable[Heard]) -> list[Heard]:
         whole.last_ms = max(whole.last_ms, one.last_ms)
         for day, gap in one.gaps.items():
             whole.gaps[day] = min(whole.gaps.get(day, gap), gap)
+        if one.problem and _unstored_ms(one) >= _unstored_ms(whole):
+            whole.problem = one.problem
         for status, refusals in one.refused.items():
             sums = whole.refused.setdefault(status, Refusals())
             sums.n += refusals.n
@@ -141,6 +157,17 @@ def _decode(value: bytes) -> list[Heard]:
 
 def _latest(one: Heard) -> int:
     return max(one.last_ms, *(found.last_ms for found in one.refused.values()), 0)
+
+
+def _unstored_ms(one: Heard) -> int:
+    found = one.refused.get(UNSTORED)
+    return found.last_ms if found is not None else 0
+
+
+def unstored_sentence(one: Heard, n: int) -> str:
+    """Return what to say of messages that the inbox refused."""
+    times = "1 request" if n == 1 else f"{n:,} requests"
+    return f"{one.app}: {times} to /v1/{one.source} got 503, because the inbox does not store: {one.problem}"
 
 
 def silence_sentence(one: Heard, silent: str, usual: str) -> str:

@@ -22,7 +22,7 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
-from flybridge.insight.heard import Heard, refused_sentence, silence_sentence
+from flybridge.insight.heard import Heard, refused_sentence, silence_sentence, unstored_sentence
 from flybridge.insight.refused_starts import RefusedStart, refused_start_sentence
 from flybridge.insight.standstill import STANDSTILL, audience_sentence
 from flybridge.notifications.notifier import ChannelState
@@ -219,12 +219,16 @@ def started(refused: Sequence[RefusedStart]) -> list[Check]:
 
 
 def listening(heard: Sequence[Heard], now_ms: int) -> list[Check]:
-    """Check that no app is silent for longer than usual, and that no sender has a wrong token or address."""
+    """Check that no app is silent for longer than usual, and that no sender is refused.
+
+    It may have a wrong token or address, or the inbox does not store.
+    """
     found = [
         Check("senders", False, refused_sentence(one, status, refusals.n))
         for one in heard
         for status, refusals in one.wrong(now_ms).items()
     ]
+    found += [Check("senders", False, unstored_sentence(one, n)) for one in heard if (n := one.unstored(now_ms))]
     found += [
         Check("senders", True, silence_sentence(one, _hours(silent), _hours(one.usual_ms or 0)), warning=True)
         for one in heard

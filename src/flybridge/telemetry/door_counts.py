@@ -13,15 +13,17 @@ from flybridge.clock import Clock
 class DoorCounts:
     """Requests of one intake endpoint since the process started. Plain integers, because each request counts.
 
-    `slots[n]` counts answers that took less than `2**n` nanoseconds and at least half of that.
+    `slots[n]` counts answers that took less than `2**n` nanoseconds and at least half of that. `problem` is why the
+    inbox refused a message last.
     """
 
-    __slots__ = ("accepted", "app", "elapsed_ns", "refused", "slots", "source")
+    __slots__ = ("accepted", "app", "elapsed_ns", "problem", "refused", "slots", "source")
 
     def __init__(self, app: str, source: str) -> None:
         self.app = app
         self.source = source
         self.accepted = 0
+        self.problem = ""
         self.refused: dict[int, int] = {}
         self.elapsed_ns = 0
         self.slots = [0] * 64

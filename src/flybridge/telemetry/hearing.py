@@ -9,7 +9,7 @@ from typing import Final
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
-from flybridge.insight.heard import Heard, read_heard, write_heard
+from flybridge.insight.heard import UNSTORED, Heard, read_heard, write_heard
 from flybridge.records import Filing
 from flybridge.store.protocol import Store
 from flybridge.telemetry.door_counts import DoorCounts
@@ -43,7 +43,9 @@ class Hearing:
             before = self._seen.setdefault((count.app, count.source), {})
             for status, n in list(count.refused.items()):
                 if more := n - before.get(status, 0):
-                    self._note(count.app, count.source).refuse(status, more, now_ms)
+                    note = self._note(count.app, count.source)
+                    note.refuse(status, more, now_ms)
+                    note.problem = count.problem if status == UNSTORED else note.problem
                     self._changed = True
                 before[status] = n
 
@@ -82,6 +84,7 @@ class Hearing:
             note.hear(heard_ms)
         for one in own:
             note = self._note(one.app, one.source)
+            note.problem = note.problem or one.problem
             for status, refusals in one.refused.items():
                 new = note.refused.pop(status, None)
                 note.refused[status] = refusals

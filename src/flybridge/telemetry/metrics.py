@@ -333,6 +333,8 @@ class Metrics(Collector):
         yield _gauge("flybridge_heard_age_seconds", "Time since the last message of an app and source.", labels, ages)
         silent = [((one.app, one.source), float(one.silent_ms(now_ms) > 0)) for one in known]
         yield _gauge("flybridge_silent", "1 while nothing comes for longer than usual.", labels, silent)
+        unstored = [((one.app, one.source), float(one.unstored(now_ms) > 0)) for one in self._state.heard if one.app]
+        yield _gauge("flybridge_unstored", "1 while the inbox refuses messages.", labels, unstored)
         starts = dict.fromkeys((ALL_ROLES.name, *Role), 0.0) | {one.role: 1.0 for one in self._state.refused_starts}
         text = "1 after a process was not started because its secret is not that of the store."
         yield _gauge("flybridge_wrong_secret", text, ("role",), (((role,), value) for role, value in starts.items()))

@@ -203,7 +203,7 @@ class Intake:
                 for start in range(0, len(parts), self._at_once):
                     await self._keep_all(endpoint, now_ms, parts[start : start + self._at_once])
         except InboxUnavailable as problem:
-            now_ms = self._clock.now_ms()
+            now_ms, endpoint.counts.problem = self._clock.now_ms(), str(problem)
             if now_ms >= self.refused_until_ms:
                 structlog.get_logger("flybridge").error("refused", app=endpoint.app, problem=str(problem))
             self.refused_until_ms = now_ms + problem.retry_after_s * 1000

@@ -47,6 +47,11 @@ NOT_ENABLED: Final = frozenset({10039, 10076})
 NOT_READY: Final = frozenset({10008, 10009})  # temporarily unavailable, cluster without a leader
 
 
+NO_LEADER: Final = (
+    "Most of its servers are away, or at their storage limit (max_file_store, or the disk): start them, or raise it."
+)
+
+
 class StreamSettings(Struct, frozen=True):
     """How the stream is made. `max_age_s` and `max_bytes` 0: no bound but the servers' own.
 
@@ -219,7 +224,7 @@ class Link:
                 if refused.code in NOT_ENABLED:
                     raise InboxUnavailable(self.sentence(refused)) from None
                 if refused.code in NOT_READY:
-                    problem = f"JetStream is not ready: {refused.description}."
+                    problem = f"JetStream is not ready: {refused.description}. {NO_LEADER}"
                 elif refused.code:  # none: there was nobody to answer
                     raise refused from None
             except (Error, OSError, TimeoutError):

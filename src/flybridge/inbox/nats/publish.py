@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.chunk import pack
-from flybridge.inbox.nats.link import FULL, JetStreamRefusal, Link, chunk_subject
+from flybridge.inbox.nats.link import FULL, NO_LEADER, JetStreamRefusal, Link, chunk_subject
 from flybridge.records import Envelope, content_key, day_of
 from flybridge.sealing import Seal
 
@@ -183,7 +183,8 @@ class Publisher:
                 continue
             slot.tally = tally
             return slot if len(tally) < TALLY_ENTRIES else self._fresh_slot()
-        raise InboxUnavailable(f"NATS at {self._link.hosts} did not confirm in time: {reason}. Try again later.")
+        remedy = NO_LEADER if reason == "no answer" else "Try again later."
+        raise InboxUnavailable(f"NATS at {self._link.hosts} did not confirm in time: {reason}. {remedy}")
 
     async def _was_stored(self, slot: PublishSlot, batches: set[str]) -> bool:
         """Return whether one of these batches is the one that the slot's tally came with, and note where that is.

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.delivery.circuit import Circuit, Phase
-from flybridge.insight.heard import refused_sentence, silence_sentence
+from flybridge.insight.heard import refused_sentence, silence_sentence, unstored_sentence
 from flybridge.insight.hints import Known, hint
 from flybridge.insight.native import native_warnings
 from flybridge.insight.refused_starts import refused_start_sentence
@@ -135,6 +135,9 @@ def _of_senders(reading: Reading) -> list[Notice]:
         for status, refusals in one.wrong(reading.at_ms).items():
             sentence = masked_sentence(refused_sentence(one, status, refusals.n))
             found.append(Notice(BAD, sentence, "/setup", f"refused/{one.app}/{one.source}/{status}"))
+        if n := one.unstored(reading.at_ms):
+            sentence = masked_sentence(unstored_sentence(one, n))
+            found.append(Notice(BAD, sentence, "/flow", f"unstored/{one.app}/{one.source}"))
         if silent := one.silent_ms(reading.at_ms):
             sentence = masked_sentence(silence_sentence(one, span(silent), span(one.usual_ms or 0)))
             found.append(Notice(WARN, sentence, "/setup", f"silent/{one.app}/{one.source}"))
@@ -160,7 +163,8 @@ def _of_audiences(reading: Reading) -> list[Notice]:
 
 def _of_inbox(reading: Reading) -> list[Notice]:
     if reading.inbox_away:
-        return [Notice(BAD, "The inbox can't be read, so what it holds is missing from these sums.", "/flow", "inbox")]
+        sentence = f"The inbox can't be read, so what it holds is missing from these sums: {reading.inbox_away}"
+        return [Notice(BAD, masked_sentence(sentence), "/flow", "inbox")]
     depth, found = reading.depth, []
     if depth and depth.unreadable:
         sentence = (
