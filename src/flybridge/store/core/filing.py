@@ -170,13 +170,14 @@ class _Batch:
 
     def linked(self, effective: Sequence[tuple[int, Filing]]) -> list[AppKey]:
         """Return the keys of merged users of whom something new is known: for this their holds may wait."""
-        return [
+        numbers = [
             (filing.envelope.app, key)
             for _, filing in effective
             if filing.numbers and any(key in self._linked for person in filing.persons for key in person.keys)
             for key in filing.numbers
-            if self.people.followed(filing.envelope.app, [key])
         ]
+        self.people.load_now(key for _, key in numbers)
+        return [(app, key) for app, key in numbers if self.people.followed(app, [key])]
 
     def _known(self, filings: Sequence[Filing]) -> dict[str, int]:
         """Return the rows that exist already, as ids by receipt; note which of those to be replayed are dead."""

@@ -95,6 +95,17 @@ class People:
                     self._formerly.add((app, key))
                 self._seen[app, key] = _as_of(open_seen(self._seal, sealed, app, key), seen_ms)
 
+    def load_now(self, keys: Iterable[bytes]) -> bool:
+        """Lock these keys and read their sightings. Return whether some were not locked before.
+
+        Whoever looks for people under keys that no message of the batch has told locks them first: what another
+        transaction is filing about them is read once it is committed, and sees what this one has filed.
+        """
+        new = self._ledger.tables.lock_also(keys)
+        self._loaded -= new
+        self.load(new)
+        return bool(new)
+
     def add(self, sightings: Iterable[Sighting]) -> list[AppKey]:
         """Record sightings, whose keys must have been loaded. Returns those keys under which something may wait.
 
@@ -148,10 +159,13 @@ class People:
         return tuple(found)
 
     def _reached(self, key: bytes) -> tuple[bytes, ...]:
-        try:
-            _, keys, _ = reach(self._ledger.tables, [key], MOST_FOLLOWED)
-        except FlybridgeError:
-            return ()
+        more = True
+        while more:
+            try:
+                _, keys, _ = reach(self._ledger.tables, [key], MOST_FOLLOWED)
+            except FlybridgeError:
+                return ()
+            more = self.load_now(keys)
         self.load(keys)
         return tuple(sorted(keys))
 

@@ -7,7 +7,7 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol
 
@@ -263,6 +263,10 @@ class Tables(Rows, Protocol):
 
     def lock(self, keys: Iterable[bytes]) -> None:
         """Lock these keys against other filings until the transaction ends. Called once, before anything is read."""
+        ...
+
+    def lock_also(self, keys: Iterable[bytes]) -> Set[bytes]:
+        """Lock more keys, which only reading has shown. Returns those that were not locked before: read them again."""
         ...
 
     def only(self, task: str) -> bool:

@@ -37,9 +37,10 @@ CONNECT: Final[dict[str, Any]] = {
 }
 
 # What a connection that vanishes without a word has locked must not stay locked for the two hours that TCP would wait.
-SESSION: Final = """
+LOCK_MS: Final = 30_000
+SESSION: Final = f"""
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
-    SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '30s'; SET jit = off"""
+    SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = {LOCK_MS}; SET jit = off"""
 
 # Every statement of a transaction that writes finds its rows by index, whatever the statistics of a table say that was
 # empty a minute ago: the cost of a batch does not grow with what is stored. So a plan is made once.

@@ -75,10 +75,11 @@ class PostgresStore(Verbs):
         return await self._writers.run(lambda db: self._transaction(db, lambda b: verb(b, *arguments, **named), True))
 
     def _transaction(self, db: Db, verb: Callable[[LedgerWriter], T], alone: bool) -> T:
-        return repeated(lambda: self._attempt(db, verb, alone))
+        also: set[bytes] = set()
+        return repeated(lambda: self._attempt(db, verb, alone, also))
 
-    def _attempt(self, db: Db, verb: Callable[[LedgerWriter], T], alone: bool) -> T:
-        tables = PostgresTables(db, self._counter_ids, self._blocks)
+    def _attempt(self, db: Db, verb: Callable[[LedgerWriter], T], alone: bool, also: set[bytes]) -> T:
+        tables = PostgresTables(db, self._counter_ids, self._blocks, also)
         ledger = LedgerWriter(tables)
         with transaction(db) as commit, db.pipeline():
             tables.enter(alone=alone)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from threading import Lock
 from time import monotonic
 from typing import Any, Final
 from zlib import crc32
+
+from psycopg import errors
 
 from flybridge.errors import StoreUnavailable
 from flybridge.records import Dimensions
@@ -15,7 +17,7 @@ from flybridge.store.core.performance_cells import MAX_CELLS, CellName, Performa
 from flybridge.store.core.performance_sql import NAMED_BY, CellSql
 from flybridge.store.core.tables import CounterKey, Read, Write
 from flybridge.store.postgres.arrays import columns
-from flybridge.store.postgres.connection import GATE, TASK_LOCKS, Db
+from flybridge.store.postgres.connection import GATE, LOCK_MS, TASK_LOCKS, Db
 from flybridge.store.postgres.sql import EXACT, READS, WRITES
 from flybridge.store.protocol import Lane
 
@@ -44,6 +46,14 @@ CELLS: Final = CellSql(
 )
 _LOCK: Final = b"INSERT INTO locks (key) SELECT key FROM unnest($1::bytea[]) AS wanted (key) ORDER BY key"
 _UNLOCK: Final = b"DELETE FROM locks WHERE key = ANY($1::bytea[])"
+_WAIT: Final = b"SELECT set_config('lock_timeout', $1::integer::text, true)"
+
+LOCK_ALSO_MS: Final = 200
+"""How long a transaction waits for keys out of their order: two that wait for each other must not do so for long."""
+
+
+def _bytea(keys: Iterable[bytes]) -> Sequence[object]:
+    return columns(("bytea",), [(key,) for key in keys])
 
 
 class Conflict(Exception):
@@ -208,14 +218,18 @@ class PostgresRows:
 
 
 class PostgresTables(PostgresRows):
-    """Statements of a transaction that writes. They are sent and not waited for until `finish`."""
+    """Statements of a transaction that writes. They are sent and not waited for until `finish`.
+
+    `also` holds keys that former attempts of the transaction have found to be needed. It is added to.
+    """
 
     keeps_released = False
 
-    def __init__(self, db: Db, names: CounterIds, blocks: IdBlocks) -> None:
+    def __init__(self, db: Db, names: CounterIds, blocks: IdBlocks, also: set[bytes]) -> None:
         super().__init__(db)
         self._blocks = blocks
-        self._locked: list[tuple[bytes]] = []
+        self._also = also
+        self._locked: set[bytes] = set()
         self._exact: list[tuple[Any, int]] = []
         self.counter = names.counter
         self.counter_key = names.counter_key
@@ -227,14 +241,30 @@ class PostgresTables(PostgresRows):
 
     def enter(self, *, alone: bool) -> None:
         """Take the gate lock, exclusively if `alone`."""
-        self._locked, self._exact = [], []
+        self._locked, self._exact = set(), []
         lock = b"pg_advisory_xact_lock" if alone else b"pg_advisory_xact_lock_shared"
         self.db.execute(b"SELECT %b($1::bigint)" % lock, (GATE,))
 
     def lock(self, keys: Iterable[bytes]) -> None:
-        self._locked = [(key,) for key in set(keys)]
+        self._locked = self._also.union(keys)
         if self._locked:
-            self.db.execute(_LOCK, columns(("bytea",), self._locked))
+            self.db.execute(_LOCK, _bytea(self._locked))
+
+    def lock_also(self, keys: Iterable[bytes]) -> Set[bytes]:
+        """Lock more keys, out of their order. Raises `Conflict` if others have them: repeated, all are in order."""
+        new = set(keys) - self._locked
+        if new:
+            self._locked |= new
+            self._also |= new
+            try:
+                with self.db.pipeline() as pipeline:
+                    self.db.execute(_WAIT, (LOCK_ALSO_MS,))
+                    self.db.execute(_LOCK, _bytea(new))
+                    self.db.execute(_WAIT, (LOCK_MS,))
+                    pipeline.sync()
+            except errors.LockNotAvailable:
+                raise Conflict("another transaction files about the same person") from None
+        return new
 
     def only(self, task: str) -> bool:
         sql = b"SELECT pg_try_advisory_xact_lock($1::integer, $2::integer)"
@@ -265,7 +295,7 @@ class PostgresTables(PostgresRows):
     def finish(self) -> None:
         """Sync the pipeline and detect write conflicts. Raises `Conflict`."""
         if self._locked:
-            self.db.execute(_UNLOCK, columns(("bytea",), self._locked))
+            self.db.execute(_UNLOCK, _bytea(self._locked))
         if self._exact:
             with self.db.pipeline() as pipeline:
                 pipeline.sync()

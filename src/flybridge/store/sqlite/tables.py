@@ -55,6 +55,10 @@ class SqliteTables(SqliteRows):
     def lock(self, keys: Iterable[bytes]) -> None:
         """Do nothing: SQLite has a single writer."""
 
+    def lock_also(self, keys: Iterable[bytes]) -> frozenset[bytes]:
+        """Return that there is nothing to be read again: SQLite has a single writer."""
+        return frozenset()
+
     def only(self, task: str) -> bool:
         """Always true: SQLite has a single writer."""
         return True
