@@ -117,14 +117,14 @@ def new_place(request: pytest.FixtureRequest) -> NewPlace:
 @asynccontextmanager
 async def _sqlite_place() -> AsyncIterator[MakeStore]:
     with tempfile.TemporaryDirectory() as folder:
-        yield lambda: SqliteStore(Path(folder) / "store.db", SEAL)
+        yield lambda: SqliteStore(Path(folder) / "store.db", SEAL, keeps_messages=True)
 
 
 @asynccontextmanager
 async def _postgres_place(server: PostgresServer) -> AsyncIterator[MakeStore]:
     # Emptying one costs a tenth of making one. Who fails leaves his behind.
     dsn = _emptied.pop() if _emptied else await server.create(f"test_{next(_numbers)}", TEMPLATE)
-    yield lambda: PostgresStore(dsn, SEAL)
+    yield lambda: PostgresStore(dsn, SEAL, keeps_messages=True)
     with psycopg.connect(dsn, autocommit=True) as db:
         db.execute(EMPTY)
     _emptied.append(dsn)

@@ -53,7 +53,7 @@ async def dsn(new_database):
 @pytest.fixture
 async def path(tmp_path):
     """Return a file with something in every table."""
-    store = SqliteStore(tmp_path / "store.db", SEAL)
+    store = SqliteStore(tmp_path / "store.db", SEAL, keeps_messages=True)
     await store.open()
     carried = Carried("ios", "1", "tik\0tok", "idfa")
     about = Person((key("af"), key("idfa")), NOW_MS)

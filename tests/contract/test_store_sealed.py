@@ -13,7 +13,7 @@ from msgspec import structs
 
 from flybridge.errors import SealBroken
 from flybridge.insight.reasons import REASONS
-from flybridge.records import DAY_MS, Apply, Dead, Filing, Member, MemberChange, OutcomeKind
+from flybridge.records import DAY_MS, Apply, Dead, Filing, Member, MemberChange, OutcomeKind, Person
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Action
 from flybridge.store.postgres.store import PostgresStore
@@ -48,7 +48,8 @@ def other_than(store, seal: Seal):
 
 async def filled(store) -> None:
     """File some of everything: due, matched, held, with a fallback, dead of either stage, and sighted."""
-    await store.file([direct(f"due{n}") for n in range(3)], NOW_MS)
+    due = [direct(f"due{n}", persons=(Person((key(f"due{n}"),), NOW_MS),)) for n in range(3)]
+    await store.file(due, NOW_MS)
     (first, *_) = await lease(store, limit=1)
     await store.settle([Settlement(first.id, "dead", reason="r", detail="d")], "worker", NOW_MS)
     await store.file([Filing(envelope(body=b"unread"), Dead("map", "m", "detail", "remedy")) for _ in range(2)], NOW_MS)
@@ -61,7 +62,7 @@ async def filled(store) -> None:
 
 COLUMNS = [
     ("items", "sealed"), ("deliveries", "who"), ("holds", "fallback"), ("sightings", "sealed"), ("dead", "detail"),
-    ("state", "value"),
+    ("state", "value"), ("messages", "sealed"),
 ]  # fmt: skip
 
 

@@ -81,7 +81,7 @@ async def output(*words: str) -> bytes:
 @pytest.fixture
 async def environment(tmp_path):
     """Return a stage whose vendor fails now and then."""
-    environment = LocalEnvironment(tmp_path / "stage", faults="flaky", seed=4)
+    environment = LocalEnvironment(tmp_path / "stage", faults="flaky", seed=4, message_hours=24)
     yield environment
     await environment.bridge.kill()
     await environment.sandbox.stop()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import sqlite3
+from html import unescape
 
 import aiohttp
 import pytest
@@ -130,15 +131,27 @@ async def test_a_story_tells_every_step_and_masks_ids(tmp_path):
         await ann.get("/events/999999999", 404)
 
 
-async def test_a_story_has_every_attempt_with_status_and_the_vendors_words(tmp_path):
-    """Those that failed, in order, and that which was accepted."""
+async def test_a_story_has_every_attempt_and_the_mapping_of_what_was_delivered(tmp_path):
+    """Attempts that failed, then that which was accepted; each field, for operators, while messages are kept."""
     busy = Window(FaultKind.UNAVAILABLE, 503, 0, 2, 60.0)
     sandbox = Sandbox(faults=Faults(FaultScript(windows=(busy,)), 1))
-    async with running(sandbox) as vendor, operating(tmp_path, USERS, vendor) as (ann, _):
+    kept = f"{USERS}\n[retention]\nmessage_hours = 24\n"
+    async with running(sandbox) as vendor, operating(tmp_path, kept, vendor) as (ann, bob):
         await push(ann, INSTALL | {"custom_data": json.dumps({"amplitude_device_id": "a-device-of-ann"})})
         page = await shown(ann, "/events", 'data-of="Outcome">Delivered<')
         number = re.search(r'href="/events/(\d+)"', page)[1]
         story = await ann.get(f"/events/{number}")
+        await bob.post(f"/events/{number}/content", 403, csrf=await bob.csrf("/events"))
+        assert "role <code>operate</code>" in await bob.get(f"/events/{number}")
+        content = await ann.post(f"/events/{number}/content", 200, csrf=field(page, "csrf"))
+        assert ("see_content", "done") in [row[0::2] for row in await trail(ann)]
+    row = r'<th scope="row">(.*?)</th><td data-of="Value">(.*?)</td><td data-of="Sent as">(.*?)</td>'
+    mapped = re.findall(row, content)
+    assert ("media_source", "tiktok &amp; co", "event_properties.[AppsFlyer] media source") in mapped
+    assert 'data-of="Sent value">a-de…<' in content
+    assert f'"idfv": "{IDFV}"' in unescape(content)
+    for personal in (IDFV, APPSFLYER_ID, "a-device-of-ann"):
+        assert personal not in story
     rows = re.findall(r'data-of="Status">(.*?)</td><td data-of="Answer" class="(.*?)">(.*?)</td>', story)
     assert [row[:2] for row in rows] == [("503", "warn"), ("503", "warn"), ("accepted", "good")]
     assert "<strong>Delivered</strong>. </p>" in story

@@ -166,6 +166,10 @@ class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     installation_days: Annotated[int, Meta(ge=91, le=3650)] = 400
     """Days after its install that an installation is remembered, by a hash of its AppsFlyer id. Its cohort is
     complete after 90; until it is forgotten, an install that comes again in a file is not counted twice."""
+    message_hours: Annotated[float, Meta(ge=0, le=720)] = 0.0
+    """Hours that a message is kept as AppsFlyer or Amplitude sent it, encrypted, also after it is delivered: the page
+    of an event then shows it mapped field by field, to the role `operate`. Of rows read from files and reports, and of
+    messages about several people or nobody, nothing is kept. 0: content is erased as soon as it is not needed."""
 
 
 class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -59,6 +59,7 @@ class EnvironmentOptions(TypedDict, total=False):
     apps: Sequence[DemoApp]
     with_cohort: bool
     own_clock: bool
+    message_hours: float
 
 
 class Environment:
@@ -80,6 +81,7 @@ class Environment:
         apps: Sequence[DemoApp] = APPS,
         with_cohort: bool = False,
         own_clock: bool = False,
+        message_hours: float = 0.0,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
@@ -87,6 +89,7 @@ class Environment:
         self.apps = apps
         self.window_hours = 72.0
         self._own_clock = own_clock
+        self._message_hours = message_hours
         self.token = token_hex(12)
         self.cohort = CohortScenario(seed, self.token) if with_cohort else None
         self._secret = token_hex(16)
@@ -181,7 +184,7 @@ webhook_token = "{self.token}"
 {STREAM}"""
                 for app in self.apps
             )
-            + f"\n[delivery]\n{self.delivery()}"
+            + f"\n[retention]\nmessage_hours = {self._message_hours}\n\n[delivery]\n{self.delivery()}"
         )
 
 

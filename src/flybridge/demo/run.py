@@ -45,6 +45,8 @@ from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficMessage, Traffi
 from flybridge.service import backends
 from flybridge.store.figures import LedgerEntry
 
+MESSAGE_HOURS: Final = 720.0
+"""How long the demo keeps messages, so that the page of an event shows it field by field: all its days."""
 REST_S: Final = 300.0
 
 
@@ -103,7 +105,11 @@ async def started(
     """Yield a started environment in a directory that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="flybridge-demo-") as directory:
         environment = kind(
-            Path(directory), faults=scenario.faults, seed=scenario.seed, with_cohort=kind is LocalEnvironment
+            Path(directory),
+            faults=scenario.faults,
+            seed=scenario.seed,
+            with_cohort=kind is LocalEnvironment,
+            message_hours=MESSAGE_HOURS,
         )
         try:
             await environment.start()

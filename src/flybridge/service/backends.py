@@ -51,14 +51,15 @@ def open_inbox(config: Config) -> Inbox:
 
 def open_store(config: Config, *, checks_seal: bool = True) -> Store:
     """Build the store: SQLite, or PostgreSQL with `cluster`. Without `checks_seal` it opens with any secret."""
-    seal, cells = Seal(*config.secrets), config.insight.max_cells
+    seal, cells, keeps = Seal(*config.secrets), config.insight.max_cells, config.retention.message_hours > 0
     if config.cluster is not None:
-        return _postgres()[0](config.cluster.postgres.reveal(), seal, cells, checks_seal=checks_seal)
-    return SqliteStore(config.data_dir / "store.db", seal, cells, checks_seal=checks_seal)
+        build = _postgres()[0]
+        return build(config.cluster.postgres.reveal(), seal, cells, checks_seal=checks_seal, keeps_messages=keeps)
+    return SqliteStore(config.data_dir / "store.db", seal, cells, checks_seal=checks_seal, keeps_messages=keeps)
 
 
 class _OpensPostgres(Protocol):
-    def __call__(self, dsn: str, seal: Seal, max_cells: int, *, checks_seal: bool) -> Store: ...
+    def __call__(self, dsn: str, seal: Seal, max_cells: int, *, checks_seal: bool, keeps_messages: bool) -> Store: ...
 
 
 def _postgres() -> tuple[_OpensPostgres, Callable[[str, Seal], CohortStore]]:

@@ -108,6 +108,7 @@ async def housekeeping(
                     ledger_days=kept.ledger_days,
                     dead_days=kept.dead_days,
                     installation_days=kept.installation_days,
+                    message_hours=kept.message_hours,
                 )
                 pruned_ms = now_ms
         except FlybridgeError as problem:

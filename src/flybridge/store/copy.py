@@ -26,10 +26,10 @@ from flybridge.store.sqlite.tables import SqliteRows
 PAGE: Final = 5000
 
 TABLES: Final = (
-    "cells", "lanes", "ledger", "seen", "items", "deliveries", "attempts", "holds", "hold_keys", "hold_counts",
-    "sightings", "sighted", "dead", "restricted_counts", "dimensions", "performance_cells", "performance",
-    "install_cohorts", "installations", "costs", "coverage", "people", "tombstones", "audiences", "members", "devices",
-    "audience_runs", "receipts", "state", "day_reports", "expired_kinds", "audit_trail",
+    "cells", "lanes", "ledger", "seen", "items", "deliveries", "attempts", "messages", "holds", "hold_keys",
+    "hold_counts", "sightings", "sighted", "dead", "restricted_counts", "dimensions", "performance_cells",
+    "performance", "install_cohorts", "installations", "costs", "coverage", "people", "tombstones", "audiences",
+    "members", "devices", "audience_runs", "receipts", "state", "day_reports", "expired_kinds", "audit_trail",
 )  # fmt: skip
 """Every table that is copied, in this order. Its columns are those that the file has."""
 

@@ -92,6 +92,14 @@ class EventItem(Struct, frozen=True):
     is_sealed: bool = False
 
 
+class EventMessage(Struct, frozen=True):
+    """The message that an event came in. `is_sealed`: it can't be opened."""
+
+    media: str = ""
+    body: bytes = b""
+    is_sealed: bool = False
+
+
 class EventStory(Struct, frozen=True):
     """All that the store knows of one event. `attempts` are those that were not accepted, oldest first."""
 
@@ -100,4 +108,5 @@ class EventStory(Struct, frozen=True):
     delivery: EventDelivery | None = None
     dead: DeadLetter | None = None
     item: EventItem | None = None
+    message: EventMessage | None = None
     attempts: Sequence[EventAttempt] = ()

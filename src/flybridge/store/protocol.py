@@ -408,11 +408,19 @@ class Store(Protocol):
         """Return receipts, newest first: all, or those for exactly these keys."""
         ...
 
-    async def prune(self, now_ms: int, *, ledger_days: int, dead_days: int, installation_days: int = 400) -> int:
+    async def prune(
+        self,
+        now_ms: int,
+        *,
+        ledger_days: int,
+        dead_days: int,
+        installation_days: int = 400,
+        message_hours: float = 0.0,
+    ) -> int:
         """Delete what is past its retention, in many short transactions. Returns how many rows that was.
 
-        Settled ledger rows, dead letters, content keys, coverage counters, keys of people without rows, and
-        installations are deleted. Performance counters stay.
+        Settled ledger rows, dead letters, kept messages, content keys, coverage counters, keys of people without rows,
+        and installations are deleted. Performance counters stay.
         """
         ...
 

@@ -14,9 +14,18 @@ from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.sealing import Seal
 from flybridge.store.core.attempts import attempts_of
 from flybridge.store.core.dead_letters import named
-from flybridge.store.core.sealed import open_item
+from flybridge.store.core.sealed import open_item, open_message
 from flybridge.store.core.tables import Read, Rows
-from flybridge.store.events import EventAttempt, EventDelivery, EventFilter, EventItem, EventPage, EventRow, EventStory
+from flybridge.store.events import (
+    EventAttempt,
+    EventDelivery,
+    EventFilter,
+    EventItem,
+    EventMessage,
+    EventPage,
+    EventRow,
+    EventStory,
+)
 from flybridge.store.figures import Held
 
 PAGE: Final = 5_000
@@ -105,7 +114,8 @@ def story(db: Rows, seal: Seal, number: int) -> EventStory | None:
     item = None
     if dead is None:
         item = next((_item(seal, sealed, who) for _, sealed, who in db.among(Read.ITEMS, [number])), None)
-    return EventStory(row, held, delivery, dead, item, attempts)
+    message = next((_message(seal, sealed) for (sealed,) in db.read(Read.MESSAGE, number)), None)
+    return EventStory(row, held, delivery, dead, item, message, attempts)
 
 
 def _delivery_of(db: Rows, number: int, attempts: Sequence[EventAttempt]) -> EventDelivery | None:
@@ -121,6 +131,14 @@ def _delivery_of(db: Rows, number: int, attempts: Sequence[EventAttempt]) -> Eve
         known = db.among(Read.DELIVERIES_OF_ROWS, [number])
         found = db.read(Read.DELIVERY_OF, known[0][0], number) if known else []
     return next((EventDelivery(endpoint, due, bool(leased), *counts) for endpoint, due, leased, *counts in found), None)
+
+
+def _message(seal: Seal, sealed: bytes) -> EventMessage:
+    try:
+        message = open_message(seal, sealed)
+    except SealBroken:
+        return EventMessage(is_sealed=True)
+    return EventMessage(message.media, message.body)
 
 
 def _item(seal: Seal, sealed: bytes, who: bytes | None) -> EventItem:

@@ -7,7 +7,7 @@ keys, sightings); then every table gets its rows in one statement.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, assert_never
 
 from msgspec import structs
@@ -37,7 +37,7 @@ from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.membership import file_members
 from flybridge.store.core.people import AppKey, People, reason_of, release
 from flybridge.store.core.performance import PerformanceCounters
-from flybridge.store.core.sealed import pack_keys, seal_item, seal_who
+from flybridge.store.core.sealed import pack_keys, seal_item, seal_message, seal_who
 from flybridge.store.core.tables import CounterKey, Read, Write
 from flybridge.store.protocol import Filed, Lane
 
@@ -56,12 +56,17 @@ ORDER: Final = (
 )
 """Always the same order, so that two batches never wait for each other in a circle."""
 
+ARRIVES: Final = frozenset({Source.PUSH, Source.STREAM})
+"""Sources whose messages can be had nowhere else. What is read from a file or report is there to be read again."""
+
 TELLS: Final = frozenset({Source.STREAM, Source.COHORT, Source.SIGHTINGS})
 """Sources in which Amplitude itself identifies people. Sightings taught by postbacks do not count as those."""
 
 
-def file(ledger: LedgerWriter, seal: Seal, filings: Sequence[Filing], now_ms: int) -> Filed:
-    """Implement `Store.file`."""
+def file(
+    ledger: LedgerWriter, seal: Seal, filings: Sequence[Filing], now_ms: int, *, keeps_messages: bool = False
+) -> Filed:
+    """Implement `Store.file`. With `keeps_messages`, the messages themselves are kept beside the ledger."""
     batch = _Batch(ledger, seal, now_ms)
     ledger.tables.lock(_locked(filings))
     effective, repeated = batch.sift(filings)
@@ -78,6 +83,8 @@ def file(ledger: LedgerWriter, seal: Seal, filings: Sequence[Filing], now_ms: in
     for row_id, filing in repeated:
         batch.repeat(row_id, filing)
     file_members(ledger.tables, seal, (change for _, filing in effective for change in filing.members))
+    if keeps_messages:
+        batch.keep((*effective, *repeated))
     batch.write()
     return Filed(dict(batch.outcomes), len(batch.matched), batch.repeated)
 
@@ -325,6 +332,20 @@ class _Batch:
                 self._cells.get(row_id),
             )
         )
+
+    def keep(self, filed: Iterable[tuple[int, Filing]]) -> None:
+        """Keep the messages that arrived, of one person each: the others are not found when a person is forgotten.
+
+        A dead letter has its message already.
+        """
+        messages = [
+            (row_id, self._now_ms, seal_message(self._seal, filing.envelope))
+            for row_id, filing in filed
+            if filing.envelope.receipt in self._persons
+            and filing.envelope.source in ARRIVES
+            and not isinstance(filing.decision, Dead)
+        ]
+        self._ledger.tables.write(Write.MESSAGES, messages)
 
     def write(self) -> None:
         self._content_keys.write()

@@ -204,6 +204,7 @@ def _wipe(ledger: LedgerWriter, rows: Sequence[PersonRow], now_ms: int) -> dict[
     # An insert_id begins with the content key in hex; what has none was remembered by its digest.
     tables.write(Write.FORGET_SEEN, [(_key(row),) for row in rows])
     tables.write(Write.DROP_ATTEMPTS, [(row.id,) for row in rows])  # vendors' words may quote what they were sent
+    tables.write(Write.DROP_MESSAGES, [(row.id,) for row in rows])
     tables.write(Write.ANONYMISE, [(row.id,) for row in rows])
     return wiped
 

@@ -57,6 +57,15 @@ def prune_dead(ledger: LedgerWriter, until_ms: int, _: int) -> PruneStep:
     return PruneStep(len(rows), None if len(rows) < STEP else 0)
 
 
+def prune_messages(ledger: LedgerWriter, until_ms: int, _: int) -> PruneStep:
+    """Delete messages that were kept at or before `until_ms`. The ledger rows of their events stay."""
+    if not ledger.tables.only(TASK):
+        return NOTHING
+    rows = ledger.tables.read(Read.OLD_MESSAGES, until_ms, STEP)
+    ledger.tables.write(Write.DROP_MESSAGES, rows)
+    return PruneStep(len(rows), None if len(rows) < STEP else 0)
+
+
 def prune_seen(ledger: LedgerWriter, now_ms: int, after: bytes) -> PruneStep:
     """Delete content keys that are remembered no longer. Which keys a page holds depends on the backend."""
     if not ledger.tables.only(TASK):
@@ -108,4 +117,5 @@ def _delete_rows(ledger: LedgerWriter, rows: Sequence[tuple[int, int, int | None
     ledger.tables.write(Write.COUNT_PRUNED, [(n, counter) for counter, n in sorted(pruned.items())])
     ledger.tables.write(Write.PERFORMANCE, [(cell, 0, 0, 0, 0, 0, n) for cell, n in sorted(counted.items())])
     ledger.tables.write(Write.DROP_ATTEMPTS, [(i,) for i, *_ in rows])
+    ledger.tables.write(Write.DROP_MESSAGES, [(i,) for i, *_ in rows])
     ledger.tables.write(Write.DROP_LEDGER_ROWS, [(i,) for i, *_ in rows])

@@ -46,6 +46,7 @@ PARTS: Final = (
     ),
     (Read.MISSING_ITEMS, "holds, deliveries or dead letters have lost their body."),
     (Read.UNNEEDED_ATTEMPTS, "attempts are kept of events that the ledger does not have."),
+    (Read.UNNEEDED_MESSAGES, "messages are kept of events that the ledger does not have."),
     (Read.UNNEEDED_KEYS, "matching keys are kept of holds that do not exist."),
     (Read.MISCOUNTED_HOLDS, "counters of waiting events differ from the holds they count."),
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Final
+from zlib import compress, decompress
 
 import msgspec
 from msgspec import Struct, structs
 
-from flybridge.records import Deliver, Sighting
+from flybridge.records import Deliver, Envelope, Sighting
 from flybridge.sealing import Seal
 
 
@@ -22,6 +23,17 @@ class SealedItem(Struct, frozen=True, array_like=True, gc=False):
     device_id: str | None = None
 
 
+class SealedMessage(Struct, frozen=True, array_like=True, gc=False):
+    """A message as it came. App, source and time of reception stand in its ledger row."""
+
+    media: str
+    packed: bytes
+
+    @property
+    def body(self) -> bytes:
+        return decompress(self.packed)
+
+
 class SealedSighting(Struct, frozen=True, array_like=True, gc=False):
     """One identity seen with a key."""
 
@@ -33,6 +45,7 @@ class SealedSighting(Struct, frozen=True, array_like=True, gc=False):
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _item: Final = msgspec.msgpack.Decoder(SealedItem).decode
+_message: Final = msgspec.msgpack.Decoder(SealedMessage).decode
 _who: Final = msgspec.msgpack.Decoder(tuple[str | None, str | None]).decode
 _seen: Final = msgspec.msgpack.Decoder(list[SealedSighting]).decode
 _keys: Final = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -49,6 +62,15 @@ def open_item(seal: Seal, sealed: bytes, who: bytes | None) -> SealedItem:
         return item
     user_id, device_id = _who(seal.open(who))
     return structs.replace(item, user_id=user_id, device_id=device_id)
+
+
+def seal_message(seal: Seal, envelope: Envelope) -> bytes:
+    # Compressed, because two messages of the usual size do not fit into one page of SQLite.
+    return seal.seal(_encode(SealedMessage(envelope.media.word, compress(envelope.body, 1))))
+
+
+def open_message(seal: Seal, sealed: bytes) -> SealedMessage:
+    return _message(seal.open(sealed))
 
 
 def seal_who(seal: Seal, user_id: str | None, device_id: str | None) -> bytes:

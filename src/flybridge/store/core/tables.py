@@ -89,6 +89,7 @@ class Read(Enum):
     # retention
     ROWS_AFTER = auto()  # row, limit: row, counter, cell, changed_ms, received_ms, in the order of filing
     OLD_DEAD = auto()  # until_ms, limit: row, counter, cell, oldest first. FOR UPDATE SKIP LOCKED
+    OLD_MESSAGES = auto()  # until_ms, limit: row, oldest first
     OLD_SEEN = auto()  # key, now_ms, limit: key, until_ms, a page after the key
     INSTALLATIONS_AFTER = auto()  # key, limit: key, day, a page after the key
     PERSONS_AFTER = auto()  # person, limit: person, whether something of it can go
@@ -108,12 +109,13 @@ class Read(Enum):
     HOLD_OF = auto()  # row: event_type, media source, key kinds as text, event_ms, expires_ms
     DELIVERY_OF = auto()  # delivery, row: endpoint, due_ms, leased, tries, uncertain
     ATTEMPTS = auto()  # among rows: row, delivery, endpoint, at_ms, status, reason, sealed words, oldest first
+    MESSAGE = auto()  # row: sealed message as it came
     HIGHEST_ROW = auto()  # the highest row, may be NULL
     ROW_FROM = auto()  # row: that row or the next one, received_ms
     TRAIL_END = auto()  # number, chain of the newest row
     TRAIL = auto()  # number, limit: the fields of `trail.TrailRow` below it, newest first
     TRAIL_AFTER = auto()  # number, limit: the same above it, in order
-    SEALED = auto()  # limit: sealed, of the newest items and sightings, each so many
+    SEALED = auto()  # limit: sealed, of the newest items, messages and sightings, each so many
     # reports
     COUNTS = auto()  # app, day, source, outcome, reason, n
     DEPTHS = auto()  # now_ms: app, endpoint, due, later, leased, oldest_ms
@@ -158,6 +160,7 @@ class Read(Enum):
     UNNEEDED_KEYS = auto()  # n
     MISCOUNTED_HOLDS = auto()  # n
     UNNEEDED_ATTEMPTS = auto()  # n
+    UNNEEDED_MESSAGES = auto()  # n
 
 
 class Write(Enum):
@@ -194,6 +197,8 @@ class Write(Enum):
     ATTEMPTS = auto()  # row, id, delivery, lane, at_ms, status, reason, sealed words
     TRIM_ATTEMPTS = auto()  # row: all but the newest `MOST_ATTEMPTS`
     DROP_ATTEMPTS = auto()  # row
+    MESSAGES = auto()  # row, kept_ms, sealed
+    DROP_MESSAGES = auto()  # row
     HOLDS = auto()  # row, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback
     HOLD_KEYS = auto()  # key, row
     KEYS_OF_HOLD = auto()  # packed keys, row: in place of what there was

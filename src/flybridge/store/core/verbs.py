@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from flybridge.records import DAY_MS, DeadLetter, Delivery, Filing, day_of
+from flybridge.records import DAY_MS, HOUR_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.sealing import Seal
 from flybridge.store.core import events, performance_reports, reports, trail
 from flybridge.store.core.attempts import attempts_of
@@ -30,6 +30,7 @@ from flybridge.store.core.pruning import (
     prune_dead,
     prune_installations,
     prune_ledger,
+    prune_messages,
     prune_people,
     prune_seen,
 )
@@ -75,8 +76,11 @@ T = TypeVar("T")
 class Verbs(ABC):
     """Base class of the stores: the verbs of `store.protocol.Store`."""
 
-    def __init__(self, seal: Seal, max_cells: int = MAX_CELLS, *, checks_seal: bool = True) -> None:
+    def __init__(
+        self, seal: Seal, max_cells: int = MAX_CELLS, *, checks_seal: bool = True, keeps_messages: bool = False
+    ) -> None:
         self._seal = seal
+        self._keeps_messages = keeps_messages
         self._checks_seal = checks_seal
         self._max_cells = max_cells
 
@@ -104,7 +108,7 @@ class Verbs(ABC):
             await self._write(put_check, self._seal)
 
     async def file(self, filings: Sequence[Filing], now_ms: int) -> Filed:
-        return await self._write(file, self._seal, filings, now_ms)
+        return await self._write(file, self._seal, filings, now_ms, keeps_messages=self._keeps_messages)
 
     async def lease(self, lane: Lane, limit: int, now_ms: int, lease_ms: int, owner: str) -> Sequence[Delivery]:
         return await self._write(lease, self._seal, lane, limit=limit, now_ms=now_ms, lease_ms=lease_ms, owner=owner)
@@ -195,15 +199,24 @@ class Verbs(ABC):
     async def receipts(self, *, keys: Sequence[bytes] = (), limit: int = 100) -> Sequence[Receipt]:
         return await self._read(lambda db: receipts(db, keys, limit))
 
-    async def prune(self, now_ms: int, *, ledger_days: int, dead_days: int, installation_days: int = 400) -> int:
+    async def prune(
+        self,
+        now_ms: int,
+        *,
+        ledger_days: int,
+        dead_days: int,
+        installation_days: int = 400,
+        message_hours: float = 0.0,
+    ) -> int:
         rows = await self._steps(prune_ledger, now_ms - ledger_days * DAY_MS, 0)
         letters = await self._steps(prune_dead, now_ms - dead_days * DAY_MS, 0)
+        messages = await self._steps(prune_messages, now_ms - round(message_hours * HOUR_MS), 0)
         carried = await self._write(prune_coverage, day_of(now_ms - COVERAGE_DAYS * DAY_MS))
         people = await self._prune_people()
         installations = await self._steps(prune_installations, now_ms // DAY_MS - installation_days, b"")
         seen = await self._steps(prune_seen, now_ms, b"")
         await self._compact(now_ms)
-        return rows + letters + carried + people + installations + seen
+        return rows + letters + messages + carried + people + installations + seen
 
     async def _steps(
         self, prune: Callable[[LedgerWriter, int, Any], PruneStep], until_ms: int, after: int | bytes

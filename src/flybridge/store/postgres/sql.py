@@ -132,6 +132,7 @@ READS: Final[Mapping[Read, str]] = {
                         WHERE id > $1 ORDER BY id LIMIT $2""",
     Read.OLD_DEAD: """SELECT dead.id, cell, performance FROM dead JOIN ledger ON ledger.id = dead.id
                          WHERE died_ms <= $1 ORDER BY died_ms LIMIT $2 FOR UPDATE OF dead SKIP LOCKED""",
+    Read.OLD_MESSAGES: "SELECT id FROM messages WHERE kept_ms <= $1 ORDER BY kept_ms LIMIT $2",
     # The oldest first, and those of the page before are gone: it does not matter after which key.
     Read.OLD_SEEN: """SELECT key, until_ms FROM seen
                       WHERE $1::bytea IS NOT NULL AND until_ms <= $2 ORDER BY until_ms LIMIT $3""",
@@ -145,10 +146,12 @@ READS: Final[Mapping[Read, str]] = {
     Read.STATES: """SELECT name, value FROM state WHERE name COLLATE "C" >= $1 AND name COLLATE "C" < $2
                     ORDER BY name COLLATE "C" """,
     **event_queries("${}::bigint".format, "${}::text".format, "person = ANY($1::bigint[])"),
+    Read.MESSAGE: "SELECT sealed FROM messages WHERE id = $1",
     Read.TRAIL_END: "SELECT number, chain FROM audit_trail ORDER BY number DESC LIMIT 1",
     Read.TRAIL: f"{TRAIL} WHERE number < $1 ORDER BY number DESC LIMIT $2",
     Read.TRAIL_AFTER: f"{TRAIL} WHERE number > $1 ORDER BY number LIMIT $2",
     Read.SEALED: """(SELECT sealed FROM items ORDER BY id DESC LIMIT $1) UNION ALL
+                    (SELECT sealed FROM messages ORDER BY id DESC LIMIT $1) UNION ALL
                     (SELECT sealed FROM sightings ORDER BY key LIMIT $1)""",
     Read.COUNTS: f"SELECT app, day, source, outcome, reason, n FROM {STANDING} WHERE n <> 0 ORDER BY id",
     # A lane whose own row is damaged is listed, too.
@@ -241,6 +244,8 @@ READS: Final[Mapping[Read, str]] = {
                         WHERE NOT EXISTS (SELECT 1 FROM holds WHERE holds.id = hold_keys.hold)""",
     Read.UNNEEDED_ATTEMPTS: """SELECT count(*) FROM attempts
                                WHERE NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.id = line)""",
+    Read.UNNEEDED_MESSAGES: """SELECT count(*) FROM messages
+                               WHERE NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.id = messages.id)""",
     Read.MISCOUNTED_HOLDS: """SELECT count(*) FROM (
                                 SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts UNION ALL
                                                SELECT lane, media_source, key_kinds, received_ms / 3600000, -1
@@ -384,6 +389,9 @@ WRITES: Final[Mapping[Write, str]] = {
                                FROM unnest($1::bigint[]) AS old (line)) AS old
                              WHERE attempts.line = old.line AND id <= last""",
     Write.DROP_ATTEMPTS: "DELETE FROM attempts WHERE line = ANY($1::bigint[])",
+    Write.MESSAGES: """INSERT INTO messages (id, kept_ms, sealed)
+                       SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[])""",
+    Write.DROP_MESSAGES: "DELETE FROM messages WHERE id = ANY($1::bigint[])",
     Write.HOLDS: """INSERT INTO holds
                       (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback)
                     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[],

@@ -36,8 +36,16 @@ class PostgresStore(Verbs):
     verb reconnects. A verb whose connection breaks before its commit is repeated by the store itself.
     """
 
-    def __init__(self, dsn: str, seal: Seal, max_cells: int = MAX_CELLS, *, checks_seal: bool = True) -> None:
-        super().__init__(seal, max_cells, checks_seal=checks_seal)
+    def __init__(
+        self,
+        dsn: str,
+        seal: Seal,
+        max_cells: int = MAX_CELLS,
+        *,
+        checks_seal: bool = True,
+        keeps_messages: bool = False,
+    ) -> None:
+        super().__init__(seal, max_cells, checks_seal=checks_seal, keeps_messages=keeps_messages)
         self._dsn = dsn
         self._open = False
 

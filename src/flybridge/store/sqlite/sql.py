@@ -127,6 +127,7 @@ READS: Final[Mapping[Read, str]] = {
                         WHERE id > ? ORDER BY id LIMIT ?""",
     Read.OLD_DEAD: """SELECT dead.id, cell, performance FROM dead JOIN ledger USING (id)
                          WHERE died_ms <= ? ORDER BY died_ms LIMIT ?""",
+    Read.OLD_MESSAGES: "SELECT id FROM messages WHERE kept_ms <= ? ORDER BY kept_ms LIMIT ?",
     # All keys, a page at a time: an index by time would cost every filing more than this costs a day.
     Read.OLD_SEEN: "SELECT key, until_ms FROM seen WHERE key > ?1 ORDER BY key LIMIT ?3",
     Read.INSTALLATIONS_AFTER: "SELECT key, day FROM installations WHERE key > ? ORDER BY key LIMIT ?",
@@ -137,10 +138,12 @@ READS: Final[Mapping[Read, str]] = {
     Read.STATE: "SELECT value FROM state WHERE name = ?",
     Read.STATES: "SELECT name, value FROM state WHERE name >= ? AND name < ? ORDER BY name",
     **event_queries("?{}".format, "?{}".format, "person IN (??)"),
+    Read.MESSAGE: "SELECT sealed FROM messages WHERE id = ?",
     Read.TRAIL_END: "SELECT number, chain FROM audit_trail ORDER BY number DESC LIMIT 1",
     Read.TRAIL: f"{TRAIL} WHERE number < ? ORDER BY number DESC LIMIT ?",
     Read.TRAIL_AFTER: f"{TRAIL} WHERE number > ? ORDER BY number LIMIT ?",
     Read.SEALED: """SELECT sealed FROM (SELECT sealed FROM items ORDER BY id DESC LIMIT ?1) UNION ALL
+                    SELECT sealed FROM (SELECT sealed FROM messages ORDER BY id DESC LIMIT ?1) UNION ALL
                     SELECT sealed FROM (SELECT sealed FROM sightings LIMIT ?1)""",
     Read.COUNTS: "SELECT app, day, source, outcome, reason, n FROM cells WHERE n <> 0",
     # A lane whose own row is damaged is listed, too.
@@ -219,6 +222,7 @@ READS: Final[Mapping[Read, str]] = {
     Read.MISSING_ITEMS: f"SELECT count(*) FROM ({OWNERS}) WHERE line NOT IN (SELECT id FROM items)",
     Read.UNNEEDED_KEYS: "SELECT count(*) FROM hold_keys WHERE hold NOT IN (SELECT id FROM holds)",
     Read.UNNEEDED_ATTEMPTS: "SELECT count(*) FROM attempts WHERE line NOT IN (SELECT id FROM ledger)",
+    Read.UNNEEDED_MESSAGES: "SELECT count(*) FROM messages WHERE id NOT IN (SELECT id FROM ledger)",
     Read.MISCOUNTED_HOLDS: f"""SELECT count(*) FROM (
                                 SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts UNION ALL
                                                SELECT lane, media_source, key_kinds, received_ms / 3600000, -1
@@ -303,6 +307,8 @@ WRITES: Final[Mapping[Write, str]] = {
                                SELECT id FROM attempts WHERE line = ?1 ORDER BY id DESC
                                LIMIT 1 OFFSET {MOST_ATTEMPTS})""",
     Write.DROP_ATTEMPTS: "DELETE FROM attempts WHERE line IN (VALUES (?))",
+    Write.MESSAGES: "INSERT INTO messages (id, kept_ms, sealed) VALUES (?, ?, ?)",
+    Write.DROP_MESSAGES: "DELETE FROM messages WHERE id IN (VALUES (?))",
     Write.HOLDS: """INSERT INTO holds
                       (id, lane, event_type, media_source, key_kinds, keys, received_ms, event_ms, expires_ms, fallback)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",

@@ -26,8 +26,16 @@ T = TypeVar("T")
 class SqliteStore(Verbs):
     """A store in one SQLite file."""
 
-    def __init__(self, path: str | Path, seal: Seal, max_cells: int = MAX_CELLS, *, checks_seal: bool = True) -> None:
-        super().__init__(seal, max_cells, checks_seal=checks_seal)
+    def __init__(
+        self,
+        path: str | Path,
+        seal: Seal,
+        max_cells: int = MAX_CELLS,
+        *,
+        checks_seal: bool = True,
+        keeps_messages: bool = False,
+    ) -> None:
+        super().__init__(seal, max_cells, checks_seal=checks_seal, keeps_messages=keeps_messages)
         self._path = Path(path)
         self._open = False
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.insight.reasons import UNKNOWN, Reason, reason_of
-from flybridge.records import DAY_MS, OutcomeKind
+from flybridge.records import DAY_MS, Envelope, Media, OutcomeKind, Source
 from flybridge.store.events import MOST_ATTEMPTS, EventDelivery, EventFilter, EventItem, EventRow, EventStory
 from flybridge.web.answers import Refusal
 from flybridge.web.console.acting import first, form_of
@@ -156,7 +156,8 @@ async def _story(site: Site, request: Request, *, content: bool) -> Response:
     return await site.page(
         request, ENTRY, "event.html", row=row_of(row), steps=_steps(found, now_ms), meaning=known.meaning,
         remedy=known.remedy if found.dead is None else "", insert_id=f"{row.insert_id[:6]}…" if row.insert_id else "",
-        has_content=found.dead is not None or found.item is not None,
+        has_content=not (found.dead is None and found.item is None and found.message is None),
+        is_kept=site.operations.config.retention.message_hours > 0,
         content=_content(site, found) if content else None, changed=clock_time(row.changed_ms), raw=row,
         dead=found.dead is not None and not found.dead.is_sealed, attempts=_attempts(found), most=MOST_ATTEMPTS,
     )  # fmt: skip
@@ -235,16 +236,33 @@ def _masked_id(value: str) -> str:
 
 
 def _content(site: Site, found: EventStory) -> dict[str, Any]:
-    """Return the content of an event: the message with what becomes of each field, or the item that is to be sent."""
-    if found.dead is not None and found.dead.stage != "deliver":
-        explained = site.operations.explain(found.dead.envelope)
-        rows = [_field(row) for outcome in explained for row in outcome["rows"]]
-        return {"kind": "The message as it came", "text": _pretty(found.dead.body), "rows": rows, "who": []}
-    item = found.item or EventItem(found.dead.body if found.dead is not None else b"")
-    who = [
-        (name, printable(value)) for name, value in (("user_id", item.user_id), ("device_id", item.device_id)) if value
-    ]
-    return {"kind": "What is sent", "text": _pretty(item.body), "rows": [], "who": who}
+    """Return the content of an event: the message with what becomes of each field, and the item that is to be sent."""
+    message = _envelope_of(found)
+    content: dict[str, Any] = {"message": "", "said": [], "rows": [], "item": "", "who": [], "is_sealed": False}
+    if message is not None:
+        explained = site.operations.explain(message)
+        content["message"] = _pretty(message.body)
+        content["said"] = [printable(f"{one['sentence']} {one['remedy']}".strip()) for one in explained]
+        content["rows"] = [_field(row) for one in explained for row in one["rows"]]
+    item = found.item
+    if found.dead is not None and found.dead.stage == "deliver":
+        item = EventItem(found.dead.body, is_sealed=found.dead.is_sealed)
+    if item is not None:
+        content["item"] = _pretty(item.body)
+        given = (("user_id", item.user_id), ("device_id", item.device_id))
+        content["who"] = [(name, printable(value)) for name, value in given if value]
+    content["is_sealed"] = any(one is not None and one.is_sealed for one in (item, found.dead, found.message))
+    return content
+
+
+def _envelope_of(found: EventStory) -> Envelope | None:
+    """Return the message that an event came in, if it is kept and can be opened."""
+    row, message = found.row, found.message
+    if message is not None and not message.is_sealed:
+        return Envelope(row.app, Source(row.source), Media(message.media), row.received_ms, message.body)
+    if found.dead is not None and found.dead.stage != "deliver" and not found.dead.is_sealed:
+        return found.dead.envelope
+    return None
 
 
 def _field(row: Mapping[str, Any]) -> dict[str, str]:
