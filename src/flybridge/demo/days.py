@@ -12,42 +12,32 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import sys
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from flybridge.config.settings import load
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
-from flybridge.delivery.worker import Worker
 from flybridge.demo import streams
 from flybridge.demo.environment import LocalEnvironment
-from flybridge.demo.verdict import Evidence, judge
+from flybridge.demo.in_process import ORIGIN, InProcess, in_process
 from flybridge.errors import TransportError
-from flybridge.flow import Flow
-from flybridge.insight.account import balance
-from flybridge.records import DAY_MS, Envelope, Media, Source, digest_of
+from flybridge.records import DAY_MS
 from flybridge.sandbox.faults import Faults, FaultScript
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.products import Product, products
 from flybridge.sandbox.traffic.traffic import TrafficApp, generate
-from flybridge.sandbox.vendors.appsflyer import OWN
-from flybridge.service import backends
-from flybridge.store.protocol import Store
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside
-from flybridge.wiring import build_flow, endpoints_of
 
-ORIGIN: Final = "http://sandbox"
 STEP_S: Final = 60.0
 REST_STEP_S: Final = 1800.0
 REST_DAYS: Final = 14
@@ -184,140 +174,53 @@ async def play(events: int, seed: int, directory: Path) -> DaysResult:
     began = perf_counter()
     environment = LocalEnvironment(directory)
     text = environment.config(ORIGIN).replace("wait_hours = 24", "wait_hours = 96") + "gzip = true\n"
-    environment.config_path.write_text(text, encoding="utf-8")
-    config = load(environment.config_path, os.environ)
     apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
     messages = list(generate(seed, events, apps))
     made = list(products(messages, seed, 0.4))
-    line = list(streams.interleaved(messages, made))
     clock = JumpingClock(messages[0].send_ms)
     poison = FaultScript(poison_events=POISON)
     sandbox = Sandbox(clock, Faults(poison, seed), appsflyer_faults=Faults(poison, seed))
     weather = Weather(Inside(sandbox), clock, seed)
-    async with backends.opened_store(config) as store:
-        flow = build_flow(config)
-        worker = Worker(
-            store,
-            weather,
-            endpoints_of(config),
-            clock,
-            policy=config.delivery.policy,
-            rules=config.delivery.circuit,
-            settings=config.delivery.times,
-            jitter=random.Random(seed).random,  # noqa: S311 - repeatable on purpose
-        )
-        await _send(store, flow, worker, clock, line)
-        await _rest(store, worker, clock)
-        ledger = [entry async for entry in store.ledger()]
-        counts = await store.counts()
-        received: defaultdict[tuple[str, str], int] = defaultdict(int)
-        for count in counts:
-            received[count.app, count.day] += count.n
-        account = balance(received, {}, counts, await store.audit())
-        uncertain = sum(one.n for one in await store.uncertain_counts())
-    wrong = [f"{one.app} {one.day}: {one.what}" for one in account.discrepancies]
-    saved, rejected = await _amplitude(sandbox)
-    taken, refused = await _appsflyer(sandbox)
-    ours: set[bytes] = set()
-    for app in environment.apps:
-        found = streams.evidence(
-            app.name,
-            app.appsflyer_app_id,
-            made,
-            ledger,
-            taken=taken,
-            rejected=refused,
-            repeats=Counter(),
-            after_expiry=True,
-        )
-        ours.update(found.digests)
-        wrong += [f"{one.app}: {one.what}" for one in streams.judge_stream(found).disagreements]
-    for app in environment.apps:
-        own = [message for message in messages if message.truth.app == app.name]
-        evidence = Evidence(
-            app.name,
-            app.route,
-            own,
-            [digest_of(app.name, message.body) for message in own],
-            [entry for entry in ledger if entry.app == app.name and entry.digest not in ours],
-            [row for row in saved if row["project"] == app.api_key],
-            [row for row in rejected if row["project"] == app.api_key],
-            after_expiry=True,
-        )
-        wrong += [f"{one.app}: {one.what}" for one in judge(evidence).disagreements]
+    opened = in_process(environment, text, sandbox=sandbox, clock=clock, transport=weather, seed=seed)
+    async with opened as flybridge:
+        await _send(flybridge, list(streams.interleaved(messages, made)))
+        await _rest(flybridge)
+        verdict = await flybridge.judge(messages, made)
     outcomes, dead = Counter[str](), Counter[str]()
-    for count in counts:
+    for count in verdict.counts:
         outcomes[count.outcome] += count.n
         dead[count.reason] += count.n if count.outcome == "dead" else 0
     return DaysResult(
-        len(line),
+        len(messages) + len(made),
         round(perf_counter() - began, 1),
         weather.requests,
         dict(sorted(weather.met.items())),
         dict(sorted(outcomes.items())),
         dict(sorted((+dead).items())),
-        uncertain,
-        len(wrong),
-        wrong[:20],
+        verdict.uncertain,
+        len(verdict.wrong),
+        verdict.wrong[:20],
     )
 
 
-async def _send(
-    store: Store, flow: Flow, worker: Worker, clock: JumpingClock, line: Sequence[TrafficMessage | Product]
-) -> None:
+async def _send(flybridge: InProcess, line: Sequence[TrafficMessage | Product]) -> None:
     """Let the messages come in over three days, and work."""
+    clock = flybridge.clock
     began_ms = clock.now_ms()
     next_number = 0
     while (passed_ms := clock.now_ms() - began_ms) < 3 * DAY_MS:
         due = min(len(line), 1 + int(len(line) * passed_ms / (3 * DAY_MS - 60_000)))
         if due > next_number:
-            now_ms = clock.now_ms()
-            envelopes = [
-                _envelope(message, number, now_ms) for number, message in enumerate(line[next_number:due], next_number)
-            ]
-            await store.file(flow.filings(envelopes), now_ms)
+            await flybridge.receive(line[next_number:due])
             next_number = due
-        await _work(store, worker, clock, STEP_S)
+        await flybridge.work(STEP_S)
 
 
-async def _rest(store: Store, worker: Worker, clock: JumpingClock) -> None:
+async def _rest(flybridge: InProcess) -> None:
     """Work until nothing waits any more, for some days."""
-    ends_ms = clock.now_ms() + REST_DAYS * DAY_MS
-    while clock.now_ms() < ends_ms:
-        await _work(store, worker, clock, REST_STEP_S)
-
-
-async def _work(store: Store, worker: Worker, clock: JumpingClock, seconds: float) -> None:
-    while await store.expire(clock.now_ms()):
-        pass
-    before_ms = clock.now_ms()
-    await worker.drain()
-    clock.advance(max(0.0, seconds - (clock.now_ms() - before_ms) / 1000))
-
-
-def _envelope(message: TrafficMessage | Product, number: int, now_ms: int) -> Envelope:
-    _, _, door, app = message.path.split("/")[:4]
-    return Envelope(app, Source(door), Media.JSON, now_ms, message.body, f"receipt-{number}")
-
-
-async def _amplitude(sandbox: Sandbox) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return what Amplitude has or waits for, and what it rejected."""
-    saved: list[dict[str, Any]] = []
-    for kind in ("saved", "waiting", "dropped"):
-        saved += await _records(sandbox, f"/sandbox/record?kind={kind}")
-    return saved, await _records(sandbox, "/sandbox/record?kind=rejected")
-
-
-async def _appsflyer(sandbox: Sandbox) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    return (
-        await _records(sandbox, f"{OWN}record"),
-        await _records(sandbox, f"{OWN}rejected"),
-    )
-
-
-async def _records(sandbox: Sandbox, path: str) -> list[dict[str, Any]]:
-    answer = await Inside(sandbox).send(HttpRequest("GET", ORIGIN + path, {}, b""))
-    return [msgspec.json.decode(line) for line in answer.body.splitlines() if line]
+    ends_ms = flybridge.clock.now_ms() + REST_DAYS * DAY_MS
+    while flybridge.clock.now_ms() < ends_ms:
+        await flybridge.work(REST_STEP_S)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

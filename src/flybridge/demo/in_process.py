@@ -1,0 +1,152 @@
+"""flybridge between the sandbox's vendors in one process, on a clock that is moved by hand. Nothing waits in real time.
+
+For scenarios that last days, and for many seeds. What was sent is judged as the demo does: by the generator's truth,
+the ledger, and what the vendors hold.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.config.settings import Config, load
+from flybridge.delivery.exchange import HttpRequest, Transport
+from flybridge.delivery.worker import Worker
+from flybridge.demo import streams
+from flybridge.demo.environment import Environment
+from flybridge.demo.verdict import Evidence, judge
+from flybridge.insight.account import balance
+from flybridge.records import Envelope, Media, Source, digest_of
+from flybridge.sandbox.server import Sandbox
+from flybridge.sandbox.traffic.planned import TrafficMessage
+from flybridge.sandbox.traffic.products import Product
+from flybridge.sandbox.vendors.appsflyer import OWN
+from flybridge.service import backends
+from flybridge.store.figures import Count
+from flybridge.store.protocol import Store
+from flybridge.testing.clocks import JumpingClock
+from flybridge.testing.inside import Inside
+from flybridge.wiring import build_flow, endpoints_of
+
+ORIGIN: Final = "http://sandbox"
+
+
+class InProcessVerdict(Struct, frozen=True):
+    """What became of the traffic. `wrong` are sentences about what is not as it must be."""
+
+    counts: Sequence[Count]
+    uncertain: int
+    wrong: Sequence[str]
+
+
+class InProcess:
+    """A flow, a store and a worker, which sends to `sandbox` through `transport`."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        config: Config,
+        store: Store,
+        *,
+        sandbox: Sandbox,
+        clock: JumpingClock,
+        transport: Transport,
+        seed: int,
+    ) -> None:
+        self.config, self.store, self.sandbox, self.clock = config, store, sandbox, clock
+        self.flow = build_flow(config)
+        self._apps = environment.apps
+        self._received = 0
+        self._worker = Worker(
+            store,
+            transport,
+            endpoints_of(config),
+            clock,
+            policy=config.delivery.policy,
+            rules=config.delivery.circuit,
+            settings=config.delivery.times,
+            jitter=random.Random(seed).random,  # noqa: S311 - repeatable on purpose
+        )
+
+    async def receive(self, line: Iterable[TrafficMessage | Product]) -> None:
+        """File messages that come in now."""
+        now_ms, envelopes = self.clock.now_ms(), []
+        for message in line:
+            _, _, door, app = message.path.split("/")[:4]
+            receipt = f"receipt-{self._received}"
+            envelopes.append(Envelope(app, Source(door), Media.JSON, now_ms, message.body, receipt))
+            self._received += 1
+        await self.store.file(self.flow.filings(envelopes), now_ms)
+
+    async def work(self, seconds: float) -> None:
+        """Send all that is due, and let that much time pass."""
+        while await self.store.expire(self.clock.now_ms()):
+            pass
+        before_ms = self.clock.now_ms()
+        await self._worker.drain()
+        self.clock.advance(max(0.0, seconds - (self.clock.now_ms() - before_ms) / 1000))
+
+    async def judge(self, messages: Sequence[TrafficMessage], made: Sequence[Product]) -> InProcessVerdict:
+        """Compare the truth, the ledger and both vendors' records, after the end of every wait."""
+        ledger = [entry async for entry in self.store.ledger()]
+        counts = await self.store.counts()
+        received: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for count in counts:
+            received[count.app, count.day] += count.n
+        account = balance(received, {}, counts, await self.store.audit())
+        wrong = [f"{one.app} {one.day}: {one.what}" for one in account.discrepancies]
+        saved = [row for kind in ("saved", "waiting", "dropped")
+                 for row in await self._records(f"/sandbox/record?kind={kind}")]  # fmt: skip
+        rejected = await self._records("/sandbox/record?kind=rejected")
+        taken, refused = await self._records(f"{OWN}record"), await self._records(f"{OWN}rejected")
+        ours: set[bytes] = set()
+        for app in self._apps:
+            found = streams.evidence(
+                app.name,
+                app.appsflyer_app_id,
+                made,
+                ledger,
+                taken=taken,
+                rejected=refused,
+                repeats=Counter(),
+                after_expiry=True,
+            )
+            ours.update(found.digests)
+            wrong += [f"{one.app}: {one.what}" for one in streams.judge_stream(found).disagreements]
+        for app in self._apps:
+            own = [message for message in messages if message.truth.app == app.name]
+            evidence = Evidence(
+                app.name,
+                app.route,
+                own,
+                [digest_of(app.name, message.body) for message in own],
+                [entry for entry in ledger if entry.app == app.name and entry.digest not in ours],
+                [row for row in saved if row["project"] == app.api_key],
+                [row for row in rejected if row["project"] == app.api_key],
+                after_expiry=True,
+            )
+            wrong += [f"{one.app}: {one.what}" for one in judge(evidence).disagreements]
+        uncertain = sum(one.n for one in await self.store.uncertain_counts())
+        return InProcessVerdict(counts, uncertain, wrong)
+
+    async def _records(self, path: str) -> list[dict[str, Any]]:
+        answer = await Inside(self.sandbox).send(HttpRequest("GET", ORIGIN + path, {}, b""))
+        return [msgspec.json.decode(line) for line in answer.body.splitlines() if line]
+
+
+@asynccontextmanager
+async def in_process(
+    environment: Environment, text: str, *, sandbox: Sandbox, clock: JumpingClock, transport: Transport, seed: int
+) -> AsyncIterator[InProcess]:
+    """Yield flybridge with the configuration `text`, on a store in the directory of the environment."""
+    environment.config_path.write_text(text, encoding="utf-8")
+    config = load(environment.config_path, os.environ)
+    async with backends.opened_store(config) as store:
+        yield InProcess(environment, config, store, sandbox=sandbox, clock=clock, transport=transport, seed=seed)
