@@ -69,7 +69,7 @@ async def counted(tmp_path_factory):
         ]
         await store.file(filings, NOW_MS)
     inside = Inside(sandbox)
-    inside.after = lambda _: sandbox.reports._of_app.clear()  # no quota: the tests ask more often than a day allows
+    inside.after = lambda _: sandbox.reports.forget_quotas()  # no quota: the tests ask more often than a day allows
     yield config, store, inside
     await store.close()
 

@@ -19,8 +19,8 @@ from msgspec import structs
 from flybridge.config.settings import load
 from flybridge.demo.environment import DemoApp, LocalEnvironment
 from flybridge.demo.outage_verdict import OutageVerdict
-from flybridge.demo.performance import tell_sandbox, truth_of
-from flybridge.demo.run import record, sandbox_ms
+from flybridge.demo.performance import truth_of
+from flybridge.demo.run import record, sandbox_ms, tell_reports
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.watch import read_all_figures
 from flybridge.errors import FlybridgeError
@@ -57,7 +57,7 @@ async def play_outage(environment: LocalEnvironment, *, seed: int, events: int) 
             answer.raise_for_status()
         headers = {"Authorization": environment.token, "Content-Type": "application/json"}
         line = [one for sent in messages.values() for one in sent]
-        await tell_sandbox(session, origin, environment.loaded(), truth_of(line))
+        await tell_reports(environment, truth_of(line))
         pushed = [one for one in line if one.path.startswith("/v1/push/")]
         sender = Sender(*environment.intake_origins, push_retries=PushRetries.NEVER)
         await sender.send(Outgoing(one.path, one.body, headers) for one in pushed)

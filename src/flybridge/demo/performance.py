@@ -10,15 +10,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import isclose
 from typing import Any, Final
+from urllib.parse import urlencode
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
 from flybridge.config.settings import App, Config, Route
-from flybridge.delivery.exchange import Download
+from flybridge.delivery.exchange import Download, HttpRequest, Transport
 from flybridge.demo.true_performance import Group, MoneyRules, true_metrics
-from flybridge.errors import TransportError
+from flybridge.errors import FlybridgeError, TransportError
 from flybridge.insight.metrics import METRICS, MONEY, Figures, values
 from flybridge.insight.performance import AppScope, Question, read_performance
 from flybridge.operations.pull_costs import CostPlan, CostsRefused, cost_plans_of, pull
@@ -71,7 +71,7 @@ def truth_of(messages: Sequence[TrafficMessage]) -> PerformanceTruth:
     return PerformanceTruth(facts, frozenset(reached))
 
 
-async def tell_sandbox(session: aiohttp.ClientSession, origin: str, config: Config, truth: PerformanceTruth) -> None:
+async def tell_sandbox(transport: Transport, origin: str, config: Config, truth: PerformanceTruth) -> None:
     """Hand the sandbox what AppsFlyer knows of the traffic, and each app's settings there."""
     for app in config.apps:
         given = {
@@ -79,11 +79,16 @@ async def tell_sandbox(session: aiohttp.ClientSession, origin: str, config: Conf
             "timezone": app.insight.timezone,
             "currency": app.insight.currency,
         }
-        async with session.post(f"{origin}/sandbox/reports/app", params=given) as response:
-            response.raise_for_status()
+        await post(transport, f"{origin}/sandbox/reports/app", given)
         body = msgspec.json.Encoder().encode_lines(truth.facts.get(app.appsflyer_app_id, ()))
-        async with session.post(f"{origin}/sandbox/reports/facts", data=body) as response:
-            response.raise_for_status()
+        await post(transport, f"{origin}/sandbox/reports/facts", {}, body)
+
+
+async def post(transport: Transport, url: str, given: Mapping[str, str], body: bytes = b"") -> None:
+    """Send something to the sandbox's own pages. Raises `FlybridgeError` unless it is taken."""
+    answer = await transport.send(HttpRequest("POST", f"{url}?{urlencode(given)}", {}, body))
+    if answer.status != 200:
+        raise FlybridgeError(f"The sandbox answered {answer.status} to {url}: {answer.body[:200]!r}")
 
 
 async def compare_performance(

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
-import aiohttp
 import msgspec
 from msgspec import Struct, structs
 
 from flybridge.amplitude.dashboard import BUDGET_S
+from flybridge.clock import Clock
 from flybridge.config.settings import App, Config, Secret
 from flybridge.delivery.exchange import Download, HttpRequest, Transport
+from flybridge.demo.performance import post
 from flybridge.demo.planted import AmplitudeRecord, planted
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
 from flybridge.insight.comparison import ALL_EVENTS, ComparedRow, DayComparison
@@ -28,6 +29,7 @@ from flybridge.operations.reconcile_plan import ReconcilePlan, reconcile_plans_o
 from flybridge.records import DAY_MS
 from flybridge.sandbox.traffic.planned import MessageKind, TrafficMessage
 from flybridge.store.protocol import Store
+from flybridge.testing.clocks import JumpingClock
 
 CENT: Final = 10_000
 EVENTS: Final = 200
@@ -61,11 +63,19 @@ class ReconciliationVerdict(Struct, frozen=True):
     wrong: Sequence[str] = ()
 
 
-class SandboxTime:
-    """A clock in the time of the traffic, whose waits move the sandbox's time instead of taking any."""
+class MovableTime(Clock, Protocol):
+    """A clock in the time of the traffic, which the sandbox follows, and whose waits take no time."""
 
-    def __init__(self, session: aiohttp.ClientSession, origin: str) -> None:
-        self._session, self._origin, self._now_ms = session, origin, 0
+    async def move(self, now_ms: int) -> None:
+        """Move to a time, at which Amplitude's budget is whole again."""
+        ...
+
+
+class SandboxTime:
+    """A clock in the time of the traffic, whose waits move the time of a sandbox in another process."""
+
+    def __init__(self, transport: Transport, origin: str) -> None:
+        self._transport, self._origin, self._now_ms = transport, origin, 0
 
     def now_ms(self) -> int:
         """Return the time in milliseconds."""
@@ -73,8 +83,7 @@ class SandboxTime:
 
     async def sleep(self, seconds: float) -> None:
         """Move the sandbox's time."""
-        async with self._session.post(f"{self._origin}/sandbox/clock", params={"advance_s": str(seconds)}) as answer:
-            answer.raise_for_status()
+        await post(self._transport, f"{self._origin}/sandbox/clock", {"advance_s": str(seconds)})
         self._now_ms += round(seconds * 1000)
 
     async def move(self, now_ms: int) -> None:
@@ -83,19 +92,20 @@ class SandboxTime:
         self._now_ms = now_ms
 
 
-async def tell_raw_data(
-    session: aiohttp.ClientSession, origin: str, config: Config, messages: Sequence[TrafficMessage]
-) -> None:
+class JumpingTime(JumpingClock):
+    """A clock that the sandbox has, too, and that only moves forward."""
+
+    async def move(self, now_ms: int) -> None:
+        """Move to a time, or as far as Amplitude's budget needs."""
+        self.advance(max(BUDGET_S, (now_ms - self.now_ms()) / 1000))
+
+
+async def tell_raw_data(transport: Transport, origin: str, config: Config, messages: Sequence[TrafficMessage]) -> None:
     """Hand the sandbox what was pushed: AppsFlyer has it in its raw data, however long ago the traffic plays."""
-    async with session.post(
-        f"{origin}/sandbox/raw/pull", params={"lookback": f"{YEARS}", "quota": f"{YEARS}"}
-    ) as answer:
-        answer.raise_for_status()
+    await post(transport, f"{origin}/sandbox/raw/pull", {"lookback": f"{YEARS}", "quota": f"{YEARS}"})
     for app in config.apps:
         own = [_as_known(one) for one in messages if one.truth.app == app.name and one.path.startswith(PUSH)]
-        asked = {"app": app.appsflyer_app_id}
-        async with session.post(f"{origin}/sandbox/raw/happened", params=asked, data=b"\n".join(own)) as answer:
-            answer.raise_for_status()
+        await post(transport, f"{origin}/sandbox/raw/happened", {"app": app.appsflyer_app_id}, b"\n".join(own))
 
 
 def _as_known(message: TrafficMessage) -> bytes:
@@ -115,7 +125,7 @@ async def judge_reconciliation(
     config: Config,
     store: Store,
     vendors: tuple[Transport, Download],
-    clock: SandboxTime,
+    clock: MovableTime,
     messages: Sequence[TrafficMessage],
 ) -> list[ReconciliationVerdict]:
     """Compare all days of all apps."""
@@ -159,7 +169,7 @@ def _with_secret(app: App) -> App:
 
 
 async def _compared(
-    reconciler: Reconciler, clock: SandboxTime, plan: ReconcilePlan, first: int, last: int
+    reconciler: Reconciler, clock: MovableTime, plan: ReconcilePlan, first: int, last: int
 ) -> list[DayComparison]:
     """Compare, again where the sandbox fails as it is scripted to."""
     await clock.move((last + 4) * DAY_MS)  # all figures are final

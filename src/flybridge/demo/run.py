@@ -149,7 +149,7 @@ async def run_scenario(
         watching = asyncio.create_task(_watch(session, environment, sender, show, scenario.poll_s))
         moving = asyncio.create_task(_move_cohort(session, environment))
         try:
-            await tell_sandbox(session, environment.sandbox.origin, environment.loaded(), truth)
+            await tell_reports(environment, truth)
             line = interleaved(messages, made)
             step(f"Sending {len(messages):,} messages of AppsFlyer's and {len(made):,} of Amplitude's stream.")
             await sender.send(Outgoing(message.path, message.body, headers) for message in line)
@@ -310,6 +310,15 @@ async def sandbox_ms(session: aiohttp.ClientSession, environment: Environment) -
         return int((await response.json())["now_ms"])
 
 
+async def tell_reports(environment: Environment, truth: PerformanceTruth) -> None:
+    """Hand the sandbox what AppsFlyer's reports have to count."""
+    transport = backends.open_transport()
+    try:
+        await tell_sandbox(transport, environment.sandbox.origin, environment.loaded(), truth)
+    finally:
+        await transport.close()
+
+
 async def performance_verdicts(
     environment: Environment, truth: PerformanceTruth, now_ms: int
 ) -> list[PerformanceVerdict]:
@@ -327,11 +336,11 @@ async def reconciliation_verdicts(
 ) -> list[ReconciliationVerdict]:
     """Compare the counts of AppsFlyer, flybridge and Amplitude, of which every difference must be explained."""
     config, origin = environment.loaded(), environment.sandbox.origin
-    vendors = backends.open_transport(), backends.open_download()
+    vendors = transport, _ = backends.open_transport(), backends.open_download()
     try:
-        async with aiohttp.ClientSession() as session, backends.opened_store(config) as store:
-            await tell_raw_data(session, origin, config, messages)
-            clock = SandboxTime(session, origin)
+        async with backends.opened_store(config) as store:
+            await tell_raw_data(transport, origin, config, messages)
+            clock = SandboxTime(transport, origin)
             return await judge_reconciliation(config, store, vendors, clock, messages)
     finally:
         for one in vendors:

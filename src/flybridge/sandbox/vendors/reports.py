@@ -95,6 +95,12 @@ class Reports:
                 self._known.add(fact)
                 self.facts[fact.app_id].append(fact)
 
+    def forget_quotas(self) -> None:
+        """Let each app and account ask again as if it had asked nothing."""
+        self._last_ms.clear()
+        self._of_app.clear()
+        self._of_account.clear()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         body = await read_body(scope, receive, MAX_BYTES)
