@@ -59,3 +59,22 @@ def test_a_source_that_was_converted_and_withheld_is_not_taken_for_its_rate() ->
         "Facebook Ads": {"restricted": -13 * EURO},
         "restricted": {"restricted": 13 * EURO},
     }
+
+
+def test_what_was_withheld_is_not_taken_for_a_rate_where_much_was_refunded() -> None:
+    """A purchase and its refund were converted for much, and are worth little together."""
+    booked = {"email": 11 * EURO}
+    cohorts = {"restricted": CohortRevenue(11 * EURO + 99_000, rated=3, rated_amount=640 * EURO)}
+    assert parts(booked, cohorts) == {
+        "email": {"restricted": -11 * EURO},
+        "restricted": {"restricted": 11 * EURO, "rate": 99_000},
+    }
+
+
+@pytest.mark.parametrize("name", ["restricted", "organic"])
+def test_a_rate_is_told_of_the_source_from_which_converted_revenue_was_withheld(name: str) -> None:
+    """Where the rate makes it less than AppsFlyer has under the source's own name."""
+    assert parts({"Facebook Ads": 12 * EURO}, {name: rated(12 * EURO - 100_000)}) == {
+        "Facebook Ads": {"restricted": -12 * EURO + 100_000, "rate": -100_000},
+        name: {"restricted": 12 * EURO - 100_000},
+    }

@@ -254,13 +254,22 @@ class _RevenueRows:
             row.flybridge = own[source]
             row.appsflyer = booked.get(source, 0)
             add(row, "booking_day", own[source] - cohort.revenue)
-            _add_rate(row, cohort, share=USUAL_RATE, unknown=source not in WITHHELD)
         rows = self.rows.of(EVENT, ALL_EVENTS)
-        # What came without its source was converted, too: the rate explains more than usual only after that.
+        # What no rate explains of a source came without its name, and was converted, too: so that of what is withheld,
+        # a rate explains more than usual only after all that came without its source.
+        nameless = {
+            source: row
+            for source, row in rows.items()
+            if source in WITHHELD or not ((cohort := self._cohort(source)).not_converted or _is_rate(row, cohort))
+        }
+        move_withheld(nameless, evidence.withholding, CENT)
+        for source, row in rows.items():
+            _add_rate(row, self._cohort(source), share=USUAL_RATE, unknown=source not in WITHHELD)
         move_withheld(rows, evidence.withholding, CENT)
         for source, row in rows.items():
             _add_rate(row, self._cohort(source), share=1.0, unknown=True)
         hidden = self._cohort(RESTRICTED)
+        self._rate_of_withheld(rows)
         for row in rows.values():
             # What came as restricted and could not be converted is nowhere here, and under its source at AppsFlyer.
             if hidden.not_converted and row.key.media_source != RESTRICTED and left(row, APPSFLYER) <= -CENT:
@@ -271,6 +280,18 @@ class _RevenueRows:
             if not evidence.is_final and abs(left(row, APPSFLYER)) >= CENT:
                 add(row, "not_final", left(row, APPSFLYER))
 
+    def _rate_of_withheld(self, rows: Mapping[str, ComparedRow]) -> None:
+        """Add what conversion explains of revenue that came without its source, to the sources that AppsFlyer names."""
+        for name in WITHHELD:
+            cohort = self._cohort(name)
+            if name not in rows or not any(part.code == "restricted" for part in rows[name].parts):
+                continue
+            most = abs(cohort.rated_amount) * USUAL_RATE
+            for source, row in rows.items():
+                if source not in WITHHELD and CENT <= -left(row, APPSFLYER) <= most:
+                    most += left(row, APPSFLYER)
+                    add(row, "rate", left(row, APPSFLYER), name, cohort.rated)
+
 
 def _add_rate(row: ComparedRow, cohort: CohortRevenue, *, share: float, unknown: bool) -> None:
     """Add what conversion explains of the revenue of the installs of a day and source.
@@ -279,5 +300,10 @@ def _add_rate(row: ComparedRow, cohort: CohortRevenue, *, share: float, unknown:
     """
     if unknown and cohort.not_converted and left(row, APPSFLYER) <= -CENT:
         add(row, "rate", left(row, APPSFLYER), "", cohort.not_converted)
-    elif cohort.rated and CENT <= abs(left(row, APPSFLYER)) <= abs(cohort.rated_amount) * share:
+    elif _is_rate(row, cohort, share):
         add(row, "rate", left(row, APPSFLYER), "", cohort.rated)
+
+
+def _is_rate(row: ComparedRow, cohort: CohortRevenue, share: float = USUAL_RATE) -> bool:
+    """Whether a rate can make what is left of a row: up to a share of what it has converted."""
+    return cohort.rated > 0 and CENT <= abs(left(row, APPSFLYER)) <= abs(cohort.rated_amount) * share

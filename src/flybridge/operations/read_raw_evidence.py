@@ -28,6 +28,7 @@ from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.insight.comparison import CONVERSIONS
 from flybridge.insight.reconcile import CODES, OUTCOMES
 from flybridge.insight.reconcile_revenue import DELIVERED, MISSING, SECONDARY, SECONDARY_SENT, RevenueFact
+from flybridge.operations.booked_events import COUNTED, BookedEvents, BookedSums
 from flybridge.records import (
     Deliver,
     Envelope,
@@ -36,7 +37,6 @@ from flybridge.records import (
     Hold,
     Media,
     OutcomeKind,
-    Performance,
     PerformanceKind,
     Refuse,
     Source,
@@ -55,7 +55,6 @@ MICRO: Final = 1_000_000
 IDENTITY: Final = 32
 """The length of an identity in an insert_id, which may go on with a millisecond or an ordinal."""
 
-COUNTED: Final = (PerformanceKind.EVENT, PerformanceKind.RETARGETED_EVENT)
 IN_EVENTS: Final = (*COUNTED, PerformanceKind.SECONDARY)
 
 
@@ -72,14 +71,14 @@ class RawEvidence(Struct):
     """What raw data says about some days.
 
     `missing` counts conversions that never came, by day and kind, and `missing_events` in-app events by day and name;
-    `rated` events that the rate table has converted, and their amount, by the day and source of the install.
+    `booked` is by the day and the source of the install.
     """
 
     rows: int = 0
     missing: Counter[tuple[int, str]] = field(default_factory=Counter)
     missing_events: Counter[tuple[int, str]] = field(default_factory=Counter)
     facts: defaultdict[int, list[RevenueFact]] = field(default_factory=lambda: defaultdict(list))
-    rated: defaultdict[tuple[int, str], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    booked: Mapping[tuple[int, str], BookedSums] = field(default_factory=dict)
     problem: str = ""
 
 
@@ -118,7 +117,7 @@ class RawReader:
         self._source, self._store, self._clock = source, store, clock
         self._days, self._property = days, source_property
         self._currency, self._rates = currency, rates
-        self._evidence = RawEvidence()
+        self._evidence, self._booked = RawEvidence(), BookedEvents(days)
         self._known: defaultdict[str, list[EventOutcome]] = defaultdict(list)
         self._unsent: Counter[tuple[int, str, str, str]] = Counter()
         # The ledger's rows of people who were forgotten have no identity any more, and their outcome still.
@@ -191,8 +190,8 @@ class RawReader:
             found = filing.performance
             if found is None:
                 continue
-            if found.revenue and found.install_day in self._days:
-                self._rate(row.fields, found)
+            is_rated = bool(found.revenue) and _amount(row.fields, self._currency)[0] is None
+            self._booked.add(found, is_rated=is_rated)
             if found.day not in self._days:
                 continue
             kind = found.dimensions.kind
@@ -202,14 +201,6 @@ class RawReader:
                 if not is_known and kind != PerformanceKind.SECONDARY:
                     self._evidence.missing_events[found.day, found.dimensions.event] += 1
                 self._event(row.fields, filing, is_known=is_known)
-
-    def _rate(self, fields: Mapping[str, str], found: Performance) -> None:
-        """Note an amount that is not AppsFlyer's own."""
-        if _amount(fields, self._currency)[0] is None:
-            source = (found.origin or found.dimensions).media_source
-            sums = self._evidence.rated[found.install_day, source]
-            sums[0] += 1
-            sums[1] += abs(found.revenue)
 
     def _event(self, fields: Mapping[str, str], filing: Filing, *, is_known: bool) -> None:
         found = filing.performance
@@ -299,6 +290,7 @@ class RawReader:
                 sent or 0,
             )
             self._evidence.facts[day].append(fact)
+        self._evidence.booked = self._booked.sums()
 
 
 def _standing(one: EventOutcome | OutcomeCount) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from flybridge.insight.reasons import NEVER_MAPPED
 from flybridge.insight.reconcile import AmplitudeCount, DayEvidence, compare
 from flybridge.insight.reconcile_revenue import CohortRevenue, RevenueEvidence, compare_revenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
+from flybridge.operations.booked_events import BOOKED, COUNTED
 from flybridge.operations.count_amplitude import AmplitudeCounter, CountRefused, QueryBudget
 from flybridge.operations.count_appsflyer import (
     ORIGIN,
@@ -47,11 +48,6 @@ FINAL_MS: Final = 48 * HOUR_MS
 
 ANSWERS: Final = "answers"
 """The kind of day report that keeps what Amplitude has answered."""
-
-BOOKED: Final = (PerformanceKind.INSTALL, PerformanceKind.REINSTALL, PerformanceKind.UNSEEN)
-"""Kinds of cohorts whose events AppsFlyer books under user acquisition."""
-
-IN_EVENTS: Final = (PerformanceKind.EVENT, PerformanceKind.RETARGETED_EVENT)
 
 
 class KeptAnswer(Struct):
@@ -191,9 +187,11 @@ class Reconciler:
             outcomes=[done for day in evidence.outcomes.values() for done in day],
         )
         found = await reader.read(self._download, _span(plan, first)[0])
-        for (day, source), (n, amount) in found.rated.items():
+        for (day, source), booked in found.booked.items():
+            evidence.cohorts[day][source] += booked.late
             cohort = evidence.cohort_revenue[day].setdefault(source, CohortRevenue())
-            cohort.rated, cohort.rated_amount = n, amount
+            cohort.revenue += booked.late_revenue
+            cohort.rated, cohort.rated_amount = booked.rated, booked.rated_amount
         return found
 
     async def _amplitude(
@@ -361,7 +359,7 @@ def _most_frequent(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> list[st
     """Return the names of the in-app events that are compared."""
     events: Counter[str] = Counter()
     for one in counted:
-        if one.kind in IN_EVENTS:
+        if one.kind in COUNTED:
             events[one.event] += one.n
     return sorted(events, key=lambda event: (-events[event], event))[: plan.events]
 
@@ -369,7 +367,7 @@ def _most_frequent(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> list[st
 def _paid(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> set[str]:
     """Return the names in Amplitude of the events that have revenue on a day."""
     names = {plan.name_of(PerformanceKind.EVENT, one.event) for one in counted
-             if one.kind in IN_EVENTS and (one.revenue or one.not_converted)}  # fmt: skip
+             if one.kind in COUNTED and (one.revenue or one.not_converted)}  # fmt: skip
     return {name for name in names if name is not None}
 
 

@@ -1,0 +1,94 @@
+"""On which day, and for which source, AppsFlyer books the events of its raw data: those of their installation. Pure.
+
+An event after a re-engagement or re-attribution names another source and another install time than the conversion with
+which its installation began. That conversion is in raw data, too, if it is of the days that are compared.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.insight.cohorts import LAST
+from flybridge.records import Performance, PerformanceKind
+
+BOOKED: Final = (PerformanceKind.INSTALL, PerformanceKind.REINSTALL, PerformanceKind.UNSEEN)
+"""Kinds of cohorts whose events AppsFlyer books under user acquisition."""
+
+COUNTED: Final = (PerformanceKind.EVENT, PerformanceKind.RETARGETED_EVENT)
+
+
+class BookedSums(Struct):
+    """What raw data tells of the events of a cohort. Amounts are in millionths of the app's currency.
+
+    `rated` events were converted by the rate table, into `rated_amount`. `late` events happened after the last day
+    that flybridge's cohorts count.
+    """
+
+    rated: int = 0
+    rated_amount: int = 0
+    late: int = 0
+    late_revenue: int = 0
+
+
+class _Began(Struct, frozen=True, order=True):
+    """With what an installation began: the earliest conversion counts."""
+
+    install_s: int
+    kind: str
+    day: int
+    media_source: str
+
+
+class _Event(Struct, frozen=True):
+    """An event whose installation is looked up when all conversions are known."""
+
+    key: bytes
+    told: _Began | None
+    day: int
+    revenue: int
+    is_rated: bool
+
+
+class BookedEvents:
+    """Collects what of some days' cohorts raw data has, in any order of its rows."""
+
+    def __init__(self, days: range) -> None:
+        self._days = days
+        self._began: dict[bytes, _Began] = {}
+        self._events: list[_Event] = []
+
+    def add(self, found: Performance, *, is_rated: bool) -> None:
+        """Take what a row is counted as. `is_rated`: its revenue was converted by the rate table."""
+        if not found.keys:
+            return
+        key, kind, began = found.keys[0], found.dimensions.kind, _began(found)
+        if found.begins and began is not None:
+            self._began[key] = min(began, self._began.get(key, began))
+        elif kind in COUNTED and (is_rated or found.day - self._days[0] > LAST):
+            self._events.append(_Event(key, began, found.day, found.revenue, is_rated))
+
+    def sums(self) -> dict[tuple[int, str], BookedSums]:
+        """Return what was found by the day and the source of the install."""
+        sums: defaultdict[tuple[int, str], BookedSums] = defaultdict(BookedSums)
+        for event in self._events:
+            began = self._began.get(event.key, event.told)
+            if began is None or began.kind not in BOOKED or began.day not in self._days:
+                continue
+            of = sums[began.day, began.media_source]
+            if event.is_rated:
+                of.rated += 1
+                of.rated_amount += abs(event.revenue)
+            if event.day - began.day > LAST:
+                of.late += 1
+                of.late_revenue += event.revenue
+        return dict(sums)
+
+
+def _began(found: Performance) -> _Began | None:
+    origin = found.origin
+    if origin is None or not found.install_s:
+        return None
+    return _Began(found.install_s, origin.kind, found.install_day, origin.media_source)
