@@ -21,9 +21,8 @@ from flybridge.sandbox.traffic.truth import Fate, Truth, compare
 from flybridge.store.performance import day_number
 
 ATTRIBUTION: Final = "attribution"
-COHORT_DAYS: Final = 90
-"""What somebody does later than so many days after the install is in no cohort."""
-BOOKED: Final = frozenset({MessageKind.INSTALL.value, MessageKind.REINSTALL.value})
+BOOKED: Final = frozenset({MessageKind.INSTALL.value, MessageKind.REINSTALL.value, MessageKind.IN_APP.value})
+"""What begins an installation whose events AppsFlyer books under user acquisition."""
 NAMED: Final = frozenset({MessageKind.INSTALL.value, MessageKind.RE_ENGAGEMENT.value, MessageKind.RE_ATTRIBUTION.value})
 """Kinds of conversions that AppsFlyer's reports count."""
 
@@ -46,6 +45,8 @@ def planted(plan: ReconcilePlan, messages: Sequence[TrafficMessage], record: Amp
     refused = set(found.rejected)
     reasons = _reasons(truths, refused, record.rejected)
     silenced = sum(reason == "silenced" for reason in reasons.values())
+    # Amplitude never says what is wrong with an event that makes it fail.
+    poison = sum(reason == "poison" for reason in reasons.values())
     gone = refused | set(found.missing)
     return {
         "restricted": sum(fact.media_source != fact.raw_source for fact in conversions if fact.readable),
@@ -55,8 +56,8 @@ def planted(plan: ReconcilePlan, messages: Sequence[TrafficMessage], record: Amp
         "privacy": fates[Fate.REFUSED],
         "filtered": sum(not fact.secondary for fact in in_app) if plan.route == ATTRIBUTION else 0,
         "silenced": silenced,
-        "rejected": len(refused) - silenced,
-        "dead": len(found.missing) if plan.route != ATTRIBUTION else 0,
+        "rejected": len(refused) - silenced - poison,
+        "dead": poison + (len(found.missing) if plan.route != ATTRIBUTION else 0),
         "amplitude_unmatched": len(found.missing) if plan.route == ATTRIBUTION else 0,
         "day_boundary": _on_another_day(plan, [truth for truth in truths if truth.id not in gone]),
     }  # fmt: skip
@@ -86,17 +87,20 @@ def _booked_elsewhere(day_of: Callable[[int], int], facts: Sequence[Reported]) -
     """Return how many in-app events AppsFlyer books on the day of an install on which fewer happened."""
     lives: dict[str, Reported] = {}
     for fact in facts:
-        if fact.kind != MessageKind.IN_APP and fact.readable and fact.kind != MessageKind.RE_ENGAGEMENT:
+        if fact.kind not in {MessageKind.IN_APP, MessageKind.RE_ENGAGEMENT} and fact.readable:
+            lives.setdefault(fact.installation, fact)
+    for fact in facts:
+        # Where no conversion can be read, events tell of which installation they are, unless they are retargeted.
+        if fact.kind == MessageKind.IN_APP and fact.readable and not fact.retargeting and not fact.secondary:
             lives.setdefault(fact.installation, fact)
     own, booked = Counter[Hashable](), Counter[Hashable]()
     for fact in facts:
         if fact.kind != MessageKind.IN_APP or fact.secondary or not fact.readable:
             continue
         own[day_of(fact.time_ms), fact.raw_source] += 1
-        life = lives.get(fact.installation, fact)
-        day = day_of(life.install_ms)
-        if (life is fact or life.kind in BOOKED) and day_of(fact.time_ms) - day <= COHORT_DAYS:
-            booked[day, life.raw_source] += 1
+        life = lives.get(fact.installation)
+        if life is not None and life.kind in BOOKED:
+            booked[day_of(life.install_ms), life.raw_source] += 1
     return sum(max(0, n - own[at]) for at, n in booked.items())
 
 
