@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import aiohttp
 from planting import APP_ID, DAY_START_MS, Bench
 
-from flybridge.demo.performance import PerformanceTruth, compare_performance, truth_of
+from flybridge.demo.performance import PerformanceTruth, compare_performance, tell_sandbox, truth_of
 from flybridge.demo.reconciliation import ReconciliationVerdict, judge_reconciliation, tell_raw_data
 from flybridge.identity import Keyring
 from flybridge.operations.forget import PersonIds, forget
@@ -76,12 +75,8 @@ async def play(bench: Bench) -> Played:
     """Send traffic of three weeks, each part of it under another script of faults."""
     messages = list(generate(7, EVENTS, [TrafficApp("shop", "android", APP_ID)], OPTIONS))
     played = Played(bench, messages)
-    bench.sandbox.reports.learn(played.truth.facts[APP_ID])
-    async with aiohttp.ClientSession() as session:
-        zone = {"app": APP_ID, "timezone": "America/New_York", "currency": "EUR"}
-        async with session.post(f"{bench.origin}/sandbox/reports/app", params=zone) as answer:
-            assert answer.status == 200
-        await tell_raw_data(session, bench.origin, bench.config, messages)
+    await tell_sandbox(bench.transport, bench.origin, bench.config, played.truth)
+    await tell_raw_data(bench.transport, bench.origin, bench.config, messages)
     scripts = [*SCRIPTS.values(), FaultScript(silenced_devices=0.1, invalid_events=0.1, poison_events=0.05)]
     for number, message in enumerate(messages):
         at = number * len(scripts) // len(messages)
