@@ -42,7 +42,7 @@ class _Began(Struct, frozen=True, order=True):
     media_source: str
 
 
-class _Event(Struct, frozen=True):
+class _ToBook(Struct, frozen=True):
     """An event whose installation is looked up when all conversions are known."""
 
     key: bytes
@@ -58,7 +58,7 @@ class BookedEvents:
     def __init__(self, days: range) -> None:
         self._days = days
         self._began: dict[bytes, _Began] = {}
-        self._events: list[_Event] = []
+        self._events: list[_ToBook] = []
 
     def add(self, found: Performance, *, is_rated: bool) -> None:
         """Take what a row is counted as. `is_rated`: its revenue was converted by the rate table."""
@@ -68,7 +68,7 @@ class BookedEvents:
         if found.begins and began is not None:
             self._began[key] = min(began, self._began.get(key, began))
         elif kind in COUNTED and (is_rated or found.day - self._days[0] > LAST):
-            self._events.append(_Event(key, began, found.day, found.revenue, is_rated))
+            self._events.append(_ToBook(key, began, found.day, found.revenue, is_rated))
 
     def sums(self) -> dict[tuple[int, str], BookedSums]:
         """Return what was found by the day and the source of the install."""
