@@ -8,6 +8,7 @@ import re
 import sqlite3
 from base64 import b64encode
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import aiohttp
@@ -129,20 +130,36 @@ async def test_the_account_says_what_was_missing_and_filled(tmp_path):
 
 
 async def test_pages_say_what_came_waits_and_died_and_name_nobody(tmp_path):
-    """Sums, why it waits, what to do about the dead; a hostile media source is text, and no identifier is anywhere."""
+    """Sums, why it waits, what to do about the dead; a hostile media source is text, and no identifier is anywhere.
+
+    What came last is shown though it is old.
+    """
+    day = (datetime.now(UTC) - timedelta(days=120)).date().isoformat()
+    old = {"event_time": f"{day} 11:59:59.123", "install_time": f"{day} 11:59:59.123"}
     async with shown_by(tmp_path) as session:
-        await push(session, json.dumps(HELD))
+        await push(session, json.dumps(HELD | old))
         await push(session, b'"a letter of ann"')
         account = await shown(session, "/account", "1 event could not be processed")
         holds = await shown(session, "/holds", "Waiting now: 1")
         dead = await shown(session, "/dead", "not_an_object")
         lanes = await shown(session, "/flow", "0 messages wait to be mapped")
+        sources, cohorts, differences = [await text(session, path) for path in ("/", "/cohorts", "/differences")]
+        asked = await text(session, "/?period=7d")
+        late = (datetime.now(UTC) - timedelta(days=3)).date().isoformat()
+        fresh = {"event_time": f"{late} 01:00:00.000", "install_time": f"{late} 01:00:00", "appsflyer_id": "1-2"}
+        await push(session, json.dumps(HELD | fresh))
+        both = await shown(session, "/", "The last day before these with figures")
     assert "Balanced" in account
     assert "No stream from Amplitude has arrived yet for shop" in holds
     assert "&lt;script&gt;alert(" in holds
     assert "2 d 2" in holds
     assert "one message per request" in dead
-    for page in (account, holds, dead, lanes):
+    for page, days in ((sources, 28), (cohorts, 90), (differences, 7)):
+        assert f"Nothing was counted after {day}: these are the {days} days up to then." in page
+    assert f'name="to" value="{day}"' in sources
+    assert "Nothing was counted in this period" in asked
+    assert f"with figures is {day}." in both
+    for page in (account, holds, dead, lanes, sources, cohorts, differences, both):
         assert "<script>" not in page
         assert "\u202e" not in page
         for personal in (IDFV, APPSFLYER_ID, "ann@example.com", "a letter of ann"):

@@ -22,6 +22,7 @@ from flybridge.insight.performance import AppScope, Question, merged, read_perfo
 from flybridge.records import Envelope, Media, Source
 from flybridge.service.backends import open_store
 from flybridge.store.performance import day_number
+from flybridge.testing.clocks import ManualClock
 from flybridge.wiring import build_flow
 
 CONFIG = """
@@ -73,6 +74,19 @@ COSTS = f"""date,media_source,campaign,country,spend,currency,clicks,impressions
 """
 
 
+async def filed(path: Path, messages: list[dict[str, Any]]) -> None:
+    """File messages of the app."""
+    settings = load(path, {})
+    store, now_ms = open_store(settings), int(datetime.now(UTC).timestamp() * 1000)
+    await store.open()
+    envelopes = [
+        Envelope("shop", Source.PUSH, Media.JSON, now_ms, json.dumps(one).encode(), f"r{number} of {len(messages)}")
+        for number, one in enumerate(messages)
+    ]
+    await store.file(build_flow(settings).filings(envelopes), now_ms)
+    await store.close()
+
+
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the configuration of a bridge that has filed the messages."""
@@ -80,20 +94,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(CONFIG, encoding="utf-8")
     (tmp_path / "data").mkdir()
     monkeypatch.setenv("COLUMNS", "80")
-    settings = load(path, {})
-    flow, now_ms = build_flow(settings), int(datetime.now(UTC).timestamp() * 1000)
-
-    async def fill() -> None:
-        store = open_store(settings)
-        await store.open()
-        envelopes = [
-            Envelope("shop", Source.PUSH, Media.JSON, now_ms, json.dumps(one).encode(), f"r{number}")
-            for number, one in enumerate(MESSAGES)
-        ]
-        await store.file(flow.filings(envelopes), now_ms)
-        await store.close()
-
-    asyncio.run(fill())
+    asyncio.run(filed(path, MESSAGES))
     (tmp_path / "costs.csv").write_text(COSTS, encoding="utf-8")
     return path
 
@@ -288,6 +289,26 @@ def test_a_metric_that_is_none_is_answered_with_those_there_are(config):
 def test_an_answer_without_figures_says_what_to_ask_for(config, words, sentence):
     """The nearest days with figures, or the names there are."""
     assert sentence in said(config, *words)
+
+
+def test_without_dates_the_last_days_with_figures_are_shown(config, monkeypatch):
+    """As on the console's first page. Programs get the usual days."""
+    assert "after" not in said(config)
+    later = ManualClock(int((datetime.now(UTC) + timedelta(days=50)).timestamp() * 1000))
+    monkeypatch.setattr("flybridge.cli.performance.SystemClock", lambda: later)
+    for words in ((), ("--cohort",), ("--by", "campaign", "--compare"), ("--source", "Facebook Ads")):
+        assert f"Nothing was counted after {ago(2)}: these are the 28 days up to then." in said(config, *words), words
+    assert f"{ago(29)} to {ago(2)}" in run(config, "performance")
+    for words in (("--json",), ("--csv",), ("--to", ago(-40)), ("--cohort", "--json")):
+        assert f"The last day before it with figures is {ago(2)}." in said(config, *words), words
+
+
+def test_figures_from_long_before_the_usual_days_are_named(config):
+    """A day of history beside those of last week."""
+    first = message("z", "install", 200, came=200, source="Facebook Ads")
+    asyncio.run(filed(config, [first]))
+    assert "The last day before these" not in said(config, "--from", ago(20))
+    assert f"The last day before these with figures is {ago(200)}: name it with --to." in said(config)
 
 
 def test_an_app_that_has_counted_nothing_says_so(config):

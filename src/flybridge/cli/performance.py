@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from msgspec import structs
 from rich.cells import cell_len
 
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store
@@ -17,7 +18,7 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.insight.cohorts import GRAINS, CohortMetric, Cohorts, read_cohorts
 from flybridge.insight.metrics import DEFAULT, HORIZONS, METRICS, Metric, figure
-from flybridge.insight.nearest import instead_of
+from flybridge.insight.nearest import instead_of, last_day_before, latest
 from flybridge.insight.performance import BY, AppScope, PerformanceReport, Question, named, read_performance
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
@@ -52,24 +53,31 @@ def performance(
     scopes = chosen_scopes(scopes_of(settings, SystemClock().now_ms()), only_app)
     given = {"by": by, "from": first, "to": last, "source": source}
     question = asked(given | {"campaign": campaign, "country": country, "platform": platform}, scopes)
+    # Programs get the usual days, also if there are no figures.
+    is_chosen = not (first or last or as_json or as_csv)
     if cohort:
         chosen = chosen_cohort(metric[0] if metric else None, grain, scopes)
-        _cohorts(settings, scopes, question, chosen, as_json=as_json, as_csv=as_csv)
+        _cohorts(settings, scopes, question, chosen, is_chosen=is_chosen, as_json=as_json, as_csv=as_csv)
         return
     names = chosen_metrics(metric)
     trends = not (as_json or as_csv or "date" in by or "day" in by) and sys.stdout.isatty()
 
     async def work(store: Store) -> tuple[PerformanceReport, PerformanceReport | None, PerformanceReport | None]:
         found = await read_performance(store, scopes, question)
+        if is_chosen and not found.rows:
+            shown, sentence = await latest(store, scopes, question)
+            found = await read_performance(store, scopes, shown)
+            found.notes = [sentence, *found.notes] if sentence else found.notes
+        elif is_chosen:
+            found.notes = [*found.notes, *await _earlier(store, scopes, question)]
         if not found.rows:
             found.notes = [await instead_of(store, scopes, question)]
-        before = await read_performance(store, scopes, question.before()) if compare else None
+        before = await read_performance(store, scopes, found.question.before()) if compare else None
         daily = None
         if trends:
             daily = await read_performance(
-                store, scopes, Question(question.first, question.last, (*found.question.by, "day"), source, campaign,
-                                        country, platform)
-            )  # fmt: skip
+                store, scopes, structs.replace(found.question, by=(*found.question.by, "day"))
+            )
         return found, before, daily
 
     found, before, daily = with_store(settings, work)
@@ -81,6 +89,14 @@ def performance(
         _print_table(found, before, daily, names)
     for note in found.notes:
         complain(note)
+
+
+async def _earlier(store: Store, scopes: Sequence[AppScope], question: Question) -> list[str]:
+    """Return a sentence about figures from long before a period, between which and it there are none."""
+    last = await last_day_before(store, scopes, question)
+    if last is None or last >= question.before().first:
+        return []
+    return [f"The last day before these with figures is {date_of(last)}: name it with --to."]
 
 
 def chosen_metrics(metric: Sequence[str] | None) -> tuple[str, ...]:
@@ -229,11 +245,16 @@ def _cohorts(
     question: Question,
     chosen: tuple[CohortMetric, str],
     *,
+    is_chosen: bool,
     as_json: bool,
     as_csv: bool,
 ) -> None:
     async def work(store: Store) -> tuple[Cohorts, str]:
         read = await read_cohorts(store, scopes[0], question, chosen[0], grain=chosen[1])
+        if is_chosen and not read.cohorts:
+            shown, sentence = await latest(store, scopes, question)
+            read = await read_cohorts(store, scopes[0], shown, chosen[0], grain=chosen[1])
+            return read, sentence or await instead_of(store, scopes, question)
         return read, "" if read.cohorts else await instead_of(store, scopes, question)
 
     found, instead = with_store(settings, work)

@@ -24,6 +24,31 @@ MOST_NAMED: Final = 12
 FILTERS: Final = {"media_source": "media source", "campaign": "campaign", "country": "country", "platform": "platform"}
 
 
+async def latest(store: Store, apps: Sequence[AppScope], question: Question) -> tuple[Question, str]:
+    """Return the question for as many days up to the last with figures, if it has none, and a sentence that says so.
+
+    The question itself and no sentence, if it has figures or there are none before it.
+    """
+    has_figures = await _days(store, apps, question, question.first, question.last)
+    last = await last_day_before(store, apps, question) if not has_figures else None
+    if last is None:
+        return question, ""
+    days = question.last - question.first + 1
+    sentence = f"Nothing was counted after {date_of(last)}: these are the {days} days up to then."
+    return structs.replace(question, first=last - days + 1, last=last), sentence
+
+
+async def last_day_before(store: Store, apps: Sequence[AppScope], question: Question) -> int | None:
+    """Return the last day before the period with figures; None if there is none."""
+    before = None
+    length, first = PIECE_DAYS, question.first
+    while before is None and question.first - first < FARTHEST_DAYS:
+        days = await _days(store, apps, question, first - length, first - 1)
+        before = max(days, default=None)
+        first, length = first - length, 2 * length
+    return before
+
+
 async def instead_of(store: Store, apps: Sequence[AppScope], question: Question) -> str:
     """Return a sentence about where there are figures, for a question that has none."""
     before, after = await _nearest(store, apps, question)
@@ -73,13 +98,8 @@ async def _known(store: Store, apps: Sequence[AppScope], rest: Question, name: s
 
 async def _nearest(store: Store, apps: Sequence[AppScope], question: Question) -> tuple[int | None, int | None]:
     """Return the last day before the period with figures, and the first after it. None: there is none."""
-    before = after = None
-    length, first, last = PIECE_DAYS, question.first, question.last
-    while before is None and question.first - first < FARTHEST_DAYS:
-        days = await _days(store, apps, question, first - length, first - 1)
-        before = max(days, default=None)
-        first, length = first - length, 2 * length
-    length, until = PIECE_DAYS, max((app.today for app in apps), default=question.last)
+    before, after = await last_day_before(store, apps, question), None
+    last, length, until = question.last, PIECE_DAYS, max((app.today for app in apps), default=question.last)
     while after is None and last < until:
         days = await _days(store, apps, question, last + 1, last + length)
         after = min(days, default=None)

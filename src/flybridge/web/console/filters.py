@@ -95,6 +95,11 @@ class Filters(Struct, frozen=True):
 USUAL: Final = "28d"
 
 
+def names_period(query: Mapping[str, str]) -> bool:
+    """Return whether a query string says which days are meant."""
+    return any(query.get(name) for name in ("period", "from", "to"))
+
+
 def filters_of(query: Mapping[str, str], scopes: Sequence[AppScope]) -> Filters:
     """Return the question of a query string."""
     today = max((scope.today for scope in scopes), default=0)

@@ -32,7 +32,8 @@ from flybridge.store.performance import Slice, date_of
 from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series
 from flybridge.web.console.figures import axis, name_of, text_of
-from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso, short
+from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso, names_period, short
+from flybridge.web.console.latest import latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import APART
 from flybridge.web.console.words import plural
@@ -87,6 +88,7 @@ class CohortQuestion(Struct, frozen=True):
     metric: CohortMetric
     grain: str
     length: int
+    instead: str = ""
 
     @property
     def period(self) -> str:
@@ -105,14 +107,19 @@ async def asked_for(site: Site, query: Mapping[str, str]) -> CohortQuestion:
     """Return the question of a query string. Without an app it is about the one with the most installs."""
     everyone = site.scopes()
     filters = filters_of({"period": "90d", **query}, everyone)
-    scopes = chosen_scopes(everyone, filters.app)
+    scopes, instead = chosen_scopes(everyone, filters.app), ""
+    installs = await _installs(site, filters)
+    if not names_period(query) and not any(installs[scope.name] for scope in scopes):
+        filters, instead = await latest_of(site.store, scopes, filters)
+        installs = await _installs(site, filters) if instead else installs
     if len(scopes) > 1:
-        installs = await _installs(site, filters)
         scopes = sorted(scopes, key=lambda scope: -installs[scope.name])
     scopes = scopes[:1]
     metric, grain = chosen_cohort(query.get("metric"), query.get("grain") or "week", scopes)
     length = query.get("length", "")
-    return CohortQuestion(filters, scopes[0], metric, grain, int(length) if length in map(str, LENGTHS) else USUAL)
+    return CohortQuestion(
+        filters, scopes[0], metric, grain, int(length) if length in map(str, LENGTHS) else USUAL, instead
+    )
 
 
 async def _installs(site: Site, filters: Filters) -> Counter[str]:
@@ -147,6 +154,7 @@ async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         "sources": sorted({one.labels["media_source"] for one in by_source.groups if one.labels["media_source"]}),
         "range": f"{iso(filters.first)} to {iso(filters.last)}",
         "charts": [_curves(by_source, it), *_payback(paid, it)],
+        "instead": it.instead,
         "offsets": offsets,
         "rows": _heat(found, offsets)[:MAX_ROWS],
         "left_out": max(0, len(found.cohorts) - MAX_ROWS),

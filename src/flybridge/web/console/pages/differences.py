@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,7 +18,8 @@ from flybridge.insight.differences import asked_differences, read_differences
 from flybridge.insight.findings import read_findings
 from flybridge.insight.question import chosen_scopes
 from flybridge.web.console.figures import name_of
-from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso
+from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso, names_period
+from flybridge.web.console.latest import latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.waterfall import waterfall
 from flybridge.web.console.words import masked_sentence, plain_text, shown
@@ -117,6 +118,11 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
         return {"asked": None}
     other = "media_source" if it.by == "date" else "date"
     whole = await read_differences(site.store, scopes, asked_differences(it.given(it.by), scopes))
+    instead = ""
+    if not whole["days"] and not names_period(query):
+        filters, instead = await latest_of(site.store, scopes, it.filters)
+        it = structs.replace(it, filters=filters)
+        whole = await read_differences(site.store, scopes, asked_differences(it.given(it.by), scopes))
     fine = await read_differences(site.store, scopes, asked_differences(it.given(f"{it.by},{other}"), scopes))
     findings = await read_findings(site.store, scopes)
     total = whole["total"]
@@ -128,6 +134,7 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
         "apps": [scope.name for scope in everyone],
         "events": _events(whole["events"], it),
         "range": f"{iso(it.filters.first)} to {iso(it.filters.last)}",
+        "instead": instead,
         "what": _what(it),
         "findings": _findings(findings["findings"]),
         "looked": [one for one in findings["apps"] if one["made_at"]],

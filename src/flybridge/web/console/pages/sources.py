@@ -17,7 +17,8 @@ from flybridge.insight.performance import ORGANIC, PerformanceReport, Performanc
 from flybridge.insight.question import chosen_scopes
 from flybridge.web.console import charts
 from flybridge.web.console.figures import Change, Table, change_of, name_of, text_of
-from flybridge.web.console.filters import BOOKINGS, COMPARISONS, PERIODS, VIEWS, Filters, filters_of, iso
+from flybridge.web.console.filters import BOOKINGS, COMPARISONS, PERIODS, VIEWS, Filters, filters_of, iso, names_period
+from flybridge.web.console.latest import earlier_of, latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import by_source, of_money, summed_by_day
 from flybridge.web.console.words import plain_text, shown
@@ -101,6 +102,11 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
     horizons = sorted({metric.horizon for metric in (*metrics, *headline) if metric.horizon is not None})
     labels = dict.fromkeys(("media_source", *levels))
     found = await read_performance(site.store, scopes, filters.question(*labels), horizons)
+    instead = ""
+    if not found.rows and not names_period(query):
+        filters, instead = await latest_of(site.store, scopes, filters)
+        if instead:
+            found = await read_performance(site.store, scopes, filters.question(*labels), horizons)
     rows = kept(found.rows, filters)
     table = Table(found, rows, metrics, METRICS[MAIN[filters.view]])
     nodes, left_out = table.nodes(levels)
@@ -109,10 +115,12 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
     days = kept(daily.rows, filters)
     summed = summed_by_day(days)
     earlier = filters.compared()
-    before = None
+    before = elsewhere = None
     if earlier is not None:
         was = await read_performance(site.store, scopes, earlier.question("media_source"), horizons)
         before = merged(row.figures for row in kept(was.rows, filters))
+        if found.rows and not was.rows and not names_period(query):
+            elsewhere = await earlier_of(site.store, scopes, filters)
     unit = found.currency or ""
     shown_metrics = {metric.name: metric for metric in (*headline, *metrics)}
     return {
@@ -125,6 +133,8 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         "platforms": sorted({scope.platform for scope in everyone}),
         "countries": _countries(rows, filters),
         "chips": _chips(filters),
+        "instead": instead,
+        "elsewhere": elsewhere,
         "range": f"{iso(filters.first)} to {iso(filters.last)}",
         "zone": found.zone,
         "against": f"{iso(earlier.first)} to {iso(earlier.last)}" if earlier else "",
