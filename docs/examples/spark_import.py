@@ -71,7 +71,7 @@ def main() -> None:
     )
     spark = SparkSession.builder.appName("flybridge import").getOrCreate()
     # An archive is read as a whole.
-    files = {file.name.removesuffix(f":{file.member}") for file in find_files(options.files)}
+    files = {file.stored_name for file in find_files(options.files)}
     rows = mapped(spark, sorted(files), job).cache()
     rows.groupBy("report", "outcome").count().orderBy("report", "outcome").show(100, truncate=False)
     print(f"{asyncio.run(bring_in(rows, options.config, options.app))} rows brought into the inbox")

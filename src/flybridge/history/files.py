@@ -52,7 +52,7 @@ _NO_CREDENTIALS: Final = re.compile(r"169\.254\.169\.254|metadata|credential|acc
 class RawFile(Struct, frozen=True):
     """A file to be read. `bucket` is an object store, or None for this machine; `key` is its path there.
 
-    `member` is the name within a zip archive.
+    `members` are the names that lead to it within a zip archive and archives in it.
     """
 
     name: str
@@ -62,6 +62,11 @@ class RawFile(Struct, frozen=True):
     bucket: Any = None
     members: tuple[str, ...] = ()
     problem: str = ""
+
+    @property
+    def stored_name(self) -> str:
+        """The name of the file that is stored: its own, or that of the archive it lies in."""
+        return self.name.removesuffix("".join(f":{member}" for member in self.members))
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
