@@ -6,6 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SPARK_STAMP := .venv-spark/.installed
 export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -38,11 +39,14 @@ $(STAMP): pyproject.toml requirements/dev.txt requirements/uv.txt
 test: setup ## run all tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --max-worker-restart 0
 
-spark: setup ## try the import with Spark; needs Java 17, and installs Spark into .venv-spark
+spark: $(SPARK_STAMP) ## try the import with Spark; needs Java 17, and installs Spark into .venv-spark
+	.venv-spark/bin/pytest tests/spark
+
+$(SPARK_STAMP): $(STAMP) requirements/spark.txt
 	@test -x .venv-spark/bin/python || $(PYTHON) -m venv .venv-spark
 	$(BIN)/uv pip install --quiet --python .venv-spark/bin/python --require-hashes -r requirements/dev.txt -r requirements/spark.txt
 	$(BIN)/uv pip install --quiet --python .venv-spark/bin/python --no-deps --no-build-isolation -e .
-	.venv-spark/bin/pytest tests/spark
+	@touch $@
 
 demo: setup ## see it work: sandbox, traffic, bridge and console, on this machine alone
 	$(BIN)/flybridge demo
