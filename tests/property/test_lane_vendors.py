@@ -35,9 +35,11 @@ MAKE: dict[str, Callable[[int], bytes]] = {
     "page": lambda status: PAGE % status,
     "text": lambda status: TEXT,
     "empty": lambda status: b"",
+    "error": lambda status: b'{"error":"blocked"}',
+    "bytes": lambda status: b"\x1f\x8b\x08\x00\x93",
 }
-STATUSES = [CUT, 302, 400, 401, 403, 404, 405, 406, 408, 410, 413, 415, 418, 422, 425, 431, 451, 500, 501, 502, 503,
-            504, 507, 520, 524, 599]  # fmt: skip
+STATUSES = [CUT, 302, 400, 401, 403, 404, 405, 406, 408, 410, 413, 415, 418, 422, 425, 429, 431, 451, 500, 501, 502,
+            503, 504, 507, 520, 524, 599]  # fmt: skip
 ENDPOINTS: dict[str, Callable[[], Endpoint]] = {
     "http_v2": lambda: HttpV2("key-of-app"),
     "batch": lambda: Batch("key-of-app"),
@@ -137,7 +139,9 @@ async def played(
     return store, vendor, filed
 
 
-POISON = st.builds("{}_{}".format, st.sampled_from(STATUSES), st.sampled_from(sorted(MAKE)))
+POISON = st.builds("{}_{}".format, st.sampled_from(STATUSES), st.sampled_from(sorted(MAKE))) | st.sampled_from(
+    ["200_page", "200_error", "200_bytes"]
+)
 BACKLOG = st.integers(1, 200).flatmap(
     lambda n: st.dictionaries(st.integers(0, n - 1), POISON, max_size=10).map(
         lambda bad: [bad.get(place, GOOD) for place in range(n)]

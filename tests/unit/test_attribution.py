@@ -35,6 +35,17 @@ def test_200_is_accepted_whatever_its_text(body: bytes) -> None:
     assert API.verdicts([ITEM], HttpResponse(200, {}, body)) == [Accepted()]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"\xef\xbb\xbf<html>", b"\x1f\x8b\x08\x00\x93", b"\x1b\x6f\x00\xf8", b'{"error":"blocked"}', b'\r\n{"errors":[]}'],
+)
+def test_200_of_a_gateway_halts(body: bytes) -> None:
+    """It would be taken for Amplitude's, and the event would be gone."""
+    (verdict,) = API.verdicts([ITEM], HttpResponse(200, {}, body))
+    assert isinstance(verdict, Halt)
+    assert verdict.reason == "wrong_address"
+
+
 @pytest.mark.parametrize("status", [200, 400])
 def test_a_web_page_halts(status: int) -> None:
     """A captive portal or proxy answered, not Amplitude."""

@@ -66,6 +66,8 @@ def test_200_is_accepted(body):
         (302, "", Halt, "wrong_address"),
         (204, "", Halt, "wrong_address"),
         (200, "<html>", Halt, "wrong_address"),
+        (200, "\ufeff<html>", Halt, "wrong_address"),
+        (200, '{"error_code": 7}', Halt, "wrong_address"),
         (400, " <!doctype html>", Halt, "wrong_address"),
         (408, "", Retry, "http_408"),
         (413, "", Split, "too_large"),

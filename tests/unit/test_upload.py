@@ -131,7 +131,10 @@ def test_200_that_ingested_nothing_is_tried_again_and_counts() -> None:
     assert verdicts(answer(200, {"code": 200, "events_ingested": 0})) == [Retry("not_ingested")] * 8
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>Welcome</html>", b"success", b"[]", b"\xff\xfe", b"{" * 100_000])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>Welcome</html>", b"success", b"[]", b"\xff\xfe", b"{" * 100_000, b"{}", b'{"error":"blocked"}'],
+)
 def test_200_from_somebody_else_halts(body: bytes) -> None:
     """A captive portal says 200 to everything: believing it would lose the events."""
     assert reasons(verdicts(answer(200, body))) == ["wrong_address"] * 8

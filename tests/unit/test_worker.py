@@ -70,6 +70,8 @@ class Vendor:
         if status == 0:
             assert request.transport is not None
             request.transport.close()
+        if status == 200 and isinstance(body, dict):
+            body = {**body, "code": 200}
         return web.Response(status=status or 200, body=body if isinstance(body, bytes) else msgspec.json.encode(body))
 
 

@@ -17,7 +17,17 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.upload import ADDRESS_REMEDY, KEY_REMEDY, ORIGINS, clip, status_verdict
-from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Limits, Reject, Verdict
+from flybridge.delivery.exchange import (
+    Accepted,
+    Halt,
+    HttpRequest,
+    HttpResponse,
+    Limits,
+    Reject,
+    Verdict,
+    is_page,
+    is_success,
+)
 from flybridge.records import Delivery, Shown
 
 NAME: Final = "attribution"
@@ -53,16 +63,16 @@ class AttributionApi:
         return len(self._head) + 3 * len(delivery.body)
 
     def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
-        """Return the verdicts of an answer. The text of a 200 is undocumented, so any but a web page counts."""
+        """Return the verdicts of an answer. The text of a 200 is undocumented, see `is_success`."""
         return [self._verdict(response, alone=len(batch) == 1)] * len(batch)
 
     def _verdict(self, response: HttpResponse, *, alone: bool) -> Verdict:
-        page = response.body.lstrip()[:1] == b"<"
+        page = is_page(response.body)
         match response.status:
             case 200 | 400 if page:
                 return Halt("wrong_address", ADDRESS_REMEDY)
             case 200:
-                return Accepted()
+                return Accepted() if is_success(response.body) else Halt("wrong_address", ADDRESS_REMEDY)
             case 400:
                 text = clip(response.body.decode("utf-8", "replace"), self._secret)
                 if "api key" in text.casefold() or "api_key" in text.casefold():

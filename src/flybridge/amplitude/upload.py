@@ -208,10 +208,12 @@ def _ingested(answer: Mapping[str, Any] | None, sent: int) -> Verdict:
 
     Repeats are safe, so the dropped ones are found by halving. If none was ingested the request is retried later.
     """
-    if answer is None:
-        return Halt("wrong_address", ADDRESS_REMEDY)
+    answer = answer or {}
     ingested = answer.get("events_ingested")
-    if not isinstance(ingested, int) or isinstance(ingested, bool) or ingested >= sent:
+    if not isinstance(ingested, int) or isinstance(ingested, bool):
+        # An empty object, or one that tells an error, is one of a gateway on the way.
+        return Accepted() if answer.get("code") == 200 else Halt("wrong_address", ADDRESS_REMEDY)
+    if ingested >= sent:
         return Accepted()
     return Split("partly_ingested") if ingested > 0 else Retry("not_ingested")
 

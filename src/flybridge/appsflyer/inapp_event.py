@@ -26,6 +26,8 @@ from flybridge.delivery.exchange import (
     Reject,
     Retry,
     Verdict,
+    is_page,
+    is_success,
     retry_after_s,
     verdict_of_status,
 )
@@ -94,16 +96,16 @@ class InAppEvent:
         return len(delivery.body) + len(_encode(delivery.device_id or "")) + len(b'"appsflyer_id":,')
 
     def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
-        """Return the verdict of an answer. The text of a 200 is `OK`; any text but a web page is accepted."""
+        """Return the verdict of an answer. The text of a 200 is `OK`; others may be, see `is_success`."""
         return [self._verdict(response)] * len(batch)
 
     def _verdict(self, response: HttpResponse) -> Verdict:
-        page = response.body.lstrip()[:1] == b"<"
+        page = is_page(response.body)
         match response.status:
             case 200 | 400 if page:
                 return Halt("wrong_address", ADDRESS_REMEDY)
             case 200:
-                return Accepted()
+                return Accepted() if is_success(response.body) else Halt("wrong_address", ADDRESS_REMEDY)
             case 400:
                 return self._bad_request(response)
             case 401:

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Final, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from flybridge.records import Delivery
@@ -52,6 +53,30 @@ def retry_after_s(response: HttpResponse) -> float | None:
         except (TypeError, ValueError, OverflowError):
             return None
     return min(max(0.0, seconds), MAX_WAIT_S) if isfinite(seconds) else None
+
+
+def is_page(body: bytes) -> bool:
+    """Whether a body is a web page, as those of proxies, firewalls and captive portals are."""
+    return body.lstrip(_BLANKS)[:1] == b"<"
+
+
+def is_success(body: bytes) -> bool:
+    """Whether the body of a 200 may be that of a vendor who answers with a short text such as `OK`.
+
+    A web page is not, an object that tells an error is not, and bytes that are no text are not.
+    """
+    try:
+        start = body.decode().lstrip("\ufeff \t\r\n")[:1]
+        return start != "<" and (start != "{" or _ERRORS.isdisjoint(_object(body.lstrip(_BLANKS))))
+    except UnicodeDecodeError:
+        return False
+    except (msgspec.DecodeError, RecursionError):
+        return True
+
+
+_BLANKS: Final = b"\xef\xbb\xbf \t\r\n"
+_ERRORS: Final = frozenset({"error", "errors", "error_code", "error_message"})
+_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Accepted(Struct, frozen=True, tag=True):

@@ -4,6 +4,8 @@
   is halved and sent again at once, down to one item. After the second failure in a row requests carry half as many
   items (`LaneState.limit`), down to one; what is accepted raises the limit again. So the limit of a proxy is found, and
   an item that makes the vendor fail ends up alone.
+- A rate that is exceeded is not about the items, until nothing has passed for `THROTTLED_MS`. Then the next requests
+  carry half as many, and never at once.
 - An item that fails alone pays a try while the lane sends. While the lane is down it does not, unless it is known to be
   bad: it failed, something that was sent later was accepted, and it fails again. Items that are known to be bad say
   nothing about the lane, so they don't stop it.
@@ -28,6 +30,7 @@ from flybridge.delivery.lane_state import DOWN_MS, Answer, Blame, Judgement, Lan
 
 PROBES: Final = 16  # single items that may fail in one probe of a lane
 REPEATS: Final = 4  # the same, of items that failed before
+THROTTLED_MS: Final = 600_000  # after nothing but 429 for so long an item may be the cause
 
 
 def judge_failure(
@@ -40,10 +43,13 @@ def judge_failure(
     """Judge a request that failed as a whole."""
     retries = [verdict for verdict in verdicts if isinstance(verdict, Retry)]
     before, reason, now_ms = state.circuit, retries[0].reason, answer.now_ms
-    # A connection that was refused, or a rate that was exceeded, has nothing to do with the content.
-    content = retries[0].counts and answer.status != 429
     keys = [key(item) for item in items]
     known = any(one in state.blamed for one in keys)
+    throttled = answer.status == 429
+    # A connection that was refused has nothing to do with the content; nor has a rate that was exceeded, if requests
+    # pass sooner or later.
+    stalled = before.phase is not Phase.CLOSED and now_ms - before.since_ms >= THROTTLED_MS
+    content = retries[0].counts and (not throttled or known or stalled)
     if content:
         state = blamed(state, {one: Blame(answer.number) for one in keys if one not in state.blamed})
     if len(items) == 1:
@@ -59,7 +65,7 @@ def judge_failure(
     state = replace(state, circuit=circuit, probes=0)
     if content:
         state = narrowed(state, len(items), first=circuit.failures < 2)
-        if known and circuit.phase is Phase.CLOSED:
+        if known and circuit.phase is Phase.CLOSED and not throttled:
             return [], list(halve(items)), state
     return [(item, replace(retry, counts=False)) for item, retry in zip(items, retries, strict=True)], [], state
 

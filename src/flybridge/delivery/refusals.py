@@ -54,6 +54,10 @@ NOTHING_ACCEPTED: Final = (
     "Nothing is accepted and every item is refused. If the answer is about the request, check the address, "
     "`delivery.gzip` and any proxy on the way; if it is about the events, correct the mapping. All are kept."
 )
+REFUSED_REMEDY: Final = (
+    "Others are accepted, so it is this item: a firewall or a proxy on the way may take its content for an attack. See "
+    "with `flybridge explain` what is sent, correct the mapping or let it pass there, then replay the dead letter."
+)
 REFUSED_ALONE: Final = "Refused alone, {} times, while others were accepted in between: {}."
 
 
@@ -117,8 +121,7 @@ def _counted(
     if times < needed(state, usual):
         return [(item, _again(verdict, times))], [], state
     if isinstance(verdict, Halt):
-        detail = said(REFUSED_ALONE.format(times, verdict.reason), answer.words)
-        verdict = Reject("refused_alone", detail, verdict.remedy)
+        verdict = Reject("refused_alone", REFUSED_ALONE.format(times, verdict.reason), REFUSED_REMEDY)
     return _end(item, verdict, state, answer, key)
 
 

@@ -1,8 +1,8 @@
 """HTTP over aiohttp (3.11 or newer), pooled and bounded.
 
 Redirects are not followed and proxies of the environment are used only if asked: a body holds a key and personal
-data, and goes to the configured origin or nowhere. Answers are read up to a limit and are never decompressed,
-so that no answer can fill the memory.
+data, and goes to the configured origin or nowhere. Answers are read up to a limit, also those that a gateway compresses
+without being asked, so that no answer can fill the memory.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -29,6 +30,9 @@ KEEPALIVE_S: Final = 20.0
 
 # Compressing this much takes longer than handing it to a thread.
 THREAD_BYTES: Final = 64 * 1024
+
+# How much of a compressed answer is inflated at a time: what comes before a broken place is read.
+INFLATED_BYTES: Final = 256
 
 _NEVER_SENT: Final = (
     aiohttp.ClientConnectorError,  # refused, name not found, TLS handshake, certificate
@@ -77,7 +81,10 @@ class HttpTransport:
             async with session.request(
                 request.method, url, data=body, headers=headers, allow_redirects=False
             ) as answer:
-                return HttpResponse(answer.status, answer.headers, await self._read(answer))
+                body = await self._read(answer)
+                if "content-encoding" in answer.headers:
+                    body = _inflated(body, self._max_bytes)
+                return HttpResponse(answer.status, answer.headers, body)
         except _NEVER_SENT as error:
             raise TransportError(_sentence(url, error), maybe_applied=False) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
@@ -126,6 +133,20 @@ async def _compress(body: bytes) -> bytes:
     if len(body) < THREAD_BYTES:
         return gzip.compress(body, 6, mtime=0)
     return await asyncio.to_thread(gzip.compress, body, 6, mtime=0)
+
+
+def _inflated(body: bytes, most: int) -> bytes:
+    """Inflate an answer that is compressed although none was asked for; as far as it can be read, and up to a size."""
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by its first bytes
+    found = bytearray()
+    try:
+        for start in range(0, len(body), INFLATED_BYTES):
+            found += unpacker.decompress(body[start : start + INFLATED_BYTES], most - len(found))
+            if len(found) >= most:
+                break
+    except zlib.error:
+        pass
+    return bytes(found) or body
 
 
 def _sentence(url: URL, error: Exception) -> str:
