@@ -28,6 +28,8 @@ _GROUPED: Final = re.compile(r"[1-9]\d{0,2}(?:([,.])\d{3})(?:\1\d{3}){0,4}(?:(?!
 _DIGITS: Final = re.compile(f"[0-9](?:[0-9,.{_SPACES}]{{0,38}}[0-9])?")
 _INDIAN: Final = re.compile(r"\d{1,2}(?:,\d{2}){1,5},\d{3}(?:\.\d{1,8})?")
 _DECIMAL_COMMA: Final = re.compile(r"\d{1,15},\d{1,2}|\d{1,15},\d{4,8}|0,\d{1,8}")
+_LIST: Final = re.compile(r'\[\s{0,8}("[^"\[\]]{1,40}"|[0-9.eE+-]{1,40})\s{0,8}\]')
+"""A list of one amount, as JSON in text."""
 _ONE_GROUP: Final = re.compile(r"[1-9]\d{0,2}[,.]\d{3}")
 _WITHOUT_SPACES: Final = str.maketrans("", "", _SPACES)
 _PLAIN: Final = str.maketrans(
@@ -49,12 +51,15 @@ def amount_of(value: Any, currency: str | None = None) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str):
-        return _read(value.strip(QUOTES), currency)
+        written = value.strip(QUOTES)
+        if written[:1] == "[" and (found := _LIST.fullmatch(written)) is not None:  # as in a query string
+            written = found[1].strip(QUOTES)
+        return _read(written, currency)
     return _bounded(value)
 
 
 def _read(written: str, currency: str | None) -> float | None:
-    if len(written) > MAX_CHARACTERS:
+    if len(written) > MAX_CHARACTERS or "_" in written:
         return None
     if currency not in DOUBTFUL or not _ONE_GROUP.fullmatch(written.strip()):
         try:

@@ -10,6 +10,7 @@ https://support.appsflyer.com/hc/en-us/articles/360004349657 (Push API v1, read 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from itertools import compress
 from operator import attrgetter
@@ -20,6 +21,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from flybridge.appsflyer.amounts import amount_of
+from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, Flag, LongText, Postback, Text
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.lenient_json import mended
@@ -61,6 +63,15 @@ IDS: Final = frozenset({"appsflyer_id", "appsflyer_device_id", "customer_user_id
 TRIMMED: Final = ("event_name", "media_source", "campaign")
 """Names. Blanks around them are removed; other text is kept as it is."""
 _names: Final = attrgetter(*TRIMMED)
+
+CURRENCY_FIELDS: Final[Mapping[str, str]] = {
+    "event_revenue": "event_revenue_currency",
+    "revenue_in_selected_currency": "selected_currency",
+    "af_cost_value": "af_cost_currency",
+    "cost_in_selected_currency": "selected_currency",
+}
+"""Amounts, and the fields that say in which currency they are."""
+_PLAIN: Final = re.compile(r"\s*[+-]?[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?\s*")
 _is_absent: Final = ABSENT.__contains__
 
 JSON: Final = Media.JSON
@@ -180,20 +191,22 @@ def _coerce(message: Mapping[str, Any], body: bytes, notes: list[str]) -> Postba
     found: dict[str, Any] = {}
     for name in NAMES:
         if (value := message.get(name)) is not None:
-            found[name] = _one(name, value, notes)
+            found[name] = _one(name, value, notes, message)
     if _is_v1(found.get("appsflyer_device_id"), found.get("event_type"), found.get("appsflyer_id")):
         for old, name in V1_NAMES.items():
             if found.get(name) is None and (value := message.get(old)) is not None:
-                found[name] = _one(name, value, notes)
+                found[name] = _one(name, value, notes, message)
     return Postback(**found, body=body, notes=tuple(notes))
 
 
-def _one(name: str, value: Any, notes: list[str]) -> Any:
+def _one(name: str, value: Any, notes: list[str], message: Mapping[str, Any]) -> Any:
     if isinstance(value, str):
         if name in TRIMMED:
             value = value.strip()
         if value in ABSENT:
             return None
+        if name in CURRENCY_FIELDS and (currency := currency_of(message.get(CURRENCY_FIELDS[name]))) is not None:
+            return _money(name, value, currency, notes)
     return _READERS[name](name, value, notes)
 
 
@@ -242,6 +255,14 @@ def _amount(name: str, value: Any, notes: list[str]) -> float | None:
     number = amount_of(value)
     if number is None:
         notes.append(f"The field {name} is no amount and was left out.")
+    return number
+
+
+def _money(name: str, value: str, currency: str, notes: list[str]) -> float | None:
+    """Return an amount of a currency. In a plain number the point is a decimal one: AppsFlyer has written it."""
+    number = amount_of(value, None if _PLAIN.fullmatch(value) else currency)
+    if number is None:
+        notes.append(f"The field {name} is no amount in {currency} and was left out.")
     return number
 
 
