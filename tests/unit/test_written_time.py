@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flybridge.appsflyer.postback_time import time_ms, zoned_ms
-from flybridge.appsflyer.written_time import moment_of
+from flybridge.written_time import moment_of
 
 FORMS = (
     "%Y-%m-%d %I:%M:%S %p", "%Y/%m/%d %I:%M:%S%p", "%d %b %Y %H:%M:%S", "%d-%b-%Y %H:%M:%S", "%B %d, %Y %I:%M:%S %p",

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from flybridge.appsflyer.fields import Postback
-from flybridge.appsflyer.written_time import moment_of, zone_of
 from flybridge.records import DAY_MS
+from flybridge.written_time import moment_of, zone_of
 
 # Naive on purpose: AppsFlyer's times have no zone and mean UTC.
 EPOCH: Final = datetime(1970, 1, 1)
