@@ -33,6 +33,12 @@ amplitude.api_key = "a-key"
 amplitude.webhook_token = "a-token"
 {settings}
 """
+STREAM = """
+appsflyer.s2s_key = "a-key"
+[[apps.streams]]
+events = ["*"]
+extras = ["*"]
+"""
 APP_IDS = {"android": "com.example.bakery", "ios": "id499000222"}
 OUTCOMES = {Deliver: "delivered", Hold: "held", Filter: "filtered", Refuse: "refused", Dead: "dead"}
 FORMS = [Media.JSON, Media.QUERY]
@@ -155,6 +161,28 @@ async def test_what_is_one_event_and_what_is_two(
     finally:
         await store.close()
     assert found == case["stored"]
+
+
+@pytest.mark.parametrize(("base", "case"), cases_with("streamed"))
+def test_an_event_of_amplitude_means_what_it_says(base: dict[str, Any], case: dict[str, Any]) -> None:
+    """What goes to AppsFlyer of it; and `explain` says of it what the pipeline does."""
+    expected, case = case["streamed"], case | {"settings": STREAM + case.get("settings", "")}
+    body = written(base, case["change"], Media.JSON)
+    filing = filed(case, body, Media.JSON, Source.STREAM)
+    decision, config = filing.decision, config_of(case)
+    (message,) = read_messages(body, Source.STREAM)
+    (said,) = explain(config, config.apps[0], message, RECEIVED_MS)
+    assert OUTCOMES[type(decision)] == expected["outcome"]
+    assert said.outcome == expected.get("explained", expected["outcome"])
+    assert expected.get("note", "") in "; ".join(said.notes)
+    if isinstance(decision, Hold):
+        return
+    assert isinstance(decision, Deliver)
+    sent = json.loads(decision.body)
+    value = json.loads(sent["eventValue"] or "{}")
+    assert decision.device_id == expected.get("appsflyer_id", "1768000000000-4711000")
+    assert {name: sent.get(name) for name in expected.get("parameters", {})} == expected.get("parameters", {})
+    assert {name: value.get(name) for name in expected.get("value", {})} == expected.get("value", {})
 
 
 @pytest.mark.parametrize("first", ["install", "sighting"])

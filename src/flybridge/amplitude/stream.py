@@ -28,6 +28,7 @@ from msgspec import Struct
 
 from flybridge.identity import IdKind, usable
 from flybridge.lenient_json import decode
+from flybridge.written_time import moment_of
 
 # Apps name these properties as they like; the names are those that the two vendors' SDKs and docs use. They are
 # compared without case and separators, so that `AppsFlyer ID`, `appsflyerId` and `[AppsFlyer] appsflyer_id` are one.
@@ -119,7 +120,7 @@ def _seen(event: Mapping[str, Any]) -> SeenUser | None:
     for place in _places(event):
         for name, value in place.items():
             kind = None if value is None else _kind_of(name)
-            if kind is not None and kind not in ids and (found := _bare(value)) is not None:
+            if kind is not None and kind not in ids and (found := bare(value)) is not None:
                 ids[kind] = found
     if device_id:
         for kind, value in device_ids(device_id, platform_of(event)):
@@ -163,12 +164,20 @@ def device_ids(device_id: str, platform: str) -> Iterator[tuple[IdKind, str]]:
 
 def _places(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the objects that may name an identifier, the newest value of a property first."""
-    properties = _object(event.get("user_properties"))
-    return [event, _object(properties.get("$set")), properties, _object(properties.get("$setOnce"))]
+    properties = object_of(event.get("user_properties"))
+    return [event, object_of(properties.get("$set")), properties, object_of(properties.get("$setOnce"))]
 
 
-def _object(value: Any) -> Mapping[str, Any]:
-    """Return an object, which the webhook may have written as text."""
+def appsflyer_ids(event: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what an event calls an AppsFlyer id, by whatever name."""
+    for place in _places(event):
+        for name, value in place.items():
+            if _kind_of(name) is IdKind.APPSFLYER_ID and (found := bare(value)) is not None:
+                yield found
+
+
+def object_of(value: Any) -> Mapping[str, Any]:
+    """Return an object, which a template may have written as text; empty for anything else."""
     if isinstance(value, str) and value.lstrip()[:1] == "{":
         try:
             value = msgspec.json.decode(value)
@@ -193,7 +202,7 @@ def number_of(value: Any) -> str | None:
     return text if text is not None and len(text) <= MAX_NUMBER and text.isascii() and text.isdecimal() else None
 
 
-def _bare(value: Any) -> str | None:
+def bare(value: Any) -> str | None:
     """Return an identifier without what an app may have left around it: a list, quotes, Swift's `Optional(...)`."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -213,7 +222,8 @@ def time_ms(value: Any) -> int | None:
     """Return milliseconds since 1970; None for what is no time.
 
     Takes `2022-08-18 08:44:02.740000` (UTC), `18.08.2022, 08:44`, ISO 8601 with any zone, and seconds, milliseconds,
-    microseconds or nanoseconds as number or text, with the separators that a FreeMarker template writes into numbers.
+    microseconds or nanoseconds as number or text, with the separators that a FreeMarker template writes into numbers,
+    and what `written_time` reads, as the dates that a template writes (`Aug 18, 2022 8:44:02 AM`).
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _since_1970(value)
@@ -230,10 +240,13 @@ def time_ms(value: Any) -> int | None:
     if text[10:11] in {" ", "T"} and text[12:13] == ":":  # an hour of one digit
         text = f"{text[:11]}0{text[11:]}"
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        ms = round(moment.timestamp() * 1000)
+        moment: datetime | None = datetime.fromisoformat(text)
+    except ValueError:
+        moment = moment_of(value)
+    if moment is None:
+        return None
+    try:
+        ms = round((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
     return ms if 0 < ms < LAST_MS else None

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.amplitude.stream import platform_of, time_ms
+from flybridge.amplitude.stream import object_of, platform_of, time_ms
 from flybridge.identity import usable
 from flybridge.identity.masking import masked
 from flybridge.lenient_json import decode
@@ -97,8 +97,14 @@ class Streamed(Struct, frozen=True):
 def event_in(message: Any) -> Streamed | None:
     """Return the message as an event; None for anything else (a user, a cohort, a list)."""
     if isinstance(message, Mapping) and isinstance(name := message.get("event_type"), str) and name.strip():
-        return Streamed(message)
+        return Streamed(_opened(message))
     return None
+
+
+def _opened(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an event whose sections are objects, also those that a template has written as text."""
+    written = [name for name in SECTIONS if isinstance(event.get(name), str)]
+    return {**event, **{name: object_of(event[name]) for name in written}} if written else event
 
 
 def is_attribution_event(event: Streamed) -> bool:

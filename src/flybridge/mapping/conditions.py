@@ -118,9 +118,8 @@ def number(value: Any) -> float | None:
 def _values(found: Any) -> Sequence[Any]:
     if found is None:
         return ()
-    if isinstance(found, list):
-        return [value for value in found if value is not None]
-    return (found,)
+    values = found if isinstance(found, list) else (found,)
+    return [value for value in values if value is not None and not (isinstance(value, str) and not value.strip())]
 
 
 def _is_one(values: Sequence[Any], wanted: Sequence[Value]) -> bool:

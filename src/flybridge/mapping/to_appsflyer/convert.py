@@ -15,7 +15,9 @@ from typing import Any, Final
 
 import msgspec
 
+from flybridge.amplitude.stream import bare
 from flybridge.appsflyer import contacts
+from flybridge.appsflyer.amounts import MAX_CHARACTERS, amount_of
 from flybridge.identity import usable
 from flybridge.mapping.table import flag, plain
 
@@ -43,7 +45,7 @@ def words(value: Any) -> str | None:
 
 def appsflyer_id(value: Any) -> str | None:
     """13 digits, a dash, 7 to 19 digits; nothing else is an AppsFlyer id."""
-    found = words(value)
+    found = bare(value)
     return found if found is not None and _APPSFLYER_ID.fullmatch(found) else None
 
 
@@ -99,20 +101,25 @@ def no(value: Any) -> bool | None:
 
 
 def amount(value: Any) -> str | None:
-    """A number in plain digits, with a minus in front of a refund: no signs, no thousands, no exponent."""
+    """A number in plain digits, with a minus in front of a refund: no signs, no thousands, no exponent. Text that can
+    mean one amount only is read as in postbacks: `1,234.50`, `$9.99`.
+    """
     found = decimal(value)
     return None if found is None else written(found)
 
 
 def decimal(value: Any) -> Decimal | None:
     """An amount to reckon with."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    text = value.strip() if isinstance(value, str) else str(value)
     try:
-        text = value.strip() if isinstance(value, str) else str(value)
-        found = Decimal(text) if "_" not in text and len(text) <= 40 else Decimal("NaN")
+        found = Decimal(text) if "_" not in text and len(text) <= MAX_CHARACTERS else Decimal("NaN")
     except (InvalidOperation, ValueError):
-        return None
+        read = amount_of(text)
+        found = Decimal("NaN") if read is None else Decimal(str(read))
     return found if found.is_finite() and abs(found) <= MAX_AMOUNT else None
 
 

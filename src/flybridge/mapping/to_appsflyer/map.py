@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from flybridge.amplitude.stream import appsflyer_ids
 from flybridge.amplitude.streamed import Streamed
 from flybridge.identity.masking import masked
 from flybridge.mapping.consent import withheld
@@ -134,6 +135,8 @@ def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> MappedEv
     if len(event_name) > SHOWN_NAME:
         notes.append(f"The event's name is longer than {SHOWN_NAME} characters, which some of AppsFlyer's reports cut.")
     appsflyer_id: str | None = found.pop("appsflyer_id", None)
+    if appsflyer_id is None and "appsflyer_id" not in rules.compiled.fixed:
+        appsflyer_id = next(filter(None, map(s2s.appsflyer_id, appsflyer_ids(event.fields))), None)
     given = [row.source for row in rules.compiled.rows if row.target == "appsflyer_id" and found_at(event, row.source)]
     if given and appsflyer_id is None:
         notes.append(f"{given[0]} is no AppsFlyer id (13 digits, a dash, 7 to 19 digits) and was not used.")

@@ -40,7 +40,8 @@ IDS: Final = (
         "event_properties.appsflyer_id",
         "appsflyer_id",
         doc=DESTINATION,
-        note="Without it, the id that a postback of the same user or device brought.",
+        note="Or under a name like these, in any case and with any separators. Without it, the id that a postback of "
+        "the same user or device brought.",
     ),
     *_from(
         "customer_user_id",
@@ -123,6 +124,7 @@ MONEY: Final = (
         "event_properties.$currency",
         "event_properties.currency",
         "event_properties.af_currency",
+        "currency",
         doc=DESTINATION,
     ),
 )
