@@ -114,7 +114,7 @@ def test_refunds_are_negative_and_price_times_quantity_is_revenue():
     assert sent(with_event(**{"$revenue": -5}))["eventValue"]["af_revenue"] == "-5"
     assert sent(with_event(**{"$price": "2.5", "$quantity": 3}))["eventValue"]["af_revenue"] == "7.5"
     assert any("refund" in note for note in mapped(with_event(**{"$revenue": 5, "$revenueType": "Refund"})).notes)
-    assert any("can't be" in note for note in mapped(with_event(revenue="9,99")).notes)
+    assert any("can't be" in note for note in mapped(with_event(revenue="9,999")).notes)
 
 
 def test_a_malformed_appsflyer_id_is_none():

@@ -203,6 +203,7 @@ KINDS: Final = {spec.name: spec.type for spec in msgspec.structs.fields(Postback
 
 _WORDS: Final = (
     "", "null", "none", "nil", "n/a", "undefined", "(null)", "<null>", "nan", "(none)", "(nil)", "<nil>", "#n/a", "\\n",
+    '""', "''", '"null"', "[]", "{}",
 )  # fmt: skip
 _EDGES: Final = ("", " ", "  ", "   ", "\t", "\n", "\r\n", "\u00a0")
 

@@ -26,6 +26,7 @@ from flybridge.appsflyer.postback_kind import says_something
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.identity import IdKind, usable
 from flybridge.mapping.consent import withheld
+from flybridge.mapping.table import plain
 from flybridge.relaxed_json import relaxed
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -273,7 +274,7 @@ def _pairs(text: str) -> dict[str, str]:
     """Return `key=value` pairs with `&`, `;` or `,` between them, also in the braces of a Java map; empty if none."""
     if found := JAVA_MAP.fullmatch(text):
         text = found[1]
-    return dict(parse_qsl(BETWEEN_PAIRS.sub("&", text)))
+    return dict(parse_qsl(BETWEEN_PAIRS.sub("&", text.removeprefix("?"))))
 
 
 def look_up(values: Mapping[str, Any], key: str) -> Any:
@@ -283,6 +284,8 @@ def look_up(values: Mapping[str, Any], key: str) -> Any:
     head, dot, rest = key.partition(".")
     while dot:
         inner = parsed(_in_any_case(values, head))
+        if isinstance(inner, list) and len(inner) == 1:
+            inner = inner[0]
         if isinstance(inner, dict) and (found := look_up(inner, rest)) is not None:
             return found
         more, dot, rest = rest.partition(".")
@@ -291,12 +294,11 @@ def look_up(values: Mapping[str, Any], key: str) -> Any:
 
 
 def _in_any_case(values: Mapping[str, Any], key: str) -> Any:
-    if (found := values.get(key)) is not None:
+    if (found := values.get(key)) is not None and found != "":
         return found
     folded = key.casefold()
-    return next(
-        (found for name, found in values.items() if found is not None and name.strip().casefold() == folded), None
-    )
+    spelled = (found for name, found in values.items() if name.strip().casefold() == folded)
+    return next((found for found in spelled if found is not None and found != ""), None)
 
 
 def find(postback: Postback, event_value: Any, source: str) -> Any:
@@ -319,9 +321,13 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
     user_id = device_id = session_id = None
     given = event_value if isinstance(event_value, dict) else EMPTY
     if postback.custom_data is not None:
-        given = {**given, **custom_data(postback, notes)}
+        passed = custom_data(postback, notes)
+        # An id that is not known yet when custom data is set is passed blank, and may be in the event's value.
+        if given:
+            passed = {name: value for name, value in passed.items() if value is not None and value != ""}
+        given = {**given, **passed}
     if given:
-        raw_device_id, raw_user_id = given.get(keys.device_id), given.get(keys.user_id)
+        raw_device_id, raw_user_id = given.get(keys.device_id) or None, given.get(keys.user_id) or None
         raw_session_id = given.get(keys.session_id)
         # An app's messages repeat the same keys, and nearly always the ids are under the exact keys or not there.
         if (raw_device_id is None or raw_user_id is None or raw_session_id is None) and not keys.unlike.issuperset(
@@ -391,7 +397,7 @@ def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
         if isinstance(raw, list) and len(raw) == 1:
             raw = raw[0]
         if not isinstance(raw, str):
-            raw = str(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) else None
+            raw = plain(raw) if not isinstance(raw, bool) else None
     if raw is not None and raw[:1] in WRAPPED:
         raw = _bare(raw)
     found = identifier(raw, keys.min_id_length)

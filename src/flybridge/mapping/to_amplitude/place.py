@@ -19,6 +19,8 @@ from flybridge.mapping.to_amplitude.regions import REGIONS
 
 LOCATION: Final = "https://amplitude.com/docs/data/understand-ip-address-and-location"
 
+CODES: Final = {name.upper(): code for code, name in COUNTRIES.items()}
+
 SOURCES: Final = {"country": "country_code", "region": "state", "city": "city", "dma": "dma"}
 """Amplitude's four fields, and AppsFlyer's."""
 
@@ -60,11 +62,16 @@ class PlaceRule:
 @lru_cache(maxsize=1024)
 def country_name(value: str) -> str:
     """Return the English name of a two-letter code; other text as it is."""
+    value = value.strip()
     return COUNTRIES.get(value.upper(), value)
 
 
 @lru_cache(maxsize=4096)
 def region_name(country: str, state: str) -> str:
-    """Return the name of a state's code (`CA`, `US-CA`) where it is known; other text as it is."""
+    """Return the name of a state's code (`CA`, `US-CA`) where it is known; other text as it is.
+
+    The country is a code or its name.
+    """
     code, state_code = country.strip().upper(), state.strip().upper()
+    code = CODES.get(code, code)
     return REGIONS.get((code, state_code.removeprefix(f"{code}-")), state)
