@@ -51,11 +51,11 @@ def booked(*rows: Performance, rated: bool = True) -> dict[tuple[int, str], Book
 def test_an_event_is_booked_under_the_source_and_on_the_day_of_the_install():
     """Whatever source brought the person back since."""
     found = booked(began(b"a", "tiktokglobal_int"), retargeted(b"a", "criteo_int", DAY + 2, -250))
-    assert found == {(DAY, "tiktokglobal_int"): BookedSums(1, 250)}
+    assert found == {(DAY, "tiktokglobal_int"): BookedSums(1, 1, 250)}
 
 
 def test_an_event_tells_of_an_install_that_is_not_in_raw_data():
-    assert booked(event(b"a", "organic", DAY + 1)) == {(DAY, "organic"): BookedSums(1, 100)}
+    assert booked(event(b"a", "organic", DAY + 1)) == {(DAY, "organic"): BookedSums(1, 1, 100)}
     assert booked(retargeted(b"a", "criteo_int", DAY + 1)) == {}
 
 
@@ -65,7 +65,7 @@ def test_the_earliest_conversion_counts():
         began(b"a", "organic"),
         event(b"a", "Facebook Ads", DAY + 2, install_day=DAY + 1),
     )
-    assert booked(*rows) == {(DAY, "organic"): BookedSums(1, 100)}
+    assert booked(*rows) == {(DAY, "organic"): BookedSums(1, 1, 100)}
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_what_is_not_booked_on_these_days_is_left_out(rows):
 def test_what_happened_after_the_last_day_of_a_cohort_is_told_apart():
     """AppsFlyer books it all the same, and flybridge's cohorts end."""
     rows = (began(b"a", "organic", DAY + 1), *(event(b"a", "organic", DAY + 1 + LAST + n, 10) for n in (0, 1, 5)))
-    assert booked(*rows, rated=False) == {(DAY + 1, "organic"): BookedSums(late=2, late_revenue=20)}
+    assert booked(*rows, rated=False) == {(DAY + 1, "organic"): BookedSums(3, late=2, late_revenue=20)}

@@ -78,3 +78,14 @@ def test_a_rate_is_told_of_the_source_from_which_converted_revenue_was_withheld(
         "Facebook Ads": {"restricted": -12 * EURO + 100_000, "rate": -100_000},
         name: {"restricted": 12 * EURO - 100_000},
     }
+
+
+@pytest.mark.parametrize(("paid", "code"), [(3, "rate"), (2, "")])
+def test_each_amount_may_be_rounded_by_half_a_cent(paid: int, code: str) -> None:
+    """AppsFlyer converts it to dollars and back, at its own rate."""
+    evidence = DayEvidence("shop", 1, 0, is_final=True, counted=[], outcomes=[], name_of=lambda _, event: event)
+    money = RevenueEvidence(booked={"organic": 124_522_000}, cohorts={"organic": CohortRevenue(124_510_000, paid=paid)})
+    (row,) = compare_revenue(evidence, money, [])
+    assert [(part.code, part.n, part.events) for part in row.parts if part.code != "booking_day"] == (
+        [(code, -12_000, paid)] if code else []
+    )

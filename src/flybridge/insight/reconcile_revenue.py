@@ -74,12 +74,13 @@ class RevenueFact(Struct, frozen=True):
 class CohortRevenue(Struct):
     """Flybridge's revenue of the installs of a day and source, and how it was converted.
 
-    `not_converted` events have no rate; `rated` events were converted by the rate table, into `rated_amount`, where
-    AppsFlyer uses its own rates.
+    `not_converted` events have no rate. Of `paid` events, `rated` were converted by the rate table into `rated_amount`,
+    where AppsFlyer uses its own rates.
     """
 
     revenue: int = 0
     not_converted: int = 0
+    paid: int = 0
     rated: int = 0
     rated_amount: int = 0
 
@@ -301,9 +302,11 @@ def _add_rate(row: ComparedRow, cohort: CohortRevenue, *, share: float, unknown:
     if unknown and cohort.not_converted and left(row, APPSFLYER) <= -CENT:
         add(row, "rate", left(row, APPSFLYER), "", cohort.not_converted)
     elif _is_rate(row, cohort, share):
-        add(row, "rate", left(row, APPSFLYER), "", cohort.rated)
+        add(row, "rate", left(row, APPSFLYER), "", cohort.rated or cohort.paid)
 
 
 def _is_rate(row: ComparedRow, cohort: CohortRevenue, share: float = USUAL_RATE) -> bool:
-    """Whether a rate can make what is left of a row: up to a share of what it has converted."""
-    return cohort.rated > 0 and CENT <= abs(left(row, APPSFLYER)) <= abs(cohort.rated_amount) * share
+    """Whether conversion can make what is left of a row: up to a share of what the rate table has converted, and half
+    a cent of each event, which AppsFlyer converts to dollars and back.
+    """
+    return CENT <= abs(left(row, APPSFLYER)) <= abs(cohort.rated_amount) * share + cohort.paid * CENT / 2

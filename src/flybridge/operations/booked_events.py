@@ -6,7 +6,7 @@ which its installation began. That conversion is in raw data, too, if it is of t
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Final
 
 from msgspec import Struct
@@ -23,10 +23,11 @@ COUNTED: Final = (PerformanceKind.EVENT, PerformanceKind.RETARGETED_EVENT)
 class BookedSums(Struct):
     """What raw data tells of the events of a cohort. Amounts are in millionths of the app's currency.
 
-    `rated` events were converted by the rate table, into `rated_amount`. `late` events happened after the last day
-    that flybridge's cohorts count.
+    `paid` events have revenue, of which `rated` were converted by the rate table, into `rated_amount`. `late` events
+    happened after the last day that flybridge's cohorts count.
     """
 
+    paid: int = 0
     rated: int = 0
     rated_amount: int = 0
     late: int = 0
@@ -58,6 +59,7 @@ class BookedEvents:
     def __init__(self, days: range) -> None:
         self._days = days
         self._began: dict[bytes, _Began] = {}
+        self._paid: Counter[tuple[bytes, _Began | None]] = Counter()
         self._events: list[_ToBook] = []
 
     def add(self, found: Performance, *, is_rated: bool) -> None:
@@ -67,15 +69,20 @@ class BookedEvents:
         key, kind, began = found.keys[0], found.dimensions.kind, _began(found)
         if found.begins and began is not None:
             self._began[key] = min(began, self._began.get(key, began))
-        elif kind in COUNTED and (is_rated or found.day - self._days[0] > LAST):
-            self._events.append(_ToBook(key, began, found.day, found.revenue, is_rated))
+        elif kind in COUNTED:
+            self._paid[key, began] += bool(found.revenue)
+            if is_rated or found.day - self._days[0] > LAST:
+                self._events.append(_ToBook(key, began, found.day, found.revenue, is_rated))
 
     def sums(self) -> dict[tuple[int, str], BookedSums]:
         """Return what was found by the day and the source of the install."""
         sums: defaultdict[tuple[int, str], BookedSums] = defaultdict(BookedSums)
+        for (key, told), n in self._paid.items():
+            if n and (began := self._booked(key, told)) is not None:
+                sums[began.day, began.media_source].paid += n
         for event in self._events:
-            began = self._began.get(event.key, event.told)
-            if began is None or began.kind not in BOOKED or began.day not in self._days:
+            began = self._booked(event.key, event.told)
+            if began is None:
                 continue
             of = sums[began.day, began.media_source]
             if event.is_rated:
@@ -85,6 +92,11 @@ class BookedEvents:
                 of.late += 1
                 of.late_revenue += event.revenue
         return dict(sums)
+
+    def _booked(self, key: bytes, told: _Began | None) -> _Began | None:
+        """Return where an event is booked; None if not under user acquisition, or not on these days."""
+        began = self._began.get(key, told)
+        return began if began is not None and began.kind in BOOKED and began.day in self._days else None
 
 
 def _began(found: Performance) -> _Began | None:
