@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from random import Random
 from typing import Final
 
@@ -125,11 +126,13 @@ class _Traffic:
         person = make_person(random, app.platform, self._identity_sources.draw(random), self._options.lat, arrival_ms)
         plans = self._life(app, person, arrival_ms)
         kept: list[Planned] = []
-        for planned in plans:
-            if self._left == 0:
+        for planned, following in zip_longest(plans, plans[1:]):
+            # AppsFlyer sends an event and the copy for the source of the install both, or neither.
+            reserved = int(following is not None and following.secondary)
+            if self._left <= reserved:
                 break
             self._left -= 1
-            if self._left and random.random() < self._copies and not planned.secondary:
+            if self._left > reserved and random.random() < self._copies and not planned.secondary:
                 planned.copies = 1
                 self._left -= 1
             kept.append(planned)
