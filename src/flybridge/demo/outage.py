@@ -36,6 +36,8 @@ from flybridge.wiring import build_flow
 
 DAYS: Final = 4
 SPAN_MS: Final = 3 * 3_600_000
+OTHER_PEOPLE: Final = 1_000_000
+"""Added to the seed: the same seed begins with the same people."""
 PATIENCE_S: Final = 120.0
 TRIES: Final = 40
 
@@ -47,11 +49,7 @@ async def play_outage(environment: LocalEnvironment, *, seed: int, events: int) 
     async with aiohttp.ClientSession(timeout=timeout) as session:
         origin = environment.sandbox.origin
         began_ms = await sandbox_ms(session, environment)
-        options = TrafficOptions(start_ms=began_ms, span_ms=SPAN_MS, malformed=0, odd=0, duplicates=0, late=0)
-        messages = {
-            app.name: list(generate(seed, events, [TrafficApp(app.name, app.platform, app.appsflyer_app_id)], options))
-            for app in apps
-        }
+        messages = {app.name: outage_traffic(app, seed, events, began_ms) for app in apps}
         days = days_down((one for sent in messages.values() for one in sent), began_ms)
         async with session.post(f"{origin}/sandbox/clock", params={"advance_s": str(days * 86_400)}) as answer:
             answer.raise_for_status()
@@ -94,6 +92,13 @@ async def play_outage(environment: LocalEnvironment, *, seed: int, events: int) 
             OutageVerdict(app.name, lost, found["missing"], found["filled"], int(app in left), delivered, wrong)
         )
     return verdicts
+
+
+def outage_traffic(app: DemoApp, seed: int, events: int, start_ms: int) -> list[TrafficMessage]:
+    """Return what is pushed in vain. None of it is of people whom the demo's other traffic has made known."""
+    options = TrafficOptions(start_ms=start_ms, span_ms=SPAN_MS, malformed=0, odd=0, duplicates=0, late=0)
+    apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id)]
+    return list(generate(seed + OTHER_PEOPLE, events, apps, options))
 
 
 def days_down(messages: Iterable[TrafficMessage], began_ms: int) -> int:
