@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from flybridge.insight.cohorts import LAST
 from flybridge.operations.booked_events import BookedEvents, BookedSums
@@ -84,4 +85,6 @@ def test_what_is_not_booked_on_these_days_is_left_out(rows):
 def test_what_happened_after_the_last_day_of_a_cohort_is_told_apart():
     """AppsFlyer books it all the same, and flybridge's cohorts end."""
     rows = (began(b"a", "organic", DAY + 1), *(event(b"a", "organic", DAY + 1 + LAST + n, 10) for n in (0, 1, 5)))
-    assert booked(*rows, rated=False) == {(DAY + 1, "organic"): BookedSums(3, late=2, late_revenue=20)}
+    unknown = structs.replace(event(b"a", "organic", DAY + 100, 0), not_converted=True)
+    found = booked(*rows, unknown, rated=False)
+    assert found == {(DAY + 1, "organic"): BookedSums(3, late=3, late_revenue=20, late_not_converted=1)}

@@ -24,7 +24,7 @@ class BookedSums(Struct):
     """What raw data tells of the events of a cohort. Amounts are in millionths of the app's currency.
 
     `paid` events have revenue, of which `rated` were converted by the rate table, into `rated_amount`. `late` events
-    happened after the last day that flybridge's cohorts count.
+    happened after the last day that flybridge's cohorts count; some could not be converted.
     """
 
     paid: int = 0
@@ -32,6 +32,7 @@ class BookedSums(Struct):
     rated_amount: int = 0
     late: int = 0
     late_revenue: int = 0
+    late_not_converted: int = 0
 
 
 class _Began(Struct, frozen=True, order=True):
@@ -50,6 +51,7 @@ class _ToBook(Struct, frozen=True):
     told: _Began | None
     day: int
     revenue: int
+    not_converted: bool
     is_rated: bool
 
 
@@ -72,7 +74,7 @@ class BookedEvents:
         elif kind in COUNTED:
             self._paid[key, began] += bool(found.revenue)
             if is_rated or found.day - self._days[0] > LAST:
-                self._events.append(_ToBook(key, began, found.day, found.revenue, is_rated))
+                self._events.append(_ToBook(key, began, found.day, found.revenue, found.not_converted, is_rated))
 
     def sums(self) -> dict[tuple[int, str], BookedSums]:
         """Return what was found by the day and the source of the install."""
@@ -91,6 +93,7 @@ class BookedEvents:
             if event.day - began.day > LAST:
                 of.late += 1
                 of.late_revenue += event.revenue
+                of.late_not_converted += event.not_converted
         return dict(sums)
 
     def _booked(self, key: bytes, told: _Began | None) -> _Began | None:

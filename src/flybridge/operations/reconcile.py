@@ -191,6 +191,7 @@ class Reconciler:
             evidence.cohorts[day][source] += booked.late
             cohort = evidence.cohort_revenue[day].setdefault(source, CohortRevenue())
             cohort.revenue += booked.late_revenue
+            cohort.not_converted += booked.late_not_converted
             cohort.paid, cohort.rated, cohort.rated_amount = booked.paid, booked.rated, booked.rated_amount
         return found
 
