@@ -56,7 +56,6 @@ class Played:
     async def wrong(self) -> list[str]:
         """Return what is not the true figure, and what is not explained."""
         bench = self.bench
-        bench.sandbox.reports.forget_quotas()  # it is asked more often than a day allows
         now_ms = bench.clock.now_ms()
         (found,) = await compare_performance(bench.config, bench.store, bench.download, self.truth, now_ms)
         assert found.compared > 10_000

@@ -11,7 +11,7 @@ import pytest_asyncio
 from msgspec import structs
 
 from flybridge.config.settings import loads
-from flybridge.demo.performance import PerformanceTruth, compare_performance, truth_of
+from flybridge.demo.performance import PerformanceTruth, compare_performance, tell_sandbox, truth_of
 from flybridge.insight.performance import Question, read_performance
 from flybridge.records import Envelope, Media, Source
 from flybridge.sandbox.clock import FastClock
@@ -19,7 +19,6 @@ from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.reported import AdSpend
 from flybridge.sandbox.traffic.spending import SPENDING
 from flybridge.sandbox.traffic.traffic import START_MS, TrafficApp, TrafficOptions, generate
-from flybridge.sandbox.vendors.aggregates import ReportedApp
 from flybridge.sealing import Seal
 from flybridge.store.performance import day_number
 from flybridge.store.sqlite.store import SqliteStore
@@ -57,9 +56,8 @@ async def counted(tmp_path_factory):
     directory = tmp_path_factory.mktemp("store")
     config = loads(CONFIG, directory, {})
     flow = build_flow(config)
-    sandbox = Sandbox(FastClock(start_ms=NOW_MS))
-    sandbox.reports.learn(fact for facts in TRUTH.facts.values() for fact in facts)
-    sandbox.reports.apps[APP] = ReportedApp("America/New_York", "EUR")
+    inside = Inside(Sandbox(FastClock(start_ms=NOW_MS)))
+    await tell_sandbox(inside, "http://sandbox", config, TRUTH)
     store = SqliteStore(directory / "store.db", Seal(b"x" * 32))
     await store.open()
     for start in range(0, len(MESSAGES), 100):
@@ -68,8 +66,6 @@ async def counted(tmp_path_factory):
             for number, message in enumerate(MESSAGES[start : start + 100])
         ]
         await store.file(filings, NOW_MS)
-    inside = Inside(sandbox)
-    inside.after = lambda _: sandbox.reports.forget_quotas()  # no quota: the tests ask more often than a day allows
     yield config, store, inside
     await store.close()
 

@@ -96,8 +96,6 @@ async def play(seed: int, events: int, faults: str, directory: Path) -> SeedResu
     script = structs.replace(SCRIPTS[faults], slow_s=(0.0, 0.0))
     sandbox = Sandbox(clock, Faults(script, seed), appsflyer_faults=Faults(script, seed))
     inside = Inside(sandbox)
-    # The quotas of a day would end the comparison, which is repeated.
-    inside.after = lambda _: sandbox.reports.forget_quotas()
     text = environment.config(ORIGIN)
     opened = in_process(environment, text, sandbox=sandbox, clock=clock, transport=inside, seed=seed)
     async with opened as flybridge:

@@ -2,6 +2,7 @@
 
     POST /sandbox/reports/facts                                   what AppsFlyer knows, one `Reported` a line
     POST /sandbox/reports/app?app=&timezone=&currency=&since=     an app's settings in AppsFlyer
+    POST /sandbox/reports/quota?calls=                            how many long reports an app may have in a day
     GET  /sandbox/reports/cost_etl/v1/...                         see `cost_etl`
 
 https://dev.appsflyer.com/hc/reference/partners_by_date_report-get-tokenv2 and
@@ -82,6 +83,7 @@ class Reports:
         self._last_ms: dict[tuple[str, str], int] = {}
         self._of_app: defaultdict[tuple[int, str], int] = defaultdict(int)
         self._of_account: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self._quota_of_app, self._quota_of_account = OF_APP, OF_ACCOUNT
 
     @staticmethod
     def takes(path: str) -> bool:
@@ -94,12 +96,6 @@ class Reports:
             if fact not in self._known:
                 self._known.add(fact)
                 self.facts[fact.app_id].append(fact)
-
-    def forget_quotas(self) -> None:
-        """Let each app and account ask again as if it had asked nothing."""
-        self._last_ms.clear()
-        self._of_app.clear()
-        self._of_account.clear()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -128,6 +124,9 @@ class Reports:
                     return SandboxAnswer(400, {"error": "A setting is unknown.", "remedy": remedy})
                 self.apps[given["app"]] = ReportedApp(zone, currency, since)
                 return SandboxAnswer(200, {"timezone": zone, "currency": currency})
+            case "POST", "quota" if given.get("calls", "").isdecimal():
+                self._quota_of_app = self._quota_of_account = int(given["calls"])
+                return SandboxAnswer(200, {"calls": self._quota_of_app})
             case "GET", path if (file := cost_file(path, self.facts, self.apps)) is not None:
                 return SandboxAnswer(200, file, {"content-type": "application/octet-stream"})
         return SandboxAnswer(
@@ -186,7 +185,8 @@ class Reports:
             self._last_ms[app_id, report] = now_ms
             return False
         today = now_ms // DAY_MS
-        if self._of_app[today, app_id] >= OF_APP or self._of_account[today, token] >= OF_ACCOUNT:
+        of_app, of_account = self._of_app[today, app_id], self._of_account[today, token]
+        if of_app >= self._quota_of_app or of_account >= self._quota_of_account:
             return True
         self._of_app[today, app_id] += 1
         self._of_account[today, token] += 1
