@@ -15,6 +15,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from io import BytesIO
 from time import process_time
 
 import pytest
@@ -37,6 +38,7 @@ from flybridge.mapping.person import custom_data, parsed
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.mapping.to_appsflyer import convert
 from flybridge.mapping.to_appsflyer.rules import StreamRules
+from flybridge.operations.json_values import JsonValues
 from flybridge.operations.messages import read_messages
 from flybridge.records import Envelope, Media, Source
 from flybridge.relaxed_json import MAX_CHARACTERS, relaxed
@@ -226,6 +228,8 @@ SCANNERS: dict[str, Callable[[str], object]] = {
     "identifiers in unread bytes": _raw(lambda body: keys_in(body, "shop", _KEYRING)),
     "whether bytes mention somebody": _raw(lambda body: mentions(body, ("ada@example.com", "0-0-0"))),
     "messages given to a command": _raw(read_messages),
+    "a JSON array in a file": _raw(lambda body: list(JsonValues(BytesIO(b"[" + body), b"[", 1, LONG))),
+    "a text of a JSON array in a file": _raw(lambda body: list(JsonValues(BytesIO(body), b'["', 1, LONG))),
     "the words of a vendor": _raw(lambda body: words_of(_REQUEST, HttpResponse(400, {}, body))),
     "the label of a counter": label,
     "the columns of a report": lambda text: columns_of(text.split(",")[:1000]),

@@ -285,6 +285,15 @@ def test_what_is_no_raw_data_is_refused(tmp_path, content):
         rows_of(tmp_path / "a.csv", content)
 
 
+@pytest.mark.parametrize(
+    "content", ['[\n  {\n    "appsflyer_id": "1"\n  }\n]\n', '{"appsflyer_id":"1"}\n', "\ufeff[{}]"]
+)
+def test_json_is_refused_once_with_what_to_do(tmp_path, content):
+    """Raw data is never JSON: these are messages, or events."""
+    with pytest.raises(FlybridgeError, match=r"is JSON.*/v1/push/\{app\}.*--stream"):
+        rows_of(tmp_path / "a.csv", content)
+
+
 def test_a_file_without_rows_is_one(tmp_path):
     """A report without rows still has its header."""
     assert rows_of(tmp_path / "a.csv", HEADER) == []

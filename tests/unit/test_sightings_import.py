@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from zipfile import ZipFile
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flybridge.amplitude import stream
 from flybridge.amplitude.merged import merges
@@ -25,6 +28,7 @@ from flybridge.operations.import_files import (
     read_file,
     read_lines,
 )
+from flybridge.operations.json_values import JsonValues
 from flybridge.records import Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
@@ -54,6 +58,70 @@ def test_bad_lines_are_named_and_the_others_read():
         (2, "It is not readable JSON: "),
         (3, "It is not a JSON object."),
     ]
+
+
+MEMBERS = [
+    {"user_id": "ada", "adid": GAID.format("d")},
+    {"user_id": 'a "quoted" \\\\ ] } , name', "event_properties": {"list": [1, {"deep": ["]"]}], "text": "\u00e9 [{"}},
+    {"user_id": "eve"},
+]
+
+
+@pytest.mark.parametrize("ending", ["", "\n", " \r\n\n"])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("form", ["array", "objects", "arrays"])
+def test_an_array_or_objects_over_several_lines_are_read(form, indent, ending):
+    """As one object for each member, each with the line where it begins."""
+    if form == "objects" and indent is None:
+        indent = 0  # one line each is JSON lines
+    texts = [json.dumps(one, indent=indent) for one in MEMBERS]
+    whole = {
+        "array": json.dumps(MEMBERS, indent=indent),
+        "objects": "\n".join(texts),
+        "arrays": "\n".join(f"[{text}]" for text in texts),
+    }[form]
+    found = lines(f"\ufeff{whole}{ending}")
+    assert [json.loads(line.body) for line in found] == MEMBERS
+    numbers = [line.line for line in found]
+    assert numbers == sorted(numbers)
+    text = whole.splitlines()
+    assert all("{" in text[number - 1] for number in numbers)
+
+
+@given(
+    st.lists(
+        st.recursive(
+            st.none() | st.integers() | st.text(), lambda one: st.lists(one) | st.dictionaries(st.text(), one)
+        ).map(lambda value: {"user_id": "ada", "value": value}),
+        max_size=8,
+    ),
+    st.integers(1, 40),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+)
+def test_an_array_is_read_whatever_its_members_hold(members, piece, indent, escaped):
+    """However the pieces fall in which it is read."""
+    whole = json.dumps(members, indent=indent, ensure_ascii=escaped).encode(errors="surrogatepass")
+
+    class Slow(io.BytesIO):
+        def readline(self, size=-1):
+            return super().readline(piece)
+
+    file = Slow(whole)
+    values = JsonValues(file, file.readline(), 1, 10_000)
+    assert [json.loads(text) for _, text in values] == members
+    assert not values.is_cut
+
+
+def test_of_a_broken_array_what_can_be_read_is_read():
+    """One bad line for a member that is none, for one that is too long, and for an end that is missing."""
+    long = '{"user_id":"' + "x" * MAX_LINE + '"}'
+    found = lines(f'[{{"user_id":"ada"}},\n 7,\n{{"user_id" "bob"}},{long},\n{{"user_id":"eve"}},\n{{"user_id":"cut')
+    assert [type(line) for line in found] == [FileLine, BadLine, BadLine, BadLine, FileLine, BadLine]
+    assert [bad.line for bad in found if isinstance(bad, BadLine)] == [2, 3, 3, 5]
+    assert "not a JSON object" in found[1].problem
+    assert "longer than" in found[3].problem
+    assert "it was cut" in found[5].problem
 
 
 def test_csv_has_a_header_quotes_and_times():

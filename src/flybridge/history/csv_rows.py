@@ -83,6 +83,11 @@ class CsvReader:
         text = _header_text(first)
         if "\r" in text and "\0" not in text:
             raise FlybridgeError(f"The lines of {self._name} end in CR alone: save it with the line ends LF or CRLF.")
+        if text.lstrip("\ufeff \t")[:1] in ("[", "{"):
+            raise FlybridgeError(
+                f"{self._name} is JSON, and raw data is CSV or Parquet. Send messages of the Push API to "
+                "/v1/push/{app}, one for each request; events of Amplitude are imported with --stream or --sightings."
+            )
         raise FlybridgeError(
             f"{self._name} has no header of AppsFlyer's raw data. Its first line is: {text[:200]!r}. "
             "Files of Amplitude are imported with --sightings or --stream."

@@ -1,4 +1,4 @@
-"""Import files into the inbox: sightings (who owns which identifier) and events, as CSV, NDJSON or Amplitude exports.
+"""Import files into the inbox: sightings (who owns which identifier) and events, as CSV, JSON or Amplitude exports.
 
 The content of the files is processed like what Amplitude's stream sends. An envelope holds many lines, and the same
 file makes the same envelopes: importing it again is a repeat that changes nothing.
@@ -7,7 +7,7 @@ A line names a `user_id` and/or a `device_id` and the identifiers that belong to
 `amplitude.stream.NAMES`; files of Amplitude's Export API are NDJSON of that kind
 (https://amplitude.com/docs/apis/analytics/export, read 2026-11-24). The API
 answers with a zip archive of files that are compressed with gzip: it is read as it is, member by member. What is
-compressed is recognised by its first bytes.
+compressed is recognised by its first bytes. A file may also be one JSON array, on one line or on many.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from flybridge.amplitude.event import MIN_ID_LENGTH, identifier
 from flybridge.amplitude.merged import is_merge, merges
 from flybridge.errors import FlybridgeError
 from flybridge.lenient_json import decode
+from flybridge.operations.json_values import JsonValues
 from flybridge.records import Envelope, Media, Source
 from flybridge.system.text_encoding import as_utf8
 
@@ -114,14 +115,17 @@ def _is_of_the_system(name: str) -> bool:
 
 
 def read_lines(file: IO[bytes], name: str) -> Iterator[FileLine | BadLine]:
-    """Yield lines: JSON objects if the first one begins like one, else CSV with a header."""
+    """Yield lines: JSON objects if the first one begins like one or like an array, else CSV with a header."""
     number, first = 0, b""
     while not first.strip():
         number, first = number + 1, file.readline(MAX_LINE)
         if not first:
             return
     first = first.removeprefix(b"\xef\xbb\xbf")
-    if first.lstrip()[:1] in (b"{", b"["):
+    begins = first.strip()
+    if begins[:1] == b"[" or begins == b"{":
+        yield from _json_values(JsonValues(file, first, number, MAX_LINE))
+    elif begins[:1] == b"{":
         yield from _json_lines(_whole_lines(file, first), number)
     else:
         yield from _csv_lines(file, first, number, name)
@@ -146,17 +150,24 @@ def _json_lines(lines: Iterator[bytes | None], number: int) -> Iterator[FileLine
             yield BadLine(at, _TOO_LONG)
             continue
         text = raw.strip()
-        if not text:
-            continue
-        try:
-            line = _line(at, text)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
-            yield BadLine(at, f"It is not readable JSON: {problem}.")
-            continue
-        if text[:1] != b"{":
-            yield BadLine(at, "It is not a JSON object.")
-        else:
-            yield line
+        if text:
+            yield _json_line(at, text)
+
+
+def _json_values(values: JsonValues) -> Iterator[FileLine | BadLine]:
+    """Yield the members of an array, or objects that are written over several lines."""
+    for at, text in values:
+        yield BadLine(at, _TOO_LONG) if text is None else _json_line(at, text)
+    if values.is_cut:
+        yield BadLine(values.line, "The file ends in the midst of a JSON value: it was cut, or a bracket is missing.")
+
+
+def _json_line(at: int, text: bytes) -> FileLine | BadLine:
+    try:
+        line = _line(at, text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+        return BadLine(at, f"It is not readable JSON: {problem}.")
+    return line if text[:1] == b"{" else BadLine(at, "It is not a JSON object.")
 
 
 def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterator[FileLine | BadLine]:
