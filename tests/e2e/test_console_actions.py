@@ -222,7 +222,8 @@ async def test_a_job_is_run_now(tmp_path, kind, question):
         if kind == "gaps":  # the other one asks vendors that are not there, for as long as that takes
             row = r'<th scope="row">shop</th><td data-of="What">Find and fill[^\n]*data-of="Runs next">in '
             await shown(ann, "/jobs", row)
-            run = r'data-of="What">Find and fill gaps</td><td data-of="Outcome">done</td>[^\n]*what happened before'
+            told = r'data-of="By">schedule</td><td data-of="Outcome">done</td>[^\n]*what happened before'
+            run = rf'data-of="What">Find and fill gaps</td><td {told}'
             await shown(ann, "/jobs", run)
         assert [outcome for action, _, outcome in await trail(ann) if action == "run_job"] == ["begun", "done"]
         await ann.post("/jobs/run", 404, csrf=form["csrf"], kind="nothing", app="shop")

@@ -13,7 +13,7 @@ from flybridge.amplitude.cohort import list_request, read_list, read_usage, usag
 from flybridge.appsflyer import audience_account
 from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.schedule import targets, with_keys
-from flybridge.cli.audit import audited
+from flybridge.cli.audit import Job, audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_cohorts, with_transport
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
@@ -104,7 +104,8 @@ def run_one(
     options = RunOptions(accept_shrink=accept_shrink, overwrite=overwrite, download=True)
     settings = configured(config or context.obj)
     asked = ["accept shrink"] * accept_shrink + ["overwrite"] * overwrite
-    with audited(settings, "run_audience", name, ", ".join(asked), new=True) as result:
+    job = Job("cohorts", [app for app, audience in plans_of(settings) if name in (audience, f"{app}/{audience}")])
+    with audited(settings, "run_audience", name, ", ".join(asked), job=job, new=True) as result:
         found = _run(settings, name, options)
         changed = f"{found.joined} joined, {found.left} left; {found.added} devices added, {found.removed} removed."
         result.detail, result.ok = f"The run ended as {found.outcome}: {changed}", found.outcome == "done"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flybridge.cli.audit import audited
+from flybridge.cli.audit import Job, audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_download, with_new_store, with_store
 from flybridge.cli.import_files import chosen_app
 from flybridge.cli.printing import complain, print_json, say, show
@@ -50,14 +50,16 @@ def import_costs(
     from flybridge.operations.cost_files import is_cost_folder  # noqa: PLC0415 - of this command alone
 
     settings = configured(config, only_app)
-    with audited(settings, "import_costs", only_app or "all apps", new=True):
-        if is_cost_folder(file):
-            _import_folder(settings, file, only_app, as_json)
-        else:
-            _import_csv(settings, file, only_app, as_json)
+    is_folder = is_cost_folder(file)
+    apps = [one.name for one in settings.apps if only_app in (None, one.name)]
+    job = Job("import-costs", apps if is_folder else [chosen_app(settings, only_app)])
+    with audited(settings, "import_costs", only_app or "all apps", job=job, new=True) as result:
+        take = _import_folder if is_folder else _import_csv
+        result.detail = f"{take(settings, file, only_app, as_json):,} rows."
 
 
-def _import_csv(settings: Config, file: Path, only_app: str | None, as_json: bool) -> None:
+def _import_csv(settings: Config, file: Path, only_app: str | None, as_json: bool) -> int:
+    """Take the rows of a CSV file. Returns how many."""
     name = chosen_app(settings, only_app)
     one = settings.app(name)
     assert one is not None
@@ -70,8 +72,7 @@ def _import_csv(settings: Config, file: Path, only_app: str | None, as_json: boo
     for bad in found.bad[:SHOWN]:
         complain(f"{file}, line {bad.line}: {bad.problem}")
     if found.bad:
-        complain(f"Nothing was taken: {len(found.bad)} lines can't be read.")
-        raise typer.Exit(1)
+        raise FlybridgeError(f"Nothing was taken: {len(found.bad)} lines can't be read.")
     if not found.rows:
         raise ConfigError("", f"{file} has no rows.", "Write at least one below the header.")
 
@@ -84,9 +85,11 @@ def _import_csv(settings: Config, file: Path, only_app: str | None, as_json: boo
         print_json(taken)
     else:
         _say_taken(taken)
+    return len(found.rows)
 
 
-def _import_folder(settings: Config, folder: Path, only_app: str | None, as_json: bool) -> None:
+def _import_folder(settings: Config, folder: Path, only_app: str | None, as_json: bool) -> int:
+    """Take the rows of Cost ETL files. Returns how many."""
     from flybridge.operations.cost_files import read_cost_files  # noqa: PLC0415 - pyarrow is an extra
 
     read = read_cost_files(folder)
@@ -115,6 +118,7 @@ def _import_folder(settings: Config, folder: Path, only_app: str | None, as_json
     else:
         for one in taken_rows:
             _say_taken(one)
+    return sum(map(len, taken.values()))
 
 
 def _taken(name: str, rows: Sequence[CostRow]) -> dict[str, Any]:
@@ -161,9 +165,11 @@ def pull_costs(
                 refused.append(f"{plan.app}: {problem}")
         return done
 
-    with audited(settings, "pull_costs", only_app or "all apps", new=True) as result:
+    job = Job("costs", sorted({plan.app for plan in plans}))
+    with audited(settings, "pull_costs", only_app or "all apps", job=job, new=True) as result:
         done = with_download(settings, work)
-        result.detail, result.ok = f"{sum(one.rows for one in done)} rows.", not refused
+        result.detail = " ".join([f"{sum(one.rows for one in done)} rows.", *refused])
+        result.ok = not refused
     if as_json:
         print_json([_plain(one) for one in done])
     else:

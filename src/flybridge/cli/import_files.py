@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flybridge.amplitude.event import MIN_ID_LENGTH
-from flybridge.cli.audit import audited
+from flybridge.cli.audit import Job, Result, audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_inbox
 from flybridge.cli.printing import complain, print_json, print_rows
 from flybridge.clock import SystemClock
@@ -55,9 +55,14 @@ def import_files(
         raise typer.BadParameter("Say what the files hold: --sightings or --stream.")
     settings = configured(config, only_app)
     name = chosen_app(settings, only_app)
+    counted = f"{len(files)} files or folders" if len(files) > 1 else "1 file or folder"
     if sightings or stream:
-        with audited(settings, "import", name, f"{len(files)} files", new=True, needed=False):
+        with audited(settings, "import", name, counted, job=Job("import", [name]), new=True, needed=False) as result:
             done = _amplitude(settings, name, [Path(one) for one in files], stream=stream)
+            bad = sum(len(one.bad) for one in done)
+            result.detail = f"{sum(one.taken for one in done):,} of {sum(one.lines for one in done):,} lines were taken"
+            result.detail += f", and {bad:,} can't be read." if bad else "."
+            result.ok = not bad
         _show(done, as_json)
         return
     from flybridge.cli.import_history import RawImport, import_raw  # noqa: PLC0415 - its readers take a while to load
@@ -66,10 +71,10 @@ def import_files(
     assert app is not None, "it was chosen among the configured ones"
     options = RawImport(files, timezone, from_day, to_day, dry_run, yes, again, rate, as_json)
     if dry_run:
-        run(import_raw(settings, app, options))
+        run(import_raw(settings, app, options, Result()))
         return
-    with audited(settings, "import", name, f"{len(files)} files or folders", new=True, needed=False):
-        run(import_raw(settings, app, options))
+    with audited(settings, "import", name, counted, job=Job("import", [name]), new=True, needed=False) as result:
+        run(import_raw(settings, app, options, result))
 
 
 def _amplitude(settings: Config, name: str, files: list[Path], *, stream: bool) -> list[Imported]:

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from msgspec import Struct
 
+from flybridge.cli.audit import Result
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import App, Config
@@ -42,8 +43,8 @@ class RawImport(Struct, frozen=True):
     as_json: bool = False
 
 
-async def import_raw(settings: Config, app: App, options: RawImport) -> None:
-    """Import files of raw data, or show what they hold."""
+async def import_raw(settings: Config, app: App, options: RawImport, result: Result) -> None:
+    """Import files of raw data, or show what they hold. What came of it is put into the result."""
     if reason := refused(app.route.value):
         raise ConfigError("route", reason, "Import it into an app of the route `http_v2`.")
     from_ms, until_ms = day_span(options.from_day, options.to_day)
@@ -81,9 +82,11 @@ async def import_raw(settings: Config, app: App, options: RawImport) -> None:
                 "exports first: flybridge import --sightings."
             )
         if asks and not typer.confirm("Import these rows? Nothing can be deleted in Amplitude.", default=False):
+            result.detail = "It was not confirmed; nothing was done."
             raise typer.Exit(1)
         inbox = await stack.enter_async_context(opened_inbox(settings))
         done = await importing.take(inbox.accept, Meter(plan).show)
+    result.detail = _sentence(done)
     _show_taken(done, options.as_json)
     if any(one.bad or one.problem for one in done):
         raise typer.Exit(1)
@@ -163,6 +166,13 @@ def _show_survey(survey: Survey, options: RawImport) -> None:
     if len(survey.problems) < survey.files:
         for problem in survey.problems:
             complain(problem)
+
+
+def _sentence(done: list[Taken]) -> str:
+    rows, bad = sum(one.rows for one in done), sum(one.bad for one in done)
+    sentence = f"{sum(one.taken for one in done):,} of {rows:,} rows in {len(done):,} files were taken"
+    sentence += f", and {bad:,} can't be read: they become dead letters." if bad else "."
+    return " ".join([sentence, *(one.problem for one in done if one.problem)])
 
 
 def _show_taken(done: list[Taken], as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS
-from flybridge.cli.audit import audited
+from flybridge.cli.audit import Job, audited, kept
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run
 from flybridge.cli.import_files import chosen_app
 from flybridge.cli.printing import complain, print_json, print_rows, say
@@ -50,9 +50,11 @@ def pull(
         from_ms, until_ms = await _span(reader, app, from_day, to_day)
         return await reader.pull(app, from_ms, until_ms, _names(report), None if as_json else _show_progress)
 
-    with audited(settings, "pull", app.name, f"From {from_day} to {to_day or 'now'}.", new=True) as result:
+    span = f"From {from_day} to {to_day or 'now'}."
+    with audited(settings, "pull", app.name, span, job=Job("pull", [app.name]), new=True) as result:
         done = run(_with_reader(settings, work))
-        result.detail = f"{sum(one.taken for one in done)} rows were taken."
+        problems = "".join(f" {one.report}: {one.problem}" for one in done if one.problem)
+        result.detail = f"{sum(one.taken for one in done)} rows were taken.{problems}"
         result.ok = not any(one.problem for one in done)
     if as_json:
         print_json(done)
@@ -92,12 +94,12 @@ def gaps(
         from_ms, until_ms = await _span(reader, app, from_day, to_day)
         return await reader.gaps(app, from_ms, until_ms, fill=fill, reports=_names(report), locker=locker)
 
-    if fill:
-        with audited(settings, "fill_gaps", app.name, f"From {from_day} to {to_day or 'now'}.", new=True) as result:
-            found = run(_with_reader(settings, work))
-            result.detail, result.ok = f"{found.filled} of {found.missing} rows were filled.", not found.problems
-    else:
+    span, job = f"From {from_day} to {to_day or 'now'}.", Job("gaps", [app.name])
+    with audited(settings, "fill_gaps", app.name, span, job=job, new=True) if fill else kept(settings, job) as result:
         found = run(_with_reader(settings, work))
+        result.detail = f"{found.missing} rows are missing." if not fill else ""
+        result.detail = result.detail or f"{found.filled} of {found.missing} rows were filled."
+        result.ok = not found.problems
     if as_json:
         print_json(found)
     else:

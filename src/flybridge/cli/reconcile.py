@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flybridge.cli.audit import Job, kept
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store, with_vendors
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
@@ -54,7 +55,12 @@ def reconcile(
     if not (day or first or last):
         given["from"] = given["to"] = _yesterday(scopes)
     question = asked_differences(given, scopes)
-    found = _found(settings, scopes, question, stored=stored)
+    if stored:
+        found = _found(settings, scopes, question, stored=True)
+    else:
+        with kept(settings, Job("compare", [scope.name for scope in scopes])) as result:
+            found = _found(settings, scopes, question, stored=False)
+            result.detail = f"Compared {found['from']} to {found['to']}."
     if as_json:
         print_json(found)
         return

@@ -39,6 +39,7 @@ from flybridge.operations.read_history import HistoryReader
 from flybridge.operations.replay import Replayed, replay, replay_all
 from flybridge.records import Envelope, Media, Source
 from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.job_runs import JobRun, read_runs
 from flybridge.store.protocol import Store
 from flybridge.web.console.operations import AudienceState, CheckResult, Done, JobState
 from flybridge.wiring import build_flow, cohort_credentials_of, plans_of
@@ -115,6 +116,9 @@ class ConsoleOperations:
     async def jobs(self) -> Sequence[JobState]:
         reader = HistoryReader(self.config, self._inbox, self._store, self._download, self._built(), self._clock)
         return await read_jobs(self.config, self._store, reader.tasks(lambda *_: None, lambda *_: None))
+
+    async def runs(self) -> Mapping[str, Sequence[JobRun]]:
+        return await read_runs(self._store)
 
     async def run_job(self, job: JobState) -> Done:
         await make_due(self._store, job)

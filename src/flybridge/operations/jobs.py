@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 from msgspec import structs
@@ -16,15 +15,7 @@ from flybridge.operations.reconcile_schedule import STATE as COMPARED
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.store.job_runs import JobRun, read_runs
 from flybridge.store.protocol import Store
-from flybridge.web.console.operations import JobState
-
-WHAT: Final = {
-    "pull": "Read AppsFlyer's raw-data reports",
-    "locker": "Follow the Data Locker",
-    "gaps": "Find and fill gaps",
-    "costs": "Pull costs",
-    "compare": "Compare counts, and find what is worth a look",
-}
+from flybridge.web.console.operations import JOBS, JobState
 
 
 async def read_jobs(config: Config, store: Store, tasks: Sequence[ReadTask]) -> list[JobState]:
@@ -34,24 +25,24 @@ async def read_jobs(config: Config, store: Store, tasks: Sequence[ReadTask]) -> 
     for task in tasks:
         kind, _, app = task.name.partition(" ")
         state = reads.get(READ + task.name, ReadState())
-        found.append(JobState(kind, app, WHAT[kind], task.every_ms, state.ran_ms, state.next_ms, state.problem))
+        found.append(JobState(kind, app, JOBS[kind], task.every_ms, state.ran_ms, state.next_ms, state.problem))
     pulls = {(one.app, one.origin): one for one in await standing(store)}
     every_ms = round(config.insight.costs_every_hours * HOUR_MS)
     for plan in cost_plans_of(config):
         one = pulls.get((plan.app, plan.origin)) or CostPull(plan.app, plan.origin)
-        found.append(JobState("costs", plan.app, WHAT["costs"], every_ms, one.pulled_ms, one.next_ms, one.problem))
+        found.append(JobState("costs", plan.app, JOBS["costs"], every_ms, one.pulled_ms, one.next_ms, one.problem))
     due = {name.removeprefix(COMPARED): int(value) for name, value in await store.states(COMPARED)}
     found += [
-        JobState("compare", app.name, WHAT["compare"], DAY_MS, 0, due.get(app.name, 0), "") for app in config.apps
+        JobState("compare", app.name, JOBS["compare"], DAY_MS, 0, due.get(app.name, 0), "") for app in config.apps
     ]
     runs = await read_runs(store)
     return [_with_runs(one, runs.get(f"{one.kind} {one.app}", ())) for one in found]
 
 
 def _with_runs(one: JobState, runs: Sequence[JobRun]) -> JobState:
-    if not runs:
+    newest = next((run for run in runs if not run.by), None)
+    if newest is None:  # what was run by hand says nothing of the schedule
         return one
-    newest = runs[0]
     return structs.replace(one, runs=runs, ran_ms=one.ran_ms or newest.ended_ms, problem=one.problem or newest.problem)
 
 

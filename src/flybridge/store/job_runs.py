@@ -1,4 +1,4 @@
-"""The last runs of each job that runs by schedule, kept in the store's `state`: when, with what result, and why."""
+"""The last runs of each job, by schedule or by hand, kept in the store's `state`: when, with what result, and why."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ MOST: Final = 20
 
 
 class JobRun(Struct, frozen=True):
-    """A run of a job. `did` is what it did, with numbers, and `problem` what went wrong; either may be empty."""
+    """A run of a job. `did` is what it did, with numbers, and `problem` what went wrong; either may be empty.
+
+    `by` is who ran it by hand; empty if it ran by schedule.
+    """
 
     began_ms: int
     ended_ms: int
     did: str = ""
     problem: str = ""
+    by: str = ""
 
 
 _runs: Final = msgspec.json.Decoder(list[JobRun]).decode

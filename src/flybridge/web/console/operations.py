@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -38,6 +38,19 @@ class AudienceState(Struct, frozen=True):
     @property
     def stopped(self) -> bool:
         return bool(self.runs) and self.runs[0].outcome == "stopped"
+
+
+JOBS: Final[Mapping[str, str]] = {
+    "pull": "Read AppsFlyer's raw-data reports",
+    "locker": "Follow the Data Locker",
+    "gaps": "Find and fill gaps",
+    "costs": "Pull costs",
+    "compare": "Compare counts, and find what is worth a look",
+    "import": "Import files",
+    "import-costs": "Import costs",
+    "cohorts": "Bring an audience in step",
+}
+"""What jobs do, by their kinds. The last three run by hand; audiences have a schedule and a page of their own."""
 
 
 class JobState(Struct, frozen=True):
@@ -90,6 +103,10 @@ class Operations(Protocol):
 
     async def jobs(self) -> Sequence[JobState]:
         """Return the jobs that run by schedule."""
+        ...
+
+    async def runs(self) -> Mapping[str, Sequence[JobRun]]:
+        """Return the last runs of jobs, by kind and app, newest first; those by hand included."""
         ...
 
     async def run_job(self, job: JobState) -> Done:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -12,8 +12,9 @@ from starlette.routing import Route
 
 from flybridge.config.settings import App
 from flybridge.records import OutcomeKind, Source
+from flybridge.store.job_runs import JobRun
 from flybridge.web.console.acting import act, first, form_of
-from flybridge.web.console.operations import JobState
+from flybridge.web.console.operations import JOBS, JobState
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.words import clock_time, masked_sentence, shown, span
@@ -30,7 +31,7 @@ def routes(site: Site) -> list[Route]:
         reading, operations = await site.reader.read(), site.operations
         now_ms, jobs = site.clock.now_ms(), await operations.jobs()
         return await site.page(
-            request, ENTRY, "jobs.html", rows=[_row(one, now_ms) for one in jobs], runs=_runs(jobs),
+            request, ENTRY, "jobs.html", rows=[_row(one, now_ms) for one in jobs], runs=_runs(await operations.runs()),
             streams=[_stream(reading, app) for app in operations.config.apps if app.streams],
         )  # fmt: skip
 
@@ -62,22 +63,22 @@ def _row(one: JobState, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _runs(jobs: Sequence[JobState]) -> list[dict[str, Any]]:
+def _runs(kept: Mapping[str, Sequence[JobRun]]) -> list[dict[str, Any]]:
     """Return the last runs of all jobs, newest first."""
-    named = {(job.kind, job.app): job for job in jobs}  # the costs of an app may come from two places
-    runs = [(run, job) for job in named.values() for run in job.runs]
+    runs = [(run, *name.partition(" ")[::2]) for name, of_job in kept.items() for run in of_job]
     runs.sort(key=lambda of: of[0].began_ms, reverse=True)
     return [
         {
             "began": clock_time(run.began_ms),
             "took": span(run.ended_ms - run.began_ms),
-            "app": shown(job.app),
-            "title": job.title,
+            "app": shown(app),
+            "title": JOBS.get(kind, kind),
+            "by": shown(run.by) or "schedule",
             "outcome": "failed" if run.problem else "done",
             "level": "warn" if run.problem else "",
             "detail": masked_sentence(" ".join(part for part in (run.did, run.problem) if part)),
         }
-        for run, job in runs[:RUNS]
+        for run, kind, app in runs[:RUNS]
     ]
 
 
