@@ -23,6 +23,7 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.system.embedded_server import BACKLOG, EmbeddedServer
 from flybridge.web.answers import BROKEN_OFF, Refusal, Reply, rendered
 from flybridge.web.body import BODY_TIMEOUT_S, TOO_SLOW, Header, Read
+from flybridge.web.time_limit import TimeLimit
 
 MAX_CONNECTIONS: Final = 4096
 """Connections that are open at once; more wait in the backlog. Granian calls it backpressure."""
@@ -59,6 +60,7 @@ class _Front:
     def __init__(self, app: ServedApp, server: tuple[str, int]) -> None:
         self._app = app
         self._server = server
+        self._limit: Final = TimeLimit(BODY_TIMEOUT_S)
 
     async def __rsgi__(self, request: Any, protocol: Any) -> None:
         path, method, headers = request.path, request.method, request.headers
@@ -69,8 +71,7 @@ class _Front:
 
         async def read() -> bytes | Refusal:
             try:
-                async with asyncio.timeout(BODY_TIMEOUT_S):
-                    return await protocol()  # type: ignore[no-any-return]
+                return await self._limit.keep(protocol())
             except TimeoutError:
                 return TOO_SLOW
             except RSGIProtocolClosed:
