@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from flybridge.records import Filing
-from flybridge.store.core.occurrences import ONE, Occurrences, unpacked
+from flybridge.store.core.occurrences import ONE, Occurrences, mark_of, unpacked
 from flybridge.store.core.tables import Read, Rows, Tables, Write
 
 
@@ -42,15 +42,13 @@ class ContentKeys:
         known = self._keys.get(filing.key)
         if known is None:
             if filing.key_until_ms > self._now_ms:
-                occurrences = Occurrences() if _is_counted(filing) else Occurrences(ONE)
-                if _is_counted(filing):
-                    occurrences.take(filing.key_ms, filing.ordinal)
-                self._keys[filing.key] = _Key(occurrences, is_new=True, until_ms=filing.key_until_ms)
+                self._keys[filing.key] = _Key(_first(filing), is_new=True, until_ms=filing.key_until_ms)
             return False
-        is_new_one = _is_counted(filing) and known.occurrences.take(filing.key_ms, filing.ordinal)
+        is_counted = _is_counted(filing)
+        is_new_one = is_counted and known.occurrences.take(filing.key_ms, filing.ordinal)
         if is_new_one or filing.replayed:
             known.until_ms = max(known.until_ms, filing.key_until_ms)
-        known.is_changed |= _is_counted(filing) or filing.replayed
+        known.is_changed |= is_counted or filing.replayed
         return not is_new_one
 
     def write(self) -> None:
@@ -76,12 +74,15 @@ def are_known(rows: Rows, filings: Sequence[Filing], now_ms: int) -> list[bool]:
         if occurrences is None:
             found.append(False)
             if filing.key is not None:
-                known[filing.key] = occurrences = Occurrences() if _is_counted(filing) else Occurrences(ONE)
-                if _is_counted(filing):
-                    occurrences.take(filing.key_ms, filing.ordinal)
+                known[filing.key] = _first(filing)
         else:
             found.append(not (_is_counted(filing) and occurrences.take(filing.key_ms, filing.ordinal)))
     return found
+
+
+def _first(filing: Filing) -> Occurrences:
+    """Return the occurrences of a key that nothing was known of."""
+    return Occurrences((mark_of(filing.key_ms, filing.ordinal),) if _is_counted(filing) else ONE)
 
 
 def _is_counted(filing: Filing) -> bool:

@@ -26,15 +26,20 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[int]).decode
 
 
+def mark_of(key_ms: int | None, ordinal: int) -> int:
+    """Return what an occurrence is noted as: its millisecond, or its ordinal as a negative number."""
+    return -ordinal if key_ms is None else key_ms
+
+
 class Occurrences:
-    """The occurrences of one content key: milliseconds (0 to 999), and ordinals as negative numbers."""
+    """The occurrences of one content key, by the marks of `mark_of`."""
 
     def __init__(self, marks: Iterable[int] = ()) -> None:
         self._marks = set(marks)
 
     def take(self, key_ms: int | None, ordinal: int) -> bool:
         """Note an occurrence. Returns whether it is a new one."""
-        mark = -ordinal if key_ms is None else key_ms
+        mark = mark_of(key_ms, ordinal)
         if mark in self._marks:
             return False
         if not self._marks:

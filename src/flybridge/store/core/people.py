@@ -50,6 +50,22 @@ def merged(sightings: Iterable[Sighting]) -> tuple[Sighting, ...]:
     return tuple(ranked[:SIGHTINGS_PER_KEY])
 
 
+def _with(before: tuple[Sighting, ...], new: Sequence[Sighting]) -> tuple[Sighting, ...]:
+    """Return `merged` of what was seen before and what is new; `before` itself if nothing is newer.
+
+    Nearly always one identity is all that a key has shown, and then no ranking is needed.
+    """
+    latest = before[0] if before else new[0]
+    if len(before) > 1:
+        return merged((*before, *new))
+    for one in new:
+        if one.user_id != latest.user_id or one.device_id != latest.device_id:
+            return merged((*before, *new))
+        if one.seen_ms > latest.seen_ms:
+            latest = one
+    return before if before and latest is before[0] else (latest,)
+
+
 def _as_of(seen: tuple[Sighting, ...], seen_ms: int) -> tuple[Sighting, ...]:
     """Return sightings with the time of the newest from its row: only that moves while one identity is seen again."""
     newest = seen[0]
@@ -120,8 +136,8 @@ class People:
             before = self._seen.get((app, key), ())
             if not before or (before[0].kind == MERGED and all(one.kind == MERGED for one in before)):
                 first.append((app, key))
-            after = (new[0],) if not before and len(new) == 1 else merged((*before, *new))
-            if after == before:
+            after = _with(before, new)
+            if after is before or after == before:
                 continue
             self._seen[app, key] = after
             if _is_only_later(before, after) and (app, key) not in self._formerly:
