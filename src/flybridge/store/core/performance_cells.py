@@ -24,7 +24,7 @@ RACES: Final = 4
 """Tries to find or make what others make at the same time; two are enough, unless rows are deleted meanwhile."""
 NONE: Final = 0
 """No cell has this id."""
-SIZES: Final = (64, 8, 1)
+SIZES: Final = (64, 16, 4, 1)
 """Rows of one statement: few sizes, so that the texts stay prepared."""
 
 CellName = tuple[str, int, Dimensions]
