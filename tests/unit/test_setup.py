@@ -32,7 +32,7 @@ appsflyer.api_token = "{api_token}"
 appsflyer.s2s_key = "{s2s_key}"
 appsflyer.base_url = "{origin}"
 amplitude.api_key = "{api_key}"
-amplitude.secret_key = "secret"
+amplitude.secret_key = "{secret_key}"
 amplitude.base_url = "{origin}"
 """
 USUAL = {
@@ -43,6 +43,7 @@ USUAL = {
     "api_token": "token",
     "s2s_key": "s2s",
     "api_key": "key",
+    "secret_key": "secret",
 }
 
 
@@ -128,6 +129,7 @@ async def test_the_doctor_proves_what_is_right(tmp_path):
     ("changed", "what"),
     [
         ({"api_key": "another"}, "amplitude.api_key of shop"),
+        ({"secret_key": "invalid"}, "amplitude.secret_key of shop"),
         ({"api_token": "invalid"}, "appsflyer.api_token of shop"),
         ({"app_id": "unknown.app", "platform": "android"}, "appsflyer.api_token of shop"),
         ({"s2s_key": "invalid"}, "appsflyer.s2s_key of shop"),

@@ -223,10 +223,15 @@ def _listed(group: SandboxCohort) -> dict[str, Any]:
 
 def account(scope: Scope) -> str | None:
     """Return the API key of a request with basic authentication; None if it has none that is known."""
-    authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+    return account_of(dict(scope["headers"]).get(b"authorization", b"").decode("latin-1"))
+
+
+def account_of(authorization: str) -> str | None:
+    """Return the API key of basic authentication. A key or a secret key that begins with `invalid` is not known."""
     kind, _, credentials = authorization.partition(" ")
     try:
         key, _, secret = b64decode(credentials, validate=True).decode().partition(":")
     except ValueError:
         return None
-    return key if kind == "Basic" and key and secret and not key.startswith("invalid") else None
+    known = kind == "Basic" and key and secret and not any(word.startswith("invalid") for word in (key, secret))
+    return key if known else None

@@ -10,7 +10,6 @@ https://dev.appsflyer.com/hc/reference/create-opendsr-request (read 2026-11-24).
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -24,6 +23,7 @@ from msgspec import Struct
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS
 from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer
+from flybridge.sandbox.vendors.cohorts import account_of
 from flybridge.sandbox.vendors.users import User
 
 AMPLITUDE: Final = "/api/2/deletions/users"
@@ -101,7 +101,7 @@ class Deletions:
         return (self._users if scope["path"] == AMPLITUDE else self._subject)(authorization, body)
 
     def _users(self, authorization: str, body: bytes) -> Answer:
-        key = _account(authorization)
+        key = account_of(authorization)
         if key is None:
             return 401, "Unauthorized"
         try:
@@ -122,7 +122,7 @@ class Deletions:
         return 200, job
 
     def _search(self, authorization: str, query: bytes) -> Answer:
-        key = _account(authorization)
+        key = account_of(authorization)
         if key is None:
             return 401, "Unauthorized"
         text = parse_qs(query.decode("latin-1")).get("user", [""])[0]
@@ -142,7 +142,7 @@ class Deletions:
 
     def _activity(self, authorization: str, query: bytes) -> Answer:
         """Answer who a user is; their events are left out."""
-        key = _account(authorization)
+        key = account_of(authorization)
         if key is None:
             return 401, "Unauthorized"
         text = parse_qs(query.decode("latin-1")).get("user", [""])[0]
@@ -187,15 +187,6 @@ def number_of(project: str, user: User) -> int:
     """Return the Amplitude id of a user of the sandbox."""
     name = user.user_id or next(iter(sorted(user.devices)), "")
     return int.from_bytes(blake2b(f"{project} {name}".encode(), digest_size=5).digest())
-
-
-def _account(authorization: str) -> str | None:
-    kind, _, credentials = authorization.partition(" ")
-    try:
-        key, _, secret = b64decode(credentials, validate=True).decode().partition(":")
-    except ValueError:
-        return None
-    return key if kind == "Basic" and key and secret else None
 
 
 def _fault(asked: Subject) -> str | None:
