@@ -17,6 +17,7 @@ PICTURES = {
     "cohorts": ("/cohorts?metric=ltv", 1180),
     "differences": ("/differences", 1180),
     "flow": ("/flow", 900),
+    "events": ("/events", 900),
 }
 WIDTH = 1360
 

@@ -56,6 +56,9 @@ async def test_an_amplitude_id_finds_the_events_of_its_user(tmp_path, known):
     async with running(Sandbox()) as vendor, operating(tmp_path, USERS, vendor, secret_key=known) as (ann, bob):
         await push(ann, INSTALL | {"custom_data": json.dumps({"amplitude_device_id": device})})
         page = await shown(bob, "/events", 'data-of="Outcome">Delivered<')
+        story = await bob.get(re.search(r'href="(/events/\d+)"', page)[1])
+        assert "<strong>Sent.</strong> Accepted at the first attempt." in story
+        assert "What helps" not in story
         number = number_of("the-api-key", User(None, {device}, {}))
         csrf = field(page, "csrf")
         page = await bob.post("/events/find", 200, csrf=csrf, kind="amplitude_id", id=str(number))
@@ -155,6 +158,7 @@ async def test_a_story_has_every_attempt_and_the_mapping_of_what_was_delivered(t
     rows = re.findall(r'data-of="Status">(.*?)</td><td data-of="Answer" class="(.*?)">(.*?)</td>', story)
     assert [row[:2] for row in rows] == [("503", "warn"), ("503", "warn"), ("accepted", "good")]
     assert "<strong>Delivered</strong>. </p>" in story
+    assert "first attempt" not in story
     assert "What helps" not in story
     assert all(words.startswith("127.0.0.1 answered 503") for _, level, words in rows if level == "warn")
 

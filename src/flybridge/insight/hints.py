@@ -111,6 +111,8 @@ def hint(
         remedy = next((remedy for kind, remedy in REMEDIES.items() if kind in unseen), OTHERWISE)
         return f"Amplitude has not shown a single {listed(unseen[:1])}{more} for this app: {remedy}"
     shown = listed([kind for kind in key_kinds if kind in known.kinds])
+    if waited_ms < FRESH_MS and not unseen:
+        return "Nothing is wrong so far: it may be matched when the user opens the app."
     if waited_ms < FRESH_MS:
         return f"Nothing is wrong so far: it may be matched by {shown} when the user opens the app."
     if unseen:

@@ -155,7 +155,8 @@ async def _story(site: Site, request: Request, *, content: bool) -> Response:
         known = Reason("", "")
     return await site.page(
         request, ENTRY, "event.html", row=row_of(row), steps=_steps(found, now_ms), meaning=known.meaning,
-        remedy=known.remedy if found.dead is None else "", insert_id=f"{row.insert_id[:6]}…" if row.insert_id else "",
+        remedy=known.remedy if found.dead is None and known.remedy != "nothing" else "",
+        insert_id=f"{row.insert_id[:6]}…" if row.insert_id else "",
         has_content=not (found.dead is None and found.item is None and found.message is None),
         is_kept=site.operations.config.retention.message_hours > 0,
         content=_content(site, found) if content else None, changed=clock_time(row.changed_ms), raw=row,
@@ -170,6 +171,9 @@ def _steps(found: EventStory, now_ms: int) -> list[tuple[str, str, str]]:
     if row.kind:
         parts = (row.event or row.kind, row.media_source, row.campaign, row.country)
         steps.append(("Counted", f"As {', '.join(shown(part) for part in parts if part)}.", ""))
+    if found.item is not None and found.item.event_type:
+        whom = _for(found.item.user_id, found.item.device_id)
+        steps.append(("Mapped", f"To {shown(found.item.event_type)}, {whom}.", ""))
     if found.held is not None:
         kinds = ", ".join(IDENTIFIERS.get(kind, kind) for kind in found.held.key_kinds) or "no identifier"
         steps.append(
@@ -177,11 +181,10 @@ def _steps(found: EventStory, now_ms: int) -> list[tuple[str, str, str]]:
         )
     if row.reason in {"matched", "conflict"}:
         steps.append(("Matched", "Amplitude has shown its user; the event is sent as that user's.", ""))
-    if found.item is not None and found.item.event_type:
-        whom = _for(found.item.user_id, found.item.device_id)
-        steps.append(("Mapped", f"To {shown(found.item.event_type)}, {whom}.", ""))
     if found.delivery is not None:
         steps.append(_sending(found.delivery, now_ms))
+    if row.outcome == OutcomeKind.DELIVERED and not found.attempts:
+        steps.append(("Sent", "Accepted at the first attempt.", "good"))
     if found.dead is not None:
         where = f"{clock_time(found.dead.died_ms)} UTC, {STAGES.get(found.dead.stage, found.dead.stage)}"
         steps.append(("Failed", f"{where}: {masked_sentence(found.dead.detail)}", "bad"))

@@ -6,8 +6,8 @@
   if (!button || !body || !window.EventSource) return;
   const MOST = 200;
   const columns = [
-    ["Received", "received"], ["App", "app"], ["Name", "name"], ["Media source", "media_source"],
-    ["Campaign", "campaign"], ["Came through", "source"], ["Outcome", "outcome"], ["Reason", "why"],
+    ["Received", "received"], ["App", "app"], ["Name", "name"], ["Media source", "media_source", "campaign"],
+    ["Came through", "source"], ["Outcome", "outcome", "why"],
   ];
   let source = null;
   const add = (row) => {
@@ -19,10 +19,16 @@
     link.textContent = row.id;
     head.append(link);
     line.append(head);
-    for (const [label, key] of columns) {
+    for (const [label, key, more] of columns) {
       const cell = document.createElement("td");
       cell.dataset.of = label;
       cell.textContent = row[key];
+      if (more && row[more] && row[more] !== "-") {
+        const remark = document.createElement("span");
+        remark.className = "remark";
+        remark.textContent = row[more];
+        cell.append(remark);
+      }
       line.append(cell);
     }
     for (const old of body.querySelectorAll("tr")) {
