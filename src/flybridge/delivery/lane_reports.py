@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from flybridge.delivery.circuit import Circuit
 from flybridge.store.protocol import Lane, Store
+from flybridge.store.state_values import readable
 
 REPORTS: Final = "lanes/of/"
 ORDERS: Final = "lanes/order/"
@@ -67,11 +68,8 @@ _order: Final = msgspec.json.Decoder(LaneOrder)
 async def write_report(store: Store, report: WorkerReport) -> None:
     """Write a worker's report in place of its former one, and delete those of workers that are long gone."""
     await store.put_state(REPORTS + report.worker, msgspec.json.encode(report))
-    gone = [
-        name
-        for name, found in [(name, _report.decode(value)) for name, value in await store.states(REPORTS)]
-        if report.at_ms - found.at_ms > KEPT_MS
-    ]
+    reports = readable(await store.states(REPORTS), _report.decode)
+    gone = [name for name, found in reports.items() if report.at_ms - found.at_ms > KEPT_MS]
     if gone:
         await store.drop_states(gone)
 
@@ -87,8 +85,7 @@ async def read_reports(store: Store, now_ms: int, *, without: str = "") -> Mappi
     The report of the worker `without` is left out.
     """
     lanes: dict[Lane, LaneReport] = {}
-    for _, value in await store.states(REPORTS):
-        report = _report.decode(value)
+    for report in readable(await store.states(REPORTS), _report.decode).values():
         if now_ms - report.at_ms > STALE_MS or report.worker == without:
             continue
         for one in report.lanes:
@@ -99,7 +96,7 @@ async def read_reports(store: Store, now_ms: int, *, without: str = "") -> Mappi
 
 async def reporting(store: Store, now_ms: int) -> int:
     """Return how many workers run, by their reports."""
-    reports = [_report.decode(value) for _, value in await store.states(REPORTS)]
+    reports = readable(await store.states(REPORTS), _report.decode).values()
     return sum(now_ms - report.at_ms <= STALE_MS for report in reports)
 
 
@@ -120,4 +117,4 @@ async def new_orders(store: Store, known: set[str]) -> Sequence[LaneOrder]:
 
 
 async def _orders(store: Store) -> list[tuple[str, LaneOrder]]:
-    return [(name, _order.decode(value)) for name, value in await store.states(ORDERS)]
+    return list(readable(await store.states(ORDERS), _order.decode).items())

@@ -11,6 +11,7 @@ from typing import Final
 
 from flybridge.records import DAY_MS, Delivery
 from flybridge.store.protocol import Lane, Store
+from flybridge.store.state_values import readable
 
 # Amplitude aims at 60 seconds for 95 of 100 events. What it sends while flybridge is down, as after the crash that made
 # the doubt, it tries up to ten times in four hours:
@@ -28,7 +29,7 @@ async def note_shown(store: Store, lane: Lane, now_ms: int) -> None:
 
 async def lanes_that_show(store: Store, lanes: Iterable[Lane], now_ms: int) -> set[Lane]:
     """Return those of the lanes of which the vendor has shown an item lately."""
-    found = {name: int(value) for name, value in await store.states(SHOWN)}
+    found = readable(await store.states(SHOWN), int)
     times_ms = {lane: found.get(f"{SHOWN}{lane.endpoint}/{lane.app}") for lane in lanes}
     return {lane for lane, at_ms in times_ms.items() if at_ms is not None and abs(now_ms - at_ms) < KNOWN_MS}
 

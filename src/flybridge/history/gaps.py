@@ -34,6 +34,7 @@ from flybridge.history.take import Accept, RowTaker, Unsaved
 from flybridge.history.uptime import Uptime
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, PerformanceKind, Source, day_of
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 
 KIND: Final = "gaps"
 FOUND: Final = "gaps-found "
@@ -372,4 +373,4 @@ def _counted(n: int, one: str = "row", several: str = "rows") -> str:
 
 async def last_found(store: Store) -> list[GapReport]:
     """Return what was found last, by app."""
-    return [msgspec.json.decode(value, type=GapReport) for _, value in await store.states(FOUND)]
+    return list(readable(await store.states(FOUND), msgspec.json.Decoder(GapReport).decode).values())

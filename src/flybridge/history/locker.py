@@ -29,6 +29,7 @@ from flybridge.history.rows import UTC_TIMES
 from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
 from flybridge.records import DAY_MS, Source, day_of
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 
 STATE: Final = "locker"
 FOLLOWED_DAYS: Final = 14
@@ -201,14 +202,17 @@ class LockerFollower:
     async def _seen(self) -> Mapping[str, Mapping[str, str]]:
         beginning = f"{STATE} {self._app} "
         return {
-            name.removeprefix(beginning): msgspec.json.decode(value, type=dict[str, str])
-            for name, value in await self._store.states(beginning)
+            name.removeprefix(beginning): value
+            for name, value in readable(await self._store.states(beginning), _seen).items()
         }
 
     async def _prune(self, seen: Mapping[str, object], first_day: str) -> None:
         old = [name for name in seen if name.split(" ")[1] < first_day]
         if old:
             await self._store.drop_states([f"{STATE} {self._app} {name}" for name in old])
+
+
+_seen: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def is_of_app(fields: Mapping[str, str], app_id: str) -> bool:

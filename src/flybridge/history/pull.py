@@ -40,6 +40,7 @@ from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
 from flybridge.records import DAY_MS, Source
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 from flybridge.system.private_files import private_directory, private_file
 
 PULL: Final = "pull"
@@ -250,4 +251,4 @@ async def note(store: Store, state: Pulled, now_ms: int, kind: str = PULL) -> No
 
 async def standing(store: Store, app: str, kind: str = PULL) -> Sequence[Pulled]:
     """Return how the reports of an app stand."""
-    return [msgspec.json.decode(value, type=Pulled) for _, value in await store.states(f"{kind} {app} ")]
+    return list(readable(await store.states(f"{kind} {app} "), msgspec.json.Decoder(Pulled).decode).values())

@@ -19,6 +19,7 @@ from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.store.job_runs import JobRun, note_run
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 
 STATE: Final = "read "
 LOOK_S: Final = 2.0
@@ -52,6 +53,9 @@ class ReadState(Struct, frozen=True):
     problem: str = ""
 
 
+read_state: Final = msgspec.json.Decoder(ReadState).decode
+
+
 async def keep_reading(
     tasks: Sequence[ReadTask],
     store: Store,
@@ -63,7 +67,7 @@ async def keep_reading(
     """Run each task when it is due, until `stop` is set."""
     while tasks and not stop.is_set():
         try:
-            known = {name: msgspec.json.decode(value, type=ReadState) for name, value in await store.states(STATE)}
+            known = readable(await store.states(STATE), read_state)
             for task in tasks:
                 state = known.get(STATE + task.name, ReadState())
                 now_ms = clock.now_ms()

@@ -31,7 +31,8 @@ class Uptime:
     def __init__(self, states: Iterable[tuple[str, bytes]]) -> None:
         self._hours: defaultdict[int, int] = defaultdict(int)
         for name, value in states:
-            self._hours[int(name.split(" ")[1])] |= int.from_bytes(value, "big")
+            if (hour := _hour(name)) is not None:
+                self._hours[hour] |= int.from_bytes(value[:8], "big")
         self.began_ms = 0
         if self._hours:
             hour = min(self._hours)
@@ -42,6 +43,12 @@ class Uptime:
         """Return whether flybridge ran when an event happened, and while it was pushed."""
         minute = ms // MINUTE_MS
         return all(self._hours[at // 60] >> at % 60 & 1 for at in range(minute, minute + AROUND + 1))
+
+
+def _hour(name: str) -> int | None:
+    """Return the hour in a name; None if it is damaged."""
+    hour = name[len(STATE) :].partition(" ")[0]
+    return int(hour) if hour.isdecimal() else None
 
 
 async def read_uptime(store: Store) -> Uptime:
@@ -58,13 +65,13 @@ async def keep_noting(store: Store, worker: str, clock: Clock, stop: asyncio.Eve
             hour, bits = now_ms // HOUR_MS, 0
             with suppress(FlybridgeError):
                 mine = dict(await store.states(f"{STATE}{hour:07} {worker}"))
-                bits = int.from_bytes(mine.get(f"{STATE}{hour:07} {worker}", b""), "big")
+                bits = int.from_bytes(mine.get(f"{STATE}{hour:07} {worker}", b"")[:8], "big")
         bits |= 1 << (now_ms // MINUTE_MS % 60)
         with suppress(FlybridgeError):
             await store.put_state(f"{STATE}{hour:07} {worker}", bits.to_bytes(8, "big"))
             if now_ms - pruned_ms > DAY_MS:
                 oldest = (now_ms - KEPT_DAYS * DAY_MS) // HOUR_MS
-                old = [name for name, _ in await store.states(STATE) if int(name.split(" ")[1]) < oldest]
+                old = [name for name, _ in await store.states(STATE) if (_hour(name) or 0) < oldest]
                 if old:
                     await store.drop_states(old)
                 pruned_ms = now_ms

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from flybridge.records import HOUR_MS
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 
 STATE: Final = "refused_start/"
 RECENT_MS: Final = HOUR_MS
@@ -42,7 +43,7 @@ async def clear_refused_start(store: Store, role: str) -> None:
 
 async def read_refused_starts(store: Store, now_ms: int) -> Sequence[RefusedStart]:
     """Return the refused starts of the last hour, one for each role."""
-    found = [_refused(value) for _, value in await store.states(STATE)]
+    found = readable(await store.states(STATE), _refused).values()
     return [one for one in found if now_ms - one.at_ms < RECENT_MS]
 
 

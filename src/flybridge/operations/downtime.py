@@ -6,6 +6,7 @@ from typing import Final
 
 from flybridge.records import DAY_MS
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 
 STATE: Final = "down/"
 """Names of the notes: followed by when it began, in milliseconds. The value is when it ended."""
@@ -23,11 +24,15 @@ async def note_downtime(store: Store, now_ms: int) -> int:
     if not last_ms or lasted_ms < SHORTEST_MS:
         return 0
     await store.put_state(f"{STATE}{last_ms}", str(now_ms).encode())
-    old = [name for name, value in await store.states(STATE) if int(value) < now_ms - KEPT_DAYS * DAY_MS]
+    ends = readable(await store.states(STATE), int)
+    old = [name for name, ended_ms in ends.items() if ended_ms < now_ms - KEPT_DAYS * DAY_MS]
     await store.drop_states(old)
     return lasted_ms
 
 
 async def downtimes(store: Store) -> list[tuple[int, int]]:
     """Return from when until when nothing was running, as noted."""
-    return [(int(name.removeprefix(STATE)), int(value)) for name, value in await store.states(STATE)]
+    ends = readable(await store.states(STATE), int)
+    return [
+        (int(begun), ended_ms) for name, ended_ms in ends.items() if (begun := name.removeprefix(STATE)).isdecimal()
+    ]

@@ -9,18 +9,19 @@ from msgspec import structs
 
 from flybridge.config.settings import Config
 from flybridge.history.schedule import STATE as READ
-from flybridge.history.schedule import ReadState, ReadTask
+from flybridge.history.schedule import ReadState, ReadTask, read_state
 from flybridge.operations.pull_costs import CostPull, cost_plans_of, note, standing
 from flybridge.operations.reconcile_schedule import STATE as COMPARED
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.store.job_runs import JobRun, read_runs
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 from flybridge.web.console.operations import JOBS, JobState
 
 
 async def read_jobs(config: Config, store: Store, tasks: Sequence[ReadTask]) -> list[JobState]:
     """Return all jobs that the configuration asks for. `tasks` are those that read."""
-    reads = {name: msgspec.json.decode(value, type=ReadState) for name, value in await store.states(READ)}
+    reads = readable(await store.states(READ), read_state)
     found = []
     for task in tasks:
         kind, _, app = task.name.partition(" ")
@@ -31,7 +32,7 @@ async def read_jobs(config: Config, store: Store, tasks: Sequence[ReadTask]) -> 
     for plan in cost_plans_of(config):
         one = pulls.get((plan.app, plan.origin)) or CostPull(plan.app, plan.origin)
         found.append(JobState("costs", plan.app, JOBS["costs"], every_ms, one.pulled_ms, one.next_ms, one.problem))
-    due = {name.removeprefix(COMPARED): int(value) for name, value in await store.states(COMPARED)}
+    due = {name.removeprefix(COMPARED): ms for name, ms in readable(await store.states(COMPARED), int).items()}
     found += [
         JobState("compare", app.name, JOBS["compare"], DAY_MS, 0, due.get(app.name, 0), "") for app in config.apps
     ]
@@ -56,6 +57,5 @@ async def make_due(store: Store, job: JobState) -> None:
         await store.put_state(COMPARED + job.app, b"0")
     else:
         name = f"{READ}{job.kind} {job.app}"
-        state = next((value for key, value in await store.states(name) if key == name), None)
-        before = msgspec.json.decode(state, type=ReadState) if state is not None else ReadState()
+        before = readable(await store.states(name), read_state).get(name, ReadState())
         await store.put_state(name, msgspec.json.encode(structs.replace(before, next_ms=0)))

@@ -27,6 +27,7 @@ from flybridge.operations.cost_files import read_cost_files
 from flybridge.operations.whole_report import whole_report
 from flybridge.store.performance import CostRow, date_of, day_number
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 
 CORRECTED_DAYS: Final = 90
 STATE: Final = "costs "
@@ -116,7 +117,7 @@ async def note(store: Store, pulled: CostPull) -> None:
 
 async def standing(store: Store) -> list[CostPull]:
     """Return how the costs of all apps stand."""
-    return [msgspec.json.decode(value, type=CostPull) for _, value in await store.states(STATE)]
+    return list(readable(await store.states(STATE), msgspec.json.Decoder(CostPull).decode).values())
 
 
 def _of_app(plan: CostPlan) -> list[CostFileRow]:

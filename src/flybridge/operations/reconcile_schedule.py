@@ -21,6 +21,7 @@ from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.store.job_runs import JobRun, note_run
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ async def keep_reconciling(
     """
     while not stop.is_set():
         try:
-            due = {name.removeprefix(STATE): int(value) for name, value in await store.states(STATE)}
+            due = {name.removeprefix(STATE): ms for name, ms in readable(await store.states(STATE), int).items()}
             for plan in plans:
                 now_ms = clock.now_ms()
                 if stop.is_set() or now_ms < min(due.get(plan.app, 0), now_ms + DAY_MS + AFTER_MIDNIGHT_MS):

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 
 STATE: Final = "runs "
 MOST: Final = 20
@@ -39,4 +40,5 @@ async def note_run(store: Store, job: str, run: JobRun) -> None:
 
 async def read_runs(store: Store, job: str = "") -> Mapping[str, Sequence[JobRun]]:
     """Return the kept runs of jobs whose names begin so, by job, newest first."""
-    return {name.removeprefix(STATE): _runs(value) for name, value in await store.states(STATE + job)}
+    runs = readable(await store.states(STATE + job), _runs)
+    return {name.removeprefix(STATE): found for name, found in runs.items()}

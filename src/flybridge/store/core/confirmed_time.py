@@ -6,12 +6,14 @@ from typing import Final
 
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.tables import Read, Rows, Write
+from flybridge.store.state_values import readable
 
 NAME: Final = "confirmed_ms"
 
 
 def confirmed_ms(db: Rows) -> int:
-    return next((int(bytes(value)) for (value,) in db.read(Read.STATE, NAME)), 0)
+    values = ((NAME, bytes(value)) for (value,) in db.read(Read.STATE, NAME))
+    return readable(values, int).get(NAME, 0)
 
 
 def confirm(ledger: LedgerWriter, now_ms: int) -> None:

@@ -7,8 +7,8 @@ same human being, unless so many share it that the key identifies no one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import structs
@@ -26,6 +26,8 @@ from flybridge.store.receipt import Receipt, Removed, VendorStep
 
 SHARED: Final = 50
 """A key of more installations than this is a default, a placeholder or a test device: it is not followed."""
+
+T = TypeVar("T")
 
 MOST: Final = 500
 """Installations of one request. No human being has more."""
@@ -241,8 +243,19 @@ def receipts(db: Rows, keys: Sequence[bytes], limit: int) -> list[Receipt]:
     return _read(db, Read.RECEIPTS, limit)
 
 
+LOST: Final = (VendorStep("?", "?", "?", "", "failed", 0, "What was asked of the vendors can't be read any more."),)
+"""The steps of a receipt that is damaged. It is not settled: the command has to be run again."""
+
+
+def _or(read: Callable[[bytes], T], value: bytes, otherwise: T) -> T:
+    try:
+        return read(value)
+    except msgspec.DecodeError:
+        return otherwise
+
+
 def _read(db: Rows, what: Read, *values: object) -> list[Receipt]:
     return [
-        Receipt(receipt, made_ms, tuple(unpack_keys(keys)), _removed(removed), _steps(steps))
+        Receipt(receipt, made_ms, tuple(unpack_keys(keys)), _or(_removed, removed, Removed()), _or(_steps, steps, LOST))
         for receipt, made_ms, keys, removed, steps in db.read(what, *values)
     ]

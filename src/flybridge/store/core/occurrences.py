@@ -16,6 +16,7 @@ of milliseconds or that of ordinals, whichever is greater:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -61,5 +62,12 @@ class Occurrences:
 
 
 def unpacked(packed: bytes | None) -> Occurrences:
-    """Return what the store has kept. None is also what was remembered before occurrences were distinguished."""
-    return Occurrences(ONE if packed is None else _decode(packed))
+    """Return what the store has kept. None is also what was remembered before occurrences were distinguished.
+
+    Of damaged bytes only that it happened is known.
+    """
+    marks: Iterable[int] = ONE
+    if packed is not None:
+        with suppress(msgspec.DecodeError):
+            marks = _decode(packed)
+    return Occurrences(marks)

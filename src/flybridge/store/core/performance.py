@@ -11,7 +11,8 @@ install time, a source that is named before a restricted one before organic, the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
@@ -37,8 +38,19 @@ BEGIN: Final = {PerformanceKind.INSTALL: 3, PerformanceKind.REINSTALL: 2, Perfor
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[int]).decode
 
+MOST_SUM: Final = 2**53
+"""No day of an installation has more micros of revenue than this."""
+
 Contribution = tuple[int, int]
 """Cell and offset of the install-day counters that an installation adds to."""
+
+
+def _days(packed: bytes) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    """Yield the days of an installation as offsets with their sums. Damaged bytes have none: it begins anew."""
+    with suppress(msgspec.DecodeError):
+        flat = _decode(packed)
+        if len(flat) % 4 == 0 and all(abs(value) < MOST_SUM for value in flat):
+            yield from ((flat[at], (flat[at + 1], flat[at + 2], flat[at + 3])) for at in range(0, len(flat), 4))
 
 
 class Installation(Struct):
@@ -61,11 +73,7 @@ class Installation(Struct):
     def read(cls, row: Sequence[object]) -> Installation:
         """Read a row of `Read.INSTALLATIONS`."""
         key, cell, day, install_s, touch_s, paid_day, reached, packed = row
-        flat = _decode(packed)  # type: ignore[arg-type]
-        days = {
-            day + flat[at]: (flat[at + 1], flat[at + 2], flat[at + 3])  # type: ignore[operator]
-            for at in range(0, len(flat), 4)
-        }
+        days = {day + offset: sums for offset, sums in _days(packed)}  # type: ignore[operator, arg-type]
         return cls(key, cell, day, install_s, touch_s, paid_day, bool(reached), days)  # type: ignore[arg-type]
 
     def row(self) -> tuple[object, ...]:

@@ -92,4 +92,8 @@ def pack_keys(keys: tuple[bytes, ...]) -> bytes:
 
 
 def unpack_keys(packed: bytes) -> list[bytes]:
-    return _keys(packed)
+    """Return packed keys; none if they are damaged, so that no other is held up."""
+    try:
+        return _keys(packed)
+    except msgspec.DecodeError:
+        return []

@@ -19,6 +19,7 @@ from msgspec import Struct, structs
 from flybridge.clock import Clock
 from flybridge.config.console import Grant
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 from flybridge.web.access.signing import Signer
 
 SESSIONS: Final = "console/session/"
@@ -105,14 +106,15 @@ class Sessions:
         return sorted(found, key=lambda pair: -pair[1].began_ms)
 
     async def _all(self, beginning: str) -> dict[str, Session]:
-        sessions, seen = dict[str, Session](), dict[str, int]()
-        for name, value in await self._store.states(beginning):
-            key = name.removeprefix(SESSIONS)
-            if key.endswith(SEEN):
-                seen[key.removesuffix(SEEN)] = int(value)
-            elif (session := _session(value)) is not None:
+        sessions = dict[str, Session]()
+        states = [(name.removeprefix(SESSIONS), value) for name, value in await self._store.states(beginning)]
+        touched = readable(((key.removesuffix(SEEN), value) for key, value in states if key.endswith(SEEN)), int)
+        for key, value in states:
+            if not key.endswith(SEEN) and (session := _session(value)) is not None:
                 sessions[key] = session
-        return {key: structs.replace(one, seen_ms=max(one.seen_ms, seen.get(key, 0))) for key, one in sessions.items()}
+        return {
+            key: structs.replace(one, seen_ms=max(one.seen_ms, touched.get(key, 0))) for key, one in sessions.items()
+        }
 
     async def _drop_ended(self) -> None:
         kept = {key for key, _ in await self.running()}

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from flybridge.config.console import Grant
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 
 TOKENS: Final = "console/token/"
 BEGINNING: Final = "fbt_"
@@ -72,12 +73,11 @@ async def find_token(store: Store, text: str, now_ms: int) -> ApiToken | None:
 
 
 async def _all(store: Store, beginning: str) -> dict[str, ApiToken]:
-    tokens, used = dict[str, ApiToken](), dict[str, int]()
-    for name, value in await store.states(beginning):
-        id_ = name.removeprefix(TOKENS)
-        if id_.endswith(USED):
-            used[id_.removesuffix(USED)] = int(value)
-        elif (token := _token(value)) is not None:
+    tokens = dict[str, ApiToken]()
+    states = [(name.removeprefix(TOKENS), value) for name, value in await store.states(beginning)]
+    used = readable(((id_.removesuffix(USED), value) for id_, value in states if id_.endswith(USED)), int)
+    for id_, value in states:
+        if not id_.endswith(USED) and (token := _token(value)) is not None:
             tokens[id_] = token
     return {id_: structs.replace(token, used_ms=used.get(id_, 0)) for id_, token in tokens.items()}
 
