@@ -1,4 +1,4 @@
-"""The tutorial does what it says: its own configuration and commands, one after another, as a newcomer types them."""
+"""Tutorial and trials do what they say: their configuration and commands, as a newcomer types them, one by one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from flybridge.testing.processes import Process, free_port
 
-TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
+DOCS = Path(__file__).parents[2] / "docs"
 HERE = ".venv/bin/flybridge"
 PATIENCE_S = 30.0
 
@@ -21,10 +21,9 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the tutori
 
 
 class Newcomer:
-    """Types the tutorial's blocks in a directory of its own, on ports that are free."""
+    """Types the blocks of a text in a directory of its own, on ports that are free."""
 
-    def __init__(self, directory: Path) -> None:
-        text = TUTORIAL.read_text(encoding="utf-8")
+    def __init__(self, directory: Path, text: str, config_name: str) -> None:
         ports = {"8700": str(free_port()), "8701": str(free_port())}
         for known, free in ports.items():
             text = text.replace(f"127.0.0.1:{known}", f"127.0.0.1:{free}").replace(f"--port {known}", f"--port {free}")
@@ -34,24 +33,24 @@ class Newcomer:
         config = next(block for language, block in blocks if language == "toml")
         # The port stands in no block: it is the default one.
         server = f"[server]\nport = {ports['8700']}\n"
-        (directory / "tutorial.toml").write_text(f"{config}\n{server}", encoding="utf-8")
+        (directory / config_name).write_text(f"{config}\n{server}", encoding="utf-8")
 
     def block(self, words: str) -> str:
         """Return the block that has these words."""
         found = [block for block in self.blocks if words in block]
-        assert found, f"no block of the tutorial has {words!r}"
+        assert found, f"no block has {words!r}"
         return found[0]
 
     def process(self, words: str) -> Process:
         """Return a process for a block that is one long-running command."""
-        arguments = self.block(words).strip().removeprefix(HERE).split()
+        arguments = self.block(words).strip().removeprefix(HERE).removeprefix("flybridge").split()
         arguments = [str(self._directory / one) if one.endswith(".toml") else one for one in arguments]
         return Process(words, ["flybridge", *arguments], self._directory / "log")
 
     async def types(self, block: str) -> str:
         """Run a block in a shell, and return what it printed."""
         process = await asyncio.create_subprocess_shell(
-            block.replace(HERE, f"{sys.executable} -m flybridge"),
+            re.sub(rf"^({HERE}|flybridge) ", f"{sys.executable} -m flybridge ", block, flags=re.MULTILINE),
             cwd=self._directory,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -72,7 +71,7 @@ class Newcomer:
 
 async def test_the_tutorial_leads_to_an_event_in_amplitude_and_on_the_events_page(tmp_path):
     """From the first command to the last, everything reads as the tutorial announces it."""
-    newcomer = Newcomer(tmp_path)
+    newcomer = Newcomer(tmp_path, (DOCS / "tutorial.md").read_text(encoding="utf-8"), "tutorial.toml")
     sandbox, bridge = newcomer.process("flybridge sandbox"), newcomer.process("flybridge serve")
     try:
         await sandbox.start()
@@ -108,4 +107,23 @@ async def test_the_tutorial_leads_to_an_event_in_amplitude_and_on_the_events_pag
         await newcomer.sees(mistake[-1], "no_event_name")
     finally:
         await bridge.stop()
+        await sandbox.stop()
+
+
+async def test_a_cohort_is_tried_on_the_sandbox(tmp_path):
+    """Two people in, one out, by the commands of the page."""
+    page = (DOCS / "how-to" / "cohorts.md").read_text(encoding="utf-8")
+    trial = page.partition("## Try it on the sandbox")[2].partition("\n## ")[0]
+    newcomer = Newcomer(tmp_path, trial, "cohorts.toml")
+    sandbox = newcomer.process("flybridge sandbox")
+    try:
+        await sandbox.start()
+        assert '{"stored":true}' in await newcomer.types(newcomer.block("bert-78"))
+        joined = await newcomer.types(newcomer.block("cohorts diff"))
+        assert "10b96e40000d" in joined
+        assert "10b96e40000e" in joined
+        left = await newcomer.types(newcomer.block("--accept-shrink"))
+        assert "10b96e40000d" in left
+        assert "10b96e40000e" not in left
+    finally:
         await sandbox.stop()
