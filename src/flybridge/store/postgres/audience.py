@@ -24,8 +24,8 @@ from flybridge.store.audiences.audience import (
 )
 from flybridge.store.audiences.protocol import EXTRAS_WAIT_MS, NEVER_MS, Action, Claim, Device, Run, Standing, Target
 from flybridge.store.postgres.arrays import Array, columns
+from flybridge.store.postgres.audience_sql import ERASABLE
 from flybridge.store.postgres.connection import Db
-from flybridge.store.postgres.sql import ERASABLE
 from flybridge.store.postgres.tables import Conflict
 
 STANDINGS: Final = f"""

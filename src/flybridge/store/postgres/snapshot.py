@@ -21,8 +21,8 @@ from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Applied, Claim
 from flybridge.store.audiences.staging import anonymous_of, marks_of, older_of, staged
 from flybridge.store.postgres.arrays import columns
+from flybridge.store.postgres.audience_sql import ERASABLE
 from flybridge.store.postgres.connection import connect
-from flybridge.store.postgres.sql import ERASABLE
 
 # What is sorted and what is staged stays in so much memory, and lies on the server's disk beyond it.
 SESSION: Final = "SET work_mem = '32MB'; SET temp_buffers = '32MB'; SET maintenance_work_mem = '64MB'"

@@ -14,6 +14,8 @@ from flybridge.store.core.event_sql import event_queries
 from flybridge.store.core.performance_sql import queries
 from flybridge.store.core.tables import Read, Write
 from flybridge.store.events import MOST_ATTEMPTS
+from flybridge.store.postgres.audience_sql import READS as AUDIENCE_READS
+from flybridge.store.postgres.audience_sql import WRITES as AUDIENCE_WRITES
 
 SHARD: Final = "current_setting('flybridge.shard')::integer"
 WAITING: Final = """SELECT holds.id, keys, cell, lane, event_ms, holds.received_ms, fallback, media_source, key_kinds
@@ -46,10 +48,8 @@ def _kept(table: str, line: str) -> str:
                GROUP BY 1, 2, 3"""
 
 
-MEMBER: Final = "SELECT audience, person, wanted, mark, lack, extra FROM members WHERE"
-ERASABLE: Final = "devices.wanted <= 0 AND devices.standing IN (0, 3) AND devices.extra IS NULL"
-
 READS: Final[Mapping[Read, str]] = {
+    **AUDIENCE_READS,
     **queries(
         "${}::bigint".format,
         "${}::text".format,
@@ -57,13 +57,6 @@ READS: Final[Mapping[Read, str]] = {
         lambda column, number: f"{column} = ANY(${number}::bigint[])",
         "(SELECT generate_series(-1, 90)::bigint AS h) AS series",
     ),
-    Read.AUDIENCE: "SELECT id, floor_ms FROM audiences WHERE app = $1 AND name = $2 FOR UPDATE",
-    Read.MEMBERS: """SELECT person, wanted, said_ms, mark, lack, extra FROM members
-                     WHERE audience = $1 AND person = ANY($2::bytea[])""",
-    Read.DEVICES: "SELECT mark FROM devices WHERE audience = $1 AND mark = ANY($2::bytea[])",
-    Read.MEMBERS_OF_PERSONS: f"{MEMBER} person = ANY($1::bytea[])",
-    Read.MEMBERS_OF_MARKS: f"{MEMBER} mark = ANY($1::bytea[])",
-    Read.DEVICES_OF_MARKS: "SELECT audience, mark FROM devices WHERE mark = ANY($1::bytea[])",
     Read.LEDGER_ROWS: "SELECT receipt, id, cell FROM ledger WHERE receipt = ANY($1::text[])",
     Read.DEAD_OF_RECEIPTS: """SELECT dead.id, cell FROM dead JOIN ledger ON ledger.id = dead.id
                         WHERE receipt = ANY($1::text[]) ORDER BY dead.id FOR UPDATE OF dead""",
@@ -264,48 +257,7 @@ READS: Final[Mapping[Read, str]] = {
 }
 
 WRITES: Final[Mapping[Write, str]] = {
-    Write.AUDIENCES: """INSERT INTO audiences (app, name, cohort, target)
-                        SELECT app, name, '', '' FROM unnest($1::text[], $2::text[]) AS new (app, name)
-                        ORDER BY app COLLATE "C", name COLLATE "C" ON CONFLICT DO NOTHING""",
-    Write.AUDIENCE: """UPDATE audiences SET people = audiences.people + new.people,
-                         lacking = audiences.lacking + new.lacking,
-                         revision = revision + 1, title = coalesce(nullif(new.title, ''), audiences.title)
-                       FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[])
-                         AS new (people, lacking, title, id) WHERE audiences.id = new.id""",
-    Write.AUDIENCES_CHANGED: "UPDATE audiences SET revision = revision + 1 WHERE id > ALL($1::bigint[])",
-    Write.AUDIENCE_AT_ONCE: "UPDATE audiences SET next_ms = -1 WHERE id = ANY($1::bigint[])",
-    Write.MEMBERS: """INSERT INTO members (audience, person, wanted, said_ms, mark, lack, who, extra)
-                      SELECT audience, person, wanted, said_ms, mark, lack, who, extra
-                      FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[],
-                                  $7::bytea[], $8::bytea[])
-                        AS new (audience, person, wanted, said_ms, mark, lack, who, extra)
-                      ORDER BY audience, person
-                      ON CONFLICT (audience, person) DO UPDATE SET wanted = excluded.wanted,
-                        said_ms = excluded.said_ms, mark = excluded.mark, lack = excluded.lack, who = excluded.who,
-                        extra = excluded.extra""",
-    Write.DROP_MEMBERS: """DELETE FROM members USING unnest($1::bigint[], $2::bytea[]) AS old (audience, person)
-                           WHERE members.audience = old.audience AND members.person = old.person""",
-    Write.WANT_DEVICES: """INSERT INTO devices (audience, mark, sealed, wanted, standing, extra)
-                           SELECT audience, mark, sealed, wanted, 0, extra
-                           FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bytea[])
-                             AS new (audience, mark, sealed, wanted, extra) ORDER BY audience, mark
-                           ON CONFLICT (audience, mark) DO UPDATE SET wanted = devices.wanted + excluded.wanted,
-                             extra = coalesce(excluded.extra, devices.extra)""",
-    Write.UNWANT_DEVICES: """UPDATE devices SET wanted = wanted - less,
-                               extra = CASE WHEN wanted > less THEN extra END
-                             FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS new (less, audience, mark)
-                             WHERE devices.audience = new.audience AND devices.mark = new.mark""",
-    Write.TAKE_BACK: """UPDATE devices SET extra = new.extra, extra_ms = 1
-                        FROM unnest($1::bytea[], $2::bigint[], $3::bytea[]) AS new (extra, audience, mark)
-                        WHERE devices.audience = new.audience AND devices.mark = new.mark""",
-    Write.UNCOUNT_DEVICES: f"""UPDATE audiences SET refused = refused - gone.n
-                               FROM (SELECT devices.audience, count(*) AS n
-                                     FROM devices JOIN unnest($1::bigint[], $2::bytea[], $3::bigint[])
-                                       AS old (audience, mark, number) USING (audience, mark)
-                                     WHERE devices.standing = 3 AND {ERASABLE} GROUP BY devices.audience) AS gone
-                               WHERE audiences.id = gone.audience""",
-    Write.DROP_DEVICES: f"""DELETE FROM devices USING unnest($1::bigint[], $2::bytea[]) AS old (audience, mark)
-                            WHERE devices.audience = old.audience AND devices.mark = old.mark AND {ERASABLE}""",
+    **AUDIENCE_WRITES,
     Write.STATE: """INSERT INTO state (name, value) SELECT * FROM unnest($1::text[], $2::bytea[]) AS new (name)
                     ON CONFLICT (name) DO UPDATE SET value = excluded.value""",
     Write.DROP_STATE: "DELETE FROM state WHERE name = ANY($1::text[])",

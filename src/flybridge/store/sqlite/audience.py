@@ -21,8 +21,8 @@ from flybridge.store.audiences.audience import (
 )
 from flybridge.store.audiences.protocol import EXTRAS_WAIT_MS, NEVER_MS, Action, Claim, Device, Run, Standing, Target
 from flybridge.store.core.membership import erase
+from flybridge.store.sqlite.audience_sql import ERASABLE
 from flybridge.store.sqlite.connection import among
-from flybridge.store.sqlite.sql import ERASABLE
 from flybridge.store.sqlite.tables import SqliteTables
 
 STANDINGS: Final = f"""

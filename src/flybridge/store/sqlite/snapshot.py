@@ -18,8 +18,8 @@ from flybridge.records import Member
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Applied, Claim
 from flybridge.store.audiences.staging import anonymous_of, marks_of, older_of, staged
+from flybridge.store.sqlite.audience_sql import ERASABLE
 from flybridge.store.sqlite.connection import among, connect
-from flybridge.store.sqlite.sql import ERASABLE
 from flybridge.system.private_files import private_file
 
 CACHE_MB: Final = 16
