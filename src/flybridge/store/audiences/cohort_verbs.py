@@ -1,22 +1,19 @@
-"""The verbs of audiences that are the same for all backends."""
+"""Base class of the audience stores: each verb runs a decision of `store.audiences.audience` in a transaction."""
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from flybridge.errors import SealBroken
-from flybridge.records import Member
+from flybridge.records import DAY_MS, Member
 from flybridge.sealing import Seal
-from flybridge.store.audiences.audience import Lease
-from flybridge.store.audiences.protocol import Action, Applied, Claim, Device, Run
+from flybridge.store.audiences import audience
+from flybridge.store.audiences.protocol import Action, Applied, Claim, Device, LackingMember, Run, Standing, Target
+from flybridge.store.core.tables import Changes, Read, Rows, Write
 
 T = TypeVar("T")
-Db = TypeVar("Db")
-Db_contra = TypeVar("Db_contra", contravariant=True)
 
 
 class Snapshot(Protocol):
@@ -35,35 +32,10 @@ class Snapshot(Protocol):
         ...
 
 
-class Statements(Protocol[Db_contra]):
-    """A backend's verbs on a connection, each in the transaction it is called in."""
+class CohortVerbs(ABC):
+    """The verbs of `store.audiences.protocol.CohortStore`."""
 
-    def drop(self, db: Db_contra, app: str, name: str, /) -> bool: ...
-    def claim(self, db: Db_contra, app: str, name: str, lease: Lease, /) -> Claim | None: ...
-    def changes(
-        self, db: Db_contra, seal: Seal, claim: Claim, action: Action, /, *, limit: int, after: bytes
-    ) -> list[Device]: ...
-    def settle(
-        self, db: Db_contra, claim: Claim, action: Action, marks: Sequence[bytes], /, *, now_ms: int, refused: bool
-    ) -> int: ...
-    def empty(self, db: Db_contra, claim: Claim, /) -> None: ...
-    def extras(
-        self, db: Db_contra, seal: Seal, claim: Claim, /, *, limit: int, after: bytes, now_ms: int
-    ) -> list[Device]: ...
-    def settle_extras(
-        self, db: Db_contra, seal: Seal, claim: Claim, devices: Sequence[Device], now_ms: int, /
-    ) -> None: ...
-    def extras_due(self, db: Db_contra, claim: Claim, /) -> int: ...
-    def keep_import_key(self, db: Db_contra, app: str, name: str, sealed: bytes, /) -> None: ...
-    def import_keys(self, db: Db_contra, /) -> list[tuple[str, str, bytes]]: ...
-    def finish(self, db: Db_contra, claim: Claim, run: Run, /, *, next_ms: int, tries: int, recorded: bool) -> None: ...
-
-
-class CohortVerbs(ABC, Generic[Db]):
-    """Base class of the audience stores: the verbs of `store.audiences.protocol.CohortStore`."""
-
-    def __init__(self, statements: Statements[Db], seal: Seal) -> None:
-        self._statements = statements
+    def __init__(self, seal: Seal) -> None:
         self._seal = seal
         self._stages: dict[int, Snapshot] = {}
         self._open = False
@@ -77,11 +49,11 @@ class CohortVerbs(ABC, Generic[Db]):
         """Finish what runs and close the connections."""
 
     @abstractmethod
-    async def _write(self, verb: Callable[[Db], T]) -> T:
+    async def _write(self, verb: Callable[[Changes], T]) -> T:
         """Run `verb` in a transaction that writes."""
 
     @abstractmethod
-    async def _read(self, query: Callable[[Db], T]) -> T:
+    async def _read(self, query: Callable[[Rows], T]) -> T:
         """Run `query` in one read transaction."""
 
     @abstractmethod
@@ -109,17 +81,32 @@ class CohortVerbs(ABC, Generic[Db]):
         self._stages.clear()
         await self._disconnect()
 
+    async def keep(self, targets: Sequence[Target]) -> None:
+        for one in targets:
+            await self._write(lambda db: audience.keep(db, one))  # noqa: B023 - awaited here
+
     async def drop(self, app: str, name: str) -> bool:
-        return await self._write(lambda db: self._statements.drop(db, app, name))
+        return await self._write(lambda db: audience.drop(db, app, name))
+
+    async def due(self, now_ms: int) -> Sequence[Standing]:
+        return await self._read(lambda db: audience.standings(db, Read.DUE_AUDIENCES, now_ms))
+
+    async def standings(self, now_ms: int) -> Sequence[Standing]:
+        return await self._read(lambda db: audience.standings(db, Read.STANDINGS, now_ms))
 
     async def claim(
         self, app: str, name: str, owner: str, now_ms: int, lease_ms: int, *, due: bool = False
     ) -> Claim | None:
-        lease = Lease(owner, now_ms, lease_ms, due)
-        claim = await self._write(lambda db: self._statements.claim(db, app, name, lease))
+        claim = await self._write(
+            lambda db: audience.claim(db, app, name, owner, now_ms=now_ms, lease_ms=lease_ms, due=due)
+        )
         if claim is not None:
             await self.unstage(claim)
         return claim
+
+    async def renew(self, claim: Claim, now_ms: int, lease_ms: int) -> bool:
+        lease = (now_ms + lease_ms, claim.id, claim.owner)
+        return await self._write(lambda db: db.count(Write.RENEW, [lease])) > 0
 
     async def stage(self, claim: Claim, members: Sequence[Member]) -> None:
         def load() -> None:
@@ -139,39 +126,57 @@ class CohortVerbs(ABC, Generic[Db]):
             await self.unstage(claim)
 
     async def changes(self, claim: Claim, action: Action, limit: int, after: bytes) -> Sequence[Device]:
-        changes = self._statements.changes
-        return await self._write(lambda db: changes(db, self._seal, claim, action, limit=limit, after=after))
+        return await self._write(lambda db: audience.changes(db, self._seal, claim, action, limit=limit, after=after))
 
     async def settle(
         self, claim: Claim, action: Action, marks: Sequence[bytes], now_ms: int, *, refused: bool = False
     ) -> int:
-        settle = self._statements.settle
-        return await self._write(lambda db: settle(db, claim, action, marks, now_ms=now_ms, refused=refused))
+        return await self._write(lambda db: audience.settle(db, claim, action, marks, now_ms=now_ms, refused=refused))
 
     async def empty(self, claim: Claim) -> None:
-        await self._write(lambda db: self._statements.empty(db, claim))
+        await self._write(lambda db: audience.empty(db, claim))
 
     async def extras(self, claim: Claim, limit: int, after: bytes, now_ms: int) -> Sequence[Device]:
-        extras = self._statements.extras
-        return await self._read(lambda db: extras(db, self._seal, claim, limit=limit, after=after, now_ms=now_ms))
+        return await self._read(
+            lambda db: audience.extras(db, self._seal, claim, limit=limit, after=after, now_ms=now_ms)
+        )
 
     async def settle_extras(self, claim: Claim, devices: Sequence[Device], now_ms: int) -> None:
-        await self._write(lambda db: self._statements.settle_extras(db, self._seal, claim, devices, now_ms))
+        await self._write(lambda db: audience.settle_extras(db, self._seal, claim, devices, now_ms))
 
     async def extras_due(self, claim: Claim) -> int:
-        return await self._read(lambda db: self._statements.extras_due(db, claim))
+        return await self._read(lambda db: audience.extras_due(db, claim))
 
     async def keep_import_key(self, app: str, name: str, import_key: str) -> None:
         sealed = self._seal.seal(import_key.encode())
-        await self._write(lambda db: self._statements.keep_import_key(db, app, name, sealed))
+        await self._write(lambda db: db.write(Write.IMPORT_KEY, [(sealed, app, name)]))
 
     async def import_keys(self) -> Mapping[tuple[str, str], str]:
-        found = {}
-        for app, name, sealed in await self._read(self._statements.import_keys):
-            with suppress(SealBroken):
-                found[app, name] = self._seal.open(sealed).decode()
-        return found
+        return await self._read(lambda db: audience.import_keys(db, self._seal))
+
+    async def learn(self, claim: Claim, *, max_devices: int = 0, title: str = "") -> None:
+        await self._write(lambda db: db.write(Write.LEARN, [(max_devices, title, claim.id)]))
+
+    async def requested(self, claim: Claim, request_id: str, now_ms: int) -> None:
+        asked = (request_id, now_ms, claim.id, claim.owner)
+        await self._write(lambda db: db.write(Write.REQUESTED, [asked]))
 
     async def finish(self, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool = True) -> None:
-        finish = self._statements.finish
-        await self._write(lambda db: finish(db, claim, run, next_ms=next_ms, tries=tries, recorded=recorded))
+        await self._write(lambda db: audience.finish(db, claim, run, next_ms=next_ms, tries=tries, recorded=recorded))
+
+    async def history(
+        self, app: str | None = None, name: str | None = None, limit: int = 100
+    ) -> Sequence[tuple[str, str, Run]]:
+        return await self._read(lambda db: audience.history(db, app, name, limit))
+
+    async def lacking(self, app: str, name: str, limit: int) -> Sequence[LackingMember]:
+        return await self._read(lambda db: audience.lacking(db, self._seal, app, name, limit))
+
+    async def prune(self, now_ms: int) -> int:
+        until_ms, gone = now_ms - audience.KEPT_DAYS * DAY_MS, 0
+        for (number,) in await self._read(lambda db: db.read(Read.AUDIENCE_IDS)):
+            gone += await self._write(lambda db: audience.prune(db, number, until_ms))  # noqa: B023 - awaited here
+        return gone
+
+    async def audit(self) -> Sequence[str]:
+        return await self._read(audience.audit)

@@ -11,7 +11,7 @@ import msgspec
 from flybridge.records import MemberChange, content_key
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import Lack
-from flybridge.store.core.tables import Read, Tables, Write
+from flybridge.store.core.tables import Changes, Read, Tables, Write
 from flybridge.store.performance import label
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -140,7 +140,7 @@ class _Audience:
             tables.write(Write.AUDIENCE, [(self.people, self.lacking, self.title, number)])
 
 
-def erase(tables: Tables, marks: Sequence[tuple[int, bytes]]) -> None:
+def erase(tables: Changes, marks: Sequence[tuple[int, bytes]]) -> None:
     """Delete those of these devices that no member has and AppsFlyer does not list."""
     tables.write(Write.UNCOUNT_DEVICES, [(*mark, *mark[:1]) for mark in marks])
     tables.write(Write.DROP_DEVICES, marks)

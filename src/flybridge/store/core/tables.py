@@ -86,6 +86,23 @@ class Read(Enum):
     MEMBERS_OF_PERSONS = auto()  # among persons: audience, person, wanted, mark, lack, extra
     MEMBERS_OF_MARKS = auto()  # among marks: the same. Reads all members: there is no index.
     DEVICES_OF_MARKS = auto()  # among marks: audience, mark
+    # audiences
+    TARGET = auto()  # app, name: audience, target. FOR UPDATE
+    CLAIM = auto()  # app, name: the fields of `audiences.protocol.Claim`
+    OWNER = auto()  # audience: owner. FOR UPDATE
+    AUDIENCE_IDS = auto()  # audience
+    STANDINGS = auto()  # now_ms: the fields of `audiences.protocol.Standing`, by app and name
+    DUE_AUDIENCES = auto()  # now_ms: the same, of those whose time has come and that nobody runs, longest due first
+    TO_ADD = auto()  # audience, mark, limit: mark, sealed, standing, after the mark
+    TO_REMOVE = auto()  # the same
+    EXTRAS = auto()  # audience, mark, now_ms, limit: mark, sealed, sealed extra, after the mark
+    EXTRAS_OF = auto()  # audience, among marks: mark, sealed extra
+    EXTRAS_DUE = auto()  # audience: when the next are to be sent, may be NULL
+    IMPORT_KEYS = auto()  # app, name, sealed import key
+    RUNS = auto()  # app, name (each may be None), limit: app, name, packed run, newest first
+    LACKING = auto()  # app, name, limit: sealed name of a member, lack
+    AUDIENCE_COUNTERS = auto()  # name, counter and rows of: people, lacking, listed, refused
+    WANTED_DEVICES = auto()  # name, devices wanted by as many as they say, devices wanted, devices that members name
     # retention
     ROWS_AFTER = auto()  # row, limit: row, counter, cell, changed_ms, received_ms, in the order of filing
     OLD_DEAD = auto()  # until_ms, limit: row, counter, cell, oldest first. FOR UPDATE SKIP LOCKED
@@ -229,6 +246,32 @@ class Write(Enum):
     TAKE_BACK = auto()  # extra, audience, mark
     UNCOUNT_DEVICES = auto()  # audience, mark, audience: counts it as refused no more, if DROP_DEVICES will take it
     DROP_DEVICES = auto()  # audience, mark: if no member wants it, it is not listed, and has no extra
+    TARGET = auto()  # cohort, target, next_ms at the latest, audience
+    CLAIM = auto()  # owner, until_ms, app, name, next_ms at the latest, now_ms: unless another has it
+    RENEW = auto()  # until_ms, audience, owner
+    FINISH = auto()  # tries, whether it ran, ended_ms, whether nothing is left, next_ms, audience, owner
+    RUN = auto()  # audience, began_ms, ended_ms, packed run
+    LEARN = auto()  # limit of devices (0: as it is), title (empty: as it is), audience
+    REQUESTED = auto()  # request id, requested_ms, audience, owner
+    IMPORT_KEY = auto()  # sealed, app, name
+    RESET_AUDIENCE = auto()  # audience: nothing of it is listed, and it is due
+    EMPTY_AUDIENCE = auto()  # audience: nothing of it is known to be listed or refused
+    COUNT_DEVICES = auto()  # more listed, more refused, audience
+    STAND_ALL = auto()  # standing, audience: of all its devices
+    STAND = auto()  # standing, audience, mark
+    ANSWER = auto()  # standing, extra_ms if there was none, audience, mark: of a device that is not known
+    UNLIST = auto()  # audience: what is not known is not listed
+    DROP_UNWANTED = auto()  # audience: devices that no member wants
+    DROP_ERASABLE = auto()  # audience: as DROP_DEVICES, of all its devices
+    EXTRA_SENT = auto()  # extra_ms, audience, mark: the first or the second time
+    EXTRA_DONE = auto()  # audience, mark
+    FLOOR = auto()  # until_ms at least, audience
+    DROP_RUNS = auto()  # audience, until_ms
+    DROP_FORMER = auto()  # audience, until_ms: members who were out then
+    DROP_AUDIENCE = auto()  # audience: its row; what is of it goes by the three below
+    DROP_ALL_MEMBERS = auto()  # audience
+    DROP_ALL_DEVICES = auto()  # audience
+    DROP_ALL_RUNS = auto()  # audience
     RESTRICTED = auto()  # app, day, media source, policy, more
     INSTALLATIONS = auto()  # the fields of `Read.INSTALLATIONS`: in place of what there was
     DROP_INSTALLATIONS = auto()  # key
@@ -256,8 +299,24 @@ class Rows(Protocol):
         ...
 
 
-class Tables(Rows, Protocol):
-    """What decisions need inside one transaction that writes.
+class Changes(Rows, Protocol):
+    """Reads and writes inside one transaction."""
+
+    def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:
+        """Run a statement for all rows, if there are any."""
+        ...
+
+    def count(self, what: Write, rows: Sequence[tuple[object, ...]]) -> int:
+        """Run a statement for all rows. Returns how many rows of the table changed."""
+        ...
+
+    def only(self, task: str) -> bool:
+        """Return whether this transaction has the task to itself; if not, another process is doing it."""
+        ...
+
+
+class Tables(Changes, Protocol):
+    """What decisions about events need inside one transaction that writes.
 
     A backend with `keeps_released` leaves the rows of a released hold in place until its window is over. The ledger row
     says that it does not wait any more, and every statement about holds but `OVER` respects that; `RELEASED_OF_ROWS` is
@@ -272,10 +331,6 @@ class Tables(Rows, Protocol):
 
     def lock_also(self, keys: Iterable[bytes]) -> Set[bytes]:
         """Lock more keys, which only reading has shown. Returns those that were not locked before: read them again."""
-        ...
-
-    def only(self, task: str) -> bool:
-        """Return whether this transaction has the task to itself; if not, another process is doing it."""
         ...
 
     def ids(self, n: int) -> Sequence[int]:
@@ -308,12 +363,4 @@ class Tables(Rows, Protocol):
 
     def performance_cell_of(self, cell: int) -> tuple[int, Dimensions]:
         """Return the day and dimensions of a cell of performance."""
-        ...
-
-    def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:
-        """Run a statement for all rows, if there are any."""
-        ...
-
-    def count(self, what: Write, rows: Sequence[tuple[object, ...]]) -> int:
-        """Run a statement for all rows. Returns how many rows of the table changed."""
         ...

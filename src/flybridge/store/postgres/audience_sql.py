@@ -6,10 +6,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from flybridge.store.audiences.audience import CLAIMED, COUNTED, COUNTERS, DUE, WANTING
+from flybridge.store.audiences.protocol import Action
 from flybridge.store.core.tables import Read, Write
 
 MEMBER: Final = "SELECT audience, person, wanted, mark, lack, extra FROM members WHERE"
 ERASABLE: Final = "devices.wanted <= 0 AND devices.standing IN (0, 3) AND devices.extra IS NULL"
+
+STANDINGS: Final = f"""
+    SELECT app, name, cohort, title, people, lacking, listed, refused,
+      (SELECT count(*) FROM (SELECT 1 FROM devices WHERE audience = a.id AND {DUE[Action.ADD]}
+                             LIMIT {COUNTED + 1}) AS adding),
+      (SELECT count(*) FROM (SELECT 1 FROM devices WHERE audience = a.id AND {DUE[Action.REMOVE]}
+                             LIMIT {COUNTED + 1}) AS removing),
+      held, tries, max_devices, snapshot_ms, ran_ms, complete_ms, next_ms,
+      owner IS NOT NULL AND leased_until_ms > $1::bigint
+    FROM audiences a"""
+
+
+def _due(action: Action) -> str:
+    return f"""SELECT mark, sealed, standing FROM devices WHERE audience = $1 AND mark > $2 AND {DUE[action]}
+               ORDER BY mark LIMIT $3"""
+
 
 READS: Final[Mapping[Read, str]] = {
     Read.AUDIENCE: "SELECT id, floor_ms FROM audiences WHERE app = $1 AND name = $2 FOR UPDATE",
@@ -19,6 +37,28 @@ READS: Final[Mapping[Read, str]] = {
     Read.MEMBERS_OF_PERSONS: f"{MEMBER} person = ANY($1::bytea[])",
     Read.MEMBERS_OF_MARKS: f"{MEMBER} mark = ANY($1::bytea[])",
     Read.DEVICES_OF_MARKS: "SELECT audience, mark FROM devices WHERE mark = ANY($1::bytea[])",
+    Read.TARGET: "SELECT id, target FROM audiences WHERE app = $1 AND name = $2 FOR UPDATE",
+    Read.CLAIM: f"SELECT {CLAIMED} FROM audiences WHERE app = $1 AND name = $2",
+    Read.OWNER: "SELECT owner FROM audiences WHERE id = $1 FOR UPDATE",
+    Read.AUDIENCE_IDS: "SELECT id FROM audiences ORDER BY id",
+    Read.STANDINGS: f'{STANDINGS} ORDER BY app COLLATE "C", name COLLATE "C"',
+    Read.DUE_AUDIENCES: f"""{STANDINGS} WHERE next_ms <= $1::bigint
+                            AND (owner IS NULL OR leased_until_ms <= $1::bigint) ORDER BY next_ms, id""",
+    Read.TO_ADD: _due(Action.ADD),
+    Read.TO_REMOVE: _due(Action.REMOVE),
+    Read.EXTRAS: """SELECT mark, sealed, extra FROM devices WHERE audience = $1 AND mark > $2 AND extra IS NOT NULL
+                    AND extra_ms BETWEEN 1 AND $3::bigint ORDER BY mark LIMIT $4""",
+    Read.EXTRAS_OF: """SELECT mark, extra FROM devices
+                       WHERE extra IS NOT NULL AND audience = $1 AND mark = ANY($2::bytea[])""",
+    Read.EXTRAS_DUE: "SELECT min(extra_ms) FROM devices WHERE audience = $1 AND extra IS NOT NULL AND extra_ms > 0",
+    Read.IMPORT_KEYS: "SELECT app, name, import_key FROM audiences WHERE import_key IS NOT NULL",
+    Read.RUNS: """SELECT app, name, told FROM audience_runs r JOIN audiences a ON a.id = r.audience
+                  WHERE ($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR name = $2)
+                  ORDER BY r.ended_ms DESC, r.id DESC LIMIT $3""",
+    Read.LACKING: """SELECT who, lack FROM members WHERE wanted = 1 AND lack > 0
+                     AND audience = (SELECT id FROM audiences WHERE app = $1 AND name = $2) LIMIT $3""",
+    Read.AUDIENCE_COUNTERS: COUNTERS,
+    Read.WANTED_DEVICES: WANTING,
 }
 
 WRITES: Final[Mapping[Write, str]] = {
@@ -64,4 +104,75 @@ WRITES: Final[Mapping[Write, str]] = {
                                WHERE audiences.id = gone.audience""",
     Write.DROP_DEVICES: f"""DELETE FROM devices USING unnest($1::bigint[], $2::bytea[]) AS old (audience, mark)
                             WHERE devices.audience = old.audience AND devices.mark = old.mark AND {ERASABLE}""",
+    Write.TARGET: """UPDATE audiences SET cohort = new.cohort, target = new.target,
+                       next_ms = least(audiences.next_ms, new.next_ms)
+                     FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[])
+                       AS new (cohort, target, next_ms, id) WHERE audiences.id = new.id""",
+    Write.CLAIM: """UPDATE audiences SET owner = new.owner, leased_until_ms = new.until_ms,
+                      next_ms = greatest(audiences.next_ms, 0)
+                    FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+                      AS new (owner, until_ms, app, name, next_ms, now_ms)
+                    WHERE audiences.app = new.app AND audiences.name = new.name AND audiences.next_ms <= new.next_ms
+                      AND (audiences.owner IS NULL OR leased_until_ms <= new.now_ms)""",
+    Write.RENEW: """UPDATE audiences SET leased_until_ms = until_ms
+                    FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS new (until_ms, id, owner)
+                    WHERE audiences.id = new.id AND audiences.owner = new.owner""",
+    Write.FINISH: """UPDATE audiences SET owner = NULL, leased_until_ms = 0, tries = new.tries,
+                       ran_ms = CASE new.ran WHEN 1 THEN new.ended_ms ELSE ran_ms END,
+                       complete_ms = CASE new.done WHEN 1 THEN new.ended_ms ELSE complete_ms END,
+                       next_ms = CASE WHEN audiences.next_ms < 0 THEN 0 ELSE new.next_ms END
+                     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                                 $7::text[]) AS new (tries, ran, ended_ms, done, next_ms, id, owner)
+                     WHERE audiences.id = new.id AND audiences.owner = new.owner""",
+    Write.RUN: """INSERT INTO audience_runs (audience, began_ms, ended_ms, told)
+                  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[])""",
+    Write.LEARN: """UPDATE audiences SET max_devices = coalesce(nullif(new.max_devices, 0), audiences.max_devices),
+                      title = coalesce(nullif(new.title, ''), audiences.title)
+                    FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS new (max_devices, title, id)
+                    WHERE audiences.id = new.id""",
+    Write.REQUESTED: """UPDATE audiences SET request_id = new.request_id, requested_ms = new.requested_ms
+                        FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[])
+                          AS new (request_id, requested_ms, id, owner)
+                        WHERE audiences.id = new.id AND audiences.owner = new.owner""",
+    Write.IMPORT_KEY: """UPDATE audiences SET import_key = new.import_key
+                         FROM unnest($1::bytea[], $2::text[], $3::text[]) AS new (import_key, app, name)
+                         WHERE audiences.app = new.app AND audiences.name = new.name""",
+    Write.RESET_AUDIENCE: """UPDATE audiences SET listed = 0, refused = 0, next_ms = 0, revision = revision + 1
+                             WHERE id = ANY($1::bigint[])""",
+    Write.EMPTY_AUDIENCE: "UPDATE audiences SET listed = 0, refused = 0 WHERE id = ANY($1::bigint[])",
+    Write.COUNT_DEVICES: """UPDATE audiences SET listed = audiences.listed + new.listed,
+                              refused = audiences.refused + new.refused
+                            FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS new (listed, refused, id)
+                            WHERE audiences.id = new.id""",
+    Write.STAND_ALL: """UPDATE devices SET standing = new.standing
+                        FROM unnest($1::bigint[], $2::bigint[]) AS new (standing, audience)
+                        WHERE devices.audience = new.audience AND devices.standing <> new.standing""",
+    Write.STAND: """UPDATE devices SET standing = new.standing
+                    FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS new (standing, audience, mark)
+                    WHERE devices.audience = new.audience AND devices.mark = new.mark""",
+    Write.ANSWER: """UPDATE devices SET standing = new.standing,
+                       extra_ms = coalesce(nullif(devices.extra_ms, 0), new.extra_ms)
+                     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[])
+                       AS new (standing, extra_ms, audience, mark)
+                     WHERE devices.audience = new.audience AND devices.mark = new.mark AND devices.standing = 2""",
+    Write.UNLIST: "UPDATE devices SET standing = 0 WHERE audience = ANY($1::bigint[]) AND standing = 2",
+    Write.DROP_UNWANTED: "DELETE FROM devices WHERE audience = ANY($1::bigint[]) AND wanted <= 0",
+    Write.DROP_ERASABLE: f"DELETE FROM devices WHERE audience = ANY($1::bigint[]) AND {ERASABLE}",
+    Write.EXTRA_SENT: """UPDATE devices SET extra = CASE extra_sent WHEN 0 THEN extra END, extra_ms = new.extra_ms,
+                           extra_sent = 1 - extra_sent
+                         FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS new (extra_ms, audience, mark)
+                         WHERE devices.audience = new.audience AND devices.mark = new.mark""",
+    Write.EXTRA_DONE: """UPDATE devices SET extra = NULL, extra_sent = 0
+                         FROM unnest($1::bigint[], $2::bytea[]) AS new (audience, mark)
+                         WHERE devices.audience = new.audience AND devices.mark = new.mark""",
+    Write.FLOOR: """UPDATE audiences SET floor_ms = greatest(floor_ms, until_ms)
+                    FROM unnest($1::bigint[], $2::bigint[]) AS new (until_ms, id) WHERE audiences.id = new.id""",
+    Write.DROP_RUNS: """DELETE FROM audience_runs USING unnest($1::bigint[], $2::bigint[]) AS old (audience, until_ms)
+                        WHERE audience_runs.audience = old.audience AND ended_ms <= old.until_ms""",
+    Write.DROP_FORMER: """DELETE FROM members USING unnest($1::bigint[], $2::bigint[]) AS old (audience, until_ms)
+                          WHERE members.audience = old.audience AND wanted = 0 AND said_ms <= old.until_ms""",
+    Write.DROP_AUDIENCE: "DELETE FROM audiences WHERE id = ANY($1::bigint[])",
+    Write.DROP_ALL_MEMBERS: "DELETE FROM members WHERE audience = ANY($1::bigint[])",
+    Write.DROP_ALL_DEVICES: "DELETE FROM devices WHERE audience = ANY($1::bigint[])",
+    Write.DROP_ALL_RUNS: "DELETE FROM audience_runs WHERE audience = ANY($1::bigint[])",
 }

@@ -217,8 +217,47 @@ class PostgresRows:
         return self.db.execute(sql, (*first, *columns(types, rows)), binary=True).fetchall()
 
 
-class PostgresTables(PostgresRows):
-    """Statements of a transaction that writes. They are sent and not waited for until `finish`.
+class PostgresChanges(PostgresRows):
+    """Statements of a transaction that writes. They are sent and not waited for until `finish`."""
+
+    def __init__(self, db: Db) -> None:
+        super().__init__(db)
+        self._exact: list[tuple[Any, int]] = []
+
+    def only(self, task: str) -> bool:
+        sql = b"SELECT pg_try_advisory_xact_lock($1::integer, $2::integer)"
+        row = self.db.execute(sql, (TASK_LOCKS, crc32(task.encode()) >> 1)).fetchone()
+        return row is not None and bool(row[0])
+
+    def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:
+        if rows:
+            cursor = self._send(what, rows)
+            if what in EXACT:
+                self._exact.append((cursor, len(rows)))
+
+    def count(self, what: Write, rows: Sequence[tuple[object, ...]]) -> int:
+        if not rows:
+            return 0
+        with self.db.pipeline() as pipeline:
+            cursor = self._send(what, rows)
+            pipeline.sync()
+            return int(cursor.rowcount)
+
+    def _send(self, what: Write, rows: Sequence[tuple[object, ...]]) -> Any:
+        sql, types = _WRITES[what]
+        return self.db.execute(sql, columns(types, rows))
+
+    def finish(self) -> None:
+        """Sync the pipeline and detect write conflicts. Raises `Conflict`."""
+        if self._exact:
+            with self.db.pipeline() as pipeline:
+                pipeline.sync()
+            if any(cursor.rowcount != n for cursor, n in self._exact):
+                raise Conflict("a key was remembered by another batch at the same time")
+
+
+class PostgresTables(PostgresChanges):
+    """Statements of a transaction that files events, with the locks and ids that it needs.
 
     `also` holds keys that former attempts of the transaction have found to be needed. It is added to.
     """
@@ -230,7 +269,6 @@ class PostgresTables(PostgresRows):
         self._blocks = blocks
         self._also = also
         self._locked: set[bytes] = set()
-        self._exact: list[tuple[Any, int]] = []
         self.counter = names.counter
         self.counter_key = names.counter_key
         self.lane = names.lane
@@ -266,38 +304,10 @@ class PostgresTables(PostgresRows):
                 raise Conflict("another transaction files about the same person") from None
         return new
 
-    def only(self, task: str) -> bool:
-        sql = b"SELECT pg_try_advisory_xact_lock($1::integer, $2::integer)"
-        row = self.db.execute(sql, (TASK_LOCKS, crc32(task.encode()) >> 1)).fetchone()
-        return row is not None and bool(row[0])
-
     def ids(self, n: int) -> list[int]:
         return self._blocks.take(n) if n else []
 
-    def write(self, what: Write, rows: Sequence[tuple[object, ...]]) -> None:
-        if rows:
-            cursor = self._send(what, rows)
-            if what in EXACT:
-                self._exact.append((cursor, len(rows)))
-
-    def count(self, what: Write, rows: Sequence[tuple[object, ...]]) -> int:
-        if not rows:
-            return 0
-        with self.db.pipeline() as pipeline:
-            cursor = self._send(what, rows)
-            pipeline.sync()
-            return int(cursor.rowcount)
-
-    def _send(self, what: Write, rows: Sequence[tuple[object, ...]]) -> Any:
-        sql, types = _WRITES[what]
-        return self.db.execute(sql, columns(types, rows))
-
     def finish(self) -> None:
-        """Sync the pipeline and detect write conflicts. Raises `Conflict`."""
         if self._locked:
             self.db.execute(_UNLOCK, _bytea(self._locked))
-        if self._exact:
-            with self.db.pipeline() as pipeline:
-                pipeline.sync()
-            if any(cursor.rowcount != n for cursor, n in self._exact):
-                raise Conflict("a key was remembered by another batch at the same time")
+        super().finish()

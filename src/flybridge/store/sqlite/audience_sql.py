@@ -6,11 +6,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from flybridge.store.audiences.audience import CLAIMED, COUNTED, COUNTERS, DUE, WANTING
+from flybridge.store.audiences.protocol import Action
 from flybridge.store.core.tables import Read, Write
 
 MEMBER: Final = "SELECT audience, person, wanted, mark, lack, extra FROM members WHERE"
 ERASABLE: Final = "wanted <= 0 AND standing IN (0, 3) AND extra IS NULL"
 """A device that no member has, that AppsFlyer does not list, and about which nothing is to be sent."""
+
+STANDINGS: Final = f"""
+    SELECT app, name, cohort, title, people, lacking, listed, refused,
+      (SELECT count(*) FROM (SELECT 1 FROM devices WHERE audience = a.id AND {DUE[Action.ADD]} LIMIT {COUNTED + 1})),
+      (SELECT count(*) FROM (SELECT 1 FROM devices WHERE audience = a.id AND {DUE[Action.REMOVE]} LIMIT {COUNTED + 1})),
+      held, tries, max_devices, snapshot_ms, ran_ms, complete_ms, next_ms, owner IS NOT NULL AND leased_until_ms > ?1
+    FROM audiences a"""
+
+
+def _due(action: Action) -> str:
+    return f"""SELECT mark, sealed, standing FROM devices INDEXED BY devices_{action.value}
+               WHERE audience = ? AND mark > ? AND {DUE[action]} ORDER BY mark LIMIT ?"""
+
 
 READS: Final[Mapping[Read, str]] = {
     Read.AUDIENCE: "SELECT id, floor_ms FROM audiences WHERE app = ? AND name = ?",
@@ -20,6 +35,27 @@ READS: Final[Mapping[Read, str]] = {
     Read.MEMBERS_OF_PERSONS: f"{MEMBER} person IN (??)",
     Read.MEMBERS_OF_MARKS: f"{MEMBER} mark IN (??)",
     Read.DEVICES_OF_MARKS: "SELECT audience, mark FROM devices WHERE mark IN (??)",
+    Read.TARGET: "SELECT id, target FROM audiences WHERE app = ? AND name = ?",
+    Read.CLAIM: f"SELECT {CLAIMED} FROM audiences WHERE app = ? AND name = ?",
+    Read.OWNER: "SELECT owner FROM audiences WHERE id = ?",
+    Read.AUDIENCE_IDS: "SELECT id FROM audiences ORDER BY id",
+    Read.STANDINGS: f"{STANDINGS} ORDER BY app, name",
+    Read.DUE_AUDIENCES: f"""{STANDINGS} WHERE next_ms <= ?1 AND (owner IS NULL OR leased_until_ms <= ?1)
+                            ORDER BY next_ms, id""",
+    Read.TO_ADD: _due(Action.ADD),
+    Read.TO_REMOVE: _due(Action.REMOVE),
+    Read.EXTRAS: """SELECT mark, sealed, extra FROM devices WHERE audience = ? AND mark > ? AND extra IS NOT NULL
+                    AND extra_ms BETWEEN 1 AND ? ORDER BY mark LIMIT ?""",
+    Read.EXTRAS_OF: "SELECT mark, extra FROM devices WHERE extra IS NOT NULL AND audience = ? AND mark IN (??)",
+    Read.EXTRAS_DUE: "SELECT min(extra_ms) FROM devices WHERE audience = ? AND extra IS NOT NULL AND extra_ms > 0",
+    Read.IMPORT_KEYS: "SELECT app, name, import_key FROM audiences WHERE import_key IS NOT NULL",
+    Read.RUNS: """SELECT app, name, told FROM audience_runs r JOIN audiences a ON a.id = r.audience
+                  WHERE (?1 IS NULL OR app = ?1) AND (?2 IS NULL OR name = ?2)
+                  ORDER BY r.ended_ms DESC, r.id DESC LIMIT ?3""",
+    Read.LACKING: """SELECT who, lack FROM members WHERE wanted = 1 AND lack > 0
+                     AND audience = (SELECT id FROM audiences WHERE app = ? AND name = ?) LIMIT ?""",
+    Read.AUDIENCE_COUNTERS: COUNTERS,
+    Read.WANTED_DEVICES: WANTING,
 }
 
 WRITES: Final[Mapping[Write, str]] = {
@@ -44,4 +80,38 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.UNCOUNT_DEVICES: f"""UPDATE audiences SET refused = refused - (SELECT count(*) FROM devices
                                  WHERE audience = ? AND mark = ? AND standing = 3 AND {ERASABLE}) WHERE id = ?""",
     Write.DROP_DEVICES: f"DELETE FROM devices WHERE audience = ? AND mark = ? AND {ERASABLE}",
+    Write.TARGET: "UPDATE audiences SET cohort = ?, target = ?, next_ms = min(next_ms, ?) WHERE id = ?",
+    Write.CLAIM: """UPDATE audiences SET owner = ?, leased_until_ms = ?, next_ms = max(next_ms, 0)
+                    WHERE app = ? AND name = ? AND next_ms <= ? AND (owner IS NULL OR leased_until_ms <= ?)""",
+    Write.RENEW: "UPDATE audiences SET leased_until_ms = ? WHERE id = ? AND owner = ?",
+    Write.FINISH: """UPDATE audiences SET owner = NULL, leased_until_ms = 0, tries = ?1,
+                       ran_ms = CASE WHEN ?2 = 1 THEN ?3 ELSE ran_ms END,
+                       complete_ms = CASE WHEN ?4 = 1 THEN ?3 ELSE complete_ms END,
+                       next_ms = CASE WHEN next_ms < 0 THEN 0 ELSE ?5 END WHERE id = ?6 AND owner = ?7""",
+    Write.RUN: "INSERT INTO audience_runs (audience, began_ms, ended_ms, told) VALUES (?, ?, ?, ?)",
+    Write.LEARN: """UPDATE audiences SET max_devices = coalesce(nullif(?, 0), max_devices),
+                      title = coalesce(nullif(?, ''), title) WHERE id = ?""",
+    Write.REQUESTED: "UPDATE audiences SET request_id = ?, requested_ms = ? WHERE id = ? AND owner = ?",
+    Write.IMPORT_KEY: "UPDATE audiences SET import_key = ? WHERE app = ? AND name = ?",
+    Write.RESET_AUDIENCE: """UPDATE audiences SET listed = 0, refused = 0, next_ms = 0, revision = revision + 1
+                             WHERE id = ?""",
+    Write.EMPTY_AUDIENCE: "UPDATE audiences SET listed = 0, refused = 0 WHERE id = ?",
+    Write.COUNT_DEVICES: "UPDATE audiences SET listed = listed + ?, refused = refused + ? WHERE id = ?",
+    Write.STAND_ALL: "UPDATE devices SET standing = ?1 WHERE audience = ?2 AND standing <> ?1",
+    Write.STAND: "UPDATE devices SET standing = ? WHERE audience = ? AND mark = ?",
+    Write.ANSWER: """UPDATE devices SET standing = ?, extra_ms = coalesce(nullif(extra_ms, 0), ?)
+                     WHERE audience = ? AND mark = ? AND standing = 2""",
+    Write.UNLIST: "UPDATE devices SET standing = 0 WHERE audience = ? AND standing = 2",
+    Write.DROP_UNWANTED: "DELETE FROM devices WHERE audience = ? AND wanted <= 0",
+    Write.DROP_ERASABLE: f"DELETE FROM devices WHERE audience = ? AND {ERASABLE}",
+    Write.EXTRA_SENT: """UPDATE devices SET extra = CASE extra_sent WHEN 0 THEN extra END, extra_ms = ?,
+                           extra_sent = 1 - extra_sent WHERE audience = ? AND mark = ?""",
+    Write.EXTRA_DONE: "UPDATE devices SET extra = NULL, extra_sent = 0 WHERE audience = ? AND mark = ?",
+    Write.FLOOR: "UPDATE audiences SET floor_ms = max(floor_ms, ?) WHERE id = ?",
+    Write.DROP_RUNS: "DELETE FROM audience_runs WHERE audience = ? AND ended_ms <= ?",
+    Write.DROP_FORMER: "DELETE FROM members WHERE audience = ? AND wanted = 0 AND said_ms <= ?",
+    Write.DROP_AUDIENCE: "DELETE FROM audiences WHERE id = ?",
+    Write.DROP_ALL_MEMBERS: "DELETE FROM members WHERE audience = ?",
+    Write.DROP_ALL_DEVICES: "DELETE FROM devices WHERE audience = ?",
+    Write.DROP_ALL_RUNS: "DELETE FROM audience_runs WHERE audience = ?",
 }
