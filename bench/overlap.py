@@ -17,6 +17,7 @@ import resource
 import sys
 import tempfile
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -82,13 +83,13 @@ def _second(body: bytes) -> float:
 
 def write(place: Path, bodies: list[bytes]) -> list[str]:
     """Write three files. Each has a half of all rows, and two of them each row of the middle."""
-    rows = [message for body in bodies if report_of(message := json.loads(body)) is not None]
+    rows = [body for body in bodies if report_of(json.loads(body)) is not None]
     paths = []
     for number in range(3):
         start = number * len(rows) // 4
         part = rows[start : start + len(rows) // 2 + 1]
         path = place / f"part-{number}.csv"
-        path.write_bytes(as_csv([header(MORE), *(cells(row, MORE) for row in part)]))
+        path.write_bytes(as_csv(chain([header(MORE)], (cells(json.loads(row), MORE) for row in part))))
         paths.append(str(path))
     return paths
 
