@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -24,7 +28,7 @@ from flybridge.history.survey import outcome_of
 from flybridge.identity import Keyring
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution
+from flybridge.mapping.to_amplitude.settings import DoubleAttribution, Uninstalls
 from flybridge.records import Deliver, Envelope, Filing, Hold, Media, Source
 from flybridge.sandbox.traffic.traffic import TrafficApp, generate
 from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
@@ -62,26 +66,140 @@ EMPTY = st.sampled_from(["", "null", "None", "N/A", " "])
 SPELL = st.sampled_from([str, str.lower, lambda text: text.replace(" ", "_"), lambda text: f" {text}"])
 
 
-def _written(message: dict[str, Any], draw: st.DataObject, *, by_api_names: bool) -> bytes:
+def _contributors() -> dict[str, str]:
+    found = {}
+    for number in (1, 2, 3):
+        found |= {
+            f"contributor_{number}_{name}": f"{name} {number}"
+            for name in ("media_source", "campaign", "af_prt", "touch_type", "match_type")
+        }
+        found[f"contributor_{number}_touch_time"] = f"2026-01-0{number} 10:00:00.000"
+    return found
+
+
+INSTALLED = "2026-01-20 09:30:00.000"
+RETARGETED = {"is_retargeting": "true", "campaign_type": "retargeting", "media_source": "criteonew_int"}
+AD_REVENUE = {
+    "event_name": "af_ad_revenue",
+    "event_value": None,
+    "monetization_network": "mopub",
+    "mediation_network": "ironsource",
+    "ad_unit": "rewarded",
+    "placement": "level end",
+    "segment": "whales",
+    "impressions": "3",
+    "event_revenue": 0.0123,
+    "event_revenue_currency": "EUR",
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "install": {"event_name": "install", "event_time": INSTALLED, "event_value": None},
+    "reinstall": {"event_name": "reinstall", "conversion_type": "reinstall", "event_value": None},
+    "re-engagement": RETARGETED
+    | {"event_name": "re-engagement", "conversion_type": "re-engagement", "event_value": None},
+    "re-attribution": RETARGETED
+    | {"event_name": "re-attribution", "conversion_type": "reinstall", "event_value": None},
+    "old retargeting": {
+        "event_name": "re-engagement",
+        "is_retargeting": "true",
+        "retargeting_conversion_type": "re-engagement",
+        "event_value": None,
+    },
+    "in-app event": {"event_name": "af_purchase", "event_revenue": 9.99, "event_revenue_currency": "EUR"},
+    "retargeted event": RETARGETED | {"event_name": "af_purchase", "conversion_type": "re-engagement"},
+    "secondary attribution": RETARGETED | {"event_name": "af_purchase", "is_primary_attribution": "false"},
+    "ad revenue": AD_REVENUE,
+    "retargeted ad revenue": AD_REVENUE | RETARGETED | {"conversion_type": "re-engagement"},
+    "organic ad revenue": AD_REVENUE | {"media_source": "organic", "campaign_type": "organic"},
+    "uninstall": {"event_name": "uninstall", "conversion_type": "uninstall", "event_value": None},
+    "SKAdNetwork": {
+        "event_name": "skad_install",
+        "skad_transaction_id": "6aafb7a5-0170-41b5-bbe4-fe71dedf1e28",
+        "skad_campaign_id": "42",
+        "skad_version": "4.0",
+        "skad_redownload": "false",
+        "skad_ad_network_id": "su67r6k2v3.skadnetwork",
+    },
+    "contributors": _contributors(),
+    "selected currency": {
+        "event_name": "af_purchase",
+        "event_revenue": 9.99,
+        "event_revenue_currency": "EUR",
+        "revenue_in_selected_currency": "1650.25",
+        "selected_currency": "JPY",
+    },
+}
+"""What makes another kind of a message."""
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def _unpadded(moment: datetime) -> str:
+    return f"{moment.year}-{moment.month}-{moment.day} {moment.hour}:{moment:%M:%S}"
+
+
+def _written_as(form: str) -> Callable[[datetime], str]:
+    return lambda moment: moment.strftime(form)
+
+
+TIMES: dict[str, tuple[str, Callable[[datetime], str]]] = {
+    "as reported": ("UTC", _written_as("%Y-%m-%d %H:%M:%S")),
+    "fraction": ("UTC", _written_as("%Y-%m-%d %H:%M:%S.000")),
+    "T": ("UTC", _written_as("%Y-%m-%dT%H:%M:%S")),
+    "Z": ("Asia/Tokyo", _written_as("%Y-%m-%dT%H:%M:%SZ")),
+    "offset": ("UTC", lambda moment: f"{moment + timedelta(hours=2):%Y-%m-%d %H:%M:%S}+02:00"),
+    "half a day": ("UTC", _written_as("%Y-%m-%d %I:%M:%S %p")),
+    "one digit": ("UTC", _unpadded),
+    "slashes": ("UTC", _written_as("%Y/%m/%d %H:%M:%S")),
+    "month in words": ("UTC", _written_as("%d-%b-%Y %H:%M:%S")),
+    "month first": ("UTC", _written_as("%b %d, %Y, %I:%M:%S %p")),
+    "Unix date": ("UTC", _written_as("%a %b %d %H:%M:%S UTC %Y")),
+    "digits": ("UTC", _written_as("%Y%m%d%H%M%S")),
+    "seconds since 1970": ("Asia/Tokyo", lambda moment: str(int(moment.replace(tzinfo=UTC).timestamp()))),
+    "in the app's zone": (
+        "Europe/Berlin",
+        lambda moment: f"{moment.replace(tzinfo=UTC).astimezone(BERLIN):%Y-%m-%d %H:%M:%S}",
+    ),
+}
+"""How times are written, and the zone that the import is given."""
+
+
+def _written(
+    message: dict[str, Any], draw: st.DataObject, *, by_api_names: bool, spelled: Callable[[str], str] = str
+) -> bytes:
     """Write a message as a file of one row, with its columns in any order and spelling."""
-    names = draw.draw(st.permutations(sorted(set(DISPLAY) & set(message))))
+    known = {name for name in message if name in DISPLAY or name.startswith("skad_")}
+    names = draw.draw(st.permutations(sorted(known)))
     nothing = draw.draw(st.lists(st.sampled_from(sorted(set(DISPLAY) - set(message))), unique=True, max_size=10))
     spell, empty = draw.draw(SPELL), draw.draw(EMPTY)
+    joined = draw.draw(st.booleans())
     header = [
-        ASKED.get(name, name) if by_api_names else spell(DISPLAY[name]) if name != "appsflyer_id" else "AppsFlyer ID"
+        ASKED.get(name, name)
+        if by_api_names
+        else spell(DISPLAY.get(name, name))
+        if name != "appsflyer_id"
+        else "AppsFlyer ID"
         for name in [*names, *nothing]
     ]
-    values = [cell(name, message[name]) for name in names] + [empty] * len(nothing)
+    if joined:
+        header = [re.sub(r"(?i)(contributor)[ _](?=\d)", r"\1", column) for column in header]
+    values = [
+        spelled(cell(name, message[name])) if name.endswith("_time") and message[name] else cell(name, message[name])
+        for name in names
+    ] + [empty] * len(nothing)
+    if (revenue := message.get("revenue_in_selected_currency")) is not None:
+        currency = message["selected_currency"]
+        header.append(f"event_revenue_{currency.lower()}" if by_api_names else f"Event Revenue {currency}")
+        values.append(revenue)
     text = io.StringIO(newline="")
     csv.writer(text, quoting=draw.draw(st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))).writerows([header, values])
     return draw.draw(st.sampled_from(["", "\ufeff"])).encode() + text.getvalue().encode()
 
 
-def _row(content: bytes) -> RawRow:
+def _row(content: bytes, zone: str = "UTC") -> RawRow:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "january.csv"
         path.write_bytes(content)
-        (row,) = RawRows(local_file(path), Zone("UTC"), None)
+        (row,) = RawRows(local_file(path), Zone(zone), None)
     assert isinstance(row, RawRow)
     return row
 
@@ -106,9 +224,52 @@ def _bodies(item: Deliver) -> list[dict[str, Any]]:
 @given(message=st.sampled_from(MESSAGES), draw=st.data(), by_api_names=st.booleans())
 def test_a_row_is_the_event_that_was_pushed(message, draw, by_api_names):
     """Whatever the columns, their order and their spelling: the same bodies, figures, matching keys and content key."""
-    row = _row(_written(message, draw, by_api_names=by_api_names))
-    pushed = FLOW.filing(Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, json.dumps(message).encode()))
-    read = FLOW.filing(Envelope("shop", Source.PULL, Media.JSON, NOW_MS, row.body, ordinal=1))
+    _assert_same(FLOW, message, _row(_written(message, draw, by_api_names=by_api_names)))
+
+
+FLOWS = [
+    Flow({"shop": AppFlow(rules)}, Keyring(b"secret"))
+    for rules in (
+        Rules(app="shop", platform="android"),
+        Rules(
+            app="shop",
+            platform="android",
+            uninstalls=Uninstalls.SEND,
+            double_attribution=DoubleAttribution.BOTH,
+            min_id_length=1,
+        ),
+        Rules(app="shop", platform="ios"),
+    )
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(
+    message=st.sampled_from(MESSAGES),
+    time=st.sampled_from(sorted(TIMES)),
+    flow=st.sampled_from(FLOWS),
+    draw=st.data(),
+)
+@settings(max_examples=20)
+def test_a_row_of_each_kind_is_the_event_that_was_pushed(kind, message, time, flow, draw):
+    """Conversions, ad revenue, uninstalls, SKAdNetwork, contributors and times in any spelling, in a stated zone."""
+    twins = ("event_time_selected_timezone", "selected_timezone")
+    message = {name: value for name, value in message.items() if name not in twins}
+    message |= {"install_time": INSTALLED} | KINDS[kind]
+    zone, write = TIMES[time]
+
+    def spelled(text: str) -> str:
+        return write(datetime.fromisoformat(text))
+
+    by_api_names = zone == "UTC" and draw.draw(st.booleans())  # those have no other zone
+    content = _written(message, draw, by_api_names=by_api_names, spelled=spelled)
+    _assert_same(flow, message, _row(content, zone))
+
+
+def _assert_same(flow: Flow, message: dict[str, Any], row: RawRow) -> None:
+    """Check that a row gives the bodies, figures, matching keys and content key of the message that was pushed."""
+    pushed = flow.filing(Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, json.dumps(message).encode()))
+    read = flow.filing(Envelope("shop", Source.PULL, Media.JSON, NOW_MS, row.body, ordinal=1))
     # Only what is read can be old.
     assert _without_skip(read) == _without_skip(pushed)
     assert (read.performance, read.persons) == (pushed.performance, pushed.persons)

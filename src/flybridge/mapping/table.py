@@ -156,8 +156,8 @@ def moment(value: str) -> str | None:
         try:
             read = _read(value)
         except ValueError:
-            return None
-        if read.tzinfo is None:
+            read = None
+        if read is not None and read.tzinfo is None:
             return f"{value[:10]}T{value[11:19]}" if FIRST_YEAR <= read.year <= LAST_YEAR else None
     ms = read_time_ms(value)
     return None if ms is None else moment_of(ms)
