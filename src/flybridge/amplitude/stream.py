@@ -4,7 +4,7 @@ Amplitude's webhook posts one event in the Export API's format, one user in the 
 a FreeMarker template makes of them; a cohort webhook posts a list of users with properties. An Export API file
 holds the same events a line each. In all of them a sighting is an object with a `user_id` and/or a
 `device_id` and identifiers that AppsFlyer's postbacks carry too: at the top, among its `user_properties`, in their
-operations `$set` and `$setOnce`, or as the device id itself.
+operations `$set` and `$setOnce`, or as the device id itself; an AppsFlyer id also among the properties of the event.
 
 Advertising ids, vendor ids and App Set ids are wiped from what Amplitude shows, so that the device id and the user
 properties are what people are usually found by.
@@ -122,6 +122,11 @@ def _seen(event: Mapping[str, Any]) -> SeenUser | None:
             kind = None if value is None else _kind_of(name)
             if kind is not None and kind not in ids and (found := bare(value)) is not None:
                 ids[kind] = found
+    if IdKind.APPSFLYER_ID not in ids:
+        # As the mapping to AppsFlyer takes it. Of the other names some mean something else there, as the id of an ad.
+        properties = object_of(event.get("event_properties"))
+        if (found := bare(properties.get("appsflyer_id"))) is not None:
+            ids[IdKind.APPSFLYER_ID] = found
     if device_id:
         for kind, value in device_ids(device_id, platform_of(event)):
             ids.setdefault(kind, value)
