@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 from pathlib import Path
 from urllib.parse import quote, quote_plus, urlencode
@@ -280,8 +282,61 @@ def test_a_message_of_the_former_push_api_is_a_postback():
 
 def test_equal_rows_of_a_file_are_counted():
     """As the pipeline counts them: the second is another event."""
-    text = b"Event Name,AppsFlyer ID\na,1\na,1\nb,1\n"
-    assert [one.ordinal for one in read_messages(text)] == [1, 2, 1]
+    rows = [f"{name},1,2026-01-31 10:00:00\n" for name in "aab"]
+    text = "".join(["Event Name,AppsFlyer ID,Event Time\n", *rows])
+    assert [one.ordinal for one in read_messages(text.encode())] == [1, 2, 1]
+
+
+NAMES = ("Event Name", "AppsFlyer ID", "Event Time", "Campaign", "Event Value")
+CELLS = ("af_purchase", "1767225600000-1234567", "2026-01-31 10:00:00", 'Frühling, "rosa"', '{"a": "b; c"}')
+
+
+def as_csv(delimiter: str = ",", end: str = "\r\n", **how) -> str:
+    """Write a row as CSV."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator=end, **how).writerows([NAMES, CELLS])
+    return text.getvalue()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        as_csv().encode(),
+        as_csv().encode("utf-8-sig"),
+        as_csv().encode("utf-16"),
+        as_csv().encode("utf-16-be"),
+        as_csv().encode("cp1252"),
+        as_csv(";").encode(),
+        as_csv("\t").encode(),
+        as_csv("|").encode(),
+        as_csv(end="\r").encode(),
+        as_csv(quoting=csv.QUOTE_ALL).encode(),
+        as_csv(doublequote=False, escapechar="\\").encode(),
+        b"sep=;\n" + as_csv(";").encode(),
+        b"In-app events of a shop\n\n" + as_csv().encode(),
+        as_csv().replace("Event Name", "event_name").encode(),
+        as_csv().replace("Event Name", "EventName").encode(),
+    ],
+)
+def test_a_row_is_explained_however_the_import_reads_it(raw):
+    """In all forms of CSV that are imported, and with the same result as the message of the Push API."""
+    config = config_of("android", "http_v2", "")
+    fields = dict(zip(("event_name", "appsflyer_id", "event_time", "campaign", "event_value"), CELLS, strict=True))
+    (row,), (push,) = read_messages(raw), read_messages(json.dumps(fields).encode())
+    assert row.source is Source.FILE
+    (said,), (expected,) = (explain(config, config.apps[0], one, NOW_MS) for one in (row, push))
+    assert (said.outcome, said.event, said.rows) == (expected.outcome, expected.event, expected.rows)
+
+
+def test_rows_that_are_not_imported_are_not_explained_as_if_they_were():
+    """One without a time is a dead letter, and one of a report of clicks is left out."""
+    config = config_of("android", "http_v2", "")
+    undated = b"Event Name,AppsFlyer ID,Campaign\naf_purchase,1767225600000-1234567,Spring\n"
+    clicks = b"AppsFlyer ID,Campaign,Media Source\n1767225600000-1234567,Spring,partner_int\n"
+    found = [explain(config, config.apps[0], read_messages(raw)[0], NOW_MS)[0] for raw in (undated, clicks)]
+    assert [(one.outcome, one.reason) for one in found] == [("dead", "no_event_time"), ("left_out", "")]
+    assert "line 2: It has no event_time" in found[0].sentence
+    assert "not imported" in found[1].sentence
 
 
 def test_a_row_that_cannot_be_read_is_listed_with_its_line():

@@ -52,9 +52,9 @@ class MessageOutcome(Struct, frozen=True):
     """What `serve` would do with one message.
 
     `outcome` is `delivered`, `held`, `filtered`, `refused`, `applied`, `dead`, `turned_away` for what the intake
-    answers with an error, `answered` for the creation of a list, or `unreadable` for a row of a file that can't be
-    read. `keys` are the kinds of identifiers that it is held under, `mapping` and `rows` explain the item that would be
-    sent.
+    answers with an error, `answered` for the creation of a list, or, for a row of a file, `unreadable` or `left_out` of
+    what is imported. `keys` are the kinds of identifiers that it is held under, `mapping` and `rows` explain the item
+    that would be sent.
     """
 
     app: str
@@ -102,7 +102,8 @@ def explain(config: Config, app: App, message: GivenMessage, received_ms: int) -
     """Return what `serve` would do with a message: one outcome, or one for each event of a list that it takes apart."""
     if message.problem:
         remedy = "Save the file as CSV again; a value with commas, quotes or line ends stands in quotes."
-        return [MessageOutcome(app.name, message.form, "unreadable", "", message.problem, remedy)]
+        remedy = remedy if message.outcome == "unreadable" else ""
+        return [MessageOutcome(app.name, message.form, message.outcome, "", message.problem, remedy)]
     if message.source is not Source.FILE and (refusal := _turned_away(config, message)) is not None:
         detail = f"The intake answers {refusal.status}. {refusal.error}"
         return [MessageOutcome(app.name, message.form, "turned_away", str(refusal.status), detail, refusal.remedy)]

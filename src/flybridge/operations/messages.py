@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections import Counter
@@ -14,11 +13,14 @@ from msgspec import Struct
 
 from flybridge.amplitude import cohort_message
 from flybridge.amplitude.streamed import event_in, read_message
-from flybridge.appsflyer.columns import columns_of
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback import V1_NAMES
+from flybridge.appsflyer.raw_report import BAD_ROW, TAKEN, row_body
+from flybridge.errors import FlybridgeError
+from flybridge.history.csv_rows import CsvReader
+from flybridge.history.rows import UTC_TIMES, BadRow, dated
 from flybridge.records import Media, Source
-from flybridge.system.text_encoding import encoding_of
+from flybridge.system.text_encoding import as_utf8, encoding_of
 
 AMPLITUDE_ONLY: Final = frozenset(
     {
@@ -48,13 +50,17 @@ FORMS: Final = {
     Source.COHORT: "cohort message of Amplitude",
 }
 
+THE_FILE: Final = "the file"
+LEFT_OUT: Final = "left_out"
+
 _QUERY: Final = re.compile(r"(?:(?:GET\s+)?\S*\?)?([\w.$%\[\]+-]+=[^\s]*)(?:\s+HTTP/[\d.]+)?")
 
 
 class GivenMessage(Struct, frozen=True):
     """One message as it would reach flybridge. `form` says in words what it was read as.
 
-    `problem` is why a row of a file can't be read; it has no body then. `ordinal` and `newest` are the envelope's.
+    `problem` is why a row of a file can't be read, or is left out, as `outcome` says; it has no body then. `ordinal`
+    and `newest` are the envelope's.
     `call` is the end of the path of a list-based integration: `/`, `/{id}/add` or `/{id}/remove`.
     """
 
@@ -64,6 +70,7 @@ class GivenMessage(Struct, frozen=True):
     body: bytes
     ordinal: int = 0
     problem: str = ""
+    outcome: str = "unreadable"
     newest: bool = False
     call: str = ""
 
@@ -82,7 +89,7 @@ def read_messages(
     if stripped[:1] not in ("{", "[") and source in (None, Source.PUSH):
         if (query := _QUERY.fullmatch(stripped)) is not None:
             return [GivenMessage("postback (GET)", Source.PUSH, Media.QUERY, query[1].encode("utf-8", "surrogatepass"))]
-        if rows := list(_rows(text)):
+        if rows := list(_rows(raw)):
             return rows
     chosen = source or kind_of(body, fields or {})
     return [GivenMessage(FORMS[chosen], chosen, Media.JSON, body)]
@@ -123,39 +130,35 @@ def _is_amplitudes(message: Mapping[str, Any]) -> bool:
     return ours > theirs
 
 
-def _rows(text: str) -> Iterator[GivenMessage]:
-    begins = len(text) - len(text.lstrip())
-    text, skipped = text[begins:], text.count("\n", 0, begins)
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+def _rows(raw: bytes) -> Iterator[GivenMessage]:
+    """Yield the rows of raw data as `flybridge import` reads them, with times of UTC. Another file has none."""
+    if b"\n" not in raw:
+        raw = raw.replace(b"\r", b"\n")
     try:
-        columns = columns_of(next(reader, []))
-    except csv.Error:
-        return
-    if len(set(columns.fields) & set(NAMES)) < 2:
+        rows = CsvReader(as_utf8(io.BufferedReader(io.BytesIO(raw))), THE_FILE, None, UTC_TIMES)
+    except FlybridgeError:
         return
     seen: Counter[bytes] = Counter()
-    number = 0
-    while True:
-        line = skipped + reader.line_num + 1
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as problem:
-            yield _unreadable(line, f"it is no row of CSV: {problem}.")
-            continue
-        if not any(values):
-            continue
-        number += 1
-        if len(values) != len(columns.fields):
-            yield _unreadable(line, f"it has {len(values)} values, and the header has {len(columns.fields)}.")
-            continue
-        body = msgspec.json.encode(columns.row(values))
-        seen[body] += 1
-        yield GivenMessage(f"row {number} of the file", Source.FILE, Media.JSON, body, seen[body])
+    for number, read in enumerate(rows, 1):
+        row = read if isinstance(read, BadRow) else dated(read)
+        if isinstance(row, BadRow):
+            yield _bad(row)
+        elif row.report not in TAKEN:
+            problem = f"It is a row of AppsFlyer's {row.report} report, which is not imported."
+            yield GivenMessage(_row(number), Source.FILE, Media.JSON, b"", problem=problem, outcome=LEFT_OUT)
+        else:
+            seen[row.body] += 1
+            yield GivenMessage(_row(number), Source.FILE, Media.JSON, row.body, seen[row.body])
 
 
-def _unreadable(line: int, problem: str) -> GivenMessage:
-    return GivenMessage(f"line {line} of the file", Source.FILE, Media.JSON, b"", problem=f"Line {line}: {problem}")
+def _row(number: int) -> str:
+    return f"row {number} of the file"
+
+
+def _bad(row: BadRow) -> GivenMessage:
+    form = f"line {row.number} of the file"
+    if row.reason != BAD_ROW:  # the import makes a dead letter of it that is replayed when the line is corrected
+        body = row_body(THE_FILE, row.number, row.problem, row.text, row.reason)
+        return GivenMessage(form, Source.FILE, Media.ROW, body)
+    problem = f"Line {row.number}: {row.problem[:1].lower()}{row.problem[1:]}"
+    return GivenMessage(form, Source.FILE, Media.JSON, b"", problem=problem)
