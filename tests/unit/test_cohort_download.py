@@ -14,8 +14,8 @@ from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
 from flybridge.audiences.settings import Cadence
-from flybridge.delivery.exchange import HttpResponse
-from flybridge.errors import ForbiddenAddress
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.errors import ForbiddenAddress, TransportError
 from flybridge.identity import Keyring
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort, written
@@ -228,6 +228,48 @@ async def test_a_file_that_stays_broken_waits_for_the_cadence(tmp_path):
         began_ms = bridge.clock.now_ms()
         while bridge.clock.now_ms() < began_ms + 5 * 24 * HOUR_S * 1000:
             assert (await bridge.next_run()).outcome == "failed"
+        assert bridge.sandbox.cohorts.asked <= 10
+
+
+def _lost(_: HttpRequest) -> HttpResponse:
+    raise TransportError("The answer was lost.", maybe_applied=True)
+
+
+def _is_asking(request: HttpRequest) -> bool:
+    return "/api/5/cohorts/request/" in request.url and not request.url.endswith("/file")
+
+
+def _is_status(request: HttpRequest) -> bool:
+    return "/request-status/" in request.url
+
+
+FAILURES = {
+    "the answer is lost": (_is_asking, _lost),
+    "no id": (_is_asking, lambda _: HttpResponse(202, {}, b"{}")),
+    "500": (_is_asking, lambda _: HttpResponse(500, {}, b"")),
+    "a page": (_is_asking, lambda _: HttpResponse(200, {}, b"<html>")),
+    "the state is lost": (_is_status, _lost),
+    "the state is unknown": (_is_status, lambda _: HttpResponse(404, {}, b"")),
+    "the job fails": (_is_status, lambda _: HttpResponse(200, {}, b'{"async_status":"JOB FAILED"}')),
+    "the job lasts": (_is_status, lambda _: HttpResponse(202, {}, b'{"async_status":"JOB INPROGRESS"}')),
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+async def test_a_download_that_fails_for_ever_costs_no_more_than_its_cadence(tmp_path, what):
+    """Amplitude counts each request for a cohort, answered or not; the first tries come sooner."""
+    async with bridged(tmp_path, cadence="daily") as bridge:
+        is_hit, answer = FAILURES[what]
+        sent = bridge.inside.send
+
+        async def send(request: HttpRequest) -> HttpResponse:
+            answered = await sent(request)  # it has arrived all the same
+            return answer(request) if is_hit(request) else answered
+
+        bridge.inside.send = send
+        began_ms = bridge.clock.now_ms()
+        while bridge.clock.now_ms() < began_ms + 5 * 24 * HOUR_S * 1000:
+            assert (await bridge.next_run()).outcome in {"failed", "stopped"}
         assert bridge.sandbox.cohorts.asked <= 10
 
 

@@ -30,6 +30,7 @@ from flybridge.store.performance import label
 PAGE: Final = 5_000
 POLL_FIRST_S: Final = 2.0
 POLL_MOST_S: Final = 30.0
+NOT_COUNTED: Final = ("unreachable", "rate_limited")
 PATIENCE_MS: Final = 3_600_000
 """How long a request is waited for and continued; after that a new one is made."""
 
@@ -103,10 +104,15 @@ class CohortDownload:
         # Messages carry whole seconds: one of the same second counts as later than the snapshot.
         said_ms = self._clock.now_ms() // 1000 * 1000 - 1
         rule = work.plan.rule
-        asked = amplitude.read_asked(await self._ask(amplitude.ask_request(credentials, rule.cohort, rule.properties)))
+        request = amplitude.ask_request(credentials, rule.cohort, rule.properties)
+        try:
+            asked = amplitude.read_asked(await self._ask(request))
+        except Ended as problem:
+            asked = amplitude.Asked(problem.verdict)
+        # What has arrived may count against the month's limit, whatever has become of its answer.
+        work.requested = not (isinstance(asked.verdict, Retry) and asked.verdict.reason in NOT_COUNTED)
         if not isinstance(asked.verdict, Accepted):
             raise ended(asked.verdict, "Amplitude, asked for the cohort")
-        work.requested = True
         await self._store.requested(claim, asked.request_id, said_ms)
         return asked.request_id, said_ms
 
