@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flybridge.config.settings import Retention
 from flybridge.records import DAY_MS, HOUR_MS, Dead, Deliver, Envelope, Filing, Filter, Hold, Media, Source
 from flybridge.sealing import Seal
-from flybridge.service.confirmed_clock import CONFIRM_S, TOLERANCE_MS, ConfirmedClock
+from flybridge.service.confirmed_clock import CONFIRM_S, TOLERANCE_MS, ConfirmedClock, DatingClock
 from flybridge.service.lifetime import housekeeping
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.telemetry.metrics import Metrics
@@ -116,6 +116,33 @@ def test_a_boot_at_1970_is_no_confirmed_time():
     machine.passes(1)
     assert clock.now_ms() == machine.wall_ms
     assert clock.jump_s == 0
+
+
+def test_what_comes_after_a_boot_at_1970_is_dated_by_the_confirmed_time():
+    """Else it would expire as soon as the clock is set right. A clock that is a day behind, or ahead, is its own."""
+    machine = Machine(0)
+    confirmed = machine.clock()
+    confirmed.begin(NOW_MS)
+    received, filed = DatingClock(machine, confirmed), DatingClock(confirmed, confirmed)
+    machine.passes(60)
+    assert received.now_ms() == filed.now_ms() == NOW_MS + 60_000
+    machine.wall_ms = NOW_MS + 61_000
+    assert received.now_ms() == filed.now_ms() == machine.wall_ms
+    machine.wall_ms -= DAY_MS
+    assert received.now_ms() == filed.now_ms() == machine.wall_ms
+    machine.wall_ms += 40 * DAY_MS
+    assert (received.now_ms(), filed.now_ms()) == (machine.wall_ms, NOW_MS + 61_000)
+
+
+def test_a_time_of_long_ago_that_stays_is_believed():
+    """As any other: nobody knows better."""
+    machine = Machine(0)
+    confirmed = machine.clock()
+    confirmed.begin(NOW_MS)
+    received = DatingClock(machine, confirmed)
+    assert received.now_ms() == NOW_MS
+    machine.passes(CONFIRM_S)
+    assert received.now_ms() == machine.wall_ms
 
 
 @given(st.lists(st.tuples(st.floats(0, 600), st.integers(-40 * DAY_MS, 40 * DAY_MS)), max_size=30))

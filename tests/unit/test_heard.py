@@ -129,6 +129,23 @@ def unstored(n=3, *, at_ms=NOW_MS, problem="The stream is full."):
     return heard
 
 
+def test_what_was_noted_while_the_clock_was_ahead_is_taken_back():
+    """Else an app would not be silent, a refusal would last, and an inbox that refuses would look well for a month."""
+    heard = unstored()
+    heard.refuse(401, 1, NOW_MS)
+    heard.hear(NOW_MS - 1)
+    assert not heard.believe(NOW_MS)
+    ahead_ms = NOW_MS + 32 * DAY_MS
+    heard.hear(ahead_ms)
+    heard.refuse(401, 1, ahead_ms)
+    assert heard.unstored(NOW_MS) == 0
+    assert heard.believe(NOW_MS)
+    assert (heard.last_ms, heard.unstored(NOW_MS)) == (NOW_MS, 3)
+    assert list(heard.gaps) == []
+    assert heard.wrong(NOW_MS + RECENT_MS - 1)
+    assert not heard.wrong(NOW_MS + RECENT_MS)
+
+
 @pytest.mark.parametrize(
     ("heard_ms", "after_ms", "n"),
     [

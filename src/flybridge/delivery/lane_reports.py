@@ -69,7 +69,7 @@ async def write_report(store: Store, report: WorkerReport) -> None:
     """Write a worker's report in place of its former one, and delete those of workers that are long gone."""
     await store.put_state(REPORTS + report.worker, msgspec.json.encode(report))
     reports = readable(await store.states(REPORTS), _report.decode)
-    gone = [name for name, found in reports.items() if report.at_ms - found.at_ms > KEPT_MS]
+    gone = [name for name, found in reports.items() if abs(report.at_ms - found.at_ms) > KEPT_MS]
     if gone:
         await store.drop_states(gone)
 
@@ -86,7 +86,7 @@ async def read_reports(store: Store, now_ms: int, *, without: str = "") -> Mappi
     """
     lanes: dict[Lane, LaneReport] = {}
     for report in readable(await store.states(REPORTS), _report.decode).values():
-        if now_ms - report.at_ms > STALE_MS or report.worker == without:
+        if abs(now_ms - report.at_ms) > STALE_MS or report.worker == without:
             continue
         for one in report.lanes:
             if one.lane not in lanes or one.circuit.phase != "closed":
@@ -97,7 +97,7 @@ async def read_reports(store: Store, now_ms: int, *, without: str = "") -> Mappi
 async def reporting(store: Store, now_ms: int) -> int:
     """Return how many workers run, by their reports."""
     reports = readable(await store.states(REPORTS), _report.decode).values()
-    return sum(now_ms - report.at_ms <= STALE_MS for report in reports)
+    return sum(abs(now_ms - report.at_ms) <= STALE_MS for report in reports)
 
 
 async def give_order(store: Store, lane: Lane, order: Order, now_ms: int) -> None:

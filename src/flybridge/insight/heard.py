@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
+from flybridge.inbox.protocol import CLOCK_STEP_MS
 from flybridge.records import DAY_MS, HOUR_MS, Source, day_of
 from flybridge.store.protocol import Store
 
@@ -80,6 +81,20 @@ class Heard(Struct):
         refusals = self.refused.setdefault(status, Refusals())
         refusals.n = n + (refusals.n if now_ms - refusals.last_ms < RECENT_MS else 0)
         refusals.last_ms = now_ms
+
+    def believe(self, now_ms: int) -> bool:
+        """Take back what was noted of a time that has not come: the clock was ahead. Returns whether there was any."""
+        ahead_ms, today = now_ms + CLOCK_STEP_MS, day_of(now_ms)
+        later = [day for day in self.gaps if day > today]
+        wrong = [found for found in self.refused.values() if found.last_ms > ahead_ms]
+        if self.last_ms <= ahead_ms and not later and not wrong:
+            return False
+        self.last_ms = min(self.last_ms, now_ms)
+        for day in later:
+            del self.gaps[day]
+        for found in wrong:
+            found.last_ms = now_ms
+        return True
 
     @property
     def usual_ms(self) -> int | None:

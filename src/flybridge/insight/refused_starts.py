@@ -44,7 +44,7 @@ async def clear_refused_start(store: Store, role: str) -> None:
 async def read_refused_starts(store: Store, now_ms: int) -> Sequence[RefusedStart]:
     """Return the refused starts of the last hour, one for each role."""
     found = readable(await store.states(STATE), _refused).values()
-    return [one for one in found if now_ms - one.at_ms < RECENT_MS]
+    return [one for one in found if abs(now_ms - one.at_ms) < RECENT_MS]
 
 
 def refused_start_sentence(one: RefusedStart) -> str:

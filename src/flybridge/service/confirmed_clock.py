@@ -5,6 +5,9 @@ in that time does not come back. So after a jump time passes as before, until th
 `CONFIRM_S`: then it was set right. A time that goes back is believed at once where data expires, because it erases
 nothing.
 
+What comes while the clock is years behind, as after a boot at 1970, is dated by the time that goes on as before: else
+it would expire as soon as the clock is set right.
+
 A process learns of a jump before its start from the store, which keeps the last confirmed time. After a stop of more
 than `TOLERANCE_MS` nothing expires for the first `CONFIRM_S`.
 """
@@ -16,11 +19,15 @@ from collections.abc import Callable
 from typing import Final
 
 from flybridge.clock import Clock
+from flybridge.records import DAY_MS
 
 TOLERANCE_MS: Final = 3_600_000
 """Less than the shortest retention by far, and more than any clock is corrected by in everyday life."""
 
 CONFIRM_S: Final = 900.0
+
+BEHIND_MS: Final = 30 * DAY_MS
+"""A machine without the time begins years ago: in 1970, or when it was made."""
 
 
 class ConfirmedClock:
@@ -54,11 +61,36 @@ class ConfirmedClock:
         return min(now_ms, _after(self._at, now_s))
 
     @property
+    def last_ms(self) -> int:
+        """The last time that was believed."""
+        return self._at[0]
+
+    def as_before_ms(self) -> int:
+        """Return the time that goes on as before, until another one is confirmed."""
+        now_ms = self.now_ms()
+        return _after(self._at, self._monotonic()) if self._jumped is not None else now_ms
+
+    @property
     def jump_s(self) -> float:
         """By how many seconds the clock has jumped, negative if back, while that is not confirmed; else 0."""
         if self._jumped is None:
             return 0.0
         return (self._jumped[0] - _after(self._at, self._jumped[1])) / 1000
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+
+class DatingClock:
+    """A clock by which what comes is dated: another one, unless that is years behind the confirmed time."""
+
+    def __init__(self, clock: Clock, confirmed: ConfirmedClock) -> None:
+        self._clock = clock
+        self._confirmed = confirmed
+
+    def now_ms(self) -> int:
+        now_ms = self._clock.now_ms()
+        return now_ms if now_ms > self._confirmed.last_ms - BEHIND_MS else self._confirmed.as_before_ms()
 
     async def sleep(self, seconds: float) -> None:
         await self._clock.sleep(seconds)

@@ -41,7 +41,7 @@ from flybridge.service.backends import (
     opened_inbox,
     worker_id_of,
 )
-from flybridge.service.confirmed_clock import ConfirmedClock
+from flybridge.service.confirmed_clock import ConfirmedClock, DatingClock
 from flybridge.service.data_lock import WorkerId
 from flybridge.service.intake_notes import note_refusals
 from flybridge.service.notifying import notifying
@@ -118,7 +118,7 @@ class Service:
             intake = Intake(
                 intake_apps_of(config) if roles.takes else (),
                 inbox,
-                self._clock,
+                DatingClock(self._clock, self._confirmed),
                 max_bytes=config.server.max_body_bytes,
                 max_pending=config.server.max_pending,
             )
@@ -197,10 +197,19 @@ class Service:
         built = build_flow(self._config)
         return {
             "flow": lambda halt: loop.run(
-                built, inbox, store, clock=clock, confirmed=confirmed, stop=halt, filed=filed, failed=report.failed
+                built,
+                inbox,
+                store,
+                clock=clock,
+                confirmed=DatingClock(confirmed, confirmed),
+                stop=halt,
+                filed=filed,
+                failed=report.failed,
             ),
             "worker": worker.run,
-            "hearing": lambda halt: hearing.run(store, clock, halt, report.failed),
+            "hearing": lambda halt: hearing.run(
+                store, clock, halt, report.failed, is_steady=lambda: not confirmed.jump_s
+            ),
             "housekeeping": lambda halt: lifetime.housekeeping(
                 store, worker, report, kept=kept, clock=confirmed, halt=halt
             ),
@@ -278,7 +287,7 @@ class Service:
     ) -> dict[str, lifetime.Job]:
         """Return the jobs that read what AppsFlyer has not pushed, and note when flybridge runs."""
         clock = self._clock
-        jobs: dict[str, lifetime.Job] = {"uptime": lambda halt: keep_noting(store, worker, clock, halt)}
+        jobs: dict[str, lifetime.Job] = {"uptime": lambda halt: keep_noting(store, worker, self._confirmed, halt)}
         download = open_download()
         reader = HistoryReader(self._config, inbox, store, download, build_flow(self._config), clock)
         tasks = reader.tasks(report.gaps, report.read)

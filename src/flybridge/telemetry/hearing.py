@@ -49,10 +49,24 @@ class Hearing:
                     self._changed = True
                 before[status] = n
 
+    def believe(self, now_ms: int) -> None:
+        """Take back what was noted while the clock was ahead."""
+        for note in self._notes.values():
+            self._changed |= note.believe(now_ms)
+
     async def run(
-        self, store: Store, clock: Clock, halt: asyncio.Event, failed: Callable[[FlybridgeError], None]
+        self,
+        store: Store,
+        clock: Clock,
+        halt: asyncio.Event,
+        failed: Callable[[FlybridgeError], None],
+        *,
+        is_steady: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Write the notes every two seconds if something was noted, until `halt` is set."""
+        """Write the notes every two seconds if something was noted, until `halt` is set.
+
+        `is_steady` says whether the clock's time is confirmed.
+        """
         known = False
         while True:
             stopping = halt.is_set()
@@ -62,6 +76,8 @@ class Hearing:
                     former = await read_heard(store) if self._hears else []
                     self._begin_with(former, await read_heard(store, of=self._process))
                     known = True
+                if is_steady():
+                    self.believe(clock.now_ms())
                 if self._changed:
                     self._changed = False
                     await write_heard(store, self._process, list(self._notes.values()), clock.now_ms())

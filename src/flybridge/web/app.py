@@ -181,7 +181,7 @@ class WebApp:
         if self._leaving:
             return ["flybridge is stopping."]
         reasons = []
-        if now_ms < self._intake.refused_until_ms:
+        if self._intake.refuses(now_ms):
             reasons.append("The inbox has just refused to store: see the answers to senders for the reason.")
         if self._roles.needs_inbox:
             reasons += await _away("inbox", self._inbox.depth(now_ms), details=details)

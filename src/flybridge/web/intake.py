@@ -33,7 +33,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from flybridge.clock import Clock
 from flybridge.errors import InboxUnavailable
-from flybridge.inbox.protocol import Inbox
+from flybridge.inbox.protocol import CLOCK_STEP_MS, Inbox
 from flybridge.lenient_json import decode
 from flybridge.records import Envelope, Media, Source
 from flybridge.telemetry.door_counts import DoorCounts
@@ -141,8 +141,12 @@ class Intake:
         }
         self._nowhere = DoorCounts("", "")
         self.counts: Sequence[DoorCounts] = [self._nowhere, *(endpoint.counts for endpoint in self._endpoints.values())]
-        self.refused_until_ms = 0
-        """Until when the inbox asked senders to wait, in milliseconds; in the past if it works."""
+        self._refused = (0, 0)
+
+    def refuses(self, now_ms: int) -> bool:
+        """Whether the inbox has asked senders to wait. It works if that was later than now: the clock was set back."""
+        since_ms, until_ms = self._refused
+        return since_ms - CLOCK_STEP_MS <= now_ms < until_ms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request as an ASGI application."""
@@ -204,9 +208,9 @@ class Intake:
                     await self._keep_all(endpoint, now_ms, parts[start : start + self._at_once])
         except InboxUnavailable as problem:
             now_ms, endpoint.counts.problem = self._clock.now_ms(), str(problem)
-            if now_ms >= self.refused_until_ms:
+            if not self.refuses(now_ms):
                 structlog.get_logger("flybridge").error("refused", app=endpoint.app, problem=str(problem))
-            self.refused_until_ms = now_ms + problem.retry_after_s * 1000
+            self._refused = (now_ms, now_ms + problem.retry_after_s * 1000)
             return Refusal(
                 503,
                 # The problem may name paths and addresses, which are not for strangers: it is logged, too.
