@@ -163,19 +163,28 @@ async def test_a_story_has_every_attempt_and_the_mapping_of_what_was_delivered(t
     assert all(words.startswith("127.0.0.1 answered 503") for _, level, words in rows if level == "warn")
 
 
-async def test_the_content_of_a_dead_letter_is_text(tmp_path):
-    """A message that attacks whoever reads it."""
-    attack = b'"<script>alert(1)</script>\\u001b[31m\xe2\x80\xae"'
-    async with operating(tmp_path) as (ann, _):
-        await push(ann, attack)
-        page = await shown(ann, "/events", DEAD)
-        number = re.search(r'href="/events/(\d+)"', page)[1]
-        assert "Failed." in await ann.get(f"/events/{number}")
-        content = await ann.post(f"/events/{number}/content", 200, csrf=field(page, "csrf"))
+async def test_the_content_of_a_message_is_text(tmp_path):
+    """Messages that attack whoever reads them: a dead letter, and one that is kept and mapped field by field."""
+    hostile = "<script>alert(1)</script>\x1b[31m\u202e\x9b{{7*7}}"
+    mapped = INSTALL | dict.fromkeys(
+        ("media_source", "campaign", "event_value", "city", "device_type", "af_sub1"), hostile
+    )
+    async with operating(tmp_path, f"{USERS}\n[retention]\nmessage_hours = 1\n") as (ann, _):
+        await push(ann, json.dumps(hostile).encode(), mapped)
+        await shown(ann, "/events", DEAD)
+        page = await shown(ann, "/events", HELD)
+        numbers = re.findall(r'href="/events/(\d+)"', page)
+        assert len(numbers) == 2
+        stories = [await ann.get(f"/events/{number}") for number in numbers]
+        contents = [await ann.post(f"/events/{number}/content", 200, csrf=field(page, "csrf")) for number in numbers]
+    assert any("Failed." in story for story in stories)
+    assert any("Field by field" in content for content in contents)
+    for content in contents:
         assert "&lt;script&gt;alert(1)" in content
-        assert "<script>alert" not in content
-        assert "\x1b" not in content
-        assert "\u202e" not in content
+        assert "{{7*7}}" in content
+    for shows in (*stories, *contents):
+        for sign in ("<script>alert", "\x1b", "\u202e", "\x9b"):
+            assert sign not in shows
 
 
 async def test_the_tail_follows_what_comes(tmp_path):

@@ -117,6 +117,13 @@ def test_what_only_shows_something_is_no_run(config, words):
     assert runs_of(config) == {}
 
 
+def test_what_a_run_says_is_text():
+    """A file may be named after an attack, and a user, too."""
+    hostile = "<script>\x1b[31m\u202e\x9b.csv can't be read"
+    (row,) = _runs({f"import {hostile}": [JobRun(1, 2, hostile, hostile, hostile)]})
+    assert not any(sign in str(value) for value in row.values() for sign in ("\x1b", "\u202e", "\x9b"))
+
+
 async def test_a_run_by_hand_says_nothing_of_the_schedule(config):
     """The job is not ill because somebody gave wrong dates, and its last run stays that of the schedule."""
     settings = load(config, {})
