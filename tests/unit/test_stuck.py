@@ -24,6 +24,7 @@ LONG_OUTAGE = failed(CLOSED, "server_error_503", NOW - 3_000_000, RULES, "api2 a
     [
         (CLOSED, 0, 1, 1, True, True, False, "none is stuck"),
         (CLOSED, 2, 1, 1, True, True, True, "2 events could not be sent, and wait for another try"),
+        (CLOSED, 1, 1, 1, True, True, True, "1 event could not be sent, and waits for another try"),
         (HALTED, 2, 1, 1, True, False, False, "is halted for 30 s: invalid_api_key (api2 answered 400: Invalid)"),
         (OUTAGE, 2, 1, 1, True, True, True, "is paused for 30 s: server_error_503 (api2 answered 503). 8 events wait"),
         (LONG_OUTAGE, 2, 1, 1, True, False, False, "is paused for 3000 s"),

@@ -50,23 +50,26 @@ def _sending(
         if not waiting:
             return None
         remedy = "Configure the app and the route that they were filed for, or take them out with `flybridge lanes`."
-        return Check(name, False, f"{waiting} events wait, and the configuration has no such lane. {remedy}")
+        return Check(name, False, f"{_wait(waiting)}, and the configuration has no such lane. {remedy}")
     if circuit is not None and circuit.phase is not Phase.CLOSED:
         for_s = max(0, now_ms - circuit.since_ms) // 1000
         answer = f" ({circuit.words})" if circuit.words else ""
         state = "is halted" if circuit.halted else "is paused"
-        detail = f"{state} for {for_s} s: {circuit.reason}{answer}. {waiting} events wait. {circuit.remedy}"
+        detail = f"{state} for {for_s} s: {circuit.reason}{answer}. {_wait(waiting)}. {circuit.remedy}"
         passing = not circuit.halted and for_s * 1000 < LONG_MS
         return Check(name, passing, detail, warning=passing)
     if depth is not None and depth.later:
-        detail = f"{depth.later} events could not be sent, and wait for another try: see `flybridge lanes`."
+        later = "1 event could not be sent, and waits" if depth.later == 1 else ""
+        later = later or f"{depth.later} events could not be sent, and wait"
+        detail = f"{later} for another try: see `flybridge lanes`."
         return Check(name, True, detail, warning=True)
     if depth is None or not depth.due:
         return None
     if not workers:
-        return Check(name, True, f"{waiting} events wait, and no process sends: start `flybridge serve`.", warning=True)
+        return Check(name, True, f"{_wait(waiting)}, and no process sends: start `flybridge serve`.", warning=True)
     if late_ms >= LONG_MS:
-        detail = f"{depth.due} events are due, one for {late_ms // 1000} s: more is filed than is sent, or see the log."
+        due = "1 event is due" if depth.due == 1 else f"{depth.due} events are due, one"
+        detail = f"{due} for {late_ms // 1000} s: more is filed than is sent, or see the log."
         return Check(name, True, detail, warning=True)
     return None
 
@@ -81,3 +84,7 @@ def sealed_checks(counts: Iterable[Count]) -> list[Check]:
         "and replay them."
     )
     return [Check("sealed", True, detail, warning=True)]
+
+
+def _wait(n: int) -> str:
+    return "1 event waits" if n == 1 else f"{n} events wait"
