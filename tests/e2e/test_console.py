@@ -159,6 +159,7 @@ async def test_pages_say_what_came_waits_and_died_and_name_nobody(tmp_path):
     assert f'name="to" value="{day}"' in sources
     assert "Nothing was counted in this period" in asked
     assert f"with figures is {day}." in both
+    assert f"to {day}</a>" in both
     for page in (account, holds, dead, lanes, sources, cohorts, differences, both):
         assert "<script>" not in page
         assert "\u202e" not in page

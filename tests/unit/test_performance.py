@@ -308,7 +308,18 @@ def test_figures_from_long_before_the_usual_days_are_named(config):
     first = message("z", "install", 200, came=200, source="Facebook Ads")
     asyncio.run(filed(config, [first]))
     assert "The last day before these" not in said(config, "--from", ago(20))
-    assert f"The last day before these with figures is {ago(200)}: name it with --to." in said(config)
+    assert f"The last day before these with figures is {ago(200)}: try --to {ago(200)}." in said(config)
+
+
+def test_days_in_which_nobody_came_are_passed_over(config):
+    """People who came once do things for weeks; what is looked for is the time when they came."""
+    came = message("z", "install", 300, came=300, source="Old Ads")
+    played = message("z", "level", 200, came=300, source="Old Ads")
+    asyncio.run(filed(config, [came, played]))
+    told = said(config, "--source", "Old Ads")
+    assert f"after {ago(200)}: these are the 28 days up to {ago(300)}, the last with an install." in told
+    assert f"with figures is {ago(200)}: try --to {ago(300)}." in said(config)
+    assert f"{ago(327)} to {ago(300)}" in run(config, "performance", "--source", "Old Ads")
 
 
 def test_an_app_that_has_counted_nothing_says_so(config):

@@ -18,7 +18,7 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.insight.cohorts import GRAINS, CohortMetric, Cohorts, read_cohorts
 from flybridge.insight.metrics import DEFAULT, HORIZONS, METRICS, Metric, figure
-from flybridge.insight.nearest import instead_of, last_day_before, latest
+from flybridge.insight.nearest import days_up_to, instead_of, last_day_before, latest
 from flybridge.insight.performance import BY, AppScope, PerformanceReport, Question, named, read_performance
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
@@ -96,7 +96,8 @@ async def _earlier(store: Store, scopes: Sequence[AppScope], question: Question)
     last = await last_day_before(store, scopes, question)
     if last is None or last >= question.before().first:
         return []
-    return [f"The last day before these with figures is {date_of(last)}: name it with --to."]
+    shown = await days_up_to(store, scopes, question, last)
+    return [f"The last day before these with figures is {date_of(last)}: try --to {date_of(shown.last)}."]
 
 
 def chosen_metrics(metric: Sequence[str] | None) -> tuple[str, ...]:

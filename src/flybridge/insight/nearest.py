@@ -12,12 +12,16 @@ from typing import Final
 from msgspec import structs
 
 from flybridge.insight.performance import IN_NO_FIGURE, AppScope, Question
+from flybridge.records import PerformanceKind
 from flybridge.store.performance import Slice, date_of
 from flybridge.store.protocol import Store
 
 PIECE_DAYS: Final = 28
 FARTHEST_DAYS: Final = 1_200
 """How far from the period figures are looked for."""
+
+QUIET_DAYS: Final = 400
+"""How far back from the last day with figures an install is looked for."""
 
 MOST_NAMED: Final = 12
 
@@ -33,9 +37,24 @@ async def latest(store: Store, apps: Sequence[AppScope], question: Question) -> 
     last = await last_day_before(store, apps, question) if not has_figures else None
     if last is None:
         return question, ""
-    days = question.last - question.first + 1
-    sentence = f"Nothing was counted after {date_of(last)}: these are the {days} days up to then."
-    return structs.replace(question, first=last - days + 1, last=last), sentence
+    shown = await days_up_to(store, apps, question, last)
+    until = "then" if shown.last == last else f"{date_of(shown.last)}, the last with an install"
+    days = shown.last - shown.first + 1
+    return shown, f"Nothing was counted after {date_of(last)}: these are the {days} days up to {until}."
+
+
+async def days_up_to(store: Store, apps: Sequence[AppScope], question: Question, last: int) -> Question:
+    """Return the question for as many days up to one; if nobody came in them, up to the last before with an install.
+
+    Events of people who came long ago go on for weeks, and are not what is looked for.
+    """
+    before = structs.replace(question, first=last - QUIET_DAYS, last=last)
+    came = [day for kind, day in await _counted(store, apps, before) if kind == PerformanceKind.INSTALL]
+    days = question.last - question.first
+    end = max(came, default=last)
+    if end >= last - days:
+        end = last
+    return structs.replace(question, first=end - days, last=end)
 
 
 async def last_day_before(store: Store, apps: Sequence[AppScope], question: Question) -> int | None:
@@ -108,13 +127,18 @@ async def _nearest(store: Store, apps: Sequence[AppScope], question: Question) -
 
 
 async def _days(store: Store, apps: Sequence[AppScope], question: Question, first: int, last: int) -> set[int]:
+    return {day for _, day in await _counted(store, apps, structs.replace(question, first=first, last=last))}
+
+
+async def _counted(store: Store, apps: Sequence[AppScope], question: Question) -> set[tuple[str, int]]:
+    """Return the kinds that were counted on each day."""
     return {
-        row.labels.day
+        (row.kind, row.labels.day)
         for app in apps
         for row in await store.performance(
             Slice(
-                first, last, app.today, frozenset({"day"}), app.name, question.media_source, question.campaign,
-                question.country, question.platform,
+                question.first, question.last, app.today, frozenset({"day"}), app.name, question.media_source,
+                question.campaign, question.country, question.platform,
             )
         )
         if row.kind not in IN_NO_FIGURE

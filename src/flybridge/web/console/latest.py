@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct, structs
 
-from flybridge.insight.nearest import last_day_before, latest
+from flybridge.insight.nearest import days_up_to, last_day_before, latest
 from flybridge.insight.performance import AppScope
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
@@ -14,9 +14,10 @@ from flybridge.web.console.filters import CUSTOM, Filters
 
 
 class EarlierFigures(Struct, frozen=True):
-    """A sentence about figures before the period, and the question for them as a query string."""
+    """A sentence about figures before the period, and the link to them: its words, and its query string."""
 
     sentence: str
+    link: str
     query: str
 
 
@@ -33,5 +34,10 @@ async def earlier_of(store: Store, scopes: Sequence[AppScope], filters: Filters)
     last = await last_day_before(store, scopes, filters.question())
     if last is None or last >= filters.first - filters.days:
         return None
-    then = structs.replace(filters, period=CUSTOM, first=last - filters.days + 1, last=last)
-    return EarlierFigures(f"The last day before these with figures is {date_of(last)}.", then.query())
+    shown = await days_up_to(store, scopes, filters.question(), last)
+    then = structs.replace(filters, period=CUSTOM, first=shown.first, last=shown.last)
+    return EarlierFigures(
+        f"The last day before these with figures is {date_of(last)}.",
+        f"Show {date_of(shown.first)} to {date_of(shown.last)}",
+        then.query(),
+    )
