@@ -6,6 +6,8 @@ import asyncio
 import json
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -28,7 +30,7 @@ from flybridge.sandbox.traffic.traffic import START_MS, TrafficApp, TrafficOptio
 from flybridge.sandbox.vendors.cost_etl import COLUMNS
 from flybridge.sealing import Seal
 from flybridge.store.job_runs import MOST, JobRun, note_run, read_runs
-from flybridge.store.performance import CostRow, Slice, day_number
+from flybridge.store.performance import CostRow, Slice, date_of, day_number
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.inside import Inside
 
@@ -128,6 +130,22 @@ async def test_a_pull_brings_what_campaigns_cost(store, origin):
     countries = await spent(store, "country")
     assert {key[1] for key in countries if key[0] == "googleadwords_int"} >= {"DE", "US"}
     assert sum(value or 0 for value in countries.values()) == sum(value or 0 for value in found.values())
+
+
+@pytest.mark.parametrize("days", [89, 90, 91, 92, 130, 181, 271])
+async def test_any_number_of_days_is_pulled_again_at_once(store, days):
+    """A rest of a day or two would be a second short range within a minute, which AppsFlyer refuses."""
+    sandbox, download = playing()
+    asked = []
+    download.after = lambda request: asked.append(parse_qs(urlsplit(request.url).query))
+    for _ in range(2):
+        await pull(plan(), store, download, first=LAST - days + 1, last=LAST, now_ms=sandbox.clock.now_ms())
+    spans = [tuple(date.fromisoformat(one[name][0]) for name in ("from", "to")) for one in asked]
+    pieces = spans[: len(spans) // 4]  # of two pulls, with two reports each
+    assert pieces[0][0] == date_of(LAST - days + 1)
+    assert pieces[-1][1] == date_of(LAST)
+    assert all(after[0] - before[1] == timedelta(days=1) for before, after in pairwise(pieces))
+    assert all((last - first).days < 90 for first, last in pieces)
 
 
 async def test_corrections_replace_what_was_known(store):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -176,10 +177,11 @@ def _empty(plan: CostPlan) -> ReportRefusal:
 
 
 def _pieces(first: int, last: int, longest: int) -> Sequence[tuple[date, date]]:
-    return [
-        (date_of(start), date_of(start) + timedelta(days=min(longest, last - start + 1) - 1))
-        for start in range(first, last + 1, longest)
-    ]
+    """Return ranges of about the same length: a rest of a day or two would have AppsFlyer's quota of short ranges."""
+    days = last - first + 1
+    count = -(-days // longest)
+    starts = [first + days * number // count for number in range(count + 1)]
+    return [(date_of(since), date_of(until - 1)) for since, until in pairwise(starts)]
 
 
 async def _answer(download: Download, request: HttpRequest) -> HttpResponse:
