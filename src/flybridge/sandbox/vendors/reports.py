@@ -1,4 +1,4 @@
-"""AppsFlyer's Aggregate Pull API and Master API as their specifications describe them, from the facts of the traffic.
+"""AppsFlyer's Aggregate Pull API, Master API and Cohort API as they are specified, from the facts of the traffic.
 
     POST /sandbox/reports/facts                                   what AppsFlyer knows, one `Reported` a line
     POST /sandbox/reports/app?app=&timezone=&currency=&since=     an app's settings in AppsFlyer
@@ -47,6 +47,7 @@ from flybridge.sandbox.vendors.aggregates import (
     cells,
     retargeting_cells,
 )
+from flybridge.sandbox.vendors.cohort_report import CALLS_A_MINUTE, COHORTS, cohort_report
 from flybridge.sandbox.vendors.cost_etl import cost_file
 from flybridge.sandbox.vendors.master_report import day_of_text, master_report
 from flybridge.sandbox.vendors.report_csv import aggregate_csv, retargeting_csv
@@ -55,6 +56,7 @@ AGGREGATE: Final = "/api/agg-data/export/app/"
 MASTER: Final = "/api/master-agg-data/"
 OWN: Final = "/sandbox/reports/"
 MAX_BYTES: Final = 512 * 2**20
+JSON: Final = {"content-type": "application/json"}
 
 REPORTS: Final[Mapping[str, tuple[str, bool, bool]]] = {
     "partners_by_date_report": ("partners-daily-report", True, False),
@@ -72,7 +74,7 @@ MASTER_LAG_DAYS: Final = 2
 
 
 class Reports:
-    """Both APIs for every app. `apps` are settings in AppsFlyer by app id; quotas follow the sandbox's clock."""
+    """These APIs for every app. `apps` are settings in AppsFlyer by app id; quotas follow the sandbox's clock."""
 
     def __init__(self, clock: Clock, faults: Faults) -> None:
         self.apps: defaultdict[str, ReportedApp] = defaultdict(ReportedApp)
@@ -83,12 +85,13 @@ class Reports:
         self._last_ms: dict[tuple[str, str], int] = {}
         self._of_app: defaultdict[tuple[int, str], int] = defaultdict(int)
         self._of_account: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self._cohort_calls: defaultdict[str, list[int]] = defaultdict(list)
         self._quota_of_app, self._quota_of_account = OF_APP, OF_ACCOUNT
 
     @staticmethod
     def takes(path: str) -> bool:
         """Return whether this application answers the path."""
-        return path.startswith((AGGREGATE, MASTER, OWN))
+        return path.startswith((AGGREGATE, MASTER, COHORTS, OWN))
 
     def learn(self, facts: Iterable[Reported]) -> None:
         """Take facts; those that are known count once."""
@@ -102,7 +105,7 @@ class Reports:
         body = await read_body(scope, receive, MAX_BYTES)
         if scope["path"].startswith(OWN):
             return await send_page(send, self._own(scope, body or b""))
-        return await play(self._faults, scope, send, lambda: self._answer(scope))
+        return await play(self._faults, scope, send, lambda: self._answer(scope, body or b""))
 
     def _own(self, scope: Scope, body: bytes) -> SandboxAnswer:
         given = _query(scope)
@@ -133,9 +136,11 @@ class Reports:
             404, {"error": "There is no such page.", "remedy": f"POST to {OWN}facts or {OWN}app?app=."}
         )
 
-    def _answer(self, scope: Scope) -> SandboxAnswer:
+    def _answer(self, scope: Scope, body: bytes) -> SandboxAnswer:
         kind, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
         master = scope["path"].startswith(MASTER)
+        if scope["path"].startswith(COHORTS):
+            return self._cohorts(scope, body, token if kind.lower() == "bearer" else "")
         if kind.lower() != "bearer" or not token or token.startswith("invalid"):
             return SandboxAnswer(401, {"message": f"{'The supplied' if master else 'Supplied'} API token is invalid"})
         if token.startswith("suspended"):
@@ -191,6 +196,19 @@ class Reports:
         self._of_app[today, app_id] += 1
         self._of_account[today, token] += 1
         return False
+
+    def _cohorts(self, scope: Scope, body: bytes, token: str) -> SandboxAnswer:
+        app_id = unquote(scope["path"].removeprefix(COHORTS))
+        if not token or token.startswith(("invalid", "nocohorts")) or app_id.startswith("unknown"):
+            return SandboxAnswer(401, b'"Authentication error"', JSON)
+        if scope["method"] != "POST":
+            return SandboxAnswer(405, {"message": "Method not allowed"})
+        now_ms = self._clock.now_ms()
+        self._cohort_calls[token] = [at for at in self._cohort_calls[token] if now_ms - at < MINUTE_MS]
+        if len(self._cohort_calls[token]) >= CALLS_A_MINUTE:
+            return SandboxAnswer(429, b'"Rate limit exceeded"', JSON)
+        self._cohort_calls[token].append(now_ms)
+        return cohort_report(body, _query(scope), self.facts.get(app_id, ()), self.apps[app_id], now_ms)
 
     def _master(self, scope: Scope, token: str) -> SandboxAnswer:
         if token.startswith("nomaster"):
