@@ -120,7 +120,7 @@ class Bench:
 
     def knows(self, messages: Iterable[dict], *, source: str | None = None, learned_ms: int = 0) -> None:
         """Let AppsFlyer count these messages, for their own source or another."""
-        self.sandbox.reports.learn(_fact(one, source, learned_ms) for one in messages)
+        self.sandbox.reports.learn(fact_of(one, source, learned_ms) for one in messages)
 
     def happened(self, messages: Iterable[dict], *, source: str | None = None) -> None:
         """Let AppsFlyer count these messages, and have them in its raw data."""
@@ -182,7 +182,7 @@ def _ms(text: str) -> int:
     return day * DAY_MS + int(hours) * HOUR_MS + int(minutes) * 60_000 + round(float(seconds) * 1000)
 
 
-def _fact(message: dict, source: str | None, learned_ms: int) -> Reported:
+def fact_of(message: dict, source: str | None, learned_ms: int) -> Reported:
     in_app = message["event_name"] not in ("install", "re-engagement", "re-attribution")
     secondary = message.get("is_primary_attribution") is False
     return Reported(

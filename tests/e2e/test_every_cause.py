@@ -9,6 +9,7 @@ import json
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from msgspec import structs
 from planting import (
     APP_ID,
     DAY,
@@ -16,6 +17,7 @@ from planting import (
     NOON_MS,
     Bench,
     bought,
+    fact_of,
     of_the_attribution_route,
     opened_bench,
     written_time,
@@ -25,9 +27,12 @@ from flybridge.identity import Keyring
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
 from flybridge.insight.comparison import ALL_EVENTS, DayComparison
 from flybridge.insight.reconcile import AmplitudeCount, AppsFlyerCounts, DayEvidence, compare
+from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.downtime import note_downtime
 from flybridge.operations.forget import PersonIds, forget
+from flybridge.operations.reconcile_plan import reconcile_plans_of
 from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind
+from flybridge.sandbox.vendors.cohort_report import SESSION
 from flybridge.sealing import Seal
 from flybridge.store.figures import CountedOn, OutcomeCount
 from flybridge.store.protocol import Lane
@@ -208,6 +213,20 @@ async def of_time(bench: Bench) -> Table:
     }
 
 
+async def of_cohorts(bench: Bench) -> Table:
+    """Plant what only the days after the install show: who opened the app and did nothing there."""
+    people = bench.people(4, "opened_only_int")
+    bench.knows(people)
+    await bench.receive(people)
+    sessions = (fact_of(did(who, "", LATER_MS + DAY_MS), None, 0) for who in people[:3])
+    bench.sandbox.reports.learn(structs.replace(one, kind=SESSION) for one in sessions)
+    (plan,) = reconcile_plans_of(bench.config)
+    (day,) = await CohortComparer(bench.store, bench.download, bench.clock).run(plan, DAY, DAY)
+    assert not any(row.unexplained(APPSFLYER) for row in day.rows)
+    found = sum(part.n for row in day.rows for part in row.parts if part.code == "opened_only")
+    return {("opened_only", "opened_only_int"): (-3, found)}
+
+
 def of_the_ledger() -> Table:
     """Plant what the ledger of this version has only from others, or for apps that AppsFlyer has no reports of."""
     fates = {
@@ -253,6 +272,8 @@ async def test_every_cause_is_found_with_its_number(tmp_path):
         table |= await of_the_attribution_api(bench)
     async with new_bench(tmp_path, "time", amplitude='timezone = "Asia/Tokyo"') as bench:
         table |= await of_time(bench)
+    async with new_bench(tmp_path, "cohorts") as bench:
+        table |= await of_cohorts(bench)
     for (code, source), (planted, found) in table.items():
         print(f"{code:24} {source:28} {planted:6} {found:6}")  # noqa: T201 - the table, where it is asked for
     assert {at: found for at, (_, found) in table.items()} == {at: planted for at, (planted, _) in table.items()}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from jsonschema_rs import Draft202012Validator
 from test_performance_api import NOW_MS, TODAY, Web
 
 from flybridge.insight import comparison, findings
 from flybridge.insight.causes import CAUSES
+from flybridge.insight.cohort_comparison import REPORT, CohortComparison
 from flybridge.insight.comparison import ComparedKey, ComparedRow, DayComparison, Part
 from flybridge.insight.findings import Finding
 from flybridge.sealing import Seal
@@ -135,7 +137,41 @@ async def test_the_last_findings_are_shown_the_most_urgent_first(store):
     assert found["apps"] == [{"app": "shop", "date": date_of(TODAY).isoformat(), "made_at": "2026-05-28T20:26:40Z"}]
 
 
-@pytest.mark.parametrize("path", [URL, f"{URL}/findings"])
+async def test_cohorts_are_by_source_or_day(store):
+    """As they were compared last; revenue in the app's currency."""
+    rows = [
+        ComparedRow(ComparedKey("installs", "", "tiktok"), 10, 10, None),
+        ComparedRow(ComparedKey("active", "7", "tiktok"), 6, 4, None, [Part("opened_only", -2)]),
+        ComparedRow(ComparedKey("revenue", "7", "tiktok"), 25_500_000, 25_000_000, None, [Part("rate", -250_000)]),
+    ]
+    found = [
+        CohortComparison(name, TODAY - ago, NOW_MS, "EUR", rows if name == "shop" else (), notes)
+        for name, ago, notes in (("shop", 9, ()), ("shop", 10, ("a note",)), ("other", 9, ()))
+    ]
+    await store.put_day_reports(
+        [DayReport(one.app, REPORT, one.day, one.made_ms, msgspec.json.encode(one)) for one in found]
+    )
+    _, told = await Web(store).get(f"{URL}/cohorts")
+    assert (told["by"], told["currency"], told["rows"][0]["media_source"]) == (["media_source"], "EUR", "tiktok")
+    assert told["total"] == [
+        {"metric": "installs", "day": None, "appsflyer": 20, "flybridge": 20, "unexplained": 0, "causes": []},
+        {"metric": "active", "day": 7, "appsflyer": 12, "flybridge": 8, "unexplained": 0,
+         "causes": [{"code": "opened_only", "n": -4}]},
+        {"metric": "revenue", "day": 7, "appsflyer": 51.0, "flybridge": 50.0, "unexplained": 0.5,
+         "causes": [{"code": "rate", "n": -0.5}]},
+    ]  # fmt: skip
+    assert [(one["date"], one["notes"]) for one in told["days"]] == [
+        (f"{date_of(TODAY - 10)}", ["a note"]), (f"{date_of(TODAY - 9)}", []),
+    ]  # fmt: skip
+    _, one_day = await Web(store).get(f"{URL}/cohorts", f"by=date,app&from={date_of(TODAY - 9)}")
+    assert {(one["app"], one["date"]) for one in one_day["rows"]} == {("shop", f"{date_of(TODAY - 9)}")}
+    assert (await Web(store).get(f"{URL}/cohorts", "by=campaign"))[0] == 400
+    whole = description("1.0")
+    schema = {"$ref": "#/components/schemas/CohortDifferences", "components": whole["components"]}
+    Draft202012Validator(schema).validate(told)
+
+
+@pytest.mark.parametrize("path", [URL, f"{URL}/findings", f"{URL}/cohorts"])
 async def test_it_is_shown_to_whom_the_console_is_shown(store, path):
     """With its password, and without it to nobody."""
     web = Web(store, b"the password")

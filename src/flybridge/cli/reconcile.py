@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -13,8 +14,9 @@ from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, Transport
+from flybridge.errors import ConfigError
 from flybridge.insight.causes import CAUSES, STEPS
-from flybridge.insight.differences import DEFAULT_BY, REVENUE, DifferenceQuestion, asked_differences, read_differences
+from flybridge.insight.differences import REVENUE, DifferenceQuestion, asked_differences, read_differences
 from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import chosen_scopes
@@ -23,6 +25,8 @@ from flybridge.wiring import scopes_of
 
 NOT_SET = "(not set)"
 MOST_NAMED = 12
+COHORT_DAYS, COHORT_AGE = 7, 7
+"""How many days of installs are compared, and how many days these are over, unless days are named."""
 VENDORS = {
     "appsflyer": ("AppsFlyer", "appsflyer.api_token"),
     "amplitude": ("Amplitude", "amplitude.secret_key"),
@@ -42,7 +46,10 @@ def reconcile(
     metric: Annotated[
         str | None, typer.Option("--metric", help="What is compared: count, or revenue of in-app events; count.")
     ] = None,
-    by: Annotated[str, typer.Option("--by", help="Groups, by commas: date, source, app.")] = DEFAULT_BY,
+    by: Annotated[str | None, typer.Option("--by", help="Groups, by commas: date, source, app.")] = None,
+    cohorts: Annotated[
+        bool, typer.Option("--cohorts", help="Compare what installs did on the days after, with the Cohort API.")
+    ] = False,
     stored: Annotated[bool, typer.Option("--stored", help="Show what was compared before, and ask no vendor.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -52,6 +59,10 @@ def reconcile(
     scopes = chosen_scopes(scopes_of(settings, now_ms), only_app)
     given = {"from": first or day, "to": last or day, "media_source": source, "event": event, "by": by,
              "metric": metric}  # fmt: skip
+    if cohorts:
+        compared = _cohorts(settings, scopes, given, stored=stored)
+        print_json(compared) if as_json else _print_cohorts(compared)
+        return
     if not (day or first or last):
         given["from"] = given["to"] = _yesterday(scopes)
     question = asked_differences(given, scopes)
@@ -125,6 +136,57 @@ def _found(
         return await read(store)
 
     return with_store(settings, read) if stored else with_vendors(settings, ask)
+
+
+def _cohorts(
+    settings: Config, scopes: Sequence[AppScope], given: Mapping[str, str | None], *, stored: bool
+) -> dict[str, Any]:
+    from flybridge.insight.cohort_differences import (  # noqa: PLC0415 - only with --cohorts
+        asked_cohort_differences,
+        read_cohort_differences,
+    )
+
+    if given["event"] or given["metric"]:
+        raise ConfigError("--cohorts", "cohorts are compared whole.", "Leave --event and --metric out.")
+    if not (given["from"] or given["to"]):
+        last = date.fromisoformat(_yesterday(scopes)) - timedelta(days=COHORT_AGE)
+        given = {**given, "from": f"{last - timedelta(days=COHORT_DAYS - 1)}", "to": f"{last}"}
+    question = asked_cohort_differences(given, scopes)
+
+    async def read(store: Store) -> dict[str, Any]:
+        return await read_cohort_differences(store, scopes, question)
+
+    async def ask(store: Store, _: Transport, download: Download) -> dict[str, Any]:
+        from flybridge.operations.compare_cohorts import CohortComparer  # noqa: PLC0415
+        from flybridge.operations.reconcile_plan import reconcile_plans_of  # noqa: PLC0415
+
+        comparer = CohortComparer(store, download, SystemClock())
+        todays = {scope.name: scope.today for scope in scopes}
+        for plan in reconcile_plans_of(settings):
+            if plan.app in todays and plan.api_token:
+                await comparer.run(plan, question.first, min(question.last, todays[plan.app] - 1))
+        return await read(store)
+
+    return with_store(settings, read) if stored else with_vendors(settings, ask)
+
+
+def _print_cohorts(found: Mapping[str, Any]) -> None:
+    rows = []
+    for one in [*found["rows"], *({**dict.fromkeys(found["by"], "total"), **one} for one in found["total"])]:
+        labels = {_head(name): one[name] or NOT_SET for name in found["by"]}
+        of = "installs" if one["day"] is None else f"{one['metric']} D{one['day']}"
+        causes = ", ".join(f"{CAUSES[part['code']].title} {_number(part['n'], '+')}" for part in one["causes"])
+        rows.append(
+            labels
+            | {"what": of, "AppsFlyer": _number(one["appsflyer"]), "flybridge": _number(one["flybridge"]),
+               "unexplained": _number(one["unexplained"]), "why": causes}
+        )  # fmt: skip
+    money = f", revenue in {found['currency']}" if found["currency"] else ""
+    nothing = "Nothing was compared. AppsFlyer's Cohort API is asked with appsflyer.api_token, and not with --stored."
+    numbers = ["AppsFlyer", "flybridge", "unexplained"]
+    print_rows(f"Installs of {found['from']} to {found['to']}{money}", rows, nothing, right=numbers)
+    for note in dict.fromkeys(note for one in found["days"] for note in one["notes"]):
+        complain(note)
 
 
 def _print(found: Mapping[str, Any]) -> None:

@@ -26,9 +26,14 @@ from flybridge.demo import streams
 from flybridge.demo.environment import DemoApp, LocalEnvironment
 from flybridge.demo.in_process import ORIGIN, InProcess, in_process
 from flybridge.demo.performance import PerformanceTruth, compare_performance, tell_sandbox, truth_of
-from flybridge.demo.reconciliation import JumpingTime, judge_reconciliation, tell_raw_data
+from flybridge.demo.reconciliation import TRIES, JumpingTime, judge_reconciliation, tell_raw_data
 from flybridge.identity import Keyring
+from flybridge.insight.causes import APPSFLYER
+from flybridge.insight.cohort_comparison import REVENUE
+from flybridge.insight.reconcile_revenue import CENT
+from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.forget import PersonIds, forget
+from flybridge.operations.reconcile_plan import reconcile_plans_of
 from flybridge.operations.replay import replay_all
 from flybridge.records import DAY_MS
 from flybridge.sandbox.faults import SCRIPTS, Faults
@@ -37,6 +42,7 @@ from flybridge.sandbox.traffic.planned import MessageKind, TrafficMessage
 from flybridge.sandbox.traffic.products import products
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.aggregates import PER_USD
+from flybridge.store.performance import date_of
 from flybridge.testing.inside import Inside
 
 ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Asia/Kolkata", "Pacific/Auckland")
@@ -111,6 +117,9 @@ async def play(seed: int, events: int, faults: str, directory: Path) -> SeedResu
         found = await judge_reconciliation(flybridge.config, flybridge.store, (inside, inside), clock, messages)
         wrong += [f"{one.app}: {what}" for one in found for what in one.wrong]
         compared += sum(one.rows + one.money for one in found)
+        cohorts = await _cohorts(flybridge, inside, messages)
+        compared += cohorts[0]
+        wrong += cohorts[1]
         for after in ("", "after a replay: ", "when people were forgotten: "):
             if after.startswith("after"):
                 await replay_all(flybridge.store, flybridge.flow, clock)
@@ -137,6 +146,28 @@ async def _performance(flybridge: InProcess, inside: Inside, truth: PerformanceT
     now_ms = flybridge.clock.now_ms()
     found = await compare_performance(flybridge.config, flybridge.store, inside, truth, now_ms)
     return sum(one.compared for one in found), [f"{one.app}: {what}" for one in found for what in one.differences]
+
+
+async def _cohorts(flybridge: InProcess, inside: Inside, messages: Sequence[TrafficMessage]) -> tuple[int, list[str]]:
+    """Return how many figures of cohorts were compared with AppsFlyer's, and those that nothing explains."""
+    comparer = CohortComparer(flybridge.store, inside, flybridge.clock)
+    compared, wrong = 0, list[str]()
+    for plan in reconcile_plans_of(flybridge.config):
+        facts = [one.reported for one in messages if one.reported is not None and one.truth.app == plan.app]
+        days = [plan.day_of(fact.install_ms) for fact in facts]
+        for one in range(min(days), max(days) + 1) if days else ():
+            for _ in range(TRIES):
+                (day,) = await comparer.run(plan, one, one)
+                if not day.notes:
+                    break
+            compared += len(day.rows)
+            wrong += [f"{plan.app}: {note}" for note in day.notes]
+            for row in day.rows:
+                left, least = row.unexplained(APPSFLYER) or 0, CENT if row.key.kind == REVENUE else 1
+                if abs(left) >= least:
+                    what = f"{row.key.kind} to day {row.key.event or 0} of {row.key.media_source}, {date_of(day.day)}"
+                    wrong.append(f"{plan.app}: of {what}, {left} of {row.appsflyer} are unexplained.")
+    return compared, wrong
 
 
 async def _forget_some(flybridge: InProcess, messages: Sequence[TrafficMessage]) -> None:

@@ -76,6 +76,14 @@ _ALL: Final = (
         "AppsFlyer's amount of each event in its raw data against flybridge's, by currency",
     ),
     DifferenceCause(
+        "opened_only",
+        APPSFLYER,
+        "Opened without an event",
+        "AppsFlyer counts who opened the app; flybridge hears of somebody only by a conversion or an in-app event.",
+        "Nothing; let the app log an event when it is opened if retention is to be the same.",
+        "AppsFlyer's people of a day after the install beyond those of whom flybridge has anything (cohorts only)",
+    ),
+    DifferenceCause(
         "restricted",
         APPSFLYER,
         "Source withheld by AppsFlyer",

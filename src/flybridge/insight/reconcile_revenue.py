@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field, structs
@@ -256,42 +256,50 @@ class _RevenueRows:
             row.appsflyer = booked.get(source, 0)
             add(row, "booking_day", own[source] - cohort.revenue)
         rows = self.rows.of(EVENT, ALL_EVENTS)
-        # What no rate explains of a source came without its name, and was converted, too: so that of what is withheld,
-        # a rate explains more than usual only after all that came without its source.
-        nameless = {
-            source: row
-            for source, row in rows.items()
-            if source in WITHHELD or not ((cohort := self._cohort(source)).not_converted or _is_rate(row, cohort))
-        }
-        move_withheld(nameless, evidence.withholding, CENT)
-        for source, row in rows.items():
-            _add_rate(row, self._cohort(source), share=USUAL_RATE, unknown=source not in WITHHELD)
-        move_withheld(rows, evidence.withholding, CENT)
-        for source, row in rows.items():
-            _add_rate(row, self._cohort(source), share=1.0, unknown=True)
-        hidden = self._cohort(RESTRICTED)
-        self._rate_of_withheld(rows)
+        explain_conversion(rows, self._cohort, evidence.withholding)
         for row in rows.values():
-            # What came as restricted and could not be converted is nowhere here, and under its source at AppsFlyer.
-            if hidden.not_converted and row.key.media_source != RESTRICTED and left(row, APPSFLYER) <= -CENT:
-                add(row, "rate", left(row, APPSFLYER), RESTRICTED, hidden.not_converted)
             for code, counts in (("unreadable", evidence.unreadable_since > 0), ("gap", evidence.was_down)):
                 if counts and left(row, APPSFLYER) <= -CENT:
                     add(row, code, left(row, APPSFLYER))
             if not evidence.is_final and abs(left(row, APPSFLYER)) >= CENT:
                 add(row, "not_final", left(row, APPSFLYER))
 
-    def _rate_of_withheld(self, rows: Mapping[str, ComparedRow]) -> None:
-        """Add what conversion explains of revenue that came without its source, to the sources that AppsFlyer names."""
-        for name in WITHHELD:
-            cohort = self._cohort(name)
-            if name not in rows or not any(part.code == "restricted" for part in rows[name].parts):
-                continue
-            most = abs(cohort.rated_amount) * USUAL_RATE
-            for source, row in rows.items():
-                if source not in WITHHELD and CENT <= -left(row, APPSFLYER) <= most:
-                    most += left(row, APPSFLYER)
-                    add(row, "rate", left(row, APPSFLYER), name, cohort.rated)
+
+def explain_conversion(
+    rows: Mapping[str, ComparedRow], cohort_of: Callable[[str], CohortRevenue], withholding: Collection[str]
+) -> None:
+    """Split what is left of the revenue of installs, by media source, into what was withheld and what was converted."""
+    # What no rate explains of a source came without its name, and was converted, too: so that of what is withheld,
+    # a rate explains more than usual only after all that came without its source.
+    nameless = {
+        source: row
+        for source, row in rows.items()
+        if source in WITHHELD or not (cohort_of(source).not_converted or _is_rate(row, cohort_of(source)))
+    }
+    move_withheld(nameless, withholding, CENT)
+    for source, row in rows.items():
+        _add_rate(row, cohort_of(source), share=USUAL_RATE, unknown=source not in WITHHELD)
+    move_withheld(rows, withholding, CENT)
+    for source, row in rows.items():
+        _add_rate(row, cohort_of(source), share=1.0, unknown=True)
+    _rate_of_withheld(rows, cohort_of)
+    hidden = cohort_of(RESTRICTED)
+    for source, row in rows.items():
+        # What came as restricted and could not be converted is nowhere here, and under its source at AppsFlyer.
+        if hidden.not_converted and source != RESTRICTED and left(row, APPSFLYER) <= -CENT:
+            add(row, "rate", left(row, APPSFLYER), RESTRICTED, hidden.not_converted)
+
+
+def _rate_of_withheld(rows: Mapping[str, ComparedRow], cohort_of: Callable[[str], CohortRevenue]) -> None:
+    """Add what conversion explains of revenue that came without its source, to the sources that AppsFlyer names."""
+    for name in WITHHELD:
+        if name not in rows or not any(part.code == "restricted" for part in rows[name].parts):
+            continue
+        most = abs(cohort_of(name).rated_amount) * USUAL_RATE
+        for source, row in rows.items():
+            if source not in WITHHELD and CENT <= -left(row, APPSFLYER) <= most:
+                most += left(row, APPSFLYER)
+                add(row, "rate", left(row, APPSFLYER), name, cohort_of(name).rated)
 
 
 def _add_rate(row: ComparedRow, cohort: CohortRevenue, *, share: float, unknown: bool) -> None:

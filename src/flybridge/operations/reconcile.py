@@ -106,7 +106,7 @@ class Reconciler:
                 notes.append(f"In-app events were not compared by name with AppsFlyer: {activity}")
             elif appsflyer is not None and day in activity:
                 appsflyer = structs.replace(appsflyer, origin=f"{ORIGIN} and master", events=activity[day])
-            gap = known_gap(searched, *_span(plan, day)) if searched is not None else None
+            gap = known_gap(searched, *span_of(plan, day)) if searched is not None else None
             missing: Mapping[str, int] | None = _of_day(raw, raw.missing, day)
             if missing is None and gap is not None:
                 missing = gap.missing
@@ -129,8 +129,8 @@ class Reconciler:
                 changed=evidence.changed_on(plan, day),
                 native=evidence.native_on(plan, day),
                 withholding=VIEW_RESTRICTED,
-                unreadable=evidence.unreadable_on(_days_of(plan, day)),
-                unreadable_since=evidence.unreadable_on(_days_of(plan, day), since=True),
+                unreadable=evidence.unreadable_on(days_of(plan, day)),
+                unreadable_since=evidence.unreadable_on(days_of(plan, day), since=True),
                 was_down=evidence.was_down(plan, day),
                 missing=missing,
                 missing_events=_of_day(raw, raw.missing_events, day),
@@ -152,9 +152,9 @@ class Reconciler:
         await self._store.put_day_reports([comparison.written(one) for one in found])
         return found
 
-    async def _gather(self, plan: ReconcilePlan, first: int, last: int) -> _Gathered:
+    async def _gather(self, plan: ReconcilePlan, first: int, last: int) -> Gathered:
         outcomes = await self._store.outcomes(plan.app, first, last)
-        gathered = _Gathered()
+        gathered = Gathered()
         for one in outcomes.counted:
             gathered.counted[one.day].append(one)
         for done in outcomes.outcomes:
@@ -172,7 +172,7 @@ class Reconciler:
         gathered.down = await downtimes(self._store)
         return gathered
 
-    async def _raw(self, plan: ReconcilePlan, evidence: _Gathered, first: int, last: int) -> RawEvidence:
+    async def _raw(self, plan: ReconcilePlan, evidence: Gathered, first: int, last: int) -> RawEvidence:
         """Read AppsFlyer's raw data of these days. What is refused is said, and not taken for nothing."""
         if plan.raw is None:
             return RawEvidence()
@@ -186,7 +186,7 @@ class Reconciler:
             source_property=plan.source_property,
             outcomes=[done for day in evidence.outcomes.values() for done in day],
         )
-        found = await reader.read(self._download, _span(plan, first)[0])
+        found = await reader.read(self._download, span_of(plan, first)[0])
         for (day, source), booked in found.booked.items():
             evidence.cohorts[day][source] += booked.late
             cohort = evidence.cohort_revenue[day].setdefault(source, CohortRevenue())
@@ -199,7 +199,7 @@ class Reconciler:
         self,
         plan: ReconcilePlan,
         counter: AmplitudeCounter,
-        evidence: _Gathered,
+        evidence: Gathered,
         day: int,
         notes: list[str],
         *,
@@ -225,7 +225,7 @@ class Reconciler:
         self,
         plan: ReconcilePlan,
         counter: AmplitudeCounter,
-        evidence: _Gathered,
+        evidence: Gathered,
         day: int,
         *,
         kept: KeptAnswers,
@@ -248,7 +248,7 @@ class Reconciler:
                 answers[name] = KeptAnswer(self._clock.now_ms(), delivered[name], counts)
 
     async def _exported(
-        self, plan: ReconcilePlan, evidence: _Gathered, day: int, notes: list[str]
+        self, plan: ReconcilePlan, evidence: Gathered, day: int, notes: list[str]
     ) -> ExportMatch | None:
         """Look for each event of a day in Amplitude's export, and keep which are not there."""
         now_ms = self._clock.now_ms()
@@ -259,7 +259,7 @@ class Reconciler:
                 await self._store.sent_events(plan.app, day, day),
                 _names(plan, evidence.counted[day]),
                 day=day,
-                first_ms=_span(plan, day)[0],
+                first_ms=span_of(plan, day)[0],
                 now_ms=now_ms,
             )
         except ExportFailed as problem:
@@ -281,7 +281,7 @@ class Reconciler:
         return KeptAnswers(plan.amplitude_zone)
 
 
-class _Gathered:
+class Gathered:
     """What the store says of some days of an app."""
 
     def __init__(self) -> None:
@@ -294,14 +294,14 @@ class _Gathered:
         self.down: list[tuple[int, int]] = []
 
     def changed_on(self, plan: ReconcilePlan, day: int) -> dict[str, dict[str, int]]:
-        days, found = _days_of(plan, day), defaultdict[str, Counter[str]](Counter)
+        days, found = days_of(plan, day), defaultdict[str, Counter[str]](Counter)
         for one in self.restricted:
             if one.day in days:
                 found[one.media_source][one.policy] += one.events
         return {source: dict(policies) for source, policies in found.items()}
 
     def native_on(self, plan: ReconcilePlan, day: int) -> int:
-        days = _days_of(plan, day)
+        days = days_of(plan, day)
         return sum(one.n for one in self.counts if one.day in days and one.reason == NATIVE)
 
     def unreadable_on(self, days: frozenset[str], *, since: bool = False) -> int:
@@ -315,7 +315,7 @@ class _Gathered:
         )
 
     def was_down(self, plan: ReconcilePlan, day: int) -> bool:
-        first_ms, end_ms = _span(plan, day)
+        first_ms, end_ms = span_of(plan, day)
         return any(since < end_ms and until > first_ms for since, until in self.down)
 
 
@@ -332,19 +332,19 @@ def _with_foreign(counts: Mapping[str, AmplitudeCount], foreign: Mapping[str, in
     return {source: structs.replace(one, foreign=foreign.get(source, 0)) for source, one in counts.items()}
 
 
-def _span(plan: ReconcilePlan, day: int) -> tuple[int, int]:
+def span_of(plan: ReconcilePlan, day: int) -> tuple[int, int]:
     """Return when a day of the app begins and ends, in milliseconds."""
     hours = hours_of(date_of(day), plan.zone)
     return round(hours[0].timestamp() * 1000), round((hours[-1] + timedelta(hours=1)).timestamp() * 1000)
 
 
 def _is_final(plan: ReconcilePlan, day: int, at_ms: int) -> bool:
-    return at_ms >= _span(plan, day)[1] + FINAL_MS
+    return at_ms >= span_of(plan, day)[1] + FINAL_MS
 
 
-def _days_of(plan: ReconcilePlan, day: int) -> frozenset[str]:
+def days_of(plan: ReconcilePlan, day: int) -> frozenset[str]:
     """Return the dates in UTC on which a day of the app falls."""
-    first_ms, end_ms = _span(plan, day)
+    first_ms, end_ms = span_of(plan, day)
     return frozenset(day_of(ms) for ms in range(first_ms, end_ms, DAY_MS)) | {day_of(end_ms - 1)}
 
 

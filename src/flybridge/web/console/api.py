@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.insight.cohort_differences import asked_cohort_differences, read_cohort_differences
 from flybridge.insight.cohorts import read_cohorts
 from flybridge.insight.differences import asked_differences, read_differences
 from flybridge.insight.findings import read_findings
@@ -50,6 +51,10 @@ class PerformanceApi:
     async def reconciliation(self, request: Request) -> Response:
         """Answer `GET /api/v1/reconciliation`."""
         return await self._answered(request, self._reconciliation)
+
+    async def cohort_differences(self, request: Request) -> Response:
+        """Answer `GET /api/v1/reconciliation/cohorts`."""
+        return await self._answered(request, self._cohort_differences)
 
     async def findings(self, request: Request) -> Response:
         """Answer `GET /api/v1/reconciliation/findings`."""
@@ -99,6 +104,10 @@ class PerformanceApi:
     async def _reconciliation(self, query: Mapping[str, str]) -> Mapping[str, Any]:
         scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
         return await read_differences(self._store, scopes, asked_differences(query, scopes))
+
+    async def _cohort_differences(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+        scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
+        return await read_cohort_differences(self._store, scopes, asked_cohort_differences(query, scopes))
 
     async def _findings(self, query: Mapping[str, str]) -> Mapping[str, Any]:
         scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))

@@ -116,6 +116,7 @@ class ConsoleApp:
         self._routes.append(Route("/api/v1/performance", api.performance, methods=["GET"]))
         self._routes.append(Route("/api/v1/cohorts", api.cohorts, methods=["GET"]))
         self._routes.append(Route("/api/v1/reconciliation", api.reconciliation, methods=["GET"]))
+        self._routes.append(Route("/api/v1/reconciliation/cohorts", api.cohort_differences, methods=["GET"]))
         self._routes.append(Route("/api/v1/reconciliation/findings", api.findings, methods=["GET"]))
         self._app = Starlette(
             routes=self._routes,

@@ -1,0 +1,151 @@
+"""Ask AppsFlyer's Cohort API what the installs of some days did, compare it with flybridge's cohorts, and keep it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from flybridge.appsflyer.cohort_report import CohortKpi, CohortSource, read, request
+from flybridge.appsflyer.report import MINUTE_S, ReportRefusal
+from flybridge.clock import Clock
+from flybridge.delivery.exchange import Download
+from flybridge.errors import TransportError
+from flybridge.insight.cohort_comparison import (
+    REPORT,
+    CohortComparison,
+    CohortEvidence,
+    CohortSide,
+    compare_cohorts,
+)
+from flybridge.insight.cohorts import LAST
+from flybridge.insight.reconcile_revenue import CohortRevenue
+from flybridge.mapping.restrictions import VIEW_RESTRICTED
+from flybridge.operations.booked_events import BOOKED
+from flybridge.operations.downtime import downtimes
+from flybridge.operations.reconcile import FINAL_MS, Gathered, days_of
+from flybridge.operations.reconcile_plan import ReconcilePlan
+from flybridge.operations.whole_report import whole_report
+from flybridge.records import PerformanceKind
+from flybridge.store.figures import DayReport
+from flybridge.store.performance import Slice, date_of, source_label
+from flybridge.store.protocol import Store
+
+TRIES: Final = 4
+"""Times that a figure is asked for: a quota is one of the minute."""
+PAUSE_S: Final = 5.0
+MICRO: Final = 1_000_000
+
+
+_Sides = Mapping[int, dict[str, CohortSide]]
+
+
+class CohortComparer:
+    """Compares the cohorts of apps, two calls of AppsFlyer's for each day of installs."""
+
+    def __init__(self, store: Store, download: Download, clock: Clock) -> None:
+        self._store, self._download, self._clock = store, download, clock
+
+    async def run(self, plan: ReconcilePlan, first: int, last: int) -> list[CohortComparison]:
+        """Compare the installs of these days, keep and return what was found."""
+        ours, reinstalls, converted = await self._counted(plan, first, last)
+        gathered = Gathered()
+        gathered.counts = [one for one in await self._store.counts() if one.app == plan.app]
+        gathered.down = await downtimes(self._store)
+        found = []
+        for day in range(first, last + 1):
+            now_ms = self._clock.now_ms()
+            theirs = await self._asked(plan, day)
+            if isinstance(theirs, str):
+                found.append(CohortComparison(plan.app, day, now_ms, plan.currency, notes=(theirs,)))
+                continue
+            complete = plan.day_of(now_ms) - day - 1
+            evidence = CohortEvidence(
+                theirs,
+                ours[day],
+                reinstalls[day],
+                converted[day],
+                last=min(complete, LAST),
+                final=plan.day_of(now_ms - FINAL_MS) - day - 1,
+                withholding=frozenset(VIEW_RESTRICTED),
+                down_since=next((n for n in range(min(complete, LAST) + 1) if gathered.was_down(plan, day + n)), None),
+                unreadable=gathered.unreadable_on(days_of(plan, day), since=True),
+            )
+            found.append(CohortComparison(plan.app, day, now_ms, plan.currency, compare_cohorts(evidence)))
+        await self._store.put_day_reports(
+            [DayReport(one.app, REPORT, one.day, one.made_ms, msgspec.json.encode(one)) for one in found]
+        )
+        return found
+
+    async def _counted(
+        self, plan: ReconcilePlan, first: int, last: int
+    ) -> tuple[_Sides, _Sides, Mapping[int, dict[str, list[CohortRevenue]]]]:
+        """Return flybridge's side by day and media source, the part that are reinstalls, and how it was converted."""
+        asked = Slice(first, last, last + 1, frozenset({"day", "media_source"}), plan.app)
+        ours: defaultdict[int, dict[str, CohortSide]] = defaultdict(dict)
+        reinstalls: defaultdict[int, dict[str, CohortSide]] = defaultdict(dict)
+        converted: defaultdict[int, dict[str, list[CohortRevenue]]] = defaultdict(dict)
+        for row in await self._store.performance(asked):
+            if row.kind == PerformanceKind.INSTALL:
+                ours[row.labels.day].setdefault(row.labels.media_source, CohortSide()).installs += row.n
+        for point in await self._store.curves(asked):
+            if point.kind not in BOOKED:
+                continue
+            day, source = point.labels.day, point.labels.media_source
+            side = ours[day].setdefault(source, CohortSide())
+            side.active[point.offset] = side.active.get(point.offset, 0) + point.active
+            if point.kind == PerformanceKind.REINSTALL:
+                again = reinstalls[day].setdefault(source, CohortSide())
+                again.active[point.offset] = again.active.get(point.offset, 0) + point.active
+                for after in range(point.offset, LAST + 1):
+                    again.revenue[after] = again.revenue.get(after, 0) + point.revenue
+            money = converted[day].setdefault(source, [CohortRevenue() for _ in range(LAST + 1)])
+            for of in money[point.offset :]:
+                of.revenue += point.revenue
+                of.not_converted += point.not_converted
+                of.paid += point.events
+                if plan.rates:
+                    # Which amounts the rate table has converted only AppsFlyer's raw data would tell.
+                    of.rated += point.events
+                    of.rated_amount += abs(point.revenue)
+            side.revenue = {after: of.revenue for after, of in enumerate(money)}
+        return ours, reinstalls, converted
+
+    async def _asked(self, plan: ReconcilePlan, day: int) -> dict[str, CohortSide] | str:
+        """Return AppsFlyer's side by media source, or a sentence about why there is none."""
+        found: dict[str, CohortSide] = {}
+        for kpi in CohortKpi:
+            answer = await self._answer(plan, kpi, day)
+            if isinstance(answer, str):
+                return answer
+            for name, told in answer.items():
+                side = found.setdefault(source_label(name), CohortSide())
+                if kpi is CohortKpi.SESSIONS:
+                    side.installs += told.users
+                into = side.active if kpi is CohortKpi.SESSIONS else side.revenue
+                for after, value in told.values.items():
+                    into[after] = into.get(after, 0) + round(value * (1 if kpi is CohortKpi.SESSIONS else MICRO))
+        return found
+
+    async def _answer(self, plan: ReconcilePlan, kpi: CohortKpi, day: int) -> Mapping[str, CohortSource] | str:
+        made = request(plan.base_url, plan.api_token, plan.app_id, kpi, date_of(day), own_zone=plan.zone != "UTC")
+        problem = ""
+        for _ in range(TRIES):
+            try:
+                answer = await whole_report(self._download, made)
+            except TransportError as failed:
+                problem = f"AppsFlyer was not reached: {failed}."
+                await self._clock.sleep(PAUSE_S)
+                continue
+            if answer is None:
+                return "AppsFlyer's cohorts are larger than 256 MB: compare fewer days."
+            told = read(answer, kpi)
+            if not isinstance(told, ReportRefusal):
+                return told
+            problem = told.sentence
+            if told.again_s is None:
+                break
+            await self._clock.sleep(MINUTE_S if told.quota else PAUSE_S)
+        return problem
