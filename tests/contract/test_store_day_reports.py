@@ -7,6 +7,9 @@ from collections import Counter
 from filings import NOW_MS, TODAY, bought, direct, envelope, installed, key, lease, waiting
 from msgspec import structs
 
+from flybridge.insight.comparison import REPORT
+from flybridge.insight.differences import last_compared
+from flybridge.insight.performance import AppScope
 from flybridge.records import DAY_MS, Dead, Filing, Filter, Person, Refuse
 from flybridge.store.figures import UNEXPLAINED_EVENTS, DayReport
 from flybridge.store.protocol import Settlement
@@ -150,3 +153,22 @@ async def test_what_expired_is_told_by_the_kinds_of_its_keys(store):
         ("expired", "by_hand", "", 1),
     ]
     assert await store.audit() == []
+
+
+async def test_the_last_day_that_was_compared_is_found(store):
+    """However long ago, of the apps that are asked about, and of comparisons alone."""
+    shop, game = (AppScope(name, "USD", {}, "ios", TODAY) for name in ("shop", "game"))
+    assert await last_compared(store, [shop, game], TODAY) is None
+    await store.put_day_reports(
+        [
+            DayReport("shop", REPORT, TODAY - 300, NOW_MS, b"{}"),
+            DayReport("shop", REPORT, TODAY - 290, NOW_MS, b"{}"),
+            DayReport("game", REPORT, TODAY - 3, NOW_MS, b"{}"),
+            DayReport("shop", UNEXPLAINED_EVENTS, TODAY - 2, NOW_MS, b"{}"),
+            DayReport("shop", REPORT, TODAY, NOW_MS, b"{}"),
+        ]
+    )
+    assert await last_compared(store, [shop], TODAY) == TODAY - 290
+    assert await last_compared(store, [shop, game], TODAY) == TODAY - 3
+    assert await last_compared(store, [shop], TODAY - 290) == TODAY - 300
+    assert await last_compared(store, [shop], TODAY - 300) is None

@@ -20,6 +20,7 @@ from flybridge.insight.comparison import (
     DayComparison,
     read,
 )
+from flybridge.insight.nearest import FARTHEST_DAYS
 from flybridge.insight.performance import AppScope, Question
 from flybridge.insight.question import asked
 from flybridge.records import PerformanceKind
@@ -32,6 +33,9 @@ GROUPS: Final[Mapping[str, str]] = {"app": "app", "date": "date", "day": "date",
 """What differences can be grouped by."""
 
 MOST_NAMED: Final = 1_000
+
+PIECE_DAYS: Final = 7
+"""Days of comparisons that are read at first, to find the last one; then twice as many, and so on."""
 
 DEFAULT_BY: Final = "date,media_source"
 
@@ -83,6 +87,17 @@ def asked_differences(given: Mapping[str, str | None], scopes: Sequence[AppScope
         given.get("media_source") or given.get("source"),
         metric,
     )
+
+
+async def last_compared(store: Store, apps: Sequence[AppScope], before: int) -> int | None:
+    """Return the last day before one that was compared; None if there is none within `FARTHEST_DAYS`."""
+    names, end, length = {app.name for app in apps}, before, PIECE_DAYS
+    while before - end < FARTHEST_DAYS:
+        reports = await store.day_reports(REPORT, end - length, end - 1)
+        if compared := [report.day for report in reports if report.app in names]:
+            return max(compared)
+        end, length = end - length, 2 * length
+    return None
 
 
 async def read_differences(store: Store, scopes: Sequence[AppScope], question: DifferenceQuestion) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from starlette.routing import Route
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
 from flybridge.insight.comparison import ALL_EVENTS
-from flybridge.insight.differences import asked_differences, read_differences
+from flybridge.insight.differences import asked_differences, last_compared, read_differences
 from flybridge.insight.findings import read_findings
+from flybridge.insight.performance import AppScope
 from flybridge.insight.question import chosen_scopes
+from flybridge.store.protocol import Store
 from flybridge.web.console.figures import name_of
 from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso, names_period
 from flybridge.web.console.latest import latest_of
@@ -120,8 +122,7 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
     whole = await read_differences(site.store, scopes, asked_differences(it.given(it.by), scopes))
     instead = ""
     if not whole["days"] and not names_period(query):
-        filters, instead = await latest_of(site.store, scopes, it.filters)
-        it = structs.replace(it, filters=filters)
+        it, instead = await _latest(site.store, scopes, it)
         whole = await read_differences(site.store, scopes, asked_differences(it.given(it.by), scopes))
     fine = await read_differences(site.store, scopes, asked_differences(it.given(f"{it.by},{other}"), scopes))
     findings = await read_findings(site.store, scopes)
@@ -148,6 +149,18 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
         "source": shown(it.filters.media_source) if it.filters.media_source else "",
         "query": it.query(),
     }
+
+
+async def _latest(store: Store, scopes: Sequence[AppScope], it: DifferencesQuery) -> tuple[DifferencesQuery, str]:
+    """Return the question for as many days up to the last that was compared, or else counted, and a sentence."""
+    filters = it.filters
+    last = await last_compared(store, scopes, filters.first)
+    if last is None:
+        filters, sentence = await latest_of(store, scopes, filters)
+    else:
+        sentence = f"Nothing was compared after {iso(last)}: these are the {filters.days} days up to then."
+        filters = structs.replace(filters, period=CUSTOM, first=last - filters.days + 1, last=last)
+    return structs.replace(it, filters=filters), sentence
 
 
 def _events(found: Sequence[Mapping[str, Any]], it: DifferencesQuery) -> list[tuple[str, str]]:
