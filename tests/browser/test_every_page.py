@@ -38,6 +38,8 @@ password = "the password of bob"
 [notify.webhook]
 url = "https://hooks.example.com/"
 secret = "a secret of the webhook"
+[retention]
+message_hours = 24
 [[apps]]
 name = "shop"
 appsflyer_app_id = "id1234567890"
