@@ -313,9 +313,11 @@ def test_console_lines_are_for_people():
         except ValueError:
             structlog.get_logger().exception("request_failed", app="shop")
         structlog.get_logger().info("attempted", answer="\x1b[2J\u202egood\x07", reason="\x9b31m", app="caf\u00e9")
+        structlog.get_logger().info("attempted", answer="one\n2026-01-01 [info] forged")
         logging.getLogger("library").warning("moved \x1b[1;1H up")
         assert stream.getvalue().replace("\n", "").isprintable()
         assert "\\x1b[2J\\u202egood\\x07" in stream.getvalue()
+        assert "\n2026-01-01" not in stream.getvalue()
         assert "caf\u00e9" in stream.getvalue()
         assert "request_failed" in stream.getvalue()
         assert "app=shop" in stream.getvalue()

@@ -12,7 +12,7 @@ import typer
 from flybridge.amplitude.event import MIN_ID_LENGTH
 from flybridge.cli.audit import Job, Result, audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_inbox
-from flybridge.cli.printing import complain, print_json, print_rows
+from flybridge.cli.printing import complain, print_json, print_rows, visible
 from flybridge.clock import SystemClock
 from flybridge.config.settings import App, Config
 from flybridge.errors import ConfigError
@@ -130,7 +130,7 @@ def _row(one: Imported) -> dict[str, Any]:
 def _progress(path: Path) -> Callable[[int], None]:
     def tell(lines: int) -> None:
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{path}: {lines:,} lines")
+            sys.stderr.write(f"\r{visible(str(path))}: {lines:,} lines")
             sys.stderr.flush()
 
     return tell

@@ -69,10 +69,14 @@ class Trouble(Struct, frozen=True):
 
 
 DAYS: Final = (
+    # Each day has outages, a broken proxy, a wrong key for an hour and a spent quota; and much of one of them.
     # The first day: the vendors are away, in each way in which one can be.
     Trouble(1, 4, "page", 503),
+    Trouble(4, 5, "gzip", 400),
     Trouble(6, 7, "page", 0),
+    Trouble(7, 8, "key", 401),
     Trouble(9, 10, "page", 500),
+    Trouble(10, 12, "quota", 429),
     Trouble(12, 14, "page", 502, share=0.5),
     Trouble(16, 17, "page", 504),
     Trouble(19, 22, "page", 0, share=0.3),
@@ -82,13 +86,19 @@ DAYS: Final = (
     Trouble(31, 32, "size", 413, above=4_200),
     Trouble(32, 34, "away"),
     Trouble(34, 36, "size", 0, above=4_200),
+    Trouble(36, 37, "page", 503),
     Trouble(37, 38, "page", 407),
     Trouble(39, 40, "page", 302),
     Trouble(41, 43, "page", 400, share=0.5),
+    Trouble(43, 44, "key", 401),
     Trouble(45, 46, "page", 404),
-    # The third: a wrong key for an hour, a spent quota, a firewall.
+    Trouble(46, 48, "quota", 429),
+    Trouble(48, 49, "size", 413, above=4_200),
+    # The third: a wrong key, a quota that stays spent, a firewall.
     Trouble(49, 50, "key", 401),
+    Trouble(50, 51, "gzip", 400),
     Trouble(52, 58, "quota", 429),
+    Trouble(58, 60, "page", 503),
     Trouble(60, 61, "page", 403),
     Trouble(63, 64, "page", 429),
     Trouble(66, 67, "key", 401),
