@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import timeit
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -192,6 +193,14 @@ def test_the_struct_takes_nothing_of_its_own_from_the_message() -> None:
     postback = parse(body)
     assert postback.notes == ()
     assert postback.body == body
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_query_string_may_be_escaped_in_either_encoding(encoding: str) -> None:
+    """Servers escape in Windows-1252, too; no character is lost, and a field with a broken name hurts no other."""
+    fields = {"campaign": "Frühstück für 5 €", "event_value": '{"größe": "é"}', "ä": "ö", "event_name": "af_purchase"}
+    found = parse(urlencode(fields, encoding=encoding).encode(), Media.QUERY)
+    assert (found.campaign, found.event_value, found.get("ä")) == (fields["campaign"], fields["event_value"], "ö")
 
 
 def test_a_query_string_is_read_like_json() -> None:

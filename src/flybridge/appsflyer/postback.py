@@ -26,6 +26,7 @@ from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, F
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.lenient_json import mended
 from flybridge.records import Dead, Media
+from flybridge.system.text_encoding import line_text
 
 __all__ = ["Kind", "Postback", "kind_of", "mended", "read"]
 
@@ -152,9 +153,11 @@ def _read_blanks(body: bytes) -> Postback | None:
 def _read_query(body: bytes) -> Postback | Dead:
     text = body.decode("utf-8", "replace").strip().removeprefix("?")
     try:
-        pairs = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        pairs = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="surrogateescape"))
     except ValueError:
         pairs = {}
+    # Bytes that are no UTF-8 are of Windows-1252, in which browsers and old servers escape.
+    pairs = {_decoded(name): _decoded(value) for name, value in pairs.items()}
     if not pairs:
         return Dead(
             "decode",
@@ -163,6 +166,10 @@ def _read_query(body: bytes) -> Postback | Dead:
             "Check the endpoint's URL in AppsFlyer's Push API settings, or choose POST there.",
         )
     return _coerce(pairs, msgspec.json.encode(pairs), [])
+
+
+def _decoded(value: str) -> str:
+    return value if value.isascii() else line_text(value.encode("utf-8", "surrogateescape"))
 
 
 def _read_tolerantly(body: bytes) -> Postback | Dead:

@@ -78,8 +78,10 @@ AS_ORGANIC: Final = {
     Kind.RE_ATTRIBUTION_IN_APP: Kind.ORGANIC_INSTALL_IN_APP,
 }
 
-NAMES: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution", "uninstall"})
-"""The names that AppsFlyer gives to messages that are no in-app events."""
+NAMES: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution", "uninstall", "af_uninstall"})
+"""The names that AppsFlyer gives to messages that are no in-app events. An uninstall has two
+(https://support.appsflyer.com/hc/en-us/articles/210289286, read 2026-11-27).
+"""
 
 LATER: Final = frozenset({"reinstall", "re-engagement", "re-attribution"})
 """Those that follow an install."""
@@ -97,6 +99,7 @@ ACTS: Final = {
     "reattribution": "re-attribution",
     "uninstall": "uninstall",
     "organicuninstall": "uninstall",
+    "afuninstall": "uninstall",
 }
 
 WITHOUT_SEPARATORS: Final = str.maketrans("", "", "-_ ")
@@ -157,7 +160,7 @@ def kind_of(postback: Postback) -> Kind | None:
         return Kind.SKADNETWORK
     retargeting, organic = _campaign(postback)
     name, event_type = postback.event_name, postback.event_type
-    named = name if name in NAMES and not is_own_event(postback) else None
+    named = _act(name) if name in NAMES and not is_own_event(postback) else None
     if event_type is not None:
         in_app = "app" in event_type.lower()
         named = None if in_app else _act(event_type) or named

@@ -83,6 +83,7 @@ _EVENTS: Final = {
     "re-engagement": Report.RETARGETING,
     "re-attribution": Report.RETARGETING,
     "uninstall": Report.UNINSTALLS,
+    "af_uninstall": Report.UNINSTALLS,
     "af_ad_revenue": Report.AD_REVENUE,
 }
 _FRAUD: Final = ("detection_date", "fraud_reason", "fraud_reasons", "blocked_reason")
