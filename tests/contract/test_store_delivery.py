@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from filings import LANE, LATER_MS, NOW_MS, direct, lease, lines, names, sighting, standing, waiting
+from filings import LANE, LATER_MS, NOW_MS, direct, envelope, lease, lines, names, sighting, standing, waiting
 
-from flybridge.records import Delivery
+from flybridge.records import Dead, Delivery, Filing
 from flybridge.store.protocol import LONGEST_LEASE_MS, Lane, LaneDepth, Rescued, Settled, Settlement
 
 
@@ -249,4 +249,20 @@ async def test_what_is_shown_as_arrived_is_delivered_with_one_doubt_less(store):
     assert await store.arrived([first.id], NOW_MS) == 0
     again = [Settlement(second.id, "due", due_ms=NOW_MS), Settlement(third.id, "delivered")]
     assert await store.settle(again, "worker", NOW_MS) == Settled(0, 2)
+    assert await store.audit() == []
+
+
+async def test_a_dead_letter_that_has_arrived_after_all_is_delivered(store):
+    """What was parked in doubt, and not what could not be processed."""
+    await store.file([direct("a"), direct("b"), Filing(envelope(), Dead("map", "m", "detail", "remedy"))], NOW_MS)
+    first, second = await lease(store)
+    await store.begin([first.id], "worker")
+    dead = Settlement(first.id, "dead", reason="uncertain", uncertain=1)
+    await store.settle([dead, Settlement(second.id, "dead", reason="no")], "worker", NOW_MS)
+    letters = {letter.reason: letter.id for letter in await store.dead()}
+    assert await store.arrived_after_all(letters.values(), NOW_MS) == 2
+    assert await standing(store) == {"delivered": 2, "dead": 1}
+    assert [line.uncertain for line in await lines(store)] == [0, 0, 0]
+    assert [letter.reason for letter in await store.dead()] == ["m"]
+    assert await store.redeliver(letters.values(), NOW_MS) == 0
     assert await store.audit() == []

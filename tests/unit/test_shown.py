@@ -9,6 +9,7 @@ import pytest
 
 from flybridge.amplitude.attribution import AttributionApi, is_shown
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.shown import WAIT_MS
 from flybridge.delivery.worker import Worker
 from flybridge.errors import TransportError
@@ -134,6 +135,26 @@ async def test_what_the_stream_shows_is_not_sent_again(bridge):
         "00000004": 2, "00000005": 2, "00000006": 2,
     }  # fmt: skip
     assert [(one.n, one.app) for one in await bridge.store.uncertain_counts()] == [(3, "shop")]
+    assert await bridge.store.audit() == []
+
+
+@pytest.mark.parametrize("policy", [RetryPolicy(uncertain=Uncertain.PARK), RetryPolicy(tries=1)])
+async def test_a_dead_letter_that_the_stream_shows_is_delivered(bridge, policy):
+    """It was parked, or its answers were lost to the last; what is not shown stays a dead letter."""
+    bridge.worker = Worker(bridge.store, bridge.amplitude, {LANE: AttributionApi("key")}, bridge.clock, policy=policy)
+    await bridge.file(1, 2, 3)
+    for _ in range(3):
+        await bridge.worker.drain()
+        bridge.clock.advance(3600)
+    bridge.amplitude.cuts = False
+    await bridge.worker.drain()
+    letters = await bridge.store.dead()
+    before = await bridge.delivered()
+    shown = [number for number in (1, 2, 3) if any(f"{number:08d}".encode() in letter.body for letter in letters)]
+    assert shown
+    assert await bridge.show(streamed(shown[0]), streamed(99)) == 1
+    assert await bridge.delivered() == before + 1
+    assert len(await bridge.store.dead()) == len(letters) - 1
     assert await bridge.store.audit() == []
 
 

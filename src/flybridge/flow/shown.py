@@ -1,4 +1,4 @@
-"""End deliveries in doubt that Amplitude shows as arrived, so that they are not sent again."""
+"""End deliveries in doubt that Amplitude shows as arrived, so that they are not sent again; dead letters as well."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from flybridge.records import Filing, Shown
 from flybridge.store.protocol import Lane, Store
 
 NOTED_MS: Final = 600_000
+UNANSWERED: Final = ("uncertain", "tries_spent")
+LETTERS: Final = 200
+"""How many of the newest dead letters of a reason are compared."""
 
 
 class ShownEvents:
@@ -38,4 +41,14 @@ class ShownEvents:
         for item in await self._store.in_doubt(lane, now_ms):
             if any(attribution.is_shown(item.body, one) for one in shown):
                 ids.append(item.id)
-        return await self._store.arrived(ids, now_ms) if ids else 0
+        settled = await self._store.arrived(ids, now_ms) if ids else 0
+        return settled + await self._unbury(app, shown, now_ms)
+
+    async def _unbury(self, app: str, shown: Sequence[Shown], now_ms: int) -> int:
+        """Deliver dead letters whose event has arrived: parked ones, and those whose answers were lost to the last."""
+        ids = []
+        for reason in UNANSWERED:
+            for letter in await self._store.dead(app=app, reason=reason, limit=LETTERS):
+                if any(attribution.is_shown(letter.body, one) for one in shown):
+                    ids.append(letter.id)
+        return await self._store.arrived_after_all(ids, now_ms) if ids else 0

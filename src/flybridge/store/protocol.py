@@ -375,6 +375,13 @@ class Store(Protocol):
         """
         ...
 
+    async def arrived_after_all(self, ids: Sequence[int], now_ms: int) -> int:
+        """Record that the vendor has what dead letters of stage `deliver` hold. Returns how many there were.
+
+        They are delivered, their content is erased, and the ledger has one doubt less.
+        """
+        ...
+
     async def redeliver(self, ids: Sequence[int], now_ms: int) -> int:
         """Make dead letters of stage `deliver` due again with no tries spent, in the order of reception."""
         ...

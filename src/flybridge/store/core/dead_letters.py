@@ -111,6 +111,15 @@ def redeliver(ledger: LedgerWriter, ids: Iterable[int], now_ms: int) -> int:
     return len(rows)
 
 
+def arrived_after_all(ledger: LedgerWriter, ids: Iterable[int], now_ms: int) -> int:
+    rows = sorted(ledger.tables.among(Read.DEAD_UNDELIVERED, sorted(set(ids))))
+    for row_id, _, counter, _, _ in rows:
+        ledger.move(row_id, counter, OutcomeKind.DELIVERED, None, now_ms)
+    ledger.tables.write(Write.UNCERTAIN, [(-1, row_id) for row_id, *_, uncertain in rows if uncertain])
+    drop_dead_letters(ledger, [row[0] for row in rows])
+    return len(rows)
+
+
 def _dead_letter(seal: Seal, row: tuple[Any, ...]) -> DeadLetter:
     *head, detail, remedy, sealed, who, made_by, received, died, lane, ordinal, newest = row
     body, sentence, is_sealed = b"", SEALED_DETAIL, False

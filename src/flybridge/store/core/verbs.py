@@ -16,7 +16,7 @@ from flybridge.store.core import events, performance_reports, reports, trail
 from flybridge.store.core.attempts import attempts_of
 from flybridge.store.core.confirmed_time import confirm, confirmed_ms
 from flybridge.store.core.content_keys import are_known
-from flybridge.store.core.dead_letters import listed, listed_ids, named, named_ids, redeliver, taken
+from flybridge.store.core.dead_letters import arrived_after_all, listed, listed_ids, named, named_ids, redeliver, taken
 from flybridge.store.core.delivering import arrived, begin, hasten, in_doubt, lease, queued, rescue, settle, take_out
 from flybridge.store.core.filing import file
 from flybridge.store.core.forgetting import forget, note, receipts
@@ -186,6 +186,9 @@ class Verbs(ABC):
         self, ids: Sequence[int], now_ms: int, *, user_id: str | None = None, device_id: str | None = None
     ) -> Released:
         return await self._write(release_by_hand, self._seal, ids, now_ms, user_id=user_id, device_id=device_id)
+
+    async def arrived_after_all(self, ids: Sequence[int], now_ms: int) -> int:
+        return await self._write(arrived_after_all, ids, now_ms)
 
     async def redeliver(self, ids: Sequence[int], now_ms: int) -> int:
         return await self._write(redeliver, ids, now_ms)
