@@ -87,6 +87,7 @@ _EVENTS: Final = {
     "af_ad_revenue": Report.AD_REVENUE,
 }
 _FRAUD: Final = ("detection_date", "fraud_reason", "fraud_reasons", "blocked_reason")
+_FRAUD_COLUMNS: Final = frozenset(_FRAUD)
 _COPIES: Final = frozenset({"postback_url", "postback_retry", "postback_method", "postback_http_response_code"})
 
 
@@ -105,6 +106,11 @@ def report_named(name: str, app_id: str = "") -> Report | None:
 def is_of_copies(columns: Iterable[str]) -> bool:
     """Whether a header is of a report of postbacks: copies of events, as partners got them."""
     return not _COPIES.isdisjoint(columns)
+
+
+def is_of_fraud(columns: Iterable[str]) -> bool:
+    """Whether rows of a header may be of Protect360: they have a value in one of its columns."""
+    return not _FRAUD_COLUMNS.isdisjoint(columns)
 
 
 def report_of(row: Mapping[str, str], named: Report | None) -> Report:

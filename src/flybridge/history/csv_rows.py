@@ -66,6 +66,11 @@ class CsvReader:
         self.lines = max(self.lines, start[1])
         self._may_have_header = may_be_header(b"".join(self._lines[self._at :]))
 
+    @property
+    def is_utc(self) -> bool:
+        """Whether times without a zone are UTC."""
+        return self._shift.is_utc
+
     def _header(self) -> Columns:
         """Read the header: the first line, or the one after some lines of a title."""
         first, separator, titles = b"", "", 0

@@ -26,6 +26,7 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.arrow_rows import parquet_rows
 from flybridge.history.column_keys import KeyedRow, KeyOwner, keyed_rows
 from flybridge.history.csv_rows import CsvReader
+from flybridge.history.row_times import RowTimes, timed_rows
 from flybridge.history.rows import BadRow, RawRow, Zone
 from flybridge.history.unpacked import unpacked
 from flybridge.system.text_encoding import as_utf8
@@ -307,6 +308,15 @@ class RawRows:
         def read(stored: IO[bytes]) -> Iterator[KeyedRow | RawRow | BadRow]:
             for reader in self._readers(stored):
                 yield from keyed_rows(reader, owner) if isinstance(reader, CsvReader) else reader
+
+        return self._guarded(read)
+
+    def timed(self) -> Iterator[RowTimes | RawRow | BadRow]:
+        """Yield the rows, with their times alone where the columns prove that they are ordinary."""
+
+        def read(stored: IO[bytes]) -> Iterator[RowTimes | RawRow | BadRow]:
+            for reader in self._readers(stored):
+                yield from timed_rows(reader) if isinstance(reader, CsvReader) else reader
 
         return self._guarded(read)
 

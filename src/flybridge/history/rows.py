@@ -84,6 +84,11 @@ class Zone:
             ) from None
         self._utc = lru_cache(4096)(self._offset)
 
+    @property
+    def is_utc(self) -> bool:
+        """Whether it is UTC, so that no time is converted."""
+        return self._zone is None
+
     def convert(self, fields: dict[str, str]) -> None:
         """Make the times of a row UTC, in place. A time with a zone of its own stays as it is."""
         if self._zone is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,8 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.progress import Progress
-from flybridge.history.rows import RawRow, Zone
+from flybridge.history.row_times import RowTimes
+from flybridge.history.rows import BadRow, RawRow, Zone
 from flybridge.history.survey import Survey, Surveyor
 from flybridge.history.take import Accept, RowTaker, Taken
 from flybridge.records import DAY_MS, Filing, Source
@@ -88,7 +89,11 @@ class HistoryImport:
         )
 
     async def survey(self, flow: Flow | None = None, store: Store | None = None) -> Survey:
-        """Read the files without taking them. With a `flow` it says what would become of each row."""
+        """Read the files without taking them. With a `flow` it says what would become of each row.
+
+        Without one, only what an import has to know beforehand is found out: the span of time, and the last conversion
+        of each person.
+        """
         now_ms = self._clock.now_ms()
 
         async def known(filings: Sequence[Filing]) -> Sequence[bool]:
@@ -105,13 +110,21 @@ class HistoryImport:
         for file, named in self.ordered():
             rows = RawRows(file, self._zone, named)
             with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
-                wanted = (row for row in rows if not isinstance(row, RawRow) or self._wanted(row))
-                await surveyor.read(file.name, wanted, equal, self._plan.zone or "UTC")
+                if flow is None and not self._is_bounded:
+                    read: Iterable[RowTimes | RawRow | BadRow] = rows.timed()
+                else:
+                    read = (row for row in rows if not isinstance(row, RawRow) or self._wanted(row))
+                await surveyor.read(file.name, read, equal, self._plan.zone or "UTC")
         return surveyor.finish([self._zone] if self._zone else [])
+
+    @property
+    def _is_bounded(self) -> bool:
+        """Whether only some days are wanted."""
+        return self._plan.from_ms > 0 or self._plan.until_ms < 2**62
 
     def _wanted(self, row: RawRow) -> bool:
         plan = self._plan
-        if plan.from_ms == 0 and plan.until_ms == 2**62:
+        if not self._is_bounded:
             return True
         ms = time_ms(row.fields.get("event_time") or row.fields.get("install_time") or "")
         return ms is not None and plan.from_ms <= ms < plan.until_ms
@@ -130,7 +143,7 @@ class HistoryImport:
         )
         done = []
         # The days are part of it: other rows of the same file are another import.
-        span = "" if plan.until_ms == 2**62 and not plan.from_ms else f"#{plan.from_ms}-{plan.until_ms}"
+        span = "" if not self._is_bounded else f"#{plan.from_ms}-{plan.until_ms}"
         for file, named in self.ordered():
             name, mark = file.name + span, f"{file.mark} {plan.zone or ''}"
             if self._progress.reached(plan.app, name, mark).done and not plan.again:

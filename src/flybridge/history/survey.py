@@ -20,6 +20,7 @@ from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_report import TAKEN
 from flybridge.errors import FlybridgeError
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
+from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated
 from flybridge.records import (
     DAY_MS,
@@ -87,7 +88,9 @@ class Surveyor:
         self._revenue: dict[str, list[float]] = {}
         self._times: dict[str, tuple[int, int]] = {}
 
-    async def read(self, name: str, rows: Iterable[RawRow | BadRow], equal: EqualRows | None, zone: str) -> None:
+    async def read(
+        self, name: str, rows: Iterable[RowTimes | RawRow | BadRow], equal: EqualRows | None, zone: str
+    ) -> None:
         """Read the rows of one file. One that can't be read to its end is noted."""
         page = list[RawRow]()
         self._survey.files += 1
@@ -98,10 +101,19 @@ class Surveyor:
         await self._count(page, equal, zone)
 
     async def _read(
-        self, name: str, rows: Iterable[RawRow | BadRow], page: list[RawRow], equal: EqualRows | None, zone: str
+        self,
+        name: str,
+        rows: Iterable[RowTimes | RawRow | BadRow],
+        page: list[RawRow],
+        equal: EqualRows | None,
+        zone: str,
     ) -> None:
         survey = self._survey
         for row in rows:
+            if isinstance(row, RowTimes):
+                survey.rows += row.rows
+                self._widen(zone, row.first_ms, row.last_ms)
+                continue
             survey.rows += 1
             if isinstance(row, BadRow):
                 survey.bad += 1
@@ -115,13 +127,17 @@ class Surveyor:
                     await self._count(page, equal, zone)
                     page.clear()
 
+    def _widen(self, zone: str, first_ms: int, last_ms: int) -> None:
+        first, last = self._times.get(zone, (first_ms, last_ms))
+        self._times[zone] = min(first, first_ms), max(last, last_ms)
+
     def _show(self, name: str, row: RawRow | BadRow) -> None:
         if isinstance(row, BadRow) and len(self._survey.first_bad) < SHOWN:
             self._survey.first_bad.append(f"{name}, line {row.number}: {row.problem}")
 
     async def _count(self, rows: Sequence[RawRow], equal: EqualRows | None, zone: str) -> None:
         conversions, months = [], set()
-        first, last = self._times.get(zone, (2**62, 0))
+        first, last = 2**62, 0
         for row in rows:
             ms = time_ms(row.fields.get("event_time") or row.fields.get("install_time") or "")
             if ms is None:
@@ -136,7 +152,7 @@ class Surveyor:
             if person is not None and self._filings is not None:
                 months.add((person, _month(ms // DAY_MS)))
         if last:
-            self._times[zone] = first, last
+            self._widen(zone, first, last)
         self._progress.note_conversions(conversions)
         self._progress.note_months(months)
         if self._filings is not None:
