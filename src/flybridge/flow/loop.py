@@ -16,7 +16,7 @@ from flybridge.records import Dead, Filing, digest_of
 from flybridge.store.protocol import Filed, Store
 from flybridge.system.cpu_limit import CpuLimitExceeded, cpu_limit
 
-GATHER_S: Final = 0.05
+GATHER_S: Final = 0.1
 """Envelopes are leased this many seconds after those before them: more of them share what a batch costs, several
 flushes to disk among it. What comes first after a pause is leased at once, as is what did not fit into a full batch."""
 LEASES: Final = 2
