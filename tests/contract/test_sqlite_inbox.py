@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from os import urandom
 from pathlib import Path
@@ -181,6 +181,28 @@ async def test_damage_to_the_file_under_one_chunk_does_not_hold_up_the_others(tm
         await inbox.lease(10, NOW_MS, 1000)
     await inbox.ack(leased)
     assert await inbox.waiting() == {("shop", "2025-11-24"): 1}
+    await inbox.close()
+
+
+@pytest.mark.parametrize(
+    "tally", [b"", b"\xc1", b"\x92\x01", b"\x91\x93\xa1a\xff"], ids=["empty", "unused", "cut", "bad"]
+)
+async def test_damage_to_what_a_chunk_counts_holds_up_nothing(tmp_path, tally):
+    """Also where its body can't be opened either: then it is passed over as ever."""
+    inbox = SqliteInbox(tmp_path / "inbox.db", SEAL)
+    await inbox.open()
+    for body in (b"1", b"2", b"3"):
+        await inbox.accept(envelope(body))
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as db, db:
+        db.execute("UPDATE chunks SET tally = ? WHERE id < 3", (tally,))
+        db.execute("UPDATE bodies SET body = x'00' WHERE id = 2")
+    assert sum((await inbox.waiting()).values()) == 3
+    leased = await inbox.lease(10, NOW_MS, 60_000)
+    assert [one.body for one in leased.envelopes] == [b"1", b"3"]
+    await inbox.ack(leased)
+    assert [one.tally for one in await inbox.damaged()] == [[("?", "?", 1)]]
+    with pytest.raises(SealBroken):
+        await inbox.lease(10, NOW_MS + 60_001, 60_000)
     await inbox.close()
 
 

@@ -86,7 +86,15 @@ WHERE id > :last_id AND NOT (leased_until_ms > :now_ms AND leased_until_ms - lea
 ORDER BY id
 """
 
-_tally: Final = msgspec.msgpack.Decoder(list[tuple[str, str, int]]).decode
+_decode: Final = msgspec.msgpack.Decoder(list[tuple[str, str, int]]).decode
+
+
+def _tally(packed: bytes, n: int) -> list[tuple[str, str, int]]:
+    """Return how many envelopes of which app and day a chunk holds. Of damaged bytes only `n` is known."""
+    try:
+        return _decode(packed)
+    except msgspec.DecodeError:
+        return [("?", "?", n)]
 
 
 class _Chunk(msgspec.Struct, frozen=True):
@@ -96,6 +104,7 @@ class _Chunk(msgspec.Struct, frozen=True):
     uid: str
     tally: bytes
     leases: int
+    n: int
 
 
 class SqliteInbox:
@@ -205,8 +214,8 @@ class SqliteInbox:
     async def waiting(self) -> Mapping[tuple[str, str], int]:
         """Count envelopes not yet acknowledged, by (app, day)."""
         counter: Counter[tuple[str, str]] = Counter()
-        for (tally,) in await self._aside(self._select, "SELECT tally FROM chunks"):
-            for app, day, n in _tally(tally):
+        for tally, size in await self._aside(self._select, "SELECT tally, n FROM chunks"):
+            for app, day, n in _tally(tally, size):
                 counter[app, day] += n
         return counter
 
@@ -295,7 +304,7 @@ class SqliteInbox:
                         uids.append(chunk.uid)
                         leases = max(leases, chunk.leases)
                 except SealBroken as problem:
-                    self._unreadable.add(_tally(chunk.tally), problem)
+                    self._unreadable.add(_tally(chunk.tally, chunk.n), problem)
                     unreadable.append((chunk.id,))
         if unreadable:
             with self._transaction(self._reader) as db:
@@ -310,9 +319,9 @@ class SqliteInbox:
         with self._transaction(self._reader) as db:
             n = 0
             rows = db.execute(FREE, {"last_id": last_id, "now_ms": now_ms, "step_ms": CLOCK_STEP_MS})
-            for *chunk, size in rows:
-                chunks.append(_Chunk(*chunk))
-                n += size
+            for row in rows:
+                chunks.append(chunk := _Chunk(*row))
+                n += chunk.n
                 if n >= limit:
                     break
             rows.close()
@@ -337,12 +346,12 @@ class SqliteInbox:
 
     def _damaged(self) -> list[Damaged]:
         found = []
-        for chunk_id, uid, tally in self._select("SELECT id, uid, tally FROM chunks ORDER BY id"):
+        for chunk_id, uid, tally, n in self._select("SELECT id, uid, tally, n FROM chunks ORDER BY id"):
             try:
                 if (body := self._body(chunk_id)) is not None:
                     unpack(self._seal, uid, body)
             except SealBroken:
-                found.append(Damaged(uid, _tally(tally), uid))
+                found.append(Damaged(uid, _tally(tally, n), uid))
         return found
 
     def _reclaim(self) -> None:
