@@ -38,7 +38,7 @@ COHORT_METRICS: Final[Mapping[str, CohortMetric]] = {
     metric.name: metric
     for metric in (
         CohortMetric(
-            "retention", "Retention", "share", "active on that day / installs", "active", is_cumulative=False,
+            "retention", "Retention", "share", "active on that calendar day / installs", "active", is_cumulative=False,
             per="size",
         ),
         CohortMetric(

@@ -143,8 +143,10 @@ def _at(horizon: int) -> list[Metric]:
             f"retention{d}", f"Retention D{horizon}", SHARE,
             f"installations that did anything on calendar day {horizon} after the install / installs of the same days",
             "AppsFlyer's calendar days in the app's zone: an install at 22:44 and a launch at 01:12 is day 1. "
-            "Amplitude counts rolling 24 hours unless set otherwise; the two can't be compared. AppsFlyer counts "
-            "launches; raw data has none, so that any event counts here.",
+            "Amplitude's default is rolling windows of 24 hours from the first event on, whose day N lies on calendar "
+            "days N and N + 1: it is not computed here, because only days are kept of people, and no times. To "
+            "compare, choose strict calendar dates in Amplitude, and the same zone (`rm=rolling` of its API is another "
+            "thing: on day N or later). AppsFlyer counts launches; raw data has none, so that any event counts here.",
             of(lambda it: _divided(it.active, it.installs)), horizon,
         ),
     ]  # fmt: skip
