@@ -48,6 +48,27 @@ def test_a_day_that_lost_a_key_is_found():
     ]
 
 
+@pytest.mark.parametrize(("each", "expected"), [(1, True), (10, False)])
+def test_events_of_few_people_are_no_alarm(each, expected):
+    """Two hundred events of twenty people say less than those of two hundred people."""
+    rows = [
+        row(n, kinds, version=version, installs=n // each)
+        for version, parts in {"1.0": (360, 640), "2.0": (40, 180)}.items()
+        for n, kinds in zip(parts, ("appsflyer_id idfv", "appsflyer_id"), strict=True)
+    ]
+    assert [fall.kind for fall in falls(rows)] == (["idfv"] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"), [((50, 51, 49, 50, 50, 50, 49), True), ((90, 10, 80, 20, 95, 5, 50), False)]
+)
+def test_a_share_that_moves_every_day_did_not_fall(shares, expected):
+    """What is usual is how it was before, and not what dice would do."""
+    days = [(f"2026-01-{day:02d}", share) for day, share in enumerate((*shares, 28), 2)]
+    rows = [one for day, share in days for one in (row(share * 5, day=day), row((100 - share) * 5, "", day=day))]
+    assert bool(falls(rows)) is expected
+
+
 def test_apps_and_platforms_are_not_mixed():
     """Another app that never had the key makes no fall."""
     rows = [row(1000), row(1000, "adid", app="game", version="2.0"), row(1000, "adid", platform="android", version="2")]

@@ -8,6 +8,10 @@ When is a fall worth a warning? All of these must hold, so that neither small nu
 - at least `MIN_EVENTS` events on both sides,
 - the share is lower by at least `MIN_POINTS`, and by at least `MIN_PART` of what it was,
 - and by `MIN_DEVIATIONS` standard deviations of what chance alone would do to it.
+
+Events of one person carry the same identifiers, so that a hundred of them tell little more than ten people do. How much
+less they tell is taken from how the share differs within a source before, and from how many events there are for each
+install; see `design_effect`.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ MIN_POINTS: Final = 0.1
 MIN_PART: Final = 0.25
 MIN_DEVIATIONS: Final = 4.0
 DAYS_BEFORE: Final = 7
+MOST_PER_PERSON: Final = 10
+"""People who use the app for long have more events for each install than events of their own in two weeks."""
+MIN_CELLS: Final = 5
 
 FIELDS: Final = ("app", "day", "platform", "app_version", "media_source")
 
@@ -122,8 +129,10 @@ def falls(rows: Iterable[CoverageRow]) -> list[Fall]:
         apart[row.app, row.platform].append(row)
     found: list[Fall] = []
     for (app, platform), own in sorted(apart.items()):
-        found += _compared(app, platform, _by_version(own))
-        found += _compared(app, platform, _by_day(own))
+        for halves in (_by_version(own), _by_day(own)):
+            known = {getattr(cover, halves.by) for cover in halves.before}
+            usual = [row for row in own if getattr(row, halves.by) in known]
+            found += _compared(app, platform, halves, usual)
     return found
 
 
@@ -144,7 +153,7 @@ def _by_day(rows: Sequence[CoverageRow]) -> _Halves:
     return _Halves("day", days[-1].day if days else "", days[-1:], days[-1 - DAYS_BEFORE : -1])
 
 
-def _compared(app: str, platform: str, halves: _Halves) -> Iterable[Fall]:
+def _compared(app: str, platform: str, halves: _Halves, usual_rows: Sequence[CoverageRow]) -> Iterable[Fall]:
     after, before = halves.after, halves.before
     n, n_before = sum(cover.events for cover in after), sum(cover.events for cover in before)
     if n < MIN_EVENTS or n_before < MIN_EVENTS:
@@ -152,17 +161,46 @@ def _compared(app: str, platform: str, halves: _Halves) -> Iterable[Fall]:
     for kind in sorted({kind for cover in before for kind in cover.carried}):
         share = sum(cover.carried.get(kind, 0) for cover in after) / n
         usual = sum(cover.carried.get(kind, 0) for cover in before) / n_before
-        if fell(share, n, usual, n_before):
+        if fell(share, n, usual, n_before, design_effect(usual_rows, kind, halves.by)):
             yield Fall(app, platform, kind, halves.since, halves.by, share, usual, n)
 
 
-def fell(share: float, n: int, before: float, n_before: int) -> bool:
-    """Whether a share is notably lower than before. The thresholds are described in the module's docstring."""
+def design_effect(rows: Sequence[CoverageRow], kind: str, by: str) -> float:
+    """Return by how much the variance of a share of events is larger than if each event were of another person.
+
+    That is how much the share of a kind differs from cell to cell of a source (its days, or its versions), measured by
+    what chance would do to it; or, where that is more, the number of events for each install.
+    """
+    cells: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    sources: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for row in rows:
+        carried = row.n if kind in row.kinds or (kind == "any" and row.kinds) else 0
+        for sums in (cells[row.media_source, getattr(row, by)], sources[row.media_source]):
+            sums[0] += row.n
+            sums[1] += carried
+    squares, freedom = 0.0, 0
+    for source, (n, carried) in sources.items():
+        if not 0 < carried < n:
+            continue
+        share, own = carried / n, [cell for (of, _), cell in cells.items() if of == source]
+        squares += sum((found - size * share) ** 2 / (size * share * (1 - share)) for size, found in own)
+        freedom += len(own) - 1
+    spread = squares / freedom if freedom >= MIN_CELLS else 1.0
+    installs = sum(row.installs for row in rows)
+    each = min(sum(row.n for row in rows) / installs, MOST_PER_PERSON) if installs else 1.0
+    return max(1.0, spread, each)
+
+
+def fell(share: float, n: int, before: float, n_before: int, design: float = 1.0) -> bool:
+    """Whether a share is notably lower than before. The thresholds are described in the module's docstring.
+
+    `design` is by how much its variance is larger than if all `n` were independent of each other.
+    """
     lost = before - share
     if n < MIN_EVENTS or n_before < MIN_EVENTS or lost < MIN_POINTS or lost < MIN_PART * before:
         return False
     pooled = (share * n + before * n_before) / (n + n_before)
-    deviation = sqrt(pooled * (1 - pooled) * (1 / n + 1 / n_before))
+    deviation = sqrt(design * pooled * (1 - pooled) * (1 / n + 1 / n_before))
     return lost >= MIN_DEVIATIONS * deviation
 
 

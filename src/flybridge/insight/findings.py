@@ -69,7 +69,7 @@ _ALL: Final = (
         "identifier_lost",
         "A version of the app lost an identifier",
         "See what that version changed in the app, its consent dialogue, or AppsFlyer's Push API fields.",
-        "as of `coverage`: 200 events on both sides, 10 points and a quarter lower, 4 standard deviations",
+        "as of `coverage`: 200 events on both sides, 10 points and a quarter lower, 4 times the usual deviation",
     ),
     FindingKind(
         "cost_without_installs",
