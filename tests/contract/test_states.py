@@ -66,6 +66,11 @@ async def redeliver(store) -> None:
     assert await store.redeliver([letter.id for letter in await store.dead()], NOW_MS) == 1
 
 
+async def arrive(store) -> None:
+    """Record that the vendor has what the dead letters hold."""
+    assert await store.arrived_after_all([letter.id for letter in await store.dead()], NOW_MS)
+
+
 def of_ada(filing: Filing) -> Filing:
     """Say that a filing is about Ada."""
     return structs.replace(filing, persons=(Person((key("ada"),), NOW_MS),))
@@ -126,6 +131,10 @@ async def envelope_event(store, before: str, what: str) -> None:
             await store.file([direct()], NOW_MS)
             await died(store)
             await redeliver(store)
+        case "dead", "shown as arrived after all":
+            await store.file([direct()], NOW_MS)
+            await died(store)
+            await arrive(store)
         case _:
             pytest.fail(f"docs/states.md has a row that no test walks: {before}, {what}")
 
@@ -159,6 +168,7 @@ EVENTS = {
         LATER_MS, resend_uncertain=False
     ),
     "`redeliver`": redeliver,
+    "shown as arrived after all": arrive,
 }
 
 
