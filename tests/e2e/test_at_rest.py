@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -81,7 +82,7 @@ async def output(*words: str) -> bytes:
 @pytest.fixture
 async def environment(tmp_path):
     """Return a stage whose vendor fails now and then."""
-    environment = LocalEnvironment(tmp_path / "stage", faults="flaky", seed=4, message_hours=24)
+    environment = LocalEnvironment(tmp_path / "stage", faults="flaky", seed=4, message_hours=720)
     yield environment
     await environment.bridge.kill()
     await environment.sandbox.stop()
@@ -107,6 +108,9 @@ async def test_nothing_is_in_the_clear_after_a_run(environment):
     outcomes = {kind for line in outcome.account.lines for kind, n in line.outcomes.items() if n}
     assert {"dead", "delivered", "applied"} <= outcomes
     assert {"held", "expired"} & outcomes
+    with sqlite3.connect(environment.directory / "data" / "store.db") as store:
+        assert store.execute("SELECT count(*) FROM messages").fetchone()[0] > 100
+    store.close()
     assert hits(ids, written(environment)) == []
     assert search(environment.directory / "data", [one.decode() for one in sorted(ids)[:20]]) == []
     for words in (["account"], ["holds", "--limit", "1000"], ["dead", "--limit", "1000"]):

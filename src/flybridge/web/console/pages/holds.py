@@ -58,7 +58,7 @@ def shown_holds(reading: Reading, windows: Mapping[str, float]) -> dict[str, Any
         "rows": rows[:MAX_ROWS],
         "left_out": max(0, len(rows) - MAX_ROWS),
         "total": sum(row["n"] for row in rows),
-        "ages": [name for _, name in AGES] + [OLDER],
+        "ages": [name for name in (*(name for _, name in AGES), OLDER) if any(row["ages"][name] for row in rows)],
         "warnings": [masked_sentence(fall.sentence) for fall in reading.falls],
         "expired": by_reason(reading.counts, OutcomeKind.EXPIRED),
     }
