@@ -323,7 +323,7 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
     if postback.custom_data is not None:
         passed = custom_data(postback, notes)
         # An id that is not known yet when custom data is set is passed blank, and may be in the event's value.
-        if given:
+        if given and not all(passed.values()):
             passed = {name: value for name, value in passed.items() if value is not None and value != ""}
         given = {**given, **passed}
     if given:
