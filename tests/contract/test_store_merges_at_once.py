@@ -31,9 +31,9 @@ class Meeting:
         self._decided: set[int] = set()
         self._guard = Lock()
 
-    def decide(self, *arguments: object) -> object:
+    def decide(self, *arguments: object, **named: object) -> object:
         """File as the store does, then wait for the others."""
-        filed = self._file(*arguments)
+        filed = self._file(*arguments, **named)
         self._decided.add(get_ident())
         while True:
             with self._guard:
