@@ -72,7 +72,7 @@ CURRENCY_FIELDS: Final[Mapping[str, str]] = {
     "cost_in_selected_currency": "selected_currency",
 }
 """Amounts, and the fields that say in which currency they are."""
-_PLAIN: Final = re.compile(r"\s*[+-]?[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?\s*")
+_PLAIN: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _is_absent: Final = ABSENT.__contains__
 
 JSON: Final = Media.JSON
@@ -267,7 +267,7 @@ def _amount(name: str, value: Any, notes: list[str]) -> float | None:
 
 def _money(name: str, value: str, currency: str, notes: list[str]) -> float | None:
     """Return an amount of a currency. In a plain number the point is a decimal one: AppsFlyer has written it."""
-    number = amount_of(value, None if _PLAIN.fullmatch(value) else currency)
+    number = amount_of(value, None if _PLAIN.fullmatch(value.strip()) else currency)
     if number is None:
         notes.append(f"The field {name} is no amount in {currency} and was left out.")
     return number
