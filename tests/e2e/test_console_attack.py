@@ -95,7 +95,9 @@ async def attacked(path: Path) -> dict[str, str]:
             while True:
                 async with session.get("/account") as response:
                     account = await response.text()
-                if re.search(r"received", account) and "Balanced" in account:
+                async with session.get("/metrics") as response:
+                    is_filed = "flybridge_inbox_waiting 0.0" in await response.text()
+                if is_filed and "received" in account and "Balanced" in account:
                     break
                 await asyncio.sleep(0.1)
         answers = {}
