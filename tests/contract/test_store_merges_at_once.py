@@ -89,20 +89,26 @@ def of_user(n: int) -> tuple[Source, dict]:
     return event(n, device_id=f"phone-{n:04}R", user_id=f"user-{n:04}", amplitude_id=5_000_000 + n)
 
 
-@pytest.mark.parametrize("together", [2, 3, 4])
-@pytest.mark.parametrize(
-    "messages", [(nameless, named, install, merge), (of_user, install), (nameless, merge, of_user, install)]
-)
-async def test_an_event_finds_the_installation_of_its_user(stores, messages: tuple[Build, ...], together):
-    """Whichever of the messages that it takes are filed at the same moment."""
+async def file_in_all_ways(stores, messages: tuple[Build, ...], together: int) -> int:
+    """File the messages of one person after another, other ones of them at the same moment. Return how many persons."""
     cases = list(combinations(messages, min(together, len(messages))))
     for n, last in enumerate(cases):
         for build in messages:
             if build not in last:
                 await file(stores[0], build(n))
         await file_at_once(stores, *(build(n) for build in last))
+    return len(cases)
+
+
+@pytest.mark.parametrize("together", [2, 3, 4])
+@pytest.mark.parametrize(
+    "messages", [(nameless, named, install, merge), (of_user, install), (nameless, merge, of_user, install)]
+)
+async def test_an_event_finds_the_installation_of_its_user(stores, messages: tuple[Build, ...], together):
+    """Whichever of the messages that it takes are filed at the same moment."""
+    cases = await file_in_all_ways(stores, messages, together)
     events = sum(build in (nameless, of_user) for build in messages)
-    assert await sent(stores[0]) == sorted([appsflyer_id(n) for n in range(len(cases))] * events)
+    assert await sent(stores[0]) == sorted([appsflyer_id(n) for n in range(cases)] * events)
     assert await stores[0].holds() == []
 
 
@@ -110,11 +116,6 @@ async def test_an_event_finds_the_installation_of_its_user(stores, messages: tup
 @pytest.mark.parametrize("messages", [(held, numbered, named, merge), (held, seen)])
 async def test_a_postback_finds_the_user_of_its_installation(stores, messages: tuple[Build, ...], together):
     """And the other way."""
-    cases = list(combinations(messages, min(together, len(messages))))
-    for n, last in enumerate(cases):
-        for build in messages:
-            if build not in last:
-                await file(stores[0], build(n))
-        await file_at_once(stores, *(build(n) for build in last))
-    assert sorted(one.user_id for one in await lease(stores[0])) == [f"user-{n:04}" for n in range(len(cases))]
+    cases = await file_in_all_ways(stores, messages, together)
+    assert sorted(one.user_id for one in await lease(stores[0])) == [f"user-{n:04}" for n in range(cases)]
     assert await stores[0].holds() == []

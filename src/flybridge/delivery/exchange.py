@@ -65,9 +65,12 @@ def is_success(body: bytes) -> bool:
 
     A web page is not, an object that tells an error is not, and bytes that are no text are not.
     """
+    if is_page(body):
+        return False
     try:
-        start = body.decode().lstrip("\ufeff \t\r\n")[:1]
-        return start != "<" and (start != "{" or _ERRORS.isdisjoint(_object(body.lstrip(_BLANKS))))
+        body.decode()
+        given = body.lstrip(_BLANKS)
+        return given[:1] != b"{" or _ERRORS.isdisjoint(_object(given))
     except UnicodeDecodeError:
         return False
     except (msgspec.DecodeError, RecursionError):

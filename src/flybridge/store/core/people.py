@@ -137,7 +137,7 @@ class People:
             if not before or (before[0].kind == MERGED and all(one.kind == MERGED for one in before)):
                 first.append((app, key))
             after = _with(before, new)
-            if after is before or after == before:
+            if after == before:
                 continue
             self._seen[app, key] = after
             if _is_only_later(before, after) and (app, key) not in self._formerly:
