@@ -191,8 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="flybridge-seeds-") as directory:
             result = asyncio.run(play(seed, chosen.events, chosen.faults or faults_of(seed), Path(directory)))
         wrong += len(result.wrong)
-        told = f"seed {seed}, {result.faults}: {result.compared:,} compared in {result.seconds:g} s"
-        print(f"{told}, {len(result.wrong)} wrong", *result.wrong[:20], sep="\n  ", flush=True)  # noqa: T201
+        title = f"seed {seed}, {result.faults}: {result.compared:,} compared in {result.seconds:g} s"
+        print(f"{title}, {len(result.wrong)} wrong", *result.wrong[:20], sep="\n  ", flush=True)  # noqa: T201
     return 1 if wrong else 0
 
 

@@ -48,7 +48,7 @@ class _ToBook(Struct, frozen=True):
     """An event whose installation is looked up when all conversions are known."""
 
     key: bytes
-    told: _Began | None
+    reported: _Began | None
     day: int
     revenue: int
     not_converted: bool
@@ -79,11 +79,11 @@ class BookedEvents:
     def sums(self) -> dict[tuple[int, str], BookedSums]:
         """Return what was found by the day and the source of the install."""
         sums: defaultdict[tuple[int, str], BookedSums] = defaultdict(BookedSums)
-        for (key, told), n in self._paid.items():
-            if n and (began := self._booked(key, told)) is not None:
+        for (key, reported), n in self._paid.items():
+            if n and (began := self._booked(key, reported)) is not None:
                 sums[began.day, began.media_source].paid += n
         for event in self._events:
-            began = self._booked(event.key, event.told)
+            began = self._booked(event.key, event.reported)
             if began is None:
                 continue
             of = sums[began.day, began.media_source]
@@ -96,9 +96,9 @@ class BookedEvents:
                 of.late_not_converted += event.not_converted
         return dict(sums)
 
-    def _booked(self, key: bytes, told: _Began | None) -> _Began | None:
+    def _booked(self, key: bytes, reported: _Began | None) -> _Began | None:
         """Return where an event is booked; None if not under user acquisition, or not on these days."""
-        began = self._began.get(key, told)
+        began = self._began.get(key, reported)
         return began if began is not None and began.kind in BOOKED and began.day in self._days else None
 
 

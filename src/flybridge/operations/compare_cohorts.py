@@ -120,12 +120,12 @@ class CohortComparer:
             answer = await self._answer(plan, kpi, day)
             if isinstance(answer, str):
                 return answer
-            for name, told in answer.items():
+            for name, figure in answer.items():
                 side = found.setdefault(source_label(name), CohortSide())
                 if kpi is CohortKpi.SESSIONS:
-                    side.installs += told.users
+                    side.installs += figure.users
                 into = side.active if kpi is CohortKpi.SESSIONS else side.revenue
-                for after, value in told.values.items():
+                for after, value in figure.values.items():
                     into[after] = into.get(after, 0) + round(value * (1 if kpi is CohortKpi.SESSIONS else MICRO))
         return found
 
@@ -141,11 +141,11 @@ class CohortComparer:
                 continue
             if answer is None:
                 return "AppsFlyer's cohorts are larger than 256 MB: compare fewer days."
-            told = read(answer, kpi)
-            if not isinstance(told, ReportRefusal):
-                return told
-            problem = told.sentence
-            if told.again_s is None:
+            found = read(answer, kpi)
+            if not isinstance(found, ReportRefusal):
+                return found
+            problem = found.sentence
+            if found.again_s is None:
                 break
-            await self._clock.sleep(MINUTE_S if told.quota else PAUSE_S)
+            await self._clock.sleep(MINUTE_S if found.quota else PAUSE_S)
         return problem
