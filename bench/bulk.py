@@ -44,7 +44,7 @@ from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.raw_data import cells, header, report_of
 from flybridge.sealing import Seal
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.web.server import COLLECT_EVERY
 

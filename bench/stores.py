@@ -43,7 +43,8 @@ from flybridge.records import (
 )
 from flybridge.sealing import Seal
 from flybridge.store.postgres.store import PostgresStore
-from flybridge.store.protocol import Lane, Settlement, Store
+from flybridge.store.protocol import Store
+from flybridge.store.records import Lane, Settlement
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.postgres import PostgresServer, postgres
 

@@ -32,7 +32,7 @@ from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.records import Deliver, Delivery, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 from flybridge.store.sqlite.store import SqliteStore
 
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nOK"

@@ -271,7 +271,7 @@ class Member(Struct, frozen=True, gc=False):
 
     `persons` are the keyed hashes of who it is, under the current secret first, and `marks` those of the identifier;
     `identifier` is that in the clear, to be sealed. Without `told` the message says nothing about identifiers, and
-    the known one stays. `lack` says why there is none (`store.audiences.protocol.Lack`); `who` is the person's name in
+    the known one stays. `lack` says why there is none (`store.audiences.records.Lack`); `who` is the person's name in
     Amplitude, kept sealed while something is lacking. `extra` is what goes to the additional-identifiers API: hashes,
     as JSON. `anonymous` are the keys by which the person was known before there was a user id.
     """

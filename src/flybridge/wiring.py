@@ -31,7 +31,7 @@ from flybridge.notifications.mail import MailChannel, MailServer
 from flybridge.notifications.notifier import NotifyRules
 from flybridge.notifications.quiet import NONE, QuietHours
 from flybridge.records import HOUR_MS
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 from flybridge.web.intake import IntakeApp
 from flybridge.web.routes import StreamRoutes
 

@@ -17,7 +17,8 @@ from flybridge.inbox.nats.link import StreamSettings
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.sealing import Seal
-from flybridge.store.audiences.protocol import CohortStore, Target
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.audiences.records import Target
 from flybridge.store.postgres.cohorts import PostgresCohorts
 from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Store

@@ -20,7 +20,7 @@ from flybridge.records import (
     content_key,
 )
 from flybridge.store.performance import Slice
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 
 NOW_MS = 1_764_000_000_000  # 2025-11-24
 DAY = "2025-11-24"

@@ -7,7 +7,7 @@ from filings import NOW_MS, envelope, key
 
 from flybridge.errors import StoreUnavailable
 from flybridge.records import DAY_MS, Apply, Filing, Member, MemberChange, Person, Source
-from flybridge.store.audiences.protocol import EXTRAS_WAIT_MS, NEVER_MS, Action, Lack, Run, Target
+from flybridge.store.audiences.records import EXTRAS_WAIT_MS, NEVER_MS, Action, Lack, Run, Target
 
 LEASE_MS = 60_000
 NONE = ""

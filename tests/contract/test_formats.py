@@ -22,7 +22,8 @@ from flybridge.sealing import Seal
 from flybridge.store.migrate import apply_postgres, apply_sqlite, missing, scripts
 from flybridge.store.postgres.connection import connect
 from flybridge.store.postgres.store import PostgresStore
-from flybridge.store.protocol import Lane, Store
+from flybridge.store.protocol import Store
+from flybridge.store.records import Lane
 from flybridge.store.sqlite.store import SqliteStore
 
 SECRET = b"a secret for the fixtures of formats"

@@ -14,7 +14,7 @@ from flybridge.errors import StoreUnavailable
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source
 from flybridge.sealing import Seal
 from flybridge.service.backends import opened_cohorts
-from flybridge.store.audiences.protocol import EXTRAS_WAIT_MS, NEVER_MS, Action, Run, Target
+from flybridge.store.audiences.records import EXTRAS_WAIT_MS, NEVER_MS, Action, Run, Target
 from flybridge.store.postgres.cohorts import PostgresCohorts
 from flybridge.store.postgres.store import PostgresStore
 from flybridge.testing.postgres import postgres

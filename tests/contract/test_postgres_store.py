@@ -17,7 +17,7 @@ from flybridge.records import DAY_MS, Apply, Dead, Deliver, Filing, Hold
 from flybridge.sealing import Seal
 from flybridge.store.migrate import scripts
 from flybridge.store.postgres.store import PostgresStore
-from flybridge.store.protocol import Settlement
+from flybridge.store.records import Settlement
 from flybridge.testing.postgres import postgres
 
 pytestmark = pytest.mark.service

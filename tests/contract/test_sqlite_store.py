@@ -12,7 +12,7 @@ from flybridge.errors import StoreUnavailable
 from flybridge.records import DAY_MS, Apply, Dead, Deliver, Filing, Hold
 from flybridge.sealing import Seal
 from flybridge.store.core.holding import RELEASED_AT_ONCE
-from flybridge.store.protocol import Settlement
+from flybridge.store.records import Settlement
 from flybridge.store.sqlite.store import SqliteStore
 
 SEAL = Seal(b"the secret of the contract suite")

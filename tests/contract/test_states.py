@@ -10,7 +10,7 @@ from filings import LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lease, s
 from msgspec import structs
 
 from flybridge.records import Apply, Dead, Filing, Filter, Person, Refuse
-from flybridge.store.protocol import Rescued, Settlement
+from flybridge.store.records import Rescued, Settlement
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "states.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (.*) \| `(\w+)` \|$", re.MULTILINE)

@@ -26,7 +26,7 @@ from msgspec import structs
 
 from flybridge.records import DAY_MS, Apply, Dead, Envelope, Filing, Filter, Media, Refuse, Restricted, Source
 from flybridge.store.figures import Count, LedgerEntry, RestrictedCount
-from flybridge.store.protocol import Settlement
+from flybridge.store.records import Settlement
 
 DEAD = Dead("map", "no_event_time", "The postback has no event_time.", "Select event_time in the Push API.")
 

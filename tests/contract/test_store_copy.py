@@ -26,13 +26,13 @@ from msgspec import structs
 from flybridge.errors import FlybridgeError, StoreUnavailable
 from flybridge.records import Apply, Carried, Dead, Filing, Member, MemberChange, Person, Restricted, Source
 from flybridge.sealing import Seal
-from flybridge.store.audiences.protocol import Run
+from flybridge.store.audiences.records import Run
 from flybridge.store.copy import RESTS, TABLES, copy_store
 from flybridge.store.figures import DayReport
 from flybridge.store.performance import CostRow, Slice
 from flybridge.store.postgres.store import PostgresStore
-from flybridge.store.protocol import AttemptRecord, Settlement
 from flybridge.store.receipt import VendorStep
+from flybridge.store.records import AttemptRecord, Settlement
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.store.trail import Deed

@@ -12,7 +12,7 @@ from flybridge.insight.differences import last_compared
 from flybridge.insight.performance import AppScope
 from flybridge.records import DAY_MS, Dead, Filing, Filter, Person, Refuse
 from flybridge.store.figures import UNEXPLAINED_EVENTS, DayReport
-from flybridge.store.protocol import Settlement
+from flybridge.store.records import Settlement
 
 
 def _n(rows) -> dict[tuple[str, ...], int]:

@@ -7,7 +7,7 @@ import asyncio
 from filings import LANE, LATER_MS, NOW_MS, direct, envelope, lease, lines, names, sighting, standing, waiting
 
 from flybridge.records import Dead, Delivery, Filing
-from flybridge.store.protocol import LONGEST_LEASE_MS, Lane, LaneDepth, Rescued, Settled, Settlement
+from flybridge.store.records import LONGEST_LEASE_MS, Lane, LaneDepth, Rescued, Settled, Settlement
 
 
 async def test_a_delivery_carries_all_the_request_needs(store):

@@ -9,7 +9,7 @@ from msgspec import structs
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Dead, Filing, Filter, Person, Source
 from flybridge.store.core import events as core
 from flybridge.store.events import MOST_ATTEMPTS, EventAttempt, EventFilter
-from flybridge.store.protocol import AttemptRecord, Settlement
+from flybridge.store.records import AttemptRecord, Settlement
 
 
 def of(filing: Filing, name: str) -> Filing:

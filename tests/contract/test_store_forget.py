@@ -8,8 +8,8 @@ from msgspec import structs
 
 from flybridge.errors import FlybridgeError
 from flybridge.records import DAY_MS, Apply, Dead, Filing, Person, Source
-from flybridge.store.protocol import Settlement
 from flybridge.store.receipt import Removed, VendorStep
+from flybridge.store.records import Settlement
 
 ASKED_MS = NOW_MS + 1000
 

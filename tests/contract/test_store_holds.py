@@ -21,7 +21,7 @@ from filings import (
 
 from flybridge.records import HOUR_MS, Apply, Carried, Deliver, Filing, Hold, Source
 from flybridge.store.figures import CoverageRow, HeldCount, SightedKind
-from flybridge.store.protocol import Lane, Released
+from flybridge.store.records import Lane, Released
 
 V1 = Lane("shop", "attribution")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from filings import LANE, LATER_MS, NOW_MS, direct, lease, names, standing
 
-from flybridge.store.protocol import Lane, Settlement, UncertainCount
+from flybridge.store.records import Lane, Settlement, UncertainCount
 
 
 async def test_a_queue_is_listed_in_the_order_of_becoming_due(store):

@@ -26,7 +26,7 @@ from msgspec import structs
 
 from flybridge.records import Apply, Carried, Dead, Filing, Filter, Person, Source
 from flybridge.store.performance import Slice
-from flybridge.store.protocol import Settlement
+from flybridge.store.records import Settlement
 
 DEAD = Dead("map", "no_event_time", "", "")
 

@@ -24,7 +24,7 @@ from filings import (
 
 from flybridge.records import Apply, Filing, Hold
 from flybridge.store.figures import Held
-from flybridge.store.protocol import Lane, Settlement
+from flybridge.store.records import Lane, Settlement
 
 
 def seen(*sightings) -> Filing:

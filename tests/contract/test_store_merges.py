@@ -13,7 +13,7 @@ from flybridge.identity import IdKind, Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Envelope, Media, Source
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 
 RING = Keyring(b"a secret for the tests")
 RULES = StreamRules(app="shop", platform="android", events=("Order",), wait_hours=6)

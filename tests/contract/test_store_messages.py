@@ -11,7 +11,7 @@ from flybridge.errors import SealBroken
 from flybridge.records import DAY_MS, HOUR_MS, Dead, Filing, Filter, Media, Person, Source
 from flybridge.sealing import Seal
 from flybridge.store.events import EventFilter, EventMessage
-from flybridge.store.protocol import Settlement
+from flybridge.store.records import Settlement
 
 BODY = b'{"event_name": "install"}'
 

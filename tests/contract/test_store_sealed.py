@@ -15,9 +15,9 @@ from flybridge.errors import SealBroken
 from flybridge.insight.reasons import REASONS
 from flybridge.records import DAY_MS, Apply, Dead, Filing, Member, MemberChange, OutcomeKind, Person
 from flybridge.sealing import Seal
-from flybridge.store.audiences.protocol import Action
+from flybridge.store.audiences.records import Action
 from flybridge.store.postgres.store import PostgresStore
-from flybridge.store.protocol import Lane, Settlement
+from flybridge.store.records import Lane, Settlement
 from flybridge.store.sqlite.store import SqliteStore
 
 

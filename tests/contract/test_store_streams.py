@@ -6,7 +6,7 @@ from filings import NOW_MS, WINDOW_MS, envelope, key, lease, lines, sighting, st
 
 from flybridge.identity import IdKind
 from flybridge.records import Apply, Deliver, Filing, Hold
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 
 LANE = Lane("shop", "inapp_event")
 ON_DEVICE, BY_USER = IdKind.INSTALLED_ON_DEVICE.value, IdKind.INSTALLED_BY_USER.value

@@ -49,7 +49,7 @@ def linted(root: Path, copy: Path, module: str, line: str) -> subprocess.Complet
         ("delivery/attempt.py", "import sqlite3", "Only the service names"),
         ("operations/replay.py", "import flybridge.store.sqlite.store", "Only the service names"),
         ("service/lifetime.py", "import flybridge.store.copy", "Only the service names"),
-        ("web/app.py", "import flybridge.store.audiences.cohort_verbs", "Only the service names"),
+        ("web/app.py", "import flybridge.store.audiences.audience", "Only the service names"),
         ("cli/common.py", "import flybridge.service.data_lock", "Only the service names"),
         ("delivery/exchange.py", "import time", "The core does no I/O"),
     ],

@@ -35,7 +35,7 @@ from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind
 from flybridge.sandbox.vendors.cohort_report import SESSION
 from flybridge.sealing import Seal
 from flybridge.store.figures import CountedOn, OutcomeCount
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 from flybridge.store.sqlite.store import SqliteStore
 
 ANY = "any source"

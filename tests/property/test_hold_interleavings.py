@@ -14,7 +14,7 @@ from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import HOUR_MS, Envelope, Media, Source
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 
 SECRET = b"the secret of the property suite"
 START_MS = 1_764_000_000_000

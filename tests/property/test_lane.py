@@ -23,7 +23,7 @@ from flybridge.delivery.lifecycle import RetryPolicy
 from flybridge.delivery.worker import Worker
 from flybridge.errors import TransportError
 from flybridge.records import Delivery
-from flybridge.store.protocol import Lane, Rescued, Settled, Settlement
+from flybridge.store.records import Lane, Rescued, Settled, Settlement
 from flybridge.testing.clocks import JumpingClock
 
 LANE = Lane("shop", "e")

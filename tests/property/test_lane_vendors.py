@@ -21,7 +21,7 @@ from flybridge.delivery.lifecycle import RetryPolicy
 from flybridge.delivery.worker import Worker
 from flybridge.errors import TransportError
 from flybridge.records import Delivery
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 from flybridge.testing.clocks import JumpingClock
 
 GOOD = "good"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filing, Filter, Hold, Media, Sighting, Source, content_key
-from flybridge.store.protocol import Lane, Settlement
+from flybridge.store.records import Lane, Settlement
 
 START_MS = 1_764_000_000_000
 LANE = Lane("shop", "http_v2")

@@ -25,7 +25,7 @@ from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import DAY_MS, Envelope, Media, Source
 from flybridge.sandbox.server import Sandbox
 from flybridge.sealing import Seal
-from flybridge.store.audiences.protocol import NEVER_MS
+from flybridge.store.audiences.records import NEVER_MS
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.audiences import audience_rule

@@ -10,7 +10,7 @@ import pytest
 from flybridge.audiences.rules import member_of
 from flybridge.identity import Keyring
 from flybridge.mapping.conditions import Condition
-from flybridge.store.audiences.protocol import Lack
+from flybridge.store.audiences.records import Lack
 from flybridge.testing.audiences import audience_rule
 
 GAID = "38400000-8cf0-11bd-b23e-10b96e40000d"

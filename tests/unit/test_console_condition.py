@@ -11,9 +11,9 @@ from flybridge.inbox.protocol import Depth
 from flybridge.insight.account import Account
 from flybridge.insight.heard import Heard
 from flybridge.records import HOUR_MS
-from flybridge.store.audiences.protocol import Run
+from flybridge.store.audiences.records import Run
 from flybridge.store.figures import Discrepancy
-from flybridge.store.protocol import Lane, LaneDepth
+from flybridge.store.records import Lane, LaneDepth
 from flybridge.web.console.condition import condition
 from flybridge.web.console.pulse import Pulse
 from flybridge.web.console.reading import Reading

@@ -4,7 +4,7 @@ import pytest
 
 from flybridge.delivery.gate import EvenTime
 from flybridge.delivery.worker import Worker
-from flybridge.store.protocol import Lane, Rescued
+from flybridge.store.records import Lane, Rescued
 from flybridge.testing.clocks import ManualClock
 
 DAY_S = 86_400

@@ -12,7 +12,7 @@ from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Leased
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import Envelope, Media, Source
-from flybridge.store.protocol import Filed
+from flybridge.store.records import Filed
 from flybridge.testing.clocks import ManualClock
 
 NOW_MS = 1_769_904_000_000

@@ -10,7 +10,7 @@ from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.worker import Worker
 from flybridge.records import Deliver, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 from flybridge.store.sqlite.store import SqliteStore
 
 LANE = Lane("shop", "inapp_event")

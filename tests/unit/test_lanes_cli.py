@@ -13,7 +13,7 @@ from flybridge.delivery.lane_reports import ORDERS, LaneReport, WorkerReport, wr
 from flybridge.errors import ConfigError
 from flybridge.records import Deliver, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
-from flybridge.store.protocol import Lane, Settlement
+from flybridge.store.records import Lane, Settlement
 from flybridge.store.sqlite.store import SqliteStore
 
 CONFIG = """

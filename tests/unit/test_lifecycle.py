@@ -5,7 +5,7 @@ import pytest
 from flybridge.delivery.exchange import Accepted, Halt, Reject, Retry, Split
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain, backoff_s, give_back, settle
 from flybridge.records import Delivery
-from flybridge.store.protocol import Settlement
+from flybridge.store.records import Settlement
 
 NOW = 1_700_000_000_000
 POLICY = RetryPolicy(tries=3, base_s=2.0, factor=2.0, cap_s=100.0)

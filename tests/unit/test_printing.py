@@ -16,7 +16,7 @@ from flybridge.config.settings import load
 from flybridge.insight.account import balance
 from flybridge.records import DeadLetter, Envelope, Media, Source
 from flybridge.service import backends
-from flybridge.store.audiences.protocol import Run, Standing
+from flybridge.store.audiences.records import Run, Standing
 from flybridge.store.figures import Count, Discrepancy, RestrictedCount
 
 NOW_MS = 1_764_000_000_000

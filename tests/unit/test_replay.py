@@ -34,7 +34,7 @@ from flybridge.records import (
     Source,
 )
 from flybridge.service import backends
-from flybridge.store.protocol import Filed
+from flybridge.store.records import Filed
 
 NOW_MS = 1_764_000_000_000
 HEAD = """

@@ -20,7 +20,7 @@ from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Deliver, Envelope, Filing, Media, Shown, Source
 from flybridge.sealing import Seal
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
 

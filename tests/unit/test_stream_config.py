@@ -6,7 +6,7 @@ import pytest
 
 from flybridge.config.settings import loads
 from flybridge.errors import ConfigError
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 from flybridge.wiring import build_flow, endpoints_of, intake_apps_of
 
 HEAD = """

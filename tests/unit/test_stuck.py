@@ -8,7 +8,7 @@ from flybridge.delivery.lane_reports import LaneReport, WorkerReport, reporting,
 from flybridge.operations.stuck import sealed_checks, sending_checks
 from flybridge.sealing import Seal
 from flybridge.store.figures import Count
-from flybridge.store.protocol import Lane, LaneDepth
+from flybridge.store.records import Lane, LaneDepth
 from flybridge.store.sqlite.store import SqliteStore
 
 NOW = 1_767_225_600_000

@@ -20,10 +20,10 @@ from flybridge.insight.coverage import Cover
 from flybridge.insight.heard import Heard
 from flybridge.insight.hints import HeldSum
 from flybridge.records import OutcomeKind
-from flybridge.store.audiences.protocol import Run
-from flybridge.store.audiences.protocol import Standing as Audience
+from flybridge.store.audiences.records import Run
+from flybridge.store.audiences.records import Standing as Audience
 from flybridge.store.figures import Count, CoverageRow, HeldCount
-from flybridge.store.protocol import Filed, Lane, LaneDepth, UncertainCount
+from flybridge.store.records import Filed, Lane, LaneDepth, UncertainCount
 from flybridge.telemetry.audience_metrics import AudienceMetrics
 from flybridge.telemetry.door_counts import DoorCounts, Received, log_received
 from flybridge.telemetry.logs import LogForm, configure_logging

@@ -23,7 +23,7 @@ from flybridge.delivery.worker import Worker
 from flybridge.errors import StoreUnavailable
 from flybridge.records import Deliver, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
-from flybridge.store.protocol import Lane, Settled, Settlement
+from flybridge.store.records import Lane, Settled, Settlement
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import JumpingClock
 

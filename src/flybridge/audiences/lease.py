@@ -17,7 +17,8 @@ from typing import Final, Self
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
-from flybridge.store.audiences.protocol import Claim, CohortStore
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.audiences.records import Claim
 
 LEASE_MS: Final = 60_000
 """How long a lease lasts without renewal."""

@@ -11,7 +11,7 @@ from flybridge.appsflyer import audience as appsflyer
 from flybridge.audiences.lease import AudienceLease
 from flybridge.audiences.rules import AudienceRule
 from flybridge.delivery.exchange import Halt, Limits, Retry, Verdict
-from flybridge.store.audiences.protocol import NEVER_MS, Action, Applied, Claim
+from flybridge.store.audiences.records import NEVER_MS, Action, Applied, Claim
 
 
 class AudiencePlan(Struct, frozen=True):

@@ -15,7 +15,7 @@ from msgspec import Struct
 from flybridge.audiences.settings import AudienceSettings, called
 from flybridge.identity import IdKind, Keyring, usable
 from flybridge.records import DAY_MS, HOUR_MS, Member, content_key
-from flybridge.store.audiences.protocol import NEVER_MS, Lack
+from flybridge.store.audiences.records import NEVER_MS, Lack
 
 KINDS: Final[Mapping[str, IdKind]] = {
     "gaid": IdKind.ADID,

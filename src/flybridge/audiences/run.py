@@ -29,7 +29,8 @@ from flybridge.delivery.exchange import Download, Halt, Retry, Transport
 from flybridge.delivery.lifecycle import RetryPolicy, wait_s
 from flybridge.delivery.observer import Observer, Silent
 from flybridge.identity import Keyring
-from flybridge.store.audiences.protocol import Action, CohortStore, Run
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.audiences.records import Action, Run
 
 NO_KEY: Final = Halt(
     "no_import_key", "Create the audience with `flybridge cohorts create`, or set apps.audiences.import_key.", 0.0

@@ -15,7 +15,8 @@ from flybridge.audiences.run import Runner
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.records import content_key
-from flybridge.store.audiences.protocol import CohortStore, Run, Standing, Target
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.audiences.records import Run, Standing, Target
 
 LOOK_S: Final = 1.0
 REPORT_MS: Final = 5_000

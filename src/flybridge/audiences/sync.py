@@ -38,8 +38,9 @@ from flybridge.delivery.lane_state import LaneState
 from flybridge.delivery.observer import Exchange, Observer
 from flybridge.delivery.words import said, words_of
 from flybridge.errors import TransportError
-from flybridge.store.audiences.protocol import Action, CohortStore, Device
-from flybridge.store.protocol import Lane
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.audiences.records import Action, Device
+from flybridge.store.records import Lane
 
 ENDPOINT: Final = "audiences"
 SHARED: Final = frozenset({"unauthorized", "forbidden", "wrong_address"})

@@ -22,7 +22,8 @@ from flybridge.delivery.exchange import Transport
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.service.backends import open_transport
 from flybridge.service.process import opened_runner
-from flybridge.store.audiences.protocol import NEVER_MS, CohortStore, Run, Standing
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.audiences.records import NEVER_MS, Run, Standing
 from flybridge.wiring import cohort_credentials_of, plans_of
 
 app = typer.Typer(

@@ -23,7 +23,8 @@ from flybridge.operations.replay import replay as replay_some
 from flybridge.records import DeadLetter, OutcomeKind
 from flybridge.store.events import EventAttempt
 from flybridge.store.figures import RestrictedCount
-from flybridge.store.protocol import Store, UncertainCount
+from flybridge.store.protocol import Store
+from flybridge.store.records import UncertainCount
 from flybridge.wiring import build_flow
 
 Reason = Annotated[str | None, typer.Option("--reason", help="Only this reason.")]

@@ -14,7 +14,8 @@ from flybridge.clock import SystemClock
 from flybridge.delivery.lane_reports import LaneReport, Order, give_order, read_reports
 from flybridge.errors import ConfigError
 from flybridge.store.figures import LedgerEntry
-from flybridge.store.protocol import Lane, LaneDepth, Queued, Store
+from flybridge.store.protocol import Store
+from flybridge.store.records import Lane, LaneDepth, Queued
 
 app = typer.Typer(
     help="Show the state of deliveries of each app and endpoint; retry, send smaller requests, take out.",

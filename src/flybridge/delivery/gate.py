@@ -22,7 +22,7 @@ from flybridge.delivery.judge import judge
 from flybridge.delivery.lane_state import PATIENCE, Answer, Ended, LaneState
 from flybridge.delivery.observer import Exchange, Observer
 from flybridge.delivery.pace import pace, take
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 
 T = TypeVar("T")
 

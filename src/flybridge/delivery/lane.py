@@ -40,7 +40,7 @@ from flybridge.delivery.settlements import SettlementBuffer
 from flybridge.delivery.shown import WAIT_MS, Doubts
 from flybridge.delivery.words import said
 from flybridge.records import Delivery
-from flybridge.store.protocol import AttemptRecord, Lane, Settlement
+from flybridge.store.records import AttemptRecord, Lane, Settlement
 
 _ID: Final = attrgetter("id")
 CAREFUL_MS: Final = 60_000

@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.delivery.circuit import Circuit
-from flybridge.store.protocol import Lane, Store
+from flybridge.store.protocol import Store
+from flybridge.store.records import Lane
 from flybridge.store.state_values import readable
 
 REPORTS: Final = "lanes/of/"

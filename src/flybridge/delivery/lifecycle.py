@@ -15,7 +15,7 @@ from msgspec import Struct
 from flybridge.delivery.exchange import Accepted, Halt, Reject, Retry, Split, Verdict
 from flybridge.delivery.words import said
 from flybridge.records import Delivery
-from flybridge.store.protocol import Settlement
+from flybridge.store.records import Settlement
 
 DELIVERED: Final = "delivered"
 DUE: Final = "due"

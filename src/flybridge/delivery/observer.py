@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from flybridge.delivery.circuit import Circuit
 from flybridge.delivery.exchange import Verdict
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 
 
 class Exchange(Struct, frozen=True):

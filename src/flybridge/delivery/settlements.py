@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from flybridge.delivery.context import Context
 from flybridge.delivery.lifecycle import DUE
-from flybridge.store.protocol import Settlement
+from flybridge.store.records import Settlement
 
 
 class SettlementBuffer:

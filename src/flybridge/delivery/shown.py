@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from flybridge.records import DAY_MS, Delivery
-from flybridge.store.protocol import Lane, Store
+from flybridge.store.protocol import Store
+from flybridge.store.records import Lane
 from flybridge.store.state_values import readable
 
 # Amplitude aims at 60 seconds for 95 of 100 events. What it sends while flybridge is down, as after the crash that made

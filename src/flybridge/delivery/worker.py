@@ -32,7 +32,8 @@ from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.observer import Observer, Silent
 from flybridge.delivery.shown import lanes_that_show
 from flybridge.errors import FlybridgeError
-from flybridge.store.protocol import LONGEST_LEASE_MS, Lane, Rescued, Store
+from flybridge.store.protocol import Store
+from flybridge.store.records import LONGEST_LEASE_MS, Lane, Rescued
 
 FLUSHES_AT_STOP: Final = 3
 REPORT_MS: Final = 60_000

@@ -13,7 +13,8 @@ from flybridge.flow.filing import Flow
 from flybridge.flow.shown import ShownEvents
 from flybridge.inbox.protocol import Inbox, Leased
 from flybridge.records import Dead, Filing, digest_of
-from flybridge.store.protocol import Filed, Store
+from flybridge.store.protocol import Store
+from flybridge.store.records import Filed
 from flybridge.system.cpu_limit import CpuLimitExceeded, cpu_limit
 
 GATHER_S: Final = 0.1

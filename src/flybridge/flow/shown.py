@@ -9,7 +9,8 @@ from flybridge.amplitude import attribution
 from flybridge.clock import Clock
 from flybridge.delivery.shown import note_shown
 from flybridge.records import Filing, Shown
-from flybridge.store.protocol import Lane, Store
+from flybridge.store.protocol import Store
+from flybridge.store.records import Lane
 
 NOTED_MS: Final = 600_000
 UNANSWERED: Final = ("uncertain", "tries_spent")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flybridge.store.audiences.protocol import Run
+from flybridge.store.audiences.records import Run
 
 STANDSTILL: Final = frozenset({"stopped", "held"})
 """Outcomes of a run after which an audience waits for an operator."""

@@ -27,7 +27,7 @@ from flybridge.insight.refused_starts import RefusedStart, refused_start_sentenc
 from flybridge.insight.standstill import STANDSTILL, audience_sentence
 from flybridge.notifications.notifier import ChannelState
 from flybridge.records import HOUR_MS
-from flybridge.store.audiences.protocol import Run
+from flybridge.store.audiences.records import Run
 from flybridge.system.private_files import private_directory
 from flybridge.wiring import check
 

@@ -10,7 +10,7 @@ from flybridge.delivery.lane_reports import LaneReport
 from flybridge.operations.doctor import Check
 from flybridge.records import OutcomeKind
 from flybridge.store.figures import Count
-from flybridge.store.protocol import Lane, LaneDepth
+from flybridge.store.records import Lane, LaneDepth
 
 LONG_MS: Final = 600_000
 """An outage that is longer, or an event that is due for longer, is no passing matter."""

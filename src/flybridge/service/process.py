@@ -46,7 +46,8 @@ from flybridge.service.data_lock import WorkerId
 from flybridge.service.intake_notes import note_refusals
 from flybridge.service.notifying import notifying
 from flybridge.store.audiences.protocol import CohortStore
-from flybridge.store.protocol import Filed, Store
+from flybridge.store.protocol import Store
+from flybridge.store.records import Filed
 from flybridge.telemetry import metrics as telemetry
 from flybridge.telemetry.door_counts import Received
 from flybridge.telemetry.hearing import Hearing

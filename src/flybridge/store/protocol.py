@@ -12,17 +12,43 @@ Guarantees that every backend keeps and `tests/contract/test_store.py` checks:
 5. Counters move in the same transaction as the rows they count. `audit` compares them with the rows.
 6. What holds personal data (bodies, ids) is sealed before it is written and erased when it is not needed.
 
-`figures` describes what is read, `receipt` the receipt of a request to be forgotten.
+`records` describes what verbs take and return, `figures` what is read, `receipt` the receipt of a request to be
+forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from msgspec import Struct
-
-from flybridge.records import HOUR_MS, DeadLetter, Delivery, Filing
+from flybridge.records import DAY_MS, HOUR_MS, DeadLetter, Delivery, Filing, day_of
+from flybridge.sealing import Seal
+from flybridge.store.core import events, performance_reports, reports, trail
+from flybridge.store.core.attempts import attempts_of
+from flybridge.store.core.confirmed_time import confirm, confirmed_ms
+from flybridge.store.core.content_keys import are_known
+from flybridge.store.core.dead_letters import arrived_after_all, listed, listed_ids, named, named_ids, redeliver, taken
+from flybridge.store.core.delivering import arrived, begin, hasten, in_doubt, lease, queued, rescue, settle, take_out
+from flybridge.store.core.filing import file
+from flybridge.store.core.forgetting import forget, note, receipts
+from flybridge.store.core.holding import expire, expire_now, release_by_hand
+from flybridge.store.core.ledger import LedgerWriter
+from flybridge.store.core.performance_cells import MAX_CELLS
+from flybridge.store.core.pruning import (
+    PruneStep,
+    orphans,
+    prune_coverage,
+    prune_dead,
+    prune_installations,
+    prune_ledger,
+    prune_messages,
+    prune_people,
+    prune_seen,
+)
+from flybridge.store.core.seal_check import is_checked, put_check
+from flybridge.store.core.tables import Rows, Write
+from flybridge.store.core.turns import take_turn
 from flybridge.store.events import EventAttempt, EventFilter, EventPage, EventRow, EventStory
 from flybridge.store.figures import (
     Count,
@@ -40,129 +66,75 @@ from flybridge.store.figures import (
 )
 from flybridge.store.performance import WHOLE, CohortSums, CostRow, CostSums, CurvePoint, Size, Slice, Sums
 from flybridge.store.receipt import Receipt, VendorStep
+from flybridge.store.records import (
+    Filed,
+    Lane,
+    LaneDepth,
+    Queued,
+    Released,
+    Rescued,
+    Settled,
+    Settlement,
+    UncertainCount,
+)
 from flybridge.store.trail import Deed, TrailRow
 
-LONGEST_LEASE_MS: Final = HOUR_MS
-"""No worker leases for longer."""
+COVERAGE_DAYS: Final = 90
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-class Lane(Struct, frozen=True, order=True):
-    """The deliveries of one app through one endpoint: they share credentials, limits and a circuit."""
-
-    app: str
-    endpoint: str
-
-
-class Filed(Struct, frozen=True):
-    """The result of `file`: envelopes by outcome (`records.OutcomeKind`), and holds that found their person."""
-
-    outcomes: Mapping[str, int]
-    matched: int = 0
-    repeated: int = 0  # receipts that were known already: filed before a crash, not filed again
-
-
-class AttemptRecord(Struct, frozen=True, gc=False):
-    """An attempt to deliver that was not accepted. `status` 0: there was no answer. `words` is what the vendor said."""
-
-    at_ms: int
-    status: int
-    reason: str
-    words: str = ""
-
-
-class Settlement(Struct, frozen=True, gc=False):
-    """The result of one leased delivery.
-
-    `state` is `delivered`, `due` (again at `due_ms`), `dead` (with stage `deliver`) or `parked` (waits for an
-    operator's decision; counted as dead with reason `uncertain`). `attempts` are those that were not accepted.
-    """
-
-    id: int
-    state: str
-    due_ms: int = 0
-    tries: int = 0
-    split: bool = False
-    reason: str = ""
-    detail: str = ""
-    remedy: str = ""
-    uncertain: int = 0  # added to the delivery's own count
-    attempts: tuple[AttemptRecord, ...] = ()
-
-
-class Settled(Struct, frozen=True):
-    """How many settlements took effect, and how many were of a former owner and did not."""
-
-    settled: int
-    stale: int = 0
-
-
-class Rescued(Struct, frozen=True):
-    """The result of `rescue`: leases that lapsed before sending (returned) and in flight (uncertain or parked)."""
-
-    returned: int = 0
-    uncertain: int = 0
-    parked: int = 0
-
-
-class Released(Struct, frozen=True):
-    """The result of `release`, as ids of holds.
-
-    `nameless` still wait, because they have no user or device to be delivered to; `gone` do not wait (any more).
-    """
-
-    released: Sequence[int] = ()
-    nameless: Sequence[int] = ()
-    gone: Sequence[int] = ()
-
-
-class Queued(Struct, frozen=True):
-    """A delivery that waits in a lane. `id` is that of its ledger row, and of the dead letter it may become."""
-
-    id: int
-    event_type: str
-    due_ms: int
-    leased: bool
-    tries: int
-    uncertain: int
-    received_ms: int
-
-
-class UncertainCount(Struct, frozen=True):
-    """Messages of one outcome that a vendor may have got more than once: `n` of them, by `times` sends."""
-
-    app: str
-    outcome: str
-    n: int
-    times: int
-
-
-class LaneDepth(Struct, frozen=True):
-    """The deliveries of a lane: `due` now, `later` (waiting for a retry), `leased`; `oldest_ms` is of what is due."""
-
-    lane: Lane
-    due: int
-    later: int
-    leased: int
-    oldest_ms: int
-
-
-class Store(Protocol):
+class Store(ABC):
     """State behind lifecycle verbs. `now_ms` is always the caller's clock.
 
     All methods are called from the event loop that called `open`. Every one raises `StoreUnavailable` when the
     database refuses; then nothing was changed, or the verb can be repeated without a second effect.
+
+    A verb runs one function of `store.core` in a transaction; how a transaction runs is the backend's.
     """
 
+    def __init__(
+        self, seal: Seal, max_cells: int = MAX_CELLS, *, checks_seal: bool = True, keeps_messages: bool = False
+    ) -> None:
+        self._seal = seal
+        self._keeps_messages = keeps_messages
+        self._checks_seal = checks_seal
+        self._max_cells = max_cells
+
+    @abstractmethod
+    async def _write(self, verb: Callable[Concatenate[LedgerWriter, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Run `verb` in one transaction, and flush the ledger at its end."""
+
+    @abstractmethod
+    async def _write_exclusively(
+        self, verb: Callable[Concatenate[LedgerWriter, P], T], *arguments: P.args, **named: P.kwargs
+    ) -> T:
+        """Run `verb` like `_write`, while no other transaction writes, in any process."""
+
+    @abstractmethod
+    async def _read(self, query: Callable[[Rows], T]) -> T:
+        """Run `query` in one read transaction: all it reads is of the same moment."""
+
+    async def _compact(self, now_ms: int) -> None:
+        """Compact what only this backend keeps."""
+        return
+
+    async def _check_seal(self) -> None:
+        """Raise `SealBroken` if the configured secrets are not those of the store."""
+        if self._checks_seal and not await self._read(lambda db: is_checked(db, self._seal)):
+            await self._write(put_check, self._seal)
+
+    @abstractmethod
     async def open(self) -> None:
         """Open the store and apply pending migrations.
 
         Raises `SealBroken` if the configured secrets are not those of the store.
         """
-        ...
 
+    @abstractmethod
     async def close(self) -> None:
         """Finish running transactions and close."""
-        ...
 
     async def file(self, filings: Sequence[Filing], now_ms: int) -> Filed:
         """File a batch, all or nothing: ledger, content keys, deliveries, holds, sightings, counters, dead letters.
@@ -172,22 +144,22 @@ class Store(Protocol):
         - `Filed.matched` counts every hold that found its person, at once or after waiting.
         - What is about a forgotten person and from before the request ends as forgotten and has no other effect.
         """
-        ...
+        return await self._write(file, self._seal, filings, now_ms, keeps_messages=self._keeps_messages)
 
     async def are_known(self, filings: Sequence[Filing], now_ms: int) -> Sequence[bool]:
         """Return for each filing whether it would be a duplicate: of what was filed, or of one before it."""
-        ...
+        return await self._read(lambda db: are_known(db, filings, now_ms))
 
     async def lanes(self, now_ms: int) -> Sequence[Lane]:
         """Return the lanes that have something due."""
-        ...
+        return await self._read(lambda db: reports.lanes(db, now_ms))
 
     async def lease(self, lane: Lane, limit: int, now_ms: int, lease_ms: int, owner: str) -> Sequence[Delivery]:
         """Lease due deliveries to `owner`, those due longest first.
 
         A delivery whose content can't be opened becomes a dead letter (`sealed`) and holds up no other.
         """
-        ...
+        return await self._write(lease, self._seal, lane, limit=limit, now_ms=now_ms, lease_ms=lease_ms, owner=owner)
 
     async def begin(self, ids: Sequence[int], owner: str) -> Sequence[int]:
         """Record, durably and before sending, that these are about to be sent. Returns the ids that `owner` still has.
@@ -195,7 +167,7 @@ class Store(Protocol):
         Needed only where the vendor does not deduplicate: what has begun and is not settled when its lease lapses is
         uncertain.
         """
-        ...
+        return await self._write(begin, ids, owner)
 
     async def settle(self, settlements: Sequence[Settlement], owner: str, now_ms: int) -> Settled:
         """Record the results of leased deliveries.
@@ -203,29 +175,29 @@ class Store(Protocol):
         - A delivery that `owner` no longer has stays as it is and is counted in `Settled.stale`.
         - The body of what is delivered is erased; that of a dead letter stays, so that it can be delivered after all.
         """
-        ...
+        return await self._write(settle, self._seal, settlements, owner, now_ms)
 
     async def queued(self, lane: Lane, limit: int = 100) -> Sequence[Queued]:
         """Return the deliveries that wait in a lane, those due longest first."""
-        ...
+        return await self._read(lambda db: queued(db, self._seal, lane, limit))
 
     async def hasten(self, lane: Lane, now_ms: int) -> None:
         """Make due what waits for another try."""
-        ...
+        await self._write(hasten, lane, now_ms)
 
     async def take_out(self, ids: Sequence[int], now_ms: int) -> Sequence[int]:
         """Make dead letters (`taken_out`) of deliveries that are not being sent. Returns the ids of those that became.
 
         The ids are those of `Queued`.
         """
-        ...
+        return await self._write(take_out, self._seal, ids, now_ms)
 
     async def in_doubt(self, lane: Lane, now_ms: int, limit: int = 1000) -> Sequence[Delivery]:
         """Return the deliveries that the vendor may have: those that have begun, and those that are uncertain.
 
         What can't be opened is left out.
         """
-        ...
+        return await self._read(lambda db: in_doubt(db, self._seal, lane, now_ms, limit))
 
     async def arrived(self, ids: Sequence[int], now_ms: int) -> int:
         """Record that the vendor has deliveries that were in doubt. Returns how many there were.
@@ -233,46 +205,46 @@ class Store(Protocol):
         They are delivered, and the ledger has one doubt less. What a worker that has leased one settles later is stale.
         A delivery that was not in doubt stays.
         """
-        ...
+        return await self._write(arrived, ids, now_ms)
 
     async def uncertain_counts(self) -> Sequence[UncertainCount]:
         """Count the messages that a vendor may have got more than once."""
-        ...
+        return await self._read(reports.uncertain_counts)
 
     async def uncertain(self, *, app: str | None = None, limit: int = 100) -> Sequence[LedgerEntry]:
         """Return the messages that a vendor may have got more than once, newest first."""
-        ...
+        return await self._read(lambda db: reports.uncertain(db, app, limit))
 
     async def put_state(self, name: str, value: bytes) -> None:
         """Keep a value under a name, in place of what there was."""
-        ...
+        await self._write(lambda ledger: ledger.tables.write(Write.STATE, [(name, value)]))
 
     async def states(self, beginning: str) -> Sequence[tuple[str, bytes]]:
         """Return the values whose names begin like this, in the order of the names."""
-        ...
+        return await self._read(lambda db: reports.states(db, beginning))
 
     async def drop_states(self, names: Sequence[str]) -> None:
         """Delete the values with these names."""
-        ...
+        await self._write(lambda ledger: ledger.tables.write(Write.DROP_STATE, [(name,) for name in names]))
 
     async def take_turn(self, name: str, holder: str, now_ms: int, lease_ms: int) -> bool:
         """Take or renew the turn of this name, for so long. Returns False while another holder has it.
 
         With 0 milliseconds it is given back.
         """
-        ...
+        return await self._write(take_turn, name, holder, now_ms, lease_ms)
 
     async def record(self, deed: Deed, now_ms: int) -> TrailRow:
         """Add a row to the audit trail, bound to the row before. No row is ever changed or deleted."""
-        ...
+        return await self._write(trail.record, self._seal, deed, now_ms)
 
     async def trail(self, *, before: int | None = None, limit: int = 100) -> Sequence[TrailRow]:
         """Return rows of the audit trail, newest first: those with numbers below `before`, or all."""
-        ...
+        return await self._read(lambda db: trail.trail(db, before, limit))
 
     async def trail_fault(self) -> str:
         """Check the whole audit trail. Returns a sentence about the first row that was changed or is missing."""
-        ...
+        return await self._read(lambda db: trail.fault(db, self._seal))
 
     async def find_events(self, wanted: EventFilter, *, before: int | None = None, limit: int = 50) -> EventPage:
         """Return events, newest first: those with ids below `before`, or from the newest on.
@@ -280,22 +252,22 @@ class Store(Protocol):
         A bounded number of rows is looked through, whatever is found among them; `EventPage.following` is where to go
         on. The cost does not grow with the ledger.
         """
-        ...
+        return await self._read(lambda db: events.find_events(db, wanted, before, limit))
 
     async def attempts(self, ids: Sequence[int]) -> Mapping[int, Sequence[EventAttempt]]:
         """Return the attempts to deliver these events that were not accepted, oldest first, by ledger row.
 
         The newest hundred of each event are kept, as long as its ledger row is.
         """
-        ...
+        return await self._read(lambda db: attempts_of(db, self._seal, ids))
 
     async def events_of(self, keys: Sequence[bytes]) -> Sequence[EventRow]:
         """Return the newest 500 events of the persons with these matching keys, newest first."""
-        ...
+        return await self._read(lambda db: events.events_of(db, keys))
 
     async def story(self, number: int) -> EventStory | None:
         """Return all that is kept of one event. None if there is none with this id."""
-        ...
+        return await self._read(lambda db: events.story(db, self._seal, number))
 
     async def rescue(self, now_ms: int, *, owner: str | None = None, resend_uncertain: bool = True) -> Rescued:
         """Take back lapsed leases, or all leases of `owner`, whose process is known to be gone.
@@ -304,7 +276,7 @@ class Store(Protocol):
         - What had not begun is due again, in its former place.
         - What had begun is due again with `tries` and `uncertain` one higher, or parked if not `resend_uncertain`.
         """
-        ...
+        return await self._write(rescue, self._seal, now_ms, owner, resend_uncertain)
 
     async def expire(self, now_ms: int, limit: int = 1000) -> int:
         """End holds whose window is over at `now_ms` (`expires_ms <= now_ms`). Returns how many ended.
@@ -312,11 +284,11 @@ class Store(Protocol):
         - One with a `fallback_user_id` becomes pending with that user; the others are expired, and their bodies erased.
         - Returns 0 also while another process does the same, or if only rows of released holds were cleared away.
         """
-        ...
+        return await self._write(expire, now_ms, limit)
 
     async def expire_now(self, ids: Sequence[int], now_ms: int) -> Sequence[int]:
         """Expire these holds without sending them. Returns the ids that did wait."""
-        ...
+        return await self._write(expire_now, ids, now_ms)
 
     async def release(
         self, ids: Sequence[int], now_ms: int, *, user_id: str | None = None, device_id: str | None = None
@@ -325,29 +297,29 @@ class Store(Protocol):
 
         Without either, only those are released whose item needs no user (the Attribution API's) or has one.
         """
-        ...
+        return await self._write(release_by_hand, self._seal, ids, now_ms, user_id=user_id, device_id=device_id)
 
     async def hold_counts(self) -> Sequence[HeldCount]:
         """Return how many events wait, from counters: the cost does not grow with the number of holds."""
-        ...
+        return await self._read(reports.hold_counts)
 
     async def sighted_kinds(self) -> Sequence[SightedKind]:
         """Return the kinds of identifier by which Amplitude has shown people."""
-        ...
+        return await self._read(reports.sighted_kinds)
 
     async def covered(self, *, since_day: str) -> Sequence[CoverageRow]:
         """Return the coverage counters summed by app, platform and kinds; day, version and media source are empty."""
-        ...
+        return await self._read(lambda db: reports.covered(db, since_day))
 
     async def coverage(self, *, since_day: str = "", app: str | None = None) -> Sequence[CoverageRow]:
         """Return the counters of matching keys on events since this day (`YYYY-MM-DD`). They are kept for 90 days."""
-        ...
+        return await self._read(lambda db: reports.coverage(db, since_day, app))
 
     async def holds(
         self, *, app: str | None = None, media_source: str | None = None, after: int = 0, limit: int = 100
     ) -> Sequence[Held]:
         """Return waiting events above the id `after`, in the order of filing."""
-        ...
+        return await self._read(lambda db: reports.holds(db, app, media_source, after, limit))
 
     async def dead(
         self,
@@ -358,7 +330,9 @@ class Store(Protocol):
         limit: int = 100,
     ) -> Sequence[DeadLetter]:
         """Return dead letters, newest first; with `ids` just these, whatever the limit. See `DeadLetter.is_sealed`."""
-        ...
+        if ids is not None:
+            return await self._read(lambda db: named(db, self._seal, app, reason, ids))
+        return await self._read(lambda db: listed(db, self._seal, app, reason, limit))
 
     async def dead_ids(
         self,
@@ -373,25 +347,27 @@ class Store(Protocol):
 
         With `ids` just those of them that are dead letters, whatever `after` and `limit`.
         """
-        ...
+        if ids is not None:
+            return await self._read(lambda db: named_ids(db, app, reason, ids))
+        return await self._read(lambda db: listed_ids(db, app, reason, after, limit))
 
     async def arrived_after_all(self, ids: Sequence[int], now_ms: int) -> int:
         """Record that the vendor has what dead letters of stage `deliver` hold. Returns how many there were.
 
         They are delivered, their content is erased, and the ledger has one doubt less.
         """
-        ...
+        return await self._write(arrived_after_all, ids, now_ms)
 
     async def redeliver(self, ids: Sequence[int], now_ms: int) -> int:
         """Make dead letters of stage `deliver` due again with no tries spent, in the order of reception."""
-        ...
+        return await self._write(redeliver, ids, now_ms)
 
     async def take_dead(self, ids: Sequence[int]) -> Sequence[DeadLetter]:
         """Return dead letters of stage `decode` or `map`, in the order of reception, to be processed again.
 
         They stay dead until they are filed with `replayed`. Those that can't be opened are left out.
         """
-        ...
+        return await self._read(lambda db: taken(db, self._seal, ids))
 
     async def forget(self, keys: Sequence[bytes], now_ms: int, *, receipt: str, also: Sequence[int] = ()) -> Receipt:
         """Remove the person with these matching keys, and the ledger rows `also`; write the receipt.
@@ -405,15 +381,15 @@ class Store(Protocol):
 
         Raises `FlybridgeError` when a key belongs to more installations than one person has; nothing is removed then.
         """
-        ...
+        return await self._write_exclusively(forget, self._seal, keys, now_ms, receipt=receipt, also=also)
 
     async def note(self, receipt: str, steps: Sequence[VendorStep]) -> None:
         """Write the state of the vendor requests of a receipt."""
-        ...
+        await self._write(note, receipt, steps)
 
     async def receipts(self, *, keys: Sequence[bytes] = (), limit: int = 100) -> Sequence[Receipt]:
         """Return receipts, newest first: all, or those for exactly these keys."""
-        ...
+        return await self._read(lambda db: receipts(db, keys, limit))
 
     async def prune(
         self,
@@ -429,35 +405,68 @@ class Store(Protocol):
         Settled ledger rows, dead letters, kept messages, content keys, coverage counters, keys of people without rows,
         and installations are deleted. Performance counters stay.
         """
-        ...
+        rows = await self._steps(prune_ledger, now_ms - ledger_days * DAY_MS, 0)
+        letters = await self._steps(prune_dead, now_ms - dead_days * DAY_MS, 0)
+        messages = await self._steps(prune_messages, now_ms - round(message_hours * HOUR_MS), 0)
+        carried = await self._write(prune_coverage, day_of(now_ms - COVERAGE_DAYS * DAY_MS))
+        people = await self._prune_people()
+        installations = await self._steps(prune_installations, now_ms // DAY_MS - installation_days, b"")
+        seen = await self._steps(prune_seen, now_ms, b"")
+        await self._compact(now_ms)
+        return rows + letters + messages + carried + people + installations + seen
+
+    async def _steps(
+        self, prune: Callable[[LedgerWriter, int, Any], PruneStep], until_ms: int, after: int | bytes
+    ) -> int:
+        deleted, start = 0, after
+        while True:
+            step = await self._write(prune, until_ms, start)
+            deleted += step.deleted
+            if step.after is None:
+                return deleted
+            start = step.after
+
+    async def _prune_people(self) -> int:
+        deleted, after = 0, 0
+        while True:
+            found = await self._write(orphans, after)
+            if found.persons:
+                deleted += await self._write_exclusively(prune_people, found.persons)
+            if found.after is None:
+                return deleted
+            after = found.after
 
     async def counts(self) -> Sequence[Count]:
         """Return all ledger counters that are not zero."""
-        ...
+        return await self._read(reports.counts)
 
     async def depths(self, now_ms: int) -> Sequence[LaneDepth]:
         """Return the depth of every lane that has deliveries."""
-        ...
+        return await self._read(lambda db: reports.depths(db, now_ms))
 
     async def confirmed_ms(self) -> int:
         """Return the last time that was known to be right; 0 if none was noted."""
-        ...
+        return await self._read(confirmed_ms)
 
     async def confirm(self, now_ms: int) -> None:
         """Note a time that is known to be right, for processes that begin later."""
-        ...
+        await self._write(confirm, now_ms)
 
     async def audit(self) -> Sequence[Discrepancy]:
         """Compare every counter with the rows it counts, at one moment; empty when all agree."""
-        ...
+        return await self._read(reports.audit)
 
-    def ledger(self, *, app: str | None = None) -> AsyncIterator[LedgerEntry]:
+    async def ledger(self, *, app: str | None = None) -> AsyncIterator[LedgerEntry]:
         """Yield the ledger in the order of filing. A row that changes meanwhile is yielded once."""
-        ...
+        after = 0
+        while page := await self._read(lambda db: reports.ledger_page(db, app, after)):  # noqa: B023 - awaited here
+            for _, entry in page:
+                yield entry
+            after = page[-1][0]
 
     async def restricted(self) -> Sequence[RestrictedCount]:
         """Return what policies changed, by app, day and source in that order."""
-        ...
+        return await self._read(reports.restricted)
 
     async def performance(self, question: Slice) -> Sequence[Sums]:
         """Return what happened in a slice, by the day on which it happened.
@@ -465,23 +474,23 @@ class Store(Protocol):
         The cost grows with the cells of its days, not with the events counted in them. The same is true of all that
         follows.
         """
-        ...
+        return await self._read(lambda db: performance_reports.sums(db, question))
 
     async def cohort_sizes(self, question: Slice, horizons: Sequence[int]) -> Sequence[Size]:
         """Return how many installations began on days of a slice that have so many complete days."""
-        ...
+        return await self._read(lambda db: performance_reports.sizes(db, question, horizons))
 
     async def cohort_sums(self, question: Slice, horizons: Sequence[int]) -> Sequence[CohortSums]:
         """Return what the installations of these days did up to each horizon. Horizons are -1 to 90."""
-        ...
+        return await self._read(lambda db: performance_reports.cohort_sums(db, question, horizons))
 
     async def curves(self, question: Slice) -> Sequence[CurvePoint]:
         """Return what the installations of a slice did on each day after, also on days that are not over."""
-        ...
+        return await self._read(lambda db: performance_reports.curves(db, question))
 
     async def costs(self, question: Slice, horizons: Sequence[int] = (WHOLE,)) -> Sequence[CostSums]:
         """Return spend, clicks and impressions of a slice. Labels that costs do not have are empty."""
-        ...
+        return await self._read(lambda db: performance_reports.costs(db, question, horizons))
 
     async def replace_costs(
         self,
@@ -496,18 +505,18 @@ class Store(Protocol):
 
         Without `every_source` only the sources of the rows are replaced. Origins are `performance.ORIGINS`.
         """
-        ...
+        await self._write(performance_reports.replace_costs, app, origin, rows, days=days, every_source=every_source)
 
     async def outcomes(self, app: str, first: int, last: int) -> Outcomes:
         """Return what is counted on these days, and what became of it by outcome and reason.
 
         It reads the whole ledger: meant for a job that runs once a day, not for a page.
         """
-        ...
+        return await self._read(lambda db: reports.outcomes(db, app, first, last))
 
     async def sent_events(self, app: str, first: int, last: int) -> Sequence[SentEvent]:
         """Return the delivered events of these days one by one, as far as the ledger has their insert_ids."""
-        ...
+        return await self._read(lambda db: reports.sent_events(db, app, first, last))
 
     async def event_outcomes(self, app: str, first: int, last: int) -> Sequence[EventOutcome]:
         """Return what became of the events of these days one by one, of those names of events that have revenue.
@@ -515,16 +524,16 @@ class Store(Protocol):
         As far as the ledger has their insert_ids: not of what was refused, filtered or forgotten. It reads the whole
         ledger.
         """
-        ...
+        return await self._read(lambda db: reports.event_outcomes(db, app, first, last))
 
     async def put_day_reports(self, found: Sequence[DayReport]) -> None:
         """Keep reports of days, each in place of the one of the same app, kind and day."""
-        ...
+        await self._write(reports.put_day_reports, found)
 
     async def day_reports(self, kind: str, first: int, last: int, *, app: str | None = None) -> Sequence[DayReport]:
         """Return the reports of one kind from the first to the last of these days, in the order of days and apps."""
-        ...
+        return await self._read(lambda db: reports.day_reports(db, kind, first, last, app))
 
     async def drop_day_reports(self, kind: str, before: int) -> None:
         """Delete the reports of one kind about earlier days."""
-        ...
+        await self._write(lambda ledger: ledger.tables.write(Write.DROP_DAY_REPORTS, [(kind, before)]))

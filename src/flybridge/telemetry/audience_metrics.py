@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from flybridge.store.audiences.protocol import Run, Standing
+from flybridge.store.audiences.records import Run, Standing
 
 LABELS: Final = ("app", "audience")
 

@@ -34,7 +34,8 @@ from flybridge.insight.hints import HeldSum, summed
 from flybridge.insight.refused_starts import RefusedStart, read_refused_starts
 from flybridge.records import DAY_MS, day_of
 from flybridge.roles import ALL_ROLES, Role
-from flybridge.store.protocol import Filed, Lane, LaneDepth, Store, UncertainCount
+from flybridge.store.protocol import Store
+from flybridge.store.records import Filed, Lane, LaneDepth, UncertainCount
 from flybridge.telemetry.door_counts import DoorCounts
 from flybridge.telemetry.latencies import StepLatency, latency_of
 

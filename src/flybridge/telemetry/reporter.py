@@ -15,8 +15,8 @@ from flybridge.insight.comparison import DayComparison, events_by_cause
 from flybridge.insight.coverage import Fall
 from flybridge.insight.native import REASON as NATIVE
 from flybridge.records import Filing
-from flybridge.store.audiences.protocol import Run
-from flybridge.store.protocol import Filed, Lane
+from flybridge.store.audiences.records import Run
+from flybridge.store.records import Filed, Lane
 from flybridge.telemetry.audience_metrics import AudienceMetrics
 from flybridge.telemetry.metrics import Metrics
 

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from flybridge.errors import SealBroken
 from flybridge.sealing import Seal
-from flybridge.store.audiences.protocol import (
+from flybridge.store.audiences.records import (
     EXTRAS_WAIT_MS,
     NEVER_MS,
     Action,

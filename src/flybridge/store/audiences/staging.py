@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flybridge.records import Member, content_key
 from flybridge.sealing import Seal
-from flybridge.store.audiences.protocol import Lack
+from flybridge.store.audiences.records import Lack
 from flybridge.store.core.membership import seal_device
 
 

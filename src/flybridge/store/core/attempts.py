@@ -14,7 +14,7 @@ from flybridge.store.core.dead_letters import LARGEST_ID, LeasedRow
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.events import EventAttempt
-from flybridge.store.protocol import AttemptRecord
+from flybridge.store.records import AttemptRecord
 
 
 def record_attempts(ledger: LedgerWriter, seal: Seal, tried: Sequence[tuple[LeasedRow, int, AttemptRecord]]) -> None:

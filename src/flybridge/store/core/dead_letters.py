@@ -13,7 +13,7 @@ from flybridge.sealing import Seal
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Rows, Write
-from flybridge.store.protocol import Settlement
+from flybridge.store.records import Settlement
 
 LARGEST_ID: Final = 2**63 - 1
 VERSION: Final = version("flybridge")

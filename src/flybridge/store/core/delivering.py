@@ -26,7 +26,7 @@ from flybridge.store.core.dead_letters import (
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Rows, Write
-from flybridge.store.protocol import LONGEST_LEASE_MS, AttemptRecord, Lane, Queued, Rescued, Settled, Settlement
+from flybridge.store.records import LONGEST_LEASE_MS, AttemptRecord, Lane, Queued, Rescued, Settled, Settlement
 
 Row = tuple[Any, ...]
 NO_ANSWER: Final = "no_answer"

@@ -39,7 +39,7 @@ from flybridge.store.core.people import AppKey, People, reason_of, release
 from flybridge.store.core.performance import PerformanceCounters
 from flybridge.store.core.sealed import pack_keys, seal_item, seal_message, seal_who
 from flybridge.store.core.tables import CounterKey, Read, Write
-from flybridge.store.protocol import Filed, Lane
+from flybridge.store.records import Filed, Lane
 
 ORDER: Final = (
     Write.LEDGER_ROWS,

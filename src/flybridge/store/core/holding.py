@@ -16,7 +16,7 @@ from flybridge.sealing import Seal
 from flybridge.store.core.ledger import HoldCounter, LedgerWriter
 from flybridge.store.core.sealed import open_item, seal_who, unpack_keys
 from flybridge.store.core.tables import Read, Write
-from flybridge.store.protocol import Released
+from flybridge.store.records import Released
 
 AS_CUSTOMER: Final = "as_customer_user_id"
 BY_HAND: Final = "by_hand"

@@ -10,7 +10,7 @@ import msgspec
 
 from flybridge.records import MemberChange, content_key
 from flybridge.sealing import Seal
-from flybridge.store.audiences.protocol import Lack
+from flybridge.store.audiences.records import Lack
 from flybridge.store.core.tables import Changes, Read, Tables, Write
 from flybridge.store.performance import label
 

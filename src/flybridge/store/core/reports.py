@@ -28,7 +28,7 @@ from flybridge.store.figures import (
     SentEvent,
     SightedKind,
 )
-from flybridge.store.protocol import Lane, LaneDepth, UncertainCount
+from flybridge.store.records import Lane, LaneDepth, UncertainCount
 
 LEDGER_PAGE: Final = 1000
 

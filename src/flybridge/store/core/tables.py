@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol
 
 from flybridge.records import Dimensions
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 
 
 class CounterKey(NamedTuple):
@@ -88,10 +88,10 @@ class Read(Enum):
     DEVICES_OF_MARKS = auto()  # among marks: audience, mark
     # audiences
     TARGET = auto()  # app, name: audience, target. FOR UPDATE
-    CLAIM = auto()  # app, name: the fields of `audiences.protocol.Claim`
+    CLAIM = auto()  # app, name: the fields of `audiences.records.Claim`
     OWNER = auto()  # audience: owner. FOR UPDATE
     AUDIENCE_IDS = auto()  # audience
-    STANDINGS = auto()  # now_ms: the fields of `audiences.protocol.Standing`, by app and name
+    STANDINGS = auto()  # now_ms: the fields of `audiences.records.Standing`, by app and name
     DUE_AUDIENCES = auto()  # now_ms: the same, of those whose time has come and that nobody runs, longest due first
     TO_ADD = auto()  # audience, mark, limit: mark, sealed, standing, after the mark
     TO_REMOVE = auto()  # the same

@@ -14,8 +14,8 @@ from typing import Final, TypeVar
 import psycopg
 
 from flybridge.sealing import Seal
-from flybridge.store.audiences.cohort_verbs import CohortVerbs, Snapshot
-from flybridge.store.audiences.protocol import Claim
+from flybridge.store.audiences.protocol import CohortStore, Snapshot
+from flybridge.store.audiences.records import Claim
 from flybridge.store.core.tables import Changes, Rows
 from flybridge.store.postgres.connection import Db, connect_reader, connect_writer, prepare
 from flybridge.store.postgres.pool import Pool, repeated, transaction, unavailable
@@ -27,7 +27,7 @@ WRITERS: Final = 2
 T = TypeVar("T")
 
 
-class PostgresCohorts(CohortVerbs):
+class PostgresCohorts(CohortStore):
     """Audiences in the store's database. Every verb may be repeated."""
 
     def __init__(self, dsn: str, seal: Seal) -> None:

@@ -18,7 +18,7 @@ import psycopg
 from flybridge.errors import StoreUnavailable
 from flybridge.records import Member
 from flybridge.sealing import Seal
-from flybridge.store.audiences.protocol import Applied, Claim
+from flybridge.store.audiences.records import Applied, Claim
 from flybridge.store.audiences.staging import anonymous_of, marks_of, older_of, staged
 from flybridge.store.postgres.arrays import columns
 from flybridge.store.postgres.audience_sql import ERASABLE

@@ -15,11 +15,11 @@ from flybridge.sealing import Seal
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.tables import Rows
-from flybridge.store.core.verbs import Verbs
 from flybridge.store.postgres.connection import Db, connect, connect_reader, connect_writer, prepare
 from flybridge.store.postgres.pool import Pool, repeated, transaction
 from flybridge.store.postgres.sql import FOLD
 from flybridge.store.postgres.tables import CounterIds, IdBlocks, PostgresRows, PostgresTables
+from flybridge.store.protocol import Store
 
 WRITERS: Final = 4
 READERS: Final = 2
@@ -29,7 +29,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class PostgresStore(Verbs):
+class PostgresStore(Store):
     """A store in one PostgreSQL database, given by its address.
 
     When the connection breaks, it may be unknown whether a verb was committed: every verb may be repeated. The next

@@ -19,7 +19,7 @@ from flybridge.store.core.tables import CounterKey, Read, Write
 from flybridge.store.postgres.arrays import columns
 from flybridge.store.postgres.connection import GATE, LOCK_MS, TASK_LOCKS, Db
 from flybridge.store.postgres.sql import EXACT, READS, WRITES
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 
 BLOCK: Final = 1000
 BLOCK_S: Final = 60.0

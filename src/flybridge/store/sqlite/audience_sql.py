@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from flybridge.store.audiences.audience import CLAIMED, COUNTED, COUNTERS, DUE, WANTING
-from flybridge.store.audiences.protocol import Action
+from flybridge.store.audiences.records import Action
 from flybridge.store.core.tables import Read, Write
 
 MEMBER: Final = "SELECT audience, person, wanted, mark, lack, extra FROM members WHERE"

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from flybridge.errors import StoreUnavailable
 from flybridge.sealing import Seal
-from flybridge.store.audiences.cohort_verbs import CohortVerbs, Snapshot
-from flybridge.store.audiences.protocol import Claim
+from flybridge.store.audiences.protocol import CohortStore, Snapshot
+from flybridge.store.audiences.records import Claim
 from flybridge.store.core.tables import Changes, Rows
 from flybridge.store.sqlite.connection import Writer, prepared
 from flybridge.store.sqlite.snapshot import SqliteSnapshot, lean, remove
@@ -21,7 +21,7 @@ from flybridge.store.sqlite.tables import SqliteRows, SqliteTables
 T = TypeVar("T")
 
 
-class SqliteCohorts(CohortVerbs):
+class SqliteCohorts(CohortStore):
     """Audiences in the store's file."""
 
     def __init__(self, path: str | Path, seal: Seal) -> None:

@@ -15,7 +15,7 @@ from flybridge.sealing import Seal
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.tables import Rows
-from flybridge.store.core.verbs import Verbs
+from flybridge.store.protocol import Store
 from flybridge.store.sqlite.connection import WRITER_CACHE_MB, ReaderPool, Writer, connect, prepared
 from flybridge.store.sqlite.tables import SqliteRows, SqliteTables
 
@@ -23,7 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SqliteStore(Verbs):
+class SqliteStore(Store):
     """A store in one SQLite file."""
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import Any, Final
 from flybridge.store.core.performance_cells import MAX_CELLS, PerformanceCells
 from flybridge.store.core.performance_sql import NAMED_BY, CellSql
 from flybridge.store.core.tables import CounterKey, Read, Write
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 from flybridge.store.sqlite.connection import among
 from flybridge.store.sqlite.spread import Spread
 from flybridge.store.sqlite.sql import READS, WRITES

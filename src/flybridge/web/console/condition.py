@@ -19,7 +19,7 @@ from flybridge.insight.refused_starts import refused_start_sentence
 from flybridge.insight.standstill import STANDSTILL, audience_sentence
 from flybridge.notifications.concern import notification_key
 from flybridge.records import OutcomeKind
-from flybridge.store.audiences.protocol import Run
+from flybridge.store.audiences.records import Run
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.words import ENDPOINTS, masked_sentence, plural, shown, span
 

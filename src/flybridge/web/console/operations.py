@@ -10,7 +10,7 @@ from msgspec import Struct
 from flybridge.config.settings import App, Config
 from flybridge.notifications.notifier import ChannelState
 from flybridge.records import Envelope
-from flybridge.store.audiences.protocol import Run, Standing
+from flybridge.store.audiences.records import Run, Standing
 from flybridge.store.job_runs import JobRun
 
 

@@ -24,9 +24,11 @@ from flybridge.insight.hints import Known, known_by_app, streaming_apps
 from flybridge.insight.refused_starts import RefusedStart, read_refused_starts
 from flybridge.notifications.notifier import read_states
 from flybridge.records import DAY_MS, day_of
-from flybridge.store.audiences.protocol import CohortStore, Run
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.audiences.records import Run
 from flybridge.store.figures import Count, HeldCount
-from flybridge.store.protocol import Lane, LaneDepth, Store, UncertainCount
+from flybridge.store.protocol import Store
+from flybridge.store.records import Lane, LaneDepth, UncertainCount
 
 FRESH_MS: Final = 1_000
 COVERAGE_DAYS: Final = 14

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flybridge.store.audiences.protocol import NEVER_MS, Run
+from flybridge.store.audiences.records import NEVER_MS, Run
 from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.operations import AudienceState
 from flybridge.web.console.site import Entry, Site

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from flybridge.delivery.circuit import Circuit, Phase
 from flybridge.records import OutcomeKind
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 from flybridge.telemetry.latencies import StepLatency
 from flybridge.web.console import charts
 from flybridge.web.console.condition import condition, level_of, paused

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.delivery.lane_reports import Order, give_order
-from flybridge.store.protocol import Lane
+from flybridge.store.records import Lane
 from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.operations import Done
 from flybridge.web.console.site import Entry, Site

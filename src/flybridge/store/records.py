@@ -1,0 +1,113 @@
+"""What the verbs of the store take and return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from flybridge.records import HOUR_MS
+
+LONGEST_LEASE_MS: Final = HOUR_MS
+"""No worker leases for longer."""
+
+
+class Lane(Struct, frozen=True, order=True):
+    """The deliveries of one app through one endpoint: they share credentials, limits and a circuit."""
+
+    app: str
+    endpoint: str
+
+
+class Filed(Struct, frozen=True):
+    """The result of `file`: envelopes by outcome (`records.OutcomeKind`), and holds that found their person."""
+
+    outcomes: Mapping[str, int]
+    matched: int = 0
+    repeated: int = 0  # receipts that were known already: filed before a crash, not filed again
+
+
+class AttemptRecord(Struct, frozen=True, gc=False):
+    """An attempt to deliver that was not accepted. `status` 0: there was no answer. `words` is what the vendor said."""
+
+    at_ms: int
+    status: int
+    reason: str
+    words: str = ""
+
+
+class Settlement(Struct, frozen=True, gc=False):
+    """The result of one leased delivery.
+
+    `state` is `delivered`, `due` (again at `due_ms`), `dead` (with stage `deliver`) or `parked` (waits for an
+    operator's decision; counted as dead with reason `uncertain`). `attempts` are those that were not accepted.
+    """
+
+    id: int
+    state: str
+    due_ms: int = 0
+    tries: int = 0
+    split: bool = False
+    reason: str = ""
+    detail: str = ""
+    remedy: str = ""
+    uncertain: int = 0  # added to the delivery's own count
+    attempts: tuple[AttemptRecord, ...] = ()
+
+
+class Settled(Struct, frozen=True):
+    """How many settlements took effect, and how many were of a former owner and did not."""
+
+    settled: int
+    stale: int = 0
+
+
+class Rescued(Struct, frozen=True):
+    """The result of `rescue`: leases that lapsed before sending (returned) and in flight (uncertain or parked)."""
+
+    returned: int = 0
+    uncertain: int = 0
+    parked: int = 0
+
+
+class Released(Struct, frozen=True):
+    """The result of `release`, as ids of holds.
+
+    `nameless` still wait, because they have no user or device to be delivered to; `gone` do not wait (any more).
+    """
+
+    released: Sequence[int] = ()
+    nameless: Sequence[int] = ()
+    gone: Sequence[int] = ()
+
+
+class Queued(Struct, frozen=True):
+    """A delivery that waits in a lane. `id` is that of its ledger row, and of the dead letter it may become."""
+
+    id: int
+    event_type: str
+    due_ms: int
+    leased: bool
+    tries: int
+    uncertain: int
+    received_ms: int
+
+
+class UncertainCount(Struct, frozen=True):
+    """Messages of one outcome that a vendor may have got more than once: `n` of them, by `times` sends."""
+
+    app: str
+    outcome: str
+    n: int
+    times: int
+
+
+class LaneDepth(Struct, frozen=True):
+    """The deliveries of a lane: `due` now, `later` (waiting for a retry), `leased`; `oldest_ms` is of what is due."""
+
+    lane: Lane
+    due: int
+    later: int
+    leased: int
+    oldest_ms: int
