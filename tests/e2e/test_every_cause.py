@@ -221,7 +221,7 @@ async def of_cohorts(bench: Bench) -> Table:
     sessions = (fact_of(did(who, "", LATER_MS + DAY_MS), None, 0) for who in people[:3])
     bench.sandbox.reports.learn(structs.replace(one, kind=SESSION) for one in sessions)
     (plan,) = reconcile_plans_of(bench.config)
-    (day,) = await CohortComparer(bench.store, bench.download, bench.clock).run(plan, DAY, DAY)
+    (day,) = await CohortComparer(bench.store, bench.download, bench.clock).run(plan, [DAY])
     assert not any(row.unexplained(APPSFLYER) for row in day.rows)
     found = sum(part.n for row in day.rows for part in row.parts if part.code == "opened_only")
     return {("opened_only", "opened_only_int"): (-3, found)}

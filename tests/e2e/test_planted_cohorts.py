@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from flybridge.cli.app import app
 from flybridge.insight.causes import APPSFLYER
-from flybridge.insight.cohort_comparison import CohortComparison
+from flybridge.insight.cohort_comparison import REPORT, CohortComparison, read_kept
 from flybridge.insight.cohort_differences import asked_cohort_differences, read_cohort_differences
 from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.downtime import note_downtime
@@ -39,7 +39,7 @@ async def both(bench: Bench, messages: list[dict], **given) -> None:
 
 async def compared(bench: Bench, day: int = DAY) -> CohortComparison:
     (plan,) = reconcile_plans_of(bench.config)
-    (found,) = await CohortComparer(bench.store, bench.download, bench.clock).run(plan, day, day)
+    (found,) = await CohortComparer(bench.store, bench.download, bench.clock).run(plan, [day])
     return found
 
 
@@ -119,13 +119,41 @@ async def test_a_plan_without_cohorts_says_so(new_bench):
 
 
 @pytest.mark.parametrize("new_bench", ["sqlite"], indirect=True)
-async def test_a_quota_is_waited_for(bench):
-    """AppsFlyer allows sixty calls in a minute, and a day takes two."""
+async def test_the_quota_is_not_used_up(bench):
+    """AppsFlyer allows sixty calls in a minute, of which half are made; a day takes two."""
     await both(bench, bench.people(1, "organic"))
     (plan,) = reconcile_plans_of(bench.config)
-    found = await CohortComparer(bench.store, bench.download, bench.clock).run(plan, DAY - 40, DAY)
+    found = await CohortComparer(bench.store, bench.download, bench.clock).run(plan, range(DAY - 40, DAY + 1))
     assert [note for one in found for note in one.notes] == []
-    assert bench.clock.slept == [60.0]
+    assert bench.clock.slept == [60.0, 60.0]
+
+
+@pytest.mark.parametrize("new_bench", ["sqlite"], indirect=True)
+async def test_a_day_is_due_when_more_of_it_is_final(bench):
+    """What AppsFlyer refuses is due again, and what it has answered before stays."""
+    await both(bench, bench.people(2, "organic"))
+    comparer = CohortComparer(bench.store, bench.download, bench.clock)
+    (plan,) = reconcile_plans_of(bench.config)
+    due = []
+    for day in (5, 6, 7, 9, 10, 16, 17, 32, 33, 62, 63, 92, 93, 99):
+        bench.clock.advance((DAY + day) * DAY_MS / 1000 - bench.clock.now_ms() / 1000)
+        if DAY in await comparer.due(plan, DAY + day - 1):
+            due.append(day)
+            before = [one.rows for one in await kept(bench)]
+            refused = await comparer.run(structs.replace(plan, api_token="nocohorts"), [DAY, DAY + 1])
+            assert [len(one.notes) for one in refused] == [1], "the first refusal is the last question"
+            assert [one.rows for one in await kept(bench)] == (before or [[]])
+            assert DAY in await comparer.due(plan, DAY + day - 1)
+            await comparer.run(plan, [DAY])
+            assert DAY not in await comparer.due(plan, DAY + day - 1)
+    assert due == [5, 6, 10, 17, 33, 63, 93]
+    (last,) = await kept(bench)
+    assert {row.key.event: row.appsflyer for row in last.rows} == {"": 2, "0": 2}, "nobody came back"
+    assert list(last.notes) == []
+
+
+async def kept(bench: Bench) -> list[CohortComparison]:
+    return [one for report in await bench.store.day_reports(REPORT, 0, 50_000) if (one := read_kept(report))]
 
 
 @pytest.mark.parametrize("new_bench", ["sqlite"], indirect=True)

@@ -4,45 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
+from msgspec import structs
 from planting import (
     APP_ID,
     DAY,
     DAY_START_MS,
     NOON_MS,
     SCOPES,
+    Bench,
+    fact_of,
     of_source,
     of_the_attribution_route,
     sums,
     written_time,
 )
-from starting import serving, written
+from starting import INSTALL, serving, written
 from typer.testing import CliRunner
 
 from flybridge.cli.app import app
+from flybridge.clock import SystemClock
+from flybridge.config.settings import load
 from flybridge.history.gaps import FOUND, Gap, GapReport
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
+from flybridge.insight.cohort_comparison import REPORT as COHORTS
+from flybridge.insight.cohort_comparison import read_kept
 from flybridge.insight.comparison import ALL_EVENTS, REPORT
 from flybridge.insight.differences import asked_differences, read_differences
+from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.count_amplitude import QueryBudget
 from flybridge.operations.downtime import downtimes, note_downtime
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import reconcile_plans_of
 from flybridge.operations.reconcile_schedule import STATE, keep_reconciling
-from flybridge.records import DAY_MS, HOUR_MS, Source
+from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source
 from flybridge.sandbox.faults import FaultKind, Faults, FaultScript
 from flybridge.sandbox.server import Sandbox, running
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.aggregates import ReportedApp
+from flybridge.service.backends import open_store
 from flybridge.store.figures import UNEXPLAINED_EVENTS
 from flybridge.store.job_runs import read_runs
 from flybridge.store.performance import date_of
 from flybridge.testing.clocks import ManualClock
-from flybridge.wiring import scopes_of
+from flybridge.wiring import build_flow, scopes_of
 
 
 async def test_planted_differences_are_recognised_each_with_its_number(bench):
@@ -439,8 +449,17 @@ async def test_the_command_prints_what_it_found(bench, tmp_path):
     assert row["unexplained"] == {"appsflyer": 0, "amplitude": 0}
 
 
-async def test_each_app_is_compared_once_a_day(bench):
-    """Some hours after its midnight, the last days at once."""
+@pytest.mark.parametrize("token", ["api-token", "nocohorts"])
+async def test_each_app_is_compared_once_a_day(new_bench, token):
+    """Some hours after its midnight, the last days at once, and the cohorts of installs of which more is final."""
+    async with new_bench(more="reconcile_by_cohorts = true", token=token) as bench:
+        await compare_once(bench, "" if token == "api-token" else "which is premium")
+
+
+async def compare_once(bench: Bench, refused: str) -> None:
+    messages = bench.people(5, "tiktokglobal_int", at_ms=bench.clock.now_ms() - 4 * DAY_MS)
+    bench.knows(messages)
+    await bench.receive(messages, at_ms=bench.clock.now_ms())
     messages = bench.people(5, "tiktokglobal_int", at_ms=bench.clock.now_ms() - DAY_MS)
     bench.knows(messages)
     await bench.receive(messages)
@@ -451,7 +470,8 @@ async def test_each_app_is_compared_once_a_day(bench):
     stop, failed = asyncio.Event(), []
     job = asyncio.create_task(
         keep_reconciling(
-            reconcile_plans_of(bench.config), bench.store, reconciler, days=3,
+            reconcile_plans_of(bench.config), bench.store, reconciler,
+            CohortComparer(bench.store, bench.download, bench.clock), days=3,
             scopes=lambda now_ms: scopes_of(bench.config, now_ms), clock=bench.clock, stop=stop,
             failed=failed.append,
         )
@@ -471,7 +491,14 @@ async def test_each_app_is_compared_once_a_day(bench):
     await job
     assert (failed, await due()) == ([], (today + 1) * DAY_MS + 3 * HOUR_MS)
     runs = await read_runs(bench.store, "compare")
-    assert [run.did.partition(",")[0] for run in next(iter(runs.values()))] == ["3 days compared"]
+    (run,) = next(iter(runs.values()))
+    assert run.did.startswith(f"3 days compared, cohorts of {0 if refused else 2} days, ")
+    assert (refused in run.problem, bool(run.problem)) == (True, bool(refused))
+    kept = list(map(read_kept, await bench.store.day_reports(COHORTS, 0, 50_000)))
+    assert [(one.day, len(one.rows)) for one in kept] == (
+        [(today - 4, 0)] if refused else [(today - 4, 2), (today - 3, 0)]
+    )
+    assert list(kept[0].notes) == [run.problem] * bool(refused)
 
 
 @pytest.mark.parametrize(("route", "double"), [("http_v2", "both"), ("attribution", "primary")])
@@ -577,7 +604,8 @@ async def test_the_job_ends_at_once_though_it_waits_for_a_vendor(bench):
     stop = asyncio.Event()
     job = asyncio.create_task(
         keep_reconciling(
-            reconcile_plans_of(bench.config), bench.store, reconciler, days=2,
+            reconcile_plans_of(bench.config), bench.store, reconciler,
+            CohortComparer(bench.store, bench.download, clock), days=2,
             scopes=lambda now_ms: scopes_of(bench.config, now_ms), clock=clock, stop=stop, failed=lambda _: None,
         )
     )  # fmt: skip
@@ -587,12 +615,22 @@ async def test_the_job_ends_at_once_though_it_waits_for_a_vendor(bench):
 
 
 async def test_a_served_bridge_compares_by_itself(tmp_path):
-    """From its start; the answer of the API is that of the job."""
+    """From its start; the answers of the API are those of the job, and the page shows what it has compared."""
     sandbox = Sandbox(keep_bodies=True)
     async with running(sandbox) as origin:
-        path = written(tmp_path, origin, app='secret_key = "the-secret"')
+        path = written(tmp_path, origin, top="[insight]\nreconcile_by_cohorts = true", app='secret_key = "the-secret"')
         appsflyer = f'push_token = "push-token"\napi_token = "token"\nbase_url = "{origin}"'
         path.write_text(path.read_text().replace('push_token = "push-token"', appsflyer))
+        now_ms = SystemClock().now_ms()
+        moment = written_time(now_ms - 6 * DAY_MS)
+        install = INSTALL | {"event_time": moment, "install_time": moment, "campaign": None, "campaign_type": "ua"}
+        sandbox.reports.learn([structs.replace(fact_of(install, None, 0), app_id="id1234567890")])
+        config = load(path, os.environ)
+        store = open_store(config)
+        await store.open()
+        body = Envelope("shop", Source.PUSH, Media.JSON, now_ms, json.dumps(install).encode(), "r1")
+        await store.file(build_flow(config).filings([body]), now_ms)
+        await store.close()
         async with serving(path) as bridge, aiohttp.ClientSession() as session:
 
             async def ask(page: str) -> Any:
@@ -607,3 +645,11 @@ async def test_a_served_bridge_compares_by_itself(tmp_path):
             assert [(one["appsflyer"], one["amplitude"], one["notes"]) for one in days] == [
                 ("aggregate", "segmentation", [])
             ] * 7
+            cohorts = await ask("/cohorts")
+            assert [(one["metric"], one["appsflyer"], one["flybridge"]) for one in cohorts["total"]] == [
+                ("installs", 1, 1), ("active", 1, 1),
+            ]  # fmt: skip
+            async with session.get(f"{bridge}/differences") as page:
+                assert "What installs did on the days after" in await page.text()
+            async with session.get(f"{bridge}/jobs") as page:
+                assert "cohorts of 4 days, " in await page.text()

@@ -164,7 +164,7 @@ def _cohorts(
         todays = {scope.name: scope.today for scope in scopes}
         for plan in reconcile_plans_of(settings):
             if plan.app in todays and plan.api_token:
-                await comparer.run(plan, question.first, min(question.last, todays[plan.app] - 1))
+                await comparer.run(plan, range(question.first, min(question.last + 1, todays[plan.app])))
         return await read(store)
 
     return with_store(settings, read) if stored else with_vendors(settings, ask)

@@ -200,6 +200,10 @@ class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether in-app events are compared by name with AppsFlyer's counts of the day on which they happened, for apps
     with an `appsflyer.api_token`. Only AppsFlyer's Master API has these, which is premium; without it all in-app events
     together are compared by the day of the install."""
+    reconcile_by_cohorts: bool = False
+    """Whether the cohorts of installs are compared as well, for apps with an `appsflyer.api_token`: those of each day
+    2 days after they are 0, 1, 3, 7, 14, 30, 60 and 90 days old. AppsFlyer's Cohort API, which is premium, is asked 16
+    times a day for an app, and no more than 30 of the 60 times a minute that it allows an account."""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

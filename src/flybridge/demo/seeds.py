@@ -157,7 +157,7 @@ async def _cohorts(flybridge: InProcess, inside: Inside, messages: Sequence[Traf
         days = [plan.day_of(fact.install_ms) for fact in facts]
         for one in range(min(days), max(days) + 1) if days else ():
             for _ in range(TRIES):
-                (day,) = await comparer.run(plan, one, one)
+                (day,) = await comparer.run(plan, [one])
                 if not day.notes:
                     break
             compared += len(day.rows)

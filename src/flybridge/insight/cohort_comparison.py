@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
 from msgspec import Struct, field
 
 from flybridge.insight.causes import APPSFLYER
 from flybridge.insight.compared_rows import WITHHELD, ComparedRows, add, largest, left, move_withheld, respelled
 from flybridge.insight.comparison import ComparedRow
 from flybridge.insight.reconcile_revenue import CENT, CohortRevenue, explain_conversion
+from flybridge.store.figures import DayReport
 
 REPORT: Final = "cohorts"
 """The kind of day report that holds a comparison."""
@@ -54,7 +56,10 @@ class CohortEvidence(Struct, frozen=True):
 
 
 class CohortComparison(Struct, frozen=True):
-    """How the cohorts of the installs of one day compare. `notes` are sentences about what is not known, and why."""
+    """How the cohorts of the installs of one day compare. `notes` are sentences about what is not known, and why.
+
+    `made_ms` is when AppsFlyer last answered; 0 if it never did.
+    """
 
     app: str
     day: int
@@ -62,6 +67,14 @@ class CohortComparison(Struct, frozen=True):
     currency: str
     rows: Sequence[ComparedRow] = ()
     notes: Sequence[str] = ()
+
+
+def read_kept(report: DayReport) -> CohortComparison | None:
+    """Return a comparison that is kept as a day report; None if another version has written it."""
+    try:
+        return msgspec.json.decode(report.body, type=CohortComparison)
+    except msgspec.DecodeError:
+        return None
 
 
 def compare_cohorts(evidence: CohortEvidence) -> list[ComparedRow]:

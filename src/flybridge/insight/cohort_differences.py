@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct, field
 
 from flybridge.errors import ConfigError
 from flybridge.insight.causes import APPSFLYER, CAUSES
-from flybridge.insight.cohort_comparison import ACTIVE, INSTALLS, REPORT, REVENUE, CohortComparison
+from flybridge.insight.cohort_comparison import ACTIVE, INSTALLS, REPORT, REVENUE, read_kept
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import asked
 from flybridge.store.performance import date_of
@@ -62,11 +62,8 @@ async def read_cohort_differences(
     names = {scope.name: scope.currency for scope in scopes}
     days = []
     for report in await store.day_reports(REPORT, question.first, question.last):
-        try:
-            one = msgspec.json.decode(report.body, type=CohortComparison)
-        except msgspec.DecodeError:
-            continue  # of another version: it is compared anew
-        if one.app in names:
+        one = read_kept(report)
+        if one is not None and one.app in names:
             days.append(one)
     currencies = {one.currency for one in days}
     rows: defaultdict[tuple[tuple[str, ...], str, int], _SideSums] = defaultdict(_SideSums)
@@ -91,12 +88,20 @@ async def read_cohort_differences(
         "currency": currencies.pop() if len(currencies) == 1 else None,
         "rows": [_row(dict(zip(question.by, at[0], strict=True)), at, rows[at]) for at in sorted(rows, key=_order)],
         "total": [_row({}, at, total[at]) for at in sorted(total, key=_order)],
-        "days": [{"app": one.app, "date": date_of(one.day).isoformat(), "notes": list(one.notes)} for one in days],
+        "days": [
+            {"app": one.app, "date": date_of(one.day).isoformat(), "made_at": _made_at(one.made_ms),
+             "notes": list(one.notes)}
+            for one in days
+        ],
         "causes": [
             {"code": one.code, "title": one.title, "sentence": one.sentence, "remedy": one.remedy}
             for one in CAUSES.values() if any(sums.causes[one.code] for sums in total.values())
         ],
     }  # fmt: skip
+
+
+def _made_at(made_ms: int) -> str | None:
+    return datetime.fromtimestamp(made_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if made_ms else None
 
 
 def _order(at: tuple[tuple[str, ...], str, int]) -> tuple[tuple[str, ...], int, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from flybridge.appsflyer.cohort_report import CohortKpi, CohortSource, read, request
 from flybridge.appsflyer.report import MINUTE_S, ReportRefusal
@@ -14,11 +15,13 @@ from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
 from flybridge.errors import TransportError
 from flybridge.insight.cohort_comparison import (
+    HORIZONS,
     REPORT,
     CohortComparison,
     CohortEvidence,
     CohortSide,
     compare_cohorts,
+    read_kept,
 )
 from flybridge.insight.cohorts import LAST
 from flybridge.insight.reconcile_revenue import CohortRevenue
@@ -36,6 +39,11 @@ from flybridge.store.protocol import Store
 TRIES: Final = 4
 """Times that a figure is asked for: a quota is one of the minute."""
 PAUSE_S: Final = 5.0
+CALLS_A_MINUTE: Final = 30
+"""Half of the 60 that AppsFlyer allows an account in a minute, so that others of the account are answered, too
+(https://support.appsflyer.com/hc/en-us/articles/207034366, read 2026-11-27)."""
+SPARE_DAYS: Final = 9
+"""A cohort's last day is final two days later, and may be asked for a week after that if nothing ran meanwhile."""
 MICRO: Final = 1_000_000
 
 
@@ -43,24 +51,55 @@ _Sides = Mapping[int, dict[str, CohortSide]]
 
 
 class CohortComparer:
-    """Compares the cohorts of apps, two calls of AppsFlyer's for each day of installs."""
+    """Compares the cohorts of apps, two calls of AppsFlyer's for each day of installs, with pauses between many."""
 
     def __init__(self, store: Store, download: Download, clock: Clock) -> None:
         self._store, self._download, self._clock = store, download, clock
+        self._asked_ms: deque[int] = deque(maxlen=CALLS_A_MINUTE)
 
-    async def run(self, plan: ReconcilePlan, first: int, last: int) -> list[CohortComparison]:
-        """Compare the installs of these days, keep and return what was found."""
+    async def due(self, plan: ReconcilePlan, last: int) -> list[int]:
+        """Return the days of installs up to `last` of which more is final now than when they were compared.
+
+        Each is due when one of the `HORIZONS` is final for it, until the last of them. Days before the first with
+        an install that flybridge has counted are not.
+        """
+        first, now_ms = last - LAST - SPARE_DAYS, self._clock.now_ms()
+        counted = await self._store.performance(Slice(first, last, last + 1, frozenset({"day"}), plan.app))
+        first = min((row.labels.day for row in counted if row.kind == PerformanceKind.INSTALL), default=last + 1)
+        kept = await self._kept(plan, first, last)
+
+        def settled(day: int, made_ms: int) -> int:
+            return sum(day + after <= _final(plan, made_ms) for after in HORIZONS)
+
+        return [
+            day
+            for day in range(first, last + 1)
+            if settled(day, now_ms) > (settled(day, kept[day].made_ms) if day in kept else 0)
+        ]
+
+    async def run(self, plan: ReconcilePlan, days: Sequence[int]) -> list[CohortComparison]:
+        """Compare the installs of these days, keep and return what was found.
+
+        The first day that AppsFlyer refuses is the last that it is asked for. The refusal is a note, beside what had
+        been compared of that day before.
+        """
+        if not days:
+            return []
+        first, last = min(days), max(days)
         ours, reinstalls, converted = await self._counted(plan, first, last)
         gathered = Gathered()
         gathered.counts = [one for one in await self._store.counts() if one.app == plan.app]
         gathered.down = await downtimes(self._store)
         found = []
-        for day in range(first, last + 1):
+        for day in days:
             now_ms = self._clock.now_ms()
             theirs = await self._asked(plan, day)
             if isinstance(theirs, str):
-                found.append(CohortComparison(plan.app, day, now_ms, plan.currency, notes=(theirs,)))
-                continue
+                # Made never: it is due until AppsFlyer answers.
+                nothing = CohortComparison(plan.app, day, 0, plan.currency)
+                before = (await self._kept(plan, day, day)).get(day, nothing)
+                found.append(structs.replace(before, notes=(theirs,)))
+                break
             complete = plan.day_of(now_ms) - day - 1
             evidence = CohortEvidence(
                 theirs,
@@ -68,7 +107,7 @@ class CohortComparer:
                 reinstalls[day],
                 converted[day],
                 last=min(complete, LAST),
-                final=plan.day_of(now_ms - FINAL_MS) - day - 1,
+                final=_final(plan, now_ms) - day,
                 withholding=frozenset(VIEW_RESTRICTED),
                 down_since=next((n for n in range(min(complete, LAST) + 1) if gathered.was_down(plan, day + n)), None),
                 unreadable=gathered.unreadable_on(days_of(plan, day), since=True),
@@ -77,6 +116,14 @@ class CohortComparer:
         await self._store.put_day_reports(
             [DayReport(one.app, REPORT, one.day, one.made_ms, msgspec.json.encode(one)) for one in found]
         )
+        return found
+
+    async def _kept(self, plan: ReconcilePlan, first: int, last: int) -> dict[int, CohortComparison]:
+        """Return what was compared before, by day."""
+        found = {}
+        for report in await self._store.day_reports(REPORT, first, last, app=plan.app):
+            if (one := read_kept(report)) is not None and one.currency == plan.currency:
+                found[report.day] = one
         return found
 
     async def _counted(
@@ -133,6 +180,7 @@ class CohortComparer:
         made = request(plan.base_url, plan.api_token, plan.app_id, kpi, date_of(day), own_zone=plan.zone != "UTC")
         problem = ""
         for _ in range(TRIES):
+            await self._pause()
             try:
                 answer = await whole_report(self._download, made)
             except TransportError as failed:
@@ -149,3 +197,16 @@ class CohortComparer:
                 break
             await self._clock.sleep(MINUTE_S if found.quota else PAUSE_S)
         return problem
+
+    async def _pause(self) -> None:
+        """Wait until one more call is within the quota, and note it."""
+        if len(self._asked_ms) == CALLS_A_MINUTE:
+            passed_s = (self._clock.now_ms() - self._asked_ms[0]) / 1000
+            if passed_s < MINUTE_S:
+                await self._clock.sleep(MINUTE_S - max(0.0, passed_s))
+        self._asked_ms.append(self._clock.now_ms())
+
+
+def _final(plan: ReconcilePlan, now_ms: int) -> int:
+    """Return the last day that AppsFlyer counts no more."""
+    return plan.day_of(now_ms - FINAL_MS) - 1

@@ -25,9 +25,9 @@ class ReconcilePlan(Struct, frozen=True):
     property of the event, or of its user (`of_user`), that has the media source; empty if it is not sent. `platform` is
     what tells the app's events from those of another app in the same project, empty if there is none. `events` is how
     many in-app events are compared, `by_export` whether each is looked for by its insert_id, `by_master` whether
-    AppsFlyer's Master API is asked for them. Without `credentials`
-    Amplitude is not asked, without `api_token` AppsFlyer, and without `raw` no raw data is read. `currency` is that of
-    the app, and `rates` what others are worth in it.
+    AppsFlyer's Master API is asked for them, and `by_cohorts` whether the daily job asks its Cohort API. Without
+    `credentials` Amplitude is not asked, without `api_token` AppsFlyer, and without `raw` no raw data is read.
+    `currency` is that of the app, and `rates` what others are worth in it.
     """
 
     app: str
@@ -49,6 +49,7 @@ class ReconcilePlan(Struct, frozen=True):
     rates: Mapping[str, float] = NO_RATES
     raw: RawSource | None = None
     by_master: bool = False
+    by_cohorts: bool = False
 
     @property
     def asks(self) -> bool:
@@ -112,6 +113,7 @@ def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool, raw: Raw
         app.insight.rates,
         raw,
         insight.reconcile_by_master,
+        insight.reconcile_by_cohorts,
     )
 
 

@@ -13,8 +13,10 @@ from typing import Any, Final, TypeVar
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
+from flybridge.insight.cohort_comparison import CohortComparison
 from flybridge.insight.comparison import DayComparison
 from flybridge.insight.performance import AppScope
+from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.find import find_and_keep
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import ReconcilePlan
@@ -37,6 +39,7 @@ async def keep_reconciling(
     plans: Sequence[ReconcilePlan],
     store: Store,
     reconciler: Reconciler,
+    cohorts: CohortComparer,
     *,
     days: int,
     scopes: Callable[[int], Sequence[AppScope]],
@@ -44,11 +47,13 @@ async def keep_reconciling(
     stop: asyncio.Event,
     failed: Callable[[FlybridgeError], None],
     compared: Callable[[str, Sequence[DayComparison]], None] = lambda *_: None,
+    compared_cohorts: Callable[[str, Sequence[CohortComparison]], None] = lambda *_: None,
 ) -> None:
     """Compare the last `days` days of each app once a day until `stop` is set, some hours after its midnight.
 
-    `compared` is told what was found. Apps without a vendor to ask, and all with 0 days, are not compared; what is
-    worth a look is found in all.
+    `compared` and `compared_cohorts` are told what was found. Apps without a vendor to ask, and all with 0 days, are
+    not compared; what is worth a look is found in all. What AppsFlyer's Cohort API refuses is noted as the run's
+    problem, and asked again the next day.
     """
     while not stop.is_set():
         try:
@@ -59,26 +64,38 @@ async def keep_reconciling(
                     continue
                 await _put(store, plan, now_ms + AGAIN_MS)
                 last = plan.day_of(now_ms - AFTER_MIDNIGHT_MS) - 1
-                found: Sequence[DayComparison] = ()
+                did, problem = "", ""
                 try:
                     if plan.asks and days:
                         work = await _until(stop, reconciler.run(plan, last - days + 1, last))
                         if work is None:
                             return
-                        found = work
-                        compared(plan.app, found)
+                        compared(plan.app, work)
+                        did = f"{len(work)} days compared, "
+                    if plan.by_cohorts and plan.api_token and days:
+                        cohorts_of = await _until(stop, _compare_due(cohorts, plan, last))
+                        if cohorts_of is None:
+                            return
+                        compared_cohorts(plan.app, cohorts_of)
+                        problem = next((note for one in cohorts_of for note in one.notes), "")
+                        answered = sum(not one.notes for one in cohorts_of)
+                        did += f"cohorts of {answered} day{'' if answered == 1 else 's'}, "
                     (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
                     worth = await find_and_keep(store, scope, now_ms)
-                except FlybridgeError as problem:
-                    await _note(store, plan, JobRun(now_ms, clock.now_ms(), problem=str(problem)))
+                except FlybridgeError as failure:
+                    await _note(store, plan, JobRun(now_ms, clock.now_ms(), problem=str(failure)))
                     raise
                 await _put(store, plan, _next_ms(plan, now_ms))
-                did = f"{len(found)} days compared, {len(worth)} findings."
-                await _note(store, plan, JobRun(now_ms, clock.now_ms(), did))
-        except FlybridgeError as problem:
-            failed(problem)
+                did = f"{did or 'no days compared, '}{len(worth)} findings."
+                await _note(store, plan, JobRun(now_ms, clock.now_ms(), did, problem))
+        except FlybridgeError as failure:
+            failed(failure)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), LOOK_S)
+
+
+async def _compare_due(cohorts: CohortComparer, plan: ReconcilePlan, last: int) -> list[CohortComparison]:
+    return await cohorts.run(plan, await cohorts.due(plan, last))
 
 
 async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

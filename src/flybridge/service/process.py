@@ -21,6 +21,7 @@ from flybridge.history.schedule import keep_reading
 from flybridge.history.uptime import keep_noting
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
+from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.console import ConsoleOperations
 from flybridge.operations.cost_schedule import keep_pulling
 from flybridge.operations.count_amplitude import QueryBudget
@@ -274,12 +275,14 @@ class Service:
                 reconcile_plans_of(config),
                 store,
                 reconciler,
+                CohortComparer(store, download, self._clock),
                 days=config.insight.reconcile_days,
                 scopes=lambda now_ms: scopes_of(config, now_ms),
                 clock=self._clock,
                 stop=halt,
                 failed=report.failed,
                 compared=report.compared,
+                compared_cohorts=report.compared_cohorts,
             )
         }
 

@@ -11,6 +11,7 @@ from flybridge.delivery.circuit import Circuit
 from flybridge.delivery.observer import Exchange
 from flybridge.errors import FlybridgeError
 from flybridge.insight.causes import UNEXPLAINED
+from flybridge.insight.cohort_comparison import CohortComparison
 from flybridge.insight.comparison import DayComparison, events_by_cause
 from flybridge.insight.coverage import Fall
 from flybridge.insight.native import REASON as NATIVE
@@ -86,6 +87,12 @@ class Reporter:
         found = {cause: n for cause, n in events.items() if n}
         notes = len({note for day in days for note in day.notes})
         write("compared", app=app, days=len(days), notes=notes, **found)
+
+    def compared_cohorts(self, app: str, days: Sequence[CohortComparison]) -> None:
+        """Report a comparison of cohorts, and what AppsFlyer answered instead of one."""
+        notes = list(dict.fromkeys(note for day in days for note in day.notes))
+        write = self._log.warning if notes else self._log.info
+        write("compared_cohorts", app=app, days=len(days), **({"problem": notes[0]} if notes else {}))
 
     def notified(self, channel: str, outcome: str, problem: str) -> None:
         """Report a message to people that was `sent`, `failed`, or `given_up`."""

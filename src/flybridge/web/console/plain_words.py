@@ -42,6 +42,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "hold.window_hours": "the hold window",
     "http_v2": "HTTP V2",
     "insight.max_cells": "the limit of what is counted by name",
+    "insight.reconcile_by_cohorts": "the comparison by AppsFlyer's Cohort API",
     "insight.reconcile_by_export": "the comparison event by event",
     "insight.reconcile_by_master": "the comparison by AppsFlyer's Master API",
     "insight.reconcile_by_raw_data": "the comparison by AppsFlyer's raw data",

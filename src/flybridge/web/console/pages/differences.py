@@ -13,6 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
+from flybridge.insight.cohort_comparison import ACTIVE, INSTALLS, REVENUE
+from flybridge.insight.cohort_differences import CohortDifferenceQuestion, read_cohort_differences
 from flybridge.insight.comparison import ALL_EVENTS
 from flybridge.insight.differences import asked_differences, last_compared, read_differences
 from flybridge.insight.findings import read_findings
@@ -127,6 +129,9 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
     fine = await read_differences(site.store, scopes, asked_differences(it.given(f"{it.by},{other}"), scopes))
     findings = await read_findings(site.store, scopes)
     total = whole["total"]
+    chosen = it.filters
+    asked = CohortDifferenceQuestion(chosen.first, chosen.last, ("media_source",), chosen.media_source or None)
+    cohorts = await read_cohort_differences(site.store, scopes, asked)
     return {
         "asked": it,
         "filters": it.filters,
@@ -143,12 +148,34 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
         "waterfall": waterfall(total, _events_of(it)),
         "rows": _rows(whole["rows"], fine["rows"], it.by, other)[:MAX_ROWS],
         "days": whole["days"],
+        "cohorts": [_cohort(one, cohorts["currency"]) for one in cohorts["total"]],
+        "cohort_days": len({day["date"] for day in cohorts["days"] if day["made_at"]}),
+        "cohort_notes": sorted({masked_sentence(note) for day in cohorts["days"] for note in day["notes"]}),
         "notes": sorted({masked_sentence(note) for day in whole["days"] for note in day["notes"]}),
         "open": sum(not day["is_final"] for day in whole["days"]),
         "zones": sorted({(day["zone"], day["amplitude_zone"]) for day in whole["days"]}),
         "source": shown(it.filters.media_source) if it.filters.media_source else "",
         "query": it.query(),
     }
+
+
+def _cohort(one: Mapping[str, Any], currency: str | None) -> dict[str, Any]:
+    """Return a figure of the cohorts of all sources, with what AppsFlyer and flybridge have of it."""
+    whole = one["metric"] != REVENUE
+    name = {INSTALLS: "Installs", ACTIVE: f"Active on day {one['day']}"}.get(one["metric"])
+    difference = one["flybridge"] - one["appsflyer"]
+    return {
+        "name": name or f"Revenue to day {one['day']}{f' ({currency})' if currency else ''}",
+        "appsflyer": _figure(one["appsflyer"], whole=whole),
+        "flybridge": _figure(one["flybridge"], whole=whole),
+        "difference": _figure(difference, "+", whole=whole) if difference else "0",
+        "unexplained": _figure(one["unexplained"], whole=whole) if one["unexplained"] else "",
+        "causes": [(CAUSES[part["code"]], _figure(part["n"], "+", whole=whole)) for part in one["causes"]],
+    }
+
+
+def _figure(n: float, sign: str = "", *, whole: bool) -> str:
+    return f"{n:{sign},}" if whole else f"{n:{sign},.2f}"
 
 
 async def _latest(store: Store, scopes: Sequence[AppScope], it: DifferencesQuery) -> tuple[DifferencesQuery, str]:
