@@ -208,6 +208,54 @@ def test_every_envelope_gives_exactly_one_filing(body, source, media):
     assert not (isinstance(filing.decision, Dead) and filing.decision.reason == "fault")
 
 
+class KeyringThatFailsOnce(Keyring):
+    """A keyring with a fault that one person's ids meet."""
+
+    def keys(self, app, kind, value):
+        """Fail for one device."""
+        if value == "unlucky":
+            raise ZeroDivisionError(value)
+        return super().keys(app, kind, value)
+
+
+def test_a_fault_of_ours_costs_no_other_message_of_its_batch():
+    """A batch is worked through step by step; the messages beside the one that fails have their usual decisions."""
+    flow = Flow({"shop": AppFlow(Rules(app="shop", platform="ios"))}, KeyringThatFailsOnce(b"secret"))
+    batch = [envelope(INSTALL), envelope(INSTALL | {"appsflyer_id": "unlucky"}), envelope(INSTALL | KNOWN)]
+    held, failed, delivered = flow.filings(batch)
+    assert isinstance(held.decision, Hold)
+    assert (failed.decision.stage, failed.decision.reason) == ("map", "fault")
+    assert isinstance(delivered.decision, Deliver)
+
+
+MESSAGES = st.lists(
+    st.builds(
+        envelope,
+        st.sampled_from(
+            [
+                INSTALL,
+                INSTALL | KNOWN,
+                {"user_id": "ann@example.com", "idfv": IDFV},
+                INSTALL | {"event_name": "af_purchase", "event_value": '{"af_revenue": 3}', "event_revenue": "x"},
+                {"event_time": "nothing else"},
+                [],
+                "no message",
+            ]
+        ),
+        st.sampled_from(list(Source)),
+        st.sampled_from(["shop", "unknown"]),
+    ),
+    max_size=12,
+)
+
+
+@given(MESSAGES)
+def test_what_becomes_of_a_message_does_not_depend_on_its_batch(batch):
+    """Every filing stands where its message stood, and is what it would be alone."""
+    flow = flow_of()
+    assert flow.filings(batch) == [flow_of().safe_filing(one) for one in batch]
+
+
 @pytest.mark.parametrize("body", [b"{", b"[" * 5000, b"\xff"])
 def test_unreadable_bytes_are_dead_letters_from_every_source(body):
     """Also where the door let them through."""

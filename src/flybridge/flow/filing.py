@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import assert_never
+from typing import Final
 
 from msgspec import structs
 
@@ -23,6 +23,9 @@ from flybridge.records import (
     digest_of,
 )
 
+POSTBACKS: Final = frozenset({Source.PUSH, Source.FILE, Source.PULL, Source.LOCKER})
+"""What brings messages of AppsFlyer; the others bring Amplitude's."""
+
 
 class Flow:
     """Turns envelopes into filings by the rules of their app."""
@@ -34,7 +37,23 @@ class Flow:
 
     def filings(self, envelopes: Iterable[Envelope]) -> list[Filing]:
         """Process a batch. Every envelope gives exactly one filing."""
-        return [self.safe_filing(envelope) for envelope in envelopes]
+        batch = list(envelopes)
+        try:
+            return self._filings(batch)
+        except Exception:  # nothing has happened yet: one by one, so that only the message that fails is a dead letter
+            return [self.safe_filing(envelope) for envelope in batch]
+
+    def _filings(self, batch: Sequence[Envelope]) -> list[Filing]:
+        apps = [self._apps.get(envelope.app) if envelope.source in POSTBACKS else None for envelope in batch]
+        filed = iter(
+            self._postbacks.filings(
+                [(envelope, app) for envelope, app in zip(batch, apps, strict=True) if app is not None]
+            )
+        )
+        return [
+            self.safe_filing(envelope) if app is None else self._with_mentions(next(filed))
+            for envelope, app in zip(batch, apps, strict=True)
+        ]
 
     def safe_filing(self, envelope: Envelope) -> Filing:
         """Process one envelope; an unexpected error makes it a dead letter."""
@@ -78,13 +97,9 @@ class Flow:
         app = self._apps.get(envelope.app)
         if app is None:
             return Filing(envelope, _unknown_app(envelope.app), digest=digest_of(envelope.app, envelope.body))
-        match envelope.source:
-            case Source.PUSH | Source.FILE | Source.PULL | Source.LOCKER:
-                return self._postbacks.filing(envelope, app)
-            case Source.STREAM | Source.COHORT | Source.SIGHTINGS:
-                return with_members(self._amplitude.filing(envelope, app), app.audiences, self._keyring)
-            case _:
-                assert_never(envelope.source)
+        if envelope.source in POSTBACKS:
+            return self._postbacks.filings([(envelope, app)])[0]
+        return with_members(self._amplitude.filing(envelope, app), app.audiences, self._keyring)
 
 
 def _unknown_app(app: str) -> Dead:
