@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -21,9 +21,9 @@ from flybridge.delivery.observer import Exchange
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.errors import StoreUnavailable
-from flybridge.records import Deliver, Envelope, Filing, Media, Source
+from flybridge.records import Deliver, Delivery, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
-from flybridge.store.records import Lane, Settled, Settlement
+from flybridge.store.records import Filed, Lane, Room, Settled, Settlement
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import JumpingClock
 
@@ -132,7 +132,7 @@ class Bench:
             jitter=lambda: 0.0,
         )
 
-    async def file(self, names: Sequence[str], lane: Lane = V2) -> None:
+    async def file(self, names: Sequence[str], lane: Lane = V2, rooms: Sequence[Room] = ()) -> Filed:
         """File one delivery per name."""
         filings = []
         for name in names:
@@ -141,7 +141,7 @@ class Bench:
             deliver = Deliver(lane.endpoint, f"i{self.filed}", name, body, f"user-{name}", f"device-{name}")
             envelope = Envelope(lane.app, Source.PUSH, Media.JSON, START, body, f"r{self.filed}")
             filings.append(Filing(envelope, deliver))
-        await self.store.file(filings, self.clock.now_ms())
+        return await self.store.file(filings, self.clock.now_ms(), rooms)
 
     async def outcomes(self) -> dict[str, int]:
         """Count envelopes by outcome, after the store's own audit."""
@@ -175,6 +175,15 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await bench.transport.close()
     await runner.cleanup()
     await store.close()
+
+
+async def until(holds: Callable[[], Awaitable[bool] | bool]) -> None:
+    """Wait until something holds."""
+    while True:
+        held = holds()
+        if held is True or (held is not False and await held):
+            return
+        await asyncio.sleep(0.01)
 
 
 def numbered(count: int) -> list[str]:
@@ -524,6 +533,75 @@ async def test_it_wakes_when_something_is_filed_and_stops_in_order(bench: Bench)
     assert await bench.outcomes() == {"delivered": 10, "pending": 20}
     (depth,) = await bench.store.depths(bench.clock.now_ms())
     assert (depth.due, depth.leased) == (20, 0)
+
+
+async def test_what_is_filed_while_the_lane_has_room_is_sent_without_being_leased_again(bench: Bench) -> None:
+    """Nothing was due before. What comes beyond the room is leased as ever, and all of it is sent once."""
+    asked: list[int] = []
+    worker, stop = bench.worker(v2=HttpV2("key-of-app", bench.vendor.url, max_items=10, concurrency=1)), asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    await until(lambda: bool(worker.rooms()))
+    rooms = worker.rooms()
+    assert rooms == [
+        Room(lane, room.n, worker.owner, room.until_ms) for lane, room in zip((V2, V1), rooms, strict=True)
+    ]
+    lease = bench.store.lease
+
+    async def delivered(n: int) -> bool:
+        return await bench.outcomes() == {"delivered": n}
+
+    async def counted(lane: Lane, limit: int, now_ms: int, lease_ms: int, owner: str) -> Sequence[Delivery]:
+        leased = await lease(lane, limit, now_ms, lease_ms, owner)
+        asked.append(len(leased))
+        return leased
+
+    bench.store.lease = counted  # type: ignore[method-assign]
+    filed = await bench.file(numbered(30), rooms=rooms)
+    assert len(filed.leased) == 10 == rooms[0].n
+    await worker.take(filed, rooms)
+    worker.notify()
+    await until(lambda: delivered(30))
+    assert sum(asked) == 20
+    more = await bench.file(["a", "b"], rooms=worker.rooms())
+    del asked[:]
+    await worker.take(more, rooms)
+    await until(lambda: delivered(32))
+    stop.set()
+    await running
+    assert asked == []
+    assert bench.vendor.received == Counter([*numbered(30), "a", "b"])
+
+
+async def test_there_is_no_room_where_something_waits_or_nothing_may_be_sent(bench: Bench) -> None:
+    """What has waited longer goes first; and what an open circuit would return is not taken."""
+    worker = bench.worker()
+    assert worker.rooms() == ()
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    await until(lambda: bool(worker.rooms()))
+    bench.vendor.script = lambda _: (401, {"code": 401, "error": "Invalid API key"})
+    await bench.file(["a"])
+    worker.notify()
+    await until(lambda: worker.circuits()[V2].phase is not Phase.CLOSED)
+    assert [room.lane for room in worker.rooms()] == [V1]
+    stop.set()
+    await running
+    assert worker.rooms() == ()
+
+
+async def test_what_was_filed_for_a_worker_that_has_ended_is_given_back(bench: Bench) -> None:
+    """A stop may come while a batch is being filed: its leases do not have to lapse."""
+    worker, stop = bench.worker(), asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    await until(lambda: bool(worker.rooms()))
+    rooms = worker.rooms()
+    filed = await bench.file(["a", "b"], rooms=rooms)
+    stop.set()
+    await running
+    await worker.take(filed, rooms)
+    (depth,) = await bench.store.depths(bench.clock.now_ms())
+    assert (depth.due, depth.leased) == (2, 0)
+    assert bench.vendor.requests == []
 
 
 async def test_what_is_filed_while_a_request_is_slow_does_not_wait_for_it(bench: Bench) -> None:

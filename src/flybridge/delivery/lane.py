@@ -2,7 +2,8 @@
 
 Guarantees:
 
-1. Nothing is sent on a lease that could lapse before its answer: the deadline is checked before each request.
+1. Nothing is sent on a lease that could lapse before its answer: the deadline is checked before each request. What was
+   filed while there was room is leased already, and is sent before more is leased.
 2. To a vendor that does not deduplicate, the intent to send is durable (`store.begin`) before the first byte, for
    a small group at a time: only that group is uncertain after a crash.
 3. Answers are settled in groups. Settlements that the store did not take are kept and offered again, and nothing
@@ -40,7 +41,7 @@ from flybridge.delivery.settlements import SettlementBuffer
 from flybridge.delivery.shown import WAIT_MS, Doubts
 from flybridge.delivery.words import said
 from flybridge.records import Delivery
-from flybridge.store.records import AttemptRecord, Lane, Settlement
+from flybridge.store.records import AttemptRecord, Lane, Room, Settlement
 
 _ID: Final = attrgetter("id")
 CAREFUL_MS: Final = 60_000
@@ -58,6 +59,7 @@ class LaneWork:
         self._endpoint = endpoint
         self._context = context
         self._queue: deque[Load] = deque()
+        self._handed: deque[tuple[Sequence[Delivery], int]] = deque()  # leased when they were filed, and until when
         self._paused: dict[tuple[str, str], int] = {}
         self._tried: dict[int, tuple[AttemptRecord, ...]] = {}  # attempts that no settlement has told the store of
         self._mean_bytes = 2_000.0
@@ -75,9 +77,32 @@ class LaneWork:
         self._careful_until_ms = self._context.clock.now_ms() + CAREFUL_MS
 
     def more(self) -> None:
-        """Note that more has become due while the lane is at work."""
+        """Note that something is due."""
         self._more = True
         self._signal.set()
+
+    def room(self, until_ms: int) -> Room | None:
+        """Return for how many more there is room beside what is queued; None if there is none, or if others wait."""
+        if self._more or self.gate.admission() is not Admission.ALL:
+            return None
+        queued = sum(len(load.items) for load in self._queue) + sum(len(items) for items, _ in self._handed)
+        left = self._room() - queued
+        return Room(self.lane, left, self._context.owner, until_ms) if left > 0 else None
+
+    def hand(self, items: Sequence[Delivery], until_ms: int) -> None:
+        """Take what was leased until then when it was filed."""
+        self._handed.append((items, until_ms))
+        self._signal.set()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something is due or leased and may be sent, or answers are to be noted."""
+        return (self._more and not self.idle()) or bool(self._handed) or bool(self.settlements)
+
+    def return_handed(self) -> None:
+        """Give back what was handed and is not queued."""
+        while self._handed:
+            self._return(Load(*self._handed.popleft()))
 
     @property
     def deduplicates(self) -> bool:
@@ -105,7 +130,6 @@ class LaneWork:
     async def work(self, stop: asyncio.Event) -> None:
         """Send until nothing is due, the circuit opens, or `stop` is set; then finish what is in flight."""
         in_flight: set[asyncio.Task[None]] = set()
-        self._more = True
         try:
             while await self._launch(in_flight, stop):
                 await self._signal.wait()
@@ -148,8 +172,7 @@ class LaneWork:
                 return 0
 
     async def _next(self) -> Load | None:
-        if not self._queue and self._more:
-            self._more = False
+        if not self._queue and (self._handed or self._more):
             try:
                 await self._refill()
             except Exception as error:
@@ -167,22 +190,30 @@ class LaneWork:
         return load
 
     async def _refill(self) -> None:
-        context, endpoint = self._context, self._endpoint
         if not await self.settlements.flush():
+            self._more = False
             return
-        limit = self._room()
-        now_ms = context.clock.now_ms()
+        if self._handed:
+            while self._handed:
+                await self._enqueue(*self._handed.popleft())
+            return
+        self._more = False
+        context, limit, now_ms = self._context, self._room(), self._context.clock.now_ms()
         items = await context.store.lease(self.lane, limit, now_ms, context.settings.lease_ms, context.owner)
-        if not items:
-            return
         self._more = len(items) >= limit
+        await self._enqueue(items, now_ms + context.settings.lease_ms)
+
+    async def _enqueue(self, items: Sequence[Delivery], deadline_ms: int) -> None:
+        """Queue what is leased until the deadline, without what has to wait."""
+        endpoint, now_ms = self._endpoint, self._context.clock.now_ms()
         if self._paused:
             items = self._without_paused(items, now_ms)
         if self.is_shown and any(item.uncertain for item in items):
             items = self._without_doubtful(items, now_ms)
         if not endpoint.deduplicates:
             items = await self._begin(items)
-        deadline_ms = now_ms + context.settings.lease_ms
+        if not items:
+            return
         sizes = {item.id: endpoint.size(item) for item in items}
         self._mean_bytes = sum(sizes.values()) / max(1, len(sizes))
         self._queue.extend(
@@ -325,6 +356,7 @@ class LaneWork:
         self._settle(self.gate.close_round(), alone=True)
         while self._queue:
             self._return(self._queue.popleft())
+        self.return_handed()
 
     def _return(self, load: Load) -> None:
         now_ms = self._context.clock.now_ms()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 from uuid import uuid4
@@ -32,8 +32,9 @@ from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.observer import Observer, Silent
 from flybridge.delivery.shown import lanes_that_show
 from flybridge.errors import FlybridgeError
+from flybridge.records import Delivery
 from flybridge.store.protocol import Store
-from flybridge.store.records import LONGEST_LEASE_MS, Lane, Rescued
+from flybridge.store.records import LONGEST_LEASE_MS, Filed, Lane, Rescued, Room
 
 FLUSHES_AT_STOP: Final = 3
 REPORT_MS: Final = 60_000
@@ -89,6 +90,7 @@ class Worker:
         self._reported: tuple[int, tuple[LaneReport, ...]] = (0, ())
         self._orders: set[str] = set()
         self._wake = asyncio.Event()
+        self._takes = False
         self.unserved: set[Lane] = set()
 
     @property
@@ -109,6 +111,33 @@ class Worker:
         """Look for due deliveries at once instead of at the next poll."""
         self._wake.set()
 
+    def rooms(self) -> Sequence[Room]:
+        """Return for what there is room in each lane, on a lease from now on; nothing unless the worker runs."""
+        if not self._takes:
+            return ()
+        until_ms = self._context.clock.now_ms() + self._context.settings.lease_ms
+        return [room for work in self._lanes.values() if (room := work.room(until_ms)) is not None]
+
+    async def take(self, filed: Filed, rooms: Sequence[Room]) -> None:
+        """Send what was leased for these rooms when it was filed. What comes after the end is given back."""
+        until_ms = {room.lane: room.until_ms for room in rooms}
+        leased: dict[Lane, list[Delivery]] = {}
+        for item in filed.leased:
+            leased.setdefault(Lane(item.app, item.endpoint), []).append(item)
+        for lane, items in leased.items():
+            self._lanes[lane].hand(items, until_ms[lane])
+        if self._takes:
+            self._wake.set()
+        else:
+            await self._return_handed()
+
+    async def _return_handed(self) -> None:
+        for work in self._lanes.values():
+            work.return_handed()
+        for _ in range(FLUSHES_AT_STOP):
+            if all([await work.settlements.flush() for work in self._lanes.values()]):
+                break
+
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; then finish what is in flight, settle it, and give the rest back.
 
@@ -117,6 +146,7 @@ class Worker:
         """
         settings = self._context.settings
         running: dict[Lane, asyncio.Task[None]] = {}
+        self._takes = True
         try:
             while not stop.is_set():
                 self._wake.clear()
@@ -124,18 +154,15 @@ class Worker:
                     task = running.get(work.lane)
                     if task is None or task.done():
                         running[work.lane] = asyncio.create_task(self._guarded(work, stop))
-                    else:
-                        work.more()
                 await pause(self._context.clock, settings.poll_ms / 1000, self._wake, stop)
         except asyncio.CancelledError:
             for task in running.values():
                 task.cancel()
             raise
         finally:
+            self._takes = False
             await asyncio.gather(*running.values(), return_exceptions=True)
-        for _ in range(FLUSHES_AT_STOP):
-            if all([await work.settlements.flush() for work in self._lanes.values()]):
-                break
+        await self._return_handed()
         with suppress(FlybridgeError):  # else it is out of date in three minutes
             await drop_report(self._context.store, self.owner)
 
@@ -169,8 +196,10 @@ class Worker:
                 context.observer.on_trouble(None, error)
             return []
         self.unserved = {lane for lane in due if lane not in self._lanes}
-        named = set(due)
-        return [work for lane, work in self._lanes.items() if (lane in named and not work.idle()) or work.settlements]
+        for lane in due:
+            if (work := self._lanes.get(lane)) is not None and not work.idle():
+                work.more()
+        return [work for work in self._lanes.values() if work.has_work]
 
     async def _look(self) -> None:
         """Carry out orders of operators, and report how the lanes stand if that has changed or was long ago."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError, SealBroken
@@ -14,7 +14,7 @@ from flybridge.flow.shown import ShownEvents
 from flybridge.inbox.protocol import Inbox, Leased
 from flybridge.records import Dead, Filing, digest_of
 from flybridge.store.protocol import Store
-from flybridge.store.records import Filed
+from flybridge.store.records import Filed, Room
 from flybridge.system.cpu_limit import CpuLimitExceeded, cpu_limit
 
 GATHER_S: Final = 0.1
@@ -24,6 +24,18 @@ LEASES: Final = 2
 """After so many leases that were never acknowledged, envelopes are processed one by one."""
 CPU_S: Final = 5.0
 """How much processor time one envelope may take then, in seconds. A usual one takes 35 microseconds."""
+
+
+class Taker(Protocol):
+    """A worker beside the flow, which can send at once what is filed."""
+
+    def rooms(self) -> Sequence[Room]:
+        """Return for what there is room."""
+        ...
+
+    async def take(self, filed: Filed, rooms: Sequence[Room]) -> None:
+        """Send what was leased for these rooms when it was filed."""
+        ...
 
 
 async def run(
@@ -36,6 +48,7 @@ async def run(
     stop: asyncio.Event,
     filed: Callable[[Sequence[Filing], Filed], None],
     failed: Callable[[FlybridgeError], None],
+    worker: Taker | None = None,
     batch: int = 500,
     lease_s: float = 60.0,
 ) -> None:
@@ -44,7 +57,7 @@ async def run(
     The inbox is acknowledged after the store has committed; a crash between the two files nothing twice, because
     the store knows the receipts. While a store or inbox is unavailable, it is tried again. Envelopes that were leased
     `LEASES` times before without an acknowledgement are processed one by one, see `_file_each`. What arrives within
-    `GATHER_S` becomes one batch.
+    `GATHER_S` becomes one batch. What `worker` has room for is leased to it as it is filed.
     """
     last_s, is_full = monotonic() - GATHER_S, False
     shown = ShownEvents(store, clock)
@@ -64,7 +77,10 @@ async def run(
                 await inbox.ack(leased)
                 continue
             filings = await asyncio.to_thread(flow.filings, leased.envelopes)
-            outcome = await store.file(filings, confirmed.now_ms())
+            rooms = worker.rooms() if worker is not None else ()
+            outcome = await store.file(filings, confirmed.now_ms(), rooms)
+            if worker is not None:
+                await worker.take(outcome, rooms)
             await shown.settle(filings)
             await inbox.ack(leased)
             filed(filings, outcome)

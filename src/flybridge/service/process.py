@@ -31,7 +31,7 @@ from flybridge.operations.read_history import HistoryReader
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import reconcile_plans_of
 from flybridge.operations.reconcile_schedule import keep_reconciling
-from flybridge.records import HOUR_MS, Filing
+from flybridge.records import HOUR_MS, Filing, OutcomeKind
 from flybridge.roles import Role, roles_of
 from flybridge.service import lifetime
 from flybridge.service.backends import (
@@ -194,7 +194,8 @@ class Service:
         def filed(filings: Sequence[Filing], outcome: Filed) -> None:
             report.filed(filings, outcome)
             hearing.filed(filings)
-            worker.notify()
+            if outcome.matched or outcome.outcomes.get(OutcomeKind.PENDING.word, 0) > len(outcome.leased):
+                worker.notify()
 
         built = build_flow(self._config)
         return {
@@ -207,6 +208,7 @@ class Service:
                 stop=halt,
                 filed=filed,
                 failed=report.failed,
+                worker=worker,
             ),
             "worker": worker.run,
             "hearing": lambda halt: hearing.run(

@@ -73,6 +73,7 @@ from flybridge.store.records import (
     Queued,
     Released,
     Rescued,
+    Room,
     Settled,
     Settlement,
     UncertainCount,
@@ -136,15 +137,18 @@ class Store(ABC):
     async def close(self) -> None:
         """Finish running transactions and close."""
 
-    async def file(self, filings: Sequence[Filing], now_ms: int) -> Filed:
+    async def file(self, filings: Sequence[Filing], now_ms: int, rooms: Sequence[Room] = ()) -> Filed:
         """File a batch, all or nothing: ledger, content keys, deliveries, holds, sightings, counters, dead letters.
+
+        Deliveries that a worker has room for are leased to it at once, as by `lease`. Those of events that have waited
+        are not among them.
 
         - A receipt that is known has no effect, and is counted in `Filed.repeated`.
         - A content key that is remembered makes a duplicate, which has no effect but to be counted.
         - `Filed.matched` counts every hold that found its person, at once or after waiting.
         - What is about a forgotten person and from before the request ends as forgotten and has no other effect.
         """
-        return await self._write(file, self._seal, filings, now_ms, keeps_messages=self._keeps_messages)
+        return await self._write(file, self._seal, filings, now_ms, rooms, keeps_messages=self._keeps_messages)
 
     async def are_known(self, filings: Sequence[Filing], now_ms: int) -> Sequence[bool]:
         """Return for each filing whether it would be a duplicate: of what was filed, or of one before it."""

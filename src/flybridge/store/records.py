@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.records import HOUR_MS
+from flybridge.records import HOUR_MS, Delivery
 
 LONGEST_LEASE_MS: Final = HOUR_MS
 """No worker leases for longer."""
@@ -20,12 +20,25 @@ class Lane(Struct, frozen=True, order=True):
     endpoint: str
 
 
+class Room(Struct, frozen=True):
+    """Room for more at a worker: how many deliveries of a lane it sends at once, and until when it leases them."""
+
+    lane: Lane
+    n: int
+    owner: str
+    until_ms: int
+
+
 class Filed(Struct, frozen=True):
-    """The result of `file`: envelopes by outcome (`records.OutcomeKind`), and holds that found their person."""
+    """The result of `file`: envelopes by outcome (`records.OutcomeKind`), and holds that found their person.
+
+    `leased` are the deliveries that there was room for, in the order in which they were filed.
+    """
 
     outcomes: Mapping[str, int]
     matched: int = 0
     repeated: int = 0  # receipts that were known already: filed before a crash, not filed again
+    leased: Sequence[Delivery] = ()
 
 
 class AttemptRecord(Struct, frozen=True, gc=False):

@@ -74,7 +74,10 @@ def enqueue(ledger: LedgerWriter, freed: Iterable[Matched], now_ms: int) -> None
     ids = ledger.tables.ids(len(freed))
     ledger.tables.write(
         Write.DELIVERIES,
-        [(delivery, e.row_id, e.lane, e.received_ms, now_ms, e.who) for delivery, e in zip(ids, freed, strict=True)],
+        [
+            (delivery, e.row_id, e.lane, e.received_ms, now_ms, e.who, None, 0)
+            for delivery, e in zip(ids, freed, strict=True)
+        ],
     )
 
 

@@ -203,7 +203,7 @@ class Write(Enum):
     ITEMS = auto()  # row, sealed
     KEEP_WHO = auto()  # delivery: the identity it was given goes to its item, if there is one
     DROP_ITEMS = auto()  # row
-    DELIVERIES = auto()  # id, row, lane, received_ms, due_ms, who
+    DELIVERIES = auto()  # id, row, lane, received_ms, due_ms, who, owner (may be None), leased_until_ms
     REDELIVER = auto()  # id, row, lane, received_ms, due_ms, uncertain
     LEASE = auto()  # owner, leased_until_ms, id
     BEGIN = auto()  # id

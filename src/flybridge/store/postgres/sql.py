@@ -309,9 +309,10 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.KEEP_WHO: """UPDATE items SET who = given.who FROM deliveries AS given
                        WHERE given.id = ANY($1::bigint[]) AND given.who IS NOT NULL AND items.id = given.line""",
     Write.DROP_ITEMS: "DELETE FROM items WHERE id = ANY($1::bigint[])",
-    Write.DELIVERIES: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, who)
+    Write.DELIVERIES: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, who, owner,
+                                                 leased_until_ms)
                          SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                                              $6::bytea[])""",
+                                              $6::bytea[], $7::text[], $8::bigint[])""",
     Write.REDELIVER: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, uncertain)
                         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
                                              $6::bigint[])""",

@@ -258,7 +258,8 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.KEEP_WHO: """UPDATE items SET who = given.who FROM deliveries AS given
                        WHERE given.id = ? AND given.who IS NOT NULL AND items.id = given.line""",
     Write.DROP_ITEMS: "DELETE FROM items WHERE id IN (VALUES (?))",
-    Write.DELIVERIES: "INSERT INTO deliveries (id, line, lane, received_ms, due_ms, who) VALUES (?, ?, ?, ?, ?, ?)",
+    Write.DELIVERIES: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, who, owner, leased_until_ms)
+                         VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
     Write.REDELIVER: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, uncertain)
                         VALUES (?, ?, ?, ?, ?, ?)""",
     Write.LEASE: """UPDATE deliveries SET owner = column1, leased_until_ms = column2 FROM (VALUES (?, ?, ?))
