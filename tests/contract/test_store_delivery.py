@@ -8,7 +8,7 @@ from filings import LANE, LATER_MS, NOW_MS, direct, envelope, key, lease, lines,
 from msgspec.structs import replace
 
 from flybridge.records import Apply, Dead, Delivery, Filing
-from flybridge.store.records import LONGEST_LEASE_MS, Lane, LaneDepth, Rescued, Room, Settled, Settlement
+from flybridge.store.records import LONGEST_LEASE_MS, Capacity, Lane, LaneDepth, Rescued, Settled, Settlement
 
 
 async def test_a_delivery_carries_all_the_request_needs(store):
@@ -53,7 +53,7 @@ async def test_what_there_is_room_for_is_leased_as_it_is_filed(store):
     await store.file([direct("a"), direct("b")], NOW_MS)
     leased = await lease(store)
     batch = [direct("c"), direct("d", app="game"), direct("e"), direct("f")]
-    filed = await store.file(batch, NOW_MS, [Room(LANE, 2, "worker", NOW_MS + 60_000)])
+    filed = await store.file(batch, NOW_MS, [Capacity(LANE, 2, "worker", NOW_MS + 60_000)])
     assert [delivery.insert_id for delivery in filed.leased] == ["id-c", "id-e"]
     for delivery, before in zip(filed.leased, leased, strict=True):
         alike = replace(before, id=delivery.id, insert_id="", event_type="", body=b"")
@@ -67,20 +67,20 @@ async def test_what_there_is_room_for_is_leased_as_it_is_filed(store):
 
 async def test_nothing_is_leased_that_is_not_filed_or_has_waited(store):
     """Duplicates, receipts that are known, and holds that find their person: these have an order of their own."""
-    rooms = [Room(LANE, 9, "worker", NOW_MS + 60_000)]
+    capacity = [Capacity(LANE, 9, "worker", NOW_MS + 60_000)]
     first = direct("a", receipt="r", key=key("content"), key_until_ms=LATER_MS)
-    assert len((await store.file([first], NOW_MS, rooms)).leased) == 1
+    assert len((await store.file([first], NOW_MS, capacity)).leased) == 1
     again = direct("a", key=key("content"), key_until_ms=LATER_MS)
-    assert (await store.file([first, again], NOW_MS, rooms)).leased == []
-    await store.file([waiting("b", "idfa")], NOW_MS, rooms)
+    assert (await store.file([first, again], NOW_MS, capacity)).leased == []
+    await store.file([waiting("b", "idfa")], NOW_MS, capacity)
     seen = Filing(envelope(), Apply(), sightings=(sighting("idfa"),))
-    assert (await store.file([seen], NOW_MS, rooms)).leased == []
+    assert (await store.file([seen], NOW_MS, capacity)).leased == []
     assert await names(store) == ["b"]
 
 
 async def test_what_was_leased_as_it_was_filed_is_rescued_like_any_lease(store):
     """The worker it was leased to has died."""
-    await store.file([direct("a")], NOW_MS, [Room(LANE, 9, "worker", NOW_MS + 60_000)])
+    await store.file([direct("a")], NOW_MS, [Capacity(LANE, 9, "worker", NOW_MS + 60_000)])
     assert await store.rescue(NOW_MS + 59_999) == Rescued()
     assert await store.rescue(NOW_MS + 60_000) == Rescued(returned=1)
     assert await names(store, LATER_MS) == ["a"]

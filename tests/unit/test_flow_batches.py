@@ -52,7 +52,7 @@ class Arrivals:
 class Files:
     """A store that files nothing."""
 
-    async def file(self, filings, now_ms, rooms=()):
+    async def file(self, filings, now_ms, capacity=()):
         """Accept them."""
         return Filed({}, 0, 0)
 

@@ -168,7 +168,7 @@ def test_a_replay_keeps_every_field(field):
         async def redeliver(self, ids, now_ms):
             return 0
 
-        async def file(self, filings, now_ms, rooms=()):
+        async def file(self, filings, now_ms, capacity=()):
             self.filed = filings
             return Filed({"applied": 1})
 

@@ -23,7 +23,7 @@ from flybridge.delivery.worker import Worker
 from flybridge.errors import StoreUnavailable
 from flybridge.records import Deliver, Delivery, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
-from flybridge.store.records import Filed, Lane, Room, Settled, Settlement
+from flybridge.store.records import Capacity, Filed, Lane, Settled, Settlement
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import JumpingClock
 
@@ -132,7 +132,7 @@ class Bench:
             jitter=lambda: 0.0,
         )
 
-    async def file(self, names: Sequence[str], lane: Lane = V2, rooms: Sequence[Room] = ()) -> Filed:
+    async def file(self, names: Sequence[str], lane: Lane = V2, capacity: Sequence[Capacity] = ()) -> Filed:
         """File one delivery per name."""
         filings = []
         for name in names:
@@ -141,7 +141,7 @@ class Bench:
             deliver = Deliver(lane.endpoint, f"i{self.filed}", name, body, f"user-{name}", f"device-{name}")
             envelope = Envelope(lane.app, Source.PUSH, Media.JSON, START, body, f"r{self.filed}")
             filings.append(Filing(envelope, deliver))
-        return await self.store.file(filings, self.clock.now_ms(), rooms)
+        return await self.store.file(filings, self.clock.now_ms(), capacity)
 
     async def outcomes(self) -> dict[str, int]:
         """Count envelopes by outcome, after the store's own audit."""
@@ -540,10 +540,10 @@ async def test_what_is_filed_while_the_lane_has_room_is_sent_without_being_lease
     asked: list[int] = []
     worker, stop = bench.worker(v2=HttpV2("key-of-app", bench.vendor.url, max_items=10, concurrency=1)), asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
-    await until(lambda: bool(worker.rooms()))
-    rooms = worker.rooms()
-    assert rooms == [
-        Room(lane, room.n, worker.owner, room.until_ms) for lane, room in zip((V2, V1), rooms, strict=True)
+    await until(lambda: bool(worker.capacity()))
+    capacity = worker.capacity()
+    assert capacity == [
+        Capacity(lane, room.n, worker.owner, room.until_ms) for lane, room in zip((V2, V1), capacity, strict=True)
     ]
     lease = bench.store.lease
 
@@ -556,15 +556,15 @@ async def test_what_is_filed_while_the_lane_has_room_is_sent_without_being_lease
         return leased
 
     bench.store.lease = counted  # type: ignore[method-assign]
-    filed = await bench.file(numbered(30), rooms=rooms)
-    assert len(filed.leased) == 10 == rooms[0].n
-    await worker.take(filed, rooms)
+    filed = await bench.file(numbered(30), capacity=capacity)
+    assert len(filed.leased) == 10 == capacity[0].n
+    await worker.take(filed, capacity)
     worker.notify()
     await until(lambda: delivered(30))
     assert sum(asked) == 20
-    more = await bench.file(["a", "b"], rooms=worker.rooms())
+    more = await bench.file(["a", "b"], capacity=worker.capacity())
     del asked[:]
-    await worker.take(more, rooms)
+    await worker.take(more, capacity)
     await until(lambda: delivered(32))
     stop.set()
     await running
@@ -575,30 +575,30 @@ async def test_what_is_filed_while_the_lane_has_room_is_sent_without_being_lease
 async def test_there_is_no_room_where_something_waits_or_nothing_may_be_sent(bench: Bench) -> None:
     """What has waited longer goes first; and what an open circuit would return is not taken."""
     worker = bench.worker()
-    assert worker.rooms() == ()
+    assert worker.capacity() == ()
     stop = asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
-    await until(lambda: bool(worker.rooms()))
+    await until(lambda: bool(worker.capacity()))
     bench.vendor.script = lambda _: (401, {"code": 401, "error": "Invalid API key"})
     await bench.file(["a"])
     worker.notify()
     await until(lambda: worker.circuits()[V2].phase is not Phase.CLOSED)
-    assert [room.lane for room in worker.rooms()] == [V1]
+    assert [room.lane for room in worker.capacity()] == [V1]
     stop.set()
     await running
-    assert worker.rooms() == ()
+    assert worker.capacity() == ()
 
 
 async def test_what_was_filed_for_a_worker_that_has_ended_is_given_back(bench: Bench) -> None:
     """A stop may come while a batch is being filed: its leases do not have to lapse."""
     worker, stop = bench.worker(), asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
-    await until(lambda: bool(worker.rooms()))
-    rooms = worker.rooms()
-    filed = await bench.file(["a", "b"], rooms=rooms)
+    await until(lambda: bool(worker.capacity()))
+    capacity = worker.capacity()
+    filed = await bench.file(["a", "b"], capacity=capacity)
     stop.set()
     await running
-    await worker.take(filed, rooms)
+    await worker.take(filed, capacity)
     (depth,) = await bench.store.depths(bench.clock.now_ms())
     assert (depth.due, depth.leased) == (2, 0)
     assert bench.vendor.requests == []

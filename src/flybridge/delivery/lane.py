@@ -41,7 +41,7 @@ from flybridge.delivery.settlements import SettlementBuffer
 from flybridge.delivery.shown import WAIT_MS, Doubts
 from flybridge.delivery.words import said
 from flybridge.records import Delivery
-from flybridge.store.records import AttemptRecord, Lane, Room, Settlement
+from flybridge.store.records import AttemptRecord, Capacity, Lane, Settlement
 
 _ID: Final = attrgetter("id")
 CAREFUL_MS: Final = 60_000
@@ -81,13 +81,13 @@ class LaneWork:
         self._more = True
         self._signal.set()
 
-    def room(self, until_ms: int) -> Room | None:
-        """Return for how many more there is room beside what is queued; None if there is none, or if others wait."""
+    def capacity(self, until_ms: int) -> Capacity | None:
+        """Return how many more it takes beside what is queued; None if none, or if something else is due."""
         if self._more or self.gate.admission() is not Admission.ALL:
             return None
         queued = sum(len(load.items) for load in self._queue) + sum(len(items) for items, _ in self._handed)
         left = self._room() - queued
-        return Room(self.lane, left, self._context.owner, until_ms) if left > 0 else None
+        return Capacity(self.lane, left, self._context.owner, until_ms) if left > 0 else None
 
     def hand(self, items: Sequence[Delivery], until_ms: int) -> None:
         """Take what was leased until then when it was filed."""
@@ -100,7 +100,7 @@ class LaneWork:
         return (self._more and not self.idle()) or bool(self._handed) or bool(self.settlements)
 
     def return_handed(self) -> None:
-        """Give back what was handed and is not queued."""
+        """Return what was handed and is not queued to the store."""
         while self._handed:
             self._return(Load(*self._handed.popleft()))
 

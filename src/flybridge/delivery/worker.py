@@ -34,7 +34,7 @@ from flybridge.delivery.shown import lanes_that_show
 from flybridge.errors import FlybridgeError
 from flybridge.records import Delivery
 from flybridge.store.protocol import Store
-from flybridge.store.records import LONGEST_LEASE_MS, Filed, Lane, Rescued, Room
+from flybridge.store.records import LONGEST_LEASE_MS, Capacity, Filed, Lane, Rescued
 
 FLUSHES_AT_STOP: Final = 3
 REPORT_MS: Final = 60_000
@@ -111,16 +111,16 @@ class Worker:
         """Look for due deliveries at once instead of at the next poll."""
         self._wake.set()
 
-    def rooms(self) -> Sequence[Room]:
-        """Return for what there is room in each lane, on a lease from now on; nothing unless the worker runs."""
+    def capacity(self) -> Sequence[Capacity]:
+        """Return how many more each lane takes, on a lease from now on; nothing unless the worker runs."""
         if not self._takes:
             return ()
         until_ms = self._context.clock.now_ms() + self._context.settings.lease_ms
-        return [room for work in self._lanes.values() if (room := work.room(until_ms)) is not None]
+        return [one for work in self._lanes.values() if (one := work.capacity(until_ms)) is not None]
 
-    async def take(self, filed: Filed, rooms: Sequence[Room]) -> None:
-        """Send what was leased for these rooms when it was filed. What comes after the end is given back."""
-        until_ms = {room.lane: room.until_ms for room in rooms}
+    async def take(self, filed: Filed, capacity: Sequence[Capacity]) -> None:
+        """Send what was leased for this capacity when it was filed. What comes after the end is given back."""
+        until_ms = {one.lane: one.until_ms for one in capacity}
         leased: dict[Lane, list[Delivery]] = {}
         for item in filed.leased:
             leased.setdefault(Lane(item.app, item.endpoint), []).append(item)

@@ -14,7 +14,7 @@ from flybridge.flow.shown import ShownEvents
 from flybridge.inbox.protocol import Inbox, Leased
 from flybridge.records import Dead, Filing, digest_of
 from flybridge.store.protocol import Store
-from flybridge.store.records import Filed, Room
+from flybridge.store.records import Capacity, Filed
 from flybridge.system.cpu_limit import CpuLimitExceeded, cpu_limit
 
 GATHER_S: Final = 0.1
@@ -29,12 +29,12 @@ CPU_S: Final = 5.0
 class Taker(Protocol):
     """A worker beside the flow, which can send at once what is filed."""
 
-    def rooms(self) -> Sequence[Room]:
-        """Return for what there is room."""
+    def capacity(self) -> Sequence[Capacity]:
+        """Return how many deliveries it takes, by lane."""
         ...
 
-    async def take(self, filed: Filed, rooms: Sequence[Room]) -> None:
-        """Send what was leased for these rooms when it was filed."""
+    async def take(self, filed: Filed, capacity: Sequence[Capacity]) -> None:
+        """Send what was leased for this capacity when it was filed."""
         ...
 
 
@@ -77,10 +77,10 @@ async def run(
                 await inbox.ack(leased)
                 continue
             filings = await asyncio.to_thread(flow.filings, leased.envelopes)
-            rooms = worker.rooms() if worker is not None else ()
-            outcome = await store.file(filings, confirmed.now_ms(), rooms)
+            capacity = worker.capacity() if worker is not None else ()
+            outcome = await store.file(filings, confirmed.now_ms(), capacity)
             if worker is not None:
-                await worker.take(outcome, rooms)
+                await worker.take(outcome, capacity)
             await shown.settle(filings)
             await inbox.ack(leased)
             filed(filings, outcome)

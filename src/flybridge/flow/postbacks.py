@@ -85,8 +85,8 @@ class Postbacks:
     def filings(self, received: Sequence[tuple[Envelope, AppFlow]]) -> list[Filing]:
         """Return what becomes of each message.
 
-        Each step is done for all of them before the next: what a step needs then stays in the processor's caches, which
-        takes a third less time than message by message.
+        Each step is done for all of them before the next: its code and data then stay in the processor's caches, which
+        takes a quarter less time than message by message.
         """
         read = [_read(envelope) for envelope, _ in received]
         readable = [

@@ -67,13 +67,13 @@ from flybridge.store.figures import (
 from flybridge.store.performance import WHOLE, CohortSums, CostRow, CostSums, CurvePoint, Size, Slice, Sums
 from flybridge.store.receipt import Receipt, VendorStep
 from flybridge.store.records import (
+    Capacity,
     Filed,
     Lane,
     LaneDepth,
     Queued,
     Released,
     Rescued,
-    Room,
     Settled,
     Settlement,
     UncertainCount,
@@ -137,7 +137,7 @@ class Store(ABC):
     async def close(self) -> None:
         """Finish running transactions and close."""
 
-    async def file(self, filings: Sequence[Filing], now_ms: int, rooms: Sequence[Room] = ()) -> Filed:
+    async def file(self, filings: Sequence[Filing], now_ms: int, capacity: Sequence[Capacity] = ()) -> Filed:
         """File a batch, all or nothing: ledger, content keys, deliveries, holds, sightings, counters, dead letters.
 
         Deliveries that a worker has room for are leased to it at once, as by `lease`. Those of events that have waited
@@ -148,7 +148,7 @@ class Store(ABC):
         - `Filed.matched` counts every hold that found its person, at once or after waiting.
         - What is about a forgotten person and from before the request ends as forgotten and has no other effect.
         """
-        return await self._write(file, self._seal, filings, now_ms, rooms, keeps_messages=self._keeps_messages)
+        return await self._write(file, self._seal, filings, now_ms, capacity, keeps_messages=self._keeps_messages)
 
     async def are_known(self, filings: Sequence[Filing], now_ms: int) -> Sequence[bool]:
         """Return for each filing whether it would be a duplicate: of what was filed, or of one before it."""

@@ -20,8 +20,8 @@ class Lane(Struct, frozen=True, order=True):
     endpoint: str
 
 
-class Room(Struct, frozen=True):
-    """Room for more at a worker: how many deliveries of a lane it sends at once, and until when it leases them."""
+class Capacity(Struct, frozen=True):
+    """Capacity for more at a worker: how many deliveries of a lane it sends at once, and until when it leases them."""
 
     lane: Lane
     n: int

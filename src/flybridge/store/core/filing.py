@@ -41,7 +41,7 @@ from flybridge.store.core.people import AppKey, People, reason_of, release
 from flybridge.store.core.performance import PerformanceCounters
 from flybridge.store.core.sealed import pack_keys, seal_item, seal_message, seal_who
 from flybridge.store.core.tables import CounterKey, Read, Write
-from flybridge.store.records import Filed, Lane, Room
+from flybridge.store.records import Capacity, Filed, Lane
 
 ORDER: Final = (
     Write.LEDGER_ROWS,
@@ -70,12 +70,12 @@ def file(
     seal: Seal,
     filings: Sequence[Filing],
     now_ms: int,
-    rooms: Sequence[Room] = (),
+    capacity: Sequence[Capacity] = (),
     *,
     keeps_messages: bool = False,
 ) -> Filed:
     """Implement `Store.file`. With `keeps_messages`, the messages themselves are kept beside the ledger."""
-    batch = _Batch(ledger, seal, now_ms, rooms)
+    batch = _Batch(ledger, seal, now_ms, capacity)
     ledger.tables.lock(_locked(filings))
     effective, repeated = batch.sift(filings)
     batch.people.load(key for _, filing in effective for key in (*_keys(filing), *filing.numbers))
@@ -125,10 +125,10 @@ def _identity(filing: Filing) -> str:
 class _Batch:
     """The rows of one batch, by table."""
 
-    def __init__(self, ledger: LedgerWriter, seal: Seal, now_ms: int, rooms: Sequence[Room]) -> None:
+    def __init__(self, ledger: LedgerWriter, seal: Seal, now_ms: int, capacity: Sequence[Capacity]) -> None:
         self.leased: list[Delivery] = []
-        self._rooms = {room.lane: room for room in rooms}
-        self._room_left = {room.lane: room.n for room in rooms}
+        self._capacity = {one.lane: one for one in capacity}
+        self._left = {one.lane: one.n for one in capacity}
         self.people = People(ledger, seal)
         self.performance = PerformanceCounters(ledger.tables)
         self._cells: dict[int, int | None] = {}
@@ -275,9 +275,9 @@ class _Batch:
         """Make an event due, or lease it at once where there is room: then nobody has to look for it and open it."""
         received_ms, lane = envelope.received_ms, Lane(envelope.app, item.endpoint)
         owner, until_ms = None, 0
-        if (left := self._room_left.get(lane, 0)) > 0:
-            self._room_left[lane] = left - 1
-            owner, until_ms = self._rooms[lane].owner, self._rooms[lane].until_ms
+        if (left := self._left.get(lane, 0)) > 0:
+            self._left[lane] = left - 1
+            owner, until_ms = self._capacity[lane].owner, self._capacity[lane].until_ms
             # By position: names take msgspec much longer.
             to, age_ms = (item.user_id, item.device_id), max(0, self._now_ms - received_ms)
             content = (item.insert_id, item.event_type, item.body)
