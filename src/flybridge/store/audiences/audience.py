@@ -6,7 +6,7 @@ audience follow each other, and can't deadlock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -38,35 +38,6 @@ LISTED: Final = 1
 NOT_KNOWN: Final = 2
 REFUSED: Final = 3
 """Standings of a device. It is not known whether it is listed from before a request is sent until it is answered."""
-
-COUNTED: Final = 1_000_000
-"""So many devices that wait are counted; more are shown as this many and one."""
-
-DUE: Final[Mapping[Action, str]] = {
-    Action.ADD: "wanted > 0 AND standing IN (0, 2)",
-    Action.REMOVE: "wanted <= 0 AND standing IN (1, 2)",
-}
-"""What is to be done, in the words of the indexes that hold it."""
-
-CLAIMED: Final = """id, app, name, owner, people, tries, max_devices, snapshot_ms, title, request_id, requested_ms,
-             next_ms"""
-"""What a claim says, in the order of its fields."""
-
-COUNTERS: Final = """
-    SELECT name,
-      people, (SELECT count(*) FROM members WHERE audience = a.id AND wanted = 1),
-      lacking, (SELECT count(*) FROM members WHERE audience = a.id AND wanted = 1 AND lack > 0),
-      listed, (SELECT count(*) FROM devices WHERE audience = a.id AND standing = 1),
-      refused, (SELECT count(*) FROM devices WHERE audience = a.id AND standing = 3)
-    FROM audiences a"""
-WANTING: Final = """
-    WITH named AS (SELECT audience, mark, count(*) AS n FROM members WHERE wanted = 1 AND mark IS NOT NULL
-                   GROUP BY 1, 2)
-    SELECT name, (SELECT count(*) FROM named JOIN devices d USING (audience, mark)
-                  WHERE audience = a.id AND d.wanted = n),
-      (SELECT count(*) FROM devices WHERE audience = a.id AND wanted > 0),
-      (SELECT count(*) FROM named WHERE audience = a.id)
-    FROM audiences a"""
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(Run).decode

@@ -1,9 +1,9 @@
-"""SQL texts that find events, the same for all backends but for the form of parameters and of lists."""
+"""The statements that find events, written as in `store.core.queries`."""
 # ruff: noqa: S608 - the pieces are this module's own
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from flybridge.store.core.tables import Read
@@ -30,25 +30,28 @@ TABLES: Final = (
 )
 
 
-def event_queries(number: Callable[[int], str], text: Callable[[int], str], among: str) -> Mapping[Read, str]:
-    """Return the statements. `number` and `text` write a parameter, `among` a list of persons."""
+def _event_reads() -> Mapping[Read, str]:
     found = {
-        Read.EVENTS_OF_PERSONS: f"{EVENT} FROM ledger {PARTS} WHERE {among} ORDER BY ledger.id DESC LIMIT 500",
-        Read.EVENT: f"{EVENT} FROM ledger {PARTS} WHERE ledger.id = {number(1)}",
-        Read.HOLD_OF: f"""SELECT event_type, media_source, key_kinds, event_ms, expires_ms FROM holds
-                          WHERE id = {number(1)}""",
-        Read.DELIVERY_OF: f"""SELECT endpoint, due_ms, owner IS NOT NULL, tries, uncertain
-                              FROM deliveries JOIN lanes ON lanes.id = lane
-                              WHERE deliveries.id = {number(1)} AND line = {number(2)}""",
+        Read.EVENTS_OF_PERSONS: f"""{EVENT} FROM ledger {PARTS} WHERE person = ANY($1::bigint[])
+                                    ORDER BY ledger.id DESC LIMIT 500""",
+        Read.EVENT: f"{EVENT} FROM ledger {PARTS} WHERE ledger.id = $1::bigint",
+        Read.HOLD_OF: """SELECT event_type, media_source, key_kinds, event_ms, expires_ms FROM holds
+                         WHERE id = $1::bigint""",
+        Read.DELIVERY_OF: """SELECT endpoint, due_ms, owner IS NOT NULL, tries, uncertain
+                             FROM deliveries JOIN lanes ON lanes.id = lane
+                             WHERE deliveries.id = $1::bigint AND line = $2::bigint""",
         Read.HIGHEST_ROW: "SELECT max(id) FROM ledger",
-        Read.ROW_FROM: f"SELECT id, received_ms FROM ledger WHERE id >= {number(1)} ORDER BY id LIMIT 1",
+        Read.ROW_FROM: "SELECT id, received_ms FROM ledger WHERE id >= $1::bigint ORDER BY id LIMIT 1",
     }
-    chosen = " AND ".join(f"({text(at)} = '' OR {column} = {text(at)})" for at, column in enumerate(FILTERED, 3))
+    chosen = " AND ".join(f"(${at}::text = '' OR {column} = ${at}::text)" for at, column in enumerate(FILTERED, 3))
     for table, rows, end in TABLES:
-        page = f"SELECT id FROM {table} WHERE id < {number(1)} ORDER BY id DESC LIMIT {number(2)}"
+        page = f"SELECT id FROM {table} WHERE id < $1::bigint ORDER BY id DESC LIMIT $2::bigint"
         found[rows] = f"""{EVENT} FROM ({page}) AS page JOIN ledger ON ledger.id = page.id {PARTS}
-                          WHERE {chosen} AND ledger.received_ms BETWEEN {number(10)} AND {number(11)}
-                          ORDER BY ledger.id DESC LIMIT {number(12)}"""
+                          WHERE {chosen} AND ledger.received_ms BETWEEN $10::bigint AND $11::bigint
+                          ORDER BY ledger.id DESC LIMIT $12::bigint"""
         found[end] = f"""SELECT coalesce(min(page.id), 0), count(*), coalesce(max(received_ms), 0)
                          FROM ({page}) AS page JOIN ledger ON ledger.id = page.id"""
     return found
+
+
+EVENT_READS: Final = _event_reads()

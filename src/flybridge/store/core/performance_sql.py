@@ -1,4 +1,4 @@
-"""The statements about performance that are the same on all backends but for how they write parameters and sums."""
+"""The statements about performance, written as in `store.core.queries`."""
 # ruff: noqa: S608 - the pieces are this module's own
 
 from __future__ import annotations
@@ -16,20 +16,11 @@ LIST: Final = FIRST_FLAG + len(LABELS) + 1
 """The number of the list of horizons, after all parameters of a slice."""
 
 
-def queries(
-    number: Callable[[int], str],
-    text: Callable[[int], str],
-    total: Callable[[str], str],
-    among: Callable[[str, int], str],
-    series: str,
-) -> Mapping[Read, str]:
-    """Return the texts. `number` and `text` write a parameter, `total` a sum, `among` a test for a list.
-
-    `series` gives the numbers from -1 to 90 as `h`.
-    """
+def performance_reads(series: str) -> Mapping[Read, str]:
+    """Return the statements. `series` gives the numbers from -1 to 90 as `h`."""
 
     def flagged(at: int, column: str, nothing: str) -> str:
-        return f"CASE WHEN {number(FIRST_FLAG + at)} = 1 THEN {column} ELSE {nothing} END"
+        return f"CASE WHEN ${FIRST_FLAG + at}::bigint = 1 THEN {column} ELSE {nothing} END"
 
     def labels(of: Mapping[str, str]) -> str:
         return ", ".join(
@@ -37,9 +28,11 @@ def queries(
         )
 
     def chosen(of: Mapping[str, str]) -> str:
-        tests = [f"{of['day']} BETWEEN {number(1)} AND {number(2)}"]
+        tests = [f"{of['day']} BETWEEN $1::bigint AND $2::bigint"]
         tests += [
-            f"({text(4 + at)} IS NULL OR {of[name]} = {text(4 + at)})" for at, name in enumerate(FILTERS) if name in of
+            f"(${4 + at}::text IS NULL OR {of[name]} = ${4 + at}::text)"
+            for at, name in enumerate(FILTERS)
+            if name in of
         ]
         return " AND ".join(tests)
 
@@ -49,40 +42,41 @@ def queries(
     n = len(LABELS)
     event = flagged(n, "d.event", "''")
     # All parameters are named in every text, so that their numbers are the same in all of them.
-    given = f"{number(3)} IS NOT NULL AND {event} IS NOT NULL"
-    complete = f"c.day + h < {number(3)}"
+    given = f"$3::bigint IS NOT NULL AND {event} IS NOT NULL"
+    complete = "c.day + h < $3::bigint"
     base = "performance_cells c JOIN dimensions d ON d.id = c.dimension"
-    sums = ", ".join(total(f"p.{name}") for name in ("active", "payers", "events", "revenue", "not_converted"))
-    up_to = ", ".join(total(f"p.{name}") for name in ("payers", "events", "revenue", "not_converted"))
-    cost_sums = ", ".join(total(f"k.{name}") for name in ("spend", "clicks", "impressions"))
+    sums = ", ".join(f"sum(p.{name})::bigint" for name in ("active", "payers", "events", "revenue", "not_converted"))
+    up_to = ", ".join(f"sum(p.{name})::bigint" for name in ("payers", "events", "revenue", "not_converted"))
+    cost_sums = ", ".join(f"sum(k.{name})::bigint" for name in ("spend", "clicks", "impressions"))
     begun = "d.kind IN ('install', 'reinstall', 're-attribution')"
     best = """NOT EXISTS (SELECT 1 FROM costs b WHERE b.app = k.app AND b.day = k.day
                           AND b.media_source = k.media_source AND b.precedence < k.precedence)"""
-    unused = " AND ".join(f"({text(at)} IS NULL OR 1 = 1)" for at in (8,))
-    flag = number(FIRST_FLAG + n)
+    flag = f"${FIRST_FLAG + n}::bigint"
+    among = f"h = ANY(${LIST}::bigint[])"
     return {
-        Read.PERFORMANCE: f"""SELECT {labels(columns)}, d.kind, {event}, {total("p.n")}, {total("p.revenue")},
-                                     {total("p.not_converted")}, {total("p.reached")}
+        Read.PERFORMANCE: f"""SELECT {labels(columns)}, d.kind, {event}, sum(p.n)::bigint, sum(p.revenue)::bigint,
+                                     sum(p.not_converted)::bigint, sum(p.reached)::bigint
                               FROM {base} JOIN performance p ON p.cell = c.id
                               WHERE {chosen(columns)} AND {given}
                               GROUP BY {grouped}, {n + 1}, {n + 2}""",
-        Read.SIZES: f"""SELECT {labels(columns)}, d.kind, h, {total("p.n")}
+        Read.SIZES: f"""SELECT {labels(columns)}, d.kind, h, sum(p.n)::bigint
                         FROM {base} JOIN performance p ON p.cell = c.id JOIN {series} ON {complete}
-                        WHERE {chosen(columns)} AND {begun} AND {given} AND {among("h", LIST)}
+                        WHERE {chosen(columns)} AND {begun} AND {given} AND {among}
                         GROUP BY {grouped}, {n + 1}, {n + 2}""",
         Read.COHORTS: f"""SELECT {labels(columns)}, d.kind, h,
-                                 {total("CASE WHEN p.day_offset = h THEN p.active ELSE 0 END")}, {up_to}
+                                 sum(CASE WHEN p.day_offset = h THEN p.active ELSE 0 END)::bigint, {up_to}
                           FROM {base} JOIN install_cohorts p ON p.cell = c.id
                           JOIN {series} ON {complete} AND p.day_offset <= h
-                          WHERE {chosen(columns)} AND {begun} AND {given} AND {among("h", LIST)}
+                          WHERE {chosen(columns)} AND {begun} AND {given} AND {among}
                           GROUP BY {grouped}, {n + 1}, {n + 2}""",
         Read.CURVES: f"""SELECT {labels(columns)}, d.kind, p.day_offset, {sums}
                          FROM {base} JOIN install_cohorts p ON p.cell = c.id
                          WHERE {chosen(columns)} AND {given}
                          GROUP BY {grouped}, {n + 1}, {n + 2}""",
         Read.COSTS: f"""SELECT {labels(costs)}, h, k.origin, k.currency, {cost_sums}
-                        FROM costs k JOIN {series} ON k.day + h < {number(3)}
-                        WHERE {chosen(costs)} AND {best} AND {unused} AND {flag} IS NOT NULL AND {among("h", LIST)}
+                        FROM costs k JOIN {series} ON k.day + h < $3::bigint
+                        WHERE {chosen(costs)} AND {best} AND ($8::text IS NULL OR 1 = 1) AND {flag} IS NOT NULL
+                          AND {among}
                         GROUP BY {grouped}, {n + 1}, {n + 2}, {n + 3}""",
     }
 

@@ -19,9 +19,9 @@ from flybridge.errors import StoreUnavailable
 from flybridge.records import Member
 from flybridge.sealing import Seal
 from flybridge.store.audiences.records import Applied, Claim
+from flybridge.store.audiences.sql import ERASABLE
 from flybridge.store.audiences.staging import anonymous_of, marks_of, older_of, staged
 from flybridge.store.postgres.arrays import columns
-from flybridge.store.postgres.audience_sql import ERASABLE
 from flybridge.store.postgres.connection import connect
 
 # What is sorted and what is staged stays in so much memory, and lies on the server's disk beyond it.

@@ -6,57 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from flybridge.store.audiences.audience import CLAIMED, COUNTED, COUNTERS, DUE, WANTING
-from flybridge.store.audiences.records import Action
-from flybridge.store.core.tables import Read, Write
-
-MEMBER: Final = "SELECT audience, person, wanted, mark, lack, extra FROM members WHERE"
-ERASABLE: Final = "wanted <= 0 AND standing IN (0, 3) AND extra IS NULL"
-"""A device that no member has, that AppsFlyer does not list, and about which nothing is to be sent."""
-
-STANDINGS: Final = f"""
-    SELECT app, name, cohort, title, people, lacking, listed, refused,
-      (SELECT count(*) FROM (SELECT 1 FROM devices WHERE audience = a.id AND {DUE[Action.ADD]} LIMIT {COUNTED + 1})),
-      (SELECT count(*) FROM (SELECT 1 FROM devices WHERE audience = a.id AND {DUE[Action.REMOVE]} LIMIT {COUNTED + 1})),
-      held, tries, max_devices, snapshot_ms, ran_ms, complete_ms, next_ms, owner IS NOT NULL AND leased_until_ms > ?1
-    FROM audiences a"""
-
-
-def _due(action: Action) -> str:
-    return f"""SELECT mark, sealed, standing FROM devices INDEXED BY devices_{action.value}
-               WHERE audience = ? AND mark > ? AND {DUE[action]} ORDER BY mark LIMIT ?"""
-
-
-READS: Final[Mapping[Read, str]] = {
-    Read.AUDIENCE: "SELECT id, floor_ms FROM audiences WHERE app = ? AND name = ?",
-    Read.MEMBERS: """SELECT person, wanted, said_ms, mark, lack, extra FROM members
-                     WHERE audience = ? AND person IN (??)""",
-    Read.DEVICES: "SELECT mark FROM devices WHERE audience = ? AND mark IN (??)",
-    Read.MEMBERS_OF_PERSONS: f"{MEMBER} person IN (??)",
-    Read.MEMBERS_OF_MARKS: f"{MEMBER} mark IN (??)",
-    Read.DEVICES_OF_MARKS: "SELECT audience, mark FROM devices WHERE mark IN (??)",
-    Read.TARGET: "SELECT id, target FROM audiences WHERE app = ? AND name = ?",
-    Read.CLAIM: f"SELECT {CLAIMED} FROM audiences WHERE app = ? AND name = ?",
-    Read.OWNER: "SELECT owner FROM audiences WHERE id = ?",
-    Read.AUDIENCE_IDS: "SELECT id FROM audiences ORDER BY id",
-    Read.STANDINGS: f"{STANDINGS} ORDER BY app, name",
-    Read.DUE_AUDIENCES: f"""{STANDINGS} WHERE next_ms <= ?1 AND (owner IS NULL OR leased_until_ms <= ?1)
-                            ORDER BY next_ms, id""",
-    Read.TO_ADD: _due(Action.ADD),
-    Read.TO_REMOVE: _due(Action.REMOVE),
-    Read.EXTRAS: """SELECT mark, sealed, extra FROM devices WHERE audience = ? AND mark > ? AND extra IS NOT NULL
-                    AND extra_ms BETWEEN 1 AND ? ORDER BY mark LIMIT ?""",
-    Read.EXTRAS_OF: "SELECT mark, extra FROM devices WHERE extra IS NOT NULL AND audience = ? AND mark IN (??)",
-    Read.EXTRAS_DUE: "SELECT min(extra_ms) FROM devices WHERE audience = ? AND extra IS NOT NULL AND extra_ms > 0",
-    Read.IMPORT_KEYS: "SELECT app, name, import_key FROM audiences WHERE import_key IS NOT NULL",
-    Read.RUNS: """SELECT app, name, told FROM audience_runs r JOIN audiences a ON a.id = r.audience
-                  WHERE (?1 IS NULL OR app = ?1) AND (?2 IS NULL OR name = ?2)
-                  ORDER BY r.ended_ms DESC, r.id DESC LIMIT ?3""",
-    Read.LACKING: """SELECT who, lack FROM members WHERE wanted = 1 AND lack > 0
-                     AND audience = (SELECT id FROM audiences WHERE app = ? AND name = ?) LIMIT ?""",
-    Read.AUDIENCE_COUNTERS: COUNTERS,
-    Read.WANTED_DEVICES: WANTING,
-}
+from flybridge.store.audiences.sql import ERASABLE
+from flybridge.store.core.tables import Write
 
 WRITES: Final[Mapping[Write, str]] = {
     Write.AUDIENCES: "INSERT OR IGNORE INTO audiences (app, name, cohort, target) VALUES (?, ?, '', x'')",

@@ -17,8 +17,8 @@ from flybridge.errors import StoreUnavailable
 from flybridge.records import Member
 from flybridge.sealing import Seal
 from flybridge.store.audiences.records import Applied, Claim
+from flybridge.store.audiences.sql import ERASABLE
 from flybridge.store.audiences.staging import anonymous_of, marks_of, older_of, staged
-from flybridge.store.sqlite.audience_sql import ERASABLE
 from flybridge.store.sqlite.connection import among, connect
 from flybridge.system.private_files import private_file
 
