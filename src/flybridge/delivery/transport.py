@@ -187,13 +187,17 @@ class StreamedAnswer:
 
 
 class HttpDownload:
-    """Streams answers. `silence_s` bounds the wait for the next bytes; the whole may take as long as it takes."""
+    """Streams answers. `silence_s` bounds the wait for the next bytes; the whole may take as long as it takes.
+
+    A report of a million rows may be made before its first byte is sent, and an answer that is given up has used its
+    share of the quota.
+    """
 
     def __init__(
         self,
         *,
         connect_s: float = 10.0,
-        silence_s: float = 60.0,
+        silence_s: float = 600.0,
         connections: int = 8,
         user_agent: str = "flybridge",
         tls: ssl.SSLContext | None = None,

@@ -12,8 +12,9 @@ import csv
 import io
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -59,7 +60,7 @@ class RawData:
 
     def __init__(self) -> None:
         self._seen: set[tuple[str, bytes]] = set()
-        self._rows: defaultdict[tuple[str, str], list[tuple[float, int, Mapping[str, Any]]]] = defaultdict(list)
+        self._rows: defaultdict[tuple[str, str], list[tuple[float, int, bytes]]] = defaultdict(list)
 
     def add(self, app_id: str, bodies: Iterable[bytes]) -> int:
         """Add what happened, as push messages. Returns how many are new and in a report."""
@@ -76,14 +77,17 @@ class RawData:
             moment = None if report is None else _moment(message.get("event_time"))
             if report is not None and moment is not None:
                 rows = self._rows[app_id, report]
-                row = (moment, len(self._seen), message)
+                row = (moment, len(self._seen), body)
                 rows.insert(bisect_left(rows, row[:2]), row) if rows and rows[-1][0] > moment else rows.append(row)
                 n += 1
         return n
 
-    def rows(self, app_id: str, report: str, begin_s: float, end_s: float) -> list[Mapping[str, Any]]:
-        """Return the rows of a report from a time up to, and not including, another, in seconds since 1970."""
-        return [message for moment, _, message in self._rows[app_id, report] if begin_s <= moment < end_s]
+    def rows(self, app_id: str, report: str, begin_s: float, end_s: float) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a report from a time up to, and not including, another, in seconds since 1970."""
+        rows = self._rows[app_id, report]
+        first, end = bisect_left(rows, (begin_s,)), bisect_left(rows, (end_s,))
+        for _, _, body in islice(rows, first, end):
+            yield msgspec.json.decode(body)
 
     def apps(self) -> list[str]:
         """Return the apps of which something is known."""
@@ -146,6 +150,8 @@ def cell(name: str, value: object) -> str:
 
 def as_csv(rows: Iterable[Sequence[str]], *, quoted: bool = False) -> bytes:
     """Return CSV. `quoted`: every value is, as Data Locker does it."""
-    text = io.StringIO(newline="")
-    csv.writer(text, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    content = io.BytesIO()  # a text of a million rows takes up to four times as much memory
+    with io.TextIOWrapper(content, "utf-8", newline="") as text:
+        csv.writer(text, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL, lineterminator="\n").writerows(rows)
+        text.flush()
+        return content.getvalue()

@@ -20,7 +20,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
@@ -136,7 +136,7 @@ class RawPull:
                 return SandboxAnswer(400, IN_APP_QUOTA)
             return SandboxAnswer(400, {"message": "Your API call limit has been reached for the given report type"})
         self.calls[day, app_id, report] += 1
-        rows = self.data.rows(app_id, report, begin.timestamp(), end.timestamp())[: self.rows or limit]
+        rows = islice(self.data.rows(app_id, report, begin.timestamp(), end.timestamp()), self.rows or limit)
         content = as_csv(chain([header(fields)], (cells(row, fields) for row in rows)))
         name = sha256(f"{app_id} {report} {given} {len(self._files)} {sum(self.calls.values())}".encode()).hexdigest()
         self._files[name] = b"\xef\xbb\xbf" + content
