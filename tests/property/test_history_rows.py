@@ -7,7 +7,7 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -300,8 +300,8 @@ async def test_what_was_pushed_is_known_in_a_file_and_the_other_way(chosen, orde
         equal = progress.counting(by_attribution=False)
         rows = [_row(_written(message, draw, by_api_names=False)) for message in chosen]
         read = [
-            Envelope("shop", Source.FILE, Media.JSON, NOW_MS, row.body, ordinal=equal.ordinal(row.fields))
-            for row in rows
+            Envelope("shop", Source.FILE, Media.JSON, NOW_MS, row.body, ordinal=ordinal)
+            for row, ordinal in zip(rows, equal.ordinals([row.fields for row in rows]), strict=True)
         ]
         # Of equal messages each happened at a millisecond of its own, in the same second.
         pushed = [
@@ -346,8 +346,8 @@ def _happened(messages: list[dict[str, Any]]) -> int:
 class LineByLine(CsvReader):
     """Reads each record on its own."""
 
-    def _plain_rows(self) -> Iterator[RawRow]:
-        return iter(())
+    def _plain_rows(self) -> list[RawRow | BadRow]:
+        return []
 
 
 PIECES = st.sampled_from(

@@ -83,13 +83,14 @@ def _pages(rows: Iterable[RawRow | BadRow]) -> Iterator[list[RawRow | BadRow]]:
 def _mapped(
     page: Sequence[RawRow | BadRow], file: str, flow: Flow, equal: EqualRows, *, app: str, now_ms: int
 ) -> Iterator[tuple[Any, ...]]:
+    ordinals = iter(equal.ordinals([row.fields for row in page if isinstance(row, RawRow)]))
     envelopes = []
     for row in page:
         if isinstance(row, BadRow):
             body = row_body(file, row.number, row.problem, row.text, row.reason)
             envelopes.append(Envelope(app, Source.FILE, Media.ROW, now_ms, body))
         else:
-            ordinal = equal.ordinal(row.fields)
+            ordinal = next(ordinals)
             envelopes.append(Envelope(app, Source.FILE, Media.JSON, now_ms, row.body, ordinal=ordinal))
     for row, filing in zip(page, flow.filings(envelopes), strict=True):
         envelope = filing.envelope

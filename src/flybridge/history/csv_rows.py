@@ -18,6 +18,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import IO, Any, Final
 
 from flybridge.appsflyer.columns import Columns, columns_of
@@ -161,14 +162,15 @@ class CsvReader:
             elif not piece:
                 return
 
-    def rows_in(self, line: bytes) -> Iterator[RawRow | BadRow]:
-        """Yield the row of a line that is a record and no header, if it is one."""
+    def rows_in(self, line: bytes) -> list[RawRow | BadRow]:
+        """Return the row of a line that is a record and no header, if it is one."""
         file, self._file = self._file, io.BytesIO()
         self._lines, self._at, self._may_have_header = [line], 0, False
-        yield from self._plain_rows()
+        rows = self._plain_rows()
         if not self._at:
-            yield from self._row()
+            rows = self._row()
         self._file = file
+        return rows
 
     def rows_from(self, block: bytes) -> Iterator[RawRow | BadRow]:
         """Yield the rows of a block and of all that follows it."""
@@ -180,32 +182,39 @@ class CsvReader:
         yield from self
 
     def __iter__(self) -> Iterator[RawRow | BadRow]:
+        return chain.from_iterable(self._pages())
+
+    def _pages(self) -> Iterator[list[RawRow | BadRow]]:
         while self._at < len(self._lines) or self._fill():
             if not self._may_have_header:
-                yield from self._plain_rows()
+                yield self._plain_rows()
             if self._at < len(self._lines):
-                yield from self._row()
+                yield self._row()
 
-    def _plain_rows(self) -> Iterator[RawRow]:
-        """Yield rows up to the first line that is no record by itself, or no valid one."""
-        lines, at, named, shift = self._lines, self._at, self.named, self._shift
-        row_in, width = self.columns.row, len(self.columns.fields)
-        records = csv.reader(map(bytes.decode, lines[at:]), delimiter=self.delimiter, strict=True)
-        number = 0
+    def _plain_rows(self) -> list[RawRow | BadRow]:
+        """Return the rows up to the first line that is no record by itself, or no valid one."""
+        lines, width = self._lines[self._at :], len(self.columns.fields)
+        records = csv.reader(map(bytes.decode, lines), delimiter=self.delimiter, strict=True)
+        found = list[list[str]]()
         with suppress(csv.Error, UnicodeDecodeError):
             for values in records:
-                number += 1
-                if len(values) != width or records.line_num != number:
-                    return
-                self.end += len(lines[at])
-                self.lines += 1
-                at += 1
-                self._at = at
-                if fields := row_in(values):
-                    yield row_of(self.lines, self.end, fields, named, shift)
+                if len(values) != width or records.line_num != len(found) + 1:
+                    break
+                found.append(values)
+        # Step by step: each is a little code over many rows, which a processor keeps at hand.
+        rows, named, shift = list[RawRow | BadRow](), self.named, self._shift
+        end, number = self.end, self.lines
+        for line, fields in zip(lines, list(map(self.columns.row, found)), strict=False):
+            end += len(line)
+            number += 1
+            if fields:
+                rows.append(row_of(number, end, fields, named, shift))
+        self.end, self.lines = end, number
+        self._at += len(found)
+        return rows
 
-    def _row(self) -> Iterator[RawRow | BadRow]:
-        """Yield the next record, if it has values."""
+    def _row(self) -> list[RawRow | BadRow]:
+        """Return the next record, if it has values."""
         first, number = self._line(), self.lines + 1
         lines, fields = [first], self._fields(first)
         if isinstance(fields, str) and first.count(_QUOTE) & 1:
@@ -218,10 +227,8 @@ class CsvReader:
         self.end += sum(map(len, lines))
         self.lines += len(lines)
         if isinstance(fields, str):
-            text = line_text(first[:SHOWN]).rstrip("\r\n")
-            yield BadRow(number, self.end, fields, text)
-        elif fields:
-            yield row_of(number, self.end, fields, self.named, self._shift)
+            return [BadRow(number, self.end, fields, line_text(first[:SHOWN]).rstrip("\r\n"))]
+        return [row_of(number, self.end, fields, self.named, self._shift)] if fields else []
 
     def _record(self, first: bytes) -> list[bytes]:
         """Return the lines of a record whose first line ends within quotes."""

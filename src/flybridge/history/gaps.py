@@ -30,7 +30,7 @@ from flybridge.history.locker import Locker, is_of_app
 from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
-from flybridge.history.take import Accept, RowTaker, Unsaved
+from flybridge.history.take import Accept, RowTaker, Unsaved, pages
 from flybridge.history.uptime import Uptime
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, PerformanceKind, Source, day_of
 from flybridge.store.protocol import Store
@@ -38,7 +38,6 @@ from flybridge.store.state_values import readable
 
 KIND: Final = "gaps"
 FOUND: Final = "gaps-found "
-PAGE: Final = 500
 RESTRICTED: Final = "restricted"
 
 OUTAGE: Final = "outage"
@@ -247,15 +246,15 @@ class GapFinder:
         with closing(self._counting()) as equal:
             for file in files:
                 found = doubtful.setdefault(file.name, set())
-                for page in _pages(self._rows(source, self._raw(file, report, source).keyed(self._owner), span)):
+                for page in pages(self._rows(source, self._raw(file, report, source).keyed(self._owner), span)):
                     rows += len(page)
                     found |= await self._unknown(page, source, equal)
         # Few rows are, and only these are mapped.
         with closing(self._counting()) as equal:
             for file in files if any(doubtful.values()) else ():
                 wanted, lost = doubtful[file.name], missing.setdefault(file.name, set())
-                for raw in _pages(self._rows(source, self._raw(file, report, source), span)):
-                    counted = [(row, equal.ordinal(row.fields)) for row in raw]
+                for raw in pages(self._rows(source, self._raw(file, report, source), span)):
+                    counted = zip(raw, equal.ordinals([row.fields for row in raw]), strict=True)
                     lost |= await self._missing(report, source, [one for one in counted if one[0].number in wanted])
         self._found.known += rows - sum(map(len, missing.values()))
         self._found.rows += rows
@@ -299,8 +298,7 @@ class GapFinder:
         """Return the numbers of the rows whose events are not known, or may not be."""
         now_ms = self._clock.now_ms()
         filings = []
-        for row in page:
-            ordinal = equal.ordinal(row.fields)
+        for row, ordinal in zip(page, equal.ordinals([row.fields for row in page]), strict=True):
             if isinstance(row, RawRow):
                 filings.append(self._flow.safe_filing(self._envelope(row, source, ordinal, now_ms)))
             elif self._plan.by_attribution:  # the key is another then
@@ -336,17 +334,6 @@ class GapFinder:
         if not self._uptime.was_up(ms):
             return OUTAGE
         return SOURCE if row.fields.get("media_source", "").lower() == RESTRICTED else OTHER
-
-
-def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    page = list[Row]()
-    for row in rows:
-        page.append(row)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
 
 
 def _complete(needed: Mapping[Report, frozenset[str]], whole: Collection[str]) -> set[Report]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import repeat
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -66,6 +67,7 @@ BY_ATTRIBUTION: Final = ("media_source", "campaign")
 CONVERSIONS: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution"})
 BITS: Final = 1 << 25
 KEPT: Final = 2000
+_NOTHING: Final = repeat("")
 
 
 class Checkpoint(NamedTuple):
@@ -76,16 +78,15 @@ class Checkpoint(NamedTuple):
     done: bool
 
 
-def hash_of(values: Iterable[str | None]) -> int:
+def _hash_of(text: str) -> int:
     """Return a hash that fits SQLite's integers."""
-    text = "\x1f".join([value or "" for value in values])
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
 
 
 @lru_cache(8192)
 def _hash_of_person(text: str) -> int:
     """Return the hash of a person, who is often that of the next row."""
-    return hash_of([text])
+    return _hash_of(text)
 
 
 def person_of(fields: Mapping[str, str]) -> int | None:
@@ -115,11 +116,15 @@ class EqualRows:
         self._seen[place >> 3] |= mark
         return known
 
-    def ordinal(self, fields: Mapping[str, str]) -> int:
-        """Return which of its equal rows a row is: 1, 2, ..."""
-        if fields.get("event_name") in CONVERSIONS:
-            return 1
-        key = hash_of([fields.get(name) for name in self._names])
+    def ordinals(self, rows: Iterable[Mapping[str, str]]) -> list[int]:
+        """Return which of its equal rows each row is: 1, 2, ..."""
+        keys = [None if row.get("event_name") in CONVERSIONS else self._key(row) for row in rows]
+        return [1 if key is None else self._count(key) for key in keys]
+
+    def _key(self, row: Mapping[str, str]) -> int:
+        return _hash_of("\x1f".join(map(row.get, self._names, _NOTHING)))
+
+    def _count(self, key: int) -> int:
         count = self._counts.get(key, 0)
         if self._note(key) and not count:
             count = (self._db.execute(self._look, (self._file, key)).fetchone() or (0,))[0]
@@ -140,10 +145,10 @@ class TrialCount(EqualRows):
         db.execute("DELETE FROM temp.looked_at")
         super().__init__(db, 0, by_attribution=by_attribution, table="temp.looked_at")
 
-    def ordinal(self, fields: Mapping[str, str]) -> int:
+    def ordinals(self, rows: Iterable[Mapping[str, str]]) -> list[int]:
         if len(self._counts) >= KEPT:
             self.write()
-        return super().ordinal(fields)
+        return super().ordinals(rows)
 
     def close(self) -> None:
         """Drop the count."""

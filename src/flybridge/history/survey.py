@@ -160,16 +160,10 @@ class Surveyor:
 
     async def _map(self, rows: Sequence[RawRow], equal: EqualRows | None) -> None:
         assert self._filings is not None
+        ordinals = [1] * len(rows) if equal is None else equal.ordinals([row.fields for row in rows])
         envelopes = [
-            Envelope(
-                self._app,
-                Source.FILE,
-                Media.JSON,
-                self._now_ms,
-                row.body,
-                ordinal=1 if equal is None else equal.ordinal(row.fields),
-            )
-            for row in rows
+            Envelope(self._app, Source.FILE, Media.JSON, self._now_ms, row.body, ordinal=ordinal)
+            for row, ordinal in zip(rows, ordinals, strict=True)
         ]
         filings = self._filings(envelopes)
         known = await self._known(filings) if self._known is not None else [False] * len(filings)

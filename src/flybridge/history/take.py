@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct, field
 
@@ -23,6 +23,7 @@ BLOCK: Final = 500
 PATIENCE: Final = 120
 """How often an inbox that takes nothing is tried again, each time after a second or more."""
 
+Row = TypeVar("Row")
 Accept = Callable[[Envelope], Awaitable[None]]
 
 
@@ -62,14 +63,6 @@ class Taken(Struct):
     problem: str = ""
 
 
-class Block(Struct):
-    """Rows that are not in the inbox yet, and where they end."""
-
-    envelopes: list[Envelope]
-    end: int = 0
-    lines: int = 0
-
-
 class RowTaker:
     """Takes the rows of files of one app and source.
 
@@ -102,46 +95,50 @@ class RowTaker:
         """Take the rows of one file. Raises what reading raises, after what was read before is in the inbox."""
         done = Taken(name)
         reports, left_out = Counter[Report](), Counter[Report]()
-        block = Block([])
-
-        async def flush() -> None:
-            await self._keep(block.envelopes)
-            progress.save(block.end, block.lines)
-            block.envelopes.clear()
+        for page in pages(rows):
+            await self._keep(self._envelopes(page, progress.equal, done, reports, left_out))
+            progress.save(page[-1].end, page[-1].number)
             done.reports, done.left_out = _words(reports), _words(left_out)
             shown(done)
-
-        try:
-            for read in rows:
-                row = read if isinstance(read, BadRow) else dated(read)
-                done.rows += 1
-                block.end, block.lines = row.end, row.number
-                if isinstance(row, BadRow):
-                    done.bad += row.reason == BAD_ROW
-                    done.taken += row.reason != BAD_ROW
-                    body = row_body(name, row.number, row.problem, row.text, row.reason)
-                    block.envelopes.append(self._envelope(Media.ROW, body))
-                elif row.report not in TAKEN:
-                    left_out[row.report] += 1
-                else:
-                    reports[row.report] += 1
-                    ordinal = progress.equal.ordinal(row.fields)
-                    if self._wanted is None or self._wanted(row):
-                        done.taken += 1
-                        block.envelopes.append(self._message(row, ordinal))
-                if len(block.envelopes) >= BLOCK:
-                    await flush()
-        finally:
-            await flush()
         return done
 
-    def _envelope(self, media: Media, body: bytes, ordinal: int = 0, *, newest: bool = False) -> Envelope:
-        return Envelope(self._app, self._source, media, self._clock.now_ms(), body, "", ordinal, newest)
+    def _envelopes(
+        self,
+        page: Sequence[RawRow | BadRow],
+        equal: EqualRows,
+        done: Taken,
+        reports: Counter[Report],
+        left_out: Counter[Report],
+    ) -> list[Envelope]:
+        """Return what goes into the inbox of some rows, and count them."""
+        # Step by step: each is a little code over many rows, which a processor keeps at hand.
+        read = [row if isinstance(row, BadRow) else dated(row) for row in page]
+        broken = [row for row in read if isinstance(row, BadRow)]
+        whole = [row for row in read if isinstance(row, RawRow)]
+        taken = [row for row in whole if row.report in TAKEN]
+        reports.update([row.report for row in taken])
+        if len(taken) < len(whole):
+            left_out.update([row.report for row in whole if row.report not in TAKEN])
+        ordinals = equal.ordinals([row.fields for row in taken])
+        now_ms, wanted = self._clock.now_ms(), self._wanted
+        envelopes = [
+            self._message(row, ordinal, now_ms)
+            for row, ordinal in zip(taken, ordinals, strict=True)
+            if wanted is None or wanted(row)
+        ]
+        unreadable = sum(row.reason == BAD_ROW for row in broken)
+        done.rows += len(page)
+        done.bad += unreadable
+        done.taken += len(envelopes) + len(broken) - unreadable
+        for row in broken:
+            body = row_body(done.name, row.number, row.problem, row.text, row.reason)
+            envelopes.append(Envelope(self._app, self._source, Media.ROW, now_ms, body))
+        return envelopes
 
-    def _message(self, row: RawRow, ordinal: int) -> Envelope:
+    def _message(self, row: RawRow, ordinal: int, now_ms: int) -> Envelope:
         check = self._is_newest
         newest = check is not None and row.fields.get("event_name") in CONVERSIONS and check(row.fields)
-        return self._envelope(Media.JSON, row.body, ordinal, newest=newest)
+        return Envelope(self._app, self._source, Media.JSON, now_ms, row.body, "", ordinal, newest)
 
     async def _keep(self, envelopes: list[Envelope]) -> None:
         if not envelopes:
@@ -152,6 +149,23 @@ class RowTaker:
             ahead_s = self._sent / self._rate - (self._clock.now_ms() - self._begun_ms) / 1000
             if ahead_s > 0:
                 await asyncio.sleep(ahead_s)
+
+
+def pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield rows in pages. What reading raises is raised after the rows that were read before."""
+    page = list[Row]()
+    try:
+        for row in rows:
+            page.append(row)
+            if len(page) == BLOCK:
+                yield page
+                page = []
+    except Exception:
+        if page:
+            yield page
+        raise
+    if page:
+        yield page
 
 
 async def keep(accept: Accept, envelopes: Sequence[Envelope]) -> None:

@@ -23,15 +23,15 @@ T = TypeVar("T")
 Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 JOBS_PER_TRANSACTION: Final = 32
-WRITER_CACHE_MB: Final = 256
 PARAMETERS: Final = 16_384  # SQLite's own ceiling is 32,766 in one statement
 
 
 def connect(path: Path, cache_mb: int = 64) -> sqlite3.Connection:
     """Open the file. A commit is on disk when it returns (`synchronous = FULL`).
 
-    `cache_mb` bounds the pages that are kept in the process; a small store uses little of it. The first 2 GB of the
-    file are mapped, which is all that SQLite allows: a page of theirs is read without copying it.
+    `cache_mb` bounds the pages that are kept in the process. They are those of the log, which holds 16 MB between two
+    checkpoints, and those of a transaction. The first 2 GB of the file are mapped, which is all that SQLite allows: a
+    page of theirs is read without copying it. What lies behind them is in the operating system's cache.
     """
     db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=512)
     db.execute("PRAGMA journal_mode = WAL")

@@ -16,7 +16,7 @@ from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.tables import Rows
 from flybridge.store.protocol import Store
-from flybridge.store.sqlite.connection import WRITER_CACHE_MB, ReaderPool, Writer, connect, prepared
+from flybridge.store.sqlite.connection import ReaderPool, Writer, connect, prepared
 from flybridge.store.sqlite.tables import SqliteRows, SqliteTables
 
 P = ParamSpec("P")
@@ -40,7 +40,7 @@ class SqliteStore(Store):
         self._open = False
 
     async def open(self) -> None:
-        db = await asyncio.to_thread(prepared, self._path, lambda path: connect(path, WRITER_CACHE_MB))
+        db = await asyncio.to_thread(prepared, self._path, connect)
         self._tables = SqliteTables(db, self._max_cells)
         self._ledger = LedgerWriter(self._tables)
         self._writer = Writer(db, self._undo)
