@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -11,7 +12,9 @@ from flybridge.delivery import circuit as breaker
 from flybridge.delivery.exchange import Transport
 from flybridge.delivery.lifecycle import RetryPolicy
 from flybridge.delivery.observer import Observer
-from flybridge.store.protocol import Store
+
+if TYPE_CHECKING:  # the configuration needs the settings alone, and no store
+    from flybridge.store.protocol import Store
 
 
 class Settings(Struct, frozen=True):
