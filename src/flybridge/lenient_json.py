@@ -1,17 +1,23 @@
 """JSON as senders write it: read strictly, and mended where that fails.
 
 Halves of surrogate pairs (text cut inside an emoji), a byte order mark, NaN, numbers that no float or 64-bit integer
-holds, and line ends inside of text (a FreeMarker template escapes nothing) occur in real messages. Replacing them keeps
-the rest of the message, where msgspec rightly refuses all of it.
+holds, line ends inside of text (a FreeMarker template escapes nothing), and bytes of Windows-1252 occur in real
+messages. Replacing them keeps the rest of the message, where msgspec rightly refuses all of it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+from flybridge.system.text_encoding import with_other_bytes
+
+_OTHER_BYTES: Final = re.compile("[\udc80-\udcff]")
+_HALVES: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def decode(body: bytes) -> Any:
@@ -20,24 +26,37 @@ def decode(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         try:
-            return msgspec.json.decode(mended(body.decode("utf-8-sig", "replace")))
+            return msgspec.json.decode(mended(text_of(body)))
         except (ValueError, OverflowError, msgspec.DecodeError):
             raise msgspec.DecodeError(str(problem)) from None
 
 
+def text_of(body: bytes) -> str:
+    """Return the text of a JSON body for `mended`. Bytes that are no UTF-8 are kept as halves of surrogate pairs."""
+    return body.decode("utf-8-sig", "surrogateescape")
+
+
 def mended(text: str) -> bytes:
-    """Return JSON with broken text and numbers replaced. Raises `ValueError` if it is no JSON even so."""
+    """Return JSON with broken text and numbers replaced. Raises `ValueError` if it is no JSON even so.
+
+    In each text by itself, bytes that are no UTF-8 are read as Windows-1252.
+    """
     loaded = json.loads(text, strict=False, parse_constant=lambda _: None, parse_float=_finite, parse_int=_small)
+    if _OTHER_BYTES.search(text):
+        loaded = _read_bytes(loaded)
     return json.dumps(loaded, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def is_readable(body: bytes) -> bool:
-    """Return whether a text is JSON when it is mended."""
-    try:
-        json.loads(body.decode("utf-8-sig"), strict=False, parse_int=len, parse_float=len)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def _read_bytes(value: Any) -> Any:
+    match value:
+        case str():
+            # A half of a pair that stands in the JSON as an escape is no byte.
+            return with_other_bytes(_HALVES.sub("?", value))
+        case list():
+            return [_read_bytes(one) for one in value]
+        case dict():
+            return {_read_bytes(name): _read_bytes(one) for name, one in value.items()}
+    return value
 
 
 def _finite(digits: str) -> float | None:

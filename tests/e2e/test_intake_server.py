@@ -117,7 +117,7 @@ async def test_a_connection_is_kept_and_serves_many(tmp_path):
     """Requests follow each other on one connection, also after a refusal whose body was read."""
     async with bridge(tmp_path) as (port, inbox):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for body, expected in ((b'{"n":1}', 200), (b"{", 400), (b'{"n":2}', 200)):
+        for body, expected in ((b'{"n":1}', 200), (b" ", 400), (b'{"n":2}', 200)):
             writer.write(post(body))
             assert status(await answer_of(reader)) == expected
         writer.close()
@@ -127,13 +127,12 @@ async def test_a_connection_is_kept_and_serves_many(tmp_path):
 @pytest.mark.parametrize(
     ("request_bytes", "expected"),
     [
-        (post(b'{"a":"\xff"}'), 400),
-        (post(b'{"a":' + b"[" * 60_000), 400),
-        (post(b'{"a":' + b"[" * 150_000), 400),
+        (post(b'{"a":"\xff"}'), 200),
+        (post(b'{"a":' + b"[" * 150_000), 200),
         (post(b"", length=0), 400),
         (HEAD + b"\r\n", 400),
-        (post(b"{}", b"Content-Type: image/png"), 415),
-        (post(b"{}", b"Content-Encoding: br"), 415),
+        (post(b"\x89PNG", b"Content-Type: image/png"), 200),
+        (post(b"\x8b\x03", b"Content-Encoding: br"), 200),
         (post(b"", length=MAX_BYTES + 1), 413),
         (post(b"", length=10**18), 413),
         (chunked(b'{"a":"', *[b"x" * 10_000] * 40), 413),

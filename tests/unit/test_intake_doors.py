@@ -142,16 +142,6 @@ async def test_a_gzip_bomb_is_too_large(intake, inbox):
     assert (answer.status, inbox.kept) == (413, [])
 
 
-@pytest.mark.parametrize(
-    "body", [gzip.compress(POSTBACK, mtime=0)[:-9], gzip.compress(POSTBACK, mtime=0) + b"x", POSTBACK, b""]
-)
-async def test_what_is_no_gzip_stream_is_refused(intake, inbox, body):
-    """A cut, a trailing, and no gzip stream at all are told apart from a good one."""
-    answer = await ask(intake, body=body, headers={"content-encoding": "gzip"})
-    assert (answer.status, inbox.kept) == (400, [])
-    assert "gzip" in answer.json["error"]
-
-
 @pytest.mark.parametrize("token", ["push secret", "Bearer push secret", "bearer push secret"])
 async def test_a_token_may_have_bearer_in_front(intake, token):
     """Senders that only know bearer tokens are let in, too."""
@@ -211,34 +201,6 @@ async def test_push_without_a_postback_is_refused(intake, inbox, method, query):
     assert (answer.status, inbox.kept) == (400, [])
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["application/json", "Application/JSON; charset=UTF-8", 'application/json;charset="utf-8"', "text/plain",
-     "text/plain; charset=us-ascii", "application/vnd.api+json", ""],
-)  # fmt: skip
-async def test_kinds_that_can_be_json_are_taken(intake, kind):
-    """What senders write for JSON is accepted."""
-    assert (await ask(intake, headers={"content-type": kind})).status == 200
-
-
-@pytest.mark.parametrize(
-    "kind",
-    ["application/xml", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "image/png",
-     "application/json; charset=utf-16", "text/plain; charset=latin-1"],
-)  # fmt: skip
-async def test_kinds_that_are_not_json_are_refused(intake, inbox, kind):
-    """Clearly wrong kinds and charsets are refused by header."""
-    answer = await ask(intake, headers={"content-type": kind})
-    assert (answer.status, inbox.kept) == (415, [])
-    assert "Content-Type" in answer.json["error"]
-
-
-async def test_an_unknown_encoding_is_refused(intake):
-    """The answer names the encodings that are read."""
-    answer = await ask(intake, headers={"content-encoding": "br"})
-    assert (answer.status, answer.headers["accept-encoding"]) == (415, "gzip, identity")
-
-
 @pytest.mark.parametrize("length", ["5001", "9" * 5000])
 async def test_an_announced_size_over_the_limit_is_refused_unread(intake, length):
     """413 is known from the header: the body is not waited for."""
@@ -275,28 +237,12 @@ async def test_a_body_shorter_than_announced_is_refused(intake, inbox):
     assert (answer.status, inbox.kept) == (400, [])
 
 
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        (b"", "empty"),
-        (b" \n", "empty"),
-        (b"{", "not valid JSON"),
-        (b'{"a":1} x', "not valid JSON"),
-        (b'{"a":1}{"a":2}', "not valid JSON"),
-        (b"{'a':1}", "not valid JSON"),
-        (b'{"a":01}', "not valid JSON"),
-        ('{"a":1}'.encode("utf-16"), "not valid JSON"),
-        (b'{"a":"\xff"}', "not UTF-8 at byte 6"),
-        (b'{"\xc3":1}', "not UTF-8"),
-        (b'{"a":' + b"[" * 4_000, "nested too deeply"),
-        (b'{"":' * 990 + b"1" + b"}" * 990, "nested too deeply"),
-    ],
-)
-async def test_unreadable_bodies_are_refused_with_a_reason(intake, inbox, body, says):
-    """Each kind of unreadable body has its own sentence, and nothing is stored."""
+@pytest.mark.parametrize("body", [b"", b" \n", gzip.compress(b"", mtime=0), b"\xff\xfe"])
+async def test_an_empty_body_is_refused_with_a_reason(intake, inbox, body):
+    """There is nothing in it that could be lost."""
     answer = await ask(intake, body=body)
     assert (answer.status, inbox.kept) == (400, [])
-    assert says in answer.json["error"]
+    assert "empty" in answer.json["error"]
     assert answer.json["remedy"]
 
 
@@ -341,8 +287,8 @@ async def test_doors_count_what_they_did(intake, inbox):
     """Every door counts accepted requests, refusals by status, and times."""
     await ask(intake)
     await ask(intake, token="wrong")
-    await ask(intake, body=b"{")
-    await ask(intake, body=b"[")
+    await ask(intake, body=b"")
+    await ask(intake, body=b" ")
     tally = next(t for t in intake.counts if (t.app, t.source) == ("shop", "push"))
     assert (tally.accepted, tally.refused) == (1, {401: 1, 400: 2})
     assert sum(tally.slots) == 1

@@ -7,7 +7,7 @@ from base64 import b64encode
 
 import pytest
 
-from flybridge.amplitude.cohort_message import CohortEntry, CohortMessage, read
+from flybridge.amplitude.cohort_message import CohortEntry, CohortMessage, read, read_all
 from flybridge.clock import SystemClock
 from flybridge.records import Envelope, Source
 from flybridge.web.answers import rendered
@@ -76,6 +76,17 @@ async def test_a_list_that_would_lead_nowhere_is_refused_when_it_is_created(body
     """With what is wrong and what to do, where people see it."""
     found, answer = await ask("/v1/cohorts/shop/lists", body)
     assert (found, sorted(answer)) == (status, ["error", "remedy"])
+
+
+@pytest.mark.parametrize("body", [b'{"userIds": [', b'1, "action": "remove"', b"\xff\xfe\xfd", b"[" * 2_000])
+async def test_a_batch_that_cannot_be_read_is_kept_inside_its_frame(body):
+    """It can't change what the path says, and becomes a dead letter."""
+    inbox = Kept()
+    assert await ask("/v1/cohorts/shop/lists/c1/add", body, inbox=inbox) == (200, {"stored": True})
+    (envelope,) = inbox.envelopes
+    frame = json.loads(envelope.body)
+    assert (frame["action"], isinstance(frame["message"], str)) == ("add", True)
+    assert read_all(envelope.body) == []
 
 
 @pytest.mark.parametrize("action", ["add", "remove"])

@@ -52,7 +52,11 @@ class CohortMessage(Struct, frozen=True):
 
 
 def framed(cohort: str, action: str, body: bytes) -> bytes:
-    """Return the JSON body of a list call inside its frame."""
+    """Return the JSON body of a list call inside its frame. What is no JSON stands in it as a text."""
+    try:
+        decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        body = msgspec.json.encode(body.decode("utf-8", "replace"))
     return b'{"%s":%s,"action":%s,"message":%s}' % (
         FRAME.encode(),
         msgspec.json.encode(cohort),

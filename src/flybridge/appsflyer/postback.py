@@ -24,9 +24,9 @@ from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, Flag, LongText, Postback, Text
 from flybridge.appsflyer.postback_kind import Kind, kind_of
-from flybridge.lenient_json import mended
+from flybridge.lenient_json import mended, text_of
 from flybridge.records import Dead, Media
-from flybridge.system.text_encoding import line_text
+from flybridge.system.text_encoding import with_other_bytes
 
 __all__ = ["Kind", "Postback", "kind_of", "mended", "read"]
 
@@ -86,6 +86,9 @@ def read(body: bytes, media: Media) -> Postback | Dead:
         postback: Postback | None
         try:
             postback = _decode(body)
+            # msgspec skips over fields that it does not look for, whatever bytes they are.
+            if not body.isascii():
+                str(body, "utf-8")
         except msgspec.ValidationError:
             postback = _read_blanks(body)
         except (msgspec.DecodeError, UnicodeError):
@@ -157,7 +160,7 @@ def _read_query(body: bytes) -> Postback | Dead:
     except ValueError:
         pairs = {}
     # Bytes that are no UTF-8 are of Windows-1252, in which browsers and old servers escape.
-    pairs = {_decoded(name): _decoded(value) for name, value in pairs.items()}
+    pairs = {with_other_bytes(name): with_other_bytes(value) for name, value in pairs.items()}
     if not pairs:
         return Dead(
             "decode",
@@ -168,10 +171,6 @@ def _read_query(body: bytes) -> Postback | Dead:
     return _coerce(pairs, msgspec.json.encode(pairs), [])
 
 
-def _decoded(value: str) -> str:
-    return value if value.isascii() else line_text(value.encode("utf-8", "surrogateescape"))
-
-
 def _read_tolerantly(body: bytes) -> Postback | Dead:
     notes: list[str] = []
     try:
@@ -179,7 +178,7 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
         msgspec.json.encode(message)
     except (msgspec.MsgspecError, UnicodeError, OverflowError, ValueError):
         try:
-            body = mended(body.decode("utf-8-sig", "replace"))
+            body = mended(text_of(body))
             message = msgspec.json.decode(body)
         except (ValueError, OverflowError) as problem:
             return _not_json(problem)

@@ -40,7 +40,7 @@ from flybridge.records import (
 )
 from flybridge.web import lists
 from flybridge.web.answers import Answered, Refusal, too_large
-from flybridge.web.body import no_query, unreadable
+from flybridge.web.body import empty, no_query
 from flybridge.web.intake import members
 from flybridge.wiring import build_flow, intake_apps_of, rules_of
 
@@ -150,7 +150,7 @@ def _turned_away(config: Config, message: GivenMessage) -> Refusal | None:
     most = config.server.max_body_bytes
     if message.media is Media.QUERY:
         return no_query("GET", message.body, most)
-    return too_large(most) if len(message.body) > most else unreadable(message.body)
+    return too_large(most) if len(message.body) > most else empty(message.body)
 
 
 def _outcome(config: Config, app: App, message: GivenMessage, body: bytes, received_ms: int) -> MessageOutcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -20,7 +21,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.rows import UTC_TIMES, BadRow, dated
 from flybridge.records import Media, Source
-from flybridge.system.text_encoding import as_utf8, encoding_of
+from flybridge.system.text_encoding import as_utf8, encoding_of, utf8
 
 AMPLITUDE_ONLY: Final = frozenset(
     {
@@ -80,17 +81,16 @@ def read_messages(
 ) -> list[GivenMessage]:
     """Return the messages in a file or text: JSON, a query string or an address with one, or CSV with a header.
 
-    Text in UTF-8 (with or without a byte order mark), UTF-16, UTF-32 and Latin-1 is read. Without a `source` the fields
-    decide whether JSON is AppsFlyer's or Amplitude's; `fields` are the app's `stream_fields`.
+    Text in UTF-8 (with or without a byte order mark), UTF-16, UTF-32 and Windows-1252 is read. Without a `source`
+    the fields decide whether JSON is AppsFlyer's or Amplitude's; `fields` are the app's `stream_fields`.
     """
-    text = as_text(raw)
-    stripped = text.strip()
-    body = stripped.encode("utf-8", "surrogatepass")
+    stripped = as_text(raw).strip()
     if stripped[:1] not in ("{", "[") and source in (None, Source.PUSH):
         if (query := _QUERY.fullmatch(stripped)) is not None:
             return [GivenMessage("postback (GET)", Source.PUSH, Media.QUERY, query[1].encode("utf-8", "surrogatepass"))]
         if rows := list(_rows(raw)):
             return rows
+    body = utf8(raw).removeprefix(BOM_UTF8).strip()
     chosen = source or kind_of(body, fields or {})
     return [GivenMessage(FORMS[chosen], chosen, Media.JSON, body)]
 

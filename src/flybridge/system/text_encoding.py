@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from typing import IO, Any, Final, cast
 
 MARKS: Final = (
@@ -14,6 +15,12 @@ MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """Byte order marks. Those of UTF-32 begin like those of UTF-16."""
+CHARSETS: Final = re.compile(
+    r"(?:iso[-_]?)?8859[-_](?:[2-9]|1\d)|latin-?(?:[2-9]|10)|(?:cp|windows-)(?:874|125[01345678])"
+    r"|cp(?:437|850|866|932|949|950)|koi8[-_][rtu]|gb(?:k|2312|18030)|big5|shift[-_]jis|sjis|euc[-_](?:jp|kr)"
+    r"|iso-2022-(?:jp|kr)|tis-620"
+)
+"""Names of encodings that are believed: of text, and not those that the bytes themselves tell."""
 LOOKED_AT: Final = 200
 CHUNK: Final = 1 << 16
 
@@ -32,6 +39,51 @@ def encoding_of(beginning: bytes) -> str:
     if max(first, second) * 4 > len(looked_at) and not min(first, second):
         return "utf-16-be" if first else "utf-16-le"
     return ""
+
+
+def utf8(body: bytes, charset: str = "") -> bytes:
+    """Return JSON, or other text that begins with a character of ASCII, as UTF-8, whatever encoding it is in.
+
+    `charset` is what its sender says of it. What can't be read without a loss stays as it is, and so does Windows-1252,
+    which is often stated and seldom all that a body has.
+    """
+    zeros = 0 in body[:4]
+    if not zeros:
+        if body.isascii():
+            return body
+        try:
+            str(body, "utf-8")
+        except UnicodeDecodeError:
+            pass
+        else:
+            return body
+    encoding = next((name for mark, name in MARKS if body.startswith(mark)), "") or (_by_zeros(body) if zeros else "")
+    stated = charset.strip("\"' ").lower()
+    if not encoding and CHARSETS.fullmatch(stated):
+        encoding = stated
+    try:
+        return body.decode(encoding).encode() if encoding else body
+    except (UnicodeError, LookupError):
+        return body
+
+
+def _by_zeros(body: bytes) -> str:
+    """Return the encoding of a text by where the zeros of its first two characters are, which are ASCII."""
+    match [byte == 0 for byte in body[:4]]:
+        case [True, True, True, False]:
+            return "utf-32-be"
+        case [False, True, True, True]:
+            return "utf-32-le"
+        case [True, False, *_]:
+            return "utf-16-be"
+        case [False, True, *_]:
+            return "utf-16-le"
+    return ""
+
+
+def with_other_bytes(text: str) -> str:
+    """Return a text whose bytes that are no UTF-8 were decoded as `surrogateescape` does: they are Windows-1252."""
+    return text if text.isascii() else line_text(text.encode("utf-8", "surrogateescape"))
 
 
 def line_text(line: bytes) -> str:

@@ -12,10 +12,12 @@ plain values, and `Intake.__call__` is the same as an ASGI application. Guarante
 1. 200 is answered only after the inbox has made the bytes durable.
 2. Any other status means that nothing was accepted, and the body says why and what to do. (Of a list of events some
    may have been: sent again, they are repeats that change nothing.)
-3. Any readable JSON is accepted. What can't be mapped later becomes a dead letter, not a lost message.
+3. Any body is accepted from a sender with the right token, because AppsFlyer does not send again what is refused. What
+   can't be read or mapped later becomes a dead letter, not a lost message. Refused is what is not there or not whole:
+   an empty body (400), one shorter than announced (400) or too slow (408), and one that is too large (413).
 
-The order in which a request is judged: app (404), method (405), token (401), kind of body (415), size (413),
-content (400). Nothing of the body is read before the token is known to be right.
+The order in which a request is judged: app (404), method (405), token (401), size (413), content (400). Nothing of the
+body is read before the token is known to be right.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.telemetry.door_counts import DoorCounts
 from flybridge.web import lists
 from flybridge.web.answers import Receive, Refusal, Reply, Scope, Send, answer
-from flybridge.web.body import Header, Read, SenderGone, no_query, read_asgi, unpacked, unreadable, unwanted
+from flybridge.web.body import Header, Read, SenderGone, empty, is_form, no_query, read_asgi, unpacked
 from flybridge.web.routes import StreamRoutes
 
 MAX_BYTES: Final = 1_000_000
@@ -170,13 +172,14 @@ class Intake:
         refusal: Reply = endpoint.refused(method, header)
         if refusal is None and method != "POST":
             refusal = no_query(method, query, self._max_bytes) or await self._keep(endpoint, Media.QUERY, query)
-        elif refusal is None and (refusal := unwanted(header)) is None:
+        elif refusal is None:
             body = unpacked(await read(), header, self._max_bytes)
             if isinstance(body, Refusal):
                 refusal = body
-            elif (refusal := unreadable(body)) is None:
+            elif (refusal := empty(body)) is None:
                 kept = body if call is None else lists.judge(call, body, endpoint.cohorts)
-                refusal = await self._keep(endpoint, Media.JSON, kept) if isinstance(kept, bytes) else kept
+                media = Media.QUERY if endpoint.source is Source.PUSH and is_form(body, header) else Media.JSON
+                refusal = await self._keep(endpoint, media, kept) if isinstance(kept, bytes) else kept
         if isinstance(refusal, Refusal):
             endpoint.counts.refuse(refusal.status)
             return refusal
