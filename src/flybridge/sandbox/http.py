@@ -1,4 +1,4 @@
-"""What the sandbox's endpoints need of HTTP: read a body, send an answer, cut a connection."""
+"""What the sandbox's endpoints need of HTTP: read a request, send an answer, cut a connection."""
 
 from __future__ import annotations
 
@@ -8,15 +8,40 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
+from msgspec import Struct
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-Answer = tuple[int, Mapping[str, Any] | str]
-"""A status, and a JSON object or a text."""
+
+class SandboxAnswer(Struct, frozen=True):
+    """An answer, with headers of its own. `content` is bytes, a text, or what becomes JSON."""
+
+    status: int
+    content: Mapping[str, Any] | str | bytes = ""
+    headers: Mapping[str, str] = {}
+
+
+def query_of(scope: Scope) -> dict[str, str]:
+    """Return the query of a request: of a parameter that comes several times the last value."""
+    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return {name: values[-1] for name, values in query.items()}
+
+
+def authorization_of(scope: Scope) -> str:
+    """Return the header `Authorization` of a request; empty if there is none."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    return headers.get(b"authorization", b"").decode("latin-1")
+
+
+def bearer_of(scope: Scope) -> str:
+    """Return the bearer token of a request; empty if there is none."""
+    kind, _, token = authorization_of(scope).partition(" ")
+    return token if kind == "Bearer" else ""
 
 
 async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes | None:
@@ -46,29 +71,32 @@ def _gunzip(body: bytes, max_bytes: int) -> bytes | None:
     return opened if len(opened) <= max_bytes else None
 
 
-async def send_answer(send: Send, answer: Answer, *, half: bool = False) -> None:
+async def send_answer(send: Send, answer: SandboxAnswer, *, half: bool = False) -> None:
     """Send an answer. `half` announces all of it, sends half, and breaks off: the server closes the connection."""
-    status, content = answer
-    kind = b"text/plain; charset=utf-8" if isinstance(content, str) else b"application/json"
-    body = content.encode() if isinstance(content, str) else msgspec.json.encode(content)
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    match answer.content:
+        case bytes():
+            kind, body = "text/csv; charset=utf-8", answer.content
+        case str():
+            kind, body = "text/plain; charset=utf-8", answer.content.encode()
+        case content:
+            kind, body = "application/json", msgspec.json.encode(content)
+    named = {"content-type": kind, "content-length": str(len(body)), **answer.headers}
+    headers = [(name.encode(), value.encode()) for name, value in named.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body[: len(body) // 2] if half else body, "more_body": half})
 
 
 async def send_error_page(send: Send, status: int) -> None:
     """Send the page of a gateway, as nginx and others answer where a server does not."""
     reason = HTTPStatus(status).phrase
-    page = f"<html><head><title>{status} {reason}</title></head><body><h1>{status} {reason}</h1></body></html>".encode()
-    headers = [(b"content-type", b"text/html"), (b"content-length", str(len(page)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": page})
+    page = f"<html><head><title>{status} {reason}</title></head><body><h1>{status} {reason}</h1></body></html>"
+    await send_answer(send, SandboxAnswer(status, page, {"content-type": "text/html"}))
 
 
 async def send_nothing(scope: Scope, send: Send) -> None:
     """Cut the connection without an answer; where that is impossible, break an answer off."""
     if not (scope.get("client") and cut(scope["client"])):
-        await send_answer(send, (200, "broken off"), half=True)
+        await send_answer(send, SandboxAnswer(200, "broken off"), half=True)
 
 
 def cut(client: tuple[str, int | str]) -> bool:

@@ -9,11 +9,10 @@ https://amplitude.com/docs/apis/analytics/http-v2, .../batch-event-upload, .../a
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from typing import Final, assert_never
+from typing import Final
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -21,7 +20,8 @@ from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Fault, FaultKind, Faults
-from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer, send_error_page, send_nothing
+from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, read_body
+from flybridge.sandbox.played import play_step
 from flybridge.sandbox.vendors.ledger import ProjectLedger
 from flybridge.sandbox.vendors.rates import Rates
 from flybridge.sandbox.vendors.validation import (
@@ -38,7 +38,7 @@ from flybridge.sandbox.vendors.validation import (
     read_upload,
 )
 
-Handler = Callable[[Scope, bytes | None], Answer]
+Handler = Callable[[Scope, bytes | None], SandboxAnswer]
 
 HTTP_V2_PATH: Final = "/2/httpapi"
 MAX_FORM_BYTES: Final = 1_000_000
@@ -86,32 +86,13 @@ class AmplitudeServer:
         handler, max_bytes = self._routes.get((scope["method"], scope["path"]), (_no_such_path, 0))
         body = await read_body(scope, receive, max_bytes)
         step = self._step(scope, body)
-        answer: Answer = (step.status, {"code": step.status, "error": "Server Error"})
-        match step.kind:
-            case FaultKind.CUT_BEFORE:
-                return await send_nothing(scope, send)
-            case FaultKind.ERROR_BEFORE | FaultKind.UNAVAILABLE:
-                pass
-            case FaultKind.FORBIDDEN:
-                answer = (FORBIDDEN.status, FORBIDDEN.body)
-            case FaultKind.ERROR_AFTER:
-                handler(scope, body)
-            case FaultKind.CUT_AFTER:
-                handler(scope, body)
-                return await send_nothing(scope, send)
-            case FaultKind.SLOW:
-                await asyncio.sleep(step.wait_s)
-                answer = handler(scope, body)
-            case FaultKind.HALF_ANSWER | FaultKind.PASS:
-                answer = handler(scope, body)
-            case FaultKind.GARBLED:
-                answer = handler(scope, b"\x1f\x8b garbled")
-            case FaultKind.PAGE:
-                return await send_error_page(send, step.status)
-            case _:
-                assert_never(step.kind)
-        self.answers[scope["path"], answer[0]] += 1
-        return await send_answer(send, answer, half=step.kind is FaultKind.HALF_ANSWER)
+        await play_step(
+            step, scope, send, lambda: handler(scope, body),
+            failed=SandboxAnswer(step.status, {"code": step.status, "error": "Server Error"}),
+            forbidden=answer_of(FORBIDDEN),
+            garbled=lambda: handler(scope, b"\x1f\x8b garbled"),
+            count=lambda status: self.answers.update([(scope["path"], status)]),
+        )  # fmt: skip
 
     def _step(self, scope: Scope, body: bytes | None) -> Fault:
         """Return what happens to a request: on its way, for what it holds, or as drawn."""
@@ -143,26 +124,27 @@ class AmplitudeServer:
             return api_key in self._api_keys
         return bool(api_key) and not api_key.startswith("invalid")
 
-    def _upload(self, body: bytes | None, bounds: Bounds) -> Answer:
+    def _upload(self, body: bytes | None, bounds: Bounds) -> SandboxAnswer:
         upload = TOO_LARGE if body is None else read_upload(body, bounds, self.knows)
         if isinstance(upload, ErrorAnswer):
             if upload.bad:
                 self._note(upload)
-            return upload.status, upload.body
+            return answer_of(upload)
         ledger, now_ms = self.ledger(upload.api_key), self.clock.now_ms()
         who = Counter([event.device_id or event.user_id or "" for event in upload.events])
         refusal = self._scripted(upload.events, bounds) or self._throttled(upload.events, who, bounds, now_ms)
         if refusal is not None:
             ledger.reject((upload.events[index], reason) for index, reason in refusal.bad.items())
-            return refusal.status, refusal.body
+            return answer_of(refusal)
         self._rates[bounds].count(who)
         ledger.apply(upload.events, now_ms)
-        return 200, {
+        taken = {
             "code": 200,
             "events_ingested": len(upload.events),
             "payload_size_bytes": 0 if body is None else len(body),
             "server_upload_time": now_ms,
         }
+        return SandboxAnswer(200, taken)
 
     def _note(self, refusal: ErrorAnswer) -> None:
         ledger = self.ledger(refusal.api_key)
@@ -220,28 +202,28 @@ class AmplitudeServer:
             return fields
         return self._refuse_key(fields) or fields
 
-    def _attribution(self, scope: Scope, body: bytes | None) -> Answer:
+    def _attribution(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         fields = self._form(scope, body)
         if isinstance(fields, ErrorAnswer):
-            return fields.status, fields.body
+            return answer_of(fields)
         attribution = read_attribution(fields.get("event"))
         if isinstance(attribution, ErrorAnswer):
-            return attribution.status, attribution.body
+            return answer_of(attribution)
         self.ledger(fields["api_key"]).attribute(attribution, self.clock.now_ms())
-        return 200, "success"
+        return SandboxAnswer(200, "success")
 
-    def _identify(self, scope: Scope, body: bytes | None) -> Answer:
+    def _identify(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         fields = self._form(scope, body)
         if isinstance(fields, ErrorAnswer):
-            return fields.status, fields.body
+            return answer_of(fields)
         people = _identifications(fields.get("identification"))
         if people is None:
-            return 400, "missing_event"
+            return SandboxAnswer(400, "missing_event")
         ledger = self.ledger(fields["api_key"])
         ledger.tally.identified += len(people)
         for one in people:
             ledger.users.identify(one.user_id, one.device_id, one.user_properties)
-        return 200, "success"
+        return SandboxAnswer(200, "success")
 
     def _refuse_key(self, fields: Mapping[str, str]) -> ErrorAnswer | None:
         key = fields.get("api_key")
@@ -250,8 +232,13 @@ class AmplitudeServer:
         return None if self.knows(key) else bad_request("Invalid API key")
 
 
-def _no_such_path(_: Scope, __: bytes | None) -> Answer:
-    return 400, bad_request("Invalid request path").body
+def answer_of(refusal: ErrorAnswer) -> SandboxAnswer:
+    """Return the answer that a refusal is."""
+    return SandboxAnswer(refusal.status, refusal.body)
+
+
+def _no_such_path(_: Scope, __: bytes | None) -> SandboxAnswer:
+    return answer_of(bad_request("Invalid request path"))
 
 
 def _arguments(scope: Scope, body: bytes | None) -> dict[str, str] | ErrorAnswer:

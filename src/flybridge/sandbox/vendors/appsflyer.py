@@ -15,36 +15,36 @@ becomes of more: here it is refused. 429 is not on the page; it is played only b
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections import Counter
-from typing import Any, Final, assert_never
-from urllib.parse import parse_qs, unquote
+from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
 
 from flybridge.clock import Clock
-from flybridge.sandbox.faults import FaultKind, Faults
-from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer, send_error_page, send_nothing
+from flybridge.sandbox.faults import Faults
+from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, query_of, read_body, send_answer
+from flybridge.sandbox.played import play_step
 from flybridge.sandbox.vendors.validation import UploadedEvent
 
 PATH: Final = "/inappevent/"
 OWN: Final = "/sandbox/appsflyer/"
 MAX_BYTES: Final = 1024
 
-OK: Final[Answer] = (200, "OK")
-NOT_AUTHENTICATED: Final[Answer] = (400, "Failed to Authenticate")
-UNAUTHORIZED: Final[Answer] = (401, "Unauthorized")
-FORBIDDEN: Final[Answer] = (403, "Forbidden")
-NO_ID: Final[Answer] = (400, "appsflyer_id is a mandatory field")
-BAD: Final[Answer] = (400, "Bad request")
-UNPARSED: Final[Answer] = (400, "Payload is missing or failed to parse")
+OK: Final = SandboxAnswer(200, "OK")
+NOT_AUTHENTICATED: Final = SandboxAnswer(400, "Failed to Authenticate")
+UNAUTHORIZED: Final = SandboxAnswer(401, "Unauthorized")
+FORBIDDEN: Final = SandboxAnswer(403, "Forbidden")
+NO_ID: Final = SandboxAnswer(400, "appsflyer_id is a mandatory field")
+BAD: Final = SandboxAnswer(400, "Bad request")
+UNPARSED: Final = SandboxAnswer(400, "Payload is missing or failed to parse")
 FAILED: Final = "The server failed"
 """The text of a server that fails. "Internal Server Error" is what the page has for JSON that can't be used."""
-NOT_STRINGIFIED: Final[Answer] = (500, "Internal Server Error")
-THROTTLED: Final[Answer] = (429, "Too Many Requests")
+NOT_STRINGIFIED: Final = SandboxAnswer(500, "Internal Server Error")
+THROTTLED: Final = SandboxAnswer(429, "Too Many Requests")
 
 _ID: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?")
@@ -83,37 +83,18 @@ class AppsFlyerServer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request to AppsFlyer, or fail it as scripted."""
         if scope["path"].startswith(OWN):
-            return await self._own(scope, send)
+            return await send_answer(send, self._own(scope))
         body = await read_body(scope, receive, 64 * MAX_BYTES)
         step = self.faults.step(time.monotonic())
-        answer: Answer = (step.status, FAILED)
-        match step.kind:
-            case FaultKind.CUT_BEFORE:
-                return await send_nothing(scope, send)
-            case FaultKind.ERROR_BEFORE | FaultKind.UNAVAILABLE:
-                pass
-            case FaultKind.FORBIDDEN:
-                answer = FORBIDDEN
-            case FaultKind.ERROR_AFTER:
-                self._answer(scope, body)
-            case FaultKind.CUT_AFTER:
-                self._answer(scope, body)
-                return await send_nothing(scope, send)
-            case FaultKind.SLOW:
-                await asyncio.sleep(step.wait_s)
-                answer = self._answer(scope, body)
-            case FaultKind.HALF_ANSWER | FaultKind.PASS:
-                answer = self._answer(scope, body)
-            case FaultKind.GARBLED:
-                answer = BAD
-            case FaultKind.PAGE:
-                return await send_error_page(send, step.status)
-            case _:
-                assert_never(step.kind)
-        self.answers[answer[0]] += 1
-        return await send_answer(send, answer, half=step.kind is FaultKind.HALF_ANSWER)
+        return await play_step(
+            step, scope, send, lambda: self._answer(scope, body),
+            failed=SandboxAnswer(step.status, FAILED),
+            forbidden=FORBIDDEN,
+            garbled=lambda: BAD,
+            count=lambda status: self.answers.update([status]),
+        )  # fmt: skip
 
-    def _answer(self, scope: Scope, body: bytes | None) -> Answer:
+    def _answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         key = dict(scope["headers"]).get(b"authentication", b"").decode("latin-1")
         app = unquote(scope["path"].removeprefix(PATH))
         if scope["method"] != "POST" or not app or "/" in app:
@@ -127,11 +108,11 @@ class AppsFlyerServer:
         event = _read(app, body, self.clock.now_ms())
         return self._take(event) if isinstance(event, TakenEvent) else event
 
-    def _take(self, event: TakenEvent) -> Answer:
+    def _take(self, event: TakenEvent) -> SandboxAnswer:
         name = f"{event.app}/{event.appsflyer_id}/{event.event_name}/{event.event_time}"
         if self.faults.poisons and self.faults.poison(name) is not None:
             self.rejected.setdefault(name, event)
-            return 500, "Internal Server Error"
+            return NOT_STRINGIFIED
         if self.faults.looks_at_events:
             if self.faults.invalid_field(UploadedEvent(insert_id=name)) is not None:
                 self.rejected.setdefault(name, event)
@@ -141,18 +122,17 @@ class AppsFlyerServer:
         self.taken.append(event)
         return OK
 
-    async def _own(self, scope: Scope, send: Send) -> None:
-        wanted = parse_qs(scope["query_string"].decode("latin-1")).get("app", [None])[0]
+    def _own(self, scope: Scope) -> SandboxAnswer:
+        wanted = query_of(scope).get("app")
         match scope["path"].removeprefix(OWN):
             case "record":
-                await _send_lines(send, [event for event in self.taken if wanted in {None, event.app}])
+                return _lines([event for event in self.taken if wanted in {None, event.app}])
             case "rejected":
-                await _send_lines(send, [event for event in self.rejected.values() if wanted in {None, event.app}])
+                return _lines([event for event in self.rejected.values() if wanted in {None, event.app}])
             case "counts":
-                await send_answer(send, (200, self.counts()))
-            case _:
-                problem = {"error": "There is no such page.", "remedy": f"Ask for {OWN}record, rejected or counts."}
-                await send_answer(send, (404, problem))
+                return SandboxAnswer(200, self.counts())
+        problem = {"error": "There is no such page.", "remedy": f"Ask for {OWN}record, rejected or counts."}
+        return SandboxAnswer(404, problem)
 
     def counts(self) -> dict[str, Any]:
         """Return what was counted."""
@@ -165,7 +145,7 @@ class AppsFlyerServer:
         }
 
 
-def _read(app: str, body: bytes | None, now_ms: int) -> TakenEvent | Answer:
+def _read(app: str, body: bytes | None, now_ms: int) -> TakenEvent | SandboxAnswer:
     """Read an event, or say what is wrong with it."""
     if body is None or len(body) > MAX_BYTES:
         return BAD
@@ -218,8 +198,5 @@ def _revenue(said: Any) -> float | None:
         return None
 
 
-async def _send_lines(send: Send, rows: list[TakenEvent]) -> None:
-    body = msgspec.json.Encoder().encode_lines(rows)
-    headers = [(b"content-type", b"application/x-ndjson"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _lines(rows: list[TakenEvent]) -> SandboxAnswer:
+    return SandboxAnswer(200, msgspec.json.Encoder().encode_lines(rows), {"content-type": "application/x-ndjson"})

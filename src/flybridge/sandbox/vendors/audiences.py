@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from typing import Annotated, Any, Final
-from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,8 +23,8 @@ from msgspec import Meta, Struct
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, Scope, Send, read_body
-from flybridge.sandbox.played import SandboxAnswer, play, send_page
+from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, bearer_of, query_of, read_body, send_answer
+from flybridge.sandbox.played import play
 
 IMPORT: Final = "/api/audiences-import-api/v2/"
 ADDITIONAL: Final = "/api/audience-bulk-api/v1/additional-identifiers/app/"
@@ -104,11 +103,11 @@ class Audiences:
         """Answer one request."""
         body = await read_body(scope, receive, MAX_BYTES)
         if scope["path"] == CONTROL:
-            return await send_page(send, self._control(scope))
+            return await send_answer(send, self._control(scope))
         return await play(self._faults, scope, send, lambda: self._counted(scope, body))
 
     def _control(self, scope: Scope) -> SandboxAnswer:
-        key = parse_qs(scope["query_string"].decode()).get("import_key", [""])[0]
+        key = query_of(scope).get("import_key", "")
         if key:
             return SandboxAnswer(200, {"devices": sorted(map(list, self.listed[key]))})
         return SandboxAnswer(200, {"audiences": {key: len(devices) for key, devices in self.listed.items()}})
@@ -119,8 +118,8 @@ class Audiences:
         return page
 
     def _answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
-        kind, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
-        if kind != "Bearer" or not token or token.startswith(("invalid", "revoked")):
+        token = bearer_of(scope)
+        if not token or token.startswith(("invalid", "revoked")):
             return SandboxAnswer(403, {"message": "Forbidden"})
         if body is None:
             return SandboxAnswer(413, {"message": "Payload too large"})

@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
-from flybridge.sandbox.played import SandboxAnswer
+from flybridge.sandbox.http import SandboxAnswer
 from flybridge.sandbox.traffic.planned import MessageKind
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.vendors.aggregates import RETARGETING, SESSION_MS, ReportedApp, cells

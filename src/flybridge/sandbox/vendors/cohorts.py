@@ -24,8 +24,17 @@ from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, Scope, Send, read_body
-from flybridge.sandbox.played import SandboxAnswer, play, send_page
+from flybridge.sandbox.http import (
+    Receive,
+    SandboxAnswer,
+    Scope,
+    Send,
+    authorization_of,
+    query_of,
+    read_body,
+    send_answer,
+)
+from flybridge.sandbox.played import play
 
 API: Final = "/api/3/cohorts"
 USAGE: Final = "/api/3/cohorts/usage"
@@ -100,11 +109,11 @@ class CohortServer:
         """Answer one request."""
         body = await read_body(scope, receive, MAX_BYTES)
         if scope["path"] == CONTROL:
-            return await send_page(send, self._control(scope, body or b""))
+            return await send_answer(send, self._control(scope, body or b""))
         return await play(self._faults, scope, send, lambda: self._answer(scope))
 
     def _control(self, scope: Scope, body: bytes) -> SandboxAnswer:
-        project = parse_qs(scope["query_string"].decode()).get("project", [""])[0]
+        project = query_of(scope).get("project", "")
         if scope["method"] == "GET":
             return SandboxAnswer(200, {"cohorts": [_listed(group) for group in self.groups[project].values()]})
         try:
@@ -222,13 +231,11 @@ def _listed(group: SandboxCohort) -> dict[str, Any]:
 
 
 def account(scope: Scope) -> str | None:
-    """Return the API key of a request with basic authentication; None if it has none that is known."""
-    return account_of(dict(scope["headers"]).get(b"authorization", b"").decode("latin-1"))
+    """Return the API key of a request with basic authentication; None if it has none that is known.
 
-
-def account_of(authorization: str) -> str | None:
-    """Return the API key of basic authentication. A key or a secret key that begins with `invalid` is not known."""
-    kind, _, credentials = authorization.partition(" ")
+    A key or a secret key that begins with `invalid` is not known.
+    """
+    kind, _, credentials = authorization_of(scope).partition(" ")
     try:
         key, _, secret = b64decode(credentials, validate=True).decode().partition(":")
     except ValueError:

@@ -16,7 +16,6 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -24,8 +23,8 @@ from msgspec import Struct, field
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, Scope, Send, read_body
-from flybridge.sandbox.played import SandboxAnswer, play, send_page
+from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, query_of, read_body, send_answer
+from flybridge.sandbox.played import play
 from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
 from flybridge.sandbox.vendors.properties import described
@@ -127,7 +126,7 @@ class Dashboard:
         """Answer one request."""
         await read_body(scope, receive, MAX_BYTES)
         if scope["path"] == ZONE:
-            return await send_page(send, self._set_zone(scope))
+            return await send_answer(send, self._set_zone(scope))
         self.running += 1
         try:
             return await play(self._faults, scope, send, lambda: self._answer(scope))
@@ -135,7 +134,7 @@ class Dashboard:
             self.running -= 1
 
     def _set_zone(self, scope: Scope) -> SandboxAnswer:
-        given = _given(scope)
+        given = query_of(scope)
         project, zone = given.get("project", ""), given.get("timezone", "")
         try:
             ZoneInfo(zone)
@@ -153,7 +152,7 @@ class Dashboard:
         if self.running > AT_ONCE:
             return _refused(429, "too_many_requests", f"Number of concurrent queries exceeds {AT_ONCE}")
         try:
-            query = _query(_given(scope))
+            query = _query(query_of(scope))
         except RefusedQuery as problem:
             return _refused(400, "invalid_chart_definition", str(problem))
         if (over := self._over_budget(project, query.cost)) is not None:
@@ -172,11 +171,6 @@ class Dashboard:
                 return f"Query cost exceeds {most} per {span_ms // 60_000} minutes"
         spent.append((now_ms, cost))
         return None
-
-
-def _given(scope: Scope) -> dict[str, str]:
-    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    return {name: values[0] for name, values in query.items()}
 
 
 def _refused(status: int, kind: str, detail: str) -> SandboxAnswer:

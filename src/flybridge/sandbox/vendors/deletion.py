@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final
-from urllib.parse import parse_qs
 from uuid import UUID
 
 import msgspec
@@ -22,8 +21,8 @@ from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS
-from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer
-from flybridge.sandbox.vendors.cohorts import account_of
+from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, bearer_of, query_of, read_body, send_answer
+from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.users import User
 
 AMPLITUDE: Final = "/api/2/deletions/users"
@@ -89,27 +88,28 @@ class Deletions:
         body = await read_body(scope, receive, MAX_BYTES)
         await send_answer(send, self._answer(scope, body or b""))
 
-    def _answer(self, scope: Scope, body: bytes) -> Answer:
+    def _answer(self, scope: Scope, body: bytes) -> SandboxAnswer:
         if self.trouble:
-            return self.trouble.pop(0), "scripted"
+            return SandboxAnswer(self.trouble.pop(0), "scripted")
         if scope["method"] != ("GET" if scope["path"] in LOOKS else "POST"):
-            return 405, "Method Not Allowed"
-        authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        if scope["path"] in LOOKS:
-            look = self._search if scope["path"] == SEARCH else self._activity
-            return look(authorization, scope["query_string"])
-        return (self._users if scope["path"] == AMPLITUDE else self._subject)(authorization, body)
+            return SandboxAnswer(405, "Method Not Allowed")
+        known = bearer_of(scope) if scope["path"] == APPSFLYER else account(scope)
+        if not known:
+            return SandboxAnswer(401, "Unauthorized")
+        if scope["path"] == APPSFLYER:
+            return self._subject(body)
+        if scope["path"] == AMPLITUDE:
+            return self._users(known, body)
+        look = self._search if scope["path"] == SEARCH else self._activity
+        return look(known, query_of(scope).get("user", ""))
 
-    def _users(self, authorization: str, body: bytes) -> Answer:
-        key = account_of(authorization)
-        if key is None:
-            return 401, "Unauthorized"
+    def _users(self, key: str, body: bytes) -> SandboxAnswer:
         try:
             asked = msgspec.json.decode(body, type=DeletionRequest)
         except msgspec.DecodeError:
-            return 400, {"error": "invalid request"}
+            return SandboxAnswer(400, {"error": "invalid request"})
         if not 0 < len(asked.user_ids) + len(asked.amplitude_ids) <= MAX_USERS:
-            return 400, {"error": "between 1 and 100 users"}
+            return SandboxAnswer(400, {"error": "between 1 and 100 users"})
         self.asked += [("amplitude", key, str(user)) for user in (*asked.user_ids, *asked.amplitude_ids)]
         today = self._day(0)
         ids = [
@@ -119,15 +119,11 @@ class Deletions:
         job: dict[str, Any] = {"day": self._day(14), "status": "staging", "amplitude_ids": ids}
         if asked.ignore_invalid_id:
             job["invalid_ids"] = []
-        return 200, job
+        return SandboxAnswer(200, job)
 
-    def _search(self, authorization: str, query: bytes) -> Answer:
-        key = account_of(authorization)
-        if key is None:
-            return 401, "Unauthorized"
-        text = parse_qs(query.decode("latin-1")).get("user", [""])[0]
+    def _search(self, key: str, text: str) -> SandboxAnswer:
         if not text:
-            return 400, {"error": "user is required"}
+            return SandboxAnswer(400, {"error": "user is required"})
         users = [(number_of(key, user), user) for user in self._users_of(key)]
         tries: tuple[tuple[str, Callable[[int, User], bool]], ...] = (
             ("match_amplitude_id", lambda number, _: str(number) == text),
@@ -137,15 +133,11 @@ class Deletions:
         for kind, fits in tries:
             if found := [(number, user) for number, user in users if fits(number, user)]:
                 matches = [{"user_id": user.user_id, "amplitude_id": number} for number, user in found]
-                return 200, {"matches": matches, "type": kind}
-        return 200, {"matches": [], "type": "match_none"}
+                return SandboxAnswer(200, {"matches": matches, "type": kind})
+        return SandboxAnswer(200, {"matches": [], "type": "match_none"})
 
-    def _activity(self, authorization: str, query: bytes) -> Answer:
+    def _activity(self, key: str, text: str) -> SandboxAnswer:
         """Answer who a user is; their events are left out."""
-        key = account_of(authorization)
-        if key is None:
-            return 401, "Unauthorized"
-        text = parse_qs(query.decode("latin-1")).get("user", [""])[0]
         for user in self._users_of(key):
             if str(number_of(key, user)) == text:
                 data = {
@@ -153,13 +145,10 @@ class Deletions:
                     "canonical_amplitude_id": int(text),
                     "device_ids": sorted(user.devices),
                 }
-                return 200, {"userData": {**data, "num_events": user.events}, "events": []}
-        return 400, {"error": "unknown user"}
+                return SandboxAnswer(200, {"userData": {**data, "num_events": user.events}, "events": []})
+        return SandboxAnswer(400, {"error": "unknown user"})
 
-    def _subject(self, authorization: str, body: bytes) -> Answer:
-        kind, _, token = authorization.partition(" ")
-        if kind != "Bearer" or not token:
-            return 401, "Unauthorized"
+    def _subject(self, body: bytes) -> SandboxAnswer:
         try:
             asked = msgspec.json.decode(body, type=Subject)
         except msgspec.ValidationError:
@@ -172,12 +161,13 @@ class Deletions:
             return _refused("e213")
         self._requests.add(asked.subject_request_id)
         self.asked += [("appsflyer", asked.property_id, one.identity_value) for one in asked.subject_identities]
-        return 201, {
+        taken = {
             "subject_request_id": asked.subject_request_id,
             "expected_completion_time": f"{self._day(15)}T00:00:00Z",
             "received_time": asked.submitted_time,
             "encoded_request": "",
         }
+        return SandboxAnswer(201, taken)
 
     def _day(self, ahead: int) -> str:
         return datetime.fromtimestamp((self._clock.now_ms() + ahead * DAY_MS) / 1000, UTC).date().isoformat()
@@ -212,5 +202,5 @@ def _fault(asked: Subject) -> str | None:
     return None
 
 
-def _refused(code: str) -> Answer:
-    return 400, {"error": {"code": 400, "af_gdpr_code": code, "message": "refused"}}
+def _refused(code: str) -> SandboxAnswer:
+    return SandboxAnswer(400, {"error": {"code": 400, "af_gdpr_code": code, "message": "refused"}})

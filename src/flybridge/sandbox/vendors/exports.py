@@ -13,15 +13,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import parse_qs
 
 import msgspec
 
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, Scope, Send, read_body
-from flybridge.sandbox.played import SandboxAnswer, play
+from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, query_of, read_body
+from flybridge.sandbox.played import play
 from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
 from flybridge.sandbox.vendors.record import export_row
@@ -66,7 +65,7 @@ class Exports:
             return SandboxAnswer(401, {"error": "Unauthorized"})
         if scope["method"] != "GET":
             return SandboxAnswer(405, {"error": "Method not allowed"})
-        given = {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+        given = query_of(scope)
         first, last = _hour_ms(given.get("start", "")), _hour_ms(given.get("end", ""))
         if first is None or last is None or first > last:
             return SandboxAnswer(400, {"error": "Invalid start or end"})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Final, Protocol
 
-from flybridge.sandbox.played import SandboxAnswer
+from flybridge.sandbox.http import SandboxAnswer
 from flybridge.sandbox.vendors.aggregates import EventCell, Key, ReportCell, ReportedApp, between
 from flybridge.sandbox.vendors.report_csv import ratio, shown, times, written
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from flybridge.sandbox.http import Answer, Receive, Scope, Send, read_body, send_answer
+from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, bearer_of, query_of, read_body, send_answer
 
 PATH: Final = "/api/pushapi/v1.0/"
 CONTROL: Final = "/sandbox/push_config"
@@ -86,21 +86,21 @@ class PushConfig:
         body = await read_body(scope, receive, MAX_BYTES)
         await send_answer(send, self._control(scope) if scope["path"] == CONTROL else self._answer(scope, body or b""))
 
-    def _control(self, scope: Scope) -> Answer:
-        app = parse_qs(scope["query_string"].decode("latin-1")).get("app", [""])[0]
+    def _control(self, scope: Scope) -> SandboxAnswer:
+        app = query_of(scope).get("app", "")
         header, token = self.tokens.get(app, ("Authorization", ""))
-        return 200, {"endpoints": self.endpoints.get(app, []), "header": header, "token": token}
+        return SandboxAnswer(200, {"endpoints": self.endpoints.get(app, []), "header": header, "token": token})
 
-    def _answer(self, scope: Scope, body: bytes) -> Answer:
-        kind, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
-        if kind != "Bearer" or not token or token.startswith("invalid"):
+    def _answer(self, scope: Scope, body: bytes) -> SandboxAnswer:
+        token = bearer_of(scope)
+        if not token or token.startswith("invalid"):
             return _error(401, "AuthenticationFailed", "Authentication failed. The authentication token is not valid.")
         if token.startswith("noasset"):
             return _error(402, "MissingAsset", "Push API isn't part of your subscription.")
         parts = [unquote(part) for part in scope["path"].removeprefix(PATH).split("/")]
         match scope["method"], parts:
             case "GET", ["app", app] if app and not app.startswith("unknown"):
-                return 200, {"endpoints": self.endpoints.get(app, [])}
+                return SandboxAnswer(200, {"endpoints": self.endpoints.get(app, [])})
             case "PUT", ["app", app] if app and not app.startswith("unknown"):
                 return self._put(app, body)
             case "PUT", ["tokens", "app", app] if app and not app.startswith("unknown"):
@@ -108,14 +108,14 @@ class PushConfig:
             case _, ["app", _] | ["tokens", "app", _]:
                 return _error(403, "UnknownAppid", "The app ID specified wasn't found.")
             case "GET", ["fields", platform] if platform in ONLY:
-                return 200, {"fields": [*FIELDS, *ONLY[platform]], "request_id": REQUEST_ID}
+                return SandboxAnswer(200, {"fields": [*FIELDS, *ONLY[platform]], "request_id": REQUEST_ID})
             case "GET", ["event-types", entity] if entity in EVENT_TYPES:
-                return 200, {"event_types": list(EVENT_TYPES[entity]), "request_id": REQUEST_ID}
+                return SandboxAnswer(200, {"event_types": list(EVENT_TYPES[entity]), "request_id": REQUEST_ID})
             case "GET", ["fields" | "event-types", _]:
                 return _error(422, "SchemaError", "Invalid path-params. Verify the content and resubmit.")
         return _error(404, "InvalidVersion", "The API version listed in the URL doesn't exist.")
 
-    def _put(self, app: str, body: bytes) -> Answer:
+    def _put(self, app: str, body: bytes) -> SandboxAnswer:
         try:
             endpoints = msgspec.json.decode(body, type=dict[str, list[dict[str, Any]]])["endpoints"]
         except (msgspec.DecodeError, KeyError):
@@ -128,9 +128,9 @@ class PushConfig:
         if len({one["url"] for one in endpoints}) < len(endpoints):
             return _error(422, "RepeatingURL", "Repeating URL.")
         self.endpoints[app] = endpoints
-        return 200, {"request_id": REQUEST_ID}
+        return SandboxAnswer(200, {"request_id": REQUEST_ID})
 
-    def _set_token(self, app: str, body: bytes) -> Answer:
+    def _set_token(self, app: str, body: bytes) -> SandboxAnswer:
         try:
             given = msgspec.json.decode(body, type=dict[str, str | None])
         except msgspec.DecodeError:
@@ -139,7 +139,7 @@ class PushConfig:
         if token is None or not _TOKEN.fullmatch(token) or not _HEADER.fullmatch(header):
             return _error(422, "SchemaError", "Invalid token. Verify the content and resubmit.")
         self.tokens[app] = (header, token)
-        return 200, {"request_id": REQUEST_ID, "message": "Your token has been set successfully"}
+        return SandboxAnswer(200, {"request_id": REQUEST_ID, "message": "Your token has been set successfully"})
 
 
 def _fault(endpoint: Mapping[str, Any], app: str) -> tuple[str, str] | None:
@@ -174,5 +174,5 @@ def _fault(endpoint: Mapping[str, Any], app: str) -> tuple[str, str] | None:
     return None
 
 
-def _error(status: int, code: str, message: str) -> Answer:
-    return status, {"code": code, "message": message, "request_id": REQUEST_ID}
+def _error(status: int, code: str, message: str) -> SandboxAnswer:
+    return SandboxAnswer(status, {"code": code, "message": message, "request_id": REQUEST_ID})

@@ -22,12 +22,12 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import chain, islice
 from typing import Final
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, Scope, Send, read_body
-from flybridge.sandbox.played import SandboxAnswer, play, send_page
+from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, bearer_of, query_of, read_body, send_answer
+from flybridge.sandbox.played import play
 from flybridge.sandbox.vendors.raw_columns import ADDITIONAL
 from flybridge.sandbox.vendors.raw_data import NAMES, RawData, as_csv, cells, header
 
@@ -71,13 +71,13 @@ class RawPull:
         body = await read_body(scope, receive, MAX_BYTES)
         path = scope["path"]
         if path.startswith(SIGNED):
-            return await send_page(send, self._file(scope))
+            return await send_answer(send, self._file(scope))
         if path.startswith(OWN):
-            return await send_page(send, self._own(scope, body or b""))
+            return await send_answer(send, self._own(scope, body or b""))
         return await play(self._played, scope, send, lambda: self._answer(scope))
 
     def _own(self, scope: Scope, body: bytes) -> SandboxAnswer:
-        given = _query(scope)
+        given = query_of(scope)
         match scope["method"], scope["path"].removeprefix(OWN):
             case "POST", "happened" if given.get("app"):
                 return SandboxAnswer(200, {"new": self.data.add(given["app"], body.splitlines())})
@@ -103,8 +103,8 @@ class RawPull:
         return SandboxAnswer(200, found)
 
     def _answer(self, scope: Scope) -> SandboxAnswer:
-        kind, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
-        if kind.lower() != "bearer" or not token or token.startswith("invalid"):
+        token = bearer_of(scope)
+        if not token or token.startswith("invalid"):
             return SandboxAnswer(401, {"message": "Supplied API token is invalid"})
         if token.startswith("suspended"):
             return SandboxAnswer(401, {"message": "Account may be suspended"})
@@ -114,7 +114,7 @@ class RawPull:
             return SandboxAnswer(404, page, {"content-type": "text/html; charset=utf-8"})
         if self.faults and (fault := self.faults.popleft()):
             return _fault(fault)
-        return self._report(parts[0], parts[1], _query(scope))
+        return self._report(parts[0], parts[1], query_of(scope))
 
     def _report(self, app_id: str, report: str, given: Mapping[str, str]) -> SandboxAnswer:
         begin, end = _time(given.get("from", "")), _time(given.get("to", ""), last=True)
@@ -143,10 +143,6 @@ class RawPull:
         return SandboxAnswer(
             302, "", {"location": f"{SIGNED}{name}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={name[:16]}"}
         )
-
-
-def _query(scope: Scope) -> dict[str, str]:
-    return {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
 
 
 def _time(text: str, *, last: bool = False) -> datetime | None:

@@ -25,7 +25,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Final
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -33,8 +33,8 @@ import msgspec
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, Scope, Send, read_body
-from flybridge.sandbox.played import SandboxAnswer, play, send_page
+from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, bearer_of, query_of, read_body, send_answer
+from flybridge.sandbox.played import play
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC
 from flybridge.sandbox.vendors.aggregates import (
@@ -104,11 +104,11 @@ class Reports:
         """Answer one request."""
         body = await read_body(scope, receive, MAX_BYTES)
         if scope["path"].startswith(OWN):
-            return await send_page(send, self._own(scope, body or b""))
+            return await send_answer(send, self._own(scope, body or b""))
         return await play(self._faults, scope, send, lambda: self._answer(scope, body or b""))
 
     def _own(self, scope: Scope, body: bytes) -> SandboxAnswer:
-        given = _query(scope)
+        given = query_of(scope)
         match scope["method"], scope["path"].removeprefix(OWN):
             case "POST", "facts":
                 try:
@@ -137,11 +137,11 @@ class Reports:
         )
 
     def _answer(self, scope: Scope, body: bytes) -> SandboxAnswer:
-        kind, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
+        token = bearer_of(scope)
         master = scope["path"].startswith(MASTER)
         if scope["path"].startswith(COHORTS):
-            return self._cohorts(scope, body, token if kind.lower() == "bearer" else "")
-        if kind.lower() != "bearer" or not token or token.startswith("invalid"):
+            return self._cohorts(scope, body, token)
+        if not token or token.startswith("invalid"):
             return SandboxAnswer(401, {"message": f"{'The supplied' if master else 'Supplied'} API token is invalid"})
         if token.startswith("suspended"):
             return SandboxAnswer(401, {"message": "Account may be suspended"})
@@ -157,7 +157,7 @@ class Reports:
             return _not_found()
         app_id, report = parts[0], parts[1]
         name, dated, geo = REPORTS[report]
-        given, settings = _query(scope), self.apps[app_id]
+        given, settings = query_of(scope), self.apps[app_id]
         first, last = day_of_text(given.get("from", "")), day_of_text(given.get("to", ""))
         if first is None or last is None or first > last:
             return SandboxAnswer(400, {"message": "Invalid date range"})
@@ -208,7 +208,7 @@ class Reports:
         if len(self._cohort_calls[token]) >= CALLS_A_MINUTE:
             return SandboxAnswer(429, b'"Rate limit exceeded"', JSON)
         self._cohort_calls[token].append(now_ms)
-        return cohort_report(body, _query(scope), self.facts.get(app_id, ()), self.apps[app_id], now_ms)
+        return cohort_report(body, query_of(scope), self.facts.get(app_id, ()), self.apps[app_id], now_ms)
 
     def _master(self, scope: Scope, token: str) -> SandboxAnswer:
         if token.startswith("nomaster"):
@@ -223,11 +223,7 @@ class Reports:
         apps = sorted(self.facts) if named == "all" else named.split(",")
         if foreign := [app for app in apps if not app or app.startswith("unknown")]:
             return SandboxAnswer(403, f"Not authorized app-ids: {','.join(foreign)}")
-        return master_report(apps, _query(scope), self._cells, self.apps, newest)
-
-
-def _query(scope: Scope) -> dict[str, str]:
-    return {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+        return master_report(apps, query_of(scope), self._cells, self.apps, newest)
 
 
 def _is_zone(name: str) -> bool:

@@ -19,7 +19,6 @@ import time
 from collections.abc import Mapping
 from random import Random
 from typing import Any, Final
-from urllib.parse import parse_qs
 
 import aiohttp
 import msgspec
@@ -27,7 +26,7 @@ from msgspec import Struct
 
 from flybridge.records import HOUR_MS
 from flybridge.sandbox.clock import MovableClock
-from flybridge.sandbox.http import Receive, Scope, Send, read_body, send_answer
+from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, query_of, read_body, send_answer
 from flybridge.sandbox.vendors.amplitude import AmplitudeServer
 from flybridge.sandbox.vendors.ledger import Saved
 from flybridge.sandbox.vendors.record import export_row
@@ -78,13 +77,13 @@ class Streamer:
         """Set up a stream, or report on the streams."""
         await read_body(scope, receive, 1024)
         if scope["method"] == "POST":
-            asked = {key: values[0] for key, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+            asked = query_of(scope)
             if not asked.get("project") or not asked.get("url", "").startswith(("http://", "https://")):
                 problem = "The query has no `project`, or no `url` of a webhook."
                 remedy = f"Post to {PATH}?project=API_KEY&url=http://127.0.0.1:8700/v1/stream/my-app&token=..."
-                return await send_answer(send, (400, {"error": problem, "remedy": remedy}))
+                return await send_answer(send, SandboxAnswer(400, {"error": problem, "remedy": remedy}))
             self.follow(asked["project"], asked["url"], asked.get("token", ""))
-        return await send_answer(send, (200, self.counts()))
+        return await send_answer(send, SandboxAnswer(200, self.counts()))
 
     def follow(self, project: str, url: str, token: str = "") -> None:
         """Stream a project's events to a webhook from now on. To be called from a running event loop."""
