@@ -20,7 +20,7 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
 from flybridge.errors import ConfigError, FlybridgeError
-from flybridge.service.backends import open_transport
+from flybridge.service.backends import opened_transport
 from flybridge.service.process import opened_runner
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import NEVER_MS, Run, Standing
@@ -130,12 +130,9 @@ def create(
         if plan.audience.import_key:
             raise ConfigError("apps.audiences", f"{name} has an import key already.", "Run it: flybridge cohorts run.")
         await store.keep(targets(plans, now_ms))
-        transport = open_transport()
-        try:
-            called = title or f"{plan.rule.audience} {plan.rule.cohort}"
+        called = title or f"{plan.rule.audience} {plan.rule.cohort}"
+        async with opened_transport() as transport:
             made = audience_account.read(await transport.send(audience_account.request(plan.audience, called)))
-        finally:
-            await transport.close()
         if isinstance(made, str):
             raise FlybridgeError(made)
         await store.keep_import_key(*chosen, made.import_key)
@@ -277,12 +274,8 @@ def _run(settings: Config, name: str, options: RunOptions) -> Run:
 
     async def work(store: CohortStore) -> Run | None:
         await store.keep(targets(await with_keys(store, plans), SystemClock().now_ms()))
-        transport = open_transport()
-        try:
-            async with opened_runner(settings, store, transport) as runner:
-                return await runner.run(plans[chosen], options)
-        finally:
-            await transport.close()
+        async with opened_transport() as transport, opened_runner(settings, store, transport) as runner:
+            return await runner.run(plans[chosen], options)
 
     found = with_cohorts(settings, work)
     if found is None:

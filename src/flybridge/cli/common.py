@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flybridge.store.audiences.protocol import CohortStore
     from flybridge.store.protocol import Store
 
+B = TypeVar("B")
 T = TypeVar("T")
 
 ConfigPath = Annotated[
@@ -86,39 +87,34 @@ def configured(path: Path | None, app: str | None = None) -> Config:
     return config
 
 
-def with_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
-    """Run `work` on the store. Raises `ConfigError` if the data directory holds none: there is nothing to look at."""
-    from flybridge.service.backends import opened_store  # noqa: PLC0415 - only when a store is opened
-
-    _needs(config, "store")
+def _within(context: AbstractAsyncContextManager[B], work: Callable[[B], Awaitable[T]]) -> T:
+    """Run `work` on what is open within a context."""
 
     async def opened() -> T:
-        async with opened_store(config) as store:
-            return await work(store)
+        async with context as backend:
+            return await work(backend)
 
     return run(opened())
+
+
+def with_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
+    """Run `work` on the store. Raises `ConfigError` if the data directory holds none: there is nothing to look at."""
+    _needs(config, "store")
+    return with_new_store(config, work)
 
 
 def with_new_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
     """Run `work` on the store, which is made if it is not there."""
     from flybridge.service.backends import opened_store  # noqa: PLC0415 - only when a store is opened
 
-    async def opened() -> T:
-        async with opened_store(config) as store:
-            return await work(store)
-
-    return run(opened())
+    return _within(opened_store(config), work)
 
 
 def with_inbox(config: Config, work: Callable[[Inbox], Awaitable[T]]) -> T:
     """Run `work` on the inbox, which is made if it is not there."""
     from flybridge.service.backends import opened_inbox  # noqa: PLC0415 - only when an inbox is opened
 
-    async def opened() -> T:
-        async with opened_inbox(config) as inbox:
-            return await work(inbox)
-
-    return run(opened())
+    return _within(opened_inbox(config), work)
 
 
 def with_both(config: Config, work: Callable[[Inbox, Store], Awaitable[T]]) -> T:
@@ -126,70 +122,45 @@ def with_both(config: Config, work: Callable[[Inbox, Store], Awaitable[T]]) -> T
     from flybridge.service.backends import opened  # noqa: PLC0415 - only when they are opened
 
     _needs(config, "inbox", "store")
-
-    async def both() -> T:
-        async with opened(config) as (inbox, store):
-            return await work(inbox, store)
-
-    return run(both())
+    return _within(opened(config), lambda both: work(*both))
 
 
 def with_cohorts(config: Config, work: Callable[[CohortStore], Awaitable[T]]) -> T:
     """Run `work` on the store of cohorts, which is made if it is not there: audiences are planned in it."""
     from flybridge.service.backends import opened_cohorts  # noqa: PLC0415 - only when a store is opened
 
-    async def opened() -> T:
-        async with opened_cohorts(config) as store:
-            return await work(store)
-
-    return run(opened())
+    return _within(opened_cohorts(config), work)
 
 
 def with_transport(work: Callable[[Transport], Awaitable[T]]) -> T:
     """Run `work` with an HTTP transport to the vendors."""
-    from flybridge.service.backends import open_transport  # noqa: PLC0415 - only when a vendor is asked
+    from flybridge.service.backends import opened_transport  # noqa: PLC0415 - only when a vendor is asked
 
-    async def opened() -> T:
-        transport = open_transport()
-        try:
-            return await work(transport)
-        finally:
-            await transport.close()
-
-    return run(opened())
+    return _within(opened_transport(), work)
 
 
 def with_download(config: Config, work: Callable[[Store, Download], Awaitable[T]]) -> T:
     """Run `work` on the store, which is made if it is not there, and with what reads large answers of vendors."""
-    from flybridge.service.backends import open_download, opened_store  # noqa: PLC0415 - only when a vendor is asked
+    from flybridge.service.backends import opened_download, opened_store  # noqa: PLC0415 - only when a vendor is asked
 
     async def opened() -> T:
-        download = open_download()
-        try:
-            async with opened_store(config) as store:
-                return await work(store, download)
-        finally:
-            await download.close()
+        async with opened_download() as download, opened_store(config) as store:
+            return await work(store, download)
 
     return run(opened())
 
 
 def with_vendors(config: Config, work: Callable[[Store, Transport, Download], Awaitable[T]]) -> T:
     """Run `work` on the store, with what asks the vendors. Raises `ConfigError` if the data directory holds none."""
-    from flybridge.service.backends import open_download, open_transport, opened_store  # noqa: PLC0415 - as above
+    from flybridge.service.backends import opened_transport  # noqa: PLC0415 - only when a vendor is asked
 
     _needs(config, "store")
 
-    async def opened() -> T:
-        transport, download = open_transport(), open_download()
-        try:
-            async with opened_store(config) as store:
-                return await work(store, transport, download)
-        finally:
-            await transport.close()
-            await download.close()
+    async def asking(store: Store, download: Download) -> T:
+        async with opened_transport() as transport:
+            return await work(store, transport, download)
 
-    return run(opened())
+    return with_download(config, asking)
 
 
 def _needs(config: Config, *names: str) -> None:

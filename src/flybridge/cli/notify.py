@@ -13,7 +13,7 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.notifications.notifier import ChannelState, read_states, send_test
-from flybridge.service.backends import open_download
+from flybridge.service.backends import opened_download
 from flybridge.wiring import channel_names, channels_of
 
 
@@ -50,12 +50,10 @@ def notify(
 
 def _test(settings: Config, *, as_json: bool) -> None:
     async def work() -> dict[str, str]:
-        download, clock = open_download(), SystemClock()
-        try:
+        clock = SystemClock()
+        async with opened_download() as download:
             channels = channels_of(settings, download, clock)
             return await send_test(channels, clock.now_ms(), settings.server.public_url)
-        finally:
-            await download.close()
 
     results = run(work())
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -72,14 +73,10 @@ def forget(
 
     async def work(store: Store) -> Receipt:
         keyring, clock = Keyring(*settings.secrets), SystemClock()
-        transport = None if no_vendors else backends.open_transport()
-        try:
+        async with nullcontext() if no_vendors else backends.opened_transport() as transport:
             return await forget_person(
                 person, apps, store, keyring, clock=clock, transport=transport, requester=requester
             )
-        finally:
-            if transport is not None:
-                await transport.close()
 
     with audited(settings, "forget", only_app or "all apps") as result:
         receipt = with_store(settings, work)

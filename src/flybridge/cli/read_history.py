@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Annotated, TypeVar
 
 import typer
@@ -22,7 +21,7 @@ from flybridge.history.pull import Pulled
 from flybridge.history.run import day_span, overlap
 from flybridge.operations.read_history import HistoryReader
 from flybridge.records import DAY_MS, day_of
-from flybridge.service.backends import open_download, opened
+from flybridge.service.backends import opened, opened_download
 from flybridge.wiring import build_flow
 
 T = TypeVar("T")
@@ -159,8 +158,5 @@ async def _span(reader: HistoryReader, app: App, from_day: str, to_day: str | No
 
 
 async def _with_reader(settings: Config, work: Callable[[HistoryReader], Awaitable[T]]) -> T:
-    async with AsyncExitStack() as stack:
-        inbox, store = await stack.enter_async_context(opened(settings))
-        download = open_download()
-        stack.push_async_callback(download.close)
+    async with opened(settings) as (inbox, store), opened_download() as download:
         return await work(HistoryReader(settings, inbox, store, download, build_flow(settings), SystemClock()))

@@ -138,17 +138,13 @@ async def _fill(
 ) -> dict[str, GapReport]:
     """Search all apps' reports for what is missing, and read it."""
     config = load(environment.config_path, os.environ)
-    download = backends.open_download()
     found = {}
-    try:
-        async with backends.opened(config) as (inbox, store):
-            reader = HistoryReader(config, inbox, store, download, build_flow(config), ManualClock(now_ms))
-            for app in apps:
-                settings = config.app(app.name)
-                assert settings is not None, "the configuration is that of the environment"
-                found[app.name] = await reader.gaps(settings, from_ms, until_ms, fill=True)
-    finally:
-        await download.close()
+    async with backends.opened_download() as download, backends.opened(config) as (inbox, store):
+        reader = HistoryReader(config, inbox, store, download, build_flow(config), ManualClock(now_ms))
+        for app in apps:
+            settings = config.app(app.name)
+            assert settings is not None, "the configuration is that of the environment"
+            found[app.name] = await reader.gaps(settings, from_ms, until_ms, fill=True)
     return found
 
 

@@ -312,23 +312,17 @@ async def sandbox_ms(session: aiohttp.ClientSession, environment: Environment) -
 
 async def tell_reports(environment: Environment, truth: PerformanceTruth) -> None:
     """Hand the sandbox what AppsFlyer's reports have to count."""
-    transport = backends.open_transport()
-    try:
+    async with backends.opened_transport() as transport:
         await tell_sandbox(transport, environment.sandbox.origin, environment.loaded(), truth)
-    finally:
-        await transport.close()
 
 
 async def performance_verdicts(
     environment: Environment, truth: PerformanceTruth, now_ms: int
 ) -> list[PerformanceVerdict]:
     """Compare every metric of performance with the truth."""
-    config, download = environment.loaded(), backends.open_download()
-    try:
-        async with backends.opened_store(config) as store:
-            return await compare_performance(config, store, download, truth, now_ms)
-    finally:
-        await download.close()
+    config = environment.loaded()
+    async with backends.opened_download() as download, backends.opened_store(config) as store:
+        return await compare_performance(config, store, download, truth, now_ms)
 
 
 async def reconciliation_verdicts(
@@ -336,15 +330,14 @@ async def reconciliation_verdicts(
 ) -> list[ReconciliationVerdict]:
     """Compare the counts of AppsFlyer, flybridge and Amplitude, of which every difference must be explained."""
     config, origin = environment.loaded(), environment.sandbox.origin
-    vendors = transport, _ = backends.open_transport(), backends.open_download()
-    try:
-        async with backends.opened_store(config) as store:
-            await tell_raw_data(transport, origin, config, messages)
-            clock = SandboxTime(transport, origin)
-            return await judge_reconciliation(config, store, vendors, clock, messages)
-    finally:
-        for one in vendors:
-            await one.close()
+    async with (
+        backends.opened_transport() as transport,
+        backends.opened_download() as download,
+        backends.opened_store(config) as store,
+    ):
+        await tell_raw_data(transport, origin, config, messages)
+        clock = SandboxTime(transport, origin)
+        return await judge_reconciliation(config, store, (transport, download), clock, messages)
 
 
 async def account_and_ledger(environment: Environment) -> tuple[Account, list[LedgerEntry]]:

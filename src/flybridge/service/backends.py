@@ -94,21 +94,41 @@ def open_cohorts(config: Config) -> CohortStore:
     return SqliteCohorts(config.data_dir / "store.db", Seal(*config.secrets))
 
 
-class _Opens(Protocol):
-    async def open(self) -> None: ...
+class _Closes(Protocol):
     async def close(self) -> None: ...
 
 
+class _Opens(_Closes, Protocol):
+    async def open(self) -> None: ...
+
+
 T = TypeVar("T", bound=_Opens)
+C = TypeVar("C", bound=_Closes)
+
+
+@asynccontextmanager
+async def _closing(one: C) -> AsyncIterator[C]:
+    try:
+        yield one
+    finally:
+        await one.close()
 
 
 @asynccontextmanager
 async def _opened(one: T) -> AsyncIterator[T]:
     await one.open()
-    try:
+    async with _closing(one):
         yield one
-    finally:
-        await one.close()
+
+
+def opened_transport() -> AbstractAsyncContextManager[Transport]:
+    """Build the HTTP transport; close it on exit."""
+    return _closing(open_transport())
+
+
+def opened_download() -> AbstractAsyncContextManager[Download]:
+    """Build what reads large answers in pieces; close it on exit."""
+    return _closing(open_download())
 
 
 def opened_inbox(config: Config) -> AbstractAsyncContextManager[Inbox]:

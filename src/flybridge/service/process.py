@@ -39,6 +39,7 @@ from flybridge.service.backends import (
     open_download,
     open_transport,
     opened_cohorts,
+    opened_download,
     opened_inbox,
     worker_id_of,
 )
@@ -80,12 +81,8 @@ async def opened_runner(
     observer: Observer | None = None,
 ) -> AsyncIterator[Runner]:
     """Build the audience runner. The store's claim keeps two processes from running one audience."""
-    download = open_download()
-    try:
-        keyring = Keyring(*config.secrets)
-        yield Runner(cohorts, transport, download, clock or SystemClock(), keyring, observer=observer)
-    finally:
-        await download.close()
+    async with opened_download() as download:
+        yield Runner(cohorts, transport, download, clock or SystemClock(), Keyring(*config.secrets), observer=observer)
 
 
 class Service:
