@@ -6,13 +6,15 @@ All read counters and stored reports: an answer costs the same however many even
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
@@ -21,7 +23,7 @@ from flybridge.insight.cohorts import read_cohorts
 from flybridge.insight.differences import asked_differences, read_differences
 from flybridge.insight.findings import read_findings
 from flybridge.insight.nearest import instead_of
-from flybridge.insight.performance import PerformanceReport, read_performance
+from flybridge.insight.performance import AppScope, PerformanceReport, read_performance
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
@@ -29,6 +31,9 @@ from flybridge.web.console.site import Scopes
 
 FILTERS: Final = ("media_source", "campaign", "country", "platform")
 YES: Final = ("1", "true", "yes")
+
+Answering = Callable[[Mapping[str, str], Sequence[AppScope]], Awaitable[Mapping[str, Any]]]
+"""Answers a query about these apps."""
 
 
 class PerformanceApi:
@@ -40,31 +45,24 @@ class PerformanceApi:
         self._scopes = scopes
         self._headers = {**headers, "content-type": "application/json"}
 
-    async def performance(self, request: Request) -> Response:
-        """Answer `GET /api/v1/performance`."""
-        return await self._answered(request, self._performance)
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        answers = {
+            "performance": self._performance,
+            "cohorts": self._cohorts,
+            "reconciliation": self._reconciliation,
+            "reconciliation/cohorts": self._cohort_differences,
+            "reconciliation/findings": self._findings,
+        }
+        return [
+            Route(f"/api/v1/{path}", partial(self._answered, answer), methods=["GET"])
+            for path, answer in answers.items()
+        ]
 
-    async def cohorts(self, request: Request) -> Response:
-        """Answer `GET /api/v1/cohorts`."""
-        return await self._answered(request, self._cohorts)
-
-    async def reconciliation(self, request: Request) -> Response:
-        """Answer `GET /api/v1/reconciliation`."""
-        return await self._answered(request, self._reconciliation)
-
-    async def cohort_differences(self, request: Request) -> Response:
-        """Answer `GET /api/v1/reconciliation/cohorts`."""
-        return await self._answered(request, self._cohort_differences)
-
-    async def findings(self, request: Request) -> Response:
-        """Answer `GET /api/v1/reconciliation/findings`."""
-        return await self._answered(request, self._findings)
-
-    async def _answered(
-        self, request: Request, answer: Callable[[Mapping[str, str]], Awaitable[Mapping[str, Any]]]
-    ) -> Response:
+    async def _answered(self, answer: Answering, request: Request) -> Response:
+        query = request.query_params
         try:
-            found = await answer(request.query_params)
+            found = await answer(query, chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app")))
         except ConfigError as problem:
             told = {"error": f"{problem.path}: {problem.problem}", "remedy": problem.remedy}
             return Response(msgspec.json.encode(told), 400, self._headers)
@@ -74,8 +72,7 @@ class PerformanceApi:
             return Response(msgspec.json.encode(told), 503, {**self._headers, "retry-after": "10"})
         return Response(msgspec.json.encode(found), 200, self._headers)
 
-    async def _performance(self, query: Mapping[str, str]) -> Mapping[str, Any]:
-        scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
+    async def _performance(self, query: Mapping[str, str], scopes: Sequence[AppScope]) -> Mapping[str, Any]:
         question = asked(query, scopes)
         found = await read_performance(self._store, scopes, question)
         if not found.rows:
@@ -85,8 +82,7 @@ class PerformanceApi:
             told["before"] = plain(await read_performance(self._store, scopes, question.before()))
         return told
 
-    async def _cohorts(self, query: Mapping[str, str]) -> Mapping[str, Any]:
-        scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
+    async def _cohorts(self, query: Mapping[str, str], scopes: Sequence[AppScope]) -> Mapping[str, Any]:
         metric, grain = chosen_cohort(query.get("metric"), query.get("grain"), scopes)
         question = asked(query, scopes)
         found = await read_cohorts(self._store, scopes[0], question, metric, grain=grain)
@@ -101,16 +97,13 @@ class PerformanceApi:
             "counted": found.counted,
         }
 
-    async def _reconciliation(self, query: Mapping[str, str]) -> Mapping[str, Any]:
-        scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
+    async def _reconciliation(self, query: Mapping[str, str], scopes: Sequence[AppScope]) -> Mapping[str, Any]:
         return await read_differences(self._store, scopes, asked_differences(query, scopes))
 
-    async def _cohort_differences(self, query: Mapping[str, str]) -> Mapping[str, Any]:
-        scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
+    async def _cohort_differences(self, query: Mapping[str, str], scopes: Sequence[AppScope]) -> Mapping[str, Any]:
         return await read_cohort_differences(self._store, scopes, asked_cohort_differences(query, scopes))
 
-    async def _findings(self, query: Mapping[str, str]) -> Mapping[str, Any]:
-        scopes = chosen_scopes(self._scopes(self._clock.now_ms()), query.get("app"))
+    async def _findings(self, _: Mapping[str, str], scopes: Sequence[AppScope]) -> Mapping[str, Any]:
         return await read_findings(self._store, scopes)
 
 

@@ -112,12 +112,7 @@ class ConsoleApp:
         ]
         self._routes += self._login.routes()
         self._routes += [_static(name, kind) for name, kind in STATIC.items()]
-        api = PerformanceApi(store, clock, scopes, HEADERS)
-        self._routes.append(Route("/api/v1/performance", api.performance, methods=["GET"]))
-        self._routes.append(Route("/api/v1/cohorts", api.cohorts, methods=["GET"]))
-        self._routes.append(Route("/api/v1/reconciliation", api.reconciliation, methods=["GET"]))
-        self._routes.append(Route("/api/v1/reconciliation/cohorts", api.cohort_differences, methods=["GET"]))
-        self._routes.append(Route("/api/v1/reconciliation/findings", api.findings, methods=["GET"]))
+        self._routes += PerformanceApi(store, clock, scopes, HEADERS).routes()
         self._app = Starlette(
             routes=self._routes,
             exception_handlers={ConfigError: self._unanswerable, FlybridgeError: self._away},

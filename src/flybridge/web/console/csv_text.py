@@ -18,5 +18,10 @@ def csv_line(values: Iterable[object]) -> str:
     return out.getvalue()
 
 
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return the lines of these rows, the heads first. What is None is empty."""
+    return "".join(map(csv_line, rows))
+
+
 def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -17,8 +17,9 @@ from flybridge.web.access.identity import Visitor
 from flybridge.web.access.oidc import CALLBACK, OidcFlow, OidcProvider, OidcRefused
 from flybridge.web.access.sessions import PLAIN_COOKIE, SECURE_COOKIE, cookies_of, set_cookie
 from flybridge.web.answers import Refusal
+from flybridge.web.console.acting import first, form_of
 from flybridge.web.console.deeds import DONE, FAILED, Deeds
-from flybridge.web.console.gate import ConsoleGate, Form, way_of
+from flybridge.web.console.gate import ConsoleGate, way_of
 from flybridge.web.console.site import HEADERS, Site
 
 LOGIN: Final = "/login"
@@ -91,8 +92,8 @@ class LoginPages:
         return response
 
     async def _enter(self, request: Request) -> Response:
-        headers, form = _headers(request), _form(request)
-        back = _first(form, "back")
+        headers, form = _headers(request), form_of(request)
+        back = first(form, "back")
         if refusal := self._gate.foreign(headers):
             return self._refuse(request, refusal)
         secure = headers["origin"].startswith("https:")
@@ -100,10 +101,10 @@ class LoginPages:
             return self.page(request, status=403, back=back, problem=NOT_KEPT)
         cookies = cookies_of(headers.get("cookie", ""))
         nonce = cookies.get(SECURE_FLOW + "-form") or cookies.get(PLAIN_FLOW + "-form", "")
-        if not nonce or not self._gate.signer.fits("login", nonce, _first(form, "token")):
+        if not nonce or not self._gate.signer.fits("login", nonce, first(form, "token")):
             return self.page(request, status=403, back=back, problem="This form was out of date. Please try again.")
-        user, address = _first(form, "user").strip()[:80], self._gate.address_of(headers, _peer(request))
-        tried = await self._gate.try_password(user, _first(form, "password"), address)
+        user, address = first(form, "user").strip()[:80], self._gate.address_of(headers, _peer(request))
+        tried = await self._gate.try_password(user, first(form, "password"), address)
         if tried.refusal is not None:
             return self.page(
                 request, status=tried.refusal.status, back=back, user=user,
@@ -196,15 +197,6 @@ def _local_path(back: str) -> str:
 
 def _headers(request: Request) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
-
-
-def _form(request: Request) -> Form:
-    form: Form = request.scope.get("form", {})
-    return form
-
-
-def _first(form: Form, name: str) -> str:
-    return form.get(name, ("",))[0]
 
 
 def _peer(request: Request) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
@@ -12,7 +12,7 @@ from markupsafe import Markup
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
@@ -34,6 +34,12 @@ Scopes = Callable[[int], Sequence[AppScope]]
 
 Latencies = Callable[[], Sequence[StepLatency]]
 """Returns how long each step takes in this process."""
+
+Values = Callable[["Site", Mapping[str, str]], Awaitable[dict[str, Any]]]
+"""Returns the values of a page by its query."""
+
+Csv = Callable[["Site", Mapping[str, str]], Awaitable[tuple[str, str]]]
+"""Returns the figures of a page by its query: a CSV file, and a name for it."""
 
 EVERY: Final = (10, 60)
 """Intervals at which a page may reload itself if asked to, in seconds."""
@@ -165,10 +171,18 @@ class Site:
         """Return a part of a page, for scripts that put it in place."""
         return HTMLResponse(self._templates.get_template(template).render(values), 200, HEADERS)
 
-    def csv_file(self, body: str, name: str) -> Response:
-        """Return a CSV file that a browser saves under this name."""
-        headers = {**HEADERS, "content-disposition": f'attachment; filename="{name}"'}
-        return Response(body, 200, headers, "text/csv; charset=utf-8")
+    def figures(self, entry: Entry, values: Values, csv: Csv) -> list[Route]:
+        """Return the routes of a page with figures: its template is named by its key, its figures are also CSV."""
+
+        async def show(request: Request) -> Response:
+            return await self.page(request, entry, f"{entry.key}.html", **await values(self, request.query_params))
+
+        async def as_csv(request: Request) -> Response:
+            body, name = await csv(self, request.query_params)
+            headers = {**HEADERS, "content-disposition": f'attachment; filename="{name}"'}
+            return Response(body, 200, headers, "text/csv; charset=utf-8")
+
+        return [Route(entry.path, show, methods=["GET"]), Route(f"/{entry.key}.csv", as_csv, methods=["GET"])]
 
     def bare(self, template: str, status: int, headers: Mapping[str, str] | None = None, **values: Any) -> Response:
         """Return a page that needs no data and nobody to be logged in: without navigation."""

@@ -119,9 +119,3 @@ def count_of(n: float) -> str:
 def plural(n: int, one: str, many: str = "") -> str:
     """Return a number with its noun."""
     return f"1 {one}" if n == 1 else f"{n:,} {many or one + 's'}"
-
-
-def plain_text(text: object) -> str:
-    """Return a text from outside for a cell of a CSV file: as `shown`, and never a formula of a spreadsheet."""
-    found = shown(text)
-    return f"'{found}" if found[:1] in ("=", "+", "-", "@") else found

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.insight.cohorts import (
@@ -31,6 +27,7 @@ from flybridge.records import PerformanceKind
 from flybridge.store.performance import Slice, date_of
 from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series
+from flybridge.web.console.csv_text import csv_text
 from flybridge.web.console.figures import axis, name_of, text_of
 from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso, names_period, short
 from flybridge.web.console.latest import latest_of
@@ -70,14 +67,7 @@ class HeatRow(Struct, frozen=True):
 
 def routes(site: Site) -> list[Route]:
     """Return the page and its figures as CSV."""
-
-    async def show(request: Request) -> Response:
-        return await site.page(request, ENTRY, "cohorts.html", **await shown_cohorts(site, request.query_params))
-
-    async def as_csv(request: Request) -> Response:
-        return site.csv_file(*await csv_of(site, request.query_params))
-
-    return [Route(ENTRY.path, show, methods=["GET"]), Route("/cohorts.csv", as_csv, methods=["GET"])]
+    return site.figures(ENTRY, shown_cohorts, csv_of)
 
 
 class CohortQuestion(Struct, frozen=True):
@@ -281,11 +271,8 @@ async def csv_of(site: Site, query: Mapping[str, str]) -> tuple[str, str]:
     found = await read_cohorts(
         site.store, it.app, it.filters.question(), it.metric, grain=it.grain, last=it.length, organic=it.filters.organic
     )
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["from", "to", "installs", "spend", *(f"d{day}" for day in range(it.length + 1))])
+    rows: list[list[object]] = [["from", "to", "installs", "spend", *(f"d{day}" for day in range(it.length + 1))]]
     for one in found.cohorts:
         plain = one.as_dict()
-        values = ["" if value is None else value for value in (plain["installs"], plain["spend"], *one.values)]
-        writer.writerow([iso(one.first), iso(one.last), *values])
-    return out.getvalue(), f"cohorts-{it.metric.name}-{iso(it.filters.first)}-{iso(it.filters.last)}.csv"
+        rows.append([iso(one.first), iso(one.last), plain["installs"], plain["spend"], *one.values])
+    return csv_text(rows), f"cohorts-{it.metric.name}-{iso(it.filters.first)}-{iso(it.filters.last)}.csv"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, structs
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
@@ -21,12 +17,13 @@ from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import chosen_scopes
 from flybridge.store.protocol import Store
+from flybridge.web.console.csv_text import csv_text
 from flybridge.web.console.figures import name_of
 from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso, names_period
 from flybridge.web.console.latest import latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.waterfall import waterfall
-from flybridge.web.console.words import masked_sentence, plain_text, shown
+from flybridge.web.console.words import masked_sentence, shown
 
 ENTRY: Final = Entry("differences", "/differences", "Differences", with_period=True)
 
@@ -91,16 +88,7 @@ class DifferencesQuery(Struct, frozen=True):
 
 def routes(site: Site) -> list[Route]:
     """Return the page and its figures as CSV."""
-
-    async def show(request: Request) -> Response:
-        return await site.page(
-            request, ENTRY, "differences.html", **await shown_differences(site, request.query_params)
-        )
-
-    async def as_csv(request: Request) -> Response:
-        return site.csv_file(*await csv_of(site, request.query_params))
-
-    return [Route(ENTRY.path, show, methods=["GET"]), Route("/differences.csv", as_csv, methods=["GET"])]
+    return site.figures(ENTRY, shown_differences, csv_of)
 
 
 def asked_for(site: Site, query: Mapping[str, str]) -> DifferencesQuery:
@@ -282,17 +270,14 @@ async def csv_of(site: Site, query: Mapping[str, str]) -> tuple[str, str]:
     it = asked_for(site, query)
     scopes = chosen_scopes(site.scopes(), it.filters.app)
     found = await read_differences(site.store, scopes, asked_differences(it.given("app,date,media_source"), scopes))
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(
+    rows: list[list[object]] = [
         ["app", "date", "media_source", "appsflyer", "flybridge", "amplitude", *CAUSES, "unexplained_appsflyer",
          "unexplained_amplitude"]
-    )  # fmt: skip
+    ]  # fmt: skip
     for row in found["rows"]:
         causes = {one["code"]: one["n"] for one in row["causes"]}
         left = [row["unexplained"][APPSFLYER], row["unexplained"][AMPLITUDE]]
         counts = [row["appsflyer"], row["flybridge"], row["amplitude"]]
-        plain = [*counts, *(causes.get(code, 0) for code in CAUSES), *left]
-        labels = [plain_text(row[name] or "") for name in ("app", "date", "media_source")]
-        writer.writerow([*labels, *("" if n is None else n for n in plain)])
-    return out.getvalue(), f"differences-{iso(it.filters.first)}-{iso(it.filters.last)}.csv"
+        labels = [shown(row[name] or "") for name in ("app", "date", "media_source")]
+        rows.append([*labels, *counts, *(causes.get(code, 0) for code in CAUSES), *left])
+    return csv_text(rows), f"differences-{iso(it.filters.first)}-{iso(it.filters.last)}.csv"

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric
 from flybridge.insight.performance import ORGANIC, PerformanceReport, PerformanceRow, merged, read_performance
 from flybridge.insight.question import chosen_scopes
 from flybridge.web.console import charts
+from flybridge.web.console.csv_text import csv_text
 from flybridge.web.console.figures import Change, Table, change_of, name_of, text_of
 from flybridge.web.console.filters import BOOKINGS, COMPARISONS, PERIODS, VIEWS, Filters, filters_of, iso, names_period
 from flybridge.web.console.latest import earlier_of, latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import by_source, of_money, summed_by_day
-from flybridge.web.console.words import plain_text, shown
+from flybridge.web.console.words import masked_sentence, shown
 
 ENTRY: Final = Entry("sources", "/", "Sources", with_period=True)
 
@@ -46,14 +43,7 @@ class Card(Struct, frozen=True):
 
 def routes(site: Site) -> list[Route]:
     """Return the page and its figures as CSV."""
-
-    async def show(request: Request) -> Response:
-        return await site.page(request, ENTRY, "sources.html", **await shown_sources(site, request.query_params))
-
-    async def as_csv(request: Request) -> Response:
-        return site.csv_file(*await csv_of(site, request.query_params))
-
-    return [Route(ENTRY.path, show, methods=["GET"]), Route("/sources.csv", as_csv, methods=["GET"])]
+    return site.figures(ENTRY, shown_sources, csv_of)
 
 
 def columns_of(filters: Filters) -> list[Metric]:
@@ -151,17 +141,12 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         "total": table.cells(table.total, with_money=bool(unit)),
         "definitions": list(shown_metrics.values()),
         "currency": unit,
-        "notes": [shown_note(note) for note in found.notes],
+        "notes": [masked_sentence(note) for note in found.notes],
         "partial": any(found.complete[horizon] < filters.days for horizon in horizons),
         "anything": bool(rows),
         "without_costs": table.total.spend is None,
         "query": filters.query(),
     }  # fmt: skip
-
-
-def shown_note(note: str) -> str:
-    """Return a note, which may name an app."""
-    return " ".join(shown(word) for word in note.split(" "))
 
 
 def _chips(filters: Filters) -> list[tuple[str, str, str]]:
@@ -210,11 +195,8 @@ async def csv_of(site: Site, query: Mapping[str, str]) -> tuple[str, str]:
     found: PerformanceReport = await read_performance(
         site.store, chosen_scopes(everyone, filters.app), filters.question(*labels)
     )
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([*labels, *METRICS])
+    rows: list[list[object]] = [[*labels, *METRICS]]
     for row in kept(found.rows, filters):
         values = row.as_dict()
-        plain = ["" if values[name] is None else values[name] for name in METRICS]
-        writer.writerow([*(plain_text(values[label] or "") for label in labels), *plain])
-    return out.getvalue(), f"sources-{iso(filters.first)}-{iso(filters.last)}.csv"
+        rows.append([*(shown(values[label] or "") for label in labels), *(values[name] for name in METRICS)])
+    return csv_text(rows), f"sources-{iso(filters.first)}-{iso(filters.last)}.csv"
