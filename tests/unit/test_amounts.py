@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.appsflyer.amounts import amount_of
+from flybridge.appsflyer.amounts import amount_of, currency_in
 from flybridge.appsflyer.currencies import currency_of
 
 
@@ -64,6 +64,41 @@ def test_an_amount_of_another_currency_is_none_of_this(written):
 def test_the_sign_of_the_same_currency_does_not_matter(written, currency):
     """Some signs are of several currencies."""
     assert amount_of(written, currency) in {9.99, 9}
+
+
+@pytest.mark.parametrize(
+    ("written", "currency", "amount"),
+    [
+        ("$9", "USD", 9), ("$9", "AUD", 9), ("$9", "MXN", 9), ("$9", "EUR", None), ("$9", "JPY", None),
+        ("9 $", "GBP", None),
+        ("US$9", "USD", 9), ("US$9", "CAD", None), ("CA$ 9", "CAD", 9), ("A$9", "USD", None), ("R$ 9,90", "BRL", 9.9),
+        ("R$ 9,90", "USD", None), ("HK$9", "HKD", 9), ("NT$90", "TWD", 90), ("NT$90", "USD", None),
+        ("£9", "GBP", 9), ("£9", "EGP", 9), ("£9", "USD", None), ("¥900", "JPY", 900), ("¥9.50", "CNY", 9.5),
+        ("¥9", "USD", None), ("\uffe5900", "JPY", 900), ("€9", "USD", None), ("€9", "EUR", 9),
+        ("9 kr", "SEK", 9), ("9 kr.", "NOK", 9), ("9 kr", "EUR", None),
+        ("9,99 zł", "PLN", 9.99), ("9,99 zł", "EUR", None),
+        ("99 Kč", "CZK", 99), ("Rs. 900", "INR", 900), ("Rs 900", "PKR", 900), ("Rs. 900", "USD", None),
+        ("Rp 15000", "IDR", 15000), ("Rp 15000", "USD", None), ("RM 9.90", "MYR", 9.9), ("RM 9.90", "SGD", None),
+        ("USD 9", "USD", 9), ("USD 9", "EUR", None), ("$9 USD", "USD", 9), ("$9 EUR", "EUR", None),
+        ("€9 USD", "USD", None),
+        ("9 GEM", "USD", 9), ("9", "EUR", 9), ("9 ₫", "VND", 9), ("900 đ", "VND", 900), ("900 đ", "USD", None),
+        ("900円", "JPY", 900), ("90元", "CNY", 90), ("90元", "USD", None), ("($9)", "EUR", None), ("($9)", "USD", -9),
+    ],
+)  # fmt: skip
+def test_a_sign_or_a_name_beside_an_amount_must_fit_its_currency(written, currency, amount):
+    """`$` is of dollars and pesos, `kr` of crowns. A word that is no currency says nothing."""
+    assert amount_of(written, currency) == amount
+
+
+@pytest.mark.parametrize(
+    ("written", "currency"),
+    [("9,99 €", "EUR"), ("9.99 USD", "USD"), ("US$9", "USD"), ("R$ 9,90", "BRL"), (["₹ 9"], "INR"), ("9 zł", "PLN"),
+     ("$9 USD", "USD"), ("(€9)", "EUR"), ("-9 CHF", "CHF"), ("$9", None), ("9 kr", None), ("£9", None), ("9", None),
+     ("9 GEM", None), ("€9 USD", None), ("EUR", None), ("1,234 €", None), (9.99, None), (None, None), ({}, None)],
+)  # fmt: skip
+def test_the_currency_that_an_amount_names(written, currency):
+    """Only if it can be no other one."""
+    assert currency_in(written) == currency
 
 
 @pytest.mark.parametrize(

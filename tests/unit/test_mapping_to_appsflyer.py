@@ -109,6 +109,47 @@ def test_a_prefix_of_ones_own_is_guarded_too():
         assert choose(Streamed({"event_type": name}), [rules(prefix="[AF] ")]) == Left("loop_guard")
 
 
+@pytest.mark.parametrize(
+    ("properties", "revenue", "currency", "noted"),
+    [
+        ({"revenue": "$9", "currency": "USD"}, "9", "USD", ""),
+        ({"revenue": "$9", "currency": "CAD"}, "9", "CAD", ""),
+        ({"revenue": "$9", "currency": "EUR"}, None, "EUR", "revenue is no amount in EUR"),
+        ({"revenue": "9,99 €", "currency": "usd"}, None, "USD", "revenue is no amount in USD"),
+        ({"revenue": "9.99 EUR", "$currency": "EUR"}, "9.99", "EUR", ""),
+        ({"revenue": "9,99 €"}, "9.99", "EUR", "taken from event_properties.revenue: EUR"),
+        ({"$revenue": ["R$ 9,90"]}, "9.9", "BRL", "taken from event_properties.$revenue: BRL"),
+        ({"revenue": "$9"}, "9", None, ""),
+        ({"revenue": "9.99"}, "9.99", None, ""),
+        ({"revenue": 9.99, "currency": "EUR"}, "9.99", "EUR", ""),
+        ({"revenue": "1,234", "currency": "JPY"}, "1234", "JPY", ""),
+        ({"revenue": "1.234", "currency": "JPY"}, "1234", "JPY", ""),
+        ({"revenue": 1.234, "currency": "JPY"}, "1.234", "JPY", ""),
+        ({"revenue": "1.234", "currency": "USD"}, "1.234", "USD", ""),
+        ({"revenue": "15.000", "currency": "IDR"}, None, "IDR", "revenue is no amount in IDR"),
+        ({"revenue": "1.234", "currency": "KWD"}, "1.234", "KWD", ""),
+        ({"revenue": "$9", "currency": "GEM"}, "9", "GEM", ""),
+        ({"revenue": "$9", "$revenue": 9.5, "currency": "EUR"}, "9.5", "EUR", ""),
+        ({"$price": "$3", "$quantity": 2, "currency": "EUR"}, None, "EUR", "$price is no amount in EUR"),
+        ({"$price": "3 €", "$quantity": 2, "currency": "EUR"}, "6", "EUR", ""),
+        ({"revenue": "($9)", "currency": "USD"}, "-9", "USD", ""),
+    ],
+)  # fmt: skip
+def test_an_amount_that_names_another_currency_is_not_used(properties, revenue, currency, noted):
+    """As in postbacks: by the same reader, and said."""
+    found = mapped(with_event(**properties))
+    body = json.loads(found.body)
+    value = json.loads(body["eventValue"]) if body["eventValue"] else {}
+    assert (value.get("af_revenue"), body.get("eventCurrency")) == (revenue, currency)
+    assert [noted in note for note in found.notes] == [True] * bool(noted), found.notes
+
+
+def test_a_currency_that_is_left_out_is_not_taken_from_an_amount_either():
+    """`without` is obeyed."""
+    found = json.loads(mapped(with_event(revenue="9,99 €"), without=("eventCurrency",)).body)
+    assert "eventCurrency" not in found
+
+
 def test_refunds_are_negative_and_price_times_quantity_is_revenue():
     """Where there is no amount; what is called a refund and is not negative is noted."""
     assert sent(with_event(**{"$revenue": -5}))["eventValue"]["af_revenue"] == "-5"

@@ -3,7 +3,7 @@
 AppsFlyer asks for `af_revenue` without a currency sign and without a separator of thousands
 (https://support.appsflyer.com/hc/en-us/articles/115005544169, read 2026-11-27); what apps send is what their locale
 prints. Text is read where it can mean one amount only: `1,234` may be a thousand or a little more than one, so it is
-read only of a currency that has no smaller unit, `9.99 EUR` is none in dollars, and `10K` is none at all.
+read only of a currency that has no smaller unit, `9.99 EUR` and `£9.99` are none in dollars, and `10K` is none at all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from typing import Any, Final
 from unicodedata import category
 
-from flybridge.appsflyer.currencies import CODES, SIGNS, WITHOUT_CENTS, WITHOUT_CENTS_IN_PRACTICE
+from flybridge.appsflyer.currencies import SIGNED, WITHOUT_CENTS, WITHOUT_CENTS_IN_PRACTICE
 
 MAX_AMOUNT: Final = 1e15
 MAX_CHARACTERS: Final = 40
@@ -38,6 +38,7 @@ _PLAIN: Final = str.maketrans(
     | {chr(zero + digit): str(digit) for zero in (0x0660, 0x06F0, 0x0966, 0xFF10) for digit in range(10)}
 )
 """Minus signs, Arabic and other digits with their separators, and marks of the direction of writing."""
+_AROUND: Final = str.maketrans("", "", "()+-")
 _NEGATIVE: Final = re.compile(r"([^()]{0,6})\(([^()]{1,40})\)([^()]{0,6})")
 """A negative amount as accountants write it: `(9.99)`, `$(9.99)`."""
 MULTIPLIERS: Final = frozenset({"K", "M", "MN", "MM", "MIO", "B", "BN", "T", "TN", "TSD", "CR", "DR", "LAC", "X"})
@@ -109,14 +110,30 @@ def _bare(written: str, currency: str | None) -> tuple[str, str] | None:
         return None
     if "".join(letters).strip(".").upper() in MULTIPLIERS:
         return None
-    if currency is not None and not _told(named, "".join(letters).upper()) <= {currency}:
+    if currency is not None and any(currency not in one for one in _told(named)):
         return None
     return sign, found.group()
 
 
-def _told(around: str, letters: str) -> set[str]:
-    """Return the currencies that stand beside an amount, by code or by a sign that is of one currency only."""
-    return {SIGNS[character] for character in around if character in SIGNS} | ({letters} & CODES)
+def _told(around: str) -> list[frozenset[str]]:
+    """Return the currencies that each sign and each word beside an amount may be of; nothing of one that is unknown."""
+    plain = "".join(around.split()).replace(".", "").upper()
+    if (whole := SIGNED.get(plain)) is not None:
+        return [whole]
+    letters = "".join(character for character in plain if character.isalpha())
+    return [SIGNED[one] for one in (letters, *(sign for sign in plain if not sign.isalpha())) if one in SIGNED]
+
+
+def currency_in(value: Any) -> str | None:
+    """Return the code of the currency that a text names beside an amount, `9,99 €`; None for none, and for several."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, str) or len(value) > MAX_CHARACTERS or amount_of(value) is None:
+        return None
+    plain = value.translate(_PLAIN).strip(QUOTES)
+    told = _told(_DIGITS.sub("", plain).translate(_AROUND))
+    found = frozenset.intersection(*told) if told else frozenset[str]()
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def _is_spaced(digits: str) -> bool:

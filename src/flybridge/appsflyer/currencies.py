@@ -9,6 +9,7 @@ https://www.iso.org/iso-4217-currency-codes.html (read 2026-11-27); codes that w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -35,7 +36,29 @@ SIGNS: Final = {
     "€": "EUR", "₹": "INR", "₫": "VND", "₩": "KRW", "₽": "RUB", "₺": "TRY", "₴": "UAH", "₪": "ILS", "₱": "PHP",
     "฿": "THB", "₦": "NGN", "₲": "PYG", "₸": "KZT", "₡": "CRC", "₵": "GHS", "₼": "AZN", "₾": "GEL", "₮": "MNT",
 }  # fmt: skip
-"""Signs of one currency only. `$`, `£` and `¥` are of several."""
+"""Signs of one currency only."""
+
+_DOLLARS: Final = (
+    "USD AUD BBD BMD BND BSD BZD CAD CVE FJD GYD HKD JMD KYD LRD NAD NZD SBD SGD SRD TTD TWD XCD ZWG ZWL "
+    "ARS BOB BRL CLP COP CUC CUP DOP MOP MXN NIO TOP UYU WST"
+)
+_POUNDS: Final = "GBP EGP FKP GIP LBP SDG SHP SSP SYP"
+_YENS: Final = "JPY CNY CNH"
+_SHARED: Final[Mapping[str, str]] = {
+    "$": _DOLLARS, "\uff04": _DOLLARS, "£": _POUNDS, "\uffe1": _POUNDS, "¥": _YENS, "\uffe5": _YENS,
+    "R$": "BRL", "US$": "USD", "A$": "AUD", "AU$": "AUD", "C$": "CAD NIO", "CA$": "CAD", "HK$": "HKD", "NT$": "TWD",
+    "S$": "SGD", "SG$": "SGD", "NZ$": "NZD", "MX$": "MXN", "AR$": "ARS", "CLP$": "CLP", "COL$": "COP", "RD$": "DOP",
+    "J$": "JMD", "TT$": "TTD", "BZ$": "BZD", "N$": "NAD", "$U": "UYU", "E£": "EGP", "CN¥": "CNY CNH", "JP¥": "JPY",
+    "KR": "SEK NOK DKK ISK EEK", "ZŁ": "PLN", "ZL": "PLN", "KČ": "CZK", "KC": "CZK", "FT": "HUF", "LEI": "RON MDL",
+    "ЛВ": "BGN", "RP": "IDR", "RM": "MYR", "RS": "INR PKR LKR NPR MUR SCR", "РУБ": "RUB", "TL": "TRY",
+    "FR": "CHF XAF XOF XPF", "ГРН": "UAH", "元": "CNY CNH TWD", "円": "JPY", "원": "KRW", "Đ": "VND", "RMB": "CNY CNH",
+}  # fmt: skip
+SIGNED: Final[Mapping[str, frozenset[str]]] = (
+    {code: frozenset({code}) for code in CODES}
+    | {sign: frozenset({code}) for sign, code in SIGNS.items()}
+    | {sign: frozenset(codes.split()) for sign, codes in _SHARED.items()}
+)
+"""The currencies of what stands beside an amount, in capitals: codes, signs, and letters with a sign."""
 
 
 def currency_of(written: Any) -> str | None:

@@ -155,8 +155,9 @@ Amplitude's `revenue` metrics
 [add up amounts of all currencies as plain numbers](https://amplitude.com/docs/data/currency-conversion); only its
 derived property *Currency Converted Revenue* converts. `flybridge init` therefore writes `usd` into a new
 configuration. Text in `af_revenue` is read where it can mean one amount only (`1,234.56`, `9,99`, `$9.99`, `(9.99)`
-for a negative one); `1,234`, `10K` and `15.000 €` are left out and noted. In a currency without cents three digits are
-thousands.
+for a negative one); `1,234`, `10K` and `15.000 €` are left out and noted, and so is what names another currency than
+the event's (`$9` with EUR). In a currency without cents three digits are thousands. Where no currency is stated, that
+of `9,99 €` is taken.
 
 ## Times
 

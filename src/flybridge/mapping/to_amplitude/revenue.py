@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_TEXT
 from flybridge.appsflyer.amounts import amount_of as read_amount
+from flybridge.appsflyer.amounts import currency_in
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import ABSENT, Postback
 from flybridge.mapping.table import integer, plain
@@ -113,10 +114,12 @@ def _in_event_currency(postback: Postback, bought: dict[str, Any], rule: Revenue
     """Return the amount as the event has it: AppsFlyer's, or what the SDK was given."""
     reported = None if "event_revenue_currency" in rule.without else currency_of(postback.event_revenue_currency)
     currency = reported or currency_of(_single(bought.get("af_currency")))
+    amount, raw = postback.event_revenue, bought.get("af_revenue")
+    if currency is None and amount is None:
+        currency = currency_in(raw)
     if currency is None:
         return None
-    amount = postback.event_revenue
-    if amount is None and (raw := bought.get("af_revenue")) is not None:
+    if amount is None and raw is not None:
         amount = read_amount(raw, currency)
     return None if amount is None else (amount, currency)
 

@@ -17,12 +17,12 @@ import msgspec
 
 from flybridge.amplitude.stream import bare
 from flybridge.appsflyer import contacts
-from flybridge.appsflyer.amounts import MAX_CHARACTERS, amount_of
+from flybridge.appsflyer.amounts import amount_of
 from flybridge.identity import usable
 from flybridge.mapping.table import flag, plain
 
 MAX_TEXT: Final = 1_000
-MAX_AMOUNT: Final = Decimal("1e15")
+
 
 # The page has 13 digits, a dash, and 19 digits for Android, 7 for iOS, and an example of 7 for both.
 _APPSFLYER_ID: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
@@ -100,27 +100,30 @@ def no(value: Any) -> bool | None:
     return None if found is None else not found
 
 
-def amount(value: Any) -> str | None:
+def amount(value: Any, currency: str | None = None) -> str | None:
     """A number in plain digits, with a minus in front of a refund: no signs, no thousands, no exponent. Text that can
-    mean one amount only is read as in postbacks: `1,234.50`, `$9.99`.
+    mean one amount only is read as in postbacks, `1,234.50` or `$9.99`, and not if it names another currency.
     """
-    found = decimal(value)
+    found = decimal(value, currency)
     return None if found is None else written(found)
 
 
-def decimal(value: Any) -> Decimal | None:
-    """An amount to reckon with."""
+def decimal(value: Any, currency: str | None = None) -> Decimal | None:
+    """An amount of a currency to reckon with."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     text = value.strip() if isinstance(value, str) else str(value)
+    read = amount_of(text if isinstance(value, str) else value, currency)
+    if read is None:
+        return None
     try:
-        found = Decimal(text) if "_" not in text and len(text) <= MAX_CHARACTERS else Decimal("NaN")
+        found = Decimal(text)
     except (InvalidOperation, ValueError):
-        read = amount_of(text)
-        found = Decimal("NaN") if read is None else Decimal(str(read))
-    return found if found.is_finite() and abs(found) <= MAX_AMOUNT else None
+        return Decimal(str(read))
+    # As it is written, if it is no point of thousands that it has: a float would round it.
+    return found if float(found) == read else Decimal(str(read))
 
 
 def written(value: Decimal) -> str:

@@ -72,6 +72,8 @@ def _lines(event: Streamed, rules: StreamRules, mapped: MappedEvent) -> Iterator
             value, note = None, "An earlier row has filled this target."
         elif row.convert(raw) is None:
             value, note = None, s2s.refusal(row.convert, raw) or "It is none that AppsFlyer takes."
+        elif value is None and row.target in table.AMOUNTS and row.target not in mapped.dropped:
+            note = "It names another currency than the event."
         else:
             filled.add(row.target)
             note = "One kilobyte has no room for it." if row.target in mapped.dropped else note

@@ -23,6 +23,8 @@ from msgspec import Struct
 
 from flybridge.amplitude.stream import appsflyer_ids
 from flybridge.amplitude.streamed import Streamed
+from flybridge.appsflyer.amounts import currency_in
+from flybridge.appsflyer.currencies import currency_of
 from flybridge.identity.masking import masked
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.person import MIN_TELLING, names_a_device
@@ -46,6 +48,7 @@ LATE_HOUR: Final = 2
 MOBILE: Final = frozenset({"android", "ios"})
 OF_THE_DEVICE: Final = frozenset({"os", "app_version_name", "ip"})
 """Parameters that say something about the device. Those of a browser or a server are not the app's."""
+REVENUE: Final = "eventValue.af_revenue"
 PURCHASES: Final = frozenset({"af_purchase", "af_subscribe"})
 """Events of AppsFlyer that are worth money."""
 
@@ -199,27 +202,49 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
             continue
         if row.target in found or (raw := found_at(event, row.source)) is None:
             continue
-        value = row.convert(raw)
+        value = s2s.amount(raw, _currency(event, rules)) if row.convert is s2s.amount else row.convert(raw)
         if value is not None:
             found[row.target] = value
         else:
             failed.setdefault(row.target, (row.source, s2s.refusal(row.convert, raw)))
+    _complete_currency(event, rules, found, notes)
     bad_contact = False
     for target, (source, reason) in failed.items():
         if target not in found and target != "appsflyer_id":
-            notes.append(f"{source} can't be {target} and was left out. {reason}".rstrip())
+            currency = _currency(event, rules) if target in table.AMOUNTS else None
+            what = f"is no amount in {currency}" if currency else f"can't be {target}"
+            notes.append(f"{source} {what} and was left out. {reason}".rstrip())
             bad_contact = bad_contact or bool(reason)
     return found, bad_contact
 
 
+def _currency(event: Streamed, rules: StreamRules) -> str | None:
+    """Return the currency that an event states, as a code."""
+    for row in rules.compiled.currencies:
+        if (raw := found_at(event, row.source)) is not None and (code := s2s.currency(raw)) is not None:
+            return currency_of(code)
+    return None
+
+
+def _complete_currency(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
+    """Send the currency that an amount names, `9,99 €`, if none is stated: AppsFlyer would take it for dollars."""
+    if "eventCurrency" in found or "eventValue.af_currency" in found or "eventCurrency" in rules.compiled.fixed:
+        return
+    for row in rules.compiled.rows:
+        if row.target == REVENUE and REVENUE in found and (raw := found_at(event, row.source)) is not None:
+            if (code := currency_in(raw)) is not None:
+                found["eventCurrency"] = code
+                notes.append(f"The currency was taken from {row.source}: {code}.")
+            return
+
+
 def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
     """Decide what rests on several properties."""
-    revenue = "eventValue.af_revenue"
-    if revenue not in found and revenue not in rules.compiled.fixed:
-        price = s2s.decimal(event.find("event_properties.$price"))
+    if REVENUE not in found and REVENUE not in rules.compiled.fixed:
+        price = s2s.decimal(event.find("event_properties.$price"), _currency(event, rules))
         quantity = s2s.decimal(event.find("event_properties.$quantity") or 1)
         if price is not None and quantity is not None:
-            found[revenue] = s2s.written(price * quantity)
+            found[REVENUE] = s2s.written(price * quantity)
     if (
         "advertising_id" in found
         and "amazon_aid" not in found
@@ -234,7 +259,7 @@ def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: l
     if rules.sharing_filter:
         found["sharing_filter"] = s2s.partners(list(rules.sharing_filter))
     refund = event.find("event_properties.$revenueType") in ("Refund", "refund")
-    if refund and not str(found.get(revenue, "-")).startswith("-"):
+    if refund and not str(found.get(REVENUE, "-")).startswith("-"):
         notes.append("Amplitude calls it a refund, and the amount is not negative: AppsFlyer will count it as revenue.")
 
 
@@ -320,9 +345,8 @@ def _pack(
 
 def _in_order(found: Mapping[str, Any], extras: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
     """Yield all that may be sent, in the order of importance: what must be sent first, extras last."""
-    money = "eventValue.af_revenue"
-    rest = [target for target in found if target.startswith(table.VALUE) and target != money]
-    first = [target for target in (money, *table.PARAMETERS) if target in table.ESSENTIAL or target == money]
+    rest = [target for target in found if target.startswith(table.VALUE) and target != REVENUE]
+    first = [target for target in (REVENUE, *table.PARAMETERS) if target in table.ESSENTIAL or target == REVENUE]
     second = [target for target in table.PARAMETERS if target not in table.ESSENTIAL]
     for target in first:
         if target in found:

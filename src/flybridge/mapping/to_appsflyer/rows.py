@@ -115,7 +115,7 @@ MONEY: Final = (
         "event_properties.revenue",
         "revenue",
         doc=DESTINATION,
-        note="A refund is negative.",
+        note="A refund is negative. Text is read as in postbacks (`1,234.50`), and not if it names another currency.",
     ),
     *_from("eventValue.af_currency", s2s.currency, "event_properties.af_currency", doc=DESTINATION),
     *_from(
@@ -190,6 +190,12 @@ DERIVED: Final = (
         "Price times quantity, where there is no revenue.",
     ),
     Derived(
+        ("event_properties.revenue",),
+        "eventCurrency",
+        S2S,
+        "What the amount's text names (`9,99 €`), where no currency is stated: AppsFlyer would take it for dollars.",
+    ),
+    Derived(
         ("adid", "device_brand", "device_manufacturer"),
         "amazon_aid",
         S2S,
@@ -219,6 +225,9 @@ ESSENTIAL: Final = frozenset(
 
 ANDROID_ONLY: Final = frozenset({"advertising_id", "amazon_aid", "oaid", "imei", "app_store", "app_set_id"})
 IOS_ONLY: Final = frozenset({"idfa", "idfv", "att", "app_type"})
+
+AMOUNTS: Final = frozenset(row.target for row in ROWS if row.convert is s2s.amount)
+"""Parameters that are amounts of money in the currency of the event."""
 
 CONVERTERS: Final[dict[str, Converter]] = {row.target: row.convert for row in (*OPTIONAL, *ROWS) if row.target != "aie"}
 CONVERTERS["aie"] = s2s.yes

@@ -82,6 +82,8 @@ class CompiledStream:
         self.fixed = frozenset(target_of(target) for target in (*rules.properties, *rules.without))
         self.names: Callable[[str], bool] = lru_cache(maxsize=4096)(_naming(rules.events))
         self.message_type_key = f"{rules.prefix}message type"
+        money = ("eventCurrency", "eventValue.af_currency")
+        self.currencies = tuple(row for target in money for row in self.rows if row.target == target)
         self._taken = frozenset(row.source for row in self.rows)
         self.is_extra: Callable[[str, str], bool] = lru_cache(maxsize=4096)(self._is_extra)
         self.extras = tuple(
