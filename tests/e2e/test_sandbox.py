@@ -202,7 +202,7 @@ async def test_too_large_requests_are_413_by_bytes_and_by_events(client):
     too_large = (413, {"code": 413, "error": "Payload too large"})
     assert await client.upload(big) == too_large
     assert (await client.upload(big, path="/batch"))[0] == 200
-    many = [event(device_id=f"device-{n}") for n in range(2_000)]
+    many = [event(device_id=f"device-{n}", user_id=None) for n in range(2_000)]
     assert await client.upload(*many) == too_large
     assert (await client.upload(*many[1:]))[0] == 200
     assert (await client.upload(*many, path="/batch"))[0] == 200
@@ -223,14 +223,17 @@ async def test_a_device_that_sends_too_fast_is_throttled_for_the_rest_of_its_hal
     """The average over 30 seconds counts, the body names who and which, and nothing of the request is held."""
     flood = [event(insert_id=str(n)) for n in range(900)]
     assert (await client.upload(*flood))[0] == 200
-    status, answer = await client.upload(event(device_id="device-2"), event(insert_id="one more"))
+    other = event(device_id="device-2", user_id="user-2")
+    status, answer = await client.upload(other, event(insert_id="one more"))
     assert status == 429
     assert answer == {
         "code": 429,
         "error": "Too many requests for some devices and users",
         "eps_threshold": 30,
         "throttled_devices": {"device-1": 31},
-        "throttled_users": {},
+        "throttled_users": {"user-1": 31},
+        "exceeded_daily_quota_users": {},
+        "exceeded_daily_quota_devices": {},
         "throttled_events": [1],
     }
     assert (await client.counts())["saved"] == 900

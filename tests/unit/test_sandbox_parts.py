@@ -141,7 +141,7 @@ def test_rates_are_per_name_and_start_anew_with_each_window():
     """One's flood is not another's."""
     rates = Rates(30)
     assert rates.over({"a": 900, "b": 901}, 0) == {"b": 31}
-    rates.count({"a": 900})
+    rates.count({"a": 900}, 0)
     assert rates.over({"a": 1, "b": 1}, 29_999) == {"a": 31}
     assert rates.over({"a": 1}, 30_000) == {}
 

@@ -124,16 +124,17 @@ class InAppEvent:
     def _bad_request(self, response: HttpResponse) -> Verdict:
         text = self._clip(response.body)
         said = text.casefold()
-        if "authenticate" in said or "authentication" in said:
-            return Halt("invalid_s2s_key", KEY_REMEDY)
         if "appsflyer_id" in said:
             return Reject(
                 "invalid_appsflyer_id", f"AppsFlyer refuses the event's id: {text}.", EVENT_REMEDY, named=True
             )
+        # Of this the page says that it "doesn't match" the authentication.
         if "app_id" in said or "app id" in said:
             return Halt("app_id_mismatch", APP_REMEDY)
+        if "authenticate" in said or "authentication" in said:
+            return Halt("invalid_s2s_key", KEY_REMEDY)
         return Reject("invalid_event", f"AppsFlyer refuses the event: {text or 'no text'}.", EVENT_REMEDY)
 
     def _clip(self, body: bytes) -> str:
         text = body[: 4 * DETAIL_CHARS].decode("utf-8", "replace").strip().strip('"').rstrip(".")
-        return text.replace(self._secret, "***")[:DETAIL_CHARS]
+        return (text.replace(self._secret, "***") if self._secret else text)[:DETAIL_CHARS]

@@ -23,7 +23,7 @@ from flybridge.sandbox.faults import Fault, FaultKind, Faults
 from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, read_body
 from flybridge.sandbox.played import play_step
 from flybridge.sandbox.vendors.ledger import ProjectLedger
-from flybridge.sandbox.vendors.rates import Rates
+from flybridge.sandbox.vendors.rates import DAILY_LIMIT, Rates
 from flybridge.sandbox.vendors.validation import (
     BATCH,
     FORBIDDEN,
@@ -65,6 +65,7 @@ class AmplitudeServer:
         *,
         api_keys: Collection[str] | None = None,
         keep_bodies: bool = False,
+        daily_limit: int = DAILY_LIMIT,
     ) -> None:
         self.clock = clock
         self.faults = faults
@@ -72,7 +73,9 @@ class AmplitudeServer:
         self.answers: Counter[tuple[str, int]] = Counter()
         self._api_keys = None if api_keys is None else frozenset(api_keys)
         self._keep_bodies = keep_bodies
-        self._rates = {bounds: Rates(bounds.eps) for bounds in (HTTP_V2, BATCH)}
+        self._devices, self._users = (
+            {bounds: Rates(bounds.eps, daily_limit) for bounds in (HTTP_V2, BATCH)} for _ in range(2)
+        )
         self._routes: dict[tuple[str, str], tuple[Handler, int]] = {
             ("POST", HTTP_V2_PATH): (lambda _, body: self._upload(body, HTTP_V2), HTTP_V2.max_bytes),
             ("POST", "/batch"): (lambda _, body: self._upload(body, BATCH), BATCH.max_bytes),
@@ -131,12 +134,16 @@ class AmplitudeServer:
                 self._note(upload)
             return answer_of(upload)
         ledger, now_ms = self.ledger(upload.api_key), self.clock.now_ms()
-        who = Counter([event.device_id or event.user_id or "" for event in upload.events])
-        refusal = self._scripted(upload.events, bounds) or self._throttled(upload.events, who, bounds, now_ms)
+        devices = Counter([event.device_id for event in upload.events if event.device_id is not None])
+        users = Counter([event.user_id for event in upload.events if event.user_id is not None])
+        refusal = self._scripted(upload.events, bounds) or self._throttled(
+            upload.events, devices, users, bounds, now_ms=now_ms
+        )
         if refusal is not None:
             ledger.reject((upload.events[index], reason) for index, reason in refusal.bad.items())
             return answer_of(refusal)
-        self._rates[bounds].count(who)
+        self._devices[bounds].count(devices, now_ms)
+        self._users[bounds].count(users, now_ms)
         ledger.apply(upload.events, now_ms)
         taken = {
             "code": 200,
@@ -176,22 +183,43 @@ class AmplitudeServer:
         return ErrorAnswer(400, body, silenced)
 
     def _throttled(
-        self, events: list[UploadedEvent], who: Mapping[str, int], bounds: Bounds, now_ms: int
+        self,
+        events: list[UploadedEvent],
+        devices: Mapping[str, int],
+        users: Mapping[str, int],
+        bounds: Bounds,
+        *,
+        now_ms: int,
     ) -> ErrorAnswer | None:
-        slow = self._rates[bounds].over(who, now_ms)
+        of_devices, of_users = self._devices[bounds], self._users[bounds]
+        slow_devices, slow_users = of_devices.over(devices, now_ms), of_users.over(users, now_ms)
         if self.faults.looks_at_events:
-            slow |= {name: bounds.eps + 1 for name in who if name not in slow and self.faults.throttle(name)}
-        if not slow:
+            for event in events:
+                slow = slow_devices if event.device_id is not None else slow_users
+                name = event.device_id or event.user_id or ""
+                if name not in slow and self.faults.throttle(name):
+                    slow[name] = bounds.eps + 1
+        spent_devices, spent_users = of_devices.spent(devices, now_ms), of_users.spent(users, now_ms)
+        if not (slow_devices or slow_users or spent_devices or spent_users):
             return None
-        self._rates[bounds].pause(slow, now_ms)
-        devices = {event.device_id for event in events}
+        of_devices.pause(slow_devices, now_ms)
+        of_users.pause(slow_users, now_ms)
         body = {
             "code": 429,
             "error": "Too many requests for some devices and users",
             "eps_threshold": bounds.eps,
-            "throttled_devices": {name: eps for name, eps in slow.items() if name in devices},
-            "throttled_users": {name: eps for name, eps in slow.items() if name not in devices},
-            "throttled_events": [i for i, event in enumerate(events) if (event.device_id or event.user_id) in slow],
+            "throttled_devices": slow_devices,
+            "throttled_users": slow_users,
+            "exceeded_daily_quota_users": spent_users,
+            "exceeded_daily_quota_devices": spent_devices,
+            "throttled_events": [
+                index
+                for index, event in enumerate(events)
+                if event.device_id in slow_devices
+                or event.device_id in spent_devices
+                or event.user_id in slow_users
+                or event.user_id in spent_users
+            ],
         }
         return ErrorAnswer(429, body)
 

@@ -7,7 +7,8 @@ event is recorded: with an iOS app id without `id`, or a malformed AppsFlyer id,
     GET /sandbox/appsflyer/record?app=      what was taken, as NDJSON; `recorded` false: answered 200, and lost
     GET /sandbox/appsflyer/counts           counts, answers by status, faults by act
 
-Keys: one that begins with `invalid` is unknown (401), one with `zero` is of a package that takes no events (403).
+Keys: one that begins with `invalid` is unknown (401), one with `zero` is of a package that takes no events (403), one
+with `other` is another app's (400).
 
 https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-24). The page says "up to 1KB" and not what
 becomes of more: here it is refused. 429 is not on the page; it is played only by scripted faults.
@@ -39,6 +40,7 @@ NOT_AUTHENTICATED: Final = SandboxAnswer(400, "Failed to Authenticate")
 UNAUTHORIZED: Final = SandboxAnswer(401, "Unauthorized")
 FORBIDDEN: Final = SandboxAnswer(403, "Forbidden")
 NO_ID: Final = SandboxAnswer(400, "appsflyer_id is a mandatory field")
+OTHER_APP: Final = SandboxAnswer(400, "app_id doesn't match the authentication token")
 BAD: Final = SandboxAnswer(400, "Bad request")
 UNPARSED: Final = SandboxAnswer(400, "Payload is missing or failed to parse")
 FAILED: Final = "The server failed"
@@ -105,6 +107,8 @@ class AppsFlyerServer:
             return UNAUTHORIZED
         if key.startswith("zero"):
             return FORBIDDEN
+        if key.startswith("other"):
+            return OTHER_APP
         event = _read(app, body, self.clock.now_ms())
         return self._take(event) if isinstance(event, TakenEvent) else event
 

@@ -1,10 +1,11 @@
-"""Events per second of each device and user, averaged over 30 seconds, as Amplitude measures them.
+"""Events per second of each device and user, averaged over 30 seconds, and per day, as Amplitude measures them.
 
 A device or user that was named in a 429 is to pause for 30 seconds: until then all its events are refused
 (https://amplitude.com/docs/apis/analytics/http-v2, read 2026-11-27).
 
 https://amplitude.com/docs/apis/analytics/batch-event-upload, "EPDS and EPUS" (read 2026-11-24). The average is taken
-over fixed windows of 30 seconds, not over a sliding one (*unverified*).
+over fixed windows of 30 seconds, not over a sliding one (*unverified*). A device or user that was throttled once may
+send 500,000 events in 24 hours, which move by the hour; from then on it is refused.
 """
 
 from __future__ import annotations
@@ -13,13 +14,18 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 WINDOW_MS: Final = 30_000
+HOUR_MS: Final = 3_600_000
+DAY_HOURS: Final = 24
+DAILY_LIMIT: Final = 500_000
 
 
 class Rates:
     """Counts events per device or user. `eps` is the threshold in events per second."""
 
-    def __init__(self, eps: int) -> None:
+    def __init__(self, eps: int, daily_limit: int = DAILY_LIMIT) -> None:
         self.eps = eps
+        self._daily_limit = daily_limit
+        self._by_hour: dict[str, dict[int, int]] = {}
         self._limit = eps * WINDOW_MS // 1000
         self._window = -1
         self._counts: dict[str, int] = {}
@@ -45,8 +51,22 @@ class Rates:
         """Refuse the events of these devices or users for 30 seconds. A pause that has begun does not get longer."""
         for name in who:
             self._paused.setdefault(name, now_ms + WINDOW_MS)
+            self._by_hour.setdefault(name, {})
 
-    def count(self, events: Mapping[str, int]) -> None:
+    def spent(self, events: Mapping[str, int], now_ms: int) -> dict[str, int]:
+        """Return who has used up the quota of a day, and the events of the last 24 hours."""
+        first = now_ms // HOUR_MS - DAY_HOURS + 1
+        found = {}
+        for who in events.keys() & self._by_hour.keys():
+            hours = self._by_hour[who] = {hour: n for hour, n in self._by_hour[who].items() if hour >= first}
+            if sum(hours.values()) >= self._daily_limit:
+                found[who] = sum(hours.values())
+        return found
+
+    def count(self, events: Mapping[str, int], now_ms: int) -> None:
         """Count events that were taken. To be called right after `over`."""
         for who, count in events.items():
             self._counts[who] = self._counts.get(who, 0) + count
+            if who in self._by_hour:
+                hour = now_ms // HOUR_MS
+                self._by_hour[who][hour] = self._by_hour[who].get(hour, 0) + count
