@@ -69,17 +69,11 @@ def revenue_of(postback: Postback, event_value: Any, rule: RevenueRule, notes: l
     if rule.choice is NONE:
         return None
     bought = event_value if isinstance(event_value, dict) and "event_value" not in rule.without else NOTHING
-    amount = postback.event_revenue
-    if (
-        amount is None
-        and postback.event_revenue_usd is None
-        and postback.revenue_in_selected_currency is None
-        and _is_nothing(bought.get("af_revenue"))
-    ):
+    if not _has_amount(postback, bought):
         return None
     money = _chosen(postback, bought, rule)
     if money is None:
-        if amount is not None or not _is_nothing(bought.get("af_revenue")):
+        if postback.event_revenue is not None or not _is_nothing(bought.get("af_revenue")):
             notes.append(_why_none(postback, bought, rule.choice))
         return None
     amount, currency = money
@@ -124,6 +118,15 @@ def _in_event_currency(postback: Postback, bought: dict[str, Any], rule: Revenue
     return None if amount is None else (amount, currency)
 
 
+def _has_amount(postback: Postback, bought: dict[str, Any]) -> bool:
+    return (
+        postback.event_revenue is not None
+        or postback.event_revenue_usd is not None
+        or postback.revenue_in_selected_currency is not None
+        or not _is_nothing(bought.get("af_revenue"))
+    )
+
+
 def _is_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value in ABSENT)
 
@@ -157,7 +160,9 @@ def _why_none(postback: Postback, bought: dict[str, Any], choice: RevenueIn) -> 
 
 
 def amount_of(postback: Postback, bought: dict[str, Any]) -> tuple[float, str | None] | None:
-    """Return the first amount that a message reports, and its currency as it is written."""
+    """Return the first amount that a message reports, and its currency as it is written; None if it reports none."""
+    if not _has_amount(postback, bought):
+        return None
     if (own := _in_event_currency(postback, bought)) is not None:
         return own
     if postback.event_revenue_usd is not None:
