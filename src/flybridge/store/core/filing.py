@@ -7,7 +7,7 @@ keys, sightings); then every table gets its rows in one statement.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, assert_never
 
 from msgspec import structs
@@ -16,6 +16,7 @@ from flybridge.identity.masking import dimension
 from flybridge.records import (
     HOUR_MS,
     Apply,
+    Carried,
     Dead,
     Deliver,
     Delivery,
@@ -86,6 +87,7 @@ def file(
     batch.performance.load((filing for _, filing in (*effective, *repeated)), released_keys)
     batch.performance.prepare(effective)
     batch.performance.reach(released_keys)
+    batch.count(effective)
     for row_id, filing in effective:
         batch.decide(row_id, filing)
     for row_id, filing in repeated:
@@ -122,6 +124,25 @@ def _identity(filing: Filing) -> str:
     return filing.key.hex() if filing.key is not None and filing.key != filing.digest else ""
 
 
+def _coverage(carried: Mapping[tuple[str, str, Carried], int]) -> list[tuple[object, ...]]:
+    """Return the rows of coverage. Their labels are masked: two that differ may be one afterwards."""
+    n, installs = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
+    for (app, day, one), times in carried.items():
+        names = map(dimension, (one.platform, one.app_version, one.media_source))
+        at = (day, app, *names, one.kinds)
+        n[at] += times
+        installs[at] += times * one.is_install
+    return [(*at, times, installs[at]) for at, times in n.items()]
+
+
+def _restricted(changes: Mapping[tuple[str, Restricted], int]) -> list[tuple[object, ...]]:
+    """Return the rows of `restricted_counts`, masked."""
+    n = Counter[tuple[str, ...]]()
+    for (app, change), times in changes.items():
+        n[app, change.day, dimension(change.media_source), change.policy] += times
+    return [(*at, times) for at, times in n.items()]
+
+
 class _Batch:
     """The rows of one batch, by table."""
 
@@ -141,8 +162,7 @@ class _Batch:
         self._now_ms = now_ms
         self._rows: dict[Write, list[tuple[object, ...]]] = {what: [] for what in ORDER}
         self._restricted: Counter[tuple[str, Restricted]] = Counter()
-        self._carried: Counter[tuple[str, str, tuple[str, ...], str]] = Counter()
-        self._installs: Counter[tuple[str, str, tuple[str, ...], str]] = Counter()
+        self._carried: Counter[tuple[str, str, Carried]] = Counter()
         self._sighted: Counter[tuple[str, str]] = Counter()
         self._content_keys = ContentKeys(ledger.tables, now_ms)
         self._dead_counters: dict[int, int] = {}
@@ -211,26 +231,25 @@ class _Batch:
             self._cells[row_id] = self.performance.correct(filing.envelope.app, filing.performance)
         self._enter(row_id, filing, OutcomeKind.DUPLICATE, "")
 
+    def count(self, effective: Sequence[tuple[int, Filing]]) -> None:
+        """Count what these are, whatever becomes of them: performance, restrictions, coverage, sightings."""
+        for row_id, filing in effective:
+            if filing.performance is not None and not isinstance(filing.decision, Dead):
+                self._cells[row_id] = self.performance.count(filing.envelope.app, row_id)
+        for _, filing in effective:
+            app = filing.envelope.app
+            if filing.restricted is not None:
+                self._restricted[app, filing.restricted] += 1
+            if filing.carried is not None:
+                self._carried[app, day_of(filing.envelope.received_ms), filing.carried] += 1
+            if filing.envelope.source in TELLS:
+                self._sighted.update([(sighting.app, sighting.kind) for sighting in filing.sightings])
+
     def decide(self, row_id: int, filing: Filing) -> None:
         """Turn one decision into rows."""
         if filing.envelope.receipt in self._gone:
             self._enter(row_id, filing, OutcomeKind.FORGOTTEN, BEFORE_REQUEST)
             return
-        if filing.performance is not None and not isinstance(filing.decision, Dead):
-            self._cells[row_id] = self.performance.count(filing.envelope.app, row_id)
-        if filing.restricted is not None:
-            change = filing.restricted
-            change = Restricted(change.policy, dimension(change.media_source), change.day)
-            self._restricted[filing.envelope.app, change] += 1
-        if filing.carried is not None:
-            carried = filing.carried
-            names = tuple(map(dimension, (carried.platform, carried.app_version, carried.media_source)))
-            day = day_of(filing.envelope.received_ms)
-            at = (filing.envelope.app, day, names, carried.kinds)
-            self._carried[at] += 1
-            self._installs[at] += carried.is_install
-        if filing.envelope.source in TELLS:
-            self._sighted.update([(sighting.app, sighting.kind) for sighting in filing.sightings])
         match filing.decision:
             case Deliver() as item:
                 if filing.performance is not None and (item.user_id or item.device_id):
@@ -375,14 +394,9 @@ class _Batch:
     def write(self) -> None:
         self._content_keys.write()
         enqueue(self._ledger, (*self.matched, *self._unmatched), self._now_ms)
-        self._rows[Write.COVERAGE] += [
-            (day, app, *names, kinds, n, self._installs[app, day, names, kinds])
-            for (app, day, names, kinds), n in self._carried.items()
-        ]
+        self._rows[Write.COVERAGE] = _coverage(self._carried)
         self._rows[Write.SIGHTED] += [(app, kind, n, self._now_ms) for (app, kind), n in self._sighted.items()]
-        self._rows[Write.RESTRICTED] += [
-            (app, change.day, change.media_source, change.policy, n) for (app, change), n in self._restricted.items()
-        ]
+        self._rows[Write.RESTRICTED] = _restricted(self._restricted)
         for what in ORDER:
             self._ledger.tables.write(what, self._rows[what])
         self.performance.write()
