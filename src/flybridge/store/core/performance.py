@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Final
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from flybridge.identity.masking import dimension
 from flybridge.records import Dead, Dimensions, Filing, Performance, PerformanceKind
+from flybridge.store.core.performance_cells import without_ids
 from flybridge.store.core.tables import Read, Tables, Write
 
 LAST_OFFSET: Final = 90
@@ -146,7 +145,7 @@ class PerformanceCounters:
         for row_id, filing in filings:
             if filing.performance is None or isinstance(filing.decision, Dead):
                 continue
-            found, app = _masked(filing.performance), filing.envelope.app
+            found, app = filing.performance, filing.envelope.app
             counted.append((row_id, found))
             names.append((app, found.day, found.dimensions))
             if found.origin is None or not found.install_s or not begun.isdisjoint(found.keys):
@@ -190,7 +189,6 @@ class PerformanceCounters:
         """
         if not found.begins or not found.install_s:
             return None
-        found = _masked(found)
         installation = self._installation(found)
         if installation is None or not self._begin(app, installation, found, is_duplicate=True):
             return None
@@ -269,6 +267,7 @@ class PerformanceCounters:
                 return False
             if known.kind in BEGIN and origin.kind not in BEGIN:
                 return False  # a received install ranks before what events tell
+            origin = without_ids(origin)
             if _rank(known, installation.install_s, installation.touch_s) >= _rank(
                 origin, found.install_s, found.touch_s
             ):
@@ -311,24 +310,6 @@ class PerformanceCounters:
             sums[1] += 1
             if paid != NEVER and (earlier := installation.offset(paid)) <= LAST_OFFSET:
                 self._cohort((installation.cell, earlier))[1] -= 1
-
-
-def _masked(found: Performance) -> Performance:
-    """Return it without identifiers of people in its labels."""
-    dimensions, origin = found.dimensions, found.origin
-    if not (_identifies(dimensions) or (origin is not None and origin is not dimensions and _identifies(origin))):
-        return found
-    return structs.replace(
-        found,
-        dimensions=Dimensions(*map(dimension, dimensions)),
-        origin=None if origin is None else Dimensions(*map(dimension, origin)),
-    )
-
-
-@lru_cache(maxsize=32_768)
-def _identifies(dimensions: Dimensions) -> bool:
-    """Return whether a label has an identifier in it."""
-    return any(dimension(label) != label for label in dimensions)
 
 
 def _rank(origin: Dimensions, install_s: int, touch_s: int) -> tuple[object, ...]:

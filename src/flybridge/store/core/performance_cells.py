@@ -7,9 +7,11 @@ countries, every second event is the first of its cell, and statements for each 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
+from flybridge.identity.masking import dimension
 from flybridge.records import Dimensions
 from flybridge.store.core.performance_sql import CellSql
 from flybridge.store.performance import OTHER
@@ -77,13 +79,19 @@ class PerformanceCells:
         return found
 
     def _prepare(self, unknown: Sequence[CellName]) -> None:
-        """Find cells, and make those that are new."""
-        dimensions = self._find(unknown)
-        new = [name for name in unknown if name not in self._cells]
-        if not new:
-            return
+        """Find cells, and make those that are new. Their labels are masked: no cell holds an identifier of a person."""
+        masked = {name: (name[0], name[1], without_ids(name[2])) for name in unknown}
+        wanted = [name for name in dict.fromkeys(masked.values()) if name not in self._cells]
+        dimensions = self._find(wanted)
+        if new := [name for name in wanted if name not in self._cells]:
+            self._make_fitting(new, dimensions)
+        for name, place in masked.items():
+            if place in self._cells:
+                self._cells[name] = self._cells[place]
+
+    def _make_fitting(self, new: Sequence[CellName], dimensions: dict[tuple[str, Dimensions], int]) -> None:
+        """Make cells, as many as a day may have. What has no cell of its own is counted in one that every kind has."""
         fits = self._fitting(new)
-        # What has no place of its own is counted in one that every kind has.
         rest = {name: name if name in fits else _rest(name) for name in new}
         others = [name for name in dict.fromkeys(rest.values()) if name not in fits and name not in self._cells]
         if others:
@@ -111,28 +119,27 @@ class PerformanceCells:
         known: dict[tuple[str, Dimensions], int] = {}
         for part in _parts(names):
             values = [(at, day, app, *dimensions) for at, (app, day, dimensions) in enumerate(part)]
-            for at, dimension, cell in self._run(self._sql.find(len(values)), [*chain.from_iterable(values)]):
+            for at, number, cell in self._run(self._sql.find(len(values)), [*chain.from_iterable(values)]):
                 app, _, dimensions = part[at]
-                known[app, dimensions] = dimension
+                known[app, dimensions] = number
                 if cell is not None:
                     self._keep(part[at], cell)
         return known
 
     def _make(self, names: Sequence[CellName], known: dict[tuple[str, Dimensions], int]) -> None:
         lacking = dict.fromkeys((app, dimensions) for app, _, dimensions in names if (app, dimensions) not in known)
-        for part in _parts([*lacking]):
-            values = chain.from_iterable((app, *dimensions) for app, dimensions in part)
-            for row in self._run(self._sql.make_dimensions(len(part)), [*values]):
-                number, app, *labels = row
-                known[app, Dimensions(*labels)] = number
-        places = {
-            (day, known[app, dimensions]): (app, day, dimensions)
-            for app, day, dimensions in names
-            if (app, dimensions) in known
-        }
-        for place in _parts([*places]):
-            for cell, day, dimension in self._run(self._sql.make_cells(len(place)), [*chain.from_iterable(place)]):
-                self._keep(places[day, dimension], cell)
+        named = dict(zip(self._new_ids("dimensions", len(lacking)), lacking, strict=True))
+        for part in _parts([(number, app, *dimensions) for number, (app, dimensions) in named.items()]):
+            for (number,) in self._run(self._sql.make_dimensions(len(part)), [*chain.from_iterable(part)]):
+                known[named[number]] = number
+        places = [(name, known[at]) for name in names if (at := (name[0], name[2])) in known]
+        cells = dict(zip(self._new_ids("performance_cells", len(places)), places, strict=True))
+        for part in _parts([(cell, name[1], labels) for cell, (name, labels) in cells.items()]):
+            for (cell,) in self._run(self._sql.make_cells(len(part)), [*chain.from_iterable(part)]):
+                self._keep(cells[cell][0], cell)
+
+    def _new_ids(self, table: str, n: int) -> list[int]:
+        return [number for (number,) in self._run(self._sql.new_ids(table), (n,))] if n else []
 
     def _keep(self, name: CellName, cell: int) -> None:
         self._cells[name] = cell
@@ -165,6 +172,12 @@ class PerformanceCells:
             ((n,),) = self._run(self._sql.count, (day, app))
             count = self._counts[app, day] = [int(n), 0]
         return count
+
+
+@lru_cache(maxsize=32_768)
+def without_ids(dimensions: Dimensions) -> Dimensions:
+    """Return labels without identifiers of people."""
+    return Dimensions(*map(dimension, dimensions))
 
 
 def _rest(name: CellName) -> CellName:

@@ -90,10 +90,12 @@ NAMED: Final = ", ".join(NAMED_BY)
 class CellSql:
     """The texts that find and make cells. `parameter` writes a parameter by its number and type.
 
-    `same` is the test whether a row of `dimensions` is the one that is `wanted`, so that an index serves.
+    `same` is the test whether a row of `dimensions` is the one that is `wanted`, so that an index serves. `new_ids`
+    writes the text that gives as many new ids of a table as its parameter says.
     """
 
-    def __init__(self, parameter: Callable[[int, str], str], same: str) -> None:
+    def __init__(self, parameter: Callable[[int, str], str], same: str, new_ids: Callable[[str], str]) -> None:
+        self.new_ids = new_ids
         self._parameter = parameter
         self._same = same
         self._texts: dict[tuple[str, int], str] = {}
@@ -115,22 +117,21 @@ class CellSql:
         )
 
     def make_dimensions(self, n: int) -> str:
-        """Parameters: names, n times. Columns: id, names, of those that are new."""
+        """Parameters: id, names, n times. Columns: the id, of those that are new."""
         return self._text(
             "dimensions",
             n,
-            ["text"] * len(NAMED_BY),
-            f"INSERT INTO dimensions ({NAMED}) VALUES {{}} ON CONFLICT DO NOTHING RETURNING id, {NAMED}",
+            ("bigint", *["text"] * len(NAMED_BY)),
+            f"INSERT INTO dimensions (id, {NAMED}) VALUES {{}} ON CONFLICT DO NOTHING RETURNING id",
         )
 
     def make_cells(self, n: int) -> str:
-        """Parameters: day, dimension, n times. Columns: id, day, dimension, of those that are new."""
+        """Parameters: id, day, dimension, n times. Columns: the id, of those that are new."""
         return self._text(
             "cells",
             n,
-            ("bigint", "bigint"),
-            """INSERT INTO performance_cells (day, dimension) VALUES {} ON CONFLICT DO NOTHING
-               RETURNING id, day, dimension""",
+            ("bigint", "bigint", "bigint"),
+            "INSERT INTO performance_cells (id, day, dimension) VALUES {} ON CONFLICT DO NOTHING RETURNING id",
         )
 
     def _text(self, name: str, n: int, types: Sequence[str], sql: str) -> str:

@@ -43,6 +43,7 @@ CELLS: Final = CellSql(
     "${}::{}".format,
     f"cell_of({', '.join(f'dimensions.{name}' for name in NAMED_BY)}) "
     f"= cell_of({', '.join(f'wanted.{name}' for name in NAMED_BY)})",
+    "SELECT nextval(pg_get_serial_sequence('{}', 'id')) FROM generate_series(1, $1::bigint)".format,
 )
 _LOCK: Final = b"INSERT INTO locks (key) SELECT key FROM unnest($1::bytea[]) AS wanted (key) ORDER BY key"
 _UNLOCK: Final = b"DELETE FROM locks WHERE key = ANY($1::bytea[])"

@@ -15,7 +15,10 @@ from flybridge.store.sqlite.spread import Spread
 from flybridge.store.sqlite.sql import READS, WRITES
 
 CELLS: Final = CellSql(
-    lambda number, _: f"?{number}", " AND ".join(f"dimensions.{name} = wanted.{name}" for name in NAMED_BY)
+    lambda number, _: f"?{number}",
+    " AND ".join(f"dimensions.{name} = wanted.{name}" for name in NAMED_BY),
+    """WITH RECURSIVE new (id) AS (SELECT coalesce(max(id), 0) + 1 FROM {} UNION ALL SELECT id + 1 FROM new LIMIT ?1)
+       SELECT id FROM new""".format,
 )
 _WRITES: Final = {what: Spread(sql) for what, sql in WRITES.items()}
 
