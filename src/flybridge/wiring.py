@@ -17,8 +17,9 @@ from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.settings import AudienceSettings, Cadence, called
 from flybridge.clock import Clock
+from flybridge.config.apps import App, AtExpiry, HoldV1
 from flybridge.config.notify import PORTS
-from flybridge.config.settings import App, AtExpiry, Config, HoldV1, Secret
+from flybridge.config.settings import Config
 from flybridge.config.streams import streams_of
 from flybridge.delivery.exchange import Download, Endpoint
 from flybridge.flow import AppFlow, Flow
@@ -32,6 +33,7 @@ from flybridge.notifications.notifier import NotifyRules
 from flybridge.notifications.quiet import NONE, QuietHours
 from flybridge.records import HOUR_MS
 from flybridge.store.records import Lane
+from flybridge.system.secret import Secret
 from flybridge.web.intake import IntakeApp
 from flybridge.web.routes import StreamRoutes
 

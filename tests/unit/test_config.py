@@ -8,20 +8,11 @@ from pathlib import Path
 import pytest
 
 from flybridge.audiences.settings import Cadence, Identifier
-from flybridge.config.settings import (
-    AtExpiry,
-    Config,
-    HoldV1,
-    Platform,
-    Region,
-    Route,
-    Secret,
-    Uncertain,
-    load,
-    loads,
-    shown,
-)
+from flybridge.config.apps import AtExpiry, HoldV1, Platform, Region, Route
+from flybridge.config.settings import Config, load, loads, shown
+from flybridge.delivery.lifecycle import Uncertain
 from flybridge.errors import ConfigError
+from flybridge.system.secret import Secret
 
 SMALL = """
 secret = "0123456789abcdef"

@@ -9,7 +9,7 @@ import pickle
 import msgspec
 import pytest
 
-from flybridge.config.settings import Secret
+from flybridge.system.secret import Secret
 
 VALUE = "correct horse battery staple"
 

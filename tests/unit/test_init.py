@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.config.settings import Platform, Region, Route, loads
+from flybridge.config.apps import Platform, Region, Route
+from flybridge.config.settings import loads
 from flybridge.config.template import Answers, render, what_to_paste
 
 ENV = {

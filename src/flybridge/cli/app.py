@@ -20,7 +20,8 @@ import typer
 from flybridge import __version__
 from flybridge.cli.common import ConfigPath, configured, run
 from flybridge.cli.lazy import Later, LazyGroup
-from flybridge.config.settings import Platform, Region, Route, loads
+from flybridge.config.apps import Platform, Region, Route
+from flybridge.config.settings import loads
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.roles import Role
 

@@ -12,7 +12,7 @@ import typer
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured
 from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
-from flybridge.config.settings import App
+from flybridge.config.apps import App
 from flybridge.errors import ConfigError
 from flybridge.operations.explain import MAX_ROWS, MessageOutcome, app_of
 from flybridge.operations.explain import explain as explain_message

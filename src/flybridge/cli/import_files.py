@@ -14,7 +14,8 @@ from flybridge.cli.audit import Job, Result, audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_inbox
 from flybridge.cli.printing import complain, print_json, print_rows, visible
 from flybridge.clock import SystemClock
-from flybridge.config.settings import App, Config
+from flybridge.config.apps import App
+from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Inbox
 from flybridge.operations.import_files import Imported, import_events, import_file

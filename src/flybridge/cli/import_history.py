@@ -13,7 +13,8 @@ from msgspec import Struct
 from flybridge.cli.audit import Result
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
-from flybridge.config.settings import App, Config
+from flybridge.config.apps import App
+from flybridge.config.settings import Config
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import RawFile, find_files
 from flybridge.history.run import HistoryImport, ImportPlan, day_span, overlap, refused

@@ -16,7 +16,8 @@ from flybridge.cli.audit import audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_store, with_transport
 from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
-from flybridge.config.settings import Config, Route
+from flybridge.config.apps import Route
+from flybridge.config.settings import Config
 from flybridge.delivery.lane_reports import read_reports, reporting
 from flybridge.errors import FlybridgeError
 from flybridge.identity import Keyring

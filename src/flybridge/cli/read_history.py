@@ -13,8 +13,8 @@ from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run
 from flybridge.cli.import_files import chosen_app
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
-from flybridge.config.apps import PulledReport
-from flybridge.config.settings import App, Config
+from flybridge.config.apps import App, PulledReport
+from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.history.gaps import CAUSES, GapReport
 from flybridge.history.pull import Pulled

@@ -17,18 +17,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from flybridge.config.apps import (
-    Amplitude,
     App,
-    AppInsight,
-    AppsFlyer,
-    AtExpiry,
-    CostsFrom,
-    Detail,
-    HoldSettings,
-    HoldV1,
-    Platform,
-    Region,
-    Route,
 )
 from flybridge.config.check import (
     check_app,
@@ -39,57 +28,14 @@ from flybridge.config.check import (
     check_secret,
     check_shared,
 )
-from flybridge.config.console import Console, ConsoleUser, Grant, OidcLogin, TrustedProxy
+from flybridge.config.console import Console
 from flybridge.config.env_file import NAME as ENV_FILE
 from flybridge.config.env_file import read_env_file
-from flybridge.config.notify import Notify, NotifyEmail, NotifySlack, NotifyWebhook, Security
+from flybridge.config.notify import Notify
 from flybridge.config.read import ConfigReader, parse, unset_variables
-from flybridge.delivery.lifecycle import Uncertain
 from flybridge.delivery.settings import DeliverySettings
 from flybridge.errors import ConfigError
-from flybridge.mapping.to_amplitude.settings import EventMapping, MappingRow
-from flybridge.mapping.to_appsflyer.settings import Stream
 from flybridge.system.secret import Secret
-
-__all__ = [
-    "Amplitude",
-    "App",
-    "AppInsight",
-    "AppsFlyer",
-    "AtExpiry",
-    "Cluster",
-    "Config",
-    "Console",
-    "ConsoleUser",
-    "CostsFrom",
-    "DeliverySettings",
-    "Detail",
-    "EventMapping",
-    "Grant",
-    "HoldSettings",
-    "HoldV1",
-    "Insight",
-    "MappingRow",
-    "Notify",
-    "NotifyEmail",
-    "NotifySlack",
-    "NotifyWebhook",
-    "OidcLogin",
-    "Platform",
-    "Region",
-    "Retention",
-    "Route",
-    "Secret",
-    "Security",
-    "Server",
-    "Stream",
-    "TrustedProxy",
-    "Uncertain",
-    "find",
-    "load",
-    "loads",
-    "shown",
-]
 
 DEFAULT_PATH: Final = "flybridge.toml"
 PATH_VARIABLE: Final = "FLYBRIDGE_CONFIG"

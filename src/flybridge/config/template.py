@@ -7,7 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.config.settings import App, Config, Platform, Region, Route
+from flybridge.config.apps import App, Platform, Region, Route
+from flybridge.config.settings import Config
 from flybridge.mapping.to_amplitude.settings import CustomerUserId
 
 

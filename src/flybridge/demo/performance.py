@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Struct
 
-from flybridge.config.settings import App, Config, Route
+from flybridge.config.apps import App, Route
+from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, HttpRequest, Transport
 from flybridge.demo.true_performance import Group, MoneyRules, true_metrics
 from flybridge.errors import FlybridgeError, TransportError

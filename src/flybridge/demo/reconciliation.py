@@ -17,7 +17,8 @@ from msgspec import Struct, structs
 
 from flybridge.amplitude.dashboard import BUDGET_S
 from flybridge.clock import Clock
-from flybridge.config.settings import App, Config, Secret
+from flybridge.config.apps import App
+from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, HttpRequest, Transport
 from flybridge.demo.performance import post
 from flybridge.demo.planted import AmplitudeRecord, planted
@@ -29,6 +30,7 @@ from flybridge.operations.reconcile_plan import ReconcilePlan, reconcile_plans_o
 from flybridge.records import DAY_MS
 from flybridge.sandbox.traffic.planned import MessageKind, TrafficMessage
 from flybridge.store.protocol import Store
+from flybridge.system.secret import Secret
 from flybridge.testing.clocks import JumpingClock
 
 CENT: Final = 10_000

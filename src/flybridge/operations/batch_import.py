@@ -11,7 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flybridge.config.settings import App, load
+from flybridge.config.apps import App
+from flybridge.config.settings import load
 from flybridge.errors import ConfigError
 from flybridge.flow import Flow
 from flybridge.history.batches import map_files

@@ -18,7 +18,8 @@ from flybridge.audiences.plan import RunOptions
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
 from flybridge.clock import Clock
-from flybridge.config.settings import App, Config
+from flybridge.config.apps import App
+from flybridge.config.settings import Config
 from flybridge.config.template import what_to_paste
 from flybridge.delivery.exchange import Download, Transport
 from flybridge.errors import FlybridgeError

@@ -24,7 +24,8 @@ from flybridge.amplitude.cohort import read_usage, usage_request
 from flybridge.amplitude.upload import origin
 from flybridge.appsflyer import inapp_event, push_config
 from flybridge.audiences.settings import Cadence, called
-from flybridge.config.settings import App, Config, Platform, Route
+from flybridge.config.apps import App, Platform, Route
+from flybridge.config.settings import Config
 from flybridge.config.template import push_url
 from flybridge.delivery.exchange import HttpRequest, HttpResponse, Transport
 from flybridge.errors import TransportError

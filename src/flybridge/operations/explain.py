@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from flybridge.amplitude.streamed import event_in, read_message
 from flybridge.appsflyer import postback
-from flybridge.config.settings import App, Config
+from flybridge.config.apps import App
+from flybridge.config.settings import Config
 from flybridge.config.streams import streams_of
 from flybridge.errors import ConfigError
 from flybridge.insight.reasons import reason_of

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from flybridge.amplitude import deletion as amplitude
 from flybridge.appsflyer import deletion as appsflyer
 from flybridge.clock import Clock
-from flybridge.config.settings import App
+from flybridge.config.apps import App
 from flybridge.delivery.exchange import Erasure, HttpRequest, Transport
 from flybridge.errors import FlybridgeError, TransportError
 from flybridge.identity import IdKind, Keyring, usable

@@ -20,7 +20,8 @@ from flybridge.appsflyer import aggregate, master
 from flybridge.appsflyer.aggregate import Aggregate, AggregateReport
 from flybridge.appsflyer.cost_file import CostFileRow
 from flybridge.appsflyer.report import ReportRefusal
-from flybridge.config.settings import Config, CostsFrom
+from flybridge.config.apps import CostsFrom
+from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import FlybridgeError
 from flybridge.insight.reported_costs import costs_of_aggregates, costs_of_files, costs_of_master, runs_of_days

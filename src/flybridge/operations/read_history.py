@@ -9,7 +9,8 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.clock import Clock
-from flybridge.config.settings import App, Config
+from flybridge.config.apps import App
+from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download
 from flybridge.errors import ConfigError
 from flybridge.flow import Flow

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from flybridge.amplitude.cohort import Credentials
-from flybridge.config.settings import App, Config, Insight, Platform
+from flybridge.config.apps import App, Platform
+from flybridge.config.settings import Config, Insight
 from flybridge.flow import Flow
 from flybridge.history.pull import PullPlan
 from flybridge.insight.comparison import CONVERSIONS

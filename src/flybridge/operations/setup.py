@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from flybridge.appsflyer import push_config
-from flybridge.config.settings import App, Config, Platform, Route
+from flybridge.config.apps import App, Platform, Route
+from flybridge.config.settings import Config
 from flybridge.config.template import push_url
 from flybridge.delivery.exchange import HttpRequest, Transport
 from flybridge.errors import ConfigError, FlybridgeError

@@ -7,7 +7,8 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from flybridge.config.settings import App, Config
+from flybridge.config.apps import App
+from flybridge.config.settings import Config
 from flybridge.notifications.notifier import ChannelState
 from flybridge.records import Envelope
 from flybridge.store.audiences.records import Run, Standing

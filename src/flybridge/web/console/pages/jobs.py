@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flybridge.config.settings import App
+from flybridge.config.apps import App
 from flybridge.records import OutcomeKind, Source
 from flybridge.store.job_runs import JobRun
 from flybridge.web.console.acting import act, first, form_of

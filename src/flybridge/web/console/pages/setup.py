@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flybridge.config.settings import App
+from flybridge.config.apps import App
 from flybridge.config.settings import shown as shown_settings
 from flybridge.config.template import push_url
 from flybridge.notifications.notifier import ChannelState
