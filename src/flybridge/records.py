@@ -46,6 +46,16 @@ def day_of(time_ms: int) -> str:
     return _day(time_ms // DAY_MS)
 
 
+def clock_time(time_ms: int) -> str:
+    """Return a time in milliseconds to the second, for people: `YYYY-MM-DD HH:MM:SS` in UTC."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def utc_time(time_ms: int) -> str:
+    """Return a time in milliseconds to the second, for programs: `YYYY-MM-DDTHH:MM:SSZ`."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 class Source(Word):
     """The intake that an envelope came through."""
 

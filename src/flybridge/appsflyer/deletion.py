@@ -12,13 +12,13 @@ who limit ad tracking can't be erased over this API (`e321`): both are AppsFlyer
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
 from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse
 from flybridge.identity import IdKind
+from flybridge.records import utc_time
 
 ORIGIN: Final = "https://hq1.appsflyer.com"
 PATH: Final = "/api/gdpr/v1/opendsr_requests"
@@ -79,7 +79,7 @@ def request(
 
     `request_id` is a UUID v4, `identity` one of the names in `IDENTITIES`.
     """
-    submitted = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    submitted = utc_time(now_ms)
     body: dict[str, Any] = {
         "subject_request_id": request_id,
         "subject_request_type": "erasure",

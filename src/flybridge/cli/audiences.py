@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +19,7 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
 from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.records import clock_time
 from flybridge.service.backends import opened_transport
 from flybridge.service.process import opened_runner
 from flybridge.store.audiences.protocol import CohortStore
@@ -305,4 +305,4 @@ def _chosen(settings: Config, name: str) -> tuple[str, str]:
 
 
 def _at(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if 0 < ms < NEVER_MS else ""
+    return clock_time(ms) if 0 < ms < NEVER_MS else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +20,7 @@ from flybridge.operations.discard import damaged
 from flybridge.operations.discard import discard as give_up
 from flybridge.operations.replay import Replayed, replay_all
 from flybridge.operations.replay import replay as replay_some
-from flybridge.records import DeadLetter, OutcomeKind
+from flybridge.records import DeadLetter, OutcomeKind, clock_time
 from flybridge.store.events import EventAttempt
 from flybridge.store.figures import RestrictedCount
 from flybridge.store.protocol import Store
@@ -201,7 +201,7 @@ def attempt_rows(attempts: Iterable[EventAttempt]) -> list[dict[str, Any]]:
     """Return a row per attempt to deliver that was not accepted, oldest first. Status 0: there was no answer."""
     return [
         {
-            "at": datetime.fromtimestamp(one.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            "at": clock_time(one.at_ms),
             "endpoint": one.endpoint,
             "status": one.status,
             "reason": one.reason,
@@ -221,7 +221,7 @@ def dead_rows(letters: Iterable[DeadLetter]) -> list[dict[str, Any]]:
             "reason": letter.reason,
             "what_happened": letter.detail,
             "what_to_do": letter.remedy,
-            "died": datetime.fromtimestamp(letter.died_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            "died": clock_time(letter.died_ms),
             "version": letter.version,
         }
         for letter in letters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.notifications.notifier import ChannelState, read_states, send_test
+from flybridge.records import clock_time
 from flybridge.service.backends import opened_download
 from flybridge.wiring import channel_names, channels_of
 
@@ -37,7 +37,7 @@ def notify(
     states = with_store(settings, read_states)
     rows = [_row(name, states.get(name, ChannelState())) for name in names]
     lasting = [
-        {"channel": name, "level": one.concern.level, "since": _time(one.since_ms), "what": one.concern.sentence}
+        {"channel": name, "level": one.concern.level, "since": clock_time(one.since_ms), "what": one.concern.sentence}
         for name in names
         for one in states.get(name, ChannelState()).notified.values()
     ]
@@ -69,12 +69,8 @@ def _row(name: str, state: ChannelState) -> dict[str, Any]:
     return {
         "channel": name,
         "sent": state.sent,
-        "last": _time(state.sent_ms) if state.sent_ms else "",
+        "last": clock_time(state.sent_ms) if state.sent_ms else "",
         "not_over": len(state.notified),
         "problem": state.problem,
         "tries": state.tries,
     }
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

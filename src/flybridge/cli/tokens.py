@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import sys
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ from flybridge.cli.common import AsJson, ConfigPath, configured, with_new_store
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
 from flybridge.config.console import Grant
-from flybridge.records import DAY_MS
+from flybridge.records import DAY_MS, clock_time
 from flybridge.store.protocol import Store
 from flybridge.web.access.tokens import list_tokens, make_token, revoke_token
 
@@ -36,9 +35,9 @@ def tokens(context: typer.Context, config: ConfigPath = None, as_json: AsJson = 
                 "name": one.name,
                 "id": one.id,
                 "role": one.grant.value,
-                "ends": _at(one.ends_ms),
-                "made": _at(one.made_ms),
-                "last_used": _at(one.used_ms) if one.used_ms else "never",
+                "ends": clock_time(one.ends_ms),
+                "made": clock_time(one.made_ms),
+                "last_used": clock_time(one.used_ms) if one.used_ms else "never",
             }
             for one in await list_tokens(store)
         ]
@@ -70,9 +69,9 @@ def create(
 
     id_, text, ends_ms = with_new_store(configured(config or context.obj), work)
     if as_json:
-        print_json({"id": id_, "token": text, "role": role.value, "ends": _at(ends_ms)})
+        print_json({"id": id_, "token": text, "role": role.value, "ends": clock_time(ends_ms)})
         return
-    complain(f"Token {id_}, role {role.value}, until {_at(ends_ms)} UTC. It is not shown again:")
+    complain(f"Token {id_}, role {role.value}, until {clock_time(ends_ms)} UTC. It is not shown again:")
     say(text)
 
 
@@ -116,7 +115,3 @@ def hash_one() -> None:
     if len(password) < 8:
         raise typer.BadParameter("A password needs 8 characters or more.")
     say(hash_password(password))
-
-
-def _at(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

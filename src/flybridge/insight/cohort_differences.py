@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -14,6 +13,7 @@ from flybridge.insight.causes import APPSFLYER, CAUSES
 from flybridge.insight.cohort_comparison import ACTIVE, INSTALLS, REPORT, REVENUE, read_kept
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import asked
+from flybridge.records import utc_time
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 
@@ -89,8 +89,8 @@ async def read_cohort_differences(
         "rows": [_row(dict(zip(question.by, at[0], strict=True)), at, rows[at]) for at in sorted(rows, key=_order)],
         "total": [_row({}, at, total[at]) for at in sorted(total, key=_order)],
         "days": [
-            {"app": one.app, "date": date_of(one.day).isoformat(), "made_at": _made_at(one.made_ms),
-             "notes": list(one.notes)}
+            {"app": one.app, "date": date_of(one.day).isoformat(),
+             "made_at": utc_time(one.made_ms) if one.made_ms else None, "notes": list(one.notes)}
             for one in days
         ],
         "causes": [
@@ -98,10 +98,6 @@ async def read_cohort_differences(
             for one in CAUSES.values() if any(sums.causes[one.code] for sums in total.values())
         ],
     }  # fmt: skip
-
-
-def _made_at(made_ms: int) -> str | None:
-    return datetime.fromtimestamp(made_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if made_ms else None
 
 
 def _order(at: tuple[tuple[str, ...], str, int]) -> tuple[tuple[str, ...], int, int]:

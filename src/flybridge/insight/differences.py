@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +22,7 @@ from flybridge.insight.comparison import (
 from flybridge.insight.nearest import FARTHEST_DAYS
 from flybridge.insight.performance import AppScope, Question
 from flybridge.insight.question import asked
-from flybridge.records import PerformanceKind
+from flybridge.records import PerformanceKind, utc_time
 from flybridge.store.figures import UNEXPLAINED_EVENTS
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
@@ -209,7 +208,7 @@ def _day(day: DayComparison) -> dict[str, Any]:
     return {
         "app": day.app,
         "date": date_of(day.day).isoformat(),
-        "made_at": datetime.fromtimestamp(day.made_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "made_at": utc_time(day.made_ms),
         "is_final": day.is_final,
         "zone": day.zone,
         "amplitude_zone": day.amplitude_zone,

@@ -7,13 +7,13 @@ probability of less than one in ten thousand that chance alone would do it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, field
 
 from flybridge.insight.performance import AppScope
+from flybridge.records import utc_time
 from flybridge.store.figures import DayReport
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
@@ -156,7 +156,7 @@ async def read_findings(store: Store, scopes: Sequence[AppScope]) -> dict[str, A
             {
                 "app": scope.name,
                 "date": date_of(last.day).isoformat() if last else None,
-                "made_at": _time(last.made_ms) if last else None,
+                "made_at": utc_time(last.made_ms) if last else None,
             }
         )
         if last is not None:
@@ -170,7 +170,3 @@ def _read(report: DayReport) -> list[Finding]:
     except msgspec.DecodeError:
         return []
     return [one for one in found if one.kind in KINDS]
-
-
-def _time(made_ms: int) -> str:
-    return datetime.fromtimestamp(made_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

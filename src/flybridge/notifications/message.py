@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from flybridge.notifications.concern import BAD, FINDING, Concern, News, Notified
+from flybridge.records import utc_time
 
 MOST: Final = 20
 """How many concerns of a sort are written out; findings may be many."""
@@ -64,7 +64,7 @@ class Message(Struct, frozen=True):
                 found.append((title, _cut([f"{_MARKS[one.level]}: {one.sentence}" for one in concerns])))
         if news.ended:
             found.append(
-                ("Well again", _cut([f"Since {_time(one.since_ms)}: {one.concern.sentence}" for one in news.ended]))
+                ("Well again", _cut([f"Since {utc_time(one.since_ms)}: {one.concern.sentence}" for one in news.ended]))
             )
         if self.still or self.others:
             lines = [f"{_MARKS[one.level]}: {one.sentence}" for one in self.still]
@@ -79,7 +79,7 @@ class Message(Struct, frozen=True):
             {
                 "type": "test" if self.test else "conditions",
                 "id": self.id,
-                "at": _time(self.at_ms),
+                "at": utc_time(self.at_ms),
                 "console": self.address or None,
                 "summary": self.subject,
                 "began": [self._concern(one) for one in self.news.began[:MOST]],
@@ -104,7 +104,7 @@ class Message(Struct, frozen=True):
             "level": one.level,
             "sentence": one.sentence,
             "see": f"{self.address}{one.path}" if self.address and one.path else None,
-            **({"since": _time(notified.since_ms)} if notified is not None else {}),
+            **({"since": utc_time(notified.since_ms)} if notified is not None else {}),
         }
 
     def _where(self) -> list[str]:
@@ -122,7 +122,3 @@ def _joined(lines: list[str]) -> str:
 def _slack(text: str) -> str:
     """Return a text that Slack shows as it is (https://docs.slack.dev/messaging/formatting-message-text)."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

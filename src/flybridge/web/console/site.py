@@ -18,6 +18,7 @@ from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.performance import AppScope
+from flybridge.records import clock_time
 from flybridge.store.protocol import Store
 from flybridge.telemetry.latencies import StepLatency
 from flybridge.web.console.condition import condition
@@ -27,7 +28,7 @@ from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.operations import Operations
 from flybridge.web.console.plain_words import ticked
 from flybridge.web.console.reading import ConsoleReader
-from flybridge.web.console.words import clock_time, count_of, plural, share, span
+from flybridge.web.console.words import count_of, plural, share, span
 
 Scopes = Callable[[int], Sequence[AppScope]]
 """Returns what has to be known of each app at a time in milliseconds."""

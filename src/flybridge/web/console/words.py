@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 from flybridge.identity.masking import masked
@@ -99,11 +98,6 @@ def share(n: int, of: int) -> str:
         return "100 %" if n and n == of else "0 %"
     percent = 100 * n / of
     return "< 1 %" if percent < 1 else "> 99 %" if percent > 99 else f"{percent:.0f} %"
-
-
-def clock_time(ms: int) -> str:
-    """Return a time as UTC date and time."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def masked_sentence(sentence: str) -> str:

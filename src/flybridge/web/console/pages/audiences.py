@@ -8,11 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from flybridge.records import clock_time
 from flybridge.store.audiences.records import NEVER_MS, Run
 from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.operations import AudienceState
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import clock_time, masked_sentence, plural, shown
+from flybridge.web.console.words import masked_sentence, plural, shown
 
 ENTRY: Final = Entry("audiences", "/audiences", "Audiences")
 DOWNLOADS: Final = "A download counts against the month's downloads of the Amplitude project."

@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flybridge.records import DeadLetter, OutcomeKind
+from flybridge.records import DeadLetter, OutcomeKind, clock_time
 from flybridge.web.console.acting import act, first, form_of, ids_in
 from flybridge.web.console.pages.account import reasons
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import STAGES, clock_time, masked_sentence, plural, shown
+from flybridge.web.console.words import STAGES, masked_sentence, plural, shown
 
 ENTRY: Final = Entry("dead", "/dead", "Dead letters")
 LISTED: Final = 100

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.insight.reasons import UNKNOWN, Reason, reason_of
-from flybridge.records import DAY_MS, Envelope, Media, OutcomeKind, Source
+from flybridge.records import DAY_MS, Envelope, Media, OutcomeKind, Source, clock_time
 from flybridge.store.events import MOST_ATTEMPTS, EventDelivery, EventFilter, EventItem, EventRow, EventStory
 from flybridge.web.answers import Refusal
 from flybridge.web.console.acting import first, form_of
@@ -31,7 +31,6 @@ from flybridge.web.console.words import (
     OUTCOMES,
     SOURCES,
     STAGES,
-    clock_time,
     masked_sentence,
     plural,
     printable,

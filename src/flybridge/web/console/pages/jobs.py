@@ -11,13 +11,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.config.apps import App
-from flybridge.records import OutcomeKind, Source
+from flybridge.records import OutcomeKind, Source, clock_time
 from flybridge.store.job_runs import JobRun
 from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.operations import JOBS, JobState
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import clock_time, masked_sentence, shown, span
+from flybridge.web.console.words import masked_sentence, shown, span
 
 ENTRY: Final = Entry("jobs", "/jobs", "Jobs and streams")
 RUNS: Final = 50

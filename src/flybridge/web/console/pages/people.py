@@ -8,10 +8,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from flybridge.records import clock_time
 from flybridge.web.access.tokens import list_tokens, revoke_token
 from flybridge.web.console.deeds import DONE, FAILED, visitor_of
 from flybridge.web.console.site import HEADERS, Entry, Site
-from flybridge.web.console.words import clock_time, printable
+from flybridge.web.console.words import printable
 
 ENTRY: Final = Entry("access", "/access", "Access")
 
