@@ -14,7 +14,7 @@ from msgspec import Struct
 from flybridge.insight.metrics import MICRO, add
 from flybridge.insight.performance import AppScope, Question, named, spend_in
 from flybridge.records import PerformanceKind
-from flybridge.store.performance import CostSums, CurvePoint, Slice, Sums, date_of, day_number
+from flybridge.store.performance import CostSums, CurvePoint, Sums, date_of, day_number
 from flybridge.store.protocol import Store
 
 LAST: Final = 90
@@ -155,10 +155,7 @@ async def read_cohorts(
 
 async def read_counts(store: Store, app: AppScope, question: Question) -> CohortCounts:
     """Return what the cohorts of one app's period are made of, by the question's labels, day and media source."""
-    asked = Slice(
-        question.first, question.last, app.today, frozenset({*_groups(question), "day", "media_source"}), app.name,
-        question.media_source, question.campaign, question.country, question.platform,
-    )  # fmt: skip
+    asked = question.of_app(app, {*_groups(question), "day", "media_source"})
     return CohortCounts(await store.performance(asked), await store.curves(asked), await store.costs(asked))
 
 

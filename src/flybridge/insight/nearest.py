@@ -135,11 +135,6 @@ async def _counted(store: Store, apps: Sequence[AppScope], question: Question) -
     return {
         (row.kind, row.labels.day)
         for app in apps
-        for row in await store.performance(
-            Slice(
-                question.first, question.last, app.today, frozenset({"day"}), app.name, question.media_source,
-                question.campaign, question.country, question.platform,
-            )
-        )
+        for row in await store.performance(question.of_app(app, {"day"}))
         if row.kind not in IN_NO_FIGURE
-    }  # fmt: skip
+    }

@@ -61,6 +61,11 @@ class Question(Struct, frozen=True):
         """The labels to group by, each once, in the order in which they were asked for."""
         return tuple(dict.fromkeys(BY[name] for name in self.by))
 
+    def of_app(self, app: AppScope, by: Iterable[str]) -> Slice:
+        """Return the slice of one app's counters that answers it, by these labels."""
+        named = (app.name, self.media_source, self.campaign, self.country, self.platform)
+        return Slice(self.first, self.last, app.today, frozenset(by), *named)
+
     def before(self) -> Question:
         """Return the same question about the period of the same length before."""
         days = self.last - self.first + 1
@@ -161,19 +166,8 @@ async def _read_app(
     *,
     horizons: Sequence[int],
 ) -> None:
-    asked = Slice(
-        question.first,
-        question.last,
-        app.today,
-        frozenset({*question.labels, "media_source"}),
-        app.name,
-        question.media_source,
-        question.campaign,
-        question.country,
-        question.platform,
-    )
-
     by = question.labels
+    asked = question.of_app(app, {*by, "media_source"})
 
     def figures(labels: Labels, event: str = "") -> Figures:
         group = tuple([event if label == "event" else getattr(labels, label) for label in by])
