@@ -18,9 +18,9 @@ from flybridge.store.audiences.protocol import CohortStore, Snapshot
 from flybridge.store.audiences.records import Claim
 from flybridge.store.core.tables import Changes, Rows
 from flybridge.store.postgres.connection import Db, connect_reader, connect_writer, prepare
-from flybridge.store.postgres.pool import Pool, repeated, transaction, unavailable
+from flybridge.store.postgres.pool import Pool, reading, repeated, transaction, unavailable
 from flybridge.store.postgres.snapshot import PostgresSnapshot
-from flybridge.store.postgres.tables import PostgresChanges, PostgresRows
+from flybridge.store.postgres.tables import PostgresChanges
 
 WRITERS: Final = 2
 
@@ -55,11 +55,7 @@ class PostgresCohorts(CohortStore):
         return await self._writers.run(lambda db: repeated(lambda: attempt(db)))
 
     async def _read(self, query: Callable[[Rows], T]) -> T:
-        def looking(db: Db) -> T:
-            with transaction(db):
-                return query(PostgresRows(db))
-
-        return await self._readers.run(looking)
+        return await self._readers.run(reading(query))
 
     def _snapshot(self, claim: Claim) -> Snapshot:
         return PostgresSnapshot(self._dsn, self._seal, claim.id)

@@ -15,8 +15,9 @@ import psycopg
 from psycopg import errors
 
 from flybridge.errors import StoreUnavailable
+from flybridge.store.core.tables import Rows
 from flybridge.store.postgres.connection import Db, reason_of
-from flybridge.store.postgres.tables import Conflict
+from flybridge.store.postgres.tables import Conflict, PostgresRows
 
 ATTEMPTS: Final = 8
 
@@ -139,3 +140,13 @@ def unavailable(error: psycopg.Error) -> StoreUnavailable:
     return StoreUnavailable(
         f"The store did not commit: {reason_of(error)}. Nothing was changed; it will be tried again."
     )
+
+
+def reading(query: Callable[[Rows], T]) -> Callable[[Db], T]:
+    """Return the work of a connection that runs `query` in one read transaction."""
+
+    def work(db: Db) -> T:
+        with transaction(db):
+            return query(PostgresRows(db))
+
+    return work

@@ -16,9 +16,9 @@ from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.tables import Rows
 from flybridge.store.postgres.connection import Db, connect, connect_reader, connect_writer, prepare
-from flybridge.store.postgres.pool import Pool, repeated, transaction
+from flybridge.store.postgres.pool import Pool, reading, repeated, transaction
 from flybridge.store.postgres.sql import FOLD
-from flybridge.store.postgres.tables import CounterIds, IdBlocks, PostgresRows, PostgresTables
+from flybridge.store.postgres.tables import CounterIds, IdBlocks, PostgresTables
 from flybridge.store.protocol import Store
 
 WRITERS: Final = 4
@@ -98,11 +98,7 @@ class PostgresStore(Store):
         return result
 
     async def _read(self, query: Callable[[Rows], T]) -> T:
-        def looking(db: Db) -> T:
-            with transaction(db):
-                return query(PostgresRows(db))
-
-        return await self._readers.run(looking)
+        return await self._readers.run(reading(query))
 
     async def _compact(self, now_ms: int) -> None:
         """Fold together what connections have counted of days that are over."""

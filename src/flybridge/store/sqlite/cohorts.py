@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +13,7 @@ from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import CohortStore, Snapshot
 from flybridge.store.audiences.records import Claim
 from flybridge.store.core.tables import Changes, Rows
-from flybridge.store.sqlite.connection import Writer, prepared
+from flybridge.store.sqlite.connection import ReaderPool, Writer, prepared
 from flybridge.store.sqlite.snapshot import SqliteSnapshot, lean, remove
 from flybridge.store.sqlite.tables import SqliteRows, SqliteTables
 
@@ -32,33 +31,17 @@ class SqliteCohorts(CohortStore):
         db = await asyncio.to_thread(prepared, self._path, lean)
         self._tables = SqliteTables(db)
         self._writer = Writer(db, self._tables.undo)
-        self._reader = ThreadPoolExecutor(1, "cohorts-reader")
-        self._reading: sqlite3.Connection | None = None
+        self._reader = ReaderPool(self._path, lean, threads=1)
 
     async def _disconnect(self) -> None:
         await self._writer.close()
-        await asyncio.to_thread(self._reader.shutdown)
-        if self._reading is not None:
-            self._reading.close()
+        await self._reader.close()
 
     async def _write(self, verb: Callable[[Changes], T]) -> T:
         return await self._writer.run(lambda: verb(self._tables))
 
     async def _read(self, query: Callable[[Rows], T]) -> T:
-        def reading() -> T:
-            try:
-                if self._reading is None:
-                    self._reading = lean(self._path)
-                    self._reading.execute("PRAGMA query_only = ON")
-                self._reading.execute("BEGIN")
-                try:
-                    return query(SqliteRows(self._reading))
-                finally:
-                    self._reading.execute("ROLLBACK")
-            except sqlite3.Error as error:
-                raise StoreUnavailable(f"The store {self._path} can't be read: {error}.") from error
-
-        return await asyncio.get_running_loop().run_in_executor(self._reader, reading)
+        return await self._reader.run(lambda db: query(SqliteRows(db)))
 
     def _scratch(self, claim: Claim) -> Path:
         return self._path.with_name(f"{self._path.name}.cohort-{claim.id}")

@@ -180,11 +180,12 @@ def _answer(jobs: Sequence[Job], answers: Sequence[object]) -> None:
 class ReaderPool:
     """Threads with a reading connection each, so that a long report does not stop a short one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, opened: Callable[[Path], sqlite3.Connection] = connect, threads: int = 2) -> None:
         self._path = path
+        self._opened = opened
         self._own = threading.local()
         self._all: list[sqlite3.Connection] = []
-        self._pool = ThreadPoolExecutor(2, "store-reader")
+        self._pool = ThreadPoolExecutor(threads, "store-reader")
 
     async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function in one read transaction: all it reads is of the same moment."""
@@ -199,7 +200,7 @@ class ReaderPool:
     def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if not hasattr(self._own, "db"):
-                self._own.db = connect(self._path)
+                self._own.db = self._opened(self._path)
                 self._own.db.execute("PRAGMA query_only = ON")
                 self._all.append(self._own.db)
             db: sqlite3.Connection = self._own.db
