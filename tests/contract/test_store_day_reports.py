@@ -85,8 +85,6 @@ async def test_a_report_replaces_the_one_of_its_app_kind_and_day(store):
         ("shop", 4, 1, b"before"), ("other", 5, 1, b"x"), ("shop", 5, 2, b"new"),
     ]  # fmt: skip
     assert [one.body for one in await store.day_reports("answers", 5, 9, app="shop")] == [b"new"]
-    await store.drop_day_reports("answers", 5)
-    assert [one.day for one in await store.day_reports("answers", 0, 9)] == [5, 5]
     assert len(await store.day_reports("findings", 0, 9)) == 1
 
 

@@ -27,7 +27,6 @@ REQUESTS_PER_S: Final = 30 / 600
 BURST_S: Final = 600.0
 """A bucket of 30, refilled with 30 in 10 minutes, never exceeds 60 within 10 minutes."""
 PARALLEL: Final = 4
-REQUEST_VALID_MS: Final = 7 * 86_400_000
 
 _RUNS: Final = frozenset({"JOB INPROGRESS", "JOB IN PROGRESS", "JOB_INPROGRESS", "JOB QUEUED", "JOB PENDING"})
 

@@ -57,6 +57,7 @@ class ImportTarget(Struct, frozen=True):
 
 
 def headers_of(api_token: str) -> dict[str, str]:
+    """Return the headers of a request with a JSON body and an API token V2."""
     return {
         "Authorization": f"Bearer {api_token}",
         "Content-Type": "application/json",

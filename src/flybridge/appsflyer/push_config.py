@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from flybridge.appsflyer.audience import headers_of
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 
 ORIGIN: Final = "https://hq1.appsflyer.com"
@@ -55,31 +56,23 @@ class _Configuration(msgspec.Struct):
 
 def read_request(origin: str, api_token: str, app_id: str) -> HttpRequest:
     """Build the request for the endpoints of an app."""
-    return HttpRequest("GET", _url(origin, f"app/{quote(app_id, safe='')}"), _headers(api_token), b"")
+    return HttpRequest("GET", _url(origin, f"app/{quote(app_id, safe='')}"), headers_of(api_token), b"")
 
 
 def write_request(origin: str, api_token: str, app_id: str, endpoints: Sequence[Endpoint]) -> HttpRequest:
     """Build the request that replaces the endpoints of an app."""
     body = msgspec.json.encode({"endpoints": endpoints})
-    return HttpRequest("PUT", _url(origin, f"app/{quote(app_id, safe='')}"), _headers(api_token), body)
+    return HttpRequest("PUT", _url(origin, f"app/{quote(app_id, safe='')}"), headers_of(api_token), body)
 
 
 def token_request(origin: str, api_token: str, app_id: str, token: str, header: str) -> HttpRequest:
     """Build the request that sets the token of an app's endpoints, and the header that carries it."""
     body = msgspec.json.encode({"token": token, "token_name": header})
-    return HttpRequest("PUT", _url(origin, f"tokens/app/{quote(app_id, safe='')}"), _headers(api_token), body)
+    return HttpRequest("PUT", _url(origin, f"tokens/app/{quote(app_id, safe='')}"), headers_of(api_token), body)
 
 
 def _url(origin: str, path: str) -> str:
     return f"{(origin or ORIGIN).rstrip('/')}{PATH}/{path}"
-
-
-def _headers(api_token: str) -> dict[str, str]:
-    return {
-        "Authorization": f"Bearer {api_token}",
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-    }
 
 
 def read(response: HttpResponse) -> list[dict[str, Any]] | str:

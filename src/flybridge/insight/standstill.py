@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from flybridge.store.audiences.records import Run
 
 STANDSTILL: Final = frozenset({"stopped", "held"})
 """Outcomes of a run after which an audience waits for an operator."""
+
+
+def standing_still(runs: Iterable[tuple[str, str, Run]]) -> list[tuple[str, str, Run]]:
+    """Return the audiences that wait for an operator: app, name, and the last run. `runs` are the newest first."""
+    last: dict[tuple[str, str], Run] = {}
+    for app, name, run in runs:
+        last.setdefault((app, name), run)
+    return [(app, name, run) for (app, name), run in sorted(last.items()) if run.outcome in STANDSTILL]
 
 
 def audience_sentence(app: str, name: str, run: Run) -> str:

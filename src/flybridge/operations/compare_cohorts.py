@@ -187,9 +187,7 @@ class CohortComparer:
                 problem = f"AppsFlyer was not reached: {failed}."
                 await self._clock.sleep(PAUSE_S)
                 continue
-            if answer is None:
-                return "AppsFlyer's cohorts are larger than 256 MB: compare fewer days."
-            found = read(answer, kpi)
+            found = answer if isinstance(answer, ReportRefusal) else read(answer, kpi)
             if not isinstance(found, ReportRefusal):
                 return found
             problem = found.sentence

@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from flybridge.appsflyer import aggregate, master
 from flybridge.appsflyer.aggregate import SHORT_DAYS, Aggregate, AggregateReport
+from flybridge.appsflyer.report import ReportRefusal
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import TransportError
 from flybridge.insight.reconcile import AppsFlyerCounts
@@ -83,7 +84,7 @@ async def _answer(download: Download, request: HttpRequest) -> HttpResponse | st
         answer = await whole_report(download, request)
     except TransportError as problem:
         return f"AppsFlyer was not reached: {problem}."
-    return answer if answer is not None else "AppsFlyer's report is larger than 256 MB: compare fewer days."
+    return answer.sentence if isinstance(answer, ReportRefusal) else answer
 
 
 async def _acquisition(plan: ReconcilePlan, download: Download, first: int, last: int) -> AppsFlyerAnswer:

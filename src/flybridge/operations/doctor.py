@@ -24,7 +24,7 @@ from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
 from flybridge.insight.heard import Heard, refused_sentence, silence_sentence, unstored_sentence
 from flybridge.insight.refused_starts import RefusedStart, refused_start_sentence
-from flybridge.insight.standstill import STANDSTILL, audience_sentence
+from flybridge.insight.standstill import audience_sentence, standing_still
 from flybridge.notifications.notifier import ChannelState
 from flybridge.records import HOUR_MS
 from flybridge.store.audiences.records import Run
@@ -243,13 +243,9 @@ def _hours(ms: int) -> str:
 
 def running_audiences(runs: Iterable[tuple[str, str, Run]]) -> list[Check]:
     """Check that no audience has stopped or is held back, by the last run of each. `runs` are the newest first."""
-    last: dict[tuple[str, str], Run] = {}
-    for app, name, run in runs:
-        last.setdefault((app, name), run)
     return [
         Check("audience", run.outcome != "stopped", audience_sentence(app, name, run), warning=run.outcome == "held")
-        for (app, name), run in sorted(last.items())
-        if run.outcome in STANDSTILL
+        for app, name, run in standing_still(runs)
     ]
 
 

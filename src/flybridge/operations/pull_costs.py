@@ -188,6 +188,6 @@ def _pieces(first: int, last: int, longest: int) -> Sequence[tuple[date, date]]:
 async def _answer(download: Download, request: HttpRequest) -> HttpResponse:
     """Return a whole answer. Raises `CostsRefused` for one that is too large to be a report."""
     answer = await whole_report(download, request)
-    if answer is None:
-        raise CostsRefused(ReportRefusal("AppsFlyer's report is larger than 256 MB: ask for fewer days."))
+    if isinstance(answer, ReportRefusal):
+        raise CostsRefused(answer)
     return answer

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from flybridge.appsflyer.report import ReportRefusal
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 
 MAX_BYTES: Final = 256 * 2**20
 
 
-async def whole_report(download: Download, request: HttpRequest) -> HttpResponse | None:
-    """Return the answer to a request with its body; None if that is longer than `MAX_BYTES`.
+TOO_LARGE: Final = ReportRefusal("AppsFlyer's report is larger than 256 MB: ask for fewer days.")
+
+
+async def whole_report(download: Download, request: HttpRequest) -> HttpResponse | ReportRefusal:
+    """Return the answer to a request with its body; a refusal if that is longer than `MAX_BYTES`.
 
     Raises `errors.TransportError` if there is no answer.
     """
@@ -21,5 +25,5 @@ async def whole_report(download: Download, request: HttpRequest) -> HttpResponse
             parts.append(piece)
             size += len(piece)
             if size > MAX_BYTES:
-                return None
+                return TOO_LARGE
         return HttpResponse(answer.status, answer.headers, b"".join(parts))

@@ -537,7 +537,3 @@ class Store(ABC):
     async def day_reports(self, kind: str, first: int, last: int, *, app: str | None = None) -> Sequence[DayReport]:
         """Return the reports of one kind from the first to the last of these days, in the order of days and apps."""
         return await self._read(lambda db: reports.day_reports(db, kind, first, last, app))
-
-    async def drop_day_reports(self, kind: str, before: int) -> None:
-        """Delete the reports of one kind about earlier days."""
-        await self._write(lambda ledger: ledger.tables.write(Write.DROP_DAY_REPORTS, [(kind, before)]))

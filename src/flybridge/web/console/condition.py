@@ -16,10 +16,9 @@ from flybridge.insight.heard import refused_sentence, silence_sentence, unstored
 from flybridge.insight.hints import Known, hint
 from flybridge.insight.native import native_warnings
 from flybridge.insight.refused_starts import refused_start_sentence
-from flybridge.insight.standstill import STANDSTILL, audience_sentence
+from flybridge.insight.standstill import audience_sentence, standing_still
 from flybridge.notifications.concern import notification_key
 from flybridge.records import OutcomeKind
-from flybridge.store.audiences.records import Run
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.words import ENDPOINTS, masked_sentence, plural, shown, span
 
@@ -145,9 +144,6 @@ def _of_senders(reading: Reading) -> list[Notice]:
 
 
 def _of_audiences(reading: Reading) -> list[Notice]:
-    last: dict[tuple[str, str], Run] = {}
-    for app, name, run in reading.runs:
-        last.setdefault((app, name), run)
     return [
         Notice(
             BAD if run.outcome == "stopped" else WARN,
@@ -156,8 +152,7 @@ def _of_audiences(reading: Reading) -> list[Notice]:
             f"audience/{app}/{name}",
             run.outcome,
         )
-        for (app, name), run in sorted(last.items())
-        if run.outcome in STANDSTILL
+        for app, name, run in standing_still(reading.runs)
     ]
 
 
