@@ -13,10 +13,11 @@ import aiohttp
 import pytest
 
 from flybridge.config.settings import load
-from flybridge.demo import streams
 from flybridge.demo.environment import DemoApp, LocalEnvironment
+from flybridge.demo.records import rows_at
 from flybridge.demo.run import Scenario, run_scenario
 from flybridge.demo.watch import read_figures
+from flybridge.sandbox.vendors.appsflyer import OWN
 from flybridge.service import backends
 
 SHOP = DemoApp("shop-ios", "ios", "id1234567890", "http_v2")
@@ -76,7 +77,7 @@ async def rest(environment: LocalEnvironment, messages: int) -> dict[str, int]:
 async def taken(environment: LocalEnvironment) -> list[dict[str, Any]]:
     """Return what the sandbox's AppsFlyer has."""
     async with aiohttp.ClientSession() as session:
-        return await streams.record(session, environment.sandbox.origin, "record")
+        return await rows_at(session, f"{environment.sandbox.origin}{OWN}record")
 
 
 async def run(environment: LocalEnvironment, *words: str) -> tuple[int, Any]:

@@ -144,7 +144,7 @@ class CohortScenario:
                 del self._members[name]
                 self._add_person()
             await self._put(session, sandbox)
-            moved_ms = await _advance(session, sandbox, 3700) - 3_700_000
+            moved_ms = await advance(session, sandbox, 3700) - 3_700_000
             figures = await self._in_step(session, sandbox, bridge, moved_ms)
         async with session.get(f"{sandbox}/sandbox/audiences", params={"import_key": IMPORT_KEY}) as response:
             listed = {value for _, value in (await response.json())["devices"]}
@@ -164,7 +164,7 @@ class CohortScenario:
             if perf_counter() > deadline:
                 raise FlybridgeError(f"After {REST_S:.0f} seconds the audience does not match its cohort.")
             if perf_counter() > impatient:  # retries and the next hourly run wait for the sandbox's clock
-                await _advance(session, sandbox, step_s)
+                await advance(session, sandbox, step_s)
                 impatient, step_s = perf_counter() + IMPATIENCE_S, min(3700, step_s * 8)
             await asyncio.sleep(0.3)
 
@@ -200,7 +200,8 @@ async def _read_figures(session: aiohttp.ClientSession, bridge: str) -> _Audienc
     return found
 
 
-async def _advance(session: aiohttp.ClientSession, sandbox: str, seconds: int) -> int:
+async def advance(session: aiohttp.ClientSession, sandbox: str, seconds: int) -> int:
+    """Move the sandbox's clock, which flybridge follows. Returns its time in milliseconds."""
     async with session.post(f"{sandbox}/sandbox/clock", params={"advance_s": str(seconds)}) as response:
         response.raise_for_status()
         return int((await response.json())["now_ms"])

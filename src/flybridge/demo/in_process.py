@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import os
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from flybridge.config.settings import Config, load
 from flybridge.delivery.exchange import HttpRequest, Transport
 from flybridge.delivery.worker import Worker
-from flybridge.demo import streams
 from flybridge.demo.environment import Environment
-from flybridge.demo.verdict import Evidence, judge
+from flybridge.demo.records import Rows, judge_records, read_records, rows_of
 from flybridge.insight.account import balance
-from flybridge.records import Envelope, Media, Source, digest_of
+from flybridge.records import Envelope, Media, Source
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.products import Product
-from flybridge.sandbox.vendors.appsflyer import OWN
 from flybridge.service import backends
 from flybridge.store.figures import Count
 from flybridge.store.protocol import Store
@@ -102,43 +99,24 @@ class InProcess:
             received[count.app, count.day] += count.n
         account = balance(received, {}, counts, await self.store.audit())
         wrong = [f"{one.app} {one.day}: {one.what}" for one in account.discrepancies]
-        saved = [row for kind in ("saved", "waiting", "dropped")
-                 for row in await self._records(f"/sandbox/record?kind={kind}")]  # fmt: skip
-        rejected = await self._records("/sandbox/record?kind=rejected")
-        taken, refused = await self._records(f"{OWN}record"), await self._records(f"{OWN}rejected")
-        ours: set[bytes] = set()
-        for app in self._apps:
-            found = streams.evidence(
-                app.name,
-                app.appsflyer_app_id,
-                made,
-                ledger,
-                taken=taken,
-                rejected=refused,
-                repeats=Counter(),
-                after_expiry=True,
-            )
-            ours.update(found.digests)
-            wrong += [f"{one.app}: {one.what}" for one in streams.judge_stream(found).disagreements]
-        for app in self._apps:
-            own = [message for message in messages if message.truth.app == app.name]
-            evidence = Evidence(
-                app.name,
-                app.route,
-                own,
-                [digest_of(app.name, message.body) for message in own],
-                [entry for entry in ledger if entry.app == app.name and entry.digest not in ours],
-                [row for row in saved if row["project"] == app.api_key],
-                [row for row in rejected if row["project"] == app.api_key],
-                after_expiry=True,
-            )
-            wrong += [f"{one.app}: {one.what}" for one in judge(evidence).disagreements]
+        apps, streams = judge_records(
+            self._apps,
+            messages,
+            made,
+            ledger=ledger,
+            records=await read_records(self._records),
+            repeats={},
+            after_expiry=True,
+        )
+        disagreements = [one for stream in streams for one in stream.disagreements]
+        disagreements += [one for app in apps for one in app.disagreements]
+        wrong += [f"{one.app}: {one.what}" for one in disagreements]
         uncertain = sum(one.n for one in await self.store.uncertain_counts())
         return InProcessVerdict(counts, uncertain, wrong)
 
-    async def _records(self, path: str) -> list[dict[str, Any]]:
+    async def _records(self, path: str) -> Rows:
         answer = await Inside(self.sandbox).send(HttpRequest("GET", ORIGIN + path, {}, b""))
-        return [msgspec.json.decode(line) for line in answer.body.splitlines() if line]
+        return rows_of(answer.body)
 
 
 @asynccontextmanager

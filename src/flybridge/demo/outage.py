@@ -6,24 +6,21 @@ what is missing is read; then truth and Amplitude are compared event by event.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from time import perf_counter
 from typing import Any, Final
 
 import aiohttp
 from msgspec import structs
 
 from flybridge.config.settings import load
+from flybridge.demo.cohorts import advance
 from flybridge.demo.environment import DemoApp, LocalEnvironment
 from flybridge.demo.outage_verdict import OutageVerdict
 from flybridge.demo.performance import truth_of
-from flybridge.demo.run import record, sandbox_ms, tell_reports
+from flybridge.demo.run import record, sandbox_ms, tell_reports, wait_for_rest
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.demo.watch import read_all_figures
-from flybridge.errors import FlybridgeError
 from flybridge.history.gaps import GapReport
 from flybridge.operations.read_history import HistoryReader
 from flybridge.records import DAY_MS, HOUR_MS
@@ -38,7 +35,6 @@ DAYS: Final = 4
 SPAN_MS: Final = 3 * 3_600_000
 OTHER_PEOPLE: Final = 1_000_000
 """Added to the seed: the same seed begins with the same people."""
-PATIENCE_S: Final = 120.0
 TRIES: Final = 40
 
 
@@ -51,8 +47,7 @@ async def play_outage(environment: LocalEnvironment, *, seed: int, events: int) 
         began_ms = await sandbox_ms(session, environment)
         messages = {app.name: outage_traffic(app, seed, events, began_ms) for app in apps}
         days = days_down((one for sent in messages.values() for one in sent), began_ms)
-        async with session.post(f"{origin}/sandbox/clock", params={"advance_s": str(days * 86_400)}) as answer:
-            answer.raise_for_status()
+        await advance(session, origin, days * 86_400)
         headers = {"Authorization": environment.token, "Content-Type": "application/json"}
         line = [one for sent in messages.values() for one in sent]
         await tell_reports(environment, truth_of(line))
@@ -73,7 +68,7 @@ async def play_outage(environment: LocalEnvironment, *, seed: int, events: int) 
         for tried in range(TRIES):  # reports meet scripted faults like everything else, and are asked for again later
             now_ms = until_ms + tried * HOUR_MS
             reports = await _fill(environment, left, began_ms - DAY_MS, until_ms, now_ms)
-            await _wait(session, environment)
+            await wait_for_rest(session, environment)
             for name, report in reports.items():
                 filled[name].update(missing=report.missing, filled=report.filled)
             left = [app for app in left if reports[app.name].problems or reports[app.name].missing]
@@ -146,14 +141,3 @@ async def _fill(
             assert settings is not None, "the configuration is that of the environment"
             found[app.name] = await reader.gaps(settings, from_ms, until_ms, fill=True)
     return found
-
-
-async def _wait(session: aiohttp.ClientSession, environment: LocalEnvironment) -> None:
-    """Wait until two readings in a row have nothing in flight."""
-    deadline, quiet = perf_counter() + PATIENCE_S, 0
-    while quiet < 3:
-        if perf_counter() > deadline:
-            raise FlybridgeError(f"After {PATIENCE_S:.0f} seconds there is still something in flight.")
-        now = await read_all_figures(session, environment.intake_origins, environment.metrics_origins)
-        quiet = quiet + 1 if now.in_flight == 0 else 0
-        await asyncio.sleep(0.3)

@@ -12,12 +12,10 @@ from time import perf_counter
 from typing import Any, Final
 
 import aiohttp
-import msgspec
 from msgspec import Struct
 
-from flybridge.demo import streams
-from flybridge.demo.cohorts import CohortVerdict
-from flybridge.demo.environment import DemoApp, Environment, LocalEnvironment
+from flybridge.demo.cohorts import CohortVerdict, advance
+from flybridge.demo.environment import Environment, LocalEnvironment
 from flybridge.demo.outage_verdict import OutageVerdict
 from flybridge.demo.performance import (
     PerformanceTruth,
@@ -32,13 +30,14 @@ from flybridge.demo.reconciliation import (
     judge_reconciliation,
     tell_raw_data,
 )
+from flybridge.demo.records import Rows, judge_records, read_records, rows_at
 from flybridge.demo.sender import Outgoing, Sender, Sent
 from flybridge.demo.streams import StreamVerdict, interleaved
-from flybridge.demo.verdict import AppVerdict, Evidence, judge
+from flybridge.demo.verdict import AppVerdict
 from flybridge.demo.watch import ServiceFigures, read_all_figures
 from flybridge.errors import FlybridgeError
 from flybridge.insight.account import Account, balance
-from flybridge.records import DAY_MS, digest_of
+from flybridge.records import DAY_MS
 from flybridge.sandbox.push import PushRetries
 from flybridge.sandbox.traffic.products import products
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficMessage, TrafficOptions, generate
@@ -158,7 +157,7 @@ async def run_scenario(
                 await after_sending
             step("All is sent. Waiting until everything is delivered, held, or ended with a reason.")
             await moving
-            await _wait_for_rest(session, environment, count, scenario.poll_s)
+            await wait_for_rest(session, environment, count, scenario.poll_s)
             if scenario.expires:
                 step(f"Moving the clock past {environment.window_hours:g} hours, so that what still waits expires.")
                 await _expire(session, environment, count, scenario.poll_s)
@@ -168,33 +167,22 @@ async def run_scenario(
             moving.cancel()
         seconds = perf_counter() - started
         show(await _read(session, environment), sender.sent)
-        records = await _records(session, environment)
+        origin, now_ms = environment.sandbox.origin, await sandbox_ms(session, environment)
+        records = await read_records(lambda path: rows_at(session, origin + path))
     step("Comparing every event, and every figure of performance, with what was generated.")
     await environment.close()
     account, ledger = await account_and_ledger(environment)
-    performance = await performance_verdicts(environment, truth, records.now_ms)
+    performance = await performance_verdicts(environment, truth, now_ms)
     reconciliation = await reconciliation_verdicts(environment, messages) if scenario.reconciles else []
-    repeats = Counter(digest for digest in sender.repeated)
-    streamed = [
-        streams.evidence(
-            app.name,
-            app.appsflyer_app_id,
-            made,
-            ledger,
-            taken=records.taken,
-            rejected=records.refused,
-            repeats=repeats,
-            after_expiry=scenario.expires,
-        )
-        for app in environment.apps
-    ]
-    ours = {digest for one in streamed for digest in one.digests}
-    ledger = [entry for entry in ledger if entry.digest not in ours]
-    evidence = [
-        _evidence(app, messages, ledger, saved=records.saved, rejected=records.rejected, repeats=repeats)
-        for app in environment.apps
-    ]
-    verdicts = [judge(msgspec.structs.replace(one, after_expiry=scenario.expires)) for one in evidence]
+    verdicts, streamed = judge_records(
+        environment.apps,
+        messages,
+        made,
+        ledger=ledger,
+        records=records,
+        repeats=Counter(sender.repeated),
+        after_expiry=scenario.expires,
+    )
     return DemoResult(
         scenario,
         round(seconds, 2),
@@ -203,35 +191,10 @@ async def run_scenario(
         sender.sent.lost,
         account,
         verdicts,
-        [streams.judge_stream(one) for one in streamed],
+        streamed,
         cohort,
         performance,
         reconciliation,
-    )
-
-
-class _Records(Struct, frozen=True):
-    """What the sandbox holds: at Amplitude `saved` and `rejected`, at AppsFlyer `taken` and `refused`; and its time."""
-
-    saved: list[dict[str, Any]]
-    rejected: list[dict[str, Any]]
-    taken: list[dict[str, Any]]
-    refused: list[dict[str, Any]]
-    now_ms: int
-
-
-async def _records(session: aiohttp.ClientSession, environment: Environment) -> _Records:
-    origin = environment.sandbox.origin
-    saved = await record(session, origin, "saved")
-    # What Amplitude had to wait for in vain was delivered to it all the same.
-    saved += await record(session, origin, "waiting")
-    saved += await record(session, origin, "dropped")
-    return _Records(
-        saved,
-        await record(session, origin, "rejected"),
-        await streams.record(session, origin, "record"),
-        await streams.record(session, origin, "rejected"),
-        await sandbox_ms(session, environment),
     )
 
 
@@ -271,12 +234,12 @@ async def _watch(
         await asyncio.sleep(poll_s)
 
 
-async def _wait_for_rest(
-    session: aiohttp.ClientSession, environment: Environment, messages: int, poll_s: float
+async def wait_for_rest(
+    session: aiohttp.ClientSession, environment: Environment, messages: int = 0, poll_s: float = 0.5
 ) -> None:
-    """Wait until two readings in a row have nothing in flight."""
+    """Wait until three readings in a row have nothing in flight, and that many messages an outcome."""
     deadline, quiet = perf_counter() + REST_S, 0
-    while quiet < 2:
+    while quiet < 3:
         if perf_counter() > deadline:
             raise FlybridgeError(f"After {REST_S:.0f} seconds there is still something in flight.")
         now = await _read(session, environment)
@@ -286,22 +249,18 @@ async def _wait_for_rest(
 
 async def _expire(session: aiohttp.ClientSession, environment: Environment, messages: int, poll_s: float) -> None:
     """Move the sandbox's clock, which flybridge follows, past the window of every hold; wait until none is left."""
-    advance = {"advance_s": str(round(environment.window_hours * 3600) + 3600)}
-    async with session.post(f"{environment.sandbox.origin}/sandbox/clock", params=advance) as response:
-        response.raise_for_status()
+    await advance(session, environment.sandbox.origin, round(environment.window_hours * 3600) + 3600)
     deadline = perf_counter() + REST_S
     while (await _read(session, environment)).outcomes["held"]:
         if perf_counter() > deadline:
             raise FlybridgeError(f"{REST_S:.0f} seconds after the end of their window there are still events held.")
         await asyncio.sleep(poll_s / 2)
-    await _wait_for_rest(session, environment, messages, poll_s)
+    await wait_for_rest(session, environment, messages, poll_s)
 
 
-async def record(session: aiohttp.ClientSession, origin: str, kind: str) -> list[dict[str, Any]]:
+async def record(session: aiohttp.ClientSession, origin: str, kind: str) -> Rows:
     """Return what the sandbox holds of a kind: saved, waiting, dropped or rejected."""
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
-    async with session.get(f"{origin}/sandbox/record", params={"kind": kind}) as response:
-        return [decode(line) for line in (await response.read()).splitlines() if line]
+    return await rows_at(session, f"{origin}/sandbox/record?kind={kind}")
 
 
 async def sandbox_ms(session: aiohttp.ClientSession, environment: Environment) -> int:
@@ -345,26 +304,3 @@ async def account_and_ledger(environment: Environment) -> tuple[Account, list[Le
     async with backends.opened(environment.loaded()) as (inbox, store):
         account = balance(await inbox.received(), await inbox.waiting(), await store.counts(), await store.audit())
         return account, [entry async for entry in store.ledger()]
-
-
-def _evidence(
-    app: DemoApp,
-    messages: Sequence[TrafficMessage],
-    ledger: Sequence[LedgerEntry],
-    *,
-    saved: Sequence[dict[str, Any]],
-    rejected: Sequence[dict[str, Any]],
-    repeats: Counter[bytes],
-) -> Evidence:
-    own = [message for message in messages if message.truth.app == app.name]
-    digests = [digest_of(app.name, message.body) for message in own]
-    return Evidence(
-        app=app.name,
-        route=app.route,
-        messages=own,
-        digests=digests,
-        ledger=[entry for entry in ledger if entry.app == app.name],
-        saved=[row for row in saved if row["project"] == app.api_key],
-        rejected=[row for row in rejected if row["project"] == app.api_key],
-        repeats={digest: repeats[digest] for digest in digests if digest in repeats},
-    )

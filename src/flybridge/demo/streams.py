@@ -1,6 +1,6 @@
 """The demo's other direction: product events to AppsFlyer, and the comparison of truth, ledger and AppsFlyer's record.
 
-Pure but for reading the record. AppsFlyer recognises no repeat: an event may be there once more for each time that the
+Pure. AppsFlyer recognises no repeat: an event may be there once more for each time that the
 ledger counts it as uncertain, and not once more often.
 """
 
@@ -10,8 +10,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import aiohttp
-import msgspec
 from msgspec import Struct
 
 from flybridge.demo.verdict import Disagreement
@@ -19,7 +17,6 @@ from flybridge.records import OutcomeKind, digest_of
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.products import Product, ProductKind, ProductTruth
 from flybridge.sandbox.traffic.truth import Fate
-from flybridge.sandbox.vendors.appsflyer import OWN
 from flybridge.store.figures import LedgerEntry
 
 Row = Mapping[str, Any]
@@ -67,13 +64,6 @@ def interleaved(messages: Sequence[TrafficMessage], made: Iterable[Product]) -> 
         yield from waiting[position]
 
 
-async def record(session: aiohttp.ClientSession, origin: str, kind: str) -> list[dict[str, Any]]:
-    """Read what the sandbox's AppsFlyer holds: `record` or `rejected`."""
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
-    async with session.get(f"{origin}{OWN}{kind}") as response:
-        return [decode(line) for line in (await response.read()).splitlines() if line]
-
-
 def evidence(
     app: str,
     app_id: str,
@@ -82,7 +72,7 @@ def evidence(
     *,
     taken: Sequence[Row],
     rejected: Sequence[Row],
-    repeats: Counter[bytes],
+    repeats: Mapping[bytes, int],
     after_expiry: bool,
 ) -> StreamEvidence:
     """Pick out what belongs to one app."""
