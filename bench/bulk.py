@@ -33,7 +33,7 @@ from flybridge.amplitude.upload import History
 from flybridge.clock import SystemClock
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
-from flybridge.flow import AppFlow, Flow
+from flybridge.flow import AppFlow, Flow, loop
 from flybridge.history.column_keys import KeyOwner
 from flybridge.history.files import RawRows, find_files
 from flybridge.history.rows import Zone
@@ -44,7 +44,7 @@ from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.raw_data import cells, header, report_of
 from flybridge.sealing import Seal
-from flybridge.store.records import Lane
+from flybridge.store.records import Filed, Lane
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.web.server import COLLECT_EVERY
 
@@ -138,13 +138,33 @@ def whole(path: Path) -> None:
         importing = _import(path, str(place))
         await importing.survey()
         await importing.take(inbox.accept)
-        while leased := await inbox.lease(500, clock.now_ms(), 3_600_000):
-            await store.file(FLOW.filings(leased.envelopes), clock.now_ms())
-            await inbox.ack(leased)
-        worker = Worker(store, transport, {Lane("shop", "batch"): History("key", origin)}, clock)
-        sent = await worker.drain()
-        delivered = sum(one.n for one in await store.counts() if one.outcome == "delivered")
-        assert sent == delivered, (sent, delivered)
+        worker, stop = Worker(store, transport, {Lane("shop", "batch"): History("key", origin)}, clock), asyncio.Event()
+
+        def filed(_: object, outcome: Filed) -> None:
+            if outcome.outcomes.get("pending", 0) > len(outcome.leased):  # as the server does
+                worker.notify()
+
+        moving = asyncio.gather(
+            worker.run(stop),
+            loop.run(
+                FLOW,
+                inbox,
+                store,
+                clock=clock,
+                confirmed=clock,
+                stop=stop,
+                filed=filed,
+                failed=failed,
+                worker=worker,
+            ),
+        )
+        while not moving.done() and not await settled(inbox, store):  # noqa: ASYNC110
+            await asyncio.sleep(0.25)
+        stop.set()
+        await moving
+        counts = await store.counts()
+        delivered = sum(one.n for one in counts if one.outcome == "delivered")
+        assert delivered > 0.9 * sum(one.n for one in counts), counts
         await transport.close()
         await store.close()
         await inbox.close()
@@ -153,6 +173,18 @@ def whole(path: Path) -> None:
         asyncio.run(work(Path(place)))
     vendor.stdin.close()
     vendor.wait()
+
+
+async def settled(inbox: SqliteInbox, store: SqliteStore) -> bool:
+    """Whether all that was taken is filed, and nothing is to be sent any more."""
+    counts = await store.counts()
+    filed = sum(one.n for one in counts)
+    return sum((await inbox.received()).values()) == filed and not any(one.outcome == "pending" for one in counts)
+
+
+def failed(problem: Exception) -> None:
+    """Print why a batch was not filed. It is tried again."""
+    print(problem, file=sys.stderr, flush=True)
 
 
 def keys(path: Path) -> None:
