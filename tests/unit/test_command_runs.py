@@ -72,7 +72,7 @@ def runs_of(config: Path) -> Mapping[str, Sequence[JobRun]]:
 @pytest.mark.parametrize(
     ("words", "job", "did", "problem"),
     [
-        ((*IMPORT, "--yes"), "import shop", "1 of 1 rows in 1 files were taken.", ""),
+        ((*IMPORT, "--yes"), "import shop", "1 of 1 rows in 1 file were taken.", ""),
         (IMPORT, "import shop", "", "It was not confirmed; nothing was done."),
         (("import", "SHOWN", "--sightings"), "import shop", "", "1 of 2 lines were taken, and 1 can't be read."),
         (("costs", "import", "COSTS"), "import-costs shop", "1 rows.", ""),
@@ -81,6 +81,8 @@ def runs_of(config: Path) -> Mapping[str, Sequence[JobRun]]:
         (("pull", *NEVER), "pull shop", "", "AppsFlyer's reports reach 89 days back."),
         (("gaps", *NEVER), "gaps shop", "", "AppsFlyer's reports reach 89 days back."),
         (("gaps", *NEVER, "--fill"), "gaps shop", "", "AppsFlyer's reports reach 89 days back."),
+        (("gaps", *NEVER, "--locker"), "gaps shop", "", "is needed for this."),
+        (("pull", "--from", "2099-01-01"), "pull shop", "", "2099-01-01 has not begun"),
         (("costs", "pull"), "costs shop", "", "0 rows. shop: "),
         (("reconcile", "--day", "2026-01-01"), "compare shop", "Compared 2026-01-01 to 2026-01-01.", ""),
     ],

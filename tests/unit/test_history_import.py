@@ -133,9 +133,11 @@ def test_it_asks_and_takes_nothing_without_a_yes(config, tmp_path):
 def test_the_zone_is_asked_for(config, tmp_path):
     """Nothing is taken of a file whose times may mean anything."""
     (tmp_path / "a.csv").write_text(HEADER + row(1, "install", "2025-03-01 10:00:00"))
-    result = run(config, "import", str(tmp_path / "a.csv"), "--yes")
-    assert isinstance(result.exception, FlybridgeError)
-    assert "--timezone" in str(result.exception)
+    for sure in ("--yes", "--dry-run"):
+        result = run(config, "import", str(tmp_path / "a.csv"), sure)
+        assert isinstance(result.exception, FlybridgeError)
+        assert "--timezone" in str(result.exception)
+        assert not result.output
 
 
 def test_history_is_refused_on_the_route_attribution(config, tmp_path):
@@ -157,7 +159,8 @@ def test_overlapping_files_and_repeats_change_nothing(config, tmp_path):
     assert run(config, "import", str(tmp_path), "--timezone", "UTC", "--yes").exit_code == 0
     assert processed(config) == {"pending": 53, "duplicate": 53}
     again = run(config, "import", str(tmp_path), "--timezone", "UTC", "--yes")
-    assert again.output.count("imported before") == 3
+    assert again.output.count("imported before  ") + again.output.count("imported before\n") == 3
+    assert "--again reads them again" in again.output
     assert run(config, "import", str(tmp_path), "--timezone", "UTC", "--yes", "--again").exit_code == 0
     assert processed(config) == {"pending": 53, "duplicate": 53 + 106}
 
@@ -167,6 +170,7 @@ def test_a_bad_row_is_a_dead_letter_with_its_place(config, tmp_path):
     (tmp_path / "a.csv").write_text(HEADER + "broken\n" + row(1, "install", "2025-03-01 10:00:00"))
     result = run(config, "import", str(tmp_path / "a.csv"), "--timezone", "UTC", "--yes")
     assert result.exit_code == 1
+    assert "1 row becomes a dead letter: flybridge dead shows" in result.output
     assert processed(config) == {"pending": 1, "dead": 1}
     listed = run(config, "dead", "--json")
     (letter,) = json.loads(listed.stdout)

@@ -68,10 +68,10 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
         survey = await importing.survey(
             build_flow(settings) if options.dry_run or asks else None, store if options.dry_run or asks else None
         )
-        if options.dry_run or asks:
-            _show_survey(survey, options)
         if len(survey.problems) == survey.files:
             raise FlybridgeError("\n".join(survey.problems))
+        if options.dry_run or asks:
+            _show_survey(survey, options)
         await _check_live_days(settings, app, survey, store, clock.now_ms())
         if options.dry_run:
             if survey.problems:
@@ -79,8 +79,8 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
             return
         if not any(count.app == app.name for count in await store.sighted_kinds()):
             complain(
-                "Amplitude has shown no user of this app yet, so that most events will be held and expire. Import its "
-                "exports first: flybridge import --sightings."
+                "Amplitude has shown no user of this app yet: events that do not name their own will be held, and expire. "
+                "Import its exports first: flybridge import --sightings."
             )
         if asks and not typer.confirm("Import these rows? Nothing can be deleted in Amplitude.", default=False):
             result.detail = "It was not confirmed; nothing was done."
@@ -164,14 +164,14 @@ def _show_survey(survey: Survey, options: RawImport) -> None:
     print_rows("Revenue", revenue, "There is no revenue.", right=["revenue"])
     for line in survey.first_bad:
         complain(line)
-    if len(survey.problems) < survey.files:
-        for problem in survey.problems:
-            complain(problem)
+    for problem in survey.problems:
+        complain(problem)
 
 
 def _sentence(done: list[Taken]) -> str:
     rows, bad = sum(one.rows for one in done), sum(one.bad for one in done)
-    sentence = f"{sum(one.taken for one in done):,} of {rows:,} rows in {len(done):,} files were taken"
+    files = "1 file" if len(done) == 1 else f"{len(done):,} files"
+    sentence = f"{sum(one.taken for one in done):,} of {rows:,} rows in {files} were taken"
     sentence += f", and {bad:,} can't be read: they become dead letters." if bad else "."
     return " ".join([sentence, *(one.problem for one in done if one.problem)])
 
@@ -197,3 +197,8 @@ def _show_taken(done: list[Taken], as_json: bool) -> None:
     for one in done:
         if one.problem:
             complain(one.problem)
+    if bad := sum(one.bad for one in done):
+        rows_and_letters = "1 row becomes a dead letter" if bad == 1 else f"{bad:,} rows become dead letters"
+        complain(f"{rows_and_letters}: flybridge dead shows each with its file and line, and what to do.")
+    if all(one.known for one in done):
+        complain("Nothing was read: these files were imported before, and are as they were. --again reads them again.")

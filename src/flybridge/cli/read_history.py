@@ -29,7 +29,12 @@ T = TypeVar("T")
 FromDay = Annotated[str, typer.Option("--from", help="The first UTC day, 2026-01-31.")]
 ToDay = Annotated[str | None, typer.Option("--to", help="The last UTC day. Else until now.")]
 Reports = Annotated[
-    list[PulledReport] | None, typer.Option("--report", help="Only this report; may be given several times.")
+    list[PulledReport] | None,
+    typer.Option(
+        "--report",
+        metavar="NAME",
+        help="Only this report, by AppsFlyer's name: in_app_events_report. May be given several times.",
+    ),
 ]
 
 
@@ -90,7 +95,7 @@ def gaps(
     app = _app(settings, only_app)
 
     async def work(reader: HistoryReader) -> GapReport:
-        from_ms, until_ms = await _span(reader, app, from_day, to_day)
+        from_ms, until_ms = await _span(reader, app, from_day, to_day, locker=reader.uses_locker(app, locker=locker))
         return await reader.gaps(app, from_ms, until_ms, fill=fill, reports=_names(report), locker=locker)
 
     span, job = f"From {from_day} to {to_day or 'now'}.", Job("gaps", [app.name])
@@ -125,7 +130,8 @@ def _show_gaps(found: GapReport) -> None:
 
 
 def _show_progress(state: Pulled) -> None:
-    left = f", {len(state.pending)} windows to go" if state.pending else ""
+    n = len(state.pending)
+    left = f", {n} {'window' if n == 1 else 'windows'} to go" if n else ""
     complain(f"{state.report}: {state.rows:,} rows, {state.taken:,} taken{left}")
 
 
@@ -139,12 +145,16 @@ def _app(settings: Config, name: str | None) -> App:
     return app
 
 
-async def _span(reader: HistoryReader, app: App, from_day: str, to_day: str | None) -> tuple[int, int]:
+async def _span(
+    reader: HistoryReader, app: App, from_day: str, to_day: str | None, *, locker: bool = False
+) -> tuple[int, int]:
     """Return the span of time. Raises `ConfigError` for days that AppsFlyer, or flybridge, does not know any more."""
     now_ms = reader.clock.now_ms()
     from_ms, until_ms = day_span(from_day, to_day)
     until_ms = min(until_ms, now_ms)
-    if from_ms < now_ms - (LOOKBACK_DAYS + 1) * DAY_MS:
+    if from_ms >= now_ms:
+        raise ConfigError("--from", f"{from_day} has not begun: it is {day_of(now_ms)}.", "Name a day that has.")
+    if not locker and from_ms < now_ms - (LOOKBACK_DAYS + 1) * DAY_MS:
         raise ConfigError("--from", f"AppsFlyer's reports reach {LOOKBACK_DAYS} days back.", "Import files instead.")
     counts = [(count.source, count.day) for count in await reader.store.counts() if count.app == app.name]
     kept = reader.config.retention.dedup_days

@@ -68,7 +68,7 @@ class HistoryReader(Struct, frozen=True):
 
         It is compared with the Pull API, or with the Data Locker if `locker` or if there is no token.
         """
-        locker = locker or (app.appsflyer.api_token is None and bool(app.history.locker))
+        locker = self.uses_locker(app, locker=locker)
         plan = _locker_plan(app) if locker else plan_of(app, reports)
         with closing(self._progress()) as progress:
             finder = GapFinder(
@@ -85,6 +85,11 @@ class HistoryReader(Struct, frozen=True):
             if locker:
                 return await finder.run_locker(Locker(app.history.locker), from_ms, until_ms)
             return await finder.run(self._puller(plan, KIND), from_ms, until_ms)
+
+    @staticmethod
+    def uses_locker(app: App, *, locker: bool) -> bool:
+        """Whether gaps are searched in the app's Data Locker: if it is asked for, or if there is no token."""
+        return locker or (app.appsflyer.api_token is None and bool(app.history.locker))
 
     def _puller(self, plan: PullPlan, kind: str) -> HistoryPull:
         config = self.config
