@@ -16,7 +16,7 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import load
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.worker import Worker
-from flybridge.history.gaps import ALONE, OTHER, OUTAGE, UNFINISHED, Surplus, last_found
+from flybridge.history.gaps import ALONE, BEFORE, OTHER, OUTAGE, UNFINISHED, Surplus, last_found
 from flybridge.history.locker import Locker
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, PullPlan, standing, taking
@@ -271,6 +271,8 @@ async def test_gaps_are_found_with_their_cause_and_filled(tmp_path):
     async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
         vendor.raw_data.add(APP, bodies)
         await push(reader, kept)
+        never = await reader.gaps(reader.config.apps[0], now_ms - 5 * DAY_MS, now_ms, fill=False)
+        assert {gap.cause for gap in never.gaps} == {BEFORE}
         # flybridge ran all the time but in the hours of the lost half.
         times = sorted(json.loads(body)["event_time"] for body in lost)
         for hour in range((now_ms - 5 * DAY_MS) // HOUR_MS, now_ms // HOUR_MS + 1):

@@ -79,8 +79,8 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
             return
         if not any(count.app == app.name for count in await store.sighted_kinds()):
             complain(
-                "Amplitude has shown no user of this app yet: events that do not name their own will be held, and expire. "
-                "Import its exports first: flybridge import --sightings."
+                "Amplitude has shown no user of this app yet: events that do not name their own will be held, and "
+                "expire. Import its exports first: flybridge import --sightings."
             )
         if asks and not typer.confirm("Import these rows? Nothing can be deleted in Amplitude.", default=False):
             result.detail = "It was not confirmed; nothing was done."

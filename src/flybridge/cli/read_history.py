@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Final, TypeVar
 
 import typer
 
@@ -16,7 +17,7 @@ from flybridge.clock import SystemClock
 from flybridge.config.apps import App, PulledReport
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
-from flybridge.history.gaps import CAUSES, GapReport
+from flybridge.history.gaps import CAUSES, Gap, GapReport
 from flybridge.history.pull import Pulled
 from flybridge.history.run import day_span, overlap
 from flybridge.operations.read_history import HistoryReader
@@ -25,6 +26,8 @@ from flybridge.service.backends import opened, opened_download
 from flybridge.wiring import build_flow
 
 T = TypeVar("T")
+SHOWN: Final = 48
+"""How many lines are printed of what is missing; `--json` has each hour."""
 
 FromDay = Annotated[str, typer.Option("--from", help="The first UTC day, 2026-01-31.")]
 ToDay = Annotated[str | None, typer.Option("--to", help="The last UTC day. Else until now.")]
@@ -108,14 +111,16 @@ def gaps(
         print_json(found)
     else:
         _show_gaps(found)
+        if found.missing > found.filled and not fill:
+            complain("With --fill, what is missing is read.")
     if found.problems or found.missing > found.filled:
         raise typer.Exit(1)
 
 
 def _show_gaps(found: GapReport) -> None:
     rows = [
-        {"report": gap.report, "hour": gap.hour, "missing": gap.missing, "likely_cause": CAUSES[gap.cause]}
-        for gap in found.gaps
+        {"report": report, "when": when, "missing": missing, "likely_cause": CAUSES[cause]}
+        for report, when, missing, cause in shown_gaps(found.gaps)
     ]
     print_rows(f"Missing events of {found.app}", rows, "Nothing is missing.")
     if found.surplus:
@@ -127,6 +132,26 @@ def _show_gaps(found: GapReport) -> None:
     say(f"{found.rows:,} rows in AppsFlyer, {found.missing:,} missing here, {found.filled:,} read now.")
     for problem in found.problems:
         complain(problem)
+
+
+def shown_gaps(gaps: Sequence[Gap]) -> list[tuple[str, str, int, str]]:
+    """Return report, time, number and cause of what is missing: by hour, or by day or at all where it is much."""
+    days = Counter[tuple[str, str, str]]()
+    spans: dict[tuple[str, str], list[str]] = {}
+    wholes = Counter[tuple[str, str]]()
+    for gap in gaps:
+        day = gap.hour[: len("2026-01-31")]
+        days[gap.report, day, gap.cause] += gap.missing
+        spans.setdefault((gap.report, gap.cause), []).append(day)
+        wholes[gap.report, gap.cause] += gap.missing
+    if len(gaps) <= SHOWN:
+        return [(gap.report, gap.hour, gap.missing, gap.cause) for gap in gaps]
+    if len(days) <= SHOWN:
+        return [(report, day, n, cause) for (report, day, cause), n in sorted(days.items())]
+    return [
+        (report, " to ".join(dict.fromkeys((min(span), max(span)))), wholes[report, cause], cause)
+        for (report, cause), span in sorted(spans.items())
+    ]
 
 
 def _show_progress(state: Pulled) -> None:

@@ -329,7 +329,7 @@ class GapFinder:
         return missing
 
     def _cause(self, row: RawRow, ms: int) -> str:
-        if self._uptime.began_ms and ms < self._uptime.began_ms:
+        if ms < (self._uptime.began_ms or self._clock.now_ms()):
             return BEFORE
         if not self._uptime.was_up(ms):
             return OUTAGE
