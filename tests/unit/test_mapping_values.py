@@ -272,6 +272,21 @@ def test_the_source_left_out_is_in_no_property():
         ({"rename": {"[AppsFlyer] Instal": "x"}}, "[AppsFlyer] Install"),
         ({"rows": (MappingRow("campain", "event_properties.c"),)}, "campaign"),
         ({"route": "attribution", "advertising_ids": "match-only"}, "send"),
+        ({"without": ("Campaign",)}, "campaign"),
+        ({"without": ("campaign ",)}, "campaign"),
+        ({"without": ("",)}, "Write one of"),
+        ({"rename": {"a": "[Amplitude] Start Session"}}, "another"),
+        ({"rename": {"a": "$identify"}}, "another"),
+        ({"rename": {"[AppsFlyer] Install": "$identify"}}, "another"),
+        ({"rename": {"a": " b"}}, "without blanks"),
+        ({"rename": {"a": "b\n"}}, "without blanks"),
+        ({"rename": {"a": "b" * 1_025}}, "1024"),
+        ({"device_id_key": ""}, "Write a key"),
+        ({"user_id_key": "app..user"}, "Write a key"),
+        ({"session_id_key": " "}, "Write a key"),
+        ({"restrictions": {"default/impresion": "redact"}}, "impression"),
+        ({"restrictions": {"default/view": "redact"}}, "impression"),
+        ({"restrictions": {"partner_int/Impresion": "drop"}}, "impression"),
     ],
 )
 def test_a_misspelt_name_is_refused_with_the_nearest(rules, nearest):
@@ -286,6 +301,8 @@ def test_names_of_an_apps_own_are_not_taken_for_misspelt_ones():
     Rules(
         app="shop",
         platform="android",
+        restrictions={"own/network": "drop", "a / Impression": "redact", "default/TV": "redact"},
+        rename={"a": "b", "c": "b", "a*": "d"},
         exclude=("installs", "af_*"),
         rows=(MappingRow("new_field", "event_properties.n"),),
     )

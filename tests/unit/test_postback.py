@@ -213,6 +213,18 @@ def test_a_query_string_is_read_like_json() -> None:
     assert (postback.city, postback.event_value, postback.get("new")) == (None, '{"a":1}', "1")
 
 
+def test_lists_of_one_value_are_the_values() -> None:
+    """As programs read a query string, and send it on as JSON. An event's value may be a list."""
+    message = {
+        "event_name": "af_purchase", "appsflyer_id": "1-2", "event_revenue": "9.5", "event_revenue_currency": "EUR",
+        "wifi": "true", "is_retargeting": "0", "af_cost_value": "0.5", "campaign": "null", "customer_user_id": " ann",
+    }  # fmt: skip
+    one, listed = parse(message), parse({name: [value] for name, value in message.items()})
+    assert {name: one.get(name) for name in NAMES} == {name: listed.get(name) for name in NAMES}
+    assert (listed.event_revenue, listed.wifi, listed.campaign, listed.notes) == (9.5, True, None, ())
+    assert parse({"event_name": ["a", "b"], "event_value": ["x"], "appsflyer_id": [None]}).get("event_value") == ["x"]
+
+
 def test_push_api_v1_names_are_understood() -> None:
     """Old messages say the same by other names."""
     postback = parse({"event_type": "install", "appsflyer_device_id": "1-2", "fb_campaign_name": "x", "agency": "y"})

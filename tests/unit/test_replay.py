@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from flybridge import wiring
 from flybridge.cli.app import app
 from flybridge.clock import SystemClock
-from flybridge.config.settings import load
-from flybridge.operations.replay import replay
+from flybridge.config.settings import load, loads
+from flybridge.operations.replay import replay, replay_all
 from flybridge.records import (
     Apply,
     Carried,
@@ -234,3 +234,66 @@ def test_dead_letters_need_no_inbox(tmp_path, words):
         file.unlink()
     inbox.mkdir()
     flybridge(*words, "--config", path)
+
+
+PUSHED = {
+    "app_id": "com.example.shop", "platform": "android", "event_name": "af_purchase", "appsflyer_id": "1-1",
+    "event_time": "2025-11-24 15:00:00.125", "install_time": "2025-11-20 10:00:00.125", "customer_user_id": "ada-1",
+}  # fmt: skip
+STREAMED = {"name": "Order", "who": "ada-1", "user_properties": {"appsflyer_id": "1629191854863-7087037"}}
+STREAMS = '\n[[apps.streams]]\nevents = ["*"]\n'
+S2S = 'push_token = "a-token"\ns2s_key = "a-key"'
+FIELDS = '[apps.amplitude]\nstream_fields = {event_type = "name", user_id = "who"}'
+LONG = {"event_type": "n" * 1_200, "user_id": "ada-1", "user_properties": STREAMED["user_properties"]}
+
+
+def mended(change: dict[str, str]) -> str:
+    """Return the configuration of the shop, with some of its lines written anew."""
+    text = HEAD + APP.format("shop", "shop")
+    for old, new in change.items():
+        assert old in text or not old
+        text = text.replace(old, new) if old else text + new
+    return text
+
+
+SHORT_NAME = f'{STREAMS}rename = {{{"n" * 1_200} = "n"}}'
+SENT_ON = {'push_token = "a-token"': S2S, "": STREAMS}
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason", "before", "after"),
+    [
+        ((Source.PUSH, PUSHED), "other_app", {"com.example.shop": "com.example.shoop"}, {}),
+        ((Source.PUSH, PUSHED), "other_app", {'"android"': '"ios"', "com.example.shop": "id1"}, {}),
+        ((Source.PUSH, PUSHED), "unknown_app", {'name = "shop"': 'name = "shops"'}, {}),
+        ((Source.STREAM, STREAMED), "not_understood", SENT_ON, SENT_ON | {"[apps.amplitude]": FIELDS}),
+        ((Source.STREAM, LONG), "larger_than_1kb", SENT_ON, SENT_ON | {"": SHORT_NAME}),
+        # What an earlier version could not read.
+        ((Source.PUSH, json.dumps(PUSHED)[:-1].encode() + b', "campaign": "caf\xe9"}'), "not_json", None, {}),
+        ((Source.PUSH, b"\xef\xbb\xbf" + json.dumps(PUSHED).encode()), "not_json", None, {}),
+        ((Source.PUSH, json.dumps(PUSHED)[:-1].encode() + b', "campaign": "\\ud83d"}'), "fault", None, {}),
+        ((Source.STREAM, json.dumps(LONG | {"event_type": "a"}).encode()), "fault", None, SENT_ON),
+    ],
+)
+async def test_each_kind_of_dead_letter_is_sent_when_its_cause_is_gone(tmp_path, sent, reason, before, after):
+    """A setting that was wrong, or an upgrade; what is replayed is what the message would have been at first."""
+    source, body = sent
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    envelope = Envelope("shop", source, Media.JSON, NOW_MS, body)
+    flow = wiring.build_flow(loads(mended(before or {}), tmp_path, {}))
+    filing = flow.safe_filing(envelope)
+    if before is None:
+        filing = Filing(envelope, Dead("decode", reason, "It is not read.", "Replay it after an upgrade."), digest=b"d")
+    assert isinstance(filing.decision, Dead)
+    assert filing.decision.reason == reason
+    config = loads(mended(after), tmp_path, {})
+    store = backends.open_store(config)
+    await store.open()
+    try:
+        assert dict((await store.file([filing], NOW_MS)).outcomes) == {"dead": 1}
+        done = await replay_all(store, wiring.build_flow(config), SystemClock())
+        assert (done.processed, done.outcomes) == (1, {"pending": 1})
+        assert await store.audit() == []
+        assert [one.outcome for one in await store.counts() if one.n] == ["pending"]
+    finally:
+        await store.close()

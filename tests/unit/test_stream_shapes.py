@@ -274,6 +274,43 @@ def test_a_batch_with_half_an_emoji_is_read():
 
 
 @pytest.mark.parametrize(
+    ("body", "outcomes"),
+    [
+        ({"events": []}, [Dead]),
+        ({"events": {"0": EVENT}}, [Dead]),
+        ({"api_key": "k", "events": [EVENT, EVENT]}, [Deliver, Deliver]),
+        ([], [Dead]),
+        ([EVENT, 5], [Deliver, Dead]),
+        ([EVENT, None], [Deliver, Dead]),
+        ([EVENT, [EVENT, EVENT]], [Deliver, Dead]),
+        (b'"text"', [Dead]),
+        (b"null", [Dead]),
+        (b"5", [Dead]),
+        ({"data": EVENT}, [Dead]),
+        ({"body": json.dumps(EVENT)}, [Dead]),
+        (EVENT | {"event_type": ""}, [Dead]),
+        (EVENT | {"event_type": "$identify"}, [Apply]),
+        (EVENT | {"event_type": "$groupidentify"}, [Apply]),
+        (EVENT | {"event_type": "[Amplitude] Start Session"}, [Apply]),
+        (EVENT | {"event_type": "[AppsFlyer] Install"}, [Apply]),
+        (EVENT | {"platform": "iOS"}, [Apply]),
+        (EVENT | {"user_id": None, "device_id": None}, [Deliver]),
+        (EVENT | {"user_id": {"a": 1}, "device_id": 5}, [Deliver]),
+        (EVENT | {"event_properties": None}, [Deliver]),
+        (EVENT | {"event_properties": "x"}, [Deliver]),
+        (EVENT | {"event_type": "Order " + "n" * 1_200}, [Dead]),
+        (EVENT | {"event_time": "2099-12-31 00:00:00"}, [Deliver]),
+        ({"user_id": "ann-1", "user_properties": {"$setOnce": EVENT["user_properties"]}}, [Apply]),
+    ],
+)
+def test_each_part_of_a_hostile_message_has_one_outcome(body, outcomes):
+    """Taken apart as the intake does; a part that is none does not cost the others."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    parts = members(data) or [data]
+    assert [type(filed(part).decision) for part in parts] == outcomes
+
+
+@pytest.mark.parametrize(
     "body",
     [b'{"a": NaN}', b'\xef\xbb\xbf{"a": 1}', b'{"a": 1e400}', b'{"a": "\\ud83d"}', b"[-Infinity]", b'{"a": "b\r\nc"}'],
 )

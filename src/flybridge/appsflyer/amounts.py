@@ -12,7 +12,7 @@ import re
 from typing import Any, Final
 from unicodedata import category
 
-from flybridge.appsflyer.currencies import SIGNED, WITHOUT_CENTS, WITHOUT_CENTS_IN_PRACTICE
+from flybridge.appsflyer.currencies import SIGNED, WITH_MILLS, WITHOUT_CENTS, WITHOUT_CENTS_IN_PRACTICE
 
 MAX_AMOUNT: Final = 1e15
 MAX_CHARACTERS: Final = 40
@@ -33,7 +33,17 @@ _LIST: Final = re.compile(r'\[\s{0,8}("[^"\[\]]{1,40}"|[0-9.eE+-]{1,40})\s{0,8}\
 _ONE_GROUP: Final = re.compile(r"[1-9]\d{0,2}[,.]\d{3}")
 _WITHOUT_SPACES: Final = str.maketrans("", "", _SPACES)
 _PLAIN: Final = str.maketrans(
-    {"\u2212": "-", "\u2010": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-", "\u066b": ".", "\u066c": "'"}
+    {
+        "\u2212": "-",
+        "\u2010": "-",
+        "\u2013": "-",
+        "\ufe63": "-",
+        "\uff0d": "-",
+        "\u066b": ".",
+        "\u066c": "'",
+        "\uff0c": ",",
+        "\uff0e": ".",
+    }
     | dict.fromkeys("\u200e\u200f\u061c")
     | {chr(zero + digit): str(digit) for zero in (0x0660, 0x06F0, 0x0966, 0xFF10) for digit in range(10)}
 )
@@ -85,7 +95,8 @@ def _read(written: str, currency: str | None) -> float | None:
         if currency not in WITHOUT_CENTS:
             # A point is read as a decimal one, as everywhere in JSON, but not in a text that was written for people:
             # `15.000 €`. A comma stays in doubt.
-            is_plain = "." in digits and not is_labelled and currency not in WITHOUT_CENTS_IN_PRACTICE
+            is_plain = "." in digits and (not is_labelled or currency in WITH_MILLS)
+            is_plain = is_plain and currency not in WITHOUT_CENTS_IN_PRACTICE
             return _bounded(sign + digits) if is_plain else None
         return _bounded(sign + digits.replace(",", "").replace(".", ""))
     if (grouped := _GROUPED.fullmatch(digits)) is not None:
@@ -106,7 +117,9 @@ def _bare(written: str, currency: str | None) -> tuple[str, str] | None:
     sign = "-" if "-" in written[: found.start()] else ""
     named = around.replace("-", "", 1) if sign else around.replace("+", "", 1)
     letters = [character for character in named if not character.isspace() and category(character) != "Sc"]
-    if len(letters) > MAX_NAME or not all(character.isalpha() or character == "." for character in letters):
+    if "".join(letters).strip(".").upper() in SIGNED:
+        pass  # `S/` has a sign that no word has
+    elif len(letters) > MAX_NAME or not all(character.isalpha() or character == "." for character in letters):
         return None
     if "".join(letters).strip(".").upper() in MULTIPLIERS:
         return None

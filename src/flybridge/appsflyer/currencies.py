@@ -32,6 +32,9 @@ _WITHOUT_CENTS_IN_PRACTICE: Final = "AMD COP HUF IDR IQD IRR LAK LBP MGA MMK MNT
 WITHOUT_CENTS_IN_PRACTICE: Final = frozenset(_WITHOUT_CENTS_IN_PRACTICE.split())
 """Currencies whose minor unit is worth so little that prices have none: `15.000` may be fifteen thousand of them."""
 
+WITH_MILLS: Final = frozenset({"BHD", "JOD", "KWD", "LYD", "OMR", "TND"})
+"""Currencies whose minor unit is a thousandth: three digits behind a point are these."""
+
 SIGNS: Final = {
     "€": "EUR", "₹": "INR", "₫": "VND", "₩": "KRW", "₽": "RUB", "₺": "TRY", "₴": "UAH", "₪": "ILS", "₱": "PHP",
     "฿": "THB", "₦": "NGN", "₲": "PYG", "₸": "KZT", "₡": "CRC", "₵": "GHS", "₼": "AZN", "₾": "GEL", "₮": "MNT",
@@ -51,7 +54,8 @@ _SHARED: Final[Mapping[str, str]] = {
     "J$": "JMD", "TT$": "TTD", "BZ$": "BZD", "N$": "NAD", "$U": "UYU", "E£": "EGP", "CN¥": "CNY CNH", "JP¥": "JPY",
     "KR": "SEK NOK DKK ISK EEK", "ZŁ": "PLN", "ZL": "PLN", "KČ": "CZK", "KC": "CZK", "FT": "HUF", "LEI": "RON MDL",
     "ЛВ": "BGN", "RP": "IDR", "RM": "MYR", "RS": "INR PKR LKR NPR MUR SCR", "РУБ": "RUB", "TL": "TRY",
-    "FR": "CHF XAF XOF XPF", "ГРН": "UAH", "元": "CNY CNH TWD", "円": "JPY", "원": "KRW", "Đ": "VND", "RMB": "CNY CNH",
+    "FR": "CHF XAF XOF XPF", "S/": "PEN", "B/": "PAB",
+    "ГРН": "UAH", "元": "CNY CNH TWD", "円": "JPY", "원": "KRW", "Đ": "VND", "RMB": "CNY CNH",
 }  # fmt: skip
 SIGNED: Final[Mapping[str, frozenset[str]]] = (
     {code: frozenset({code}) for code in CODES}

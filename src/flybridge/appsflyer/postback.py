@@ -206,6 +206,10 @@ def _coerce(message: Mapping[str, Any], body: bytes, notes: list[str]) -> Postba
 
 
 def _one(name: str, value: Any, notes: list[str], message: Mapping[str, Any]) -> Any:
+    if isinstance(value, list) and len(value) == 1 and _READERS[name] is not _as_is:
+        value = value[0]  # as programs read a query string whose fields may come several times
+        if value is None:
+            return None
     if isinstance(value, str):
         if name in TRIMMED:
             value = value.strip()

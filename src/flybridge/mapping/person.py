@@ -43,7 +43,7 @@ MAX_ENCODED: Final = 4
 """How often JSON may be encoded as text within JSON, itself included."""
 ESCAPED: Final = ("%7b", "%5b", "%22", "%25")
 """How JSON begins that was percent-encoded once more than the query string it came in."""
-QUOTE: Final = re.compile(r"&(?:quot|#34|#x22);", re.IGNORECASE)
+QUOTE: Final = re.compile(r"&(?:amp;){0,3}(?:quot|#34|#x22);", re.IGNORECASE)
 BASE64: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0|W3s|W1t|Int|IHs)[A-Za-z0-9+/_-]{5,87380}={0,2}")
 """JSON in base64. No other text begins like a bracket and a quote, or a blank, in base64, and is JSON when decoded."""
 OPTIONAL: Final = re.compile(r"Optional\((.*)\)", re.DOTALL)
@@ -198,7 +198,7 @@ def _unusual(text: str, notes: list[str], name: str) -> Any:
         found = _unwrapped(found)
         if found[:1] not in ("{", "[", '"'):
             break
-        if QUOTE.search(found, 0, MAX_BEFORE_QUOTE):
+        while QUOTE.search(found, 0, MAX_BEFORE_QUOTE):  # no longer than there is one of its few spellings
             found = unescape(found)
         if ESCAPED_QUOTE.match(found):
             found = f'"{found}"'
@@ -256,7 +256,7 @@ def custom_data(postback: Postback, notes: list[str] | None = None) -> Mapping[s
     said: list[str] = []
     value = parsed(postback.custom_data, said, "custom_data")
     if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+        value = parsed(value[0], said, "custom_data")
     if (
         isinstance(value, str)
         and value.count("=") < MAX_PAIRS
@@ -297,8 +297,9 @@ def _in_any_case(values: Mapping[str, Any], key: str) -> Any:
     if (found := values.get(key)) is not None and found != "":
         return found
     folded = key.casefold()
-    spelled = (found for name, found in values.items() if name.strip().casefold() == folded)
-    return next((found for found in spelled if found is not None and found != ""), None)
+    spelled = [found for name, found in values.items() if name.strip().casefold() == folded and found not in (None, "")]
+    # Which of several is meant can't be told.
+    return spelled[0] if spelled and all(found == spelled[0] for found in spelled) else None
 
 
 def find(postback: Postback, event_value: Any, source: str) -> Any:

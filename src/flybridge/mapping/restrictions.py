@@ -32,6 +32,10 @@ RESTRICTED: Final = "restricted"
 """How AppsFlyer names a source that may not be named: paid, and by whom is not said. What a policy withholds is sent
 under the same name."""
 
+TOUCH_TYPES: Final = ("click", "impression", "tv", "pre-installed")
+"""The kinds of touch that AppsFlyer reports, in lower case (https://dev.appsflyer.com/hc/reference/post_app-id, filter
+`attributed_touch_type`, read 2026-11-27)."""
+
 VIEW_RESTRICTED: Final = (
     "facebook ads", "snapchat_int", "bytedanceglobal_int", "tiktokglobal_int", "pinterest_int", "twitter",
 )  # fmt: skip
@@ -72,8 +76,12 @@ def policies(configured: Mapping[str, str]) -> Mapping[str, Policy]:
 
     A configured source applies to all of its touch types: the defaults for some of them are left out.
     """
-    own = {source.strip().lower(): Policy(policy) for source, policy in configured.items()}
+    own = {_plain(source): Policy(policy) for source, policy in configured.items()}
     return {**{name: policy for name, policy in DEFAULTS.items() if name.partition("/")[0] not in own}, **own}
+
+
+def _plain(name: str) -> str:
+    return "/".join(part.strip() for part in name.lower().rsplit("/", 1))
 
 
 def policy_of(media_source: str | None, touch_type: str | None, by_source: Mapping[str, Policy]) -> Policy:

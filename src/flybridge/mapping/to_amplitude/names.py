@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
+from flybridge.amplitude.event import MAX_TEXT, is_reserved
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
 from flybridge.mapping.person import ID_KEYS
+from flybridge.mapping.restrictions import RESTRICTED, TOUCH_TYPES
 from flybridge.mapping.to_amplitude import rows as table
 from flybridge.mapping.to_amplitude.place import SOURCES
 
@@ -24,6 +26,7 @@ NEEDED: Final = frozenset(
 )  # fmt: skip
 """Fields that decide what an event is, and are no properties of it. Without them there is none to send."""
 
+MAX_SHOWN: Final = 100
 SIMILAR: Final = 0.85
 """How alike two names are, from 0 to 1, for one to be taken for the other misspelt."""
 
@@ -73,11 +76,41 @@ def check_patterns(setting: str, patterns: Iterable[str]) -> None:
 
 
 def check_renames(rename: Mapping[str, str], prefix: str, conversions: Iterable[str]) -> None:
-    """Raise `ConfigError` for a name with the prefix of conversions that is none of theirs."""
+    """Raise `ConfigError` for a name with the prefix of conversions that is none of theirs, and for one that can't be
+    an event's new name.
+    """
     known = tuple(conversions)
-    for name in rename:
+    for name, new in rename.items():
+        if is_reserved(new):
+            raise ConfigError(f"rename.{name}", f"The name {new!r} is reserved by Amplitude.", "Write another.")
+        if new != new.strip() or not new.isprintable() or len(new) > MAX_TEXT:
+            raise ConfigError(
+                f"rename.{name}",
+                f"{new[:MAX_SHOWN]!r} is no name for an event.",
+                f"Write up to {MAX_TEXT} characters, without blanks at the ends and control characters.",
+            )
         if name.startswith(prefix) and name not in known:
             raise ConfigError("rename", f"There is no conversion {name!r}.", _nearest(name, known))
+
+
+def check_keys(keys: Mapping[str, str]) -> None:
+    """Raise `ConfigError` for a key of custom data, by its setting, that nothing can be found under."""
+    for setting, key in keys.items():
+        if not all(part.strip() for part in key.split(".")):
+            raise ConfigError(setting, f"There can be nothing under the key {key!r}.", "Write a key, or leave it out.")
+
+
+def check_restrictions(restrictions: Iterable[str]) -> None:
+    """Raise `ConfigError` for a kind of touch that AppsFlyer does not report: its policy would never apply."""
+    for name in restrictions:
+        source, slash, touch = (part.strip().lower() for part in name.rpartition("/"))
+        if not slash or touch in TOUCH_TYPES:
+            continue
+        # A source may have a slash in its name, and only what looks like a kind of touch is one misspelt.
+        if source in ("default", RESTRICTED) or get_close_matches(touch, TOUCH_TYPES, 1, SIMILAR):
+            raise ConfigError(
+                f"restrictions.{name}", f"AppsFlyer reports no touch type {touch!r}.", _nearest(touch, TOUCH_TYPES)
+            )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -19,7 +19,15 @@ from flybridge.mapping.restrictions import ADVERTISING, Policy, policies, policy
 from flybridge.mapping.table import Row, Section, as_is, with_prefix
 from flybridge.mapping.to_amplitude import rows as table
 from flybridge.mapping.to_amplitude.attribution_block import AttributionBlock
-from flybridge.mapping.to_amplitude.names import FORBIDDEN, check_patterns, check_renames, check_row, check_without
+from flybridge.mapping.to_amplitude.names import (
+    FORBIDDEN,
+    check_keys,
+    check_patterns,
+    check_renames,
+    check_restrictions,
+    check_row,
+    check_without,
+)
 from flybridge.mapping.to_amplitude.place import PlaceRule
 from flybridge.mapping.to_amplitude.revenue import RevenueIn, RevenueRule
 from flybridge.mapping.to_amplitude.sections import SectionWriter
@@ -74,6 +82,8 @@ class Rules(EventMapping, frozen=True, kw_only=True, dict=True):
 
     def _check_names(self) -> None:
         check_without(self.without, [row.source for row in self.rows])
+        check_restrictions(self.restrictions)
+        check_keys({name: getattr(self, name) for name in ("device_id_key", "session_id_key", "user_id_key")})
         check_patterns("include", self.include)
         check_patterns("exclude", self.exclude)
         check_renames(self.rename, self.mark, [self.mark + title for title in (*TITLES.values(), UNINSTALL)])
