@@ -21,7 +21,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.rows import UTC_TIMES, BadRow, dated
 from flybridge.records import Media, Source
-from flybridge.system.text_encoding import as_utf8, encoding_of, utf8
+from flybridge.system.text_encoding import as_utf8, encoding_of, line_text, utf8
 
 AMPLITUDE_ONLY: Final = frozenset(
     {
@@ -99,10 +99,7 @@ def as_text(raw: bytes) -> str:
     """Return the text of a file as editors save it."""
     if encoding := encoding_of(raw):
         return raw.decode(encoding, "replace")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+    return line_text(raw)
 
 
 def kind_of(body: bytes, fields: Mapping[str, str]) -> Source:

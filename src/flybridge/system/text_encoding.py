@@ -18,7 +18,7 @@ MARKS: Final = (
 CHARSETS: Final = re.compile(
     r"(?:iso[-_]?)?8859[-_](?:[2-9]|1\d)|latin-?(?:[2-9]|10)|(?:cp|windows-)(?:874|125[01345678])"
     r"|cp(?:437|850|866|932|949|950)|koi8[-_][rtu]|gb(?:k|2312|18030)|big5|shift[-_]jis|sjis|euc[-_](?:jp|kr)"
-    r"|iso-2022-(?:jp|kr)|tis-620"
+    r"|tis-620"
 )
 """Names of encodings that are believed: of text, and not those that the bytes themselves tell."""
 LOOKED_AT: Final = 200
