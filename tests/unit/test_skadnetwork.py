@@ -50,6 +50,15 @@ async def counted(tmp_path, *messages: dict, rules: Rules = RULES) -> dict[tuple
     }
 
 
+async def test_a_repeat_is_known_by_its_transaction(tmp_path):
+    """In another order of fields, with another field, or by GET; Apple's id tells it. Without one the bytes do."""
+    named = INSTALL | {"campaign": "winter", "skad_transaction_id": "6aafb7a5-0170-41b5-bbe4-fe71dedf1e28"}
+    again = dict(reversed(named.items())) | {"af_sub1": "x"}
+    other = named | {"skad_transaction_id": "6aafb7a5-0170-41b5-bbe4-fe71dedf1e29"}
+    later = named | {"skad_postback_sequence_index": "1"}
+    assert await counted(tmp_path, named, again, other, later, later) == {("snapchat_int", "winter"): (2, 0, 0)}
+
+
 async def test_installs_are_counted_by_campaign(tmp_path):
     """By AppsFlyer's campaign, else by Apple's campaign id or source identifier; a repeat is one."""
     named = INSTALL | {"campaign": "winter", "skad_transaction_id": "1"}

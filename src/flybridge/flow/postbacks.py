@@ -277,9 +277,13 @@ def _until_ms(facts: Facts, envelope: Envelope, app: AppFlow) -> int:
 
 def _unsent(facts: Facts, performance: Performance | None, envelope: Envelope, app: AppFlow) -> Identity | None:
     """Return the identity of an event that is not sent, but counts and must not count twice; else None."""
-    # SKAdNetwork names no person: only their bytes distinguish two messages.
-    if performance is None or facts.classification.reported is Kind.SKADNETWORK:
+    if performance is None:
         return None
+    if facts.classification.reported is Kind.SKADNETWORK:
+        # It names no person. Apple's id of the transaction is there to tell repeats, read 2026-11-27:
+        # https://developer.apple.com/documentation/storekit/skadnetwork/verifying_an_install_validation_postback
+        number = facts.postback.skad_transaction_id
+        return None if number is None else Identity(content_key(SKAD, app.rules.app.encode(), number.encode()), None, 0)
     identity = identity_of(facts, app.rules, envelope.ordinal)
     kind, source = performance.dimensions.kind, performance.dimensions.media_source
     if kind not in APART:
@@ -288,6 +292,7 @@ def _unsent(facts: Facts, performance: Performance | None, envelope: Envelope, a
     return structs.replace(identity, key=content_key(kind.encode(), identity.key, source.encode()))
 
 
+SKAD: Final = b"skadnetwork"
 _NO_TIME: Final = Dead(
     "map",
     "no_event_time",
