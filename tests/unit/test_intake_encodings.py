@@ -24,6 +24,7 @@ from flybridge.web.answers import Refusal
 from flybridge.web.intake import Intake
 from flybridge.wiring import build_flow, intake_apps_of
 
+MAX_BYTES = 5_000
 NOW_MS = 1_900_000_000_000
 CONFIG = loads(
     """
@@ -35,12 +36,18 @@ platform = "android"
 [apps.appsflyer]
 push_token = "t"
 s2s_key = "key"
+api_token = "key"
 [apps.amplitude]
 api_key = "key"
 secret_key = "secret"
 webhook_token = "t"
 [[apps.streams]]
 events = ["*"]
+[[apps.audiences]]
+name = "vips"
+cohort = "c1"
+import_key = "key"
+identifier = "gaid"
 """,
     Path(),
     {},
@@ -61,7 +68,7 @@ class Kept:
 def sent(path: str, body: bytes, **headers: str) -> tuple[int, list[Filing]]:
     """Post a body with the right token; return the answer's status, and what is made of what was kept."""
     inbox = Kept()
-    intake = Intake(intake_apps_of(CONFIG), inbox, ManualClock(NOW_MS), max_bytes=5_000)
+    intake = Intake(intake_apps_of(CONFIG), inbox, ManualClock(NOW_MS), max_bytes=MAX_BYTES)
     given = {"authorization": "t"} | {name.replace("_", "-"): value for name, value in headers.items()}
 
     async def read() -> bytes:
@@ -199,6 +206,20 @@ def test_what_cannot_be_read_is_a_dead_letter(path, body):
     assert decision.reason in {"not_json", "nested_too_deep"}
     assert decision.detail.endswith(".")
     assert decision.remedy.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/push/shop", ('{"event_name":"' + "\u9eba" * 2_000 + '"}').encode("utf-16")),
+        ("/v1/cohorts/shop/lists/c1/add", b"\xff" * 4_900),
+        ("/v1/cohorts/shop/lists/c1/add", b"\x01" * 4_900),
+    ],
+)
+def test_what_grows_beyond_the_limit_is_too_large(path, body):
+    """The inbox takes so much and no more, as UTF-8 and inside of a frame."""
+    assert len(body) < MAX_BYTES
+    assert sent(path, body) == (413, [])
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -95,7 +95,9 @@ def unpacked(body: bytes | Refusal, header: Header, max_bytes: int) -> bytes | R
         return too_large(max_bytes)
     if body.isascii() and 0 not in body[:4]:
         return body
-    return utf8(body, _charset(header("content-type")))
+    body = utf8(body, _charset(header("content-type")))
+    # Three bytes of UTF-8 may have been two.
+    return body if len(body) <= max_bytes else too_large(max_bytes)
 
 
 def empty(body: bytes) -> Refusal | None:

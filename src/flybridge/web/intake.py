@@ -40,7 +40,7 @@ from flybridge.lenient_json import decode
 from flybridge.records import Envelope, Media, Source
 from flybridge.telemetry.door_counts import DoorCounts
 from flybridge.web import lists
-from flybridge.web.answers import Receive, Refusal, Reply, Scope, Send, answer
+from flybridge.web.answers import Receive, Refusal, Reply, Scope, Send, answer, too_large
 from flybridge.web.body import Header, Read, SenderGone, empty, is_form, no_query, read_asgi, unpacked
 from flybridge.web.routes import StreamRoutes
 
@@ -179,6 +179,8 @@ class Intake:
             elif (refusal := empty(body)) is None:
                 kept = body if call is None else lists.judge(call, body, endpoint.cohorts)
                 media = Media.QUERY if endpoint.source is Source.PUSH and is_form(body, header) else Media.JSON
+                if isinstance(kept, bytes) and len(kept) > self._max_bytes + lists.FRAME_BYTES:
+                    kept = too_large(self._max_bytes)
                 refusal = await self._keep(endpoint, media, kept) if isinstance(kept, bytes) else kept
         if isinstance(refusal, Refusal):
             endpoint.counts.refuse(refusal.status)

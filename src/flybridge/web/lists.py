@@ -25,6 +25,8 @@ from flybridge.lenient_json import decode
 from flybridge.web.answers import Answered, Refusal
 
 CREATE: Final = "create"
+FRAME_BYTES: Final = 1_000
+"""How much longer than its body a call may be that is kept with its list. An unreadable body may grow more."""
 NAMED: Final = "Send the list's name as Amplitude does: `[Amplitude] {cohort name}: {cohort id}`."
 FOLLOWED: Final = "Add an [[apps.audiences]] with that cohort, or stop the sync in Amplitude."
 
