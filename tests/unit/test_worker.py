@@ -572,6 +572,32 @@ async def test_what_is_filed_while_the_lane_has_room_is_sent_without_being_lease
     assert bench.vendor.received == Counter([*numbered(30), "a", "b"])
 
 
+async def test_what_is_filed_while_answers_are_settled_is_not_given_back(bench: Bench) -> None:
+    """The lane has nothing left to send at that moment, and goes on."""
+    worker, stop = bench.worker(), asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    await until(lambda: bool(worker.capacity()))
+    settle, states = bench.store.settle, list[str]()
+
+    async def settled(settlements: Sequence[Settlement], owner: str, now_ms: int) -> Settled:
+        states.extend(settlement.state for settlement in settlements)
+        if len(states) == 1:
+            capacity = worker.capacity()
+            await worker.take(await bench.file(["b"], capacity=capacity), capacity)
+        return await settle(settlements, owner, now_ms)
+
+    async def is_done() -> bool:
+        return await bench.outcomes() == {"delivered": 2}
+
+    bench.store.settle = settled  # type: ignore[method-assign]
+    capacity = worker.capacity()
+    await worker.take(await bench.file(["a"], capacity=capacity), capacity)
+    await until(is_done)
+    stop.set()
+    await running
+    assert states == ["delivered", "delivered"]
+
+
 async def test_there_is_no_room_where_something_waits_or_nothing_may_be_sent(bench: Bench) -> None:
     """What has waited longer goes first; and what an open circuit would return is not taken."""
     worker = bench.worker()

@@ -131,7 +131,8 @@ class LaneWork:
         """Send until nothing is due, the circuit opens, or `stop` is set; then finish what is in flight."""
         in_flight: set[asyncio.Task[None]] = set()
         try:
-            while await self._launch(in_flight, stop):
+            # What comes while the last answers are being settled is not left for the next round.
+            while await self._launch(in_flight, stop) or self._signal.is_set():
                 await self._signal.wait()
                 self._signal.clear()
         except asyncio.CancelledError:
