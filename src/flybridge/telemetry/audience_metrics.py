@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from flybridge.store.audiences.records import Run, Standing
+from flybridge.telemetry.metrics import gauge
 
 LABELS: Final = ("app", "audience")
 
@@ -65,21 +66,15 @@ class AudienceMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the figures; called by the registry."""
+        names = [(one.app, one.name) for one in self._standings]
         for name, text, figure in FIGURES:
-            family = GaugeMetricFamily(name, text, labels=LABELS)
-            for one in self._standings:
-                family.add_metric((one.app, one.name), figure(one))
-            yield family
-        stopped = GaugeMetricFamily(
-            "flybridge_audience_stopped", "1 while an audience has stopped and waits for an operator.", labels=LABELS
-        )
-        for one in self._standings:
-            stopped.add_metric((one.app, one.name), (one.app, one.name) in self._stopped)
-        yield stopped
-        pending = GaugeMetricFamily(
-            "flybridge_audience_pending", "Devices to be added or removed.", labels=(*LABELS, "action")
-        )
-        for one in self._standings:
-            pending.add_metric((one.app, one.name, "add"), one.to_add)
-            pending.add_metric((one.app, one.name, "remove"), one.to_remove)
-        yield pending
+            yield gauge(name, text, LABELS, zip(names, map(figure, self._standings), strict=True))
+        text = "1 while an audience has stopped and waits for an operator."
+        yield gauge("flybridge_audience_stopped", text, LABELS, ((one, float(one in self._stopped)) for one in names))
+        pending = [
+            ((one.app, one.name, action), n)
+            for one in self._standings
+            for action, n in (("add", one.to_add), ("remove", one.to_remove))
+        ]
+        text = "Devices to be added or removed."
+        yield gauge("flybridge_audience_pending", text, (*LABELS, "action"), pending)

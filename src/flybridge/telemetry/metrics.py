@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter as Tallied
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Final
 
@@ -112,59 +113,29 @@ class Metrics(Collector):
         self._version = version
         self._counts = counts
         self._state = BridgeState()
+        counter, gauged = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
         lane = ("app", "endpoint")
-        self._attempts = Counter(
-            "flybridge_attempts", "Items sent to a vendor, by verdict.", (*lane, "verdict"), registry=self.registry
-        )
+        self._attempts = counter("flybridge_attempts", "Items sent to a vendor, by verdict.", (*lane, "verdict"))
+        took = "How long vendors took to answer a request."
         self._requests = Histogram(
-            "flybridge_request_seconds",
-            "How long vendors took to answer a request.",
-            lane,
-            buckets=_REQUEST_BOUNDS,
-            registry=self.registry,
+            "flybridge_request_seconds", took, lane, buckets=_REQUEST_BOUNDS, registry=self.registry
         )
         self._ages: dict[Lane, _Ages] = {}
         self._answers: dict[Lane, list[int]] = {}
-        self._circuit = Gauge(
-            "flybridge_circuit_open", "1 while sending through this lane is paused.", lane, registry=self.registry
-        )
-        self._jump = Gauge(
-            "flybridge_clock_jump_seconds",
-            "By how much the machine's clock has jumped, while that is not confirmed.",
-            registry=self.registry,
-        )
-        self._filed = Counter(
-            "flybridge_filed",
-            "Envelopes filed by this process, by first outcome.",
-            ("outcome",),
-            registry=self.registry,
-        )
-        self._matched = Counter(
-            "flybridge_matched", "Holds that found their user in this process.", registry=self.registry
-        )
+        self._circuit = gauged("flybridge_circuit_open", "1 while sending through this lane is paused.", lane)
+        jump = "By how much the machine's clock has jumped, while that is not confirmed."
+        self._jump = gauged("flybridge_clock_jump_seconds", jump)
+        self._filed = counter("flybridge_filed", "Envelopes filed by this process, by first outcome.", ("outcome",))
+        self._matched = counter("flybridge_matched", "Holds that found their user in this process.")
         remarks = "What was noticed about events on their way to AppsFlyer."
-        self._remarks = Counter("flybridge_stream_remarks", remarks, ("app", "remark"), registry=self.registry)
-        self._gaps = Counter(
-            "flybridge_gap_events",
-            "Events that AppsFlyer's reports had and flybridge had not.",
-            ("app", "state"),
-            registry=self.registry,
-        )
-        self._differences = Gauge(
-            "flybridge_differences",
-            "Events by which the counts of the last compared days differ, by cause.",
-            ("app", "cause"),
-            registry=self.registry,
-        )
-        self._console = Counter(
-            "flybridge_console_refused", "Console requests turned away.", ("status",), registry=self.registry
-        )
-        self._notifications = Counter(
-            "flybridge_notifications",
-            "Messages to people, by what became of them.",
-            ("channel", "outcome"),
-            registry=self.registry,
-        )
+        self._remarks = counter("flybridge_stream_remarks", remarks, ("app", "remark"))
+        gaps = "Events that AppsFlyer's reports had and flybridge had not."
+        self._gaps = counter("flybridge_gap_events", gaps, ("app", "state"))
+        differences = "Events by which the counts of the last compared days differ, by cause."
+        self._differences = gauged("flybridge_differences", differences, ("app", "cause"))
+        self._console = counter("flybridge_console_refused", "Console requests turned away.", ("status",))
+        messages = "Messages to people, by what became of them."
+        self._notifications = counter("flybridge_notifications", messages, ("channel", "outcome"))
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
@@ -247,9 +218,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield what is counted elsewhere; called by the registry."""
-        info = GaugeMetricFamily("flybridge_info", "Always 1; carries the version.", labels=("version",))
-        info.add_metric((self._version,), 1)
-        yield info
+        yield gauge("flybridge_info", "Always 1; carries the version.", ("version",), [((self._version,), 1)])
         yield from self._doors()
         yield self._delivered()
         yield from self._figures()
@@ -292,10 +261,8 @@ class Metrics(Collector):
 
     def _figures(self) -> Iterator[Metric]:
         now = self._state
-        up = GaugeMetricFamily("flybridge_up", "1 if the part answered when it was last asked.", labels=("part",))
-        for part, well in now.up.items():
-            up.add_metric((part,), well)
-        yield up
+        up = "1 if the part answered when it was last asked."
+        yield gauge("flybridge_up", up, ("part",), (((part,), float(well)) for part, well in now.up.items()))
         if now.depth is not None:
             yield GaugeMetricFamily("flybridge_inbox_waiting", "Envelopes accepted, not yet filed.", now.depth.waiting)
             yield GaugeMetricFamily("flybridge_inbox_leased", "Of those, being worked on.", now.depth.leased)
@@ -307,8 +274,8 @@ class Metrics(Collector):
             )
         if now.outcomes is not None:
             labels = ("app", "source", "outcome", "reason")
-            yield _gauge("flybridge_envelopes", "Where envelopes stand now.", labels, now.outcomes.items())
-        yield _gauge(
+            yield gauge("flybridge_envelopes", "Where envelopes stand now.", labels, now.outcomes.items())
+        yield gauge(
             "flybridge_uncertain",
             "Messages that a vendor may have got more than once.",
             ("app", "outcome"),
@@ -325,34 +292,35 @@ class Metrics(Collector):
                 ("oldest_seconds", "Age of the oldest delivery that is due.", oldest),
             ):
                 at = ((lane.lane.app, lane.lane.endpoint) for lane in now.lanes)
-                yield _gauge(f"flybridge_lane_{name}", text, ("app", "endpoint"), zip(at, figures, strict=True))
+                yield gauge(f"flybridge_lane_{name}", text, ("app", "endpoint"), zip(at, figures, strict=True))
 
     def _silences(self) -> Iterator[Metric]:
         now_ms, labels = self._state.at_ms, ("app", "source")
         known = [one for one in self._state.heard if one.last_ms]
         ages = [((one.app, one.source), _age_s(one.last_ms, now_ms)) for one in known]
-        yield _gauge("flybridge_heard_age_seconds", "Time since the last message of an app and source.", labels, ages)
+        yield gauge("flybridge_heard_age_seconds", "Time since the last message of an app and source.", labels, ages)
         silent = [((one.app, one.source), float(one.silent_ms(now_ms) > 0)) for one in known]
-        yield _gauge("flybridge_silent", "1 while nothing comes for longer than usual.", labels, silent)
+        yield gauge("flybridge_silent", "1 while nothing comes for longer than usual.", labels, silent)
         unstored = [((one.app, one.source), float(one.unstored(now_ms) > 0)) for one in self._state.heard if one.app]
-        yield _gauge("flybridge_unstored", "1 while the inbox refuses messages.", labels, unstored)
+        yield gauge("flybridge_unstored", "1 while the inbox refuses messages.", labels, unstored)
         starts = dict.fromkeys((ALL_ROLES.name, *Role), 0.0) | {one.role: 1.0 for one in self._state.refused_starts}
         text = "1 after a process was not started because its secret is not that of the store."
-        yield _gauge("flybridge_wrong_secret", text, ("role",), (((role,), value) for role, value in starts.items()))
+        yield gauge("flybridge_wrong_secret", text, ("role",), (((role,), value) for role, value in starts.items()))
 
     def _holds(self) -> Iterator[Metric]:
         held, covered = self._state.holds, self._state.covers
         labels: tuple[str, ...] = ("app", "media_source", "keys", "age")
         waiting = [((row.app, row.media_source, row.keys, row.age), float(row.n)) for row in held]
-        yield _gauge("flybridge_holds", "Events that wait for their user, by class of age.", labels, waiting)
+        yield gauge("flybridge_holds", "Events that wait for their user, by class of age.", labels, waiting)
         labels = ("app", "platform")
         events = [((cover.app, cover.platform), float(cover.events)) for cover in covered]
-        yield _gauge("flybridge_coverage_events", "Events of today and yesterday (UTC).", labels, events)
+        yield gauge("flybridge_coverage_events", "Events of today and yesterday (UTC).", labels, events)
         shares = [((cover.app, cover.platform, kind), cover.share(kind)) for cover in covered for kind in cover.carried]
-        yield _gauge("flybridge_coverage_share", "Of them, those with a kind of key.", (*labels, "kind"), shares)
+        yield gauge("flybridge_coverage_share", "Of them, those with a kind of key.", (*labels, "kind"), shares)
 
 
-def _gauge(name: str, text: str, labels: Sequence[str], rows: Iterable[tuple[Sequence[str], float]]) -> Metric:
+def gauge(name: str, text: str, labels: Sequence[str], rows: Iterable[tuple[Sequence[str], float]]) -> Metric:
+    """Return a gauge with a value for the labels of each row."""
     metric = GaugeMetricFamily(name, text, labels=labels)
     for values, n in rows:
         metric.add_metric(values, n)
