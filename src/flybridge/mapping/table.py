@@ -223,8 +223,8 @@ def as_markdown(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
-def derived_as_markdown(rows: Iterable[Derived]) -> str:
-    lines = ["| Amplitude | From AppsFlyer | Rule |", "| --- | --- | --- |"]
+def derived_as_markdown(rows: Iterable[Derived], *, to: str, source: str) -> str:
+    lines = [f"| {to} | From {source} | Rule |", "| --- | --- | --- |"]
     for row in rows:
         sources = ", ".join(f"`{source}`" for source in row.sources)
         lines.append(f"| [`{row.target}`]({row.doc}) | {sources} | {row.note} |")

@@ -18,7 +18,7 @@ from flybridge.mapping.to_amplitude.rules import TITLES
 def page() -> str:
     """Return docs/reference/mapping.md."""
     return "\n\n".join(
-        (_HEAD, _kinds(), _ROUTES, *_tables(), _RESTRICTIONS, _restricted(), _CONSENT, _consent(), _TAIL)
+        (_HEAD, _kinds(), _ROUTES, *_tables(), _RESTRICTIONS, _restricted(), _CONSENT, consent.as_markdown(), _TAIL)
     )
 
 
@@ -44,7 +44,7 @@ def _tables() -> tuple[str, ...]:
         "## User properties",
         as_markdown(USER),
         "## What is decided from several fields",
-        derived_as_markdown(DERIVED),
+        derived_as_markdown(DERIVED, to="Amplitude", source="AppsFlyer"),
         _OPTIONAL,
         as_markdown(OPTIONAL),
     )
@@ -58,10 +58,6 @@ def _restricted() -> str:
         f"about all of its touches.\n\nThe fields that do not leave: {fields}.\n\nEvery change is counted, by source, "
         "policy and day of the event: `flybridge account` shows the sums."
     )
-
-
-def _consent() -> str:
-    return consent.as_markdown()
 
 
 _HEAD = """\

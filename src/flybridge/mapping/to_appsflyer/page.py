@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 
 from flybridge.mapping import consent
-from flybridge.mapping.table import Derived, Row
+from flybridge.mapping.table import Row, derived_as_markdown
 from flybridge.mapping.to_appsflyer import rows as table
 from flybridge.mapping.to_appsflyer.map import MAX_BYTES
 
@@ -19,7 +19,7 @@ def page() -> str:
             "## What is sent without configuration",
             rows_as_markdown(table.ROWS),
             "## What is decided by a rule",
-            derived_as_markdown(table.DERIVED),
+            derived_as_markdown(table.DERIVED, to="AppsFlyer", source="Amplitude"),
             _OPTIONAL,
             rows_as_markdown(table.OPTIONAL),
             _CONSENT,
@@ -36,14 +36,6 @@ def rows_as_markdown(rows: Iterable[Row]) -> str:
     lines = ["| AppsFlyer | Amplitude | As | Note |", "| --- | --- | --- | --- |"]
     for row in rows:
         lines.append(f"| [`{row.target}`]({row.doc}) | `{row.source}` | {row.convert.__name__} | {row.note} |")
-    return "\n".join(lines)
-
-
-def derived_as_markdown(rows: Iterable[Derived]) -> str:
-    lines = ["| AppsFlyer | From Amplitude | Rule |", "| --- | --- | --- |"]
-    for row in rows:
-        sources = ", ".join(f"`{source}`" for source in row.sources)
-        lines.append(f"| [`{row.target}`]({row.doc}) | {sources} | {row.note} |")
     return "\n".join(lines)
 
 
