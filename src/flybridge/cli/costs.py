@@ -52,7 +52,7 @@ def import_costs(
     settings = configured(config, only_app)
     is_folder = is_cost_folder(file)
     apps = [one.name for one in settings.apps if only_app in (None, one.name)]
-    job = Job("import-costs", apps if is_folder else [chosen_app(settings, only_app)])
+    job = Job("import-costs", apps if is_folder else [chosen_app(settings, only_app).name])
     with audited(settings, "import_costs", only_app or "all apps", job=job, new=True) as result:
         take = _import_folder if is_folder else _import_csv
         result.detail = f"{take(settings, file, only_app, as_json):,} rows."
@@ -60,9 +60,8 @@ def import_costs(
 
 def _import_csv(settings: Config, file: Path, only_app: str | None, as_json: bool) -> int:
     """Take the rows of a CSV file. Returns how many."""
-    name = chosen_app(settings, only_app)
-    one = settings.app(name)
-    assert one is not None
+    one = chosen_app(settings, only_app)
+    name = one.name
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             found = read_costs(lines, name, one.insight.currency)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from flybridge.amplitude.event import MIN_ID_LENGTH
 from flybridge.cli.audit import Job, Result, audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_inbox
 from flybridge.cli.printing import complain, print_json, print_rows, visible
@@ -55,11 +54,12 @@ def import_files(
     if sightings and stream:
         raise typer.BadParameter("Say what the files hold: --sightings or --stream.")
     settings = configured(config, only_app)
-    name = chosen_app(settings, only_app)
+    app = chosen_app(settings, only_app)
+    name = app.name
     counted = f"{len(files)} files or folders" if len(files) > 1 else "1 file or folder"
     if sightings or stream:
         with audited(settings, "import", name, counted, job=Job("import", [name]), new=True, needed=False) as result:
-            done = _amplitude(settings, name, [Path(one) for one in files], stream=stream)
+            done = _amplitude(settings, app, [Path(one) for one in files], stream=stream)
             bad = sum(len(one.bad) for one in done)
             result.detail = f"{sum(one.taken for one in done):,} of {sum(one.lines for one in done):,} lines were taken"
             result.detail += f", and {bad:,} can't be read." if bad else "."
@@ -68,8 +68,6 @@ def import_files(
         return
     from flybridge.cli.import_history import RawImport, import_raw  # noqa: PLC0415 - its readers take a while to load
 
-    app = settings.app(name)
-    assert app is not None, "it was chosen among the configured ones"
     options = RawImport(files, timezone, from_day, to_day, dry_run, yes, again, rate, as_json)
     if dry_run:
         run(import_raw(settings, app, options, Result()))
@@ -78,15 +76,14 @@ def import_files(
         run(import_raw(settings, app, options, result))
 
 
-def _amplitude(settings: Config, name: str, files: list[Path], *, stream: bool) -> list[Imported]:
+def _amplitude(settings: Config, app: App, files: list[Path], *, stream: bool) -> list[Imported]:
     async def work(inbox: Inbox) -> list[Imported]:
         now_ms = SystemClock().now_ms()
         if stream:
-            return [await import_events(path, name, inbox.accept, now_ms, _progress(path)) for path in files]
-        app: App | None = settings.app(name)
-        shortest = app.amplitude.min_id_length if app is not None else MIN_ID_LENGTH
+            return [await import_events(path, app.name, inbox.accept, now_ms, _progress(path)) for path in files]
+        shortest = app.amplitude.min_id_length
         return [
-            await import_file(path, name, inbox.accept, now_ms, _progress(path), min_id_length=shortest)
+            await import_file(path, app.name, inbox.accept, now_ms, _progress(path), min_id_length=shortest)
             for path in files
         ]
 
@@ -107,14 +104,13 @@ def _show(done: list[Imported], as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def chosen_app(settings: Config, name: str | None) -> str:
+def chosen_app(settings: Config, name: str | None) -> App:
     """Return the app of the files: the one that is named, or the only one."""
-    names = [app.name for app in settings.apps]
-    if name is None and len(names) == 1:
-        return names[0]
-    if name not in names:
-        raise ConfigError("", f"The files belong to one of the apps {', '.join(names)}.", "Name it with --app.")
-    return str(name)
+    found = [app for app in settings.apps if name in (None, app.name)]
+    if len(found) != 1:
+        names = ", ".join(app.name for app in settings.apps)
+        raise ConfigError("", f"The files belong to one of the apps {names}.", "Name it with --app.")
+    return found[0]
 
 
 def _row(one: Imported) -> dict[str, Any]:

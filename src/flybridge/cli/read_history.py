@@ -51,7 +51,7 @@ def pull(
 ) -> None:
     """Read AppsFlyer's raw-data reports into the inbox. What was received already changes nothing."""
     settings = configured(config, only_app)
-    app = _app(settings, only_app)
+    app = chosen_app(settings, only_app)
 
     async def work(reader: HistoryReader) -> list[Pulled]:
         from_ms, until_ms = await _span(reader, app, from_day, to_day)
@@ -95,7 +95,7 @@ def gaps(
 ) -> None:
     """Compare AppsFlyer's reports with what was received. Exit code 1 if something is missing and not filled."""
     settings = configured(config, only_app)
-    app = _app(settings, only_app)
+    app = chosen_app(settings, only_app)
 
     async def work(reader: HistoryReader) -> GapReport:
         from_ms, until_ms = await _span(reader, app, from_day, to_day, locker=reader.uses_locker(app, locker=locker))
@@ -162,12 +162,6 @@ def _show_progress(state: Pulled) -> None:
 
 def _names(report: list[PulledReport] | None) -> tuple[str, ...]:
     return tuple(one.value for one in report or ())
-
-
-def _app(settings: Config, name: str | None) -> App:
-    app = settings.app(chosen_app(settings, name))
-    assert app is not None, "it was chosen among the configured ones"
-    return app
 
 
 async def _span(
