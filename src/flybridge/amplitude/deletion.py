@@ -20,7 +20,6 @@ import msgspec
 
 from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse
 
-ORIGINS: Final = {"us": "https://amplitude.com", "eu": "https://analytics.eu.amplitude.com"}
 PATH: Final = "/api/2/deletions/users"
 SEARCH: Final = "/api/2/usersearch"
 BY_ID: Final = "match_user_or_device_id"

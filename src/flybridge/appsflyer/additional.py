@@ -16,9 +16,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from flybridge.appsflyer.audience import ORIGIN, headers_of, message_of
 from flybridge.appsflyer.audience import common as common_verdict
+from flybridge.appsflyer.audience import headers_of, message_of
 from flybridge.appsflyer.contacts import PhoneHashes, hash_email, hash_phone
+from flybridge.appsflyer.report import ORIGIN
 from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Reject, Split, Verdict
 
 PATH: Final = "/api/audience-bulk-api/v1/additional-identifiers/app/"

@@ -138,13 +138,10 @@ def _events(header: list[str]) -> tuple[Events, str]:
 
 
 def _row(line: ReportLine, events: Events) -> AggregateRow:
-    source = line.text("media source (pid)")
-    if not source:
-        raise Unreadable(f"Line {line.number} of the report names no media source.")
     return AggregateRow(
         line.day("date"),
         line.text("agency/pmd (af_prt)"),
-        source,
+        line.source("media source (pid)"),
         line.text("campaign (c)"),
         line.text("country"),
         line.whole("impressions"),

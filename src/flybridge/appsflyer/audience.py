@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from flybridge.appsflyer.report import ORIGIN
 from flybridge.delivery.exchange import (
     Accepted,
     Halt,
@@ -33,7 +34,6 @@ from flybridge.delivery.exchange import (
     retry_after_s,
 )
 
-ORIGIN: Final = "https://hq1.appsflyer.com"
 PATH: Final = "/api/audiences-import-api/v2/"
 LIMITS: Final = Limits(max_items=10_000, max_bytes=5_000_000, concurrency=1, requests_per_s=2.0)
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from flybridge.appsflyer.audience import ORIGIN, ImportTarget, common, headers_of, message_of
+from flybridge.appsflyer.audience import ImportTarget, common, headers_of, message_of
+from flybridge.appsflyer.report import ORIGIN
 from flybridge.delivery.exchange import Halt, HttpRequest, HttpResponse
 
 PATH: Final = "/api/audiences-external-api/audience"

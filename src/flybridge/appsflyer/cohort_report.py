@@ -82,12 +82,9 @@ def read(response: HttpResponse, kpi: CohortKpi) -> Mapping[str, CohortSource] |
             raise Unreadable(f"What AppsFlyer answered has no column of {kpi.value} by day.")
         found: dict[str, CohortSource] = {}
         for line in lines:
-            source = line.text("pid")
-            if not source:
-                raise Unreadable(f"Line {line.number} of the report names no media source.")
             values = {after: line.figure(name) for after, name in days.items()}
             known = {after: value for after, value in values.items() if value is not None}
-            found[source] = CohortSource(line.whole("users") or 0, known)
+            found[line.source("pid")] = CohortSource(line.whole("users") or 0, known)
     except Unreadable as problem:
         return ReportRefusal(str(problem))
     return found

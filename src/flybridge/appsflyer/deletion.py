@@ -16,11 +16,12 @@ from typing import Any, Final
 
 import msgspec
 
+from flybridge.appsflyer.audience import headers_of
+from flybridge.appsflyer.report import ORIGIN
 from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse
 from flybridge.identity import IdKind
 from flybridge.records import utc_time
 
-ORIGIN: Final = "https://hq1.appsflyer.com"
 PATH: Final = "/api/gdpr/v1/opendsr_requests"
 
 IDENTITIES: Final = {
@@ -87,12 +88,7 @@ def request(
         "subject_identities": [{"identity_type": identity, "identity_value": value, "identity_format": "raw"}],
         "property_id": app_id,
     }
-    headers = {
-        "Authorization": f"Bearer {api_token}",
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-    }
-    return HttpRequest("POST", (origin or ORIGIN).rstrip("/") + PATH, headers, msgspec.json.encode(body))
+    return HttpRequest("POST", (origin or ORIGIN).rstrip("/") + PATH, headers_of(api_token), msgspec.json.encode(body))
 
 
 def read(response: HttpResponse) -> Erasure:

@@ -102,9 +102,7 @@ def read_activity(
         columns = _activity_columns(header, events)
         found: dict[str, dict[str, int | None]] = {event: {} for event in events}
         for line in lines:
-            source = line.text("media source")
-            if not source:
-                raise Unreadable(f"Line {line.number} of the report names no media source.")
+            source = line.source("media source")
             for event in events:
                 found[event][source] = line.whole(columns[event])
     except Unreadable as problem:
@@ -169,13 +167,10 @@ def _refusal(response: HttpResponse) -> ReportRefusal | None:
 
 
 def _row(line: ReportLine) -> MasterRow:
-    source = line.text("media source")
-    if not source:
-        raise Unreadable(f"Line {line.number} of the report names no media source.")
     return MasterRow(
         line.text("app id", "app_id"),
         line.day("install time"),
-        source,
+        line.source("media source"),
         line.text("campaign"),
         line.text("geo", "country"),
         line.whole("impressions"),

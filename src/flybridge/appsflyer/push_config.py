@@ -14,9 +14,9 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from flybridge.appsflyer.audience import headers_of
+from flybridge.appsflyer.report import ORIGIN
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 
-ORIGIN: Final = "https://hq1.appsflyer.com"
 PATH: Final = "/api/pushapi/v1.0"
 
 CONVERSIONS: Final = (

@@ -11,13 +11,13 @@ AppsFlyer's devhub, read 2026-11-27).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 
 from flybridge.appsflyer.report import ReportRefusal, refusal, report_request
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.records import clock_time
 
 PATH: Final = "/api/raw-data/export/app/{app_id}/{report}/v5"
 MAX_ROWS: Final = 1_000_000
@@ -85,7 +85,7 @@ class PullWindow(Struct, frozen=True, order=True):
     @property
     def text(self) -> str:
         """Its first and last second, in words."""
-        return f"{_written(self.begin_s)} to {_written(self.end_s - 1)} UTC"
+        return f"{clock_time(self.begin_s * 1000)} to {clock_time(self.end_s * 1000 - 1000)} UTC"
 
     def halves(self) -> tuple[PullWindow, ...]:
         """Return both halves; nothing for a second, which has none."""
@@ -107,16 +107,12 @@ def windows(report: PullReport, begin_s: int, end_s: int) -> list[PullWindow]:
 def pull_request(origin: str, api_token: str, app_id: str, report: PullReport, window: PullWindow) -> HttpRequest:
     """Build the request for a window. Both ends are included by AppsFlyer, to the second."""
     given = {
-        "from": _written(window.begin_s),
-        "to": _written(window.end_s - 1),
+        "from": clock_time(window.begin_s * 1000),
+        "to": clock_time(window.end_s * 1000 - 1000),
         "maximum_rows": str(MAX_ROWS),
         "additional_fields": report.additional,
     }
     return report_request(origin, api_token, PATH.format(app_id=app_id, report=report.name), given)
-
-
-def _written(time_s: int) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def pull_refusal(response: HttpResponse, report: str, now_s: int) -> ReportRefusal | None:

@@ -105,6 +105,12 @@ class ReportLine(Struct, frozen=True):
                 return "" if value.lower() in UNKNOWN else value
         return ""
 
+    def source(self, name: str) -> str:
+        """Return the media source. Raises `Unreadable` if the line names none."""
+        if not (source := self.text(name)):
+            raise Unreadable(f"Line {self.number} of the report names no media source.")
+        return source
+
     def figure(self, name: str) -> float | None:
         """Return a number; None if it is not known. Raises `Unreadable`."""
         value = self.values.get(name, "").strip()

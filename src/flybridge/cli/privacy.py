@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from flybridge.amplitude.deletion import ORIGINS
+from flybridge.amplitude.cohort import ORIGINS
 from flybridge.amplitude.upload import origin
-from flybridge.appsflyer.deletion import ORIGIN
+from flybridge.appsflyer.report import ORIGIN
 from flybridge.cli.audit import audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_store, with_transport
 from flybridge.cli.printing import print_json, print_rows, say

@@ -23,6 +23,7 @@ from flybridge.identity import IdKind, Keyring, usable
 from flybridge.identity.mentions import mentions
 from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt, VendorStep
+from flybridge.wiring import cohort_credentials_of
 
 ADVERTISING: Final = (IdKind.IDFA, IdKind.ADID, IdKind.OAID, IdKind.IDFV, IdKind.APP_SET_ID)
 
@@ -228,17 +229,17 @@ async def _ask(
 async def _ask_amplitude(
     step: VendorStep, person: PersonIds, app: App, transport: Transport, requester: str
 ) -> tuple[int, Erasure]:
-    assert app.amplitude.secret_key is not None, "the plan has seen to it"
-    origin = app.amplitude.base_url or amplitude.ORIGINS[app.amplitude.region.value]
-    keys = (app.amplitude.api_key.reveal(), app.amplitude.secret_key.reveal())
+    account = cohort_credentials_of(app)
+    assert account is not None, "the plan has seen to it"
+    asked = (account.origin, account.api_key, account.secret_key)
     user: str | int = (_value(person, IdKind(step.kind)) or "").strip()
     if step.kind == IdKind.AMPLITUDE_DEVICE_ID.value:
-        response = await transport.send(amplitude.search_request(origin, *keys, str(user)))
+        response = await transport.send(amplitude.search_request(*asked, str(user)))
         found = amplitude.read_search(response)
         if isinstance(found, Erasure):
             return response.status, found
         user = found
-    response = await transport.send(amplitude.request(origin, *keys, user, requester))
+    response = await transport.send(amplitude.request(*asked, user, requester))
     return response.status, amplitude.read(response)
 
 
