@@ -101,7 +101,7 @@ def test_the_search_finds_what_it_is_for(environment, tmp_path):
 
 async def test_nothing_is_in_the_clear_after_a_run(environment):
     """Held, dead, retried and delivered events, and a bridge that was stopped in order."""
-    scenario = Scenario(events=500, seed=4, faults="flaky", options=MIXED)
+    scenario = Scenario(events=500, seed=4, faults="flaky", options=MIXED, hurries=True)
     ids = identifiers(traffic(environment, scenario))
     await environment.start()
     outcome = await run_scenario(environment, scenario, lambda now, sent: None)
@@ -121,7 +121,7 @@ async def test_nothing_is_in_the_clear_after_a_run(environment):
 
 async def test_nothing_is_in_the_clear_after_a_kill(environment):
     """Killed in the middle of work: write-ahead logs and leases are left behind."""
-    scenario = Scenario(events=600, seed=9, faults="flaky", options=MIXED)
+    scenario = Scenario(events=600, seed=9, faults="flaky", options=MIXED, hurries=True)
     messages = traffic(environment, scenario)
     ids = identifiers(messages)
     await environment.start()

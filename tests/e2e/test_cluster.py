@@ -172,7 +172,7 @@ async def test_every_command_works(configured, tmp_path):
 
 async def test_the_demo_of_a_cluster_agrees_and_leaves_nothing_behind(nats):
     """Both directions, with faults; every record agrees about every event, and all that was started has ended."""
-    scenario = Scenario(events=400, seed=3, faults="flaky")
+    scenario = Scenario(events=400, seed=3, faults="flaky", hurries=True)
     async with started(scenario, ClusterEnvironment) as environment:
         outcome = await run_scenario(environment, scenario, lambda now, sent: None)
         servers = [node.process for node in environment.nats.nodes]

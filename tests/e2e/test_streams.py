@@ -92,7 +92,7 @@ async def run(environment: LocalEnvironment, *words: str) -> tuple[int, Any]:
 @pytest.mark.parametrize("faults", ["flaky", "reject"])
 async def test_truth_ledger_and_both_vendors_agree_under_faults(tmp_path, faults):
     """Event by event, in both directions; repeats at AppsFlyer are no more than the ledger has in doubt."""
-    scenario = Scenario(events=500, seed=11, faults=faults)
+    scenario = Scenario(events=500, seed=11, faults=faults, hurries=True)
     environment = LocalEnvironment(tmp_path, faults=faults, seed=11)
     await environment.start()
     try:

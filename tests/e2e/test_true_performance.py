@@ -31,7 +31,7 @@ async def flybridge(environment: Environment, *words: str) -> Any:
 @pytest.mark.parametrize("kind", [LocalEnvironment, ClusterEnvironment])
 async def test_every_metric_stays_the_true_one(tmp_path, kind):
     """Under all faults but those that only one script has: `test_true_under_faults` plays these on both stores."""
-    scenario = Scenario(events=300, seed=5, faults="all", reconciles=True)
+    scenario = Scenario(events=300, seed=5, faults="all", reconciles=True, hurries=True)
     environment = kind(tmp_path, faults="all", seed=5)
     await environment.start()
     try:

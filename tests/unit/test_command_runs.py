@@ -36,6 +36,8 @@ costs = "aggregate"
 cohort = "c1"
 identifier = "idfv"
 name = "buyers"
+[insight]
+reconcile_by_raw_data = false  # reports of an address where nothing answers are asked for again, half a minute later
 """
 FILES = {
     "ROWS": """Event Time,Install Time,Event Name,AppsFlyer ID,Customer User ID,Media Source

@@ -47,6 +47,8 @@ from flybridge.store.figures import LedgerEntry
 MESSAGE_HOURS: Final = 720.0
 """How long the demo keeps messages, so that the page of an event shows it field by field: all its days."""
 REST_S: Final = 300.0
+HURRY_S: Final = 5
+"""By how much the clock is moved while nothing changes: less than a lease lasts."""
 
 
 class Scenario(Struct, frozen=True):
@@ -55,6 +57,7 @@ class Scenario(Struct, frozen=True):
     `expires`: at the end the clock is moved past the window of every hold. `products`: product events for AppsFlyer, as
     a share of the postbacks. `connections`: of the sender. `poll_s`: the interval of reading metrics, in seconds.
     `reconciles`: whether the differences between AppsFlyer's, flybridge's and Amplitude's counts are explained, too.
+    `hurries`: where all that is in flight waits for another try, the clock is moved until it is due.
     """
 
     events: int = 2_000
@@ -67,6 +70,7 @@ class Scenario(Struct, frozen=True):
     poll_s: float = 0.5
     push_retries: PushRetries = PushRetries.NEVER
     reconciles: bool = False
+    hurries: bool = False
 
 
 class DemoResult(Struct, frozen=True):
@@ -157,7 +161,7 @@ async def run_scenario(
                 await after_sending
             step("All is sent. Waiting until everything is delivered, held, or ended with a reason.")
             await moving
-            await wait_for_rest(session, environment, count, scenario.poll_s)
+            await wait_for_rest(session, environment, count, scenario.poll_s, hurries=scenario.hurries)
             if scenario.expires:
                 step(f"Moving the clock past {environment.window_hours:g} hours, so that what still waits expires.")
                 await _expire(session, environment, count, scenario.poll_s)
@@ -235,15 +239,27 @@ async def _watch(
 
 
 async def wait_for_rest(
-    session: aiohttp.ClientSession, environment: Environment, messages: int = 0, poll_s: float = 0.5
+    session: aiohttp.ClientSession,
+    environment: Environment,
+    messages: int = 0,
+    poll_s: float = 0.5,
+    *,
+    hurries: bool = False,
 ) -> None:
-    """Wait until three readings in a row have nothing in flight, and that many messages an outcome."""
+    """Wait until three readings in a row have nothing in flight, and that many messages an outcome.
+
+    With `hurries` the sandbox's clock, which flybridge follows, is moved while nothing changes.
+    """
     deadline, quiet = perf_counter() + REST_S, 0
+    before: ServiceFigures | None = None
     while quiet < 3:
         if perf_counter() > deadline:
             raise FlybridgeError(f"After {REST_S:.0f} seconds there is still something in flight.")
         now = await _read(session, environment)
         quiet = quiet + 1 if now.in_flight == 0 and sum(now.outcomes.values()) >= messages else 0
+        if hurries and now == before:
+            await advance(session, environment.sandbox.origin, HURRY_S)
+        before = now
         await asyncio.sleep(poll_s / 2)
 
 
