@@ -8,7 +8,6 @@ The time of its last request has a name of its own, so that writing it can't bri
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Final
@@ -19,7 +18,7 @@ from msgspec import Struct, structs
 from flybridge.clock import Clock
 from flybridge.config.console import Grant
 from flybridge.store.protocol import Store
-from flybridge.store.state_values import readable
+from flybridge.store.state_values import with_times
 from flybridge.web.access.signing import Signer
 
 SESSIONS: Final = "console/session/"
@@ -106,14 +105,10 @@ class Sessions:
         return sorted(found, key=lambda pair: -pair[1].began_ms)
 
     async def _all(self, beginning: str) -> dict[str, Session]:
-        sessions = dict[str, Session]()
         states = [(name.removeprefix(SESSIONS), value) for name, value in await self._store.states(beginning)]
-        touched = readable(((key.removesuffix(SEEN), value) for key, value in states if key.endswith(SEEN)), int)
-        for key, value in states:
-            if not key.endswith(SEEN) and (session := _session(value)) is not None:
-                sessions[key] = session
         return {
-            key: structs.replace(one, seen_ms=max(one.seen_ms, touched.get(key, 0))) for key, one in sessions.items()
+            key: structs.replace(one, seen_ms=max(one.seen_ms, seen_ms))
+            for key, (one, seen_ms) in with_times(states, SEEN, _decode).items()
         }
 
     async def _drop_ended(self) -> None:
@@ -146,9 +141,3 @@ def cookies_of(header: str) -> dict[str, str]:
 
 def _key(id_: str) -> str:
     return sha256(id_.encode()).hexdigest()
-
-
-def _session(value: bytes) -> Session | None:
-    with suppress(msgspec.DecodeError):
-        return _decode(value)
-    return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_hex, token_urlsafe
@@ -14,7 +13,7 @@ from msgspec import Struct, structs
 
 from flybridge.config.console import Grant
 from flybridge.store.protocol import Store
-from flybridge.store.state_values import readable
+from flybridge.store.state_values import with_times
 
 TOKENS: Final = "console/token/"
 BEGINNING: Final = "fbt_"
@@ -73,21 +72,13 @@ async def find_token(store: Store, text: str, now_ms: int) -> ApiToken | None:
 
 
 async def _all(store: Store, beginning: str) -> dict[str, ApiToken]:
-    tokens = dict[str, ApiToken]()
     states = [(name.removeprefix(TOKENS), value) for name, value in await store.states(beginning)]
-    used = readable(((id_.removesuffix(USED), value) for id_, value in states if id_.endswith(USED)), int)
-    for id_, value in states:
-        if not id_.endswith(USED) and (token := _token(value)) is not None:
-            tokens[id_] = token
-    return {id_: structs.replace(token, used_ms=used.get(id_, 0)) for id_, token in tokens.items()}
+    return {
+        id_: structs.replace(token, used_ms=used_ms)
+        for id_, (token, used_ms) in with_times(states, USED, _decode).items()
+    }
 
 
 def _digest(secret: str) -> str:
     # The secret has 256 random bits, so that a plain hash can't be reversed by guessing.
     return sha256(secret.encode("utf-8", "replace")).hexdigest()
-
-
-def _token(value: bytes) -> ApiToken | None:
-    with suppress(msgspec.DecodeError):
-        return _decode(value)
-    return None

@@ -31,7 +31,12 @@ def first(form: Form, name: str) -> str:
 
 def ids_in(form: Form, name: str = "id") -> list[int]:
     """Return the ids that a form names."""
-    return sorted({int(text) for text in form.get(name, ()) if text.isascii() and text.isdigit() and len(text) <= 18})
+    return sorted({id_ for text in form.get(name, ()) if (id_ := number_in(text)) is not None})
+
+
+def number_in(text: str) -> int | None:
+    """Return the number that a field or an address holds; None if it holds none that a store can have given."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 async def act(

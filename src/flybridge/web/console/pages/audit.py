@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from flybridge.records import clock_time
 from flybridge.store.trail import TrailRow
+from flybridge.web.console.acting import number_in
 from flybridge.web.console.csv_text import csv_line
 from flybridge.web.console.site import HEADERS, Entry, Site
 from flybridge.web.console.words import printable
@@ -34,8 +35,7 @@ def routes(site: Site) -> list[Route]:
         return str(checked["fault"])
 
     async def show(request: Request) -> Response:
-        asked = request.query_params.get("before", "")
-        before = int(asked) if asked.isascii() and asked.isdigit() and len(asked) <= 18 else None
+        before = number_in(request.query_params.get("before", ""))
         rows = await site.store.trail(before=before, limit=ROWS + 1)
         return await site.page(
             request,

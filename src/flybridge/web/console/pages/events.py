@@ -21,7 +21,7 @@ from flybridge.insight.reasons import UNKNOWN, Reason, reason_of
 from flybridge.records import DAY_MS, Envelope, Media, OutcomeKind, Source, clock_time
 from flybridge.store.events import MOST_ATTEMPTS, EventDelivery, EventFilter, EventItem, EventRow, EventStory
 from flybridge.web.answers import Refusal
-from flybridge.web.console.acting import first, form_of
+from flybridge.web.console.acting import first, form_of, number_in
 from flybridge.web.console.deeds import DONE, REFUSED, visitor_of
 from flybridge.web.console.pages.event_tail import FILTERS, chosen_by, tail
 from flybridge.web.console.site import Entry, Site
@@ -57,7 +57,7 @@ def routes(site: Site) -> list[Route]:
 
     async def show(request: Request) -> Response:
         wanted = filter_of(request.query_params)
-        before = _number(request.query_params.get("before", ""))
+        before = number_in(request.query_params.get("before", ""))
         page = await site.store.find_events(wanted, before=before or None, limit=LISTED)
         chosen = {
             name: request.query_params[name] for name in (*FILTERS, "since", "until") if request.query_params.get(name)
@@ -77,7 +77,7 @@ def routes(site: Site) -> list[Route]:
         note = ""
         if kind == "insert_id":
             wanted = EventFilter(insert_id=value or "-")
-            page = await site.store.find_events(wanted, before=_number(first(form, "before")) or None, limit=LISTED)
+            page = await site.store.find_events(wanted, before=number_in(first(form, "before")) or None, limit=LISTED)
             rows: Sequence[EventRow] = page.rows
             if page.following and not rows:
                 more = {"kind": kind, "id": value, "before": str(page.following)}
@@ -268,10 +268,7 @@ def _envelope_of(found: EventStory) -> Envelope | None:
 
 
 def _field(row: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        name: printable("" if row.get(name) is None else row[name])
-        for name in ("source", "raw", "target", "value", "note")
-    }
+    return {name: printable("" if row.get(name) is None else row[name]) for name in FIELDS}
 
 
 def _pretty(body: bytes) -> str:
@@ -282,10 +279,6 @@ def _pretty(body: bytes) -> str:
         except (msgspec.DecodeError, UnicodeDecodeError):
             lines.append(line.decode("utf-8", "replace"))
     return "\n".join(printable(part) for line in lines for part in line.split("\n"))
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
 
 
 def _day_ms(text: str) -> int:
