@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Final
 
 from msgspec import structs
@@ -12,7 +11,7 @@ from msgspec import structs
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import next_ms
 from flybridge.audiences.run import Runner
-from flybridge.clock import Clock
+from flybridge.clock import Clock, rest
 from flybridge.errors import FlybridgeError
 from flybridge.records import content_key
 from flybridge.store.audiences.protocol import CohortStore
@@ -113,6 +112,5 @@ async def keep_in_step(
                 pruned_ms = now_ms
         except FlybridgeError as problem:
             failed(problem)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), LOOK_S)
+        await rest(stop, LOOK_S)
     await asyncio.gather(*running.values(), return_exceptions=True)

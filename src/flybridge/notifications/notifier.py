@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field, structs
 
-from flybridge.clock import Clock
+from flybridge.clock import Clock, rest
 from flybridge.errors import FlybridgeError
 from flybridge.notifications.channel import Channel, NotSent
 from flybridge.notifications.concern import (
@@ -124,8 +124,7 @@ class Notifier:
                 await self.look()
             except FlybridgeError as problem:
                 failed(problem)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK_S)
+            await rest(stop, LOOK_S)
         if self._states is not None:
             with suppress(FlybridgeError):
                 await self._store.take_turn(TURN, self._holder, self._clock.now_ms(), 0)

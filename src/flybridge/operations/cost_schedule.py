@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from msgspec import structs
 
-from flybridge.clock import Clock
+from flybridge.clock import Clock, rest
 from flybridge.delivery.exchange import Download
 from flybridge.errors import FlybridgeError
 from flybridge.operations.pull_costs import CORRECTED_DAYS, CostPlan, CostPull, CostsRefused, note, pull, standing
@@ -66,8 +65,7 @@ async def keep_pulling(
                 )
         except FlybridgeError as problem:
             failed(problem)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), LOOK_S)
+        await rest(stop, LOOK_S)
 
 
 async def _pull_one(

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from flybridge.clock import Clock
+from flybridge.clock import Clock, rest
 from flybridge.errors import FlybridgeError
 from flybridge.insight.cohort_comparison import CohortComparison
 from flybridge.insight.comparison import DayComparison
@@ -90,8 +89,7 @@ async def keep_reconciling(
                 await _note(store, plan, JobRun(now_ms, clock.now_ms(), did, problem))
         except FlybridgeError as failure:
             failed(failure)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), LOOK_S)
+        await rest(stop, LOOK_S)
 
 
 async def _compare_due(cohorts: CohortComparer, plan: ReconcilePlan, last: int) -> list[CohortComparison]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
-from flybridge.clock import Clock
+from flybridge.clock import Clock, rest
 from flybridge.config.settings import Config
 from flybridge.errors import FlybridgeError, SealBroken
 from flybridge.roles import Role
@@ -37,5 +36,4 @@ async def note_refusals(
             raise
         except FlybridgeError as problem:
             failed(problem)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(halt.wait(), AGAIN_S)
+        await rest(halt, AGAIN_S)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from typing import Any, Final
 
-from flybridge.clock import Clock
+from flybridge.clock import Clock, rest
 from flybridge.config.settings import Retention, Server
 from flybridge.delivery.worker import Worker
 from flybridge.errors import FlybridgeError
@@ -113,8 +112,7 @@ async def housekeeping(
                 pruned_ms = now_ms
         except FlybridgeError as problem:
             report.failed(problem)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(halt.wait(), HOUSEKEEPING_S)
+        await rest(halt, HOUSEKEEPING_S)
 
 
 WANTED: Final = 65_536

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
-from flybridge.clock import Clock
+from flybridge.clock import Clock, rest
 from flybridge.errors import FlybridgeError
 from flybridge.insight.heard import UNSTORED, Heard, read_heard, write_heard
 from flybridge.records import Filing
@@ -86,8 +85,7 @@ class Hearing:
                 failed(problem)
             if stopping:
                 return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(halt.wait(), WRITE_S)
+            await rest(halt, WRITE_S)
 
     def _begin_with(self, former: Sequence[Heard], own: Sequence[Heard]) -> None:
         """Go on from what was noted before this process: else each restart would begin without anything usual.
