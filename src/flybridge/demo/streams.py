@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from flybridge.demo.verdict import Disagreement
+from flybridge.demo.verdict import Disagreement, other_ends
 from flybridge.records import OutcomeKind, digest_of
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.products import Product, ProductKind, ProductTruth
@@ -140,15 +140,8 @@ def _ledger(
     for product, digest in zip(found.products, found.digests, strict=True):
         expected[digest][_end(product.truth, refused, after_expiry=found.after_expiry)] += 1
         names.setdefault(digest, product.truth.id)
-    for digest, wanted in expected.items():
-        has = Counter(entry.outcome for entry in lines.get(digest, ()))
-        again = has[OutcomeKind.DUPLICATE] - wanted[OutcomeKind.DUPLICATE]
-        if 0 < again <= found.repeats.get(digest, 0):
-            wanted[OutcomeKind.DUPLICATE] += again
-        if +has != +wanted:
-            ends = ", ".join(f"{n} {outcome}" for outcome, n in sorted(has.items())) or "nothing"
-            due = ", ".join(f"{n} {fate}" for fate, n in sorted((+wanted).items()))
-            yield Disagreement(found.app, f"Product event {names[digest]} must be {due}; the ledger has {ends}.")
+    for digest, what in other_ends(expected, lines, found.repeats):
+        yield Disagreement(found.app, f"Product event {names[digest]} {what}")
 
 
 def _end(truth: ProductTruth, refused: set[tuple[str, str]], *, after_expiry: bool) -> str:

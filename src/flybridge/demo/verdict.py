@@ -149,18 +149,26 @@ def _ledger_against_truth(
     lines: Mapping[bytes, list[LedgerEntry]],
     names: Mapping[bytes, int],
 ) -> Iterable[Disagreement]:
+    for digest, what in other_ends(expected, lines, evidence.repeats):
+        yield Disagreement(evidence.app, f"Message {names[digest]} {what}")
+    for digest in lines.keys() - expected.keys():
+        yield Disagreement(evidence.app, f"The ledger has {len(lines[digest])} lines of a message that was not sent.")
+
+
+def other_ends(
+    expected: Mapping[bytes, Counter[str]], lines: Mapping[bytes, list[LedgerEntry]], repeats: Mapping[bytes, int]
+) -> Iterable[tuple[bytes, str]]:
+    """Yield the digests whose lines in the ledger are others than expected, each with what they are instead."""
     for digest, fates in expected.items():
         found = Counter(entry.outcome for entry in lines.get(digest, ()))
         wanted = Counter({str(fate): n for fate, n in fates.items()})
         again = found[OutcomeKind.DUPLICATE] - wanted[OutcomeKind.DUPLICATE]
-        if 0 < again <= evidence.repeats.get(digest, 0):
+        if 0 < again <= repeats.get(digest, 0):
             wanted[OutcomeKind.DUPLICATE] += again
         if +found != +wanted:
             ends = ", ".join(f"{n} {outcome}" for outcome, n in sorted(found.items())) or "nothing"
             due = ", ".join(f"{n} {fate}" for fate, n in sorted((+wanted).items()))
-            yield Disagreement(evidence.app, f"Message {names[digest]} must be {due}; the ledger has {ends}.")
-    for digest in lines.keys() - expected.keys():
-        yield Disagreement(evidence.app, f"The ledger has {len(lines[digest])} lines of a message that was not sent.")
+            yield digest, f"must be {due}; the ledger has {ends}."
 
 
 def _amplitude_against_truth(comparison: Comparison, doubled: set[int]) -> Iterable[str]:
