@@ -37,7 +37,7 @@ def plain(sql: str) -> str:
     """Return a statement of `store.core.queries` in SQLite's words: without types, locks and their order."""
     sql = re.sub(r"= ANY\(\$\d+::\w+\[\]\)", "IN (??)", sql)
     sql = re.sub(r'::\w+| COLLATE "C"', "", sql)
-    sql = re.sub(r"(\s+ORDER BY [\w.]+)?\s+FOR UPDATE( OF \w+)?( SKIP LOCKED)?", "", sql)
+    sql = re.sub(r"(?<!\s)(\s+ORDER BY [\w.]+)?\s+FOR UPDATE( OF \w+)?( SKIP LOCKED)?", "", sql)
     return re.sub(r"\$(\d+)", r"?\1", sql)
 
 
