@@ -177,6 +177,22 @@ def test_a_form_is_a_query():
     assert read_back(filing) == PUSHED
 
 
+@pytest.mark.parametrize(
+    "opening", ["[", '{"a":', '{"events":', '{"input":', '[{"events":', '{"events":[{"event_type":[']
+)
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize("depth", [90, 150, 300])
+def test_whatever_is_nested_is_accounted_for(opening, closed, depth):
+    """However deep, and whether it ends or not."""
+    ends = "".join({"[": "]", "{": "}"}[one] for one in reversed(opening) if one in "[{")
+    body = (opening * depth + ("1" + ends * depth if closed else "")).encode()
+    assert len(body) < MAX_BYTES or depth == 300
+    status, filings = sent("/v1/stream/shop", body[: MAX_BYTES - 1])
+    assert status == 200
+    assert filings
+    assert all(not isinstance(one.decision, Dead) or one.decision.reason != "fault" for one in filings)
+
+
 UNREADABLE = {
     "half of JSON": b'{"event_name":',
     "two objects": b'{"a":1}{"a":2}',

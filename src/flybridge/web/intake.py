@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from hmac import compare_digest
 from time import perf_counter_ns
@@ -33,6 +34,7 @@ import msgspec
 import structlog
 from msgspec import UNSET, Struct, UnsetType
 
+from flybridge.amplitude.streamed import MAX_WRAPPERS
 from flybridge.clock import Clock
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import CLOCK_STEP_MS, Inbox
@@ -49,6 +51,9 @@ MAX_BYTES: Final = 1_000_000
 
 AT_ONCE: Final = 500
 """Members of a list that are stored at once at most, so that a long list fits into the inbox beside other messages."""
+
+SHORT: Final = 20
+"""Within so many bytes an object begins that is nothing but a wrapper."""
 
 _PATHS: Final = {"push": Source.PUSH, "stream": Source.STREAM, "cohorts": Source.COHORT}
 
@@ -238,35 +243,59 @@ def _no_endpoint(path: str) -> Refusal:
 
 
 class _Wrapped(Struct):
-    events: list[msgspec.Raw] = []
+    events: msgspec.Raw | UnsetType = UNSET
     event_type: msgspec.Raw | UnsetType = UNSET
+
+
+class _Input(Struct, forbid_unknown_fields=True):
+    input: msgspec.Raw
 
 
 _list: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _wrapped: Final = msgspec.json.Decoder(_Wrapped)
+_input: Final = msgspec.json.Decoder(_Input)
 
 
-def members(body: bytes) -> list[bytes] | None:
-    """Return the members of a list, or of an object's `events`, as they were sent; None if there are none.
+def members(body: bytes, depth: int = MAX_WRAPPERS) -> list[bytes] | None:
+    """Return the members of a list, or of an object's `events` or only `input`, as they were sent; None if there are
+    none. Lists in lists, and in such objects, are taken apart as well.
 
     If one of them has to be mended, all are written anew.
     """
     start = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     try:
         if start[:1] == b"[":
-            return [bytes(part) for part in _list.decode(start)] or None
-        if start[:1] == b"{" and b'"events"' in start and (wrapped := _wrapped.decode(start)).event_type is UNSET:
-            return [bytes(part) for part in wrapped.events] or None
+            parts = [bytes(part) for part in _list.decode(start)]
+        elif (inner := _inside(start)) is not None:
+            return members(inner, depth - 1) if depth else None
+        else:
+            return None
+    except RecursionError:
+        return None
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _mended_members(body)
+    if depth and any(part[:1] == b"[" or _inside(part) is not None for part in parts):
+        parts = [one for part in parts for one in members(part, depth - 1) or [part]]
+    return parts or None
+
+
+def _inside(body: bytes) -> bytes | None:
+    """Return the list or object that an object wraps, None if it is one of its own. Raises `msgspec.DecodeError`."""
+    if body[:1] != b"{":
+        return None
+    if b'"input"' in body[:SHORT]:
+        # A template may have a field of this name beside others.
+        with suppress(msgspec.ValidationError):
+            return bytes(_input.decode(body).input)
+    if b'"events"' in body:
+        wrapped = _wrapped.decode(body)
+        return bytes(wrapped.events) if wrapped.event_type is UNSET and wrapped.events is not UNSET else None
     return None
 
 
 def _mended_members(body: bytes) -> list[bytes] | None:
     try:
-        message = decode(body)
+        mended = msgspec.json.encode(decode(body))
     except (msgspec.DecodeError, RecursionError):
         return None
-    if isinstance(message, dict) and "event_type" not in message:
-        message = message.get("events")
-    return [msgspec.json.encode(part) for part in message] or None if isinstance(message, list) else None
+    return members(mended)
