@@ -165,6 +165,40 @@ def test_overlapping_files_and_repeats_change_nothing(config, tmp_path):
     assert processed(config) == {"pending": 53, "duplicate": 53 + 106}
 
 
+def test_of_many_files_those_that_want_attention_are_listed(config, tmp_path, monkeypatch):
+    """An hour's folders of a Data Locker are many."""
+    monkeypatch.setenv("COLUMNS", "400")  # a line for each, whatever the directory is called
+    for number in range(60):
+        text = row(1, "af_purchase", f"2025-03-02 10:{number:02}:00")
+        (tmp_path / f"part-{number}.csv").write_text(HEADER + text + ("broken\n" if number == 7 else ""))
+    result = run(config, "import", str(tmp_path), "--timezone", "UTC", "--yes")
+    listed = [line.split() for line in result.output.splitlines() if "imported" in line]
+    assert [line[1:5] for line in listed] == [["2", "1", "0", "1"], ["files", "61", "60", "0"]]
+    assert listed[0][0].endswith("part-7.csv")
+    assert listed[1][0] == "60"
+
+
+def test_gaps_against_a_data_locker_tell_what_waits_and_what_is_missing(config, tmp_path):
+    """For days of any age. What was imported is missing until it is filed."""
+    folder = tmp_path / "locker" / "t=inapps" / "dt=2025-03-02" / "h=10"
+    folder.mkdir(parents=True)
+    (folder / "part-0.csv").write_text(HEADER + row(1, "af_purchase", "2025-03-02 10:00:00"))
+    config.write_text(f'{config.read_text()}\n[apps.history]\nlocker = "{tmp_path / "locker"}"\n')
+    span = ("--from", "2025-03-01", "--to", "2025-03-03", "--locker")
+    assert run(config, "import", str(folder), "--timezone", "UTC", "--yes").exit_code == 0
+    before = run(config, "gaps", *span)
+    assert before.exit_code == 1
+    assert "1 message waits in the inbox" in before.output
+    assert "With --fill, what is missing is read." in before.output
+    assert processed(config) == {"pending": 1}
+    after = run(config, "gaps", *span)
+    assert after.exit_code == 0, after.output
+    assert after.output.splitlines() == [
+        "Nothing is missing.",
+        "1 row in AppsFlyer, 0 missing here, 0 read now.",
+    ]
+
+
 def test_a_bad_row_is_a_dead_letter_with_its_place(config, tmp_path):
     """It can be found, and the others are imported."""
     (tmp_path / "a.csv").write_text(HEADER + "broken\n" + row(1, "install", "2025-03-01 10:00:00"))

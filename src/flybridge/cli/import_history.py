@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import AsyncExitStack, closing
-from typing import Any
+from typing import Any, Final
 
 import typer
 from msgspec import Struct
@@ -26,8 +26,10 @@ from flybridge.service.backends import opened_inbox, opened_store
 from flybridge.store.protocol import Store
 from flybridge.wiring import build_flow
 
-PLAIN_S = 10.0
+PLAIN_S: Final = 10.0
 """How often a line is printed without a terminal."""
+SHOWN: Final = 40
+"""How many files have a line each. Of more, only those that want attention do, and there is one for all of them."""
 
 
 class RawImport(Struct, frozen=True):
@@ -182,17 +184,19 @@ def _show_taken(done: list[Taken], as_json: bool) -> None:
         return
     if sys.stderr.isatty():
         sys.stderr.write("\n")
-    rows = [
-        {
-            "file": one.name,
-            "rows": one.rows,
-            "taken": one.taken,
-            "left_out": sum(one.left_out.values()),
-            "bad": one.bad,
-            "state": "imported before" if one.known else "broken off" if one.problem else "imported",
-        }
-        for one in done
-    ]
+    shown = done if len(done) <= SHOWN else [one for one in done if one.bad or one.problem]
+    rows = [_line(one) for one in shown]
+    if len(done) > SHOWN:
+        rows.append(
+            {
+                "file": f"{len(done):,} files",
+                "rows": sum(one.rows for one in done),
+                "taken": sum(one.taken for one in done),
+                "left_out": sum(sum(one.left_out.values()) for one in done),
+                "bad": sum(one.bad for one in done),
+                "state": f"{sum(one.known for one in done):,} imported before",
+            }
+        )
     print_rows("Brought into the inbox", rows, "There was no file.")
     for one in done:
         if one.problem:
@@ -202,3 +206,14 @@ def _show_taken(done: list[Taken], as_json: bool) -> None:
         complain(f"{rows_and_letters}: flybridge dead shows each with its file and line, and what to do.")
     if all(one.known for one in done):
         complain("Nothing was read: these files were imported before, and are as they were. --again reads them again.")
+
+
+def _line(one: Taken) -> dict[str, Any]:
+    return {
+        "file": one.name,
+        "rows": one.rows,
+        "taken": one.taken,
+        "left_out": sum(one.left_out.values()),
+        "bad": one.bad,
+        "state": "imported before" if one.known else "broken off" if one.problem else "imported",
+    }

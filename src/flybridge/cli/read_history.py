@@ -98,6 +98,9 @@ def gaps(
     app = chosen_app(settings, only_app)
 
     async def work(reader: HistoryReader) -> GapReport:
+        if waiting := (await reader.inbox.depth(reader.clock.now_ms())).waiting:
+            told = "1 message waits" if waiting == 1 else f"{waiting:,} messages wait"
+            complain(f"{told} in the inbox, and may be among what is missing until flybridge serve has filed them.")
         from_ms, until_ms = await _span(reader, app, from_day, to_day, locker=reader.uses_locker(app, locker=locker))
         return await reader.gaps(app, from_ms, until_ms, fill=fill, reports=_names(report), locker=locker)
 
@@ -129,7 +132,8 @@ def _show_gaps(found: GapReport) -> None:
             for one in found.surplus
         ]
         print_rows(f"Events of {found.app} that only flybridge has", more, "")
-    say(f"{found.rows:,} rows in AppsFlyer, {found.missing:,} missing here, {found.filled:,} read now.")
+    counted = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
+    say(f"{counted} in AppsFlyer, {found.missing:,} missing here, {found.filled:,} read now.")
     for problem in found.problems:
         complain(problem)
 

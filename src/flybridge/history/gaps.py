@@ -29,6 +29,7 @@ from flybridge.history.files import RawFile, RawRows
 from flybridge.history.locker import Locker, is_of_app
 from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan
+from flybridge.history.row_numbers import RowNumbers
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
 from flybridge.history.take import Accept, RowTaker, Unsaved, pages
 from flybridge.history.uptime import Uptime
@@ -240,22 +241,22 @@ class GapFinder:
         self, report: str, source: Source, files: Sequence[RawFile], span: tuple[int, int]
     ) -> tuple[int, int]:
         """Compare files whose equal rows are counted together. Returns how many rows there are, and were taken."""
-        missing = dict[str, set[int]]()
-        doubtful = dict[str, set[int]]()
+        missing, doubtful = dict[str, RowNumbers](), dict[str, RowNumbers]()
         rows = 0
         with closing(self._counting()) as equal:
             for file in files:
-                found = doubtful.setdefault(file.name, set())
+                found = doubtful.setdefault(file.name, RowNumbers())
                 for page in pages(self._rows(source, self._raw(file, report, source).keyed(self._owner), span)):
                     rows += len(page)
-                    found |= await self._unknown(page, source, equal)
+                    found.update(await self._unknown(page, source, equal))
         # Few rows are, and only these are mapped.
         with closing(self._counting()) as equal:
             for file in files if any(doubtful.values()) else ():
-                wanted, lost = doubtful[file.name], missing.setdefault(file.name, set())
+                wanted, lost = doubtful[file.name], missing.setdefault(file.name, RowNumbers())
                 for raw in pages(self._rows(source, self._raw(file, report, source), span)):
                     counted = zip(raw, equal.ordinals([row.fields for row in raw]), strict=True)
-                    lost |= await self._missing(report, source, [one for one in counted if one[0].number in wanted])
+                    doubted = [one for one in counted if one[0].number in wanted]
+                    lost.update(await self._missing(report, source, doubted))
         self._found.known += rows - sum(map(len, missing.values()))
         self._found.rows += rows
         taken = 0
@@ -263,7 +264,7 @@ class GapFinder:
             return rows, taken
         with closing(self._counting()) as equal:
             for file in files:
-                wanted = missing.get(file.name, set())
+                wanted = missing.get(file.name, RowNumbers())
                 rows_of_file = self._rows(source, self._raw(file, report, source), span)
                 taker = RowTaker(
                     self._plan.app,
