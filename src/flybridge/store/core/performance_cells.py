@@ -6,6 +6,7 @@ countries, every second event is the first of its cell, and statements for each 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -44,6 +45,7 @@ class PerformanceCells:
         self._cells: dict[CellName, int] = {}
         self._named: dict[int, tuple[int, Dimensions]] = {}
         self._counts: dict[tuple[str, int], list[int]] = {}
+        self._dimensions: dict[tuple[str, Dimensions], int] = {}
 
     def cell(self, app: str, day: int, dimensions: Dimensions) -> int:
         """Return the cell's id; make it if it is new. Beyond the limit that of all others of its kind."""
@@ -80,30 +82,31 @@ class PerformanceCells:
 
     def _prepare(self, unknown: Sequence[CellName]) -> None:
         """Find cells, and make those that are new. Their labels are masked: no cell holds an identifier of a person."""
-        masked = {name: (name[0], name[1], without_ids(name[2])) for name in unknown}
-        wanted = [name for name in dict.fromkeys(masked.values()) if name not in self._cells]
-        dimensions = self._find(wanted)
-        if new := [name for name in wanted if name not in self._cells]:
-            self._make_fitting(new, dimensions)
+        masked = {
+            name: (name[0], name[1], labels) for name in unknown if (labels := without_ids(name[2])) != name[2]
+        }  # fmt: skip
+        wanted = {masked.get(name, name): None for name in unknown} if masked else dict.fromkeys(unknown)
+        new = [name for name in wanted if name not in self._cells]
+        if self._fit(new):
+            self._make(new)
+        else:
+            self._make_some(new)
         for name, place in masked.items():
             if place in self._cells:
                 self._cells[name] = self._cells[place]
 
-    def _make_fitting(self, new: Sequence[CellName], dimensions: dict[tuple[str, Dimensions], int]) -> None:
-        """Make cells, as many as a day may have. What has no cell of its own is counted in one that every kind has."""
+    def _fit(self, names: Sequence[CellName]) -> bool:
+        """Return whether all of these may have a cell of their own."""
+        days = Counter((app, day) for app, day, _ in names)
+        return all(self._count(app, day)[0] + n <= self._max_cells for (app, day), n in days.items())
+
+    def _make_some(self, unknown: Sequence[CellName]) -> None:
+        """Find cells, and make as many as a day may have. The others are counted in one that every kind has."""
+        self._find(unknown)
+        new = [name for name in unknown if name not in self._cells]
         fits = self._fitting(new)
         rest = {name: name if name in fits else _rest(name) for name in new}
-        others = [name for name in dict.fromkeys(rest.values()) if name not in fits and name not in self._cells]
-        if others:
-            dimensions |= self._find(others)
-        made = [name for name in dict.fromkeys(rest.values()) if name not in self._cells]
-        self._make(made, dimensions)
-        for _ in range(RACES):
-            if not (left := [name for name in made if name not in self._cells]):
-                break
-            # Another process made some meanwhile. It may have made dimensions and not their cells.
-            dimensions |= self._find(left)
-            self._make([name for name in left if name not in self._cells], dimensions)
+        self._make([name for name in dict.fromkeys(rest.values()) if name not in self._cells])
         for name, place in rest.items():
             if place is not name and place in self._cells:
                 self._cells[name] = self._cells[place]
@@ -113,21 +116,33 @@ class PerformanceCells:
         self._cells.clear()
         self._named.clear()
         self._counts.clear()
+        self._dimensions.clear()
 
-    def _find(self, names: Sequence[CellName]) -> dict[tuple[str, Dimensions], int]:
-        """Look cells up, and keep those that exist. Returns the ids of those dimensions that do."""
-        known: dict[tuple[str, Dimensions], int] = {}
+    def _find(self, names: Sequence[CellName]) -> None:
+        """Look cells up, and keep those that exist, and the ids of those dimensions that do."""
         for part in _parts(names):
             values = [(at, day, app, *dimensions) for at, (app, day, dimensions) in enumerate(part)]
             for at, number, cell in self._run(self._sql.find(len(values)), [*chain.from_iterable(values)]):
                 app, _, dimensions = part[at]
-                known[app, dimensions] = number
+                self._dimensions[app, dimensions] = number
                 if cell is not None:
                     self._keep(part[at], cell)
-        return known
 
-    def _make(self, names: Sequence[CellName], known: dict[tuple[str, Dimensions], int]) -> None:
-        lacking = dict.fromkeys((app, dimensions) for app, _, dimensions in names if (app, dimensions) not in known)
+    def _make(self, names: Sequence[CellName]) -> None:
+        """Make cells. Those that exist are found afterwards: of a batch most are new, where any are."""
+        left = names
+        for _ in range(RACES):
+            self._insert(left)
+            if not (left := [name for name in left if name not in self._cells]):
+                return
+            # They existed, or another process has made their dimensions and not yet the cells.
+            self._find(left)
+            if not (left := [name for name in left if name not in self._cells]):
+                return
+
+    def _insert(self, names: Sequence[CellName]) -> None:
+        known = self._dimensions
+        lacking = dict.fromkeys(at for app, _, dimensions in names if (at := (app, dimensions)) not in known)
         named = dict(zip(self._new_ids("dimensions", len(lacking)), lacking, strict=True))
         for part in _parts([(number, app, *dimensions) for number, (app, dimensions) in named.items()]):
             for (number,) in self._run(self._sql.make_dimensions(len(part)), [*chain.from_iterable(part)]):
@@ -136,7 +151,12 @@ class PerformanceCells:
         cells = dict(zip(self._new_ids("performance_cells", len(places)), places, strict=True))
         for part in _parts([(cell, name[1], labels) for cell, (name, labels) in cells.items()]):
             for (cell,) in self._run(self._sql.make_cells(len(part)), [*chain.from_iterable(part)]):
-                self._keep(cells[cell][0], cell)
+                name = cells[cell][0]
+                self._keep(name, cell)
+                count = self._counts.get(name[:2])
+                if count is not None and name[2].media_source != OTHER:
+                    count[0] += 1
+                    count[1] += 1
 
     def _new_ids(self, table: str, n: int) -> list[int]:
         return [number for (number,) in self._run(self._sql.new_ids(table), (n,))] if n else []
@@ -149,19 +169,13 @@ class PerformanceCells:
 
     def _fitting(self, names: Iterable[CellName]) -> set[CellName]:
         """Return those that may have a cell of their own."""
-        counts: dict[tuple[str, int], list[int]] = {}
-        fits = set()
+        taken, fits = Counter[tuple[str, int]](), set()
         for name in names:
             app, day, dimensions = name
             if dimensions.media_source == OTHER:
                 fits.add(name)
-                continue
-            count = counts.get((app, day))
-            if count is None:
-                count = counts[app, day] = self._count(app, day)
-            if count[0] < self._max_cells:
-                count[0] += 1
-                count[1] += 1
+            elif self._count(app, day)[0] + taken[app, day] < self._max_cells:
+                taken[app, day] += 1
                 fits.add(name)
         return fits
 
