@@ -14,7 +14,7 @@ from filings import lease
 from test_store_merges import appsflyer_id, event, file, install, merge, named, nameless, sent
 
 from flybridge.records import Source
-from flybridge.store.core import verbs
+from flybridge.store import protocol
 from flybridge.store.postgres.store import PostgresStore
 
 Build = Callable[[int], tuple[Source, dict]]
@@ -43,11 +43,11 @@ class Meeting:
             sleep(0.002)
 
     def __enter__(self) -> Meeting:
-        self._file, verbs.file = verbs.file, self.decide
+        self._file, protocol.file = protocol.file, self.decide
         return self
 
     def __exit__(self, *failure: object) -> None:
-        verbs.file = self._file
+        protocol.file = self._file
         self._db.close()
 
 
