@@ -13,7 +13,7 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.roles import Role, roles_of
 from flybridge.sealing import Seal
 from flybridge.service.backends import worker_id_of
-from flybridge.service.data_lock import data_lock
+from flybridge.service.data_lock import MOST_FORMER, data_lock
 from flybridge.store.sqlite.store import SqliteStore
 
 CONFIG = """
@@ -39,15 +39,20 @@ def config(tmp_path, cluster: str = "") -> Config:
     return loads(CONFIG.format(cluster=cluster), tmp_path, {})
 
 
-def test_on_a_directory_there_is_one_owner_who_knows_the_one_before(tmp_path):
+def test_on_a_directory_there_is_one_owner_who_knows_those_before(tmp_path):
     """While it works a second is refused; the next one may take back at once what it had."""
     with data_lock(tmp_path / "data") as first:
-        assert (first.alone, first.former) == (True, None)
+        assert (first.alone, first.former) == (True, ())
         with pytest.raises(ConfigError, match="works on"), data_lock(tmp_path / "data"):
             pass
     with worker_id_of(config(tmp_path)) as second:
-        assert (second.alone, second.former) == (True, first.name)
+        assert (second.alone, second.former) == (True, (first.name,))
         assert second.name != first.name
+    names = [first.name, second.name]
+    for _ in range(MOST_FORMER):
+        with data_lock(tmp_path / "data") as owner:
+            assert owner.former == tuple(names[-MOST_FORMER:])
+            names.append(owner.name)
 
 
 def test_on_shared_servers_everybody_is_one_of_many(tmp_path):
@@ -56,7 +61,7 @@ def test_on_shared_servers_everybody_is_one_of_many(tmp_path):
     with worker_id_of(shared) as first, worker_id_of(shared) as second:
         assert first.name != second.name
         for owner in (first, second):
-            assert (owner.alone, owner.former) == (False, None)
+            assert (owner.alone, owner.former) == (False, ())
     assert not (tmp_path / "data").exists()
 
 

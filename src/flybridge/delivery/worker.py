@@ -44,8 +44,8 @@ LOOK_MS: Final = 2_000
 class Worker:
     """Delivers what is due through `endpoints`, one per lane.
 
-    `owner` names this process in its leases and must be unique; by default it is random. `replaces` names a former
-    owner that is known to be gone (the embedded service: its data directory is locked): its leases are taken
+    `owner` names this process in its leases and must be unique; by default it is random. `replaces` are former
+    owners that are known to be gone (the embedded service: its data directory is locked): their leases are taken
     back at once instead of when they lapse. `seconds` is the time of a clock that can't be set, by which jumps of
     `clock` are seen.
     """
@@ -62,7 +62,7 @@ class Worker:
         settings: Settings | None = None,
         observer: Observer | None = None,
         owner: str = "",
-        replaces: str | None = None,
+        replaces: Sequence[str] = (),
         jitter: Callable[[], float] = random.random,
         seconds: Callable[[], float] | None = None,
     ) -> None:
@@ -82,7 +82,7 @@ class Worker:
         if self._context.settings.lease_ms > LONGEST_LEASE_MS:
             raise ValueError("lease_ms must not be more than an hour")
         self._lanes = {lane: LaneWork(lane, endpoint, self._context) for lane, endpoint in endpoints.items()}
-        self._replaces = replaces
+        self._replaces = list(replaces)
         self._rescued_ms: int | None = None
         self._time = ForwardTime(clock)
         self._even = EvenTime(clock, seconds or (lambda: clock.now_ms() / 1000))
@@ -248,10 +248,10 @@ class Worker:
         if self._rescued_ms is not None and passed_ms - self._rescued_ms < context.settings.rescue_ms:
             return
         resend = context.policy.uncertain is Uncertain.RESEND
-        if self._replaces is not None:
-            self._note(await context.store.rescue(now_ms, owner=self._replaces, resend_uncertain=resend))
-            await drop_report(context.store, self._replaces)
-            self._replaces = None
+        while self._replaces:
+            self._note(await context.store.rescue(now_ms, owner=self._replaces[-1], resend_uncertain=resend))
+            await drop_report(context.store, self._replaces[-1])
+            self._replaces.pop()
         if self._even.seconds() * 1000 < context.settings.lease_ms:
             return  # after a jump of the clock leases seem to have lapsed that have not: wait until they have
         self._note(await context.store.rescue(now_ms, resend_uncertain=resend))

@@ -6,6 +6,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 from msgspec import Struct
@@ -13,18 +14,21 @@ from msgspec import Struct
 from flybridge.errors import ConfigError
 from flybridge.system.private_files import private_directory, private_file
 
+MOST_FORMER: Final = 20
+"""More processes than this do not end one after the other, each before it has begun to send."""
+
 
 class WorkerId(Struct, frozen=True):
     """The name of a worker in its leases.
 
-    `alone`: no other process works on this inbox, so every lease in it is stale. `former` is the name of the
-    worker before, known to have ended. Both let an embedded process take over leases at once; in a cluster a
-    worker waits until they lapse.
+    `alone`: no other process works on this inbox, so every lease in it is stale. `former` are the names of the last
+    workers before, known to have ended: the one before may have ended before it took over what another had. Both let
+    an embedded process take over leases at once; in a cluster a worker waits until they lapse.
     """
 
     name: str
     alone: bool = False
-    former: str | None = None
+    former: tuple[str, ...] = ()
 
 
 def shared_worker() -> WorkerId:
@@ -36,8 +40,8 @@ def shared_worker() -> WorkerId:
 def data_lock(data_dir: Path) -> Iterator[WorkerId]:
     """Lock a data directory for one worker. Raises `ConfigError` if it can't be written, or another process has it.
 
-    The system releases the lock when the process ends. The name stays in the file, so that the next worker can
-    take over its leases at once.
+    The system releases the lock when the process ends. The last names stay in the file, so that the next worker can
+    take over their leases at once.
     """
     path = data_dir / "worker.lock"
     try:
@@ -55,8 +59,9 @@ def data_lock(data_dir: Path) -> Iterator[WorkerId]:
                 "data_dir", f"another flybridge works on {data_dir} already.", "Stop it, or use another directory."
             ) from None
         file.seek(0)
-        owner = WorkerId(shared_worker().name, alone=True, former=file.read().strip() or None)
+        former = tuple(file.read().split()[-MOST_FORMER:])
+        owner = WorkerId(shared_worker().name, alone=True, former=former)
         file.truncate(0)
-        file.write(owner.name)
+        file.write("\n".join((*former, owner.name)))
         file.flush()
         yield owner
