@@ -129,7 +129,7 @@ async def test_the_leader_is_killed_under_load(tmp_path):
         received, waiting = await intake.received(), await intake.waiting()
     accepted, refused = (set().union(*sets) for sets in zip(*sent, strict=True))
     check(leased, accepted, refused)
-    assert len(accepted) > max(100, len(refused))
+    assert len(accepted) > 100  # how many are refused depends on how long the others take to elect a leader
     assert (received, waiting) == ({("shop", DAY): len(leased)}, {})
 
 
