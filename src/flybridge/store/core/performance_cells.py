@@ -7,7 +7,7 @@ countries, every second event is the first of its cell, and statements for each 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
@@ -82,18 +82,14 @@ class PerformanceCells:
 
     def _prepare(self, unknown: Sequence[CellName]) -> None:
         """Find cells, and make those that are new. Their labels are masked: no cell holds an identifier of a person."""
-        masked = {
-            name: (name[0], name[1], labels) for name in unknown if (labels := without_ids(name[2])) != name[2]
-        }  # fmt: skip
-        wanted = {masked.get(name, name): None for name in unknown} if masked else dict.fromkeys(unknown)
+        masked = {name: (name[0], name[1], labels) for name in unknown if (labels := without_ids(name[2])) != name[2]}
+        wanted = dict.fromkeys(masked.get(name, name) for name in unknown)
         new = [name for name in wanted if name not in self._cells]
         if self._fit(new):
             self._make(new)
         else:
             self._make_some(new)
-        for name, place in masked.items():
-            if place in self._cells:
-                self._cells[name] = self._cells[place]
+        self._share(masked)
 
     def _fit(self, names: Sequence[CellName]) -> bool:
         """Return whether all of these may have a cell of their own."""
@@ -107,9 +103,11 @@ class PerformanceCells:
         fits = self._fitting(new)
         rest = {name: name if name in fits else _rest(name) for name in new}
         self._make([name for name in dict.fromkeys(rest.values()) if name not in self._cells])
-        for name, place in rest.items():
-            if place is not name and place in self._cells:
-                self._cells[name] = self._cells[place]
+        self._share(rest)
+
+    def _share(self, places: Mapping[CellName, CellName]) -> None:
+        """Keep names that are counted in the cell of another."""
+        self._cells |= {name: self._cells[place] for name, place in places.items() if place in self._cells}
 
     def forget(self) -> None:
         """Drop what is cached."""
