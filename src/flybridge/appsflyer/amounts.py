@@ -123,12 +123,12 @@ def _bare(written: str, currency: str | None) -> tuple[str, str] | None:
         return None
     if "".join(letters).strip(".").upper() in MULTIPLIERS:
         return None
-    if currency is not None and any(currency not in one for one in _told(named)):
+    if currency is not None and any(currency not in one for one in _signed(named)):
         return None
     return sign, found.group()
 
 
-def _told(around: str) -> list[frozenset[str]]:
+def _signed(around: str) -> list[frozenset[str]]:
     """Return the currencies that each sign and each word beside an amount may be of; nothing of one that is unknown."""
     plain = "".join(around.split()).replace(".", "").upper()
     if (whole := SIGNED.get(plain)) is not None:
@@ -144,8 +144,8 @@ def currency_in(value: Any) -> str | None:
     if not isinstance(value, str) or len(value) > MAX_CHARACTERS or amount_of(value) is None:
         return None
     plain = value.translate(_PLAIN).strip(QUOTES)
-    told = _told(_DIGITS.sub("", plain).translate(_AROUND))
-    found = frozenset.intersection(*told) if told else frozenset[str]()
+    possible = _signed(_DIGITS.sub("", plain).translate(_AROUND))
+    found = frozenset.intersection(*possible) if possible else frozenset[str]()
     return next(iter(found)) if len(found) == 1 else None
 
 

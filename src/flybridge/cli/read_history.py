@@ -99,8 +99,8 @@ def gaps(
 
     async def work(reader: HistoryReader) -> GapReport:
         if waiting := (await reader.inbox.depth(reader.clock.now_ms())).waiting:
-            told = "1 message waits" if waiting == 1 else f"{waiting:,} messages wait"
-            complain(f"{told} in the inbox, and may be among what is missing until flybridge serve has filed them.")
+            waits = "1 message waits" if waiting == 1 else f"{waiting:,} messages wait"
+            complain(f"{waits} in the inbox, and may be among what is missing until flybridge serve has filed them.")
         from_ms, until_ms = await _span(reader, app, from_day, to_day, locker=reader.uses_locker(app, locker=locker))
         return await reader.gaps(app, from_ms, until_ms, fill=fill, reports=_names(report), locker=locker)
 

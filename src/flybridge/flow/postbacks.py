@@ -103,20 +103,20 @@ class Postbacks:
     def _of_read(self, messages: Sequence[_Read]) -> list[Filing]:
         facts = [facts_of(postback, app.rules, envelope.received_ms) for envelope, app, postback in messages]
         mapped = [_map(envelope, app, said) for (envelope, app, _), said in zip(messages, facts, strict=True)]
-        told = list(zip(messages, facts, mapped, strict=True))
+        known = list(zip(messages, facts, mapped, strict=True))
         installed = [
-            self._installed(said, result, envelope) if app.streams else () for (envelope, app, _), said, result in told
+            self._installed(said, result, envelope) if app.streams else () for (envelope, app, _), said, result in known
         ]
         counted = [
             None if isinstance(result, Dead) else self._performance(said, envelope.app, app)
-            for (envelope, app, _), said, result in told
+            for (envelope, app, _), said, result in known
         ]
         persons = [
             self._keys.person(envelope.app, named(said), _named_ms(said, result), [one.key for one in owners])
-            for ((envelope, _, _), said, result), owners in zip(told, installed, strict=True)
+            for ((envelope, _, _), said, result), owners in zip(known, installed, strict=True)
         ]
         beside = zip(installed, counted, persons, strict=True)
-        return [self._filed(*message, *found) for message, found in zip(told, beside, strict=True)]
+        return [self._filed(*message, *found) for message, found in zip(known, beside, strict=True)]
 
     def _filed(  # noqa: PLR0917 - what the steps have found of a message, in their order
         self,
@@ -160,7 +160,7 @@ class Postbacks:
         )
 
     def prospect(self, envelope: Envelope, app: AppFlow) -> Filing:
-        """Return what `filing` would say of whether a row is sent and which event it is, and nothing else.
+        """Return what `filings` would say of whether a row is sent and which event it is, and nothing else.
 
         What is sent, counted and kept of it is most of the work. Where it is more than the usual case, all is done.
         """

@@ -50,8 +50,8 @@ async def keep_reconciling(
 ) -> None:
     """Compare the last `days` days of each app once a day until `stop` is set, some hours after its midnight.
 
-    `compared` and `compared_cohorts` are told what was found. Apps without a vendor to ask, and all with 0 days, are
-    not compared; what is worth a look is found in all. What AppsFlyer's Cohort API refuses is noted as the run's
+    `compared` and `compared_cohorts` are called with what was found. Apps without a vendor to ask, and all with 0 days,
+    are not compared; what is worth a look is found in all. What AppsFlyer's Cohort API refuses is noted as the run's
     problem, and asked again the next day.
     """
     while not stop.is_set():
