@@ -66,12 +66,12 @@ imports: setup
 docs: setup ## check that the docs say what the code does
 	$(BIN)/pytest tests/docs
 
-pages: setup ## print the reference pages that come from the code
-	$(BIN)/python -m flybridge.insight.page > docs/reference/performance.md
-	$(BIN)/python -m flybridge.insight.differences_page > docs/reference/differences.md
-	$(BIN)/python -m flybridge.config.page > docs/reference/config.md
-	$(BIN)/python -m flybridge.mapping.to_amplitude.page > docs/reference/mapping.md
-	$(BIN)/python -m flybridge.mapping.to_appsflyer.page > docs/reference/mapping-to-appsflyer.md
+pages: setup ## print the tables of the reference pages from the code
+	$(BIN)/python -m flybridge.insight.page docs/reference/performance.md
+	$(BIN)/python -m flybridge.insight.differences_page docs/reference/differences.md
+	$(BIN)/python -m flybridge.config.page docs/reference/config.md
+	$(BIN)/python -m flybridge.mapping.to_amplitude.page docs/reference/mapping.md
+	$(BIN)/python -m flybridge.mapping.to_appsflyer.page docs/reference/mapping-to-appsflyer.md
 
 pictures: setup ## take the pictures of the documentation; needs Chromium
 	$(BIN)/python tests/browser/pictures.py

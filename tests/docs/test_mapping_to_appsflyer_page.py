@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from flybridge.mapping.consent import RULES
-from flybridge.mapping.to_appsflyer.page import page
+from flybridge.mapping.to_appsflyer.map import MAX_BYTES
+from flybridge.mapping.to_appsflyer.page import parts
 from flybridge.mapping.to_appsflyer.rows import DERIVED, OPTIONAL, PARAMETERS, ROWS
+from flybridge.reference_pages import printed
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "mapping-to-appsflyer.md"
 
 
 def test_the_page_is_current() -> None:
     """If it is not: make pages."""
-    assert PAGE.read_text() == page()
+    text = PAGE.read_text()
+    assert text == printed(text, parts())
+    assert f"{MAX_BYTES:,} bytes" in text
 
 
 def test_every_row_rule_and_parameter_is_on_the_page() -> None:

@@ -1,14 +1,13 @@
-"""Prints docs/reference/config.md from the settings themselves: `python -m flybridge.config.page`."""
+"""The tables of docs/reference/config.md, printed from the settings themselves."""
 
 from __future__ import annotations
 
 import ast
 import inspect
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from textwrap import dedent
-from typing import Any, Final, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
@@ -16,29 +15,13 @@ from msgspec.structs import FieldInfo, fields
 
 from flybridge.config.read import allowed
 from flybridge.config.settings import Config
+from flybridge.reference_pages import print_page, table
 from flybridge.system.secret import Secret
 
-HEAD: Final = """\
-# Configuration
 
-One TOML file: the `--config` option, else the file that `FLYBRIDGE_CONFIG` names, else `./flybridge.toml`.
-`flybridge init` writes one that works.
-
-- Any text may be `env:NAME` (an environment variable) or `file:PATH` (the content of a file, without the line end;
-  a relative path starts at the configuration file). Numbers may be given in this way too. A variable that is not
-  set, or set to nothing, and an empty file are refused; all that are missing are named at once.
-- Variables that the environment does not set are read from a file `.env` beside the configuration, if there is one:
-  lines of `NAME=value`. `flybridge init` writes it, readable by its owner alone.
-- Unknown keys are refused, with the nearest known one. Nothing is guessed.
-- Secrets are never printed, not in logs and not in errors.
-
-This page is printed from the code (`make pages`).
-"""
-
-
-def page() -> str:
-    """Return the whole page as Markdown."""
-    return "\n".join([HEAD, *_section(Config, "", many=False)]).rstrip() + "\n"
+def parts() -> Mapping[str, str]:
+    """Return the printed part of the page by its name."""
+    return {"settings": "\n".join(_section(Config, "", many=False))}
 
 
 def keys() -> Iterator[str]:
@@ -73,11 +56,8 @@ def _section(kind: type[Struct], path: str, *, many: bool) -> Iterator[str]:
     plain = [field for field in fields(kind) if _inner(field.type) is None]
     docs = field_docs(kind)
     if plain:
-        yield "| key | takes | default | what it does |\n| --- | --- | --- | --- |"
-        for field in plain:
-            cells = (f"`{field.encode_name}`", allowed(field.type), _default(field), docs[field.name])
-            yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-        yield ""
+        cells = ((f"`{field.encode_name}`", allowed(field.type), _default(field), docs[field.name]) for field in plain)
+        yield table(("key", "takes", "default", "what it does"), cells) + "\n"
     for field in fields(kind):
         inner = _inner(field.type)
         if inner is not None:
@@ -113,4 +93,4 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    print_page(parts())

@@ -16,6 +16,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from flybridge.reference_pages import table
+
 ADVERTISING_IDS: Final = frozenset({"idfa", "adid", "oaid", "android_id"})
 """The Android id goes with them: it outlives a reset of the advertising id."""
 
@@ -90,7 +92,5 @@ def withheld(
 
 def as_markdown() -> str:
     """Return the table for the reference page."""
-    lines = ["| Rule | When | Does not leave |", "| --- | --- | --- |"]
-    for rule in RULES:
-        lines.append(f"| {rule.name} | {rule.because} | {', '.join(sorted(rule.removes))} |")
-    return "\n".join(lines)
+    cells = ((rule.name, rule.because, ", ".join(sorted(rule.removes))) for rule in RULES)
+    return table(("Rule", "When", "Does not leave"), cells)

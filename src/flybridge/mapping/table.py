@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_INTEGER, MAX_TEXT
 from flybridge.appsflyer.postback_time import time_ms as read_time_ms
+from flybridge.reference_pages import table
 
 # `2026-01-31 23:59:59` and the same with milliseconds.
 USUAL_LENGTHS: Final = (19, 23)
@@ -215,17 +216,21 @@ def mask(value: Any) -> Any:
 
 
 def as_markdown(rows: Iterable[Row]) -> str:
-    lines = ["| AppsFlyer | Amplitude | As | For | Note |", "| --- | --- | --- | --- | --- |"]
-    for row in rows:
-        scope = "conversions" if row.conversions_only else "all"
-        source, converter = f"[`{row.source}`]({row.doc})", row.convert.__name__
-        lines.append(f"| {source} | `{row.target}` | {converter} | {scope} | {row.note} |")
-    return "\n".join(lines)
+    """Return the rows as a table for the reference page."""
+    cells = (
+        (
+            f"[`{row.source}`]({row.doc})",
+            f"`{row.target}`",
+            row.convert.__name__,
+            "conversions" if row.conversions_only else "all",
+            row.note,
+        )
+        for row in rows
+    )
+    return table(("AppsFlyer", "Amplitude", "As", "For", "Note"), cells)
 
 
 def derived_as_markdown(rows: Iterable[Derived], *, to: str, source: str) -> str:
-    lines = [f"| {to} | From {source} | Rule |", "| --- | --- | --- |"]
-    for row in rows:
-        sources = ", ".join(f"`{source}`" for source in row.sources)
-        lines.append(f"| [`{row.target}`]({row.doc}) | {sources} | {row.note} |")
-    return "\n".join(lines)
+    """Return the rules as a table for the reference page."""
+    cells = ((f"[`{row.target}`]({row.doc})", ", ".join(f"`{one}`" for one in row.sources), row.note) for row in rows)
+    return table((to, f"From {source}", "Rule"), cells)
