@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from filings import (
     DAY,
+    LANE,
     LATER_MS,
     NOW_MS,
     TODAY,
@@ -32,7 +33,7 @@ from flybridge.store.figures import DayReport
 from flybridge.store.performance import CostRow, Slice
 from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.receipt import VendorStep
-from flybridge.store.records import AttemptRecord, Settlement
+from flybridge.store.records import AttemptRecord, Capacity, Settlement
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.store.trail import Deed
@@ -98,6 +99,8 @@ async def path(tmp_path):
     await store.put_day_reports([DayReport("shop", "reconciliation", TODAY, NOW_MS, b"{}")])
     await store.record(Deed(actor="ann", action="login", outcome="done"), NOW_MS)
     await lease(store, limit=1, owner="before")
+    room = Capacity(LANE, 2, "before", NOW_MS + 60_000)
+    await store.file([direct("in"), direct("a bundle")], NOW_MS, [room])
     await store.close()
     cohorts = SqliteCohorts(tmp_path / "store.db", SEAL)
     await cohorts.open()
@@ -149,9 +152,10 @@ async def test_everything_arrives_and_goes_on(path, dsn):
         [Filing(envelope(), Apply(), sightings=(sighting("x", "eve"),)), waiting("z", "k")], NOW_MS
     )
     assert (filed.matched, filed.outcomes) == (2, {"applied": 1, "pending": 1})
-    assert (await server.rescue(NOW_MS, owner="before")).returned == 1
+    assert (await server.rescue(NOW_MS, owner="before")).returned == 3
     sent = {delivery.insert_id: delivery.user_id for delivery in await lease(server)}
     assert {name: sent[name] for name in ("id-w", "id-z", "id-m")} == {"id-w": "eve", "id-z": "ada", "id-m": "ada"}
+    assert {"id-in", "id-a bundle"} <= sent.keys()
     about_bob = structs.replace(direct("late"), persons=(Person((key("bob"),), NOW_MS),))
     assert (await server.file([about_bob], NOW_MS)).outcomes == {"forgotten": 1}
     newest = max(line for (line,) in sqlite3.connect(path).execute("SELECT id FROM ledger"))
@@ -190,7 +194,7 @@ async def test_a_copy_that_fails_leaves_nothing(path, dsn):
         await copy_store(path, dsn, stop)
     with psycopg.connect(dsn) as db:
         assert [db.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES] == [(0,)] * len(TABLES)
-    assert (await copy_store(path, dsn)).rows["ledger"] == 11
+    assert (await copy_store(path, dsn)).rows["ledger"] == 13
 
 
 async def test_a_discrepancy_of_the_file_is_carried_over_not_hidden(path, dsn):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filing, Filter, Hold, Media, Sighting, Source, content_key
-from flybridge.store.records import Lane, Settlement
+from flybridge.store.records import Capacity, Lane, Settlement
 
 START_MS = 1_764_000_000_000
 LANE = Lane("shop", "http_v2")
@@ -29,6 +29,7 @@ decisions = st.one_of(
 )
 verdicts = st.sampled_from(("delivered", "due", "dead", "parked"))
 filings = st.tuples(st.integers(0, 40), decisions, st.none() | names, st.sampled_from((0, 1, 7, 1000)))
+rooms = st.none() | st.tuples(st.sampled_from("xy"), st.integers(1, 4), st.booleans())
 
 
 def key(name: str) -> bytes:
@@ -85,8 +86,8 @@ class Sequences(RuleBasedStateMachine):
         """Run one verb to its end."""
         return self.runner.run(verb)
 
-    def file(self, batch: list[tuple[str, tuple, str | None, int]], *, replayed: bool) -> None:
-        """File into store and model."""
+    def file(self, batch: list[tuple[str, tuple, str | None, int]], *, replayed: bool, room=None) -> None:
+        """File into store and model, with room for some at a worker, or with none."""
         built = [
             filing(
                 receipt,
@@ -98,7 +99,8 @@ class Sequences(RuleBasedStateMachine):
             )
             for receipt, what, same, remembered in batch
         ]
-        self.do(self.store.file(built, self.now_ms))
+        capacity = [] if room is None else [Capacity(LANE, room[1], room[0], self.now_ms + LEASE_MS, begins=room[2])]
+        filed = self.do(self.store.file(built, self.now_ms, capacity))
         effective, met = [], set()
         for receipt, what, same, remembered in batch:
             if receipt in met or (self.lines.get(receipt) != "dead" if replayed else receipt in self.lines):
@@ -119,6 +121,11 @@ class Sequences(RuleBasedStateMachine):
                 del self.holds[receipt]
         for receipt, what in effective:
             self.lines[receipt] = self.outcome(receipt, what)
+        there = [receipt for receipt, what in effective if what[0] == "deliver"]
+        assert [one.insert_id for one in filed.leased] == (there[: room[1]] if room else [])
+        for one in filed.leased:
+            assert (one.body, one.user_id, one.tries) == (one.insert_id.encode(), "direct", 0)
+            self.leased[one.id] = [one.insert_id, room[0], self.now_ms + LEASE_MS, False]
 
     def outcome(self, receipt: str, what: tuple) -> str:
         """Say where an effective filing stands at first."""
@@ -132,18 +139,19 @@ class Sequences(RuleBasedStateMachine):
         self.holds[receipt] = (keys, self.now_ms + window_ms)
         return "held"
 
-    @rule(batch=st.lists(filings, min_size=1, max_size=6))
-    def files(self, batch) -> None:
+    @rule(batch=st.lists(filings, min_size=1, max_size=6), room=rooms)
+    def files(self, batch, room) -> None:
         """Envelopes arrive; some of them were filed before."""
-        self.file([(f"r{number}", *rest) for number, *rest in batch], replayed=False)
+        self.file([(f"r{number}", *rest) for number, *rest in batch], replayed=False, room=room)
 
-    @rule(batch=st.lists(filings, min_size=1, max_size=3))
-    def replays(self, batch) -> None:
+    @rule(batch=st.lists(filings, min_size=1, max_size=3), room=rooms)
+    def replays(self, batch, room) -> None:
         """Somebody replays letters, dead ones or not."""
         letters = self.do(self.store.take_dead([letter.id for letter in self.do(self.store.dead())]))
         receipts = [letter.receipt for letter in letters]
         chosen = [receipts[number % len(receipts)] if receipts else f"r{number}" for number, *_ in batch]
-        self.file([(receipt, *rest) for receipt, (_, *rest) in zip(chosen, batch, strict=True)], replayed=True)
+        again = [(receipt, *rest) for receipt, (_, *rest) in zip(chosen, batch, strict=True)]
+        self.file(again, replayed=True, room=room)
 
     @rule(ms=st.integers(1, 15))
     def time_passes(self, ms: int) -> None:
@@ -183,6 +191,17 @@ class Sequences(RuleBasedStateMachine):
             outcome = {"delivered": "delivered", "due": "pending"}.get(verdict.state, "dead")
             self.lines[receipt] = outcome
             self.delivered[receipt] += outcome == "delivered"
+
+    @rule(owner=st.sampled_from("xy"), but=st.none() | st.integers(0, 5))
+    def delivers(self, owner: str, but: int | None) -> None:
+        """All that a worker has is delivered, or all but one."""
+        mine = [i for i, held in self.leased.items() if held[1] == owner]
+        given = [Settlement(i, "delivered") for at, i in enumerate(mine) if at != but]
+        assert self.do(self.store.settle(given, owner, self.now_ms)).settled == len(given)
+        for one in given:
+            receipt = self.leased.pop(one.id)[0]
+            self.lines[receipt] = "delivered"
+            self.delivered[receipt] += 1
 
     @rule(resend=st.booleans(), owner=st.none() | st.sampled_from("xy"))
     def rescues(self, resend: bool, owner: str | None) -> None:

@@ -543,7 +543,8 @@ async def test_what_is_filed_while_the_lane_has_room_is_sent_without_being_lease
     await until(lambda: bool(worker.capacity()))
     capacity = worker.capacity()
     assert capacity == [
-        Capacity(lane, room.n, worker.owner, room.until_ms) for lane, room in zip((V2, V1), capacity, strict=True)
+        Capacity(lane, room.n, worker.owner, room.until_ms, begins=lane == V1)
+        for lane, room in zip((V2, V1), capacity, strict=True)
     ]
     lease = bench.store.lease
 

@@ -87,7 +87,9 @@ class LaneWork:
             return None
         queued = sum(len(load.items) for load in self._queue) + sum(len(items) for items, _ in self._handed)
         left = self._room() - queued
-        return Capacity(self.lane, left, self._context.owner, until_ms) if left > 0 else None
+        if left <= 0:
+            return None
+        return Capacity(self.lane, left, self._context.owner, until_ms, begins=not self.deduplicates)
 
     def hand(self, items: Sequence[Delivery], until_ms: int) -> None:
         """Take what was leased until then when it was filed."""

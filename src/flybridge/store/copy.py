@@ -26,7 +26,7 @@ from flybridge.store.sqlite.tables import SqliteRows
 PAGE: Final = 5000
 
 TABLES: Final = (
-    "cells", "lanes", "ledger", "seen", "items", "deliveries", "attempts", "messages", "holds", "hold_keys",
+    "cells", "lanes", "ledger", "seen", "items", "deliveries", "bundles", "attempts", "messages", "holds", "hold_keys",
     "hold_counts", "sightings", "sighted", "dead", "restricted_counts", "dimensions", "performance_cells",
     "performance", "install_cohorts", "installations", "costs", "coverage", "people", "tombstones", "audiences",
     "members", "devices", "audience_runs", "receipts", "state", "day_reports", "expired_kinds", "audit_trail",

@@ -21,12 +21,16 @@ class Lane(Struct, frozen=True, order=True):
 
 
 class Capacity(Struct, frozen=True):
-    """Capacity for more at a worker: how many deliveries of a lane it sends at once, and until when it leases them."""
+    """Capacity for more at a worker: how many deliveries of a lane it sends at once, and until when it leases them.
+
+    `begins`: it records of each that it is about to be sent.
+    """
 
     lane: Lane
     n: int
     owner: str
     until_ms: int
+    begins: bool = False
 
 
 class Filed(Struct, frozen=True):

@@ -10,6 +10,13 @@ from flybridge.errors import SealBroken
 from flybridge.records import Delivery, OutcomeKind
 from flybridge.sealing import Seal
 from flybridge.store.core.attempts import record_attempts
+from flybridge.store.core.bundles import (
+    bundled,
+    settle_delivered,
+    unpack_lapsed,
+    unpack_leased_by,
+    unpack_owned,
+)
 from flybridge.store.core.dead_letters import (
     SEALED,
     SEALED_DETAIL,
@@ -80,10 +87,14 @@ def _delivery(seal: Seal, lane: Lane, row: Row, now_ms: int) -> Delivery:
 
 def queued(db: Rows, seal: Seal, lane: Lane, limit: int) -> list[Queued]:
     rows = db.read(Read.QUEUED, lane.app, lane.endpoint, limit)
-    return [
+    found = [
         Queued(row_id, _event_type(seal, sealed, who), due_ms, bool(leased), tries, uncertain, received_ms)
         for row_id, due_ms, leased, tries, uncertain, received_ms, sealed, who in rows
     ]
+    for one in bundled(db, lane):
+        event_type = _event_type(seal, one.sealed, None)
+        found.append(Queued(one.row_id, event_type, one.due_ms, True, 0, 0, one.received_ms))
+    return sorted(found, key=lambda one: one.due_ms)[:limit]
 
 
 def _event_type(seal: Seal, sealed: bytes, who: bytes | None) -> str:
@@ -133,15 +144,20 @@ def arrived(ledger: LedgerWriter, ids: Sequence[int], now_ms: int) -> int:
 
 
 def begin(ledger: LedgerWriter, ids: Sequence[int], owner: str) -> list[int]:
+    unpack_owned(ledger, ids, owner)
     owned = {row[0] for row in ledger.tables.among(Read.OWNED, ids, owner)}
     ledger.tables.write(Write.BEGIN, [(delivery,) for delivery in sorted(owned)])
     return [delivery for delivery in ids if delivery in owned]
 
 
 def settle(ledger: LedgerWriter, seal: Seal, settlements: Sequence[Settlement], owner: str, now_ms: int) -> Settled:
+    left = settle_delivered(ledger, settlements, owner, now_ms)
+    done = len(settlements) - len(left)
+    if not left:
+        return Settled(done)
     owned = {
         row[0]: LeasedRow(*row[1:])
-        for row in ledger.tables.among(Read.OWNED, [settlement.id for settlement in settlements], owner)
+        for row in ledger.tables.among(Read.OWNED, [settlement.id for settlement in left], owner)
     }
     ends: list[tuple[LeasedRow, Settlement]] = []
     buried: list[tuple[int]] = []
@@ -151,7 +167,7 @@ def settle(ledger: LedgerWriter, seal: Seal, settlements: Sequence[Settlement], 
     uncertain: list[tuple[int, int]] = []
     tried: list[tuple[LeasedRow, int, AttemptRecord]] = []
     stale = 0
-    for settlement in settlements:
+    for settlement in left:
         leased = owned.pop(settlement.id, None)
         if leased is None:
             stale += 1
@@ -185,7 +201,7 @@ def settle(ledger: LedgerWriter, seal: Seal, settlements: Sequence[Settlement], 
     write(Write.DROP_ITEMS, erased)
     record_attempts(ledger, seal, tried)
     bury(ledger, seal, ends, now_ms)
-    return Settled(len(gone) + len(again), stale)
+    return Settled(done + len(gone) + len(again), stale)
 
 
 def _parked(settlement: Settlement) -> Settlement:
@@ -195,11 +211,12 @@ def _parked(settlement: Settlement) -> Settlement:
 
 def rescue(ledger: LedgerWriter, seal: Seal, now_ms: int, owner: str | None, resend_uncertain: bool) -> Rescued:
     tables = ledger.tables
-    rows = (
-        tables.read(Read.LAPSED, now_ms, now_ms + LONGEST_LEASE_MS)
-        if owner is None
-        else tables.read(Read.LEASED_BY, owner)
-    )
+    if owner is None:
+        unpack_lapsed(ledger, now_ms, now_ms + LONGEST_LEASE_MS)
+        rows = tables.read(Read.LAPSED, now_ms, now_ms + LONGEST_LEASE_MS)
+    else:
+        unpack_leased_by(ledger, owner)
+        rows = tables.read(Read.LEASED_BY, owner)
     begun = [row for row in rows if row[4]]
     # What had begun may have been applied: that was a try, and the account shows it.
     tables.write(Write.UNCERTAIN, [(1, row[1]) for row in begun])

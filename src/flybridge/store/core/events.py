@@ -13,6 +13,7 @@ from flybridge.errors import SealBroken
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.sealing import Seal
 from flybridge.store.core.attempts import attempts_of
+from flybridge.store.core.bundles import bundled_row
 from flybridge.store.core.dead_letters import named
 from flybridge.store.core.sealed import open_item, open_message
 from flybridge.store.core.tables import Read, Rows
@@ -114,6 +115,8 @@ def story(db: Rows, seal: Seal, number: int) -> EventStory | None:
     item = None
     if dead is None:
         item = next((_item(seal, sealed, who) for _, sealed, who in db.among(Read.ITEMS, [number])), None)
+    if row.outcome == OutcomeKind.PENDING and delivery is None and (one := bundled_row(db, number)) is not None:
+        delivery, item = EventDelivery(one.endpoint, one.due_ms, True, 0, 0), _item(seal, one.sealed, None)
     message = next((_message(seal, sealed) for (sealed,) in db.read(Read.MESSAGE, number)), None)
     return EventStory(row, held, delivery, dead, item, message, attempts)
 

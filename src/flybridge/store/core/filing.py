@@ -20,7 +20,6 @@ from flybridge.records import (
     Dead,
     Deliver,
     Delivery,
-    Envelope,
     Filing,
     Filter,
     Hold,
@@ -32,6 +31,7 @@ from flybridge.records import (
     day_of,
 )
 from flybridge.sealing import Seal
+from flybridge.store.core.bundles import Bundling
 from flybridge.store.core.content_keys import ContentKeys
 from flybridge.store.core.dead_letters import VERSION, drop_dead_letters
 from flybridge.store.core.forgetting import BEFORE_REQUEST, blank, link, spared, tombstones
@@ -150,6 +150,7 @@ class _Batch:
         self.leased: list[Delivery] = []
         self._capacity = {one.lane: one for one in capacity}
         self._left = {one.lane: one.n for one in capacity}
+        self._bundling = Bundling()
         self.people = People(ledger, seal)
         self.performance = PerformanceCounters(ledger.tables)
         self._cells: dict[int, int | None] = {}
@@ -254,11 +255,8 @@ class _Batch:
             case Deliver() as item:
                 if filing.performance is not None and (item.user_id or item.device_id):
                     self.performance.reach(filing.performance.keys)
-                self._enter(row_id, filing, OutcomeKind.PENDING, "", item.insert_id)
-                self._rows[Write.ITEMS].append((row_id, seal_item(self._seal, item)))
-                # A direct delivery has the id of its ledger row, unless the row had a delivery with that id before.
-                (delivery,) = self._ledger.tables.ids(1) if filing.replayed else (row_id,)
-                self._deliver(delivery, row_id, filing.envelope, item)
+                counter = self._enter(row_id, filing, OutcomeKind.PENDING, "", item.insert_id)
+                self._deliver(row_id, filing, item, counter)
             case Hold() as hold:
                 self._hold(row_id, filing, hold)
             case Filter(reason):
@@ -290,19 +288,27 @@ class _Batch:
             case _:
                 assert_never(filing.decision)
 
-    def _deliver(self, delivery: int, row_id: int, envelope: Envelope, item: Deliver) -> None:
+    def _deliver(self, row_id: int, filing: Filing, item: Deliver, counter: int) -> None:
         """Make an event due, or lease it at once where there is room: then nobody has to look for it and open it."""
-        received_ms, lane = envelope.received_ms, Lane(envelope.app, item.endpoint)
-        owner, until_ms = None, 0
+        received_ms, lane = filing.envelope.received_ms, Lane(filing.envelope.app, item.endpoint)
+        sealed = seal_item(self._seal, item)
+        # A direct delivery has the id of its ledger row, unless the row had a delivery with that id before.
+        (delivery,) = self._ledger.tables.ids(1) if filing.replayed else (row_id,)
+        owner, until_ms, begins = None, 0, True
         if (left := self._left.get(lane, 0)) > 0:
             self._left[lane] = left - 1
-            owner, until_ms = self._capacity[lane].owner, self._capacity[lane].until_ms
+            capacity = self._capacity[lane]
+            owner, until_ms, begins = capacity.owner, capacity.until_ms, capacity.begins
             # By position: names take msgspec much longer.
             to, age_ms = (item.user_id, item.device_id), max(0, self._now_ms - received_ms)
             content = (item.insert_id, item.event_type, item.body)
             self.leased.append(
                 Delivery(delivery, lane.app, lane.endpoint, *content, *to, 0, 0, False, received_ms, age_ms)
             )
+        if not begins and not filing.replayed:
+            self._bundling.add(lane, row_id, counter, received_ms, sealed)
+            return
+        self._rows[Write.ITEMS].append((row_id, sealed))
         self._rows[Write.DELIVERIES].append(
             (delivery, row_id, self._ledger.tables.lane(lane), received_ms, self._now_ms, None, owner, until_ms)
         )
@@ -353,14 +359,15 @@ class _Batch:
             self._rows[Write.HOLD_KEYS] += [(key, row_id) for key in waits_under]
         self._rows[Write.ITEMS].append((row_id, seal_item(self._seal, item)))
 
-    def _enter(self, row_id: int, filing: Filing, outcome: OutcomeKind, reason: str, insert_id: str = "") -> None:
+    def _enter(self, row_id: int, filing: Filing, outcome: OutcomeKind, reason: str, insert_id: str = "") -> int:
+        """Enter an envelope into the ledger, or move its row if it is replayed. Return the counter it came into."""
         self.outcomes[outcome.word] += 1
         envelope = filing.envelope
         person = self._persons.get(envelope.receipt)
         if filing.replayed:
-            self._ledger.move(row_id, self._dead_counters[row_id], outcome, reason, self._now_ms)
+            counter = self._ledger.move(row_id, self._dead_counters[row_id], outcome, reason, self._now_ms)
             self._rows[Write.REFILE].append((insert_id, self._now_ms, person, self._cells.get(row_id), row_id))
-            return
+            return counter
         counter_key = CounterKey(envelope.app, day_of(envelope.received_ms), envelope.source.word, outcome.word, reason)
         counter = self._ledger.enter(counter_key)
         self._rows[Write.LEDGER_ROWS].append(
@@ -376,6 +383,7 @@ class _Batch:
                 self._cells.get(row_id),
             )
         )
+        return counter
 
     def keep(self, filed: Iterable[tuple[int, Filing]]) -> None:
         """Keep the messages that arrived, of one person each: the others are not found when a person is forgotten.
@@ -399,4 +407,5 @@ class _Batch:
         self._rows[Write.RESTRICTED] = _restricted(self._restricted)
         for what in ORDER:
             self._ledger.tables.write(what, self._rows[what])
+        self._bundling.write(self._ledger, self._capacity, self._now_ms)
         self.performance.write()

@@ -16,6 +16,7 @@ from msgspec import structs
 from flybridge.errors import FlybridgeError
 from flybridge.records import Filing, OutcomeKind, Person
 from flybridge.sealing import Seal
+from flybridge.store.core.bundles import unpack_with
 from flybridge.store.core.holding import drop_released, remove_holds, waiting
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.membership import forget_members
@@ -196,6 +197,7 @@ def _wipe(ledger: LedgerWriter, rows: Sequence[PersonRow], now_ms: int) -> dict[
             ledger.move(row.id, row.counter, OutcomeKind.FORGOTTEN, "", now_ms)
             ended.append(row.id)
     tables = ledger.tables
+    unpack_with(ledger, set(ended))
     remove_holds(ledger, waiting(ledger, ended))
     drop_released(ledger, [row.id for row in rows])
     # Deliveries have no index by ledger row: it would cost every event. This scans what is in flight.

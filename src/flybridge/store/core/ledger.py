@@ -23,6 +23,7 @@ class LedgerWriter:
         self.tables = tables
         self._n: Counter[int] = Counter()
         self._moved: list[tuple[int, int, int]] = []
+        self._targets: dict[tuple[int, OutcomeKind, str | None], int] = {}
         self._held: Counter[HoldCounter] = Counter()
 
     def enter(self, counter_key: CounterKey) -> int:
@@ -31,15 +32,21 @@ class LedgerWriter:
         self._n[counter] += 1
         return counter
 
-    def move(self, row_id: int, counter: int, outcome: OutcomeKind, reason: str | None, now_ms: int) -> None:
-        """Move a row from `counter` to the counter of another outcome. With `reason` None the reason stays."""
-        counter_key = self.tables.counter_key(counter)
-        new = self.tables.counter(
-            counter_key._replace(outcome=outcome.word, reason=counter_key.reason if reason is None else reason)
-        )
+    def move(self, row_id: int, counter: int, outcome: OutcomeKind, reason: str | None, now_ms: int) -> int:
+        """Move a row from `counter` to the counter of another outcome, and return that.
+
+        With `reason` None the reason stays.
+        """
+        new = self._targets.get((counter, outcome, reason))
+        if new is None:
+            counter_key = self.tables.counter_key(counter)
+            reason_then = counter_key.reason if reason is None else reason
+            new = self.tables.counter(counter_key._replace(outcome=outcome.word, reason=reason_then))
+            self._targets[counter, outcome, reason] = new
         self._n[counter] -= 1
         self._n[new] += 1
         self._moved.append((new, now_ms, row_id))
+        return new
 
     def waits(self, counters: Iterable[HoldCounter]) -> None:
         self._held.update(counters)
@@ -61,4 +68,5 @@ class LedgerWriter:
         """Drop what was collected, because it is written or its transaction was rolled back."""
         self._n.clear()
         self._moved.clear()
+        self._targets.clear()
         self._held.clear()

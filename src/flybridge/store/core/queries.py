@@ -20,6 +20,8 @@ DOUBT: Final = """SELECT deliveries.id, tries, uncertain, split, received_ms, se
                   FROM deliveries JOIN items ON items.id = line
                   WHERE lane = (SELECT id FROM lanes WHERE app = $1 AND endpoint = $2) AND"""
 LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
+BUNDLE: Final = """SELECT endpoint, due_ms, in_flight, lines, packed
+                   FROM bundles JOIN lanes ON lanes.id = lane"""
 LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
                           version, received_ms, died_ms, lane, dead.ordinal, dead.newest
                    FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
@@ -79,6 +81,16 @@ ALIKE: Final[Mapping[Read, str]] = {
                     FROM deliveries JOIN items ON items.id = line
                     WHERE lane = (SELECT id FROM lanes WHERE app = $1 AND endpoint = $2)
                     ORDER BY due_ms, deliveries.id LIMIT $3""",
+    Read.BUNDLES_OWNED: """SELECT id, in_flight, lines FROM bundles WHERE owner = $1 AND last >= $2 AND id <= $3
+                           ORDER BY id FOR UPDATE""",
+    Read.BUNDLES_LEASED_BY: "SELECT id FROM bundles WHERE owner = $1 FOR UPDATE SKIP LOCKED",
+    Read.BUNDLES_LAPSED: """SELECT id FROM bundles WHERE leased_until_ms <= $1 OR leased_until_ms > $2
+                            FOR UPDATE SKIP LOCKED""",
+    Read.BUNDLES: "SELECT id, in_flight FROM bundles ORDER BY id FOR UPDATE",
+    Read.BUNDLE_CONTENT: """SELECT lane, owner, leased_until_ms, due_ms, in_flight, lines, packed FROM bundles
+                            WHERE id = ANY($1::bigint[])""",
+    Read.BUNDLES_OF_LANE: f"{BUNDLE} WHERE app = $1 AND endpoint = $2 ORDER BY bundles.id",
+    Read.BUNDLES_AROUND: f"{BUNDLE} WHERE $1::bigint BETWEEN bundles.id AND last",
     Read.DEAD_LETTERS: f"{LETTER} WHERE {CHOSEN} ORDER BY died_ms DESC, dead.id DESC LIMIT $3",
     Read.DEAD_BY_ID: f"{LETTER} WHERE {CHOSEN} AND dead.id = ANY($3::bigint[])",
     Read.DEAD_IDS: f"""SELECT dead.id FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
@@ -178,7 +190,6 @@ ALIKE: Final[Mapping[Read, str]] = {
                           WHERE kind = $1 AND day BETWEEN $2 AND $3 AND ($4::text IS NULL OR app = $4)
                           ORDER BY day, app COLLATE "C" """,
     Read.ROWS_PER_COUNTER: "SELECT cell, count(*) FROM ledger GROUP BY cell",
-    Read.KEPT_DELIVERIES: _kept("deliveries", "line"),
     Read.KEPT_DEAD: _kept("dead", "id"),
     Read.UNNEEDED_KEYS: """SELECT count(*) FROM hold_keys
                         WHERE NOT EXISTS (SELECT 1 FROM holds WHERE holds.id = hold_keys.hold)""",
@@ -199,11 +210,11 @@ ALIKE: Final[Mapping[Read, str]] = {
 }
 
 
-def reads(cells: str, holds: str, series: str) -> Mapping[Read, str]:
+def reads(cells: str, holds: str, series: str, in_flight: str) -> Mapping[Read, str]:
     """Return all statements that the backends share, given what they have each in a way of its own.
 
     `cells` are the counters with all that was counted, `holds` the events that wait, `series` the numbers from -1 to 90
-    as `h`.
+    as `h`, `in_flight` the ledger rows in flight in bundles as `line`.
     """
     return {
         **ALIKE,
@@ -212,6 +223,7 @@ def reads(cells: str, holds: str, series: str) -> Mapping[Read, str]:
         Read.COUNTERS: f"SELECT id, app, day, source, outcome, reason, n, pruned FROM {cells} ORDER BY id",
         Read.COUNTED: f"SELECT app, day, sum(n - pruned)::bigint FROM {cells} WHERE outcome = $1 GROUP BY app, day",
         Read.KEPT_HOLDS: _kept(holds, "id"),
+        Read.KEPT_DELIVERIES: _kept(f"(SELECT line FROM deliveries UNION ALL {in_flight})", "line"),
         Read.MISCOUNTED_HOLDS: f"""SELECT count(*) FROM (
                                      SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts
                                                     UNION ALL

@@ -62,6 +62,14 @@ class Read(Enum):
     DOUBTED = auto()  # among deliveries: id, row, counter, uncertain, of the same. FOR UPDATE SKIP LOCKED
     # app, endpoint, limit: row, due_ms, leased, tries, uncertain, received_ms, sealed, who, those due longest first
     QUEUED = auto()
+    # bundles
+    BUNDLES_OWNED = auto()  # owner, first row, last row: id, rows in flight, lines, of those between. FOR UPDATE
+    BUNDLES_LEASED_BY = auto()  # owner: id. FOR UPDATE SKIP LOCKED
+    BUNDLES_LAPSED = auto()  # now_ms, the latest end of a lease: id. FOR UPDATE SKIP LOCKED
+    BUNDLES = auto()  # id, rows in flight. FOR UPDATE
+    BUNDLE_CONTENT = auto()  # among bundles: lane, owner, leased_until_ms, due_ms, rows in flight, lines, packed
+    BUNDLES_OF_LANE = auto()  # app, endpoint: endpoint, due_ms, rows in flight, lines, packed
+    BUNDLES_AROUND = auto()  # row: the same
     # dead letters
     DEAD_LETTERS = auto()  # app, reason (each may be None), limit: `dead_letters._dead_letter`, newest first
     DEAD_BY_ID = auto()  # app, reason (each may be None), among rows: the same, in any order
@@ -204,6 +212,9 @@ class Write(Enum):
     KEEP_WHO = auto()  # delivery: the identity it was given goes to its item, if there is one
     DROP_ITEMS = auto()  # row
     DELIVERIES = auto()  # id, row, lane, received_ms, due_ms, who, owner (may be None), leased_until_ms
+    BUNDLES = auto()  # id, last row, lane, owner, leased_until_ms, due_ms, n, rows in flight, lines, packed
+    FEWER_IN_FLIGHT = auto()  # n, rows in flight, bundle
+    DROP_BUNDLES = auto()  # bundle
     REDELIVER = auto()  # id, row, lane, received_ms, due_ms, uncertain
     LEASE = auto()  # owner, leased_until_ms, id
     BEGIN = auto()  # id

@@ -24,10 +24,11 @@ STANDING: Final = """(SELECT id, app, day, source, outcome, reason,
                       FROM cells LEFT JOIN (SELECT cell, sum(n) AS n, sum(pruned) AS pruned FROM tallies
                                             GROUP BY cell) t ON t.cell = cells.id) AS standing"""
 OWNERS: Final = "SELECT id AS line FROM holds UNION ALL SELECT line FROM deliveries UNION ALL SELECT id FROM dead"
+IN_FLIGHT: Final = "SELECT one.value::bigint FROM bundles, json_array_elements_text(in_flight::json) AS one (value)"
 SERIES: Final = "(SELECT generate_series(-1, 90)::bigint AS h) AS series"
 
 READS: Final[Mapping[Read, str]] = {
-    **reads(STANDING, "holds", SERIES),
+    **reads(STANDING, "holds", SERIES, IN_FLIGHT),
     Read.WAITING: f"{WAITING} WHERE holds.id = ANY($1::bigint[]) ORDER BY holds.id FOR UPDATE OF holds",
     Read.OVER: f"{WAITING} WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE OF holds SKIP LOCKED",
     Read.LAPSED: f"""{LEASED} owner IS NOT NULL AND (leased_until_ms <= $1 OR leased_until_ms > $2)
@@ -44,9 +45,11 @@ READS: Final[Mapping[Read, str]] = {
     Read.DEPTHS: """SELECT coalesce(app, '?'), coalesce(endpoint, '?'),
                            count(*) FILTER (WHERE owner IS NULL AND due_ms <= $1),
                            count(*) FILTER (WHERE owner IS NULL AND due_ms > $1),
-                           count(*) FILTER (WHERE owner IS NOT NULL),
+                           coalesce(sum(n) FILTER (WHERE owner IS NOT NULL), 0)::bigint,
                            coalesce(min(due_ms) FILTER (WHERE owner IS NULL AND due_ms <= $1), 0)
-                    FROM deliveries LEFT JOIN lanes ON lanes.id = lane GROUP BY app, endpoint
+                    FROM (SELECT lane, owner, due_ms, 1 AS n FROM deliveries
+                          UNION ALL SELECT lane, owner, due_ms, n FROM bundles) AS all_of_them
+                    LEFT JOIN lanes ON lanes.id = lane GROUP BY app, endpoint
                     ORDER BY app COLLATE "C", endpoint COLLATE "C" """,
     Read.HOLDS: """SELECT holds.id, receipt, app, event_type, media_source, key_kinds, holds.received_ms, event_ms,
                           expires_ms
@@ -118,6 +121,14 @@ WRITES: Final[Mapping[Write, str]] = {
                                                  leased_until_ms)
                          SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
                                               $6::bytea[], $7::text[], $8::bigint[])""",
+    Write.BUNDLES: """INSERT INTO bundles
+                        (id, last, lane, owner, leased_until_ms, due_ms, n, in_flight, lines, packed)
+                      SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[],
+                                           $6::bigint[], $7::bigint[], $8::text[], $9::text[], $10::bytea[])""",
+    Write.FEWER_IN_FLIGHT: """UPDATE bundles SET n = new.n, in_flight = new.in_flight
+                              FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS new (n, in_flight, id)
+                              WHERE bundles.id = new.id""",
+    Write.DROP_BUNDLES: "DELETE FROM bundles WHERE id = ANY($1::bigint[])",
     Write.REDELIVER: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, uncertain)
                         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
                                              $6::bigint[])""",

@@ -27,8 +27,7 @@ SPENT: Final = """SELECT holds.id, keys FROM holds LEFT JOIN ledger ON ledger.id
 HELD: Final = """(SELECT holds.* FROM holds JOIN ledger USING (id) JOIN cells ON cells.id = cell
                   WHERE outcome = 'held')"""
 OWNERS: Final = f"SELECT id AS line FROM {HELD} UNION ALL SELECT line FROM deliveries UNION ALL SELECT id FROM dead"
-
-
+IN_FLIGHT: Final = "SELECT value AS line FROM bundles, json_each(in_flight)"
 SERIES: Final = """(WITH RECURSIVE series (h) AS (SELECT -1 UNION ALL SELECT h + 1 FROM series WHERE h < 90)
                     SELECT h FROM series)"""
 
@@ -41,7 +40,7 @@ def plain(sql: str) -> str:
     return re.sub(r"\$(\d+)", r"?\1", sql)
 
 
-COMMON: Final = {read: plain(sql) for read, sql in reads("cells", HELD, SERIES).items()}
+COMMON: Final = {read: plain(sql) for read, sql in reads("cells", HELD, SERIES, IN_FLIGHT).items()}
 BY_LEDGER: Final = (Read.OUTCOMES, Read.SENT, Read.EVENT_OUTCOMES)
 
 READS: Final[Mapping[Read, str]] = {
@@ -70,9 +69,11 @@ READS: Final[Mapping[Read, str]] = {
     # A lane whose own row is damaged is listed, too.
     Read.DEPTHS: """SELECT coalesce(app, '?'), coalesce(endpoint, '?'),
                            sum(owner IS NULL AND due_ms <= ?1), sum(owner IS NULL AND due_ms > ?1),
-                           sum(owner IS NOT NULL),
+                           coalesce(sum(n) FILTER (WHERE owner IS NOT NULL), 0),
                            coalesce(min(due_ms) FILTER (WHERE owner IS NULL AND due_ms <= ?1), 0)
-                    FROM deliveries LEFT JOIN lanes ON lanes.id = lane GROUP BY lane ORDER BY app, endpoint""",
+                    FROM (SELECT lane, owner, due_ms, 1 AS n FROM deliveries
+                          UNION ALL SELECT lane, owner, due_ms, n FROM bundles)
+                    LEFT JOIN lanes ON lanes.id = lane GROUP BY lane ORDER BY app, endpoint""",
     Read.HOLDS: """SELECT holds.id, receipt, lanes.app, event_type, media_source, key_kinds, holds.received_ms,
                           event_ms, expires_ms
                    FROM holds JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN lanes ON lanes.id = lane
@@ -113,6 +114,11 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.DROP_ITEMS: "DELETE FROM items WHERE id IN (VALUES (?))",
     Write.DELIVERIES: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, who, owner, leased_until_ms)
                          VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+    Write.BUNDLES: """INSERT INTO bundles
+                        (id, last, lane, owner, leased_until_ms, due_ms, n, in_flight, lines, packed)
+                      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+    Write.FEWER_IN_FLIGHT: "UPDATE bundles SET n = ?, in_flight = ? WHERE id = ?",
+    Write.DROP_BUNDLES: "DELETE FROM bundles WHERE id = ?",
     Write.REDELIVER: """INSERT INTO deliveries (id, line, lane, received_ms, due_ms, uncertain)
                         VALUES (?, ?, ?, ?, ?, ?)""",
     Write.LEASE: """UPDATE deliveries SET owner = column1, leased_until_ms = column2 FROM (VALUES (?, ?, ?))
