@@ -213,7 +213,8 @@ def test_every_good_item_is_delivered_and_every_bad_one_ends(
     assert {n: store.attempts[n] for n in states} == {n: vendor.sent[n] - accepted[n] for n in states}
     bad = sum(kind != GOOD for kind in filed)
     down_s = sum(length for _, length in outages)
-    assert vendor.requests <= 150 + 4 * len(filed) + 30 * bad + down_s / 10  # at last 16 probes in 300 s
+    # At last 16 probes in 300 s. Requests of many that are cut after an outage are halved a few hundred times at most.
+    assert vendor.requests <= 500 + 4 * len(filed) + 30 * bad + down_s / 10
 
 
 @pytest.mark.parametrize("kind", ["500", "cut", "size"])
