@@ -211,7 +211,9 @@ def written(tmp_path, sandbox: Sandbox, days: int, *, batch: int = 4, whole: boo
     for back in range(days):
         for report in ("geo", "summary"):
             path = f"cost_etl/v1/dt={now - timedelta(days=back)}/b={batch}/{report}/part-00000.gz.parquet"
-            page = sandbox.reports._own({"method": "GET", "path": f"/sandbox/reports/{path}", "query_string": b""}, b"")
+            page = sandbox.reports.own_page(
+                {"method": "GET", "path": f"/sandbox/reports/{path}", "query_string": b""}, b""
+            )
             assert page.status == 200
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_bytes(page.content)

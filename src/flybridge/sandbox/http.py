@@ -7,7 +7,7 @@ import socket
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -16,6 +16,7 @@ from msgspec import Struct
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
 
 
 class SandboxAnswer(Struct, frozen=True):
@@ -42,6 +43,19 @@ def bearer_of(scope: Scope) -> str:
     """Return the bearer token of a request; empty if there is none."""
     kind, _, token = authorization_of(scope).partition(" ")
     return token if kind == "Bearer" else ""
+
+
+def decoded(body: bytes, kind: type[T]) -> T | None:
+    """Return a body of JSON as `kind`; None if it is none."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError:
+        return None
+
+
+def no_such_page(remedy: str) -> SandboxAnswer:
+    """Return the answer of the sandbox's own pages to another path."""
+    return SandboxAnswer(404, {"error": "There is no such page.", "remedy": remedy})
 
 
 async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes | None:

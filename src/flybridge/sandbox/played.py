@@ -1,23 +1,68 @@
-"""Answers of the vendors' APIs, with the scripted faults in front of them."""
+"""The vendors' APIs, with the scripted faults in front of them."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import ClassVar, Final, assert_never
 
+from flybridge.clock import Clock
 from flybridge.sandbox.faults import Fault, FaultKind, Faults
-from flybridge.sandbox.http import SandboxAnswer, Scope, Send, send_answer, send_error_page, send_nothing
+from flybridge.sandbox.http import (
+    Receive,
+    SandboxAnswer,
+    Scope,
+    Send,
+    read_body,
+    send_answer,
+    send_error_page,
+    send_nothing,
+)
 
 FORBIDDEN: Final = SandboxAnswer(403, {"message": "Forbidden"})
 
 
-async def play(faults: Faults, scope: Scope, send: Send, answer: Callable[[], SandboxAnswer]) -> None:
-    """Answer one request, or fail it as scripted: before or after it is applied."""
-    step = faults.step(time.monotonic())
-    failed = SandboxAnswer(step.status, {"message": "Internal error"})
-    await play_step(step, scope, send, answer, failed=failed, forbidden=FORBIDDEN)
+class VendorApi:
+    """One API of a vendor. It answers its `pages`, and all that is `below` some paths.
+
+    Pages at `own` and below are the sandbox's own, and never fail.
+    """
+
+    pages: ClassVar[tuple[str, ...]] = ()
+    below: ClassVar[tuple[str, ...]] = ()
+    own: ClassVar[str] = "/sandbox/"
+    max_bytes: ClassVar[int] = 1_000_000
+
+    def __init__(self, clock: Clock, faults: Faults | None = None) -> None:
+        self.clock = clock
+        self.faults = faults or Faults.named("none")
+
+    def takes(self, path: str) -> bool:
+        """Return whether this application answers the path."""
+        return path in self.pages or path.startswith(self.below)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or fail it as scripted."""
+        body = await read_body(scope, receive, self.max_bytes)
+        if scope["path"].startswith(self.own):
+            await send_answer(send, self.own_page(scope, body or b""))
+        else:
+            await self.play(scope, send, body)
+
+    async def play(self, scope: Scope, send: Send, body: bytes | None) -> None:
+        """Answer one request to the vendor, or fail it as scripted: before or after it is applied."""
+        step = self.faults.step(time.monotonic())
+        failed = SandboxAnswer(step.status, {"message": "Internal error"})
+        await play_step(step, scope, send, lambda: self.answer(scope, body), failed=failed, forbidden=FORBIDDEN)
+
+    def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
+        """Return the vendor's answer. The body is None if it is larger than `max_bytes`."""
+        raise NotImplementedError
+
+    def own_page(self, scope: Scope, body: bytes) -> SandboxAnswer:
+        """Return a page of the sandbox's own."""
+        raise NotImplementedError
 
 
 async def play_step(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from flybridge.errors import ConfigError
 from flybridge.sandbox.clock import FastClock, MovableClock
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import Receive, Scope, Send
+from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.amplitude import AmplitudeServer
 from flybridge.sandbox.vendors.appsflyer import AppsFlyerServer
 from flybridge.sandbox.vendors.audiences import Audiences
@@ -55,25 +56,21 @@ class Sandbox:
         self.reports = Reports(self.clock, appsflyer_faults)
         self.raw_data = RawData()
         self.raw_pull = RawPull(self.raw_data, self.clock, appsflyer_faults)
-        self.push_config = PushConfig()
+        self.push_config = PushConfig(self.clock)
         self.streamer = Streamer(self.amplitude, self.clock)
         self._records: Any = records_app(self.amplitude, self.clock)
+        self._apis: Sequence[VendorApi] = (
+            self.cohorts, self.dashboard, self.exports, self.audiences, self.appsflyer, self.reports, self.raw_pull,
+            self.push_config, self.streamer, self.deletions,
+        )  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        parts = (
-            self.cohorts, self.dashboard, self.exports, self.audiences, self.appsflyer, self.reports, self.raw_pull,
-            self.push_config, self.streamer,
-        )  # fmt: skip
-        part = next((part for part in parts if part.takes(scope["path"])), None)
-        if part is not None:
-            await part(scope, receive, send)
-        elif scope["path"].startswith("/sandbox/") or scope["path"] == "/healthz":
+        api = next((api for api in self._apis if api.takes(scope["path"])), None)
+        if api is None and (scope["path"].startswith("/sandbox/") or scope["path"] == "/healthz"):
             await self._records(scope, receive, send)
-        elif self.deletions.takes(scope["path"]):
-            await self.deletions(scope, receive, send)
         else:
-            await self.amplitude(scope, receive, send)
+            await (api or self.amplitude)(scope, receive, send)
 
 
 async def serve_sandbox(

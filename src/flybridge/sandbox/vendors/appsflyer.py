@@ -27,8 +27,8 @@ from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, query_of, read_body, send_answer
-from flybridge.sandbox.played import play_step
+from flybridge.sandbox.http import SandboxAnswer, Scope, Send, no_such_page, query_of
+from flybridge.sandbox.played import VendorApi, play_step
 from flybridge.sandbox.vendors.validation import UploadedEvent
 
 PATH: Final = "/inappevent/"
@@ -68,35 +68,31 @@ class TakenEvent(Struct, frozen=True, gc=False):
     body: str = ""
 
 
-class AppsFlyerServer:
+class AppsFlyerServer(VendorApi):
     """Answers for every app. `taken` holds what came, in order; `rejected` what a script refuses for ever."""
 
+    below = (PATH, OWN)
+    max_bytes = 64 * MAX_BYTES
+
     def __init__(self, clock: Clock, faults: Faults) -> None:
-        self.clock = clock
-        self.faults = faults
+        super().__init__(clock, faults)
         self.taken: list[TakenEvent] = []
         self.rejected: dict[str, TakenEvent] = {}
         self.answers: Counter[int] = Counter()
 
-    def takes(self, path: str) -> bool:
-        """Return whether a path is AppsFlyer's, or about it."""
-        return path.startswith((PATH, OWN))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request to AppsFlyer, or fail it as scripted."""
-        if scope["path"].startswith(OWN):
-            return await send_answer(send, self._own(scope))
-        body = await read_body(scope, receive, 64 * MAX_BYTES)
+    async def play(self, scope: Scope, send: Send, body: bytes | None) -> None:
+        """Answer one event, or fail it as scripted."""
         step = self.faults.step(time.monotonic())
-        return await play_step(
-            step, scope, send, lambda: self._answer(scope, body),
+        await play_step(
+            step, scope, send, lambda: self.answer(scope, body),
             failed=SandboxAnswer(step.status, FAILED),
             forbidden=FORBIDDEN,
             garbled=lambda: BAD,
             count=lambda status: self.answers.update([status]),
         )  # fmt: skip
 
-    def _answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
+    def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
+        """Answer one event."""
         key = dict(scope["headers"]).get(b"authentication", b"").decode("latin-1")
         app = unquote(scope["path"].removeprefix(PATH))
         if scope["method"] != "POST" or not app or "/" in app:
@@ -126,7 +122,8 @@ class AppsFlyerServer:
         self.taken.append(event)
         return OK
 
-    def _own(self, scope: Scope) -> SandboxAnswer:
+    def own_page(self, scope: Scope, _: bytes) -> SandboxAnswer:
+        """Return what was taken or rejected, or counts."""
         wanted = query_of(scope).get("app")
         match scope["path"].removeprefix(OWN):
             case "record":
@@ -135,8 +132,7 @@ class AppsFlyerServer:
                 return _lines([event for event in self.rejected.values() if wanted in {None, event.app}])
             case "counts":
                 return SandboxAnswer(200, self.counts())
-        problem = {"error": "There is no such page.", "remedy": f"Ask for {OWN}record, rejected or counts."}
-        return SandboxAnswer(404, problem)
+        return no_such_page(f"Ask for {OWN}record, rejected or counts.")
 
     def counts(self) -> dict[str, Any]:
         """Return what was counted."""

@@ -23,14 +23,13 @@ from msgspec import Meta, Struct
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, bearer_of, query_of, read_body, send_answer
-from flybridge.sandbox.played import play
+from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, decoded, query_of
+from flybridge.sandbox.played import VendorApi
 
 IMPORT: Final = "/api/audiences-import-api/v2/"
 ADDITIONAL: Final = "/api/audience-bulk-api/v1/additional-identifiers/app/"
 EXTERNAL: Final = "/api/audiences-external-api/"
 CONTROL: Final = "/sandbox/audiences"
-MAX_BYTES: Final = 16 * 2**20
 MAX_ROWS: Final = 4000
 FITTING: Final = {
     "android": ("gaid", "oaid", "imei", "cuid", "braze_id", "amplitude_id"),
@@ -73,46 +72,37 @@ class _Bulk(Struct):
 Identifier = tuple[str, str]
 
 
-class Audiences:
+class Audiences(VendorApi):
     """Both APIs. `listed` holds (kind, value) by import key; `extras` the hashes by app and (key type, value)."""
 
-    def __init__(
-        self, clock: Clock, faults: Faults, *, max_devices: int = 10_000, requests_per_s: float = 50.0
-    ) -> None:
+    pages = (CONTROL,)
+    below = (IMPORT, ADDITIONAL, EXTERNAL)
+    max_bytes = 16 * 2**20
+    max_devices = 10_000
+    requests_per_s = 50.0
+
+    def __init__(self, clock: Clock, faults: Faults) -> None:
+        super().__init__(clock, faults)
         self.listed: defaultdict[str, set[Identifier]] = defaultdict(set)
         self.extras: defaultdict[str, dict[Identifier, dict[str, Any]]] = defaultdict(dict)
         self.answers: Counter[tuple[str, int]] = Counter()
-        self.max_devices = max_devices
-        self.requests_per_s = requests_per_s
         self.made: dict[str, str] = {}
         """Import keys by the names of audiences that were created."""
         self.without_effect = 0
         """Additional identifiers of devices that were not reported a day ago."""
         self._reported: dict[tuple[str, str, str], int] = {}
         self._platforms: dict[str, str] = {}
-        self._clock = clock
-        self._faults = faults
         self._second = (0, 0)
 
-    @staticmethod
-    def takes(path: str) -> bool:
-        """Return whether this application answers the path."""
-        return path.startswith((IMPORT, ADDITIONAL, EXTERNAL)) or path == CONTROL
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        body = await read_body(scope, receive, MAX_BYTES)
-        if scope["path"] == CONTROL:
-            return await send_answer(send, self._control(scope))
-        return await play(self._faults, scope, send, lambda: self._counted(scope, body))
-
-    def _control(self, scope: Scope) -> SandboxAnswer:
+    def own_page(self, scope: Scope, _: bytes) -> SandboxAnswer:
+        """Return the devices of an audience, or how many are in each."""
         key = query_of(scope).get("import_key", "")
         if key:
             return SandboxAnswer(200, {"devices": sorted(map(list, self.listed[key]))})
         return SandboxAnswer(200, {"audiences": {key: len(devices) for key, devices in self.listed.items()}})
 
-    def _counted(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
+    def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
+        """Answer one request, and count the answer."""
         page = self._answer(scope, body)
         self.answers[scope["path"], page.status] += 1
         return page
@@ -132,9 +122,7 @@ class Audiences:
         action = scope["path"].removeprefix(IMPORT)
         if scope["method"] != "POST" or action not in {"add", "remove", "overwrite"}:
             return SandboxAnswer(404, {"message": "Not found"})
-        try:
-            asked = msgspec.json.decode(body, type=_Import)
-        except msgspec.DecodeError:
+        if (asked := decoded(body, _Import)) is None:
             return SandboxAnswer(400, {"message": "Invalid request body"})
         problem = self._problem(action, asked)
         if problem:
@@ -143,7 +131,7 @@ class Audiences:
         if action != "remove":
             for device in asked.devices:
                 known = (str(device["app_id"]), *_identifier(asked.platform, device))
-                self._reported.setdefault(known, self._clock.now_ms())
+                self._reported.setdefault(known, self.clock.now_ms())
         devices = {_identifier(asked.platform, device) for device in asked.devices}
         match action:
             case "add":
@@ -155,7 +143,7 @@ class Audiences:
         return SandboxAnswer(200, {"message": "The request was successful"})
 
     def _too_fast(self) -> bool:
-        second = self._clock.now_ms() // 1000
+        second = self.clock.now_ms() // 1000
         before, n = self._second
         self._second = (second, n + 1 if second == before else 1)
         return self._second[1] > self.requests_per_s
@@ -190,9 +178,7 @@ class Audiences:
         trace = {"trace-id": "698ed323-c787-45b5-b792-463c67c94064"}
         if scope["method"] != "PUT":
             return SandboxAnswer(404, {"error": "Page not found", **trace})
-        try:
-            asked = msgspec.json.decode(body, type=_Bulk)
-        except msgspec.DecodeError:
+        if (asked := decoded(body, _Bulk)) is None:
             return SandboxAnswer(400, {"error": "Request body must be valid JSON", **trace})
         if asked.key_type not in KEY_TYPES:
             return SandboxAnswer(400, {"error": "Request body must have a valid key_type", **trace})
@@ -209,7 +195,7 @@ class Audiences:
         for row in good:
             name = (asked.key_type, row.key_value)
             reported_ms = self._reported.get((app_id, kind, row.key_value))
-            if asked.action == "add" and (reported_ms is None or self._clock.now_ms() - reported_ms < DAY_MS):
+            if asked.action == "add" and (reported_ms is None or self.clock.now_ms() - reported_ms < DAY_MS):
                 self.without_effect += 1
             elif isinstance(row.identifiers, dict):
                 kept.setdefault(name, {}).update(row.identifiers)

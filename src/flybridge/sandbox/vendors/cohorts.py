@@ -24,17 +24,8 @@ from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import (
-    Receive,
-    SandboxAnswer,
-    Scope,
-    Send,
-    authorization_of,
-    query_of,
-    read_body,
-    send_answer,
-)
-from flybridge.sandbox.played import play
+from flybridge.sandbox.http import SandboxAnswer, Scope, authorization_of, query_of
+from flybridge.sandbox.played import VendorApi
 
 API: Final = "/api/3/cohorts"
 USAGE: Final = "/api/3/cohorts/usage"
@@ -49,7 +40,6 @@ MONTHLY: Final = 500
 MONTH_MS: Final = 30 * 86_400_000
 LINK_MS: Final = 60_000
 VALID_MS: Final = 7 * 86_400_000
-MAX_BYTES: Final = 256 * 2**20
 
 
 class CohortMember(Struct, frozen=True):
@@ -80,39 +70,32 @@ class _Job(Struct):
     rows: int
 
 
-class CohortServer:
+class CohortServer(VendorApi):
     """The API, for every project. `groups` are the cohorts by project (API key) and id."""
 
-    def __init__(self, clock: Clock, faults: Faults, *, job_s: float = 3.0, small_rows: int = 100) -> None:
+    pages = (API, CONTROL)
+    below = (f"{API}/", "/api/5/cohorts/", STORAGE)
+    own = CONTROL
+    max_bytes = 256 * 2**20
+    job_s = 3.0
+    small_rows = 100
+
+    def __init__(self, clock: Clock, faults: Faults) -> None:
+        super().__init__(clock, faults)
         self.groups: defaultdict[str, dict[str, SandboxCohort]] = defaultdict(dict)
-        self.job_s = job_s
-        self.small_rows = small_rows
         self.asked = 0
-        self._clock = clock
-        self._faults = faults
         self._jobs: dict[str, _Job] = {}
         self._asked: defaultdict[str, list[int]] = defaultdict(list)
         self._used: defaultdict[tuple[str, int], int] = defaultdict(int)  # by project and month
         self._links: dict[str, tuple[str, int]] = {}
 
-    @staticmethod
-    def takes(path: str) -> bool:
-        """Return whether this application answers the path."""
-        return path.startswith(("/api/3/cohorts", "/api/5/cohorts/", STORAGE)) or path == CONTROL
-
     def put(self, project: str, group: SandboxCohort) -> None:
         """Store a cohort, or replace it."""
-        group.computed_ms = self._clock.now_ms()
+        group.computed_ms = self.clock.now_ms()
         self.groups[project][group.id] = group
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        body = await read_body(scope, receive, MAX_BYTES)
-        if scope["path"] == CONTROL:
-            return await send_answer(send, self._control(scope, body or b""))
-        return await play(self._faults, scope, send, lambda: self._answer(scope))
-
-    def _control(self, scope: Scope, body: bytes) -> SandboxAnswer:
+    def own_page(self, scope: Scope, body: bytes) -> SandboxAnswer:
+        """Return the cohorts of a project, or store one."""
         project = query_of(scope).get("project", "")
         if scope["method"] == "GET":
             return SandboxAnswer(200, {"cohorts": [_listed(group) for group in self.groups[project].values()]})
@@ -124,8 +107,9 @@ class CohortServer:
             )
         return SandboxAnswer(200, {"stored": True})
 
-    def _answer(self, scope: Scope) -> SandboxAnswer:
-        path, now_ms = scope["path"], self._clock.now_ms()
+    def answer(self, scope: Scope, _: bytes | None) -> SandboxAnswer:
+        """Answer one request."""
+        path, now_ms = scope["path"], self.clock.now_ms()
         if scope["method"] != "GET":
             return SandboxAnswer(405, {"error": "method not allowed"})
         if path.startswith(STORAGE):

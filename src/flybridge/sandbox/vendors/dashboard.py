@@ -23,8 +23,8 @@ from msgspec import Struct, field
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, query_of, read_body, send_answer
-from flybridge.sandbox.played import play
+from flybridge.sandbox.http import SandboxAnswer, Scope, Send, query_of
+from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
 from flybridge.sandbox.vendors.properties import described
@@ -45,7 +45,6 @@ BUILT_IN: Final = frozenset({"platform", "country", "region", "city", "language"
 NONE: Final = "(none)"
 GROUPS: Final = 100
 MAX_GROUPS: Final = 1_000
-MAX_BYTES: Final = 1_000_000
 
 
 class GroupBy(Struct):
@@ -105,35 +104,29 @@ class RefusedQuery(Exception):
     """A query that Amplitude refuses."""
 
 
-class Dashboard:
+class Dashboard(VendorApi):
     """The API, for every project. `zones` are the time zones of projects by API key; `running` are queries at work."""
 
+    pages = (SEGMENTATION, ZONE)
+
     def __init__(self, ledgers: Mapping[str, ProjectLedger], clock: Clock, faults: Faults) -> None:
+        super().__init__(clock, faults)
         self.zones: dict[str, str] = {}
         self.running = 0
         self.asked = 0
         self._ledgers = ledgers
-        self._clock = clock
-        self._faults = faults
         self._spent: defaultdict[str, Spent] = defaultdict(Spent)
 
-    @staticmethod
-    def takes(path: str) -> bool:
-        """Return whether this application answers the path."""
-        return path in {SEGMENTATION, ZONE}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        await read_body(scope, receive, MAX_BYTES)
-        if scope["path"] == ZONE:
-            return await send_answer(send, self._set_zone(scope))
+    async def play(self, scope: Scope, send: Send, body: bytes | None) -> None:
+        """Answer one query while others may run."""
         self.running += 1
         try:
-            return await play(self._faults, scope, send, lambda: self._answer(scope))
+            await super().play(scope, send, body)
         finally:
             self.running -= 1
 
-    def _set_zone(self, scope: Scope) -> SandboxAnswer:
+    def own_page(self, scope: Scope, _: bytes) -> SandboxAnswer:
+        """Set the time zone of a project."""
         given = query_of(scope)
         project, zone = given.get("project", ""), given.get("timezone", "")
         try:
@@ -143,7 +136,8 @@ class Dashboard:
         self.zones[project] = zone
         return SandboxAnswer(200, {"timezone": zone})
 
-    def _answer(self, scope: Scope) -> SandboxAnswer:
+    def answer(self, scope: Scope, _: bytes | None) -> SandboxAnswer:
+        """Answer one query."""
         project = account(scope)
         if project is None:
             return SandboxAnswer(401, {"error": "Unauthorized"})
@@ -163,7 +157,7 @@ class Dashboard:
         return SandboxAnswer(200, {"data": _series(query, saved, ZoneInfo(self.zones.get(project, "UTC")))})
 
     def _over_budget(self, project: str, cost: int) -> str | None:
-        now_ms, spent = self._clock.now_ms(), self._spent[project].queries
+        now_ms, spent = self.clock.now_ms(), self._spent[project].queries
         while spent and now_ms - spent[0][0] >= BUDGETS[-1][0]:
             spent.popleft()
         for span_ms, most in BUDGETS:

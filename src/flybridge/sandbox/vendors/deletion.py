@@ -21,7 +21,8 @@ from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS
-from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, bearer_of, query_of, read_body, send_answer
+from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, decoded, query_of
+from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.users import User
 
@@ -30,7 +31,6 @@ SEARCH: Final = "/api/2/usersearch"
 ACTIVITY: Final = "/api/2/useractivity"
 LOOKS: Final = {SEARCH, ACTIVITY}
 APPSFLYER: Final = "/api/gdpr/v1/opendsr_requests"
-MAX_BYTES: Final = 1_000_000
 MAX_USERS: Final = 100
 IDENTITIES: Final = frozenset(
     {
@@ -68,27 +68,20 @@ class Subject(Struct):
     property_id: str
 
 
-class Deletions:
+class Deletions(VendorApi):
     """Both APIs as one ASGI application. `asked` are the requests that were taken: vendor, account or app, id."""
 
-    def __init__(self, clock: Clock, users: Callable[[str], Iterable[User]] = lambda _: ()) -> None:
+    pages = (AMPLITUDE, APPSFLYER, *LOOKS)
+
+    def __init__(self, clock: Clock, users: Callable[[str], Iterable[User]]) -> None:
+        super().__init__(clock)
         self.asked: list[tuple[str, str, str]] = []
         self.trouble: list[int] = []
-        self._clock = clock
         self._users_of = users
         self._requests: set[str] = set()
 
-    @staticmethod
-    def takes(path: str) -> bool:
-        """Return whether this application answers the path."""
-        return path in {AMPLITUDE, APPSFLYER, *LOOKS}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         """Answer one request."""
-        body = await read_body(scope, receive, MAX_BYTES)
-        await send_answer(send, self._answer(scope, body or b""))
-
-    def _answer(self, scope: Scope, body: bytes) -> SandboxAnswer:
         if self.trouble:
             return SandboxAnswer(self.trouble.pop(0), "scripted")
         if scope["method"] != ("GET" if scope["path"] in LOOKS else "POST"):
@@ -97,16 +90,14 @@ class Deletions:
         if not known:
             return SandboxAnswer(401, "Unauthorized")
         if scope["path"] == APPSFLYER:
-            return self._subject(body)
+            return self._subject(body or b"")
         if scope["path"] == AMPLITUDE:
-            return self._users(known, body)
+            return self._users(known, body or b"")
         look = self._search if scope["path"] == SEARCH else self._activity
         return look(known, query_of(scope).get("user", ""))
 
     def _users(self, key: str, body: bytes) -> SandboxAnswer:
-        try:
-            asked = msgspec.json.decode(body, type=DeletionRequest)
-        except msgspec.DecodeError:
+        if (asked := decoded(body, DeletionRequest)) is None:
             return SandboxAnswer(400, {"error": "invalid request"})
         if not 0 < len(asked.user_ids) + len(asked.amplitude_ids) <= MAX_USERS:
             return SandboxAnswer(400, {"error": "between 1 and 100 users"})
@@ -170,7 +161,7 @@ class Deletions:
         return SandboxAnswer(201, taken)
 
     def _day(self, ahead: int) -> str:
-        return datetime.fromtimestamp((self._clock.now_ms() + ahead * DAY_MS) / 1000, UTC).date().isoformat()
+        return datetime.fromtimestamp((self.clock.now_ms() + ahead * DAY_MS) / 1000, UTC).date().isoformat()
 
 
 def number_of(project: str, user: User) -> int:

@@ -19,8 +19,8 @@ import msgspec
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, query_of, read_body
-from flybridge.sandbox.played import play
+from flybridge.sandbox.http import SandboxAnswer, Scope, query_of
+from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
 from flybridge.sandbox.vendors.record import export_row
@@ -28,9 +28,7 @@ from flybridge.sandbox.vendors.record import export_row
 EXPORT: Final = "/api/2/export"
 DELAY_MS: Final = 2 * HOUR_MS
 MOST_DAYS: Final = 365
-MOST_BYTES: Final = 4 * 2**30
 FILE_EVENTS: Final = 50_000
-MAX_BYTES: Final = 1_000_000
 
 TOO_LARGE: Final = (
     "The file size of the exported data is too large. Shorten the time ranges and try again. The limit size is 4GB."
@@ -38,28 +36,18 @@ TOO_LARGE: Final = (
 NOTHING: Final = "No data available for the time range requested."
 
 
-class Exports:
+class Exports(VendorApi):
     """The API, for every project. `most_bytes` is the size that an export may have, before it is compressed."""
 
-    def __init__(
-        self, ledgers: Mapping[str, ProjectLedger], clock: Clock, faults: Faults, *, most_bytes: int = MOST_BYTES
-    ) -> None:
-        self.most_bytes = most_bytes
+    pages = (EXPORT,)
+    most_bytes = 4 * 2**30
+
+    def __init__(self, ledgers: Mapping[str, ProjectLedger], clock: Clock, faults: Faults) -> None:
+        super().__init__(clock, faults)
         self._ledgers = ledgers
-        self._clock = clock
-        self._faults = faults
 
-    @staticmethod
-    def takes(path: str) -> bool:
-        """Return whether this application answers the path."""
-        return path == EXPORT
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def answer(self, scope: Scope, _: bytes | None) -> SandboxAnswer:
         """Answer one request."""
-        await read_body(scope, receive, MAX_BYTES)
-        await play(self._faults, scope, send, lambda: self._answer(scope))
-
-    def _answer(self, scope: Scope) -> SandboxAnswer:
         project = account(scope)
         if project is None:
             return SandboxAnswer(401, {"error": "Unauthorized"})
@@ -72,7 +60,7 @@ class Exports:
         if last - first > MOST_DAYS * DAY_MS:
             return SandboxAnswer(400, {"error": f"The time range is limited to {MOST_DAYS} days"})
         # An hour is there two hours after its end.
-        until = min(last + HOUR_MS, (self._clock.now_ms() - DELAY_MS) // HOUR_MS * HOUR_MS)
+        until = min(last + HOUR_MS, (self.clock.now_ms() - DELAY_MS) // HOUR_MS * HOUR_MS)
         ledger = self._ledgers.get(project)
         found = [event for event in (ledger.saved if ledger else ()) if first <= event.received_ms < until]
         if not found:

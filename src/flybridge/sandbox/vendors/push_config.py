@@ -15,13 +15,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-import msgspec
-
-from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, bearer_of, query_of, read_body, send_answer
+from flybridge.clock import Clock
+from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, decoded, query_of
+from flybridge.sandbox.played import VendorApi
 
 PATH: Final = "/api/pushapi/v1.0/"
 CONTROL: Final = "/sandbox/push_config"
-MAX_BYTES: Final = 1_000_000
 MAX_ENDPOINTS: Final = 6
 REQUEST_ID: Final = "8a3f4fa6-a91c-11ec-b909-0242ac120002"
 
@@ -57,41 +56,33 @@ FIELDS: Final = (
     "store_reinstall", "is_lat", "device_download_time", "device_download_time_selected_timezone",
     "conversion_type", "custom_dimension", "campaign_type",
 )  # fmt: skip
-"""Fields that can be selected on both platforms."""
-ONLY: Final[Mapping[str, tuple[str, ...]]] = {
-    "android": (),
-    "ios": (),
-    "windowsphone": (),
-}
+"""Fields that can be selected, on every platform."""
+PLATFORMS: Final = frozenset({"android", "ios", "windowsphone"})
 MANDATORY: Final = frozenset({"event_name", "event_time", "app_id"})
 
 _TOKEN: Final = re.compile(r"[ \t\-_.a-zA-Z0-9]{0,2000}")
 _HEADER: Final = re.compile(r"(Authorization|X-[a-zA-Z0-9\-_]{0,28})")
 
 
-class PushConfig:
+class PushConfig(VendorApi):
     """The API for every app. `endpoints` and `tokens` are by app id; a token is its header and its value."""
 
-    def __init__(self) -> None:
+    pages = (CONTROL,)
+    below = (PATH,)
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
         self.endpoints: dict[str, list[dict[str, Any]]] = {}
         self.tokens: dict[str, tuple[str, str]] = {}
 
-    @staticmethod
-    def takes(path: str) -> bool:
-        """Return whether this application answers the path."""
-        return path.startswith(PATH) or path == CONTROL
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        body = await read_body(scope, receive, MAX_BYTES)
-        await send_answer(send, self._control(scope) if scope["path"] == CONTROL else self._answer(scope, body or b""))
-
-    def _control(self, scope: Scope) -> SandboxAnswer:
+    def own_page(self, scope: Scope, _: bytes) -> SandboxAnswer:
+        """Return the endpoints and the token of an app."""
         app = query_of(scope).get("app", "")
         header, token = self.tokens.get(app, ("Authorization", ""))
         return SandboxAnswer(200, {"endpoints": self.endpoints.get(app, []), "header": header, "token": token})
 
-    def _answer(self, scope: Scope, body: bytes) -> SandboxAnswer:
+    def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
+        """Answer one request."""
         token = bearer_of(scope)
         if not token or token.startswith("invalid"):
             return _error(401, "AuthenticationFailed", "Authentication failed. The authentication token is not valid.")
@@ -102,13 +93,13 @@ class PushConfig:
             case "GET", ["app", app] if app and not app.startswith("unknown"):
                 return SandboxAnswer(200, {"endpoints": self.endpoints.get(app, [])})
             case "PUT", ["app", app] if app and not app.startswith("unknown"):
-                return self._put(app, body)
+                return self._put(app, body or b"")
             case "PUT", ["tokens", "app", app] if app and not app.startswith("unknown"):
-                return self._set_token(app, body)
+                return self._set_token(app, body or b"")
             case _, ["app", _] | ["tokens", "app", _]:
                 return _error(403, "UnknownAppid", "The app ID specified wasn't found.")
-            case "GET", ["fields", platform] if platform in ONLY:
-                return SandboxAnswer(200, {"fields": [*FIELDS, *ONLY[platform]], "request_id": REQUEST_ID})
+            case "GET", ["fields", platform] if platform in PLATFORMS:
+                return SandboxAnswer(200, {"fields": FIELDS, "request_id": REQUEST_ID})
             case "GET", ["event-types", entity] if entity in EVENT_TYPES:
                 return SandboxAnswer(200, {"event_types": list(EVENT_TYPES[entity]), "request_id": REQUEST_ID})
             case "GET", ["fields" | "event-types", _]:
@@ -116,14 +107,12 @@ class PushConfig:
         return _error(404, "InvalidVersion", "The API version listed in the URL doesn't exist.")
 
     def _put(self, app: str, body: bytes) -> SandboxAnswer:
-        try:
-            endpoints = msgspec.json.decode(body, type=dict[str, list[dict[str, Any]]])["endpoints"]
-        except (msgspec.DecodeError, KeyError):
+        if (endpoints := (decoded(body, dict[str, list[dict[str, Any]]]) or {}).get("endpoints")) is None:
             return _error(422, "SchemaError", "Invalid JSON format or no JSON found. Verify the content and resubmit.")
         if len(endpoints) > MAX_ENDPOINTS:
             return _error(422, "TooManyEndpoints", "Too many endpoints.")
         for endpoint in endpoints:
-            if (fault := _fault(endpoint, app)) is not None:
+            if (fault := _fault(endpoint)) is not None:
                 return _error(422, *fault)
         if len({one["url"] for one in endpoints}) < len(endpoints):
             return _error(422, "RepeatingURL", "Repeating URL.")
@@ -131,9 +120,7 @@ class PushConfig:
         return SandboxAnswer(200, {"request_id": REQUEST_ID})
 
     def _set_token(self, app: str, body: bytes) -> SandboxAnswer:
-        try:
-            given = msgspec.json.decode(body, type=dict[str, str | None])
-        except msgspec.DecodeError:
+        if (given := decoded(body, dict[str, str | None])) is None:
             return _error(400, "JSONParsingError", "An error occurred while parsing the JSON body.")
         token, header = given.get("token"), given.get("token_name") or self.tokens.get(app, ("Authorization", ""))[0]
         if token is None or not _TOKEN.fullmatch(token) or not _HEADER.fullmatch(header):
@@ -142,7 +129,7 @@ class PushConfig:
         return SandboxAnswer(200, {"request_id": REQUEST_ID, "message": "Your token has been set successfully"})
 
 
-def _fault(endpoint: Mapping[str, Any], app: str) -> tuple[str, str] | None:
+def _fault(endpoint: Mapping[str, Any]) -> tuple[str, str] | None:
     entity, types = str(endpoint.get("attributing_entity")), endpoint.get("event_types")
     if entity not in EVENT_TYPES or not isinstance(endpoint.get("enabled"), bool):
         return "SchemaError", "Invalid JSON format or no JSON found. Verify the content and resubmit."
@@ -156,11 +143,10 @@ def _fault(endpoint: Mapping[str, Any], app: str) -> tuple[str, str] | None:
     if entity == "skadnetwork":
         return None
     fields = endpoint.get("selected_fields")
-    known = {*FIELDS, *ONLY["ios" if app.startswith("id") else "android"]}
     if isinstance(fields, list):
         if len(set(fields)) < len(fields):
             return "InvalidMessageFields", "The selected_fields specified are not unique. Use unique selected_fields."
-        if not set(fields) <= known:
+        if not set(fields) <= set(FIELDS):
             return "InvalidMessageFields", "Incorrect message-fields specified."
         if not set(fields) >= MANDATORY:
             return "MissingMandatoryFields", "Every endpoint must include the mandatory selected_fields."

@@ -26,15 +26,14 @@ from urllib.parse import unquote
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, bearer_of, query_of, read_body, send_answer
-from flybridge.sandbox.played import play
+from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, no_such_page, query_of
+from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.raw_columns import ADDITIONAL
 from flybridge.sandbox.vendors.raw_data import NAMES, RawData, as_csv, cells, header
 
 PATH: Final = "/api/raw-data/export/app/"
 SIGNED: Final = "/sandbox/raw/file/"
 OWN: Final = "/sandbox/raw/"
-MAX_BYTES: Final = 512 * 2**20
 QUOTA: Final = 24
 LOOKBACK_DAYS: Final = 90
 LIMITS: Final = {"": 200_000, "200000": 200_000, "1000000": 1_000_000}
@@ -47,36 +46,26 @@ _TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?: (\d{2}:\d{2})(:\d{2})?)?")
 _FIELDS: Final = frozenset(field for field, _, _ in ADDITIONAL)
 
 
-class RawPull:
+class RawPull(VendorApi):
     """The API for every app. `quota` is calls for each report and day; `rows` bounds a report, 0: as documented."""
 
+    below = (PATH, OWN)
+    max_bytes = 512 * 2**20
+
     def __init__(self, data: RawData, clock: Clock, faults: Faults) -> None:
+        super().__init__(clock, faults)
         self.data = data
         self.quota = QUOTA
         self.rows = 0
         self.lookback_days = LOOKBACK_DAYS
         self.calls: defaultdict[tuple[int, str, str], int] = defaultdict(int)
-        self.faults: deque[str] = deque()
-        self._clock = clock
-        self._played = faults
+        self.scripted: deque[str] = deque()
         self._files: dict[str, bytes] = {}
 
-    @staticmethod
-    def takes(path: str) -> bool:
-        """Return whether this application answers the path."""
-        return path.startswith((PATH, OWN))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        body = await read_body(scope, receive, MAX_BYTES)
-        path = scope["path"]
-        if path.startswith(SIGNED):
-            return await send_answer(send, self._file(scope))
-        if path.startswith(OWN):
-            return await send_answer(send, self._own(scope, body or b""))
-        return await play(self._played, scope, send, lambda: self._answer(scope))
-
-    def _own(self, scope: Scope, body: bytes) -> SandboxAnswer:
+    def own_page(self, scope: Scope, body: bytes) -> SandboxAnswer:
+        """Take what happened and how to answer, or return the file of a report."""
+        if scope["path"].startswith(SIGNED):
+            return self._file(scope)
         given = query_of(scope)
         match scope["method"], scope["path"].removeprefix(OWN):
             case "POST", "happened" if given.get("app"):
@@ -85,11 +74,9 @@ class RawPull:
                 self.quota = int(given.get("quota", self.quota))
                 self.rows = int(given.get("rows", self.rows))
                 self.lookback_days = int(given.get("lookback", self.lookback_days))
-                self.faults.extend(fault for fault in given.get("faults", "").split(",") if fault)
-                return SandboxAnswer(200, {"quota": self.quota, "rows": self.rows, "faults": list(self.faults)})
-        return SandboxAnswer(
-            404, {"error": "There is no such page.", "remedy": f"POST to {OWN}happened?app= or {OWN}pull."}
-        )
+                self.scripted.extend(fault for fault in given.get("faults", "").split(",") if fault)
+                return SandboxAnswer(200, {"quota": self.quota, "rows": self.rows, "faults": list(self.scripted)})
+        return no_such_page(f"POST to {OWN}happened?app= or {OWN}pull.")
 
     def _file(self, scope: Scope) -> SandboxAnswer:
         if b"authorization" in dict(scope["headers"]):
@@ -102,7 +89,8 @@ class RawPull:
             return SandboxAnswer(403, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
         return SandboxAnswer(200, found)
 
-    def _answer(self, scope: Scope) -> SandboxAnswer:
+    def answer(self, scope: Scope, _: bytes | None) -> SandboxAnswer:
+        """Answer one request."""
         token = bearer_of(scope)
         if not token or token.startswith("invalid"):
             return SandboxAnswer(401, {"message": "Supplied API token is invalid"})
@@ -112,7 +100,7 @@ class RawPull:
         if len(parts) != 3 or parts[1] not in NAMES or parts[2] != "v5" or parts[0].startswith("unknown"):
             page = "<!DOCTYPE html><html><body><h1>AppsFlyer 404 error message page</h1></body></html>"
             return SandboxAnswer(404, page, {"content-type": "text/html; charset=utf-8"})
-        if self.faults and (fault := self.faults.popleft()):
+        if self.scripted and (fault := self.scripted.popleft()):
             return _fault(fault)
         return self._report(parts[0], parts[1], query_of(scope))
 
@@ -120,7 +108,7 @@ class RawPull:
         begin, end = _time(given.get("from", "")), _time(given.get("to", ""), last=True)
         if begin is None or end is None or end <= begin:
             return SandboxAnswer(400, {"message": "Invalid date range"})
-        now = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
+        now = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
         if begin < now - timedelta(days=self.lookback_days):
             message = f"Raw reports historical lookback is limited to {self.lookback_days} days"
             return SandboxAnswer(400, {"message": message})
@@ -130,7 +118,7 @@ class RawPull:
         fields = [field for field in given.get("additional_fields", "").split(",") if field]
         if unknown := sorted(set(fields) - _FIELDS):
             return SandboxAnswer(400, {"message": f"Invalid additional field {unknown[0]}"})
-        day = self._clock.now_ms() // 86_400_000
+        day = self.clock.now_ms() // 86_400_000
         if self.calls[day, app_id, report] >= self.quota:
             if "in" in report and "app" in report:
                 return SandboxAnswer(400, IN_APP_QUOTA)

@@ -33,8 +33,8 @@ import msgspec
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, bearer_of, query_of, read_body, send_answer
-from flybridge.sandbox.played import play
+from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, no_such_page, query_of
+from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC
 from flybridge.sandbox.vendors.aggregates import (
@@ -55,7 +55,6 @@ from flybridge.sandbox.vendors.report_csv import aggregate_csv, retargeting_csv
 AGGREGATE: Final = "/api/agg-data/export/app/"
 MASTER: Final = "/api/master-agg-data/"
 OWN: Final = "/sandbox/reports/"
-MAX_BYTES: Final = 512 * 2**20
 JSON: Final = {"content-type": "application/json"}
 
 REPORTS: Final[Mapping[str, tuple[str, bool, bool]]] = {
@@ -73,25 +72,22 @@ OF_ACCOUNT: Final = 120
 MASTER_LAG_DAYS: Final = 2
 
 
-class Reports:
+class Reports(VendorApi):
     """These APIs for every app. `apps` are settings in AppsFlyer by app id; quotas follow the sandbox's clock."""
 
+    below = (AGGREGATE, MASTER, COHORTS, OWN)
+    max_bytes = 512 * 2**20
+
     def __init__(self, clock: Clock, faults: Faults) -> None:
+        super().__init__(clock, faults)
         self.apps: defaultdict[str, ReportedApp] = defaultdict(ReportedApp)
         self.facts: defaultdict[str, list[Reported]] = defaultdict(list)
         self._known: set[Reported] = set()
-        self._clock = clock
-        self._faults = faults
         self._last_ms: dict[tuple[str, str], int] = {}
         self._of_app: defaultdict[tuple[int, str], int] = defaultdict(int)
         self._of_account: defaultdict[tuple[int, str], int] = defaultdict(int)
         self._cohort_calls: defaultdict[str, list[int]] = defaultdict(list)
         self._quota_of_app, self._quota_of_account = OF_APP, OF_ACCOUNT
-
-    @staticmethod
-    def takes(path: str) -> bool:
-        """Return whether this application answers the path."""
-        return path.startswith((AGGREGATE, MASTER, COHORTS, OWN))
 
     def learn(self, facts: Iterable[Reported]) -> None:
         """Take facts; those that are known count once."""
@@ -100,14 +96,8 @@ class Reports:
                 self._known.add(fact)
                 self.facts[fact.app_id].append(fact)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        body = await read_body(scope, receive, MAX_BYTES)
-        if scope["path"].startswith(OWN):
-            return await send_answer(send, self._own(scope, body or b""))
-        return await play(self._faults, scope, send, lambda: self._answer(scope, body or b""))
-
-    def _own(self, scope: Scope, body: bytes) -> SandboxAnswer:
+    def own_page(self, scope: Scope, body: bytes) -> SandboxAnswer:
+        """Take facts and settings, or return a file of Cost ETL."""
         given = query_of(scope)
         match scope["method"], scope["path"].removeprefix(OWN):
             case "POST", "facts":
@@ -132,15 +122,14 @@ class Reports:
                 return SandboxAnswer(200, {"calls": self._quota_of_app})
             case "GET", path if (file := cost_file(path, self.facts, self.apps)) is not None:
                 return SandboxAnswer(200, file, {"content-type": "application/octet-stream"})
-        return SandboxAnswer(
-            404, {"error": "There is no such page.", "remedy": f"POST to {OWN}facts or {OWN}app?app=."}
-        )
+        return no_such_page(f"POST to {OWN}facts or {OWN}app?app=.")
 
-    def _answer(self, scope: Scope, body: bytes) -> SandboxAnswer:
+    def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
+        """Answer one request."""
         token = bearer_of(scope)
         master = scope["path"].startswith(MASTER)
         if scope["path"].startswith(COHORTS):
-            return self._cohorts(scope, body, token)
+            return self._cohorts(scope, body or b"", token)
         if not token or token.startswith("invalid"):
             return SandboxAnswer(401, {"message": f"{'The supplied' if master else 'Supplied'} API token is invalid"})
         if token.startswith("suspended"):
@@ -169,7 +158,7 @@ class Reports:
         own_zone, sources = zone not in {"", "UTC"}, _sources(given)
         if given.get("reattr") == "true":
             day = settings.day(own_zone=own_zone)
-            by_kind = retargeting_cells(self.facts.get(app_id, ()), day, now_ms=self._clock.now_ms())
+            by_kind = retargeting_cells(self.facts.get(app_id, ()), day, now_ms=self.clock.now_ms())
             within = {kind: between(found, first, last, sources) for kind, found in by_kind.items()}
             text = retargeting_csv(within, settings, dated=dated, geo=geo)
         else:
@@ -179,10 +168,10 @@ class Reports:
 
     def _cells(self, app_id: str, *, own_zone: bool, activity: bool = False) -> dict[Key, ReportCell]:
         day, facts = self.apps[app_id].day(own_zone=own_zone), self.facts.get(app_id, ())
-        return (activity_cells if activity else cells)(facts, day, now_ms=self._clock.now_ms())
+        return (activity_cells if activity else cells)(facts, day, now_ms=self.clock.now_ms())
 
     def _is_over_quota(self, token: str, app_id: str, report: str, days: int) -> bool:
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         if days <= SHORT_DAYS:
             last_ms = self._last_ms.get((app_id, report), -MINUTE_MS)
             if now_ms - last_ms < MINUTE_MS:
@@ -203,7 +192,7 @@ class Reports:
             return SandboxAnswer(401, b'"Authentication error"', JSON)
         if scope["method"] != "POST":
             return SandboxAnswer(405, {"message": "Method not allowed"})
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         self._cohort_calls[token] = [at for at in self._cohort_calls[token] if now_ms - at < MINUTE_MS]
         if len(self._cohort_calls[token]) >= CALLS_A_MINUTE:
             return SandboxAnswer(429, b'"Rate limit exceeded"', JSON)
@@ -214,7 +203,7 @@ class Reports:
         if token.startswith("nomaster"):
             return SandboxAnswer(404, "Not found")
         path = scope["path"].removeprefix(MASTER)
-        newest = date(1970, 1, 1) + timedelta(days=self._clock.now_ms() // DAY_MS - MASTER_LAG_DAYS)
+        newest = date(1970, 1, 1) + timedelta(days=self.clock.now_ms() // DAY_MS - MASTER_LAG_DAYS)
         if path == "lastupdate":
             return SandboxAnswer(200, newest.isoformat())
         if not path.startswith("v4/app/"):

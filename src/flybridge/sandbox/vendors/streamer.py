@@ -24,9 +24,10 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from flybridge.clock import Clock
 from flybridge.records import HOUR_MS
-from flybridge.sandbox.clock import MovableClock
-from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, query_of, read_body, send_answer
+from flybridge.sandbox.http import SandboxAnswer, Scope, query_of
+from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.amplitude import AmplitudeServer
 from flybridge.sandbox.vendors.ledger import Saved
 from flybridge.sandbox.vendors.record import export_row
@@ -59,31 +60,28 @@ class _Sync(Struct):
     again: list[tuple[int, int, bytes]] = []  # when (of the sandbox's clock), how many retries are left, the body
 
 
-class Streamer:
+class Streamer(VendorApi):
     """Follows the projects' ledgers. Events saved before a stream was set up are not sent."""
 
-    def __init__(self, amplitude: AmplitudeServer, clock: MovableClock, seed: int = 0) -> None:
+    pages = (PATH,)
+
+    def __init__(self, amplitude: AmplitudeServer, clock: Clock) -> None:
+        super().__init__(clock)
         self._amplitude = amplitude
-        self._clock = clock
-        self._random = Random(f"streamer {seed}")  # noqa: S311 - repeatable on purpose
+        self._random = Random("streamer 0")  # noqa: S311 - repeatable on purpose
         self._syncs: dict[str, _Sync] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def takes(self, path: str) -> bool:
-        """Whether a path is about streams."""
-        return path == PATH
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def own_page(self, scope: Scope, _: bytes) -> SandboxAnswer:
         """Set up a stream, or report on the streams."""
-        await read_body(scope, receive, 1024)
         if scope["method"] == "POST":
             asked = query_of(scope)
             if not asked.get("project") or not asked.get("url", "").startswith(("http://", "https://")):
                 problem = "The query has no `project`, or no `url` of a webhook."
                 remedy = f"Post to {PATH}?project=API_KEY&url=http://127.0.0.1:8700/v1/stream/my-app&token=..."
-                return await send_answer(send, SandboxAnswer(400, {"error": problem, "remedy": remedy}))
+                return SandboxAnswer(400, {"error": problem, "remedy": remedy})
             self.follow(asked["project"], asked["url"], asked.get("token", ""))
-        return await send_answer(send, SandboxAnswer(200, self.counts()))
+        return SandboxAnswer(200, self.counts())
 
     def follow(self, project: str, url: str, token: str = "") -> None:
         """Stream a project's events to a webhook from now on. To be called from a running event loop."""
@@ -122,7 +120,7 @@ class Streamer:
                     await asyncio.sleep(LOOK_S)
 
     def _due(self, project: str, sync: _Sync) -> list[tuple[_Sync, int, bytes]]:
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         saved = self._amplitude.ledger(project).saved
         fresh = saved[sync.position : sync.position + CONNECTIONS]
         sync.position += len(fresh)
@@ -144,7 +142,7 @@ class Streamer:
             await asyncio.sleep(wait_s * (0.5 + self._random.random()))
             wait_s *= 2
         if left:
-            sync.again.append((self._clock.now_ms() + SPACING_MS, left - 1, body))
+            sync.again.append((self.clock.now_ms() + SPACING_MS, left - 1, body))
         else:
             sync.tally.given_up += 1
 
