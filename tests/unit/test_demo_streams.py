@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from flybridge.demo.streams import StreamEvidence, interleaved, judge_stream
+from flybridge.demo.streams import interleaved, judge_stream
+from flybridge.demo.verdict import Evidence
 from flybridge.records import digest_of
 from flybridge.sandbox.traffic.products import Product, ProductKind, ProductTruth, products
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
@@ -36,14 +37,14 @@ def entry(outcome: str, uncertain: int = 0) -> LedgerEntry:
     return LedgerEntry("r", "shop", "stream", outcome, "", "i", 0, 0, uncertain, DIGEST)
 
 
-def found(*ledger: LedgerEntry, taken: list[dict[str, Any]], **more: Any) -> StreamEvidence:
+def found(*ledger: LedgerEntry, taken: list[dict[str, Any]], **more: Any) -> Evidence[Product]:
     """Put evidence together about one event."""
     truth = more.pop("truth", TRUTH)
     product = Product("/v1/stream/shop", b"{}", truth, 0)
-    return StreamEvidence("shop", [product], [DIGEST], ledger, taken, more.pop("rejected", []), **more)
+    return Evidence[Product]("shop", [product], [DIGEST], ledger, taken, more.pop("rejected", []), **more)
 
 
-def wrong(evidence: StreamEvidence) -> list[str]:
+def wrong(evidence: Evidence[Product]) -> list[str]:
     """Judge, and give what is wrong."""
     return [one.what for one in judge_stream(evidence).disagreements]
 

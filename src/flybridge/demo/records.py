@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.demo.environment import DemoApp
-from flybridge.demo.streams import StreamVerdict, evidence, judge_stream
-from flybridge.demo.verdict import AppVerdict, Evidence, judge
+from flybridge.demo.streams import StreamVerdict, judge_stream
+from flybridge.demo.verdict import AppVerdict, Evidence, Row, SentT, judge
 from flybridge.records import digest_of
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.products import Product
@@ -65,46 +65,27 @@ def judge_records(
     after_expiry: bool,
 ) -> tuple[list[AppVerdict], list[StreamVerdict]]:
     """Compare truth, ledger and what the vendors hold, of both directions."""
-    streamed = [
-        evidence(
-            app.name,
-            app.appsflyer_app_id,
-            made,
-            ledger,
-            taken=records.taken,
-            rejected=records.refused,
-            repeats=repeats,
-            after_expiry=after_expiry,
+
+    def evidence(
+        app: DemoApp, sent: Sequence[SentT], lines: Sequence[LedgerEntry], taken: Sequence[Row], rejected: Sequence[Row]
+    ) -> Evidence[SentT]:
+        own = [one for one in sent if one.truth.app == app.name]
+        digests = [digest_of(app.name, one.body) for one in own]
+        lines = [entry for entry in lines if entry.app == app.name]
+        again = {digest: repeats[digest] for digest in digests if digest in repeats}
+        return Evidence(app.name, own, digests, lines, taken, rejected, app.route, again, after_expiry)
+
+    ours = {digest_of(product.truth.app, product.body) for product in made}
+    verdicts, streams = list[AppVerdict](), list[StreamVerdict]()
+    for app in apps:
+        taken, refused = (_of("app", app.appsflyer_app_id, rows) for rows in (records.taken, records.refused))
+        streams.append(judge_stream(evidence(app, made, [one for one in ledger if one.digest in ours], taken, refused)))
+        saved, rejected = (_of("project", app.api_key, rows) for rows in (records.saved, records.rejected))
+        verdicts.append(
+            judge(evidence(app, messages, [one for one in ledger if one.digest not in ours], saved, rejected))
         )
-        for app in apps
-    ]
-    ours = {digest for one in streamed for digest in one.digests}
-    rest = [entry for entry in ledger if entry.digest not in ours]
-    found = [
-        _evidence(app, messages, rest, records=records, repeats=repeats, after_expiry=after_expiry) for app in apps
-    ]
-    return list(map(judge, found)), list(map(judge_stream, streamed))
+    return verdicts, streams
 
 
-def _evidence(
-    app: DemoApp,
-    messages: Sequence[TrafficMessage],
-    ledger: Sequence[LedgerEntry],
-    *,
-    records: VendorRecords,
-    repeats: Mapping[bytes, int],
-    after_expiry: bool,
-) -> Evidence:
-    own = [message for message in messages if message.truth.app == app.name]
-    digests = [digest_of(app.name, message.body) for message in own]
-    return Evidence(
-        app.name,
-        app.route,
-        own,
-        digests,
-        [entry for entry in ledger if entry.app == app.name],
-        [row for row in records.saved if row["project"] == app.api_key],
-        [row for row in records.rejected if row["project"] == app.api_key],
-        {digest: repeats[digest] for digest in digests if digest in repeats},
-        after_expiry,
-    )
+def _of(name: str, value: str, rows: Rows) -> Rows:
+    return [row for row in rows if row[name] == value]

@@ -7,19 +7,14 @@ ledger counts it as uncertain, and not once more often.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from flybridge.demo.verdict import Disagreement, other_ends
-from flybridge.records import OutcomeKind, digest_of
+from flybridge.demo.verdict import Disagreement, Evidence, Row
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.products import Product, ProductKind, ProductTruth
 from flybridge.sandbox.traffic.truth import Fate
-from flybridge.store.figures import LedgerEntry
-
-Row = Mapping[str, Any]
 
 
 class StreamVerdict(Struct, frozen=True):
@@ -41,19 +36,6 @@ class StreamVerdict(Struct, frozen=True):
     disagreements: Sequence[Disagreement]
 
 
-class StreamEvidence(Struct, frozen=True):
-    """What one app's product events left behind. `digests` are of `products`, in the same order."""
-
-    app: str
-    products: Sequence[Product]
-    digests: Sequence[bytes]
-    ledger: Sequence[LedgerEntry]
-    taken: Sequence[Row]
-    rejected: Sequence[Row]
-    repeats: Mapping[bytes, int] = {}
-    after_expiry: bool = False
-
-
 def interleaved(messages: Sequence[TrafficMessage], made: Iterable[Product]) -> Iterator[TrafficMessage | Product]:
     """Return the traffic of both directions in one line."""
     waiting = defaultdict(list)
@@ -64,46 +46,23 @@ def interleaved(messages: Sequence[TrafficMessage], made: Iterable[Product]) -> 
         yield from waiting[position]
 
 
-def evidence(
-    app: str,
-    app_id: str,
-    made: Sequence[Product],
-    ledger: Sequence[LedgerEntry],
-    *,
-    taken: Sequence[Row],
-    rejected: Sequence[Row],
-    repeats: Mapping[bytes, int],
-    after_expiry: bool,
-) -> StreamEvidence:
-    """Pick out what belongs to one app."""
-    own = [product for product in made if product.truth.app == app]
-    digests = [digest_of(app, product.body) for product in own]
-    ours = set(digests)
-    return StreamEvidence(
-        app,
-        own,
-        digests,
-        [entry for entry in ledger if entry.app == app and entry.digest in ours],
-        [row for row in taken if row["app"] == app_id],
-        [row for row in rejected if row["app"] == app_id],
-        {digest: repeats[digest] for digest in digests if digest in repeats},
-        after_expiry,
-    )
-
-
-def judge_stream(found: StreamEvidence) -> StreamVerdict:
+def judge_stream(found: Evidence[Product]) -> StreamVerdict:
     """Compare the three records of one app."""
-    lines: defaultdict[bytes, list[LedgerEntry]] = defaultdict(list)
-    for entry in found.ledger:
-        lines[entry.digest].append(entry)
-    truths = {(p.truth.event_name, p.truth.event_time): p.truth for p in found.products if p.truth.event_name}
+    lines = found.lines()
+    made = [product.truth for product in found.sent]
+    truths = {(truth.event_name, truth.event_time): truth for truth in made if truth.event_name}
     refused = {(row["event_name"], row["event_time"]) for row in found.rejected} & truths.keys()
     uncertain = {
-        product.truth.id: sum(entry.uncertain for entry in lines[digest])
-        for product, digest in zip(found.products, found.digests, strict=True)
-        if product.truth.fate is Fate.DELIVERED
+        truth.id: sum(entry.uncertain for entry in lines[digest])
+        for truth, digest in zip(made, found.digests, strict=True)
+        if truth.fate is Fate.DELIVERED
     }
-    wrong = list(_ledger(found, lines, refused))
+
+    def end(product: Product) -> str:
+        truth = product.truth
+        return Fate.DEAD if (truth.event_name, truth.event_time) in refused else found.end(truth.fate)
+
+    wrong = list(found.against_truth(end, "Product event"))
     seen: Counter[tuple[str, str]] = Counter()
     for row in found.taken:
         key = (row["event_name"], row["event_time"])
@@ -120,34 +79,16 @@ def judge_stream(found: StreamEvidence) -> StreamVerdict:
     there = [truth for key, truth in truths.items() if seen[key]]
     return StreamVerdict(
         found.app,
-        len(found.products),
+        len(made),
         len(there),
         sum(truth.kind is ProductKind.NAMELESS for truth in there),
-        sum(product.truth.fate is Fate.APPLIED for product in found.products),
-        sum(product.truth.fate is Fate.HELD for product in found.products),
+        sum(truth.fate is Fate.APPLIED for truth in made),
+        sum(truth.fate is Fate.HELD for truth in made),
         len(refused),
         sum(times - 1 for times in seen.values()),
         sum(uncertain.values()),
         wrong,
     )
-
-
-def _ledger(
-    found: StreamEvidence, lines: Mapping[bytes, list[LedgerEntry]], refused: set[tuple[str, str]]
-) -> Iterator[Disagreement]:
-    expected: defaultdict[bytes, Counter[str]] = defaultdict(Counter)
-    names: dict[bytes, int] = {}
-    for product, digest in zip(found.products, found.digests, strict=True):
-        expected[digest][_end(product.truth, refused, after_expiry=found.after_expiry)] += 1
-        names.setdefault(digest, product.truth.id)
-    for digest, what in other_ends(expected, lines, found.repeats):
-        yield Disagreement(found.app, f"Product event {names[digest]} {what}")
-
-
-def _end(truth: ProductTruth, refused: set[tuple[str, str]], *, after_expiry: bool) -> str:
-    if (truth.event_name, truth.event_time) in refused:
-        return str(Fate.DEAD)
-    return str(OutcomeKind.EXPIRED if after_expiry and truth.fate is Fate.HELD else truth.fate)
 
 
 def _row(row: Row, truth: ProductTruth | None) -> Iterator[str]:

@@ -7,17 +7,21 @@ is (app, type and time), so that no side is asked about itself.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
 
 from flybridge.records import OutcomeKind
-from flybridge.sandbox.traffic.traffic import TrafficMessage
+from flybridge.sandbox.traffic.planned import TrafficMessage
+from flybridge.sandbox.traffic.products import Product
 from flybridge.sandbox.traffic.truth import Comparison, Expected, Fate, Truth, compare
 from flybridge.store.figures import LedgerEntry
 
 SHOWN: Final = 20
+
+Row = Mapping[str, Any]
+SentT = TypeVar("SentT", TrafficMessage, Product)
 
 
 class Disagreement(Struct, frozen=True):
@@ -63,59 +67,87 @@ class AppVerdict(Struct, frozen=True):
     installs: Installs = Installs(0, 0, {}, 0)
 
 
-class Evidence(Struct, frozen=True):
-    """What one app left behind. `digests` are of `messages`, in the same order.
+class Evidence(Struct, Generic[SentT], frozen=True):
+    """What one direction of an app left behind. `digests` are of what was `sent`, in the same order.
 
-    `repeats` says how often a message was sent again because its answer was lost on the way in: up to so many
-    duplicates more may be in the ledger. `after_expiry`: the clock was moved past every hold's window, so that what
-    must be held must be expired instead.
+    `taken` and `rejected` are the vendor's records. `repeats` says how often a message was sent again because its
+    answer was lost on the way in: up to so many duplicates more may be in the ledger. `after_expiry`: the clock was
+    moved past every hold's window, so that what must be held must be expired instead.
     """
 
     app: str
-    route: str
-    messages: Sequence[TrafficMessage]
+    sent: Sequence[SentT]
     digests: Sequence[bytes]
     ledger: Sequence[LedgerEntry]
-    saved: Sequence[Mapping[str, Any]]
-    rejected: Sequence[Mapping[str, Any]]
+    taken: Sequence[Row]
+    rejected: Sequence[Row] = ()
+    route: str = "http_v2"
     repeats: Mapping[bytes, int] = {}
     after_expiry: bool = False
 
+    def lines(self) -> Mapping[bytes, Sequence[LedgerEntry]]:
+        """Return the lines of the ledger by digest, none for a digest that it does not have."""
+        lines: defaultdict[bytes, list[LedgerEntry]] = defaultdict(list)
+        for entry in self.ledger:
+            lines[entry.digest].append(entry)
+        return lines
 
-def judge(evidence: Evidence) -> AppVerdict:
+    def end(self, fate: Fate) -> str:
+        """Return where a message of this fate must end in the ledger."""
+        return OutcomeKind.EXPIRED if self.after_expiry and fate is Fate.HELD else fate
+
+    def against_truth(self, end: Callable[[SentT], str], name: str) -> Iterator[Disagreement]:
+        """Yield what is in the ledger otherwise than what was sent must `end`."""
+        expected: defaultdict[bytes, Counter[str]] = defaultdict(Counter)
+        ids: dict[bytes, int] = {}
+        for one, digest in zip(self.sent, self.digests, strict=True):
+            expected[digest][str(end(one))] += 1
+            ids.setdefault(digest, one.truth.id)
+        lines = self.lines()
+        for digest, wanted in expected.items():
+            found = Counter(str(entry.outcome) for entry in lines[digest])
+            again = found[OutcomeKind.DUPLICATE] - wanted[OutcomeKind.DUPLICATE]
+            if 0 < again <= self.repeats.get(digest, 0):
+                wanted[OutcomeKind.DUPLICATE] += again
+            if found != wanted:
+                ends = ", ".join(f"{n} {outcome}" for outcome, n in sorted(found.items())) or "nothing"
+                due = ", ".join(f"{n} {fate}" for fate, n in sorted(wanted.items()))
+                yield Disagreement(self.app, f"{name} {ids[digest]} must be {due}; the ledger has {ends}.")
+        for digest in lines.keys() - expected.keys():
+            what = f"The ledger has {len(lines[digest])} lines of a message that was not sent."
+            yield Disagreement(self.app, what)
+
+
+def judge(evidence: Evidence[TrafficMessage]) -> AppVerdict:
     """Compare the three records of one app."""
-    lines: defaultdict[bytes, list[LedgerEntry]] = defaultdict(list)
-    for entry in evidence.ledger:
-        lines[entry.digest].append(entry)
-    truths = [message.truth for message in evidence.messages]
-    comparison = compare(truths, evidence.saved, evidence.rejected, route=evidence.route)
+    lines = evidence.lines()
+    truths = [message.truth for message in evidence.sent]
+    comparison = compare(truths, evidence.taken, evidence.rejected, route=evidence.route)
     refused = set(comparison.rejected)
-    expected: defaultdict[bytes, Counter[str]] = defaultdict(Counter)
-    never = 0
-    names: dict[bytes, int] = {}
-    uncertain: Counter[int] = Counter()
-    for message, digest in zip(evidence.messages, evidence.digests, strict=True):
-        truth = message.truth
-        fate = truth.expected(evidence.route).fate
+    fates = {truth.id: truth.expected(evidence.route).fate for truth in truths}
+    uncertain = {
+        truth.id: sum(entry.uncertain for entry in lines[digest])
+        for truth, digest in zip(truths, evidence.digests, strict=True)
+        if fates[truth.id] is Fate.DELIVERED
+    }
+
+    def end(message: TrafficMessage) -> str:
         # What the sandbox is scripted to reject must end as a dead letter here, and not as delivered.
-        expected[digest][Fate.DEAD if truth.id in refused else _end(fate, evidence.after_expiry)] += 1
-        names.setdefault(digest, truth.id)
-        never += fate is Fate.HELD
-        if fate is Fate.DELIVERED:
-            uncertain[truth.id] += sum(entry.uncertain for entry in lines[digest])
-    wrong = list(_ledger_against_truth(evidence, expected, lines, names))
+        return Fate.DEAD if message.truth.id in refused else evidence.end(fates[message.truth.id])
+
+    wrong = list(evidence.against_truth(end, "Message"))
     # Each doubt may have become one repeat, and no repeat is without its doubt.
-    doubled = [row for row, more in comparison.doubled.items() if more <= uncertain[row]]
+    doubled = [row for row, more in comparison.doubled.items() if more <= uncertain.get(row, 0)]
     wrong += [Disagreement(evidence.app, what) for what in _amplitude_against_truth(comparison, set(doubled))]
     return AppVerdict(
         evidence.app,
         evidence.route,
-        len(evidence.messages),
+        len(truths),
         comparison.right + len(doubled),
         len(comparison.rejected),
         len(doubled),
         wrong,
-        never,
+        sum(fate is Fate.HELD for fate in fates.values()),
         sum(entry.outcome == OutcomeKind.EXPIRED for entry in evidence.ledger),
         _installs(truths, comparison, evidence.route),
     )
@@ -137,38 +169,6 @@ def _installs(truths: Sequence[Truth], comparison: Comparison, route: str) -> In
                 refused += truth.id in comparison.rejected
     n = due - refused + unmatched.total()
     return Installs(n, due - refused - absent, dict(unmatched.most_common()), absent)
-
-
-def _end(fate: Fate, after_expiry: bool) -> str:
-    return OutcomeKind.EXPIRED if after_expiry and fate is Fate.HELD else fate
-
-
-def _ledger_against_truth(
-    evidence: Evidence,
-    expected: Mapping[bytes, Counter[str]],
-    lines: Mapping[bytes, list[LedgerEntry]],
-    names: Mapping[bytes, int],
-) -> Iterable[Disagreement]:
-    for digest, what in other_ends(expected, lines, evidence.repeats):
-        yield Disagreement(evidence.app, f"Message {names[digest]} {what}")
-    for digest in lines.keys() - expected.keys():
-        yield Disagreement(evidence.app, f"The ledger has {len(lines[digest])} lines of a message that was not sent.")
-
-
-def other_ends(
-    expected: Mapping[bytes, Counter[str]], lines: Mapping[bytes, list[LedgerEntry]], repeats: Mapping[bytes, int]
-) -> Iterable[tuple[bytes, str]]:
-    """Yield the digests whose lines in the ledger are others than expected, each with what they are instead."""
-    for digest, fates in expected.items():
-        found = Counter(entry.outcome for entry in lines.get(digest, ()))
-        wanted = Counter({str(fate): n for fate, n in fates.items()})
-        again = found[OutcomeKind.DUPLICATE] - wanted[OutcomeKind.DUPLICATE]
-        if 0 < again <= repeats.get(digest, 0):
-            wanted[OutcomeKind.DUPLICATE] += again
-        if +found != +wanted:
-            ends = ", ".join(f"{n} {outcome}" for outcome, n in sorted(found.items())) or "nothing"
-            due = ", ".join(f"{n} {fate}" for fate, n in sorted((+wanted).items()))
-            yield digest, f"must be {due}; the ledger has {ends}."
 
 
 def _amplitude_against_truth(comparison: Comparison, doubled: set[int]) -> Iterable[str]:
