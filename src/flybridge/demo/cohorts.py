@@ -15,8 +15,8 @@ from uuid import UUID
 import aiohttp
 import msgspec
 from msgspec import Struct
-from prometheus_client.parser import text_string_to_metric_families
 
+from flybridge.demo.watch import samples
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort
 
@@ -180,23 +180,20 @@ class _AudienceFigures(Struct):
 
 
 async def _read_figures(session: aiohttp.ClientSession, bridge: str) -> _AudienceFigures:
-    async with session.get(f"{bridge}/metrics") as response:
-        text = await response.text()
     found = _AudienceFigures()
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.labels.get("app") != APP:
-                continue
-            match sample.name:
-                case "flybridge_audience_in_step_timestamp_seconds":
-                    found.in_step_ms = sample.value * 1000
-                case "flybridge_audience_snapshot_timestamp_seconds":
-                    found.snapshot_ms = sample.value * 1000
-                case "flybridge_audience_pending":
-                    found.pending += sample.value
-                case "flybridge_audience_runs_total":
-                    found.runs += int(sample.value)
-                    found.failed += int(sample.value) if sample.labels["outcome"] != "done" else 0
+    for sample in await samples(session, bridge):
+        if sample.labels.get("app") != APP:
+            continue
+        match sample.name:
+            case "flybridge_audience_in_step_timestamp_seconds":
+                found.in_step_ms = sample.value * 1000
+            case "flybridge_audience_snapshot_timestamp_seconds":
+                found.snapshot_ms = sample.value * 1000
+            case "flybridge_audience_pending":
+                found.pending += sample.value
+            case "flybridge_audience_runs_total":
+                found.runs += int(sample.value)
+                found.failed += int(sample.value) if sample.labels["outcome"] != "done" else 0
     return found
 
 

@@ -34,7 +34,7 @@ from flybridge.sandbox.faults import Faults, FaultScript
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.products import Product, products
-from flybridge.sandbox.traffic.traffic import TrafficApp, generate
+from flybridge.sandbox.traffic.traffic import generate
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside
 
@@ -184,8 +184,7 @@ async def play(events: int, seed: int, directory: Path) -> DaysResult:
     began = perf_counter()
     environment = LocalEnvironment(directory)
     text = environment.config(ORIGIN).replace("wait_hours = 24", "wait_hours = 96") + "gzip = true\n"
-    apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
-    messages = list(generate(seed, events, apps))
+    messages = list(generate(seed, events, environment.apps))
     made = list(products(messages, seed, 0.4))
     clock = JumpingClock(messages[0].send_ms)
     poison = FaultScript(poison_events=POISON)

@@ -9,21 +9,17 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final, TypedDict, Unpack
 
-from msgspec import Struct
-
 from flybridge.config.settings import Config, load
 from flybridge.demo.cohorts import CohortScenario, section
 from flybridge.errors import FlybridgeError
+from flybridge.sandbox.traffic.postbacks import TrafficApp
 from flybridge.sandbox.traffic.products import STREAM
 from flybridge.testing.processes import Process, free_port
 
 
-class DemoApp(Struct, frozen=True):
+class DemoApp(TrafficApp, frozen=True):
     """One app of the demo, with the zone and currency that it has in AppsFlyer, and rates to that currency."""
 
-    name: str
-    platform: str
-    appsflyer_app_id: str
     route: str
     timezone: str = "UTC"
     currency: str = "USD"

@@ -17,15 +17,15 @@ from msgspec import structs
 from flybridge.config.settings import load
 from flybridge.demo.cohorts import advance
 from flybridge.demo.environment import DemoApp, LocalEnvironment
-from flybridge.demo.outage_verdict import OutageVerdict
 from flybridge.demo.performance import truth_of
 from flybridge.demo.run import record, sandbox_ms, tell_reports, wait_for_rest
 from flybridge.demo.sender import Outgoing, Sender
+from flybridge.demo.verdict import OutageVerdict
 from flybridge.history.gaps import GapReport
 from flybridge.operations.read_history import HistoryReader
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.push import PushRetries
-from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficMessage, TrafficOptions, generate
+from flybridge.sandbox.traffic.traffic import TrafficMessage, TrafficOptions, generate
 from flybridge.sandbox.traffic.truth import Fate, compare
 from flybridge.service import backends
 from flybridge.testing.clocks import ManualClock
@@ -92,8 +92,7 @@ async def play_outage(environment: LocalEnvironment, *, seed: int, events: int) 
 def outage_traffic(app: DemoApp, seed: int, events: int, start_ms: int) -> list[TrafficMessage]:
     """Return what is pushed in vain. None of it is of people whom the demo's other traffic has made known."""
     options = TrafficOptions(start_ms=start_ms, span_ms=SPAN_MS, malformed=0, odd=0, duplicates=0, late=0)
-    apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id)]
-    return list(generate(seed + OTHER_PEOPLE, events, apps, options))
+    return list(generate(seed + OTHER_PEOPLE, events, [app], options))
 
 
 def days_down(messages: Iterable[TrafficMessage], began_ms: int) -> int:

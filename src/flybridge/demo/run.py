@@ -16,7 +16,6 @@ from msgspec import Struct
 
 from flybridge.demo.cohorts import CohortVerdict, advance
 from flybridge.demo.environment import Environment, LocalEnvironment
-from flybridge.demo.outage_verdict import OutageVerdict
 from flybridge.demo.performance import (
     PerformanceTruth,
     PerformanceVerdict,
@@ -33,14 +32,14 @@ from flybridge.demo.reconciliation import (
 from flybridge.demo.records import Rows, judge_records, read_records, rows_at
 from flybridge.demo.sender import Outgoing, Sender, Sent
 from flybridge.demo.streams import StreamVerdict, interleaved
-from flybridge.demo.verdict import AppVerdict
+from flybridge.demo.verdict import AppVerdict, OutageVerdict
 from flybridge.demo.watch import ServiceFigures, read_all_figures
 from flybridge.errors import FlybridgeError
 from flybridge.insight.account import Account, balance
 from flybridge.records import DAY_MS
 from flybridge.sandbox.push import PushRetries
 from flybridge.sandbox.traffic.products import products
-from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficMessage, TrafficOptions, generate
+from flybridge.sandbox.traffic.traffic import TrafficMessage, TrafficOptions, generate
 from flybridge.service import backends
 from flybridge.store.figures import LedgerEntry
 
@@ -134,8 +133,7 @@ async def run_scenario(
     `show` gets the figures again and again, and `step` a sentence when something else begins.
     Raises `FlybridgeError` if something is still in flight after five minutes.
     """
-    apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
-    messages = list(generate(scenario.seed, scenario.events, apps, scenario.options))
+    messages = list(generate(scenario.seed, scenario.events, environment.apps, scenario.options))
     made = list(products(messages, scenario.seed, scenario.products))
     count = len(messages) + len(made)
     truth = truth_of(messages)

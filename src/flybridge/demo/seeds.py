@@ -40,7 +40,7 @@ from flybridge.sandbox.faults import SCRIPTS, Faults
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.planned import MessageKind, TrafficMessage
 from flybridge.sandbox.traffic.products import products
-from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
+from flybridge.sandbox.traffic.traffic import TrafficOptions, generate
 from flybridge.sandbox.vendors.aggregates import PER_USD
 from flybridge.store.performance import date_of
 from flybridge.testing.inside import Inside
@@ -94,8 +94,7 @@ async def play(seed: int, events: int, faults: str, directory: Path) -> SeedResu
     """Play the traffic of a seed with that many postbacks, and compare."""
     began = perf_counter()
     environment = LocalEnvironment(directory, faults=faults, seed=seed, apps=apps_of(seed))
-    apps = [TrafficApp(app.name, app.platform, app.appsflyer_app_id) for app in environment.apps]
-    messages = list(generate(seed, events, apps, OPTIONS))
+    messages = list(generate(seed, events, environment.apps, OPTIONS))
     made = list(products(messages, seed, 0.4))
     truth = truth_of(messages)
     clock = JumpingTime(max(message.send_ms for message in messages) + DAY_MS)

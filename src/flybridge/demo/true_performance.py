@@ -72,8 +72,8 @@ class _True(Struct):
     not_converted: int = 0
     lives: list[_Life] = field(default_factory=list)
     costs: list[tuple[date, float | None]] = field(default_factory=list)
-    clicks: int | None = None
-    impressions: int | None = None
+    clicks: float | None = None
+    impressions: float | None = None
 
 
 def true_metrics(
@@ -153,13 +153,8 @@ def _named(source: str, campaign: str, country: str, day: date) -> Place:
     return {"media_source": source, "campaign": campaign, "country": country, "date": day.isoformat()}
 
 
-def _sum(numbers: Iterable[float | None]) -> int | None:
-    known = [int(number) for number in numbers if number is not None]
-    return sum(known) if known else None
-
-
-def _money(amounts: Iterable[float | None]) -> float | None:
-    known = [amount for amount in amounts if amount is not None]
+def _sum(numbers: Iterable[float | None]) -> float | None:
+    known = [number for number in numbers if number is not None]
     return sum(known) if known else None
 
 
@@ -176,7 +171,7 @@ def _metrics(it: _True, today: date) -> dict[str, float | None]:
         of(MessageKind.RE_ENGAGEMENT),
         of(MessageKind.RE_ATTRIBUTION),
     )
-    spend = _money(cost for _, cost in it.costs)
+    spend = _sum(cost for _, cost in it.costs)
     found: dict[str, float | None] = {
         "installs": installs,
         "conversions": installs + engaged + attributed,
@@ -207,7 +202,7 @@ def _metrics(it: _True, today: date) -> dict[str, float | None]:
 def _up_to(it: _True, horizon: int, today: date) -> dict[str, float | None]:
     """Return the metrics of the installs that have so many complete days."""
     lives = [life for life in it.lives if (today - life.day).days > horizon]
-    spend = _money(cost for day, cost in it.costs if (today - day).days > horizon)
+    spend = _sum(cost for day, cost in it.costs if (today - day).days > horizon)
     revenues = [sum(amount for after, amount in life.revenue.items() if after <= horizon) for life in lives]
     paid_for = [amount for life, amount in zip(lives, revenues, strict=True) if life.install.raw_source != ORGANIC]
     payers = sum(life.paid is not None and life.paid <= horizon for life in lives)

@@ -10,6 +10,7 @@ from time import monotonic
 import aiohttp
 from msgspec import Struct, structs
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from rich.text import Text
 
 from flybridge.demo.sender import Sent
@@ -28,22 +29,26 @@ class ServiceFigures(Struct, frozen=True):
         return self.in_inbox + self.outcomes["pending"]
 
 
-async def read_figures(session: aiohttp.ClientSession, origin: str) -> ServiceFigures:
-    """Read the metrics once. Raises `aiohttp.ClientError` where there are none."""
+async def samples(session: aiohttp.ClientSession, origin: str) -> list[Sample]:
+    """Return the metrics of a process. Raises `aiohttp.ClientError` where there are none."""
     async with session.get(f"{origin}/metrics") as response:
         response.raise_for_status()
         text = await response.text()
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+
+async def read_figures(session: aiohttp.ClientSession, origin: str) -> ServiceFigures:
+    """Read the metrics once. Raises `aiohttp.ClientError` where there are none."""
     outcomes: Counter[str] = Counter()
     durable = in_inbox = 0
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            match sample.name:
-                case "flybridge_envelopes":
-                    outcomes[sample.labels["outcome"]] += int(sample.value)
-                case "flybridge_intake_accepted_total":
-                    durable += int(sample.value)
-                case "flybridge_inbox_waiting":
-                    in_inbox = int(sample.value)
+    for sample in await samples(session, origin):
+        match sample.name:
+            case "flybridge_envelopes":
+                outcomes[sample.labels["outcome"]] += int(sample.value)
+            case "flybridge_intake_accepted_total":
+                durable += int(sample.value)
+            case "flybridge_inbox_waiting":
+                in_inbox = int(sample.value)
     return ServiceFigures(durable, outcomes, in_inbox)
 
 
