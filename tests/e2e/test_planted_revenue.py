@@ -197,7 +197,7 @@ async def test_a_report_that_fails_is_read_again_and_the_others_are_not(bench):
     await bench.receive(people + sales)
     await bench.deliver()
     for number in range(9):
-        bench.sandbox.raw_pull.faults.extend([*[""] * number, "503", "html"])
+        bench.sandbox.raw_pull.scripted.extend([*[""] * number, "503", "html"])
         (day,) = await bench.reconcile()
         assert (day.notes, amounts(day)) == ([], {"currency EUR": -6.0})
         bench.clock.advance(61)

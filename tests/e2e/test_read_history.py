@@ -223,7 +223,7 @@ async def test_an_answer_that_is_no_report_is_no_empty_report(tmp_path, fault, w
     bodies = happened()
     async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
         vendor.raw_data.add(APP, bodies)
-        vendor.raw_pull.faults.append(fault)
+        vendor.raw_pull.scripted.append(fault)
         app = reader.config.apps[0]
         done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, ("in_app_events_report",))
         assert word in done[0].problem
