@@ -13,14 +13,14 @@ from flybridge.appsflyer import audience_account
 from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.schedule import targets, with_keys
 from flybridge.cli.audit import Job, audited
-from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, with_cohorts, with_transport
+from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, within
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.records import clock_time
-from flybridge.service.backends import opened_transport
+from flybridge.service.backends import opened_cohorts, opened_transport
 from flybridge.service.process import opened_runner
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import NEVER_MS, Run, Standing
@@ -58,7 +58,7 @@ def cohorts(
         return [row(one, plans) for one in await store.standings(now_ms) if only_app in (None, one.app)]
 
     nothing = "No audience follows a cohort: see [[apps.audiences]]."
-    show(with_cohorts(settings, work), "Audiences", nothing, as_json)
+    show(within(opened_cohorts(settings), work), "Audiences", nothing, as_json)
 
 
 def row(one: Standing, plans: Mapping[tuple[str, str], AudiencePlan]) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def create(
         return f"AppsFlyer has made the audience {called!r} (id {made.id}). Its import key is kept sealed in the store."
 
     with audited(settings, "create_audience", name, new=True) as result:
-        result.detail = with_cohorts(settings, work)
+        result.detail = within(opened_cohorts(settings), work)
     say(result.detail)
 
 
@@ -155,7 +155,7 @@ def diff(context: typer.Context, name: Name, config: ConfigPath = None, as_json:
         standings = await store.standings(SystemClock().now_ms())
         return next(one for one in standings if (one.app, one.name) == (app_name, audience))
 
-    one = with_cohorts(settings, work)
+    one = within(opened_cohorts(settings), work)
     plain = {
         "app": app_name,
         "name": audience,
@@ -187,7 +187,7 @@ def history(
     """List runs, newest first: when, how long, what was moved, and what went wrong."""
     settings = configured(config or context.obj)
     chosen = _chosen(settings, name) if name else (None, None)
-    runs = with_cohorts(settings, lambda store: store.history(chosen[0], chosen[1], limit))
+    runs = within(opened_cohorts(settings), lambda store: store.history(chosen[0], chosen[1], limit))
     rows = [{"app": app_name, "name": audience} | run_row(one) for app_name, audience, one in runs]
     show(rows, "Runs", "There was no run yet.", as_json)
 
@@ -205,7 +205,7 @@ def lacking(
     """List members who can't be listed in AppsFlyer, by their id in Amplitude, and why."""
     settings = configured(config or context.obj)
     app_name, audience = _chosen(settings, name)
-    found = with_cohorts(settings, lambda store: store.lacking(app_name, audience, limit))
+    found = within(opened_cohorts(settings), lambda store: store.lacking(app_name, audience, limit))
     rows = [{"user": one.who, "lacks": one.lack.name.lower()} for one in found]
     show(rows, "Members who can't be listed", "Every member has an identifier.", as_json)
 
@@ -225,7 +225,7 @@ def drop(context: typer.Context, name: Name, config: ConfigPath = None) -> None:
         return sum([await store.drop(*one) for one in names])
 
     with audited(settings, "drop_audience", name, new=True):
-        if not with_cohorts(settings, work):
+        if not within(opened_cohorts(settings), work):
             raise FlybridgeError(f"There is no audience {name!r}.")
     say(f"Nothing of {name} is kept here any more.")
 
@@ -263,7 +263,9 @@ def amplitude(
                 usages[app_name] = str(usage)
         return found
 
-    show(with_transport(work), "Cohorts in Amplitude", "There is none, or no app has a secret_key.", as_json)
+    show(
+        within(opened_transport(), work), "Cohorts in Amplitude", "There is none, or no app has a secret_key.", as_json
+    )
     for app_name, sentence in usages.items():
         complain(f"{app_name}: {sentence}")
 
@@ -277,7 +279,7 @@ def _run(settings: Config, name: str, options: RunOptions) -> Run:
         async with opened_transport() as transport, opened_runner(settings, store, transport) as runner:
             return await runner.run(plans[chosen], options)
 
-    found = with_cohorts(settings, work)
+    found = within(opened_cohorts(settings), work)
     if found is None:
         raise FlybridgeError(f"Another process runs the audience {name} now: try again when it is done.")
     return found

@@ -17,9 +17,7 @@ from flybridge.config.settings import Config, load
 from flybridge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from flybridge.delivery.exchange import Download, Transport
     from flybridge.inbox.protocol import Inbox
-    from flybridge.store.audiences.protocol import CohortStore
     from flybridge.store.protocol import Store
 
 B = TypeVar("B")
@@ -87,8 +85,8 @@ def configured(path: Path | None, app: str | None = None) -> Config:
     return config
 
 
-def _within(context: AbstractAsyncContextManager[B], work: Callable[[B], Awaitable[T]]) -> T:
-    """Run `work` on what is open within a context."""
+def within(context: AbstractAsyncContextManager[B], work: Callable[[B], Awaitable[T]]) -> T:
+    """Run `work` on what is open within a context, such as a backend of `service.backends`."""
 
     async def opened() -> T:
         async with context as backend:
@@ -107,14 +105,7 @@ def with_new_store(config: Config, work: Callable[[Store], Awaitable[T]]) -> T:
     """Run `work` on the store, which is made if it is not there."""
     from flybridge.service.backends import opened_store  # noqa: PLC0415 - only when a store is opened
 
-    return _within(opened_store(config), work)
-
-
-def with_inbox(config: Config, work: Callable[[Inbox], Awaitable[T]]) -> T:
-    """Run `work` on the inbox, which is made if it is not there."""
-    from flybridge.service.backends import opened_inbox  # noqa: PLC0415 - only when an inbox is opened
-
-    return _within(opened_inbox(config), work)
+    return within(opened_store(config), work)
 
 
 def with_both(config: Config, work: Callable[[Inbox, Store], Awaitable[T]]) -> T:
@@ -122,45 +113,7 @@ def with_both(config: Config, work: Callable[[Inbox, Store], Awaitable[T]]) -> T
     from flybridge.service.backends import opened  # noqa: PLC0415 - only when they are opened
 
     _needs(config, "inbox", "store")
-    return _within(opened(config), lambda both: work(*both))
-
-
-def with_cohorts(config: Config, work: Callable[[CohortStore], Awaitable[T]]) -> T:
-    """Run `work` on the store of cohorts, which is made if it is not there: audiences are planned in it."""
-    from flybridge.service.backends import opened_cohorts  # noqa: PLC0415 - only when a store is opened
-
-    return _within(opened_cohorts(config), work)
-
-
-def with_transport(work: Callable[[Transport], Awaitable[T]]) -> T:
-    """Run `work` with an HTTP transport to the vendors."""
-    from flybridge.service.backends import opened_transport  # noqa: PLC0415 - only when a vendor is asked
-
-    return _within(opened_transport(), work)
-
-
-def with_download(config: Config, work: Callable[[Store, Download], Awaitable[T]]) -> T:
-    """Run `work` on the store, which is made if it is not there, and with what reads large answers of vendors."""
-    from flybridge.service.backends import opened_download, opened_store  # noqa: PLC0415 - only when a vendor is asked
-
-    async def opened() -> T:
-        async with opened_download() as download, opened_store(config) as store:
-            return await work(store, download)
-
-    return run(opened())
-
-
-def with_vendors(config: Config, work: Callable[[Store, Transport, Download], Awaitable[T]]) -> T:
-    """Run `work` on the store, with what asks the vendors. Raises `ConfigError` if the data directory holds none."""
-    from flybridge.service.backends import opened_transport  # noqa: PLC0415 - only when a vendor is asked
-
-    _needs(config, "store")
-
-    async def asking(store: Store, download: Download) -> T:
-        async with opened_transport() as transport:
-            return await work(store, transport, download)
-
-    return with_download(config, asking)
+    return within(opened(config), lambda both: work(*both))
 
 
 def _needs(config: Config, *names: str) -> None:

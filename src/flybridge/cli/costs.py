@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flybridge.cli.audit import Job, audited
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_download, with_new_store, with_store
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_new_store, with_store
 from flybridge.cli.import_files import chosen_app
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
@@ -24,17 +24,11 @@ from flybridge.store.protocol import Store
 from flybridge.wiring import counting_of
 
 if TYPE_CHECKING:
-    from flybridge.delivery.exchange import Download
     from flybridge.operations.pull_costs import CostPull
 
 SHOWN = 20
 
 app = typer.Typer(help="Spend, clicks and impressions by source and day.", no_args_is_help=True, add_completion=False)
-
-
-@app.callback()
-def costs() -> None:
-    """Spend, clicks and impressions by source and day."""
 
 
 @app.command("import")
@@ -143,6 +137,7 @@ def pull_costs(
 ) -> None:
     """Pull costs from where the configuration says, now. They replace what was known of these days."""
     from flybridge.operations.pull_costs import CORRECTED_DAYS, cost_plans_of, pull  # noqa: PLC0415 - of this command
+    from flybridge.service.backends import opened_download  # noqa: PLC0415
 
     settings = configured(config, only_app)
     plans = [plan for plan in cost_plans_of(settings, ask_anyway=True) if only_app in (None, plan.app)]
@@ -154,19 +149,20 @@ def pull_costs(
     now_ms = SystemClock().now_ms()
     refused: list[str] = []
 
-    async def work(store: Store, download: Download) -> list[CostPull]:
+    async def work(store: Store) -> list[CostPull]:
         done = []
-        for plan in plans:
-            since, until = period(first, last, until=days[plan.app](now_ms), days=CORRECTED_DAYS)
-            try:
-                done.append(await pull(plan, store, download, first=since, last=until, now_ms=now_ms))
-            except FlybridgeError as problem:
-                refused.append(f"{plan.app}: {problem}")
+        async with opened_download() as download:
+            for plan in plans:
+                since, until = period(first, last, until=days[plan.app](now_ms), days=CORRECTED_DAYS)
+                try:
+                    done.append(await pull(plan, store, download, first=since, last=until, now_ms=now_ms))
+                except FlybridgeError as problem:
+                    refused.append(f"{plan.app}: {problem}")
         return done
 
     job = Job("costs", sorted({plan.app for plan in plans}))
     with audited(settings, "pull_costs", only_app or "all apps", job=job, new=True) as result:
-        done = with_download(settings, work)
+        done = with_new_store(settings, work)
         result.detail = " ".join([f"{sum(one.rows for one in done)} rows.", *refused])
         result.ok = not refused
     if as_json:

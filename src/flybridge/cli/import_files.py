@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flybridge.cli.audit import Job, Result, audited
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_inbox
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, within
 from flybridge.cli.printing import complain, print_json, print_rows, visible
 from flybridge.clock import SystemClock
 from flybridge.config.apps import App
@@ -18,6 +18,7 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Inbox
 from flybridge.operations.import_files import Imported, import_events, import_file
+from flybridge.service.backends import opened_inbox
 
 SHOWN = 20
 
@@ -87,7 +88,7 @@ def _amplitude(settings: Config, app: App, files: list[Path], *, stream: bool) -
             for path in files
         ]
 
-    return with_inbox(settings, work)
+    return within(opened_inbox(settings), work)
 
 
 def _show(done: list[Imported], as_json: bool) -> None:

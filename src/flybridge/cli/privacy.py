@@ -13,7 +13,7 @@ from flybridge.amplitude.cohort import ORIGINS
 from flybridge.amplitude.upload import origin
 from flybridge.appsflyer.report import ORIGIN
 from flybridge.cli.audit import audited
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_store, with_transport
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_store, within
 from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.apps import Route
@@ -148,7 +148,7 @@ def doctor(
     if checks[-1].ok:
         checks += run(_running(settings))
     if not no_vendors:
-        checks += with_transport(lambda transport: vendor_checks(settings, transport))
+        checks += within(backends.opened_transport(), lambda transport: vendor_checks(settings, transport))
     if resolve:
         checks += run(look.resolvable(_origins(settings)))
     finds: list[Find] = []

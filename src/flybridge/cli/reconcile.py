@@ -9,11 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from flybridge.cli.audit import Job, kept
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store, with_vendors
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
-from flybridge.delivery.exchange import Download, Transport
 from flybridge.errors import ConfigError
 from flybridge.insight.causes import CAUSES, STEPS
 from flybridge.insight.differences import REVENUE, DifferenceQuestion, asked_differences, read_differences
@@ -116,26 +115,28 @@ def _found(
     async def read(store: Store) -> dict[str, Any]:
         return await read_differences(store, scopes, question)
 
-    async def ask(store: Store, transport: Transport, download: Download) -> dict[str, Any]:
+    async def ask(store: Store) -> dict[str, Any]:
         from flybridge.amplitude.dashboard import COST, SUMS_COST  # noqa: PLC0415
         from flybridge.operations.count_amplitude import USED, QueryBudget  # noqa: PLC0415 - only when vendors are asked
         from flybridge.operations.reconcile import Reconciler  # noqa: PLC0415
         from flybridge.operations.reconcile_plan import reconcile_plans_of  # noqa: PLC0415
+        from flybridge.service.backends import opened_download, opened_transport  # noqa: PLC0415
 
         clock = SystemClock()
-        reconciler = Reconciler(store, QueryBudget(transport, clock), download, clock)
         names = {scope.name: scope for scope in scopes}
         plans = [plan for plan in reconcile_plans_of(settings) if plan.app in names]
         one_day = sum((plan.events + 2) * COST + plan.events * SUMS_COST for plan in plans if plan.credentials)
         most = one_day * (question.last - question.first + 1)
         if most > USED:
             complain(f"Amplitude's budget of queries may be used up: this takes up to {most // USED * 5} minutes.")
-        for plan in plans:
-            # A day that is not over can't be compared.
-            await reconciler.run(plan, question.first, min(question.last, names[plan.app].today - 1), again=True)
+        async with opened_transport() as transport, opened_download() as download:
+            reconciler = Reconciler(store, QueryBudget(transport, clock), download, clock)
+            for plan in plans:
+                # A day that is not over can't be compared.
+                await reconciler.run(plan, question.first, min(question.last, names[plan.app].today - 1), again=True)
         return await read(store)
 
-    return with_store(settings, read) if stored else with_vendors(settings, ask)
+    return with_store(settings, read if stored else ask)
 
 
 def _cohorts(
@@ -156,18 +157,20 @@ def _cohorts(
     async def read(store: Store) -> dict[str, Any]:
         return await read_cohort_differences(store, scopes, question)
 
-    async def ask(store: Store, _: Transport, download: Download) -> dict[str, Any]:
+    async def ask(store: Store) -> dict[str, Any]:
         from flybridge.operations.compare_cohorts import CohortComparer  # noqa: PLC0415
         from flybridge.operations.reconcile_plan import reconcile_plans_of  # noqa: PLC0415
+        from flybridge.service.backends import opened_download  # noqa: PLC0415
 
-        comparer = CohortComparer(store, download, SystemClock())
         todays = {scope.name: scope.today for scope in scopes}
-        for plan in reconcile_plans_of(settings):
-            if plan.app in todays and plan.api_token:
-                await comparer.run(plan, range(question.first, min(question.last + 1, todays[plan.app])))
+        async with opened_download() as download:
+            comparer = CohortComparer(store, download, SystemClock())
+            for plan in reconcile_plans_of(settings):
+                if plan.app in todays and plan.api_token:
+                    await comparer.run(plan, range(question.first, min(question.last + 1, todays[plan.app])))
         return await read(store)
 
-    return with_store(settings, read) if stored else with_vendors(settings, ask)
+    return with_store(settings, read if stored else ask)
 
 
 def _print_cohorts(found: Mapping[str, Any]) -> None:

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 from msgspec import structs
 
-from flybridge.cli.common import AppName, ConfigPath, configured, with_transport
+from flybridge.cli.common import AppName, ConfigPath, configured, within
 from flybridge.cli.printing import say
 from flybridge.config.template import what_to_paste
 from flybridge.delivery.exchange import Transport
 from flybridge.operations.setup import set_up
+from flybridge.service.backends import opened_transport
 
 
 def setup(
@@ -34,4 +35,4 @@ def setup(
             for sentence in await set_up(settings, app, transport):
                 say(sentence)
 
-    with_transport(work)
+    within(opened_transport(), work)
