@@ -17,7 +17,7 @@ from flybridge.config.apps import App
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Inbox
-from flybridge.operations.import_files import Imported, import_events, import_file
+from flybridge.operations.import_files import Imported, import_file
 from flybridge.service.backends import opened_inbox
 
 SHOWN = 20
@@ -79,12 +79,11 @@ def import_files(
 
 def _amplitude(settings: Config, app: App, files: list[Path], *, stream: bool) -> list[Imported]:
     async def work(inbox: Inbox) -> list[Imported]:
-        now_ms = SystemClock().now_ms()
-        if stream:
-            return [await import_events(path, app.name, inbox.accept, now_ms, _progress(path)) for path in files]
-        shortest = app.amplitude.min_id_length
+        now_ms, shortest = SystemClock().now_ms(), app.amplitude.min_id_length
         return [
-            await import_file(path, app.name, inbox.accept, now_ms, _progress(path), min_id_length=shortest)
+            await import_file(
+                path, app.name, inbox.accept, now_ms, _progress(path), stream=stream, min_id_length=shortest
+            )
             for path in files
         ]
 

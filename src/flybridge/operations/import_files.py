@@ -229,56 +229,22 @@ async def import_file(
     now_ms: int,
     progress: Callable[[int], None],
     *,
+    stream: bool = False,
     min_id_length: int = MIN_ID_LENGTH,
 ) -> Imported:
-    """Bring one file of sightings into the inbox. `progress` takes the number of lines read so far.
+    """Bring one file into the inbox: sightings, many in a message. `progress` takes the number of lines read so far.
 
-    A line whose user id or device id Amplitude refuses is a bad line: an event could not be delivered to it.
+    A line whose user id or device id Amplitude refuses is a bad line: an event could not be delivered to it. With
+    `stream` the lines are events, a message each, as if Amplitude's stream had sent them: each is accounted for on its
+    own, so that one may be delivered to AppsFlyer and the next be left out.
     """
-    done = Imported(str(path))
+    done, source = Imported(str(path)), Source.STREAM if stream else Source.SIGHTINGS
     waiting: list[bytes] = []
 
     async def flush() -> None:
-        body = b"[" + b",".join(waiting) + b"]"
-        await accept(Envelope(app, Source.SIGHTINGS, Media.JSON, now_ms, body))
-        done.envelopes += 1
-        waiting.clear()
-        progress(done.lines)
-
-    for line in read_file(path):
-        done.lines += 1
-        match line:
-            case BadLine():
-                done.bad.append(line)
-            case FileLine(ids=ids) if refused := [one for one in ids if identifier(one, min_id_length) is None]:
-                problem = f"Amplitude refuses the id {refused[0]!r}: it is too short, or a placeholder."
-                done.bad.append(BadLine(line.line, problem))
-            case FileLine(identifies=False):
-                done.silent += 1
-            case FileLine(body=body):
-                done.taken += 1
-                waiting.append(body)
-                if len(waiting) == LINES_PER_ENVELOPE:
-                    await flush()
-    if waiting:
-        await flush()
-    progress(done.lines)
-    return done
-
-
-async def import_events(
-    path: Path, app: str, accept: Callable[[Envelope], Awaitable[None]], now_ms: int, progress: Callable[[int], None]
-) -> Imported:
-    """Bring a file of Amplitude's events into the inbox, a message each, as if its stream had sent them.
-
-    Each is accounted for on its own, so that one may be delivered to AppsFlyer and the next be left out.
-    """
-    done = Imported(str(path))
-    waiting: list[bytes] = []
-
-    async def flush() -> None:
-        await asyncio.gather(*(accept(Envelope(app, Source.STREAM, Media.JSON, now_ms, body)) for body in waiting))
-        done.envelopes += len(waiting)
+        bodies = waiting if stream else [b"[" + b",".join(waiting) + b"]"]
+        await asyncio.gather(*(accept(Envelope(app, source, Media.JSON, now_ms, body)) for body in bodies))
+        done.envelopes += len(bodies)
         waiting.clear()
         progress(done.lines)
 
@@ -286,11 +252,16 @@ async def import_events(
         done.lines += 1
         if isinstance(line, BadLine):
             done.bad.append(line)
-            continue
-        done.taken += 1
-        waiting.append(line.body)
-        if len(waiting) == LINES_PER_ENVELOPE:
-            await flush()
+        elif not stream and (refused := [one for one in line.ids if identifier(one, min_id_length) is None]):
+            problem = f"Amplitude refuses the id {refused[0]!r}: it is too short, or a placeholder."
+            done.bad.append(BadLine(line.line, problem))
+        elif not (stream or line.identifies):
+            done.silent += 1
+        else:
+            done.taken += 1
+            waiting.append(line.body)
+            if len(waiting) == LINES_PER_ENVELOPE:
+                await flush()
     if waiting:
         await flush()
     progress(done.lines)
