@@ -32,6 +32,22 @@ UNKNOWN: Final = Reason("this version has no words for it", "see the log")
 
 _K: Final = OutcomeKind
 # fmt: off
+_LEFT_OUT: Final[Mapping[str, Reason]] = {
+    "condition_not_met": Reason(
+        "a condition of the stream that names it, or of the mapping, leaves it out",
+        "see `apps.streams.where` and `mapping.where`",
+    ),
+    "native_integration": Reason(
+        "an AppsFlyer event that flybridge has not sent: Amplitude's own AppsFlyer integration is on, too",
+        "switch it off in AppsFlyer or Amplitude: installs are counted twice",
+    ),
+    "other_platform": Reason(
+        "an event of another mobile platform than the app's", "nothing; stream it to the app of that platform, too"
+    ),
+    "loop_guard": Reason("the event came from AppsFlyer", "nothing; `loop = true` sends it back"),
+}
+"""Reasons for which an event of Amplitude is not sent to AppsFlyer, whether it has identified a user or not."""
+
 REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
     (_K.PENDING, "matched"): Reason("an identifier was matched to its user", "nothing"),
     (_K.PENDING, "as_customer_user_id"): Reason(
@@ -74,19 +90,7 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "no stream names this event of Amplitude",
         "add it to `apps.streams` if you miss it",
     ),
-    (_K.FILTERED, "condition_not_met"): Reason(
-        "a condition of the stream that names it, or of the mapping, leaves it out",
-        "see `apps.streams.where` and `mapping.where`",
-    ),
-    (_K.FILTERED, "native_integration"): Reason(
-        "an AppsFlyer event that flybridge has not sent: Amplitude's own AppsFlyer integration is on, too",
-        "switch it off in AppsFlyer or Amplitude: installs are counted twice",
-    ),
-    (_K.FILTERED, "other_platform"): Reason(
-        "an event of another mobile platform than the app's",
-        "nothing; stream it to the app of that platform, too",
-    ),
-    (_K.FILTERED, "loop_guard"): Reason("the event came from AppsFlyer", "nothing; `loop = true` sends it back"),
+    **{(_K.FILTERED, code): reason for code, reason in _LEFT_OUT.items()},
     (_K.FILTERED, "no_appsflyer_id"): Reason(
         "the event has no AppsFlyer id, and no postback has shown one for its device or user",
         "pass the id to Amplitude, or set `wait_hours`",
@@ -122,23 +126,10 @@ REASONS: Final[Mapping[tuple[OutcomeKind, str], Reason]] = {
         "identified a user; no stream names this event",
         "add it to `apps.streams` if AppsFlyer is to have it",
     ),
-    (_K.APPLIED, "condition_not_met"): Reason(
-        "identified a user; a condition of the stream that names it, or of the mapping, leaves it out",
-        "see `apps.streams.where` and `mapping.where`",
-    ),
-    (_K.APPLIED, "native_integration"): Reason(
-        "identified a user; an AppsFlyer event that flybridge has not sent: Amplitude's own AppsFlyer integration is "
-        "on, too",
-        "switch it off in AppsFlyer or Amplitude: installs are counted twice",
-    ),
-    (_K.APPLIED, "other_platform"): Reason(
-        "identified a user; an event of another mobile platform than the app's",
-        "nothing; stream it to the app of that platform, too",
-    ),
-    (_K.APPLIED, "loop_guard"): Reason(
-        "identified a user; the event came from AppsFlyer",
-        "nothing; `loop = true` sends it back",
-    ),
+    **{
+        (_K.APPLIED, code): Reason(f"identified a user; {reason.meaning}", reason.remedy)
+        for code, reason in _LEFT_OUT.items()
+    },
     (_K.FORGOTTEN, ""): Reason("it was held, in flight or dead when its person was forgotten", "nothing"),
     (_K.FORGOTTEN, "before_request"): Reason(
         "it came, or was processed, later, and happened before the request or does not say when",
