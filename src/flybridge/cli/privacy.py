@@ -25,6 +25,7 @@ from flybridge.insight.account import read_account
 from flybridge.insight.heard import read_heard
 from flybridge.insight.native import native_warnings
 from flybridge.insight.refused_starts import read_refused_starts
+from flybridge.insight.standstill import RECENT_RUNS
 from flybridge.insight.ways import reach
 from flybridge.notifications.notifier import read_states
 from flybridge.operations import doctor as look
@@ -44,8 +45,6 @@ Given = str | None
 MIN_ID = 8
 """Characters of an id that is searched for in files: a shorter one is found by chance."""
 SHOWN = 100
-RUNS: Final = 200
-"""Runs of audiences that are looked at for the last one of each."""
 """Places that are listed."""
 
 DAYS: Final = 7
@@ -179,7 +178,7 @@ async def _audiences(settings: Config) -> list[Check]:
     if not any(app.audiences for app in settings.apps):
         return []
     async with backends.opened_cohorts(settings) as cohorts:
-        return look.running_audiences(await cohorts.history(limit=RUNS))
+        return look.running_audiences(await cohorts.history(limit=RECENT_RUNS))
 
 
 async def _running(settings: Config) -> list[Check]:

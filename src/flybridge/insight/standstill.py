@@ -10,6 +10,9 @@ from flybridge.store.audiences.records import Run
 STANDSTILL: Final = frozenset({"stopped", "held"})
 """Outcomes of a run after which an audience waits for an operator."""
 
+RECENT_RUNS: Final = 200
+"""Runs of all audiences that are looked at for the last one of each."""
+
 
 def standing_still(runs: Iterable[tuple[str, str, Run]]) -> list[tuple[str, str, Run]]:
     """Return the audiences that wait for an operator: app, name, and the last run. `runs` are the newest first."""

@@ -22,6 +22,7 @@ from flybridge.insight.coverage import Fall, falls
 from flybridge.insight.heard import Heard, read_heard
 from flybridge.insight.hints import Known, known_by_app, streaming_apps
 from flybridge.insight.refused_starts import RefusedStart, read_refused_starts
+from flybridge.insight.standstill import RECENT_RUNS
 from flybridge.notifications.notifier import read_states
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.audiences.protocol import CohortStore
@@ -32,9 +33,6 @@ from flybridge.store.records import Lane, LaneDepth, UncertainCount
 
 FRESH_MS: Final = 1_000
 COVERAGE_DAYS: Final = 14
-RUNS: Final = 200
-"""Runs of audiences that are looked at for the last one of each."""
-
 Circuits = Callable[[], Mapping[Lane, Circuit]]
 
 
@@ -118,7 +116,7 @@ class ConsoleReader:
             await self._lanes(now_ms),
             await store.uncertain_counts(),
             await read_heard(store),
-            await self._cohorts.history(limit=RUNS) if self._cohorts is not None else (),
+            await self._cohorts.history(limit=RECENT_RUNS) if self._cohorts is not None else (),
             await self._unsent(),
             await read_refused_starts(store, now_ms),
         )
