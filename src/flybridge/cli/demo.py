@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -164,6 +164,10 @@ def _say_nothing(_: str) -> None:
     """Print nothing."""
 
 
+PARTS: Final = ("apps", "streams", "cohort", "performance", "reconciliation", "outage")
+"""What is written as it was found."""
+
+
 def as_plain(outcome: DemoResult) -> dict[str, Any]:
     """Return an outcome as plain values, for a file or a program."""
     return {
@@ -177,12 +181,7 @@ def as_plain(outcome: DemoResult) -> dict[str, Any]:
         "balanced": outcome.account.balanced,
         "account": account_rows(outcome.account),
         "reasons": outcome.account.reasons,
-        "apps": msgspec.to_builtins(outcome.apps),
-        "streams": msgspec.to_builtins(outcome.streams),
-        "cohort": msgspec.to_builtins(outcome.cohort),
-        "performance": msgspec.to_builtins(outcome.performance),
-        "reconciliation": msgspec.to_builtins(outcome.reconciliation),
-        "outage": msgspec.to_builtins(outcome.outage),
+        **{name: msgspec.to_builtins(getattr(outcome, name)) for name in PARTS},
         "discrepancies": msgspec.to_builtins(outcome.account.discrepancies),
         "differences": outcome.differences,
     }
@@ -288,15 +287,10 @@ def _wrong(outcome: DemoResult) -> Iterable[str]:
             yield f"{name}: {one.what}"
         if len(found) > SHOWN:
             yield f"{name}: and {len(found) - SHOWN} more."
-    for performance in outcome.performance:
-        for what in performance.differences[:SHOWN]:
-            yield f"{performance.app}: {what}"
-    for compared in outcome.reconciliation:
-        for what in compared.wrong[:SHOWN]:
-            yield f"{compared.app}: {what}"
-    for outage in outcome.outage:
-        for what in outage.wrong[:SHOWN]:
-            yield f"{outage.app}, after the outage: {what}"
+    told = [(one.app, one.differences) for one in outcome.performance]
+    told += [(one.app, one.wrong) for one in outcome.reconciliation]
+    told += [(f"{one.app}, after the outage", one.wrong) for one in outcome.outage]
+    yield from (f"{name}: {what}" for name, found in told for what in found[:SHOWN])
     for wrong in outcome.account.discrepancies[:SHOWN]:
         yield f"{wrong.app} {wrong.day}: {wrong.what} Expected {wrong.expected}, found {wrong.found}."
 

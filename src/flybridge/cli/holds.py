@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from msgspec import structs
 
 from flybridge.amplitude.event import identifier
 from flybridge.cli.audit import audited, listed
@@ -92,7 +93,7 @@ def _show_coverage(settings: Config, only_app: str | None, days: int, *, as_json
     }
     warnings = falls(found)
     if as_json:
-        fallen = [{"sentence": fall.sentence, **_fields(fall)} for fall in warnings]
+        fallen = [{"sentence": fall.sentence, **structs.asdict(fall)} for fall in warnings]
         print_json({**{f"by_{name}": table for name, table in tables.items()}, "falls": fallen})
         return
     for name, table in tables.items():
@@ -112,10 +113,6 @@ def _cover_row(cover: Cover, name: str) -> dict[str, Any]:
         "any": f"{cover.share('any'):.0%}",
         "keys": keys,
     }
-
-
-def _fields(fall: Any) -> dict[str, Any]:
-    return {name: getattr(fall, name) for name in fall.__struct_fields__}
 
 
 @app.command()

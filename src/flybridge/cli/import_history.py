@@ -187,16 +187,10 @@ def _show_taken(done: list[Taken], as_json: bool) -> None:
     shown = done if len(done) <= SHOWN else [one for one in done if one.bad or one.problem]
     rows = [_line(one) for one in shown]
     if len(done) > SHOWN:
-        rows.append(
-            {
-                "file": f"{len(done):,} files",
-                "rows": sum(one.rows for one in done),
-                "taken": sum(one.taken for one in done),
-                "left_out": sum(sum(one.left_out.values()) for one in done),
-                "bad": sum(one.bad for one in done),
-                "state": f"{sum(one.known for one in done):,} imported before",
-            }
-        )
+        lines = [_line(one) for one in done]
+        sums = {name: sum(line[name] for line in lines) for name in ("rows", "taken", "left_out", "bad")}
+        known = sum(one.known for one in done)
+        rows.append({"file": f"{len(done):,} files", **sums, "state": f"{known:,} imported before"})
     print_rows("Brought into the inbox", rows, "There was no file.")
     for one in done:
         if one.problem:

@@ -138,8 +138,7 @@ def _print_csv(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None
     heads = ["date" if name == "day" else name for name in labels]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([*heads, *METRICS])
-    for row in rows:
-        writer.writerow(["" if row[name] is None else row[name] for name in (*heads, *METRICS)])
+    writer.writerows([row[name] for name in (*heads, *METRICS)] for row in rows)
 
 
 def _print_table(
@@ -154,12 +153,12 @@ def _print_table(
     rows = []
     for row in found.rows:
         plain = row.as_dict()
-        labels = {_head(name): _text(value) for name, value in named(row.labels).items()}
+        labels = {label(name): _text(value) for name, value in named(row.labels).items()}
         group = tuple(row.labels.values())
         cells = _cells(plain, metrics, found, was.get(group, {}) if before is not None else None)
         rows.append(labels | cells | ({"by day": trend.get(group, "")} if trend else {}))
     if question.labels and len(found.rows) > 1:
-        total = dict.fromkeys((_head(name) for name in named(dict.fromkeys(question.labels, 0))), "")
+        total = dict.fromkeys((label(name) for name in named(dict.fromkeys(question.labels, 0))), "")
         total[next(iter(total))] = "total"
         rows.append(total | _cells(found.totals(), metrics, found, before.totals() if before is not None else None))
     right = [metric.title for metric in metrics]
@@ -190,10 +189,6 @@ def _blocks(rows: Sequence[Mapping[str, str]], labels: int, room: int) -> list[l
         blocks[-1].append(name)
         left -= widths[name] + len(GAP)
     return blocks or [columns]
-
-
-def _head(name: str) -> str:
-    return label(name)
 
 
 def _text(value: Any) -> str:
@@ -266,8 +261,7 @@ def _cohorts(
         writer = csv.writer(sys.stdout, lineterminator="\n")
         heads = [head for head in (rows[0] if rows else {"date": 0, "installs": 0, "spend": 0}) if head != "values"]
         writer.writerow([*heads, *(f"d{day}" for day in range(len(found.total)))])
-        for row in rows:
-            writer.writerow(["" if value is None else value for value in (*(row[h] for h in heads), *row["values"])])
+        writer.writerows([*(row[head] for head in heads), *row["values"]] for row in rows)
     else:
         _print_cohorts(found)
     if instead:
@@ -282,7 +276,7 @@ def _print_cohorts(found: Cohorts) -> None:
     for cohort in found.cohorts:
         plain = cohort.as_dict()
         labels = {
-            _head(name): _text(value) for name, value in plain.items() if name not in ("installs", "spend", "values")
+            label(name): _text(value) for name, value in plain.items() if name not in ("installs", "spend", "values")
         }
         values = {f"D{day}": _or_dash(cohort.values[day], unit) for day in offsets}
         table.append({**labels, "installs": f"{cohort.size:,}", **values})

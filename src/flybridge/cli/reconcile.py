@@ -10,7 +10,7 @@ import typer
 
 from flybridge.cli.audit import Job, kept
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store
-from flybridge.cli.printing import complain, print_json, print_rows, say
+from flybridge.cli.printing import complain, label, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
@@ -176,7 +176,7 @@ def _cohorts(
 def _print_cohorts(found: Mapping[str, Any]) -> None:
     rows = []
     for one in [*found["rows"], *({**dict.fromkeys(found["by"], "total"), **one} for one in found["total"])]:
-        labels = {_head(name): one[name] or NOT_SET for name in found["by"]}
+        labels = {label(name): one[name] or NOT_SET for name in found["by"]}
         of = "installs" if one["day"] is None else f"{one['metric']} D{one['day']}"
         causes = ", ".join(f"{CAUSES[part['code']].title} {_number(part['n'], '+')}" for part in one["causes"])
         rows.append(
@@ -201,7 +201,7 @@ def _print(found: Mapping[str, Any]) -> None:
     rows = [_row(found["by"], one) for one in found["rows"]]
     if len(rows) > 1:
         total = _row(found["by"], found["total"])
-        rows.append(total | {name: "total" if not at else "" for at, name in enumerate(map(_head, found["by"]))})
+        rows.append(total | {name: "total" if not at else "" for at, name in enumerate(map(label, found["by"]))})
     numbers = ["AppsFlyer", "flybridge", "Amplitude", "unexplained"]
     print_rows(f"{what}, {period}", rows, _nothing(found), right=numbers)
     causes = [_cause(one) for one in found["total"]["causes"]]
@@ -236,17 +236,13 @@ def _nothing(found: Mapping[str, Any]) -> str:
 
 
 def _row(by: Sequence[str], one: Mapping[str, Any]) -> dict[str, Any]:
-    labels = {_head(name): one.get(name) or NOT_SET for name in by}
+    labels = {label(name): one.get(name) or NOT_SET for name in by}
     return labels | {
         "AppsFlyer": _number(one["appsflyer"]),
         "flybridge": _number(one["flybridge"]),
         "Amplitude": _number(one["amplitude"]),
         "unexplained": _unexplained(one["unexplained"]),
     }
-
-
-def _head(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _number(n: float | None, sign: str = "") -> str:
