@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flybridge.insight.metrics import HORIZONS, METRICS, Figures, UpTo, add, values
+from flybridge.insight.metrics import HORIZONS, METRICS, Figures, UpTo, values
+from flybridge.store.performance import add
 
 M = 1_000_000
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.insight.metrics import MICRO, add
+from flybridge.insight.metrics import MICRO
 from flybridge.insight.performance import AppScope, Question, named, spend_in
 from flybridge.records import PerformanceKind
-from flybridge.store.performance import CostSums, CurvePoint, Sums, date_of, day_number
+from flybridge.store.performance import CostSums, CurvePoint, Sums, add, date_of, day_number
 from flybridge.store.protocol import Store
 
 LAST: Final = 90

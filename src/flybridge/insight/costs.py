@@ -16,8 +16,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.insight.metrics import MICRO, add
-from flybridge.store.performance import CostRow, country_label, day_number, label, source_label
+from flybridge.insight.metrics import MICRO
+from flybridge.store.performance import CostRow, by_place, country_label, day_number, label, source_label
 
 COLUMNS: Final = ("date", "media_source", "campaign", "country", "spend", "currency", "clicks", "impressions")
 NEEDED: Final = ("date", "media_source")
@@ -52,20 +52,16 @@ def read_costs(lines: Iterable[str], app: str, currency: str) -> CostFile:
     header = [name.strip().lower().removeprefix("\ufeff").replace(" ", "_") for name in next(reader, [])]
     if problem := _header_problem(header):
         return CostFile([], [BadCost(1, problem)])
-    rows: dict[tuple[object, ...], CostRow] = {}
+    rows: list[CostRow] = []
     bad: list[BadCost] = []
     for values in reader:
         if not any(value.strip() for value in values):
             continue
         try:
-            row = _row(dict(zip(header, (value.strip() for value in values), strict=False)), app, currency)
+            rows.append(_row(dict(zip(header, (value.strip() for value in values), strict=False)), app, currency))
         except ValueError as problem:
             bad.append(BadCost(reader.line_num, str(problem)))
-            continue
-        key = (row.day, row.media_source, row.campaign, row.country, row.currency)
-        before = rows.get(key)
-        rows[key] = row if before is None else _sum(before, row)
-    return CostFile(list(rows.values()), bad)
+    return CostFile(list(by_place(rows).values()), bad)
 
 
 def _header_problem(header: list[str]) -> str:
@@ -124,10 +120,3 @@ def _whole(values: Mapping[str, str], name: str) -> int | None:
     if number is not None and number != int(number):
         raise ValueError(f"The {name} is no whole number.")
     return None if number is None else int(number)
-
-
-def _sum(one: CostRow, other: CostRow) -> CostRow:
-    return CostRow(
-        one.app, one.day, one.media_source, one.campaign, one.country, one.currency,
-        add(one.spend, other.spend), add(one.clicks, other.clicks), add(one.impressions, other.impressions),
-    )  # fmt: skip

@@ -83,13 +83,6 @@ class Metric(Struct, frozen=True):
     horizon: int | None = None
 
 
-def add(left: int | None, right: int | None) -> int | None:
-    """Add two sums of which one may not be known. What was not reported stays unknown."""
-    if left is None or right is None:
-        return right if left is None else left
-    return left + right
-
-
 def _divided(top: float | None, bottom: float | None) -> float | None:
     return None if top is None or not bottom else top / bottom
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from msgspec import Struct, field, structs
 
-from flybridge.insight.metrics import HORIZONS, Figures, add, values
+from flybridge.insight.metrics import HORIZONS, Figures, values
 from flybridge.records import PerformanceKind
-from flybridge.store.performance import OTHER, WHOLE, CostSums, Labels, Slice, date_of
+from flybridge.store.performance import OTHER, WHOLE, CostSums, Labels, Slice, add, date_of
 from flybridge.store.protocol import Store
 
 BY: Final[Mapping[str, str]] = {

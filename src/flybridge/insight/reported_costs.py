@@ -6,84 +6,50 @@ without a country, so that sources and campaigns add up to what AppsFlyer says.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
-from datetime import date
 from typing import Final
 
-from msgspec import Struct
+from msgspec import structs
 
 from flybridge.appsflyer.aggregate import AggregateRow
 from flybridge.appsflyer.cost_file import CostFileRow
 from flybridge.appsflyer.master import MasterRow
-from flybridge.insight.metrics import MICRO, add
-from flybridge.store.performance import CostRow, country_label, day_number, label, source_label
+from flybridge.insight.metrics import MICRO
+from flybridge.store.performance import CostRow, by_place, country_label, day_number, label, source_label
 
 ROUNDING: Final = 10_000
 """Less than this, in millionths, is the rounding of two reports and not a cost without a country."""
 
-
-class _Figures(Struct):
-    """Sums, where None is not known."""
-
-    spend: int | None = None
-    clicks: int | None = None
-    impressions: int | None = None
-
-    def take(self, spend: float | None, clicks: int | None, impressions: int | None) -> None:
-        self.spend = add(self.spend, _micros(spend))
-        self.clicks = add(self.clicks, clicks)
-        self.impressions = add(self.impressions, impressions)
-
-    @property
-    def is_known(self) -> bool:
-        return not self.spend is self.clicks is self.impressions is None
-
-
-Campaign = tuple[int, str, str]
-"""Day, media source and campaign, as they are counted."""
-Place = tuple[int, str, str, str]
-"""The same with the country."""
+NOTHING: Final = CostRow("", 0, "", "", "", "")
+"""No figure of a place."""
 
 
 def costs_of_aggregates(
     app: str, currency: str, by_source: Iterable[AggregateRow], by_country: Iterable[AggregateRow]
 ) -> list[CostRow]:
     """Return the costs in two reports about the same days. `currency` is that of their amounts."""
-    places: defaultdict[Place, _Figures] = defaultdict(_Figures)
-    totals: defaultdict[Campaign, _Figures] = defaultdict(_Figures)
-    known: defaultdict[Campaign, _Figures] = defaultdict(_Figures)
-    for row in by_country:
-        campaign = _campaign(row.day, row.media_source, row.campaign)
-        places[*campaign, country_label(row.country)].take(row.cost, row.clicks, row.impressions)
-        known[campaign].take(row.cost, row.clicks, row.impressions)
-    for row in by_source:
-        totals[_campaign(row.day, row.media_source, row.campaign)].take(row.cost, row.clicks, row.impressions)
-    for campaign, total in totals.items():
-        part = known[campaign]
-        nowhere = places[*campaign, ""]
-        nowhere.spend = add(nowhere.spend, _rest(total.spend, part.spend, ROUNDING))
-        nowhere.clicks = add(nowhere.clicks, _rest(total.clicks, part.clicks, 1))
-        nowhere.impressions = add(nowhere.impressions, _rest(total.impressions, part.impressions, 1))
-    return _rows(app, currency, places)
+    places = by_place(_row(app, currency, row, row.country) for row in by_country)
+    known = by_place(structs.replace(row, country="") for row in places.values())
+    for place, total in by_place(_row(app, currency, row, "") for row in by_source).items():
+        part = known.get(place, NOTHING)
+        rest = structs.replace(
+            total,
+            spend=_rest(total.spend, part.spend, ROUNDING),
+            clicks=_rest(total.clicks, part.clicks, 1),
+            impressions=_rest(total.impressions, part.impressions, 1),
+        )
+        places[place] = rest.plus(places.get(place, NOTHING))
+    return _known(places.values())
 
 
 def costs_of_master(app: str, currency: str, rows: Iterable[MasterRow]) -> list[CostRow]:
     """Return the costs in a report of the Master API."""
-    places: defaultdict[Place, _Figures] = defaultdict(_Figures)
-    for row in rows:
-        place = (*_campaign(row.day, row.media_source, row.campaign), country_label(row.country))
-        places[place].take(row.cost, row.clicks, row.impressions)
-    return _rows(app, currency, places)
+    return _known(by_place(_row(app, currency, row, row.country) for row in rows).values())
 
 
 def costs_of_files(app: str, currency: str, rows: Iterable[CostFileRow]) -> list[CostRow]:
     """Return the costs of one app in Cost ETL files. `currency` is that of rows which name none."""
-    places: defaultdict[str, defaultdict[Place, _Figures]] = defaultdict(lambda: defaultdict(_Figures))
-    for row in rows:
-        place = (*_campaign(row.day, row.media_source, row.campaign), country_label(row.country))
-        places[row.currency or currency][place].take(row.cost, row.clicks, row.impressions)
-    return [row for code, of_code in places.items() for row in _rows(app, code, of_code)]
+    return _known(by_place(_row(app, row.currency or currency, row, row.country) for row in rows).values())
 
 
 def runs_of_days(days: Iterable[int]) -> list[tuple[int, int]]:
@@ -97,12 +63,10 @@ def runs_of_days(days: Iterable[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _campaign(day: date, source: str, campaign: str) -> Campaign:
-    return day_number(day), source_label(source), label(campaign)
-
-
-def _micros(amount: float | None) -> int | None:
-    return None if amount is None else round(amount * MICRO)
+def _row(app: str, currency: str, row: AggregateRow | MasterRow | CostFileRow, country: str) -> CostRow:
+    names = (source_label(row.media_source), label(row.campaign), country_label(country))
+    spend = None if row.cost is None else round(row.cost * MICRO)
+    return CostRow(app, day_number(row.day), *names, currency, spend, row.clicks, row.impressions)
 
 
 def _rest(total: int | None, part: int | None, least: int) -> int | None:
@@ -113,9 +77,6 @@ def _rest(total: int | None, part: int | None, least: int) -> int | None:
     return rest if part is None or rest >= least else None
 
 
-def _rows(app: str, currency: str, places: defaultdict[Place, _Figures]) -> list[CostRow]:
-    return [
-        CostRow(app, day, source, campaign, country, currency, it.spend, it.clicks, it.impressions)
-        for (day, source, campaign, country), it in places.items()
-        if it.is_known
-    ]
+def _known(rows: Iterable[CostRow]) -> list[CostRow]:
+    """Return the rows that have any figure."""
+    return [row for row in rows if not row.spend is row.clicks is row.impressions is None]

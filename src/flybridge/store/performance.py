@@ -5,11 +5,12 @@ Days are numbers of days since 1970, in the zone of each app; money is in millio
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.identity.masking import masked
 
@@ -182,6 +183,36 @@ class CostRow(Struct, frozen=True):
     spend: int | None = None
     clicks: int | None = None
     impressions: int | None = None
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What it is about."""
+        return self.app, self.day, self.media_source, self.campaign, self.country, self.currency
+
+    def plus(self, other: CostRow) -> CostRow:
+        """Return both rows together, which are about the same."""
+        return structs.replace(
+            self,
+            spend=add(self.spend, other.spend),
+            clicks=add(self.clicks, other.clicks),
+            impressions=add(self.impressions, other.impressions),
+        )
+
+
+def by_place(rows: Iterable[CostRow]) -> dict[tuple[object, ...], CostRow]:
+    """Return rows by what they are about; those about the same are added up."""
+    found: dict[tuple[object, ...], CostRow] = {}
+    for row in rows:
+        before = found.get(row.place)
+        found[row.place] = row if before is None else before.plus(row)
+    return found
+
+
+def add(left: int | None, right: int | None) -> int | None:
+    """Add two sums of which one may not be known. What was not reported stays unknown."""
+    if left is None or right is None:
+        return right if left is None else left
+    return left + right
 
 
 ORIGINS: Final = ("csv", "etl", "master", "aggregate")

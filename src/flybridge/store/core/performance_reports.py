@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from msgspec import structs
 
@@ -22,33 +22,31 @@ from flybridge.store.performance import (
     Size,
     Slice,
     Sums,
+    by_place,
 )
 
 N: Final = len(LABELS)
 
 
-def sums(db: Rows, question: Slice) -> list[Sums]:
-    return [Sums(_labels(row), *row[N:]) for row in db.read(Read.PERFORMANCE, *question.parameters)]
+T = TypeVar("T")
 
 
-def sizes(db: Rows, question: Slice, horizons: Sequence[int]) -> list[Size]:
-    return [Size(_labels(row), *row[N:]) for row in db.among(Read.SIZES, horizons, *question.parameters)]
+def _report(what: Read, make: Callable[..., T]) -> Callable[..., list[T]]:
+    """Return what answers questions of a kind: by rows that begin with labels, of some horizons or of none."""
+
+    def read(db: Rows, question: Slice, horizons: Sequence[int] | None = None) -> list[T]:
+        given = question.parameters
+        rows = db.read(what, *given) if horizons is None else db.among(what, horizons, *given)
+        return [make(Labels(*row[:N]), *row[N:]) for row in rows]
+
+    return read
 
 
-def cohort_sums(db: Rows, question: Slice, horizons: Sequence[int]) -> list[CohortSums]:
-    return [CohortSums(_labels(row), *row[N:]) for row in db.among(Read.COHORTS, horizons, *question.parameters)]
-
-
-def curves(db: Rows, question: Slice) -> list[CurvePoint]:
-    return [CurvePoint(_labels(row), *row[N:]) for row in db.read(Read.CURVES, *question.parameters)]
-
-
-def costs(db: Rows, question: Slice, horizons: Sequence[int]) -> list[CostSums]:
-    return [CostSums(_labels(row), *row[N:]) for row in db.among(Read.COSTS, horizons, *question.parameters)]
-
-
-def _labels(row: Sequence[Any]) -> Labels:
-    return Labels(*row[:N])
+sums = _report(Read.PERFORMANCE, Sums)
+curves = _report(Read.CURVES, CurvePoint)
+sizes = _report(Read.SIZES, Size)
+cohort_sums = _report(Read.COHORTS, CohortSums)
+costs = _report(Read.COSTS, CostSums)
 
 
 def replace_costs(
@@ -58,54 +56,24 @@ def replace_costs(
     tables = ledger.tables
     sources: Sequence[str | None] = [None] if every_source else sorted({row.media_source for row in rows})
     tables.write(Write.DROP_COSTS, [(app, origin, *days, source) for source in sources])
-    tables.write(
-        Write.COSTS,
-        [
-            (
-                app,
-                origin,
-                ORIGINS.index(origin),
-                row.day,
-                row.media_source,
-                row.campaign,
-                row.country,
-                row.currency,
-                row.spend,
-                row.clicks,
-                row.impressions,
-            )
-            for row in _masked(rows)
-        ],
-    )
+    named = (app, origin, ORIGINS.index(origin))
+    tables.write(Write.COSTS, [(*named, *structs.astuple(row)[1:]) for row in _masked(rows)])
 
 
 def _masked(rows: Sequence[CostRow]) -> list[CostRow]:
     """Return them without identifiers of people in their labels. Those that become the same are added up."""
-    kept: list[CostRow] = []
-    changed: dict[CostRow, CostRow] = {}
-    for row in rows:
-        clear = structs.replace(
+    clear = [
+        structs.replace(
             row,
             media_source=dimension(row.media_source),
             campaign=dimension(row.campaign),
             country=dimension(row.country),
         )
-        if clear == row:
-            kept.append(row)
-            continue
-        name = structs.replace(clear, spend=None, clicks=None, impressions=None)
-        before = changed.get(name, name)
-        changed[name] = structs.replace(
-            clear,
-            spend=_sum(before.spend, row.spend),
-            clicks=_sum(before.clicks, row.clicks),
-            impressions=_sum(before.impressions, row.impressions),
-        )
-    return [*kept, *changed.values()]
-
-
-def _sum(one: int | None, other: int | None) -> int | None:
-    return other if one is None else one if other is None else one + other
+        for row in rows
+    ]
+    kept = [one for one, row in zip(clear, rows, strict=True) if one == row]
+    changed = [one for one, row in zip(clear, rows, strict=True) if one != row]
+    return [*kept, *by_place(changed).values()]
 
 
 def audit_performance(db: Rows) -> list[Discrepancy]:
