@@ -29,8 +29,7 @@ from flybridge.mapping.performance import Counting
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.notifications.channel import Channel, HttpTarget, SlackChannel, WebhookChannel
 from flybridge.notifications.mail import MailChannel, MailServer
-from flybridge.notifications.notifier import NotifyRules
-from flybridge.notifications.quiet import NONE, QuietHours
+from flybridge.notifications.notifier import NONE, NotifyRules, QuietHours
 from flybridge.records import HOUR_MS
 from flybridge.store.records import Lane
 from flybridge.system.secret import Secret

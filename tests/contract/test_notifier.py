@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from flybridge.errors import StoreUnavailable
 from flybridge.notifications.channel import NotSent
 from flybridge.notifications.concern import RANK, Concern, Notified, Settling, after, news
-from flybridge.notifications.notifier import LOOK_S, TURN_MS, WAITS_MS, Notifier, NotifyRules, read_states
-from flybridge.notifications.quiet import QuietHours
+from flybridge.notifications.notifier import LOOK_S, TURN_MS, WAITS_MS, Notifier, NotifyRules, QuietHours, read_states
 from flybridge.testing.clocks import ManualClock
 
 STOPPED = Concern("a", "audience", "bad", "The audience buyers of shop has stopped.", "/audiences", "stopped")

@@ -84,7 +84,7 @@ def test_no_command_is_named_that_does_not_exist(files, root):
 
 def test_every_path_is_documented(root):
     """The HTTP page names every path of the description that is served, and every status."""
-    from flybridge.web.openapi import description
+    from flybridge.web.app import description
 
     text = read(root, "http.md")
     for path, methods in description("0")["paths"].items():

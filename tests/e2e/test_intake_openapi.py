@@ -13,9 +13,8 @@ from flybridge.clock import SystemClock
 from flybridge.inbox.protocol import Depth
 from flybridge.records import Envelope
 from flybridge.telemetry.metrics import Metrics
-from flybridge.web.app import WebApp
+from flybridge.web.app import WebApp, description
 from flybridge.web.intake import Intake, IntakeApp
-from flybridge.web.openapi import description
 
 
 class Counting:

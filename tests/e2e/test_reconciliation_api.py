@@ -18,7 +18,7 @@ from flybridge.sealing import Seal
 from flybridge.store.figures import DayReport
 from flybridge.store.performance import date_of
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.web.openapi import description
+from flybridge.web.app import description
 
 URL = "/api/v1/reconciliation"
 YESTERDAY = date_of(TODAY - 1).isoformat()

@@ -17,9 +17,8 @@ from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.records import Envelope
 from flybridge.sealing import Seal
 from flybridge.telemetry.metrics import Metrics
-from flybridge.web.app import WebApp
+from flybridge.web.app import WebApp, description
 from flybridge.web.intake import Intake, IntakeApp
-from flybridge.web.openapi import description
 
 DOCUMENTED = {
     int(status) for path in description("0")["paths"].values() for m in path.values() if "responses" in m

@@ -15,7 +15,7 @@ from flybridge.store.audiences.records import Run
 from flybridge.store.figures import Discrepancy
 from flybridge.store.records import Lane, LaneDepth
 from flybridge.web.console.condition import condition
-from flybridge.web.console.pulse import Pulse
+from flybridge.web.console.pages.flow import Pulse
 from flybridge.web.console.reading import Reading
 
 LANE = Lane("shop", "http_v2")

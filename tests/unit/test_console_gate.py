@@ -12,9 +12,8 @@ from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.system.secret import Secret
 from flybridge.testing.clocks import ManualClock
-from flybridge.web.access.guesses import FORGET_S, FREE, LONGEST_S, PEERS, Guesses
 from flybridge.web.access.identity import Visitor
-from flybridge.web.access.passwords import hash_password
+from flybridge.web.access.passwords import FORGET_S, FREE, LONGEST_S, PEERS, Guesses, hash_password
 from flybridge.web.access.sessions import PLAIN_COOKIE, SECURE_COOKIE, cookies_of, set_cookie
 from flybridge.web.access.tokens import list_tokens, make_token, revoke_token
 from flybridge.web.answers import Refusal

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time
 
 import pytest
 
-from flybridge.notifications.quiet import NONE, QuietHours
+from flybridge.notifications.notifier import NONE, QuietHours
 
 NIGHT = QuietHours(time(22), time(7), "Europe/Berlin")
 NOON = QuietHours(time(12), time(13, 30), "America/New_York")

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, time
 from hashlib import sha256
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -35,7 +37,6 @@ from flybridge.notifications.concern import (
     notification_key,
 )
 from flybridge.notifications.message import Message
-from flybridge.notifications.quiet import NONE, QuietHours
 from flybridge.store.protocol import Store
 
 STATE: Final = "notify/"
@@ -65,6 +66,25 @@ class ChannelState(Struct, frozen=True):
     tries: int = 0
     due_ms: int = 0
     problem: str = ""
+
+
+class QuietHours(Struct, frozen=True):
+    """Hours of every day by the clocks of a time zone, over midnight if the end is earlier than the beginning."""
+
+    begin: time
+    end: time
+    zone: str = "UTC"
+
+    def contain(self, now_ms: int) -> bool:
+        """Whether a moment lies in them. The end itself does not."""
+        local = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(self.zone)).time()
+        if self.begin <= self.end:
+            return self.begin <= local < self.end
+        return local >= self.begin or local < self.end
+
+
+NONE: Final = QuietHours(time(), time())
+"""No quiet hours."""
 
 
 class NotifyRules(Struct, frozen=True):

@@ -1,21 +1,26 @@
-"""Builds the job that notifies people of what needs attention."""
+"""The job that notifies people: of the conditions of the console's banner, and of the findings in the figures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from flybridge.clock import Clock
 from flybridge.config.settings import Config
 from flybridge.delivery.worker import Worker
 from flybridge.inbox.protocol import Inbox
+from flybridge.insight.findings import read_findings
+from flybridge.insight.performance import AppScope
+from flybridge.notifications.concern import FINDING, Concern, key_of
 from flybridge.notifications.notifier import Notifier
-from flybridge.operations.concerns import read_concerns
 from flybridge.service.backends import open_download, opened_cohorts
 from flybridge.service.data_lock import WorkerId
 from flybridge.service.lifetime import Job
 from flybridge.store.protocol import Store
 from flybridge.telemetry.reporter import Reporter
+from flybridge.web.console.condition import condition
 from flybridge.web.console.reading import ConsoleReader
+from flybridge.web.console.words import masked_sentence
 from flybridge.wiring import channel_names, channels_of, notify_rules_of, plans_of, scopes_of
 
 
@@ -48,3 +53,32 @@ async def notifying(
         sent=report.notified,
     )
     return {"notifications": lambda halt: notifier.run(halt, report.failed)}
+
+
+async def read_concerns(
+    reader: ConsoleReader, store: Store, scopes: Callable[[int], Sequence[AppScope]], clock: Clock
+) -> list[Concern]:
+    """Return all concerns, the conditions first, the worst of them first."""
+    conditions = [
+        Concern(
+            key_of(one.key),
+            one.key.partition("/")[0],
+            one.level,
+            one.sentence.replace("`", ""),
+            one.path,
+            one.state,
+        )
+        for one in condition(await reader.read()).findings
+    ]
+    found = await read_findings(store, scopes(clock.now_ms()))
+    findings = [
+        Concern(
+            key_of("finding", *(str(one[name]) for name in ("kind", "app", "media_source", "campaign", "event"))),
+            one["kind"],
+            FINDING,
+            masked_sentence(f"{one['app']}: {one['sentence']} {one['remedy']}").replace("`", ""),
+            "/differences",
+        )
+        for one in found["findings"]
+    ]
+    return [*conditions, *findings]

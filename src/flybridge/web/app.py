@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +28,6 @@ from flybridge.web.answers import Message, Receive, Refusal, Reply, Scope, Send,
 from flybridge.web.body import Header, Read, SenderGone
 from flybridge.web.figures_access import refused
 from flybridge.web.intake import Intake
-from flybridge.web.openapi import description
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -188,6 +188,16 @@ class WebApp:
         if self._store is not None:
             reasons += await _away("store", self._store.lanes(now_ms), details=details)
         return reasons
+
+
+def description(version: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 description of the HTTP endpoints, `openapi.json` beside this module, for this version.
+
+    Bodies are described as loosely as they are accepted: any JSON. The fields are described by AppsFlyer and Amplitude.
+    """
+    found: dict[str, Any] = msgspec.json.decode(files(__package__).joinpath("openapi.json").read_bytes())
+    found["info"]["version"] = version
+    return found
 
 
 def _no_intake(part: str) -> Refusal:

@@ -1,4 +1,4 @@
-"""Passwords of the console, as argon2id hashes.
+"""Passwords of the console, as argon2id hashes, and how long who gives wrong ones has to wait.
 
 A password in the configuration may be written as it is or as its hash. Either way a given one is compared by argon2id
 (RFC 9106), in a thread, and so many at once that nobody can fill memory with tries.
@@ -24,8 +24,13 @@ AT_ONCE: Final = 2
 """Comparisons at the same time: each takes 64 MiB."""
 MOST_WAITING: Final = 16
 LONGEST: Final = 1024
+"""Characters of a password."""
 REMEMBERED: Final = 64
 REMEMBERED_S: Final = 300.0
+FREE: Final = 10
+LONGEST_S: Final = 60.0
+FORGET_S: Final = 3600.0
+PEERS: Final = 1000
 
 
 class TooBusy(Exception):
@@ -99,6 +104,29 @@ class Passwords:
         if not chosen and not shared:
             _fits(self._logins[0], password)
         return next((login for login in (*chosen, *shared) if _fits(login, password)), None)
+
+
+class Guesses:
+    """Wrong passwords by peer. After `FREE` of them a peer has to wait, twice as long each time, up to `LONGEST_S`."""
+
+    def __init__(self) -> None:
+        self._failed: dict[str, tuple[int, float]] = {}
+
+    def wait_s(self, peer: str, now_s: float) -> float:
+        """Return how long this peer has to wait before its next try, in seconds."""
+        n, last_s = self._failed.get(peer, (0, 0.0))
+        if n < FREE:
+            return 0.0
+        return max(0.0, last_s + min(2.0 ** min(n - FREE, 10), LONGEST_S) - now_s)
+
+    def failed(self, peer: str, now_s: float) -> int:
+        """Note a wrong password. Return how many there were; after `FORGET_S` without one they are forgotten."""
+        n, last_s = self._failed.pop(peer, (0, now_s))
+        n = n + 1 if now_s - last_s < FORGET_S else 1
+        self._failed[peer] = (n, now_s)
+        if len(self._failed) > PEERS:
+            del self._failed[next(iter(self._failed))]
+        return n
 
 
 def _hasher() -> PasswordHasher:

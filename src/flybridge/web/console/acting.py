@@ -1,14 +1,17 @@
-"""Actions of the console: asked about first, with how many they concern, then done and written to the audit trail."""
+"""Forms and actions of the console. An action is asked about first, with how many it concerns, then done and noted."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from flybridge.errors import FlybridgeError
+from flybridge.web.answers import Receive, Refusal
+from flybridge.web.body import FORM, read_asgi
 from flybridge.web.console.deeds import BEGUN, DONE, FAILED, visitor_of
 from flybridge.web.console.gate import CSRF, Form
 from flybridge.web.console.operations import Done
@@ -16,6 +19,22 @@ from flybridge.web.console.site import Entry, Site
 
 SURE: Final = "sure"
 """The field of a form that says that its question was answered."""
+
+MAX_BYTES: Final = 256 * 1024
+MAX_FIELDS: Final = 2_000
+
+
+async def read_form(receive: Receive, kind: str, length: str | None) -> Form | Refusal:
+    """Read the fields of a form, each with its values. A refusal says why it can't be read."""
+    if kind.partition(";")[0].strip().lower() not in {FORM, ""}:
+        return Refusal(415, "The body is not a form.", f"Send it as {FORM}.")
+    body = await read_asgi(receive, length, MAX_BYTES)
+    if isinstance(body, Refusal):
+        return body
+    try:
+        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except (UnicodeDecodeError, ValueError):
+        return Refusal(400, "The form can't be read.", "Go back, reload the page, and try again.")
 
 
 def form_of(request: Request) -> Form:

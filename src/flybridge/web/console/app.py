@@ -7,7 +7,7 @@ content of a message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -26,15 +26,41 @@ from flybridge.store.protocol import Store
 from flybridge.web.access.identity import Visitor
 from flybridge.web.access.oidc import OidcProvider
 from flybridge.web.answers import Receive, Refusal, Scope, Send, rendered
+from flybridge.web.console.acting import read_form
 from flybridge.web.console.api import PerformanceApi
 from flybridge.web.console.deeds import REFUSED, Deeds
-from flybridge.web.console.form import read_form
 from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.login import LOGIN, LOGOUT, OPEN_PATHS, LoginPages
 from flybridge.web.console.operations import Operations
+from flybridge.web.console.pages import (
+    account,
+    audiences,
+    audit,
+    cohorts,
+    dead,
+    differences,
+    events,
+    flow,
+    holds,
+    jobs,
+    people,
+    setup,
+    sources,
+)
 from flybridge.web.console.reading import Circuits, ConsoleReader
-from flybridge.web.console.registry import GROUPS, LOOKING_POSTS, REGISTRY
-from flybridge.web.console.site import HEADERS, NO_ENTRY, Latencies, Scopes, Site
+from flybridge.web.console.site import HEADERS, NO_ENTRY, Group, Latencies, Page, Scopes, Site
+
+REGISTRY: Final[Mapping[str, Sequence[Page]]] = {
+    "Performance": (sources, cohorts, differences),
+    "Data": (events, flow, account, holds, dead, audiences, jobs),
+    "Administration": (setup, people, audit),
+}
+"""Modules with `ENTRY` and `routes`, in the order of the navigation, by the heading that their pages stand under."""
+
+GROUPS: Final = tuple(Group(label, tuple(page.ENTRY for page in pages)) for label, pages in REGISTRY.items())
+
+LOOKING_POSTS: Final = frozenset({events.FIND})
+"""Paths whose POST only looks something up, which the role `read` may: what is looked for must not be in an address."""
 
 _NOTHING: Final = Refusal(404, "There is nothing at this path.", "Data is taken at /v1/; see /openapi.json.")
 _READ_ONLY: Final = Refusal(

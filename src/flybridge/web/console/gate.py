@@ -20,7 +20,6 @@ from msgspec import Struct
 from flybridge.clock import Clock
 from flybridge.config.console import Console, Grant
 from flybridge.store.protocol import Store
-from flybridge.web.access.guesses import Guesses
 from flybridge.web.access.hosts import (
     host_of,
     is_known_host,
@@ -30,7 +29,7 @@ from flybridge.web.access.hosts import (
 )
 from flybridge.web.access.identity import LOCAL, Visitor
 from flybridge.web.access.oidc import grant_of
-from flybridge.web.access.passwords import Login, Passwords, TooBusy
+from flybridge.web.access.passwords import Guesses, Login, Passwords, TooBusy
 from flybridge.web.access.sessions import Session, Sessions, cookies_of
 from flybridge.web.access.signing import Signer
 from flybridge.web.access.tokens import find_token

@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
+from flybridge.insight.reconcile import CODES, OUTCOMES
+from flybridge.records import OutcomeKind
 from flybridge.web.console.words import IDENTIFIERS, shown
 
 WIDTH: Final = 1000
@@ -23,21 +25,9 @@ UNEXPLAINED_REMEDY: Final = (
 )
 
 OUTCOME_OF: Final[Mapping[str, str]] = {
-    "held": "held",
-    "expired": "expired",
-    "no_identity": "refused",
-    "privacy": "refused",
-    "restricted_by_policy": "refused",
-    "refused": "refused",
-    "fraud": "filtered",
-    "filtered": "filtered",
-    "silenced": "dead",
-    "rejected": "dead",
-    "dead": "dead",
-    "unreadable": "dead",
-    "in_flight": "pending",
-    "forgotten": "forgotten",
-    "duplicate": "duplicate",
+    **{cause: outcome for outcome, cause in OUTCOMES.items() if outcome != OutcomeKind.APPLIED},
+    **{cause: outcome for (outcome, _), cause in CODES.items()},
+    "unreadable": OutcomeKind.DEAD,
 }
 """The outcome of the events of a cause, by which they are found. Those of other causes never came or were delivered."""
 

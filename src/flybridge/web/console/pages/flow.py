@@ -1,23 +1,28 @@
-"""What moves now: rates, what waits and for how long, how long each step takes, and what has stopped a lane."""
+"""What moves now: rates, what waits and for how long, how long each step takes, and what has stopped a lane.
+
+A lane can be helped along: by sending again at once, or fewer events in a request.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.delivery.circuit import Circuit, Phase
+from flybridge.delivery.lane_reports import Order, give_order
 from flybridge.records import OutcomeKind
 from flybridge.store.records import Lane
 from flybridge.telemetry.latencies import StepLatency
 from flybridge.web.console import charts
+from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.condition import condition, level_of, paused
-from flybridge.web.console.pages.lane_actions import action_routes
-from flybridge.web.console.pulse import FlowRates, Pulse
+from flybridge.web.console.operations import Done
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.words import ENDPOINTS, SOURCES, masked_sentence, shown, span
@@ -32,6 +37,69 @@ STEPS: Final[Mapping[str, str]] = {
     "answered": "A vendor's answer",
     "delivered": "From receipt to delivery, waits included",
 }
+
+SPAN_MS: Final = 60_000
+KEPT: Final = 400
+
+SENTENCES: Final = {
+    Order.RETRY: "Send at once what waits for {lane}, also if it is paused, and judge refusals anew",
+    Order.FEWER: "Send half as many events in a request to {lane}, until many were accepted",
+}
+
+
+class Beat(Struct, frozen=True):
+    """The totals at one moment."""
+
+    at_ms: int
+    received: int
+    delivered: int
+    waiting: int
+
+
+class FlowRates(Struct, frozen=True):
+    """Messages received and events delivered per minute, and how many waited at each moment. None: not known yet."""
+
+    received: float | None
+    delivered: float | None
+    over_s: float
+    waiting: tuple[float, ...]
+
+
+class Pulse:
+    """Keeps the totals of the last minute."""
+
+    def __init__(self) -> None:
+        self._beats: deque[Beat] = deque(maxlen=KEPT)
+
+    def beat(self, reading: Reading) -> FlowRates:
+        """Note the totals of a reading. Return the rates since the oldest that is at most a minute old."""
+        if not self._beats or reading.at_ms > self._beats[-1].at_ms:
+            self._beats.append(_beat_of(reading))
+        elif reading.at_ms < self._beats[-1].at_ms:  # the clock was set back
+            self._beats.clear()
+            self._beats.append(_beat_of(reading))
+        while self._beats[-1].at_ms - self._beats[0].at_ms > SPAN_MS:
+            self._beats.popleft()
+        first, last = self._beats[0], self._beats[-1]
+        over_ms = last.at_ms - first.at_ms
+        waiting = tuple(float(one.waiting) for one in self._beats)
+        if not over_ms:
+            return FlowRates(None, None, 0.0, waiting)
+        per_minute = 60_000 / over_ms
+        return FlowRates(
+            max(0, last.received - first.received) * per_minute,
+            max(0, last.delivered - first.delivered) * per_minute,
+            over_ms / 1000,
+            waiting,
+        )
+
+
+def _beat_of(reading: Reading) -> Beat:
+    delivered = sum(count.n for count in reading.counts if count.outcome == OutcomeKind.DELIVERED)
+    waiting = (reading.depth.waiting if reading.depth else 0) + sum(
+        depth.due + depth.later + depth.leased for depth in reading.lanes
+    )
+    return Beat(reading.at_ms, sum(line.received for line in reading.account.lines), delivered, waiting)
 
 
 def routes(site: Site) -> list[Route]:
@@ -49,8 +117,37 @@ def routes(site: Site) -> list[Route]:
     return [
         Route(ENTRY.path, show, methods=["GET"]),
         Route("/flow/live", live, methods=["GET"]),
-        *action_routes(site, ENTRY),
+        *_action_routes(site),
     ]
+
+
+def _action_routes(site: Site) -> list[Route]:
+    """Return the actions on lanes."""
+
+    async def order(request: Request) -> Response:
+        form, chosen = form_of(request), Order.FEWER if request.url.path.endswith("fewer") else Order.RETRY
+        lane = Lane(first(form, "app"), first(form, "endpoint"))
+        reading = await site.reader.read()
+        depth = next((depth for depth in reading.lanes if depth.lane == lane), None)
+        if depth is None and lane not in (reading.circuits or {}):
+            return await site.page(request, ENTRY, "missing.html", 404, what="lane")
+        waiting = depth.due + depth.later + depth.leased if depth else 0
+
+        async def work() -> Done:
+            now_ms = site.clock.now_ms()
+            await give_order(site.store, lane, chosen, now_ms)
+            if chosen is Order.RETRY:
+                await site.store.hasten(lane, now_ms)
+            return Done("The workers do it within a few seconds.")
+
+        where = f"{shown(lane.app)}, {ENDPOINTS.get(lane.endpoint, lane.endpoint)}"
+        return await act(
+            site, request, ENTRY, action=chosen.value, button="Retry now" if chosen is Order.RETRY else "Send fewer",
+            question=f"{SENTENCES[chosen].format(lane=where)}? Waiting there: {waiting:,}.", work=work,
+            target=f"{lane.app}/{lane.endpoint}",
+        )  # fmt: skip
+
+    return [Route("/flow/retry", order, methods=["POST"]), Route("/flow/fewer", order, methods=["POST"])]
 
 
 def _values(site: Site, reading: Reading, pulse: Pulse) -> dict[str, Any]:

@@ -1,27 +1,38 @@
-"""Events that wait for their user to be seen in Amplitude: how many, for how long, and why."""
+"""Events that wait for their user to be seen in Amplitude: how many, for how long, and why; ending waits by hand."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from flybridge.amplitude.event import identifier
 from flybridge.insight.account import by_reason
 from flybridge.insight.hints import AGES, OLDER, Known, age_of, hint
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.store.figures import HeldCount
+from flybridge.web.console.acting import act, first, form_of, ids_in
+from flybridge.web.console.gate import Form
+from flybridge.web.console.operations import Done
 from flybridge.web.console.pages.account import MAX_ROWS
-from flybridge.web.console.pages.hold_actions import action_routes, group_of
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import IDENTIFIERS, masked_sentence, shown, span
+from flybridge.web.console.words import IDENTIFIERS, masked_sentence, plural, shown, span
 
 ENTRY: Final = Entry("holds", "/holds", "Holds")
 LISTED: Final = 50
+
+PAGE: Final = 500
+FIELDS: Final = (
+    ("user_id", "Amplitude user id that they are sent for (needed where their user is not known)"),
+    ("device_id", "Amplitude device id"),
+)
+LASTS: Final = "This can't be undone: what they hold is erased."
 
 
 def routes(site: Site) -> list[Route]:
@@ -44,7 +55,94 @@ def routes(site: Site) -> list[Route]:
         ]
         return await site.page(request, ENTRY, "holds.html", oldest=oldest, most=LISTED, **values)
 
-    return [Route(ENTRY.path, show, methods=["GET"]), *action_routes(site, ENTRY)]
+    return [Route(ENTRY.path, show, methods=["GET"]), *_action_routes(site)]
+
+
+def _action_routes(site: Site) -> list[Route]:
+    """Return the actions on holds."""
+
+    async def release(request: Request) -> Response:
+        form = form_of(request)
+        user_id, device_id = first(form, "user_id").strip() or None, first(form, "device_id").strip() or None
+        wrong = [name for name, value in (("user", user_id), ("device", device_id)) if value and not identifier(value)]
+
+        async def some(ids: Sequence[int]) -> tuple[int, int]:
+            done = await site.store.release(ids, site.clock.now_ms(), user_id=user_id, device_id=device_id)
+            return len(done.released), len(done.nameless)
+
+        async def work() -> Done:
+            if wrong:
+                return Done(f"Amplitude would refuse this {wrong[0]} id: too short, or a placeholder.", False)
+            n, nameless = await _each(site, form, some)
+            sentence = f"Released: {n:,}."
+            if nameless:
+                sentence += f" {plural(nameless, 'event')} can't be delivered: name a user or a device for them."
+            return Done(sentence, n > 0 and not nameless)
+
+        question = f"Release {await _chosen(site, form)}?"
+        return await act(
+            site, request, ENTRY, action="release", question=question, button="Release", fields=FIELDS, work=work,
+            target=await _target(site, form),
+        )  # fmt: skip
+
+    async def expire(request: Request) -> Response:
+        form = form_of(request)
+
+        async def some(ids: Sequence[int]) -> tuple[int, int]:
+            return len(await site.store.expire_now(ids, site.clock.now_ms())), 0
+
+        async def work() -> Done:
+            n, _ = await _each(site, form, some)
+            return Done(f"Expired: {n:,}.", n > 0)
+
+        return await act(
+            site, request, ENTRY, action="expire", question=f"Expire {await _chosen(site, form)} without sending them?",
+            button="Expire", warning=LASTS, work=work, target=await _target(site, form),
+        )  # fmt: skip
+
+    return [Route("/holds/release", release, methods=["POST"]), Route("/holds/expire", expire, methods=["POST"])]
+
+
+def group_of(app: str, media_source: str) -> str:
+    """Return a short name of a group of holds for a form: a media source is text from outside, and may be anything."""
+    return sha256(f"{app}\0{media_source}".encode("utf-8", "replace")).hexdigest()[:16]
+
+
+async def _each(site: Site, form: Form, some: Callable[[Sequence[int]], Awaitable[tuple[int, int]]]) -> tuple[int, int]:
+    """Do something for the holds that a form names, or for all of its group, a page at a time."""
+    if ids := ids_in(form):
+        return await some(ids)
+    done = left = after = 0
+    group = await _group(site, form)
+    if group is None:
+        return 0, 0
+    while held := await site.store.holds(app=group[0], media_source=group[1], after=after, limit=PAGE):
+        n, more = await some([one.id for one in held])
+        done, left, after = done + n, left + more, held[-1].id
+    return done, left
+
+
+async def _group(site: Site, form: Form) -> tuple[str, str] | None:
+    """Return app and media source of the group that a form names; None if nothing of it waits."""
+    asked = first(form, "group")
+    holds = (await site.reader.read()).holds
+    return next(((one.app, one.media_source) for one in holds if group_of(one.app, one.media_source) == asked), None)
+
+
+async def _chosen(site: Site, form: Form) -> str:
+    if ids := ids_in(form):
+        return plural(len(ids), "waiting event")
+    group = await _group(site, form)
+    holds = (await site.reader.read()).holds
+    n = sum(one.n for one in holds if (one.app, one.media_source) == group)
+    return f"{plural(n, 'waiting event')} of {await _target(site, form)}, all that there are"
+
+
+async def _target(site: Site, form: Form) -> str:
+    if ids := ids_in(form):
+        return ", ".join(map(str, ids[:20]))
+    group = await _group(site, form)
+    return f"{shown(group[0])}, {shown(group[1]) or '(no media source)'}" if group else "a group that is gone"
 
 
 def shown_holds(reading: Reading, windows: Mapping[str, float]) -> dict[str, Any]:
