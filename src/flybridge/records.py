@@ -336,6 +336,8 @@ class Filing(Struct, frozen=True, gc=False):
     `shown` is an attribution event of the app that Amplitude shows as arrived.
     `members` are the cohort members it names, per audience that follows the cohort.
     `numbers` are the matching keys of Amplitude's own numbers of its users, by which merged users are found.
+    `other_key` is the content identity by the other moment that a local time may mean: an hour of it occurs twice when
+    clocks are set back. `key` is that of the earlier moment.
     """
 
     envelope: Envelope
@@ -356,6 +358,7 @@ class Filing(Struct, frozen=True, gc=False):
     mentions: tuple[bytes, ...] = ()
     shown: Shown | None = None
     numbers: tuple[bytes, ...] = ()
+    other_key: bytes | None = None
 
 
 class Delivery(Struct, frozen=True, gc=False):

@@ -95,6 +95,7 @@ FULL = Filing(
     mentions=(b"m" * 16,),
     shown=Shown("[AppsFlyer] Install", NOW_MS, frozenset({GAID})),
     numbers=(b"n" * 16,),
+    other_key=b"o" * 16,
 )
 """A filing in which no field has its default."""
 

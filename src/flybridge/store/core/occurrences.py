@@ -15,8 +15,7 @@ of milliseconds or that of ordinals, whichever is greater:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Set
 from typing import Final
 
 import msgspec
@@ -24,12 +23,17 @@ import msgspec
 ONE: Final = frozenset({-1})
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(list[int]).decode
 
 
 def mark_of(key_ms: int | None, ordinal: int) -> int:
     """Return what an occurrence is noted as: its millisecond, or its ordinal as a negative number."""
     return -ordinal if key_ms is None else key_ms
+
+
+def count_of(marks: Set[int]) -> int:
+    """Return how many occurrences marks stand for."""
+    exact = sum(mark >= 0 for mark in marks)
+    return max(exact, len(marks) - exact)
 
 
 class Occurrences:
@@ -46,28 +50,17 @@ class Occurrences:
         if not self._marks:
             self._marks.add(mark)
             return True
-        before = self._count()
+        before = count_of(self._marks)
         self._marks.add(mark)
-        return self._count() > before
+        return count_of(self._marks) > before
 
-    def _count(self) -> int:
-        exact = sum(mark >= 0 for mark in self._marks)
-        return max(exact, len(self._marks) - exact)
+    @property
+    def marks(self) -> Set[int]:
+        """The marks of what has happened."""
+        return self._marks
 
     def packed(self) -> bytes | None:
         """Return them as the store keeps them; None for the first ordinal alone, which needs no room."""
         if self._marks == ONE:
             return None
         return _encode(sorted(self._marks) if len(self._marks) > 1 else [*self._marks])
-
-
-def unpacked(packed: bytes | None) -> Occurrences:
-    """Return what the store has kept. None is also what was remembered before occurrences were distinguished.
-
-    Of damaged bytes only that it happened is known.
-    """
-    marks: Iterable[int] = ONE
-    if packed is not None:
-        with suppress(msgspec.DecodeError):
-            marks = _decode(packed)
-    return Occurrences(marks)
