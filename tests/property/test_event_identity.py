@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flybridge.flow import AppFlow, Flow
+from flybridge.history.rows import Zone
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Deliver, Envelope, Filing, Media, Source
@@ -132,3 +133,80 @@ def test_the_number_of_events_is_that_of_milliseconds_or_of_equal_rows(given: tu
 def test_every_millisecond_is_an_event(order: list[Envelope]) -> None:
     """A burst within one second is as many events as it has different milliseconds."""
     assert asyncio.run(_sent([list(order), list(reversed(order))]))[0] == len(order)
+
+
+HOURS = ("2026-10-25 00:30:00", "2026-10-25 01:30:00")
+"""The same time in Berlin, before and after its clocks are set back."""
+BERLIN = Zone("Europe/Berlin")
+
+# An event that happened: in the first or second hour, its millisecond, and its price.
+in_hours = st.tuples(st.sampled_from([0, 1]), st.sampled_from([0, 250, 999]), st.sampled_from(["0.99", "4.99"]))
+
+
+def at_utc(event: Happened, fraction: str, ordinal: int = 0) -> Envelope:
+    """Build a push of an event of either hour, or a row of a file in UTC."""
+    body = message(0, event[2], "") | {"event_time": HOURS[event[0]] + fraction}
+    source = Source.FILE if ordinal else Source.PUSH
+    return Envelope("shop", source, Media.JSON, NOW_MS, json.dumps(body).encode(), ordinal=ordinal)
+
+
+def local_rows(events: list[Happened], *, twin: bool, fraction: str) -> list[Envelope]:
+    """Build the rows of a report in local time: in that of a file, or in columns that say their zone."""
+    rows, met = [], Counter[str]()
+    for _, _, price in events:
+        met[price] += 1
+        fields = message(0, price, "")
+        local = "2026-10-25 02:30:00" + fraction
+        if twin:
+            del fields["event_time"]
+            fields |= {"event_time_selected_timezone": local, "selected_timezone": "Europe/Berlin"}
+        else:
+            fields["event_time"] = local
+            BERLIN.convert(fields)
+        body = json.dumps(fields).encode()
+        rows.append(Envelope("shop", Source.FILE, Media.JSON, NOW_MS, body, ordinal=met[price]))
+    return rows
+
+
+@st.composite
+def doubled(draw: st.DrawFn) -> tuple[list[list[Envelope]], int]:
+    """Draw what happened in the two hours, and how it is reported: pushed, in files of UTC, in files of local time."""
+    events = draw(st.lists(in_hours, max_size=6, unique=True))
+    pushed_ones = draw(st.lists(st.sampled_from(events), unique=True)) if events else []
+    reports = [at_utc(event, f".{event[1]:03}") for event in pushed_ones]
+    exact = Counter((hour, price) for hour, _, price in pushed_ones)
+    rows, local = Counter[tuple[int, str]](), Counter[str]()
+    for _ in range(draw(st.integers(0, 2))):
+        some, met = draw(st.lists(st.sampled_from(events), unique=True)) if events else [], Counter[tuple[int, str]]()
+        for hour, ms, price in some:
+            met[hour, price] += 1
+            reports.append(at_utc((hour, ms, price), "", met[hour, price]))
+        rows |= met
+    for _ in range(draw(st.integers(1, 2))):
+        some = draw(st.lists(st.sampled_from(events), unique=True)) if events else []
+        reports += local_rows(some, twin=draw(st.booleans()), fraction=draw(st.sampled_from(["", ".0"])))
+        local |= Counter(price for _, _, price in some)
+    order = draw(st.permutations(reports))
+    cuts = sorted(draw(st.lists(st.integers(0, len(order)), max_size=3)))
+    batches = [list(order[a:b]) for a, b in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+    prices = {price for _, price in exact | rows} | set(local)
+    known = {price: sum(max(exact[hour, price], rows[hour, price]) for hour in (0, 1)) for price in prices}
+    return batches, sum(max(known[price], local[price]) for price in prices)
+
+
+@given(doubled())
+@settings(max_examples=120, deadline=None)
+@example(
+    (
+        [
+            [at_utc((0, 250, "1"), ".250"), at_utc((1, 999, "1"), ".999")],
+            local_rows([(0, 0, "1")] * 2, twin=False, fraction=""),
+        ],
+        2,
+    )
+)
+@example(([local_rows([(0, 0, "1")] * 2, twin=True, fraction=""), [at_utc((1, 0, "1"), ".000")]], 2))
+def test_an_event_of_an_hour_that_occurs_twice_is_sent_once(given: tuple[list[list[Envelope]], int]) -> None:
+    """A row of local time is what was filed of either hour, in any order and as often as it happened."""
+    batches, expected = given
+    assert asyncio.run(_sent(batches))[0] == expected

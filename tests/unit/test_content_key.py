@@ -10,7 +10,9 @@ import pytest
 from flybridge.appsflyer.postback import read
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
+from flybridge.mapping.to_amplitude.content_key import identities_in
 from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.native import OURS
 from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import Envelope, Filter, Media, Source
 from flybridge.sealing import Seal
@@ -194,3 +196,49 @@ async def test_a_placeholder_is_no_customer_user_id(tmp_path):
     first, second = (WITHOUT_ID | {"customer_user_id": "anonymous", "idfv": f"0e867d8d-2086-4aea-9c25-7fb158aaaaa{n}"}
                      for n in "12")  # fmt: skip
     assert await outcomes(tmp_path, first, second) == ["pending", "pending"]
+
+
+INSTALL = RE_ENGAGEMENT | {"event_name": "install", "conversion_type": "install", "campaign_type": "ua"}
+
+
+def local(message: dict[str, Any], *names: str, zone: str = "Europe/Berlin") -> dict[str, Any]:
+    """Return a message with times in the hour that occurs twice: 00:30 UTC, or 01:30."""
+    return message | dict.fromkeys(names, f"2026-10-25 02:30:00[{zone}]")
+
+
+@pytest.mark.parametrize("hour", ["00", "01"])
+@pytest.mark.parametrize("is_pushed_first", [True, False])
+@pytest.mark.parametrize(
+    ("message", "names"),
+    [
+        (PURCHASE, ("event_time",)),
+        (PURCHASE | {"event_time": "2026-10-25 12:00:00"}, ("install_time",)),
+        (INSTALL, ("event_time", "install_time")),
+        (INSTALL, ("install_time",)),
+        (RE_ENGAGEMENT, ("event_time",)),
+        (RE_ENGAGEMENT, ("event_time", "install_time")),
+        (RE_ENGAGEMENT | {"event_name": "reinstall", "conversion_type": "reinstall"}, ("event_time", "install_time")),
+        (SECONDARY, ("event_time",)),
+        (SECONDARY | {"customer_user_id": None}, ("event_time", "install_time")),
+    ],
+)
+async def test_a_local_time_that_means_two_moments_is_known_by_both(tmp_path, message, names, hour, is_pushed_first):
+    """Conversions as well as events, those that are left out as well as those that are sent."""
+    message = message | {"custom_data": '{"amplitude_device_id":"dev-case-test"}'}
+    both = [message | dict.fromkeys(names, f"2026-10-25 {hour}:30:00.000"), local(message, *names)]
+    assert (await outcomes(tmp_path, *(both if is_pushed_first else both[::-1])))[1] == "duplicate"
+
+
+async def test_a_local_time_that_means_one_moment_is_known_by_it(tmp_path):
+    """Lord Howe Island sets its clocks back by half an hour, and on another day."""
+    message = PURCHASE | {"custom_data": '{"amplitude_device_id":"dev-case-test"}'}
+    for zone in ("Australia/Lord_Howe", "Asia/Tokyo", "UTC", "Etc/GMT-1"):
+        found = mapped(local(message, "event_time", zone=zone))
+        assert (found.other_key, identities_in(found.insert_id)) == (None, [found.key])
+    half = mapped(message | {"event_time": "2026-04-05 01:45:00[Australia/Lord_Howe]"})
+    assert half.other_key is not None
+    assert identities_in(half.insert_id) == [half.key, half.other_key]
+    later = mapped(message | {"event_time": "2026-04-04 15:15:00"})
+    assert later.key == half.other_key
+    assert OURS.fullmatch(half.insert_id)
+    assert OURS.fullmatch(later.insert_id)

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -378,10 +379,22 @@ def test_local_times_become_utc(tmp_path, zone, written, utc):
 
 
 def test_the_hour_that_a_clock_has_twice_is_counted(tmp_path):
-    """In autumn nobody can say which of two hours it was."""
+    """In autumn nobody can say which of two hours it was: the time stays local, and is read as the earlier."""
     zone = Zone("Europe/Berlin")
-    rows_of(tmp_path / "a.csv", "AppsFlyer ID,Event Time\n1-2,2026-10-25 02:30:00\n1-2,2026-10-25 04:30:00\n", zone)
-    assert zone.ambiguous == 1
+    times = ("2026-10-25 02:30:00", "2026-10-25 02:30:00.5", "2026-10-25 04:30:00")
+    rows = rows_of(tmp_path / "a.csv", "AppsFlyer ID,Event Time\n" + "".join(f"1-2,{time}\n" for time in times), zone)
+    assert zone.ambiguous == 2
+    assert [row.fields["event_time"] for row in rows] == [
+        "2026-10-25 02:30:00[Europe/Berlin]", "2026-10-25 02:30:00.5[Europe/Berlin]", "2026-10-25 03:30:00"
+    ]  # fmt: skip
+    assert [time_ms(row.fields["event_time"]) for row in rows[:2]] == [1_792_888_200_000, 1_792_888_200_500]
+
+
+def test_the_name_of_every_zone_is_read_as_it_is_written():
+    """Some have digits, dashes or three parts."""
+    for name in available_timezones():
+        moment = datetime(2026, 10, 25, 0, 30, tzinfo=ZoneInfo(name))
+        assert time_ms(f"2026-10-25 00:30:00[{name}]") == round(moment.timestamp() * 1000), name
 
 
 def test_data_lockers_times_are_utc(tmp_path):

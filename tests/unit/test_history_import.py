@@ -44,6 +44,7 @@ HEADER = (
     "AppsFlyer ID,Event Name,Event Time,Install Time,Event Value,Event Revenue,Event Revenue Currency,"
     "Custom Data,Media Source\n"
 )
+NAMES = [name.lower().replace(" ", "_") for name in HEADER.strip().split(",")]
 
 
 def row(number: int, name: str, time: str, *, revenue: str = "", source: str = "tiktok") -> str:
@@ -197,6 +198,36 @@ def test_gaps_against_a_data_locker_tell_what_waits_and_what_is_missing(config, 
         "Nothing is missing.",
         "1 row in AppsFlyer, 0 missing here, 0 read now.",
     ]
+
+
+def test_the_hour_that_a_clock_has_twice_is_the_same_in_local_files_pushes_and_gaps(config, tmp_path):
+    """A row of 02:30 in Berlin is the event that was pushed at 00:30 or at 01:30 UTC."""
+
+    async def push(*times: str) -> None:
+        async with backends.opened(load(config, {})) as (inbox, _):
+            for time in times:
+                body = dict(zip(NAMES, row(1, "af_purchase", time, revenue="1").split(","), strict=True))
+                body["custom_data"] = json.dumps({"amplitude_device_id": "device-1"})
+                await inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, NOW, json.dumps(body).encode()))
+
+    folder = tmp_path / "locker" / "t=inapps" / "dt=2025-10-26" / "h=10"
+    folder.mkdir(parents=True)
+    config.write_text(f'{config.read_text()}\n[apps.history]\nlocker = "{tmp_path / "locker"}"\n')
+    local = row(1, "af_purchase", "2025-10-26 02:30:00", revenue="1")
+    (tmp_path / "local.csv").write_text(HEADER + local + local)
+    (folder / "part-0.csv").write_text(HEADER + row(1, "af_purchase", "2025-10-26 01:30:00", revenue="1"))
+    berlin = ("import", str(tmp_path / "local.csv"), "--timezone", "Europe/Berlin")
+    asyncio.run(push("2025-10-26 01:30:00.250"))
+    assert processed(config) == {"pending": 1}
+    survey = json.loads(run(config, *berlin, "--dry-run", "--json").stdout)
+    assert survey["outcomes"] == {"in-app events": {"duplicate": 1, "sent": 1}}
+    assert survey["spans"][0]["ambiguous"] == 2
+    assert run(config, *berlin, "--yes").exit_code == 0
+    assert processed(config) == {"pending": 2, "duplicate": 1}
+    asyncio.run(push("2025-10-26 00:30:00.100"))
+    assert processed(config) == {"pending": 2, "duplicate": 2}
+    found = run(config, "gaps", "--from", "2025-10-26", "--to", "2025-10-27", "--locker")
+    assert "1 row in AppsFlyer, 0 missing here" in found.output, found.output
 
 
 def test_a_bad_row_is_a_dead_letter_with_its_place(config, tmp_path):

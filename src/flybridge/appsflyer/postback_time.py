@@ -61,6 +61,27 @@ def local_time(text: str) -> datetime | None:
     return moment if moment is not None and moment.tzinfo is None else None
 
 
+def later_ms_of(postback: Postback, name: str) -> int | None:
+    """Return what else a time that `time_of` reads may mean, in milliseconds; None if it means one moment.
+
+    When clocks are set back, an hour of local time occurs twice. `time_of` returns the earlier moment.
+    """
+    text = text_of(postback, name)
+    moment = None if text is None else _moment(text)
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        # Without a zone a time is UTC, but its twin is in the selected zone.
+        zone = zone_of(postback.selected_timezone or "") if text is not getattr(postback, name) else None
+        if zone is None:
+            return None
+        moment = moment.replace(tzinfo=zone)
+    later = moment.replace(fold=1)
+    first, second = moment.utcoffset(), later.utcoffset()
+    # Clocks that are set forward make a gap, in which no time lies.
+    return _bounded(_since_epoch(later)) if first is not None and second is not None and second < first else None
+
+
 def time_of(postback: Postback, name: str) -> int | None:
     """Return a time that a message reports, or its twin in the app's zone; None if it reports neither."""
     text: str | None = getattr(postback, name)
@@ -82,19 +103,22 @@ def zoned_ms(text: str, zone: str | None) -> int | None:
 
     None if the text is no time between 2008 and 2099, or has no offset while the zone is unknown.
     """
-    try:
-        moment = _read(text.strip())
-    except ValueError:
-        found = moment_of(text)
-        if found is None:
-            return None
-        moment = found
+    moment = _moment(text)
+    if moment is None:
+        return None
     if moment.tzinfo is None:
         selected = zone_of(zone or "")
         if selected is None:
             return None
         moment = moment.replace(tzinfo=selected)
     return _bounded(_since_epoch(moment))
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return _read(text.strip())
+    except ValueError:
+        return moment_of(text)
 
 
 def _since_epoch(moment: datetime) -> int:

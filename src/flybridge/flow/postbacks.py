@@ -143,6 +143,7 @@ class Postbacks:
                 restricted=restricted(facts) if mapped == DROPPED else None,
                 key_ms=identity.key_ms,
                 ordinal=identity.ordinal,
+                other_key=identity.other_key,
             )
         return Filing(
             envelope,
@@ -157,6 +158,7 @@ class Postbacks:
             restricted=restricted(facts),
             key_ms=mapped.key_ms,
             ordinal=mapped.ordinal,
+            other_key=mapped.other_key,
         )
 
     def prospect(self, envelope: Envelope, app: AppFlow) -> Filing:
@@ -173,7 +175,14 @@ class Postbacks:
             return self.filings([(envelope, app)])[0]
         identity = identity_of(facts, app.rules, envelope.ordinal)
         decision = Deliver(BATCH, "", "", b"", person.user_id, person.device_id)
-        return Filing(envelope, decision, identity.key, key_ms=identity.key_ms, ordinal=identity.ordinal)
+        return Filing(
+            envelope,
+            decision,
+            identity.key,
+            key_ms=identity.key_ms,
+            ordinal=identity.ordinal,
+            other_key=identity.other_key,
+        )
 
     def _performance(self, facts: Facts, name: str, app: AppFlow) -> Performance | None:
         postback = facts.postback
@@ -289,7 +298,11 @@ def _unsent(facts: Facts, performance: Performance | None, envelope: Envelope, a
     if kind not in APART:
         return identity
     # Another copy of the same event is counted, and neither is the other's duplicate.
-    return structs.replace(identity, key=content_key(kind.encode(), identity.key, source.encode()))
+    key, other = (
+        None if one is None else content_key(kind.encode(), one, source.encode())
+        for one in (identity.key, identity.other_key)
+    )
+    return structs.replace(identity, key=key, other_key=other)
 
 
 SKAD: Final = b"skadnetwork"

@@ -33,6 +33,7 @@ from flybridge.history.row_numbers import RowNumbers
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
 from flybridge.history.take import Accept, RowTaker, Unsaved, pages
 from flybridge.history.uptime import Uptime
+from flybridge.mapping.to_amplitude.content_key import identities_in
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, PerformanceKind, Source, day_of
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
@@ -85,7 +86,6 @@ LOCKER_WHOLE: Final[Mapping[Report, frozenset[str]]] = {
 """The same of Data Lockers, whose `installs` and `inapps` hold organic rows, too."""
 AD_REVENUE: Final = "af_ad_revenue"
 """An event that has reports of its own, a day or two later."""
-_IDENTITY_DIGITS: Final = 32
 _UNREAD: Final = Envelope("", Source.PULL, Media.JSON, 0, b"")
 
 Row = TypeVar("Row", bound=KeyedRow | RawRow)
@@ -229,11 +229,8 @@ class GapFinder:
                 report = WORDS.get(event.kind)
                 if report not in whole or report is None or event.event == AD_REVENUE:
                     continue
-                try:
-                    key = bytes.fromhex(event.insert_id[:_IDENTITY_DIGITS])
-                except ValueError:
-                    continue
-                if not self._progress.is_reported(key):
+                keys = identities_in(event.insert_id)
+                if keys and not any(map(self._progress.is_reported, keys)):
                     counts[report.word, day_of(day * DAY_MS), ALONE if day < settled else UNFINISHED] += 1
         return tuple(Surplus(*key, n) for key, n in sorted(counts.items()))
 

@@ -212,11 +212,11 @@ class Progress:
         row = self._db.execute("SELECT ms FROM newest WHERE person = ?", (person,)).fetchone()
         return row is not None and row[0] == ms
 
-    def are_surveyed(self, events: Iterable[bytes]) -> list[bool]:
-        """Note events of a survey. Return for each whether it was noted before, in whichever file."""
+    def are_surveyed(self, rows: Iterable[Iterable[bytes]]) -> list[bool]:
+        """Note the events that rows of a survey may be. Return for each row whether one was noted before."""
         sql = "INSERT OR IGNORE INTO surveyed VALUES (?)"
         self._db.execute("BEGIN")
-        found = [self._db.execute(sql, (event,)).rowcount == 0 for event in events]
+        found = [min(self._db.execute(sql, (event,)).rowcount for event in events) == 0 for events in rows]
         self._db.execute("COMMIT")
         return found
 

@@ -2,7 +2,8 @@
 
 The message is JSON with the fields' own names, so that everything after it, reading, mapping, identity, is what
 happens to a pushed one. Only two things are settled here: which zone the times are in, and what a row lacks because its
-report says it for all of them.
+report says it for all of them. Times become UTC, but for those in the hour that occurs twice when clocks are set back:
+they stay local and name their zone, `2026-10-25 02:30:00[Europe/Berlin]`, so that their event is known by both moments.
 
 Data Locker's times are UTC. Those of the Pull API and of the dashboard carry no zone: UTC unless the request named
 another, or the app's zone, respectively (https://support.appsflyer.com/hc/en-us/articles/208387843, read 2026-11-27).
@@ -33,6 +34,8 @@ TIMES: Final = (
     *(f"contributor_{number}_touch_time" for number in (1, 2, 3)),
 )
 """The fields whose times have no zone of their own."""
+IDENTIFYING: Final = ("event_time", "install_time")
+"""The fields that tell which event a row is."""
 
 DATED: Final = frozenset({Report.INSTALLS, Report.REINSTALLS, Report.RETARGETING, Report.EVENTS, Report.AD_REVENUE})
 INSTALLED: Final = frozenset({Report.INSTALLS, Report.REINSTALLS})
@@ -98,7 +101,11 @@ class Zone:
                 offset, twice = self._utc(local.replace(second=0, microsecond=0))
                 self.ambiguous += twice
                 fraction = f".{local.microsecond:06}".rstrip("0") if has_fraction(written) else ""
-                fields[name] = f"{local - offset:%Y-%m-%d %H:%M:%S}{'.0' if fraction == '.' else fraction}"
+                fraction = ".0" if fraction == "." else fraction
+                if twice and name in IDENTIFYING:
+                    fields[name] = f"{local:%Y-%m-%d %H:%M:%S}{fraction}[{self.name}]"
+                else:
+                    fields[name] = f"{local - offset:%Y-%m-%d %H:%M:%S}{fraction}"
 
     def _offset(self, local: datetime) -> tuple[timedelta, bool]:
         """Return the offset of a local time, and whether that time is there twice because clocks are set back."""

@@ -167,7 +167,7 @@ class Surveyor:
         ]
         filings = self._filings(envelopes)
         known = await self._known(filings) if self._known is not None else [False] * len(filings)
-        again = self._progress.are_surveyed(map(_event_of, filings))
+        again = self._progress.are_surveyed(map(_events_of, filings))
         for row, filing, is_known, is_again in zip(rows, filings, known, again, strict=True):
             is_duplicate = is_known or is_again
             self._outcomes[row.report.word, "duplicate" if is_duplicate else outcome_of(filing)] += 1
@@ -214,9 +214,11 @@ def _text(ms: int) -> str:
     return f"{day_of(ms)} {seconds // 60 % 24:02}:{seconds % 60:02}:{rest:02}"
 
 
-def _event_of(filing: Filing) -> bytes:
-    """Return what tells an event from those of other rows, in files that overlap as well."""
-    return (filing.key or filing.digest) + f" {filing.key_ms} {filing.ordinal}".encode()
+def _events_of(filing: Filing) -> list[bytes]:
+    """Return what tells an event from those of other rows, in files that overlap as well: two if it has two times."""
+    which = f" {filing.key_ms} {filing.ordinal}".encode()
+    keys = [filing.key or filing.digest, *([] if filing.other_key is None else [filing.other_key])]
+    return [key + which for key in keys]
 
 
 def outcome_of(filing: Filing) -> str:

@@ -28,6 +28,7 @@ from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.insight.comparison import CONVERSIONS
 from flybridge.insight.reconcile import CODES, OUTCOMES
 from flybridge.insight.reconcile_revenue import DELIVERED, MISSING, SECONDARY, SECONDARY_SENT, RevenueFact
+from flybridge.mapping.to_amplitude.content_key import identities_in
 from flybridge.operations.booked_events import COUNTED, BookedEvents, BookedSums
 from flybridge.records import (
     Deliver,
@@ -52,9 +53,6 @@ TRIES: Final = 6
 PAUSE_S: Final = 5.0
 SOON_MS: Final = 1_800_000
 MICRO: Final = 1_000_000
-IDENTITY: Final = 32
-"""The length of an identity in an insert_id, which may go on with a millisecond or an ordinal."""
-
 IN_EVENTS: Final = (*COUNTED, PerformanceKind.SECONDARY)
 
 
@@ -118,7 +116,8 @@ class RawReader:
         self._days, self._property = days, source_property
         self._currency, self._rates = currency, rates
         self._evidence, self._booked = RawEvidence(), BookedEvents(days)
-        self._known: defaultdict[str, list[EventOutcome]] = defaultdict(list)
+        self._known: defaultdict[bytes, list[EventOutcome]] = defaultdict(list)
+        self._also_known: dict[bytes, bytes] = {}
         self._unsent: Counter[tuple[int, str, str, str]] = Counter()
         # The ledger's rows of people who were forgotten have no identity any more, and their outcome still.
         self._nameless: defaultdict[tuple[int, str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
@@ -136,7 +135,9 @@ class RawReader:
         """Read what raw data has from a time on: to date, because revenue is booked on the day of the install."""
         source, plan = self._source, self._source.pull
         for known in await self._store.event_outcomes(plan.app, self._days[0], self._days[-1]):
-            self._known[known.insert_id[:IDENTITY]].append(known)
+            if identities := identities_in(known.insert_id):
+                self._known[identities[0]].append(known)
+                self._also_known.update(dict.fromkeys(identities[1:], identities[0]))
             if known.kind in COUNTED:
                 self._nameless[known.day, known.event, known.media_source][_standing(known)] -= 1
         # Each comparison reads all: what was left of an earlier one would be a part.
@@ -216,21 +217,27 @@ class RawReader:
             found.day, found.dimensions.event, source, sent_source, currency, amount, found.revenue, bare, sent
         )
         if is_copy:
-            standing = self._known.get(filing.key.hex() if filing.key is not None else "")
+            standing = self._standing_of(filing.key)
             was_sent = standing and standing.pop(0).outcome == OutcomeKind.DELIVERED
             self._add(event, SECONDARY_SENT if was_sent else SECONDARY)
             return
         decision = filing.decision
         if isinstance(decision, Deliver | Hold):
-            self._standing(event, filing.key.hex() if filing.key is not None else "")
+            self._standing(event, filing.key)
         elif isinstance(decision, Filter | Refuse):
             kind = OutcomeKind.FILTERED if isinstance(decision, Filter) else OutcomeKind.REFUSED
             code = CODES.get((kind, decision.reason)) or OUTCOMES[kind]
             self._left_out.append((event, code, decision.reason, is_known))
 
-    def _standing(self, event: _Event, identity: str) -> None:
+    def _standing_of(self, identity: bytes | None) -> list[EventOutcome] | None:
+        """Return what the ledger says of the events with an identity."""
+        if identity is None:
+            return None
+        return self._known.get(identity) or self._known.get(self._also_known.get(identity, b""))
+
+    def _standing(self, event: _Event, identity: bytes | None) -> None:
         """Add an event by what the ledger says of it."""
-        standing = self._known.get(identity)
+        standing = self._standing_of(identity)
         if not standing:
             self._lost.append(event)
             return

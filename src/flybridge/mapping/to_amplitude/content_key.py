@@ -9,6 +9,9 @@ An in-app event is known by app, AppsFlyer id, name, second, value and revenue, 
 millisecond, or by its ordinal among the equal rows of a file. The store compares the two (`store.core.occurrences`).
 With `double_attribution = "both"` the media source and campaign are part of it, too.
 
+A local time in the hour that occurs twice when clocks are set back means two moments, and the event has two identities:
+the store takes it for the same as what was filed under either (`store.core.doubled_hour`).
+
 Unknown fields and the order of keys take no part: adding a field in AppsFlyer's settings does not make a message
 another.
 """
@@ -19,11 +22,11 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.amplitude.event import within_limits
 from flybridge.appsflyer.fields import NAMES
-from flybridge.appsflyer.postback_time import has_fraction, text_of
+from flybridge.appsflyer.postback_time import has_fraction, later_ms_of, text_of
 from flybridge.identity import usable
 from flybridge.mapping.person import DEVICE_FIELDS
 from flybridge.mapping.to_amplitude.facts import INSTALLED, Facts
@@ -39,15 +42,18 @@ _devices: Final = attrgetter(
     "idfa", "advertising_id", "idfv", "android_id", "amazon_aid", "oaid", "android_app_set_id", "imei"
 )
 
+DIGITS: Final = 32
+"""Those of an identity as text."""
 DISTINCTIVE: Final = tuple(name for name in NAMES if name not in DEVICE_FIELDS)
 
 
 class Identity(Struct, frozen=True, gc=False):
-    """What a message is known by: see `records.Filing` for the three."""
+    """What a message is known by: see `records.Filing` for the four."""
 
     key: bytes
     key_ms: int | None
     ordinal: int
+    other_key: bytes | None = None
 
 
 def identity_of(facts: Facts, rules: Rules, ordinal: int) -> Identity:
@@ -57,16 +63,55 @@ def identity_of(facts: Facts, rules: Rules, ordinal: int) -> Identity:
     """
     kind = facts.classification.reported
     if kind is not None and kind.is_conversion:
-        return Identity(_conversion(facts, rules.app, kind.family), None, 0)
-    key = _event(facts, rules.app, by_attribution=rules.double_attribution is BOTH)
-    return Identity(key, _millisecond(facts, ordinal), ordinal or 1)
+        identity = Identity(_conversion(facts, rules.app, kind.family), None, 0)
+        if _may_be_local(facts.postback.event_time) or _may_be_local(facts.postback.install_time):
+            return _with_other(identity, _conversion(_later(facts), rules.app, kind.family))
+        return identity
+    by_attribution = rules.double_attribution is BOTH
+    key = _event(facts, rules.app, by_attribution=by_attribution)
+    identity = Identity(key, _millisecond(facts, ordinal), ordinal or 1)
+    if _may_be_local(facts.postback.event_time):
+        return _with_other(identity, _event(_later(facts), rules.app, by_attribution=by_attribution))
+    return identity
+
+
+def _may_be_local(written: str | None) -> bool:
+    """Whether a time may be local time of a named zone. One in AppsFlyer's own form ends with a digit."""
+    return written is None or not "0" <= written[-1] <= "9"
+
+
+def _with_other(identity: Identity, other: bytes) -> Identity:
+    return identity if other == identity.key else structs.replace(identity, other_key=other)
+
+
+def _later(facts: Facts) -> Facts:
+    """Return the facts with the later moments that local times may mean."""
+    reported_ms = later_ms_of(facts.postback, "event_time")
+    install_ms = later_ms_of(facts.postback, "install_time") if facts.install_ms is not None else None
+    later = structs.replace(facts, install_ms=install_ms or facts.install_ms)
+    return structs.replace(later, reported_ms=reported_ms, event_ms=reported_ms) if reported_ms is not None else later
 
 
 def insert_id(identity: Identity) -> str:
-    """Return the id by which Amplitude deduplicates an occurrence of the event with this identity."""
+    """Return the id by which Amplitude deduplicates an occurrence of the event with this identity.
+
+    That of an event with two identities is none of those that either of them gives.
+    """
+    if identity.other_key is not None:
+        marks = [identity.key.hex(), identity.other_key.hex()]
+        marks += [] if identity.key_ms is None else [str(identity.key_ms)]
+        return "-".join(marks if identity.ordinal <= 1 else [*marks, f"r{identity.ordinal}"])
     if identity.key_ms is not None:
         return f"{identity.key.hex()}-{identity.key_ms}"
     return identity.key.hex() if identity.ordinal <= 1 else f"{identity.key.hex()}-r{identity.ordinal}"
+
+
+def identities_in(insert_id: str) -> list[bytes]:
+    """Return the identities of the event to which `insert_id` gave this id; none for an id of another kind."""
+    try:
+        return [bytes.fromhex(part) for part in insert_id.split("-")[:2] if len(part) == DIGITS]
+    except ValueError:
+        return []
 
 
 def _millisecond(facts: Facts, ordinal: int) -> int | None:

@@ -36,8 +36,8 @@ class Mapped(Struct, frozen=True, gc=False):
 
     `body` is JSON without `user_id` and `device_id`, `identify` the
     `$identify` event that goes before it; the Attribution API has no place for them, so that on its route
-    both are None. `key` is the content identity; `key_ms` and `ordinal` tell occurrences with the same key apart, as in
-    `records.Filing`.
+    both are None. `key` is the content identity; `key_ms` and `ordinal` tell occurrences with the same key apart, and
+    `other_key` is that of the other moment that a local time may mean, as in `records.Filing`.
     `ids` are the identifiers to match by. `restricted` is the policy that was applied to the media source, or empty.
     `notes` are sentences about what was changed or left out.
     """
@@ -58,6 +58,7 @@ class Mapped(Struct, frozen=True, gc=False):
     key_ms: int | None = None
     ordinal: int = 0
     identify: bytes = b""
+    other_key: bytes | None = None
 
     @property
     def sent(self) -> bytes:
@@ -130,4 +131,5 @@ def map_facts(
         identity.key_ms,
         identity.ordinal,
         identify,
+        identity.other_key,
     )

@@ -15,7 +15,7 @@ from flybridge.amplitude.streamed import event_in, is_attribution_event
 from flybridge.mapping.table import PREFIX
 
 # `content_key.insert_id` makes these.
-OURS: Final = re.compile(r"[0-9a-f]{32}(?:-r?\d+)?")
+OURS: Final = re.compile(r"[0-9a-f]{32}(?:-[0-9a-f]{32})?(?:-\d+)?(?:-r\d+)?")
 
 
 def from_native_integration(message: Any, route: str) -> bool:
