@@ -32,7 +32,7 @@ ROW = st.tuples(
     st.sampled_from(NAMES),
     st.sampled_from(TIMES),
     st.sampled_from(("2026-01-01 00:00:00", "")),
-    st.sampled_from(("", '"{""a"":1}"', "é")),
+    st.sampled_from(("", '"{""a"":1}"', '"a,b"', '""', 'a"b', 'a"b,c"', '"a"b', '"a', "a\rb", "\0", "é")),
 )
 LINE = st.one_of(ROW.map(",".join), st.sampled_from(("", "broken", ",".join(COLUMNS), '"', "1-1,buy\udce9,,,")))
 MORE = st.sampled_from(("", "Fraud Reason", "Skad Version", "Event Revenue EUR"))
@@ -57,15 +57,17 @@ async def surveyed(path: Path, zone: str) -> tuple[Survey, list[tuple[int, int]]
     zone=st.sampled_from(("UTC", "UTC", "Europe/Berlin")),
     name=st.sampled_from(("january.csv", "clicks.csv", "installs_report.csv")),
     block=st.sampled_from((1, 200, 1 << 18)),
+    separator=st.sampled_from((",", ",", ";", "|")),
 )
-@settings(max_examples=100)
-async def test_a_survey_by_times_alone_finds_what_one_of_all_fields_does(lines, more, zone, name, block):
+@settings(max_examples=150)
+async def test_a_survey_by_times_alone_finds_what_one_of_all_fields_does(lines, more, zone, name, block, separator):
     """Rows of any kind, in a file of any report, cut into blocks anywhere."""
     header = [*COLUMNS, more] if more else COLUMNS
     rows = [line + "," if more and line.count(",") == len(COLUMNS) - 1 else line for line in lines]
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / name
-        path.write_bytes("\n".join([",".join(header), *rows]).encode("utf-8", "surrogateescape"))
+        text = "\n".join([",".join(header), *rows]).replace(",", separator)
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
         with mock.patch.object(row_times, "BLOCK", block):
             found = await surveyed(path, zone)
         with mock.patch.object(RawRows, "timed", lines_as_rows):

@@ -11,8 +11,8 @@ than a thousand.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import repeat
@@ -67,6 +67,8 @@ BY_ATTRIBUTION: Final = ("media_source", "campaign")
 CONVERSIONS: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution"})
 BITS: Final = 1 << 25
 KEPT: Final = 2000
+LISTED: Final = 500
+"""How many events are looked for in one statement."""
 _NOTHING: Final = repeat("")
 
 
@@ -133,7 +135,8 @@ class EqualRows:
 
     def write(self) -> None:
         """Write what was counted since the last time."""
-        rows = [(self._file, key, n) for key, n in self._counts.items()]
+        # In the order of the table, so that neighbours share pages.
+        rows = [(self._file, key, n) for key, n in sorted(self._counts.items())]
         self._db.executemany(self._put, rows)
         self._counts.clear()
 
@@ -147,12 +150,21 @@ class TrialCount(EqualRows):
 
     def ordinals(self, rows: Iterable[Mapping[str, str]]) -> list[int]:
         if len(self._counts) >= KEPT:
-            self.write()
+            with _transaction(self._db):
+                self.write()
         return super().ordinals(rows)
 
     def close(self) -> None:
         """Drop the count."""
         self._db.execute("DELETE FROM temp.looked_at")
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Let statements share a transaction: one for each row costs several times as much, of temporary tables as well."""
+    with db:  # ends it
+        db.execute("BEGIN")
+        yield
 
 
 class Progress:
@@ -200,9 +212,9 @@ class Progress:
 
     def note_conversions(self, found: Iterable[tuple[int, int]]) -> None:
         """Note persons and times of conversions, to know the newest of each."""
-        self._db.executemany(
-            "INSERT INTO newest VALUES (?, ?) ON CONFLICT (person) DO UPDATE SET ms = max(ms, excluded.ms)", found
-        )
+        sql = "INSERT INTO newest VALUES (?, ?) ON CONFLICT (person) DO UPDATE SET ms = max(ms, excluded.ms)"
+        with _transaction(self._db):
+            self._db.executemany(sql, found)
 
     def is_newest(self, fields: Mapping[str, str]) -> bool:
         """Whether a conversion is the last of its person among those that were noted."""
@@ -212,17 +224,25 @@ class Progress:
         row = self._db.execute("SELECT ms FROM newest WHERE person = ?", (person,)).fetchone()
         return row is not None and row[0] == ms
 
-    def are_surveyed(self, rows: Iterable[Iterable[bytes]]) -> list[bool]:
+    def are_surveyed(self, rows: Sequence[Sequence[bytes]]) -> list[bool]:
         """Note the events that rows of a survey may be. Return for each row whether one was noted before."""
-        sql = "INSERT OR IGNORE INTO surveyed VALUES (?)"
-        self._db.execute("BEGIN")
-        found = [min(self._db.execute(sql, (event,)).rowcount for event in events) == 0 for events in rows]
-        self._db.execute("COMMIT")
+        events, known, new = [event for row in rows for event in row], set[bytes](), set[bytes]()
+        for start in range(0, len(events), LISTED):
+            part = events[start : start + LISTED]
+            sql = f"SELECT event FROM surveyed WHERE event IN ({','.join('?' * len(part))})"  # noqa: S608 - marks
+            known.update(event for (event,) in self._db.execute(sql, part))
+        found = list[bool]()
+        for row in rows:
+            found.append(any(event in known or event in new for event in row))
+            new.update(row)
+        with _transaction(self._db):
+            self._db.executemany("INSERT INTO surveyed VALUES (?)", [(event,) for event in sorted(new - known)])
         return found
 
     def note_reported(self, keys: Iterable[bytes]) -> None:
         """Note the content keys of rows of reports."""
-        self._db.executemany("INSERT OR IGNORE INTO reported VALUES (?)", ((key,) for key in keys))
+        with _transaction(self._db):
+            self._db.executemany("INSERT OR IGNORE INTO reported VALUES (?)", ((key,) for key in keys))
 
     def is_reported(self, key: bytes) -> bool:
         """Whether a content key was noted as one of a row of reports."""
@@ -230,7 +250,8 @@ class Progress:
 
     def note_months(self, found: Iterable[tuple[int, int]]) -> None:
         """Note persons and the months (years * 12 + month - 1) in which their events lie."""
-        self._db.executemany("INSERT OR IGNORE INTO months VALUES (?, ?)", found)
+        with _transaction(self._db):
+            self._db.executemany("INSERT OR IGNORE INTO months VALUES (?, ?)", sorted(found))
 
     def months(self) -> dict[str, int]:
         """Return how many persons have events in a month, `2026-01`."""

@@ -167,7 +167,7 @@ class Surveyor:
         ]
         filings = self._filings(envelopes)
         known = await self._known(filings) if self._known is not None else [False] * len(filings)
-        again = self._progress.are_surveyed(map(_events_of, filings))
+        again = self._progress.are_surveyed([_events_of(filing) for filing in filings])
         for row, filing, is_known, is_again in zip(rows, filings, known, again, strict=True):
             is_duplicate = is_known or is_again
             self._outcomes[row.report.word, "duplicate" if is_duplicate else outcome_of(filing)] += 1
