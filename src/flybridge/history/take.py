@@ -19,7 +19,7 @@ from flybridge.history.progress import CONVERSIONS, EqualRows
 from flybridge.history.rows import BadRow, RawRow, dated
 from flybridge.records import Envelope, Media, Source
 
-BLOCK: Final = 500
+BLOCK: Final = 1000
 PATIENCE: Final = 120
 """How often an inbox that takes nothing is tried again, each time after a second or more."""
 

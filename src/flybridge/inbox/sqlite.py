@@ -37,7 +37,7 @@ Entry = tuple[Envelope, "asyncio.Future[None]"]
 
 VERSION: Final = 2
 """The format of the file. 2: chunks may be compressed, and count their leases."""
-CHUNK_ENVELOPES: Final = 512
+CHUNK_ENVELOPES: Final = 1024
 CHUNK_BYTES: Final = 4 * 2**20
 PAGE_BYTES: Final = 8_192  # bodies are blobs of up to megabytes, but most flushes bring a few tens of kilobytes
 SHRINK_BYTES: Final = 16 * 2**20  # free space worth giving back to the file system once nothing waits
