@@ -60,7 +60,7 @@ async def surveyed(path: Path, zone: str) -> tuple[Survey, list[tuple[int, int]]
     separator=st.sampled_from((",", ",", ";", "|")),
 )
 @settings(max_examples=150)
-async def test_a_survey_by_times_alone_finds_what_one_of_all_fields_does(lines, more, zone, name, block, separator):
+async def test_a_survey_by_times_alone_finds_what_one_of_all_fields_does(*, lines, more, zone, name, block, separator):
     """Rows of any kind, in a file of any report, cut into blocks anywhere."""
     header = [*COLUMNS, more] if more else COLUMNS
     rows = [line + "," if more and line.count(",") == len(COLUMNS) - 1 else line for line in lines]
