@@ -402,7 +402,7 @@ async def test_an_outage_of_appsflyer_is_noted_and_not_taken_for_zero(new_bench)
         for kind in (FaultKind.PAGE, FaultKind.ERROR_BEFORE, FaultKind.UNAVAILABLE, FaultKind.CUT_BEFORE,
                      FaultKind.HALF_ANSWER, FaultKind.FORBIDDEN):  # fmt: skip
             bench.clock.advance(61)
-            bench.sandbox.reports._faults = Faults(FaultScript(requests=((kind, 1.0),)))
+            bench.sandbox.reports.faults = Faults(FaultScript(requests=((kind, 1.0),)))
             (day,) = await bench.reconcile()
             assert (day.appsflyer, [row.appsflyer for row in day.rows]) == ("", [None]), kind
             assert [(row.flybridge, row.amplitude, row.unexplained(APPSFLYER)) for row in day.rows] == [(5, 5, None)]
