@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import data_locker
 import pytest
 
 from flybridge.appsflyer.raw_pull import REPORTS, PullWindow, windows
@@ -25,7 +26,6 @@ from flybridge.operations.read_history import HistoryReader
 from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source, day_of
 from flybridge.sandbox.server import Sandbox, serve_sandbox
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
-from flybridge.sandbox.vendors import locker as locker_files
 from flybridge.service.backends import open_download, opened
 from flybridge.wiring import build_flow, endpoints_of
 
@@ -308,10 +308,10 @@ async def test_gaps_are_found_and_filled_from_a_data_locker(tmp_path):
         other = {"event_name": "install", "event_time": _text(now_ms - 3 * HOUR_MS), "app_id": "com.example.other"}
         vendor.raw_data.add("com.example.other", [json.dumps(other | {"appsflyer_id": "9-9"}).encode()])
         start_s = (now_ms - 5 * DAY_MS) // 1000
-        late = locker_files.files(
+        late = data_locker.files(
             vendor.raw_data, start_s, now_ms // 1000 + 3600, is_late=lambda message: message["appsflyer_id"][-1] in "37"
         )
-        locker_files.write(bucket, late)
+        data_locker.write(bucket, late)
         await push(reader, bodies[:100] + bodies[160:])
         app = reader.config.apps[0]
         found = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=False, locker=True)
@@ -349,8 +349,8 @@ async def test_what_only_flybridge_has_is_found_by_day(tmp_path, locker):
     outside = [event(90, now_ms - now_ms % DAY_MS, "purchase")]
     async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
         vendor.raw_data.add(APP, reported)
-        made = locker_files.files(vendor.raw_data, (now_ms - 5 * DAY_MS) // 1000, now_ms // 1000)
-        locker_files.write(bucket, made)
+        made = data_locker.files(vendor.raw_data, (now_ms - 5 * DAY_MS) // 1000, now_ms // 1000)
+        data_locker.write(bucket, made)
         await push(reader, reported + alone + outside)
         endpoints = endpoints_of(reader.config)
         worker = Worker(reader.store, Accepting(), endpoints, SystemClock())
@@ -385,7 +385,7 @@ async def test_a_data_locker_is_followed_and_read_once(tmp_path):
         vendor.raw_data.add(APP, bodies)
         other = {"event_name": "install", "event_time": _text(now_ms - HOUR_MS), "app_id": "com.example.other"}
         vendor.raw_data.add("com.example.other", [json.dumps(other | {"appsflyer_id": "9-9"}).encode()])
-        found = locker_files.files(
+        found = data_locker.files(
             vendor.raw_data,
             (now_ms - 5 * DAY_MS) // 1000,
             now_ms // 1000 + 3600,
@@ -393,13 +393,13 @@ async def test_a_data_locker_is_followed_and_read_once(tmp_path):
         )
         assert any("/h=late/" in key for key in found)
         incomplete = {key for key in found if "/t=installs/" in key and key.endswith("_SUCCESS")}
-        clicks = {f"{locker_files.HOME}/t=clicks/dt=2026-01-01/h=1/part-00000.gz": b"no file of rows"}
-        locker_files.write(bucket, {key: body for key, body in found.items() if key not in incomplete} | clicks)
+        clicks = {f"{data_locker.HOME}/t=clicks/dt=2026-01-01/h=1/part-00000.gz": b"no file of rows"}
+        data_locker.write(bucket, {key: body for key, body in found.items() if key not in incomplete} | clicks)
         follower = reader.follower(reader.config.apps[0])
         first = await follower.look()
         assert first.problems == []
         assert first.waiting == len(incomplete)
-        locker_files.write(bucket, {key: found[key] for key in incomplete})
+        data_locker.write(bucket, {key: found[key] for key in incomplete})
         second = await follower.look()
         assert (second.waiting, second.bad) == (0, 0)
         assert first.taken + second.taken == len(bodies)
@@ -413,7 +413,7 @@ async def test_a_data_locker_is_followed_and_read_once(tmp_path):
 
         lines = gzip.decompress(found[key]).decode().splitlines()
         more = lines[-1].replace('"screen_opened"', '"another"') if len(lines) > 1 else None
-        locker_files.write(
+        data_locker.write(
             bucket, {key: gzip.compress(("\n".join([*lines, *([more] if more else [])]) + "\n").encode())}
         )
         assert (await follower.look()).folders == 1

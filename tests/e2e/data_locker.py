@@ -1,4 +1,4 @@
-"""Writes a Data Locker: the files that AppsFlyer puts into a bucket, as a directory with the same keys.
+"""Writes a Data Locker as AppsFlyer does: the files that it puts into a bucket, as a directory with the same keys.
 
 `<home>/data-locker-hourly/t=<report>/dt=<day>/h=<hour>/part-00000.gz`, and `_SUCCESS` once the hour is complete. Hours
 are not padded; what was processed late stands in `h=late`. CSV has API names, quotes every value, and writes `null`
