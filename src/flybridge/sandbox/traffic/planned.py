@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from flybridge.sandbox.traffic.in_app_events import MAKERS, EventContent
 from flybridge.sandbox.traffic.people import DeviceIdKind, IdentitySource, SeenBy, TrafficPerson
-from flybridge.sandbox.traffic.postbacks import TrafficApp, TrafficInstallation, message, sighting
+from flybridge.sandbox.traffic.postbacks import TrafficInstallation, message, sighting
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC, RESTRICTED
 from flybridge.sandbox.traffic.spending import spent
@@ -70,8 +70,6 @@ class Planned(Struct, gc=False):
     `secondary`: the copy of an in-app event for the source of the install, while a re-engagement window is open.
     """
 
-    app: TrafficApp
-    person: TrafficPerson
     installation: TrafficInstallation
     kind: MessageKind
     name: str
@@ -87,20 +85,14 @@ class Planned(Struct, gc=False):
 
 def write(planned: Planned, number: int, send_ms: int, policy: str) -> TrafficMessage:
     """Write a message as number `number` of its stream. The first time tells its fate, the second is a duplicate."""
-    app = planned.app
+    installation = planned.installation
+    app, person = installation.app, installation.person
     if planned.kind is MessageKind.SIGHTING:
         # The bits stand in for the stream's random numbers: a message is the same whenever it is written.
-        body = sighting(
-            app,
-            planned.person,
-            planned.installation.appsflyer_id,
-            planned.event_ms,
-            Random(planned.bits),  # noqa: S311 - repeatable on purpose
-        )
-        applied = _NOTHING if _shows_nothing(planned.person) else _APPLIED
+        body = sighting(installation, planned.event_ms, Random(planned.bits))  # noqa: S311 - repeatable on purpose
+        applied = _NOTHING if _shows_nothing(person) else _APPLIED
         truth = Truth(number, app.name, "sighting", applied, applied, False, None, None, "", planned.event_ms)
         return TrafficMessage(f"/v1/stream/{app.name}", body, truth, send_ms)
-    person, installation = planned.person, planned.installation
     content = MAKERS[planned.name](person, planned.bits) if planned.kind is MessageKind.IN_APP else EventContent()
     value = content.value
     if planned.kind is MessageKind.IN_APP and person.identity_source is IdentitySource.EVENT_VALUE:
@@ -128,7 +120,7 @@ def _reported(planned: Planned, content: EventContent, send_ms: int) -> Reported
     came = installation.touch
     known = came.hidden or came
     return Reported(
-        app_id=planned.app.appsflyer_app_id,
+        app_id=installation.app.appsflyer_app_id,
         kind=planned.kind.value,
         event_name=planned.name if planned.kind is MessageKind.IN_APP else "",
         time_ms=planned.event_ms,
@@ -139,7 +131,7 @@ def _reported(planned: Planned, content: EventContent, send_ms: int) -> Reported
         campaign=known.campaign,
         raw_source=came.media_source,
         raw_campaign=came.campaign,
-        country=planned.person.country.code,
+        country=installation.person.country.code,
         touch_type=known.fields.get("attributed_touch_type"),
         retargeting=installation.retargeting,
         secondary=planned.secondary,
@@ -153,7 +145,7 @@ def _reported(planned: Planned, content: EventContent, send_ms: int) -> Reported
 
 
 def _truth(planned: Planned, number: int, content: EventContent, policy: str) -> Truth:
-    person, came = planned.person, planned.installation.touch
+    person, came = planned.installation.person, planned.installation.touch
     first, duplicate_of = planned.number < 0, None
     if first:
         planned.number = number
@@ -166,7 +158,7 @@ def _truth(planned: Planned, number: int, content: EventContent, policy: str) ->
     in_app = planned.kind is MessageKind.IN_APP
     return Truth(
         id=number,
-        app=planned.app.name,
+        app=planned.installation.app.name,
         kind=planned.kind.value,
         v2=v2,
         v1=v1,
@@ -214,16 +206,17 @@ _DROPPED: Final = Expected(Fate.REFUSED, "the source is restricted")
 
 def _fates(planned: Planned, policy: str) -> tuple[Expected, Expected]:
     """Return what must become of the first of a message, on V2 and on V1."""
+    person = planned.installation.person
     if planned.quirk in {Quirk.NO_EVENT, Quirk.NO_OBJECT}:
         dead = Expected(Fate.DEAD, planned.quirk.value)
         return dead, dead
     if planned.secondary:
         return _SECONDARY, _FILTERED
     dropped = planned.installation.touch.media_source == RESTRICTED and policy == "drop"
-    v2 = _DROPPED if dropped else _DELIVERED if planned.resolved else _held(planned.person)
+    v2 = _DROPPED if dropped else _DELIVERED if planned.resolved else _held(person)
     if planned.kind is MessageKind.IN_APP:
         return v2, _FILTERED
-    return v2, _DROPPED if dropped else _DELIVERED if planned.person.has_v1_id else _NO_ID
+    return v2, _DROPPED if dropped else _DELIVERED if person.has_v1_id else _NO_ID
 
 
 def _held(person: TrafficPerson) -> Expected:

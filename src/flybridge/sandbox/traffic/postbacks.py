@@ -58,13 +58,15 @@ def written(time_ms: int) -> str:
 
 
 class TrafficInstallation(Struct, frozen=True, gc=False):
-    """One installation of an app by one person, under one attribution: the constant part of its messages.
+    """One installation of an app by one person, under one attribution, and the constant part of its messages.
 
     `unnamed` is the same without what names a conversion, `cuid` what a login adds; `number_as_text`: amounts are
     written in quotes. `reengages`: events of the open window come twice. `retargeting`: a campaign brought
     the person back.
     """
 
+    app: TrafficApp
+    person: TrafficPerson
     appsflyer_id: str
     touch: Touch
     constant: str
@@ -120,6 +122,8 @@ def install(
         fields["customer_user_id"] = person.user_id
     fields = {**(NULLS if bits >> 4 & 3 == 0 else {}), **fields}
     return TrafficInstallation(
+        app,
+        person,
         appsflyer_id,
         touch,
         constant=_ordered({**named, **fields}),
@@ -235,13 +239,14 @@ def message(
     return f"{head},{constant}{installation.cuid if with_cuid else ''}}}".encode()
 
 
-def sighting(app: TrafficApp, person: TrafficPerson, appsflyer_id: str, seen_ms: int, random: Random) -> bytes:
+def sighting(installation: TrafficInstallation, seen_ms: int, random: Random) -> bytes:
     """Write a message of Amplitude's webhook about the person: an event, or a user as the Identify API has it.
 
     Identifiers are wiped from events after ingestion; what is left is a hash. User properties are strings.
     https://amplitude.com/docs/data/destination-catalog/webhooks,
     https://amplitude.com/docs/apis/analytics/export (read 2026-11-27).
     """
+    app, person, appsflyer_id = installation.app, installation.person, installation.appsflyer_id
     if person.seen_by is SeenBy.IDENTIFY:
         named = {"$set": {"appsflyer_id": appsflyer_id}, "$setOnce": {"initial_plan": "free"}}
         return _encode({"user_id": person.user_id, "device_id": person.device_id, "user_properties": named})

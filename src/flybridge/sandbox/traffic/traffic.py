@@ -17,6 +17,7 @@ from random import Random
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.traffic.in_app_events import EVENTS, LOGIN, PURCHASE, REFUND
@@ -150,9 +151,7 @@ class _Traffic:
             # A device seen before the install can be matched by its device id, not by an AppsFlyer id it had not yet.
             known_before = self._random.random() < 0.3 and person.seen_by is SeenBy.DEVICE_ID
             seen_ms = first.event_ms + int((-1 if known_before else 1) * (self._random.random() * 20 + 0.1) * HOUR_MS)
-            seen = Planned(
-                first.app, person, first.installation, MessageKind.SIGHTING, "", seen_ms, self._random.getrandbits(64)
-            )
+            seen = Planned(first.installation, MessageKind.SIGHTING, "", seen_ms, self._random.getrandbits(64))
             self._push(max(seen_ms + 500, first.event_ms), seen)
 
     def _send(self, planned: Planned, random: Random) -> None:
@@ -173,19 +172,12 @@ class _Traffic:
         restricted = person.identity_source in ALWAYS and random.random() < self._restricted
         came = _hidden(app, person) if restricted else touch(random, app.platform, person.country.code)
         time_ms = self._free(app, arrival_ms)
+        appsflyer_id = _appsflyer_id(random, time_ms)
         current = install(
-            random,
-            app,
-            person,
-            came,
-            conversion="install",
-            install_ms=time_ms,
-            appsflyer_id=_appsflyer_id(random, time_ms),
+            random, app, person, came, conversion="install", install_ms=time_ms, appsflyer_id=appsflyer_id
         )
         carries = person.identity_source in ALWAYS
-        plans = [
-            self._planned(app, person, current, MessageKind.INSTALL, name="install", time_ms=time_ms, carries=carries)
-        ]
+        plans = [self._planned(current, MessageKind.INSTALL, "install", time_ms, carries=carries)]
         # Only people who are known everywhere, or nowhere, return: else a second installation would have to be seen.
         turn = (
             random.randrange(12)
@@ -196,24 +188,21 @@ class _Traffic:
         for position, name in enumerate(names):
             time_ms = self._free(app, time_ms + self._pause() + self._absence(came))
             if position == turn:
-                current, kind = self._return(app, person, current, time_ms)
-                plans.append(
-                    self._planned(app, person, current, kind, name=kind.value, time_ms=time_ms, carries=carries)
-                )
+                current, kind = self._return(current, time_ms)
+                plans.append(self._planned(current, kind, kind.value, time_ms, carries=carries))
                 time_ms = self._free(app, time_ms + 5_000)
             if person.identity_source is IdentitySource.EVENT_VALUE or (
                 person.identity_source is IdentitySource.LOGIN and name == LOGIN
             ):
                 carries = True
-            plans.append(
-                self._planned(app, person, current, MessageKind.IN_APP, name=name, time_ms=time_ms, carries=carries)
-            )
+            plans.append(self._planned(current, MessageKind.IN_APP, name, time_ms, carries=carries))
             if name == REFUND:
                 plans[-1].bits = next(p.bits for p in reversed(plans[:-1]) if p.name == PURCHASE)
             # AppsFlyer sends both copies, also where one of them has an odd date.
             both = plans[-1].quirk in {Quirk.NONE, Quirk.NONSENSE_TIME}
             if current.reengages and self._options.double_attribution and both:
-                plans.append(_for_the_install(plans[-1], plans[0].installation))
+                # The copy that AppsFlyer attributes to the source of the install.
+                plans.append(replace(plans[-1], installation=plans[0].installation, quirk=Quirk.NONE, secondary=True))
         return plans
 
     def _names(self, person: TrafficPerson) -> list[str]:
@@ -229,10 +218,8 @@ class _Traffic:
                 names.append(REFUND)
         return names
 
-    def _return(
-        self, app: TrafficApp, person: TrafficPerson, before: TrafficInstallation, time_ms: int
-    ) -> tuple[TrafficInstallation, MessageKind]:
-        random = self._random
+    def _return(self, before: TrafficInstallation, time_ms: int) -> tuple[TrafficInstallation, MessageKind]:
+        random, app, person = self._random, before.app, before.person
         draw = random.random()
         if draw < 0.6:
             kind, conversion, appsflyer_id = MessageKind.RE_ENGAGEMENT, "re-engagement", before.appsflyer_id
@@ -255,25 +242,17 @@ class _Traffic:
         return after, kind
 
     def _planned(
-        self,
-        app: TrafficApp,
-        person: TrafficPerson,
-        current: TrafficInstallation,
-        kind: MessageKind,
-        *,
-        name: str,
-        time_ms: int,
-        carries: bool,
+        self, current: TrafficInstallation, kind: MessageKind, name: str, time_ms: int, *, carries: bool
     ) -> Planned:
         random = self._random
         quirk = Quirk.NONE
-        if person.identity_source in ALWAYS:
+        if current.person.identity_source in ALWAYS:
             point = random.random()
             if point < self._malformed:
                 quirk = Quirk.NO_EVENT if point < self._malformed / 2 else Quirk.NO_OBJECT
             elif point < self._malformed + self._options.odd:
                 quirk = Quirk.NONSENSE_TIME
-        return Planned(app, person, current, kind, name, time_ms, random.getrandbits(64), quirk, carries)
+        return Planned(current, kind, name, time_ms, random.getrandbits(64), quirk, carries)
 
     def _pause(self) -> int:
         random = self._random
@@ -304,21 +283,6 @@ def _hidden(app: TrafficApp, person: TrafficPerson) -> Touch:
     random = Random(person.ip)  # noqa: S311 - repeatable on purpose
     hidden = touch(random, app.platform, person.country.code)
     return restricted_touch(hidden if hidden.media_source != ORGANIC and random.random() < 7 / 8 else None)
-
-
-def _for_the_install(primary: Planned, installation: TrafficInstallation) -> Planned:
-    """Return the copy of an in-app event that AppsFlyer attributes to the source of the install."""
-    return Planned(
-        primary.app,
-        primary.person,
-        installation,
-        primary.kind,
-        primary.name,
-        primary.event_ms,
-        primary.bits,
-        carries=primary.carries,
-        secondary=True,
-    )
 
 
 def _shares(options: TrafficOptions) -> dict[IdentitySource, float]:
