@@ -18,7 +18,6 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_INTEGER, MAX_TEXT
 from flybridge.appsflyer.postback_time import time_ms as read_time_ms
-from flybridge.reference_pages import table
 
 # `2026-01-31 23:59:59` and the same with milliseconds.
 USUAL_LENGTHS: Final = (19, 23)
@@ -213,24 +212,3 @@ def mask(value: Any) -> Any:
         return None
     shown = str(value)
     return shown[:4] + "…" if len(shown) > 8 else "…"
-
-
-def as_markdown(rows: Iterable[Row]) -> str:
-    """Return the rows as a table for the reference page."""
-    cells = (
-        (
-            f"[`{row.source}`]({row.doc})",
-            f"`{row.target}`",
-            row.convert.__name__,
-            "conversions" if row.conversions_only else "all",
-            row.note,
-        )
-        for row in rows
-    )
-    return table(("AppsFlyer", "Amplitude", "As", "For", "Note"), cells)
-
-
-def derived_as_markdown(rows: Iterable[Derived], *, to: str, source: str) -> str:
-    """Return the rules as a table for the reference page."""
-    cells = ((f"[`{row.target}`]({row.doc})", ", ".join(f"`{one}`" for one in row.sources), row.note) for row in rows)
-    return table((to, f"From {source}", "Rule"), cells)

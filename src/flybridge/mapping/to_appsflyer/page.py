@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from flybridge.mapping import consent
-from flybridge.mapping.table import Row, derived_as_markdown
+from flybridge.mapping.table import Row
 from flybridge.mapping.to_appsflyer import rows as mapping
 from flybridge.reference_pages import print_page, table
 
@@ -14,7 +14,6 @@ def parts() -> Mapping[str, str]:
     """Return the printed parts of the page by name."""
     return {
         "rows": _rows(mapping.ROWS),
-        "derived": derived_as_markdown(mapping.DERIVED, to="AppsFlyer", source="Amplitude"),
         "optional": _rows(mapping.OPTIONAL),
         "consent": consent.as_markdown(),
         "withheld": _withheld(),

@@ -15,12 +15,11 @@ from __future__ import annotations
 from itertools import chain
 from typing import Final
 
-from flybridge.mapping.table import Converter, Derived, Row
+from flybridge.mapping.table import Converter, Row
 from flybridge.mapping.to_appsflyer import convert as s2s
 
 S2S: Final = "https://dev.appsflyer.com/hc/reference/s2s-events-api3-post"
 DESTINATION: Final = "https://amplitude.com/docs/data/destination-catalog/appsflyer"
-EXPORT: Final = "https://amplitude.com/docs/apis/analytics/export"
 
 VALUE: Final = "eventValue."
 
@@ -174,42 +173,6 @@ OPTIONAL: Final = (
     Row("user_properties.custom_data", "custom_data", s2s.json_text, S2S, "JSON; an object is written as text."),
 )
 """Parameters that are sent only if `apps.streams.properties` says where they are found; the source is an example."""
-
-DERIVED: Final = (
-    Derived(("event_type",), "eventName", S2S, "The event's name, or what `rename` makes of it."),
-    Derived(
-        ("event_time", "client_event_time"),
-        "eventTime",
-        S2S,
-        "UTC with milliseconds. What reaches AppsFlyer after 02:00 UTC of the next day is stamped with its arrival.",
-    ),
-    Derived(
-        ("event_properties.$price", "event_properties.$quantity"),
-        "eventValue.af_revenue",
-        EXPORT,
-        "Price times quantity, where there is no revenue.",
-    ),
-    Derived(
-        ("event_properties.revenue",),
-        "eventCurrency",
-        S2S,
-        "What the amount's text names (`9,99 €`), where no currency is stated: AppsFlyer would take it for dollars.",
-    ),
-    Derived(
-        ("adid", "device_brand", "device_manufacturer"),
-        "amazon_aid",
-        S2S,
-        "On a device of Amazon the advertising id is its.",
-    ),
-    Derived(
-        tuple(f"user_properties.{name}" for name in s2s.MANUAL),
-        "consent_data",
-        S2S,
-        "The `manual` object, of the flags that are there.",
-    ),
-    Derived(("event_properties", "user_properties"), "eventValue", S2S, "And what `extras` names, as it is."),
-)
-"""Parameters that are decided by a rule."""
 
 PARAMETERS: Final = tuple(
     dict.fromkeys(
