@@ -22,6 +22,13 @@ DUE: Final = "due"
 DEAD: Final = "dead"
 PARKED: Final = "parked"
 
+TOO_LARGE: Final = "The vendor refuses this item as too large even alone; its body has {} bytes."
+TOO_LARGE_REMEDY: Final = (
+    "Send fewer or shorter properties (leave fields out in the mapping), then replay the dead letter."
+)
+INVALID_REMEDY: Final = "See with `flybridge explain` what is sent, correct the mapping, then replay the dead letter."
+SPENT_REMEDY: Final = "Correct what the vendor complains about, then replay the dead letter."
+
 # Items that were throttled together with the same wait must not all be sent again in the same millisecond.
 SPREAD: Final = 0.1
 
@@ -72,18 +79,14 @@ def settle(
             return Settlement(delivery.id, DELIVERED, tries=delivery.tries + 1)
         case Retry():
             return _again(delivery, verdict, now_ms, jitter, policy, maybe_applied=maybe_applied, words=words)
-        case Reject():
-            return Settlement(
-                delivery.id,
-                DEAD,
-                tries=delivery.tries + 1,
-                reason=verdict.reason,
-                detail=said(verdict.detail, words),
-                remedy=verdict.remedy,
+        case Reject(reason, detail, remedy):
+            return _dead(delivery, delivery.tries + 1, reason, said(detail, words), remedy)
+        case Split() if alone or delivery.split:
+            detail = TOO_LARGE.format(len(delivery.body))
+            return _dead(
+                delivery, delivery.tries + 1, "too_large", said(detail, words or verdict.words), TOO_LARGE_REMEDY
             )
         case Split():
-            if alone or delivery.split:
-                return _too_large(delivery, words or verdict.words)
             return Settlement(delivery.id, DUE, due_ms=now_ms, tries=delivery.tries, split=True, reason=verdict.reason)
         case Halt():
             return give_back(delivery, now_ms + round(verdict.after_s * 1000), verdict.reason)
@@ -120,25 +123,11 @@ def _again(
             uncertain=uncertain,
         )
     if retry.counts and retry.most_tries and tries >= retry.most_tries:
-        return Settlement(
-            delivery.id,
-            DEAD,
-            tries=tries,
-            reason="invalid_event",
-            detail=said(f"The vendor fails at this item, {tries} times, and takes others: {retry.reason}.", words),
-            remedy="See with `flybridge explain` what is sent, correct the mapping, then replay the dead letter.",
-            uncertain=uncertain,
-        )
+        detail = f"The vendor fails at this item, {tries} times, and takes others: {retry.reason}."
+        return _dead(delivery, tries, "invalid_event", said(detail, words), INVALID_REMEDY, uncertain=uncertain)
     if retry.counts and tries >= policy.tries:
-        return Settlement(
-            delivery.id,
-            DEAD,
-            tries=tries,
-            reason="tries_spent",
-            detail=said(f"Tried {tries} times; the last answer was: {retry.reason}.", words),
-            remedy="Correct what the vendor complains about, then replay the dead letter.",
-            uncertain=uncertain,
-        )
+        detail = f"Tried {tries} times; the last answer was: {retry.reason}."
+        return _dead(delivery, tries, "tries_spent", said(detail, words), SPENT_REMEDY, uncertain=uncertain)
     return Settlement(
         delivery.id,
         DUE,
@@ -158,14 +147,5 @@ def wait_s(retry: Retry, tries: int, jitter: float, policy: RetryPolicy) -> floa
     return max(asked, backoff_s(tries, jitter, policy)) if retry.counts else asked
 
 
-def _too_large(delivery: Delivery, words: str) -> Settlement:
-    return Settlement(
-        delivery.id,
-        DEAD,
-        tries=delivery.tries + 1,
-        reason="too_large",
-        detail=said(
-            f"The vendor refuses this item as too large even alone; its body has {len(delivery.body)} bytes.", words
-        ),
-        remedy="Send fewer or shorter properties (leave fields out in the mapping), then replay the dead letter.",
-    )
+def _dead(delivery: Delivery, tries: int, reason: str, detail: str, remedy: str, *, uncertain: int = 0) -> Settlement:
+    return Settlement(delivery.id, DEAD, tries=tries, reason=reason, detail=detail, remedy=remedy, uncertain=uncertain)
