@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import ssl
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -58,15 +57,11 @@ class HttpTransport:
         connect_s: float = 10.0,
         connections: int = 100,
         max_response_bytes: int = 1 << 20,
-        user_agent: str = "flybridge",
-        tls: ssl.SSLContext | None = None,
         trust_env: bool = False,
     ) -> None:
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s / 2, sock_connect=connect_s)
         self._connections = connections
         self._max_bytes = max_response_bytes
-        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
-        self._tls: ssl.SSLContext | bool = tls or True
         self._trust_env = trust_env
         self._session: aiohttp.ClientSession | None = None
 
@@ -97,16 +92,8 @@ class HttpTransport:
             await session.close()
 
     def _open(self) -> aiohttp.ClientSession:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._connections, keepalive_timeout=KEEPALIVE_S, ssl=self._tls, ttl_dns_cache=60
-            ),
-            timeout=self._timeout,
-            headers=self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=self._trust_env,
-        )
+        connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=60)
+        self._session = _opened(connector, self._timeout, trust_env=self._trust_env)
         return self._session
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
@@ -121,6 +108,19 @@ class HttpTransport:
         if left <= 0:
             answer.close()
         return b"".join(chunks)
+
+
+def _opened(
+    connector: aiohttp.TCPConnector, timeout: aiohttp.ClientTimeout, *, trust_env: bool
+) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=timeout,
+        headers={"User-Agent": "flybridge", "Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=trust_env,
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -165,7 +165,10 @@ def _sentence(url: URL, error: Exception) -> str:
     return f"{url.scheme}://{url.host}: {what}"
 
 
-PIECE_BYTES = 1 << 18
+PIECE_BYTES: Final = 1 << 18
+SILENCE_S: Final = 600.0
+DOWNLOADS: Final = 8
+"""The most downloads at once."""
 
 
 class StreamedAnswer:
@@ -187,26 +190,14 @@ class StreamedAnswer:
 
 
 class HttpDownload:
-    """Streams answers. `silence_s` bounds the wait for the next bytes; the whole may take as long as it takes.
+    """Streams answers. `SILENCE_S` bounds the wait for the next bytes; the whole may take as long as it takes.
 
     A report of a million rows may be made before its first byte is sent, and an answer that is given up has used its
     share of the quota.
     """
 
-    def __init__(
-        self,
-        *,
-        connect_s: float = 10.0,
-        silence_s: float = 600.0,
-        connections: int = 8,
-        user_agent: str = "flybridge",
-        tls: ssl.SSLContext | None = None,
-        trust_env: bool = False,
-    ) -> None:
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=silence_s)
-        self._connections = connections
-        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
-        self._tls: ssl.SSLContext | bool = tls or True
+    def __init__(self, *, trust_env: bool = False) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=SILENCE_S)
         self._trust_env = trust_env
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
@@ -247,15 +238,8 @@ class HttpDownload:
 
     def _session(self, public: bool) -> aiohttp.ClientSession:
         if public not in self._sessions:
-            resolver = PublicResolver() if public else None
-            self._sessions[public] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._tls, resolver=resolver),
-                timeout=self._timeout,
-                headers=self._headers,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=self._trust_env,
-            )
+            connector = aiohttp.TCPConnector(limit=DOWNLOADS, resolver=PublicResolver() if public else None)
+            self._sessions[public] = _opened(connector, self._timeout, trust_env=self._trust_env)
         return self._sessions[public]
 
 
