@@ -30,8 +30,7 @@ class AmplitudeUser(Struct, frozen=True):
 
 def request(credentials: Credentials, amplitude_id: str) -> HttpRequest:
     """Build the request for a user's ids."""
-    query = urlencode({"user": amplitude_id, "limit": 0})
-    return HttpRequest("GET", f"{credentials.origin.rstrip('/')}{PATH}?{query}", credentials.headers(), b"")
+    return credentials.get(f"{PATH}?{urlencode({'user': amplitude_id, 'limit': 0})}")
 
 
 def read(response: HttpResponse) -> AmplitudeUser:

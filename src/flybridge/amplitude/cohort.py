@@ -17,10 +17,18 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import msgspec
 from msgspec import Struct
 
-from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Retry, Verdict, retry_after_s
+from flybridge.delivery.exchange import (
+    Accepted,
+    Halt,
+    HttpRequest,
+    HttpResponse,
+    Retry,
+    Verdict,
+    json_object,
+    retry_after_s,
+)
 
 ORIGINS: Final = {"us": "https://amplitude.com", "eu": "https://analytics.eu.amplitude.com"}
 REQUESTS_PER_S: Final = 30 / 600
@@ -42,6 +50,10 @@ class Credentials(Struct, frozen=True):
         """Return the headers of a request, with basic authentication."""
         credentials = b64encode(f"{self.api_key}:{self.secret_key}".encode()).decode()
         return {"Authorization": f"Basic {credentials}", "Accept": "application/json, text/csv"}
+
+    def get(self, path: str) -> HttpRequest:
+        """Return a request of the project's data at a path."""
+        return HttpRequest("GET", self.origin.rstrip("/") + path, self.headers(), b"")
 
 
 class Cohort(Struct, frozen=True):
@@ -84,31 +96,28 @@ class Asked(Struct, frozen=True):
 
 def list_request(credentials: Credentials) -> HttpRequest:
     """Build the request for the list of discoverable cohorts."""
-    return HttpRequest("GET", f"{credentials.origin}/api/3/cohorts", credentials.headers(), b"")
+    return credentials.get("/api/3/cohorts")
 
 
 def usage_request(credentials: Credentials) -> HttpRequest:
     """Build the request for the count of downloads, which does not count itself."""
-    return HttpRequest("GET", f"{credentials.origin}/api/3/cohorts/usage", credentials.headers(), b"")
+    return credentials.get("/api/3/cohorts/usage")
 
 
 def ask_request(credentials: Credentials, cohort: str, properties: Sequence[str]) -> HttpRequest:
     """Build the request that starts a download. `properties` are the user properties to include."""
     query = urlencode([("props", "1"), *(("propKeys", name) for name in properties)]) if properties else "props=0"
-    url = f"{credentials.origin}/api/5/cohorts/request/{quote(cohort, safe='')}?{query}"
-    return HttpRequest("GET", url, credentials.headers(), b"")
+    return credentials.get(f"/api/5/cohorts/request/{quote(cohort, safe='')}?{query}")
 
 
 def status_request(credentials: Credentials, request_id: str) -> HttpRequest:
     """Build the request for the status of a download."""
-    url = f"{credentials.origin}/api/5/cohorts/request-status/{quote(request_id, safe='')}"
-    return HttpRequest("GET", url, credentials.headers(), b"")
+    return credentials.get(f"/api/5/cohorts/request-status/{quote(request_id, safe='')}")
 
 
 def file_request(credentials: Credentials, request_id: str) -> HttpRequest:
     """Build the request for the file."""
-    url = f"{credentials.origin}/api/5/cohorts/request/{quote(request_id, safe='')}/file"
-    return HttpRequest("GET", url, credentials.headers(), b"")
+    return credentials.get(f"/api/5/cohorts/request/{quote(request_id, safe='')}/file")
 
 
 def redirected(location: str) -> HttpRequest:
@@ -118,7 +127,7 @@ def redirected(location: str) -> HttpRequest:
 
 def read_list(response: HttpResponse) -> list[Cohort]:
     """Return the listed cohorts; unreadable entries are left out. Never raises."""
-    listed = _json(response).get("cohorts")
+    listed = (json_object(response.body) or {}).get("cohorts")
     found = []
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, dict) and (name := _text(one.get("id"))):
@@ -137,7 +146,7 @@ def read_list(response: HttpResponse) -> list[Cohort]:
 
 def read_usage(response: HttpResponse) -> Usage | None:
     """Return the count of downloads, `rest_download` of the answer; None where it can't be read. Never raises."""
-    answer = _json(response) if response.status == 200 else {}
+    answer = (json_object(response.body) if response.status == 200 else None) or {}
     count = answer.get("rest_download", answer)
     if not isinstance(count, dict):
         return None
@@ -147,7 +156,7 @@ def read_usage(response: HttpResponse) -> Usage | None:
 
 def read_asked(response: HttpResponse) -> Asked:
     """Return the answer to a request for a cohort. Never raises."""
-    request_id = _text(_json(response).get("request_id"))
+    request_id = _text((json_object(response.body) or {}).get("request_id"))
     if response.status in {200, 202} and request_id:
         return Asked(Accepted(), request_id)
     if response.status in {200, 202}:
@@ -157,7 +166,7 @@ def read_asked(response: HttpResponse) -> Asked:
 
 def read_status(response: HttpResponse) -> Asked:
     """Return the status of a request. Never raises."""
-    answer = _json(response)
+    answer = json_object(response.body) or {}
     status = _text(answer.get("async_status")).upper()
     if response.status == 202 or (response.status == 200 and status in _RUNS):
         return Asked(Retry("job_running", counts=False), _text(answer.get("request_id")))
@@ -192,14 +201,6 @@ def refusal(response: HttpResponse, what: str) -> Verdict:
             return Halt(
                 "wrong_address", "What answers is not Amplitude's Cohorts API: see base_url, region and proxies."
             )
-
-
-def _json(response: HttpResponse) -> dict[str, Any]:
-    try:
-        answer = msgspec.json.decode(response.body)
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def _number(value: Any) -> int | None:

@@ -99,7 +99,7 @@ def request(
         "i": STEPS[minutes] if minutes else DAILY,
         "limit": str(LIMIT),
     }
-    return HttpRequest("GET", f"{credentials.origin}{PATH}?{urlencode(query)}", credentials.headers(), b"")
+    return credentials.get(f"{PATH}?{urlencode(query)}")
 
 
 def read(response: HttpResponse, buckets: int, *, sums: bool = False) -> EventCounts | SegmentationRefused:

@@ -66,8 +66,7 @@ _LINE: Final = msgspec.json.Decoder(ExportedEvent)
 
 def request(credentials: Credentials, first_ms: int, last_ms: int) -> HttpRequest:
     """Build the request for the hours from that of `first_ms` to that of `last_ms`, both included."""
-    query = urlencode({"start": _hour(first_ms), "end": _hour(last_ms)})
-    return HttpRequest("GET", f"{credentials.origin}{PATH}?{query}", credentials.headers(), b"")
+    return credentials.get(f"{PATH}?{urlencode({'start': _hour(first_ms), 'end': _hour(last_ms)})}")
 
 
 def _hour(time_ms: int) -> str:

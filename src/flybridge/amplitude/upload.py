@@ -26,6 +26,7 @@ from flybridge.delivery.exchange import (
     Retry,
     Split,
     Verdict,
+    json_object,
     retry_after_s,
     verdict_of_status,
 )
@@ -120,7 +121,7 @@ class HttpV2:
 
     def verdicts(self, batch: Sequence[Delivery], response: HttpResponse) -> list[Verdict]:
         """Return one verdict per event. Never raises."""
-        answer = read(response.body)
+        answer = json_object(response.body)
         match response.status:
             case 200:
                 return [_ingested(answer, sum(map(_events_in, batch)))] * len(batch)
@@ -192,15 +193,6 @@ def status_verdict(response: HttpResponse, *, alone: bool) -> Verdict:
             if (verdict := verdict_of_status(response, ADDRESS_REMEDY, THROTTLED_S)) is not None:
                 return verdict
             return Retry(f"http_{status}", retry_after_s(response)) if alone else Split(f"http_{status}")
-
-
-def read(body: bytes) -> Mapping[str, Any] | None:
-    """Return an answer's JSON object; None if it is anything else."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) else None
 
 
 def _ingested(answer: Mapping[str, Any] | None, sent: int) -> Verdict:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -31,6 +31,7 @@ from flybridge.delivery.exchange import (
     Retry,
     Split,
     Verdict,
+    json_object,
     retry_after_s,
 )
 
@@ -124,11 +125,7 @@ def limit_of(response: HttpResponse) -> int:
 
 def message_of(response: HttpResponse) -> str | None:
     """Return the message of an answer; None if it is no JSON object. The page writes `messege` once."""
-    try:
-        answer: Any = msgspec.json.decode(response.body)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    if not isinstance(answer, dict):
+    if (answer := json_object(response.body)) is None:
         return None
     for name in ("message", "messege", "error"):
         if isinstance(answer.get(name), str):

@@ -9,14 +9,14 @@ https://dev.appsflyer.com/hc/reference/audience-external-api (read 2026-11-27).
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from flybridge.appsflyer.audience import ImportTarget, common, headers_of, message_of
 from flybridge.appsflyer.report import ORIGIN
-from flybridge.delivery.exchange import Halt, HttpRequest, HttpResponse
+from flybridge.delivery.exchange import Halt, HttpRequest, HttpResponse, json_object
 
 PATH: Final = "/api/audiences-external-api/audience"
 SHORTEST: Final = 2
@@ -41,7 +41,7 @@ def request(target: ImportTarget, name: str) -> HttpRequest:
 
 def read(response: HttpResponse) -> CreatedAudience | str:
     """Return the audience, or a sentence that says why there is none. Never raises."""
-    answer = _object(response.body)
+    answer = json_object(response.body) or {}
     made = answer.get("message")
     if response.status == 200 and isinstance(made, dict) and isinstance(key := made.get("import_key"), str) and key:
         return CreatedAudience(str(made.get("audience_id", "")), key)
@@ -59,11 +59,3 @@ def read(response: HttpResponse) -> CreatedAudience | str:
     verdict = common(response, response.status)
     remedy = f" {verdict.remedy}" if isinstance(verdict, Halt) else " Try again later."
     return f"AppsFlyer answers {response.status}.{remedy}"
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}

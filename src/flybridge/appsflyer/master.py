@@ -31,6 +31,7 @@ from flybridge.appsflyer.report import (
 )
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 
+PATH: Final = "/api/master-agg-data/v4/app/"
 LONGEST_DAYS: Final = 31
 GROUPINGS: Final = ("app_id", "install_time", "pid", "c", "geo")
 KPIS: Final = ("impressions", "clicks", "installs", "cost", "revenue")
@@ -69,7 +70,7 @@ def request(
         "currency": "preferred",
         "timezone": "preferred" if own_zone else "",
     }
-    return report_request(origin, api_token, f"/api/master-agg-data/v4/app/{quote(app_id, safe='')}", given)
+    return report_request(origin, api_token, PATH + quote(app_id, safe=""), given)
 
 
 def is_countable(event: str) -> bool:
@@ -88,7 +89,7 @@ def activity_request(
         "kpis": ",".join(f"{ACTIVITY}{event}" for event in events),
         "timezone": "preferred" if own_zone else "",
     }
-    return report_request(origin, api_token, f"/api/master-agg-data/v4/app/{quote(app_id, safe='')}", given)
+    return report_request(origin, api_token, PATH + quote(app_id, safe=""), given)
 
 
 def read_activity(

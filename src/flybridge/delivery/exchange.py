@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from email.utils import parsedate_to_datetime
 from math import isfinite
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -75,6 +75,15 @@ def is_success(body: bytes) -> bool:
         return False
     except (msgspec.DecodeError, RecursionError):
         return True
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of an answer; None if it is anything else."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 _BLANKS: Final = b"\xef\xbb\xbf \t\r\n"
