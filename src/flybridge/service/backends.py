@@ -87,13 +87,6 @@ def open_download() -> Download:
     return HttpDownload(trust_env=True)
 
 
-def open_cohorts(config: Config) -> CohortStore:
-    """Build the cohort store, in the same database as the store."""
-    if config.cluster is not None:
-        return _postgres()[1](config.cluster.postgres.reveal(), Seal(*config.secrets))
-    return SqliteCohorts(config.data_dir / "store.db", Seal(*config.secrets))
-
-
 class _Closes(Protocol):
     async def close(self) -> None: ...
 
@@ -147,8 +140,9 @@ async def checked_store(config: Config, role: str, clock: Clock) -> AsyncIterato
 
     Raises `SealBroken` if the configured secrets are not those of the store.
     """
+    store = open_store(config)
     try:
-        store = await _entered(open_store(config))
+        await store.open()
     except SealBroken:
         with suppress(FlybridgeError):
             async with _opened(open_store(config, checks_seal=False)) as unchecked:
@@ -161,14 +155,12 @@ async def checked_store(config: Config, role: str, clock: Clock) -> AsyncIterato
         await store.close()
 
 
-async def _entered(store: Store) -> Store:
-    await store.open()
-    return store
-
-
 def opened_cohorts(config: Config) -> AbstractAsyncContextManager[CohortStore]:
-    """Open the cohort store; close it on exit. Safe beside a running server."""
-    return _opened(open_cohorts(config))
+    """Open the cohort store, in the same database as the store; close it on exit. Safe beside a running server."""
+    seal, cluster = Seal(*config.secrets), config.cluster
+    if cluster is not None:
+        return _opened(_postgres()[1](cluster.postgres.reveal(), seal))
+    return _opened(SqliteCohorts(config.data_dir / "store.db", seal))
 
 
 @asynccontextmanager

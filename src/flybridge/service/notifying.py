@@ -13,7 +13,7 @@ from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope
 from flybridge.notifications.concern import FINDING, Concern, key_of
 from flybridge.notifications.notifier import Notifier
-from flybridge.service.backends import open_download, opened_cohorts
+from flybridge.service.backends import opened_cohorts, opened_download
 from flybridge.service.data_lock import WorkerId
 from flybridge.service.lifetime import Job
 from flybridge.store.protocol import Store
@@ -39,8 +39,7 @@ async def notifying(
     names = channel_names(config)
     if not names:
         return {}
-    download = open_download()
-    stack.push_async_callback(download.close)
+    download = await stack.enter_async_context(opened_download())
     cohorts = await stack.enter_async_context(opened_cohorts(config)) if plans_of(config) else None
     reader = ConsoleReader(inbox, store, clock, worker.circuits, cohorts=cohorts, channels=names, worker=owner.name)
     notifier = Notifier(

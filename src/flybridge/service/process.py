@@ -13,7 +13,7 @@ from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import keep_in_step
 from flybridge.clock import Clock, SystemClock
 from flybridge.config.settings import Config
-from flybridge.delivery.exchange import Transport
+from flybridge.delivery.exchange import Download, Transport
 from flybridge.delivery.observer import Observer
 from flybridge.delivery.worker import Worker
 from flybridge.flow import loop
@@ -36,7 +36,6 @@ from flybridge.roles import Role, roles_of
 from flybridge.service import lifetime
 from flybridge.service.backends import (
     checked_store,
-    open_download,
     open_transport,
     opened_cohorts,
     opened_download,
@@ -126,6 +125,7 @@ class Service:
             worker, jobs = None, dict[str, lifetime.Job]()
             transport = open_transport(config.delivery.timeout_s)
             stack.push_async_callback(transport.close)
+            download = await stack.enter_async_context(opened_download())
             if owner is not None and store is not None:
                 if owner.alone:
                     await inbox.reclaim()
@@ -137,9 +137,9 @@ class Service:
                 hearing = Hearing(intake.counts, "alone" if owner.alone else owner.name)
                 jobs = self._jobs(inbox, store, worker, report, hearing)
                 jobs |= await self._audiences(stack, transport, report)
-                jobs |= self._costs(stack, store, report)
-                jobs |= self._comparisons(stack, store, transport, report)
-                jobs |= self._history(stack, inbox, store, report, owner.name)
+                jobs |= self._costs(store, download, report)
+                jobs |= self._comparisons(store, transport, download, report)
+                jobs |= self._history(inbox, store, download, report, owner.name)
                 jobs |= await notifying(
                     stack, config, inbox, store, clock=self._clock, worker=worker, owner=owner, report=report
                 )
@@ -149,8 +149,9 @@ class Service:
             console = None
             if roles.shows and store is not None:
                 console = await self._console(
-                    stack, inbox, store, worker, metrics, transport=transport, name=owner.name if owner else ""
-                )
+                    stack, inbox, store, worker, metrics, transport=transport, download=download,
+                    name=owner.name if owner else "",
+                )  # fmt: skip
             web = WebApp(
                 intake,
                 inbox,
@@ -239,13 +240,11 @@ class Service:
             )
         }
 
-    def _costs(self, stack: AsyncExitStack, store: Store, report: Reporter) -> dict[str, lifetime.Job]:
+    def _costs(self, store: Store, download: Download, report: Reporter) -> dict[str, lifetime.Job]:
         """Return the job that pulls costs; no job if none are configured."""
         plans = cost_plans_of(self._config)
         if not plans:
             return {}
-        download = open_download()
-        stack.push_async_callback(download.close)
         days = {app.name: counting_of(app).day for app in self._config.apps}
         return {
             "costs": lambda halt: keep_pulling(
@@ -262,12 +261,10 @@ class Service:
         }
 
     def _comparisons(
-        self, stack: AsyncExitStack, store: Store, transport: Transport, report: Reporter
+        self, store: Store, transport: Transport, download: Download, report: Reporter
     ) -> dict[str, lifetime.Job]:
         """Return the job that compares the vendors' counts, and finds what is worth a look."""
         config = self._config
-        download = open_download()
-        stack.push_async_callback(download.close)
         reconciler = Reconciler(store, QueryBudget(transport, self._clock), download, self._clock)
         return {
             "reconcile": lambda halt: keep_reconciling(
@@ -286,18 +283,15 @@ class Service:
         }
 
     def _history(
-        self, stack: AsyncExitStack, inbox: Inbox, store: Store, report: Reporter, worker: str
+        self, inbox: Inbox, store: Store, download: Download, report: Reporter, worker: str
     ) -> dict[str, lifetime.Job]:
         """Return the jobs that read what AppsFlyer has not pushed, and note when flybridge runs."""
         clock = self._clock
         jobs: dict[str, lifetime.Job] = {"uptime": lambda halt: keep_noting(store, worker, self._confirmed, halt)}
-        download = open_download()
         reader = HistoryReader(self._config, inbox, store, download, build_flow(self._config), clock)
         tasks = reader.tasks(report.gaps, report.read)
-        if not tasks:
-            return jobs
-        stack.push_async_callback(download.close)
-        jobs["history"] = lambda halt: keep_reading(tasks, store, clock=clock, stop=halt, failed=report.failed)
+        if tasks:
+            jobs["history"] = lambda halt: keep_reading(tasks, store, clock=clock, stop=halt, failed=report.failed)
         return jobs
 
     async def _console(
@@ -309,12 +303,11 @@ class Service:
         metrics: telemetry.Metrics,
         *,
         transport: Transport,
+        download: Download,
         name: str,
     ) -> ConsoleApp:
         config, public_url = self._config, self._config.server.public_url
         cohorts = await stack.enter_async_context(opened_cohorts(config)) if plans_of(config) else None
-        download = open_download()
-        stack.push_async_callback(download.close)
         return ConsoleApp(
             inbox,
             store,
