@@ -41,13 +41,13 @@ from flybridge.telemetry.door_counts import DoorCounts
 from flybridge.telemetry.latencies import StepLatency, latency_of
 
 
-class BridgeState(Struct, frozen=True):
+class BridgeState(Struct):
     """The figures of inbox and store at one moment. None: not read, or unavailable."""
 
     depth: Depth | None = None
     outcomes: Mapping[tuple[str, str, str, str], int] | None = None
     lanes: Sequence[LaneDepth] | None = None
-    up: Mapping[str, bool] = {}
+    up: dict[str, bool] = {}
     at_ms: int = 0
     holds: Sequence[HeldSum] = ()
     covers: Sequence[Cover] = ()
@@ -58,35 +58,28 @@ class BridgeState(Struct, frozen=True):
 
 async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> BridgeState:
     """Read the figures of inbox and store. One that is unavailable is reported as down; nothing is raised."""
-    up: dict[str, bool] = {}
-    depth = outcomes = lanes = None
-    holds: Sequence[HeldSum] = ()
-    covered: Sequence[Cover] = ()
-    uncertain: Sequence[UncertainCount] = ()
-    heard: Sequence[Heard] = ()
-    refused: Sequence[RefusedStart] = ()
+    now = BridgeState(at_ms=now_ms)
     try:
-        depth = await inbox.depth(now_ms)
-        up["inbox"] = True
+        now.depth = await inbox.depth(now_ms)
+        now.up["inbox"] = True
     except FlybridgeError:
-        up["inbox"] = False
+        now.up["inbox"] = False
     if store is not None:
         try:
-            sums: dict[tuple[str, str, str, str], int] = {}
+            sums: Tallied[tuple[str, str, str, str]] = Tallied()
             for count in await store.counts():
-                key = (count.app, count.source, count.outcome, count.reason)
-                sums[key] = sums.get(key, 0) + count.n
-            outcomes, lanes = sums, await store.depths(now_ms)
-            holds = summed(await store.hold_counts(), now_ms, sources=MEDIA_SOURCES)
+                sums[count.app, count.source, count.outcome, count.reason] += count.n
+            now.outcomes, now.lanes = sums, await store.depths(now_ms)
+            now.holds = summed(await store.hold_counts(), now_ms, sources=MEDIA_SOURCES)
             rows = await store.covered(since_day=day_of(now_ms - DAY_MS))
-            covered = covers(with_largest_platforms(rows, PLATFORMS), "app", "platform")
-            uncertain = await store.uncertain_counts()
-            heard = await read_heard(store)
-            refused = await read_refused_starts(store, now_ms)
-            up["store"] = True
+            now.covers = covers(with_largest_platforms(rows, PLATFORMS), "app", "platform")
+            now.uncertain = await store.uncertain_counts()
+            now.heard = await read_heard(store)
+            now.refused_starts = await read_refused_starts(store, now_ms)
+            now.up["store"] = True
         except FlybridgeError:
-            up["store"] = False
-    return BridgeState(depth, outcomes, lanes, up, now_ms, holds, covered, uncertain, heard, refused)
+            now.up["store"] = False
+    return now
 
 
 MEDIA_SOURCES: Final = 20  # of an app that have a label of their own in `flybridge_holds`; the others share one

@@ -32,6 +32,7 @@ from flybridge.web.intake import Intake
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 GUARDED: Final = frozenset({"/metrics", "/openapi.json"})
+PATHS: Final = GUARDED | {"/healthz", "/readyz"}
 CHECK_TIMEOUT_S: Final = 2.0
 """How long inbox and store may take to answer /readyz, in seconds."""
 
@@ -120,13 +121,7 @@ class WebApp:
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        page = {
-            "/healthz": self._health,
-            "/readyz": self._ready,
-            "/metrics": self._measure,
-            "/openapi.json": self._describe,
-        }.get(path)
-        if page is None:
+        if path not in PATHS:
             if self._console is not None:
                 return await self._console(scope, receive, send)
             return await answer(
@@ -141,24 +136,19 @@ class WebApp:
         refusal = refused(self._metrics_token, known, (scope.get("client") or (None,))[0])
         if refusal is not None and path in GUARDED:
             return await answer(send, refusal)
-        status, kind, body = await (page() if page != self._ready else self._ready(details=refusal is None))
+        status, kind, body = await self._page(path, details=refusal is None)
         headers = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
         return None
 
-    async def _health(self) -> tuple[int, bytes, bytes]:
-        return 200, b"application/json", b'{"alive":true}'
-
-    async def _describe(self) -> tuple[int, bytes, bytes]:
-        return 200, b"application/json", self._description
-
-    async def _measure(self) -> tuple[int, bytes, bytes]:
-        now_ms = self._clock.now_ms()
-        self._metrics.observe(await bridge_state(self._inbox, self._store, now_ms))
-        return 200, b"text/plain; version=0.0.4; charset=utf-8", self._metrics.render()
-
-    async def _ready(self, *, details: bool = True) -> tuple[int, bytes, bytes]:
+    async def _page(self, path: str, *, details: bool) -> tuple[int, bytes, bytes]:
+        """Return status, type and body."""
+        if path == "/metrics":
+            self._metrics.observe(await bridge_state(self._inbox, self._store, self._clock.now_ms()))
+            return 200, b"text/plain; version=0.0.4; charset=utf-8", self._metrics.render()
+        if path != "/readyz":
+            return 200, b"application/json", b'{"alive":true}' if path == "/healthz" else self._description
         reasons = await self._reasons(details=details)
         state = {"ready": not reasons, "part": self._roles.name, "reasons": reasons}
         if not reasons and (warnings := await self._warnings()):
