@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import sqrt
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from flybridge.insight.hints import OTHERS
+from flybridge.insight.hints import OTHERS, largest
 from flybridge.store.figures import CoverageRow
 
 MIN_EVENTS: Final = 200
@@ -112,13 +112,7 @@ def with_largest_platforms(rows: Sequence[CoverageRow], n: int) -> list[Coverage
 
     A platform is any text that a message has, and each would be a series of its own.
     """
-    events: Counter[tuple[str, str]] = Counter()
-    for row in rows:
-        events[row.app, row.platform] += row.n
-    ranked: defaultdict[str, list[str]] = defaultdict(list)
-    for (app, platform), _ in sorted(events.items(), key=lambda one: (-one[1], one[0])):
-        ranked[app].append(platform)
-    kept = {(app, platform) for app, platforms in ranked.items() for platform in platforms[:n]}
+    kept = largest(((row.app, row.platform, row.n) for row in rows), n)
     return [row if (row.app, row.platform) in kept else structs.replace(row, platform=OTHERS) for row in rows]
 
 
@@ -129,28 +123,21 @@ def falls(rows: Iterable[CoverageRow]) -> list[Fall]:
         apart[row.app, row.platform].append(row)
     found: list[Fall] = []
     for (app, platform), own in sorted(apart.items()):
-        for halves in (_by_version(own), _by_day(own)):
+        for halves in (_halves(own, "app_version", version_key), _halves(own, "day", str, DAYS_BEFORE)):
             known = {getattr(cover, halves.by) for cover in halves.before}
             usual = [row for row in own if getattr(row, halves.by) in known]
             found += _compared(app, platform, halves, usual)
     return found
 
 
-def _by_version(rows: Sequence[CoverageRow]) -> _Halves:
-    """Split into the newest version with enough events, and all older ones."""
-    versions = [cover for cover in covers(rows, "app_version") if cover.app_version]
-    versions.sort(key=lambda cover: version_key(cover.app_version))
-    while versions and versions[-1].events < MIN_EVENTS:
-        versions.pop()
-    return _Halves("app_version", versions[-1].app_version if versions else "", versions[-1:], versions[:-1])
-
-
-def _by_day(rows: Sequence[CoverageRow]) -> _Halves:
-    """Split into the last day with enough events, and the days before it."""
-    days = sorted(covers(rows, "day"), key=lambda cover: cover.day)
-    while days and days[-1].events < MIN_EVENTS:
-        days.pop()
-    return _Halves("day", days[-1].day if days else "", days[-1:], days[-1 - DAYS_BEFORE : -1])
+def _halves(rows: Sequence[CoverageRow], by: str, order: Callable[[str], Any], before: int | None = None) -> _Halves:
+    """Split into the newest version or day with enough events, and those before it, at most so many."""
+    known = [cover for cover in covers(rows, by) if getattr(cover, by)]
+    known.sort(key=lambda cover: order(getattr(cover, by)))
+    while known and known[-1].events < MIN_EVENTS:
+        known.pop()
+    first = 0 if before is None else max(0, len(known) - 1 - before)
+    return _Halves(by, getattr(known[-1], by) if known else "", known[-1:], known[first:-1])
 
 
 def _compared(app: str, platform: str, halves: _Halves, usual_rows: Sequence[CoverageRow]) -> Iterable[Fall]:

@@ -21,6 +21,11 @@ OTHERS: Final = "(others)"
 
 OTHERWISE: Final = "or pass Amplitude's device id to AppsFlyer as custom data, which needs no match."
 
+REMOVED: Final = (
+    "Amplitude removes it from what it shows, and the device id of its SDK is another unless "
+    f"{{}} is set. Set it, {OTHERWISE}"
+)
+
 REMEDIES: Final[Mapping[str, str]] = {
     IdKind.APPSFLYER_ID: f"set it in Amplitude as the user property appsflyer_id, {OTHERWISE}",
     IdKind.CUSTOMER_USER_ID: f"set the same user id in both SDKs, {OTHERWISE}",
@@ -28,18 +33,9 @@ REMEDIES: Final[Mapping[str, str]] = {
         "Amplitude shows it only as the device id of its iOS SDK, unless the app sets one of its own. "
         f"Leave the SDK's device id as it is, {OTHERWISE}"
     ),
-    IdKind.ADID: (
-        "Amplitude removes it from what it shows, and the device id of its SDK is another unless "
-        f"useAdvertisingIdForDeviceId is set. Set it, {OTHERWISE}"
-    ),
-    IdKind.IDFA: (
-        "Amplitude removes it from what it shows, and the device id of its SDK is another unless "
-        f"useAdvertisingIdForDeviceId is set. Set it, {OTHERWISE}"
-    ),
-    IdKind.APP_SET_ID: (
-        "Amplitude removes it from what it shows, and the device id of its SDK is another unless "
-        f"useAppSetIdForDeviceId is set. Set it, {OTHERWISE}"
-    ),
+    IdKind.ADID: REMOVED.format("useAdvertisingIdForDeviceId"),
+    IdKind.IDFA: REMOVED.format("useAdvertisingIdForDeviceId"),
+    IdKind.APP_SET_ID: REMOVED.format("useAppSetIdForDeviceId"),
     IdKind.OAID: f"set it in Amplitude as the user property oaid, {OTHERWISE}",
 }
 """What to do about a kind that Amplitude does not show; the kind that is easiest to mend is first."""
@@ -140,7 +136,8 @@ def age_of(hour_ms: int, now_ms: int) -> str:
 def summed(counts: Iterable[HeldCount], now_ms: int, *, sources: int | None = None) -> list[HeldSum]:
     """Return held events by class of age. With `sources`, an app's smaller media sources are summed as others."""
     counts = list(counts)
-    kept = _largest(counts, sources) if sources is not None else None
+    named = ((count.app, count.media_source, count.n) for count in counts)
+    kept = largest(named, sources) if sources is not None else None
     sums: Counter[tuple[str, str, str, str]] = Counter()
     for count in counts:
         source = count.media_source if kept is None or (count.app, count.media_source) in kept else OTHERS
@@ -150,14 +147,10 @@ def summed(counts: Iterable[HeldCount], now_ms: int, *, sources: int | None = No
     return sorted(rows, key=lambda row: (row.app, row.media_source, row.keys, order.get(row.age, len(order))))
 
 
-def _largest(counts: Iterable[HeldCount], sources: int) -> set[tuple[str, str]]:
-    totals: Counter[tuple[str, str]] = Counter()
-    for count in counts:
-        totals[count.app, count.media_source] += count.n
-    kept: set[tuple[str, str]] = set()
-    per_app: Counter[str] = Counter()
-    for (app, source), _ in sorted(totals.items(), key=lambda one: (-one[1], one[0])):
-        if per_app[app] < sources:
-            kept.add((app, source))
-            per_app[app] += 1
-    return kept
+def largest(named: Iterable[tuple[str, str, int]], n: int) -> set[tuple[str, str]]:
+    """Return the `n` largest names of each app, as app and name, of triples with a number."""
+    totals: dict[str, Counter[str]] = {}
+    for app, name, number in named:
+        totals.setdefault(app, Counter())[name] += number
+    ranked = {app: sorted(sums, key=lambda name: (-sums[name], name)) for app, sums in totals.items()}
+    return {(app, name) for app, names in ranked.items() for name in names[:n]}
