@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from flybridge.cli.app import app
 from flybridge.insight.causes import APPSFLYER
-from flybridge.insight.cohort_comparison import REPORT, CohortComparison, read_kept
+from flybridge.insight.cohort_comparison import REPORT, CohortComparison
 from flybridge.insight.cohort_differences import asked_cohort_differences, read_cohort_differences
 from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.downtime import note_downtime
@@ -153,7 +153,8 @@ async def test_a_day_is_due_when_more_of_it_is_final(bench):
 
 
 async def kept(bench: Bench) -> list[CohortComparison]:
-    return [one for report in await bench.store.day_reports(REPORT, 0, 50_000) if (one := read_kept(report))]
+    reports = await bench.store.day_reports(REPORT, 0, 50_000)
+    return [one for report in reports if (one := report.read(CohortComparison))]
 
 
 @pytest.mark.parametrize("new_bench", ["sqlite"], indirect=True)

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
 from msgspec import Struct, field
 
 from flybridge.insight.causes import APPSFLYER
 from flybridge.insight.compared_rows import WITHHELD, ComparedRows, add, largest, left, move_withheld, respelled
 from flybridge.insight.comparison import ComparedRow
 from flybridge.insight.reconcile_revenue import CENT, CohortRevenue, explain_conversion
-from flybridge.store.figures import DayReport
 
 REPORT: Final = "cohorts"
 """The kind of day report that holds a comparison."""
@@ -67,14 +65,6 @@ class CohortComparison(Struct, frozen=True):
     currency: str
     rows: Sequence[ComparedRow] = ()
     notes: Sequence[str] = ()
-
-
-def read_kept(report: DayReport) -> CohortComparison | None:
-    """Return a comparison that is kept as a day report; None if another version has written it."""
-    try:
-        return msgspec.json.decode(report.body, type=CohortComparison)
-    except msgspec.DecodeError:
-        return None
 
 
 def compare_cohorts(evidence: CohortEvidence) -> list[ComparedRow]:

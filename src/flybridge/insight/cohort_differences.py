@@ -8,16 +8,15 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from flybridge.errors import ConfigError
 from flybridge.insight.causes import APPSFLYER, CAUSES
-from flybridge.insight.cohort_comparison import ACTIVE, INSTALLS, REPORT, REVENUE, read_kept
+from flybridge.insight.cohort_comparison import ACTIVE, INSTALLS, REPORT, REVENUE, CohortComparison
+from flybridge.insight.metrics import MICRO
 from flybridge.insight.performance import AppScope
-from flybridge.insight.question import asked
+from flybridge.insight.question import asked, groups_asked
 from flybridge.records import utc_time
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 
-MICRO: Final = 1_000_000
 METRICS: Final = (INSTALLS, ACTIVE, REVENUE)
 GROUPS: Final[Mapping[str, str]] = {"app": "app", "date": "date", "source": "media_source",
                                     "media_source": "media_source"}  # fmt: skip
@@ -43,11 +42,7 @@ class _SideSums(Struct):
 def asked_cohort_differences(given: Mapping[str, str | None], scopes: Sequence[AppScope]) -> CohortDifferenceQuestion:
     """Return a question: `from`, `to`, `by` and `media_source`. Raises `ConfigError` for what is none."""
     period = asked({name: given.get(name) for name in ("from", "to")}, scopes)
-    names = [name.strip() for name in (given.get("by") or DEFAULT_BY).split(",") if name.strip()]
-    for name in names:
-        if name not in GROUPS:
-            raise ConfigError("by", f"there is no group {name[:40]!r}.", f"Name some of {', '.join(GROUPS)}.")
-    by = tuple(dict.fromkeys(GROUPS[name] for name in names))
+    by = tuple(dict.fromkeys(GROUPS[name] for name in groups_asked(given.get("by") or DEFAULT_BY, GROUPS)))
     return CohortDifferenceQuestion(period.first, period.last, by, given.get("media_source"))
 
 
@@ -60,11 +55,9 @@ async def read_cohort_differences(
     the installs of which that day is over. Revenue is in the app's currency; that of apps in several is not added up.
     """
     names = {scope.name: scope.currency for scope in scopes}
-    days = []
-    for report in await store.day_reports(REPORT, question.first, question.last):
-        one = read_kept(report)
-        if one is not None and one.app in names:
-            days.append(one)
+    reports = await store.day_reports(REPORT, question.first, question.last)
+    kept = (report.read(CohortComparison) for report in reports if report.app in names)
+    days = [one for one in kept if one is not None]
     currencies = {one.currency for one in days}
     rows: defaultdict[tuple[tuple[str, ...], str, int], _SideSums] = defaultdict(_SideSums)
     total: defaultdict[tuple[tuple[str, ...], str, int], _SideSums] = defaultdict(_SideSums)

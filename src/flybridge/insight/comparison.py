@@ -100,9 +100,8 @@ def written(found: DayComparison) -> DayReport:
 
 def read(report: DayReport) -> DayComparison | None:
     """Return a stored comparison; None if this version can't read it."""
-    try:
-        found = msgspec.json.decode(report.body, type=DayComparison)
-    except msgspec.DecodeError:
+    found = report.read(DayComparison)
+    if found is None:
         return None
     return found if all(part.code in CAUSES for row in (*found.rows, *found.revenue) for part in row.parts) else None
 

@@ -19,9 +19,10 @@ from flybridge.insight.comparison import (
     DayComparison,
     read,
 )
+from flybridge.insight.metrics import MICRO
 from flybridge.insight.nearest import FARTHEST_DAYS
 from flybridge.insight.performance import AppScope, Question
-from flybridge.insight.question import asked
+from flybridge.insight.question import asked, groups_asked
 from flybridge.records import PerformanceKind, utc_time
 from flybridge.store.figures import UNEXPLAINED_EVENTS
 from flybridge.store.performance import date_of
@@ -42,7 +43,6 @@ DEFAULT_BY: Final = "date,media_source"
 COUNT: Final = "count"
 REVENUE: Final = "revenue"
 METRICS: Final = (COUNT, REVENUE)
-MICRO: Final = 1_000_000
 
 
 class DifferenceQuestion(Struct, frozen=True):
@@ -66,10 +66,7 @@ def asked_differences(given: Mapping[str, str | None], scopes: Sequence[AppScope
     Raises `ConfigError` for what is none.
     """
     period: Question = asked({name: given.get(name) for name in ("from", "to")}, scopes)
-    groups = tuple(name.strip() for name in (given.get("by") or DEFAULT_BY).split(",") if name.strip())
-    for name in groups:
-        if name not in GROUPS:
-            raise ConfigError("by", f"there is no group {name[:40]!r}.", f"Name some of {', '.join(GROUPS)}.")
+    groups = groups_asked(given.get("by") or DEFAULT_BY, GROUPS)
     metric = given.get("metric") or COUNT
     if metric not in METRICS:
         raise ConfigError("metric", f"{metric[:40]!r} is not compared.", f"Name one of {', '.join(METRICS)}.")
@@ -124,7 +121,11 @@ async def read_differences(store: Store, scopes: Sequence[AppScope], question: D
         "kind": question.kind,
         "event": question.event or None,
         "by": list(question.by),
-        "rows": [_labels(question, group) | plain(groups[group], question.metric) for group in ordered],
+        "rows": [
+            {name: value or None for name, value in zip(question.by, group, strict=True)}
+            | plain(groups[group], question.metric)
+            for group in ordered
+        ],
         "total": plain(total, question.metric),
         "days": [_day(day) for day in days],
         "events": _events(days),
@@ -157,10 +158,6 @@ def _chosen(rows: Iterable[ComparedRow], question: DifferenceQuestion) -> Iterab
             continue
         if question.media_source in (None, row.key.media_source):
             yield row
-
-
-def _labels(question: DifferenceQuestion, group: Sequence[str]) -> dict[str, str | None]:
-    return {name: value or None for name, value in zip(question.by, group, strict=True)}
 
 
 def plain(group: ComparedGroup, metric: str = COUNT) -> dict[str, Any]:

@@ -152,21 +152,8 @@ async def read_findings(store: Store, scopes: Sequence[AppScope]) -> dict[str, A
     for scope in scopes:
         reports = await store.day_reports(REPORT, scope.today - KEPT_DAYS, scope.today, app=scope.name)
         last = reports[-1] if reports else None
-        apps.append(
-            {
-                "app": scope.name,
-                "date": date_of(last.day).isoformat() if last else None,
-                "made_at": utc_time(last.made_ms) if last else None,
-            }
-        )
-        if last is not None:
-            findings += _read(last)
+        date, made_at = (date_of(last.day).isoformat(), utc_time(last.made_ms)) if last else (None, None)
+        apps.append({"app": scope.name, "date": date, "made_at": made_at})
+        if last is not None and (kept := last.read(DayFindings)) is not None:
+            findings += (one for one in kept.findings if one.kind in KINDS)
     return {"apps": apps, "findings": [one.as_dict() for one in ordered(findings)]}
-
-
-def _read(report: DayReport) -> list[Finding]:
-    try:
-        found = msgspec.json.decode(report.body, type=DayFindings).findings
-    except msgspec.DecodeError:
-        return []
-    return [one for one in found if one.kind in KINDS]

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from flybridge.inbox.protocol import CLOCK_STEP_MS
 from flybridge.records import DAY_MS, HOUR_MS, Source, day_of
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 
 NOTES: Final = "heard/"
 KEPT_DAYS: Final = 14
@@ -145,29 +146,21 @@ def together(notes: Iterable[Heard]) -> list[Heard]:
 async def read_heard(store: Store, *, of: str | None = None) -> list[Heard]:
     """Return what all processes have noted, or only the process `of` this name."""
     states = await store.states(NOTES + (of or ""))
-    return together(one for name, value in states if of is None or name == NOTES + of for one in _decode(value))
+    notes = readable((state for state in states if of is None or state[0] == NOTES + of), _decoder.decode)
+    return together(one for own in notes.values() for one in own)
 
 
 async def write_heard(store: Store, process: str, notes: Sequence[Heard], now_ms: int) -> None:
     """Write the notes of one process in place of its former ones, and delete those that are long out of date."""
     await store.put_state(NOTES + process, msgspec.json.encode(notes))
     old = now_ms - GONE_DAYS * DAY_MS
-    gone = [
-        name for name, value in await store.states(NOTES)
-        if name != NOTES + process and all(_latest(one) < old for one in _decode(value))
-    ]  # fmt: skip
-    if gone:
+    states = await store.states(NOTES)
+    kept = {name for name, own in readable(states, _decoder.decode).items() if any(_latest(one) >= old for one in own)}
+    if gone := [name for name, _ in states if name not in {*kept, NOTES + process}]:
         await store.drop_states(gone)
 
 
 _decoder: Final = msgspec.json.Decoder(list[Heard])
-
-
-def _decode(value: bytes) -> list[Heard]:
-    try:
-        return _decoder.decode(value)
-    except msgspec.DecodeError:
-        return []
 
 
 def _latest(one: Heard) -> int:

@@ -5,7 +5,7 @@ Raises `ConfigError` for what can't be answered, with the option and what to wri
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -25,7 +25,7 @@ def asked(given: Mapping[str, str | None], scopes: Sequence[AppScope]) -> Questi
     """Return a question: `by`, `from`, `to`, and the names to choose by `media_source`, `campaign`, and so on."""
     return Question(
         *period(given.get("from"), given.get("to"), until=max(scope.today for scope in scopes) - 1),
-        _groups(given.get("by") or ""),
+        groups_asked(given.get("by") or "", BY),
         given.get("media_source") or given.get("source"),
         given.get("campaign"),
         given.get("country"),
@@ -54,11 +54,12 @@ def chosen_cohort(metric: str | None, grain: str | None, scopes: Sequence[AppSco
     return COHORT_METRICS[name], chosen
 
 
-def _groups(by: str) -> tuple[str, ...]:
+def groups_asked(by: str, known: Collection[str]) -> tuple[str, ...]:
+    """Return the names of groups, of those that are known."""
     groups = tuple(name.strip() for name in by.split(",") if name.strip())
     for name in groups:
-        if name not in BY:
-            raise ConfigError("by", f"there is no group {name[:40]!r}.", f"Name some of {', '.join(BY)}.")
+        if name not in known:
+            raise ConfigError("by", f"there is no group {name[:40]!r}.", f"Name some of {', '.join(known)}.")
     return groups
 
 

@@ -38,6 +38,7 @@ from flybridge.notifications.concern import (
 )
 from flybridge.notifications.message import Message
 from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
 
 STATE: Final = "notify/"
 TURN: Final = "notify"
@@ -105,11 +106,9 @@ Sent = Callable[[str, str, str], None]
 
 async def read_states(store: Store) -> dict[str, ChannelState]:
     """Return what each channel has sent."""
-    found = {}
-    for name, value in await store.states(STATE):
-        with suppress(msgspec.DecodeError):  # of another version: sent anew
-            found[name.removeprefix(STATE)] = msgspec.json.decode(value, type=ChannelState)
-    return found
+    # What another version has written is sent anew.
+    states = readable(await store.states(STATE), msgspec.json.Decoder(ChannelState).decode)
+    return {name.removeprefix(STATE): state for name, state in states.items()}
 
 
 class Notifier:

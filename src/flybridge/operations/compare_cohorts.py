@@ -21,9 +21,9 @@ from flybridge.insight.cohort_comparison import (
     CohortEvidence,
     CohortSide,
     compare_cohorts,
-    read_kept,
 )
 from flybridge.insight.cohorts import LAST
+from flybridge.insight.metrics import MICRO
 from flybridge.insight.reconcile_revenue import CohortRevenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
 from flybridge.operations.booked_events import BOOKED
@@ -44,7 +44,6 @@ CALLS_A_MINUTE: Final = 30
 (https://support.appsflyer.com/hc/en-us/articles/207034366, read 2026-11-27)."""
 SPARE_DAYS: Final = 9
 """A cohort's last day is final two days later, and may be asked for a week after that if nothing ran meanwhile."""
-MICRO: Final = 1_000_000
 
 
 _Sides = Mapping[int, dict[str, CohortSide]]
@@ -120,11 +119,9 @@ class CohortComparer:
 
     async def _kept(self, plan: ReconcilePlan, first: int, last: int) -> dict[int, CohortComparison]:
         """Return what was compared before, by day."""
-        found = {}
-        for report in await self._store.day_reports(REPORT, first, last, app=plan.app):
-            if (one := read_kept(report)) is not None and one.currency == plan.currency:
-                found[report.day] = one
-        return found
+        reports = await self._store.day_reports(REPORT, first, last, app=plan.app)
+        found = {report.day: report.read(CohortComparison) for report in reports}
+        return {day: one for day, one in found.items() if one is not None and one.currency == plan.currency}
 
     async def _counted(
         self, plan: ReconcilePlan, first: int, last: int

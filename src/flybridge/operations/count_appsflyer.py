@@ -16,6 +16,7 @@ from flybridge.appsflyer.aggregate import SHORT_DAYS, Aggregate, AggregateReport
 from flybridge.appsflyer.report import ReportRefusal
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import TransportError
+from flybridge.insight.metrics import MICRO
 from flybridge.insight.reconcile import AppsFlyerCounts
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.operations.whole_report import whole_report
@@ -23,7 +24,6 @@ from flybridge.records import PerformanceKind
 from flybridge.store.performance import date_of, day_number, source_label
 
 ORIGIN: Final = "aggregate"
-MICRO: Final = 1_000_000
 RETARGETING: Final[Mapping[str, str]] = {
     "reengagement": PerformanceKind.RE_ENGAGEMENT,
     "reattribution": PerformanceKind.RE_ATTRIBUTION,

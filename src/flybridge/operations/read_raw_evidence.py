@@ -26,6 +26,7 @@ from flybridge.history.files import RawFile, RawRows
 from flybridge.history.pull import HistoryPull, Pulled, PullPlan, note
 from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.insight.comparison import CONVERSIONS
+from flybridge.insight.metrics import MICRO
 from flybridge.insight.reconcile import CODES, OUTCOMES
 from flybridge.insight.reconcile_revenue import DELIVERED, MISSING, SECONDARY, SECONDARY_SENT, RevenueFact
 from flybridge.mapping.to_amplitude.content_key import identities_in
@@ -52,7 +53,6 @@ PAGE: Final = 500
 TRIES: Final = 6
 PAUSE_S: Final = 5.0
 SOON_MS: Final = 1_800_000
-MICRO: Final = 1_000_000
 IN_EVENTS: Final = (*COUNTED, PerformanceKind.SECONDARY)
 
 

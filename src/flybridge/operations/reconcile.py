@@ -217,7 +217,11 @@ class Reconciler:
         await self._store.put_day_reports([DayReport(plan.app, ANSWERS, day, self._clock.now_ms(), body)])
         if exported is not None:
             found.counts = {
-                name: _with_foreign(counts, exported.foreign[name]) for name, counts in found.counts.items()
+                name: {
+                    source: structs.replace(one, foreign=exported.foreign[name].get(source, 0))
+                    for source, one in counts.items()
+                }
+                for name, counts in found.counts.items()
             }
         return found
 
@@ -270,13 +274,9 @@ class Reconciler:
         return found
 
     async def _kept(self, plan: ReconcilePlan, day: int) -> KeptAnswers:
-        reports = await self._store.day_reports(ANSWERS, day, day, app=plan.app)
-        for report in reports:
-            try:
-                kept = msgspec.json.decode(report.body, type=KeptAnswers)
-            except msgspec.DecodeError:
-                break
-            if kept.zone == plan.amplitude_zone:
+        for report in await self._store.day_reports(ANSWERS, day, day, app=plan.app):
+            kept = report.read(KeptAnswers)
+            if kept is not None and kept.zone == plan.amplitude_zone:
                 return kept
         return KeptAnswers(plan.amplitude_zone)
 
@@ -326,10 +326,6 @@ def _is_told(raw: RawEvidence) -> bool:
 
 def _of_day(raw: RawEvidence, missing: Mapping[tuple[int, str], int], day: int) -> dict[str, int] | None:
     return {name: n for (of, name), n in missing.items() if of == day} if _is_told(raw) else None
-
-
-def _with_foreign(counts: Mapping[str, AmplitudeCount], foreign: Mapping[str, int]) -> dict[str, AmplitudeCount]:
-    return {source: structs.replace(one, foreign=foreign.get(source, 0)) for source, one in counts.items()}
 
 
 def span_of(plan: ReconcilePlan, day: int) -> tuple[int, int]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
+import msgspec
 from msgspec import Struct
+
+T = TypeVar("T")
 
 
 class Count(Struct, frozen=True):
@@ -170,6 +173,13 @@ class DayReport(Struct, frozen=True):
     day: int
     made_ms: int
     body: bytes
+
+    def read(self, kind: type[T]) -> T | None:
+        """Return the body; None if this version can't read it."""
+        try:
+            return msgspec.json.decode(self.body, type=kind)
+        except msgspec.DecodeError:
+            return None
 
 
 class Discrepancy(Struct, frozen=True):
