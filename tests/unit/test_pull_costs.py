@@ -21,7 +21,8 @@ from flybridge.insight.metrics import MICRO
 from flybridge.insight.reported_costs import costs_of_aggregates, runs_of_days
 from flybridge.operations.cost_files import read_cost_files
 from flybridge.operations.cost_schedule import keep_pulling
-from flybridge.operations.pull_costs import CostPlan, CostsRefused, cost_plans_of, pull, standing
+from flybridge.operations.pull_costs import CostPlan, cost_plans_of, pull, standing
+from flybridge.operations.whole_report import ReportRefused
 from flybridge.parquet import ParquetWriter
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.server import Sandbox, running
@@ -171,7 +172,7 @@ async def test_a_refused_report_leaves_what_was_known(store, token, app_id, zone
     await pull(plan(), store, inside, first=FIRST, last=LAST, now_ms=1)
     before = await spent(store, "day", "campaign", "country")
     refused = msgspec.structs.replace(plan(token=token, zone=zone), app_id=app_id)
-    with pytest.raises(CostsRefused) as problem:
+    with pytest.raises(ReportRefused) as problem:
         await pull(refused, store, inside, first=FIRST, last=LAST, now_ms=2)
     assert str(problem.value).endswith(".")
     assert await spent(store, "day", "campaign", "country") == before
@@ -182,14 +183,14 @@ async def test_an_empty_report_leaves_what_was_known(store):
     await pull(plan(), store, inside, first=FIRST, last=LAST, now_ms=1)
     before = await spent(store)
     sandbox.reports.facts.clear()
-    with pytest.raises(CostsRefused, match="no rows"):
+    with pytest.raises(ReportRefused, match="no rows"):
         await pull(plan(), store, inside, first=FIRST, last=LAST, now_ms=2)
     assert await spent(store) == before
 
 
 async def test_a_plan_without_master_api_is_told_so(store):
     _, inside = playing()
-    with pytest.raises(CostsRefused, match="not part of the AppsFlyer plan"):
+    with pytest.raises(ReportRefused, match="not part of the AppsFlyer plan"):
         await pull(plan("master", token="nomaster"), store, inside, first=FIRST, last=LAST, now_ms=1)
 
 

@@ -22,7 +22,8 @@ from flybridge.demo.true_performance import Group, MoneyRules, true_metrics
 from flybridge.errors import FlybridgeError, TransportError
 from flybridge.insight.metrics import METRICS, MONEY, Figures, values
 from flybridge.insight.performance import AppScope, Question, read_performance
-from flybridge.operations.pull_costs import CostPlan, CostsRefused, cost_plans_of, pull
+from flybridge.operations.pull_costs import CostPlan, cost_plans_of, pull
+from flybridge.operations.whole_report import ReportRefused
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.spending import idle_days
@@ -102,7 +103,7 @@ async def compare_performance(
 ) -> list[PerformanceVerdict]:
     """Pull the costs of the traffic's days, and compare every metric of every app.
 
-    `now_ms` is the sandbox's time. Raises `CostsRefused` if the sandbox gives no report.
+    `now_ms` is the sandbox's time. Raises `ReportRefused` if the sandbox gives no report.
     """
     scopes = {scope.name: scope for scope in scopes_of(config, now_ms)}
     plans = {plan.app: plan for plan in cost_plans_of(config, ask_anyway=True)}
@@ -123,7 +124,7 @@ async def _pull(plan: CostPlan, store: Store, download: Download, *, first: int,
     for left in reversed(range(PULLS)):
         try:
             await pull(plan, store, download, first=first, last=last, now_ms=now_ms)
-        except (CostsRefused, TransportError):
+        except (ReportRefused, TransportError):
             if not left:
                 raise
         else:

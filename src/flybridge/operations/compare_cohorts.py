@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 from msgspec import structs
 
 from flybridge.appsflyer.cohort_report import CohortKpi, CohortSource, read, request
-from flybridge.appsflyer.report import MINUTE_S, ReportRefusal
+from flybridge.appsflyer.report import MINUTE_S
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
 from flybridge.errors import TransportError
@@ -30,7 +31,7 @@ from flybridge.operations.booked_events import BOOKED
 from flybridge.operations.downtime import downtimes
 from flybridge.operations.reconcile import FINAL_MS, Gathered, days_of
 from flybridge.operations.reconcile_plan import ReconcilePlan
-from flybridge.operations.whole_report import whole_report
+from flybridge.operations.whole_report import ReportRefused, whole_report
 from flybridge.records import PerformanceKind
 from flybridge.store.figures import DayReport
 from flybridge.store.performance import Slice, date_of, source_label
@@ -179,18 +180,15 @@ class CohortComparer:
         for _ in range(TRIES):
             await self._pause()
             try:
-                answer = await whole_report(self._download, made)
+                return await whole_report(self._download, made, partial(read, kpi=kpi))
             except TransportError as failed:
                 problem = f"AppsFlyer was not reached: {failed}."
                 await self._clock.sleep(PAUSE_S)
-                continue
-            found = answer if isinstance(answer, ReportRefusal) else read(answer, kpi)
-            if not isinstance(found, ReportRefusal):
-                return found
-            problem = found.sentence
-            if found.again_s is None:
-                break
-            await self._clock.sleep(MINUTE_S if found.quota else PAUSE_S)
+            except ReportRefused as refused:
+                problem = str(refused)
+                if refused.again_s is None:
+                    break
+                await self._clock.sleep(MINUTE_S if refused.quota else PAUSE_S)
         return problem
 
     async def _pause(self) -> None:

@@ -15,7 +15,8 @@ from msgspec import structs
 from flybridge.clock import Clock, rest
 from flybridge.delivery.exchange import Download
 from flybridge.errors import FlybridgeError
-from flybridge.operations.pull_costs import CORRECTED_DAYS, CostPlan, CostPull, CostsRefused, note, pull, standing
+from flybridge.operations.pull_costs import CORRECTED_DAYS, CostPlan, CostPull, note, pull, standing
+from flybridge.operations.whole_report import ReportRefused
 from flybridge.store.job_runs import JobRun, note_run
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
@@ -84,7 +85,7 @@ async def _pull_one(
     try:
         done = await pull(plan, store, download, first=last - CORRECTED_DAYS + 1, last=last, now_ms=began_ms)
     except FlybridgeError as problem:
-        again_s = problem.again_s if isinstance(problem, CostsRefused) else 60.0
+        again_s = problem.again_s if isinstance(problem, ReportRefused) else 60.0
         wait_ms = every_ms if again_s is None else max(round(again_s * 1000), min(AGAIN_MS, every_ms))
         await note(store, structs.replace(before, problem=str(problem), next_ms=began_ms + wait_ms))
         await note_run(store, job, JobRun(began_ms, clock.now_ms(), problem=str(problem)))

@@ -5,9 +5,9 @@ retargeting by their own day.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import date
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 from msgspec import Struct, structs
 
@@ -19,9 +19,11 @@ from flybridge.errors import TransportError
 from flybridge.insight.metrics import MICRO
 from flybridge.insight.reconcile import AppsFlyerCounts
 from flybridge.operations.reconcile_plan import ReconcilePlan
-from flybridge.operations.whole_report import whole_report
+from flybridge.operations.whole_report import ReportRefused, whole_report
 from flybridge.records import PerformanceKind
 from flybridge.store.performance import date_of, day_number, source_label
+
+T = TypeVar("T")
 
 ORIGIN: Final = "aggregate"
 RETARGETING: Final[Mapping[str, str]] = {
@@ -42,55 +44,46 @@ class AppsFlyerAnswer(Struct, frozen=True):
 
 async def count_appsflyer(plan: ReconcilePlan, download: Download, first: int, last: int) -> AppsFlyerAnswer:
     """Return AppsFlyer's counts of these days: two reports, whatever the number of days."""
-    told = await _acquisition(plan, download, first, last)
-    if not told.days:
-        return told
-    retargeting = await _retargeting(plan, download, first, last)
-    if isinstance(retargeting, str):
-        return AppsFlyerAnswer(told.days, (*told.problems, f"Retargeting was not compared: {retargeting}"))
+    try:
+        told = await _acquisition(plan, download, first, last)
+    except ReportRefused as problem:
+        return AppsFlyerAnswer({}, (str(problem),))
+    try:
+        retargeting = await _retargeting(plan, download, first, last)
+    except ReportRefused as problem:
+        return AppsFlyerAnswer(told.days, (*told.problems, f"Retargeting was not compared: {problem}"))
     days = {
-        day: structs.replace(
-            counts, conversions={kind: retargeting[day, kind] for kind in dict.fromkeys(RETARGETING.values())}
-        )
+        day: structs.replace(counts, conversions={kind: retargeting[day, kind] for kind in KINDS})
         for day, counts in told.days.items()
     }
     return AppsFlyerAnswer(days, told.problems)
 
 
-async def _report(
-    plan: ReconcilePlan, download: Download, first: int, last: int, *, reattr: bool = False
-) -> Aggregate | str:
-    """Return a report, or a sentence about why there is none."""
+async def _report(plan: ReconcilePlan, download: Download, first: int, last: int, *, reattr: bool = False) -> Aggregate:
+    report = AggregateReport.PARTNERS_BY_DATE
     request = aggregate.request(
         plan.base_url,
         plan.api_token,
         plan.app_id,
-        AggregateReport.PARTNERS_BY_DATE,
+        report,
         first=date_of(first),
         last=date_of(last),
         timezone=plan.zone,
         reattr=reattr,
     )
-    answer = await _answer(download, request)
-    if isinstance(answer, str):
-        return answer
-    read = aggregate.read(answer, AggregateReport.PARTNERS_BY_DATE)
-    return read if isinstance(read, Aggregate) else read.sentence
+    return await _told(download, request, partial(aggregate.read, report=report))
 
 
-async def _answer(download: Download, request: HttpRequest) -> HttpResponse | str:
-    """Return what AppsFlyer answers, or a sentence about why there is no answer."""
+async def _told(download: Download, request: HttpRequest, read: Callable[[HttpResponse], T | ReportRefusal]) -> T:
+    """Return what AppsFlyer answers. Raises `ReportRefused`, whose text is a sentence for the report."""
     try:
-        answer = await whole_report(download, request)
+        return await whole_report(download, request, read)
     except TransportError as problem:
-        return f"AppsFlyer was not reached: {problem}."
-    return answer.sentence if isinstance(answer, ReportRefusal) else answer
+        raise ReportRefused(f"AppsFlyer was not reached: {problem}.") from None
 
 
 async def _acquisition(plan: ReconcilePlan, download: Download, first: int, last: int) -> AppsFlyerAnswer:
     read = await _report(plan, download, first, last)
-    if isinstance(read, str):
-        return AppsFlyerAnswer({}, (read,))
     installs: defaultdict[int, Counter[str]] = defaultdict(Counter)
     events: defaultdict[int, Counter[str]] = defaultdict(Counter)
     revenue: defaultdict[int, Counter[str]] = defaultdict(Counter)
@@ -129,17 +122,13 @@ Activity = dict[int, dict[str, dict[str, int]]]
 """How often events happened, by day, name and media source."""
 
 
-async def count_activity(
-    plan: ReconcilePlan, download: Download, events: Mapping[int, Sequence[str]]
-) -> Activity | str:
-    """Return how often these events of each day happened; or a sentence about why that is not known.
+async def count_activity(plan: ReconcilePlan, download: Download, events: Mapping[int, Sequence[str]]) -> Activity:
+    """Return how often these events of each day happened. Raises `ReportRefused`.
 
     Days that the Master API does not have yet are left out.
     """
-    fresh = await _answer(download, master.freshness_request(plan.base_url, plan.api_token))
-    newest = fresh if isinstance(fresh, str) else master.read_freshness(fresh)
-    if not isinstance(newest, date):
-        return newest if isinstance(newest, str) else newest.sentence
+    fresh = master.freshness_request(plan.base_url, plan.api_token)
+    newest = await _told(download, fresh, master.read_freshness)
     found: Activity = {}
     for day, names in events.items():
         if day > day_number(newest):
@@ -151,10 +140,7 @@ async def count_activity(
             request = master.activity_request(
                 plan.base_url, plan.api_token, plan.app_id, date_of(day), piece, own_zone=plan.zone != "UTC"
             )
-            answer = await _answer(download, request)
-            read = answer if isinstance(answer, str) else master.read_activity(answer, piece)
-            if not isinstance(read, Mapping):
-                return read if isinstance(read, str) else read.sentence
+            read = await _told(download, request, partial(master.read_activity, events=piece))
             found[day] |= {event: _by_source(counts) for event, counts in read.items() if None not in counts.values()}
     return found
 
@@ -170,18 +156,16 @@ Conversions = defaultdict[tuple[int, str], Counter[str]]
 """How many there are, by day and kind, and by media source."""
 
 
-async def _retargeting(plan: ReconcilePlan, download: Download, first: int, last: int) -> Conversions | str:
-    """Return the conversions, or a sentence about why they are not known."""
+async def _retargeting(plan: ReconcilePlan, download: Download, first: int, last: int) -> Conversions:
     # A short range would be the second call for this report within a minute, which AppsFlyer refuses.
     read = await _report(plan, download, min(first, last - SHORT_DAYS), last, reattr=True)
-    if isinstance(read, str):
-        return read
     found: Conversions = defaultdict(Counter)
     for row in read.rows:
         kind = RETARGETING.get("".join(filter(str.isalpha, row.conversion_type.lower())))
         if row.conversions is None and row.installs is None:
             continue
         if kind is None:
-            return f"AppsFlyer's report has a conversion type {row.conversion_type[:40]!r}, which is not known."
+            known = f"AppsFlyer's report has a conversion type {row.conversion_type[:40]!r}, which is not known."
+            raise ReportRefused(known)
         found[day_number(row.day), kind][source_label(row.media_source)] += row.conversions or 0
     return found

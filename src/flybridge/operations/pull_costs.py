@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -17,16 +18,14 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.appsflyer import aggregate, master
-from flybridge.appsflyer.aggregate import Aggregate, AggregateReport
+from flybridge.appsflyer.aggregate import AggregateReport
 from flybridge.appsflyer.cost_file import CostFileRow
-from flybridge.appsflyer.report import ReportRefusal
 from flybridge.config.apps import CostsFrom
 from flybridge.config.settings import Config
-from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
-from flybridge.errors import FlybridgeError
+from flybridge.delivery.exchange import Download
 from flybridge.insight.reported_costs import costs_of_aggregates, costs_of_files, costs_of_master, runs_of_days
 from flybridge.operations.cost_files import read_cost_files
-from flybridge.operations.whole_report import whole_report
+from flybridge.operations.whole_report import ReportRefused, whole_report
 from flybridge.store.performance import CostRow, date_of, day_number
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
@@ -84,16 +83,8 @@ class CostPull(Struct, frozen=True):
     next_ms: int = 0
 
 
-class CostsRefused(FlybridgeError):
-    """There is no report. `again_s` is when to ask again; None: not before something is mended."""
-
-    def __init__(self, refusal: ReportRefusal) -> None:
-        super().__init__(refusal.sentence)
-        self.again_s = refusal.again_s
-
-
 async def pull(plan: CostPlan, store: Store, download: Download, *, first: int, last: int, now_ms: int) -> CostPull:
-    """Pull the costs of these days and keep them. Raises `CostsRefused`, and `TransportError` without an answer."""
+    """Pull the costs of these days and keep them. Raises `ReportRefused`, and `TransportError` without an answer."""
     if plan.origin == "etl":
         rows = costs_of_files(plan.app, plan.currency, await asyncio.to_thread(_of_app, plan))
         for run in runs_of_days(row.day for row in rows):
@@ -141,13 +132,11 @@ async def _from_aggregates(plan: CostPlan, download: Download, first: int, last:
                 last=until,
                 timezone=plan.zone,
             )
-            read = aggregate.read(await _answer(download, request), report)
-            if not isinstance(read, Aggregate):
-                raise CostsRefused(read)
+            read = await whole_report(download, request, partial(aggregate.read, report=report))
             found[report] += read.rows
             currency = read.currency or currency
     if not found[AggregateReport.PARTNERS_BY_DATE]:
-        raise CostsRefused(_empty(plan))
+        raise _empty(plan)
     return costs_of_aggregates(
         plan.app,
         currency or plan.currency,
@@ -157,24 +146,19 @@ async def _from_aggregates(plan: CostPlan, download: Download, first: int, last:
 
 
 async def _from_master(plan: CostPlan, download: Download, first: int, last: int) -> tuple[list[CostRow], int, int]:
-    newest = master.read_freshness(await _answer(download, master.freshness_request(plan.base_url, plan.api_token)))
-    if isinstance(newest, ReportRefusal):
-        raise CostsRefused(newest)
-    last = min(last, day_number(newest))
+    fresh = master.freshness_request(plan.base_url, plan.api_token)
+    last = min(last, day_number(await whole_report(download, fresh, master.read_freshness)))
     rows: list[master.MasterRow] = []
     for since, until in _pieces(first, last, master.LONGEST_DAYS):
         request = master.request(plan.base_url, plan.api_token, plan.app_id, since, until, own_zone=plan.zone != "UTC")
-        read = master.read(await _answer(download, request))
-        if isinstance(read, ReportRefusal):
-            raise CostsRefused(read)
-        rows += read
+        rows += await whole_report(download, request, master.read)
     if not rows:
-        raise CostsRefused(_empty(plan))
+        raise _empty(plan)
     return costs_of_master(plan.app, plan.currency, rows), first, last
 
 
-def _empty(plan: CostPlan) -> ReportRefusal:
-    return ReportRefusal(f"AppsFlyer's report about {plan.app_id} has no rows: what was known of its costs stays.")
+def _empty(plan: CostPlan) -> ReportRefused:
+    return ReportRefused(f"AppsFlyer's report about {plan.app_id} has no rows: what was known of its costs stays.")
 
 
 def _pieces(first: int, last: int, longest: int) -> Sequence[tuple[date, date]]:
@@ -183,11 +167,3 @@ def _pieces(first: int, last: int, longest: int) -> Sequence[tuple[date, date]]:
     count = -(-days // longest)
     starts = [first + days * number // count for number in range(count + 1)]
     return [(date_of(since), date_of(until - 1)) for since, until in pairwise(starts)]
-
-
-async def _answer(download: Download, request: HttpRequest) -> HttpResponse:
-    """Return a whole answer. Raises `CostsRefused` for one that is too large to be a report."""
-    answer = await whole_report(download, request)
-    if isinstance(answer, ReportRefusal):
-        raise CostsRefused(answer)
-    return answer

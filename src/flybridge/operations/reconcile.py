@@ -38,6 +38,7 @@ from flybridge.operations.known_gaps import gaps_of, known_gap
 from flybridge.operations.match_export import ExportFailed, ExportMatch, match_export
 from flybridge.operations.read_raw_evidence import RawEvidence, RawReader
 from flybridge.operations.reconcile_plan import ReconcilePlan
+from flybridge.operations.whole_report import ReportRefused
 from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind, PerformanceKind, Source, day_of
 from flybridge.store.figures import UNEXPLAINED_EVENTS, Count, CountedOn, DayReport, OutcomeCount, RestrictedCount
 from flybridge.store.performance import Slice, date_of
@@ -91,20 +92,22 @@ class Reconciler:
         told = AppsFlyerAnswer({})
         if plan.api_token:
             told = await count_appsflyer(plan, self._download, first, last)
-        activity: Activity | str = {}
+        activity: Activity = {}
+        by_name = ""
         if plan.by_master and told.days:
             names = {day: _most_frequent(plan, evidence.counted[day]) for day in range(first, last + 1)}
-            activity = await count_activity(plan, self._download, names)
+            try:
+                activity = await count_activity(plan, self._download, names)
+            except ReportRefused as problem:
+                by_name = f"In-app events were not compared by name with AppsFlyer: {problem}"
         raw = await self._raw(plan, evidence, first, last)
         searched = await gaps_of(self._store, plan.app)
         counter = AmplitudeCounter(plan, self._budget)
         found = []
         for day in range(first, last + 1):
-            notes = [problem for problem in (*told.problems, raw.problem) if problem]
+            notes = [problem for problem in (*told.problems, raw.problem, by_name) if problem]
             appsflyer = told.days.get(day)
-            if isinstance(activity, str):
-                notes.append(f"In-app events were not compared by name with AppsFlyer: {activity}")
-            elif appsflyer is not None and day in activity:
+            if appsflyer is not None and day in activity:
                 appsflyer = structs.replace(appsflyer, origin=f"{ORIGIN} and master", events=activity[day])
             gap = known_gap(searched, *span_of(plan, day)) if searched is not None else None
             missing: Mapping[str, int] | None = _of_day(raw, raw.missing, day)
