@@ -82,7 +82,7 @@ class CohortDownload:
         """Note the cohort's size and title as listed. Of several sizes the smallest counts: it may have shrunk."""
         with suppress(TransportError):
             listed = amplitude.read_list(await self._transport.send(amplitude.list_request(credentials)))
-            found = next((one for one in listed if one.id == work.plan.rule.cohort), None)
+            found = next((one for one in listed if one.id == work.plan.rule.settings.cohort), None)
             if found is None:
                 return
             work.size = min(work.size or found.size, found.size)
@@ -104,7 +104,7 @@ class CohortDownload:
         # Messages carry whole seconds: one of the same second counts as later than the snapshot.
         said_ms = self._clock.now_ms() // 1000 * 1000 - 1
         rule = work.plan.rule
-        request = amplitude.ask_request(credentials, rule.cohort, rule.properties)
+        request = amplitude.ask_request(credentials, rule.settings.cohort, rule.properties)
         try:
             asked = amplitude.read_asked(await self._ask(request))
         except Ended as problem:

@@ -29,7 +29,7 @@ def with_members(filing: Filing, rules: Sequence[AudienceRule], keyring: Keyring
     if not messages:
         sent = cohort_message.without_frame(decode(envelope.body))
         return structs.replace(filing, decision=not_understood(sent, "cohort"))
-    followed = [(message, rule) for message in messages for rule in rules if rule.cohort == message.cohort]
+    followed = [(message, rule) for message in messages for rule in rules if rule.settings.cohort == message.cohort]
     if not followed:
         return filing
     changes = []

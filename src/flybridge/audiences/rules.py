@@ -17,29 +17,20 @@ from flybridge.identity import IdKind, Keyring, usable
 from flybridge.records import DAY_MS, HOUR_MS, Member, content_key
 from flybridge.store.audiences.records import NEVER_MS, Lack
 
-KINDS: Final[Mapping[str, IdKind]] = {
-    "gaid": IdKind.ADID,
-    "oaid": IdKind.OAID,
-    "imei": IdKind.IMEI,
-    "idfa": IdKind.IDFA,
-    "idfv": IdKind.IDFV,
-    "cuid": IdKind.CUSTOMER_USER_ID,
-    "braze_id": IdKind.BRAZE_ID,
-    "amplitude_id": IdKind.AMPLITUDE_ID,
+IDENTIFIERS: Final[Mapping[str, tuple[IdKind, tuple[str, ...]]]] = {
+    "gaid": (IdKind.ADID, ("gaid", "adid", "advertising_id")),
+    "oaid": (IdKind.OAID, ("oaid",)),
+    "imei": (IdKind.IMEI, ("imei",)),
+    "idfa": (IdKind.IDFA, ("idfa", "ios_idfa")),
+    "idfv": (IdKind.IDFV, ("idfv", "ios_idfv")),
+    "cuid": (IdKind.CUSTOMER_USER_ID, ()),
+    "braze_id": (IdKind.BRAZE_ID, ("braze_id",)),
+    "amplitude_id": (IdKind.AMPLITUDE_ID, ()),
 }
-"""AppsFlyer's names of identifiers, and the kinds they are keyed by."""
+"""AppsFlyer's names of identifiers, and the kinds they are keyed by.
 
-PROPERTIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "gaid": ("gaid", "adid", "advertising_id"),
-    "oaid": ("oaid",),
-    "imei": ("imei",),
-    "idfa": ("idfa", "ios_idfa"),
-    "idfv": ("idfv", "ios_idfv"),
-    "cuid": (),
-    "braze_id": ("braze_id",),
-    "amplitude_id": (),
-}
-"""User properties that hold an identifier, unless the configuration names one. Empty: the member's own id."""
+With each the user properties that hold it, unless the configuration names one. None: it is the member's own id.
+"""
 
 PERIODS_MS: Final = {"hourly": HOUR_MS, "daily": DAY_MS, "realtime": 60_000}
 REALTIME_PEOPLE: Final = 1_000_000
@@ -61,11 +52,6 @@ class AudienceRule(Struct, frozen=True, dict=True):
         return called(self.settings)
 
     @cached_property
-    def cohort(self) -> str:
-        """The id of the cohort in Amplitude."""
-        return self.settings.cohort
-
-    @cached_property
     def kind(self) -> str:
         """AppsFlyer's name of the identifier."""
         return self.settings.identifier.value
@@ -78,7 +64,7 @@ class AudienceRule(Struct, frozen=True, dict=True):
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The user properties that may hold the identifier."""
-        return (self.source,) if self.source else PROPERTIES[self.kind]
+        return (self.source,) if self.source else IDENTIFIERS[self.kind][1]
 
     @cached_property
     def email(self) -> str:
@@ -130,7 +116,7 @@ def member_of(  # noqa: PLR0917 - the columns of a row
     if where and not (told and rule.allows(value)):
         return Member(persons, told=told, lack=int(Lack.CONSENT), who=who, anonymous=anonymous)
     identifier = _identifier(rule, user_id, amplitude_id, value)
-    marks = keyring.keys(rule.app, KINDS[rule.kind], identifier)
+    marks = keyring.keys(rule.app, IDENTIFIERS[rule.kind][0], identifier)
     if identifier is None or not marks:
         return Member(persons, told=told, lack=int(Lack.IDENTIFIER), who=who, anonymous=anonymous)
     extra = b""

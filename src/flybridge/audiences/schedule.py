@@ -32,7 +32,7 @@ def targets(plans: Mapping[Name, AudiencePlan], now_ms: int, at_once: Collection
         Target(
             app,
             name,
-            plan.rule.cohort,
+            plan.rule.settings.cohort,
             _target(plan),
             now_ms if (app, name) in at_once else next_ms(app, name, plan.cadence, now_ms),
         )

@@ -130,7 +130,7 @@ def create(
         if plan.audience.import_key:
             raise ConfigError("apps.audiences", f"{name} has an import key already.", "Run it: flybridge cohorts run.")
         await store.keep(targets(plans, now_ms))
-        called = title or f"{plan.rule.audience} {plan.rule.cohort}"
+        called = title or f"{plan.rule.audience} {plan.rule.settings.cohort}"
         async with opened_transport() as transport:
             made = audience_account.read(await transport.send(audience_account.request(plan.audience, called)))
         if isinstance(made, str):
