@@ -6,7 +6,7 @@ audience follow each other, and can't deadlock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -40,7 +40,7 @@ REFUSED: Final = 3
 """Standings of a device. It is not known whether it is listed from before a request is sent until it is answered."""
 
 _pack: Final = msgspec.msgpack.Encoder().encode
-_unpack: Final = msgspec.msgpack.Decoder(Run).decode
+unpack: Final = msgspec.msgpack.Decoder(Run).decode
 
 
 def keep(tables: Changes, one: Target) -> None:
@@ -147,12 +147,6 @@ def settle_extras(tables: Changes, seal: Seal, claim: Claim, devices: Sequence[D
     erase(tables, [(claim.id, mark) for mark in same])
 
 
-def extras_due(rows: Rows, claim: Claim) -> int:
-    """Return when the next additional identifiers are to be sent."""
-    ((due_ms,),) = rows.read(Read.EXTRAS_DUE, claim.id)
-    return due_ms or NEVER_MS
-
-
 def finish(tables: Changes, claim: Claim, run: Run, *, next_ms: int, tries: int, recorded: bool) -> None:
     """Return a claim. A person who was forgotten while it ran has made the audience due at once, and so it stays."""
     ran, is_whole = int(run.outcome != "looked"), int(run.outcome == "done")
@@ -174,30 +168,13 @@ def standings(rows: Rows, what: Read, now_ms: int) -> list[Standing]:
     return [structs.replace(Standing(*row), running=bool(row[-1])) for row in rows.read(what, now_ms)]
 
 
-def history(rows: Rows, app: str | None, name: str | None, limit: int) -> list[tuple[str, str, Run]]:
-    """Read runs, newest first."""
-    return [(app, name, _unpack(packed)) for app, name, packed in rows.read(Read.RUNS, app, name, limit)]
-
-
-def lacking(rows: Rows, seal: Seal, app: str, name: str, limit: int) -> list[LackingMember]:
+def lacking(rows: Rows, seal: Seal, app: str, name: str, limit: int) -> Iterator[LackingMember]:
     """Read members who can't be listed."""
-    return [_lacking(seal, who, lack) for who, lack in rows.read(Read.LACKING, app, name, limit)]
-
-
-def _lacking(seal: Seal, who: bytes | None, lack: int) -> LackingMember:
-    name = ""
-    with suppress(SealBroken):
-        name = seal.open(who).decode("utf-8", "surrogatepass") if who else ""
-    return LackingMember(name, Lack(lack))
-
-
-def import_keys(rows: Rows, seal: Seal) -> dict[tuple[str, str], str]:
-    """Read the import keys that are kept and can be opened."""
-    found = {}
-    for app, name, sealed in rows.read(Read.IMPORT_KEYS):
+    for sealed, lack in rows.read(Read.LACKING, app, name, limit):
+        who = ""
         with suppress(SealBroken):
-            found[app, name] = seal.open(sealed).decode()
-    return found
+            who = seal.open(sealed).decode("utf-8", "surrogatepass") if sealed else ""
+        yield LackingMember(who, Lack(lack))
 
 
 def audit(rows: Rows) -> list[str]:

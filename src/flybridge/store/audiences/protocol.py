@@ -20,12 +20,24 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
+from flybridge.errors import SealBroken
 from flybridge.records import DAY_MS, Member
 from flybridge.sealing import Seal
 from flybridge.store.audiences import audience
-from flybridge.store.audiences.records import Action, Applied, Claim, Device, LackingMember, Run, Standing, Target
+from flybridge.store.audiences.records import (
+    NEVER_MS,
+    Action,
+    Applied,
+    Claim,
+    Device,
+    LackingMember,
+    Run,
+    Standing,
+    Target,
+)
 from flybridge.store.core.tables import Changes, Read, Rows, Write
 
 T = TypeVar("T")
@@ -200,7 +212,8 @@ class CohortStore(ABC):
 
     async def extras_due(self, claim: Claim) -> int:
         """Return when the next additional identifiers are to be sent, `NEVER_MS` without any."""
-        return await self._read(lambda db: audience.extras_due(db, claim))
+        ((due_ms,),) = await self._read(lambda db: db.read(Read.EXTRAS_DUE, claim.id))
+        return due_ms or NEVER_MS
 
     async def keep_import_key(self, app: str, name: str, import_key: str) -> None:
         """Keep the import key of an audience that flybridge has created in AppsFlyer, sealed."""
@@ -209,7 +222,11 @@ class CohortStore(ABC):
 
     async def import_keys(self) -> Mapping[tuple[str, str], str]:
         """Return the import keys that are kept, by app and name. One that does not open is left out."""
-        return await self._read(lambda db: audience.import_keys(db, self._seal))
+        found = {}
+        for app, name, sealed in await self._read(lambda db: db.read(Read.IMPORT_KEYS)):
+            with suppress(SealBroken):
+                found[app, name] = self._seal.open(sealed).decode()
+        return found
 
     async def learn(self, claim: Claim, *, max_devices: int = 0, title: str = "") -> None:
         """Remember AppsFlyer's limit of devices in one request, or the cohort's name."""
@@ -228,11 +245,12 @@ class CohortStore(ABC):
         self, app: str | None = None, name: str | None = None, limit: int = 100
     ) -> Sequence[tuple[str, str, Run]]:
         """Return runs, newest first: app, name and run."""
-        return await self._read(lambda db: audience.history(db, app, name, limit))
+        rows = await self._read(lambda db: db.read(Read.RUNS, app, name, limit))
+        return [(app, name, audience.unpack(packed)) for app, name, packed in rows]
 
     async def lacking(self, app: str, name: str, limit: int) -> Sequence[LackingMember]:
         """Return members without an identifier that may be sent."""
-        return await self._read(lambda db: audience.lacking(db, self._seal, app, name, limit))
+        return await self._read(lambda db: list(audience.lacking(db, self._seal, app, name, limit)))
 
     async def prune(self, now_ms: int) -> int:
         """Delete runs, and members who are out, after 30 days. What was said before that is no news from then on."""
