@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Final, assert_never
+from typing import Final
 from uuid import UUID, uuid4
 
 from msgspec import Struct, structs
@@ -54,15 +54,27 @@ class PersonIds(Struct, frozen=True):
         given = (self.customer_user_id, self.device_id, self.appsflyer_id, self.advertising_id)
         return tuple(found for value in given if (found := usable(value)) is not None)
 
+    @property
+    def kinds(self) -> list[tuple[IdKind, str | None]]:
+        """The ids with the kinds that they may be of."""
+        own = [(IdKind.CUSTOMER_USER_ID, self.customer_user_id), (IdKind.APPSFLYER_ID, self.appsflyer_id)]
+        return [
+            *own,
+            (IdKind.AMPLITUDE_DEVICE_ID, self.device_id),
+            *((kind, self.advertising_id) for kind in ADVERTISING),
+        ]
+
+    def of_kind(self, kind: IdKind) -> str | None:
+        """Return the id of a kind; None if there is none."""
+        return dict(self.kinds).get(kind)
+
 
 def keys_of(person: PersonIds, apps: Iterable[App], keyring: Keyring) -> tuple[bytes, ...]:
     """Return the matching keys of a person's ids in these apps, under every secret, in a fixed order.
 
     A device id is searched for as a vendor id too, because Amplitude's iOS SDK takes that as device id.
     """
-    ids = [(IdKind.CUSTOMER_USER_ID, person.customer_user_id), (IdKind.APPSFLYER_ID, person.appsflyer_id)]
-    ids += [(kind, person.device_id) for kind in (IdKind.AMPLITUDE_DEVICE_ID, IdKind.IDFV)]
-    ids += [(kind, person.advertising_id) for kind in ADVERTISING]
+    ids = [*person.kinds, (IdKind.IDFV, person.device_id)]
     # An app that streams to AppsFlyer keeps who is installed where under keys of their own.
     streamed = [(IdKind.INSTALLED_BY_USER, person.customer_user_id), (IdKind.INSTALLED_ON_DEVICE, person.device_id)]
     return tuple(
@@ -149,7 +161,7 @@ def _amplitude_steps(person: PersonIds, app: App, projects: set[str]) -> list[Ve
     steps = [
         VendorStep("amplitude", app.name, kind.value, uuid4().hex)
         for kind in kinds
-        if usable(_value(person, kind)) is not None
+        if usable(person.of_kind(kind)) is not None
     ]
     if not steps:
         return [VendorStep("amplitude", app.name, "", uuid4().hex, "failed", detail=NOT_AMPLITUDE)]
@@ -168,7 +180,7 @@ def _appsflyer_steps(person: PersonIds, app: App) -> list[VendorStep]:
     steps = [
         VendorStep("appsflyer", app.name, kind.value, uuid4().hex)
         for kind in (IdKind.APPSFLYER_ID, IdKind.CUSTOMER_USER_ID, IdKind.IDFA, IdKind.ADID)
-        if kind in kinds and usable(_value(person, kind)) is not None
+        if kind in kinds and usable(person.of_kind(kind)) is not None
     ]
     if not steps:
         return [VendorStep("appsflyer", app.name, "", uuid4().hex, "failed", detail=NOT_APPSFLYER)]
@@ -176,24 +188,6 @@ def _appsflyer_steps(person: PersonIds, app: App) -> list[VendorStep]:
         detail = "The app has no apps.appsflyer.api_token: set it and run the command again, or ask AppsFlyer by hand."
         return [structs.replace(step, state="failed", detail=detail) for step in steps]
     return steps
-
-
-def _value(person: PersonIds, kind: IdKind) -> str | None:
-    match kind:
-        case IdKind.CUSTOMER_USER_ID:
-            return person.customer_user_id
-        case IdKind.APPSFLYER_ID:
-            return person.appsflyer_id
-        case IdKind.AMPLITUDE_DEVICE_ID | IdKind.INSTALLED_ON_DEVICE:
-            return person.device_id
-        case IdKind.INSTALLED_BY_USER:
-            return person.customer_user_id
-        case IdKind.IDFA | IdKind.IDFV | IdKind.ADID | IdKind.OAID | IdKind.APP_SET_ID:
-            return person.advertising_id
-        case IdKind.AMPLITUDE_ID | IdKind.BRAZE_ID | IdKind.IMEI:
-            return None
-        case _:
-            assert_never(kind)
 
 
 def _merged(planned: Iterable[VendorStep], before: Iterable[VendorStep]) -> list[VendorStep]:
@@ -232,7 +226,7 @@ async def _ask_amplitude(
     account = cohort_credentials_of(app)
     assert account is not None, "the plan has seen to it"
     asked = (account.origin, account.api_key, account.secret_key)
-    user: str | int = (_value(person, IdKind(step.kind)) or "").strip()
+    user: str | int = (person.of_kind(IdKind(step.kind)) or "").strip()
     if step.kind == IdKind.AMPLITUDE_DEVICE_ID.value:
         response = await transport.send(amplitude.search_request(*asked, str(user)))
         found = amplitude.read_search(response)
@@ -252,6 +246,6 @@ def _appsflyer_request(step: VendorStep, person: PersonIds, app: App, now_ms: in
         request_id=str(UUID(step.request_id)),
         app_id=app.appsflyer_app_id,
         identity=appsflyer.IDENTITIES[app.platform.value][kind],
-        value=(_value(person, kind) or "").strip(),
+        value=(person.of_kind(kind) or "").strip(),
         now_ms=now_ms,
     )
