@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
 from flybridge.amplitude import dashboard
@@ -131,11 +131,7 @@ class AmplitudeCounter:
 def splits_hours(plan: ReconcilePlan, day: int) -> bool:
     """Return whether the app's day begins within an hour of the project's zone: then hours can't tell it apart."""
     start = hours_of(date_of(day), plan.zone)[0]
-    return all(start != hour for near in (-1, 0, 1) for hour in _hours_near(day, near, plan.amplitude_zone))
-
-
-def _hours_near(day: int, near: int, zone: str) -> list[datetime]:
-    return hours_of(date_of(day + near), zone)
+    return all(start != hour for near in (-1, 0, 1) for hour in hours_of(date_of(day + near), plan.amplitude_zone))
 
 
 def _labelled(counts: Mapping[str, int]) -> dict[str, int]:

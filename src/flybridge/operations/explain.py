@@ -105,9 +105,8 @@ def explain(config: Config, app: App, message: GivenMessage, received_ms: int) -
         remedy = "Save the file as CSV again; a value with commas, quotes or line ends stands in quotes."
         remedy = remedy if message.outcome == "unreadable" else ""
         return [MessageOutcome(app.name, message.form, message.outcome, "", message.problem, remedy)]
-    if message.source is not Source.FILE and (refusal := _turned_away(config, message)) is not None:
-        detail = f"The intake answers {refusal.status}. {refusal.error}"
-        return [MessageOutcome(app.name, message.form, "turned_away", str(refusal.status), detail, refusal.remedy)]
+    if message.source is not Source.FILE and (refusal := _refusal(config, message)) is not None:
+        return [_turned_away(app, message, refusal)]
     if message.call:
         return [_called(config, app, message, received_ms)]
     parts = [(app, message.body)]
@@ -138,8 +137,7 @@ def _called(config: Config, app: App, message: GivenMessage, received_ms: int) -
         raise ConfigError("--call", f"There is no call /lists{message.call}.", "Write /, /{id}/add or /{id}/remove.")
     match lists.judge(call, message.body, intake.cohorts):
         case Refusal() as refusal:
-            detail = f"The intake answers {refusal.status}. {refusal.error}"
-            return MessageOutcome(app.name, message.form, "turned_away", str(refusal.status), detail, refusal.remedy)
+            return _turned_away(app, message, refusal)
         case Answered(body=body):
             sentence = f"The intake answers {body.decode()}, and nothing is stored: the list is the audience's cohort."
             return MessageOutcome(app.name, message.form, "answered", "", sentence)
@@ -147,7 +145,12 @@ def _called(config: Config, app: App, message: GivenMessage, received_ms: int) -
             return _outcome(config, app, message, body, received_ms)
 
 
-def _turned_away(config: Config, message: GivenMessage) -> Refusal | None:
+def _turned_away(app: App, message: GivenMessage, refusal: Refusal) -> MessageOutcome:
+    detail = f"The intake answers {refusal.status}. {refusal.error}"
+    return MessageOutcome(app.name, message.form, "turned_away", str(refusal.status), detail, refusal.remedy)
+
+
+def _refusal(config: Config, message: GivenMessage) -> Refusal | None:
     most = config.server.max_body_bytes
     if message.media is Media.QUERY:
         return no_query("GET", message.body, most)
@@ -155,15 +158,8 @@ def _turned_away(config: Config, message: GivenMessage) -> Refusal | None:
 
 
 def _outcome(config: Config, app: App, message: GivenMessage, body: bytes, received_ms: int) -> MessageOutcome:
-    envelope = Envelope(
-        app.name,
-        message.source,
-        message.media,
-        received_ms,
-        body,
-        ordinal=message.ordinal,
-        newest=message.newest,
-    )
+    door = (app.name, message.source, message.media)
+    envelope = Envelope(*door, received_ms, body, ordinal=message.ordinal, newest=message.newest)
     filing = build_flow(config).safe_filing(envelope)
     decision = filing.decision
     base = _decided(app, message, decision, received_ms)

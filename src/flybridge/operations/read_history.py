@@ -69,7 +69,7 @@ class HistoryReader(Struct, frozen=True):
         It is compared with the Pull API, or with the Data Locker if `locker` or if there is no token.
         """
         locker = self.uses_locker(app, locker=locker)
-        plan = _locker_plan(app) if locker else plan_of(app, reports)
+        plan = plan_of(app, reports, locker=locker)
         with closing(self._progress()) as progress:
             finder = GapFinder(
                 plan,
@@ -164,10 +164,17 @@ class HistoryReader(Struct, frozen=True):
         return run
 
 
-def plan_of(app: App, reports: Sequence[str] = ()) -> PullPlan:
-    """Return what is pulled of an app. Raises `ConfigError` without a token, or where history can't be taken."""
+def plan_of(app: App, reports: Sequence[str] = (), *, locker: bool = False) -> PullPlan:
+    """Return what is pulled of an app, or with `locker` whose rows of a Data Locker are compared.
+
+    Raises `ConfigError` without a token, without a Data Locker, or where history can't be taken.
+    """
     if reason := refused(app.route.value):
         raise ConfigError("route", reason, "Read it for an app of the route `http_v2`.")
+    if locker and not app.history.locker:
+        raise ConfigError("apps.history.locker", "is needed for this.", "Name the bucket or directory.")
+    if locker:
+        return PullPlan(app.name, app.appsflyer_app_id, "", by_attribution=_by_attribution(app))
     token = app.appsflyer.api_token
     if token is None:
         raise ConfigError("apps.appsflyer.api_token", "is needed for the Pull API.", "Take the API token V2.")
@@ -179,15 +186,6 @@ def plan_of(app: App, reports: Sequence[str] = ()) -> PullPlan:
         tuple(reports) or tuple(report.value for report in app.history.reports),
         _by_attribution(app),
     )
-
-
-def _locker_plan(app: App) -> PullPlan:
-    """Return whose rows of a Data Locker are compared. Raises `ConfigError` without one."""
-    if reason := refused(app.route.value):
-        raise ConfigError("route", reason, "Read it for an app of the route `http_v2`.")
-    if not app.history.locker:
-        raise ConfigError("apps.history.locker", "is needed for this.", "Name the bucket or directory.")
-    return PullPlan(app.name, app.appsflyer_app_id, "", by_attribution=_by_attribution(app))
 
 
 def _by_attribution(app: App) -> bool:

@@ -34,7 +34,10 @@ async def relocate(source: Config, target: Config, progress: Callable[[str, int]
     wait in it, its account does not balance, or the servers' store has filed something already. Then nothing has
     changed.
     """
+    from flybridge.store.copy import copy_store  # noqa: PLC0415 - psycopg is an extra
+
     _fit(source, target)
+    assert target.cluster is not None
     with backends.worker_id_of(source):
         async with backends.opened(source) as (inbox, store):
             received = await inbox.received()
@@ -48,7 +51,7 @@ async def relocate(source: Config, target: Config, progress: Callable[[str, int]
                     "name an empty database in cluster.postgres."
                 )
             await inbox.carry(received)
-            rows = await _copy(source, target, progress)
+            copied = await copy_store(source.data_dir / "store.db", target.cluster.postgres.reveal(), progress)
             await _same(account, received, inbox, store)
         async with backends.opened_inbox(source) as inbox:
             if await inbox.received() != received:
@@ -56,7 +59,7 @@ async def relocate(source: Config, target: Config, progress: Callable[[str, int]
                     f"A process took messages into {source.data_dir} while it was moved. Stop it, start "
                     "no worker of the cluster, let `flybridge serve` process them, empty the database, and move again."
                 )
-    return Moved(rows, sum(received.values()), account)
+    return Moved(copied.rows, sum(received.values()), account)
 
 
 def _fit(source: Config, target: Config) -> None:
@@ -95,13 +98,6 @@ def _at_rest(source: Config, account: Account) -> None:
             f"{len(account.discrepancies)} figures of {source.data_dir} do not agree: see `flybridge account`. "
             "Nothing was moved."
         )
-
-
-async def _copy(source: Config, target: Config, progress: Callable[[str, int], None]) -> Mapping[str, int]:
-    from flybridge.store.copy import copy_store  # noqa: PLC0415 - psycopg is an extra
-
-    assert target.cluster is not None
-    return (await copy_store(source.data_dir / "store.db", target.cluster.postgres.reveal(), progress)).rows
 
 
 async def _same(before: Account, received: Mapping[tuple[str, str], int], inbox: JetStreamInbox, store: Store) -> None:

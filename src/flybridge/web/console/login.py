@@ -75,7 +75,7 @@ class LoginPages:
     ) -> Response:
         """Return the login page. A random number in a cookie and in the form binds the two together."""
         nonce = token_urlsafe(18)
-        secure = not self._gate.plain(_headers(request))
+        secure = not self._gate.plain(request.headers)
         response = self._site.bare(
             "login.html",
             status,
@@ -92,7 +92,7 @@ class LoginPages:
         return response
 
     async def _enter(self, request: Request) -> Response:
-        headers, form = _headers(request), form_of(request)
+        headers, form = request.headers, form_of(request)
         back = first(form, "back")
         if refusal := self._gate.foreign(headers):
             return self._refuse(request, refusal)
@@ -168,7 +168,7 @@ class LoginPages:
             return self.page(request, status=403, problem="This login was not begun here, or took too long.")
         flow = msgspec.json.decode(bytes.fromhex(text), type=OidcFlow)
         base = self._base(request)
-        address = self._gate.address_of(_headers(request), _peer(request))
+        address = self._gate.address_of(request.headers, _peer(request))
         try:
             user = await self._provider.finish(flow, dict(request.query_params), base + CALLBACK)
         except OidcRefused as problem:
@@ -193,10 +193,6 @@ def _local_path(back: str) -> str:
     """Return a path of the console to go on to; empty for anything that could lead elsewhere."""
     fits = back.startswith("/") and not back.startswith(("//", "/\\")) and len(back) <= 2000
     return back if fits and back.isprintable() and "\\" not in back else ""
-
-
-def _headers(request: Request) -> dict[str, str]:
-    return {name.lower(): value for name, value in request.headers.items()}
 
 
 def _peer(request: Request) -> str:
