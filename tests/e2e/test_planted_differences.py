@@ -33,7 +33,7 @@ from flybridge.config.settings import load
 from flybridge.history.gaps import FOUND, Gap, GapReport
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
 from flybridge.insight.cohort_comparison import REPORT as COHORTS
-from flybridge.insight.cohort_comparison import read_kept
+from flybridge.insight.cohort_comparison import CohortComparison
 from flybridge.insight.comparison import ALL_EVENTS, REPORT
 from flybridge.insight.differences import asked_differences, read_differences
 from flybridge.operations.compare_cohorts import CohortComparer
@@ -494,7 +494,7 @@ async def compare_once(bench: Bench, refused: str) -> None:
     (run,) = next(iter(runs.values()))
     assert run.did.startswith(f"3 days compared, cohorts of {0 if refused else 2} days, ")
     assert (refused in run.problem, bool(run.problem)) == (True, bool(refused))
-    kept = list(map(read_kept, await bench.store.day_reports(COHORTS, 0, 50_000)))
+    kept = [report.read(CohortComparison) for report in await bench.store.day_reports(COHORTS, 0, 50_000)]
     assert [(one.day, len(one.rows)) for one in kept] == (
         [(today - 4, 0)] if refused else [(today - 4, 2), (today - 3, 0)]
     )
