@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -86,3 +87,18 @@ def test_ordinary_rows_are_not_read_one_by_one(tmp_path, ending):
         found = list(RawRows(file, importing._zone, named).timed())
     assert [one.rows for one in found if isinstance(one, RowTimes)] == [990]
     assert [one.number for one in found if isinstance(one, RawRow)] == list(range(2, 1002, 100))
+
+
+async def test_what_is_whole_of_a_broken_download_is_found_by_times_alone(tmp_path):
+    """Up to the damage, and that there is damage."""
+    rows = [
+        f"1-{n},{'install' if n % 50 == 0 else 'buy'},2026-01-31 10:{n % 60:02}:00,,{n * 7919}" for n in range(3000)
+    ]
+    packed = gzip.compress("\n".join([",".join(COLUMNS), *rows]).encode())
+    path = tmp_path / "january.csv.gz"
+    path.write_bytes(packed[: len(packed) * 2 // 3])
+    found = await surveyed(path, "UTC")
+    assert found[0].problems
+    assert found[0].rows > 1000
+    with mock.patch.object(RawRows, "timed", lines_as_rows):
+        assert found == await surveyed(path, "UTC")

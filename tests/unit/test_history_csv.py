@@ -69,10 +69,36 @@ def test_the_third_revenue_column_has_many_names(column, row):
     assert columns_of([column]).row(["5"]) == row
 
 
-def test_of_two_columns_of_one_field_the_first_counts():
-    """Both spellings of a contributor's column may be in one file."""
+@pytest.mark.parametrize(
+    ("values", "source"),
+    [(["a", "b"], "a"), (["", "b"], "b"), (["null", "b"], "b"), (["a", "N/A"], "a"), (["", ""], None)],
+)
+def test_of_two_columns_of_one_field_the_first_with_a_value_counts(values, source):
+    """Both spellings of a contributor's column may be in one file, and a report that was joined to another."""
     columns = columns_of(["contributor1_media_source", "Contributor 1 Media Source"])
-    assert columns.row(["a", "b"]) == {"contributor_1_media_source": "a"}
+    assert columns.row(values) == ({} if source is None else {"contributor_1_media_source": source})
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "row"),
+    [
+        (["Event Revenue INR", "Event Revenue EUR"], ["5", "6"], {"selected_currency": "INR", "*": "5"}),
+        (["Event Revenue INR", "Event Revenue EUR"], ["", "6"], {}),
+        (["Event Revenue Preferred", "Event Revenue EUR"], ["5", "6"], {"*": "5"}),
+    ],
+)
+def test_amounts_of_two_currencies_are_not_mixed(names, values, row):
+    """The amount of the first column is in the currency of the first column."""
+    found = columns_of(names).row(values)
+    assert found == {"revenue_in_selected_currency" if name == "*" else name: value for name, value in row.items()}
+
+
+def test_display_names_in_lower_case_say_no_zone(tmp_path):
+    """A program has changed the case of the Pull API's or the dashboard's names, and API names have no blanks."""
+    with pytest.raises(FlybridgeError, match="does not say in which time zone"):
+        rows_of(tmp_path / "a.csv", HEADER.lower() + "1-2,buy,2026-01-31 10:00:00,\n", None)
+    names = HEADER.lower().replace(" ", "_")
+    assert texts(rows_of(tmp_path / "a.csv", names + "1-2,buy,2026-01-31 10:00:00,\n", None)) == ["buy"]
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
@@ -322,6 +348,37 @@ def test_times_of_parquet_are_moved_to_utc_once(tmp_path):
         pq.write_table(table, tmp_path / "a.parquet")
         (row,) = RawRows(local_file(tmp_path / "a.parquet"), Zone("Europe/Berlin"), None)
         assert (row.fields["event_time"], row.fields["install_time"]) == ("2026-07-31 08:00:00",) * 2
+
+
+def read_parquet(path: Path, **columns: pa.Array) -> list[RawRow | BadRow]:
+    """Return the rows of a Parquet file with these columns beside an id and a name."""
+    rows = len(next(iter(columns.values())))
+    table = {"appsflyer_id": [f"1-{n}" for n in range(rows)], "event_name": ["buy"] * rows, **columns}
+    pq.write_table(pa.table(table), path, version="2.6")
+    return list(RawRows(local_file(path), None, None))
+
+
+def test_values_of_parquet_that_python_has_none_for_cost_no_row(tmp_path):
+    """Spark and pandas write nanoseconds; sentinels lie after the year 9999; binary text may be no UTF-8."""
+    path, moment = tmp_path / "a.parquet", 1_769_853_600_123_456_789
+    rows = read_parquet(path, event_time=pa.array([moment, moment // 1000 * 1000, None], pa.timestamp("ns")))
+    assert [row.fields.get("event_time") for row in rows] == ["2026-01-31 10:00:00.123"] * 2 + [None]
+    (row,) = read_parquet(path, event_time=pa.array([moment], pa.timestamp("ns", "Europe/Berlin")))
+    assert row.fields["event_time"] == "2026-01-31 10:00:00.123"
+    far = pa.array([moment // 10**6, 2**60], pa.timestamp("ms"))
+    assert [row.fields["event_time"] for row in read_parquet(path, event_time=far)] == [
+        "2026-01-31 10:00:00.123",
+        str(2**60),
+    ]
+    names = pa.array([b"fine", b"gr\xfcn"], pa.binary()).cast(pa.string(), safe=False)
+    assert [row.fields["campaign"] for row in read_parquet(path, campaign=names)] == ["fine", "gr\u00fcn"]
+
+
+def test_a_parquet_file_without_columns_of_raw_data_is_refused(tmp_path):
+    """As a CSV file is: nothing of it would be imported, and nobody would know."""
+    pq.write_table(pa.table({"user": ["1"], "clicks": [2]}), tmp_path / "a.parquet")
+    with pytest.raises(FlybridgeError, match=r"has no columns of AppsFlyer's raw data. It has: user, clicks"):
+        list(RawRows(local_file(tmp_path / "a.parquet"), None, None))
 
 
 def test_parquet_is_read_like_csv(tmp_path):
@@ -605,7 +662,7 @@ def test_what_follows_compressed_data_is_told_after_its_rows(tmp_path):
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(LINES.encode()) + b"and more")
     found, problem = until_damage(tmp_path / "b.csv.gz")
     assert len(found) == 3000
-    assert "b.csv.gz can't be read" in problem
+    assert "b.csv.gz can't be read: what follows its compressed data is not compressed" in problem
 
 
 def _zipped(**members: bytes) -> bytes:

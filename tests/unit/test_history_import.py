@@ -298,6 +298,22 @@ def test_a_file_that_cant_be_read_is_named_and_costs_no_other(config, tmp_path):
     assert processed(config)["pending"] >= 1
 
 
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_the_whole_rows_of_a_broken_download_are_taken_also_if_it_is_the_only_file(config, tmp_path, words):
+    """The look beforehand reads only times, and has to find the same rows."""
+    lines = [row(n, "install", f"2025-03-0{n} 10:00:00") for n in range(1, 6)]
+    packed = gzip.compress((HEADER + "".join(lines)).encode(), 0)
+    (tmp_path / "a.csv.gz").write_bytes(packed[:-30])
+    done = run(config, "import", str(tmp_path / "a.csv.gz"), "--timezone", "UTC", "--yes", *words)
+    assert done.exit_code == 1
+    said = " ".join(done.output.split())
+    assert "a.csv.gz can't be read: its compressed data breaks off" in said
+    if words:
+        assert "from 2025-03-01 10:00:00 to 2025-03-04 10:00:00 UTC" in said
+    else:
+        assert processed(config).total() == 4
+
+
 def test_only_the_days_that_are_named_are_taken(config, tmp_path):
     """`--from` and `--to` are UTC days of the events."""
     days = "".join(row(1, "af_purchase", f"2025-03-0{day} 10:00:00", revenue="1") for day in range(1, 10))

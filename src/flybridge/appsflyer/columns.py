@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.appsflyer.fields import ABSENT
+from flybridge.appsflyer.fields import ABSENT, NAMES
 
 EXCEPTIONS: Final[Mapping[str, str]] = {
     "partner": "af_prt",
@@ -46,6 +46,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
 }
 """Columns whose field has another name, by the display name in lower case with `_` for blanks."""
 
+_KNOWN: Final = frozenset(NAMES)
 _BETWEEN: Final = re.compile(r"[\s_-]+")
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _CONTRIBUTOR: Final = re.compile(r"contributor_?(\d)_(.+)")
@@ -74,33 +75,56 @@ class Columns(Struct, frozen=True):
     """The header of a file. `fields` are the columns' fields in messages; `fixed` is what the header says of every row.
 
     `has_display_names` tells the reports of the Pull API and the dashboard, whose times have no zone, from Data
-    Locker's, whose times are UTC.
+    Locker's, whose times are UTC. `again` are columns whose field another one has already, by place and field.
     """
 
     fields: tuple[str, ...]
     fixed: Mapping[str, str]
     has_display_names: bool
+    again: tuple[tuple[int, str], ...] = ()
 
     def row(self, values: Sequence[str]) -> dict[str, str]:
         """Return the fields of a row that have a value: words for nothing are none.
 
-        Of two columns with the same field the first one counts.
+        Of two columns with the same field the first one that has a value counts.
         """
         row = dict(compress(zip(self.fields, values, strict=False), values))
         if "" in row or not ABSENT.isdisjoint(row.values()):
             row = {name: value for name, value in row.items() if name and value not in ABSENT}
+        for place, name in self.again:
+            if name not in row and place < len(values) and values[place] not in ABSENT:
+                row[name] = values[place]
         if self.fixed and "revenue_in_selected_currency" in row:
             return {**self.fixed, **row}
         return row
 
 
 def columns_of(header: Sequence[str]) -> Columns:
-    """Return what a header says. A column whose field another one has already is left out."""
-    names, fixed = list[str](), dict[str, str]()
-    for column in header:
+    """Return what a header says.
+
+    Amounts in several currencies are one field: only the first of them is read.
+    """
+    names, again, fixed = list[str](), list[tuple[int, str]](), dict[str, str]()
+    for place, column in enumerate(header):
         name = field_of(column)
-        names.append("" if name in names else name)
+        is_new = name not in names
+        names.append(name if is_new else "")
         revenue = _REVENUE.fullmatch(_named(column))
-        if name == "revenue_in_selected_currency" and revenue is not None and revenue[1] != "preferred":
-            fixed["selected_currency"] = revenue[1].upper()
-    return Columns(tuple(names), fixed, any(column.strip() != column.strip().lower() for column in header))
+        if name == "revenue_in_selected_currency":
+            if is_new and revenue is not None and revenue[1] != "preferred":
+                fixed["selected_currency"] = revenue[1].upper()
+        elif not is_new and name:
+            again.append((place, name))
+    return Columns(tuple(names), fixed, any(map(_is_display_name, header)), tuple(again))
+
+
+def _is_display_name(column: str) -> bool:
+    """Whether a column is named in words, in whichever case: API names are lower case without blanks."""
+    name = column.strip().removeprefix("\ufeff").strip()
+    return name != name.lower() or " " in name
+
+
+def is_raw_data(columns: Columns) -> bool:
+    """Whether a header is one of raw data: two of its columns are known, or one is of SKAdNetwork."""
+    known = {name for name in columns.fields if name}
+    return len(known & _KNOWN) > 1 or any(name.startswith("skad_") for name in known)

@@ -70,7 +70,7 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
         survey = await importing.survey(
             build_flow(settings) if options.dry_run or asks else None, store if options.dry_run or asks else None
         )
-        if len(survey.problems) == survey.files:
+        if len(survey.problems) == survey.files and not survey.rows:
             raise FlybridgeError("\n".join(survey.problems))
         if options.dry_run or asks:
             _show_survey(survey, options)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, Any, Final
 
-from flybridge.appsflyer.columns import Columns, columns_of
+from flybridge.appsflyer.columns import Columns, columns_of, is_raw_data
 from flybridge.appsflyer.raw_report import Report, is_of_copies
+from flybridge.errors import FlybridgeError
 from flybridge.history.rows import TIMES, RawRow, Zone, as_text, row_of, zone_of
 from flybridge.parquet import opened_parquet
+from flybridge.system.text_encoding import line_text
 
 BATCH: Final = 2000
 UTC_MARK: Final = "+00:00"
@@ -18,6 +20,9 @@ def parquet_rows(stored: IO[bytes], name: str, named: Report | None, zone: Zone 
     """Yield the rows of a Parquet file after the first `start`."""
     table = opened_parquet(stored)
     columns = columns_of(table.schema_arrow.names)
+    if not is_raw_data(columns):
+        shown = ", ".join(table.schema_arrow.names)[:200]
+        raise FlybridgeError(f"{name} has no columns of AppsFlyer's raw data. It has: {shown}.")
     if is_of_copies(columns.fields):
         named = Report.POSTBACKS
     shift = zone_of(columns, zone, name)
@@ -35,10 +40,32 @@ def rows_of_batch(
 
     Rows up to number `start` are left out.
     """
-    for number, values in enumerate(zip(*(column.to_pylist() for column in batch.columns), strict=True), before + 1):
+    for number, values in enumerate(zip(*map(_values, batch.columns), strict=True), before + 1):
         if number > start and (fields := columns.row([as_text(value) for value in values])):
             row = row_of(number, number, fields, named, zone)
             for name in TIMES:
                 if fields.get(name, "").endswith(UTC_MARK):  # what has a zone of its own was not moved
                     fields[name] = fields[name].removesuffix(UTC_MARK)
             yield row
+
+
+def _values(column: Any) -> list[object]:
+    """Return the values of a column, of a type that Python's values have."""
+    if str(column.type).startswith("timestamp[ns"):  # as Spark and pandas write them
+        import pyarrow  # noqa: PLC0415 - an extra
+
+        column = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):  # a date after the year 9999, or text that is no UTF-8
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: Any) -> object:
+    """Return one value; as text or number what has none in Python."""
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return line_text(scalar.as_buffer().to_pybytes())
+    except (ValueError, OverflowError):
+        return getattr(scalar, "value", None)

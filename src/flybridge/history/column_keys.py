@@ -82,7 +82,7 @@ def keyed_rows(reader: CsvReader, owner: KeyOwner) -> Iterator[KeyedRow | RawRow
 def _chosen(reader: CsvReader) -> list[str]:
     """Return the fields to be read; none if the keys of this file are not those of columns."""
     fields = reader.columns.fields
-    if not all(name in fields for name in NEEDED) or reader.named not in (None, *TAKEN):
+    if reader.columns.again or not all(name in fields for name in NEEDED) or reader.named not in (None, *TAKEN):
         return []
     if reader.named is Report.SKADNETWORK or any(name.startswith("skad_") for name in fields):
         return []

@@ -21,8 +21,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import IO, Any, Final
 
-from flybridge.appsflyer.columns import Columns, columns_of
-from flybridge.appsflyer.fields import NAMES
+from flybridge.appsflyer.columns import Columns, columns_of, is_raw_data
 from flybridge.appsflyer.raw_report import Report, is_of_copies
 from flybridge.errors import FlybridgeError
 from flybridge.history.rows import SHOWN, BadRow, RawRow, Zone, row_of, zone_of
@@ -36,6 +35,7 @@ NO_COLUMNS: Final = Columns((), {}, has_display_names=False)
 _QUOTE: Final = b'"'
 _SEPARATOR: Final = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=([,;\t|])"?', re.IGNORECASE)
 """How spreadsheets are told which sign separates values, in a line before the header."""
+_CONTROL: Final = re.compile(r"[\0-\x08\x0e-\x1f]")
 _CAPITALS: Final = (b"AppsFlyer ID", b"AppsFlyer_ID", b"AppsFlyerID")
 
 
@@ -94,6 +94,10 @@ class CsvReader:
                 f"{self._name} is JSON, and raw data is CSV or Parquet. Send messages of the Push API to "
                 "/v1/push/{app}, one for each request; events of Amplitude are imported with --stream or --sightings."
             )
+        if _CONTROL.search(text) is not None:
+            raise FlybridgeError(
+                f"{self._name} is no text, and raw data is CSV or Parquet. Save the sheet of a spreadsheet as CSV."
+            )
         raise FlybridgeError(
             f"{self._name} has no header of AppsFlyer's raw data. Its first line is: {text[:200]!r}. "
             "Files of Amplitude are imported with --sightings or --stream."
@@ -109,8 +113,7 @@ class CsvReader:
         except csv.Error:
             names = text.split(self.delimiter)
         columns = columns_of(names)
-        known = {name for name in columns.fields if name}
-        if len(known & set(NAMES)) < 2 and not any(name.startswith("skad_") for name in known):
+        if not is_raw_data(columns):
             return None
         if is_of_copies(columns.fields):
             self.named = Report.POSTBACKS
@@ -152,13 +155,21 @@ class CsvReader:
         self._left = b"".join(self._lines[self._at :])
         self._lines.clear()
         self._at = 0
+        damage = self._damage
         while True:
-            piece = self._file.read1(size)
+            piece = b""
+            try:
+                piece = b"" if damage is not None else self._file.read1(size)
+            except Exception as problem:
+                damage = problem
             data = self._left + piece
-            cut = data.rfind(b"\n") + 1 if piece else len(data)
+            # The last line before damage may be half of one.
+            cut = len(data) if not piece and damage is None else data.rfind(b"\n") + 1
             self._left = data[cut:]
             if cut:
                 yield data[:cut]
+            elif damage is not None:
+                raise damage
             elif not piece:
                 return
 

@@ -70,6 +70,7 @@ def _is_provable(reader: CsvReader) -> bool:
     fields = reader.columns.fields
     return (
         reader.is_utc
+        and not reader.columns.again
         and reader.named in (None, *TAKEN)
         and reader.named is not Report.SKADNETWORK
         and "event_name" in fields

@@ -35,7 +35,7 @@ class Gunzipped(io.RawIOBase):
         self._file = file
         self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         self._left = b""
-        self._is_inside = False
+        self._is_inside = self._is_read = False
 
     def readable(self) -> bool:
         return True
@@ -51,12 +51,14 @@ class Gunzipped(io.RawIOBase):
                 self._left = self._left.lstrip(b"\0")  # what fills up a block of a disk
                 if not self._left:
                     continue
+                if self._is_read and not _GZIP.startswith(self._left[:2]):
+                    raise EOFError("what follows its compressed data is not compressed")
             self._is_inside = True
             data = self._member.decompress(self._left, len(buffer))
             self._left = self._member.unconsumed_tail or self._member.unused_data
             if self._member.eof:
                 self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-                self._is_inside = False
+                self._is_inside, self._is_read = False, True
             if data:
                 buffer[: len(data)] = data
                 return len(data)
