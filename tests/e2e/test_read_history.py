@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import data_locker
 import pytest
 
 from flybridge.appsflyer.raw_pull import REPORTS, PullWindow, windows
@@ -26,6 +25,7 @@ from flybridge.operations.read_history import HistoryReader
 from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source, day_of
 from flybridge.sandbox.server import Sandbox, serve_sandbox
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
+from flybridge.sandbox.vendors import data_locker
 from flybridge.service.backends import open_download, opened
 from flybridge.wiring import build_flow, endpoints_of
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
+from flybridge.history.files import RawRows
+from flybridge.history.locker import Locker
 from flybridge.sandbox.clock import FastClock
+from flybridge.sandbox.vendors.data_locker import update
 from flybridge.sandbox.vendors.ledger import ProjectLedger
 from flybridge.sandbox.vendors.properties import described
 from flybridge.sandbox.vendors.rates import Rates
+from flybridge.sandbox.vendors.raw_data import RawData
 from flybridge.sandbox.vendors.record import export_row
 from flybridge.sandbox.vendors.validation import Attribution, UploadedEvent
 from flybridge.testing.clocks import ManualClock
@@ -193,3 +199,33 @@ def test_identify_changes_a_user_and_is_no_event():
         ledger.apply([UploadedEvent("$identify", user_id="ann", user_properties=operations)], 0)
     assert ledger.users.find("ann", None).properties == {"plan": "pro", "source": "a", "n": 5, "l": [1, 2]}
     assert (ledger.saved, ledger.tally.identified, ledger.tally.received) == ([], 2, 0)
+
+
+def test_a_data_locker_is_written_hour_by_hour_and_again_when_more_is_known(tmp_path):
+    """An hour that is not complete is not there; what is as it was is not touched; later rows are in the same files."""
+    data, hour_ms = RawData(), 3_600_000
+    noon_ms = int(datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp() * 1000)
+
+    def happened(number: int, time: str) -> None:
+        event = {"appsflyer_id": f"1-{number}", "event_name": "buy", "event_time": time, "media_source": "network"}
+        assert data.add("com.example.shop", [json.dumps(event).encode()]) == 1
+
+    def found() -> Counter[str]:
+        rows = Counter[str]()
+        for folder in Locker(str(tmp_path)).folders("2026-01-30"):
+            assert folder.is_complete
+            for file in folder.files:
+                rows.update(f"{folder.name} {row.fields['appsflyer_id']}" for row in RawRows(file, None, None))
+        return rows
+
+    happened(1, "2026-01-31 11:30:00.000")
+    happened(2, "2026-01-31 12:10:00.000")
+    assert update(tmp_path, data, noon_ms + hour_ms // 2) == 3
+    assert found() == Counter({"inapps 2026-01-31 11 1-1": 1})
+    assert update(tmp_path, data, noon_ms + hour_ms // 2) == 0
+    happened(3, "2026-01-31 11:40:00.000")
+    assert update(tmp_path, data, noon_ms + hour_ms // 2) > 0
+    assert update(tmp_path, data, noon_ms + hour_ms) == 3
+    assert found() == Counter(
+        {"inapps 2026-01-31 11 1-1": 1, "inapps 2026-01-31 11 1-3": 1, "inapps 2026-01-31 12 1-2": 1}
+    )

@@ -32,9 +32,11 @@ def sandbox(
     faults: Annotated[str, typer.Option("--faults", help=f"One of {', '.join(SCRIPTS)}.")] = "none",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same faults.")] = 0,
     speed: Annotated[float, typer.Option("--speed", help="How many times faster its clock runs.")] = 1.0,
+    locker: Annotated[Path | None, typer.Option("--locker", help="Write a Data Locker into this directory.")] = None,
 ) -> None:
     """Simulate Amplitude and AppsFlyer on this machine, without an account. Runs until Ctrl-C."""
     words = ["--port", str(port), "--faults", faults, "--seed", str(seed), "--speed", str(speed)]
+    words += [] if locker is None else ["--locker", str(locker)]
     raise typer.Exit(run_sandbox(words))
 
 

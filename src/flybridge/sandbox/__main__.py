@@ -8,12 +8,14 @@ import contextlib
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 from flybridge.errors import ConfigError
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.faults import SCRIPTS, Faults
 from flybridge.sandbox.server import Sandbox, serve_sandbox
+from flybridge.sandbox.vendors.data_locker import keep
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--speed", type=float, default=1.0, help="how many times faster the clock runs")
     parser.add_argument("--keep", choices=("light", "full"), default="light", help="full keeps every event's body")
     parser.add_argument("--api-key", action="append", help="a project's key, repeatable (default: any key)")
+    parser.add_argument(
+        "--locker", type=Path, metavar="DIR", help="write a Data Locker there: the complete hours' files"
+    )
     options = parser.parse_args(arguments)
     try:
         clock = FastClock(options.speed)
@@ -42,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         appsflyer_faults=Faults.named(options.faults, options.seed + 1),
     )
     try:
-        _run(_serve(sandbox, options.host, options.port))
+        _run(_serve(sandbox, options.host, options.port, options.locker))
     except ConfigError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
@@ -58,7 +63,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     uvloop.run(work)
 
 
-async def _serve(sandbox: Sandbox, host: str, port: int) -> None:
+async def _serve(sandbox: Sandbox, host: str, port: int, locker: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -69,7 +74,10 @@ async def _serve(sandbox: Sandbox, host: str, port: int) -> None:
         sys.stdout.write(f"sandbox listening on http://{host}:{bound}\n")
         sys.stdout.flush()
 
+    writing = None if locker is None else asyncio.create_task(keep(locker, sandbox.raw_data, sandbox.clock))
     await serve_sandbox(sandbox, host, port, stop, ready=ready)
+    if writing is not None:
+        writing.cancel()
 
 
 if __name__ == "__main__":

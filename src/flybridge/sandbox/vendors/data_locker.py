@@ -9,12 +9,14 @@ https://support.appsflyer.com/hc/en-us/articles/360000877538 (read 2026-11-27).
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from flybridge.clock import Clock
 from flybridge.records import day_of
 from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
 from flybridge.sandbox.vendors.raw_data import LOCKER, RawData, as_csv, cell
@@ -22,6 +24,10 @@ from flybridge.sandbox.vendors.raw_data import LOCKER, RawData, as_csv, cell
 HOME: Final = "1cd7-acc-example-1cd7/data-locker-hourly"
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400
+REWRITTEN_S: Final = 25 * HOUR_S
+"""AppsFlyer may write a file again within that time."""
+LOOK_S: Final = 2.0
+"""How often it is looked whether there is more to write, in seconds of the machine's clock."""
 
 _FIELDS: Final = [(name, name) for _, name in DEFAULT] + [(field, name) for field, _, name in ADDITIONAL]
 
@@ -55,9 +61,33 @@ def files(
     return found
 
 
-def write(folder: Path, found: Mapping[str, bytes]) -> None:
-    """Write files into a directory."""
+def write(folder: Path, found: Mapping[str, bytes]) -> int:
+    """Write files into a directory. Those that are there as they are stay untouched. Returns how many were written."""
+    n = 0
     for key, content in found.items():
         path = folder / key
+        if path.exists() and path.read_bytes() == content:
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        # Whoever reads meanwhile finds the former file or the new one.
+        part = path.with_name(f".{path.name}")
+        part.write_bytes(content)
+        part.replace(path)
+        n += 1
+    return n
+
+
+def update(folder: Path, data: RawData, now_ms: int) -> int:
+    """Write the hours that are complete and not older than AppsFlyer rewrites. Returns how many files were written.
+
+    What becomes known of an hour after it was written is in its files when they are written again.
+    """
+    now_s = now_ms // 1000
+    return write(folder, files(data, now_s - REWRITTEN_S, now_s - now_s % HOUR_S))
+
+
+async def keep(folder: Path, data: RawData, clock: Clock) -> None:
+    """Keep a directory as a Data Locker until cancelled."""
+    while True:
+        update(folder, data, clock.now_ms())
+        await asyncio.sleep(LOOK_S)
