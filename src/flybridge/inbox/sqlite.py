@@ -27,7 +27,7 @@ import msgspec
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.chunk import UnreadableChunks, pack, unpack
 from flybridge.inbox.high_water import HighWater
-from flybridge.inbox.protocol import CLOCK_STEP_MS, Damaged, Depth, Leased, Room
+from flybridge.inbox.protocol import CLOCK_STEP_MS, Damaged, Depth, Inbox, Leased, Room
 from flybridge.records import Envelope, day_of
 from flybridge.sealing import Seal
 from flybridge.system.private_files import private_database, private_directory
@@ -107,7 +107,7 @@ class _Chunk(msgspec.Struct, frozen=True):
     n: int
 
 
-class SqliteInbox:
+class SqliteInbox(Inbox):
     """An inbox in one SQLite file.
 
     `max_waiting` and `max_waiting_bytes` bound what waits in memory for the next flush, not what waits on disk.
@@ -146,7 +146,6 @@ class SqliteInbox:
         self._open = True
 
     async def close(self) -> None:
-        """Flush what was accepted and close."""
         if not self._open:
             return
         self._open = False
@@ -172,7 +171,6 @@ class SqliteInbox:
         return future
 
     async def lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
-        """Lease whole chunks until they hold at least `limit` envelopes; None when none wait."""
         return await self._aside(self._lease, limit, now_ms, lease_ms)
 
     async def ack(self, leased: Leased) -> None:
@@ -180,7 +178,6 @@ class SqliteInbox:
         await self._aside(self._ack, leased.token)
 
     async def reclaim(self) -> None:
-        """Take back every lease at once. Only for who knows that nobody else works on this file."""
         await self._aside(self._reclaim)
 
     async def wait(self, timeout_s: float) -> None:
@@ -190,15 +187,12 @@ class SqliteInbox:
         self._arrived.clear()
 
     async def damaged(self) -> Sequence[Damaged]:
-        """Return the chunks that can't be opened now, by trying all that wait."""
         return await self._aside(self._damaged)
 
     async def drop(self, damaged: Damaged) -> None:
-        """Forget a chunk that can't be opened."""
         await self._aside(self._ack, (damaged.token,))
 
     async def depth(self, now_ms: int) -> Depth:
-        """Count what waits."""
         values = {"now_ms": now_ms, "step_ms": CLOCK_STEP_MS}
         return Depth(*(await self._aside(self._select, DEPTH, values))[0])
 
@@ -207,12 +201,10 @@ class SqliteInbox:
         return await self._aside(self._room)
 
     async def received(self) -> Mapping[tuple[str, str], int]:
-        """Count all accepted envelopes since the beginning, by (app, day)."""
         rows = await self._aside(self._select, "SELECT app, day, n FROM received")
         return {(app, day): n for app, day, n in rows}
 
     async def waiting(self) -> Mapping[tuple[str, str], int]:
-        """Count envelopes not yet acknowledged, by (app, day)."""
         counter: Counter[tuple[str, str]] = Counter()
         for tally, size in await self._aside(self._select, "SELECT tally, n FROM chunks"):
             for app, day, n in _tally(tally, size):

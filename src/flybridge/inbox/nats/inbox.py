@@ -22,7 +22,7 @@ from flybridge.inbox.chunk import unpack
 from flybridge.inbox.nats.lease import Leases
 from flybridge.inbox.nats.link import Link, StreamSettings, chunk_of
 from flybridge.inbox.nats.publish import OLDEST, Publisher
-from flybridge.inbox.protocol import Damaged, Depth, Leased, Room
+from flybridge.inbox.protocol import Damaged, Depth, Inbox, Leased, Room
 from flybridge.records import Envelope
 from flybridge.sealing import Seal
 
@@ -34,7 +34,7 @@ SETTLE_TIMES: Final = 50
 _tally: Final = msgspec.msgpack.Decoder(list[tuple[str, str, int]]).decode
 
 
-class JetStreamInbox:
+class JetStreamInbox(Inbox):
     """An inbox in one JetStream stream. `servers` are `nats://` addresses; they may hold a password.
 
     `max_waiting` and `max_waiting_bytes` bound what waits in memory to be confirmed by the servers. All methods are
@@ -90,7 +90,6 @@ class JetStreamInbox:
         return self._publisher.accept(envelope)
 
     async def lease(self, limit: int, now_ms: int, lease_ms: int) -> Leased | None:
-        """Lease whole chunks until they hold at least `limit` envelopes; None when none wait."""
         return await self._leases.lease(limit, now_ms, lease_ms)
 
     async def ack(self, leased: Leased) -> None:
@@ -125,7 +124,6 @@ class JetStreamInbox:
         return Depth(waiting, min(leased, waiting), oldest_ms, sum((self._leases.unreadable() | unreadable).values()))
 
     async def damaged(self) -> Sequence[Damaged]:
-        """Return the chunks that can't be opened now, by trying all that wait."""
         found, sequence = [], 1
         while message := await self._link.message(seq=sequence, subject=f"{self._stream}.chunk.>", next=True):
             try:
@@ -137,15 +135,12 @@ class JetStreamInbox:
         return found
 
     async def drop(self, damaged: Damaged) -> None:
-        """Forget a chunk that can't be opened."""
         await self._link.delete(damaged.token)
 
     async def room(self) -> Room:
-        """Measure the room in the stream."""
         return await self._link.room()
 
     async def received(self) -> Mapping[tuple[str, str], int]:
-        """Count all accepted envelopes since the beginning, by (app, day)."""
         turn = asyncio.Semaphore(READS_IN_FLIGHT)
 
         async def read(subject: str) -> list[tuple[str, str, int]]:

@@ -92,7 +92,6 @@ class AppsFlyerServer(VendorApi):
         )  # fmt: skip
 
     def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
-        """Answer one event."""
         key = dict(scope["headers"]).get(b"authentication", b"").decode("latin-1")
         app = unquote(scope["path"].removeprefix(PATH))
         if scope["method"] != "POST" or not app or "/" in app:

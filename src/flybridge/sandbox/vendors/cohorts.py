@@ -108,7 +108,6 @@ class CohortServer(VendorApi):
         return SandboxAnswer(200, {"stored": True})
 
     def answer(self, scope: Scope, _: bytes | None) -> SandboxAnswer:
-        """Answer one request."""
         path, now_ms = scope["path"], self.clock.now_ms()
         if scope["method"] != "GET":
             return SandboxAnswer(405, {"error": "method not allowed"})

@@ -137,7 +137,6 @@ class Dashboard(VendorApi):
         return SandboxAnswer(200, {"timezone": zone})
 
     def answer(self, scope: Scope, _: bytes | None) -> SandboxAnswer:
-        """Answer one query."""
         project = account(scope)
         if project is None:
             return SandboxAnswer(401, {"error": "Unauthorized"})

@@ -81,7 +81,6 @@ class Deletions(VendorApi):
         self._requests: set[str] = set()
 
     def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
-        """Answer one request."""
         if self.trouble:
             return SandboxAnswer(self.trouble.pop(0), "scripted")
         if scope["method"] != ("GET" if scope["path"] in LOOKS else "POST"):

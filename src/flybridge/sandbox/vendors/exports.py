@@ -47,7 +47,6 @@ class Exports(VendorApi):
         self._ledgers = ledgers
 
     def answer(self, scope: Scope, _: bytes | None) -> SandboxAnswer:
-        """Answer one request."""
         project = account(scope)
         if project is None:
             return SandboxAnswer(401, {"error": "Unauthorized"})

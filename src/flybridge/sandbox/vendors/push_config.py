@@ -82,7 +82,6 @@ class PushConfig(VendorApi):
         return SandboxAnswer(200, {"endpoints": self.endpoints.get(app, []), "header": header, "token": token})
 
     def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
-        """Answer one request."""
         token = bearer_of(scope)
         if not token or token.startswith("invalid"):
             return _error(401, "AuthenticationFailed", "Authentication failed. The authentication token is not valid.")

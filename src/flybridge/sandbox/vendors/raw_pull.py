@@ -90,7 +90,6 @@ class RawPull(VendorApi):
         return SandboxAnswer(200, found)
 
     def answer(self, scope: Scope, _: bytes | None) -> SandboxAnswer:
-        """Answer one request."""
         token = bearer_of(scope)
         if not token or token.startswith("invalid"):
             return SandboxAnswer(401, {"message": "Supplied API token is invalid"})

@@ -125,7 +125,6 @@ class Reports(VendorApi):
         return no_such_page(f"POST to {OWN}facts or {OWN}app?app=.")
 
     def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
-        """Answer one request."""
         token = bearer_of(scope)
         master = scope["path"].startswith(MASTER)
         if scope["path"].startswith(COHORTS):
