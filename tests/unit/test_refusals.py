@@ -30,8 +30,8 @@ class Lane:
     def send(self, item: str, verdict: Verdict) -> Verdict | None:
         """Return what becomes of the item. A suspected one is settled as at the end of a round."""
         self.sent += 1
-        answer = Answer(self.sent, self.sent, self.sent * 1_000, RULES)
-        ended, _, self.state = judge([item], [verdict], self.state, answer, str)
+        answer = Answer(self.sent, self.sent, self.sent * 1_000, RULES, str)
+        ended, _, self.state = judge([item], [verdict], self.state, answer)
         if not ended and self.state.suspects:
             ended, self.state = close_round(self.state, answer.now_ms, RULES)
         return ended[-1][1] if ended else None

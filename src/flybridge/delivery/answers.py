@@ -6,7 +6,7 @@ died is kept: a mistake in the mapping must not turn a day of events into dead l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -28,13 +28,7 @@ DEAD_RATE: Final = (
 )
 
 
-def judge_items(
-    items: Sequence[T],
-    verdicts: Sequence[Verdict],
-    state: LaneState,
-    answer: Answer,
-    key: Callable[[T], Hashable],
-) -> Judgement[T]:
+def judge_items(items: Sequence[T], verdicts: Sequence[Verdict], state: LaneState, answer: Answer) -> Judgement[T]:
     """Judge a request of which each item has a verdict of its own."""
     ended: Ended[T] = []
     again: list[Sequence[T]] = []
@@ -67,13 +61,15 @@ def judge_items(
     if accepted:
         again += [[one.item] for one in state.suspects if one.newest < answer.number]
         state = replace(
-            _learned(widened(state, len(items)), items, key),
+            _learned(widened(state, len(items)), items, answer),
             accepted=max(state.accepted, answer.number),
             refusals=0,
             suspects=tuple(one for one in state.suspects if one.newest >= answer.number),
         )
     if state.blamed:
-        over = state.blamed.keys() & {key(item) for item, verdict in ended if not isinstance(verdict, Retry | Halt)}
+        over = state.blamed.keys() & {
+            answer.key(item) for item, verdict in ended if not isinstance(verdict, Retry | Halt)
+        }
         if over:
             state = cleared(state, over)
     if stopped:
@@ -82,9 +78,9 @@ def judge_items(
     return ended, again, state
 
 
-def _learned(state: LaneState, items: Sequence[T], key: Callable[[T], Hashable]) -> LaneState:
+def _learned(state: LaneState, items: Sequence[T], answer: Answer) -> LaneState:
     """Return the state after something was accepted: what was refused before was refused by mistake."""
     passed, mistakes = state.passed * FADING, state.mistakes * FADING
     if len(items) == 1:
-        passed, mistakes = passed + 1, mistakes + state.refused(key(items[0]))
+        passed, mistakes = passed + 1, mistakes + state.refused(answer.key(items[0]))
     return replace(state, passed=passed, mistakes=mistakes if mistakes > FORGOTTEN else 0.0)

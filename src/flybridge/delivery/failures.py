@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -33,17 +33,11 @@ REPEATS: Final = 4  # the same, of items that failed before
 THROTTLED_MS: Final = 600_000  # after nothing but 429 for so long an item may be the cause
 
 
-def judge_failure(
-    items: Sequence[T],
-    verdicts: Sequence[Verdict],
-    state: LaneState,
-    answer: Answer,
-    key: Callable[[T], Hashable],
-) -> Judgement[T]:
+def judge_failure(items: Sequence[T], verdicts: Sequence[Verdict], state: LaneState, answer: Answer) -> Judgement[T]:
     """Judge a request that failed as a whole."""
     retries = [verdict for verdict in verdicts if isinstance(verdict, Retry)]
     before, reason, now_ms = state.circuit, retries[0].reason, answer.now_ms
-    keys = [key(item) for item in items]
+    keys = [answer.key(item) for item in items]
     known = any(one in state.blamed for one in keys)
     throttled = answer.status == 429
     # A connection that was refused has nothing to do with the content; nor has a rate that was exceeded, if requests

@@ -132,8 +132,8 @@ class Gate:
         words: str,
     ) -> tuple[Ended[T], list[Sequence[T]]]:
         """Return the items to be settled with their verdicts, and the batches to be sent again at once."""
-        answer = Answer(number, self._number, self.time.now_ms(), self._rules, failed, status, words)
-        ended, again, state = judge(items, verdicts, self.state, answer, key)
+        answer = Answer(number, self._number, self.time.now_ms(), self._rules, key, failed, status, words)
+        ended, again, state = judge(items, verdicts, self.state, answer)
         self._become(state)
         return ended, again
 

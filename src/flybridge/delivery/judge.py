@@ -12,7 +12,7 @@ or about one item that the vendor did not name. The outcome of other items disti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -26,13 +26,7 @@ from flybridge.delivery.lane_state import Answer, Judgement, LaneState, T, probi
 from flybridge.delivery.refusals import is_doubtful, judge_refusal
 
 
-def judge(
-    items: Sequence[T],
-    verdicts: Sequence[Verdict],
-    state: LaneState,
-    answer: Answer,
-    key: Callable[[T], Hashable],
-) -> Judgement[T]:
+def judge(items: Sequence[T], verdicts: Sequence[Verdict], state: LaneState, answer: Answer) -> Judgement[T]:
     """Return the items to be settled with their verdicts, the batches to be sent again at once, and the new state.
 
     A suspected item is in neither of the two until it is cleared or `refusals.close_round` is called.
@@ -47,18 +41,18 @@ def judge(
         )
         return list(zip(items, verdicts, strict=True)), [], accepted
     if answer.failed:
-        return judge_failure(items, verdicts, state, answer, key)
+        return judge_failure(items, verdicts, state, answer)
     alone = len(items) == 1
     refusal = verdicts[0]
     # What is too large even alone is refused.
     if alone and isinstance(refusal, Halt | Reject | Split):
         certain = isinstance(refusal, Reject) and refusal.named
-        if not certain or is_doubtful(state, key(items[0])):
-            return judge_refusal(items[0], refusal, state, answer, key)
+        if not certain or is_doubtful(state, answer.key(items[0])):
+            return judge_refusal(items[0], refusal, state, answer)
     halt = next((verdict for verdict in verdicts if isinstance(verdict, Halt)), None)
     if halt is not None:
         return _halted(items, verdicts, halt, state, answer)
-    return judge_items(items, verdicts, state, answer, key)
+    return judge_items(items, verdicts, state, answer)
 
 
 def _halted(

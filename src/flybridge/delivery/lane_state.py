@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
@@ -26,13 +26,15 @@ class Answer(Struct, frozen=True):
     """What is needed to know of a request beside its items and verdicts.
 
     `number` is the request's in the lane's sequence and `newest` the last one given out. `failed` is true where the
-    request as a whole failed, `status` is 0 where there was no answer. `words` is what the vendor said.
+    request as a whole failed, `status` is 0 where there was no answer. `words` is what the vendor said. An item is remembered by
+    its `key`.
     """
 
     number: int
     newest: int
     now_ms: int
     rules: CircuitRules
+    key: Callable[[Any], Hashable]
     failed: bool = False
     status: int = 200
     words: str = ""

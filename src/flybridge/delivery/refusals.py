@@ -16,7 +16,7 @@ ends nothing and the item is sent again after a few seconds:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from math import ceil, log
 from typing import Any, Final
 
@@ -82,38 +82,26 @@ def needed(state: LaneState, usual: int) -> int:
     return min(max(usual, ceil(log(chance) / log(share))), MOST) if share < 1 else MOST
 
 
-def judge_refusal(
-    item: T,
-    verdict: Halt | Reject | Split,
-    state: LaneState,
-    answer: Answer,
-    key: Callable[[T], Hashable],
-) -> Judgement[T]:
+def judge_refusal(item: T, verdict: Halt | Reject | Split, state: LaneState, answer: Answer) -> Judgement[T]:
     """Judge an item that was refused alone: it is the item, or the lane, or neither is known yet."""
-    one = key(item)
+    one = answer.key(item)
     halts = isinstance(verdict, Halt)
     lasting = state.circuit.phase is not Phase.CLOSED and answer.now_ms - state.circuit.since_ms >= DOWN_MS
     if lasting and not halts:
         return [(item, verdict)], [], cleared(state, {one})
     if state.is_bad(one) and isinstance(verdict, Reject) and verdict.named:
-        return _end(item, verdict, state, answer, key)
+        return _end(item, verdict, state, answer)
     if state.is_bad(one):
-        return _counted(item, verdict, state, answer, key)
+        return _counted(item, verdict, state, answer)
     if not halts and not is_doubtful(state, one):
         state = replace(state, refusals=state.refusals + (one not in state.blamed))
-        return _counted(item, verdict, state, answer, key)
+        return _counted(item, verdict, state, answer)
     return _suspected(item, verdict, state, answer, one)
 
 
-def _counted(
-    item: T,
-    verdict: Halt | Reject | Split,
-    state: LaneState,
-    answer: Answer,
-    key: Callable[[T], Hashable],
-) -> Judgement[T]:
+def _counted(item: T, verdict: Halt | Reject | Split, state: LaneState, answer: Answer) -> Judgement[T]:
     """Judge an item that is refused alone in a lane that sends. After enough such answers it ends."""
-    one = key(item)
+    one = answer.key(item)
     times = state.refused(one) + 1
     usual = HALTS if isinstance(verdict, Halt) else REFUSALS if state.is_bad(one) else LONELY
     # The next refusal counts as one beside others if something is accepted in between: it may be the lane's again.
@@ -122,7 +110,7 @@ def _counted(
         return [(item, _again(verdict, times))], [], state
     if isinstance(verdict, Halt):
         verdict = Reject("refused_alone", REFUSED_ALONE.format(times, verdict.reason), REFUSED_REMEDY)
-    return _end(item, verdict, state, answer, key)
+    return _end(item, verdict, state, answer)
 
 
 def _again(verdict: Halt | Reject | Split, times: int) -> Retry:
@@ -150,11 +138,9 @@ def _suspected(
     return [], [], state
 
 
-def _end(
-    item: T, verdict: Reject | Split, state: LaneState, answer: Answer, key: Callable[[T], Hashable]
-) -> Judgement[T]:
+def _end(item: T, verdict: Reject | Split, state: LaneState, answer: Answer) -> Judgement[T]:
     """Judge an item that is known to be bad: it says nothing more about the lane."""
-    ended, again, after = judge_items([item], [verdict], state, answer, key)
+    ended, again, after = judge_items([item], [verdict], state, answer)
     return ended, again, replace(after, refusals=state.refusals)
 
 
