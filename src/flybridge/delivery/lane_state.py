@@ -26,8 +26,8 @@ class Answer(Struct, frozen=True):
     """What is needed to know of a request beside its items and verdicts.
 
     `number` is the request's in the lane's sequence and `newest` the last one given out. `failed` is true where the
-    request as a whole failed, `status` is 0 where there was no answer. `words` is what the vendor said. An item is remembered by
-    its `key`.
+    request as a whole failed, `status` is 0 where there was no answer. `words` is what the vendor said.
+    An item is remembered by its `key`.
     """
 
     number: int
