@@ -18,7 +18,7 @@ import msgspec
 
 from flybridge.appsflyer.audience import headers_of
 from flybridge.appsflyer.report import ORIGIN
-from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse
+from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse, json_object
 from flybridge.identity import IdKind
 from flybridge.records import utc_time
 
@@ -53,24 +53,6 @@ CODES: Final = {
     "e411": "The app is not one of the token's account: check appsflyer_app_id and api_token.",
     "e511": "AppsFlyer has a problem of its own: run the command again in an hour.",
 }
-
-
-class Problem(msgspec.Struct):
-    """AppsFlyer's error."""
-
-    af_gdpr_code: str = ""
-
-
-class Wrapped(msgspec.Struct):
-    """The error, as this operation wraps it."""
-
-    error: Problem = msgspec.field(default_factory=Problem)
-
-
-class Created(msgspec.Struct):
-    """The answer to a request that was taken."""
-
-    expected_completion_time: str = ""
 
 
 def request(
@@ -109,22 +91,18 @@ def read(response: HttpResponse) -> Erasure:
 
 
 def _created(body: bytes) -> Erasure:
-    try:
-        answer = msgspec.json.decode(body, type=Created)
-    except (msgspec.DecodeError, RecursionError):
+    if (answer := json_object(body)) is None:
         return Erasure(False, "AppsFlyer's answer can't be read: check base_url and any proxy, then run it again.")
-    until = answer.expected_completion_time[:10]
+    until = str(answer.get("expected_completion_time", ""))[:10]
     if until.replace("-", "").isdecimal():
         return Erasure(True, f"AppsFlyer has taken the request and expects to be done by {until}.")
     return Erasure(True, "AppsFlyer has taken the request.")
 
 
 def _refused(body: bytes) -> Erasure:
-    try:
-        code = msgspec.json.decode(body, type=Wrapped).error.af_gdpr_code
-        code = code or msgspec.json.decode(body, type=Problem).af_gdpr_code
-    except (msgspec.DecodeError, RecursionError):
-        code = ""
+    answer = json_object(body) or {}
+    error = answer.get("error")  # this operation wraps it
+    code = str((error.get("af_gdpr_code") if isinstance(error, dict) else None) or answer.get("af_gdpr_code", ""))
     if code in THERE_ALREADY:
         return Erasure(True, f"AppsFlyer has this request already ({code}).")
     if code in CODES:
