@@ -108,23 +108,18 @@ def endpoints_of(config: Config) -> Mapping[Lane, Endpoint]:
     for app in config.apps:
         key = app.amplitude.api_key.reveal()
         host = origin(app.amplitude.region.value, app.amplitude.base_url)
-        upload = Batch if app.amplitude.batch else HttpV2
-        http_v2 = upload(
-            key,
-            host,
-            min_id_length=app.amplitude.min_id_length,
-            gzip=config.delivery.gzip,
-            current_ms=round(app.amplitude.current_hours * HOUR_MS),
-        )
-        history = History(
-            key,
-            host,
-            min_id_length=app.amplitude.min_id_length,
-            gzip=config.delivery.gzip,
-            current_ms=http_v2.current_ms,
-        )
-        attribution = AttributionApi(key, host)
-        for endpoint in (http_v2, history, attribution):
+        to_amplitude: list[Endpoint] = [
+            upload(
+                key,
+                host,
+                min_id_length=app.amplitude.min_id_length,
+                gzip=config.delivery.gzip,
+                current_ms=round(app.amplitude.current_hours * HOUR_MS),
+            )
+            for upload in (Batch if app.amplitude.batch else HttpV2, History)
+        ]
+        to_amplitude.append(AttributionApi(key, host))
+        for endpoint in to_amplitude:
             endpoint.limits = config.delivery.tuned(endpoint.limits)
             endpoints[Lane(app.name, endpoint.name)] = endpoint
         if app.appsflyer.s2s_key:  # also without streams: what was filed while there were some is sent

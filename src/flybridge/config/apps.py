@@ -11,6 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from flybridge.appsflyer.raw_pull import USUAL
 from flybridge.audiences.settings import AudienceSettings
 from flybridge.identity.matching import MAX_WINDOW_HOURS
 from flybridge.mapping.conditions import Name, ShortName
@@ -203,16 +204,7 @@ class AppHistory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pull_every_hours: Annotated[float, Meta(ge=0, le=168)] = 0.0
     """How often `serve` pulls the reports of the last days. 0: not at all. Each time costs one call of each report's
     quota of the day, or more for a full one. Needs `apps.appsflyer.api_token`."""
-    reports: tuple[PulledReport, ...] = (
-        PulledReport.INSTALLS,
-        PulledReport.ORGANIC_INSTALLS,
-        PulledReport.REINSTALLS,
-        PulledReport.ORGANIC_REINSTALLS,
-        PulledReport.RETARGETING,
-        PulledReport.RETARGETED_EVENTS,
-        PulledReport.EVENTS,
-        PulledReport.ORGANIC_EVENTS,
-    )
+    reports: tuple[PulledReport, ...] = tuple(map(PulledReport, USUAL))
     """The reports that are pulled, in this order."""
     trailing_days: Annotated[int, Meta(ge=1, le=89)] = 3
     """How many days are read again each time: events of devices that were offline come days late. No more than

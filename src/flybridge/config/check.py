@@ -6,20 +6,13 @@ import re
 from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec.structs import fields
 
 from flybridge.audiences.settings import AudienceSettings, Identifier, called
-from flybridge.config.apps import (
-    App,
-    AppInsight,
-    AppsFlyer,
-    CostsFrom,
-    Platform,
-    Route,
-)
+from flybridge.config.apps import App, AppInsight, AppsFlyer, CostsFrom, Platform, Route
 from flybridge.config.console import Console
 from flybridge.config.notify import Notify, NotifyEmail, Security
 from flybridge.config.streams import streams_of
@@ -67,12 +60,16 @@ def check_origin(path: str, address: str) -> None:
     remedy = 'Write "https://host" or "http://host:port", without a path, a user or a slash at the end.'
     try:
         parts = urlsplit(address)
-        port_fits = parts.port is None or parts.port > 0
+        fits = _is_http(parts) and "@" not in parts.netloc
     except ValueError:
         raise ConfigError(path, "is not an address.", remedy) from None
-    fits = parts.scheme in {"http", "https"} and parts.hostname and port_fits and "@" not in parts.netloc
     if not fits or address != f"{parts.scheme}://{parts.netloc}":
         raise ConfigError(path, "is not the address of a server alone.", remedy)
+
+
+def _is_http(parts: SplitResult) -> bool:
+    """Return whether an address is one of a web server. Raises `ValueError` for a port that can't be one."""
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
 
 
 def check_console(console: Console) -> None:
@@ -132,10 +129,10 @@ def check_notify(notify: Notify) -> None:
 def _check_hook(path: str, url: str, *, private: bool) -> None:
     try:
         parts = urlsplit(url)
-        fits = bool(parts.hostname) and (parts.port is None or parts.port > 0) and url.isascii() and url.isprintable()
+        fits = _is_http(parts) and url.isascii() and url.isprintable() and " " not in url
     except ValueError:
         fits = False
-    if not fits or parts.scheme not in {"https", "http"} or " " in url:
+    if not fits:
         raise ConfigError(path, "is no http address.", "Write it as the receiver gives it, with https://.")
     if parts.scheme == "http" and not private:
         raise ConfigError(

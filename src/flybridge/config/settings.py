@@ -16,9 +16,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct, field
 
-from flybridge.config.apps import (
-    App,
-)
+from flybridge.config.apps import App
 from flybridge.config.check import (
     check_app,
     check_console,
