@@ -16,14 +16,14 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct, field
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import SandboxAnswer, Scope, Send, query_of
+from flybridge.sandbox.http import SandboxAnswer, Scope, Send, is_zone, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
@@ -129,9 +129,7 @@ class Dashboard(VendorApi):
         """Set the time zone of a project."""
         given = query_of(scope)
         project, zone = given.get("project", ""), given.get("timezone", "")
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError):
+        if not is_zone(zone):
             return SandboxAnswer(400, {"error": "There is no such time zone.", "remedy": "Name it as Europe/Berlin."})
         self.zones[project] = zone
         return SandboxAnswer(200, {"timezone": zone})

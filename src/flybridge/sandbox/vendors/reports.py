@@ -26,14 +26,13 @@ from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Final
 from urllib.parse import unquote
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, no_such_page, query_of
+from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, is_zone, no_such_page, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC
@@ -112,7 +111,7 @@ class Reports(VendorApi):
                 app = self.apps[given["app"]]
                 zone, currency = given.get("timezone", app.timezone), given.get("currency", app.currency)
                 since = day_of_text(given["since"]) if "since" in given else app.since
-                if currency not in PER_USD or since is None or not _is_zone(zone):
+                if currency not in PER_USD or since is None or not is_zone(zone):
                     remedy = f"Name an IANA zone, a date, and one of {', '.join(PER_USD)}."
                     return SandboxAnswer(400, {"error": "A setting is unknown.", "remedy": remedy})
                 self.apps[given["app"]] = ReportedApp(zone, currency, since)
@@ -212,14 +211,6 @@ class Reports(VendorApi):
         if foreign := [app for app in apps if not app or app.startswith("unknown")]:
             return SandboxAnswer(403, f"Not authorized app-ids: {','.join(foreign)}")
         return master_report(apps, query_of(scope), self._cells, self.apps, newest)
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return False
-    return True
 
 
 def _not_found() -> SandboxAnswer:

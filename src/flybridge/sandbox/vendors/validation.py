@@ -185,22 +185,20 @@ def _check(events: Sequence[UploadedEvent], shortest: int) -> tuple[Fields, Fiel
     for index, event in enumerate(events):
         if not event.event_type:
             missing.setdefault("event_type", []).append(index)
-        user_id, device_id = event.user_id, event.device_id
-        if user_id is not None and user_id.lower() in REFUSED_IDS:
-            invalid.setdefault("user_id", []).append(index)
-        elif user_id is not None and len(user_id) < shortest:
-            event.user_id = None
-        if device_id is not None and device_id.lower() in REFUSED_IDS:
-            invalid.setdefault("device_id", []).append(index)
-        elif device_id is not None and len(device_id) < shortest:
-            event.device_id = None
+        for name, value in (("user_id", event.user_id), ("device_id", event.device_id)):
+            if value is not None and value.lower() in REFUSED_IDS:
+                invalid.setdefault(name, []).append(index)
+            elif value is not None and len(value) < shortest:
+                setattr(event, name, None)
         if event.user_id is None and event.device_id is None:
             missing.setdefault("user_id", []).append(index)
             missing.setdefault("device_id", []).append(index)
-        if event.event_properties and too_deep(event.event_properties):
-            invalid.setdefault("event_properties", []).append(index)
-        if event.user_properties and too_deep(event.user_properties):
-            invalid.setdefault("user_properties", []).append(index)
+        for name, properties in (
+            ("event_properties", event.event_properties),
+            ("user_properties", event.user_properties),
+        ):
+            if properties and too_deep(properties):
+                invalid.setdefault(name, []).append(index)
     return missing, invalid
 
 
