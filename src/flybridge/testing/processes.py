@@ -59,27 +59,35 @@ class Process:
             line = b""
         if b"http://" not in line:
             await self.kill()
-            tail = self._log.read_text(errors="replace")[-2000:]
-            raise FlybridgeError(f"{self.name} did not start. The end of its log:\n{tail}")
+            raise FlybridgeError(f"{self.name} did not start. The end of its log:\n{end_of(self._log)}")
         self.origin = line.decode().split()[-1]
 
     async def kill(self) -> None:
         """Kill with SIGKILL, as a power cut would."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
+        await ended(self._process, signal.SIGKILL)
 
     async def stop(self) -> int:
         """Ask it to stop, wait until it has, and give its exit code."""
-        if self._process is None:
-            return 0
-        if self._process.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(self._process.wait(), STOP_S)
-            except TimeoutError:
-                await self.kill()
-        return self._process.returncode or 0
+        return await ended(self._process, signal.SIGTERM)
+
+
+async def ended(process: asyncio.subprocess.Process | None, how: signal.Signals, within_s: float = STOP_S) -> int:
+    """End a process that may run, by SIGKILL if it does not end in time. Return its exit code, 0 if there is none."""
+    if process is None:
+        return 0
+    if process.returncode is None:
+        process.send_signal(how)
+        try:
+            await asyncio.wait_for(process.wait(), within_s)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0
+
+
+def end_of(log: Path) -> str:
+    """Return the last lines of a log."""
+    return log.read_text(errors="replace")[-2000:]
 
 
 def environment(**more: str) -> dict[str, str]:
