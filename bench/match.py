@@ -285,9 +285,12 @@ def main() -> None:
     parser.add_argument("--body", type=int, default=300, help="bytes of an item")
     parser.add_argument("--folder", type=Path, help="where to make the stores (default: the system's temporary one)")
     options = parser.parse_args()
+    sizes = [number(size) for size in options.sizes.split(",")]
+    if min(sizes) < N + ENDED:
+        parser.error(f"--sizes: so many are released and ended that each has to be {N + ENDED:,} at least")
     folder = Path(tempfile.mkdtemp(prefix="flybridge-match-", dir=options.folder))
     try:
-        asyncio.run(measure([number(size) for size in options.sizes.split(",")], options.body, folder))
+        asyncio.run(measure(sizes, options.body, folder))
     finally:
         shutil.rmtree(folder)
 
