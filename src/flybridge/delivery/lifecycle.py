@@ -15,12 +15,11 @@ from msgspec import Struct
 from flybridge.delivery.exchange import Accepted, Halt, Reject, Retry, Split, Verdict
 from flybridge.delivery.words import said
 from flybridge.records import Delivery
-from flybridge.store.records import Settlement
+from flybridge.store.records import DeliveryState, Settlement
 
-DELIVERED: Final = "delivered"
-DUE: Final = "due"
-DEAD: Final = "dead"
-PARKED: Final = "parked"
+# Looking up an enum member costs more than a module's name.
+DELIVERED: Final = DeliveryState.DELIVERED
+DUE: Final = DeliveryState.DUE
 
 TOO_LARGE: Final = "The vendor refuses this item as too large even alone; its body has {} bytes."
 TOO_LARGE_REMEDY: Final = (
@@ -114,7 +113,7 @@ def _again(
     if maybe_applied and policy.uncertain is Uncertain.PARK:
         return Settlement(
             delivery.id,
-            PARKED,
+            DeliveryState.PARKED,
             tries=tries,
             split=delivery.split,
             reason="uncertain",
@@ -148,4 +147,6 @@ def wait_s(retry: Retry, tries: int, jitter: float, policy: RetryPolicy) -> floa
 
 
 def _dead(delivery: Delivery, tries: int, reason: str, detail: str, remedy: str, *, uncertain: int = 0) -> Settlement:
-    return Settlement(delivery.id, DEAD, tries=tries, reason=reason, detail=detail, remedy=remedy, uncertain=uncertain)
+    return Settlement(
+        delivery.id, DeliveryState.DEAD, tries=tries, reason=reason, detail=detail, remedy=remedy, uncertain=uncertain
+    )

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.records import HOUR_MS, Delivery
+from flybridge.records import HOUR_MS, Delivery, Word
 
 LONGEST_LEASE_MS: Final = HOUR_MS
 """No worker leases for longer."""
@@ -54,15 +54,20 @@ class AttemptRecord(Struct, frozen=True, gc=False):
     words: str = ""
 
 
-class Settlement(Struct, frozen=True, gc=False):
-    """The result of one leased delivery.
+class DeliveryState(Word):
+    """What becomes of a delivery after an answer."""
 
-    `state` is `delivered`, `due` (again at `due_ms`), `dead` (with stage `deliver`) or `parked` (waits for an
-    operator's decision; counted as dead with reason `uncertain`). `attempts` are those that were not accepted.
-    """
+    DELIVERED = "delivered"
+    DUE = "due"  # again, at a time
+    DEAD = "dead"  # a dead letter, with stage `deliver`
+    PARKED = "parked"  # waits for an operator's decision; counted as dead with reason `uncertain`
+
+
+class Settlement(Struct, frozen=True, gc=False):
+    """The result of one leased delivery. `attempts` are those that were not accepted."""
 
     id: int
-    state: str
+    state: DeliveryState
     due_ms: int = 0
     tries: int = 0
     split: bool = False

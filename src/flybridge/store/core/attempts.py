@@ -17,18 +17,18 @@ from flybridge.store.events import EventAttempt
 from flybridge.store.records import AttemptRecord
 
 
-def record_attempts(ledger: LedgerWriter, seal: Seal, tried: Sequence[tuple[LeasedRow, int, AttemptRecord]]) -> None:
-    """Write attempts, each with its ledger row and delivery. Those beyond `MOST_ATTEMPTS` of an event are deleted."""
+def record_attempts(ledger: LedgerWriter, seal: Seal, tried: Sequence[tuple[LeasedRow, AttemptRecord]]) -> None:
+    """Write attempts, each with its delivery. Those beyond `MOST_ATTEMPTS` of an event are deleted."""
     sealed = {words: seal.seal(words.encode("utf-8", "replace")) if words else None for words in _words(tried)}
     ids = ledger.tables.ids(len(tried))
     ledger.tables.write(
         Write.ATTEMPTS,
         [
-            (leased.row_id, number, delivery, leased.lane, one.at_ms, one.status, one.reason, sealed[one.words])
-            for number, (leased, delivery, one) in zip(ids, tried, strict=True)
+            (leased.row_id, number, leased.delivery, leased.lane, one.at_ms, one.status, one.reason, sealed[one.words])
+            for number, (leased, one) in zip(ids, tried, strict=True)
         ],
     )
-    ledger.tables.write(Write.TRIM_ATTEMPTS, [(row,) for row in sorted({leased.row_id for leased, _, _ in tried})])
+    ledger.tables.write(Write.TRIM_ATTEMPTS, [(row,) for row in sorted({leased.row_id for leased, _ in tried})])
 
 
 def attempts_of(db: Rows, seal: Seal, rows: Iterable[int]) -> dict[int, list[EventAttempt]]:
@@ -43,5 +43,5 @@ def attempts_of(db: Rows, seal: Seal, rows: Iterable[int]) -> dict[int, list[Eve
     return found
 
 
-def _words(tried: Iterable[tuple[LeasedRow, int, AttemptRecord]]) -> set[str]:
-    return {one.words for _, _, one in tried}
+def _words(tried: Iterable[tuple[LeasedRow, AttemptRecord]]) -> set[str]:
+    return {one.words for _, one in tried}

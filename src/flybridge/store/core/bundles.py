@@ -17,7 +17,7 @@ import msgspec
 from flybridge.records import OutcomeKind
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.tables import Read, Rows, Write
-from flybridge.store.records import Capacity, Lane, Settlement
+from flybridge.store.records import Capacity, DeliveryState, Lane, Settlement
 
 Line = tuple[int, int, int, int]
 """Ledger row, counter, time of reception, and length of the sealed content."""
@@ -94,7 +94,7 @@ def settle_delivered(
 
 
 def _is_delivered(settlement: Settlement) -> bool:
-    return settlement.state == "delivered" and not settlement.attempts and not settlement.uncertain
+    return settlement.state == DeliveryState.DELIVERED and not settlement.attempts and not settlement.uncertain
 
 
 def unpack_owned(ledger: LedgerWriter, ids: Iterable[int], owner: str) -> None:

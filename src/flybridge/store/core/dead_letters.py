@@ -29,11 +29,13 @@ UNCERTAIN_REMEDY: Final = "Look for the event at the vendor; redeliver it if it 
 
 
 class LeasedRow(NamedTuple):
-    """The ledger row of a leased delivery, with its lane and counter."""
+    """A leased delivery with its ledger row, lane and counter. `begun`: it was about to be sent, if that is noted."""
 
+    delivery: int
     row_id: int
     lane: int
     counter: int
+    begun: int = 0
 
 
 def _buried(seal: Seal, leased: LeasedRow, end: Settlement, now_ms: int) -> tuple[object, ...]:

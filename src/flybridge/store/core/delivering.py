@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final, NamedTuple, assert_never
 
 from flybridge.errors import SealBroken
 from flybridge.records import Delivery, OutcomeKind
@@ -33,24 +33,44 @@ from flybridge.store.core.dead_letters import (
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Rows, Write
-from flybridge.store.records import LONGEST_LEASE_MS, AttemptRecord, Lane, Queued, Rescued, Settled, Settlement
+from flybridge.store.records import (
+    LONGEST_LEASE_MS,
+    AttemptRecord,
+    DeliveryState,
+    Lane,
+    Queued,
+    Rescued,
+    Settled,
+    Settlement,
+)
 
-Row = tuple[Any, ...]
 NO_ANSWER: Final = "no_answer"
+
+
+class DueRow(NamedTuple):
+    """A delivery with its sealed content. `who` is the sealed identity that a match gave it."""
+
+    id: int
+    tries: int
+    uncertain: int
+    split: int
+    received_ms: int
+    sealed: bytes
+    who: bytes | None
 
 
 def lease(
     ledger: LedgerWriter, seal: Seal, lane: Lane, *, limit: int, now_ms: int, lease_ms: int, owner: str
 ) -> list[Delivery]:
     while True:
-        rows = ledger.tables.read(Read.DUE, lane.app, lane.endpoint, now_ms, limit)
-        ledger.tables.write(Write.LEASE, [(owner, now_ms + lease_ms, row[0]) for row in rows])
+        rows = [DueRow(*row) for row in ledger.tables.read(Read.DUE, lane.app, lane.endpoint, now_ms, limit)]
+        ledger.tables.write(Write.LEASE, [(owner, now_ms + lease_ms, row.id) for row in rows])
         leased, sealed = [], []
         for row in rows:
             try:
                 leased.append(_delivery(seal, lane, row, now_ms))
             except SealBroken:
-                sealed.append(row[0])
+                sealed.append(row.id)
         _bury_sealed(ledger, seal, sealed, owner, now_ms)
         if leased or not rows:
             return leased
@@ -58,18 +78,15 @@ def lease(
 
 def _bury_sealed(ledger: LedgerWriter, seal: Seal, ids: Sequence[int], owner: str, now_ms: int) -> None:
     """Make dead letters of deliveries whose content can't be opened. It stays as it is, and may be opened one day."""
-    end = Settlement(0, "dead", reason=SEALED, detail=SEALED_DETAIL, remedy=SEALED_REMEDY)
-    ends = [(LeasedRow(*place), end) for _, *place in ledger.tables.among(Read.OWNED, ids, owner)]
-    ledger.tables.write(Write.KEEP_WHO, [(number,) for number in ids])
-    ledger.tables.write(Write.DROP_DELIVERIES, [(number,) for number in ids])
-    bury(ledger, seal, ends, now_ms)
+    end = Settlement(0, DeliveryState.DEAD, reason=SEALED, detail=SEALED_DETAIL, remedy=SEALED_REMEDY)
+    ends = [(LeasedRow(*row), end) for row in ledger.tables.among(Read.OWNED, ids, owner)]
+    _end(ledger, seal, ends, now_ms)
 
 
-def _delivery(seal: Seal, lane: Lane, row: Row, now_ms: int) -> Delivery:
-    delivery, tries, uncertain, split, received_ms, sealed, who = row
-    item = open_item(seal, sealed, who)
+def _delivery(seal: Seal, lane: Lane, row: DueRow, now_ms: int) -> Delivery:
+    item = open_item(seal, row.sealed, row.who)
     return Delivery(
-        id=delivery,
+        id=row.id,
         app=lane.app,
         endpoint=lane.endpoint,
         insert_id=item.insert_id,
@@ -77,11 +94,11 @@ def _delivery(seal: Seal, lane: Lane, row: Row, now_ms: int) -> Delivery:
         body=item.body,
         user_id=item.user_id,
         device_id=item.device_id,
-        tries=tries,
-        uncertain=uncertain,
-        split=bool(split),
-        received_ms=received_ms,
-        age_ms=max(0, now_ms - received_ms),
+        tries=row.tries,
+        uncertain=row.uncertain,
+        split=bool(row.split),
+        received_ms=row.received_ms,
+        age_ms=max(0, now_ms - row.received_ms),
     )
 
 
@@ -109,26 +126,25 @@ def hasten(ledger: LedgerWriter, lane: Lane, now_ms: int) -> None:
 
 
 def take_out(ledger: LedgerWriter, seal: Seal, ids: Sequence[int], now_ms: int) -> list[int]:
-    rows = sorted(ledger.tables.among(Read.UNLEASED, sorted(set(ids))))
-    ends = [
-        (
-            LeasedRow(*counter_key),
-            Settlement(delivery, "dead", reason=TAKEN_OUT, detail=TAKEN_OUT_DETAIL, remedy=TAKEN_OUT_REMEDY),
-        )
-        for delivery, *counter_key in rows
-    ]
-    deliveries = [(row[0],) for row in rows]
+    rows = [LeasedRow(*row) for row in sorted(ledger.tables.among(Read.UNLEASED, sorted(set(ids))))]
+    end = Settlement(0, DeliveryState.DEAD, reason=TAKEN_OUT, detail=TAKEN_OUT_DETAIL, remedy=TAKEN_OUT_REMEDY)
+    _end(ledger, seal, [(row, end) for row in rows], now_ms)
+    return [row.row_id for row in rows]
+
+
+def _end(ledger: LedgerWriter, seal: Seal, ends: Sequence[tuple[LeasedRow, Settlement]], now_ms: int) -> None:
+    """Make dead letters of deliveries in place of their rows."""
+    deliveries = [(row.delivery,) for row, _ in ends]
     ledger.tables.write(Write.KEEP_WHO, deliveries)
     ledger.tables.write(Write.DROP_DELIVERIES, deliveries)
     bury(ledger, seal, ends, now_ms)
-    return [leased.row_id for leased, _ in ends]
 
 
 def in_doubt(db: Rows, seal: Seal, lane: Lane, now_ms: int, limit: int) -> list[Delivery]:
     found = []
     for row in db.read(Read.IN_DOUBT, lane.app, lane.endpoint, limit):
         with suppress(SealBroken):
-            found.append(_delivery(seal, lane, row, now_ms))
+            found.append(_delivery(seal, lane, DueRow(*row), now_ms))
     return found
 
 
@@ -145,7 +161,7 @@ def arrived(ledger: LedgerWriter, ids: Sequence[int], now_ms: int) -> int:
 
 def begin(ledger: LedgerWriter, ids: Sequence[int], owner: str) -> list[int]:
     unpack_owned(ledger, ids, owner)
-    owned = {row[0] for row in ledger.tables.among(Read.OWNED, ids, owner)}
+    owned = {LeasedRow(*row).delivery for row in ledger.tables.among(Read.OWNED, ids, owner)}
     ledger.tables.write(Write.BEGIN, [(delivery,) for delivery in sorted(owned)])
     return [delivery for delivery in ids if delivery in owned]
 
@@ -155,58 +171,48 @@ def settle(ledger: LedgerWriter, seal: Seal, settlements: Sequence[Settlement], 
     done = len(settlements) - len(left)
     if not left:
         return Settled(done)
-    owned = {
-        row[0]: LeasedRow(*row[1:])
-        for row in ledger.tables.among(Read.OWNED, [settlement.id for settlement in left], owner)
-    }
+    rows = ledger.tables.among(Read.OWNED, [settlement.id for settlement in left], owner)
+    owned = {row.delivery: row for row in [LeasedRow(*row) for row in rows]}
+    delivered: list[LeasedRow] = []
     ends: list[tuple[LeasedRow, Settlement]] = []
-    buried: list[tuple[int]] = []
-    gone: list[tuple[int]] = []
-    erased: list[tuple[int]] = []
     again: list[tuple[int, int, int, int, int]] = []
     uncertain: list[tuple[int, int]] = []
-    tried: list[tuple[LeasedRow, int, AttemptRecord]] = []
+    tried: list[tuple[LeasedRow, AttemptRecord]] = []
     stale = 0
     for settlement in left:
         leased = owned.pop(settlement.id, None)
         if leased is None:
             stale += 1
             continue
-        if settlement.attempts:
-            tried += [(leased, settlement.id, one) for one in settlement.attempts]
+        tried += [(leased, one) for one in settlement.attempts]
         if settlement.uncertain:
             uncertain.append((settlement.uncertain, leased.row_id))
         match settlement.state:
-            case "due":
+            case DeliveryState.DUE:
                 more = settlement.uncertain
                 again.append((settlement.due_ms, settlement.tries, int(settlement.split), more, settlement.id))
-                continue
-            case "delivered":
+            case DeliveryState.DELIVERED:
                 ledger.move(leased.row_id, leased.counter, OutcomeKind.DELIVERED, None, now_ms)
-                erased.append((leased.row_id,))
-            case "dead":
+                delivered.append(leased)
+            case DeliveryState.DEAD:
                 ends.append((leased, settlement))
-                buried.append((settlement.id,))
-            case "parked":
+            case DeliveryState.PARKED:
                 ends.append((leased, _parked(settlement)))
-                buried.append((settlement.id,))
             case _:
-                raise ValueError(f"delivery {settlement.id} can't become {settlement.state!r}")
-        gone.append((settlement.id,))
+                assert_never(settlement.state)
     write = ledger.tables.write
     write(Write.AGAIN, again)
     write(Write.UNCERTAIN, uncertain)
-    write(Write.KEEP_WHO, buried)
-    write(Write.DROP_DELIVERIES, gone)
-    write(Write.DROP_ITEMS, erased)
+    write(Write.DROP_DELIVERIES, [(row.delivery,) for row in delivered])
+    write(Write.DROP_ITEMS, [(row.row_id,) for row in delivered])
     record_attempts(ledger, seal, tried)
-    bury(ledger, seal, ends, now_ms)
-    return Settled(done + len(gone) + len(again), stale)
+    _end(ledger, seal, ends, now_ms)
+    return Settled(done + len(delivered) + len(ends) + len(again), stale)
 
 
 def _parked(settlement: Settlement) -> Settlement:
     detail, remedy = settlement.detail or UNCERTAIN_DETAIL, settlement.remedy or UNCERTAIN_REMEDY
-    return Settlement(settlement.id, "parked", reason=UNCERTAIN, detail=detail, remedy=remedy)
+    return Settlement(settlement.id, DeliveryState.PARKED, reason=UNCERTAIN, detail=detail, remedy=remedy)
 
 
 def rescue(ledger: LedgerWriter, seal: Seal, now_ms: int, owner: str | None, resend_uncertain: bool) -> Rescued:
@@ -217,18 +223,14 @@ def rescue(ledger: LedgerWriter, seal: Seal, now_ms: int, owner: str | None, res
     else:
         unpack_leased_by(ledger, owner)
         rows = tables.read(Read.LEASED_BY, owner)
-    begun = [row for row in rows if row[4]]
+    leased = [LeasedRow(*row) for row in rows]
+    begun = [row for row in leased if row.begun]
     # What had begun may have been applied: that was a try, and the account shows it.
-    tables.write(Write.UNCERTAIN, [(1, row[1]) for row in begun])
+    tables.write(Write.UNCERTAIN, [(1, row.row_id) for row in begun])
     cut = AttemptRecord(now_ms, 0, NO_ANSWER, UNCERTAIN_DETAIL)
-    record_attempts(ledger, seal, [(LeasedRow(*counter_key), delivery, cut) for delivery, *counter_key, _ in begun])
-    if resend_uncertain:
-        back, parked = rows, []
-    else:
-        back, parked = [row for row in rows if not row[4]], begun
-    tables.write(Write.RETURN, [(row[0],) for row in back])
-    ends = [(LeasedRow(*counter_key), _parked(Settlement(delivery, "parked"))) for delivery, *counter_key, _ in parked]
-    tables.write(Write.KEEP_WHO, [(row[0],) for row in parked])
-    tables.write(Write.DROP_DELIVERIES, [(row[0],) for row in parked])
-    bury(ledger, seal, ends, now_ms)
-    return Rescued(len(rows) - len(begun), len(begun) - len(parked), len(parked))
+    record_attempts(ledger, seal, [(row, cut) for row in begun])
+    parked = [] if resend_uncertain else begun
+    tables.write(Write.RETURN, [(row.delivery,) for row in leased if resend_uncertain or not row.begun])
+    end = _parked(Settlement(0, DeliveryState.PARKED))
+    _end(ledger, seal, [(row, end) for row in parked], now_ms)
+    return Rescued(len(leased) - len(begun), len(begun) - len(parked), len(parked))
