@@ -193,6 +193,8 @@ async def test_damage_to_what_a_chunk_counts_holds_up_nothing(tmp_path, tally):
     await inbox.open()
     for body in (b"1", b"2", b"3"):
         await inbox.accept(envelope(body))
+    await inbox.close()  # what was in memory is not any more
+    await inbox.open()
     with closing(sqlite3.connect(tmp_path / "inbox.db")) as db, db:
         db.execute("UPDATE chunks SET tally = ? WHERE id < 3", (tally,))
         db.execute("UPDATE bodies SET body = x'00' WHERE id = 2")

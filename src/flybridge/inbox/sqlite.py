@@ -25,7 +25,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from flybridge.errors import InboxUnavailable, SealBroken
-from flybridge.inbox.chunk import UnreadableChunks, pack, unpack
+from flybridge.inbox.chunk import UnreadableChunks, numbered, pack, unpack
+from flybridge.inbox.fresh import FreshChunks
 from flybridge.inbox.high_water import HighWater
 from flybridge.inbox.protocol import CLOCK_STEP_MS, Damaged, Depth, Inbox, Leased, Room
 from flybridge.records import Envelope, day_of
@@ -135,6 +136,7 @@ class SqliteInbox(Inbox):
         """Open or create the log. What a crash left behind was either committed or never answered for."""
         self._loop = asyncio.get_running_loop()
         self._side = ThreadPoolExecutor(1, "inbox-side")
+        self._fresh = FreshChunks()
         try:
             self._writer = await self._loop.run_in_executor(self._side, self._prepare)
             self._reader = await self._loop.run_in_executor(self._side, self._connect, "NORMAL")
@@ -244,13 +246,18 @@ class SqliteInbox(Inbox):
     def _commit(self, envelopes: list[Envelope]) -> None:
         tally = Counter((envelope.app, day_of(envelope.received_ms)) for envelope in envelopes)
         counts = [(app, day, n) for (app, day), n in tally.items()]
-        body = pack(self._seal, envelopes)
+        body, uid = pack(self._seal, envelopes), secrets.token_hex(8)
         oldest_ms = min(envelope.received_ms for envelope in envelopes)
-        chunk = (secrets.token_hex(8), len(envelopes), msgspec.msgpack.encode(counts), oldest_ms)
-        with self._transaction(self._writer) as db:
-            row = db.execute("INSERT INTO chunks (uid, n, tally, oldest_ms) VALUES (?, ?, ?, ?)", chunk)
-            db.execute("INSERT INTO bodies (id, body) VALUES (?, ?)", (row.lastrowid, body))
-            received = [db.execute(COUNT, count).fetchone() for count in counts]
+        chunk = (uid, len(envelopes), msgspec.msgpack.encode(counts), oldest_ms)
+        self._fresh.keep(uid, envelopes)  # before it can be leased
+        try:
+            with self._transaction(self._writer) as db:
+                row = db.execute("INSERT INTO chunks (uid, n, tally, oldest_ms) VALUES (?, ?, ?, ?)", chunk)
+                db.execute("INSERT INTO bodies (id, body) VALUES (?, ?)", (row.lastrowid, body))
+                received = [db.execute(COUNT, count).fetchone() for count in counts]
+        except BaseException:
+            self._fresh.take(uid)
+            raise
         with suppress(OSError):  # what was committed is durable, with or without the mark
             self._mark.raise_to(received)
 
@@ -291,8 +298,8 @@ class SqliteInbox(Inbox):
             last_id = chunks[-1].id
             for chunk in chunks:
                 try:
-                    if (body := self._body(chunk.id)) is not None:
-                        envelopes += unpack(self._seal, chunk.uid, body)
+                    if (found := self._envelopes(chunk)) is not None:
+                        envelopes += found
                         uids.append(chunk.uid)
                         leases = max(leases, chunk.leases)
                 except SealBroken as problem:
@@ -322,6 +329,13 @@ class SqliteInbox(Inbox):
                 [(now_ms + lease_ms, lease_ms, chunk.id) for chunk in chunks],
             )
         return chunks
+
+    def _envelopes(self, chunk: _Chunk) -> list[Envelope] | None:
+        """Return what a chunk holds, from memory if it is there still; None if it was acknowledged meanwhile."""
+        if (fresh := self._fresh.take(chunk.uid)) is not None:
+            return numbered(chunk.uid, fresh)
+        body = self._body(chunk.id)
+        return None if body is None else unpack(self._seal, chunk.uid, body)
 
     def _body(self, chunk_id: int) -> bytes | None:
         """Read one body: None if the chunk was acknowledged meanwhile. Raises `SealBroken` if its pages are damaged."""
