@@ -1,9 +1,11 @@
 """Times as spreadsheets and programs write them, where AppsFlyer's own form was not kept.
 
     2026-11-20 02:07:00 PM, 20.11.2026 14:07, Nov 20, 2026, 2:07 PM, 20-Nov-2026 14:07:00, Fri Nov 20 14:07:00 UTC 2026,
-    2026-11-20T15:07:00+01:00[Europe/Berlin], 20261120140700, 1795183620.123
+    2026-11-20T15:07:00+01:00[Europe/Berlin], 20261120140700, 1795183620.123, /Date(1795183620123)/,
+    2026-11-20 15:07:00 +0100 CET
 
-Only what means one moment is read: `31/12/2026` and `12/31/2026` are the same day, `12/11/2026` may be two.
+Only what means one moment is read: `31/12/2026` and `12/31/2026` are the same day, `12/11/2026` may be two. `PDT` is
+one offset, while `CST` is another in China than in America.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ FULL_MONTHS: Final = (
 )  # fmt: skip
 
 _NUMBER: Final = re.compile(r"([0-9]{10}|[0-9]{13}|[0-9]{16}|[0-9]{19})(\.[0-9]{0,9})?|1\.[0-9]{1,12}E(?:9|12)")
+_OF_DOT_NET: Final = re.compile(r"\\?/Date\(([0-9]{10,13})(?:[+-][0-9]{4})?\)\\?/")
 _COMPACT: Final = re.compile(r"(20[0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
 
 _CLOCK: Final = (
@@ -35,7 +38,9 @@ _CLOCK: Final = (
     r"(?:\s?(?P<half>[ap])\.?m\.?)?"
 )
 _ZONE: Final = (
-    r"(?:\s?(?P<offset>(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?|\s[0-9]{4}|Z)"
+    # Go's programs print the zone's name behind its offset, and what their own clock shows behind that.
+    r"(?:\s?(?P<offset>(?:(?:UTC|GMT)\s?)?[+-][0-9]{1,2}(?::?[0-9]{2})?|\s[0-9]{4}|Z)"
+    r"(?:\s(?:[A-Z]{2,5}|[+-][0-9]{2,4})(?:\sm=[+-][0-9.]{1,24})?)?"
     r"|\s?\(?(?P<zone>[A-Z][A-Z_]{1,30}(?:/[A-Z_]{2,30}){0,2})\)?)?"
 )
 _BEHIND: Final = r"(?:\s?\((?P<named>[^()]{1,40})\)|\s?\[(?P<place>[^][]{1,40})\])?"
@@ -51,7 +56,14 @@ _FORMS: Final = tuple(
         rf"{_WEEKDAY}(?P<name>[A-Z]{{3,9}})\s{{1,2}}(?P<day>[0-9]{{1,2}})\s{_CLOCK}{_ZONE}\s(?P<year>[0-9]{{4}})",
     )
 )
-_OFFSET: Final = re.compile(r"(?:UTC|GMT)?(?:([+-])([0-9]{1,2})(?::?([0-9]{2}))?)?", re.IGNORECASE | re.ASCII)
+_OFFSET: Final = re.compile(r"(?:UTC|GMT)?(?:\s?([+-])([0-9]{1,2})(?::?([0-9]{2}))?)?", re.IGNORECASE | re.ASCII)
+
+ABBREVIATIONS: Final = {
+    "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "MET": 1, "MEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "SGT": 8, "HKT": 8,
+    "AWST": 8, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13, "EST": -5, "EDT": -4, "MST": -7,
+    "MDT": -6, "PST": -8, "PDT": -7, "AKST": -9, "AKDT": -8, "HST": -10,
+}  # fmt: skip
+"""Hours of what programs print for a zone. As the name of a zone some of these, `CET`, mean its summer time as well."""
 
 
 def moment_of(text: str) -> datetime | None:
@@ -59,6 +71,8 @@ def moment_of(text: str) -> datetime | None:
     if len(text) > MAX_CHARACTERS:
         return None
     text = text.translate(PLACES).strip(AROUND)
+    if (printed := _OF_DOT_NET.fullmatch(text)) is not None:
+        return _since_1970(printed[1])
     if _NUMBER.fullmatch(text.upper()):
         return _since_1970(text)
     try:
@@ -116,7 +130,10 @@ def _zone_of(parts: dict[str, str | None]) -> tzinfo | None:
     """Return the zone of a time; None if it names none. Raises `ValueError` for an unknown one."""
     if (offset := parts.get("offset")) is not None:
         # A plus sign in a query string that was not escaped arrives as a blank: "... 14:57:24.898 0000".
-        offset = offset.upper().replace(" ", "+")
+        offset = offset.upper().replace(" ", "" if "+" in offset or "-" in offset else "+")
+    printed = parts.get("zone") or parts.get("named")
+    if offset is None and printed is not None and (hours := ABBREVIATIONS.get(printed.upper())) is not None:
+        return timezone(timedelta(hours=hours))
     name = offset or parts.get("zone") or parts.get("place") or parts.get("named")
     if name is None:
         return None

@@ -98,7 +98,7 @@ ANDROID = {IdKind.ADID: UUID}
         ("dev-2S", "Android", {}),
         (f" {UUID} ", "Android", ANDROID),
         ("00000000-0000-0000-0000-000000000000", "Android", None),
-        ("00000000-0000-0000-0000-000000000000S", "Android", {}),
+        ("00000000-0000-0000-0000-000000000000S", "Android", None),
     ],
 )
 def test_a_device_id_is_read_as_what_the_sdk_made_it(device_id, platform, expected):

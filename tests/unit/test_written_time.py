@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flybridge.appsflyer.postback_time import time_ms, zoned_ms
-from flybridge.written_time import moment_of
+from flybridge.written_time import ABBREVIATIONS, moment_of
 
 FORMS = (
     "%Y-%m-%d %I:%M:%S %p", "%Y/%m/%d %I:%M:%S%p", "%d %b %Y %H:%M:%S", "%d-%b-%Y %H:%M:%S", "%B %d, %Y %I:%M:%S %p",
@@ -65,6 +65,23 @@ def test_a_time_without_a_zone_is_of_the_selected_one(text):
 def test_what_may_be_two_moments_or_none_is_not_read(text):
     """A note says so, and the event is dated to its reception."""
     assert time_ms(text) is None
+
+
+@pytest.mark.parametrize(("name", "hours"), ABBREVIATIONS.items())
+@pytest.mark.parametrize("form", ["2026-{}-04 10:00:00 {}", "2026-{}-04 10:00:00 ({})", "4 {month} 2026 10:00 {}"])
+@pytest.mark.parametrize("month", ["01", "07"])
+def test_an_abbreviation_is_the_same_offset_all_year(name, hours, form, month):
+    """Behind an offset, as Go prints it, it says nothing."""
+    text = form.format(*([] if "{month}" in form else [month]), name, month={"01": "Jan", "07": "Jul"}[month])
+    expected = ms_of(datetime(2026, int(month), 4, 10)) - hours * 3_600_000
+    assert time_ms(text) == time_ms(text.lower()) == zoned_ms(text, "Asia/Tokyo") == expected
+    assert time_ms(f"2026-{month}-04 10:00:00.5 +0200 {name}") == ms_of(datetime(2026, int(month), 4, 8)) + 500
+
+
+@pytest.mark.parametrize("name", ["CST", "CDT", "IST", "BST", "AST", "LMT"])
+def test_an_abbreviation_of_several_offsets_is_not_read(name):
+    """America and China have a CST, India and Israel an IST."""
+    assert time_ms(f"2026-07-04 10:00:00 {name}") is None
 
 
 @given(st.text(max_size=90))

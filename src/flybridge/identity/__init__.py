@@ -49,6 +49,8 @@ JUNK: Final = frozenset(
     }
 )  # fmt: skip
 
+ZEROS: Final = 32
+"""How many digits an advertising id has, all of them zeros for everybody who has forbidden it."""
 LONGEST_JUNK: Final = max(map(len, JUNK))
 
 
@@ -59,7 +61,9 @@ def usable(value: str | None) -> str | None:
     value = value.strip()
     if len(value) <= LONGEST_JUNK and value.lower() in JUNK:
         return None
-    return value if value.strip("0-") else None
+    left = value.strip("0-")
+    # What SDKs append says what an id is made of, and zeros stay nobody's.
+    return value if left and (left not in {"R", "S"} or len(value) < ZEROS) else None
 
 
 def normalise(kind: IdKind, value: str | None) -> str | None:

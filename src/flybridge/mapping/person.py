@@ -51,7 +51,7 @@ OPTIONAL: Final = re.compile(r"Optional\((.*)\)", re.DOTALL)
 ESCAPED_QUOTE: Final = re.compile(r'[\[{][\[{\s]{0,32}\\+"')
 """How JSON begins whose quotes are escaped, though no quotes stand around all of it."""
 MAX_BEFORE_QUOTE: Final = 32
-BLANKS: Final = " \t\r\n\v\f\u00a0\ufeff\u200b\u200e\u200f\u2060"
+BLANKS: Final = "\0 \t\r\n\v\f\u00a0\ufeff\u200b\u200e\u200f\u2060"
 
 JAVA_MAP: Final = re.compile(r"\s*\{([^{}]*)\}\s*")
 BETWEEN_PAIRS: Final = re.compile(r"[;,]\s{0,8}(?=[\w.$-]{1,64}=)")
@@ -417,6 +417,8 @@ def _bare(text: str) -> str:
 def _session(raw: Any, notes: list[str]) -> int | None:
     if raw in ("", -1, "-1"):
         return None
+    if isinstance(raw, list) and len(raw) == 1:
+        raw = raw[0]
     found: Any = raw
     if isinstance(raw, str) and len(raw) < MAX_SESSION_TEXT:
         try:

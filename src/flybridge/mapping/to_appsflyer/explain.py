@@ -73,7 +73,7 @@ def _lines(event: Streamed, rules: StreamRules, mapped: MappedEvent) -> Iterator
         elif row.convert(raw) is None:
             value, note = None, s2s.refusal(row.convert, raw) or "It is none that AppsFlyer takes."
         elif value is None and row.target in table.AMOUNTS and row.target not in mapped.dropped:
-            note = "It names another currency than the event."
+            note = "It names another currency than the event, or the event's is no code."
         else:
             filled.add(row.target)
             note = "One kilobyte has no room for it." if row.target in mapped.dropped else note

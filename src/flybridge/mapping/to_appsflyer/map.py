@@ -25,6 +25,7 @@ from flybridge.amplitude.stream import appsflyer_ids
 from flybridge.amplitude.streamed import Streamed
 from flybridge.appsflyer.amounts import currency_in
 from flybridge.appsflyer.currencies import currency_of
+from flybridge.appsflyer.fields import ABSENT
 from flybridge.identity.masking import masked
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.person import MIN_TELLING, names_a_device
@@ -208,6 +209,9 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
         else:
             failed.setdefault(row.target, (row.source, s2s.refusal(row.convert, raw)))
     _complete_currency(event, rules, found, notes)
+    if REVENUE in found and REVENUE not in rules.compiled.fixed and _is_of_no_code(event, rules, found):
+        del found[REVENUE]
+        notes.append("The revenue has no currency that is a code and was left out.")
     bad_contact = False
     for target, (source, reason) in failed.items():
         if target not in found and target != "appsflyer_id":
@@ -224,6 +228,14 @@ def _currency(event: Streamed, rules: StreamRules) -> str | None:
         if (raw := found_at(event, row.source)) is not None and (code := s2s.currency(raw)) is not None:
             return currency_of(code)
     return None
+
+
+def _is_of_no_code(event: Streamed, rules: StreamRules, found: Mapping[str, Any]) -> bool:
+    """Whether an event states a currency that can't be sent. AppsFlyer would take its amount for dollars."""
+    if "eventCurrency" in found or "eventValue.af_currency" in found or "eventCurrency" in rules.compiled.fixed:
+        return False
+    stated = [s2s.words(found_at(event, row.source)) for row in rules.compiled.currencies]
+    return any(text is not None and text not in ABSENT for text in stated)
 
 
 def _complete_currency(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
@@ -243,7 +255,7 @@ def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: l
     if REVENUE not in found and REVENUE not in rules.compiled.fixed:
         price = s2s.decimal(event.find("event_properties.$price"), _currency(event, rules))
         quantity = s2s.decimal(event.find("event_properties.$quantity") or 1)
-        if price is not None and quantity is not None:
+        if price is not None and quantity is not None and not _is_of_no_code(event, rules, found):
             found[REVENUE] = s2s.written(price * quantity)
     if (
         "advertising_id" in found
