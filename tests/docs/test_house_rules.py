@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+SERVES = re.compile(
+    r"^import (?:multiprocessing|socketserver|subprocess)$|\b(?:AppRunner|TCPSite|NatsCluster|PostgresServer|Popen)\b"
+    r"|\bcreate_subprocess|\bstart_server\(|import .*\brunning\b|flybridge\.testing\.(?:nats|postgres|processes)",
+    re.MULTILINE,
+)
+"""What starts a server or a process in a test."""
 
 SKIPPING = """
 import pytest
@@ -19,6 +27,13 @@ def test_with_a_server():
 def test_without():
     pytest.skip("for another reason")
 """
+
+
+def test_a_unit_test_starts_no_server_and_no_process(root):
+    """Such a test is one of `contract` or `e2e`."""
+    found = {path.name: SERVES.findall(path.read_text()) for path in (root / "tests" / "unit").rglob("*.py")}
+    assert len(found) > 100
+    assert {name: what for name, what in found.items() if what} == {}
 
 
 @pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
