@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import count
+from typing import Any
 
 from flybridge.records import (
     DAY_MS,
     HOUR_MS,
     Deliver,
+    Delivery,
     Dimensions,
     Envelope,
     Filing,
@@ -19,7 +22,9 @@ from flybridge.records import (
     Source,
     content_key,
 )
+from flybridge.store.figures import LedgerEntry
 from flybridge.store.performance import Slice
+from flybridge.store.protocol import Store
 from flybridge.store.records import Lane
 
 NOW_MS = 1_764_000_000_000  # 2025-11-24
@@ -35,24 +40,24 @@ def key(name: str) -> bytes:
     return content_key(name.encode())
 
 
-def envelope(receipt: str | None = None, app: str = "shop", **fields) -> Envelope:
+def envelope(receipt: str | None = None, app: str = "shop", **fields: Any) -> Envelope:
     """Build an envelope, with a receipt of its own unless one is given."""
     receipt = f"r{next(_numbers)}" if receipt is None else receipt
-    fields = {"source": Source.PUSH, "media": Media.JSON, "received_ms": NOW_MS, "body": b"{}"} | fields
-    return Envelope(app, receipt=receipt, **fields)
+    given: dict[str, Any] = {"source": Source.PUSH, "media": Media.JSON, "received_ms": NOW_MS, "body": b"{}"} | fields
+    return Envelope(app, receipt=receipt, **given)
 
 
-def item(name: str = "install", **fields) -> Deliver:
+def item(name: str = "install", **fields: Any) -> Deliver:
     """Build an item that can be told apart by its body and insert_id."""
     return Deliver("http_v2", f"id-{name}", f"[AppsFlyer] {name}", b'{"name": "%s"}' % name.encode(), **fields)
 
 
-def direct(name: str = "install", *, receipt: str | None = None, app: str = "shop", **fields) -> Filing:
+def direct(name: str = "install", *, receipt: str | None = None, app: str = "shop", **fields: Any) -> Filing:
     """File an item whose user is known."""
     return Filing(envelope(receipt, app), item(name, user_id="ada"), **fields)
 
 
-def waiting(name: str, *keys: str, event_ms: int = NOW_MS, app: str = "shop", **fields) -> Filing:
+def waiting(name: str, *keys: str, event_ms: int = NOW_MS, app: str = "shop", **fields: Any) -> Filing:
     """File an item that waits for one of the keys."""
     hold = Hold(
         item(name),
@@ -65,23 +70,23 @@ def waiting(name: str, *keys: str, event_ms: int = NOW_MS, app: str = "shop", **
     return Filing(envelope(app=app), hold, **fields)
 
 
-def sighting(name: str, user_id: str | None = "ada", device_id: str | None = "ada-phone", **fields) -> Sighting:
+def sighting(name: str, user_id: str | None = "ada", device_id: str | None = "ada-phone", **fields: Any) -> Sighting:
     """Build a sighting of one key."""
-    fields = {"app": "shop", "kind": "idfa", "seen_ms": NOW_MS} | fields
-    return Sighting(key=key(name), user_id=user_id, device_id=device_id, **fields)
+    given: dict[str, Any] = {"app": "shop", "kind": "idfa", "seen_ms": NOW_MS} | fields
+    return Sighting(key=key(name), user_id=user_id, device_id=device_id, **given)
 
 
 DIMENSIONS = Dimensions("install", "", "tiktok", "summer", "", "", "DE", "ios")
 TODAY = NOW_MS // DAY_MS
 
 
-def bought(revenue: float = 0.0, **named) -> Performance:
+def bought(revenue: float = 0.0, **named: Any) -> Performance:
     """Build what an in-app event of no installation counts for."""
     dimensions = DIMENSIONS._replace(**{"kind": "event", "event": "purchase", **named})
     return Performance(dimensions, TODAY, round(revenue * 1_000_000), paid=revenue > 0)
 
 
-def installed(who: str = "af", *, install_s: int = NOW_MS // 1000, touch_s: int = 0, **named) -> Performance:
+def installed(who: str = "af", *, install_s: int = NOW_MS // 1000, touch_s: int = 0, **named: Any) -> Performance:
     """Build what an install counts for."""
     dimensions = DIMENSIONS._replace(**named)
     day = install_s // 86_400
@@ -91,7 +96,9 @@ def installed(who: str = "af", *, install_s: int = NOW_MS // 1000, touch_s: int 
     )  # fmt: skip
 
 
-def acted(who: str = "af", days: int = 0, revenue: float = 0.0, *, install_s: int = NOW_MS // 1000, **named):
+def acted(
+    who: str = "af", days: int = 0, revenue: float = 0.0, *, install_s: int = NOW_MS // 1000, **named: Any
+) -> Performance:
     """Build what an event of an installation counts for, so many days after the install."""
     dimensions = DIMENSIONS._replace(kind="event", event="purchase", **named)
     origin = dimensions._replace(kind="unseen", event="", country="")
@@ -102,12 +109,12 @@ def acted(who: str = "af", days: int = 0, revenue: float = 0.0, *, install_s: in
     )  # fmt: skip
 
 
-async def counted(store) -> int:
+async def counted(store: Store) -> int:
     """Return how many conversions and events the performance counters have."""
     return sum(row.n for row in await store.performance(Slice(0, 50_000, 50_000)))
 
 
-async def standing(store) -> dict[str, int]:
+async def standing(store: Store) -> dict[str, int]:
     """Return the counters by outcome."""
     totals: Counter[str] = Counter()
     for c in await store.counts():
@@ -115,17 +122,19 @@ async def standing(store) -> dict[str, int]:
     return dict(totals)
 
 
-async def lease(store, now_ms: int = NOW_MS, lane: Lane = LANE, *, owner: str = "worker", limit: int = 1000):
+async def lease(
+    store: Store, now_ms: int = NOW_MS, lane: Lane = LANE, *, owner: str = "worker", limit: int = 1000
+) -> Sequence[Delivery]:
     """Lease what is due, for a minute."""
     return await store.lease(lane, limit, now_ms, 60_000, owner)
 
 
-async def names(store, now_ms: int = NOW_MS, **named) -> list[str]:
+async def names(store: Store, now_ms: int = NOW_MS, **named: Any) -> list[str]:
     """Lease what is due and give the items' names in order."""
     return [delivery.insert_id.removeprefix("id-") for delivery in await lease(store, now_ms, **named)]
 
 
-async def lines(store, **named) -> list:
+async def lines(store: Store, **named: Any) -> list[LedgerEntry]:
     """Read the whole ledger."""
     return [line async for line in store.ledger(**named)]
 

@@ -30,6 +30,7 @@ from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source
 from flybridge.sandbox.faults import Faults, FaultScript
 from flybridge.sandbox.server import Sandbox, running
 from flybridge.sandbox.traffic.reported import Reported
+from flybridge.sandbox.vendors.validation import UploadedEvent
 from flybridge.store.performance import date_of, day_number
 from flybridge.store.protocol import Store
 from flybridge.testing.clocks import JumpingClock
@@ -87,7 +88,7 @@ class PlantedFaults(Faults):
     def is_silenced(self, device_id: str | None) -> bool:
         return device_id is not None and device_id.startswith("silenced")
 
-    def invalid_field(self, event) -> str | None:
+    def invalid_field(self, event: UploadedEvent) -> str | None:
         return "price" if (event.device_id or "").startswith("unliked") and event.event_type[0] != "$" else None
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -120,11 +120,11 @@ async def until(true: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 @asynccontextmanager
-async def amplitude(gate=None):
+async def amplitude(gate: asyncio.Event | None = None) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
     """Run a server that takes uploads, each only once `gate` is set, and keeps them."""
-    kept = []
+    kept: list[dict[str, Any]] = []
 
-    async def take(request):
+    async def take(request: web.Request) -> web.Response:
         kept.append(await request.json())
         if gate is not None:
             await gate.wait()
@@ -138,7 +138,7 @@ async def amplitude(gate=None):
                 gate.set()
 
 
-def devices_of_installs(uploads):
+def devices_of_installs(uploads: Iterable[dict[str, Any]]) -> list[str]:
     """Return the device ids of the installs among the events of these uploads."""
     events = [event for upload in uploads for event in upload["events"]]
     return [event["device_id"] for event in events if event["event_type"] == "[AppsFlyer] Install"]
@@ -147,41 +147,42 @@ def devices_of_installs(uploads):
 class Bridge:
     """A process of flybridge, where it listens, and a session to ask it with."""
 
-    def __init__(self, process, origin, session):
+    def __init__(self, process: asyncio.subprocess.Process, origin: str, session: aiohttp.ClientSession) -> None:
         self.process = process
         self.origin = origin
         self.session = session
 
-    async def get(self, path):
+    async def get(self, path: str) -> tuple[int, str]:
         """Return status and text."""
         async with self.session.get(self.origin + path) as response:
             return response.status, await response.text()
 
-    async def ready(self):
+    async def ready(self) -> tuple[int, dict[str, Any]]:
         """Return what /readyz says."""
         status, text = await self.get("/readyz")
         return status, json.loads(text)
 
-    async def push(self, body=None, token="push-token"):
+    async def push(self, body: dict[str, Any] | None = None, token: str = "push-token") -> int:
         """Send a postback; give the status."""
         headers = {"Authorization": token}
         async with self.session.post(self.origin + "/v1/push/shop", json=body or INSTALL, headers=headers) as response:
             return response.status
 
-    async def end(self):
+    async def end(self) -> int:
         """Ask it to stop, and give its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return await self.process.wait()
 
 
 @asynccontextmanager
-async def bridge(path, *words):
+async def bridge(path: Path, *words: str) -> AsyncIterator[Bridge]:
     """Run `flybridge serve` until the block is left."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "flybridge", "serve", "--config", str(path), *words,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(),
     )  # fmt: skip
     try:
+        assert process.stdout is not None
         line = (await process.stdout.readline()).decode()
         async with aiohttp.ClientSession() as session:
             yield Bridge(process, line.split()[-1] if line else "", session)
