@@ -224,8 +224,8 @@ async def test_cohorts_of_weeks_and_costs(priced):
     months = await read_cohorts(store, scope, question, COHORT_METRICS["revenue"], grain="month")
     assert sum(cohort.size for cohort in months.cohorts) == 4
     roas = await read_cohorts(store, scope, question, COHORT_METRICS["roas"])
-    assert (roas.total[7], roas.counted[7]) == (2.5, 2)
-    assert roas.total[0] == 0.0
+    assert (roas.whole.values[7], roas.whole.counted[7]) == (2.5, 2)
+    assert roas.whole.values[0] == 0.0
     await store.close()
 
 

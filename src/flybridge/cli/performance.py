@@ -260,7 +260,7 @@ def _cohorts(
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         heads = [head for head in (rows[0] if rows else {"date": 0, "installs": 0, "spend": 0}) if head != "values"]
-        writer.writerow([*heads, *(f"d{day}" for day in range(len(found.total)))])
+        writer.writerow([*heads, *(f"d{day}" for day in range(len(found.whole.values)))])
         writer.writerows([*(row[head] for head in heads), *row["values"]] for row in rows)
     else:
         _print_cohorts(found)
@@ -281,8 +281,8 @@ def _print_cohorts(found: Cohorts) -> None:
         values = {f"D{day}": _or_dash(cohort.values[day], unit) for day in offsets}
         table.append({**labels, "installs": f"{cohort.size:,}", **values})
     if len(table) > 1:
-        whole = dict.fromkeys(table[0], "") | {"date": "all", "installs": f"{found.counted[0]:,}"}
-        table.append(whole | {f"D{day}": _or_dash(found.total[day], unit) for day in offsets})
+        whole = dict.fromkeys(table[0], "") | {"date": "all", "installs": f"{found.whole.counted[0]:,}"}
+        table.append(whole | {f"D{day}": _or_dash(found.whole.values[day], unit) for day in offsets})
     days = [f"D{day}" for day in offsets]
     heads = len(table[0]) - len(days) if table else 0
     for number, columns in enumerate(_blocks(table, heads, width())):
@@ -290,7 +290,7 @@ def _print_cohorts(found: Cohorts) -> None:
         print_rows("" if number else title, block, "No installation began in this period.", right=["installs", *days])
     if not sys.stdout.isatty() or not found.cohorts:
         return
-    curve = [value for value in found.total if value is not None]
+    curve = [value for value in found.whole.values if value is not None]
     room = width() - cell_len("All: ")
     say(f"All: {sparkline(curve[:room])}")
 

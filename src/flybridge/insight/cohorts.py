@@ -106,16 +106,6 @@ class Cohorts(Struct):
     whole: Curve
     groups: Sequence[Curve]
 
-    @property
-    def total(self) -> Sequence[float | None]:
-        """The value of all cohorts together, by day after the install."""
-        return self.whole.values
-
-    @property
-    def counted(self) -> Sequence[int]:
-        """How many installations the values of `total` are of."""
-        return self.whole.counted
-
 
 class _Sums(Struct):
     first: int

@@ -110,8 +110,8 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
             "the media source's policy is `drop`", "change `apps.restrictions` if your contract allows"
         ),
         "no_usable_id": Reason(
-            "the Attribution API needs an advertising id, vendor id or App Set id; there is none, or the person has not "
-            "allowed it",
+            "the Attribution API needs an advertising id, vendor id or App Set id; there is none, or the person has "
+            "not allowed it",
             "route `http_v2` finds users by other identifiers too",
         ),
         "no_identity": Reason(
@@ -123,7 +123,8 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
     _K.APPLIED: {
         "sighting": Reason("identified a user; nothing to send", "nothing"),
         "cohort": Reason(
-            "changed the members of a cohort that an audience follows; the next run of the audience sends the difference",
+            "changed the members of a cohort that an audience follows; the next run of the audience sends the "
+            "difference",
             "nothing",
         ),
         "not_chosen": Reason(
@@ -200,7 +201,8 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
             "ask the sender to send again what it sent on that day",
         ),
         "uncertain": Reason(
-            "the answer was lost, the vendor may have it and can't recognise a repeat, and `delivery.uncertain` is `park`",
+            "the answer was lost, the vendor may have it and can't recognise a repeat, and `delivery.uncertain` is "
+            "`park`",
             "look for it at the vendor; replay it if it is not there",
         ),
     },

@@ -110,30 +110,22 @@ FULL: Final = 0.8
 
 def roomy(room: Room) -> Check:
     """Check that the inbox has room, and a bound below the limit of its servers."""
+    most, wrong = room.bound or room.limit, ""
     if room.limit and room.bound >= room.limit:
-        return Check(
-            "room",
-            False,
+        wrong = (
             f"The bound of the stream ({_mb(room.bound)}) is not below the limit of the NATS account "
             f"({_mb(room.limit)} for each copy). At that limit workers can't acknowledge either: lower "
-            "cluster.max_bytes, or raise the limit.",
+            "cluster.max_bytes, or raise the limit."
         )
-    most = room.bound or room.limit
-    if not most:
-        return Check(
-            "room",
-            False,
+    elif not most:
+        wrong = (
             "The stream has no bound but the limit of its servers, at which workers can't acknowledge either: set "
-            "cluster.max_bytes below it.",
+            "cluster.max_bytes below it."
         )
-    if room.used > FULL * most:
-        return Check(
-            "room",
-            False,
-            f"The inbox uses {_mb(room.used)} of {_mb(most)}; when that is full, senders get 503. Start workers, or "
-            "make room.",
-        )
-    return Check("room", True, f"The inbox uses {_mb(room.used)} of {_mb(most)}.")
+    elif room.used > FULL * most:
+        full = "when that is full, senders get 503. Start workers, or make room."
+        wrong = f"The inbox uses {_mb(room.used)} of {_mb(most)}; {full}"
+    return Check("room", not wrong, wrong or f"The inbox uses {_mb(room.used)} of {_mb(most)}.")
 
 
 def _mb(n: int) -> str:

@@ -6,15 +6,17 @@ former one. Rows are read in pieces of a month, so that memory does not grow wit
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from flybridge.insight.metrics import MICRO
 from flybridge.insight.performance import AppScope
 from flybridge.parquet import ParquetWriter
-from flybridge.store.performance import LABELS, Labels, Slice, date_of
+from flybridge.store.performance import LABELS, CostSums, CurvePoint, Labels, Slice, Sums, date_of
 from flybridge.store.protocol import Store
+
+T = TypeVar("T")
 
 PIECE_DAYS: Final = 31
 EVER: Final = (0, 100_000)
@@ -53,9 +55,9 @@ async def export(
     """
     parts = _parts(directory)
     rows = {
-        "performance": lambda: _performance(store, scopes, days),
-        "cohorts": lambda: _cohorts(store, scopes, days),
-        "costs": lambda: _costs(store, scopes, days),
+        "performance": lambda: _sums(store, scopes, days, store.performance, _performance),
+        "cohorts": lambda: _sums(store, scopes, days, store.curves, _cohort),
+        "costs": lambda: _sums(store, scopes, days, store.costs, _cost),
         "ledger": lambda: _ledger(store, scopes),
     }
     written: dict[str, int] = {}
@@ -64,18 +66,14 @@ async def export(
             async for piece in rows[name]():
                 file.write(piece)
         written[name] = file.written
-    _publish(parts)
+    for name, part in parts.items():
+        part.replace(part.with_name(f"{name}.parquet"))
     return written
 
 
 def _parts(directory: Path) -> dict[str, Path]:
     directory.mkdir(parents=True, exist_ok=True)
     return {name: directory / f".{name}.parquet.part" for name in FILES}
-
-
-def _publish(parts: Mapping[str, Path]) -> None:
-    for name, part in parts.items():
-        part.replace(part.with_name(f"{name}.parquet"))
 
 
 Pieces = AsyncIterator[Iterable[Sequence[Any]]]
@@ -92,41 +90,38 @@ async def _pieces(store: Store, scope: AppScope, days: tuple[int, int]) -> Async
             yield Slice(first, last, scope.today, frozenset({*LABELS, "event"}), scope.name)
 
 
-async def _performance(store: Store, scopes: Sequence[AppScope], days: tuple[int, int]) -> Pieces:
+async def _sums(
+    store: Store,
+    scopes: Sequence[AppScope],
+    days: tuple[int, int],
+    read: Callable[[Slice], Awaitable[Sequence[T]]],
+    plain: Callable[[AppScope, T], Sequence[Any]],
+) -> Pieces:
     for scope in scopes:
         async for question in _pieces(store, scope, days):
-            yield [
-                (
-                    date_of(row.labels.day), *_labels(row.labels, row.kind), row.event or None, row.n,
-                    row.revenue / MICRO, scope.currency, row.not_converted, row.reached,
-                )
-                for row in await store.performance(question)
-            ]  # fmt: skip
+            yield [plain(scope, row) for row in await read(question)]
 
 
-async def _cohorts(store: Store, scopes: Sequence[AppScope], days: tuple[int, int]) -> Pieces:
-    for scope in scopes:
-        async for question in _pieces(store, scope, days):
-            yield [
-                (
-                    date_of(row.labels.day), row.offset, *_labels(row.labels, row.kind), row.active, row.payers,
-                    row.events, row.revenue / MICRO, scope.currency, row.not_converted,
-                )
-                for row in await store.curves(question)
-            ]  # fmt: skip
+def _performance(scope: AppScope, row: Sums) -> Sequence[Any]:
+    return (
+        date_of(row.labels.day), *_labels(row.labels, row.kind), row.event or None, row.n, row.revenue / MICRO,
+        scope.currency, row.not_converted, row.reached,
+    )  # fmt: skip
 
 
-async def _costs(store: Store, scopes: Sequence[AppScope], days: tuple[int, int]) -> Pieces:
-    for scope in scopes:
-        async for question in _pieces(store, scope, days):
-            yield [
-                (
-                    date_of(row.labels.day), scope.name, scope.platform, row.labels.media_source,
-                    row.labels.campaign or None, row.labels.country or None, row.origin, row.currency,
-                    None if row.spend is None else row.spend / MICRO, row.clicks, row.impressions,
-                )
-                for row in await store.costs(question)
-            ]  # fmt: skip
+def _cohort(scope: AppScope, row: CurvePoint) -> Sequence[Any]:
+    return (
+        date_of(row.labels.day), row.offset, *_labels(row.labels, row.kind), row.active, row.payers, row.events,
+        row.revenue / MICRO, scope.currency, row.not_converted,
+    )  # fmt: skip
+
+
+def _cost(scope: AppScope, row: CostSums) -> Sequence[Any]:
+    return (
+        date_of(row.labels.day), scope.name, scope.platform, row.labels.media_source, row.labels.campaign or None,
+        row.labels.country or None, row.origin, row.currency, None if row.spend is None else row.spend / MICRO,
+        row.clicks, row.impressions,
+    )  # fmt: skip
 
 
 async def _ledger(store: Store, scopes: Sequence[AppScope]) -> Pieces:

@@ -126,7 +126,7 @@ class RawReader:
             self._unsent[one.day, one.event, one.media_source, code] += one.n
             if one.kind in COUNTED:
                 self._nameless[one.day, one.event, one.media_source][_standing(one)] += one.n
-        self._groups: dict[tuple[int, tuple[str, ...]], list[int | None]] = {}
+        self._groups: dict[tuple[int, tuple[str, str, str, str, str, str]], list[int | None]] = {}
         # Whether these came can be told when all are known: in the order of the rows.
         self._lost: list[_Event] = []
         self._left_out: list[tuple[_Event, str, str, bool]] = []
@@ -282,20 +282,7 @@ class RawReader:
             self._nameless[one.day, one.event, one.media_source][standing] -= 1
             self._add(one, *standing)
         for (day, labels), (n, reported, counted, bare, sent) in self._groups.items():
-            event, source, sent_source, currency, code, detail = labels
-            fact = RevenueFact(
-                event,
-                source,
-                sent_source,
-                currency,
-                code,
-                detail,
-                n or 0,
-                reported,
-                counted or 0,
-                bare or 0,
-                sent or 0,
-            )
+            fact = RevenueFact(*labels, n or 0, reported, counted or 0, bare or 0, sent or 0)
             self._evidence.facts[day].append(fact)
         self._evidence.booked = self._booked.sums()
 

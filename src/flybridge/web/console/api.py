@@ -93,8 +93,8 @@ class PerformanceApi:
             "zone": found.zone,
             "currency": found.currency,
             "cohorts": [cohort.as_dict() for cohort in found.cohorts],
-            "total": found.total,
-            "counted": found.counted,
+            "total": found.whole.values,
+            "counted": found.whole.counted,
         }
 
     async def _reconciliation(self, query: Mapping[str, str], scopes: Sequence[AppScope]) -> Mapping[str, Any]:

@@ -148,8 +148,11 @@ async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         "offsets": offsets,
         "rows": _heat(found, offsets)[:MAX_ROWS],
         "left_out": max(0, len(found.cohorts) - MAX_ROWS),
-        "total": [text_of(found.total[day], it.metric.unit) if found.total[day] is not None else "" for day in offsets],
-        "counted": [found.counted[day] for day in offsets],
+        "total": [
+            text_of(found.whole.values[day], it.metric.unit) if found.whole.values[day] is not None else ""
+            for day in offsets
+        ],
+        "counted": [found.whole.counted[day] for day in offsets],
         "installs": sum(one.size for one in found.cohorts),
         "query": it.query(),
     }
@@ -187,15 +190,11 @@ def _curves(found: Cohorts, it: CohortQuestion) -> Figure:
     chosen = [(one, f"s{at}") for at, one in enumerate(named)]
     chosen += [(one, APART[one.labels["media_source"]]) for one in apart if one.counted[0]]
     series = [Series(_named(one), color, one.values) for one, color in chosen]
-    series.append(Series(f"All ({plural(found.counted[0], 'install')})", "s-all", found.total))
-    metric = it.metric
-    known = [day for day, value in enumerate(found.total) if value is not None]
-    last = known[-1] if known else 0
-    said = (
-        f"{text_of(found.total[last], metric.unit)} on day {last} of all installations that have so many complete days."
-        if known
-        else "No day is complete yet."
-    )
+    series.append(Series(f"All ({plural(found.whole.counted[0], 'install')})", "s-all", found.whole.values))
+    metric, said = it.metric, "No day is complete yet."
+    if known := [(day, value) for day, value in enumerate(found.whole.values) if value is not None]:
+        last, value = known[-1]
+        said = f"{text_of(value, metric.unit)} on day {last} of all installations that have so many complete days."
     labels = [f"D{day}" for day in range(it.length + 1)]
     return Figure(
         "curves",
