@@ -33,8 +33,7 @@ from flybridge.notifications.notifier import NONE, NotifyRules, QuietHours
 from flybridge.records import HOUR_MS
 from flybridge.store.records import Lane
 from flybridge.system.secret import Secret
-from flybridge.web.intake import IntakeApp
-from flybridge.web.routes import StreamRoutes
+from flybridge.web.intake import IntakeApp, StreamRoutes
 
 
 def rules_of(app: App) -> Rules:

@@ -9,8 +9,7 @@ from flybridge.flow import Flow
 from flybridge.identity import Keyring
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.insight.account import read_account
-from flybridge.operations.discard import damaged, discard
-from flybridge.operations.replay import replay
+from flybridge.operations.replay import damaged, discard, replay
 from flybridge.records import Envelope, Filing, Filter, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore

@@ -14,8 +14,7 @@ from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.testing.clocks import ManualClock
-from flybridge.web.intake import Intake, IntakeApp
-from flybridge.web.routes import StreamRoutes
+from flybridge.web.intake import Intake, IntakeApp, StreamRoutes
 
 NOW_MS = 1_900_000_000_000
 POSTBACK = b'{"event_name":"install","campaign":"\xc3\xbcber"}'

@@ -16,9 +16,8 @@ from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.account import Account, narrowed, read_account
-from flybridge.operations.discard import damaged
-from flybridge.operations.discard import discard as give_up
-from flybridge.operations.replay import Replayed, replay_all
+from flybridge.operations.replay import Replayed, damaged, replay_all
+from flybridge.operations.replay import discard as give_up
 from flybridge.operations.replay import replay as replay_some
 from flybridge.records import DeadLetter, OutcomeKind, clock_time
 from flybridge.store.events import EventAttempt

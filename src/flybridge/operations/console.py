@@ -148,15 +148,9 @@ class ConsoleOperations:
         return [msgspec.to_builtins(one) for one in explain(self.config, app, message, envelope.received_ms)]
 
     def keys_of(self, kind: str, value: str) -> Sequence[bytes]:
-        given = {"appsflyer_id": "", "customer_user_id": "", "device_id": ""} | {kind: value}
         # What a person calls a device id may be Amplitude's, a vendor's, or an advertising id.
-        ids = PersonIds(
-            customer_user_id=given["customer_user_id"],
-            device_id=given["device_id"],
-            appsflyer_id=given["appsflyer_id"],
-            advertising_id=given["device_id"],
-        )
-        return keys_of(ids, self.config.apps, self._keyring)
+        names = ("device_id", "advertising_id") if kind == "device_id" else (kind,)
+        return keys_of(PersonIds(**dict.fromkeys(names, value)), self.config.apps, self._keyring)
 
     async def keys_of_amplitude_id(self, value: str) -> tuple[Sequence[bytes], str]:
         apps = self.config.apps

@@ -95,34 +95,31 @@ class RestrictedCount(Struct, frozen=True):
     events: int
 
 
-class OutcomeCount(Struct, frozen=True):
-    """How many ledger rows of one day, kind, event and media source of performance stand at an outcome.
-
-    `day` is that of the event, a number of days since 1970 in the app's zone. `key_kinds` are those of what is held or
-    has expired by itself.
-    """
+class Happened(Struct, frozen=True):
+    """What ledger rows of performance are of. `day` is a number of days since 1970 in the app's zone."""
 
     day: int
     kind: str
     event: str
     media_source: str
+
+
+class OutcomeCount(Happened, frozen=True):
+    """How many ledger rows stand at an outcome. `key_kinds` are those of what is held or has expired by itself."""
+
     outcome: str
     reason: str
     key_kinds: str
     n: int
 
 
-class CountedOn(Struct, frozen=True):
+class CountedOn(Happened, frozen=True):
     """What performance counts on one day: `n` after corrections of attribution, of `entered` rows of the ledger.
 
     `deleted` are those of the rows that are past their retention. `revenue` is in millionths of the app's currency,
     without the amounts of `not_converted` events.
     """
 
-    day: int
-    kind: str
-    event: str
-    media_source: str
     n: int
     entered: int
     deleted: int
@@ -137,24 +134,16 @@ class Outcomes(Struct, frozen=True):
     outcomes: list[OutcomeCount]
 
 
-class SentEvent(Struct, frozen=True):
+class SentEvent(Happened, frozen=True):
     """One event that a vendor took, by its insert_id. `sent_ms` is when that was noted."""
 
-    day: int
-    kind: str
-    event: str
-    media_source: str
     insert_id: str
     sent_ms: int
 
 
-class EventOutcome(Struct, frozen=True):
+class EventOutcome(Happened, frozen=True):
     """What became of one event with an insert_id. `key_kinds` are those of what is held."""
 
-    day: int
-    kind: str
-    event: str
-    media_source: str
     insert_id: str
     outcome: str
     reason: str

@@ -23,7 +23,7 @@ body is read before the token is known to be right.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from hmac import compare_digest
@@ -34,7 +34,7 @@ import msgspec
 import structlog
 from msgspec import UNSET, Struct, UnsetType
 
-from flybridge.amplitude.streamed import MAX_WRAPPERS
+from flybridge.amplitude.streamed import MAX_WRAPPERS, event_in, read_message
 from flybridge.clock import Clock
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import CLOCK_STEP_MS, Inbox
@@ -44,7 +44,6 @@ from flybridge.telemetry.door_counts import DoorCounts
 from flybridge.web import lists
 from flybridge.web.answers import Receive, Refusal, Reply, Scope, Send, answer, too_large
 from flybridge.web.body import Header, Read, SenderGone, empty, is_form, no_query, read_asgi, unpacked
-from flybridge.web.routes import StreamRoutes
 
 MAX_BYTES: Final = 1_000_000
 """Default limit of a body, in bytes, after inflating. Fits the 1 MiB that a NATS server takes by default."""
@@ -56,6 +55,29 @@ SHORT: Final = 20
 """Within so many bytes an object begins that is nothing but a wrapper."""
 
 _PATHS: Final = {"push": Source.PUSH, "stream": Source.STREAM, "cohorts": Source.COHORT}
+
+
+class StreamRoutes(Struct, frozen=True):
+    """The apps of one Amplitude project by platform, `app` first: the one whose endpoint the stream is sent to.
+
+    Events of a mobile platform are those of its app. Other events, as those of browsers and servers, stay with `app`.
+    Users and other messages that are no events go to every app, because each may find its people by them.
+    `fields` are the names of a template, as `amplitude.stream_fields`.
+    """
+
+    app: str
+    by_platform: Mapping[str, str]
+    fields: Mapping[str, str]
+
+    def apps_of(self, body: bytes) -> Sequence[str]:
+        """Return the apps that a message is given to."""
+        try:
+            event = event_in(read_message(body, self.fields))
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return (self.app,)
+        if event is None:
+            return tuple(dict.fromkeys((self.app, *self.by_platform.values())))
+        return (self.by_platform.get(event.platform, self.app),)
 
 
 class IntakeApp(Struct, frozen=True):

@@ -26,8 +26,8 @@ from flybridge.store.protocol import Store
 from flybridge.web.access.identity import Visitor
 from flybridge.web.access.oidc import OidcProvider
 from flybridge.web.answers import Receive, Refusal, Scope, Send, rendered
+from flybridge.web.console import api
 from flybridge.web.console.acting import read_form
-from flybridge.web.console.api import PerformanceApi
 from flybridge.web.console.deeds import REFUSED, Deeds
 from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.login import LOGIN, LOGOUT, OPEN_PATHS, LoginPages
@@ -110,7 +110,6 @@ class ConsoleApp:
         self._deeds = Deeds(store, clock)
         reader = ConsoleReader(inbox, store, clock, circuits, cohorts=cohorts, channels=channels, worker=worker)
         self._site = Site(
-            inbox,
             store,
             clock,
             reader,
@@ -138,7 +137,7 @@ class ConsoleApp:
         ]
         self._routes += self._login.routes()
         self._routes += [_static(name, kind) for name, kind in STATIC.items()]
-        self._routes += PerformanceApi(store, clock, scopes, HEADERS).routes()
+        self._routes += api.routes(self._site)
         self._app = Starlette(
             routes=self._routes,
             exception_handlers={ConfigError: self._unanswerable, FlybridgeError: self._away},

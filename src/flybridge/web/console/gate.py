@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
-from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.config.console import Console, Grant
@@ -45,13 +44,6 @@ _REMEDY: Final = "Set console.password or console.users in the configuration, re
 _LOG_IN: Final = "Log in, or send an API token as bearer token, or a user name and password (HTTP Basic)."
 
 Form = Mapping[str, Sequence[str]]
-
-
-class Tried(Struct, frozen=True):
-    """A password that was tried: the login that fits, or the refusal."""
-
-    login: Login | None = None
-    refusal: Refusal | None = None
 
 
 class ConsoleGate:
@@ -137,21 +129,23 @@ class ConsoleGate:
             )
         user, password = _basic(scheme, given)
         tried = await self.try_password(user, password, address, remember=True)
-        if tried.login is None:
-            return tried.refusal or Refusal(401, "This password does not fit.", _LOG_IN, (CHALLENGE,))
-        return self._by_password(user, tried.login, address)
+        if isinstance(tried, Login):
+            return self.by_password(user, tried, address)
+        return tried or Refusal(401, "This password does not fit.", _LOG_IN, (CHALLENGE,))
 
-    async def try_password(self, user: str, password: str, address: str, *, remember: bool = False) -> Tried:
-        """Compare a password. Each one that does not fit makes its address wait longer for the next."""
+    async def try_password(
+        self, user: str, password: str, address: str, *, remember: bool = False
+    ) -> Login | Refusal | None:
+        """Return the login that a password fits; None if it fits none, which makes its address wait for the next."""
         if wait := self._wait(address):
-            return Tried(refusal=wait)
+            return wait
         try:
             login = await self.passwords.check(user, password, remember=remember)
         except TooBusy:
-            return Tried(refusal=_too_many(1.0))
+            return _too_many(1.0)
         if login is None:
             self._failed(address)
-        return Tried(login)
+        return login
 
     def proof_of(self, login: Login) -> str:
         """Return the fingerprint of a password, by which a session shows that it was begun with it."""
@@ -204,8 +198,9 @@ class ConsoleGate:
             return None
         return Visitor(session.user, login.grant, session.way, address, key)
 
-    def _by_password(self, user: str, login: Login, address: str) -> Visitor:
-        return Visitor(login.name or user or "operator", login.grant, way_of(login), address)
+    def by_password(self, user: str, login: Login, address: str) -> Visitor:
+        """Return who has given this login."""
+        return Visitor(login.name or user or "operator", login.grant, "password" if login.name else SHARED, address)
 
     def _of_proxy(self, headers: Mapping[str, str], peer: str, address: str) -> Visitor | None:
         proxy = self.console.proxy
@@ -223,11 +218,6 @@ class ConsoleGate:
     def _failed(self, address: str) -> None:
         n = self._guesses.failed(address, time.monotonic())
         structlog.get_logger("flybridge").warning("console_password", problem="A wrong password.", peer=address, n=n)
-
-
-def way_of(login: Login) -> str:
-    """Return how a visitor with this login is known."""
-    return "password" if login.name else SHARED
 
 
 def _basic(scheme: str, encoded: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from flybridge.web.access.sessions import PLAIN_COOKIE, SECURE_COOKIE, cookies_o
 from flybridge.web.answers import Refusal
 from flybridge.web.console.acting import first, form_of
 from flybridge.web.console.deeds import DONE, FAILED, Deeds
-from flybridge.web.console.gate import ConsoleGate, way_of
+from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.site import HEADERS, Site
 
 LOGIN: Final = "/login"
@@ -105,18 +105,15 @@ class LoginPages:
             return self.page(request, status=403, back=back, problem="This form was out of date. Please try again.")
         user, address = first(form, "user").strip()[:80], self._gate.address_of(headers, _peer(request))
         tried = await self._gate.try_password(user, first(form, "password"), address)
-        if tried.refusal is not None:
-            return self.page(
-                request, status=tried.refusal.status, back=back, user=user,
-                problem=f"{tried.refusal.error} {tried.refusal.remedy}",
-            )  # fmt: skip
-        if tried.login is None:
+        if isinstance(tried, Refusal):
+            problem = f"{tried.error} {tried.remedy}"
+            return self.page(request, status=tried.status, back=back, user=user, problem=problem)
+        if tried is None:
             visitor = Visitor(user or "unknown", Grant.READ, "password", address)
             await self._deeds.write(visitor, "login", FAILED, detail="The password did not fit.")
             return self.page(request, status=401, back=back, user=user, problem="This name or password does not fit.")
-        login = tried.login
-        visitor = Visitor(login.name or user or "operator", login.grant, way_of(login), address)
-        return await self._entered(request, visitor, self._gate.proof_of(login), back=back, secure=secure)
+        visitor = self._gate.by_password(user, tried, address)
+        return await self._entered(request, visitor, self._gate.proof_of(tried), back=back, secure=secure)
 
     async def _entered(self, request: Request, visitor: Visitor, proof: str, *, back: str, secure: bool) -> Response:
         """Begin a session; one that the browser had before ends."""

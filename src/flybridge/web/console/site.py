@@ -16,7 +16,6 @@ from starlette.routing import BaseRoute, Route
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
-from flybridge.inbox.protocol import Inbox
 from flybridge.insight.performance import AppScope
 from flybridge.records import clock_time
 from flybridge.store.protocol import Store
@@ -104,7 +103,6 @@ class Site:
 
     def __init__(
         self,
-        inbox: Inbox,
         store: Store,
         clock: Clock,
         reader: ConsoleReader,
@@ -118,7 +116,6 @@ class Site:
         version: str = "",
         groups: Sequence[Group] = (),
     ) -> None:
-        self.inbox = inbox
         self.store = store
         self.clock = clock
         self.reader = reader

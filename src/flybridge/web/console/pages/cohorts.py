@@ -189,7 +189,10 @@ def _curves(found: Cohorts, it: CohortQuestion) -> Figure:
     named = [one for one in found.groups if one.labels["media_source"] not in APART and one.counted[0]][:NAMED]
     chosen = [(one, f"s{at}") for at, one in enumerate(named)]
     chosen += [(one, APART[one.labels["media_source"]]) for one in apart if one.counted[0]]
-    series = [Series(_named(one), color, one.values) for one, color in chosen]
+    series = [
+        Series(f"{name_of('media_source', one.labels['media_source'])} ({one.counted[0]:,})", color, one.values)
+        for one, color in chosen
+    ]
     series.append(Series(f"All ({plural(found.whole.counted[0], 'install')})", "s-all", found.whole.values))
     metric, said = it.metric, "No day is complete yet."
     if known := [(day, value) for day, value in enumerate(found.whole.values) if value is not None]:
@@ -207,10 +210,6 @@ def _curves(found: Cohorts, it: CohortQuestion) -> Figure:
             [label, *(_text(one.values[day], metric.unit) for one in series)] for day, label in enumerate(labels)
         ],
     )  # fmt: skip
-
-
-def _named(curve: Curve) -> str:
-    return f"{name_of('media_source', curve.labels['media_source'])} ({curve.counted[0]:,})"
 
 
 def _payback(found: Cohorts, it: CohortQuestion) -> list[Figure]:

@@ -66,6 +66,11 @@ class DifferencesQuery(Struct, frozen=True):
         """The name of the period."""
         return self.filters.period
 
+    @property
+    def is_event(self) -> bool:
+        """Whether an in-app event is compared."""
+        return self.kind == "event" or self.event not in KINDS
+
     def query(self, **changes: object) -> str:
         """Return the query string of this question with some changes."""
         own: dict[str, object] = {"event": "" if self.event == "install" else self.event, "kind": self.kind}
@@ -129,7 +134,7 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
         "events": _events(whole["events"], it),
         "range": f"{iso(it.filters.first)} to {iso(it.filters.last)}",
         "instead": instead,
-        "what": _what(it),
+        "what": _named(it.event, is_event=it.is_event),
         "findings": _findings(findings["findings"]),
         "looked": [one for one in findings["apps"] if one["made_at"]],
         "counts": _counts("Total", total),
@@ -180,10 +185,8 @@ async def _latest(store: Store, scopes: Sequence[AppScope], it: DifferencesQuery
 
 def _events(found: Sequence[Mapping[str, Any]], it: DifferencesQuery) -> list[tuple[str, str]]:
     """Return what can be compared, as values and names of a select; what is chosen is always among them."""
-    events = {(one["event"] or one["kind"], one["event"] is not None) for one in found}
     ordered = [(one["event"] or one["kind"], one["event"] is not None) for one in found]
-    chosen = (it.event, it.kind == "event" or it.event not in KINDS)
-    if chosen not in events:
+    if (chosen := (it.event, it.is_event)) not in ordered:
         ordered.insert(0, chosen)
     return [(f"event:{name}" if is_event else name, _named(name, is_event=is_event)) for name, is_event in ordered]
 
@@ -192,10 +195,6 @@ def _named(name: str, *, is_event: bool) -> str:
     if name == ALL_EVENTS:
         return "All in-app events"
     return shown(name) if is_event else KINDS.get(name, shown(name))
-
-
-def _what(it: DifferencesQuery) -> str:
-    return _named(it.event, is_event=it.kind == "event" or it.event not in KINDS)
 
 
 def _events_of(it: DifferencesQuery) -> dict[str, str]:

@@ -62,12 +62,10 @@ def routes(site: Site) -> list[Route]:
         chosen = {
             name: request.query_params[name] for name in (*FILTERS, "since", "until") if request.query_params.get(name)
         }
-        return await site.page(
-            request, ENTRY, "events.html", rows=[row_of(row) for row in page.rows], read=page.read,
+        return await _listed(
+            site, request, page.rows, read=page.read, given=chosen,
             older=urlencode({**chosen, "before": page.following}) if page.following else "",
             query=urlencode({k: v for k, v in chosen.items() if k in FILTERS}),
-            given=chosen, apps=[app.name for app in site.operations.config.apps], sources=SOURCES,
-            outcomes=CHOICES, kinds=KINDS, searched="", more=None, note="",
         )  # fmt: skip
 
     async def find(request: Request) -> Response:
@@ -88,11 +86,7 @@ def routes(site: Site) -> list[Route]:
             elif kind in KINDS:
                 keys = site.operations.keys_of(kind, value)
             rows = await site.store.events_of(keys)
-        return await site.page(
-            request, ENTRY, "events.html", rows=[row_of(row) for row in rows], read=0, older="", query="", given={},
-            apps=[app.name for app in site.operations.config.apps], sources=SOURCES, outcomes=CHOICES, kinds=KINDS,
-            searched=KINDS.get(kind, "id"), more=more, note=note,
-        )  # fmt: skip
+        return await _listed(site, request, rows, searched=KINDS.get(kind, "id"), more=more, note=note)
 
     async def story(request: Request) -> Response:
         return await _story(site, request, content=False)
@@ -116,6 +110,15 @@ def routes(site: Site) -> list[Route]:
         Route("/events/{number:int}", story, methods=["GET"]),
         Route("/events/{number:int}/content", content, methods=["POST"]),
     ]
+
+
+async def _listed(site: Site, request: Request, rows: Sequence[EventRow], **values: Any) -> Response:
+    """Return the page with a list of events: found by what they are, or by whose."""
+    usual: dict[str, Any] = {"read": 0, "older": "", "query": "", "given": {}, "searched": "", "more": None, "note": ""}
+    return await site.page(
+        request, ENTRY, "events.html", rows=[row_of(row) for row in rows], sources=SOURCES, outcomes=CHOICES,
+        kinds=KINDS, apps=[app.name for app in site.operations.config.apps], **usual | values,
+    )  # fmt: skip
 
 
 def filter_of(query: Mapping[str, str]) -> EventFilter:
