@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, TypeVar
 
 from flybridge.insight.causes import APPSFLYER
-from flybridge.insight.comparison import CONVERSIONS, ComparedKey, ComparedRow, Part
+from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, Part
 from flybridge.records import PerformanceKind
 
 ORGANIC: Final = "organic"
@@ -58,6 +60,26 @@ def respelled(counts: Mapping[str, N], known: Iterable[str], add_up: Callable[[N
         name = source if source in same else names.get(source.lower(), source)
         found[name] = add_up(found[name], n) if name in found else n
     return found
+
+
+def booked_rows(
+    rows: ComparedRows, booked: Mapping[str, int], cohorts: Mapping[str, int]
+) -> tuple[dict[str, ComparedRow], dict[str, int]]:
+    """Return the rows of all in-app events together, and AppsFlyer's figures of them as flybridge spells sources.
+
+    AppsFlyer books them on the day of the install, as flybridge's `cohorts` are: that is told from what is by its own
+    day.
+    """
+    own: Counter[str] = Counter()
+    for key, row in rows.by_key.items():
+        if key.kind == PerformanceKind.EVENT:
+            own[key.media_source] += row.flybridge
+    booked = respelled(booked, {*own, *cohorts}, operator.add)
+    for source in {*own, *cohorts, *booked}:
+        row = rows.row(PerformanceKind.EVENT, ALL_EVENTS, source)
+        row.flybridge, row.appsflyer = own[source], booked.get(source, 0)
+        add(row, "booking_day", own[source] - cohorts.get(source, 0))
+    return rows.of(PerformanceKind.EVENT, ALL_EVENTS), booked
 
 
 def left(row: ComparedRow, step: str) -> int:

@@ -21,6 +21,7 @@ from flybridge.insight.compared_rows import (
     RESTRICTED,
     ComparedRows,
     add,
+    booked_rows,
     family,
     largest,
     left,
@@ -213,21 +214,8 @@ class _Rows:
             self._compared(PerformanceKind.EVENT, event, counts, unreadable)
         if told.booked_events is not None:
             # What cannot be read is known by its reception, and is booked on the day of an earlier install.
-            self._booked(told.booked_events, [self._evidence.unreadable_since])
-
-    def _booked(self, counts: Mapping[str, int], unreadable: list[int]) -> None:
-        """Compare all in-app events together, which AppsFlyer books on the day of the install."""
-        own: Counter[str] = Counter()
-        for key, row in self._rows.by_key.items():
-            if key.kind == PerformanceKind.EVENT:
-                own[key.media_source] += row.flybridge
-        cohorts = self._evidence.cohort_events
-        counts = respelled(counts, {*own, *cohorts}, operator.add)
-        for source in {*own, *cohorts, *counts}:
-            row = self._rows.row(PerformanceKind.EVENT, ALL_EVENTS, source)
-            row.flybridge = own[source]
-            add(row, "booking_day", own[source] - cohorts.get(source, 0))
-        self._compared(PerformanceKind.EVENT, ALL_EVENTS, counts, unreadable)
+            _, booked = booked_rows(self._rows, told.booked_events, self._evidence.cohort_events)
+            self._compared(PerformanceKind.EVENT, ALL_EVENTS, booked, [self._evidence.unreadable_since])
 
     def _compared(
         self,

@@ -11,8 +11,7 @@ which books their revenue on the day of the install.
 
 from __future__ import annotations
 
-import operator
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -25,11 +24,12 @@ from flybridge.insight.compared_rows import (
     WITHHELD,
     ComparedRows,
     add,
+    booked_rows,
     left,
     move_withheld,
     respelled,
 )
-from flybridge.insight.comparison import ALL_EVENTS, ComparedKey, ComparedRow
+from flybridge.insight.comparison import ComparedKey, ComparedRow
 from flybridge.insight.reconcile import AmplitudeCount, DayEvidence
 from flybridge.records import PerformanceKind
 
@@ -245,17 +245,7 @@ class _RevenueRows:
         if booked is None:
             return
         evidence = self._evidence
-        own: Counter[str] = Counter()
-        for key, row in self.rows.by_key.items():
-            own[key.media_source] += row.flybridge
-        booked = respelled(booked, {*own, *self._money.cohorts}, operator.add)
-        for source in {*own, *self._money.cohorts, *booked}:
-            cohort = self._cohort(source)
-            row = self._row(ALL_EVENTS, source)
-            row.flybridge = own[source]
-            row.appsflyer = booked.get(source, 0)
-            add(row, "booking_day", own[source] - cohort.revenue)
-        rows = self.rows.of(EVENT, ALL_EVENTS)
+        rows, _ = booked_rows(self.rows, booked, {source: one.revenue for source, one in self._money.cohorts.items()})
         explain_conversion(rows, self._cohort, evidence.withholding)
         for row in rows.values():
             for code, counts in (("unreadable", evidence.unreadable_since > 0), ("gap", evidence.was_down)):

@@ -43,6 +43,22 @@ async def keep_pulling(
 
     A refusal is kept for `flybridge costs status`, and reported through `failed`.
     """
+
+    async def pull_one(plan: CostPlan, before: CostPull, began_ms: int) -> None:
+        job, last = f"costs {plan.app}", today(plan.app, began_ms)
+        try:
+            done = await pull(plan, store, download, first=last - CORRECTED_DAYS + 1, last=last, now_ms=began_ms)
+        except FlybridgeError as problem:
+            again_s = problem.again_s if isinstance(problem, ReportRefused) else 60.0
+            wait_ms = every_ms if again_s is None else max(round(again_s * 1000), min(AGAIN_MS, every_ms))
+            await note(store, structs.replace(before, problem=str(problem), next_ms=began_ms + wait_ms))
+            await note_run(store, job, JobRun(began_ms, clock.now_ms(), problem=str(problem)))
+            raise
+        await note(store, structs.replace(done, next_ms=began_ms + every_ms))
+        did = f"{done.rows:,} rows of costs, {date_of(done.first)} to {date_of(done.last)}."
+        await note_run(store, job, JobRun(began_ms, clock.now_ms(), did))
+        pulled(done.app, done.origin, done.rows)
+
     while plans and not stop.is_set():
         try:
             known = {(one.app, one.origin): one for one in await standing(store)}
@@ -52,45 +68,7 @@ async def keep_pulling(
                 if now_ms < min(one.next_ms, now_ms + every_ms) or stop.is_set():
                     continue
                 await note(store, structs.replace(one, next_ms=now_ms + CLAIM_MS))
-                last = today(plan.app, now_ms)
-                await _pull_one(
-                    plan,
-                    one,
-                    store,
-                    download,
-                    last=last,
-                    every_ms=every_ms,
-                    began_ms=now_ms,
-                    clock=clock,
-                    pulled=pulled,
-                )
+                await pull_one(plan, one, now_ms)
         except FlybridgeError as problem:
             failed(problem)
         await rest(stop, LOOK_S)
-
-
-async def _pull_one(
-    plan: CostPlan,
-    before: CostPull,
-    store: Store,
-    download: Download,
-    *,
-    last: int,
-    every_ms: int,
-    began_ms: int,
-    clock: Clock,
-    pulled: Callable[[str, str, int], None],
-) -> None:
-    job = f"costs {plan.app}"
-    try:
-        done = await pull(plan, store, download, first=last - CORRECTED_DAYS + 1, last=last, now_ms=began_ms)
-    except FlybridgeError as problem:
-        again_s = problem.again_s if isinstance(problem, ReportRefused) else 60.0
-        wait_ms = every_ms if again_s is None else max(round(again_s * 1000), min(AGAIN_MS, every_ms))
-        await note(store, structs.replace(before, problem=str(problem), next_ms=began_ms + wait_ms))
-        await note_run(store, job, JobRun(began_ms, clock.now_ms(), problem=str(problem)))
-        raise
-    await note(store, structs.replace(done, next_ms=began_ms + every_ms))
-    did = f"{done.rows:,} rows of costs, {date_of(done.first)} to {date_of(done.last)}."
-    await note_run(store, job, JobRun(began_ms, clock.now_ms(), did))
-    pulled(done.app, done.origin, done.rows)

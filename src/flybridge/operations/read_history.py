@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -121,47 +122,38 @@ class HistoryReader(Struct, frozen=True):
             has_token = app.appsflyer.api_token is not None
             if has_token and app.history.pull_every_hours:
                 every_ms = round(app.history.pull_every_hours * HOUR_MS)
-                tasks.append(ReadTask(f"pull {app.name}", every_ms, self._pull_task(app, read)))
+                tasks.append(ReadTask(f"pull {app.name}", every_ms, partial(self._pulled, app, read)))
             if app.history.locker:
-                tasks.append(ReadTask(f"locker {app.name}", LOCKER_MS, self._locker_task(app, read)))
+                tasks.append(ReadTask(f"locker {app.name}", LOCKER_MS, partial(self._followed, app, read)))
             if (has_token or app.history.locker) and app.history.gaps:
-                tasks.append(ReadTask(f"gaps {app.name}", DAY_MS, self._gaps_task(app, found)))
+                tasks.append(ReadTask(f"gaps {app.name}", DAY_MS, partial(self._searched, app, found)))
         return tasks
 
-    def _pull_task(self, app: App, read: RowsRead) -> Callable[[], Awaitable[TaskResult]]:
-        async def run() -> TaskResult:
-            now_ms = self.clock.now_ms()
-            done = await self.pull(app, now_ms - app.history.trailing_days * DAY_MS, now_ms)
-            rows, taken = sum(one.rows for one in done), sum(one.taken for one in done)
-            read(app.name, "pull", taken)
-            did = f"{rows:,} rows read, {taken:,} were new."
-            return TaskResult(did, next((one.problem for one in done if one.problem), ""))
+    async def _pulled(self, app: App, read: RowsRead) -> TaskResult:
+        now_ms = self.clock.now_ms()
+        done = await self.pull(app, now_ms - app.history.trailing_days * DAY_MS, now_ms)
+        rows, taken = sum(one.rows for one in done), sum(one.taken for one in done)
+        read(app.name, "pull", taken)
+        did = f"{rows:,} rows read, {taken:,} were new."
+        return TaskResult(did, next((one.problem for one in done if one.problem), ""))
 
-        return run
+    async def _followed(self, app: App, read: RowsRead) -> TaskResult:
+        done = await self.follower(app).look()
+        read(app.name, "locker", done.taken)
+        did = f"{done.taken:,} rows were new." if done.taken else ""
+        return TaskResult(did, next(iter(done.problems), ""))
 
-    def _locker_task(self, app: App, read: RowsRead) -> Callable[[], Awaitable[TaskResult]]:
-        async def run() -> TaskResult:
-            done = await self.follower(app).look()
-            read(app.name, "locker", done.taken)
-            did = f"{done.taken:,} rows were new." if done.taken else ""
-            return TaskResult(did, next(iter(done.problems), ""))
-
-        return run
-
-    def _gaps_task(self, app: App, found: FoundGaps) -> Callable[[], Awaitable[TaskResult]]:
-        async def run() -> TaskResult:
-            now_ms = self.clock.now_ms()
-            days = min(app.history.trailing_days, self.config.retention.dedup_days - 1)
-            # What happened before flybridge ran is history, and is imported only if somebody asks for it.
-            from_ms = max(now_ms - days * DAY_MS, (await read_uptime(self.store)).began_ms or now_ms)
-            if from_ms >= now_ms - SETTLED_MS:
-                return TaskResult("Nothing to compare yet: what happened before flybridge ran is not asked for.")
-            report = await self.gaps(app, from_ms, now_ms - SETTLED_MS, fill=True)
-            found(app.name, report.rows, report.missing, report.filled)
-            did = f"{report.rows:,} rows compared, {report.missing:,} were missing, {report.filled:,} filled."
-            return TaskResult(did, next(iter(report.problems), ""))
-
-        return run
+    async def _searched(self, app: App, found: FoundGaps) -> TaskResult:
+        now_ms = self.clock.now_ms()
+        days = min(app.history.trailing_days, self.config.retention.dedup_days - 1)
+        # What happened before flybridge ran is history, and is imported only if somebody asks for it.
+        from_ms = max(now_ms - days * DAY_MS, (await read_uptime(self.store)).began_ms or now_ms)
+        if from_ms >= now_ms - SETTLED_MS:
+            return TaskResult("Nothing to compare yet: what happened before flybridge ran is not asked for.")
+        report = await self.gaps(app, from_ms, now_ms - SETTLED_MS, fill=True)
+        found(app.name, report.rows, report.missing, report.filled)
+        did = f"{report.rows:,} rows compared, {report.missing:,} were missing, {report.filled:,} filled."
+        return TaskResult(did, next(iter(report.problems), ""))
 
 
 def plan_of(app: App, reports: Sequence[str] = (), *, locker: bool = False) -> PullPlan:

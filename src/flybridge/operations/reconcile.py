@@ -212,8 +212,20 @@ class Reconciler:
         kept = await self._kept(plan, day)
         exported = await self._exported(plan, evidence, day, notes) if plan.by_export else None
         found = AmplitudeAnswer()
+        delivered, paid = _delivered(plan, evidence.outcomes[day]), _paid(plan, evidence.counted[day])
         try:
-            await self._ask(plan, counter, evidence, day, kept=kept, found=found, again=again)
+            for name in _names(plan, evidence.counted[day]):
+                for answers, into, sums in ((kept.events, found.counts, False), (kept.revenue, found.revenue, True)):
+                    if sums and name not in paid:
+                        continue
+                    known = answers.get(name)
+                    settled = known is not None and known.delivered == delivered[name] and not again
+                    if known is not None and settled and _is_final(plan, day, known.at_ms):
+                        into[name] = known.counts
+                        continue
+                    counts = dict(await counter.count(name, day, sums=sums))
+                    into[name] = counts
+                    answers[name] = KeptAnswer(self._clock.now_ms(), delivered[name], counts)
         except CountRefused as problem:
             notes.append(f"Not all events were counted in Amplitude: {problem}")
         body = msgspec.json.encode(kept)
@@ -227,32 +239,6 @@ class Reconciler:
                 for name, counts in found.counts.items()
             }
         return found
-
-    async def _ask(
-        self,
-        plan: ReconcilePlan,
-        counter: AmplitudeCounter,
-        evidence: Gathered,
-        day: int,
-        *,
-        kept: KeptAnswers,
-        found: AmplitudeAnswer,
-        again: bool,
-    ) -> None:
-        """Ask for what is not kept, and keep it. Raises `CountRefused`; what was answered before stays."""
-        delivered, paid = _delivered(plan, evidence.outcomes[day]), _paid(plan, evidence.counted[day])
-        for name in _names(plan, evidence.counted[day]):
-            for answers, into, sums in ((kept.events, found.counts, False), (kept.revenue, found.revenue, True)):
-                if sums and name not in paid:
-                    continue
-                known = answers.get(name)
-                settled = known is not None and _is_final(plan, day, known.at_ms) and known.delivered == delivered[name]
-                if known is not None and settled and not again:
-                    into[name] = known.counts
-                    continue
-                counts = dict(await counter.count(name, day, sums=sums))
-                into[name] = counts
-                answers[name] = KeptAnswer(self._clock.now_ms(), delivered[name], counts)
 
     async def _exported(
         self, plan: ReconcilePlan, evidence: Gathered, day: int, notes: list[str]

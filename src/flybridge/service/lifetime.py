@@ -55,7 +55,9 @@ async def run(
     serving = asyncio.create_task(serve(web, server.host, server.port, server_stop, ready=ready), name="server")
     working = [asyncio.create_task(job(halt), name=name) for name, job in jobs.items()]
     try:
-        await _first(stop, serving, *working)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, serving, *working}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         if stop.is_set() and server.drain_s:
             web.leave()
             await asyncio.wait({serving, *working}, timeout=server.drain_s, return_when=asyncio.FIRST_COMPLETED)
@@ -68,13 +70,6 @@ async def run(
         await asyncio.gather(logging, *working, return_exceptions=True)
     for task in (serving, *working):
         task.result()
-
-
-async def _first(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
-    """Wait until `stop` is set or a task ends by itself."""
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
 
 
 async def housekeeping(
