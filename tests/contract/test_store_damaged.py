@@ -28,8 +28,7 @@ from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Store
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
-from flybridge.web.access.sessions import Sessions
-from flybridge.web.access.signing import Signer
+from flybridge.web.access.sessions import Sessions, Signer
 
 GROUPS = 8
 

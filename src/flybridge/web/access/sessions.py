@@ -7,8 +7,10 @@ The time of its last request has a name of its own, so that writing it can't bri
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from hmac import compare_digest, digest
 from secrets import token_urlsafe
 from typing import Final
 
@@ -19,7 +21,6 @@ from flybridge.clock import Clock
 from flybridge.config.console import Grant
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import with_times
-from flybridge.web.access.signing import Signer
 
 SESSIONS: Final = "console/session/"
 SECURE_COOKIE: Final = "__Host-flybridge"
@@ -47,6 +48,34 @@ class Begun(Struct, frozen=True):
 
     cookie: str
     key: str
+
+
+class Signer:
+    """Signs short texts, such as cookies and CSRF tokens, under a key derived from the installation's secret.
+
+    All processes of an installation have the same. Each purpose has signatures of its own.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = digest(secret, b"flybridge console v1", sha256)
+
+    def signature(self, purpose: str, text: str) -> str:
+        """Return the signature of a text."""
+        found = digest(self._key, f"{purpose}\0{text}".encode("utf-8", "replace"), sha256)
+        return urlsafe_b64encode(found[:24]).decode()
+
+    def fits(self, purpose: str, text: str, signature: str) -> bool:
+        """Whether a signature is that of the text."""
+        return compare_digest(self.signature(purpose, text).encode(), signature.encode("utf-8", "replace"))
+
+    def signed(self, purpose: str, text: str) -> str:
+        """Return a text with its signature."""
+        return f"{text}.{self.signature(purpose, text)}"
+
+    def opened(self, purpose: str, signed: str) -> str | None:
+        """Return the text of a signed one; None if the signature does not fit."""
+        text, dot, signature = signed.rpartition(".")
+        return text if dot and self.fits(purpose, text, signature) else None
 
 
 _decode: Final = msgspec.json.Decoder(Session).decode

@@ -29,8 +29,7 @@ from flybridge.web.access.hosts import (
 from flybridge.web.access.identity import LOCAL, Visitor
 from flybridge.web.access.oidc import grant_of
 from flybridge.web.access.passwords import Guesses, Login, Passwords, TooBusy
-from flybridge.web.access.sessions import Session, Sessions, cookies_of
-from flybridge.web.access.signing import Signer
+from flybridge.web.access.sessions import Session, Sessions, Signer, cookies_of
 from flybridge.web.access.tokens import find_token
 from flybridge.web.answers import Refusal
 

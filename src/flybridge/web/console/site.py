@@ -41,6 +41,9 @@ Values = Callable[["Site", Mapping[str, str]], Awaitable[dict[str, Any]]]
 Csv = Callable[["Site", Mapping[str, str]], Awaitable[tuple[str, str]]]
 """Returns the figures of a page by its query: a CSV file, and a name for it."""
 
+Answer = Callable[[Request], Awaitable[Response]]
+"""Answers a request."""
+
 EVERY: Final = (10, 60)
 """Intervals at which a page may reload itself if asked to, in seconds."""
 
@@ -169,6 +172,11 @@ class Site:
         """Return a part of a page, for scripts that put it in place."""
         return HTMLResponse(self._templates.get_template(template).render(values), 200, HEADERS)
 
+    def routes(self, entry: Entry, show: Answer, actions: Mapping[str, Answer] | None = None) -> list[Route]:
+        """Return the routes of a page, and of its actions by their paths."""
+        own = [Route(entry.path, show, methods=["GET"])]
+        return own + [Route(path, act, methods=["POST"]) for path, act in (actions or {}).items()]
+
     def figures(self, entry: Entry, values: Values, csv: Csv) -> list[Route]:
         """Return the routes of a page with figures: its template is named by its key, its figures are also CSV."""
 
@@ -180,7 +188,7 @@ class Site:
             headers = {**HEADERS, "content-disposition": f'attachment; filename="{name}"'}
             return Response(body, 200, headers, "text/csv; charset=utf-8")
 
-        return [Route(entry.path, show, methods=["GET"]), Route(f"/{entry.key}.csv", as_csv, methods=["GET"])]
+        return [*self.routes(entry, show), Route(f"/{entry.key}.csv", as_csv, methods=["GET"])]
 
     def bare(self, template: str, status: int, headers: Mapping[str, str] | None = None, **values: Any) -> Response:
         """Return a page that needs no data and nobody to be logged in: without navigation."""

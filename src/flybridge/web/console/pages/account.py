@@ -75,7 +75,7 @@ def routes(site: Site) -> list[Route]:
             values["gaps"] = await site.operations.gaps()
         return await site.page(request, ENTRY, "account.html", **values)
 
-    return [Route(ENTRY.path, show, methods=["GET"])]
+    return site.routes(ENTRY, show)
 
 
 def _days(request: Request) -> int:

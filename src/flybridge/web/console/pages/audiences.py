@@ -52,7 +52,7 @@ def routes(site: Site) -> list[Route]:
             work=lambda: operations.run_audience(app, name, accept_shrink=accept),
         )  # fmt: skip
 
-    return [Route(ENTRY.path, show, methods=["GET"]), Route("/audiences/run", run, methods=["POST"])]
+    return site.routes(ENTRY, show, {"/audiences/run": run})
 
 
 def _row(one: AudienceState) -> dict[str, Any]:

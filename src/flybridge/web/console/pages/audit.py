@@ -12,9 +12,8 @@ from starlette.routing import Route
 from flybridge.records import clock_time
 from flybridge.store.trail import TrailRow
 from flybridge.web.console.acting import number_in
-from flybridge.web.console.csv_text import csv_line
 from flybridge.web.console.site import HEADERS, Entry, Site
-from flybridge.web.console.words import printable
+from flybridge.web.console.words import csv_line, printable
 
 ENTRY: Final = Entry("audit", "/audit", "Audit trail")
 ROWS: Final = 100

@@ -27,13 +27,12 @@ from flybridge.records import PerformanceKind
 from flybridge.store.performance import Slice, date_of
 from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series
-from flybridge.web.console.csv_text import csv_text
 from flybridge.web.console.figures import axis, name_of, text_of
 from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso, names_period, short
 from flybridge.web.console.latest import latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import APART
-from flybridge.web.console.words import plural
+from flybridge.web.console.words import csv_text, plural
 
 ENTRY: Final = Entry("cohorts", "/cohorts", "Cohorts", with_period=True)
 

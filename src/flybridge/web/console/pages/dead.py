@@ -52,7 +52,7 @@ def routes(site: Site) -> list[Route]:
             work=lambda: operations.replay_all(app, reason), target=f"{app or 'all apps'}, {reason or 'all reasons'}",
         )  # fmt: skip
 
-    return [Route(ENTRY.path, show, methods=["GET"]), Route("/dead/replay", replay, methods=["POST"])]
+    return site.routes(ENTRY, show, {"/dead/replay": replay})
 
 
 def _row(letter: DeadLetter) -> dict[str, Any]:

@@ -17,13 +17,12 @@ from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import chosen_scopes
 from flybridge.store.protocol import Store
-from flybridge.web.console.csv_text import csv_text
 from flybridge.web.console.figures import name_of
 from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso, names_period
 from flybridge.web.console.latest import latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.waterfall import waterfall
-from flybridge.web.console.words import masked_sentence, shown
+from flybridge.web.console.words import csv_text, masked_sentence, shown
 
 ENTRY: Final = Entry("differences", "/differences", "Differences", with_period=True)
 

@@ -104,11 +104,9 @@ def routes(site: Site) -> list[Route]:
         return await _story(site, request, content=True)
 
     return [
-        Route(ENTRY.path, show, methods=["GET"]),
-        Route(FIND, find, methods=["POST"]),
+        *site.routes(ENTRY, show, {FIND: find, "/events/{number:int}/content": content}),
         Route("/events/tail", tail(site), methods=["GET"]),
         Route("/events/{number:int}", story, methods=["GET"]),
-        Route("/events/{number:int}/content", content, methods=["POST"]),
     ]
 
 

@@ -24,7 +24,7 @@ from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.condition import condition, level_of, paused
 from flybridge.web.console.operations import Done
 from flybridge.web.console.reading import Reading
-from flybridge.web.console.site import Entry, Site
+from flybridge.web.console.site import Answer, Entry, Site
 from flybridge.web.console.words import ENDPOINTS, SOURCES, masked_sentence, shown, span
 
 ENTRY: Final = Entry("flow", "/flow", "Flow")
@@ -114,14 +114,14 @@ def routes(site: Site) -> list[Route]:
         values = _values(site, await site.reader.read(), pulse)
         return site.part("flow_live.html", visitor=request.scope["visitor"], csrf=request.scope["csrf"], **values)
 
+    order = _order(site)
     return [
-        Route(ENTRY.path, show, methods=["GET"]),
+        *site.routes(ENTRY, show, {"/flow/retry": order, "/flow/fewer": order}),
         Route("/flow/live", live, methods=["GET"]),
-        *_action_routes(site),
     ]
 
 
-def _action_routes(site: Site) -> list[Route]:
+def _order(site: Site) -> Answer:
     """Return the actions on lanes."""
 
     async def order(request: Request) -> Response:
@@ -147,7 +147,7 @@ def _action_routes(site: Site) -> list[Route]:
             target=f"{lane.app}/{lane.endpoint}",
         )  # fmt: skip
 
-    return [Route("/flow/retry", order, methods=["POST"]), Route("/flow/fewer", order, methods=["POST"])]
+    return order
 
 
 def _values(site: Site, reading: Reading, pulse: Pulse) -> dict[str, Any]:

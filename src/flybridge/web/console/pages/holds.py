@@ -21,7 +21,7 @@ from flybridge.web.console.gate import Form
 from flybridge.web.console.operations import Done
 from flybridge.web.console.pages.account import MAX_ROWS
 from flybridge.web.console.reading import Reading
-from flybridge.web.console.site import Entry, Site
+from flybridge.web.console.site import Answer, Entry, Site
 from flybridge.web.console.words import IDENTIFIERS, masked_sentence, plural, shown, span
 
 ENTRY: Final = Entry("holds", "/holds", "Holds")
@@ -55,11 +55,11 @@ def routes(site: Site) -> list[Route]:
         ]
         return await site.page(request, ENTRY, "holds.html", oldest=oldest, most=LISTED, **values)
 
-    return [Route(ENTRY.path, show, methods=["GET"]), *_action_routes(site)]
+    return site.routes(ENTRY, show, _actions(site))
 
 
-def _action_routes(site: Site) -> list[Route]:
-    """Return the actions on holds."""
+def _actions(site: Site) -> dict[str, Answer]:
+    """Return the actions on holds by their paths."""
 
     async def release(request: Request) -> Response:
         form = form_of(request)
@@ -100,7 +100,7 @@ def _action_routes(site: Site) -> list[Route]:
             button="Expire", warning=LASTS, work=work, target=await _target(site, form),
         )  # fmt: skip
 
-    return [Route("/holds/release", release, methods=["POST"]), Route("/holds/expire", expire, methods=["POST"])]
+    return {"/holds/release": release, "/holds/expire": expire}
 
 
 def group_of(app: str, media_source: str) -> str:

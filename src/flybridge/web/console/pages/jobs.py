@@ -47,7 +47,7 @@ def routes(site: Site) -> list[Route]:
             button="Run now", warning=QUOTA, work=lambda: site.operations.run_job(job), target=f"{job.kind} {job.app}",
         )  # fmt: skip
 
-    return [Route(ENTRY.path, show, methods=["GET"]), Route("/jobs/run", run, methods=["POST"])]
+    return site.routes(ENTRY, show, {"/jobs/run": run})
 
 
 def _row(one: JobState, now_ms: int) -> dict[str, Any]:

@@ -69,8 +69,4 @@ def routes(site: Site) -> list[Route]:
         await site.deeds.write(visitor, "revoke_token", DONE if token else FAILED, target=target, detail=detail)
         return RedirectResponse(ENTRY.path, 303, HEADERS)
 
-    return [
-        Route(ENTRY.path, show, methods=["GET"]),
-        Route("/access/session", end_session, methods=["POST"]),
-        Route("/access/token", end_token, methods=["POST"]),
-    ]
+    return site.routes(ENTRY, show, {"/access/session": end_session, "/access/token": end_token})

@@ -101,13 +101,8 @@ def routes(site: Site) -> list[Route]:
             button="Send it", work=site.operations.send_test_notification, target=names,
         )  # fmt: skip
 
-    return [
-        Route(ENTRY.path, show, methods=["GET"]),
-        Route("/setup/tokens", tokens, methods=["POST"]),
-        Route("/setup/doctor", doctor, methods=["POST"]),
-        Route("/setup/test", test, methods=["POST"]),
-        Route("/setup/notify", notify, methods=["POST"]),
-    ]
+    actions = {"tokens": tokens, "doctor": doctor, "test": test, "notify": notify}
+    return site.routes(ENTRY, show, {f"/setup/{name}": action for name, action in actions.items()})
 
 
 def _notified(site: Site, name: str, state: ChannelState) -> dict[str, str]:

@@ -12,13 +12,12 @@ from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric
 from flybridge.insight.performance import ORGANIC, PerformanceReport, PerformanceRow, merged, read_performance
 from flybridge.insight.question import chosen_scopes
 from flybridge.web.console import charts
-from flybridge.web.console.csv_text import csv_text
 from flybridge.web.console.figures import Change, Table, change_of, name_of, text_of
 from flybridge.web.console.filters import BOOKINGS, COMPARISONS, PERIODS, VIEWS, Filters, filters_of, iso, names_period
 from flybridge.web.console.latest import earlier_of, latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import by_source, of_money, summed_by_day
-from flybridge.web.console.words import masked_sentence, shown
+from flybridge.web.console.words import csv_text, masked_sentence, shown
 
 ENTRY: Final = Entry("sources", "/", "Sources", with_period=True)
 
