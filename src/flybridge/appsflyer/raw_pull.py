@@ -15,7 +15,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.appsflyer.report import ReportRefusal, refusal, report_request
+from flybridge.appsflyer.columns import columns_of, is_raw_data
+from flybridge.appsflyer.report import ReportRefusal, refusal, report_request, said
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.records import clock_time
 
@@ -24,6 +25,7 @@ MAX_ROWS: Final = 1_000_000
 LOOKBACK_DAYS: Final = 89
 """The documented limit is 90 days. The ninetieth day is refused, or half of it is, by the hour of the request."""
 DAY_S: Final = 86_400
+_LIMITS: Final = ("limit has been reached", "reached your maximum number")
 
 _ALL: Final = (
     "store_reinstall,contributor3_match_type,custom_dimension,conversion_type,gp_click_time,match_type,oaid,"
@@ -116,17 +118,28 @@ def pull_request(origin: str, api_token: str, app_id: str, report: PullReport, w
 
 
 def pull_refusal(response: HttpResponse, report: str, now_s: int) -> ReportRefusal | None:
-    """Return why an answer is no report; None if it may be one. A quota that is used up is new after 00:00 UTC."""
-    said = response.body[:2000].decode("utf-8", "replace").lower()
-    if response.status in {400, 403} and ("limit has been reached" in said or "reached your maximum number" in said):
+    """Return why an answer is no report; None if it may be one. A quota that is used up is new after 00:00 UTC.
+
+    Errors come as text, JSON or a web page, also with status 200: an answer without the header of raw data is none.
+    """
+    if response.status == 200 and _has_header(response.body):
+        return None
+    words = said(response.body).strip().removeprefix("\ufeff")
+    if response.status in {200, 400, 403} and any(limit in words.lower() for limit in _LIMITS):
         midnight_s = DAY_S - now_s % DAY_S
         return ReportRefusal(f"AppsFlyer's quota of calls for {report} is used up for today.", midnight_s, quota=True)
-    if response.status == 400 and "lookback" in said:
+    if response.status in {200, 400} and "lookback" in words.lower():
         return ReportRefusal(f"AppsFlyer has {report} of the last 90 days only: ask for later days.")
     if response.status == 400:
-        return ReportRefusal(f"AppsFlyer does not take the request for {report}: {said[:200].strip()}")
-    if response.status == 200 and not response.body.strip():
-        return ReportRefusal(f"AppsFlyer answered 200 for {report} with nothing in it: it is asked again later.", 900.0)
-    if response.status == 200 and response.body.lstrip()[:1] == b"<":
-        return ReportRefusal(f"AppsFlyer answered {report} with a web page: it is asked again later.", 900.0)
+        return ReportRefusal(f"AppsFlyer does not take the request for {report}: {words[:200]}")
+    if response.status == 200:
+        what = "with a web page" if words[:1] == "<" else f"with words and no rows: {words[:200]!r}"
+        what = what if words else "with nothing in it"
+        return ReportRefusal(f"AppsFlyer answered 200 for {report} {what}. It is asked again later.", 900.0)
     return refusal(response, report)
+
+
+def _has_header(body: bytes) -> bool:
+    """Whether an answer begins as raw data does."""
+    line = body.decode("utf-8", "replace").lstrip("\ufeff").partition("\n")[0].rstrip("\r")
+    return is_raw_data(columns_of([name.strip('"') for name in line.split(",")]))

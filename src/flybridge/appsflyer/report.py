@@ -47,16 +47,16 @@ def report_request(origin: str, api_token: str, path: str, given: Mapping[str, s
 
 def refusal(response: HttpResponse, what: str) -> ReportRefusal | None:
     """Return why an answer is no report; None if it may be one. `what` names the report in sentences."""
-    said = _said(response.body)
+    words = said(response.body)
     match response.status:
         case 200:
             return None
-        case 400 | 403 | 429 if response.status == 429 or any(quota in said.lower() for quota in QUOTAS):
+        case 400 | 403 | 429 if response.status == 429 or any(quota in words.lower() for quota in QUOTAS):
             return ReportRefusal(f"AppsFlyer's quota of calls for {what} is used up.", MINUTE_S, quota=True)
         case 401:
             return ReportRefusal(
                 "AppsFlyer does not accept the token: check api_token. Tokens made before March 10, 2026 are revoked."
-                if "suspended" not in said.lower()
+                if "suspended" not in words.lower()
                 else "AppsFlyer says that the account may be suspended: look at it in AppsFlyer."
             )
         case 403:
@@ -75,7 +75,7 @@ def refusal(response: HttpResponse, what: str) -> ReportRefusal | None:
             return ReportRefusal(f"AppsFlyer answered {status} for {what}: it is asked again later.", 15 * MINUTE_S)
 
 
-def _said(body: bytes) -> str:
+def said(body: bytes) -> str:
     """Return the message of an error, whatever form it has."""
     text = body[:2000].decode("utf-8", "replace")
     try:

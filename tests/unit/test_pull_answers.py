@@ -1,0 +1,72 @@
+"""What AppsFlyer answers instead of a report: as text, JSON or a web page, and with any status."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from flybridge.appsflyer.raw_pull import DAY_S, pull_refusal
+from flybridge.delivery.exchange import HttpResponse
+from flybridge.sandbox.vendors.raw_data import as_csv, header
+
+NOON_S = 20_000 * DAY_S + DAY_S // 2
+LIMIT = "Your API call limit has been reached for the given report type"
+MOST = (
+    "You've reached your maximum number of in-app event reports that can be downloaded today for this app. "
+    "Contact your CSM, or try again tomorrow."
+)
+
+
+def refused(status: int, body: str):
+    """Return why an answer is no report."""
+    return pull_refusal(HttpResponse(status, {}, body.encode()), "installs_report", NOON_S)
+
+
+@pytest.mark.parametrize("status", [200, 400, 403])
+@pytest.mark.parametrize("words", [LIMIT, MOST])
+@pytest.mark.parametrize("form", [str, lambda text: json.dumps({"error": text}), lambda text: f"<p>{text}</p>"])
+def test_a_quota_that_is_used_up_is_known_in_every_form(status, words, form):
+    """It is new after 00:00 UTC."""
+    found = refused(status, form(words))
+    assert found.quota
+    assert found.again_s == DAY_S // 2
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ("", "nothing in it"),
+        (" \r\n", "nothing in it"),
+        ("<!DOCTYPE html><html>Sign in</html>", "web page"),
+        ("\ufeff<html>", "web page"),
+        ('{"status":"error","message":"Try again, later"}', "'Try again, later'"),
+        ("Internal error, please retry", "'Internal error, please retry'"),
+        ("null", "'null'"),
+        ("[]", "'[]'"),
+        ("a,b,c\n1,2,3\n", "'a,b,c"),
+    ],
+)
+def test_what_is_no_report_is_asked_for_again_later_also_with_status_200(body, word):
+    """And its words are shown."""
+    found = refused(200, body)
+    assert word in found.sentence
+    assert "again later" in found.sentence
+    assert found.again_s == 900.0
+    assert not found.quota
+
+
+@pytest.mark.parametrize("more", [(), ("custom_data", "blocked_reason")])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_report_is_one_with_its_header_alone_and_whatever_its_rows_say(more, mark, quoted):
+    """A campaign may be called as an error is."""
+    names = header(list(more))
+    assert refused(200, mark + as_csv([names], quoted=quoted).decode()) is None
+    assert refused(200, mark + as_csv([names, [LIMIT] * len(names)], quoted=quoted).decode()) is None
+
+
+@pytest.mark.parametrize(("status", "again"), [(401, None), (404, None), (500, 900.0), (503, 900.0)])
+def test_other_answers_are_what_they_are_for_every_report(status, again):
+    """A wrong token is not asked with again; a fault of AppsFlyer is."""
+    assert refused(status, "no").again_s == again
