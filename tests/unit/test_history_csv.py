@@ -24,7 +24,7 @@ from flybridge.appsflyer.postback_time import has_fraction, time_ms
 from flybridge.appsflyer.raw_report import Report, report_named, report_of
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import RawRows, find_files, local_file
-from flybridge.history.rows import BadRow, RawRow, Zone
+from flybridge.history.rows import BadRow, RawRow, Zone, happened_ms
 from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
 
 HEADER = "AppsFlyer ID,Event Name,Event Time,Event Value\n"
@@ -348,6 +348,26 @@ def test_times_of_parquet_are_moved_to_utc_once(tmp_path):
         pq.write_table(table, tmp_path / "a.parquet")
         (row,) = RawRows(local_file(tmp_path / "a.parquet"), Zone("Europe/Berlin"), None)
         assert (row.fields["event_time"], row.fields["install_time"]) == ("2026-07-31 08:00:00",) * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"event_time": "2026-01-31 10:00:00", "install_time": "2025-01-01 00:00:00"}, "2026-01-31 10:00:00"),
+        ({"event_name": "install", "install_time": "2025-01-01 00:00:00"}, "2025-01-01 00:00:00"),
+        ({"install_time": "2025-01-01 00:00:00"}, "2025-01-01 00:00:00"),
+        (
+            {"event_name": "reinstall", "event_time": "soon", "install_time": "2025-01-01 00:00:00"},
+            "2025-01-01 00:00:00",
+        ),
+        ({"event_name": "re-engagement", "install_time": "2025-01-01 00:00:00"}, None),
+        ({"event_name": "buy", "event_time": "soon", "install_time": "2025-01-01 00:00:00"}, None),
+        ({}, None),
+    ],
+)
+def test_only_an_install_happened_at_its_install_time(fields, text):
+    """Columns of a Data Locker can be chosen: a report of installs may have the install time alone."""
+    assert happened_ms(fields) == (None if text is None else time_ms(text))
 
 
 def read_parquet(path: Path, **columns: pa.Array) -> list[RawRow | BadRow]:

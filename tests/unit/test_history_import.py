@@ -261,6 +261,20 @@ def test_a_row_without_a_time_is_not_dated_to_today(config, tmp_path, event, tim
     assert processed(config) == {"pending": 2, "dead": 1}
 
 
+@pytest.mark.parametrize("days", [(), ("--from", "2025-03-01", "--to", "2025-03-31")])
+def test_a_row_without_a_time_is_shown_and_widens_no_span(config, tmp_path, days):
+    """An event may be months younger than its install. It is a dead letter, whichever days are wanted."""
+    lines = [row(1, "buy", "2025-03-02 10:00:00"), row(2, "buy", ""), row(3, "install", "")]
+    installed = ("2024-01-01 00:00:00", "2024-01-01 00:00:00", "2025-03-03 00:00:00")
+    moved = [line.replace("2025-03-01 10:00:00", time) for line, time in zip(lines, installed, strict=True)]
+    (tmp_path / "a.csv").write_text(HEADER + "".join(moved))
+    said = run(config, "import", str(tmp_path / "a.csv"), "--timezone", "UTC", "--dry-run", "--json", *days)
+    found = json.loads(said.output)
+    assert [(one["first"], one["last"]) for one in found["spans"]] == [("2025-03-02 10:00:00", "2025-03-03 00:00:00")]
+    assert found["outcomes"]["in-app events"]["dead: no_event_time"] == 1
+    assert found["rows"] == 3
+
+
 def test_a_dry_run_counts_what_is_in_several_files_once(config, tmp_path):
     """As the import does. Equal rows of one file happened as often as they are there."""
     sale = row(1, "af_purchase", "2025-03-01 10:00:00", revenue="2")

@@ -13,13 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_report import TAKEN, report_named, row_body
 from flybridge.clock import Clock
 from flybridge.flow import Flow
 from flybridge.history.files import RawRows, find_files
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
-from flybridge.history.rows import BadRow, RawRow, Zone, dated
+from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
 from flybridge.history.survey import outcome_of
 from flybridge.history.take import Accept, keep
 from flybridge.records import Envelope, Media, Source
@@ -107,7 +106,7 @@ def _mapped(
             envelope.ordinal,
             outcome_of(filing),
             person_of(fields),
-            time_ms(fields.get("event_time") or fields.get("install_time") or "") if is_conversion else None,
+            happened_ms(fields) if is_conversion else None,
         )
 
 

@@ -18,7 +18,6 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_pull import PullReport
 from flybridge.appsflyer.raw_report import TAKEN, Report, report_named
 from flybridge.clock import Clock
@@ -30,7 +29,7 @@ from flybridge.history.locker import Locker, is_of_app
 from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.row_numbers import RowNumbers
-from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
+from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms
 from flybridge.history.take import Accept, RowTaker, Unsaved, pages
 from flybridge.history.uptime import Uptime
 from flybridge.mapping.to_amplitude.content_key import identities_in
@@ -287,7 +286,7 @@ class GapFinder:
             if isinstance(row, BadRow) or row.report not in TAKEN:
                 continue
             if source is Source.LOCKER:
-                ms = time_ms(row.fields.get("event_time") or row.fields.get("install_time") or "")
+                ms = happened_ms(row.fields)
                 if ms is None or not span[0] <= ms < span[1] or not is_of_app(row.fields, self._plan.app_id):
                     continue
             yield row
@@ -321,7 +320,7 @@ class GapFinder:
             if is_known or not _counts(filing):
                 continue
             missing.add(row.number)
-            ms = time_ms(row.fields.get("event_time", "")) or 0
+            ms = happened_ms(row.fields) or 0
             self._found.gaps[report, _hour(ms), self._cause(row, ms)] += 1
         self._found.missing += len(missing)
         return missing

@@ -19,7 +19,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from flybridge.appsflyer.postback_time import time_ms
+from flybridge.history.rows import happened_ms
 from flybridge.system.private_files import private_database, private_directory
 
 SCHEMA: Final = """
@@ -218,7 +218,7 @@ class Progress:
 
     def is_newest(self, fields: Mapping[str, str]) -> bool:
         """Whether a conversion is the last of its person among those that were noted."""
-        person, ms = person_of(fields), time_ms(fields.get("event_time") or fields.get("install_time") or "")
+        person, ms = person_of(fields), happened_ms(fields)
         if person is None or ms is None:
             return False
         row = self._db.execute("SELECT ms FROM newest WHERE person = ?", (person,)).fetchone()

@@ -11,6 +11,7 @@ another, or the app's zone, respectively (https://support.appsflyer.com/hc/en-us
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -39,6 +40,8 @@ IDENTIFYING: Final = ("event_time", "install_time")
 
 DATED: Final = frozenset({Report.INSTALLS, Report.REINSTALLS, Report.RETARGETING, Report.EVENTS, Report.AD_REVENUE})
 INSTALLED: Final = frozenset({Report.INSTALLS, Report.REINSTALLS})
+INSTALLING: Final = frozenset({"install", "reinstall"})
+"""Names of events that happen when the app is installed. A row of installs may have none."""
 SHOWN: Final = 2000
 """How many characters of a bad row are kept."""
 
@@ -137,6 +140,14 @@ def row_of(number: int, end: int, fields: dict[str, str], named: Report | None, 
         fields["event_name"] = "af_ad_revenue"
     zone.convert(fields)
     return RawRow(number, end, report, fields)
+
+
+def happened_ms(fields: Mapping[str, str]) -> int | None:
+    """Return when a row happened, as far as it says so: an install also by its install time."""
+    ms = time_ms(fields.get("event_time", ""))
+    if ms is None and fields.get("event_name", "install") in INSTALLING:
+        return time_ms(fields.get("install_time", ""))
+    return ms
 
 
 def dated(row: RawRow) -> RawRow | BadRow:

@@ -17,7 +17,7 @@ from flybridge.flow import Flow
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.progress import Progress
 from flybridge.history.row_times import RowTimes
-from flybridge.history.rows import BadRow, RawRow, Zone
+from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
 from flybridge.history.survey import Survey, Surveyor
 from flybridge.history.take import Accept, RowTaker, Taken
 from flybridge.records import DAY_MS, Filing, Source
@@ -113,7 +113,7 @@ class HistoryImport:
                 if flow is None and not self._is_bounded:
                     read: Iterable[RowTimes | RawRow | BadRow] = rows.timed()
                 else:
-                    read = (row for row in rows if not isinstance(row, RawRow) or self._wanted(row))
+                    read = (row for row in rows if not isinstance(row, RawRow) or self._ends(row))
                 await surveyor.read(file.name, read, equal, self._plan.zone or "UTC")
         return surveyor.finish([self._zone] if self._zone else [])
 
@@ -122,11 +122,15 @@ class HistoryImport:
         """Whether only some days are wanted."""
         return self._plan.from_ms > 0 or self._plan.until_ms < 2**62
 
+    def _ends(self, row: RawRow) -> bool:
+        """Whether something becomes of a row: a dead letter of one without a time, whichever days are wanted."""
+        return self._wanted(row) or isinstance(dated(row), BadRow)
+
     def _wanted(self, row: RawRow) -> bool:
         plan = self._plan
         if not self._is_bounded:
             return True
-        ms = time_ms(row.fields.get("event_time") or row.fields.get("install_time") or "")
+        ms = happened_ms(row.fields)
         return ms is not None and plan.from_ms <= ms < plan.until_ms
 
     async def take(self, accept: Accept, shown: Callable[[RawFile, int, Taken], None] = lambda *_: None) -> list[Taken]:

@@ -16,12 +16,11 @@ from typing import Final
 from msgspec import Struct, field
 
 from flybridge.appsflyer.amounts import amount_of
-from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_report import TAKEN
 from flybridge.errors import FlybridgeError
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
 from flybridge.history.row_times import RowTimes
-from flybridge.history.rows import BadRow, RawRow, Zone, dated
+from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
 from flybridge.records import (
     DAY_MS,
     Apply,
@@ -139,7 +138,7 @@ class Surveyor:
         conversions, months = [], set()
         first, last = 2**62, 0
         for row in rows:
-            ms = time_ms(row.fields.get("event_time") or row.fields.get("install_time") or "")
+            ms = happened_ms(row.fields)
             if ms is None:
                 continue
             first, last = min(first, ms), max(last, ms)
