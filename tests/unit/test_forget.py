@@ -10,9 +10,11 @@ import pytest
 from flybridge.config.settings import loads
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.errors import FlybridgeError, TransportError
+from flybridge.flow import AppFlow, Flow
 from flybridge.identity import IdKind, Keyring
+from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.operations.forget import PersonIds, forget, keys_of, plan
-from flybridge.records import Dead, Envelope, Filing, Media, Source
+from flybridge.records import Dead, Envelope, Filing, Hold, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import JumpingClock
@@ -88,6 +90,34 @@ def test_keys_are_those_of_every_app_kind_and_secret():
         *KEYRING.keys("i", IdKind.AMPLITUDE_DEVICE_ID, "AB-CD-EF"),
         *KEYRING.keys("i", IdKind.IDFV, "ab-cd-ef"),
     }
+
+
+UUID = "38400000-8cf0-41bd-b23e-10b96e40000d"
+
+
+@pytest.mark.parametrize(
+    ("app", "device_id", "held"),
+    [
+        ("a", UUID, {"advertising_id": UUID}),
+        ("a", UUID.upper(), {"amazon_aid": UUID}),
+        ("a", f" {UUID}S", {"android_app_set_id": UUID.upper()}),
+        ("i", UUID, {"idfv": UUID.upper()}),
+        ("i", UUID, {"idfa": UUID.upper()}),
+    ],
+)
+async def test_a_device_id_finds_what_the_sdk_made_it_of(store, app, device_id, held):
+    """An event that waits for its user carries the advertising, vendor or App Set id, and no device id of Amplitude."""
+    postback = {"event_name": "install", "media_source": "tiktok", "event_time": "2026-03-01 10:00:00", **held}
+    platform = "android" if app == "a" else "ios"
+    flow = Flow({app: AppFlow(Rules(app=app, platform=platform))}, KEYRING)
+    body = json.dumps(postback | {"platform": platform}).encode()
+    filing = flow.filing(Envelope(app, Source.PUSH, Media.JSON, NOW_MS, body, "r"))
+    assert isinstance(filing.decision, Hold)
+    await store.file([filing], NOW_MS)
+    other = PersonIds(device_id=device_id.replace("3840", "3841") + ("R" if device_id[-1] != "S" else ""))
+    for person, left in ((other, {"held": 1}), (PersonIds(device_id=device_id), {"forgotten": 1})):
+        await forget(person, apps(app), store, KEYRING, clock=JumpingClock(NOW_MS + 1000))
+        assert {count.outcome: count.n for count in await store.counts() if count.n} == left
 
 
 def said(person: PersonIds, *names: str, **named) -> list[tuple[str, str, str, str]]:

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from msgspec import Struct, structs
 
 from flybridge.amplitude import deletion as amplitude
+from flybridge.amplitude.stream import device_ids
 from flybridge.appsflyer import deletion as appsflyer
 from flybridge.clock import Clock
 from flybridge.config.apps import App
@@ -50,8 +51,9 @@ class PersonIds(Struct, frozen=True):
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The ids, trimmed, without zeros and placeholders."""
-        given = (self.customer_user_id, self.device_id, self.appsflyer_id, self.advertising_id)
+        """The ids, trimmed, without zeros and placeholders, and what a device id was made of."""
+        made_of = [value for _, value in device_ids(usable(self.device_id) or "", "")]
+        given = dict.fromkeys((self.customer_user_id, self.device_id, self.appsflyer_id, self.advertising_id, *made_of))
         return tuple(found for value in given if (found := usable(value)) is not None)
 
     @property
@@ -72,8 +74,9 @@ class PersonIds(Struct, frozen=True):
 def keys_of(person: PersonIds, apps: Iterable[App], keyring: Keyring) -> tuple[bytes, ...]:
     """Return the matching keys of a person's ids in these apps, under every secret, in a fixed order.
 
-    A device id is searched for as a vendor id too, because Amplitude's iOS SDK takes that as device id.
+    A device id is searched for as what Amplitude's SDKs make it of, too: a vendor, advertising or App Set id.
     """
+    device_id = usable(person.device_id) or ""
     ids = [*person.kinds, (IdKind.IDFV, person.device_id)]
     # An app that streams to AppsFlyer keeps who is installed where under keys of their own.
     streamed = [(IdKind.INSTALLED_BY_USER, person.customer_user_id), (IdKind.INSTALLED_ON_DEVICE, person.device_id)]
@@ -82,7 +85,11 @@ def keys_of(person: PersonIds, apps: Iterable[App], keyring: Keyring) -> tuple[b
             {
                 key
                 for app in apps
-                for kind, value in (ids + streamed if app.streams else ids)
+                for kind, value in (
+                    *ids,
+                    *device_ids(device_id, app.platform),
+                    *(streamed if app.streams else ()),
+                )
                 for key in keyring.keys(app.name, kind, value)
             }
         )
