@@ -351,6 +351,39 @@ def test_times_of_parquet_are_moved_to_utc_once(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "utc", "called"),
+    [
+        ("Europe/Berlin", "09:00:00", "Europe/Berlin"),
+        ("europe/berlin ", "09:00:00", "Europe/Berlin"),
+        ("UTC+2", "08:00:00", "UTC+2"),
+        ("+02:00", "08:00:00", "+02:00"),
+        ("(GMT-05:30) Somewhere", "15:30:00", "(GMT-05:30) Somewhere"),
+        ("Asia/Kolkata", "04:30:00", "Asia/Kolkata"),
+    ],
+)
+def test_zones_are_named_as_appsflyer_shows_them(tmp_path, name, utc, called):
+    """By the name of a place in either case, or as an offset."""
+    zone = Zone(name)
+    (found,) = rows_of(tmp_path / "a.csv", HEADER + "1-2,buy,2026-01-31 10:00:00,\n", zone)
+    assert found.fields["event_time"] == f"2026-01-31 {utc}"
+    assert zone.name == called
+    assert not zone.is_utc
+
+
+@pytest.mark.parametrize("name", ["UTC", "utc", "GMT", "Z", "Etc/UTC", "UTC+0", "+00:00", "Etc/GMT"])
+def test_all_names_of_utc_are_utc(name):
+    """Times of it are left as they are."""
+    assert Zone(name).is_utc
+
+
+@pytest.mark.parametrize("name", ["", " ", "Mars/Olympus", "../../etc/passwd", "+25", "CEST", "2", "Europe"])
+def test_a_zone_that_is_none_is_refused(name):
+    """It is never guessed."""
+    with pytest.raises(ConfigError, match="no time zone"):
+        Zone(name)
+
+
+@pytest.mark.parametrize(
     ("fields", "text"),
     [
         ({"event_time": "2026-01-31 10:00:00", "install_time": "2025-01-01 00:00:00"}, "2026-01-31 10:00:00"),

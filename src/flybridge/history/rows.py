@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +24,7 @@ from flybridge.appsflyer.columns import Columns
 from flybridge.appsflyer.postback_time import has_fraction, local_time, time_ms
 from flybridge.appsflyer.raw_report import BAD_ROW, NO_EVENT_TIME, Report, report_of
 from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.written_time import zone_of as zone_named
 
 TIMES: Final = (
     "event_time",
@@ -80,14 +81,14 @@ class Zone:
     """The time zone of a file's times. Raises `ConfigError` for a name that is none."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
         self.ambiguous = 0
-        try:
-            self._zone = None if name.upper() in {"UTC", "GMT", "Z"} else ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ConfigError(
-                "--timezone", f"there is no time zone {name!r}.", "Write a name such as Europe/Berlin, or UTC."
-            ) from None
+        zone = UTC if name.strip().upper() == "Z" else zone_named(name)
+        if zone is None:
+            example = "Write a name such as Europe/Berlin, an offset such as UTC+2, or UTC."
+            raise ConfigError("--timezone", f"there is no time zone {name!r}.", example)
+        self.name = zone.key if isinstance(zone, ZoneInfo) else name.strip()
+        # A zone of rules has no offset without a time.
+        self._zone = None if zone.utcoffset(None) == timedelta() else zone
         self._utc = lru_cache(4096)(self._offset)
 
     @property

@@ -114,7 +114,7 @@ class HistoryImport:
                     read: Iterable[RowTimes | RawRow | BadRow] = rows.timed()
                 else:
                     read = (row for row in rows if not isinstance(row, RawRow) or self._ends(row))
-                await surveyor.read(file.name, read, equal, self._plan.zone or "UTC")
+                await surveyor.read(file.name, read, equal, self._zone.name if self._zone else "UTC")
         return surveyor.finish([self._zone] if self._zone else [])
 
     @property
@@ -149,7 +149,7 @@ class HistoryImport:
         # The days are part of it: other rows of the same file are another import.
         span = "" if not self._is_bounded else f"#{plan.from_ms}-{plan.until_ms}"
         for file, named in self.ordered():
-            name, mark = file.name + span, f"{file.mark} {plan.zone or ''}"
+            name, mark = file.name + span, f"{file.mark} {self._zone.name if self._zone else ''}"
             if self._progress.reached(plan.app, name, mark).done and not plan.again:
                 done.append(Taken(file.name, known=True))
                 continue
