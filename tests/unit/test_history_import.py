@@ -6,8 +6,11 @@ import asyncio
 import gzip
 import json
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -15,13 +18,17 @@ from flybridge import wiring
 from flybridge.cli.app import app
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import find_files
 from flybridge.history.progress import Progress
 from flybridge.history.run import HistoryImport, ImportPlan
 from flybridge.history.take import BLOCK
 from flybridge.records import Deliver, Envelope, Media, Source, day_of
+from flybridge.sandbox.server import Sandbox
 from flybridge.service import backends
+from flybridge.testing.clocks import ManualClock
+from flybridge.testing.inside import Inside
 
 NOW = SystemClock().now_ms()
 CONFIG = """
@@ -228,6 +235,54 @@ def test_the_hour_that_a_clock_has_twice_is_the_same_in_local_files_pushes_and_g
     assert processed(config) == {"pending": 2, "duplicate": 2}
     found = run(config, "gaps", "--from", "2025-10-26", "--to", "2025-10-27", "--locker")
     assert "1 row in AppsFlyer, 0 missing here" in found.output, found.output
+
+
+async def test_reports_of_the_sandbox_in_local_time_repeat_what_was_pushed(config, tmp_path):
+    """Of the night in which clocks are set back as well; in a zone that is not the app's there is no report."""
+    sandbox = Sandbox(ManualClock(1_792_972_800_000))  # 2026-10-26
+    inside = Inside(sandbox)
+    app_id, minutes = "com.example.shop", range(0, 240, 15)
+    moments = [datetime(2026, 10, 24, 23, tzinfo=UTC) + timedelta(minutes=minute) for minute in minutes]
+    messages = [
+        {
+            "appsflyer_id": f"1-{number % 2}",
+            "event_name": "af_purchase",
+            "event_time": f"{moment:%Y-%m-%d %H:%M:%S}.{number:03}",
+            "install_time": "2026-10-25 01:15:00.500",
+            "media_source": "tiktok",
+            "custom_data": json.dumps({"amplitude_device_id": "device-1"}),
+        }
+        for number, moment in enumerate(moments)
+    ]
+
+    async def answer(method: str, path: str, body: bytes = b"") -> HttpResponse:
+        return await inside.send(HttpRequest(method, f"http://sandbox{path}", {"Authorization": "Bearer t"}, body))
+
+    await answer("POST", f"/sandbox/reports/app?app={app_id}&timezone=Europe/Berlin")
+    await answer("POST", f"/sandbox/raw/happened?app={app_id}", b"\n".join(map(msgspec.json.encode, messages)))
+    report = f"/api/raw-data/export/app/{app_id}/in_app_events_report/v5?from=2026-10-25&to=2026-10-25"
+    more = "&additional_fields=custom_data"
+    assert (await answer("GET", f"{report}&timezone=Asia/Tokyo")).status == 400
+    redirect = await answer("GET", f"{report}&timezone=Europe/Berlin{more}")
+    location = urlsplit(redirect.headers["location"])
+    page = sandbox.raw_pull.own_page({"method": "GET", "path": location.path, "query_string": b"", "headers": []}, b"")
+    (tmp_path / "local.csv").write_bytes(page.content)
+    assert page.content.count(b"2026-10-25 02:30:00") == 2
+
+    async with backends.opened(load(config, {})) as (inbox, _):
+        for message in messages:
+            body = msgspec.json.encode(message)
+            await inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, NOW, body))
+
+    def imported() -> Counter[str]:
+        processed(config)
+        words = ("import", str(tmp_path / "local.csv"), "--timezone", "Europe/Berlin", "--yes")
+        assert run(config, *words).exit_code == 0
+        return processed(config)
+
+    counts = await asyncio.to_thread(imported)
+    assert counts["pending"] == len(messages)
+    assert counts["duplicate"] == page.content.count(b"af_purchase") > 12
 
 
 def test_a_bad_row_is_a_dead_letter_with_its_place(config, tmp_path):

@@ -55,7 +55,7 @@ class Sandbox:
         self.appsflyer = AppsFlyerServer(self.clock, appsflyer_faults)
         self.reports = Reports(self.clock, appsflyer_faults)
         self.raw_data = RawData()
-        self.raw_pull = RawPull(self.raw_data, self.clock, appsflyer_faults)
+        self.raw_pull = RawPull(self.raw_data, self.clock, appsflyer_faults, self.reports.apps)
         self.push_config = PushConfig(self.clock)
         self.streamer = Streamer(self.amplitude, self.clock)
         self._records: Any = records_app(self.amplitude, self.clock)

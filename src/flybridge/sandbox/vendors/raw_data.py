@@ -13,7 +13,7 @@ import io
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import islice
 from typing import Any, Final
 
@@ -129,13 +129,13 @@ def header(additional: Sequence[str]) -> list[str]:
     return [column for column, _ in DEFAULT] + [column for field, column, _ in ADDITIONAL if field in additional]
 
 
-def cells(message: Mapping[str, Any], additional: Sequence[str]) -> list[str]:
-    """Return the values of a row."""
+def cells(message: Mapping[str, Any], additional: Sequence[str], zone: tzinfo = UTC) -> list[str]:
+    """Return the values of a row, with times in a zone."""
     names = [name for _, name in DEFAULT] + [name for field, _, name in ADDITIONAL if field in additional]
-    return [cell(name, message.get(name)) for name in names]
+    return [cell(name, message.get(name), zone) for name in names]
 
 
-def cell(name: str, value: object) -> str:
+def cell(name: str, value: object, zone: tzinfo = UTC) -> str:
     """Return a value as reports write it: nothing for none, times in whole seconds."""
     match value:
         case None:
@@ -145,7 +145,12 @@ def cell(name: str, value: object) -> str:
         case dict() | list():
             return msgspec.json.encode(value).decode()
     text = str(value)
-    return text.partition(".")[0] if name.endswith("_time") or name == "gp_install_begin" else text
+    if not name.endswith("_time") and name != "gp_install_begin":
+        return text
+    whole = text.partition(".")[0]
+    if zone is UTC or (at_s := _moment(whole)) is None:
+        return whole
+    return f"{datetime.fromtimestamp(at_s, zone):%Y-%m-%d %H:%M:%S}"
 
 
 def as_csv(rows: Iterable[Sequence[str]], *, quoted: bool = False) -> bytes:

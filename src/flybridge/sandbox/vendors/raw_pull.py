@@ -7,6 +7,7 @@
 The order of a request: token, app, parameters, lookback, quota; then a redirect to a signed address, as the live
 service answers, which takes no token beside its signature. Rows over the limit are left out without a word. Errors are
 JSON as specified, and the quota for in-app events and unknown apps are text and a page, as the live service answers.
+With `timezone=`, the app's (`/sandbox/reports/app`), times are local, of the hour that occurs twice as well.
 `faults`: `html` and `empty` are answered with 200, `503` and `429` as they are.
 
 https://dev.appsflyer.com/hc/reference/raw_data_pull_api_tokenv2-overview (raw_data_pull_api_tokenv2.yaml of
@@ -18,16 +19,18 @@ from __future__ import annotations
 import re
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
 from itertools import chain, islice
 from typing import Final
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, no_such_page, query_of
 from flybridge.sandbox.played import VendorApi
+from flybridge.sandbox.vendors.aggregates import ReportedApp
 from flybridge.sandbox.vendors.raw_columns import ADDITIONAL
 from flybridge.sandbox.vendors.raw_data import NAMES, RawData, as_csv, cells, header
 
@@ -52,9 +55,10 @@ class RawPull(VendorApi):
     below = (PATH, OWN)
     max_bytes = 512 * 2**20
 
-    def __init__(self, data: RawData, clock: Clock, faults: Faults) -> None:
+    def __init__(self, data: RawData, clock: Clock, faults: Faults, apps: Mapping[str, ReportedApp]) -> None:
         super().__init__(clock, faults)
         self.data = data
+        self.apps = apps
         self.quota = QUOTA
         self.rows = 0
         self.lookback_days = LOOKBACK_DAYS
@@ -104,7 +108,10 @@ class RawPull(VendorApi):
         return self._report(parts[0], parts[1], query_of(scope))
 
     def _report(self, app_id: str, report: str, given: Mapping[str, str]) -> SandboxAnswer:
-        begin, end = _time(given.get("from", "")), _time(given.get("to", ""), last=True)
+        zone = self._zone(app_id, given.get("timezone", ""))
+        if zone is None:
+            return SandboxAnswer(400, {"message": "Invalid timezone"})
+        begin, end = _time(given.get("from", ""), zone), _time(given.get("to", ""), zone, last=True)
         if begin is None or end is None or end <= begin:
             return SandboxAnswer(400, {"message": "Invalid date range"})
         now = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
@@ -124,22 +131,28 @@ class RawPull(VendorApi):
             return SandboxAnswer(400, {"message": "Your API call limit has been reached for the given report type"})
         self.calls[day, app_id, report] += 1
         rows = islice(self.data.rows(app_id, report, begin.timestamp(), end.timestamp()), self.rows or limit)
-        content = as_csv(chain([header(fields)], (cells(row, fields) for row in rows)))
+        content = as_csv(chain([header(fields)], (cells(row, fields, zone) for row in rows)))
         name = sha256(f"{app_id} {report} {given} {len(self._files)} {sum(self.calls.values())}".encode()).hexdigest()
         self._files[name] = b"\xef\xbb\xbf" + content
         return SandboxAnswer(
             302, "", {"location": f"{SIGNED}{name}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={name[:16]}"}
         )
 
+    def _zone(self, app_id: str, name: str) -> tzinfo | None:
+        """Return the zone of a report's times; None if it is not the app's. The hour that occurs twice is ambiguous."""
+        if name in ("", "UTC"):
+            return UTC
+        return ZoneInfo(name) if app_id in self.apps and name == self.apps[app_id].timezone else None
 
-def _time(text: str, *, last: bool = False) -> datetime | None:
+
+def _time(text: str, zone: tzinfo, *, last: bool = False) -> datetime | None:
     """Return a time. `last`: the end of the day, minute or second that it names."""
     found = _TIME.fullmatch(text)
     if found is None:
         return None
     day, minute, second = found.groups()
     try:
-        moment = datetime.fromisoformat(f"{day} {minute or '00:00'}{second or ':00'}").replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(f"{day} {minute or '00:00'}{second or ':00'}").replace(tzinfo=zone)
     except ValueError:
         return None
     step = timedelta(seconds=1) if second else timedelta(minutes=1) if minute else timedelta(days=1)
