@@ -16,41 +16,21 @@ from flybridge.service.lifetime import housekeeping
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.telemetry.metrics import Metrics
 from flybridge.telemetry.reporter import Reporter
+from flybridge.testing.clocks import MachineClock
 
 NOW_MS = 1_790_000_000_000
 
 
-class Machine:
-    """A machine whose clock can be set, while its monotonic time goes on."""
-
-    def __init__(self, now_ms: int = NOW_MS) -> None:
-        self.wall_ms = now_ms
-        self.seconds = 5.0
-
-    def now_ms(self) -> int:
-        return self.wall_ms
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.passes(seconds)
-
-    def passes(self, seconds: float) -> None:
-        self.wall_ms += round(seconds * 1000)
-        self.seconds += seconds
-
-    def clock(self) -> ConfirmedClock:
-        """Build a clock of this machine."""
-        return ConfirmedClock(self, self.monotonic)
+def clock_of(machine: MachineClock) -> ConfirmedClock:
+    """Build the clock of a process on a machine."""
+    return ConfirmedClock(machine, machine.monotonic)
 
 
 @pytest.mark.parametrize("jump_ms", [32 * DAY_MS, 2 * HOUR_MS, 56 * 365 * DAY_MS])
 def test_a_jump_ahead_that_is_taken_back_was_never_there(jump_ms):
     """Time goes on as before, and is the machine's again afterwards."""
-    machine = Machine()
-    clock = machine.clock()
+    machine = MachineClock(NOW_MS)
+    clock = clock_of(machine)
     machine.wall_ms += jump_ms
     for _ in range(8):
         machine.passes(1)
@@ -64,8 +44,8 @@ def test_a_jump_ahead_that_is_taken_back_was_never_there(jump_ms):
 @pytest.mark.parametrize("jump_ms", [32 * DAY_MS, -DAY_MS])
 def test_a_jump_is_believed_when_the_new_time_has_been_steady(jump_ms):
     """Not a second before."""
-    machine = Machine()
-    clock = machine.clock()
+    machine = MachineClock(NOW_MS)
+    clock = clock_of(machine)
     machine.wall_ms += jump_ms
     clock.now_ms()
     machine.passes(CONFIRM_S - 1)
@@ -78,8 +58,8 @@ def test_a_jump_is_believed_when_the_new_time_has_been_steady(jump_ms):
 
 def test_a_second_jump_begins_the_wait_anew():
     """A clock that is set again and again is never confirmed."""
-    machine = Machine()
-    clock = machine.clock()
+    machine = MachineClock(NOW_MS)
+    clock = clock_of(machine)
     for n in range(1, 5):
         machine.wall_ms += n * DAY_MS
         clock.now_ms()
@@ -89,25 +69,25 @@ def test_a_second_jump_begins_the_wait_anew():
 
 def test_an_earlier_process_has_known_the_time():
     """After a boot with a wrong clock, or a long stop, nothing expires at once; after a short one all goes on."""
-    machine = Machine(NOW_MS + 32 * DAY_MS)
-    clock = machine.clock()
+    machine = MachineClock(NOW_MS + 32 * DAY_MS)
+    clock = clock_of(machine)
     clock.begin(NOW_MS)
     machine.passes(1)
     assert clock.now_ms() == NOW_MS + 1000
     machine.passes(CONFIRM_S)
     assert clock.now_ms() == machine.wall_ms
-    again = machine.clock()
+    again = clock_of(machine)
     again.begin(machine.wall_ms - TOLERANCE_MS + 1)
     assert again.now_ms() == machine.wall_ms
-    first = machine.clock()
+    first = clock_of(machine)
     first.begin(0)
     assert (first.now_ms(), first.jump_s) == (machine.wall_ms, 0)
 
 
 def test_a_boot_at_1970_is_no_confirmed_time():
     """Neither the wrong time nor the leap back to the right one erases anything."""
-    machine = Machine(0)
-    clock = machine.clock()
+    machine = MachineClock(0)
+    clock = clock_of(machine)
     clock.begin(NOW_MS)
     machine.passes(60)
     assert clock.now_ms() == machine.wall_ms
@@ -120,8 +100,8 @@ def test_a_boot_at_1970_is_no_confirmed_time():
 
 def test_what_comes_after_a_boot_at_1970_is_dated_by_the_confirmed_time():
     """Else it would expire as soon as the clock is set right. A clock that is a day behind, or ahead, is its own."""
-    machine = Machine(0)
-    confirmed = machine.clock()
+    machine = MachineClock(0)
+    confirmed = clock_of(machine)
     confirmed.begin(NOW_MS)
     received, filed = DatingClock(machine, confirmed), DatingClock(confirmed, confirmed)
     machine.passes(60)
@@ -136,8 +116,8 @@ def test_what_comes_after_a_boot_at_1970_is_dated_by_the_confirmed_time():
 
 def test_a_time_of_long_ago_that_stays_is_believed():
     """As any other: nobody knows better."""
-    machine = Machine(0)
-    confirmed = machine.clock()
+    machine = MachineClock(0)
+    confirmed = clock_of(machine)
     confirmed.begin(NOW_MS)
     received = DatingClock(machine, confirmed)
     assert received.now_ms() == NOW_MS
@@ -148,8 +128,8 @@ def test_a_time_of_long_ago_that_stays_is_believed():
 @given(st.lists(st.tuples(st.floats(0, 600), st.integers(-40 * DAY_MS, 40 * DAY_MS)), max_size=30))
 def test_it_never_is_ahead_of_the_machine_nor_of_the_time_that_has_passed(steps):
     """Whatever the clock does within the time in which no jump is confirmed."""
-    machine = Machine()
-    clock = machine.clock()
+    machine = MachineClock(NOW_MS)
+    clock = clock_of(machine)
     passed = 0.0
     for seconds, jump_ms in steps:
         passed += seconds
@@ -173,8 +153,8 @@ async def test_housekeeping_erases_nothing_in_a_jump_and_says_so(tmp_path):
     """Dead letters, content keys and holds outlive 32 days too many for 8 seconds; it is warned of and measured."""
     store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
     await store.open()
-    machine = Machine()
-    clock = machine.clock()
+    machine = MachineClock(NOW_MS)
+    clock = clock_of(machine)
     envelope = Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, b"{}", "r")
     hold = Hold(Deliver("http_v2", "i", "e", b"{}"), (b"k" * 16,), ("idfa",), NOW_MS, NOW_MS + DAY_MS)
     key = b"c" * 16
