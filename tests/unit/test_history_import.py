@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -330,6 +332,22 @@ def test_a_row_without_a_time_is_shown_and_widens_no_span(config, tmp_path, days
     assert found["rows"] == 3
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_times_of_files_with_api_names_are_shown_as_utc(config, tmp_path, ending):
+    """Whichever zone is named for the others."""
+    (tmp_path / "a.csv").write_text(HEADER + row(1, "buy", "2025-03-02 10:00:00"))
+    if ending == "csv":
+        (tmp_path / "b.csv").write_text(",".join(NAMES) + "\n" + row(2, "buy", "2025-03-02 10:00:00"))
+    else:
+        times = ["2025-03-02 10:00:00"]
+        pq.write_table(
+            pa.table({"appsflyer_id": ["1-2"], "event_name": ["buy"], "event_time": times}), tmp_path / "b.parquet"
+        )
+    words = ("import", str(tmp_path), "--timezone", "Europe/Berlin", "--dry-run", "--json")
+    spans = {one["zone"]: one["first"] for one in json.loads(run(config, *words).output)["spans"]}
+    assert spans == {"Europe/Berlin": "2025-03-02 09:00:00", "UTC": "2025-03-02 10:00:00"}
+
+
 def test_a_dry_run_counts_what_is_in_several_files_once(config, tmp_path):
     """As the import does. Equal rows of one file happened as often as they are there."""
     sale = row(1, "af_purchase", "2025-03-01 10:00:00", revenue="2")
@@ -435,9 +453,6 @@ async def test_it_goes_on_after_it_was_killed(tmp_path, ending):
         lines = [f'{a},{b},{c},"{d}"\n' for a, b, c, d in values]
         path.write_text(",".join(names) + "\n" + "".join(lines))
     else:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         pq.write_table(pa.table(dict(zip(names, map(list, zip(*values, strict=True)), strict=True))), path)
     expected: Counter[bytes] = Counter()
     wanted = set()

@@ -16,8 +16,10 @@ BATCH: Final = 2000
 UTC_MARK: Final = "+00:00"
 
 
-def parquet_rows(stored: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: int) -> Iterator[RawRow]:
-    """Yield the rows of a Parquet file after the first `start`."""
+def parquet_rows(
+    stored: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: int
+) -> tuple[Zone, Iterator[RawRow]]:
+    """Return the zone of a Parquet file's times, and its rows after the first `start`."""
     table = opened_parquet(stored)
     columns = columns_of(table.schema_arrow.names)
     if not is_raw_data(columns):
@@ -26,6 +28,10 @@ def parquet_rows(stored: IO[bytes], name: str, named: Report | None, zone: Zone 
     if is_of_copies(columns.fields):
         named = Report.POSTBACKS
     shift = zone_of(columns, zone, name)
+    return shift, _rows_of_table(table, columns, named, shift, start)
+
+
+def _rows_of_table(table: Any, columns: Columns, named: Report | None, shift: Zone, start: int) -> Iterator[RawRow]:
     number = 0
     for batch in table.iter_batches(batch_size=BATCH):
         if number + batch.num_rows > start:

@@ -24,7 +24,7 @@ from typing import IO, Any, Final
 from flybridge.appsflyer.columns import Columns, columns_of, is_raw_data
 from flybridge.appsflyer.raw_report import Report, is_of_copies
 from flybridge.errors import FlybridgeError
-from flybridge.history.rows import SHOWN, BadRow, RawRow, Zone, row_of, zone_of
+from flybridge.history.rows import SHOWN, UTC_TIMES, BadRow, RawRow, Zone, row_of, zone_of
 from flybridge.system.text_encoding import line_text
 
 MAX_RECORD: Final = 1 << 20
@@ -58,6 +58,7 @@ class CsvReader:
         self.named, self._zone, self._name = named, zone, name
         self.end = self.lines = 0
         self.delimiter = ""
+        self._shift = zone or UTC_TIMES  # until a header is read
         self.columns = self._header()
         # Lines that were read before are looked at for another header, and no more.
         while self.end < start[0] and (line := self._line()):
@@ -68,9 +69,9 @@ class CsvReader:
         self._may_have_header = may_be_header(b"".join(self._lines[self._at :]))
 
     @property
-    def is_utc(self) -> bool:
-        """Whether times without a zone are UTC."""
-        return self._shift.is_utc
+    def zone(self) -> Zone:
+        """The zone of times without one: that of the file's times, or UTC where its columns say so."""
+        return self._shift
 
     def _header(self) -> Columns:
         """Read the header: the first line, or the one after some lines of a title."""

@@ -27,7 +27,7 @@ from flybridge.history.arrow_rows import parquet_rows
 from flybridge.history.column_keys import KeyedRow, KeyOwner, keyed_rows
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.row_times import RowTimes, timed_rows
-from flybridge.history.rows import BadRow, RawRow, Zone
+from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, Zone
 from flybridge.history.unpacked import unpacked
 from flybridge.system.text_encoding import as_utf8
 
@@ -286,12 +286,15 @@ def _said(problem: Exception) -> str:
 class RawRows:
     """The rows of a file after `start`: the end and the line number of the last row that is not wanted.
 
+    `zone` is that of its times as far as they have none; once its columns are read, UTC where these say so.
+
     Iterating raises `FlybridgeError` if the file can't be read, or not to its end, after the rows before.
     """
 
     def __init__(self, file: RawFile, zone: Zone | None, named: Report | None, start: tuple[int, int] = (0, 0)) -> None:
         self.file = file
         self._zone, self._named, self._start = zone, named, start
+        self.zone = zone or UTC_TIMES
         self._stored: IO[bytes] | None = None
 
     @property
@@ -347,6 +350,9 @@ class RawRows:
         mark = stored.read(4)
         stored.seek(0)
         if mark == _PARQUET:
-            yield parquet_rows(stored, name, named, zone, start[0])
+            self.zone, rows = parquet_rows(stored, name, named, zone, start[0])
+            yield rows
         elif mark:
-            yield CsvReader(as_utf8(unpacked(stored, name)), name, named, zone, start)
+            reader = CsvReader(as_utf8(unpacked(stored, name)), name, named, zone, start)
+            self.zone = reader.zone
+            yield reader

@@ -69,7 +69,7 @@ def _is_provable(reader: CsvReader) -> bool:
     """Whether all rows of a file are messages, and have an event's name and time in columns of their own."""
     fields = reader.columns.fields
     return (
-        reader.is_utc
+        reader.zone.is_utc
         and not reader.columns.again
         and reader.named in (None, *TAKEN)
         and reader.named is not Report.SKADNETWORK

@@ -114,7 +114,7 @@ class HistoryImport:
                     read: Iterable[RowTimes | RawRow | BadRow] = rows.timed()
                 else:
                     read = (row for row in rows if not isinstance(row, RawRow) or self._ends(row))
-                await surveyor.read(file.name, read, equal, self._zone.name if self._zone else "UTC")
+                await surveyor.read(rows, read, equal)
         return surveyor.finish([self._zone] if self._zone else [])
 
     @property

@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.raw_report import TAKEN
 from flybridge.errors import FlybridgeError
+from flybridge.history.files import RawRows
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
@@ -87,31 +88,28 @@ class Surveyor:
         self._revenue: dict[str, list[float]] = {}
         self._times: dict[str, tuple[int, int]] = {}
 
-    async def read(
-        self, name: str, rows: Iterable[RowTimes | RawRow | BadRow], equal: EqualRows | None, zone: str
-    ) -> None:
-        """Read the rows of one file. One that can't be read to its end is noted."""
+    async def read(self, of: RawRows, rows: Iterable[RowTimes | RawRow | BadRow], equal: EqualRows | None) -> None:
+        """Read these rows of one file. One that can't be read to its end is noted."""
         page = list[RawRow]()
         self._survey.files += 1
         try:
-            await self._read(name, rows, page, equal, zone)
+            await self._read(of, rows, page, equal)
         except FlybridgeError as problem:
             self._survey.problems.append(str(problem))
-        await self._count(page, equal, zone)
+        await self._count(page, equal, of.zone.name)
 
     async def _read(
         self,
-        name: str,
+        of: RawRows,
         rows: Iterable[RowTimes | RawRow | BadRow],
         page: list[RawRow],
         equal: EqualRows | None,
-        zone: str,
     ) -> None:
-        survey = self._survey
+        survey, name = self._survey, of.file.name
         for row in rows:
             if isinstance(row, RowTimes):
                 survey.rows += row.rows
-                self._widen(zone, row.first_ms, row.last_ms)
+                self._widen(of.zone.name, row.first_ms, row.last_ms)
                 continue
             survey.rows += 1
             if isinstance(row, BadRow):
@@ -123,7 +121,7 @@ class Surveyor:
                 self._show(name, dated(row))
                 page.append(row)
                 if len(page) == PAGE:
-                    await self._count(page, equal, zone)
+                    await self._count(page, equal, of.zone.name)
                     page.clear()
 
     def _widen(self, zone: str, first_ms: int, last_ms: int) -> None:
