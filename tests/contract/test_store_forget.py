@@ -8,6 +8,7 @@ from msgspec import structs
 
 from flybridge.errors import FlybridgeError
 from flybridge.records import DAY_MS, Apply, Dead, Filing, Person, Source
+from flybridge.store.core.tables import Read
 from flybridge.store.receipt import Removed, VendorStep
 from flybridge.store.records import Settlement
 
@@ -236,3 +237,21 @@ async def test_keys_of_people_go_with_their_last_line(store):
     await store.prune(NOW_MS + 40 * DAY_MS, ledger_days=30, dead_days=30)
     assert (await forget(store, "cuid")).installations == 0
     assert (await forget(store, "idfa", receipt="next")).installations == 1
+
+
+async def test_both_keys_of_an_event_of_two_moments_are_removed(store):
+    """Its insert_id names them."""
+    first, second = key("first"), key("second")
+    deliver = structs.replace(item(user_id="ada"), insert_id=f"{first.hex()}-{second.hex()}-r2")
+    known = {"key": first, "other_key": second, "ordinal": 2, "key_until_ms": NOW_MS + DAY_MS}
+    await file(
+        store, about(Filing(envelope(), deliver, **known), "ada"), direct(key=key("other"), key_until_ms=LATER_MS)
+    )
+    assert await remembered(store, first, second, key("other")) == 3
+    await forget(store, "ada")
+    assert await remembered(store, first, second, key("other")) == 1
+
+
+async def remembered(store, *keys: bytes) -> int:
+    """Return how many of these content keys are remembered."""
+    return len(await store._read(lambda db: db.among(Read.SEEN, keys, NOW_MS)))

@@ -205,19 +205,20 @@ def _wipe(ledger: LedgerWriter, rows: Sequence[PersonRow], now_ms: int) -> dict[
     ids = [(row_id,) for row_id in ended]
     tables.write(Write.DROP_DEAD, ids)
     tables.write(Write.DROP_ITEMS, ids)
-    # An insert_id begins with the content key in hex; what has none was remembered by its digest.
-    tables.write(Write.FORGET_SEEN, [(_key(row),) for row in rows])
+    tables.write(Write.FORGET_SEEN, [(key,) for row in rows for key in _keys(row)])
     tables.write(Write.DROP_ATTEMPTS, [(row.id,) for row in rows])  # vendors' words may quote what they were sent
     tables.write(Write.DROP_MESSAGES, [(row.id,) for row in rows])
     tables.write(Write.ANONYMISE, [(row.id,) for row in rows])
     return wiped
 
 
-def _key(row: PersonRow) -> bytes:
+def _keys(row: PersonRow) -> list[bytes]:
+    """Return what an event was remembered by: an insert_id begins with its content key in hex, or with both it has."""
     try:
-        return bytes.fromhex(row.insert_id[: 2 * KEY_BYTES]) or row.digest
+        found = [bytes.fromhex(part) for part in row.insert_id.split("-")[:2] if len(part) == 2 * KEY_BYTES]
     except ValueError:
-        return row.digest
+        found = []
+    return found or [row.digest]
 
 
 # --- receipts
