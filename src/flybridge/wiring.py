@@ -17,10 +17,9 @@ from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.settings import AudienceSettings, Cadence, called
 from flybridge.clock import Clock
-from flybridge.config.apps import App, AtExpiry, HoldV1
+from flybridge.config.apps import App, AtExpiry, HoldV1, streams_of
 from flybridge.config.notify import PORTS
 from flybridge.config.settings import Config
-from flybridge.config.streams import streams_of
 from flybridge.delivery.exchange import Download, Endpoint
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring

@@ -94,7 +94,7 @@ def true_spend() -> Counter[str]:
 
 
 def row(source: str, country: str = "", cost: float | None = None, clicks: int | None = None) -> AggregateRow:
-    return AggregateRow(date(2026, 1, 1), "", source, "c", country, None, clicks, 1, 1, 1, 0.0, cost, {})
+    return AggregateRow(date(2026, 1, 1), source, "c", country, None, clicks, cost, "", 1, 1, 1, 0.0, {})
 
 
 def test_what_has_no_country_is_kept_without_one():

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct, field
 
 from flybridge.amplitude.cohort import Credentials
-from flybridge.delivery.exchange import HttpRequest, HttpResponse, retry_after_s
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.records import HOUR_MS
 
 PATH: Final = "/api/2/export"
@@ -31,7 +31,6 @@ class ExportRefused(Struct, frozen=True):
     """Why there is no export. `is_empty`: there is nothing in these hours; `is_large`: ask for fewer of them."""
 
     problem: str
-    again_s: float | None = None
     is_empty: bool = False
     is_large: bool = False
 
@@ -88,10 +87,8 @@ def refusal(response: HttpResponse) -> ExportRefused | None:
             return ExportRefused(
                 f"Amplitude answers {response.status}: amplitude.api_key, secret_key and region are not of one project."
             )
-        case 429:
-            return ExportRefused("Amplitude answers 429.", retry_after_s(response) or 300.0)
-        case status if status >= 500 or status in {408, 425}:
-            return ExportRefused(f"Amplitude answers {status}.", retry_after_s(response) or 60.0)
+        case status if status >= 500 or status in {408, 425, 429}:
+            return ExportRefused(f"Amplitude answers {status}.")
         case status:
             return ExportRefused(f"Amplitude refuses the export ({status}).")
 

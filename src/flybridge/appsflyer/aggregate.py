@@ -27,6 +27,7 @@ from msgspec import Struct
 from flybridge.appsflyer.report import (
     ReportLine,
     ReportRefusal,
+    SpendRow,
     Unreadable,
     header_and_lines,
     refusal,
@@ -57,24 +58,17 @@ class EventFigures(Struct, frozen=True):
     sales: float | None = None
 
 
-class AggregateRow(Struct, frozen=True):
-    """One row. `media_source` is `Organic` or `restricted` where AppsFlyer says so; empty texts are none.
+class AggregateRow(SpendRow, frozen=True):
+    """One row. `media_source` is `Organic` or `restricted` where AppsFlyer says so.
 
     Retargeting reports have `conversions` of a `conversion_type` instead of `installs`.
     """
 
-    day: date
     agency: str
-    media_source: str
-    campaign: str
-    country: str
-    impressions: int | None
-    clicks: int | None
     installs: int | None
     sessions: int | None
     loyal_users: int | None
     revenue: float | None
-    cost: float | None
     events: Mapping[str, EventFigures]
     conversions: int | None = None
     conversion_type: str = ""
@@ -140,17 +134,17 @@ def _events(header: list[str]) -> tuple[Events, str]:
 def _row(line: ReportLine, events: Events) -> AggregateRow:
     return AggregateRow(
         line.day("date"),
-        line.text("agency/pmd (af_prt)"),
         line.source("media source (pid)"),
         line.text("campaign (c)"),
         line.text("country"),
         line.whole("impressions"),
         line.whole("clicks"),
+        line.figure("total cost"),
+        line.text("agency/pmd (af_prt)"),
         line.whole("installs"),
         line.whole("sessions"),
         line.whole("loyal users"),
         line.figure("total revenue"),
-        line.figure("total cost"),
         {
             event: EventFigures(
                 line.whole(names.get("unique users", "")),

@@ -19,6 +19,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from flybridge.appsflyer.report import SpendRow
+
 REPORTS: Final = ("geo", "summary", "channel")
 """The reports that can be read, the best first: of one day and source, rows of the first that has any count."""
 COLUMNS: Final = (
@@ -39,18 +41,11 @@ class CostFilePlace(Struct, frozen=True, order=True):
     report: str
 
 
-class CostFileRow(Struct, frozen=True):
-    """One row of a file. Empty texts are none, None is not known."""
+class CostFileRow(SpendRow, frozen=True):
+    """One row of a file."""
 
     app_id: str
-    day: date
-    media_source: str
-    campaign: str
-    country: str
     currency: str
-    cost: float | None
-    impressions: int | None
-    clicks: int | None
 
 
 def place(path: PurePath) -> CostFilePlace | None:
@@ -75,15 +70,15 @@ def read_row(values: Mapping[str, Any]) -> CostFileRow:
         raise ValueError("A row names no media_source.")
     impressions, clicks = _whole(values, "impressions"), _whole(values, "clicks")
     return CostFileRow(
-        _text(values.get("app_id")),
         _day(values.get("date")),
         source,
         _text(values.get("campaign")),
         _text(values.get("geo")),
-        _text(values.get("currency")).upper(),
-        _number(values, "cost"),
         impressions if impressions is not None else _whole(values, "reported_impressions"),
         clicks if clicks is not None else _whole(values, "reported_clicks"),
+        _number(values, "cost"),
+        _text(values.get("app_id")),
+        _text(values.get("currency")).upper(),
     )
 
 

@@ -18,12 +18,11 @@ from datetime import date
 from typing import Final
 from urllib.parse import quote
 
-from msgspec import Struct
-
 from flybridge.appsflyer.report import (
     MINUTE_S,
     ReportLine,
     ReportRefusal,
+    SpendRow,
     Unreadable,
     header_and_lines,
     refusal,
@@ -43,18 +42,11 @@ MOST_EVENTS: Final = 50
 _COUNTABLE: Final = re.compile(r"\w+", re.ASCII)
 
 
-class MasterRow(Struct, frozen=True):
-    """One row. Empty texts are none, None is not known. `app_id` is empty if the report has no such column."""
+class MasterRow(SpendRow, frozen=True):
+    """One row. `app_id` is empty if the report has no such column."""
 
     app_id: str
-    day: date
-    media_source: str
-    campaign: str
-    country: str
-    impressions: int | None
-    clicks: int | None
     installs: int | None
-    cost: float | None
     revenue: float | None
 
 
@@ -169,14 +161,14 @@ def _refusal(response: HttpResponse) -> ReportRefusal | None:
 
 def _row(line: ReportLine) -> MasterRow:
     return MasterRow(
-        line.text("app id", "app_id"),
         line.day("install time"),
         line.source("media source"),
         line.text("campaign"),
         line.text("geo", "country"),
         line.whole("impressions"),
         line.whole("clicks"),
-        line.whole("installs"),
         line.figure("cost"),
+        line.text("app id", "app_id"),
+        line.whole("installs"),
         line.figure("revenue"),
     )

@@ -27,6 +27,18 @@ QUOTAS: Final = ("limit reached", "limit has been reached", "calls limit")
 MINUTE_S: Final = 60.0
 
 
+class SpendRow(Struct, frozen=True):
+    """What a row of any report of costs says. Empty texts are none, None is not known."""
+
+    day: date
+    media_source: str
+    campaign: str
+    country: str
+    impressions: int | None
+    clicks: int | None
+    cost: float | None
+
+
 class ReportRefusal(Struct, frozen=True):
     """Why there is no report, in a sentence with a remedy. `again_s` is when to ask again; None: once it is mended.
 

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import asdict
 
 from flybridge.appsflyer.raw_pull import USUAL
 from flybridge.audiences.settings import AudienceSettings
+from flybridge.errors import ConfigError
 from flybridge.identity.matching import MAX_WINDOW_HOURS
 from flybridge.mapping.conditions import Name, ShortName
 from flybridge.mapping.restrictions import Policy
-from flybridge.mapping.to_amplitude.settings import EventMapping
+from flybridge.mapping.to_amplitude.settings import CustomerUserId, EventMapping
+from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.mapping.to_appsflyer.settings import Stream
 from flybridge.system.secret import MAY_BE_EMPTY, Secret
 
@@ -252,3 +255,24 @@ class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Amplitude events that go to AppsFlyer."""
     audiences: tuple[AudienceSettings, ...] = ()
     """Amplitude cohorts that go to AppsFlyer Audiences."""
+
+
+def streams_of(app: App, path: str = "") -> tuple[StreamRules, ...]:
+    """Return the rules of an app's streams. Raises `ConfigError`; `path` is the app's path in the configuration."""
+    found = []
+    for number, stream in enumerate(app.streams):
+        try:
+            found.append(_stream_rules(app, stream))
+        except ConfigError as error:
+            raise ConfigError(f"{path}.streams[{number}].{error.path}", error.problem, error.remedy) from None
+    return tuple(found)
+
+
+def _stream_rules(app: App, stream: Stream) -> StreamRules:
+    return StreamRules(
+        app=app.name,
+        platform=app.platform.value,
+        prefix=f"[{app.mapping.prefix}] ",
+        use_customer_user_id=app.mapping.customer_user is not CustomerUserId.NEVER,
+        **asdict(stream),
+    )

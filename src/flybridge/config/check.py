@@ -12,10 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec.structs import fields
 
 from flybridge.audiences.settings import AudienceSettings, Identifier, called
-from flybridge.config.apps import App, AppInsight, AppsFlyer, CostsFrom, Platform, Route
+from flybridge.config.apps import App, AppInsight, AppsFlyer, CostsFrom, Platform, Route, streams_of
 from flybridge.config.console import Console
 from flybridge.config.notify import Notify, NotifyEmail, Security
-from flybridge.config.streams import streams_of
 from flybridge.errors import ConfigError
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.settings import CustomerUserId

@@ -14,6 +14,7 @@ from msgspec import structs
 from flybridge.appsflyer.aggregate import AggregateRow
 from flybridge.appsflyer.cost_file import CostFileRow
 from flybridge.appsflyer.master import MasterRow
+from flybridge.appsflyer.report import SpendRow
 from flybridge.insight.metrics import MICRO
 from flybridge.store.performance import CostRow, by_place, country_label, day_number, label, source_label
 
@@ -63,7 +64,7 @@ def runs_of_days(days: Iterable[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _row(app: str, currency: str, row: AggregateRow | MasterRow | CostFileRow, country: str) -> CostRow:
+def _row(app: str, currency: str, row: SpendRow, country: str) -> CostRow:
     names = (source_label(row.media_source), label(row.campaign), country_label(country))
     spend = None if row.cost is None else round(row.cost * MICRO)
     return CostRow(app, day_number(row.day), *names, currency, spend, row.clicks, row.impressions)

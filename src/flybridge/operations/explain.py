@@ -15,9 +15,8 @@ from msgspec import Struct
 
 from flybridge.amplitude.streamed import event_in, read_message
 from flybridge.appsflyer import postback
-from flybridge.config.apps import App
+from flybridge.config.apps import App, streams_of
 from flybridge.config.settings import Config
-from flybridge.config.streams import streams_of
 from flybridge.errors import ConfigError
 from flybridge.insight.reasons import reason_of
 from flybridge.mapping.table import Explained

@@ -19,7 +19,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
@@ -94,12 +94,6 @@ class Query(Struct):
         return days * (4 * len(self.groups) or 1) * (1 + 4 * len(self.event.group_by))
 
 
-class Spent(Struct):
-    """What a project has spent: times and costs."""
-
-    queries: deque[tuple[int, int]] = field(default_factory=deque)
-
-
 class RefusedQuery(Exception):
     """A query that Amplitude refuses."""
 
@@ -115,7 +109,8 @@ class Dashboard(VendorApi):
         self.running = 0
         self.asked = 0
         self._ledgers = ledgers
-        self._spent: defaultdict[str, Spent] = defaultdict(Spent)
+        # What each project has spent: times and costs.
+        self._spent: defaultdict[str, deque[tuple[int, int]]] = defaultdict(deque)
 
     async def play(self, scope: Scope, send: Send, body: bytes | None) -> None:
         """Answer one query while others may run."""
@@ -154,7 +149,7 @@ class Dashboard(VendorApi):
         return SandboxAnswer(200, {"data": _series(query, saved, ZoneInfo(self.zones.get(project, "UTC")))})
 
     def _over_budget(self, project: str, cost: int) -> str | None:
-        now_ms, spent = self.clock.now_ms(), self._spent[project].queries
+        now_ms, spent = self.clock.now_ms(), self._spent[project]
         while spent and now_ms - spent[0][0] >= BUDGETS[-1][0]:
             spent.popleft()
         for span_ms, most in BUDGETS:
