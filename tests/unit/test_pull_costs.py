@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flybridge.appsflyer.aggregate import AggregateRow
+from flybridge.appsflyer.report import ReportRefused
 from flybridge.cli.app import app
 from flybridge.config.settings import loads
 from flybridge.errors import ConfigError, FlybridgeError, TransportError
@@ -22,7 +23,6 @@ from flybridge.insight.reported_costs import costs_of_aggregates, runs_of_days
 from flybridge.operations.cost_files import read_cost_files
 from flybridge.operations.cost_schedule import keep_pulling
 from flybridge.operations.pull_costs import CostPlan, cost_plans_of, pull, standing
-from flybridge.operations.whole_report import ReportRefused
 from flybridge.parquet import ParquetWriter
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.server import Sandbox

@@ -24,15 +24,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from flybridge.appsflyer.report import (
-    ReportLine,
-    ReportRefusal,
-    SpendRow,
-    Unreadable,
-    header_and_lines,
-    refusal,
-    report_request,
-)
+from flybridge.appsflyer.report import ReportLine, SpendRow, check_status, header_and_lines, report_request
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 
 NEEDED: Final = frozenset({"date", "media source (pid)"})
@@ -103,17 +95,13 @@ def request(
     return report_request(origin, api_token, path, given)
 
 
-def read(response: HttpResponse, report: AggregateReport) -> Aggregate | ReportRefusal:
-    """Return the report in an answer, or why there is none. Never raises: a report is read whole or not at all."""
-    if (refused := refusal(response, report.value)) is not None:
-        return refused
+def read(response: HttpResponse, report: AggregateReport) -> Aggregate:
+    """Return the report in an answer. Raises `ReportRefused`: a report is read whole or not at all."""
+    check_status(response, report.value)
     needed = NEEDED | {"country"} if report is AggregateReport.GEO_BY_DATE else NEEDED
-    try:
-        header, lines = header_and_lines(response, needed)
-        events, currency = _events(header)
-        return Aggregate([_row(line, events) for line in lines], currency)
-    except Unreadable as problem:
-        return ReportRefusal(str(problem))
+    header, lines = header_and_lines(response, needed)
+    events, currency = _events(header)
+    return Aggregate([_row(line, events) for line in lines], currency)
 
 
 Events = Mapping[str, Mapping[str, str]]

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from flybridge.appsflyer.report import ORIGIN, ReportRefusal, Unreadable, header_and_lines, refusal
+from flybridge.appsflyer.report import ORIGIN, ReportRefused, check_status, header_and_lines
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 
 PATH: Final = "/api/cohorts/v1/data/app/"
@@ -63,28 +63,24 @@ def request(
     return HttpRequest("POST", url, headers, msgspec.json.encode(body))
 
 
-def read(response: HttpResponse, kpi: CohortKpi) -> Mapping[str, CohortSource] | ReportRefusal:
-    """Return what an answer says by media source, or why there is none. Never raises."""
+def read(response: HttpResponse, kpi: CohortKpi) -> Mapping[str, CohortSource]:
+    """Return what an answer says by media source. Raises `ReportRefused`."""
     if response.status == 401:
-        return ReportRefusal(
+        raise ReportRefused(
             "AppsFlyer does not accept the token for its Cohort API, which is premium: check api_token, and have the "
             "API enabled for the account."
         )
     if response.status == 422:
-        return ReportRefusal("AppsFlyer does not take the request for the Cohort API (422): check appsflyer_app_id.")
-    if (refused := refusal(response, "the Cohort API")) is not None:
-        return refused
+        raise ReportRefused("AppsFlyer does not take the request for the Cohort API (422): check appsflyer_app_id.")
+    check_status(response, "the Cohort API")
     column = re.compile(rf"{kpi.value}_{_MEASURES[kpi]}_day_(\d+)")
-    try:
-        header, lines = header_and_lines(response, frozenset({"pid", "users"}))
-        days = {int(of[1]): name for name in map(str.lower, header) if (of := column.fullmatch(name))}
-        if not days and any("_day_" in name for name in header):
-            raise Unreadable(f"What AppsFlyer answered has no column of {kpi.value} by day.")
-        found: dict[str, CohortSource] = {}
-        for line in lines:
-            values = {after: line.figure(name) for after, name in days.items()}
-            known = {after: value for after, value in values.items() if value is not None}
-            found[line.source("pid")] = CohortSource(line.whole("users") or 0, known)
-    except Unreadable as problem:
-        return ReportRefusal(str(problem))
+    header, lines = header_and_lines(response, frozenset({"pid", "users"}))
+    days = {int(of[1]): name for name in map(str.lower, header) if (of := column.fullmatch(name))}
+    if not days and any("_day_" in name for name in header):
+        raise ReportRefused(f"What AppsFlyer answered has no column of {kpi.value} by day.")
+    found: dict[str, CohortSource] = {}
+    for line in lines:
+        values = {after: line.figure(name) for after, name in days.items()}
+        known = {after: value for after, value in values.items() if value is not None}
+        found[line.source("pid")] = CohortSource(line.whole("users") or 0, known)
     return found

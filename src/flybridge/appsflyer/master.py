@@ -21,11 +21,10 @@ from urllib.parse import quote
 from flybridge.appsflyer.report import (
     MINUTE_S,
     ReportLine,
-    ReportRefusal,
+    ReportRefused,
     SpendRow,
-    Unreadable,
+    check_status,
     header_and_lines,
-    refusal,
     report_request,
 )
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
@@ -84,22 +83,16 @@ def activity_request(
     return report_request(origin, api_token, PATH + quote(app_id, safe=""), given)
 
 
-def read_activity(
-    response: HttpResponse, events: Sequence[str]
-) -> Mapping[str, Mapping[str, int | None]] | ReportRefusal:
-    """Return how often each event happened by media source, or why that is not known. None: AppsFlyer can't tell."""
-    if (refused := _refusal(response)) is not None:
-        return refused
-    try:
-        header, lines = header_and_lines(response, frozenset({"media source"}))
-        columns = _activity_columns(header, events)
-        found: dict[str, dict[str, int | None]] = {event: {} for event in events}
-        for line in lines:
-            source = line.source("media source")
-            for event in events:
-                found[event][source] = line.whole(columns[event])
-    except Unreadable as problem:
-        return ReportRefusal(str(problem))
+def read_activity(response: HttpResponse, events: Sequence[str]) -> Mapping[str, Mapping[str, int | None]]:
+    """Return how often each event happened by media source. None: AppsFlyer can't tell. Raises `ReportRefused`."""
+    _check(response)
+    header, lines = header_and_lines(response, frozenset({"media source"}))
+    columns = _activity_columns(header, events)
+    found: dict[str, dict[str, int | None]] = {event: {} for event in events}
+    for line in lines:
+        source = line.source("media source")
+        for event in events:
+            found[event][source] = line.whole(columns[event])
     return found
 
 
@@ -112,7 +105,7 @@ def _activity_columns(header: Sequence[str], events: Sequence[str]) -> Mapping[s
         return dict(zip(events, others, strict=True))
     for event, name in named.items():
         if name is None:
-            raise Unreadable(f"What AppsFlyer answered has no column for the event {event[:80]!r}.")
+            raise ReportRefused(f"What AppsFlyer answered has no column for the event {event[:80]!r}.")
     return {event: name for event, name in named.items() if name is not None}
 
 
@@ -125,38 +118,33 @@ def freshness_request(origin: str, api_token: str) -> HttpRequest:
     return report_request(origin, api_token, "/api/master-agg-data/lastupdate", {})
 
 
-def read(response: HttpResponse) -> list[MasterRow] | ReportRefusal:
-    """Return the rows in an answer, or why there are none. Never raises."""
-    if (refused := _refusal(response)) is not None:
-        return refused
-    try:
-        _, lines = header_and_lines(response, NEEDED)
-        return [_row(line) for line in lines]
-    except Unreadable as problem:
-        return ReportRefusal(str(problem))
+def read(response: HttpResponse) -> list[MasterRow]:
+    """Return the rows in an answer. Raises `ReportRefused`."""
+    _check(response)
+    _, lines = header_and_lines(response, NEEDED)
+    return [_row(line) for line in lines]
 
 
-def read_freshness(response: HttpResponse) -> date | ReportRefusal:
-    """Return the last day that the Master API has, or why it is not known. Never raises."""
-    if (refused := _refusal(response)) is not None:
-        return refused
+def read_freshness(response: HttpResponse) -> date:
+    """Return the last day that the Master API has. Raises `ReportRefused`."""
+    _check(response)
     try:
         return date.fromisoformat(response.body[:40].decode("utf-8-sig", "replace").strip().strip('"'))
     except ValueError:
-        return ReportRefusal("What AppsFlyer answered is no date: check base_url.")
+        raise ReportRefused("What AppsFlyer answered is no date: check base_url.") from None
 
 
-def _refusal(response: HttpResponse) -> ReportRefusal | None:
+def _check(response: HttpResponse) -> None:
     if response.status == 404:
-        return ReportRefusal("The Master API is not part of the AppsFlyer plan, or base_url is wrong.")
+        raise ReportRefused("The Master API is not part of the AppsFlyer plan, or base_url is wrong.")
     if response.status == 416:
         if b"other reason" in response.body.lower():
-            return ReportRefusal("The report has more than 200,000 rows: ask for fewer days.")
+            raise ReportRefused("The report has more than 200,000 rows: ask for fewer days.")
         if b"UTC only" in response.body:
-            return ReportRefusal("The app's zone was changed after these days, which AppsFlyer has in UTC only.")
+            raise ReportRefused("The app's zone was changed after these days, which AppsFlyer has in UTC only.")
         if b"re-try" in response.body:
-            return ReportRefusal("AppsFlyer could not make the report: it is asked again later.", 5 * MINUTE_S)
-    return refusal(response, "the Master API")
+            raise ReportRefused("AppsFlyer could not make the report: it is asked again later.", 5 * MINUTE_S)
+    check_status(response, "the Master API")
 
 
 def _row(line: ReportLine) -> MasterRow:

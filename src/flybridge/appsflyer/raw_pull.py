@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.appsflyer.columns import columns_of, is_raw_data
-from flybridge.appsflyer.report import ReportRefusal, refusal, report_request, said
+from flybridge.appsflyer.report import ReportRefused, check_status, report_request, said
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.records import clock_time
 
@@ -117,26 +117,26 @@ def pull_request(origin: str, api_token: str, app_id: str, report: PullReport, w
     return report_request(origin, api_token, PATH.format(app_id=app_id, report=report.name), given)
 
 
-def pull_refusal(response: HttpResponse, report: str, now_s: int) -> ReportRefusal | None:
-    """Return why an answer is no report; None if it may be one. A quota that is used up is new after 00:00 UTC.
+def check_pulled(response: HttpResponse, report: str, now_s: int) -> None:
+    """Raise `ReportRefused` if an answer is no report. A quota that is used up is new after 00:00 UTC.
 
     Errors come as text, JSON or a web page, also with status 200: an answer without the header of raw data is none.
     """
     if response.status == 200 and _has_header(response.body):
-        return None
+        return
     words = said(response.body).strip().removeprefix("\ufeff")
     if response.status in {200, 400, 403} and any(limit in words.lower() for limit in _LIMITS):
         midnight_s = DAY_S - now_s % DAY_S
-        return ReportRefusal(f"AppsFlyer's quota of calls for {report} is used up for today.", midnight_s, quota=True)
+        raise ReportRefused(f"AppsFlyer's quota of calls for {report} is used up for today.", midnight_s, quota=True)
     if response.status in {200, 400} and "lookback" in words.lower():
-        return ReportRefusal(f"AppsFlyer has {report} of the last 90 days only: ask for later days.")
+        raise ReportRefused(f"AppsFlyer has {report} of the last 90 days only: ask for later days.")
     if response.status == 400:
-        return ReportRefusal(f"AppsFlyer does not take the request for {report}: {words[:200]}")
+        raise ReportRefused(f"AppsFlyer does not take the request for {report}: {words[:200]}")
     if response.status == 200:
         what = "with a web page" if words[:1] == "<" else f"with words and no rows: {words[:200]!r}"
         what = what if words else "with nothing in it"
-        return ReportRefusal(f"AppsFlyer answered 200 for {report} {what}. It is asked again later.", 900.0)
-    return refusal(response, report)
+        raise ReportRefused(f"AppsFlyer answered 200 for {report} {what}. It is asked again later.", 900.0)
+    check_status(response, report)
 
 
 def _has_header(body: bytes) -> bool:

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.errors import FlybridgeError
 
 ORIGIN: Final = "https://hq1.appsflyer.com"
 UNKNOWN: Final = frozenset({"", "n/a", "none", "null", "-"})
@@ -39,15 +40,16 @@ class SpendRow(Struct, frozen=True):
     cost: float | None
 
 
-class ReportRefusal(Struct, frozen=True):
-    """Why there is no report, in a sentence with a remedy. `again_s` is when to ask again; None: once it is mended.
+class ReportRefused(FlybridgeError):
+    """There is no report, for what the text says. `again_s` is when to ask again; None: once something is mended.
 
     `quota`: the vendor's limit of calls is used up, and nothing is wrong.
     """
 
-    sentence: str
-    again_s: float | None = None
-    quota: bool = False
+    def __init__(self, sentence: str, again_s: float | None = None, *, quota: bool = False) -> None:
+        super().__init__(sentence)
+        self.again_s = again_s
+        self.quota = quota
 
 
 def report_request(origin: str, api_token: str, path: str, given: Mapping[str, str]) -> HttpRequest:
@@ -57,34 +59,34 @@ def report_request(origin: str, api_token: str, path: str, given: Mapping[str, s
     return HttpRequest("GET", f"{(origin or ORIGIN).rstrip('/')}{path}{'?' if query else ''}{query}", headers, b"")
 
 
-def refusal(response: HttpResponse, what: str) -> ReportRefusal | None:
-    """Return why an answer is no report; None if it may be one. `what` names the report in sentences."""
+def check_status(response: HttpResponse, what: str) -> None:
+    """Raise `ReportRefused` if an answer is no report. `what` names the report in sentences."""
     words = said(response.body)
     match response.status:
         case 200:
-            return None
+            return
         case 400 | 403 | 429 if response.status == 429 or any(quota in words.lower() for quota in QUOTAS):
-            return ReportRefusal(f"AppsFlyer's quota of calls for {what} is used up.", MINUTE_S, quota=True)
+            raise ReportRefused(f"AppsFlyer's quota of calls for {what} is used up.", MINUTE_S, quota=True)
         case 401:
-            return ReportRefusal(
+            raise ReportRefused(
                 "AppsFlyer does not accept the token: check api_token. Tokens made before March 10, 2026 are revoked."
                 if "suspended" not in words.lower()
                 else "AppsFlyer says that the account may be suspended: look at it in AppsFlyer."
             )
         case 403:
-            return ReportRefusal(f"AppsFlyer refuses {what}: check the app id and the permissions of api_token.")
+            raise ReportRefused(f"AppsFlyer refuses {what}: check the app id and the permissions of api_token.")
         case 404:
-            return ReportRefusal(
+            raise ReportRefused(
                 f"AppsFlyer has no {what} for this app: check appsflyer_app_id (`id123456789` of an iOS app), "
                 "base_url, and that api_token is of the app's account."
             )
         case 400 | 416:
-            return ReportRefusal(
+            raise ReportRefused(
                 f"AppsFlyer does not take the request for {what} ({response.status}): check that apps.insight.timezone "
                 "is the zone that the app has in AppsFlyer."
             )
         case status:
-            return ReportRefusal(f"AppsFlyer answered {status} for {what}: it is asked again later.", 15 * MINUTE_S)
+            raise ReportRefused(f"AppsFlyer answered {status} for {what}: it is asked again later.", 15 * MINUTE_S)
 
 
 def said(body: bytes) -> str:
@@ -97,10 +99,6 @@ def said(body: bytes) -> str:
     if isinstance(found, dict):
         found = found.get("message") or found.get("error") or found
     return found if isinstance(found, str) else text
-
-
-class Unreadable(ValueError):
-    """The text is no report. Its message is a sentence."""
 
 
 class ReportLine(Struct, frozen=True):
@@ -118,13 +116,13 @@ class ReportLine(Struct, frozen=True):
         return ""
 
     def source(self, name: str) -> str:
-        """Return the media source. Raises `Unreadable` if the line names none."""
+        """Return the media source. Raises `ReportRefused` if the line names none."""
         if not (source := self.text(name)):
-            raise Unreadable(f"Line {self.number} of the report names no media source.")
+            raise ReportRefused(f"Line {self.number} of the report names no media source.")
         return source
 
     def figure(self, name: str) -> float | None:
-        """Return a number; None if it is not known. Raises `Unreadable`."""
+        """Return a number; None if it is not known. Raises `ReportRefused`."""
         value = self.values.get(name, "").strip()
         if value.lower() in UNKNOWN:
             return None
@@ -133,46 +131,48 @@ class ReportLine(Struct, frozen=True):
         except ValueError:
             number = float("nan")
         if not isfinite(number) or "_" in value:
-            raise Unreadable(f"Line {self.number} of the report has no number in {name!r}.")
+            raise ReportRefused(f"Line {self.number} of the report has no number in {name!r}.")
         return number
 
     def whole(self, name: str) -> int | None:
-        """Return a whole number; None if it is not known. Raises `Unreadable`."""
+        """Return a whole number; None if it is not known. Raises `ReportRefused`."""
         number = self.figure(name)
         if number is not None and number != int(number):
-            raise Unreadable(f"Line {self.number} of the report has no whole number in {name!r}.")
+            raise ReportRefused(f"Line {self.number} of the report has no whole number in {name!r}.")
         return None if number is None else int(number)
 
     def day(self, *names: str) -> date:
-        """Return the date. Raises `Unreadable`."""
+        """Return the date. Raises `ReportRefused`."""
         text = self.text(*names)
         try:
             return date.fromisoformat(text[:10])
         except ValueError:
-            raise Unreadable(f"Line {self.number} of the report has no date in {names[0]!r}.") from None
+            raise ReportRefused(f"Line {self.number} of the report has no date in {names[0]!r}.") from None
 
 
 def header_and_lines(response: HttpResponse, needed: frozenset[str]) -> tuple[list[str], Iterator[ReportLine]]:
-    """Return the columns as they are written, and the lines. Raises `Unreadable`, for the lines while they are read.
+    """Return the columns as they are written, and the lines. Raises `ReportRefused`, for the lines while they are read.
 
     A report without the columns `needed` is none; a line that is shorter or longer than the header may be half a line.
     """
     try:
         text = response.body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Unreadable("The report is no UTF-8 text.") from None
+        raise ReportRefused("The report is no UTF-8 text.") from None
     reader = csv.reader(io.StringIO(text, newline=""))
     header = [name.strip() for name in next(reader, [])]
     names = [name.lower() for name in header]
     if missing := sorted(needed - set(names)):
-        raise Unreadable(f"What AppsFlyer answered is no report with the column {missing[0]!r}: check base_url.")
+        raise ReportRefused(f"What AppsFlyer answered is no report with the column {missing[0]!r}: check base_url.")
 
     def lines() -> Iterator[ReportLine]:
         for values in reader:
             if not values:
                 continue
             if len(values) != len(names):
-                raise Unreadable(f"Line {reader.line_num} of the report has {len(values)} columns, not {len(names)}.")
+                raise ReportRefused(
+                    f"Line {reader.line_num} of the report has {len(values)} columns, not {len(names)}."
+                )
             yield ReportLine(reader.line_num, dict(zip(names, values, strict=True)))
 
     return header, lines()

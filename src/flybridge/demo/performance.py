@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Struct
 
+from flybridge.appsflyer.report import ReportRefused
 from flybridge.config.apps import App, Route
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, HttpRequest, Transport
@@ -23,7 +24,6 @@ from flybridge.errors import FlybridgeError, TransportError
 from flybridge.insight.metrics import METRICS, MONEY, Figures, values
 from flybridge.insight.performance import AppScope, Question, read_performance
 from flybridge.operations.pull_costs import CostPlan, cost_plans_of, pull
-from flybridge.operations.whole_report import ReportRefused
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.spending import idle_days

@@ -25,12 +25,12 @@ from flybridge.appsflyer.raw_pull import (
     REPORTS,
     PullReport,
     PullWindow,
-    pull_refusal,
+    check_pulled,
     pull_request,
     windows,
 )
 from flybridge.appsflyer.raw_report import report_named
-from flybridge.appsflyer.report import ReportRefusal
+from flybridge.appsflyer.report import ReportRefused
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import FlybridgeError
@@ -78,14 +78,6 @@ class Pulled(Struct, frozen=True):
     problem: str = ""
     again_ms: int = 0
     at_ms: int = 0
-
-
-class PullRefused(FlybridgeError):
-    """There is no report."""
-
-    def __init__(self, refused: ReportRefusal) -> None:
-        super().__init__(refused.sentence)
-        self.refused = refused
 
 
 Read = Callable[[PullReport, RawFile], Awaitable[tuple[int, int]]]
@@ -141,14 +133,10 @@ class HistoryPull:
             window, rest = state.pending[0], state.pending[1:]
             try:
                 rows, taken = await self._window(report, window, read)
-            except PullRefused as problem:
-                again_s = problem.refused.again_s
-                again_ms = self._clock.now_ms() + round((again_s or 0) * 1000) if again_s else 0
-                state = msgspec.structs.replace(state, problem=str(problem), again_ms=again_ms)
-                await note(self._store, state, self._clock.now_ms(), self._kind)
-                return state
             except FlybridgeError as problem:
-                state = msgspec.structs.replace(state, problem=str(problem))
+                again_s = problem.again_s if isinstance(problem, ReportRefused) else None
+                again_ms = self._clock.now_ms() + round(again_s * 1000) if again_s else 0
+                state = msgspec.structs.replace(state, problem=str(problem), again_ms=again_ms)
                 await note(self._store, state, self._clock.now_ms(), self._kind)
                 return state
             if rows < 0:
@@ -202,14 +190,12 @@ class HistoryPull:
                         size += len(piece)
                         head = head if len(head) >= HEAD_BYTES else head + piece[:HEAD_BYTES]
                 response = HttpResponse(answer.status, answer.headers, head[:HEAD_BYTES])
-                if (refused := pull_refusal(response, report.name, self._clock.now_ms() // 1000)) is not None:
-                    raise PullRefused(refused)
+                check_pulled(response, report.name, self._clock.now_ms() // 1000)
                 length = answer.headers.get("content-length", "")
                 if length.isdecimal() and int(length) != size:
-                    broken = ReportRefusal(f"The answer for {report.name} broke off: it is asked again.", 60.0)
-                    raise PullRefused(broken)
+                    raise ReportRefused(f"The answer for {report.name} broke off: it is asked again.", 60.0)
                 return
-        raise PullRefused(ReportRefusal(f"AppsFlyer redirects {report.name} without end: check base_url."))
+        raise ReportRefused(f"AppsFlyer redirects {report.name} without end: check base_url.")
 
 
 def count_rows(file: RawFile, most: int) -> int:

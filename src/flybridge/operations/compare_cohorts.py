@@ -11,7 +11,7 @@ import msgspec
 from msgspec import structs
 
 from flybridge.appsflyer.cohort_report import CohortKpi, CohortSource, read, request
-from flybridge.appsflyer.report import MINUTE_S
+from flybridge.appsflyer.report import MINUTE_S, ReportRefused
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
 from flybridge.errors import TransportError
@@ -31,7 +31,7 @@ from flybridge.operations.booked_events import BOOKED
 from flybridge.operations.downtime import downtimes
 from flybridge.operations.reconcile import FINAL_MS, Gathered, days_of
 from flybridge.operations.reconcile_plan import ReconcilePlan
-from flybridge.operations.whole_report import ReportRefused, whole_report
+from flybridge.operations.whole_report import whole_report
 from flybridge.records import PerformanceKind
 from flybridge.store.figures import DayReport
 from flybridge.store.performance import Slice, date_of, source_label

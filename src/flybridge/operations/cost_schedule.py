@@ -12,11 +12,11 @@ from typing import Final
 
 from msgspec import structs
 
+from flybridge.appsflyer.report import ReportRefused
 from flybridge.clock import Clock, rest
 from flybridge.delivery.exchange import Download
 from flybridge.errors import FlybridgeError
 from flybridge.operations.pull_costs import CORRECTED_DAYS, CostPlan, CostPull, note, pull, standing
-from flybridge.operations.whole_report import ReportRefused
 from flybridge.store.job_runs import JobRun, note_run
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store

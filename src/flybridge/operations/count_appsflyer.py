@@ -13,13 +13,13 @@ from msgspec import Struct, structs
 
 from flybridge.appsflyer import aggregate, master
 from flybridge.appsflyer.aggregate import SHORT_DAYS, Aggregate, AggregateReport
-from flybridge.appsflyer.report import ReportRefusal
+from flybridge.appsflyer.report import ReportRefused
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import TransportError
 from flybridge.insight.metrics import MICRO
 from flybridge.insight.reconcile import AppsFlyerCounts
 from flybridge.operations.reconcile_plan import ReconcilePlan
-from flybridge.operations.whole_report import ReportRefused, whole_report
+from flybridge.operations.whole_report import whole_report
 from flybridge.records import PerformanceKind
 from flybridge.store.performance import date_of, day_number, source_label
 
@@ -74,7 +74,7 @@ async def _report(plan: ReconcilePlan, download: Download, first: int, last: int
     return await _told(download, request, partial(aggregate.read, report=report))
 
 
-async def _told(download: Download, request: HttpRequest, read: Callable[[HttpResponse], T | ReportRefusal]) -> T:
+async def _told(download: Download, request: HttpRequest, read: Callable[[HttpResponse], T]) -> T:
     """Return what AppsFlyer answers. Raises `ReportRefused`, whose text is a sentence for the report."""
     try:
         return await whole_report(download, request, read)

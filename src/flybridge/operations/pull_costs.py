@@ -20,12 +20,13 @@ from msgspec import Struct
 from flybridge.appsflyer import aggregate, master
 from flybridge.appsflyer.aggregate import AggregateReport
 from flybridge.appsflyer.cost_file import CostFileRow
+from flybridge.appsflyer.report import ReportRefused
 from flybridge.config.apps import CostsFrom
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download
 from flybridge.insight.reported_costs import costs_of_aggregates, costs_of_files, costs_of_master, runs_of_days
 from flybridge.operations.cost_files import read_cost_files
-from flybridge.operations.whole_report import ReportRefused, whole_report
+from flybridge.operations.whole_report import whole_report
 from flybridge.store.performance import CostRow, date_of, day_number
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from flybridge.amplitude.dashboard import hours_of
+from flybridge.appsflyer.report import ReportRefused
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
 from flybridge.insight import comparison
@@ -38,7 +39,6 @@ from flybridge.operations.known_gaps import gaps_of, known_gap
 from flybridge.operations.match_export import ExportFailed, ExportMatch, match_export
 from flybridge.operations.read_raw_evidence import RawEvidence, RawReader
 from flybridge.operations.reconcile_plan import ReconcilePlan
-from flybridge.operations.whole_report import ReportRefused
 from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind, PerformanceKind, Source, day_of
 from flybridge.store.figures import UNEXPLAINED_EVENTS, Count, CountedOn, DayReport, OutcomeCount, RestrictedCount
 from flybridge.store.performance import Slice, date_of
