@@ -60,7 +60,7 @@ async def surveyed(path: Path, zone: str) -> tuple[Survey, list[tuple[int, int]]
     block=st.sampled_from((1, 200, 1 << 18)),
     separator=st.sampled_from((",", ",", ";", "|")),
 )
-@settings(max_examples=150)
+@settings(max_examples=100)
 async def test_a_survey_by_times_alone_finds_what_one_of_all_fields_does(*, lines, more, zone, name, block, separator):
     """Rows of any kind, in a file of any report, cut into blocks anywhere."""
     header = [*COLUMNS, more] if more else COLUMNS

@@ -23,7 +23,10 @@ from flybridge.appsflyer.columns import columns_of
 from flybridge.appsflyer.postback_time import has_fraction, time_ms
 from flybridge.appsflyer.raw_report import Report, report_named, report_of
 from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.history.column_keys import KeyOwner
+from flybridge.history.csv_rows import MAX_RECORD
 from flybridge.history.files import RawRows, find_files, local_file
+from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, happened_ms
 from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
 
@@ -683,6 +686,29 @@ def test_quotes_that_are_escaped_with_a_backslash_are_read(tmp_path):
     row, after = rows_of(tmp_path / "a.csv", HEADER + f'1-2,buy,2026-01-31 10:00:00,"{escaped}"\n1-2,next,,\n')
     assert row.fields["event_value"] == value
     assert after.fields["event_name"] == "next"
+
+
+@pytest.mark.parametrize("size", [MAX_RECORD - 100, MAX_RECORD, 3 * MAX_RECORD + 7])
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("before", [1, 8_000])
+def test_a_line_that_is_too_long_is_one_bad_row(tmp_path, size, quote, before):
+    """The rows after it have their numbers, and can be gone on with from there."""
+    path, at = tmp_path / "a.csv", before + 2
+    lines = [f"1-{n},buy,2026-01-31 10:00:00," for n in range(before + 2)]
+    lines.insert(before, f"1-9,long,2026-01-31 10:00:00,{quote}{'x' * size}{quote}")
+    content = HEADER + "\r\n".join([*lines, ""])
+    rows = rows_of(path, content)
+    assert [row.number for row in rows] == list(range(2, before + 5))
+    assert [row.number for row in rows if isinstance(row, BadRow)] == [at]
+    assert rows[-1].end == len(content)
+    assert len(rows[before].text) < MAX_RECORD
+    for n in (before - 1, before, before + 1):
+        assert rows_of(path, content, start=(rows[n].end, rows[n].number)) == rows[n + 1 :]
+    timed = list(RawRows(local_file(path), UTC_ZONE, None).timed())
+    assert sum(one.rows if isinstance(one, RowTimes) else 1 for one in timed) == before + 3
+    keyed = list(RawRows(local_file(path), UTC_ZONE, None).keyed(KeyOwner("shop", "com.example.shop", "android")))
+    assert [row.number for row in keyed if isinstance(row, BadRow)] == [at]
+    assert len(keyed) == before + 3
 
 
 LINES = HEADER + "".join(f"1-{n},buy,2026-01-31 10:00:00,{n * 7919}\n" for n in range(3000))

@@ -82,7 +82,12 @@ def keyed_rows(reader: CsvReader, owner: KeyOwner) -> Iterator[KeyedRow | RawRow
 def _chosen(reader: CsvReader) -> list[str]:
     """Return the fields to be read; none if the keys of this file are not those of columns."""
     fields = reader.columns.fields
-    if reader.columns.again or not all(name in fields for name in NEEDED) or reader.named not in (None, *TAKEN):
+    if (
+        reader.is_cut
+        or reader.columns.again
+        or not all(name in fields for name in NEEDED)
+        or reader.named not in (None, *TAKEN)
+    ):
         return []
     if reader.named is Report.SKADNETWORK or any(name.startswith("skad_") for name in fields):
         return []
@@ -96,7 +101,7 @@ def _columns(reader: CsvReader, block: bytes, chosen: list[str]) -> dict[str, li
         from pyarrow import csv  # noqa: PLC0415
     except ImportError:
         return None
-    if may_be_header(block):
+    if may_be_header(block) or b"\n" not in block:  # perhaps a part of a line that is too long
         return None
     fields = reader.columns.fields
     names = [str(place) for place in range(len(fields))]

@@ -2,7 +2,8 @@
 
 A quoted text may hold line breaks (RFC 4180), so that a record ends where its quotes are even in number. A quote that
 is never closed would swallow the rest of the file: a record of more than `MAX_RECORD` bytes, or with another number of
-values than the header, is bad in its first line alone, and reading goes on at the next.
+values than the header, is bad in its first line alone, and reading goes on at the next. Of a line that is longer than
+that only the beginning is kept.
 
 Nearly all records are one line of UTF-8 with as many values as the header. Such ones are parsed many at a time, and the
 first that is another is looked at on its own.
@@ -55,6 +56,7 @@ class CsvReader:
         self._at = 0
         self._may_have_header = False
         self._left = b""
+        self._dropped = 0  # bytes of the last of the lines that are not kept
         self.named, self._zone, self._name = named, zone, name
         self.end = self.lines = 0
         self.delimiter = ""
@@ -62,11 +64,16 @@ class CsvReader:
         self.columns = self._header()
         # Lines that were read before are looked at for another header, and no more.
         while self.end < start[0] and (line := self._line()):
-            self.end += len(line)
+            self.end += len(line) + self._dropped_of_line()
             if may_be_header(line):
                 self._fields(line)
         self.lines = max(self.lines, start[1])
         self._may_have_header = may_be_header(b"".join(self._lines[self._at :]))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether one of the lines that were read with the header is too long to be kept as it is."""
+        return bool(self._dropped)
 
     @property
     def zone(self) -> Zone:
@@ -77,7 +84,7 @@ class CsvReader:
         """Read the header: the first line, or the one after some lines of a title."""
         first, separator, titles = b"", "", 0
         while titles < TITLES and (line := self._line()):
-            self.end, self.lines = self.end + len(line), self.lines + 1
+            self.end, self.lines = self.end + len(line) + self._dropped_of_line(), self.lines + 1
             if (said := _SEPARATOR.fullmatch(line.rstrip(b"\r\n"))) is not None:
                 separator = said[1].decode("latin-1")
             elif line.strip():
@@ -144,7 +151,26 @@ class CsvReader:
                 raise
         self._lines, self._at = io.BytesIO(block).readlines(), 0
         self._may_have_header = may_be_header(block)
+        self._drop_rest()
         return bool(block)
+
+    def _drop_rest(self) -> None:
+        """Skip the rest of the last line if it is too long to be a record."""
+        if not self._lines or self._lines[-1].endswith(b"\n") or len(self._lines[-1]) < MAX_RECORD:
+            return
+        try:
+            while piece := self._file.readline(BLOCK):
+                self._dropped += len(piece)
+                if piece.endswith(b"\n"):
+                    break
+        except Exception as problem:
+            self._damage = problem  # raised after what was read before
+
+    def _dropped_of_line(self) -> int:
+        """Return how many bytes of the line that was read last are not kept."""
+        dropped = self._dropped if self._at == len(self._lines) else 0
+        self._dropped -= dropped
+        return dropped
 
     def _put_back(self, lines: list[bytes]) -> None:
         self._lines[: self._at] = lines
@@ -166,6 +192,8 @@ class CsvReader:
             data = self._left + piece
             # The last line before damage may be half of one.
             cut = len(data) if not piece and damage is None else data.rfind(b"\n") + 1
+            if not cut and len(data) > MAX_RECORD:  # a line without an end
+                cut = len(data)
             self._left = data[cut:]
             if cut:
                 yield data[:cut]
@@ -208,6 +236,7 @@ class CsvReader:
             lines[-1] += self._file.readline(MAX_RECORD)
         self._lines, self._at = lines, 0
         self._may_have_header = may_be_header(b"".join(lines))
+        self._drop_rest()
         yield from self
 
     def __iter__(self) -> Iterator[RawRow | BadRow]:
@@ -222,7 +251,7 @@ class CsvReader:
 
     def _plain_rows(self) -> list[RawRow | BadRow]:
         """Return the rows up to the first line that is no record by itself, or no valid one."""
-        lines, width = self._lines[self._at :], len(self.columns.fields)
+        lines, width = self._lines[self._at : len(self._lines) - bool(self._dropped)], len(self.columns.fields)
         records = csv.reader(map(bytes.decode, lines), delimiter=self.delimiter, strict=True)
         found = list[list[str]]()
         with suppress(csv.Error, UnicodeDecodeError):
@@ -245,6 +274,10 @@ class CsvReader:
     def _row(self) -> list[RawRow | BadRow]:
         """Return the next record, if it has values."""
         first, number = self._line(), self.lines + 1
+        if dropped := self._dropped_of_line():
+            self.end, self.lines = self.end + len(first) + dropped, number
+            problem = f"It is longer than {MAX_RECORD:,} bytes."
+            return [BadRow(number, self.end, problem, line_text(first[:SHOWN]))]
         lines, fields = [first], self._fields(first)
         if isinstance(fields, str) and first.count(_QUOTE) & 1:
             record = self._record(first)

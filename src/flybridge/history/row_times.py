@@ -70,6 +70,7 @@ def _is_provable(reader: CsvReader) -> bool:
     fields = reader.columns.fields
     return (
         reader.zone.is_utc
+        and not reader.is_cut
         and not reader.columns.again
         and reader.named in (None, *TAKEN)
         and reader.named is not Report.SKADNETWORK
