@@ -13,6 +13,8 @@ from itertools import islice
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from msgspec import Struct, field
+
 from flybridge.amplitude import cohort as amplitude
 from flybridge.amplitude.cohort_file import AMPLITUDE_ID, USER_ID, CohortFile, CohortFileError, reader
 from flybridge.appsflyer import additional
@@ -43,18 +45,15 @@ class _Project:
         self.places = asyncio.Semaphore(amplitude.PARALLEL)
 
 
-class CohortDownload:
+class CohortDownload(Struct, frozen=True):
     """Downloads cohorts. The cohorts of one Amplitude project share its limits."""
 
-    def __init__(
-        self, store: CohortStore, transport: Transport, download: Download, clock: Clock, keyring: Keyring
-    ) -> None:
-        self._store = store
-        self._transport = transport
-        self._download = download
-        self._clock = clock
-        self._keyring = keyring
-        self._projects: dict[str, _Project] = {}
+    store: CohortStore
+    transport: Transport
+    download: Download
+    clock: Clock
+    keyring: Keyring
+    _projects: dict[str, _Project] = field(default_factory=dict)
 
     async def take_over(
         self, work: Work, credentials: amplitude.Credentials, options: RunOptions, stop: asyncio.Event | None
@@ -69,29 +68,29 @@ class CohortDownload:
             settings = work.plan.rule.settings
             if work.rows < work.size * (1 - settings.max_missing_percent / 100) and not options.accept_shrink:
                 work.incomplete = True
-                await self._store.requested(work.claim, "", 0)
+                await self.store.requested(work.claim, "", 0)
                 return
             max_shrink = None if options.accept_shrink else settings.max_shrink_percent / 100
             async with work.lease.taking_over():
-                work.applied = await self._store.apply(work.claim, said_ms, max_shrink, dry=options.dry)
+                work.applied = await self.store.apply(work.claim, said_ms, max_shrink, dry=options.dry)
             # A dry run, and one that is held, leave the request: a run that accepts it costs no second download.
             if not options.dry and not work.applied.held:
-                await self._store.requested(work.claim, "", 0)
+                await self.store.requested(work.claim, "", 0)
 
     async def _list(self, work: Work, credentials: amplitude.Credentials) -> None:
         """Note the cohort's size and title as listed. Of several sizes the smallest counts: it may have shrunk."""
         with suppress(TransportError):
-            listed = amplitude.read_list(await self._transport.send(amplitude.list_request(credentials)))
+            listed = amplitude.read_list(await self.transport.send(amplitude.list_request(credentials)))
             found = next((one for one in listed if one.id == work.plan.rule.settings.cohort), None)
             if found is None:
                 return
             work.size = min(work.size or found.size, found.size)
             if found.name and not work.claim.title:
-                await self._store.learn(work.claim, title=label(found.name))
+                await self.store.learn(work.claim, title=label(found.name))
 
     async def _request(self, work: Work, credentials: amplitude.Credentials, project: _Project) -> tuple[str, int]:
         """Request the cohort, or continue an earlier request. Returns its id and the time the snapshot stands for."""
-        now_ms, claim = self._clock.now_ms(), work.claim
+        now_ms, claim = self.clock.now_ms(), work.claim
         if claim.request_id and 0 <= now_ms - claim.requested_ms < PATIENCE_MS:
             return claim.request_id, claim.requested_ms
         await self._count(work, credentials)
@@ -99,10 +98,10 @@ class CohortDownload:
         budget, wait = take(Pace(project.rate, bucket(0)), 1, now_ms)
         project.rate = budget.requests
         if wait > 0:
-            await self._clock.sleep(wait)
+            await self.clock.sleep(wait)
         work.lease.check()  # places and rates may have been waited for
         # Messages carry whole seconds: one of the same second counts as later than the snapshot.
-        said_ms = self._clock.now_ms() // 1000 * 1000 - 1
+        said_ms = self.clock.now_ms() // 1000 * 1000 - 1
         rule = work.plan.rule
         request = amplitude.ask_request(credentials, rule.settings.cohort, rule.properties)
         try:
@@ -113,13 +112,13 @@ class CohortDownload:
         work.requested = not (isinstance(asked.verdict, Retry) and asked.verdict.reason in NOT_COUNTED)
         if not isinstance(asked.verdict, Accepted):
             raise ended(asked.verdict, "Amplitude, asked for the cohort")
-        await self._store.requested(claim, asked.request_id, said_ms)
+        await self.store.requested(claim, asked.request_id, said_ms)
         return asked.request_id, said_ms
 
     async def _count(self, work: Work, credentials: amplitude.Credentials) -> None:
         """Read the month's count of downloads. Raises `Ended` for a scheduled run if only the reserve is left."""
         with suppress(TransportError):
-            work.usage = amplitude.read_usage(await self._transport.send(amplitude.usage_request(credentials)))
+            work.usage = amplitude.read_usage(await self.transport.send(amplitude.usage_request(credentials)))
         usage, reserve = work.usage, work.plan.reserve
         if work.scheduled and usage is not None and usage.left is not None and usage.left <= reserve:
             remedy = (
@@ -132,7 +131,7 @@ class CohortDownload:
         self, work: Work, credentials: amplitude.Credentials, request_id: str, stop: asyncio.Event | None
     ) -> None:
         """Wait until the file is ready."""
-        pause_s, since_ms = POLL_FIRST_S, self._clock.now_ms()
+        pause_s, since_ms = POLL_FIRST_S, self.clock.now_ms()
         while True:
             await work.hold(stop)
             asked = amplitude.read_status(await self._ask(amplitude.status_request(credentials, request_id)))
@@ -140,20 +139,20 @@ class CohortDownload:
                 case Accepted():
                     return
                 case Retry(reason="job_running"):
-                    if self._clock.now_ms() - since_ms > PATIENCE_MS:
-                        await self._store.requested(work.claim, "", 0)
+                    if self.clock.now_ms() - since_ms > PATIENCE_MS:
+                        await self.store.requested(work.claim, "", 0)
                         raise Ended(Retry("job_slow"), "Amplitude, computing the cohort")
                 case verdict:
                     # A failed request is not continued; one whose status could not be read is.
                     if isinstance(verdict, Halt) or verdict == Retry("job_failed"):
-                        await self._store.requested(work.claim, "", 0)
+                        await self.store.requested(work.claim, "", 0)
                     raise ended(verdict, "Amplitude, computing the cohort")
-            await self._clock.sleep(pause_s)
+            await self.clock.sleep(pause_s)
             pause_s = min(POLL_MOST_S, pause_s * 1.5)
 
     async def _ask(self, request: HttpRequest) -> HttpResponse:
         try:
-            return await self._transport.send(request)
+            return await self.transport.send(request)
         except TransportError as problem:
             raise Ended(Retry("no_answer" if problem.maybe_applied else "unreachable"), "Amplitude") from problem
 
@@ -161,7 +160,7 @@ class CohortDownload:
         self, work: Work, credentials: amplitude.Credentials, request_id: str, stop: asyncio.Event | None
     ) -> None:
         """Stream the file into the stage."""
-        file, page = _CohortRows(work.plan.rule, self._keyring), list[Member]()
+        file, page = _CohortRows(work.plan.rule, self.keyring), list[Member]()
 
         async def stage(members: Iterator[Member]) -> None:
             """Stage full pages. A small piece of a compressed file may hold any number of members."""
@@ -169,7 +168,7 @@ class CohortDownload:
                 page.extend(found := await asyncio.to_thread(list, islice(members, PAGE)))
                 while len(page) >= PAGE:
                     await work.hold(stop)
-                    await self._store.stage(work.claim, page[:PAGE])
+                    await self.store.stage(work.claim, page[:PAGE])
                     del page[:PAGE]
                 if len(found) < PAGE:
                     return
@@ -179,10 +178,10 @@ class CohortDownload:
                 async for piece in pieces:
                     await stage(file.read(piece))
             await stage(file.end())
-            await self._store.stage(work.claim, page)
+            await self.store.stage(work.claim, page)
             work.rows = file.rows
         except CohortFileError as problem:
-            await self._store.requested(work.claim, "", 0)
+            await self.store.requested(work.claim, "", 0)
             raise Ended(Retry("unreadable_file"), str(problem)) from problem
         except ForbiddenAddress as problem:
             raise Ended(
@@ -194,7 +193,7 @@ class CohortDownload:
     @asynccontextmanager
     async def _file(self, credentials: amplitude.Credentials, request_id: str) -> AsyncIterator[AsyncIterator[bytes]]:
         request = amplitude.file_request(credentials, request_id)
-        async with self._download.open(request) as answer:
+        async with self.download.open(request) as answer:
             if answer.status == 200:
                 yield answer.pieces()
                 return
@@ -205,7 +204,7 @@ class CohortDownload:
         own = _same_origin(location, credentials.origin)
         if not own and not location.lower().startswith("https://"):
             raise Ended(Halt("wrong_address", "Amplitude redirects to an address that is not https."), "The redirect")
-        async with self._download.open(amplitude.redirected(location), public=not own) as answer:
+        async with self.download.open(amplitude.redirected(location), public=not own) as answer:
             if answer.status != 200:
                 # The address is valid for a minute; the next run asks for another.
                 raise Ended(Retry(f"http_{answer.status}"), "The storage with the file")

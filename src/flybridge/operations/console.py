@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
 import msgspec
+from msgspec import Struct
 
 from flybridge.amplitude import activity
 from flybridge.amplitude.activity import AmplitudeUser
@@ -51,47 +53,36 @@ OpenCohorts = Callable[[], AbstractAsyncContextManager[CohortStore]]
 OpenRunner = Callable[[CohortStore], AbstractAsyncContextManager[Runner]]
 
 
-class ConsoleOperations:
+class ConsoleOperations(Struct, frozen=True, dict=True):
     """Operations on one bridge. `open_cohorts` and `open_runner` open what an audience needs, for one run."""
 
-    def __init__(
-        self,
-        config: Config,
-        inbox: Inbox,
-        store: Store,
-        transport: Transport,
-        clock: Clock,
-        *,
-        open_cohorts: OpenCohorts,
-        open_runner: OpenRunner,
-        download: Download,
-        channels: Sequence[Channel] = (),
-    ) -> None:
-        self.config = config
-        self._inbox = inbox
-        self._store = store
-        self._transport = transport
-        self._clock = clock
-        self._open_cohorts = open_cohorts
-        self._open_runner = open_runner
-        self._download = download
-        self._channels = channels
-        self._keyring = Keyring(*config.secrets)
-        self._flow: Flow | None = None
+    config: Config
+    inbox: Inbox
+    store: Store
+    transport: Transport
+    clock: Clock
+    open_cohorts: OpenCohorts
+    open_runner: OpenRunner
+    download: Download
+    channels: Sequence[Channel] = ()
 
-    def _built(self) -> Flow:
-        self._flow = self._flow or build_flow(self.config)
-        return self._flow
+    @cached_property
+    def _flow(self) -> Flow:
+        return build_flow(self.config)
+
+    @cached_property
+    def _keyring(self) -> Keyring:
+        return Keyring(*self.config.secrets)
 
     async def replay(self, ids: Sequence[int]) -> Done:
-        return _replayed(await replay(self._store, self._built(), ids, self._clock.now_ms()))
+        return _replayed(await replay(self.store, self._flow, ids, self.clock.now_ms()))
 
     async def replay_all(self, app: str | None, reason: str | None) -> Done:
-        return _replayed(await replay_all(self._store, self._built(), self._clock, app=app, reason=reason))
+        return _replayed(await replay_all(self.store, self._flow, self.clock, app=app, reason=reason))
 
     async def audiences(self) -> Sequence[AudienceState]:
-        plans, now_ms = plans_of(self.config), self._clock.now_ms()
-        async with self._open_cohorts() as cohorts:
+        plans, now_ms = plans_of(self.config), self.clock.now_ms()
+        async with self.open_cohorts() as cohorts:
             if plans:
                 await cohorts.keep(targets(plans, now_ms))
             found = []
@@ -105,9 +96,9 @@ class ConsoleOperations:
         plans = plans_of(self.config)
         if (app, name) not in plans:
             return Done(f"No audience {name} of {app} is configured.", False)
-        async with self._open_cohorts() as cohorts:
-            await cohorts.keep(targets(plans, self._clock.now_ms()))
-            async with self._open_runner(cohorts) as runner:
+        async with self.open_cohorts() as cohorts:
+            await cohorts.keep(targets(plans, self.clock.now_ms()))
+            async with self.open_runner(cohorts) as runner:
                 run = await runner.run(plans[app, name], RunOptions(accept_shrink=accept_shrink, download=True))
         if run is None:
             return Done("Another process runs this audience just now: see its history in a minute.", False)
@@ -115,23 +106,23 @@ class ConsoleOperations:
         return Done(f"The run ended as {run.outcome}: {changed} {run.detail}".strip(), run.outcome == "done")
 
     async def jobs(self) -> Sequence[JobState]:
-        reader = HistoryReader(self.config, self._inbox, self._store, self._download, self._built(), self._clock)
-        return await read_jobs(self.config, self._store, reader.tasks(lambda *_: None, lambda *_: None))
+        reader = HistoryReader(self.config, self.inbox, self.store, self.download, self._flow, self.clock)
+        return await read_jobs(self.config, self.store, reader.tasks(lambda *_: None, lambda *_: None))
 
     async def runs(self) -> Mapping[str, Sequence[JobRun]]:
-        return await read_runs(self._store)
+        return await read_runs(self.store)
 
     async def run_job(self, job: JobState) -> Done:
-        await make_due(self._store, job)
+        await make_due(self.store, job)
         return Done("A worker begins it within a few seconds.")
 
     async def doctor(self) -> Sequence[CheckResult]:
-        account, _ = await read_account(self._inbox, self._store, audit=True)
-        depth = await self._inbox.depth(self._clock.now_ms())
+        account, _ = await read_account(self.inbox, self.store, audit=True)
+        depth = await self.inbox.depth(self.clock.now_ms())
         checks = [doctor.startable(self.config), doctor.balanced(account), doctor.readable(depth)]
-        if fault := await self._store.trail_fault():
+        if fault := await self.store.trail_fault():
             checks.append(doctor.Check("audit trail", False, fault))
-        checks += [*quota_checks(self.config.apps), *await vendor_checks(self.config, self._transport)]
+        checks += [*quota_checks(self.config.apps), *await vendor_checks(self.config, self.transport)]
         return [
             CheckResult(one.what, "bad" if not one.ok else "warn" if one.warning else "good", one.detail)
             for one in checks
@@ -168,13 +159,13 @@ class ConsoleOperations:
 
     async def _user_of(self, project: Credentials, amplitude_id: str) -> AmplitudeUser:
         try:
-            return activity.read(await self._transport.send(activity.request(project, amplitude_id)))
+            return activity.read(await self.transport.send(activity.request(project, amplitude_id)))
         except FlybridgeError as problem:
             return AmplitudeUser(problem=f"Amplitude could not be asked: {problem}.")
 
     async def send_test(self, app: App) -> str:
         """Put a test install into the inbox. Its ids are made up and never used again. Returns its AppsFlyer id."""
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         at = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
         appsflyer_id = f"{now_ms}-{uuid4().int % 10**19:019d}"
         body = msgspec.json.encode(
@@ -191,18 +182,18 @@ class ConsoleOperations:
                 "install_time": at,
             }
         )
-        await self._inbox.accept(Envelope(app.name, Source.PUSH, Media.JSON, now_ms, body))
+        await self.inbox.accept(Envelope(app.name, Source.PUSH, Media.JSON, now_ms, body))
         return appsflyer_id
 
     async def gaps(self) -> Sequence[str]:
-        return [found.sentence for found in await last_found(self._store)]
+        return [found.sentence for found in await last_found(self.store)]
 
     async def notifications(self) -> Mapping[str, ChannelState]:
-        states = await read_states(self._store) if self._channels else {}
-        return {one.name: states.get(one.name, ChannelState()) for one in self._channels}
+        states = await read_states(self.store) if self.channels else {}
+        return {one.name: states.get(one.name, ChannelState()) for one in self.channels}
 
     async def send_test_notification(self) -> Done:
-        results = await send_test(self._channels, self._clock.now_ms(), self.config.server.public_url)
+        results = await send_test(self.channels, self.clock.now_ms(), self.config.server.public_url)
         sentences = [f"{name}: {problem or 'sent'}" for name, problem in results.items()]
         return Done(". ".join(one.rstrip(".") for one in sentences) + ".", not any(results.values()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import structlog
+from msgspec import Struct
 from starlette.requests import Request
 
 from flybridge.clock import Clock
@@ -16,19 +17,18 @@ FAILED = "failed"
 REFUSED = "refused"
 
 
-class Deeds:
+class Deeds(Struct, frozen=True):
     """Writes what visitors do. The log has each row's number and chain, so that rows cut off later show."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
+    store: Store
+    clock: Clock
 
     async def write(self, visitor: Visitor, action: str, outcome: str, *, target: str = "", detail: str = "") -> None:
         """Write one row."""
         deed = Deed(
             actor=visitor.actor, address=visitor.address, action=action, outcome=outcome, target=target, detail=detail
         )
-        log_row(await self._store.record(deed, self._clock.now_ms()))
+        log_row(await self.store.record(deed, self.clock.now_ms()))
 
 
 def log_row(row: TrailRow) -> None:

@@ -7,6 +7,7 @@ from secrets import token_urlsafe
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -37,25 +38,15 @@ NOT_KEPT: Final = (
 )
 
 
-class LoginPages:
+class LoginPages(Struct, frozen=True):
     """The pages and answers about logging in. `refuse` makes the page of a refusal."""
 
-    def __init__(
-        self,
-        site: Site,
-        gate: ConsoleGate,
-        deeds: Deeds,
-        refuse: Callable[[Request, Refusal], Response],
-        *,
-        provider: OidcProvider | None = None,
-        public_url: str = "",
-    ) -> None:
-        self._site = site
-        self._gate = gate
-        self._deeds = deeds
-        self._refuse = refuse
-        self._provider = provider
-        self._public_url = public_url
+    site: Site
+    gate: ConsoleGate
+    deeds: Deeds
+    refuse: Callable[[Request, Refusal], Response]
+    provider: OidcProvider | None = None
+    public_url: str = ""
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -75,17 +66,17 @@ class LoginPages:
     ) -> Response:
         """Return the login page. A random number in a cookie and in the form binds the two together."""
         nonce = token_urlsafe(18)
-        secure = not self._gate.plain(request.headers)
-        response = self._site.bare(
+        secure = not self.gate.plain(request.headers)
+        response = self.site.bare(
             "login.html",
             status,
             back=_local_path(back),
             problem=problem,
             user=user,
-            password=bool(self._gate.passwords),
-            named=self._gate.passwords.named,
-            oidc=self._provider is not None,
-            token=self._gate.signer.signature("login", nonce),
+            password=bool(self.gate.passwords),
+            named=self.gate.passwords.named,
+            oidc=self.provider is not None,
+            token=self.gate.signer.signature("login", nonce),
         )
         name = SECURE_FLOW if secure else PLAIN_FLOW
         response.headers.append("set-cookie", set_cookie(name + "-form", nonce, seconds=3600))
@@ -94,36 +85,36 @@ class LoginPages:
     async def _enter(self, request: Request) -> Response:
         headers, form = request.headers, form_of(request)
         back = first(form, "back")
-        if refusal := self._gate.foreign(headers):
-            return self._refuse(request, refusal)
+        if refusal := self.gate.foreign(headers):
+            return self.refuse(request, refusal)
         secure = headers["origin"].startswith("https:")
         if not secure and not names_this_machine(headers.get("host", "")):
             return self.page(request, status=403, back=back, problem=NOT_KEPT)
         cookies = cookies_of(headers.get("cookie", ""))
         nonce = cookies.get(SECURE_FLOW + "-form") or cookies.get(PLAIN_FLOW + "-form", "")
-        if not nonce or not self._gate.signer.fits("login", nonce, first(form, "token")):
+        if not nonce or not self.gate.signer.fits("login", nonce, first(form, "token")):
             return self.page(request, status=403, back=back, problem="This form was out of date. Please try again.")
-        user, address = first(form, "user").strip()[:80], self._gate.address_of(headers, _peer(request))
-        tried = await self._gate.try_password(user, first(form, "password"), address)
+        user, address = first(form, "user").strip()[:80], self.gate.address_of(headers, _peer(request))
+        tried = await self.gate.try_password(user, first(form, "password"), address)
         if isinstance(tried, Refusal):
             problem = f"{tried.error} {tried.remedy}"
             return self.page(request, status=tried.status, back=back, user=user, problem=problem)
         if tried is None:
             visitor = Visitor(user or "unknown", Grant.READ, "password", address)
-            await self._deeds.write(visitor, "login", FAILED, detail="The password did not fit.")
+            await self.deeds.write(visitor, "login", FAILED, detail="The password did not fit.")
             return self.page(request, status=401, back=back, user=user, problem="This name or password does not fit.")
-        visitor = self._gate.by_password(user, tried, address)
-        return await self._entered(request, visitor, self._gate.proof_of(tried), back=back, secure=secure)
+        visitor = self.gate.by_password(user, tried, address)
+        return await self._entered(request, visitor, self.gate.proof_of(tried), back=back, secure=secure)
 
     async def _entered(self, request: Request, visitor: Visitor, proof: str, *, back: str, secure: bool) -> Response:
         """Begin a session; one that the browser had before ends."""
         cookies = cookies_of(request.headers.get("cookie", ""))
-        if (former := await self._gate.sessions.find(cookies, plain=True)) is not None:
-            await self._gate.sessions.end(former[0])
-        begun = await self._gate.sessions.begin(
+        if (former := await self.gate.sessions.find(cookies, plain=True)) is not None:
+            await self.gate.sessions.end(former[0])
+        begun = await self.gate.sessions.begin(
             visitor.user, visitor.grant, visitor.way, proof=proof, address=visitor.address
         )
-        await self._deeds.write(visitor, "login", DONE, detail=f"Role {visitor.grant.value}.")
+        await self.deeds.write(visitor, "login", DONE, detail=f"Role {visitor.grant.value}.")
         response = RedirectResponse(_local_path(back) or "/", 303, HEADERS)
         response.headers.append("set-cookie", set_cookie(SECURE_COOKIE if secure else PLAIN_COOKIE, begun.cookie))
         return response
@@ -131,22 +122,22 @@ class LoginPages:
     async def _leave(self, request: Request) -> Response:
         visitor: Visitor = request.scope["visitor"]
         if visitor.session:
-            await self._gate.sessions.end(visitor.session)
-            await self._deeds.write(visitor, "logout", DONE)
+            await self.gate.sessions.end(visitor.session)
+            await self.deeds.write(visitor, "logout", DONE)
         response = RedirectResponse(LOGIN, 303, {**HEADERS, "clear-site-data": '"cache"'})
         for name in (SECURE_COOKIE, PLAIN_COOKIE):
             response.headers.append("set-cookie", set_cookie(name, "", seconds=0))
         return response
 
     async def _begin(self, request: Request) -> Response:
-        if self._provider is None:
-            return self._refuse(request, Refusal(404, "No identity provider is configured.", "Log in at /login."))
+        if self.provider is None:
+            return self.refuse(request, Refusal(404, "No identity provider is configured.", "Log in at /login."))
         base = self._base(request)
         secure = base.startswith("https:")
         if not secure and not names_this_machine(request.headers.get("host", "")):
             return self.page(request, status=403, problem=NOT_KEPT)
         try:
-            address, flow = await self._provider.begin(
+            address, flow = await self.provider.begin(
                 base + CALLBACK, _local_path(request.query_params.get("back", ""))
             )
         except OidcRefused as problem:
@@ -154,35 +145,35 @@ class LoginPages:
         response = RedirectResponse(address, 303, HEADERS)
         text = msgspec.json.encode(flow).hex()  # only characters that every client sends back as they are
         name = SECURE_FLOW if secure else PLAIN_FLOW
-        cookie = set_cookie(name, self._gate.signer.signed("oidc", text), seconds=FLOW_S)
+        cookie = set_cookie(name, self.gate.signer.signed("oidc", text), seconds=FLOW_S)
         response.headers.append("set-cookie", cookie)
         return response
 
     async def _finish(self, request: Request) -> Response:
         cookies = cookies_of(request.headers.get("cookie", ""))
-        text = self._gate.signer.opened("oidc", cookies.get(SECURE_FLOW) or cookies.get(PLAIN_FLOW, ""))
-        if self._provider is None or text is None:
+        text = self.gate.signer.opened("oidc", cookies.get(SECURE_FLOW) or cookies.get(PLAIN_FLOW, ""))
+        if self.provider is None or text is None:
             return self.page(request, status=403, problem="This login was not begun here, or took too long.")
         flow = msgspec.json.decode(bytes.fromhex(text), type=OidcFlow)
         base = self._base(request)
-        address = self._gate.address_of(request.headers, _peer(request))
+        address = self.gate.address_of(request.headers, _peer(request))
         try:
-            user = await self._provider.finish(flow, dict(request.query_params), base + CALLBACK)
+            user = await self.provider.finish(flow, dict(request.query_params), base + CALLBACK)
         except OidcRefused as problem:
             unknown = Visitor("unknown", Grant.READ, "oidc", address)
-            await self._deeds.write(unknown, "login", FAILED, detail=str(problem))
+            await self.deeds.write(unknown, "login", FAILED, detail=str(problem))
             return self.page(request, status=403, problem=str(problem))
         visitor = Visitor(user.name, user.grant, "oidc", address)
         secure = base.startswith("https:")
-        response = await self._entered(request, visitor, self._gate.oidc_proof(), back=flow.back, secure=secure)
+        response = await self._entered(request, visitor, self.gate.oidc_proof(), back=flow.back, secure=secure)
         response.headers.append("set-cookie", set_cookie(SECURE_FLOW if secure else PLAIN_FLOW, "", seconds=0))
         return response
 
     def _base(self, request: Request) -> str:
         """Return the address by which the browser reaches the console."""
         host = request.headers.get("host", "")
-        if self._public_url and host_of(self._public_url) == host.lower():
-            return self._public_url
+        if self.public_url and host_of(self.public_url) == host.lower():
+            return self.public_url
         return f"{'http' if names_this_machine(host) else 'https'}://{host}"
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from flybridge.clock import Clock
 from flybridge.delivery.circuit import Circuit, Phase
@@ -60,46 +60,35 @@ class Reading(Struct, frozen=True):
     refused_starts: Sequence[RefusedStart] = ()
 
 
-class ConsoleReader:
+class ConsoleReader(Struct):
     """Reads inbox and store for the console, at most once a second.
 
     `circuits` returns those of the worker in this process, if there is one, and `worker` is its name in its reports.
     """
 
-    def __init__(
-        self,
-        inbox: Inbox,
-        store: Store,
-        clock: Clock,
-        circuits: Circuits | None,
-        *,
-        cohorts: CohortStore | None = None,
-        channels: Collection[str] = (),
-        worker: str = "",
-    ) -> None:
-        self._cohorts = cohorts
-        self._channels = channels
-        self._worker = worker
-        self._inbox = inbox
-        self._store = store
-        self._clock = clock
-        self._circuits = circuits
-        self._last: Reading | None = None
-        self._turn = asyncio.Lock()
+    inbox: Inbox
+    store: Store
+    clock: Clock
+    circuits: Circuits | None
+    cohorts: CohortStore | None = None
+    channels: Collection[str] = ()
+    worker: str = ""
+    _last: Reading | None = None
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def read(self) -> Reading:
         """Return a reading that is less than a second old. Raises `FlybridgeError` when the store is away."""
         async with self._turn:
-            now_ms = self._clock.now_ms()
+            now_ms = self.clock.now_ms()
             if self._last is None or not 0 <= now_ms - self._last.at_ms < FRESH_MS:
                 self._last = await self._read(now_ms)
             return self._last
 
     async def _read(self, now_ms: int) -> Reading:
-        store = self._store
+        store = self.store
         try:
-            depth, away = await self._inbox.depth(now_ms), ""
-            account, counts = await read_account(self._inbox, store)
+            depth, away = await self.inbox.depth(now_ms), ""
+            account, counts = await read_account(self.inbox, store)
         except InboxUnavailable as problem:
             depth, away, counts = None, str(problem), await store.counts()
             account = _one_sided(counts)
@@ -116,22 +105,22 @@ class ConsoleReader:
             await self._lanes(now_ms),
             await store.uncertain_counts(),
             await read_heard(store),
-            await self._cohorts.history(limit=RECENT_RUNS) if self._cohorts is not None else (),
+            await self.cohorts.history(limit=RECENT_RUNS) if self.cohorts is not None else (),
             await self._unsent(),
             await read_refused_starts(store, now_ms),
         )
 
     async def _unsent(self) -> Mapping[str, str]:
-        states = await read_states(self._store) if self._channels else {}
-        return {name: state.problem for name, state in states.items() if name in self._channels and state.problem}
+        states = await read_states(self.store) if self.channels else {}
+        return {name: state.problem for name, state in states.items() if name in self.channels and state.problem}
 
     async def _lanes(self, now_ms: int) -> Mapping[Lane, Circuit] | None:
         """Return the circuits of this process and those that others report; None if there is none of either.
 
         A lane that is paused in any process is paused.
         """
-        own = self._circuits() if self._circuits is not None else {}
-        reports = await read_reports(self._store, now_ms, without=self._worker)
+        own = self.circuits() if self.circuits is not None else {}
+        reports = await read_reports(self.store, now_ms, without=self.worker)
         reported = {lane: report.circuit for lane, report in reports.items()}
         paused = {lane: circuit for lane, circuit in reported.items() if circuit.phase is not Phase.CLOSED}
         return {**reported, **own, **{lane: one for lane, one in paused.items() if _sends(own.get(lane))}} or None
