@@ -52,7 +52,8 @@ async def lease_of(cohorts, clock: Watched) -> AudienceLease:
 async def test_renewing_keeps_others_out_for_as_long_as_the_work_lasts(cohorts):
     """Much longer than the lease, and nobody does anything but wait."""
     clock = Watched()
-    async with await lease_of(cohorts, clock) as lease:
+    lease = await lease_of(cohorts, clock)
+    async with lease.renewed():
         await asyncio.wait_for(clock.asleep.wait(), 30)
         for _ in range(10):
             await clock.pass_by(RENEW_S)
@@ -74,12 +75,12 @@ async def test_who_waits_notices_that_the_lease_is_lost(cohorts):
     """At the next renewal, and from then on at every step; a confirmation notices by itself."""
     clock = Watched()
     lease = await lease_of(cohorts, clock)
-    async with lease:
+    async with lease.renewed() as renewing:
         await asyncio.wait_for(clock.asleep.wait(), 30)
         assert await claimed(cohorts, "another", NOW_MS + LEASE_MS) is not None
         lease.check()
         clock.advance(RENEW_S)
-        await asyncio.wait_for(lease._renewing, 30)
+        await asyncio.wait_for(renewing, 30)
         with pytest.raises(LeaseLost):
             lease.check()
         with pytest.raises(LeaseLost):

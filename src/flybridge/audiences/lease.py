@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
@@ -38,7 +37,7 @@ class LeaseLost(Exception):
 
 
 class AudienceLease:
-    """Renews a claim until the block is left."""
+    """Renews a claim."""
 
     def __init__(self, store: CohortStore, clock: Clock, claim: Claim) -> None:
         self._store = store
@@ -46,19 +45,16 @@ class AudienceLease:
         self._claim = claim
         self._lost = False
         self._one_at_a_time = asyncio.Lock()
-        self._renewing: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        self._renewing = asyncio.create_task(self._renew())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop renewing; the claim lapses unless it is finished."""
-        assert self._renewing is not None
-        self._renewing.cancel()
-        await asyncio.gather(self._renewing, return_exceptions=True)
+    @asynccontextmanager
+    async def renewed(self) -> AsyncIterator[asyncio.Task[None]]:
+        """Renew the claim, by a task, until the block is left; it lapses then, unless it is finished."""
+        renewing = asyncio.create_task(self._renew())
+        try:
+            yield renewing
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
 
     def check(self) -> None:
         """Raise `LeaseLost` if the lease is known to be lost."""

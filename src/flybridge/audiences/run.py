@@ -82,7 +82,7 @@ class Runner:
             return None
         work = Work(plan, claim, began_ms, AudienceLease(self._store, self._clock, claim), scheduled=due)
         try:
-            async with work.lease:
+            async with work.lease.renewed():
                 ended = await self._go(work, options, stop)
                 await work.lease.confirm()  # a run that lost its lease must not be recorded
         except LeaseLost:

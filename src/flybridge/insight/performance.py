@@ -258,34 +258,30 @@ def spend_in(app: AppScope, cost: CostSums) -> int | None:
 def merged(groups: Iterable[Figures]) -> Figures:
     """Return the sums of several groups together."""
     total = Figures()
-    for figures in groups:
-        _merge(total, figures)
-    return total
-
-
-def _merge(total: Figures, more: Figures) -> None:
     # Written out: pages merge thousands of groups, and setting attributes by name takes three times as long.
-    total.installs += more.installs
-    total.attributed += more.attributed
-    total.reinstalls += more.reinstalls
-    total.re_engagements += more.re_engagements
-    total.re_attributions += more.re_attributions
-    total.events += more.events
-    total.revenue += more.revenue
-    total.attributed_revenue += more.attributed_revenue
-    total.not_converted += more.not_converted
-    total.reached += more.reached
-    total.skad_installs += more.skad_installs
-    total.spend = add(total.spend, more.spend)
-    total.clicks = add(total.clicks, more.clicks)
-    total.impressions = add(total.impressions, more.impressions)
-    for horizon, one in more.up_to.items():
-        at = total.at(horizon)
-        at.installs += one.installs
-        at.attributed += one.attributed
-        at.active += one.active
-        at.payers += one.payers
-        at.revenue += one.revenue
-        at.attributed_revenue += one.attributed_revenue
-        at.not_converted += one.not_converted
-        at.spend = add(at.spend, one.spend)
+    for more in groups:
+        total.installs += more.installs
+        total.attributed += more.attributed
+        total.reinstalls += more.reinstalls
+        total.re_engagements += more.re_engagements
+        total.re_attributions += more.re_attributions
+        total.events += more.events
+        total.revenue += more.revenue
+        total.attributed_revenue += more.attributed_revenue
+        total.not_converted += more.not_converted
+        total.reached += more.reached
+        total.skad_installs += more.skad_installs
+        total.spend = add(total.spend, more.spend)
+        total.clicks = add(total.clicks, more.clicks)
+        total.impressions = add(total.impressions, more.impressions)
+        for horizon, one in more.up_to.items():
+            at = total.at(horizon)
+            at.installs += one.installs
+            at.attributed += one.attributed
+            at.active += one.active
+            at.payers += one.payers
+            at.revenue += one.revenue
+            at.attributed_revenue += one.attributed_revenue
+            at.not_converted += one.not_converted
+            at.spend = add(at.spend, one.spend)
+    return total

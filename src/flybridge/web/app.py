@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import cached_property
 from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
@@ -44,45 +46,36 @@ _STOPPING: Final = Refusal(
 )
 
 
-class WebApp:
+class WebApp(Struct, dict=True):
     """Dispatches requests.
 
     `store` is absent in a process that only receives. `roles` decide which endpoints there are and what /readyz
     checks.
     """
 
-    def __init__(
-        self,
-        intake: Intake,
-        inbox: Inbox,
-        metrics: Metrics,
-        clock: Clock,
-        *,
-        version: str,
-        store: Store | None = None,
-        console: AsgiApp | None = None,
-        roles: Roles = ALL_ROLES,
-        metrics_token: bytes | None = None,
-    ) -> None:
-        self._intake = intake
-        self._inbox = inbox
-        self._metrics = metrics
-        self._clock = clock
-        self._store = store
-        self._console = console
-        self._roles = roles
-        self._metrics_token = metrics_token
-        self._description = msgspec.json.encode(description(version))
-        self._leaving = self._draining = False
-        self._log = structlog.get_logger("flybridge")
+    intake: Intake
+    inbox: Inbox
+    metrics: Metrics
+    clock: Clock
+    version: str
+    store: Store | None = None
+    console: AsgiApp | None = None
+    roles: Roles = ALL_ROLES
+    metrics_token: bytes | None = None
+    is_leaving: bool = False
+    is_draining: bool = False
+
+    @cached_property
+    def _description(self) -> bytes:
+        return msgspec.json.encode(description(self.version))
 
     def leave(self) -> None:
         """Make /readyz fail while requests are still answered, so that a load balancer stops sending here."""
-        self._leaving = True
+        self.is_leaving = True
 
     def drain(self) -> None:
         """Accept nothing new: /readyz fails and intake answers 503, while requests in flight are finished."""
-        self._leaving = self._draining = True
+        self.is_leaving = self.is_draining = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. An unexpected exception becomes a 500 and a traceback in the log."""
@@ -92,7 +85,7 @@ class WebApp:
             if scope["path"].startswith("/v1/"):
                 if turned_away := self._turned_away():
                     return await answer(send, turned_away)
-                return await self._intake(scope, receive, send)
+                return await self.intake(scope, receive, send)
             return await self._other(scope, receive, send)
         except Exception:
             return await answer(send, self._failed(scope["method"], scope["path"]))
@@ -102,7 +95,7 @@ class WebApp:
         if turned_away := self._turned_away():
             return turned_away
         try:
-            return await self._intake.take(path, method, query, header, read)
+            return await self.intake.take(path, method, query, header, read)
         except SenderGone:
             raise
         except Exception:
@@ -110,20 +103,20 @@ class WebApp:
 
     def _turned_away(self) -> Refusal | None:
         """Return why this process accepts no messages, with 503 so that a load balancer tries another one."""
-        if self._draining:
+        if self.is_draining:
             return _STOPPING
-        return None if self._roles.takes else _no_intake(self._roles.name)
+        return None if self.roles.takes else _no_intake(self.roles.name)
 
     def _failed(self, method: str, path: str) -> Refusal:
         # Only the beginning of the path is logged, and no query: a query string can be a whole postback.
-        self._log.exception("request_failed", method=method, door=path.split("/")[1:3])
+        structlog.get_logger("flybridge").exception("request_failed", method=method, door=path.split("/")[1:3])
         return Refusal(500, "flybridge failed at this request.", "Send it again; the operator's log says why.")
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path not in PATHS:
-            if self._console is not None:
-                return await self._console(scope, receive, send)
+            if self.console is not None:
+                return await self.console(scope, receive, send)
             return await answer(
                 send, Refusal(404, "There is nothing at this path.", "Data is taken at /v1/; see /openapi.json.")
             )
@@ -133,7 +126,7 @@ class WebApp:
                 Refusal(405, f"The method {scope['method']} is not answered here.", "Use GET.", (("allow", "GET"),)),
             )
         known = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = refused(self._metrics_token, known, (scope.get("client") or (None,))[0])
+        refusal = refused(self.metrics_token, known, (scope.get("client") or (None,))[0])
         if refusal is not None and path in GUARDED:
             return await answer(send, refusal)
         status, kind, body = await self._page(path, details=refusal is None)
@@ -145,12 +138,12 @@ class WebApp:
     async def _page(self, path: str, *, details: bool) -> tuple[int, bytes, bytes]:
         """Return status, type and body."""
         if path == "/metrics":
-            self._metrics.observe(await bridge_state(self._inbox, self._store, self._clock.now_ms()))
-            return 200, b"text/plain; version=0.0.4; charset=utf-8", self._metrics.render()
+            self.metrics.observe(await bridge_state(self.inbox, self.store, self.clock.now_ms()))
+            return 200, b"text/plain; version=0.0.4; charset=utf-8", self.metrics.render()
         if path != "/readyz":
             return 200, b"application/json", b'{"alive":true}' if path == "/healthz" else self._description
         reasons = await self._reasons(details=details)
-        state = {"ready": not reasons, "part": self._roles.name, "reasons": reasons}
+        state = {"ready": not reasons, "part": self.roles.name, "reasons": reasons}
         if not reasons and (warnings := await self._warnings()):
             state["warnings"] = warnings
         body = msgspec.json.encode(state)
@@ -158,7 +151,7 @@ class WebApp:
 
     async def _warnings(self) -> Sequence[str]:
         """Return what needs an operator although this process can play its roles."""
-        if not self._roles.needs_inbox or not (n := (await self._inbox.depth(self._clock.now_ms())).unreadable):
+        if not self.roles.needs_inbox or not (n := (await self.inbox.depth(self.clock.now_ms())).unreadable):
             return []
         return [f"{n} messages in the inbox can't be opened: see `flybridge doctor`."]
 
@@ -167,16 +160,16 @@ class WebApp:
 
         Without `details` they hold no text of a backend, which may name paths and addresses.
         """
-        now_ms = self._clock.now_ms()
-        if self._leaving:
+        now_ms = self.clock.now_ms()
+        if self.is_leaving:
             return ["flybridge is stopping."]
         reasons = []
-        if self._intake.refuses(now_ms):
+        if self.intake.refuses(now_ms):
             reasons.append("The inbox has just refused to store: see the answers to senders for the reason.")
-        if self._roles.needs_inbox:
-            reasons += await _away("inbox", self._inbox.depth(now_ms), details=details)
-        if self._store is not None:
-            reasons += await _away("store", self._store.lanes(now_ms), details=details)
+        if self.roles.needs_inbox:
+            reasons += await _away("inbox", self.inbox.depth(now_ms), details=details)
+        if self.store is not None:
+            reasons += await _away("store", self.store.lanes(now_ms), details=details)
         return reasons
 
 
