@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flybridge.web.time_limit import TimeLimit
+from flybridge.web.server import TimeLimit
 
 LIMIT_S = 0.05
 

@@ -33,7 +33,7 @@ def targets(plans: Mapping[Name, AudiencePlan], now_ms: int, at_once: Collection
             app,
             name,
             plan.rule.settings.cohort,
-            _target(plan),
+            content_key(b"audience", plan.audience.app_id.encode(), plan.audience.import_key.encode()),
             now_ms if (app, name) in at_once else next_ms(app, name, plan.cadence, now_ms),
         )
         for (app, name), plan in plans.items()
@@ -51,10 +51,6 @@ async def with_keys(store: CohortStore, plans: Mapping[Name, AudiencePlan]) -> d
         else structs.replace(plan, audience=structs.replace(plan.audience, import_key=kept[name]))
         for name, plan in plans.items()
     }
-
-
-def _target(plan: AudiencePlan) -> bytes:
-    return content_key(b"audience", plan.audience.app_id.encode(), plan.audience.import_key.encode())
 
 
 async def _is_stopped(store: CohortStore, app: str, name: str) -> bool:

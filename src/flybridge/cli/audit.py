@@ -127,11 +127,8 @@ def listed(ids: Sequence[int]) -> str:
 
 
 def _actor() -> str:
-    return f"{_user()} (command line)"
-
-
-def _user() -> str:
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as containers have
-        return "unknown"
+        user = "unknown"
+    return f"{user} (command line)"

@@ -191,16 +191,13 @@ def cost_status(config: ConfigPath = None, only_app: AppName = None, as_json: As
 
 
 def _plain(one: CostPull) -> dict[str, Any]:
+    at = datetime.fromtimestamp(one.pulled_ms / 1000, UTC).isoformat(timespec="seconds")
     return {
         "app": one.app,
         "origin": one.origin,
-        "pulled": _time(one.pulled_ms),
+        "pulled": at if one.pulled_ms else None,
         "rows": one.rows,
         "from": date_of(one.first).isoformat() if one.pulled_ms else None,
         "to": date_of(one.last).isoformat() if one.pulled_ms else None,
         "problem": one.problem or None,
     }
-
-
-def _time(ms: int) -> str | None:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds") if ms else None

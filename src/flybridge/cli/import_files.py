@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -94,7 +94,18 @@ def _show(done: list[Imported], as_json: bool) -> None:
     if as_json:
         print_json(done)
     else:
-        print_rows("Brought into the inbox", [_row(one) for one in done], "There was no file.")
+        rows = [
+            {
+                "file": one.file,
+                "lines": one.lines,
+                "taken": one.taken,
+                "without_ids": one.silent,
+                "bad": len(one.bad),
+                "messages": one.envelopes,
+            }
+            for one in done
+        ]
+        print_rows("Brought into the inbox", rows, "There was no file.")
         for one in done:
             for bad in one.bad[:SHOWN]:
                 complain(f"{one.file}, line {bad.line}: {bad.problem}")
@@ -111,17 +122,6 @@ def chosen_app(settings: Config, name: str | None) -> App:
         names = ", ".join(app.name for app in settings.apps)
         raise ConfigError("", f"The files belong to one of the apps {names}.", "Name it with --app.")
     return found[0]
-
-
-def _row(one: Imported) -> dict[str, Any]:
-    return {
-        "file": one.file,
-        "lines": one.lines,
-        "taken": one.taken,
-        "without_ids": one.silent,
-        "bad": len(one.bad),
-        "messages": one.envelopes,
-    }
 
 
 def _progress(path: Path) -> Callable[[int], None]:

@@ -127,7 +127,20 @@ async def read_differences(store: Store, scopes: Sequence[AppScope], question: D
             for group in ordered
         ],
         "total": plain(total, question.metric),
-        "days": [_day(day) for day in days],
+        "days": [
+            {
+                "app": day.app,
+                "date": date_of(day.day).isoformat(),
+                "made_at": utc_time(day.made_ms),
+                "is_final": day.is_final,
+                "zone": day.zone,
+                "amplitude_zone": day.amplitude_zone,
+                "appsflyer": day.appsflyer or None,
+                "amplitude": day.amplitude or None,
+                "notes": day.notes,
+            }
+            for day in days
+        ],
         "events": _events(days),
         "unexplained_events": await _named(store, names, question),
         "steps": dict(STEPS),
@@ -199,20 +212,6 @@ def _currency(days: Iterable[DayComparison]) -> str | None:
     """Return the currency of all these days; None if there are several, or none."""
     found = {day.currency for day in days if day.currency}
     return found.pop() if len(found) == 1 else None
-
-
-def _day(day: DayComparison) -> dict[str, Any]:
-    return {
-        "app": day.app,
-        "date": date_of(day.day).isoformat(),
-        "made_at": utc_time(day.made_ms),
-        "is_final": day.is_final,
-        "zone": day.zone,
-        "amplitude_zone": day.amplitude_zone,
-        "appsflyer": day.appsflyer or None,
-        "amplitude": day.amplitude or None,
-        "notes": day.notes,
-    }
 
 
 def _events(days: Iterable[DayComparison]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, time
+from functools import cached_property
 from hashlib import sha256
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -111,30 +112,22 @@ async def read_states(store: Store) -> dict[str, ChannelState]:
     return {name.removeprefix(STATE): state for name, state in states.items()}
 
 
-class Notifier:
+class Notifier(Struct, dict=True):
     """Sends through `channels` what `read` returns. `holder` is the name of this process in its lease."""
 
-    def __init__(
-        self,
-        store: Store,
-        channels: Sequence[Channel],
-        read: Read,
-        rules: NotifyRules,
-        *,
-        clock: Clock,
-        holder: str,
-        sent: Sent = lambda *_: None,
-    ) -> None:
-        self._store = store
-        self._channels = channels
-        self._read = read
-        self._rules = rules
-        self._clock = clock
-        self._holder = holder
-        self._sent = sent
-        self._settling = {one.name: Settling(rules.after_ms) for one in channels}
-        self._states: dict[str, ChannelState] | None = None
-        """What was sent, as this process knows it while it has its turn; None while another process has it."""
+    store: Store
+    channels: Sequence[Channel]
+    read: Read
+    rules: NotifyRules
+    clock: Clock
+    holder: str
+    sent: Sent = lambda *_: None
+    _states: dict[str, ChannelState] | None = None
+    """What was sent, as this process knows it while it has its turn; None while another process has it."""
+
+    @cached_property
+    def _settling(self) -> dict[str, Settling]:
+        return {one.name: Settling(self.rules.after_ms) for one in self.channels}
 
     async def run(self, stop: asyncio.Event, failed: Callable[[FlybridgeError], None]) -> None:
         """Look every ten seconds until `stop` is set, then let another process go on."""
@@ -146,29 +139,29 @@ class Notifier:
             await rest(stop, LOOK_S)
         if self._states is not None:
             with suppress(FlybridgeError):
-                await self._store.take_turn(TURN, self._holder, self._clock.now_ms(), 0)
+                await self.store.take_turn(TURN, self.holder, self.clock.now_ms(), 0)
 
     async def look(self) -> None:
         """Send what is new, if it is this process's turn."""
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         try:
-            if not await self._store.take_turn(TURN, self._holder, now_ms, TURN_MS):
+            if not await self.store.take_turn(TURN, self.holder, now_ms, TURN_MS):
                 await self._hand_over(now_ms)
                 return
             if self._states is None:
-                self._states = await read_states(self._store)
-            concerns = await self._read()
+                self._states = await read_states(self.store)
+            concerns = await self.read()
         except FlybridgeError:
             if self._states is None:
                 raise
             concerns = [AWAY]
         away = AWAY in concerns
-        await asyncio.gather(*(self._send_news(channel, concerns, now_ms, away=away) for channel in self._channels))
+        await asyncio.gather(*(self._send_news(channel, concerns, now_ms, away=away) for channel in self.channels))
 
     async def _hand_over(self, now_ms: int) -> None:
         """Forget what was sent. That the store was away only this process knows: it sends that it is back."""
         states, self._states = self._states or {}, None
-        for channel in self._channels:
+        for channel in self.channels:
             state = states.get(channel.name, ChannelState())
             if notified := state.notified.get(AWAY.key):
                 await self._send(
@@ -181,7 +174,7 @@ class Notifier:
         own = key_of(notification_key(channel.name))
         concerns = [one for one in concerns if one.key != own]  # it can't send that it does not arrive
         settled, gone = self._settling[channel.name].look(concerns, state.notified, now_ms)
-        rules = self._rules
+        rules = self.rules
         # While the store is away nothing is known of the rest: it is not over.
         found = news(state.notified, settled, () if away else gone, warnings=rules.warnings, findings=rules.findings)
         waits = state.tries > 0 and now_ms < state.due_ms <= now_ms + WAITS_MS[-1]
@@ -191,7 +184,7 @@ class Notifier:
         state = await self._send(channel, state, self._message(channel, state, found, concerns, now_ms), now_ms)
         self._states[channel.name] = state
         if not away:
-            await self._store.put_state(STATE + channel.name, msgspec.json.encode(state))
+            await self.store.put_state(STATE + channel.name, msgspec.json.encode(state))
 
     async def _send(self, channel: Channel, state: ChannelState, message: Message, now_ms: int) -> ChannelState:
         notified = after(state.notified, message.news, now_ms)
@@ -199,12 +192,12 @@ class Notifier:
             await channel.send(message)
         except NotSent as problem:
             if state.tries < len(WAITS_MS):
-                self._sent(channel.name, "failed", str(problem))
+                self.sent(channel.name, "failed", str(problem))
                 due_ms = now_ms + WAITS_MS[state.tries]
                 return structs.replace(state, tries=state.tries + 1, due_ms=due_ms, problem=str(problem))
-            self._sent(channel.name, "given_up", str(problem))
+            self.sent(channel.name, "given_up", str(problem))
             return structs.replace(state, notified=notified, tries=0, due_ms=0, problem=str(problem))
-        self._sent(channel.name, "sent", "")
+        self.sent(channel.name, "sent", "")
         return ChannelState(notified, state.sent + 1, now_ms)
 
     def _message(
@@ -215,7 +208,7 @@ class Notifier:
             (one for one in concerns if one.level != FINDING and one.key not in new), key=lambda one: RANK[one.level]
         )
         still = [one for one in conditions if one.key in state.notified][:WORST]
-        others = len(conditions) - len(still) if self._rules.warnings else 0
+        others = len(conditions) - len(still) if self.rules.warnings else 0
         parts = [
             channel.name,
             str(state.sent),
@@ -223,7 +216,7 @@ class Notifier:
         ]
         parts += [one.concern.key for one in found.ended]
         id_ = sha256("\0".join(parts).encode()).hexdigest()[:32]
-        return Message(id_, now_ms, found, still, others, self._rules.address)
+        return Message(id_, now_ms, found, still, others, self.rules.address)
 
 
 async def send_test(channels: Sequence[Channel], now_ms: int, address: str) -> dict[str, str]:

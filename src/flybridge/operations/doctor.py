@@ -147,18 +147,14 @@ async def _resolve(host: str) -> Check:
 
 def search(directory: Path, ids: Sequence[str] = ()) -> list[Find]:
     """Search all files below a directory for what looks like an identifier, and for these `ids`, in any case."""
-    named = [*PATTERNS, *((f"id {number} of those given", _exactly(value)) for number, value in enumerate(ids, 1))]
+    exact = [re.compile(re.escape(value.encode()), re.IGNORECASE) for value in ids]
+    named = [*PATTERNS, *((f"id {number} of those given", pattern) for number, pattern in enumerate(exact, 1))]
     found: list[Find] = []
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):
         name = str(path.relative_to(directory))
         found += (Find(name, f"byte {offset}", what) for offset, what in _in_bytes(path, named))
-        if _is_sqlite(path):
-            found += (Find(name, place, what) for place, what in _in_rows(path, named))
+        found += (Find(name, place, what) for place, what in _in_rows(path, named))
     return found
-
-
-def _exactly(value: str) -> re.Pattern[bytes]:
-    return re.compile(re.escape(value.encode()), re.IGNORECASE)
 
 
 def _in_bytes(path: Path, named: Sequence[Named]) -> Iterator[tuple[int, str]]:
@@ -179,12 +175,11 @@ def _in_bytes(path: Path, named: Sequence[Named]) -> Iterator[tuple[int, str]]:
             before, start = piece[end:], start + end
 
 
-def _is_sqlite(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(SQLITE)) == SQLITE
-
-
 def _in_rows(path: Path, named: Sequence[Named]) -> Iterator[tuple[str, str]]:
+    """Yield matches by table and column, if the file is a database."""
+    with path.open("rb") as file:
+        if file.read(len(SQLITE)) != SQLITE:
+            return
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     db.text_factory = bytes
     try:

@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from flybridge.clock import Clock
 from flybridge.flow import Flow
 from flybridge.inbox.protocol import Inbox
-from flybridge.records import DAY_MS, Dead, DeadLetter, Envelope, Filing, Media, Source
+from flybridge.records import DAY_MS, Dead, Envelope, Filing, Media, Source
 from flybridge.store.protocol import Store
 
 PAGE: Final = 500
@@ -38,7 +38,8 @@ class Replayed(Struct, frozen=True):
 
 async def replay(store: Store, flow: Flow, ids: Sequence[int], now_ms: int) -> Replayed:
     """Replay dead letters. An id that is none, or none any more because another process replayed it, is left alone."""
-    filings = [_refiled(flow, letter) for letter in await store.take_dead(ids) if letter.reason != DAMAGED]
+    taken = [letter.envelope for letter in await store.take_dead(ids) if letter.reason != DAMAGED]
+    filings = [structs.replace(flow.safe_filing(envelope), replayed=True) for envelope in taken]
     filed = await store.file(filings, now_ms) if filings else None
     redelivered = await store.redeliver(ids, now_ms)
     return Replayed(redelivered, len(filings), dict(filed.outcomes) if filed else {})
@@ -56,10 +57,6 @@ async def replay_all(
         redelivered, processed, after = redelivered + done.redelivered, processed + done.processed, ids[-1]
         outcomes.update(done.outcomes)
     return Replayed(redelivered, processed, dict(outcomes))
-
-
-def _refiled(flow: Flow, letter: DeadLetter) -> Filing:
-    return structs.replace(flow.safe_filing(letter.envelope), replayed=True)
 
 
 async def damaged(inbox: Inbox) -> Mapping[tuple[str, str], int]:

@@ -37,8 +37,7 @@ from flybridge.records import DAY_MS, day_of
 from flybridge.roles import ALL_ROLES, Role
 from flybridge.store.protocol import Store
 from flybridge.store.records import Filed, Lane, LaneDepth, UncertainCount
-from flybridge.telemetry.door_counts import DoorCounts
-from flybridge.telemetry.latencies import StepLatency, latency_of
+from flybridge.telemetry.door_counts import DoorCounts, StepLatency, latency_of
 
 
 class BridgeState(Struct):

@@ -11,9 +11,10 @@ import asyncio
 import errno
 import gc
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, Protocol
+from time import monotonic
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 from granian._granian import RSGIProtocolClosed
@@ -23,7 +24,8 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.system.embedded_server import BACKLOG, EmbeddedServer
 from flybridge.web.answers import BROKEN_OFF, Refusal, Reply, rendered
 from flybridge.web.body import BODY_TIMEOUT_S, TOO_SLOW, Header, Read
-from flybridge.web.time_limit import TimeLimit
+
+T = TypeVar("T")
 
 MAX_CONNECTIONS: Final = 4096
 """Connections that are open at once; more wait in the backlog. Granian calls it backpressure."""
@@ -40,6 +42,51 @@ COLLECT_EVERY: Final = 100_000
 
 class ServerDied(FlybridgeError):
     """The HTTP server ended without a stop."""
+
+
+class TimeLimit:
+    """Ends waits that take longer than `seconds`: many waits, of which nearly all end at once.
+
+    `asyncio.timeout` sets a timer for every wait and takes it back, which costs more than reading a body that has
+    arrived with its headers. Here one timer serves all waits that go on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._began: dict[asyncio.Task[Any], float] = {}  # the longest wait first
+        self._late: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def keep(self, wait: Awaitable[T]) -> T:
+        """Return what a wait of the running task gives. Raises `TimeoutError`."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("only a task can wait")
+        self._began[task] = monotonic()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
+        try:
+            return await wait
+        except asyncio.CancelledError:
+            # As in `asyncio.timeout`: who else cancels the task gets it cancelled.
+            if task in self._late and task.uncancel() <= 0:
+                raise TimeoutError from None
+            raise
+        finally:
+            del self._began[task]
+            self._late.discard(task)
+
+    def _end(self) -> None:
+        """End the waits whose time is over, and come back when the next one's may be."""
+        now_s, self._timer = monotonic(), None
+        for task, began_s in self._began.items():
+            left_s = began_s + self._seconds - now_s
+            if left_s > 0:
+                self._timer = asyncio.get_running_loop().call_later(left_s, self._end)
+                break
+            if task not in self._late:
+                self._late.add(task)
+                task.cancel()
 
 
 class ServedApp(Protocol):

@@ -19,7 +19,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.insight.performance import AppScope
 from flybridge.records import clock_time
 from flybridge.store.protocol import Store
-from flybridge.telemetry.latencies import StepLatency
+from flybridge.telemetry.door_counts import StepLatency
 from flybridge.web.console.condition import condition
 from flybridge.web.console.deeds import Deeds
 from flybridge.web.console.figures import cells_of, name_of

@@ -18,7 +18,7 @@ from flybridge.delivery.circuit import Circuit, Phase
 from flybridge.delivery.lane_reports import Order, give_order
 from flybridge.records import OutcomeKind
 from flybridge.store.records import Lane
-from flybridge.telemetry.latencies import StepLatency
+from flybridge.telemetry.door_counts import StepLatency
 from flybridge.web.console import charts
 from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.condition import condition, level_of, paused
