@@ -126,9 +126,6 @@ class _RevenueRows:
     def _row(self, event: str, source: str) -> ComparedRow:
         return self.rows.row(EVENT, event, source)
 
-    def _cohort(self, source: str) -> CohortRevenue:
-        return self._money.cohorts.get(source) or CohortRevenue()
-
     def count(self) -> None:
         """Count flybridge's own side."""
         for one in self._evidence.counted:
@@ -244,9 +241,9 @@ class _RevenueRows:
         booked = self._money.booked
         if booked is None:
             return
-        evidence = self._evidence
-        rows, _ = booked_rows(self.rows, booked, {source: one.revenue for source, one in self._money.cohorts.items()})
-        explain_conversion(rows, self._cohort, evidence.withholding)
+        evidence, cohorts = self._evidence, self._money.cohorts
+        rows, _ = booked_rows(self.rows, booked, {source: one.revenue for source, one in cohorts.items()})
+        explain_conversion(rows, lambda source: cohorts.get(source, CohortRevenue()), evidence.withholding)
         for row in rows.values():
             for code, counts in (("unreadable", evidence.unreadable_since > 0), ("gap", evidence.was_down)):
                 if counts and left(row, APPSFLYER) <= -CENT:

@@ -19,7 +19,6 @@ from msgspec import Struct
 
 from flybridge.appsflyer import aggregate, master
 from flybridge.appsflyer.aggregate import AggregateReport
-from flybridge.appsflyer.cost_file import CostFileRow
 from flybridge.appsflyer.report import ReportRefused
 from flybridge.config.apps import CostsFrom
 from flybridge.config.settings import Config
@@ -87,7 +86,8 @@ class CostPull(Struct, frozen=True):
 async def pull(plan: CostPlan, store: Store, download: Download, *, first: int, last: int, now_ms: int) -> CostPull:
     """Pull the costs of these days and keep them. Raises `ReportRefused`, and `TransportError` without an answer."""
     if plan.origin == "etl":
-        rows = costs_of_files(plan.app, plan.currency, await asyncio.to_thread(_of_app, plan))
+        found = await asyncio.to_thread(read_cost_files, plan.folder)
+        rows = costs_of_files(plan.app, plan.currency, [row for row in found if row.app_id == plan.app_id])
         for run in runs_of_days(row.day for row in rows):
             within = [row for row in rows if run[0] <= row.day <= run[1]]
             await store.replace_costs(plan.app, "etl", within, days=run)
@@ -112,10 +112,6 @@ async def note(store: Store, pulled: CostPull) -> None:
 async def standing(store: Store) -> list[CostPull]:
     """Return how the costs of all apps stand."""
     return list(readable(await store.states(STATE), msgspec.json.Decoder(CostPull).decode).values())
-
-
-def _of_app(plan: CostPlan) -> list[CostFileRow]:
-    return [row for row in read_cost_files(plan.folder) if row.app_id == plan.app_id]
 
 
 async def _from_aggregates(plan: CostPlan, download: Download, first: int, last: int) -> list[CostRow]:

@@ -105,7 +105,14 @@ class WebApp(Struct, dict=True):
         """Return why this process accepts no messages, with 503 so that a load balancer tries another one."""
         if self.is_draining:
             return _STOPPING
-        return None if self.roles.takes else _no_intake(self.roles.name)
+        if self.roles.takes:
+            return None
+        return Refusal(
+            503,
+            f"This process does the part {self.roles.name!r} and takes no data in; nothing was stored.",
+            "Send it to one that does the part 'intake'.",
+            (("retry-after", "30"),),
+        )
 
     def _failed(self, method: str, path: str) -> Refusal:
         # Only the beginning of the path is logged, and no query: a query string can be a whole postback.
@@ -181,15 +188,6 @@ def description(version: str) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode(files(__package__).joinpath("openapi.json").read_bytes())
     found["info"]["version"] = version
     return found
-
-
-def _no_intake(part: str) -> Refusal:
-    return Refusal(
-        503,
-        f"This process does the part {part!r} and takes no data in; nothing was stored.",
-        "Send it to one that does the part 'intake'.",
-        (("retry-after", "30"),),
-    )
 
 
 async def _away(part: str, question: Coroutine[Any, Any, object], *, details: bool) -> list[str]:

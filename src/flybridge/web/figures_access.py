@@ -38,20 +38,12 @@ def refused(token: bytes | None, headers: Mapping[str, str], peer: str | None) -
         )
     if peer is None:
         return None
-    if not _is_private(peer):
+    address = address_of(peer.partition("%")[0])
+    if address is None or not (address.is_private or address.is_loopback or address.is_link_local):
         return Refusal(403, "Without a token figures are shown in private networks only.", _REMEDY)
     if found := [name for name in FORWARDED if name in headers]:
         return Refusal(403, f"Without a token figures are not shown through a proxy ({found[0]}).", _REMEDY)
-    if not _is_local_name(headers.get("host", "")):
+    # An address, a name without a domain, or the name of this machine.
+    if not is_known_host(headers.get("host", ""), (socket.gethostname(), socket.getfqdn())):
         return Refusal(403, "Without a token figures are shown by address or local name only.", _REMEDY)
     return None
-
-
-def _is_private(peer: str) -> bool:
-    address = address_of(peer.partition("%")[0])
-    return address is not None and (address.is_private or address.is_loopback or address.is_link_local)
-
-
-def _is_local_name(host: str) -> bool:
-    """Whether a Host header is an address, a name without a domain, or the name of this machine."""
-    return is_known_host(host, (socket.gethostname(), socket.getfqdn()))

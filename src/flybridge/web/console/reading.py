@@ -122,12 +122,9 @@ class ConsoleReader(Struct):
         own = self.circuits() if self.circuits is not None else {}
         reports = await read_reports(self.store, now_ms, without=self.worker)
         reported = {lane: report.circuit for lane, report in reports.items()}
-        paused = {lane: circuit for lane, circuit in reported.items() if circuit.phase is not Phase.CLOSED}
-        return {**reported, **own, **{lane: one for lane, one in paused.items() if _sends(own.get(lane))}} or None
-
-
-def _sends(circuit: Circuit | None) -> bool:
-    return circuit is None or circuit.phase is Phase.CLOSED
+        all_circuits = [*reported.items(), *own.items()]
+        paused = {lane: circuit for lane, circuit in all_circuits if circuit.phase is not Phase.CLOSED}
+        return {**reported, **own, **paused} or None
 
 
 def _one_sided(counts: Sequence[Count]) -> Account:

@@ -96,9 +96,8 @@ def shown_account(reading: Reading, days: int) -> dict[str, Any]:
         apps[line.app].append(line)
     rows = [_row(line.app, line.day, [line]) for line in lines if line.day in shown_days]
     rows.sort(key=lambda row: (row.day, row.app), reverse=True)
-    present = {name for row in rows for name, n in row.parts.items() if n}
     totals = [_row(app, "", own) for app, own in sorted(apps.items())]
-    present |= {name for row in totals for name, n in row.parts.items() if n}
+    present = {name for row in (*rows, *totals) for name, n in row.parts.items() if n}
     return {
         "balanced": bool(lines) and reading.account.balanced and not reading.inbox_away,
         "totals": totals,

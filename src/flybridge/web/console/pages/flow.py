@@ -5,7 +5,7 @@ A lane can be helped along: by sending again at once, or fewer events in a reque
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -178,12 +178,6 @@ def shown_flow(reading: Reading, rates: FlowRates, latencies: Sequence[StepLaten
             }
         )
     inbox = reading.depth
-    held: Counter[str] = Counter()
-    for hold in reading.holds:
-        held[hold.app] += hold.n
-    outcomes: Counter[str] = Counter()
-    for count in reading.counts:
-        outcomes[count.outcome] += count.n
     return {
         "rates": rates,
         "spark": charts.spark(rates.waiting),
@@ -193,8 +187,8 @@ def shown_flow(reading: Reading, rates: FlowRates, latencies: Sequence[StepLaten
         "inbox": inbox,
         "inbox_oldest": span(reading.at_ms - inbox.oldest_ms) if inbox and inbox.oldest_ms else "",
         "to_send": sum(depth.due + depth.later + depth.leased for depth in reading.lanes),
-        "held": sum(held.values()),
-        "delivered": outcomes[OutcomeKind.DELIVERED],
+        "held": sum(hold.n for hold in reading.holds),
+        "delivered": sum(count.n for count in reading.counts if count.outcome == OutcomeKind.DELIVERED),
         "elsewhere": circuits is None,
         "findings": [one for one in condition(reading).findings if one.path in ("", "/flow")],
     }
