@@ -78,6 +78,23 @@ async def test_nothing_is_leased_that_is_not_filed_or_has_waited(store):
     assert await names(store) == ["b"]
 
 
+async def test_what_is_matched_at_once_is_leased_unless_something_has_waited(store):
+    """In the order in which it happened, and with the identity that it was matched to."""
+    capacity = [Capacity(LANE, 3, "worker", NOW_MS + 60_000)]
+    await store.file([waiting("waits", "y"), Filing(envelope(), Apply(), sightings=(sighting("x", "eve"),))], NOW_MS)
+    batch = [waiting("b", "x", event_ms=NOW_MS - 1), waiting("a", "x", event_ms=NOW_MS - 2), direct("c")]
+    batch.append(waiting("d", "x"))
+    filed = await store.file(batch, NOW_MS, capacity)
+    assert [(one.insert_id, one.user_id) for one in filed.leased] == [("id-c", "ada"), ("id-a", "eve"), ("id-b", "eve")]
+    assert (filed.matched, await names(store)) == (3, ["d"])
+    seen = Filing(envelope(), Apply(), sightings=(sighting("y", "eve"),))
+    assert (await store.file([waiting("e", "x"), seen], NOW_MS, capacity)).leased == []
+    assert await names(store) == ["waits", "e"]
+    await store.settle([Settlement(one.id, "delivered") for one in filed.leased], "worker", NOW_MS)
+    assert await standing(store) == {"delivered": 3, "pending": 3, "applied": 2}
+    assert await store.audit() == []
+
+
 async def test_what_was_leased_as_it_was_filed_is_rescued_like_any_lease(store):
     """The worker it was leased to has died."""
     await store.file([direct("a")], NOW_MS, [Capacity(LANE, 9, "worker", NOW_MS + 60_000)])

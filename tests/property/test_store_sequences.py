@@ -115,16 +115,24 @@ class Sequences(RuleBasedStateMachine):
         for _, what in effective:
             if what[0] == "see":
                 self.sighted |= what[1]
-        for receipt, (keys, expires_ms) in list(self.holds.items()):
-            if keys & self.sighted and expires_ms > self.now_ms:
-                self.lines[receipt] = "pending"
-                del self.holds[receipt]
+        released = [
+            receipt
+            for receipt, (keys, expires_ms) in self.holds.items()
+            if keys & self.sighted and expires_ms > self.now_ms
+        ]
+        for receipt in released:
+            self.lines[receipt] = "pending"
+            del self.holds[receipt]
         for receipt, what in effective:
             self.lines[receipt] = self.outcome(receipt, what)
         there = [receipt for receipt, what in effective if what[0] == "deliver"]
+        matched = [receipt for receipt, what in effective if what[0] == "hold" and self.lines[receipt] == "pending"]
+        there += [] if replayed or released else matched
         assert [one.insert_id for one in filed.leased] == (there[: room[1]] if room else [])
+        assert filed.matched == len(released) + len(matched)
         for one in filed.leased:
-            assert (one.body, one.user_id, one.tries) == (one.insert_id.encode(), "direct", 0)
+            assert (one.body, one.tries) == (one.insert_id.encode(), 0)
+            assert one.user_id == "direct" or (one.insert_id in matched and one.user_id.startswith("user-"))
             self.leased[one.id] = [one.insert_id, room[0], self.now_ms + LEASE_MS, False]
 
     def outcome(self, receipt: str, what: tuple) -> str:

@@ -141,7 +141,7 @@ class Store(ABC):
         """File a batch, all or nothing: ledger, content keys, deliveries, holds, sightings, counters, dead letters.
 
         Deliveries that a worker has room for are leased to it at once, as by `lease`. Those of events that have waited
-        are not among them.
+        are not among them, nor is what is matched together with them.
 
         - A receipt that is known has no effect, and is counted in `Filed.repeated`.
         - A content key that is remembered makes a duplicate, which has no effect but to be counted.

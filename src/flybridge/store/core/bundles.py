@@ -45,7 +45,7 @@ class Bundling:
         self._sealed: dict[Lane, list[bytes]] = {}
 
     def add(self, lane: Lane, row_id: int, counter: int, received_ms: int, sealed: bytes) -> None:
-        """Add an event that is pending. The ids of rows rise."""
+        """Add an event that is pending."""
         self._lines.setdefault(lane, []).append((row_id, counter, received_ms, len(sealed)))
         self._sealed.setdefault(lane, []).append(sealed)
 
@@ -53,7 +53,7 @@ class Bundling:
         """Write a row for each lane."""
         rows = []
         for lane, lines in self._lines.items():
-            in_flight, lease = [line[0] for line in lines], capacity[lane]
+            in_flight, lease = sorted([line[0] for line in lines]), capacity[lane]
             place = (in_flight[0], in_flight[-1], ledger.tables.lane(lane), lease.owner, lease.until_ms, now_ms)
             lists = (_text(in_flight).decode(), _text(lines).decode())
             rows.append((*place, len(lines), *lists, b"".join(self._sealed[lane])))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Final, assert_never
 
 from msgspec import structs
@@ -83,7 +84,7 @@ def file(
     sighted = batch.people.add(sighting for _, filing in effective for sighting in filing.sightings)
     sighted += batch.linked(effective)
     matched, released_keys = release(ledger, seal, batch.people, sighted, now_ms)
-    batch.matched += matched
+    batch.released = matched
     batch.performance.load((filing for _, filing in (*effective, *repeated)), released_keys)
     batch.performance.prepare(effective)
     batch.performance.reach(released_keys)
@@ -96,7 +97,7 @@ def file(
     if keeps_messages:
         batch.keep((*effective, *repeated))
     batch.write()
-    return Filed(dict(batch.outcomes), len(batch.matched), batch.repeated, batch.leased)
+    return Filed(dict(batch.outcomes), len(batch.released) + len(batch.matched), batch.repeated, batch.leased)
 
 
 def _keys(filing: Filing) -> list[bytes]:
@@ -154,7 +155,8 @@ class _Batch:
         self.people = People(ledger, seal)
         self.performance = PerformanceCounters(ledger.tables)
         self._cells: dict[int, int | None] = {}
-        self.matched: list[Matched] = []
+        self.released: list[Matched] = []  # had waited
+        self.matched: list[tuple[int, int, Filing, Deliver, int]] = []  # event_ms, row, counter: at once
         self._unmatched: list[Matched] = []
         self.outcomes: Counter[str] = Counter()
         self.repeated = 0
@@ -330,11 +332,12 @@ class _Batch:
             item = structs.replace(item, user_id=hold.fallback_user_id)
             self._unmatched.append(Matched(hold.event_ms, row_id, lane, received_ms))
         elif match is not None:
-            self._enter(row_id, filing, OutcomeKind.PENDING, reason_of(match), item.insert_id)
+            counter = self._enter(row_id, filing, OutcomeKind.PENDING, reason_of(match), item.insert_id)
             item = structs.replace(item, user_id=match.user_id, device_id=match.device_id)
-            self.matched.append(Matched(hold.event_ms, row_id, lane, received_ms))
+            self.matched.append((hold.event_ms, row_id, filing, item, counter))
             if filing.performance is not None:
                 self.performance.reach(filing.performance.keys)
+            return
         else:
             self._enter(row_id, filing, OutcomeKind.HELD, "", item.insert_id)
             waits_under = tuple(dict.fromkeys((*hold.keys, *self.people.followed(filing.envelope.app, hold.keys))))
@@ -399,9 +402,25 @@ class _Batch:
         ]
         self._ledger.tables.write(Write.MESSAGES, messages)
 
+    def _not_leased(self) -> list[Matched]:
+        """Lease what was matched at once, as far as there is room. Returns the rest.
+
+        One person's events are sent in their order: none overtakes what has waited.
+        """
+        left = []
+        for event_ms, row_id, filing, item, counter in sorted(self.matched, key=itemgetter(0, 1)):
+            lane = Lane(filing.envelope.app, item.endpoint)
+            if self._left.get(lane, 0) > 0 and not self.released and not filing.replayed:
+                self._deliver(row_id, filing, item, counter)
+            else:
+                number, received_ms = self._ledger.tables.lane(lane), filing.envelope.received_ms
+                left.append(Matched(event_ms, row_id, number, received_ms))
+                self._rows[Write.ITEMS].append((row_id, seal_item(self._seal, item)))
+        return left
+
     def write(self) -> None:
         self._content_keys.write()
-        enqueue(self._ledger, (*self.matched, *self._unmatched), self._now_ms)
+        enqueue(self._ledger, (*self.released, *self._unmatched, *self._not_leased()), self._now_ms)
         self._rows[Write.COVERAGE] = _coverage(self._carried)
         self._rows[Write.SIGHTED] += [(app, kind, n, self._now_ms) for (app, kind), n in self._sighted.items()]
         self._rows[Write.RESTRICTED] = _restricted(self._restricted)
