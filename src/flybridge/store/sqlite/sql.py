@@ -43,7 +43,7 @@ def plain(sql: str) -> str:
 _UNNEST: Final = r"unnest\(([^)]*)\)(?:\s+AS \w+(?:\s+\(([^)]*)\))?)?"
 _ORDERED: Final = r"(?:\s+ORDER BY .+?(?=\s+ON CONFLICT|\s*$))?"
 _SELECTED: Final = re.compile(rf"SELECT \*((?:, \d+)?)\s+FROM\s+{_UNNEST}{_ORDERED}")
-_JOINED: Final = re.compile(rf"\s+(?:FROM|USING)\s+{_UNNEST}")
+_JOINED: Final = re.compile(rf"(?:FROM|USING)\s+{_UNNEST}")
 
 
 def one_row(sql: str) -> str:
