@@ -8,7 +8,7 @@ from msgspec.structs import fields
 
 from flybridge.config import apps, settings
 from flybridge.config.page import field_docs, keys, parts
-from flybridge.reference_pages import printed
+from flybridge.system.reference_pages import printed
 
 STRUCTS = [
     kind

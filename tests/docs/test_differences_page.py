@@ -5,7 +5,7 @@ from flybridge.insight.differences_page import parts
 from flybridge.insight.findings import KINDS
 from flybridge.insight.reconcile import CODES, OUTCOMES
 from flybridge.records import OutcomeKind
-from flybridge.reference_pages import printed
+from flybridge.system.reference_pages import printed
 
 
 def test_the_page_is_what_the_code_prints(root):

@@ -8,7 +8,7 @@ from flybridge.appsflyer.postback_kind import Kind
 from flybridge.mapping.consent import RULES
 from flybridge.mapping.to_amplitude.page import parts
 from flybridge.mapping.to_amplitude.rows import DERIVED, OPTIONAL, ROWS
-from flybridge.reference_pages import printed
+from flybridge.system.reference_pages import printed
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "mapping.md"
 

@@ -8,7 +8,7 @@ from flybridge.mapping.consent import RULES
 from flybridge.mapping.to_appsflyer.map import MAX_BYTES, REVENUE
 from flybridge.mapping.to_appsflyer.page import parts
 from flybridge.mapping.to_appsflyer.rows import OPTIONAL, PARAMETERS, ROWS
-from flybridge.reference_pages import printed
+from flybridge.system.reference_pages import printed
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "mapping-to-appsflyer.md"
 

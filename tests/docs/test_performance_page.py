@@ -3,8 +3,8 @@
 from flybridge.insight.costs import COLUMNS
 from flybridge.insight.metrics import DEFAULT, METRICS
 from flybridge.insight.page import parts
-from flybridge.reference_pages import printed
 from flybridge.store.performance import OTHER
+from flybridge.system.reference_pages import printed
 
 
 def test_the_page_is_what_the_code_prints(root):

@@ -15,7 +15,7 @@ from msgspec.structs import FieldInfo, fields
 
 from flybridge.config.read import allowed
 from flybridge.config.settings import Config
-from flybridge.reference_pages import print_page, table
+from flybridge.system.reference_pages import print_page, table
 from flybridge.system.secret import Secret
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flybridge.insight.causes import CAUSES, STEPS
 from flybridge.insight.findings import KINDS
-from flybridge.reference_pages import print_page, table
+from flybridge.system.reference_pages import print_page, table
 
 
 def parts() -> Mapping[str, str]:

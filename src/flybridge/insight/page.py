@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from flybridge.insight.cohorts import COHORT_METRICS
 from flybridge.insight.metrics import HORIZONS, METRICS, SHARE, Metric
 from flybridge.insight.performance import BY
-from flybridge.reference_pages import print_page, table
+from flybridge.system.reference_pages import print_page, table
 
 
 def parts() -> Mapping[str, str]:

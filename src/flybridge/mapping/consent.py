@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.reference_pages import table
+from flybridge.system.reference_pages import table
 
 ADVERTISING_IDS: Final = frozenset({"idfa", "adid", "oaid", "android_id"})
 """The Android id goes with them: it outlives a reset of the advertising id."""

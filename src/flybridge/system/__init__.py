@@ -1,1 +1,1 @@
-"""What the operating system gives and takes: limits of processor time, files that only their owner may read."""
+"""Files, bytes and processes: private files, encodings, limits of processor time, pages that are printed."""

@@ -10,7 +10,7 @@ from flybridge.mapping.restrictions import ADVERTISING, DEFAULTS
 from flybridge.mapping.table import Derived, Row
 from flybridge.mapping.to_amplitude.rows import DERIVED, EVENT, OPTIONAL, TOP, USER
 from flybridge.mapping.to_amplitude.rules import TITLES
-from flybridge.reference_pages import print_page, table
+from flybridge.system.reference_pages import print_page, table
 
 
 def parts() -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from flybridge.mapping import consent
 from flybridge.mapping.table import Row
 from flybridge.mapping.to_appsflyer import rows as mapping
-from flybridge.reference_pages import print_page, table
+from flybridge.system.reference_pages import print_page, table
 
 
 def parts() -> Mapping[str, str]:
