@@ -142,6 +142,16 @@ async def test_who_is_forgotten_leaves_it(store):
     assert await standing(store) == {"forgotten": 1, "delivered": 1}
 
 
+async def test_the_content_of_who_is_forgotten_is_erased_also_when_it_was_delivered(store):
+    """It would stay for as long as the others are in flight."""
+    ids = await bundled(store, "a", "b")
+    await store.settle([Settlement(ids["a"], "delivered")], "worker", NOW_MS)
+    await store.forget([key("a")], NOW_MS, receipt="one")
+    assert await bundles(store) == 0
+    assert await store.settle([Settlement(ids["b"], "delivered")], "worker", NOW_MS) == Settled(1)
+    assert await standing(store) == {"delivered": 2}
+
+
 async def test_what_is_in_flight_can_be_looked_at(store):
     """In the queue and by itself, until it has ended."""
     await store.file([direct("due")], NOW_MS - 1)
@@ -160,7 +170,7 @@ async def test_what_is_in_flight_can_be_looked_at(store):
 async def test_the_audit_knows_what_a_bundle_has(store):
     """What is missing in it is found."""
     await bundled(store, "a", "b")
-    ((number, in_flight),) = await store._write(lambda ledger: ledger.tables.read(Read.BUNDLES))
+    ((number, in_flight, _),) = await store._write(lambda ledger: ledger.tables.read(Read.BUNDLES))
     await store._write(lambda ledger: ledger.tables.write(Write.FEWER_IN_FLIGHT, [(0, "[]", number)]))
     assert await store.audit() == [
         Discrepancy("shop", DAY, "2 envelopes are counted as pending, but 0 deliveries exist.", 2, 0)

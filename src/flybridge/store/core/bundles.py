@@ -103,9 +103,12 @@ def unpack_owned(ledger: LedgerWriter, ids: Iterable[int], owner: str) -> None:
 
 
 def unpack_with(ledger: LedgerWriter, rows: Set[int]) -> None:
-    """Unpack the bundles that have one of these ledger rows in flight, whoever has leased them."""
+    """Unpack the bundles that have the content of one of these ledger rows, in flight or not, whoever has leased them.
+
+    What is not in flight any more is erased by that.
+    """
     known = ledger.tables.read(Read.BUNDLES) if rows else ()
-    _unpack(ledger, [number for number, in_flight in known if not rows.isdisjoint(_numbers(in_flight))])
+    _unpack(ledger, [number for number, _, lines in known if not rows.isdisjoint([line[0] for line in _lines(lines)])])
 
 
 def unpack_leased_by(ledger: LedgerWriter, owner: str) -> None:

@@ -197,7 +197,7 @@ def _wipe(ledger: LedgerWriter, rows: Sequence[PersonRow], now_ms: int) -> dict[
             ledger.move(row.id, row.counter, OutcomeKind.FORGOTTEN, "", now_ms)
             ended.append(row.id)
     tables = ledger.tables
-    unpack_with(ledger, set(ended))
+    unpack_with(ledger, {row.id for row in rows})
     remove_holds(ledger, waiting(ledger, ended))
     drop_released(ledger, [row.id for row in rows])
     # Deliveries have no index by ledger row: it would cost every event. This scans what is in flight.

@@ -86,7 +86,7 @@ ALIKE: Final[Mapping[Read, str]] = {
     Read.BUNDLES_LEASED_BY: "SELECT id FROM bundles WHERE owner = $1 FOR UPDATE SKIP LOCKED",
     Read.BUNDLES_LAPSED: """SELECT id FROM bundles WHERE leased_until_ms <= $1 OR leased_until_ms > $2
                             FOR UPDATE SKIP LOCKED""",
-    Read.BUNDLES: "SELECT id, in_flight FROM bundles ORDER BY id FOR UPDATE",
+    Read.BUNDLES: "SELECT id, in_flight, lines FROM bundles ORDER BY id FOR UPDATE",
     Read.BUNDLE_CONTENT: """SELECT lane, owner, leased_until_ms, due_ms, in_flight, lines, packed FROM bundles
                             WHERE id = ANY($1::bigint[])""",
     Read.BUNDLES_OF_LANE: f"{BUNDLE} WHERE app = $1 AND endpoint = $2 ORDER BY bundles.id",

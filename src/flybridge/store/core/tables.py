@@ -66,7 +66,7 @@ class Read(Enum):
     BUNDLES_OWNED = auto()  # owner, first row, last row: id, rows in flight, lines, of those between. FOR UPDATE
     BUNDLES_LEASED_BY = auto()  # owner: id. FOR UPDATE SKIP LOCKED
     BUNDLES_LAPSED = auto()  # now_ms, the latest end of a lease: id. FOR UPDATE SKIP LOCKED
-    BUNDLES = auto()  # id, rows in flight. FOR UPDATE
+    BUNDLES = auto()  # id, rows in flight, lines. FOR UPDATE
     BUNDLE_CONTENT = auto()  # among bundles: lane, owner, leased_until_ms, due_ms, rows in flight, lines, packed
     BUNDLES_OF_LANE = auto()  # app, endpoint: endpoint, due_ms, rows in flight, lines, packed
     BUNDLES_AROUND = auto()  # row: the same
