@@ -156,7 +156,7 @@ class _Batch:
         self.performance = PerformanceCounters(ledger.tables)
         self._cells: dict[int, int | None] = {}
         self.released: list[Matched] = []  # had waited
-        self.matched: list[tuple[int, int, Filing, Deliver, int]] = []  # event_ms, row, counter: at once
+        self.matched: list[tuple[int, int, Filing, Deliver, int]] = []  # at once: event_ms, row, filing, item, counter
         self._unmatched: list[Matched] = []
         self.outcomes: Counter[str] = Counter()
         self.repeated = 0
