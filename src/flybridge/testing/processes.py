@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,8 @@ from flybridge.errors import FlybridgeError
 START_S: Final = 30.0
 STOP_S: Final = 60.0
 PR_SET_PDEATHSIG: Final = 1
+SERVER_PORTS: Final = range(15_000, 32_000)
+"""Below those that systems give to connections by default: from 32768 on Linux, from 49152 elsewhere."""
 
 
 class Process:
@@ -102,8 +106,13 @@ def die_with_parent() -> None:
 
 
 def free_port() -> int:
-    """Return a port that is free on the loopback at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that is free on the loopback at this moment.
+
+    It is none of those that systems give to connections: one of them may be another connection's, or that of another
+    test, before the server that it is for listens there.
+    """
+    while True:
+        port = secrets.choice(SERVER_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
