@@ -44,7 +44,9 @@ async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsCl
         binary()
     except FlybridgeError as missing:
         pytest.skip(str(missing))
-    async with NatsCluster(tmp_path_factory.mktemp("nats")) as cluster:
+    # By default a server takes three quarters of what is free on the disk at its start for the sum of the bounds of all
+    # streams: how full a machine is would decide whether the last tests can change theirs.
+    async with NatsCluster(tmp_path_factory.mktemp("nats"), max_file_store="1TB") as cluster:
         yield cluster
 
 
