@@ -133,6 +133,9 @@ def test_a_prefix_of_ones_own_is_guarded_too():
         ({"$price": "$3", "$quantity": 2, "currency": "EUR"}, None, "EUR", "$price is no amount in EUR"),
         ({"$price": "3 €", "$quantity": 2, "currency": "EUR"}, "6", "EUR", ""),
         ({"revenue": "($9)", "currency": "USD"}, "-9", "USD", ""),
+        ({"revenue": 9, "currency": "€"}, "9", "EUR", ""),
+        ({"revenue": 9, "currency": ["EUR"]}, "9", "EUR", ""),
+        ({"$price": 9, "$quantity": 0, "currency": "EUR"}, "0", "EUR", ""),
     ],
 )  # fmt: skip
 def test_an_amount_that_names_another_currency_is_not_used(properties, revenue, currency, noted):
@@ -203,6 +206,17 @@ def test_on_a_device_of_amazon_the_advertising_id_is_amazons():
         ("android", {"limit_ad_tracking": "true"}, "advertising_id"),
         ("android", {"gdpr_applies": "true", "ad_user_data_enabled": "false"}, "advertising_id"),
         ("android", {"aie": False, "imei": "AA-BBBBBB-CCCCCC-D"}, "imei"),
+        ("ios", {"att": "notDetermined"}, "idfa"),
+        ("ios", {"att": False}, "idfa"),
+        ("ios", {"att": "perhaps"}, "idfa"),
+        ("android", {"limit_ad_tracking": "yes"}, "advertising_id"),
+        ("android", {"limit_ad_tracking": "perhaps"}, "advertising_id"),
+        ("android", {"consent_data": "{broken"}, "advertising_id"),
+        (
+            "android",
+            {"consent_data": json.dumps(json.dumps({"manual": {"gdpr_applies": 1, "ad_user_data_enabled": 0}}))},
+            "advertising_id",
+        ),
     ],
 )
 def test_an_identifier_that_may_not_leave_does_not(platform, user, gone):
@@ -215,11 +229,45 @@ def test_an_identifier_that_may_not_leave_does_not(platform, user, gone):
     assert any("may not leave" in note for note in mapped(event, platform=platform).notes)
 
 
+@pytest.mark.parametrize(
+    ("platform", "user", "kept"),
+    [
+        ("ios", {"att": "af_unknown"}, "idfa"),
+        ("ios", {"att": "null"}, "idfa"),
+        ("ios", {"att": "granted"}, "idfa"),
+        ("android", {"limit_ad_tracking": "off"}, "advertising_id"),
+        ("android", {"limit_ad_tracking": "N/A"}, "advertising_id"),
+        ("android", {"consent_data": "{}"}, "advertising_id"),
+        ("android", {"consent_data": {"manual": {"gdpr_applies": None}}}, "advertising_id"),
+    ],
+)
+def test_what_is_not_known_of_a_permission_is_no_refusal(platform, user, kept):
+    """Words for nothing, and AppsFlyer's for what is unknown."""
+    assert kept in sent(with_user(**user) | {"adid": GAID, "idfa": IDFA}, platform=platform)
+
+
 def test_consent_flags_make_the_manual_object():
     """Flags arrive as text in webhooks."""
     found = sent(with_user(gdpr_applies="true", ad_user_data_enabled="true", ad_personalization_enabled="false"))
     manual = {"gdpr_applies": True, "ad_user_data_enabled": True, "ad_personalization_enabled": False}
     assert found["consent_data"] == {"manual": manual}
+
+
+@pytest.mark.parametrize("currency", [["EUR", "USD"], {"code": "EUR"}, "COINS"])
+def test_an_amount_of_a_currency_that_can_not_be_read_is_not_sent(currency):
+    """AppsFlyer would take it for dollars."""
+    found = mapped(with_event(revenue=9, currency=currency))
+    assert json.loads(found.body)["eventValue"] == ""
+    assert "The revenue has no currency that is a code and was left out." in found.notes
+
+
+@pytest.mark.parametrize(
+    "cart", [{"phone": "0170 1234567"}, [{"x": {"last_name": "Hopper"}}], {"to": "ann@example.com"}]
+)
+@pytest.mark.parametrize("written", [json.dumps, lambda cart: json.dumps({"inner": json.dumps(cart)})])
+def test_a_contact_in_json_in_text_is_left_out(cart, written):
+    """As in an object."""
+    assert sent(with_event(cart=written(cart), color="blue"), extras=("*",))["eventValue"] == {"color": "blue"}
 
 
 def test_extras_are_what_is_asked_for_in_that_order_and_nobodys_id():

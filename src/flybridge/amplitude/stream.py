@@ -182,10 +182,10 @@ def appsflyer_ids(event: Mapping[str, Any]) -> Iterator[str]:
 
 
 def object_of(value: Any) -> Mapping[str, Any]:
-    """Return an object, which a template may have written as text; empty for anything else."""
-    if isinstance(value, str) and value.lstrip()[:1] == "{":
+    """Return an object, which a template may have written as text, even twice; empty for anything else."""
+    if isinstance(value, str) and value.lstrip()[:1] in {"{", '"'}:
         try:
-            value = msgspec.json.decode(value)
+            return object_of(msgspec.json.decode(value))
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return {}
     return value if isinstance(value, Mapping) else {}

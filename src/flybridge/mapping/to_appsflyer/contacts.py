@@ -59,6 +59,12 @@ def _holds(key: str, value: Any, depth: int) -> bool:
         )
     if isinstance(value, list | tuple):
         return any(_holds(key, part, depth - 1) for part in value)
+    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:  # JSON in text
+        try:
+            if _holds(key, msgspec.json.decode(value), depth - 1):
+                return True
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            pass
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     shown = masked(text)
     if shown != text and any(shown.count(mark) > text.count(mark) for mark in CONTACT_MARKS):

@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import Any, Final
 
 import msgspec
 
-from flybridge.amplitude.stream import bare
+from flybridge.amplitude.stream import bare, object_of
 from flybridge.appsflyer import contacts
 from flybridge.appsflyer.amounts import amount_of
+from flybridge.appsflyer.currencies import SIGNED
+from flybridge.appsflyer.fields import ABSENT
 from flybridge.identity import usable
 from flybridge.mapping.table import flag, plain
 
@@ -30,17 +32,31 @@ _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
-# https://developer.apple.com/documentation/apptrackingtransparency/attrackingmanager/authorizationstatus
-ATT: Final = {"not_determined": 0, "restricted": 1, "denied": 2, "authorized": 3, "authorised": 3}
+# https://developer.apple.com/documentation/apptrackingtransparency/attrackingmanager/authorizationstatus, and the words
+# of frameworks: `.notDetermined`, `not-determined`, `TrackingStatus.denied`, `granted`.
+ATT: Final = {
+    "notdetermined": 0, "undetermined": 0, "restricted": 1, "denied": 2, "authorized": 3, "authorised": 3, "granted": 3,
+} | {str(number): number for number in range(4)}  # fmt: skip
+_BEFORE_ATT: Final = re.compile(r"^(?:attrackingmanager)?(?:authorizationstatus)?(?:rawvalue)?")
+UNKNOWN: Final = frozenset({"unknown", "unavailable", "notsupported"})
+SAID: Final = {"yes": True, "on": True, "enabled": True, "no": False, "off": False, "disabled": False}
+"""What says true or false beside `true`, `false`, 1 and 0."""
 
 TCF: Final = frozenset({"policy_version", "gdpr_applies", "cmp_sdk_id", "cmp_sdk_version", "tcstring"})
 MANUAL: Final = ("gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled")
 
 
 def words(value: Any) -> str | None:
-    """Text of anything, trimmed."""
+    """Text of anything, trimmed; nothing of a word for nothing."""
     found = plain(value)
-    return (found.strip()[:MAX_TEXT] or None) if found is not None else None
+    return found.strip()[:MAX_TEXT] if found is not None and found.strip() not in ABSENT else None
+
+
+def states(value: Any) -> bool:
+    """Return whether a value says anything: it is there, and no word for nothing or for what is not known."""
+    if isinstance(value, str):
+        return (words(value) or "unknown").lower().removeprefix("af_") not in UNKNOWN
+    return value is not None and value not in ({}, [])
 
 
 def appsflyer_id(value: Any) -> str | None:
@@ -68,11 +84,13 @@ def apple(value: Any) -> str | None:
 
 
 def ipv4(value: Any) -> str | None:
-    """An IPv4 address; the parameter has no room for another."""
+    """An IPv4 address, also in IPv6's form of it (`::ffff:192.0.2.1`); the parameter has no room for another."""
     try:
-        return str(IPv4Address(words(value) or ""))
-    except (AddressValueError, ValueError):
+        found = ip_address(words(value) or "")
+    except ValueError:
         return None
+    known = found if isinstance(found, IPv4Address) else found.ipv4_mapped
+    return None if known is None else str(known)
 
 
 def version(value: Any) -> str | None:
@@ -82,16 +100,15 @@ def version(value: Any) -> str | None:
 
 
 def att(value: Any) -> int | None:
-    """0 to 3, or ATTrackingManager's word for it, also with AppsFlyer's `af_` in front."""
-    found = (words(value) or "").lower().removeprefix("af_").replace(" ", "_")
-    if found in {"0", "1", "2", "3"}:
-        return int(found)
-    return ATT.get(found)
+    """0 to 3, or ATTrackingManager's word for it, also with its type or AppsFlyer's `af_` in front."""
+    found = (words(_only(value)) or "").lower().removeprefix("af_").rpartition(".")[2]
+    return ATT.get(_BEFORE_ATT.sub("", "".join(filter(str.isalnum, found))))
 
 
 def yes(value: Any) -> bool | None:
     """True or false, also as text."""
-    return flag(value) if isinstance(value, bool | str) else flag(words(value) or "")
+    text = (words(_only(value)) or "").lower()
+    return SAID.get(text, flag(text))
 
 
 def no(value: Any) -> bool | None:
@@ -110,8 +127,7 @@ def amount(value: Any, currency: str | None = None) -> str | None:
 
 def decimal(value: Any, currency: str | None = None) -> Decimal | None:
     """An amount of a currency to reckon with."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    value = _only(value)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     text = value.strip() if isinstance(value, str) else str(value)
@@ -133,9 +149,11 @@ def written(value: Decimal) -> str:
 
 
 def currency(value: Any) -> str | None:
-    """A three-letter code in upper case."""
-    found = (words(value) or "").upper()
-    return found if _CURRENCY.fullmatch(found) else None
+    """A three-letter code in upper case, or that of a sign which one currency has: `€`."""
+    found = (bare(value) or "").upper()
+    if _CURRENCY.fullmatch(found):
+        return found
+    return next(iter(signed)) if len(signed := SIGNED.get(found, ())) == 1 else None
 
 
 def content(value: Any) -> Any:
@@ -178,24 +196,17 @@ def partners(value: Any) -> str | list[str] | None:
         value = [part.strip() for part in value.strip().strip("[]").replace('"', "").split(",")]
     if not isinstance(value, list):
         return None
-    names = [name for each in value if isinstance(each, str) and (name := each.strip())]
-    return "all" if "all" in names else names or None
+    names = [name for each in value if isinstance(each, str) and (name := words(each))]
+    return "all" if any(name.lower() == "all" for name in names) else names or None
 
 
 def consent(value: Any) -> dict[str, Any] | None:
     """AppsFlyer's consent object, also as JSON in text: `tcf` or `manual`, and in it what is documented."""
-    if isinstance(value, str):
-        try:
-            value = msgspec.json.decode(value)
-        except (msgspec.DecodeError, RecursionError):
-            return None
-    if not isinstance(value, Mapping):
-        return None
-    if isinstance(tcf := value.get("tcf"), Mapping):
+    given = object_of(value)
+    if tcf := object_of(given.get("tcf")):
         kept = {key: part for key, part in tcf.items() if key in TCF and isinstance(part, int | str)}
         return {"tcf": kept} if kept and _writable(kept) else None
-    manual = value.get("manual")
-    return manual_consent(manual) if isinstance(manual, Mapping) else None
+    return manual_consent(object_of(given.get("manual")))
 
 
 def manual_consent(flags: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -227,8 +238,8 @@ def name(value: Any) -> str | None:
 
 def refusal(convert: Callable[[Any], Any], value: Any) -> str:
     """Return why an address or a number is not hashed by its converter; empty for no text and other converters."""
-    hashing, text = _CONTACTS.get(convert), words(value)
-    if hashing is None or text is None:
+    hashing, text = _CONTACTS.get(convert), plain(value)
+    if hashing is None or text is None or not text.strip():
         return ""
     found = hashing(text)
     return found.reason if isinstance(found, contacts.Refused) else ""
@@ -254,6 +265,11 @@ _CONTACTS: Final[Mapping[Callable[[Any], Any], Callable[[str], str | contacts.Re
     phone: _phone_digits,
     phone_e164: _phone_e164,
 }
+
+
+def _only(value: Any) -> Any:
+    """Return the part of a list of one; anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _writable(value: Any) -> bool:

@@ -13,7 +13,7 @@ is held back for it: lateness is remarked and counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -21,11 +21,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from flybridge.amplitude.stream import appsflyer_ids
+from flybridge.amplitude.stream import appsflyer_ids, object_of
 from flybridge.amplitude.streamed import Streamed
 from flybridge.appsflyer.amounts import currency_in
 from flybridge.appsflyer.currencies import currency_of
-from flybridge.appsflyer.fields import ABSENT
 from flybridge.identity.masking import masked
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.person import MIN_TELLING, names_a_device
@@ -132,9 +131,9 @@ def came_from_appsflyer(event: Streamed, rules: StreamRules) -> bool:
 def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> MappedEvent | Dead:
     """Map an event that the stream has chosen."""
     notes: list[str] = []
-    found, bad_contact = _apply(event, rules, notes)
+    found, bad_contact, unread = _apply(event, rules, notes)
     _derive(event, rules, found, notes)
-    devices = _withhold(event, found, notes)
+    devices = _withhold(found, unread, notes)
     event_name = rules.rename.get(event.event_type, event.event_type).strip()
     if len(event_name) > SHOWN_NAME:
         notes.append(f"The event's name is longer than {SHOWN_NAME} characters, which some of AppsFlyer's reports cut.")
@@ -193,10 +192,11 @@ def is_late(event_ms: int, arrives_ms: int) -> bool:
     return arrives_ms > (event_ms // DAY_MS + 1) * DAY_MS + LATE_HOUR * HOUR_MS
 
 
-def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[str, Any], bool]:
-    """Apply the rows: target and value, and whether an address or a number was refused."""
+def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[str, Any], bool, set[str]]:
+    """Apply the rows: target and value, whether an address or a number was refused, and what was said and not read."""
     found: dict[str, Any] = {}
     failed: dict[str, tuple[str, str]] = {}
+    unread: set[str] = set()
     elsewhere = rules.platform in MOBILE and event.platform not in ("", rules.platform)
     for row in rules.compiled.rows:
         if elsewhere and row.target in OF_THE_DEVICE and row.target not in rules.compiled.fixed:
@@ -208,6 +208,7 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
             found[row.target] = value
         else:
             failed.setdefault(row.target, (row.source, s2s.refusal(row.convert, raw)))
+            unread |= {row.target} if s2s.states(raw) and not object_of(raw) else set()
     _complete_currency(event, rules, found, notes)
     if REVENUE in found and REVENUE not in rules.compiled.fixed and _is_of_no_code(event, rules, found):
         del found[REVENUE]
@@ -219,7 +220,7 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
             what = f"is no amount in {currency}" if currency else f"can't be {target}"
             notes.append(f"{source} {what} and was left out. {reason}".rstrip())
             bad_contact = bad_contact or bool(reason)
-    return found, bad_contact
+    return found, bad_contact, unread - found.keys()
 
 
 def _currency(event: Streamed, rules: StreamRules) -> str | None:
@@ -234,8 +235,7 @@ def _is_of_no_code(event: Streamed, rules: StreamRules, found: Mapping[str, Any]
     """Whether an event states a currency that can't be sent. AppsFlyer would take its amount for dollars."""
     if "eventCurrency" in found or "eventValue.af_currency" in found or "eventCurrency" in rules.compiled.fixed:
         return False
-    stated = [s2s.words(found_at(event, row.source)) for row in rules.compiled.currencies]
-    return any(text is not None and text not in ABSENT for text in stated)
+    return any(s2s.states(found_at(event, row.source)) for row in rules.compiled.currencies)
 
 
 def _complete_currency(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
@@ -254,7 +254,8 @@ def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: l
     """Decide what rests on several properties."""
     if REVENUE not in found and REVENUE not in rules.compiled.fixed:
         price = s2s.decimal(event.find("event_properties.$price"), _currency(event, rules))
-        quantity = s2s.decimal(event.find("event_properties.$quantity") or 1)
+        stated = event.find("event_properties.$quantity")
+        quantity = s2s.decimal(1 if stated is None else stated)
         if price is not None and quantity is not None and not _is_of_no_code(event, rules, found):
             found[REVENUE] = s2s.written(price * quantity)
     if (
@@ -280,8 +281,11 @@ def _is_amazon(event: Streamed) -> bool:
     return any(isinstance(place, str) and "amazon" in place.lower() for place in places)
 
 
-def _withhold(event: Streamed, found: dict[str, Any], notes: list[str]) -> list[bytes]:
-    """Remove the identifiers that may not leave. Return all of the device, to search for them in the other values."""
+def _withhold(found: dict[str, Any], unread: Set[str], notes: list[str]) -> list[bytes]:
+    """Remove the identifiers that may not leave. Return all of the device, to search for them in the other values.
+
+    What the person has said of it and can't be read, which is among the targets `unread`, is no permission.
+    """
     devices = [
         _encode(value)[1:-1].lower()
         for name in table.WITHHELD_AS
@@ -289,7 +293,9 @@ def _withhold(event: Streamed, found: dict[str, Any], notes: list[str]) -> list[
     ]
     consent: Mapping[str, Any] = found.get("consent_data", {})
     flags: Mapping[str, Any] = consent.get("manual") or consent.get("tcf") or {}
-    aie, att = found.get("aie"), found.get("att")
+    aie, att = found.get("aie", False if "aie" in unread else None), found.get("att", 0 if "att" in unread else None)
+    if "consent_data" in unread and not flags:
+        flags = {"gdpr_applies": True, "ad_user_data_enabled": False}
     refused = withheld(
         None if att is None else str(att),
         None if aie is None else not aie,
