@@ -233,6 +233,55 @@ def test_members_without_an_id_are_passed_over():
     assert len(filing.members) == 1
 
 
+GAID = "38400000-8cf0-11bd-b23e-10b96e40000d"
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"user_properties": json.dumps({"gaid": GAID})},
+        {"user_properties": json.dumps(json.dumps({"gaid": GAID}))},
+        {"user_properties": {"gaid": [GAID]}},
+        {"user_properties": {"gaid": f'Optional("{GAID}")'}},
+        {"user_properties": {"gaid": f" {GAID}\n"}},
+        {"gaid": GAID},
+        {"traits": {"adid": GAID}},
+    ],
+)
+def test_an_identifier_of_a_member_is_read_however_it_is_written(user):
+    """In text, beside the id of the member, with what an app leaves around it."""
+    rules = Rules(app="shop", platform="android", route="http_v2")
+    app = AppFlow(rules, audiences=(audience_rule("shop", "vips", "7khm89cz", "gaid"),))
+    body = json.dumps(BATCH | {"users": [{"user_id": "ada"} | user]}).encode()
+    envelope = Envelope("shop", Source.COHORT, Media.JSON, 1_795_168_800_000, body, "r-1")
+    (change,) = Flow({"shop": app}, Keyring(b"a secret of sixteen bytes")).filing(envelope).members
+    assert (change.member.identifier, change.member.told) == (GAID, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "changes"),
+    [
+        ({"user_id": "ada", "amplitude_attribution_ids": None, "amplitude_event_type": "x",
+          "amplitude_VIP_7khm89cz": True}, [(True, None)]),
+        ({"flybridge_list": "7khm89cz", "action": "add", "message": {"userIds": ["ada", "", "  ", None]}},
+         [(True, None)]),
+        (BATCH | {"computed_time": "2026-11-20T07:33:20Z"}, [(True, 1_795_160_000_000)]),
+        (BATCH | {"computed_time": "2026-11-20 07:33:20"}, [(True, 1_795_160_000_000)]),
+        (BATCH | {"computed_time": "1795160000"}, [(True, 1_795_160_000_000)]),
+        (BATCH | {"computed_time": 1_795_160_000_000}, [(True, 1_795_160_000_000)]),
+        (BATCH | {"computed_time": "soon"}, [(True, None)]),
+        (BATCH | {"computed_time": [1]}, [(True, None)]),
+    ],
+)  # fmt: skip
+def test_members_and_the_time_of_their_cohort_are_read_in_any_spelling(body, changes):
+    """Fields of a user that begin like a flag are none; blanks are nobody; a time that is none is that of reception."""
+    filing = filed(body, Source.COHORT, audiences=True)
+    assert filing.decision == Apply("cohort")
+    assert [(one.wanted, one.said_ms) for one in filing.members] == [
+        (wanted, said_ms or 1_795_168_800_000) for wanted, said_ms in changes
+    ]
+
+
 USER_TEMPLATE = {
     "external_id": "some user id", "device_id": "d-1", "time": "2022-10-24T20:07:32.123",
     "properties": {"email": "some@email.com", "appsflyer_id": "1629191854863-7000002"},

@@ -20,10 +20,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, structs
 
+from flybridge.amplitude.stream import object_of, time_ms
 from flybridge.amplitude.streamed import unwrapped
 from flybridge.lenient_json import decode
 
 FRAME: Final = "flybridge_list"
+_FIELDS: Final = frozenset({"amplitude_id", "amplitude_attribution_ids", "amplitude_event_type"})
+"""Fields of users and events whose names begin as those of flags do."""
 ADD: Final = "add"
 REMOVE: Final = "remove"
 
@@ -129,15 +132,15 @@ def _flags(user: Mapping[str, Any]) -> dict[str, bool | None]:
 def _is_anonymous(user: Any) -> bool:
     """Return whether a user has the key of an id and no id in it: somebody without one, who is in no audience."""
     if not isinstance(user, Mapping):
-        return user is None
-    return not user or any(name in user and user[name] in (None, "") for name in ("user_id", "userId"))
+        return user is None or (isinstance(user, str) and not user.strip())
+    return not user or any(name in user and _is_anonymous(user[name]) for name in ("user_id", "userId"))
 
 
 def _flag_of(name: str) -> str:
     """Return the cohort id in the name of a flag, empty if the name is none."""
     if name.startswith("[Amplitude] "):
         return cohort_of(name)
-    return name.rpartition("_")[2] if name.startswith("amplitude_") and name != "amplitude_id" else ""
+    return name.rpartition("_")[2] if name.startswith("amplitude_") and name not in _FIELDS else ""
 
 
 def _batch(message: Any) -> CohortMessage | None:
@@ -158,7 +161,7 @@ def _batch(message: Any) -> CohortMessage | None:
         entries,
         _text(message.get("cohort_name")),
         _text(message.get("message_id")),
-        _seconds(message.get("computed_time")),
+        time_ms(message.get("computed_time")),
         _unread(users),
     )
 
@@ -190,8 +193,9 @@ def _entry(user: Any) -> CohortEntry | None:
     name, number = _text(user.get("user_id", user.get("userId"))), _text(user.get("amplitude_id"))
     if not name and not number:
         return None
-    properties = user.get("user_properties")
-    return CohortEntry(name, number, properties if isinstance(properties, Mapping) else None)
+    # Templates for one user leave properties beside the id, those of Amplitude's property-based syncs in `traits`.
+    properties = user.get("user_properties", user.get("traits", user if len(user) > 1 else None))
+    return CohortEntry(name, number, object_of(properties) or None)
 
 
 def _text(value: Any) -> str:
@@ -204,14 +208,3 @@ def _flag(value: Any) -> bool | None:
     if isinstance(value, bool):
         return value
     return {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else None
-
-
-def _seconds(value: Any) -> int | None:
-    """Return milliseconds out of Unix seconds or milliseconds, as text or number."""
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        return None
-    if not 0 < seconds < 1e14:
-        return None
-    return round(seconds) if seconds > 1e11 else round(seconds * 1000)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from flybridge.amplitude.stream import bare
 from flybridge.audiences.settings import AudienceSettings, called
 from flybridge.identity import IdKind, Keyring, usable
 from flybridge.records import DAY_MS, HOUR_MS, Member, content_key
@@ -127,7 +128,7 @@ def member_of(  # noqa: PLR0917 - the columns of a row
 
 def _identifier(rule: AudienceRule, user_id: str, amplitude_id: str, value: Value) -> str | None:
     for name in rule.names:
-        if (found := usable(_text(value(name)))) is not None:
+        if (found := bare(_text(value(name)))) is not None:
             return found
     if rule.source:
         return None
@@ -140,6 +141,8 @@ def _key(name: str) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value).strip() if isinstance(value, str | int | float) else ""
