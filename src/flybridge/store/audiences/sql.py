@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from flybridge.store.audiences.records import Action
+from flybridge.store.core.statements import changed, deleted, inserted, replaced
 from flybridge.store.core.tables import Read, Write
 
 COUNTED: Final = 1_000_000
@@ -98,14 +99,10 @@ WRITES: Final[Mapping[Write, str]] = {
                          AS new (people, lacking, title, id) WHERE audiences.id = new.id""",
     Write.AUDIENCES_CHANGED: "UPDATE audiences SET revision = revision + 1 WHERE id > ALL($1::bigint[])",
     Write.AUDIENCE_AT_ONCE: "UPDATE audiences SET next_ms = -1 WHERE id = ANY($1::bigint[])",
-    Write.MEMBERS: """INSERT INTO members (audience, person, wanted, said_ms, mark, lack, who, extra)
-                      SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[],
-                                           $6::bigint[], $7::bytea[], $8::bytea[]) AS new ORDER BY 1, 2
-                      ON CONFLICT (audience, person) DO UPDATE SET wanted = excluded.wanted,
-                        said_ms = excluded.said_ms, mark = excluded.mark, lack = excluded.lack, who = excluded.who,
-                        extra = excluded.extra""",
-    Write.DROP_MEMBERS: """DELETE FROM members USING unnest($1::bigint[], $2::bytea[]) AS old (audience, person)
-                           WHERE members.audience = old.audience AND members.person = old.person""",
+    Write.MEMBERS: replaced(
+        "members", "audience, person bytea", "wanted, said_ms, mark bytea, lack, who bytea, extra bytea"
+    ),
+    Write.DROP_MEMBERS: deleted("members", "audience, person bytea"),
     Write.UNWANT_DEVICES: """UPDATE devices SET wanted = wanted - new.less,
                                extra = CASE WHEN wanted > new.less THEN extra END
                              FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS new (less, audience, mark)
@@ -125,9 +122,7 @@ WRITES: Final[Mapping[Write, str]] = {
                       AS new (owner, until_ms, app, name, next_ms, now_ms)
                     WHERE audiences.app = new.app AND audiences.name = new.name AND audiences.next_ms <= new.next_ms
                       AND (audiences.owner IS NULL OR leased_until_ms <= new.now_ms)""",
-    Write.RENEW: """UPDATE audiences SET leased_until_ms = new.until_ms
-                    FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS new (until_ms, id, owner)
-                    WHERE audiences.id = new.id AND audiences.owner = new.owner""",
+    Write.RENEW: changed("audiences", "leased_until_ms", "id, owner text"),
     Write.FINISH: """UPDATE audiences SET owner = NULL, leased_until_ms = 0, tries = new.tries,
                        ran_ms = CASE new.ran WHEN 1 THEN new.ended_ms ELSE ran_ms END,
                        complete_ms = CASE new.done WHEN 1 THEN new.ended_ms ELSE complete_ms END,
@@ -135,19 +130,13 @@ WRITES: Final[Mapping[Write, str]] = {
                      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
                                  $7::text[]) AS new (tries, ran, ended_ms, done, next_ms, id, owner)
                      WHERE audiences.id = new.id AND audiences.owner = new.owner""",
-    Write.RUN: """INSERT INTO audience_runs (audience, began_ms, ended_ms, told)
-                  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[])""",
+    Write.RUN: inserted("audience_runs", "audience, began_ms, ended_ms, told bytea"),
     Write.LEARN: """UPDATE audiences SET max_devices = coalesce(nullif(new.max_devices, 0), audiences.max_devices),
                       title = coalesce(nullif(new.title, ''), audiences.title)
                     FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS new (max_devices, title, id)
                     WHERE audiences.id = new.id""",
-    Write.REQUESTED: """UPDATE audiences SET request_id = new.request_id, requested_ms = new.requested_ms
-                        FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[])
-                          AS new (request_id, requested_ms, id, owner)
-                        WHERE audiences.id = new.id AND audiences.owner = new.owner""",
-    Write.IMPORT_KEY: """UPDATE audiences SET import_key = new.import_key
-                         FROM unnest($1::bytea[], $2::text[], $3::text[]) AS new (import_key, app, name)
-                         WHERE audiences.app = new.app AND audiences.name = new.name""",
+    Write.REQUESTED: changed("audiences", "request_id text, requested_ms", "id, owner text"),
+    Write.IMPORT_KEY: changed("audiences", "import_key bytea", "app text, name text"),
     Write.RESET_AUDIENCE: """UPDATE audiences SET listed = 0, refused = 0, next_ms = 0, revision = revision + 1
                              WHERE id = ANY($1::bigint[])""",
     Write.EMPTY_AUDIENCE: "UPDATE audiences SET listed = 0, refused = 0 WHERE id = ANY($1::bigint[])",
@@ -158,9 +147,7 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.STAND_ALL: """UPDATE devices SET standing = new.standing
                         FROM unnest($1::bigint[], $2::bigint[]) AS new (standing, audience)
                         WHERE devices.audience = new.audience AND devices.standing <> new.standing""",
-    Write.STAND: """UPDATE devices SET standing = new.standing
-                    FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS new (standing, audience, mark)
-                    WHERE devices.audience = new.audience AND devices.mark = new.mark""",
+    Write.STAND: changed("devices", "standing", "audience, mark bytea"),
     Write.ANSWER: """UPDATE devices SET standing = new.standing,
                        extra_ms = coalesce(nullif(devices.extra_ms, 0), new.extra_ms)
                      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[])

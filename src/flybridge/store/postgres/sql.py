@@ -12,6 +12,7 @@ from typing import Final
 
 from flybridge.store.audiences.sql import ERASABLE
 from flybridge.store.core.queries import LEASED, RECEIPT, reads
+from flybridge.store.core.statements import changed
 from flybridge.store.core.tables import Read, Write
 from flybridge.store.core.writes import WRITES as ALIKE
 from flybridge.store.events import MOST_ATTEMPTS
@@ -82,9 +83,7 @@ WRITES: Final[Mapping[Write, str]] = {
                                        AS old (audience, mark, number) USING (audience, mark)
                                      WHERE devices.standing = 3 AND {ERASABLE} GROUP BY devices.audience) AS gone
                                WHERE audiences.id = gone.audience""",
-    Write.MOVE: """UPDATE ledger SET cell = new.cell, changed_ms = new.changed_ms
-                   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS new (cell, changed_ms, id)
-                   WHERE ledger.id = new.id""",
+    Write.MOVE: changed("ledger", "cell, changed_ms", "id"),
     Write.ANONYMISE: "UPDATE ledger SET digest = '', insert_id = '', person = NULL WHERE id = ANY($1::bigint[])",
     Write.COUNT: f"""INSERT INTO tallies (cell, shard, n, pruned)
                      SELECT cell, {SHARD}, n, 0 FROM unnest($1::bigint[], $2::bigint[]) AS new (n, cell) ORDER BY cell
@@ -102,9 +101,7 @@ WRITES: Final[Mapping[Write, str]] = {
                    ON CONFLICT (key) DO UPDATE
                    SET until_ms = excluded.until_ms, occurrences = excluded.occurrences
                    WHERE seen.until_ms <= ($4::bigint[])[1]""",
-    Write.LEASE: """UPDATE deliveries SET owner = new.owner, leased_until_ms = new.until_ms
-                    FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS new (owner, until_ms, id)
-                    WHERE deliveries.id = new.id""",
+    Write.LEASE: changed("deliveries", "owner text, leased_until_ms", "id"),
     Write.TRIM_ATTEMPTS: f"""DELETE FROM attempts USING (
                                SELECT line, (SELECT id FROM attempts WHERE attempts.line = old.line ORDER BY id DESC
                                              LIMIT 1 OFFSET {MOST_ATTEMPTS}) AS last
@@ -117,9 +114,7 @@ WRITES: Final[Mapping[Write, str]] = {
                                   AND cell_of(hold_counts.media_source, hold_counts.key_kinds)
                                       = cell_of(old.media_source, old.key_kinds)
                                   AND shard = {SHARD} AND n = 0""",
-    Write.SEEN_AGAIN: """UPDATE sightings SET seen_ms = new.seen_ms
-                         FROM unnest($1::bigint[], $2::bytea[], $3::text[]) AS new (seen_ms, key, app)
-                         WHERE sightings.key = new.key AND sightings.app = new.app""",
+    Write.SEEN_AGAIN: changed("sightings", "seen_ms", "key bytea, app text"),
     Write.EXPIRED_KINDS: """INSERT INTO expired_kinds (cell, key_kinds, n)
                             SELECT performance, key_kinds, count(*)
                             FROM unnest($1::bigint[], $2::text[]) AS new (line, key_kinds)
