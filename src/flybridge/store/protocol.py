@@ -102,6 +102,7 @@ class Store(ABC):
         self._keeps_messages = keeps_messages
         self._checks_seal = checks_seal
         self._max_cells = max_cells
+        self._open = False
 
     @abstractmethod
     async def _write(self, verb: Callable[Concatenate[LedgerWriter, P], T], *arguments: P.args, **named: P.kwargs) -> T:
@@ -121,21 +122,33 @@ class Store(ABC):
         """Compact what only this backend keeps."""
         return
 
-    async def _check_seal(self) -> None:
-        """Raise `SealBroken` if the configured secrets are not those of the store."""
-        if self._checks_seal and not await self._read(lambda db: is_checked(db, self._seal)):
-            await self._write(put_check, self._seal)
+    @abstractmethod
+    async def _connect(self) -> None:
+        """Apply pending migrations and open connections."""
 
     @abstractmethod
+    async def _disconnect(self) -> None:
+        """Finish running transactions and close the connections."""
+
     async def open(self) -> None:
         """Open the store and apply pending migrations.
 
         Raises `SealBroken` if the configured secrets are not those of the store.
         """
+        await self._connect()
+        self._open = True
+        try:
+            if self._checks_seal and not await self._read(lambda db: is_checked(db, self._seal)):
+                await self._write(put_check, self._seal)
+        except BaseException:
+            await self.close()
+            raise
 
-    @abstractmethod
     async def close(self) -> None:
         """Finish running transactions and close."""
+        if self._open:
+            self._open = False
+            await self._disconnect()
 
     async def file(self, filings: Sequence[Filing], now_ms: int, capacity: Sequence[Capacity] = ()) -> Filed:
         """File a batch, all or nothing: ledger, content keys, deliveries, holds, sightings, counters, dead letters.

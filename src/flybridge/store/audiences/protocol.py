@@ -21,7 +21,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from flybridge.errors import SealBroken
 from flybridge.records import DAY_MS, Member
@@ -38,25 +38,10 @@ from flybridge.store.audiences.records import (
     Standing,
     Target,
 )
+from flybridge.store.audiences.snapshot import Snapshot
 from flybridge.store.core.tables import Changes, Read, Rows, Write
 
 T = TypeVar("T")
-
-
-class Snapshot(Protocol):
-    """One snapshot being staged. Its methods are called one after the other, from any thread."""
-
-    def load(self, members: Sequence[Member]) -> None:
-        """Stage a part of it."""
-        ...
-
-    def apply(self, claim: Claim, said_ms: int, max_shrink: float | None, *, dry: bool = False) -> Applied:
-        """Compare it with the members and take it over."""
-        ...
-
-    def close(self) -> None:
-        """Discard it."""
-        ...
 
 
 class CohortStore(ABC):

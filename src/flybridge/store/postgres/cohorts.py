@@ -14,8 +14,9 @@ from typing import Final, TypeVar
 import psycopg
 
 from flybridge.sealing import Seal
-from flybridge.store.audiences.protocol import CohortStore, Snapshot
+from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import Claim
+from flybridge.store.audiences.snapshot import Snapshot
 from flybridge.store.core.tables import Changes, Rows
 from flybridge.store.postgres.connection import Db, connect_reader, connect_writer, prepare
 from flybridge.store.postgres.pool import Pool, reading, repeated, transaction, unavailable

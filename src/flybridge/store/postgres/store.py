@@ -47,29 +47,19 @@ class PostgresStore(Store):
     ) -> None:
         super().__init__(seal, max_cells, checks_seal=checks_seal, keeps_messages=keeps_messages)
         self._dsn = dsn
-        self._open = False
 
-    async def open(self) -> None:
+    async def _connect(self) -> None:
         await asyncio.to_thread(prepare, self._dsn)
         self._counter_ids = CounterIds(lambda: connect(self._dsn), self._max_cells)
         self._blocks = IdBlocks(self._counter_ids.blocks)
         self._writers = Pool(lambda: connect_writer(self._dsn), WRITERS, "store-writer", self._broken)
         self._readers = Pool(lambda: connect_reader(self._dsn), READERS, "store-reader", self._broken)
-        self._open = True
-        try:
-            await self._check_seal()
-        except BaseException:
-            await self.close()
-            raise
 
     def _broken(self) -> None:
         self._counter_ids.forget()
         self._blocks.forget()
 
-    async def close(self) -> None:
-        if not self._open:
-            return
-        self._open = False
+    async def _disconnect(self) -> None:
         await self._writers.close()
         await self._readers.close()
         self._counter_ids.close()

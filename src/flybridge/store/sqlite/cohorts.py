@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from flybridge.errors import StoreUnavailable
 from flybridge.sealing import Seal
-from flybridge.store.audiences.protocol import CohortStore, Snapshot
+from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import Claim
+from flybridge.store.audiences.snapshot import Snapshot
 from flybridge.store.core.tables import Changes, Rows
 from flybridge.store.sqlite.connection import ReaderPool, Writer, prepared
 from flybridge.store.sqlite.snapshot import SqliteSnapshot, lean, remove

@@ -37,25 +37,15 @@ class SqliteStore(Store):
     ) -> None:
         super().__init__(seal, max_cells, checks_seal=checks_seal, keeps_messages=keeps_messages)
         self._path = Path(path)
-        self._open = False
 
-    async def open(self) -> None:
+    async def _connect(self) -> None:
         db = await asyncio.to_thread(prepared, self._path, connect)
         self._tables = SqliteTables(db, self._max_cells)
         self._ledger = LedgerWriter(self._tables)
         self._writer = Writer(db, self._undo)
         self._reader = ReaderPool(self._path)
-        self._open = True
-        try:
-            await self._check_seal()
-        except BaseException:
-            await self.close()
-            raise
 
-    async def close(self) -> None:
-        if not self._open:
-            return
-        self._open = False
+    async def _disconnect(self) -> None:
         await self._writer.close()
         await self._reader.close()
 
