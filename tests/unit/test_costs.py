@@ -57,6 +57,17 @@ def test_rows_about_the_same_are_added_up_and_labels_are_those_that_are_counted(
         ("2026-01-31,x,,,1e300,,,", "spend"),
         ("2026-01-31,x,,,1,Euro,,", "currency"),
         ("2026-01-31,x,,,1,,1.5,", "clicks"),
+        ("2026-01-31,x,,,($5),,,", "spend"),
+        ("2026-01-31,N/A,,,1,,,", "media_source"),
+        ("2026-01-31,null,,,1,,,", "media_source"),
+        ("0026-01-31,x,,,1,,,", "date"),
+        ("2026-02-30,x,,,1,,,", "date"),
+        ("Total,,,,1,,,", "date"),
+        ("2026-01-31,Acme, Inc,Spring,DE,1,EUR,1,2", "9 values for 8 columns"),
+        ("2026-01-31,x", "ends before spend or clicks or impressions"),
+        ('2026-01-31,"Acme,,,1,,,', "quote"),
+        ('2026-01-31,"Acme" Inc,,,1,,,', "quote"),
+        ("2026-01-31," + "x" * 200_000 + ",,,1,,,", "field larger"),
     ],
 )
 def test_a_line_that_cant_be_read_is_named_with_its_field(row, word):
@@ -68,7 +79,40 @@ def test_a_line_that_cant_be_read_is_named_with_its_field(row, word):
     assert len(found.rows) == 1
 
 
-@pytest.mark.parametrize("head", ["", "date,spend\n", "date,media_source\n", HEAD.replace("clicks", "klicks")])
+@pytest.mark.parametrize("unknown", ["", "N/A", "None", "-", "null"])
+def test_a_campaign_country_or_currency_that_is_not_known_is_none(unknown):
+    """As installs without a campaign are counted, and in the app's currency."""
+    (row,) = read(HEAD + f"2026-01-31,x,{unknown},{unknown},1,{unknown},,\n").rows
+    assert (row.campaign, row.country, row.currency) == ("", "", "USD")
+
+
+def test_an_amount_with_an_unquoted_comma_is_not_cut():
+    """1,234.50 is two values, of which the second would be left out without a word."""
+    found = read("date,media_source,spend\n2026-01-31,x,1,234.50\n2026-01-31,y,5,\n")
+    assert [(row.media_source, row.spend) for row in found.rows] == [("y", 5_000_000)]
+    assert [bad.line for bad in found.bad] == [2]
+
+
+def test_spend_of_a_day_in_several_currencies_stays_apart():
+    """Amounts are added up only within a currency."""
+    found = read(HEAD + "2026-01-31,x,c,DE,5,EUR,1,\n" * 2 + "2026-01-31,x,c,DE,5,usd,,2\n")
+    assert [(row.currency, row.spend, row.clicks) for row in found.rows] == [
+        ("EUR", 10_000_000, 2),
+        ("USD", 5_000_000, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "date,media_source,spend,Spend\n",
+        '"date,media_source,spend\n',
+        "",
+        "date,spend\n",
+        "date,media_source\n",
+        HEAD.replace("clicks", "klicks"),
+    ],
+)
 def test_a_header_that_does_not_fit_is_refused(head):
     """A wrong name would leave a figure out without a word."""
     assert [bad.line for bad in read(head + "2026-01-31,x,1\n").bad] == [1]

@@ -3,7 +3,7 @@
     date,media_source,campaign,country,spend,currency,clicks,impressions
     2026-01-31,Facebook Ads,Spring,DE,120.50,EUR,310,20400
 
-Only `date`, `media_source` and one figure are needed. An empty figure, `N/A` or `-` is not known, which is not 0. Rows
+Only `date`, `media_source` and one figure are needed. What is empty, `N/A` or `-` is not known, of figures not 0. Rows
 about the same are added up.
 """
 
@@ -24,6 +24,7 @@ NEEDED: Final = ("date", "media_source")
 FIGURES: Final = ("spend", "clicks", "impressions")
 UNKNOWN: Final = frozenset({"", "n/a", "na", "null", "none", "-"})
 LARGEST: Final = 1e9
+NO_CSV: Final = "The line is no CSV, look for a quote that is not closed: {}."
 
 
 class BadCost(Struct, frozen=True):
@@ -48,19 +49,25 @@ class CostFile(Struct, frozen=True):
 
 def read_costs(lines: Iterable[str], app: str, currency: str) -> CostFile:
     """Read the lines of a CSV file. `currency` is that of rows which name none."""
-    reader = csv.reader(lines)
-    header = [name.strip().lower().removeprefix("\ufeff").replace(" ", "_") for name in next(reader, [])]
-    if problem := _header_problem(header):
+    reader = csv.reader(lines, strict=True)
+    try:
+        header = [name.strip().lower().removeprefix("\ufeff").replace(" ", "_") for name in next(reader, [])]
+        problem = _header_problem(header)
+    except csv.Error as error:
+        problem = NO_CSV.format(error)
+    if problem:
         return CostFile([], [BadCost(1, problem)])
     rows: list[CostRow] = []
     bad: list[BadCost] = []
-    for values in reader:
-        if not any(value.strip() for value in values):
-            continue
+    while True:
         try:
-            rows.append(_row(dict(zip(header, (value.strip() for value in values), strict=False)), app, currency))
-        except ValueError as problem:
-            bad.append(BadCost(reader.line_num, str(problem)))
+            values = [value.strip() for value in next(reader)]
+            if any(values):
+                rows.append(_row(_named(header, values), app, currency))
+        except StopIteration:
+            break
+        except (csv.Error, ValueError) as error:
+            bad.append(BadCost(reader.line_num, NO_CSV.format(error) if isinstance(error, csv.Error) else str(error)))
     return CostFile(list(by_place(rows).values()), bad)
 
 
@@ -68,17 +75,33 @@ def _header_problem(header: list[str]) -> str:
     missing = [name for name in NEEDED if name not in header]
     if missing:
         return f"The first line has no column {' and no column '.join(missing)}. Write {','.join(COLUMNS)}."
+    if twice := [name for name in COLUMNS if header.count(name) > 1]:
+        return f"The first line has the column {twice[0]} twice."
     if not any(name in header for name in FIGURES):
         return f"The first line has none of the columns {', '.join(FIGURES)}."
     unknown = [name for name in header if name and name not in COLUMNS]
     return f"There is no column {unknown[0]!r}. Write {','.join(COLUMNS)}." if unknown else ""
 
 
+def _named(header: list[str], values: list[str]) -> Mapping[str, str]:
+    """Return values by their columns, those empty that say that they are not known."""
+    if any(values[len(header) :]):
+        raise ValueError(
+            f"The line has {len(values)} values for {len(header)} columns: put one with a comma in quotes."
+        )
+    found = dict(zip(header, values, strict=False))
+    if len(values) < len(header) and not any(name in found for name in FIGURES):
+        raise ValueError(f"The line ends before {' or '.join(name for name in FIGURES if name in header)}.")
+    return {name: "" if value.lower() in UNKNOWN else value for name, value in found.items()}
+
+
 def _row(values: Mapping[str, str], app: str, currency: str) -> CostRow:
     try:
         day = day_number(date.fromisoformat(values.get("date", "")))
     except ValueError:
-        raise ValueError("The date is none: write it as 2026-01-31.") from None
+        day = -1
+    if day < 0:
+        raise ValueError("The date is none: write it as 2026-01-31.")
     source = source_label(values.get("media_source", ""))
     if not source:
         raise ValueError("The media_source is empty: write it as AppsFlyer does.")
@@ -86,7 +109,7 @@ def _row(values: Mapping[str, str], app: str, currency: str) -> CostRow:
     if len(code) != 3 or not code.isascii() or not code.isalpha():
         raise ValueError("The currency is no code of three letters, such as USD.")
     country = values.get("country", "")
-    if country.lower() not in UNKNOWN and not country_label(country):
+    if country and not country_label(country):
         raise ValueError("The country is no code of two letters, such as DE.")
     spend = _figure(values, "spend")
     return CostRow(
@@ -104,7 +127,7 @@ def _row(values: Mapping[str, str], app: str, currency: str) -> CostRow:
 
 def _figure(values: Mapping[str, str], name: str) -> float | None:
     text = values.get(name, "")
-    if text.lower() in UNKNOWN:
+    if not text:
         return None
     try:
         number = float(text)
