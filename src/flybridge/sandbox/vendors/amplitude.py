@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -130,8 +130,7 @@ class AmplitudeServer:
     def _upload(self, body: bytes | None, bounds: Bounds) -> SandboxAnswer:
         upload = TOO_LARGE if body is None else read_upload(body, bounds, self.knows)
         if isinstance(upload, ErrorAnswer):
-            if upload.bad:
-                self._note(upload)
+            self._note(upload.api_key, upload.events, upload)
             return answer_of(upload)
         ledger, now_ms = self.ledger(upload.api_key), self.clock.now_ms()
         devices = Counter([event.device_id for event in upload.events if event.device_id is not None])
@@ -140,7 +139,7 @@ class AmplitudeServer:
             upload.events, devices, users, bounds, now_ms=now_ms
         )
         if refusal is not None:
-            ledger.reject((upload.events[index], reason) for index, reason in refusal.bad.items())
+            self._note(upload.api_key, upload.events, refusal)
             return answer_of(refusal)
         self._devices[bounds].count(devices, now_ms)
         self._users[bounds].count(users, now_ms)
@@ -153,9 +152,9 @@ class AmplitudeServer:
         }
         return SandboxAnswer(200, taken)
 
-    def _note(self, refusal: ErrorAnswer) -> None:
-        ledger = self.ledger(refusal.api_key)
-        ledger.reject((refusal.events[index], reason) for index, reason in refusal.bad.items())
+    def _note(self, api_key: str, events: Sequence[UploadedEvent], refusal: ErrorAnswer) -> None:
+        if refusal.bad:
+            self.ledger(api_key).reject((events[index], reason) for index, reason in refusal.bad.items())
 
     def _scripted(self, events: list[UploadedEvent], bounds: Bounds) -> ErrorAnswer | None:
         if not self.faults.looks_at_events:
@@ -225,10 +224,15 @@ class AmplitudeServer:
 
     def _form(self, scope: Scope, body: bytes | None) -> dict[str, str] | ErrorAnswer:
         """Read the fields of a form that names a project's key."""
-        fields = _arguments(scope, body)
-        if isinstance(fields, ErrorAnswer):
-            return fields
-        return self._refuse_key(fields) or fields
+        if body is None:
+            return TOO_LARGE
+        # In the URL or as form fields; where both have one, the body's counts.
+        given = (scope["query_string"].decode("latin-1"), body.decode("utf-8", "replace"))
+        fields = dict(pair for text in given for pair in parse_qsl(text, keep_blank_values=True))
+        key = fields.get("api_key")
+        if not key:
+            return bad_request("Request missing required field", missing_field="api_key")
+        return fields if self.knows(key) else bad_request("Invalid API key")
 
     def _attribution(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         fields = self._form(scope, body)
@@ -253,12 +257,6 @@ class AmplitudeServer:
             ledger.users.identify(one.user_id, one.device_id, one.user_properties)
         return SandboxAnswer(200, "success")
 
-    def _refuse_key(self, fields: Mapping[str, str]) -> ErrorAnswer | None:
-        key = fields.get("api_key")
-        if not key:
-            return bad_request("Request missing required field", missing_field="api_key")
-        return None if self.knows(key) else bad_request("Invalid API key")
-
 
 def answer_of(refusal: ErrorAnswer) -> SandboxAnswer:
     """Return the answer that a refusal is."""
@@ -267,15 +265,6 @@ def answer_of(refusal: ErrorAnswer) -> SandboxAnswer:
 
 def _no_such_path(_: Scope, __: bytes | None) -> SandboxAnswer:
     return answer_of(bad_request("Invalid request path"))
-
-
-def _arguments(scope: Scope, body: bytes | None) -> dict[str, str] | ErrorAnswer:
-    # In the URL or as form fields; where both have one, the body's counts.
-    if body is None:
-        return TOO_LARGE
-    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True) if body else []
-    return dict([*query, *form])
 
 
 def _identifications(text: str | None) -> list[Identification] | None:
