@@ -6,6 +6,7 @@ import os
 import socket
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -61,6 +62,14 @@ def is_zone(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError):
         return False
     return True
+
+
+def moment_of(text: str, form: str) -> datetime | None:
+    """Return a time in UTC that is written in this form; None if it is not."""
+    try:
+        return datetime.strptime(text, form).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def no_such_page(remedy: str) -> SandboxAnswer:

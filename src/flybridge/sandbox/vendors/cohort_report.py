@@ -26,7 +26,8 @@ from flybridge.sandbox.traffic.planned import MessageKind
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.vendors.aggregates import RETARGETING, SESSION_MS, ReportedApp, cells
 from flybridge.sandbox.vendors.master_report import day_of_text
-from flybridge.sandbox.vendors.report_csv import ratio, shown, written
+from flybridge.sandbox.vendors.raw_data import as_csv
+from flybridge.sandbox.vendors.report_csv import ratio, shown
 
 COHORTS: Final = "/api/cohorts/v1/data/app/"
 CALLS_A_MINUTE: Final = 60
@@ -112,7 +113,7 @@ def cohort_report(
     if given.get("format") == "json":
         names = [str(name) for name in rows[0]]
         return SandboxAnswer(200, {"query": asked, "results": [dict(zip(names, row, strict=True)) for row in rows[1:]]})
-    return SandboxAnswer(200, written(rows).encode())
+    return SandboxAnswer(200, as_csv(rows))
 
 
 def _refused(sentence: str) -> SandboxAnswer:

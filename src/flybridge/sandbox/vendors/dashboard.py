@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import SandboxAnswer, Scope, Send, is_zone, query_of
+from flybridge.sandbox.http import SandboxAnswer, Scope, Send, is_zone, moment_of, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
@@ -171,7 +171,7 @@ def _query(given: Mapping[str, str]) -> Query:
         raise RefusedQuery("Missing or invalid event") from None
     if "e2" in given or "s" in given or any(one.subprop_op not in {"is", "is not"} for one in event.filters):
         raise RefusedQuery("The sandbox serves one event, no segments, and the filters `is` and `is not`")
-    first, last = _date(given.get("start", "")), _date(given.get("end", ""))
+    first, last = (moment_of(given.get(name, ""), "%Y%m%d") for name in ("start", "end"))
     metric, interval = given.get("m", "uniques"), given.get("i", "1")
     if first is None or last is None or first > last:
         raise RefusedQuery("Invalid start or end")
@@ -187,18 +187,11 @@ def _query(given: Mapping[str, str]) -> Query:
     if len(groups) > 2 or any(group.type not in {"event", "user"} for group in groups):
         raise RefusedQuery("Invalid group by")
     limit = int(given["limit"]) if given.get("limit", "").isdecimal() else GROUPS
-    return Query(event, metric, interval, first, last, groups, min(limit, MAX_GROUPS))
+    return Query(event, metric, interval, first.date(), last.date(), groups, min(limit, MAX_GROUPS))
 
 
 def _property(name: str) -> GroupBy:
     return GroupBy("user", name.removeprefix("gp:"))
-
-
-def _date(text: str) -> date | None:
-    try:
-        return datetime.strptime(text, "%Y%m%d").date()
-    except ValueError:
-        return None
 
 
 def _series(query: Query, saved: Iterable[Saved], zone: ZoneInfo) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import msgspec
 from flybridge.clock import Clock
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import SandboxAnswer, Scope, query_of
+from flybridge.sandbox.http import SandboxAnswer, Scope, moment_of, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
@@ -53,9 +53,10 @@ class Exports(VendorApi):
         if scope["method"] != "GET":
             return SandboxAnswer(405, {"error": "Method not allowed"})
         given = query_of(scope)
-        first, last = _hour_ms(given.get("start", "")), _hour_ms(given.get("end", ""))
-        if first is None or last is None or first > last:
+        begin, end = (moment_of(given.get(name, ""), "%Y%m%dT%H") for name in ("start", "end"))
+        if begin is None or end is None or begin > end:
             return SandboxAnswer(400, {"error": "Invalid start or end"})
+        first, last = (round(moment.timestamp() * 1000) for moment in (begin, end))
         if last - first > MOST_DAYS * DAY_MS:
             return SandboxAnswer(400, {"error": f"The time range is limited to {MOST_DAYS} days"})
         # An hour is there two hours after its end.
@@ -85,10 +86,3 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
         for name, lines in files.items():
             archive.writestr(name, gzip.compress(lines, mtime=0))
     return packed.getvalue()
-
-
-def _hour_ms(text: str) -> int | None:
-    try:
-        return round(datetime.strptime(text, "%Y%m%dT%H").replace(tzinfo=UTC).timestamp() * 1000)
-    except ValueError:
-        return None

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Final, Protocol
 
-from flybridge.sandbox.http import SandboxAnswer
+from flybridge.sandbox.http import SandboxAnswer, moment_of
 from flybridge.sandbox.vendors.aggregates import EventCell, Key, ReportCell, ReportedApp, between
-from flybridge.sandbox.vendors.report_csv import ratio, shown, times, written
+from flybridge.sandbox.vendors.raw_data import as_csv
+from flybridge.sandbox.vendors.report_csv import ratio, shown, times
 
 MASTER_DAYS: Final = 31
 GROUPINGS: Final = {
@@ -48,10 +49,8 @@ class CellsOf(Protocol):
 
 def day_of_text(text: str) -> date | None:
     """Read a date as both APIs take it."""
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError:
-        return None
+    moment = moment_of(text, "%Y-%m-%d")
+    return None if moment is None else moment.date()
 
 
 def master_report(
@@ -93,7 +92,7 @@ def master_report(
         [*group, *(_kpi(name.removeprefix(ACTIVITY), known[name.startswith(ACTIVITY)]) for name in kpis)]
         for group, known in sorted(groups.items())
     ]
-    return SandboxAnswer(200, written(rows).encode())
+    return SandboxAnswer(200, as_csv(rows))
 
 
 def _grouped(name: str, app: str, key: Key) -> str:

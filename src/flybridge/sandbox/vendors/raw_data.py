@@ -153,7 +153,7 @@ def cell(name: str, value: object, zone: tzinfo = UTC) -> str:
     return f"{datetime.fromtimestamp(at_s, zone):%Y-%m-%d %H:%M:%S}"
 
 
-def as_csv(rows: Iterable[Sequence[str]], *, quoted: bool = False) -> bytes:
+def as_csv(rows: Iterable[Sequence[object]], *, quoted: bool = False) -> bytes:
     """Return CSV. `quoted`: every value is, as Data Locker does it."""
     content = io.BytesIO()  # a text of a million rows takes up to four times as much memory
     with io.TextIOWrapper(content, "utf-8", newline="") as text:

@@ -8,25 +8,26 @@ The file begins with a byte order mark; `N/A` is what is not known, `None` no ag
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
 from flybridge.sandbox.traffic.sources import ORGANIC
 from flybridge.sandbox.vendors.aggregates import Key, ReportCell, ReportedApp, by_source
+from flybridge.sandbox.vendors.raw_data import as_csv
 
 NOT_AVAILABLE: Final = "N/A"
 
 
-def aggregate_csv(found: Mapping[Key, ReportCell], app: ReportedApp, *, dated: bool, geo: bool) -> str:
+def aggregate_csv(found: Mapping[Key, ReportCell], app: ReportedApp, *, dated: bool, geo: bool) -> bytes:
     """Write the cells of user acquisition by day if `dated`, by country if `geo`."""
     rows = [("", key, cell) for key, cell in _merged(found, dated=dated, geo=geo)]
     return _csv(rows, app, dated=dated, geo=geo, figures=["Impressions", "Clicks", "CTR", "Installs"])
 
 
-def retargeting_csv(found: Mapping[str, Mapping[Key, ReportCell]], app: ReportedApp, *, dated: bool, geo: bool) -> str:
+def retargeting_csv(
+    found: Mapping[str, Mapping[Key, ReportCell]], app: ReportedApp, *, dated: bool, geo: bool
+) -> bytes:
     """Write the cells of retargeting by the kind of conversion, and as `aggregate_csv` does."""
     rows = [
         (kind, key, cell) for kind, of_kind in found.items() for key, cell in _merged(of_kind, dated=dated, geo=geo)
@@ -36,7 +37,7 @@ def retargeting_csv(found: Mapping[str, Mapping[Key, ReportCell]], app: Reported
 
 def _csv(
     rows: Sequence[tuple[str, Key, ReportCell]], app: ReportedApp, *, dated: bool, geo: bool, figures: list[str]
-) -> str:
+) -> bytes:
     events = sorted({event for _, _, cell in rows for event in cell.events})
     header = [*(["Date"] if dated else []), *(["Country"] if geo else [])]
     header += ["Agency/PMD (af_prt)", "Media Source (pid)", "Campaign (c)", *figures]
@@ -68,7 +69,7 @@ def _csv(
             else:
                 line += [len(done.people), done.count, round(done.sales_usd * app.per_usd, 4)]
         lines.append(line)
-    return written(lines)
+    return as_csv(lines)
 
 
 def _merged(found: Mapping[Key, ReportCell], *, dated: bool, geo: bool) -> list[tuple[Key, ReportCell]]:
@@ -80,13 +81,6 @@ def _merged(found: Mapping[Key, ReportCell], *, dated: bool, geo: bool) -> list[
             undated[name] = by_source({name: undated[name], key: cell}).popitem()[1] if name in undated else cell
         rows = undated
     return sorted(rows.items(), key=lambda row: row[0])
-
-
-def written(rows: Iterable[Sequence[object]]) -> str:
-    """Write rows as CSV."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def shown(value: float | None) -> object:

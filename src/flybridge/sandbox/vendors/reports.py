@@ -21,6 +21,7 @@ API answers in CSV only and calculates nothing. That another zone than the app's
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
@@ -158,11 +159,11 @@ class Reports(VendorApi):
             day = settings.day(own_zone=own_zone)
             by_kind = retargeting_cells(self.facts.get(app_id, ()), day, now_ms=self.clock.now_ms())
             within = {kind: between(found, first, last, sources) for kind, found in by_kind.items()}
-            text = retargeting_csv(within, settings, dated=dated, geo=geo)
+            content = retargeting_csv(within, settings, dated=dated, geo=geo)
         else:
             found = between(self._cells(app_id, own_zone=own_zone), first, last, sources)
-            text = aggregate_csv(found, settings, dated=dated, geo=geo)
-        return SandboxAnswer(200, text.encode("utf-8-sig"))
+            content = aggregate_csv(found, settings, dated=dated, geo=geo)
+        return SandboxAnswer(200, BOM_UTF8 + content)
 
     def _cells(self, app_id: str, *, own_zone: bool, activity: bool = False) -> dict[Key, ReportCell]:
         day, facts = self.apps[app_id].day(own_zone=own_zone), self.facts.get(app_id, ())
