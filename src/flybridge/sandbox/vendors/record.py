@@ -67,7 +67,7 @@ class _Pages:
         return self._stream(request, KINDS[kind])
 
     async def export(self, request: Request) -> Response:
-        return self._stream(request, _exported)
+        return self._stream(request, lambda ledger: map(export_row, _saved(ledger)))
 
     async def users(self, request: Request) -> Response:
         return self._stream(request, lambda ledger: map(_user, ledger.users))
@@ -135,9 +135,9 @@ def _user(user: User) -> dict[str, Any]:
     return row | {"devices": sorted(user.devices), "location": dict(zip(LOCATION, user.location, strict=True))}
 
 
-def _saved(ledger: ProjectLedger) -> Iterator[dict[str, Any]]:
-    for event in islice(ledger.saved, len(ledger.saved)):
-        yield _row(event)
+def _saved(ledger: ProjectLedger) -> Iterator[Saved]:
+    """Return what is saved now; more may be while it is read."""
+    return islice(ledger.saved, len(ledger.saved))
 
 
 def _row(event: Saved) -> dict[str, Any]:
@@ -152,18 +152,13 @@ def _waited(waiting: WaitingAttribution) -> dict[str, Any]:
 
 
 KINDS: Final[dict[str, Callable[[ProjectLedger], Iterable[dict[str, Any]]]]] = {
-    "saved": _saved,
-    "attributed": lambda ledger: (row for row in _saved(ledger) if row["is_attribution_event"]),
+    "saved": lambda ledger: map(_row, _saved(ledger)),
+    "attributed": lambda ledger: (_row(event) for event in _saved(ledger) if event.is_attribution_event),
     "waiting": lambda ledger: (_waited(waiting) for waiting in ledger.waiting()),
     "dropped": lambda ledger: (_waited(waiting) for waiting in list(ledger.dropped)),
     "rejected": lambda ledger: (msgspec.to_builtins(one) for one in list(ledger.rejected.values())),
 }
 """The kinds of record."""
-
-
-def _exported(ledger: ProjectLedger) -> Iterator[dict[str, Any]]:
-    for event in islice(ledger.saved, len(ledger.saved)):
-        yield export_row(event)
 
 
 def export_row(event: Saved) -> dict[str, Any]:
