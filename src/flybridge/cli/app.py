@@ -6,11 +6,10 @@ command imports what it needs when it is called.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
@@ -21,11 +20,12 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from flybridge import __version__
-from flybridge.cli.common import ConfigPath, configured, run
+from flybridge.cli.common import ConfigPath, configured
 from flybridge.config.apps import Platform, Region, Route
 from flybridge.config.settings import loads
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.roles import Role
+from flybridge.system.running import announce, ignore_signals, run, stop_on_signals
 
 
 class Later(NamedTuple):
@@ -226,40 +226,15 @@ def serve(
         settings = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))
     configure_logging(LogForm(log), level)
     allow_more()
-    host = settings.server.host
 
     async def work() -> None:
-        await Service(settings, only).run(
-            stop_on_signals(), lambda port: print_line(f"flybridge listening on http://{host}:{port}")
-        )
+        await Service(settings, only).run(stop_on_signals(), partial(announce, "flybridge", settings.server.host))
 
     run(work())
     ignore_signals()
 
 
 LEVELS = ("debug", "info", "warning", "error")
-STOPS = (signal.SIGINT, signal.SIGTERM)
-
-
-def stop_on_signals() -> asyncio.Event:
-    """Return an event that SIGINT and SIGTERM set. A second signal does not speed up an orderly stop."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in STOPS:
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-def ignore_signals() -> None:
-    """Ignore further signals while the interpreter ends: all work is done by then."""
-    for number in STOPS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def print_line(line: str) -> None:
-    """Print a line at once, also into a pipe."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def main() -> None:

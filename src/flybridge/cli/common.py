@@ -6,15 +6,16 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from flybridge.config.settings import Config, load
 from flybridge.errors import ConfigError
+from flybridge.system.running import run
 
 if TYPE_CHECKING:
     from flybridge.inbox.protocol import Inbox
@@ -40,15 +41,6 @@ def _held(number: int) -> int:
 
 
 Limit = Annotated[int, typer.Option("--limit", min=1, callback=_held, help="The most that are shown.")]
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the fastest event loop there is."""
-    if sys.platform == "win32":
-        return asyncio.run(work)
-    import uvloop  # noqa: PLC0415 - not there on Windows
-
-    return uvloop.run(work)
 
 
 @contextmanager

@@ -10,8 +10,7 @@ import msgspec
 import typer
 from rich.live import Live
 
-from flybridge.cli.app import stop_on_signals
-from flybridge.cli.common import cleared_away, run
+from flybridge.cli.common import cleared_away
 from flybridge.cli.inspect import account_rows
 from flybridge.cli.printing import console, print_json, print_rows, say
 from flybridge.demo.environment import Environment, LocalEnvironment
@@ -25,6 +24,7 @@ from flybridge.records import day_of
 from flybridge.sandbox.__main__ import main as run_sandbox
 from flybridge.sandbox.faults import SCRIPTS
 from flybridge.sandbox.push import PushRetries
+from flybridge.system.running import run, stop_on_signals
 
 
 def sandbox(

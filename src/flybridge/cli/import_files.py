@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from flybridge.cli.audit import Job, Result, audited
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, within
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, within
 from flybridge.cli.printing import complain, print_json, print_rows, visible
 from flybridge.clock import SystemClock
 from flybridge.config.apps import App
@@ -19,6 +19,7 @@ from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Inbox
 from flybridge.operations.import_files import Imported, import_file
 from flybridge.service.backends import opened_inbox
+from flybridge.system.running import run
 
 SHOWN = 20
 

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from flybridge.cli.common import ConfigPath, configured, run
+from flybridge.cli.common import ConfigPath, configured
 from flybridge.cli.inspect import account_rows
 from flybridge.cli.printing import print_rows, say
 from flybridge.config.settings import Config
 from flybridge.service import backends
 from flybridge.service.relocate import relocate
+from flybridge.system.running import run
 
 
 def migrate(

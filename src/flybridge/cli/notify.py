@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flybridge.cli.common import AsJson, ConfigPath, configured, run, with_store
+from flybridge.cli.common import AsJson, ConfigPath, configured, with_store
 from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
@@ -14,6 +14,7 @@ from flybridge.errors import ConfigError
 from flybridge.notifications.notifier import ChannelState, read_states, send_test
 from flybridge.records import clock_time
 from flybridge.service.backends import opened_download
+from flybridge.system.running import run
 from flybridge.wiring import channel_names, channels_of
 
 

@@ -13,7 +13,7 @@ from flybridge.amplitude.cohort import ORIGINS
 from flybridge.amplitude.upload import origin
 from flybridge.appsflyer.report import ORIGIN
 from flybridge.cli.audit import audited
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run, with_store, within
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store, within
 from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.apps import Route
@@ -38,6 +38,7 @@ from flybridge.records import DAY_MS, day_of
 from flybridge.service import backends
 from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt
+from flybridge.system.running import run
 from flybridge.wiring import channel_names, endpoints_of
 
 Given = str | None

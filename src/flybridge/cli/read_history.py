@@ -10,7 +10,7 @@ import typer
 
 from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS
 from flybridge.cli.audit import Job, audited, kept
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, run
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured
 from flybridge.cli.import_files import chosen_app
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
@@ -23,6 +23,7 @@ from flybridge.history.run import day_span, overlap
 from flybridge.operations.read_history import HistoryReader
 from flybridge.records import DAY_MS, day_of
 from flybridge.service.backends import opened, opened_download
+from flybridge.system.running import run
 from flybridge.wiring import build_flow
 
 T = TypeVar("T")

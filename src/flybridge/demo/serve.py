@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
-import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,6 +16,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.roles import Role
 from flybridge.service.lifetime import allow_more
 from flybridge.service.process import Service
+from flybridge.system.running import announce, ignore_signals, run, stop_on_signals
 from flybridge.telemetry.logs import LogForm, configure_logging
 from flybridge.testing.clocks import following
 
@@ -32,28 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging(LogForm.AUTO, "info")
     allow_more()
     try:
-        asyncio.run(_serve(options.config, options.port, options.only, options.clock_of))
+        run(_serve(options.config, options.port, options.only, options.clock_of))
     except FlybridgeError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
-    # What a further signal could interrupt is done.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ignore_signals()
     return 0
 
 
 async def _serve(path: Path, port: int, only: Role | None, clock_of: str) -> None:
     config = load(path, os.environ)
     config = msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, port=port))
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-    def ready(bound: int) -> None:
-        sys.stdout.write(f"flybridge listening on http://{config.server.host}:{bound}\n")
-        sys.stdout.flush()
-
     async with following(clock_of) as clock:
-        await Service(config, only, clock).run(stop, ready)
+        await Service(config, only, clock).run(stop_on_signals(), partial(announce, "flybridge", config.server.host))
 
 
 if __name__ == "__main__":

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from flybridge.errors import ConfigError
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.faults import SCRIPTS, Faults
 from flybridge.sandbox.server import Sandbox, serve_sandbox
 from flybridge.sandbox.vendors.data_locker import keep
+from flybridge.system.running import announce, run, stop_on_signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,35 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         appsflyer_faults=Faults.named(options.faults, options.seed + 1),
     )
     try:
-        _run(_serve(sandbox, options.host, options.port, options.locker))
+        run(_serve(sandbox, options.host, options.port, options.locker))
     except ConfigError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     return 0
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    if sys.platform == "win32":
-        asyncio.run(work)
-        return
-    import uvloop  # noqa: PLC0415 - not there on Windows
-
-    uvloop.run(work)
-
-
 async def _serve(sandbox: Sandbox, host: str, port: int, locker: Path | None) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(name, stop.set)
-
-    def ready(bound: int) -> None:
-        sys.stdout.write(f"sandbox listening on http://{host}:{bound}\n")
-        sys.stdout.flush()
-
     writing = None if locker is None else asyncio.create_task(keep(locker, sandbox.raw_data, sandbox.clock))
-    await serve_sandbox(sandbox, host, port, stop, ready=ready)
+    await serve_sandbox(sandbox, host, port, stop_on_signals(), ready=partial(announce, "sandbox", host))
     if writing is not None:
         writing.cancel()
 
