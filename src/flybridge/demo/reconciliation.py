@@ -17,7 +17,6 @@ from msgspec import Struct, structs
 
 from flybridge.amplitude.dashboard import BUDGET_S
 from flybridge.clock import Clock
-from flybridge.config.apps import App
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, HttpRequest, Transport
 from flybridge.demo.performance import post
@@ -133,7 +132,10 @@ async def judge_reconciliation(
     """Compare all days of all apps."""
     config = structs.replace(
         config,
-        apps=[_with_secret(app) for app in config.apps],
+        apps=[
+            structs.replace(app, amplitude=structs.replace(app.amplitude, secret_key=Secret(f"secret-{app.name}")))
+            for app in config.apps
+        ],
         insight=structs.replace(config.insight, reconcile_events=EVENTS),
     )
     transport, download = vendors
@@ -164,10 +166,6 @@ async def _record(transport: Transport, plan: ReconcilePlan, kind: str) -> list[
     query = urlencode({"kind": kind, "project": project})
     answer = await transport.send(HttpRequest("GET", f"{origin}/sandbox/record?{query}", {}, b""))
     return [msgspec.json.decode(line) for line in answer.body.splitlines() if line]
-
-
-def _with_secret(app: App) -> App:
-    return structs.replace(app, amplitude=structs.replace(app.amplitude, secret_key=Secret(f"secret-{app.name}")))
 
 
 async def _compared(

@@ -123,7 +123,7 @@ async def started(
 async def run_scenario(
     environment: Environment,
     scenario: Scenario,
-    show: Callable[[ServiceFigures, Sent], None],
+    show: Callable[[ServiceFigures, Sent], None] = lambda _, __: None,
     *,
     step: Callable[[str], None] = lambda _: None,
     after_sending: Awaitable[None] | None = None,
@@ -174,8 +174,9 @@ async def run_scenario(
     step("Comparing every event, and every figure of performance, with what was generated.")
     await environment.close()
     account, ledger = await account_and_ledger(environment)
-    performance = await performance_verdicts(environment, truth, now_ms)
-    reconciliation = await reconciliation_verdicts(environment, messages) if scenario.reconciles else []
+    performance, reconciliation = await judge_figures(
+        environment, truth, now_ms, messages if scenario.reconciles else ()
+    )
     verdicts, streamed = judge_records(
         environment.apps,
         messages,
@@ -289,28 +290,22 @@ async def tell_reports(environment: Environment, truth: PerformanceTruth) -> Non
         await tell_sandbox(transport, environment.sandbox.origin, environment.loaded(), truth)
 
 
-async def performance_verdicts(
-    environment: Environment, truth: PerformanceTruth, now_ms: int
-) -> list[PerformanceVerdict]:
-    """Compare every metric of performance with the truth."""
-    config = environment.loaded()
-    async with backends.opened_download() as download, backends.opened_store(config) as store:
-        return await compare_performance(config, store, download, truth, now_ms)
-
-
-async def reconciliation_verdicts(
-    environment: Environment, messages: Sequence[TrafficMessage]
-) -> list[ReconciliationVerdict]:
-    """Compare the counts of AppsFlyer, flybridge and Amplitude, of which every difference must be explained."""
+async def judge_figures(
+    environment: Environment, truth: PerformanceTruth, now_ms: int, reconciled: Sequence[TrafficMessage] = ()
+) -> tuple[list[PerformanceVerdict], list[ReconciliationVerdict]]:
+    """Compare every metric of performance with the truth, and the vendors' counts of what is to be reconciled."""
     config, origin = environment.loaded(), environment.sandbox.origin
     async with (
         backends.opened_transport() as transport,
         backends.opened_download() as download,
         backends.opened_store(config) as store,
     ):
-        await tell_raw_data(transport, origin, config, messages)
+        performance = await compare_performance(config, store, download, truth, now_ms)
+        if not reconciled:
+            return performance, []
+        await tell_raw_data(transport, origin, config, reconciled)
         clock = SandboxTime(transport, origin)
-        return await judge_reconciliation(config, store, (transport, download), clock, messages)
+        return performance, await judge_reconciliation(config, store, (transport, download), clock, reconciled)
 
 
 async def account_and_ledger(environment: Environment) -> tuple[Account, list[LedgerEntry]]:

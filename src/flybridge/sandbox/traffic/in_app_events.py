@@ -7,6 +7,7 @@ Names that begin with `af_` are AppsFlyer's recommended ones
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
@@ -63,15 +64,7 @@ def _search(_: TrafficPerson, bits: int) -> EventContent:
     )
 
 
-def _purchase(person: TrafficPerson, bits: int) -> EventContent:
-    return _order(person, bits, 1)
-
-
-def _refund(person: TrafficPerson, bits: int) -> EventContent:
-    return _order(person, bits, -1)
-
-
-def _order(person: TrafficPerson, bits: int, sign: int) -> EventContent:
+def _order(person: TrafficPerson, bits: int, sign: int = 1) -> EventContent:
     quantity = (bits >> 3 & 3) + 1
     usd = round(sign * PRICES_USD[bits % 8] * quantity, 2)
     amount = round(usd * person.country.per_usd, 2)
@@ -91,8 +84,8 @@ MAKERS: Final[dict[str, Callable[[TrafficPerson, int], EventContent]]] = {
     "af_complete_registration": _registration,
     "af_tutorial_completion": _tutorial,
     LOGIN: _nothing,
-    PURCHASE: _purchase,
-    REFUND: _refund,
+    PURCHASE: _order,
+    REFUND: partial(_order, sign=-1),
     "af_add_to_cart": _cart,
     "af_content_view": _cart,
     "af_level_achieved": _level,

@@ -115,7 +115,8 @@ def products(messages: Sequence[TrafficMessage], seed: int, share: float) -> Ite
         if not known or draw >= share:
             continue
         kind = _kind(bits % 100)
-        named = _installations_of(truth, installations)
+        names = (truth.user_id, truth.device_id)
+        named = {one for name in names if name for one in installations.get((truth.app, name), ())}
         if kind is ProductKind.NAMELESS and len(named) != 1:
             kind = ProductKind.ORDER
         time_ms = truth.time_ms + 1_000 + bits % 60_000
@@ -154,11 +155,6 @@ def _installations(messages: Sequence[TrafficMessage]) -> Installations:
                 if name:
                     found[truth.app, name].add(truth.appsflyer_id)
     return found
-
-
-def _installations_of(truth: Truth, installations: Installations) -> set[str]:
-    names = [name for name in (truth.user_id, truth.device_id) if name]
-    return {one for name in names for one in installations.get((truth.app, name), ())}
 
 
 class ProductDraft(Struct, frozen=True):

@@ -98,8 +98,9 @@ class _Traffic:
         self._left = events
         self._arrival_ms = float(options.start_ms)
         self._gap_ms = options.span_ms / max(1.0, events / MESSAGES_PER_PERSON)
-        self._identity_sources = _weighted_sources(options)
-        always = sum(weight for identity_source, weight in _shares(options).items() if identity_source in ALWAYS)
+        shares = _shares(options)
+        self._identity_sources = Weighted(list(shares), list(shares.values()))
+        always = sum(weight for identity_source, weight in shares.items() if identity_source in ALWAYS)
         self._restricted = min(1.0, options.restricted / always) if always else 0.0
         self._malformed = min(1.0, options.malformed / always) if always else 0.0
         self._copies = options.duplicates / (1 - options.duplicates)
@@ -295,11 +296,6 @@ def _shares(options: TrafficOptions) -> dict[IdentitySource, float]:
         IdentitySource.SEEN_LATE: options.late_seen,
         IdentitySource.NEVER: options.held,
     }
-
-
-def _weighted_sources(options: TrafficOptions) -> Weighted[IdentitySource]:
-    shares = _shares(options)
-    return Weighted(list(shares), list(shares.values()))
 
 
 def _appsflyer_id(random: Random, install_ms: int) -> str:

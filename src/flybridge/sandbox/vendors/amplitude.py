@@ -42,6 +42,7 @@ Handler = Callable[[Scope, bytes | None], SandboxAnswer]
 
 HTTP_V2_PATH: Final = "/2/httpapi"
 MAX_FORM_BYTES: Final = 1_000_000
+NO_SUCH_PATH: Final = SandboxAnswer(400, {"code": 400, "error": "Invalid request path"})
 
 
 class Identification(Struct):
@@ -86,7 +87,7 @@ class AmplitudeServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request to Amplitude, or fail it as scripted."""
-        handler, max_bytes = self._routes.get((scope["method"], scope["path"]), (_no_such_path, 0))
+        handler, max_bytes = self._routes.get((scope["method"], scope["path"]), (lambda *_: NO_SUCH_PATH, 0))
         body = await read_body(scope, receive, max_bytes)
         step = self._step(scope, body)
         await play_step(
@@ -261,10 +262,6 @@ class AmplitudeServer:
 def answer_of(refusal: ErrorAnswer) -> SandboxAnswer:
     """Return the answer that a refusal is."""
     return SandboxAnswer(refusal.status, refusal.body)
-
-
-def _no_such_path(_: Scope, __: bytes | None) -> SandboxAnswer:
-    return answer_of(bad_request("Invalid request path"))
 
 
 def _identifications(text: str | None) -> list[Identification] | None:

@@ -87,7 +87,9 @@ def master_report(
             for key, cell in between(found, first, min(last, newest)).items():
                 group = tuple(_grouped(name, app, key) for name in groupings)
                 groups[group][kind].append((key, cell, rate))
-    rows: list[Sequence[object]] = [[*(GROUPINGS[name] for name in groupings), *map(_titled, kpis)]]
+    rows: list[Sequence[object]] = [
+        [*(GROUPINGS[name] for name in groupings), *(kpi.replace("_", " ").title() for kpi in kpis)]
+    ]
     rows += [
         [*group, *(_kpi(name.removeprefix(ACTIVITY), known[name.startswith(ACTIVITY)]) for name in kpis)]
         for group, known in sorted(groups.items())
@@ -115,10 +117,6 @@ def _is_kpi(name: str) -> bool:
     if name.startswith(ACTIVITY):
         return name.removeprefix(ACTIVITY).startswith(("event_counter_", "sales_in_usd_"))
     return name == "cr" or name in READ or name.startswith(OF_EVENT)
-
-
-def _titled(kpi: str) -> str:
-    return kpi.replace("_", " ").title()
 
 
 def _kpi(name: str, found: Sequence[tuple[Key, ReportCell, float]]) -> object:
