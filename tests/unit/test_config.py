@@ -9,6 +9,7 @@ import pytest
 
 from flybridge.audiences.settings import Cadence, Identifier
 from flybridge.config.apps import AtExpiry, HoldV1, Platform, Region, Route
+from flybridge.config.env_file import read_env_file
 from flybridge.config.settings import Config, load, loads, shown
 from flybridge.delivery.lifecycle import Uncertain
 from flybridge.errors import ConfigError
@@ -289,6 +290,54 @@ def test_ios_ids_of_digits_alone_get_the_right_spelling():
     """AppsFlyer answers 200 to a wrong iOS id and records nothing, so it is refused here."""
     error = refusal('"com.example.shop"\nplatform = "android"', '"123456789"\nplatform = "ios"')
     assert 'Write "id123456789".' in str(error)
+
+
+@pytest.mark.parametrize(
+    "app_id",
+    [
+        "id123456789",
+        "https://play.google.com/store/apps/details?id=com.example.shop",
+        "com.example.shop ",
+        "com example",
+    ],
+)
+def test_what_is_no_android_app_id_is_refused(app_id):
+    """AppsFlyer's messages would be those of another app, and events for it are recorded nowhere."""
+    error = refusal('"com.example.shop"\nplatform = "android"', f'"{app_id}"\nplatform = "android"')
+    assert error.path == "apps[0].appsflyer_app_id"
+    assert "com.example.shop" in error.remedy or "address" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [("k1\n", "k1"), ("k1\r\n", "k1"), ("\ufeffk1", "k1"), ("k1\nk2", None), ("k1\tk2", None), ("\x7fk1 ", None)],
+)
+@pytest.mark.parametrize("reference", ["env:KEY", "file:key.txt"])
+def test_a_key_is_one_line_wherever_it_is_kept(reference, key, found, tmp_path):
+    """It goes into a header. Line ends around it are the editor's, those within it make two keys."""
+    (tmp_path / "key.txt").write_bytes(key.encode())
+    text = SMALL.replace('"key"', f'"{reference}"')
+    if found is not None:
+        assert loads(text, tmp_path, {"KEY": key}).apps[0].amplitude.api_key.reveal() == found
+        return
+    with pytest.raises(ConfigError, match="line end or another control character") as caught:
+        loads(text, tmp_path, {"KEY": key})
+    assert caught.value.path == "apps[0].amplitude.api_key"
+
+
+def test_what_seals_data_is_taken_as_it_is():
+    """Another form of it could not open what is kept."""
+    text = SMALL.replace('"0123456789abcdef"', '"env:SEAL"')
+    assert loads(text, Path(), {"SEAL": "0123456789abcdef\n"}).secret.reveal() == "0123456789abcdef\n"
+
+
+def test_a_byte_order_mark_of_an_editor_is_no_part_of_the_configuration(tmp_path):
+    """Of the file, and of `.env`."""
+    path = tmp_path / "flybridge.toml"
+    path.write_text(SMALL, encoding="utf-8-sig")
+    assert load(path, {}).apps[0].name == "shop"
+    (tmp_path / ".env").write_text("KEY=k1\n", encoding="utf-8-sig")
+    assert read_env_file(tmp_path / ".env") == {"KEY": "k1"}
 
 
 def test_the_attribution_route_needs_a_mobile_platform():

@@ -58,9 +58,9 @@ def test_two_apps_in_a_project_and_an_app_in_two_projects_are_possible(second):
 
 
 def test_spelling_does_not_help():
-    """Blanks and cases are the same app."""
+    """Cases are the same app, blanks the same project."""
     text = SECRET + entry("a", af="com.Shop").replace('"ios"', '"android"')
-    text += entry("b", af=" com.shop", key=" k").replace('"ios"', '"android"')
+    text += entry("b", af="com.shop", key=" k").replace('"ios"', '"android"')
     with pytest.raises(ConfigError, match="twice"):
         loads(text, Path(), {})
 

@@ -31,6 +31,7 @@ _ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[
 _HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?(:\d+)?")
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 _IOS_APP_ID = re.compile(r"id[0-9]+")
+_APP_ID = re.compile(r"[^\s/?#]+")
 
 # https://dev.appsflyer.com/hc/reference/audience-import (read 2026-11-24)
 _BOTH: Final = frozenset({Identifier.CUID, Identifier.BRAZE_ID, Identifier.AMPLITUDE_ID})
@@ -59,7 +60,7 @@ def check_origin(path: str, address: str) -> None:
     remedy = 'Write "https://host" or "http://host:port", without a path, a user or a slash at the end.'
     try:
         parts = urlsplit(address)
-        fits = _is_http(parts) and "@" not in parts.netloc
+        fits = _is_http(parts) and "@" not in parts.netloc and len(address.split()) == 1
     except ValueError:
         raise ConfigError(path, "is not an address.", remedy) from None
     if not fits or address != f"{parts.scheme}://{parts.netloc}":
@@ -163,6 +164,18 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
             f"{path}.appsflyer_app_id",
             f"{app.appsflyer_app_id!r} is no iOS app id: it is `id` and digits.",
             f'Write "id{app.appsflyer_app_id}".' if digits else 'Write it as in AppsFlyer, such as "id123456789".',
+        )
+    if app.platform is Platform.ANDROID and _IOS_APP_ID.fullmatch(app.appsflyer_app_id):
+        raise ConfigError(
+            f"{path}.appsflyer_app_id",
+            f"{app.appsflyer_app_id!r} is an iOS app id, and the platform is android.",
+            'Write the package name, such as "com.example.shop", or platform = "ios".',
+        )
+    if not _APP_ID.fullmatch(app.appsflyer_app_id):
+        raise ConfigError(
+            f"{path}.appsflyer_app_id",
+            f"{app.appsflyer_app_id[:60]!r} is no app id: it holds a blank, a slash or a question mark.",
+            "Write the id alone, as it stands in AppsFlyer, not the address of a store's page.",
         )
     if app.route is Route.ATTRIBUTION and app.platform is Platform.OTHER:
         raise ConfigError(

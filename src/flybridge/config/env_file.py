@@ -15,7 +15,7 @@ NAME: Final = ".env"
 def read_env_file(path: Path) -> dict[str, str]:
     """Return the variables of a file; none if it can't be read. Lines that are no `NAME=value` are left out."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return {}
     found = {}

@@ -22,6 +22,7 @@ from flybridge.system.secret import MAY_BE_EMPTY, Secret
 
 ENV: Final = "env:"
 FILE: Final = "file:"
+SEALING: Final = ("secret", "former_secrets")
 FOUND_CHARACTERS: Final = 60
 ALIKE: Final = 0.5
 TIE: Final = 0.1
@@ -115,7 +116,15 @@ class ConfigReader:
             raise _wrong(path, value, allowed(kind), _nearest(kind, resolved)) from None
 
     def _secret(self, kind: Any, value: object, path: str) -> Secret:
-        secret = Secret(self._text(kind, value, path))
+        text = self._text(kind, value, path)
+        # What seals data stays as it is, or the data could not be opened.
+        if str(value).startswith((ENV, FILE)) and not path.startswith(SEALING):
+            text = text.strip("\ufeff\r\n")
+            if any(character < " " or character == "\x7f" for character in text):
+                raise ConfigError(
+                    path, "holds a line end or another control character.", "Write the one value that is meant."
+                )
+        secret = Secret(text)
         if not secret and MAY_BE_EMPTY not in getattr(kind, "__metadata__", ()):
             raise ConfigError(path, "is empty.", f"Write {allowed(kind)}, or leave the key out if it is not needed.")
         return secret

@@ -196,7 +196,7 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     """Read and check the configuration file. Raises `errors.ConfigError`, with a remedy, on the first fault."""
     path = find(path, env)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             "",
