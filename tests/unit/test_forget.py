@@ -24,7 +24,7 @@ KEYRING = Keyring(b"secret", b"former")
 APP = """
 [[apps]]
 name = "{name}"
-appsflyer_app_id = "id{number}"
+appsflyer_app_id = "{app_id}"
 platform = "{platform}"
 [apps.appsflyer]
 push_token = "token"
@@ -41,7 +41,7 @@ def apps(*names: str, keys: bool = True, shared: bool = False):
     text = 'secret = "0123456789abcdef"\n' + "".join(
         APP.format(
             name=name,
-            number=ord(name),
+            app_id="id105" if name == "i" else f"com.example.{name}",
             platform=platforms[name],
             key="key" if shared else f"key-{name}",
             api_token='api_token = "api"' if keys else "",

@@ -112,7 +112,12 @@ def test_a_stream_may_be_shared_by_the_apps_of_a_project():
         (two('shared_with = ["appel"]'), "no other app"),
         (two('shared_with = ["shop"]'), "no other app"),
         (two('shared_with = ["apple"]').replace('amplitude.api_key = "key"', 'amplitude.api_key = "k"'), "another"),
-        (two('shared_with = ["apple"]').replace('"ios"', '"android"'), "two apps of the platform 'android'"),
+        (
+            two('shared_with = ["apple"]').replace(
+                'id123456789"\nplatform = "ios', 'com.example.apple"\nplatform = "android'
+            ),
+            "two apps of the platform 'android'",
+        ),
     ],
 )
 def test_a_stream_that_can_not_be_shared_is_refused(text, words):
