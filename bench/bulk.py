@@ -4,7 +4,8 @@
 
 Each figure is of a process of its own, in seconds of processor time and of the clock, with the most memory that it had
 of its own: the pages of the store's file that are mapped are the system's, which takes them back where it needs them.
-The bare scan is pyarrow's, into text. Memory is measured again with four times the rows. The whole import ends with a
+The bare scan is that of polars on one thread if it is installed (`pip install polars`), and pyarrow's, into text, if it
+is not; with polars both are shown. Memory is measured again with four times the rows. The whole import ends with a
 vendor in another process that accepts every request; it is compared with what `bench/end_to_end.py` measures of live
 messages in the same run, and has the same conditions: the server's event loop, and a core that the vendor does not use.
 """
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Thread
@@ -82,8 +84,16 @@ def write(path: Path, rows: int) -> None:
             writer.writerow(row)
 
 
-def scan(path: Path) -> None:
-    """Touch every cell, as text."""
+def polars_scan(path: Path) -> None:
+    """Touch every cell, as text, with polars."""
+    import polars as pl  # noqa: PLC0415 - not of the other processes
+
+    lengths = pl.scan_csv(path, infer_schema=False).select(pl.all().str.len_bytes().sum())
+    lengths.collect(engine="streaming")
+
+
+def arrow_scan(path: Path) -> None:
+    """Touch every cell, as text, with pyarrow."""
     types = arrow_csv.ConvertOptions(column_types=dict.fromkeys(header(MORE), pa.string()))
     for batch in arrow_csv.open_csv(path, convert_options=types):
         for column in batch.columns:
@@ -212,6 +222,9 @@ def measured(work: Callable[[Path], None], path: Path) -> tuple[float, float, fl
 
 
 def _measure(work: Callable[[Path], None], path: Path, queue: object) -> None:
+    if work is polars_scan:
+        os.environ["POLARS_MAX_THREADS"] = "1"
+        import polars  # noqa: F401, PLC0415 - its import is no part of a scan
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY, 10, 10)  # as the server has it
     peak = Peak()
@@ -249,8 +262,10 @@ def main() -> None:
         write(large, 4 * rows)
         print(f"{rows:,} rows x {len(header(MORE))} columns, {small.stat().st_size / 1e6:.0f} MB")
         print(f"{'':24}{'CPU s':>8}{'s':>8}{'us a row':>10}{'of scan':>9}{'MB':>7}{'MB at 4x':>10}")
+        scans = [polars_scan] * (find_spec("polars") is not None) + [arrow_scan]
+        print(f"The scan is {scans[0].__name__}.")
         bare = each = 0.0
-        for work in (scan, keys, read, dry_run, take, whole):
+        for work in (*scans, keys, read, dry_run, take, whole):
             cpu, seconds, peak = measured(work, small)
             bare = bare or cpu
             _, _, at_four = measured(work, large)
