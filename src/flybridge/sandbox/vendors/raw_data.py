@@ -21,35 +21,27 @@ import msgspec
 
 from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
 
-INSTALLS: Final = "installs_report"
-ORGANIC_INSTALLS: Final = "organic_installs_report"
-REINSTALLS: Final = "reinstalls"
-ORGANIC_REINSTALLS: Final = "reinstalls_organic"
-RETARGETING: Final = "installs-retarget"
-EVENTS: Final = "in_app_events_report"
-ORGANIC_EVENTS: Final = "organic_in_app_events_report"
-RETARGETED_EVENTS: Final = "in-app-events-retarget"
-UNINSTALLS: Final = "uninstall_events_report"
-ORGANIC_UNINSTALLS: Final = "organic_uninstall_events_report"
-AD_REVENUE: Final = "ad_revenue_raw"
-ORGANIC_AD_REVENUE: Final = "ad_revenue_organic_raw"
-RETARGETED_AD_REVENUE: Final = "ad-revenue-raw-retarget"
+_RETARGETED: Final = ("installs-retarget", "conversions_retargeting")
+_RETARGETED_EVENTS: Final = ("in-app-events-retarget", "inapps_retargeting")
+_REPORTS: Final[Mapping[str, tuple[tuple[str, str], tuple[str, str], tuple[str, str]]]] = {
+    "install": (("installs_report", "installs"), ("organic_installs_report", "installs"), _RETARGETED),
+    "reinstall": (("reinstalls", "reinstalls"), ("reinstalls_organic", "organic_reinstalls"), _RETARGETED),
+    "re-engagement": (_RETARGETED, _RETARGETED, _RETARGETED),
+    "re-attribution": (_RETARGETED, _RETARGETED, _RETARGETED),
+    "": (("in_app_events_report", "inapps"), ("organic_in_app_events_report", "inapps"), _RETARGETED_EVENTS),
+    "uninstall": (
+        ("uninstall_events_report", "uninstalls"), ("organic_uninstall_events_report", "organic_uninstalls"),
+        _RETARGETED_EVENTS,
+    ),
+    "af_ad_revenue": (
+        ("ad_revenue_raw", "attributed_ad_revenue"), ("ad_revenue_organic_raw", "organic_ad_revenue"),
+        ("ad-revenue-raw-retarget", "retargeting_ad_revenue"),
+    ),
+}  # fmt: skip
+"""By the name of an event, "" for every other: its report in the Pull API and in the Data Locker, and those of organic
+and of retargeted ones."""
 
-LOCKER: Final[Mapping[str, str]] = {
-    INSTALLS: "installs",
-    ORGANIC_INSTALLS: "installs",
-    REINSTALLS: "reinstalls",
-    ORGANIC_REINSTALLS: "organic_reinstalls",
-    RETARGETING: "conversions_retargeting",
-    EVENTS: "inapps",
-    ORGANIC_EVENTS: "inapps",
-    RETARGETED_EVENTS: "inapps_retargeting",
-    UNINSTALLS: "uninstalls",
-    ORGANIC_UNINSTALLS: "organic_uninstalls",
-    AD_REVENUE: "attributed_ad_revenue",
-    ORGANIC_AD_REVENUE: "organic_ad_revenue",
-    RETARGETED_AD_REVENUE: "retargeting_ad_revenue",
-}
+LOCKER: Final[Mapping[str, str]] = {pull: locker for reports in _REPORTS.values() for pull, locker in reports}
 """The Data Locker report that has the rows of a Pull API report: two of them hold organic and non-organic together."""
 
 NAMES: Final = frozenset(LOCKER)
@@ -101,20 +93,8 @@ def report_of(message: Mapping[str, Any]) -> str | None:
         return None
     retargeting = str(message.get("is_retargeting")).lower() == "true"
     organic = str(message.get("campaign_type")).lower() == "organic" or message.get("media_source") in (None, "organic")
-    if name == "af_ad_revenue":  # in reports of its own, and in none of in-app events
-        return RETARGETED_AD_REVENUE if retargeting else ORGANIC_AD_REVENUE if organic else AD_REVENUE
-    if retargeting:
-        return RETARGETING if name in ("re-engagement", "re-attribution", "reinstall", "install") else RETARGETED_EVENTS
-    match name:
-        case "install":
-            return ORGANIC_INSTALLS if organic else INSTALLS
-        case "reinstall":
-            return ORGANIC_REINSTALLS if organic else REINSTALLS
-        case "re-engagement" | "re-attribution":
-            return RETARGETING
-        case "uninstall":
-            return ORGANIC_UNINSTALLS if organic else UNINSTALLS
-    return ORGANIC_EVENTS if organic else EVENTS
+    reports = _REPORTS.get(str(name), _REPORTS[""])
+    return reports[2 if retargeting else 1 if organic else 0][0]
 
 
 def _moment(text: object) -> float | None:
