@@ -110,18 +110,9 @@ class ConsoleApp:
         self._deeds = Deeds(store, clock)
         reader = ConsoleReader(inbox, store, clock, circuits, cohorts=cohorts, channels=channels, worker=worker)
         self._site = Site(
-            store,
-            clock,
-            reader,
-            gate=gate,
-            deeds=self._deeds,
-            windows=windows,
-            scopes=scopes,
-            latencies=latencies,
-            operations=operations,
-            version=version,
-            groups=GROUPS,
-        )
+            store=store, clock=clock, reader=reader, gate=gate, deeds=self._deeds, windows=windows, scopes_at=scopes,
+            latencies=latencies, all_operations=operations, version=version, groups=GROUPS,
+        )  # fmt: skip
         oidc = gate.console.oidc
         self._login = LoginPages(
             self._site,

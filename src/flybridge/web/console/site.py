@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
@@ -98,59 +99,53 @@ class Group(Struct, frozen=True):
     entries: tuple[Entry, ...]
 
 
-class Site:
+class Site(Struct, dict=True, kw_only=True):
     """Data and templates of the console. `windows` are the hours that events of each app are held.
 
-    `scopes` are the apps whose performance is shown.
+    `scopes_at` returns the apps whose performance is shown, and `all_operations` are what can be done, if anything can.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        clock: Clock,
-        reader: ConsoleReader,
-        *,
-        gate: ConsoleGate,
-        deeds: Deeds,
-        windows: Mapping[str, float],
-        scopes: Scopes,
-        latencies: Latencies | None = None,
-        operations: Operations | None = None,
-        version: str = "",
-        groups: Sequence[Group] = (),
-    ) -> None:
-        self.store = store
-        self.clock = clock
-        self.reader = reader
-        self.gate = gate
-        self.deeds = deeds
-        self._operations = operations
-        self.windows = windows
-        self._scopes = scopes
-        self.latencies = latencies
-        self._frame = {"version": version, "groups": groups, "intervals": EVERY}
-        self._templates = Environment(
+    store: Store
+    clock: Clock
+    reader: ConsoleReader
+    gate: ConsoleGate
+    deeds: Deeds
+    windows: Mapping[str, float]
+    scopes_at: Scopes
+    latencies: Latencies | None = None
+    all_operations: Operations | None = None
+    version: str = ""
+    groups: Sequence[Group] = ()
+
+    @property
+    def _frame(self) -> dict[str, Any]:
+        return {"version": self.version, "groups": self.groups, "intervals": EVERY}
+
+    @cached_property
+    def _templates(self) -> Environment:
+        templates = Environment(
             loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
         )  # fmt: skip
-        places = {entry.path: entry.label for group in groups for entry in group.entries}
-        self._templates.filters |= {
+        places = {entry.path: entry.label for group in self.groups for entry in group.entries}
+        templates.filters |= {
             "place": lambda path: places.get(path.partition("?")[0], "more"),
             "ticked": _ticked, "count": count_of, "plural": plural, "span": span, "share": share,
             "cells": cells_of, "source_name": lambda value: name_of("media_source", value),
             "pair": lambda value: (value, value),
         }  # fmt: skip
+        return templates
 
     @property
     def operations(self) -> Operations:
         """What can be done. Raises `FlybridgeError` where nothing can."""
-        if self._operations is None:
+        if self.all_operations is None:
             raise FlybridgeError("This console can't do anything.")
-        return self._operations
+        return self.all_operations
 
     def scopes(self) -> Sequence[AppScope]:
         """Return what has to be known of each app now."""
-        return self._scopes(self.clock.now_ms())
+        return self.scopes_at(self.clock.now_ms())
 
     async def page(self, request: Request, entry: Entry, template: str, status: int = 200, **values: Any) -> Response:
         """Return a page: `values` in a template, framed by the navigation and the condition of the bridge."""
@@ -192,7 +187,7 @@ class Site:
 
     def bare(self, template: str, status: int, headers: Mapping[str, str] | None = None, **values: Any) -> Response:
         """Return a page that needs no data and nobody to be logged in: without navigation."""
-        body = self._templates.get_template(template).render(version=self._frame["version"], **values)
+        body = self._templates.get_template(template).render(version=self.version, **values)
         return HTMLResponse(body, status, {**HEADERS, **(headers or {})})
 
     def unavailable(self) -> Response:

@@ -62,13 +62,5 @@ async def _lines(site: Site) -> AsyncIterator[str]:
 
 
 def _shown(row: TrailRow) -> dict[str, object]:
-    return {
-        "number": row.number,
-        "time": clock_time(row.at_ms),
-        "who": printable(row.actor),
-        "address": printable(row.address),
-        "action": printable(row.action),
-        "target": printable(row.target),
-        "detail": printable(row.detail),
-        "outcome": printable(row.outcome),
-    }
+    texts = (row.actor, row.address, row.action, row.target, row.detail, row.outcome)
+    return dict(zip(COLUMNS, (row.number, clock_time(row.at_ms), *map(printable, texts)), strict=False))
