@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,12 +48,18 @@ def import_costs(
     apps = [one.name for one in settings.apps if only_app in (None, one.name)]
     job = Job("import-costs", apps if is_folder else [chosen_app(settings, only_app).name])
     with audited(settings, "import_costs", only_app or "all apps", job=job, new=True) as result:
-        take = _import_folder if is_folder else _import_csv
-        result.detail = f"{take(settings, file, only_app, as_json):,} rows."
+        taken = (_import_folder if is_folder else _import_csv)(settings, file, only_app)
+        if as_json:
+            print_json(taken if is_folder else taken[0])
+        else:
+            for one in taken:
+                named = ", ".join(one["media_sources"][:SHOWN])
+                say(f"{one['rows']} rows of {named} from {one['from']} to {one['to']} replace what was known of them.")
+        result.detail = f"{sum(one['rows'] for one in taken):,} rows."
 
 
-def _import_csv(settings: Config, file: Path, only_app: str | None, as_json: bool) -> int:
-    """Take the rows of a CSV file. Returns how many."""
+def _import_csv(settings: Config, file: Path, only_app: str | None) -> list[dict[str, Any]]:
+    """Take the rows of a CSV file. Returns what was taken."""
     one = chosen_app(settings, only_app)
     name = one.name
     try:
@@ -73,16 +79,11 @@ def _import_csv(settings: Config, file: Path, only_app: str | None, as_json: boo
         await store.replace_costs(name, "csv", found.rows, days=found.days, every_source=False)
 
     with_new_store(settings, work)
-    taken = _taken(name, found.rows)
-    if as_json:
-        print_json(taken)
-    else:
-        _say_taken(taken)
-    return len(found.rows)
+    return [_taken(name, found.rows)]
 
 
-def _import_folder(settings: Config, folder: Path, only_app: str | None, as_json: bool) -> int:
-    """Take the rows of Cost ETL files. Returns how many."""
+def _import_folder(settings: Config, folder: Path, only_app: str | None) -> list[dict[str, Any]]:
+    """Take the rows of Cost ETL files. Returns what was taken of each app."""
     from flybridge.operations.cost_files import read_cost_files  # noqa: PLC0415 - pyarrow is an extra
 
     read = read_cost_files(folder)
@@ -105,24 +106,13 @@ def _import_folder(settings: Config, folder: Path, only_app: str | None, as_json
                 await store.replace_costs(name, "etl", within, days=(first, last))
 
     with_new_store(settings, work)
-    taken_rows = [_taken(name, rows) for name, rows in taken.items()]
-    if as_json:
-        print_json(taken_rows)
-    else:
-        for one in taken_rows:
-            _say_taken(one)
-    return sum(map(len, taken.values()))
+    return [_taken(name, rows) for name, rows in taken.items()]
 
 
 def _taken(name: str, rows: Sequence[CostRow]) -> dict[str, Any]:
     first, last = (date_of(day).isoformat() for day in (min(row.day for row in rows), max(row.day for row in rows)))
     sources = sorted({row.media_source for row in rows})
     return {"app": name, "rows": len(rows), "from": first, "to": last, "media_sources": sources}
-
-
-def _say_taken(taken: Mapping[str, Any]) -> None:
-    named = ", ".join(taken["media_sources"][:SHOWN])
-    say(f"{taken['rows']} rows of {named} from {taken['from']} to {taken['to']} replace what was known of them.")
 
 
 @app.command("pull")
