@@ -111,12 +111,11 @@ POISON: Final = 0.02
 class Weather:
     """A transport to the sandbox in which the troubles happen."""
 
-    def __init__(self, inner: Inside, clock: JumpingClock, seed: int, days: Sequence[Trouble] = DAYS) -> None:
+    def __init__(self, inner: Inside, clock: JumpingClock, seed: int) -> None:
         self.requests = 0
         self.met: Counter[str] = Counter()
         self._inner = inner
         self._clock = clock
-        self._days = days
         self._began_ms = clock.now_ms()
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
 
@@ -124,7 +123,7 @@ class Weather:
         """Send a request to the sandbox, unless something happens to it on the way."""
         self.requests += 1
         hour = (self._clock.now_ms() - self._began_ms) / 3_600_000
-        for trouble in self._days:
+        for trouble in DAYS:
             if trouble.first_h <= hour < trouble.last_h and self._random.random() < trouble.share:
                 answer = _answer(trouble, request)
                 if answer is None:

@@ -80,13 +80,11 @@ class NatsCluster:
         sync: str = "2m",
         password: str = "",
         jetstream: bool = True,
-        max_payload: int = 2**20,
         max_file_store: str = "",
     ) -> None:
         self._sync = sync
         self._password = password
         self._jetstream = jetstream
-        self._max_payload = max_payload
         self._limit = f", max_file_store: {max_file_store}" if max_file_store else ""
         self.nodes: Sequence[NatsNode] = [NatsNode(f"nats-{n}", directory / f"nats-{n}") for n in range(1, nodes + 1)]
 
@@ -163,7 +161,7 @@ class NatsCluster:
         routes = ", ".join(f'"nats://127.0.0.1:{other.route_port}"' for other in self.nodes)
         cluster = f'cluster {{ name: flybridge, listen: "127.0.0.1:{node.route_port}", routes: [{routes}] }}\n'
         return (
-            f'server_name: {node.name}\nlisten: "127.0.0.1:{node.port}"\nmax_payload: {self._max_payload}\n'
+            f'server_name: {node.name}\nlisten: "127.0.0.1:{node.port}"\n'
             + (store if self._jetstream else "")
             + (user if self._password else "")
             + (cluster if len(self.nodes) > 1 else "")
