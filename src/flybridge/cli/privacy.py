@@ -157,7 +157,8 @@ def doctor(
         checks.append(Check("privacy", False, where))
     elif privacy or ids:
         finds = look.search(settings.data_dir, ids or ())
-        checks.append(_privacy(finds))
+        found = f"{len(finds)} places hold what looks like an identifier, in the clear."
+        checks.append(Check("privacy", not finds, found if finds else "No identifier lies in the clear."))
     if as_json:
         print_json(
             {"ok": all(check.ok for check in checks), "checks": checks, "finds": finds[:SHOWN], "found": len(finds)}
@@ -236,9 +237,3 @@ def _origins(settings: Config) -> set[str]:
         uploads.add(app.amplitude.base_url or ORIGINS[app.amplitude.region.value])
         uploads.add(app.appsflyer.base_url or ORIGIN)
     return uploads
-
-
-def _privacy(finds: list[Find]) -> Check:
-    if finds:
-        return Check("privacy", False, f"{len(finds)} places hold what looks like an identifier, in the clear.")
-    return Check("privacy", True, "No identifier lies in the clear.")

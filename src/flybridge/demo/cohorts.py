@@ -112,8 +112,10 @@ class CohortScenario:
             if number % 2 == 0:
                 late += [announced[0], *announced]
         self._random.shuffle(late)
+        headers = {"Authorization": self._token, "Content-Type": "application/json"}
         for body in late:
-            await self._post_message(session, bridge, body)
+            async with session.post(f"{bridge}/v1/cohorts/{APP}", data=body, headers=headers) as response:
+                response.raise_for_status()
 
     def _message(self, number: int, names: list[str], *, entering: bool) -> bytes:
         users = [{"user_id": name, "user_properties": {"gaid": self._members[name]}} for name in names]
@@ -127,11 +129,6 @@ class CohortScenario:
         ]
         body = msgspec.json.encode(SandboxCohort(COHORT, "VIPs", members))
         async with session.post(f"{sandbox}/sandbox/cohorts", params={"project": PROJECT}, data=body) as response:
-            response.raise_for_status()
-
-    async def _post_message(self, session: aiohttp.ClientSession, bridge: str, body: bytes) -> None:
-        headers = {"Authorization": self._token, "Content-Type": "application/json"}
-        async with session.post(f"{bridge}/v1/cohorts/{APP}", data=body, headers=headers) as response:
             response.raise_for_status()
 
     async def judge(self, session: aiohttp.ClientSession, sandbox: str, bridge: str) -> CohortVerdict:

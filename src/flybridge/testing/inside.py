@@ -19,10 +19,6 @@ from flybridge.sandbox.http import Receive, Scope, Send
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def _nothing(_: HttpRequest) -> None:
-    """Do nothing."""
-
-
 class _Answer:
     """An answer that is read in pieces."""
 
@@ -45,8 +41,8 @@ class Inside:
     """Transport and download of one application. `piece` is how many bytes of a download come at once."""
 
     def __init__(self, application: Application, *, piece: int = 1 << 16) -> None:
-        self.before: Callable[[HttpRequest], None] = _nothing
-        self.after: Callable[[HttpRequest], None] = _nothing
+        self.before: Callable[[HttpRequest], None] = lambda _: None
+        self.after: Callable[[HttpRequest], None] = lambda _: None
         self._application = application
         self._piece = piece
 

@@ -239,14 +239,12 @@ def _device_id(kind: DeviceIdKind, vendor_id: str, advertising_id: str, *, ios: 
 def _identity(identity_source: IdentitySource, bits: int, device_id: str) -> tuple[str | None, str | None]:
     user_id = f"u{bits >> 8:014x}"
     match identity_source:
-        case IdentitySource.CUSTOM_DATA:
+        case IdentitySource.CUSTOM_DATA | IdentitySource.SEEN_LATE:
             return (user_id if bits & 1 else None), device_id
         case IdentitySource.CUSTOMER_USER_ID | IdentitySource.LOGIN:
             return user_id, None
         case IdentitySource.EVENT_VALUE:
             return None, device_id
-        case IdentitySource.SEEN_LATE:
-            return (user_id if bits & 1 else None), device_id
         case IdentitySource.NEVER:
             return None, None
 
