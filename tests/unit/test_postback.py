@@ -203,6 +203,25 @@ def test_a_query_string_may_be_escaped_in_either_encoding(encoding: str) -> None
     assert (found.campaign, found.event_value, found.get("ä")) == (fields["campaign"], fields["event_value"], "ö")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "event_name=e&campaign=caf\u00e9".encode("cp1252"),
+        "event_name=e&campaign=caf\u00e9".encode(),
+        b"\xef\xbb\xbfevent_name=e&campaign=caf%E9",
+        b"%EF%BB%BFevent_name=e&campaign=caf%C3%A9",
+        b"event_name=e&amp;campaign=caf%C3%A9",
+        b"?event_name=e&campaign=caf%C3%A9&campaign=",
+        b"event_name=e&campaign=&campaign=caf%C3%A9&campaign=null",
+        b"event_name=e&campaign=x&campaign=caf%C3%A9",
+    ],
+)
+def test_a_query_string_is_read_as_servers_and_people_leave_it(query: bytes) -> None:
+    """Bytes that are not escaped, a byte order mark, HTML's `&amp;`, and a field twice of which one says nothing."""
+    found = parse(query, Media.QUERY)
+    assert (found.event_name, found.campaign) == ("e", "caf\u00e9")
+
+
 def test_a_query_string_is_read_like_json() -> None:
     """GET messages carry the same fields as text."""
     postback = parse(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import compress
 from operator import attrgetter
 from typing import Any, Final
@@ -154,13 +155,15 @@ def _read_blanks(body: bytes) -> Postback | None:
 
 
 def _read_query(body: bytes) -> Postback | Dead:
-    text = body.decode("utf-8", "replace").strip().removeprefix("?")
-    try:
-        pairs = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="surrogateescape"))
-    except ValueError:
-        pairs = {}
-    # Bytes that are no UTF-8 are of Windows-1252, in which browsers and old servers escape.
-    pairs = {with_other_bytes(name): with_other_bytes(value) for name, value in pairs.items()}
+    text = body.decode("utf-8", "surrogateescape").lstrip("\ufeff").strip().removeprefix("?")
+    pairs: dict[str, str] = {}
+    with suppress(ValueError):
+        for each in parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="surrogateescape"):
+            # Bytes that are no UTF-8 are of Windows-1252, in which browsers and old servers escape.
+            name, value = map(with_other_bytes, each)
+            name = name.lstrip("\ufeff").removeprefix("amp;")  # of an address that was copied out of HTML
+            if name not in pairs or value not in ABSENT:
+                pairs[name] = value
     if not pairs:
         return Dead(
             "decode",
