@@ -168,6 +168,33 @@ def test_filters_and_events(config):
     assert found == {None: 0, "af_purchase": 3, "level": 1}
 
 
+SPELLED = [
+    'Ads, "one"',
+    "🎂 cake",
+    "x" * 400,
+    "ann@example.com",
+    "tab\there",
+    "right \u202eleft",
+    "  spaced  ",
+    "Organic",
+    "[b]",
+]
+
+
+def test_a_name_is_asked_for_as_it_came(tmp_path, monkeypatch):
+    """It is counted masked, shortened and printable; nobody has to know how."""
+    monkeypatch.setenv("COLUMNS", "80")
+    path = tmp_path / "flybridge.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    sent = [message(f"p{number}", "install", 5, came=5, source=name) for number, name in enumerate(SPELLED)]
+    asyncio.run(filed(path, sent))
+    for name in SPELLED:
+        assert [row["installs"] for row in rows(path, "--source", name)] == [1], name
+    assert [row["installs"] for row in rows(path, "--campaign", "ann@example.com one")] == [1]
+    assert [row["installs"] for row in rows(path, "--country", " de", "--platform", "Android")] == [len(SPELLED)]
+
+
 def test_tables_fit_a_terminal_and_say_what_is_not_known(config):
     """80 columns; the total is the last row, and stars are explained."""
     run(config, "costs", "import", str(config.parent / "costs.csv"))

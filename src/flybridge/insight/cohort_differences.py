@@ -12,7 +12,7 @@ from flybridge.insight.causes import APPSFLYER, CAUSES
 from flybridge.insight.cohort_comparison import ACTIVE, INSTALLS, REPORT, REVENUE, CohortComparison
 from flybridge.insight.metrics import MICRO
 from flybridge.insight.performance import AppScope
-from flybridge.insight.question import asked, groups_asked
+from flybridge.insight.question import asked, groups_asked, source_asked
 from flybridge.records import utc_time
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
@@ -43,7 +43,7 @@ def asked_cohort_differences(given: Mapping[str, str | None], scopes: Sequence[A
     """Return a question: `from`, `to`, `by` and `media_source`. Raises `ConfigError` for what is none."""
     period = asked({name: given.get(name) for name in ("from", "to")}, scopes)
     by = tuple(dict.fromkeys(GROUPS[name] for name in groups_asked(given.get("by") or DEFAULT_BY, GROUPS)))
-    return CohortDifferenceQuestion(period.first, period.last, by, given.get("media_source"))
+    return CohortDifferenceQuestion(period.first, period.last, by, source_asked(given))
 
 
 async def read_cohort_differences(

@@ -22,7 +22,7 @@ from flybridge.insight.comparison import (
 from flybridge.insight.metrics import MICRO
 from flybridge.insight.nearest import FARTHEST_DAYS
 from flybridge.insight.performance import AppScope, Question
-from flybridge.insight.question import asked, groups_asked
+from flybridge.insight.question import asked, groups_asked, source_asked
 from flybridge.records import PerformanceKind, utc_time
 from flybridge.store.figures import UNEXPLAINED_EVENTS
 from flybridge.store.performance import date_of
@@ -80,7 +80,7 @@ def asked_differences(given: Mapping[str, str | None], scopes: Sequence[AppScope
         tuple(dict.fromkeys(GROUPS[name] for name in groups)),
         event if is_conversion else PerformanceKind.EVENT,
         "" if is_conversion else event,
-        given.get("media_source") or given.get("source"),
+        source_asked(given),
         metric,
     )
 

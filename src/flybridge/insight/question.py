@@ -12,7 +12,7 @@ from typing import Final
 from flybridge.errors import ConfigError
 from flybridge.insight.cohorts import COHORT_METRICS, GRAINS, CohortMetric
 from flybridge.insight.performance import BY, AppScope, Question
-from flybridge.store.performance import day_number
+from flybridge.store.performance import country_label, day_number, label, source_label
 
 DAYS: Final = 28
 """The period that is shown if none is asked for ends yesterday and has so many days."""
@@ -26,11 +26,16 @@ def asked(given: Mapping[str, str | None], scopes: Sequence[AppScope]) -> Questi
     return Question(
         *period(given.get("from"), given.get("to"), until=max(scope.today for scope in scopes) - 1),
         groups_asked(given.get("by") or "", BY),
-        given.get("media_source") or given.get("source"),
-        given.get("campaign"),
-        given.get("country"),
-        given.get("platform"),
+        source_asked(given),
+        label(given.get("campaign")) or None,
+        country_label(given.get("country")) or given.get("country"),
+        (given.get("platform") or "").strip().lower() or None,
     )
+
+
+def source_asked(given: Mapping[str, str | None]) -> str | None:
+    """Return the media source that is asked for as it is counted; None for all."""
+    return source_label(given.get("media_source") or given.get("source") or "") or None
 
 
 def chosen_scopes(scopes: Sequence[AppScope], name: str | None) -> list[AppScope]:
