@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,7 +27,7 @@ from flybridge.sandbox.vendors.raw_pull import RawPull
 from flybridge.sandbox.vendors.record import records_app
 from flybridge.sandbox.vendors.reports import Reports
 from flybridge.sandbox.vendors.streamer import Streamer
-from flybridge.system.embedded_server import BACKLOG, EmbeddedServer
+from flybridge.system.embedded_server import EmbeddedServer, listening
 
 
 class Sandbox:
@@ -79,20 +78,24 @@ async def serve_sandbox(
     port: int,
     stop: asyncio.Event,
     *,
-    ready: Callable[[int], None] | None = None,
+    ready: Callable[[int], None],
 ) -> None:
     """Serve until `stop` is set. `ready` is called with the port, which port 0 leaves to the system.
 
     Requests that are not finished two seconds after `stop` are given up. Raises `errors.ConfigError` when the
     address can't be opened.
     """
-    listener = _bind(host, port)
+    try:
+        listener = listening(host, port)
+    except OSError as problem:
+        raise ConfigError(
+            "", f"The sandbox can't listen on {host}:{port} ({problem.strerror}).", "Give it another host or port."
+        ) from problem
     bound: int = listener.getsockname()[1]
     server = EmbeddedServer(sandbox, listener, interface=Interfaces.ASGINL, grace_s=2)
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
-    if ready is not None:
-        ready(bound)  # a client that connects before the server is up waits in the backlog
+    ready(bound)  # a client that connects before the server is up waits in the backlog
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
@@ -102,20 +105,6 @@ async def serve_sandbox(
         await sandbox.streamer.stop()
         server.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait({serving})
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as problem:
-        raise ConfigError(
-            "", f"The sandbox can't listen on {host}:{port} ({problem.strerror}).", "Give it another host or port."
-        ) from problem
-    # Accepted connections inherit it: answers are small and must not wait for more.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.setblocking(False)
-    return listener
 
 
 @asynccontextmanager

@@ -18,6 +18,32 @@ BACKLOG: Final = 1024
 """Connections the system keeps waiting before they are accepted."""
 
 
+def listening(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Port 0 means a free one.
+
+    Raises `socket.gaierror` if the host is no address, and `OSError` if the address can't be opened.
+    """
+    family, kind, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+    )[0]
+    listener = socket.socket(family, kind)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections inherit these. Keep-alive finds senders that vanished inside a request; answers are small
+        # and must not wait for more.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 class EmbeddedServer(Server):
     """Serves `app` over HTTP/1.1 on `listener`.
 

@@ -21,7 +21,7 @@ from granian._granian import RSGIProtocolClosed
 from granian.constants import Interfaces
 
 from flybridge.errors import ConfigError, FlybridgeError
-from flybridge.system.embedded_server import BACKLOG, EmbeddedServer
+from flybridge.system.embedded_server import EmbeddedServer, listening
 from flybridge.web.answers import BROKEN_OFF, Refusal, Reply, rendered
 from flybridge.web.body import BODY_TIMEOUT_S, TOO_SLOW, Header, Read
 
@@ -196,26 +196,11 @@ class _Exchange:
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket. Port 0 means a free one. Raises `errors.ConfigError` if it can't be opened."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
-        )[0]
-    except OSError as problem:
+        return listening(host, port)
+    except socket.gaierror as problem:
         raise ConfigError("server.host", f"{host!r} is no address of this machine ({problem}).", _HOST) from problem
-    listener = socket.socket(family, kind)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted connections inherit these. Keep-alive finds senders that vanished inside a request.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
     except OSError as problem:
-        listener.close()
         raise _cannot_bind(host, port, problem) from problem
-    return listener
 
 
 _HOST: Final = "Write 127.0.0.1 for this machine only, or 0.0.0.0 for all its addresses."
