@@ -6,7 +6,6 @@ the ledger, and what the vendors hold.
 
 from __future__ import annotations
 
-import os
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -15,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.config.settings import Config, load
+from flybridge.config.settings import Config
 from flybridge.delivery.exchange import HttpRequest, Transport
 from flybridge.delivery.worker import Worker
 from flybridge.demo.environment import Environment
@@ -125,6 +124,6 @@ async def in_process(
 ) -> AsyncIterator[InProcess]:
     """Yield flybridge with the configuration `text`, on a store in the directory of the environment."""
     environment.config_path.write_text(text, encoding="utf-8")
-    config = load(environment.config_path, os.environ)
+    config = environment.loaded()
     async with backends.opened_store(config) as store:
         yield InProcess(environment, config, store, sandbox=sandbox, clock=clock, transport=transport, seed=seed)

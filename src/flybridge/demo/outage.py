@@ -6,7 +6,6 @@ what is missing is read; then truth and Amplitude are compared event by event.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -14,7 +13,6 @@ from typing import Any, Final
 import aiohttp
 from msgspec import structs
 
-from flybridge.config.settings import load
 from flybridge.demo.cohorts import advance
 from flybridge.demo.environment import DemoApp, LocalEnvironment
 from flybridge.demo.performance import truth_of
@@ -131,7 +129,7 @@ async def _fill(
     environment: LocalEnvironment, apps: Sequence[DemoApp], from_ms: int, until_ms: int, now_ms: int
 ) -> dict[str, GapReport]:
     """Search all apps' reports for what is missing, and read it."""
-    config = load(environment.config_path, os.environ)
+    config = environment.loaded()
     found = {}
     async with backends.opened_download() as download, backends.opened(config) as (inbox, store):
         reader = HistoryReader(config, inbox, store, download, build_flow(config), ManualClock(now_ms))

@@ -75,8 +75,7 @@ def shown(text: object) -> str:
     What looks like an identifier of a person is masked, because AppsFlyer's macros put anything into such fields;
     characters that can't be printed or change the direction of text become a mark; a long text is cut.
     """
-    plain = "".join(sign if sign.isprintable() else "\ufffd" for sign in str(text)[: MAX_TEXT * 4])
-    plain = masked(plain)
+    plain = masked(printable(str(text)[: MAX_TEXT * 4]))
     return plain if len(plain) <= MAX_TEXT else plain[: MAX_TEXT - 1] + "\u2026"
 
 
