@@ -210,9 +210,16 @@ def consent(value: Any) -> dict[str, Any] | None:
 
 
 def manual_consent(flags: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The consent object of three flags; None if none of them says anything."""
-    kept = {name: said for name in MANUAL if (said := yes(flags.get(name))) is not None}
+    """The consent object of three flags; None if none of them says anything. What can't be read is no permission."""
+    kept = {name: said for name in MANUAL if (said := _allowed(flags.get(name), name)) is not None}
     return {"manual": kept} if kept else None
+
+
+def _allowed(value: Any, name: str) -> bool | None:
+    """Return a flag of consent, also in Google's words."""
+    text = (words(_only(value)) or "").lower()
+    unread = False if states(value) and name != "gdpr_applies" else None
+    return {"granted": True, "denied": False}.get(text, unread if (said := yes(value)) is None else said)
 
 
 def email(value: Any) -> str | None:

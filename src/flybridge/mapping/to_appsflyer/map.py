@@ -247,6 +247,9 @@ def _complete_currency(event: Streamed, rules: StreamRules, found: dict[str, Any
             if (code := currency_in(raw)) is not None:
                 found["eventCurrency"] = code
                 notes.append(f"The currency was taken from {row.source}: {code}.")
+            elif s2s.amount(raw, "USD") is None:
+                del found[REVENUE]
+                notes.append(f"{row.source} names no dollars, and no code says which currency, and was left out.")
             return
 
 
@@ -256,7 +259,9 @@ def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: l
         price = s2s.decimal(event.find("event_properties.$price"), _currency(event, rules))
         stated = event.find("event_properties.$quantity")
         quantity = s2s.decimal(1 if stated is None else stated)
-        if price is not None and quantity is not None and not _is_of_no_code(event, rules, found):
+        if price is not None and quantity is None:
+            notes.append("event_properties.$quantity is no number: there is no revenue.")
+        elif price is not None and quantity is not None and not _is_of_no_code(event, rules, found):
             found[REVENUE] = s2s.written(price * quantity)
     if (
         "advertising_id" in found
