@@ -67,6 +67,8 @@ BY_ATTRIBUTION: Final = ("media_source", "campaign")
 CONVERSIONS: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution"})
 BITS: Final = 1 << 25
 KEPT: Final = 2000
+NOTED: Final = 16_000
+"""How many events of a survey are written together, in the order of their table, so that neighbours share pages."""
 LISTED: Final = 500
 """How many events are looked for in one statement."""
 _NOTHING: Final = repeat("")
@@ -97,6 +99,26 @@ def person_of(fields: Mapping[str, str]) -> int | None:
     return None if found is None else _hash_of_person(found.lower())
 
 
+class Noted:
+    """Which keys may be in a table: most are in none, which one bit says without a look into the file."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray(BITS // 8)
+
+    def note(self, key: int) -> bool:
+        """Note a key. Return whether it may have been noted before."""
+        place = key % BITS
+        mark = 1 << (place & 7)
+        known = bool(self._bits[place >> 3] & mark)
+        self._bits[place >> 3] |= mark
+        return known
+
+    def may_have(self, key: int) -> bool:
+        """Whether a key may have been noted."""
+        place = key % BITS
+        return bool(self._bits[place >> 3] >> (place & 7) & 1)
+
+
 class EqualRows:
     """The count of equal rows of one file, in a table of its database."""
 
@@ -106,17 +128,9 @@ class EqualRows:
         self._put = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"  # noqa: S608
         self._names = IDENTITY + BY_ATTRIBUTION if by_attribution else IDENTITY
         self._counts: dict[int, int] = {}
-        # Most rows equal no other: one bit says so without a look into the file.
-        self._seen = bytearray(BITS // 8)
+        self._noted = Noted()
         for (key,) in db.execute(f"SELECT hash FROM {table} WHERE file = ?", (file,)):  # noqa: S608
-            self._note(key)
-
-    def _note(self, key: int) -> bool:
-        place = key % BITS
-        mark = 1 << (place & 7)
-        known = bool(self._seen[place >> 3] & mark)
-        self._seen[place >> 3] |= mark
-        return known
+            self._noted.note(key)
 
     def ordinals(self, rows: Iterable[Mapping[str, str]]) -> list[int]:
         """Return which of its equal rows each row is: 1, 2, ..."""
@@ -128,7 +142,7 @@ class EqualRows:
 
     def _count(self, key: int) -> int:
         count = self._counts.get(key, 0)
-        if self._note(key) and not count:
+        if self._noted.note(key) and not count:
             count = (self._db.execute(self._look, (self._file, key)).fetchone() or (0,))[0]
         self._counts[key] = count + 1
         return count + 1
@@ -177,6 +191,7 @@ class Progress:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(SCHEMA)
+        self._surveyed, self._noted = set[bytes](), Noted()
 
     def close(self) -> None:
         """Close the file."""
@@ -226,17 +241,27 @@ class Progress:
 
     def are_surveyed(self, rows: Sequence[Sequence[bytes]]) -> list[bool]:
         """Note the events that rows of a survey may be. Return for each row whether one was noted before."""
-        events, known, new = [event for row in rows for event in row], set[bytes](), set[bytes]()
-        for start in range(0, len(events), LISTED):
-            part = events[start : start + LISTED]
-            sql = f"SELECT event FROM surveyed WHERE event IN ({','.join('?' * len(part))})"  # noqa: S608 - marks
-            known.update(event for (event,) in self._db.execute(sql, part))
+        new, known = self._surveyed, self._written(event for row in rows for event in row)
         found = list[bool]()
         for row in rows:
             found.append(any(event in known or event in new for event in row))
             new.update(row)
-        with _transaction(self._db):
-            self._db.executemany("INSERT INTO surveyed VALUES (?)", [(event,) for event in sorted(new - known)])
+        if len(new) >= NOTED:
+            with _transaction(self._db):
+                self._db.executemany("INSERT OR IGNORE INTO surveyed VALUES (?)", [(event,) for event in sorted(new)])
+            for event in new:
+                self._noted.note(hash(event))
+            new.clear()
+        return found
+
+    def _written(self, events: Iterable[bytes]) -> set[bytes]:
+        """Return those of the events that are in the table of a survey."""
+        found = set[bytes]()
+        perhaps = [event for event in events if self._noted.may_have(hash(event))]
+        for start in range(0, len(perhaps), LISTED):
+            part = perhaps[start : start + LISTED]
+            sql = f"SELECT event FROM surveyed WHERE event IN ({','.join('?' * len(part))})"  # noqa: S608 - marks
+            found.update(event for (event,) in self._db.execute(sql, part))
         return found
 
     def note_reported(self, keys: Iterable[bytes]) -> None:
