@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from flybridge.clock import Clock
+from flybridge.clock import Clock, rest
 from flybridge.errors import FlybridgeError
 from flybridge.store.job_runs import JobRun, note_run
 from flybridge.store.protocol import Store
@@ -84,8 +83,7 @@ async def keep_reading(
                     failed(FlybridgeError(problem))
         except FlybridgeError as fault:
             failed(fault)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), LOOK_S)
+        await rest(stop, LOOK_S)
 
 
 async def _result(task: ReadTask) -> TaskResult:

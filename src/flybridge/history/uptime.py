@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from flybridge.clock import Clock
+from flybridge.clock import Clock, rest
 from flybridge.errors import FlybridgeError
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.store.protocol import Store
@@ -75,5 +75,4 @@ async def keep_noting(store: Store, worker: str, clock: Clock, stop: asyncio.Eve
                 if old:
                     await store.drop_states(old)
                 pruned_ms = now_ms
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), NOTE_S)
+        await rest(stop, NOTE_S)

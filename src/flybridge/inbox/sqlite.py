@@ -15,15 +15,16 @@ import shutil
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from flybridge.clock import rest
 from flybridge.errors import InboxUnavailable, SealBroken
 from flybridge.inbox.chunk import UnreadableChunks, numbered, pack, unpack
 from flybridge.inbox.fresh import FreshChunks
@@ -184,8 +185,7 @@ class SqliteInbox(Inbox):
 
     async def wait(self, timeout_s: float) -> None:
         """Return when this process accepted something since the last wait, or after the timeout."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._arrived.wait(), timeout_s)
+        await rest(self._arrived, timeout_s)
         self._arrived.clear()
 
     async def damaged(self) -> Sequence[Damaged]:
@@ -377,8 +377,17 @@ class SqliteInbox(Inbox):
 
     # --- connections
 
-    def _transaction(self, db: sqlite3.Connection) -> AbstractContextManager[sqlite3.Connection]:
-        return _Turn(self._turn, db)
+    @contextmanager
+    def _transaction(self, db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        """Open a write transaction, after waiting for the process's other thread."""
+        with self._turn:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
 
     def _prepare(self) -> sqlite3.Connection:
         private_directory(self._path.parent)
@@ -411,29 +420,3 @@ class SqliteInbox(Inbox):
         db.execute(f"PRAGMA wal_autocheckpoint = {16 * 2**20 // PAGE_BYTES}")
         db.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")
         return db
-
-
-class _Turn:
-    """One write transaction, after waiting for the process's other thread."""
-
-    def __init__(self, turn: threading.Lock, db: sqlite3.Connection) -> None:
-        self._turn = turn
-        self._db = db
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._turn.acquire()
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-        except BaseException:
-            self._turn.release()
-            raise
-        return self._db
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._db.execute("COMMIT")
-        finally:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            self._turn.release()
