@@ -8,7 +8,7 @@ from base64 import b64decode
 import pytest
 
 from flybridge.amplitude import deletion as amplitude
-from flybridge.amplitude.cohort import ORIGINS
+from flybridge.amplitude.cohort import ORIGINS, Credentials
 from flybridge.appsflyer import deletion as appsflyer
 from flybridge.delivery.exchange import HttpResponse
 from flybridge.identity import IdKind
@@ -23,12 +23,12 @@ def answer(status: int, body: object = b"") -> HttpResponse:
 
 def test_amplitude_is_asked_for_one_user_with_both_keys():
     """Basic authentication, a user id, who asked, and unknown users tolerated."""
-    asked = amplitude.request(ORIGINS["eu"], "key", "secret", ADA, "dpo@example.com")
+    asked = amplitude.request(Credentials(ORIGINS["eu"], "key", "secret"), ADA, "dpo@example.com")
     assert (asked.method, asked.url) == ("POST", "https://analytics.eu.amplitude.com/api/2/deletions/users")
     assert b64decode(asked.headers["Authorization"].removeprefix("Basic ")) == b"key:secret"
     body = json.loads(asked.body)
     assert (body["user_ids"], body["requester"], body["ignore_invalid_id"]) == ([ADA], "dpo@example.com", True)
-    assert "requester" not in json.loads(amplitude.request("https://a", "k", "s", ADA).body)
+    assert "requester" not in json.loads(amplitude.request(Credentials("https://a", "k", "s"), ADA).body)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ and `ignore_invalid_ids` in most examples; which of them the server reads could 
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 
+from flybridge.amplitude.cohort import Credentials
 from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse
 
 PATH: Final = "/api/2/deletions/users"
@@ -28,10 +28,9 @@ INTERVAL_S: Final = 1.0
 """The shortest interval between two requests."""
 
 
-def search_request(origin: str, api_key: str, secret_key: str, device_id: str) -> HttpRequest:
+def search_request(credentials: Credentials, device_id: str) -> HttpRequest:
     """Build the request that finds the user of a device."""
-    headers = {"Authorization": _basic(api_key, secret_key), "Accept": "application/json"}
-    return HttpRequest("GET", f"{origin.rstrip('/')}{SEARCH}?{urlencode({'user': device_id})}", headers, b"")
+    return credentials.get(f"{SEARCH}?{urlencode({'user': device_id})}")
 
 
 def read_search(response: HttpResponse) -> int | Erasure:
@@ -53,18 +52,14 @@ def read_search(response: HttpResponse) -> int | Erasure:
     return ids.pop()
 
 
-def request(origin: str, api_key: str, secret_key: str, user: str | int, requester: str = "") -> HttpRequest:
+def request(credentials: Credentials, user: str | int, requester: str = "") -> HttpRequest:
     """Build the request that deletes one user, by user id or by Amplitude's number. Amplitude records `requester`."""
     named = {"amplitude_ids": [user]} if isinstance(user, int) else {"user_ids": [user]}
     body: dict[str, Any] = {**named, "ignore_invalid_id": True, "ignore_invalid_ids": True}
     if requester:
         body["requester"] = requester
-    headers = {
-        "Authorization": _basic(api_key, secret_key),
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-    }
-    return HttpRequest("POST", origin.rstrip("/") + PATH, headers, msgspec.json.encode(body))
+    headers = {**credentials.headers(), "Content-Type": "application/json"}
+    return HttpRequest("POST", credentials.origin.rstrip("/") + PATH, headers, msgspec.json.encode(body))
 
 
 def read(response: HttpResponse) -> Erasure:
@@ -84,10 +79,6 @@ def read(response: HttpResponse) -> Erasure:
             return Erasure(False, "Amplitude takes one deletion request a second: run the command again.")
         case status:
             return Erasure(False, f"Amplitude answered {status}: run the command again later.")
-
-
-def _basic(api_key: str, secret_key: str) -> str:
-    return "Basic " + b64encode(f"{api_key}:{secret_key}".encode()).decode()
 
 
 class _Match(msgspec.Struct):

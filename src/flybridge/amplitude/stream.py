@@ -112,7 +112,7 @@ def walk(message: Any) -> Iterator[SeenUser]:
 
 
 def _seen(event: Mapping[str, Any]) -> SeenUser | None:
-    user_id, device_id = _text(event.get("user_id")), _text(event.get("device_id"))
+    user_id, device_id = text_of(event.get("user_id")), text_of(event.get("device_id"))
     amplitude_id = number_of(event.get("amplitude_id"))
     if user_id is None and device_id is None and amplitude_id is None:
         return None
@@ -143,7 +143,7 @@ def platform_of(event: Mapping[str, Any]) -> str:
 
     Frameworks (`Unity`, `React Native`) run on the system that the event names beside them, a browser on any.
     """
-    platform, system = (_text(event.get(name)) for name in ("platform", "os_name"))
+    platform, system = (text_of(event.get(name)) for name in ("platform", "os_name"))
     found = [(text or "").strip().lower() for text in (platform, system)]
     for name in found[:1] if found[0] in BROWSERS else found:
         if name in IOS or name in ANDROID:
@@ -203,7 +203,7 @@ def _known(name: str) -> IdKind | None:
 
 def number_of(value: Any) -> str | None:
     """Return one of Amplitude's own numbers of users as text; None for anything else."""
-    text = _text(value)
+    text = text_of(value)
     return text if text is not None and len(text) <= MAX_NUMBER and text.isascii() and text.isdecimal() else None
 
 
@@ -211,13 +211,14 @@ def bare(value: Any) -> str | None:
     """Return an identifier without what an app may have left around it: a list, quotes, Swift's `Optional(...)`."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    text = _text(value)
+    text = text_of(value)
     if text is not None and text[-1] in WRAPPED and (found := _WRAPPED.fullmatch(text)) is not None:
         return usable(found[1] or found[2])
     return text
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
+    """Return an id, also one that is written as a number; None if it is none, or says nothing."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return usable(value) if isinstance(value, str) else None

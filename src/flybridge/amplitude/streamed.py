@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.amplitude.stream import object_of, platform_of, time_ms
-from flybridge.identity import usable
+from flybridge.amplitude.stream import object_of, platform_of, text_of, time_ms
 from flybridge.identity.masking import masked
 from flybridge.lenient_json import decode
 from flybridge.records import Dead
@@ -65,12 +64,12 @@ class Streamed(Struct, frozen=True):
     @property
     def user_id(self) -> str | None:
         """Amplitude's user id."""
-        return _id(self.fields.get("user_id"))
+        return text_of(self.fields.get("user_id"))
 
     @property
     def device_id(self) -> str | None:
         """Amplitude's device id."""
-        return _id(self.fields.get("device_id"))
+        return text_of(self.fields.get("device_id"))
 
     @property
     def identity(self) -> tuple[str, str] | None:
@@ -78,10 +77,10 @@ class Streamed(Struct, frozen=True):
 
         The bytes of a retry may differ, and a file of the Export API holds the same event in other bytes.
         """
-        insert_id = _id(self.fields.get("$insert_id")) or _id(self.fields.get("insert_id"))
+        insert_id = text_of(self.fields.get("$insert_id")) or text_of(self.fields.get("insert_id"))
         if insert_id is not None:
             return insert_id, self.device_id or self.user_id or ""
-        unique = _id(self.fields.get("uuid"))
+        unique = text_of(self.fields.get("uuid"))
         return None if unique is None else (unique, "")
 
     def section(self, name: str) -> Mapping[str, Any]:
@@ -192,12 +191,6 @@ def reshaped(message: Any, names: Mapping[str, str]) -> Any:
         else:
             fields[target] = found
     return fields
-
-
-def _id(value: Any) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    return usable(value) if isinstance(value, str) else None
 
 
 def not_understood(message: Any, expected: str) -> Dead:

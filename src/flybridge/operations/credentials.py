@@ -74,20 +74,25 @@ def quota_checks(apps: Iterable[App]) -> list[Check]:
     ]
 
 
-async def _send(transport: Transport, request: HttpRequest) -> HttpResponse | str:
+async def _send(transport: Transport, what: str, request: HttpRequest) -> HttpResponse | Check:
+    """Return the answer, or the check that nothing could be proven."""
     try:
         return await transport.send(request)
     except TransportError as problem:
-        return f"not proven: {problem}."
+        return _unproven(what, f"{problem}")
+
+
+def _unproven(what: str, why: str) -> Check:
+    return Check(what, True, f"not proven: {why}.", warning=True)
 
 
 async def _api_key(app: App, transport: Transport) -> Check:
     what = f"amplitude.api_key of {app.name}"
     url = f"{origin(app.amplitude.region.value, app.amplitude.base_url)}/2/httpapi"
     body = msgspec.json.encode({"api_key": app.amplitude.api_key.reveal(), "events": []})
-    answer = await _send(transport, HttpRequest("POST", url, {"Content-Type": "application/json"}, body))
-    if isinstance(answer, str):
-        return Check(what, True, answer, warning=True)
+    answer = await _send(transport, what, HttpRequest("POST", url, {"Content-Type": "application/json"}, body))
+    if isinstance(answer, Check):
+        return answer
     region = app.amplitude.region.value
     if answer.status == 400 and b"Invalid API key" in answer.body:
         return Check(
@@ -101,16 +106,16 @@ async def _api_key(app: App, transport: Transport) -> Check:
         return Check(
             what, False, "Amplitude refuses this sender (403): check from where requests leave, and any proxy."
         )
-    return Check(what, True, f"not proven: Amplitude answers {answer.status}.", warning=True)
+    return _unproven(what, f"Amplitude answers {answer.status}")
 
 
 async def _secret_key(app: App, transport: Transport) -> Check:
     what = f"amplitude.secret_key of {app.name}"
     credentials = cohort_credentials_of(app)
     assert credentials is not None, "the app has a secret key"
-    answer = await _send(transport, usage_request(credentials))
-    if isinstance(answer, str):
-        return Check(what, True, answer, warning=True)
+    answer = await _send(transport, what, usage_request(credentials))
+    if isinstance(answer, Check):
+        return answer
     if answer.status in {401, 403}:
         return Check(
             what,
@@ -119,7 +124,7 @@ async def _secret_key(app: App, transport: Transport) -> Check:
         )
     usage = read_usage(answer)
     if usage is None:
-        return Check(what, True, f"not proven: Amplitude answers {answer.status}.", warning=True)
+        return _unproven(what, f"Amplitude answers {answer.status}")
     few = usage.left is not None and usage.left <= app.amplitude.cohort_reserve
     return Check(what, True, f"Amplitude takes it. {usage}", warning=few)
 
@@ -128,12 +133,12 @@ async def _push_config(config: Config, app: App, transport: Transport) -> list[C
     token = f"appsflyer.api_token of {app.name}"
     assert app.appsflyer.api_token is not None, "the caller has looked"
     request = push_config.read_request(app.appsflyer.base_url, app.appsflyer.api_token.reveal(), app.appsflyer_app_id)
-    answer = await _send(transport, request)
-    if isinstance(answer, str):
-        return [Check(token, True, answer, warning=True)]
+    answer = await _send(transport, token, request)
+    if isinstance(answer, Check):
+        return [answer]
     endpoints = push_config.read(answer)
     if answer.status >= 500 or answer.status == 429:
-        return [Check(token, True, f"not proven: AppsFlyer answers {answer.status}.", warning=True)]
+        return [_unproven(token, f"AppsFlyer answers {answer.status}")]
     if answer.status == 402:
         return [Check(token, True, "AppsFlyer takes it. Push API is not part of the subscription.", warning=True)]
     if isinstance(endpoints, str):
@@ -175,13 +180,13 @@ async def _s2s_key(app: App, transport: Transport) -> Check:
         {"authentication": app.appsflyer.s2s_key.reveal(), "Content-Type": "application/json"},
         b'{"eventName":"flybridge_check","eventValue":""}',
     )
-    answer = await _send(transport, request)
-    if isinstance(answer, str):
-        return Check(what, True, answer, warning=True)
+    answer = await _send(transport, what, request)
+    if isinstance(answer, Check):
+        return answer
     if answer.status == 401 or b"Authenticat" in answer.body or b"app_id" in answer.body:
         return Check(what, False, "AppsFlyer does not take it: it must be the server-to-server key of this very app.")
     if answer.status == 403:
         return Check(what, False, "AppsFlyer answers 403: the account's package takes no server-to-server events.")
     if answer.status == 400 and b"appsflyer_id" in answer.body:
         return Check(what, True, "AppsFlyer takes it.")
-    return Check(what, True, f"not proven: AppsFlyer answers {answer.status}.", warning=True)
+    return _unproven(what, f"AppsFlyer answers {answer.status}")

@@ -232,15 +232,14 @@ async def _ask_amplitude(
 ) -> tuple[int, Erasure]:
     account = cohort_credentials_of(app)
     assert account is not None, "the plan has seen to it"
-    asked = (account.origin, account.api_key, account.secret_key)
     user: str | int = (person.of_kind(IdKind(step.kind)) or "").strip()
     if step.kind == IdKind.AMPLITUDE_DEVICE_ID.value:
-        response = await transport.send(amplitude.search_request(*asked, str(user)))
+        response = await transport.send(amplitude.search_request(account, str(user)))
         found = amplitude.read_search(response)
         if isinstance(found, Erasure):
             return response.status, found
         user = found
-    response = await transport.send(amplitude.request(*asked, user, requester))
+    response = await transport.send(amplitude.request(account, user, requester))
     return response.status, amplitude.read(response)
 
 

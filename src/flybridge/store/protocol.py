@@ -45,6 +45,7 @@ from flybridge.store.core.pruning import (
     prune_messages,
     prune_people,
     prune_seen,
+    prune_step,
 )
 from flybridge.store.core.seal_check import is_checked, put_check
 from flybridge.store.core.tables import Rows, Write
@@ -425,7 +426,7 @@ class Store(ABC):
         rows = await self._steps(prune_ledger, now_ms - ledger_days * DAY_MS, 0)
         letters = await self._steps(prune_dead, now_ms - dead_days * DAY_MS, 0)
         messages = await self._steps(prune_messages, now_ms - round(message_hours * HOUR_MS), 0)
-        carried = await self._write(prune_coverage, day_of(now_ms - COVERAGE_DAYS * DAY_MS))
+        carried = await self._steps(prune_coverage, day_of(now_ms - COVERAGE_DAYS * DAY_MS), 0)
         people = await self._prune_people()
         installations = await self._steps(prune_installations, now_ms // DAY_MS - installation_days, b"")
         seen = await self._steps(prune_seen, now_ms, b"")
@@ -433,11 +434,11 @@ class Store(ABC):
         return rows + letters + messages + carried + people + installations + seen
 
     async def _steps(
-        self, prune: Callable[[LedgerWriter, int, Any], PruneStep], until_ms: int, after: int | bytes
+        self, prune: Callable[[LedgerWriter, Any, Any], PruneStep], until: int | str, after: int | bytes
     ) -> int:
         deleted, start = 0, after
         while True:
-            step = await self._write(prune, until_ms, start)
+            step = await self._write(prune_step, prune, until, start)
             deleted += step.deleted
             if step.after is None:
                 return deleted

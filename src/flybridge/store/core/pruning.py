@@ -6,8 +6,8 @@ Any number of processes may prune at once: one does a step, and the others leave
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 from flybridge.records import OutcomeKind
 from flybridge.store.core.ledger import LedgerWriter
@@ -25,7 +25,11 @@ class PruneStep(NamedTuple):
     after: int | bytes | None
 
 
-NOTHING: Final = PruneStep(0, None)
+def prune_step(
+    ledger: LedgerWriter, prune: Callable[[LedgerWriter, Any, Any], PruneStep], until: object, after: object
+) -> PruneStep:
+    """Do one step of `prune`, and none if another process is doing it."""
+    return prune(ledger, until, after) if ledger.tables.only(TASK) else PruneStep(0, None)
 
 
 def prune_ledger(ledger: LedgerWriter, until_ms: int, after: int) -> PruneStep:
@@ -33,8 +37,6 @@ def prune_ledger(ledger: LedgerWriter, until_ms: int, after: int) -> PruneStep:
 
     Rows are in the order of filing: a step that meets only younger ones is the last.
     """
-    if not ledger.tables.only(TASK):
-        return NOTHING
     rows = ledger.tables.read(Read.ROWS_AFTER, after, STEP)
     old = [
         (i, counter, cell)
@@ -48,8 +50,6 @@ def prune_ledger(ledger: LedgerWriter, until_ms: int, after: int) -> PruneStep:
 
 def prune_dead(ledger: LedgerWriter, until_ms: int, _: int) -> PruneStep:
     """Delete dead letters of `until_ms` and before, with their ledger rows. They stay counted as dead."""
-    if not ledger.tables.only(TASK):
-        return NOTHING
     rows = ledger.tables.read(Read.OLD_DEAD, until_ms, STEP)
     ledger.tables.write(Write.DROP_ITEMS, [(i,) for i, *_ in rows])
     ledger.tables.write(Write.DROP_DEAD, [(i,) for i, *_ in rows])
@@ -59,8 +59,6 @@ def prune_dead(ledger: LedgerWriter, until_ms: int, _: int) -> PruneStep:
 
 def prune_messages(ledger: LedgerWriter, until_ms: int, _: int) -> PruneStep:
     """Delete messages that were kept at or before `until_ms`. The ledger rows of their events stay."""
-    if not ledger.tables.only(TASK):
-        return NOTHING
     rows = ledger.tables.read(Read.OLD_MESSAGES, until_ms, STEP)
     ledger.tables.write(Write.DROP_MESSAGES, rows)
     return PruneStep(len(rows), None if len(rows) < STEP else 0)
@@ -68,8 +66,6 @@ def prune_messages(ledger: LedgerWriter, until_ms: int, _: int) -> PruneStep:
 
 def prune_seen(ledger: LedgerWriter, now_ms: int, after: bytes) -> PruneStep:
     """Delete content keys that are remembered no longer. Which keys a page holds depends on the backend."""
-    if not ledger.tables.only(TASK):
-        return NOTHING
     rows = ledger.tables.read(Read.OLD_SEEN, after, now_ms, STEP * 5)
     old = [(key, until_ms) for key, until_ms in rows if until_ms <= now_ms]
     ledger.tables.write(Write.DROP_SEEN, old)
@@ -78,17 +74,15 @@ def prune_seen(ledger: LedgerWriter, now_ms: int, after: bytes) -> PruneStep:
 
 def prune_installations(ledger: LedgerWriter, before_day: int, after: bytes) -> PruneStep:
     """Delete installations of days before this one. The counters keep what they did."""
-    if not ledger.tables.only(TASK):
-        return NOTHING
     rows = ledger.tables.read(Read.INSTALLATIONS_AFTER, after, STEP * 5)
     old = [(key,) for key, day in rows if day < before_day]
     ledger.tables.write(Write.DROP_INSTALLATIONS, old)
     return PruneStep(len(old), rows[-1][0] if len(rows) == STEP * 5 else None)
 
 
-def prune_coverage(ledger: LedgerWriter, before_day: str) -> int:
+def prune_coverage(ledger: LedgerWriter, before_day: str, _: int) -> PruneStep:
     """Delete the coverage counters of days before this one."""
-    return ledger.tables.count(Write.DROP_COVERAGE, [(before_day,)]) if ledger.tables.only(TASK) else 0
+    return PruneStep(ledger.tables.count(Write.DROP_COVERAGE, [(before_day,)]), None)
 
 
 class Orphans(NamedTuple):
