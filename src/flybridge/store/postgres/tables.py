@@ -13,13 +13,13 @@ from psycopg import errors
 
 from flybridge.errors import StoreUnavailable
 from flybridge.records import Dimensions
+from flybridge.store.core.numbers import KnownNumbers
 from flybridge.store.core.performance_cells import MAX_CELLS, CellName, PerformanceCells
 from flybridge.store.core.performance_sql import NAMED_BY, CellSql
-from flybridge.store.core.tables import CounterKey, Read, Write
+from flybridge.store.core.tables import Read, Write
 from flybridge.store.postgres.arrays import columns
 from flybridge.store.postgres.connection import GATE, LOCK_MS, TASK_LOCKS, Db
 from flybridge.store.postgres.sql import EXACT, READS, WRITES
-from flybridge.store.records import Lane
 
 BLOCK: Final = 1000
 BLOCK_S: Final = 60.0
@@ -93,7 +93,7 @@ class IdBlocks:
             return taken
 
 
-class CounterIds:
+class CounterIds(KnownNumbers):
     """Ids of counters and lanes by name, cached for all connections of a process.
 
     A new one is made at once, on a connection of its own: a counter of zero does no harm, and no transaction waits for
@@ -105,46 +105,7 @@ class CounterIds:
         self._guard = Lock()
         self._performance = PerformanceCells(self._run, CELLS, max_cells)
         self._db: Db | None = None
-        self._counters: dict[CounterKey, int] = {}
-        self._counter_keys: dict[int, CounterKey] = {}
-        self._lanes: dict[Lane, int] = {}
-        self._numbers: dict[int, Lane] = {}
-
-    def counter(self, counter_key: CounterKey) -> int:
-        counter = self._counters.get(counter_key)
-        if counter is None:
-            counter = self._number(
-                counter_key,
-                b"SELECT id FROM cells WHERE app = $1 AND day = $2 AND source = $3 AND outcome = $4 AND reason = $5",
-                b"""INSERT INTO cells (app, day, source, outcome, reason) VALUES ($1, $2, $3, $4, $5)
-                    ON CONFLICT DO NOTHING""",
-            )
-            self._counters[counter_key], self._counter_keys[counter] = counter, counter_key
-        return counter
-
-    def counter_key(self, counter: int) -> CounterKey:
-        counter_key = self._counter_keys.get(counter)
-        if counter_key is None:
-            sql = b"SELECT app, day, source, outcome, reason FROM cells WHERE id = $1"
-            counter_key = self._counter_keys[counter] = CounterKey(*self._row(sql, (counter,)))
-        return counter_key
-
-    def lane(self, lane: Lane) -> int:
-        number = self._lanes.get(lane)
-        if number is None:
-            number = self._number(
-                (lane.app, lane.endpoint),
-                b"SELECT id FROM lanes WHERE app = $1 AND endpoint = $2",
-                b"INSERT INTO lanes (app, endpoint) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            )
-            self._lanes[lane], self._numbers[number] = number, lane
-        return number
-
-    def lane_of(self, number: int) -> Lane:
-        lane = self._numbers.get(number)
-        if lane is None:
-            lane = self._numbers[number] = Lane(*self._row(b"SELECT app, endpoint FROM lanes WHERE id = $1", (number,)))
-        return lane
+        super().__init__(self._run, "$")
 
     def performance_cell(self, app: str, day: int, dimensions: Dimensions) -> int:
         with self._guard:
@@ -167,22 +128,19 @@ class CounterIds:
             rows = self._open().execute(b"SELECT nextval('ids') FROM generate_series(1, $1)", (n,)).fetchall()
         return [int(first) for (first,) in rows]
 
-    def _number(self, name: Sequence[str], find: bytes, make: bytes) -> int:
-        with self._guard:
-            row = self._open().execute(find, name).fetchone()
-            if row is None:
-                self._open().execute(make, name)
-                row = self._open().execute(find, name).fetchone()
-        if row is None:
-            raise Conflict(f"{name} was deleted while it was made")
-        return int(row[0])
+    def _number(self, table: str, columns: str, name: Sequence[str]) -> int:
+        try:
+            with self._guard:
+                return super()._number(table, columns, name)
+        except IndexError:
+            raise Conflict(f"{name} was deleted while it was made") from None
 
-    def _row(self, sql: bytes, values: Sequence[object]) -> tuple[Any, ...]:
+    def _named(self, table: str, columns: str, number: int) -> list[Any]:
         with self._guard:
-            row = self._open().execute(sql, values).fetchone()
-        if row is None:
-            raise StoreUnavailable(f"The store has no counter or lane {values[0]}: rows were deleted by hand.")
-        return row
+            rows = super()._named(table, columns, number)
+        if not rows:
+            raise StoreUnavailable(f"The store has no counter or lane {number}: rows were deleted by hand.")
+        return rows
 
     def _open(self) -> Db:
         if self._db is None or self._db.closed:
@@ -192,7 +150,7 @@ class CounterIds:
     def forget(self) -> None:
         """Empty the caches: the connections broke, and the server that took over may know less."""
         with self._guard:
-            self._counters, self._counter_keys, self._lanes, self._numbers = {}, {}, {}, {}
+            self.forget_numbers()
             self._performance.forget()
             self.close()
 

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from flybridge.store.core.numbers import KnownNumbers
 from flybridge.store.core.performance_cells import MAX_CELLS, PerformanceCells
 from flybridge.store.core.performance_sql import NAMED_BY, CellSql
-from flybridge.store.core.tables import CounterKey, Read, Write
-from flybridge.store.records import Lane
+from flybridge.store.core.tables import Read, Write
 from flybridge.store.sqlite.connection import among
 from flybridge.store.sqlite.spread import Spread
 from flybridge.store.sqlite.sql import READS, WRITES
@@ -36,7 +36,7 @@ class SqliteRows:
         return among(self.db, READS[what], keys, *first)
 
 
-class SqliteTables(SqliteRows):
+class SqliteTables(SqliteRows, KnownNumbers):
     """Statements of a transaction that writes. Counters and lanes are cached by name until a rollback.
 
     A transaction that writes has SQLite's write lock, so that no lock of our own is needed.
@@ -45,15 +45,12 @@ class SqliteTables(SqliteRows):
     keeps_released = True
 
     def __init__(self, db: sqlite3.Connection, max_cells: int = MAX_CELLS) -> None:
-        super().__init__(db)
+        SqliteRows.__init__(self, db)
+        KnownNumbers.__init__(self, self._run, "?")
         self._performance = PerformanceCells(self._run, CELLS, max_cells)
         self.performance_cell = self._performance.cell
         self.performance_cells = self._performance.cells
         self.performance_cell_of = self._performance.named
-        self._counters: dict[CounterKey, int] = {}
-        self._counter_keys: dict[int, CounterKey] = {}
-        self._lanes: dict[Lane, int] = {}
-        self._numbers: dict[int, Lane] = {}
 
     def lock(self, keys: Iterable[bytes]) -> None:
         """Do nothing: SQLite has a single writer."""
@@ -72,46 +69,6 @@ class SqliteTables(SqliteRows):
         row: tuple[int] = self.db.execute("UPDATE ids SET next = next + ? RETURNING next", (n,)).fetchone()
         return range(row[0] - n, row[0])
 
-    def counter(self, counter_key: CounterKey) -> int:
-        counter = self._counters.get(counter_key)
-        if counter is None:
-            self.db.execute(
-                "INSERT OR IGNORE INTO cells (app, day, source, outcome, reason) VALUES (?, ?, ?, ?, ?)", counter_key
-            )
-            (counter,) = self.db.execute(
-                "SELECT id FROM cells WHERE app = ? AND day = ? AND source = ? AND outcome = ? AND reason = ?",
-                counter_key,
-            ).fetchone()
-            self._counters[counter_key] = counter
-        return counter
-
-    def counter_key(self, counter: int) -> CounterKey:
-        counter_key = self._counter_keys.get(counter)
-        if counter_key is None:
-            row = self.db.execute(
-                "SELECT app, day, source, outcome, reason FROM cells WHERE id = ?", (counter,)
-            ).fetchone()
-            counter_key = self._counter_keys[counter] = CounterKey(*row) if row else CounterKey("", "", "", "", "")
-        return counter_key
-
-    def lane(self, lane: Lane) -> int:
-        number = self._lanes.get(lane)
-        if number is None:
-            self.db.execute("INSERT OR IGNORE INTO lanes (app, endpoint) VALUES (?, ?)", (lane.app, lane.endpoint))
-            (number,) = self.db.execute(
-                "SELECT id FROM lanes WHERE app = ? AND endpoint = ?", (lane.app, lane.endpoint)
-            ).fetchone()
-            self._lanes[lane] = number
-        return number
-
-    def lane_of(self, number: int) -> Lane:
-        lane = self._numbers.get(number)
-        if lane is None:
-            row = self.db.execute("SELECT app, endpoint FROM lanes WHERE id = ?", (number,)).fetchone()
-            # Without its row a lane is one that is not configured: what is in it is listed, and holds up no other.
-            lane = self._numbers[number] = Lane(*row) if row else Lane("", f"{number}")
-        return lane
-
     def _run(self, sql: str, values: Sequence[object]) -> list[Any]:
         return self.db.execute(sql, values).fetchall()
 
@@ -124,8 +81,5 @@ class SqliteTables(SqliteRows):
 
     def undo(self) -> None:
         """Drop the cached names, whose transaction was rolled back."""
-        self._counters.clear()
-        self._counter_keys.clear()
-        self._lanes.clear()
-        self._numbers.clear()
+        self.forget_numbers()
         self._performance.forget()
