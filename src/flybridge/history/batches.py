@@ -20,7 +20,7 @@ from flybridge.history.files import RawRows, find_files
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
 from flybridge.history.survey import outcome_of
-from flybridge.history.take import Accept, keep
+from flybridge.history.take import Accept, keep, pages
 from flybridge.records import Envelope, Media, Source
 
 PAGE: Final = 2000
@@ -62,21 +62,15 @@ def map_files(
                 for file in find_files([path]):
                     rows = RawRows(file, Zone(zone) if zone else None, report_named(file.name, app_id))
                     with closing(progress.counting(by_attribution=by_attribution)) as equal:
-                        for page in _pages(rows):
+                        for page in pages(_messages(rows), PAGE):
                             yield _batch(_mapped(page, file.name, flow, equal, app=app, now_ms=now_ms))
 
 
-def _pages(rows: Iterable[RawRow | BadRow]) -> Iterator[list[RawRow | BadRow]]:
-    page: list[RawRow | BadRow] = []
+def _messages(rows: Iterable[RawRow | BadRow]) -> Iterator[RawRow | BadRow]:
     for read in rows:
         row = read if isinstance(read, BadRow) else dated(read)
         if isinstance(row, BadRow) or row.report in TAKEN:
-            page.append(row)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
+            yield row
 
 
 def _mapped(

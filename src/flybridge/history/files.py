@@ -64,11 +64,6 @@ class RawFile(Struct, frozen=True):
     members: tuple[str, ...] = ()
     problem: str = ""
 
-    @property
-    def stored_name(self) -> str:
-        """The name of the file that is stored: its own, or that of the archive it lies in."""
-        return self.name.removesuffix("".join(f":{member}" for member in self.members))
-
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
         """Open its bytes as they are stored, or packed into an archive."""
@@ -303,34 +298,26 @@ class RawRows:
         return self._stored.tell() if self._stored is not None and not self._stored.closed else 0
 
     def __iter__(self) -> Iterator[RawRow | BadRow]:
-        return self._guarded(self._read)
+        return self._rows(iter)
 
     def keyed(self, owner: KeyOwner) -> Iterator[KeyedRow | RawRow | BadRow]:
         """Yield the rows, with their keys alone where the columns prove them."""
-
-        def read(stored: IO[bytes]) -> Iterator[KeyedRow | RawRow | BadRow]:
-            for reader in self._readers(stored):
-                yield from keyed_rows(reader, owner) if isinstance(reader, CsvReader) else reader
-
-        return self._guarded(read)
+        return self._rows(lambda reader: keyed_rows(reader, owner))
 
     def timed(self) -> Iterator[RowTimes | RawRow | BadRow]:
         """Yield the rows, with their times alone where the columns prove that they are ordinary."""
+        return self._rows(timed_rows)
 
-        def read(stored: IO[bytes]) -> Iterator[RowTimes | RawRow | BadRow]:
-            for reader in self._readers(stored):
-                yield from timed_rows(reader) if isinstance(reader, CsvReader) else reader
-
-        return self._guarded(read)
-
-    def _guarded(self, read: Callable[[IO[bytes]], Iterator[T]]) -> Iterator[T]:
+    def _rows(self, read: Callable[[CsvReader], Iterator[T]]) -> Iterator[T | RawRow]:
+        """Yield the rows of CSV as `read` gives them."""
         name = self.file.name
         if self.file.problem:
             raise FlybridgeError(self.file.problem)
         try:
             with self.file.opened() as stored:
                 self._stored = stored
-                yield from read(stored)
+                for reader in self._readers(stored):
+                    yield from read(reader) if isinstance(reader, CsvReader) else reader
         except FlybridgeError:
             raise
         except (OSError, EOFError, zlib.error, UnicodeError) as problem:
@@ -339,10 +326,6 @@ class RawRows:
             if type(problem).__module__.partition(".")[0] in {"obstore", "pyarrow", "zipfile", "builtins"}:
                 raise FlybridgeError(f"{name} can't be read: {_first_line(problem)}.") from problem
             raise
-
-    def _read(self, stored: IO[bytes]) -> Iterator[RawRow | BadRow]:
-        for reader in self._readers(stored):
-            yield from reader
 
     def _readers(self, stored: IO[bytes]) -> Iterator[CsvReader | Iterator[RawRow]]:
         """Yield what reads the rows; nothing for an empty file."""

@@ -151,13 +151,13 @@ class RowTaker:
                 await asyncio.sleep(ahead_s)
 
 
-def pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def pages(rows: Iterable[Row], size: int = BLOCK) -> Iterator[list[Row]]:
     """Yield rows in pages. What reading raises is raised after the rows that were read before."""
     page = list[Row]()
     try:
         for row in rows:
             page.append(row)
-            if len(page) == BLOCK:
+            if len(page) == size:
                 yield page
                 page = []
     except Exception:
