@@ -36,7 +36,7 @@ LOAD: Final = b"""
     INSERT INTO pg_temp.loaded SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bytea[],
                                                     $6::bytea[], $7::bytea[], $8::bigint[])"""
 TYPES: Final = ("bytea", "bytea", "bytea", "bigint", "bytea", "bytea", "bytea", "bigint")
-_LAST_ORDER: Final = re.compile(r"\s+ORDER BY [\w.]+$")  # of what goes into tables without an order
+_LAST_ORDER: Final = re.compile(r"\sORDER BY [\w.]{1,64}$")  # of what goes into tables without an order
 _ANY: Final = re.compile(r"max\((\w+)\)")  # there is no greatest of `bytea`
 
 
