@@ -9,7 +9,7 @@ Keys stand in the order of AppsFlyer's example messages; a line shows the cost o
 best of several rounds counts.
 
 With --rudderstack the same messages go through RudderStack's AppsFlyer source and Amplitude destination as well, in
-process, with Node.js: CHECKOUT is a clone of https://github.com/rudderlabs/rudder-transformer after `npm ci
+process, with Node.js: CHECKOUT is a clone of https://github.com/rudderlabs/rudder-transformer after `npm install
 --ignore-scripts`. It writes one event for each message, without deduplication, first touch or notes.
 """
 
