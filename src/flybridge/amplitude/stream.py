@@ -209,12 +209,15 @@ def number_of(value: Any) -> str | None:
 
 def bare(value: Any) -> str | None:
     """Return an identifier without what an app may have left around it: a list, quotes, Swift's `Optional(...)`."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    text = text_of(value)
+    text = text_of(only(value))
     if text is not None and text[-1] in WRAPPED and (found := _WRAPPED.fullmatch(text)) is not None:
         return usable(found[1] or found[2])
     return text
+
+
+def only(value: Any) -> Any:
+    """Return the part of a list of one; anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def text_of(value: Any) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.amplitude.stream import bare
+from flybridge.amplitude.stream import bare, only
 from flybridge.audiences.settings import AudienceSettings, called
 from flybridge.identity import IdKind, Keyring, usable
 from flybridge.records import DAY_MS, HOUR_MS, Member, content_key
@@ -141,8 +141,7 @@ def _key(name: str) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    value = only(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value).strip() if isinstance(value, str | int | float) else ""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from flybridge.amplitude.stream import bare, object_of
+from flybridge.amplitude.stream import bare, object_of, only
 from flybridge.appsflyer import contacts
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import SIGNED
@@ -101,13 +101,13 @@ def version(value: Any) -> str | None:
 
 def att(value: Any) -> int | None:
     """0 to 3, or ATTrackingManager's word for it, also with its type or AppsFlyer's `af_` in front."""
-    found = (words(_only(value)) or "").lower().removeprefix("af_").rpartition(".")[2]
+    found = (words(only(value)) or "").lower().removeprefix("af_").rpartition(".")[2]
     return ATT.get(_BEFORE_ATT.sub("", "".join(filter(str.isalnum, found))))
 
 
 def yes(value: Any) -> bool | None:
     """True or false, also as text."""
-    text = (words(_only(value)) or "").lower()
+    text = (words(only(value)) or "").lower()
     return SAID.get(text, flag(text))
 
 
@@ -127,7 +127,7 @@ def amount(value: Any, currency: str | None = None) -> str | None:
 
 def decimal(value: Any, currency: str | None = None) -> Decimal | None:
     """An amount of a currency to reckon with."""
-    value = _only(value)
+    value = only(value)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     text = value.strip() if isinstance(value, str) else str(value)
@@ -217,7 +217,7 @@ def manual_consent(flags: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _allowed(value: Any, name: str) -> bool | None:
     """Return a flag of consent, also in Google's words."""
-    text = (words(_only(value)) or "").lower()
+    text = (words(only(value)) or "").lower()
     unread = False if states(value) and name != "gdpr_applies" else None
     return {"granted": True, "denied": False}.get(text, unread if (said := yes(value)) is None else said)
 
@@ -272,11 +272,6 @@ _CONTACTS: Final[Mapping[Callable[[Any], Any], Callable[[str], str | contacts.Re
     phone: _phone_digits,
     phone_e164: _phone_e164,
 }
-
-
-def _only(value: Any) -> Any:
-    """Return the part of a list of one; anything else as it is."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _writable(value: Any) -> bool:
