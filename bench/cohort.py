@@ -29,6 +29,7 @@ from msgspec import Struct
 
 from flybridge.amplitude.cohort import Credentials
 from flybridge.appsflyer.audience import ImportTarget
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
@@ -140,7 +141,7 @@ async def measure(members: int, change: float, on_postgres: bool) -> Measured:
         await store.open()
         plan = AudiencePlan(
             audience_rule("shop", "big", "c", "gaid", cadence=Cadence.HOURLY),
-            ImportTarget("com.example.shop", "android", "key", "token"),
+            ImportTarget(AppsFlyerAccount("com.example.shop", "token"), "android", "key"),
             Credentials("https://localhost", "key", "secret"),
             limits=Limits(10_000, 5_000_000, 1),
         )

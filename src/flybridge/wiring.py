@@ -13,6 +13,7 @@ from flybridge.amplitude.upload import Batch, History, HttpV2, origin
 from flybridge.appsflyer import audience
 from flybridge.appsflyer.inapp_event import ORIGIN as APPSFLYER
 from flybridge.appsflyer.inapp_event import InAppEvent
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.settings import AudienceSettings, Cadence, called
@@ -180,16 +181,21 @@ def cohort_credentials_of(app: App) -> cohort.Credentials | None:
     return cohort.Credentials(host, app.amplitude.api_key.reveal(), secret.reveal())
 
 
-def _plan(app: App, one: AudienceSettings) -> AudiencePlan:
+def appsflyer_account_of(app: App) -> AppsFlyerAccount | None:
+    """Return the app in AppsFlyer; None if there is no API token."""
     token = app.appsflyer.api_token
+    if token is None:
+        return None
+    return AppsFlyerAccount(app.appsflyer_app_id, token.reveal(), app.appsflyer.base_url)
+
+
+def _plan(app: App, one: AudienceSettings) -> AudiencePlan:
     return AudiencePlan(
         AudienceRule(app.name, one),
         audience.ImportTarget(
-            app.appsflyer_app_id,
+            appsflyer_account_of(app) or AppsFlyerAccount(app.appsflyer_app_id, "", app.appsflyer.base_url),
             app.platform.value,
             one.import_key.reveal() if one.import_key is not None else "",
-            token.reveal() if token else "",
-            app.appsflyer.base_url,
         ),
         None if one.cadence is Cadence.REALTIME else cohort_credentials_of(app),
         app.amplitude.cohort_reserve,

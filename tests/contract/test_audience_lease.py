@@ -8,6 +8,7 @@ import pytest
 from filings import NOW_MS, envelope, key
 
 from flybridge.appsflyer.audience import ImportTarget
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.lease import LEASE_MS, RENEW_S, TAKE_OVER_MS, AudienceLease, LeaseLost
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
@@ -20,7 +21,7 @@ from flybridge.testing.clocks import ManualClock
 
 PLAN = AudiencePlan(
     audience_rule("shop", "spenders", "c1", "gaid", cadence=Cadence.REALTIME, max_devices=1),
-    ImportTarget("com.example.shop", "android", "import", "token", "https://appsflyer.invalid"),
+    ImportTarget(AppsFlyerAccount("com.example.shop", "token", "https://appsflyer.invalid"), "android", "import"),
 )
 
 

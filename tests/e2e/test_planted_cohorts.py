@@ -140,7 +140,8 @@ async def test_a_day_is_due_when_more_of_it_is_final(bench):
         if DAY in await comparer.due(plan, DAY + day - 1):
             due.append(day)
             before = [one.rows for one in await kept(bench)]
-            refused = await comparer.run(structs.replace(plan, api_token="nocohorts"), [DAY, DAY + 1])
+            without = structs.replace(plan, account=structs.replace(plan.account, api_token="nocohorts"))
+            refused = await comparer.run(without, [DAY, DAY + 1])
             assert [len(one.notes) for one in refused] == [1], "the first refusal is the last question"
             assert [one.rows for one in await kept(bench)] == (before or [[]])
             assert DAY in await comparer.due(plan, DAY + day - 1)

@@ -15,6 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from flybridge.appsflyer.audience import PATH, ImportTarget
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
@@ -106,7 +107,9 @@ async def played(
         await store.open()
         await cohorts.open()
         vendor = ImportApi(clock, most, outages)
-        audience = ImportTarget("com.example.shop", "android", "import", "token", "https://vendor.example")
+        audience = ImportTarget(
+            AppsFlyerAccount("com.example.shop", "token", "https://vendor.example"), "android", "import"
+        )
         plan = AudiencePlan(RULE, audience)
         try:
             runner = Runner(cohorts, vendor, vendor, clock, Keyring(SECRET), jitter=lambda: 0.5)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from flybridge.amplitude.cohort import Credentials
 from flybridge.appsflyer.audience import ImportTarget
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.lease import LEASE_MS, RENEW_S
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
@@ -63,7 +64,7 @@ class World:
         self.sandbox.cohorts.small_rows = 2
         self.doors = Inside(self.sandbox, piece=40)
         account = Credentials(ORIGIN, "key", "secret") if downloads else None
-        audience = ImportTarget("com.example.shop", "android", "import", "token", ORIGIN)
+        audience = ImportTarget(AppsFlyerAccount("com.example.shop", "token", ORIGIN), "android", "import")
         self.plan = AudiencePlan(RULE, audience, account)
         self.truth: set[str] = set()
         self.late: list[bytes] = []

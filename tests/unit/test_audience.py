@@ -8,9 +8,10 @@ import pytest
 
 from flybridge.appsflyer import additional
 from flybridge.appsflyer.audience import ImportTarget, limit_of, request, verdict
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.delivery.exchange import Accepted, Halt, HttpResponse, Reject, Retry, Split
 
-AUDIENCE = ImportTarget("com.example.shop", "android", "import-key", "api-token")
+AUDIENCE = ImportTarget(AppsFlyerAccount("com.example.shop", "api-token"), "android", "import-key")
 OK = b'{"message": "The request was successful"}'
 
 
@@ -139,7 +140,7 @@ def test_each_answer_of_the_additional_identifiers_api_has_its_verdict(response,
 def test_hashes_are_told_and_taken_back():
     """Taking back names kinds, never hashes."""
     extra = additional.extra_of("name@domain.com", "+442070313000")
-    made = additional.request("", "t", "id1", "cuid", [("ada", extra)])
+    made = additional.request(AppsFlyerAccount("id1", "t"), "cuid", [("ada", extra)])
     assert (made.method, made.url) == (
         "PUT",
         "https://hq1.appsflyer.com/api/audience-bulk-api/v1/additional-identifiers/app/id1",
@@ -147,5 +148,5 @@ def test_hashes_are_told_and_taken_back():
     body = json.loads(made.body)
     assert (body["key_type"], body["action"]) == ("customer_user_id", "add")
     assert sorted(body["data"][0]["identifiers"]) == sorted(additional.KINDS)
-    body = json.loads(additional.request("", "t", "id1", "cuid", [("ada", b"")], remove=True).body)
+    body = json.loads(additional.request(AppsFlyerAccount("id1", "t"), "cuid", [("ada", b"")], remove=True).body)
     assert body["data"] == [{"key_value": "ada", "identifiers": list(additional.KINDS)}]

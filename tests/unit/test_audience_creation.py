@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from flybridge.appsflyer import audience_account
 from flybridge.appsflyer.additional import extra_of
 from flybridge.appsflyer.audience import ImportTarget
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
@@ -37,7 +38,7 @@ ORIGIN = "http://sandbox"
 NAME = ("shop", "vips")
 GAID = "38400000-8cf0-11bd-b23e-10b96e400001"
 RULE = audience_rule(*NAME, "c1", "gaid", email_property="email", cadence=Cadence.ONCE, max_shrink_percent=100)
-TARGET = ImportTarget("com.example.shop", "android", "", "token", ORIGIN)
+TARGET = ImportTarget(AppsFlyerAccount("com.example.shop", "token", ORIGIN), "android", "")
 
 
 def answer(status: int, body: object) -> HttpResponse:
@@ -79,7 +80,7 @@ async def test_the_sandbox_makes_audiences_as_the_page_describes():
     assert sandbox.audiences.made == {"vips c1": made.import_key}
     assert "already" in str(await ask(transport, TARGET, "vips c1"))
     assert isinstance(await ask(transport, TARGET, "v"), audience_account.CreatedAudience)
-    refused = ImportTarget("com.example.shop", "android", "", "revoked token", ORIGIN)
+    refused = ImportTarget(AppsFlyerAccount("com.example.shop", "revoked token", ORIGIN), "android", "")
     assert "api_token" in str(await ask(transport, refused, "other"))
 
 
@@ -139,7 +140,9 @@ async def test_an_audience_without_a_key_waits_for_one(tmp_path):
 async def test_additional_identifiers_have_an_effect_the_day_after(tmp_path):
     """Sent at once they would be accepted and lost. An audience that runs once runs for them again, twice."""
     bridge = Bridge(tmp_path)
-    bridge.plan = AudiencePlan(RULE, ImportTarget("com.example.shop", "android", "key", "token", ORIGIN))
+    bridge.plan = AudiencePlan(
+        RULE, ImportTarget(AppsFlyerAccount("com.example.shop", "token", ORIGIN), "android", "key")
+    )
     await bridge.start()
     assert await bridge.run() == ("done", "")
     assert bridge.extras == {}
@@ -162,7 +165,7 @@ async def test_the_sandbox_takes_additional_identifiers_of_new_devices_without_e
 
     bridge = Bridge(tmp_path)
     rows = [(GAID, extra_of("ada@example.com", ""))]
-    request = additional.request(ORIGIN, "token", "com.example.shop", "gaid", rows, remove=False)
+    request = additional.request(TARGET.account, "gaid", rows, remove=False)
     assert (await bridge.transport.send(request)).status == 202
     assert (bridge.extras, bridge.sandbox.audiences.without_effect) == ({}, 1)
 

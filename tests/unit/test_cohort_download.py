@@ -9,6 +9,7 @@ import pytest
 
 from flybridge.amplitude.cohort import Credentials, Usage, read_usage
 from flybridge.appsflyer.audience import ImportTarget
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.run import Runner
@@ -52,7 +53,7 @@ class Bridge:
 
     @property
     def plan(self) -> AudiencePlan:
-        target = ImportTarget("com.example.shop", "android", self.key, "token", "http://sandbox")
+        target = ImportTarget(AppsFlyerAccount("com.example.shop", "token", "http://sandbox"), "android", self.key)
         rule = audience_rule(*NAME, "c1", "gaid", cadence=Cadence(self.cadence))
         credentials = Credentials("http://sandbox", "key", "secret")
         return AudiencePlan(rule, target, credentials, reserve=self.reserve)

@@ -10,6 +10,7 @@ import pytest
 from flybridge.amplitude import deletion as amplitude
 from flybridge.amplitude.cohort import ORIGINS, Credentials
 from flybridge.appsflyer import deletion as appsflyer
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.delivery.exchange import HttpResponse
 from flybridge.identity import IdKind
 
@@ -60,10 +61,8 @@ def test_amplitudes_answers(response, done, says):
 def test_appsflyer_is_asked_for_one_identity_of_one_app():
     """The fields of OpenDSR, the token as bearer, the time in UTC."""
     asked = appsflyer.request(
-        "",
-        "token",
+        AppsFlyerAccount("id123", "token"),
         request_id="5e2bca4e-5a0f-4d4c-9a4c-0a6cbf5f4c3b",
-        app_id="id123",
         identity=appsflyer.IDENTITIES["ios"][IdKind.IDFA],
         value="AB",
         now_ms=1_764_000_000_000,

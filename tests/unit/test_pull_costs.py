@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flybridge.appsflyer.aggregate import AggregateRow
-from flybridge.appsflyer.report import ReportRefused
+from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused
 from flybridge.cli.app import app
 from flybridge.config.settings import loads
 from flybridge.errors import ConfigError, FlybridgeError, TransportError
@@ -59,7 +59,7 @@ amplitude.api_key = "key"
 
 
 def plan(origin: str = "aggregate", *, token: str = "token", zone: str = "UTC", **more) -> CostPlan:
-    return CostPlan("shop", APP, origin, zone, "USD", token, "http://sandbox", **more)
+    return CostPlan("shop", origin, zone, "USD", AppsFlyerAccount(APP, token, "http://sandbox"), **more)
 
 
 def playing(now_ms: int = START_MS + 60 * DAY_MS) -> tuple[Sandbox, Inside]:
@@ -94,7 +94,7 @@ def true_spend() -> Counter[str]:
 
 
 def row(source: str, country: str = "", cost: float | None = None, clicks: int | None = None) -> AggregateRow:
-    return AggregateRow(date(2026, 1, 1), source, "c", country, None, clicks, cost, "", 1, 1, 1, 0.0, {})
+    return AggregateRow(date(2026, 1, 1), source, "c", country, None, clicks, cost, 1, 0.0, 0)
 
 
 def test_what_has_no_country_is_kept_without_one():
@@ -171,7 +171,8 @@ async def test_a_refused_report_leaves_what_was_known(store, token, app_id, zone
     _, inside = playing()
     await pull(plan(), store, inside, first=FIRST, last=LAST, now_ms=1)
     before = await spent(store, "day", "campaign", "country")
-    refused = msgspec.structs.replace(plan(token=token, zone=zone), app_id=app_id)
+    account = AppsFlyerAccount(app_id, token, "http://sandbox")
+    refused = msgspec.structs.replace(plan(zone=zone), account=account)
     with pytest.raises(ReportRefused) as problem:
         await pull(refused, store, inside, first=FIRST, last=LAST, now_ms=2)
     assert str(problem.value).endswith(".")
@@ -358,7 +359,7 @@ def test_a_configuration_says_where_costs_come_from(tmp_path):
         loads(configured('insight.costs = "aggregate"'), tmp_path, {})
     text = configured('appsflyer.api_token = "t"\ninsight.costs = "master"\ninsight.cost_files = "bucket"')
     plans = cost_plans_of(loads(text, tmp_path, {}))
-    assert (plans[0].origin, plans[0].api_token) == ("master", "t")
+    assert (plans[0].origin, plans[0].account.api_token) == ("master", "t")
     assert (plans[1].origin, plans[1].folder) == ("etl", tmp_path / "bucket")
     bare = loads(configured('appsflyer.api_token = "t"'), tmp_path, {})
     assert cost_plans_of(bare) == []

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from flybridge.appsflyer import aggregate, cost_file, master
-from flybridge.appsflyer.aggregate import AggregateReport, EventFigures
+from flybridge.appsflyer.aggregate import AggregateReport
 from flybridge.appsflyer.cost_file import CostFilePlace
-from flybridge.appsflyer.report import ReportRefused
+from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused
 from flybridge.delivery.exchange import HttpResponse
 
 PARTNERS, GEO = AggregateReport.PARTNERS_BY_DATE, AggregateReport.GEO_BY_DATE
@@ -39,22 +39,15 @@ def test_a_report_is_read_by_the_names_of_its_columns():
     found = read(text)
     assert found.currency == "GBP"
     paid, organic = found.rows
-    assert (paid.day, paid.agency, paid.media_source, paid.campaign) == (
-        date(2026, 10, 1),
-        "",
-        "Facebook Ads",
-        "FB, DE",
-    )
-    assert (paid.impressions, paid.clicks, paid.installs, paid.sessions, paid.loyal_users) == (2000, 100, 7, 31, 3)
-    assert (paid.revenue, paid.cost) == (12.5, 20.25)
-    assert paid.events == {"af_purchase": EventFigures(2, 3, 12.5)}
-    assert (organic.agency, organic.campaign, organic.cost, organic.clicks) == ("moburst", "", None, None)
-    assert organic.events == {"af_purchase": EventFigures(0, 0, None)}
+    assert (paid.day, paid.media_source, paid.campaign) == (date(2026, 10, 1), "Facebook Ads", "FB, DE")
+    assert (paid.impressions, paid.clicks, paid.installs) == (2000, 100, 7)
+    assert (paid.revenue, paid.cost, paid.events) == (12.5, 20.25, 3)
+    assert (organic.campaign, organic.cost, organic.clicks, organic.events) == ("", None, None, 0)
 
 
 def test_columns_may_be_in_any_order_and_case_and_lack_what_is_not_needed():
     found = read("media source (pid),Installs,date\nunity,3.0,2026-10-02\n")
-    assert (found.rows[0].installs, found.rows[0].cost, found.rows[0].events, found.currency) == (3, None, {}, "")
+    assert (found.rows[0].installs, found.rows[0].cost, found.rows[0].events, found.currency) == (3, None, 0, "")
 
 
 def test_a_report_by_country_has_countries():
@@ -118,7 +111,7 @@ def test_refusals_say_whether_to_wait(status, body, quota, again):
 
 def test_requests_are_those_of_the_specification():
     made = aggregate.request(
-        "", "t", "id1/2", GEO, first=date(2026, 1, 1), last=date(2026, 1, 2), timezone="Europe/Paris", reattr=True
+        AppsFlyerAccount("id1/2", "t"), GEO, date(2026, 1, 1), date(2026, 1, 2), timezone="Europe/Paris", reattr=True
     )
     parts = urlsplit(made.url)
     assert f"{parts.scheme}://{parts.netloc}{parts.path}" == (
@@ -131,23 +124,24 @@ def test_requests_are_those_of_the_specification():
         "reattr": ["true"],
     }
     assert made.headers["Authorization"] == "Bearer t"
-    plain = aggregate.request("http://x/", "t", "a", PARTNERS, first=date(2026, 1, 1), last=date(2026, 1, 1))
+    account = AppsFlyerAccount("a", "t", "http://x/")
+    plain = aggregate.request(account, PARTNERS, date(2026, 1, 1), date(2026, 1, 1))
     assert plain.url == "http://x/api/agg-data/export/app/a/partners_by_date_report/v5?from=2026-01-01&to=2026-01-01"
-    asked = parse_qs(urlsplit(master.request("", "t", "a", date(2026, 1, 1), date(2026, 1, 31)).url).query)
+    asked = parse_qs(urlsplit(master.request(account, date(2026, 1, 1), date(2026, 1, 31)).url).query)
     assert asked["groupings"] == ["app_id,install_time,pid,c,geo"]
     assert asked["kpis"] == ["impressions,clicks,installs,cost,revenue"]
     assert asked["currency"] == ["preferred"]
-    assert master.freshness_request("http://x", "t").url == "http://x/api/master-agg-data/lastupdate"
+    assert master.freshness_request(account).url == "http://x/api/master-agg-data/lastupdate"
 
 
 def test_the_master_report_is_read_under_its_long_names():
     text = "App ID,Install Time,Media Source,Campaign,GEO,Impressions,Clicks,Installs,Cost,Revenue\n"
-    text += "id1,2026-01-02,organic,None,DE,N/A,N/A,4,N/A,1.5\n"
+    text += "id1,2026-01-02,organic,None,DE,N/A,8,4,N/A,1.5\n"
     found = master.read(answer(text))
     assert isinstance(found, list)
     row = found[0]
-    assert (row.app_id, row.day, row.media_source, row.campaign) == ("id1", date(2026, 1, 2), "organic", "")
-    assert (row.country, row.installs, row.cost, row.revenue) == ("DE", 4, None, 1.5)
+    assert (row.day, row.media_source, row.campaign) == (date(2026, 1, 2), "organic", "")
+    assert (row.country, row.clicks, row.cost) == ("DE", 8, None)
 
 
 @pytest.mark.parametrize(

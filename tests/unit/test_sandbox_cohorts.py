@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from flybridge.appsflyer.cohort_report import CohortKpi, read, request
-from flybridge.appsflyer.report import ReportRefused
+from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.traffic import START_MS, TrafficApp, TrafficOptions, generate
@@ -195,7 +195,7 @@ async def test_the_client_reads_what_is_answered():
     """By media source: how many installs, and the figure by day."""
     inside, day = sandbox(), date(2026, 1, 3)
     for kpi in CohortKpi:
-        made = request("http://sandbox", "token", APP, kpi, day, own_zone=True)
+        made = request(AppsFlyerAccount(APP, "token", "http://sandbox"), kpi, day, own_zone=True)
         found = read(await inside.send(made), kpi)
         true = {fact.media_source for fact in FACTS
                 if fact.kind == "install" and day_in("Asia/Tokyo", fact.install_ms) == day}  # fmt: skip

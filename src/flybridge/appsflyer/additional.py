@@ -12,17 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import quote
 
 import msgspec
 
 from flybridge.appsflyer.audience import common as common_verdict
-from flybridge.appsflyer.audience import headers_of, message_of
+from flybridge.appsflyer.audience import message_of
 from flybridge.appsflyer.contacts import PhoneHashes, hash_email, hash_phone
-from flybridge.appsflyer.report import ORIGIN
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Reject, Split, Verdict
 
-PATH: Final = "/api/audience-bulk-api/v1/additional-identifiers/app/"
+PATH: Final = "/api/audience-bulk-api/v1/additional-identifiers/app/{app}"
 MAX_ROWS: Final = 4000
 KEY_TYPES: Final = {
     "gaid": "gaid",
@@ -47,13 +46,12 @@ def extra_of(email: str, phone: str) -> bytes:
 
 
 def request(
-    origin: str, api_token: str, app_id: str, kind: str, rows: Sequence[tuple[str, bytes]], *, remove: bool = False
+    account: AppsFlyerAccount, kind: str, rows: Sequence[tuple[str, bytes]], *, remove: bool = False
 ) -> HttpRequest:
     """Build the request that adds hashes to devices, as (identifier, JSON of `extra_of`), or removes all of them."""
     data = [{"key_value": value, "identifiers": list(KINDS) if remove else msgspec.Raw(extra)} for value, extra in rows]
     body = {"key_type": KEY_TYPES[kind], "action": "remove" if remove else "add", "data": data}
-    url = (origin or ORIGIN).rstrip("/") + PATH + quote(app_id, safe="")
-    return HttpRequest("PUT", url, headers_of(api_token), msgspec.json.encode(body))
+    return account.call("PUT", PATH, body)
 
 
 def verdict(response: HttpResponse, rows: int) -> Verdict:

@@ -16,15 +16,14 @@ With `reattr` the days are those of the retargeting conversion
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
 from typing import Final
-from urllib.parse import quote
 
 from msgspec import Struct
 
-from flybridge.appsflyer.report import ReportLine, SpendRow, check_status, header_and_lines, report_request
+from flybridge.appsflyer.report import AppsFlyerAccount, ReportLine, SpendRow, check_status, header_and_lines
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 
 NEEDED: Final = frozenset({"date", "media source (pid)"})
@@ -32,7 +31,8 @@ SHORT_DAYS: Final = 2
 """Ranges up to so many days have a quota of calls in a minute, longer ones of calls in a day."""
 LONGEST_DAYS: Final = 90
 
-_EVENT: Final = re.compile(r"(.+) \((Unique users|Event counter|Sales in ([A-Z]{3}))\)")
+COUNTER: Final = " (Event counter)"
+_SALES: Final = re.compile(r".+ \(Sales in ([A-Z]{3})\)")
 
 
 class AggregateReport(StrEnum):
@@ -42,26 +42,15 @@ class AggregateReport(StrEnum):
     GEO_BY_DATE = "geo_by_date_report"
 
 
-class EventFigures(Struct, frozen=True):
-    """What people of one row did. None is not known."""
-
-    unique_users: int | None = None
-    count: int | None = None
-    sales: float | None = None
-
-
 class AggregateRow(SpendRow, frozen=True):
-    """One row. `media_source` is `Organic` or `restricted` where AppsFlyer says so.
+    """One row. `media_source` is `Organic` or `restricted` where AppsFlyer says so, `events` counts in-app events.
 
     Retargeting reports have `conversions` of a `conversion_type` instead of `installs`.
     """
 
-    agency: str
     installs: int | None
-    sessions: int | None
-    loyal_users: int | None
     revenue: float | None
-    events: Mapping[str, EventFigures]
+    events: int
     conversions: int | None = None
     conversion_type: str = ""
 
@@ -74,13 +63,11 @@ class Aggregate(Struct, frozen=True):
 
 
 def request(
-    origin: str,
-    api_token: str,
-    app_id: str,
+    account: AppsFlyerAccount,
     report: AggregateReport,
-    *,
     first: date,
     last: date,
+    *,
     timezone: str = "",
     reattr: bool = False,
 ) -> HttpRequest:
@@ -91,8 +78,7 @@ def request(
         "timezone": "" if timezone == "UTC" else timezone,
         "reattr": "true" if reattr else "",
     }
-    path = f"/api/agg-data/export/app/{quote(app_id, safe='')}/{report.value}/v5"
-    return report_request(origin, api_token, path, given)
+    return account.report(f"/api/agg-data/export/app/{{app}}/{report.value}/v5", given)
 
 
 def read(response: HttpResponse, report: AggregateReport) -> Aggregate:
@@ -100,26 +86,12 @@ def read(response: HttpResponse, report: AggregateReport) -> Aggregate:
     check_status(response, report.value)
     needed = NEEDED | {"country"} if report is AggregateReport.GEO_BY_DATE else NEEDED
     header, lines = header_and_lines(response, needed)
-    events, currency = _events(header)
-    return Aggregate([_row(line, events) for line in lines], currency)
+    counters = [name.lower() for name in header if name.endswith(COUNTER)]
+    currencies = [found[1] for name in header if (found := _SALES.fullmatch(name)) is not None]
+    return Aggregate([_row(line, counters) for line in lines], currencies[-1] if currencies else "")
 
 
-Events = Mapping[str, Mapping[str, str]]
-"""The columns of each event, by `unique users`, `event counter` and `sales`."""
-
-
-def _events(header: list[str]) -> tuple[Events, str]:
-    found: dict[str, dict[str, str]] = {}
-    currency = ""
-    for name in header:
-        if (match := _EVENT.fullmatch(name)) is not None:
-            event, kind, code = match.groups()
-            found.setdefault(event, {})["sales" if code else kind.lower()] = name.lower()
-            currency = code or currency
-    return found, currency
-
-
-def _row(line: ReportLine, events: Events) -> AggregateRow:
+def _row(line: ReportLine, counters: Sequence[str]) -> AggregateRow:
     return AggregateRow(
         line.day("date"),
         line.source("media source (pid)"),
@@ -128,19 +100,9 @@ def _row(line: ReportLine, events: Events) -> AggregateRow:
         line.whole("impressions"),
         line.whole("clicks"),
         line.figure("total cost"),
-        line.text("agency/pmd (af_prt)"),
         line.whole("installs"),
-        line.whole("sessions"),
-        line.whole("loyal users"),
         line.figure("total revenue"),
-        {
-            event: EventFigures(
-                line.whole(names.get("unique users", "")),
-                line.whole(names.get("event counter", "")),
-                line.figure(names.get("sales", "")),
-            )
-            for event, names in events.items()
-        },
+        sum(line.whole(name) or 0 for name in counters),
         line.whole("conversions"),
         line.text("conversion type"),
     )

@@ -17,10 +17,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
-from flybridge.appsflyer.report import ORIGIN
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.delivery.exchange import (
     Accepted,
     Halt,
@@ -50,20 +49,9 @@ _OF_DEVICES: Final = ("valid unique identifier", "understand one or more", "more
 class ImportTarget(Struct, frozen=True):
     """The audience that devices are sent to. `platform` is `ios` or `android`."""
 
-    app_id: str
+    account: AppsFlyerAccount
     platform: str
     import_key: str
-    api_token: str
-    origin: str = ""
-
-
-def headers_of(api_token: str) -> dict[str, str]:
-    """Return the headers of a request with a JSON body and an API token V2."""
-    return {
-        "Authorization": f"Bearer {api_token}",
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-    }
 
 
 def request(audience: ImportTarget, action: str, devices: Sequence[tuple[str, str]]) -> HttpRequest:
@@ -71,10 +59,9 @@ def request(audience: ImportTarget, action: str, devices: Sequence[tuple[str, st
     body = {
         "import_key": audience.import_key,
         "platform": audience.platform,
-        "devices": [{"app_id": audience.app_id, kind: value} for kind, value in devices],
+        "devices": [{"app_id": audience.account.app_id, kind: value} for kind, value in devices],
     }
-    url = (audience.origin or ORIGIN).rstrip("/") + PATH + action
-    return HttpRequest("POST", url, headers_of(audience.api_token), msgspec.json.encode(body))
+    return audience.account.call("POST", PATH + action, body)
 
 
 def verdict(response: HttpResponse, devices: int) -> Verdict:

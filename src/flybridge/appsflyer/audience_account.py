@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
-from flybridge.appsflyer.audience import ImportTarget, common, headers_of, message_of
-from flybridge.appsflyer.report import ORIGIN
+from flybridge.appsflyer.audience import ImportTarget, common, message_of
 from flybridge.delivery.exchange import Halt, HttpRequest, HttpResponse, json_object
 
 PATH: Final = "/api/audiences-external-api/audience"
@@ -33,10 +31,9 @@ class CreatedAudience(Struct, frozen=True):
 
 
 def request(target: ImportTarget, name: str) -> HttpRequest:
-    """Build the request that makes an audience without partners. `target` has the platform, token and origin."""
+    """Build the request that makes an audience without partners. `target` has the platform and the account."""
     body = {"audience_name": name[:LONGEST].ljust(SHORTEST, "_"), "platform": target.platform, "connections": []}
-    url = (target.origin or ORIGIN).rstrip("/") + PATH
-    return HttpRequest("POST", url, headers_of(target.api_token), msgspec.json.encode(body))
+    return target.account.call("POST", PATH, body)
 
 
 def read(response: HttpResponse) -> CreatedAudience | str:

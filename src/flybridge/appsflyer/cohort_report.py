@@ -13,15 +13,13 @@ from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
 from typing import Final
-from urllib.parse import quote
 
-import msgspec
 from msgspec import Struct
 
-from flybridge.appsflyer.report import ORIGIN, ReportRefused, check_status, header_and_lines
+from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused, check_status, header_and_lines
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 
-PATH: Final = "/api/cohorts/v1/data/app/"
+PATH: Final = "/api/cohorts/v1/data/app/{app}?format=csv"
 
 
 class CohortKpi(StrEnum):
@@ -44,9 +42,7 @@ class CohortSource(Struct, frozen=True):
     values: Mapping[int, float]
 
 
-def request(
-    origin: str, api_token: str, app_id: str, kpi: CohortKpi, day: date, *, own_zone: bool = False
-) -> HttpRequest:
+def request(account: AppsFlyerAccount, kpi: CohortKpi, day: date, *, own_zone: bool = False) -> HttpRequest:
     """Build the request for a figure of the installs of a day. `own_zone`: the day is of the app's zone, not of UTC."""
     body = {
         "cohort_type": "user_acquisition",
@@ -58,9 +54,7 @@ def request(
         "preferred_currency": True,
         "preferred_timezone": own_zone,
     }
-    headers = {"Authorization": f"Bearer {api_token}", "Accept": "text/csv", "Content-Type": "application/json"}
-    url = f"{(origin or ORIGIN).rstrip('/')}{PATH}{quote(app_id, safe='')}?format=csv"
-    return HttpRequest("POST", url, headers, msgspec.json.encode(body))
+    return account.call("POST", PATH, body, "text/csv")
 
 
 def read(response: HttpResponse, kpi: CohortKpi) -> Mapping[str, CohortSource]:

@@ -12,12 +12,9 @@ who limit ad tracking can't be erased over this API (`e321`): both are AppsFlyer
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from flybridge.appsflyer.audience import headers_of
-from flybridge.appsflyer.report import ORIGIN
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse, json_object
 from flybridge.identity import IdKind
 from flybridge.records import utc_time
@@ -55,22 +52,19 @@ CODES: Final = {
 }
 
 
-def request(
-    origin: str, api_token: str, *, request_id: str, app_id: str, identity: str, value: str, now_ms: int
-) -> HttpRequest:
+def request(account: AppsFlyerAccount, *, request_id: str, identity: str, value: str, now_ms: int) -> HttpRequest:
     """Build the request for the erasure of one identity.
 
     `request_id` is a UUID v4, `identity` one of the names in `IDENTITIES`.
     """
-    submitted = utc_time(now_ms)
-    body: dict[str, Any] = {
+    body = {
         "subject_request_id": request_id,
         "subject_request_type": "erasure",
-        "submitted_time": submitted,
+        "submitted_time": utc_time(now_ms),
         "subject_identities": [{"identity_type": identity, "identity_value": value, "identity_format": "raw"}],
-        "property_id": app_id,
+        "property_id": account.app_id,
     }
-    return HttpRequest("POST", (origin or ORIGIN).rstrip("/") + PATH, headers_of(api_token), msgspec.json.encode(body))
+    return account.call("POST", PATH, body)
 
 
 def read(response: HttpResponse) -> Erasure:

@@ -16,20 +16,19 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
-from urllib.parse import quote
 
 from flybridge.appsflyer.report import (
     MINUTE_S,
+    AppsFlyerAccount,
     ReportLine,
     ReportRefused,
     SpendRow,
     check_status,
     header_and_lines,
-    report_request,
 )
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 
-PATH: Final = "/api/master-agg-data/v4/app/"
+PATH: Final = "/api/master-agg-data/v4/app/{app}"
 LONGEST_DAYS: Final = 31
 GROUPINGS: Final = ("app_id", "install_time", "pid", "c", "geo")
 KPIS: Final = ("impressions", "clicks", "installs", "cost", "revenue")
@@ -41,17 +40,7 @@ MOST_EVENTS: Final = 50
 _COUNTABLE: Final = re.compile(r"\w+", re.ASCII)
 
 
-class MasterRow(SpendRow, frozen=True):
-    """One row. `app_id` is empty if the report has no such column."""
-
-    app_id: str
-    installs: int | None
-    revenue: float | None
-
-
-def request(
-    origin: str, api_token: str, app_id: str, first: date, last: date, *, own_zone: bool = False
-) -> HttpRequest:
+def request(account: AppsFlyerAccount, first: date, last: date, *, own_zone: bool = False) -> HttpRequest:
     """Build the request. `own_zone` asks for days in the app's zone instead of UTC. Amounts are in its currency."""
     given = {
         "from": first.isoformat(),
@@ -61,7 +50,7 @@ def request(
         "currency": "preferred",
         "timezone": "preferred" if own_zone else "",
     }
-    return report_request(origin, api_token, PATH + quote(app_id, safe=""), given)
+    return account.report(PATH, given)
 
 
 def is_countable(event: str) -> bool:
@@ -70,7 +59,7 @@ def is_countable(event: str) -> bool:
 
 
 def activity_request(
-    origin: str, api_token: str, app_id: str, day: date, events: Sequence[str], *, own_zone: bool = False
+    account: AppsFlyerAccount, day: date, events: Sequence[str], *, own_zone: bool = False
 ) -> HttpRequest:
     """Build the request for how often these events happened on a day, by media source: at most `MOST_EVENTS`."""
     given = {
@@ -80,7 +69,7 @@ def activity_request(
         "kpis": ",".join(f"{ACTIVITY}{event}" for event in events),
         "timezone": "preferred" if own_zone else "",
     }
-    return report_request(origin, api_token, PATH + quote(app_id, safe=""), given)
+    return account.report(PATH, given)
 
 
 def read_activity(response: HttpResponse, events: Sequence[str]) -> Mapping[str, Mapping[str, int | None]]:
@@ -113,12 +102,12 @@ def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
-def freshness_request(origin: str, api_token: str) -> HttpRequest:
+def freshness_request(account: AppsFlyerAccount) -> HttpRequest:
     """Build the request for the last day that the Master API has."""
-    return report_request(origin, api_token, "/api/master-agg-data/lastupdate", {})
+    return account.report("/api/master-agg-data/lastupdate", {})
 
 
-def read(response: HttpResponse) -> list[MasterRow]:
+def read(response: HttpResponse) -> list[SpendRow]:
     """Return the rows in an answer. Raises `ReportRefused`."""
     _check(response)
     _, lines = header_and_lines(response, NEEDED)
@@ -147,8 +136,8 @@ def _check(response: HttpResponse) -> None:
     check_status(response, "the Master API")
 
 
-def _row(line: ReportLine) -> MasterRow:
-    return MasterRow(
+def _row(line: ReportLine) -> SpendRow:
+    return SpendRow(
         line.day("install time"),
         line.source("media source"),
         line.text("campaign"),
@@ -156,7 +145,4 @@ def _row(line: ReportLine) -> MasterRow:
         line.whole("impressions"),
         line.whole("clicks"),
         line.figure("cost"),
-        line.text("app id", "app_id"),
-        line.whole("installs"),
-        line.figure("revenue"),
     )

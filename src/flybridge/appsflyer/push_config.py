@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
-from flybridge.appsflyer.audience import headers_of
-from flybridge.appsflyer.report import ORIGIN
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 
-PATH: Final = "/api/pushapi/v1.0"
+PATH: Final = "/api/pushapi/v1.0/app/{app}"
+TOKENS: Final = "/api/pushapi/v1.0/tokens/app/{app}"
 
 CONVERSIONS: Final = (
     "install", "organic-install", "re-engagement", "re-attribution", "reinstall", "organic-reinstall",
@@ -54,25 +54,19 @@ class _Configuration(msgspec.Struct):
     code: str = ""
 
 
-def read_request(origin: str, api_token: str, app_id: str) -> HttpRequest:
+def read_request(account: AppsFlyerAccount) -> HttpRequest:
     """Build the request for the endpoints of an app."""
-    return HttpRequest("GET", _url(origin, f"app/{quote(app_id, safe='')}"), headers_of(api_token), b"")
+    return account.call("GET", PATH)
 
 
-def write_request(origin: str, api_token: str, app_id: str, endpoints: Sequence[Endpoint]) -> HttpRequest:
+def write_request(account: AppsFlyerAccount, endpoints: Sequence[Endpoint]) -> HttpRequest:
     """Build the request that replaces the endpoints of an app."""
-    body = msgspec.json.encode({"endpoints": endpoints})
-    return HttpRequest("PUT", _url(origin, f"app/{quote(app_id, safe='')}"), headers_of(api_token), body)
+    return account.call("PUT", PATH, {"endpoints": endpoints})
 
 
-def token_request(origin: str, api_token: str, app_id: str, token: str, header: str) -> HttpRequest:
+def token_request(account: AppsFlyerAccount, token: str, header: str) -> HttpRequest:
     """Build the request that sets the token of an app's endpoints, and the header that carries it."""
-    body = msgspec.json.encode({"token": token, "token_name": header})
-    return HttpRequest("PUT", _url(origin, f"tokens/app/{quote(app_id, safe='')}"), headers_of(api_token), body)
-
-
-def _url(origin: str, path: str) -> str:
-    return f"{(origin or ORIGIN).rstrip('/')}{PATH}/{path}"
+    return account.call("PUT", TOKENS, {"token": token, "token_name": header})
 
 
 def read(response: HttpResponse) -> list[dict[str, Any]] | str:

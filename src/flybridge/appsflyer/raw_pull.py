@@ -16,11 +16,11 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.appsflyer.columns import columns_of, is_raw_data
-from flybridge.appsflyer.report import ReportRefused, check_status, report_request, said
+from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused, check_status, said
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.records import clock_time
 
-PATH: Final = "/api/raw-data/export/app/{app_id}/{report}/v5"
+PATH: Final = "/api/raw-data/export/app/{{app}}/{report}/v5"
 MAX_ROWS: Final = 1_000_000
 LOOKBACK_DAYS: Final = 89
 """The documented limit is 90 days. The ninetieth day is refused, or half of it is, by the hour of the request."""
@@ -114,7 +114,7 @@ def pull_request(origin: str, api_token: str, app_id: str, report: PullReport, w
         "maximum_rows": str(MAX_ROWS),
         "additional_fields": report.additional,
     }
-    return report_request(origin, api_token, PATH.format(app_id=app_id, report=report.name), given)
+    return AppsFlyerAccount(app_id, api_token, origin).report(PATH.format(report=report.name), given)
 
 
 def check_pulled(response: HttpResponse, report: str, now_s: int) -> None:

@@ -13,8 +13,8 @@ import io
 from collections.abc import Iterator, Mapping
 from datetime import date
 from math import isfinite
-from typing import Final
-from urllib.parse import urlencode
+from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +26,31 @@ ORIGIN: Final = "https://hq1.appsflyer.com"
 UNKNOWN: Final = frozenset({"", "n/a", "none", "null", "-"})
 QUOTAS: Final = ("limit reached", "limit has been reached", "calls limit")
 MINUTE_S: Final = 60.0
+
+
+class AppsFlyerAccount(Struct, frozen=True):
+    """An app in AppsFlyer, and the API token V2 of its account. `origin` is empty for AppsFlyer's own host.
+
+    In the paths of requests `{app}` stands for the app.
+    """
+
+    app_id: str
+    api_token: str
+    origin: str = ""
+
+    def _url(self, path: str) -> str:
+        return (self.origin or ORIGIN).rstrip("/") + path.format(app=quote(self.app_id, safe=""))
+
+    def report(self, path: str, given: Mapping[str, str]) -> HttpRequest:
+        """Build the request for a report. Parameters that are empty are left out."""
+        query = urlencode({name: value for name, value in given.items() if value}, safe=",+*-/().")
+        headers = {"Authorization": f"Bearer {self.api_token}", "Accept": "text/csv"}
+        return HttpRequest("GET", f"{self._url(path)}{'?' if query else ''}{query}", headers, b"")
+
+    def call(self, method: str, path: str, body: Any = None, accept: str = "application/json") -> HttpRequest:
+        """Build a request with a JSON body, or without one."""
+        headers = {"Authorization": f"Bearer {self.api_token}", "Content-Type": "application/json", "Accept": accept}
+        return HttpRequest(method, self._url(path), headers, b"" if body is None else msgspec.json.encode(body))
 
 
 class SpendRow(Struct, frozen=True):
@@ -50,13 +75,6 @@ class ReportRefused(FlybridgeError):
         super().__init__(sentence)
         self.again_s = again_s
         self.quota = quota
-
-
-def report_request(origin: str, api_token: str, path: str, given: Mapping[str, str]) -> HttpRequest:
-    """Build the request for a report. Parameters that are empty are left out."""
-    query = urlencode({name: value for name, value in given.items() if value}, safe=",+*-/().")
-    headers = {"Authorization": f"Bearer {api_token}", "Accept": "text/csv"}
-    return HttpRequest("GET", f"{(origin or ORIGIN).rstrip('/')}{path}{'?' if query else ''}{query}", headers, b"")
 
 
 def check_status(response: HttpResponse, what: str) -> None:

@@ -33,7 +33,7 @@ def targets(plans: Mapping[Name, AudiencePlan], now_ms: int, at_once: Collection
             app,
             name,
             plan.rule.settings.cohort,
-            content_key(b"audience", plan.audience.app_id.encode(), plan.audience.import_key.encode()),
+            content_key(b"audience", plan.audience.account.app_id.encode(), plan.audience.import_key.encode()),
             now_ms if (app, name) in at_once else next_ms(app, name, plan.cadence, now_ms),
         )
         for (app, name), plan in plans.items()

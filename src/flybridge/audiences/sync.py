@@ -248,9 +248,8 @@ class AudienceSync:
     async def _extra_rows(
         self, work: Work, kind: str, stop: asyncio.Event | None, part: Sequence[Device], *, remove: bool
     ) -> _Done:
-        audience = work.plan.audience
         pairs = [(one.value, one.extra) for one in part]
-        request = additional.request(audience.origin, audience.api_token, audience.app_id, kind, pairs, remove=remove)
+        request = additional.request(work.plan.audience.account, kind, pairs, remove=remove)
 
         async def read(response: HttpResponse) -> Verdict:
             return additional.verdict(response, len(part))

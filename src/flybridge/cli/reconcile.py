@@ -166,7 +166,7 @@ def _cohorts(
         async with opened_download() as download:
             comparer = CohortComparer(store, download, SystemClock())
             for plan in reconcile_plans_of(settings):
-                if plan.app in todays and plan.api_token:
+                if plan.app in todays and plan.account:
                     await comparer.run(plan, range(question.first, min(question.last + 1, todays[plan.app])))
         return await read(store)
 

@@ -13,7 +13,6 @@ from msgspec import structs
 
 from flybridge.appsflyer.aggregate import AggregateRow
 from flybridge.appsflyer.cost_file import CostFileRow
-from flybridge.appsflyer.master import MasterRow
 from flybridge.appsflyer.report import SpendRow
 from flybridge.insight.metrics import MICRO
 from flybridge.store.performance import CostRow, by_place, country_label, day_number, label, source_label
@@ -43,7 +42,7 @@ def costs_of_aggregates(
     return _known(places.values())
 
 
-def costs_of_master(app: str, currency: str, rows: Iterable[MasterRow]) -> list[CostRow]:
+def costs_of_master(app: str, currency: str, rows: Iterable[SpendRow]) -> list[CostRow]:
     """Return the costs in a report of the Master API."""
     return _known(by_place(_row(app, currency, row, row.country) for row in rows).values())
 

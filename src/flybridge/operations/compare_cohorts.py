@@ -175,7 +175,8 @@ class CohortComparer:
         return found
 
     async def _answer(self, plan: ReconcilePlan, kpi: CohortKpi, day: int) -> Mapping[str, CohortSource] | str:
-        made = request(plan.base_url, plan.api_token, plan.app_id, kpi, date_of(day), own_zone=plan.zone != "UTC")
+        assert plan.account is not None, "the caller has looked"
+        made = request(plan.account, kpi, date_of(day), own_zone=plan.zone != "UTC")
         problem = ""
         for _ in range(TRIES):
             await self._pause()

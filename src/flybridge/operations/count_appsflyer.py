@@ -60,17 +60,9 @@ async def count_appsflyer(plan: ReconcilePlan, download: Download, first: int, l
 
 
 async def _report(plan: ReconcilePlan, download: Download, first: int, last: int, *, reattr: bool = False) -> Aggregate:
-    report = AggregateReport.PARTNERS_BY_DATE
-    request = aggregate.request(
-        plan.base_url,
-        plan.api_token,
-        plan.app_id,
-        report,
-        first=date_of(first),
-        last=date_of(last),
-        timezone=plan.zone,
-        reattr=reattr,
-    )
+    assert plan.account is not None, "the caller has looked"
+    report, days = AggregateReport.PARTNERS_BY_DATE, (date_of(first), date_of(last))
+    request = aggregate.request(plan.account, report, *days, timezone=plan.zone, reattr=reattr)
     return await _told(download, request, partial(aggregate.read, report=report))
 
 
@@ -94,7 +86,7 @@ async def _acquisition(plan: ReconcilePlan, download: Download, first: int, last
             unknown[day].add(source)
         else:
             installs[day][source] += row.installs
-        events[day][source] += sum(one.count or 0 for one in row.events.values())
+        events[day][source] += row.events
         revenue[day][source] += round((row.revenue or 0) * MICRO)
     is_same = read.currency in {"", plan.currency}
     counts = {
@@ -127,8 +119,8 @@ async def count_activity(plan: ReconcilePlan, download: Download, events: Mappin
 
     Days that the Master API does not have yet are left out.
     """
-    fresh = master.freshness_request(plan.base_url, plan.api_token)
-    newest = await _told(download, fresh, master.read_freshness)
+    assert plan.account is not None, "the caller has looked"
+    newest = await _told(download, master.freshness_request(plan.account), master.read_freshness)
     found: Activity = {}
     for day, names in events.items():
         if day > day_number(newest):
@@ -137,9 +129,7 @@ async def count_activity(plan: ReconcilePlan, download: Download, events: Mappin
         found[day] = {}
         for at in range(0, len(asked), master.MOST_EVENTS):
             piece = asked[at : at + master.MOST_EVENTS]
-            request = master.activity_request(
-                plan.base_url, plan.api_token, plan.app_id, date_of(day), piece, own_zone=plan.zone != "UTC"
-            )
+            request = master.activity_request(plan.account, date_of(day), piece, own_zone=plan.zone != "UTC")
             read = await _told(download, request, partial(master.read_activity, events=piece))
             found[day] |= {event: _by_source(counts) for event, counts in read.items() if None not in counts.values()}
     return found

@@ -30,7 +30,7 @@ from flybridge.config.template import push_url
 from flybridge.delivery.exchange import HttpRequest, HttpResponse, Transport
 from flybridge.errors import TransportError
 from flybridge.operations.doctor import Check
-from flybridge.wiring import cohort_credentials_of
+from flybridge.wiring import appsflyer_account_of, cohort_credentials_of
 
 MONTHLY_DOWNLOADS: Final = 500
 """Cohort downloads that Amplitude allows a project in a month on most plans."""
@@ -131,9 +131,9 @@ async def _secret_key(app: App, transport: Transport) -> Check:
 
 async def _push_config(config: Config, app: App, transport: Transport) -> list[Check]:
     token = f"appsflyer.api_token of {app.name}"
-    assert app.appsflyer.api_token is not None, "the caller has looked"
-    request = push_config.read_request(app.appsflyer.base_url, app.appsflyer.api_token.reveal(), app.appsflyer_app_id)
-    answer = await _send(transport, token, request)
+    account = appsflyer_account_of(app)
+    assert account is not None, "the caller has looked"
+    answer = await _send(transport, token, push_config.read_request(account))
     if isinstance(answer, Check):
         return [answer]
     endpoints = push_config.read(answer)

@@ -24,7 +24,7 @@ from flybridge.identity import IdKind, Keyring, usable
 from flybridge.identity.mentions import mentions
 from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt, VendorStep
-from flybridge.wiring import cohort_credentials_of
+from flybridge.wiring import appsflyer_account_of, cohort_credentials_of
 
 ADVERTISING: Final = (IdKind.IDFA, IdKind.ADID, IdKind.OAID, IdKind.IDFV, IdKind.APP_SET_ID)
 
@@ -244,13 +244,12 @@ async def _ask_amplitude(
 
 
 def _appsflyer_request(step: VendorStep, person: PersonIds, app: App, now_ms: int) -> HttpRequest:
-    assert app.appsflyer.api_token is not None, "the plan has seen to it"
+    account = appsflyer_account_of(app)
+    assert account is not None, "the plan has seen to it"
     kind = IdKind(step.kind)
     return appsflyer.request(
-        app.appsflyer.base_url,
-        app.appsflyer.api_token.reveal(),
+        account,
         request_id=str(UUID(step.request_id)),
-        app_id=app.appsflyer_app_id,
         identity=appsflyer.IDENTITIES[app.platform.value][kind],
         value=(person.of_kind(kind) or "").strip(),
         now_ms=now_ms,

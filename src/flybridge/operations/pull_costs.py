@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from flybridge.appsflyer import aggregate, master
 from flybridge.appsflyer.aggregate import AggregateReport
-from flybridge.appsflyer.report import ReportRefused
+from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused, SpendRow
 from flybridge.config.apps import CostsFrom
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download
@@ -29,6 +29,7 @@ from flybridge.operations.whole_report import whole_report
 from flybridge.store.performance import CostRow, date_of, day_number
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
+from flybridge.wiring import appsflyer_account_of
 
 CORRECTED_DAYS: Final = 90
 STATE: Final = "costs "
@@ -41,12 +42,10 @@ class CostPlan(Struct, frozen=True):
     """
 
     app: str
-    app_id: str
     origin: str
     zone: str
     currency: str
-    api_token: str = ""
-    base_url: str = ""
+    account: AppsFlyerAccount
     folder: Path = Path()
 
 
@@ -57,16 +56,15 @@ def cost_plans_of(config: Config, *, ask_anyway: bool = False) -> list[CostPlan]
     """
     plans = []
     for app in config.apps:
-        chosen, token = app.insight, app.appsflyer.api_token
+        chosen, account = app.insight, appsflyer_account_of(app)
         origin = chosen.costs.value
-        if origin == CostsFrom.NOWHERE and ask_anyway and token is not None and chosen.cost_files is None:
+        if origin == CostsFrom.NOWHERE and ask_anyway and account is not None and chosen.cost_files is None:
             origin = CostsFrom.AGGREGATE.value
-        known = (chosen.timezone, chosen.currency)
-        if origin != CostsFrom.NOWHERE and token is not None:
-            reveal, base_url = token.reveal(), app.appsflyer.base_url
-            plans.append(CostPlan(app.name, app.appsflyer_app_id, origin, *known, reveal, base_url))
+        if origin != CostsFrom.NOWHERE and account is not None:
+            plans.append(CostPlan(app.name, origin, chosen.timezone, chosen.currency, account))
         if chosen.cost_files is not None:
-            plans.append(CostPlan(app.name, app.appsflyer_app_id, "etl", *known, folder=chosen.cost_files))
+            of_app = account or AppsFlyerAccount(app.appsflyer_app_id, "")
+            plans.append(CostPlan(app.name, "etl", chosen.timezone, chosen.currency, of_app, chosen.cost_files))
     return plans
 
 
@@ -87,7 +85,7 @@ async def pull(plan: CostPlan, store: Store, download: Download, *, first: int, 
     """Pull the costs of these days and keep them. Raises `ReportRefused`, and `TransportError` without an answer."""
     if plan.origin == "etl":
         found = await asyncio.to_thread(read_cost_files, plan.folder)
-        rows = costs_of_files(plan.app, plan.currency, [row for row in found if row.app_id == plan.app_id])
+        rows = costs_of_files(plan.app, plan.currency, [row for row in found if row.app_id == plan.account.app_id])
         for run in runs_of_days(row.day for row in rows):
             within = [row for row in rows if run[0] <= row.day <= run[1]]
             await store.replace_costs(plan.app, "etl", within, days=run)
@@ -120,15 +118,7 @@ async def _from_aggregates(plan: CostPlan, download: Download, first: int, last:
     for report in (AggregateReport.PARTNERS_BY_DATE, AggregateReport.GEO_BY_DATE):
         found[report] = []
         for since, until in _pieces(first, last, aggregate.LONGEST_DAYS):
-            request = aggregate.request(
-                plan.base_url,
-                plan.api_token,
-                plan.app_id,
-                report,
-                first=since,
-                last=until,
-                timezone=plan.zone,
-            )
+            request = aggregate.request(plan.account, report, since, until, timezone=plan.zone)
             read = await whole_report(download, request, partial(aggregate.read, report=report))
             found[report] += read.rows
             currency = read.currency or currency
@@ -143,11 +133,11 @@ async def _from_aggregates(plan: CostPlan, download: Download, first: int, last:
 
 
 async def _from_master(plan: CostPlan, download: Download, first: int, last: int) -> tuple[list[CostRow], int, int]:
-    fresh = master.freshness_request(plan.base_url, plan.api_token)
+    fresh = master.freshness_request(plan.account)
     last = min(last, day_number(await whole_report(download, fresh, master.read_freshness)))
-    rows: list[master.MasterRow] = []
+    rows: list[SpendRow] = []
     for since, until in _pieces(first, last, master.LONGEST_DAYS):
-        request = master.request(plan.base_url, plan.api_token, plan.app_id, since, until, own_zone=plan.zone != "UTC")
+        request = master.request(plan.account, since, until, own_zone=plan.zone != "UTC")
         rows += await whole_report(download, request, master.read)
     if not rows:
         raise _empty(plan)
@@ -155,7 +145,9 @@ async def _from_master(plan: CostPlan, download: Download, first: int, last: int
 
 
 def _empty(plan: CostPlan) -> ReportRefused:
-    return ReportRefused(f"AppsFlyer's report about {plan.app_id} has no rows: what was known of its costs stays.")
+    return ReportRefused(
+        f"AppsFlyer's report about {plan.account.app_id} has no rows: what was known of its costs stays."
+    )
 
 
 def _pieces(first: int, last: int, longest: int) -> Sequence[tuple[date, date]]:

@@ -26,7 +26,7 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.store.protocol import Store
-from flybridge.wiring import counting_of
+from flybridge.wiring import appsflyer_account_of, counting_of
 
 SETTLED_MS: Final = HOUR_MS
 """The last hour is left out of a search: reports and pushes of it are not complete."""
@@ -167,14 +167,14 @@ def plan_of(app: App, reports: Sequence[str] = (), *, locker: bool = False) -> P
         raise ConfigError("apps.history.locker", "is needed for this.", "Name the bucket or directory.")
     if locker:
         return PullPlan(app.name, app.appsflyer_app_id, "", by_attribution=_by_attribution(app))
-    token = app.appsflyer.api_token
-    if token is None:
+    account = appsflyer_account_of(app)
+    if account is None:
         raise ConfigError("apps.appsflyer.api_token", "is needed for the Pull API.", "Take the API token V2.")
     return PullPlan(
         app.name,
-        app.appsflyer_app_id,
-        token.reveal(),
-        app.appsflyer.base_url,
+        account.app_id,
+        account.api_token,
+        account.origin,
         tuple(reports) or tuple(report.value for report in app.history.reports),
         _by_attribution(app),
     )

@@ -90,7 +90,7 @@ class Reconciler:
         now_ms = self._clock.now_ms()
         evidence = await self._gather(plan, first, last)
         told = AppsFlyerAnswer({})
-        if plan.api_token:
+        if plan.account is not None:
             told = await count_appsflyer(plan, self._download, first, last)
         activity: Activity = {}
         by_name = ""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from flybridge.amplitude.cohort import Credentials
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.config.apps import App, Platform
 from flybridge.config.settings import Config, Insight
 from flybridge.flow import Flow
@@ -16,7 +17,7 @@ from flybridge.insight.comparison import CONVERSIONS
 from flybridge.mapping.performance import NO_RATES
 from flybridge.mapping.to_amplitude.classify import DISPLAY
 from flybridge.operations.read_raw_evidence import RawSource
-from flybridge.wiring import build_flow, cohort_credentials_of, counting_of, rules_of
+from flybridge.wiring import appsflyer_account_of, build_flow, cohort_credentials_of, counting_of, rules_of
 
 
 class ReconcilePlan(Struct, frozen=True):
@@ -27,12 +28,11 @@ class ReconcilePlan(Struct, frozen=True):
     what tells the app's events from those of another app in the same project, empty if there is none. `events` is how
     many in-app events are compared, `by_export` whether each is looked for by its insert_id, `by_master` whether
     AppsFlyer's Master API is asked for them, and `by_cohorts` whether the daily job asks its Cohort API. Without
-    `credentials` Amplitude is not asked, without `api_token` AppsFlyer, and without `raw` no raw data is read.
+    `credentials` Amplitude is not asked, without `account` AppsFlyer, and without `raw` no raw data is read.
     `currency` is that of the app, and `rates` what others are worth in it.
     """
 
     app: str
-    app_id: str
     platform: str
     route: str
     zone: str
@@ -44,8 +44,7 @@ class ReconcilePlan(Struct, frozen=True):
     events: int
     by_export: bool
     credentials: Credentials | None
-    base_url: str
-    api_token: str
+    account: AppsFlyerAccount | None
     currency: str = "USD"
     rates: Mapping[str, float] = NO_RATES
     raw: RawSource | None = None
@@ -55,7 +54,7 @@ class ReconcilePlan(Struct, frozen=True):
     @property
     def asks(self) -> bool:
         """Whether a vendor can be asked at all."""
-        return self.credentials is not None or bool(self.api_token)
+        return self.credentials is not None or self.account is not None
 
 
 def reconcile_plans_of(config: Config) -> list[ReconcilePlan]:
@@ -80,20 +79,19 @@ def _project(app: App) -> tuple[str, str]:
 
 
 def _raw(app: App, config: Config, flow: Flow) -> RawSource | None:
-    chosen, token = config.insight.reconcile_by_raw_data, app.appsflyer.api_token
-    if not chosen or token is None or app.platform is Platform.OTHER:
+    account = appsflyer_account_of(app)
+    if not config.insight.reconcile_by_raw_data or account is None or app.platform is Platform.OTHER:
         return None
     reports = tuple(report.value for report in app.history.reports)
-    pull = PullPlan(app.name, app.appsflyer_app_id, token.reveal(), app.appsflyer.base_url, reports)
+    pull = PullPlan(app.name, account.app_id, account.api_token, account.origin, reports)
     return RawSource(pull, flow.filings, config.data_dir)
 
 
 def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool, raw: RawSource | None) -> ReconcilePlan:
-    rules, token = rules_of(app), app.appsflyer.api_token
+    rules = rules_of(app)
     on_v2 = rules.route == "http_v2"
     return ReconcilePlan(
         app.name,
-        app.appsflyer_app_id,
         platform,
         rules.route,
         app.insight.timezone,
@@ -107,9 +105,8 @@ def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool, raw: Raw
         insight.reconcile_by_export and on_v2,
         # Two apps of one platform in one project can't be told apart there.
         cohort_credentials_of(app) if is_alone else None,
-        app.appsflyer.base_url,
         # Apps of other platforms have no aggregate reports.
-        token.reveal() if token is not None and app.platform is not Platform.OTHER else "",
+        appsflyer_account_of(app) if app.platform is not Platform.OTHER else None,
         app.insight.currency,
         app.insight.rates,
         raw,

@@ -8,6 +8,7 @@ from flybridge.config.settings import Config
 from flybridge.config.template import push_url
 from flybridge.delivery.exchange import HttpRequest, Transport
 from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.wiring import appsflyer_account_of
 
 
 async def set_up(config: Config, app: App, transport: Transport) -> list[str]:
@@ -16,9 +17,9 @@ async def set_up(config: Config, app: App, transport: Transport) -> list[str]:
     Other endpoints of the app stay as they are; the token is that of all of them. Raises `ConfigError` if a setting is
     missing, and `FlybridgeError` with AppsFlyer's reason.
     """
-    token, secret = app.appsflyer.api_token, app.appsflyer.push_token
+    account, secret = appsflyer_account_of(app), app.appsflyer.push_token
     where = f"apps[{config.apps.index(app)}]"
-    if token is None:
+    if account is None:
         raise ConfigError(
             f"{where}.appsflyer.api_token", "is missing.", "Set AppsFlyer's API token V2 to apply a set-up."
         )
@@ -28,19 +29,19 @@ async def set_up(config: Config, app: App, transport: Transport) -> list[str]:
         raise ConfigError(
             f"{where}.platform", "is none that AppsFlyer's API configures.", "Enter the endpoint by hand."
         )
-    origin, app_id, url = app.appsflyer.base_url, app.appsflyer_app_id, push_url(config, app)
-    endpoints = await _ask(transport, push_config.read_request(origin, token.reveal(), app_id))
+    url = push_url(config, app)
+    endpoints = await _ask(transport, push_config.read_request(account))
     mine, in_app = push_config.ours(endpoints, url), app.route is Route.HTTP_V2
     done = []
     if len(mine) == 1 and not push_config.differences(mine[0], app.platform.value, in_app=in_app):
         done.append(f"{app.name}: the endpoint {url} is as flybridge needs it already.")
     else:
         new = push_config.merged(endpoints, url, in_app=in_app)
-        await _ask(transport, push_config.write_request(origin, token.reveal(), app_id, new))
+        await _ask(transport, push_config.write_request(account, new))
         done.append(f"{app.name}: the endpoint {url} is {'corrected' if mine else 'added'} in AppsFlyer.")
     if secret is not None and secret.reveal():
         header = app.appsflyer.token_header
-        await _ask(transport, push_config.token_request(origin, token.reveal(), app_id, secret.reveal(), header))
+        await _ask(transport, push_config.token_request(account, secret.reveal(), header))
         others = len(endpoints) - len(mine)
         shared = f" The app's {others} other endpoints are sent it, too." if others else ""
         done.append(f"{app.name}: the token is set, in the header {header}.{shared}")
