@@ -7,10 +7,12 @@ import csv
 import gzip
 import io
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -20,6 +22,7 @@ import pytest
 import zstandard
 
 from flybridge.appsflyer.columns import columns_of
+from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_time import has_fraction, time_ms
 from flybridge.appsflyer.raw_report import Report, report_named, report_of
 from flybridge.errors import ConfigError, FlybridgeError
@@ -49,7 +52,19 @@ def texts(rows: list[RawRow | BadRow]) -> list[str]:
 @pytest.mark.parametrize(
     ("column", "field"), [*DEFAULT, *((c, n) for _, c, n in ADDITIONAL), *((f, n) for f, _, n in ADDITIONAL)]
 )
-@pytest.mark.parametrize("spell", [str, str.lower, str.upper, lambda t: t.replace(" ", "_"), lambda t: f" {t} "])
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str,
+        str.lower,
+        str.upper,
+        lambda t: t.replace(" ", "_"),
+        lambda t: f" {t} ",
+        lambda t: t.replace(" ", "."),
+        lambda t: re.sub(r"_?(\d)", r"[\1]", t),
+        lambda t: re.sub(r"(?<=[a-z])(?=\d)", "_", t),
+    ],
+)
 def test_every_column_is_known_however_it_is_spelt(column, field, spell):
     """Display names, API names, other cases and separators lead to the field of the message."""
     assert columns_of([spell(column)]).fields == (field,)
@@ -65,11 +80,39 @@ def test_every_column_is_known_however_it_is_spelt(column, field, spell):
         ("event revenue eur", {"revenue_in_selected_currency": "5", "selected_currency": "EUR"}),
         ("Event Revenue Currency", {"event_revenue_currency": "5"}),
         ("Event Revenue", {"event_revenue": "5"}),
+        ("Event Revenue (USD)", {"event_revenue_usd": "5"}),
+        ("Event Revenue (INR)", {"revenue_in_selected_currency": "5", "selected_currency": "INR"}),
     ],
 )
 def test_the_third_revenue_column_has_many_names(column, row):
     """It is named after the currency that was asked for."""
     assert columns_of([column]).row(["5"]) == row
+
+
+@pytest.mark.parametrize(("column", "field"), [(c, f) for c, f in COLUMNS if f in NAMES])
+def test_every_field_is_known_by_its_letters(column, field):
+    """Programs leave out what stands between the words."""
+    assert columns_of([column.replace(" ", "").replace("_", "")]).fields == (field,)
+
+
+@pytest.mark.parametrize(
+    ("column", "field"),
+    [
+        ("OSVersion", "os_version"),
+        ("HTTPReferrer", "http_referrer"),
+        ("WiFi", "wifi"),
+        ("Re-engagement Window", "af_reengagement_window"),
+        ("is_store_reinstall", "store_reinstall"),
+        ("gp_install_begin_time", "gp_install_begin"),
+        ("contributor_[2]_engagement_type", "contributor_2_engagement_type"),
+        ("Media Source (pid)", "media_source_pid"),
+        ("a_new_column", "a_new_column"),
+        ("", ""),
+    ],
+)
+def test_other_tools_spell_columns_in_their_own_way(column, field):
+    """What is no field by its letters stays what it is."""
+    assert columns_of([column]).fields == (field,)
 
 
 @pytest.mark.parametrize(
@@ -428,6 +471,41 @@ def test_values_of_parquet_that_python_has_none_for_cost_no_row(tmp_path):
     ]
     names = pa.array([b"fine", b"gr\xfcn"], pa.binary()).cast(pa.string(), safe=False)
     assert [row.fields["campaign"] for row in read_parquet(path, campaign=names)] == ["fine", "gr\u00fcn"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (pa.float32(), 0.99, "0.99"),
+        (pa.float16(), 0.5, "0.5"),
+        (pa.float32(), 12345.0, "12345"),
+        (pa.float32(), float("nan"), None),
+        (pa.float64(), 0.1, "0.1"),
+        (pa.float64(), 12345.0, "12345"),
+        (pa.uint64(), 2**63 + 5, str(2**63 + 5)),
+        (pa.decimal128(18, 6), Decimal("9.990000"), "9.990000"),
+        (pa.dictionary(pa.int8(), pa.string()), "a", "a"),
+        (pa.string_view(), "a", "a"),
+        (pa.binary(), "gr\u00fcn".encode("cp1252"), "gr\u00fcn"),
+        (pa.null(), None, None),
+        (pa.list_(pa.string()), ["a"], '["a"]'),
+        (pa.struct([("a", pa.string())]), {"a": "b"}, '{"a":"b"}'),
+        (pa.map_(pa.string(), pa.string()), [("a", "b")], '{"a":"b"}'),
+        (pa.struct([("m", pa.map_(pa.string(), pa.float64()))]), {"m": [("a", 1.5)]}, '{"m":{"a":1.5}}'),
+        (pa.map_(pa.string(), pa.string()), [], None),
+    ],
+)
+def test_every_type_of_parquet_is_read_as_it_would_have_been_pushed(tmp_path, kind, value, text):
+    """Numbers have no digits that nobody has written, and a map is an object."""
+    (row,) = read_parquet(tmp_path / "a.parquet", event_value=pa.array([value], kind))
+    assert row.fields.get("event_value") == text
+
+
+def test_a_parquet_file_that_was_packed_once_more_is_named(tmp_path):
+    """It can't be read from its end, where its index is."""
+    read_parquet(tmp_path / "a.parquet", campaign=pa.array(["x"]))
+    with pytest.raises(FlybridgeError, match="is a Parquet file that was packed with gzip: unpack it"):
+        rows_of(tmp_path / "a.parquet.gz", gzip.compress((tmp_path / "a.parquet").read_bytes()))
 
 
 def test_a_parquet_file_without_columns_of_raw_data_is_refused(tmp_path):

@@ -1,7 +1,8 @@
 """The columns of AppsFlyer's raw-data files: their display names and the names of the same fields in messages.
 
 A display name is the field's name in words (`AppsFlyer ID` is `appsflyer_id`), but for a few. Files of other tools
-write the same names in lower case, with `_` or `-`, or as `eventTime`; some write `contributor1_` for `contributor_1_`.
+write the same names in lower case, with `_`, `-` or brackets, or as `eventTime`; some write `contributor1_` for
+`contributor_1_`. A name is therefore recognised by its letters and digits, whatever stands between them.
 One column changes its name with the request: `Event Revenue USD`, `Event Revenue Preferred`, or the currency itself
 (`Event Revenue INR`).
 
@@ -42,15 +43,20 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "google_play_install_begin_time": "gp_install_begin",
     "google_play_referrer": "gp_referrer",
     "google_play_broadcast_referrer": "gp_broadcast_referrer",
+    "gp_install_begin_time": "gp_install_begin",
+    "is_store_reinstall": "store_reinstall",
     **{f"sub_param_{number}": f"af_sub{number}" for number in range(1, 6)},
 }
 """Columns whose field has another name, by the display name in lower case with `_` for blanks."""
 
 _KNOWN: Final = frozenset(NAMES)
-_BETWEEN: Final = re.compile(r"[\s_-]+")
+_BETWEEN: Final = re.compile(r"[\s_.()\[\]-]+")
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _CONTRIBUTOR: Final = re.compile(r"contributor_?(\d)_(.+)")
 _REVENUE: Final = re.compile(r"event_revenue_([a-z]{3}|preferred)")
+_BY_LETTERS: Final = {name.replace("_", ""): name for name in NAMES} | {
+    name.replace("_", ""): field for name, field in EXCEPTIONS.items()
+}
 
 
 def field_of(column: str) -> str:
@@ -61,14 +67,14 @@ def field_of(column: str) -> str:
         return f"contributor_{number}_{'af_prt' if rest == 'partner' else rest}"
     if name != "event_revenue_usd" and _REVENUE.fullmatch(name) is not None:
         return "revenue_in_selected_currency"
-    return EXCEPTIONS.get(name, name)
+    return _BY_LETTERS.get(name.replace("_", ""), name)
 
 
 def _named(column: str) -> str:
     column = column.strip().removeprefix("\ufeff").strip()
     if _BETWEEN.search(column) is None:  # words that only their capitals tell apart
         column = _HUMP.sub("_", column)
-    return _BETWEEN.sub("_", column.lower()).replace("apps_flyer", "appsflyer")
+    return _BETWEEN.sub("_", column.lower()).strip("_").replace("apps_flyer", "appsflyer")
 
 
 class Columns(Struct, frozen=True):

@@ -14,6 +14,8 @@ from flybridge.system.text_encoding import line_text
 
 BATCH: Final = 2000
 UTC_MARK: Final = "+00:00"
+SHORT: Final = frozenset({"float", "halffloat"})
+"""Types of numbers that Python's would show with digits that nobody has written: 0.9900000095367432 for 0.99."""
 
 
 def parquet_rows(
@@ -57,12 +59,14 @@ def rows_of_batch(
 
 def _values(column: Any) -> list[object]:
     """Return the values of a column, of a type that Python's values have."""
-    if str(column.type).startswith("timestamp[ns"):  # as Spark and pandas write them
-        import pyarrow  # noqa: PLC0415 - an extra
+    import pyarrow  # noqa: PLC0415 - an extra
 
+    if str(column.type).startswith("timestamp[ns"):  # as Spark and pandas write them
         column = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
+    if str(column.type) in SHORT:
+        column = column.cast(pyarrow.string())
     try:
-        return list(column.to_pylist())
+        return list(column.to_pylist(maps_as_pydicts="lossy"))
     except (ValueError, OverflowError):  # a date after the year 9999, or text that is no UTF-8
         return [_value(scalar) for scalar in column]
 

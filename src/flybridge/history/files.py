@@ -336,6 +336,9 @@ class RawRows:
             self.zone, rows = parquet_rows(stored, name, named, zone, start[0])
             yield rows
         elif mark:
-            reader = CsvReader(as_utf8(unpacked(stored, name)), name, named, zone, start)
+            content = unpacked(stored, name)
+            if cast("Any", content).peek(len(_PARQUET)).startswith(_PARQUET):
+                raise FlybridgeError(f"{name} is a Parquet file that was packed with gzip: unpack it.")
+            reader = CsvReader(as_utf8(content), name, named, zone, start)
             self.zone = reader.zone
             yield reader

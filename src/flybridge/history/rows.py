@@ -24,6 +24,7 @@ from flybridge.appsflyer.columns import Columns
 from flybridge.appsflyer.postback_time import has_fraction, local_time, time_ms
 from flybridge.appsflyer.raw_report import BAD_ROW, NO_EVENT_TIME, Report, report_of
 from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.system.text_encoding import line_text
 from flybridge.written_time import zone_of as zone_named
 
 TIMES: Final = (
@@ -182,7 +183,7 @@ def as_text(value: object) -> str:
         case float():
             return repr(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
         case bytes():
-            return value.decode("utf-8", "replace")
+            return line_text(value)
         case dict() | list():
             return _encode(value).decode()
         case _:
