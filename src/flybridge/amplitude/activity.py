@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.cohort import Credentials
-from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.delivery.exchange import HttpRequest, HttpResponse, json_of
 
 PATH: Final = "/api/2/useractivity"
 
@@ -46,12 +46,10 @@ def read(response: HttpResponse) -> AmplitudeUser:
             return AmplitudeUser(problem="Amplitude's 360 queries of this hour are used up.")
         case status:
             return AmplitudeUser(problem=f"Amplitude answered {status}.")
-    try:
-        data = msgspec.json.decode(response.body, type=_Activity).userData
-    except (msgspec.DecodeError, RecursionError):
+    if (answer := json_of(response.body, _Activity)) is None:
         return AmplitudeUser(problem="Amplitude's answer can't be read.")
-    devices = tuple(one for one in data.device_ids or () if isinstance(one, str))
-    return AmplitudeUser(data.user_id or "", devices)
+    data = answer.userData
+    return AmplitudeUser(data.user_id or "", tuple(one for one in data.device_ids or () if isinstance(one, str)))
 
 
 class _UserData(Struct):

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from flybridge.amplitude.cohort import Credentials
-from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse
+from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse, json_of
 
 PATH: Final = "/api/2/deletions/users"
 SEARCH: Final = "/api/2/usersearch"
@@ -38,9 +38,7 @@ def read_search(response: HttpResponse) -> int | Erasure:
     if response.status != 200:
         found = read(response)
         return found if not found.done else Erasure(False, f"Amplitude answered {response.status}: run it again later.")
-    try:
-        answer = msgspec.json.decode(response.body, type=_Found)
-    except (msgspec.DecodeError, RecursionError):
+    if (answer := json_of(response.body, _Found)) is None:
         return Erasure(False, "Amplitude's answer can't be read: check base_url and any proxy, then run it again.")
     # A prefix of a user id, or an Amplitude id, would be another user's.
     ids = {one.amplitude_id for one in answer.matches} if answer.type == BY_ID else set()

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from flybridge.appsflyer.report import AppsFlyerAccount
-from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.delivery.exchange import HttpRequest, HttpResponse, json_of
 
 PATH: Final = "/api/pushapi/v1.0/app/{app}"
 TOKENS: Final = "/api/pushapi/v1.0/tokens/app/{app}"
@@ -71,10 +71,7 @@ def token_request(account: AppsFlyerAccount, token: str, header: str) -> HttpReq
 
 def read(response: HttpResponse) -> list[dict[str, Any]] | str:
     """Return the endpoints in an answer, or in a sentence why there are none. Never raises, never quotes the answer."""
-    try:
-        answer = msgspec.json.decode(response.body or b"{}", type=_Configuration)
-    except (msgspec.DecodeError, RecursionError):
-        answer = _Configuration(code="unreadable")
+    answer = json_of(response.body or b"{}", _Configuration) or _Configuration(code="unreadable")
     match response.status:
         case 200 if answer.code != "unreadable":
             return answer.endpoints

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
-from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.delivery.exchange import HttpRequest, HttpResponse, json_of
 from flybridge.errors import FlybridgeError
 
 ORIGIN: Final = "https://hq1.appsflyer.com"
@@ -110,10 +110,7 @@ def check_status(response: HttpResponse, what: str) -> None:
 def said(body: bytes) -> str:
     """Return the message of an error, whatever form it has."""
     text = body[:2000].decode("utf-8", "replace")
-    try:
-        found = msgspec.json.decode(body[:2000])
-    except (msgspec.DecodeError, RecursionError):
-        return text
+    found = json_of(body[:2000], object)
     if isinstance(found, dict):
         found = found.get("message") or found.get("error") or found
     return found if isinstance(found, str) else text

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from email.utils import parsedate_to_datetime
 from math import isfinite
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from flybridge.records import Delivery
+
+T = TypeVar("T")
 
 MAX_WAIT_S: Final = 24 * 3600.0
 """No vendor may ask for a longer wait."""
@@ -77,13 +79,17 @@ def is_success(body: bytes) -> bool:
         return True
 
 
-def json_object(body: bytes) -> dict[str, Any] | None:
-    """Return the JSON object of an answer; None if it is anything else."""
+def json_of(body: bytes, kind: type[T]) -> T | None:
+    """Return the JSON of an answer as `kind`; None if it is anything else."""
     try:
-        answer = msgspec.json.decode(body)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return answer if isinstance(answer, dict) else None
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of an answer; None if it is anything else."""
+    return json_of(body, dict[str, Any])
 
 
 _BLANKS: Final = b"\xef\xbb\xbf \t\r\n"

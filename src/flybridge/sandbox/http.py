@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,7 +18,6 @@ from msgspec import Struct
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-T = TypeVar("T")
 
 
 class SandboxAnswer(Struct, frozen=True):
@@ -45,14 +44,6 @@ def bearer_of(scope: Scope) -> str:
     """Return the bearer token of a request; empty if there is none."""
     kind, _, token = authorization_of(scope).partition(" ")
     return token if kind == "Bearer" else ""
-
-
-def decoded(body: bytes, kind: type[T]) -> T | None:
-    """Return a body of JSON as `kind`; None if it is none."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError:
-        return None
 
 
 def is_zone(name: str) -> bool:

@@ -15,10 +15,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
-import msgspec
 from msgspec import Struct
 
 from flybridge.clock import Clock
+from flybridge.delivery.exchange import json_of
 from flybridge.sandbox.faults import Fault, FaultKind, Faults
 from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, read_body
 from flybridge.sandbox.played import play_step
@@ -265,11 +265,6 @@ def answer_of(refusal: ErrorAnswer) -> SandboxAnswer:
 
 
 def _identifications(text: str | None) -> list[Identification] | None:
-    if not text:
-        return None
-    try:
-        people = msgspec.json.decode(text, type=list[Identification] | Identification)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    people = people if isinstance(people, list) else [people]
+    given = json_of((text or "").encode(), list[Identification] | Identification)  # type: ignore[arg-type]
+    people = given if isinstance(given, list) else [] if given is None else [given]
     return people if people and all(one.user_id or one.device_id for one in people) else None

@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.clock import Clock
+from flybridge.delivery.exchange import json_object
 from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import SandboxAnswer, Scope, Send, no_such_page, query_of
 from flybridge.sandbox.played import VendorApi, play_step
@@ -148,11 +149,7 @@ def _read(app: str, body: bytes | None, now_ms: int) -> TakenEvent | SandboxAnsw
     """Read an event, or say what is wrong with it."""
     if body is None or len(body) > MAX_BYTES:
         return BAD
-    try:
-        message = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return UNPARSED
-    if not isinstance(message, dict):
+    if (message := json_object(body)) is None:
         return UNPARSED
     appsflyer_id, name, value = message.get("appsflyer_id"), message.get("eventName"), message.get("eventValue")
     if not isinstance(appsflyer_id, str) or not appsflyer_id:
@@ -161,7 +158,7 @@ def _read(app: str, body: bytes | None, now_ms: int) -> TakenEvent | SandboxAnsw
         return BAD
     if not isinstance(value, str):
         return NOT_STRINGIFIED
-    values = _values(value)
+    values = json_object(value.encode()) if value.strip() else {}
     time_said = message.get("eventTime", "")
     if values is None or not isinstance(time_said, str) or (time_said and not _TIME.fullmatch(time_said)):
         return BAD
@@ -178,16 +175,6 @@ def _read(app: str, body: bytes | None, now_ms: int) -> TakenEvent | SandboxAnsw
         value=value,
         body=body.decode(),
     )
-
-
-def _values(text: str) -> dict[str, Any] | None:
-    if not text.strip():
-        return {}
-    try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _revenue(said: Any) -> float | None:

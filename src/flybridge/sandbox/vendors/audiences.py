@@ -21,9 +21,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from flybridge.clock import Clock
+from flybridge.delivery.exchange import json_of
 from flybridge.records import DAY_MS
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, decoded, query_of
+from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, query_of
 from flybridge.sandbox.played import VendorApi
 
 IMPORT: Final = "/api/audiences-import-api/v2/"
@@ -122,7 +123,7 @@ class Audiences(VendorApi):
         action = scope["path"].removeprefix(IMPORT)
         if scope["method"] != "POST" or action not in {"add", "remove", "overwrite"}:
             return SandboxAnswer(404, {"message": "Not found"})
-        if (asked := decoded(body, _Import)) is None:
+        if (asked := json_of(body, _Import)) is None:
             return SandboxAnswer(400, {"message": "Invalid request body"})
         problem = self._problem(action, asked)
         if problem:
@@ -178,7 +179,7 @@ class Audiences(VendorApi):
         trace = {"trace-id": "698ed323-c787-45b5-b792-463c67c94064"}
         if scope["method"] != "PUT":
             return SandboxAnswer(404, {"error": "Page not found", **trace})
-        if (asked := decoded(body, _Bulk)) is None:
+        if (asked := json_of(body, _Bulk)) is None:
             return SandboxAnswer(400, {"error": "Request body must be valid JSON", **trace})
         if asked.key_type not in KEY_TYPES:
             return SandboxAnswer(400, {"error": "Request body must have a valid key_type", **trace})

@@ -20,8 +20,9 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.clock import Clock
+from flybridge.delivery.exchange import json_of
 from flybridge.records import DAY_MS
-from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, decoded, query_of
+from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.cohorts import account
 from flybridge.sandbox.vendors.users import User
@@ -96,7 +97,7 @@ class Deletions(VendorApi):
         return look(known, query_of(scope).get("user", ""))
 
     def _users(self, key: str, body: bytes) -> SandboxAnswer:
-        if (asked := decoded(body, DeletionRequest)) is None:
+        if (asked := json_of(body, DeletionRequest)) is None:
             return SandboxAnswer(400, {"error": "invalid request"})
         if not 0 < len(asked.user_ids) + len(asked.amplitude_ids) <= MAX_USERS:
             return SandboxAnswer(400, {"error": "between 1 and 100 users"})

@@ -16,7 +16,8 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from flybridge.clock import Clock
-from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, decoded, query_of
+from flybridge.delivery.exchange import json_of
+from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, query_of
 from flybridge.sandbox.played import VendorApi
 
 PATH: Final = "/api/pushapi/v1.0/"
@@ -106,7 +107,7 @@ class PushConfig(VendorApi):
         return _error(404, "InvalidVersion", "The API version listed in the URL doesn't exist.")
 
     def _put(self, app: str, body: bytes) -> SandboxAnswer:
-        if (endpoints := (decoded(body, dict[str, list[dict[str, Any]]]) or {}).get("endpoints")) is None:
+        if (endpoints := (json_of(body, dict[str, list[dict[str, Any]]]) or {}).get("endpoints")) is None:
             return _error(422, "SchemaError", "Invalid JSON format or no JSON found. Verify the content and resubmit.")
         if len(endpoints) > MAX_ENDPOINTS:
             return _error(422, "TooManyEndpoints", "Too many endpoints.")
@@ -119,7 +120,7 @@ class PushConfig(VendorApi):
         return SandboxAnswer(200, {"request_id": REQUEST_ID})
 
     def _set_token(self, app: str, body: bytes) -> SandboxAnswer:
-        if (given := decoded(body, dict[str, str | None])) is None:
+        if (given := json_of(body, dict[str, str | None])) is None:
             return _error(400, "JSONParsingError", "An error occurred while parsing the JSON body.")
         token, header = given.get("token"), given.get("token_name") or self.tokens.get(app, ("Authorization", ""))[0]
         if token is None or not _TOKEN.fullmatch(token) or not _HEADER.fullmatch(header):

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields
 
+from flybridge.delivery.exchange import json_object, json_of
 from flybridge.identity import usable
 
 MAX_DEPTH: Final = 40
@@ -249,11 +250,7 @@ def _named(indexes: list[int], bounds: Bounds) -> list[int]:
 
 
 def _explain(body: bytes, bounds: Bounds, knows: Callable[[str], bool]) -> Upload | ErrorAnswer:
-    try:
-        request = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return bad_request("Invalid JSON request body")
-    if not isinstance(request, dict):
+    if (request := json_object(body)) is None:
         return bad_request("Invalid JSON request body")
     for name in ("api_key", "events"):
         if request.get(name) is None:
@@ -309,15 +306,10 @@ def read_attribution(event: str | None) -> Attribution | ErrorAnswer:
     """Read the `event` argument: one event, with a platform and at least one of its platform's ids."""
     if not event:
         return bad_request("Request missing required field", missing_field="event")
-    try:
-        attribution = msgspec.json.decode(event, type=Attribution)
-    except (msgspec.DecodeError, RecursionError):
+    if (attribution := json_of(event.encode(), Attribution)) is None:
         return BAD_ATTRIBUTION
-    sent = (
-        (attribution.idfa, attribution.idfv)
-        if attribution.platform == "ios"
-        else (attribution.adid, attribution.android_app_set_id)
-    )
+    on_ios = attribution.platform == "ios"
+    sent = (attribution.idfa, attribution.idfv) if on_ios else (attribution.adid, attribution.android_app_set_id)
     if attribution.platform not in {"ios", "android"} or not attribution.event_type or not any(sent):
         return BAD_ATTRIBUTION
     return attribution
