@@ -18,7 +18,7 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.insight.costs import read_costs
 from flybridge.insight.question import period
-from flybridge.insight.reported_costs import costs_of_files, runs_of_days
+from flybridge.insight.reported_costs import costs_of_files
 from flybridge.store.performance import CostRow, date_of
 from flybridge.store.protocol import Store
 from flybridge.wiring import counting_of
@@ -85,15 +85,11 @@ def _import_csv(settings: Config, file: Path, only_app: str | None) -> list[dict
 def _import_folder(settings: Config, folder: Path, only_app: str | None) -> list[dict[str, Any]]:
     """Take the rows of Cost ETL files. Returns what was taken of each app."""
     from flybridge.operations.cost_files import read_cost_files  # noqa: PLC0415 - pyarrow is an extra
+    from flybridge.operations.pull_costs import replace_by_files  # noqa: PLC0415
 
     read = read_cost_files(folder)
     apps = [one for one in settings.apps if only_app in (None, one.name)]
-    by_app = {
-        one.name: costs_of_files(
-            one.name, one.insight.currency, (row for row in read if row.app_id == one.appsflyer_app_id)
-        )
-        for one in apps
-    }
+    by_app = {one.name: costs_of_files(one.name, one.appsflyer_app_id, one.insight.currency, read) for one in apps}
     taken = {name: rows for name, rows in by_app.items() if rows}
     if not taken:
         named = ", ".join(sorted({row.app_id for row in read})[:SHOWN])
@@ -101,9 +97,7 @@ def _import_folder(settings: Config, folder: Path, only_app: str | None) -> list
 
     async def work(store: Store) -> None:
         for name, rows in taken.items():
-            for first, last in runs_of_days(row.day for row in rows):
-                within = [row for row in rows if first <= row.day <= last]
-                await store.replace_costs(name, "etl", within, days=(first, last))
+            await replace_by_files(store, name, rows)
 
     with_new_store(settings, work)
     return [_taken(name, rows) for name, rows in taken.items()]

@@ -47,9 +47,10 @@ def costs_of_master(app: str, currency: str, rows: Iterable[SpendRow]) -> list[C
     return _known(by_place(_row(app, currency, row, row.country) for row in rows).values())
 
 
-def costs_of_files(app: str, currency: str, rows: Iterable[CostFileRow]) -> list[CostRow]:
+def costs_of_files(app: str, app_id: str, currency: str, rows: Iterable[CostFileRow]) -> list[CostRow]:
     """Return the costs of one app in Cost ETL files. `currency` is that of rows which name none."""
-    return _known(by_place(_row(app, row.currency or currency, row, row.country) for row in rows).values())
+    own = (row for row in rows if row.app_id == app_id)
+    return _known(by_place(_row(app, row.currency or currency, row, row.country) for row in own).values())
 
 
 def runs_of_days(days: Iterable[int]) -> list[tuple[int, int]]:

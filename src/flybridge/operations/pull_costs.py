@@ -85,10 +85,8 @@ async def pull(plan: CostPlan, store: Store, download: Download, *, first: int, 
     """Pull the costs of these days and keep them. Raises `ReportRefused`, and `TransportError` without an answer."""
     if plan.origin == "etl":
         found = await asyncio.to_thread(read_cost_files, plan.folder)
-        rows = costs_of_files(plan.app, plan.currency, [row for row in found if row.app_id == plan.account.app_id])
-        for run in runs_of_days(row.day for row in rows):
-            within = [row for row in rows if run[0] <= row.day <= run[1]]
-            await store.replace_costs(plan.app, "etl", within, days=run)
+        rows = costs_of_files(plan.app, plan.account.app_id, plan.currency, found)
+        await replace_by_files(store, plan.app, rows)
         days = [row.day for row in rows] or [last]
         first, last = min(days), max(days)
     elif plan.origin == "master":
@@ -100,6 +98,13 @@ async def pull(plan: CostPlan, store: Store, download: Download, *, first: int, 
     done = CostPull(plan.app, plan.origin, now_ms, len(rows), first, last)
     await note(store, done)
     return done
+
+
+async def replace_by_files(store: Store, app: str, rows: Sequence[CostRow]) -> None:
+    """Replace what Cost ETL files have said about these days."""
+    for first, last in runs_of_days(row.day for row in rows):
+        within = [row for row in rows if first <= row.day <= last]
+        await store.replace_costs(app, "etl", within, days=(first, last))
 
 
 async def note(store: Store, pulled: CostPull) -> None:
