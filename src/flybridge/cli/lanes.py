@@ -118,8 +118,6 @@ def _order(context: typer.Context, order: Order, only_app: str | None, endpoint:
         chosen = await _chosen(store, only_app, endpoint, now_ms)
         for lane in chosen:
             await give_order(store, lane, order, now_ms)
-            if order is Order.RETRY:
-                await store.hasten(lane, now_ms)
         return chosen
 
     settings = configured(context.obj, only_app)

@@ -102,12 +102,17 @@ async def reporting(store: Store, now_ms: int) -> int:
 
 
 async def give_order(store: Store, lane: Lane, order: Order, now_ms: int) -> None:
-    """Leave an order for all workers, and delete orders that were carried out long ago."""
+    """Leave an order for all workers, and delete orders that were carried out long ago.
+
+    What is to be sent again is due at once, whether a worker sees the order in time or not.
+    """
     value = msgspec.json.encode(LaneOrder(lane.app, lane.endpoint, order, now_ms))
     await store.put_state(f"{ORDERS}{uuid4().hex}", value)
     old = [name for name, found in await _orders(store) if abs(now_ms - found.at_ms) > KEPT_MS]
     if old:
         await store.drop_states(old)
+    if order is Order.RETRY:
+        await store.hasten(lane, now_ms)
 
 
 async def new_orders(store: Store, known: set[str]) -> Sequence[LaneOrder]:

@@ -43,7 +43,7 @@ def _sending(
     *,
     workers: int,
 ) -> Check | None:
-    name, waiting = f"sending {lane.app} {lane.endpoint}", (depth.due + depth.later + depth.leased) if depth else 0
+    name, waiting = f"sending {lane.app} {lane.endpoint}", depth.waiting if depth else 0
     late_ms = now_ms - depth.oldest_ms if depth and depth.oldest_ms else 0
     circuit = report.circuit if report else None
     if lane not in configured:

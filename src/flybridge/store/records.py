@@ -133,3 +133,8 @@ class LaneDepth(Struct, frozen=True):
     later: int
     leased: int
     oldest_ms: int
+
+    @property
+    def waiting(self) -> int:
+        """How many there are in all."""
+        return self.due + self.later + self.leased

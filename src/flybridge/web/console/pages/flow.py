@@ -73,10 +73,9 @@ class Pulse:
 
     def beat(self, reading: Reading) -> FlowRates:
         """Note the totals of a reading. Return the rates since the oldest that is at most a minute old."""
-        if not self._beats or reading.at_ms > self._beats[-1].at_ms:
-            self._beats.append(_beat_of(reading))
-        elif reading.at_ms < self._beats[-1].at_ms:  # the clock was set back
+        if self._beats and reading.at_ms < self._beats[-1].at_ms:  # the clock was set back
             self._beats.clear()
+        if not self._beats or reading.at_ms > self._beats[-1].at_ms:
             self._beats.append(_beat_of(reading))
         while self._beats[-1].at_ms - self._beats[0].at_ms > SPAN_MS:
             self._beats.popleft()
@@ -96,9 +95,7 @@ class Pulse:
 
 def _beat_of(reading: Reading) -> Beat:
     delivered = sum(count.n for count in reading.counts if count.outcome == OutcomeKind.DELIVERED)
-    waiting = (reading.depth.waiting if reading.depth else 0) + sum(
-        depth.due + depth.later + depth.leased for depth in reading.lanes
-    )
+    waiting = (reading.depth.waiting if reading.depth else 0) + sum(depth.waiting for depth in reading.lanes)
     return Beat(reading.at_ms, sum(line.received for line in reading.account.lines), delivered, waiting)
 
 
@@ -131,13 +128,10 @@ def _order(site: Site) -> Answer:
         depth = next((depth for depth in reading.lanes if depth.lane == lane), None)
         if depth is None and lane not in (reading.circuits or {}):
             return await site.page(request, ENTRY, "missing.html", 404, what="lane")
-        waiting = depth.due + depth.later + depth.leased if depth else 0
+        waiting = depth.waiting if depth else 0
 
         async def work() -> Done:
-            now_ms = site.clock.now_ms()
-            await give_order(site.store, lane, chosen, now_ms)
-            if chosen is Order.RETRY:
-                await site.store.hasten(lane, now_ms)
+            await give_order(site.store, lane, chosen, site.clock.now_ms())
             return Done("The workers do it within a few seconds.")
 
         where = f"{shown(lane.app)}, {ENDPOINTS.get(lane.endpoint, lane.endpoint)}"
@@ -172,8 +166,7 @@ def shown_flow(reading: Reading, rates: FlowRates, latencies: Sequence[StepLaten
                 "later": depth.later if depth else 0,
                 "leased": depth.leased if depth else 0,
                 "oldest": span(reading.at_ms - depth.oldest_ms) if depth and depth.oldest_ms else "-",
-                "waits": bool(depth and depth.due + depth.later + depth.leased)
-                or (circuit is not None and circuit.phase is not Phase.CLOSED),
+                "waits": bool(depth and depth.waiting) or (circuit is not None and circuit.phase is not Phase.CLOSED),
                 "state": _state(lane, circuit, circuits, reading.at_ms),
             }
         )
@@ -186,7 +179,7 @@ def shown_flow(reading: Reading, rates: FlowRates, latencies: Sequence[StepLaten
         "steps": [_step(one) for one in latencies],
         "inbox": inbox,
         "inbox_oldest": span(reading.at_ms - inbox.oldest_ms) if inbox and inbox.oldest_ms else "",
-        "to_send": sum(depth.due + depth.later + depth.leased for depth in reading.lanes),
+        "to_send": sum(depth.waiting for depth in reading.lanes),
         "held": sum(hold.n for hold in reading.holds),
         "delivered": sum(count.n for count in reading.counts if count.outcome == OutcomeKind.DELIVERED),
         "elsewhere": circuits is None,
