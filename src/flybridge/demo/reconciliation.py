@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct, structs
 
 from flybridge.amplitude.dashboard import BUDGET_S
-from flybridge.clock import Clock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, HttpRequest, Transport
 from flybridge.demo.performance import post
@@ -64,14 +63,6 @@ class ReconciliationVerdict(Struct, frozen=True):
     wrong: Sequence[str] = ()
 
 
-class MovableTime(Clock, Protocol):
-    """A clock in the time of the traffic, which the sandbox follows, and whose waits take no time."""
-
-    async def move(self, now_ms: int) -> None:
-        """Move to a time, at which Amplitude's budget is whole again."""
-        ...
-
-
 class SandboxTime:
     """A clock in the time of the traffic, whose waits move the time of a sandbox in another process."""
 
@@ -99,6 +90,10 @@ class JumpingTime(JumpingClock):
     async def move(self, now_ms: int) -> None:
         """Move to a time, or as far as Amplitude's budget needs."""
         self.advance(max(BUDGET_S, (now_ms - self.now_ms()) / 1000))
+
+
+MovableTime = SandboxTime | JumpingTime
+"""A clock in the time of the traffic, which the sandbox follows, and whose waits take no time."""
 
 
 async def tell_raw_data(transport: Transport, origin: str, config: Config, messages: Sequence[TrafficMessage]) -> None:

@@ -5,9 +5,9 @@ Only the package `service` names concrete backend classes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from flybridge.clock import Clock
 from flybridge.config.settings import Config
@@ -22,6 +22,10 @@ from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Store
 from flybridge.store.sqlite.cohorts import SqliteCohorts
 from flybridge.store.sqlite.store import SqliteStore
+
+if TYPE_CHECKING:
+    from flybridge.store.postgres.cohorts import PostgresCohorts
+    from flybridge.store.postgres.store import PostgresStore
 
 AUTO_BYTES: Final = 16 * 2**30
 """The bound that a stream without `cluster.max_bytes` gets, if the servers have room for it."""
@@ -58,11 +62,7 @@ def open_store(config: Config, *, checks_seal: bool = True) -> Store:
     return SqliteStore(config.data_dir / "store.db", seal, cells, checks_seal=checks_seal, keeps_messages=keeps)
 
 
-class _OpensPostgres(Protocol):
-    def __call__(self, dsn: str, seal: Seal, max_cells: int, *, checks_seal: bool, keeps_messages: bool) -> Store: ...
-
-
-def _postgres() -> tuple[_OpensPostgres, Callable[[str, Seal], CohortStore]]:
+def _postgres() -> tuple[type[PostgresStore], type[PostgresCohorts]]:
     try:
         from flybridge.store.postgres.cohorts import PostgresCohorts  # noqa: PLC0415
         from flybridge.store.postgres.store import PostgresStore  # noqa: PLC0415 - psycopg is an extra
