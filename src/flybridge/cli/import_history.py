@@ -17,13 +17,11 @@ from flybridge.config.apps import App
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import RawFile, find_files
-from flybridge.history.run import HistoryImport, ImportPlan, day_span, overlap, refused
+from flybridge.history.run import HistoryImport, ImportPlan, day_span, refused
 from flybridge.history.survey import Survey
 from flybridge.history.take import Taken
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution
-from flybridge.records import DAY_MS, day_of
+from flybridge.operations.read_history import check_live_days
 from flybridge.service.backends import opened_inbox, opened_store
-from flybridge.store.protocol import Store
 from flybridge.wiring import build_flow
 
 PLAIN_S: Final = 10.0
@@ -58,7 +56,7 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
         options.timezone,
         from_ms,
         until_ms,
-        app.mapping.double_attribution is DoubleAttribution.BOTH,
+        app.by_attribution,
         options.again,
         options.rate,
     )
@@ -74,7 +72,9 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
             raise FlybridgeError("\n".join(survey.problems))
         if options.dry_run or asks:
             _show_survey(survey, options)
-        await _check_live_days(settings, app, survey, store, clock.now_ms())
+        more, remedy = ": those in the files would be sent a second time", "Leave these days out with --from and --to."
+        days = (survey.first_day, survey.last_day)
+        await check_live_days(settings, store, app, days, clock.now_ms(), more=more, remedy=remedy)
         if options.dry_run:
             if survey.problems:
                 raise typer.Exit(1)
@@ -93,19 +93,6 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
     _show_taken(done, options.as_json)
     if any(one.bad or one.problem for one in done):
         raise typer.Exit(1)
-
-
-async def _check_live_days(settings: Config, app: App, survey: Survey, store: Store, now_ms: int) -> None:
-    """Refuse days that were received live and whose keys are gone: their events would be sent again."""
-    counts = [(count.source, count.day) for count in await store.counts() if count.app == app.name]
-    forgotten = day_of(now_ms - (settings.retention.dedup_days + 1) * DAY_MS)
-    if days := overlap(counts, survey.first_day, survey.last_day, forgotten):
-        raise ConfigError(
-            "retention.dedup_days",
-            f"events of {days} were received live, and are remembered for {settings.retention.dedup_days} days only: "
-            "those in the files would be sent a second time.",
-            "Leave these days out with --from and --to.",
-        )
 
 
 class Meter:

@@ -19,8 +19,8 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.history.gaps import CAUSES, Gap, GapReport
 from flybridge.history.pull import Pulled
-from flybridge.history.run import day_span, overlap
-from flybridge.operations.read_history import HistoryReader
+from flybridge.history.run import day_span
+from flybridge.operations.read_history import HistoryReader, check_live_days
 from flybridge.records import DAY_MS, day_of
 from flybridge.service.backends import opened, opened_download
 from flybridge.system.running import run
@@ -180,14 +180,9 @@ async def _span(
         raise ConfigError("--from", f"{from_day} has not begun: it is {day_of(now_ms)}.", "Name a day that has.")
     if not locker and from_ms < now_ms - (LOOKBACK_DAYS + 1) * DAY_MS:
         raise ConfigError("--from", f"AppsFlyer's reports reach {LOOKBACK_DAYS} days back.", "Import files instead.")
-    counts = [(count.source, count.day) for count in await reader.store.counts() if count.app == app.name]
-    kept = reader.config.retention.dedup_days
-    if days := overlap(counts, day_of(from_ms), day_of(until_ms - 1), day_of(now_ms - (kept + 1) * DAY_MS)):
-        raise ConfigError(
-            "retention.dedup_days",
-            f"events of {days} were received live, and are remembered for {kept} days only.",
-            "Ask for later days, or for days before flybridge received any.",
-        )
+    remedy = "Ask for later days, or for days before flybridge received any."
+    days = (day_of(from_ms), day_of(until_ms - 1))
+    await check_live_days(reader.config, reader.store, app, days, now_ms, remedy=remedy)
     return from_ms, until_ms
 
 

@@ -18,7 +18,7 @@ from flybridge.errors import ConfigError
 from flybridge.identity.matching import MAX_WINDOW_HOURS
 from flybridge.mapping.conditions import Name, ShortName
 from flybridge.mapping.restrictions import Policy
-from flybridge.mapping.to_amplitude.settings import CustomerUserId, EventMapping
+from flybridge.mapping.to_amplitude.settings import CustomerUserId, DoubleAttribution, EventMapping
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.mapping.to_appsflyer.settings import Stream
 from flybridge.system.secret import MAY_BE_EMPTY, Secret
@@ -255,6 +255,11 @@ class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Amplitude events that go to AppsFlyer."""
     audiences: tuple[AudienceSettings, ...] = ()
     """Amplitude cohorts that go to AppsFlyer Audiences."""
+
+    @property
+    def by_attribution(self) -> bool:
+        """Whether both copies of an event that AppsFlyer attributes twice are sent."""
+        return self.mapping.double_attribution is DoubleAttribution.BOTH
 
 
 def streams_of(app: App, path: str = "") -> tuple[StreamRules, ...]:

@@ -17,7 +17,6 @@ from flybridge.errors import ConfigError
 from flybridge.flow import Flow
 from flybridge.history.batches import map_files
 from flybridge.history.run import refused
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.wiring import build_flow
 
 
@@ -42,5 +41,5 @@ def map_configured(batches: Iterable[Any], *, config: str, app: str, zone: str |
         flow=flow,
         zone=zone,
         now_ms=now_ms,
-        by_attribution=found.mapping.double_attribution is DoubleAttribution.BOTH,
+        by_attribution=found.by_attribution,
     )

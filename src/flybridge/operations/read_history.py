@@ -19,12 +19,11 @@ from flybridge.history.gaps import KIND, GapFinder, GapReport
 from flybridge.history.locker import Locker, LockerFollower
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, Pulled, PullPlan, taking
-from flybridge.history.run import PROGRESS, refused
+from flybridge.history.run import PROGRESS, overlap, refused
 from flybridge.history.schedule import ReadTask, TaskResult
 from flybridge.history.uptime import read_uptime
 from flybridge.inbox.protocol import Inbox
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution
-from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.records import DAY_MS, HOUR_MS, day_of
 from flybridge.store.protocol import Store
 from flybridge.wiring import appsflyer_account_of, counting_of
 
@@ -110,7 +109,7 @@ class HistoryReader(Struct, frozen=True):
             data_dir=self.config.data_dir,
             clock=self.clock,
             wait_ms=round(app.history.locker_wait_hours * HOUR_MS),
-            by_attribution=_by_attribution(app),
+            by_attribution=app.by_attribution,
         )
 
     def tasks(self, found: FoundGaps, read: RowsRead) -> list[ReadTask]:
@@ -156,6 +155,20 @@ class HistoryReader(Struct, frozen=True):
         return TaskResult(did, next(iter(report.problems), ""))
 
 
+async def check_live_days(
+    config: Config, store: Store, app: App, days: tuple[str, str], now_ms: int, *, more: str = "", remedy: str
+) -> None:
+    """Refuse days that were received live and whose keys are gone: their events would be sent again.
+
+    `days` are the first and the last.
+    """
+    counts = [(count.source, count.day) for count in await store.counts() if count.app == app.name]
+    kept = config.retention.dedup_days
+    if live := overlap(counts, *days, day_of(now_ms - (kept + 1) * DAY_MS)):
+        problem = f"events of {live} were received live, and are remembered for {kept} days only{more}."
+        raise ConfigError("retention.dedup_days", problem, remedy)
+
+
 def plan_of(app: App, reports: Sequence[str] = (), *, locker: bool = False) -> PullPlan:
     """Return what is pulled of an app, or with `locker` whose rows of a Data Locker are compared.
 
@@ -166,7 +179,7 @@ def plan_of(app: App, reports: Sequence[str] = (), *, locker: bool = False) -> P
     if locker and not app.history.locker:
         raise ConfigError("apps.history.locker", "is needed for this.", "Name the bucket or directory.")
     if locker:
-        return PullPlan(app.name, app.appsflyer_app_id, "", by_attribution=_by_attribution(app))
+        return PullPlan(app.name, app.appsflyer_app_id, "", by_attribution=app.by_attribution)
     account = appsflyer_account_of(app)
     if account is None:
         raise ConfigError("apps.appsflyer.api_token", "is needed for the Pull API.", "Take the API token V2.")
@@ -176,9 +189,5 @@ def plan_of(app: App, reports: Sequence[str] = (), *, locker: bool = False) -> P
         account.api_token,
         account.origin,
         tuple(reports) or tuple(report.value for report in app.history.reports),
-        _by_attribution(app),
+        app.by_attribution,
     )
-
-
-def _by_attribution(app: App) -> bool:
-    return app.mapping.double_attribution is DoubleAttribution.BOTH
