@@ -112,6 +112,16 @@ def test_the_queue_is_listed_without_anything_that_names_a_person(place):
         asked(path, "queue", "--endpoint", "nowhere")
 
 
+@pytest.mark.parametrize(
+    "words", [("queue",), ("retry",), ("fewer",), ("uncertain",), ("take-out", "1")], ids=lambda words: words[0]
+)
+def test_the_configuration_may_be_named_before_and_behind_each_command(place, words):
+    """As with every other command: `flybridge lanes queue --config FILE`."""
+    done = CliRunner().invoke(app, ["lanes", *words, "--config", str(place)])
+    assert done.exit_code == asked(place, *words)[0], done.output
+    assert "No such option" not in done.output
+
+
 def test_a_retry_makes_everything_due_and_leaves_an_order(place):
     """For the workers, wherever they run."""
     path = place

@@ -11,6 +11,7 @@ from flybridge.cli.audit import audited, listed
 from flybridge.cli.common import LARGEST, AppName, AsJson, ConfigPath, Limit, configured, with_store
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
+from flybridge.config.settings import Config
 from flybridge.delivery.lane_reports import LaneReport, Order, give_order, read_reports
 from flybridge.errors import ConfigError
 from flybridge.store.figures import LedgerEntry
@@ -72,6 +73,7 @@ def queue(
     only_app: AppName = None,
     endpoint: Endpoint = None,
     limit: Limit = 100,
+    config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
     """List queued deliveries, those due longest first."""
@@ -83,7 +85,8 @@ def queue(
             rows += [_queue_row(lane, one, now_ms) for one in await store.queued(lane, limit)]
         return rows[:limit]
 
-    show(with_store(configured(context.obj, only_app), work), "To be sent", "Nothing is to be sent.", as_json)
+    settings = configured(config or context.obj, only_app)
+    show(with_store(settings, work), "To be sent", "Nothing is to be sent.", as_json)
 
 
 def _queue_row(lane: Lane, one: Queued, now_ms: int) -> dict[str, Any]:
@@ -101,18 +104,30 @@ def _queue_row(lane: Lane, one: Queued, now_ms: int) -> dict[str, Any]:
 
 
 @app.command()
-def retry(context: typer.Context, only_app: AppName = None, endpoint: Endpoint = None, as_json: AsJson = False) -> None:
+def retry(
+    context: typer.Context,
+    only_app: AppName = None,
+    endpoint: Endpoint = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
     """Send again at once, also what is paused, and forget earlier refusals of the vendor."""
-    _order(context, Order.RETRY, only_app, endpoint, as_json=as_json)
+    _order(Order.RETRY, configured(config or context.obj, only_app), only_app, endpoint, as_json=as_json)
 
 
 @app.command()
-def fewer(context: typer.Context, only_app: AppName = None, endpoint: Endpoint = None, as_json: AsJson = False) -> None:
+def fewer(
+    context: typer.Context,
+    only_app: AppName = None,
+    endpoint: Endpoint = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
     """Send half as many events in a request, until many requests have been accepted."""
-    _order(context, Order.FEWER, only_app, endpoint, as_json=as_json)
+    _order(Order.FEWER, configured(config or context.obj, only_app), only_app, endpoint, as_json=as_json)
 
 
-def _order(context: typer.Context, order: Order, only_app: str | None, endpoint: str | None, *, as_json: bool) -> None:
+def _order(order: Order, settings: Config, only_app: str | None, endpoint: str | None, *, as_json: bool) -> None:
     async def work(store: Store) -> list[Lane]:
         now_ms = SystemClock().now_ms()
         chosen = await _chosen(store, only_app, endpoint, now_ms)
@@ -120,7 +135,6 @@ def _order(context: typer.Context, order: Order, only_app: str | None, endpoint:
             await give_order(store, lane, order, now_ms)
         return chosen
 
-    settings = configured(context.obj, only_app)
     with audited(settings, order.value, f"{only_app or 'all apps'}, {endpoint or 'all endpoints'}") as result:
         chosen = with_store(settings, work)
         result.detail, result.ok = f"Lanes: {len(chosen)}.", bool(chosen)
@@ -138,10 +152,11 @@ def _order(context: typer.Context, order: Order, only_app: str | None, endpoint:
 def take_out(
     context: typer.Context,
     ids: Annotated[list[int], typer.Argument(min=1, max=LARGEST, help="Ids that `flybridge lanes queue` lists.")],
+    config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Take events out of the queue. They become dead letters, which `flybridge replay` can send later."""
-    settings = configured(context.obj)
+    settings = configured(config or context.obj)
     with audited(settings, "take_out", listed(ids)) as result:
         taken = with_store(settings, lambda store: store.take_out(ids, SystemClock().now_ms()))
         result.detail, result.ok = f"Taken out: {len(taken)}.", bool(taken)
@@ -155,9 +170,15 @@ def take_out(
 
 
 @app.command()
-def uncertain(context: typer.Context, only_app: AppName = None, limit: Limit = 100, as_json: AsJson = False) -> None:
+def uncertain(
+    context: typer.Context,
+    only_app: AppName = None,
+    limit: Limit = 100,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
     """List what a vendor may have received twice: an answer was lost, and the vendor does not deduplicate."""
-    settings = configured(context.obj, only_app)
+    settings = configured(config or context.obj, only_app)
     found = with_store(settings, lambda store: store.uncertain(app=only_app, limit=limit))
     show([_uncertain_row(entry) for entry in found], "Possibly sent twice", "Nothing is uncertain.", as_json)
 
