@@ -58,7 +58,7 @@ async def test_an_amplitude_id_finds_the_events_of_its_user(tmp_path, known):
         page = await shown(bob, "/events", 'data-of="Outcome">Delivered<')
         story = await bob.get(re.search(r'href="(/events/\d+)"', page)[1])
         assert "<strong>Sent.</strong> Accepted at the first attempt." in story
-        assert "What helps" not in story
+        assert "What to do" not in story
         number = number_of("the-api-key", User(None, {device}, {}))
         csrf = field(page, "csrf")
         page = await bob.post("/events/find", 200, csrf=csrf, kind="amplitude_id", id=str(number))
@@ -119,7 +119,7 @@ async def test_a_story_tells_every_step_and_masks_ids(tmp_path):
         for sentence in (
             "Received.",
             "Counted.",
-            "Waits for its user under",
+            "Waits for its user, to be matched by",
             "IDFV",
             "Waits for its user",
             "role <code>operate</code>",
@@ -159,7 +159,7 @@ async def test_a_story_has_every_attempt_and_the_mapping_of_what_was_delivered(t
     assert [row[:2] for row in rows] == [("503", "warn"), ("503", "warn"), ("accepted", "good")]
     assert "<strong>Delivered</strong>. </p>" in story
     assert "first attempt" not in story
-    assert "What helps" not in story
+    assert "What to do" not in story
     assert all(words.startswith("127.0.0.1 answered 503") for _, level, words in rows if level == "warn")
 
 

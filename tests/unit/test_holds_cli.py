@@ -174,12 +174,12 @@ def test_doctor_says_by_which_ways_messages_are_matched(config):
     asyncio.run(fill({"event_name": "install", "platform": "ios", "idfv": IDFV.format(9)}, Source.PUSH))
     ok, detail = matching()
     assert not ok
-    assert "None of 1 installs can be matched" in detail
+    assert "Of 1 install, none can be matched" in detail
     assert "Next, pass Amplitude's device id to AppsFlyer" in detail
     asyncio.run(fill({"device_id": IDFV.format(9), "platform": "iOS", "event_type": "open"}, Source.STREAM))
     ok, detail = matching()
     assert ok
-    assert "Of 1 installs 100% can be matched at most: by the device id of Amplitude's SDK (100%)" in detail
+    assert "Of 1 install, at most 100% can be matched: by the device id of Amplitude's SDK (100%)" in detail
 
 
 @pytest.mark.parametrize(("line", "refused"), [("u2,", "u2"), ("ada-lovelace,x1", "x1"), ("ada-lovelace,", None)])

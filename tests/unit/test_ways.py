@@ -53,12 +53,14 @@ def test_a_way_works_if_postbacks_carry_what_amplitude_shows(rows, shown, share,
 def test_the_sentence_says_what_works_and_what_to_do_next():
     """The best way that does not work is recommended, as long as it is worth it."""
     said = of([("amplitude_device_id appsflyer_id", 50), ("appsflyer_id adid", 50)], ["adid"], 30, 20).sentence
-    assert said.startswith("Of 100 messages 100% can be matched at most: by Amplitude's device id in the message (50%)")
+    assert said.startswith(
+        "Of 100 messages, at most 100% can be matched: by Amplitude's device id in the message (50%)"
+    )
     assert "the device id of Amplitude's SDK (50%)" in said
-    assert "Of 50 that were held, 60% were matched" in said
+    assert "30 of 50 that were held found their user in time." in said
     assert "Next, set the AppsFlyer id in Amplitude as the user property appsflyer_id." in said
     assert "Next" not in of([("amplitude_device_id", 99), ("adid", 1)], []).sentence
-    assert of([("adid", 7)]).sentence.startswith("None of 7 messages can be matched")
+    assert of([("adid", 7)]).sentence.startswith("Of 7 messages, none can be matched")
 
 
 def test_the_share_is_that_of_installs():
@@ -67,7 +69,7 @@ def test_the_share_is_that_of_installs():
         [("appsflyer_id", 10, 10), ("amplitude_user_id appsflyer_id", 990, 0), ("adid", 30, 30)], ["appsflyer_id"]
     )
     assert (found.installs, found.share, found.ways[2].works) == (40, 0.25, False)
-    assert found.sentence.startswith("Of 40 installs 25% can be matched at most: by the AppsFlyer id (25%).")
+    assert found.sentence.startswith("Of 40 installs, at most 25% can be matched: by the AppsFlyer id (25%).")
 
 
 def test_an_app_without_messages_is_not_wrong():

@@ -111,7 +111,7 @@ class CohortDownload(Struct, frozen=True):
         # What has arrived may count against the month's limit, whatever has become of its answer.
         work.requested = not (isinstance(asked.verdict, Retry) and asked.verdict.reason in NOT_COUNTED)
         if not isinstance(asked.verdict, Accepted):
-            raise ended(asked.verdict, "Amplitude, asked for the cohort")
+            raise ended(asked.verdict, "Asking Amplitude for the cohort")
         await self.store.requested(claim, asked.request_id, said_ms)
         return asked.request_id, said_ms
 
@@ -141,12 +141,12 @@ class CohortDownload(Struct, frozen=True):
                 case Retry(reason="job_running"):
                     if self.clock.now_ms() - since_ms > PATIENCE_MS:
                         await self.store.requested(work.claim, "", 0)
-                        raise Ended(Retry("job_slow"), "Amplitude, computing the cohort")
+                        raise Ended(Retry("job_slow"), "Computing the cohort in Amplitude")
                 case verdict:
                     # A failed request is not continued; one whose status could not be read is.
                     if isinstance(verdict, Halt) or verdict == Retry("job_failed"):
                         await self.store.requested(work.claim, "", 0)
-                    raise ended(verdict, "Amplitude, computing the cohort")
+                    raise ended(verdict, "Computing the cohort in Amplitude")
             await self.clock.sleep(pause_s)
             pause_s = min(POLL_MOST_S, pause_s * 1.5)
 
@@ -188,7 +188,7 @@ class CohortDownload(Struct, frozen=True):
                 Halt("wrong_address", f"{problem}: see any proxy before Amplitude."), "The redirect"
             ) from problem
         except TransportError as problem:
-            raise Ended(Retry("broken_download"), "Amplitude, giving out the file") from problem
+            raise Ended(Retry("broken_download"), "Reading the file from Amplitude") from problem
 
     @asynccontextmanager
     async def _file(self, credentials: amplitude.Credentials, request_id: str) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -199,7 +199,7 @@ class CohortDownload(Struct, frozen=True):
                 return
             if answer.status not in {301, 302, 303, 307, 308}:
                 response = HttpResponse(answer.status, answer.headers, b"")
-                raise ended(amplitude.refusal(response, "the request"), "Amplitude, giving out the file")
+                raise ended(amplitude.refusal(response, "the request"), "Reading the file from Amplitude")
             location = answer.headers.get("location", "")
         own = _same_origin(location, credentials.origin)
         if not own and not location.lower().startswith("https://"):
@@ -207,7 +207,7 @@ class CohortDownload(Struct, frozen=True):
         async with self.download.open(amplitude.redirected(location), public=not own) as answer:
             if answer.status != 200:
                 # The address is valid for a minute; the next run asks for another.
-                raise Ended(Retry(f"http_{answer.status}"), "The storage with the file")
+                raise Ended(Retry(f"http_{answer.status}"), "Reading the file from its storage")
             yield answer.pieces()
 
 

@@ -185,7 +185,7 @@ class Runner:
                 again_ms = now_ms + wait_ms
                 if work.requested and tries > PAID_TRIES:
                     again_ms = max(again_ms, regular_ms)
-                detail = f"{ended.stage}: it is tried again in {(again_ms - now_ms) / 1000:.0f} s."
+                detail = f"{ended.stage.removesuffix('.')}: tried again in {(again_ms - now_ms) / 1000:.0f} s."
                 run = structs.replace(run, outcome="failed", reason=retry.reason, detail=detail)
             case _:
                 pass

@@ -90,7 +90,9 @@ class Commands(LazyGroup):
         "discard": Later("flybridge.cli.inspect", "discard", "Give up messages in the inbox that can't be opened."),
         "cohorts": Later("flybridge.cli.audiences", "app", "List and run the audiences that follow a cohort."),
         "performance": Later("flybridge.cli.performance", "performance", "Show what each media source brings."),
-        "reconcile": Later("flybridge.cli.reconcile", "reconcile", "Say why the vendors' counts differ from ours."),
+        "reconcile": Later(
+            "flybridge.cli.reconcile", "reconcile", "Show why AppsFlyer, flybridge and Amplitude count differently."
+        ),
         "findings": Later("flybridge.cli.reconcile", "findings", "Show what in the figures is worth a look."),
         "costs": Later("flybridge.cli.costs", "app", "Pull or import spend, clicks and impressions."),
         "export": Later("flybridge.cli.export", "export", "Write counters, cohorts and the ledger as Parquet."),
@@ -204,7 +206,7 @@ def init(
 @app.command()
 def serve(
     config: ConfigPath = None,
-    only: Annotated[Role | None, typer.Option("--only", help="Play only this role.", envvar="FLYBRIDGE_PART")] = None,
+    only: Annotated[Role | None, typer.Option("--only", help="Take only this role.", envvar="FLYBRIDGE_PART")] = None,
     port: Annotated[
         int | None,
         typer.Option("--port", min=0, max=65535, help="Instead of server.port.", envvar="FLYBRIDGE_PORT"),

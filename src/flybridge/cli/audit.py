@@ -112,7 +112,7 @@ def _said(problem: Exception, result: Result) -> str:
     if isinstance(problem, Abort):
         return "It was not confirmed; nothing was done."
     if isinstance(problem, Exit):
-        return result.detail or "It did not end well; the command has said why."
+        return result.detail or "It failed; the command printed why."
     return str(problem)
 
 

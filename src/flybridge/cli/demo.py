@@ -190,7 +190,7 @@ def show_outcome(outcome: DemoResult) -> None:
             "sent": app.messages,
             "right in Amplitude": app.delivered,
             "rejected as scripted": app.rejected,
-            "sent again knowingly": app.doubled,
+            "uncertain": app.doubled,
             "of people never seen": app.never,
             "expired": app.expired,
             "differences": len(app.disagreements),
@@ -209,7 +209,7 @@ def show_outcome(outcome: DemoResult) -> None:
             "without any id": stream.unknown,
             "rejected as scripted": stream.rejected,
             "copies": stream.copies,
-            "in doubt": stream.uncertain,
+            "uncertain": stream.uncertain,
             "differences": len(stream.disagreements),
         }
         for stream in outcome.streams

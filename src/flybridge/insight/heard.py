@@ -198,5 +198,5 @@ def refused_sentence(one: Heard, status: int, n: int) -> str:
     who = LISTENED.get(one.source, "A sender")
     return (
         f"{one.app}: {times} of {who} came with a wrong token and got {status}: enter there what `flybridge setup` "
-        "prints."
+        "shows."
     )

@@ -219,8 +219,8 @@ async def _read_app(
     )
     if unseen:
         notes.append(
-            f"{app.name}: {unseen} active days are of installations whose install was not received. They are in no "
-            "figure of a cohort; their events and revenue count on their own days."
+            f"{app.name}: there was activity of installations whose install was not received ({unseen:,} active days "
+            "in all). Cohorts leave it out; its events and revenue count on the days on which they happened."
         )
 
 

@@ -71,7 +71,7 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
         "by_hand": Reason("an operator ended the wait", "nothing"),
     },
     _K.DUPLICATE: {
-        "": Reason("the same content was filed before", "nothing: AppsFlyer sends again when it is in doubt"),
+        "": Reason("the same content was filed before", "nothing: a repeat has no effect"),
     },
     _K.FILTERED: {
         "event_excluded": Reason(

@@ -99,12 +99,13 @@ class Reach(Struct, frozen=True):
         if not self.messages:
             return "No message from AppsFlyer in these days."
         works = [f"{reached.way.name} ({reached.share:.0%})" for reached in self.ways if reached.works]
-        what = f"{self.installs:,} installs" if self.installs else f"{self.messages:,} messages"
-        said = f"Of {what} {self.share:.0%} can be matched at most: by {', '.join(works)}."
+        n, noun = (self.installs, "install") if self.installs else (self.messages, "message")
+        what = f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+        said = f"Of {what}, at most {self.share:.0%} can be matched: by {', '.join(works)}."
         if not works:
-            said = f"None of {what} can be matched: Amplitude has shown no identifier they carry."
+            said = f"Of {what}, none can be matched: Amplitude has shown no identifier that is in them."
         if ended := self.matched + self.expired:
-            said += f" Of {ended:,} that were held, {self.matched / ended:.0%} were matched before they expired."
+            said += f" {self.matched:,} of {ended:,} that were held found their user in time."
         missing = next((reached.way.advice for reached in self.ways if not reached.works), None)
         worth = self.share < ENOUGH or self.matched < ENOUGH * ended
         return f"{said} Next, {missing}." if missing and worth else said

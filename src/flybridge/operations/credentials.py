@@ -151,7 +151,7 @@ def _compared(config: Config, app: App, endpoints: list[dict[str, object]]) -> C
     what, url = f"Push API of {app.name}", push_url(config, app)
     mine = push_config.ours(endpoints, url)
     if not mine:
-        remedy = "`flybridge setup` prints what to enter in AppsFlyer, and with --apply enters it."
+        remedy = "Enter it there as `flybridge setup` shows; `flybridge setup --apply` does that for you."
         # Without a public address the endpoint can't be known for certain: it may be a trial on one machine.
         known = bool(config.server.public_url)
         return Check(what, not known, f"AppsFlyer sends nothing to {url}. {remedy}", warning=not known)

@@ -109,8 +109,8 @@ class WebApp(Struct, dict=True):
             return None
         return Refusal(
             503,
-            f"This process does the part {self.roles.name!r} and takes no data in; nothing was stored.",
-            "Send it to one that does the part 'intake'.",
+            f"This process has the role {self.roles.name!r} and receives no messages; nothing was stored.",
+            "Send it to a process with the role 'intake'.",
             (("retry-after", "30"),),
         )
 

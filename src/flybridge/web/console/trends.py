@@ -12,6 +12,7 @@ from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series
 from flybridge.web.console.figures import axis, name_of, text_of
 from flybridge.web.console.filters import Filters, iso, short
+from flybridge.web.console.words import plural
 
 NAMED: Final = 5
 """How many sources have a colour of their own in a chart."""
@@ -42,7 +43,7 @@ def by_source(main: str, rows: Sequence[PerformanceRow], filters: Filters) -> Fi
     ]
     rest = [*named[NAMED:], *(s for s in (OTHER,) if sizes.get(s))]
     if rest:
-        groups.append((f"{len(rest)} others", "s-other", rest))
+        groups.append((plural(len(rest), "other"), "s-other", rest))
     groups += [(source.capitalize(), color, [source]) for source, color in APART.items() if sizes.get(source)]
     period = range(filters.first, filters.last + 1)
     series = [

@@ -177,7 +177,11 @@ def _steps(found: EventStory, now_ms: int) -> list[tuple[str, str, str]]:
     if found.held is not None:
         kinds = ", ".join(IDENTIFIERS.get(kind, kind) for kind in found.held.key_kinds) or "no identifier"
         steps.append(
-            ("Held", f"Waits for its user under {kinds}; expires in {span(found.held.expires_ms - now_ms)}.", "warn")
+            (
+                "Held",
+                f"Waits for its user, to be matched by {kinds}; expires in {span(found.held.expires_ms - now_ms)}.",
+                "warn",
+            )
         )
     if row.reason in {"matched", "conflict"}:
         steps.append(("Matched", "Amplitude has shown its user; the event is sent as that user's.", ""))

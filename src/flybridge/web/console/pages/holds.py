@@ -96,7 +96,7 @@ def _actions(site: Site) -> dict[str, Answer]:
             return Done(f"Expired: {n:,}.", n > 0)
 
         return await act(
-            site, request, ENTRY, action="expire", question=f"Expire {await _chosen(site, form)} without sending them?",
+            site, request, ENTRY, action="expire", question=f"Expire, without sending, {await _chosen(site, form)}?",
             button="Expire", warning=LASTS, work=work, target=await _target(site, form),
         )  # fmt: skip
 
