@@ -105,7 +105,7 @@ class Commands(LazyGroup):
         "pull": Later("flybridge.cli.read_history", "pull", "Read AppsFlyer's raw-data reports."),
         "gaps": Later("flybridge.cli.read_history", "gaps", "Find what was never received, and read it."),
         "forget": Later("flybridge.cli.privacy", "forget", "Remove a person everywhere, and print a receipt."),
-        "doctor": Later("flybridge.cli.privacy", "doctor", "Check configuration, data directory and account."),
+        "doctor": Later("flybridge.cli.privacy", "doctor", "Check the bridge, and each credential at its vendor."),
         "migrate": Later("flybridge.cli.migrate", "migrate", "Migrate stored data to this version, or to a cluster."),
         "sandbox": Later("flybridge.cli.demo", "sandbox", "Simulate Amplitude and AppsFlyer on this machine."),
         "demo": Later("flybridge.cli.demo", "demo", "Run everything on this machine, and compare the results."),
@@ -152,20 +152,28 @@ MADE = ("FLYBRIDGE_SECRET", "AF_PUSH_TOKEN", "AMPLITUDE_WEBHOOK_TOKEN")
 @app.command()
 def init(
     path: Annotated[Path, typer.Option("--config", "-c", help="The file to write.")] = Path("flybridge.toml"),
-    name: Annotated[str, typer.Option(prompt="A short name for the app (it appears in addresses)")] = "my-app",
-    platform: Annotated[Platform, typer.Option(prompt="Platform")] = Platform.ANDROID,
-    appsflyer_app_id: Annotated[str, typer.Option(prompt="The app's id in AppsFlyer")] = "com.example.app",
+    name: Annotated[
+        str, typer.Option(prompt="A short name for the app (it appears in addresses)", help="A short name for the app.")
+    ] = "my-app",
+    platform: Annotated[Platform, typer.Option(prompt="Platform", help="What the app runs on.")] = Platform.ANDROID,
+    appsflyer_app_id: Annotated[
+        str, typer.Option(prompt="The app's id in AppsFlyer", help="The app's id in AppsFlyer.")
+    ] = "com.example.app",
     route: Annotated[
-        Route, typer.Option(prompt="Route to Amplitude (see docs/how-to/choose-a-route.md)")
+        Route,
+        typer.Option(prompt="Route to Amplitude (see docs/how-to/choose-a-route.md)", help="The route to Amplitude."),
     ] = Route.HTTP_V2,
-    region: Annotated[Region, typer.Option(prompt="Region of the Amplitude project")] = Region.US,
+    region: Annotated[
+        Region,
+        typer.Option(prompt="Region of the Amplitude project", help="Where the Amplitude project keeps its data."),
+    ] = Region.US,
     public_url: Annotated[str | None, typer.Option(help="The address that the vendors reach.")] = None,
     api_key: Annotated[
         str | None, typer.Option("--api-key", help="The API key of the Amplitude project.", envvar="AMPLITUDE_API_KEY")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
 ) -> None:
-    """Write a commented configuration and its secrets, and print what to paste where."""
+    """Write a commented configuration and its secrets, and print what to enter at the vendors."""
     from flybridge.config.env_file import NAME, read_env_file, write_env_file  # noqa: PLC0415 - of this command alone
     from flybridge.config.template import Answers, render, what_to_paste  # noqa: PLC0415
 
@@ -209,10 +217,14 @@ def serve(
     only: Annotated[Role | None, typer.Option("--only", help="Take only this role.", envvar="FLYBRIDGE_PART")] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", min=0, max=65535, help="Instead of server.port.", envvar="FLYBRIDGE_PORT"),
+        typer.Option(
+            "--port", min=0, max=65535, help="Listen on this port instead of server.port.", envvar="FLYBRIDGE_PORT"
+        ),
     ] = None,
     log: Annotated[str, typer.Option("--log", help="The form of log lines: auto, console or json.")] = "auto",
-    level: Annotated[str, typer.Option("--level", help="debug, info, warning or error.")] = "info",
+    level: Annotated[
+        str, typer.Option("--level", help="The least level of log lines: debug, info, warning or error.")
+    ] = "info",
 ) -> None:
     """Receive, map and deliver messages until SIGTERM or Ctrl-C; then finish what is in flight."""
     from flybridge.service.lifetime import allow_more  # noqa: PLC0415 - the server and its clients

@@ -88,10 +88,10 @@ def run_one(
     context: typer.Context,
     name: Name,
     accept_shrink: Annotated[
-        bool, typer.Option("--accept-shrink", help="Take the cohort over, however many people it removes.")
+        bool, typer.Option("--accept-shrink", help="Apply the cohort, however many people it removes.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace AppsFlyer's audience; see the warning.")
+        bool, typer.Option("--overwrite", help="Rebuild AppsFlyer's audience; a warning says what is lost.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before overwriting.")] = False,
     config: ConfigPath = None,

@@ -29,6 +29,7 @@ ConfigPath = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 AppName = Annotated[str | None, typer.Option("--app", help="Only this app.")]
+OneApp = Annotated[str | None, typer.Option("--app", help="The app, if there are several.")]
 LARGEST: Final = 2**63 - 1
 """No row of either store has a greater number, and neither takes one as a parameter."""
 

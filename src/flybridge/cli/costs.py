@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flybridge.cli.audit import Job, audited
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_new_store, with_store
+from flybridge.cli.common import AppName, AsJson, ConfigPath, OneApp, configured, with_new_store, with_store
 from flybridge.cli.import_files import chosen_app
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
@@ -37,7 +37,7 @@ def import_costs(
         Path, typer.Argument(help="A CSV file, or a folder of Cost ETL files; see docs/reference/performance.md.")
     ],
     config: ConfigPath = None,
-    only_app: AppName = None,
+    only_app: OneApp = None,
     as_json: AsJson = False,
 ) -> None:
     """Take costs from files. They replace what files have said before about their days, and a CSV file's sources."""
@@ -114,9 +114,9 @@ def pull_costs(
     config: ConfigPath = None,
     only_app: AppName = None,
     first: Annotated[
-        str | None, typer.Option("--from", help="The first day (default: 89 days before the last).")
+        str | None, typer.Option("--from", help="The first day; by default 89 days before the last.")
     ] = None,
-    last: Annotated[str | None, typer.Option("--to", help="The last day; today if none.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="The last day; by default today.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Pull costs from where the configuration says, now. They replace what was known of these days."""

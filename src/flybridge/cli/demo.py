@@ -28,7 +28,7 @@ from flybridge.system.running import run, stop_on_signals
 
 def sandbox(
     port: Annotated[int, typer.Option("--port", help="The port; 0 chooses a free one.")] = 8701,
-    faults: Annotated[str, typer.Option("--faults", help=f"One of {', '.join(SCRIPTS)}.")] = "none",
+    faults: Annotated[str, typer.Option("--faults", help=f"Faults to simulate: {', '.join(SCRIPTS)}.")] = "none",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same faults.")] = 0,
     speed: Annotated[float, typer.Option("--speed", help="How many times faster its clock runs.")] = 1.0,
     locker: Annotated[Path | None, typer.Option("--locker", help="Write a Data Locker into this directory.")] = None,
@@ -50,12 +50,15 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Print the result alone.")] = False,
     events: Annotated[int, typer.Option("--events", min=1, help="How many postbacks to send.")] = 5_000,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same people and faults.")] = 1,
-    faults: Annotated[str, typer.Option("--faults", help=f"One of {', '.join(SCRIPTS)}.")] = "flaky",
+    faults: Annotated[str, typer.Option("--faults", help=f"Faults to simulate: {', '.join(SCRIPTS)}.")] = "flaky",
     late: Annotated[float, typer.Option("--late", help=SHARE.format("whom only Amplitude's stream names"))] = 0.3,
     never: Annotated[float, typer.Option("--never", help=SHARE.format("whom Amplitude never sees"))] = 0.08,
     restricted: Annotated[float, typer.Option("--restricted", help=SHARE.format("of a restricted source"))] = 0.1,
     push_retries: Annotated[
-        PushRetries, typer.Option("--push-retries", help="When AppsFlyer sends a postback again that was not taken.")
+        PushRetries,
+        typer.Option(
+            "--push-retries", help="When AppsFlyer sends a refused postback again: never, after a 5xx, or always."
+        ),
     ] = PushRetries.NEVER,
     json: Annotated[Path | None, typer.Option("--json", help="Write the result to this file; - prints it.")] = None,
     cluster: Annotated[

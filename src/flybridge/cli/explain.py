@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured
+from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured
 from flybridge.cli.printing import print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.apps import App
@@ -27,12 +27,13 @@ def explain(
         str, typer.Argument(help="A file (JSON, query string, CSV), the message itself, or - for standard input.")
     ],
     config: ConfigPath = None,
-    only_app: AppName = None,
-    postback: Annotated[bool, typer.Option("--postback", help="It is a message of AppsFlyer.")] = False,
-    stream: Annotated[bool, typer.Option("--stream", help="It is a message of Amplitude.")] = False,
-    cohort: Annotated[bool, typer.Option("--cohort", help="It is a message about an Amplitude cohort.")] = False,
+    only_app: OneApp = None,
+    postback: Annotated[bool, typer.Option("--postback", help="Read it as a message of AppsFlyer.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Read it as an event or user of Amplitude.")] = False,
+    cohort: Annotated[bool, typer.Option("--cohort", help="Read it as a message about an Amplitude cohort.")] = False,
     call: Annotated[
-        str, typer.Option("--call", help="It is a call of a list-based integration: /, /COHORT/add or /COHORT/remove.")
+        str,
+        typer.Option("--call", help="Read it as a list-based integration's call: /, /COHORT/add or /COHORT/remove."),
     ] = "",
     as_json: AsJson = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from flybridge.cli.audit import Job, Result, audited
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, within
+from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured, within
 from flybridge.cli.printing import complain, print_json, print_rows, visible
 from flybridge.clock import SystemClock
 from flybridge.config.apps import App
@@ -29,22 +29,24 @@ def import_files(
         list[str], typer.Argument(help="Files, patterns and directories, on this machine or in s3://, gs:// or az://.")
     ],
     config: ConfigPath = None,
-    only_app: AppName = None,
+    only_app: OneApp = None,
     sightings: Annotated[
         bool,
-        typer.Option("--sightings", help="They list who owns which identifier: CSV, JSON lines, Amplitude exports."),
+        typer.Option("--sightings", help="The files name the identifiers of users: CSV, JSON, Amplitude's exports."),
     ] = False,
     stream: Annotated[
         bool,
-        typer.Option("--stream", help="They hold Amplitude's events, as its Export API writes them: JSON lines."),
+        typer.Option("--stream", help="The files hold Amplitude's events, as its Export API writes them."),
     ] = False,
     timezone: Annotated[
-        str | None, typer.Option("--timezone", help="The zone of times without one: UTC, Europe/Berlin.")
+        str | None, typer.Option("--timezone", help="The zone of times that name none, such as Europe/Berlin.")
     ] = None,
-    from_day: Annotated[str | None, typer.Option("--from", help="Only rows from this UTC day on, 2026-01-31.")] = None,
+    from_day: Annotated[
+        str | None, typer.Option("--from", help="Only rows from this UTC day on, as 2026-01-31.")
+    ] = None,
     to_day: Annotated[str | None, typer.Option("--to", help="Only rows up to the end of this UTC day.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would become of the rows.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Import at once, without the preview and the question.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Read also files that were imported already.")] = False,
     rate: Annotated[float, typer.Option("--rate", min=0, help="The most rows in a second. 0 sets no limit.")] = 0.0,
     as_json: AsJson = False,

@@ -33,12 +33,22 @@ SHOWN_OFFSETS = (0, 1, 2, 3, 5, 7, 14, 30, 60, 90)
 
 def performance(
     config: ConfigPath = None,
-    by: Annotated[str, typer.Option("--by", help=f"Groups, by commas: {', '.join(dict.fromkeys(BY.values()))}.")] = "",
-    first: Annotated[str | None, typer.Option("--from", help="The first day, as 2026-01-31.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="The last day; yesterday if it is not given.")] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="With the period of the same length before.")] = False,
-    metric: Annotated[list[str] | None, typer.Option("--metric", help="Metrics to show, by commas.")] = None,
-    cohort: Annotated[bool, typer.Option("--cohort", help="By day after the install, a row for each cohort.")] = False,
+    by: Annotated[
+        str, typer.Option("--by", help=f"Groups, separated by commas: {', '.join(dict.fromkeys(BY.values()))}.")
+    ] = "",
+    first: Annotated[
+        str | None, typer.Option("--from", help="The first day, as 2026-01-31; by default 28 days are shown.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="The last day; by default yesterday.")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare with the period of the same length before.")
+    ] = False,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="The metrics to show, separated by commas.")
+    ] = None,
+    cohort: Annotated[
+        bool, typer.Option("--cohort", help="Show a row for each cohort, by day after the install.")
+    ] = False,
     grain: Annotated[str, typer.Option("--grain", help=f"Of cohorts: {', '.join(GRAINS)}.")] = "day",
     only_app: AppName = None,
     source: Annotated[str | None, typer.Option("--source", help="Only this media source.")] = None,

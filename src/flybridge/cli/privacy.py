@@ -130,10 +130,14 @@ def show_receipt(receipt: Receipt) -> None:
 
 def doctor(
     config: ConfigPath = None,
-    privacy: Annotated[bool, typer.Option("--privacy", help="Search the data directory for clear ids.")] = False,
-    ids: Annotated[list[str] | None, typer.Option("--id", help="Search for this id too; repeatable.")] = None,
+    privacy: Annotated[
+        bool, typer.Option("--privacy", help="Search the data directory for identifiers in the clear.")
+    ] = False,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Search for this id, too; repeatable.")] = None,
     no_vendors: Annotated[bool, typer.Option("--no-vendors", help="Don't ask the vendors about credentials.")] = False,
-    resolve: Annotated[bool, typer.Option("--resolve", help="Look up the vendors' addresses.")] = False,
+    resolve: Annotated[
+        bool, typer.Option("--resolve", help="Look up the vendors' addresses; nothing is sent.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check the bridge. Exit code 1 if a check fails, or if an identifier is stored in the clear."""

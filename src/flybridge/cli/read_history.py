@@ -10,7 +10,7 @@ import typer
 
 from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS
 from flybridge.cli.audit import Job, audited, kept
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured
+from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured
 from flybridge.cli.import_files import chosen_app
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
@@ -30,14 +30,14 @@ T = TypeVar("T")
 SHOWN: Final = 48
 """How many lines are printed of what is missing; `--json` has each hour."""
 
-FromDay = Annotated[str, typer.Option("--from", help="The first UTC day, 2026-01-31.")]
-ToDay = Annotated[str | None, typer.Option("--to", help="The last UTC day. Else until now.")]
+FromDay = Annotated[str, typer.Option("--from", help="The first UTC day, as 2026-01-31.")]
+ToDay = Annotated[str | None, typer.Option("--to", help="The last UTC day; by default until now.")]
 Reports = Annotated[
     list[PulledReport] | None,
     typer.Option(
         "--report",
         metavar="NAME",
-        help="Only this report, by AppsFlyer's name: in_app_events_report. May be given several times.",
+        help="Only this report, by AppsFlyer's name, such as in_app_events_report; repeatable.",
     ),
 ]
 
@@ -46,7 +46,7 @@ def pull(
     from_day: FromDay,
     to_day: ToDay = None,
     config: ConfigPath = None,
-    only_app: AppName = None,
+    only_app: OneApp = None,
     report: Reports = None,
     as_json: AsJson = False,
 ) -> None:
@@ -86,11 +86,11 @@ def gaps(
     from_day: FromDay,
     to_day: ToDay = None,
     config: ConfigPath = None,
-    only_app: AppName = None,
+    only_app: OneApp = None,
     report: Reports = None,
     fill: Annotated[bool, typer.Option("--fill", help="Read what is missing.")] = False,
     locker: Annotated[
-        bool, typer.Option("--locker", help="Compare with the Data Locker, as without an `api_token`.")
+        bool, typer.Option("--locker", help="Compare with the Data Locker, as is done without an api_token.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -34,18 +34,20 @@ VENDORS = {
 
 def reconcile(
     config: ConfigPath = None,
-    day: Annotated[str | None, typer.Option("--day", help="The day to compare, as 2026-01-31; yesterday.")] = None,
+    day: Annotated[
+        str | None, typer.Option("--day", help="The day to compare, as 2026-01-31; by default yesterday.")
+    ] = None,
     first: Annotated[str | None, typer.Option("--from", help="The first of several days.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="The last of several days.")] = None,
     only_app: AppName = None,
     source: Annotated[str | None, typer.Option("--source", help="Only this media source.")] = None,
     event: Annotated[
-        str | None, typer.Option("--event", help="A conversion, or the name of an in-app event; install.")
+        str | None, typer.Option("--event", help="A conversion (by default install), or the name of an in-app event.")
     ] = None,
     metric: Annotated[
-        str | None, typer.Option("--metric", help="What is compared: count, or revenue of in-app events; count.")
+        str | None, typer.Option("--metric", help="What is compared: count (the default), or revenue of in-app events.")
     ] = None,
-    by: Annotated[str | None, typer.Option("--by", help="Groups, by commas: date, source, app.")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Groups, separated by commas: date, source, app.")] = None,
     cohorts: Annotated[
         bool, typer.Option("--cohorts", help="Compare what installs did on the days after, with the Cohort API.")
     ] = False,
