@@ -173,6 +173,71 @@ async def test_what_is_suppressed_leaves_no_trace_and_is_no_duplicate(store):
     assert (await forget(store, "idfa", receipt="next")).installations == 0
 
 
+AS_WAITED = [("af", "idfa"), ("af", "cuid")]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("asked", ["idfa", "af", "cuid"])
+async def test_what_waits_in_the_inbox_shows_what_else_is_the_persons(store, asked, size, order):
+    """Messages that were received before the request and link ids are followed, in whichever order and batch."""
+    waits = [about(waiting("w", "idfa"), *AS_WAITED[0]), about(direct("d"), *AS_WAITED[1])]
+    await forget(store, asked)
+    waits = [waits[place] for place in order]
+    for at in range(0, 2, size):
+        await file(store, *waits[at : at + size], about(direct("other"), "af-2", "cuid-2"), now_ms=LATER_MS)
+    assert await standing(store) == {"forgotten": 2, "pending": 2 // size}
+    new = about(direct("new"), "af", "cuid", event_ms=ASKED_MS + 1)
+    assert await file(store, new, now_ms=LATER_MS) == {"pending": 1}
+    assert await store.audit() == []
+
+
+async def test_what_was_filed_already_is_removed_with_what_shows_whose_it_is(store):
+    """Held, in flight in a bundle, and settled; what was received after the request is new data and stays."""
+    await file(store, about(waiting("w", "idfa"), "af", "idfa"), about(direct("p"), "af"), about(direct("q"), "af-3"))
+    await forget(store, "cuid")
+    await file(store, about(direct("n"), "af", event_ms=ASKED_MS + 1), now_ms=LATER_MS)
+    shows = about(direct("s", receipt="shows"), "af", "cuid")
+    for _ in range(2):  # the process that filed it was killed before the inbox knew
+        await store.file([shows], LATER_MS)
+    assert await standing(store) == {"forgotten": 3, "pending": 2}
+    assert sorted(one.insert_id for one in await lease(store, LATER_MS)) == ["id-n", "id-q"]
+    assert (await forget(store, "af", receipt="next", now_ms=LATER_MS)).pending == 1
+    assert await store.audit() == []
+
+
+async def test_what_comes_later_from_before_shows_installations_alone(store):
+    """A file says that another installation was the person's, and which user id was used on it by others, too."""
+    await forget(store, "idfa")
+    old = [about(direct(f"o{n}"), f"af-{n}", "cuid", *("idfa",) * (n < 2)) for n in range(3)]
+    late = [structs.replace(one, envelope=envelope(received_ms=LATER_MS)) for one in old]
+    assert await file(store, *late, now_ms=LATER_MS) == {"forgotten": 2, "pending": 1}
+    again = structs.replace(about(waiting("w", "x"), "af-1"), envelope=envelope(received_ms=LATER_MS))
+    assert await file(store, again, now_ms=LATER_MS) == {"forgotten": 1}
+
+
+async def test_what_a_file_has_held_is_removed_with_what_shows_whose_it_is(store):
+    """It was received after the request, and happened before."""
+    await forget(store, "cuid")
+    old = [
+        about(waiting("w", "x"), "af"),
+        about(waiting("v", "x", event_ms=ASKED_MS + 1), "af"),
+        about(direct(), "af", "cuid"),
+    ]
+    for one in old:
+        await file(store, structs.replace(one, envelope=envelope(received_ms=LATER_MS)), now_ms=LATER_MS)
+    assert await standing(store) == {"forgotten": 2, "held": 1}
+
+
+async def test_a_key_that_everybody_has_shows_nobody(store):
+    """Neither one of which the store knows that many have it, nor one that many have in the batch."""
+    await file(store, *(about(direct(f"d{n}"), f"af-{n}", "default") for n in range(60)))
+    await forget(store, "ada")
+    many = [about(direct(f"e{n}"), f"ag-{n}", "placeholder", *("ada",) * (n == 7)) for n in range(60)]
+    await file(store, *many, about(direct("s"), "af", "ada", "default"), now_ms=LATER_MS)
+    assert await standing(store) == {"pending": 119, "forgotten": 2}
+
+
 async def test_only_the_forgotten_are_taken_out_of_a_message_about_many(store):
     """A cohort names two people; the other one is still learnt."""
     await forget(store, "ada")

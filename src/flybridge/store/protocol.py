@@ -47,6 +47,7 @@ from flybridge.store.core.pruning import (
     prune_seen,
     prune_step,
 )
+from flybridge.store.core.related import forget_related
 from flybridge.store.core.seal_check import is_checked, put_check
 from flybridge.store.core.tables import Rows, Write
 from flybridge.store.core.turns import take_turn
@@ -160,9 +161,13 @@ class Store(ABC):
         - A receipt that is known has no effect, and is counted in `Filed.repeated`.
         - A content key that is remembered makes a duplicate, which has no effect but to be counted.
         - `Filed.matched` counts every hold that found its person, at once or after waiting.
-        - What is about a forgotten person and from before the request ends as forgotten and has no other effect.
+        - What is about a forgotten person and from before the request ends as forgotten and has no other effect. If it
+          shows more of their identifiers, what was filed under these is removed in a transaction of its own.
         """
-        return await self._write(file, self._seal, filings, now_ms, capacity, keeps_messages=self._keeps_messages)
+        filed = await self._write(file, self._seal, filings, now_ms, capacity, keeps_messages=self._keeps_messages)
+        if filed.related:
+            await self._write_exclusively(forget_related, self._seal, filed.related, now_ms)
+        return filed
 
     async def are_known(self, filings: Sequence[Filing], now_ms: int) -> Sequence[bool]:
         """Return for each filing whether it would be a duplicate: of what was filed, or of one before it."""

@@ -33,16 +33,21 @@ class Capacity(Struct, frozen=True):
     begins: bool = False
 
 
+NONE_RELATED: Final[Mapping[bytes, int]] = {}
+
+
 class Filed(Struct, frozen=True):
     """The result of `file`: envelopes by outcome (`records.OutcomeKind`), and holds that found their person.
 
-    `leased` are the deliveries that there was room for, in the order in which they were filed.
+    `leased` are the deliveries that there was room for, in the order in which they were filed. `related` are keys that
+    turned out to be of forgotten people, and since when these are.
     """
 
     outcomes: Mapping[str, int]
     matched: int = 0
     repeated: int = 0  # receipts that were known already: filed before a crash, not filed again
     leased: Sequence[Delivery] = ()
+    related: Mapping[bytes, int] = NONE_RELATED
 
 
 class AttemptRecord(Struct, frozen=True, gc=False):

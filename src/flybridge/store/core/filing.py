@@ -41,6 +41,7 @@ from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.membership import file_members
 from flybridge.store.core.people import AppKey, People, reason_of, release
 from flybridge.store.core.performance import PerformanceCounters
+from flybridge.store.core.related import related
 from flybridge.store.core.sealed import pack_keys, seal_item, seal_message, seal_who
 from flybridge.store.core.tables import CounterKey, Read, Write
 from flybridge.store.records import Capacity, Filed, Lane
@@ -97,7 +98,8 @@ def file(
     if keeps_messages:
         batch.keep((*effective, *repeated))
     batch.write()
-    return Filed(dict(batch.outcomes), len(batch.released) + len(batch.matched), batch.repeated, batch.leased)
+    n_matched = len(batch.released) + len(batch.matched)
+    return Filed(dict(batch.outcomes), n_matched, batch.repeated, batch.leased, batch.related)
 
 
 def _keys(filing: Filing) -> list[bytes]:
@@ -160,6 +162,7 @@ class _Batch:
         self._unmatched: list[Matched] = []
         self.outcomes: Counter[str] = Counter()
         self.repeated = 0
+        self.related: dict[bytes, int] = {}
         self._ledger = ledger
         self._seal = seal
         self._now_ms = now_ms
@@ -205,6 +208,9 @@ class _Batch:
     def _spare(self, filings: Sequence[Filing]) -> list[Filing]:
         """Remove what is about people who are forgotten."""
         known = tombstones(self._ledger, filings)
+        if known:
+            self.related = related(self._ledger.tables, filings, known)
+            known |= self.related
         left = [spared(filing, known) if known else filing for filing in filings]
         self._gone = {filing.envelope.receipt for filing, spare in zip(filings, left, strict=True) if spare is None}
         return [spare or blank(filing) for filing, spare in zip(filings, left, strict=True)]

@@ -53,6 +53,7 @@ class PersonRow(NamedTuple):
     counter: int
     insert_id: str
     digest: bytes
+    received_ms: int
 
 
 # --- filing
@@ -95,19 +96,20 @@ def spared(filing: Filing, known: Mapping[bytes, int]) -> Filing | None:
     received_ms = filing.envelope.received_ms
     if any(received_ms <= known[key] for key in filing.mentions if key in known):
         return None
-    there = [person for person in filing.persons if not _is_gone(person, received_ms, known)]
+    there = [person for person in filing.persons if not is_gone(person, received_ms, known)]
     if len(there) == len(filing.persons):
         return filing
     if not there:
         return None
-    gone = {key for person in filing.persons if _is_gone(person, received_ms, known) for key in person.keys}
+    gone = {key for person in filing.persons if is_gone(person, received_ms, known) for key in person.keys}
     left = tuple(sighting for sighting in filing.sightings if sighting.key not in gone)
     members = tuple(one for one in filing.members if gone.isdisjoint(one.member.persons + one.member.marks))
     numbers = tuple(key for key in filing.numbers if key not in gone)
     return structs.replace(filing, sightings=left, persons=tuple(there), members=members, numbers=numbers)
 
 
-def _is_gone(person: Person, received_ms: int, known: Mapping[bytes, int]) -> bool:
+def is_gone(person: Person, received_ms: int, known: Mapping[bytes, int]) -> bool:
+    """Whether what a message says of a person is from before the request to be forgotten."""
     # What does not say when it happened may be from before. What was received before was done before, whatever the
     # device's clock says.
     happened_ms = min(person.event_ms, received_ms)
@@ -129,8 +131,8 @@ def forget(
     """Implement `Store.forget`."""
     tables = ledger.tables
     persons, all_keys, shared = reach(tables, keys)
-    rows = _rows(tables, persons, all_keys, also)
-    wiped = _wipe(ledger, rows, now_ms)
+    rows = rows_of(tables, persons, all_keys, also)
+    wiped = wipe(ledger, rows, now_ms)
     # Reports that name events are made anew by the next comparison, without those of this person.
     tables.write(Write.DROP_DAY_REPORTS, [(UNEXPLAINED_EVENTS, EVERY_DAY)])
     marks = sorted(all_keys)
@@ -152,12 +154,17 @@ def forget(
     return _written(ledger, receipt, now_ms, keys, removed)
 
 
-def reach(db: Rows, named: Sequence[bytes], most: int = MOST) -> tuple[set[int], set[bytes], int]:
+def reach(
+    db: Rows, found: Iterable[bytes], most: int = MOST, *, are_named: bool = True
+) -> tuple[set[int], set[bytes], int]:
     """Follow keys to installations and their other keys. Returns both, and how many keys were too widely shared.
+
+    Keys that are named are followed however many share them.
 
     Raises `FlybridgeError` if the keys lead to more than `most` installations.
     """
-    keys, persons, shared = set(named), set[int](), set[bytes]()
+    keys, persons, shared = set(found), set[int](), set[bytes]()
+    named = keys.copy() if are_named else set[bytes]()
     new = list(keys)
     while new:
         met: set[int] = set()
@@ -180,13 +187,14 @@ def reach(db: Rows, named: Sequence[bytes], most: int = MOST) -> tuple[set[int],
     return persons, keys - shared, len(shared)
 
 
-def _rows(db: Rows, persons: set[int], keys: set[bytes], also: Sequence[int]) -> list[PersonRow]:
+def rows_of(db: Rows, persons: set[int], keys: set[bytes], also: Sequence[int] = ()) -> list[PersonRow]:
+    """Return the ledger rows of people, of what is held under their keys, and those that are named besides."""
     held = {hold for (hold,) in db.among(Read.HOLDS_OF_ANY_KEY, keys)}
     rows = [*db.among(Read.ROWS_OF_PERSONS, persons), *db.among(Read.ROWS_BY_ID, held.union(also))]
     return sorted({row[0]: PersonRow(*row) for row in rows}.values())
 
 
-def _wipe(ledger: LedgerWriter, rows: Sequence[PersonRow], now_ms: int) -> dict[OutcomeKind, int]:
+def wipe(ledger: LedgerWriter, rows: Sequence[PersonRow], now_ms: int) -> dict[OutcomeKind, int]:
     """End what waits of these rows as forgotten, and anonymise all. Returns how many waited, by former outcome."""
     wiped = dict.fromkeys(WIPED, 0)
     ended: list[int] = []

@@ -27,7 +27,7 @@ LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reas
                    FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
                    JOIN items ON items.id = dead.id"""
 CHOSEN: Final = "($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR dead.reason = $2)"
-LINE: Final = "SELECT id, cell, insert_id, digest FROM ledger WHERE"
+LINE: Final = "SELECT id, cell, insert_id, digest, received_ms FROM ledger WHERE"
 TRAIL: Final = "SELECT number, at_ms, actor, address, action, target, detail, outcome, chain FROM audit_trail"
 RECEIPT: Final = "SELECT id, made_ms, keys, removed, steps FROM receipts"
 

@@ -81,7 +81,7 @@ class Read(Enum):
     PERSONS_OF_KEY = auto()  # key, limit: person
     KEYS_OF_PERSONS = auto()  # among persons: key
     HOLDS_OF_ANY_KEY = auto()  # among keys: hold
-    ROWS_OF_PERSONS = auto()  # among persons: row, counter, insert_id, digest
+    ROWS_OF_PERSONS = auto()  # among persons: row, counter, insert_id, digest, received_ms
     ROWS_BY_ID = auto()  # among rows: the same
     DELIVERIES_OF_ROWS = auto()  # among rows: delivery
     RECEIPT = auto()  # id: id, made_ms, keys, removed, steps
