@@ -80,18 +80,8 @@ class RawEvidence(Struct):
     problem: str = ""
 
 
-class _Event(Struct, frozen=True):
-    """One in-app event of a row, as far as it is compared."""
-
-    day: int
-    event: str
-    media_source: str
-    sent_source: str
-    currency: str
-    reported: int | None
-    counted: int
-    bare: int
-    sent: int
+_Event = tuple[int, RevenueFact]
+"""The day of one in-app event of a row, and what it was worth; its fate is not known yet."""
 
 
 class RawReader:
@@ -213,9 +203,8 @@ class RawReader:
         source = found.dimensions.media_source
         sent, sent_source = self._sent(filing, source)
         bare = _converted(fields, currency, self._currency, self._rates)
-        event = _Event(
-            found.day, found.dimensions.event, source, sent_source, currency, amount, found.revenue, bare, sent
-        )
+        labels = (found.dimensions.event, source, sent_source, currency, "", "")
+        event = (found.day, RevenueFact(*labels, 1, amount, found.revenue, bare, sent))
         if is_copy:
             standing = self._standing_of(filing.key)
             was_sent = standing and standing.pop(0).outcome == OutcomeKind.DELIVERED
@@ -259,28 +248,27 @@ class RawReader:
         return 0, source
 
     def _add(self, event: _Event, code: str, detail: str = "") -> None:
-        labels = (event.event, event.media_source, event.sent_source, event.currency, code, detail)
-        sums = self._groups.setdefault((event.day, labels), [0, 0, 0, 0, 0])
-        for at, amount in enumerate((1, event.reported, event.counted, event.bare, event.sent)):
+        day, one = event
+        labels = (one.event, one.media_source, one.sent_source, one.currency, code, detail)
+        sums = self._groups.setdefault((day, labels), [0, 0, 0, 0, 0])
+        for at, amount in enumerate((one.n, one.reported, one.counted, one.bare, one.sent)):
             before = sums[at]
             sums[at] = None if before is None or amount is None else before + amount
 
     def _finish(self) -> None:
         """Tell what never came from what the ledger can't name, and add up."""
-        whole = Counter((one.day, one.event, one.media_source, code) for one, code, _, _ in self._left_out)
-        for one, code, reason, is_known in self._left_out:
-            at = (one.day, one.event, one.media_source, code)
+        whole = Counter((day, one.event, one.media_source, code) for (day, one), code, _, _ in self._left_out)
+        for (day, one), code, reason, is_known in self._left_out:
+            at = (day, one.event, one.media_source, code)
             # Identities are remembered for a while only; counts are kept.
-            if is_known or whole[at] <= self._unsent[at]:
-                self._add(one, code, reason)
-            else:
-                self._add(one, MISSING)
-        for one in self._lost:
-            nameless = +self._nameless[one.day, one.event, one.media_source]
+            known = is_known or whole[at] <= self._unsent[at]
+            self._add((day, one), *((code, reason) if known else (MISSING, "")))
+        for day, one in self._lost:
+            nameless = +self._nameless[day, one.event, one.media_source]
             # Delivered first: that is what most events are.
             standing = min(nameless, key=lambda at: (at[0] != DELIVERED, at), default=(MISSING, ""))
-            self._nameless[one.day, one.event, one.media_source][standing] -= 1
-            self._add(one, *standing)
+            self._nameless[day, one.event, one.media_source][standing] -= 1
+            self._add((day, one), *standing)
         for (day, labels), (n, reported, counted, bare, sent) in self._groups.items():
             fact = RevenueFact(*labels, n or 0, reported, counted or 0, bare or 0, sent or 0)
             self._evidence.facts[day].append(fact)
