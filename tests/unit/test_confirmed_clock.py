@@ -16,9 +16,33 @@ from flybridge.service.lifetime import housekeeping
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.telemetry.metrics import Metrics
 from flybridge.telemetry.reporter import Reporter
-from flybridge.testing.clocks import MachineClock
 
 NOW_MS = 1_790_000_000_000
+
+
+class MachineClock:
+    """A machine's clock that can be set to any `wall_ms`, while the machine's monotonic time goes on."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.wall_ms = now_ms
+        self._monotonic_s = 5.0
+
+    def now_ms(self) -> int:
+        """Return the time that the machine shows, in milliseconds."""
+        return self.wall_ms
+
+    def monotonic(self) -> float:
+        """Return seconds that no setting of the clock changes."""
+        return self._monotonic_s
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.passes(seconds)
+
+    def passes(self, seconds: float) -> None:
+        """Move both on."""
+        self.wall_ms += round(seconds * 1000)
+        self._monotonic_s += seconds
 
 
 def clock_of(machine: MachineClock) -> ConfirmedClock:

@@ -1,4 +1,4 @@
-"""Clocks for tests and the demo: moved by hand, without waits, of a machine that is set, and following the sandbox.
+"""Clocks for tests and the demo: moved by hand, without waits, and following the sandbox.
 
 All keep the contract of `flybridge.clock.Clock`.
 """
@@ -77,31 +77,6 @@ class JumpingClock(ManualClock):
         self.slept.append(seconds)
         self.advance(seconds)
         await asyncio.sleep(0)
-
-
-class MachineClock:
-    """A machine's clock that can be set to any `wall_ms`, while the machine's monotonic time goes on."""
-
-    def __init__(self, now_ms: int) -> None:
-        self.wall_ms = now_ms
-        self._monotonic_s = 5.0
-
-    def now_ms(self) -> int:
-        """Return the time that the machine shows, in milliseconds."""
-        return self.wall_ms
-
-    def monotonic(self) -> float:
-        """Return seconds that no setting of the clock changes."""
-        return self._monotonic_s
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.passes(seconds)
-
-    def passes(self, seconds: float) -> None:
-        """Move both on."""
-        self.wall_ms += round(seconds * 1000)
-        self._monotonic_s += seconds
 
 
 class RemoteClock:
