@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -27,6 +26,7 @@ from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import ReconcilePlan, reconcile_plans_of
 from flybridge.records import DAY_MS
 from flybridge.sandbox.traffic.planned import MessageKind, TrafficMessage
+from flybridge.sandbox.traffic.postbacks import written
 from flybridge.store.protocol import Store
 from flybridge.system.secret import Secret
 from flybridge.testing.clocks import JumpingClock
@@ -110,10 +110,9 @@ def _as_known(message: TrafficMessage) -> bytes:
     if isinstance(pushed, list):
         (pushed,) = pushed
     if fact is not None:
-        moment = datetime.fromtimestamp(fact.time_ms / 1000, UTC)
         if fact.kind != MessageKind.IN_APP:
             pushed.setdefault("event_name", fact.kind)
-        pushed["event_time"] = f"{moment:%Y-%m-%d %H:%M:%S}.{fact.time_ms % 1000:03}"
+        pushed["event_time"] = written(fact.time_ms)
     return msgspec.json.encode(pushed)
 
 

@@ -32,24 +32,6 @@ class EventContent(Struct, frozen=True, gc=False):
     order_id: str | None = None
 
 
-def _nothing(_: TrafficPerson, __: int) -> EventContent:
-    return EventContent()
-
-
-def _registration(_: TrafficPerson, bits: int) -> EventContent:
-    return EventContent({"af_registration_method": ("google", "e-mail", "apple")[bits % 3]})
-
-
-def _tutorial(_: TrafficPerson, bits: int) -> EventContent:
-    return EventContent(
-        {"af_success": bits & 1 == 1, "af_tutorial_id": str(bits >> 1 & 7), "af_content": "first steps"}
-    )
-
-
-def _level(_: TrafficPerson, bits: int) -> EventContent:
-    return EventContent({"af_level": bits % 60 + 1, "af_score": bits >> 8 & 0xFFFF})
-
-
 def _cart(person: TrafficPerson, bits: int) -> EventContent:
     price = round(PRICES_USD[bits % 8] * person.country.per_usd, 2)
     product = PRODUCTS[bits >> 3 & 3]
@@ -81,16 +63,20 @@ def _order(person: TrafficPerson, bits: int, sign: int = 1) -> EventContent:
 
 
 MAKERS: Final[dict[str, Callable[[TrafficPerson, int], EventContent]]] = {
-    "af_complete_registration": _registration,
-    "af_tutorial_completion": _tutorial,
-    LOGIN: _nothing,
+    "af_complete_registration": lambda _, bits: EventContent(
+        {"af_registration_method": ("google", "e-mail", "apple")[bits % 3]}
+    ),
+    "af_tutorial_completion": lambda _, bits: EventContent(
+        {"af_success": bits & 1 == 1, "af_tutorial_id": str(bits >> 1 & 7), "af_content": "first steps"}
+    ),
+    LOGIN: lambda *_: EventContent(),
     PURCHASE: _order,
     REFUND: partial(_order, sign=-1),
     "af_add_to_cart": _cart,
     "af_content_view": _cart,
-    "af_level_achieved": _level,
+    "af_level_achieved": lambda _, bits: EventContent({"af_level": bits % 60 + 1, "af_score": bits >> 8 & 0xFFFF}),
     "af_search": _search,
-    "Trial Started": _nothing,
+    "Trial Started": lambda *_: EventContent(),
     "screen_opened": _search,
 }
 """Makes an event's value by the event's name. The same bits make the same value."""

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.appsflyer.fields import NAMES
-from flybridge.records import day_of
+from flybridge.records import clock_time
 from flybridge.sandbox.traffic.people import IdentitySource, SeenBy, TrafficPerson
 from flybridge.sandbox.traffic.sources import ORGANIC, Touch
 
@@ -51,10 +51,7 @@ class TrafficApp(Struct, frozen=True):
 
 def written(time_ms: int) -> str:
     """Write a time as AppsFlyer does: UTC, milliseconds, no zone."""
-    second, ms = divmod(time_ms, 1000)
-    minute, second = divmod(second, 60)
-    hour, minute = divmod(minute, 60)
-    return f"{day_of(time_ms)} {hour % 24:02d}:{minute:02d}:{second:02d}.{ms:03d}"
+    return f"{clock_time(time_ms)}.{time_ms % 1000:03d}"
 
 
 class TrafficInstallation(Struct, frozen=True, gc=False):

@@ -222,12 +222,10 @@ class _Traffic:
     def _return(self, before: TrafficInstallation, time_ms: int) -> tuple[TrafficInstallation, MessageKind]:
         random, app, person = self._random, before.app, before.person
         draw = random.random()
-        if draw < 0.6:
-            kind, conversion, appsflyer_id = MessageKind.RE_ENGAGEMENT, "re-engagement", before.appsflyer_id
-        elif draw < 0.8:
-            kind, conversion, appsflyer_id = MessageKind.RE_ATTRIBUTION, "reinstall", _appsflyer_id(random, time_ms)
-        else:
-            kind, conversion, appsflyer_id = MessageKind.REINSTALL, "reinstall", _appsflyer_id(random, time_ms)
+        kind, conversion, appsflyer_id = MessageKind.RE_ENGAGEMENT, "re-engagement", before.appsflyer_id
+        if draw >= 0.6:
+            kind = MessageKind.RE_ATTRIBUTION if draw < 0.8 else MessageKind.REINSTALL
+            conversion, appsflyer_id = "reinstall", _appsflyer_id(random, time_ms)
         retargeting = kind is not MessageKind.REINSTALL
         came = touch(random, app.platform, person.country.code, retargeting=retargeting)
         after = install(

@@ -171,7 +171,8 @@ class Audiences(VendorApi):
         several = sum(len(names) > 1 for names in kinds)
         if action == "remove" and several:
             return f"{several} or more of devices to remove contain more than one identifier per device"
-        if not all(_understood(*_identifier(asked.platform, device)) for device in asked.devices):
+        named = (_identifier(asked.platform, device) for device in asked.devices)
+        if not all(_UUID.fullmatch(value) if kind in UUIDS else value.strip() for kind, value in named):
             return "We couldn’t understand one or more of your device IDs"  # noqa: RUF001 - as the page spells it
         return ""
 
@@ -257,18 +258,15 @@ def _identifier(platform: str, device: dict[str, Any]) -> Identifier:
     return kind, str(device[kind])
 
 
-def _understood(kind: str, value: str) -> bool:
-    return bool(_UUID.fullmatch(value)) if kind in UUIDS else bool(value.strip())
-
-
 def _is_row(action: str, row: _Row) -> bool:
     if not row.key_value:
         return False
     if isinstance(row.identifiers, list):
         return action == "remove" and set(row.identifiers) <= KINDS
     values = [one for value in row.identifiers.values() for one in (value if isinstance(value, list) else [value])]
-    return action == "add" and set(row.identifiers) <= KINDS and bool(values) and all(map(_is_hash, values))
-
-
-def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and bool(_HASH.fullmatch(value))
+    return (
+        action == "add"
+        and set(row.identifiers) <= KINDS
+        and bool(values)
+        and all(_HASH.fullmatch(str(one)) for one in values)
+    )

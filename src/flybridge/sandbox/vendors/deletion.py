@@ -11,7 +11,7 @@ https://dev.appsflyer.com/hc/reference/create-opendsr-request (read 2026-11-24).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import json_of
-from flybridge.records import DAY_MS
+from flybridge.records import DAY_MS, day_of
 from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.cohorts import account
@@ -48,7 +48,6 @@ class DeletionRequest(Struct):
     amplitude_ids: list[int] = []
     requester: str = ""
     ignore_invalid_id: bool = False
-    delete_from_org: bool = False
 
 
 class SubjectIdentity(Struct):
@@ -161,7 +160,7 @@ class Deletions(VendorApi):
         return SandboxAnswer(201, taken)
 
     def _day(self, ahead: int) -> str:
-        return datetime.fromtimestamp((self.clock.now_ms() + ahead * DAY_MS) / 1000, UTC).date().isoformat()
+        return day_of(self.clock.now_ms() + ahead * DAY_MS)
 
 
 def number_of(project: str, user: User) -> int:

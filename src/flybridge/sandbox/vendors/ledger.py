@@ -20,7 +20,7 @@ from sys import intern
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.identity import usable
 from flybridge.identity.matching import choose, expires_ms
@@ -129,7 +129,6 @@ class ProjectLedger:
         self.expire(now_ms)
         self.tally.attributions += 1
         ids = tuple(f"{name}={value}" for name, value in attribution.ids().items())
-        known = described(attribution.user_properties)
         event = Saved(
             insert_id=attribution.insert_id or "",
             event_type=intern(attribution.event_type),
@@ -137,13 +136,10 @@ class ProjectLedger:
             device_id=None,
             time_ms=attribution.time or now_ms,
             received_ms=now_ms,
-            appsflyer_id=known.appsflyer_id,
-            media_source=known.media_source,
-            campaign=known.campaign,
-            order_id=known.order_id,
             is_attribution_event=True,
             attribution_ids=_hashed(ids),
             body=_without_ids(attribution) if self._keep_bodies else None,
+            **structs.asdict(described(attribution.user_properties)),
         )
         waiting = WaitingAttribution(event, ids, expires_ms(now_ms, HOLD_HOURS))
         if not self._match(waiting):
@@ -199,7 +195,6 @@ class ProjectLedger:
         return True
 
     def _save(self, event: UploadedEvent, now_ms: int) -> None:
-        known = described(event.event_properties, event.user_properties)
         revenue = _revenue(event)
         self.users.record(event, revenue)
         saved = Saved(
@@ -211,12 +206,9 @@ class ProjectLedger:
             received_ms=now_ms,
             revenue=revenue,
             currency=event.currency and intern(event.currency),
-            appsflyer_id=known.appsflyer_id,
-            media_source=known.media_source,
-            campaign=known.campaign,
-            order_id=known.order_id,
             attribution_ids=_hashed(ids) if (ids := _ids(event)) else None,
             body=_without_ids(event) if self._keep_bodies else None,
+            **structs.asdict(described(event.event_properties, event.user_properties)),
         )
         self.tally.saved += 1
         self.saved.append(saved)

@@ -16,10 +16,19 @@ from flybridge.sandbox.vendors.raw_data import as_csv
 from flybridge.sandbox.vendors.report_csv import ratio, shown, times
 
 MASTER_DAYS: Final = 31
-GROUPINGS: Final = {
-    "app_id": "App ID", "install_time": "Install Time", "pid": "Media Source", "c": "Campaign", "geo": "GEO",
-}  # fmt: skip
-OF_EVENT: Final = ("event_counter_", "unique_users_", "sales_in_usd_")
+GROUPINGS: Final[Mapping[str, tuple[str, Callable[[str, Key], str]]]] = {
+    "app_id": ("App ID", lambda app, _: app),
+    "install_time": ("Install Time", lambda _, key: key.day.isoformat()),
+    "pid": ("Media Source", lambda _, key: key.media_source),
+    "c": ("Campaign", lambda _, key: key.campaign or "None"),
+    "geo": ("GEO", lambda _, key: key.country),
+}
+"""Columns by which rows are grouped, and what an app's cell has in them."""
+OF_EVENT: Final[Mapping[str, Callable[[EventCell], float]]] = {
+    "event_counter_": lambda one: one.count,
+    "unique_users_": lambda one: len(one.people),
+    "sales_in_usd_": lambda one: one.sales_usd,
+}
 ACTIVITY: Final = "activity_"
 """Begins the figures of events by their own day: here `activity_event_counter_` and `activity_sales_in_usd_`."""
 RETENTION: Final = "retention_day_"
@@ -85,10 +94,10 @@ def master_report(
         for kind in sorted({name.startswith(ACTIVITY) for name in kpis}):
             found = cells_of(app, own_zone=own_zone, activity=kind)
             for key, cell in between(found, first, min(last, newest)).items():
-                group = tuple(_grouped(name, app, key) for name in groupings)
+                group = tuple(GROUPINGS[name][1](app, key) for name in groupings)
                 groups[group][kind].append((key, cell, rate))
     rows: list[Sequence[object]] = [
-        [*(GROUPINGS[name] for name in groupings), *(kpi.replace("_", " ").title() for kpi in kpis)]
+        [*(GROUPINGS[name][0] for name in groupings), *(kpi.replace("_", " ").title() for kpi in kpis)]
     ]
     rows += [
         [*group, *(_kpi(name.removeprefix(ACTIVITY), known[name.startswith(ACTIVITY)]) for name in kpis)]
@@ -97,26 +106,12 @@ def master_report(
     return SandboxAnswer(200, as_csv(rows))
 
 
-def _grouped(name: str, app: str, key: Key) -> str:
-    match name:
-        case "app_id":
-            return app
-        case "install_time":
-            return key.day.isoformat()
-        case "pid":
-            return key.media_source
-        case "c":
-            return key.campaign or "None"
-        case _:
-            return key.country
-
-
 def _is_kpi(name: str) -> bool:
     if name.startswith(RETENTION):
         return name.removeprefix(RETENTION).isdecimal()
     if name.startswith(ACTIVITY):
         return name.removeprefix(ACTIVITY).startswith(("event_counter_", "sales_in_usd_"))
-    return name == "cr" or name in READ or name.startswith(OF_EVENT)
+    return name == "cr" or name in READ or name.startswith(tuple(OF_EVENT))
 
 
 def _kpi(name: str, found: Sequence[tuple[Key, ReportCell, float]]) -> object:
@@ -125,23 +120,13 @@ def _kpi(name: str, found: Sequence[tuple[Key, ReportCell, float]]) -> object:
         return sum(cell.retained(key.day, after) for key, cell, _ in found)
     if name == "cr":
         return ratio(_sum("installs", found), _sum("clicks", found))
-    for prefix in OF_EVENT:
+    for prefix, figure in OF_EVENT.items():
         if name.startswith(prefix):
             event = name.removeprefix(prefix)
-            return _of_event(prefix, [cell.events[event] for _, cell, _ in found if event in cell.events])
+            return round(sum(figure(cell.events[event]) for _, cell, _ in found if event in cell.events), 4)
     return shown(_sum(name, found))
 
 
 def _sum(name: str, found: Sequence[tuple[Key, ReportCell, float]]) -> float | None:
     known = [value for _, cell, rate in found if (value := READ[name](cell, rate)) is not None]
     return round(sum(known), 4) if known else None
-
-
-def _of_event(prefix: str, figures: Sequence[EventCell]) -> object:
-    match prefix:
-        case "event_counter_":
-            return sum(one.count for one in figures)
-        case "unique_users_":
-            return sum(len(one.people) for one in figures)
-        case _:
-            return round(sum(one.sales_usd for one in figures), 4)

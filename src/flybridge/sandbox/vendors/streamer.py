@@ -160,9 +160,8 @@ async def _post(session: aiohttp.ClientSession, sync: _Sync, body: bytes) -> int
 def message(event: Saved) -> bytes:
     """Write an event as the webhook's default payload: an exported event, user properties as text."""
     row = export_row(event)
-    row["user_properties"] = {name: _as_text(value) for name, value in row["user_properties"].items()}
+    row["user_properties"] = {
+        name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        for name, value in row["user_properties"].items()
+    }
     return msgspec.json.encode(row)
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
