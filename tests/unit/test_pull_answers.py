@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from contextlib import asynccontextmanager
 
 import pytest
 
 from flybridge.appsflyer.raw_pull import DAY_S, check_pulled
 from flybridge.appsflyer.report import ReportRefused
 from flybridge.delivery.exchange import HttpResponse
+from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.sandbox.vendors.raw_data import as_csv, header
+from flybridge.sealing import Seal
+from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.clocks import ManualClock
 
 NOON_S = 20_000 * DAY_S + DAY_S // 2
 LIMIT = "Your API call limit has been reached for the given report type"
@@ -29,7 +35,7 @@ def refused(status: int, body: str):
 
 
 @pytest.mark.parametrize("status", [200, 400, 403])
-@pytest.mark.parametrize("words", [LIMIT, MOST])
+@pytest.mark.parametrize("words", [LIMIT, MOST, "Limit reached for installs-report"])
 @pytest.mark.parametrize("form", [str, lambda text: json.dumps({"error": text}), lambda text: f"<p>{text}</p>"])
 def test_a_quota_that_is_used_up_is_known_in_every_form(status, words, form):
     """It is new after 00:00 UTC."""
@@ -75,3 +81,60 @@ def test_a_report_is_one_with_its_header_alone_and_whatever_its_rows_say(more, m
 def test_other_answers_are_what_they_are_for_every_report(status, again):
     """A wrong token is not asked with again; a fault of AppsFlyer is."""
     assert refused(status, "no").again_s == again
+
+
+@pytest.fixture
+async def store(tmp_path):
+    """Return an empty store."""
+    store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
+    await store.open()
+    yield store
+    await store.close()
+
+
+class Answers:
+    """Answers a download with a status and a body."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status, self.body = status, body
+        self.headers = {"content-length": str(len(body)), "content-encoding": "gzip"}
+
+    @asynccontextmanager
+    async def open(self, request, *, public=False):
+        """Answer any request."""
+        yield self
+
+    async def pieces(self):
+        """Yield the body in two pieces."""
+        yield self.body[:7]
+        yield self.body[7:]
+
+
+PULLED = as_csv([header([]), ["x"] * len(header([]))])
+
+
+@pytest.mark.parametrize(
+    ("answer", "rows", "word"),
+    [
+        ((200, PULLED), 1, ""),
+        ((200, gzip.compress(PULLED)), 1, ""),
+        ((200, gzip.compress(PULLED[:300]) + gzip.compress(PULLED[300:])), 1, ""),
+        ((200, gzip.compress(PULLED)[:-9]), 0, "broke off"),
+        ((200, gzip.compress(b"<html>")), 0, "web page"),
+        ((403, gzip.compress(LIMIT.encode())), 0, "quota"),
+        ((401, gzip.compress(b"no")), 0, "token"),
+    ],
+)
+async def test_an_answer_that_is_compressed_all_the_same_is_read(store, tmp_path, answer, rows, word):
+    """The store behind a signed address has files as they were put there, whatever is asked for."""
+    read = list[bytes]()
+
+    async def kept(_, file):
+        with file.opened() as stored:
+            read.append(stored.read())
+        return 1, 1
+
+    plan = PullPlan("shop", "com.example.shop", "token", "http://vendor.test", ("installs_report",))
+    puller = HistoryPull(plan, store, Answers(*answer), tmp_path, ManualClock(NOON_S * 1000))
+    (done,) = await puller.run((NOON_S - 60) * 1000, NOON_S * 1000, kept)
+    assert (done.rows, read, word in done.problem) == (rows, [PULLED] * rows, True)

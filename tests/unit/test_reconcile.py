@@ -21,8 +21,9 @@ from flybridge.insight.comparison import (
     written,
 )
 from flybridge.insight.reconcile import AmplitudeCount, AppsFlyerCounts, DayEvidence, compare
-from flybridge.records import OutcomeKind
-from flybridge.store.figures import CountedOn, OutcomeCount
+from flybridge.operations.reconcile import Gathered
+from flybridge.records import OutcomeKind, Source
+from flybridge.store.figures import Count, CountedOn, OutcomeCount
 
 NAMES = {("install", ""): "[AppsFlyer] Install", ("reinstall", ""): "[AppsFlyer] Reinstall"}
 
@@ -326,6 +327,17 @@ def test_the_sums_hold_and_no_evidence_is_used_twice(*, rows, told, sums, states
     assert used.get("restricted", 0) == 0  # what is taken from one source is given to another
     assert used.get("restricted_by_policy", 0) == 0
     assert read(written(found)) == found
+
+
+@pytest.mark.parametrize("source", Source)
+def test_what_is_unreadable_of_appsflyer_counts_however_it_came(source):
+    """Pushed, from a file, a report, or a Data Locker; what is unreadable of Amplitude's is no postback."""
+    gathered = Gathered()
+    gathered.counts = [Count("shop", f"2026-03-0{day}", source.word, "dead", "not_json", 2) for day in (1, 2, 3)]
+    n = 2 if source in {Source.PUSH, Source.FILE, Source.PULL, Source.LOCKER} else 0
+    days = frozenset({"2026-03-02"})
+    assert gathered.unreadable_on(days) == n
+    assert gathered.unreadable_on(days, since=True) == 2 * n
 
 
 def test_causes_are_added_up_for_metrics():

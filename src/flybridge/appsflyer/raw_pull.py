@@ -25,7 +25,7 @@ MAX_ROWS: Final = 1_000_000
 LOOKBACK_DAYS: Final = 89
 """The documented limit is 90 days. The ninetieth day is refused, or half of it is, by the hour of the request."""
 DAY_S: Final = 86_400
-_LIMITS: Final = ("limit has been reached", "reached your maximum number")
+_LIMITS: Final = ("limit has been reached", "limit reached", "reached your maximum number")
 
 _ALL: Final = (
     "store_reinstall,contributor3_match_type,custom_dimension,conversion_type,gp_click_time,match_type,oaid,"

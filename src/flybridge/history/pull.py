@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -38,6 +39,7 @@ from flybridge.history.files import RawFile, RawRows, local_file
 from flybridge.history.progress import Progress
 from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
+from flybridge.history.unpacked import GZIP, unpacked
 from flybridge.records import DAY_MS, Source
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
@@ -189,6 +191,8 @@ class HistoryPull:
                         file.write(piece)
                         size += len(piece)
                         head = head if len(head) >= HEAD_BYTES else head + piece[:HEAD_BYTES]
+                if head.startswith(GZIP):
+                    head = _unpack(path, report)
                 response = HttpResponse(answer.status, answer.headers, head[:HEAD_BYTES])
                 check_pulled(response, report.name, self._clock.now_ms() // 1000)
                 length = answer.headers.get("content-length", "")
@@ -196,6 +200,24 @@ class HistoryPull:
                     raise ReportRefused(f"The answer for {report.name} broke off: it is asked again.", 60.0)
                 return
         raise ReportRefused(f"AppsFlyer redirects {report.name} without end: check base_url.")
+
+
+def _unpack(path: Path, report: PullReport) -> bytes:
+    """Unpack an answer that is compressed though none was asked for. Returns its beginning.
+
+    The object store behind a signed address has files as they were put there.
+    """
+    with tempfile.TemporaryFile(dir=path.parent) as packed:
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, packed)
+        packed.seek(0)
+        try:
+            with path.open("wb") as file:
+                shutil.copyfileobj(unpacked(packed, report.name), file)
+        except (EOFError, zlib.error):
+            raise ReportRefused(f"The answer for {report.name} broke off: it is asked again.", 60.0) from None
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def count_rows(file: RawFile, most: int) -> int:

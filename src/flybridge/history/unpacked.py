@@ -17,7 +17,7 @@ BUFFER: Final = 1 << 18
 LOOKED_AT: Final = 512
 MOST: Final = 3
 """How often a file may be compressed."""
-_GZIP: Final = b"\x1f\x8b"
+GZIP: Final = b"\x1f\x8b"
 _UNREAD: Final = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ", "xz"),
@@ -51,7 +51,7 @@ class Gunzipped(io.RawIOBase):
                 self._left = self._left.lstrip(b"\0")  # what fills up a block of a disk
                 if not self._left:
                     continue
-                if self._is_read and not _GZIP.startswith(self._left[:2]):
+                if self._is_read and not GZIP.startswith(self._left[:2]):
                     raise EOFError("what follows its compressed data is not compressed")
             self._is_inside = True
             data = self._member.decompress(self._left, len(buffer))
@@ -70,7 +70,7 @@ def unpacked(file: IO[bytes], name: str) -> IO[bytes]:
     `file` has a method `peek`, as files opened by Python have.
     """
     for _ in range(MOST):
-        if not _beginning(file).startswith(_GZIP):
+        if not _beginning(file).startswith(GZIP):
             break
         file = cast("IO[bytes]", io.BufferedReader(Gunzipped(file), BUFFER))
     beginning = _beginning(file)

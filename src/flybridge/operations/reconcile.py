@@ -18,6 +18,7 @@ from flybridge.amplitude.dashboard import hours_of
 from flybridge.appsflyer.report import ReportRefused
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
+from flybridge.flow.filing import POSTBACKS
 from flybridge.insight import comparison
 from flybridge.insight.comparison import CONVERSIONS, DayComparison
 from flybridge.insight.native import REASON as NATIVE
@@ -39,7 +40,7 @@ from flybridge.operations.known_gaps import gaps_of, known_gap
 from flybridge.operations.match_export import ExportFailed, ExportMatch, match_export
 from flybridge.operations.read_raw_evidence import RawEvidence, RawReader
 from flybridge.operations.reconcile_plan import ReconcilePlan
-from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind, PerformanceKind, Source, day_of
+from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind, PerformanceKind, day_of
 from flybridge.store.figures import UNEXPLAINED_EVENTS, Count, CountedOn, DayReport, OutcomeCount, RestrictedCount
 from flybridge.store.performance import Slice, date_of
 from flybridge.store.protocol import Store
@@ -298,7 +299,7 @@ class Gathered:
             one.n
             for one in self.counts
             if (one.day >= min(days) if since else one.day in days)
-            and one.source in (Source.PUSH, Source.FILE, Source.PULL)
+            and one.source in POSTBACKS
             and one.outcome == OutcomeKind.DEAD
             and one.reason in NEVER_MAPPED
         )
