@@ -9,9 +9,10 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from flybridge.errors import FlybridgeError
@@ -21,6 +22,7 @@ STOP_S: Final = 60.0
 PR_SET_PDEATHSIG: Final = 1
 SERVER_PORTS: Final = range(15_000, 32_000)
 """Below those that systems give to connections by default: from 32768 on Linux, from 49152 elsewhere."""
+PORTS_OF_BLOCK: Final = 50
 
 
 class Process:
@@ -106,13 +108,39 @@ def die_with_parent() -> None:
 
 
 def free_port() -> int:
-    """Return a port that is free on the loopback at this moment.
+    """Return a port of the loopback that is free, and that no other process gets from here.
 
-    It is none of those that systems give to connections: one of them may be another connection's, or that of another
-    test, before the server that it is for listens there.
+    It is none of those that systems give to connections: one of them may be another connection's before the server
+    that it is for listens there.
     """
-    while True:
-        port = secrets.choice(SERVER_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    with _handing_out:
+        return next(_free_ports)
+
+
+def _ports() -> Iterator[int]:
+    """Yield the ports of one block after the other, each block of this process alone as long as it runs.
+
+    A socket for datagrams marks a block: its ports are not those of connections, so that servers can still listen on
+    the same number, and the system gives it back when the process ends, however it ends.
+    """
+    starts = list(SERVER_PORTS[::PORTS_OF_BLOCK])
+    secrets.SystemRandom().shuffle(starts)
+    marks = []
+    for start in starts:
+        mark = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            mark.bind(("127.0.0.1", start))
+        except OSError:
+            mark.close()
+            continue
+        marks.append(mark)
+        for port in range(start, start + PORTS_OF_BLOCK):
+            with socket.socket() as probe, suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                probe.close()
+                yield port
+    raise FlybridgeError(f"All ports of {SERVER_PORTS} are taken: end some of the processes that tests have started.")
+
+
+_handing_out: Final = Lock()
+_free_ports: Final = _ports()
